@@ -1,0 +1,1 @@
+"""Find the part of a labelled data set worth training on."""

@@ -1,0 +1,104 @@
+"""Every error that `unseen` raises on purpose.
+
+    UnseenError
+    ├── ArgumentError (also ValueError)      an argument breaks its rule
+    │   ├── BudgetError                      keep/prune, quotas, cutoffs that cannot be met
+    │   └── UnknownNameError                 no score, rule or learner of that name
+    ├── DataError (also ValueError)          the data set itself is wrong
+    ├── ExposureError                        a sample would be scored by a model that saw it
+    ├── MissingDependencyError (ImportError) an optional package is not installed
+    └── RunError                             a run directory cannot be used
+        ├── RunMismatchError                 it belongs to other data, seed, plan or recipe
+        ├── RunLockedError                   another process is working in it
+        ├── CorruptFileError                 a file in it is damaged
+        └── StorageError                     it cannot be written (space, permissions)
+
+A message names the argument, the rule, the value it got and, where there is one, the fix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "ArgumentError",
+    "BudgetError",
+    "CorruptFileError",
+    "DataError",
+    "ExposureError",
+    "MissingDependencyError",
+    "RunError",
+    "RunLockedError",
+    "RunMismatchError",
+    "StorageError",
+    "UnknownNameError",
+    "UnseenError",
+    "some",
+]
+
+
+class UnseenError(Exception):
+    """The base of every error raised on purpose."""
+
+
+class ArgumentError(UnseenError, ValueError):
+    """An argument breaks its rule."""
+
+
+class BudgetError(ArgumentError):
+    """A budget, quota or cutoff that cannot be met exactly."""
+
+
+class UnknownNameError(ArgumentError):
+    """No entry of that name; the message lists the nearest ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}"
+        super().__init__(f"unknown {kind} {name!r}; {hint}")
+        self.name = name
+
+
+class DataError(UnseenError, ValueError):
+    """The data set itself is wrong: NaN, labels, counts, unreadable files."""
+
+
+class ExposureError(UnseenError):
+    """A sample would be scored by a model that was exposed to it."""
+
+
+class MissingDependencyError(UnseenError, ImportError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, package: str, purpose: str, extra: str | None = None) -> None:
+        install = f"pip install 'unseen[{extra}]'" if extra else f"pip install {package}"
+        super().__init__(f"{purpose} needs the package {package!r}, which is not installed; {install}")
+
+
+class RunError(UnseenError):
+    """A run directory cannot be used as asked."""
+
+
+class RunMismatchError(RunError):
+    """The directory holds a run of another configuration; the message lists what differs."""
+
+
+class RunLockedError(RunError):
+    """Another process is working in this run directory."""
+
+
+class CorruptFileError(RunError):
+    """A file of the run is damaged and cannot be rebuilt."""
+
+
+class StorageError(RunError, OSError):
+    """The run directory cannot be written: no space left, read-only, not a directory."""
+
+
+def some(values: Iterable[object], limit: int = 5) -> str:
+    """The first few values for a message: `some(range(9), 3)` is `'0, 1, 2, ... (9 in all)'`."""
+    listed = [str(v) for v in values]
+    head = ", ".join(listed[:limit])
+    return head if len(listed) <= limit else f"{head}, ... ({len(listed)} in all)"

@@ -1,0 +1,90 @@
+"""Names to things: scores, rules and learners, ours and those of other packages by entry point."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from unseen.errors import ArgumentError, UnknownNameError
+
+__all__ = ["Registry", "parse_spec"]
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """An explicit table of names. A second entry of one name is refused.
+
+    Args:
+        kind: the word for messages, such as `"score"`.
+        group: the entry-point group in which other packages announce theirs, such as `"unseen.scores"`.
+
+    """
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind = kind
+        self.group = group
+        self._entries: dict[str, T] = {}
+        self._foreign_loaded = False
+
+    def add(self, name: str, entry: T) -> T:
+        """Enter one thing under its name."""
+        if name in self._entries:
+            raise ArgumentError(f"a {self.kind} named {name!r} is already registered; choose another name")
+        self._entries[name] = entry
+        return entry
+
+    def get(self, name: str) -> T:
+        """The entry of that name; an unknown one is an error with the nearest names."""
+        if name not in self._entries:
+            self._load_foreign()
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise UnknownNameError(self.kind, name, self._entries) from None
+
+    def __iter__(self) -> Iterator[str]:
+        self._load_foreign()
+        return iter(self._entries)
+
+    def items(self) -> list[tuple[str, T]]:
+        """All entries, in order of registration."""
+        self._load_foreign()
+        return list(self._entries.items())
+
+    def _load_foreign(self) -> None:
+        if self._foreign_loaded:
+            return
+        self._foreign_loaded = True
+        for point in entry_points(group=self.group):
+            self.add(point.name, point.load())
+
+
+def parse_spec(text: str) -> tuple[str, dict[str, object]]:
+    """Split `"dual:window=5,epochs=20"` into its name and options, values read as Python literals or words.
+
+    >>> parse_spec("dual:window=5,epochs=20")
+    ('dual', {'window': 5, 'epochs': 20})
+    >>> parse_spec("el2n:epochs=(3,4)")
+    ('el2n', {'epochs': (3, 4)})
+    """
+    name, _, tail = text.partition(":")
+    options: dict[str, object] = {}
+    # A comma inside brackets belongs to the value.
+    for item in filter(None, re.split(r",(?![^(\[]*[)\]])", tail)):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ArgumentError(f"expected name:option=value,... but got {text!r}: {item!r} has no '='")
+        options[key.strip()] = _literal(value.strip())
+    return name.strip(), options
+
+
+def _literal(text: str) -> object:
+    try:
+        value: object = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return {"true": True, "false": False, "none": None}.get(text.lower(), text)
+    return value

@@ -1,0 +1,422 @@
+"""The things that pass between rooms: observation, score table, coreset, and the protocols of the seams.
+
+Nothing here computes a score, reads data or knows a learner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.errors import ArgumentError, UnknownNameError, some
+from unseen.parquet import read_parquet, write_parquet
+
+if TYPE_CHECKING:
+    from unseen.exposure import Fit
+
+__all__ = [
+    "Array",
+    "Arrays",
+    "CheckpointStore",
+    "Coreset",
+    "Data",
+    "Direction",
+    "FloatArray",
+    "IdArray",
+    "IntArray",
+    "Learner",
+    "Observation",
+    "ScoreTable",
+    "Side",
+    "Sink",
+]
+
+IntArray: TypeAlias = npt.NDArray[np.int64]
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+IdArray: TypeAlias = npt.NDArray[Any]  # int64 or text, unique
+Array: TypeAlias = Any  # a NumPy array or a torch tensor
+Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
+Side: TypeAlias = Literal["unseen", "seen"]
+Direction: TypeAlias = Literal["harder", "easier", "worth"]
+DIRECTIONS: tuple[Direction, ...] = ("harder", "easier", "worth")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """What a model says of some samples: evaluation mode, no augmentation, dataset order.
+
+    Args:
+        rows: int64 (m,) rows of the samples.
+        epoch: after which epoch, counted from 1; learners without epochs say 1.
+        logits: (m, C) float, NumPy or torch; None where only a loss is recorded.
+        features: (m, d) input of the last linear layer, or None.
+        grad_norm: (m,) norm of the loss gradient over all parameters, one sample at a time, or None.
+        loss: (m,) per-sample loss of any task, or None; scores that need only a loss take it in place of logits.
+
+    """
+
+    rows: IntArray
+    epoch: int
+    logits: Array | None = None
+    features: Array | None = None
+    grad_norm: Array | None = None
+    loss: Array | None = None
+
+
+class Sink(Protocol):
+    """Where a learner pushes observations. What becomes of them is not its business."""
+
+    def wants(self, side: Side, epoch: int, last: int) -> frozenset[str]:
+        """What to observe on this side after this epoch (of `last`); empty: no forward pass is needed.
+
+        The words are the fields of an `Observation`: `"logits"`, `"features"`, `"grad_norm"`.
+        """
+
+    def observe(self, side: Side, observation: Observation) -> None:
+        """Take one batch of observations, in any batch size."""
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Everything taken so far, as named arrays, for the checkpoint of the same epoch."""
+
+    def restore(self, state: Arrays) -> None:
+        """Go back to a saved state."""
+
+
+class CheckpointStore(Protocol):
+    """Keeps the latest checkpoint of one fit: model, optimiser, random state and sink in one atomic commit."""
+
+    def load(self) -> dict[str, npt.NDArray[Any]] | None:
+        """The latest checkpoint, or None."""
+
+    def save(self, arrays: Arrays) -> None:
+        """Replace it, atomically."""
+
+
+class Data(Protocol):
+    """A labelled data set. Rows are positions in dataset order."""
+
+    ids: IdArray
+    labels: IntArray
+    class_names: tuple[str, ...]
+    kind: Literal["image", "vector", "table", "text"]
+    sample_shape: tuple[int, ...]  # of one input: (H, W, channels), (d,) or () for text
+    dtype: np.dtype[Any]
+    groups: IntArray | None  # (n,) groups that the user gave: they never part
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: IntArray) -> npt.NDArray[Any]:
+        """The inputs of these rows, in that order: images uint8 (m, H, W, 3 or 1), vectors float32 (m, d), ..."""
+
+    def fingerprint(self, *, full: bool = False) -> dict[str, object]:
+        """Content and order as JSON; cheap unless `full`."""
+
+    def duplicate_groups(self) -> IntArray | None:
+        """int64 (n,) group of each sample, exact copies sharing one; None where content is not hashed."""
+
+
+class Learner(Protocol):
+    """Fits on `fit.train`, and says what it then makes of the watch sets."""
+
+    name: str
+    epochs: int | None  # None: no epochs, one observation a fit
+    provides: frozenset[str]  # the fields of an Observation that it can fill
+    closed_form: bool  # whether leave_one_out costs no n trainings
+
+    def describe(self) -> dict[str, object]:
+        """Everything that changes its numbers, as JSON: compared when a run is resumed."""
+
+    def check(self, data: Data) -> None:
+        """Refuse data that it cannot learn from, before any training."""
+
+    def fit(
+        self,
+        data: Data,
+        fit: Fit,
+        sink: Sink,
+        checkpoints: CheckpointStore,
+        *,
+        seed: int,
+        report: Callable[..., None],
+    ) -> None:
+        """Train once, pushing observations into the sink; continue from the checkpoint if there is one.
+
+        `report(kind, **fields)` tells progress, such as `report("epoch", epoch=3, epochs=10, seconds=1.2)`.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreTable:
+    """Scores of every sample, raw, as measured: keyed by id, in dataset order.
+
+    Args:
+        ids: (n,) integer or text.
+        labels: int64 (n,).
+        class_names: the C names.
+        folds: int32 (R, n), the fold of each sample in each repeat; -1 where it was not scored.
+        values: name to float64 (R, n), one row a repeat (or one row for scores joined over all repeats).
+        directions: name to `"harder"`, `"easier"` or `"worth"`: what a high value means.
+        mean_confidence: float64 (n,) mean probability of the label over observed epochs and repeats, or None.
+        predictions: int64 (n,) class predicted by the first repeat's final model, or None.
+        provenance: where the scores come from (plan, learner, seed, fingerprint), as JSON.
+
+    >>> table = ScoreTable.of("el2n", [0.3, 1.2, 0.1], direction="harder")
+    >>> table
+    ScoreTable(3 samples, 1 repeat; el2n: harder when higher, 0.1 .. 1.2)
+    >>> table.column("el2n").tolist()
+    [0.3, 1.2, 0.1]
+
+    """
+
+    ids: IdArray
+    labels: IntArray
+    class_names: tuple[str, ...]
+    folds: npt.NDArray[np.int32]
+    values: dict[str, FloatArray]
+    directions: dict[str, Direction]
+    mean_confidence: FloatArray | None = None
+    predictions: IntArray | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        values: npt.ArrayLike,
+        *,
+        direction: Direction,
+        labels: npt.ArrayLike | None = None,
+        ids: npt.ArrayLike | None = None,
+        mean_confidence: npt.ArrayLike | None = None,
+    ) -> Self:
+        """A table of one score from a bare array (n,) or (R, n), all in one fold."""
+        rows = np.atleast_2d(np.asarray(values, dtype=np.float64))
+        n = rows.shape[1]
+        own_labels = np.zeros(n, np.int64) if labels is None else np.asarray(labels, dtype=np.int64)
+        return cls(
+            ids=np.arange(n) if ids is None else np.asarray(ids),
+            labels=own_labels,
+            class_names=tuple(str(c) for c in range(int(own_labels.max(initial=0)) + 1)),
+            folds=np.zeros((len(rows), n), np.int32),
+            values={name: rows},
+            directions={name: direction},
+            mean_confidence=None
+            if mean_confidence is None
+            else np.asarray(mean_confidence, dtype=np.float64),
+        )
+
+    def __post_init__(self) -> None:
+        n = len(self.ids)
+        for name, array in {"labels": self.labels, "folds": self.folds.T, **_columns(self.values)}.items():
+            if len(array) != n:
+                raise ArgumentError(f"{name} must have one entry for each of the {n} ids, got {len(array)}")
+        if len(np.unique(self.ids)) != n:
+            values, counts = np.unique(self.ids, return_counts=True)
+            raise ArgumentError(
+                f"ids must be unique, but these occur twice: {some(values[counts > 1].tolist())}"
+            )
+        for name, direction in self.directions.items():
+            if direction not in DIRECTIONS:
+                raise ArgumentError(f"direction of {name!r} must be one of {DIRECTIONS}, got {direction!r}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The names of the scores it holds."""
+        return tuple(self.values)
+
+    def __getitem__(self, name: str) -> ScoreTable:
+        """The same table with one score only."""
+        if name not in self.values:
+            raise UnknownNameError("score of this table", name, self.values)
+        return replace(self, values={name: self.values[name]}, directions={name: self.directions[name]})
+
+    def column(self, name: str) -> FloatArray:
+        """The score of each sample, float64 (n,): the mean over repeats."""
+        values = self[name].values[name]
+        return values.mean(axis=0)
+
+    def spread(self, name: str) -> FloatArray:
+        """Standard deviation (n - 1) over repeats, float64 (n,); NaN with one repeat."""
+        values = self[name].values[name]
+        return values.std(axis=0, ddof=1) if len(values) > 1 else np.full(len(self), np.nan)
+
+    def reliability(self, name: str) -> float:
+        """Rank correlation to expect between this mean and that of another such scoring; NaN with one repeat.
+
+        With rho the mean rank correlation of two repeats, R rho / (1 + (R - 1) rho) (Spearman and Brown).
+        """
+        from scipy.stats import rankdata
+
+        values = self[name].values[name]
+        repeats = len(values)
+        if repeats < 2 or len(self) < 2:
+            return float("nan")
+        ranks = np.array([rankdata(v) for v in values])
+        if (ranks.std(axis=1) == 0).any():
+            return float("nan")
+        rho = np.corrcoef(ranks)[np.triu_indices(repeats, 1)].mean()
+        return float(repeats * rho / (1 + (repeats - 1) * rho))
+
+    def __repr__(self) -> str:
+        repeats = len(self.folds)
+        lines = [f"{len(self):,} samples, {repeats} repeat{'s' if repeats != 1 else ''}"]
+        for name in self.values:
+            column = self.column(name)
+            low, high = (np.nanmin(column), np.nanmax(column)) if len(column) else (np.nan, np.nan)
+            lines.append(f"{name}: {meaning(self.directions[name])}, {low:.4g} .. {high:.4g}")
+        return f"ScoreTable({'; '.join(lines)})"
+
+    def to_columns(self) -> dict[str, npt.NDArray[Any]]:
+        """Every column by name, as `save` writes them.
+
+        `id`, `label`, `fold`, then a score under its own name (mean over repeats); with several repeats also
+        `<score>.std` and, for each repeat r, `fold.<r>` and `<score>.<r>`; `mean_confidence` and `prediction`.
+        """
+        columns: dict[str, npt.NDArray[Any]] = {"id": self.ids, "label": self.labels}
+        columns.update(_numbered("fold", self.folds))
+        for name, values in self.values.items():
+            columns[name] = self.column(name)
+            if len(values) > 1:
+                columns[f"{name}.std"] = self.spread(name)
+                columns.update(_numbered(name, values))
+        if self.mean_confidence is not None:
+            columns["mean_confidence"] = self.mean_confidence
+        if self.predictions is not None:
+            columns["prediction"] = self.predictions
+        return columns
+
+    def save(self, path: str | Path) -> Path:
+        """Write a parquet file; what the columns mean is in its metadata, as JSON under the key `unseen`."""
+        about = {
+            "kind": "scores",
+            "class_names": list(self.class_names),
+            "directions": self.directions,
+            "repeats": {name: len(values) for name, values in self.values.items()},
+            "fold_repeats": len(self.folds),
+            "reliability": {name: _finite(self.reliability(name)) for name in self.values},
+            "provenance": self.provenance,
+        }
+        return write_parquet(Path(path), self.to_columns(), about)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote."""
+        columns, about = read_parquet(Path(path), "scores")
+        return cls(
+            ids=columns["id"],
+            labels=columns["label"],
+            class_names=tuple(about["class_names"]),
+            folds=_gathered("fold", about["fold_repeats"], columns).astype(np.int32),
+            values={name: _gathered(name, repeats, columns) for name, repeats in about["repeats"].items()},
+            directions=about["directions"],
+            mean_confidence=columns.get("mean_confidence"),
+            predictions=columns.get("prediction"),
+            provenance=about["provenance"],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Coreset:
+    """The part worth training on.
+
+    Args:
+        ids: (m,) ids of the kept samples, in dataset order.
+        indices: int64 (m,) their rows, ascending: what `torch.utils.data.Subset` takes.
+        n: the size of the whole data set.
+        order: int64 (m,) the same rows in the order they were picked, or None where the rule has no order.
+        sources: (m,) text, for each of `indices` where it came from (a stratum, a class's quota), or None.
+        provenance: rule, options, seed, budget, and the provenance of the scores.
+
+    >>> Coreset(ids=np.array([4, 7]), indices=np.array([4, 7]), n=10)
+    Coreset(2 of 10 samples kept, 20.0 %)
+
+    """
+
+    ids: IdArray
+    indices: IntArray
+    n: int
+    order: IntArray | None = None
+    sources: npt.NDArray[np.str_] | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Bool (n,), True where kept."""
+        mask = np.zeros(self.n, bool)
+        mask[self.indices] = True
+        return mask
+
+    @property
+    def pruned(self) -> IntArray:
+        """int64 (n - m,) rows of the samples left out, ascending."""
+        return np.flatnonzero(~self.mask)
+
+    def __repr__(self) -> str:
+        rule = f" by {self.provenance['rule']}" if "rule" in self.provenance else ""
+        share = len(self) / self.n if self.n else 0.0
+        return f"Coreset({len(self):,} of {self.n:,} samples kept, {share:.1%}{rule})".replace("%", " %")
+
+    def save(self, path: str | Path) -> Path:
+        """Write a parquet file (`id`, `row`, `pick`, `source`), its provenance in the metadata."""
+        columns: dict[str, npt.NDArray[Any]] = {"id": self.ids, "row": self.indices}
+        if self.order is not None:
+            pick = np.empty(self.n, np.int64)
+            pick[self.order] = np.arange(len(self.order))
+            columns["pick"] = pick[self.indices]
+        if self.sources is not None:
+            columns["source"] = self.sources
+        return write_parquet(
+            Path(path), columns, {"kind": "coreset", "n": self.n, "provenance": self.provenance}
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote."""
+        columns, about = read_parquet(Path(path), "coreset")
+        order = columns["row"][np.argsort(columns["pick"])] if "pick" in columns else None
+        return cls(
+            ids=columns["id"],
+            indices=columns["row"],
+            n=about["n"],
+            order=order,
+            sources=columns.get("source"),
+            provenance=about["provenance"],
+        )
+
+
+def meaning(direction: Direction) -> str:
+    """A direction in words: `"harder when higher"`."""
+    return {
+        "harder": "harder when higher",
+        "easier": "easier when higher",
+        "worth": "worth more when higher",
+    }[direction]
+
+
+def _numbered(name: str, rows: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+    if len(rows) == 1:
+        return {name: rows[0]}
+    return {f"{name}.{r}": row for r, row in enumerate(rows)}
+
+
+def _gathered(name: str, repeats: int, columns: Arrays) -> npt.NDArray[Any]:
+    return np.stack([columns[name]] if repeats == 1 else [columns[f"{name}.{r}"] for r in range(repeats)])
+
+
+def _columns(values: Mapping[str, FloatArray]) -> dict[str, npt.NDArray[Any]]:
+    return {name: rows.T for name, rows in values.items()}
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
