@@ -59,9 +59,7 @@ class Fit:
         for name in ("train", "unseen", "seen"):
             rows = np.asarray(getattr(self, name), dtype=np.int64)
             if rows.size and rows.min() < 0:
-                raise ArgumentError(
-                    f"{name} of fit {self.name} must hold rows of the data set, got {rows.min()}"
-                )
+                raise ArgumentError(f"{name} of fit {self.name} must hold rows of the data set, got {rows.min()}")
             if np.unique(rows).size != rows.size:
                 raise ArgumentError(f"{name} of fit {self.name} must hold each row once")
             rows = rows.copy()
@@ -76,9 +74,7 @@ class Fit:
             )
         stray = np.setdiff1d(self.seen, self.train, assume_unique=True)
         if stray.size:
-            raise ExposureError(
-                f"fit {self.name} calls samples seen that it never saw: rows {some(stray.tolist())}"
-            )
+            raise ExposureError(f"fit {self.name} calls samples seen that it never saw: rows {some(stray.tolist())}")
 
     @property
     def name(self) -> str:
@@ -111,9 +107,7 @@ class Plan(Protocol):
     def count(self, n: int) -> int:
         """The number of trainings for n samples."""
 
-    def fits(
-        self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0
-    ) -> Iterator[Fit]:
+    def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
         """The fits, one after another.
 
         Args:
@@ -144,9 +138,7 @@ class Seen:
         """One training a repeat."""
         return self.repeats
 
-    def fits(
-        self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0
-    ) -> Iterator[Fit]:
+    def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
         """One fit a repeat; the seeds of the training differ, the exposure does not."""
         rows = np.arange(len(ids))
         for repeat in range(self.repeats):
@@ -180,14 +172,10 @@ class Folds:
         """The k trainings of each repeat."""
         return self.k * self.repeats
 
-    def fits(
-        self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0
-    ) -> Iterator[Fit]:
+    def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
         """The k fits of each repeat, the folds stratified by class."""
         for repeat in range(self.repeats):
-            fold_of = assign_folds(
-                ids, labels, self.k, groups=groups, seed=seeds.derive(seed, "folds", repeat)
-            )
+            fold_of = assign_folds(ids, labels, self.k, groups=groups, seed=seeds.derive(seed, "folds", repeat))
             for fold in range(self.k):
                 inside = fold_of == fold
                 train = np.flatnonzero(~inside)
@@ -216,9 +204,7 @@ class LeaveOneOut:
         """One training a sample, unless the learner has a closed form."""
         return n
 
-    def fits(
-        self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0
-    ) -> Iterator[Fit]:
+    def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
         """One fit a sample, or one a group."""
         n = len(ids)
         _at_least("n", n, 2)
@@ -281,9 +267,7 @@ class Exposure:
         """One training a pair."""
         return len(self.train)
 
-    def fits(
-        self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0
-    ) -> Iterator[Fit]:
+    def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
         """The pairs as given. A group split between both sides of a pair is refused."""
         for fit in self._made():
             last = max(fit.train.max(), fit.unseen.max(initial=-1))
@@ -327,9 +311,7 @@ def leave_one_out() -> LeaveOneOut:
     return LeaveOneOut()
 
 
-def assign_folds(
-    ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | None = None, seed: int = 0
-) -> IntArray:
+def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | None = None, seed: int = 0) -> IntArray:
     """The fold of each sample, int64 (n,), stratified by class, a function of (seed, id) and the labels.
 
     The samples (one representative a group) are put in an order that depends on (seed, id) and dealt out by

@@ -41,9 +41,7 @@ def read_parquet(path: Path, kind: str) -> tuple[dict[str, npt.NDArray[Any]], di
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise CorruptFileError(f"{path} is damaged or was not written by unseen: {error}") from error
     if about.get("kind") != kind:
-        raise CorruptFileError(
-            f"{path} must hold a file of kind {kind!r}, but it holds {about.get('kind')!r}"
-        )
+        raise CorruptFileError(f"{path} must hold a file of kind {kind!r}, but it holds {about.get('kind')!r}")
     return {name: table.column(name).to_numpy() for name in table.column_names}, about
 
 

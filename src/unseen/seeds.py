@@ -10,6 +10,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 import numpy as np
+import numpy.typing as npt
 
 from unseen.types import IdArray, IntArray
 
@@ -33,7 +34,7 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(derive(seed, *purpose)))
 
 
-def keys(seed: int, ids: IdArray, *purpose: str | int) -> np.ndarray:
+def keys(seed: int, ids: IdArray, *purpose: str | int) -> npt.NDArray[np.uint64]:
     """A uint64 (n,) pseudo-random key for each sample, a function of (seed, purpose, id) alone.
 
     Integer ids are mixed by splitmix64 (vectorised, about 1e8 a second); others are hashed as text, each alone.
@@ -54,9 +55,10 @@ def order(seed: int, ids: IdArray, *purpose: str | int) -> IntArray:
     return np.lexsort((ids, keys(seed, ids, *purpose)))
 
 
-def _splitmix(x: np.ndarray) -> np.ndarray:
+def _splitmix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     with np.errstate(over="ignore"):
         x = (x + np.uint64(0x9E3779B97F4A7C15)) & _MASK
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))
+        mixed: npt.NDArray[np.uint64] = x ^ (x >> np.uint64(31))
+        return mixed

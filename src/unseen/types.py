@@ -205,21 +205,18 @@ class ScoreTable:
             folds=np.zeros((len(rows), n), np.int32),
             values={name: rows},
             directions={name: direction},
-            mean_confidence=None
-            if mean_confidence is None
-            else np.asarray(mean_confidence, dtype=np.float64),
+            mean_confidence=None if mean_confidence is None else np.asarray(mean_confidence, dtype=np.float64),
         )
 
     def __post_init__(self) -> None:
         n = len(self.ids)
-        for name, array in {"labels": self.labels, "folds": self.folds.T, **_columns(self.values)}.items():
+        columns: dict[str, npt.NDArray[Any]] = {"labels": self.labels, "folds": self.folds.T, **_columns(self.values)}
+        for name, array in columns.items():
             if len(array) != n:
                 raise ArgumentError(f"{name} must have one entry for each of the {n} ids, got {len(array)}")
         if len(np.unique(self.ids)) != n:
             values, counts = np.unique(self.ids, return_counts=True)
-            raise ArgumentError(
-                f"ids must be unique, but these occur twice: {some(values[counts > 1].tolist())}"
-            )
+            raise ArgumentError(f"ids must be unique, but these occur twice: {some(values[counts > 1].tolist())}")
         for name, direction in self.directions.items():
             if direction not in DIRECTIONS:
                 raise ArgumentError(f"direction of {name!r} must be one of {DIRECTIONS}, got {direction!r}")
@@ -240,8 +237,8 @@ class ScoreTable:
 
     def column(self, name: str) -> FloatArray:
         """The score of each sample, float64 (n,): the mean over repeats."""
-        values = self[name].values[name]
-        return values.mean(axis=0)
+        mean: FloatArray = self[name].values[name].mean(axis=0)
+        return mean
 
     def spread(self, name: str) -> FloatArray:
         """Standard deviation (n - 1) over repeats, float64 (n,); NaN with one repeat."""
@@ -376,9 +373,7 @@ class Coreset:
             columns["pick"] = pick[self.indices]
         if self.sources is not None:
             columns["source"] = self.sources
-        return write_parquet(
-            Path(path), columns, {"kind": "coreset", "n": self.n, "provenance": self.provenance}
-        )
+        return write_parquet(Path(path), columns, {"kind": "coreset", "n": self.n, "provenance": self.provenance})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

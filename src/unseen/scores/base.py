@@ -59,9 +59,7 @@ class Score(ABC):
         """Empty state for m samples: arrays whose first axis is m."""
 
     @abstractmethod
-    def update(
-        self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray
-    ) -> None:
+    def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
         """Fold in one batch, in place. `at` are its positions in the watch set, `labels` its labels."""
 
     @abstractmethod
