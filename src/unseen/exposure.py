@@ -39,6 +39,7 @@ class Fit:
         seen: int64 (s,) rows of `train` it is asked about too, for the baseline and two-sided scores.
         repeat: which repetition of the plan.
         fold: which fold of it; the models of one fold are on one scale.
+        part: which part of the fold, where it is watched piece by piece (leave_one_out).
 
     Raises:
         ExposureError: a row of `unseen` is in `train`, or a row of `seen` is not.
@@ -54,6 +55,7 @@ class Fit:
     seen: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
     repeat: int = 0
     fold: int = 0
+    part: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("train", "unseen", "seen"):
@@ -79,7 +81,7 @@ class Fit:
     @property
     def name(self) -> str:
         """Its name in a run: `r0f3` is repeat 0, fold 3."""
-        return f"r{self.repeat}f{self.fold}"
+        return f"r{self.repeat}f{self.fold}" + ("" if self.part is None else f"p{self.part}")
 
     def watch(self, side: Side) -> IntArray:
         """The watch set of one side."""
@@ -212,7 +214,8 @@ class LeaveOneOut:
         if of.max() + 1 < 2:
             raise DataError("leave_one_out needs at least two groups, but all samples are in one")
         for left in range(of.max() + 1):
-            yield Fit(train=np.flatnonzero(of != left), unseen=np.flatnonzero(of == left), fold=left)
+            # All these models differ by one sample only: one fold, on one scale.
+            yield Fit(train=np.flatnonzero(of != left), unseen=np.flatnonzero(of == left), part=left)
 
 
 @dataclass(frozen=True)

@@ -237,13 +237,15 @@ class ScoreTable:
 
     def column(self, name: str) -> FloatArray:
         """The score of each sample, float64 (n,): the mean over repeats."""
-        mean: FloatArray = self[name].values[name].mean(axis=0)
-        return mean
+        return _nan_mean(self[name].values[name])
 
     def spread(self, name: str) -> FloatArray:
-        """Standard deviation (n - 1) over repeats, float64 (n,); NaN with one repeat."""
+        """Standard deviation (n - 1) over repeats, float64 (n,); NaN where fewer than two scored the sample."""
         values = self[name].values[name]
-        return values.std(axis=0, ddof=1) if len(values) > 1 else np.full(len(self), np.nan)
+        times = np.isfinite(values).sum(axis=0)
+        deviations = np.nansum((values - _nan_mean(values)) ** 2, axis=0)
+        spread: FloatArray = np.sqrt(deviations / np.where(times > 1, times - 1, np.nan))
+        return spread
 
     def reliability(self, name: str) -> float:
         """Rank correlation to expect between this mean and that of another such scoring; NaN with one repeat.
@@ -253,8 +255,9 @@ class ScoreTable:
         from scipy.stats import rankdata
 
         values = self[name].values[name]
+        values = values[:, np.isfinite(values).all(axis=0)]
         repeats = len(values)
-        if repeats < 2 or len(self) < 2:
+        if repeats < 2 or values.shape[1] < 2:
             return float("nan")
         ranks = np.array([rankdata(v) for v in values])
         if (ranks.std(axis=1) == 0).any():
@@ -397,6 +400,13 @@ def meaning(direction: Direction) -> str:
         "easier": "easier when higher",
         "worth": "worth more when higher",
     }[direction]
+
+
+def _nan_mean(values: FloatArray) -> FloatArray:
+    """The mean over repeats of those that scored a sample, NaN where none did."""
+    times = (~np.isnan(values)).sum(axis=0)
+    mean: FloatArray = np.nansum(values, axis=0) / np.where(times > 0, times, np.nan)
+    return mean
 
 
 def _numbered(name: str, rows: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:

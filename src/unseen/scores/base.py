@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import fields
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,13 @@ class Score(ABC):
     sides: ClassVar[tuple[Side, ...]] = ("unseen",)  # both for two-sided scores
     label_free: ClassVar[bool] = False
     per_repeat: ClassVar[bool] = True  # False: joined over all repeats at once
+
+    @property
+    def label(self) -> str:
+        """Its name in a table: the name, with the options that are not the default (`dual:window=5`)."""
+        own = {f.name: getattr(self, f.name) for f in fields(cast(Any, self)) if getattr(self, f.name) != f.default}
+        options = ",".join(f"{key}={value}" for key, value in own.items()).replace(" ", "")
+        return f"{self.name}:{options}" if options else self.name
 
     @property
     def least_epochs(self) -> int:

@@ -1,0 +1,207 @@
+"""Where the observations of one fit become scores: the sink that verbs hand to an executor.
+
+It checks what comes in (rows of the watch set, each once an epoch, finite numbers), folds it into the state of every
+score asked for, and keeps beside them the mean confidence in the label and the last prediction.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import softmax
+
+from unseen.errors import ArgumentError, DataError, ExposureError, some
+from unseen.exposure import Fit
+from unseen.scores.base import Score, State
+from unseen.types import Array, Arrays, IntArray, Observation, Side
+
+__all__ = ["ScoreSink"]
+
+SIDES: tuple[Side, ...] = ("unseen", "seen")
+
+
+class ScoreSink:
+    """Takes the observations of one fit and gives the measured quantities of its watch sets.
+
+    Args:
+        fit: the fit it belongs to.
+        labels: int64 (n,) labels of the whole data set, in dataset order.
+        scores: the scores to measure.
+        classes: C, the number of classes.
+        scored_side: the watch set that one-sided scores judge (`"seen"` only for the baseline plan).
+    """
+
+    def __init__(
+        self, fit: Fit, labels: IntArray, scores: Sequence[Score], classes: int, scored_side: Side = "unseen"
+    ) -> None:
+        self.fit = fit
+        self.scores = tuple(scores)
+        self.classes = classes
+        self.scored_side = scored_side
+        self._watch = {side: _Watch(fit.watch(side), labels) for side in SIDES}
+        self._states: dict[tuple[int, Side], State] = {}
+        for index, score in enumerate(self.scores):
+            for side in SIDES:
+                role = self._role(score, side)
+                if role is not None:
+                    self._states[index, side] = score.start(role, len(fit.watch(side)), classes)
+
+    def _role(self, score: Score, side: Side) -> Side | None:
+        """What this side is to a score: under the plan `seen()`, the seen samples are the ones it judges."""
+        if not len(self.fit.watch(side)):
+            return None
+        if len(score.sides) > 1:
+            return side
+        return "unseen" if side == self.scored_side else None
+
+    def wants(self, side: Side, epoch: int, last: int) -> frozenset[str]:
+        """The fields of an observation that some score reads on this side after this epoch."""
+        wanted: set[str] = set()
+        for index, score in enumerate(self.scores):
+            role = self._role(score, side)
+            if (index, side) in self._states and role is not None and score.wants(role, epoch, last):
+                wanted |= score.needs
+        if wanted or (side == self.scored_side and epoch == last and len(self.fit.watch(side))):
+            wanted.add("logits")
+        return frozenset(wanted)
+
+    def observe(self, side: Side, observation: Observation) -> None:
+        """Take one batch, of any size; every row of the watch set once an epoch, epochs ascending."""
+        watch = self._watch[side]
+        at = watch.positions(observation.rows, self.fit, side)
+        watch.advance(at, observation.epoch, observation.rows)
+        _check(observation, len(at), self.classes, self.fit)
+        labels = watch.labels[at]
+        for (index, of), state in self._states.items():
+            role = self._role(self.scores[index], side)
+            if of == side and role is not None:
+                self.scores[index].update(state, role, at, observation, labels)
+        if observation.logits is not None:
+            p = softmax(to_numpy(observation.logits).astype(np.float64), axis=1)
+            watch.confidence[at] += p[np.arange(len(at)), labels]
+            watch.prediction[at] = p.argmax(axis=1)
+            watch.judged[at] += 1
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Everything taken so far, as named arrays."""
+        arrays = {f"watch/{side}/{name}": a for side in SIDES for name, a in self._watch[side].arrays().items()}
+        for (index, side), state in self._states.items():
+            arrays.update({f"score/{index}/{side}/{name}": array for name, array in state.items()})
+        return arrays
+
+    def restore(self, state: Arrays) -> None:
+        """Go back to what `state` gave."""
+        for side in SIDES:
+            for name, array in self._watch[side].arrays().items():
+                array[...] = state[f"watch/{side}/{name}"]
+        for (index, side), own in self._states.items():
+            for name in own:
+                own[name] = np.array(state[f"score/{index}/{side}/{name}"])
+
+    def result(self) -> dict[str, npt.NDArray[Any]]:
+        """The measured quantities: `<index>/<side>/<quantity>`, and `confidence` and `prediction`.
+
+        Raises:
+            DataError: some sample of a watch set was never observed, or less often than others.
+        """
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for side in {side for _, side in self._states} | {self.scored_side}:
+            self._watch[side].complete(self.fit, side)
+        for (index, side), state in self._states.items():
+            role = self._role(self.scores[index], side) or side
+            measured = self.scores[index].finish(state, role)
+            arrays.update({f"{index}/{role}/{name}": array for name, array in measured.items()})
+        watch = self._watch[self.scored_side]
+        if watch.judged.any():
+            arrays["confidence"] = watch.confidence / watch.judged
+            arrays["prediction"] = watch.prediction
+        return arrays
+
+
+class _Watch:
+    """One watch set: rows to positions, and how far each sample has been observed."""
+
+    def __init__(self, rows: IntArray, labels: IntArray) -> None:
+        m = len(rows)
+        self.rows = rows
+        self.labels = labels[rows]
+        self._order = np.argsort(rows, kind="stable")
+        self._sorted = rows[self._order]
+        self.epoch = np.zeros(m, np.int32)
+        self.times = np.zeros(m, np.int32)
+        self.judged = np.zeros(m, np.int32)
+        self.confidence = np.zeros(m, np.float64)
+        self.prediction = np.full(m, -1, np.int64)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        names = ("epoch", "times", "judged", "confidence", "prediction")
+        return {name: getattr(self, name) for name in names}
+
+    def positions(self, rows: IntArray, fit: Fit, side: Side) -> IntArray:
+        rows = np.asarray(rows, dtype=np.int64)
+        found = np.searchsorted(self._sorted, rows)
+        inside = np.zeros(len(rows), bool)
+        near = found < len(self._sorted)
+        inside[near] = self._sorted[found[near]] == rows[near]
+        if not inside.all():
+            strays = rows[~inside]
+            trained = np.intersect1d(strays, fit.train)
+            if side == "unseen" and trained.size:
+                raise ExposureError(
+                    f"fit {fit.name} was trained on the samples it now judges: rows {some(trained.tolist())}"
+                )
+            raise ArgumentError(f"fit {fit.name} has no rows {some(strays.tolist())} in its {side} watch set")
+        return self._order[found]
+
+    def advance(self, at: IntArray, epoch: int, rows: IntArray) -> None:
+        if epoch < 1:
+            raise ArgumentError(f"epoch must be counted from 1, got {epoch}")
+        again = np.asarray(rows)[self.epoch[at] >= epoch]
+        if again.size or len(np.unique(at)) != len(at):
+            twice = again if again.size else np.asarray(rows)
+            raise ArgumentError(
+                f"a sample is recorded once an epoch, epochs ascending, but epoch {epoch} repeats rows "
+                f"{some(twice.tolist())}; pass epoch= if this is a later one"
+            )
+        self.epoch[at] = epoch
+        self.times[at] += 1
+
+    def complete(self, fit: Fit, side: Side) -> None:
+        if len(self.times) and self.times.min() < self.times.max(initial=1):
+            behind = self.rows[self.times < self.times.max(initial=1)]
+            raise DataError(
+                f"fit {fit.name} observed some samples of its {side} watch set less often than others "
+                f"({self.times.min()} of {max(1, self.times.max())} times): rows {some(behind.tolist())}"
+            )
+
+
+def _check(observation: Observation, m: int, classes: int, fit: Fit) -> None:
+    """Finite numbers of the right shape, or an error that names the first rows."""
+    for name in ("logits", "features", "grad_norm", "loss"):
+        value = getattr(observation, name)
+        if value is None:
+            continue
+        shape = tuple(value.shape)
+        if shape[0] != m or (name == "logits" and shape != (m, classes)):
+            expected = f"({m}, {classes})" if name == "logits" else f"({m}, ...)"
+            raise ArgumentError(f"{name} of fit {fit.name} must have shape {expected}, got {shape}")
+        flat = value.reshape(m, -1)
+        finite = to_numpy((flat == flat).all(1) & (abs(flat) != float("inf")).all(1))
+        if not finite.all():
+            bad = np.asarray(observation.rows)[~finite]
+            raise DataError(
+                f"{name} of fit {fit.name}, epoch {observation.epoch}, must be finite, but it is NaN or infinite for "
+                f"rows {some(bad.tolist())}; a lower learning rate usually helps"
+            )
+
+
+def to_numpy(array: Array) -> npt.NDArray[Any]:
+    """A NumPy array of a NumPy array or a torch tensor on any device."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(array, torch.Tensor):
+        array = array.detach().cpu().float().numpy()
+    return np.asarray(array)
