@@ -1,0 +1,43 @@
+# Four verbs: demo, test, check, bench. Everything happens in virtual environments inside this folder.
+PYTHON ?= python3
+# The demo needs no torch, so it has an environment of its own that is ready in a fraction of the time.
+DEMO = .venv-demo/bin
+DEV = .venv/bin
+INSTALL = install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-all lint types check bench clean
+
+demo: .venv-demo/ready
+	$(DEMO)/unseen prune digits --keep 0.7 --score el2n --rule top --learner extra_trees --folds 5 --out runs/demo
+
+test: .venv/ready
+	$(DEV)/python -m pytest -q
+
+test-all: .venv/ready
+	$(DEV)/python -m pytest -q -m "not gpu"
+
+lint: .venv/ready
+	$(DEV)/ruff check .
+	$(DEV)/ruff format --check .
+
+types: .venv/ready
+	$(DEV)/mypy
+
+check: lint types test
+
+bench: .venv/ready
+	$(DEV)/python benchmarks/speed/scores.py
+	$(DEV)/python benchmarks/speed/rules.py
+
+.venv-demo/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-demo
+	$(DEMO)/pip $(INSTALL) --editable .
+	touch $@
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(DEV)/pip $(INSTALL) --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv .venv-demo runs build .mypy_cache .ruff_cache .pytest_cache
