@@ -1,0 +1,165 @@
+"""The few array operations that the scores need, for NumPy and torch alike.
+
+Inside, logits are float64 and class first, (C, m): what runs over the classes then runs along whole rows of samples,
+which is several times faster than over a short last axis. Kernels take such a block, which they may overwrite.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.errors import ArgumentError, some
+from unseen.types import Array
+
+# A block and its temporaries stay in the cache of a core; a GPU wants few large ones.
+CPU_BLOCK = 1 << 15
+GPU_BLOCK = 1 << 24
+
+Kernel = Callable[[Array, Array], Array]
+
+
+def is_torch(x: object) -> bool:
+    """Whether it is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def namespace(x: Array) -> Any:
+    """`torch` or `numpy`: the functions used here have one spelling in both."""
+    return sys.modules["torch"] if is_torch(x) else np
+
+
+def as_array(x: Array) -> Array:
+    """A tensor outside any gradient tape, or a NumPy array."""
+    return x.detach() if is_torch(x) else np.asarray(x)
+
+
+def to_numpy(x: Array) -> npt.NDArray[Any]:
+    """A NumPy array in main memory, float64 where it holds bfloat16, which NumPy lacks."""
+    if not is_torch(x):
+        return np.asarray(x)
+    x = x.detach().cpu()
+    array: npt.NDArray[Any] = (x.double() if x.dtype == namespace(x).bfloat16 else x).numpy()
+    return array
+
+
+def like(x: Array, model: Array) -> Array:
+    """`x` as the kind of array that `model` is, on its device."""
+    if is_torch(model):
+        return namespace(model).as_tensor(x, device=model.device)
+    return to_numpy(x)
+
+
+def double(x: Array) -> Array:
+    """A float64 array or tensor."""
+    return x.double() if is_torch(x) else np.asarray(x, dtype=np.float64)
+
+
+def empty(shape: int | tuple[int, ...], model: Array) -> Array:
+    """An unset float64 array of the kind and device of `model`."""
+    if is_torch(model):
+        torch = namespace(model)
+        return torch.empty(shape, dtype=torch.float64, device=model.device)
+    return np.empty(shape)
+
+
+def blocks(model: Array) -> Iterator[slice]:
+    """Slices of the samples of (m, width) that are worked on at a time."""
+    size = GPU_BLOCK if is_torch(model) and model.device.type != "cpu" else CPU_BLOCK
+    step = max(1, size // model.shape[1])
+    for start in range(0, model.shape[0], step):
+        yield slice(start, start + step)
+
+
+def class_first(logits: Array) -> Array:
+    """A fresh float64 (C, m) copy of (m, C)."""
+    if is_torch(logits):
+        torch = namespace(logits)
+        return logits.T.to(torch.float64, memory_format=torch.contiguous_format, copy=True).contiguous()
+    return np.array(logits.T, dtype=np.float64, order="C")
+
+
+def rowwise(kernel: Kernel, logits: Array, labels: Array) -> Array:
+    """The kernel on every sample of (m, C) logits and (m,) labels of the same kind, block by block: float64 (m,)."""
+    logits = as_array(logits)
+    out = empty(logits.shape[0], logits)
+    for part in blocks(logits):
+        out[part] = kernel(class_first(logits[part]), labels[part])
+    return out
+
+
+def pick(z: Array, y: Array) -> Array:
+    """The entry of each sample's label, (m,) from (C, m)."""
+    return z[y, columns(z)]
+
+
+def columns(z: Array) -> Array:
+    """0 .. m - 1, for indexing."""
+    return namespace(z).arange(z.shape[1], device=z.device) if is_torch(z) else np.arange(z.shape[1])
+
+
+def log_softmax(z: Array) -> Array:
+    """Log probabilities of a (C, m) block, in place."""
+    xp = namespace(z)
+    z -= xp.amax(z, axis=0)
+    z -= xp.log(xp.sum(xp.exp(z), axis=0))
+    return z
+
+
+def softmax(z: Array) -> Array:
+    """Probabilities of a (C, m) block, through their logs."""
+    return namespace(z).exp(log_softmax(z))
+
+
+def deviation(x: Array, axis: int = 0) -> Array:
+    """Standard deviation, n - 1, in two passes."""
+    xp = namespace(x)
+    centred = x - xp.mean(x, axis=axis, keepdims=True)
+    return xp.sqrt(xp.sum(centred * centred, axis=axis) / (x.shape[axis] - 1))
+
+
+def checked(logits: Array, labels: Array | None, *, name: str = "logits", ndim: int = 2) -> tuple[Array, Array]:
+    """Logits (..., n, C) and int64 labels of the same kind, or an error that names what is wrong.
+
+    Labels that are None (label-free scores) come back as zeros.
+    """
+    logits = as_array(logits)
+    shape = ("(n, C)", "(T, n, C)")[ndim - 2]
+    if name == "predictions":
+        shape = "(R, n, C)"
+    if logits.ndim != ndim or logits.shape[-1] < 2:
+        raise ArgumentError(f"{name} must be {shape} with at least 2 classes, got shape {tuple(logits.shape)}")
+    check_finite(logits, name)
+    n, classes = logits.shape[-2:]
+    own = np.zeros(n, np.int64) if labels is None else checked_labels(labels, n, classes)
+    return logits, like(own, logits)
+
+
+def check_finite(values: Array, name: str) -> None:
+    """Refuse NaN and infinity, naming the first samples."""
+    finite = namespace(values).isfinite(values)
+    if bool(finite.all()):
+        return
+    bad = np.argwhere(~to_numpy(finite).all(axis=-1))
+    where = [str(tuple(at.tolist())) if len(at) > 1 else str(at[0]) for at in bad]
+    raise ArgumentError(f"{name} must be finite, but NaN or infinity is at sample {some(where)}")
+
+
+def checked_labels(labels: Array, n: int, classes: int) -> npt.NDArray[np.int64]:
+    """Labels as int64 (n,), each in 0 .. C - 1."""
+    own = to_numpy(labels)
+    if own.shape != (n,):
+        raise ArgumentError(f"labels must be (n,) = ({n},), one a sample, got shape {own.shape}")
+    if own.dtype.kind not in "iu":
+        raise ArgumentError(f"labels must be integers 0 .. C - 1, got dtype {own.dtype}")
+    wrong = np.flatnonzero((own < 0) | (own >= classes))
+    if wrong.size:
+        raise ArgumentError(
+            f"labels must be in 0 .. {classes - 1} for {classes} classes, got {own[wrong[0]]} at sample {some(wrong)}"
+        )
+    return own.astype(np.int64)

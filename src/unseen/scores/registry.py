@@ -1,0 +1,82 @@
+"""The scores by name: ours, and those that other packages announce in the entry-point group `unseen.scores`."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from typing import Any
+
+from unseen.errors import ArgumentError
+from unseen.registry import Registry, parse_spec
+from unseen.scores import pointwise
+from unseen.scores.base import Score
+from unseen.types import meaning
+
+__all__ = ["SCORES", "describe_all", "resolve"]
+
+SCORES: Registry[type[Score]] = Registry("score", "unseen.scores")
+
+for _score in (
+    pointwise.El2n,
+    pointwise.Loss,
+    pointwise.Entropy,
+    pointwise.LeastConfidence,
+    pointwise.Margin,
+    pointwise.LabelMargin,
+):
+    SCORES.add(_score.name, _score)
+
+
+def resolve(spec: str | Score) -> Score:
+    """The score of a name with options, or the score itself.
+
+    Raises:
+        UnknownNameError: no score of that name; the nearest ones are named.
+        ArgumentError: an option that the score does not have, or a value that it refuses.
+
+    >>> resolve("el2n:epochs=(3,4)")
+    El2n(epochs=(3, 4))
+
+    """
+    if isinstance(spec, Score):
+        return spec
+    if not isinstance(spec, str):
+        raise ArgumentError(f"a score is a name such as 'el2n' or a Score, got {spec!r}")
+    name, options = parse_spec(spec)
+    kind = SCORES.get(name)
+    known = _options(kind)
+    for option in options:
+        if option not in known:
+            allowed = ", ".join(known) or "none"
+            raise ArgumentError(f"score {name!r} has no option {option!r}; its options: {allowed}")
+    for option, default in known.items():
+        if default is MISSING and option not in options:
+            raise ArgumentError(f"score {name!r} needs {option}=, such as '{name}:{option}=3'")
+    return kind(**options)
+
+
+def describe_all() -> list[dict[str, Any]]:
+    """What there is, one dictionary a score: name, direction, range, needs, state, options, formula, source.
+
+    >>> describe_all()[0]["name"], describe_all()[0]["direction"]
+    ('el2n', 'harder when higher')
+
+    """
+    return [
+        {
+            "name": name,
+            "direction": meaning(kind.direction),
+            "range": (kind.low, kind.high),
+            "needs": sorted(kind.needs),
+            "sides": list(kind.sides),
+            "label_free": kind.label_free,
+            "state": kind.state,
+            "options": {key: None if value is MISSING else value for key, value in _options(kind).items()},
+            "formula": kind.formula,
+            "source": kind.source,
+        }
+        for name, kind in SCORES.items()
+    ]
+
+
+def _options(kind: type[Score]) -> dict[str, Any]:
+    return {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
