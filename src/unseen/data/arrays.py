@@ -1,0 +1,239 @@
+"""Data that is already in memory as arrays, or in npy and npz files; and scikit-learn's digits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.data.base import ArrayData, Samples, TableData, TextData
+from unseen.data.fingerprint import Files, stamp
+from unseen.data.labelling import Labelling, labelling, to_numpy
+from unseen.errors import DataError, UnknownNameError, some
+
+__all__ = ["as_images", "digits", "from_arrays", "from_npz", "from_values"]
+
+
+def from_arrays(
+    X: Any, y: Any, *, ids: Any = None, groups: Any = None, class_names: Sequence[str] | None = None
+) -> Samples:
+    """A data set of arrays, torch tensors, lists or data frames.
+
+    Args:
+        X: the inputs of n samples. Their shape and type say what they are:
+            (n, d) numbers are vectors, given to learners as float32;
+            (n, H, W) or (n, H, W, C) are images (C = 1 or 3; channels first is understood too): integers 0..255,
+            or real numbers 0..1, which are kept as uint8 round(255 x) and noted;
+            (n,) text is text; (n, d) objects or text is a table, None and NaN being missing entries.
+        y: (n,) labels. Integers 0..C-1 are kept; anything else is numbered in sorted order.
+        ids: (n,) integers or text, unique; default 0..n-1.
+        groups: (n,) any values; samples of one group never part between folds.
+        class_names: the C names; labels are then numbers 0..C-1 or these names.
+
+    Raises:
+        DataError: NaN or infinite features, missing labels or labels outside the classes, counts that differ,
+            repeated ids, no samples, shapes that are no data set.
+
+    >>> data = from_arrays([[0.0, 1.0], [2.0, 3.0]], ["yes", "no"])
+    >>> data
+    ArrayData(2 samples, 2 classes, vector 2 float32)
+    >>> data.labels.tolist(), data.class_names
+    ([1, 0], ('no', 'yes'))
+
+    """
+    values = to_numpy(X)
+    if values.ndim == 0:
+        raise DataError(f"X must be an array of n samples, got {type(X).__name__}")
+    labelled = labelling(y, n=len(values), ids=ids, groups=groups, class_names=class_names)
+    return from_values(values, labelled, channels_first=values is not X and hasattr(X, "detach"))
+
+
+def from_values(
+    values: npt.NDArray[Any],
+    labelled: Labelling,
+    *,
+    channels_first: bool = False,
+    files: Files | None = None,
+    feature_names: Sequence[str] | None = None,
+) -> Samples:
+    """The data set that an array is, by its shape and type; `channels_first` decides where both orders fit."""
+    if values.dtype.kind not in "fiubOU":
+        raise DataError(f"X must hold numbers or text, got {values.dtype}")
+    if values.ndim == 1:
+        if values.dtype.kind not in "OU":
+            raise DataError("X must be (n, d), got one number a sample; X.reshape(-1, 1) makes it one feature")
+        return TextData(_texts(values), labelled, files=files)
+    if values.ndim == 2 and 0 not in values.shape:
+        if values.dtype.kind in "OU":
+            codes, entries = _factorise(values.astype(object))
+            return TableData(codes, entries, labelled, files=files, feature_names=feature_names)
+        return ArrayData(values, labelled, "vector", files=files, feature_names=feature_names)
+    if values.ndim in (3, 4) and 0 not in values.shape and values.dtype.kind in "fiu":
+        images, notes = as_images(values, channels_first=channels_first)
+        return ArrayData(images, labelled, "image", files=files, notes=notes)
+    raise DataError(
+        f"X must be (n, d) vectors or table rows, (n, H, W, C) images or (n,) text, got shape {values.shape} of "
+        f"{values.dtype}; X.reshape(len(X), -1) makes vectors of anything"
+    )
+
+
+def as_images(values: npt.NDArray[Any], *, channels_first: bool = False) -> tuple[npt.NDArray[np.uint8], list[str]]:
+    """uint8 (n, H, W, 1 or 3) of images in either order of axes, and what was done to them."""
+    if values.ndim == 3:
+        values = values[..., None]
+    first, last = values.shape[1] in (1, 3), values.shape[-1] in (1, 3)
+    if not first and not last:
+        raise DataError(f"images must have 1 or 3 channels, (n, H, W, C) or (n, C, H, W), got shape {values.shape}")
+    if first and (channels_first or not last):
+        values = values.transpose(0, 2, 3, 1)
+    if values.dtype == np.uint8:
+        return np.ascontiguousarray(values), []
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+        return np.rint(values * 255).astype(np.uint8), ["images of real numbers 0..1 are kept as uint8 round(255 x)"]
+    if values.dtype.kind in "iu" and low >= 0 and high <= 255:
+        return values.astype(np.uint8), []
+    raise DataError(
+        f"images must be integers 0..255 or real numbers 0..1, got {values.dtype} from {low} to {high}; leave out "
+        f"normalisation (learners do it themselves), or make vectors of them: X.reshape(len(X), -1)"
+    )
+
+
+def from_npz(
+    path: str | Path,
+    x: str = "x",
+    y: str = "y",
+    *,
+    id: str | None = None,
+    group: str | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Samples:
+    """Arrays in one npz file, or in two npy files of one folder (which are memory-mapped, not read).
+
+    Args:
+        path: the npz file; or the folder, or either of its two npy files.
+        x: name of the array of inputs, as in `from_arrays`.
+        y: name of the array of labels.
+        id: name of an array of ids.
+        group: name of an array of groups.
+        class_names: the C names.
+
+    Raises:
+        DataError: as `from_arrays`; and arrays of Python objects, which would have to be unpickled.
+        UnknownNameError: no array of that name.
+
+    """
+    path = Path(path)
+    names = [name for name in (x, y, id, group) if name is not None]
+    if path.suffix == ".npz":
+        arrays = _read_npz(path, names)
+        files = stamp(path.parent, [path.name])
+    else:
+        folder = path if path.is_dir() else path.parent
+        arrays = {name: _read_npy(folder, name) for name in names}
+        files = stamp(folder, [f"{name}.npy" for name in names])
+    labelled = labelling(
+        arrays[y],
+        n=len(arrays[x]),
+        ids=None if id is None else arrays[id],
+        groups=None if group is None else arrays[group],
+        class_names=class_names,
+        name=y,
+    )
+    return from_values(arrays[x], labelled, files=files)
+
+
+def digits(*, images: bool = False) -> Samples:
+    """Scikit-learn's digits: 1,797 handwritten digits that ship with it.
+
+    Args:
+        images: False gives vectors, float32 (64,) from 0 to 16, as scikit-learn does; True gives images, uint8
+            (8, 8, 1), the same grey values spread over 0..255.
+
+    >>> digits()
+    ArrayData(1,797 samples, 10 classes, vector 64 float32)
+
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    if images:
+        return from_arrays(np.rint(bunch.images * (255 / 16)).astype(np.uint8), bunch.target)
+    return from_arrays(bunch.data.astype(np.float32), bunch.target)
+
+
+def _texts(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    texts = values.astype(object)
+    wrong = [row for row, text in enumerate(texts) if not isinstance(text, str)]
+    if wrong:
+        raise DataError(
+            f"X must be text throughout, but {len(wrong):,} rows are not: row {wrong[0]} is {texts[wrong[0]]!r}; drop "
+            f"them or write ''"
+        )
+    return texts
+
+
+def _factorise(table: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int32], list[npt.NDArray[Any]]]:
+    """Codes int32 (n, d) and the distinct values of each column, in order of appearance."""
+    codes, values = np.empty(table.shape, np.int32), []
+    for column in range(table.shape[1]):
+        seen: dict[Any, int] = {}
+        entries = [None if _missing(v) else v for v in table[:, column].tolist()]
+        try:
+            # The type is part of the key: 1, 1.0 and True are equal in Python.
+            codes[:, column] = [seen.setdefault((v.__class__, v), len(seen)) for v in entries]
+        except TypeError as error:
+            raise DataError(f"tables must hold numbers and text, but column {column} does not: {error}") from error
+        infinite = [key[1] for key in seen if key[1] in (float("inf"), float("-inf"))]
+        if infinite:
+            rows = np.flatnonzero(codes[:, column] == seen[(float, infinite[0])])
+            raise DataError(f"features must be finite, but column {column} holds {infinite[0]} in rows {some(rows)}")
+        distinct = np.empty(len(seen), object)
+        distinct[:] = [key[1] for key in seen]
+        values.append(distinct)
+    return codes, values
+
+
+def _missing(value: Any) -> bool:
+    # pandas.NA refuses to be compared, hence by the name of its type.
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
+
+
+def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for name in names:
+                if name not in file.files:
+                    raise UnknownNameError(f"array in {path.name}", name, file.files)
+            return {name: file[name] for name in names}
+    except FileNotFoundError as error:
+        raise DataError(f"there is no file {path}") from error
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    except ValueError as error:
+        raise _objects(path, error) from error
+
+
+def _read_npy(folder: Path, name: str) -> npt.NDArray[Any]:
+    path = folder / f"{name}.npy"
+    if not path.exists():
+        raise UnknownNameError(f"array in {folder}", name, [p.stem for p in folder.glob("*.npy")])
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    except ValueError as error:
+        raise _objects(path, error) from error
+    return array
+
+
+def _objects(path: Path, error: ValueError) -> Exception:
+    # np.load says this of files that hold objects; unseen never unpickles.
+    if isinstance(error, (DataError, UnknownNameError)):
+        return error
+    if "allow_pickle" in str(error):
+        return DataError(f"{path} holds Python objects, which are never unpickled; save text as astype(str)")
+    return DataError(f"{path} is damaged: {error}")

@@ -1,0 +1,218 @@
+"""The kinds of data set, each an `unseen.types.Data`: rows of an array, texts, tables.
+
+What they share is here: ids, labels, groups, notes, the fingerprint, and the groups of exact copies. Where the
+samples come from (arrays, files, data sets of other libraries) is for the readers beside this file.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.data.content import Hashes, blocks, check_finite, hash_items, hash_rows, same
+from unseen.data.fingerprint import Files, digest, digest_values, sample_rows
+from unseen.data.labelling import Labelling
+from unseen.types import IdArray, IntArray
+
+__all__ = ["ArrayData", "Samples", "TableData", "TextData"]
+
+Kind = Literal["image", "vector", "table", "text"]
+
+
+class Samples(ABC):
+    """A labelled data set: everything but where its inputs are.
+
+    Attributes beyond the protocol:
+        notes: what was done to the data on the way in (a resize rule, dropped files), one sentence each.
+        feature_names: names of the d features of vectors and tables, or None.
+        in_memory: whether `take` reads from memory rather than decode files.
+        sample_bytes: bytes of one input as `take` gives it.
+
+    """
+
+    ids: IdArray
+    labels: IntArray
+    class_names: tuple[str, ...]
+    kind: Kind
+    sample_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    groups: IntArray | None
+    in_memory = True
+
+    def __init__(
+        self,
+        labelled: Labelling,
+        *,
+        notes: Sequence[str] = (),
+        files: Files | None = None,
+        feature_names: Sequence[str] | None = None,
+    ) -> None:
+        self.ids, self.labels, self.class_names = labelled.ids, labelled.labels, labelled.class_names
+        self.groups = labelled.groups
+        self.notes: tuple[str, ...] = (*labelled.notes, *notes)
+        self.files = files
+        self.feature_names = None if feature_names is None else tuple(feature_names)
+        self._duplicates: IntArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one input as `take` gives it; 8 a pointer for text and tables."""
+        return int(np.prod(self.sample_shape, dtype=np.int64)) * self.dtype.itemsize
+
+    @abstractmethod
+    def take(self, rows: IntArray) -> npt.NDArray[Any]:
+        """The inputs of these rows, in that order."""
+
+    @abstractmethod
+    def _hashes(self) -> Hashes:
+        """Equal for equal samples: uint64 (n, 2)."""
+
+    def _values_digest(self, rows: IntArray) -> str:
+        return digest(self.take(rows))
+
+    def _content_digest(self) -> str:
+        return digest(self._hashes())
+
+    def fingerprint(self, *, full: bool = False) -> dict[str, object]:
+        """Content and order, as JSON; see `unseen.data.fingerprint` for what the cheap one cannot see."""
+        content: dict[str, object] = {"content": self._content_digest()} if full else {}
+        if not full and self.files is not None:
+            content = {"files": self.files.count, "bytes": self.files.bytes, "stamps": self.files.digest}
+        return {
+            "kind": self.kind,
+            "n": len(self),
+            "sample_shape": list(self.sample_shape),
+            "dtype": str(self.dtype),
+            "classes": digest_values(self.class_names),
+            "labels": digest(self.labels),
+            "ids": digest(self.ids),
+            "groups": None if self.groups is None else digest(self.groups),
+            "sample": self._values_digest(sample_rows(len(self))),
+            **content,
+        }
+
+    def duplicate_groups(self) -> IntArray:
+        """int64 (n,): the first row whose content equals that of each sample, whatever their labels."""
+        if self._duplicates is None:
+            self._duplicates = same(self._hashes())
+        return self._duplicates
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.sample_shape))
+        what = f"{self.kind} {shape} {self.dtype}" if self.kind in ("image", "vector") else self.kind
+        return f"{type(self).__name__}({len(self):,} samples, {len(self.class_names)} classes, {what})"
+
+
+class ArrayData(Samples):
+    """Images, uint8 (n, H, W, 3 or 1), or vectors, given as float32 (n, d), that are rows of one array.
+
+    Args:
+        array: the array, or a memory map of it; vectors of another type are cast to float32 as they are taken.
+        labelled: ids, labels and groups.
+        kind: `"image"` or `"vector"`.
+        hashes: uint64 (n, 2) of the content, where the reader has them already.
+        **about: notes, files, feature_names.
+
+    Raises:
+        DataError: NaN or infinite values.
+
+    """
+
+    def __init__(
+        self,
+        array: npt.NDArray[Any],
+        labelled: Labelling,
+        kind: Literal["image", "vector"],
+        *,
+        hashes: Hashes | None = None,
+        **about: Any,
+    ) -> None:
+        super().__init__(labelled, **about)
+        self.kind = kind
+        self.array = array
+        self.dtype = np.dtype(np.uint8 if kind == "image" else np.float32)
+        self.sample_shape = tuple(array.shape[1:])
+        self._known = hashes
+        if array.dtype.kind == "f":
+            for block in self._blocks():
+                check_finite(self._cast(array[block]), columns=self.feature_names, first_row=block.start)
+
+    def take(self, rows: IntArray) -> npt.NDArray[Any]:
+        """A copy of these rows: uint8 (m, H, W, 3 or 1) or float32 (m, d)."""
+        return self._cast(self.array[np.asarray(rows)])
+
+    def _cast(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        with np.errstate(over="ignore"):  # what overflows float32 is named by check_finite
+            return np.ascontiguousarray(values.astype(self.dtype, copy=False))
+
+    def _blocks(self) -> list[slice]:
+        return list(blocks(len(self), self.sample_bytes))
+
+    def _hashes(self) -> Hashes:
+        if self._known is None:
+            self._known = np.concatenate([hash_rows(self._cast(self.array[block])) for block in self._blocks()])
+        return self._known
+
+
+class TextData(Samples):
+    """Texts: `take` gives an object array (m,) of str."""
+
+    def __init__(self, texts: npt.NDArray[Any], labelled: Labelling, **about: Any) -> None:
+        super().__init__(labelled, **about)
+        self.kind = "text"
+        self.texts = texts
+        self.dtype = np.dtype(object)
+        self.sample_shape = ()
+
+    def take(self, rows: IntArray) -> npt.NDArray[Any]:
+        """The texts of these rows, object (m,)."""
+        taken: npt.NDArray[Any] = self.texts[np.asarray(rows)]
+        return taken
+
+    def _hashes(self) -> Hashes:
+        return hash_items(text.encode("utf-8", "surrogatepass") for text in self.texts)
+
+
+class TableData(Samples):
+    """Mixed columns: `take` gives an object array (m, d) of numbers, text and None for what is missing.
+
+    Args:
+        codes: int32 (n, d), the place of each entry among the values of its column.
+        values: for each column its distinct values, an array of numbers or objects.
+        labelled: ids, labels and groups.
+        **about: notes, files, feature_names.
+
+    """
+
+    def __init__(
+        self, codes: npt.NDArray[np.int32], values: Sequence[npt.NDArray[Any]], labelled: Labelling, **about: Any
+    ) -> None:
+        super().__init__(labelled, **about)
+        self.kind = "table"
+        self.codes, self.values = codes, tuple(values)
+        self.dtype = np.dtype(object)
+        self.sample_shape = (codes.shape[1],)
+
+    def take(self, rows: IntArray) -> npt.NDArray[Any]:
+        """These rows, object (m, d)."""
+        codes = self.codes[np.asarray(rows)]
+        table = np.empty(codes.shape, object)
+        for column, values in enumerate(self.values):
+            table[:, column] = values[codes[:, column]]
+        return table
+
+    def _values_digest(self, rows: IntArray) -> str:
+        return digest_values(self.take(rows).tolist())
+
+    def _content_digest(self) -> str:
+        return digest_values([digest(self.codes), [digest(np.asarray(values, object)) for values in self.values]])
+
+    def _hashes(self) -> Hashes:
+        return np.concatenate([hash_rows(self.codes[block]) for block in blocks(len(self), self.codes.shape[1] * 4)])

@@ -1,0 +1,104 @@
+"""Content of samples: exact copies, and values that no learner can take. Arrays in, arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from unseen.errors import DataError, some
+from unseen.types import Data, IntArray
+
+__all__ = ["blocks", "check_finite", "hash_items", "hash_rows", "keep_together", "same"]
+
+Hashes = npt.NDArray[np.uint64]
+
+_BLOCK_BYTES = 32 << 20
+
+
+def blocks(n: int, sample_bytes: int) -> Iterator[slice]:
+    """Slices of 0..n that hold about 32 MiB each."""
+    step = max(1, _BLOCK_BYTES // max(1, sample_bytes))
+    for start in range(0, n, step):
+        yield slice(start, min(n, start + step))
+
+
+def hash_rows(array: npt.NDArray[Any]) -> Hashes:
+    """BLAKE2b-128 of the content of each row of a numeric array, uint64 (n, 2). Zero and minus zero are one value.
+
+    >>> a, b, c = hash_rows(np.array([[1, 2], [3, 4], [1, 2]], np.uint8))
+    >>> bool((a == c).all()), bool((a == b).all())
+    (True, False)
+    """
+    rows = np.ascontiguousarray(array)
+    if rows.dtype.kind == "f":
+        rows = rows + 0.0
+    content = rows.reshape(-1).view(np.uint8).data
+    width = len(content) // len(rows) if len(rows) else 1
+    return hash_items(content[i : i + width] for i in range(0, len(content), width))
+
+
+def hash_items(items: Iterable[bytes | memoryview]) -> Hashes:
+    """BLAKE2b-128 of each item, uint64 (n, 2)."""
+    digests = b"".join([blake2b(item, digest_size=16).digest() for item in items])
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64).reshape(-1, 2)
+
+
+def same(hashes: Hashes) -> IntArray:
+    """int64 (n,): for each row the first row that is equal to it.
+
+    >>> same(np.array([[5, 0], [7, 0], [5, 0], [5, 1]], np.uint64)).tolist()
+    [0, 1, 0, 3]
+    """
+    # lexsort is stable, so the first of each run of equal rows is the earliest.
+    order = np.lexsort((hashes[:, 1], hashes[:, 0]))
+    ranked = hashes[order]
+    starts = np.ones(len(ranked), bool)
+    starts[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
+    first = np.empty(len(ranked), np.int64)
+    first[order] = order[starts][np.cumsum(starts) - 1]
+    return first
+
+
+def keep_together(data: Data) -> IntArray | None:
+    """The samples that must never part between folds: the user's groups and exact copies, joined.
+
+    Two samples are together if a chain of shared groups and equal contents links them. Returns int64 (n,) group
+    numbers, or None where every sample stands alone.
+    """
+    n = len(data)
+    parts = [part for part in (data.groups, data.duplicate_groups()) if part is not None]
+    if not parts:
+        return None
+    # A graph of samples and groups: each sample is linked to the group it is in, of either sort.
+    ends, offset = [], n
+    for part in parts:
+        numbers = np.unique(part, return_inverse=True)[1]
+        ends.append(numbers + offset)
+        offset += int(numbers.max(initial=-1)) + 1
+    samples = np.tile(np.arange(n), len(parts))
+    links = coo_array((np.ones(len(samples), bool), (samples, np.concatenate(ends))), shape=(offset, offset))
+    together: IntArray = connected_components(links, directed=False)[1][:n].astype(np.int64)
+    return together if len(np.unique(together)) < n else None
+
+
+def check_finite(array: npt.NDArray[Any], *, columns: Sequence[str] | None = None, first_row: int = 0) -> None:
+    """Refuse NaN and infinite values of a float array (m, ...); the message names rows and columns."""
+    good = np.isfinite(array)
+    if good.all():
+        return
+    bad = np.argwhere(~good)
+
+    def place(at: IntArray) -> str:
+        column = columns[at[1]] if columns is not None else ", ".join(str(i) for i in at[1:])
+        return f"row {at[0] + first_row}, column {column} ({array[tuple(at)]})"
+
+    raise DataError(
+        f"features must be finite, but {len(np.unique(bad[:, 0])):,} rows hold NaN or infinite values: "
+        f"{some([place(at) for at in bad[:5]])}; drop these rows, or impute them inside the learner's pipeline"
+    )
