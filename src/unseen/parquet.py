@@ -3,46 +3,72 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unseen.errors import CorruptFileError, StorageError
+from unseen.atomic import replace_file
+from unseen.errors import CorruptFileError
 
 __all__ = ["read_parquet", "write_parquet"]
 
 
 def write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> Path:
-    """Write arrays as parquet with JSON metadata; the bytes depend on the content alone. Atomic."""
+    """Write arrays as parquet with JSON metadata; the bytes depend on the content alone. Atomic.
+
+    Raises:
+        StorageError: the file cannot be written; an older one of that name is kept.
+
+    """
     table = pa.table({name: pa.array(_plain(values)) for name, values in columns.items()})
-    table = table.replace_schema_metadata({"unseen": json.dumps(about, sort_keys=True)})
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, temporary, write_page_checksum=True)
-        os.replace(temporary, path)  # noqa: PTH105 - the name that the fault tests stop at
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error}") from error
+    text = json.dumps(about, sort_keys=True)
+    table = table.replace_schema_metadata({"unseen": text, "unseen.digest": _digest(columns, text)})
+    replace_file(path, lambda file: pq.write_table(table, file, write_page_checksum=True))
     return path
 
 
 def read_parquet(path: Path, kind: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-    """Read what `write_parquet` wrote; a damaged or foreign file is an error that names it."""
+    """Read what `write_parquet` wrote; a damaged or foreign file is an error that names it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CorruptFileError: it is damaged, or not of this kind.
+
+    """
     try:
         table = pq.read_table(path, page_checksum_verification=True)
-        about: dict[str, Any] = json.loads(table.schema.metadata[b"unseen"])
+        columns = {name: table.column(name).to_numpy() for name in table.column_names}
+        text = table.schema.metadata[b"unseen"].decode()
+        # The page checksums do not cover the footer, where names, types and metadata are.
+        whole = table.schema.metadata[b"unseen.digest"].decode() == _digest(columns, text)
+        about: dict[str, Any] = json.loads(text)
     except FileNotFoundError:
         raise
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise CorruptFileError(f"{path} is damaged or was not written by unseen: {error}") from error
+    if not whole:
+        raise CorruptFileError(f"{path} is damaged: its content does not match its digest")
     if about.get("kind") != kind:
         raise CorruptFileError(f"{path} must hold a file of kind {kind!r}, but it holds {about.get('kind')!r}")
-    return {name: table.column(name).to_numpy() for name in table.column_names}, about
+    return columns, about
+
+
+def _digest(columns: Mapping[str, npt.NDArray[Any]], text: str) -> str:
+    digest = blake2b(text.encode(), digest_size=16)
+    for name, values in columns.items():
+        is_text = values.dtype.kind in "USO"
+        digest.update(f"\x1e{name}\x1f{'text' if is_text else values.dtype.str}\x1f{len(values)}\x1f".encode())
+        if is_text:
+            digest.update("\x1f".join(map(str, values.tolist())).encode())
+        else:
+            digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()
 
 
 def _plain(values: npt.NDArray[Any]) -> npt.NDArray[Any] | list[str]:

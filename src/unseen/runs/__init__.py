@@ -1,0 +1,10 @@
+"""Where a run is kept: in a directory that survives being killed, or in memory.
+
+Bytes and arrays by name. Nothing here knows a learner or a score.
+"""
+
+from unseen.runs.base import Run
+from unseen.runs.directory import RunDirectory
+from unseen.runs.memory import MemoryRun
+
+__all__ = ["MemoryRun", "Run", "RunDirectory"]

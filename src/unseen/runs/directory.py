@@ -1,0 +1,306 @@
+"""A run kept in a directory: survives a kill at any moment, and goes on to the same numbers.
+
+    manifest.json                 the configuration, sealed; nothing of time, host or retries
+    events.jsonl                  what happened when
+    lock                          held by the process that works here
+    fits/<name>/checkpoint.npz    the latest state of a fit under way
+    fits/<name>/result.npz        what a finished fit yielded
+    scores.parquet, coreset.parquet
+
+Every file is written whole or not at all, knows whether it is damaged and which manifest it belongs to. A damaged
+file is moved aside (`<file>.damaged`) with an event, and its part is done again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import numpy.typing as npt
+
+from unseen.atomic import remove_temporaries, replace_file, storage_error
+from unseen.errors import CorruptFileError, RunError, RunMismatchError, StorageError
+from unseen.runs.arrays import owner_of, read_arrays, write_arrays
+from unseen.runs.base import check_name, stamped
+from unseen.runs.events import EventLog, record
+from unseen.runs.lock import Lock
+from unseen.runs.manifest import check_same, digest_of, normal, seal, unseal
+from unseen.types import Arrays, CheckpointStore, Coreset, ScoreTable
+
+__all__ = ["DirectoryCheckpoints", "RunDirectory"]
+
+T = TypeVar("T")
+Kept = TypeVar("Kept", ScoreTable, Coreset)
+Named = dict[str, npt.NDArray[Any]]
+
+_REPEAT = "repeat the original command with the same --out to rebuild it"
+
+
+@dataclass(frozen=True)
+class DirectoryCheckpoints:
+    """The latest checkpoint of one fit, in a file. Holds its path only, so it goes to worker processes."""
+
+    path: Path
+    owner: str
+
+    def load(self) -> Named | None:
+        """The latest checkpoint, or None; a damaged one is moved aside, one of another run left out of account."""
+        try:
+            return read_arrays(self.path) if owner_of(self.path) == self.owner else None
+        except CorruptFileError:
+            _move_aside(self.path)
+            return None
+
+    def save(self, arrays: Arrays) -> None:
+        """Replace it, atomically."""
+        write_arrays(self.path, arrays, self.owner)
+
+
+class RunDirectory:
+    """Keeps a run in a directory.
+
+    Reading (`manifest`, `table`, `coreset`, `read_json`, `events`) needs no `open`; it then takes no lock, changes
+    nothing, and a damaged file is a `CorruptFileError`.
+
+    Args:
+        path: the directory; made by `open`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, RunDirectory(folder) as run:
+    ...     run.open({"seed": 0})
+    ...     run.result("r0f0") is None
+    True
+
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock: Lock | None = None
+        self._digest: str | None = None
+        self._log = EventLog(self.path / "events.jsonl")
+
+    def open(self, manifest: Mapping[str, Any]) -> None:
+        """Take the lock, then begin or continue the run of this configuration.
+
+        A damaged or lost manifest is written anew if every fit here belongs to this configuration.
+
+        Raises:
+            RunLockedError: another process is working here.
+            RunMismatchError: it is the run of another configuration; nothing is changed.
+            StorageError: the directory cannot be written.
+
+        """
+        now = normal(manifest)
+        lock = Lock(self.path / "lock")
+        try:
+            raw = self._raw_manifest()
+            found = unseal(raw) if raw is not None else None
+            if found is not None:
+                check_same(str(self.path), found, now)
+            else:
+                self._refuse_foreign(digest_of(now))
+            self._lock, self._digest = lock, digest_of(now)
+            self._tidy()
+            if found is None:
+                replace_file(self._manifest_path, lambda file: file.write(seal(now)))
+                if raw is not None:
+                    self.event("damaged", file="manifest.json", remedy="written anew")
+        except BaseException:
+            self.close()
+            lock.release()
+            raise
+
+    def close(self) -> None:
+        """Release the lock; what was saved stays."""
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = self._digest = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def manifest(self) -> dict[str, Any]:
+        """The configuration of the run kept here.
+
+        Raises:
+            RunError: there is no run here.
+            CorruptFileError: the manifest is damaged.
+
+        """
+        raw = self._raw_manifest()
+        if raw is None:
+            raise RunError(f"{self.path} holds no run: there is no manifest.json")
+        manifest = unseal(raw)
+        if manifest is None:
+            raise CorruptFileError(f"{self._manifest_path} is damaged or was edited; {_REPEAT}")
+        return manifest
+
+    def checkpoints(self, fit: str) -> CheckpointStore:
+        """Where the fit of that name keeps its latest checkpoint; a damaged one is moved aside at once."""
+        path = self._fit_path(fit, "checkpoint.npz")
+        self._own(path)
+        return DirectoryCheckpoints(path, self._owner)
+
+    def result(self, fit: str) -> Named | None:
+        """What the finished fit yielded, or None where it is still to be done: never begun, damaged, or foreign."""
+        path = self._fit_path(fit, "result.npz")
+        if not self._own(path):
+            return None
+        arrays = self._whole(path, read_arrays)
+        if arrays is not None:
+            _remove(path.with_name("checkpoint.npz"))  # a kill may have come between the two
+        return arrays
+
+    def save_result(self, fit: str, arrays: Arrays) -> None:
+        """Keep what a finished fit yielded, and drop its checkpoint."""
+        path = self._fit_path(fit, "result.npz")
+        write_arrays(path, arrays, self._owner)
+        _remove(path.with_name("checkpoint.npz"))
+
+    def save_table(self, table: ScoreTable) -> ScoreTable:
+        """Keep the score table; returns it as `table()` will, its provenance naming this run."""
+        table = stamped(table, self._owner)
+        table.save(self.path / "scores.parquet")
+        return table
+
+    def table(self) -> ScoreTable | None:
+        """The score table, or None."""
+        return self._kept("scores.parquet", ScoreTable.load)
+
+    def save_coreset(self, coreset: Coreset) -> Coreset:
+        """Keep the coreset; returns it as `coreset()` will, its provenance naming this run."""
+        coreset = stamped(coreset, self._owner)
+        coreset.save(self.path / "coreset.parquet")
+        return coreset
+
+    def coreset(self) -> Coreset | None:
+        """The coreset, or None."""
+        return self._kept("coreset.parquet", Coreset.load)
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Keep a JSON object under a file name such as `"command.json"`."""
+        self._owner  # noqa: B018 - only an open run may be written
+        replace_file(self.path / check_name(name), lambda file: file.write(seal(content)))
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """The JSON object of that name, or None."""
+        return self._whole(self.path / check_name(name), _read_sealed)
+
+    def event(self, kind: str, **fields: object) -> None:
+        """Log what happened, with time, process and host."""
+        self._owner  # noqa: B018 - only an open run may be written
+        self._log.append(record(kind, fields))
+
+    def events(self) -> list[dict[str, Any]]:
+        """Everything logged, oldest first; lines that a kill or damage made unreadable are left out."""
+        return self._log.read()
+
+    @property
+    def _owner(self) -> str:
+        if self._digest is None:
+            raise RunError(f"{self.path} is not open: call open(manifest) first")
+        return self._digest
+
+    @property
+    def _manifest_path(self) -> Path:
+        return self.path / "manifest.json"
+
+    def _fit_path(self, fit: str, file: str) -> Path:
+        return self.path / "fits" / check_name(fit) / file
+
+    def _raw_manifest(self) -> bytes | None:
+        try:
+            return self._manifest_path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"cannot read {self._manifest_path}: {error.strerror or error}") from error
+
+    def _refuse_foreign(self, digest: str) -> None:
+        """Without a readable manifest, only the fits can say whose run this is."""
+        for path in sorted(self.path.glob("fits/*/*.npz")):
+            try:
+                owner = owner_of(path)
+            except CorruptFileError:
+                continue  # moved aside when its fit comes up
+            if owner != digest:
+                raise RunMismatchError(
+                    f"{self._manifest_path} is damaged or lost, and {path.relative_to(self.path)} belongs to another "
+                    f"configuration than this one; {_REPEAT}, or choose another --out"
+                )
+
+    def _tidy(self) -> None:
+        try:
+            for folder in (self.path, *self.path.glob("fits/*/")):
+                remove_temporaries(folder)
+            self._log.repair()
+        except OSError as error:
+            raise storage_error(self.path, error) from error
+
+    def _own(self, path: Path) -> bool:
+        """Whether the file is there, whole, and of this run."""
+        owner = self._whole(path, owner_of)
+        if owner is not None and owner != self._owner:
+            self._ignore(path)
+        return owner == self._owner
+
+    def _kept(self, name: str, load: Callable[[Path], Kept]) -> Kept | None:
+        kept = self._whole(self.path / name, load)
+        if kept is None:
+            return None
+        owner = self._digest if self._digest is not None else digest_of(self.manifest())
+        if kept.provenance.get("manifest") == owner:
+            return kept
+        if self._lock is not None:
+            self._ignore(self.path / name)
+        return None
+
+    def _whole(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
+        try:
+            return read(path)
+        except FileNotFoundError:
+            return None
+        except CorruptFileError:
+            if self._lock is None:
+                raise
+            _move_aside(path)
+            self.event("damaged", file=self._relative(path), remedy="moved aside; its part is done again")
+            return None
+
+    def _ignore(self, path: Path) -> None:
+        self.event("ignored", file=self._relative(path), reason="it belongs to another configuration")
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.path).as_posix()
+
+
+def _read_sealed(path: Path) -> dict[str, Any]:
+    content = unseal(path.read_bytes())
+    if content is None:
+        raise CorruptFileError(f"{path} is damaged or was edited")
+    return content
+
+
+def _move_aside(path: Path) -> None:
+    try:
+        os.replace(path, path.with_name(f"{path.name}.damaged"))  # noqa: PTH105 - the name that the fault tests stop at
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(path, error) from error

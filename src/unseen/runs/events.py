@@ -1,0 +1,81 @@
+"""The log of a run: one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from unseen.atomic import storage_error
+
+__all__ = ["EventLog", "record"]
+
+
+def record(kind: str, fields: Mapping[str, object]) -> dict[str, Any]:
+    """An event as it is kept: when, by whom, what."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "kind": kind,
+        **fields,
+    }
+
+
+class EventLog:
+    """Events appended to a file, each in one write, so that a kill tears the last line at most."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, event: Mapping[str, Any]) -> None:
+        """Add one line; on failure the log is as it was.
+
+        Raises:
+            StorageError: it cannot be written.
+
+        """
+        line = json.dumps(event, default=str).encode() + b"\n"
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                before = file.tell()
+                try:
+                    if file.write(line) < len(line):
+                        # The next write says why: the disk is full.
+                        file.write(line)
+                        raise OSError("the line was written in part only")
+                except OSError:
+                    os.ftruncate(file.fileno(), before)
+                    raise
+        except OSError as error:
+            raise storage_error(self.path, error) from error
+
+    def repair(self) -> None:
+        """Cut off a last line that a kill left unfinished."""
+        try:
+            raw = self.path.read_bytes()
+        except FileNotFoundError:
+            return
+        if raw and not raw.endswith(b"\n"):
+            os.truncate(self.path, raw.rfind(b"\n") + 1)
+
+    def read(self) -> list[dict[str, Any]]:
+        """Every readable line, oldest first; torn and damaged ones are left out."""
+        try:
+            lines = self.path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        events = (_parsed(line) for line in lines if line)
+        return [event for event in events if event is not None]
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
