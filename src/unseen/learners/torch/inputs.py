@@ -1,0 +1,204 @@
+"""Where batches of raw inputs come from, and how they are put on one scale.
+
+Data that fits is held as one tensor; larger data is read batch by batch by worker processes. Both give the same
+batches in the same order, so the numbers do not depend on which it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from unseen.errors import DataError, some
+from unseen.types import Data, IdArray, IntArray
+
+__all__ = ["Held", "Inputs", "Normaliser", "Streamed", "fit_normaliser", "open_inputs"]
+
+_CHUNK = 2048  # rows at a time where all of them are passed over
+
+
+class Inputs(Protocol):
+    """Raw inputs by row."""
+
+    def batches(self, batches: Sequence[IntArray]) -> Iterator[Tensor]:
+        """One tensor for each array of rows, on the device: images (m, H, W, C), vectors (m, d), dtype as stored."""
+
+
+class Held:
+    """The whole data set as one tensor, on the device or, where that is too small, in host memory."""
+
+    def __init__(self, data: Data, *, device: torch.device, place: torch.device) -> None:
+        self.device = device
+        self.place = place
+        n = len(data)
+        whole = np.empty((n, *data.sample_shape), dtype=data.dtype)
+        for start in range(0, n, _CHUNK):
+            rows = np.arange(start, min(start + _CHUNK, n))
+            whole[rows] = data.take(rows)
+        self.tensor = torch.from_numpy(whole).to(place)
+
+    def batches(self, batches: Sequence[IntArray]) -> Iterator[Tensor]:
+        """As `Inputs`."""
+        for rows in batches:
+            taken = self.tensor.index_select(0, torch.from_numpy(np.array(rows)).to(self.place))
+            yield taken.to(self.device, non_blocking=True)
+
+
+class Streamed:
+    """Batches read by worker processes through `data.take`, in order."""
+
+    def __init__(self, data: Data, *, device: torch.device, workers: int) -> None:
+        self.device = device
+        self._order = _Order()
+        self._loader: DataLoader[Tensor] = DataLoader(
+            _Takes(data),
+            batch_size=None,
+            sampler=self._order,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=device.type == "cuda",
+            generator=torch.Generator(),  # or the loader would draw a number from the global one
+        )
+
+    def batches(self, batches: Sequence[IntArray]) -> Iterator[Tensor]:
+        """As `Inputs`."""
+        self._order.batches = batches
+        for taken in self._loader:
+            yield taken.to(self.device, non_blocking=True)
+
+
+class _Order(Sampler[IntArray]):
+    """The batches of the epoch to come; the workers outlive an epoch, so it changes in place."""
+
+    def __init__(self) -> None:
+        self.batches: Sequence[IntArray] = ()
+
+    def __iter__(self) -> Iterator[IntArray]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+class _Takes(Dataset[Tensor]):
+    def __init__(self, data: Data) -> None:
+        self.data = data
+
+    def __getitem__(self, rows: IntArray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(self.data.take(rows)))
+
+
+def open_inputs(data: Data, *, device: torch.device, memory_limit: int | None, workers: int) -> Held | Streamed:
+    """Hold the data set if it takes at most `memory_limit` bytes (None: half of the free memory), or stream it."""
+    size = len(data) * int(np.prod(data.sample_shape)) * np.dtype(data.dtype).itemsize
+    host = torch.device("cpu")
+    for place in dict.fromkeys((device, host)):
+        limit = _free(place) // 2 if memory_limit is None else memory_limit
+        if size <= limit:
+            return Held(data, device=device, place=place)
+    return Streamed(data, device=device, workers=workers)
+
+
+def _free(place: torch.device) -> int:
+    if place.type == "cuda":
+        return int(torch.cuda.mem_get_info(place)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):  # not Linux: leave the page cache out
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """Mean 0 and standard deviation 1 for each channel of an image, or for each feature of a vector.
+
+    Args:
+        mean: float32, one a channel or feature, on the device.
+        scale: float32, one over the standard deviation; 1 where that is 0.
+
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __call__(self, raw: Tensor) -> Tensor:
+        """Float32 of the same shape."""
+        return raw.to(torch.float32).sub_(self.mean).mul_(self.scale)
+
+
+def fit_normaliser(inputs: Inputs, ids: IdArray, train: IntArray, *, device: torch.device) -> Normaliser:
+    """Mean and deviation of the training rows, the last axis kept apart; the order of rows has no effect on a bit.
+
+    Args:
+        inputs: the raw inputs.
+        ids: (n,) ids of all samples.
+        train: int64 (t,) the only rows that are read.
+        device: where the result is wanted.
+
+    Raises:
+        DataError: a training row holds NaN or infinity.
+
+    """
+    rows = train[np.argsort(ids[train])]  # by id, so that rounding does not depend on the rows
+    chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+    first = next(inputs.batches([rows[:1]]))
+    moments = _exact_moments if first.dtype == torch.uint8 else _float_moments
+    mean, deviation = moments(inputs, ids, chunks)
+    scale = 1 / np.where(deviation > 0, deviation, 1.0)
+    mean, scale = mean.astype(np.float32), scale.astype(np.float32)
+    return Normaliser(torch.from_numpy(mean).to(device), torch.from_numpy(scale).to(device))
+
+
+_Moments = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+
+def _exact_moments(inputs: Inputs, ids: IdArray, chunks: Sequence[IntArray]) -> _Moments:
+    """From counts of the 256 values, in integers."""
+    counts: Any = 0
+    for raw in inputs.batches(chunks):
+        channels = raw.shape[-1]
+        values = raw.reshape(-1, channels).to(torch.int32)
+        values += 256 * torch.arange(channels, dtype=torch.int32, device=raw.device)
+        counts = counts + torch.bincount(values.flatten(), minlength=256 * channels).view(channels, 256).cpu().numpy()
+    value = np.arange(256)
+    n = counts[0].sum()
+    mean = (counts @ value) / n
+    # n^2 var = n sum x^2 - (sum x)^2, in Python integers: no rounding, no overflow.
+    spread = [int(n) * int(c @ value**2) - int(c @ value) ** 2 for c in counts]
+    return mean, np.sqrt([float(s) for s in spread]) / n
+
+
+def _float_moments(inputs: Inputs, ids: IdArray, chunks: Sequence[IntArray]) -> _Moments:
+    """In two passes of float64."""
+
+    def passed(centre: npt.NDArray[np.float64] | float, power: int) -> npt.NDArray[np.float64]:
+        total, n = 0.0, 0
+        for rows, raw in zip(chunks, inputs.batches(chunks), strict=True):
+            values = raw.cpu().numpy().astype(np.float64)
+            _refuse_nonfinite(values, ids[rows])
+            flat = values.reshape(-1, values.shape[-1])
+            total = total + ((flat - centre) ** power).sum(axis=0)
+            n += len(flat)
+        return np.asarray(total / n)
+
+    mean = passed(0.0, 1)
+    return mean, np.sqrt(passed(mean, 2))
+
+
+def _refuse_nonfinite(values: npt.NDArray[np.float64], ids: IdArray) -> None:
+    bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    if bad.any():
+        raise DataError(
+            f"features must be finite, but samples to train on hold NaN or infinity: ids {some(ids[bad].tolist())}; "
+            "remove these samples or fill in the missing values"
+        )

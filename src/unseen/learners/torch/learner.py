@@ -1,0 +1,234 @@
+"""The torch learner: trains by a recipe, on the CPU or a CUDA device, and observes after each epoch."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unseen.errors import ArgumentError, DataError, MissingDependencyError
+from unseen.learners.torch.recipe import Recipe
+from unseen.types import CheckpointStore, Data, Sink
+
+if TYPE_CHECKING:
+    import torch
+
+    from unseen.exposure import Fit
+    from unseen.learners.torch.inputs import Held, Streamed
+
+__all__ = ["TorchLearner"]
+
+
+class TorchLearner:
+    """The built-in training loop, for images and vectors.
+
+    Args:
+        recipe: how to train, or the name of a preset (`"mlp"`, `"convnet"`, `"resnet9"`, `"resnet18"`, ...).
+        device: `"auto"` (CUDA where there is one), `"cpu"`, `"cuda"` or `"cuda:N"`.
+        data_workers: processes that read data too large for `memory_limit`; 0 reads in this process.
+        memory_limit: bytes that the data set may take when held as one tensor, on the device or in host memory;
+            None is half of what is free. Above it batches are read as they are needed; the numbers are the same.
+
+    Threads, random state and switches of torch are set for one fit and then put back. They belong to the process, so
+    fits that run at the same time must run in different processes.
+
+    Raises:
+        MissingDependencyError: torch is not installed.
+
+    >>> TorchLearner("mlp", device="cpu").epochs
+    20
+
+    """
+
+    name = "torch"
+    provides = frozenset({"logits", "features", "grad_norm"})
+    closed_form = False
+
+    def __init__(
+        self,
+        recipe: Recipe | str = "convnet",
+        *,
+        device: str = "auto",
+        data_workers: int = 2,
+        memory_limit: int | None = None,
+    ) -> None:
+        _require_torch()
+        self.recipe = Recipe.named(recipe) if isinstance(recipe, str) else recipe
+        for name, value in (("data_workers", data_workers), ("memory_limit", memory_limit or 0)):
+            if not isinstance(value, int) or value < 0:
+                raise ArgumentError(f"{name} must be an integer of at least 0, got {value!r}")
+        self.device = str(device)
+        self.data_workers = data_workers
+        self.memory_limit = memory_limit
+        self.epochs: int | None = self.recipe.epochs
+        # Fixed here, so that a fit in another process or on another machine runs with as many.
+        self.threads = self.recipe.threads or len(os.sched_getaffinity(0))
+        self._opened: tuple[Data, Held | Streamed] | None = None
+
+    def __repr__(self) -> str:
+        return f"TorchLearner({self.recipe!r}, device={self.device!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the data held for the next fit: another process reads its own."""
+        return {**self.__dict__, "_opened": None}
+
+    def describe(self) -> dict[str, object]:
+        """The recipe, the kind of device and the threads: what its numbers depend on.
+
+        >>> about = TorchLearner(Recipe(network="mlp", threads=1), device="cpu").describe()
+        >>> about["learner"], about["device"], about["threads"]
+        ('torch', 'cpu', 1)
+
+        """
+        return {
+            "learner": self.name,
+            "recipe": {**self.recipe.describe(), "threads": self.threads},
+            "device": self._device().type,
+            "threads": self.threads,
+        }
+
+    def check(self, data: Data) -> None:
+        """Refuse data that the network cannot learn from; the network is built and called once.
+
+        Raises:
+            DataError: text or tables, or fewer than two classes or samples.
+            ArgumentError: a recipe that does not go with these inputs or this device.
+
+        """
+        device = self._device()
+        if self.recipe.precision == "fp16" and device.type == "cpu":
+            raise ArgumentError("precision='fp16' needs a CUDA device, got device='cpu'; use 'fp32' or 'bf16'")
+        if data.kind not in ("image", "vector"):
+            raise DataError(
+                f"the torch learner takes images or vectors, got data of kind {data.kind!r}; use a scikit-learn "
+                "classifier or pipeline, or your own loop with a Recorder"
+            )
+        if len(data.class_names) < 2 or len(data) < 2:
+            raise DataError(
+                f"the torch learner needs at least 2 classes and 2 samples, got {len(data.class_names)} and {len(data)}"
+            )
+        _check_shape(self.recipe, data)
+        _try_network(self.recipe, data)
+
+    def fit(
+        self,
+        data: Data,
+        fit: Fit,
+        sink: Sink,
+        checkpoints: CheckpointStore,
+        *,
+        seed: int,
+        report: Callable[..., None],
+    ) -> None:
+        """Train once, observing after each epoch that the sink asks for; continue after the last saved epoch.
+
+        Each epoch ends in one `checkpoints.save` of model, optimiser and sink. `report("epoch", epoch=, epochs=,
+        loss=, seconds=, observe_seconds=)` follows it.
+
+        Raises:
+            ArgumentError: training diverged, the batch does not fit the device, or the sink wants features of a
+                network without a linear layer.
+            DataError: a vector holds NaN or infinity.
+
+        """
+        from unseen.learners.torch import checkpoint
+        from unseen.learners.torch.loop import Training, seconds_since
+        from unseen.learners.torch.runtime import borrowed, explained
+
+        device = self._device()
+        with borrowed(self.recipe, device, self.threads), explained(self.recipe, device):
+            training = Training(self.recipe, data, fit, self._inputs(data, device), device, seed)
+            self._check_wishes(training.model, sink)
+            done = 0
+            saved = checkpoints.load()
+            if saved is not None:
+                done = int(saved["epoch"])
+                training.restore(saved)
+                sink.restore(checkpoint.part("sink", saved))
+            for epoch in range(done + 1, self.recipe.epochs + 1):
+                start = time.perf_counter()
+                loss = training.epoch(epoch)
+                seconds = seconds_since(start, device)
+                start = time.perf_counter()
+                training.observe(sink, epoch)
+                observed = seconds_since(start, device)
+                state = {"epoch": np.asarray(epoch), **training.state(), **checkpoint.pack("sink", sink.state())}
+                checkpoints.save(state)
+                report(
+                    "epoch",
+                    epoch=epoch,
+                    epochs=self.recipe.epochs,
+                    loss=loss,
+                    seconds=seconds,
+                    observe_seconds=observed,
+                )
+
+    def _device(self) -> torch.device:
+        from unseen.learners.torch.runtime import find_device
+
+        return find_device(self.device)
+
+    def _inputs(self, data: Data, device: torch.device) -> Held | Streamed:
+        # The folds of one plan share the data; it is read once.
+        from unseen.learners.torch.inputs import open_inputs
+
+        if self._opened is None or self._opened[0] is not data or self._opened[1].device != device:
+            inputs = open_inputs(data, device=device, memory_limit=self.memory_limit, workers=self.data_workers)
+            self._opened = (data, inputs)
+        return self._opened[1]
+
+    def _check_wishes(self, model: torch.nn.Module, sink: Sink) -> None:
+        from unseen.learners.torch.observe import last_linear
+
+        last = self.recipe.epochs
+        wished = [sink.wants(side, epoch, last) for epoch in range(1, last + 1) for side in ("unseen", "seen")]
+        if any("features" in words for words in wished) and last_linear(model) is None:
+            raise ArgumentError(
+                f"features need a network with a torch.nn.Linear (they are the input of the last one), but "
+                f"{self.recipe.network!r} has none; choose scores without features, or another network"
+            )
+
+
+def _require_torch() -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError("torch", "the torch learner", "torch") from error
+
+
+def _check_shape(recipe: Recipe, data: Data) -> None:
+    asked = {"flip": recipe.flip, "crop": recipe.crop, "cutout": recipe.cutout}
+    if data.kind == "vector":
+        for name, value in asked.items():
+            if value:
+                raise ArgumentError(
+                    f"{name} of the recipe is for images, got {name}={value!r} for vectors; leave it out"
+                )
+        return
+    side = min(data.sample_shape[:2])
+    if recipe.crop >= side or recipe.cutout > side:
+        raise ArgumentError(
+            f"crop must be below and cutout at most the side of an image, {side} pixels, got crop={recipe.crop} and "
+            f"cutout={recipe.cutout}"
+        )
+
+
+def _try_network(recipe: Recipe, data: Data) -> None:
+    import torch
+
+    from unseen.learners.torch.loop import network_for
+
+    shape = data.sample_shape if data.kind == "vector" else (data.sample_shape[2], *data.sample_shape[:2])
+    classes = len(data.class_names)
+    with torch.random.fork_rng([]), torch.no_grad():
+        model = network_for(data, recipe).eval()
+        try:
+            logits = model(torch.zeros(2, *shape))
+        except Exception as error:  # whatever a foreign network raises, it is about this input
+            raise ArgumentError(f"network {recipe.network!r} cannot take inputs of shape {shape}: {error}") from error
+    if not isinstance(logits, torch.Tensor) or logits.shape != (2, classes):
+        got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise ArgumentError(f"network {recipe.network!r} must give (m, {classes}) logits, got {got} for m=2")

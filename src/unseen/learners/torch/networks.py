@@ -1,0 +1,246 @@
+"""The built-in networks, and the factory that finds them or one of the user's own by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unseen.errors import ArgumentError, UnknownNameError
+
+__all__ = ["MLP", "NETWORKS", "ConvNet", "ResNet", "ResNet9", "build"]
+
+
+class MLP(nn.Module):
+    """Two hidden layers of 256 rectified units on vectors, or on images laid out as vectors."""
+
+    def __init__(self, *, classes: int, features: int, width: int = 256) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(
+            nn.Flatten(), nn.Linear(features, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
+        )
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (m, classes) of inputs (m, features) or (m, C, H, W)."""
+        logits: Tensor = self.head(self.hidden(x))
+        return logits
+
+
+def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class ConvNet(nn.Module):
+    """A network for two CPU cores: the first layer halves the resolution, so that most work is on small maps."""
+
+    least = 8
+
+    def __init__(self, *, classes: int, channels: int, image_size: tuple[int, int]) -> None:
+        super().__init__()
+        _large_enough("convnet", image_size, self.least)
+        self.body = nn.Sequential(
+            _conv(channels, 32, stride=2),
+            _conv(32, 64),
+            nn.MaxPool2d(2),
+            _conv(64, 128),
+            nn.MaxPool2d(2),
+            _conv(128, 256),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        self.head = nn.Linear(256, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (m, classes) of images (m, C, H, W)."""
+        logits: Tensor = self.head(self.body(x))
+        return logits
+
+
+class ResNet9(nn.Module):
+    """Four stages of convolutions, two of them with a residual pair: strong on small images within few epochs."""
+
+    least = 8
+
+    def __init__(self, *, classes: int, channels: int, image_size: tuple[int, int]) -> None:
+        super().__init__()
+        _large_enough("resnet9", image_size, self.least)
+        self.body = nn.Sequential(
+            _conv(channels, 64),
+            _conv(64, 128),
+            nn.MaxPool2d(2),
+            _Residual(nn.Sequential(_conv(128, 128), _conv(128, 128))),
+            _conv(128, 256),
+            nn.MaxPool2d(2),
+            _conv(256, 512),
+            nn.MaxPool2d(2),
+            _Residual(nn.Sequential(_conv(512, 512), _conv(512, 512))),
+            nn.AdaptiveMaxPool2d(1),
+            nn.Flatten(),
+        )
+        self.head = nn.Linear(512, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (m, classes) of images (m, C, H, W)."""
+        logits: Tensor = self.head(self.body(x))
+        return logits
+
+
+class _Residual(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.inner(x)
+        return out
+
+
+class _Block(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut (ResNet-18 and -34), or a bottleneck of three (ResNet-50)."""
+
+    def __init__(self, inputs: int, width: int, stride: int, *, bottleneck: bool) -> None:
+        super().__init__()
+        outputs = 4 * width if bottleneck else width
+        first = [_conv(inputs, width, 1), _conv(width, width, 3, stride)] if bottleneck else []
+        kernel = 1 if bottleneck else 3
+        self.inner = nn.Sequential(
+            *(first or [_conv(inputs, width, 3, stride)]),
+            nn.Conv2d(width, outputs, kernel, 1, kernel // 2, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut = (
+            nn.Identity()
+            if stride == 1 and inputs == outputs
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.inner(x) + self.shortcut(x), inplace=True)
+
+
+class ResNet(nn.Module):
+    """He et al. 2016 (arXiv 1512.03385).
+
+    Args:
+        classes: number of logits.
+        channels: of an image.
+        image_size: (height, width).
+        blocks: in each of the four stages.
+        bottleneck: blocks of three convolutions, as in ResNet-50.
+        small: the stem for small images, one 3 x 3 convolution of stride 1; else 7 x 7 of stride 2 and a pooling.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        classes: int,
+        channels: int,
+        image_size: tuple[int, int],
+        blocks: tuple[int, int, int, int],
+        bottleneck: bool = False,
+        small: bool = False,
+    ) -> None:
+        super().__init__()
+        _large_enough("resnet", image_size, 8 if small else 32)
+        layers: list[nn.Module] = (
+            [_conv(channels, 64)] if small else [_conv(channels, 64, 7, 2), nn.MaxPool2d(3, 2, padding=1)]
+        )
+        inputs = 64
+        for stage, (width, count) in enumerate(zip((64, 128, 256, 512), blocks, strict=True)):
+            for index in range(count):
+                stride = 2 if stage and not index else 1
+                layers.append(_Block(inputs, width, stride, bottleneck=bottleneck))
+                inputs = 4 * width if bottleneck else width
+        self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Linear(inputs, classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (m, classes) of images (m, C, H, W)."""
+        logits: Tensor = self.head(self.body(x))
+        return logits
+
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "convnet": ConvNet,
+    "resnet9": ResNet9,
+    "resnet18": partial(ResNet, blocks=(2, 2, 2, 2), small=True),
+    "resnet34": partial(ResNet, blocks=(3, 4, 6, 3)),
+    "resnet50": partial(ResNet, blocks=(3, 4, 6, 3), bottleneck=True),
+}
+
+
+def build(
+    network: str, *, classes: int, channels: int = 0, image_size: tuple[int, int] | None = None, features: int = 0
+) -> nn.Module:
+    """A network by name, its weights drawn from the global torch generator (seed that inside `fork_rng`).
+
+    Args:
+        network: a built-in name, or `"package.module:function"`.
+        classes: number of logits.
+        channels: of an image.
+        image_size: (height, width) of an image; None for vectors.
+        features: length of a vector.
+
+    Raises:
+        UnknownNameError: no built-in network of that name.
+        ArgumentError: it cannot be imported, takes no such input, or makes no `nn.Module`.
+
+    >>> import torch
+    >>> build("mlp", classes=3, features=4)(torch.zeros(2, 4)).shape
+    torch.Size([2, 3])
+
+    """
+    if network == "mlp":
+        height, width = image_size or (0, 0)
+        return MLP(classes=classes, features=features or channels * height * width)
+    factory = _imported(network) if ":" in network else NETWORKS.get(network)
+    if factory is None:
+        raise UnknownNameError("network", network, [*NETWORKS, "mlp", "package.module:function"])
+    if image_size is None and ":" not in network:
+        raise ArgumentError(f"network {network!r} needs images, but the data are vectors; use network='mlp'")
+    shape: dict[str, Any] = (
+        {"features": features} if image_size is None else {"channels": channels, "image_size": image_size}
+    )
+    try:
+        made = factory(classes=classes, **shape)
+    except TypeError as error:
+        words = ", ".join(f"{name}=" for name in ("classes", *shape))
+        raise ArgumentError(f"network {network!r} must be a function called with {words}: {error}") from error
+    if not isinstance(made, nn.Module):
+        raise ArgumentError(f"network {network!r} must make a torch.nn.Module, got {type(made).__name__}")
+    return made
+
+
+def _imported(network: str) -> Callable[..., nn.Module]:
+    module, _, name = network.partition(":")
+    try:
+        found: Any = import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ArgumentError(
+            f"network {network!r} must name an importable function as 'package.module:function': {error}"
+        ) from error
+    factory: Callable[..., nn.Module] = found
+    return factory
+
+
+def _large_enough(network: str, image_size: tuple[int, int], least: int) -> None:
+    if min(image_size) < least:
+        raise ArgumentError(
+            f"network {network!r} needs images of at least {least} x {least} pixels, got {image_size[0]} x "
+            f"{image_size[1]}; use network='mlp' or larger images"
+        )

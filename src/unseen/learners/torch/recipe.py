@@ -1,0 +1,229 @@
+"""How to train: every hyperparameter in one frozen object, and presets by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, Self, get_args
+
+from unseen.errors import ArgumentError, UnknownNameError
+
+__all__ = ["PRESETS", "Precision", "Recipe", "Schedule"]
+
+Schedule = Literal["cosine", "one_cycle", "constant"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Every hyperparameter of one training: SGD on cross-entropy, the whole of it seeded.
+
+    Args:
+        network: a built-in network (`"mlp"`, `"convnet"`, `"resnet9"`, `"resnet18"`, `"resnet34"`, `"resnet50"`), or
+            `"package.module:function"`, a factory called with `classes=, channels=, image_size=(H, W)` for images and
+            with `classes=, features=` for vectors.
+        epochs: passes over the training rows.
+        batch_size: samples a step. The last batch of an epoch may be smaller; a single left-over sample joins the
+            batch before it, because batch normalisation cannot take one sample alone.
+        lr: highest learning rate.
+        momentum: of SGD, in [0, 1).
+        nesterov: Nesterov's momentum; needs `momentum` above 0.
+        weight_decay: L2 penalty on weights, never on biases and normalisation parameters.
+        schedule: after the warm-up, `"cosine"` falls to `final_lr` along half a cosine, `"one_cycle"` along a
+            straight line, `"constant"` not at all.
+        warmup: share of all steps in which the rate rises from 0 to `lr` along a straight line, in [0, 1).
+        final_lr: rate that `"cosine"` and `"one_cycle"` fall to.
+        label_smoothing: in [0, 1).
+        flip: mirror each training image left to right with probability 1/2.
+        crop: shift each training image by up to so many pixels each way, its border reflected; 0 for none.
+        cutout: side of a square of each training image that is set to the mean; 0 for none.
+        observe_batch: samples in one forward pass when observing; scores do not depend on it beyond rounding.
+        precision: `"fp32"`, or mixed precision in `"bf16"` or `"fp16"` (CUDA only, with loss scaling).
+        channels_last: keep images and weights in NHWC order, faster on most hardware.
+        compile: compile the training step by `torch.compile`.
+        threads: CPU threads of one fit, or None for all cores of this process; numbers depend on it in the last bit.
+        deterministic: refuse operations that give other numbers from run to run on CUDA.
+
+    Raises:
+        ArgumentError: a value breaks its rule.
+
+    >>> Recipe(network="mlp", epochs=3, lr=0.05).epochs
+    3
+    >>> Recipe(lr=-1.0)
+    Traceback (most recent call last):
+    unseen.errors.ArgumentError: lr of a recipe must be above 0, got -1.0
+
+    """
+
+    network: str = "convnet"
+    epochs: int = 10
+    batch_size: int = 128
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+    schedule: Schedule = "cosine"
+    warmup: float = 0.0
+    final_lr: float = 0.0
+    label_smoothing: float = 0.0
+    flip: bool = False
+    crop: int = 0
+    cutout: int = 0
+    observe_batch: int = 512
+    precision: Precision = "fp32"
+    channels_last: bool = True
+    compile: bool = False
+    threads: int | None = None
+    deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            _check_type(entry.name, getattr(self, entry.name))
+        for name, (allowed, words) in _RULES.items():
+            value = getattr(self, name)
+            if value is not None and not allowed(value):
+                raise ArgumentError(f"{name} of a recipe must be {words}, got {value!r}")
+        if self.nesterov and self.momentum == 0:
+            raise ArgumentError("nesterov of a recipe needs momentum above 0, got momentum=0; set nesterov=False")
+        if self.final_lr and (self.schedule == "constant" or self.final_lr > self.lr):
+            raise ArgumentError(
+                f"final_lr of a recipe needs a falling schedule and at most lr, got final_lr={self.final_lr!r} with "
+                f"schedule={self.schedule!r} and lr={self.lr!r}; leave it at 0"
+            )
+
+    @classmethod
+    def named(cls, name: str, **changes: Any) -> Self:  # the values are checked by the constructor
+        """A preset, with changes.
+
+        Raises:
+            UnknownNameError: no preset of that name.
+            ArgumentError: no field of that name, or a value that breaks its rule.
+
+        >>> Recipe.named("convnet", epochs=4).epochs
+        4
+
+        """
+        if name not in PRESETS:
+            raise UnknownNameError("recipe", name, PRESETS)
+        known = {entry.name for entry in fields(cls)}
+        for change in changes:
+            if change not in known:
+                raise UnknownNameError("recipe field", change, known)
+        return replace(cls(**PRESETS[name]), **changes)
+
+    def describe(self) -> dict[str, object]:
+        """Every field as JSON.
+
+        >>> Recipe.named("mlp").describe()["network"]
+        'mlp'
+
+        """
+        return asdict(self)
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of one step, counted from 0, of `steps` in all.
+
+        >>> recipe = Recipe(lr=1.0, schedule="one_cycle", warmup=0.5)
+        >>> [recipe.rate(step, 4) for step in range(4)]
+        [0.5, 1.0, 1.0, 0.5]
+
+        """
+        rising = self.warmup * steps
+        if step + 1 <= rising:
+            return self.lr * (step + 1) / rising
+        if self.schedule == "constant":
+            return self.lr
+        # From the top just after the warm-up to one step above the final rate at the last step.
+        gone = (step - math.floor(rising)) / max(steps - math.floor(rising), 1)
+        left = 1 - gone if self.schedule == "one_cycle" else (1 + math.cos(math.pi * gone)) / 2
+        return self.final_lr + (self.lr - self.final_lr) * left
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "mlp": {"network": "mlp", "epochs": 20, "lr": 0.1, "warmup": 0.1},
+    "convnet": {
+        "network": "convnet",
+        "epochs": 6,
+        "batch_size": 128,
+        "lr": 0.2,
+        "schedule": "one_cycle",
+        "warmup": 0.2,
+        "label_smoothing": 0.1,
+        "flip": True,
+        "crop": 2,
+    },
+    "resnet9": {
+        "network": "resnet9",
+        "epochs": 16,
+        "batch_size": 512,
+        "lr": 0.4,
+        "schedule": "one_cycle",
+        "warmup": 0.2,
+        "label_smoothing": 0.1,
+        "flip": True,
+        "crop": 4,
+        "cutout": 8,
+    },
+    "resnet18": {"network": "resnet18", "epochs": 200, "flip": True, "crop": 4},
+    "resnet18_fast": {
+        "network": "resnet18",
+        "epochs": 30,
+        "batch_size": 256,
+        "lr": 0.2,
+        "schedule": "one_cycle",
+        "warmup": 0.2,
+        "label_smoothing": 0.1,
+        "flip": True,
+        "crop": 4,
+        "precision": "bf16",
+    },
+    "resnet34": {"network": "resnet34", "epochs": 60, "batch_size": 256, "weight_decay": 1e-4, "flip": True},
+    "resnet50": {"network": "resnet50", "epochs": 60, "batch_size": 256, "weight_decay": 1e-4, "flip": True},
+}
+
+_Rule = tuple[Callable[[Any], bool], str]
+
+
+def _at_least(low: float) -> _Rule:
+    return (lambda v: low <= v < math.inf), f"at least {low}"
+
+
+def _one_of(literal: object) -> _Rule:
+    return (lambda v: v in get_args(literal)), f"one of {get_args(literal)}"
+
+
+_ABOVE_0: _Rule = (lambda v: 0 < v < math.inf), "above 0"
+_SHARE: _Rule = (lambda v: 0 <= v < 1), "in [0, 1)"
+_RULES: dict[str, _Rule] = {
+    "network": (bool, "a network's name or 'package.module:function'"),
+    "epochs": _at_least(1),
+    "batch_size": _at_least(1),
+    "lr": _ABOVE_0,
+    "momentum": _SHARE,
+    "weight_decay": _at_least(0),
+    "schedule": _one_of(Schedule),
+    "warmup": _SHARE,
+    "final_lr": _at_least(0),
+    "label_smoothing": _SHARE,
+    "crop": _at_least(0),
+    "cutout": _at_least(0),
+    "observe_batch": _at_least(1),
+    "precision": _one_of(Precision),
+    "threads": _at_least(1),
+}
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "str": ((str,), "text"),
+    "int": ((int,), "an integer"),
+    "float": ((int, float), "a number"),
+    "bool": ((bool,), "True or False"),
+    "Schedule": ((str,), "text"),
+    "Precision": ((str,), "text"),
+    "int | None": ((int, type(None)), "an integer or None"),
+}
+
+
+def _check_type(name: str, value: object) -> None:
+    types, words = _TYPES[str(Recipe.__annotations__[name])]
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise ArgumentError(f"{name} of a recipe must be {words}, got {value!r}")
