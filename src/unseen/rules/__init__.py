@@ -1,0 +1,8 @@
+"""From scores to a coreset: `unseen.rules.stratified(table["el2n"], keep=0.3)`."""
+
+from __future__ import annotations
+
+from unseen.rules.budgets import budget, budget_line
+from unseen.rules.functions import beta, random, stratified, top, window
+
+__all__ = ["beta", "budget", "budget_line", "random", "stratified", "top", "window"]

@@ -1,0 +1,174 @@
+"""What every rule declares, and the pool of candidates that it picks from.
+
+A rule is a frozen dataclass whose fields are its options. Its core is `pick(pool, budget)`; everything that all
+rules share (budgets, directions, missing scores, alignment, quotas, the coreset itself) is done around it by
+`unseen.rules.choosing`. A pool is always in the order of the ids, so a stable sort breaks ties by id, and what a
+rule picks cannot depend on the order of the rows.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen import seeds
+from unseen.errors import ArgumentError
+from unseen.types import Direction, FloatArray, IdArray, IntArray, ScoreTable
+
+__all__ = ["Align", "Pick", "Pool", "Reads", "Rule", "largest", "one_of", "smallest"]
+
+Align: TypeAlias = Literal["rank", "none", "temperature"]
+Reads: TypeAlias = Literal["nothing", "order", "values"]
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The candidates, in ascending order of their ids.
+
+    Args:
+        ids: (m,) integer or text, ascending.
+        seed: the root seed.
+        labels: int64 (m,) class of each, or None where none were given.
+        values: float64 (m,) finite, higher = harder (or worthier): scores that mean the opposite are negated. None
+            for rules that read no scores.
+        direction: what the score meant before that, or None.
+        features: float32 or float64 (m, d), or None.
+        confidence: float64 (m,) mean probability of the label, or None.
+        column: float64 (m,) the second score that a rule named in its options, oriented like `values`, or None.
+
+    """
+
+    ids: IdArray
+    seed: int = 0
+    labels: IntArray | None = None
+    values: FloatArray | None = None
+    direction: Direction | None = None
+    features: npt.NDArray[Any] | None = None
+    confidence: FloatArray | None = None
+    column: FloatArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, at: IntArray) -> Pool:
+        """The pool of some of its members, given by ascending positions."""
+        columns = ("ids", "labels", "values", "features", "confidence", "column")
+        return replace(self, **{c: getattr(self, c)[at] for c in columns if getattr(self, c) is not None})
+
+    def keys(self, *purpose: str | int) -> npt.NDArray[np.uint64]:
+        """A pseudo-random uint64 key for each member, a function of (seed, purpose, id) alone."""
+        return seeds.keys(self.seed, self.ids, "rule", *purpose)
+
+    def need(self, what: str) -> npt.NDArray[Any]:
+        """One of its columns, which the rule declared that it needs."""
+        column: npt.NDArray[Any] | None = getattr(self, what)
+        if column is None:
+            raise ArgumentError(f"this rule needs {what}, but the pool has none")
+        return column
+
+
+@dataclass(frozen=True, eq=False)
+class Pick:
+    """What a rule chose from a pool.
+
+    Args:
+        at: int64 (budget,) unique positions in the pool, in the order of picking if `ordered`.
+        ordered: whether that order means anything.
+        parts: int64 (budget,) which part of the pool each came from, or None.
+        part: the word for such a part, such as `"stratum"`.
+
+    """
+
+    at: IntArray
+    ordered: bool = False
+    parts: IntArray | None = None
+    part: str = "part"
+
+
+class Rule(ABC):
+    """A rule: scores or features of a pool, and a budget, to the members worth keeping.
+
+    Subclasses are frozen dataclasses whose fields are the options of the rule.
+    """
+
+    name: ClassVar[str]
+    reads: ClassVar[Reads]  # of the scores: "nothing", their "order" or their "values"
+    needs: ClassVar[frozenset[str]] = frozenset()  # of "labels", "features", "confidence"
+    ordered: ClassVar[bool] = False  # whether its picks have an order
+    directions: ClassVar[frozenset[Direction]] = frozenset({"harder", "easier", "worth"})
+    formula: ClassVar[str]
+    source: ClassVar[str]
+
+    @property
+    def aligns(self) -> tuple[Align, ...]:
+        """The ways of joining folds and repeats that it allows, the default first."""
+        if self.reads == "nothing":
+            return ()
+        return ("rank", "none", "temperature") if self.reads == "order" else ("none", "temperature")
+
+    @property
+    def column(self) -> ScoreTable | str | None:
+        """A second score that it reads, if its options name one."""
+        return None
+
+    def capacity(self, m: int) -> int:
+        """The largest budget that it can meet from a pool of m members."""
+        return m
+
+    def limit(self) -> str:
+        """Why the capacity is less than the pool, for messages."""
+        return f"rule {self.name}"
+
+    def check(self, direction: Direction | None) -> None:
+        """Refuse a score whose direction it cannot use; called before any training."""
+        if self.reads != "nothing" and direction is not None and direction not in self.directions:
+            allowed = " or ".join(sorted(self.directions))
+            raise ArgumentError(f"rule {self.name} needs a score whose direction is {allowed}, got {direction!r}")
+
+    def options(self) -> dict[str, object]:
+        """Its options as JSON, for the provenance."""
+        # The dataclass decorator is on the subclasses, so the fields are only known at run time.
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {k: "+".join(v.scores) if isinstance(v, ScoreTable) else v for k, v in values.items()}
+
+    @abstractmethod
+    def pick(self, pool: Pool, budget: int) -> Pick:
+        """Exactly `budget` members of the pool, 1 <= budget <= capacity(len(pool))."""
+
+
+def smallest(values: npt.NDArray[Any], count: int) -> IntArray:
+    """The positions of the `count` smallest values, ascending; ties go to the first.
+
+    In linear time: the ties are looked at only where the cut falls.
+
+    >>> smallest(np.array([3, 1, 2, 1, 2]), 3).tolist()
+    [1, 2, 3]
+    """
+    if count <= 0:
+        return np.empty(0, np.int64)
+    if count >= len(values):
+        return np.arange(len(values))
+    cut = np.partition(values, count - 1)[count - 1]
+    chosen = values < cut
+    missing = count - np.count_nonzero(chosen)
+    chosen[np.flatnonzero(values == cut)[:missing]] = True
+    return np.flatnonzero(chosen)
+
+
+def largest(values: FloatArray, count: int) -> IntArray:
+    """The positions of the `count` largest values, ascending; ties go to the first.
+
+    >>> largest(np.array([3.0, 1.0, 2.0, 3.0, 2.0]), 3).tolist()
+    [0, 2, 3]
+    """
+    return smallest(-values, count)
+
+
+def one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    """Refuse an option that is not in the list."""
+    if value not in allowed:
+        raise ArgumentError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")

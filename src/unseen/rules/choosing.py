@@ -1,0 +1,274 @@
+"""What all rules share: from scores and a budget to a coreset, around the core of one rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.errors import ArgumentError, BudgetError
+from unseen.rules.base import Align, Pick, Pool, Rule, one_of
+from unseen.rules.budgets import budget as budget_of
+from unseen.rules.inputs import Given, gather, pool_of
+from unseen.rules.quotas import Quota, allocate, class_weights, explicit_counts
+from unseen.types import Coreset, Direction, IntArray, ScoreTable
+
+__all__ = ["check_budget", "choose"]
+
+UNSCORED = "no score"
+
+
+def choose(
+    rule: Rule,
+    scores: ScoreTable | npt.ArrayLike | int,
+    *,
+    keep: float | None = None,
+    prune: float | None = None,
+    labels: npt.ArrayLike | None = None,
+    features: npt.ArrayLike | None = None,
+    quota: Quota | None = None,
+    seed: int = 0,
+    align: Align | None = None,
+    nan: Literal["last"] | None = None,
+    direction: Direction | None = None,
+    mean_confidence: npt.ArrayLike | None = None,
+) -> Coreset:
+    """The coreset that a rule chooses. The arguments are those of every function in `unseen.rules`.
+
+    Args:
+        rule: the rule with its options.
+        scores: a score table with exactly one score; a bare array (n,) with `direction=`; for rules that read no
+            scores also the number of samples. NumPy, torch or list.
+        keep: how many to keep: an int is a count, a float in (0, 1] a fraction, rounded half up.
+        prune: how many to remove, likewise; exactly one of the two.
+        labels: (n,) classes; default: those of the table.
+        features: (n, d) finite features of one extractor, for rules that read distances between samples.
+        quota: None, or how classes share the budget: `"proportional"` to their size, `"uniform"`, `"error"`
+            (density in proportion to the held-out class error, DRoP), or `{class: count}`, which is a budget by
+            itself. The rule then picks inside each class; no class drops to 0 unless its count is 0.
+        seed: the root seed; what is drawn for a sample depends on (seed, id) alone.
+        align: how scores of different folds are joined: `"rank"`, `"none"` or `"temperature"`; default: rank for
+            rules that read only the order, none for the others, which refuse rank.
+        nan: `"last"`: samples whose score is NaN or infinite are taken last, by id; default: an error.
+        direction: what a high value of a bare array means: `"harder"`, `"easier"` or `"worth"`.
+        mean_confidence: float (n,) mean probability of the label in [0, 1], where the table does not carry it.
+
+    Raises:
+        BudgetError: a budget, quota or cutoff that cannot be met.
+        ArgumentError: arguments that contradict each other or the rule.
+        DataError: NaN or infinite scores or features.
+
+    >>> from unseen.rules.order import Top
+    >>> choose(Top(), [0.1, 0.9, 0.5], keep=2, direction="harder").ids.tolist()
+    [1, 2]
+
+    """
+    check_reading(rule, align, nan)
+    given = gather(rule, scores, labels=labels, features=features, direction=direction, mean_confidence=mean_confidence)
+    rule.check(given.table.directions[given.score] if given.table is not None and given.score else None)
+    if keep is None and prune is None and isinstance(quota, Mapping):
+        keep = sum(quota.values())
+    budget = budget_of(len(given.ids), keep=keep, prune=prune)
+    pool, rows, unscored = pool_of(rule, given, seed=seed, align=align, missing_last=nan == "last")
+    parts = list(_parts(rule, given, rows, unscored, quota, budget))
+    picked = [_picked(rule, pool, part) for part in parts]
+    about = {
+        "rule": rule.name,
+        "options": rule.options(),
+        "budget": budget,
+        "n": len(given.ids),
+        "seed": seed,
+        "align": align or (rule.aligns[0] if rule.aligns else None),
+        "nan": nan,
+        "quota": {part.name: part.budget for part in parts} if quota is not None else None,
+        "quota_by": quota if isinstance(quota, str) else None,
+        "score": given.score,
+        "direction": given.table.directions[given.score] if given.table is not None and given.score else None,
+        "scores": given.table.provenance if given.table is not None else {},
+    }
+    return _assembled(given, rows, parts, picked, about)
+
+
+def check_budget(rule: Rule, m: int, budget: int, where: str = "") -> None:
+    """Refuse a budget that the rule cannot meet from m samples.
+
+    >>> from unseen.rules.strata import Stratified
+    >>> check_budget(Stratified(cutoff=0.5), 10, 6)
+    Traceback (most recent call last):
+    unseen.errors.BudgetError: stratified with cutoff=0.5 (keep + cutoff must be at most 1) leaves 5 of 10 samples, \
+below the budget of 6
+    """
+    room = rule.capacity(m)
+    if budget > room:
+        raise BudgetError(f"{rule.limit()} leaves {room} of {m} samples{where}, below the budget of {budget}")
+
+
+def check_reading(rule: Rule, align: str | None, nan: str | None) -> None:
+    """Refuse `align` and `nan` where they mean nothing to the rule."""
+    one_of("nan", nan, ("last", None))
+    if rule.reads == "nothing":
+        for name, value in (("align", align), ("nan", nan)):
+            if value is not None:
+                raise ArgumentError(f"rule {rule.name} reads no scores, so {name}={value!r} would change nothing")
+    elif align is not None and align not in rule.aligns:
+        allowed = " or ".join(map(repr, rule.aligns))
+        why = " (it reads distances between scores, which ranks do not keep)" if align == "rank" else ""
+        raise ArgumentError(f"rule {rule.name} needs align={allowed}, got {align!r}{why}")
+
+
+def quota_counts(
+    rule: Rule,
+    quota: Quota,
+    budget: int,
+    *,
+    labels: Sequence[object],
+    names: Sequence[str],
+    sizes: Sequence[int],
+    room: Sequence[int],
+    weights: Sequence[int | Fraction],
+) -> list[int]:
+    """The budget of each class.
+
+    Args:
+        rule: for messages.
+        quota: named, or `{class: count}`.
+        budget: their sum.
+        labels: the C labels.
+        names: the C names.
+        sizes: how many each class has.
+        room: how many the rule can take from each, at most the size.
+        weights: of a named quota.
+
+    """
+    if isinstance(quota, Mapping):
+        return explicit_counts(quota, labels, names, sizes, budget)
+    if 0 in room:
+        empty = names[list(room).index(0)]
+        raise BudgetError(f"{rule.limit()} leaves nothing of class {empty}, but a quota needs one of each class")
+    return allocate(budget, room, weights)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A class (or everything): its members in the pool, those without a score, and its budget."""
+
+    name: str | None
+    members: IntArray | None  # positions in the pool; None: all of it
+    size: int
+    unscored: IntArray  # rows
+    budget: int
+
+
+def _parts(
+    rule: Rule, given: Given, rows: IntArray, unscored: IntArray, quota: Quota | None, budget: int
+) -> Iterator[_Part]:
+    if quota is None:
+        _check_part(rule, len(rows), len(unscored), budget)
+        yield _Part(None, None, len(rows), unscored, budget)
+        return
+    if given.labels is None:
+        raise ArgumentError(f"quota={quota!r} needs the classes: give labels=, or a score table")
+    classes, codes = np.unique(given.labels, return_inverse=True)
+    names = [given.class_name(label) for label in classes.tolist()]
+    members, without = _split(codes[rows], len(names)), _split(codes[unscored], len(names))
+    sizes = np.bincount(codes).tolist()
+    weights = [] if isinstance(quota, Mapping) else class_weights(quota, codes, sizes, _wrong(given, quota))
+    counts = quota_counts(
+        rule,
+        quota,
+        budget,
+        labels=classes.tolist(),
+        names=names,
+        sizes=sizes,
+        room=[rule.capacity(len(m)) + len(u) for m, u in zip(members, without, strict=True)],
+        weights=weights,
+    )
+    for name, inside, outside, count in zip(names, members, without, counts, strict=True):
+        _check_part(rule, len(inside), len(outside), count, where=f" of class {name}")
+        yield _Part(name, inside, len(inside), unscored[outside], count)
+
+
+def _check_part(rule: Rule, scored: int, unscored: int, budget: int, where: str = "") -> None:
+    check_budget(rule, scored, budget - min(unscored, budget), where)
+
+
+def _split(codes: IntArray, classes: int) -> list[IntArray]:
+    ends = np.cumsum(np.bincount(codes, minlength=classes))[:-1]
+    return np.split(np.argsort(codes, kind="stable"), ends)
+
+
+def _wrong(given: Given, quota: str) -> IntArray | None:
+    table = given.table
+    if quota != "error" or table is None or table.predictions is None:
+        return None
+    return np.where(table.predictions < 0, -1, table.predictions != given.labels).astype(np.int64)
+
+
+def _picked(rule: Rule, pool: Pool, part: _Part) -> Pick:
+    """The members of one part, as positions in the pool."""
+    count = min(part.budget, rule.capacity(part.size))
+    if not count:
+        return Pick(np.empty(0, np.int64), ordered=rule.ordered)
+    inside = pool if part.members is None else pool.take(part.members)
+    pick = rule.pick(inside, count)
+    chosen = np.zeros(len(inside), bool)
+    chosen[pick.at] = True
+    if len(pick.at) != count or np.count_nonzero(chosen) != count:
+        raise BudgetError(
+            f"rule {rule.name} returned {len(pick.at)} picks, {np.count_nonzero(chosen)} of them different, "
+            f"for a budget of {count}: a rule must return exactly its budget"
+        )
+    return pick if part.members is None else replace(pick, at=part.members[pick.at])
+
+
+def _assembled(given: Given, rows: IntArray, parts: list[_Part], picked: list[Pick], about: dict[str, Any]) -> Coreset:
+    """Put the parts together in dataset order."""
+    n = len(given.ids)
+    source = np.full(n, -1, np.int32)
+    names: list[str] = []
+    chosen: list[IntArray] = []
+    turns: list[npt.NDArray[np.float64]] = []
+    for part, pick in zip(parts, picked, strict=True):
+        mine = rows[pick.at]
+        last = part.unscored[: part.budget - len(mine)]
+        chosen.append(np.concatenate([mine, last]))
+        # In step: each class has given the same share of its quota when the order is cut anywhere.
+        turns.append((np.arange(part.budget) + 0.5) / max(part.budget, 1))
+        source[mine] = _named(part.name, pick, names)
+        if len(last):
+            source[last] = len(names)
+            names.append(_joined(part.name, UNSCORED))
+    everything = np.concatenate(chosen)
+    mask = np.zeros(n, bool)
+    mask[everything] = True
+    indices = np.flatnonzero(mask)
+    ordered = all(pick.ordered for pick in picked)
+    named = any(names)
+    return Coreset(
+        ids=given.ids[indices],
+        indices=indices,
+        n=n,
+        order=everything[np.argsort(np.concatenate(turns), kind="stable")] if ordered else None,
+        sources=np.array(names)[source[indices]] if named else None,
+        provenance=about,
+    )
+
+
+def _named(name: str | None, pick: Pick, names: list[str]) -> IntArray:
+    """For each pick the place of its source in `names`, which grows."""
+    if pick.parts is None:
+        codes, words = np.zeros(len(pick.at), np.int64), [""]
+    else:
+        found, codes = np.unique(pick.parts, return_inverse=True)
+        words = [f"{pick.part} {i}" for i in found.tolist()]
+    first = len(names)
+    names.extend(_joined(name, word) for word in words)
+    return codes + first
+
+
+def _joined(name: str | None, word: str) -> str:
+    return ", ".join(filter(None, (None if name is None else f"class {name}", word)))

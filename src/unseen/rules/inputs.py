@@ -1,0 +1,253 @@
+"""From what a user hands in to a pool: directions, missing scores, alignment, the order of ids."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.errors import ArgumentError, DataError, some
+from unseen.rules.base import Align, Pool, Rule, one_of
+from unseen.types import FloatArray, IdArray, IntArray, ScoreTable
+
+__all__ = ["Given", "as_array", "gather", "pool_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What the user handed in, checked; all arrays in dataset order.
+
+    Args:
+        ids: (n,).
+        table: the scores, or None where there were none (a bare n).
+        score: the name of the one score, or None where the rule reads none.
+        labels: (n,) or None.
+        features: (n, d) or None.
+        confidence: float64 (n,) or None.
+
+    """
+
+    ids: IdArray
+    table: ScoreTable | None
+    score: str | None
+    labels: npt.NDArray[Any] | None
+    features: npt.NDArray[Any] | None
+    confidence: FloatArray | None
+
+    def class_name(self, label: object) -> str:
+        """The name of a class, where the table has one."""
+        names = self.table.class_names if self.table is not None else ()
+        named = isinstance(label, (int, np.integer)) and 0 <= label < len(names)
+        return names[int(label)] if named else str(label)  # type: ignore[call-overload]
+
+
+def as_array(name: str, value: Any) -> npt.NDArray[Any]:
+    """A NumPy array from whatever holds numbers; a torch tensor is brought to the CPU."""
+    if "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
+        value = value.detach().cpu()
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufUS":
+        raise ArgumentError(f"{name} must be an array of numbers, got dtype {array.dtype}")
+    return array
+
+
+def gather(
+    rule: Rule,
+    scores: ScoreTable | npt.ArrayLike | int,
+    *,
+    labels: npt.ArrayLike | None,
+    features: npt.ArrayLike | None,
+    direction: str | None,
+    mean_confidence: npt.ArrayLike | None,
+) -> Given:
+    """Check the arguments of a rule against each other."""
+    table, score, own_labels = _table(rule, scores, direction)
+    n = len(table) if table is not None else _count(scores)
+    ids: IdArray = np.arange(n) if table is None else table.ids
+    if mean_confidence is not None and table is not None and table.mean_confidence is not None:
+        raise ArgumentError("mean_confidence= was given, but the table carries its own; leave it out")
+    confidence = mean_confidence if table is None or table.mean_confidence is None else table.mean_confidence
+    given = Given(
+        ids=ids,
+        table=table,
+        score=score,
+        labels=own_labels if labels is None else _column("labels", labels, n),
+        features=None if features is None else _features(features, ids),
+        confidence=None if confidence is None else _confidence(confidence, n),
+    )
+    if "features" in rule.needs and given.features is None:
+        raise ArgumentError(f"rule {rule.name} reads distances between samples: give features=, an array (n, d)")
+    if "labels" in rule.needs and given.labels is None:
+        raise ArgumentError(f"rule {rule.name} needs the classes: give labels=, or a score table")
+    if "confidence" in rule.needs and given.confidence is None:
+        raise ArgumentError(
+            f"rule {rule.name} needs the mean probability of the label: give mean_confidence=, "
+            "or a score table that carries it"
+        )
+    return given
+
+
+def pool_of(
+    rule: Rule, given: Given, *, seed: int, align: Align | None, missing_last: bool
+) -> tuple[Pool, IntArray, IntArray]:
+    """The pool of candidates; then the row of each, and the rows of the samples without a score, by id.
+
+    Raises:
+        DataError: NaN or infinite scores, unless `missing_last`.
+
+    """
+    rows = _by_id(given.ids)
+    values = column = None
+    finite = np.ones(len(given.ids), bool)
+    if given.table is not None and given.score is not None:
+        finite = _finite(given, rule, missing_last)
+        values = _oriented(given.table, given.score, align or rule.aligns[0], finite)
+    if isinstance(rule.column, ScoreTable):
+        column = _second(rule, rule.column, given, finite)
+    kept = rows if finite.all() else rows[finite[rows]]
+    in_order = len(kept) == len(given.ids) and bool((kept[1:] > kept[:-1]).all())
+
+    def arranged(array: npt.NDArray[Any] | None) -> Any:
+        return array if array is None or in_order else array[kept]
+
+    confidence = given.confidence if "confidence" in rule.needs else None
+    pool = Pool(
+        ids=arranged(given.ids),
+        seed=seed,
+        labels=arranged(given.labels),
+        values=arranged(values),
+        direction=given.table.directions[given.score] if given.table is not None and given.score is not None else None,
+        features=arranged(given.features) if "features" in rule.needs else None,
+        confidence=arranged(confidence),
+        column=arranged(column),
+    )
+    return pool, kept, rows[~finite[rows]]
+
+
+def _table(
+    rule: Rule, scores: ScoreTable | npt.ArrayLike | int, direction: str | None
+) -> tuple[ScoreTable | None, str | None, npt.NDArray[Any] | None]:
+    if isinstance(scores, ScoreTable):
+        if direction is not None:
+            raise ArgumentError(f"direction={direction!r} was given, but a score table carries its own; leave it out")
+        return scores, _only_score(rule, scores), scores.labels
+    if np.ndim(as_array("scores", scores)) == 0:
+        if rule.reads != "nothing":
+            raise ArgumentError(f"rule {rule.name} needs a score of every sample, got {scores!r}")
+        return None, None, None
+    if rule.reads == "nothing":
+        direction = direction or "harder"
+    if direction is None:
+        raise ArgumentError(
+            f"rule {rule.name} never guesses what a high score means: give direction='harder', 'easier' or 'worth' "
+            "with a bare array"
+        )
+    array = as_array("scores", scores)
+    if array.ndim != 1:
+        raise ArgumentError(f"scores must have shape (n,), got {array.shape}; for repeats use ScoreTable.of")
+    one_of("direction", direction, ("harder", "easier", "worth"))
+    table = ScoreTable.of("scores", array, direction=direction)  # type: ignore[arg-type]
+    return table, None if rule.reads == "nothing" else "scores", None
+
+
+def _only_score(rule: Rule, table: ScoreTable) -> str | None:
+    if rule.reads == "nothing":
+        return None
+    if len(table.scores) != 1:
+        example = f"table[{table.scores[0]!r}]" if table.scores else "a table with a score"
+        raise ArgumentError(
+            f"rule {rule.name} reads one score, but this table holds {len(table.scores)} "
+            f"({', '.join(table.scores)}); pass {example}"
+        )
+    return table.scores[0]
+
+
+def _count(scores: object) -> int:
+    if isinstance(scores, bool) or not isinstance(scores, (int, np.integer)) or scores < 1:
+        raise ArgumentError(f"scores must be a score table, an array or the number of samples, got {scores!r}")
+    return int(scores)
+
+
+def _column(name: str, value: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
+    array = as_array(name, value)
+    if array.shape != (n,):
+        raise ArgumentError(f"{name} must have shape ({n},), one entry a sample, got {array.shape}")
+    return array
+
+
+def _confidence(value: npt.ArrayLike, n: int) -> FloatArray:
+    confidence: FloatArray = _column("mean_confidence", value, n).astype(np.float64, copy=False)
+    outside = (confidence < 0) | (confidence > 1)  # NaN is a missing value, not one outside
+    if outside.any():
+        rows = np.flatnonzero(outside).tolist()
+        raise ArgumentError(f"mean_confidence must be in [0, 1], but is not in rows {some(rows)}")
+    return confidence
+
+
+def _features(value: npt.ArrayLike, ids: IdArray) -> npt.NDArray[Any]:
+    features = as_array("features", value)
+    if features.ndim == 3:
+        raise ArgumentError(
+            f"features must have shape (n, d), got {features.shape}: features recorded by different fold models do "
+            "not share a space, so no distance between them means anything; give those of one extractor"
+        )
+    if features.ndim != 2 or len(features) != len(ids) or features.dtype.kind not in "biuf" or not features.shape[1]:
+        raise ArgumentError(f"features must be numbers of shape ({len(ids)}, d), got {features.dtype} {features.shape}")
+    if features.dtype not in (np.float32, np.float64):
+        features = features.astype(np.float32)
+    bad = ~np.isfinite(features).all(axis=1)
+    if bad.any():
+        raise DataError(f"features must be finite, but are NaN or infinite for ids {some(ids[bad].tolist())}")
+    return features
+
+
+def _by_id(ids: IdArray) -> IntArray:
+    if bool((ids[1:] > ids[:-1]).all()):
+        return np.arange(len(ids))
+    return np.argsort(ids, kind="stable")
+
+
+def _finite(given: Given, rule: Rule, missing_last: bool) -> npt.NDArray[np.bool_]:
+    assert given.table is not None
+    assert given.score is not None
+    finite = np.isfinite(given.table.column(given.score))
+    if "confidence" in rule.needs and given.confidence is not None:
+        finite &= np.isfinite(given.confidence)
+    if not finite.all() and not missing_last:
+        bad = given.ids[~finite]
+        raise DataError(
+            f"score {given.score!r} is NaN or infinite for {len(bad)} of {len(finite)} samples: ids "
+            f"{some(bad.tolist())}; nan='last' takes them only when all others are taken"
+        )
+    return finite
+
+
+def _oriented(table: ScoreTable, score: str, align: Align, finite: npt.NDArray[np.bool_]) -> FloatArray:
+    """The joined score, higher = harder (or worthier); NaN where not finite."""
+    values, folds = table.values[score], table.folds
+    joined = np.full(len(table), np.nan)
+    one_scale = len(values) == 1 and (len(folds) > 1 or len(folds[0]) == 0 or bool((folds[0] == folds[0][0]).all()))
+    if align == "none" or (align == "rank" and one_scale):
+        # On a single scale ranks are in the order of the values, so ranking them changes no choice.
+        joined = table.column(score)
+    else:
+        from unseen.scores.alignment import align as aligned
+
+        joined[finite] = aligned(values[:, finite], folds[:, finite], align).mean(axis=0)
+    return -joined if table.directions[score] == "easier" else joined
+
+
+def _second(rule: Rule, table: ScoreTable, given: Given, finite: npt.NDArray[np.bool_]) -> FloatArray:
+    name = _only_score(rule, table)
+    assert name is not None
+    if not np.array_equal(table.ids, given.ids):
+        raise ArgumentError(f"rule {rule.name}: the second score {name!r} must be of the same ids in the same order")
+    if table.directions[name] == "worth":
+        raise ArgumentError(f"rule {rule.name}: {name!r} measures worth, not difficulty; give a difficulty column")
+    bad = finite & ~np.isfinite(table.column(name))
+    if bad.any():
+        raise DataError(f"score {name!r} is NaN or infinite for ids {some(given.ids[bad].tolist())}")
+    return _oriented(table, name, "rank", finite)
