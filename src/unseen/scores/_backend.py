@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from unseen.errors import ArgumentError, some
 from unseen.types import Array
@@ -116,6 +117,11 @@ def softmax(z: Array) -> Array:
     return namespace(z).exp(log_softmax(z))
 
 
+def entr(p: Array) -> Array:
+    """-p log p, 0 at 0."""
+    return namespace(p).special.entr(p) if is_torch(p) else special.entr(p)
+
+
 def deviation(x: Array, axis: int = 0) -> Array:
     """Standard deviation, n - 1, in two passes."""
     xp = namespace(x)
@@ -129,9 +135,7 @@ def checked(logits: Array, labels: Array | None, *, name: str = "logits", ndim: 
     Labels that are None (label-free scores) come back as zeros.
     """
     logits = as_array(logits)
-    shape = ("(n, C)", "(T, n, C)")[ndim - 2]
-    if name == "predictions":
-        shape = "(R, n, C)"
+    shape = {"logits": "(n, C)", "history": "(T, n, C)"}.get(name, "(R, n, C)")
     if logits.ndim != ndim or logits.shape[-1] < 2:
         raise ArgumentError(f"{name} must be {shape} with at least 2 classes, got shape {tuple(logits.shape)}")
     check_finite(logits, name)

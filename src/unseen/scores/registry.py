@@ -7,7 +7,7 @@ from typing import Any
 
 from unseen.errors import ArgumentError
 from unseen.registry import Registry, parse_spec
-from unseen.scores import pointwise
+from unseen.scores import dynamics, gradient, label_quality, pointwise, two_sided, windows
 from unseen.scores.base import Score
 from unseen.types import meaning
 
@@ -22,6 +22,23 @@ for _score in (
     pointwise.LeastConfidence,
     pointwise.Margin,
     pointwise.LabelMargin,
+    gradient.Grand,
+    gradient.GrandLastLayer,
+    dynamics.Aum,
+    dynamics.Forgetting,
+    dynamics.Correctness,
+    dynamics.Confidence,
+    dynamics.Variability,
+    windows.DynUnc,
+    windows.Dual,
+    windows.Tdds,
+    two_sided.Memorization,
+    two_sided.HoldoutGap,
+    two_sided.Reducible,
+    two_sided.Disagreement,
+    label_quality.SelfConfidence,
+    label_quality.NormalizedMargin,
+    label_quality.LabelIssue,
 ):
     SCORES.add(_score.name, _score)
 

@@ -1,0 +1,287 @@
+"""Scores from the course of training: what the models of T epochs, one after the other, say of a sample.
+
+Histories are (T, n, C) logits. Standard deviations are n - 1.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from unseen.scores import _backend as be
+from unseen.scores import _kernels as kernels
+from unseen.scores._history import first_epochs, mean_over, series
+from unseen.scores._kernels import Space
+from unseen.scores.base import State
+from unseen.scores.shells import Course, rowwise
+from unseen.types import Array, Direction, FloatArray, IntArray, Observation
+
+__all__ = [
+    "Aum",
+    "Confidence",
+    "Correctness",
+    "Forgetting",
+    "Variability",
+    "aum",
+    "confidence",
+    "correctness",
+    "forgetting",
+    "variability",
+]
+
+
+def aum(history: Array, labels: Array, *, space: Space = "logits", epochs: int | None = None) -> Array:
+    """Area under the margin, mean over t of (z_y - max over others of z): easier when higher, unbounded.
+
+    Pleiss et al. 2020 (arXiv 2001.10528).
+
+    Args:
+        history: (T, n, C) logits, NumPy or torch.
+        labels: (n,) integers in 0 .. C - 1.
+        space: `"probabilities"` takes the margin of probabilities, in [-1, 1].
+        epochs: the number of first epochs used; None uses all.
+
+    Returns:
+        float64 (n,), NumPy or torch as the history is.
+
+    Raises:
+        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, fewer epochs than asked for.
+
+    >>> aum(np.array([[[2.0, 0.0]], [[0.0, 1.0]]]), np.array([0])).tolist()
+    [0.5]
+
+    """
+    history, labels = first_epochs(history, labels, epochs, least=1)
+    return mean_over(series(kernels.label_margin(space), history, labels))
+
+
+def forgetting(history: Array, labels: Array, *, epochs: int | None = None) -> Array:
+    """Number of steps from right to wrong: harder when higher, in 0 .. T.
+
+    A sample that was never right counts as T, above every learned one. Toneva et al. 2019 (arXiv 1812.05159).
+
+    Args:
+        history: (T, n, C) logits, NumPy or torch; T at least 2.
+        labels: (n,) integers in 0 .. C - 1.
+        epochs: the number of first epochs used; None uses all.
+
+    Returns:
+        float64 (n,), NumPy or torch as the history is.
+
+    Raises:
+        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, too few epochs.
+
+    >>> right, wrong = [1.0, 0.0], [0.0, 1.0]
+    >>> forgetting(np.array([[right, wrong], [wrong, wrong], [right, wrong]]), np.array([0, 0])).tolist()
+    [1.0, 3.0]
+
+    """
+    history, labels = first_epochs(history, labels, epochs, least=2)
+    right = series(kernels.is_correct, history, labels) > 0
+    forgotten = be.double(right[:-1] & ~right[1:]).sum(0)
+    forgotten[~right.any(0)] = float(len(history))
+    return forgotten
+
+
+def correctness(history: Array, labels: Array, *, epochs: int | None = None) -> Array:
+    """Share of observations in which the prediction is the label: easier when higher, in [0, 1].
+
+    Held out, this is the C-score's estimate (Jiang et al. 2021, arXiv 2002.03206).
+
+    Args:
+        history: (T, n, C) logits, NumPy or torch.
+        labels: (n,) integers in 0 .. C - 1.
+        epochs: the number of first epochs used; None uses all.
+
+    Returns:
+        float64 (n,), NumPy or torch as the history is.
+
+    Raises:
+        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, fewer epochs than asked for.
+
+    >>> correctness(np.array([[[2.0, 0.0]], [[0.0, 1.0]]]), np.array([0])).tolist()
+    [0.5]
+
+    """
+    history, labels = first_epochs(history, labels, epochs, least=1)
+    return mean_over(series(kernels.is_correct, history, labels))
+
+
+def confidence(history: Array, labels: Array, *, epochs: int | None = None) -> Array:
+    """Mean over t of p_y: easier when higher, in [0, 1].
+
+    One axis of dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795).
+
+    Args:
+        history: (T, n, C) logits, NumPy or torch.
+        labels: (n,) integers in 0 .. C - 1.
+        epochs: the number of first epochs used; None uses all.
+
+    Returns:
+        float64 (n,), NumPy or torch as the history is.
+
+    Raises:
+        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, fewer epochs than asked for.
+
+    >>> confidence(np.log([[[0.5, 0.5]], [[0.9, 0.1]]]), np.array([0])).round(4).tolist()
+    [0.7]
+
+    """
+    history, labels = first_epochs(history, labels, epochs, least=1)
+    return mean_over(series(kernels.p_label, history, labels))
+
+
+def variability(history: Array, labels: Array, *, epochs: int | None = None) -> Array:
+    """Standard deviation over t of p_y: worth more when higher, in [0, 1/sqrt 2].
+
+    The other axis of dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795), with n - 1.
+
+    Args:
+        history: (T, n, C) logits, NumPy or torch; T at least 2.
+        labels: (n,) integers in 0 .. C - 1.
+        epochs: the number of first epochs used; None uses all.
+
+    Returns:
+        float64 (n,), NumPy or torch as the history is.
+
+    Raises:
+        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, too few epochs.
+
+    >>> variability(np.log([[[0.5, 0.5]], [[0.9, 0.1]]]), np.array([0])).round(4).tolist()
+    [0.2828]
+
+    """
+    history, labels = first_epochs(history, labels, epochs, least=2)
+    return be.deviation(series(kernels.p_label, history, labels))
+
+
+class _MeanOver(Course):
+    """The mean over epochs of one number an observation."""
+
+    @abstractmethod
+    def kernel(self) -> be.Kernel:
+        """The number measured in one observation."""
+
+    def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
+        """Add the number."""
+        state["sum"][at] += be.to_numpy(rowwise(self.kernel(), observation, labels))
+
+    def value(self, state: State) -> FloatArray:
+        """Sum over count."""
+        mean: FloatArray = state["sum"] / state["count"]
+        return mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aum(_MeanOver):
+    """`aum`, streaming.
+
+    Args:
+        space: margin of `"logits"` or of `"probabilities"`.
+
+    """
+
+    space: Space = "logits"
+
+    name = "aum"
+    direction: ClassVar[Direction] = "easier"
+    low, high = -math.inf, math.inf
+    formula = "mean over t of (z_y - max over others of z)"
+    source = "Pleiss et al. 2020 (arXiv 2001.10528)"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        kernels.label_margin(self.space)  # refuses another space
+
+    def kernel(self) -> be.Kernel:
+        """The label margin in the space asked for."""
+        return kernels.label_margin(self.space)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correctness(_MeanOver):
+    """`correctness`, streaming."""
+
+    name = "correctness"
+    direction: ClassVar[Direction] = "easier"
+    low, high = 0.0, 1.0
+    formula = "share of observations with argmax p = y"
+    source = "Jiang et al. 2021 (arXiv 2002.03206)"
+
+    def kernel(self) -> be.Kernel:
+        """1 where the prediction is the label."""
+        return kernels.is_correct
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confidence(_MeanOver):
+    """`confidence`, streaming."""
+
+    name = "confidence"
+    direction: ClassVar[Direction] = "easier"
+    low, high = 0.0, 1.0
+    formula = "mean over t of p_y"
+    source = "Swayamdipta et al. 2020 (arXiv 2009.10795)"
+
+    def kernel(self) -> be.Kernel:
+        """The probability of the label."""
+        return kernels.p_label
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgetting(Course):
+    """`forgetting`, streaming."""
+
+    name = "forgetting"
+    direction: ClassVar[Direction] = "harder"
+    low, high = 0.0, math.inf
+    formula = "number of right-to-wrong steps; never right: T"
+    source = "Toneva et al. 2019 (arXiv 1812.05159)"
+    least = 2
+
+    def kept(self, m: int, classes: int) -> State:
+        """Steps so far, whether the last prediction was right, and whether any was."""
+        return {"steps": np.zeros(m, np.int32), "right": np.zeros(m, bool), "learned": np.zeros(m, bool)}
+
+    def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
+        """Count the step from the last prediction to this one."""
+        right = be.to_numpy(rowwise(kernels.is_correct, observation, labels)) > 0
+        state["steps"][at] += state["right"][at] & ~right
+        state["right"][at] = right
+        state["learned"][at] |= right
+
+    def value(self, state: State) -> FloatArray:
+        """Steps, or T where no prediction was right."""
+        return np.where(state["learned"], state["steps"], state["count"]).astype(np.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variability(Course):
+    """`variability`, streaming: mean and squared deviations, updated stably (Welford 1962)."""
+
+    name = "variability"
+    direction: ClassVar[Direction] = "worth"
+    low, high = 0.0, 1 / math.sqrt(2)
+    formula = "std over t of p_y, n - 1"
+    source = "Swayamdipta et al. 2020 (arXiv 2009.10795)"
+    least = 2
+
+    def kept(self, m: int, classes: int) -> State:
+        """The running mean, and the sum of squared deviations from it."""
+        return {"mean": np.zeros(m), "squares": np.zeros(m)}
+
+    def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
+        """Move the mean, and add the squared deviation."""
+        p = be.to_numpy(rowwise(kernels.p_label, observation, labels))
+        before = p - state["mean"][at]
+        state["mean"][at] += before / (state["count"][at] + 1)
+        state["squares"][at] += before * (p - state["mean"][at])
+
+    def value(self, state: State) -> FloatArray:
+        """The standard deviation."""
+        deviation: FloatArray = np.sqrt(state["squares"] / (state["count"] - 1))
+        return deviation

@@ -1,0 +1,211 @@
+"""Is the label right? The same held-out predictions as for hardness, another question.
+
+Here a low value says remove; as hardness the same signal may say keep. Held-out predictions only: a model that was
+trained on a wrong label vouches for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from unseen.scores import _backend as be
+from unseen.scores import _kernels as kernels
+from unseen.scores.base import Score, State
+from unseen.scores.shells import Pointwise, holds, require, rowwise
+from unseen.types import Array, Direction, FloatArray, IntArray, Observation, Side
+
+__all__ = [
+    "LabelIssue",
+    "NormalizedMargin",
+    "SelfConfidence",
+    "label_error_share",
+    "label_issue",
+    "normalized_margin",
+    "self_confidence",
+]
+
+# A class all of whose samples are predicted alike has a threshold equal to them, up to rounding.
+ROUNDING = 1e-12
+
+
+def self_confidence(logits: Array, labels: Array) -> Array:
+    """p_y: easier when higher, low where the label is doubtful, in [0, 1].
+
+    Args:
+        logits: (n, C) float, NumPy or torch.
+        labels: (n,) integers in 0 .. C - 1.
+
+    Returns:
+        float64 (n,), NumPy or torch as the logits are.
+
+    Raises:
+        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits.
+
+    >>> self_confidence(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
+    [0.5, 0.1]
+
+    """
+    return be.rowwise(kernels.p_label, *be.checked(logits, labels))
+
+
+def normalized_margin(logits: Array, labels: Array) -> Array:
+    """(p_y less the largest other p, + 1) / 2: easier when higher, low where the label is doubtful, in [0, 1].
+
+    Args:
+        logits: (n, C) float, NumPy or torch.
+        labels: (n,) integers in 0 .. C - 1.
+
+    Returns:
+        float64 (n,), NumPy or torch as the logits are.
+
+    Raises:
+        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits.
+
+    >>> normalized_margin(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
+    [0.5, 0.1]
+
+    """
+    return (be.rowwise(kernels.label_margin("probabilities"), *be.checked(logits, labels)) + 1.0) / 2.0
+
+
+def label_issue(logits: Array, labels: Array) -> Array:
+    """Whether the confident joint doubts the label (Northcutt et al. 2021, arXiv 1911.00068).
+
+    The threshold of class k is the mean p_k of the samples labelled k. A sample is an issue if some class reaches its
+    threshold and the most probable of those is not the label. A class without samples is never reached.
+
+    Args:
+        logits: (n, C) float, held out, NumPy or torch.
+        labels: (n,) integers in 0 .. C - 1.
+
+    Returns:
+        bool (n,), NumPy or torch as the logits are.
+
+    Raises:
+        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits.
+
+    >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.95, 0.05]])
+    >>> label_issue(np.log(p), np.array([0, 0, 1, 1, 1])).tolist()
+    [False, False, False, False, True]
+
+    """
+    logits, labels = be.checked(logits, labels)
+    return _issues(_confident_class(logits, labels), labels)
+
+
+def label_error_share(logits: Array, labels: Array) -> float:
+    """Estimated share of wrong labels, in [0, 1]: what is off the diagonal of the calibrated confident joint.
+
+    Samples are counted by label and confident class (see `label_issue`), each row is scaled to the number of samples
+    with that label, and the whole to 1. Northcutt et al. 2021 (arXiv 1911.00068).
+
+    Args:
+        logits: (n, C) float, held out, NumPy or torch.
+        labels: (n,) integers in 0 .. C - 1.
+
+    Raises:
+        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits.
+
+    >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.95, 0.05]])
+    >>> round(label_error_share(np.log(p), np.array([0, 0, 1, 1, 1])), 4)
+    0.2
+
+    """
+    logits, labels = be.checked(logits, labels)
+    classes = int(logits.shape[1])
+    of, y = be.to_numpy(_confident_class(logits, labels)), be.to_numpy(labels)
+    sure = of >= 0
+    joint = np.bincount(y[sure] * classes + of[sure].astype(np.int64), minlength=classes**2).reshape(classes, classes)
+    rows = joint.sum(axis=1)
+    # A label without a single confident sample says nothing of errors: its share stays on the diagonal.
+    right = np.divide(np.diag(joint), rows, out=np.ones(classes), where=rows > 0)
+    counts = np.bincount(y, minlength=classes)
+    return float((counts * (1.0 - right)).sum() / max(1, len(y)))
+
+
+def _confident_class(logits: Array, labels: Array) -> Array:
+    """The most probable class among those that reach their threshold, float64 (n,); -1 where none does."""
+    y = be.to_numpy(labels)
+    p_y = be.to_numpy(be.rowwise(kernels.p_label, logits, labels))
+    counts = np.bincount(y, minlength=logits.shape[1])
+    sums = np.bincount(y, weights=p_y, minlength=logits.shape[1])
+    means = np.divide(sums, counts, out=np.full(len(counts), np.inf), where=counts > 0)
+    thresholds = be.like(means - ROUNDING, be.as_array(logits))[:, None]
+
+    def kernel(z: Array, y: Array) -> Array:
+        p = be.softmax(z)
+        p[p < thresholds] = -1.0
+        best = be.namespace(p).argmax(p, axis=0)
+        return be.namespace(p).where(be.pick(p, best) >= 0.0, be.double(best), -1.0)
+
+    return be.rowwise(kernel, logits, labels)
+
+
+def _issues(confident: Array, labels: Array) -> Array:
+    return (confident >= 0.0) & (confident != labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfConfidence(Pointwise):
+    """`self_confidence` of the observations asked for."""
+
+    name = "self_confidence"
+    direction: ClassVar[Direction] = "easier"
+    low, high = 0.0, 1.0
+    formula = "p_y"
+    source = "Northcutt et al. 2021 (arXiv 1911.00068)"
+
+    def measure(self, observation: Observation, labels: IntArray) -> Array:
+        """See `self_confidence`."""
+        return rowwise(kernels.p_label, observation, labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalizedMargin(Pointwise):
+    """`normalized_margin` of the observations asked for."""
+
+    name = "normalized_margin"
+    direction: ClassVar[Direction] = "easier"
+    low, high = 0.0, 1.0
+    formula = "(p_y - max over others of p + 1) / 2"
+    source = "Northcutt et al. 2021 (arXiv 1911.00068)"
+
+    def measure(self, observation: Observation, labels: IntArray) -> Array:
+        """See `normalized_margin`."""
+        return (rowwise(kernels.label_margin("probabilities"), observation, labels) + 1.0) / 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelIssue(Score):
+    """`label_issue` of the last observation, 1 or 0, with the thresholds of each watch set; over repeats, the share."""
+
+    name = "label_issue"
+    direction: ClassVar[Direction] = "harder"
+    low, high = 0.0, 1.0
+    needs = frozenset({"logits"})
+    state = "O(C)"
+    formula = "1 where the most probable class above its mean self-confidence is not y"
+    source = "Northcutt et al. 2021 (arXiv 1911.00068)"
+
+    def wants(self, side: Side, epoch: int, last: int) -> bool:
+        """The last observation."""
+        return side == "unseen" and epoch == last
+
+    def start(self, side: Side, m: int, classes: int) -> State:
+        """The last logits, and the labels."""
+        return {"logits": np.zeros((m, classes)), "label": np.zeros(m, np.int64), "count": np.zeros(m, np.int32)}
+
+    def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
+        """Put these logits in place of the last."""
+        if holds(observation, self.needs):
+            state["logits"][at] = be.to_numpy(observation.logits)
+            state["label"][at], state["count"][at] = labels, 1
+
+    def finish(self, state: State, side: Side) -> State:
+        """The flags, once the thresholds are known."""
+        require(self, state["count"], 1)
+        flags: FloatArray = _issues(_confident_class(state["logits"], state["label"]), state["label"]).astype(float)
+        return {"value": flags}

@@ -1,0 +1,264 @@
+"""Scores from windows of epochs that slide over the course of training.
+
+Histories are (T, n, C) logits. A window of J epochs slides by one. Standard deviations are n - 1.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from unseen.errors import ArgumentError
+from unseen.scores import _backend as be
+from unseen.scores import _kernels as kernels
+from unseen.scores._history import first_epochs, mean_over, series
+from unseen.scores.base import State
+from unseen.scores.shells import Windowed, check_window, rowwise
+from unseen.types import Array, Direction, FloatArray, IntArray, Observation
+
+__all__ = ["Dual", "DynUnc", "Tdds", "dual", "dyn_unc", "tdds"]
+
+
+def dyn_unc(history: Array, labels: Array, *, window: int = 10, epochs: int | None = None) -> Array:
+    """Dynamic uncertainty, mean over windows of std(p_y): worth more when higher, in [0, 1/sqrt 2].
+
+    He et al. 2023 (arXiv 2306.05175).
+
+    Args:
+        history: (T, n, C) logits, NumPy or torch; T at least `window`.
+        labels: (n,) integers in 0 .. C - 1.
+        window: J, the number of epochs in a window, at least 2.
+        epochs: the number of first epochs used; None uses all.
+
+    Returns:
+        float64 (n,), NumPy or torch as the history is.
+
+    Raises:
+        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, too few epochs.
+
+    >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
+    >>> dyn_unc(history, np.array([0]), window=2).round(4).tolist()
+    [0.1414]
+
+    """
+    check_window(window, 2)
+    history, labels = first_epochs(history, labels, epochs, least=window)
+    return mean_over(_windows(series(kernels.p_label, history, labels), window, be.deviation))
+
+
+def dual(history: Array, labels: Array, *, window: int = 10, epochs: int | None = None) -> Array:
+    """Difficulty and uncertainty, mean over windows of std(p_y) x (1 - mean p_y): worth more when higher, in [0, 1).
+
+    Cho et al. 2025 (arXiv 2502.06905), who use the first 30 epochs on CIFAR and the first 60 on ImageNet.
+
+    Args:
+        history: (T, n, C) logits, NumPy or torch; T at least `window`.
+        labels: (n,) integers in 0 .. C - 1.
+        window: J, the number of epochs in a window, at least 2.
+        epochs: the number of first epochs used; None uses all.
+
+    Returns:
+        float64 (n,), NumPy or torch as the history is.
+
+    Raises:
+        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, too few epochs.
+
+    >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
+    >>> dual(history, np.array([0]), window=2).round(4).tolist()
+    [0.0424]
+
+    """
+    check_window(window, 2)
+    history, labels = first_epochs(history, labels, epochs, least=window)
+    return mean_over(_windows(series(kernels.p_label, history, labels), window, uncertain_and_hard))
+
+
+def tdds(
+    history: Array, labels: Array | None = None, *, window: int = 10, decay: float = 0.9, epochs: int | None = None
+) -> Array:
+    """Temporal dual-depth score, how unevenly the prediction moves: worth more when higher, in [0, inf).
+
+    KD_t = sum over c of abs(p_{t+1} (log p_{t+1} - log p_t)). A window of J epochs holds J - 1 of them: norm2 over
+    them of (KD_t - their mean). Windows w = 0 .. W - 1 weigh decay x (1 - decay)^(W - 1 - w).
+    Zhang et al. 2024 (arXiv 2311.13613), where (T, J) depends on the share pruned: (90, 10), (70, 10), (60, 20),
+    (20, 10), (10, 5) for 30, 50, 70, 80 and 90 %.
+
+    Args:
+        history: (T, n, C) logits, NumPy or torch; T at least `window`.
+        labels: not read; taken so that every score can be called alike.
+        window: J, the number of epochs in a window, at least 3.
+        decay: the weight of the last window, in (0, 1].
+        epochs: the number of first epochs used; None uses all.
+
+    Returns:
+        float64 (n,), NumPy or torch as the history is.
+
+    Raises:
+        ArgumentError: wrong shapes, NaN or infinite logits, too few epochs, a decay out of range.
+
+    >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
+    >>> tdds(history, window=3, decay=1.0).round(4).tolist()
+    [0.4879]
+
+    """
+    check_window(window, 3)
+    check_decay(decay)
+    history, labels = first_epochs(history, labels, epochs, least=window)
+    score: Array = 0.0
+    for unevenness in _windows(_shifts(history), window - 1, norm_about_mean):
+        score = decay * unevenness + (1.0 - decay) * score
+    return score
+
+
+# Statistics of one window, (J, n) in and (n,) out, shared with the streaming shells.
+
+
+def uncertain_and_hard(p: Array) -> Array:
+    """Standard deviation times (1 - mean)."""
+    return be.deviation(p) * (1.0 - p.mean(0))
+
+
+def norm_about_mean(x: Array) -> Array:
+    """norm2 of x less its mean."""
+    centred = x - x.mean(0)
+    return be.namespace(x).sqrt((centred * centred).sum(0))
+
+
+def shift(before: Array, after: Array) -> Array:
+    """KD of two (C, m) blocks of log probabilities."""
+    xp = be.namespace(after)
+    return xp.abs(xp.exp(after) * (after - before)).sum(0)
+
+
+def check_decay(decay: float) -> None:
+    """Refuse a decay that weighs no window, or more than all."""
+    if not 0.0 < decay <= 1.0:
+        raise ArgumentError(f"decay must be in (0, 1], got {decay!r}")
+
+
+def _shifts(history: Array) -> Array:
+    """KD of every two epochs in succession: float64 (T - 1, n)."""
+    out = be.empty((history.shape[0] - 1, history.shape[1]), history)
+    for part in be.blocks(history[0]):
+        before = be.log_softmax(be.class_first(history[0][part]))
+        for t in range(len(out)):
+            after = be.log_softmax(be.class_first(history[t + 1][part]))
+            out[t, part] = shift(before, after)
+            before = after
+    return out
+
+
+def _windows(series: Array, width: int, statistic: Callable[[Array], Array]) -> list[Array]:
+    """The statistic of every window, (n,) each."""
+    return [statistic(series[w : w + width]) for w in range(len(series) - width + 1)]
+
+
+def _push(ring: FloatArray, at: IntArray, turn: IntArray, values: FloatArray) -> IntArray:
+    """Put values in the ring in place of the oldest; which of `at` now have a full ring."""
+    width = ring.shape[1]
+    ring[at, turn % width] = values
+    return np.flatnonzero(turn + 1 >= width)
+
+
+class _WindowMean(Windowed):
+    """The mean over windows of a statistic of p_y."""
+
+    @abstractmethod
+    def statistic(self, p: Array) -> Array:
+        """Of one window, (J, m) in and (m,) out, whatever the order of its epochs."""
+
+    def kept(self, m: int, classes: int) -> State:
+        """The window, and the sum over windows."""
+        return {"ring": np.zeros((m, self.window)), "sum": np.zeros(m)}
+
+    def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
+        """Slide the window, and add its statistic."""
+        p = be.to_numpy(rowwise(kernels.p_label, observation, labels))
+        full = at[_push(state["ring"], at, state["count"][at], p)]
+        state["sum"][full] += self.statistic(state["ring"][full].T)
+
+    def value(self, state: State) -> FloatArray:
+        """Sum over the number of windows."""
+        mean: FloatArray = state["sum"] / (state["count"] - self.window + 1)
+        return mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynUnc(_WindowMean):
+    """`dyn_unc`, streaming."""
+
+    name = "dyn_unc"
+    direction: ClassVar[Direction] = "worth"
+    low, high = 0.0, 1 / math.sqrt(2)
+    formula = "mean over windows of std(p_y)"
+    source = "He et al. 2023 (arXiv 2306.05175)"
+
+    def statistic(self, p: Array) -> Array:
+        """Standard deviation."""
+        return be.deviation(p)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dual(_WindowMean):
+    """`dual`, streaming."""
+
+    name = "dual"
+    direction: ClassVar[Direction] = "worth"
+    low, high = 0.0, 1 / math.sqrt(2)
+    formula = "mean over windows of std(p_y) x (1 - mean p_y)"
+    source = "Cho et al. 2025 (arXiv 2502.06905)"
+
+    def statistic(self, p: Array) -> Array:
+        """Standard deviation times (1 - mean)."""
+        return uncertain_and_hard(p)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tdds(Windowed):
+    """`tdds`, streaming.
+
+    Args:
+        decay: the weight of the last window.
+
+    """
+
+    decay: float = 0.9
+
+    name = "tdds"
+    direction: ClassVar[Direction] = "worth"
+    low, high = 0.0, math.inf
+    state = "O(C)"
+    formula = "norm2 over a window of (KD_t - their mean), windows joined by exponential average"
+    source = "Zhang et al. 2024 (arXiv 2311.13613)"
+    label_free = True
+    narrowest = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_decay(self.decay)
+
+    def kept(self, m: int, classes: int) -> State:
+        """The last log p, a window of KD, and the running average."""
+        return {"log_p": np.zeros((m, classes)), "ring": np.zeros((m, self.window - 1)), "average": np.zeros(m)}
+
+    def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
+        """Slide the window of KD, and average in its unevenness."""
+        kd = np.empty(len(at))
+        for part in be.blocks(observation.logits):
+            after = be.to_numpy(be.log_softmax(be.class_first(be.as_array(observation.logits)[part])))
+            kd[part] = shift(state["log_p"][at[part]].T, after)
+            state["log_p"][at[part]] = after.T
+        known = state["count"][at] > 0  # the first observation moves from nothing
+        at, kd = at[known], kd[known]
+        full = at[_push(state["ring"], at, state["count"][at] - 1, kd)]
+        unevenness = norm_about_mean(state["ring"][full].T)
+        state["average"][full] = self.decay * unevenness + (1.0 - self.decay) * state["average"][full]
+
+    def value(self, state: State) -> FloatArray:
+        """The running average."""
+        return state["average"].copy()
