@@ -7,6 +7,7 @@
     ├── DataError (also ValueError)          the data set itself is wrong
     ├── ExposureError                        a sample would be scored by a model that saw it
     ├── MissingDependencyError (ImportError) an optional package is not installed
+    ├── WorkerError                          a worker process died, or its error cannot be shown as it was
     └── RunError                             a run directory cannot be used
         ├── RunMismatchError                 it belongs to other data, seed, plan or recipe
         ├── RunLockedError                   another process is working in it
@@ -34,6 +35,7 @@ __all__ = [
     "StorageError",
     "UnknownNameError",
     "UnseenError",
+    "WorkerError",
     "some",
 ]
 
@@ -75,6 +77,10 @@ class MissingDependencyError(UnseenError, ImportError):
     def __init__(self, package: str, purpose: str, extra: str | None = None) -> None:
         install = f"pip install 'unseen[{extra}]'" if extra else f"pip install {package}"
         super().__init__(f"{purpose} needs the package {package!r}, which is not installed; {install}")
+
+
+class WorkerError(UnseenError):
+    """A worker process died, or raised an error that cannot be brought over."""
 
 
 class RunError(UnseenError):

@@ -1,0 +1,67 @@
+"""Jobs on this machine: one after another in this process, or several at once in worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy.typing as npt
+
+from unseen.errors import ArgumentError
+from unseen.executors.base import Job, Report, run_job
+from unseen.executors.pool import Pool
+from unseen.executors.threads import default_threads
+from unseen.executors.worker import Setup
+from unseen.exposure import Fit
+from unseen.types import Data, Learner
+
+__all__ = ["LocalExecutor"]
+
+
+class LocalExecutor:
+    """Runs `jobs` fits at a time, each with `threads` threads. The numbers depend on `threads` only.
+
+    With more than one job, data and learner are sent once to each worker process (spawned, so that neither threads
+    nor CUDA are carried over) and held there a second time. Leaving the loop over `run`, by whatever way, ends them.
+
+    Args:
+        jobs: fits at a time, at least 1.
+        threads: for each fit; by default the processors divided by `jobs`.
+
+    Raises:
+        ArgumentError: a number below 1.
+
+    >>> LocalExecutor(jobs=2, threads=1)
+    LocalExecutor(jobs=2, threads=1)
+
+    """
+
+    def __init__(self, jobs: int = 1, *, threads: int | None = None) -> None:
+        for name, value in (("jobs", jobs), ("threads", threads)):
+            if value is not None and value < 1:
+                raise ArgumentError(f"{name} must be at least 1, got {value}")
+        self.jobs = jobs
+        self.threads = default_threads(jobs) if threads is None else threads
+
+    def __repr__(self) -> str:
+        return f"LocalExecutor(jobs={self.jobs}, threads={self.threads})"
+
+    def run(
+        self, jobs: Iterable[Job], *, data: Data, learner: Learner, seed: int, report: Report
+    ) -> Iterator[tuple[Fit, dict[str, npt.NDArray[Any]]]]:
+        """Yield each fit with what it yielded, as they finish; see `Executor.run`.
+
+        Raises:
+            ArgumentError: data, learner or a job cannot be sent to a worker process.
+            WorkerError: a worker process ended; the message names its fit.
+
+        """
+        if self.jobs == 1:
+            for job in jobs:
+                yield (
+                    job.fit,
+                    run_job(job, data=data, learner=learner, seed=seed, threads=self.threads, report=report),
+                )
+            return
+        with Pool(self.jobs, Setup(data, learner, seed, self.threads)) as pool:
+            yield from pool.run(iter(jobs), report)

@@ -1,0 +1,112 @@
+"""The other side of the pipe: what a worker process does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from dataclasses import dataclass
+from multiprocessing import connection, parent_process
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from unseen.errors import WorkerError
+from unseen.executors.base import Job, run_job
+from unseen.types import Data, Learner
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+__all__ = ["Setup", "rebuilt", "work"]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every job has in common; sent to each worker once."""
+
+    data: Data
+    learner: Learner
+    seed: int
+    threads: int
+
+
+def work(pipe: Connection, setup: Setup) -> None:
+    """Run jobs from the pipe until it closes."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    Thread(target=_end_with_parent, daemon=True).start()
+    _send(pipe, "ready", None)
+
+    while True:
+        try:
+            _do_next(pipe, setup)
+        except Exception as error:
+            _send_error(pipe, error)
+
+
+def _do_next(pipe: Connection, setup: Setup) -> None:
+    def report(kind: str, **fields: object) -> None:
+        _send(pipe, "report", {"kind": kind, **fields})
+
+    job = _received(pipe)
+    result = run_job(job, data=setup.data, learner=setup.learner, seed=setup.seed, threads=setup.threads, report=report)
+    _send(pipe, "done", result)
+
+
+def rebuilt(kind: type[Exception], args: tuple[Any, ...], state: dict[str, Any], text: str, trace: str) -> Exception:
+    """The worker's exception, with its type, message and notes; the worker's traceback is its last note."""
+    error: Exception = WorkerError(f"{kind.__name__}: {text}")
+    # Errors whose constructor takes other arguments than it passes on are made without it.
+    for make in (_called, _bare):
+        try:
+            made = make(kind, args)
+            if str(made) == text:
+                error = made
+                break
+        except Exception:
+            continue
+    error.__dict__.update(state)
+    error.add_note(f"in a worker process:\n{trace}")
+    return error
+
+
+def _called(kind: type[Exception], args: tuple[Any, ...]) -> Exception:
+    return kind(*args)
+
+
+def _bare(kind: type[Exception], args: tuple[Any, ...]) -> Exception:
+    return kind.__new__(kind, *args)
+
+
+def _send_error(pipe: Connection, error: Exception) -> None:
+    text, trace = str(error), "".join(traceback.format_exception(error))
+    try:
+        # What `__reduce__` says are the arguments: for an OSError they hold the file name, which `args` lacks.
+        _send(pipe, "failed", (type(error), error.__reduce__()[1], error.__dict__, text, trace))
+    except Exception:
+        # Its class, or something it holds, cannot be pickled.
+        text = f"{type(error).__name__}: {text}"
+        notes = {"__notes__": getattr(error, "__notes__", [])}
+        _send(pipe, "failed", (WorkerError, (text,), notes, text, trace))
+
+
+def _received(pipe: Connection) -> Job:
+    try:
+        job: Job = pipe.recv()
+    except (EOFError, ConnectionError):
+        sys.exit(0)  # no more jobs
+    return job
+
+
+def _send(pipe: Connection, kind: str, content: object) -> None:
+    try:
+        pipe.send((kind, content))
+    except ConnectionError:
+        sys.exit(1)  # the parent is gone or has dismissed this worker
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)

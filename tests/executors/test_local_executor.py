@@ -1,0 +1,238 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from multiprocessing import active_children
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_learner import ERRORS, Ridge, toy_data, toy_jobs
+
+from unseen.errors import ArgumentError, WorkerError
+from unseen.executors import LocalExecutor, default_threads
+
+HERE = Path(__file__).parent
+
+
+def run(executor, *, learner=None, data=None, jobs=None, report=lambda *_, **__: None, seed=3):
+    data = toy_data() if data is None else data
+    jobs = toy_jobs(data) if jobs is None else jobs
+    return executor.run(jobs, data=data, learner=learner or Ridge(), seed=seed, report=report)
+
+
+def alive(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_two_workers_give_what_one_process_gives():
+    one = {fit.name: result for fit, result in run(LocalExecutor(1, threads=1))}
+    data, told, taken = toy_data(), [], []
+    two = {}
+    executor = LocalExecutor(2, threads=1)
+    results = run(executor, data=data, jobs=toy_jobs(data, taken=taken), report=lambda k, **f: told.append((k, f)))
+    for fit, result in results:
+        two[fit.name] = result
+        assert len(taken) <= len(two) + 2, "more jobs were taken than there are workers"
+    assert sorted(two) == sorted(one) == [f"r0f{j}" for j in range(5)]
+    for name, result in one.items():
+        np.testing.assert_array_equal(two[name]["logits"], result["logits"])
+        np.testing.assert_array_equal(two[name]["rows"], result["rows"])
+        assert two[name]["threads"].tolist() == result["threads"].tolist() == [1]
+        assert result["pid"] == os.getpid()
+    assert len({int(r["pid"]) for r in two.values()} - {os.getpid()}) == 2
+    assert data.pickled == 2, "data goes to each worker once"
+    for name in one:
+        mine = [(kind, fields) for kind, fields in told if fields["fit"] == name]
+        assert [kind for kind, _ in mine] == ["fit_start", "epoch", "epoch", "fit_end"]
+        assert mine[1][1] == {"fit": name, "epoch": 1, "epochs": 2}
+        assert mine[3][1]["seconds"] > 0
+    assert not active_children()
+
+
+def test_one_process_tells_the_same_and_takes_one_job_at_a_time():
+    data, told, taken = toy_data(), [], []
+    results = run(LocalExecutor(), data=data, jobs=toy_jobs(data, taken=taken), report=lambda k, **f: told.append(k))
+    next(results)
+    assert taken == ["r0f0"]
+    assert told == ["fit_start", "epoch", "epoch", "fit_end"]
+    assert data.pickled == 0
+
+
+def test_no_more_workers_than_jobs():
+    results = list(run(LocalExecutor(4, threads=1), jobs=iter(list(toy_jobs(toy_data()))[:1])))
+    assert [fit.name for fit, _ in results] == ["r0f0"]
+    assert list(run(LocalExecutor(4, threads=1), jobs=iter(()))) == []
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_error_of_a_learner_keeps_type_and_message_and_names_its_fit(jobs):
+    with pytest.raises(ArgumentError, match=r"^lr must be positive, got -1\n") as caught:
+        list(run(LocalExecutor(jobs, threads=1), learner=Ridge("error")))
+    assert caught.value.__notes__[0] == "in fit r0f1"
+    if jobs == 2:
+        assert "go_wrong" in caught.value.__notes__[1], "where it happened is said too"
+    ERRORS["error"].__dict__.pop("__notes__", None)
+    assert not active_children()
+
+
+@pytest.mark.parametrize("mode", ["unknown", "odd", "unicode", "os", "eof"])
+def test_errors_of_every_make_come_over(mode):
+    # Through the two functions that the pipe connects, since a process for each would take seconds.
+    from unseen.executors import worker
+
+    class Pipe:
+        def send(self, message):
+            self.message = message
+
+    pipe = Pipe()
+    worker._send_error(pipe, ERRORS[mode])
+    error = worker.rebuilt(*pipe.message[1])
+    assert type(error) is type(ERRORS[mode])
+    assert str(error) == str(ERRORS[mode])
+    if mode == "odd":
+        assert error.code == 7
+
+
+def test_an_error_that_cannot_be_sent_comes_as_text():
+    with pytest.raises(WorkerError, match=r"^UnspeakableError: cannot be sent\n") as caught:
+        list(run(LocalExecutor(2, threads=1), learner=Ridge("unspeakable")))
+    assert caught.value.__notes__[0] == "in fit r0f1"
+
+
+def test_a_killed_worker_is_named_with_its_fit():
+    finished = []
+    with pytest.raises(WorkerError, match=r"killed by SIGKILL .*fits under way: .*r0f1.*same --out to go on"):
+        finished.extend(run(LocalExecutor(2, threads=1), learner=Ridge("killed")))
+    assert not active_children()
+
+
+def test_what_cannot_be_sent_is_said_before_any_training():
+    class Local(Ridge):
+        pass
+
+    with pytest.raises(ArgumentError, match=r"data and learner must be picklable.*or use jobs=1"):
+        list(run(LocalExecutor(2, threads=1), learner=Local()))
+    assert not active_children()
+    assert len(list(run(LocalExecutor(1), learner=Local()))) == 5
+
+
+def test_leaving_the_loop_ends_the_workers():
+    results = run(LocalExecutor(2, threads=1), learner=Ridge("sleep", where="r0f1"))
+    next(results)
+    children = active_children()
+    assert children
+    started = time.monotonic()
+    results.close()
+    assert time.monotonic() - started < 5
+    assert not active_children()
+
+
+SCRIPT = """
+    import sys
+    sys.path.insert(0, {here!r})
+    from multiprocessing import active_children
+    from toy_learner import Ridge, toy_data, toy_jobs
+    from unseen.executors import LocalExecutor
+
+    def main():
+        data = toy_data()
+        def report(kind, **fields):
+            if kind == "epoch":
+                print(fields["fit"], *(p.pid for p in active_children()), flush=True)
+        try:
+            for _ in LocalExecutor(2, threads=1).run(
+                toy_jobs(data), data=data, learner=Ridge("sleep", where="r0f0"), seed=0, report=report
+            ):
+                pass
+        except KeyboardInterrupt:
+            print("interrupted", len(active_children()), flush=True)
+            raise
+
+    {guard}
+"""
+
+
+def script(tmp_path, guard):
+    path = tmp_path / "script.py"
+    path.write_text(textwrap.dedent(SCRIPT.format(here=str(HERE), guard=guard)))
+    return subprocess.Popen(
+        [sys.executable, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def workers_at_work(process):
+    for line in process.stdout:
+        fit, *pids = line.split()
+        if fit == "r0f0" and pids:
+            return [int(pid) for pid in pids]
+    raise AssertionError(process.stderr.read())
+
+
+def gone(pids, within):
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if not any(alive(pid) for pid in pids):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_ctrl_c_ends_everything_promptly_and_quietly(tmp_path):
+    process = script(tmp_path, 'if __name__ == "__main__": main()')
+    pids = workers_at_work(process)
+    started = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    out, err = process.communicate(timeout=20)
+    assert time.monotonic() - started < 5
+    assert "interrupted 0" in out
+    assert err.count("KeyboardInterrupt") == 1, err
+    assert "unseen-worker" not in err
+    assert gone(pids, 0.1)
+
+
+def test_workers_do_not_outlive_a_killed_parent(tmp_path):
+    process = script(tmp_path, 'if __name__ == "__main__": main()')
+    pids = workers_at_work(process)
+    process.kill()
+    process.communicate(timeout=20)
+    assert gone(pids, 5)
+
+
+def test_a_script_without_guard_is_told_so(tmp_path):
+    process = script(tmp_path, "main()")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert 'under `if __name__ == "__main__":`; jobs=1 needs no worker process' in err
+
+
+def test_bad_numbers_are_refused():
+    with pytest.raises(ArgumentError, match="jobs must be at least 1, got 0"):
+        LocalExecutor(0)
+    with pytest.raises(ArgumentError, match="threads must be at least 1, got 0"):
+        LocalExecutor(1, threads=0)
+
+
+def test_threads_are_shared_out_and_restored(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert [default_threads(jobs) for jobs in (1, 2, 3, 8, 9)] == [8, 4, 2, 1, 1]
+    assert LocalExecutor(4).threads == 2
+    from threadpoolctl import threadpool_info
+
+    from unseen.executors.threads import limited_threads
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    with limited_threads(1):
+        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+        assert os.environ["MKL_NUM_THREADS"] == os.environ["OMP_NUM_THREADS"] == "1"
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
+    assert os.environ["OMP_NUM_THREADS"] == "5"
+    assert "MKL_NUM_THREADS" not in os.environ
