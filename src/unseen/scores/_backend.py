@@ -51,9 +51,11 @@ def to_numpy(x: Array) -> npt.NDArray[Any]:
 
 def like(x: Array, model: Array) -> Array:
     """`x` as the kind of array that `model` is, on its device."""
-    if is_torch(model):
-        return namespace(model).as_tensor(x, device=model.device)
-    return to_numpy(x)
+    if not is_torch(model):
+        return to_numpy(x)
+    if isinstance(x, np.ndarray) and not x.flags.writeable:
+        x = x.copy()  # torch warns of memory that it could not write to
+    return namespace(model).as_tensor(x, device=model.device)
 
 
 def double(x: Array) -> Array:

@@ -1,0 +1,50 @@
+"""Every score as a pure function, for people who bring their own logits: arrays in, arrays out, NumPy or torch.
+
+From one observation (n, C): `el2n`, `loss`, `entropy`, `least_confidence`, `margin`, `label_margin`,
+`grand_last_layer`. From the course of training (T, n, C): `aum`, `forgetting`, `correctness`, `confidence`,
+`variability`, `dyn_unc`, `dual`, `tdds`. From several models (R, n, C): `memorization`, `holdout_gap`, `reducible`,
+`disagreement`. Of label quality (n, C): `self_confidence`, `normalized_margin`, `label_issue`, `label_error_share`.
+Folds on one scale: `align`, `temperatures`.
+
+>>> import numpy as np
+>>> from unseen import functional
+>>> functional.margin(np.array([[0.0, 0.0]])).tolist()
+[0.0]
+
+"""
+
+from unseen.scores.alignment import align, temperatures
+from unseen.scores.dynamics import aum, confidence, correctness, forgetting, variability
+from unseen.scores.gradient import grand_last_layer
+from unseen.scores.label_quality import label_error_share, label_issue, normalized_margin, self_confidence
+from unseen.scores.pointwise import el2n, entropy, label_margin, least_confidence, loss, margin
+from unseen.scores.two_sided import disagreement, holdout_gap, memorization, reducible
+from unseen.scores.windows import dual, dyn_unc, tdds
+
+__all__ = [
+    "align",
+    "aum",
+    "confidence",
+    "correctness",
+    "disagreement",
+    "dual",
+    "dyn_unc",
+    "el2n",
+    "entropy",
+    "forgetting",
+    "grand_last_layer",
+    "holdout_gap",
+    "label_error_share",
+    "label_issue",
+    "label_margin",
+    "least_confidence",
+    "loss",
+    "margin",
+    "memorization",
+    "normalized_margin",
+    "reducible",
+    "self_confidence",
+    "tdds",
+    "temperatures",
+    "variability",
+]

@@ -1,0 +1,183 @@
+"""Putting the folds of a held-out score on one scale, when selecting: tables always store raw scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.stats import rankdata
+
+from unseen.errors import ArgumentError
+from unseen.scores import _backend as be
+from unseen.types import Array, FloatArray, IntArray
+
+__all__ = ["Alignment", "align", "temperatures"]
+
+Alignment: TypeAlias = Literal["rank", "none", "temperature"]
+HOW: tuple[Alignment, ...] = ("rank", "none", "temperature")
+SHARPEST, FLATTEST = 1e-2, 1e2  # temperatures beyond these say no more than that a fold is all right or all wrong
+
+
+def align(
+    values: Array,
+    folds: Array,
+    *,
+    how: Alignment = "rank",
+    function: Callable[[Array, Array], Array] | None = None,
+    logits: Array | None = None,
+    labels: Array | None = None,
+) -> Array:
+    """The scores of differently calibrated fold models on one scale.
+
+    - `"rank"`: (average rank within the fold - 0.5) / n_fold, in (0, 1). For rules that need only the order; folds
+      stratified by class are exchangeable. Where most folds are a single sample (leave-one-out), a rank within them
+      would say nothing, and their models differ by one sample: they are ranked together. So are scores that are
+      joined over all repeats, one row for several rows of folds.
+    - `"none"`: as they are.
+    - `"temperature"`: the score of logits divided by the temperature of their fold (see `temperatures`). It cannot be
+      had from scores alone: give the pure function, the logits and the labels.
+
+    Args:
+        values: float (n,) or (R, n), NumPy or torch; NaN where a sample was not scored.
+        folds: integer (n,) or (R, n), the fold of each sample; -1 where it was not scored.
+        how: `"rank"`, `"none"` or `"temperature"`.
+        function: for `"temperature"`, the score of (n, C) logits and labels, such as `unseen.functional.el2n`.
+        logits: for `"temperature"`, held-out logits (n, C) or (R, n, C).
+        labels: for `"temperature"`, (n,) integers in 0 .. C - 1.
+
+    Returns:
+        float64, shaped as `values`, NumPy or torch as they are; NaN where not scored.
+
+    Raises:
+        ArgumentError: shapes that do not fit, another `how`, arguments missing for `"temperature"` or given without.
+
+    >>> align(np.array([1.0, 5.0, 3.0, 0.1, 0.2]), np.array([0, 0, 0, 1, 1])).round(4).tolist()
+    [0.1667, 0.8333, 0.5, 0.25, 0.75]
+
+    """
+    raw = be.to_numpy(values).astype(np.float64)
+    rows, of = _paired(raw, be.to_numpy(folds))
+    given = [name for name, it in (("function", function), ("logits", logits), ("labels", labels)) if it is not None]
+    if how not in HOW:
+        raise ArgumentError(f"how must be one of {HOW}, got {how!r}")
+    if how == "temperature":
+        if function is None or logits is None or labels is None:
+            raise ArgumentError(
+                "how='temperature' rescales logits, so scores alone do not suffice; pass function=, logits= and "
+                f"labels= too (got {', '.join(given) or 'none of them'}), or use how='rank' or 'none'"
+            )
+        aligned = _tempered(rows, of, function, be.to_numpy(logits), be.to_numpy(labels))
+    elif given:
+        raise ArgumentError(f"{', '.join(given)} would change nothing with how={how!r}; leave out")
+    elif how == "rank":
+        aligned = np.stack([_ranked(*pair) for pair in zip(rows, of, strict=True)])
+    else:
+        aligned = np.where(of < 0, np.nan, rows)
+    return be.like(aligned.reshape(raw.shape), values)
+
+
+def temperatures(logits: Array, labels: Array, folds: Array) -> FloatArray:
+    """One temperature a fold: the T that makes softmax(z / T) have the least held-out log loss in it.
+
+    A scalar that saw labels. It is kept in 0.01 .. 100, which a fold that is all right or all wrong would leave.
+
+    Args:
+        logits: (n, C) float, held out, NumPy or torch.
+        labels: (n,) integers in 0 .. C - 1.
+        folds: (n,) integers, the fold of each sample; -1 where it was not scored.
+
+    Returns:
+        NumPy float64 (K,), K the largest fold + 1; NaN for a fold without samples.
+
+    Raises:
+        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits.
+
+    >>> logits = np.array([[4.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 0.0]])
+    >>> temperatures(logits, np.array([0, 0, 1, 1]), np.zeros(4, int)).round(4).tolist()
+    [3.641]
+
+    """
+    of = be.to_numpy(folds)
+    logits = be.as_array(logits)
+    if of.shape != tuple(logits.shape[:1]) or of.dtype.kind not in "iu":
+        raise ArgumentError(f"folds must be integers (n,) = {tuple(logits.shape[:1])}, got {of.dtype} {of.shape}")
+    scored = of >= 0
+    z, y = be.checked(be.to_numpy(logits)[scored], be.to_numpy(labels)[scored])
+    of = of[scored]
+    fitted = np.full(int(of.max(initial=-1)) + 1, np.nan)
+    for fold in np.unique(of):
+        fitted[fold] = _temperature(be.class_first(z[of == fold]), y[of == fold])
+    return fitted
+
+
+def _temperature(z: FloatArray, y: IntArray) -> float:
+    """Log loss is convex in 1 / T; its slope is E_p[z] - z_y."""
+    z = z - z.max(axis=0)
+    own = be.pick(z, y)
+
+    def slope(log_temperature: float) -> float:
+        p = be.softmax(z / np.exp(log_temperature))
+        return float(((p * z).sum(axis=0) - own).mean())
+
+    sharp, flat = np.log(SHARPEST), np.log(FLATTEST)
+    if slope(sharp) <= 0.0:  # still better when sharper
+        return SHARPEST
+    if slope(flat) >= 0.0:
+        return FLATTEST
+    return float(np.exp(brentq(slope, sharp, flat, xtol=1e-12)))
+
+
+def _tempered(
+    rows: FloatArray,
+    of: IntArray,
+    function: Callable[[Array, Array], Array],
+    logits: npt.NDArray[np.float64],
+    labels: IntArray,
+) -> FloatArray:
+    logits = logits[None] if logits.ndim == 2 else logits
+    if logits.ndim != 3 or logits.shape[:2] != rows.shape or of.shape != rows.shape:
+        raise ArgumentError(
+            f"logits must be (R, n, C) with (R, n) = {rows.shape} as values and folds, got shape {logits.shape}"
+        )
+    out = np.full(rows.shape, np.nan)
+    for r, fold_of in enumerate(of):
+        scored = (fold_of >= 0) & ~np.isnan(rows[r])
+        temperature = temperatures(logits[r], labels, np.where(scored, fold_of, -1))
+        z = logits[r][scored] / temperature[fold_of[scored]][:, None]
+        out[r, scored] = be.to_numpy(function(z, labels[scored]))
+    return out
+
+
+def _paired(values: FloatArray, folds: npt.NDArray[np.int64]) -> tuple[FloatArray, IntArray]:
+    """Rows of values, each with its row of folds."""
+    rows, of = np.atleast_2d(values), np.atleast_2d(folds)
+    if rows.ndim != 2 or of.ndim != 2 or rows.shape[1] != of.shape[1] or of.dtype.kind not in "iu":
+        raise ArgumentError(
+            "values and folds must be (n,) or (R, n) with the same n, folds integer; "
+            f"got {values.shape} and {folds.dtype} {folds.shape}"
+        )
+    if len(rows) == 1 and len(of) > 1:
+        of = np.where((of >= 0).any(axis=0), 0, -1)[None]  # joined over all repeats: one scale
+    elif len(of) == 1:
+        of = np.broadcast_to(of, rows.shape)
+    elif len(rows) != len(of):
+        raise ArgumentError(f"values hold {len(rows)} repeats, but folds {len(of)}; they must be as many")
+    return rows, of.astype(np.int64)
+
+
+def _ranked(values: FloatArray, folds: IntArray) -> FloatArray:
+    """Mid-ranks within each fold, scaled to (0, 1)."""
+    scored = (folds >= 0) & ~np.isnan(values)
+    _, of = np.unique(folds[scored], return_inverse=True)
+    sizes = np.bincount(of)
+    if sizes.size and np.median(sizes) == 1:
+        of, sizes = np.zeros_like(of), np.array([of.size])
+    # Ranks within folds from one sort: order by (fold, value), then take off what comes before the fold.
+    dense = np.unique(values[scored], return_inverse=True)[1]
+    ranks = rankdata(of * (dense.max(initial=0) + 1) + dense) - (np.cumsum(sizes) - sizes)[of]
+    out = np.full(len(values), np.nan)
+    out[scored] = (ranks - 0.5) / sizes[of]
+    return out

@@ -1,0 +1,290 @@
+"""The conformance test of scores: what every score must do, ours or yours. Call `check_score` from a test.
+
+Observations are made up, so no model is trained. What is wrong comes as an `AssertionError` that says what.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.scores.base import Score, State
+from unseen.types import DIRECTIONS, FloatArray, IntArray, Observation, Side
+
+__all__ = ["Story", "check_score", "play"]
+
+SAMPLES, CLASSES, FEATURES = 40, 4, 3
+CLOSE = 1e-10
+O1_BYTES = 200  # of state a sample, for a score that declares O(1)
+Split = Callable[[int, int], Sequence[IntArray]]
+
+
+@dataclass(frozen=True, eq=False)
+class Story:
+    """What all models of a plan say of n samples, made up.
+
+    Args:
+        labels: int64 (n,).
+        logits: side to float (R, T, n, C): R repeats, T epochs.
+        features: side to float (R, T, n, d).
+        grad_norm: side to float (R, T, n).
+
+    """
+
+    labels: IntArray
+    logits: Mapping[Side, npt.NDArray[Any]]
+    features: Mapping[Side, npt.NDArray[Any]]
+    grad_norm: Mapping[Side, npt.NDArray[Any]]
+
+    @classmethod
+    def random(cls, score: Score, *, seed: int = 0, classes: int = CLASSES) -> Story:
+        """Random logits, for as many epochs and repeats as the score needs and some more."""
+        rng = np.random.default_rng(seed)
+        shape = (score.least_repeats + 1, score.least_epochs + 3, SAMPLES)
+        sides: tuple[Side, ...] = ("unseen", "seen")
+        return cls(
+            labels=rng.integers(0, classes, SAMPLES),
+            logits={side: 3.0 * rng.normal(size=(*shape, classes)) for side in sides},
+            features={side: rng.normal(size=(*shape, FEATURES)) for side in sides},
+            grad_norm={side: rng.exponential(size=shape) for side in sides},
+        )
+
+    @property
+    def epochs(self) -> int:
+        """T."""
+        return int(self.logits["unseen"].shape[1])
+
+    @property
+    def repeats(self) -> int:
+        """R."""
+        return len(self.logits["unseen"])
+
+    def take(self, rows: IntArray) -> Story:
+        """The same samples in another order, or some of them."""
+        return Story(
+            self.labels[rows],
+            {side: x[:, :, rows] for side, x in self.logits.items()},
+            {side: x[:, :, rows] for side, x in self.features.items()},
+            {side: x[:, :, rows] for side, x in self.grad_norm.items()},
+        )
+
+    def observation(self, side: Side, repeat: int, epoch: int, rows: IntArray, *, torch: bool = False) -> Observation:
+        """What a learner would push of these rows."""
+        parts = {
+            name: getattr(self, name)[side][repeat, epoch - 1, rows] for name in ("logits", "features", "grad_norm")
+        }
+        if torch:
+            import torch as library
+
+            parts = {name: library.from_numpy(np.array(part)) for name, part in parts.items()}
+        return Observation(rows=rows, epoch=epoch, **parts)
+
+
+def play(score: Score, story: Story, *, split: Split | None = None, torch: bool = False) -> FloatArray:
+    """The score of every sample as a run would compute it, float64 (R, n), or (1, n) where it joins all repeats.
+
+    Args:
+        score: the score.
+        story: what the models say.
+        split: (m, epoch) to the batches of an epoch, each an array of positions; by default one batch.
+        torch: hand over torch tensors.
+
+    """
+    groups = [[r] for r in range(story.repeats)] if score.per_repeat else [list(range(story.repeats))]
+    joined = []
+    for group in groups:
+        means: dict[Side, dict[str, npt.NDArray[Any]]] = {}
+        for side in score.sides:
+            fits = [score.finish(_state(score, story, side, r, split, torch=torch), side) for r in group]
+            means[side] = {name: np.mean([fit[name] for fit in fits], axis=0) for name in fits[0]}
+        joined.append(score.join(means))
+    return np.stack(joined)
+
+
+def _state(score: Score, story: Story, side: Side, repeat: int, split: Split | None, *, torch: bool) -> State:
+    m, last = len(story.labels), story.epochs
+    state = score.start(side, m, story.logits[side].shape[-1])
+    for epoch in range(1, last + 1):
+        for at in split(m, epoch) if split else [np.arange(m)]:
+            score.update(
+                state, side, at, story.observation(side, repeat, epoch, at, torch=torch), _frozen(story.labels[at])
+            )
+        # As after a kill: nothing but these arrays is carried on.
+        state = {name: array.copy() for name, array in state.items()}
+        score = replace(cast(Any, score))
+    return state
+
+
+def check_score(
+    score: Score,
+    *,
+    variants: Sequence[Score] = (),
+    reference: Callable[[Story], FloatArray] | None = None,
+    seed: int = 0,
+) -> None:
+    """Check that a score keeps what it declares and what is asked of every score.
+
+    Declared range, direction and state; the same result for any batches, any order of samples, NumPy and torch, and
+    after a restart between epochs; inputs left alone; every option changes something.
+
+    Args:
+        score: the score to check.
+        variants: the same score with other options; together they must vary every option, and each must matter.
+        reference: the score of each sample by other code, float (R, n) or (1, n), to be met to 1e-10.
+        seed: of the made-up observations.
+
+    Raises:
+        AssertionError: the first thing that is wrong.
+
+    >>> from unseen.scores import resolve
+    >>> check_score(resolve("el2n"), variants=[resolve("el2n:epochs=1")])
+
+    """
+    _check_declared(score)
+    story = Story.random(score, seed=seed)
+    _check_wants(score, story.epochs)
+    values = play(score, story)
+    _check_values(score, values, story)
+    _check_direction(score)
+    _check_state(score)
+    _check_batches(score, story, values, seed)
+    _check_order(score, story, values, seed)
+    _check_inputs(score, story)
+    if importlib.util.find_spec("torch") is not None:
+        _same(score, "torch tensors give the same as NumPy arrays", play(score, story, torch=True), values)
+    if reference is not None:
+        _same(score, "streaming equals the reference", values, reference(story))
+    _check_options(score, variants, story, values)
+
+
+def _need(condition: object, score: Score, rule: str, got: object = "") -> None:
+    if not condition:
+        raise AssertionError(f"score {score.name!r}: {rule}" + (f", got {got}" if got != "" else ""))
+
+
+def _same(score: Score, rule: str, left: FloatArray, right: FloatArray) -> None:
+    _need(left.shape == right.shape, score, f"{rule} (shape)", f"{left.shape} and {right.shape}")
+    gap = np.abs(left - right) / np.maximum(1.0, np.abs(right))
+    _need(not (gap > CLOSE).any() and not np.isnan(gap).any(), score, rule, f"a difference of {gap.max():.3g}")
+
+
+def _check_declared(score: Score) -> None:
+    _need(is_dataclass(score), score, "a score is a frozen dataclass, its fields the options")
+    _need(score.direction in DIRECTIONS, score, f"direction is one of {DIRECTIONS}", score.direction)
+    _need(score.low < score.high, score, "low is below high", (score.low, score.high))
+    fields_known = {"logits", "features", "grad_norm", "loss"}
+    _need(score.needs and score.needs <= fields_known, score, f"needs are among {sorted(fields_known)}", score.needs)
+    _need(score.state in ("O(1)", "O(J)", "O(C)"), score, "state is 'O(1)', 'O(J)' or 'O(C)'", score.state)
+    _need(score.formula and score.source, score, "formula and source are stated")
+
+
+def _check_wants(score: Score, epochs: int) -> None:
+    for side in score.sides:
+        wanted = any(score.wants(side, epoch, epochs) for epoch in range(1, epochs + 1))
+        _need(wanted, score, f"wants some observation of the {side} side in {epochs} epochs")
+    # Two sides or one, an observation that is not needed costs a forward pass.
+    _need("seen" in score.sides or not score.wants("seen", epochs, epochs), score, "wants only the sides it declares")
+
+
+def _check_values(score: Score, values: FloatArray, story: Story) -> None:
+    rows = story.repeats if score.per_repeat else 1
+    _need(values.shape == (rows, SAMPLES), score, "one float64 a sample", f"shape {values.shape}")
+    _need(values.dtype == np.float64, score, "one float64 a sample", values.dtype)
+    _need(np.isfinite(values).all(), score, "finite on finite logits")
+    extremes = play(score, _extremes(score))
+    for shown in (values, extremes):
+        inside = shown.min() >= score.low - CLOSE and shown.max() <= score.high + CLOSE
+        _need(inside, score, f"within [{score.low:.4g}, {score.high:.4g}]", f"{shown.min():.6g} .. {shown.max():.6g}")
+
+
+def _extremes(score: Score) -> Story:
+    """Very sure predictions, right and wrong by turns."""
+    story = Story.random(score, seed=1)
+    return replace(story, logits={side: 100.0 * x for side, x in story.logits.items()})
+
+
+def _check_direction(score: Score) -> None:
+    """Held-out, sample 0 is confidently right and sample 1 confidently wrong; in sample both are right.
+
+    For a label-free score, sample 1 is undecided instead.
+    """
+    if score.direction == "worth":
+        return  # high means keep: right and wrong say nothing of it
+    story = Story.random(score, seed=2)
+    right = 8.0 * np.eye(CLASSES)[story.labels]
+    logits: dict[Side, npt.NDArray[Any]] = {
+        side: np.broadcast_to(right, x.shape).copy() for side, x in story.logits.items()
+    }
+    wrong = np.zeros(CLASSES) if score.label_free else 8.0 * np.eye(CLASSES)[(story.labels[1] + 1) % CLASSES]
+    logits["unseen"][:, :, 1] = wrong
+    norms = {side: np.ones(x.shape) for side, x in story.grad_norm.items()}
+    norms["unseen"][:, :, 1] = 5.0
+    features = {side: np.ones(x.shape) for side, x in story.features.items()}
+    easy, hard = play(score, replace(story, logits=logits, features=features, grad_norm=norms))[0, :2]
+    sane = hard > easy if score.direction == "harder" else hard < easy
+    _need(sane, score, f"{score.direction} when higher", f"{hard:.4g} for a wrong and {easy:.4g} for a right sample")
+
+
+def _check_state(score: Score) -> None:
+    sizes = {}
+    for classes in (CLASSES, 10 * CLASSES):
+        story = Story.random(score, classes=classes)
+        before = score.start("unseen", SAMPLES, classes)
+        after = _state(score, story, "unseen", 0, None, torch=False)
+        for name, array in {**before, **after}.items():
+            _need(len(array) == SAMPLES, score, f"state {name!r} has one entry a sample", array.shape)
+        sizes[classes] = sum(array.nbytes for array in after.values()) / SAMPLES
+        _need(sizes[classes] == sum(a.nbytes for a in before.values()) / SAMPLES, score, "state keeps its size")
+    grows = sizes[10 * CLASSES] > sizes[CLASSES]
+    _need(grows == (score.state == "O(C)"), score, f"state is {score.state}", f"{sizes} bytes by number of classes")
+    if score.state == "O(1)":
+        _need(sizes[CLASSES] < O1_BYTES, score, f"O(1) state below {O1_BYTES} bytes a sample", sizes[CLASSES])
+
+
+def _check_batches(score: Score, story: Story, values: FloatArray, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+
+    def split(m: int, epoch: int) -> list[IntArray]:
+        cuts = np.sort(rng.integers(0, m + 1, 5))
+        return [part for part in np.split(rng.permutation(m), cuts) if len(part)]
+
+    _same(score, "any batches give the same", play(score, story, split=split), values)
+
+
+def _check_order(score: Score, story: Story, values: FloatArray, seed: int) -> None:
+    order = np.random.default_rng(seed).permutation(SAMPLES)
+    _same(score, "shuffled samples take their scores along", play(score, story.take(order)), values[:, order])
+
+
+def _check_inputs(score: Score, story: Story) -> None:
+    rows = np.arange(SAMPLES)
+    for side in score.sides:
+        state = score.start(side, SAMPLES, CLASSES)
+        for epoch in range(1, story.epochs + 1):
+            given, kept = (story.observation(side, 0, epoch, rows) for _ in range(2))
+            score.update(state, side, rows, given, _frozen(story.labels.copy()))
+            for name in ("logits", "features", "grad_norm"):
+                untouched = np.array_equal(getattr(given, name), getattr(kept, name))
+                _need(untouched, score, f"leaves the {name} it is given alone")
+
+
+def _check_options(score: Score, variants: Sequence[Score], story: Story, values: FloatArray) -> None:
+    names = {field.name for field in fields(cast(Any, score))}
+    varied: set[str] = set()
+    for variant in variants:
+        differs = {name for name in names if getattr(variant, name) != getattr(score, name)}
+        varied |= differs
+        changed = play(variant, story)
+        matters = not np.array_equal(changed, values)
+        _need(matters, score, f"option {', '.join(sorted(differs))} changes something", repr(variant))
+    _need(varied == names, score, "variants vary every option; missing", sorted(names - varied))
+
+
+def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    array.flags.writeable = False
+    return array
