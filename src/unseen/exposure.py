@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from unseen import seeds
 from unseen.errors import ArgumentError, DataError, ExposureError, some
@@ -67,8 +66,6 @@ class Fit:
             rows = rows.copy()
             rows.flags.writeable = False
             object.__setattr__(self, name, rows)
-        if not self.train.size:
-            raise ArgumentError(f"fit {self.name} has nothing to train on")
         both = np.intersect1d(self.train, self.unseen, assume_unique=True)
         if both.size:
             raise ExposureError(
@@ -250,6 +247,8 @@ class Exposure:
             raise ArgumentError(
                 f"train and watch must pair up, got {len(self.train)} training sets and {len(self.watch)} watch sets"
             )
+        if not all(len(t) for t in self.train):
+            raise ArgumentError("train must name at least one row for each fit, got an empty training set")
         list(self._made())  # a leaking pair is refused here, before any training
 
     @property
@@ -339,6 +338,8 @@ def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | N
     if len(heads) < k:
         raise ArgumentError(f"k must be at most the number of groups, got k={k} for {len(heads)} groups")
     if sizes.max() > 1 and sizes.max() * k * 10 > len(ids):
+        from sklearn.model_selection import StratifiedGroupKFold
+
         splitter = StratifiedGroupKFold(k)
         fold_of = np.empty(len(ids), np.int64)
         for fold, (_, inside) in enumerate(splitter.split(ranked, labels[ranked], of[ranked])):
@@ -350,6 +351,9 @@ def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | N
 
 
 def _deal(ranked: IntArray, labels: IntArray, k: int, n: int) -> IntArray:
+    # Imported here: worker processes unpickle fits, and do not deal.
+    from sklearn.model_selection import StratifiedKFold
+
     if n < k:
         raise ArgumentError(f"k must be at most the number of samples, got k={k} for {n} samples")
     counts = np.unique(labels, return_counts=True)[1]

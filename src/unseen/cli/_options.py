@@ -1,0 +1,148 @@
+"""Options that several subcommands share, and how their texts become values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import typer
+
+from unseen.errors import ArgumentError, BudgetError, DataError
+from unseen.exposure import Plan, folds, halves, leave_one_out, seen
+
+DATA = "Data"
+WORK = "Work"
+CHOICE = "Choice"
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A folder of images (one folder a class), a parquet file or a folder of them, a .npz file, or 'digits'.",
+    ),
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a run.")]
+Out = Annotated[Path, typer.Option(help="Directory that keeps the run; the same command continues it after a kill.")]
+Keep = Annotated[
+    str | None,
+    typer.Option(help="How much to keep: a fraction (0.7) or a count (35000).", rich_help_panel=CHOICE),
+]
+Prune = Annotated[str | None, typer.Option(help="How much to remove, in place of --keep.", rich_help_panel=CHOICE)]
+Rule = Annotated[
+    str,
+    typer.Option(
+        help="Rule and its options, such as stratified:cutoff=0.1; see `unseen rules`.", rich_help_panel=CHOICE
+    ),
+]
+Quota = Annotated[
+    str | None,
+    typer.Option(
+        help="Budgets a class: proportional, uniform or error (held-out class error).", rich_help_panel=CHOICE
+    ),
+]
+Align = Annotated[
+    str | None,
+    typer.Option(help="How scores of different folds are joined: rank, none or temperature.", rich_help_panel=CHOICE),
+]
+Features = Annotated[
+    Path | None,
+    typer.Option(help="A .npy file (n, d) for rules that read distances between samples.", rich_help_panel=CHOICE),
+]
+PlanName = Annotated[
+    Literal["folds", "halves", "seen", "leave-one-out"],
+    typer.Option("--plan", help="Exposure plan; 'seen' is the classic in-sample score.", rich_help_panel=WORK),
+]
+Folds = Annotated[int, typer.Option(help="Number of folds.", rich_help_panel=WORK)]
+Repeats = Annotated[int, typer.Option(help="Repetitions of the plan with other seeds.", rich_help_panel=WORK)]
+Learner = Annotated[
+    str | None,
+    typer.Option(
+        help="Learner and its options, such as convnet:epochs=8; see `unseen learners`.", rich_help_panel=WORK
+    ),
+]
+Seed = Annotated[int, typer.Option(help="The root seed.", rich_help_panel=WORK)]
+Jobs = Annotated[int, typer.Option(help="Fits trained at the same time.", rich_help_panel=WORK)]
+Threads = Annotated[int | None, typer.Option(help="Threads a fit; default: all, shared.", rich_help_panel=WORK)]
+Groups = Annotated[
+    Literal["duplicates", "none"],
+    typer.Option(help="Keep exact copies in one fold, or do not.", rich_help_panel=WORK),
+]
+Verify = Annotated[
+    Literal["cheap", "full"],
+    typer.Option(help="Fingerprint of the data: of a sample of the content, or of all.", rich_help_panel=DATA),
+]
+Label = Annotated[str | None, typer.Option(help="Column of the labels.", rich_help_panel=DATA)]
+Image = Annotated[str | None, typer.Option(help="Column of the images.", rich_help_panel=DATA)]
+Text = Annotated[str | None, typer.Option(help="Column of the texts.", rich_help_panel=DATA)]
+Feature = Annotated[
+    list[str] | None, typer.Option("--feature", help="Feature column; repeat for several.", rich_help_panel=DATA)
+]
+IdColumn = Annotated[str | None, typer.Option("--id", help="Column of the sample ids.", rich_help_panel=DATA)]
+GroupColumn = Annotated[
+    str | None, typer.Option("--group", help="Column of groups that stay in one fold.", rich_help_panel=DATA)
+]
+Split = Annotated[str | None, typer.Option(help="Rows whose column 'split' has this value.", rich_help_panel=DATA)]
+ImageSize = Annotated[
+    int | None, typer.Option(help="Side to which images are resized and cropped.", rich_help_panel=DATA)
+]
+OnError = Annotated[
+    Literal["raise", "skip"] | None,
+    typer.Option(help="An unreadable image: stop, or drop it and say so.", rich_help_panel=DATA),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object, and nothing else.")]
+
+
+def amount(text: str | None, name: str) -> float | int | None:
+    """`"700"` is a count, `"0.7"` a fraction."""
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise BudgetError(f"--{name} must be a count (700) or a fraction (0.7), got {text!r}") from None
+
+
+def plan_of(name: str, k: int, repeats: int) -> Plan:
+    """The plan of its name and numbers."""
+    if name == "leave-one-out":
+        return leave_one_out()
+    if name == "seen":
+        return seen(repeats)
+    return halves(repeats) if name == "halves" else folds(k, repeats)
+
+
+def data_options(**given: Any) -> dict[str, Any]:
+    """The options that were given; a form of data refuses those that it does not have."""
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def rule_options(quota: str | None, align: str | None, features: Path | None) -> dict[str, Any]:
+    """The options of `unseen.select` that were given."""
+    options: dict[str, Any] = data_options(quota=quota, align=align)
+    if features is not None:
+        options["features"] = _array(features)
+    return options
+
+
+def _array(path: Path) -> np.ndarray[Any, Any]:
+    if path.suffix != ".npy":
+        raise ArgumentError(f"--features must be a .npy file, got {path}")
+    try:
+        array: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"--features {path} cannot be read: {error}") from error
+    return array
+
+
+def remembered(command: str, given: dict[str, Any]) -> dict[str, Any]:
+    """A subcommand and its options as JSON, from which `unseen resume` calls it again from any folder."""
+    options = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    if Path(options["data"]).exists():
+        options["data"] = str(Path(options["data"]).absolute())
+    return {"command": command, "options": options}

@@ -1,0 +1,95 @@
+"""`unseen score`: score every sample, choose nothing yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+import unseen
+from unseen.cli import _options as o
+from unseen.cli._show import Reporter, grid, print_json
+from unseen.data import resolve
+from unseen.types import meaning
+
+Scores = Annotated[
+    list[str],
+    typer.Option(
+        "--score", help="A score and its options, such as dual:window=5; repeat for several.", rich_help_panel=o.WORK
+    ),
+]
+
+
+def command(
+    data: o.Source,
+    out_dir: Annotated[
+        Path, typer.Option("--out", help="Directory that keeps the run; the same command continues it after a kill.")
+    ],
+    score: Scores = ["el2n"],  # noqa: B006 - typer reads the default and never changes it
+    plan: o.PlanName = "folds",
+    folds: o.Folds = 5,
+    repeats: o.Repeats = 1,
+    learner: o.Learner = None,
+    seed: o.Seed = 0,
+    groups: o.Groups = "duplicates",
+    jobs: o.Jobs = 1,
+    threads: o.Threads = None,
+    verify: o.Verify = "cheap",
+    label: o.Label = None,
+    image: o.Image = None,
+    text: o.Text = None,
+    feature: o.Feature = None,
+    id_column: o.IdColumn = None,
+    group: o.GroupColumn = None,
+    split: o.Split = None,
+    image_size: o.ImageSize = None,
+    on_error: o.OnError = None,
+    quiet: o.Quiet = False,
+    json: o.Json = False,
+) -> None:
+    """Score every sample by models that never saw it; `unseen select` chooses from the scores.
+
+    Example: unseen score photos/ --score el2n --score aum --folds 5 --repeats 3 --out runs/photos
+    """
+    given = dict(locals())
+    source = resolve(data, **o.data_options(
+        label=label, image=image, text=text, features=feature, id=id_column, group=group, split=split,
+        image_size=image_size, on_error=on_error,
+    ))  # fmt: skip
+    with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("score", given)) as report:
+        table = unseen.score(
+            source,
+            scores=score,
+            plan=o.plan_of(plan, folds, repeats),
+            learner=learner,
+            seed=seed,
+            groups="duplicates" if groups == "duplicates" else None,
+            out=out_dir,
+            jobs=jobs,
+            threads=threads,
+            verify=verify,
+            report=report,
+        )
+    show(table, out_dir, json=json)
+
+
+def show(table: unseen.ScoreTable, run: Path, *, json: bool) -> None:
+    """Quantiles of every score."""
+    quantiles = {name: np.nanpercentile(table.column(name), [5, 50, 95]).tolist() for name in table.scores}
+    if json:
+        print_json(
+            {
+                "run": str(run),
+                "n": len(table),
+                "scores": {
+                    name: {"direction": table.directions[name], "p5_p50_p95": quantiles[name]} for name in table.scores
+                },
+            }
+        )
+        return
+    rows = [[name, meaning(table.directions[name]), *(f"{q:.4g}" for q in quantiles[name])] for name in table.scores]
+    grid(
+        f"{len(table):,} samples scored, in {run}/scores.parquet", ["score", "direction", "5 %", "median", "95 %"], rows
+    )

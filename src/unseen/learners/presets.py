@@ -1,0 +1,92 @@
+"""Ready-made scikit-learn learners by name, and the default for each kind of data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardScaler
+
+from unseen.types import Data
+
+__all__ = ["DEFAULTS", "ESTIMATORS"]
+
+# The learner for data of each kind when none is named.
+DEFAULTS = {"image": "convnet", "vector": "logistic", "text": "tfidf", "table": "hist_gradient_boosting"}
+
+MAX_CATEGORIES = 254  # HistGradientBoosting holds 255 bins, one of them for what was not seen in training
+
+
+def logistic(data: Data) -> Any:
+    """Logistic regression on standardised features; tables go through the encoder."""
+    return make_pipeline(*_encoder(data), StandardScaler(), LogisticRegression(max_iter=1000))
+
+
+def forest(data: Data) -> Any:
+    """A random forest of 300 trees."""
+    return make_pipeline(*_encoder(data), RandomForestClassifier(300))
+
+
+def extra_trees(data: Data) -> Any:
+    """300 extremely randomised trees without bootstrap: they fit their training set exactly."""
+    return make_pipeline(*_encoder(data), ExtraTreesClassifier(300))
+
+
+def hist_gradient_boosting(data: Data) -> Any:
+    """Gradient boosting on histograms; categories and missing values are handled as such."""
+    categorical = _categorical(data)
+    model = HistGradientBoostingClassifier(categorical_features=list(range(len(categorical))) or None)
+    return make_pipeline(*_encoder(data, fill=False), model)
+
+
+def tfidf(data: Data) -> Any:
+    """Logistic regression on TF-IDF of words and word pairs."""
+    return make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(max_iter=1000))
+
+
+ESTIMATORS = {
+    "logistic": logistic,
+    "forest": forest,
+    "extra_trees": extra_trees,
+    "hist_gradient_boosting": hist_gradient_boosting,
+    "tfidf": tfidf,
+}
+
+
+def _categorical(data: Data) -> list[int]:
+    """Columns of a table that hold text. Read from all rows, but no label and no value of theirs goes further."""
+    if data.kind != "table":
+        return []
+    table = data.take(np.arange(len(data)))
+    return [j for j in range(table.shape[1]) if any(isinstance(value, str) for value in table[:, j])]
+
+
+def _encoder(data: Data, *, fill: bool = True) -> list[Any]:
+    """Text columns to integers (those first), the others to floats; `fill` puts 0 where a number is missing."""
+    if data.kind != "table":
+        return []
+    text = _categorical(data)
+    other = [j for j in range(data.sample_shape[0]) if j not in text]
+    encode = OrdinalEncoder(
+        handle_unknown="use_encoded_value",
+        unknown_value=-1,
+        encoded_missing_value=-1,
+        max_categories=MAX_CATEGORIES,
+    )
+    numbers = FunctionTransformer(_filled_numbers if fill else _numbers)
+    return [ColumnTransformer([("text", encode, text), ("numbers", numbers, other)])]
+
+
+def _numbers(columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.asarray(columns, dtype=np.float64)
+
+
+def _filled_numbers(columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    filled: npt.NDArray[Any] = np.nan_to_num(_numbers(columns))
+    return filled

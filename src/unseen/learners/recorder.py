@@ -1,0 +1,242 @@
+"""Your own training loop: take the fits, train however you like, hand in what the model says.
+
+    recorder = unseen.Recorder(labels, plan=unseen.folds(5), scores=["el2n"])
+    for fit in recorder:
+        model = train(Subset(dataset, fit.train))
+        for ids, x in batches(Subset(dataset, fit.unseen)):
+            recorder.record(ids, model(x))
+    table = recorder.table()
+
+The recorder refuses what the fit's model was trained on, a sample recorded twice in an epoch, and a fit whose watch set
+was not recorded whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.data.fingerprint import digest
+from unseen.data.labelling import labelling
+from unseen.errors import ArgumentError, ExposureError, some
+from unseen.exposure import Fit, Plan
+from unseen.exposure import folds as folds_plan
+from unseen.runs import open_run
+from unseen.scores.base import Score
+from unseen.scores.sink import ScoreSink
+from unseen.scoring import Abilities, Samples, Scoring
+from unseen.types import Array, IdArray, IntArray, Observation, ScoreTable, Side
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """Hands out the fits of a plan and takes observations by sample id.
+
+    Args:
+        labels: (n,) labels, any hashable; None for tasks without classes (only `loss=` is recorded then), with `n`.
+        plan: the exposure plan; `folds()` if not given.
+        scores: names or `Score` objects.
+        ids: (n,) sample ids; the rows 0..n-1 if not given. `fit.train` holds rows, `record` takes ids.
+        groups: (n,) groups whose members must not part, or None.
+        classes: the number of classes, where a label may be missing from the data.
+        n: the number of samples, where there are no labels.
+        seed: the root seed.
+        out: a directory that keeps the run: finished fits are skipped when the same recorder is made again.
+        name: what the manifest calls your training loop; change it when you change the loop.
+
+    Example:
+        >>> import unseen
+        >>> labels = np.array([0, 1, 0, 1])
+        >>> recorder = unseen.Recorder(labels, plan=unseen.folds(2), scores=["el2n", "loss"])
+        >>> for fit in recorder:
+        ...     recorder.record(fit.unseen, np.eye(2)[labels[fit.unseen]])  # a perfect model's logits
+        >>> recorder.table().column("el2n").round(4).tolist()
+        [0.3803, 0.3803, 0.3803, 0.3803]
+    """
+
+    def __init__(
+        self,
+        labels: npt.ArrayLike | None = None,
+        *,
+        plan: Plan | None = None,
+        scores: Sequence[str | Score] = ("el2n",),
+        ids: npt.ArrayLike | None = None,
+        groups: npt.ArrayLike | None = None,
+        classes: int | None = None,
+        n: int | None = None,
+        seed: int = 0,
+        out: str | Path | None = None,
+        name: str = "recorder",
+    ) -> None:
+        encoded, class_names = _labels(labels, n, classes)
+        checked = labelling(encoded, ids=ids, groups=groups, class_names=class_names)
+        self._ids: IdArray = checked.ids
+        samples = Samples(
+            ids=self._ids,
+            labels=encoded,
+            class_names=class_names,
+            groups=checked.groups,
+            fingerprint={"n": len(encoded), "ids": digest(self._ids), "labels": digest(encoded)},
+        )
+        self._order = np.argsort(self._ids, kind="stable")
+        self._sorted = self._ids[self._order]
+        self._run = open_run(out)
+        abilities = Abilities({"learner": name}, epochs=None, provides=None)
+        self._job = Scoring(
+            samples, plan=plan or folds_plan(), scores=scores, learner=abilities, run=self._run, seed=seed
+        )
+        self._fit: Fit | None = None
+        self._sink: ScoreSink | None = None
+
+    def __iter__(self) -> Iterator[Fit]:
+        """The fits that are not finished yet. Going on to the next one closes the last."""
+        for fit, sink, _ in self._job.pending():
+            self._fit, self._sink = fit, sink
+            yield fit
+            self._job.finish(fit, sink.result())
+        self._fit = self._sink = None
+
+    def record(
+        self,
+        ids: Array,
+        logits: Array | None = None,
+        *,
+        epoch: int = 1,
+        loss: Array | None = None,
+        features: Array | None = None,
+        grad_norm: Array | None = None,
+    ) -> None:
+        """Hand in what the current fit's model says of some samples, in evaluation mode and without augmentation.
+
+        Args:
+            ids: (m,) ids of the samples, from the watch sets of the current fit, in any order and batch size.
+            logits: (m, C) NumPy or torch.
+            epoch: counted from 1; scores from the course of training need every epoch.
+            loss: (m,) per-sample losses instead of logits, of any task.
+            features: (m, d) input of the last layer, for `grand_last_layer`.
+            grad_norm: (m,) gradient norms, for `grand`.
+
+        Raises:
+            ExposureError: a sample was trained on in this fit and is not in its seen watch set.
+            ArgumentError: an unknown id, a sample twice in an epoch, no fit is being iterated.
+        """
+        if self._fit is None or self._sink is None:
+            raise ArgumentError("record() belongs inside `for fit in recorder:`")
+        if logits is None and loss is None and grad_norm is None:
+            raise ArgumentError("record() needs logits=, loss= or grad_norm=, got none")
+        rows = self._rows(ids)
+        parts = {"logits": logits, "loss": loss, "features": features, "grad_norm": grad_norm}
+        for side, chosen in self._sides(rows, self._fit):
+            own = {name: _part(value, chosen) for name, value in parts.items() if value is not None}
+            self._sink.observe(side, Observation(rows[chosen], epoch, **own))
+
+    def table(self) -> ScoreTable:
+        """The score table, once every fit is finished."""
+        return self._job.table()
+
+    @staticmethod
+    def from_predictions(
+        predictions: npt.ArrayLike,
+        labels: npt.ArrayLike,
+        *,
+        scores: Sequence[str | Score] = ("el2n",),
+        folds: npt.ArrayLike | None = None,
+        ids: npt.ArrayLike | None = None,
+    ) -> ScoreTable:
+        """A score table from predictions that you already have, each made by a model that did not see the sample.
+
+        Args:
+            predictions: logits (n, C), or (T, n, C) over T epochs, such as from `cross_val_predict`.
+            labels: (n,).
+            scores: names or `Score` objects.
+            folds: (n,) the fold of each sample, so that scores can be aligned by fold; one fold if not given.
+            ids: (n,) sample ids.
+
+        That nobody was scored by a model that saw them is your word here: nothing can check it, and the table's
+        provenance says so.
+        """
+        history = np.asarray(predictions, dtype=np.float64)
+        history = history[None] if history.ndim == 2 else history
+        if history.ndim != 3:
+            raise ArgumentError(f"predictions must have shape (n, C) or (T, n, C), got {history.shape}")
+        fold_of = np.zeros(history.shape[1], np.int64) if folds is None else np.asarray(folds)
+        recorder = Recorder(
+            labels, plan=_Given(fold_of), scores=scores, ids=ids, classes=history.shape[2], name="predictions"
+        )
+        if len(recorder._ids) != history.shape[1] or len(fold_of) != history.shape[1]:
+            raise ArgumentError(
+                f"predictions, labels and folds must agree, got {history.shape[1]}, {len(recorder._ids)} and "
+                f"{len(fold_of)} samples"
+            )
+        for fit in recorder:
+            for epoch, logits in enumerate(history, start=1):
+                recorder.record(recorder._ids[fit.unseen], logits[fit.unseen], epoch=epoch)
+        return recorder.table()
+
+    def _rows(self, ids: Array) -> IntArray:
+        wanted = np.asarray(ids.cpu() if hasattr(ids, "cpu") else ids)
+        found = np.searchsorted(self._sorted, wanted)
+        found = np.minimum(found, len(self._sorted) - 1)
+        unknown = self._sorted[found] != wanted
+        if unknown.any():
+            raise ArgumentError(
+                f"ids must be ids of the data set, but these are unknown: {some(wanted[unknown].tolist())}"
+            )
+        return self._order[found]
+
+    def _sides(self, rows: IntArray, fit: Fit) -> Iterator[tuple[Side, npt.NDArray[Any]]]:
+        unseen_part, seen_part = np.isin(rows, fit.unseen), np.isin(rows, fit.seen)
+        stray = rows[~(unseen_part | seen_part)]
+        if stray.size:
+            raise ExposureError(
+                f"fit {fit.name} is not asked about the ids {some(self._ids[stray].tolist())}: its model was trained "
+                "on them; record the samples of fit.unseen (and fit.seen) only"
+            )
+        if unseen_part.any():
+            yield "unseen", unseen_part
+        if seen_part.any():
+            yield "seen", seen_part
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """Predictions made elsewhere: folds by number, what they were trained on unknown."""
+
+    fold_of: IntArray
+    repeats: int = 1
+    scored_side: Side = "unseen"
+    two_sided: bool = False
+
+    def describe(self) -> dict[str, object]:
+        return {"plan": "given", "exposure": "stated by the user, not checked", "folds": digest(self.fold_of)}
+
+    def count(self, n: int) -> int:
+        return len(np.unique(self.fold_of))
+
+    def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
+        nothing = np.empty(0, np.int64)
+        for fold, value in enumerate(np.unique(self.fold_of)):
+            yield Fit(train=nothing, unseen=np.flatnonzero(self.fold_of == value), fold=fold)
+
+
+def _labels(labels: npt.ArrayLike | None, n: int | None, classes: int | None) -> tuple[IntArray, tuple[str, ...]]:
+    if labels is None:
+        if n is None:
+            raise ArgumentError("pass labels=, or n= for a task without classes")
+        return np.zeros(n, np.int64), ("0",)
+    names = None if classes is None else [str(c) for c in range(classes)]
+    encoded = labelling(labels, class_names=names, name="labels")
+    return encoded.labels, encoded.class_names
+
+
+def _part(value: Array, chosen: npt.NDArray[Any]) -> Array:
+    if hasattr(value, "detach"):
+        value = value.detach()
+        return value if chosen.all() else value[np.flatnonzero(chosen)]
+    return np.asarray(value)[chosen]

@@ -1,0 +1,106 @@
+"""Learners by name: `"convnet"`, `"logistic:..."`, `"sklearn:module:function"`, `"torch:module:function"`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from unseen.errors import ArgumentError, MissingDependencyError
+from unseen.learners.presets import DEFAULTS, ESTIMATORS
+from unseen.learners.sklearn import SklearnLearner
+from unseen.registry import Registry, parse_spec
+from unseen.types import Data, Learner
+
+__all__ = ["LEARNERS", "resolve"]
+
+# A maker gets the data set and the options of the spec, and gives a learner.
+Maker = Callable[[Data, Mapping[str, Any]], Learner]
+
+LEARNERS: Registry[Maker] = Registry("learner", "unseen.learners")
+
+
+def resolve(spec: str | Learner | Any | None, data: Data) -> Learner:
+    """The learner of a name with options, of a scikit-learn estimator, or the learner itself.
+
+    Args:
+        spec: `"convnet:epochs=8,lr=0.2"` or another name of `unseen.learners.LEARNERS`; `"sklearn:module:function"`,
+            a function without arguments that makes an estimator; `"torch:module:function"`, one that makes an
+            `nn.Module`, with the options of a recipe behind another colon; an unfitted estimator; a `Learner`; None:
+            `convnet` for images, `logistic` for vectors, `tfidf` for text, `hist_gradient_boosting` for tables.
+        data: the data set to learn from; presets read its kind and columns, not its labels.
+
+    Raises:
+        UnknownNameError: no learner of that name; the nearest are named.
+        ArgumentError: an option that the learner does not have.
+    """
+    if spec is None:
+        spec = DEFAULTS[data.kind]
+    if not isinstance(spec, str):
+        if hasattr(spec, "observe") or hasattr(spec, "provides"):
+            learner: Learner = spec
+            return learner
+        return SklearnLearner(spec)
+    prefix, _, rest = spec.partition(":")
+    if prefix == "sklearn" and ":" in rest:
+        return SklearnLearner(_imported(rest)())
+    if prefix == "torch" and ":" in rest:
+        return _torch_network(rest)
+    name, options = parse_spec(rest if prefix in ("sklearn", "torch") else spec)
+    return LEARNERS.get(name)(data, options)
+
+
+def _preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
+    estimator = ESTIMATORS[name](data)
+    own = _last_step(estimator)
+    unknown = [key for key in options if key not in own.get_params(deep=False)]
+    if unknown:
+        known = ", ".join(sorted(own.get_params(deep=False)))
+        raise ArgumentError(f"learner {name!r} has no option {unknown[0]!r}; its options: {known}")
+    own.set_params(**options)
+    return SklearnLearner(estimator)
+
+
+def _last_step(estimator: Any) -> Any:
+    return estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+
+
+def _torch_preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
+    torch_room = _torch_room(name)
+    learner: Learner = torch_room.TorchLearner(torch_room.Recipe.named(name, **options))
+    return learner
+
+
+def _torch_network(rest: str) -> Learner:
+    """`module:function` and, behind a further colon, the options of a recipe."""
+    place, _, tail = rest.rpartition(":")
+    if "=" not in tail:
+        place, tail = rest, ""
+    options = parse_spec(f"x:{tail}")[1]
+    torch_room = _torch_room(rest)
+    learner: Learner = torch_room.TorchLearner(torch_room.Recipe(network=place, **options))
+    return learner
+
+
+def _torch_room(name: str) -> Any:
+    try:
+        import_module("torch")
+    except ImportError:
+        raise MissingDependencyError("torch", f"the learner {name!r}", extra="torch") from None
+    return import_module("unseen.learners.torch")
+
+
+def _imported(place: str) -> Callable[[], Any]:
+    module, _, function = place.partition(":")
+    try:
+        found: Callable[[], Any] = getattr(import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ArgumentError(f"learner {place!r} must be module:function, but it cannot be imported: {error}") from error
+    return found
+
+
+for _name in ESTIMATORS:
+    LEARNERS.add(_name, partial(_preset, _name))
+for _name in ("mlp", "convnet", "resnet9", "resnet18", "resnet34", "resnet50"):
+    LEARNERS.add(_name, partial(_torch_preset, _name))

@@ -1,0 +1,135 @@
+"""Any scikit-learn classifier with `predict_proba`, pipelines included.
+
+The estimator is cloned for every fit and sees the training rows only, so vocabularies, imputers and scalers inside a
+pipeline are held out with the rest. Probabilities become logits by their logarithm; a probability of zero is raised to
+the smallest normal float32 (1.2e-38), so that a loss stays finite (at most 87.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone
+
+from unseen import seeds
+from unseen.errors import ArgumentError, DataError
+from unseen.exposure import Fit
+from unseen.types import CheckpointStore, Data, IntArray, Observation, Side, Sink
+
+__all__ = ["SklearnLearner"]
+
+FLOOR = float(np.finfo(np.float32).tiny)
+BLOCK = 16_384  # rows asked about at a time
+SEED_LIMIT = 2**32  # scikit-learn's random_state ends here
+
+
+class SklearnLearner:
+    """Learns by a scikit-learn estimator.
+
+    Args:
+        estimator: an unfitted classifier with `predict_proba`. Every `random_state` in it that is None gets a seed of
+            its own for each fit; one that is set stays.
+
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> SklearnLearner(GaussianNB())
+    SklearnLearner(GaussianNB())
+    """
+
+    epochs: int | None = None
+    provides: frozenset[str] = frozenset({"logits"})
+    closed_form = False
+
+    def __init__(self, estimator: Any) -> None:
+        for method in ("fit", "predict_proba", "get_params"):
+            if not hasattr(estimator, method):
+                raise ArgumentError(
+                    f"estimator must have {method}, but {type(estimator).__name__} has none"
+                    + ("; wrap it in sklearn.calibration.CalibratedClassifierCV" if method == "predict_proba" else "")
+                )
+        self.estimator = estimator
+        self.name = f"sklearn:{type(estimator).__name__}"
+
+    def __repr__(self) -> str:
+        return f"SklearnLearner({self.estimator!r})"
+
+    def describe(self) -> dict[str, object]:
+        """The estimator's class and every parameter."""
+        params = self.estimator.get_params(deep=True)
+        return {"learner": self.name, "params": {name: _plain(params[name]) for name in sorted(params)}}
+
+    def check(self, data: Data) -> None:
+        """At least two classes."""
+        if len(np.unique(data.labels)) < 2:
+            raise DataError(f"a classifier needs at least 2 classes, but every label is {data.class_names[0]!r}")
+
+    def fit(
+        self,
+        data: Data,
+        fit: Fit,
+        sink: Sink,
+        checkpoints: CheckpointStore,
+        *,
+        seed: int,
+        report: Callable[..., None],
+    ) -> None:
+        """Train once and push one observation of each watch set. There is nothing to continue within a fit."""
+        # In an order that depends on (seed, id): shuffling the rows of the data set does not change the model.
+        ranked = seeds.order(seed, data.ids, "order", fit.repeat)
+        train = ranked[np.isin(ranked, fit.train, assume_unique=True)]
+        model = seeded(self.estimator, seeds.derive(seed, "init", fit.repeat, fit.fold, fit.part or 0))
+        try:
+            model.fit(_inputs(data, train), data.labels[train])
+        except ValueError as error:
+            raise DataError(f"{self.name} cannot learn from fit {fit.name} ({len(train)} samples): {error}") from error
+        for side in ("unseen", "seen"):
+            if sink.wants(side, 1, 1):
+                self._observe(model, data, fit, side, sink)
+        report("epoch", epoch=1, epochs=1)
+
+    def _observe(self, model: Any, data: Data, fit: Fit, side: Side, sink: Sink) -> None:
+        # In the order of the ids (dataset order, unless the data brings its own), so that what shares a block with a
+        # sample, and the rounding that comes of it, does not depend on the order of the rows either.
+        rows = fit.watch(side)
+        rows = rows[np.argsort(data.ids[rows], kind="stable")]
+        columns = np.asarray(model.classes_, dtype=np.int64)
+        for block in np.array_split(rows, max(1, -(-len(rows) // BLOCK))):
+            p = np.zeros((len(block), len(data.class_names)))
+            # A class that the training rows lack keeps the probability 0.
+            p[:, columns] = model.predict_proba(_inputs(data, block))
+            sink.observe(side, Observation(block, epoch=1, logits=np.log(np.maximum(p, FLOOR))))
+
+
+def seeded(estimator: Any, seed: int) -> Any:
+    """A clone in which every `random_state` left open has a seed of its own."""
+    model = clone(estimator)
+    states = {
+        name: seeds.derive(seed, name) % SEED_LIMIT
+        for name, value in model.get_params(deep=True).items()
+        if name.rpartition("__")[2] == "random_state" and value is None
+    }
+    return model.set_params(**states)
+
+
+def _inputs(data: Data, rows: IntArray) -> npt.NDArray[Any]:
+    inputs = data.take(rows)
+    if data.kind == "image":
+        return inputs.reshape(len(inputs), -1).astype(np.float32)
+    return inputs
+
+
+def _plain(value: object) -> object:
+    """A parameter as JSON. A function or class is its name: its repr would hold an address."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "get_params"):
+        return type(value).__name__  # its own parameters follow under their full names
+    if callable(value):
+        return f"{value.__module__}.{getattr(value, '__qualname__', type(value).__name__)}"
+    return repr(value)

@@ -1,0 +1,325 @@
+"""The verbs of the single step: `score`, `select`, and `prune`, which is both.
+
+A data set goes in, an exposure plan divides it into fits, a learner makes observations, scores make a table of them,
+a rule makes a coreset of the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen import data as data_room
+from unseen import executors, learners, runs
+from unseen.errors import ArgumentError, RunError, UnknownNameError
+from unseen.exposure import Plan, folds
+from unseen.rules.base import Rule
+from unseen.rules.choosing import choose
+from unseen.rules.registry import check as check_rule
+from unseen.rules.registry import resolve as resolve_rule
+from unseen.scores.base import Score
+from unseen.scores.registry import resolve as resolve_score
+from unseen.scoring import Abilities, Samples, Scoring, joined_groups
+from unseen.types import Coreset, Data, Direction, Learner, ScoreTable
+
+__all__ = ["Pruned", "Scored", "label_error_share", "load", "prune", "score", "select"]
+
+Report = Callable[..., None]
+LABEL_ISSUE = "label_issue"
+SHARED = ("labels", "features", "quota", "align", "nan", "mean_confidence")
+
+
+class Pruned(NamedTuple):
+    """What `prune` gives: the scores of every sample, and the part worth training on."""
+
+    scores: ScoreTable
+    coreset: Coreset
+
+
+class Scored(NamedTuple):
+    """What `load` gives of a run: its scores, and its coreset if one was chosen."""
+
+    scores: ScoreTable
+    coreset: Coreset | None
+
+
+def score(
+    data: Any,
+    y: npt.ArrayLike | None = None,
+    *,
+    scores: str | Score | Sequence[str | Score] = "el2n",
+    plan: Plan | None = None,
+    learner: Any = None,
+    seed: int = 0,
+    groups: npt.ArrayLike | Literal["duplicates"] | None = "duplicates",
+    out: str | Path | None = None,
+    jobs: int = 1,
+    threads: int | None = None,
+    verify: Literal["cheap", "full"] = "cheap",
+    report: Report | None = None,
+) -> ScoreTable:
+    """Score every sample by models that never saw it.
+
+    Args:
+        data: anything `unseen.data.resolve` takes: arrays (with `y`), a torch or Hugging Face data set, a path.
+        y: (n,) labels, where `data` is an array of inputs.
+        scores: one or several names (`"el2n"`, `"dual:window=5"`) or `Score` objects.
+        plan: the exposure plan; `folds(5)` if not given.
+        learner: see `unseen.learners.resolve`; by the kind of data if not given.
+        seed: the root seed; everything random follows from it.
+        groups: `"duplicates"` keeps exact copies in one fold; an array (n,) keeps these groups together; None keeps
+            nothing together but the groups that the data set itself brings.
+        out: a directory that keeps the run. The same call continues it after a kill, and is refused if anything
+            that changes the numbers differs.
+        jobs: fits trained at the same time, each in a process of its own.
+        threads: threads a fit; the processors shared among the jobs if not given. Part of the manifest.
+        verify: `"full"` puts a digest of all content in the manifest, `"cheap"` one of a sample of it.
+        report: called with (kind, **fields) as work goes on.
+
+    Returns:
+        The score table, in dataset order.
+
+    Example:
+        >>> import unseen
+        >>> table = unseen.score("digits", plan=unseen.folds(3), learner="logistic")
+        >>> len(table), table.directions
+        (1797, {'el2n': 'harder'})
+    """
+    with runs.open_run(out) as run:
+        source = data_room.resolve(data if y is None else (data, y))
+        return _scored(
+            run, source, scores=_listed(scores), plan=plan or folds(), learner=learner, seed=seed, groups=groups,
+            jobs=jobs, threads=threads, verify=verify, report=report or _silent,
+        )  # fmt: skip
+
+
+def select(
+    scores: ScoreTable,
+    *,
+    rule: str | Rule = "stratified",
+    keep: float | None = None,
+    prune: float | None = None,
+    score: str | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> Coreset:
+    """Choose a coreset from a score table.
+
+    Args:
+        scores: what `unseen.score` gave.
+        rule: the name of a rule, with options (`"stratified:cutoff=0.1"`); see `unseen rules`.
+        keep: how much is kept: a count (int) or a fraction (float in (0, 1]). Exactly one of keep and prune.
+        prune: how much is removed.
+        score: which score of the table the rule reads; its only or first one if not given.
+        seed: for rules that draw.
+        options: `features`, `quota`, `align` and the options of the rule.
+
+    Example:
+        >>> import unseen
+        >>> table = unseen.score("digits", plan=unseen.folds(3), learner="logistic")
+        >>> unseen.select(table, rule="top", keep=0.1)
+        Coreset(180 of 1,797 samples kept, 10.0 % by top)
+    """
+    chosen, shared = _rule(rule, options)
+    return choose(chosen, scores[score or scores.scores[0]], keep=keep, prune=prune, seed=seed, **shared)
+
+
+def prune(
+    data: Any,
+    y: npt.ArrayLike | None = None,
+    *,
+    keep: float | None = None,
+    prune: float | None = None,
+    score: str | Score = "el2n",
+    also: Sequence[str | Score] = (),
+    rule: str | Rule = "stratified",
+    plan: Plan | None = None,
+    learner: Any = None,
+    seed: int = 0,
+    groups: npt.ArrayLike | Literal["duplicates"] | None = "duplicates",
+    out: str | Path | None = None,
+    jobs: int = 1,
+    threads: int | None = None,
+    verify: Literal["cheap", "full"] = "cheap",
+    report: Report | None = None,
+    **options: Any,
+) -> Pruned:
+    """Score every sample by models that never saw it, and choose the coreset.
+
+    The arguments are those of `score` and `select`. `also` names further scores for the table; held-out label issues
+    (`label_issue`) are always among them, see `label_error_share`. What cannot be met (a budget, a cutoff, a score
+    that the learner does not give) is refused before any training.
+
+    Example:
+        >>> import unseen
+        >>> table, coreset = unseen.prune("digits", keep=0.7, rule="top", learner="logistic")
+        >>> coreset
+        Coreset(1,258 of 1,797 samples kept, 70.0 % by top)
+    """
+    with runs.open_run(out) as run:
+        source = data_room.resolve(data if y is None else (data, y))
+        score = resolve_score(score)
+        _check_choice(source, rule, options, keep=keep, prune=prune, direction=score.direction)
+        table = _scored(
+            run, source, scores=[score, *also, LABEL_ISSUE], plan=plan or folds(), learner=learner, seed=seed,
+            groups=groups, jobs=jobs, threads=threads, verify=verify, report=report or _silent,
+        )  # fmt: skip
+        coreset = select(table, rule=rule, keep=keep, prune=prune, seed=seed, **options)
+        return Pruned(table, run.save_coreset(coreset))
+
+
+def load(path: str | Path) -> Scored | ScoreTable | Coreset:
+    """Read a finished run, or one file of it.
+
+    Args:
+        path: a run directory gives its scores and coreset (None where there is none yet); a parquet file gives the
+            `ScoreTable` or `Coreset` that was saved in it.
+    """
+    place = Path(path)
+    if not place.is_dir():
+        return runs.load_file(place)
+    run = runs.RunDirectory(place)
+    run.manifest()  # a folder that holds no run, or a damaged manifest, is an error
+    table, coreset = run.table(), run.coreset()
+    if table is None:
+        raise RunError(f"{place} holds no scores yet: the run is not finished; `unseen resume {place}` goes on")
+    return Scored(table, coreset)
+
+
+def label_error_share(table: ScoreTable, coreset: Coreset | None = None) -> float:
+    """The estimated share of wrong labels in a coreset, or in the whole data set (what random selection expects).
+
+    By confident learning on the held-out predictions (Northcutt et al. 2021), averaged over repeats: an estimate,
+    since a hard sample can look mislabelled to these models.
+    """
+    if LABEL_ISSUE not in table.values:
+        raise ArgumentError(f"the table must hold the score {LABEL_ISSUE!r}, it has {', '.join(table.scores)}")
+    flagged = table.column(LABEL_ISSUE)
+    return float(np.nanmean(flagged if coreset is None else flagged[coreset.indices]))
+
+
+def _rule(rule: str | Rule, options: Mapping[str, Any]) -> tuple[Rule, dict[str, Any]]:
+    """The rule with its own options, and the options that all rules share."""
+    chosen = resolve_rule(rule)
+    shared = {name: value for name, value in options.items() if name in SHARED}
+    own = {name: value for name, value in options.items() if name not in SHARED}
+    if not own:
+        return chosen, shared
+    known = chosen.options()
+    for name in own:
+        if name not in known:
+            raise UnknownNameError(f"option of rule {chosen.name!r}", name, [*known, *SHARED])
+    return replace(cast(Any, chosen), **own), shared
+
+
+def _check_choice(
+    data: Data, rule: str | Rule, options: Mapping[str, Any], *, keep: Any, prune: Any, direction: Direction
+) -> None:
+    """Refuse before any training what could not be chosen after it."""
+    chosen, shared = _rule(rule, options)
+    sizes = np.bincount(data.labels, minlength=len(data.class_names))
+    present = {name: int(size) for name, size in zip(data.class_names, sizes, strict=True) if size}
+    check_rule(
+        chosen,
+        n=len(data),
+        keep=keep,
+        prune=prune,
+        direction=direction,
+        quota=shared.get("quota"),
+        class_sizes=present,
+        has_features=shared.get("features") is not None,
+        align=shared.get("align"),
+    )
+
+
+def _scored(
+    run: runs.Run,
+    data: Data,
+    *,
+    scores: Sequence[str | Score],
+    plan: Plan,
+    learner: Any,
+    seed: int,
+    groups: Any,
+    jobs: int,
+    threads: int | None,
+    verify: str,
+    report: Report,
+) -> ScoreTable:
+    who: Learner = learners.resolve(learner, data)
+    who.check(data)
+    threads = threads or executors.default_threads(jobs)
+    job = Scoring(
+        _samples(data, groups, verify),
+        plan=plan,
+        scores=scores,
+        learner=Abilities(who.describe(), who.epochs, who.provides, who.closed_form),
+        run=run,
+        seed=seed,
+        settings={"threads": threads},
+    )
+    report("plan", **_outlook(job, data, who, threads))
+    executor = executors.LocalExecutor(jobs=jobs, threads=threads)
+    pending = (executors.Job(fit, sink, checkpoints) for fit, sink, checkpoints in job.pending())
+    for fit, result in executor.run(pending, data=data, learner=who, seed=seed, report=_logged(run, report)):
+        job.finish(fit, result)
+        report("fit_done", fit=fit.name, done=job.done, fits=job.fits_in_all)
+    return job.table()
+
+
+def _samples(data: Data, groups: Any, verify: str) -> Samples:
+    bound = data.groups
+    if isinstance(groups, str):
+        if groups != "duplicates":
+            raise ArgumentError(f"groups must be 'duplicates', an array of n groups or None, got {groups!r}")
+        bound = joined_groups(bound, data.duplicate_groups())
+    elif groups is not None:
+        given = np.asarray(groups)
+        if len(given) != len(data):
+            raise ArgumentError(f"groups must have one entry for each of {len(data)} samples, got {len(given)}")
+        bound = joined_groups(bound, given)
+    fingerprint = data.fingerprint(full=verify == "full")
+    return Samples(data.ids, data.labels, data.class_names, bound, fingerprint)
+
+
+def _outlook(job: Scoring, data: Data, learner: Learner, threads: int) -> dict[str, object]:
+    """What is going to be done and what it will take, before it begins."""
+    n = len(data)
+    sample = sum(
+        a.nbytes for score in job.scores for s in score.sides for a in score.start(s, 1, len(data.class_names)).values()
+    )
+    return {
+        "n": n,
+        "classes": len(data.class_names),
+        "learner": learner.name,
+        "plan": job.plan.describe(),
+        "scores": [score.label for score in job.scores],
+        "fits": job.fits_in_all,
+        "epochs": learner.epochs or 1,
+        "threads": threads,
+        "data_bytes": int(n * np.prod(data.sample_shape or (1,)) * data.dtype.itemsize),
+        "state_bytes": sample * n // max(1, job.fits_in_all // job.plan.repeats),
+        "groups": 0 if job.samples.groups is None else int(np.sum(np.bincount(job.samples.groups) > 1)),
+        "notes": list(getattr(data, "notes", ())),
+    }
+
+
+def _logged(run: runs.Run, report: Report) -> Report:
+    def both(kind: str, **fields: Any) -> None:
+        run.event(kind, **fields)
+        report(kind, **fields)
+
+    return both
+
+
+def _listed(scores: str | Score | Sequence[str | Score]) -> list[str | Score]:
+    return [scores] if isinstance(scores, (str, Score)) else list(scores)
+
+
+def _silent(kind: str, **fields: object) -> None:
+    """Report to nobody."""

@@ -1,0 +1,30 @@
+"""From what a user passes as `out` to the store of the run, and back from a path to what it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unseen.errors import CorruptFileError, RunError
+from unseen.runs.base import Run
+from unseen.runs.directory import RunDirectory
+from unseen.runs.memory import MemoryRun
+from unseen.types import Coreset, ScoreTable
+
+__all__ = ["load_file", "open_run"]
+
+
+def open_run(out: str | Path | None) -> Run:
+    """The directory of that name, or memory for None."""
+    return MemoryRun() if out is None else RunDirectory(out)
+
+
+def load_file(path: Path) -> ScoreTable | Coreset:
+    """The table or coreset in one parquet file."""
+    if not path.exists():
+        raise RunError(f"there is no run or file {path}")
+    try:
+        return ScoreTable.load(path)
+    except CorruptFileError as error:
+        if "'coreset'" not in str(error):
+            raise
+        return Coreset.load(path)

@@ -1,0 +1,213 @@
+"""One scoring job: a plan over the samples, the scores asked for, and the run that keeps what is done.
+
+It refuses what cannot work before any training, hands out the fits that are still to be done, takes their results in
+any order and joins them. Who trains is not its business: verbs give the fits to an executor, the recorder to the user.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+import unseen
+from unseen.data.fingerprint import digest
+from unseen.errors import ArgumentError
+from unseen.exposure import MAX_FITS, Fit, Plan
+from unseen.runs.base import Run
+from unseen.scores.base import Score
+from unseen.scores.joining import Joiner
+from unseen.scores.registry import resolve
+from unseen.scores.sink import ScoreSink
+from unseen.types import Arrays, CheckpointStore, IdArray, IntArray, ScoreTable
+
+__all__ = ["Abilities", "Samples", "Scoring", "joined_groups"]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """What a plan needs to know of a data set.
+
+    Args:
+        ids: (n,) integer or text, unique.
+        labels: int64 (n,) in 0..C-1.
+        class_names: the C names.
+        groups: int64 (n,), or None: the members of a group are never on both sides of a fit.
+        fingerprint: content and order, as JSON.
+    """
+
+    ids: IdArray
+    labels: IntArray
+    class_names: tuple[str, ...]
+    groups: IntArray | None
+    fingerprint: dict[str, object]
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a learner can be asked for; None where it is not known beforehand (the user's own loop)."""
+
+    description: dict[str, object]
+    epochs: int | None = 1
+    provides: frozenset[str] | None = None
+    closed_form: bool = False
+
+
+class Scoring:
+    """A scoring job on a run.
+
+    Args:
+        samples: ids, labels and groups of the data set.
+        plan: the exposure plan.
+        scores: names (`"dual:window=5"`) or `Score` objects.
+        learner: what the learner can do.
+        run: where results and checkpoints are kept; opened here, closed by whoever made it.
+        seed: the root seed.
+        settings: what else changes the numbers (threads), for the manifest.
+
+    Raises:
+        ArgumentError: plan, scores and learner do not fit together.
+        RunMismatchError: the run holds another configuration.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        *,
+        plan: Plan,
+        scores: Sequence[str | Score],
+        learner: Abilities,
+        run: Run,
+        seed: int = 0,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
+        self.samples = samples
+        self.plan = plan
+        self.scores = _distinct([resolve(score) for score in scores])
+        self.run = run
+        self.seed = seed
+        for score in self.scores:
+            _check_score(score, plan, learner)
+        self.fits_in_all = plan.count(len(samples.ids))
+        if self.fits_in_all > MAX_FITS and not learner.closed_form:
+            raise ArgumentError(
+                f"the plan asks for {self.fits_in_all:,} trainings (at most {MAX_FITS:,} without a closed form); "
+                "use folds(k)"
+            )
+        self.manifest = self._manifest(learner, dict(settings or {}))
+        run.open(self.manifest)
+        self._joiner = Joiner(self.scores, len(samples.ids), plan.repeats, plan.scored_side)
+        self.done = 0
+
+    def pending(self) -> Iterator[tuple[Fit, ScoreSink, CheckpointStore]]:
+        """The fits that the run does not hold yet, each with its sink and the place of its checkpoints."""
+        samples = self.samples
+        for fit in self.plan.fits(samples.ids, samples.labels, groups=samples.groups, seed=self.seed):
+            result = self.run.result(fit.name)
+            if result is not None:
+                self._joiner.add(fit, result)
+                self.done += 1
+                continue
+            sink = ScoreSink(fit, samples.labels, self.scores, len(samples.class_names), self.plan.scored_side)
+            yield fit, sink, self.run.checkpoints(fit.name)
+
+    def finish(self, fit: Fit, result: Arrays) -> None:
+        """Take and keep the result of one fit."""
+        self.run.save_result(fit.name, result)
+        self._joiner.add(fit, result)
+        self.done += 1
+
+    def table(self) -> ScoreTable:
+        """The score table; every fit of the plan must be finished."""
+        if self.done < self.fits_in_all:
+            raise ArgumentError(f"only {self.done} of {self.fits_in_all} fits are finished; record the others first")
+        provenance = {key: self.manifest[key] for key in ("plan", "learner", "seed", "fingerprint")}
+        table = self._joiner.table(self.samples.ids, self.samples.labels, self.samples.class_names, provenance)
+        return self.run.save_table(table)
+
+    def _manifest(self, learner: Abilities, settings: dict[str, object]) -> dict[str, object]:
+        samples = self.samples
+        return {
+            "format": 1,
+            "versions": versions(),
+            "seed": self.seed,
+            "plan": self.plan.describe(),
+            "learner": learner.description,
+            "settings": settings,
+            "scores": {score.label: {"direction": score.direction} for score in self.scores},
+            "fingerprint": {
+                **samples.fingerprint,
+                "groups": None if samples.groups is None else digest(samples.groups),
+            },
+        }
+
+
+def joined_groups(*groupings: IntArray | None) -> IntArray | None:
+    """One grouping in which whatever any of the given ones binds stays together, int64 (n,); None if none is given.
+
+    >>> joined_groups(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])).tolist()
+    [0, 0, 0, 1]
+    """
+    given = [np.unique(np.asarray(g), return_inverse=True)[1] for g in groupings if g is not None]
+    if len(given) < 2:
+        return given[0] if given else None
+    n = len(given[0])
+    offset, edges = n, []
+    for grouping in given:
+        edges.append(grouping + offset)
+        offset += int(grouping.max()) + 1
+    rows = np.tile(np.arange(n), len(given))
+    graph = coo_array((np.ones(len(rows), np.int8), (rows, np.concatenate(edges))), shape=(offset, offset))
+    component = connected_components(graph, directed=False)[1][:n]
+    return np.unique(component, return_inverse=True)[1]
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"unseen": unseen.__version__, "python": platform.python_version()}
+    for package in ("numpy", "scipy", "scikit-learn", "torch"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _distinct(scores: list[Score]) -> tuple[Score, ...]:
+    if not scores:
+        raise ArgumentError("scores must name at least one score, got none")
+    return tuple({score.label: score for score in scores}.values())
+
+
+def _check_score(score: Score, plan: Plan, learner: Abilities) -> None:
+    """Refuse what cannot be computed, before any training."""
+    if len(score.sides) > 1 and not plan.two_sided:
+        raise ArgumentError(
+            f"score {score.name!r} compares held-out with in-sample behaviour, but the plan "
+            f"{plan.describe()['plan']!r} asks on one side only; use halves() or folds(k, watch_seen=True)"
+        )
+    if score.least_repeats > plan.repeats:
+        raise ArgumentError(
+            f"score {score.name!r} needs at least {score.least_repeats} repeats, got {plan.repeats}; "
+            f"pass repeats={score.least_repeats} to the plan"
+        )
+    if learner.provides is None:
+        return
+    name = learner.description.get("learner")
+    missing = score.needs - learner.provides
+    if missing:
+        raise ArgumentError(
+            f"score {score.name!r} reads {', '.join(sorted(missing))}, which the learner {name!r} does not give"
+        )
+    if score.least_epochs > (learner.epochs or 1):
+        have = f"has only {learner.epochs}" if learner.epochs else "has no epochs"
+        raise ArgumentError(
+            f"score {score.name!r} needs {score.least_epochs} epochs, but the learner {name!r} {have}; "
+            "train longer, shorten its window, or use a score from one observation such as 'el2n'"
+        )

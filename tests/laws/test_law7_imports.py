@@ -1,0 +1,69 @@
+"""Law 7: importing `unseen` imports neither torch nor ray nor matplotlib; and no module hides a public function."""
+
+import subprocess
+import sys
+
+import pytest
+
+import unseen
+
+HEAVY = ("torch", "ray", "matplotlib", "datasets", "pandas")
+
+
+def heavy_imports(code):
+    script = f"import sys\n{code}\nprint([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return done.stdout.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import unseen",
+        "import unseen\n[getattr(unseen, name) for name in unseen.__all__]",
+        "import unseen.cli",
+        "import unseen\nunseen.prune('digits', keep=0.5, learner='logistic', plan=unseen.folds(2))",
+    ],
+    ids=["import", "every public name", "command line", "a whole run without torch"],
+)
+def test_nothing_heavy(code):
+    assert heavy_imports(code) == "[]"
+
+
+def test_planted_import_is_caught():
+    assert heavy_imports("import unseen, torch") == "['torch']"
+
+
+def test_importing_is_cheap():
+    """Not even NumPy: the names are filled in when they are first used."""
+    script = "import sys, unseen; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("first", ["import unseen.pruning, unseen.scoring, unseen.scores", "import unseen"])
+def test_verbs_are_functions_in_both_import_orders(first):
+    script = f"{first}\nimport unseen\nassert all(callable(getattr(unseen, v)) for v in ('prune', 'score', 'select'))"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_no_module_bears_the_name_of_a_public_function():
+    import pkgutil
+
+    from unseen import functional, rules
+
+    modules = {m.name.rpartition(".")[2] for m in pkgutil.walk_packages(unseen.__path__, "unseen.")}
+    public = {*unseen.__all__, *functional.__all__, *rules.__all__}
+    rooms = {"data", "functional", "learners", "rules"}  # public as modules
+    assert not (modules & public) - rooms
+
+
+def test_the_stub_lists_what_is_exported():
+    import re
+    from pathlib import Path
+
+    stub = Path(unseen.__file__).with_suffix(".pyi").read_text()
+    assert set(re.findall(r" as (\w+)$", stub, flags=re.M)) == set(unseen.__all__)
+    assert len(set(unseen.__all__)) == len(unseen.__all__)
+    for name in unseen.__all__:
+        assert getattr(unseen, name) is not None
