@@ -50,7 +50,8 @@ class SklearnLearner:
                     + ("; wrap it in sklearn.calibration.CalibratedClassifierCV" if method == "predict_proba" else "")
                 )
         self.estimator = estimator
-        self.name = f"sklearn:{type(estimator).__name__}"
+        # A pipeline is known by its last step.
+        self.name = f"sklearn:{type(getattr(estimator, 'steps', [(0, estimator)])[-1][1]).__name__}"
 
     def __repr__(self) -> str:
         return f"SklearnLearner({self.estimator!r})"
