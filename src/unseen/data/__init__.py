@@ -2,6 +2,20 @@
 
 from unseen.data.arrays import digits, from_arrays, from_npz
 from unseen.data.content import keep_together
+from unseen.data.folders import from_folder
+from unseen.data.huggingface import from_huggingface
 from unseen.data.sources import resolve
+from unseen.data.tables import from_parquet
+from unseen.data.torch_dataset import from_dataset
 
-__all__ = ["digits", "from_arrays", "from_npz", "keep_together", "resolve"]
+__all__ = [
+    "digits",
+    "from_arrays",
+    "from_dataset",
+    "from_folder",
+    "from_huggingface",
+    "from_npz",
+    "from_parquet",
+    "keep_together",
+    "resolve",
+]

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from unseen.errors import DataError, some
 from unseen.types import Data, IntArray
@@ -71,6 +69,9 @@ def keep_together(data: Data) -> IntArray | None:
     Two samples are together if a chain of shared groups and equal contents links them. Returns int64 (n,) group
     numbers, or None where every sample stands alone.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     n = len(data)
     parts = [part for part in (data.groups, data.duplicate_groups()) if part is not None]
     if not parts:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from unseen.data.arrays import digits, from_arrays, from_npz
-from unseen.errors import ArgumentError, DataError, UnknownNameError
+from unseen.data.base import Samples
+from unseen.data.folders import from_folder
+from unseen.data.huggingface import from_huggingface
+from unseen.data.tables import from_parquet
+from unseen.data.torch_dataset import from_dataset
+from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
 from unseen.types import Data
 
 __all__ = ["resolve"]
@@ -16,14 +22,20 @@ __all__ = ["resolve"]
 FORMS = """a data set is one of:
   "digits"                          scikit-learn's digits
   (X, y)                            NumPy arrays, torch tensors, lists or data frames
-  path to a .npz file, or to a folder with x.npy and y.npy"""
+  a map-style data set              len(ds), and ds[i] giving (x, y), as torch's Dataset
+  a Hugging Face Dataset            one split of it
+  path to a folder of images        one folder a class
+  path to a .parquet file           or to a folder of them
+  path to a .npz file               or to a folder with x.npy and y.npy
+  path to a folder                  that datasets.Dataset.save_to_disk wrote"""
 
 
 def resolve(source: Any, **options: Any) -> Data:
     """The data set that `source` names, in any of the forms that `unseen` reads.
 
     Args:
-        source: a `Data` object; `"digits"`; a pair (X, y); a path.
+        source: a `Data` object; `"digits"`; a pair (X, y); a torch `Dataset` or anything map-style; a Hugging Face
+            `Dataset`; a path to a folder of images, to parquet, npz or npy files, or to a saved Hugging Face data set.
         **options: those of the reader of that form; one that it does not have is refused.
 
     Raises:
@@ -52,13 +64,34 @@ def _reader(source: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     if isinstance(source, (str, Path)):
         return _file_reader(Path(source)), (source,)
     if isinstance(source, tuple) and len(source) == 2:
-        return from_arrays, tuple(source)
+        return from_arrays, source
+    if hasattr(source, "with_format"):
+        return from_huggingface, (source,)
+    if hasattr(source, "__getitem__") and not isinstance(source, (tuple, bytes, dict)) and not hasattr(source, "shape"):
+        return from_dataset, (source,)
     raise ArgumentError(f"cannot read a data set from {type(source).__name__}; {FORMS}")
 
 
 def _file_reader(path: Path) -> Callable[..., Any]:
     if not path.exists():
         raise DataError(f"there is no file or folder {path}; {FORMS}")
-    if path.suffix in (".npz", ".npy") or (path.is_dir() and any(path.glob("*.npy"))):
+    if path.suffix == ".parquet":
+        return from_parquet
+    if path.suffix in (".npz", ".npy"):
         return from_npz
-    raise ArgumentError(f"cannot read a data set from {path}; {FORMS}")
+    if not path.is_dir():
+        raise ArgumentError(f"cannot read a data set from {path}; {FORMS}")
+    if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
+        return _from_disk
+    if any(path.glob("*.npy")):
+        return from_npz
+    return from_parquet if any(path.rglob("*.parquet")) else from_folder
+
+
+@functools.wraps(from_huggingface)  # whose options it takes
+def _from_disk(path: str | Path, **options: Any) -> Samples:
+    try:
+        from datasets import load_from_disk
+    except ImportError as error:
+        raise MissingDependencyError("datasets", f"reading {path}") from error
+    return from_huggingface(load_from_disk(str(path)), **options)

@@ -1,0 +1,221 @@
+"""Arrow tables to data sets: which column is what, and what its values become."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from unseen.data.base import ArrayData, Samples, TableData, TextData
+from unseen.data.decoding import ImageOptions, ImageSource, open_images
+from unseen.data.fingerprint import Files
+from unseen.data.labelling import Labelling, labelling
+from unseen.errors import ArgumentError, DataError, UnknownNameError, some
+
+__all__ = ["Roles", "Source", "is_image", "open_columns"]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What people say of the columns; None where it is to be found out."""
+
+    label: str = "label"
+    image: str | None = None
+    text: str | None = None
+    features: str | Sequence[str] | None = None
+    id: str | None = None
+    group: str | None = None
+
+    @property
+    def wanted(self) -> list[str]:
+        """The feature columns that were asked for."""
+        return [self.features] if isinstance(self.features, str) else list(self.features or [])
+
+    def check(self, names: Sequence[str]) -> None:
+        """Refuse columns that do not exist, and more than one sort of input."""
+        given = [word for word in ("image", "text", "features") if getattr(self, word) is not None]
+        if len(given) > 1:
+            raise ArgumentError(f"inputs are one of image, text and features, got {' and '.join(given)}")
+        for role in ("label", "image", "text", "id", "group"):
+            name = getattr(self, role)
+            if name is not None and name not in names:
+                raise UnknownNameError(f"column for {role}", name, names)
+        for name in self.wanted:
+            if name not in names:
+                raise UnknownNameError("column for features", name, names)
+
+
+class Source(Protocol):
+    """A table that is read column by column."""
+
+    schema: pa.Schema
+    files: Files | None
+    notes: tuple[str, ...]
+    reserved: frozenset[str]  # columns that are no features unless asked for
+
+    def read(self, names: Sequence[str]) -> pa.Table:
+        """These columns of all rows."""
+
+    def images(self, name: str) -> ImageSource:
+        """The encoded images of a column."""
+
+
+def open_columns(source: Source, roles: Roles, options: ImageOptions) -> Samples:
+    """The data set of a table."""
+    schema = source.schema
+    roles.check(schema.names)
+    taken = {roles.label, *filter(None, (roles.id, roles.group))}
+    rest = [name for name in schema.names if name not in taken | source.reserved]
+    pictures = [name for name in rest if is_image(schema.field(name))]
+    about: dict[str, Any] = {"files": source.files, "notes": list(source.notes)}
+    labelled = _labelling(source, roles)
+    if roles.image is not None or (pictures and not (roles.text or roles.wanted)):
+        image = pictures[0] if roles.image is None else roles.image
+        _not_used(about, set(rest) - {image})
+        return open_images(source.images(image), labelled, options, **about)
+    if options != ImageOptions():
+        raise ArgumentError("image_size, mode, on_error, memory_limit and workers are for images; there are none here")
+    wanted = [roles.text] if roles.text is not None else (roles.wanted or rest)
+    if not wanted:
+        raise DataError(f"there is no column of inputs beside {some(sorted(taken | source.reserved))}")
+    _not_used(about, set(rest) - set(wanted))
+    if roles.text is not None or (len(wanted) == 1 and _is_text(schema.field(wanted[0]).type)):
+        return TextData(_texts(source.read(wanted).column(0), wanted[0]), labelled, **about)
+    return _features(source.read(wanted), labelled, about)
+
+
+def is_image(field: pa.Field) -> bool:
+    """Whether a column is a struct of bytes and path, as Hugging Face writes images."""
+    return bool(pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
+
+
+def _labelling(source: Source, roles: Roles) -> Labelling:
+    names = list(dict.fromkeys(filter(None, (roles.label, roles.id, roles.group))))
+    table = source.read(names)
+    columns = {name: _plain(table.column(name)) for name in names}
+    labels = columns[roles.label]
+    return labelling(
+        labels,
+        ids=None if roles.id is None else columns[roles.id],
+        groups=None if roles.group is None else columns[roles.group],
+        class_names=_class_names(source.schema, roles.label) if labels.dtype.kind in "iu" else None,
+        name=f"column {roles.label!r}",
+    )
+
+
+def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
+    """The names that Hugging Face keeps in the metadata of the schema."""
+    try:
+        about = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]
+        names = about["names"] if about["_type"] == "ClassLabel" else None
+    except (KeyError, TypeError, ValueError):
+        return None
+    return None if names is None else list(map(str, names))
+
+
+def _not_used(about: dict[str, Any], names: set[str]) -> None:
+    if names:
+        about["notes"].append(f"columns that are not used: {some(sorted(names), 20)}")
+
+
+def _features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) -> Samples:
+    if table.num_columns == 1 and _is_list(table.schema.field(0).type):
+        return ArrayData(_embedding(table.column(0), table.column_names[0]), labelled, "vector", **about)
+    for field in table.schema:
+        if not (_is_number(field.type) or _is_category(field.type)):
+            raise DataError(f"column {field.name!r} has type {field.type}, which is no feature; choose with features=")
+    numbers = all(_is_number(field.type) for field in table.schema)
+    gaps = [name for name in table.column_names if table.column(name).null_count]
+    about["feature_names"] = table.column_names
+    if numbers and not gaps:
+        matrix = np.empty((table.num_rows, table.num_columns), np.float32)
+        for at, column in enumerate(table.columns):
+            with np.errstate(over="ignore"):
+                matrix[:, at] = column.to_numpy()
+        return ArrayData(matrix, labelled, "vector", **about)
+    if numbers:
+        about["notes"].append(f"entries are missing in {some(gaps)}: the columns are a table, not vectors")
+    codes = np.empty((table.num_rows, table.num_columns), np.int32)
+    values = []
+    for at, name in enumerate(table.column_names):
+        codes[:, at], distinct = _factorise(table.column(name), name)
+        values.append(distinct)
+    return TableData(codes, values, labelled, **about)
+
+
+def _factorise(column: pa.ChunkedArray, name: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[Any]]:
+    """Codes and distinct values, None last if entries are missing; NaN counts as missing."""
+    column = _decoded(column)
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+        infinite = np.flatnonzero(pc.is_inf(column).fill_null(False).to_numpy())
+        if infinite.size:
+            raise DataError(
+                f"features must be finite, but column {name!r} holds infinite values in {infinite.size:,} rows: "
+                f"{some(infinite)}; drop these rows"
+            )
+    encoded = column.combine_chunks().dictionary_encode()
+    distinct = encoded.dictionary.to_numpy(zero_copy_only=False)
+    if encoded.null_count:
+        missing = len(distinct)
+        distinct = np.append(distinct.astype(object), [None])
+        return encoded.indices.fill_null(missing).to_numpy().astype(np.int32), distinct
+    return encoded.indices.to_numpy().astype(np.int32), distinct
+
+
+def _embedding(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
+    """float32 (n, d) of a column of lists."""
+    lengths = pc.list_value_length(column).fill_null(0).to_numpy()
+    wrong = np.flatnonzero(lengths != lengths[0])
+    if wrong.size or lengths[0] == 0:
+        row = int(wrong[0]) if wrong.size else 0
+        raise DataError(
+            f"column {name!r} must hold lists of one length, but row 0 has {lengths[0]} entries and row {row} has "
+            f"{lengths[row]}"
+        )
+    flat = pc.list_flatten(column)
+    if flat.null_count:
+        raise DataError(f"column {name!r} must hold numbers, but some entries are missing")
+    with np.errstate(over="ignore"):
+        matrix: npt.NDArray[np.float32] = flat.to_numpy().astype(np.float32).reshape(len(lengths), -1)
+    return matrix
+
+
+def _texts(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
+    column = _decoded(column)
+    if not _is_text(column.type):
+        raise DataError(f"column {name!r} must hold text, got {column.type}")
+    if column.null_count:
+        rows = np.flatnonzero(pc.is_null(column).to_numpy())
+        raise DataError(f"column {name!r} has no text in {len(rows):,} rows: {some(rows)}; drop them or write ''")
+    texts: npt.NDArray[Any] = column.to_numpy()
+    return texts
+
+
+def _plain(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Numbers as they are, text as str, objects with None where entries are missing."""
+    column = _decoded(column)
+    if column.null_count:
+        return np.array(column.to_pylist(), dtype=object)
+    array: npt.NDArray[Any] = column.to_numpy()
+    return array
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _any_of(*tests: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], bool]:
+    return lambda kind: any(test(kind) for test in tests)
+
+
+_is_number = _any_of(pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+_is_text = _any_of(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_is_list = _any_of(pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+_is_category = _any_of(_is_text, pa.types.is_null, pa.types.is_dictionary)

@@ -1,0 +1,228 @@
+"""Parquet files: images as Hugging Face writes them, feature columns, embeddings, text."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from unseen.data.base import Samples
+from unseen.data.columns import Roles, open_columns
+from unseen.data.decoding import ImageOptions
+from unseen.data.fingerprint import Files, stamp
+from unseen.data.images import Encoded
+from unseen.errors import ArgumentError, DataError, some
+from unseen.types import IntArray
+
+__all__ = ["encoded", "from_parquet"]
+
+_SHARD = re.compile(r"(?P<split>.+?)-\d{5}-of-\d{5}(-.*)?\.parquet")
+
+
+def from_parquet(
+    path: str | Path,
+    *,
+    label: str = "label",
+    image: str | None = None,
+    text: str | None = None,
+    features: str | Sequence[str] | None = None,
+    id: str | None = None,
+    group: str | None = None,
+    split: str | None = None,
+    image_size: int | None = None,
+    mode: Literal["RGB", "L"] = "RGB",
+    on_error: Literal["raise", "skip"] = "raise",
+    memory_limit: int | None = None,
+    workers: int | None = None,
+) -> Samples:
+    """A parquet file, or all those below a folder, in order of their names.
+
+    What the inputs are is found out unless one of `image`, `text` and `features` says it: a column of images
+    (a struct of bytes and path) wins; else all columns that have no other role are features. One column of text is
+    text; one column of lists of numbers is an embedding; columns of numbers without gaps are vectors, float32; anything
+    else is a table, with None (also for NaN) where entries are missing.
+
+    Args:
+        path: the file or folder.
+        label: the column of labels. Numbers get the names that Hugging Face keeps in the file, if it does.
+        image: the column of images.
+        text: the column of text.
+        features: one or more columns of features.
+        id: a column of ids; default the row number.
+        group: a column of groups.
+        split: only rows whose column `split` says so; or, in a folder, only the files `<split>-00000-of-00001.parquet`.
+        image_size: as in `from_folder`, as are the following four; refused if there are no images.
+        mode: see there.
+        on_error: see there.
+        memory_limit: see there. Images of larger data are read by row groups, as needed; taking them in random order is
+            slow unless row groups are small or their encoded bytes fit in the limit.
+        workers: see there.
+
+    Raises:
+        UnknownNameError: no such column; the message has the nearest names.
+        DataError: a damaged file, missing labels, infinite features, images that cannot be read.
+
+    """
+    source = ParquetSource(Path(path), split)
+    options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
+    source.cache_bytes = options.bytes_in_memory
+    return open_columns(source, Roles(label, image, text, features, id, group), options)
+
+
+class ParquetSource:
+    """The rows of some parquet files, of one split."""
+
+    files: Files | None
+    cache_bytes = 0
+
+    def __init__(self, path: Path, split: str | None) -> None:
+        self.root, names = _listed(path)
+        by_shard = split is not None and any(_SHARD.fullmatch(Path(name).name) for name in names)
+        if path.is_dir():
+            names = _of_split(names, split)
+        self.paths = [self.root / name for name in names]
+        self.files = stamp(self.root, names)
+        self.schema, self.groups = _row_groups(self.paths)
+        self.notes: tuple[str, ...] = ()
+        self.reserved: frozenset[str] = frozenset({"split"} & set(self.schema.names))
+        self.rows = np.arange(sum(count for *_, count in self.groups))
+        if self.reserved:
+            self._choose(split)
+        elif split is not None and not by_shard:
+            raise ArgumentError(f"split={split!r} needs a column 'split' or files named by split; {path} has neither")
+
+    def _choose(self, split: str | None) -> None:
+        column = self.read(["split"]).column(0)
+        known = sorted(str(value) for value in pc.unique(column).to_pylist())
+        if split is None:
+            self.notes = (f"all splits are used: {some(known)}; split= chooses one",)
+            return
+        if split not in known:
+            raise ArgumentError(f"split must be one of {some(known)}, got {split!r}")
+        self.rows = np.flatnonzero(pc.equal(column.cast(pa.string()), split).fill_null(False).to_numpy())
+
+    def read(self, names: Sequence[str]) -> pa.Table:
+        """These columns of the chosen rows."""
+        try:
+            tables = [pq.read_table(path, columns=list(names), partitioning=None) for path in self.paths]
+            table = pa.concat_tables(tables, promote_options="permissive")
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"cannot read columns {some(names)} of {self.root}: {error}") from error
+        return table if len(self.rows) == len(table) else table.take(self.rows)
+
+    def images(self, name: str) -> ParquetImages:
+        """The encoded images of a column."""
+        return ParquetImages(self.paths, self.groups, name, self.rows, self.cache_bytes)
+
+
+class ParquetImages:
+    """A column of encoded images, read by row groups; those read last stay in memory up to `cache_bytes`."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        groups: Sequence[tuple[int, int, int]],
+        column: str,
+        rows: IntArray,
+        cache_bytes: int,
+    ) -> None:
+        self.paths, self.groups, self.column, self.rows, self.cache_bytes = paths, groups, column, rows, cache_bytes
+        self.starts = np.cumsum([0, *(count for *_, count in groups)])
+        self._cache: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cache": OrderedDict()}
+
+    def read(self, rows: IntArray) -> list[Encoded]:
+        """The encoded bytes."""
+        places = self.rows[rows]
+        group_of = np.searchsorted(self.starts, places, side="right") - 1
+        found: list[Encoded] = [None] * len(places)
+        for group in np.unique(group_of):
+            column = self._group(int(group))
+            for at in np.flatnonzero(group_of == group):
+                found[at] = encoded(column[int(places[at] - self.starts[group])].as_py())
+        return found
+
+    def name(self, row: int) -> str:
+        """File and row."""
+        place = int(self.rows[row])
+        file = self.groups[int(np.searchsorted(self.starts, place, side="right")) - 1][0]
+        first = min(int(start) for start, group in zip(self.starts, self.groups, strict=False) if group[0] == file)
+        return f"row {place - first} of {self.paths[file].name}"
+
+    def keep(self, rows: IntArray) -> ParquetImages:
+        """These rows only."""
+        return ParquetImages(self.paths, self.groups, self.column, self.rows[rows], self.cache_bytes)
+
+    def _group(self, group: int) -> pa.ChunkedArray:
+        if group in self._cache:
+            self._cache.move_to_end(group)
+            return self._cache[group]
+        file, number, _ = self.groups[group]
+        try:
+            with pq.ParquetFile(self.paths[file]) as parquet:
+                column = parquet.read_row_group(number, columns=[self.column]).column(0)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"row group {number} of {self.paths[file]} is damaged: {error}") from error
+        self._cache[group] = column
+        while len(self._cache) > 1 and sum(c.nbytes for c in self._cache.values()) > self.cache_bytes:
+            self._cache.popitem(last=False)
+        return column
+
+
+def encoded(value: Any) -> Encoded:
+    """Of one entry of an image column: its bytes, or else its path."""
+    if isinstance(value, dict):
+        return value["bytes"] or (Path(value["path"]) if value.get("path") else None)
+    return value or None
+
+
+def _listed(path: Path) -> tuple[Path, list[str]]:
+    if not path.exists():
+        raise DataError(f"there is no file or folder {path}")
+    if not path.is_dir():
+        return path.parent, [path.name]
+    names = sorted(found.relative_to(path).as_posix() for found in path.rglob("*.parquet"))
+    if not names:
+        raise DataError(f"the folder {path} holds no parquet files")
+    return path, names
+
+
+def _of_split(names: list[str], split: str | None) -> list[str]:
+    """Of files named as Hugging Face names its shards, those of one split."""
+    of = {name: match["split"] for name in names if (match := _SHARD.fullmatch(Path(name).name))}
+    known = sorted(set(of.values()))
+    if split is None and len(known) > 1:
+        raise ArgumentError(f"the folder holds splits {some(known)}; say which, as in split={known[0]!r}")
+    if split is None or not known:
+        return names
+    if split not in known:
+        raise ArgumentError(f"split must be one of {some(known)}, got {split!r}")
+    return [name for name in names if of.get(name) == split]
+
+
+def _row_groups(paths: Sequence[Path]) -> tuple[pa.Schema, list[tuple[int, int, int]]]:
+    """The common schema, and (file, row group in it, rows) of every row group."""
+    schema, groups = None, []
+    for file, path in enumerate(paths):
+        try:
+            with pq.ParquetFile(path) as parquet:
+                own, metadata = parquet.schema_arrow, parquet.metadata
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path} is not a sound parquet file: {error}") from error
+        schema = own if schema is None else schema
+        if own.names != schema.names:
+            raise DataError(f"{path} must have the columns of {paths[0].name} ({some(schema.names)}), but it does not")
+        groups += [(file, number, metadata.row_group(number).num_rows) for number in range(metadata.num_row_groups)]
+    return schema, groups

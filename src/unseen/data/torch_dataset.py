@@ -1,0 +1,205 @@
+"""Any map-style data set: something with a length that yields (x, y) by index, as torch's `Dataset` does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.data.arrays import as_images, from_values
+from unseen.data.base import Samples
+from unseen.data.content import Hashes, blocks, hash_rows
+from unseen.data.decoding import default_memory_limit, default_workers
+from unseen.data.images import Pixels, pixels
+from unseen.data.labelling import Labelling, labelling, to_numpy
+from unseen.errors import ArgumentError, DataError
+from unseen.types import IntArray
+
+__all__ = ["DatasetImages", "from_dataset"]
+
+_READ_TWICE = 8
+
+
+def from_dataset(
+    ds: Any,
+    *,
+    ids: Any = None,
+    groups: Any = None,
+    class_names: Sequence[str] | None = None,
+    image_size: int | None = None,
+    mode: Literal["RGB", "L"] = "RGB",
+    memory_limit: int | None = None,
+    workers: int | None = None,
+) -> Samples:
+    """A map-style data set, read once from first to last. It needs `len(ds)` and `ds[i]` giving (x, y), no more.
+
+    x may be a Pillow image, a tensor or array (images in either order of axes, real numbers 0..1 being kept as uint8;
+    vectors), or text; y a number or a name. Leave random augmentation out: the learner augments, and what it is asked
+    about must not change. So a few samples are read twice, and different answers are refused.
+
+    Args:
+        ds: the data set.
+        ids: (n,) integers or text, unique; default 0..n-1.
+        groups: (n,) any values; samples of one group never part between folds.
+        class_names: the C names.
+        image_size: for Pillow images, the S of the resize rule of `unseen.data.images`; None: all must have one size.
+        mode: for Pillow images, `"RGB"` or `"L"`.
+        memory_limit: bytes up to which the samples are kept in memory; default a quarter of the machine's memory.
+            Images of larger data are read again whenever they are taken.
+        workers: processes of torch's `DataLoader` that read such larger data; default one a core, 0 without torch.
+
+    Raises:
+        DataError: samples of several shapes, items that are no pair, a data set that answers differently each time;
+            else as `from_arrays`.
+
+    >>> from_dataset([([0.0, 1.0], "yes"), ([2.0, 3.0], "no")])
+    ArrayData(2 samples, 2 classes, vector 2 float32)
+
+    """
+    if not hasattr(ds, "__len__") or not hasattr(ds, "__getitem__"):
+        raise ArgumentError(
+            f"ds must have len(ds) and ds[i], got {type(ds).__name__}; an iterable one cannot be scored"
+        )
+    if not len(ds):
+        raise DataError("the data set is empty: it has no samples")
+    reader = _Reader(ds, mode, image_size)
+    first, _ = reader.read(0)
+    limit = default_memory_limit() if memory_limit is None else memory_limit
+    if isinstance(first, np.ndarray) and first.nbytes * len(ds) > limit:
+        if first.ndim < 2:
+            raise DataError(
+                f"{len(ds):,} vectors of {first.nbytes:,} bytes are more than memory_limit={limit:,}; raise it, or "
+                f"save them as x.npy and y.npy, which are read from disk"
+            )
+        return _large(reader, workers, ids=ids, groups=groups, class_names=class_names)
+    samples, labels = zip(*(reader.read(row) for row in range(len(ds))), strict=True)
+    if isinstance(first, str):
+        values = np.empty(len(samples), object)
+        values[:] = samples
+    else:
+        values = _stacked(samples)
+    _check_steady(len(ds), values.__getitem__, lambda row: reader.read(row)[0])
+    labelled = labelling(to_numpy(list(labels)), ids=ids, groups=groups, class_names=class_names)
+    return from_values(values, labelled, channels_first=reader.tensors)
+
+
+class DatasetImages(Samples):
+    """Images of a data set too large for memory: read again whenever they are taken."""
+
+    in_memory = False
+
+    def __init__(
+        self, reader: _Reader, workers: int, labelled: Labelling, shape: tuple[int, ...], hashes: Hashes
+    ) -> None:
+        super().__init__(labelled)
+        self.kind = "image"
+        self.dtype = np.dtype(np.uint8)
+        self.sample_shape = shape
+        self._reader, self._workers, self._known = reader, workers, hashes
+
+    def take(self, rows: IntArray) -> npt.NDArray[np.uint8]:
+        """Read these images, uint8 (m, H, W, channels)."""
+        if not len(rows):
+            return np.empty((0, *self.sample_shape), np.uint8)
+        return self._reader[np.asarray(rows)][0]
+
+    def stream(self, batches: Iterable[IntArray]) -> Iterator[npt.NDArray[np.uint8]]:
+        """`take` for each of many batches in turn, read ahead by worker processes."""
+        return (images for images, _ in _read_ahead(self._reader, batches, self._workers))
+
+    def _hashes(self) -> Hashes:
+        return self._known
+
+
+class _Reader:
+    """Samples as arrays or text; by a batch of rows, as images and labels."""
+
+    def __init__(self, ds: Any, mode: Literal["RGB", "L"], image_size: int | None) -> None:
+        self.ds = ds
+        self.rule = Pixels(mode, image_size, (1, 1))
+        self.tensors = False
+
+    def read(self, row: int) -> tuple[Any, Any]:
+        """(array or text, label) of one sample."""
+        item = self.ds[row]
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            raise DataError(
+                f"ds[{row}] must be a pair (x, y), got {type(item).__name__}; wrap the data set to give pairs"
+            )
+        x, y = item
+        label = to_numpy(y).item() if hasattr(y, "shape") and to_numpy(y).size == 1 else y
+        if isinstance(x, str):
+            return x, label
+        if hasattr(x, "getexif"):
+            return pixels(x, self.rule), label
+        if self.rule.square is not None:
+            raise ArgumentError(f"image_size is for data sets of Pillow images, but ds[{row}] has {type(x).__name__}")
+        self.tensors = hasattr(x, "detach")
+        return to_numpy(x), label
+
+    def __len__(self) -> int:
+        return len(self.ds)
+
+    def __getitem__(self, rows: IntArray) -> tuple[npt.NDArray[np.uint8], list[Any]]:
+        """uint8 (m, H, W, channels) and the labels."""
+        samples, labels = zip(*(self.read(int(row)) for row in rows), strict=True)
+        return as_images(_stacked(samples, rows), channels_first=self.tensors)[0], list(labels)
+
+
+def _read_ahead(
+    reader: _Reader, batches: Iterable[IntArray], workers: int
+) -> Iterator[tuple[npt.NDArray[np.uint8], list[Any]]]:
+    if workers == 0:
+        yield from (reader[np.asarray(rows)] for rows in batches)
+        return
+    from torch.utils.data import DataLoader
+
+    # The data set goes to each worker once, not with every batch.
+    yield from DataLoader(reader, sampler=list(batches), batch_size=None, num_workers=workers, collate_fn=_as_is)  # type: ignore[arg-type]
+
+
+def _as_is(batch: Any) -> Any:
+    return batch
+
+
+def _stacked(samples: Sequence[Any], rows: Sequence[int] | IntArray | None = None) -> npt.NDArray[Any]:
+    shape = samples[0].shape
+    for at, sample in enumerate(samples):
+        if not isinstance(sample, np.ndarray) or sample.shape != shape:
+            first, row = (0, at) if rows is None else (rows[0], rows[at])
+            got = getattr(sample, "shape", type(sample).__name__)
+            raise DataError(
+                f"all samples must have one shape, but row {first} has {shape} and row {row} has {got}; image_size= "
+                f"brings Pillow images to one size"
+            )
+    return np.stack(samples)
+
+
+def _check_steady(n: int, before: Callable[[int], Any], read: Callable[[int], Any]) -> None:
+    """Read a few samples a second time."""
+    for row in map(int, np.unique(np.linspace(0, n - 1, min(n, _READ_TWICE)).astype(int))):
+        if not np.array_equal(np.asarray(before(row)), np.asarray(read(row))):
+            raise DataError(
+                f"ds[{row}] gives another x each time it is read; leave random augmentation out of the data set (the "
+                f"learner augments)"
+            )
+
+
+def _large(reader: _Reader, workers: int | None, **about: Any) -> DatasetImages:
+    n = len(reader)
+    if workers is None:
+        workers = default_workers() if "torch" in sys.modules else 0
+    first = reader[np.array([0])][0]
+    batches = [np.arange(n)[block] for block in blocks(n, first.nbytes)]
+    hashes: list[Hashes] = []
+    labels: list[Any] = []
+    for rows, (images, some_labels) in zip(batches, _read_ahead(reader, batches, workers), strict=True):
+        _stacked([first[0], images[0]], [0, int(rows[0])])
+        hashes.append(hash_rows(images))
+        labels += some_labels
+    known = np.concatenate(hashes)
+    _check_steady(n, known.__getitem__, lambda row: hash_rows(reader[np.array([row])][0])[0])
+    return DatasetImages(reader, workers, labelling(to_numpy(labels), **about), first.shape[1:], known)
