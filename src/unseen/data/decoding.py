@@ -137,7 +137,7 @@ def default_memory_limit() -> int:
 
 def default_workers() -> int:
     """The cores that this process may use."""
-    import joblib
+    import joblib  # type: ignore[import-untyped]
 
     return int(joblib.cpu_count())
 
@@ -201,7 +201,7 @@ def _decode_all(parts: Iterable[tuple[list[Encoded], Pixels, bool]], workers: in
     if workers == 1:
         yield from (decode(encoded, rule, keep=keep) for encoded, rule, keep in parts)
         return
-    import joblib  # type: ignore[import-untyped]
+    import joblib
 
     pool = joblib.Parallel(
         n_jobs=workers, return_as="generator", batch_size=1, pre_dispatch="2 * n_jobs", max_nbytes=None
