@@ -101,7 +101,7 @@ def test_what_changes_nothing_is_refused():
 
 
 def test_distances_between_scores_refuse_rank():
-    with pytest.raises(ArgumentError, match=r"stratified needs align='none' or 'temperature', got 'rank' \(it reads"):
+    with pytest.raises(ArgumentError, match=r"stratified needs align='none', got 'rank' \(it reads"):
         rules.stratified(np.arange(5.0), keep=2, direction="harder", align="rank")
     assert len(rules.stratified(np.arange(5.0), keep=2, direction="harder", align="rank", by="rank")) == 2
 

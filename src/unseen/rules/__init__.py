@@ -3,6 +3,32 @@
 from __future__ import annotations
 
 from unseen.rules.budgets import budget, budget_line
-from unseen.rules.functions import beta, random, stratified, top, window
+from unseen.rules.choosing import choose
+from unseen.rules.functions import (
+    beta,
+    graph,
+    herding,
+    infomax,
+    k_center,
+    moderate,
+    random,
+    stratified,
+    top,
+    window,
+)
 
-__all__ = ["beta", "budget", "budget_line", "random", "stratified", "top", "window"]
+__all__ = [
+    "beta",
+    "budget",
+    "budget_line",
+    "choose",
+    "graph",
+    "herding",
+    "infomax",
+    "k_center",
+    "moderate",
+    "random",
+    "stratified",
+    "top",
+    "window",
+]

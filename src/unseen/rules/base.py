@@ -21,7 +21,7 @@ from unseen.types import Direction, FloatArray, IdArray, IntArray, ScoreTable
 
 __all__ = ["Align", "Pick", "Pool", "Reads", "Rule", "largest", "one_of", "smallest"]
 
-Align: TypeAlias = Literal["rank", "none", "temperature"]
+Align: TypeAlias = Literal["rank", "none"]
 Reads: TypeAlias = Literal["nothing", "order", "values"]
 
 
@@ -108,7 +108,7 @@ class Rule(ABC):
         """The ways of joining folds and repeats that it allows, the default first."""
         if self.reads == "nothing":
             return ()
-        return ("rank", "none", "temperature") if self.reads == "order" else ("none", "temperature")
+        return ("rank", "none") if self.reads == "order" else ("none",)
 
     @property
     def column(self) -> ScoreTable | str | None:

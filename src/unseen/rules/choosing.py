@@ -26,6 +26,7 @@ def choose(
     rule: Rule,
     scores: ScoreTable | npt.ArrayLike | int,
     *,
+    score: str | None = None,
     keep: float | None = None,
     prune: float | None = None,
     labels: npt.ArrayLike | None = None,
@@ -43,6 +44,7 @@ def choose(
         rule: the rule with its options.
         scores: a score table with exactly one score; a bare array (n,) with `direction=`; for rules that read no
             scores also the number of samples. NumPy, torch or list.
+        score: which score of a table with several; then options such as `cutoff_by` may name another of them.
         keep: how many to keep: an int is a count, a float in (0, 1] a fraction, rounded half up.
         prune: how many to remove, likewise; exactly one of the two.
         labels: (n,) classes; default: those of the table.
@@ -51,8 +53,9 @@ def choose(
             (density in proportion to the held-out class error, DRoP), or `{class: count}`, which is a budget by
             itself. The rule then picks inside each class; no class drops to 0 unless its count is 0.
         seed: the root seed; what is drawn for a sample depends on (seed, id) alone.
-        align: how scores of different folds are joined: `"rank"`, `"none"` or `"temperature"`; default: rank for
-            rules that read only the order, none for the others, which refuse rank.
+        align: how scores of different folds are joined: `"rank"` or `"none"`; default: rank for rules that read
+            only the order, none for the others, which refuse rank. (For `"temperature"` give a table of scores
+            aligned that way, and none.)
         nan: `"last"`: samples whose score is NaN or infinite are taken last, by id; default: an error.
         direction: what a high value of a bare array means: `"harder"`, `"easier"` or `"worth"`.
         mean_confidence: float (n,) mean probability of the label in [0, 1], where the table does not carry it.
@@ -68,7 +71,15 @@ def choose(
 
     """
     check_reading(rule, align, nan)
-    given = gather(rule, scores, labels=labels, features=features, direction=direction, mean_confidence=mean_confidence)
+    given = gather(
+        rule,
+        scores,
+        score=score,
+        labels=labels,
+        features=features,
+        direction=direction,
+        mean_confidence=mean_confidence,
+    )
     rule.check(given.table.directions[given.score] if given.table is not None and given.score else None)
     if keep is None and prune is None and isinstance(quota, Mapping):
         keep = sum(quota.values())
@@ -114,6 +125,11 @@ def check_reading(rule: Rule, align: str | None, nan: str | None) -> None:
         for name, value in (("align", align), ("nan", nan)):
             if value is not None:
                 raise ArgumentError(f"rule {rule.name} reads no scores, so {name}={value!r} would change nothing")
+    elif align == "temperature":
+        raise ArgumentError(
+            "align='temperature' needs the logits, which a score table does not hold: make the table from "
+            "unseen.scores.alignment.align(..., how='temperature') and give align='none'"
+        )
     elif align is not None and align not in rule.aligns:
         allowed = " or ".join(map(repr, rule.aligns))
         why = " (it reads distances between scores, which ranks do not keep)" if align == "rank" else ""

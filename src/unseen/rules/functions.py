@@ -13,13 +13,27 @@ import numpy.typing as npt
 
 from unseen.rules.base import Align
 from unseen.rules.choosing import choose
+from unseen.rules.cover import Herding, KCenter, Moderate
+from unseen.rules.graphs import Graph, Infomax
+from unseen.rules.neighbours import Metric
 from unseen.rules.order import Top, Window
 from unseen.rules.quotas import Quota
 from unseen.rules.sampling import Beta, Random
 from unseen.rules.strata import Stratified
 from unseen.types import Coreset, Direction, ScoreTable
 
-__all__ = ["beta", "random", "stratified", "top", "window"]
+__all__ = [
+    "beta",
+    "graph",
+    "herding",
+    "infomax",
+    "k_center",
+    "moderate",
+    "random",
+    "stratified",
+    "top",
+    "window",
+]
 
 Scores = ScoreTable | npt.ArrayLike
 F = TypeVar("F", bound=Callable[..., Coreset])
@@ -160,3 +174,116 @@ def beta(scores: Scores, *, c: float = 5.5, **shared: Unpack[Shared]) -> Coreset
 
     """
     return choose(Beta(c=c), scores, **shared)
+
+
+@_spelled_out
+def moderate(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
+    """The middle of the distances to the class median (Xia et al. 2023): neither the typical nor the outlying.
+
+    Orders all samples by the Euclidean distance of their features to the feature-wise median of their class and
+    keeps the middle of that ordering, from the median distance outwards. A class of one has distance 0.
+
+    Args:
+        scores: a table or array (its values are not read), or the number of samples.
+        **shared: see `unseen.rules.choosing.choose`; needs `features=`, and `labels=` unless there is a table.
+
+    >>> features = [[0.0], [1.0], [2.0], [4.0], [9.0]]
+    >>> moderate(5, keep=3, features=features, labels=[0, 0, 0, 0, 0]).ids.tolist()
+    [0, 1, 3]
+
+    """
+    return choose(Moderate(), scores, **shared)
+
+
+@_spelled_out
+def herding(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
+    """Samples whose running mean stays nearest to the mean of all features (Welling 2009; iCaRL, arXiv 1611.07725).
+
+    Args:
+        scores: a table or array (its values are not read), or the number of samples.
+        **shared: see `unseen.rules.choosing.choose`; needs `features=`.
+
+    >>> herding(4, keep=3, features=[[0.0], [1.0], [2.0], [9.0]]).order.tolist()
+    [2, 1, 3]
+
+    """
+    return choose(Herding(), scores, **shared)
+
+
+@_spelled_out
+def k_center(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
+    """Farthest first from a random start (Gonzalez 1985; Sener and Savarese 2018, arXiv 1708.00489).
+
+    Args:
+        scores: a table or array (its values are not read), or the number of samples.
+        **shared: see `unseen.rules.choosing.choose`; needs `features=`.
+
+    >>> k_center(4, keep=2, features=[[0.0], [1.0], [2.0], [9.0]]).ids.tolist()[-1]
+    3
+
+    """
+    return choose(KCenter(), scores, **shared)
+
+
+@_spelled_out
+def graph(
+    scores: Scores,
+    *,
+    k: int = 5,
+    gamma: float = 0.1,
+    metric: Metric = "euclidean",
+    ann: bool | None = None,
+    **shared: Unpack[Shared],
+) -> Coreset:
+    """D2's message passing on a graph of neighbours (Maharana et al. 2024, arXiv 2310.07931).
+
+    Two samples are neighbours if either is among the k nearest of the other; distances d are divided by the median
+    neighbour distance. Forward: x_i += sum over neighbours of exp(-d_ij) x_j. Then, until the budget is met, the
+    largest x is taken and its neighbours damped: x_j -= exp(-gamma d_ij) x_taken. Scores below 0 are first moved up
+    to start at 0.
+
+    Args:
+        scores: a table with one score, or an array (n,) with `direction=`.
+        k: neighbours of each sample.
+        gamma: at least 0; higher damps far neighbours less.
+        metric: `"euclidean"`, or `"cosine"`: the Euclidean distance of unit vectors.
+        ann: whether to find neighbours by an approximate index (extra `ann`); None: beyond 100,000 samples.
+        **shared: see `unseen.rules.choosing.choose`; needs `features=`.
+
+    Raises:
+        MissingDependencyError: the index is needed and hnswlib is not installed.
+
+    >>> features = [[0.0], [0.1], [5.0], [5.1]]
+    >>> graph([1.0, 0.9, 0.8, 0.7], keep=2, k=1, direction="harder", features=features).order.tolist()
+    [0, 2]
+
+    """
+    return choose(Graph(k=k, gamma=gamma, metric=metric, ann=ann), scores, **shared)
+
+
+@_spelled_out
+def infomax(
+    scores: Scores, *, alpha: float = 0.3, k: int = 5, ann: bool | None = None, **shared: Unpack[Shared]
+) -> Coreset:
+    """The most score with the least similarity inside the coreset (Tan et al. 2025, InfoMax, arXiv 2506.01701).
+
+    Maximises, greedily, the sum of scores - alpha x the sum of similarities over ordered pairs within the coreset.
+    Scores are scaled to [0, 1]; similarity is the cosine of the features, at least 0, between samples of which
+    either is among the k nearest of the other, and 0 elsewhere. (The paper relaxes the same problem instead.)
+
+    Args:
+        scores: a table with one score, or an array (n,) with `direction=`.
+        alpha: the price of similarity, at least 0; 0 is `top`.
+        k: neighbours of each sample.
+        ann: whether to find neighbours by an approximate index (extra `ann`); None: beyond 100,000 samples.
+        **shared: see `unseen.rules.choosing.choose`; needs `features=`.
+
+    Raises:
+        MissingDependencyError: the index is needed and hnswlib is not installed.
+
+    >>> features = [[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]
+    >>> infomax([1.0, 0.9, 0.6], keep=2, k=1, alpha=0.5, direction="harder", features=features).order.tolist()
+    [0, 2]
+
+    """
+    return choose(Infomax(alpha=alpha, k=k, ann=ann), scores, **shared)

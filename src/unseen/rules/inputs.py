@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from unseen.errors import ArgumentError, DataError, some
 from unseen.rules.base import Align, Pool, Rule, one_of
+from unseen.scores import alignment
 from unseen.types import FloatArray, IdArray, IntArray, ScoreTable
 
 __all__ = ["Given", "as_array", "gather", "pool_of"]
@@ -27,6 +28,7 @@ class Given:
         labels: (n,) or None.
         features: (n, d) or None.
         confidence: float64 (n,) or None.
+        second: the table with the one second score that the rule named, or None.
 
     """
 
@@ -36,6 +38,7 @@ class Given:
     labels: npt.NDArray[Any] | None
     features: npt.NDArray[Any] | None
     confidence: FloatArray | None
+    second: ScoreTable | None = None
 
     def class_name(self, label: object) -> str:
         """The name of a class, where the table has one."""
@@ -58,13 +61,19 @@ def gather(
     rule: Rule,
     scores: ScoreTable | npt.ArrayLike | int,
     *,
+    score: str | None,
     labels: npt.ArrayLike | None,
     features: npt.ArrayLike | None,
     direction: str | None,
     mean_confidence: npt.ArrayLike | None,
 ) -> Given:
     """Check the arguments of a rule against each other."""
-    table, score, own_labels = _table(rule, scores, direction)
+    second = _second_table(rule, scores)
+    if score is not None:
+        if not isinstance(scores, ScoreTable):
+            raise ArgumentError(f"score={score!r} names a score of a table, but scores is not a table")
+        scores = scores[score]
+    table, only, own_labels = _table(rule, scores, direction)
     n = len(table) if table is not None else _count(scores)
     ids: IdArray = np.arange(n) if table is None else table.ids
     if mean_confidence is not None and table is not None and table.mean_confidence is not None:
@@ -73,10 +82,11 @@ def gather(
     given = Given(
         ids=ids,
         table=table,
-        score=score,
+        score=only,
         labels=own_labels if labels is None else _column("labels", labels, n),
         features=None if features is None else _features(features, ids),
         confidence=None if confidence is None else _confidence(confidence, n),
+        second=second,
     )
     if "features" in rule.needs and given.features is None:
         raise ArgumentError(f"rule {rule.name} reads distances between samples: give features=, an array (n, d)")
@@ -105,8 +115,8 @@ def pool_of(
     if given.table is not None and given.score is not None:
         finite = _finite(given, rule, missing_last)
         values = _oriented(given.table, given.score, align or rule.aligns[0], finite)
-    if isinstance(rule.column, ScoreTable):
-        column = _second(rule, rule.column, given, finite)
+    if given.second is not None:
+        column = _second(rule, given.second, given, finite)
     kept = rows if finite.all() else rows[finite[rows]]
     in_order = len(kept) == len(given.ids) and bool((kept[1:] > kept[:-1]).all())
 
@@ -151,6 +161,17 @@ def _table(
     one_of("direction", direction, ("harder", "easier", "worth"))
     table = ScoreTable.of("scores", array, direction=direction)  # type: ignore[arg-type]
     return table, None if rule.reads == "nothing" else "scores", None
+
+
+def _second_table(rule: Rule, scores: object) -> ScoreTable | None:
+    column = rule.column
+    if not isinstance(column, str):
+        return column
+    if isinstance(scores, ScoreTable) and column in scores.scores:
+        return scores[column]
+    raise ArgumentError(
+        f"rule {rule.name} names the score {column!r}, which is not in what it was given; pass table[{column!r}] itself"
+    )
 
 
 def _only_score(rule: Rule, table: ScoreTable) -> str | None:
@@ -230,13 +251,11 @@ def _oriented(table: ScoreTable, score: str, align: Align, finite: npt.NDArray[n
     values, folds = table.values[score], table.folds
     joined = np.full(len(table), np.nan)
     one_scale = len(values) == 1 and (len(folds) > 1 or len(folds[0]) == 0 or bool((folds[0] == folds[0][0]).all()))
-    if align == "none" or (align == "rank" and one_scale):
+    if align == "none" or one_scale:
         # On a single scale ranks are in the order of the values, so ranking them changes no choice.
         joined = table.column(score)
     else:
-        from unseen.scores.alignment import align as aligned
-
-        joined[finite] = aligned(values[:, finite], folds[:, finite], align).mean(axis=0)
+        joined[finite] = alignment.align(values[:, finite], folds[:, finite], how="rank").mean(axis=0)
     return -joined if table.directions[score] == "easier" else joined
 
 

@@ -10,6 +10,8 @@ from unseen.registry import Registry, parse_spec
 from unseen.rules.base import Rule, one_of
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.choosing import check_budget, check_reading, quota_counts
+from unseen.rules.cover import Herding, KCenter, Moderate
+from unseen.rules.graphs import Graph, Infomax
 from unseen.rules.order import Top, Window
 from unseen.rules.quotas import QUOTAS, Quota
 from unseen.rules.sampling import Beta, Random
@@ -19,7 +21,7 @@ from unseen.types import Direction
 __all__ = ["RULES", "RuleInfo", "about", "check", "resolve"]
 
 RULES: Registry[type[Rule]] = Registry("rule", "unseen.rules")
-for _rule in (Random, Top, Window, Stratified, Beta):
+for _rule in (Random, Top, Window, Stratified, Beta, Moderate, Herding, KCenter, Graph, Infomax):
     RULES.add(_rule.name, _rule)
 
 

@@ -47,7 +47,7 @@ class Stratified(Rule):
     @property
     def aligns(self) -> tuple[Align, ...]:
         """Widths are distances between scores; ranks are not."""
-        return ("none", "temperature") if self.by == "width" else ("rank", "none", "temperature")
+        return ("none",) if self.by == "width" else ("rank", "none")
 
     @property
     def column(self) -> ScoreTable | str | None:

@@ -1,0 +1,233 @@
+"""The laws of a rule, for the rules here and those of other packages: `check_rule("top")`, `check_rule(Mine(k=3))`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen import seeds
+from unseen.errors import BudgetError, DataError, UnseenError
+from unseen.rules.base import Rule
+from unseen.rules.choosing import choose
+from unseen.rules.registry import resolve
+from unseen.types import Coreset, Direction, FloatArray, IdArray, IntArray, ScoreTable
+
+__all__ = ["check_rule"]
+
+
+def check_rule(rule: str | Rule) -> None:
+    """Hold a rule to what every rule promises, on small made-up data.
+
+    Exact budgets, unique ids and ascending indices for random, tied, constant and one-class data at budgets from one
+    to all; the same ids and the same order whatever the order of the rows; an order if and only if it is declared;
+    nothing read that is not declared (a rule that reads only the order does not see a monotone change, one that reads
+    nothing sees no score); negated scores of the opposite direction choose the same; the global random state neither
+    read nor moved; the pool not written to; missing scores refused or last; options that are JSON.
+
+    Args:
+        rule: a registered name, a spec, or a rule with its options.
+
+    Raises:
+        AssertionError: it breaks one of these; the message says which.
+
+    >>> check_rule("top")
+
+    """
+    rule = resolve(rule)
+    _check_declared(rule)
+    for case in _cases(rule):
+        for budget in sorted({1, 2, 7, case.capacity // 2, case.capacity}):
+            if 1 <= budget <= case.capacity:
+                _check_budget(rule, case, budget)
+        if case.capacity < len(case.ids):
+            _check_too_much(rule, case)
+    case = next(_cases(rule))
+    budget = max(1, case.capacity // 3)
+    _check_reading(rule, case, budget)
+    _check_hands_off(rule, case, budget)
+    if rule.reads != "nothing":
+        _check_direction(rule, case, budget)
+        _check_missing(rule, case)
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    name: str
+    ids: IdArray
+    values: FloatArray
+    labels: IntArray
+    features: FloatArray
+    direction: Direction
+    capacity: int
+
+    def rows(self, at: IntArray) -> _Case:
+        columns = ("ids", "values", "labels", "features")
+        return replace(self, **{c: getattr(self, c)[at] for c in columns})
+
+    def table(self) -> ScoreTable:
+        # Confident where easy, as real models are.
+        with np.errstate(invalid="ignore"):
+            confidence = 1 / (1 + np.where(np.isfinite(self.values), np.abs(self.values), 0.0))
+        return ScoreTable.of(
+            "score",
+            self.values,
+            direction=self.direction,
+            labels=self.labels,
+            ids=self.ids,
+            mean_confidence=confidence,
+        )
+
+
+def _cases(rule: Rule) -> Iterator[_Case]:
+    n = 40
+    random = seeds.generator(0, "conformance")
+    direction: Direction = "harder" if "harder" in rule.directions else sorted(rule.directions)[0]
+    plain = _Case(
+        name="random scores",
+        ids=random.permutation(1000)[:n],
+        values=random.gamma(2.0, size=n),
+        labels=np.arange(n) % 3,
+        features=random.normal(size=(n, 4)),
+        direction=direction,
+        capacity=rule.capacity(n),
+    )
+    yield plain
+    yield replace(plain, name="ids of text", ids=np.array([f"image-{i}" for i in plain.ids.tolist()]))
+    yield replace(plain, name="ties", values=np.floor(plain.values), features=np.round(plain.features))
+    yield replace(plain, name="constant scores", values=np.ones(n), features=np.ones((n, 4)))
+    yield replace(plain, name="scores of zero", values=np.zeros(n))
+    yield replace(plain, name="one class", labels=np.zeros(n, np.int64))
+    yield replace(plain, name="a rare class", labels=(np.arange(n) == 0).astype(np.int64))
+    yield replace(plain.rows(np.arange(1)), name="one sample", capacity=rule.capacity(1))
+    yield replace(plain.rows(np.arange(2)), name="two samples", capacity=rule.capacity(2))
+
+
+def _check_declared(rule: Rule) -> None:
+    for word in ("name", "formula", "source"):
+        _hold(isinstance(getattr(rule, word, None), str) and getattr(rule, word), rule, f"declares no {word}")
+    _hold(rule.reads in ("nothing", "order", "values"), rule, f"declares reads={rule.reads!r}")
+    known = {"labels", "features", "confidence"}
+    _hold(rule.needs <= known, rule, f"needs {sorted(rule.needs - known)}, of which no pool knows")
+    try:
+        json.dumps(rule.options(), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise AssertionError(f"rule {rule.name}: its options are not JSON: {error}") from error
+
+
+def _check_budget(rule: Rule, case: _Case, budget: int) -> None:
+    where = f"on {case.name} with a budget of {budget}"
+    coreset = _chosen(rule, case, budget, where)
+    _hold(len(coreset.ids) == budget, rule, f"returned {len(coreset.ids)} samples {where}")
+    _hold((np.diff(coreset.indices) > 0).all(), rule, f"returned rows that are not unique and ascending {where}")
+    _hold(
+        (coreset.ids == case.ids[coreset.indices]).all(), rule, f"returned ids that are not those of its rows {where}"
+    )
+    _hold((coreset.order is not None) == rule.ordered, rule, f"declares ordered={rule.ordered}, but is not so {where}")
+    shuffled = case.rows(seeds.generator(1, "conformance").permutation(len(case.ids)))
+    _hold(
+        _story(shuffled, _chosen(rule, shuffled, budget, where)) == _story(case, coreset),
+        rule,
+        f"chose otherwise when the rows were shuffled, {where}",
+    )
+
+
+def _check_too_much(rule: Rule, case: _Case) -> None:
+    try:
+        _choose(rule, case, case.capacity + 1)
+    except BudgetError:
+        return
+    raise AssertionError(f"rule {rule.name}: a budget above its capacity was not refused on {case.name}")
+
+
+def _check_reading(rule: Rule, case: _Case, budget: int) -> None:
+    where = f"with a budget of {budget}"
+    story = _story(case, _chosen(rule, case, budget, where))
+    if rule.reads == "order":
+        bent = replace(case, values=np.exp(case.values) - 1)
+        _hold(
+            _story(bent, _chosen(rule, bent, budget, where)) == story, rule, "reads more of the scores than their order"
+        )
+    if rule.reads == "nothing":
+        other = replace(case, values=case.values[::-1].copy())
+        _hold(
+            _story(other, _chosen(rule, other, budget, where)) == story, rule, "reads scores that it says it does not"
+        )
+
+
+def _check_hands_off(rule: Rule, case: _Case, budget: int) -> None:
+    state = np.random.get_state()  # noqa: NPY002 - the point is that nobody touches it
+    stories = []
+    try:
+        for seed in (1, 2):
+            np.random.seed(seed)  # noqa: NPY002
+            before = _global_state()
+            stories.append(_story(case, _chosen(rule, case, budget, "twice")))
+            _hold((_global_state() == before).all(), rule, "moved the global random state")
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+    _hold(stories[0] == stories[1], rule, "chose otherwise when asked again with the same seed")
+
+
+def _global_state() -> npt.NDArray[np.uint32]:
+    keys: npt.NDArray[np.uint32] = np.random.get_state(legacy=False)["state"]["key"].copy()  # noqa: NPY002
+    return keys
+
+
+def _check_direction(rule: Rule, case: _Case, budget: int) -> None:
+    if not {"harder", "easier"} <= rule.directions:
+        return
+    hard, easy = replace(case, direction="harder"), replace(case, values=-case.values, direction="easier")
+    same = [_choose(rule, c, budget).ids.tolist() for c in (hard, easy)]
+    _hold(same[0] == same[1], rule, "chose otherwise from the same difficulty in the opposite direction")
+
+
+def _check_missing(rule: Rule, case: _Case) -> None:
+    values = case.values.copy()
+    values[:3] = np.nan, np.inf, -np.inf
+    broken = replace(case, values=values)
+    try:
+        _choose(rule, broken, 1)
+    except DataError:
+        pass
+    else:
+        raise AssertionError(f"rule {rule.name}: missing scores were not refused")
+    room = rule.capacity(len(values) - 3)
+    for budget in (room, room + 1, room + 3):
+        coreset = _choose(rule, broken, budget, nan="last")
+        missing = int(np.isin(coreset.indices, [0, 1, 2]).sum())
+        _hold(missing == budget - room, rule, "took samples without a score before the others")
+
+
+def _choose(rule: Rule, case: _Case, budget: int, **more: Any) -> Coreset:
+    features = case.features if "features" in rule.needs else None
+    return choose(rule, case.table(), keep=budget, features=features, seed=3, **more)
+
+
+def _chosen(rule: Rule, case: _Case, budget: int, where: str) -> Coreset:
+    for array in (case.values, case.labels, case.features):
+        array.flags.writeable = False
+    try:
+        return _choose(rule, case, budget)
+    except UnseenError as error:
+        raise AssertionError(f"rule {rule.name}: failed {where}: {error}") from error
+    except ValueError as error:
+        if "read-only" in str(error):
+            raise AssertionError(f"rule {rule.name}: wrote into the pool {where}") from error
+        raise
+
+
+def _story(case: _Case, coreset: Coreset) -> tuple[object, ...]:
+    """What was chosen, told by ids alone."""
+    order = None if coreset.order is None else case.ids[coreset.order].tolist()
+    sources = [None] * len(coreset) if coreset.sources is None else coreset.sources.tolist()
+    return sorted(zip(coreset.ids.tolist(), sources, strict=True)), order
+
+
+def _hold(law: object, rule: Rule, message: str) -> None:
+    if not law:
+        raise AssertionError(f"rule {rule.name}: {message}")

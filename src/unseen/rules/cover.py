@@ -1,0 +1,124 @@
+"""Rules that cover the feature space: the middle of the distances, herding, and farthest first.
+
+All work on the features as given (float64, or float32 for anything else), one pass over them a pick: time O(n d) a
+pick, memory for one centred copy of the features and a few numbers a sample, never n x n.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.rules.base import Pick, Pool, Reads, Rule
+from unseen.types import FloatArray, IntArray
+
+__all__ = ["Herding", "KCenter", "Moderate", "distance_to_class_median"]
+
+_ROWS = 4096  # of a block
+
+
+@dataclass(frozen=True)
+class Moderate(Rule):
+    """The middle of the ordering by distance to the class median."""
+
+    name: ClassVar[str] = "moderate"
+    reads: ClassVar[Reads] = "nothing"
+    needs: ClassVar[frozenset[str]] = frozenset({"features", "labels"})
+    ordered: ClassVar[bool] = True
+    formula: ClassVar[str] = (
+        "order all samples by the distance of their features to the median of their class; keep the middle, from the "
+        "median distance outwards; a class of one has distance 0"
+    )
+    source: ClassVar[str] = "Xia et al. 2023 (Moderate coreset, ICLR)"
+
+    def pick(self, pool: Pool, budget: int) -> Pick:
+        """The middle `budget` of the ordering, nearest to its middle first."""
+        order = np.argsort(distance_to_class_median(pool.need("features"), pool.need("labels")), kind="stable")
+        start = (len(order) - budget) // 2
+        middle = np.arange(start, start + budget)
+        outwards = np.argsort(np.abs(2 * middle - (len(order) - 1)), kind="stable")
+        return Pick(order[middle[outwards]], ordered=True)
+
+
+@dataclass(frozen=True)
+class Herding(Rule):
+    """Samples whose running mean stays nearest to the mean of all."""
+
+    name: ClassVar[str] = "herding"
+    reads: ClassVar[Reads] = "nothing"
+    needs: ClassVar[frozenset[str]] = frozenset({"features"})
+    ordered: ClassVar[bool] = True
+    formula: ClassVar[str] = "each pick brings the mean of the picks nearest to the mean of all features; ties by id"
+    source: ClassVar[str] = "Welling 2009; Rebuffi et al. 2017 (iCaRL, arXiv 1611.07725)"
+
+    def pick(self, pool: Pool, budget: int) -> Pick:
+        """Greedy, the nearest first."""
+        centred, squares = _centred(pool.need("features"))
+        total = np.zeros(centred.shape[1])
+        longest = float(np.sqrt(squares.max()))
+        picks = np.empty(budget, np.int64)
+        for t in range(budget):
+            # |total + x|^2 less |total|^2; the mean of all is at the origin.
+            error = squares + 2 * (centred @ total.astype(centred.dtype))
+            picks[t] = _first_least(error, longest * (longest + 2 * float(np.linalg.norm(total))))
+            total += centred[picks[t]]
+            squares[picks[t]] = np.inf
+        return Pick(picks, ordered=True)
+
+
+@dataclass(frozen=True)
+class KCenter(Rule):
+    """Farthest first: every sample has a picked one near."""
+
+    name: ClassVar[str] = "k_center"
+    reads: ClassVar[Reads] = "nothing"
+    needs: ClassVar[frozenset[str]] = frozenset({"features"})
+    ordered: ClassVar[bool] = True
+    formula: ClassVar[str] = (
+        "start at a random sample, then always take the one farthest from all picked, by Euclidean distance; ties by id"
+    )
+    source: ClassVar[str] = "Gonzalez 1985; Sener and Savarese 2018 (arXiv 1708.00489)"
+
+    def pick(self, pool: Pool, budget: int) -> Pick:
+        """Greedy, the farthest first."""
+        centred, squares = _centred(pool.need("features"))
+        scale = 4 * float(squares.max())
+        nearest = np.full(len(squares), np.inf, squares.dtype)
+        picks = np.empty(budget, np.int64)
+        picks[0] = np.argmin(pool.keys(self.name))
+        for t in range(1, budget):
+            last = picks[t - 1]
+            np.minimum(nearest, squares + (squares[last] - 2 * (centred @ centred[last])), out=nearest)
+            nearest[last] = -np.inf
+            picks[t] = _first_least(-nearest, scale)
+        return Pick(picks, ordered=True)
+
+
+def distance_to_class_median(features: npt.NDArray[Any], labels: IntArray) -> FloatArray:
+    """The Euclidean distance of each sample to the feature-wise median of its class, float64 (n,).
+
+    >>> distance_to_class_median(np.array([[0.0], [1.0], [5.0], [7.0]]), np.array([0, 0, 0, 1])).tolist()
+    [1.0, 0.0, 4.0, 0.0]
+    """
+    distance = np.empty(len(features))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        median = np.median(features[members], axis=0).astype(np.float64)
+        for start in range(0, len(members), _ROWS):
+            block = members[start : start + _ROWS]
+            distance[block] = np.linalg.norm(features[block] - median, axis=1)
+    return distance
+
+
+def _centred(features: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The features less their mean, and the squared length of each: both in the precision of the features."""
+    centred = features - features.mean(axis=0, dtype=np.float64).astype(features.dtype)
+    return centred, np.einsum("ij,ij->i", centred, centred)
+
+
+def _first_least(values: npt.NDArray[Any], scale: float) -> int:
+    # Copies of one sample may differ in the last bits of a matrix product: within them, the lowest id wins.
+    return int(np.argmax(values <= values.min() + 8 * np.finfo(values.dtype).eps * scale))
