@@ -63,9 +63,8 @@ class Fit:
                 raise ArgumentError(f"{name} of fit {self.name} must hold rows of the data set, got {rows.min()}")
             if np.unique(rows).size != rows.size:
                 raise ArgumentError(f"{name} of fit {self.name} must hold each row once")
-            rows = rows.copy()
-            rows.flags.writeable = False
-            object.__setattr__(self, name, rows)
+            # A copy of our own, writable: torch warns of arrays that are not.
+            object.__setattr__(self, name, rows.copy())
         both = np.intersect1d(self.train, self.unseen, assume_unique=True)
         if both.size:
             raise ExposureError(
