@@ -1,0 +1,169 @@
+"""How fast the scores are, and how much they keep of a sample.
+
+Samples a second of every pure function at C = 10 and float32 logits, against the line that most code would write
+(SciPy's softmax over the last axis), and the state of every streaming score in bytes a sample.
+
+    python benchmarks/speed/scores.py [--samples 1000000] [--repeats 5] [--out benchmarks/results/scores.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import scipy
+from scipy.special import entr, log_softmax, softmax
+
+from unseen import functional
+from unseen.scores import SCORES, resolve
+
+CLASSES, FEATURES, EPOCHS, GOAL = 10, 64, 30, 1e6
+
+
+def hardware() -> dict[str, object]:
+    cpu = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    return {"cpu": cpu, "cores": os.cpu_count(), "system": platform.platform()}
+
+
+def commit() -> str:
+    here = Path(__file__).parent
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__}
+
+
+def best(call: Callable[[], object], repeats: int) -> float:
+    """Seconds of the fastest of several calls, after one to warm up."""
+    call()
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+def el2n_by_scipy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(softmax(z, axis=1) - np.eye(CLASSES, dtype=z.dtype)[y], axis=1)
+
+
+def loss_by_scipy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return -log_softmax(z, axis=1)[np.arange(len(y)), y]
+
+
+def entropy_by_scipy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return entr(softmax(z, axis=1)).sum(axis=1)
+
+
+PEERS = {"el2n": el2n_by_scipy, "loss": loss_by_scipy, "entropy": entropy_by_scipy}
+
+
+def one_observation(samples: int, repeats: int) -> list[dict[str, object]]:
+    rng = np.random.default_rng(0)
+    z = rng.normal(scale=3.0, size=(samples, CLASSES)).astype(np.float32)
+    h = rng.normal(size=(samples, FEATURES)).astype(np.float32)
+    y = rng.integers(0, CLASSES, samples)
+    calls: dict[str, Callable[[], object]] = {
+        name: (lambda f=getattr(functional, name): f(z, y))
+        for name in ("el2n", "loss", "entropy", "least_confidence", "margin", "label_margin")
+    }
+    calls["grand_last_layer"] = lambda: functional.grand_last_layer(z, h, y)
+    for name in ("self_confidence", "normalized_margin", "label_issue"):
+        calls[name] = lambda f=getattr(functional, name): f(z, y)
+    rows = []
+    for name, call in calls.items():
+        row: dict[str, object] = {"score": name, "samples_per_second": samples / best(call, repeats)}
+        if name in PEERS:
+            peer = PEERS[name]
+            row["scipy_samples_per_second"] = samples / best(lambda peer=peer: peer(z, y), repeats)
+        rows.append(row)
+    return rows
+
+
+def course(samples: int, repeats: int) -> list[dict[str, object]]:
+    rng = np.random.default_rng(0)
+    history = rng.normal(scale=3.0, size=(EPOCHS, samples, CLASSES)).astype(np.float32)
+    y = rng.integers(0, CLASSES, samples)
+    names = ("aum", "forgetting", "correctness", "confidence", "variability", "dyn_unc", "dual", "tdds")
+    return [
+        {
+            "score": name,
+            "observations_per_second": samples
+            * EPOCHS
+            / best(lambda f=getattr(functional, name): f(history, y), repeats),
+        }
+        for name in names
+    ]
+
+
+def states() -> list[dict[str, object]]:
+    rows = []
+    for name in SCORES:
+        score = resolve("reducible:epoch=1" if name == "reducible" else name)
+        row: dict[str, object] = {"score": name, "state": score.state}
+        for classes in (10, 1000):
+            state = score.start("unseen", 1000, classes)
+            row[f"bytes_per_sample_C{classes}"] = sum(array.nbytes for array in state.values()) / 1000
+        rows.append(row)
+    return rows
+
+
+def show(title: str, rows: list[dict[str, object]]) -> None:
+    print(f"\n{title}")
+    for row in rows:
+        numbers = "  ".join(
+            f"{key} {value:,.0f}" if isinstance(value, float) else f"{value:>6}"
+            for key, value in row.items()
+            if key != "score"
+        )
+        print(f"  {row['score']:<18} {numbers}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=1_000_000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results" / "scores.json")
+    given = parser.parse_args()
+    once = one_observation(given.samples, given.repeats)
+    trained = course(max(1, given.samples // EPOCHS), given.repeats)
+    kept = states()
+    show(f"One observation, {given.samples:,} samples, C = {CLASSES} (goal {GOAL:,.0f} samples a second)", once)
+    show(f"Course of training, {EPOCHS} epochs, C = {CLASSES}", trained)
+    show("State of the streaming scores (goal below 200 bytes a sample for O(1))", kept)
+    slow = [row["score"] for row in once if float(str(row["samples_per_second"])) < GOAL]
+    large = [
+        row["score"] for row in kept if row["state"] == "O(1)" and float(str(row["bytes_per_sample_C1000"])) >= 200
+    ]
+    print(f"\nBelow the goal: {', '.join(map(str, slow + large)) or 'none'}")
+    result = {
+        "benchmark": "scores",
+        "samples": given.samples,
+        "classes": CLASSES,
+        "features": FEATURES,
+        "hardware": hardware(),
+        "versions": versions(),
+        "commit": commit(),
+        "one_observation": once,
+        "course": trained,
+        "state": kept,
+    }
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
