@@ -7,7 +7,7 @@ samples come from (arrays, files, data sets of other libraries) is for the reade
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -69,10 +69,6 @@ class Samples(ABC):
     @abstractmethod
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
         """The inputs of these rows, in that order."""
-
-    def stream(self, batches: Iterable[IntArray]) -> Iterator[npt.NDArray[Any]]:
-        """`take` for each of many batches in turn; what is not in memory is read ahead by worker processes."""
-        return (self.take(rows) for rows in batches)
 
     @abstractmethod
     def _hashes(self) -> Hashes:

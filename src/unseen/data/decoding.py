@@ -16,6 +16,7 @@ import numpy.typing as npt
 from unseen import seeds
 from unseen.data.base import ArrayData, Samples
 from unseen.data.content import Hashes
+from unseen.data.fingerprint import digest
 from unseen.data.images import Decoded, Encoded, Pixels, decode, header_size
 from unseen.data.labelling import Labelling
 from unseen.errors import ArgumentError, DataError, some
@@ -23,7 +24,7 @@ from unseen.types import IntArray
 
 __all__ = ["ImageData", "ImageOptions", "ImageSource", "default_memory_limit", "default_workers", "open_images"]
 
-_HEADERS = 256
+_HEADERS, _RUN = 256, 16
 _FIRST = 64  # images decoded before it is known whether workers are worth their start
 _PATIENCE = 8.0  # seconds of work that are not worth starting workers
 _BATCH_BYTES = 16 << 20
@@ -62,6 +63,11 @@ class ImageOptions:
         Pixels(self.mode, self.image_size, (1, 1))
 
     @property
+    def processes(self) -> int:
+        """The number of worker processes, where they are worth it."""
+        return default_workers() if self.workers is None else self.workers
+
+    @property
     def bytes_in_memory(self) -> int:
         """The memory limit in force."""
         return default_memory_limit() if self.memory_limit is None else self.memory_limit
@@ -72,46 +78,37 @@ class ImageData(Samples):
 
     in_memory = False
 
-    def __init__(
-        self, source: ImageSource, rule: Pixels, labelled: Labelling, hashes: Hashes, workers: int, **about: Any
-    ) -> None:
+    def __init__(self, source: ImageSource, rule: Pixels, labelled: Labelling, hashes: Hashes, **about: Any) -> None:
         super().__init__(labelled, **about)
         self.kind = "image"
         self.dtype = np.dtype(np.uint8)
         self.sample_shape = rule.shape
-        self._source, self._rule, self._known, self._workers = source, rule, hashes, workers
+        self._source, self._rule, self._known = source, rule, hashes
 
     def take(self, rows: IntArray) -> npt.NDArray[np.uint8]:
         """Decode these images, uint8 (m, H, W, channels)."""
         rows = np.asarray(rows)
-        return self._checked(rows, decode(self._source.read(rows), self._rule))
-
-    def stream(self, batches: Iterable[IntArray]) -> Iterator[npt.NDArray[np.uint8]]:
-        """`take` for each of many batches in turn, decoded ahead by worker processes."""
-        listed = [np.asarray(rows) for rows in batches]
-        parts = ((self._source.read(rows), self._rule, True) for rows in listed)
-        for rows, decoded in zip(listed, _decode_all(parts, self._workers), strict=True):
-            yield self._checked(rows, decoded)
-
-    def _checked(self, rows: IntArray, decoded: Decoded) -> npt.NDArray[np.uint8]:
+        decoded = decode(self._source.read(rows), self._rule)
         if decoded.broken or decoded.other_size or decoded.images is None:
-            at, reason = decoded.broken[0] if decoded.broken else (0, f"size {decoded.other_size}")
+            at, reason = decoded.broken[0] if decoded.broken else decoded.other_size or (0, "no pixels")
             raise DataError(f"{self._source.name(int(rows[at]))} has changed since it was opened: {reason}")
         return decoded.images
 
     def _hashes(self) -> Hashes:
         return self._known
 
+    def _values_digest(self, rows: IntArray) -> str:
+        return digest(self._known[rows])
+
 
 def open_images(source: ImageSource, labelled: Labelling, options: ImageOptions, **about: Any) -> Samples:
     """Read every image once: find those that cannot be read, hash all, keep all that fit in memory."""
     rule = _rule(source, options)
-    workers = default_workers() if options.workers is None else options.workers
-    opened = _read_all(source, rule, options, workers)
+    opened = _read_all(source, rule, options)
     if opened.other_size is not None:
         # The sample of headers had one size, the rest has not.
         rule = _squares(_sampled_sizes(source), options)
-        opened = _read_all(source, rule, options, workers)
+        opened = _read_all(source, rule, options)
     notes = [*about.pop("notes", ()), rule.describe()]
     rows = np.arange(len(source))
     if opened.broken:
@@ -120,7 +117,7 @@ def open_images(source: ImageSource, labelled: Labelling, options: ImageOptions,
         labelled, source = labelled.keep(rows), source.keep(rows)
     hashes = opened.hashes[rows]
     if opened.images is None:
-        return ImageData(source, rule, labelled, hashes, workers, notes=notes, **about)
+        return ImageData(source, rule, labelled, hashes, notes=notes, **about)
     images = opened.images if len(rows) == len(opened.images) else opened.images[rows]
     return ArrayData(images, labelled, "image", hashes=hashes, notes=notes, **about)
 
@@ -158,7 +155,9 @@ def _squares(sizes: Sequence[tuple[int, int]], options: ImageOptions) -> Pixels:
 
 def _sampled_sizes(source: ImageSource) -> list[tuple[int, int]]:
     n = len(source)
-    rows = np.sort(seeds.generator(0, "headers", n).permutation(n)[:_HEADERS])
+    # In runs, as rows that are far apart may each cost the reading of a row group.
+    starts = seeds.generator(0, "headers", n).permutation(n)[: _HEADERS // _RUN]
+    rows = np.arange(n) if n <= _HEADERS else np.unique((starts[:, None] + np.arange(_RUN)) % n)
     return [size for encoded in source.read(rows) if (size := header_size(encoded)) is not None]
 
 
@@ -170,7 +169,7 @@ class _Opened:
     other_size: tuple[int, tuple[int, int]] | None = None
 
 
-def _read_all(source: ImageSource, rule: Pixels, options: ImageOptions, workers: int) -> _Opened:
+def _read_all(source: ImageSource, rule: Pixels, options: ImageOptions) -> _Opened:
     n = len(source)
     image_bytes = int(np.prod(rule.shape))
     keep = n * image_bytes <= options.bytes_in_memory
@@ -183,8 +182,7 @@ def _read_all(source: ImageSource, rule: Pixels, options: ImageOptions, workers:
     started = time.perf_counter()
     first = decode(source.read(np.arange(n)[slices[0]]), rule, keep=keep)
     left = (time.perf_counter() - started) / max(1, min(n, _FIRST)) * (n - _FIRST)
-    if options.workers is None and left < _PATIENCE:
-        workers = 1
+    workers = 1 if options.workers is None and left < _PATIENCE else options.processes
     parts = ((source.read(np.arange(n)[at]), rule, keep) for at in slices[1:])
     for at, decoded in zip(slices, chain([first], _decode_all(parts, workers)), strict=False):
         if opened.images is not None and decoded.images is not None:

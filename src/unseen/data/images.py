@@ -7,7 +7,7 @@ bits, of an animation the first frame counts. 32-bit and floating-point images a
 **Resize rule.** Images that all have one size are left as they are, unless `image_size` is given. Otherwise the
 shorter side is resized to S (Pillow's bilinear filter, which is antialiased), and the central S x S is cut out; S is
 `image_size` or, where that is not given, the smaller of 224 and the median shorter side of a seeded sample of 256
-images. The rule that was used is in the notes of the data set.
+images (16 runs of 16). The rule that was used is in the notes of the data set.
 """
 
 from __future__ import annotations

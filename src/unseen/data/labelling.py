@@ -84,7 +84,9 @@ def to_numpy(value: Any) -> npt.NDArray[Any]:
     if hasattr(value, "tocsr"):
         raise DataError("X is a sparse matrix, which has no place here; X.toarray() makes it dense")
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
+        # NumPy makes text of everything beside text in a list: of NaN, too.
+        return np.array(value, dtype=object) if isinstance(value, (list, tuple)) and array.dtype.kind == "U" else array
     except ValueError as error:
         raise DataError(f"the samples have several shapes and do not make one array: {error}") from error
 
@@ -94,10 +96,11 @@ def _labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     if raw.ndim != 1:
         fix = f"{name}.ravel()" if raw.ndim == 2 and raw.shape[1] == 1 else f"{name}.argmax(axis=1) for one-hot labels"
         raise DataError(f"{name} must have one label a sample, shape (n,), got shape {raw.shape}; try {fix}")
+    missing = np.isnan(raw) if raw.dtype.kind == "f" else np.zeros(len(raw), bool)
     if raw.dtype.kind == "O":
-        missing = np.array([v is None or v != v for v in raw], dtype=bool)
-    else:
-        missing = np.isnan(raw) if raw.dtype.kind == "f" else np.zeros(len(raw), bool)
+        missing = np.array([v is None or bool(v != v) for v in raw], dtype=bool)
+        plain = np.array(raw[~missing].tolist())
+        raw = plain if plain.dtype.kind in "iufb" and not missing.any() else raw
     if missing.any():
         raise DataError(
             f"{name} must be given for every sample, but it is missing in {missing.sum():,} rows: "

@@ -72,7 +72,7 @@ def from_parquet(
     """
     source = ParquetSource(Path(path), split)
     options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
-    source.cache_bytes = options.bytes_in_memory
+    source.cache_bytes = options.bytes_in_memory // options.processes  # each worker of a learner has a copy
     return open_columns(source, Roles(label, image, text, features, id, group), options)
 
 
@@ -172,7 +172,7 @@ class ParquetImages:
         file, number, _ = self.groups[group]
         try:
             with pq.ParquetFile(self.paths[file]) as parquet:
-                column = parquet.read_row_group(number, columns=[self.column]).column(0)
+                column = parquet.read_row_group(number, columns=[self.column], use_threads=False).column(0)
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"row group {number} of {self.paths[file]} is damaged: {error}") from error
         self._cache[group] = column

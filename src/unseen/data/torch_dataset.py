@@ -91,24 +91,18 @@ class DatasetImages(Samples):
 
     in_memory = False
 
-    def __init__(
-        self, reader: _Reader, workers: int, labelled: Labelling, shape: tuple[int, ...], hashes: Hashes
-    ) -> None:
+    def __init__(self, reader: _Reader, labelled: Labelling, shape: tuple[int, ...], hashes: Hashes) -> None:
         super().__init__(labelled)
         self.kind = "image"
         self.dtype = np.dtype(np.uint8)
         self.sample_shape = shape
-        self._reader, self._workers, self._known = reader, workers, hashes
+        self._reader, self._known = reader, hashes
 
     def take(self, rows: IntArray) -> npt.NDArray[np.uint8]:
         """Read these images, uint8 (m, H, W, channels)."""
         if not len(rows):
             return np.empty((0, *self.sample_shape), np.uint8)
         return self._reader[np.asarray(rows)][0]
-
-    def stream(self, batches: Iterable[IntArray]) -> Iterator[npt.NDArray[np.uint8]]:
-        """`take` for each of many batches in turn, read ahead by worker processes."""
-        return (images for images, _ in _read_ahead(self._reader, batches, self._workers))
 
     def _hashes(self) -> Hashes:
         return self._known
@@ -155,10 +149,19 @@ def _read_ahead(
     if workers == 0:
         yield from (reader[np.asarray(rows)] for rows in batches)
         return
+    from torch import Generator
     from torch.utils.data import DataLoader
 
-    # The data set goes to each worker once, not with every batch.
-    yield from DataLoader(reader, sampler=list(batches), batch_size=None, num_workers=workers, collate_fn=_as_is)  # type: ignore[arg-type]
+    # The data set goes to each worker once, not with every batch. Without a generator of its own the loader would
+    # draw from torch's global one.
+    yield from DataLoader(
+        reader,  # type: ignore[arg-type]
+        sampler=list(batches),
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_as_is,
+        generator=Generator(),
+    )
 
 
 def _as_is(batch: Any) -> Any:
@@ -202,4 +205,4 @@ def _large(reader: _Reader, workers: int | None, **about: Any) -> DatasetImages:
         labels += some_labels
     known = np.concatenate(hashes)
     _check_steady(n, known.__getitem__, lambda row: hash_rows(reader[np.array([row])][0])[0])
-    return DatasetImages(reader, workers, labelling(to_numpy(labels), **about), first.shape[1:], known)
+    return DatasetImages(reader, labelling(to_numpy(labels), **about), first.shape[1:], known)

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from unseen.data import digits, from_arrays, from_npz, resolve
+from unseen.errors import ArgumentError, DataError, UnknownNameError
+
+X = np.arange(12, dtype=np.float64).reshape(4, 3)
+Y = np.array([0, 1, 1, 0])
+
+
+def everything(data):
+    return data.take(np.arange(len(data)))
+
+
+def test_vectors_round_trip_as_float32_in_the_rows_asked_for():
+    data = from_arrays(X, Y)
+    assert (data.kind, data.sample_shape, data.dtype, len(data)) == ("vector", (3,), np.float32, 4)
+    assert everything(data).dtype == np.float32
+    np.testing.assert_array_equal(data.take(np.array([2, 0, 2])), X[[2, 0, 2]])
+    assert data.take(np.array([], int)).shape == (0, 3)
+    assert data.ids.tolist() == [0, 1, 2, 3]
+    assert data.labels.dtype == np.int64
+
+
+def test_take_gives_a_copy():
+    data = from_arrays(X.astype(np.float32), Y)
+    data.take(np.arange(4))[:] = -1
+    np.testing.assert_array_equal(everything(data), X)
+
+
+@pytest.mark.parametrize("shape", [(5, 8, 8, 3), (5, 8, 6, 1)])
+def test_images_keep_their_pixels(shape):
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    data = from_arrays(images, np.zeros(5))
+    assert (data.kind, data.dtype, data.sample_shape) == ("image", np.uint8, shape[1:])
+    np.testing.assert_array_equal(everything(data), images)
+
+
+def test_grey_images_get_a_channel_and_channels_first_is_turned():
+    grey = np.random.default_rng(0).integers(0, 256, (4, 8, 8), dtype=np.uint8)
+    np.testing.assert_array_equal(everything(from_arrays(grey, Y)), grey[..., None])
+    chw = torch.randint(0, 256, (4, 3, 5, 7), dtype=torch.uint8)
+    np.testing.assert_array_equal(everything(from_arrays(chw, torch.tensor(Y))), chw.permute(0, 2, 3, 1).numpy())
+
+
+def test_where_both_orders_fit_tensors_are_channels_first_and_arrays_last():
+    ambiguous = np.random.default_rng(0).integers(0, 256, (4, 3, 9, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(everything(from_arrays(ambiguous, Y)), ambiguous)
+    turned = everything(from_arrays(torch.from_numpy(ambiguous), Y))
+    np.testing.assert_array_equal(turned, ambiguous.transpose(0, 2, 3, 1))
+
+
+def test_float_images_0_to_1_come_back_as_the_bytes_they_were():
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    data = from_arrays((images / 255).astype(np.float32), Y)
+    np.testing.assert_array_equal(everything(data), images)
+    assert "round(255 x)" in data.notes[0]
+
+
+def test_normalised_images_are_refused_with_the_fix():
+    with pytest.raises(
+        DataError, match=r"integers 0..255 or real numbers 0..1, got float64 from -.* leave out normalis"
+    ):
+        from_arrays(np.random.default_rng(0).normal(size=(4, 8, 8, 3)), Y)
+
+
+def test_text_and_table():
+    data = from_arrays(["a", "bb", "ccc", "a"], Y)
+    assert data.kind == "text"
+    assert everything(data).tolist() == ["a", "bb", "ccc", "a"]
+    assert everything(from_arrays([["a", 1.5], ["b", 2]], [0, 1])).tolist() == [["a", 1.5], ["b", 2]]
+    rows = [[1, "x", None], [1.0, "y", True], [2, "x", float("nan")], [1, "x", None]]
+    table = from_arrays(np.array(rows, object), Y)
+    assert table.kind == "table"
+    taken = everything(table).tolist()
+    assert taken == [[1, "x", None], [1.0, "y", True], [2, "x", None], [1, "x", None]]
+    assert [type(row[0]) for row in taken] == [int, float, int, int]
+    assert table.duplicate_groups().tolist() == [0, 1, 2, 0]
+
+
+def test_labels_of_any_sort():
+    assert from_arrays(X, ["b", "a", "b", "c"]).labels.tolist() == [1, 0, 1, 2]
+    assert from_arrays(X, [True, False, False, True]).class_names == ("False", "True")
+    assert from_arrays(X, [1.0, 0.0, 1.0, 0.0]).labels.tolist() == [1, 0, 1, 0]
+    assert from_arrays(X, [1, -1, 1, -1]).labels.tolist() == [1, 0, 1, 0]
+    gaps = from_arrays(X, [3, 7, 3, 9])
+    assert (gaps.labels.tolist(), gaps.class_names) == ([0, 1, 0, 2], ("3", "7", "9"))
+    assert "numbered 0..2" in gaps.notes[0]
+    named = from_arrays(X, ["dog", "cat", "dog", "cat"], class_names=["dog", "cat", "cow"])
+    assert (named.labels.tolist(), named.class_names) == ([0, 1, 0, 1], ("dog", "cat", "cow"))
+    assert from_arrays(X, [2, 0, 0, 1], class_names=["dog", "cat", "cow"]).labels.tolist() == [2, 0, 0, 1]
+
+
+def test_ids_and_groups():
+    data = from_arrays(X, Y, ids=["p", "q", "r", "s"], groups=["u", "v", "u", "w"])
+    assert data.ids.tolist() == ["p", "q", "r", "s"]
+    assert data.groups.tolist() == [0, 1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "options", "message"),
+    [
+        (X, Y[:3], {}, "X has 4 and y has 3"),
+        (X[:0], Y[:0], {}, "the data set is empty"),
+        (np.where(X == 5, np.nan, X), Y, {}, r"1 rows hold NaN or infinite values: row 1, column 2 \(nan\); drop"),
+        (np.where(X > 9, np.inf, X), Y, {}, r"row 3, column 1 \(inf\), row 3, column 2 \(inf\)"),
+        (np.where(X > 10, 1e60, X), Y, {}, r"row 3, column 2 \(inf\)"),
+        (X, [0, None, 1, 1], {}, "missing in 1 rows: 1"),
+        (X, [0, np.nan, 1, np.nan], {}, "missing in 2 rows: 1, 3"),
+        (X, [0.5, 1, 1, 0], {}, r"row 0 has 0.5: real numbers are regression targets; bin them"),
+        (X, [0, -1, 1, 2], {}, "must not be negative, but 1 rows are: row 1 has -1; -1 often means no label"),
+        (X, [0, 3, 1, 2], {"class_names": "abc"}, "must be in 0..2, as class_names has 3 entries.* row 1 has"),
+        (X, ["a", "d", "b", "a"], {"class_names": "abc"}, r"one of class_names \(a, b, c\).* row 1 has .*'d'"),
+        (X, np.eye(4), {}, "shape \\(n,\\), got shape \\(4, 4\\); try y.argmax"),
+        (X, Y[:, None], {}, "try y.ravel"),
+        (X, [0, "a", 1, 2.5], {}, "labels of one type"),
+        (X, ["a", float("nan"), "b", "a"], {}, "missing in 1 rows: 1"),
+        (X, np.array([1, 1, 1.5, 1], object), {}, "row 2 has 1.5"),
+        (X, Y, {"ids": [1, 2, 2, 3]}, "ids must be unique, but these occur more than once: 2"),
+        (X, Y, {"ids": [1.5, 2.0, 2.5, 3.0]}, "integers or text, got float64"),
+        (X, Y, {"ids": [1, 2]}, "ids must have one entry for each of the 4 samples"),
+        (X, Y, {"groups": [1, 2]}, "groups must have one entry for each of the 4"),
+        (X[:, 0], Y, {}, r"X.reshape\(-1, 1\)"),
+        (np.zeros((4, 2, 2, 2, 2)), Y, {}, r"got shape \(4, 2, 2, 2, 2\)"),
+        (np.zeros((4, 9, 9, 4), np.uint8), Y, {}, r"1 or 3 channels.* got shape \(4, 9, 9, 4\)"),
+        ([[1, 2], [3]], [0, 1], {}, "several shapes"),
+        (["a", None], [0, 1], {}, "row 1 is None"),
+        (np.array([["a", np.inf], ["b", 1.0]], object), [0, 1], {}, "column 1 holds inf in rows 0"),
+        (3, Y, {}, "X must be an array of n samples, got int"),
+    ],
+)
+def test_bad_arrays_are_refused_by_name(x, y, options, message):
+    with pytest.raises(DataError, match=message):
+        from_arrays(x, y, **options)
+
+
+def test_sparse_matrices_are_refused_with_the_fix():
+    from scipy.sparse import csr_array
+
+    with pytest.raises(DataError, match=r"X.toarray\(\)"):
+        from_arrays(csr_array(X), Y)
+
+
+def test_npz_and_npy(tmp_path):
+    np.savez(tmp_path / "set.npz", x=X, y=Y, who=np.array(["a", "b", "a", "c"]))
+    data = from_npz(tmp_path / "set.npz", group="who")
+    np.testing.assert_array_equal(everything(data), X)
+    assert data.groups.tolist() == [0, 1, 0, 2]
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", Y)
+    mapped = resolve(tmp_path)
+    np.testing.assert_array_equal(everything(mapped), X)
+    assert isinstance(mapped.array, np.memmap)
+    np.testing.assert_array_equal(everything(resolve(tmp_path / "x.npy")), X)
+
+
+def test_npz_faults(tmp_path):
+    np.savez(tmp_path / "set.npz", data=X, y=Y)
+    with pytest.raises(UnknownNameError, match=r"unknown array in set.npz 'dota'; did you mean 'data'\?"):
+        from_npz(tmp_path / "set.npz", x="dota")
+    np.savez(tmp_path / "objects.npz", x=np.array([["a", None]], object), y=np.array([0]))
+    with pytest.raises(DataError, match="holds Python objects, which are never unpickled"):
+        from_npz(tmp_path / "objects.npz")
+    (tmp_path / "broken.npz").write_bytes((tmp_path / "set.npz").read_bytes()[:100])
+    with pytest.raises(DataError, match=r"broken\.npz"):
+        from_npz(tmp_path / "broken.npz")
+    with pytest.raises(DataError, match="there is no file"):
+        from_npz(tmp_path / "none.npz")
+
+
+def test_digits_are_those_of_scikit_learn():
+    data, bunch = digits(), load_digits()
+    np.testing.assert_array_equal(everything(data), bunch.data)
+    np.testing.assert_array_equal(data.labels, bunch.target)
+    pictures = digits(images=True)
+    assert pictures.sample_shape == (8, 8, 1)
+    # The 17 grey values stay 17 grey values.
+    np.testing.assert_array_equal(np.rint(everything(pictures)[..., 0] / (255 / 16)), bunch.images)
+
+
+def test_resolve_refuses_what_it_cannot_read():
+    with pytest.raises(ArgumentError, match=r"cannot read a data set from int; a data set is one of:\n.*digits"):
+        resolve(3)
+    with pytest.raises(ArgumentError, match="cannot read a data set from ndarray"):
+        resolve(X)
+    with pytest.raises(DataError, match="there is no file or folder digit"):
+        resolve("digit")
+    with pytest.raises(UnknownNameError, match="unknown option of digits 'image'; did you mean 'images'"):
+        resolve("digits", image=True)
+    with pytest.raises(UnknownNameError, match="unknown option of from_arrays 'image_size'"):
+        resolve((X, Y), image_size=3)
+    with pytest.raises(ArgumentError, match="already open takes no options, got ids"):
+        resolve(from_arrays(X, Y), ids=[1])
+
+
+def test_resolve_of_pairs_names_and_data():
+    data = resolve((X, Y), ids=[5, 6, 7, 8])
+    assert data.ids.tolist() == [5, 6, 7, 8]
+    assert resolve(data) is data
+    assert len(resolve("digits", images=True)) == 1797

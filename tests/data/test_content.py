@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from unseen.data import from_arrays, keep_together
+from unseen.data.fingerprint import sample_rows
+
+
+def naive(items):
+    first = {}
+    return [first.setdefault(item, row) for row, item in enumerate(items)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 3)), elements=st.integers(0, 2)))
+def test_copies_of_vectors_are_found_as_by_a_dict(array):
+    data = from_arrays(array, np.zeros(len(array)))
+    assert data.duplicate_groups().tolist() == naive([row.tobytes() for row in array.astype(np.float32)])
+
+
+@settings(max_examples=50, deadline=None)
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 20), st.just(2), st.just(2)), elements=st.integers(0, 1)))
+def test_copies_of_images_are_found_as_by_a_dict(array):
+    data = from_arrays(array, np.zeros(len(array)))
+    assert data.duplicate_groups().tolist() == naive([image.tobytes() for image in array])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text(max_size=2), min_size=1, max_size=20))
+def test_copies_of_texts_are_found_as_by_a_dict(texts):
+    data = from_arrays(np.array([*texts, ""], object), np.zeros(len(texts) + 1))
+    assert data.duplicate_groups().tolist() == naive([*texts, ""])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(*[st.sampled_from([None, 0, 1, 1.5, "0", True, float("nan")])] * 2), min_size=1, max_size=20))
+def test_copies_of_table_rows_are_found_as_by_a_dict(rows):
+    table = np.empty((len(rows), 2), object)
+    table[:] = rows
+    expected = naive([tuple((type(v), v) if v is not None and v == v else None for v in row) for row in rows])
+    assert from_arrays(table, np.zeros(len(rows))).duplicate_groups().tolist() == expected
+
+
+def test_copies_with_other_labels_are_copies_and_minus_zero_is_zero():
+    data = from_arrays([[0.0, 1.0], [-0.0, 1.0], [0.0, 2.0]], [0, 1, 0])
+    assert data.duplicate_groups().tolist() == [0, 0, 2]
+
+
+def test_blocks_do_not_part_copies():
+    array = np.zeros((70, 1 << 18), np.float32)  # 70 MiB: three blocks
+    array[:, 0] = np.arange(70) % 35
+    assert from_arrays(array, np.zeros(70)).duplicate_groups().tolist() == [row % 35 for row in range(70)]
+
+
+def test_groups_and_copies_are_chained():
+    x = [[1.0], [2.0], [1.0], [3.0], [4.0], [5.0]]
+    # 0 and 2 are copies; 2 and 3 share a group; 4 stands alone; 1 and 5 share a group.
+    together = keep_together(from_arrays(x, np.zeros(6), groups=[9, 7, 8, 8, 5, 7]))
+    assert naive(together.tolist()) == [0, 1, 0, 0, 4, 1]
+    assert keep_together(from_arrays([[1.0], [2.0]], [0, 1])) is None
+    assert naive(keep_together(from_arrays([[1.0], [2.0], [1.0]], [0, 1, 1])).tolist()) == [0, 1, 0]
+
+
+N = 2000
+
+
+def made(**changes):
+    rng = np.random.default_rng(0)
+    parts = {"x": rng.normal(size=(N, 4)).astype(np.float32), "y": np.arange(N) % 3, "ids": np.arange(N)}
+    for name, (row, value) in changes.items():
+        parts[name][row] = value
+    return from_arrays(parts["x"], parts["y"], ids=parts["ids"])
+
+
+def test_fingerprint_is_json_and_the_same_each_time():
+    assert made().fingerprint() == made().fingerprint()
+    assert json.loads(json.dumps(made().fingerprint())) == made().fingerprint()
+    assert made().fingerprint(full=True) == made().fingerprint(full=True)
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("change", [{"y": (1999, 2)}, {"ids": (7, 99999)}])
+def test_fingerprint_sees_every_label_and_id(full, change):
+    assert made().fingerprint(full=full) != made(**change).fingerprint(full=full)
+
+
+def test_cheap_fingerprint_sees_the_sample_and_nothing_else():
+    inside = int(sample_rows(N)[3])
+    outside = int(np.setdiff1d(np.arange(N), sample_rows(N))[3])
+    assert len(sample_rows(N)) == 256
+    assert made().fingerprint() != made(x=(inside, 0.5)).fingerprint()
+    # The documented blind spot.
+    assert made().fingerprint() == made(x=(outside, 0.5)).fingerprint()
+    assert made().fingerprint(full=True) != made(x=(outside, 0.5)).fingerprint(full=True)
+
+
+def test_fingerprint_sees_order_names_groups_and_kind():
+    x, y = [[1.0], [2.0], [3.0]], [0, 1, 0]
+    one = from_arrays(x, y).fingerprint()
+    assert one != from_arrays(x[::-1], y).fingerprint()
+    assert one != from_arrays(x, y, class_names=["a", "b"]).fingerprint()
+    assert one != from_arrays(x, y, groups=[0, 0, 1]).fingerprint()
+    assert one != from_arrays(np.array(x, object), y).fingerprint()
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_fingerprint_of_text_and_tables_sees_entries(full):
+    texts = from_arrays(["a", "b"], [0, 1]).fingerprint(full=full)
+    assert texts != from_arrays(["a", "c"], [0, 1]).fingerprint(full=full)
+    table = from_arrays(np.array([["a", 1], ["b", None]], object), [0, 1]).fingerprint(full=full)
+    assert table != from_arrays(np.array([["a", 1], ["b", 2]], object), [0, 1]).fingerprint(full=full)
+    assert table == from_arrays(np.array([["a", 1], ["b", None]], object), [0, 1]).fingerprint(full=full)
