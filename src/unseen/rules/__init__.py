@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unseen.rules.base import Pick, Pool, Rule
 from unseen.rules.budgets import budget, budget_line
 from unseen.rules.choosing import choose
 from unseen.rules.functions import (
@@ -16,11 +17,18 @@ from unseen.rules.functions import (
     top,
     window,
 )
+from unseen.rules.registry import RULES, about, check, resolve
 
 __all__ = [
+    "RULES",
+    "Pick",
+    "Pool",
+    "Rule",
+    "about",
     "beta",
     "budget",
     "budget_line",
+    "check",
     "choose",
     "graph",
     "herding",
@@ -28,6 +36,7 @@ __all__ = [
     "k_center",
     "moderate",
     "random",
+    "resolve",
     "stratified",
     "top",
     "window",

@@ -121,7 +121,11 @@ def pool_of(
     in_order = len(kept) == len(given.ids) and bool((kept[1:] > kept[:-1]).all())
 
     def arranged(array: npt.NDArray[Any] | None) -> Any:
-        return array if array is None or in_order else array[kept]
+        if array is None:
+            return None
+        own = array.view() if in_order else array[kept]
+        own.flags.writeable = False  # a rule must not write into what the user handed in
+        return own
 
     confidence = given.confidence if "confidence" in rule.needs else None
     pool = Pool(

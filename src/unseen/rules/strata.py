@@ -104,9 +104,11 @@ def strata_by_width(values: FloatArray, strata: int) -> npt.NDArray[np.uint16]:
     >>> strata_by_width(np.array([0.0, 0.1, 0.5, 0.9, 1.0]), 2).tolist()
     [0, 0, 1, 1, 1]
     """
-    step = np.linspace(0.0, 1.0, strata + 1)
-    # Not low + step * (high - low), which overflows on the widest ranges.
-    edges = values.min() * (1 - step) + values.max() * step
+    low, high = float(values.min()), float(values.max())
+    scale = 2.0**-20 if max(-low, high) > 1e300 else 1.0  # or the products below overflow
+    step = np.arange(strata + 1)
+    edges = ((low * scale) * (strata - step) + (high * scale) * step) / strata / scale
+    edges = np.clip(edges, low, high)  # rounding must not lift an edge above the top value
     inner = np.maximum.accumulate(edges)[1:-1]
     return np.searchsorted(inner, values, side="right").astype(np.uint16)
 

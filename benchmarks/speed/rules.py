@@ -1,0 +1,133 @@
+"""How fast the rules are: score rules on many scores, feature rules on many features.
+
+    python benchmarks/speed/rules.py                      # 1e7 scores; 50,000 x 512 features, budget 5,000
+    python benchmarks/speed/rules.py --scores 100000 --samples 2000 --budget 200   # a quick look
+
+Each rule runs in a process of its own, so that its peak memory is its own; the peak without the rule (inputs made,
+nothing chosen) is stated beside it. Prints a table and writes benchmarks/results/rules.json. The goal for the score
+rules is 10 s on 1e7 scores; for the feature rules time is stated and memory must be linear in n.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import subprocess
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from unseen import rules
+
+ROOT = Path(__file__).resolve().parents[2]
+SCORE_RULES = {
+    "top": {"keep": 0.3},
+    "window": {"keep": 0.3, "offset": 0.1},
+    "stratified": {"keep": 0.3, "cutoff": 0.1},
+    "stratified by rank": {"keep": 0.3, "cutoff": 0.1, "by": "rank"},
+    "beta": {"keep": 0.3},
+    "random": {"keep": 0.3},
+    "top, uniform quota": {"keep": 0.3, "quota": "uniform"},
+}
+FEATURE_RULES = ("k_center", "herding", "moderate", "graph", "infomax")
+GOAL_S = 10.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scores", type=int, default=10_000_000, help="how many scores")
+    parser.add_argument("--samples", type=int, default=50_000, help="how many samples with features")
+    parser.add_argument("--width", type=int, default=512, help="of the features")
+    parser.add_argument("--budget", type=int, default=5_000, help="of the feature rules")
+    parser.add_argument("--repeats", type=int, default=3, help="of the score rules; the median is stated")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "rules.json")
+    options = parser.parse_args()
+    rows = [alone(score_rule, name, options.scores, options.repeats) for name in SCORE_RULES]
+    show(rows)
+    for name in FEATURE_RULES:
+        rows.append(alone(feature_rule, name, options.samples, options.width, options.budget))
+        show(rows[-1:])
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps({"about": about(), "goal_s": GOAL_S, "rows": rows}, indent=2) + "\n")
+
+
+def score_rule(name: str, n: int, repeats: int) -> dict[str, object]:
+    rng = np.random.default_rng(0)
+    scores, labels = rng.gamma(2.0, size=n), rng.integers(0, 10, n)
+    confidence = np.exp(-scores)
+    before = peak_mib()
+    times = []
+    for seed in range(repeats):
+        start = time.perf_counter()
+        coreset = getattr(rules, name.split()[0].rstrip(","))(
+            scores, direction="harder", labels=labels, mean_confidence=confidence, seed=seed, **SCORE_RULES[name]
+        )
+        times.append(time.perf_counter() - start)
+    return {
+        "rule": name, "input": f"{n:,} scores", "budget": len(coreset), "seconds": float(np.median(times)),
+        "slowest_s": max(times), "repeats": repeats, "peak_mib": peak_mib(), "inputs_mib": before,
+        "goal_met": bool(np.median(times) < GOAL_S),
+    }  # fmt: skip
+
+
+def feature_rule(name: str, n: int, width: int, budget: int) -> dict[str, object]:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, n)
+    features = rng.standard_normal((n, width), dtype=np.float32)
+    features += 2 * rng.standard_normal((10, width), dtype=np.float32)[labels]
+    scores = rng.gamma(2.0, size=n)
+    before = peak_mib()
+    start = time.perf_counter()
+    coreset = getattr(rules, name)(scores, direction="harder", labels=labels, features=features, keep=budget)
+    seconds = time.perf_counter() - start
+    return {
+        "rule": name, "input": f"{n:,} x {width} float32", "budget": len(coreset), "seconds": seconds,
+        "slowest_s": seconds, "repeats": 1, "peak_mib": peak_mib(), "inputs_mib": before,
+        "all_distances_mib": n * n * 4 / 2**20,
+    }  # fmt: skip
+
+
+def alone(work, *arguments) -> dict[str, object]:
+    """In a fresh process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(work, arguments)
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def show(rows: list[dict[str, object]]) -> None:
+    for row in rows:
+        print(
+            f"{row['rule']:<20} {row['input']:<22} budget {row['budget']:>9,}  {row['seconds']:>7.2f} s  "
+            f"peak {row['peak_mib']:>6.0f} MiB (inputs {row['inputs_mib']:.0f})",
+            flush=True,
+        )
+
+
+def about() -> dict[str, object]:
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False)
+    return {
+        "processor": processor(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "load_at_end": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("numpy", "scipy", "unseen")},
+        "commit": commit.stdout.strip(),
+    }
+
+
+def processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.processor())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unseen import rules, seeds
+from unseen.errors import ArgumentError, BudgetError
+from unseen.rules.strata import share_out, strata_by_rank, strata_by_width
+from unseen.types import ScoreTable
+
+
+def slow_ccs(values, budget, cutoff, strata, seed):
+    """The paper's algorithm, sample by sample; draws by the same keys."""
+    n = len(values)
+    hardest_first = sorted(range(n), key=lambda i: (-values[i], i))
+    rest = sorted(hardest_first[int(cutoff * n + 1e-9) :])
+    low, high = Fraction(min(values[i] for i in rest)), Fraction(max(values[i] for i in rest))
+    edges = [low + (high - low) * Fraction(j, strata) for j in range(strata + 1)]
+    bins = [[] for _ in range(strata)]
+    for i in rest:
+        for j in range(strata):
+            last = j == strata - 1
+            if (edges[j] <= values[i] and values[i] < edges[j + 1]) or last:
+                bins[j].append(i)
+                break
+    counts = [0] * strata
+    left = budget
+    for done, j in enumerate(sorted(range(strata), key=lambda j: (len(bins[j]), j))):
+        counts[j] = min(len(bins[j]), left // (strata - done))
+        left -= counts[j]
+    keys = seeds.keys(seed, np.arange(n), "rule", "stratified")
+    drawn = [i for members, c in zip(bins, counts, strict=True) for i in sorted(members, key=lambda i: keys[i])[:c]]
+    return sorted(drawn)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.integers(0, 12), min_size=1, max_size=60),
+    st.sampled_from([0.0, 0.1, 0.3]),
+    st.integers(1, 8),
+    st.floats(0, 1),
+    st.integers(0, 3),
+)
+def test_equals_the_literal_algorithm(values, cutoff, strata, part, seed):
+    values = np.array(values, float)
+    room = len(values) - int(cutoff * len(values) + 1e-9)
+    budget = max(1, int(part * room))
+    got = rules.stratified(values, keep=budget, direction="harder", cutoff=cutoff, strata=strata, seed=seed)
+    assert got.ids.tolist() == slow_ccs(values, budget, cutoff, strata, seed)
+
+
+def test_equals_the_literal_algorithm_on_many():
+    values = np.random.default_rng(0).gamma(2.0, size=500)
+    for keep in (1, 49, 350):
+        got = rules.stratified(values, keep=keep, direction="harder", cutoff=0.3, seed=1)
+        assert got.ids.tolist() == slow_ccs(values, keep, 0.3, 50, 1)
+
+
+def test_the_top_value_is_in_the_last_stratum_and_bins_are_half_open():
+    values = np.linspace(0, 1, 11)
+    assert strata_by_width(values, 10).tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9]
+    assert strata_by_width(values, 1).tolist() == [0] * 11
+
+
+@pytest.mark.parametrize("value", [0.0, -3.0, 0.1, 1e300, 5e-324])
+def test_constant_scores_are_all_in_the_last_stratum_and_give_the_budget(value):
+    values = np.full(20, value)
+    assert strata_by_width(values, 50).tolist() == [49] * 20
+    assert len(rules.stratified(values, keep=7, direction="harder")) == 7
+
+
+def test_widths_do_not_overflow():
+    values = np.array([-1.7e308, 0.0, 1.7e308])
+    assert strata_by_width(values, 2).tolist() == [0, 1, 1]
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=50), st.integers(1, 60))
+def test_equal_values_are_in_one_stratum_and_the_order_is_kept(values, strata):
+    values = np.array(values)
+    stratum = strata_by_width(values, strata)
+    assert stratum.max() == strata - 1
+    order = np.argsort(values, kind="stable")
+    assert (np.diff(stratum[order].astype(int)) >= 0).all()
+    assert all((stratum[values == v] == stratum[values == v][0]).all() for v in values)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=50), st.integers(1, 60))
+def test_strata_by_rank_differ_by_one_at_most(values, strata):
+    stratum = strata_by_rank(np.array(values, float), strata)
+    sizes = np.bincount(stratum, minlength=strata)
+    assert sizes.max() - sizes.min() <= 1
+    assert (np.diff(stratum[np.argsort(values, kind="stable")].astype(int)) >= 0).all()
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=50), st.floats(0, 1))
+def test_the_budget_is_shared_out_exactly(sizes, part):
+    budget = int(part * sum(sizes))
+    counts = share_out(budget, np.array(sizes))
+    assert counts.sum() == budget
+    assert (counts <= sizes).all()
+    # A stratum that is not exhausted has no less than any other, but for what did not divide.
+    for count, size in zip(counts, sizes, strict=True):
+        assert count == size or count >= counts.max() - 1
+
+
+def test_the_cutoff_drops_the_hardest_in_both_directions():
+    values = np.arange(10.0)
+    assert rules.stratified(values, keep=0.7, cutoff=0.3, direction="harder").ids.tolist() == list(range(7))
+    assert rules.stratified(values, keep=0.7, cutoff=0.3, direction="easier").ids.tolist() == list(range(3, 10))
+
+
+def test_keep_and_cutoff_above_one_are_refused():
+    with pytest.raises(BudgetError, match=r"cutoff=0\.3 \(keep \+ cutoff must be at most 1\) leaves 7 of 10 samples"):
+        rules.stratified(np.arange(10.0), keep=0.8, cutoff=0.3, direction="harder")
+
+
+def test_worth_needs_a_difficulty_to_cut_by():
+    values = np.arange(10.0)
+    with pytest.raises(ArgumentError, match="measures worth, not difficulty: give cutoff_by="):
+        rules.stratified(values, keep=0.5, cutoff=0.3, direction="worth")
+    difficulty = ScoreTable.of("el2n", -values, direction="harder")
+    coreset = rules.stratified(values, keep=0.7, cutoff=0.3, direction="worth", cutoff_by=difficulty)
+    assert coreset.ids.tolist() == list(range(3, 10))
+    assert coreset.provenance["options"]["cutoff_by"] == "el2n"
+    easy = ScoreTable.of("aum", values, direction="easier")
+    same = rules.stratified(values, keep=0.7, cutoff=0.3, direction="worth", cutoff_by=easy)
+    assert same.ids.tolist() == coreset.ids.tolist()
+    worth = ScoreTable.of("dual", values, direction="worth")
+    with pytest.raises(ArgumentError, match="'dual' measures worth"):
+        rules.stratified(values, keep=0.7, cutoff=0.3, direction="worth", cutoff_by=worth)
+
+
+def test_cutoff_by_moves_with_shuffled_rows_and_quotas():
+    rng = np.random.default_rng(0)
+    ids, values, hard, labels = rng.permutation(60), rng.random(60), rng.random(60), rng.integers(0, 2, 60)
+
+    def chosen(at):
+        table = ScoreTable.of("dual", values[at], direction="worth", ids=ids[at], labels=labels[at])
+        column = ScoreTable.of("el2n", hard[at], direction="harder", ids=ids[at])
+        return rules.stratified(table, keep=20, cutoff=0.5, cutoff_by=column, quota="uniform")
+
+    plain, shuffled = chosen(np.arange(60)), chosen(rng.permutation(60))
+    assert sorted(plain.ids.tolist()) == sorted(shuffled.ids.tolist())
+    for label in (0, 1):
+        dropped = np.sort(hard[labels == label])[::-1][: (labels == label).sum() // 2]
+        assert hard[plain.indices][labels[plain.indices] == label].max() < dropped.min()
+
+
+def test_cutoff_by_name_is_taken_from_a_table_with_several_scores():
+    table = ScoreTable.of("dual", np.arange(10.0), direction="worth")
+    both = ScoreTable(
+        **{
+            **vars(table),
+            "values": {**table.values, "el2n": -table.values["dual"]},
+            "directions": {"dual": "worth", "el2n": "harder"},
+        }
+    )
+    rule = rules.resolve("stratified:cutoff=0.3,cutoff_by=el2n")
+    assert rules.choose(rule, both, score="dual", keep=7).ids.tolist() == list(range(3, 10))
+    with pytest.raises(ArgumentError, match=r"names the score 'el2n', .* pass table\['el2n'\] itself"):
+        rules.stratified(both["dual"], keep=7, cutoff=0.3, cutoff_by="el2n")
+
+
+def test_a_second_score_of_other_ids_is_refused():
+    column = ScoreTable.of("el2n", np.arange(5.0), direction="harder", ids=np.arange(1, 6))
+    with pytest.raises(ArgumentError, match="the same ids in the same order"):
+        rules.stratified(np.arange(5.0), keep=1, cutoff=0.3, direction="harder", cutoff_by=column)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"by": "height"}, "by must be one of 'width', 'rank', got 'height'"),
+        ({"cutoff": 1.0}, r"cutoff must be a fraction in \[0, 1\), got 1.0"),
+        ({"cutoff": float("nan")}, "cutoff must be a fraction"),
+        ({"strata": 0}, "strata must be an integer"),
+        ({"strata": 2.5}, "strata must be an integer"),
+        (
+            {"cutoff_by": ScoreTable.of("el2n", [1.0], direction="harder")},
+            "cutoff_by changes nothing while cutoff is 0",
+        ),
+    ],
+)
+def test_options_are_checked(options, message):
+    with pytest.raises(ArgumentError, match=message):
+        rules.stratified(np.arange(4.0), keep=2, direction="harder", **options)
+
+
+def test_every_option_changes_something():
+    values = np.random.default_rng(0).gamma(1.0, size=200)
+
+    def chosen(**options):
+        return rules.stratified(values, keep=40, direction="harder", **options).ids.tolist()
+
+    plain = chosen()
+    for options in ({"by": "rank"}, {"cutoff": 0.2}, {"strata": 5}, {"seed": 1}):
+        assert chosen(**options) != plain, options
