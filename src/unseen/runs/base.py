@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +13,8 @@ import numpy.typing as npt
 from unseen.errors import ArgumentError
 from unseen.types import Arrays, CheckpointStore, Coreset, ScoreTable
 
-__all__ = ["Run", "check_name", "plain_arrays", "stamped"]
+__all__ = ["Run", "check_name", "plain_arrays"]
 
-Kept = TypeVar("Kept", ScoreTable, Coreset)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -58,13 +56,13 @@ class Run(Protocol):
         """Keep what a finished fit yielded, and drop its checkpoint."""
 
     def save_table(self, table: ScoreTable) -> ScoreTable:
-        """Keep the score table; returns it as `table()` will, its provenance naming this run."""
+        """Keep the score table; returns it."""
 
     def table(self) -> ScoreTable | None:
         """The score table, or None."""
 
     def save_coreset(self, coreset: Coreset) -> Coreset:
-        """Keep the coreset; returns it as `coreset()` will, its provenance naming this run."""
+        """Keep the coreset; returns it."""
 
     def coreset(self) -> Coreset | None:
         """The coreset, or None."""
@@ -108,8 +106,3 @@ def plain_arrays(arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
                 f"array {name!r} must hold numbers, truth values, dates or text, got dtype {values.dtype}"
             )
     return plain
-
-
-def stamped(kept: Kept, digest: str) -> Kept:
-    """The same table or coreset, its provenance naming the manifest (by digest) that it belongs to."""
-    return replace(kept, provenance={**kept.provenance, "manifest": digest})

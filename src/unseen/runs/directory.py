@@ -6,6 +6,7 @@
     fits/<name>/checkpoint.npz    the latest state of a fit under way
     fits/<name>/result.npz        what a finished fit yielded
     scores.parquet, coreset.parquet
+    outputs.json                  the digests of these two, and the manifest that they belong to
 
 Every file is written whole or not at all, knows whether it is damaged and which manifest it belongs to. A damaged
 file is moved aside (`<file>.damaged`) with an event, and its part is done again.
@@ -13,9 +14,7 @@ file is moved aside (`<file>.damaged`) with an event, and its part is done again
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -25,39 +24,22 @@ import numpy.typing as npt
 from unseen.atomic import remove_temporaries, replace_file, storage_error
 from unseen.errors import CorruptFileError, RunError, RunMismatchError, StorageError
 from unseen.runs.arrays import owner_of, read_arrays, write_arrays
-from unseen.runs.base import check_name, stamped
+from unseen.runs.base import check_name
+from unseen.runs.checkpoints import DirectoryCheckpoints
 from unseen.runs.events import EventLog, record
+from unseen.runs.files import file_digest, move_aside, remove
 from unseen.runs.lock import Lock
 from unseen.runs.manifest import check_same, digest_of, normal, seal, unseal
 from unseen.types import Arrays, CheckpointStore, Coreset, ScoreTable
 
-__all__ = ["DirectoryCheckpoints", "RunDirectory"]
+__all__ = ["RunDirectory"]
 
 T = TypeVar("T")
-Kept = TypeVar("Kept", ScoreTable, Coreset)
+Output = TypeVar("Output", ScoreTable, Coreset)
 Named = dict[str, npt.NDArray[Any]]
 
+_OUTPUTS = "outputs.json"
 _REPEAT = "repeat the original command with the same --out to rebuild it"
-
-
-@dataclass(frozen=True)
-class DirectoryCheckpoints:
-    """The latest checkpoint of one fit, in a file. Holds its path only, so it goes to worker processes."""
-
-    path: Path
-    owner: str
-
-    def load(self) -> Named | None:
-        """The latest checkpoint, or None; a damaged one is moved aside, one of another run left out of account."""
-        try:
-            return read_arrays(self.path) if owner_of(self.path) == self.owner else None
-        except CorruptFileError:
-            _move_aside(self.path)
-            return None
-
-    def save(self, arrays: Arrays) -> None:
-        """Replace it, atomically."""
-        write_arrays(self.path, arrays, self.owner)
 
 
 class RunDirectory:
@@ -157,34 +139,30 @@ class RunDirectory:
             return None
         arrays = self._whole(path, read_arrays)
         if arrays is not None:
-            _remove(path.with_name("checkpoint.npz"))  # a kill may have come between the two
+            remove(path.with_name("checkpoint.npz"))  # a kill may have come between the two
         return arrays
 
     def save_result(self, fit: str, arrays: Arrays) -> None:
         """Keep what a finished fit yielded, and drop its checkpoint."""
         path = self._fit_path(fit, "result.npz")
         write_arrays(path, arrays, self._owner)
-        _remove(path.with_name("checkpoint.npz"))
+        remove(path.with_name("checkpoint.npz"))
 
     def save_table(self, table: ScoreTable) -> ScoreTable:
-        """Keep the score table; returns it as `table()` will, its provenance naming this run."""
-        table = stamped(table, self._owner)
-        table.save(self.path / "scores.parquet")
-        return table
+        """Keep the score table; returns it."""
+        return self._save_output("scores.parquet", table)
 
     def table(self) -> ScoreTable | None:
         """The score table, or None."""
-        return self._kept("scores.parquet", ScoreTable.load)
+        return self._output("scores.parquet", ScoreTable.load)
 
     def save_coreset(self, coreset: Coreset) -> Coreset:
-        """Keep the coreset; returns it as `coreset()` will, its provenance naming this run."""
-        coreset = stamped(coreset, self._owner)
-        coreset.save(self.path / "coreset.parquet")
-        return coreset
+        """Keep the coreset; returns it."""
+        return self._save_output("coreset.parquet", coreset)
 
     def coreset(self) -> Coreset | None:
         """The coreset, or None."""
-        return self._kept("coreset.parquet", Coreset.load)
+        return self._output("coreset.parquet", Coreset.load)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep a JSON object under a file name such as `"command.json"`."""
@@ -253,16 +231,29 @@ class RunDirectory:
             self._ignore(path)
         return owner == self._owner
 
-    def _kept(self, name: str, load: Callable[[Path], Kept]) -> Kept | None:
-        kept = self._whole(self.path / name, load)
-        if kept is None:
+    def _save_output(self, name: str, output: Output) -> Output:
+        owner, before = self._owner, self.read_json(_OUTPUTS)
+        output.save(self.path / name)
+        digests = before["digests"] if before is not None and before["manifest"] == owner else {}
+        self.write_json(_OUTPUTS, {"manifest": owner, "digests": {**digests, name: file_digest(self.path / name)}})
+        return output
+
+    def _output(self, name: str, load: Callable[[Path], Output]) -> Output | None:
+        path, listed = self.path / name, self.read_json(_OUTPUTS)
+        if listed is None or name not in listed["digests"]:
+            return None  # never saved, or killed in between
+        if listed["manifest"] != (self._digest or digest_of(self.manifest())):
+            if self._lock is not None:
+                self._ignore(path)
             return None
-        owner = self._digest if self._digest is not None else digest_of(self.manifest())
-        if kept.provenance.get("manifest") == owner:
-            return kept
-        if self._lock is not None:
-            self._ignore(self.path / name)
-        return None
+
+        def checked(path: Path) -> Output:
+            # Parquet readers pass over damage in what they do not need; other readers may need it.
+            if file_digest(path) != listed["digests"][name]:
+                raise CorruptFileError(f"{path} is damaged or was replaced: its content does not match its digest")
+            return load(path)
+
+        return self._whole(path, checked)
 
     def _whole(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
         try:
@@ -272,7 +263,7 @@ class RunDirectory:
         except CorruptFileError:
             if self._lock is None:
                 raise
-            _move_aside(path)
+            move_aside(path)
             self.event("damaged", file=self._relative(path), remedy="moved aside; its part is done again")
             return None
 
@@ -288,19 +279,3 @@ def _read_sealed(path: Path) -> dict[str, Any]:
     if content is None:
         raise CorruptFileError(f"{path} is damaged or was edited")
     return content
-
-
-def _move_aside(path: Path) -> None:
-    try:
-        os.replace(path, path.with_name(f"{path.name}.damaged"))  # noqa: PTH105 - the name that the fault tests stop at
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise storage_error(path, error) from error
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise storage_error(path, error) from error

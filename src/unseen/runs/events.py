@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,16 +42,11 @@ class EventLog:
         """
         line = json.dumps(event, default=str).encode() + b"\n"
         try:
-            with self.path.open("ab", buffering=0) as file:
-                before = file.tell()
-                try:
-                    if file.write(line) < len(line):
-                        # The next write says why: the disk is full.
-                        file.write(line)
-                        raise OSError("the line was written in part only")
-                except OSError:
-                    os.ftruncate(file.fileno(), before)
-                    raise
+            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                _write_all(handle, line)
+            finally:
+                os.close(handle)
         except OSError as error:
             raise storage_error(self.path, error) from error
 
@@ -71,6 +67,17 @@ class EventLog:
             return []
         events = (_parsed(line) for line in lines if line)
         return [event for event in events if event is not None]
+
+
+def _write_all(handle: int, line: bytes) -> None:
+    before = os.fstat(handle).st_size
+    try:
+        while line:
+            line = line[os.write(handle, line) :]
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(handle, before)
+        raise
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

@@ -9,9 +9,9 @@ from typing import Any, Self
 import numpy.typing as npt
 
 from unseen.errors import RunError
-from unseen.runs.base import check_name, plain_arrays, stamped
+from unseen.runs.base import check_name, plain_arrays
 from unseen.runs.events import record
-from unseen.runs.manifest import check_same, digest_of, normal
+from unseen.runs.manifest import check_same, normal
 from unseen.types import Arrays, CheckpointStore, Coreset, ScoreTable
 
 __all__ = ["MemoryCheckpoints", "MemoryRun"]
@@ -95,18 +95,20 @@ class MemoryRun:
         self._checkpoints.pop(fit, None)
 
     def save_table(self, table: ScoreTable) -> ScoreTable:
-        """Keep the score table; returns it as `table()` will, its provenance naming this run."""
-        self._table = stamped(table, digest_of(self._opened))
-        return self._table
+        """Keep the score table; returns it."""
+        self._opened  # noqa: B018 - only an open run may be written
+        self._table = table
+        return table
 
     def table(self) -> ScoreTable | None:
         """The score table, or None."""
         return self._table
 
     def save_coreset(self, coreset: Coreset) -> Coreset:
-        """Keep the coreset; returns it as `coreset()` will, its provenance naming this run."""
-        self._coreset = stamped(coreset, digest_of(self._opened))
-        return self._coreset
+        """Keep the coreset; returns it."""
+        self._opened  # noqa: B018 - only an open run may be written
+        self._coreset = coreset
+        return coreset
 
     def coreset(self) -> Coreset | None:
         """The coreset, or None."""
