@@ -230,6 +230,22 @@ def test_very_sure_predictions_stay_finite(name):
     assert functional.entropy(z) == pytest.approx([0.0, 0.0, 0.0], abs=1e-300)
 
 
+@pytest.mark.gpu
+def test_cuda_tensors_stay_on_their_device():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    z, y = random((5, 3)), LABELS
+    history, predictions, mask = random((6, 5, 3)), random((4, 5, 3)), np.arange(20).reshape(4, 5) % 3 == 0
+    calls = [(name, (z, y), {}) for name in [*ONE, "label_issue"]]
+    calls += [("grand_last_layer", (z, random((5, 4)), y), {})]
+    calls += [(name, (history, y), SHORT.get(name, {})) for name in COURSE]
+    calls += [(name, (predictions, y, mask), {}) for name in ("memorization", "holdout_gap", "disagreement")]
+    for name, arrays, more in calls:
+        score = getattr(functional, name)(*(torch.from_numpy(a).cuda() for a in arrays), **more)
+        assert score.device.type == "cuda", name
+        np.testing.assert_allclose(score.cpu().numpy(), getattr(functional, name)(*arrays, **more), atol=1e-12)
+
+
 # Bad input.
 
 BAD = [

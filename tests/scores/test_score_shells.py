@@ -146,6 +146,7 @@ def test_scores_are_named_as_registered_and_documented():
         assert rows[name]["formula"]
         assert rows[name]["source"]
     assert rows["dual"]["options"] == {"epochs": None, "window": 10}
+    assert rows["reducible"]["options"] == {"epoch": "required"}
     assert rows["holdout_gap"]["sides"] == ["unseen", "seen"]
     assert [name for name, row in rows.items() if row["label_free"]] == [
         "entropy",

@@ -136,10 +136,11 @@ def _confident_class(logits: Array, labels: Array) -> Array:
     thresholds = be.like(means - ROUNDING, be.as_array(logits))[:, None]
 
     def kernel(z: Array, y: Array) -> Array:
+        xp = be.namespace(z)
         p = be.softmax(z)
-        p[p < thresholds] = -1.0
-        best = be.namespace(p).argmax(p, axis=0)
-        return be.namespace(p).where(be.pick(p, best) >= 0.0, be.double(best), -1.0)
+        p = xp.where(p < thresholds, -1.0, p)
+        best = xp.argmax(p, axis=0)
+        return xp.where(be.pick(p, best) >= 0.0, be.double(best), -1.0)
 
     return be.rowwise(kernel, logits, labels)
 

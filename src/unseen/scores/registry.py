@@ -87,7 +87,7 @@ def describe_all() -> list[dict[str, Any]]:
             "sides": list(kind.sides),
             "label_free": kind.label_free,
             "state": kind.state,
-            "options": {key: None if value is MISSING else value for key, value in _options(kind).items()},
+            "options": {key: "required" if value is MISSING else value for key, value in _options(kind).items()},
             "formula": kind.formula,
             "source": kind.source,
         }
