@@ -184,7 +184,7 @@ def _stacked(samples: Sequence[Any], rows: Sequence[int] | IntArray | None = Non
 def _check_steady(n: int, before: Callable[[int], Any], read: Callable[[int], Any]) -> None:
     """Read a few samples a second time."""
     for row in map(int, np.unique(np.linspace(0, n - 1, min(n, _READ_TWICE)).astype(int))):
-        if not np.array_equal(np.asarray(before(row)), np.asarray(read(row))):
+        if np.asarray(before(row)).tobytes() != np.asarray(read(row)).tobytes():
             raise DataError(
                 f"ds[{row}] gives another x each time it is read; leave random augmentation out of the data set (the "
                 f"learner augments)"

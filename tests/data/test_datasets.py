@@ -1,0 +1,207 @@
+"""Data sets of other libraries: torch's, anything map-style, Hugging Face's."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from made_images import picture, png
+from PIL import Image
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
+
+from unseen.data import from_arrays, from_dataset, from_huggingface, resolve
+from unseen.errors import ArgumentError, DataError, UnknownNameError
+
+
+def everything(data):
+    return data.take(np.arange(len(data)))
+
+
+class Pictures(Dataset):
+    """Nothing but a length and pairs."""
+
+    def __init__(self, convert, sizes=((8, 8),) * 6):
+        self.convert, self.sizes = convert, sizes
+
+    def __len__(self):
+        return len(self.sizes)
+
+    def __getitem__(self, row):
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        return self.convert(picture(row, *self.sizes[row])), row % 2
+
+
+def to_tensor(array):
+    return torch.from_numpy(array).permute(2, 0, 1).float() / 255
+
+
+CONVERSIONS = {
+    "pillow": Image.fromarray,
+    "array": lambda array: array,
+    "uint8 tensor": lambda array: torch.from_numpy(array).permute(2, 0, 1),
+    "float tensor": to_tensor,
+    "float array": lambda array: (array / 255).astype(np.float64),
+}
+
+
+@pytest.mark.parametrize("form", CONVERSIONS)
+@pytest.mark.parametrize("limit", [None, 100])
+def test_images_in_every_form_keep_their_pixels(form, limit):
+    data = from_dataset(Pictures(CONVERSIONS[form]), memory_limit=limit, workers=0)
+    assert data.in_memory == (limit is None)
+    assert (data.kind, data.sample_shape, data.dtype) == ("image", (8, 8, 3), np.uint8)
+    np.testing.assert_array_equal(everything(data), np.stack([picture(row) for row in range(6)]))
+    assert data.labels.tolist() == [0, 1] * 3
+    assert data.duplicate_groups().tolist() == list(range(6))
+
+
+def test_large_data_through_worker_processes_is_the_same_and_draws_no_global_numbers():
+    state = torch.random.get_rng_state()
+    data = from_dataset(Pictures(to_tensor), memory_limit=100, workers=1, ids=list("abcdef"))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    np.testing.assert_array_equal(data.take(np.array([4, 1])), np.stack([picture(4), picture(1)]))
+    assert data.take(np.array([], int)).shape == (0, 8, 8, 3)
+    assert data.ids.tolist() == list("abcdef")
+    small = from_dataset(Pictures(to_tensor), ids=list("abcdef"))
+    assert data.fingerprint(full=True) == small.fingerprint(full=True)
+
+
+def test_vectors_texts_and_labels_of_all_sorts():
+    x = torch.randn(5, 3)
+    data = resolve(TensorDataset(x, torch.tensor([0, 1, 1, 0, 2])))
+    np.testing.assert_array_equal(everything(data), x.numpy())
+    assert data.labels.tolist() == [0, 1, 1, 0, 2]
+    texts = resolve([("one", "a"), ("two", "b"), ("one", "b")])
+    assert (texts.kind, texts.labels.tolist(), texts.duplicate_groups().tolist()) == ("text", [0, 1, 1], [0, 1, 0])
+    assert from_dataset([(np.ones(2), np.int32(1)), (np.zeros(2), np.array(0))]).labels.tolist() == [1, 0]
+
+
+def test_pillow_images_of_several_sizes_need_a_size():
+    ds = Pictures(Image.fromarray, sizes=((8, 8), (8, 8), (12, 10)))
+    with pytest.raises(DataError, match=r"row 0 has \(8, 8, 3\) and row 2 has \(12, 10, 3\); image_size= brings"):
+        from_dataset(ds)
+    data = from_dataset(ds, image_size=8)
+    by_hand = Image.fromarray(picture(2, 12, 10)).resize((8, 10), Image.Resampling.BILINEAR).crop((0, 1, 8, 9))
+    np.testing.assert_array_equal(everything(data)[2], np.asarray(by_hand))
+    with pytest.raises(DataError, match=r"row 0 has \(8, 8, 3\) and row 2 has \(12, 10, 3\)"):
+        from_dataset(ds, memory_limit=10, workers=0)
+
+
+class Random:
+    """Augments, which data must not."""
+
+    generator: ClassVar = np.random.default_rng(0)
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, row):
+        return self.generator.integers(0, 256, (8, 8, 3), dtype=np.uint8), row % 2
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter([])
+
+
+@pytest.mark.parametrize("limit", [None, 100])
+def test_augmentation_in_the_data_is_refused(limit):
+    with pytest.raises(DataError, match=r"ds\[0\] gives another x each time it is read; leave random augmentation out"):
+        from_dataset(Random(), memory_limit=limit, workers=0)
+
+
+@pytest.mark.parametrize(
+    ("ds", "options", "error", "message"),
+    [
+        ([], {}, DataError, "the data set is empty"),
+        (Stream(), {}, ArgumentError, "must have len.* an iterable one cannot be scored"),
+        ([{"x": 1, "y": 2}], {}, DataError, r"ds\[0\] must be a pair \(x, y\), got dict"),
+        ([(np.ones(2), 0), (np.ones(3), 0)], {}, DataError, r"row 0 has \(2,\) and row 1 has \(3,\)"),
+        (
+            [(np.ones(2), 0)],
+            {"image_size": 3},
+            ArgumentError,
+            r"image_size is for .* Pillow images, but ds\[0\] has ndarray",
+        ),
+        ([(np.ones(2), None)], {}, DataError, "y must be given for every sample"),
+        ([(np.array([1, np.nan]), 0)], {}, DataError, r"row 0, column 1 \(nan\)"),
+        (
+            [(np.ones(200), 0), (np.ones(200), 1)],
+            {"memory_limit": 300},
+            DataError,
+            r"x\.npy and y\.npy, which are read",
+        ),
+    ],
+)
+def test_bad_data_sets_are_refused(ds, options, error, message):
+    with pytest.raises(error, match=message):
+        from_dataset(ds, **options)
+
+
+class Fake:
+    """The part of `datasets.Dataset` that is used, over an Arrow table."""
+
+    def __init__(self, table):
+        self.table = table
+        self.features = type("Features", (), {"arrow_schema": table.schema})()
+
+    def __len__(self):
+        return len(self.table)
+
+    def __getitem__(self, key):
+        return self.table[key] if isinstance(key, slice) else self.table.take(key)
+
+    def with_format(self, name):
+        assert name == "arrow"
+        return self
+
+    def select_columns(self, names):
+        return Fake(self.table.select(names))
+
+
+def test_hugging_face_images_through_a_stand_in():
+    images = pa.array([{"bytes": png(picture(row)), "path": None} for row in range(4)])
+    table = pa.table({"image": images, "label": [0, 1, 1, 0]})
+    for limit in (None, 100):
+        data = resolve(Fake(table), memory_limit=limit)
+        np.testing.assert_array_equal(data.take(np.array([3, 1])), np.stack([picture(3), picture(1)]))
+        assert data.in_memory == (limit is None)
+    with pytest.raises(UnknownNameError, match="did you mean 'label'"):
+        resolve(Fake(table), label="lable")
+    with pytest.raises(DataError, match="the data set is empty"):
+        resolve(Fake(table.slice(0, 0)))
+
+
+def test_hugging_face_splits_and_streams_are_refused():
+    with pytest.raises(ArgumentError, match=r"has splits train, test; hand in one, as in ds\['train'\]"):
+        from_huggingface({"train": 1, "test": 2})
+    with pytest.raises(ArgumentError, match="a streaming data set cannot be scored"):
+        from_huggingface(type("Streaming", (), {})())
+
+
+def test_hugging_face_library(tmp_path):
+    datasets = pytest.importorskip("datasets", reason="the package datasets is not installed")
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["no", "yes"])})
+    rows = {"image": [Image.fromarray(picture(row)) for row in range(6)], "label": [0, 1] * 3}
+    ds = datasets.Dataset.from_dict(rows, features=features).select([5, 0, 3])
+    for limit in (None, 100):
+        data = resolve(ds, memory_limit=limit)
+        np.testing.assert_array_equal(everything(data), np.stack([picture(row) for row in (5, 0, 3)]))
+        assert (data.class_names, data.labels.tolist()) == (("no", "yes"), [1, 0, 1])
+    ds.save_to_disk(tmp_path / "saved")
+    np.testing.assert_array_equal(everything(resolve(tmp_path / "saved")), everything(data))
+    table = datasets.Dataset.from_dict({"a": [1.0, 2.0], "b": ["x", None], "label": [0, 1]})
+    assert everything(resolve(table)).tolist() == [[1.0, "x"], [2.0, None]]
+    with pytest.raises(ArgumentError, match="has splits"):
+        resolve(datasets.DatasetDict({"train": ds}))
+    with pytest.raises(ArgumentError, match="streaming"):
+        resolve(ds.to_iterable_dataset())
+
+
+def test_an_open_data_set_is_passed_on():
+    data = from_arrays([[1.0], [2.0]], [0, 1])
+    assert resolve(data) is data
