@@ -19,6 +19,7 @@ from unseen import executors, learners, runs
 from unseen.errors import ArgumentError, RunError, UnknownNameError
 from unseen.exposure import Plan, folds
 from unseen.rules.base import Rule
+from unseen.rules.budgets import budget_line
 from unseen.rules.choosing import choose
 from unseen.rules.registry import check as check_rule
 from unseen.rules.registry import resolve as resolve_rule
@@ -165,9 +166,12 @@ def prune(
         source = data_room.resolve(data if y is None else (data, y))
         score = resolve_score(score)
         _check_choice(source, rule, options, keep=keep, prune=prune, direction=score.direction)
+        report = report or _silent
+        if keep is not None or prune is not None:
+            report("budget", text=budget_line(len(source), keep=keep, prune=prune))
         table = _scored(
             run, source, scores=[score, *also, LABEL_ISSUE], plan=plan or folds(), learner=learner, seed=seed,
-            groups=groups, jobs=jobs, threads=threads, verify=verify, report=report or _silent,
+            groups=groups, jobs=jobs, threads=threads, verify=verify, report=report,
         )  # fmt: skip
         coreset = select(table, rule=rule, keep=keep, prune=prune, seed=seed, **options)
         return Pruned(table, run.save_coreset(coreset))

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from typing import Annotated
 
 import typer
+from rich.text import Text
 
-from unseen.cli import _lists, _prune, _resume, _score, _select
-from unseen.cli._show import complain
+import unseen
+from unseen.cli import INTERRUPTED, _lists, _prune, _resume, _score, _select
+from unseen.cli._progress import Interrupted
+from unseen.cli._show import complain, err, out, warn
 from unseen.errors import RunError, UnseenError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "run"]
 
 # Exit codes, told in `unseen --help`.
-REFUSED, RUN_PROBLEM, INTERRUPTED = 1, 3, 130
+FAILED, RUN_PROBLEM = 1, 3
 
 app = typer.Typer(
     name="unseen",
@@ -21,10 +26,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help="Find the part of a labelled data set worth training on: every sample is scored by models that never saw it.",
     epilog=(
-        "Exit codes: 0 done; 1 refused (an argument, or the data); 2 wrong usage; 3 the run directory cannot be used; "
-        "130 interrupted, and the run can be resumed."
+        "Exit codes: 0 done; 1 refused or failed, the message says why; 2 wrong usage; 3 the run directory cannot be "
+        "used; 130 interrupted, and the run can be resumed."
     ),
 )
 app.command("prune")(_prune.command)
@@ -36,8 +40,27 @@ app.command("rules")(_lists.rules)
 app.command("learners")(_lists.learners)
 
 
-def main() -> None:
+def _version(asked: bool) -> None:
+    if asked:
+        out.print(f"unseen {unseen.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Find the part of a labelled data set worth training on: every sample is scored by models that never saw it.
+
+    First example: unseen prune digits --keep 0.7 --out runs/digits
+    """
+
+
+def run() -> None:
     """Run the program. Errors that are ours become one message and an exit code; others keep their traceback."""
+    warnings.showwarning = warn
     try:
         app()
     except RunError as error:
@@ -45,7 +68,7 @@ def main() -> None:
         sys.exit(RUN_PROBLEM)
     except UnseenError as error:
         complain(error)
-        sys.exit(REFUSED)
-    except KeyboardInterrupt:
-        complain("interrupted; what is finished is kept, and the same command (or `unseen resume RUN`) goes on")
+        sys.exit(FAILED)
+    except Interrupted as stop:
+        err.print(Text(str(stop)))
         sys.exit(INTERRUPTED)

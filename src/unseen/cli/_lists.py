@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from unseen.cli import _options as o
-from unseen.cli._show import grid, print_json
+from unseen.cli._show import print_json, stacked
 
 
 def scores(json: o.Json = False) -> None:
@@ -16,13 +18,13 @@ def scores(json: o.Json = False) -> None:
     if json:
         print_json({"scores": entries})
         return
-    columns = ["score", "direction", "needs", "state", "options", "formula", "source"]
-    grid("scores", columns, [
+    stacked(
+        ["score", "direction", "formula, source, reads, options"],
         [
-            e["name"], e["direction"], _needs(e), e["state"], _defaults(e["options"]), e["formula"], e["source"],
-        ]
-        for e in entries
-    ])  # fmt: skip
+            ([e["name"], e["direction"]], [e["formula"], e["source"], f"reads {_needs(e)}{_options(e['options'])}"])
+            for e in entries
+        ],
+    )
 
 
 def rules(json: o.Json = False) -> None:
@@ -33,11 +35,10 @@ def rules(json: o.Json = False) -> None:
     if json:
         print_json({"rules": entries})
         return
-    columns = ["rule", "reads", "options", "what it does", "source"]
-    grid("rules", columns, [
-        [e["name"], ", ".join([e["reads"], *e["needs"]]), _defaults(e["options"]), e["formula"], e["source"]]
-        for e in entries
-    ])  # fmt: skip
+    stacked(
+        ["rule", "what it does, source, reads, options"],
+        [([e["name"]], [e["formula"], e["source"], f"reads {_reads(e)}{_options(e['options'])}"]) for e in entries],
+    )
 
 
 def learners(json: o.Json = False) -> None:
@@ -45,18 +46,38 @@ def learners(json: o.Json = False) -> None:
     from unseen.learners import LEARNERS
     from unseen.learners.presets import DEFAULTS
 
-    default_for = {name: kind for kind, name in DEFAULTS.items()}
+    about = {name: _about_learner(name) for name in LEARNERS}
     if json:
-        print_json({"learners": list(LEARNERS), "defaults": DEFAULTS})
+        print_json({"learners": about, "defaults": DEFAULTS})
         return
-    rows = [[name, f"default for {default_for[name]} data" if name in default_for else ""] for name in LEARNERS]
-    grid("learners", ["learner", ""], rows)
+    default = {name: f"default for {kind} data" for kind, name in DEFAULTS.items()}
+    rows = [([name], [about[name], default.get(name, "")]) for name in LEARNERS]
+    rows.append((["sklearn:module:function"], ["the scikit-learn estimator that the function makes"]))
+    rows.append((["torch:module:function"], ["the network that the function makes, by the recipe in further options"]))
+    stacked(["learner", "what it is"], rows)
 
 
-def _needs(entry: dict[str, object]) -> str:
-    fields = ", ".join(entry["needs"])  # type: ignore[arg-type]
-    return f"{fields}; both sides" if len(entry["sides"]) > 1 else fields  # type: ignore[arg-type]
+def _about_learner(name: str) -> str:
+    from unseen.learners.presets import ESTIMATORS
+    from unseen.learners.torch import PRESETS, Recipe
+
+    if name in ESTIMATORS:
+        return (ESTIMATORS[name].__doc__ or "").partition("\n")[0].rstrip(".")
+    if name not in PRESETS:
+        return ""  # of another package
+    recipe = Recipe.named(name)
+    return f"the network {recipe.network} in torch: {recipe.epochs} epochs, batch {recipe.batch_size}, lr {recipe.lr}"
 
 
-def _defaults(options: dict[str, object]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in options.items())
+def _needs(entry: Mapping[str, Any]) -> str:
+    fields = ", ".join(entry["needs"])
+    return f"{fields} of both sides" if len(entry["sides"]) > 1 else fields
+
+
+def _reads(entry: Mapping[str, Any]) -> str:
+    of_score = {"nothing": [], "order": ["the order of the scores"], "values": ["the scores"]}[entry["reads"]]
+    return ", ".join([*of_score, *entry["needs"]]) or "nothing"
+
+
+def _options(options: Mapping[str, object]) -> str:
+    return "; options " + ", ".join(f"{name}={value}" for name, value in options.items()) if options else ""

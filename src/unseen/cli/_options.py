@@ -23,47 +23,73 @@ Source = Annotated[
     ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a run.")]
-Out = Annotated[Path, typer.Option(help="Directory that keeps the run; the same command continues it after a kill.")]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out", metavar="RUN", help="Directory that keeps the run; the same command continues it after a kill."
+    ),
+]
 Keep = Annotated[
     str | None,
-    typer.Option(help="How much to keep: a fraction (0.7) or a count (35000).", rich_help_panel=CHOICE),
+    typer.Option(
+        metavar="AMOUNT", help="How much to keep: a fraction (0.7) or a count (35000).", rich_help_panel=CHOICE
+    ),
 ]
-Prune = Annotated[str | None, typer.Option(help="How much to remove, in place of --keep.", rich_help_panel=CHOICE)]
+Prune = Annotated[
+    str | None,
+    typer.Option(metavar="AMOUNT", help="How much to remove, in place of --keep.", rich_help_panel=CHOICE),
+]
 Rule = Annotated[
     str,
     typer.Option(
-        help="Rule and its options, such as stratified:cutoff=0.1; see `unseen rules`.", rich_help_panel=CHOICE
+        metavar="RULE",
+        help="Rule and its options, such as stratified:cutoff=0.1; see `unseen rules`.",
+        rich_help_panel=CHOICE,
     ),
 ]
 Quota = Annotated[
     str | None,
     typer.Option(
-        help="Budgets a class: proportional, uniform or error (held-out class error).", rich_help_panel=CHOICE
+        metavar="QUOTA",
+        help="Budgets a class: proportional, uniform or error (held-out class error).",
+        rich_help_panel=CHOICE,
     ),
 ]
 Align = Annotated[
     str | None,
-    typer.Option(help="How scores of different folds are joined: rank, none or temperature.", rich_help_panel=CHOICE),
+    typer.Option(
+        metavar="ALIGN",
+        help="How scores of different folds are joined: rank, none or temperature.",
+        rich_help_panel=CHOICE,
+    ),
 ]
 Features = Annotated[
     Path | None,
-    typer.Option(help="A .npy file (n, d) for rules that read distances between samples.", rich_help_panel=CHOICE),
+    typer.Option(
+        metavar="FILE", help="A .npy file (n, d) for rules that read distances between samples.", rich_help_panel=CHOICE
+    ),
 ]
 PlanName = Annotated[
     Literal["folds", "halves", "seen", "leave-one-out"],
     typer.Option("--plan", help="Exposure plan; 'seen' is the classic in-sample score.", rich_help_panel=WORK),
 ]
-Folds = Annotated[int, typer.Option(help="Number of folds.", rich_help_panel=WORK)]
-Repeats = Annotated[int, typer.Option(help="Repetitions of the plan with other seeds.", rich_help_panel=WORK)]
+Folds = Annotated[int, typer.Option(metavar="N", help="Number of folds.", rich_help_panel=WORK)]
+Repeats = Annotated[
+    int, typer.Option(metavar="N", help="Repetitions of the plan with other seeds.", rich_help_panel=WORK)
+]
 Learner = Annotated[
     str | None,
     typer.Option(
-        help="Learner and its options, such as convnet:epochs=8; see `unseen learners`.", rich_help_panel=WORK
+        metavar="LEARNER",
+        help="Learner and its options, such as convnet:epochs=8; see `unseen learners`.",
+        rich_help_panel=WORK,
     ),
 ]
-Seed = Annotated[int, typer.Option(help="The root seed.", rich_help_panel=WORK)]
-Jobs = Annotated[int, typer.Option(help="Fits trained at the same time.", rich_help_panel=WORK)]
-Threads = Annotated[int | None, typer.Option(help="Threads a fit; default: all, shared.", rich_help_panel=WORK)]
+Seed = Annotated[int, typer.Option(metavar="N", help="The root seed.", rich_help_panel=WORK)]
+Jobs = Annotated[int, typer.Option(metavar="N", help="Fits trained at the same time.", rich_help_panel=WORK)]
+Threads = Annotated[
+    int | None, typer.Option(metavar="N", help="Threads a fit; default: all, shared.", rich_help_panel=WORK)
+]
 Groups = Annotated[
     Literal["duplicates", "none"],
     typer.Option(help="Keep exact copies in one fold, or do not.", rich_help_panel=WORK),
@@ -72,19 +98,26 @@ Verify = Annotated[
     Literal["cheap", "full"],
     typer.Option(help="Fingerprint of the data: of a sample of the content, or of all.", rich_help_panel=DATA),
 ]
-Label = Annotated[str | None, typer.Option(help="Column of the labels.", rich_help_panel=DATA)]
-Image = Annotated[str | None, typer.Option(help="Column of the images.", rich_help_panel=DATA)]
-Text = Annotated[str | None, typer.Option(help="Column of the texts.", rich_help_panel=DATA)]
+Label = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the labels.", rich_help_panel=DATA)]
+Image = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the images.", rich_help_panel=DATA)]
+Text = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the texts.", rich_help_panel=DATA)]
 Feature = Annotated[
-    list[str] | None, typer.Option("--feature", help="Feature column; repeat for several.", rich_help_panel=DATA)
+    list[str] | None,
+    typer.Option("--feature", metavar="COLUMN", help="Feature column; repeat for several.", rich_help_panel=DATA),
 ]
-IdColumn = Annotated[str | None, typer.Option("--id", help="Column of the sample ids.", rich_help_panel=DATA)]
+IdColumn = Annotated[
+    str | None, typer.Option("--id", metavar="COLUMN", help="Column of the sample ids.", rich_help_panel=DATA)
+]
 GroupColumn = Annotated[
-    str | None, typer.Option("--group", help="Column of groups that stay in one fold.", rich_help_panel=DATA)
+    str | None,
+    typer.Option("--group", metavar="COLUMN", help="Column of groups that stay in one fold.", rich_help_panel=DATA),
 ]
-Split = Annotated[str | None, typer.Option(help="Rows whose column 'split' has this value.", rich_help_panel=DATA)]
+Split = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Rows whose column 'split' has this value.", rich_help_panel=DATA)
+]
 ImageSize = Annotated[
-    int | None, typer.Option(help="Side to which images are resized and cropped.", rich_help_panel=DATA)
+    int | None,
+    typer.Option(metavar="PIXELS", help="Side to which images are resized and cropped.", rich_help_panel=DATA),
 ]
 OnError = Annotated[
     Literal["raise", "skip"] | None,
@@ -143,6 +176,7 @@ def _array(path: Path) -> np.ndarray[Any, Any]:
 def remembered(command: str, given: dict[str, Any]) -> dict[str, Any]:
     """A subcommand and its options as JSON, from which `unseen resume` calls it again from any folder."""
     options = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
-    if Path(options["data"]).exists():
-        options["data"] = str(Path(options["data"]).absolute())
+    for name in ("data", "features"):
+        if options.get(name) not in (None, "digits") and Path(options[name]).exists():
+            options[name] = str(Path(options[name]).absolute())
     return {"command": command, "options": options}

@@ -10,26 +10,30 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._show import Reporter, out, print_json
+from unseen.cli._progress import Reporter
+from unseen.cli._show import aligned, percent, print_json
 from unseen.data import resolve
+from unseen.learners.presets import DEFAULTS
 from unseen.pruning import LABEL_ISSUE, Pruned, label_error_share
 from unseen.types import meaning
 
-Also = Annotated[
-    str, typer.Option(help="Further scores for the table, separated by semicolons.", rich_help_panel=o.WORK)
+Score = Annotated[
+    str,
+    typer.Option(metavar="SCORE", help="The score that the rule reads; see `unseen scores`.", rich_help_panel=o.WORK),
 ]
-Score = Annotated[str, typer.Option(help="The score that the rule reads; see `unseen scores`.", rich_help_panel=o.WORK)]
+Also = Annotated[
+    list[str],
+    typer.Option(metavar="SCORE", help="A further score for the table; repeat for several.", rich_help_panel=o.WORK),
+]
 
 
 def command(
     data: o.Source,
-    out_dir: Annotated[
-        Path, typer.Option("--out", help="Directory that keeps the run; the same command continues it after a kill.")
-    ],
+    out_dir: o.Out,
     keep: o.Keep = None,
     prune: o.Prune = None,
     score: Score = "el2n",
-    also: Also = "",
+    also: Also = [],  # noqa: B006 - typer reads the default and never changes it
     rule: o.Rule = "stratified",
     quota: o.Quota = None,
     align: o.Align = None,
@@ -57,20 +61,24 @@ def command(
 ) -> None:
     """Score every sample by models that never saw it, and choose the part worth training on.
 
-    Example: unseen prune photos/ --keep 0.7 --score el2n --folds 5 --rule stratified --out runs/photos
+    Examples:
+      unseen prune digits --keep 0.7 --out runs/digits
+      unseen prune photos/ --keep 0.5 --rule stratified --out runs/photos
+      unseen prune t.parquet --label y --prune 1000 --learner forest --out runs/t
     """
     given = dict(locals())
     source = resolve(data, **o.data_options(
         label=label, image=image, text=text, features=feature, id=id_column, group=group, split=split,
         image_size=image_size, on_error=on_error,
     ))  # fmt: skip
+    given["learner"] = learner = learner or DEFAULTS[source.kind]
     with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("prune", given)) as report:
         result = unseen.prune(
             source,
             keep=o.amount(keep, "keep"),
             prune=o.amount(prune, "prune"),
             score=score,
-            also=[name for name in also.split(";") if name],
+            also=also,
             rule=rule,
             plan=o.plan_of(plan, folds, repeats),
             learner=learner,
@@ -83,61 +91,53 @@ def command(
             report=report,
             **o.rule_options(quota, align, features),
         )
-    summary = summarise(result, out_dir)
+    summary = summarise(result, out_dir, out_dir / "coreset.parquet")
     if json:
         print_json(summary)
     else:
         show(result, summary)
 
 
-def summarise(result: Pruned, run: Path, score: str | None = None) -> dict[str, Any]:
+def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None) -> dict[str, Any]:
     """The result as numbers."""
-    table, coreset = result
+    table, chosen = result
     name = score or table.scores[0]
     summary: dict[str, Any] = {
         "run": str(run),
-        "coreset": str(run / "coreset.parquet"),
-        "n": coreset.n,
-        "kept": len(coreset),
-        "pruned": coreset.n - len(coreset),
+        "scores": str(run / "scores.parquet" if run.is_dir() else run),
+        "coreset": str(coreset),
+        "n": chosen.n,
+        "kept": len(chosen),
+        "pruned": chosen.n - len(chosen),
         "score": name,
         "direction": table.directions[name],
-        "rule": coreset.provenance.get("rule"),
+        "rule": chosen.provenance.get("rule"),
         "reliability": None if len(table.folds) < 2 else table.reliability(name),
     }
     if table.predictions is not None:
         judged = table.predictions >= 0
         summary["accuracy"] = float(np.mean(table.predictions[judged] == table.labels[judged]))
-        summary["accuracy_is"] = "in-sample" if table.provenance["plan"]["plan"] == "seen" else "held-out"
+        in_sample = table.provenance.get("plan", {}).get("plan") == "seen"
+        summary["accuracy_is"] = "in-sample" if in_sample else "held-out"
     if LABEL_ISSUE in table.values:
-        summary["label_errors_kept"] = label_error_share(table, coreset)
+        summary["label_errors_kept"] = label_error_share(table, chosen)
         summary["label_errors_random"] = label_error_share(table)
     return summary
 
 
 def show(result: Pruned, summary: dict[str, Any]) -> None:
     """The result in words."""
-    table, coreset = result
-    out.print(
-        f"kept    {len(coreset):,} of {coreset.n:,} samples, {coreset.n - len(coreset):,} pruned, by {summary['rule']}",
-        markup=False,
-    )
-    column = table.column(summary["score"])
-    low, middle, high = np.nanpercentile(column, [5, 50, 95])
-    out.print(
-        f"score   {summary['score']}, {meaning(summary['direction'])}: 5 %, median and 95 % are {low:.3g}, {middle:.3g}, {high:.3g}",
-        markup=False,
-    )
-    if "accuracy" in summary:
-        out.print(
-            f"models  {summary['accuracy_is']} accuracy {summary['accuracy']:.1%}".replace("%", " %"), markup=False
-        )
-    if "label_errors_kept" in summary:
-        kept, random = summary["label_errors_kept"], summary["label_errors_random"]
-        out.print(
-            f"labels  estimated errors in the coreset {kept:.1%}, in a random one {random:.1%}".replace("%", " %"),
-            markup=False,
-        )
+    n, kept, name = summary["n"], summary["kept"], summary["score"]
+    low, middle, high = np.nanpercentile(result.scores.column(name), [5, 50, 95])
+    lines = [
+        ("kept", f"{kept:,} of {n:,} samples ({percent(kept / n)}), {n - kept:,} pruned, by {summary['rule']}"),
+        ("score", f"{name}, {meaning(summary['direction'])}: median {middle:.3g}, 90 % in {low:.3g} .. {high:.3g}"),
+    ]
     if summary["reliability"] is not None:
-        out.print(f"repeats reliability of the mean score {summary['reliability']:.2f}", markup=False)
-    out.print(f"files   {summary['coreset']}, scores in {summary['run']}", markup=False)
+        lines.append(("repeats", f"reliability of the mean score {summary['reliability']:.2f}"))
+    if "accuracy" in summary:
+        lines.append(("models", f"{summary['accuracy_is']} accuracy {percent(summary['accuracy'])}"))
+    if "label_errors_kept" in summary:
+        inside, outside = percent(summary["label_errors_kept"]), percent(summary["label_errors_random"])
+        lines.append(("labels", f"estimated errors {inside} in the coreset, {outside} in a random one"))
+    aligned([*lines, ("table", summary["scores"]), ("coreset", summary["coreset"])])

@@ -5,31 +5,44 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from unseen.cli import _options as o
 from unseen.cli import _prune, _score
 from unseen.errors import RunError
 
+COMMANDS: dict[str, Callable[..., None]] = {"prune": _prune.command, "score": _score.command}
 
-def command(run: o.Run) -> None:
+
+def command(run: o.Run, quiet: o.Quiet = False, json: o.Json = False) -> None:
     """Continue a run to the same numbers it would have reached unbroken, from the command that began it.
 
-    Example: unseen resume runs/photos
+    A run that was moved is continued where it is now. A finished one is shown.
+
+    Examples:
+      unseen resume runs/photos
     """
+    name, options = _remembered(run)
+    options["out_dir"] = run  # it may have been moved
+    if options.get("features") is not None:
+        options["features"] = Path(options["features"])
+    options["quiet"] = quiet or options["quiet"]
+    options["json"] = json or options["json"]
+    COMMANDS[name](**options)
+
+
+def _remembered(run: Path) -> tuple[str, dict[str, Any]]:
     path = run / "command.json"
     try:
-        remembered = json.loads(path.read_text())
-        options = dict(remembered["options"])
-        called: Callable[..., None] = {"prune": _prune.command, "score": _score.command}[remembered["command"]]
-    except FileNotFoundError:
+        remembered = json.loads(path.read_bytes())
+        name, options = remembered["command"], dict(remembered["options"])
+        if name not in COMMANDS or not {"quiet", "json"} <= options.keys():
+            raise KeyError(name)
+    except OSError:
         raise RunError(
             f"{run} holds no command to resume: it was not begun by `unseen prune` or `unseen score`, or no training "
-            "had begun; repeat the original call with the same out"
+            "had begun; repeat the original call with the same --out"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged ({error}); repeat the original command") from error
-    # The run may have been moved since.
-    options["out_dir"] = run
-    if options.get("features") is not None and called is _prune.command:
-        options["features"] = Path(options["features"])
-    called(**options)
+        raise RunError(f"{path} is damaged; repeat the original command with the same --out") from error
+    return name, options

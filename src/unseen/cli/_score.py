@@ -10,23 +10,26 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._show import Reporter, grid, print_json
+from unseen.cli._progress import Reporter
+from unseen.cli._show import aligned, grid, print_json
 from unseen.data import resolve
+from unseen.learners.presets import DEFAULTS
 from unseen.types import meaning
 
 Scores = Annotated[
     list[str],
     typer.Option(
-        "--score", help="A score and its options, such as dual:window=5; repeat for several.", rich_help_panel=o.WORK
+        "--score",
+        metavar="SCORE",
+        help="A score and its options, such as dual:window=5; repeat for several.",
+        rich_help_panel=o.WORK,
     ),
 ]
 
 
 def command(
     data: o.Source,
-    out_dir: Annotated[
-        Path, typer.Option("--out", help="Directory that keeps the run; the same command continues it after a kill.")
-    ],
+    out_dir: o.Out,
     score: Scores = ["el2n"],  # noqa: B006 - typer reads the default and never changes it
     plan: o.PlanName = "folds",
     folds: o.Folds = 5,
@@ -51,13 +54,16 @@ def command(
 ) -> None:
     """Score every sample by models that never saw it; `unseen select` chooses from the scores.
 
-    Example: unseen score photos/ --score el2n --score aum --folds 5 --repeats 3 --out runs/photos
+    Examples:
+      unseen score photos/ --score el2n --score aum --repeats 3 --out runs/photos
+      unseen select runs/photos --keep 0.5 --score aum --rule beta --out half.parquet
     """
     given = dict(locals())
     source = resolve(data, **o.data_options(
         label=label, image=image, text=text, features=feature, id=id_column, group=group, split=split,
         image_size=image_size, on_error=on_error,
     ))  # fmt: skip
+    given["learner"] = learner = learner or DEFAULTS[source.kind]
     with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("score", given)) as report:
         table = unseen.score(
             source,
@@ -90,6 +96,5 @@ def show(table: unseen.ScoreTable, run: Path, *, json: bool) -> None:
         )
         return
     rows = [[name, meaning(table.directions[name]), *(f"{q:.4g}" for q in quantiles[name])] for name in table.scores]
-    grid(
-        f"{len(table):,} samples scored, in {run}/scores.parquet", ["score", "direction", "5 %", "median", "95 %"], rows
-    )
+    grid(["score", "direction", "5 %", "median", "95 %"], rows)
+    aligned([("scored", f"{len(table):,} samples"), ("table", str(run / "scores.parquet"))])

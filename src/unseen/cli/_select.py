@@ -14,13 +14,22 @@ from unseen.cli._show import print_json
 from unseen.errors import ArgumentError
 from unseen.pruning import Pruned, Scored
 
+Score = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SCORE",
+        help="The score of the table that the rule reads; default: its first.",
+        rich_help_panel=o.CHOICE,
+    ),
+]
+
 
 def command(
     run: o.Run,
-    out_file: Annotated[Path, typer.Option("--out", help="Parquet file for the coreset.")],
+    out_file: Annotated[Path, typer.Option("--out", metavar="FILE", help="Parquet file for the coreset.")],
     keep: o.Keep = None,
     prune: o.Prune = None,
-    score: Annotated[str | None, typer.Option(help="Score of the table; its first if not given.")] = None,
+    score: Score = None,
     rule: o.Rule = "stratified",
     quota: o.Quota = None,
     align: o.Align = None,
@@ -30,7 +39,9 @@ def command(
 ) -> None:
     """Choose a coreset from the scores that a run already holds; nothing is trained.
 
-    Example: unseen select runs/photos --prune 0.5 --rule beta --out half.parquet
+    Examples:
+      unseen select runs/photos --prune 0.5 --rule beta --out half.parquet
+      unseen select runs/photos --keep 1000 --rule top --score aum --out k.parquet
     """
     if out_file.exists():
         raise ArgumentError(f"--out {out_file} exists already; choose another name")
@@ -49,8 +60,7 @@ def command(
     )
     coreset.save(out_file)
     result = Pruned(table, coreset)
-    summary = summarise(result, run, score)
-    summary["coreset"] = str(out_file)
+    summary = summarise(result, run, out_file, score)
     if json:
         print_json(summary)
     else:

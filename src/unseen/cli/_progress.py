@@ -1,0 +1,206 @@
+"""Says what is going to be done, how far it is, and how long it will take."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from unseen.atomic import replace_file
+from unseen.cli._show import aligned, err
+
+__all__ = ["Interrupted", "Reporter"]
+
+MOST_LINES = 100  # where there is no terminal; a plan of a thousand epochs gets a line every ten
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error
+    """Ctrl-C; the message says how to go on."""
+
+
+class Reporter:
+    """Shows how the work goes: a bar with the time left on a terminal, plain lines otherwise, nothing if quiet.
+
+    Args:
+        quiet: show nothing.
+        run: the directory in which the work is kept; the command is written there when the work begins.
+        command: the subcommand and its options, for `unseen resume`.
+    """
+
+    def __init__(self, *, quiet: bool, run: Path, command: dict[str, Any]) -> None:
+        self.quiet = quiet
+        self.run = run
+        self.command = command
+        self._budget: str | None = None
+        self._bar: Progress | None = None
+        self._task: Any = None
+        self._epochs = 1
+        self._work = Work(0, 0)
+        self._begun = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        if kind is KeyboardInterrupt and self._begun:
+            raise Interrupted(
+                f"interrupted; what is finished is kept, `unseen resume {self.run}` or the same command goes on"
+            ) from None
+
+    def __call__(self, kind: str, **fields: Any) -> None:
+        """Take one report."""
+        handle = getattr(self, f"_on_{kind}", None)
+        if handle is not None:
+            handle(**fields)
+
+    def _on_budget(self, *, text: str) -> None:
+        self._budget = text
+
+    def _on_plan(self, **plan: Any) -> None:
+        text = json.dumps(self.command, indent=2) + "\n"
+        replace_file(self.run / "command.json", lambda file: file.write(text.encode()))
+        self._begun = True
+        self._epochs = plan["epochs"]
+        held = min(len(list(self.run.glob("fits/*/result.npz"))), plan["fits"])
+        self._work = Work(plan["fits"] * self._epochs, held * self._epochs)
+        if self.quiet:
+            return
+        aligned(outlook(plan, self.command["options"], self._budget, held), err)
+        if err.is_terminal:
+            self._bar = Progress(
+                TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs,"), TimeElapsedColumn(),
+                _Left(self._work), TextColumn("{task.description}"), console=err,
+            )  # fmt: skip
+            self._bar.start()
+            self._task = self._bar.add_task("", total=self._work.total, completed=self._work.done)
+
+    def _on_epoch(self, *, fit: str, epoch: int, epochs: int, **more: Any) -> None:
+        loss = f", loss {more['loss']:.3f}" if more.get("loss") is not None else ""
+        at = f"epoch {epoch} of {epochs}{loss}" if epochs > 1 else "trained"
+        self._advance(fit, epoch, f"fit {fit}: {at}", tell=epochs > 1)
+
+    def _on_fit_done(self, *, fit: str, done: int, fits: int, **more: Any) -> None:
+        self._advance(fit, self._epochs, f"fit {fit}: done, {done} of {fits}", tell=True)
+
+    def _advance(self, fit: str, epoch: int, text: str, *, tell: bool) -> None:
+        before = self._work.done
+        self._work.reached(fit, epoch)
+        if self.quiet:
+            return
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._work.done, description=text)
+        elif tell and self._work.worth_a_line(before):
+            left = self._work.left()
+            err.print(Text(text + (f", about {duration(left)} left" if left else "")))
+
+
+class Work:
+    """Epochs in all, those that were done before, and how fast the others go.
+
+    >>> work = Work(6, 2)
+    >>> work.reached("r0f1", 2)
+    >>> work.done
+    4
+    """
+
+    def __init__(self, total: int, held: int) -> None:
+        self.total = total
+        self._held = held
+        self._epochs: dict[str, int] = {}
+        self._reports = 0
+        self._started = time.monotonic()
+
+    @property
+    def done(self) -> int:
+        """Epochs behind us."""
+        return self._held + sum(self._epochs.values())
+
+    def reached(self, fit: str, epoch: int) -> None:
+        """A fit has come so far. What it had done before a kill counts as done, but not towards the speed."""
+        self._reports += epoch > self._epochs.get(fit, 0)
+        self._epochs[fit] = max(epoch, self._epochs.get(fit, 0))
+
+    def left(self) -> float | None:
+        """Seconds to go; None before the first epoch and after the last."""
+        remaining = self.total - self.done
+        if not self._reports or remaining <= 0:
+            return None
+        return (time.monotonic() - self._started) / self._reports * remaining
+
+    def worth_a_line(self, before: int) -> bool:
+        """The first and the last report, and about a hundred of those between."""
+        step = -(-self.total // MOST_LINES)
+        return self._reports <= 1 or self.done >= self.total or step == 1 or self.done // step > before // step
+
+
+class _Left(ProgressColumn):
+    """The time left, by the mean speed so far."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__()
+        self._work = work
+
+    def render(self, task: Task) -> Text:
+        left = self._work.left()
+        return Text("" if left is None else f"about {duration(left)} left", style="cyan")
+
+
+def outlook(plan: dict[str, Any], options: dict[str, Any], budget: str | None, held: int = 0) -> list[tuple[str, str]]:
+    """What is going to be done and what it takes, in words."""
+    about = dict(plan["plan"])
+    name = about.pop("plan")
+    details = ", ".join(f"{key}={value}" for key, value in about.items() if value is not False)
+    epochs = f" of {plan['epochs']} epochs" if plan["epochs"] > 1 else ""
+    lines = [
+        ("data", f"{plan['n']:,} samples, {_many(plan['classes'], 'class', 'classes')}"),
+        ("plan", f"{name}{f' ({details})' if details else ''}: {_many(plan['fits'], 'training')}{epochs} "
+         f"by {options['learner']}, {_many(plan['threads'], 'thread')} each"),
+        ("scores", ", ".join(plan["scores"])),
+        ("memory", f"about {size(plan['data_bytes'])} for the data, {size(plan['state_bytes'])} for the scores"),
+        ("time", "the time left is told after the first epoch" if plan["epochs"] > 1
+         else "the time left is told after the first training"),
+    ]  # fmt: skip
+    if budget is not None:
+        lines.insert(1, ("budget", budget))
+    if plan["groups"]:
+        lines.insert(1, ("groups", f"{plan['groups']:,} of copies, or of your own, each kept in one fold"))
+    if held:
+        lines[-1] = ("done", f"{held} of {_many(plan['fits'], 'training')} before, kept in this run")
+    return lines + [("note", note) for note in plan["notes"]]
+
+
+def size(count: float) -> str:
+    """Bytes in words.
+
+    >>> size(3 * 2**20)
+    '3.0 MiB'
+    """
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words.
+
+    >>> duration(40), duration(300), duration(9000)
+    ('40 s', '5 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _many(count: int, one: str, more: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
