@@ -252,9 +252,8 @@ class Exposure:
 
     @property
     def repeats(self) -> int:
-        """How often the most watched sample is scored."""
-        watched = np.concatenate(self.watch)
-        return int(np.bincount(watched).max()) if watched.size else 1
+        """How many repeats the pairs fall into; no sample is watched twice in one."""
+        return max(fit.repeat for fit in self._made()) + 1
 
     def describe(self) -> dict[str, object]:
         """Name and the pairs themselves."""
@@ -282,10 +281,13 @@ class Exposure:
 
     def _made(self) -> Iterator[Fit]:
         # A sample watched a second time is a second repeat, so that its scores are averaged, not overwritten.
-        times: dict[int, int] = {}
+        watched: list[set[int]] = []
         for fold, (train, watch) in enumerate(zip(self.train, self.watch, strict=True)):
-            repeat = max((times.get(int(row), 0) for row in watch), default=0)
-            times.update((int(row), repeat + 1) for row in watch)
+            rows = set(watch.tolist())
+            repeat = next((r for r, before in enumerate(watched) if rows.isdisjoint(before)), len(watched))
+            if repeat == len(watched):
+                watched.append(set())
+            watched[repeat] |= rows
             yield Fit(train=train, unseen=watch, repeat=repeat, fold=fold)
 
 
@@ -359,7 +361,9 @@ def _deal(ranked: IntArray, labels: IntArray, k: int, n: int) -> IntArray:
     fold_of = np.empty(n, np.int64)
     if counts.max() < k:
         # StratifiedKFold refuses when no class reaches every fold; dealing in class order is as even as can be.
-        dealt = ranked[np.argsort(labels[ranked], kind="stable")]
+        # Classes go in order of appearance, as there: their names must not matter.
+        _, first, code = np.unique(labels[ranked], return_index=True, return_inverse=True)
+        dealt = ranked[np.argsort(first[code], kind="stable")]
         fold_of[dealt] = np.arange(n) % k
         return fold_of
     with warnings.catch_warnings():
