@@ -39,6 +39,7 @@ class Score(ABC):
     source: ClassVar[str]
     sides: ClassVar[tuple[Side, ...]] = ("unseen",)  # both for two-sided scores
     label_free: ClassVar[bool] = False
+    from_loss: ClassVar[bool] = False  # True: a recorded loss of any task may take the place of logits
     per_repeat: ClassVar[bool] = True  # False: joined over all repeats at once
 
     @property

@@ -189,6 +189,7 @@ class Loss(Pointwise):
     low, high = 0.0, math.inf
     formula = "-log p_y"
     source = "cross-entropy"
+    from_loss = True
 
     def readable(self, observation: Observation) -> bool:
         """Logits or a loss."""

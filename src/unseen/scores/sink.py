@@ -73,8 +73,10 @@ class ScoreSink:
         """Take one batch, of any size; every row of the watch set once an epoch, epochs ascending."""
         watch = self._watch[side]
         at = watch.positions(observation.rows, self.fit, side)
-        watch.advance(at, observation.epoch, observation.rows)
+        # Everything is checked before anything is kept, so that a refused batch can be handed in again.
         _check(observation, len(at), self.classes, self.fit)
+        self._check_logits(side, observation)
+        watch.advance(at, observation.epoch, observation.rows)
         labels = watch.labels[at]
         for (index, of), state in self._states.items():
             role = self._role(self.scores[index], side)
@@ -85,6 +87,24 @@ class ScoreSink:
             watch.confidence[at] += p[np.arange(len(at)), labels]
             watch.prediction[at] = p.argmax(axis=1)
             watch.judged[at] += 1
+
+    def _check_logits(self, side: Side, observation: Observation) -> None:
+        """Refuse an observation without logits that some score would have to read them from."""
+        if observation.logits is not None:
+            return
+        for index, of in self._states:
+            score = self.scores[index]
+            role = self._role(score, side)
+            if of != side or role is None or "logits" not in score.needs:
+                continue
+            if score.wants(role, observation.epoch, observation.epoch) and not (
+                score.from_loss and observation.loss is not None
+            ):
+                raise ArgumentError(
+                    f"score {score.label!r} needs logits, but epoch {observation.epoch} of fit {self.fit.name} was "
+                    "observed without them; pass logits, or ask for scores of a loss only (loss, holdout_gap, "
+                    "reducible)"
+                )
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Everything taken so far, as named arrays."""
@@ -116,7 +136,7 @@ class ScoreSink:
             measured = self.scores[index].finish(state, role)
             arrays.update({f"{index}/{role}/{name}": array for name, array in measured.items()})
         watch = self._watch[self.scored_side]
-        if watch.judged.any():
+        if watch.judged.size and watch.judged.all():
             arrays["confidence"] = watch.confidence / watch.judged
             arrays["prediction"] = watch.prediction
         return arrays
@@ -162,7 +182,7 @@ class _Watch:
             raise ArgumentError(f"epoch must be counted from 1, got {epoch}")
         again = np.asarray(rows)[self.epoch[at] >= epoch]
         if again.size or len(np.unique(at)) != len(at):
-            twice = again if again.size else np.asarray(rows)
+            twice = again if again.size else _repeated(np.asarray(rows))
             raise ArgumentError(
                 f"a sample is recorded once an epoch, epochs ascending, but epoch {epoch} repeats rows "
                 f"{some(twice.tolist())}; pass epoch= if this is a later one"
@@ -179,6 +199,11 @@ class _Watch:
             )
 
 
+def _repeated(rows: IntArray) -> IntArray:
+    values, counts = np.unique(rows, return_counts=True)
+    return values[counts > 1]
+
+
 def _check(observation: Observation, m: int, classes: int, fit: Fit) -> None:
     """Finite numbers of the right shape, or an error that names the first rows."""
     for name in ("logits", "features", "grad_norm", "loss"):
@@ -186,11 +211,11 @@ def _check(observation: Observation, m: int, classes: int, fit: Fit) -> None:
         if value is None:
             continue
         shape = tuple(value.shape)
-        if shape[0] != m or (name == "logits" and shape != (m, classes)):
+        if shape[:1] != (m,) or (name == "logits" and shape != (m, classes)):
             expected = f"({m}, {classes})" if name == "logits" else f"({m}, ...)"
             raise ArgumentError(f"{name} of fit {fit.name} must have shape {expected}, got {shape}")
         flat = value.reshape(m, -1)
-        finite = to_numpy((flat == flat).all(1) & (abs(flat) != float("inf")).all(1))
+        finite = to_numpy((flat == flat).all(1) & (abs(flat) != float("inf")).all(1)).astype(bool)
         if not finite.all():
             bad = np.asarray(observation.rows)[~finite]
             raise DataError(

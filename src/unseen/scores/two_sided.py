@@ -226,6 +226,8 @@ class Memorization(_Sides):
 class _Losses(_Sides):
     """Losses on both sides; a recorded loss of any task takes the place of logits."""
 
+    from_loss = True
+
     def readable(self, observation: Observation) -> bool:
         """Logits or a loss."""
         return observation.logits is not None or observation.loss is not None
