@@ -101,7 +101,12 @@ class Scoring:
         self.manifest = self._manifest(learner, dict(settings or {}))
         run.open(self.manifest)
         self._joiner = Joiner(self.scores, len(samples.ids), plan.repeats, plan.scored_side)
-        self.done = 0
+        self._finished: set[str] = set()  # by name: a loop that is begun again meets the same fits again
+
+    @property
+    def done(self) -> int:
+        """The number of finished fits."""
+        return len(self._finished)
 
     def pending(self) -> Iterator[tuple[Fit, ScoreSink, CheckpointStore]]:
         """The fits that the run does not hold yet, each with its sink and the place of its checkpoints."""
@@ -110,7 +115,7 @@ class Scoring:
             result = self.run.result(fit.name)
             if result is not None:
                 self._joiner.add(fit, result)
-                self.done += 1
+                self._finished.add(fit.name)
                 continue
             sink = ScoreSink(fit, samples.labels, self.scores, len(samples.class_names), self.plan.scored_side)
             yield fit, sink, self.run.checkpoints(fit.name)
@@ -119,7 +124,7 @@ class Scoring:
         """Take and keep the result of one fit."""
         self.run.save_result(fit.name, result)
         self._joiner.add(fit, result)
-        self.done += 1
+        self._finished.add(fit.name)
 
     def table(self) -> ScoreTable:
         """The score table; every fit of the plan must be finished."""

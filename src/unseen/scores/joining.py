@@ -32,11 +32,8 @@ class Joiner:
     def __init__(self, scores: Sequence[Score], n: int, repeats: int, scored_side: Side) -> None:
         self.scores = tuple(scores)
         self.n = n
+        self.repeats = repeats
         self.scored_side = scored_side
-        self.folds = np.full((repeats, n), -1, np.int32)
-        self._means: dict[tuple[int, int], dict[Side, dict[str, _Mean]]] = {}
-        self._confidence = _Mean(n)
-        self._predictions = np.full(n, -1, np.int64)
         self._results: dict[tuple[int, int, int], tuple[Fit, Arrays]] = {}
 
     def add(self, fit: Fit, result: Arrays) -> None:
@@ -47,25 +44,26 @@ class Joiner:
         self, ids: IdArray, labels: IntArray, class_names: tuple[str, ...], provenance: dict[str, Any]
     ) -> ScoreTable:
         """The table of everything added. Sums go in the order of the plan, whatever order the fits came in."""
+        sums = _Sums(self.n, self.repeats)
         for key in sorted(self._results):
-            self._fold_in(*self._results[key])
-        values = {score.label: self._joined(index, score) for index, score in enumerate(self.scores)}
-        judged = self._confidence.times > 0
+            self._fold_in(sums, *self._results[key])
+        values = {score.label: self._joined(sums, index, score) for index, score in enumerate(self.scores)}
+        judged = sums.confidence.times > 0
         return ScoreTable(
             ids=ids,
             labels=labels,
             class_names=class_names,
-            folds=self.folds,
+            folds=sums.folds,
             values=values,
             directions={score.label: score.direction for score in self.scores},
-            mean_confidence=self._confidence.mean() if judged.any() else None,
-            predictions=self._predictions if judged.any() else None,
+            mean_confidence=sums.confidence.mean() if judged.any() else None,
+            predictions=sums.predictions if judged.any() else None,
             provenance=provenance,
         )
 
-    def _fold_in(self, fit: Fit, result: Arrays) -> None:
+    def _fold_in(self, sums: _Sums, fit: Fit, result: Arrays) -> None:
         rows = fit.watch(self.scored_side)
-        self.folds[fit.repeat, rows] = fit.fold
+        sums.folds[fit.repeat, rows] = fit.fold
         for name, array in result.items():
             if name in ("confidence", "prediction"):
                 continue
@@ -74,19 +72,19 @@ class Joiner:
             # Under the plan seen(), what a one-sided score judges was watched as seen.
             one_sided = len(self.scores[int(index)].sides) == 1
             watched = rows if one_sided else fit.watch(cast(Side, side))
-            sides = self._means.setdefault((int(index), repeat), {"unseen": {}, "seen": {}})
+            sides = sums.means.setdefault((int(index), repeat), {"unseen": {}, "seen": {}})
             mean = sides[cast(Side, side)].setdefault(quantity, _Mean(self.n, array.shape[1:]))
             mean.add(watched, array)
         if "confidence" in result:
-            self._confidence.add(rows, result["confidence"])
-            fresh = self._predictions[rows] < 0
-            self._predictions[rows[fresh]] = result["prediction"][fresh]
+            sums.confidence.add(rows, result["confidence"])
+            fresh = sums.predictions[rows] < 0
+            sums.predictions[rows[fresh]] = result["prediction"][fresh]
 
-    def _joined(self, index: int, score: Score) -> FloatArray:
-        repeats = range(len(self.folds)) if score.per_repeat else range(1)
+    def _joined(self, sums: _Sums, index: int, score: Score) -> FloatArray:
+        repeats = range(self.repeats) if score.per_repeat else range(1)
         joined = []
         for repeat in repeats:
-            sides = self._means[index, repeat]
+            sides = sums.means[index, repeat]
             means: dict[Side, dict[str, npt.NDArray[Any]]] = {
                 side: {name: mean.mean() for name, mean in quantities.items()} for side, quantities in sides.items()
             }
@@ -115,3 +113,13 @@ class _Mean:
         times = np.where(self.times > 0, self.times, np.nan)
         mean: FloatArray = self.total / times.reshape(-1, *(1,) * len(self.shape))
         return mean
+
+
+class _Sums:
+    """What a table is made of, summed anew for each table, so that asking twice gives the same."""
+
+    def __init__(self, n: int, repeats: int) -> None:
+        self.folds = np.full((repeats, n), -1, np.int32)
+        self.means: dict[tuple[int, int], dict[Side, dict[str, _Mean]]] = {}
+        self.confidence = _Mean(n)
+        self.predictions = np.full(n, -1, np.int64)
