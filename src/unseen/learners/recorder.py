@@ -28,6 +28,7 @@ from unseen.exposure import Fit, Plan
 from unseen.exposure import folds as folds_plan
 from unseen.runs import open_run
 from unseen.scores.base import Score
+from unseen.scores.registry import resolve
 from unseen.scores.sink import ScoreSink
 from unseen.scoring import Abilities, Samples, Scoring
 from unseen.types import Array, IdArray, IntArray, Observation, ScoreTable, Side
@@ -41,7 +42,7 @@ class Recorder:
     Args:
         labels: (n,) labels, any hashable; None for tasks without classes (only `loss=` is recorded then), with `n`.
         plan: the exposure plan; `folds()` if not given.
-        scores: names or `Score` objects.
+        scores: one or several names or `Score` objects.
         ids: (n,) sample ids; the rows 0..n-1 if not given. `fit.train` holds rows, `record` takes ids.
         groups: (n,) groups whose members must not part, or None.
         classes: the number of classes, where a label may be missing from the data.
@@ -65,7 +66,7 @@ class Recorder:
         labels: npt.ArrayLike | None = None,
         *,
         plan: Plan | None = None,
-        scores: Sequence[str | Score] = ("el2n",),
+        scores: str | Score | Sequence[str | Score] = "el2n",
         ids: npt.ArrayLike | None = None,
         groups: npt.ArrayLike | None = None,
         classes: int | None = None,
@@ -87,20 +88,25 @@ class Recorder:
         self._order = np.argsort(self._ids, kind="stable")
         self._sorted = self._ids[self._order]
         self._run = open_run(out)
+        listed = [scores] if isinstance(scores, (str, Score)) else list(scores)
+        if labels is None:
+            _check_label_free(listed)
         abilities = Abilities({"learner": name}, epochs=None, provides=None)
         self._job = Scoring(
-            samples, plan=plan or folds_plan(), scores=scores, learner=abilities, run=self._run, seed=seed
+            samples, plan=plan or folds_plan(), scores=listed, learner=abilities, run=self._run, seed=seed
         )
         self._fit: Fit | None = None
         self._sink: ScoreSink | None = None
 
     def __iter__(self) -> Iterator[Fit]:
         """The fits that are not finished yet. Going on to the next one closes the last."""
-        for fit, sink, _ in self._job.pending():
-            self._fit, self._sink = fit, sink
-            yield fit
-            self._job.finish(fit, sink.result())
-        self._fit = self._sink = None
+        try:
+            for fit, sink, _ in self._job.pending():
+                self._fit, self._sink = fit, sink
+                yield fit
+                self._job.finish(fit, sink.result())
+        finally:  # also where the loop is broken off: that fit is not finished, and will be handed out again
+            self._fit = self._sink = None
 
     def record(
         self,
@@ -131,9 +137,10 @@ class Recorder:
         if logits is None and loss is None and grad_norm is None:
             raise ArgumentError("record() needs logits=, loss= or grad_norm=, got none")
         rows = self._rows(ids)
-        parts = {"logits": logits, "loss": loss, "features": features, "grad_norm": grad_norm}
+        given = {"logits": logits, "loss": loss, "features": features, "grad_norm": grad_norm}
+        parts = {name: _checked(name, value, len(rows)) for name, value in given.items() if value is not None}
         for side, chosen in self._sides(rows, self._fit):
-            own = {name: _part(value, chosen) for name, value in parts.items() if value is not None}
+            own = {name: _part(value, chosen) for name, value in parts.items()}
             self._sink.observe(side, Observation(rows[chosen], epoch, **own))
 
     def table(self) -> ScoreTable:
@@ -145,7 +152,7 @@ class Recorder:
         predictions: npt.ArrayLike,
         labels: npt.ArrayLike,
         *,
-        scores: Sequence[str | Score] = ("el2n",),
+        scores: str | Score | Sequence[str | Score] = "el2n",
         folds: npt.ArrayLike | None = None,
         ids: npt.ArrayLike | None = None,
     ) -> ScoreTable:
@@ -154,7 +161,7 @@ class Recorder:
         Args:
             predictions: logits (n, C), or (T, n, C) over T epochs, such as from `cross_val_predict`.
             labels: (n,).
-            scores: names or `Score` objects.
+            scores: one or several names or `Score` objects.
             folds: (n,) the fold of each sample, so that scores can be aligned by fold; one fold if not given.
             ids: (n,) sample ids.
 
@@ -181,6 +188,11 @@ class Recorder:
 
     def _rows(self, ids: Array) -> IntArray:
         wanted = np.asarray(ids.cpu() if hasattr(ids, "cpu") else ids)
+        if wanted.ndim != 1:
+            raise ArgumentError(f"ids must be one-dimensional, (m,), got shape {wanted.shape}")
+        if len(np.unique(wanted)) < len(wanted):
+            values, counts = np.unique(wanted, return_counts=True)
+            raise ArgumentError(f"ids must name each sample once, but {some(values[counts > 1].tolist())} occur twice")
         found = np.searchsorted(self._sorted, wanted)
         found = np.minimum(found, len(self._sorted) - 1)
         unknown = self._sorted[found] != wanted
@@ -235,8 +247,21 @@ def _labels(labels: npt.ArrayLike | None, n: int | None, classes: int | None) ->
     return encoded.labels, encoded.class_names
 
 
+def _check_label_free(scores: Sequence[str | Score]) -> None:
+    for score in map(resolve, scores):
+        if not score.from_loss:
+            raise ArgumentError(
+                f"score {score.label!r} needs classes, but labels= was not given; without labels the scores are loss, "
+                "holdout_gap and reducible"
+            )
+
+
+def _checked(name: str, value: Array, m: int) -> Array:
+    array = value.detach() if hasattr(value, "detach") else np.asarray(value)
+    if array.ndim < 1 or len(array) != m:
+        raise ArgumentError(f"{name} must have one entry for each of the {m} ids, got shape {tuple(array.shape)}")
+    return array
+
+
 def _part(value: Array, chosen: npt.NDArray[Any]) -> Array:
-    if hasattr(value, "detach"):
-        value = value.detach()
-        return value if chosen.all() else value[np.flatnonzero(chosen)]
-    return np.asarray(value)[chosen]
+    return value if chosen.all() else value[np.flatnonzero(chosen)]
