@@ -49,6 +49,12 @@ class SklearnLearner:
                     f"estimator must have {method}, but {type(estimator).__name__} has none"
                     + ("; wrap it in sklearn.calibration.CalibratedClassifierCV" if method == "predict_proba" else "")
                 )
+        for name, value in estimator.get_params(deep=True).items():
+            if name.rpartition("__")[2] == "random_state" and not isinstance(value, (int, np.integer, type(None))):
+                raise ArgumentError(
+                    f"{name} must be an integer, or None for a seed of its own in each fit, got {value!r}: the state "
+                    "of a generator would differ from run to run"
+                )
         self.estimator = estimator
         # A pipeline is known by its last step.
         self.name = f"sklearn:{type(getattr(estimator, 'steps', [(0, estimator)])[-1][1]).__name__}"
@@ -64,7 +70,9 @@ class SklearnLearner:
     def check(self, data: Data) -> None:
         """At least two classes."""
         if len(np.unique(data.labels)) < 2:
-            raise DataError(f"a classifier needs at least 2 classes, but every label is {data.class_names[0]!r}")
+            raise DataError(
+                f"a classifier needs at least 2 classes, but every label is {data.class_names[data.labels[0]]!r}"
+            )
 
     def fit(
         self,
