@@ -60,7 +60,14 @@ class Registry(Generic[T]):
             return
         self._foreign_loaded = True
         for point in entry_points(group=self.group):
-            self.add(point.name, point.load())
+            try:
+                entry: T = point.load()
+            except Exception as error:
+                raise ArgumentError(
+                    f"the {self.kind} {point.name!r} ({point.value}) of another package cannot be loaded: {error}; "
+                    "update or uninstall that package"
+                ) from error
+            self.add(point.name, entry)
 
 
 def parse_spec(text: str) -> tuple[str, dict[str, object]]:

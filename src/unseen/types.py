@@ -44,6 +44,7 @@ Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
 Side: TypeAlias = Literal["unseen", "seen"]
 Direction: TypeAlias = Literal["harder", "easier", "worth"]
 DIRECTIONS: tuple[Direction, ...] = ("harder", "easier", "worth")
+OWN_COLUMNS = ("id", "label", "fold", "mean_confidence", "prediction")  # of a score table, beside the scores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,6 +218,9 @@ class ScoreTable:
         if len(np.unique(self.ids)) != n:
             values, counts = np.unique(self.ids, return_counts=True)
             raise ArgumentError(f"ids must be unique, but these occur twice: {some(values[counts > 1].tolist())}")
+        for name in self.values:
+            if name in OWN_COLUMNS:
+                raise ArgumentError(f"a score must not be named {name!r}, which the table itself has; rename it")
         for name, direction in self.directions.items():
             if direction not in DIRECTIONS:
                 raise ArgumentError(f"direction of {name!r} must be one of {DIRECTIONS}, got {direction!r}")
@@ -250,7 +254,8 @@ class ScoreTable:
     def reliability(self, name: str) -> float:
         """Rank correlation to expect between this mean and that of another such scoring; NaN with one repeat.
 
-        With rho the mean rank correlation of two repeats, R rho / (1 + (R - 1) rho) (Spearman and Brown).
+        With rho the mean rank correlation of two repeats, R rho / (1 + (R - 1) rho) (Spearman and Brown). Where rho is
+        negative, the repeats have nothing in common that a mean could bring out, and rho itself is given.
         """
         from scipy.stats import rankdata
 
@@ -263,14 +268,15 @@ class ScoreTable:
         if (ranks.std(axis=1) == 0).any():
             return float("nan")
         rho = np.corrcoef(ranks)[np.triu_indices(repeats, 1)].mean()
-        return float(repeats * rho / (1 + (repeats - 1) * rho))
+        return float(rho if rho <= 0 else repeats * rho / (1 + (repeats - 1) * rho))
 
     def __repr__(self) -> str:
         repeats = len(self.folds)
         lines = [f"{len(self):,} samples, {repeats} repeat{'s' if repeats != 1 else ''}"]
         for name in self.values:
             column = self.column(name)
-            low, high = (np.nanmin(column), np.nanmax(column)) if len(column) else (np.nan, np.nan)
+            known = column[~np.isnan(column)]
+            low, high = (known.min(), known.max()) if len(known) else (np.nan, np.nan)
             lines.append(f"{name}: {meaning(self.directions[name])}, {low:.4g} .. {high:.4g}")
         return f"ScoreTable({'; '.join(lines)})"
 
