@@ -65,7 +65,7 @@ class TorchLearner:
         self.memory_limit = memory_limit
         self.epochs: int | None = self.recipe.epochs
         # Fixed here, so that a fit in another process or on another machine runs with as many.
-        self.threads = self.recipe.threads or len(os.sched_getaffinity(0))
+        self.threads = self.recipe.threads or _cores()
         self._opened: tuple[Data, Held | Streamed] | None = None
 
     def __repr__(self) -> str:
@@ -176,6 +176,7 @@ class TorchLearner:
         from unseen.learners.torch.inputs import open_inputs
 
         if self._opened is None or self._opened[0] is not data or self._opened[1].device != device:
+            self._opened = None  # never two data sets in memory
             inputs = open_inputs(data, device=device, memory_limit=self.memory_limit, workers=self.data_workers)
             self._opened = (data, inputs)
         return self._opened[1]
@@ -190,6 +191,13 @@ class TorchLearner:
                 f"features need a network with a torch.nn.Linear (they are the input of the last one), but "
                 f"{self.recipe.network!r} has none; choose scores without features, or another network"
             )
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
 
 
 def _require_torch() -> None:
