@@ -184,9 +184,16 @@ def gone(pids, within):
     return False
 
 
+def blocks(pid, number):
+    line = next(li for li in Path(f"/proc/{pid}/status").read_text().splitlines() if li.startswith("SigBlk"))
+    return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+
+
 def test_ctrl_c_ends_everything_promptly_and_quietly(tmp_path):
     process = script(tmp_path, 'if __name__ == "__main__": main()')
     pids = workers_at_work(process)
+    # The signal goes to the workers too; were it not blocked there, they would sometimes print a traceback of theirs.
+    assert all(blocks(pid, signal.SIGINT) for pid in pids)
     started = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
     out, err = process.communicate(timeout=20)
