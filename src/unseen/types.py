@@ -215,7 +215,7 @@ class ScoreTable:
         for name, array in columns.items():
             if len(array) != n:
                 raise ArgumentError(f"{name} must have one entry for each of the {n} ids, got {len(array)}")
-        if len(np.unique(self.ids)) != n:
+        if not _all_different(np.asarray(self.ids)):
             values, counts = np.unique(self.ids, return_counts=True)
             raise ArgumentError(f"ids must be unique, but these occur twice: {some(values[counts > 1].tolist())}")
         for name in self.values:
@@ -235,17 +235,20 @@ class ScoreTable:
 
     def __getitem__(self, name: str) -> ScoreTable:
         """The same table with one score only."""
+        return replace(self, values={name: self._repeats(name)}, directions={name: self.directions[name]})
+
+    def _repeats(self, name: str) -> FloatArray:
         if name not in self.values:
             raise UnknownNameError("score of this table", name, self.values)
-        return replace(self, values={name: self.values[name]}, directions={name: self.directions[name]})
+        return self.values[name]
 
     def column(self, name: str) -> FloatArray:
         """The score of each sample, float64 (n,): the mean over repeats."""
-        return _nan_mean(self[name].values[name])
+        return _nan_mean(self._repeats(name))
 
     def spread(self, name: str) -> FloatArray:
         """Standard deviation (n - 1) over repeats, float64 (n,); NaN where fewer than two scored the sample."""
-        values = self[name].values[name]
+        values = self._repeats(name)
         times = np.isfinite(values).sum(axis=0)
         deviations = np.nansum((values - _nan_mean(values)) ** 2, axis=0)
         spread: FloatArray = np.sqrt(deviations / np.where(times > 1, times - 1, np.nan))
@@ -259,7 +262,7 @@ class ScoreTable:
         """
         from scipy.stats import rankdata
 
-        values = self[name].values[name]
+        values = self._repeats(name)
         values = values[:, np.isfinite(values).all(axis=0)]
         repeats = len(values)
         if repeats < 2 or values.shape[1] < 2:
@@ -406,6 +409,14 @@ def meaning(direction: Direction) -> str:
         "easier": "easier when higher",
         "worth": "worth more when higher",
     }[direction]
+
+
+def _all_different(ids: IdArray) -> bool:
+    # The usual ids ascend and need no look at all of them at once; else sorting 1e7 is 20 times faster than np.unique.
+    if bool((ids[1:] > ids[:-1]).all()):
+        return True
+    ordered = np.sort(ids)
+    return bool((ordered[1:] != ordered[:-1]).all())
 
 
 def _nan_mean(values: FloatArray) -> FloatArray:

@@ -114,6 +114,14 @@ def test_alignment_by_rank_makes_folds_comparable():
     assert rules.top(table, keep=2, align="none").ids.tolist() == [2, 3]
 
 
+def test_a_repeat_that_did_not_score_a_sample_does_not_make_it_missing():
+    table = ScoreTable.of("loss", [[0.1, 0.2, 0.3], [0.1, np.nan, 0.3]], direction="harder")
+    table = ScoreTable(**{**vars(table), "folds": np.array([[0, 0, 0], [0, -1, 0]], np.int32)})
+    # Ranks: 1/6, 3/6, 5/6 and 1/4, none, 3/4.
+    assert rules.top(table, keep=3).order.tolist() == [2, 1, 0]
+    assert rules.stratified(table, keep=3).ids.tolist() == [0, 1, 2]
+
+
 def test_torch_tensors_are_taken():
     torch = pytest.importorskip("torch")
     assert rules.top(torch.tensor([0.5, 2.0], requires_grad=True), keep=1, direction="harder").ids.tolist() == [1]

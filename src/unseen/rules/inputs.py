@@ -259,7 +259,8 @@ def _oriented(table: ScoreTable, score: str, align: Align, finite: npt.NDArray[n
         # On a single scale ranks are in the order of the values, so ranking them changes no choice.
         joined = table.column(score)
     else:
-        joined[finite] = alignment.align(values[:, finite], folds[:, finite], how="rank").mean(axis=0)
+        # NaN where a repeat did not score a sample that others did: the mean is over those that did, as in `column`.
+        joined[finite] = np.nanmean(alignment.align(values[:, finite], folds[:, finite], how="rank"), axis=0)
     return -joined if table.directions[score] == "easier" else joined
 
 
