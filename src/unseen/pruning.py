@@ -25,6 +25,7 @@ from unseen.rules.registry import check as check_rule
 from unseen.rules.registry import resolve as resolve_rule
 from unseen.scores.base import Score
 from unseen.scores.registry import resolve as resolve_score
+from unseen.scores.tempered import SUFFIX
 from unseen.scoring import Abilities, Samples, Scoring, joined_groups
 from unseen.types import Coreset, Data, Direction, Learner, ScoreTable
 
@@ -118,7 +119,8 @@ def select(
         prune: how much is removed.
         score: which score of the table the rule reads; its only or first one if not given.
         seed: for rules that draw.
-        options: `features`, `quota`, `align` and the options of the rule.
+        options: `features`, `quota`, `align` and the options of the rule. `align="temperature"` reads the score
+            `<score>@temperature`, which `prune` measures by itself and `score` where it is named.
 
     Example:
         >>> import unseen
@@ -127,7 +129,15 @@ def select(
         Coreset(180 of 1,797 samples kept, 10.0 % by top)
     """
     chosen, shared = _rule(rule, options)
-    return choose(chosen, scores[score or scores.scores[0]], keep=keep, prune=prune, seed=seed, **shared)
+    name = score or scores.scores[0]
+    if shared.get("align") == "temperature":
+        name, shared = _tempered(name), {**shared, "align": "none"}
+        if name not in scores.values:
+            raise ArgumentError(
+                f"align='temperature' reads the score {name!r}, which this table lacks; name it beside the others "
+                "when you score"
+            )
+    return choose(chosen, scores, score=name, keep=keep, prune=prune, seed=seed, **shared)
 
 
 def prune(
@@ -165,13 +175,14 @@ def prune(
     with runs.open_run(out) as run:
         source = data_room.resolve(data if y is None else (data, y))
         score = resolve_score(score)
+        tempered = [_tempered(score.label)] if options.get("align") == "temperature" else []
         _check_choice(source, rule, options, keep=keep, prune=prune, direction=score.direction)
         report = report or _silent
         if keep is not None or prune is not None:
             report("budget", text=budget_line(len(source), keep=keep, prune=prune))
         table = _scored(
-            run, source, scores=[score, *also, LABEL_ISSUE], plan=plan or folds(), learner=learner, seed=seed,
-            groups=groups, jobs=jobs, threads=threads, verify=verify, report=report,
+            run, source, scores=[score, *tempered, *also, LABEL_ISSUE], plan=plan or folds(), learner=learner,
+            seed=seed, groups=groups, jobs=jobs, threads=threads, verify=verify, report=report,
         )  # fmt: skip
         coreset = select(table, rule=rule, keep=keep, prune=prune, seed=seed, **options)
         return Pruned(table, run.save_coreset(coreset))
@@ -221,6 +232,10 @@ def _rule(rule: str | Rule, options: Mapping[str, Any]) -> tuple[Rule, dict[str,
     return replace(cast(Any, chosen), **own), shared
 
 
+def _tempered(score: str) -> str:
+    return score if score.endswith(SUFFIX) else score + SUFFIX
+
+
 def _check_choice(
     data: Data, rule: str | Rule, options: Mapping[str, Any], *, keep: Any, prune: Any, direction: Direction
 ) -> None:
@@ -237,7 +252,7 @@ def _check_choice(
         quota=shared.get("quota"),
         class_sizes=present,
         has_features=shared.get("features") is not None,
-        align=shared.get("align"),
+        align="none" if shared.get("align") == "temperature" else shared.get("align"),
     )
 
 

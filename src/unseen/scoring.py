@@ -143,12 +143,19 @@ class Scoring:
             "plan": self.plan.describe(),
             "learner": learner.description,
             "settings": settings,
-            "scores": {score.label: {"direction": score.direction} for score in self.scores},
+            "scores": {score.label: _declared(score) for score in self.scores},
             "fingerprint": {
                 **samples.fingerprint,
                 "groups": None if samples.groups is None else digest(samples.groups),
             },
         }
+
+
+def _declared(score: Score) -> dict[str, object]:
+    about: dict[str, object] = {"direction": score.direction}
+    if score.fitted_on_labels is not None:
+        about["fitted_on_labels"] = score.fitted_on_labels
+    return about
 
 
 def joined_groups(*groupings: IntArray | None) -> IntArray | None:

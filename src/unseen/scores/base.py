@@ -40,6 +40,7 @@ class Score(ABC):
     sides: ClassVar[tuple[Side, ...]] = ("unseen",)  # both for two-sided scores
     label_free: ClassVar[bool] = False
     from_loss: ClassVar[bool] = False  # True: a recorded loss of any task may take the place of logits
+    fitted_on_labels: ClassVar[str | None] = None  # what it fits to held-out labels, for the manifest
     per_repeat: ClassVar[bool] = True  # False: joined over all repeats at once
 
     @property

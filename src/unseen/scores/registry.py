@@ -9,6 +9,7 @@ from unseen.errors import ArgumentError
 from unseen.registry import Registry, parse_spec
 from unseen.scores import dynamics, gradient, label_quality, pointwise, two_sided, windows
 from unseen.scores.base import Score
+from unseen.scores.tempered import SUFFIX, Tempered
 from unseen.types import meaning
 
 __all__ = ["SCORES", "describe_all", "resolve"]
@@ -44,7 +45,7 @@ for _score in (
 
 
 def resolve(spec: str | Score) -> Score:
-    """The score of a name with options, or the score itself.
+    """The score of a name with options, or the score itself. `"el2n@temperature"` is `el2n` as `Tempered` has it.
 
     Raises:
         UnknownNameError: no score of that name; the nearest ones are named.
@@ -58,6 +59,8 @@ def resolve(spec: str | Score) -> Score:
         return spec
     if not isinstance(spec, str):
         raise ArgumentError(f"a score is a name such as 'el2n' or a Score, got {spec!r}")
+    if spec.endswith(SUFFIX):
+        return Tempered(resolve(spec.removesuffix(SUFFIX)))
     name, options = parse_spec(spec)
     kind = SCORES.get(name)
     known = _options(kind)
