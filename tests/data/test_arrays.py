@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -155,7 +157,16 @@ def test_npz_and_npy(tmp_path):
     mapped = resolve(tmp_path)
     np.testing.assert_array_equal(everything(mapped), X)
     assert isinstance(mapped.array, np.memmap)
+    sent = pickle.dumps(mapped)
+    assert X.tobytes() not in sent
+    np.testing.assert_array_equal(everything(pickle.loads(sent)), X)
     np.testing.assert_array_equal(everything(resolve(tmp_path / "x.npy")), X)
+
+
+def test_a_part_of_a_memory_map_is_sent_as_it_is(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    data = from_arrays(np.load(tmp_path / "x.npy", mmap_mode="r")[1:3], [0, 1])
+    np.testing.assert_array_equal(everything(pickle.loads(pickle.dumps(data))), X[1:3])
 
 
 def test_npz_faults(tmp_path):

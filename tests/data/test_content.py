@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from unseen.data import from_arrays, keep_together
+from unseen.data import from_arrays
 from unseen.data.fingerprint import sample_rows
+from unseen.errors import DataError
 
 
 def naive(items):
@@ -52,19 +53,13 @@ def test_copies_with_other_labels_are_copies_and_minus_zero_is_zero():
     assert data.duplicate_groups().tolist() == [0, 0, 2]
 
 
-def test_blocks_do_not_part_copies():
-    array = np.zeros((70, 1 << 18), np.float32)  # 70 MiB: three blocks
-    array[:, 0] = np.arange(70) % 35
-    assert from_arrays(array, np.zeros(70)).duplicate_groups().tolist() == [row % 35 for row in range(70)]
-
-
-def test_groups_and_copies_are_chained():
-    x = [[1.0], [2.0], [1.0], [3.0], [4.0], [5.0]]
-    # 0 and 2 are copies; 2 and 3 share a group; 4 stands alone; 1 and 5 share a group.
-    together = keep_together(from_arrays(x, np.zeros(6), groups=[9, 7, 8, 8, 5, 7]))
-    assert naive(together.tolist()) == [0, 1, 0, 0, 4, 1]
-    assert keep_together(from_arrays([[1.0], [2.0]], [0, 1])) is None
-    assert naive(keep_together(from_arrays([[1.0], [2.0], [1.0]], [0, 1, 1])).tolist()) == [0, 1, 0]
+def test_work_in_blocks_finds_the_same_copies_and_rows(monkeypatch):
+    monkeypatch.setattr("unseen.data.content._BLOCK_BYTES", 24)  # three rows of two numbers
+    array = np.stack([np.arange(20) % 7, np.ones(20)], axis=1)
+    assert from_arrays(array, np.zeros(20)).duplicate_groups().tolist() == [row % 7 for row in range(20)]
+    array[13, 1] = np.nan
+    with pytest.raises(DataError, match=r"row 13, column 1 \(nan\)"):
+        from_arrays(array, np.zeros(20))
 
 
 N = 2000

@@ -1,7 +1,6 @@
 """Data in: arrays, files and data sets of other libraries, all as one small protocol (`unseen.types.Data`)."""
 
 from unseen.data.arrays import digits, from_arrays, from_npz
-from unseen.data.content import keep_together
 from unseen.data.folders import from_folder
 from unseen.data.huggingface import from_huggingface
 from unseen.data.sources import resolve
@@ -16,6 +15,5 @@ __all__ = [
     "from_huggingface",
     "from_npz",
     "from_parquet",
-    "keep_together",
     "resolve",
 ]

@@ -129,13 +129,11 @@ def from_npz(
     """
     path = Path(path)
     names = [name for name in (x, y, id, group) if name is not None]
+    folder = path if path.is_dir() else path.parent
     if path.suffix == ".npz":
-        arrays = _read_npz(path, names)
-        files = stamp(path.parent, [path.name])
+        arrays, files = _read_npz(path, names), stamp(folder, [path.name])
     else:
-        folder = path if path.is_dir() else path.parent
-        arrays = {name: _read_npy(folder, name) for name in names}
-        files = stamp(folder, [f"{name}.npy" for name in names])
+        arrays, files = {name: _read_npy(folder, name) for name in names}, stamp(folder, [f"{n}.npy" for n in names])
     labelled = labelling(
         arrays[y],
         n=len(arrays[x]),
@@ -144,7 +142,10 @@ def from_npz(
         class_names=class_names,
         name=y,
     )
-    return from_values(arrays[x], labelled, files=files)
+    data = from_values(arrays[x], labelled, files=files)
+    if path.suffix != ".npz" and isinstance(data, ArrayData) and data.array is arrays[x]:
+        data.npy_file = (folder / f"{x}.npy").resolve()
+    return data
 
 
 def digits(*, images: bool = False) -> Samples:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -120,10 +121,15 @@ class ArrayData(Samples):
         hashes: uint64 (n, 2) of the content, where the reader has them already.
         **about: notes, files, feature_names.
 
+    Attributes:
+        npy_file: the file that `array` is a memory map of, if it is one of a whole npy file.
+
     Raises:
         DataError: NaN or infinite values.
 
     """
+
+    npy_file: Path | None = None
 
     def __init__(
         self,
@@ -147,6 +153,15 @@ class ArrayData(Samples):
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
         """A copy of these rows: uint8 (m, H, W, 3 or 1) or float32 (m, d)."""
         return self._cast(self.array[np.asarray(rows)])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A memory map travels to another process by name, not by content.
+        return self.__dict__ if self.npy_file is None else {**self.__dict__, "array": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.npy_file is not None:
+            self.array = np.load(self.npy_file, mmap_mode="r", allow_pickle=False)
 
     def _cast(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         with np.errstate(over="ignore"):  # what overflows float32 is named by check_finite

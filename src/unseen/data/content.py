@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.errors import DataError, some
-from unseen.types import Data, IntArray
+from unseen.types import IntArray
 
-__all__ = ["blocks", "check_finite", "hash_items", "hash_rows", "keep_together", "same"]
+__all__ = ["blocks", "check_finite", "hash_items", "hash_rows", "same"]
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -61,31 +61,6 @@ def same(hashes: Hashes) -> IntArray:
     first = np.empty(len(ranked), np.int64)
     first[order] = order[starts][np.cumsum(starts) - 1]
     return first
-
-
-def keep_together(data: Data) -> IntArray | None:
-    """The samples that must never part between folds: the user's groups and exact copies, joined.
-
-    Two samples are together if a chain of shared groups and equal contents links them. Returns int64 (n,) group
-    numbers, or None where every sample stands alone.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    n = len(data)
-    parts = [part for part in (data.groups, data.duplicate_groups()) if part is not None]
-    if not parts:
-        return None
-    # A graph of samples and groups: each sample is linked to the group it is in, of either sort.
-    ends, offset = [], n
-    for part in parts:
-        numbers = np.unique(part, return_inverse=True)[1]
-        ends.append(numbers + offset)
-        offset += int(numbers.max(initial=-1)) + 1
-    samples = np.tile(np.arange(n), len(parts))
-    links = coo_array((np.ones(len(samples), bool), (samples, np.concatenate(ends))), shape=(offset, offset))
-    together: IntArray = connected_components(links, directed=False)[1][:n].astype(np.int64)
-    return together if len(np.unique(together)) < n else None
 
 
 def check_finite(array: npt.NDArray[Any], *, columns: Sequence[str] | None = None, first_row: int = 0) -> None:
