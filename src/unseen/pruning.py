@@ -7,6 +7,7 @@ a rule makes a coreset of the table.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -285,9 +286,11 @@ def _scored(
     report("plan", **_outlook(job, data, who, threads))
     executor = executors.LocalExecutor(jobs=jobs, threads=threads)
     pending = (executors.Job(fit, sink, checkpoints) for fit, sink, checkpoints in job.pending())
-    for fit, result in executor.run(pending, data=data, learner=who, seed=seed, report=_logged(run, report)):
-        job.finish(fit, result)
-        report("fit_done", fit=fit.name, done=job.done, fits=job.fits_in_all)
+    results = executor.run(pending, data=data, learner=who, seed=seed, report=_logged(run, report))
+    with closing(results):  # Ctrl-C in this loop ends the workers at once
+        for fit, result in results:
+            job.finish(fit, result)
+            report("fit_done", fit=fit.name, done=job.done, fits=job.fits_in_all)
     return job.table()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
@@ -44,8 +44,8 @@ class Executor(Protocol):
 
     def run(
         self, jobs: Iterable[Job], *, data: Data, learner: Learner, seed: int, report: Report
-    ) -> Iterator[tuple[Fit, Named]]:
-        """Yield each fit with what it yielded, as they finish.
+    ) -> Generator[tuple[Fit, Named], None, None]:
+        """Yield each fit with what it yielded, as they finish. Closing the generator ends the workers.
 
         Args:
             jobs: taken one by one, only as workers come free.

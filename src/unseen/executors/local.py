@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 import numpy.typing as npt
@@ -48,7 +48,7 @@ class LocalExecutor:
 
     def run(
         self, jobs: Iterable[Job], *, data: Data, learner: Learner, seed: int, report: Report
-    ) -> Iterator[tuple[Fit, dict[str, npt.NDArray[Any]]]]:
+    ) -> Generator[tuple[Fit, dict[str, npt.NDArray[Any]]], None, None]:
         """Yield each fit with what it yielded, as they finish; see `Executor.run`.
 
         Raises:

@@ -54,7 +54,8 @@ class Tempered(Score):
         if not isinstance(self.of, Pointwise) or self.of.needs != {"logits"} or self.of.epochs is not None:
             raise ArgumentError(
                 f"a temperature rescales logits, which {self.of.label!r} does not read from the last observation "
-                "alone; use el2n, loss, entropy, least_confidence, margin or label_margin without epochs=, or align by rank"
+                "alone; use el2n, loss, entropy, least_confidence, margin or label_margin without epochs=, or align "
+                "by rank"
             )
         for declared in ("direction", "low", "high"):
             object.__setattr__(self, declared, getattr(self.of, declared))
