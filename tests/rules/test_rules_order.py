@@ -154,3 +154,21 @@ def test_provenance_says_all_that_matters():
         "rule": "window", "options": {"offset": 1}, "budget": 1, "n": 3, "seed": 4, "align": "rank", "nan": None,
         "quota": None, "quota_by": None, "score": "scores", "direction": "harder", "scores": {},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"seed": 1.5}, ArgumentError, "seed must be an integer, got 1.5"),
+        ({"seed": "x"}, ArgumentError, "seed must be an integer, got 'x'"),
+        ({"labels": [0, 1]}, ArgumentError, r"labels must have shape \(3,\), one entry a sample, got \(2,\)"),
+        ({"labels": [0, 1, np.nan]}, DataError, "labels are NaN for ids 2"),
+        ({"labels": [0, 1, None]}, ArgumentError, "labels must be an array of numbers or text"),
+        ({"quota": "fair"}, ArgumentError, "quota must be one of 'proportional', 'uniform', 'error' or"),
+        ({"scores": ["a", "b", "c"]}, ArgumentError, "scores must be an array of numbers"),
+        ({"scores": np.empty(0)}, BudgetError, "no samples to choose from"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, error, message):
+    with pytest.raises(error, match=message):
+        rules.top(**{"scores": [1.0, 2.0, 3.0], "keep": 1, "direction": "harder", **arguments})

@@ -55,7 +55,7 @@ def test_check_says_the_budget():
         ("top", {"keep": 2, "quota": "uniform", "class_sizes": {"a": 50, "b": 40, "c": 10}}, BudgetError, "3 classes"),
         ("top", {"keep": 2, "quota": {"a": 1, "b": 2}, "class_sizes": {"a": 5, "b": 5}}, BudgetError, "add up to 3"),
         ("window:offset=5", {"keep": 2, "quota": "uniform", "class_sizes": {"a": 95, "b": 5}}, BudgetError, "class b"),
-        ("top", {"keep": 2, "quota": "fair"}, ArgumentError, "quota .* must be one of"),
+        ("top", {"keep": 2, "quota": "fair"}, ArgumentError, "quota must be one of"),
         ("top", {"keep": 2, "quota": "error", "has_predictions": False}, ArgumentError, "held-out predictions"),
         ("k_center", {"keep": 2}, ArgumentError, "reads distances between samples: give features="),
         ("graph", {"keep": 2, "features_by_fold": True}, ArgumentError, "different fold models do not share a space"),

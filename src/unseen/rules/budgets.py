@@ -29,6 +29,8 @@ def budget(n: int, *, keep: float | None = None, prune: float | None = None) -> 
     (15, 5000, 1, 50)
 
     """
+    if n < 1:
+        raise BudgetError("there are no samples to choose from")
     if (keep is None) == (prune is None):
         given = "none" if keep is None else f"keep={keep!r} and prune={prune!r}"
         raise BudgetError(f"give exactly one of keep and prune, got {given}")

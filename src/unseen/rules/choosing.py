@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from unseen.errors import ArgumentError, BudgetError
 from unseen.rules.base import Align, Pick, Pool, Rule, one_of
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.inputs import Given, gather, pool_of
-from unseen.rules.quotas import Quota, allocate, class_weights, explicit_counts
+from unseen.rules.quotas import Quota, allocate, class_weights, explicit_counts, known_quota
 from unseen.types import Coreset, Direction, IntArray, ScoreTable
 
 __all__ = ["check_budget", "choose"]
@@ -71,6 +72,9 @@ def choose(
 
     """
     check_reading(rule, align, nan)
+    known_quota(quota)
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise ArgumentError(f"seed must be an integer, got {seed!r}")
     given = gather(
         rule,
         scores,
@@ -92,7 +96,7 @@ def choose(
         "options": rule.options(),
         "budget": budget,
         "n": len(given.ids),
-        "seed": seed,
+        "seed": int(seed),
         "align": align or (rule.aligns[0] if rule.aligns else None),
         "nan": nan,
         "quota": {part.name: part.budget for part in parts} if quota is not None else None,
@@ -221,7 +225,7 @@ def _wrong(given: Given, quota: str) -> IntArray | None:
     table = given.table
     if quota != "error" or table is None or table.predictions is None:
         return None
-    return np.where(table.predictions < 0, -1, table.predictions != given.labels).astype(np.int64)
+    return np.where(table.predictions < 0, -1, table.predictions != table.labels).astype(np.int64)
 
 
 def _picked(rule: Rule, pool: Pool, part: _Part) -> Pick:

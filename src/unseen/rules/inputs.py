@@ -47,13 +47,14 @@ class Given:
         return names[int(label)] if named else str(label)  # type: ignore[call-overload]
 
 
-def as_array(name: str, value: Any) -> npt.NDArray[Any]:
-    """A NumPy array from whatever holds numbers; a torch tensor is brought to the CPU."""
+def as_array(name: str, value: Any, *, text: bool = False) -> npt.NDArray[Any]:
+    """A NumPy array from whatever holds numbers (or text); a torch tensor is brought to the CPU."""
     if "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
         value = value.detach().cpu()
     array = np.asarray(value)
-    if array.dtype.kind not in "biufUS":
-        raise ArgumentError(f"{name} must be an array of numbers, got dtype {array.dtype}")
+    if array.dtype.kind not in ("biufUS" if text else "biuf"):
+        kind = "numbers or text" if text else "numbers"
+        raise ArgumentError(f"{name} must be an array of {kind}, got dtype {array.dtype}")
     return array
 
 
@@ -83,7 +84,7 @@ def gather(
         ids=ids,
         table=table,
         score=only,
-        labels=own_labels if labels is None else _column("labels", labels, n),
+        labels=own_labels if labels is None else _labels(labels, ids),
         features=None if features is None else _features(features, ids),
         confidence=None if confidence is None else _confidence(confidence, n),
         second=second,
@@ -196,8 +197,16 @@ def _count(scores: object) -> int:
     return int(scores)
 
 
-def _column(name: str, value: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
-    array = as_array(name, value)
+def _labels(value: npt.ArrayLike, ids: IdArray) -> npt.NDArray[Any]:
+    labels = _column("labels", value, len(ids), text=True)
+    missing = labels != labels
+    if missing.any():
+        raise DataError(f"labels are NaN for ids {some(ids[missing].tolist())}; every sample needs a class")
+    return labels
+
+
+def _column(name: str, value: npt.ArrayLike, n: int, *, text: bool = False) -> npt.NDArray[Any]:
+    array = as_array(name, value, text=text)
     if array.shape != (n,):
         raise ArgumentError(f"{name} must have shape ({n},), one entry a sample, got {array.shape}")
     return array

@@ -13,7 +13,7 @@ import numpy as np
 from unseen.errors import ArgumentError, BudgetError, some
 from unseen.types import IntArray
 
-__all__ = ["Quota", "allocate", "class_weights", "explicit_counts"]
+__all__ = ["Quota", "allocate", "class_weights", "explicit_counts", "known_quota"]
 
 Quota: TypeAlias = Literal["proportional", "uniform", "error"] | Mapping[int | str, int]
 QUOTAS = ("proportional", "uniform", "error")
@@ -63,6 +63,12 @@ def allocate(budget: int, sizes: Sequence[int], weights: Sequence[int | Fraction
     return counts
 
 
+def known_quota(quota: object) -> None:
+    """Refuse what is no quota."""
+    if quota is not None and not isinstance(quota, Mapping) and quota not in QUOTAS:
+        raise ArgumentError(f"quota must be one of {', '.join(map(repr, QUOTAS))} or {{class: count}}, got {quota!r}")
+
+
 def class_weights(quota: str, codes: IntArray, sizes: Sequence[int], wrong: IntArray | None) -> list[int | Fraction]:
     """The weight of each class under a named quota.
 
@@ -75,15 +81,13 @@ def class_weights(quota: str, codes: IntArray, sizes: Sequence[int], wrong: IntA
             the sizes.
 
     Raises:
-        ArgumentError: an unknown quota, or no held-out predictions for `"error"`.
+        ArgumentError: no held-out predictions for `"error"`.
 
     """
     if quota == "proportional":
         return list(sizes)
     if quota == "uniform":
         return [1] * len(sizes)
-    if quota != "error":
-        raise ArgumentError(f"quota must be one of {', '.join(map(repr, QUOTAS))} or {{class: count}}, got {quota!r}")
     if wrong is None or not (wrong >= 0).any():
         raise ArgumentError(
             "quota='error' needs held-out predictions, which this table does not carry: score with a learner that "

@@ -7,13 +7,13 @@ from dataclasses import dataclass, fields
 
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.registry import Registry, parse_spec
-from unseen.rules.base import Rule, one_of
+from unseen.rules.base import Rule
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.choosing import check_budget, check_reading, quota_counts
 from unseen.rules.cover import Herding, KCenter, Moderate
 from unseen.rules.graphs import Graph, Infomax
 from unseen.rules.order import Top, Window
-from unseen.rules.quotas import QUOTAS, Quota
+from unseen.rules.quotas import Quota, known_quota
 from unseen.rules.sampling import Beta, Random
 from unseen.rules.strata import Stratified
 from unseen.types import Direction
@@ -129,6 +129,7 @@ samples, below the budget of 800
     budget = budget_of(n, keep=keep, prune=prune)
     rule.check(direction)
     check_reading(rule, align, None)
+    known_quota(quota)
     _check_needs(rule, has_features, features_by_fold, has_confidence)
     if quota is None:
         check_budget(rule, n, budget)
@@ -152,10 +153,8 @@ def _check_needs(rule: Rule, has_features: bool, features_by_fold: bool, has_con
 def _check_quota(
     rule: Rule, budget: int, quota: Quota, class_sizes: Mapping[str, int] | None, has_predictions: bool
 ) -> None:
-    if not isinstance(quota, Mapping):
-        one_of("quota (unless {class: count})", quota, QUOTAS)
-        if quota == "error" and not has_predictions:
-            raise ArgumentError("quota='error' needs held-out predictions, which this learner cannot give")
+    if quota == "error" and not has_predictions:
+        raise ArgumentError("quota='error' needs held-out predictions, which this learner cannot give")
     if class_sizes is None:
         return
     sizes = list(class_sizes.values())
