@@ -329,15 +329,18 @@ def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | N
     """
     ids, labels = np.asarray(ids), np.asarray(labels)
     ranked = seeds.order(seed, ids, "deal")
-    if groups is None:
+    of = np.arange(len(ids)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    if of.max(initial=-1) + 1 == len(ids):  # each sample is a group of its own
         return _deal(ranked, labels, k, len(ids))
-    of = np.unique(np.asarray(groups), return_inverse=True)[1]
     # The member that comes first in the keyed order represents its group.
     _, first = np.unique(of[ranked], return_index=True)
     heads = ranked[np.sort(first)]
     sizes = np.bincount(of)
     if len(heads) < k:
-        raise ArgumentError(f"k must be at most the number of groups, got k={k} for {len(heads)} groups")
+        raise ArgumentError(
+            f"k must be at most the number of groups (copies of a sample are one group), got k={k} for "
+            f"{len(heads)} groups"
+        )
     if sizes.max() > 1 and sizes.max() * k * 10 > len(ids):
         from sklearn.model_selection import StratifiedGroupKFold
 

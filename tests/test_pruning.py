@@ -1,0 +1,120 @@
+"""The verbs on real data: the effect itself, an honest counter-case, and equality with scikit-learn."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+import unseen
+
+DOUBLE = FunctionTransformer(np.asarray, kw_args={"dtype": np.float64})  # else naive Bayes sums in float32
+LDA = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.5)  # the digits have constant pixels
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """Digits with 10 % of the labels flipped to another class: X, y, which are flipped."""
+    X, y = load_digits(return_X_y=True)
+    rng = np.random.default_rng(0)
+    flipped = np.zeros(len(y), bool)
+    flipped[rng.choice(len(y), len(y) // 10, replace=False)] = True
+    return X, np.where(flipped, (y + rng.integers(1, 10, len(y))) % 10, y), flipped
+
+
+def el2n(noisy, plan, learner):
+    return unseen.score(*noisy[:2], plan=plan, learner=learner).column("el2n")
+
+
+def test_the_effect(noisy):
+    """A forest without bootstrap knows its training set by heart: in sample there is nothing to see, held out there is
+    nearly everything."""
+    forest = ExtraTreesClassifier(50)
+    in_sample = el2n(noisy, unseen.seen(), forest)
+    held_out = el2n(noisy, unseen.folds(5), forest)
+    assert len(np.unique(in_sample.round(12))) == 1
+    assert roc_auc_score(noisy[2], in_sample.round(12)) == 0.5
+    assert roc_auc_score(noisy[2], held_out) > 0.99  # 0.999
+
+
+@pytest.mark.parametrize(("learner", "expected"), [(GaussianNB(var_smoothing=1e-2), 0.983), (LDA, 0.996)])
+def test_a_counter_case(noisy, learner, expected):
+    """Models too stiff to learn flips by heart find them in sample just as well: 0.985 and 0.983 (naive Bayes), 0.997
+    and 0.996 (shrunk LDA). Holding out gains nothing; it costs a little, since each model sees a fifth less."""
+    in_sample = roc_auc_score(noisy[2], el2n(noisy, unseen.seen(), learner))
+    held_out = roc_auc_score(noisy[2], el2n(noisy, unseen.folds(5), learner))
+    assert held_out == pytest.approx(expected, abs=2e-3)
+    assert abs(held_out - in_sample) < 5e-3
+    assert held_out < in_sample
+
+
+@pytest.mark.parametrize("learner", [make_pipeline(DOUBLE, GaussianNB(var_smoothing=1e-2)), LDA])
+def test_the_fold_engine_equals_cross_val_predict(noisy, learner):
+    # Learners that do not depend on the order of their training rows, which is ours here and theirs there.
+    X, y = noisy[0].astype(np.float32), noisy[1]
+    table = unseen.score(X, y, plan=unseen.folds(5), learner=learner)
+    p = cross_val_predict(learner, X, y, cv=PredefinedSplit(table.folds[0]), method="predict_proba")
+    np.testing.assert_allclose(
+        table.values["el2n"][0], np.linalg.norm(p - np.eye(10)[y], axis=1), rtol=1e-10, atol=1e-10
+    )
+    np.testing.assert_allclose(table.mean_confidence, p[np.arange(len(y)), y], rtol=1e-10, atol=1e-10)
+    np.testing.assert_array_equal(table.predictions, p.argmax(axis=1))
+
+
+def test_repeats_are_kept_raw_and_other_folds(noisy):
+    table = unseen.score(*noisy[:2], plan=unseen.folds(3, repeats=3), learner=LDA)
+    assert table.values["el2n"].shape == table.folds.shape == (3, 1797)
+    assert (table.folds[0] != table.folds[1]).mean() > 0.5
+    assert 0.9 < table.reliability("el2n") < 1
+    np.testing.assert_allclose(table.column("el2n"), table.values["el2n"].mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(table.spread("el2n"), table.values["el2n"].std(axis=0, ddof=1), rtol=1e-9, atol=1e-15)
+
+
+def test_prune_estimates_label_errors(noisy):
+    X, y, flipped = noisy
+    table, coreset = unseen.prune(X, y, keep=0.1, rule="top", learner=LDA)
+    assert table.scores == ("el2n", "label_issue")
+    assert len(coreset) == 180
+    # Hardest first collects the wrong labels, and the estimate says so.
+    assert flipped[coreset.indices].mean() > 0.8
+    assert unseen.label_error_share(table, coreset) > 0.8
+    assert unseen.label_error_share(table) == pytest.approx(0.1, abs=0.03)
+    with pytest.raises(unseen.ArgumentError, match="the table must hold the score 'label_issue', it has el2n"):
+        unseen.label_error_share(table["el2n"])
+
+
+def test_both_sides_find_what_was_learned_by_heart(noisy):
+    table = unseen.score(
+        *noisy[:2], scores=["holdout_gap", "memorization"], plan=unseen.halves(2), learner=ExtraTreesClassifier(20)
+    )
+    assert roc_auc_score(noisy[2], table.column("memorization")) > 0.95
+    assert roc_auc_score(noisy[2], table.column("holdout_gap")) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"keep": 0.5, "prune": 0.5}, "exactly one"),
+        ({}, "exactly one"),
+        ({"keep": 0.5, "rule": "top", "cutof": 0.1}, "unknown option of rule 'top' 'cutof'"),
+        ({"keep": 0.9, "rule": "stratified:cutoff=0.3"}, "cutoff"),
+        ({"keep": 0.5, "score": "forgetting"}, "has no epochs"),
+        ({"keep": 0.5, "score": "memorization"}, r"use halves\(\) or folds\(k, watch_seen=True\)"),
+        ({"keep": 0.5, "score": "grand"}, "reads grad_norm, which the learner"),
+        ({"keep": 0.5, "groups": "copies"}, "groups must be 'duplicates'"),
+        ({"keep": 0.5, "groups": [1, 2]}, "one entry for each of 1797 samples, got 2"),
+        ({"keep": 0.5, "plan": unseen.folds(2000)}, "got k=2000 for 1797 samples"),
+    ],
+)
+def test_what_cannot_be_met_is_refused_before_training(arguments, message):
+    class Untrained(GaussianNB):
+        def fit(self, X, y):
+            raise AssertionError("trained")
+
+    with pytest.raises(ValueError, match=message):
+        unseen.prune("digits", learner=Untrained(), **arguments)
