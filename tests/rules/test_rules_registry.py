@@ -42,6 +42,7 @@ def test_no_module_bears_the_name_of_a_rule():
 def test_check_says_the_budget():
     assert rules.check("stratified:cutoff=0.3", n=1000, keep=0.7, direction="harder") == 700
     assert rules.check("top", n=10, quota={"cat": 1, "dog": 2}, class_sizes={"cat": 5, "dog": 5}) == 3
+    assert rules.check("top", n=10, quota={0: 1, 2: 2}, class_sizes={"cat": 5, "none": 0, "dog": 5}) == 3
     sizes = {"cat": 5, "dog": 5}
     assert rules.check("top", n=10, keep=4, quota="error", class_sizes=sizes, has_predictions=True) == 4
 

@@ -103,7 +103,7 @@ def check(
         prune: see `choose`.
         direction: that of the score to come.
         quota: see `choose`.
-        class_sizes: the size of each class by name, for the quota.
+        class_sizes: the size of each class by name, in the order of the labels, empty ones with 0; for the quota.
         has_features: whether the user hands in features of one extractor.
         features_by_fold: whether the features would be those recorded by the models of several folds.
         has_confidence: whether the table to come carries the mean probability of the label.
@@ -157,17 +157,18 @@ def _check_quota(
         raise ArgumentError("quota='error' needs held-out predictions, which this learner cannot give")
     if class_sizes is None:
         return
-    sizes = list(class_sizes.values())
+    present = {name: size for name, size in class_sizes.items() if size}
+    sizes = list(present.values())
     counts = quota_counts(
         rule,
         quota,
         budget,
-        labels=range(len(sizes)),
-        names=list(class_sizes),
+        labels=[label for label, size in enumerate(class_sizes.values()) if size],
+        names=list(present),
         sizes=sizes,
         room=[rule.capacity(size) for size in sizes],
         # Errors are not known yet; whether there is room for the budget does not depend on the weights.
         weights=[1] * len(sizes) if quota == "uniform" else sizes,
     )
-    for (name, size), count in zip(class_sizes.items(), counts, strict=True):
+    for (name, size), count in zip(present.items(), counts, strict=True):
         check_budget(rule, size, count, where=f" of class {name}")
