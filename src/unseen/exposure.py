@@ -342,13 +342,7 @@ def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | N
             f"{len(heads)} groups"
         )
     if sizes.max() > 1 and sizes.max() * k * 10 > len(ids):
-        from sklearn.model_selection import StratifiedGroupKFold
-
-        splitter = StratifiedGroupKFold(k)
-        fold_of = np.empty(len(ids), np.int64)
-        for fold, (_, inside) in enumerate(splitter.split(ranked, labels[ranked], of[ranked])):
-            fold_of[ranked[inside]] = fold
-        return fold_of
+        return _deal_groups(ranked, labels, of, k)
     fold_of_group = np.empty(len(sizes), np.int64)
     fold_of_group[of[heads]] = _deal(np.arange(len(heads)), labels[heads], k, len(heads))
     return fold_of_group[of]
@@ -375,6 +369,27 @@ def _deal(ranked: IntArray, labels: IntArray, k: int, n: int) -> IntArray:
         for fold, (_, inside) in enumerate(StratifiedKFold(k).split(ranked, labels[ranked])):
             fold_of[ranked[inside]] = fold
     return fold_of
+
+
+def _deal_groups(ranked: IntArray, labels: IntArray, of: IntArray, k: int) -> IntArray:
+    """Whole groups to folds, classes and sizes as even as scikit-learn makes them; no fold is left empty."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    fold_of = np.full(len(ranked), -1, np.int64)
+    if np.unique(labels, return_counts=True)[1].max() >= k:  # else there is nothing to stratify, and it refuses
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+            for fold, (_, inside) in enumerate(StratifiedGroupKFold(k).split(ranked, labels[ranked], of[ranked])):
+                fold_of[ranked[inside]] = fold
+    if len(np.unique(fold_of)) == k and fold_of.min() == 0:
+        return fold_of
+    # By size alone, the largest groups first, each to the emptiest fold.
+    _, first = np.unique(of[ranked], return_index=True)
+    sizes, load, of_group = np.bincount(of), np.zeros(k, np.int64), np.empty(len(first), np.int64)
+    for group in np.lexsort((first, -sizes)):
+        of_group[group] = load.argmin()
+        load[of_group[group]] += sizes[group]
+    return of_group[of]
 
 
 def _at_least(name: str, value: int, least: int) -> None:

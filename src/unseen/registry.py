@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
@@ -80,13 +79,24 @@ def parse_spec(text: str) -> tuple[str, dict[str, object]]:
     """
     name, _, tail = text.partition(":")
     options: dict[str, object] = {}
-    # A comma inside brackets belongs to the value.
-    for item in filter(None, re.split(r",(?![^(\[]*[)\]])", tail)):
+    for item in filter(None, _items(tail)):
         key, equals, value = item.partition("=")
         if not equals:
             raise ArgumentError(f"expected name:option=value,... but got {text!r}: {item!r} has no '='")
         options[key.strip()] = _literal(value.strip())
     return name.strip(), options
+
+
+def _items(text: str) -> list[str]:
+    """Split at commas; one inside brackets belongs to the value."""
+    items, depth = [""], 0
+    for sign in text:
+        depth += (sign in "([{") - (sign in ")]}")
+        if sign == "," and depth == 0:
+            items.append("")
+        else:
+            items[-1] += sign
+    return items
 
 
 def _literal(text: str) -> object:
