@@ -1,0 +1,45 @@
+"""The README, the examples and the pages of docs: every block of Python runs and prints what it says."""
+
+import doctest
+import re
+import runpy
+import warnings
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_blocks_of_python(page):
+    text = page.read_text()
+    assert ">>>" not in re.sub(r"```python.*?```", "", text, flags=re.S), "an example outside a python block is not run"
+    blocks = "\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.S))
+    test = doctest.DocTestParser().get_doctest(blocks, {}, page.name, str(page), 0)
+    result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test)
+    assert result.failed == 0
+    if page.name == "README.md":
+        assert result.attempted > 20
+
+
+def test_the_readme_shows_the_lines_by_which_the_two_examples_differ():
+    """The newcomer's claim: about six more lines."""
+    plain, twin = ((ROOT / "examples" / f"train_{name}.py").read_text().splitlines() for name in ("plain", "unseen"))
+    shown = re.search(r"```diff\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)[1].splitlines()
+    added = [line[1:] for line in shown if line.startswith("+")]
+    removed = [line[1:] for line in shown if line.startswith("-")]
+    assert [line for line in twin if line not in plain and "import" not in line and '"""' not in line] == added
+    assert [line for line in plain if line not in twin and "import" not in line and '"""' not in line] == removed
+    assert len(added) - len(removed) <= 6
+
+
+@pytest.mark.parametrize("name", ["train_plain", "train_unseen"])
+def test_examples_run(name):
+    pytest.importorskip("torch", reason="the examples train with torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        names = runpy.run_path(str(ROOT / "examples" / f"{name}.py"))
+    if name == "train_unseen":
+        assert len(names["coreset"]) == 1258
