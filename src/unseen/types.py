@@ -307,6 +307,7 @@ class ScoreTable:
         about = {
             "kind": "scores",
             "class_names": list(self.class_names),
+            "scores": list(self.values),  # JSON sorts keys, and the first score is the default of `select`
             "directions": self.directions,
             "repeats": {name: len(values) for name, values in self.values.items()},
             "fold_repeats": len(self.folds),
@@ -324,8 +325,8 @@ class ScoreTable:
             labels=columns["label"],
             class_names=tuple(about["class_names"]),
             folds=_gathered("fold", about["fold_repeats"], columns).astype(np.int32),
-            values={name: _gathered(name, repeats, columns) for name, repeats in about["repeats"].items()},
-            directions=about["directions"],
+            values={name: _gathered(name, about["repeats"][name], columns) for name in about["scores"]},
+            directions={name: about["directions"][name] for name in about["scores"]},
             mean_confidence=columns.get("mean_confidence"),
             predictions=columns.get("prediction"),
             provenance=about["provenance"],
