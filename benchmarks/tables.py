@@ -1,0 +1,201 @@
+"""docs/benchmarks.md from the files in benchmarks/results: no figure is typed by hand.
+
+    python benchmarks/tables.py           # writes the page
+    python benchmarks/tables.py --check   # exits 1 if the page is not what the results say
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "benchmarks.md"
+Row = dict[str, Any]
+
+
+def end_to_end(result: Row) -> list[str]:
+    """A whole run as a user sees it."""
+    s = result["summary"]
+    return [
+        "## A whole data set, end to end",
+        "",
+        f"`{result['command']}`: CIFAR-10's {s['n']:,} training images. Goal: held-out accuracy of the scoring models at",
+        "least 70 %, under 30 minutes on 2 cores, peak memory under 4 GiB. The test set is not touched.",
+        "",
+        *table(
+            ["held-out accuracy", "wall", "training", "observing", "peak memory", "label errors kept (random)"],
+            [
+                [
+                    percent(s["accuracy"]),
+                    minutes(result["wall_seconds"]),
+                    minutes(result["training_seconds"]),
+                    minutes(result["observing_seconds"]),
+                    f"{result['peak_mib'] / 1024:.2f} GiB",
+                    f"{percent(s['label_errors_kept'])} ({percent(s['label_errors_random'])})",
+                ]
+            ],
+        ),
+    ]
+
+
+def overhead(result: Row) -> list[str]:
+    """Framework beyond training and forward passes."""
+    return [
+        "## What the framework costs",
+        "",
+        f"{result['samples']:,} CIFAR-10 images, convnet, {result['epochs']} epochs, 2 folds, median of "
+        f"{result['repeats']} runs in turn. Beside training and one forward pass",
+        "of the watch set for each observed epoch, which the first column holds. Goal: under 5 %.",
+        "",
+        *table(
+            ["score", "epochs observed", "training and passes", "of it passes", "overhead in memory", "in a directory"],
+            [
+                [
+                    r["score"],
+                    r["observed_epochs"],
+                    f"{r['alone_seconds']:.1f} s",
+                    f"{r['observing_seconds']:.2f} s",
+                    signed(r["overhead_memory"]),
+                    signed(r["overhead_directory"]),
+                ]
+                for r in result["rows"]
+            ],
+        ),
+    ]
+
+
+def scores(result: Row) -> list[str]:
+    """Pure functions and states."""
+    state = {r["score"]: r for r in result["state"]}
+    rows = []
+    for r in result["one_observation"]:
+        peer = r.get("scipy_float32_samples_per_second")
+        rows.append(
+            [
+                r["score"],
+                millions(r["samples_per_second"]),
+                millions(peer) if peer else "",
+                f"{r['samples_per_second'] / peer:.1f}" if peer else "",
+                f"{state[r['score']]['bytes_per_sample_C10']:.0f}",
+            ]
+        )
+    others = [r for r in result["state"] if r["score"] not in {row[0] for row in rows}]
+    speed = {r["score"]: r["observations_per_second"] for r in result["course"]}
+    return [
+        "## Scores",
+        "",
+        f"{result['samples']:,} samples, C = {result['classes']}, computed in float64. The peer is SciPy's softmax as most "
+        "code would write it, in float32.",
+        "Goal: 1 M samples a second; state under 200 bytes a sample for the O(1) scores.",
+        "",
+        *table(["score", "M samples/s", "SciPy M/s", "ratio", "state, bytes a sample"], rows),
+        "",
+        *table(
+            ["score from several observations", "M observations/s", "state", "bytes a sample (C = 10)"],
+            [
+                [
+                    r["score"],
+                    millions(speed[r["score"]]) if r["score"] in speed else "",
+                    r["state"],
+                    f"{r['bytes_per_sample_C10']:.0f}",
+                ]
+                for r in others
+            ],
+        ),
+    ]
+
+
+def rules(result: Row) -> list[str]:
+    """Rules on scores and on features."""
+    return [
+        "## Rules",
+        "",
+        f"Goal for rules on scores: {result['goal_s']:.0f} s at 1e7. For rules on features time is stated, and memory must be",
+        "linear in n: all distances of 50,000 samples would take 9,537 MiB.",
+        "",
+        *table(
+            ["rule", "input", "budget", "seconds", "peak MiB", "of it inputs"],
+            [
+                [
+                    r["rule"],
+                    r["input"],
+                    f"{r['budget']:,}",
+                    f"{r['seconds']:.2f}",
+                    f"{r['peak_mib']:,.0f}",
+                    f"{r['inputs_mib']:,.0f}",
+                ]
+                for r in result["rows"]
+            ],
+        ),
+    ]
+
+
+def setting(result: Row) -> str:
+    """Where and when a figure comes from."""
+    about = result["about"]
+    packages = ", ".join(f"{name} {v}" for name, v in about["versions"].items())
+    where = about["gpu"] or f"{about['processor']}, {about['processors_usable']} cores"
+    return (
+        f"*{where}; load {about['load_1_minute']} at the end; Python {about['python']}, {packages}; "
+        f"commit {about['commit'][:8]}.*"
+    )
+
+
+def table(head: list[str], rows: list[list[Any]]) -> list[str]:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
+
+
+def percent(x: float) -> str:
+    return f"{100 * x:.1f} %"
+
+
+def signed(x: float) -> str:
+    return f"{100 * x:+.1f} %"
+
+
+def minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds >= 90 else f"{seconds:.1f} s"
+
+
+def millions(x: float) -> str:
+    return f"{x / 1e6:.1f}"
+
+
+SECTIONS = {"end_to_end": end_to_end, "overhead": overhead, "scores": scores, "rules": rules}
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [
+        "# Benchmarks",
+        "",
+        "Made by `python benchmarks/tables.py` from `benchmarks/results/*.json`; each script in `benchmarks/speed` says how",
+        "to run it again. Machines are shared and noisy: ratios within a run mean more than seconds.",
+    ]
+    for name, section in SECTIONS.items():
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            result = json.loads(path.read_text())
+            parts += ["", *section(result), "", setting(result)]
+    return "\n".join(parts) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    given = parser.parse_args()
+    if not given.check:
+        PAGE.write_text(page())
+    elif PAGE.read_text() != page():
+        sys.exit("docs/benchmarks.md is not what benchmarks/results says; run python benchmarks/tables.py")
+
+
+if __name__ == "__main__":
+    main()
