@@ -73,6 +73,8 @@ class ScoreSink:
         """Take one batch, of any size; every row of the watch set once an epoch, epochs ascending."""
         watch = self._watch[side]
         at = watch.positions(observation.rows, self.fit, side)
+        if not len(at):
+            return
         # Everything is checked before anything is kept, so that a refused batch can be handed in again.
         _check(observation, len(at), self.classes, self.fit)
         self._check_logits(side, observation)
