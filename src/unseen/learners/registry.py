@@ -43,7 +43,7 @@ def resolve(spec: str | Learner | Any | None, data: Data) -> Learner:
             return learner
         return SklearnLearner(spec)
     prefix, _, rest = spec.partition(":")
-    if prefix == "sklearn" and ":" in rest:
+    if prefix == "sklearn" and ":" in rest and "=" not in rest:
         return SklearnLearner(_imported(rest)())
     if prefix == "torch" and ":" in rest:
         return _torch_network(rest)

@@ -133,6 +133,8 @@ def _plain(value: object) -> object:
     """A parameter as JSON. A function or class is its name: its repr would hold an address."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())  # the repr of a long array is abridged
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
@@ -140,5 +142,7 @@ def _plain(value: object) -> object:
     if hasattr(value, "get_params"):
         return type(value).__name__  # its own parameters follow under their full names
     if callable(value):
-        return f"{value.__module__}.{getattr(value, '__qualname__', type(value).__name__)}"
+        # Methods of built-in types, such as str.split, name no module.
+        module = getattr(value, "__module__", None) or type(value).__module__
+        return f"{module}.{getattr(value, '__qualname__', type(value).__name__)}"
     return repr(value)

@@ -1,0 +1,238 @@
+"""Scikit-learn estimators as learners: missing classes, seeds, text, tables, presets, refusals."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+import unseen
+from unseen.data import from_arrays
+from unseen.learners import LEARNERS, SklearnLearner, resolve
+from unseen.learners.sklearn import seeded
+
+RNG = np.random.default_rng(0)
+IRIS = load_iris(return_X_y=True)
+
+
+def test_a_class_that_no_model_of_a_fold_saw():
+    X = RNG.normal(size=(40, 2))
+    y = np.array([0] * 20 + [1] * 19 + [2])
+    table = unseen.score(X, y, scores=["el2n", "loss"], plan=unseen.folds(4), learner=GaussianNB())
+    # The one sample of class 2 is held out from models that do not know the class: p_y is 0, its loss finite.
+    assert table.column("loss")[39] == pytest.approx(-np.log(np.finfo(np.float32).tiny))
+    assert table.column("el2n")[39] >= 1
+    assert table.mean_confidence[39] == pytest.approx(0, abs=1e-30)
+    assert np.isfinite(table.column("loss")).all()
+
+
+def test_a_fold_of_one_class_is_named_where_the_estimator_cannot_learn_from_it():
+    plan = unseen.Exposure(train=[np.arange(10)], watch=[np.arange(10, 20)])
+    with pytest.raises(
+        unseen.DataError, match=r"LogisticRegression cannot learn from fit r0f0 \(10 samples\): .*class"
+    ):
+        unseen.score(RNG.normal(size=(20, 2)), np.arange(20) // 10, plan=plan, learner=LogisticRegression())
+
+
+def test_one_class_in_all_is_refused():
+    with pytest.raises(unseen.DataError, match="needs at least 2 classes, but every label is 'cat'"):
+        unseen.score(RNG.normal(size=(20, 2)), ["cat"] * 20, learner="logistic")
+
+
+# Seeds
+
+
+def scores_of(learner, **more):
+    return unseen.score(*IRIS, plan=unseen.folds(3, repeats=2), learner=learner, **more).values["el2n"]
+
+
+def test_open_random_states_are_seeded_by_the_root_seed_and_fit():
+    tree = DecisionTreeClassifier(max_features=1, splitter="random")
+    np.testing.assert_array_equal(scores_of(tree), scores_of(tree))
+    assert (scores_of(tree) != scores_of(tree, seed=1)).any()
+    assert tree.random_state is None
+    data = from_arrays(*IRIS)
+    models = []
+
+    class Spy(DecisionTreeClassifier):
+        def fit(self, X, y):
+            models.append(self.random_state)
+            return super().fit(X, y)
+
+    unseen.score(data, plan=unseen.folds(3, repeats=2), learner=Spy())
+    assert len(set(models)) == 6
+    assert all(0 <= state < 2**32 for state in models)
+
+
+def test_a_random_state_that_is_set_stays():
+    nested = VotingClassifier(
+        [("a", RandomForestClassifier(3, random_state=5)), ("b", make_pipeline(RandomForestClassifier(3)))],
+        voting="soft",
+    )
+    model = seeded(nested, 9)
+    assert model.get_params()["a__random_state"] == 5
+    inner = model.get_params()["b__randomforestclassifier__random_state"]
+    assert inner is not None
+    assert inner == seeded(nested, 9).get_params()["b__randomforestclassifier__random_state"]
+    assert inner != seeded(nested, 10).get_params()["b__randomforestclassifier__random_state"]
+    assert nested.get_params()["b__randomforestclassifier__random_state"] is None
+
+
+def test_a_generator_as_random_state_is_refused():
+    model = RandomForestClassifier(random_state=np.random.RandomState(0))
+    with pytest.raises(
+        unseen.ArgumentError, match=r"b__random_state must be an integer, or None .* differ from run to"
+    ):
+        SklearnLearner(VotingClassifier([("b", model)], voting="soft"))
+
+
+# Everything learned is learned from the training rows
+
+
+def test_text_by_tfidf():
+    cats, dogs = ["the cat sleeps on the mat", "a cat purrs"], ["the dog barks at night", "a dog runs and runs"]
+    texts = np.array([f"{(cats if i % 2 else dogs)[i // 2 % 2]} {'very ' * (i % 5)}word{i}" for i in range(40)])
+    vocabularies = []
+
+    class Spy(TfidfVectorizer):
+        def fit_transform(self, raw, y=None):
+            found = super().fit_transform(raw, y)
+            vocabularies.append({word for word in self.vocabulary_ if word.startswith("word")})
+            return found
+
+    table = unseen.score(
+        texts, np.arange(40) % 2, plan=unseen.folds(4), learner=make_pipeline(Spy(), LogisticRegression())
+    )
+    assert (table.predictions == table.labels).all()
+    for fold in range(4):
+        held_out = {f"word{i}" for i in np.flatnonzero(table.folds[0] == fold)}
+        assert not vocabularies[fold] & held_out, "the vocabulary has seen the texts that it is asked about"
+    table = unseen.score(texts, np.arange(40) % 2, plan=unseen.folds(2))
+    assert table.provenance["learner"]["learner"] == "sklearn:LogisticRegression"
+    assert "tfidfvectorizer__ngram_range" in table.provenance["learner"]["params"]
+
+
+def mixed(n=60):
+    """A table of two numbers and two words; the word `rare<i>` is in one row only, so unseen when it is held out."""
+    y = np.arange(n) % 2
+    table = np.empty((n, 4), object)
+    table[:, 0] = RNG.normal(size=n)
+    table[:, 1] = [f"rare{i}" if i < 10 else "left" if c else "right" for i, c in enumerate(y)]
+    table[:, 2] = y + RNG.normal(size=n) * 0.1
+    table[:, 3] = ["x"] * n
+    table[3, 2], table[5, 1], table[7, 0] = None, None, np.nan
+    return table, y
+
+
+@pytest.mark.parametrize(
+    "learner", [None, "logistic", "forest:n_estimators=20", "extra_trees:n_estimators=20", "hist_gradient_boosting"]
+)
+def test_mixed_tables_with_categories_unseen_in_training(learner):
+    table, y = mixed()
+    if learner in (None, "hist_gradient_boosting"):
+        # 20 samples a leaf at least, by default, are too many for 60 rows.
+        learner = "hist_gradient_boosting:max_iter=5,min_samples_leaf=2"
+    scores = unseen.score(table, y, plan=unseen.folds(3), learner=learner, threads=1)
+    assert np.isfinite(scores.column("el2n")).all()
+    assert (scores.predictions == y).mean() > 0.9
+
+
+def test_the_default_of_each_kind_of_data():
+    assert resolve(None, from_arrays(*IRIS)).name == "sklearn:LogisticRegression"
+    assert resolve(None, from_arrays(*mixed())).name == "sklearn:HistGradientBoostingClassifier"
+    assert resolve(None, from_arrays(np.array(["a b", "c"]), [0, 1])).name == "sklearn:LogisticRegression"
+
+
+# Names and options
+
+
+def test_presets_take_options_of_their_last_step():
+    data = from_arrays(*IRIS)
+    learner = resolve("logistic:C=0.5,max_iter=7", data)
+    assert learner.describe()["params"]["logisticregression__C"] == 0.5
+    assert (
+        resolve("sklearn:forest:n_estimators=3", data).describe()["params"]["randomforestclassifier__n_estimators"] == 3
+    )
+    with pytest.raises(
+        unseen.ArgumentError, match="learner 'logistic' has no option 'c'; its options: C, class_weight"
+    ):
+        resolve("logistic:c=0.5", data)
+    with pytest.raises(unseen.UnknownNameError, match="unknown learner 'logstic'; did you mean 'logistic'"):
+        resolve("logstic", data)
+    assert {"logistic", "forest", "extra_trees", "hist_gradient_boosting", "tfidf", "convnet"} <= set(LEARNERS)
+
+
+def five_trees():
+    return RandomForestClassifier(5)
+
+
+def test_estimators_by_place():
+    data = from_arrays(*IRIS)
+    assert resolve(f"sklearn:{__name__}:five_trees", data).describe()["params"]["n_estimators"] == 5
+    with pytest.raises(unseen.ArgumentError, match=r"must be module:function, but it cannot be imported: .*no_such"):
+        resolve("sklearn:no_such:thing", data)
+
+
+def test_estimators_and_learners_as_objects():
+    data = from_arrays(*IRIS)
+    assert resolve(GaussianNB(), data).name == "sklearn:GaussianNB"
+    own = SklearnLearner(GaussianNB())
+    assert resolve(own, data) is own
+
+
+def test_estimators_without_probabilities_are_refused():
+    with pytest.raises(
+        unseen.ArgumentError, match="must have predict_proba, but LinearSVC has none; wrap it in sklearn"
+    ):
+        SklearnLearner(LinearSVC())
+    with pytest.raises(unseen.ArgumentError, match="must have predict_proba, but SGDClassifier has none"):
+        SklearnLearner(SGDClassifier())  # by its default loss
+    with pytest.raises(unseen.ArgumentError, match="must have fit, but str has none"):
+        SklearnLearner("logistic")
+
+
+def test_the_description_is_json_and_holds_no_address():
+    learner = SklearnLearner(
+        make_pipeline(
+            TfidfVectorizer(tokenizer=str.split, stop_words=["a"], token_pattern=None),
+            HistGradientBoostingClassifier(categorical_features=[0]),
+        )
+    )
+    text = json.dumps(learner.describe())
+    assert "str.split" in text
+    assert " at 0x" not in text
+    assert text == json.dumps(SklearnLearner(learner.estimator).describe())
+    assert learner.name == "sklearn:HistGradientBoostingClassifier"
+
+
+def test_the_description_tells_parameters_apart():
+    def description(weights):
+        return SklearnLearner(GaussianNB(priors=weights)).describe()
+
+    long = np.full(5000, 1 / 5000)
+    other = long.copy()
+    other[2500] += 1e-9
+    assert description(long) != description(other)
+    assert description(long) == description(long.copy())
+    json.dumps(description(long))
+
+
+def test_images_are_read_as_pixels():
+    images = RNG.integers(0, 256, (30, 4, 4), dtype=np.uint8)
+    y = np.arange(30) % 2
+    images[y == 1, 0] = 255
+    table = unseen.score(images, y, plan=unseen.folds(3), learner=GaussianNB(var_smoothing=0.1))
+    assert (table.predictions == y).all()
+
+
+def test_blocks_change_nothing(monkeypatch):
+    expected = scores_of(GaussianNB())
+    monkeypatch.setattr("unseen.learners.sklearn.BLOCK", 7)
+    np.testing.assert_allclose(scores_of(GaussianNB()), expected, rtol=1e-12, atol=1e-15)
