@@ -13,6 +13,7 @@ was not recorded whole.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,8 @@ class Recorder:
         self._order = np.argsort(self._ids, kind="stable")
         self._sorted = self._ids[self._order]
         self._run = open_run(out)
+        # A recorder that is let go of lets go of its run, so that another one can go on with it.
+        weakref.finalize(self, self._run.close)
         listed = [scores] if isinstance(scores, (str, Score)) else list(scores)
         if labels is None:
             _check_label_free(listed)
@@ -97,9 +100,12 @@ class Recorder:
         )
         self._fit: Fit | None = None
         self._sink: ScoreSink | None = None
+        self._table: ScoreTable | None = None
 
     def __iter__(self) -> Iterator[Fit]:
         """The fits that are not finished yet. Going on to the next one closes the last."""
+        if self._table is not None:
+            return
         try:
             for fit, sink, _ in self._job.pending():
                 self._fit, self._sink = fit, sink
@@ -144,8 +150,11 @@ class Recorder:
             self._sink.observe(side, Observation(rows[chosen], epoch, **own))
 
     def table(self) -> ScoreTable:
-        """The score table, once every fit is finished."""
-        return self._job.table()
+        """The score table, once every fit is finished; the run is then closed."""
+        if self._table is None:
+            self._table = self._job.table()
+            self._run.close()
+        return self._table
 
     @staticmethod
     def from_predictions(

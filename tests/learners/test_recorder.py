@@ -1,0 +1,317 @@
+"""Your own loop: the six lines, and everything that a loop can do wrong."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.linear_model import Ridge
+
+import unseen
+
+N, C = 24, 3
+LABELS = np.arange(N) % C
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(N, C))
+WITH_NAN = LOGITS.copy()
+WITH_NAN[4, 1] = np.nan
+HISTORY = RNG.normal(size=(7, N, C))
+
+
+def recorder(scores="el2n", **more):
+    return unseen.Recorder(LABELS, **{"plan": unseen.folds(3), "scores": scores, **more})
+
+
+def record_all(own, logits=LOGITS, **more):
+    for fit in own:
+        own.record(fit.unseen, logits[fit.unseen], **more)
+    return own.table()
+
+
+def test_the_six_lines_around_a_torch_loop():
+    torch = pytest.importorskip("torch")
+    x, y = load_digits(return_X_y=True)
+    dataset = torch.utils.data.TensorDataset(torch.tensor(x / 16, dtype=torch.float32), torch.tensor(y))
+
+    def train(part):
+        torch.manual_seed(0)
+        model = torch.nn.Linear(64, 10)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        for _ in range(3):
+            for inputs, labels in torch.utils.data.DataLoader(part, batch_size=64):
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(model(inputs), labels).backward()
+                optimizer.step()
+        return model
+
+    own = unseen.Recorder(y, plan=unseen.folds(3), scores=["el2n", "label_issue"])
+    for fit in own:
+        model = train(torch.utils.data.Subset(dataset, fit.train))
+        loader = torch.utils.data.DataLoader(torch.utils.data.Subset(dataset, fit.unseen), batch_size=100)
+        for ids, (inputs, _) in zip(torch.from_numpy(fit.unseen).split(100), loader, strict=True):
+            own.record(ids, model(inputs))
+    table = own.table()
+    assert (table.predictions == y).mean() > 0.85
+    assert len(unseen.select(table, keep=0.5)) == 899  # half of 1797, rounded up
+    # The same model again, judged by the pure function: 1e-6 is what float32 leaves.
+    fit = next(iter(unseen.folds(3).fits(np.arange(len(y)), y)))
+    logits = train(torch.utils.data.Subset(dataset, fit.train))(dataset.tensors[0][fit.unseen]).detach().numpy()
+    np.testing.assert_allclose(
+        table.column("el2n")[fit.unseen], unseen.functional.el2n(logits, y[fit.unseen]), atol=1e-6
+    )
+
+
+def test_regression_by_losses_alone():
+    x = RNG.normal(size=(60, 2))
+    target = x @ [1.0, -2.0] + 0.1 * RNG.normal(size=60)
+    target[7] += 10  # an outlier: hard, and learned by nobody who has not seen it
+    own = unseen.Recorder(n=60, plan=unseen.folds(5, repeats=2, watch_seen=True), scores=["loss", "holdout_gap"])
+    expected = np.zeros((2, 60))
+    for fit in own:
+        model = Ridge(1e-3).fit(x[fit.train], target[fit.train])
+        losses = (model.predict(x) - target) ** 2
+        own.record(fit.unseen, loss=losses[fit.unseen])
+        own.record(fit.seen, loss=losses[fit.seen])
+        expected[fit.repeat, fit.unseen] = losses[fit.unseen]
+    table = own.table()
+    np.testing.assert_allclose(table.values["loss"], expected, rtol=1e-12)
+    assert table.column("loss").argmax() == table.column("holdout_gap").argmax() == 7
+    assert table.mean_confidence is None
+    assert table.predictions is None
+    assert 7 in unseen.select(table, rule="top", keep=3).ids
+
+
+def test_reducible_from_losses():
+    own = unseen.Recorder(n=8, plan=unseen.halves(1), scores=["reducible:epoch=1"])
+    losses = RNG.exponential(size=(3, 8))
+    for fit in own:
+        for epoch in (1, 2, 3):
+            own.record(np.arange(8), loss=losses[epoch - 1] + 10 * fit.fold, epoch=epoch)
+    early, late = losses[0], losses[2]
+    # In sample by the model of the other half: fold f judges half f and was trained on the other one.
+    fold = own.table().folds[0]
+    expected = early + 10 * (1 - fold) - (late + 10 * fold)
+    np.testing.assert_allclose(own.table().column("reducible:epoch=1"), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("score", ["el2n", "entropy", "aum", "memorization", "label_issue", "grand"])
+def test_scores_of_classes_need_labels(score):
+    with pytest.raises(unseen.ArgumentError, match=r"needs classes, but labels= was not given; .* loss, holdout_gap"):
+        unseen.Recorder(n=8, plan=unseen.halves(2), scores=[score])
+
+
+@pytest.mark.parametrize("score", ["el2n", "aum", "self_confidence"])
+def test_scores_of_logits_need_logits(score):
+    own = recorder(["loss", score])
+    fits = iter(own)
+    fit = next(fits)
+    with pytest.raises(
+        unseen.ArgumentError, match=f"score '{score}' needs logits, but epoch 1 of fit r0f0 was observed"
+    ):
+        own.record(fit.unseen, loss=np.zeros(len(fit.unseen)))
+
+
+def test_the_wrong_thing_at_the_wrong_time():
+    own = recorder()
+    with pytest.raises(unseen.ArgumentError, match=r"record\(\) belongs inside `for fit in recorder:`"):
+        own.record([0], LOGITS[:1])
+    fits = iter(own)
+    fit = next(fits)
+    m = len(fit.unseen)
+    for arguments, message in [
+        (([99], LOGITS[:1]), "these are unknown: 99"),
+        ((["a"], LOGITS[:1]), "these are unknown: a"),
+        ((fit.unseen,), "needs logits=, loss= or grad_norm=, got none"),
+        ((fit.unseen, LOGITS), rf"logits must have one entry for each of the {m} ids, got shape \(24, 3\)"),
+        ((fit.unseen, np.zeros((m, C + 1))), rf"must have shape \({m}, 3\), got \({m}, 4\)"),
+        ((fit.unseen[[0, 0]], LOGITS[:2]), "ids must name each sample once, but "),
+        (([fit.unseen], LOGITS[:1]), r"ids must be one-dimensional, \(m,\), got shape \(1, 8\)"),
+    ]:
+        with pytest.raises(unseen.ArgumentError, match=message):
+            own.record(*arguments)
+    own.record(fit.unseen[:2], LOGITS[fit.unseen[:2]])
+    with pytest.raises(unseen.ArgumentError, match="a sample is recorded once an epoch"):
+        own.record(fit.unseen, LOGITS[fit.unseen])
+    with pytest.raises(unseen.DataError, match="fit r0f0 observed some samples of its unseen watch set less often"):
+        next(fits)
+    with pytest.raises(unseen.ArgumentError, match="only 0 of 3 fits are finished; record the others first"):
+        own.table()
+    with pytest.raises(unseen.ArgumentError, match=r"pass labels=, or n= for a task without classes"):
+        unseen.Recorder(scores="loss")
+
+
+def test_a_loop_broken_off_and_begun_again():
+    own = recorder()
+    for fit in own:
+        if fit.fold == 1:
+            break
+        own.record(fit.unseen, LOGITS[fit.unseen])
+    with pytest.raises(unseen.ArgumentError, match="belongs inside"):
+        own.record(fit.unseen, LOGITS[fit.unseen])
+    names = []
+    for fit in own:
+        names.append(fit.name)
+        own.record(fit.unseen, LOGITS[fit.unseen])
+        if fit.fold == 1:
+            break
+    assert names == ["r0f1"]
+    with pytest.raises(unseen.ArgumentError, match="only 1 of 3 fits are finished"):
+        own.table()  # the loop was left before fold 1 was closed
+    table = record_all(own)
+    np.testing.assert_array_equal(table.values["el2n"], record_all(recorder()).values["el2n"])
+    np.testing.assert_array_equal(table.values["el2n"], own.table().values["el2n"])
+
+
+def test_ids_as_text_in_any_order_and_batch():
+    ids = np.array([f"img/{(i * 7) % N}.png" for i in range(N)])
+    own = recorder(ids=ids)
+    for fit in own:
+        for at in np.array_split(RNG.permutation(fit.unseen), 3):
+            own.record(list(ids[at]), LOGITS[at])
+    table = own.table()
+    np.testing.assert_array_equal(table.ids, ids)
+    np.testing.assert_allclose(table.column("el2n"), unseen.functional.el2n(LOGITS, LABELS), rtol=1e-12)
+
+
+def test_labels_of_any_kind_and_classes_that_are_missing():
+    names = np.array(["ant", "bee", "cat"])[LABELS]
+    table = record_all(unseen.Recorder(names, plan=unseen.folds(3)))
+    assert table.class_names == ("ant", "bee", "cat")
+    np.testing.assert_array_equal(table.labels, LABELS)
+    wide = np.concatenate([LOGITS, np.full((N, 1), -1.0)], axis=1)
+    table = record_all(unseen.Recorder(LABELS, plan=unseen.folds(3), classes=4), wide)
+    np.testing.assert_allclose(table.column("el2n"), unseen.functional.el2n(wide, LABELS), rtol=1e-12)
+
+
+def test_groups_stay_together():
+    own = recorder(groups=np.arange(N) // 4)
+    for fit in own:
+        assert not set(fit.train // 4) & set(fit.unseen // 4)
+        own.record(fit.unseen, LOGITS[fit.unseen])
+
+
+def test_both_sides_in_one_batch():
+    own = recorder(["holdout_gap"], plan=unseen.folds(3, watch_seen=True))
+    for fit in own:
+        own.record(np.arange(N), LOGITS + fit.fold * np.eye(C)[LABELS])
+    table = own.table()
+    losses = [unseen.functional.loss(LOGITS + f * np.eye(C)[LABELS], LABELS) for f in range(3)]
+    fold = table.folds[0]
+    expected = [losses[fold[i]][i] - np.mean([losses[f][i] for f in range(3) if f != fold[i]]) for i in range(N)]
+    np.testing.assert_allclose(table.column("holdout_gap"), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_features_and_gradient_norms():
+    features, norms = RNG.normal(size=(N, 5)), RNG.exponential(size=N)
+    own = recorder(["grand_last_layer", "grand"])
+    for fit in own:
+        rows = fit.unseen
+        own.record(rows, LOGITS[rows], features=features[rows], grad_norm=norms[rows])
+    pure = unseen.functional.grand_last_layer(LOGITS, features, LABELS)
+    np.testing.assert_allclose(own.table().column("grand_last_layer"), pure, rtol=1e-12)
+    np.testing.assert_array_equal(own.table().column("grand"), norms)
+
+
+def test_a_score_whose_needs_were_never_recorded():
+    own = recorder(["grand_last_layer"])
+    fits = iter(own)
+    fit = next(fits)
+    own.record(fit.unseen, LOGITS[fit.unseen])
+    with pytest.raises(
+        unseen.DataError, match="'grand_last_layer' needs 1 observation of each sample, holding features"
+    ):
+        next(fits)
+
+
+# A run that is kept
+
+
+def resumed(tmp_path, **more):
+    return recorder(["el2n", "loss"], out=tmp_path / "run", **more)
+
+
+def test_finished_fits_are_not_asked_for_again(tmp_path):
+    own = resumed(tmp_path)
+    for fit in own:
+        if fit.fold == 2:
+            break
+        own.record(fit.unseen, LOGITS[fit.unseen])
+    with pytest.raises(unseen.RunLockedError, match="is in use by process"):
+        resumed(tmp_path)
+    del own
+    own = resumed(tmp_path)
+    names = []
+    for fit in own:
+        names.append(fit.name)
+        own.record(fit.unseen, LOGITS[fit.unseen])
+    assert names == ["r0f2"]
+    table = own.table()
+    whole = record_all(recorder(["el2n", "loss"]))
+    for name in ("el2n", "loss"):
+        np.testing.assert_array_equal(table.values[name], whole.values[name])
+    np.testing.assert_array_equal(unseen.load(tmp_path / "run").scores.values["el2n"], table.values["el2n"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [({"seed": 1}, "seed"), ({"plan": unseen.folds(4)}, "plan"), ({"name": "other loop"}, "learner")],
+)
+def test_another_run_is_refused(tmp_path, changed, named):
+    record_all(resumed(tmp_path))  # whose lock is let go of with its table
+    with pytest.raises(unseen.RunMismatchError, match=named):
+        resumed(tmp_path, **changed)
+
+
+# Predictions that are there already
+
+
+def test_predictions_of_one_epoch_equal_the_pure_functions():
+    names = ["el2n", "loss", "entropy", "margin", "label_margin", "least_confidence", "self_confidence"]
+    table = unseen.Recorder.from_predictions(LOGITS, LABELS, scores=names)
+    for name in names[:-1]:
+        pure = getattr(unseen.functional, name)
+        expected = pure(LOGITS) if name in ("entropy", "margin", "least_confidence") else pure(LOGITS, LABELS)
+        np.testing.assert_allclose(table.column(name), expected, rtol=1e-10, atol=1e-12, err_msg=name)
+    np.testing.assert_allclose(table.column("self_confidence"), table.mean_confidence, rtol=1e-12)
+    assert table.provenance["plan"]["exposure"] == "stated by the user, not checked"
+
+
+def test_predictions_of_many_epochs_equal_the_pure_functions():
+    pure = {name: getattr(unseen.functional, name) for name in ("aum", "forgetting", "correctness", "variability")}
+    table = unseen.Recorder.from_predictions(HISTORY, LABELS, scores=[*pure, "dual:window=3", "tdds:window=3", "el2n"])
+    for name, function in pure.items():
+        np.testing.assert_allclose(table.column(name), function(HISTORY, LABELS), rtol=1e-10, atol=1e-12, err_msg=name)
+    expected = unseen.functional.dual(HISTORY, LABELS, window=3)
+    np.testing.assert_allclose(table.column("dual:window=3"), expected, rtol=1e-10, atol=1e-14)
+    expected = unseen.functional.tdds(HISTORY, window=3)
+    np.testing.assert_allclose(table.column("tdds:window=3"), expected, rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(table.column("el2n"), unseen.functional.el2n(HISTORY[-1], LABELS), rtol=1e-12)
+
+
+def test_predictions_with_folds_and_ids():
+    folds = np.arange(N) // 8 * 10
+    ids = [f"s{i}" for i in range(N)]
+    table = unseen.Recorder.from_predictions(LOGITS, LABELS, folds=folds, ids=ids)
+    np.testing.assert_array_equal(table.folds[0], folds // 10)
+    np.testing.assert_array_equal(table.ids, ids)
+    np.testing.assert_allclose(table.column("el2n"), unseen.functional.el2n(LOGITS, LABELS), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((LOGITS[0], LABELS), r"shape \(n, C\) or \(T, n, C\), got \(3,\)"),
+        ((LOGITS[:-1], LABELS), "must agree, got 23, 24 and 23 samples"),
+        ((LOGITS, LABELS + 5), "y must be in 0..2|labels must be in 0..2"),
+        (
+            (WITH_NAN, LABELS),
+            "must be finite, but it is NaN or infinite for rows 4",
+        ),
+    ],
+)
+def test_predictions_that_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        unseen.Recorder.from_predictions(*arguments)
+
+
+def test_predictions_on_one_side_have_no_gap():
+    with pytest.raises(unseen.ArgumentError, match=r"use halves\(\) or folds\(k, watch_seen=True\)"):
+        unseen.Recorder.from_predictions(LOGITS, LABELS, scores="memorization")
