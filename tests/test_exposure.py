@@ -221,4 +221,8 @@ def test_plans_describe_themselves():
     assert unseen.halves(3).describe() == {"plan": "halves", "k": 2, "repeats": 3, "watch_seen": True}
     assert unseen.seen().describe() == {"plan": "seen", "repeats": 1}
     assert unseen.leave_one_out().describe() == {"plan": "leave_one_out"}
-    assert unseen.Exposure([0], [1]).describe() == {"plan": "exposure", "train": [[0]], "watch": [[1]]}
+    about = unseen.Exposure([0], [1]).describe()
+    assert (about["plan"], about["fits"]) == ("exposure", 1)
+    assert about == unseen.Exposure([[0]], [[1]]).describe()
+    assert about != unseen.Exposure([1], [0]).describe()
+    assert about != unseen.Exposure([0, 1], [2]).describe()

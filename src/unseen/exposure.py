@@ -14,6 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Protocol
 
 import numpy as np
@@ -256,12 +257,9 @@ class Exposure:
         return max(fit.repeat for fit in self._made()) + 1
 
     def describe(self) -> dict[str, object]:
-        """Name and the pairs themselves."""
-        return {
-            "plan": "exposure",
-            "train": [np.asarray(t).tolist() for t in self.train],
-            "watch": [np.asarray(w).tolist() for w in self.watch],
-        }
+        """Name, number of pairs and a digest of them."""
+        pairs = b"".join(a.tobytes() + b"|" for pair in zip(self.train, self.watch, strict=True) for a in pair)
+        return {"plan": "exposure", "fits": len(self.train), "digest": blake2b(pairs, digest_size=16).hexdigest()}
 
     def count(self, n: int) -> int:
         """One training a pair."""
