@@ -22,6 +22,7 @@ from unseen.exposure import Plan, folds
 from unseen.rules.base import Rule
 from unseen.rules.budgets import budget_line
 from unseen.rules.choosing import choose
+from unseen.rules.inputs import checked_features
 from unseen.rules.registry import check as check_rule
 from unseen.rules.registry import resolve as resolve_rule
 from unseen.scores.base import Score
@@ -243,7 +244,6 @@ def _check_choice(
     """Refuse before any training what could not be chosen after it."""
     chosen, shared = _rule(rule, options)
     sizes = np.bincount(data.labels, minlength=len(data.class_names))
-    present = {name: int(size) for name, size in zip(data.class_names, sizes, strict=True) if size}
     check_rule(
         chosen,
         n=len(data),
@@ -251,10 +251,12 @@ def _check_choice(
         prune=prune,
         direction=direction,
         quota=shared.get("quota"),
-        class_sizes=present,
+        class_sizes=dict(zip(data.class_names, sizes.tolist(), strict=True)),
         has_features=shared.get("features") is not None,
         align="none" if shared.get("align") == "temperature" else shared.get("align"),
     )
+    if shared.get("features") is not None:
+        checked_features(shared["features"], data.ids)
 
 
 def _scored(
@@ -271,9 +273,9 @@ def _scored(
     verify: str,
     report: Report,
 ) -> ScoreTable:
-    who: Learner = learners.resolve(learner, data)
+    executor = executors.LocalExecutor(jobs=jobs, threads=threads)
+    who, threads = _threaded(learners.resolve(learner, data), executor.threads)
     who.check(data)
-    threads = threads or executors.default_threads(jobs)
     job = Scoring(
         _samples(data, groups, verify),
         plan=plan,
@@ -284,7 +286,6 @@ def _scored(
         settings={"threads": threads},
     )
     report("plan", **_outlook(job, data, who, threads))
-    executor = executors.LocalExecutor(jobs=jobs, threads=threads)
     pending = (executors.Job(fit, sink, checkpoints) for fit, sink, checkpoints in job.pending())
     results = executor.run(pending, data=data, learner=who, seed=seed, report=_logged(run, report))
     with closing(results):  # Ctrl-C in this loop ends the workers at once
@@ -292,6 +293,14 @@ def _scored(
             job.finish(fit, result)
             report("fit_done", fit=fit.name, done=job.done, fits=job.fits_in_all)
     return job.table()
+
+
+def _threaded(learner: Learner, threads: int) -> tuple[Learner, int]:
+    """The learner at this many threads a fit, and how many it really takes: its recipe may say otherwise."""
+    if not hasattr(learner, "with_threads"):
+        return learner, threads
+    limited = learner.with_threads(threads)
+    return limited, limited.threads
 
 
 def _samples(data: Data, groups: Any, verify: str) -> Samples:

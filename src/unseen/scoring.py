@@ -22,6 +22,7 @@ from unseen.runs.base import Run
 from unseen.scores.base import Score
 from unseen.scores.joining import Joiner
 from unseen.scores.registry import resolve
+from unseen.scores.shells import Course
 from unseen.scores.sink import ScoreSink
 from unseen.types import Arrays, CheckpointStore, IdArray, IntArray, ScoreTable
 
@@ -98,6 +99,8 @@ class Scoring:
                 f"the plan asks for {self.fits_in_all:,} trainings (at most {MAX_FITS:,} without a closed form); "
                 "use folds(k)"
             )
+        # A plan that cannot divide these samples says so at its first fit: before the run is begun.
+        next(iter(self._fits()), None)
         self.manifest = self._manifest(learner, dict(settings or {}))
         run.open(self.manifest)
         self._joiner = Joiner(self.scores, len(samples.ids), plan.repeats, plan.scored_side)
@@ -111,7 +114,7 @@ class Scoring:
     def pending(self) -> Iterator[tuple[Fit, ScoreSink, CheckpointStore]]:
         """The fits that the run does not hold yet, each with its sink and the place of its checkpoints."""
         samples = self.samples
-        for fit in self.plan.fits(samples.ids, samples.labels, groups=samples.groups, seed=self.seed):
+        for fit in self._fits():
             result = self.run.result(fit.name)
             if result is not None:
                 self._joiner.add(fit, result)
@@ -133,6 +136,10 @@ class Scoring:
         provenance = {key: self.manifest[key] for key in ("plan", "learner", "seed", "fingerprint")}
         table = self._joiner.table(self.samples.ids, self.samples.labels, self.samples.class_names, provenance)
         return self.run.save_table(table)
+
+    def _fits(self) -> Iterator[Fit]:
+        samples = self.samples
+        return self.plan.fits(samples.ids, samples.labels, groups=samples.groups, seed=self.seed)
 
     def _manifest(self, learner: Abilities, settings: dict[str, object]) -> dict[str, object]:
         samples = self.samples
@@ -217,9 +224,9 @@ def _check_score(score: Score, plan: Plan, learner: Abilities) -> None:
         raise ArgumentError(
             f"score {score.name!r} reads {', '.join(sorted(missing))}, which the learner {name!r} does not give"
         )
-    if score.least_epochs > (learner.epochs or 1):
+    if score.least_epochs > (learner.epochs or 1) or (isinstance(score, Course) and learner.epochs is None):
         have = f"has only {learner.epochs}" if learner.epochs else "has no epochs"
         raise ArgumentError(
-            f"score {score.name!r} needs {score.least_epochs} epochs, but the learner {name!r} {have}; "
+            f"score {score.name!r} needs {max(score.least_epochs, 2)} epochs, but the learner {name!r} {have}; "
             "train longer, shorten its window, or use a score from one observation such as 'el2n'"
         )

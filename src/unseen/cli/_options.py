@@ -10,6 +10,7 @@ import typer
 
 from unseen.errors import ArgumentError, BudgetError, DataError
 from unseen.exposure import Plan, folds, halves, leave_one_out, seen
+from unseen.rules.registry import resolve as resolve_rule
 
 DATA = "Data"
 WORK = "Work"
@@ -73,7 +74,10 @@ PlanName = Annotated[
     Literal["folds", "halves", "seen", "leave-one-out"],
     typer.Option("--plan", help="Exposure plan; 'seen' is the classic in-sample score.", rich_help_panel=WORK),
 ]
-Folds = Annotated[int, typer.Option(metavar="N", help="Number of folds.", rich_help_panel=WORK)]
+Folds = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Number of folds, of the plan 'folds'. [default: 5]", rich_help_panel=WORK),
+]
 Repeats = Annotated[
     int, typer.Option(metavar="N", help="Repetitions of the plan with other seeds.", rich_help_panel=WORK)
 ]
@@ -141,13 +145,17 @@ def amount(text: str | None, name: str) -> float | int | None:
         raise BudgetError(f"--{name} must be a count (700) or a fraction (0.7), got {text!r}") from None
 
 
-def plan_of(name: str, k: int, repeats: int) -> Plan:
-    """The plan of its name and numbers."""
+def plan_of(name: str, k: int | None, repeats: int) -> Plan:
+    """The plan of its name and numbers; a number that it does not read is refused."""
+    if k is not None and name != "folds":
+        raise ArgumentError(f"--folds is for the plan 'folds', got --plan {name}; leave it out")
     if name == "leave-one-out":
+        if repeats != 1:
+            raise ArgumentError(f"--repeats must be 1 for the plan 'leave-one-out', got {repeats}; leave it out")
         return leave_one_out()
     if name == "seen":
         return seen(repeats)
-    return halves(repeats) if name == "halves" else folds(k, repeats)
+    return halves(repeats) if name == "halves" else folds(5 if k is None else k, repeats)
 
 
 def data_options(**given: Any) -> dict[str, Any]:
@@ -155,10 +163,14 @@ def data_options(**given: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def rule_options(quota: str | None, align: str | None, features: Path | None) -> dict[str, Any]:
+def rule_options(rule: str, quota: str | None, align: str | None, features: Path | None) -> dict[str, Any]:
     """The options of `unseen.select` that were given."""
     options: dict[str, Any] = data_options(quota=quota, align=align)
     if features is not None:
+        if "features" not in resolve_rule(rule).needs:
+            raise ArgumentError(
+                f"--features is for rules that read distances between samples, which {rule!r} does not; leave it out"
+            )
         options["features"] = _array(features)
     return options
 
@@ -169,7 +181,7 @@ def _array(path: Path) -> np.ndarray[Any, Any]:
     try:
         array: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise DataError(f"--features {path} cannot be read: {error}") from error
+        raise DataError(f"--features {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return array
 
 

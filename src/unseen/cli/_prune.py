@@ -39,7 +39,7 @@ def command(
     align: o.Align = None,
     features: o.Features = None,
     plan: o.PlanName = "folds",
-    folds: o.Folds = 5,
+    folds: o.Folds = None,
     repeats: o.Repeats = 1,
     learner: o.Learner = None,
     seed: o.Seed = 0,
@@ -67,6 +67,9 @@ def command(
       unseen prune t.parquet --label y --prune 1000 --learner forest --out runs/t
     """
     given = dict(locals())
+    exposure = o.plan_of(plan, folds, repeats)
+    choice = o.rule_options(rule, quota, align, features)
+    amounts = {"keep": o.amount(keep, "keep"), "prune": o.amount(prune, "prune")}
     source = resolve(data, **o.data_options(
         label=label, image=image, text=text, features=feature, id=id_column, group=group, split=split,
         image_size=image_size, on_error=on_error,
@@ -75,12 +78,11 @@ def command(
     with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("prune", given)) as report:
         result = unseen.prune(
             source,
-            keep=o.amount(keep, "keep"),
-            prune=o.amount(prune, "prune"),
+            **amounts,
             score=score,
             also=also,
             rule=rule,
-            plan=o.plan_of(plan, folds, repeats),
+            plan=exposure,
             learner=learner,
             seed=seed,
             groups="duplicates" if groups == "duplicates" else None,
@@ -89,7 +91,7 @@ def command(
             threads=threads,
             verify=verify,
             report=report,
-            **o.rule_options(quota, align, features),
+            **choice,
         )
     summary = summarise(result, out_dir, out_dir / "coreset.parquet")
     if json:

@@ -32,7 +32,7 @@ def command(
     out_dir: o.Out,
     score: Scores = ["el2n"],  # noqa: B006 - typer reads the default and never changes it
     plan: o.PlanName = "folds",
-    folds: o.Folds = 5,
+    folds: o.Folds = None,
     repeats: o.Repeats = 1,
     learner: o.Learner = None,
     seed: o.Seed = 0,
@@ -59,6 +59,7 @@ def command(
       unseen select runs/photos --keep 0.5 --score aum --rule beta --out half.parquet
     """
     given = dict(locals())
+    exposure = o.plan_of(plan, folds, repeats)
     source = resolve(data, **o.data_options(
         label=label, image=image, text=text, features=feature, id=id_column, group=group, split=split,
         image_size=image_size, on_error=on_error,
@@ -68,7 +69,7 @@ def command(
         table = unseen.score(
             source,
             scores=score,
-            plan=o.plan_of(plan, folds, repeats),
+            plan=exposure,
             learner=learner,
             seed=seed,
             groups="duplicates" if groups == "duplicates" else None,

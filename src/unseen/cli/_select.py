@@ -56,7 +56,7 @@ def command(
         prune=o.amount(prune, "prune"),
         score=score,
         seed=seed,
-        **o.rule_options(quota, align, features),
+        **o.rule_options(rule, quota, align, features),
     )
     coreset.save(out_file)
     result = Pruned(table, coreset)

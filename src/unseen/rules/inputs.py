@@ -14,7 +14,7 @@ from unseen.rules.base import Align, Pool, Rule, one_of
 from unseen.scores import alignment
 from unseen.types import FloatArray, IdArray, IntArray, ScoreTable
 
-__all__ = ["Given", "as_array", "gather", "pool_of"]
+__all__ = ["Given", "as_array", "checked_features", "gather", "pool_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ def gather(
         table=table,
         score=only,
         labels=own_labels if labels is None else _labels(labels, ids),
-        features=None if features is None else _features(features, ids),
+        features=None if features is None else checked_features(features, ids),
         confidence=None if confidence is None else _confidence(confidence, n),
         second=second,
     )
@@ -221,7 +221,8 @@ def _confidence(value: npt.ArrayLike, n: int) -> FloatArray:
     return confidence
 
 
-def _features(value: npt.ArrayLike, ids: IdArray) -> npt.NDArray[Any]:
+def checked_features(value: npt.ArrayLike, ids: IdArray) -> npt.NDArray[Any]:
+    """The features as floats, (n, d) and finite."""
     features = as_array("features", value)
     if features.ndim == 3:
         raise ArgumentError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +75,19 @@ class TorchLearner:
     def __getstate__(self) -> dict[str, Any]:
         """Without the data held for the next fit: another process reads its own."""
         return {**self.__dict__, "_opened": None}
+
+    def with_threads(self, threads: int) -> TorchLearner:
+        """The same learner at so many threads a fit, unless its recipe says how many.
+
+        >>> TorchLearner("mlp").with_threads(1).threads
+        1
+
+        """
+        if self.recipe.threads is not None:
+            return self
+        limited = copy(self)
+        limited.threads = threads
+        return limited
 
     def describe(self) -> dict[str, object]:
         """The recipe, the kind of device and the threads: what its numbers depend on.
