@@ -22,15 +22,18 @@ RNG = np.random.default_rng(0)
 IRIS = load_iris(return_X_y=True)
 
 
-def test_a_class_that_no_model_of_a_fold_saw():
-    X = RNG.normal(size=(40, 2))
-    y = np.array([0] * 20 + [1] * 19 + [2])
+@pytest.mark.parametrize("rare", [0, 1, 2])
+def test_a_class_that_no_model_of_a_fold_saw(rare):
+    first, second = (c for c in range(3) if c != rare)
+    y = np.array([first] * 20 + [second] * 19 + [rare])
+    X = RNG.normal(size=(40, 2)) + 9.0 * (y == second)[:, None]
     table = unseen.score(X, y, scores=["el2n", "loss"], plan=unseen.folds(4), learner=GaussianNB())
-    # The one sample of class 2 is held out from models that do not know the class: p_y is 0, its loss finite.
+    # The one sample of its class is held out from models that do not know the class: p_y is 0, its loss finite.
     assert table.column("loss")[39] == pytest.approx(-np.log(np.finfo(np.float32).tiny))
     assert table.column("el2n")[39] >= 1
     assert table.mean_confidence[39] == pytest.approx(0, abs=1e-30)
-    assert np.isfinite(table.column("loss")).all()
+    # And their probabilities of the two classes that they know are told apart as ever.
+    assert (table.predictions[:39] == y[:39]).mean() > 0.9
 
 
 def test_a_fold_of_one_class_is_named_where_the_estimator_cannot_learn_from_it():
