@@ -1,0 +1,358 @@
+"""What each subcommand prints and writes."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import json
+import re
+import shutil
+import subprocess
+import warnings
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import typer
+from command_line import SCRIPT, content
+from PIL import Image
+
+import unseen
+from unseen import cli
+from unseen.cli._app import app
+from unseen.cli._show import print_json, warn
+from unseen.learners import LEARNERS
+from unseen.rules.registry import RULES
+from unseen.scores.registry import SCORES
+
+COMMANDS = ["prune", "score", "select", "resume", "scores", "rules", "learners"]
+
+
+def test_the_console_script_tells_its_version():
+    ended = subprocess.run([SCRIPT, "--version"], capture_output=True, text=True, check=True)
+    assert ended.stdout == f"unseen {unseen.__version__}\n"
+
+
+def test_help_lists_every_subcommand_and_the_exit_codes(unseen_says):
+    said = unseen_says("--help")
+    assert said.code == 0
+    for command in COMMANDS:
+        assert re.search(rf"│ {command} ", said.out)
+    assert "130 interrupted" in said.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_subcommand(unseen_says, command):
+    said = unseen_says(command, "--help")
+    assert said.code == 0
+    assert f"Usage: unseen {command}" in said.out
+    if command in ("prune", "score", "select", "resume"):
+        # Examples stand on lines of their own, so that they can be copied.
+        assert re.search(rf"Examples:\s*\n\s*unseen {command} .*\n", said.out)
+
+
+@pytest.mark.parametrize("command", ["prune", "score", "select"])
+def test_examples_of_the_help_are_commands_that_parse(unseen_says, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    examples = re.findall(r"^ +unseen (\w+ .*?) *$", unseen_says(command, "--help").out, re.M)
+    assert examples
+    for example in examples:
+        said = unseen_says(*example.replace("digits", "none.npz").split())
+        assert said.code in (1, 3), example  # understood, and then there is no such data or run
+        assert "Usage" not in said.err
+
+
+def parsed(said):
+    """The one JSON object on stdout, with nothing else on either stream."""
+    assert said.code == 0, said.err
+    assert said.err == ""
+    return json.loads(said.out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_json_of_prune(unseen_says, prune, tmp_path):
+    result = parsed(unseen_says(*prune, "--json", "--out", tmp_path / "run"))
+    scored = unseen.load(tmp_path / "run")
+    assert result["n"] == 200
+    assert result["kept"] == len(scored.coreset) == 100
+    assert result["pruned"] == 100
+    assert result["direction"] == "harder"
+    assert result["accuracy"] == np.mean(scored.scores.predictions == scored.scores.labels)
+    assert result["reliability"] is None
+    assert unseen.load(result["coreset"]).ids.tolist() == scored.coreset.ids.tolist()
+    assert unseen.load(result["scores"]).scores == ("el2n", "label_issue")
+
+
+def test_json_of_score(unseen_says, digits_file, tmp_path):
+    command = ["score", digits_file, "--learner", "logistic", "--folds", "2", "--score", "loss", "--score", "margin"]
+    result = parsed(unseen_says(*command, "--json", "--out", tmp_path / "run"))
+    table = unseen.load(tmp_path / "run").scores
+    assert result["scores"].keys() == {"loss", "margin"} == set(table.scores)
+    assert result["scores"]["margin"]["direction"] == "easier"
+    assert result["scores"]["loss"]["p5_p50_p95"][1] == np.median(table.column("loss"))
+    assert not (tmp_path / "run" / "coreset.parquet").exists()
+
+
+def test_json_of_select_resume_and_lists(unseen_says, finished, tmp_path):
+    assert (
+        parsed(unseen_says("select", finished, "--keep", "7", "--json", "--out", tmp_path / "7.parquet"))["kept"] == 7
+    )
+    assert parsed(unseen_says("resume", finished, "--json"))["kept"] == 100
+    names = {entry["name"] for entry in parsed(unseen_says("scores", "--json"))["scores"]}
+    assert {"el2n", "aum", "memorization"} <= names
+    assert "stratified" in {entry["name"] for entry in parsed(unseen_says("rules", "--json"))["rules"]}
+    assert parsed(unseen_says("learners", "--json"))["defaults"]["image"] == "convnet"
+
+
+def test_json_holds_no_nan(capsys):
+    print_json({"a": float("nan"), "b": [float("inf"), 1.5], "c": {"d": -float("inf")}})
+    assert json.loads(capsys.readouterr().out) == {"a": None, "b": [None, 1.5], "c": {"d": None}}
+
+
+def test_quiet_prints_the_result_only(unseen_says, prune, tmp_path):
+    said = unseen_says(*prune, "--quiet", "--out", tmp_path / "run")
+    assert said.err == ""
+    assert said.out.startswith("kept     100 of 200 samples (50.0 %), 100 pruned, by stratified\n")
+
+
+def test_results_are_aligned_words_with_the_counts(unseen_says, prune, tmp_path):
+    said = unseen_says(*prune, "--repeats", "2", "--out", tmp_path / "run")
+    lines = dict(line.split(maxsplit=1) for line in said.out.splitlines())
+    assert list(lines) == ["kept", "score", "repeats", "models", "labels", "table", "coreset"]
+    assert len({re.match(r"\w+ +", line).end() for line in said.out.splitlines()}) == 1
+    assert re.fullmatch(r"held-out accuracy \d\d\.\d %", lines["models"])
+    assert re.fullmatch(r"estimated errors .* % in the coreset, .* % in a random one", lines["labels"])
+    assert lines["score"].startswith("el2n, harder when higher: median ")
+    assert lines["coreset"] == str(tmp_path / "run" / "coreset.parquet")
+
+
+def test_the_in_sample_plan_says_so(unseen_says, digits_file, tmp_path):
+    command = ["prune", digits_file, "--learner", "logistic", "--keep", "9", "--plan", "seen"]
+    assert "in-sample accuracy" in unseen_says(*command, "--out", tmp_path / "run").out
+
+
+@pytest.mark.parametrize(
+    ("amount", "kept", "said_before"),
+    [
+        (["--keep", "1"], 1, "keeping 1 of 200 samples, pruning 199 (1 is a count; 1.0 would keep all)"),
+        (["--keep", "1.0"], 200, "keeping 200 of 200 samples, pruning 0"),
+        (["--keep", "0.333"], 67, "keeping 67 of 200 samples, pruning 133"),
+        (["--prune", "0.9"], 20, "keeping 20 of 200 samples, pruning 180"),
+        (["--prune", "1"], 199, "keeping 199 of 200 samples, pruning 1"),
+        (["--prune", "0"], 200, "keeping 200 of 200 samples, pruning 0"),
+    ],
+)
+def test_the_budget_is_echoed_as_counts_before_training(unseen_says, prune, tmp_path, amount, kept, said_before):
+    said = unseen_says(*prune[:-2], *amount, "--out", tmp_path / "run")
+    assert said.code == 0, said.err
+    budget, training = said.err.index(f"budget  {said_before}\n"), said.err.index("fit r0f0")
+    assert budget < training
+    assert f"kept     {kept:,} of 200 samples" in said.out
+    assert len(unseen.load(tmp_path / "run").coreset) == kept
+
+
+def test_select_is_the_selection_of_prune(unseen_says, finished, tmp_path):
+    said = unseen_says("select", finished, "--keep", "0.5", "--out", tmp_path / "again.parquet")
+    assert said.code == 0, said.err
+    assert unseen.load(tmp_path / "again.parquet").ids.tolist() == unseen.load(finished).coreset.ids.tolist()
+    from_file = ["select", finished / "scores.parquet", "--keep", "0.5", "--out", tmp_path / "third.parquet"]
+    assert unseen_says(*from_file).code == 0
+    assert unseen.load(tmp_path / "third.parquet").ids.tolist() == unseen.load(finished).coreset.ids.tolist()
+
+
+def test_select_by_another_score_and_rule(unseen_says, finished, tmp_path):
+    command = ["select", finished, "--keep", "5", "--rule", "top", "--score", "label_issue"]
+    said = unseen_says(*command, "--out", tmp_path / "five.parquet")
+    assert "by top" in said.out
+    assert "score    label_issue" in said.out
+    table = unseen.load(finished).scores
+    assert (
+        unseen.load(tmp_path / "five.parquet").ids.tolist()
+        == unseen.select(table, rule="top", keep=5, score="label_issue").ids.tolist()
+    )
+
+
+def test_the_same_command_on_a_finished_run_trains_nothing(unseen_says, prune, finished):
+    before, events = content(finished), (finished / "events.jsonl").read_bytes()
+    said = unseen_says(*prune, "--out", finished)
+    assert "done    2 of 2 trainings before, kept in this run" in said.err
+    assert "fit r" not in said.err
+    assert (finished / "events.jsonl").read_bytes() == events
+    assert content(finished) == before
+
+
+def test_another_budget_on_a_finished_run_trains_nothing(unseen_says, prune, finished):
+    events = (finished / "events.jsonl").read_bytes()
+    assert unseen_says(*prune, "--keep", "3", "--out", finished).code == 0
+    assert (finished / "events.jsonl").read_bytes() == events
+    assert len(unseen.load(finished).coreset) == 3
+
+
+@pytest.mark.parametrize("command", ["prune", "score"])
+def test_resume_of_a_moved_run_from_another_folder(unseen_says, tmp_path, digits_file, command, monkeypatch):
+    shutil.copy(digits_file, tmp_path / "digits.npz")
+    np.save(tmp_path / "f.npy", np.load(digits_file)["x"])
+    monkeypatch.chdir(tmp_path)
+    more = ["--keep", "9", "--rule", "herding", "--features", "f.npy"] if command == "prune" else []
+    begun = unseen_says(command, "digits.npz", "--learner", "logistic", "--folds", "2", *more, "--out", "run")
+    assert begun.code == 0, begun.err
+    before = content(tmp_path / "run")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    (tmp_path / "moved" / "scores.parquet").unlink()
+    (tmp_path / "moved" / "fits" / "r0f1" / "result.npz").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    said = unseen_says("resume", "../moved")
+    assert said.code == 0, said.err
+    assert "done    1 of 2 trainings before" in said.err
+    assert "fit r0f1" in said.err
+    assert "fit r0f0" not in said.err
+    assert "../moved/scores.parquet" in said.out
+    after = content(tmp_path / "moved")
+    assert {name: after[name] for name in before if name != "command.json"} == {
+        name: data for name, data in before.items() if name != "command.json"
+    }
+
+
+def test_lists_name_everything_with_source_and_direction(unseen_says):
+    scores, rules, learners = (unseen_says(name).out for name in ("scores", "rules", "learners"))
+    for name in SCORES:
+        assert re.search(rf"^{name} +(harder|easier|worth more) when higher ", scores, re.M)
+    for name in RULES:
+        assert re.search(rf"^{name} ", rules, re.M)
+    for name in LEARNERS:
+        assert re.search(rf"^{name} +\S", learners, re.M)
+    assert "Paul et al. 2021 (arXiv 2107.07075)" in scores
+    assert "Zheng et al. 2023 (CCS, arXiv 2210.15809)" in " ".join(rules.split())
+    assert all(len(line) <= 100 for line in (scores + rules + learners).splitlines())
+
+
+def test_a_closed_pipe_shows_no_traceback():
+    ended = subprocess.run(["bash", "-c", f"'{SCRIPT}' scores | head -1"], capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith("score ")
+    assert ended.stderr == ""
+
+
+def test_warnings_are_one_line(capfd):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = warn
+        warnings.warn("lbfgs did not\n  converge", stacklevel=1)
+    assert capfd.readouterr().err == "warning: lbfgs did not converge\n"
+
+
+def test_ctrl_c_while_the_program_loads_shows_no_traceback(monkeypatch):
+    load = builtins.__import__
+
+    def interrupted(name, *args):
+        if name == "unseen.cli._app":
+            raise KeyboardInterrupt
+        return load(name, *args)
+
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+
+
+# Each option with a value that must change something: the numbers, the manifest, what is kept or what is said, against
+# the same command without it (or with what stands first in a pair). Those of one form of data are asked of that form.
+OPTIONS = {
+    "digits.npz": {
+        "--keep": ["--keep", "7"],
+        "--prune": None,  # exclusive with --keep; see the test of the budget
+        "--score": ["--score", "loss"],
+        "--also": ["--also", "loss"],
+        "--rule": ["--rule", "top"],
+        "--quota": ["--quota", "uniform"],
+        "--align": (["--rule", "top"], ["--rule", "top", "--align", "none"]),
+        "--features": (["--rule", "herding", "--features", "f.npy"], ["--rule", "herding", "--features", "g.npy"]),
+        "--plan": ["--plan", "halves"],
+        "--folds": ["--folds", "3"],
+        "--repeats": ["--repeats", "2"],
+        "--learner": ["--learner", "logistic:C=2.0"],
+        "--seed": ["--seed", "1"],
+        "--groups": ["--groups", "none"],
+        "--threads": ["--threads", "2"],
+        "--verify": ["--verify", "full"],
+        "--quiet": ["--quiet"],
+        "--json": ["--json"],
+        "--jobs": None,  # changes no number, by law 2; see the test of Ctrl-C
+        "--out": None,  # given to every run here
+    },
+    "table.parquet": {
+        "--label": ["--label", "z"],
+        "--feature": ["--feature", "f0"],
+        "--id": ["--id", "name"],
+        "--group": ["--group", "batch"],
+        "--split": ["--split", "train"],
+        "--text": ["--text", "words", "--learner", "tfidf"],
+        "--image": (["--image", "picture"], ["--image", "mirror"]),
+    },
+    "images": {"--image-size": ["--image-size", "4"], "--on-error": (["--on-error", "raise"], ["--on-error", "skip"])},
+}
+BASE = {
+    "digits.npz": ["--learner", "logistic"],
+    "table.parquet": ["--learner", "forest:n_estimators=5", "--label", "y"],
+    "images": ["--learner", "forest:n_estimators=5", "--image-size", "8", "--on-error", "skip"],
+}
+
+
+@pytest.fixture(scope="module")
+def forms(tmp_path_factory, digits_file):
+    folder = tmp_path_factory.mktemp("forms")
+    shutil.copy(digits_file, folder / "digits.npz")
+    X, y = (np.load(digits_file)[name] for name in "xy")
+    X, y = X[:60], y[:60] % 3
+    np.save(folder / "f.npy", np.load(digits_file)["x"])
+    np.save(folder / "g.npy", np.load(digits_file)["x"] ** 3)
+    pictures: dict[str, list] = {"picture": [], "mirror": []}
+    for i in range(60):
+        place = folder / "images" / "abc"[y[i]]
+        place.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(X[i].reshape(8, 8).astype(np.uint8) * 15)
+        picture.save(place / f"{i}.png")
+        for column, shown in (("picture", picture), ("mirror", picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))):
+            held = io.BytesIO()
+            shown.save(held, format="png")
+            pictures[column].append({"bytes": held.getvalue(), "path": f"{i}.png"})
+    broken = folder / "images" / "a" / "0.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    columns = {
+        "f0": X[:, 20], "f1": X[:, 30], "y": y, "z": (y + 1) // 2, "name": [f"s{i}" for i in range(60)],
+        "batch": np.arange(60) // 2, "split": ["train", "train", "test", "train"] * 15,
+        "words": [" ".join(["one", "two", "three"][c] for c in (y[i], i % 3)) for i in range(60)],
+        **pictures,
+    }  # fmt: skip
+    pq.write_table(pa.table(columns), folder / "table.parquet")
+    return folder
+
+
+def effect(unseen_says, argv, run):
+    """Everything that an option can change."""
+    said = unseen_says(*argv, "--out", run)
+    kept = content(run) if run.exists() else {}
+    words = (said.out + said.err).replace(str(run), "RUN")
+    return said.code, re.sub(r", about .* left", "", words), {n: kept[n] for n in kept if n != "command.json"}
+
+
+@pytest.mark.parametrize(
+    ("form", "option"), [(form, option) for form, options in OPTIONS.items() for option in options if options[option]]
+)
+def test_every_option_of_prune_changes_something(unseen_says, forms, form, option, tmp_path, monkeypatch):
+    monkeypatch.chdir(forms)
+    base = ["prune", form, "--folds", "2", "--threads", "1", "--keep", "0.5", *BASE[form]]
+    change = OPTIONS[form][option]
+    beside, change = change if isinstance(change, tuple) else ([], change)
+    without = effect(unseen_says, [*base, *beside], tmp_path / "a")
+    if option == "--plan":
+        base = [word for word in base if word not in ("--folds", "2")]
+    changed = effect(unseen_says, [*base, *change], tmp_path / "b")
+    assert changed[0] == 0, changed[1]
+    assert changed != without
+
+
+def test_no_option_of_prune_is_left_out_above():
+    prune = typer.main.get_command(app).commands["prune"]
+    has = {max(p.opts, key=len) for p in prune.params if p.opts[0].startswith("-")}
+    assert has - {"--help"} == {option for options in OPTIONS.values() for option in options}
