@@ -133,7 +133,7 @@ class Normaliser:
 
     def __call__(self, raw: Tensor) -> Tensor:
         """Float32 of the same shape."""
-        return raw.to(torch.float32).sub_(self.mean).mul_(self.scale)
+        return (raw.to(torch.float32) - self.mean).mul_(self.scale)  # never in place: it may be the data itself
 
 
 def fit_normaliser(inputs: Inputs, ids: IdArray, train: IntArray, *, device: torch.device) -> Normaliser:

@@ -142,14 +142,14 @@ class Recipe:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "mlp": {"network": "mlp", "epochs": 20, "lr": 0.1, "warmup": 0.1},
+    # Chosen on two cores by held-out accuracy for a CPU second: small batches, because steps are what is scarce.
     "convnet": {
         "network": "convnet",
-        "epochs": 6,
-        "batch_size": 128,
-        "lr": 0.2,
+        "epochs": 5,
+        "batch_size": 64,
+        "lr": 0.15,
         "schedule": "one_cycle",
         "warmup": 0.2,
-        "label_smoothing": 0.1,
         "flip": True,
         "crop": 2,
     },
