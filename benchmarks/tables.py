@@ -1,7 +1,7 @@
 """docs/benchmarks.md from the files in benchmarks/results: no figure is typed by hand.
 
-    python benchmarks/tables.py           # writes the page
-    python benchmarks/tables.py --check   # exits 1 if the page is not what the results say
+python benchmarks/tables.py           # writes the page
+python benchmarks/tables.py --check   # exits 1 if the page is not what the results say
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def end_to_end(result: Row) -> list[str]:
     return [
         "## A whole data set, end to end",
         "",
-        f"`{result['command']}`: CIFAR-10's {s['n']:,} training images. Goal: held-out accuracy of the scoring models at",
-        "least 70 %, under 30 minutes on 2 cores, peak memory under 4 GiB. The test set is not touched.",
+        f"`{result['command']}`: CIFAR-10's {s['n']:,} training images. Goal: held-out accuracy of the scoring models",
+        "at least 70 %, under 30 minutes on 2 cores, peak memory under 4 GiB. The test set is not touched.",
         "",
         *table(
             ["held-out accuracy", "wall", "training", "observing", "peak memory", "label errors kept (random)"],
@@ -89,8 +89,8 @@ def scores(result: Row) -> list[str]:
     return [
         "## Scores",
         "",
-        f"{result['samples']:,} samples, C = {result['classes']}, computed in float64. The peer is SciPy's softmax as most "
-        "code would write it, in float32.",
+        f"{result['samples']:,} samples, C = {result['classes']}, computed in float64. The peer is SciPy's softmax as "
+        "most code would write it, in float32.",
         "Goal: 1 M samples a second; state under 200 bytes a sample for the O(1) scores.",
         "",
         *table(["score", "M samples/s", "SciPy M/s", "ratio", "state, bytes a sample"], rows),
@@ -115,8 +115,8 @@ def rules(result: Row) -> list[str]:
     return [
         "## Rules",
         "",
-        f"Goal for rules on scores: {result['goal_s']:.0f} s at 1e7. For rules on features time is stated, and memory must be",
-        "linear in n: all distances of 50,000 samples would take 9,537 MiB.",
+        f"Goal for rules on scores: {result['goal_s']:.0f} s at 1e7. For rules on features time is stated, and memory",
+        "must be linear in n: all distances of 50,000 samples would take 9,537 MiB.",
         "",
         *table(
             ["rule", "input", "budget", "seconds", "peak MiB", "of it inputs"],
@@ -176,8 +176,8 @@ def page() -> str:
     parts = [
         "# Benchmarks",
         "",
-        "Made by `python benchmarks/tables.py` from `benchmarks/results/*.json`; each script in `benchmarks/speed` says how",
-        "to run it again. Machines are shared and noisy: ratios within a run mean more than seconds.",
+        "Made by `python benchmarks/tables.py` from `benchmarks/results/*.json`; each script in `benchmarks/speed`",
+        "says how to run it again. Machines are shared and noisy: ratios within a run mean more than seconds.",
     ]
     for name, section in SECTIONS.items():
         path = RESULTS / f"{name}.json"
