@@ -19,6 +19,7 @@ from unseen import data as data_room
 from unseen import executors, learners, runs
 from unseen.errors import ArgumentError, RunError, UnknownNameError
 from unseen.exposure import Plan, folds
+from unseen.protocols import Data, Learner
 from unseen.rules.base import Rule
 from unseen.rules.budgets import budget_line
 from unseen.rules.choosing import choose
@@ -29,7 +30,7 @@ from unseen.scores.base import Score
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.tempered import SUFFIX
 from unseen.scoring import Abilities, Samples, Scoring, joined_groups
-from unseen.types import Coreset, Data, Direction, Learner, ScoreTable
+from unseen.types import Coreset, Direction, ScoreTable
 
 __all__ = ["Pruned", "Scored", "label_error_share", "load", "prune", "score", "select"]
 

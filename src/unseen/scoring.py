@@ -18,13 +18,14 @@ import unseen
 from unseen.data.fingerprint import digest
 from unseen.errors import ArgumentError
 from unseen.exposure import MAX_FITS, Fit, Plan
+from unseen.protocols import CheckpointStore
 from unseen.runs.base import Run
 from unseen.scores.base import Score
 from unseen.scores.joining import Joiner
 from unseen.scores.registry import resolve
 from unseen.scores.shells import Course
 from unseen.scores.sink import ScoreSink
-from unseen.types import Arrays, CheckpointStore, IdArray, IntArray, ScoreTable
+from unseen.types import Arrays, IdArray, IntArray, ScoreTable
 
 __all__ = ["Abilities", "Samples", "Scoring", "joined_groups"]
 

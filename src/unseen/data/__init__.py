@@ -1,4 +1,4 @@
-"""Data in: arrays, files and data sets of other libraries, all as one small protocol (`unseen.types.Data`)."""
+"""Data in: arrays, files and data sets of other libraries, all as one small protocol (`unseen.protocols.Data`)."""
 
 from unseen.data.arrays import digits, from_arrays, from_npz
 from unseen.data.folders import from_folder

@@ -1,4 +1,4 @@
-"""The kinds of data set, each an `unseen.types.Data`: rows of an array, texts, tables.
+"""The kinds of data set, each an `unseen.protocols.Data`: rows of an array, texts, tables.
 
 What they share is here: ids, labels, groups, notes, the fingerprint, and the groups of exact copies. Where the
 samples come from (arrays, files, data sets of other libraries) is for the readers beside this file.

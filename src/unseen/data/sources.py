@@ -15,7 +15,7 @@ from unseen.data.huggingface import from_huggingface
 from unseen.data.tables import from_parquet
 from unseen.data.torch_dataset import from_dataset
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
-from unseen.types import Data
+from unseen.protocols import Data
 
 __all__ = ["resolve"]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from unseen.executors.threads import limited_threads
 from unseen.exposure import Fit
-from unseen.types import CheckpointStore, Data, Learner, Sink
+from unseen.protocols import CheckpointStore, Data, Learner, Sink
 
 __all__ = ["Executor", "Job", "Report", "ResultSink", "run_job"]
 

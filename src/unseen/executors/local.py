@@ -13,7 +13,7 @@ from unseen.executors.pool import Pool
 from unseen.executors.threads import default_threads
 from unseen.executors.worker import Setup
 from unseen.exposure import Fit
-from unseen.types import Data, Learner
+from unseen.protocols import Data, Learner
 
 __all__ = ["LocalExecutor"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from unseen.errors import WorkerError
 from unseen.executors.base import Job, run_job
-from unseen.types import Data, Learner
+from unseen.protocols import Data, Learner
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

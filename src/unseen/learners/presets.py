@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardScaler
 
-from unseen.types import Data
+from unseen.protocols import Data
 
 __all__ = ["DEFAULTS", "ESTIMATORS"]
 

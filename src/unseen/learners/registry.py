@@ -10,8 +10,8 @@ from typing import Any
 from unseen.errors import ArgumentError, MissingDependencyError
 from unseen.learners.presets import DEFAULTS, ESTIMATORS
 from unseen.learners.sklearn import SklearnLearner
+from unseen.protocols import Data, Learner
 from unseen.registry import Registry, parse_spec
-from unseen.types import Data, Learner
 
 __all__ = ["LEARNERS", "resolve"]
 

@@ -17,7 +17,8 @@ from sklearn.base import clone
 from unseen import seeds
 from unseen.errors import ArgumentError, DataError
 from unseen.exposure import Fit
-from unseen.types import CheckpointStore, Data, IntArray, Observation, Side, Sink
+from unseen.protocols import CheckpointStore, Data, Sink
+from unseen.types import IntArray, Observation, Side
 
 __all__ = ["SklearnLearner"]
 

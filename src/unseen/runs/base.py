@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.errors import ArgumentError
-from unseen.types import Arrays, CheckpointStore, Coreset, ScoreTable
+from unseen.protocols import CheckpointStore
+from unseen.types import Arrays, Coreset, ScoreTable
 
 __all__ = ["Run", "check_name", "plain_arrays"]
 

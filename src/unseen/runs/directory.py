@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from unseen.atomic import remove_temporaries, replace_file, storage_error
 from unseen.errors import CorruptFileError, RunError, RunMismatchError, StorageError
+from unseen.protocols import CheckpointStore
 from unseen.runs.arrays import owner_of, read_arrays, write_arrays
 from unseen.runs.base import check_name
 from unseen.runs.checkpoints import DirectoryCheckpoints
@@ -30,7 +31,7 @@ from unseen.runs.events import EventLog, record
 from unseen.runs.files import file_digest, move_aside, remove
 from unseen.runs.lock import Lock
 from unseen.runs.manifest import check_same, digest_of, normal, seal, unseal
-from unseen.types import Arrays, CheckpointStore, Coreset, ScoreTable
+from unseen.types import Arrays, Coreset, ScoreTable
 
 __all__ = ["RunDirectory"]
 

@@ -9,10 +9,11 @@ from typing import Any, Self
 import numpy.typing as npt
 
 from unseen.errors import RunError
+from unseen.protocols import CheckpointStore
 from unseen.runs.base import check_name, plain_arrays
 from unseen.runs.events import record
 from unseen.runs.manifest import check_same, normal
-from unseen.types import Arrays, CheckpointStore, Coreset, ScoreTable
+from unseen.types import Arrays, Coreset, ScoreTable
 
 __all__ = ["MemoryCheckpoints", "MemoryRun"]
 

@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unseen.errors import DataError, some
-from unseen.types import Data, IdArray, IntArray
+from unseen.protocols import Data
+from unseen.types import IdArray, IntArray
 
 __all__ = ["Held", "Inputs", "Normaliser", "Streamed", "fit_normaliser", "open_inputs"]
 

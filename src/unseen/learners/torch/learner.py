@@ -12,7 +12,7 @@ import numpy as np
 
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 from unseen.learners.torch.recipe import Recipe
-from unseen.types import CheckpointStore, Data, Sink
+from unseen.protocols import CheckpointStore, Data, Sink
 
 if TYPE_CHECKING:
     import torch

@@ -20,7 +20,8 @@ from unseen.learners.torch import augment, checkpoint, networks, observe
 from unseen.learners.torch.inputs import Inputs, Normaliser, fit_normaliser
 from unseen.learners.torch.recipe import Recipe
 from unseen.learners.torch.runtime import seed_global
-from unseen.types import Arrays, Data, IntArray, Observation, Side, Sink
+from unseen.protocols import Data, Sink
+from unseen.types import Arrays, IntArray, Observation, Side
 
 __all__ = ["Training", "batched", "network_for"]
 

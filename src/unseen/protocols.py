@@ -1,0 +1,96 @@
+"""The seams between the rooms: what data sets, learners, sinks and stores of checkpoints promise each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.exposure import Fit
+from unseen.types import Arrays, IdArray, IntArray, Observation, Side
+
+__all__ = ["CheckpointStore", "Data", "Learner", "Sink"]
+
+
+class Data(Protocol):
+    """A labelled data set. Rows are positions in dataset order."""
+
+    ids: IdArray
+    labels: IntArray
+    class_names: tuple[str, ...]
+    kind: Literal["image", "vector", "table", "text"]
+    sample_shape: tuple[int, ...]  # of one input: (H, W, channels), (d,) or () for text
+    dtype: np.dtype[Any]
+    groups: IntArray | None  # (n,) groups that the user gave: they never part
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: IntArray) -> npt.NDArray[Any]:
+        """The inputs of these rows, in that order: images uint8 (m, H, W, 3 or 1), vectors float32 (m, d), ..."""
+
+    def fingerprint(self, *, full: bool = False) -> dict[str, object]:
+        """Content and order as JSON; cheap unless `full`."""
+
+    def duplicate_groups(self) -> IntArray | None:
+        """int64 (n,) group of each sample, exact copies sharing one; None where content is not hashed."""
+
+
+class Learner(Protocol):
+    """Fits on `fit.train`, and says what it then makes of the watch sets."""
+
+    name: str
+    epochs: int | None  # None: no epochs, one observation a fit
+    provides: frozenset[str]  # the fields of an Observation that it can fill
+    closed_form: bool  # whether leave_one_out costs no n trainings
+
+    def describe(self) -> dict[str, object]:
+        """Everything that changes its numbers, as JSON: compared when a run is resumed."""
+
+    def check(self, data: Data) -> None:
+        """Refuse data that it cannot learn from, before any training."""
+
+    def fit(
+        self,
+        data: Data,
+        fit: Fit,
+        sink: Sink,
+        checkpoints: CheckpointStore,
+        *,
+        seed: int,
+        report: Callable[..., None],
+    ) -> None:
+        """Train once, pushing observations into the sink; continue from the checkpoint if there is one.
+
+        `report(kind, **fields)` tells progress, such as `report("epoch", epoch=3, epochs=10, seconds=1.2)`.
+        """
+
+
+class Sink(Protocol):
+    """Where a learner pushes observations. What becomes of them is not its business."""
+
+    def wants(self, side: Side, epoch: int, last: int) -> frozenset[str]:
+        """What to observe on this side after this epoch (of `last`); empty: no forward pass is needed.
+
+        The words are the fields of an `Observation`: `"logits"`, `"features"`, `"grad_norm"`.
+        """
+
+    def observe(self, side: Side, observation: Observation) -> None:
+        """Take one batch of observations, in any batch size."""
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Everything taken so far, as named arrays, for the checkpoint of the same epoch."""
+
+    def restore(self, state: Arrays) -> None:
+        """Go back to a saved state."""
+
+
+class CheckpointStore(Protocol):
+    """Keeps the latest checkpoint of one fit: model, optimiser, random state and sink in one atomic commit."""
+
+    def load(self) -> dict[str, npt.NDArray[Any]] | None:
+        """The latest checkpoint, or None."""
+
+    def save(self, arrays: Arrays) -> None:
+        """Replace it, atomically."""
