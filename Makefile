@@ -11,10 +11,10 @@ demo: .venv-demo/ready
 	$(DEMO)/unseen prune digits --keep 0.7 --score el2n --rule top --learner extra_trees --folds 5 --out runs/demo
 
 test: .venv/ready
-	$(DEV)/python -m pytest -q
+	$(DEV)/python -m pytest -q -n auto
 
 test-all: .venv/ready
-	$(DEV)/python -m pytest -q -m "not gpu"
+	$(DEV)/python -m pytest -q -n auto -m "not gpu"
 
 lint: .venv/ready
 	$(DEV)/ruff check .
@@ -25,9 +25,14 @@ types: .venv/ready
 
 check: lint types test
 
+# Needs CIFAR-10's training images: make bench CIFAR10=cifar10-train.parquet
 bench: .venv/ready
 	$(DEV)/python benchmarks/speed/scores.py
 	$(DEV)/python benchmarks/speed/rules.py
+	$(DEV)/python benchmarks/speed/overhead.py --data $(CIFAR10)
+	$(DEV)/python benchmarks/speed/training_loop.py --data $(CIFAR10)
+	$(DEV)/python benchmarks/speed/end_to_end.py --data $(CIFAR10)
+	$(DEV)/python benchmarks/tables.py
 
 .venv-demo/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-demo
