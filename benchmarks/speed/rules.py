@@ -12,21 +12,16 @@ scores; for the feature rules time is stated and memory must be linear in n.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
-import os
-import platform
 import resource
-import subprocess
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from setting import write
 
 from unseen import rules
 
-ROOT = Path(__file__).resolve().parents[2]
 SCORE_RULES = {
     "top": {"keep": 0.3},
     "window": {"keep": 0.3, "offset": 0.1},
@@ -47,7 +42,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=512, help="of the features")
     parser.add_argument("--budget", type=int, default=5_000, help="of the feature rules")
     parser.add_argument("--repeats", type=int, default=3, help="of the score rules; the median is stated")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "rules.json")
+    parser.add_argument("--out", type=Path, help="default: benchmarks/results/rules.json")
     options = parser.parse_args()
     work = [(score_rule, name, options.scores, options.repeats) for name in SCORE_RULES]
     work += [(feature_rule, name, options.samples, options.width, options.budget) for name in FEATURE_RULES]
@@ -55,8 +50,7 @@ def main() -> None:
     for job in work:
         rows.append(alone(*job))
         show(rows[-1])
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"about": about(), "goal_s": GOAL_S, "rows": rows}, indent=2) + "\n")
+    write("rules", {"goal_s": GOAL_S, "rows": rows}, options.out)
 
 
 def score_rule(name: str, n: int, repeats: int) -> dict[str, object]:
@@ -114,23 +108,6 @@ def show(row: dict[str, object]) -> None:
         f"(CPU {row['cpu_s']:.2f})  peak {row['peak_mib']:>6.0f} MiB (inputs {row['inputs_mib']:.0f})",
         flush=True,
     )
-
-
-def about() -> dict[str, object]:
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False)
-    return {
-        "processor": processor(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "load_at_end": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("numpy", "scipy", "unseen")},
-        "commit": commit.stdout.strip(),
-    }
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.processor())
 
 
 if __name__ == "__main__":

@@ -10,41 +10,19 @@ streaming score in bytes a sample.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import scipy
 from scipy.special import entr, log_softmax, softmax
+from setting import write
 
 from unseen import functional
 from unseen.scores import SCORES, resolve
 
 CLASSES, FEATURES, EPOCHS, GOAL = 10, 64, 30, 1e6
-
-
-def hardware() -> dict[str, object]:
-    cpu = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    return {"cpu": cpu, "cores": os.cpu_count(), "system": platform.platform()}
-
-
-def commit() -> str:
-    here = Path(__file__).parent
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
-
-
-def versions() -> dict[str, str]:
-    return {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__}
 
 
 def best(call: Callable[[], object], repeats: int) -> float:
@@ -135,7 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results" / "scores.json")
+    parser.add_argument("--out", type=Path, help="default: benchmarks/results/scores.json")
     given = parser.parse_args()
     once = one_observation(given.samples, given.repeats)
     trained = course(max(1, given.samples // EPOCHS), given.repeats)
@@ -149,19 +127,14 @@ def main() -> None:
     ]
     print(f"\nBelow the goal: {', '.join(map(str, slow + large)) or 'none'}")
     result = {
-        "benchmark": "scores",
         "samples": given.samples,
         "classes": CLASSES,
         "features": FEATURES,
-        "hardware": hardware(),
-        "versions": versions(),
-        "commit": commit(),
         "one_observation": once,
         "course": trained,
         "state": kept,
     }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(result, indent=2) + "\n")
+    write("scores", result, given.out)
 
 
 if __name__ == "__main__":

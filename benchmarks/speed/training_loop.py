@@ -18,21 +18,17 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
-import os
-import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import PIL
 import pyarrow.parquet as pq
 import torch
 from PIL import Image, ImageOps
+from setting import write
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -257,28 +253,6 @@ def parts(n: int, train: int) -> Fit:
     return Fit(train=rows[:train], unseen=rows[train:])
 
 
-def about(path: Path) -> dict[str, object]:
-    cpu = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    done = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
-    return {
-        "benchmark": "training_loop",
-        "data": path.name,
-        "hardware": {"cpu": cpu, "cores": os.cpu_count(), "system": platform.platform(), "load": os.getloadavg()},
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "torch": torch.__version__,
-            "pillow": PIL.__version__,
-        },
-        "commit": done.stdout.strip() or "unknown",
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="CIFAR-10's training set as parquet")
@@ -286,9 +260,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--resnet-steps", type=int, default=4, help="steps an epoch of ResNet-18 on the CPU")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results" / "training_loop.json")
+    parser.add_argument("--out", type=Path, help="default: benchmarks/results/training_loop.json")
     given = parser.parse_args()
-    start = about(given.data)
     cuda = torch.cuda.is_available()
     data = load(given.data, 50_000 if cuda else given.train + 2_000)
     host = torch.device("cpu")
@@ -303,8 +276,7 @@ def main() -> None:
     if cuda:
         device = torch.device("cuda", torch.cuda.current_device())
         rows.append(row("ResNet-18, CUDA", data, parts(len(data), 45_000), resnet, device, given.seeds))
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps({**start, "rows": rows}, indent=2) + "\n")
+    write("training_loop", {"data": given.data.name, "rows": rows}, given.out)
 
 
 def _few(data: Pixels, train: int) -> Fit:
