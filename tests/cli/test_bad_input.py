@@ -13,7 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from command_line import SCRIPT, content, damaged_arrays, refused
+from command_line import (  # noqa: F401
+    SCRIPT,
+    content,
+    damaged_arrays,
+    digits_file_fixture,
+    finished_fixture,
+    prune_fixture,
+    refused,
+    unseen_says_fixture,
+)
 from PIL import Image
 
 QUICK = ["--learner", "logistic", "--folds", "2", "--threads", "1"]

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import typer
-from command_line import SCRIPT, content
+from command_line import SCRIPT, content, digits_file_fixture, finished_fixture, prune_fixture, unseen_says_fixture  # noqa: F401
 from PIL import Image
 
 import unseen

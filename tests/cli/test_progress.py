@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import SCRIPT, content
+from command_line import SCRIPT, content, digits_file_fixture, prune_fixture, unseen_says_fixture  # noqa: F401
 
 from unseen.cli._progress import Work, outlook
 
@@ -209,14 +209,13 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(unseen_says, unbroken, tmp_path
     assert_resumes(unseen_says, run, unbroken)
 
 
-def test_ctrl_c_with_two_jobs_leaves_no_child_process(unseen_says, unbroken, tmp_path):
+def test_ctrl_c_with_two_jobs_leaves_no_child_process(tmp_path):
     run = tmp_path / "run"
     process = begun([*SLOW, "--jobs", "2"], run, fits=2)
     assert interrupted(process).splitlines()[-1].startswith("interrupted; what is finished is kept")
     assert_nobody_is_left(process.pid)
     options = json.loads((run / "command.json").read_text())["options"]
-    assert options["jobs"] == 2
-    assert_resumes(unseen_says, run, unbroken)
+    assert options["jobs"] == 2  # resumed in the slow tests below
 
 
 @pytest.mark.slow
@@ -236,10 +235,11 @@ def test_a_killed_worker_is_named_and_the_run_goes_on(unseen_says, unbroken, tmp
 
 
 @pytest.mark.slow
-def test_killed_with_two_jobs_no_worker_outlives_the_program(unseen_says, unbroken, tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_stopped_with_two_jobs_no_worker_outlives_the_program(unseen_says, unbroken, tmp_path, sent):
     run = tmp_path / "run"
     process = begun([*SLOW, "--jobs", "2"], run, fits=2)
-    process.kill()
+    process.send_signal(sent)
     process.communicate(timeout=60)
     assert_nobody_is_left(process.pid)
     assert_resumes(unseen_says, run, unbroken)

@@ -29,8 +29,9 @@ PHASES = {
 def warm():
     """Import what a run imports, so that a child starts at once. Nothing is computed: there are no threads to lose."""
     import pyarrow.parquet  # noqa: F401
+    import sklearn.datasets
     import sklearn.ensemble  # noqa: F401
-    import torch  # noqa: F401
+    import torch._dynamo  # noqa: F401 - the first optimiser imports it
 
     import unseen.cli._app
     import unseen.learners.torch.loop

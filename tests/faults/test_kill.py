@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from killable import program_fixture  # noqa: F401
 
 COMMON = ["--keep", "0.5", "--rule", "stratified", "--folds", "3", "--threads", "1", "--seed", "5"]
 COMMANDS = {

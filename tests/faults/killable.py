@@ -1,7 +1,10 @@
+"""The program as a process that can be killed: the client of `kill_server`."""
+
 from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -28,7 +31,12 @@ class Program:
         self.numbers = itertools.count()
         script = Path(__file__).with_name("kill_server.py")
         self.server = subprocess.Popen(
-            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            [sys.executable, str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},  # a fork copies one thread only
         )
 
     def __call__(self, *argv: object, kill: dict | None = None, plant: str | None = None) -> Ended:
@@ -48,8 +56,8 @@ class Program:
         self.server.stdout.close()
 
 
-@pytest.fixture(scope="session")
-def program(tmp_path_factory):
+@pytest.fixture(name="program", scope="module")
+def program_fixture(tmp_path_factory):
     program = Program(tmp_path_factory.mktemp("program"))
     yield program
     program.close()
