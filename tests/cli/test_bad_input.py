@@ -143,12 +143,21 @@ def bad_data(tmp_path_factory, digits_file):
             "unknown column for features 'f2'; did you mean 'f1' or 'f0'",
         ),
         ("table.parquet", ["--label", "y", "--id", "name"], "'name'"),
+        ("table.parquet", ["--label", "y", "--id", "y"], "ids must be unique, but these occur more than once: 0, 1, "),
     ],
 )
 def test_refused_data(unseen_says, bad_data, tmp_path, data, options, pattern):
     said = unseen_says("prune", bad_data / data, *QUICK, "--keep", "0.5", *options, "--out", tmp_path / "run")
     refused(said, 1, pattern)
     assert not (tmp_path / "run").exists()
+
+
+def test_images_of_several_sizes_are_resized_by_a_rule_that_is_stated(unseen_says, bad_data, tmp_path):
+    shutil.copytree(bad_data / "images", tmp_path / "sizes")
+    Image.fromarray(np.zeros((12, 9, 3), np.uint8)).save(tmp_path / "sizes" / "a" / "large.png")
+    said = unseen_says("prune", tmp_path / "sizes", *QUICK, "--keep", "0.5", "--out", tmp_path / "run")
+    assert said.code == 0, said.err
+    assert "note    images are resized: shorter side to 8, then the central square; mode RGB" in said.err
 
 
 def test_an_unreadable_image_is_dropped_if_asked_and_said(unseen_says, bad_data, tmp_path):
