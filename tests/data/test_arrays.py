@@ -213,3 +213,16 @@ def test_resolve_of_pairs_names_and_data():
     assert data.ids.tolist() == [5, 6, 7, 8]
     assert resolve(data) is data
     assert len(resolve("digits", images=True)) == 1797
+
+
+def test_an_npz_may_write_x_in_capitals(tmp_path):
+    np.savez(tmp_path / "a.npz", X=np.eye(4), y=[0, 1, 0, 1])
+    assert len(from_npz(tmp_path / "a.npz")) == 4
+    np.savez(tmp_path / "b.npz", X=np.eye(4), x=np.zeros((4, 2)), y=[0, 1, 0, 1])
+    assert from_npz(tmp_path / "b.npz").sample_shape == (2,), "the very name wins"
+
+
+def test_what_is_no_npz_is_damaged(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"not a zip file")
+    with pytest.raises(DataError, match=r"a\.npz is damaged"):
+        from_npz(tmp_path / "a.npz")

@@ -205,18 +205,27 @@ def _missing(value: Any) -> bool:
 
 
 def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    if path.exists() and not zipfile.is_zipfile(path):
+        raise DataError(f"{path} is damaged: it is no .npz file, which np.savez writes")
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            for name in names:
-                if name not in file.files:
-                    raise UnknownNameError(f"array in {path.name}", name, file.files)
-            return {name: file[name] for name in names}
+            return {name: file[_found(name, file.files, path)] for name in names}
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}") from error
     except (OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     except ValueError as error:
         raise _objects(path, error) from error
+
+
+def _found(name: str, present: Sequence[str], path: Path) -> str:
+    """The array of that name, in capitals too: X and x are both usual."""
+    alike = [other for other in present if other.lower() == name.lower()]
+    if name in present or len(alike) != 1:
+        alike = [name]
+    if alike[0] not in present:
+        raise UnknownNameError(f"array in {path.name}", name, present)
+    return alike[0]
 
 
 def _read_npy(folder: Path, name: str) -> npt.NDArray[Any]:

@@ -21,7 +21,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from unseen.data.content import Hashes, hash_items
 from unseen.errors import ArgumentError
@@ -98,6 +98,9 @@ def decode(batch: Sequence[Encoded], rule: Pixels, *, keep: bool = True) -> Deco
         for at, encoded in enumerate(batch):
             try:
                 array = _decode_one(encoded, rule)
+            except UnidentifiedImageError:  # its own text names a buffer in memory
+                broken.append((at, "not an image in a format that Pillow reads"))
+                continue
             except _BROKEN as error:
                 broken.append((at, f"{type(error).__name__}: {error}"))
                 continue
