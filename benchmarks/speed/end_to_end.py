@@ -42,7 +42,7 @@ def main() -> None:
     epochs = [e for e in events if e["kind"] == "epoch"]
     result = {
         "command": " ".join(command[:-3]),
-        "summary": {k: v for k, v in json.loads(done.stdout).items() if k not in ("run", "table", "coreset")},
+        "summary": {k: v for k, v in json.loads(done.stdout).items() if k not in ("run", "scores", "coreset")},
         "wall_seconds": seconds,
         "training_seconds": sum(e["seconds"] for e in epochs),
         "observing_seconds": sum(e["observe_seconds"] for e in epochs),
