@@ -53,6 +53,10 @@ def borrowed(recipe: Recipe, device: torch.device, threads: int) -> Iterator[Non
         stack.enter_context(torch.random.fork_rng([device.index] if device.type == "cuda" else []))
         stack.callback(torch.set_num_threads, before)
         torch.set_num_threads(threads)
+        # Batch normalisation and momentum drive many values below 1e-38, and CPUs compute with such numbers many times
+        # more slowly than with zero: 18 s an epoch against 0.7 s in a convnet that showed it.
+        stack.callback(torch.set_flush_denormal, _flushing())
+        torch.set_flush_denormal(True)
         if device.type == "cuda":
             stack.callback(setattr, torch.backends.cudnn, "benchmark", benchmark)
             torch.backends.cudnn.benchmark = not recipe.deterministic
@@ -61,6 +65,11 @@ def borrowed(recipe: Recipe, device: torch.device, threads: int) -> Iterator[Non
             stack.callback(torch.use_deterministic_algorithms, strict)
             torch.use_deterministic_algorithms(True)
         yield
+
+
+def _flushing() -> bool:
+    """Whether this thread takes denormal numbers for zero; torch has a switch for it, but tells no state."""
+    return bool(torch.tensor([1e-310], dtype=torch.float64).mul(0.5).item() == 0.0)
 
 
 def seed_global(seed: int, device: torch.device) -> None:
