@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from unseen.errors import ArgumentError, MissingDependencyError
@@ -84,10 +85,8 @@ def _torch_network(rest: str) -> Learner:
 
 
 def _torch_room(name: str) -> Any:
-    try:
-        import_module("torch")
-    except ImportError:
-        raise MissingDependencyError("torch", f"the learner {name!r}", extra="torch") from None
+    if find_spec("torch") is None:  # not imported here: the room says how its threads shall wait, first
+        raise MissingDependencyError("torch", f"the learner {name!r}", extra="torch")
     return import_module("unseen.learners.torch")
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unseen.errors import ArgumentError, DataError, MissingDependencyError
+from unseen.errors import ArgumentError, DataError
+from unseen.learners.torch.loading import load_torch
 from unseen.learners.torch.recipe import Recipe
 from unseen.protocols import CheckpointStore, Data, Sink
 
@@ -56,7 +57,7 @@ class TorchLearner:
         data_workers: int = 2,
         memory_limit: int | None = None,
     ) -> None:
-        _require_torch()
+        load_torch()
         self.recipe = Recipe.named(recipe) if isinstance(recipe, str) else recipe
         for name, value in (("data_workers", data_workers), ("memory_limit", memory_limit or 0)):
             if not isinstance(value, int) or value < 0:
@@ -181,6 +182,7 @@ class TorchLearner:
                 )
 
     def _device(self) -> torch.device:
+        load_torch()  # in another process this is where torch is first needed
         from unseen.learners.torch.runtime import find_device
 
         return find_device(self.device)
@@ -212,13 +214,6 @@ def _cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
         return os.cpu_count() or 1
-
-
-def _require_torch() -> None:
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError("torch", "the torch learner", "torch") from error
 
 
 def _check_shape(recipe: Recipe, data: Data) -> None:
