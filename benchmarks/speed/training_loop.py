@@ -18,11 +18,16 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+
+# For all loops alike, before torch is loaded: threads that spin long make the figures those of whatever else runs.
+# TorchLearner asks for it by itself; GOMP_SPINCOUNT=300000 measures all of them with torch's own default.
+os.environ["GOMP_SPINCOUNT"] = os.environ.get("GOMP_SPINCOUNT", "1000")
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -276,7 +281,8 @@ def main() -> None:
     if cuda:
         device = torch.device("cuda", torch.cuda.current_device())
         rows.append(row("ResNet-18, CUDA", data, parts(len(data), 45_000), resnet, device, given.seeds))
-    write("training_loop", {"data": given.data.name, "rows": rows}, given.out)
+    setting = {"data": given.data.name, "gomp_spincount": os.environ["GOMP_SPINCOUNT"]}
+    write("training_loop", {**setting, "rows": rows}, given.out)
 
 
 def _few(data: Pixels, train: int) -> Fit:
