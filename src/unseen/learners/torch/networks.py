@@ -31,16 +31,21 @@ class MLP(nn.Module):
         return logits
 
 
-def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *, pool: bool = False) -> nn.Sequential:
+    # Pooling comes before the normalisation: the rest of the layer is done on a quarter of the values.
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=False),
+        *([nn.MaxPool2d(2)] if pool else []),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
 
 
 class ConvNet(nn.Module):
-    """Four convolutions for two CPU cores: the first halves the resolution, so that most work is on small maps."""
+    """Four convolutions for two CPU cores.
+
+    The first halves the resolution, so that most work is on small maps; images below 16 pixels have none to spare.
+    """
 
     least = 8
 
@@ -48,11 +53,9 @@ class ConvNet(nn.Module):
         super().__init__()
         _large_enough("convnet", image_size, self.least)
         self.body = nn.Sequential(
-            _conv(channels, 32, 4, 2),
-            _conv(32, 32),
-            nn.MaxPool2d(2),
-            _conv(32, 64),
-            nn.MaxPool2d(2),
+            _conv(channels, 24, 4, 2) if min(image_size) >= 16 else _conv(channels, 24),
+            _conv(24, 32, pool=True),
+            _conv(32, 64, pool=True),
             _conv(64, 128),
             nn.AdaptiveMaxPool2d(1),
             nn.Flatten(),
@@ -75,13 +78,10 @@ class ResNet9(nn.Module):
         _large_enough("resnet9", image_size, self.least)
         self.body = nn.Sequential(
             _conv(channels, 64),
-            _conv(64, 128),
-            nn.MaxPool2d(2),
+            _conv(64, 128, pool=True),
             _Residual(nn.Sequential(_conv(128, 128), _conv(128, 128))),
-            _conv(128, 256),
-            nn.MaxPool2d(2),
-            _conv(256, 512),
-            nn.MaxPool2d(2),
+            _conv(128, 256, pool=True),
+            _conv(256, 512, pool=True),
             _Residual(nn.Sequential(_conv(512, 512), _conv(512, 512))),
             nn.AdaptiveMaxPool2d(1),
             nn.Flatten(),
