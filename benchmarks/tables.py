@@ -24,8 +24,10 @@ def end_to_end(result: Row) -> list[str]:
     return [
         "## A whole data set, end to end",
         "",
-        f"`{result['command']}`: CIFAR-10's {s['n']:,} training images. Goal: held-out accuracy of the scoring models",
-        "at least 70 %, under 30 minutes on 2 cores, peak memory under 4 GiB. The test set is not touched.",
+        f"`{result['command']}`",
+        "",
+        f"CIFAR-10's {s['n']:,} training images. Goal: held-out accuracy of the scoring models at least 70 %, under",
+        "30 minutes on 2 cores, peak memory under 4 GiB. The test set is not touched.",
         "",
         *table(
             ["held-out accuracy", "wall", "training", "observing", "peak memory", "label errors kept (random)"],

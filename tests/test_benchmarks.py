@@ -1,5 +1,6 @@
 """The page of benchmarks says what the results say."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,3 +13,17 @@ def test_the_page_is_made_from_the_results():
         [sys.executable, ROOT / "benchmarks" / "tables.py", "--check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_quotes_the_results():
+    result = json.loads((ROOT / "benchmarks" / "results" / "end_to_end.json").read_text())
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    summary = result["summary"]
+    for figure in (
+        f"{result['wall_seconds'] / 60:.0f} minutes",
+        f"{result['peak_mib'] / 1024:.2f} GiB at the peak",
+        f"accuracy of the scoring models {100 * summary['accuracy']:.1f} %",
+        f"{100 * summary['label_errors_kept']:.1f} % of label errors",
+        f"a random one holds {100 * summary['label_errors_random']:.1f} %",
+    ):
+        assert figure in readme, figure

@@ -3,6 +3,8 @@
 import doctest
 import re
 import runpy
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -22,6 +24,21 @@ def test_blocks_of_python(page):
     assert result.failed == 0
     if page.name == "README.md":
         assert result.attempted > 20
+
+
+def test_the_readme_shows_what_make_demo_prints(tmp_path):
+    command = re.search(r"\$\(DEMO\)/unseen (prune .*)", (ROOT / "Makefile").read_text())[1]
+    shown = re.search(r"    \$ unseen (.*?)\n\n", (ROOT / "README.md").read_text(), flags=re.S)[1]
+    said, *lines = [line.removeprefix("    ") for line in shown.splitlines()]
+    assert said == command
+    done = subprocess.run(
+        [Path(sys.executable).with_name("unseen"), *command.split()],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    printed = [line for line in (done.stderr + done.stdout).splitlines() if not line.startswith("fit ")]
+    # The number of threads is this machine's.
+    anywhere = [re.sub(r"\d+ threads?", "N threads", line) for line in printed]
+    assert anywhere == [re.sub(r"\d+ threads?", "N threads", line) for line in lines if line != "..."]
 
 
 def test_the_readme_shows_the_lines_by_which_the_two_examples_differ():

@@ -11,6 +11,7 @@ from typing import Any
 from unseen.errors import ArgumentError, MissingDependencyError
 from unseen.learners.presets import DEFAULTS, ESTIMATORS
 from unseen.learners.sklearn import SklearnLearner
+from unseen.learners.torch.recipe import PRESETS
 from unseen.protocols import Data, Learner
 from unseen.registry import Registry, parse_spec
 
@@ -39,7 +40,7 @@ def resolve(spec: str | Learner | Any | None, data: Data) -> Learner:
     if spec is None:
         spec = DEFAULTS[data.kind]
     if not isinstance(spec, str):
-        if hasattr(spec, "observe") or hasattr(spec, "provides"):
+        if hasattr(spec, "provides"):
             learner: Learner = spec
             return learner
         return SklearnLearner(spec)
@@ -101,5 +102,5 @@ def _imported(place: str) -> Callable[[], Any]:
 
 for _name in ESTIMATORS:
     LEARNERS.add(_name, partial(_preset, _name))
-for _name in ("mlp", "convnet", "resnet9", "resnet18", "resnet34", "resnet50"):
+for _name in PRESETS:
     LEARNERS.add(_name, partial(_torch_preset, _name))
