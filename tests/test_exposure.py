@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import unseen
-from unseen.exposure import Fit, assign_folds
+from unseen.exposure import Fit
+from unseen.exposure.dealing import assign_folds
 
 
 @st.composite

@@ -33,6 +33,7 @@ _HOMES = {
     "StorageError": "errors",
     "UnknownNameError": "errors",
     "UnseenError": "errors",
+    "coreset": "exposure",
     "folds": "exposure",
     "halves": "exposure",
     "label_error_share": "pruning",

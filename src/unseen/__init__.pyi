@@ -17,6 +17,7 @@ from unseen.errors import UnseenError as UnseenError
 from unseen.estimator import Pruner as Pruner
 from unseen.exposure import Exposure as Exposure
 from unseen.exposure import Fit as Fit
+from unseen.exposure import coreset as coreset
 from unseen.exposure import folds as folds
 from unseen.exposure import halves as halves
 from unseen.exposure import leave_one_out as leave_one_out

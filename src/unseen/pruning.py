@@ -6,8 +6,7 @@ a rule makes a coreset of the table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -16,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen import data as data_room
-from unseen import executors, learners, runs
+from unseen import runs
 from unseen.errors import ArgumentError, RunError, UnknownNameError
 from unseen.exposure import Plan, folds
-from unseen.protocols import Data, Learner
+from unseen.protocols import Data
 from unseen.rules.base import Rule
 from unseen.rules.budgets import budget_line
 from unseen.rules.choosing import choose
@@ -29,12 +28,11 @@ from unseen.rules.registry import resolve as resolve_rule
 from unseen.scores.base import Score
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.tempered import SUFFIX
-from unseen.scoring import Abilities, Samples, Scoring, joined_groups
 from unseen.types import Coreset, Direction, ScoreTable
+from unseen.work import Report, Work
 
 __all__ = ["Pruned", "Scored", "label_error_share", "load", "prune", "score", "select"]
 
-Report = Callable[..., None]
 LABEL_ISSUE = "label_issue"
 SHARED = ("labels", "features", "quota", "align", "nan", "mean_confidence")
 
@@ -97,10 +95,8 @@ def score(
     """
     with runs.open_run(out) as run:
         source = data_room.resolve(data if y is None else (data, y))
-        return _scored(
-            run, source, scores=_listed(scores), plan=plan or folds(), learner=learner, seed=seed, groups=groups,
-            jobs=jobs, threads=threads, verify=verify, report=report or _silent,
-        )  # fmt: skip
+        work = Work(source, learner, groups=groups, jobs=jobs, threads=threads, verify=verify, report=report)
+        return work.score(run, plan or folds(), _listed(scores), seed=seed, announce=True)
 
 
 def select(
@@ -180,13 +176,11 @@ def prune(
         score = resolve_score(score)
         tempered = [_tempered(score.label)] if options.get("align") == "temperature" else []
         _check_choice(source, rule, options, keep=keep, prune=prune, direction=score.direction)
-        report = report or _silent
+        work = Work(source, learner, groups=groups, jobs=jobs, threads=threads, verify=verify, report=report)
         if keep is not None or prune is not None:
-            report("budget", text=budget_line(len(source), keep=keep, prune=prune))
-        table = _scored(
-            run, source, scores=[score, *tempered, *also, LABEL_ISSUE], plan=plan or folds(), learner=learner,
-            seed=seed, groups=groups, jobs=jobs, threads=threads, verify=verify, report=report,
-        )  # fmt: skip
+            work.report("budget", text=budget_line(len(source), keep=keep, prune=prune))
+        wanted = [score, *tempered, *also, LABEL_ISSUE]
+        table = work.score(run, plan or folds(), wanted, seed=seed, announce=True)
         coreset = select(table, rule=rule, keep=keep, prune=prune, seed=seed, **options)
         return Pruned(table, run.save_coreset(coreset))
 
@@ -260,98 +254,5 @@ def _check_choice(
         checked_features(shared["features"], data.ids)
 
 
-def _scored(
-    run: runs.Run,
-    data: Data,
-    *,
-    scores: Sequence[str | Score],
-    plan: Plan,
-    learner: Any,
-    seed: int,
-    groups: Any,
-    jobs: int,
-    threads: int | None,
-    verify: str,
-    report: Report,
-) -> ScoreTable:
-    executor = executors.LocalExecutor(jobs=jobs, threads=threads)
-    who, threads = _threaded(learners.resolve(learner, data), executor.threads)
-    who.check(data)
-    job = Scoring(
-        _samples(data, groups, verify),
-        plan=plan,
-        scores=scores,
-        learner=Abilities(who.describe(), who.epochs, who.provides, who.closed_form),
-        run=run,
-        seed=seed,
-        settings={"threads": threads},
-    )
-    report("plan", **_outlook(job, data, who, threads))
-    pending = (executors.Job(fit, sink, checkpoints) for fit, sink, checkpoints in job.pending())
-    results = executor.run(pending, data=data, learner=who, seed=seed, report=_logged(run, report))
-    with closing(results):  # Ctrl-C in this loop ends the workers at once
-        for fit, result in results:
-            job.finish(fit, result)
-            report("fit_done", fit=fit.name, done=job.done, fits=job.fits_in_all)
-    return job.table()
-
-
-def _threaded(learner: Learner, threads: int) -> tuple[Learner, int]:
-    """The learner at this many threads a fit, and how many it really takes: its recipe may say otherwise."""
-    if not hasattr(learner, "with_threads"):
-        return learner, threads
-    limited = learner.with_threads(threads)
-    return limited, limited.threads
-
-
-def _samples(data: Data, groups: Any, verify: str) -> Samples:
-    bound = data.groups
-    if isinstance(groups, str):
-        if groups != "duplicates":
-            raise ArgumentError(f"groups must be 'duplicates', an array of n groups or None, got {groups!r}")
-        bound = joined_groups(bound, data.duplicate_groups())
-    elif groups is not None:
-        given = np.asarray(groups)
-        if len(given) != len(data):
-            raise ArgumentError(f"groups must have one entry for each of {len(data)} samples, got {len(given)}")
-        bound = joined_groups(bound, given)
-    fingerprint = data.fingerprint(full=verify == "full")
-    return Samples(data.ids, data.labels, data.class_names, bound, fingerprint)
-
-
-def _outlook(job: Scoring, data: Data, learner: Learner, threads: int) -> dict[str, object]:
-    """What is going to be done and what it will take, before it begins."""
-    n = len(data)
-    sample = sum(
-        a.nbytes for score in job.scores for s in score.sides for a in score.start(s, 1, len(data.class_names)).values()
-    )
-    return {
-        "n": n,
-        "classes": len(data.class_names),
-        "learner": learner.name,
-        "plan": job.plan.describe(),
-        "scores": [score.label for score in job.scores],
-        "fits": job.fits_in_all,
-        "epochs": learner.epochs or 1,
-        "threads": threads,
-        "data_bytes": int(n * np.prod(data.sample_shape or (1,)) * data.dtype.itemsize),
-        "state_bytes": sample * n // max(1, job.fits_in_all // job.plan.repeats),
-        "groups": 0 if job.samples.groups is None else int(np.sum(np.bincount(job.samples.groups) > 1)),
-        "notes": list(getattr(data, "notes", ())),
-    }
-
-
-def _logged(run: runs.Run, report: Report) -> Report:
-    def both(kind: str, **fields: Any) -> None:
-        run.event(kind, **fields)
-        report(kind, **fields)
-
-    return both
-
-
 def _listed(scores: str | Score | Sequence[str | Score]) -> list[str | Score]:
     return [scores] if isinstance(scores, (str, Score)) else list(scores)
-
-
-def _silent(kind: str, **fields: object) -> None:
-    """Report to nobody."""

@@ -148,6 +148,18 @@ class ScoreTable:
         """The same table with one score only."""
         return replace(self, values={name: self._repeats(name)}, directions={name: self.directions[name]})
 
+    def take(self, rows: IntArray) -> ScoreTable:
+        """The table of these samples only, in that order."""
+        return replace(
+            self,
+            ids=self.ids[rows],
+            labels=self.labels[rows],
+            folds=self.folds[:, rows],
+            values={name: values[:, rows] for name, values in self.values.items()},
+            mean_confidence=None if self.mean_confidence is None else self.mean_confidence[rows],
+            predictions=None if self.predictions is None else self.predictions[rows],
+        )
+
     def _repeats(self, name: str) -> FloatArray:
         if name not in self.values:
             raise UnknownNameError("score of this table", name, self.values)

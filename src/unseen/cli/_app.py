@@ -62,7 +62,7 @@ def run() -> None:
     """Run the program. Errors that are ours become one message and an exit code; others keep their traceback."""
     warnings.showwarning = warn
     try:
-        app()
+        app(prog_name="unseen")
     except RunError as error:
         complain(error)
         sys.exit(RUN_PROBLEM)

@@ -74,6 +74,9 @@ class Run(Protocol):
     def read_json(self, name: str) -> dict[str, Any] | None:
         """The JSON object of that name, or None."""
 
+    def part(self, name: str) -> Run:
+        """A run inside this one, to be opened by itself: a step, or a scoring that several cells share."""
+
     def event(self, kind: str, **fields: object) -> None:
         """Log what happened, with time, process and host."""
 

@@ -7,6 +7,7 @@
     fits/<name>/result.npz        what a finished fit yielded
     scores.parquet, coreset.parquet
     outputs.json                  the digests of these two, and the manifest that they belong to
+    parts/<name>/                 runs inside this one
 
 Every file is written whole or not at all, knows whether it is damaged and which manifest it belongs to. A damaged
 file is moved aside (`<file>.damaged`) with an event, and its part is done again.
@@ -173,6 +174,10 @@ class RunDirectory:
     def read_json(self, name: str) -> dict[str, Any] | None:
         """The JSON object of that name, or None."""
         return self._whole(self.path / check_name(name), _read_sealed)
+
+    def part(self, name: str) -> RunDirectory:
+        """A run inside this one, in the folder `parts/<name>`."""
+        return RunDirectory(self.path / "parts" / check_name(name))
 
     def event(self, kind: str, **fields: object) -> None:
         """Log what happened, with time, process and host."""

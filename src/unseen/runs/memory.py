@@ -56,6 +56,7 @@ class MemoryRun:
         self._checkpoints: dict[str, MemoryCheckpoints] = {}
         self._results: dict[str, Named] = {}
         self._json: dict[str, dict[str, Any]] = {}
+        self._parts: dict[str, MemoryRun] = {}
         self._events: list[dict[str, Any]] = []
         self._table: ScoreTable | None = None
         self._coreset: Coreset | None = None
@@ -122,6 +123,10 @@ class MemoryRun:
     def read_json(self, name: str) -> dict[str, Any] | None:
         """The JSON object of that name, or None."""
         return normal(self._json[name]) if name in self._json else None
+
+    def part(self, name: str) -> MemoryRun:
+        """A run inside this one."""
+        return self._parts.setdefault(check_name(name), MemoryRun())
 
     def event(self, kind: str, **fields: object) -> None:
         """Log what happened, with time, process and host."""

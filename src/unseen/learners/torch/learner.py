@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,6 +90,29 @@ class TorchLearner:
         limited = copy(self)
         limited.threads = threads
         return limited
+
+    def steps(self, samples: int) -> int:
+        """Optimiser steps of one training on so many samples.
+
+        >>> TorchLearner("mlp").steps(1000)  # 20 epochs of 8 batches of up to 128
+        160
+
+        """
+        size = self.recipe.batch_size
+        alone = size > 1 and samples > size and samples % size == 1  # joins the batch before it
+        return self.recipe.epochs * (-(-samples // size) - alone)
+
+    def with_epochs(self, epochs: int) -> TorchLearner:
+        """The same learner, trained for another number of epochs.
+
+        >>> TorchLearner("mlp").with_epochs(3).epochs
+        3
+
+        """
+        other = copy(self)
+        other.recipe = replace(self.recipe, epochs=epochs)
+        other.epochs = epochs
+        return other
 
     def describe(self) -> dict[str, object]:
         """The recipe, the kind of device and the threads: what its numbers depend on.

@@ -1,0 +1,102 @@
+"""A training set and a test set as one data set, so that a test is a fit like any other: trained here, asked there."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.errors import DataError, some
+from unseen.protocols import Data
+from unseen.types import IdArray, IntArray
+
+__all__ = ["Joined"]
+
+
+class Joined:
+    """The samples of `train`, then those of `test`; the classes are those of `train`.
+
+    Args:
+        train: its rows keep their numbers.
+        test: its row i is row len(train) + i here.
+
+    Raises:
+        DataError: another kind or shape of input, or a class that the training set lacks.
+    """
+
+    def __init__(self, train: Data, test: Data) -> None:
+        for name in ("kind", "sample_shape", "dtype"):
+            a, b = getattr(train, name), getattr(test, name)
+            if a != b:
+                raise DataError(f"the test set must be like the training set, but its {name} is {b}, not {a}")
+        _check_columns(train, test)
+        self.train, self.test = train, test
+        self.labels: IntArray = np.concatenate([train.labels, _labels_of(test, train.class_names)])
+        self.ids: IdArray = np.concatenate([train.ids, _ids_of(test, train.ids)])
+        self.class_names = train.class_names
+        self.kind: Literal["image", "vector", "table", "text"] = train.kind
+        self.sample_shape = train.sample_shape
+        self.dtype: np.dtype[Any] = train.dtype
+        self.groups = None if train.groups is None else _with_singles(train.groups, len(test))
+        self.in_memory = all(getattr(part, "in_memory", True) for part in (train, test))
+        self.notes = (*getattr(train, "notes", ()), *getattr(test, "notes", ()))
+        self.feature_names = getattr(train, "feature_names", None)
+
+    def __len__(self) -> int:
+        return len(self.train) + len(self.test)
+
+    @property
+    def test_rows(self) -> IntArray:
+        """int64 rows of the test set."""
+        return np.arange(len(self.train), len(self))
+
+    def take(self, rows: IntArray) -> npt.NDArray[Any]:
+        """The inputs of these rows, in that order."""
+        rows = np.asarray(rows)
+        cut = len(self.train)
+        outside = rows >= cut
+        if not outside.any():
+            return self.train.take(rows)
+        if outside.all():
+            return self.test.take(rows - cut)
+        taken = np.empty((len(rows), *self.sample_shape), self.dtype)
+        taken[~outside] = self.train.take(rows[~outside])
+        taken[outside] = self.test.take(rows[outside] - cut)
+        return taken
+
+    def fingerprint(self, *, full: bool = False) -> dict[str, object]:
+        """Those of both parts."""
+        return {"train": self.train.fingerprint(full=full), "test": self.test.fingerprint(full=full)}
+
+    def duplicate_groups(self) -> IntArray | None:
+        """int64 (n,) exact copies within the training set; no test sample is bound to one."""
+        groups = self.train.duplicate_groups()
+        return None if groups is None else _with_singles(groups, len(self.test))
+
+
+def _with_singles(groups: IntArray, more: int) -> IntArray:
+    return np.concatenate([groups, groups.max(initial=-1) + 1 + np.arange(more)])
+
+
+def _labels_of(test: Data, names: tuple[str, ...]) -> IntArray:
+    """The test labels in the numbering of the training set."""
+    unknown = [name for name in test.class_names if name not in names]
+    if unknown:
+        raise DataError(f"the test set holds classes that the training set lacks: {some(unknown)}")
+    number = np.array([names.index(name) for name in test.class_names], dtype=np.int64)
+    return number[test.labels]
+
+
+def _ids_of(test: Data, taken: IdArray) -> IdArray:
+    """Ids that the training set does not have: orders and folds depend on ids, and test samples are in none."""
+    if taken.dtype.kind in "iu":
+        return int(taken.max()) + 1 + np.arange(len(test))
+    return np.array([f"test\x1f{i}" for i in test.ids.tolist()])
+
+
+def _check_columns(train: Data, test: Data) -> None:
+    a, b = (getattr(part, "feature_names", None) for part in (train, test))
+    if a is not None and b is not None and a != b:
+        odd = sorted(set(a) ^ set(b)) or list(b)
+        raise DataError(f"the test set must have the columns of the training set, in the same order: {some(odd)}")
