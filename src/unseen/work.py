@@ -122,7 +122,7 @@ class Work:
         pending = (executors.Job(fit, sink, checkpoints) for fit, sink, checkpoints in job.pending())
         for fit, result in self._run(pending, who, seed, _logged(run, self.report, name)):
             job.finish(fit, result)
-            self.report("fit_done", fit=name + fit.name, done=job.done, fits=job.fits_in_all)
+            self.report("fit_done", fit=name + fit.name, epochs=who.epochs or 1, done=job.done, fits=job.fits_in_all)
         return job.table()
 
     def test(
@@ -179,7 +179,7 @@ class Work:
             kept = {"prediction": result["prediction"], "loss": measured}
             mark = np.frombuffer(_trained_on(fit, who), np.uint8)
             run.save_result(names[fit.name], {**kept, "trained_on": mark})
-            self.report("trial_done", fit=names[fit.name], epochs=who.epochs or 1)
+            self.report("fit_done", fit=names[fit.name], epochs=who.epochs or 1)
             yield fit.repeat, outcome(fit, kept)
 
     def lasting(self, fix: Fix, samples: int, of: int) -> Learner:

@@ -39,7 +39,6 @@ class Reporter:
         self._budget: str | None = None
         self._bar: Progress | None = None
         self._task: Any = None
-        self._epochs = 1
         self._work = Work(0, 0)
         self._begun = False
 
@@ -66,15 +65,20 @@ class Reporter:
         self._budget = text
 
     def _on_plan(self, **plan: Any) -> None:
+        """A scoring is about to begin."""
+        held = min(len(list(self.run.glob("fits/*/result.npz"))), plan["fits"])
+        lines = outlook(plan, self.command["options"], self._budget, held)
+        self._on_work(lines=lines, epochs=plan["fits"] * plan["epochs"], held=held * plan["epochs"])
+
+    def _on_work(self, *, lines: list[tuple[str, str]], epochs: int, held: int = 0) -> None:
+        """Work of any kind is about to begin: what it is in words, its epochs in all, those already done."""
         text = json.dumps(self.command, indent=2) + "\n"
         replace_file(self.run / "command.json", lambda file: file.write(text.encode()))
         self._begun = True
-        self._epochs = plan["epochs"]
-        held = min(len(list(self.run.glob("fits/*/result.npz"))), plan["fits"])
-        self._work = Work(plan["fits"] * self._epochs, held * self._epochs)
+        self._work = Work(epochs, held)
         if self.quiet:
             return
-        aligned(outlook(plan, self.command["options"], self._budget, held), err)
+        aligned(lines, err)
         if err.is_terminal:
             self._bar = Progress(
                 TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs,"), TimeElapsedColumn(),
@@ -83,13 +87,21 @@ class Reporter:
             self._bar.start()
             self._task = self._bar.add_task("", total=self._work.total, completed=self._work.done)
 
+    def _on_say(self, *, text: str) -> None:
+        """A result on the way, such as the quality at a step."""
+        if not self.quiet:
+            err.print(Text(text))
+
     def _on_epoch(self, *, fit: str, epoch: int, epochs: int, **more: Any) -> None:
         loss = f", loss {more['loss']:.3f}" if more.get("loss") is not None else ""
         at = f"epoch {epoch} of {epochs}{loss}" if epochs > 1 else "trained"
         self._advance(fit, epoch, f"fit {fit}: {at}", tell=epochs > 1)
 
-    def _on_fit_done(self, *, fit: str, done: int, fits: int, **more: Any) -> None:
-        self._advance(fit, self._epochs, f"fit {fit}: done, {done} of {fits}", tell=True)
+    def _on_fit_done(
+        self, *, fit: str, epochs: int, done: int | None = None, fits: int | None = None, **more: Any
+    ) -> None:
+        of = f", {done} of {fits}" if fits else ""
+        self._advance(fit, epochs, f"fit {fit}: done{of}", tell=True)
 
     def _advance(self, fit: str, epoch: int, text: str, *, tell: bool) -> None:
         before = self._work.done
