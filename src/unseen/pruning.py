@@ -6,35 +6,28 @@ a rule makes a coreset of the table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen import data as data_room
 from unseen import runs
-from unseen.errors import ArgumentError, RunError, UnknownNameError
+from unseen.errors import ArgumentError, RunError
 from unseen.exposure import Plan, folds
-from unseen.protocols import Data
 from unseen.rules.base import Rule
 from unseen.rules.budgets import budget_line
-from unseen.rules.choosing import choose
-from unseen.rules.inputs import checked_features
-from unseen.rules.registry import check as check_rule
-from unseen.rules.registry import resolve as resolve_rule
 from unseen.scores.base import Score
 from unseen.scores.registry import resolve as resolve_score
-from unseen.scores.tempered import SUFFIX
-from unseen.types import Coreset, Direction, ScoreTable
+from unseen.selecting import Choice
+from unseen.types import Coreset, ScoreTable
 from unseen.work import Report, Work
 
 __all__ = ["Pruned", "Scored", "label_error_share", "load", "prune", "score", "select"]
 
 LABEL_ISSUE = "label_issue"
-SHARED = ("labels", "features", "quota", "align", "nan", "mean_confidence")
 
 
 class Pruned(NamedTuple):
@@ -127,16 +120,8 @@ def select(
         >>> unseen.select(table, rule="top", keep=0.1)
         Coreset(180 of 1,797 samples kept, 10.0 % by top)
     """
-    chosen, shared = _rule(rule, options)
-    name = score or scores.scores[0]
-    if shared.get("align") == "temperature":
-        name, shared = _tempered(name), {**shared, "align": "none"}
-        if name not in scores.values:
-            raise ArgumentError(
-                f"align='temperature' reads the score {name!r}, which this table lacks; name it beside the others "
-                "when you score"
-            )
-    return choose(chosen, scores, score=name, keep=keep, prune=prune, seed=seed, **shared)
+    choice = Choice.of(rule, options)
+    return choice.coreset(scores, score=score or scores.scores[0], keep=keep, prune=prune, seed=seed)
 
 
 def prune(
@@ -174,14 +159,15 @@ def prune(
     with runs.open_run(out) as run:
         source = data_room.resolve(data if y is None else (data, y))
         score = resolve_score(score)
-        tempered = [_tempered(score.label)] if options.get("align") == "temperature" else []
-        _check_choice(source, rule, options, keep=keep, prune=prune, direction=score.direction)
+        choice = Choice.of(rule, options)
+        choice.check(source, keep=keep, prune=prune, direction=score.direction)
         work = Work(source, learner, groups=groups, jobs=jobs, threads=threads, verify=verify, report=report)
         if keep is not None or prune is not None:
             work.report("budget", text=budget_line(len(source), keep=keep, prune=prune))
+        tempered = [choice.column(score.label)] if choice.tempered else []
         wanted = [score, *tempered, *also, LABEL_ISSUE]
         table = work.score(run, plan or folds(), wanted, seed=seed, announce=True)
-        coreset = select(table, rule=rule, keep=keep, prune=prune, seed=seed, **options)
+        coreset = choice.coreset(table, score=score.label, keep=keep, prune=prune, seed=seed)
         return Pruned(table, run.save_coreset(coreset))
 
 
@@ -213,45 +199,6 @@ def label_error_share(table: ScoreTable, coreset: Coreset | None = None) -> floa
         raise ArgumentError(f"the table must hold the score {LABEL_ISSUE!r}, it has {', '.join(table.scores)}")
     flagged = table.column(LABEL_ISSUE)
     return float(np.nanmean(flagged if coreset is None else flagged[coreset.indices]))
-
-
-def _rule(rule: str | Rule, options: Mapping[str, Any]) -> tuple[Rule, dict[str, Any]]:
-    """The rule with its own options, and the options that all rules share."""
-    chosen = resolve_rule(rule)
-    shared = {name: value for name, value in options.items() if name in SHARED}
-    own = {name: value for name, value in options.items() if name not in SHARED}
-    if not own:
-        return chosen, shared
-    known = chosen.options()
-    for name in own:
-        if name not in known:
-            raise UnknownNameError(f"option of rule {chosen.name!r}", name, [*known, *SHARED])
-    return replace(cast(Any, chosen), **own), shared
-
-
-def _tempered(score: str) -> str:
-    return score if score.endswith(SUFFIX) else score + SUFFIX
-
-
-def _check_choice(
-    data: Data, rule: str | Rule, options: Mapping[str, Any], *, keep: Any, prune: Any, direction: Direction
-) -> None:
-    """Refuse before any training what could not be chosen after it."""
-    chosen, shared = _rule(rule, options)
-    sizes = np.bincount(data.labels, minlength=len(data.class_names))
-    check_rule(
-        chosen,
-        n=len(data),
-        keep=keep,
-        prune=prune,
-        direction=direction,
-        quota=shared.get("quota"),
-        class_sizes=dict(zip(data.class_names, sizes.tolist(), strict=True)),
-        has_features=shared.get("features") is not None,
-        align="none" if shared.get("align") == "temperature" else shared.get("align"),
-    )
-    if shared.get("features") is not None:
-        checked_features(shared["features"], data.ids)
 
 
 def _listed(scores: str | Score | Sequence[str | Score]) -> list[str | Score]:

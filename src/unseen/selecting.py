@@ -1,0 +1,104 @@
+"""A rule with its options and those that all rules share, checked before any training and carried out after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
+
+from unseen.errors import ArgumentError, UnknownNameError
+from unseen.protocols import Data
+from unseen.registry import parse_spec
+from unseen.rules.base import Rule
+from unseen.rules.choosing import choose
+from unseen.rules.inputs import checked_features
+from unseen.rules.registry import check as check_rule
+from unseen.rules.registry import resolve as resolve_rule
+from unseen.scores.tempered import SUFFIX
+from unseen.types import Coreset, Direction, ScoreTable
+
+__all__ = ["SHARED", "Choice"]
+
+SHARED = ("labels", "features", "quota", "align", "nan", "mean_confidence")
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """How a coreset is chosen from a table.
+
+    Args:
+        rule: the rule with its own options.
+        shared: the options that all rules share, as `unseen.rules.choosing.choose` takes them.
+
+    >>> Choice.of("stratified:cutoff=0.1,quota=uniform").shared
+    {'quota': 'uniform'}
+
+    """
+
+    rule: Rule
+    shared: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rule: str | Rule, options: Mapping[str, Any] | None = None) -> Choice:
+        """From a rule's name, with options in it or beside it.
+
+        Raises:
+            UnknownNameError: no such rule or option; the message lists the nearest.
+
+        """
+        given = dict(options or {})
+        if isinstance(rule, str):
+            name, written = parse_spec(rule)
+            shared = {key: value for key, value in written.items() if key in SHARED}
+            own = ",".join(f"{key}={value}" for key, value in written.items() if key not in SHARED)
+            rule, given = f"{name}:{own}" if own else name, {**shared, **given}
+        chosen = resolve_rule(rule)
+        own_options = {name: value for name, value in given.items() if name not in SHARED}
+        for name in own_options:
+            if name not in chosen.options():
+                raise UnknownNameError(f"option of rule {chosen.name!r}", name, [*chosen.options(), *SHARED])
+        if own_options:
+            chosen = replace(cast(Any, chosen), **own_options)
+        return cls(chosen, {name: value for name, value in given.items() if name in SHARED})
+
+    @property
+    def tempered(self) -> bool:
+        """Whether it reads scores at the temperature of each fold."""
+        return self.shared.get("align") == "temperature"
+
+    def column(self, score: str) -> str:
+        """The column of the table that it reads for this score."""
+        return score + SUFFIX if self.tempered and not score.endswith(SUFFIX) else score
+
+    def check(self, data: Data, *, keep: Any, prune: Any, direction: Direction | None) -> None:
+        """Refuse before any training what could not be chosen after it."""
+        sizes = np.bincount(data.labels, minlength=len(data.class_names))
+        features = self.shared.get("features")
+        check_rule(
+            self.rule,
+            n=len(data),
+            keep=keep,
+            prune=prune,
+            direction=direction,
+            quota=self.shared.get("quota"),
+            class_sizes=dict(zip(data.class_names, sizes.tolist(), strict=True)),
+            has_features=features is not None,
+            align="none" if self.tempered else self.shared.get("align"),
+        )
+        if features is not None:
+            checked_features(features, data.ids)
+
+    def coreset(
+        self, table: ScoreTable, *, score: str | None, keep: float | None, prune: float | None = None, seed: int
+    ) -> Coreset:
+        """Choose; `score` is None only for a rule that reads none."""
+        shared = {**self.shared, "align": "none"} if self.tempered else self.shared
+        name = None if score is None else self.column(score)
+        if self.tempered and name not in table.values:
+            raise ArgumentError(
+                f"align='temperature' reads the score {name!r}, which this table lacks; name it beside the others "
+                "when you score"
+            )
+        return choose(self.rule, table, score=name, keep=keep, prune=prune, seed=seed, **shared)
