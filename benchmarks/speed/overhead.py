@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-from setting import write
 
 import unseen
 from unseen.data import from_arrays, from_parquet
@@ -26,6 +26,9 @@ from unseen.executors.base import run_job
 from unseen.learners import Recipe, TorchLearner
 from unseen.scores import resolve
 from unseen.scores.sink import ScoreSink
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from setting import write
 
 PLAN = unseen.folds(2)
 

@@ -14,13 +14,16 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import resource
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
-from setting import write
 
 from unseen import rules
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from setting import write
 
 SCORE_RULES = {
     "top": {"keep": 0.3},

@@ -10,6 +10,7 @@ streaming score in bytes a sample.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -17,10 +18,12 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import entr, log_softmax, softmax
-from setting import write
 
 from unseen import functional
 from unseen.scores import SCORES, resolve
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from setting import write
 
 CLASSES, FEATURES, EPOCHS, GOAL = 10, 64, 30, 1e6
 

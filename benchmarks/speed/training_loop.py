@@ -20,6 +20,7 @@ import argparse
 import io
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -33,13 +34,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 from PIL import Image, ImageOps
-from setting import write
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from unseen.exposure import Fit
 from unseen.learners.torch import Recipe, TorchLearner
 from unseen.learners.torch.networks import build
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from setting import write
 
 CROP = 4
 
