@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,19 @@ from unseen.errors import ArgumentError
 from unseen.protocols import CheckpointStore
 from unseen.types import Arrays, Coreset, ScoreTable
 
-__all__ = ["Run", "check_name", "plain_arrays"]
+__all__ = ["Output", "Run", "Saved", "check_name", "plain_arrays"]
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+class Saved(Protocol):
+    """What can be kept as an output: it writes itself to one file, atomically."""
+
+    def save(self, path: str | Path) -> Path:
+        """Write the file."""
+
+
+Output = TypeVar("Output", bound=Saved)
 
 
 class Run(Protocol):
@@ -67,6 +78,12 @@ class Run(Protocol):
 
     def coreset(self) -> Coreset | None:
         """The coreset, or None."""
+
+    def save_output(self, name: str, output: Output) -> Output:
+        """Keep a result under a file name such as `"history.parquet"`; returns it."""
+
+    def output(self, name: str, load: Callable[[Path], Output]) -> Output | None:
+        """The result of that name, or None; `load` reads what its `save` wrote."""
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep a JSON object under a file name such as `"command.json"`."""

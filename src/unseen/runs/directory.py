@@ -5,8 +5,8 @@
     lock                          held by the process that works here
     fits/<name>/checkpoint.npz    the latest state of a fit under way
     fits/<name>/result.npz        what a finished fit yielded
-    scores.parquet, coreset.parquet
-    outputs.json                  the digests of these two, and the manifest that they belong to
+    scores.parquet, coreset.parquet, and other results
+    outputs.json                  the digests of these files, and the manifest that they belong to
     parts/<name>/                 runs inside this one
 
 Every file is written whole or not at all, knows whether it is damaged and which manifest it belongs to. A damaged
@@ -26,7 +26,7 @@ from unseen.atomic import remove_temporaries, replace_file, storage_error
 from unseen.errors import CorruptFileError, RunError, RunMismatchError, StorageError
 from unseen.protocols import CheckpointStore
 from unseen.runs.arrays import owner_of, read_arrays, write_arrays
-from unseen.runs.base import check_name
+from unseen.runs.base import Output, check_name
 from unseen.runs.checkpoints import DirectoryCheckpoints
 from unseen.runs.events import EventLog, record
 from unseen.runs.files import file_digest, move_aside, remove
@@ -37,7 +37,6 @@ from unseen.types import Arrays, Coreset, ScoreTable
 __all__ = ["RunDirectory"]
 
 T = TypeVar("T")
-Output = TypeVar("Output", ScoreTable, Coreset)
 Named = dict[str, npt.NDArray[Any]]
 
 _OUTPUTS = "outputs.json"
@@ -152,19 +151,45 @@ class RunDirectory:
 
     def save_table(self, table: ScoreTable) -> ScoreTable:
         """Keep the score table; returns it."""
-        return self._save_output("scores.parquet", table)
+        return self.save_output("scores.parquet", table)
 
     def table(self) -> ScoreTable | None:
         """The score table, or None."""
-        return self._output("scores.parquet", ScoreTable.load)
+        return self.output("scores.parquet", ScoreTable.load)
 
     def save_coreset(self, coreset: Coreset) -> Coreset:
         """Keep the coreset; returns it."""
-        return self._save_output("coreset.parquet", coreset)
+        return self.save_output("coreset.parquet", coreset)
 
     def coreset(self) -> Coreset | None:
         """The coreset, or None."""
-        return self._output("coreset.parquet", Coreset.load)
+        return self.output("coreset.parquet", Coreset.load)
+
+    def save_output(self, name: str, output: Output) -> Output:
+        """Keep a result under a file name, its digest beside those of the others; returns it."""
+        owner, before = self._owner, self.read_json(_OUTPUTS)
+        output.save(self.path / check_name(name))
+        digests = before["digests"] if before is not None and before["manifest"] == owner else {}
+        self.write_json(_OUTPUTS, {"manifest": owner, "digests": {**digests, name: file_digest(self.path / name)}})
+        return output
+
+    def output(self, name: str, load: Callable[[Path], Output]) -> Output | None:
+        """The result of that name, or None."""
+        path, listed = self.path / name, self.read_json(_OUTPUTS)
+        if listed is None or name not in listed["digests"]:
+            return None  # never saved, or killed in between
+        if listed["manifest"] != (self._digest or digest_of(self.manifest())):
+            if self._lock is not None:
+                self._ignore(path)
+            return None
+
+        def checked(path: Path) -> Output:
+            # Parquet readers pass over damage in what they do not need; other readers may need it.
+            if file_digest(path) != listed["digests"][name]:
+                raise CorruptFileError(f"{path} is damaged or was replaced: its content does not match its digest")
+            return load(path)
+
+        return self._whole(path, checked)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep a JSON object under a file name such as `"command.json"`."""
@@ -236,30 +261,6 @@ class RunDirectory:
         if owner is not None and owner != self._owner:
             self._ignore(path)
         return owner == self._owner
-
-    def _save_output(self, name: str, output: Output) -> Output:
-        owner, before = self._owner, self.read_json(_OUTPUTS)
-        output.save(self.path / name)
-        digests = before["digests"] if before is not None and before["manifest"] == owner else {}
-        self.write_json(_OUTPUTS, {"manifest": owner, "digests": {**digests, name: file_digest(self.path / name)}})
-        return output
-
-    def _output(self, name: str, load: Callable[[Path], Output]) -> Output | None:
-        path, listed = self.path / name, self.read_json(_OUTPUTS)
-        if listed is None or name not in listed["digests"]:
-            return None  # never saved, or killed in between
-        if listed["manifest"] != (self._digest or digest_of(self.manifest())):
-            if self._lock is not None:
-                self._ignore(path)
-            return None
-
-        def checked(path: Path) -> Output:
-            # Parquet readers pass over damage in what they do not need; other readers may need it.
-            if file_digest(path) != listed["digests"][name]:
-                raise CorruptFileError(f"{path} is damaged or was replaced: its content does not match its digest")
-            return load(path)
-
-        return self._whole(path, checked)
 
     def _whole(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from unseen.errors import RunError
 from unseen.protocols import CheckpointStore
-from unseen.runs.base import check_name, plain_arrays
+from unseen.runs.base import Output, check_name, plain_arrays
 from unseen.runs.events import record
 from unseen.runs.manifest import check_same, normal
 from unseen.types import Arrays, Coreset, ScoreTable
@@ -58,8 +59,7 @@ class MemoryRun:
         self._json: dict[str, dict[str, Any]] = {}
         self._parts: dict[str, MemoryRun] = {}
         self._events: list[dict[str, Any]] = []
-        self._table: ScoreTable | None = None
-        self._coreset: Coreset | None = None
+        self._outputs: dict[str, Any] = {}
 
     def open(self, manifest: Mapping[str, Any]) -> None:
         """Begin or continue the run of this configuration; another one is a RunMismatchError."""
@@ -98,23 +98,30 @@ class MemoryRun:
 
     def save_table(self, table: ScoreTable) -> ScoreTable:
         """Keep the score table; returns it."""
-        self._opened  # noqa: B018 - only an open run may be written
-        self._table = table
-        return table
+        return self.save_output("scores.parquet", table)
 
     def table(self) -> ScoreTable | None:
         """The score table, or None."""
-        return self._table
+        return self.output("scores.parquet", ScoreTable.load)
 
     def save_coreset(self, coreset: Coreset) -> Coreset:
         """Keep the coreset; returns it."""
-        self._opened  # noqa: B018 - only an open run may be written
-        self._coreset = coreset
-        return coreset
+        return self.save_output("coreset.parquet", coreset)
 
     def coreset(self) -> Coreset | None:
         """The coreset, or None."""
-        return self._coreset
+        return self.output("coreset.parquet", Coreset.load)
+
+    def save_output(self, name: str, output: Output) -> Output:
+        """Keep a result under a file name; returns it."""
+        self._opened  # noqa: B018 - only an open run may be written
+        self._outputs[check_name(name)] = output
+        return output
+
+    def output(self, name: str, load: Callable[[Path], Output]) -> Output | None:
+        """The result of that name, or None; it is the object itself, so `load` has nothing to read."""
+        kept: Output | None = self._outputs.get(name)
+        return kept
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep a JSON object under a file name such as `"command.json"`."""
