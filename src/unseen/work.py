@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -81,8 +82,15 @@ class Work:
         self.executor = executors.LocalExecutor(jobs=jobs, threads=threads)
         self.learner, self.threads = _threaded(learners.resolve(learner, data), self.executor.threads)
         self.learner.check(data)
-        self.samples = _samples(data, groups, verify)
+        fingerprint = data.fingerprint(full=verify == "full")
+        self.samples = Samples(data.ids, data.labels, data.class_names, _bound(data, groups), fingerprint)
         self.report: Report = report or _silent
+
+    def regrouped(self, groups: Groups) -> Work:
+        """The same work with other groups than it was given."""
+        other = copy(self)
+        other.samples = replace(self.samples, groups=_bound(self.data, groups))
+        return other
 
     def score(
         self,
@@ -248,7 +256,8 @@ def _threaded(learner: Learner, threads: int) -> tuple[Learner, int]:
     return limited, limited.threads
 
 
-def _samples(data: Data, groups: Any, verify: str) -> Samples:
+def _bound(data: Data, groups: Groups) -> IntArray | None:
+    """The samples bound together: by the data set itself, and as asked."""
     bound = data.groups
     if isinstance(groups, str):
         if groups != "duplicates":
@@ -259,8 +268,7 @@ def _samples(data: Data, groups: Any, verify: str) -> Samples:
         if len(given) != len(data):
             raise ArgumentError(f"groups must have one entry for each of {len(data)} samples, got {len(given)}")
         bound = joined_groups(bound, given)
-    fingerprint = data.fingerprint(full=verify == "full")
-    return Samples(data.ids, data.labels, data.class_names, bound, fingerprint)
+    return bound
 
 
 def _quantities(result: Arrays) -> dict[str, npt.NDArray[Any]]:
