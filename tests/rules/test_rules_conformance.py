@@ -26,6 +26,7 @@ def test_every_registered_rule_conforms(name):
         "graph:k=2,gamma=1.0,metric=cosine",
         "graph:ann=True",
         "infomax:alpha=1.0,k=3",
+        "dedup:metric=euclidean",
     ],
 )
 def test_so_do_their_options(spec):

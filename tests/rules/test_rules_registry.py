@@ -7,7 +7,19 @@ from unseen import rules
 from unseen.errors import ArgumentError, BudgetError, UnknownNameError
 from unseen.rules.functions import Shared
 
-NAMES = ["random", "top", "window", "stratified", "beta", "moderate", "herding", "k_center", "graph", "infomax"]
+NAMES = [
+    "random",
+    "top",
+    "window",
+    "stratified",
+    "beta",
+    "moderate",
+    "herding",
+    "k_center",
+    "graph",
+    "infomax",
+    "dedup",
+]
 
 
 def test_the_registry_and_the_functions_are_the_same_rules():

@@ -7,6 +7,7 @@ from unseen.rules.budgets import budget, budget_line
 from unseen.rules.choosing import choose
 from unseen.rules.functions import (
     beta,
+    dedup,
     graph,
     herding,
     infomax,
@@ -30,6 +31,7 @@ __all__ = [
     "budget_line",
     "check",
     "choose",
+    "dedup",
     "graph",
     "herding",
     "infomax",

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from unseen.rules.base import Align
 from unseen.rules.choosing import choose
+from unseen.rules.copies import Dedup
 from unseen.rules.cover import Herding, KCenter, Moderate
 from unseen.rules.graphs import Graph, Infomax
 from unseen.rules.neighbours import Metric
@@ -24,6 +25,7 @@ from unseen.types import Coreset, Direction, ScoreTable
 
 __all__ = [
     "beta",
+    "dedup",
     "graph",
     "herding",
     "infomax",
@@ -223,6 +225,24 @@ def k_center(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
 
     """
     return choose(KCenter(), scores, **shared)
+
+
+@_spelled_out
+def dedup(scores: Scores | int, *, metric: Metric = "cosine", **shared: Unpack[Shared]) -> Coreset:
+    """Semantic de-duplication (after Abbas et al. 2023, SemDeDup, arXiv 2303.09540): near-copies go, nearest first.
+
+    Until the budget is met, drops the sample that lies closest to one that stays; of two, the one with the higher id.
+
+    Args:
+        scores: a table or array (its values are not read), or the number of samples.
+        metric: `"cosine"`, the Euclidean distance of unit vectors, or `"euclidean"`.
+        **shared: see `unseen.rules.choosing.choose`; needs `features=`.
+
+    >>> dedup(4, keep=3, features=[[0.0], [1.0], [1.1], [9.0]], metric="euclidean").ids.tolist()
+    [0, 1, 3]
+
+    """
+    return choose(Dedup(metric=metric), scores, **shared)
 
 
 @_spelled_out

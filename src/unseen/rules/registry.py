@@ -10,6 +10,7 @@ from unseen.registry import Registry, parse_spec
 from unseen.rules.base import Rule
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.choosing import check_budget, check_reading, quota_counts
+from unseen.rules.copies import Dedup
 from unseen.rules.cover import Herding, KCenter, Moderate
 from unseen.rules.graphs import Graph, Infomax
 from unseen.rules.order import Top, Window
@@ -21,7 +22,7 @@ from unseen.types import Direction
 __all__ = ["RULES", "RuleInfo", "about", "check", "resolve"]
 
 RULES: Registry[type[Rule]] = Registry("rule", "unseen.rules")
-for _rule in (Random, Top, Window, Stratified, Beta, Moderate, Herding, KCenter, Graph, Infomax):
+for _rule in (Random, Top, Window, Stratified, Beta, Moderate, Herding, KCenter, Graph, Infomax, Dedup):
     RULES.add(_rule.name, _rule)
 
 
