@@ -1,0 +1,73 @@
+"""The quality of a coreset at a step: accuracy on samples that the judging models never saw, with its interval.
+
+All intervals are of 95 % and cover the sampling of the judged samples. They do not cover what another seed of the
+training would have changed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest, norm
+
+from unseen.types import IntArray
+
+__all__ = ["LEVEL", "Estimate", "accuracy", "change", "class_errors"]
+
+LEVEL = 0.95
+
+Correct = npt.NDArray[np.bool_]
+
+
+class Estimate(NamedTuple):
+    """A value and the interval around it."""
+
+    value: float
+    low: float
+    high: float
+
+
+def accuracy(correct: Correct) -> Estimate:
+    """The share of right predictions, with Wilson's interval.
+
+    Args:
+        correct: bool (m,).
+
+    >>> tuple(round(x, 3) for x in accuracy(np.arange(100) < 90))
+    (0.9, 0.826, 0.945)
+
+    """
+    right, m = int(correct.sum()), len(correct)
+    interval = binomtest(right, m).proportion_ci(LEVEL, method="wilson")
+    return Estimate(right / m, float(interval.low), float(interval.high))
+
+
+def change(now: Correct, before: Correct) -> Estimate:
+    """The change in accuracy on the same samples, paired, with the normal interval of a mean difference.
+
+    Args:
+        now: bool (m,).
+        before: bool (m,), of the same samples.
+
+    >>> tuple(round(x, 3) for x in change(np.arange(100) < 90, np.arange(100) < 80))
+    (0.1, 0.041, 0.159)
+
+    """
+    difference = now.astype(np.float64) - before
+    mean = float(difference.mean())
+    spread = float(difference.std(ddof=1)) if len(difference) > 1 else 0.0
+    half = float(norm.ppf(0.5 + LEVEL / 2)) * spread / len(difference) ** 0.5
+    return Estimate(mean, mean - half, mean + half)
+
+
+def class_errors(correct: Correct, labels: IntArray, classes: int) -> tuple[float | None, ...]:
+    """The share of wrong predictions of each class; None for a class of which nobody was judged.
+
+    >>> class_errors(np.array([True, False, True]), np.array([0, 0, 1]), 3)
+    (0.5, 0.0, None)
+    """
+    asked = np.bincount(labels, minlength=classes)
+    wrong = np.bincount(labels[~correct], minlength=classes)
+    return tuple(float(w / a) if a else None for w, a in zip(wrong.tolist(), asked.tolist(), strict=True))
