@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives. `__init__.pyi` says the same to type checkers, and a test compares the two.
 _HOMES = {
+    "Advice": "advising",
     "ArgumentError": "errors",
     "BudgetError": "errors",
     "Coreset": "types",
@@ -19,6 +20,8 @@ _HOMES = {
     "Exposure": "exposure",
     "ExposureError": "errors",
     "Fit": "exposure",
+    "Grown": "growing",
+    "History": "history",
     "MissingDependencyError": "errors",
     "Observation": "types",
     "Pruned": "pruning",
@@ -31,10 +34,13 @@ _HOMES = {
     "Scored": "pruning",
     "ScoreTable": "types",
     "StorageError": "errors",
+    "Sweep": "curves",
     "UnknownNameError": "errors",
     "UnseenError": "errors",
+    "advise": "advising",
     "coreset": "exposure",
     "folds": "exposure",
+    "grow": "growing",
     "halves": "exposure",
     "label_error_share": "pruning",
     "leave_one_out": "exposure",
@@ -43,6 +49,7 @@ _HOMES = {
     "score": "pruning",
     "seen": "exposure",
     "select": "pruning",
+    "sweep": "sweeping",
 }
 _ROOMS = ("data", "errors", "exposure", "functional", "learners", "rules", "scores", "types")
 

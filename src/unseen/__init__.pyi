@@ -2,6 +2,9 @@ from unseen import data as data
 from unseen import functional as functional
 from unseen import learners as learners
 from unseen import rules as rules
+from unseen.advising import Advice as Advice
+from unseen.advising import advise as advise
+from unseen.curves import Sweep as Sweep
 from unseen.errors import ArgumentError as ArgumentError
 from unseen.errors import BudgetError as BudgetError
 from unseen.errors import CorruptFileError as CorruptFileError
@@ -22,6 +25,9 @@ from unseen.exposure import folds as folds
 from unseen.exposure import halves as halves
 from unseen.exposure import leave_one_out as leave_one_out
 from unseen.exposure import seen as seen
+from unseen.growing import Grown as Grown
+from unseen.growing import grow as grow
+from unseen.history import History as History
 from unseen.learners.recorder import Recorder as Recorder
 from unseen.pruning import Pruned as Pruned
 from unseen.pruning import Scored as Scored
@@ -31,6 +37,7 @@ from unseen.pruning import prune as prune
 from unseen.pruning import score as score
 from unseen.pruning import select as select
 from unseen.scores.base import Score as Score
+from unseen.sweeping import sweep as sweep
 from unseen.types import Coreset as Coreset
 from unseen.types import Observation as Observation
 from unseen.types import ScoreTable as ScoreTable

@@ -127,6 +127,29 @@ OnError = Annotated[
     Literal["raise", "skip"] | None,
     typer.Option(help="An unreadable image: stop, or drop it and say so.", rich_help_panel=DATA),
 ]
+Test = Annotated[
+    str | None,
+    typer.Option(metavar="DATA", help="The test set, read as DATA is. [default: none]", rich_help_panel=DATA),
+]
+Probe = Annotated[
+    float,
+    typer.Option(metavar="SHARE", help="Without --test: the share of DATA set aside to test on.", rich_help_panel=DATA),
+]
+Seeds = Annotated[
+    int, typer.Option(metavar="N", help="Replicates, each with other seeds throughout.", rich_help_panel=WORK)
+]
+Fixed = Annotated[
+    Literal["epochs", "iterations"],
+    typer.Option("--fix", help="What is fixed when less data is trained on.", rich_help_panel=WORK),
+]
+Trainee = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LEARNER",
+        help="Who is trained on the coresets, if another than the learner that scores.",
+        rich_help_panel=WORK,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object, and nothing else.")]
 
@@ -143,6 +166,12 @@ def amount(text: str | None, name: str) -> float | int | None:
         return float(text)
     except ValueError:
         raise BudgetError(f"--{name} must be a count (700) or a fraction (0.7), got {text!r}") from None
+
+
+def amounts(texts: list[str] | None, name: str) -> list[float] | None:
+    """Several amounts, or None."""
+    found = [amount(text, name) for text in texts or ()]
+    return [value for value in found if value is not None] or None
 
 
 def plan_of(name: str, k: int | None, repeats: int) -> Plan:
@@ -171,11 +200,12 @@ def rule_options(rule: str, quota: str | None, align: str | None, features: Path
             raise ArgumentError(
                 f"--features is for rules that read distances between samples, which {rule!r} does not; leave it out"
             )
-        options["features"] = _array(features)
+        options["features"] = array(features)
     return options
 
 
-def _array(path: Path) -> np.ndarray[Any, Any]:
+def array(path: Path) -> np.ndarray[Any, Any]:
+    """The features in a .npy file, as a memory map."""
     if path.suffix != ".npy":
         raise ArgumentError(f"--features must be a .npy file, got {path}")
     try:
@@ -188,7 +218,7 @@ def _array(path: Path) -> np.ndarray[Any, Any]:
 def remembered(command: str, given: dict[str, Any]) -> dict[str, Any]:
     """A subcommand and its options as JSON, from which `unseen resume` calls it again from any folder."""
     options = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
-    for name in ("data", "features"):
+    for name in ("data", "features", "test"):
         if options.get(name) not in (None, "digits") and Path(options[name]).exists():
             options[name] = str(Path(options[name]).absolute())
     return {"command": command, "options": options}

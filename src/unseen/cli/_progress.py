@@ -76,6 +76,8 @@ class Reporter:
         replace_file(self.run / "command.json", lambda file: file.write(text.encode()))
         self._begun = True
         self._work = Work(epochs, held)
+        if self._bar is not None:  # one piece of work may follow another
+            self._bar.stop()
         if self.quiet:
             return
         aligned(lines, err)

@@ -7,11 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from unseen.cli import _advise, _grow, _prune, _score, _sweep
 from unseen.cli import _options as o
-from unseen.cli import _prune, _score
 from unseen.errors import RunError
 
-COMMANDS: dict[str, Callable[..., None]] = {"prune": _prune.command, "score": _score.command}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "advise": _advise.command,
+    "grow": _grow.command,
+    "prune": _prune.command,
+    "score": _score.command,
+    "sweep": _sweep.command,
+}
 
 
 def command(run: o.Run, quiet: o.Quiet = False, json: o.Json = False) -> None:

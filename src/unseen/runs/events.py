@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 from unseen.atomic import storage_error
 
-__all__ = ["EventLog", "record"]
+__all__ = ["EventLog", "record", "spent"]
 
 
 def record(kind: str, fields: Mapping[str, object]) -> dict[str, Any]:
@@ -25,6 +25,26 @@ def record(kind: str, fields: Mapping[str, object]) -> dict[str, Any]:
         "kind": kind,
         **fields,
     }
+
+
+def spent(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Seconds of each fit, those of epochs that a kill undid included.
+
+    >>> epochs = [{"kind": "epoch", "fit": "r0f0", "seconds": 1.5, "observe_seconds": 0.25}] * 2
+    >>> spent([*epochs, {"kind": "fit_end", "fit": "r0f0", "seconds": 4.0}])
+    {'r0f0': 4.0}
+
+    """
+    epochs: dict[str, float] = {}
+    whole: dict[str, float] = {}
+    for event in events:
+        if event["kind"] == "epoch" and "seconds" in event:
+            seconds = event["seconds"] + event.get("observe_seconds", 0.0)
+            epochs[event["fit"]] = epochs.get(event["fit"], 0.0) + seconds
+        elif event["kind"] == "fit_end":
+            whole[event["fit"]] = whole.get(event["fit"], 0.0) + event["seconds"]
+    # An unbroken fit took longer than its epochs; of a broken one only the epochs tell the whole.
+    return {fit: max(epochs.get(fit, 0.0), whole.get(fit, 0.0)) for fit in {**epochs, **whole}}
 
 
 class EventLog:

@@ -1,0 +1,272 @@
+"""How much can be left out: the largest share whose loss is within a margin, searched with few trainings.
+
+The search sees its own replicates only. What it finds is confirmed on fresh ones, and these alone enter the interval;
+where they do not confirm it, the next smaller share is tried on others again, and each of the tries has its part of
+the error level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen import runs
+from unseen.errors import ArgumentError
+from unseen.methods import FULL, Method
+from unseen.trials import Trials, train_and_test
+from unseen.types import FloatArray
+from unseen.verdicts import Interval, Verdict, against_full, against_random, interval
+from unseen.work import Fix, Groups, Report
+
+__all__ = ["Advice", "Tried", "advise"]
+
+FRESH = 1_000  # the replicates of try t begin at FRESH * (t + 1): never those of the search
+TRIES = 3
+LEVEL = 0.95
+RANDOM = Method.of("random")
+EVERYTHING = Method.of(FULL)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One share pruned that was tried.
+
+    Args:
+        prune: share pruned.
+        budget: samples kept.
+        difference: accuracy less that of everything, paired by replicate.
+        confirming: whether on fresh replicates (else in the search).
+
+    """
+
+    prune: float
+    budget: int
+    difference: Interval
+    confirming: bool
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What can be left out.
+
+    Args:
+        prune: the share confirmed, 0.0 if none was.
+        budget: samples kept.
+        n: samples there were.
+        method: how the coreset is chosen.
+        margin: the loss that counts as none, in accuracy.
+        verdict: against everything, on fresh replicates.
+        beside_random: against as many samples drawn at random, on the same.
+        difference: to everything, on the same; None where nothing was confirmed.
+        tried: every share tried, in order.
+        about: data, learners, what was fixed.
+
+    """
+
+    prune: float
+    budget: int
+    n: int
+    method: str
+    margin: float
+    verdict: Verdict
+    beside_random: Verdict | None
+    difference: Interval | None
+    tried: tuple[Tried, ...]
+    about: dict[str, Any]
+
+    def __repr__(self) -> str:
+        if self.difference is None:
+            return f"Advice(nothing can be pruned by {self.method}: {self.verdict.text})"
+        return (
+            f"Advice(prune {self.prune:.0%} by {self.method}, keeping {self.budget:,} of {self.n:,}: "
+            f"{self.verdict.text}, {self.difference.text(sign=True)} points on {self.difference.n} fresh replicates)"
+        ).replace("%", " %")
+
+
+def advise(
+    data: Any,
+    y: npt.ArrayLike | None = None,
+    *,
+    method: str | Method = "folds/el2n/stratified",
+    margin: float = 0.005,
+    test: Any = None,
+    probe: float = 0.2,
+    learner: Any = None,
+    trainee: Any = None,
+    fix: Fix = "epochs",
+    step: float = 0.1,
+    searching: int = 2,
+    seeds: int = 5,
+    features: npt.ArrayLike | None = None,
+    groups: Groups = "duplicates",
+    seed: int = 0,
+    out: str | Path | None = None,
+    jobs: int = 1,
+    threads: int | None = None,
+    report: Report | None = None,
+) -> Advice:
+    """Find the largest share that can be pruned with a loss within the margin.
+
+    Bisection over the multiples of `step`, each share on the same few replicates as everything; then confirmation on
+    fresh ones, beside everything and random. At most three shares are confirmed, each at a third of the error level.
+
+    Args:
+        data: anything `unseen.data.resolve` takes.
+        y: (n,) labels, where `data` is an array of inputs.
+        method: how the coreset is chosen, `"plan/score/rule"`; see `unseen.methods.Method`.
+        margin: the loss that counts as none, in accuracy: 0.005 is half a point.
+        test: the test set, in any form of a data set.
+        probe: where there is none, the share of the data set aside to test on.
+        learner: who scores.
+        trainee: who is trained on the coresets, if another.
+        fix: `"epochs"` or `"iterations"`.
+        step: shares tried are its multiples below 1.
+        searching: replicates a share in the search.
+        seeds: fresh replicates that confirm, at least 2.
+        features: (n, d), for rules that read distances between samples.
+        groups: see `unseen.score`.
+        seed: the root seed.
+        out: a directory that keeps every training.
+        jobs: fits at a time.
+        threads: threads a fit.
+        report: called with (kind, **fields) as work goes on.
+
+    Raises:
+        ArgumentError: an argument that breaks its rule, before any training.
+
+    Example:
+        >>> import unseen
+        >>> advice = unseen.advise("digits", method="el2n/top", learner="logistic", margin=0.02, step=0.3)
+        >>> advice.n
+        1437
+
+    """
+    chosen = Method.of(method)
+    if chosen.rule is None:
+        raise ArgumentError("method must choose a part of the data, got 'full'")
+    _check(margin=margin, step=step, searching=searching, seeds=seeds)
+    with runs.open_run(out) as run:
+        train, tested, origin = train_and_test(data, y, test, probe, seed)
+        trials = Trials(
+            train, tested, [chosen, RANDOM], run=run,
+            about={"verb": "advise", "test": origin, "method": chosen.text, "margin": margin, "step": step,
+                   "searching": searching, "confirming": seeds},
+            learner=learner, trainee=trainee, fix=fix, features=features, groups=groups, seed=seed, jobs=jobs,
+            threads=threads, report=report,
+        )  # fmt: skip
+        shares = [round(step * i, 10) for i in range(1, int(np.ceil(1 / step - 1e-9)))]
+        budgets = {share: trials.budget(prune=share) for share in shares}
+        shares = [share for share in shares if _possible(trials, chosen, budgets[share], share == shares[0])]
+        trials.open()
+        trials.report("work", **_outlook(trials, chosen, budgets, searching, seeds))
+        search = _Search(trials, chosen, budgets, margin)
+        largest = search.bisect(shares, range(searching))
+        return search.confirmed(shares[: largest + 1], seeds, origin)
+
+
+class _Search:
+    """The trainings of one `advise`."""
+
+    def __init__(self, trials: Trials, method: Method, budgets: dict[float, int], margin: float) -> None:
+        self.trials, self.method, self.budgets, self.margin = trials, method, budgets, margin
+        self.tried: list[Tried] = []
+
+    def bisect(self, shares: list[float], replicates: range) -> int:
+        """The place of the largest share that seems within the margin; -1 for none."""
+        low, high = -1, len(shares)
+        while high - low > 1:
+            middle = (low + high) // 2
+            difference = self.compared(shares[middle], replicates, confirming=False)[0]
+            within = difference.mean() >= -self.margin
+            low, high = (middle, high) if within else (low, middle)
+        return low
+
+    def confirmed(self, shares: list[float], seeds: int, origin: str) -> Advice:
+        """The first share, from the largest down, that fresh replicates confirm."""
+        level = 1 - (1 - LEVEL) / TRIES
+        verdict = Verdict("loses", "the search found no share whose loss is within the margin")
+        for attempt, share in enumerate(reversed(shares[-TRIES:])):
+            first = FRESH * (attempt + 1)
+            difference, to_random = self.compared(share, range(first, first + seeds), confirming=True)
+            verdict = against_full(difference, margin=self.margin, level=level)
+            if verdict.word == "lossless":
+                return self._advice(share, verdict, against_random(to_random), interval(difference), origin)
+        return self._advice(0.0, verdict, None, None, origin)
+
+    def compared(self, share: float, replicates: range, *, confirming: bool) -> tuple[FloatArray, FloatArray]:
+        """Accuracy less that of everything, and less that of random (while confirming), by replicate."""
+        budget, some = self.budgets[share], list(replicates)
+        mine = _accuracies(self.trials, self.method, budget, some)
+        difference = mine - _accuracies(self.trials, EVERYTHING, len(self.trials.train), some)
+        self.tried.append(Tried(share, budget, interval(difference), confirming))
+        how = "confirming" if confirming else "searching"
+        self.trials.report("say", text=f"{how}: {share:.0%} pruned, {self.tried[-1].difference.text(sign=True)} points")
+        if not confirming:
+            return difference, difference
+        return difference, mine - _accuracies(self.trials, RANDOM, budget, some)
+
+    def _advice(
+        self, share: float, verdict: Verdict, beside: Verdict | None, difference: Interval | None, origin: str
+    ) -> Advice:
+        n = len(self.trials.train)
+        return Advice(
+            prune=share,
+            budget=self.budgets.get(share, n),
+            n=n,
+            method=self.method.text,
+            margin=self.margin,
+            verdict=verdict,
+            beside_random=beside,
+            difference=difference,
+            tried=tuple(self.tried),
+            about=self.trials.about(origin),
+        )
+
+
+def _accuracies(trials: Trials, method: Method, budget: int, replicates: list[int]) -> FloatArray:
+    outcomes = trials.outcomes(method, budget, replicates)
+    return np.array([outcomes[r].accuracy for r in replicates])
+
+
+def _check(*, margin: float, step: float, searching: int, seeds: int) -> None:
+    if not 0 < margin < 1:
+        raise ArgumentError(f"margin must be an accuracy in (0, 1), such as 0.005 for half a point, got {margin!r}")
+    if not 0.01 <= step <= 0.5:
+        raise ArgumentError(f"step must be a share in [0.01, 0.5], got {step!r}")
+    if searching < 1:
+        raise ArgumentError(f"searching must be at least 1, got {searching!r}")
+    if seeds < 2:
+        raise ArgumentError(f"seeds must be at least 2, since one shows no spread, got {seeds!r}")
+
+
+def _possible(trials: Trials, method: Method, budget: int, must: bool) -> bool:
+    """Whether the method can meet this budget; a cutoff may be too large for the smallest shares."""
+    try:
+        trials.check(method, budget)
+    except ArgumentError:
+        if must:
+            raise
+        return False
+    return True
+
+
+def _outlook(trials: Trials, method: Method, budgets: dict[float, int], searching: int, seeds: int) -> dict[str, Any]:
+    probes = int(np.ceil(np.log2(len(budgets) + 1)))
+    scorings = trials.scorings([method], [min(budgets.values())])
+    trainings = searching * (1 + probes) + 3 * seeds
+    who = trials.scorer.learner
+    epochs = scorings * (searching + seeds) * (who.epochs or 1) + trainings * (trials.trainer.learner.epochs or 1)
+    lines = [
+        ("data", f"{len(trials.train):,} samples to choose from, {len(trials.joined.test):,} to test on"),
+        ("method", method.text),
+        (
+            "work",
+            f"{scorings * (searching + seeds):,} trainings to score, about {trainings:,} to test, {trials.fix} fixed",
+        ),
+        ("time", "the time left is told after the first training"),
+    ]
+    return {"lines": lines, "epochs": epochs, "held": 0}

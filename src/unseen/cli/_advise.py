@@ -1,0 +1,117 @@
+"""`unseen advise`: how much can be left out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+import unseen
+from unseen.cli import _options as o
+from unseen.cli._progress import Reporter
+from unseen.cli._show import aligned, percent, print_json
+from unseen.data import resolve
+from unseen.learners.presets import DEFAULTS
+
+Method = Annotated[
+    str,
+    typer.Option(
+        metavar="METHOD", help="How coresets are chosen: plan/score/rule; see `unseen sweep`.", rich_help_panel=o.CHOICE
+    ),
+]
+Margin = Annotated[
+    float, typer.Option(metavar="POINTS", help="The loss that counts as none, in points.", rich_help_panel=o.CHOICE)
+]
+Step = Annotated[float, typer.Option(metavar="SHARE", help="Shares tried are its multiples.", rich_help_panel=o.CHOICE)]
+Searching = Annotated[int, typer.Option(metavar="N", help="Replicates a share in the search.", rich_help_panel=o.WORK)]
+
+
+def command(
+    data: o.Source,
+    out_dir: o.Out,
+    method: Method = "folds/el2n/stratified",
+    margin: Margin = 0.5,
+    step: Step = 0.1,
+    features: o.Features = None,
+    test: o.Test = None,
+    probe: o.Probe = 0.2,
+    searching: Searching = 2,
+    seeds: o.Seeds = 5,
+    fix: o.Fixed = "epochs",
+    learner: o.Learner = None,
+    trainee: o.Trainee = None,
+    seed: o.Seed = 0,
+    groups: o.Groups = "duplicates",
+    jobs: o.Jobs = 1,
+    threads: o.Threads = None,
+    label: o.Label = None,
+    image: o.Image = None,
+    text: o.Text = None,
+    feature: o.Feature = None,
+    id_column: o.IdColumn = None,
+    group: o.GroupColumn = None,
+    split: o.Split = None,
+    image_size: o.ImageSize = None,
+    on_error: o.OnError = None,
+    quiet: o.Quiet = False,
+    json: o.Json = False,
+) -> None:
+    """Find the largest share that can be pruned with a loss within the margin, and confirm it on fresh replicates.
+
+    Examples:
+      unseen advise digits --method el2n/top --margin 1 --out runs/advice
+      unseen advise t.parquet --label y --test v.parquet --fix iterations --out runs/advice
+    """
+    given = dict(locals())
+    reading = o.data_options(
+        label=label, image=image, text=text, features=feature, id=id_column, group=group, split=split,
+        image_size=image_size, on_error=on_error,
+    )  # fmt: skip
+    source = resolve(data, **reading)
+    given["learner"] = learner = learner or DEFAULTS[source.kind]
+    with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("advise", given)) as report:
+        advice = unseen.advise(
+            source,
+            method=method,
+            margin=margin / 100,
+            test=None if test is None else resolve(test, **reading),
+            probe=probe,
+            learner=learner,
+            trainee=trainee,
+            fix=fix,
+            step=step,
+            searching=searching,
+            seeds=seeds,
+            features=None if features is None else o.array(features),
+            groups="duplicates" if groups == "duplicates" else None,
+            seed=seed,
+            out=out_dir,
+            jobs=jobs,
+            threads=threads,
+            report=report,
+        )
+    if json:
+        print_json(asdict(advice))
+    else:
+        show(advice)
+
+
+def show(advice: unseen.Advice) -> None:
+    """The advice in words."""
+    kept = f"{advice.budget:,} of {advice.n:,} samples ({percent(advice.budget / advice.n)}) by {advice.method}"
+    lines: list[tuple[str, Any]] = []
+    if advice.difference is None:
+        lines.append(("keep", "everything: no smaller share was confirmed"))
+        lines.append(("last try", advice.verdict.text))
+    else:
+        lines.append(("keep", kept))
+        fresh = f"{advice.difference.text(sign=True)} points on {advice.difference.n} fresh replicates"
+        lines.append(("to full", f"{advice.verdict.text}; {fresh}"))
+    if advice.beside_random is not None:
+        lines.append(("to random", advice.beside_random.text))
+    lines.append(("fixed", f"{advice.about['fix']}; tested on {advice.about['test']}"))
+    for tried in advice.tried:
+        how = "confirming" if tried.confirming else "searching"
+        lines.append((how, f"{percent(tried.prune)} pruned: {tried.difference.text(sign=True)} points"))
+    aligned(lines)

@@ -1,0 +1,150 @@
+"""`unseen sweep`: methods by budgets by replicates, each coreset trained on and tested."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import unseen
+from unseen.atomic import replace_file
+from unseen.cli import _options as o
+from unseen.cli._progress import Reporter
+from unseen.cli._show import aligned, grid, out, print_json
+from unseen.data import resolve
+from unseen.errors import MissingDependencyError
+from unseen.learners.presets import DEFAULTS
+from unseen.verdicts import interval, paired
+
+Methods = Annotated[
+    list[str],
+    typer.Option(
+        "--method",
+        metavar="METHOD",
+        help="How coresets are chosen: plan/score/rule, such as folds:k=2/el2n/top, seen/aum/beta or "
+        "grow:steps=3/el2n/stratified; repeat for several. 'full' and 'random' are always there.",
+        rich_help_panel=o.CHOICE,
+    ),
+]
+Keeps = Annotated[
+    list[str] | None,
+    typer.Option("--keep", metavar="AMOUNT", help="How much to keep; repeat for several.", rich_help_panel=o.CHOICE),
+]
+Prunes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prune", metavar="AMOUNT", help="How much to remove, in place of --keep; repeat.", rich_help_panel=o.CHOICE
+    ),
+]
+
+
+def command(
+    data: o.Source,
+    out_dir: o.Out,
+    method: Methods,
+    keep: Keeps = None,
+    prune: Prunes = None,
+    features: o.Features = None,
+    test: o.Test = None,
+    probe: o.Probe = 0.2,
+    seeds: o.Seeds = 3,
+    fix: o.Fixed = "epochs",
+    learner: o.Learner = None,
+    trainee: o.Trainee = None,
+    seed: o.Seed = 0,
+    groups: o.Groups = "duplicates",
+    jobs: o.Jobs = 1,
+    threads: o.Threads = None,
+    label: o.Label = None,
+    image: o.Image = None,
+    text: o.Text = None,
+    feature: o.Feature = None,
+    id_column: o.IdColumn = None,
+    group: o.GroupColumn = None,
+    split: o.Split = None,
+    image_size: o.ImageSize = None,
+    on_error: o.OnError = None,
+    quiet: o.Quiet = False,
+    json: o.Json = False,
+) -> None:
+    """Try methods at several budgets, beside everything and random: which one, and what does pruning cost?
+
+    Writes sweep.parquet (a row a cell), sweep.md and, where matplotlib is installed, sweep.svg. The same command goes
+    on after a kill, cell by cell; with more methods, budgets or seeds it adds those.
+
+    Examples:
+      unseen sweep digits --method el2n/top --method seen/el2n/top --prune 0.5 --prune 0.8 --out runs/sweep
+      unseen sweep t.parquet --label y --test v.parquet --method el2n/stratified --prune 0.3 --out runs/s
+    """
+    given = dict(locals())
+    reading = o.data_options(
+        label=label, image=image, text=text, features=feature, id=id_column, group=group, split=split,
+        image_size=image_size, on_error=on_error,
+    )  # fmt: skip
+    source = resolve(data, **reading)
+    given["learner"] = learner = learner or DEFAULTS[source.kind]
+    with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("sweep", given)) as report:
+        result = unseen.sweep(
+            source,
+            methods=method,
+            keep=o.amounts(keep, "keep"),
+            prune=o.amounts(prune, "prune"),
+            test=None if test is None else resolve(test, **reading),
+            probe=probe,
+            learner=learner,
+            trainee=trainee,
+            seeds=seeds,
+            fix=fix,
+            features=None if features is None else o.array(features),
+            groups="duplicates" if groups == "duplicates" else None,
+            seed=seed,
+            out=out_dir,
+            jobs=jobs,
+            threads=threads,
+            report=report,
+        )
+    files = written(result, out_dir)
+    if json:
+        print_json({"run": str(out_dir), "files": files, "cells": rows(result)})
+    else:
+        show(result, files)
+
+
+def written(result: unseen.Sweep, folder: Path) -> dict[str, str]:
+    """The files of a sweep, and where they are."""
+    files = {"table": result.save(folder / "sweep.parquet"), "markdown": folder / "sweep.md"}
+    text = result.markdown() + "\n"
+    replace_file(files["markdown"], lambda file: file.write(text.encode()))
+    try:
+        files["figure"] = result.figure(folder / "sweep.svg")
+    except MissingDependencyError as missing:
+        out.print(f"no figure: {missing}", style="dim")
+    return {name: str(path) for name, path in files.items()}
+
+
+def rows(result: unseen.Sweep) -> list[dict[str, Any]]:
+    """A row for each method and budget, as numbers."""
+    found = []
+    for name in result.methods:
+        for budget in result.budgets:
+            mine = result.accuracies(name, budget)
+            if len(mine) == 0:
+                continue
+            around = interval(mine)
+            row = {"method": name, "budget": budget, "mean": around.mean, "low": around.low, "high": around.high}
+            beside = result.accuracies("random", budget)
+            if name != "random" and len(beside) == len(mine):
+                change = paired(mine, beside)
+                row |= {"to_random": change.mean, "to_random_low": change.low, "to_random_high": change.high}
+            found.append(row)
+    return found
+
+
+def show(result: unseen.Sweep, files: dict[str, str]) -> None:
+    """Accuracies by method and share pruned."""
+    n = result.about["n"]
+    columns = ["method", *(f"{100 * (1 - b / n):.3g} % pruned" for b in result.budgets)]
+    grid(columns, [[name, *(result.entry(name, b) for b in result.budgets)] for name in result.methods])
+    out.print(result.caption())
+    aligned(list(files.items()))

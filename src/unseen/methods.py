@@ -1,0 +1,193 @@
+"""A way to choose a coreset in one line, `plan/score/rule`, and what carries such lines out on shared scorings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen import seeds
+from unseen.errors import ArgumentError
+from unseen.exposure.naming import plan_named
+from unseen.registry import parse_spec
+from unseen.runs.base import Run
+from unseen.runs.events import spent
+from unseen.scores.registry import resolve as resolve_score
+from unseen.selecting import Choice
+from unseen.types import IntArray, ScoreTable
+from unseen.work import Work
+
+__all__ = ["FULL", "Method", "Selector", "slug"]
+
+FULL = "full"
+GROW = "grow"
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a coreset is chosen.
+
+    Args:
+        text: `"plan/score/rule"`, each with options: `"folds:k=2/el2n/stratified:cutoff=0.1"`, `"seen/aum/top"`,
+            `"grow:steps=3/el2n/top"`; `"score/rule"` under the plan `folds`; a rule that reads no scores alone:
+            `"random"`, `"random:quota=proportional"`; `"full"`, everything.
+        plan: the plan, or `"grow..."`; None where the rule reads no scores.
+        score: the score; None likewise.
+        rule: the rule with its options; None for everything.
+
+    >>> Method.of("el2n/top").plan
+    'folds'
+    >>> Method.of("random:quota=proportional").score is None
+    True
+
+    """
+
+    text: str
+    plan: str | None
+    score: str | None
+    rule: str | None
+
+    @classmethod
+    def of(cls, text: str | Method) -> Method:
+        """Parse a line.
+
+        Raises:
+            ArgumentError: too many parts, or a rule that reads scores without one.
+            UnknownNameError: no such plan, score, rule or option.
+
+        """
+        if isinstance(text, Method):
+            return text
+        parts = [part.strip() for part in text.split("/")]
+        if parts == [FULL]:
+            return cls(text, None, None, None)
+        if len(parts) > 3 or not all(parts):
+            raise ArgumentError(
+                f"a method must be 'plan/score/rule', 'score/rule' or a rule that reads no scores, got {text!r}"
+            )
+        rule, score = parts[-1], parts[-2] if len(parts) > 1 else None
+        plan = (parts[0] if len(parts) == 3 else "folds") if score else None
+        chosen = Choice.of(rule).rule
+        if score is None and chosen.reads != "nothing":
+            raise ArgumentError(f"rule {chosen.name} reads scores: say which, as in 'folds/el2n/{rule}'; got {text!r}")
+        if score is not None and chosen.reads == "nothing":
+            raise ArgumentError(f"rule {chosen.name} reads no scores, so {score!r} would change nothing; say {rule!r}")
+        if score is not None:
+            resolve_score(score)
+        if plan is not None and not plan.startswith(GROW):
+            plan_named(plan)
+        return cls(text, plan, score, rule)
+
+    @property
+    def grows(self) -> bool:
+        """Whether it goes on in several steps."""
+        return self.plan is not None and parse_spec(self.plan)[0] == GROW
+
+
+class Selector:
+    """Chooses coresets by many methods; methods of one plan share its scorings.
+
+    Args:
+        work: the data set to choose from, and the learner that scores.
+        methods: all that will be asked for.
+        run: an open run; scorings are kept in parts of it.
+        seed: the root seed; each replicate draws scoring and selection anew from it.
+        features: (n, d) for rules that read distances between samples.
+
+    """
+
+    def __init__(
+        self, work: Work, methods: Iterable[Method], *, run: Run, seed: int, features: npt.ArrayLike | None = None
+    ) -> None:
+        self.work = work
+        self.methods = tuple(methods)
+        self.run = run
+        self.seed = seed
+        self._features = features
+        self._tables: dict[tuple[str, int], ScoreTable] = {}
+
+    def check(self, method: Method, budget: int) -> None:
+        """Refuse before any training a budget that the method cannot meet."""
+        if method.rule is None:
+            return
+        direction = None if method.score is None else resolve_score(method.score).direction
+        self._choice(method).check(self.work.data, keep=budget, prune=None, direction=direction)
+
+    def trainings(self, method: Method, budget: int) -> dict[str, int]:
+        """The scorings of one replicate that the method needs, each with its number of trainings."""
+        if method.plan is None:
+            return {}
+        if method.grows:
+            return {f"{method.text} {budget}": self._growth(method, budget).trainings}
+        return {self._part(method.plan): plan_named(method.plan).count(len(self.work.data))}
+
+    def seconds(self, method: Method, budget: int, replicate: int) -> float:
+        """Seconds of the trainings that this choice took; methods of one plan share them."""
+        if method.plan is None:
+            return 0.0
+        if method.grows:
+            return self._grown_seconds(method, budget, replicate)
+        return sum(spent(self.run.part(f"{self._part(method.plan)}-r{replicate}").events()).values())
+
+    def rows(self, method: Method, budget: int, replicate: int) -> IntArray:
+        """int64 (budget,) rows of the coreset, ascending."""
+        if method.rule is None:
+            return np.arange(len(self.work.data))
+        if method.grows:
+            return self._grown(method, budget, replicate)
+        table = self._unscored() if method.plan is None else self._scored(method.plan, replicate)
+        seed = seeds.derive(self.seed, "select", replicate)
+        return self._choice(method).coreset(table, score=self._column(method), keep=budget, seed=seed).indices
+
+    def _choice(self, method: Method) -> Choice:
+        assert method.rule is not None
+        choice = Choice.of(method.rule)
+        if self._features is None or "features" not in choice.rule.needs:
+            return choice
+        return Choice(choice.rule, {**choice.shared, "features": self._features})
+
+    def _column(self, method: Method) -> str | None:
+        return None if method.score is None else resolve_score(method.score).label
+
+    def _scored(self, plan: str, replicate: int) -> ScoreTable:
+        """The table of all scores that methods of this plan read."""
+        key = (plan, replicate)
+        if key not in self._tables:
+            part = f"{self._part(plan)}-r{replicate}"
+            with self.run.part(part) as run:
+                seed = seeds.derive(self.seed, "score", replicate)
+                self._tables[key] = self.work.score(
+                    run, plan_named(plan), self._scores(plan), seed=seed, name=f"{part}/"
+                )
+        return self._tables[key]
+
+    def _scores(self, plan: str) -> list[str]:
+        """Every score that some method reads under this plan."""
+        wanted: dict[str, None] = {}
+        for method in self.methods:
+            if method.plan == plan and method.score is not None:
+                label = resolve_score(method.score).label
+                wanted |= {label: None, self._choice(method).column(label): None}
+        return sorted(wanted)
+
+    def _part(self, plan: str) -> str:
+        # Another list of scores is another scoring; that of the old one stays.
+        return slug(plan) + "-" + blake2b("\n".join(self._scores(plan)).encode(), digest_size=4).hexdigest()
+
+    def _unscored(self) -> ScoreTable:
+        samples = self.work.samples
+        folds = np.zeros((1, len(samples.ids)), np.int32)
+        return ScoreTable(samples.ids, samples.labels, samples.class_names, folds, values={}, directions={})
+
+
+def slug(text: str) -> str:
+    """A text as a file name.
+
+    >>> slug("folds:k=2/el2n/top")
+    'folds_k_2_el2n_top'
+    """
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", text)

@@ -1,0 +1,168 @@
+"""Methods by budgets by replicates: coresets chosen, trained on and tested, cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from unseen import runs
+from unseen.curves import Cell, Sweep
+from unseen.errors import ArgumentError
+from unseen.methods import FULL, Method
+from unseen.trials import Trials, train_and_test
+from unseen.work import Fix, Groups, Outcome, Report
+
+__all__ = ["sweep"]
+
+BASELINES = (FULL, "random")
+
+
+def sweep(
+    data: Any,
+    y: npt.ArrayLike | None = None,
+    *,
+    methods: Sequence[str | Method],
+    keep: Sequence[float] | None = None,
+    prune: Sequence[float] | None = None,
+    test: Any = None,
+    probe: float = 0.2,
+    learner: Any = None,
+    trainee: Any = None,
+    seeds: int = 3,
+    fix: Fix = "epochs",
+    features: npt.ArrayLike | None = None,
+    groups: Groups = "duplicates",
+    seed: int = 0,
+    out: str | Path | None = None,
+    jobs: int = 1,
+    threads: int | None = None,
+    report: Report | None = None,
+) -> Sweep:
+    """Try methods at several budgets, each several times, beside everything and random selection.
+
+    A replicate draws scoring, selection and training anew; methods of one plan share its scorings. Accuracies are
+    those after the last epoch. The same call with the same `out` continues after a kill, cell by cell; with more
+    methods, budgets or seeds it adds those cells.
+
+    Args:
+        data: anything `unseen.data.resolve` takes; what is chosen from.
+        y: (n,) labels, where `data` is an array of inputs.
+        methods: lines `"plan/score/rule"`; see `unseen.methods.Method`. `"full"` and `"random"` are always among them.
+        keep: fractions or counts kept; or
+        prune: fractions or counts removed.
+        test: the test set, in any form of a data set.
+        probe: where there is no test set, the share of the data that is set aside to test on: no method scores it,
+            chooses it or trains on it.
+        learner: who scores.
+        trainee: who is trained on the coresets, if another.
+        seeds: replicates, at least 2 for intervals.
+        fix: `"epochs"`, so that less data is also less training; `"iterations"`, so that all train equally long.
+        features: (n, d), for rules that read distances between samples.
+        groups: see `unseen.score`.
+        seed: the root seed.
+        out: a directory that keeps the cells.
+        jobs: fits at a time.
+        threads: threads a fit.
+        report: called with (kind, **fields) as work goes on.
+
+    Raises:
+        ArgumentError: a method, budget or learner that cannot work; before any training.
+        RunMismatchError: `out` holds a sweep of other data, learners or seed.
+
+    Example:
+        >>> import unseen
+        >>> result = unseen.sweep("digits", methods=["el2n/top"], keep=[0.5], learner="logistic", seeds=2)
+        >>> result
+        Sweep(3 methods at 1 budget, 2 replicates; tested on 360 samples)
+
+    """
+    lines = _lines(methods)
+    if isinstance(seeds, bool) or seeds < 1:
+        raise ArgumentError(f"seeds must be at least 1, got {seeds!r}")
+    with runs.open_run(out) as run:
+        train, tested, origin = train_and_test(data, y, test, probe, seed)
+        trials = Trials(
+            train, tested, lines, run=run, about={"verb": "sweep", "test": origin}, learner=learner, trainee=trainee,
+            fix=fix, features=features, groups=groups, seed=seed, jobs=jobs, threads=threads, report=report,
+        )  # fmt: skip
+        budgets = _budgets(trials, keep, prune)
+        for method in lines:
+            for budget in budgets:
+                trials.check(method, budget)
+        trials.open()
+        trials.report("work", **_outlook(trials, lines, budgets, seeds))
+        cells = _cells(trials, _tried(trials, lines, budgets, seeds))
+        return Sweep.of(cells, trials.about(origin))
+
+
+def _lines(methods: Sequence[str | Method]) -> list[Method]:
+    if isinstance(methods, str) or not methods:
+        raise ArgumentError(f"methods must be a list of lines 'plan/score/rule', got {methods!r}")
+    given = [Method.of(text) for text in (*BASELINES, *methods)]
+    return list({method.text: method for method in given}.values())
+
+
+def _budgets(trials: Trials, keep: Sequence[float] | None, prune: Sequence[float] | None) -> list[int]:
+    if (keep is None) == (prune is None):
+        raise ArgumentError("give exactly one of keep and prune, each a list of fractions or counts")
+    amounts = [{"keep": value} for value in keep or ()] + [{"prune": value} for value in prune or ()]
+    budgets = {trials.budget(**amount) for amount in amounts}
+    if not budgets:
+        raise ArgumentError(f"{'keep' if prune is None else 'prune'} must name at least one amount, got none")
+    return sorted(budgets, reverse=True)
+
+
+def _tried(
+    trials: Trials, methods: Sequence[Method], budgets: Sequence[int], replicates: int
+) -> Iterator[tuple[Method, int, int, Outcome]]:
+    """Replicate by replicate, so that a sweep broken off holds whole replicates."""
+    for first in range(0, replicates, trials.jobs):
+        some = range(first, min(first + trials.jobs, replicates))
+        for method in methods:
+            for budget in trials.budgets_of(method, budgets):
+                for replicate, outcome in sorted(trials.outcomes(method, budget, some).items()):
+                    yield method, budget, replicate, outcome
+
+
+def _cells(trials: Trials, tried: Iterable[tuple[Method, int, int, Outcome]]) -> list[Cell]:
+    # In the order of the methods, whatever the number of jobs.
+    places: dict[str, int] = {}
+    outcomes = sorted(tried, key=lambda cell: (places.setdefault(cell[0].text, len(places)), -cell[1], cell[2]))
+    seconds = trials.seconds()
+    return [
+        Cell(
+            method=method.text,
+            plan=method.plan or "",
+            score=method.score or "",
+            rule=method.rule or "",
+            keep=budget / len(trials.train),
+            budget=budget,
+            replicate=replicate,
+            accuracy=outcome.accuracy,
+            loss=float(outcome.losses.mean()),
+            samples_seen=outcome.samples_seen,
+            seconds=seconds[f"{trials.arm(method, budget)}-r{replicate}"],
+            scoring_seconds=trials.selector.seconds(method, budget, replicate),
+        )
+        for method, budget, replicate, outcome in outcomes
+    ]
+
+
+def _outlook(trials: Trials, methods: Sequence[Method], budgets: Sequence[int], replicates: int) -> dict[str, Any]:
+    """What is going to be done, in words, and in epochs."""
+    cells = [budget for method in methods for budget in trials.budgets_of(method, budgets)]
+    scorings = trials.scorings(methods, budgets)
+    scorer, trainee = trials.scorer.learner, trials.trainer.learner
+    epochs = sum(map(trials.epochs, cells)) + scorings * (scorer.epochs or 1)
+    lines = [
+        ("data", f"{len(trials.train):,} samples to choose from, {len(trials.joined.test):,} to test on"),
+        ("cells", f"{len(methods)} methods at {len(budgets)} budgets, {replicates} replicates"),
+        ("work", f"{scorings * replicates:,} trainings to score by {scorer.name}, {len(cells) * replicates:,} to test "
+         f"by {trainee.name}, {trials.fix} fixed"),
+        ("time", "the time left is told after the first training"),
+    ]  # fmt: skip
+    held = trials.held(methods, budgets, replicates)
+    return {"lines": lines, "epochs": epochs * replicates, "held": held}

@@ -1,0 +1,127 @@
+"""The trainings of an evaluation, arm by arm, each kept in the run as it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen import seeds
+from unseen.arms import Arm
+from unseen.evaluated import Tested
+from unseen.exams import Exam
+from unseen.protocols import Learner
+from unseen.runs.base import Run
+from unseen.types import FloatArray, IntArray
+from unseen.verdicts import sampling_error
+from unseen.work import Fix, Outcome, Work
+
+__all__ = ["Trials"]
+
+
+class Trials:
+    """The trainings of all arms.
+
+    Args:
+        work: trains.
+        exam: who is asked about.
+        arms: who is trained on.
+        fix: what stays equal where there is less data.
+        seed: the root seed of the evaluation.
+
+    Raises:
+        ArgumentError: a learner that cannot keep this fixed.
+
+    """
+
+    def __init__(self, work: Work, exam: Exam, arms: Sequence[Arm], fix: Fix, seed: int) -> None:
+        self.work, self.exam, self.arms = work, exam, arms
+        self.fix, self.seed = fix, seeds.derive(seed, "evaluation")
+        sizes = {len(rows) for arm in arms for rows in arm.rows}
+        self.learners = {size: work.lasting(fix, size, len(exam.pool)) for size in sorted(sizes)}
+
+    @property
+    def epochs(self) -> int:
+        """In all."""
+        return sum(self.learners[len(rows)].epochs or 1 for arm in self.arms for rows in arm.rows)
+
+    def held(self, run: Run) -> int:
+        """Epochs of the trainings that the run holds already."""
+        done = ((arm, r, rows) for arm in self.arms for r, rows in enumerate(arm.rows))
+        return sum(self.learners[len(rows)].epochs or 1 for arm, r, rows in done if run.result(f"{arm.file}-r{r}"))
+
+    def outlook(self, replicates: int) -> list[tuple[str, str]]:
+        """What is going to be done, in words."""
+        count = len(self.arms) * replicates
+        seen = sum(len(rows) * (self.learners[len(rows)].epochs or 1) for arm in self.arms for rows in arm.rows)
+        arms = [f"{arm.name} ({_sizes(arm)})" for arm in self.arms]
+        return [
+            ("data", f"{len(self.exam.pool):,} samples to train on, {len(self.exam.data.class_names)} classes"),
+            ("test", self.exam.text),
+            ("arms", ", ".join(arms)),
+            (
+                "plan",
+                f"{len(self.arms)} arms x {replicates} seeds: {count} trainings by {self.work.learner.name}, {self.fix} "
+                f"fixed, {seen:,} samples seen in all",
+            ),
+            *(("note", note) for note in getattr(self.exam.data, "notes", ())),
+        ]
+
+    def run(self, run: Run) -> tuple[Tested, ...]:
+        """Train what the run does not hold yet."""
+        right = {}
+        tested = []
+        for arm in self.arms:
+            outcomes = dict(self._outcomes(run, arm))
+            right[arm.name] = np.stack([outcomes[r].correct for r in range(len(arm.rows))])
+            tested.append(self._tested(arm, [outcomes[r] for r in range(len(arm.rows))]))
+            self.work.report("say", text=f"{arm.name}: accuracy {100 * tested[-1].accuracy.mean():.2f} %")
+        for arm in tested:
+            mine = right[arm.name].astype(np.int8)
+            for kind, name in arm.beside.items():
+                arm.beside_error[kind] = sampling_error(mine - right[name].astype(np.int8))
+        return tuple(tested)
+
+    def _outcomes(self, run: Run, arm: Arm) -> Iterator[tuple[int, Outcome]]:
+        sizes = [len(rows) for rows in arm.rows]
+        for size in dict.fromkeys(sizes):  # training sets of one size train equally long
+            subsets = {r: rows for r, rows in enumerate(arm.rows) if sizes[r] == size}
+            yield from self.work.test(
+                run, arm.file, subsets, self.exam.test, seed=self.seed, learner=self.learners[size]
+            )
+
+    def _tested(self, arm: Arm, outcomes: Sequence[Outcome]) -> Tested:
+        labels, classes = self.exam.data.labels[self.exam.test], len(self.exam.data.class_names)
+        kept = np.array([len(rows) for rows in arm.rows])
+        who = [self.learners[size] for size in kept.tolist()]
+        right = np.stack([outcome.correct for outcome in outcomes])
+        return Tested(
+            name=arm.name,
+            kind=arm.kind,
+            draws=arm.draws,
+            kept=kept,
+            epochs=np.array([learner.epochs or 0 for learner in who]),
+            steps=np.array([_steps(learner, size) for learner, size in zip(who, kept.tolist(), strict=True)]),
+            samples_seen=np.array([outcome.samples_seen for outcome in outcomes]),
+            accuracy=right.mean(axis=1),
+            by_class=_by_class(right, labels, classes),
+            error=sampling_error(right),
+            beside=dict(arm.beside),
+        )
+
+
+def _by_class(right: npt.NDArray[np.bool_], labels: IntArray, classes: int) -> FloatArray:
+    counts = np.bincount(labels, minlength=classes)
+    of_class = np.stack([np.bincount(labels, row, minlength=classes) for row in right])
+    share: FloatArray = of_class / np.where(counts > 0, counts, np.nan)
+    return share
+
+
+def _steps(learner: Learner, samples: int) -> int:
+    return int(learner.steps(samples)) if hasattr(learner, "steps") else 0
+
+
+def _sizes(arm: Arm) -> str:
+    sizes = sorted({len(rows) for rows in arm.rows})
+    return f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
