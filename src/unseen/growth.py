@@ -114,6 +114,8 @@ class Growth:
             budget: the last size; None where only `sizes` says it.
 
         """
+        if budget is not None and budget > room:
+            raise BudgetError(f"a budget of {budget} is above the {room} samples that the probe split leaves")
         if self.given_sizes is not None:
             sizes = explicit(self.given_sizes, n, budget)
         elif budget is None:
@@ -135,9 +137,11 @@ class Growth:
         classes = len(np.unique(data.labels))
         least = max(self.folds, 2 * classes)
         if min(sizes) < least:
-            what = "the budget" if sizes[-1] < least else "the start" if sizes[0] < least else "a step"
+            what, size = ("the budget", sizes[-1]) if sizes[-1] < least else ("a coreset on the way", min(sizes))
+            if sizes[0] < least <= sizes[-1]:
+                what, size = "the start", sizes[0]
             raise BudgetError(
-                f"{what} of {min(sizes)} samples is too small to score by models of it: it must be at least {least}, "
+                f"{what} of {size} samples is too small to score by models of it: it must be at least {least}, "
                 f"one a fold ({self.folds}) and two a class ({classes})"
             )
         if max(sizes) > room:
