@@ -8,7 +8,7 @@ from sklearn.naive_bayes import GaussianNB
 import unseen
 from unseen import seeds
 from unseen.learners.sklearn import SklearnLearner
-from unseen.methods import Method, Selector, slug
+from unseen.comparing.methods import Method, Selector, slug
 from unseen.runs import MemoryRun
 from unseen.work import Work
 

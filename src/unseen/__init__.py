@@ -11,12 +11,13 @@ __version__ = "0.1.0"
 
 # Where each public name lives. `__init__.pyi` says the same to type checkers, and a test compares the two.
 _HOMES = {
-    "Advice": "advising",
+    "Advice": "comparing.advising",
     "ArgumentError": "errors",
     "BudgetError": "errors",
     "Coreset": "types",
     "CorruptFileError": "errors",
     "DataError": "errors",
+    "Evaluation": "evaluated",
     "Exposure": "exposure",
     "ExposureError": "errors",
     "Fit": "exposure",
@@ -34,11 +35,12 @@ _HOMES = {
     "Scored": "pruning",
     "ScoreTable": "types",
     "StorageError": "errors",
-    "Sweep": "curves",
+    "Sweep": "comparing.curves",
     "UnknownNameError": "errors",
     "UnseenError": "errors",
-    "advise": "advising",
+    "advise": "comparing.advising",
     "coreset": "exposure",
+    "evaluate": "evaluation",
     "folds": "exposure",
     "grow": "growing",
     "halves": "exposure",
@@ -49,7 +51,7 @@ _HOMES = {
     "score": "pruning",
     "seen": "exposure",
     "select": "pruning",
-    "sweep": "sweeping",
+    "sweep": "comparing.sweeping",
 }
 _ROOMS = ("data", "errors", "exposure", "functional", "learners", "rules", "scores", "types")
 

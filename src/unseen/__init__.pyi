@@ -2,9 +2,10 @@ from unseen import data as data
 from unseen import functional as functional
 from unseen import learners as learners
 from unseen import rules as rules
-from unseen.advising import Advice as Advice
-from unseen.advising import advise as advise
-from unseen.curves import Sweep as Sweep
+from unseen.comparing.advising import Advice as Advice
+from unseen.comparing.advising import advise as advise
+from unseen.comparing.curves import Sweep as Sweep
+from unseen.comparing.sweeping import sweep as sweep
 from unseen.errors import ArgumentError as ArgumentError
 from unseen.errors import BudgetError as BudgetError
 from unseen.errors import CorruptFileError as CorruptFileError
@@ -18,6 +19,8 @@ from unseen.errors import StorageError as StorageError
 from unseen.errors import UnknownNameError as UnknownNameError
 from unseen.errors import UnseenError as UnseenError
 from unseen.estimator import Pruner as Pruner
+from unseen.evaluated import Evaluation as Evaluation
+from unseen.evaluation import evaluate as evaluate
 from unseen.exposure import Exposure as Exposure
 from unseen.exposure import Fit as Fit
 from unseen.exposure import coreset as coreset
@@ -37,7 +40,6 @@ from unseen.pruning import prune as prune
 from unseen.pruning import score as score
 from unseen.pruning import select as select
 from unseen.scores.base import Score as Score
-from unseen.sweeping import sweep as sweep
 from unseen.types import Coreset as Coreset
 from unseen.types import Observation as Observation
 from unseen.types import ScoreTable as ScoreTable

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen import seeds
-from unseen.errors import ArgumentError
+from unseen.errors import ArgumentError, UnknownNameError
 from unseen.exposure.naming import plan_named
+from unseen.growth import Growth
+from unseen.loop import Loop
 from unseen.registry import parse_spec
 from unseen.runs.base import Run
 from unseen.runs.events import spent
@@ -78,14 +81,37 @@ class Method:
             raise ArgumentError(f"rule {chosen.name} reads no scores, so {score!r} would change nothing; say {rule!r}")
         if score is not None:
             resolve_score(score)
-        if plan is not None and not plan.startswith(GROW):
+        method = cls(text, plan, score, rule)
+        if method.grows:
+            method.growth()  # refuses options that it does not have
+        elif plan is not None:
             plan_named(plan)
-        return cls(text, plan, score, rule)
+        return method
 
     @property
     def grows(self) -> bool:
         """Whether it goes on in several steps."""
         return self.plan is not None and parse_spec(self.plan)[0] == GROW
+
+    def growth(self, features: npt.ArrayLike | None = None) -> Growth:
+        """The settings of a method that goes on in several steps."""
+        assert self.plan is not None
+        assert self.score is not None
+        options = parse_spec(self.plan)[1]
+        known = [f.name for f in fields(Growth) if f.init and f.name not in ("choice", "score")]
+        for option in options:
+            if option not in known:
+                raise UnknownNameError("option of grow", option, known)
+        settings: dict[str, Any] = options
+        return Growth(choice=self.choice(features), score=self.score, **settings)
+
+    def choice(self, features: npt.ArrayLike | None = None) -> Choice:
+        """The rule, with the features if it reads them."""
+        assert self.rule is not None
+        choice = Choice.of(self.rule)
+        if features is None or "features" not in choice.rule.needs:
+            return choice
+        return Choice(choice.rule, {**choice.shared, "features": features})
 
 
 class Selector:
@@ -108,21 +134,26 @@ class Selector:
         self.run = run
         self.seed = seed
         self._features = features
+        # A growth binds members to outsiders by the user's groups only; copies are collapsed there.
+        self._unbound = work.regrouped(None)
         self._tables: dict[tuple[str, int], ScoreTable] = {}
 
     def check(self, method: Method, budget: int) -> None:
         """Refuse before any training a budget that the method cannot meet."""
         if method.rule is None:
             return
+        if method.grows:
+            self._loop(method, budget, 0)
+            return
         direction = None if method.score is None else resolve_score(method.score).direction
-        self._choice(method).check(self.work.data, keep=budget, prune=None, direction=direction)
+        method.choice(self._features).check(self.work.data, keep=budget, prune=None, direction=direction)
 
     def trainings(self, method: Method, budget: int) -> dict[str, int]:
         """The scorings of one replicate that the method needs, each with its number of trainings."""
         if method.plan is None:
             return {}
         if method.grows:
-            return {f"{method.text} {budget}": self._growth(method, budget).trainings}
+            return {self._grown_part(method, budget): self._loop(method, budget, 0).prepared.trainings}
         return {self._part(method.plan): plan_named(method.plan).count(len(self.work.data))}
 
     def seconds(self, method: Method, budget: int, replicate: int) -> float:
@@ -130,7 +161,9 @@ class Selector:
         if method.plan is None:
             return 0.0
         if method.grows:
-            return self._grown_seconds(method, budget, replicate)
+            run = self.run.part(f"{self._grown_part(method, budget)}-r{replicate}")
+            scorings = self._loop(method, budget, replicate).prepared.scorings()
+            return sum(sum(spent(run.part(scoring.part).events()).values()) for scoring in scorings)
         return sum(spent(self.run.part(f"{self._part(method.plan)}-r{replicate}").events()).values())
 
     def rows(self, method: Method, budget: int, replicate: int) -> IntArray:
@@ -138,17 +171,19 @@ class Selector:
         if method.rule is None:
             return np.arange(len(self.work.data))
         if method.grows:
-            return self._grown(method, budget, replicate)
+            part = f"{self._grown_part(method, budget)}-r{replicate}"
+            with self.run.part(part) as run:
+                return self._loop(method, budget, replicate).run(run, name=f"{part}/")[0].indices
         table = self._unscored() if method.plan is None else self._scored(method.plan, replicate)
         seed = seeds.derive(self.seed, "select", replicate)
-        return self._choice(method).coreset(table, score=self._column(method), keep=budget, seed=seed).indices
+        return method.choice(self._features).coreset(table, score=self._column(method), keep=budget, seed=seed).indices
 
-    def _choice(self, method: Method) -> Choice:
-        assert method.rule is not None
-        choice = Choice.of(method.rule)
-        if self._features is None or "features" not in choice.rule.needs:
-            return choice
-        return Choice(choice.rule, {**choice.shared, "features": self._features})
+    def _loop(self, method: Method, budget: int, replicate: int) -> Loop:
+        seed = seeds.derive(self.seed, "grow", replicate)
+        return Loop(self._unbound, method.growth(self._features), keep=budget, seed=seed)
+
+    def _grown_part(self, method: Method, budget: int) -> str:
+        return f"{slug(method.text)}-k{budget}"
 
     def _column(self, method: Method) -> str | None:
         return None if method.score is None else resolve_score(method.score).label
@@ -171,7 +206,7 @@ class Selector:
         for method in self.methods:
             if method.plan == plan and method.score is not None:
                 label = resolve_score(method.score).label
-                wanted |= {label: None, self._choice(method).column(label): None}
+                wanted |= {label: None, method.choice(self._features).column(label): None}
         return sorted(wanted)
 
     def _part(self, plan: str) -> str:

@@ -7,22 +7,26 @@ only these enter the verdict. The test set is never touched: there is none here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from unseen.comparing.methods import Method
+from unseen.comparing.trials import Trials
 from unseen.data.part import split_off
-from unseen.errors import ArgumentError, BudgetError
-from unseen.methods import Method
+from unseen.errors import ArgumentError, BudgetError, UnknownNameError
 from unseen.protocols import Data
 from unseen.runs.base import Run
-from unseen.trials import Trials
 from unseen.types import FloatArray
-from unseen.verdicts import against_random, interval
+from unseen.verdicts import against_random
 from unseen.work import Fix
 
-__all__ = ["CANDIDATES", "best_method", "candidates_for"]
+__all__ = ["AUTO", "CANDIDATES", "Auto", "best_method", "candidates_for", "told"]
+
+AUTO = "auto"
 
 # In each, {score} is the score asked for.
 CANDIDATES = (
@@ -49,73 +53,106 @@ def candidates_for(score: str, given: Sequence[str] | None) -> list[Method]:
     return list({method.text: method for method in methods}.values())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Auto:
+    """The options of `rule="auto"`.
+
+    Args:
+        candidates: lines `"plan/score/rule"`; the usual ones for the score asked for if not given.
+        probe: the share of the data that is held out to test candidates on.
+        confirm: fresh replicates for the verdict, at least 2.
+        fix: `"epochs"` or `"iterations"`; see `unseen.sweep`.
+        features: (n, d), for rules that read distances between samples.
+        trainee: who is trained on the coresets, if another than the learner that scores.
+    """
+
+    candidates: Sequence[str] | None = None
+    probe: float = 0.2
+    confirm: int = 5
+    fix: Fix = "epochs"
+    features: npt.ArrayLike | None = None
+    trainee: Any = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Auto:
+        """From the options given beside `rule="auto"`."""
+        known = [entry.name for entry in fields(cls)]
+        for name in options:
+            if name not in known:
+                raise UnknownNameError("option of rule 'auto'", name, known)
+        auto = cls(**options)
+        if isinstance(auto.confirm, bool) or auto.confirm < 2:
+            raise ArgumentError(
+                f"confirm must be at least 2, since one replicate shows no spread, got {auto.confirm!r}"
+            )
+        return auto
+
+
 def best_method(
-    data: Data,
-    candidates: Sequence[Method],
-    *,
-    share: float,
-    named: bool,
-    run: Run,
-    learner: Any,
-    probe: float,
-    seeds: int,
-    fix: Fix,
-    seed: int,
-    more: dict[str, Any],
+    data: Data, auto: Auto, *, score: str, share: float, run: Run, seed: int, **more: Any
 ) -> tuple[Method, dict[str, Any]]:
     """The winner, and the evidence for it as JSON.
 
     Args:
         data: the training data; a probe split of it is held out here.
-        candidates: random first.
+        auto: the options.
+        score: the score of the usual candidates.
         share: the share kept.
-        named: whether the user named the candidates; one that cannot meet the budget is then an error, else left out.
         run: where the trainings are kept; opened here, closed by the caller.
-        learner: who scores and is trained.
-        probe: share of the data held out.
-        seeds: fresh replicates for the verdict, at least 2.
-        fix: `"epochs"` or `"iterations"`.
         seed: the root seed.
-        more: features, groups, jobs, threads, verify, report; see `Trials`.
-
+        more: learner, groups, jobs, threads, verify, report; see `Trials`.
     """
-    if isinstance(seeds, bool) or seeds < 2:
-        raise ArgumentError(f"confirm must be at least 2, since one replicate shows no spread, got {seeds!r}")
-    pool, probed = split_off(data, probe, seed=seed)
-    about = {"verb": "auto", "share": share, "candidates": [method.text for method in candidates]}
-    features = more.pop("features", None)
-    within = None if features is None else np.asarray(features)[pool.rows]
+    candidates = candidates_for(score, auto.candidates)
+    pool, probed = split_off(data, auto.probe, seed=seed)
     trials = Trials(
-        pool, probed, candidates, run=run, about=about, learner=learner, fix=fix, features=within, seed=seed, **more
-    )
+        pool, probed, candidates, run=run, seed=seed, fix=auto.fix, trainee=auto.trainee,
+        about={"verb": "auto", "share": share, "candidates": [method.text for method in candidates]},
+        features=None if auto.features is None else np.asarray(auto.features)[pool.rows], **more,
+    )  # fmt: skip
     budget = max(1, round(share * len(pool)))
+    named = auto.candidates is not None
     possible = [method for method in candidates if _possible(trials, method, budget, named)]
     trials.open()
-    trials.report("work", **_outlook(trials, possible, budget, seeds))
+    trials.report("work", **_outlook(trials, possible, budget, auto.confirm))
     rounds, order = _halved(trials, possible, budget)
-    winner = order[0]
-    verdict = None
-    if winner is not RANDOM:
-        fresh = range(FRESH, FRESH + seeds)
-        differences = _accuracies(trials, winner, budget, fresh) - _accuracies(trials, RANDOM, budget, fresh)
-        verdict = {
-            "to_random": against_random(differences).text,
-            "points": interval(differences).text(sign=True),
-            "seeds": seeds,
-        }
-        if differences.mean() <= 0:
-            winner = RANDOM
+    winner, confirmed = _confirmed(trials, order[0], budget, auto.confirm)
     evidence = {
         "winner": winner.text,
-        "confirmed": verdict,
+        "confirmed": confirmed,
         "rounds": rounds,
         "left_out": [method.text for method in candidates if method not in possible],
         "held_out": len(probed),
         "budget": budget,
-        "fix": fix,
+        "fix": auto.fix,
     }
-    trials.report("say", text=_told(evidence))
+    trials.report("say", text=told(evidence))
     return winner, evidence
+
+
+def told(evidence: Mapping[str, Any]) -> str:
+    """The evidence in one line."""
+    confirmed = evidence["confirmed"]
+    if confirmed is None:
+        return "random was best already in the search; no score earns its cost here"
+    beside = (
+        f"{confirmed['method']} on {confirmed['seeds']} fresh replicates: {confirmed['to_random']} (against random)"
+    )
+    return f"{evidence['winner']}; {beside}"
+
+
+def _confirmed(trials: Trials, best: Method, budget: int, seeds: int) -> tuple[Method, dict[str, Any] | None]:
+    """The winner after fresh replicates: random, where the best of the search does not hold up."""
+    if best is RANDOM:
+        return RANDOM, None
+    fresh = range(FRESH, FRESH + seeds)
+    differences = _accuracies(trials, best, budget, fresh) - _accuracies(trials, RANDOM, budget, fresh)
+    about = {
+        "method": best.text,
+        "to_random": against_random(differences).text,
+        "points": 100 * float(differences.mean()),
+        "seeds": seeds,
+    }
+    return best if differences.mean() > 0 else RANDOM, about
 
 
 def _halved(trials: Trials, methods: list[Method], budget: int) -> tuple[list[dict[str, Any]], list[Method]]:
@@ -168,11 +205,3 @@ def _outlook(trials: Trials, methods: Sequence[Method], budget: int, seeds: int)
     ]  # fmt: skip
     epochs = scorings * (scorer.epochs or 1) + trainings * trials.epochs(budget)
     return {"lines": lines, "epochs": epochs, "held": 0}
-
-
-def _told(evidence: dict[str, Any]) -> str:
-    confirmed = evidence["confirmed"]
-    if confirmed is None:
-        return "auto: random was best; no score earns its cost here"
-    beside = f"{confirmed['points']} points beside random on {confirmed['seeds']} fresh replicates"
-    return f"auto: {evidence['winner']} ({beside}: {confirmed['to_random']})"

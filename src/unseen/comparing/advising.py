@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen import runs
+from unseen.comparing.methods import FULL, Method
+from unseen.comparing.trials import Trials, train_and_test
 from unseen.errors import ArgumentError
-from unseen.methods import FULL, Method
-from unseen.trials import Trials, train_and_test
 from unseen.types import FloatArray
 from unseen.verdicts import Interval, Verdict, against_full, against_random, interval
 from unseen.work import Fix, Groups, Report

@@ -9,10 +9,10 @@ from typing import Any
 import numpy.typing as npt
 
 from unseen import runs
-from unseen.curves import Cell, Sweep
+from unseen.comparing.curves import Cell, Sweep
+from unseen.comparing.methods import FULL, Method
+from unseen.comparing.trials import Trials, train_and_test
 from unseen.errors import ArgumentError
-from unseen.methods import FULL, Method
-from unseen.trials import Trials, train_and_test
 from unseen.work import Fix, Groups, Outcome, Report
 
 __all__ = ["sweep"]

@@ -1,0 +1,175 @@
+"""Methods tried out: a coreset chosen, a model trained on it and tested, replicate by replicate, all of it kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from unseen import data as data_room
+from unseen.comparing.methods import Method, Selector, slug
+from unseen.data.joined import Joined
+from unseen.data.part import split_off
+from unseen.errors import ArgumentError
+from unseen.protocols import Data
+from unseen.rules.budgets import budget as budget_of
+from unseen.runs.base import Run
+from unseen.runs.events import spent
+from unseen.scoring import versions
+from unseen.work import Fix, Groups, Outcome, Report, Work
+
+__all__ = ["Trials", "train_and_test"]
+
+
+class Trials:
+    """Tries methods on one training set and one test set.
+
+    A replicate draws everything anew from (seed, replicate): the scoring, the selection and the training. Equal
+    replicates of two methods share what they can (initial weights, the order of common samples, the scoring itself
+    where the plan is the same), so that their accuracies compare in pairs.
+
+    Args:
+        train: what is chosen from.
+        test: what is tested on; never trained on, never scored.
+        methods: all that will be tried.
+        run: where everything is kept; opened here, closed by the caller.
+        about: what else the manifest says, such as the verb.
+        learner: who scores.
+        trainee: who is trained on the coresets; the learner if not given (another one: cross-architecture).
+        fix: `"epochs"` or `"iterations"`; see `Work.lasting`.
+        features: (n, d) of `train`, for rules that read distances between samples.
+        groups: see `unseen.score`.
+        seed: the root seed.
+        jobs: fits at a time.
+        threads: threads a fit.
+        verify: how much of the content is in the fingerprint.
+        report: called with (kind, **fields) as work goes on.
+
+    """
+
+    def __init__(
+        self,
+        train: Data,
+        test: Data,
+        methods: Iterable[Method],
+        *,
+        run: Run,
+        about: Mapping[str, Any],
+        learner: Any = None,
+        trainee: Any = None,
+        fix: Fix = "epochs",
+        features: npt.ArrayLike | None = None,
+        groups: Groups = "duplicates",
+        seed: int = 0,
+        jobs: int = 1,
+        threads: int | None = None,
+        verify: str = "cheap",
+        report: Report | None = None,
+    ) -> None:
+        self.train, self.run, self.seed, self.fix = train, run, seed, fix
+        self.joined = Joined(train, test)
+        more: dict[str, Any] = {"jobs": jobs, "threads": threads, "verify": verify, "report": report}
+        self.scorer = Work(train, learner, groups=groups, **more)
+        # No groups: a test asks about the test rows only, and what it trains on was chosen already.
+        self.trainer = Work(self.joined, learner if trainee is None else trainee, groups=None, **more)
+        self.trainer.lasting(fix, len(train), len(train))  # refused before any training
+        self.selector = Selector(self.scorer, methods, run=run, seed=seed, features=features)
+        self.report = self.scorer.report
+        self.jobs = jobs
+        self._manifest = {
+            "format": 1,
+            "versions": versions(),
+            "seed": seed,
+            "fix": fix,
+            "learner": self.scorer.learner.describe(),
+            "trainee": self.trainer.learner.describe(),
+            "settings": {"threads": self.scorer.threads},
+            "fingerprint": self.trainer.samples.fingerprint,
+            **about,
+        }
+
+    def open(self) -> None:
+        """Begin or continue the run, once everything that can be refused has been."""
+        self.run.open(self._manifest)
+
+    def budget(self, *, keep: float | None = None, prune: float | None = None) -> int:
+        """The count that a fraction or count of the training set comes to."""
+        return budget_of(len(self.train), keep=keep, prune=prune)
+
+    def check(self, method: Method, budget: int) -> None:
+        """Refuse before any training what cannot be chosen."""
+        if budget < 2:
+            raise ArgumentError(f"a coreset to train on needs at least 2 samples, got a budget of {budget}")
+        self.selector.check(method, budget)
+
+    def budgets_of(self, method: Method, budgets: Sequence[int]) -> Sequence[int]:
+        """The budgets at which a method is tried: everything has only one."""
+        return (len(self.train),) if method.rule is None else budgets
+
+    def outcomes(self, method: Method, budget: int, replicates: Sequence[int]) -> dict[int, Outcome]:
+        """Replicate to what training on its coreset came to."""
+        subsets = {r: self.selector.rows(method, budget, r) for r in replicates}
+        who = self.trainer.lasting(self.fix, budget, len(self.train))
+        test = self.joined.test_rows
+        arm = self.arm(method, budget)
+        return dict(self.trainer.test(self.run, arm, subsets, test, seed=self.seed, learner=who))
+
+    def arm(self, method: Method, budget: int) -> str:
+        """The name under which outcomes are kept."""
+        return f"{slug(method.text)}-k{budget}"
+
+    def epochs(self, budget: int) -> int:
+        """Epochs of one training on so many samples."""
+        return self.trainer.lasting(self.fix, budget, len(self.train)).epochs or 1
+
+    def scorings(self, methods: Iterable[Method], budgets: Sequence[int]) -> int:
+        """Trainings that choosing takes, for one replicate of these methods at these budgets."""
+        needed: dict[str, int] = {}
+        for method in methods:
+            for budget in budgets:
+                needed |= self.selector.trainings(method, budget)
+        return sum(needed.values())
+
+    def held(self, methods: Iterable[Method], budgets: Sequence[int], replicates: int) -> int:
+        """Epochs of these trainings that the run holds from before."""
+        held = 0
+        for method in methods:
+            for budget in self.budgets_of(method, budgets):
+                names = [f"{self.arm(method, budget)}-r{r}" for r in range(replicates)]
+                held += self.epochs(budget) * sum(self.run.result(name) is not None for name in names)
+        return held
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each training kept here, by `<arm>-r<replicate>`."""
+        return spent(self.run.events())
+
+    def about(self, test: str) -> dict[str, Any]:
+        """What a result says of itself."""
+        return {
+            "n": len(self.train),
+            "n_test": len(self.joined.test),
+            "test": test,
+            "fix": self.fix,
+            "learner": self.scorer.learner.name,
+            "trainee": self.trainer.learner.name,
+            "seed": self.seed,
+            "manifest": self._manifest,
+        }
+
+
+def train_and_test(data: Any, y: Any, test: Any, probe: float, seed: int) -> tuple[Data, Data, str]:
+    """What is chosen from, what is tested on, and in words where that comes from.
+
+    Args:
+        data: anything `unseen.data.resolve` takes.
+        y: labels, where `data` is an array of inputs.
+        test: the test set, likewise; None for a probe split.
+        probe: its share of the data.
+        seed: the root seed, which draws it.
+
+    """
+    source = data_room.resolve(data if y is None else (data, y))
+    if test is not None:
+        return source, data_room.resolve(test), "test set"
+    return *split_off(source, probe, seed=seed), f"probe split, {probe:g} of the data"
