@@ -25,6 +25,7 @@ from unseen.types import IdArray, IntArray
 __all__ = ["Held", "Inputs", "Normaliser", "Streamed", "fit_normaliser", "open_inputs"]
 
 _CHUNK = 2048  # rows at a time where all of them are passed over
+_CHUNK_VALUES = 1 << 25  # and their values, counted as int32: 200 images of 224 x 224 pixels
 
 
 class Inputs(Protocol):
@@ -151,10 +152,12 @@ def fit_normaliser(inputs: Inputs, ids: IdArray, train: IntArray, *, device: tor
 
     """
     rows = train[np.argsort(ids[train])]  # by id, so that rounding does not depend on the rows
-    chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
     first = next(inputs.batches([rows[:1]]))
-    moments = _exact_moments if first.dtype == torch.uint8 else _float_moments
-    mean, deviation = moments(inputs, ids, chunks)
+    exact = first.dtype == torch.uint8
+    # Sums of floats depend on the chunks in their last bits, counts do not.
+    step = max(1, min(_CHUNK, _CHUNK_VALUES // first.numel())) if exact else _CHUNK
+    chunks = [rows[start : start + step] for start in range(0, len(rows), step)]
+    mean, deviation = (_exact_moments if exact else _float_moments)(inputs, ids, chunks)
     scale = 1 / np.where(deviation > 0, deviation, 1.0)
     mean, scale = mean.astype(np.float32), scale.astype(np.float32)
     return Normaliser(torch.from_numpy(mean).to(device), torch.from_numpy(scale).to(device))
