@@ -1,0 +1,71 @@
+"""What a sweep trains, known before it does: every training of a method, in images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from unseen.comparing.methods import Method
+from unseen.exposure import Plan
+from unseen.exposure.naming import plan_named
+from unseen.growth import Growth
+from unseen.preparation import Prepared
+from unseen.protocols import Learner
+from unseen.registry import parse_spec
+from unseen.scores import resolve as resolve_score
+from unseen.selecting import Choice
+from unseen.work import Fix, Work
+
+FORWARD = 1 / 3  # of a training step, whose backward pass takes twice as long as its forward pass
+
+
+@dataclass(frozen=True)
+class Training:
+    """One model.
+
+    Args:
+        trained: images trained on, epochs counted.
+        watched: images only looked at, observations counted.
+
+    """
+
+    trained: float
+    watched: float
+
+    @property
+    def images(self) -> float:
+        """Its price: images trained on, an image looked at counting a third."""
+        return self.trained + FORWARD * self.watched
+
+
+def scorings(work: Work, method: Method, budget: int) -> list[Training]:
+    """The trainings that choosing a coreset takes."""
+    if method.plan is None or method.score is None:
+        return []
+    if not method.grows:
+        return list(_fits(work, plan_named(method.plan), work.learner, method.score))
+    growth = Growth(choice=Choice.of(method.rule), score=method.score, **parse_spec(method.plan)[1])
+    steps = Prepared(work, growth, keep=budget).scorings()
+    return [training for step in steps for training in _fits(work, step.plan, step.learner, method.score)]
+
+
+def test(work: Work, budget: int, fix: Fix, of: int, tested: int) -> Training:
+    """The training on a coreset, which is then asked about the test set."""
+    epochs = work.lasting(fix, budget, of).epochs or 1
+    return Training(budget * epochs, tested)
+
+
+def total(trainings: Iterable[Training]) -> float:
+    """Images of them all."""
+    return sum(training.images for training in trainings)
+
+
+def _fits(work: Work, plan: Plan, learner: Learner, score: str) -> Iterator[Training]:
+    samples, last = work.samples, learner.epochs or 1
+    measure = resolve_score(score)
+    times = {side: sum(measure.wants(side, e, last) for e in range(1, last + 1)) for side in ("unseen", "seen")}
+    for fit in plan.fits(np.arange(len(samples.ids)), samples.labels, seed=0):
+        watched = sum(times[side] * len(fit.watch(side)) for side in times if side in ("unseen", plan.scored_side))
+        yield Training(len(fit.train) * last, watched)
