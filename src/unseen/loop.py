@@ -11,10 +11,10 @@ from unseen import seeds
 from unseen.growth import Growth
 from unseen.history import EVENTS, Event, Events, History, Step
 from unseen.preparation import Prepared
-from unseen.pruning import LABEL_ISSUE
 from unseen.quality import accuracy, change, class_errors
 from unseen.refilling import Moves, chosen
 from unseen.runs.base import Run
+from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.types import Coreset, FloatArray, IntArray, ScoreTable
 from unseen.work import Work
 
@@ -81,9 +81,9 @@ class Loop:
         if announce:
             self._report_work(run)
         sizes = self.prepared.sizes
-        standing, table = self._start(run, name)
-        stands, steps = [standing], [Step(0, len(standing.rows))]
-        events, correct = [self._events(0, "start", standing.rows, table, None)], []
+        standing, events, table = self._start(run, name)
+        stands, steps = [standing], [Step(0, len(standing.rows), collapsed=sum(len(e) for e in events[1:]))]
+        correct: list[Correct] = []
         stopped, taken = f"at the budget of {self.prepared.budget:,}", len(sizes) - 1
         for step in range(1, len(sizes) + self.growth.scores_final):
             table = self._scored(run, stands[-1].rows, step, name)
@@ -107,12 +107,11 @@ class Loop:
         run.save_output(HISTORY, history)
         return run.save_coreset(self._coreset(stands[taken], stopped, table)), history, table
 
-    def _start(self, run: Run, name: str) -> tuple[_Standing, ScoreTable | None]:
-        """The first coreset, and the scores by which it was chosen, if it was."""
+    def _start(self, run: Run, name: str) -> tuple[_Standing, list[Events], ScoreTable | None]:
+        """The first coreset, how it came about, and the scores by which it was chosen, if it was by scores."""
         prepared, growth = self.prepared, self.growth
         if isinstance(growth.start, Coreset):
-            rows = growth.start.indices if growth.start.order is None else growth.start.order
-            return _Standing(rows, np.zeros(len(rows), np.int64)), None
+            return *self._given(growth.start), None
         table = self._first_scored(run, name) if growth.start == "unseen" else None
         copies, size = prepared.refill.copies, prepared.sizes[0]
         among = copies.heads[prepared.eligible[copies.heads]]
@@ -125,7 +124,19 @@ class Loop:
             seeds.derive(self.seed, "grow", "start"),
         )
         rows = np.concatenate([rows, copies.fill(rows, prepared.eligible, size - len(rows))])
-        return _Standing(rows, np.zeros(len(rows), np.int64)), table
+        return _Standing(rows, np.zeros(len(rows), np.int64)), [self._events(0, "start", rows, table, None)], table
+
+    def _given(self, start: Coreset) -> tuple[_Standing, list[Events]]:
+        """The user's start less its copies, but for those that the data set is too small to do without."""
+        rows = start.indices if start.order is None else start.order
+        spare = self.prepared.refill.copies.split(rows)[1]
+        collapsed = spare[max(0, len(rows) - self.prepared.refill.room) :]
+        events = [
+            self._events(0, "start", rows, None, None),
+            self._events(0, "collapsed", collapsed, None, None),
+        ]
+        stays = rows[~np.isin(rows, collapsed)]
+        return _Standing(stays, np.zeros(len(stays), np.int64)), events
 
     def _first_scored(self, run: Run, name: str) -> ScoreTable:
         # Copies are held together here, as `unseen.score` does: a single step judges each by models that saw none.

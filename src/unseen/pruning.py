@@ -6,7 +6,8 @@ a rule makes a coreset of the table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,19 +16,23 @@ import numpy.typing as npt
 
 from unseen import data as data_room
 from unseen import runs
+from unseen.comparing.automatic import AUTO, Auto, best_method
 from unseen.errors import ArgumentError, RunError
 from unseen.exposure import Plan, folds
+from unseen.exposure.naming import plan_named
+from unseen.loop import Loop
+from unseen.protocols import Data
 from unseen.rules.base import Rule
+from unseen.rules.budgets import budget as budget_of
 from unseen.rules.budgets import budget_line
 from unseen.scores.base import Score
+from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import resolve as resolve_score
 from unseen.selecting import Choice
 from unseen.types import Coreset, ScoreTable
 from unseen.work import Report, Work
 
-__all__ = ["Pruned", "Scored", "label_error_share", "load", "prune", "score", "select"]
-
-LABEL_ISSUE = "label_issue"
+__all__ = ["LABEL_ISSUE", "Pruned", "Scored", "label_error_share", "load", "prune", "score", "select"]
 
 
 class Pruned(NamedTuple):
@@ -150,6 +155,11 @@ def prune(
     (`label_issue`) are always among them, see `label_error_share`. What cannot be met (a budget, a cutoff, a score
     that the learner does not give) is refused before any training.
 
+    `rule="auto"` first tries several ways to choose (scores, rules, cutoffs, one or several steps, and random) on a
+    split held out of the data, by successive halving, sets the best against random on fresh replicates, and then
+    chooses that way from everything. The evidence is in `coreset.provenance["auto"]`. Options: those of
+    `unseen.comparing.automatic.Auto`.
+
     Example:
         >>> import unseen
         >>> table, coreset = unseen.prune("digits", keep=0.7, rule="top", learner="logistic")
@@ -159,6 +169,12 @@ def prune(
     with runs.open_run(out) as run:
         source = data_room.resolve(data if y is None else (data, y))
         score = resolve_score(score)
+        if rule == AUTO:
+            if plan is not None:
+                raise ArgumentError("rule='auto' chooses the plan itself: leave plan out, or name candidates")
+            more = {"learner": learner, "groups": groups, "jobs": jobs, "threads": threads, "verify": verify}
+            budget = budget_of(len(source), keep=keep, prune=prune)
+            return _automatic(run, source, budget, score, also, seed, options, report=report, **more)
         choice = Choice.of(rule, options)
         choice.check(source, keep=keep, prune=prune, direction=score.direction)
         work = Work(source, learner, groups=groups, jobs=jobs, threads=threads, verify=verify, report=report)
@@ -169,6 +185,38 @@ def prune(
         table = work.score(run, plan or folds(), wanted, seed=seed, announce=True)
         coreset = choice.coreset(table, score=score.label, keep=keep, prune=prune, seed=seed)
         return Pruned(table, run.save_coreset(coreset))
+
+
+def _automatic(
+    run: runs.Run,
+    source: Data,
+    budget: int,
+    score: Score,
+    also: Sequence[str | Score],
+    seed: int,
+    options: Mapping[str, Any],
+    **more: Any,
+) -> Pruned:
+    """Find the best way to choose, then choose that way from everything."""
+    auto = Auto.of(options)
+    with run.part(AUTO) as trials:
+        share = budget / len(source)
+        best, evidence = best_method(source, auto, score=score.label, share=share, run=trials, seed=seed, **more)
+    work = Work(source, **more)
+    if best.grows:
+        loop = Loop(work.regrouped(None), best.growth(auto.features), keep=budget, seed=seed)
+        coreset, _, table = loop.run(run, announce=True)
+    else:
+        # Random reads no scores, but the table is what the share of label errors is estimated from.
+        plan = folds() if best.plan is None else plan_named(best.plan)
+        first = score if best.score is None else resolve_score(best.score)
+        choice = best.choice(auto.features)
+        tempered = [choice.column(first.label)] if choice.tempered else []
+        table = work.score(run, plan, [first, *tempered, *also, LABEL_ISSUE], seed=seed, announce=True)
+        name = None if best.score is None else first.label
+        coreset = choice.coreset(table, score=name, keep=budget, seed=seed)
+    found = replace(coreset, provenance={**coreset.provenance, AUTO: evidence})
+    return Pruned(table, run.save_coreset(found))
 
 
 def load(path: str | Path) -> Scored | ScoreTable | Coreset:

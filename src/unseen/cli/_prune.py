@@ -12,7 +12,10 @@ import unseen
 from unseen.cli import _options as o
 from unseen.cli._progress import Reporter
 from unseen.cli._show import aligned, percent, print_json
+from unseen.comparing.automatic import AUTO, told
 from unseen.data import resolve
+from unseen.errors import ArgumentError
+from unseen.exposure import Plan
 from unseen.learners.presets import DEFAULTS
 from unseen.pruning import LABEL_ISSUE, Pruned, label_error_share
 from unseen.types import meaning
@@ -24,6 +27,29 @@ Score = Annotated[
 Also = Annotated[
     list[str],
     typer.Option(metavar="SCORE", help="A further score for the table; repeat for several.", rich_help_panel=o.WORK),
+]
+Candidate = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--candidate",
+        metavar="METHOD",
+        help="With --rule auto: a way to choose, plan/score/rule; repeat for several. See `unseen sweep`.",
+        rich_help_panel=o.CHOICE,
+    ),
+]
+AutoProbe = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE", help="With --rule auto: the share held out. [default: 0.2]", rich_help_panel=o.CHOICE
+    ),
+]
+Confirm = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="With --rule auto: fresh replicates that confirm the best. [default: 5]",
+        rich_help_panel=o.CHOICE,
+    ),
 ]
 
 
@@ -38,6 +64,9 @@ def command(
     quota: o.Quota = None,
     align: o.Align = None,
     features: o.Features = None,
+    candidate: Candidate = None,
+    probe: AutoProbe = None,
+    confirm: Confirm = None,
     plan: o.PlanName = "folds",
     folds: o.Folds = None,
     repeats: o.Repeats = 1,
@@ -65,10 +94,18 @@ def command(
       unseen prune digits --keep 0.7 --out runs/digits
       unseen prune photos/ --keep 0.5 --rule stratified --out runs/photos
       unseen prune t.parquet --label y --prune 1000 --learner forest --out runs/t
+      unseen prune digits --keep 0.3 --rule auto --out runs/auto
     """
     given = dict(locals())
-    exposure = o.plan_of(plan, folds, repeats)
-    choice = o.rule_options(rule, quota, align, features)
+    exposure: Plan | None = None
+    trying = o.data_options(candidates=candidate or None, probe=probe, confirm=confirm)
+    if rule == AUTO:
+        _no_plan(plan, folds, repeats)
+        choice = {**trying, **o.data_options(features=None if features is None else o.array(features))}
+    else:
+        _only_with_auto(trying)
+        exposure = o.plan_of(plan, folds, repeats)
+        choice = o.rule_options(rule, quota, align, features)
     amounts = {"keep": o.amount(keep, "keep"), "prune": o.amount(prune, "prune")}
     source = resolve(data, **o.data_options(
         label=label, image=image, text=text, features=feature, id=id_column, group=group, split=split,
@@ -100,6 +137,19 @@ def command(
         show(result, summary)
 
 
+def _no_plan(plan: str, folds: int | None, repeats: int) -> None:
+    if (plan, folds, repeats) != ("folds", None, 1):
+        raise ArgumentError(
+            "--rule auto chooses the plan itself; leave --plan, --folds and --repeats out, or name --candidate"
+        )
+
+
+def _only_with_auto(trying: dict[str, Any]) -> None:
+    for name in trying:
+        option = "candidate" if name == "candidates" else name
+        raise ArgumentError(f"--{option} is for --rule auto; leave it out")
+
+
 def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None) -> dict[str, Any]:
     """The result as numbers."""
     table, chosen = result
@@ -116,6 +166,8 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
         "rule": chosen.provenance.get("rule"),
         "reliability": None if len(table.folds) < 2 else table.reliability(name),
     }
+    if AUTO in chosen.provenance:
+        summary[AUTO] = chosen.provenance[AUTO]
     if table.predictions is not None:
         judged = table.predictions >= 0
         summary["accuracy"] = float(np.mean(table.predictions[judged] == table.labels[judged]))
@@ -135,6 +187,8 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
         ("kept", f"{kept:,} of {n:,} samples ({percent(kept / n)}), {n - kept:,} pruned, by {summary['rule']}"),
         ("score", f"{name}, {meaning(summary['direction'])}: median {middle:.3g}, 90 % in {low:.3g} .. {high:.3g}"),
     ]
+    if AUTO in summary:
+        lines.insert(0, (AUTO, told(summary[AUTO])))
     if summary["reliability"] is not None:
         lines.append(("repeats", f"reliability of the mean score {summary['reliability']:.2f}"))
     if "accuracy" in summary:

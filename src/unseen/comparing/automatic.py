@@ -134,10 +134,9 @@ def told(evidence: Mapping[str, Any]) -> str:
     confirmed = evidence["confirmed"]
     if confirmed is None:
         return "random was best already in the search; no score earns its cost here"
-    beside = (
-        f"{confirmed['method']} on {confirmed['seeds']} fresh replicates: {confirmed['to_random']} (against random)"
-    )
-    return f"{evidence['winner']}; {beside}"
+    which = "" if confirmed["method"] == evidence["winner"] else f"{confirmed['method']} "
+    against = f"{which}against random on {confirmed['seeds']} fresh replicates"
+    return f"{evidence['winner']}; {against}: {confirmed['to_random']}"
 
 
 def _confirmed(trials: Trials, best: Method, budget: int, seeds: int) -> tuple[Method, dict[str, Any] | None]:

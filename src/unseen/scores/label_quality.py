@@ -27,6 +27,8 @@ __all__ = [
     "self_confidence",
 ]
 
+LABEL_ISSUE = "label_issue"  # the one that estimates how many labels of a coreset are wrong
+
 # A class all of whose samples are predicted alike has a threshold equal to them, up to rounding.
 ROUNDING = 1e-12
 

@@ -1,0 +1,123 @@
+"""Advice: the search and the confirmation do not share replicates, and only the latter enters the interval."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.naive_bayes import GaussianNB
+
+import unseen
+from unseen.comparing import advising
+from unseen.comparing.trials import Trials
+from unseen.work import Outcome
+
+X, Y = load_digits(return_X_y=True)
+DATA = (X[:400], Y[:400])
+
+
+def advised(**changes):
+    options = {"method": "folds:k=2/el2n/top", "learner": GaussianNB(), "seeds": 3, "step": 0.2}
+    return unseen.advise(DATA, **{**options, **changes})
+
+
+@pytest.fixture
+def law(monkeypatch):
+    """Accuracies by a law of the test's own, in place of trainings; and what was asked."""
+    asked = []
+
+    def made(rule):
+        def outcomes(self, method, budget, replicates):
+            asked.append((method.text, budget, tuple(replicates)))
+            found = {}
+            for r in replicates:
+                right = np.arange(1000) < round(1000 * rule(method.text, budget / len(self.train), r))
+                found[r] = Outcome(np.zeros(1000, int), np.zeros(1000), right, 1)
+            return found
+
+        monkeypatch.setattr(Trials, "outcomes", outcomes)
+        return asked
+
+    return made
+
+
+def test_the_largest_share_within_the_margin_is_found(law):
+    asked = law(lambda method, kept, r: 0.9 if method == "full" or kept >= 0.4 - 1e-9 else 0.8)
+    advice = advised(step=0.1)
+    assert advice.prune == 0.6
+    assert advice.verdict.word == "lossless"
+    assert advice.difference.n == 3
+    shares = [tried.prune for tried in advice.tried]
+    assert len(shares) <= 5  # four of bisection over nine shares, one confirmation
+    search = {r for _, _, rs in asked for r in rs if r < advising.FRESH}
+    assert search == {0, 1}
+
+
+def test_what_fresh_replicates_do_not_confirm_is_stepped_back_from(law):
+    """In the search everything looks fine; on fresh replicates only 20 % does."""
+    law(lambda method, kept, r: 0.9 if method == "full" or r < 1000 or kept > 0.7 else 0.7)
+    advice = advised(step=0.2)
+    confirming = [tried.prune for tried in advice.tried if tried.confirming]
+    assert confirming == [0.8, 0.6, 0.4]  # three tries at most
+    assert advice.prune == 0.0
+    assert advice.difference is None
+    assert "nothing can be pruned" in repr(advice)
+
+
+def test_each_try_has_fresh_replicates_of_its_own(law):
+    asked = law(lambda method, kept, r: 0.9 if method == "full" or r < 1000 or kept > 0.5 else 0.7)
+    advice = advised(step=0.2)
+    assert advice.prune == 0.4
+    mine = [rs for method, _, rs in asked if method.startswith("folds") and rs[0] >= advising.FRESH]
+    assert mine == [(1000, 1001, 1002), (2000, 2001, 2002), (3000, 3001, 3002)]
+
+
+def test_false_confirmations_stay_at_the_error_level(law):
+    """The truth is a loss of exactly the margin at every share: at most 5 in 100 advices may claim otherwise."""
+    rng = np.random.default_rng(0)
+    noise = {}
+
+    def rule(method, kept, r):
+        drawn = noise.setdefault((method, kept, r), rng.normal(0, 0.01))
+        return 0.8 if method == "full" else 0.8 - 0.02 + drawn
+
+    law(rule)
+    claims = 0
+    for _ in range(200):
+        noise.clear()
+        claims += advised(step=0.3, margin=0.02, seeds=4).prune > 0
+    assert claims <= 19  # P(more than 19 of 200 at 5 %) is below 1 %
+
+
+def test_nothing_within_the_margin(law):
+    law(lambda method, kept, r: 0.9 if method == "full" else 0.5)
+    advice = advised()
+    assert advice.prune == 0.0
+    assert advice.budget == advice.n
+    assert "found no share" in advice.verdict.text
+
+
+def test_for_real_and_again(tmp_path):
+    first = advised(out=tmp_path / "run", margin=0.05)
+    again = advised(out=tmp_path / "run", margin=0.05)
+    assert repr(first) == repr(again)
+    assert first.tried == again.tried
+    with pytest.raises(unseen.RunMismatchError, match="margin"):
+        advised(out=tmp_path / "run", margin=0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"margin": 0.0}, "margin must be"),
+        ({"margin": 1.5}, "margin must be"),
+        ({"step": 0.9}, "step must be"),
+        ({"seeds": 1}, "seeds must be at least 2"),
+        ({"searching": 0}, "searching must be"),
+        ({"method": "full"}, "must choose a part"),
+        ({"method": "el2n/stratified:cutoff=0.95"}, "cutoff=0.95"),
+        ({"fix": "iterations"}, "trains in steps"),
+    ],
+)
+def test_refused_before_any_training(changes, message, monkeypatch):
+    monkeypatch.setattr("unseen.executors.LocalExecutor.run", lambda *a, **k: pytest.fail("something was trained"))
+    with pytest.raises(unseen.UnseenError, match=message):
+        advised(**changes)
