@@ -82,7 +82,7 @@ def test_vectors_and_features_are_standardised_first():
 
 
 def test_texts_that_differ_by_a_word_are_near():
-    train = np.array([f"the film number {i} was seen by many people in spring" for i in range(20)])
+    train = np.array([f"the film number {i} was seen by many people in spring" for i in range(10, 30)])
     data = joined(train, np.array(["a wholly different sentence", train[4] + " ."]))
     found = near_duplicates(data, np.arange(20), data.test_rows)
     assert found.train_rows.tolist() == [4]

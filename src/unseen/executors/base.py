@@ -52,8 +52,8 @@ class Executor(Protocol):
             data: what to learn from; sent to each worker once.
             learner: who learns.
             seed: the root seed, passed on to the learner.
-            report: called as `report(kind, fit=name, **fields)`, in this process: `"fit_start"`, whatever the
-                learner reports, and `"fit_end"` with `seconds`.
+            report: called as `report(kind, fit=name, **fields)`, in this process: `"fit_start"` with the
+                number of `samples` trained on, whatever the learner reports, and `"fit_end"` with `seconds`.
 
         """
 
@@ -66,7 +66,7 @@ def run_job(job: Job, *, data: Data, learner: Learner, seed: int, threads: int, 
         report(kind, fit=name, **fields)
 
     started = perf_counter()
-    tell("fit_start")
+    tell("fit_start", samples=len(job.fit.train))
     try:
         with limited_threads(threads):
             learner.fit(data, job.fit, job.sink, job.checkpoints, seed=seed, report=tell)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from unseen import seeds
 from unseen.arms import Arm
-from unseen.evaluated import Tested
+from unseen.evaluated import ArmResult
 from unseen.exams import Exam
 from unseen.protocols import Learner
 from unseen.runs.base import Run
@@ -17,10 +17,10 @@ from unseen.types import FloatArray, IntArray
 from unseen.verdicts import sampling_error
 from unseen.work import Fix, Outcome, Work
 
-__all__ = ["Trials"]
+__all__ = ["Replicates"]
 
 
-class Trials:
+class Replicates:
     """The trainings of all arms.
 
     Args:
@@ -62,13 +62,13 @@ class Trials:
             ("arms", ", ".join(arms)),
             (
                 "plan",
-                f"{len(self.arms)} arms x {replicates} seeds: {count} trainings by {self.work.learner.name}, {self.fix} "
-                f"fixed, {seen:,} samples seen in all",
+                f"{len(self.arms)} arms x {replicates} seeds: {count} trainings by {self.work.learner.name}, "
+                f"{self.fix} fixed, {seen:,} samples seen in all",
             ),
             *(("note", note) for note in getattr(self.exam.data, "notes", ())),
         ]
 
-    def run(self, run: Run) -> tuple[Tested, ...]:
+    def run(self, run: Run) -> tuple[ArmResult, ...]:
         """Train what the run does not hold yet."""
         right = {}
         tested = []
@@ -91,12 +91,12 @@ class Trials:
                 run, arm.file, subsets, self.exam.test, seed=self.seed, learner=self.learners[size]
             )
 
-    def _tested(self, arm: Arm, outcomes: Sequence[Outcome]) -> Tested:
+    def _tested(self, arm: Arm, outcomes: Sequence[Outcome]) -> ArmResult:
         labels, classes = self.exam.data.labels[self.exam.test], len(self.exam.data.class_names)
         kept = np.array([len(rows) for rows in arm.rows])
         who = [self.learners[size] for size in kept.tolist()]
         right = np.stack([outcome.correct for outcome in outcomes])
-        return Tested(
+        return ArmResult(
             name=arm.name,
             kind=arm.kind,
             draws=arm.draws,

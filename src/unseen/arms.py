@@ -1,0 +1,164 @@
+"""The arms of an evaluation: what each trains on, replicate by replicate, all drawn before any training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen import seeds
+from unseen.errors import ArgumentError, BudgetError, DataError, UnknownNameError
+from unseen.exams import Exam, bare_table
+from unseen.rules.choosing import choose
+from unseen.rules.copies import Dedup
+from unseen.rules.sampling import Random
+from unseen.types import Coreset, IntArray
+
+__all__ = ["BASELINES", "Arm", "Kind", "arms_of", "check_baselines", "file_name"]
+
+Kind = Literal["coreset", "full", "random", "random-stratified", "dedup"]
+BASELINES: tuple[Kind, ...] = ("full", "random", "random-stratified", "dedup")
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """One thing to train on.
+
+    Args:
+        name: unique.
+        kind: `"coreset"`, or which baseline it is.
+        rows: for each replicate the rows trained on, int64, ascending.
+        draws: how many of these differ by more than the seed of training: 1 where it is always the same set.
+        beside: of a coreset, the names of its baselines by kind.
+
+    """
+
+    name: str
+    kind: Kind
+    rows: tuple[IntArray, ...]
+    draws: int
+    beside: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def file(self) -> str:
+        """Its name as that of a file."""
+        return file_name(self.name)
+
+
+def file_name(arm: str) -> str:
+    """The name of an arm as that of a file.
+
+    >>> file_name("random-40"), file_name("my method")
+    ('random-40', 'my-method-e50b8fe1')
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", arm).lstrip("-.")
+    return plain if plain == arm else f"{plain or 'x'}-{blake2b(arm.encode(), digest_size=4).hexdigest()}"
+
+
+def check_baselines(baselines: Sequence[str], *, features: bool) -> tuple[Kind, ...]:
+    """The baselines, each known and each possible.
+
+    >>> check_baselines(["full", "randon"], features=False)
+    Traceback (most recent call last):
+    unseen.errors.UnknownNameError: unknown baseline 'randon'; did you mean 'random'?
+    """
+    if isinstance(baselines, str):
+        raise ArgumentError(f"baselines must be a list of names, got {baselines!r}; write [{baselines!r}]")
+    for name in baselines:
+        if name not in BASELINES:
+            raise UnknownNameError("baseline", name, BASELINES)
+    if "dedup" in baselines and not features:
+        raise ArgumentError("the baseline 'dedup' drops near-copies by features; give features=, an array (n, d)")
+    return tuple(kind for kind in BASELINES if kind in baselines)
+
+
+def arms_of(
+    exam: Exam,
+    coresets: Mapping[str, Sequence[Coreset]],
+    baselines: Sequence[Kind],
+    *,
+    replicates: int,
+    seed: int,
+    features: npt.NDArray[Any] | None = None,
+) -> list[Arm]:
+    """Every arm: the whole pool, each coreset, and beside it the baselines of its budget, shared where budgets agree.
+
+    Replicate r of a name with several coresets is its coreset number r mod R. Random baselines are drawn anew for
+    each replicate.
+
+    Args:
+        exam: who may be trained on.
+        coresets: name to the coresets of one method, which differ in their seed only.
+        baselines: checked.
+        replicates: how many trainings of each arm.
+        seed: the root seed.
+        features: (n, d) of the training set, for `"dedup"`.
+
+    Raises:
+        BudgetError: a budget below the number of classes, where a class-stratified draw is asked for.
+        DataError: an arm has fewer than two classes to train on.
+
+    """
+    chosen = [_of_coresets(name, given, exam, replicates) for name, given in coresets.items()]
+    arms = [Arm("full", "full", (exam.pool,) * replicates, 1)] if "full" in baselines else []
+    drawn: dict[tuple[str, tuple[int, ...]], Arm] = {}
+    kinds = [kind for kind in baselines if kind != "full"]
+    several = len({tuple(map(len, arm.rows)) for arm in chosen}) > 1
+    for arm in chosen:
+        sizes = tuple(map(len, arm.rows))
+        arms.append(arm)
+        if "full" in baselines:
+            arm.beside["full"] = "full"
+        for kind in kinds:
+            if (kind, sizes) not in drawn:
+                name = f"{kind}-{'-'.join(map(str, dict.fromkeys(sizes)))}" if several else kind
+                drawn[kind, sizes] = _baseline(name, kind, sizes, exam, seed, features)
+            arm.beside[kind] = drawn[kind, sizes].name
+    every = [*arms, *drawn.values()]
+    _check(every, exam)
+    return every
+
+
+def _of_coresets(name: str, given: Sequence[Coreset], exam: Exam, replicates: int) -> Arm:
+    inside = [np.intersect1d(coreset.indices, exam.pool, assume_unique=True) for coreset in given]
+    if not all(map(len, inside)):
+        raise DataError(f"coreset {name!r} has nothing left to train on: all of it is in the probe split")
+    return Arm(name, "coreset", tuple(inside[r % len(inside)] for r in range(replicates)), len(inside))
+
+
+def _baseline(
+    name: str, kind: Kind, sizes: tuple[int, ...], exam: Exam, seed: int, features: npt.NDArray[Any] | None
+) -> Arm:
+    data, pool = exam.data, exam.pool
+    table = bare_table(data.ids[pool], data.labels[pool], data.class_names)
+    if kind == "dedup":
+        assert features is not None
+        near = features[pool]
+        kept = {size: pool[choose(Dedup(), table, keep=size, features=near).indices] for size in sorted(set(sizes))}
+        return Arm(name, kind, tuple(kept[size] for size in sizes), 1)
+    classes = len(np.unique(data.labels[pool]))
+    if kind == "random-stratified" and min(sizes) < classes:
+        raise BudgetError(
+            f"random-stratified draws at least one of each class, but a coreset of {min(sizes)} is below the {classes} "
+            "classes; leave 'random-stratified' out of the baselines"
+        )
+    quota: Any = "proportional" if kind == "random-stratified" else None
+    draws = [
+        choose(Random(), table, keep=size, quota=quota, seed=seeds.derive(seed, "baseline", kind, r))
+        for r, size in enumerate(sizes)
+    ]
+    return Arm(name, kind, tuple(pool[draw.indices] for draw in draws), len(draws))
+
+
+def _check(arms: Sequence[Arm], exam: Exam) -> None:
+    for arm in arms:
+        for rows in arm.rows:
+            if len(np.unique(exam.data.labels[rows])) < 2:
+                raise DataError(
+                    f"arm {arm.name!r} would train on {len(rows)} samples of one class; a learner needs 2 or more"
+                )

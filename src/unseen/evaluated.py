@@ -1,0 +1,303 @@
+"""What an evaluation found: accuracies a replicate, and what follows from them. Nothing here trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.arms import Kind, file_name
+from unseen.errors import ArgumentError, UnknownNameError
+from unseen.parquet import read_parquet, write_parquet
+from unseen.prices import Price, of_arms, pays_back
+from unseen.runs import RunDirectory
+from unseen.types import FloatArray, IntArray
+from unseen.verdicts import Interval, Verdict, against_full, against_random, interval
+
+__all__ = ["FILE", "ArmResult", "Evaluation"]
+
+FILE = "evaluation.parquet"  # in the directory of a run
+
+_COLUMNS = ("kept", "epochs", "steps", "samples_seen", "accuracy")
+_CLASS = "accuracy."
+
+
+@dataclass(frozen=True, eq=False)
+class ArmResult:
+    """An arm after its trainings, last epoch only; arrays have one entry a replicate.
+
+    Args:
+        name: of the arm.
+        kind: `"coreset"`, `"full"`, `"random"`, `"random-stratified"` or `"dedup"`.
+        draws: how many different training sets there are among the replicates.
+        kept: int64 (R,) samples trained on.
+        epochs: int64 (R,); 0 of a learner without epochs.
+        steps: int64 (R,) optimiser steps; 0 of a learner without.
+        samples_seen: int64 (R,) samples passed over.
+        accuracy: float64 (R,) share of the test samples predicted rightly.
+        by_class: float64 (R, C) the same of each class, NaN where the test holds none.
+        error: standard error of the mean accuracy that comes of the test set being a sample.
+        beside: of a coreset, its baselines: kind to name.
+        beside_error: the same error of the difference to each, by kind.
+
+    """
+
+    name: str
+    kind: Kind
+    draws: int
+    kept: IntArray
+    epochs: IntArray
+    steps: IntArray
+    samples_seen: IntArray
+    accuracy: FloatArray
+    by_class: FloatArray
+    error: float
+    beside: dict[str, str] = field(default_factory=dict)
+    beside_error: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation:
+    """What training on each arm came to, and how the arms compare.
+
+    Args:
+        arms: the coresets and their baselines.
+        class_names: the C names.
+        about: fix, margin, level, seed, the test set, the learner, near-duplicates, notes, as JSON.
+        times: arm to the price of one of its trainings, and of choosing it where that is known (under
+            `"choosing <arm>"`): seconds differ from run to run, so they are not saved with the rest.
+
+    >>> import unseen
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> half = unseen.rules.random(1797, keep=0.5)
+    >>> found = unseen.evaluate("digits", coresets={"half": half}, learner=GaussianNB(), seeds=2, baselines=["full"])
+    >>> found.accuracy("half").n, found.covers("half")
+    (2, 'this coreset: seeds of training only, not those of scoring and selection')
+
+    """
+
+    arms: tuple[ArmResult, ...]
+    class_names: tuple[str, ...]
+    about: dict[str, Any]
+    times: dict[str, Price] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> ArmResult:
+        """The arm of that name."""
+        for arm in self.arms:
+            if arm.name == name:
+                return arm
+        raise UnknownNameError("arm of this evaluation", name, [arm.name for arm in self.arms])
+
+    @property
+    def coresets(self) -> tuple[str, ...]:
+        """The names of the arms that are coresets."""
+        return tuple(arm.name for arm in self.arms if arm.kind == "coreset")
+
+    def accuracy(self, name: str) -> Interval:
+        """Mean test accuracy of an arm, with its interval over replicates."""
+        arm = self[name]
+        return interval(_by_draw(arm.accuracy, arm.draws), self.about["level"])
+
+    def differences(self, name: str, to: str = "full") -> FloatArray:
+        """Accuracy less that of a baseline (`"full"`, `"random"`, ...), of replicates of equal seeds.
+
+        Float64 (R,); of a coreset name with fewer coresets than replicates, the mean for each coreset: replicates
+        that share a coreset are not independent draws of the method.
+        """
+        arm = self[name]
+        return _by_draw(arm.accuracy - self._baseline(arm, to).accuracy, arm.draws)
+
+    def difference(self, name: str, to: str = "full") -> Interval:
+        """The mean of `differences`, with its interval."""
+        return interval(self.differences(name, to), self.about["level"])
+
+    def verdict(self, name: str, to: str = "full") -> Verdict:
+        """What the paired test says: against full `lossless`, `loses` or `undecided`; else `better`, `worse` or so."""
+        differences, level = self.differences(name, to), self.about["level"]
+        if to == "full":
+            return against_full(differences, margin=self.about["margin"], level=level)
+        return against_random(differences, level=level)
+
+    def covers(self, name: str) -> str:
+        """What varies between the replicates of an arm, and so what its interval covers."""
+        arm = self[name]
+        if arm.kind in ("full", "dedup"):
+            return "seeds of training"
+        if arm.kind != "coreset":
+            return "the draw and the seeds of training"
+        if arm.draws == 1:
+            return "this coreset: seeds of training only, not those of scoring and selection"
+        return f"this method: seeds of scoring, selection and training, over {arm.draws} coresets"
+
+    def by_class(self, name: str, to: str = "full") -> dict[str, float]:
+        """Change of the accuracy of each class against a baseline, mean over replicates, worst first."""
+        arm = self[name]
+        change = (arm.by_class - self._baseline(arm, to).by_class).mean(axis=0)
+        order = [c for c in np.argsort(change, kind="stable").tolist() if not np.isnan(change[c])]
+        return {self.class_names[c]: float(change[c]) for c in order}
+
+    def price(self, name: str) -> dict[str, Any]:
+        """What a coreset cost and what it saves: seconds and samples seen, of choosing and of one training.
+
+        `pays_back` is the number of trainings after which it has cost less than training on everything, by seconds,
+        `pays_back_samples` by samples seen; None where that is never or not known, which `text` says.
+        """
+        choosing, part, full = (self.times.get(key) for key in (f"choosing {name}", name, "full"))
+        found: dict[str, Any] = {
+            "choosing": _told(choosing),
+            "training": _told(part),
+            "training_full": _told(full),
+            "pays_back": None,
+            "pays_back_samples": None,
+        }
+        if self.about["fix"] == "iterations":
+            return {**found, "text": "never pays back: with the iterations fixed, a training on less costs as much"}
+        if choosing is None or part is None or full is None:
+            return {**found, "text": "not known when it pays back: what choosing or training took is not on record"}
+        found["pays_back"] = pays_back(choosing.seconds, full.seconds, part.seconds)
+        if None not in (choosing.samples, part.samples, full.samples):
+            found["pays_back_samples"] = pays_back(*(p.samples or 0 for p in (choosing, full, part)))
+        times = found["pays_back"]
+        said = (
+            "never pays back: a training on it takes as long" if times is None else f"pays back after {times} trainings"
+        )
+        return {**found, "text": said}
+
+    @property
+    def _has_full(self) -> bool:
+        return any(arm.kind == "full" for arm in self.arms)
+
+    def _baseline(self, arm: ArmResult, to: str) -> ArmResult:
+        if to in arm.beside:
+            return self[arm.beside[to]]
+        if to == "full" and arm.kind != "full":
+            return self["full"]
+        raise ArgumentError(
+            f"arm {arm.name!r} was not evaluated beside {to!r}; it has {', '.join(arm.beside) or 'none'}"
+        )
+
+    def __repr__(self) -> str:
+        lines = [f"{arm.name}: {self.accuracy(arm.name).text()} %" for arm in self.arms]
+        for name in self.coresets:
+            for to in ("full", "random"):
+                if to in self[name].beside:
+                    lines.append(f"{name} against {to}: {self.verdict(name, to).text}")
+        return f"Evaluation({self.about['test']['n']:,} test samples, {self.about['fix']} fixed; {'; '.join(lines)})"
+
+    def rows(self) -> list[dict[str, str]]:
+        """The table, as texts: an arm a row."""
+        random = next((to for to in ("random", "random-stratified") if any(to in a.beside for a in self.arms)), None)
+        table = []
+        for arm in self.arms:
+            row = {"arm": arm.name, "kept": _range(arm.kept), "epochs": _range(arm.epochs) if arm.epochs.any() else ""}
+            row["accuracy"] = self.accuracy(arm.name).text()
+            if self._has_full:
+                row.update(self._against(arm, "full", arm.kind != "full"))
+            if random is not None:
+                row.update(self._against(arm, random, random in arm.beside))
+            table.append(row)
+        return table
+
+    def _against(self, arm: ArmResult, to: str, known: bool) -> dict[str, str]:
+        verdict = f"verdict, {to}"
+        if not known:
+            return {f"to {to}": "", verdict: ""}
+        said = self.verdict(arm.name, to)
+        decided = said.word if said.more is None else said.text
+        return {f"to {to}": self.difference(arm.name, to).text(sign=True), verdict: decided}
+
+    def to_markdown(self) -> str:
+        """The table in Markdown: accuracy in per cent, differences in points, with their intervals."""
+        rows = self.rows()
+        lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+        about = f"{self.about['fix']} fixed, {self.about['test']['text']}, intervals at {100 * self.about['level']:g} %"
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{about[0].upper()}{about[1:]}.\n"
+
+    def summary(self) -> dict[str, Any]:
+        """Everything as JSON, times included; NaN where there is no interval."""
+        arms = {}
+        for arm in self.arms:
+            told = {"kind": arm.kind, "kept": arm.kept.tolist(), "accuracy": _shown(self.accuracy(arm.name))}
+            told |= {"accuracies": arm.accuracy.tolist(), "sampling_error": arm.error, "covers": self.covers(arm.name)}
+            against = list(arm.beside) or (["full"] if arm.kind != "full" and self._has_full else [])
+            told["against"] = {to: self._compared(arm, to) for to in against}
+            if arm.kind == "coreset":
+                told["price"] = self.price(arm.name)
+            arms[arm.name] = told
+        return {"arms": arms, **self.about}
+
+    def _compared(self, arm: ArmResult, to: str) -> dict[str, Any]:
+        verdict = self.verdict(arm.name, to)
+        return {
+            "difference": _shown(self.difference(arm.name, to)),
+            "sampling_error": arm.beside_error.get(to, float("nan")),
+            "verdict": verdict.word,
+            "text": verdict.text,
+            "more_seeds": verdict.more,
+            "by_class": self.by_class(arm.name, to),
+        }
+
+    def to_columns(self) -> dict[str, npt.NDArray[Any]]:
+        """A row for each arm and replicate: `arm`, `kind`, `replicate`, `kept`, `epochs`, `steps`, `samples_seen`,
+        `accuracy`, and `accuracy.<class>` for each class.
+        """
+        sizes = [len(arm.accuracy) for arm in self.arms]
+        columns: dict[str, npt.NDArray[Any]] = {
+            "arm": np.repeat([arm.name for arm in self.arms], sizes),
+            "kind": np.repeat([arm.kind for arm in self.arms], sizes),
+            "replicate": np.concatenate([np.arange(size) for size in sizes]),
+        }
+        for name in _COLUMNS:
+            columns[name] = np.concatenate([getattr(arm, name) for arm in self.arms])
+        by_class = np.concatenate([arm.by_class for arm in self.arms])
+        return {**columns, **{f"{_CLASS}{name}": by_class[:, c] for c, name in enumerate(self.class_names)}}
+
+    def save(self, path: str | Path) -> Path:
+        """Write a parquet file; what is no column is in its metadata. Times are left out: see `times`."""
+        keys = ("draws", "error", "beside", "beside_error")
+        arms = {arm.name: {key: getattr(arm, key) for key in keys} for arm in self.arms}
+        about = {"kind": "evaluation", "class_names": list(self.class_names), "arms": arms, "about": self.about}
+        return write_parquet(Path(path), self.to_columns(), about)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote; from a run directory, with the times of its trainings."""
+        if Path(path).is_dir():
+            found = cls.load(Path(path) / FILE)
+            files = {arm.name: file_name(arm.name) for arm in found.arms}
+            found.times.update(of_arms(RunDirectory(path).events(), files))
+            return found
+        columns, about = read_parquet(Path(path), "evaluation")
+        names = tuple(about["class_names"])
+        arms = []
+        for name in dict.fromkeys(columns["arm"].tolist()):
+            mine = columns["arm"] == name
+            own: Mapping[str, Any] = {key: columns[key][mine] for key in _COLUMNS}
+            by_class = np.stack([columns[f"{_CLASS}{c}"][mine] for c in names], axis=1)
+            kind = str(columns["kind"][mine][0])
+            arms.append(ArmResult(name=name, kind=kind, by_class=by_class, **own, **about["arms"][name]))  # type: ignore[arg-type]
+        return cls(tuple(arms), names, about["about"])
+
+
+def _by_draw(values: FloatArray, draws: int) -> FloatArray:
+    """Means over the replicates that share a training set, where there are several sets and fewer than replicates."""
+    if not 1 < draws < len(values):
+        return values
+    return np.array([values[draw::draws].mean() for draw in range(draws)])
+
+
+def _range(values: IntArray) -> str:
+    low, high = int(values.min()), int(values.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _told(price: Price | None) -> dict[str, Any] | None:
+    return None if price is None else {"seconds": price.seconds, "samples": price.samples, "trainings": price.trainings}
+
+
+def _shown(found: Interval) -> dict[str, Any]:
+    return {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}

@@ -1,0 +1,121 @@
+"""What trainings cost, read from the events of a run: seconds and samples seen. Never part of a result's bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unseen.runs import RunDirectory
+
+__all__ = ["CHOOSING", "Price", "of_arms", "of_fits", "of_run", "pays_back", "total"]
+
+CHOOSING = "choosing"  # the event that tells what choosing a coreset cost
+
+
+@dataclass(frozen=True)
+class Price:
+    """What one or several trainings cost.
+
+    Args:
+        trainings: how many.
+        seconds: their sum, observation included; trainings side by side each count in full.
+        samples: training samples passed over, epochs counted; None where the events do not say.
+
+    """
+
+    trainings: float
+    seconds: float
+    samples: float | None
+
+    def divided(self, parts: int) -> Price:
+        """The mean of so many parts."""
+        return Price(
+            self.trainings / parts, self.seconds / parts, None if self.samples is None else self.samples / parts
+        )
+
+
+def of_fits(events: Iterable[Mapping[str, Any]]) -> dict[str, Price]:
+    """What each fit cost. A fit that was killed and resumed counts each of its epochs once.
+
+    >>> of_fits([
+    ...     {"kind": "fit_start", "fit": "r0f0", "samples": 100},
+    ...     {"kind": "epoch", "fit": "r0f0", "epoch": 1, "seconds": 2.0, "observe_seconds": 1.0},
+    ...     {"kind": "fit_start", "fit": "r0f0", "samples": 100},
+    ...     {"kind": "epoch", "fit": "r0f0", "epoch": 2, "seconds": 2.0, "observe_seconds": 1.0},
+    ...     {"kind": "fit_end", "fit": "r0f0", "seconds": 3.5},
+    ... ])
+    {'r0f0': Price(trainings=1, seconds=6.0, samples=200)}
+    """
+    samples: dict[str, int] = {}
+    epochs: dict[str, dict[int, float | None]] = {}
+    whole: dict[str, float] = {}
+    for event in events:
+        kind, fit = event.get("kind"), str(event.get("fit"))
+        if kind == "fit_start" and "samples" in event:
+            samples[fit] = int(event["samples"])
+        elif kind == "epoch":
+            seconds = event.get("seconds")
+            spent = None if seconds is None else float(seconds) + float(event.get("observe_seconds") or 0)
+            epochs.setdefault(fit, {})[int(event["epoch"])] = spent
+        elif kind == "fit_end":
+            whole[fit] = float(event["seconds"])
+    return {fit: _price(samples.get(fit), epochs.get(fit, {}), seconds) for fit, seconds in whole.items()}
+
+
+def total(prices: Iterable[Price]) -> Price | None:
+    """The sum; None of nothing."""
+    every = list(prices)
+    if not every:
+        return None
+    seen = [price.samples for price in every]
+    return Price(
+        sum(price.trainings for price in every),
+        sum(price.seconds for price in every),
+        None if None in seen else sum(s for s in seen if s is not None),
+    )
+
+
+def of_arms(events: Sequence[Mapping[str, Any]], files: Mapping[str, str]) -> dict[str, Price]:
+    """The mean price of a training of each arm of an evaluation, and of choosing its coresets where that is logged.
+
+    Args:
+        events: those of the run of the evaluation.
+        files: the name of each arm to that of its files, which go on by `-r<replicate>`.
+
+    """
+    found = {
+        f"{CHOOSING} {event['arm']}": Price(event["trainings"], event["seconds"], event["samples"])
+        for event in events
+        if event.get("kind") == CHOOSING
+    }
+    of_fit = of_fits(events)
+    for name, file in files.items():
+        mine = [price for fit, price in of_fit.items() if fit.rpartition("-r")[0] == file]
+        whole = total(mine)
+        if whole is not None:
+            found[name] = whole.divided(len(mine))
+    return found
+
+
+def of_run(path: Path) -> Price | None:
+    """What all trainings of a run and of the runs inside it cost; None where it logged none."""
+    places = [path, *sorted(manifest.parent for manifest in path.rglob("parts/*/manifest.json"))]
+    return total(price for place in places for price in of_fits(RunDirectory(place).events()).values())
+
+
+def pays_back(cost: float, full: float, part: float) -> int | None:
+    """After how many trainings on the part what it cost to choose is saved; None: never.
+
+    >>> pays_back(100.0, 30.0, 20.0), pays_back(100.0, 30.0, 30.0)
+    (10, None)
+    """
+    return math.ceil(cost / (full - part)) if full > part else None
+
+
+def _price(samples: int | None, epochs: Mapping[int, float | None], whole: float) -> Price:
+    spent = [seconds for seconds in epochs.values() if seconds is not None]
+    seconds = sum(spent) if spent else whole
+    return Price(1, seconds, None if samples is None else samples * max(len(epochs), 1))
