@@ -108,7 +108,8 @@ def grow(
         steps: how many steps lie between start and budget; 3 if not given.
         sizes: in place of schedule, steps and start_size: the size of the start and after each step, as counts (int)
             or fractions (float) of the data set, the last one the budget.
-        release: the share of members in [0, 1) that a step may release; 0 if not given, 0.1 for `"refine"`.
+        release: the share of members in [0, 1) that a step may release; 0 if not given, 0.1 for `"refine"`. They are of
+            one fold, so that members who stay explain them, and at most a fold.
         folds: of the members; each is judged by a model of the others.
         repeats: how often everybody is judged at a step; scores are averaged, quality is that of the first.
         scale: how members and outsiders compare: `"size"` or `"rank"`.

@@ -116,10 +116,8 @@ class Growth:
         """
         if budget is not None and budget > room:
             raise BudgetError(f"a budget of {budget} is above the {room} samples that the probe split leaves")
-        if self.given_sizes is not None:
-            sizes = explicit(self.given_sizes, n, budget)
-        elif budget is None:
-            raise BudgetError("give exactly one of keep and prune, or sizes, got none")
+        if self.given_sizes is not None or budget is None:
+            sizes = explicit(self.given_sizes or (), n, budget)
         else:
             steps = STEPS if self.steps is None else self.steps
             sizes = planned(self.schedule or "grow", self._first(budget, room), budget, steps)

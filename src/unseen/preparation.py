@@ -80,6 +80,8 @@ class Prepared:
             seed=seed,
         )
         growth.check_rule(self._inside(), self.sizes, self.refill.room, data)
+        for _, plan, learner in self.scorings():
+            work.check(plan, growth.scores(growth.choice), learner)
         self.trainings = sum(scoring.plan.count(n) for scoring in self.scorings())
 
     @property
@@ -191,4 +193,10 @@ class Prepared:
             raise ArgumentError(
                 f"start must be a coreset of this data set of {len(data):,} samples, got one of {start.n:,}{ids}"
             )
-        return len(self.refill.copies.split(start.indices)[0])
+        different = self.refill.copies.split(start.indices)[0]
+        if len(different) < self.growth.folds or len(np.unique(data.labels[different])) < 2:
+            raise ArgumentError(
+                f"start must hold at least folds={self.growth.folds} different samples, of at least 2 classes, got "
+                f"{len(different)} different ones of {len(np.unique(data.labels[different]))}"
+            )
+        return len(different)

@@ -34,7 +34,7 @@ class Refill:
         score: the score that the rule reads.
         direction: what a high value of it means.
         scale: how members and outsiders compare.
-        release: the share of members that may be released a step.
+        release: the share of members that may be released a step, within one fold.
         copies: who is a copy of whom.
         eligible: bool (n,), False for the probe split.
         seed: the root seed.
@@ -98,15 +98,24 @@ class Refill:
     def _released(
         self, table: ScoreTable, stay: IntArray, outsiders: IntArray, ranks: FloatArray, entering: int
     ) -> IntArray:
-        """Members predicted rightly and worth least, each for an outsider that is worth more than it."""
+        """Members predicted rightly and worth least, each for an outsider that is worth more than it.
+
+        All are of one fold: the model that predicts them was trained on members of the others, who stay. Of two
+        members that explain each other and nobody else does, one stays.
+        """
         assert table.predictions is not None
         right = stay[table.predictions[stay] == table.labels[stay]]
-        leaving = self._by_worth(right, ranks)[::-1]
         coming = self._by_worth(outsiders, ranks)[entering:]
         room = self._capacity(table.labels[outsiders]) - entering
-        most = max(0, min(share(self.release, len(stay)), len(leaving), len(coming), room))
-        better = ranks[coming[:most]] > ranks[leaving[:most]]
-        return leaving[: most if better.all() else int(better.argmin())]
+        most = max(0, min(share(self.release, len(stay)), len(coming), room))
+        best: IntArray = right[:0]
+        for fold in np.unique(table.folds[0, right]):
+            leaving = self._by_worth(right[table.folds[0, right] == fold], ranks)[::-1][:most]
+            better = ranks[coming[: len(leaving)]] > ranks[leaving]
+            leaving = leaving if better.all() else leaving[: int(better.argmin())]
+            if len(leaving) > len(best):
+                best = leaving
+        return best
 
     def _by_worth(self, rows: IntArray, ranks: FloatArray) -> IntArray:
         """The worthiest first; ties by id."""

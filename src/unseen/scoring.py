@@ -27,7 +27,7 @@ from unseen.scores.shells import Course
 from unseen.scores.sink import ScoreSink
 from unseen.types import Arrays, IdArray, IntArray, ScoreTable
 
-__all__ = ["Abilities", "Samples", "Scoring", "joined_groups"]
+__all__ = ["Abilities", "Samples", "Scoring", "check_score", "joined_groups", "versions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ class Scoring:
         self.run = run
         self.seed = seed
         for score in self.scores:
-            _check_score(score, plan, learner)
+            check_score(score, plan, learner)
         self.fits_in_all = plan.count(len(samples.ids))
         if self.fits_in_all > MAX_FITS and not learner.closed_form:
             raise ArgumentError(
@@ -205,7 +205,7 @@ def _distinct(scores: list[Score]) -> tuple[Score, ...]:
     return tuple({score.label: score for score in scores}.values())
 
 
-def _check_score(score: Score, plan: Plan, learner: Abilities) -> None:
+def check_score(score: Score, plan: Plan, learner: Abilities) -> None:
     """Refuse what cannot be computed, before any training."""
     if len(score.sides) > 1 and not plan.two_sided:
         raise ArgumentError(

@@ -20,7 +20,7 @@ from unseen.runs.base import Run
 from unseen.scores.base import Score
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.sink import ScoreSink
-from unseen.scoring import Abilities, Samples, Scoring, joined_groups
+from unseen.scoring import Abilities, Samples, Scoring, check_score, joined_groups
 from unseen.types import Arrays, IntArray, ScoreTable
 
 __all__ = ["Fix", "Outcome", "Report", "Work"]
@@ -120,7 +120,7 @@ class Work:
             self.samples,
             plan=plan,
             scores=scores,
-            learner=Abilities(who.describe(), who.epochs, who.provides, who.closed_form),
+            learner=_abilities(who),
             run=run,
             seed=seed,
             settings={"threads": self.threads},
@@ -132,6 +132,11 @@ class Work:
             job.finish(fit, result)
             self.report("fit_done", fit=name + fit.name, epochs=who.epochs or 1, done=job.done, fits=job.fits_in_all)
         return job.table()
+
+    def check(self, plan: Plan, scores: Sequence[str | Score], learner: Learner | None = None) -> None:
+        """Refuse scores that this plan or learner cannot give, before a run is begun."""
+        for score in scores:
+            check_score(resolve_score(score), plan, _abilities(learner or self.learner))
 
     def test(
         self,
@@ -246,6 +251,10 @@ class Work:
             "groups": 0 if job.samples.groups is None else int(np.sum(np.bincount(job.samples.groups) > 1)),
             "notes": list(getattr(data, "notes", ())),
         }
+
+
+def _abilities(learner: Learner) -> Abilities:
+    return Abilities(learner.describe(), learner.epochs, learner.provides, learner.closed_form)
 
 
 def _threaded(learner: Learner, threads: int) -> tuple[Learner, int]:
