@@ -206,16 +206,23 @@ class Evaluation:
         verdict = f"verdict, {to}"
         if not known:
             return {f"to {to}": "", verdict: ""}
-        said = self.verdict(arm.name, to)
-        decided = said.word if said.more is None else said.text
-        return {f"to {to}": self.difference(arm.name, to).text(sign=True), verdict: decided}
+        return {
+            f"to {to}": self.difference(arm.name, to).text(sign=True),
+            verdict: self.verdict(arm.name, to).word,
+        }
 
     def to_markdown(self) -> str:
         """The table in Markdown: accuracy in per cent, differences in points, with their intervals."""
         rows = self.rows()
         lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-        about = f"{self.about['fix']} fixed, {self.about['test']['text']}, intervals at {100 * self.about['level']:g} %"
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{about[0].upper()}{about[1:]}.\n"
+        about = f"{self.about['fix']} fixed; {self.about['test']['text']}; intervals at {100 * self.about['level']:g} %"
+        verdicts = [
+            f"- {name} against {to}: {self.verdict(name, to).text}"
+            for name in self.coresets
+            for to in self[name].beside
+        ]
+        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        return "\n".join([table, "", f"{about[0].upper()}{about[1:]}.", "", *verdicts, ""])
 
     def summary(self) -> dict[str, Any]:
         """Everything as JSON, times included; NaN where there is no interval."""

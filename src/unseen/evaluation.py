@@ -120,7 +120,8 @@ def evaluate(
     trials = Replicates(work, exam, arms, fix, seed)
     with runs.open_run(out) as run:
         run.open(_manifest(work, exam, chosen, own, fix=fix, seed=seed))
-        work.report("work", lines=trials.outlook(seeds), epochs=trials.epochs, held=trials.held(run))
+        held, epochs = trials.held(run)
+        work.report("work", lines=trials.outlook(seeds, held), epochs=trials.epochs, held=epochs)
         near = near_duplicates(exam.data, exam.pool, exam.test, features=whole)
         work.report("say", text=f"near-duplicates: {near.text()}")
         tested = trials.run(run)

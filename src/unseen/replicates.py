@@ -46,12 +46,13 @@ class Replicates:
         """In all."""
         return sum(self.learners[len(rows)].epochs or 1 for arm in self.arms for rows in arm.rows)
 
-    def held(self, run: Run) -> int:
-        """Epochs of the trainings that the run holds already."""
-        done = ((arm, r, rows) for arm in self.arms for r, rows in enumerate(arm.rows))
-        return sum(self.learners[len(rows)].epochs or 1 for arm, r, rows in done if run.result(f"{arm.file}-r{r}"))
+    def held(self, run: Run) -> tuple[int, int]:
+        """Trainings that the run holds already, and their epochs."""
+        done = ((arm.file, r, len(rows)) for arm in self.arms for r, rows in enumerate(arm.rows))
+        epochs = [self.learners[size].epochs or 1 for file, r, size in done if run.result(f"{file}-r{r}") is not None]
+        return len(epochs), sum(epochs)
 
-    def outlook(self, replicates: int) -> list[tuple[str, str]]:
+    def outlook(self, replicates: int, held: int) -> list[tuple[str, str]]:
         """What is going to be done, in words."""
         count = len(self.arms) * replicates
         seen = sum(len(rows) * (self.learners[len(rows)].epochs or 1) for arm in self.arms for rows in arm.rows)
@@ -65,6 +66,7 @@ class Replicates:
                 f"{len(self.arms)} arms x {replicates} seeds: {count} trainings by {self.work.learner.name}, "
                 f"{self.fix} fixed, {seen:,} samples seen in all",
             ),
+            *([("done", f"{held} of {count} trainings before, kept in this run")] if held else []),
             *(("note", note) for note in getattr(self.exam.data, "notes", ())),
         ]
 

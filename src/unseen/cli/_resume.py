@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from unseen.cli import _advise, _grow, _prune, _score, _sweep
+from unseen.cli import _advise, _evaluate, _grow, _prune, _score, _sweep
 from unseen.cli import _options as o
 from unseen.errors import RunError
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "advise": _advise.command,
+    "evaluate": _evaluate.command,
     "grow": _grow.command,
     "prune": _prune.command,
     "score": _score.command,

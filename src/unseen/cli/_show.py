@@ -8,10 +8,13 @@ import sys
 from typing import Any, TextIO
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 __all__ = ["aligned", "complain", "err", "grid", "out", "percent", "print_json", "stacked", "warn"]
+
+MOST_COLUMNS = 1000
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -57,7 +60,10 @@ def grid(columns: list[str], rows: list[list[str]]) -> None:
         table.add_column(column, justify="right" if numbers else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))
-    out.print(table)
+    # Figures are never cut off: where the terminal is too narrow, it wraps the lines.
+    whole = Measurement.get(out, out.options.update(max_width=MOST_COLUMNS), table).maximum
+    table.width = whole if whole > out.width else None
+    out.print(table, crop=False)
 
 
 def stacked(columns: list[str], rows: list[tuple[list[str], list[str]]]) -> None:

@@ -1,0 +1,248 @@
+"""`unseen evaluate`: what training on the coresets of runs costs, beside full and random."""
+
+from __future__ import annotations
+
+import json as json_file
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+import unseen
+from unseen.cli import _options as o
+from unseen.cli._progress import Reporter, duration
+from unseen.cli._show import aligned, grid, print_json
+from unseen.data import resolve
+from unseen.errors import ArgumentError, RunError
+from unseen.protocols import Data
+from unseen.runs import RunDirectory
+from unseen.runs.manifest import digest_of
+from unseen.types import Coreset
+
+COMPARISON = "Comparison"
+MOST_CLASSES = 3  # told of a coreset, worst first
+
+# Options by which a run read its data: those of `unseen prune`, to those of the readers.
+READ_BY = {
+    "label": "label",
+    "image": "image",
+    "text": "text",
+    "feature": "features",
+    "id_column": "id",
+    "group": "group",
+    "split": "split",
+    "image_size": "image_size",
+    "on_error": "on_error",
+}
+
+Runs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN...",
+        help="Directories of runs on one data set. Runs that differ only in their seed are replicates of one method.",
+    ),
+]
+TestSplit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Rows of the test set whose column 'split' has this value.", rich_help_panel=o.DATA
+    ),
+]
+Overlap = Annotated[
+    Literal["refuse", "drop"],
+    typer.Option(
+        help="Test samples that are copies of training samples: refuse, or leave them out.", rich_help_panel=o.DATA
+    ),
+]
+Margin = Annotated[
+    float,
+    typer.Option(metavar="POINTS", help="The loss that counts as none, in points.", rich_help_panel=COMPARISON),
+]
+Level = Annotated[
+    float, typer.Option(metavar="LEVEL", help="Of the intervals; tests are at 1 - level.", rich_help_panel=COMPARISON)
+]
+Baseline = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--baseline",
+        metavar="NAME",
+        help="full, random, random-stratified, dedup (needs --features); repeat for several. [default: all possible]",
+        rich_help_panel=COMPARISON,
+    ),
+]
+Features = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A .npy file (n, d) of the training set, for dedup.", rich_help_panel=COMPARISON),
+]
+Trained = Annotated[
+    str | None,
+    typer.Option(
+        "--learner",
+        metavar="LEARNER",
+        help="Who is trained; default: who scored in the first run.",
+        rich_help_panel=o.WORK,
+    ),
+]
+
+
+def command(
+    runs: Runs,
+    out_dir: o.Out,
+    test: o.Test = None,
+    test_split: TestSplit = None,
+    probe: o.Probe = 0.2,
+    learner: Trained = None,
+    seeds: o.Seeds = 5,
+    fix: o.Fixed = "epochs",
+    margin: Margin = 0.5,
+    level: Level = 0.95,
+    baseline: Baseline = None,
+    overlap: Overlap = "refuse",
+    features: Features = None,
+    seed: o.Seed = 0,
+    jobs: o.Jobs = 1,
+    threads: o.Threads = None,
+    verify: o.Verify = "cheap",
+    quiet: o.Quiet = False,
+    json: o.Json = False,
+) -> None:
+    """Train on the coresets of runs and on their baselines, and say what training on less costs.
+
+    The data set is that of the runs; the test set is read by the same options. Accuracies are those after the last
+    epoch. More seeds may be asked of the same --out later: only those are trained.
+
+    Examples:
+      unseen evaluate runs/photos --test holdout/ --out runs/photos-eval
+      unseen evaluate runs/s0 runs/s1 --seeds 2 --fix iterations --out runs/method
+    """
+    given = dict(locals())
+    places = [Path(run) for run in runs]
+    given["runs"] = [str(place.absolute()) for place in places]
+    first = _began(places[0])
+    source, asked = _data(first, test, test_split)
+    given["learner"] = learner = learner or first.get("learner")
+    with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("evaluate", given)) as report:
+        found = unseen.evaluate(
+            source,
+            coresets=_methods(places),
+            test=asked,
+            probe=probe,
+            baselines=baseline,
+            learner=learner,
+            seeds=seeds,
+            fix=fix,
+            margin=margin / 100,
+            level=level,
+            overlap=overlap,
+            features=None if features is None else o.array(Path(features)),
+            seed=seed,
+            out=out_dir,
+            jobs=jobs,
+            threads=threads,
+            verify=verify,
+            report=report,
+        )
+    if json:
+        print_json({"run": str(out_dir), **found.summary()})
+    else:
+        show(found, out_dir)
+
+
+def show(found: unseen.Evaluation, run: Path) -> None:
+    """The table, then what there is to say of each coreset."""
+    rows = found.rows()
+    grid(list(rows[0]), [list(row.values()) for row in rows])
+    about = found.about
+    lines = [
+        ("fixed", f"{about['fix']}; lossless: within {100 * about['margin']:g} points"),
+        (
+            "test",
+            f"{about['test']['text']}; that it is a sample adds ± {_points(max(arm.error for arm in found.arms))}",
+        ),
+    ]
+    for name in found.coresets:
+        lines.append((name, f"interval of {found.covers(name)}"))
+        lines += [("", f"against {to}: {found.verdict(name, to).text}") for to in found[name].beside]
+        if "full" in found[name].beside:
+            worst = list(found.by_class(name).items())[:MOST_CLASSES]
+            lines.append(("", "classes against full: " + ", ".join(f"{c} {100 * v:+.1f}" for c, v in worst)))
+        lines.append(("", _price(found, name)))
+    lines.append(("near", about["near_duplicates"]["text"]))
+    lines += [("note", note) for note in about["notes"]]
+    aligned([*lines, ("table", str(run / "evaluation.parquet"))])
+
+
+def _points(error: float) -> str:
+    return f"{100 * error:.1f} points (standard error)"
+
+
+def _price(found: unseen.Evaluation, name: str) -> str:
+    price = found.price(name)
+    told = [
+        f"{word} {duration(price[key]['seconds'])}"
+        + ("" if price[key]["samples"] is None else f", {price[key]['samples']:,.0f} samples seen")
+        for word, key in (("choosing", "choosing"), ("training", "training"), ("training on all", "training_full"))
+        if price[key] is not None
+    ]
+    return "; ".join([*told, price["text"]])
+
+
+def _began(run: Path) -> dict[str, Any]:
+    """The options of the command that began a run."""
+    RunDirectory(run).manifest()  # no run, or a damaged one, is an error of its own
+    try:
+        options: dict[str, Any] = json_file.loads((run / "command.json").read_bytes())["options"]
+        if "data" not in options:
+            raise KeyError("data")
+    except OSError:
+        raise RunError(
+            f"{run} does not say which data it read, since it was not begun on the command line; call unseen.evaluate "
+            "from Python"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{run / 'command.json'} is damaged; repeat the command that began the run") from error
+    return options
+
+
+def _data(options: dict[str, Any], test: str | None, test_split: str | None) -> tuple[Data, Data | None]:
+    """The data set of a run, and the test set, read by the same options."""
+    read = o.data_options(**{name: options.get(option) for option, name in READ_BY.items()})
+    source = resolve(options["data"], **read)
+    if test is None and test_split is None:
+        return source, None
+    place = options["data"] if test is None else test
+    for name in ("id", "group", "split"):  # of the training set alone
+        read.pop(name, None)
+    if test_split is not None:
+        read["split"] = test_split
+    return source, resolve(place, **read)
+
+
+def _methods(places: list[Path]) -> dict[str, list[Path]]:
+    """The runs by method: those whose configurations are equal but for the seed belong together."""
+    methods: dict[str, list[Path]] = {}
+    for place in places:
+        run = RunDirectory(place)
+        coreset = run.coreset()
+        if coreset is None:
+            raise ArgumentError(
+                f"{place} holds no coreset yet: finish it by `unseen resume`, or choose by `unseen select`"
+            )
+        methods.setdefault(digest_of(_seedless(run.manifest(), coreset)), []).append(place)
+    named: dict[str, list[Path]] = {}
+    for group in methods.values():
+        name = group[0].absolute().name + (f" and {len(group) - 1} more" if len(group) > 1 else "")
+        while name in named:  # runs of one name in different folders
+            name += "'"
+        named[name] = group
+    return named
+
+
+def _seedless(manifest: dict[str, Any], coreset: Coreset) -> dict[str, Any]:
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: without(item) for key, item in value.items() if key != "seed"}
+        return [without(item) for item in value] if isinstance(value, list) else value
+
+    provenance = {key: value for key, value in coreset.provenance.items() if key != "quota"}
+    return {"manifest": without(manifest), "coreset": without(provenance)}
