@@ -209,6 +209,40 @@ def test_the_same_again_and_with_two_jobs():
     assert set(other.coreset.ids) != set(first.coreset.ids)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"score": "entropy"},
+        {"rule": "stratified"},
+        {"start": "unseen"},
+        {"start_size": 40},
+        {"schedule": "shrink"},
+        {"steps": 2},
+        {"sizes": [30, 60]},
+        {"release": 0.2},
+        {"folds": 4},
+        {"repeats": 2},
+        {"scale": "rank"},
+        {"probe": 0.2},
+        {"confirm": True},
+        {"seed": 1},
+        {"quota": "uniform"},
+        {"align": "none"},
+        {"groups": np.arange(300) // 3},
+    ],
+    ids=str,
+)
+def test_every_setting_changes_something(more):
+    plain, other = grow(digits(), keep=60), grow(digits(), keep=60, **more)
+    same_members = np.array_equal(plain.coreset.order, other.coreset.order)
+    assert not same_members or plain.history.steps != other.history.steps
+
+
+def test_a_start_rule_changes_the_start():
+    starts = [grow(digits(), keep=60, start="unseen", start_rule=rule).history.members(0) for rule in ("top", None)]
+    assert set(starts[0]) != set(starts[1])
+
+
 @pytest.mark.parametrize("more", [{"release": 0.1}, {"probe": 0.2, "start": "unseen", "quota": "error"}], ids=str)
 def test_shuffled_rows_move_with_their_ids(more):
     X, y = digits()
