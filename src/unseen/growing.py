@@ -4,12 +4,12 @@ Scoring in one step asks models of the whole data set only. Here each step asks 
 predict of outsiders says what the coreset still lacks, and what models of the coreset less a fold predict of that fold
 says which members the others already explain. Nobody is ever judged by a model that saw them.
 
-Two scales on which members and outsiders compare. Under `scale="size"`, the default, every sample is judged by a model
-of (k - 1) / k of the coreset, so scores compare as they are, at k trainings a step. The price: an outsider that a single
-member explains looks unexplained to the one model in k that lacks this member. Under `scale="rank"` outsiders are judged
-by one model of the whole coreset, to which nobody looks harder than they are, at k + 1 trainings a step; but they compare
-with members by rank within each group only. Members' scores decide who is released or dropped; where nobody is, the two
-scales differ in who judges the outsiders alone, and `"rank"` is the closer look.
+Two scales on which members and outsiders compare. Under `scale="size"`, the default, every sample is judged by a
+model of (k - 1) / k of the coreset, so scores compare as they are, at k trainings a step. The price: an outsider that
+a single member explains looks unexplained to the one model in k that lacks this member. Under `scale="rank"`
+outsiders are judged by one model of the whole coreset, to which nobody looks harder than they are, at k + 1 trainings
+a step; but they compare with members by rank within each group only. Members' scores decide who is released or
+dropped; where nobody is, the two scales differ in who judges the outsiders alone, and `"rank"` is the closer look.
 
 Exact copies do not bind a member to an outsider here: that the coreset already explains a copy outside is the point.
 One of them stands for all, and further ones enter only when nothing else is left. Groups that the user gave do bind:
