@@ -56,7 +56,7 @@ class Candidates:
         kept, prices = {}, {}
         for name, value in named.items():
             _check_name(name)
-            items = [value] if isinstance(value, (Coreset, str, Path)) else list(value)
+            items = list(value) if isinstance(value, (list, tuple)) else [value]
             if not 1 <= len(items) <= replicates:
                 raise ArgumentError(
                     f"{name!r} has {len(items)} coresets, which must be 1 to {replicates}, the number of seeds: each "

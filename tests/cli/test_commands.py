@@ -26,7 +26,7 @@ from unseen.learners import LEARNERS
 from unseen.rules.registry import RULES
 from unseen.scores.registry import SCORES
 
-COMMANDS = ["prune", "grow", "score", "select", "resume", "scores", "rules", "learners"]
+COMMANDS = ["prune", "grow", "score", "select", "evaluate", "resume", "scores", "rules", "learners"]
 
 
 def test_the_console_script_tells_its_version():
@@ -47,12 +47,12 @@ def test_help_of_a_subcommand(unseen_says, command):
     said = unseen_says(command, "--help")
     assert said.code == 0
     assert f"Usage: unseen {command}" in said.out
-    if command in ("prune", "grow", "score", "select", "resume"):
+    if command in ("prune", "grow", "score", "select", "evaluate", "resume"):
         # Examples stand on lines of their own, so that they can be copied.
         assert re.search(rf"Examples:\s*\n\s*unseen {command} .*\n", said.out)
 
 
-@pytest.mark.parametrize("command", ["prune", "grow", "score", "select"])
+@pytest.mark.parametrize("command", ["prune", "grow", "score", "select", "evaluate"])
 def test_examples_of_the_help_are_commands_that_parse(unseen_says, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"^ +unseen (\w+ .*?) *$", unseen_says(command, "--help").out, re.M)

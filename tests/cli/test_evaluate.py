@@ -1,0 +1,110 @@
+"""`unseen evaluate`: which runs belong together, the table, the test set, resumption, refusals."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from command_line import content, digits_file_fixture, prune_fixture, refused, unseen_says_fixture  # noqa: F401
+from sklearn.datasets import load_digits
+
+import unseen
+
+QUICK = ["--seeds", "2", "--threads", "1"]
+
+
+@pytest.fixture
+def runs(unseen_says, prune, tmp_path):
+    """Two runs that differ in their seed, and one of another rule."""
+    made = {"s0": ["--seed", "0"], "s1": ["--seed", "1"], "top": ["--rule", "top"]}
+    for name, options in made.items():
+        assert unseen_says(*prune, *options, "--out", tmp_path / name, "-q").code == 0
+    return [tmp_path / name for name in made]
+
+
+@pytest.fixture(scope="module")
+def test_file(tmp_path_factory):
+    X, y = load_digits(return_X_y=True)
+    path = tmp_path_factory.mktemp("test") / "test.npz"
+    np.savez(path, x=X[200:400].astype(np.float32), y=y[200:400])
+    return path
+
+
+def test_the_table_and_what_is_said_of_each_coreset(unseen_says, runs, test_file, tmp_path):
+    said = unseen_says("evaluate", *runs, "--test", test_file, *QUICK, "--out", tmp_path / "ev")
+    assert said.code == 0, said.err
+    lines = said.out.splitlines()
+    assert lines[0].split()[:4] == ["arm", "kept", "epochs", "accuracy"]
+    assert [re.split("  +", line)[0] for line in lines[1:6]] == [
+        "full", "s0 and 1 more", "top", "random", "random-stratified"
+    ]  # fmt: skip
+    assert "…" not in said.out, "no figure is cut off"
+    assert re.search(r"^s0 and 1 more +interval of this method: .* over 2 coresets$", said.out, re.M)
+    assert re.search(r"^top +interval of this coreset: seeds of training only", said.out, re.M)
+    assert re.search(r"against full: (loses|lossless|undecided)", said.out)
+    assert "classes against full: " in said.out
+    assert "choosing 0 s, 200 samples seen; training 0 s, 100 samples seen" in said.out
+    assert re.search(r"near +\d+ of 200 test samples", said.out)
+    # What is going to be done was said before the first training.
+    assert said.err.index("5 arms x 2 seeds: 10 trainings by sklearn") < said.err.index("fit full-r0")
+    assert unseen.Evaluation.load(tmp_path / "ev").about["margin"] == 0.005
+
+
+def test_json_and_quiet(unseen_says, runs, tmp_path):
+    command = ["evaluate", runs[2], *QUICK, "--baseline", "full", "--margin", "2"]
+    said = unseen_says(*command, "--json", "--out", tmp_path / "ev")
+    assert said.err == ""
+    told = json.loads(said.out)
+    assert told["margin"] == 0.02
+    assert list(told["arms"]) == ["full", "top"]
+    assert told["arms"]["top"]["against"]["full"]["verdict"] in ("lossless", "loses", "undecided")
+    assert told["test"]["by"] == "probe split"
+    assert unseen_says(*command, "--quiet", "--out", tmp_path / "ev").err == ""
+
+
+def test_resumed_from_another_folder_and_finished_ones_train_nothing(unseen_says, runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert unseen_says("evaluate", "s0", *QUICK, "--out", tmp_path / "ev").code == 0
+    before = content(tmp_path / "ev")
+    shutil.rmtree(tmp_path / "ev" / "fits" / "random-r1")
+    (tmp_path / "ev" / "evaluation.parquet").unlink()
+    monkeypatch.chdir("/")
+    said = unseen_says("resume", tmp_path / "ev")
+    assert said.code == 0, said.err
+    assert "done  7 of 8 trainings before, kept in this run" in said.err
+    assert said.err.count(": done") == 1
+    assert content(tmp_path / "ev") == before
+    assert ": done" not in unseen_says("resume", tmp_path / "ev").err
+
+
+def test_the_split_of_the_test_set_is_its_own(unseen_says, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    X, y = load_digits(return_X_y=True)
+    columns = {f"f{i}": X[:300, i] for i in range(8, 40)}
+    split = np.repeat(["train", "test"], [200, 100])
+    pq.write_table(pa.table({**columns, "label": y[:300], "split": split}), tmp_path / "d.parquet")
+    command = ["prune", tmp_path / "d.parquet", "--split", "train", "--learner", "logistic", "--keep", "0.5"]
+    assert unseen_says(*command, "--folds", "2", "--out", tmp_path / "run").code == 0
+    said = unseen_says("evaluate", tmp_path / "run", "--test-split", "test", *QUICK, "--json", "--out", tmp_path / "ev")
+    assert said.code == 0, said.err
+    told = json.loads(said.out)
+    assert told["test"]["by"] == "test set"
+    assert told["test"]["n"] == 100
+    assert told["arms"]["full"]["kept"] == [200, 200]
+
+
+def test_refusals(unseen_says, runs, digits_file, tmp_path):
+    out = ["--out", tmp_path / "ev"]
+    refused(unseen_says("evaluate", tmp_path / "none", *out), 3, "holds no run")
+    refused(
+        unseen_says("evaluate", runs[0], "--test", digits_file, *out), 1, "200 of 200 test samples are exact copies"
+    )
+    refused(unseen_says("evaluate", runs[0], "--margin", "0", *out), 1, "margin must be an accuracy above 0")
+    refused(unseen_says("evaluate", runs[0], "--baseline", "half", *out), 1, "unknown baseline 'half'")
+    refused(unseen_says("evaluate", runs[0], "--fix", "iterations", *out), 1, "needs a learner that trains in steps")
+    (runs[0] / "command.json").unlink()
+    refused(unseen_says("evaluate", runs[0], *out), 3, "does not say which data it read")
+    assert not (tmp_path / "ev").exists()
