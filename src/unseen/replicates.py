@@ -79,10 +79,10 @@ class Replicates:
             right[arm.name] = np.stack([outcomes[r].correct for r in range(len(arm.rows))])
             tested.append(self._tested(arm, [outcomes[r] for r in range(len(arm.rows))]))
             self.work.report("say", text=f"{arm.name}: accuracy {100 * tested[-1].accuracy.mean():.2f} %")
-        for arm in tested:
-            mine = right[arm.name].astype(np.int8)
-            for kind, name in arm.beside.items():
-                arm.beside_error[kind] = sampling_error(mine - right[name].astype(np.int8))
+        for result in tested:
+            mine = right[result.name].astype(np.int8)
+            for kind, name in result.beside.items():
+                result.beside_error[kind] = sampling_error(mine - right[name].astype(np.int8))
         return tuple(tested)
 
     def _outcomes(self, run: Run, arm: Arm) -> Iterator[tuple[int, Outcome]]:
