@@ -8,7 +8,7 @@ from sklearn.naive_bayes import GaussianNB
 
 import unseen
 from growing_toys import NEAREST, clusters, copied, digits, grow, noisy_class
-from unseen.history import History
+from unseen.growing.history import History
 from unseen.runs import RunDirectory
 
 SCHEDULES = {
@@ -323,10 +323,10 @@ def test_a_loss_too_small_to_see_at_each_step_is_seen_against_the_start(monkeypa
         calls.append((now, before))
         return original(now, before)
 
-    import unseen.loop
+    import unseen.growing.loop
 
-    original = unseen.loop.change
-    monkeypatch.setattr(unseen.loop, "change", change)
+    original = unseen.growing.loop.change
+    monkeypatch.setattr(unseen.growing.loop, "change", change)
     grow(digits(), sizes=[300, 250, 200], stop="quality", rule="random")
     first = calls[0][1]
     assert any(before is first and now is not calls[0][0] for now, before in calls)

@@ -7,8 +7,8 @@ from sklearn.naive_bayes import GaussianNB
 
 import unseen
 from unseen import seeds
-from unseen.learners.sklearn import SklearnLearner
 from unseen.comparing.methods import Method, Selector, slug
+from unseen.learners.sklearn import SklearnLearner
 from unseen.runs import MemoryRun
 from unseen.work import Work
 
@@ -159,3 +159,12 @@ def test_refused_before_any_training(changes, message, monkeypatch):
 
 def test_slugs_are_file_names():
     assert slug("folds:k=2/el2n/stratified:cutoff=0.1") == "folds_k_2_el2n_stratified_cutoff_0.1"
+
+
+def test_groups_and_features_of_the_whole_are_those_of_the_part_that_is_chosen_from():
+    groups = np.arange(600) // 3
+    options = {"methods": ["folds:k=2/el2n/top", "k_center"], "prune": [0.5], "learner": GaussianNB(), "seeds": 1}
+    result = unseen.sweep(TRAIN, groups=groups, features=X[:600], **options)
+    assert len(result.accuracies("k_center", result.budgets[0])) == 1
+    with pytest.raises(unseen.ArgumentError, match="groups must have one entry for each of 480 samples, got 500"):
+        unseen.sweep(TRAIN, groups=groups[:500], **options | {"methods": ["el2n/top"]})

@@ -20,7 +20,7 @@ from unseen.comparing.automatic import AUTO, Auto, best_method
 from unseen.errors import ArgumentError, RunError
 from unseen.exposure import Plan, folds
 from unseen.exposure.naming import plan_named
-from unseen.loop import Loop
+from unseen.growing.loop import Loop
 from unseen.protocols import Data
 from unseen.rules.base import Rule
 from unseen.rules.budgets import budget as budget_of
@@ -204,7 +204,7 @@ def _automatic(
         best, evidence = best_method(source, auto, score=score.label, share=share, run=trials, seed=seed, **more)
     work = Work(source, **more)
     if best.grows:
-        loop = Loop(work.regrouped(None), best.growth(auto.features), keep=budget, seed=seed)
+        loop = Loop(work.without_copies(), best.growth(auto.features), keep=budget, seed=seed)
         coreset, _, table = loop.run(run, announce=True)
     else:
         # Random reads no scores, but the table is what the share of label errors is estimated from.

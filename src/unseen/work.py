@@ -84,13 +84,19 @@ class Work:
         self.learner.check(data)
         fingerprint = data.fingerprint(full=verify == "full")
         self.samples = Samples(data.ids, data.labels, data.class_names, _bound(data, groups), fingerprint)
+        self._given = groups
         self.report: Report = report or _silent
 
     def regrouped(self, groups: Groups) -> Work:
         """The same work with other groups than it was given."""
         other = copy(self)
         other.samples = replace(self.samples, groups=_bound(self.data, groups))
+        other._given = groups
         return other
+
+    def without_copies(self) -> Work:
+        """The same work, in which exact copies are not held together; groups of the user's are."""
+        return self.regrouped(None if isinstance(self._given, str) else self._given)
 
     def score(
         self,

@@ -14,10 +14,10 @@ from unseen.cli._prune import Score
 from unseen.cli._show import aligned, grid, percent, print_json
 from unseen.data import resolve
 from unseen.errors import ArgumentError
-from unseen.history import Step
+from unseen.growing.history import Step
+from unseen.growing.quality import Estimate
 from unseen.learners.presets import DEFAULTS
 from unseen.pruning import LABEL_ISSUE, label_error_share
-from unseen.quality import Estimate
 from unseen.types import meaning
 
 STEPS = "Steps"

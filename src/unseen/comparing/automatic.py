@@ -107,7 +107,7 @@ def best_method(
     trials = Trials(
         pool, probed, candidates, run=run, seed=seed, fix=auto.fix, trainee=auto.trainee,
         about={"verb": "auto", "share": share, "candidates": [method.text for method in candidates]},
-        features=None if auto.features is None else np.asarray(auto.features)[pool.rows], **more,
+        features=auto.features, **more,
     )  # fmt: skip
     budget = max(1, round(share * len(pool)))
     named = auto.candidates is not None

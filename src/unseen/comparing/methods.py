@@ -14,8 +14,8 @@ import numpy.typing as npt
 from unseen import seeds
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.exposure.naming import plan_named
-from unseen.growth import Growth
-from unseen.loop import Loop
+from unseen.growing.growth import Growth
+from unseen.growing.loop import Loop
 from unseen.registry import parse_spec
 from unseen.runs.base import Run
 from unseen.runs.events import spent
@@ -135,7 +135,7 @@ class Selector:
         self.seed = seed
         self._features = features
         # A growth binds members to outsiders by the user's groups only; copies are collapsed there.
-        self._unbound = work.regrouped(None)
+        self._unbound = work.without_copies()
         self._tables: dict[tuple[str, int], ScoreTable] = {}
 
     def check(self, method: Method, budget: int) -> None:

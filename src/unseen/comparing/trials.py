@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from unseen import data as data_room
 from unseen.comparing.methods import Method, Selector, slug
 from unseen.data.joined import Joined
-from unseen.data.part import split_off
+from unseen.data.part import restricted, split_off
 from unseen.errors import ArgumentError
 from unseen.protocols import Data
 from unseen.rules.budgets import budget as budget_of
@@ -38,8 +39,8 @@ class Trials:
         learner: who scores.
         trainee: who is trained on the coresets; the learner if not given (another one: cross-architecture).
         fix: `"epochs"` or `"iterations"`; see `Work.lasting`.
-        features: (n, d) of `train`, for rules that read distances between samples.
-        groups: see `unseen.score`.
+        features: (n, d) of `train`, or of the data set that it is a part of; for rules that read distances.
+        groups: see `unseen.score`; likewise.
         seed: the root seed.
         jobs: fits at a time.
         threads: threads a fit.
@@ -69,6 +70,10 @@ class Trials:
     ) -> None:
         self.train, self.run, self.seed, self.fix = train, run, seed, fix
         self.joined = Joined(train, test)
+        if features is not None:
+            features = restricted(train, np.asarray(features))
+        if groups is not None and not isinstance(groups, str):
+            groups = restricted(train, np.asarray(groups))
         more: dict[str, Any] = {"jobs": jobs, "threads": threads, "verify": verify, "report": report}
         self.scorer = Work(train, learner, groups=groups, **more)
         # No groups: a test asks about the test rows only, and what it trains on was chosen already.

@@ -14,7 +14,7 @@ from unseen.exposure.dealing import assign_folds
 from unseen.protocols import Data
 from unseen.types import IntArray
 
-__all__ = ["Part", "split_off"]
+__all__ = ["Part", "restricted", "split_off"]
 
 
 class Part:
@@ -55,6 +55,11 @@ class Part:
         """int64 (m,) group of each sample, exact copies sharing one."""
         groups = self.whole.duplicate_groups()
         return None if groups is None else np.unique(groups[self.rows], return_inverse=True)[1]
+
+
+def restricted(data: Data, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Of one value for each sample of the whole, those of a part; of a data set that is no part, all."""
+    return values[data.rows] if isinstance(data, Part) and len(values) == len(data.whole) else values
 
 
 def split_off(data: Data, share: float, *, seed: int, groups: IntArray | None = None) -> tuple[Part, Part]:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.errors import ArgumentError
+from unseen.growing.quality import Estimate
 from unseen.parquet import read_parquet, write_parquet
-from unseen.quality import Estimate
 from unseen.types import FloatArray, IdArray, IntArray
 
 __all__ = ["EVENTS", "Event", "Events", "History", "Step"]

@@ -15,12 +15,12 @@ from unseen.data.fingerprint import digest
 from unseen.errors import ArgumentError, BudgetError
 from unseen.exposure.coresets import Scale
 from unseen.exposure.fits import at_least
+from unseen.growing.schedules import SCHEDULES, Schedule, check_moves, explicit, planned
 from unseen.protocols import Data
 from unseen.rules.base import Rule, one_of
 from unseen.rules.budgets import share_of
 from unseen.rules.choosing import check_budget
 from unseen.rules.quotas import QUOTAS
-from unseen.schedules import SCHEDULES, Schedule, check_moves, explicit, planned
 from unseen.scores.base import Score
 from unseen.scores.registry import resolve as resolve_score
 from unseen.selecting import Choice

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from unseen.copies import Copies
 from unseen.data.fingerprint import digest
 from unseen.data.part import split_off
 from unseen.errors import ArgumentError
 from unseen.exposure import Plan, Within, coreset, folds
-from unseen.growth import Growth
+from unseen.growing.copies import Copies
+from unseen.growing.growth import Growth
+from unseen.growing.refilling import Refill
 from unseen.protocols import Learner
-from unseen.refilling import Refill
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.budgets import budget_line
 from unseen.runs.base import Run

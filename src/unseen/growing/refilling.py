@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen import seeds
-from unseen.copies import Copies
 from unseen.errors import ArgumentError
 from unseen.exposure.coresets import Scale
-from unseen.history import Event
+from unseen.growing.copies import Copies
+from unseen.growing.history import Event
 from unseen.rules.budgets import share
 from unseen.rules.quotas import allocate, class_weights
 from unseen.scores.alignment import align

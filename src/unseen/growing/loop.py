@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen import seeds
-from unseen.growth import Growth
-from unseen.history import EVENTS, Event, Events, History, Step
-from unseen.preparation import Prepared
-from unseen.quality import accuracy, change, class_errors
-from unseen.refilling import Moves, chosen
+from unseen.growing.growth import Growth
+from unseen.growing.history import EVENTS, Event, Events, History, Step
+from unseen.growing.preparation import Prepared
+from unseen.growing.quality import accuracy, change, class_errors
+from unseen.growing.refilling import Moves, chosen
 from unseen.runs.base import Run
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.types import Coreset, FloatArray, IntArray, ScoreTable
@@ -51,7 +51,7 @@ class Loop:
 
     Args:
         work: the data set and the learner. Its groups bind members to outsiders, so it should be one without
-            `groups="duplicates"`; see `Work.regrouped`.
+            `groups="duplicates"`; see `Work.without_copies`.
         growth: the settings.
         keep: the budget, a count or a fraction; or `prune`; or neither, where `growth` gives the sizes.
         prune: how much is removed.

@@ -1,26 +1,4 @@
-"""The verb of several steps: `grow` chooses a coreset by models trained on the coresets before it.
-
-Scoring in one step asks models of the whole data set only. Here each step asks models of the coreset so far: what they
-predict of outsiders says what the coreset still lacks, and what models of the coreset less a fold predict of that fold
-says which members the others already explain. Nobody is ever judged by a model that saw them.
-
-Two scales on which members and outsiders compare. Under `scale="size"`, the default, every sample is judged by a
-model of (k - 1) / k of the coreset, so scores compare as they are, at k trainings a step. The price: an outsider that
-a single member explains looks unexplained to the one model in k that lacks this member. Under `scale="rank"`
-outsiders are judged by one model of the whole coreset, to which nobody looks harder than they are, at k + 1 trainings
-a step; but they compare with members by rank within each group only. Members' scores decide who is released or
-dropped; where nobody is, the two scales differ in who judges the outsiders alone, and `"rank"` is the closer look.
-
-Exact copies do not bind a member to an outsider here: that the coreset already explains a copy outside is the point.
-One of them stands for all, and further ones enter only when nothing else is left. Groups that the user gave do bind:
-whoever shares a group with a member is judged by models that saw nobody of that group. They need not enter or leave
-together.
-
-There is no warm start from the weights of the step before. A model that goes on from weights which saw a sample has
-seen it: a member released into the outsiders, and a member dealt to another fold than before, would be judged by a
-model whose initial weights knew them. Only where nothing is ever released or dropped, and every sample keeps its fold
-through all steps, would the law of exposure hold, and then each step would merely continue the training of the last.
-"""
+"""The verb of several steps: `grow`."""
 
 from __future__ import annotations
 
@@ -33,11 +11,11 @@ import numpy.typing as npt
 from unseen import data as data_room
 from unseen import runs
 from unseen.exposure.coresets import Scale
-from unseen.growth import Growth, Start, Stop
-from unseen.history import History
-from unseen.loop import Loop
+from unseen.growing.growth import Growth, Start, Stop
+from unseen.growing.history import History
+from unseen.growing.loop import Loop
+from unseen.growing.schedules import Schedule
 from unseen.rules.base import Rule
-from unseen.schedules import Schedule
 from unseen.scores.base import Score
 from unseen.selecting import Choice
 from unseen.types import Coreset, ScoreTable
