@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from unseen.comparing.methods import Method
 from unseen.exposure import Plan
 from unseen.exposure.naming import plan_named
-from unseen.growth import Growth
-from unseen.preparation import Prepared
+from unseen.growing.growth import Growth
+from unseen.growing.preparation import Prepared
 from unseen.protocols import Learner
 from unseen.registry import parse_spec
 from unseen.scores import resolve as resolve_score
+from unseen.scores.sink import ScoreSink
 from unseen.selecting import Choice
+from unseen.types import Side
 from unseen.work import Fix, Work
 
+SIDES: tuple[Side, ...] = ("unseen", "seen")
 FORWARD = 1 / 3  # of a training step, whose backward pass takes twice as long as its forward pass
 
 
@@ -64,8 +65,7 @@ def total(trainings: Iterable[Training]) -> float:
 
 def _fits(work: Work, plan: Plan, learner: Learner, score: str) -> Iterator[Training]:
     samples, last = work.samples, learner.epochs or 1
-    measure = resolve_score(score)
-    times = {side: sum(measure.wants(side, e, last) for e in range(1, last + 1)) for side in ("unseen", "seen")}
-    for fit in plan.fits(np.arange(len(samples.ids)), samples.labels, seed=0):
-        watched = sum(times[side] * len(fit.watch(side)) for side in times if side in ("unseen", plan.scored_side))
-        yield Training(len(fit.train) * last, watched)
+    for fit in plan.fits(samples.ids, samples.labels, groups=samples.groups, seed=0):
+        sink = ScoreSink(fit, samples.labels, [resolve_score(score)], len(samples.class_names), plan.scored_side)
+        looks = [(side, e) for side in SIDES for e in range(1, last + 1) if sink.wants(side, e, last)]
+        yield Training(len(fit.train) * last, sum(len(fit.watch(side)) for side, _ in looks))

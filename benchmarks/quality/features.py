@@ -9,7 +9,7 @@ X (n, d) float32, y (n,), X_test and y_test, which `unseen.data.from_npz` reads;
 | set | features |
 | --- | --- |
 | cifar10, cifar100 | Coates and Ng 2011 without their learning: 400 random patches of 6 x 6, whitened, as filters; |
-|                   | both signs rectified, means over the four quarters: 3,200, standardised, then PCA to 512 |
+|                   | both signs rectified, roots of their means over the four quarters: 3,200; then PCA to 512 |
 | sst2, emoji | TF-IDF of hashed words and word pairs, truncated SVD to 256 |
 | adult | one column a category, numbers standardised; what is missing is a category of its own |
 | digits | pixels / 16; a test part of one third, stratified |
@@ -101,7 +101,7 @@ class Patches:
         )
 
     def features(self, images: np.ndarray) -> np.ndarray:
-        """float32 (n, 2 * k * pools^2): means of the positive and the negative responses over each part of an image."""
+        """float32 (n, 2 * k * pools^2): roots of the means of positive and negative responses, part by part."""
         load_torch()  # with threads that bear other processes beside them
         import torch
         from torch.nn import functional
@@ -119,7 +119,8 @@ class Patches:
             response = functional.conv2d(x, weights).div_(deviation).add_(offsets)
             above = functional.adaptive_avg_pool2d(response.clamp(min=THRESHOLD), POOLS) - THRESHOLD
             below = -functional.adaptive_avg_pool2d(response.clamp_(max=-THRESHOLD), POOLS) - THRESHOLD
-            out[start : start + BLOCK] = torch.cat([above.flatten(1), below.flatten(1)], dim=1).numpy()
+            means = torch.cat([above.flatten(1), below.flatten(1)], dim=1).clamp_(min=0)
+            out[start : start + BLOCK] = means.sqrt_().numpy()
         return out
 
 

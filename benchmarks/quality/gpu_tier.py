@@ -47,7 +47,6 @@ from unseen.comparing.curves import Cell
 from unseen.comparing.methods import FULL, Method
 from unseen.data import digits, resolve
 from unseen.data.part import Part
-from unseen.learners.torch.runtime import find_device
 from unseen.runs import MemoryRun
 from unseen.work import Work
 
@@ -244,7 +243,7 @@ def measured(train: Any, recipe: str) -> float:
 
     work = Work(train, recipe, groups=None, report=note)
     last = len(train) - 1
-    rows = np.arange(min(last, 100 * work.learner.recipe.batch_size if find_device("auto").type == "cuda" else 768))
+    rows = np.arange(min(last, 100 * work.learner.recipe.batch_size if about()["gpu"] else 768))
     with MemoryRun() as run:
         run.open({})
         list(work.test(run, "speed", {0: rows}, np.array([last]), seed=0, learner=work.learner.with_epochs(2)))
