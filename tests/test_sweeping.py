@@ -104,7 +104,7 @@ def test_the_table_says_what_its_numbers_are():
     text = swept().markdown()
     assert "| `random` |" in text
     assert "50 % pruned" in text
-    assert "after the last epoch, on 300 samples (test set); epochs fixed" in text
+    assert "after the last epoch, on 300 samples (a test set of 300 samples); epochs fixed" in text
 
 
 def test_the_figure_is_drawn(tmp_path):

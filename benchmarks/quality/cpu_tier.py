@@ -105,7 +105,7 @@ SEED = {"tuning": 1, "report": 2}
 def learner(name: str, *, short: bool) -> TorchLearner:
     if name == "convnet":
         return TorchLearner(Recipe.named("convnet", threads=1, epochs=8))
-    recipe = Recipe(network="heads:head", epochs=3 if short else 15, lr=0.1, warmup=0.1, threads=1, batch_size=128)
+    recipe = Recipe(network="heads:head", epochs=3 if short else 12, lr=0.2, warmup=0.1, threads=1, batch_size=256)
     return TorchLearner(recipe, device="cpu")
 
 
@@ -130,7 +130,7 @@ def run(name: str, part: str, cache: Path, out: Path, images: list[Path], *, see
     started = time.perf_counter()
     result = unseen.sweep(
         train, methods=methods, prune=rates, test=test, learner=who, seeds=seeds, fix="iterations", features=given,
-        seed=SEED[part], out=out / f"{name}-{part}",
+        seed=SEED[part], overlap="drop", out=out / f"{name}-{part}",
     )  # fmt: skip
     cells: dict[str, dict[str, list[float]]] = {}
     for method in result.methods:

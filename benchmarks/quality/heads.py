@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 
 class Head(nn.Sequential):
-    """One hidden layer of 256, normalised."""
+    """One hidden layer of 128, normalised."""
 
     def __init__(self, features: int, classes: int) -> None:
-        super().__init__(nn.Linear(features, 256, bias=False), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, classes))
+        super().__init__(nn.Linear(features, 128, bias=False), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, classes))
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.flatten(1))

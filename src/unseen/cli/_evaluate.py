@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_file
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -46,12 +46,6 @@ TestSplit = Annotated[
     str | None,
     typer.Option(
         metavar="NAME", help="Rows of the test set whose column 'split' has this value.", rich_help_panel=o.DATA
-    ),
-]
-Overlap = Annotated[
-    Literal["refuse", "drop"],
-    typer.Option(
-        help="Test samples that are copies of training samples: refuse, or leave them out.", rich_help_panel=o.DATA
     ),
 ]
 Margin = Annotated[
@@ -97,7 +91,7 @@ def command(
     margin: Margin = 0.5,
     level: Level = 0.95,
     baseline: Baseline = None,
-    overlap: Overlap = "refuse",
+    overlap: o.Overlap = "refuse",
     features: Features = None,
     seed: o.Seed = 0,
     jobs: o.Jobs = 1,

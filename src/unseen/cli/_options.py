@@ -135,6 +135,12 @@ Probe = Annotated[
     float,
     typer.Option(metavar="SHARE", help="Without --test: the share of DATA set aside to test on.", rich_help_panel=DATA),
 ]
+Overlap = Annotated[
+    Literal["refuse", "drop"],
+    typer.Option(
+        help="Test samples that are copies of training samples: refuse, or leave them out.", rich_help_panel=DATA
+    ),
+]
 Seeds = Annotated[
     int, typer.Option(metavar="N", help="Replicates, each with other seeds throughout.", rich_help_panel=WORK)
 ]

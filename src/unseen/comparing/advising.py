@@ -18,6 +18,7 @@ from unseen import runs
 from unseen.comparing.methods import FULL, Method
 from unseen.comparing.trials import Trials, train_and_test
 from unseen.errors import ArgumentError
+from unseen.exams import Overlap
 from unseen.types import FloatArray
 from unseen.verdicts import Interval, Verdict, against_full, against_random, interval
 from unseen.work import Fix, Groups, Report
@@ -95,6 +96,7 @@ def advise(
     margin: float = 0.005,
     test: Any = None,
     probe: float = 0.2,
+    overlap: Overlap = "refuse",
     learner: Any = None,
     trainee: Any = None,
     fix: Fix = "epochs",
@@ -121,6 +123,7 @@ def advise(
         margin: the loss that counts as none, in accuracy: 0.005 is half a point.
         test: the test set, in any form of a data set.
         probe: where there is none, the share of the data set aside to test on.
+        overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
         learner: who scores.
         trainee: who is trained on the coresets, if another.
         fix: `"epochs"` or `"iterations"`.
@@ -150,7 +153,7 @@ def advise(
         raise ArgumentError("method must choose a part of the data, got 'full'")
     _check(margin=margin, step=step, searching=searching, seeds=seeds)
     with runs.open_run(out) as run:
-        train, tested, origin = train_and_test(data, y, test, probe, seed)
+        train, tested, origin = train_and_test(data, y, test, probe, seed, overlap)
         trials = Trials(
             train, tested, [chosen, RANDOM], run=run,
             about={"verb": "advise", "test": origin, "method": chosen.text, "margin": margin, "step": step,

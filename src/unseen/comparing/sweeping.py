@@ -13,6 +13,7 @@ from unseen.comparing.curves import Cell, Sweep
 from unseen.comparing.methods import FULL, Method
 from unseen.comparing.trials import Trials, train_and_test
 from unseen.errors import ArgumentError
+from unseen.exams import Overlap
 from unseen.work import Fix, Groups, Outcome, Report
 
 __all__ = ["sweep"]
@@ -29,6 +30,7 @@ def sweep(
     prune: Sequence[float] | None = None,
     test: Any = None,
     probe: float = 0.2,
+    overlap: Overlap = "refuse",
     learner: Any = None,
     trainee: Any = None,
     seeds: int = 3,
@@ -56,6 +58,7 @@ def sweep(
         test: the test set, in any form of a data set.
         probe: where there is no test set, the share of the data that is set aside to test on: no method scores it,
             chooses it or trains on it.
+        overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
         learner: who scores.
         trainee: who is trained on the coresets, if another.
         seeds: replicates, at least 2 for intervals.
@@ -83,7 +86,7 @@ def sweep(
     if isinstance(seeds, bool) or seeds < 1:
         raise ArgumentError(f"seeds must be at least 1, got {seeds!r}")
     with runs.open_run(out) as run:
-        train, tested, origin = train_and_test(data, y, test, probe, seed)
+        train, tested, origin = train_and_test(data, y, test, probe, seed, overlap)
         trials = Trials(
             train, tested, lines, run=run, about={"verb": "sweep", "test": origin}, learner=learner, trainee=trainee,
             fix=fix, features=features, groups=groups, seed=seed, jobs=jobs, threads=threads, report=report,

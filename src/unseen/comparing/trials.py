@@ -11,8 +11,9 @@ import numpy.typing as npt
 from unseen import data as data_room
 from unseen.comparing.methods import Method, Selector, slug
 from unseen.data.joined import Joined
-from unseen.data.part import restricted, split_off
+from unseen.data.part import Part, restricted, split_off
 from unseen.errors import ArgumentError
+from unseen.exams import Overlap, with_test
 from unseen.protocols import Data
 from unseen.rules.budgets import budget as budget_of
 from unseen.runs.base import Run
@@ -163,7 +164,9 @@ class Trials:
         }
 
 
-def train_and_test(data: Any, y: Any, test: Any, probe: float, seed: int) -> tuple[Data, Data, str]:
+def train_and_test(
+    data: Any, y: Any, test: Any, probe: float, seed: int, overlap: Overlap = "refuse"
+) -> tuple[Data, Data, str]:
     """What is chosen from, what is tested on, and in words where that comes from.
 
     Args:
@@ -172,9 +175,16 @@ def train_and_test(data: Any, y: Any, test: Any, probe: float, seed: int) -> tup
         test: the test set, likewise; None for a probe split.
         probe: its share of the data.
         seed: the root seed, which draws it.
+        overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
+
+    Raises:
+        DataError: a test set with unknown classes, or with copies of training samples.
 
     """
     source = data_room.resolve(data if y is None else (data, y))
-    if test is not None:
-        return source, data_room.resolve(test), "test set"
-    return *split_off(source, probe, seed=seed), f"probe split, {probe:g} of the data"
+    if test is None:
+        return *split_off(source, probe, seed=seed), f"probe split, {probe:g} of the data"
+    tested = data_room.resolve(test)
+    exam = with_test(source, tested, overlap=overlap)
+    kept = tested if len(exam.test) == len(tested) else Part(tested, exam.test - len(source))
+    return source, kept, exam.text
