@@ -80,7 +80,7 @@ def test_no_label_takes_part_in_the_features(small, tmp_path):
     labels = np.arange(30) % 3
     mixed = labels[::-1].copy()
     raws = [features.Split(pictures(0, 30), y, pictures(1, 7), np.arange(7) % 3) for y in (labels, mixed)]
-    one, other = (features.load(features.build("cifar10", raw, tmp_path / str(i))) for i, raw in enumerate(raws))
+    one, other = (features.load(features.build("cifar10", raw, tmp_path / f"{i}.npz")) for i, raw in enumerate(raws))
     assert one.X.tobytes() == other.X.tobytes()
     assert one.X_test.tobytes() == other.X_test.tobytes()
     assert (one.y != other.y).any()

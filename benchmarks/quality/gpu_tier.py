@@ -6,16 +6,16 @@
     python benchmarks/quality/gpu_tier.py --toy --out DIR                           # all of it, tiny, on a CPU
 
 Arms: everything, random, `seen` (the classic in-sample score), `unseen` (five folds) and `grown` (several steps), under
-the same score and rule, three seeds that redraw scoring, selection and training. Every slice is one `unseen.sweep`;
-slices of a data set and recipe share their scorings and the training on everything, through `DIR/<dataset>-<recipe>`.
-Without `--dataset` and `--prune` the slices come in the order of `--plan`: what matters most first, and in a slice all
-arms of a seed before the next seed.
+the same score and rule, three seeds that redraw scoring, selection and training. A slice is one data set at one rate,
+by `unseen.sweep`; slices of a data set share their scorings and the training on everything, through the run in
+`DIR/<dataset>-<recipe>-<fix>`. Without `--dataset` and `--prune` the slices come in the order of `--plan`: what matters
+most first, and in a slice all arms of a seed before the next seed.
 
 It may be stopped at any time and goes on where it was: inside a training after its last epoch, as long as DIR is kept
 whole (a checkpoint of ResNet-18 takes 90 MB), else after the last finished training (everything in DIR but
 `checkpoint.npz` files is small). `--minutes` stops it before the epoch that would end too late. After every cell that
-is finished, `DIR/<dataset>-<recipe>-<prune>.json` and `.parquet` hold all cells so far, with hardware, versions and
-commit.
+is finished, `DIR/<dataset>-<recipe>-<fix>-<prune>.json` and `.parquet` hold all cells so far, with hardware, versions
+and commit.
 
 `--recipe fast` is the preset `resnet18_fast` (30 epochs, mixed precision), for breadth; `--recipe full` the usual 200
 epochs, for a few headline cells. `--fix iterations` gives a coreset as many steps as everything gets; `--fix epochs`
