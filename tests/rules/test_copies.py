@@ -27,8 +27,9 @@ def test_dedup_equals_the_loop(metric, copied, budget, monkeypatch):
     rng = np.random.default_rng(budget)
     x = rng.normal(size=(60, 3)) + 1
     x = x[rng.integers(0, 15, 60)] if copied else x
-    for listed in (2, 16):  # that lists run out changes nothing
+    for listed, batch in ((2, 3), (2, 256), (16, 256)):  # that lists run out changes nothing
         monkeypatch.setattr(copies, "_LISTED", listed)
+        monkeypatch.setattr(copies, "_BATCH", batch)
         chosen = rules.dedup(60, keep=budget, features=x, metric=metric)
         assert chosen.ids.tolist() == slow_dedup(x, budget, metric)
 
