@@ -11,9 +11,9 @@ import unseen
 from unseen import rules
 from unseen.data import resolve
 from unseen.errors import ArgumentError, BudgetError, DataError, RunMismatchError, UnknownNameError
-from unseen.exams import with_probe
+from unseen.evaluating.exams import with_probe
+from unseen.evaluating.prices import Price
 from unseen.learners.sklearn import SklearnLearner
-from unseen.prices import Price
 
 X, Y = load_digits(return_X_y=True)
 TRAIN, TEST = (X[:400], Y[:400]), (X[400:700], Y[400:700])

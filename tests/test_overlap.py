@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from unseen import overlap
 from unseen.data import resolve
 from unseen.data.joined import Joined
 from unseen.errors import ArgumentError
-from unseen.overlap import exact_copies, near_duplicates
+from unseen.evaluating import overlap
+from unseen.evaluating.overlap import exact_copies, near_duplicates
 
 
 def joined(train, test):

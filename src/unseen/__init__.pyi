@@ -19,8 +19,8 @@ from unseen.errors import StorageError as StorageError
 from unseen.errors import UnknownNameError as UnknownNameError
 from unseen.errors import UnseenError as UnseenError
 from unseen.estimator import Pruner as Pruner
-from unseen.evaluated import Evaluation as Evaluation
-from unseen.evaluation import evaluate as evaluate
+from unseen.evaluating.evaluated import Evaluation as Evaluation
+from unseen.evaluating.evaluation import evaluate as evaluate
 from unseen.exposure import Exposure as Exposure
 from unseen.exposure import Fit as Fit
 from unseen.exposure import coreset as coreset

@@ -18,7 +18,7 @@ from unseen import runs
 from unseen.comparing.methods import FULL, Method
 from unseen.comparing.trials import Trials, train_and_test
 from unseen.errors import ArgumentError
-from unseen.exams import Overlap
+from unseen.evaluating.exams import Overlap
 from unseen.types import FloatArray
 from unseen.verdicts import Interval, Verdict, against_full, against_random, interval
 from unseen.work import Fix, Groups, Report

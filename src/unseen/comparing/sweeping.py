@@ -13,7 +13,7 @@ from unseen.comparing.curves import Cell, Sweep
 from unseen.comparing.methods import FULL, Method
 from unseen.comparing.trials import Trials, train_and_test
 from unseen.errors import ArgumentError
-from unseen.exams import Overlap
+from unseen.evaluating.exams import Overlap
 from unseen.work import Fix, Groups, Outcome, Report
 
 __all__ = ["sweep"]

@@ -13,7 +13,7 @@ from unseen.comparing.methods import Method, Selector, slug
 from unseen.data.joined import Joined
 from unseen.data.part import Part, restricted, split_off
 from unseen.errors import ArgumentError
-from unseen.exams import Overlap, with_test
+from unseen.evaluating.exams import Overlap, with_test
 from unseen.protocols import Data
 from unseen.rules.budgets import budget as budget_of
 from unseen.runs.base import Run

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen import seeds
-from unseen.arms import Arm
-from unseen.evaluated import ArmResult
-from unseen.exams import Exam
+from unseen.evaluating.arms import Arm
+from unseen.evaluating.evaluated import ArmResult
+from unseen.evaluating.exams import Exam
 from unseen.protocols import Learner
 from unseen.runs.base import Run
 from unseen.types import FloatArray, IntArray

@@ -10,10 +10,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from unseen.arms import Kind, file_name
 from unseen.errors import ArgumentError, UnknownNameError
+from unseen.evaluating.arms import Kind, file_name
+from unseen.evaluating.prices import Price, of_arms, pays_back
 from unseen.parquet import read_parquet, write_parquet
-from unseen.prices import Price, of_arms, pays_back
 from unseen.runs import RunDirectory
 from unseen.types import FloatArray, IntArray
 from unseen.verdicts import Interval, Verdict, against_full, against_random, interval

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from unseen import runs
-from unseen.arms import BASELINES
 from unseen.errors import ArgumentError, DataError
-from unseen.prices import Price, of_run, total
+from unseen.evaluating.arms import BASELINES
+from unseen.evaluating.prices import Price, of_run, total
 from unseen.protocols import Data
 from unseen.types import Coreset
 

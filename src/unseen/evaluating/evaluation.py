@@ -17,16 +17,16 @@ import numpy.typing as npt
 
 from unseen import data as data_room
 from unseen import runs
-from unseen.arms import Kind, arms_of, check_baselines
-from unseen.candidates import Candidates, Chosen
 from unseen.data.fingerprint import digest
 from unseen.errors import ArgumentError
-from unseen.evaluated import FILE, Evaluation
-from unseen.exams import Exam, Overlap, with_probe, with_test
-from unseen.overlap import NearDuplicates, near_duplicates
-from unseen.prices import CHOOSING, of_arms
+from unseen.evaluating.arms import Kind, arms_of, check_baselines
+from unseen.evaluating.candidates import Candidates, Chosen
+from unseen.evaluating.evaluated import FILE, Evaluation
+from unseen.evaluating.exams import Exam, Overlap, with_probe, with_test
+from unseen.evaluating.overlap import NearDuplicates, near_duplicates
+from unseen.evaluating.prices import CHOOSING, of_arms
+from unseen.evaluating.replicates import Replicates
 from unseen.protocols import Data
-from unseen.replicates import Replicates
 from unseen.rules.inputs import checked_features
 from unseen.scoring import versions
 from unseen.work import Fix, Report, Work

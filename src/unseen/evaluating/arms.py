@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from unseen import seeds
 from unseen.errors import ArgumentError, BudgetError, DataError, UnknownNameError
-from unseen.exams import Exam, bare_table
+from unseen.evaluating.exams import Exam, bare_table
 from unseen.rules.choosing import choose
 from unseen.rules.copies import Dedup
 from unseen.rules.sampling import Random

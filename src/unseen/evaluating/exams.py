@@ -11,7 +11,7 @@ import numpy as np
 from unseen.data.joined import Joined
 from unseen.data.part import split_off
 from unseen.errors import ArgumentError, DataError, some
-from unseen.overlap import exact_copies
+from unseen.evaluating.overlap import exact_copies
 from unseen.protocols import Data
 from unseen.scoring import joined_groups
 from unseen.types import IdArray, IntArray, ScoreTable
