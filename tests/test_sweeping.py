@@ -168,3 +168,8 @@ def test_groups_and_features_of_the_whole_are_those_of_the_part_that_is_chosen_f
     assert len(result.accuracies("k_center", result.budgets[0])) == 1
     with pytest.raises(unseen.ArgumentError, match="groups must have one entry for each of 480 samples, got 500"):
         unseen.sweep(TRAIN, groups=groups[:500], **options | {"methods": ["el2n/top"]})
+
+
+def test_a_run_of_a_sweep_is_loaded(tmp_path):
+    result = swept(out=tmp_path / "run")
+    assert content(unseen.load(tmp_path / "run")) == content(result)

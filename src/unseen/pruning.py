@@ -17,7 +17,11 @@ import numpy.typing as npt
 from unseen import data as data_room
 from unseen import runs
 from unseen.comparing.automatic import AUTO, Auto, best_method
+from unseen.comparing.curves import FILE as SWEEP
+from unseen.comparing.curves import Sweep
 from unseen.errors import ArgumentError, RunError
+from unseen.evaluating.evaluated import FILE as EVALUATION
+from unseen.evaluating.evaluated import Evaluation
 from unseen.exposure import Plan, folds
 from unseen.exposure.naming import plan_named
 from unseen.growing.loop import Loop
@@ -219,18 +223,21 @@ def _automatic(
     return Pruned(table, run.save_coreset(found))
 
 
-def load(path: str | Path) -> Scored | ScoreTable | Coreset:
+def load(path: str | Path) -> Scored | Evaluation | Sweep | ScoreTable | Coreset:
     """Read a finished run, or one file of it.
 
     Args:
-        path: a run directory gives its scores and coreset (None where there is none yet); a parquet file gives the
-            `ScoreTable` or `Coreset` that was saved in it.
+        path: a run directory gives its scores and coreset (None where there is none yet), or the `Evaluation` or
+            `Sweep` that was made in it; a parquet file gives the `ScoreTable` or `Coreset` that was saved in it.
     """
     place = Path(path)
     if not place.is_dir():
         return runs.load_file(place)
     run = runs.RunDirectory(place)
     run.manifest()  # a folder that holds no run, or a damaged manifest, is an error
+    found = run.output(EVALUATION, Evaluation.load) or run.output(SWEEP, Sweep.load)
+    if found is not None:
+        return found
     table, coreset = run.table(), run.coreset()
     if table is None:
         raise RunError(f"{place} holds no scores yet: the run is not finished; `unseen resume {place}` goes on")

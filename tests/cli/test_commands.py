@@ -279,6 +279,9 @@ OPTIONS = {
         "--json": ["--json"],
         "--jobs": None,  # changes no number, by law 2; see the test of Ctrl-C
         "--out": None,  # given to every run here
+        "--candidate": None,  # this and the next two go with --rule auto; see test_prune_auto
+        "--probe": None,
+        "--confirm": None,
     },
     "table.parquet": {
         "--label": ["--label", "z"],
@@ -356,3 +359,37 @@ def test_no_option_of_prune_is_left_out_above():
     prune = typer.main.get_command(app).commands["prune"]
     has = {max(p.opts, key=len) for p in prune.params if p.opts[0].startswith("-")}
     assert has - {"--help"} == {option for options in OPTIONS.values() for option in options}
+
+
+AUTO = ["--keep", "0.3", "--rule", "auto", "--learner", "sklearn:sklearn.naive_bayes:GaussianNB", "--threads", "1"]
+
+
+def test_prune_auto(unseen_says, digits_file, tmp_path):
+    two = ["--candidate", "folds:k=2/el2n/top", "--candidate", "folds:k=2/el2n/stratified:cutoff=0.3"]
+    argv = ["prune", digits_file, *AUTO, *two, "--confirm", "2", "--out", tmp_path / "a"]
+    said = unseen_says(*argv, "--json")
+    assert said.code == 0, said.err
+    evidence = json.loads(said.out)["auto"]
+    assert evidence["confirmed"]["seeds"] == 2
+    assert set(evidence["rounds"][0]["accuracy"]) == {"random", "folds:k=2/el2n/top", two[-1]}
+    again = unseen_says("resume", tmp_path / "a")
+    assert again.code == 0
+    assert json.loads(again.out)["auto"] == evidence
+    other = unseen_says(*argv[:-1], tmp_path / "b", "--probe", "0.5", "--json")
+    assert json.loads(other.out)["auto"]["held_out"] > evidence["held_out"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--keep", "0.3", "--candidate", "el2n/top"], "--candidate is for --rule auto"),
+        (["--keep", "0.3", "--confirm", "3"], "--confirm is for --rule auto"),
+        ([*AUTO, "--folds", "3"], "--rule auto chooses the plan itself"),
+        ([*AUTO, "--candidate", "el2n/topp"], "did you mean 'top'"),
+    ],
+)
+def test_what_does_not_go_with_auto(unseen_says, digits_file, argv, message, tmp_path):
+    said = unseen_says("prune", digits_file, *argv, "--out", tmp_path / "run")
+    assert said.code == 1
+    assert message in said.err
+    assert not (tmp_path / "run").exists() or not list((tmp_path / "run").rglob("result.npz"))

@@ -12,6 +12,7 @@ from unseen.atomic import replace_file
 from unseen.cli import _options as o
 from unseen.cli._progress import Reporter
 from unseen.cli._show import aligned, grid, out, print_json
+from unseen.comparing.curves import FILE
 from unseen.data import resolve
 from unseen.errors import MissingDependencyError
 from unseen.learners.presets import DEFAULTS
@@ -115,7 +116,7 @@ def command(
 
 def written(result: unseen.Sweep, folder: Path) -> dict[str, str]:
     """The files of a sweep, and where they are."""
-    files = {"table": result.save(folder / "sweep.parquet"), "markdown": folder / "sweep.md"}
+    files = {"table": folder / FILE, "markdown": folder / "sweep.md"}
     text = result.markdown() + "\n"
     replace_file(files["markdown"], lambda file: file.write(text.encode()))
     try:

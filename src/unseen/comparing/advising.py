@@ -7,7 +7,7 @@ the error level.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +168,9 @@ def advise(
         trials.report("work", **_outlook(trials, chosen, budgets, searching, seeds))
         search = _Search(trials, chosen, budgets, margin)
         largest = search.bisect(shares, range(searching))
-        return search.confirmed(shares[: largest + 1], seeds, origin)
+        advice = search.confirmed(shares[: largest + 1], seeds, origin)
+        run.write_json("advice.json", asdict(advice))
+        return advice
 
 
 class _Search:

@@ -14,8 +14,9 @@ from unseen.errors import MissingDependencyError
 from unseen.parquet import read_parquet, write_parquet
 from unseen.verdicts import interval, paired
 
-__all__ = ["Cell", "Sweep"]
+__all__ = ["FILE", "Cell", "Sweep"]
 
+FILE = "sweep.parquet"  # in the directory of a run
 FULL = "full"
 _MARKS = "osv^Dx+*<>"
 

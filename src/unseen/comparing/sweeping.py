@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from unseen import runs
-from unseen.comparing.curves import Cell, Sweep
+from unseen.comparing.curves import FILE, Cell, Sweep
 from unseen.comparing.methods import FULL, Method
 from unseen.comparing.trials import Trials, train_and_test
 from unseen.errors import ArgumentError
@@ -98,7 +98,7 @@ def sweep(
         trials.open()
         trials.report("work", **_outlook(trials, lines, budgets, seeds))
         cells = _cells(trials, _tried(trials, lines, budgets, seeds))
-        return Sweep.of(cells, trials.about(origin))
+        return run.save_output(FILE, Sweep.of(cells, trials.about(origin)))
 
 
 def _lines(methods: Sequence[str | Method]) -> list[Method]:
