@@ -104,7 +104,7 @@ SEED = {"tuning": 1, "report": 2}
 
 def learner(name: str, *, short: bool) -> TorchLearner:
     if name == "convnet":
-        return TorchLearner(Recipe.named("convnet", threads=1, epochs=8))
+        return TorchLearner(Recipe.named("convnet", threads=1), device="cpu")
     recipe = Recipe(network="heads:head", epochs=3 if short else 12, lr=0.2, warmup=0.1, threads=1, batch_size=256)
     return TorchLearner(recipe, device="cpu")
 
@@ -114,7 +114,7 @@ def opened(name: str, part: str, cache: Path, images: list[Path]) -> tuple[Any, 
     if name == "convnet":
         train, test = (from_parquet(path) for path in images)
         rows = np.arange(len(train))[ROWS[part]]
-        return Part(train, rows), Part(test, np.arange(2_000))
+        return Part(train, rows), Part(test, np.arange(5_000))
     split = frozen.load(cache / f"{name}.npz")
     rows = slice(None) if name == "digits" else ROWS[part]
     return from_arrays(split.X[rows], split.y[rows]), from_arrays(split.X_test[:10_000], split.y_test[:10_000])

@@ -1,0 +1,211 @@
+"""docs/results.md from the results of the study: no figure is typed by hand.
+
+python benchmarks/quality/tables.py           # writes the page
+python benchmarks/quality/tables.py --check   # exits 1 if the page is not what the results say
+
+Differences are paired by replicate; an interval is the 95 % t-interval over replicates that redraw scoring, selection
+and training; a star says that it excludes 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unseen.verdicts import Interval, interval, paired
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "results.md"
+WORDS = Path(__file__).with_name("results.md")
+FOLDS, SEEN, GROW = "folds:k=5", "seen", "grow:steps=3,folds=2"
+
+
+class Study:
+    """The accuracies of one data set: method and budget to one a replicate."""
+
+    def __init__(self, result: dict[str, Any]) -> None:
+        self.result = result
+        self.n = result["n"]
+        self.cells = result["accuracy"]
+        self.budgets = sorted(map(int, self.cells["random"]), reverse=True)
+
+    def of(self, method: str, budget: int) -> np.ndarray | None:
+        """Accuracies by replicate, or None where it was not tried."""
+        cells = self.cells.get(method)
+        if cells is None:
+            return None
+        return np.array(cells[str(self.n)] if method == "full" else cells[str(budget)])
+
+    def mean(self, method: str, budget: int) -> str:
+        found = self.of(method, budget)
+        return "" if found is None else interval(found).text()
+
+    def change(self, method: str, other: str, budget: int) -> str:
+        """The paired difference in points."""
+        mine, theirs = self.of(method, budget), self.of(other, budget)
+        return "" if mine is None or theirs is None else starred(paired(mine, theirs))
+
+    def heads(self) -> list[str]:
+        return [f"{100 * (1 - b / self.n):.0f} %" for b in self.budgets]
+
+    def row(self, name: str, entry: Any) -> list[str]:
+        return [name, *(entry(budget) for budget in self.budgets)]
+
+
+def starred(found: Interval) -> str:
+    return found.text(sign=True) + (" *" if found.low > 0 or found.high < 0 else "")
+
+
+def table(heads: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [heads, ["---"] * len(heads), *(row for row in rows if any(row[1:]))]
+    return ["| " + " | ".join(line) + " |" for line in lines] + [""]
+
+
+def all_methods(study: Study) -> list[str]:
+    """Every method: accuracy, and the paired difference to random."""
+    rows = []
+    for method in study.cells:
+
+        def entry(budget: int, method: str = method) -> str:
+            text = study.mean(method, budget)
+            if method in ("full", "random") or not text:
+                return text
+            return f"{text} ({study.change(method, 'random', budget)})"
+
+        rows.append(study.row(f"`{method}`", entry))
+    return table(["method", *study.heads()], rows)
+
+
+def held_out_against_in_sample(study: Study) -> list[str]:
+    rules = ["top", "stratified", "stratified:cutoff=0.1", "stratified:cutoff=0.3", "beta"]
+    names = list(dict.fromkeys(m.split("/")[1] for m in study.cells if m.startswith(f"{SEEN}/")))
+    rows = []
+    for score in names:
+        for rule in rules:
+            a, b = f"{FOLDS}/{score}/{rule}", f"{SEEN}/{score}/{rule}"
+            rows.append(study.row(f"`{score}` {rule}", lambda budget, a=a, b=b: study.change(a, b, budget)))
+    return table(["held out less in-sample", *study.heads()], rows)
+
+
+def against(study: Study, reference: str, others: list[str]) -> list[str]:
+    rows = [study.row(f"`{m}`", lambda budget, m=m: study.change(m, reference, budget)) for m in others]
+    return table([f"less `{reference}`", *study.heads()], rows)
+
+
+def several_steps(study: Study) -> list[str]:
+    rows = []
+    for method in study.cells:
+        plan, _, rest = method.partition("/")
+        if not plan.startswith("grow"):
+            continue
+        one = f"{FOLDS}/{rest}"
+        rows.append(study.row(f"`{method}` less `{one}`", lambda b, m=method, o=one: study.change(m, o, b)))
+        rows.append(study.row(f"`{method}` less `random`", lambda b, m=method: study.change(m, "random", b)))
+    return table(["several steps", *study.heads()], rows)
+
+
+def best_rules(study: Study) -> list[str]:
+    """The best of each plan and rule at each rate: a maximum over methods, so flattered."""
+    rows = []
+    for budget, head in zip(study.budgets, study.heads(), strict=True):
+        ranked = sorted(
+            (m for m in study.cells if m != "full"), key=lambda m, b=budget: -float(np.mean(study.of(m, b)))
+        )
+        place = 1 + ranked.index("random")
+        rows.append([head, *(f"`{m}` {study.mean(m, budget)}" for m in ranked[:4]), f"{place} of {len(ranked)}"])
+    return table(["pruned", "first", "second", "third", "fourth", "place of random"], rows)
+
+
+def width(result: dict[str, Any]) -> list[str]:
+    rows = []
+    for score in result["scores"]:
+        a, b = (result["width"][plan][score] for plan in ("seen", "folds"))
+        rows.append([f"`{score}`", *(f"{a[k]:.2f} → {b[k]:.2f}" for k in ("entropy", "distinct", "agreement"))])
+    return table(["in-sample → held out", "entropy", "distinct ranks", "agreement of two scorings"], rows)
+
+
+def noise(result: dict[str, Any], kind: str) -> list[str]:
+    rows = []
+    for score in result["scores"]:
+        a, b = (result[kind][plan][score] for plan in ("seen", "folds"))
+        shares = [f"{100 * a[k]:.0f} → {100 * b[k]:.0f} %" for k in ("hardest_0.1", "hardest_0.3", "hardest_0.5")]
+        rows.append([f"`{score}`", f"{a['auroc']:.3f} → {b['auroc']:.3f}", *shares])
+    return table(["in-sample → held out", "AUROC", "in the hardest 10 %", "30 %", "50 %"], rows)
+
+
+def setting(result: dict[str, Any]) -> list[str]:
+    a = result["about"]
+    packages = ", ".join(f"{name} {number}" for name, number in a["versions"].items())
+    return [f"*{a['processor']}, Python {a['python']}, {packages}; commit {a['commit'][:8]}.*", ""]
+
+
+def blocks() -> dict[str, list[str]]:
+    """Name to lines, for the places `<!-- name -->` of the text."""
+    made: dict[str, list[str]] = {}
+    for path in sorted(RESULTS.glob("quality_*_report.json")):
+        result = json.loads(path.read_text())
+        name, study = path.stem.removeprefix("quality_").removesuffix("_report"), Study(result)
+        made |= {
+            f"{name} all": all_methods(study) + setting(result),
+            f"{name} exposure": held_out_against_in_sample(study),
+            f"{name} folds": against(
+                study,
+                f"{FOLDS}/el2n/stratified",
+                [
+                    f"{plan}/el2n/stratified"
+                    for plan in ("folds:k=2", "folds:k=10", "folds:k=2,repeats=5", "folds:k=5,repeats=2")
+                ],
+            ),
+            f"{name} folds top": against(
+                study,
+                f"{FOLDS}/el2n/top",
+                [
+                    *(
+                        f"{p}/el2n/top"
+                        for p in ("folds:k=2", "folds:k=10", "folds:k=2,repeats=5", "folds:k=5,repeats=2")
+                    ),
+                    f"{FOLDS}/el2n/top:align=none",
+                ],
+            ),
+            f"{name} steps": several_steps(study),
+            f"{name} best": best_rules(study),
+        }
+    distribution = json.loads((RESULTS / "quality_distribution.json").read_text())
+    made |= {
+        "width": width(distribution) + setting(distribution),
+        "flipped": noise(distribution, "flipped"),
+        "human": noise(distribution, "human"),
+    }
+    return made
+
+
+def page() -> str:
+    """The text with the tables in their places; a place without a result is an error."""
+    made, lines = blocks(), []
+    for line in WORDS.read_text().splitlines():
+        if line.startswith("<!-- ") and line.endswith(" -->"):
+            lines += made[line[5:-4]]
+        else:
+            lines.append(line)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    text = page()
+    if parser.parse_args().check:
+        if PAGE.read_text() != text:
+            sys.exit("docs/results.md is not what the results say: run python benchmarks/quality/tables.py")
+        return
+    PAGE.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
