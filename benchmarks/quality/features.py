@@ -15,11 +15,23 @@ X (n, d) float32, y (n,), X_test and y_test, which `unseen.data.from_npz` reads;
 | digits | pixels / 16; a test part of one third, stratified |
 
 PCA and SVD leave columns of very unequal variance, and learners standardise columns, which would blow up the least of
-them. So a random rotation follows: it changes no distance, and all columns end up with about the same variance.
+them. So a random rotation follows: it changes no distance, and all columns end up with about the same variance (the
+preset `mlp` with 10 epochs on all of CIFAR-10, one seed: 75.8 % on the test images with it, 73.7 % without).
 
-Accuracy of ridge regression on them (closed form, penalty by leave-one-out on the training rows), and the cost:
+Accuracy of ridge regression in %, closed form, the penalty by leave-one-out on the training rows; on all rows, seed 0,
+seconds on two cores with other work beside:
 
-{measured}
+| set | train, test rows | d | left out | test | seconds |
+| --- | --- | --- | --- | --- | --- |
+| cifar10 | 50,000, 10,000 | 3,200 | 73.0 | 72.9 | |
+|         |                |   512 | 67.0 | 67.1 | 271 |
+| sst2    | 67,349, 872    |   256 | 73.3 | 73.2 |  27 |
+| emoji   | 45,000, 50,000 |   256 | 27.3 | 27.1 | 134 |
+| adult   | 32,561, 16,281 |   108 | 84.0 | 84.2 |   1 |
+| digits  | 1,198, 599     |    64 | 93.4 | 93.5 |   0 |
+
+Without the roots CIFAR-10's 3,200 features give 73.4 left out and 73.9 on the test images, its 512 give 65.5 and 65.5.
+CIFAR-100 is not measured yet.
 """
 
 from __future__ import annotations
