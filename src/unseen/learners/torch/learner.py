@@ -69,14 +69,15 @@ class TorchLearner:
         self.epochs: int | None = self.recipe.epochs
         # Fixed here, so that a fit in another process or on another machine runs with as many.
         self.threads = self.recipe.threads or _cores()
-        self._opened: tuple[Data, Held | Streamed] | None = None
+        # A list, so that the same learner at other epochs or threads shares what is held.
+        self._opened: list[tuple[Data, Held | Streamed]] = []
 
     def __repr__(self) -> str:
         return f"TorchLearner({self.recipe!r}, device={self.device!r})"
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the data held for the next fit: another process reads its own."""
-        return {**self.__dict__, "_opened": None}
+        return {**self.__dict__, "_opened": []}
 
     def with_threads(self, threads: int) -> TorchLearner:
         """The same learner at so many threads a fit, unless its recipe says how many.
@@ -215,11 +216,11 @@ class TorchLearner:
         # The folds of one plan share the data; it is read once.
         from unseen.learners.torch.inputs import open_inputs
 
-        if self._opened is None or self._opened[0] is not data or self._opened[1].device != device:
-            self._opened = None  # never two data sets in memory
+        if not self._opened or self._opened[0][0] is not data or self._opened[0][1].device != device:
+            self._opened.clear()  # never two data sets in memory
             inputs = open_inputs(data, device=device, memory_limit=self.memory_limit, workers=self.data_workers)
-            self._opened = (data, inputs)
-        return self._opened[1]
+            self._opened.append((data, inputs))
+        return self._opened[0][1]
 
     def _check_wishes(self, model: torch.nn.Module, sink: Sink) -> None:
         from unseen.learners.torch.observe import last_linear
