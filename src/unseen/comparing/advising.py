@@ -205,14 +205,14 @@ class _Search:
     def compared(self, share: float, replicates: range, *, confirming: bool) -> tuple[FloatArray, FloatArray]:
         """Accuracy less that of everything, and less that of random (while confirming), by replicate."""
         budget, some = self.budgets[share], list(replicates)
-        mine = _accuracies(self.trials, self.method, budget, some)
-        difference = mine - _accuracies(self.trials, EVERYTHING, len(self.trials.train), some)
+        mine = self.trials.accuracies(self.method, budget, some)
+        difference = mine - self.trials.accuracies(EVERYTHING, len(self.trials.train), some)
         self.tried.append(Tried(share, budget, interval(difference), confirming))
         how = "confirming" if confirming else "searching"
         self.trials.report("say", text=f"{how}: {share:.0%} pruned, {self.tried[-1].difference.text(sign=True)} points")
         if not confirming:
             return difference, difference
-        return difference, mine - _accuracies(self.trials, RANDOM, budget, some)
+        return difference, mine - self.trials.accuracies(RANDOM, budget, some)
 
     def _advice(
         self, share: float, verdict: Verdict, beside: Verdict | None, difference: Interval | None, origin: str
@@ -230,11 +230,6 @@ class _Search:
             tried=tuple(self.tried),
             about=self.trials.about(origin),
         )
-
-
-def _accuracies(trials: Trials, method: Method, budget: int, replicates: list[int]) -> FloatArray:
-    outcomes = trials.outcomes(method, budget, replicates)
-    return np.array([outcomes[r].accuracy for r in replicates])
 
 
 def _check(*, margin: float, step: float, searching: int, seeds: int) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from unseen.comparing.methods import Method
@@ -20,7 +19,6 @@ from unseen.data.part import split_off
 from unseen.errors import ArgumentError, BudgetError, UnknownNameError
 from unseen.protocols import Data
 from unseen.runs.base import Run
-from unseen.types import FloatArray
 from unseen.verdicts import against_random
 from unseen.work import Fix
 
@@ -144,7 +142,7 @@ def _confirmed(trials: Trials, best: Method, budget: int, seeds: int) -> tuple[M
     if best is RANDOM:
         return RANDOM, None
     fresh = range(FRESH, FRESH + seeds)
-    differences = _accuracies(trials, best, budget, fresh) - _accuracies(trials, RANDOM, budget, fresh)
+    differences = trials.accuracies(best, budget, fresh) - trials.accuracies(RANDOM, budget, fresh)
     about = {
         "method": best.text,
         "to_random": against_random(differences).text,
@@ -159,7 +157,7 @@ def _halved(trials: Trials, methods: list[Method], budget: int) -> tuple[list[di
     rounds: list[dict[str, Any]] = []
     alive, replicates = methods, 1
     while True:
-        means = {method: _accuracies(trials, method, budget, range(replicates)).mean() for method in alive}
+        means = {method: trials.accuracies(method, budget, range(replicates)).mean() for method in alive}
         ranked = sorted(alive, key=lambda method: (-means[method], methods.index(method)))
         rounds.append({"replicates": replicates, "accuracy": {method.text: float(means[method]) for method in ranked}})
         chosen = [method for method in ranked if method is not RANDOM]
@@ -167,11 +165,6 @@ def _halved(trials: Trials, methods: list[Method], budget: int) -> tuple[list[di
             return rounds, ranked
         kept = chosen[: (len(chosen) + 1) // 2]
         alive, replicates = [method for method in methods if method in kept or method is RANDOM], 2 * replicates
-
-
-def _accuracies(trials: Trials, method: Method, budget: int, replicates: range) -> FloatArray:
-    outcomes = trials.outcomes(method, budget, replicates)
-    return np.array([outcomes[r].accuracy for r in replicates])
 
 
 def _possible(trials: Trials, method: Method, budget: int, named: bool) -> bool:

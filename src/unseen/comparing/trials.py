@@ -19,6 +19,7 @@ from unseen.rules.budgets import budget as budget_of
 from unseen.runs.base import Run
 from unseen.runs.events import spent
 from unseen.scoring import versions
+from unseen.types import FloatArray
 from unseen.work import Fix, Groups, Outcome, Report, Work
 
 __all__ = ["Trials", "train_and_test"]
@@ -120,6 +121,11 @@ class Trials:
         test = self.joined.test_rows
         arm = self.arm(method, budget)
         return dict(self.trainer.test(self.run, arm, subsets, test, seed=self.seed, learner=who))
+
+    def accuracies(self, method: Method, budget: int, replicates: Sequence[int]) -> FloatArray:
+        """float64 (R,) test accuracy of each replicate."""
+        outcomes = self.outcomes(method, budget, replicates)
+        return np.array([outcomes[r].accuracy for r in replicates])
 
     def arm(self, method: Method, budget: int) -> str:
         """The name under which outcomes are kept."""
