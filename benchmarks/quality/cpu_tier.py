@@ -88,7 +88,7 @@ GEOMETRY = ["herding", "k_center", "moderate", "dedup"]
 IMAGES = [
     *scored("seen", CUT, ["stratified"]),
     *scored("folds:k=5", CUT, ["stratified"]),
-    *scored("grow:steps=3,folds=2", CUT, ["stratified"]),
+    *scored("grow:steps=3,folds=2", ["el2n"], ["stratified"]),
 ]
 SETS: dict[str, tuple[list[str], list[float]]] = {
     "cifar10": ([*BASELINES, *WIDE, *COST, *STEPS, *GEOMETRY], RATES),
