@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import unseen
 from unseen import rules, seeds
 from unseen.errors import ArgumentError, BudgetError
 from unseen.rules.strata import share_out, strata_by_rank, strata_by_width
@@ -197,3 +199,48 @@ def test_every_option_changes_something():
     plain = chosen()
     for options in ({"by": "rank"}, {"cutoff": 0.2}, {"strata": 5}, {"seed": 1}):
         assert chosen(**options) != plain, options
+
+
+def judged(wrong, n=10, labels=None):
+    """A table of n samples, ever harder, of which the first `wrong` were predicted wrongly."""
+    labels = np.zeros(n, int) if labels is None else labels
+    table = unseen.ScoreTable.of("el2n", np.arange(float(n)), direction="harder", labels=labels)
+    return replace(table, predictions=np.where(np.arange(n) < wrong, 1 - labels, labels))
+
+
+def test_the_cutoff_of_the_held_out_error_drops_as_many_of_the_hardest_as_were_wrong():
+    kept = rules.stratified(judged(3), keep=7, cutoff="error")
+    assert kept.ids.tolist() == [0, 1, 2, 3, 4, 5, 6]  # who was wrong does not matter, but how many
+    assert rules.stratified(judged(0), keep=2, cutoff="error", strata=2).ids.max() > 5
+
+
+def test_the_cutoff_of_the_held_out_error_gives_way_to_the_budget():
+    assert rules.stratified(judged(9), keep=7, cutoff="error").ids.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert len(rules.stratified(judged(10), keep=10, cutoff="error")) == 10
+
+
+def test_under_a_quota_each_class_has_its_own_error():
+    labels = np.repeat([0, 1], 5)
+    table = judged(2, labels=labels)  # two of the first class were wrong, none of the second
+    kept = rules.stratified(table, keep=6, cutoff="error", quota="proportional", strata=1).ids
+    assert kept[kept < 5].tolist() == [0, 1, 2]
+
+
+def test_samples_without_a_prediction_do_not_count_as_right_or_wrong():
+    table = judged(2)
+    table = replace(table, predictions=np.where(np.arange(10) < 6, -1, table.predictions))
+    assert 9 in rules.stratified(table, keep=9, cutoff="error", strata=1, seed=3).ids
+    half = replace(table, predictions=np.where(np.arange(10) < 8, -1, [0] * 9 + [1]))
+    assert rules.stratified(half, keep=5, cutoff="error").ids.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_cutoff_of_the_held_out_error_needs_predictions():
+    with pytest.raises(unseen.ArgumentError, match="cutoff='error' needs held-out predictions"):
+        rules.stratified(np.arange(5.0), keep=2, direction="harder", cutoff="error")
+    with pytest.raises(unseen.ArgumentError, match="a fraction in \\[0, 1\\) or 'error', got 'errors'"):
+        rules.stratified(np.arange(5.0), keep=2, direction="harder", cutoff="errors")
+    with pytest.raises(unseen.ArgumentError, match="this score measures worth"):
+        rules.resolve("stratified:cutoff=error").check("worth")
+    with pytest.raises(unseen.ArgumentError, match="this learner cannot give"):
+        rules.check("stratified:cutoff=error", n=10, keep=5, has_predictions=False)
+    assert rules.check("stratified:cutoff=error", n=10, keep=0.95) == 10

@@ -39,6 +39,7 @@ class Pool:
         features: float32 or float64 (m, d), or None.
         confidence: float64 (m,) mean probability of the label, or None.
         column: float64 (m,) the second score that a rule named in its options, oriented like `values`, or None.
+        wrong: float64 (m,) 1 where the held-out prediction was wrong, 0 where right, NaN where there was none; or None.
 
     """
 
@@ -50,13 +51,14 @@ class Pool:
     features: npt.NDArray[Any] | None = None
     confidence: FloatArray | None = None
     column: FloatArray | None = None
+    wrong: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, at: IntArray) -> Pool:
         """The pool of some of its members, given by ascending positions."""
-        columns = ("ids", "labels", "values", "features", "confidence", "column")
+        columns = ("ids", "labels", "values", "features", "confidence", "column", "wrong")
         return replace(self, **{c: getattr(self, c)[at] for c in columns if getattr(self, c) is not None})
 
     def keys(self, *purpose: str | int) -> npt.NDArray[np.uint64]:
@@ -114,6 +116,11 @@ class Rule(ABC):
     def column(self) -> ScoreTable | str | None:
         """A second score that it reads, if its options name one."""
         return None
+
+    @property
+    def reads_errors(self) -> bool:
+        """Whether it needs to know which held-out predictions were wrong."""
+        return False
 
     def capacity(self, m: int) -> int:
         """The largest budget that it can meet from a pool of m members."""

@@ -126,7 +126,7 @@ def stratified(
     scores: Scores,
     *,
     by: Literal["width", "rank"] = "width",
-    cutoff: float = 0.0,
+    cutoff: float | Literal["error"] = 0.0,
     cutoff_by: ScoreTable | None = None,
     strata: int = 50,
     **shared: Unpack[Shared],
@@ -140,7 +140,8 @@ def stratified(
     Args:
         scores: a table with one score, or an array (n,) with `direction=`.
         by: strata of equal `"width"` in the score (the paper), or of equal count, by `"rank"`.
-        cutoff: the share dropped, a fraction in [0, 1), rounded down; under a quota within each class.
+        cutoff: the share dropped, a fraction in [0, 1), rounded down; or `"error"`, the share of held-out predictions
+            that were wrong, as far as the budget leaves room. Under a quota within each class.
         cutoff_by: a table with the one difficulty score by which the hardest are dropped; default: the score itself,
             which is refused for scores of worth.
         strata: how many.

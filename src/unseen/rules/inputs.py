@@ -93,6 +93,11 @@ def gather(
         raise ArgumentError(f"rule {rule.name} reads distances between samples: give features=, an array (n, d)")
     if "labels" in rule.needs and given.labels is None:
         raise ArgumentError(f"rule {rule.name} needs the classes: give labels=, or a score table")
+    if rule.reads_errors and (table is None or table.predictions is None):
+        raise ArgumentError(
+            f"rule {rule.name} with cutoff='error' needs held-out predictions: give a score table that carries them, "
+            "or a cutoff in [0, 1)"
+        )
     if "confidence" in rule.needs and given.confidence is None:
         raise ArgumentError(
             f"rule {rule.name} needs the mean probability of the label: give mean_confidence=, "
@@ -138,6 +143,7 @@ def pool_of(
         features=arranged(given.features) if "features" in rule.needs else None,
         confidence=arranged(confidence),
         column=arranged(column),
+        wrong=arranged(_wrong(given.table)) if rule.reads_errors else None,
     )
     return pool, kept, rows[~finite[rows]]
 
@@ -189,6 +195,13 @@ def _only_score(rule: Rule, table: ScoreTable) -> str | None:
             f"({', '.join(table.scores)}); pass {example}"
         )
     return table.scores[0]
+
+
+def _wrong(table: ScoreTable | None) -> FloatArray:
+    assert table is not None
+    assert table.predictions is not None
+    wrong: FloatArray = np.where(table.predictions < 0, np.nan, table.predictions != table.labels)
+    return wrong
 
 
 def _count(scores: object) -> int:

@@ -132,6 +132,7 @@ samples, below the budget of 800
     check_reading(rule, align, None)
     known_quota(quota)
     _check_needs(rule, has_features, features_by_fold, has_confidence)
+    _check_errors(rule, has_predictions)
     if quota is None:
         check_budget(rule, n, budget)
         return budget
@@ -149,6 +150,11 @@ def _check_needs(rule: Rule, has_features: bool, features_by_fold: bool, has_con
         raise ArgumentError(f"rule {rule.name} reads distances between samples: give features=, an array (n, d)")
     if "confidence" in rule.needs and not has_confidence:
         raise ArgumentError(f"rule {rule.name} needs the mean probability of the label, which this learner cannot give")
+
+
+def _check_errors(rule: Rule, has_predictions: bool) -> None:
+    if rule.reads_errors and not has_predictions:
+        raise ArgumentError("cutoff='error' needs held-out predictions, which this learner cannot give")
 
 
 def _check_quota(

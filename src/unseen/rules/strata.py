@@ -19,10 +19,14 @@ __all__ = ["Stratified", "share_out", "strata_by_rank", "strata_by_width"]
 
 @dataclass(frozen=True)
 class Stratified(Rule):
-    """CCS: drop the `cutoff` hardest share, then draw from strata of the score, the smallest filled first."""
+    """CCS: drop the `cutoff` hardest share, then draw from strata of the score, the smallest filled first.
+
+    `cutoff="error"` is ours: the share of held-out predictions that were wrong, as far as the budget leaves room. What
+    models that never saw a sample cannot predict is, in part, what cannot be learnt: label noise and ambiguity.
+    """
 
     by: Literal["width", "rank"] = "width"
-    cutoff: float = 0.0
+    cutoff: float | Literal["error"] = 0.0
     cutoff_by: ScoreTable | str | None = None
     strata: int = 50
 
@@ -38,7 +42,10 @@ class Stratified(Rule):
 
     def __post_init__(self) -> None:
         one_of("by", self.by, ("width", "rank"))
-        share_of("cutoff", self.cutoff)
+        if self.cutoff != "error":
+            if isinstance(self.cutoff, str):
+                raise ArgumentError(f"cutoff must be a fraction in [0, 1) or 'error', got {self.cutoff!r}")
+            share_of("cutoff", self.cutoff)
         if isinstance(self.strata, bool) or not isinstance(self.strata, Integral) or not 1 <= self.strata <= 65_535:
             raise ArgumentError(f"strata must be an integer in 1..65535, got {self.strata!r}")
         if self.cutoff_by is not None and self.cutoff == 0:
@@ -56,15 +63,20 @@ class Stratified(Rule):
 
     def check(self, direction: Direction | None) -> None:
         """Worth is not difficulty: what is hardest must be said."""
-        if direction == "worth" and self.cutoff > 0 and self.cutoff_by is None:
+        if direction == "worth" and self.cutoff != 0 and self.cutoff_by is None:
             raise ArgumentError(
                 f"cutoff={self.cutoff!r} drops the hardest, but this score measures worth, not difficulty: "
                 "give cutoff_by=, a difficulty column such as table['el2n']"
             )
 
+    @property
+    def reads_errors(self) -> bool:
+        """For the cutoff that is the held-out error."""
+        return self.cutoff == "error"
+
     def capacity(self, m: int) -> int:
-        """What the cutoff leaves."""
-        return m - share(self.cutoff, m)
+        """What the cutoff leaves; that of the held-out error gives way to the budget."""
+        return m if self.cutoff == "error" else m - share(self.cutoff, m)
 
     def limit(self) -> str:
         """The cutoff."""
@@ -73,7 +85,7 @@ class Stratified(Rule):
     def pick(self, pool: Pool, budget: int) -> Pick:
         """Random members of every stratum."""
         values = pool.need("values")
-        rest = self._after_cutoff(pool, values)
+        rest = self._after_cutoff(pool, values, budget)
         cut = strata_by_width if self.by == "width" else strata_by_rank
         stratum = cut(values[rest], self.strata)
         sizes = np.bincount(stratum, minlength=self.strata)
@@ -87,8 +99,14 @@ class Stratified(Rule):
             chosen.append(members[smallest(keys[members], count)])
         return Pick(rest[np.concatenate(chosen)], parts=np.repeat(np.arange(self.strata), counts), part="stratum")
 
-    def _after_cutoff(self, pool: Pool, values: FloatArray) -> IntArray:
-        dropped = share(self.cutoff, len(pool))
+    def _after_cutoff(self, pool: Pool, values: FloatArray, budget: int) -> IntArray:
+        if self.cutoff == "error":
+            wrong = pool.need("wrong")
+            known = ~np.isnan(wrong)
+            error = float(wrong[known].mean()) if known.any() else 0.0
+            dropped = min(int(error * len(pool)), len(pool) - budget)
+        else:
+            dropped = share(self.cutoff, len(pool))
         if not dropped:
             return np.arange(len(pool))
         kept = np.ones(len(pool), bool)
