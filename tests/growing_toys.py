@@ -62,5 +62,5 @@ def checked(grown):
 
 
 def grow(data, **arguments):
-    defaults = {"learner": BAYES, "folds": 3, "threads": 1}
+    defaults = {"learner": BAYES, "folds": 3, "threads": 1, "rule": "top"}
     return checked(unseen.grow(data, **{**defaults, **arguments}))

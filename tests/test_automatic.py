@@ -94,3 +94,8 @@ def test_refused_before_any_training(changes, message, monkeypatch):
 def test_usual_candidates_that_cannot_meet_the_budget_are_left_out():
     evidence = chosen(keep=0.85, candidates=None).coreset.provenance["auto"]
     assert evidence["left_out"] == ["folds/el2n/stratified:cutoff=0.3"]
+
+
+def test_a_score_of_worth_does_not_say_who_is_hardest():
+    lines = [method.text for method in automatic.candidates_for("dual", None)]
+    assert lines == ["random", "folds/dual/top", "folds/dual/stratified", "grow/dual/stratified"]

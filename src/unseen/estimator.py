@@ -33,7 +33,7 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
         keep: how much is kept: a count (int) or a fraction (float in (0, 1]).
         sample_score: the name of a score (`"el2n"`), or a `Score`. (An attribute called `score` would make
             scikit-learn take this for a predictor.)
-        rule: the name of a rule, with options (`"stratified:cutoff=0.1"`), or a `Rule`.
+        rule: the name of a rule, with options (`"stratified:cutoff=0.1"`), or a `Rule`; None as for `unseen.prune`.
         plan: the number of folds, or a plan such as `unseen.folds(5, repeats=3)`.
         learner: a scikit-learn classifier with `predict_proba`, or what `unseen.learners.resolve` takes; None is
             logistic regression on standardised features, and gradient boosting where X holds text.
@@ -71,7 +71,7 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
         keep: float = 0.7,
         *,
         sample_score: str | Score = "el2n",
-        rule: str | Rule = "stratified",
+        rule: str | Rule | None = None,
         plan: int | Plan = 5,
         learner: Any = None,
         quota: Any = None,

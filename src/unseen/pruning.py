@@ -32,7 +32,7 @@ from unseen.rules.budgets import budget_line
 from unseen.scores.base import Score
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import resolve as resolve_score
-from unseen.selecting import Choice
+from unseen.selecting import Choice, default_rule
 from unseen.types import Coreset, ScoreTable
 from unseen.work import Report, Work
 
@@ -104,7 +104,7 @@ def score(
 def select(
     scores: ScoreTable,
     *,
-    rule: str | Rule = "stratified",
+    rule: str | Rule | None = None,
     keep: float | None = None,
     prune: float | None = None,
     score: str | None = None,
@@ -115,7 +115,9 @@ def select(
 
     Args:
         scores: what `unseen.score` gave.
-        rule: the name of a rule, with options (`"stratified:cutoff=0.1"`); see `unseen rules`.
+        rule: the name of a rule, with options (`"stratified:cutoff=0.1"`); see `unseen rules`. If not given, strata of
+            the score, less as many of the hardest samples as held-out models got wrong (`"stratified:cutoff=error"`);
+            without that cutoff for scores of worth and for tables without predictions.
         keep: how much is kept: a count (int) or a fraction (float in (0, 1]). Exactly one of keep and prune.
         prune: how much is removed.
         score: which score of the table the rule reads; its only or first one if not given.
@@ -129,8 +131,10 @@ def select(
         >>> unseen.select(table, rule="top", keep=0.1)
         Coreset(180 of 1,797 samples kept, 10.0 % by top)
     """
-    choice = Choice.of(rule, options)
-    return choice.coreset(scores, score=score or scores.scores[0], keep=keep, prune=prune, seed=seed)
+    name = score or scores.scores[0]
+    if rule is None:
+        rule = default_rule(scores.direction(name), predicts=scores.predictions is not None)
+    return Choice.of(rule, options).coreset(scores, score=name, keep=keep, prune=prune, seed=seed)
 
 
 def prune(
@@ -141,7 +145,7 @@ def prune(
     prune: float | None = None,
     score: str | Score = "el2n",
     also: Sequence[str | Score] = (),
-    rule: str | Rule = "stratified",
+    rule: str | Rule | None = None,
     plan: Plan | None = None,
     learner: Any = None,
     seed: int = 0,
@@ -179,9 +183,10 @@ def prune(
             more = {"learner": learner, "groups": groups, "jobs": jobs, "threads": threads, "verify": verify}
             budget = budget_of(len(source), keep=keep, prune=prune)
             return _automatic(run, source, budget, score, also, seed, options, report=report, **more)
-        choice = Choice.of(rule, options)
-        choice.check(source, keep=keep, prune=prune, direction=score.direction)
         work = Work(source, learner, groups=groups, jobs=jobs, threads=threads, verify=verify, report=report)
+        predicts = "logits" in work.learner.provides
+        choice = Choice.of(default_rule(score.direction, predicts=predicts) if rule is None else rule, options)
+        choice.check(source, keep=keep, prune=prune, direction=score.direction, predicts=predicts)
         if keep is not None or prune is not None:
             work.report("budget", text=budget_line(len(source), keep=keep, prune=prune))
         tempered = [choice.column(score.label)] if choice.tempered else []

@@ -19,9 +19,22 @@ from unseen.rules.registry import resolve as resolve_rule
 from unseen.scores.tempered import SUFFIX
 from unseen.types import Coreset, Direction, ScoreTable
 
-__all__ = ["SHARED", "Choice"]
+__all__ = ["SHARED", "Choice", "default_rule"]
 
 SHARED = ("labels", "features", "quota", "align", "nan", "mean_confidence")
+
+
+def default_rule(direction: Direction, *, predicts: bool = True) -> str:
+    """The rule where none is named: strata of the score, less as many of the hardest as held-out models got wrong.
+
+    That cutoff is chosen by docs/results.md. A score of worth says nothing of who is hardest, and without held-out
+    predictions there is no error: then nothing is cut off.
+
+    >>> default_rule("harder"), default_rule("worth")
+    ('stratified:cutoff=error', 'stratified')
+
+    """
+    return "stratified" if direction == "worth" or not predicts else "stratified:cutoff=error"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +85,17 @@ class Choice:
         """The column of the table that it reads for this score."""
         return score + SUFFIX if self.tempered and not score.endswith(SUFFIX) else score
 
-    def check(self, data: Data, *, keep: Any, prune: Any, direction: Direction | None) -> None:
-        """Refuse before any training what could not be chosen after it."""
+    def check(self, data: Data, *, keep: Any, prune: Any, direction: Direction | None, predicts: bool = True) -> None:
+        """Refuse before any training what could not be chosen after it.
+
+        Args:
+            data: the data set.
+            keep: the budget, or
+            prune: what is removed.
+            direction: of the score to come.
+            predicts: whether the learner predicts classes.
+
+        """
         sizes = np.bincount(data.labels, minlength=len(data.class_names))
         features = self.shared.get("features")
         check_rule(
@@ -85,6 +107,7 @@ class Choice:
             quota=self.shared.get("quota"),
             class_sizes=dict(zip(data.class_names, sizes.tolist(), strict=True)),
             has_features=features is not None,
+            has_predictions=predicts,
             align="none" if self.tempered else self.shared.get("align"),
         )
         if features is not None:

@@ -160,6 +160,11 @@ class ScoreTable:
             predictions=None if self.predictions is None else self.predictions[rows],
         )
 
+    def direction(self, name: str) -> Direction:
+        """What a high value of this score means."""
+        self._repeats(name)  # an unknown name is an error that lists the nearest
+        return self.directions[name]
+
     def _repeats(self, name: str) -> FloatArray:
         if name not in self.values:
             raise UnknownNameError("score of this table", name, self.values)

@@ -92,6 +92,14 @@ Folds = Annotated[int, typer.Option(metavar="N", help="Folds of the members.", r
 Repeats = Annotated[
     int, typer.Option(metavar="N", help="How often everybody is judged at a step.", rich_help_panel=o.WORK)
 ]
+Rule = Annotated[
+    str,
+    typer.Option(
+        metavar="RULE",
+        help="Rule and its options, such as stratified:cutoff=0.1; see `unseen rules`.",
+        rich_help_panel=o.CHOICE,
+    ),
+]
 
 
 def command(
@@ -100,7 +108,7 @@ def command(
     keep: o.Keep = None,
     prune: o.Prune = None,
     score: Score = "el2n",
-    rule: o.Rule = "top",
+    rule: Rule = "stratified",
     quota: o.Quota = None,
     align: o.Align = None,
     features: o.Features = None,

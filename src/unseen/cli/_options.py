@@ -41,10 +41,11 @@ Prune = Annotated[
     typer.Option(metavar="AMOUNT", help="How much to remove, in place of --keep.", rich_help_panel=CHOICE),
 ]
 Rule = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="RULE",
-        help="Rule and its options, such as stratified:cutoff=0.1; see `unseen rules`.",
+        help="Rule and its options, such as stratified:cutoff=0.1; see `unseen rules`. [default: stratified, less as "
+        "many of the hardest as held-out models got wrong]",
         rich_help_panel=CHOICE,
     ),
 ]
@@ -198,13 +199,14 @@ def data_options(**given: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def rule_options(rule: str, quota: str | None, align: str | None, features: Path | None) -> dict[str, Any]:
+def rule_options(rule: str | None, quota: str | None, align: str | None, features: Path | None) -> dict[str, Any]:
     """The options of `unseen.select` that were given."""
     options: dict[str, Any] = data_options(quota=quota, align=align)
     if features is not None:
-        if "features" not in resolve_rule(rule).needs:
+        if rule is None or "features" not in resolve_rule(rule).needs:
             raise ArgumentError(
-                f"--features is for rules that read distances between samples, which {rule!r} does not; leave it out"
+                "--features is for rules that read distances between samples, which "
+                f"{'the default' if rule is None else repr(rule)} does not; leave it out"
             )
         options["features"] = array(features)
     return options

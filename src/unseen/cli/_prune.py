@@ -60,7 +60,7 @@ def command(
     prune: o.Prune = None,
     score: Score = "el2n",
     also: Also = [],  # noqa: B006 - typer reads the default and never changes it
-    rule: o.Rule = "stratified",
+    rule: o.Rule = None,
     quota: o.Quota = None,
     align: o.Align = None,
     features: o.Features = None,

@@ -30,7 +30,7 @@ def command(
     keep: o.Keep = None,
     prune: o.Prune = None,
     score: Score = None,
-    rule: o.Rule = "stratified",
+    rule: o.Rule = None,
     quota: o.Quota = None,
     align: o.Align = None,
     features: o.Features = None,

@@ -19,6 +19,7 @@ from unseen.data.part import split_off
 from unseen.errors import ArgumentError, BudgetError, UnknownNameError
 from unseen.protocols import Data
 from unseen.runs.base import Run
+from unseen.scores.registry import resolve as resolve_score
 from unseen.verdicts import against_random
 from unseen.work import Fix
 
@@ -30,9 +31,9 @@ AUTO = "auto"
 CANDIDATES = (
     "folds/{score}/top",
     "folds/{score}/stratified",
-    "folds/{score}/stratified:cutoff=0.1",
+    "folds/{score}/stratified:cutoff=error",
     "folds/{score}/stratified:cutoff=0.3",
-    "grow:start=random/{score}/stratified",
+    "grow/{score}/stratified",
 )
 RANDOM = Method.of("random")
 FRESH = 1_000  # replicates from here on confirm
@@ -44,7 +45,10 @@ def candidates_for(score: str, given: Sequence[str] | None) -> list[Method]:
     >>> [method.text for method in candidates_for("el2n", ["seen/el2n/top"])]
     ['random', 'seen/el2n/top']
     """
-    lines = [line.format(score=score) for line in CANDIDATES] if given is None else list(given)
+    lines = list(given or ())
+    if given is None:
+        worth = resolve_score(score).direction == "worth"  # which does not say who is hardest, to be cut off
+        lines = [line.format(score=score) for line in CANDIDATES if not (worth and "cutoff" in line)]
     methods = [RANDOM, *(Method.of(line) for line in lines)]
     if any(method.rule is None for method in methods):
         raise ArgumentError("candidates must choose a part of the data, got 'full'")

@@ -39,7 +39,7 @@ def grow(
     keep: float | None = None,
     prune: float | None = None,
     score: str | Score = "el2n",
-    rule: str | Rule = "top",
+    rule: str | Rule = "stratified",
     start: Start = "random",
     start_size: float | None = None,
     start_rule: str | Rule | None = None,
@@ -124,7 +124,7 @@ def grow(
         >>> import unseen
         >>> grown = unseen.grow("digits", keep=0.2, steps=2, folds=3, learner="logistic")
         >>> grown.coreset
-        Coreset(359 of 1,797 samples kept, 20.0 % by top)
+        Coreset(359 of 1,797 samples kept, 20.0 % by stratified)
         >>> [step.size for step in grown.history.steps]
         [144, 251, 359]
     """

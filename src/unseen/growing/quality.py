@@ -55,10 +55,11 @@ def change(now: Correct, before: Correct) -> Estimate:
     (0.1, 0.041, 0.159)
 
     """
-    difference = now.astype(np.float64) - before
-    mean = float(difference.mean())
-    spread = float(difference.std(ddof=1)) if len(difference) > 1 else 0.0
-    half = float(norm.ppf(0.5 + LEVEL / 2)) * spread / len(difference) ** 0.5
+    # From counts, which do not depend on the order of the samples, not in the last bit either.
+    m, gained, lost = len(now), int((now & ~before).sum()), int((before & ~now).sum())
+    mean = (gained - lost) / m
+    variance = (gained + lost - m * mean**2) / (m - 1) if m > 1 else 0.0
+    half = float(norm.ppf(0.5 + LEVEL / 2)) * (max(variance, 0.0) / m) ** 0.5
     return Estimate(mean, mean - half, mean + half)
 
 
