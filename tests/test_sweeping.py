@@ -146,6 +146,7 @@ def test_methods_of_one_plan_share_its_scorings():
         ({"keep": [0.5], "prune": [0.5]}, "exactly one of keep and prune"),
         ({"keep": [1]}, "at least 2 samples"),
         ({"seeds": 0}, "seeds must be at least 1"),
+        ({"learner": "mlp", "keep": [100]}, r"on 100 samples is below one batch of 128: .* \(batch_size=25\)"),
         ({"fix": "iterations"}, "needs a learner that trains in steps"),
         ({"test": (X[600:900, :60], Y[600:900])}, "sample_shape"),
         ({"test": (X[600:900], Y[600:900] + 1)}, "classes that the training set lacks: 10"),

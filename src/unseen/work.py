@@ -211,11 +211,17 @@ class Work:
             of: those of the training whose budget is kept.
 
         Raises:
-            ArgumentError: `"iterations"` of a learner that does not train in steps.
+            ArgumentError: `"iterations"` of a learner that does not train in steps; fewer samples than one batch.
 
         """
         if fix not in ("epochs", "iterations"):
             raise ArgumentError(f"fix must be 'epochs' or 'iterations', got {fix!r}")
+        batch = getattr(self.learner, "batch_size", 1)
+        if samples < batch:
+            raise ArgumentError(
+                f"a training on {samples} samples is below one batch of {batch}: keep more, or give the learner a "
+                f"smaller one (batch_size={max(1, samples // 4)})"
+            )
         if fix == "epochs":
             return self.learner
         who: Any = self.learner

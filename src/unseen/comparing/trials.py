@@ -80,7 +80,6 @@ class Trials:
         self.scorer = Work(train, learner, groups=groups, **more)
         # No groups: a test asks about the test rows only, and what it trains on was chosen already.
         self.trainer = Work(self.joined, learner if trainee is None else trainee, groups=None, **more)
-        self.trainer.lasting(fix, len(train), len(train))  # refused before any training
         self.selector = Selector(self.scorer, methods, run=run, seed=seed, features=features)
         self.report = self.scorer.report
         self.jobs = jobs
@@ -108,6 +107,7 @@ class Trials:
         """Refuse before any training what cannot be chosen."""
         if budget < 2:
             raise ArgumentError(f"a coreset to train on needs at least 2 samples, got a budget of {budget}")
+        self.trainer.lasting(self.fix, budget, len(self.train))
         self.selector.check(method, budget)
 
     def budgets_of(self, method: Method, budgets: Sequence[int]) -> Sequence[int]:

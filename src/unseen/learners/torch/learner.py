@@ -92,6 +92,11 @@ class TorchLearner:
         limited.threads = threads
         return limited
 
+    @property
+    def batch_size(self) -> int:
+        """Samples a step."""
+        return self.recipe.batch_size
+
     def steps(self, samples: int) -> int:
         """Optimiser steps of one training on so many samples.
 
