@@ -28,18 +28,20 @@ def main() -> None:
     parser.add_argument("--learner", default="convnet")
     parser.add_argument("--keep", default="0.7")
     parser.add_argument("--seed", default="0")
+    parser.add_argument("--run", type=Path, help="where the run is kept; a temporary folder if not given")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        run = (given.run or Path(folder) / "run").absolute()
         command = [
             "unseen", "prune", given.data.name, "--keep", given.keep, "--folds", "5", "--learner", given.learner,
-            "--seed", given.seed, "--out", folder + "/run", "--json",
+            "--seed", given.seed, "--out", str(run), "--json",
         ]  # fmt: skip
         start = time.perf_counter()
         program = [str(Path(sys.executable).with_name("unseen")), *command[1:]]
         done = subprocess.run(program, cwd=given.data.parent, stdout=subprocess.PIPE, text=True, check=True)
         seconds = time.perf_counter() - start
-        events = [json.loads(line) for line in (Path(folder) / "run" / "events.jsonl").read_text().splitlines()]
+        events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     epochs = [e for e in events if e["kind"] == "epoch"]
     result = {
         "command": " ".join(command[:-3]),
