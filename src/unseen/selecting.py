@@ -47,6 +47,8 @@ class Choice:
 
     >>> Choice.of("stratified:cutoff=0.1,quota=uniform").shared
     {'quota': 'uniform'}
+    >>> Choice.of("top:align=none").shared
+    {'align': 'none'}
 
     """
 
@@ -65,6 +67,8 @@ class Choice:
         if isinstance(rule, str):
             name, written = parse_spec(rule)
             shared = {key: value for key, value in written.items() if key in SHARED}
+            if "align" in shared:  # whose "none" is a word, not the absence of one
+                shared["align"] = shared["align"] or "none"
             own = ",".join(f"{key}={value}" for key, value in written.items() if key not in SHARED)
             rule, given = f"{name}:{own}" if own else name, {**shared, **given}
         chosen = resolve_rule(rule)
