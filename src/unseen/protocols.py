@@ -43,7 +43,7 @@ class Learner(Protocol):
     name: str
     epochs: int | None  # None: no epochs, one observation a fit
     provides: frozenset[str]  # the fields of an Observation that it can fill
-    closed_form: bool  # whether leave_one_out costs no n trainings
+    closed_form: bool  # whether it does the fits of leave_one_out at once, told by `Fit.apart`
 
     def describe(self) -> dict[str, object]:
         """Everything that changes its numbers, as JSON: compared when a run is resumed."""

@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 import unseen
 from unseen.data.fingerprint import digest
 from unseen.errors import ArgumentError
-from unseen.exposure import MAX_FITS, Fit, Plan
+from unseen.exposure import MAX_FITS, Fit, Plan, at_once
 from unseen.protocols import CheckpointStore
 from unseen.runs.base import Run
 from unseen.scores.base import Score
@@ -88,17 +88,17 @@ class Scoring:
         settings: Mapping[str, object] | None = None,
     ) -> None:
         self.samples = samples
-        self.plan = plan
+        self.plan = at_once(plan) if learner.closed_form else plan
         self.scores = _distinct([resolve(score) for score in scores])
         self.run = run
         self.seed = seed
         for score in self.scores:
             check_score(score, plan, learner)
-        self.fits_in_all = plan.count(len(samples.ids))
+        self.fits_in_all = self.plan.count(len(samples.ids))
         if self.fits_in_all > MAX_FITS and not learner.closed_form:
             raise ArgumentError(
                 f"the plan asks for {self.fits_in_all:,} trainings (at most {MAX_FITS:,} without a closed form); "
-                "use folds(k)"
+                "use folds(k), or a learner that has one, such as 'ridge'"
             )
         # A plan that cannot divide these samples says so at its first fit: before the run is begun.
         next(iter(self._fits()), None)

@@ -13,7 +13,7 @@ from unseen.exposure.coresets import Members, coreset
 from unseen.exposure.fits import MAX_FITS, Fit, Plan
 from unseen.exposure.pairs import Exposure
 from unseen.exposure.plans import Folds, LeaveOneOut, Seen, folds, halves, leave_one_out, seen
-from unseen.exposure.within import Within
+from unseen.exposure.within import Within, at_once
 
 __all__ = [
     "MAX_FITS",
@@ -25,6 +25,7 @@ __all__ = [
     "Plan",
     "Seen",
     "Within",
+    "at_once",
     "coreset",
     "folds",
     "halves",

@@ -28,6 +28,9 @@ class Fit:
         repeat: which repetition of the plan.
         fold: which fold of it; the models of one fold are on one scale.
         part: which part of the fold, where it is watched piece by piece (leave_one_out).
+        apart: int64 (u,) group of each row of `unseen`, or None. With it the fit stands for one model a group, each
+            trained on `train` and on the watched rows of all other groups, and asked about those of its own: what a
+            learner with a closed form does at once (see `at_once`), and no other is given.
 
     Raises:
         ExposureError: a row of `unseen` is in `train`, or a row of `seen` is not.
@@ -44,6 +47,7 @@ class Fit:
     repeat: int = 0
     fold: int = 0
     part: int | None = None
+    apart: IntArray | None = None
 
     def __post_init__(self) -> None:
         for name in ("train", "unseen", "seen"):
@@ -54,6 +58,11 @@ class Fit:
                 raise ArgumentError(f"{name} of fit {self.name} must hold each row once")
             # A copy of our own, writable: torch warns of arrays that are not.
             object.__setattr__(self, name, rows.copy())
+        if self.apart is not None and np.shape(self.apart) != self.unseen.shape:
+            raise ArgumentError(
+                f"apart of fit {self.name} must have one group for each of {len(self.unseen)} rows of unseen, got "
+                f"shape {np.shape(self.apart)}"
+            )
         both = np.intersect1d(self.train, self.unseen, assume_unique=True)
         if both.size:
             raise ExposureError(

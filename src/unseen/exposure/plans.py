@@ -87,8 +87,14 @@ class Folds:
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """Train on all but one sample (or group of copies): the limit of folds, for learners with a closed form."""
+    """Train on all but one sample (or group of copies): the limit of folds, for learners with a closed form.
 
+    Args:
+        together: one fit that stands for all of them (`Fit.apart`); see `unseen.exposure.at_once`.
+
+    """
+
+    together: bool = False
     repeats: int = field(default=1, init=False)
     scored_side: Side = field(default="unseen", init=False)
     two_sided: bool = field(default=False, init=False)
@@ -98,8 +104,8 @@ class LeaveOneOut:
         return {"plan": "leave_one_out"}
 
     def count(self, n: int) -> int:
-        """One training a sample, unless the learner has a closed form."""
-        return n
+        """One training a sample, or one in all where they are done together."""
+        return 1 if self.together else n
 
     def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
         """One fit a sample, or one a group."""
@@ -108,6 +114,10 @@ class LeaveOneOut:
         of = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
         if of.max() + 1 < 2:
             raise DataError("leave_one_out needs at least two groups, but all samples are in one")
+        if self.together:
+            rows = np.arange(n)
+            yield Fit(train=rows[:0], unseen=rows, apart=of)
+            return
         for left in range(of.max() + 1):
             # All these models differ by one sample only: one fold, on one scale.
             yield Fit(train=np.flatnonzero(of != left), unseen=np.flatnonzero(of == left), part=left)

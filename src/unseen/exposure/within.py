@@ -9,9 +9,10 @@ from hashlib import blake2b
 import numpy as np
 
 from unseen.exposure.fits import Fit, Plan
+from unseen.exposure.plans import LeaveOneOut
 from unseen.types import IdArray, IntArray, Side
 
-__all__ = ["Within"]
+__all__ = ["Within", "at_once"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,3 +63,17 @@ class Within:
         bound = None if groups is None else groups[rows]
         for fit in self.plan.fits(ids[rows], labels[rows], groups=bound, seed=seed):
             yield replace(fit, train=rows[fit.train], unseen=rows[fit.unseen], seen=rows[fit.seen])
+
+
+def at_once(plan: Plan) -> Plan:
+    """The plan for a learner with a closed form: the fits of `leave_one_out` as one, any other plan as it is.
+
+    The exposure is the same, and so is the description: every sample is judged by a model of all others.
+
+    >>> from unseen.exposure import folds, leave_one_out
+    >>> leave_one_out().count(1000), at_once(leave_one_out()).count(1000), at_once(folds(5)).count(1000)
+    (1000, 1, 5)
+    """
+    if isinstance(plan, LeaveOneOut):
+        return LeaveOneOut(together=True)
+    return Within(at_once(plan.plan), plan.rows) if isinstance(plan, Within) else plan

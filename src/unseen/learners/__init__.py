@@ -1,4 +1,4 @@
-"""Who learns: scikit-learn estimators, the torch loop, and your own loop by the recorder."""
+"""Who learns: scikit-learn estimators, closed-form ridge, the torch loop, and your own loop by the recorder."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from unseen.learners.registry import LEARNERS, resolve
+from unseen.learners.ridge import RidgeLearner
 from unseen.learners.sklearn import SklearnLearner
 
 if TYPE_CHECKING:
     from unseen.learners.torch import Recipe, TorchLearner
 
-__all__ = ["LEARNERS", "Recipe", "SklearnLearner", "TorchLearner", "resolve"]
+__all__ = ["LEARNERS", "Recipe", "RidgeLearner", "SklearnLearner", "TorchLearner", "resolve"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Learners by name: `"convnet"`, `"logistic:..."`, `"sklearn:module:function"`, `"torch:module:function"`."""
+"""Learners by name: `"convnet"`, `"ridge:lam=2"`, `"sklearn:module:function"`, `"torch:module:function"`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from typing import Any
 
 from unseen.errors import ArgumentError, MissingDependencyError
 from unseen.learners.presets import DEFAULTS, ESTIMATORS
+from unseen.learners.ridge import RidgeLearner
 from unseen.learners.sklearn import SklearnLearner
 from unseen.learners.torch.recipe import PRESETS
 from unseen.protocols import Data, Learner
@@ -68,6 +70,15 @@ def _last_step(estimator: Any) -> Any:
     return estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
 
 
+def _ridge(data: Data, options: Mapping[str, Any]) -> Learner:
+    known = signature(RidgeLearner).parameters
+    unknown = [key for key in options if key not in known]
+    if unknown:
+        raise ArgumentError(f"learner 'ridge' has no option {unknown[0]!r}; its options: {', '.join(known)}")
+    learner: Learner = RidgeLearner(**options)
+    return learner
+
+
 def _torch_preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
     torch_room = _torch_room(name)
     learner: Learner = torch_room.TorchLearner(torch_room.Recipe.named(name, **options))
@@ -102,5 +113,6 @@ def _imported(place: str) -> Callable[[], Any]:
 
 for _name in ESTIMATORS:
     LEARNERS.add(_name, partial(_preset, _name))
+LEARNERS.add("ridge", _ridge)
 for _name in PRESETS:
     LEARNERS.add(_name, partial(_torch_preset, _name))

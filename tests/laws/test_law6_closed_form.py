@@ -1,0 +1,235 @@
+"""Law 6: the closed form equals refitting, on raw outputs, for every plan; and so law 1 holds for it."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+import unseen
+from unseen.data import from_arrays
+from unseen.exposure import Within, at_once
+from unseen.learners.ridge import RidgeLearner, algebra
+from unseen.scoring import joined_groups
+from unseen.types import ScoreTable
+
+N, D, CLASSES, LAM = 90, 7, 3, 0.7
+MEMBERS = np.arange(0, N, 2)
+PLANS = {
+    "seen": unseen.seen(),
+    "folds": unseen.folds(5, repeats=2, watch_seen=True),
+    "halves": unseen.halves(2),
+    "leave one out": unseen.leave_one_out(),
+    "coreset": unseen.coreset(MEMBERS, 3),
+    "leave one out within": Within(unseen.leave_one_out(), MEMBERS),
+    "of your own": unseen.Exposure(train=np.arange(12), watch=np.arange(12, N)),
+}
+
+
+COPIES = np.array([3, 20, 31, 44, 57, 68])
+
+
+def data(groups=None, copies=COPIES):
+    """Vectors off the origin, on scales far apart; exact copies of one, a pair of another, labels at odds."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N, D)) * np.logspace(-1, 1, D) + 5.0
+    y = rng.integers(CLASSES, size=N)
+    x[:, 2] += y
+    x[copies[1:]] = x[3]
+    x[71] = x[10]
+    return from_arrays(x.astype(np.float32), y, groups=groups)
+
+
+class Collected:
+    """A sink that keeps raw outputs."""
+
+    def __init__(self):
+        self.outputs = {"unseen": {}, "seen": {}}
+
+    def wants(self, side, epoch, last):
+        return frozenset({"logits"})
+
+    def observe(self, side, observation):
+        self.outputs[side].update(zip(observation.rows.tolist(), observation.logits, strict=True))
+
+
+def outputs_of(learner, held, plan, groups):
+    """`{(repeat, side): outputs (n, C)}`, NaN where nobody asked; the mean where several models were asked."""
+    total, times = {}, {}
+    for fit in plan.fits(held.ids, held.labels, groups=groups, seed=0):
+        sink = Collected()
+        learner.fit(held, fit, sink, None, seed=0, report=lambda *_, **__: None)
+        for side, outputs in sink.outputs.items():
+            assert sorted(outputs) == sorted(fit.watch(side).tolist())
+            key = fit.repeat, side
+            total.setdefault(key, np.zeros((N, CLASSES)))
+            times.setdefault(key, np.zeros((N, 1)))
+            for row, output in outputs.items():
+                total[key][row] += output
+                times[key][row] += 1
+    return {key: total[key] / np.where(times[key] > 0, times[key], np.nan) for key in total}
+
+
+class Refits:
+    """Trains for every fit, by somebody else's code."""
+
+    def __init__(self, predict):
+        self.predict = predict
+
+    def fit(self, held, fit, sink, checkpoints, *, seed, report):
+        for side in ("unseen", "seen"):
+            rows = fit.watch(side)
+            if len(rows):
+                y = np.eye(CLASSES)[held.labels[fit.train]]
+                outputs = self.predict(held.take(fit.train).astype(float), y, held.take(rows).astype(float))
+                sink.observe(side, unseen.Observation(rows, 1, outputs))
+
+
+def by_sklearn(x, y, asked):
+    return Ridge(alpha=LAM, solver="svd").fit(x, y).predict(asked)
+
+
+def by_lstsq(x, y, asked):
+    """The augmented system: rows of sqrt(lam) for every weight but the bias."""
+    system = np.block([[np.ones((len(x), 1)), x], [np.zeros((D, 1)), LAM**0.5 * np.eye(D)]])
+    weights = np.linalg.lstsq(system, np.concatenate([y, np.zeros((D, CLASSES))]), rcond=None)[0]
+    return np.column_stack([np.ones(len(asked)), asked]) @ weights
+
+
+def assert_equals_refits(learner, plan, predict, *, groups=None):
+    held = data(groups)
+    bound = joined_groups(held.groups, held.duplicate_groups())
+    if isinstance(plan, type(PLANS["of your own"])):
+        bound = None
+    expected = outputs_of(Refits(predict), held, plan, bound)
+    found = outputs_of(learner, held, at_once(plan), bound)
+    assert found.keys() == expected.keys()
+    for key in expected:
+        np.testing.assert_allclose(found[key], expected[key], rtol=1e-8, atol=1e-8)
+
+
+def exact():
+    return RidgeLearner(lam=LAM, temperature=1)
+
+
+@pytest.mark.parametrize("predict", [by_sklearn, by_lstsq])
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_it_equals_refits(plan, predict):
+    assert_equals_refits(exact(), plan, predict)
+
+
+@pytest.mark.parametrize("plan", [unseen.folds(3), unseen.leave_one_out()], ids=["folds", "leave one out"])
+@pytest.mark.parametrize("size", [3, 30], ids=["small groups", "groups larger than d"])
+def test_groups_leave_together(plan, size):
+    groups = np.arange(N) // size
+    groups[COPIES], groups[[10, 71]] = 1, 0  # copies would bind whatever groups they are in
+    assert_equals_refits(exact(), plan, by_sklearn, groups=groups)
+
+
+@pytest.mark.parametrize("block", [1, 4, 1000])
+def test_blocks_change_nothing(monkeypatch, block):
+    monkeypatch.setattr("unseen.learners.ridge.learner.BLOCK", block)
+    assert_equals_refits(exact(), unseen.leave_one_out(), by_sklearn)
+    assert_equals_refits(exact(), unseen.folds(3), by_sklearn)
+
+
+def test_copies_by_their_formula():
+    """(F - m h ybar) / (1 - m h) for m copies of leverage h."""
+    held = data()
+    x, y = held.take(np.arange(N)).astype(float), np.eye(CLASSES)[held.labels]
+    solution = algebra.solve(algebra.sums_of(x, y, x.mean(axis=0)), LAM)
+    roots = solution.roots(x[COPIES])
+    h, m = float(roots[:, 0] @ roots[:, 0]), len(COPIES)
+    expected = (solution.outputs(x[COPIES]) - m * h * y[COPIES].mean(axis=0)) / (1 - m * h)
+    found, gap = algebra.left_out(solution.outputs(x[COPIES]), y[COPIES], roots, np.zeros(m, int))
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    np.testing.assert_allclose(gap, 1 - m * h, rtol=1e-10)
+
+
+def test_a_model_that_hangs_on_one_sample_is_refitted_without_it():
+    """A sample of leverage 1 to within rounding: the formula would divide 0 by 0."""
+    x = np.random.default_rng(1).normal(size=(40, 3))
+    x[:, 2] = 0.0
+    x[7, 2] = 3e5
+    held = from_arrays(x.astype(np.float32), np.arange(40) % 2)
+    learner = RidgeLearner(lam=0.01, temperature=1)
+    table = {}
+    for plan in (unseen.leave_one_out(), at_once(unseen.leave_one_out())):
+        found = {}
+        for fit in plan.fits(held.ids, held.labels):
+            sink = Collected()
+            learner.fit(held, fit, sink, None, seed=0, report=lambda *_, **__: None)
+            found.update(sink.outputs["unseen"])
+        table[plan.together] = np.array([found[row] for row in range(40)])
+    np.testing.assert_allclose(table[True], table[False], rtol=1e-7, atol=1e-7)
+
+
+def test_sums_that_would_lose_their_digits_are_made_anew():
+    """A column that is nearly all in the fold left out: subtracting would leave rounding."""
+    x = np.random.default_rng(1).normal(size=(60, 2)).astype(np.float32)
+    x[:10, 1] *= 1e7
+    held = from_arrays(x, np.arange(60) % 2)
+    fit = unseen.Fit(train=np.arange(10, 60), unseen=np.arange(10))
+    sink = Collected()
+    exact().fit(held, fit, sink, None, seed=0, report=lambda *_, **__: None)
+    expected = Ridge(alpha=LAM, solver="svd").fit(x[10:].astype(float), np.eye(2)[held.labels[10:]]).predict(x[:10])
+    np.testing.assert_allclose([sink.outputs["unseen"][r] for r in range(10)], expected, rtol=1e-8)
+
+
+# Planted violations
+
+
+def test_planted_in_sample_outputs_are_caught(monkeypatch):
+    monkeypatch.setattr(
+        "unseen.learners.ridge.learner.left_out", lambda outputs, y, roots, of: (outputs, np.ones(len(of)))
+    )
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        assert_equals_refits(exact(), unseen.leave_one_out(), by_sklearn)
+
+
+def test_planted_copies_that_vouch_for_each_other_are_caught(monkeypatch):
+    alone = algebra.left_out
+    monkeypatch.setattr(
+        "unseen.learners.ridge.learner.left_out",
+        lambda outputs, y, roots, of: alone(outputs, y, roots, np.arange(len(of))),
+    )
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        assert_equals_refits(exact(), unseen.leave_one_out(), by_sklearn)
+
+
+def test_a_planted_penalty_of_the_bias_is_caught():
+    def penalised(x, y, asked):
+        x, asked = (np.column_stack([np.ones(len(part)), part]) for part in (x, asked))
+        return Ridge(alpha=LAM, fit_intercept=False, solver="svd").fit(x, y).predict(asked)
+
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        assert_equals_refits(exact(), unseen.folds(3), penalised)
+
+
+def test_planted_sums_over_everything_are_caught(monkeypatch):
+    monkeypatch.setattr(algebra.Sums, "__sub__", lambda self, other: self)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        assert_equals_refits(exact(), unseen.folds(5), by_sklearn)
+
+
+# Through the verbs
+
+
+def scored(held, plan, learner="ridge:lam=0.7", **more) -> ScoreTable:
+    return unseen.score(held, scores=["loss", "margin"], plan=plan, learner=learner, threads=1, **more)
+
+
+@pytest.mark.parametrize("learner", ["ridge:lam=0.7", "ridge"])
+@pytest.mark.parametrize("plan", [unseen.leave_one_out(), unseen.folds(4), unseen.halves()])
+def test_shuffling_the_rows_moves_the_scores_with_their_ids(plan, learner):
+    held = data(copies=COPIES[:2])
+    x, y = held.take(np.arange(N)), held.labels
+    order = np.random.default_rng(3).permutation(N)
+    ids = np.arange(N) * 3 + 1
+    first = scored(from_arrays(x, y, ids=ids), plan, learner)
+    second = scored(from_arrays(x[order], y[order], ids=ids[order]), plan, learner)
+    for name in first.values:
+        np.testing.assert_allclose(second.values[name], first.values[name][:, order], rtol=1e-10)
+
+
+def test_workers_change_nothing():
+    one, two = (scored(data(), unseen.folds(3), jobs=jobs) for jobs in (1, 2))
+    np.testing.assert_array_equal(one.values["loss"], two.values["loss"])
