@@ -1,7 +1,8 @@
 """The learner `ridge`: one pass of linear algebra in place of the trainings of a plan.
 
 The sums X'X and X'Y over all rows are made once a data set. A fold subtracts the sums of what it leaves out, a coreset
-sums over itself, and `leave_one_out` takes one solution and the leverages: the same numbers as a refit for every fit.
+sums over itself, and `leave_one_out` takes one solution and the leverages: the same numbers as a refit for every fit,
+up to rounding.
 
 The features must never have used the labels: self-supervised or foreign ones. A backbone that was trained on the same
 labels has seen every sample, and no linear algebra on top of it can undo that.
