@@ -50,7 +50,7 @@ def test_lambda_is_that_of_least_leave_one_out_error():
 
 
 def test_the_choice_reads_training_rows_only():
-    """Another label of a held-out sample changes nothing but its own scores: rounding apart, since its sums are added and subtracted."""
+    """Another label of a held-out sample changes its own scores only, but for the rounding of sums subtracted."""
     plan = unseen.Exposure(train=np.arange(80), watch=np.arange(80, 120))
     y = Y.copy()
     y[80:] = (y[80:] + 1) % 3
