@@ -189,7 +189,7 @@ def test_a_probe_split_is_never_chosen_and_judges_alone():
 
 def test_fixed_iterations_train_small_coresets_for_longer():
     X, y = digits()
-    arguments = {"keep": 60, "learner": "mlp:epochs=2,batch_size=32", "folds": 2, "steps": 1}
+    arguments = {"keep": 60, "learner": "mlp:epochs=2,batch_size=8", "folds": 2, "steps": 1}
     by_epochs = grow((X, y), **arguments).history
     by_iterations = grow((X, y), fix="iterations", **arguments).history
     assert by_iterations.steps[0].accuracy.value > by_epochs.steps[0].accuracy.value
