@@ -201,6 +201,18 @@ class Work:
             self.report("fit_done", fit=names[fit.name], epochs=who.epochs or 1)
             yield fit.repeat, outcome(fit, kept)
 
+    def check_batch(self, samples: int) -> None:
+        """Refuse to judge a coreset that is below one batch of the learner: that is no training anybody would do.
+
+        (On the way there, coresets may be smaller; they are trained on in one batch of what there is.)
+        """
+        batch = getattr(self.learner, "batch_size", 1)
+        if samples < batch:
+            raise ArgumentError(
+                f"a training on {samples} samples is below one batch of {batch}: keep more, or give the learner a "
+                f"smaller one (batch_size={max(1, samples // 4)})"
+            )
+
     def lasting(self, fix: Fix, samples: int, of: int) -> Learner:
         """The learner for a training on `samples` samples where one on `of` samples is its usual training.
 
@@ -211,17 +223,11 @@ class Work:
             of: those of the training whose budget is kept.
 
         Raises:
-            ArgumentError: `"iterations"` of a learner that does not train in steps; fewer samples than one batch.
+            ArgumentError: `"iterations"` of a learner that does not train in steps.
 
         """
         if fix not in ("epochs", "iterations"):
             raise ArgumentError(f"fix must be 'epochs' or 'iterations', got {fix!r}")
-        batch = getattr(self.learner, "batch_size", 1)
-        if samples < batch:
-            raise ArgumentError(
-                f"a training on {samples} samples is below one batch of {batch}: keep more, or give the learner a "
-                f"smaller one (batch_size={max(1, samples // 4)})"
-            )
         if fix == "epochs":
             return self.learner
         who: Any = self.learner

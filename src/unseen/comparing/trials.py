@@ -107,6 +107,7 @@ class Trials:
         """Refuse before any training what cannot be chosen."""
         if budget < 2:
             raise ArgumentError(f"a coreset to train on needs at least 2 samples, got a budget of {budget}")
+        self.trainer.check_batch(budget)
         self.trainer.lasting(self.fix, budget, len(self.train))
         self.selector.check(method, budget)
 

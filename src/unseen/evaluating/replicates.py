@@ -39,6 +39,8 @@ class Replicates:
         self.work, self.exam, self.arms = work, exam, arms
         self.fix, self.seed = fix, seeds.derive(seed, "evaluation")
         sizes = {len(rows) for arm in arms for rows in arm.rows}
+        for size in sizes:
+            work.check_batch(size)
         self.learners = {size: work.lasting(fix, size, len(exam.pool)) for size in sorted(sizes)}
 
     @property
