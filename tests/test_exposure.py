@@ -227,3 +227,23 @@ def test_plans_describe_themselves():
     assert about == unseen.Exposure([[0]], [[1]]).describe()
     assert about != unseen.Exposure([1], [0]).describe()
     assert about != unseen.Exposure([0, 1], [2]).describe()
+
+
+@pytest.mark.parametrize("size", [5, 30, 45])
+def test_large_groups_move_with_their_ids(size):
+    """Groups numbered by their first row, as exact copies are, in whatever order the rows come."""
+    n, k = 90, 3
+    ids, labels = np.array([f"s{i}" for i in range(n)]), np.arange(n) % 4
+    group_of_id = np.arange(n) // size
+
+    def folds_by_id(rows):
+        first = {group: place for place, group in reversed(list(enumerate(group_of_id[rows])))}
+        groups = np.array([first[group] for group in group_of_id[rows]])
+        return dict(zip(ids[rows], assign_folds(ids[rows], labels[rows], k, groups=groups, seed=1), strict=True))
+
+    if size == 45:
+        with pytest.raises(unseen.ArgumentError, match="at most the number of groups"):
+            folds_by_id(np.arange(n))
+        return
+    shuffled = np.random.default_rng(0).permutation(n)
+    assert folds_by_id(np.arange(n)) == folds_by_id(shuffled)

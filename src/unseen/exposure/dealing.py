@@ -75,15 +75,17 @@ def _deal_groups(ranked: IntArray, labels: IntArray, of: IntArray, k: int) -> In
     from sklearn.model_selection import StratifiedGroupKFold
 
     fold_of = np.full(len(ranked), -1, np.int64)
+    # Groups are numbered in the keyed order: they are dealt by number, which must not depend on the rows.
+    _, first, code = np.unique(of[ranked], return_index=True, return_inverse=True)
+    numbered = np.argsort(np.argsort(first))[code]
     if np.unique(labels, return_counts=True)[1].max() >= k:  # else there is nothing to stratify, and it refuses
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-            for fold, (_, inside) in enumerate(StratifiedGroupKFold(k).split(ranked, labels[ranked], of[ranked])):
+            for fold, (_, inside) in enumerate(StratifiedGroupKFold(k).split(ranked, labels[ranked], numbered)):
                 fold_of[ranked[inside]] = fold
     if len(np.unique(fold_of)) == k and fold_of.min() == 0:
         return fold_of
     # By size alone, the largest groups first, each to the emptiest fold.
-    _, first = np.unique(of[ranked], return_index=True)
     sizes, load, of_group = np.bincount(of), np.zeros(k, np.int64), np.empty(len(first), np.int64)
     for group in np.lexsort((first, -sizes)):
         of_group[group] = load.argmin()
