@@ -24,7 +24,8 @@ def test_five_thousand_images(real_data, tmp_path):
     assert whole.take(np.array([0])).shape == (1, 32, 32, 3)
     rows = np.arange(5_000)
     np.savez(tmp_path / "part.npz", x=whole.take(rows), y=whole.labels[rows])
-    command = [UNSEEN, "prune", tmp_path / "part.npz", "--keep", "0.5", "--folds", "2", "--learner", "convnet"]
+    command = [UNSEEN, "prune", tmp_path / "part.npz", "--keep", "0.5", "--rule", "stratified"]
+    command += ["--folds", "2", "--learner", "convnet"]
     done = subprocess.run([*command, "--out", tmp_path / "run", "--json"], capture_output=True, text=True, check=True)
     summary = json.loads(done.stdout)
     assert (summary["n"], summary["kept"]) == (5_000, 2_500)

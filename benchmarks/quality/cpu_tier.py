@@ -109,7 +109,9 @@ SEED = {"tuning": 1, "report": 2}
 def learner(name: str, *, short: bool) -> TorchLearner:
     if name == "convnet":
         return TorchLearner(Recipe.named("convnet", threads=1), device="cpu")
-    recipe = Recipe(network="heads:head", epochs=3 if short else 12, lr=0.2, warmup=0.1, threads=1, batch_size=256)
+    recipe = Recipe(
+        network="heads:head", epochs=3 if short else 12, lr=0.2, warmup=0.1, threads=1, batch_size=64 if short else 256
+    )
     return TorchLearner(recipe, device="cpu")
 
 

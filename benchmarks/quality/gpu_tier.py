@@ -61,7 +61,7 @@ ARMS = {
     "seen": f"seen/{RULE}",
     "grown": f"grow:steps=3,folds=2,start=unseen/{RULE}",
 }
-RECIPES = {"fast": "resnet18_fast", "full": "resnet18:precision=bf16", "toy": "convnet:epochs=2"}
+RECIPES = {"fast": "resnet18_fast", "full": "resnet18:precision=bf16", "toy": "convnet:epochs=2,batch_size=16"}
 SEEDS, RANDOM = 3, "random"
 # The middle and the steep end of both data sets, then the rest.
 ORDER = [(0.5, "cifar10"), (0.8, "cifar10"), (0.5, "cifar100"), (0.8, "cifar100"), (0.3, "cifar10"), (0.7, "cifar10")]
