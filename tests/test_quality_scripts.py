@@ -272,7 +272,7 @@ def test_a_folder_streams_end_to_end(monkeypatch, folders):
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["resnet34", "resnet50"])
 def test_the_large_networks_take_a_folder(monkeypatch, folders, network):
-    more = ("--image-size", 32, "--memory-limit", 1000, "--learner", f"{network}:epochs=1,batch_size=4,lr=0.001")
+    more = ("--image-size", 32, "--memory-limit", 1000, "--learner", f"{network}:epochs=1,batch_size=8,lr=0.0001")
     assert imagenet_run(monkeypatch, folders, *more)["learner"]["recipe"]["network"] == network
 
 
