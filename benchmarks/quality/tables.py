@@ -176,6 +176,9 @@ def blocks() -> dict[str, list[str]]:
             f"{name} steps": several_steps(study),
             f"{name} best": best_rules(study),
         }
+    for path in sorted(RESULTS.glob("quality_*_tuning.json")):
+        name = path.stem.removeprefix("quality_").removesuffix("_tuning")
+        made[f"{name} tuning"] = all_methods(Study(json.loads(path.read_text())))
     distribution = json.loads((RESULTS / "quality_distribution.json").read_text())
     made |= {
         "width": width(distribution) + setting(distribution),
