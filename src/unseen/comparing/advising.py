@@ -119,7 +119,7 @@ def advise(
     Args:
         data: anything `unseen.data.resolve` takes.
         y: (n,) labels, where `data` is an array of inputs.
-        method: how the coreset is chosen, `"plan/score/rule"`; see `unseen.methods.Method`.
+        method: how the coreset is chosen, `"plan/score/rule"`; see `unseen.comparing.methods.Method`.
         margin: the loss that counts as none, in accuracy: 0.005 is half a point.
         test: the test set, in any form of a data set.
         probe: where there is none, the share of the data set aside to test on.
@@ -164,6 +164,7 @@ def advise(
         shares = [round(step * i, 10) for i in range(1, int(np.ceil(1 / step - 1e-9)))]
         budgets = {share: trials.budget(prune=share) for share in shares}
         shares = [share for share in shares if _possible(trials, chosen, budgets[share], share == shares[0])]
+        budgets = {share: budgets[share] for share in shares}
         trials.open()
         trials.report("work", **_outlook(trials, chosen, budgets, searching, seeds))
         search = _Search(trials, chosen, budgets, margin)
@@ -257,7 +258,7 @@ def _possible(trials: Trials, method: Method, budget: int, must: bool) -> bool:
 def _outlook(trials: Trials, method: Method, budgets: dict[float, int], searching: int, seeds: int) -> dict[str, Any]:
     probes = int(np.ceil(np.log2(len(budgets) + 1)))
     scorings = trials.scorings([method], [min(budgets.values())])
-    trainings = searching * (1 + probes) + 3 * seeds
+    trainings = searching * (1 + probes) + 3 * seeds * min(TRIES, len(budgets))
     who = trials.scorer.learner
     epochs = scorings * (searching + seeds) * (who.epochs or 1) + trainings * (trials.trainer.learner.epochs or 1)
     lines = [

@@ -52,7 +52,8 @@ def sweep(
     Args:
         data: anything `unseen.data.resolve` takes; what is chosen from.
         y: (n,) labels, where `data` is an array of inputs.
-        methods: lines `"plan/score/rule"`; see `unseen.methods.Method`. `"full"` and `"random"` are always among them.
+        methods: lines `"plan/score/rule"`; see `unseen.comparing.methods.Method`. `"full"` and `"random"` are always
+            among them.
         keep: fractions or counts kept; or
         prune: fractions or counts removed.
         test: the test set, in any form of a data set.
