@@ -30,3 +30,14 @@ def test_the_readme_quotes_the_results():
         f"a random one holds {100 * summary['label_errors_random']:.1f} %",
     ):
         assert figure in readme, figure
+
+
+@pytest.mark.parametrize(("result", "page"), [("digits", "README.md"), ("cifar10", "docs/comparing.md")])
+def test_the_evaluations_shown_are_those_of_the_results(result, page):
+    arms = json.loads((ROOT / "benchmarks" / "results" / f"evaluation_{result}.json").read_text())["arms"]
+    lines = [line.split() for line in (ROOT / page).read_text().splitlines()]
+    shown = {words[0]: words for words in lines if "±" in words}
+    for name, arm in arms.items():
+        around = arm["accuracy"]
+        assert f"{100 * around['mean']:.1f}" in shown[name], name
+        assert f"{50 * (around['high'] - around['low']):.1f}" in shown[name], name
