@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,12 +121,10 @@ def killed(program, moment, unbroken, run):
         assert ended.signal == signal.SIGKILL, f"{moment}: it was not killed but ended with {ended.code}"
         return ended.journal[-1]["phase"]
     seconds = moment.part * unbroken.training_seconds
-    for attempt in range(6):
-        place = run if attempt == 0 else run.with_name(f"{run.name}-{attempt}")
-        ended = program(*command[:-1], place, kill={"seconds": seconds, "events": str(place / "events.jsonl")})
-        if ended.signal == signal.SIGKILL and not (place / "coreset.parquet").exists():
-            if place != run:
-                place.rename(run)
+    for _ in range(6):
+        shutil.rmtree(run, ignore_errors=True)  # what an attempt that came too late has finished
+        ended = program(*command, kill={"seconds": seconds, "events": str(run / "events.jsonl")})
+        if ended.signal == signal.SIGKILL and not (run / "coreset.parquet").exists():
             return phase_of(run, moment.job)
         seconds /= 2  # this machine is faster now than when the unbroken run was measured
     raise AssertionError(f"{moment}: six times the run was finished before the kill")
