@@ -5,9 +5,10 @@ import pytest
 from sklearn.linear_model import Ridge
 
 import unseen
+from unseen import closed_form
 from unseen.data import from_arrays
 from unseen.exposure import Within, at_once
-from unseen.learners.ridge import RidgeLearner, algebra
+from unseen.learners.ridge import RidgeLearner
 from unseen.scoring import joined_groups
 from unseen.types import ScoreTable
 
@@ -135,11 +136,11 @@ def test_copies_by_their_formula():
     """(F - m h ybar) / (1 - m h) for m copies of leverage h."""
     held = data()
     x, y = held.take(np.arange(N)).astype(float), np.eye(CLASSES)[held.labels]
-    solution = algebra.solve(algebra.sums_of(x, y, x.mean(axis=0)), LAM)
+    solution = closed_form.solve(closed_form.sums_of(x, y, x.mean(axis=0)), LAM)
     roots = solution.roots(x[COPIES])
     h, m = float(roots[:, 0] @ roots[:, 0]), len(COPIES)
     expected = (solution.outputs(x[COPIES]) - m * h * y[COPIES].mean(axis=0)) / (1 - m * h)
-    found, gap = algebra.left_out(solution.outputs(x[COPIES]), y[COPIES], roots, np.zeros(m, int))
+    found, gap = closed_form.left_out(solution.outputs(x[COPIES]), y[COPIES], roots, np.zeros(m, int))
     np.testing.assert_allclose(found, expected, rtol=1e-10)
     np.testing.assert_allclose(gap, 1 - m * h, rtol=1e-10)
 
@@ -186,7 +187,7 @@ def test_planted_in_sample_outputs_are_caught(monkeypatch):
 
 
 def test_planted_copies_that_vouch_for_each_other_are_caught(monkeypatch):
-    alone = algebra.left_out
+    alone = closed_form.left_out
     monkeypatch.setattr(
         "unseen.learners.ridge.learner.left_out",
         lambda outputs, y, roots, of: alone(outputs, y, roots, np.arange(len(of))),
@@ -205,7 +206,7 @@ def test_a_planted_penalty_of_the_bias_is_caught():
 
 
 def test_planted_sums_over_everything_are_caught(monkeypatch):
-    monkeypatch.setattr(algebra.Sums, "__sub__", lambda self, other: self)
+    monkeypatch.setattr(closed_form.Sums, "__sub__", lambda self, other: self)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         assert_equals_refits(exact(), unseen.folds(5), by_sklearn)
 

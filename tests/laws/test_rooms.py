@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "unseen"
 FLOORS = [
     {"errors"},
     {"atomic", "registry", "verdicts", "parquet", "types", "seeds"},
-    {"exposure"},
+    {"exposure", "closed_form"},
     {"protocols"},
     {"data", "runs", "scores"},
     {"rules", "functional", "testing"},

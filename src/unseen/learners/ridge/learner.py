@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from unseen import seeds
+from unseen.closed_form import LinAlgError, Solution, Sums, left_out, left_out_by_lam, solve, sums_of
 from unseen.errors import ArgumentError, DataError, some
 from unseen.exposure import Fit
-from unseen.learners.ridge.algebra import LinAlgError, Solution, Sums, left_out, left_out_by_lam, solve, sums_of
 from unseen.protocols import CheckpointStore, Data, Sink
 from unseen.scores.alignment import temperatures
 from unseen.scoring import joined_groups
@@ -32,7 +32,9 @@ GRID = np.logspace(-6, 2, 9)  # of lambda, in units of the mean eigenvalue of Z'
 # Sums are subtracted while this share of every column's squares remains: rounding grows by at most its inverse, to
 # about 1e-13 relative. Below it, the sums are made anew.
 REMAINING = 1e-3
-LEAST_GAP = 1e-8  # see algebra.py: below it, rounding would pass 1e-8 of the outputs, and the group's model is refitted
+LEAST_GAP = (
+    1e-8  # see closed_form.py: below it, rounding would pass 1e-8 of the outputs, and the group's model is refitted
+)
 MOST_REFITS = 100
 
 
