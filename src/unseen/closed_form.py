@@ -2,27 +2,31 @@
 
 With a bias column in X that is not penalised, A = X'X + lam R and H = X A^-1 X'. The bias is eliminated: about the
 mean m of the training rows, W = (Z'Z + lam I)^-1 Z'Y with Z = X - m, outputs are ybar + Z W, and
-H = 1/n + Z (Z'Z + lam I)^-1 Z'. Everything is float64. A group g of samples leaves together:
+H = 1/n + Z (Z'Z + lam I)^-1 Z'. A group g of samples leaves together:
 
     f_g = Y_g - (I - H_gg)^-1 (Y_g - F_g)
 
 (for one sample Y - (Y - F) / (1 - h), for m copies of leverage h (F - m h ybar) / (1 - m h)). Rounding is magnified by
 the inverse of the `gap`, the smallest eigenvalue of I - H_gg: about 1e-16 / gap relative to the outputs.
 
-Cost: n d^2 for the sums, d^3 / 3 for the solution, n d^2 for the leverages, n d C a set of outputs.
+With weights w of the rows, X and Y stand for sqrt(w) X and sqrt(w) Y, n for the sum of the weights, and means are
+weighted. Sums and solutions are float64; products over rows are made in the type of x.
+
+Cost: n d^2 for the sums, d^3 / 3 for the solution, n d^2 for the leverages, 2 n d C a set of outputs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 
 from unseen.types import FloatArray, IntArray
 
-__all__ = ["LinAlgError", "Solution", "Sums", "left_out", "left_out_by_lam", "solve", "sums_of"]
+__all__ = ["LinAlgError", "Solution", "Sums", "left_alone", "left_out", "left_out_by_lam", "solve", "sums_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +34,7 @@ class Sums:
     """Sums over rows, about a centre; they add over blocks and shards, and subtract.
 
     Args:
-        n: the number of rows.
+        n: the number of rows, or the sum of their weights.
         centre: float64 (d,), subtracted from each row.
         rows: float64 (d,), the sum of x.
         targets: float64 (C,), the sum of y.
@@ -39,7 +43,7 @@ class Sums:
 
     """
 
-    n: int
+    n: float
     centre: FloatArray
     rows: FloatArray
     targets: FloatArray
@@ -74,10 +78,24 @@ class Sums:
         return self.rows, self.targets, self.gram, self.cross
 
 
-def sums_of(x: FloatArray, y: FloatArray, centre: FloatArray) -> Sums:
-    """The sums over one block: x float64 (m, d), y float64 (m, C)."""
-    z = x - centre
-    return Sums(len(z), centre, z.sum(axis=0), y.sum(axis=0), z.T @ z, z.T @ y)
+def sums_of(x: FloatArray, y: Any, centre: FloatArray, weights: FloatArray | None = None) -> Sums:
+    """The sums over one block.
+
+    Args:
+        x: float32 or float64 (m, d); the products are made in this type.
+        y: float (m, C), dense or a scipy sparse array.
+        centre: float64 (d,).
+        weights: float64 (m,), or None: 1 each.
+
+    """
+    z = x - centre.astype(x.dtype)
+    if weights is None:
+        n, rows, targets, weighted, root = float(len(z)), z.sum(axis=0, dtype=np.float64), y.sum(axis=0), z, z
+    else:
+        weighted, root = weights.astype(x.dtype)[:, None] * z, np.sqrt(weights).astype(x.dtype)[:, None] * z
+        n, rows, targets = weights.sum(), weighted.sum(axis=0, dtype=np.float64), y.T @ weights
+    gram, cross = root.T @ root, (y.T @ weighted).T
+    return Sums(n, centre, rows, *(np.asarray(a, dtype=np.float64) for a in (targets, gram, cross)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +103,7 @@ class Solution:
     """A ridge regression that is solved.
 
     Args:
-        n: the number of rows it was trained on.
+        n: the number of rows it was trained on, or the sum of their weights.
         mean: float64 (d,), that of those rows.
         bias: float64 (C,), the output at the mean.
         weights: float64 (d, C).
@@ -93,21 +111,36 @@ class Solution:
 
     """
 
-    n: int
+    n: float
     mean: FloatArray
     bias: FloatArray
     weights: FloatArray
     factor: FloatArray
+    _other: dict[np.dtype[Any], Solution] = field(default_factory=dict, init=False, repr=False)
 
     def outputs(self, x: FloatArray) -> FloatArray:
-        """Raw outputs float64 (m, C) of x float64 (m, d)."""
-        outputs: FloatArray = self.bias + (x - self.mean) @ self.weights
+        """Raw outputs (m, C) of x (m, d), in the type of x."""
+        outputs: FloatArray = (x - self._as(x).mean) @ self._as(x).weights
+        outputs += self._as(x).bias
         return outputs
 
-    def roots(self, x: FloatArray) -> FloatArray:
-        """V float64 (d + 1, m) with V'V = H of the rows x float64 (m, d)."""
-        v = solve_triangular(self.factor, (x - self.mean).T, lower=True, check_finite=False)
-        return np.concatenate([np.full((1, len(x)), self.n**-0.5), v])
+    def roots(self, x: FloatArray, weights: FloatArray | None = None) -> FloatArray:
+        """V (d + 1, m) with V'V = H of the rows x (m, d), in the type of x."""
+        own = self._as(x)
+        v = solve_triangular(own.factor, (x - own.mean).T, lower=True, check_finite=False)
+        v = np.concatenate([np.full((1, len(x)), self.n**-0.5, dtype=x.dtype), v])
+        if weights is not None:
+            v *= np.sqrt(weights).astype(x.dtype)
+        return v
+
+    def _as(self, x: FloatArray) -> Solution:
+        """The same in the type of x."""
+        if x.dtype == self.mean.dtype:
+            return self
+        if x.dtype not in self._other:
+            arrays = (a.astype(x.dtype) for a in (self.mean, self.bias, self.weights, self.factor))
+            self._other[x.dtype] = Solution(self.n, *arrays)
+        return self._other[x.dtype]
 
 
 def solve(sums: Sums, lam: float) -> Solution:
@@ -126,7 +159,7 @@ def solve(sums: Sums, lam: float) -> Solution:
 
 
 def left_out(
-    outputs: FloatArray, targets: FloatArray, roots: FloatArray, of: IntArray
+    outputs: FloatArray, targets: FloatArray, roots: FloatArray, of: IntArray, weights: FloatArray | None = None
 ) -> tuple[FloatArray, FloatArray]:
     """What the regressions without each group say of it.
 
@@ -135,12 +168,14 @@ def left_out(
         targets: float64 (m, C).
         roots: float64 (k, m), V with V'V = H.
         of: int64 (m,) group of each row; every group is here as a whole.
+        weights: float64 (m,), those of which the roots were made too, or None.
 
     Returns:
         Outputs float64 (m, C), and the gap float64 (m,) of each row's group.
 
     """
-    residuals = targets - outputs
+    scale = 1.0 if weights is None else np.sqrt(weights)[:, None]
+    residuals = scale * (targets - outputs)
     _, group, size = np.unique(of, return_inverse=True, return_counts=True)
     gap = 1.0 - (roots**2).sum(axis=0)
     alone = size[group] == 1
@@ -151,7 +186,21 @@ def left_out(
         for rows in np.split(together, np.flatnonzero(np.diff(group[together])) + 1):
             if len(rows):
                 residuals[rows], gap[rows] = _left_together(residuals[rows], roots[:, rows])
-    return targets - residuals, gap
+    return targets - residuals / scale, gap
+
+
+def left_alone(outputs: FloatArray, labels: IntArray, roots: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """`left_out` where every row is a group of its own and targets are one-hot labels; `outputs` is overwritten.
+
+    (The weight of a row cancels from its own residual.)
+    """
+    gap = 1.0 - np.einsum("km,km->m", roots, roots)
+    rows = np.arange(len(labels))
+    outputs[rows, labels] -= 1.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        outputs /= gap[:, None]
+    outputs[rows, labels] += 1.0
+    return outputs, gap
 
 
 def _left_together(residuals: FloatArray, v: FloatArray) -> tuple[FloatArray, float]:
@@ -166,15 +215,17 @@ def _left_together(residuals: FloatArray, v: FloatArray) -> tuple[FloatArray, fl
 
 
 def left_out_by_lam(
-    x: FloatArray, y: FloatArray, of: IntArray, lams: FloatArray
+    x: FloatArray, y: FloatArray, of: IntArray, lams: FloatArray, weights: FloatArray | None = None
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
     """`left_out` of all rows x float64 (m, d) for one lambda after another, from one eigendecomposition."""
-    z = x - x.mean(axis=0)
-    values, vectors = np.linalg.eigh(z.T @ z)
+    w = np.ones(len(x)) if weights is None else weights
+    n, root = w.sum(), np.sqrt(w)
+    z = x - (w @ x) / n
+    values, vectors = np.linalg.eigh((root[:, None] * z).T @ (root[:, None] * z))
     values = np.maximum(values, 0.0)  # of a Gram matrix: below 0 by rounding only
     q = (z @ vectors).T
-    cross = q @ y
-    first = np.full((1, len(x)), len(x) ** -0.5)
+    cross = (q * w) @ y
+    first = np.full((1, len(x)), n**-0.5)
     for lam in lams:
-        outputs = y.mean(axis=0) + q.T @ (cross / (values + lam)[:, None])
-        yield left_out(outputs, y, np.concatenate([first, q / np.sqrt(values + lam)[:, None]]), of)
+        outputs = (w @ y) / n + q.T @ (cross / (values + lam)[:, None])
+        yield left_out(outputs, y, np.concatenate([first, q / np.sqrt(values + lam)[:, None]]) * root, of, weights)

@@ -9,8 +9,12 @@ from sklearn.linear_model import RidgeCV
 import unseen
 from unseen.data import from_arrays
 from unseen.errors import ArgumentError, DataError
+from unseen.exposure import at_once
 from unseen.learners import LEARNERS, RidgeLearner, resolve
-from unseen.learners.ridge import learner as ridge
+from unseen.learners.ridge import together, tuning
+from unseen.learners.ridge.reading import Rows
+from unseen.scores.registry import resolve as resolve_score
+from unseen.scores.sink import ScoreSink
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 6)).astype(np.float32)
@@ -43,8 +47,8 @@ def test_leave_one_out_has_no_limit():
 
 def test_lambda_is_that_of_least_leave_one_out_error():
     data = from_arrays(X, Y)
-    lam, _ = RidgeLearner()._tuned(data, np.arange(120), np.arange(120), 0)
-    grid = ridge.GRID * ridge._mean_eigenvalue(X.astype(float))
+    lam, _ = tuning.tuned(Rows(data, np.dtype(float)), np.arange(120), np.arange(120), 0, None, None)
+    grid = tuning.GRID * tuning.mean_eigenvalue(X.astype(float))
     chosen = RidgeCV(alphas=grid, scoring=None).fit(X.astype(float), np.eye(3)[Y]).alpha_
     assert lam == pytest.approx(chosen)
 
@@ -59,7 +63,7 @@ def test_the_choice_reads_training_rows_only():
 
 
 def test_same_seed_same_numbers(monkeypatch):
-    monkeypatch.setattr(ridge, "SAMPLE", 40)
+    monkeypatch.setattr(tuning, "SAMPLE", 40)
     first, again, other = (scored(plan=unseen.folds(3), seed=seed).values["el2n"] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
@@ -73,7 +77,9 @@ def test_the_temperature_divides_raw_outputs():
 
 def test_it_says_what_saw_labels():
     assert "lam and temperature, by leave-one-out" in RidgeLearner().describe()["fitted_on_labels"]
-    assert RidgeLearner(2, 1).describe() == {"learner": "ridge", "lam": 2.0, "temperature": 1.0}
+    assert RidgeLearner(2, 1).describe() == {
+        "learner": "ridge", "lam": 2.0, "temperature": 1.0, "class_weights": "none", "precision": "float64",
+    }  # fmt: skip
 
 
 def test_it_prunes():
@@ -83,9 +89,9 @@ def test_it_prunes():
 
 def test_sums_do_not_travel():
     learner = RidgeLearner()
-    scored(learner, unseen.folds(4))
-    assert learner._whole
-    assert pickle.loads(pickle.dumps(learner))._whole == []
+    scored(learner, unseen.halves())
+    assert learner._known is not None
+    assert pickle.loads(pickle.dumps(learner))._known is None
 
 
 def test_constant_columns_and_more_columns_than_rows():
@@ -94,7 +100,94 @@ def test_constant_columns_and_more_columns_than_rows():
         assert np.isfinite(scored(plan=plan, x=x, y=np.arange(30) % 2).column("el2n")).all()
 
 
+class Store:
+    """A checkpoint in memory."""
+
+    kept = None
+
+    def load(self):
+        return self.kept
+
+    def save(self, arrays):
+        self.kept = {name: np.array(array) for name, array in arrays.items()}
+
+
+class Killed(Exception):  # noqa: N818 - it is no error
+    pass
+
+
+@pytest.mark.parametrize("plan", [unseen.leave_one_out(), unseen.folds(3)], ids=["leave one out", "folds"])
+@pytest.mark.parametrize("kept", [0, 2**28], ids=["sums made again", "sums kept"])
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.8])
+def test_a_pass_that_was_killed_goes_on_to_the_same_numbers(monkeypatch, plan, kept, part):
+    monkeypatch.setattr(Rows, "block", 7)
+    monkeypatch.setattr(together, "SECONDS", 0.0)
+    monkeypatch.setattr(together, "KEPT_BYTES", kept)
+    held = from_arrays(X, Y)
+    (fit,) = at_once(plan).fits(held.ids, held.labels)
+    learner = RidgeLearner()
+    unbroken, broken, again = (ScoreSink(fit, held.labels, [resolve_score("el2n")], 3) for _ in range(3))
+    store = Store()
+    learner.fit(held, fit, unbroken, Store(), seed=0, report=lambda *_, **__: None)
+
+    def report(kind, **fields):
+        if fields.get("part", 0) > part:
+            raise Killed
+
+    with pytest.raises(Killed):
+        learner.fit(held, fit, broken, store, seed=0, report=report)
+    assert store.kept is not None
+    taken = []
+    monkeypatch.setattr(held, "take", lambda rows, take=held.take: (taken.append(len(rows)), take(rows))[1])
+    learner.fit(held, fit, again, store, seed=0, report=lambda *_, **__: None)
+    for name, array in unbroken.result().items():
+        np.testing.assert_array_equal(again.result()[name], array)
+    if kept:  # the sample of the tuning, the centre, and what was not done before
+        assert sum(taken) < 120 + 7 + 2 * 120 - 2 * part * 120 + 14
+
+
+def test_folds_are_dealt_as_ever_and_are_one_fit():
+    table = scored(plan=unseen.folds(4))
+    expected = np.empty(120, int)
+    for fit in unseen.folds(4).fits(np.arange(120), Y):
+        expected[fit.unseen] = fit.fold
+    np.testing.assert_array_equal(table.folds[0], expected)
+
+
+def test_which_groups_get_sums_of_their_own():
+    sizes = np.array([1, 600, 200, 300, 9000])
+    assert together.large_groups(sizes, d=512, classes=10, block=8192).tolist() == [1, 3, 4]
+
+
+def test_of_groups_that_would_do_without_no_more_than_memory_allows(monkeypatch):
+    monkeypatch.setattr(together, "LARGE_BYTES", 16 * 512 * 522)
+    assert together.large_groups(np.array([700, 600, 800]), 512, 10, 8192).tolist() == [2]
+    assert together.large_groups(np.array([9000, 600, 9001]), 512, 10, 8192).tolist() == [0, 2]  # these would not
+
+
 # Refusals
+
+
+def test_a_group_without_which_there_is_one_class():
+    y = np.array([0, 1] * 10 + [0] * 100)
+    groups = np.r_[np.zeros(20, int), np.arange(1, 101)]
+    with pytest.raises(DataError, match=r"a group of 20 samples in fit r0f0: without them, .* fewer than 2 classes"):
+        scored(y=y, groups=groups)
+
+
+def test_float32_where_conditioning_needs_float64():
+    x = X.copy()
+    x[:, 5] = x[:, 4] + 1e-6 * x[:, 5]
+    with pytest.raises(DataError, match=r"precision='float32' is too coarse .* use precision='float64'"):
+        scored("ridge:lam=1e-9,precision=float32", x=x)
+    assert np.isfinite(scored("ridge:lam=1e-9", x=x).column("el2n")).all()
+
+
+@pytest.mark.parametrize("option", ["class_weights=inverse", "precision=float16"])
+def test_options_that_there_are_not(option):
+    name, value = option.split("=")
+    with pytest.raises(ArgumentError, match=f"{name} must be '.*' or '.*', got '{value}'"):
+        resolve(f"ridge:{option}", from_arrays(X, Y))
 
 
 @pytest.mark.parametrize("options", ["lam=0", "lam=-1", "lam=big", "temperature=0", "lam=True"])
@@ -104,7 +197,10 @@ def test_options_out_of_range(options):
 
 
 def test_unknown_option():
-    with pytest.raises(ArgumentError, match="learner 'ridge' has no option 'alpha'; its options: lam, temperature"):
+    with pytest.raises(
+        ArgumentError,
+        match="no option 'alpha'; its options: lam, temperature, class_weights, precision",
+    ):
         resolve("ridge:alpha=1", from_arrays(X, Y))
 
 

@@ -31,6 +31,7 @@ class Fit:
         apart: int64 (u,) group of each row of `unseen`, or None. With it the fit stands for one model a group, each
             trained on `train` and on the watched rows of all other groups, and asked about those of its own: what a
             learner with a closed form does at once (see `at_once`), and no other is given.
+        folds: int64 (u,) fold of each row of `unseen`, where the fit stands for several; else all are in `fold`.
 
     Raises:
         ExposureError: a row of `unseen` is in `train`, or a row of `seen` is not.
@@ -48,6 +49,7 @@ class Fit:
     fold: int = 0
     part: int | None = None
     apart: IntArray | None = None
+    folds: IntArray | None = None
 
     def __post_init__(self) -> None:
         for name in ("train", "unseen", "seen"):
@@ -58,11 +60,13 @@ class Fit:
                 raise ArgumentError(f"{name} of fit {self.name} must hold each row once")
             # A copy of our own, writable: torch warns of arrays that are not.
             object.__setattr__(self, name, rows.copy())
-        if self.apart is not None and np.shape(self.apart) != self.unseen.shape:
-            raise ArgumentError(
-                f"apart of fit {self.name} must have one group for each of {len(self.unseen)} rows of unseen, got "
-                f"shape {np.shape(self.apart)}"
-            )
+        for name in ("apart", "folds"):
+            given = getattr(self, name)
+            if given is not None and np.shape(given) != self.unseen.shape:
+                raise ArgumentError(
+                    f"{name} of fit {self.name} must have one entry for each of {len(self.unseen)} rows of unseen, got "
+                    f"shape {np.shape(given)}"
+                )
         both = np.intersect1d(self.train, self.unseen, assume_unique=True)
         if both.size:
             raise ExposureError(

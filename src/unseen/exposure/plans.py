@@ -44,12 +44,22 @@ class Seen:
 
 @dataclass(frozen=True)
 class Folds:
-    """Train on all but fold j and ask about fold j: UNSEEN, single step (arXiv 2511.12988)."""
+    """Train on all but fold j and ask about fold j: UNSEEN, single step (arXiv 2511.12988).
+
+    Args:
+        k: folds.
+        repeats: how many times the samples are dealt to folds anew.
+        watch_seen: ask each model also about what it saw.
+        name: of the plan.
+        together: one fit a repeat that stands for its k (`Fit.apart`); see `unseen.exposure.at_once`.
+
+    """
 
     k: int = 5
     repeats: int = 1
     watch_seen: bool = False
     name: str = "folds"
+    together: bool = False
     scored_side: Side = field(default="unseen", init=False)
 
     def __post_init__(self) -> None:
@@ -66,13 +76,17 @@ class Folds:
         return {"plan": self.name, "k": self.k, "repeats": self.repeats, "watch_seen": self.watch_seen}
 
     def count(self, n: int) -> int:
-        """The k trainings of each repeat."""
-        return self.k * self.repeats
+        """The k trainings of each repeat, or one where they are done together."""
+        return self.repeats if self.together else self.k * self.repeats
 
     def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
         """The k fits of each repeat, the folds stratified by class."""
         for repeat in range(self.repeats):
             fold_of = assign_folds(ids, labels, self.k, groups=groups, seed=seeds.derive(seed, "folds", repeat))
+            if self.together:
+                rows = np.arange(len(ids))
+                yield Fit(train=rows[:0], unseen=rows, repeat=repeat, apart=fold_of, folds=fold_of)
+                continue
             for fold in range(self.k):
                 inside = fold_of == fold
                 train = np.flatnonzero(~inside)

@@ -9,7 +9,7 @@ from hashlib import blake2b
 import numpy as np
 
 from unseen.exposure.fits import Fit, Plan
-from unseen.exposure.plans import LeaveOneOut
+from unseen.exposure.plans import Folds, LeaveOneOut
 from unseen.types import IdArray, IntArray, Side
 
 __all__ = ["Within", "at_once"]
@@ -66,14 +66,15 @@ class Within:
 
 
 def at_once(plan: Plan) -> Plan:
-    """The plan for a learner with a closed form: the fits of `leave_one_out` as one, any other plan as it is.
+    """The plan for a learner with a closed form: its fits as one a repeat, where it leaves out folds or samples.
 
-    The exposure is the same, and so is the description: every sample is judged by a model of all others.
+    The exposure is the same, and so is the description: every sample is judged by a model of the others. Folds whose
+    models are also asked about what they saw stay as they are, as does any other plan.
 
     >>> from unseen.exposure import folds, leave_one_out
     >>> leave_one_out().count(1000), at_once(leave_one_out()).count(1000), at_once(folds(5)).count(1000)
-    (1000, 1, 5)
+    (1000, 1, 1)
     """
-    if isinstance(plan, LeaveOneOut):
-        return LeaveOneOut(together=True)
+    if isinstance(plan, LeaveOneOut) or (isinstance(plan, Folds) and not plan.watch_seen):
+        return replace(plan, together=True)
     return Within(at_once(plan.plan), plan.rows) if isinstance(plan, Within) else plan

@@ -63,7 +63,7 @@ class Joiner:
 
     def _fold_in(self, sums: _Sums, fit: Fit, result: Arrays) -> None:
         rows = fit.watch(self.scored_side)
-        sums.folds[fit.repeat, rows] = fit.fold
+        sums.folds[fit.repeat, rows] = fit.fold if fit.folds is None else fit.folds
         for name, array in result.items():
             if name in ("confidence", "prediction"):
                 continue

@@ -1,0 +1,96 @@
+"""Rows of a data set as the closed form takes them: in blocks, by id, checked, of one type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from unseen.closed_form import Sums, sums_of
+from unseen.errors import DataError, some
+from unseen.protocols import Data
+from unseen.types import FloatArray, IntArray
+
+__all__ = ["BLOCK_BYTES", "Rows", "by_id"]
+
+BLOCK_BYTES = 2**26  # of a block of inputs or outputs in float64
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A data set read for products.
+
+    Args:
+        data: vectors.
+        dtype: of the products over rows, float64 or float32.
+        weights: float64 (n,) of the rows, or None.
+
+    """
+
+    data: Data
+    dtype: np.dtype[Any]
+    weights: FloatArray | None = None
+
+    @property
+    def block(self) -> int:
+        """How many rows at a time: a function of the shape alone, for the same sums on every machine."""
+        widest = max(int(self.data.sample_shape[0]), len(self.data.class_names))
+        return max(256, BLOCK_BYTES // (8 * widest))
+
+    def inputs(self, rows: IntArray, dtype: Any = None) -> FloatArray:
+        """The vectors (m, d) of these rows."""
+        x = np.asarray(self.data.take(rows), dtype=dtype or self.dtype)
+        finite = np.isfinite(x).all(axis=1)
+        if not finite.all():
+            raise DataError(
+                f"features must be finite, but they are NaN or infinite for ids {some(self.data.ids[rows[~finite]])}"
+            )
+        return x
+
+    def targets(self, rows: IntArray) -> FloatArray:
+        """The labels, one-hot float64 (m, C)."""
+        return np.eye(len(self.data.class_names))[self.data.labels[rows]]
+
+    def weights_of(self, rows: IntArray) -> FloatArray | None:
+        """The weights float64 (m,) of these rows, if they have any."""
+        return None if self.weights is None else self.weights[rows]
+
+    def blocks(self, rows: IntArray) -> Iterator[IntArray]:
+        """These rows by id, a block at a time."""
+        rows = by_id(self.data, rows)
+        return (rows[start : start + self.block] for start in range(0, len(rows), self.block))
+
+    def centre(self, rows: IntArray) -> FloatArray:
+        """float64 (d,): a centre near the mean of these rows, so that sums about it lose no digits."""
+        first = by_id(self.data, rows)[: self.block]
+        centre: FloatArray = self.inputs(first).mean(axis=0, dtype=np.float64).astype(np.float32).astype(np.float64)
+        return centre
+
+    def sums(self, rows: IntArray, x: FloatArray, centre: FloatArray) -> Sums:
+        """The sums over one block, whose inputs are x."""
+        m = len(rows)
+        hot = csr_array(
+            (np.ones(m, self.dtype), self.data.labels[rows], np.arange(m + 1)), shape=(m, len(self.data.class_names))
+        )
+        return sums_of(x, hot, centre, self.weights_of(rows))
+
+    def summed(self, rows: IntArray, centre: FloatArray | None = None) -> Sums:
+        """The sums over any rows."""
+        if centre is None:
+            centre = self.centre(rows)
+        sums = Sums.zero(centre, len(self.data.class_names))
+        for block in self.blocks(rows):
+            sums += self.sums(block, self.inputs(block), centre)
+        return sums
+
+
+def by_id(data: Data, rows: IntArray) -> IntArray:
+    """In the order of the ids, so that rounding does not depend on the order of the rows."""
+    ids = data.ids[rows]
+    if ids.dtype.kind in "iu" and (ids[1:] > ids[:-1]).all():
+        return rows
+    ordered: IntArray = rows[np.argsort(ids, kind="stable")]
+    return ordered

@@ -1,0 +1,80 @@
+"""Sums over the rows that fits are trained on, each from the nearest that is known already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from unseen.closed_form import LinAlgError, Solution, Sums, solve
+from unseen.errors import DataError
+from unseen.learners.ridge.reading import Rows
+from unseen.types import FloatArray, IntArray
+
+__all__ = ["Known", "remains", "solved"]
+
+# Sums are subtracted while this share of every column's squares remains: rounding grows by at most its inverse, to
+# about 1e-13 relative. Below it, the sums are made anew.
+REMAINING = 1e-3
+MOST_ERROR = 0.01  # relative, of outputs by float32 products
+
+
+@dataclass(eq=False)
+class Known:
+    """The sums over all rows of a data set, once they were made.
+
+    Args:
+        rows: the data set.
+
+    """
+
+    rows: Rows
+    _whole: Sums | None = field(default=None, init=False)
+
+    def over(self, rows: IntArray) -> Sums:
+        """The sums over these rows: those over all less the others, if that is cheaper and loses no digits."""
+        everything = np.arange(len(self.rows.data))
+        others = np.setdiff1d(everything, rows, assume_unique=True)
+        if len(others) < len(rows):
+            if self._whole is None:
+                self._whole = self.rows.summed(everything)
+            whole = self._whole
+            sums = whole - self.rows.summed(others, whole.centre) if len(others) else whole
+            if remains(sums, whole):
+                return sums
+        return self.rows.summed(rows)
+
+
+def remains(sums: Sums, of: Sums) -> bool:
+    """Whether enough of the squares about the mean is left after a subtraction."""
+    return bool((_squares(sums) >= REMAINING * _squares(of)).all())
+
+
+def _squares(sums: Sums) -> FloatArray:
+    """float64 (d,) about the mean; never below what rounding makes of 0."""
+    squares: FloatArray = np.diag(sums.gram) - sums.rows**2 / sums.n
+    return np.maximum(squares, 1e-15 * np.diag(sums.gram))
+
+
+def solved(sums: Sums, lam: float, fit: str, *, precision: str = "float64") -> Solution:
+    """The regression of these sums, or the reason why there is none."""
+    if precision == "float32":
+        _check_condition(sums, lam)
+    try:
+        return solve(sums, lam)
+    except LinAlgError as error:
+        raise DataError(
+            f"lam={lam:.3g} is too small for fit {fit} ({sums.n:g} samples of {len(sums.centre)} features): the matrix "
+            "is singular to working precision; raise lam, or use lam=auto"
+        ) from error
+
+
+def _check_condition(sums: Sums, lam: float) -> None:
+    values = np.linalg.eigvalsh(sums.centred().gram)
+    condition = (values[-1] + lam) / (max(values[0], 0.0) + lam)
+    if condition * np.finfo(np.float32).eps > MOST_ERROR:
+        raise DataError(
+            f"precision='float32' is too coarse for these features at lam={lam:.3g}: the condition number is "
+            f"{condition:.1g}, so outputs could be off by more than {MOST_ERROR:.0%}; use precision='float64', or "
+            "raise lam"
+        )

@@ -1,0 +1,235 @@
+"""Fits that stand for one model a group (`Fit.apart`): leave one out and folds, in two passes over the data.
+
+The first pass sums products over all rows, and over the rows of each large group by itself; the second says what the
+regression without a row's group makes of it. A large group (a fold) is left out by subtracting its sums and solving
+again, a small one by its leverages. Memory: sums and a solution for all rows and for each large group, O(d^2 + d C)
+each, and a block of rows; never O(n d).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.closed_form import Solution, Sums, left_alone, left_out
+from unseen.errors import DataError
+from unseen.exposure import Fit
+from unseen.learners.ridge.reading import Rows, by_id
+from unseen.learners.ridge.sums import remains, solved
+from unseen.protocols import CheckpointStore, Sink
+from unseen.types import Arrays, FloatArray, IntArray, Observation
+
+__all__ = ["Together", "large_groups"]
+
+LARGE_BYTES = 2**30  # of sums and solutions of groups that would do without
+KEPT_BYTES = 2**28  # of sums in a checkpoint; more are made again after a kill
+SECONDS = 30.0  # between checkpoints
+# See closed_form.py: below it, rounding would pass 1e-8 of the outputs, and the group's model is refitted.
+LEAST_GAP = 1e-8
+MOST_REFITS = 100
+
+
+def large_groups(sizes: IntArray, d: int, classes: int, block: int) -> IntArray:
+    """The groups that get sums of their own, ascending.
+
+    That is cheaper for more than about d / 2 rows, and needed for more than a block, which is all of a group that can
+    be in memory. (Of the former no more than fit in a stated memory; of the latter there are at most n / block.)
+    """
+    most = int(LARGE_BYTES // (16 * d * (d + classes)))
+    order = np.argsort(-sizes, kind="stable")
+    worth = sizes[order] > max(1, d // 2)
+    worth[most:] = False
+    large: IntArray = np.sort(order[worth | (sizes[order] > block)])
+    return large
+
+
+@dataclass(eq=False)
+class Together:
+    """The models of one such fit.
+
+    Args:
+        rows: the data set.
+        fit: with `apart`.
+        lam: the penalty.
+        temperature: outputs are divided by it.
+        checkpoints: where it is kept how far the passes are.
+        report: called with ("part", part=0..1) as they go on.
+
+    """
+
+    rows: Rows
+    fit: Fit
+    lam: float
+    temperature: float
+    checkpoints: CheckpointStore
+    report: Callable[..., None]
+    _of: IntArray = field(init=False)  # (n,) group of each row; -1: trained on, never left out
+    _sizes: IntArray = field(init=False)
+    _large: IntArray = field(init=False)
+    _saved: float = field(init=False)
+    _refits: int = 0
+
+    def __post_init__(self) -> None:
+        data, fit = self.rows.data, self.fit
+        of = np.full(len(data), -1, np.int64)
+        of[fit.unseen] = np.unique(np.asarray(fit.apart), return_inverse=True)[1]
+        self._of = of
+        self._sizes = np.bincount(of[fit.unseen])
+        d, classes = int(data.sample_shape[0]), len(data.class_names)
+        self._large = large_groups(self._sizes, d, classes, self.rows.block)
+        self._saved = time.monotonic()
+        self._check_classes()
+
+    def run(self, sink: Sink) -> None:
+        """Push what each model says of its group; goes on from the checkpoint if there is one."""
+        held = self.checkpoints.load() or {}
+        sums = self._first_pass(held)
+        solution, without = self._solutions(sums)
+        blocks = list(self._small_blocks()) + list(self._large_blocks())
+        done = int(held.get("watched", 0))
+        if done:
+            sink.restore({name.removeprefix("sink/"): a for name, a in held.items() if name.startswith("sink/")})
+        for number, block in enumerate(blocks):
+            if number < done:
+                continue
+            outputs = self._large_outputs(block, without) if self._is_large(block) else self._outputs(block, solution)
+            outputs /= self.temperature
+            sink.observe("unseen", Observation(block, epoch=1, logits=outputs))
+            self.report("part", part=0.5 + 0.5 * (number + 1) / len(blocks))
+            if self._due(number + 1 == len(blocks)):
+                state = {f"sink/{name}": array for name, array in sink.state().items()}
+                self._save({**_packed(sums), **state, "watched": np.array(number + 1)})
+
+    def _first_pass(self, held: Arrays) -> list[Sums]:
+        """The sums over rows in no large group, and over each large group."""
+        everything = np.concatenate([self.fit.train, self.fit.unseen])
+        blocks = list(self.rows.blocks(np.sort(everything)))
+        sums, done = _unpacked(held), int(held.get("summed", len(blocks)))  # a later checkpoint is of the second pass
+        if not sums:
+            zero = Sums.zero(self.rows.centre(np.sort(everything)), len(self.rows.data.class_names))
+            sums, done = [zero] * (len(self._large) + 1), 0
+        places = np.zeros(len(self._sizes) + 1, np.int64)  # the last is that of group -1
+        places[self._large] = np.arange(1, len(sums))
+        for number, block in enumerate(blocks[done:], done):
+            x, place = self.rows.inputs(block), places[self._of[block]]
+            for at in np.unique(place):
+                inside = slice(None) if (place == at).all() else place == at
+                sums[at] += self.rows.sums(block[inside], x[inside], sums[at].centre)
+            self.report("part", part=0.5 * (number + 1) / len(blocks))
+            if self._due(number + 1 == len(blocks)):
+                self._save({**_packed(sums), "summed": np.array(number + 1)})
+        return sums
+
+    def _solutions(self, sums: Sequence[Sums]) -> tuple[Solution, dict[int, Solution]]:
+        """That over all rows, and for each large group that without it."""
+        whole = sums[0]
+        for own in sums[1:]:
+            whole += own
+        without: dict[int, Solution] = {}
+        for group, own in zip(self._large.tolist(), sums[1:], strict=True):
+            rest = whole - own
+            if not remains(rest, whole):
+                rest = self.rows.summed(self._without(group))
+            without[group] = self._solved(rest)
+        return self._solved(whole), without
+
+    def _small_blocks(self) -> Iterator[IntArray]:
+        """The watched rows of small groups in blocks, no group in two of them: rows alone first, by id."""
+        watched = self.fit.unseen[~np.isin(self._of[self.fit.unseen], self._large)]
+        alone = self._sizes[self._of[watched]] == 1
+        yield from self.rows.blocks(watched[alone])
+        rows = by_id(self.rows.data, watched[~alone])
+        _, first, group = np.unique(self._of[rows], return_index=True, return_inverse=True)
+        order = np.argsort(first[group], kind="stable")
+        rows, group = rows[order], group[order]
+        ends = np.append(np.flatnonzero(np.diff(group)) + 1, len(rows))
+        start = 0
+        while start < len(rows):
+            end = int(ends[min(int(np.searchsorted(ends, start + self.rows.block)), len(ends) - 1)])
+            yield rows[start:end]
+            start = end
+
+    def _large_blocks(self) -> Iterator[IntArray]:
+        watched = self.fit.unseen
+        return self.rows.blocks(watched[np.isin(self._of[watched], self._large)])
+
+    def _is_large(self, block: IntArray) -> bool:
+        return bool(np.isin(self._of[block[0]], self._large))
+
+    def _large_outputs(self, block: IntArray, without: dict[int, Solution]) -> FloatArray:
+        x, of = self.rows.inputs(block), self._of[block]
+        outputs = np.empty((len(block), len(self.rows.data.class_names)), x.dtype)
+        for group in np.unique(of).tolist():
+            outputs[of == group] = without[group].outputs(x[of == group])
+        return outputs
+
+    def _outputs(self, block: IntArray, solution: Solution) -> FloatArray:
+        """Of rows of small groups, all of each group."""
+        x, weights = self.rows.inputs(block), self.rows.weights_of(block)
+        outputs, roots = solution.outputs(x), solution.roots(x, weights)
+        of, labels = self._of[block], self.rows.data.labels[block]
+        if (self._sizes[of] == 1).all():
+            outputs, gap = left_alone(outputs, labels, roots)
+        else:
+            targets = self.rows.targets(block)
+            outputs, gap = left_out(outputs.astype(np.float64), targets, roots.astype(np.float64), of, weights)
+        for group in np.unique(of[gap < LEAST_GAP]).tolist():
+            self._refits += 1
+            if self._refits > MOST_REFITS:
+                raise DataError(
+                    f"lam={self.lam:.3g} is too small for these features: of more than {MOST_REFITS} samples the "
+                    "regression without them cannot be told from the one with them; raise lam, or use folds(k)"
+                )
+            without = self._solved(self.rows.summed(self._without(group)))
+            outputs[of == group] = without.outputs(x[of == group])
+        return outputs
+
+    def _without(self, group: int) -> IntArray:
+        """What the model of a group is trained on."""
+        watched = self.fit.unseen
+        return np.sort(np.concatenate([self.fit.train, watched[self._of[watched] != group]]))
+
+    def _check_classes(self) -> None:
+        """Refuse a large group without which the samples are of one class."""
+        labels, of = self.rows.data.labels, self._of
+        everything = np.concatenate([self.fit.train, self.fit.unseen])
+        counts = np.bincount(labels[everything], minlength=len(self.rows.data.class_names))
+        for group in self._large.tolist():
+            rest = counts - np.bincount(labels[of == group], minlength=len(counts))
+            if np.count_nonzero(rest) < 2:
+                raise DataError(
+                    f"ridge cannot judge a group of {self._sizes[group]:,} samples in fit {self.fit.name}: without "
+                    "them, the samples are of fewer than 2 classes"
+                )
+
+    def _solved(self, sums: Sums) -> Solution:
+        return solved(sums, self.lam, self.fit.name, precision=self.rows.dtype.name)
+
+    def _due(self, last: bool) -> bool:
+        """Whether it is time for a checkpoint; the last block of a pass needs none."""
+        return not last and time.monotonic() - self._saved > SECONDS
+
+    def _save(self, arrays: Arrays) -> None:
+        self.checkpoints.save(arrays)
+        self._saved = time.monotonic()
+
+
+def _packed(sums: Sequence[Sums]) -> dict[str, npt.NDArray[np.float64]]:
+    """Sums as arrays, if they are not too large to be kept."""
+    if len(sums) * (sums[0].gram.nbytes + sums[0].cross.nbytes) > KEPT_BYTES:
+        return {}
+    arrays = {name: np.stack([getattr(s, name) for s in sums]) for name in ("rows", "targets", "gram", "cross")}
+    n = np.array([s.n for s in sums], np.float64)
+    return {f"sums/{name}": a for name, a in {**arrays, "n": n, "centre": sums[0].centre}.items()}
+
+
+def _unpacked(held: Arrays) -> list[Sums]:
+    if "sums/n" not in held:
+        return []
+    names = ("rows", "targets", "gram", "cross")
+    parts = zip(np.asarray(held["sums/n"]).tolist(), *(np.asarray(held[f"sums/{name}"]) for name in names), strict=True)
+    return [Sums(n, np.asarray(held["sums/centre"]), *arrays) for n, *arrays in parts]
