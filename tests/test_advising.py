@@ -1,5 +1,7 @@
 """Advice: the search and the confirmation do not share replicates, and only the latter enters the interval."""
 
+import inspect
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -7,6 +9,7 @@ from sklearn.naive_bayes import GaussianNB
 
 import unseen
 from unseen.comparing import advising
+from unseen.comparing.methods import Method
 from unseen.comparing.trials import Trials
 from unseen.work import Outcome
 
@@ -102,6 +105,16 @@ def test_for_real_and_again(tmp_path):
     assert first.tried == again.tried
     with pytest.raises(unseen.RunMismatchError, match="margin"):
         advised(out=tmp_path / "run", margin=0.01)
+
+
+def test_the_default_method_is_how_prune_chooses():
+    coreset = unseen.prune(DATA, keep=0.5, learner=GaussianNB()).coreset
+    default = Method.of(inspect.signature(unseen.advise).parameters["method"].default)
+    choice = default.choice()
+    assert coreset.provenance["rule"] == choice.rule.name
+    assert coreset.provenance["options"] == choice.rule.options()
+    assert coreset.provenance["score"] == default.score
+    assert coreset.provenance["scores"]["plan"]["plan"] == default.plan
 
 
 @pytest.mark.parametrize(

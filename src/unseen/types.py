@@ -120,6 +120,15 @@ class ScoreTable:
             mean_confidence=None if mean_confidence is None else np.asarray(mean_confidence, dtype=np.float64),
         )
 
+    @classmethod
+    def unscored(cls, ids: IdArray, labels: IntArray, class_names: tuple[str, ...]) -> Self:
+        """A table without a score, for rules that read none.
+
+        >>> ScoreTable.unscored(np.arange(2), np.array([0, 1]), ("cat", "dog")).scores
+        ()
+        """
+        return cls(ids, labels, class_names, np.zeros((1, len(ids)), np.int32), values={}, directions={})
+
     def __post_init__(self) -> None:
         n = len(self.ids)
         columns: dict[str, npt.NDArray[Any]] = {"labels": self.labels, "folds": self.folds.T, **_columns(self.values)}

@@ -11,6 +11,7 @@ import unseen
 from unseen.cli import _options as o
 from unseen.cli._progress import Reporter
 from unseen.cli._show import aligned, percent, print_json
+from unseen.comparing.methods import DEFAULT
 from unseen.data import resolve
 from unseen.learners.presets import DEFAULTS
 
@@ -30,7 +31,7 @@ Searching = Annotated[int, typer.Option(metavar="N", help="Replicates a share in
 def command(
     data: o.Source,
     out_dir: o.Out,
-    method: Method = "folds/el2n/stratified",
+    method: Method = DEFAULT,
     margin: Margin = 0.5,
     step: Step = 0.1,
     features: o.Features = None,

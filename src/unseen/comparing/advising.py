@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen import runs
-from unseen.comparing.methods import FULL, Method
+from unseen.comparing.methods import DEFAULT, FULL, Method
 from unseen.comparing.trials import Trials, train_and_test
 from unseen.errors import ArgumentError
 from unseen.evaluating.exams import Overlap
@@ -92,7 +92,7 @@ def advise(
     data: Any,
     y: npt.ArrayLike | None = None,
     *,
-    method: str | Method = "folds/el2n/stratified",
+    method: str | Method = DEFAULT,
     margin: float = 0.005,
     test: Any = None,
     probe: float = 0.2,
@@ -119,7 +119,8 @@ def advise(
     Args:
         data: anything `unseen.data.resolve` takes.
         y: (n,) labels, where `data` is an array of inputs.
-        method: how the coreset is chosen, `"plan/score/rule"`; see `unseen.comparing.methods.Method`.
+        method: how the coreset is chosen, `"plan/score/rule"`; see `unseen.comparing.methods.Method`. If not given,
+            as `unseen.prune` chooses: `"folds/el2n/stratified:cutoff=error"`.
         margin: the loss that counts as none, in accuracy: 0.005 is half a point.
         test: the test set, in any form of a data set.
         probe: where there is none, the share of the data set aside to test on.

@@ -20,14 +20,15 @@ from unseen.registry import parse_spec
 from unseen.runs.base import Run
 from unseen.runs.events import spent
 from unseen.scores.registry import resolve as resolve_score
-from unseen.selecting import Choice
+from unseen.selecting import Choice, default_rule
 from unseen.types import IntArray, ScoreTable
 from unseen.work import Work
 
-__all__ = ["FULL", "Method", "Selector", "slug"]
+__all__ = ["DEFAULT", "FULL", "Method", "Selector", "slug"]
 
 FULL = "full"
 GROW = "grow"
+DEFAULT = f"folds/el2n/{default_rule('harder')}"  # how `unseen.prune` chooses where nothing is named
 
 
 @dataclass(frozen=True)
@@ -139,14 +140,19 @@ class Selector:
         self._tables: dict[tuple[str, int], ScoreTable] = {}
 
     def check(self, method: Method, budget: int) -> None:
-        """Refuse before any training a budget that the method cannot meet."""
+        """Refuse before any training what the method cannot choose: a budget, or a score that nobody gives."""
         if method.rule is None:
             return
         if method.grows:
             self._loop(method, budget, 0)
             return
-        direction = None if method.score is None else resolve_score(method.score).direction
-        method.choice(self._features).check(self.work.data, keep=budget, prune=None, direction=direction)
+        choice, direction = method.choice(self._features), None
+        if method.plan is not None and method.score is not None:
+            score = resolve_score(method.score)
+            direction = score.direction
+            self.work.check(plan_named(method.plan), [score, choice.column(score.label)])
+        predicts = "logits" in self.work.learner.provides
+        choice.check(self.work.data, keep=budget, prune=None, direction=direction, predicts=predicts)
 
     def trainings(self, method: Method, budget: int) -> dict[str, int]:
         """The scorings of one replicate that the method needs, each with its number of trainings."""
@@ -215,8 +221,7 @@ class Selector:
 
     def _unscored(self) -> ScoreTable:
         samples = self.work.samples
-        folds = np.zeros((1, len(samples.ids)), np.int32)
-        return ScoreTable(samples.ids, samples.labels, samples.class_names, folds, values={}, directions={})
+        return ScoreTable.unscored(samples.ids, samples.labels, samples.class_names)
 
 
 def slug(text: str) -> str:

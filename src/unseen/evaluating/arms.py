@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from unseen import seeds
 from unseen.errors import ArgumentError, BudgetError, DataError, UnknownNameError
-from unseen.evaluating.exams import Exam, bare_table
+from unseen.evaluating.exams import Exam
 from unseen.rules.choosing import choose
 from unseen.rules.copies import Dedup
 from unseen.rules.sampling import Random
-from unseen.types import Coreset, IntArray
+from unseen.types import Coreset, IntArray, ScoreTable
 
 __all__ = ["BASELINES", "Arm", "Kind", "arms_of", "check_baselines", "file_name"]
 
@@ -135,7 +135,7 @@ def _baseline(
     name: str, kind: Kind, sizes: tuple[int, ...], exam: Exam, seed: int, features: npt.NDArray[Any] | None
 ) -> Arm:
     data, pool = exam.data, exam.pool
-    table = bare_table(data.ids[pool], data.labels[pool], data.class_names)
+    table = ScoreTable.unscored(data.ids[pool], data.labels[pool], data.class_names)
     if kind == "dedup":
         assert features is not None
         near = features[pool]

@@ -14,9 +14,9 @@ from unseen.errors import ArgumentError, DataError, some
 from unseen.evaluating.overlap import exact_copies
 from unseen.protocols import Data
 from unseen.scoring import joined_groups
-from unseen.types import IdArray, IntArray, ScoreTable
+from unseen.types import IntArray
 
-__all__ = ["Exam", "bare_table", "with_probe", "with_test"]
+__all__ = ["Exam", "with_probe", "with_test"]
 
 Overlap = Literal["refuse", "drop"]
 
@@ -102,11 +102,3 @@ def with_probe(train: Data, share: float, *, seed: int) -> Exam:
         "their labels"
     )
     return Exam(train, pool, rows, text, {"by": "probe split", "n": len(rows), "share": float(share)})
-
-
-def bare_table(ids: IdArray, labels: IntArray, class_names: tuple[str, ...]) -> ScoreTable:
-    """A table for rules that read no scores."""
-    n = len(ids)
-    return ScoreTable(
-        ids, labels, class_names, np.zeros((1, n), np.int32), {"none": np.zeros((1, n))}, {"none": "worth"}
-    )

@@ -109,7 +109,7 @@ class Loop:
 
     def _start(self, run: Run, name: str) -> tuple[_Standing, list[Events], ScoreTable | None]:
         """The first coreset, how it came about, and the scores by which it was chosen, if it was by scores."""
-        prepared, growth = self.prepared, self.growth
+        prepared, growth, samples = self.prepared, self.growth, self.work.samples
         if isinstance(growth.start, Coreset):
             return *self._given(growth.start), None
         table = self._first_scored(run, name) if growth.start == "unseen" else None
@@ -117,7 +117,7 @@ class Loop:
         among = copies.heads[prepared.eligible[copies.heads]]
         rows = chosen(
             growth.start_choice,
-            self._blank() if table is None else table,
+            ScoreTable.unscored(samples.ids, samples.labels, samples.class_names) if table is None else table,
             None if table is None else growth.measured.label,
             among,
             min(size, len(among)),
@@ -233,12 +233,6 @@ class Loop:
             sources=names[standing.since[by_row]],
             provenance={**self.prepared.about(), "stopped": stopped, "scores": table.provenance},
         )
-
-    def _blank(self) -> ScoreTable:
-        """A table without a score, for a start that is drawn."""
-        samples = self.work.samples
-        unscored = np.zeros((1, len(samples.ids)), np.int32)
-        return ScoreTable(samples.ids, samples.labels, samples.class_names, unscored, values={}, directions={})
 
     def _tell(self, step: Step, announce: bool) -> None:
         if announce:
