@@ -265,10 +265,17 @@ class Work:
             "epochs": self.learner.epochs or 1,
             "threads": self.threads,
             "data_bytes": int(n * np.prod(data.sample_shape or (1,)) * data.dtype.itemsize),
+            "learner_bytes": self._working_bytes(job.plan),
             "state_bytes": sample * n // max(1, job.fits_in_all // job.plan.repeats),
             "groups": 0 if job.samples.groups is None else int(np.sum(np.bincount(job.samples.groups) > 1)),
             "notes": list(getattr(data, "notes", ())),
         }
+
+
+    def _working_bytes(self, plan: Plan) -> int:
+        """What the learner needs beside the data and the scores, if it can tell."""
+        told = getattr(self.learner, "memory", None)
+        return 0 if told is None else int(told(self.data, plan))
 
 
 def _abilities(learner: Learner) -> Abilities:

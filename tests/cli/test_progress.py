@@ -91,6 +91,17 @@ def test_the_time_left_counts_what_this_process_did(monkeypatch):
     assert work.left() is None
 
 
+def test_parts_of_a_fit_without_epochs(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    work = Work(total=2, held=0)
+    now[0] = 3.0
+    work.reached("r0f0", 0.25)
+    assert work.left() == 12.0 * 1.75
+    work.reached("r0f0", 1)
+    assert (work.done, work.of("r0f0"), work.left()) == (1, 1, 3.0)
+
+
 def test_a_long_plan_gets_about_a_hundred_lines():
     work = Work(total=5000, held=0)
     lines = 0
@@ -105,6 +116,7 @@ def test_outlook_of_one_training():
     plan = {
         "n": 1, "classes": 1, "plan": {"plan": "seen", "repeats": 1}, "fits": 1, "epochs": 2, "threads": 1,
         "scores": ["el2n"], "data_bytes": 12, "state_bytes": 3 * 2**30, "groups": 0, "notes": ["said by the data"],
+        "learner_bytes": 0,
     }  # fmt: skip
     assert outlook(plan, {"learner": "mlp"}, None) == [
         ("data", "1 samples, 1 class"),

@@ -87,7 +87,7 @@ class Reporter:
                 _Left(self._work), TextColumn("{task.description}"), console=err,
             )  # fmt: skip
             self._bar.start()
-            self._task = self._bar.add_task("", total=self._work.total, completed=self._work.done)
+            self._task = self._bar.add_task("", total=self._work.total, completed=int(self._work.done))
 
     def _on_say(self, *, text: str) -> None:
         """A result on the way, such as the quality at a step."""
@@ -99,13 +99,18 @@ class Reporter:
         at = f"epoch {epoch} of {epochs}{loss}" if epochs > 1 else "trained"
         self._advance(fit, epoch, f"fit {fit}: {at}", tell=epochs > 1)
 
+    def _on_part(self, *, fit: str, part: float) -> None:
+        """A share of a fit without epochs, such as the passes of a closed form."""
+        before = self._work.of(fit)
+        self._advance(fit, part, f"fit {fit}: {part:.0%}", tell=int(10 * part) > int(10 * before))
+
     def _on_fit_done(
         self, *, fit: str, epochs: int, done: int | None = None, fits: int | None = None, **more: Any
     ) -> None:
         of = f", {done} of {fits}" if fits else ""
         self._advance(fit, epochs, f"fit {fit}: done{of}", tell=True)
 
-    def _advance(self, fit: str, epoch: int, text: str, *, tell: bool) -> None:
+    def _advance(self, fit: str, epoch: float, text: str, *, tell: bool) -> None:
         before = self._work.done
         self._work.reached(fit, epoch)
         if self.quiet:
@@ -129,28 +134,35 @@ class Work:
     def __init__(self, total: int, held: int) -> None:
         self.total = total
         self._held = held
-        self._epochs: dict[str, int] = {}
+        self._epochs: dict[str, float] = {}
         self._reports = 0
+        self._gained = 0.0
         self._started = time.monotonic()
 
     @property
-    def done(self) -> int:
+    def done(self) -> float:
         """Epochs behind us."""
         return self._held + sum(self._epochs.values())
 
-    def reached(self, fit: str, epoch: int) -> None:
+    def of(self, fit: str) -> float:
+        """Epochs of one fit that are behind us."""
+        return self._epochs.get(fit, 0)
+
+    def reached(self, fit: str, epoch: float) -> None:
         """A fit has come so far. What it had done before a kill counts as done, but not towards the speed."""
-        self._reports += epoch > self._epochs.get(fit, 0)
-        self._epochs[fit] = max(epoch, self._epochs.get(fit, 0))
+        more = max(0, epoch - self.of(fit))
+        self._reports += more > 0
+        self._gained += min(1, more)
+        self._epochs[fit] = self.of(fit) + more
 
     def left(self) -> float | None:
         """Seconds to go; None before the first epoch and after the last."""
         remaining = self.total - self.done
-        if not self._reports or remaining <= 0:
+        if not self._gained or remaining <= 0:
             return None
-        return (time.monotonic() - self._started) / self._reports * remaining
+        return (time.monotonic() - self._started) / self._gained * remaining
 
-    def worth_a_line(self, before: int) -> bool:
+    def worth_a_line(self, before: float) -> bool:
         """The first and the last report, and about a hundred of those between."""
         step = -(-self.total // MOST_LINES)
         return self._reports <= 1 or self.done >= self.total or step == 1 or self.done // step > before // step
@@ -174,12 +186,14 @@ def outlook(plan: dict[str, Any], options: dict[str, Any], budget: str | None, h
     name = about.pop("plan")
     details = ", ".join(f"{key}={value}" for key, value in about.items() if value is not False)
     epochs = f" of {plan['epochs']} epochs" if plan["epochs"] > 1 else ""
+    working = f"{size(plan['learner_bytes'])} to work, " if plan["learner_bytes"] else ""
     lines = [
         ("data", f"{plan['n']:,} samples, {_many(plan['classes'], 'class', 'classes')}"),
         ("plan", f"{name}{f' ({details})' if details else ''}: {_many(plan['fits'], 'training')}{epochs} "
          f"by {options['learner']}, {_many(plan['threads'], 'thread')} each"),
         ("scores", ", ".join(plan["scores"])),
-        ("memory", f"about {size(plan['data_bytes'])} for the data, {size(plan['state_bytes'])} for the scores"),
+        ("memory", f"about {size(plan['data_bytes'])} for the data, {working}"
+         f"{size(plan['state_bytes'])} for the scores"),
         ("time", "the time left is told after the first epoch" if plan["epochs"] > 1
          else "the time left is told after the first training"),
     ]  # fmt: skip

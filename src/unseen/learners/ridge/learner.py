@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from unseen.errors import ArgumentError, DataError
-from unseen.exposure import Fit
+from unseen.exposure import Fit, Folds, Plan
 from unseen.learners.ridge.reading import Rows
 from unseen.learners.ridge.sums import Known, solved
 from unseen.learners.ridge.together import Together
@@ -36,7 +36,7 @@ class RidgeLearner:
     `leave_one_out`, which are done at once, those are all rows, so there these two scalars saw every label.
 
     Memory, beside the data: O(d^2 + d C) float64 for `leave_one_out` and K times that for K folds, a block of rows,
-    and 20,000 (d + C) while lambda and temperature are chosen; see `memory`.
+    and 20,000 (d + C) while lambda and temperature are chosen; `memory` tells.
 
     Args:
         lam: the penalty, above 0, as scikit-learn's `alpha`; `"auto"`: the one of least squared leave-one-out error
@@ -107,6 +107,16 @@ class RidgeLearner:
             )
         if len(np.unique(data.labels)) < 2:
             raise DataError(f"ridge needs at least 2 classes, but every label is {data.class_names[data.labels[0]]!r}")
+
+    def memory(self, data: Data, plan: Plan) -> int:
+        """Bytes at most for sums, solutions and a block of rows; beside the data, and the scores."""
+        d, classes = int(data.sample_shape[0]), len(data.class_names)
+        sample = 0 if {self.lam, self.temperature}.isdisjoint({"auto"}) else min(len(data), SAMPLE)
+        largest = plan.k if isinstance(plan, Folds) and plan.together else 1
+        block = Rows(data, np.dtype(self.precision)).block
+        return 8 * max(
+            2 * (largest + 1) * d * (d + classes) + 4 * block * (d + classes), 3 * sample * (d + 2 * classes)
+        )
 
     def fit(
         self,

@@ -72,6 +72,7 @@ class Together:
     _large: IntArray = field(init=False)
     _saved: float = field(init=False)
     _refits: int = 0
+    _told: float = 0.0
 
     def __post_init__(self) -> None:
         data, fit = self.rows.data, self.fit
@@ -99,7 +100,7 @@ class Together:
             outputs = self._large_outputs(block, without) if self._is_large(block) else self._outputs(block, solution)
             outputs /= self.temperature
             sink.observe("unseen", Observation(block, epoch=1, logits=outputs))
-            self.report("part", part=0.5 + 0.5 * (number + 1) / len(blocks))
+            self._tell(0.5 + 0.5 * (number + 1) / len(blocks))
             if self._due(number + 1 == len(blocks)):
                 state = {f"sink/{name}": array for name, array in sink.state().items()}
                 self._save({**_packed(sums), **state, "watched": np.array(number + 1)})
@@ -119,7 +120,7 @@ class Together:
             for at in np.unique(place):
                 inside = slice(None) if (place == at).all() else place == at
                 sums[at] += self.rows.sums(block[inside], x[inside], sums[at].centre)
-            self.report("part", part=0.5 * (number + 1) / len(blocks))
+            self._tell(0.5 * (number + 1) / len(blocks))
             if self._due(number + 1 == len(blocks)):
                 self._save({**_packed(sums), "summed": np.array(number + 1)})
         return sums
@@ -208,6 +209,12 @@ class Together:
 
     def _solved(self, sums: Sums) -> Solution:
         return solved(sums, self.lam, self.fit.name, precision=self.rows.dtype.name)
+
+    def _tell(self, part: float) -> None:
+        """Report every hundredth."""
+        if int(100 * part) > int(100 * self._told):
+            self.report("part", part=part)
+            self._told = part
 
     def _due(self, last: bool) -> bool:
         """Whether it is time for a checkpoint; the last block of a pass needs none."""
