@@ -120,18 +120,28 @@ class Solution:
 
     def outputs(self, x: FloatArray) -> FloatArray:
         """Raw outputs (m, C) of x (m, d), in the type of x."""
-        outputs: FloatArray = (x - self._as(x).mean) @ self._as(x).weights
-        outputs += self._as(x).bias
+        own = self._as(x)
+        outputs: FloatArray = (x - own.mean) @ own.weights
+        outputs += own.bias
         return outputs
 
     def roots(self, x: FloatArray, weights: FloatArray | None = None) -> FloatArray:
         """V (d + 1, m) with V'V = H of the rows x (m, d), in the type of x."""
-        own = self._as(x)
-        v = solve_triangular(own.factor, (x - own.mean).T, lower=True, check_finite=False)
-        v = np.concatenate([np.full((1, len(x)), self.n**-0.5, dtype=x.dtype), v])
+        v = np.concatenate([np.full((1, len(x)), self.n**-0.5, dtype=x.dtype), self._whitened(x)])
         if weights is not None:
             v *= np.sqrt(weights).astype(x.dtype)
         return v
+
+    def leverages(self, x: FloatArray, weights: FloatArray | None = None) -> FloatArray:
+        """The diagonal of H, float64 (m,): how much of its own output each row is."""
+        v = self._whitened(x)
+        leverages: FloatArray = 1 / self.n + np.einsum("km,km->m", v, v).astype(np.float64)
+        return leverages if weights is None else weights * leverages
+
+    def _whitened(self, x: FloatArray) -> FloatArray:
+        own = self._as(x)
+        z: FloatArray = solve_triangular(own.factor, (x - own.mean).T, lower=True, overwrite_b=True, check_finite=False)
+        return z
 
     def _as(self, x: FloatArray) -> Solution:
         """The same in the type of x."""
@@ -189,16 +199,16 @@ def left_out(
     return targets - residuals / scale, gap
 
 
-def left_alone(outputs: FloatArray, labels: IntArray, roots: FloatArray) -> tuple[FloatArray, FloatArray]:
+def left_alone(outputs: FloatArray, labels: IntArray, leverages: FloatArray) -> tuple[FloatArray, FloatArray]:
     """`left_out` where every row is a group of its own and targets are one-hot labels; `outputs` is overwritten.
 
     (The weight of a row cancels from its own residual.)
     """
-    gap = 1.0 - np.einsum("km,km->m", roots, roots)
+    gap = 1.0 - leverages
     rows = np.arange(len(labels))
     outputs[rows, labels] -= 1.0
     with np.errstate(divide="ignore", invalid="ignore"):
-        outputs /= gap[:, None]
+        outputs /= gap[:, None].astype(outputs.dtype)
     outputs[rows, labels] += 1.0
     return outputs, gap
 

@@ -171,13 +171,12 @@ class Together:
     def _outputs(self, block: IntArray, solution: Solution) -> FloatArray:
         """Of rows of small groups, all of each group."""
         x, weights = self.rows.inputs(block), self.rows.weights_of(block)
-        outputs, roots = solution.outputs(x), solution.roots(x, weights)
-        of, labels = self._of[block], self.rows.data.labels[block]
+        of, outputs = self._of[block], solution.outputs(x)
         if (self._sizes[of] == 1).all():
-            outputs, gap = left_alone(outputs, labels, roots)
+            outputs, gap = left_alone(outputs, self.rows.data.labels[block], solution.leverages(x, weights))
         else:
-            targets = self.rows.targets(block)
-            outputs, gap = left_out(outputs.astype(np.float64), targets, roots.astype(np.float64), of, weights)
+            roots = solution.roots(x, weights).astype(np.float64)
+            outputs, gap = left_out(outputs.astype(np.float64), self.rows.targets(block), roots, of, weights)
         for group in np.unique(of[gap < LEAST_GAP]).tolist():
             self._refits += 1
             if self._refits > MOST_REFITS:
