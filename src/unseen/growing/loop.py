@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -86,7 +87,7 @@ class Loop:
         correct: list[Correct] = []
         stopped, taken = f"at the budget of {self.prepared.budget:,}", len(sizes) - 1
         for step in range(1, len(sizes) + self.growth.scores_final):
-            table = self._scored(run, stands[-1].rows, step, name)
+            table = self._scored(run, [stand.rows for stand in stands], step, name)
             correct.append(self._correct(table))
             steps[-1] = self._measured(steps[-1], correct)
             self._tell(steps[-1], announce)
@@ -151,8 +152,8 @@ class Loop:
                 name=f"{name}{part}/",
             )
 
-    def _scored(self, run: Run, members: IntArray, step: int, name: str) -> ScoreTable:
-        part, plan, learner = self.prepared.scoring(step, members)
+    def _scored(self, run: Run, coresets: Sequence[IntArray], step: int, name: str) -> ScoreTable:
+        part, plan, learner = self.prepared.scoring(step, coresets[-1], [np.sort(rows) for rows in coresets[:-1]])
         with run.part(part) as kept:
             return self.work.score(
                 kept,

@@ -97,11 +97,11 @@ class Prepared:
         for step, size in enumerate(self.sizes[:last], 1):
             yield self.scoring(step, np.arange(size))
 
-    def scoring(self, step: int, members: IntArray) -> Scoring:
-        """The scoring by a coreset that goes before a step, or after the last one."""
+    def scoring(self, step: int, members: IntArray, before: Sequence[IntArray] = ()) -> Scoring:
+        """The scoring by a coreset that goes before a step, or after the last one; `before` it were those."""
         growth = self.growth
         part = f"step-{step}" if step < len(self.sizes) else "final"
-        plan = coreset(members, growth.folds, repeats=growth.repeats, scale=growth.scale)
+        plan = coreset(members, growth.folds, repeats=growth.repeats, scale=growth.scale, before=before)
         return Scoring(part, plan, self._lasting(len(members)))
 
     def first(self) -> Scoring:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from unseen.closed_form import Sums
 from unseen.errors import ArgumentError, DataError
 from unseen.exposure import Fit, Folds, Plan
 from unseen.learners.ridge.reading import Rows
@@ -137,7 +138,7 @@ class RidgeLearner:
             if sink.wants("unseen", 1, 1):
                 Together(rows, fit, lam, temperature, checkpoints, report).run(sink)
         else:
-            sums = rows.summed(trained) if rows.weights is not None else self._kept(rows).over(trained)
+            sums = self._summed(rows, fit, report)
             solution = solved(sums, lam, fit.name, precision=self.precision)
             sides: tuple[Side, ...] = ("unseen", "seen")
             for side in sides:
@@ -147,10 +148,16 @@ class RidgeLearner:
                         sink.observe(side, Observation(block, epoch=1, logits=outputs / temperature))
         report("epoch", epoch=1, epochs=1)
 
-    def _kept(self, rows: Rows) -> Known:
+    def _summed(self, rows: Rows, fit: Fit, report: Callable[..., None]) -> Sums:
+        """The sums over the training rows of a fit."""
+        if rows.weights is not None:  # they are those of this fit, so no other sums are of use
+            return rows.summed(fit.train)
         if self._known is None or self._known.rows.data is not rows.data:
             self._known = Known(rows)
-        return self._known
+        drift = self._known.drift(fit.route)
+        if drift is not None:
+            report("drift", relative=drift)
+        return self._known.over(fit.train, fit.route)
 
     def _weights(self, data: Data, trained: IntArray) -> FloatArray | None:
         if self.class_weights == "none":
