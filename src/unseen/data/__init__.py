@@ -3,17 +3,21 @@
 from unseen.data.arrays import digits, from_arrays, from_npz
 from unseen.data.folders import from_folder
 from unseen.data.huggingface import from_huggingface
+from unseen.data.shards import from_shards
 from unseen.data.sources import resolve
+from unseen.data.spooling import from_batches
 from unseen.data.tables import from_parquet
 from unseen.data.torch_dataset import from_dataset
 
 __all__ = [
     "digits",
     "from_arrays",
+    "from_batches",
     "from_dataset",
     "from_folder",
     "from_huggingface",
     "from_npz",
     "from_parquet",
+    "from_shards",
     "resolve",
 ]

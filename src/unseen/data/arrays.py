@@ -15,7 +15,7 @@ from unseen.data.fingerprint import Files, stamp
 from unseen.data.labelling import Labelling, labelling, to_numpy
 from unseen.errors import DataError, UnknownNameError, some
 
-__all__ = ["as_images", "digits", "from_arrays", "from_npz", "from_values"]
+__all__ = ["as_images", "digits", "from_arrays", "from_npz", "from_values", "read_npy"]
 
 
 def from_arrays(
@@ -133,7 +133,7 @@ def from_npz(
     if path.suffix == ".npz":
         arrays, files = _read_npz(path, names), stamp(folder, [path.name])
     else:
-        arrays, files = {name: _read_npy(folder, name) for name in names}, stamp(folder, [f"{n}.npy" for n in names])
+        arrays, files = {name: read_npy(folder, name) for name in names}, stamp(folder, [f"{n}.npy" for n in names])
     labelled = labelling(
         arrays[y],
         n=len(arrays[x]),
@@ -228,7 +228,8 @@ def _found(name: str, present: Sequence[str], path: Path) -> str:
     return alike[0]
 
 
-def _read_npy(folder: Path, name: str) -> npt.NDArray[Any]:
+def read_npy(folder: Path, name: str) -> npt.NDArray[Any]:
+    """The memory map of `<name>.npy`."""
     path = folder / f"{name}.npy"
     if not path.exists():
         raise UnknownNameError(f"array in {folder}", name, [p.stem for p in folder.glob("*.npy")])

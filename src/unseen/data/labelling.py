@@ -12,7 +12,7 @@ import numpy.typing as npt
 from unseen.errors import DataError, some
 from unseen.types import IdArray, IntArray
 
-__all__ = ["Labelling", "labelling", "to_numpy"]
+__all__ = ["Labelling", "labelling", "labels_in", "to_numpy"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ def labelling(
         DataError: missing or continuous labels, labels outside the classes, counts that differ, ids that occur twice.
 
     """
-    raw = _labels_in(to_numpy(y), name)
+    raw = labels_in(to_numpy(y), name)
     if n is not None and len(raw) != n:
         raise DataError(f"X and {name} must have one entry a sample, but X has {n} and {name} has {len(raw)}")
     if not len(raw):
@@ -91,7 +91,7 @@ def to_numpy(value: Any) -> npt.NDArray[Any]:
         raise DataError(f"the samples have several shapes and do not make one array: {error}") from error
 
 
-def _labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     """One-dimensional labels without missing ones; whole numbers as int64."""
     if raw.ndim != 1:
         fix = f"{name}.ravel()" if raw.ndim == 2 and raw.shape[1] == 1 else f"{name}.argmax(axis=1) for one-hot labels"

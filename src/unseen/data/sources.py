@@ -12,6 +12,7 @@ from unseen.data.arrays import digits, from_arrays, from_npz
 from unseen.data.base import Samples
 from unseen.data.folders import from_folder
 from unseen.data.huggingface import from_huggingface
+from unseen.data.shards import from_shards, numbered
 from unseen.data.tables import from_parquet
 from unseen.data.torch_dataset import from_dataset
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
@@ -27,6 +28,7 @@ FORMS = """a data set is one of:
   path to a folder of images        one folder a class
   path to a .parquet file           or to a folder of them
   path to a .npz file               or to a folder with x.npy and y.npy
+  path to a folder of shards        x-00000.npy, y-00000.npy, x-00001.npy, ...
   path to a folder                  that datasets.Dataset.save_to_disk wrote"""
 
 
@@ -84,7 +86,8 @@ def _file_reader(path: Path) -> Callable[..., Any]:
     if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
         return _from_disk
     if any(path.glob("*.npy")):
-        return from_npz
+        shards = numbered(path)
+        return from_shards if "x" in shards or (shards and not (path / "x.npy").exists()) else from_npz
     return from_parquet if any(path.rglob("*.parquet")) else from_folder
 
 
