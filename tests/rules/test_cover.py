@@ -106,7 +106,7 @@ def test_moderate_needs_labels():
 def test_features_are_checked(rule):
     table = ScoreTable.of("el2n", np.arange(4.0), direction="harder", ids=[7, 8, 9, 10])
     call = getattr(rules, rule)
-    with pytest.raises(ArgumentError, match=f"rule {rule} reads distances between samples: give features="):
+    with pytest.raises(ArgumentError, match=f"rule {rule} reads features: give features="):
         call(table, keep=2)
     with pytest.raises(ArgumentError, match=r"numbers of shape \(4, d\), got float64 \(3, 3\)"):
         call(table, keep=2, features=np.eye(3))

@@ -20,6 +20,8 @@ def test_every_registered_rule_conforms(name):
         "top:first=easy",
         "window:offset=5",
         "window:offset=0.25",
+        "bws:steps=7,lam=2.0",
+        "bws:over=all",
         "stratified:by=rank",
         "stratified:cutoff=0.3,strata=4",
         "beta:c=4",

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from unseen.rules import RULES, choose, resolve
 from unseen.types import ScoreTable
 
-SPECS = [*RULES, "top:first=easy", "window:offset=1", "stratified:by=rank,strata=3", "stratified:cutoff=0.2,strata=5"]
+SPECS = [*RULES, "top:first=easy", "window:offset=1", "bws:over=all,steps=4", "stratified:by=rank,strata=3"]
+SPECS += ["stratified:cutoff=0.2,strata=5"]
 
 
 @st.composite
@@ -38,6 +39,7 @@ def reordered(table, at):
 @given(table=tables(), part=st.floats(0, 1), quota=st.sampled_from([None, "proportional", "uniform"]), data=st.data())
 def test_exact_unique_and_blind_to_the_order_of_rows(spec, table, part, quota, data):
     rule, n = resolve(spec), len(table)
+    quota = quota if rule.inside_classes else None
     nan = None if rule.reads == "nothing" else "last"
     features = np.stack([table.ids % 7, table.ids % 3], axis=1).astype(float)
     finite = np.isfinite(table.column("el2n")) if nan else np.ones(n, bool)

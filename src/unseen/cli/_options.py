@@ -68,7 +68,7 @@ Align = Annotated[
 Features = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="A .npy file (n, d) for rules that read distances between samples.", rich_help_panel=CHOICE
+        metavar="FILE", help="A .npy file (n, d) for rules that read features.", rich_help_panel=CHOICE
     ),
 ]
 PlanName = Annotated[
@@ -205,7 +205,7 @@ def rule_options(rule: str | None, quota: str | None, align: str | None, feature
     if features is not None:
         if rule is None or "features" not in resolve_rule(rule).needs:
             raise ArgumentError(
-                "--features is for rules that read distances between samples, which "
+                "--features is for rules that read features, which "
                 f"{'the default' if rule is None else repr(rule)} does not; leave it out"
             )
         options["features"] = array(features)

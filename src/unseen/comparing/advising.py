@@ -131,7 +131,7 @@ def advise(
         step: shares tried are its multiples below 1.
         searching: replicates a share in the search.
         seeds: fresh replicates that confirm, at least 2.
-        features: (n, d), for rules that read distances between samples.
+        features: (n, d), for rules that read them.
         groups: see `unseen.score`.
         seed: the root seed.
         out: a directory that keeps every training.

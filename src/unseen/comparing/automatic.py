@@ -64,7 +64,7 @@ class Auto:
         probe: the share of the data that is held out to test candidates on.
         confirm: fresh replicates for the verdict, at least 2.
         fix: `"epochs"` or `"iterations"`; see `unseen.sweep`.
-        features: (n, d), for rules that read distances between samples.
+        features: (n, d), for rules that read them.
         trainee: who is trained on the coresets, if another than the learner that scores.
     """
 

@@ -123,7 +123,7 @@ class Selector:
         methods: all that will be asked for.
         run: an open run; scorings are kept in parts of it.
         seed: the root seed; each replicate draws scoring and selection anew from it.
-        features: (n, d) for rules that read distances between samples.
+        features: (n, d) for rules that read them.
 
     """
 

@@ -64,7 +64,7 @@ def sweep(
         trainee: who is trained on the coresets, if another.
         seeds: replicates, at least 2 for intervals.
         fix: `"epochs"`, so that less data is also less training; `"iterations"`, so that all train equally long.
-        features: (n, d), for rules that read distances between samples.
+        features: (n, d), for rules that read them.
         groups: see `unseen.score`.
         seed: the root seed.
         out: a directory that keeps the cells.

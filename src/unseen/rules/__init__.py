@@ -7,6 +7,7 @@ from unseen.rules.budgets import budget, budget_line
 from unseen.rules.choosing import choose
 from unseen.rules.functions import (
     beta,
+    bws,
     dedup,
     graph,
     herding,
@@ -29,6 +30,7 @@ __all__ = [
     "beta",
     "budget",
     "budget_line",
+    "bws",
     "check",
     "choose",
     "dedup",

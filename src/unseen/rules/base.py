@@ -9,7 +9,7 @@ rule picks cannot depend on the order of the rows.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -82,6 +82,7 @@ class Pick:
         ordered: whether that order means anything.
         parts: int64 (budget,) which part of the pool each came from, or None.
         part: the word for such a part, such as `"stratum"`.
+        told: what the rule found on the way, as JSON, for the provenance.
 
     """
 
@@ -89,6 +90,7 @@ class Pick:
     ordered: bool = False
     parts: IntArray | None = None
     part: str = "part"
+    told: dict[str, object] = field(default_factory=dict)
 
 
 class Rule(ABC):
@@ -101,6 +103,7 @@ class Rule(ABC):
     reads: ClassVar[Reads]  # of the scores: "nothing", their "order" or their "values"
     needs: ClassVar[frozenset[str]] = frozenset()  # of "labels", "features", "confidence"
     ordered: ClassVar[bool] = False  # whether its picks have an order
+    inside_classes: ClassVar[bool] = True  # whether it can choose inside one class, as a quota asks
     directions: ClassVar[frozenset[Direction]] = frozenset({"harder", "easier", "worth"})
     formula: ClassVar[str]
     source: ClassVar[str]

@@ -18,7 +18,7 @@ from unseen.rules.inputs import Given, gather, pool_of
 from unseen.rules.quotas import Quota, allocate, class_weights, explicit_counts, known_quota
 from unseen.types import Coreset, Direction, IntArray, ScoreTable
 
-__all__ = ["check_budget", "choose"]
+__all__ = ["check_budget", "check_quota", "choose"]
 
 UNSCORED = "no score"
 
@@ -49,7 +49,7 @@ def choose(
         keep: how many to keep: an int is a count, a float in (0, 1] a fraction, rounded half up.
         prune: how many to remove, likewise; exactly one of the two.
         labels: (n,) classes; default: those of the table.
-        features: (n, d) finite features of one extractor, for rules that read distances between samples.
+        features: (n, d) finite features of one extractor, for rules that read them.
         quota: None, or how classes share the budget: `"proportional"` to their size, `"uniform"`, `"error"`
             (density in proportion to the held-out class error, DRoP), or `{class: count}`, which is a budget by
             itself. The rule then picks inside each class; no class drops to 0 unless its count is 0.
@@ -72,7 +72,7 @@ def choose(
 
     """
     check_reading(rule, align, nan)
-    known_quota(quota)
+    check_quota(rule, quota)
     if isinstance(seed, bool) or not isinstance(seed, Integral):
         raise ArgumentError(f"seed must be an integer, got {seed!r}")
     given = gather(
@@ -105,6 +105,9 @@ def choose(
         "direction": given.table.directions[given.score] if given.table is not None and given.score else None,
         "scores": given.table.provenance if given.table is not None else {},
     }
+    told = {part.name: pick.told for part, pick in zip(parts, picked, strict=True) if pick.told}
+    if told:
+        about["found"] = told[None] if quota is None else told
     return _assembled(given, rows, parts, picked, about)
 
 
@@ -138,6 +141,16 @@ def check_reading(rule: Rule, align: str | None, nan: str | None) -> None:
         allowed = " or ".join(map(repr, rule.aligns))
         why = " (it reads distances between scores, which ranks do not keep)" if align == "rank" else ""
         raise ArgumentError(f"rule {rule.name} needs align={allowed}, got {align!r}{why}")
+
+
+def check_quota(rule: Rule, quota: object) -> None:
+    """Refuse what is no quota, and any of a rule that cannot choose inside one class."""
+    known_quota(quota)
+    if quota is not None and not rule.inside_classes:
+        raise ArgumentError(
+            f"rule {rule.name} tells classes apart, so it cannot choose inside one, as quota={quota!r} asks; leave the "
+            "quota out, or use another rule"
+        )
 
 
 def quota_counts(

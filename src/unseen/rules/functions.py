@@ -19,12 +19,14 @@ from unseen.rules.graphs import Graph, Infomax
 from unseen.rules.neighbours import Metric
 from unseen.rules.order import Top, Window
 from unseen.rules.quotas import Quota
+from unseen.rules.rated import BestWindow, Over
 from unseen.rules.sampling import Beta, Random
 from unseen.rules.strata import Stratified
 from unseen.types import Coreset, Direction, ScoreTable
 
 __all__ = [
     "beta",
+    "bws",
     "dedup",
     "graph",
     "herding",
@@ -119,6 +121,37 @@ def window(scores: Scores, *, offset: float = 0.0, **shared: Unpack[Shared]) -> 
 
     """
     return choose(Window(offset=offset), scores, **shared)
+
+
+@_spelled_out
+def bws(
+    scores: Scores, *, steps: int = 20, lam: float = 0.1, over: Over = "left_out", **shared: Unpack[Shared]
+) -> Coreset:
+    """The window of the difficulty order from which a linear model learns most (after BWS, arXiv 2406.03057).
+
+    A ridge regression of the labels on the features is trained on each window and tested on the samples it leaves
+    out; the most accurate window is kept, of equals the one nearest to the hard end. Choi et al. (2024) test on all
+    samples, members as they were fitted. The offset, as a count, is in `sources` and `provenance["found"]`.
+
+    What a window leaves out is easier the harder the window is, and wrong labels inside it are never tested: where
+    labels are noisy or the budget is large, `over="all"` is fairer, at a higher price (see `BestWindow`).
+
+    Args:
+        scores: a table with one score, or an array (n,) with `direction=`.
+        steps: windows skip 0, 1/steps, 2/steps, ... of the samples, rounded down, as far as the budget fits.
+        lam: the penalty, in mean eigenvalues of the window's centred Gram matrix.
+        over: what accuracy is measured on: `"left_out"`, the samples outside the window; `"all"`, the samples inside
+            too, each by the regression without it (exact leave-one-out).
+        **shared: see `unseen.rules.choosing.choose`; needs `features=`, and `labels=` unless there is a table. A quota
+            is refused: inside one class there is nothing to predict.
+
+    >>> features, labels = [[5.0], [5.1], [0.0], [9.0], [1.0], [8.0]], [1, 0, 0, 1, 0, 1]
+    >>> coreset = bws([6, 5, 4, 3, 2, 1], keep=2, steps=3, direction="harder", features=features, labels=labels)
+    >>> coreset.order.tolist(), coreset.sources.tolist(), coreset.provenance["found"]["accuracy"]
+    ([2, 3], ['offset 2', 'offset 2'], [0.0, 0.75, 0.75])
+
+    """
+    return choose(BestWindow(steps=steps, lam=lam, over=over), scores, **shared)
 
 
 @_spelled_out

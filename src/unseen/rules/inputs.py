@@ -90,7 +90,7 @@ def gather(
         second=second,
     )
     if "features" in rule.needs and given.features is None:
-        raise ArgumentError(f"rule {rule.name} reads distances between samples: give features=, an array (n, d)")
+        raise ArgumentError(f"rule {rule.name} reads features: give features=, an array (n, d)")
     if "labels" in rule.needs and given.labels is None:
         raise ArgumentError(f"rule {rule.name} needs the classes: give labels=, or a score table")
     if rule.reads_errors and (table is None or table.predictions is None):

@@ -9,12 +9,13 @@ from unseen.errors import ArgumentError, UnknownNameError
 from unseen.registry import Registry, parse_spec
 from unseen.rules.base import Rule
 from unseen.rules.budgets import budget as budget_of
-from unseen.rules.choosing import check_budget, check_reading, quota_counts
+from unseen.rules.choosing import check_budget, check_quota, check_reading, quota_counts
 from unseen.rules.copies import Dedup
 from unseen.rules.cover import Herding, KCenter, Moderate
 from unseen.rules.graphs import Graph, Infomax
 from unseen.rules.order import Top, Window
-from unseen.rules.quotas import Quota, known_quota
+from unseen.rules.quotas import Quota
+from unseen.rules.rated import BestWindow
 from unseen.rules.sampling import Beta, Random
 from unseen.rules.strata import Stratified
 from unseen.types import Direction
@@ -22,7 +23,7 @@ from unseen.types import Direction
 __all__ = ["RULES", "RuleInfo", "about", "check", "resolve"]
 
 RULES: Registry[type[Rule]] = Registry("rule", "unseen.rules")
-for _rule in (Random, Top, Window, Stratified, Beta, Moderate, Herding, KCenter, Graph, Infomax, Dedup):
+for _rule in (Random, Top, Window, BestWindow, Stratified, Beta, Moderate, Herding, KCenter, Graph, Infomax, Dedup):
     RULES.add(_rule.name, _rule)
 
 
@@ -130,7 +131,7 @@ samples, below the budget of 800
     budget = budget_of(n, keep=keep, prune=prune)
     rule.check(direction)
     check_reading(rule, align, None)
-    known_quota(quota)
+    check_quota(rule, quota)
     _check_needs(rule, has_features, features_by_fold, has_confidence)
     _check_errors(rule, has_predictions)
     if quota is None:
@@ -143,11 +144,11 @@ samples, below the budget of 800
 def _check_needs(rule: Rule, has_features: bool, features_by_fold: bool, has_confidence: bool) -> None:
     if "features" in rule.needs and features_by_fold:
         raise ArgumentError(
-            f"rule {rule.name} reads distances between samples, and features recorded by different fold models do not "
-            "share a space: give features= of one extractor that never saw the labels"
+            f"rule {rule.name} reads features, and those recorded by different fold models do not share a space: give "
+            "features= of one extractor that never saw the labels"
         )
     if "features" in rule.needs and not has_features:
-        raise ArgumentError(f"rule {rule.name} reads distances between samples: give features=, an array (n, d)")
+        raise ArgumentError(f"rule {rule.name} reads features: give features=, an array (n, d)")
     if "confidence" in rule.needs and not has_confidence:
         raise ArgumentError(f"rule {rule.name} needs the mean probability of the label, which this learner cannot give")
 
