@@ -233,9 +233,18 @@ def left_out_by_lam(
     z = x - (w @ x) / n
     values, vectors = np.linalg.eigh((root[:, None] * z).T @ (root[:, None] * z))
     values = np.maximum(values, 0.0)  # of a Gram matrix: below 0 by rounding only
-    q = (z @ vectors).T
-    cross = (q * w) @ y
-    first = np.full((1, len(x)), n**-0.5)
-    for lam in lams:
-        outputs = (w @ y) / n + q.T @ (cross / (values + lam)[:, None])
-        yield left_out(outputs, y, np.concatenate([first, q / np.sqrt(values + lam)[:, None]]) * root, of, weights)
+    q = z @ vectors
+    cross = q.T @ (w[:, None] * y)
+    leverages = w[:, None] * (1 / n + np.square(q) @ (1 / np.add.outer(values, lams)))
+    _, group, size = np.unique(of, return_inverse=True, return_counts=True)
+    bound = np.flatnonzero(size[group] > 1)  # the roots of the others are not needed
+    first = np.full((1, len(bound)), n**-0.5)
+    for lam, leverage in zip(lams, leverages.T, strict=True):
+        outputs = (w @ y) / n + q @ (cross / (values + lam)[:, None])
+        gap = 1.0 - leverage
+        with np.errstate(divide="ignore", invalid="ignore"):
+            left = y - (y - outputs) / gap[:, None]
+        roots = np.concatenate([first, q[bound].T / np.sqrt(values + lam)[:, None]]) * root[bound]
+        of_bound = None if weights is None else weights[bound]
+        left[bound], gap[bound] = left_out(outputs[bound], y[bound], roots, of[bound], of_bound)
+        yield left, gap
