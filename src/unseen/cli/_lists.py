@@ -60,12 +60,15 @@ def learners(json: o.Json = False) -> None:
 def _about_learner(name: str) -> str:
     from unseen.learners.presets import ESTIMATORS
     from unseen.learners.ridge import RidgeLearner
+    from unseen.learners.softmax import SoftmaxLearner
     from unseen.learners.torch import PRESETS, Recipe
 
     if name in ESTIMATORS:
         return (ESTIMATORS[name].__doc__ or "").partition("\n")[0].rstrip(".")
     if name == RidgeLearner.name:
         return "ridge regression on embeddings, in closed form: exact held-out scores, leave_one_out in one pass"
+    if name == SoftmaxLearner.name:
+        return "multinomial logistic regression on embeddings; leave_one_out from one fit, by one Newton step"
     if name not in PRESETS:
         return ""  # of another package
     recipe = Recipe.named(name)

@@ -1,4 +1,4 @@
-"""Who learns: scikit-learn estimators, closed-form ridge, the torch loop, and your own loop by the recorder."""
+"""Who learns: scikit-learn estimators, ridge, softmax regression, the torch loop, your own loop by the recorder."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from unseen.learners.registry import LEARNERS, resolve
 from unseen.learners.ridge import RidgeLearner
 from unseen.learners.sklearn import SklearnLearner
+from unseen.learners.softmax import SoftmaxLearner
 
 if TYPE_CHECKING:
     from unseen.learners.torch import Recipe, TorchLearner
 
-__all__ = ["LEARNERS", "Recipe", "RidgeLearner", "SklearnLearner", "TorchLearner", "resolve"]
+__all__ = ["LEARNERS", "Recipe", "RidgeLearner", "SklearnLearner", "SoftmaxLearner", "TorchLearner", "resolve"]
 
 
 def __getattr__(name: str) -> Any:

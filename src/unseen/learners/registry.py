@@ -13,6 +13,7 @@ from unseen.errors import ArgumentError, MissingDependencyError
 from unseen.learners.presets import DEFAULTS, ESTIMATORS
 from unseen.learners.ridge import RidgeLearner
 from unseen.learners.sklearn import SklearnLearner
+from unseen.learners.softmax.fallback import softmax_or_ridge
 from unseen.learners.torch.recipe import PRESETS
 from unseen.protocols import Data, Learner
 from unseen.registry import Registry, parse_spec
@@ -114,5 +115,6 @@ def _imported(place: str) -> Callable[[], Any]:
 for _name in ESTIMATORS:
     LEARNERS.add(_name, partial(_preset, _name))
 LEARNERS.add("ridge", _ridge)
+LEARNERS.add("softmax", softmax_or_ridge)
 for _name in PRESETS:
     LEARNERS.add(_name, partial(_torch_preset, _name))

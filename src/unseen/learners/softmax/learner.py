@@ -1,0 +1,148 @@
+"""The learner `softmax`: multinomial logistic regression on frozen features.
+
+Every fit is solved until rounding, so that plans are exact, but for `leave_one_out`: it is one fit, and each sample or
+group is judged by one Newton step from it. The step errs where a sample moves the model far; see `tests/laws`.
+
+The features must never have used the labels: self-supervised or foreign ones; see `ridge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from unseen.errors import ArgumentError, DataError
+from unseen.exposure import Fit, Plan
+from unseen.learners.ridge.reading import Rows
+from unseen.learners.softmax.apart import Apart
+from unseen.learners.softmax.model import HELD_BYTES, trained
+from unseen.learners.softmax.tuning import BATCH_BYTES, SAMPLE, tuned
+from unseen.protocols import CheckpointStore, Data, Sink
+from unseen.scoring import joined_groups
+from unseen.types import IntArray, Observation, Side
+
+__all__ = ["MOST_COEFFICIENTS", "SoftmaxLearner", "coefficients"]
+
+MOST_COEFFICIENTS = 10_000  # the Hessian is the square of them: 800 MB
+
+
+class SoftmaxLearner:
+    """Learns by softmax regression with an L2 penalty on the weights and none on the biases.
+
+    Every fit is solved on its own, from 0, until a Newton step would move no logit by more than about 1e-10: a warm
+    start would only be faster. `folds`, `halves`, `seen` and `coreset` are exact. `leave_one_out` is one fit and, for
+    each sample or group, one Newton step (Rad and Maleki 2020, doi:10.1111/rssb.12374); groups of more than a
+    hundredth of the samples, those without which a class is absent, and up to 100 that the step moves by more than 50
+    nats are left out by training. A class that the training samples lack has the probability 1.2e-38.
+
+    Memory, beside the data: three times (C (d + 1))^2 float64 and some blocks of rows; `memory` tells. Time:
+    n (C d)^2 and (C d)^3 operations, up to three times a fit.
+
+    Args:
+        lam: the penalty lam / 2 |W|^2 beside the sum of losses, above 0: 1 / C of scikit-learn's `LogisticRegression`
+            (2 / C of it for two classes, where it has one vector of weights). `"auto"`: the one of least log loss by
+            approximate leave-one-out on at most 5,000 training rows of each fit, out of 10, 1, ..., 1e-5 mean
+            eigenvalues of their centred Gram matrix; under `leave_one_out`, of all rows.
+
+    Raises:
+        ArgumentError: neither `"auto"` nor a number above 0.
+
+    >>> import numpy as np
+    >>> import unseen
+    >>> X, y = np.random.default_rng(0).normal(size=(60, 5)), np.arange(60) % 3
+    >>> table = unseen.score(X, y, plan=unseen.leave_one_out(), learner="softmax:lam=2.0")
+    >>> table.values["el2n"].shape
+    (1, 60)
+
+    """
+
+    name = "softmax"
+    epochs: int | None = None
+    provides: frozenset[str] = frozenset({"logits"})
+    closed_form = True
+
+    def __init__(self, lam: float | str = "auto") -> None:
+        number = isinstance(lam, (int, float, np.integer, np.floating)) and not isinstance(lam, bool)
+        if lam != "auto" and not (number and 0 < float(lam) < np.inf):
+            raise ArgumentError(f"lam must be a number above 0, or 'auto', got {lam!r}")
+        self.lam: float | str = float(lam) if number else "auto"
+
+    def __repr__(self) -> str:
+        return f"SoftmaxLearner(lam={self.lam!r})"
+
+    def describe(self) -> dict[str, object]:
+        """The option, how one is left out, and what is fitted on labels."""
+        about: dict[str, object] = {"learner": self.name, "lam": self.lam, "leave_one_out": "one Newton step"}
+        if self.lam == "auto":
+            about["fitted_on_labels"] = (
+                f"lam, by approximate leave-one-out on at most {SAMPLE} training rows of each fit; under "
+                "leave_one_out, of all rows"
+            )
+        return about
+
+    def check(self, data: Data) -> None:
+        """Vectors, of at least two classes, and not too many coefficients."""
+        if data.kind != "vector":
+            raise DataError(
+                f"softmax learns from vectors (n, d), but this is {data.kind} data: pass embeddings, made by a network "
+                "that was not trained on these labels"
+            )
+        if len(np.unique(data.labels)) < 2:
+            raise DataError(
+                f"softmax needs at least 2 classes, but every label is {data.class_names[data.labels[0]]!r}"
+            )
+        if coefficients(data) > MOST_COEFFICIENTS:
+            raise DataError(
+                f"softmax takes at most {MOST_COEFFICIENTS:,} coefficients, but {len(data.class_names):,} classes of "
+                f"{data.sample_shape[0]:,} features and a bias have {coefficients(data):,}; use the learner 'ridge'"
+            )
+
+    def memory(self, data: Data, plan: Plan) -> int:
+        """Bytes at most for Hessians, inputs kept and blocks of rows; beside the data, and the scores."""
+        held = min(HELD_BYTES, 8 * len(data) * (int(data.sample_shape[0]) + 1))
+        return 8 * 3 * coefficients(data) ** 2 + held + 4 * BATCH_BYTES
+
+    def fit(
+        self,
+        data: Data,
+        fit: Fit,
+        sink: Sink,
+        checkpoints: CheckpointStore,
+        *,
+        seed: int,
+        report: Callable[..., None],
+    ) -> None:
+        """Solve, and push the observations of each watch set; a fit of many models goes on from its checkpoint."""
+        rows = Rows(data, np.dtype(np.float64))
+        of = _bound(data, fit)
+
+        def lam(chosen: IntArray) -> float:
+            return tuned(rows, chosen, of, seed, fit.name) if isinstance(self.lam, str) else self.lam
+
+        if fit.apart is not None:
+            if sink.wants("unseen", 1, 1):
+                Apart(rows, fit, lam, checkpoints, report).run(sink)
+        else:
+            model = trained(rows, fit.train, lam(fit.train), fit.name)
+            sides: tuple[Side, ...] = ("unseen", "seen")
+            for side in sides:
+                if sink.wants(side, 1, 1):
+                    for block in rows.blocks(fit.watch(side)):
+                        sink.observe(side, Observation(block, epoch=1, logits=model.outputs(rows.inputs(block))))
+        report("epoch", epoch=1, epochs=1)
+
+
+def coefficients(data: Data) -> int:
+    """C (d + 1)."""
+    return len(data.class_names) * (int(data.sample_shape[0]) + 1)
+
+
+def _bound(data: Data, fit: Fit) -> IntArray:
+    """int64 (n,): the groups that leave together while lambda is chosen."""
+    given = None
+    if fit.apart is not None and fit.folds is None:
+        given = np.arange(len(data))
+        given[fit.unseen] = len(data) + np.asarray(fit.apart)
+    groups = joined_groups(data.groups, data.duplicate_groups(), given)
+    return np.arange(len(data)) if groups is None else groups
