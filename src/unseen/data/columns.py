@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,9 +16,10 @@ from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.decoding import ImageOptions, ImageSource, open_images
 from unseen.data.fingerprint import Files
 from unseen.data.labelling import Labelling, labelling
+from unseen.data.shards import ShardedVectors
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 
-__all__ = ["Roles", "Source", "is_image", "open_columns"]
+__all__ = ["Roles", "Source", "is_image", "is_list", "matrix", "open_columns"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,9 @@ class Source(Protocol):
     def images(self, name: str) -> ImageSource:
         """The encoded images of a column."""
 
+    def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> ShardedVectors | None:
+        """The vectors in these columns, if they are to stay in the files."""
+
 
 def open_columns(source: Source, roles: Roles, options: ImageOptions) -> Samples:
     """The data set of a table."""
@@ -79,15 +83,25 @@ def open_columns(source: Source, roles: Roles, options: ImageOptions) -> Samples
         image = pictures[0] if roles.image is None else roles.image
         _not_used(about, set(rest) - {image})
         return open_images(source.images(image), labelled, options, **about)
-    if options != ImageOptions():
-        raise ArgumentError("image_size, mode, on_error, memory_limit and workers are for images; there are none here")
+    if replace(options, memory_limit=None) != ImageOptions():
+        raise ArgumentError("image_size, mode, on_error and workers are for images; there are none here")
     wanted = [roles.text] if roles.text is not None else (roles.wanted or rest)
     if not wanted:
         raise DataError(f"there is no column of inputs beside {some(sorted(taken | source.reserved))}")
     _not_used(about, set(rest) - set(wanted))
+    if roles.text is None and _are_vectors([schema.field(name).type for name in wanted]):
+        vectors = source.vectors(wanted, labelled, **about)
+        return _features(source.read(wanted), labelled, about) if vectors is None else vectors
+    if options.memory_limit is not None:
+        raise ArgumentError("memory_limit is for images and vectors; there are none here")
     if roles.text is not None or (len(wanted) == 1 and _is_text(schema.field(wanted[0]).type)):
         return TextData(_texts(source.read(wanted).column(0), wanted[0]), labelled, **about)
     return _features(source.read(wanted), labelled, about)
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column holds lists of numbers, as embeddings are written."""
+    return bool(_is_any_list(kind) and _is_number(kind.value_type))
 
 
 def is_image(field: pa.Field) -> bool:
@@ -125,8 +139,8 @@ def _not_used(about: dict[str, Any], names: set[str]) -> None:
 
 
 def _features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) -> Samples:
-    if table.num_columns == 1 and _is_list(table.schema.field(0).type):
-        return ArrayData(_embedding(table.column(0), table.column_names[0]), labelled, "vector", **about)
+    if table.num_columns == 1 and is_list(table.schema.field(0).type):
+        return ArrayData(matrix(table), labelled, "vector", **about)
     for field in table.schema:
         if not (_is_number(field.type) or _is_category(field.type)):
             raise DataError(f"column {field.name!r} has type {field.type}, which is no feature; choose with features=")
@@ -134,11 +148,7 @@ def _features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) -> Sa
     gaps = [name for name in table.column_names if table.column(name).null_count]
     about["feature_names"] = table.column_names
     if numbers and not gaps:
-        matrix = np.empty((table.num_rows, table.num_columns), np.float32)
-        for at, column in enumerate(table.columns):
-            with np.errstate(over="ignore"):
-                matrix[:, at] = column.to_numpy()
-        return ArrayData(matrix, labelled, "vector", **about)
+        return ArrayData(matrix(table), labelled, "vector", **about)
     if numbers:
         about["notes"].append(f"entries are missing in {some(gaps)}: the columns are a table, not vectors")
     codes = np.empty((table.num_rows, table.num_columns), np.int32)
@@ -147,6 +157,19 @@ def _features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) -> Sa
         codes[:, at], distinct = _factorise(table.column(name), name)
         values.append(distinct)
     return TableData(codes, values, labelled, **about)
+
+
+def matrix(table: pa.Table) -> npt.NDArray[np.float32]:
+    """float32 (n, d) of d columns of numbers, or of one column of lists of d numbers."""
+    if is_list(table.schema.field(0).type):
+        return _embedding(table.column(0), table.column_names[0])
+    values = np.empty((table.num_rows, table.num_columns), np.float32)
+    for at, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
+        if column.null_count:
+            raise DataError(f"column {name!r} must hold numbers, but {column.null_count:,} entries are missing")
+        with np.errstate(over="ignore"):
+            values[:, at] = column.to_numpy()
+    return values
 
 
 def _factorise(column: pa.ChunkedArray, name: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[Any]]:
@@ -183,8 +206,8 @@ def _embedding(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
     if flat.null_count:
         raise DataError(f"column {name!r} must hold numbers, but some entries are missing")
     with np.errstate(over="ignore"):
-        matrix: npt.NDArray[np.float32] = flat.to_numpy().astype(np.float32).reshape(len(lengths), -1)
-    return matrix
+        vectors: npt.NDArray[np.float32] = flat.to_numpy().astype(np.float32, copy=False).reshape(len(lengths), -1)
+    return vectors
 
 
 def _texts(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
@@ -211,11 +234,15 @@ def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
+def _are_vectors(kinds: Sequence[pa.DataType]) -> bool:
+    return (len(kinds) == 1 and is_list(kinds[0])) or all(_is_number(kind) for kind in kinds)
+
+
 def _any_of(*tests: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], bool]:
     return lambda kind: any(test(kind) for test in tests)
 
 
 _is_number = _any_of(pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
 _is_text = _any_of(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-_is_list = _any_of(pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+_is_any_list = _any_of(pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 _is_category = _any_of(_is_text, pa.types.is_null, pa.types.is_dictionary)

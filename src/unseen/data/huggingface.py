@@ -13,6 +13,7 @@ from unseen.data.columns import Roles, open_columns
 from unseen.data.decoding import ImageOptions
 from unseen.data.fingerprint import Files
 from unseen.data.images import Encoded
+from unseen.data.labelling import Labelling
 from unseen.data.tables import encoded
 from unseen.errors import ArgumentError, DataError, some
 from unseen.types import IntArray
@@ -48,7 +49,7 @@ def from_huggingface(
         image_size: see `from_folder`, as are the following four; refused if there are no images.
         mode: see there.
         on_error: see there.
-        memory_limit: see there.
+        memory_limit: see there; refused for vectors, which are read into memory.
         workers: see there.
 
     Raises:
@@ -57,7 +58,7 @@ def from_huggingface(
 
     """
     options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
-    return open_columns(HuggingFaceSource(ds), Roles(label, image, text, features, id, group), options)
+    return open_columns(HuggingFaceSource(ds, memory_limit), Roles(label, image, text, features, id, group), options)
 
 
 class HuggingFaceSource:
@@ -67,7 +68,8 @@ class HuggingFaceSource:
     notes: tuple[str, ...] = ()
     reserved: frozenset[str] = frozenset()
 
-    def __init__(self, ds: Any) -> None:
+    def __init__(self, ds: Any, memory_limit: int | None = None) -> None:
+        self.memory_limit = memory_limit
         if isinstance(ds, dict):
             raise ArgumentError(
                 f"the data set has splits {some(ds)}; hand in one, as in ds[{next(iter(ds), 'train')!r}]"
@@ -82,6 +84,14 @@ class HuggingFaceSource:
     def read(self, names: Sequence[str]) -> pa.Table:
         """These columns of all rows."""
         return self.ds.select_columns(list(names))[:]
+
+    def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> None:
+        """None: they are read into memory, whatever their size."""
+        if self.memory_limit is not None:
+            raise ArgumentError(
+                "memory_limit is for images here, vectors are read into memory; for larger data write parquet files, "
+                "which `from_parquet` reads as needed"
+            )
 
     def images(self, name: str) -> HuggingFaceImages:
         """The encoded images of a column."""

@@ -237,9 +237,11 @@ def from_shards(
     if (folder / f"{x}.npy").exists():
         raise DataError(f"{folder} holds both {x}.npy and {inputs[min(inputs)]}.npy; which is meant? Move one away")
     source = NpyShards(folder, list(inputs.values()))
-    roles = {"y": y, **{role: role for role in ("id", "group") if role in numbered(folder)}}
-    given = {"id": id, "group": group}
-    roles.update({role: stem for role, stem in given.items() if stem is not None})
+    roles = {"y": y} | {role: role for role in ("id", "group") if role in numbered(folder)}
+    if id is not None:
+        roles["id"] = id
+    if group is not None:
+        roles["group"] = group
     names = {role: list(_partners(folder, inputs, stem).values()) for role, stem in roles.items()}
     columns = {role: _column(folder, files, source, role == "y") for role, files in names.items()}
     labelled = labelling(

@@ -18,6 +18,9 @@ from unseen.data.columns import Roles, open_columns
 from unseen.data.decoding import ImageOptions
 from unseen.data.fingerprint import Files, stamp
 from unseen.data.images import Encoded
+from unseen.data.labelling import Labelling
+from unseen.data.row_groups import ParquetVectors
+from unseen.data.shards import ShardedVectors
 from unseen.errors import ArgumentError, DataError, some
 from unseen.types import IntArray
 
@@ -61,8 +64,9 @@ def from_parquet(
         image_size: as in `from_folder`, as are the following four; refused if there are no images.
         mode: see there.
         on_error: see there.
-        memory_limit: see there. Images of larger data are read by row groups, as needed; taking them in random order is
-            slow unless row groups are small or their encoded bytes fit in the limit.
+        memory_limit: bytes up to which decoded images, or vectors as float32, are kept in memory; default a quarter of
+            the machine's memory. Larger data is read by row groups, as needed; taking it in random order is slow unless
+            row groups are small or fit in the limit (images: encoded). Refused for text and tables.
         workers: see there.
 
     Raises:
@@ -72,6 +76,7 @@ def from_parquet(
     """
     source = ParquetSource(Path(path), split)
     options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
+    source.bytes_in_memory = options.bytes_in_memory
     source.cache_bytes = options.bytes_in_memory // options.processes  # each worker of a learner has a copy
     return open_columns(source, Roles(label, image, text, features, id, group), options)
 
@@ -80,7 +85,7 @@ class ParquetSource:
     """The rows of some parquet files, of one split."""
 
     files: Files | None
-    cache_bytes = 0
+    bytes_in_memory = cache_bytes = 0
 
     def __init__(self, path: Path, split: str | None) -> None:
         self.root, names = _listed(path)
@@ -120,6 +125,14 @@ class ParquetSource:
     def images(self, name: str) -> ParquetImages:
         """The encoded images of a column."""
         return ParquetImages(self.paths, self.groups, name, self.rows, self.cache_bytes)
+
+    def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> ShardedVectors | None:
+        """The vectors in these columns by row groups, if they are larger than the limit and have no gaps."""
+        source = ParquetVectors(self.paths, self.groups, names, self.cache_bytes)
+        if source.gaps or len(self.rows) * source.width * 4 <= self.bytes_in_memory:
+            return None
+        chosen = self.rows if len(self.rows) < sum(source.counts) else None
+        return ShardedVectors(source, labelled, chosen=chosen, feature_names=source.feature_names, **about)
 
 
 class ParquetImages:
