@@ -65,7 +65,8 @@ def scored(folder: Path, plan: str, learner: str) -> dict[str, object]:
     return {
         "n": n, "d": d, "classes": c, "plan": plan, "learner": learner, "seconds": seconds,
         "fit_seconds": fit_seconds[0], "anonymous_mib": memory.peak_mib, "operations": operations,
-        "peak_gflops": peak / 1e9, "share": operations / seconds / peak, "share_of_fit": operations / fit_seconds[0] / peak,
+        "peak_gflops": peak / 1e9, "share": operations / seconds / peak,
+        "share_of_fit": operations / fit_seconds[0] / peak,
         "accuracy": float((table.predictions == data.labels).mean()),
     }  # fmt: skip
 
