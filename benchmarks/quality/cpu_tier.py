@@ -12,7 +12,8 @@ everything on the same replicates, so that differences are paired.
 
 - `--part report` takes other rows and another root seed than `--part tuning`, which tries rules and cutoffs only.
   Defaults of the library were chosen on the tuning part; the tables of docs/results.md come from the report part.
-- `cifar10`, `sst2`, `adult`: 5,000 training rows; `digits`: all; head of one hidden layer (`heads.py`), in batches of 256, for the digits of 64.
+- `cifar10`, `sst2`, `adult`: 5,000 training rows; `digits`: all; head of one hidden layer (`heads.py`), in batches
+  of 256, for the digits of 64.
 - `convnet`: 5,000 images of CIFAR-10, the preset `convnet`, the methods that the first tier leaves in question.
 
 Says first how many trainings it will do and how long they take, by one that it times.
