@@ -141,3 +141,84 @@ def test_shares_that_leave_too_little_to_grow_from_are_not_tried(law):
     law(lambda method, kept, r: 0.9)
     advice = advised(method="grow:steps=1,folds=2/el2n/top", step=0.1)
     assert 0 < advice.prune < 0.9
+
+
+def quickly(**changes):
+    options = {"method": "folds:k=2/el2n/top", "seeds": 3, "step": 0.3, "margin": 0.03, "quick": True, "searching": 2}
+    return unseen.advise(DATA if "features" not in changes else IMAGES, **{**options, **changes})
+
+
+IMAGES = (np.rint(X[:400].reshape(-1, 8, 8) * 255 / 16).astype(np.uint8), Y[:400])
+
+
+def test_quick_tries_every_share_beside_random_and_says_what_it_is(law):
+    asked = law(lambda method, kept, r: 0.9 if method == "full" or kept >= 0.4 - 1e-9 else 0.8)
+    advice = quickly(step=0.2, searching=None)
+    searched = [tried for tried in advice.tried if not tried.confirming]
+    assert [tried.prune for tried in searched] == [0.2, 0.4, 0.6, 0.8]
+    assert all(tried.random is not None and tried.difference.n == 5 for tried in searched)
+    assert advice.prune == 0.6
+    assert {r for _, _, rs in asked for r in rs if r >= advising.FRESH} == {1000, 1001, 1002}
+    assert advice.estimate == "an estimate under a linear head"
+    assert repr(advice).startswith("Advice(an estimate under a linear head: prune 60 % by")
+    assert advice.to_json()["estimate"] == advice.estimate
+    law(lambda method, kept, r: 0.9 if method == "full" else 0.5)
+    assert repr(quickly()).startswith("Advice(an estimate under a linear head: nothing can be pruned")
+
+
+def test_the_real_training_is_no_estimate(law):
+    law(lambda method, kept, r: 0.9)
+    advice = advised()
+    assert advice.estimate is None
+    assert "estimate" not in repr(advice)
+    assert [tried.random is None for tried in advice.tried] == [not tried.confirming for tried in advice.tried]
+
+
+def test_quick_is_advice_with_ridge():
+    quick, slow = quickly(), advised(learner="ridge", step=0.3, margin=0.03)
+    mine, other = ({(t.prune, t.confirming): t.difference for t in advice.tried} for advice in (quick, slow))
+    assert set(other) <= set(mine)
+    assert all(mine[key] == difference for key, difference in other.items())
+    assert (quick.prune, quick.verdict) == (slow.prune, slow.verdict)
+    assert quick.about["learner"] == quick.about["trainee"] == "ridge"
+
+
+def test_quick_learns_from_the_features_that_are_given():
+    """Images with the vectors as features are the vectors."""
+    assert quickly(features=X[:400]).tried == quickly().tried
+    blind = quickly(features=np.random.default_rng(0).normal(size=(400, 3)))
+    assert blind.tried != quickly().tried
+    near = quickly(features=X[:400], method="k_center")  # they are for rules that read them, too
+    assert near.method == "k_center"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learner": GaussianNB()}, "trains a linear head in closed form, which 'sklearn:GaussianNB' is not"),
+        ({"trainee": "ridge"}, "leave trainee out"),
+        ({"features": None}, "on vectors, but this is image data: give features="),
+        ({"features": X[:399]}, r"features must be numbers of shape \(400, d\)"),
+        ({"features": X[:400], "test": IMAGES}, "the test set brings no features"),
+        ({"fix": "iterations"}, "trains in steps"),
+        ({"method": "folds:k=2/dual/top"}, "has no epochs"),
+        ({"searching": 0}, "searching must be"),
+    ],
+)
+def test_quick_refuses_before_any_training(changes, message, monkeypatch):
+    monkeypatch.setattr("unseen.executors.LocalExecutor.run", lambda *a, **k: pytest.fail("something was trained"))
+    with pytest.raises(unseen.UnseenError, match=message):
+        quickly(**changes)
+
+
+@pytest.mark.parametrize("options", [{"margin": 0.05}, {"margin": 1e-6, "searching": 1}])
+def test_what_is_in_a_run_is_loaded(options, tmp_path):
+    advice = advised(out=tmp_path / "run", **options)
+    back = unseen.load(tmp_path / "run")
+    assert isinstance(back, unseen.Advice)
+    assert repr(back) == repr(advice)
+    assert back.to_json() == advice.to_json()  # not ==: a mean over one replicate has NaN for bounds
+    assert [type(tried.difference) for tried in back.tried] == [type(tried.difference) for tried in advice.tried]
+    (tmp_path / "run" / "advice.json").write_text("{}")
+    with pytest.raises(unseen.CorruptFileError, match=r"advice\.json is damaged"):
+        unseen.load(tmp_path / "run")

@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives. `__init__.pyi` says the same to type checkers, and a test compares the two.
 _HOMES = {
-    "Advice": "comparing.advising",
+    "Advice": "comparing.advised",
     "ArgumentError": "errors",
     "BudgetError": "errors",
     "Coreset": "types",

@@ -2,7 +2,7 @@ from unseen import data as data
 from unseen import functional as functional
 from unseen import learners as learners
 from unseen import rules as rules
-from unseen.comparing.advising import Advice as Advice
+from unseen.comparing.advised import Advice as Advice
 from unseen.comparing.advising import advise as advise
 from unseen.comparing.curves import Sweep as Sweep
 from unseen.comparing.sweeping import sweep as sweep

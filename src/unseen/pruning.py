@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from unseen import data as data_room
 from unseen import runs
+from unseen.comparing.advised import FILE as ADVICE
+from unseen.comparing.advised import Advice
 from unseen.comparing.automatic import AUTO, Auto, best_method
 from unseen.comparing.curves import FILE as SWEEP
 from unseen.comparing.curves import Sweep
@@ -228,12 +230,12 @@ def _automatic(
     return Pruned(table, run.save_coreset(found))
 
 
-def load(path: str | Path) -> Scored | Evaluation | Sweep | ScoreTable | Coreset:
+def load(path: str | Path) -> Scored | Evaluation | Sweep | Advice | ScoreTable | Coreset:
     """Read a finished run, or one file of it.
 
     Args:
-        path: a run directory gives its scores and coreset (None where there is none yet), or the `Evaluation` or
-            `Sweep` that was made in it; a parquet file gives the `ScoreTable` or `Coreset` that was saved in it.
+        path: a run directory gives its scores and coreset (None where there is none yet), or the `Evaluation`,
+            `Sweep` or `Advice` that was made in it; a parquet file the `ScoreTable` or `Coreset` that was saved in it.
     """
     place = Path(path)
     if not place.is_dir():
@@ -243,6 +245,8 @@ def load(path: str | Path) -> Scored | Evaluation | Sweep | ScoreTable | Coreset
     found = run.output(EVALUATION, Evaluation.load) or run.output(SWEEP, Sweep.load)
     if found is not None:
         return found
+    if (advice := run.read_json(ADVICE)) is not None:
+        return Advice.from_json(advice)
     table, coreset = run.table(), run.coreset()
     if table is None:
         raise RunError(f"{place} holds no scores yet: the run is not finished; `unseen resume {place}` goes on")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +10,7 @@ import unseen
 from unseen.cli import _options as o
 from unseen.cli._progress import Reporter
 from unseen.cli._show import aligned, percent, print_json
+from unseen.comparing.linear_head import LEARNER, TRAP
 from unseen.comparing.methods import DEFAULT
 from unseen.data import resolve
 from unseen.learners.presets import DEFAULTS
@@ -25,7 +25,18 @@ Margin = Annotated[
     float, typer.Option(metavar="POINTS", help="The loss that counts as none, in points.", rich_help_panel=o.CHOICE)
 ]
 Step = Annotated[float, typer.Option(metavar="SHARE", help="Shares tried are its multiples.", rich_help_panel=o.CHOICE)]
-Searching = Annotated[int, typer.Option(metavar="N", help="Replicates a share in the search.", rich_help_panel=o.WORK)]
+Quick = Annotated[
+    bool,
+    typer.Option(
+        "--quick",
+        help="A cheap first answer: ridge regression on vectors or --features, an estimate under a linear head.",
+        rich_help_panel=o.CHOICE,
+    ),
+]
+Searching = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Replicates a share in the search: 2, or 5 with --quick.", rich_help_panel=o.WORK),
+]
 
 
 def command(
@@ -34,11 +45,12 @@ def command(
     method: Method = DEFAULT,
     margin: Margin = 0.5,
     step: Step = 0.1,
+    quick: Quick = False,
     features: o.Features = None,
     test: o.Test = None,
     probe: o.Probe = 0.2,
     overlap: o.Overlap = "refuse",
-    searching: Searching = 2,
+    searching: Searching = None,
     seeds: o.Seeds = 5,
     fix: o.Fixed = "epochs",
     learner: o.Learner = None,
@@ -63,6 +75,7 @@ def command(
 
     Examples:
       unseen advise digits --method el2n/top --margin 1 --out runs/advice
+      unseen advise photos/ --features features.npy --quick --out runs/first
       unseen advise t.parquet --label y --test v.parquet --fix iterations --out runs/advice
     """
     given = dict(locals())
@@ -71,7 +84,7 @@ def command(
         image_size=image_size, on_error=on_error,
     )  # fmt: skip
     source = resolve(data, **reading)
-    given["learner"] = learner = learner or DEFAULTS[source.kind]
+    given["learner"] = learner = learner or (LEARNER if quick else DEFAULTS[source.kind])
     with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("advise", given)) as report:
         advice = unseen.advise(
             source,
@@ -84,6 +97,7 @@ def command(
             trainee=trainee,
             fix=fix,
             step=step,
+            quick=quick,
             searching=searching,
             seeds=seeds,
             features=None if features is None else o.array(features),
@@ -95,7 +109,7 @@ def command(
             report=report,
         )
     if json:
-        print_json(asdict(advice))
+        print_json(advice.to_json())
     else:
         show(advice)
 
@@ -104,6 +118,8 @@ def show(advice: unseen.Advice) -> None:
     """The advice in words."""
     kept = f"{advice.budget:,} of {advice.n:,} samples ({percent(advice.budget / advice.n)}) by {advice.method}"
     lines: list[tuple[str, Any]] = []
+    if advice.estimate is not None:
+        lines.append(("note", f"{advice.estimate}, not of training a network: for that, leave --quick out"))
     if advice.difference is None:
         lines.append(("keep", "everything: no smaller share was confirmed"))
         lines.append(("last try", advice.verdict.text))
@@ -116,5 +132,7 @@ def show(advice: unseen.Advice) -> None:
     lines.append(("fixed", f"{advice.about['fix']}; tested on {advice.about['test']}"))
     for tried in advice.tried:
         how = "confirming" if tried.confirming else "searching"
-        lines.append((how, f"{percent(tried.prune)} pruned: {tried.difference.text(sign=True)} points"))
+        lines.append((how, tried.text()))
+    if advice.estimate is not None:
+        lines.append(("trap", TRAP))
     aligned(lines)

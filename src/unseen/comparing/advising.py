@@ -3,18 +3,22 @@
 The search sees its own replicates only. What it finds is confirmed on fresh ones, and these alone enter the interval;
 where they do not confirm it, the next smaller share is tried on others again, and each of the tries has its part of
 the error level.
+
+The cheap first answer (`quick`) is the same with a linear head in place of the training, and looks at every share.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from unseen import data as data_room
 from unseen import runs
+from unseen.comparing.advised import FILE, Advice, Tried
+from unseen.comparing.linear_head import ESTIMATE, LEARNER, TRAP, check_head, vectors_of
 from unseen.comparing.methods import DEFAULT, FULL, Method
 from unseen.comparing.trials import Trials, train_and_test
 from unseen.errors import ArgumentError
@@ -23,69 +27,13 @@ from unseen.types import FloatArray
 from unseen.verdicts import Interval, Verdict, against_full, against_random, interval
 from unseen.work import Fix, Groups, Report
 
-__all__ = ["Advice", "Tried", "advise"]
+__all__ = ["advise"]
 
 FRESH = 1_000  # the replicates of try t begin at FRESH * (t + 1): never those of the search
 TRIES = 3
 LEVEL = 0.95
 RANDOM = Method.of("random")
 EVERYTHING = Method.of(FULL)
-
-
-@dataclass(frozen=True)
-class Tried:
-    """One share pruned that was tried.
-
-    Args:
-        prune: share pruned.
-        budget: samples kept.
-        difference: accuracy less that of everything, paired by replicate.
-        confirming: whether on fresh replicates (else in the search).
-
-    """
-
-    prune: float
-    budget: int
-    difference: Interval
-    confirming: bool
-
-
-@dataclass(frozen=True)
-class Advice:
-    """What can be left out.
-
-    Args:
-        prune: the share confirmed, 0.0 if none was.
-        budget: samples kept.
-        n: samples there were.
-        method: how the coreset is chosen.
-        margin: the loss that counts as none, in accuracy.
-        verdict: against everything, on fresh replicates.
-        beside_random: against as many samples drawn at random, on the same.
-        difference: to everything, on the same; None where nothing was confirmed.
-        tried: every share tried, in order.
-        about: data, learners, what was fixed.
-
-    """
-
-    prune: float
-    budget: int
-    n: int
-    method: str
-    margin: float
-    verdict: Verdict
-    beside_random: Verdict | None
-    difference: Interval | None
-    tried: tuple[Tried, ...]
-    about: dict[str, Any]
-
-    def __repr__(self) -> str:
-        if self.difference is None:
-            return f"Advice(nothing can be pruned by {self.method}: {self.verdict.text})"
-        return (
-            f"Advice(prune {self.prune:.0%} by {self.method}, keeping {self.budget:,} of {self.n:,}: "
-            f"{self.verdict.text}, {self.difference.text(sign=True)} points on {self.difference.n} fresh replicates)"
-        ).replace("%", " %")
 
 
 def advise(
@@ -101,7 +49,8 @@ def advise(
     trainee: Any = None,
     fix: Fix = "epochs",
     step: float = 0.1,
-    searching: int = 2,
+    quick: bool = False,
+    searching: int | None = None,
     seeds: int = 5,
     features: npt.ArrayLike | None = None,
     groups: Groups = "duplicates",
@@ -116,6 +65,11 @@ def advise(
     Bisection over the multiples of `step`, each share on the same few replicates as everything; then confirmation on
     fresh ones, beside everything and random. At most three shares are confirmed, each at a third of the error level.
 
+    `quick=True` is a cheap first answer, an estimate under a linear head: ridge regression on features stands in for
+    every training, to score and to test, and every share is tried beside random. It needs vectors, or `features`.
+    Features of a backbone that was trained on these labels leak, and make the estimate too good. How a network fares
+    on the same coresets is another question, which only its training answers.
+
     Args:
         data: anything `unseen.data.resolve` takes.
         y: (n,) labels, where `data` is an array of inputs.
@@ -125,13 +79,14 @@ def advise(
         test: the test set, in any form of a data set.
         probe: where there is none, the share of the data set aside to test on.
         overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
-        learner: who scores.
-        trainee: who is trained on the coresets, if another.
+        learner: who scores; with `quick` ridge regression, whose options may be given.
+        trainee: who is trained on the coresets, if another; not with `quick`.
         fix: `"epochs"` or `"iterations"`.
         step: shares tried are its multiples below 1.
-        searching: replicates a share in the search.
+        quick: whether a linear head will do.
+        searching: replicates a share in the search; if not given 2, or 5 with `quick`.
         seeds: fresh replicates that confirm, at least 2.
-        features: (n, d), for rules that read them.
+        features: (n, d), for rules that read them; with `quick` also what the linear head is trained on.
         groups: see `unseen.score`.
         seed: the root seed.
         out: a directory that keeps every training.
@@ -147,39 +102,49 @@ def advise(
         >>> advice = unseen.advise("digits", method="el2n/top", learner="logistic", margin=0.02, step=0.3)
         >>> advice.n
         1437
+        >>> unseen.advise("digits", method="el2n/top", quick=True, step=0.3, margin=0.02, searching=2).estimate
+        'an estimate under a linear head'
 
     """
     chosen = Method.of(method)
     if chosen.rule is None:
         raise ArgumentError("method must choose a part of the data, got 'full'")
+    searching = (5 if quick else 2) if searching is None else searching
     _check(margin=margin, step=step, searching=searching, seeds=seeds)
     with runs.open_run(out) as run:
-        train, tested, origin = train_and_test(data, y, test, probe, seed, overlap)
+        source = data_room.resolve(data if y is None else (data, y))
+        if quick:
+            source, learner = vectors_of(source, features, test), LEARNER if learner is None else learner
+        train, tested, origin = train_and_test(source, None, test, probe, seed, overlap)
         trials = Trials(
             train, tested, [chosen, RANDOM], run=run,
             about={"verb": "advise", "test": origin, "method": chosen.text, "margin": margin, "step": step,
-                   "searching": searching, "confirming": seeds},
+                   "searching": searching, "confirming": seeds, **({"quick": True} if quick else {})},
             learner=learner, trainee=trainee, fix=fix, features=features, groups=groups, seed=seed, jobs=jobs,
             threads=threads, report=report,
         )  # fmt: skip
+        if quick:
+            check_head(trials.scorer.learner, trainee)
         shares = [round(step * i, 10) for i in range(1, int(np.ceil(1 / step - 1e-9)))]
         budgets = {share: trials.budget(prune=share) for share in shares}
         shares = [share for share in shares if _possible(trials, chosen, budgets[share], share == shares[0])]
         budgets = {share: budgets[share] for share in shares}
         trials.open()
-        trials.report("work", **_outlook(trials, chosen, budgets, searching, seeds))
-        search = _Search(trials, chosen, budgets, margin)
-        largest = search.bisect(shares, range(searching))
+        trials.report("work", **_outlook(trials, chosen, budgets, searching, seeds, quick))
+        search = _Search(trials, chosen, budgets, margin, ESTIMATE if quick else None)
+        largest = (search.every if quick else search.bisect)(shares, range(searching))
         advice = search.confirmed(shares[: largest + 1], seeds, origin)
-        run.write_json("advice.json", asdict(advice))
+        run.write_json(FILE, advice.to_json())
         return advice
 
 
 class _Search:
     """The trainings of one `advise`."""
 
-    def __init__(self, trials: Trials, method: Method, budgets: dict[float, int], margin: float) -> None:
-        self.trials, self.method, self.budgets, self.margin = trials, method, budgets, margin
+    def __init__(
+        self, trials: Trials, method: Method, budgets: dict[float, int], margin: float, estimate: str | None
+    ) -> None:
+        self.trials, self.method, self.budgets, self.margin, self.estimate = trials, method, budgets, margin, estimate
         self.tried: list[Tried] = []
 
     def bisect(self, shares: list[float], replicates: range) -> int:
@@ -187,10 +152,15 @@ class _Search:
         low, high = -1, len(shares)
         while high - low > 1:
             middle = (low + high) // 2
-            difference = self.compared(shares[middle], replicates, confirming=False)[0]
+            difference = self.compared(shares[middle], replicates, random=False)[0]
             within = difference.mean() >= -self.margin
             low, high = (middle, high) if within else (low, middle)
         return low
+
+    def every(self, shares: list[float], replicates: range) -> int:
+        """The same by trying every share, beside random."""
+        differences = [self.compared(share, replicates)[0].mean() for share in shares]
+        return max((i for i, difference in enumerate(differences) if difference >= -self.margin), default=-1)
 
     def confirmed(self, shares: list[float], seeds: int, origin: str) -> Advice:
         """The first share, from the largest down, that fresh replicates confirm."""
@@ -204,17 +174,19 @@ class _Search:
                 return self._advice(share, verdict, against_random(to_random), interval(difference), origin)
         return self._advice(0.0, verdict, None, None, origin)
 
-    def compared(self, share: float, replicates: range, *, confirming: bool) -> tuple[FloatArray, FloatArray]:
-        """Accuracy less that of everything, and less that of random (while confirming), by replicate."""
+    def compared(
+        self, share: float, replicates: range, *, confirming: bool = False, random: bool = True
+    ) -> tuple[FloatArray, FloatArray]:
+        """Accuracy less that of everything, and less that of random (if it is trained on too), by replicate."""
         budget, some = self.budgets[share], list(replicates)
         mine = self.trials.accuracies(self.method, budget, some)
-        difference = mine - self.trials.accuracies(EVERYTHING, len(self.trials.train), some)
-        self.tried.append(Tried(share, budget, interval(difference), confirming))
+        full = self.trials.accuracies(EVERYTHING, len(self.trials.train), some)
+        drawn = self.trials.accuracies(RANDOM, budget, some) if random else None
+        beside = None if drawn is None else interval(drawn - full)
+        self.tried.append(Tried(share, budget, interval(mine - full), beside, confirming))
         how = "confirming" if confirming else "searching"
-        self.trials.report("say", text=f"{how}: {share:.0%} pruned, {self.tried[-1].difference.text(sign=True)} points")
-        if not confirming:
-            return difference, difference
-        return difference, mine - self.trials.accuracies(RANDOM, budget, some)
+        self.trials.report("say", text=f"{how}: {self.tried[-1].text()}")
+        return mine - full, mine - full if drawn is None else mine - drawn
 
     def _advice(
         self, share: float, verdict: Verdict, beside: Verdict | None, difference: Interval | None, origin: str
@@ -230,6 +202,7 @@ class _Search:
             beside_random=beside,
             difference=difference,
             tried=tuple(self.tried),
+            estimate=self.estimate,
             about=self.trials.about(origin),
         )
 
@@ -256,8 +229,10 @@ def _possible(trials: Trials, method: Method, budget: int, must: bool) -> bool:
     return True
 
 
-def _outlook(trials: Trials, method: Method, budgets: dict[float, int], searching: int, seeds: int) -> dict[str, Any]:
-    probes = int(np.ceil(np.log2(len(budgets) + 1)))
+def _outlook(
+    trials: Trials, method: Method, budgets: dict[float, int], searching: int, seeds: int, quick: bool
+) -> dict[str, Any]:
+    probes = 2 * len(budgets) if quick else int(np.ceil(np.log2(len(budgets) + 1)))
     scorings = trials.scorings([method], [min(budgets.values())])
     trainings = searching * (1 + probes) + 3 * seeds * min(TRIES, len(budgets))
     who = trials.scorer.learner
@@ -271,4 +246,6 @@ def _outlook(trials: Trials, method: Method, budgets: dict[float, int], searchin
         ),
         ("time", "the time left is told after the first training"),
     ]
+    if quick:
+        lines[:0] = [("note", f"{ESTIMATE}, {who.name} on the features"), ("trap", TRAP)]
     return {"lines": lines, "epochs": epochs, "held": 0}
