@@ -1,34 +1,15 @@
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from made_vectors import X, Y, everything, later, table, write
 
 import unseen
 from unseen.data import from_arrays, from_parquet, from_shards, resolve
 from unseen.data.base import ArrayData
-from unseen.data.row_groups import ParquetVectors
-from unseen.data.shards import ShardedVectors
-
-HALF = pa.float16()
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(500, 6)).astype(np.float16)
-X[77] = X[400]
-Y = RNG.integers(0, 3, 500)
-
-
-def everything(data):
-    return data.take(np.arange(len(data)))
-
-
-def write(folder, shards, x=X, y=Y, **more):
-    """npy shards of about equal size."""
-    folder.mkdir(exist_ok=True)
-    for stem, array in {"x": x, "y": y, **more}.items():
-        for number, part in enumerate(np.array_split(array, shards)):
-            np.save(folder / f"{stem}-{number:05}.npy", part)
-    return folder
+from unseen.errors import DataError
 
 
 @pytest.fixture
@@ -43,7 +24,7 @@ def folder(tmp_path):
         np.arange(3, 222),
         np.arange(499, -1, -1),
         np.arange(0, 500, 7),
-        RNG.permutation(500),
+        np.random.default_rng(1).permutation(500),
         np.array([5, 5, 499, 0, 5]),
         np.array([13, 14]),
         np.array([], int),
@@ -59,9 +40,9 @@ def test_scores_copies_and_content_do_not_depend_on_the_shards(folder, tmp_path)
     one = write(tmp_path / "one", 1)
     plan, learner = unseen.leave_one_out(), "ridge:lam=1.0"
     tables = [unseen.score(source, plan=plan, learner=learner) for source in (folder, one, (X, Y))]
-    for table in tables[1:]:
+    for other in tables[1:]:
         for name, values in tables[0].values.items():
-            assert values.tobytes() == table.values[name].tobytes(), name
+            assert values.tobytes() == other.values[name].tobytes(), name
     data = [resolve(folder), resolve(one), from_arrays(X, Y)]
     assert all(d.duplicate_groups()[400] == 77 for d in data)
     full = [d.fingerprint(full=True) for d in data]
@@ -69,58 +50,129 @@ def test_scores_copies_and_content_do_not_depend_on_the_shards(folder, tmp_path)
     assert data[0].fingerprint() != data[1].fingerprint(), "the cheap one knows files"
 
 
-def table(path, *, kind=HALF, x=X, rows=40, **more):
-    """A parquet file of one embedding column, in row groups of 40 rows."""
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.ravel(x)).cast(kind), 6)
-    columns = {"v": vectors.cast(pa.list_(kind)), "label": pa.array(Y[: len(x)]), **more}
-    pq.write_table(pa.table(columns), path, row_group_size=rows)
-    return path
+def test_labels_ids_and_groups_are_joint_over_shards(tmp_path):
+    names = np.array(["ant", "bee", "chamois"])[Y]
+    data = resolve(write(tmp_path / "set", 4, y=names, id=np.arange(500) * 2, group=np.arange(500) // 5))
+    assert data.class_names == ("ant", "bee", "chamois")
+    np.testing.assert_array_equal(data.labels, Y)
+    np.testing.assert_array_equal(data.ids, np.arange(500) * 2)
+    np.testing.assert_array_equal(data.groups, np.arange(500) // 5)
 
 
-@pytest.fixture
-def reads(monkeypatch):
-    """The row groups that are read, as they are."""
-    seen, read = [], ParquetVectors._read
-    monkeypatch.setattr(ParquetVectors, "_read", lambda self, *which: seen.append(which) or read(self, *which))
-    return seen
+def test_other_stems_and_numbers_that_are_not_padded(tmp_path):
+    (tmp_path / "set").mkdir()
+    for number in range(8, 12):
+        np.save(tmp_path / "set" / f"emb-{number}.npy", np.full((2, 3), number))
+        np.save(tmp_path / "set" / f"lab-{number}.npy", [0, 1])
+        np.save(tmp_path / "set" / f"key-{number}.npy", [2 * number, 2 * number + 1])
+    data = resolve(tmp_path / "set", x="emb", y="lab", id="key")
+    assert everything(data)[:, 0].tolist() == [8, 8, 9, 9, 10, 10, 11, 11]
+    assert data.ids.tolist() == list(range(16, 24))
 
 
-@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])
-def test_parquet_beyond_the_limit_is_read_by_row_groups_to_the_same_bytes(tmp_path, kind):
-    path = table(tmp_path / "set.parquet", kind=kind)
-    small, large = from_parquet(path), from_parquet(path, memory_limit=1000)
-    assert isinstance(small, ArrayData)
-    assert isinstance(large, ShardedVectors)
-    for rows in (np.arange(500), RNG.permutation(500), np.arange(30, 130)):
-        assert large.take(rows).tobytes() == small.take(rows).tobytes()
-    assert large.fingerprint(full=True) == small.fingerprint(full=True)
-    assert large.fingerprint() == small.fingerprint()
+def test_empty_shards_and_shards_of_several_types_do(tmp_path):
+    folder = write(tmp_path / "set", 3, y=np.zeros(500, int))
+    np.save(folder / "x-00001.npy", np.empty((0, 6)))
+    np.save(folder / "y-00001.npy", np.empty(0, int))
+    np.save(folder / "x-00002.npy", np.asfortranarray(np.arange(996).reshape(166, 6)))
+    data = from_shards(folder)
+    assert len(data) == 333
+    np.testing.assert_array_equal(data.take(np.arange(165, 169))[:, 0], [X[165, 0], X[166, 0], 0, 6])
 
 
-def test_feature_columns_and_a_split_by_row_groups(tmp_path):
-    names = [f"f{i}" for i in range(6)]
-    columns = {name: X[:, i].astype(np.float32) for i, name in enumerate(names)}
-    columns |= {"label": Y, "split": np.where(np.arange(500) % 3, "train", "test")}
-    pq.write_table(pa.table(columns), tmp_path / "a.parquet", row_group_size=64)
-    small = from_parquet(tmp_path / "a.parquet", split="train")
-    large = from_parquet(tmp_path / "a.parquet", split="train", memory_limit=1000)
-    assert isinstance(large, ShardedVectors)
-    assert (len(large), large.feature_names) == (333, tuple(names))
-    assert everything(large).tobytes() == everything(small).tobytes()
+def test_a_folder_with_x_npy_stays_one_memory_map(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", Y)
+    assert isinstance(resolve(tmp_path), ArrayData)
+    write(tmp_path, 2)
+    with pytest.raises(DataError, match=r"holds both x.npy and x-00000.npy"):
+        resolve(tmp_path)
 
 
-def test_no_more_than_one_row_group_beyond_the_limit_is_held(tmp_path, reads):
+def change(name, array):
+    return lambda folder: np.save(folder / f"{name}.npy", array)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (change("x-00002", np.ones((50, 7))), r"x-00000.npy has 6 columns and x-00002.npy has 7"),
+        (change("x-00002", np.ones(50)), r"x-00002.npy must hold vectors, numbers \(n, d\), got shape \(50,\)"),
+        (change("x-00002", np.ones((50, 6), complex)), r"got shape \(50, 6\) of complex128"),
+        (change("y-00003", [0, 1]), r"y-00003.npy must have one entry for each of the 50 samples of x-00003.npy"),
+        (change("y-00003", np.where(np.arange(50) == 7, np.nan, 0)), r"y-00003.npy must be given .* 1 rows: 7"),
+        (change("y-00003", np.full(50, "a")), r"numbers, or all text, but y-00000.npy and y-00003.npy differ"),
+        (change("id-00000", np.arange(50)), r"holds x-00001.npy, x-00002.npy, .* without a partner of id"),
+        (lambda f: (f / "y-00004.npy").unlink(), "holds x-00004.npy without a partner of y"),
+        (change("y-00010", [0]), "holds y-00010.npy without a partner of inputs"),
+        (lambda f: (f / "x-00004.npy").unlink(), "lacks shards of x: numbers 4 between 0 and 9"),
+        (change("x-4", X), r"x-4.npy.* of the same number"),
+        (lambda f: (f / "x-00004.npy").write_bytes(b"\x93NUMPY"), r"x-00004.npy (is damaged|cannot be read)"),
+        (lambda f: (f / "x-00004.npy").write_bytes((f / "x-00004.npy").read_bytes()[:-9]), "x-00004.npy is damaged"),
+    ],
+)
+def test_bad_shards_are_refused_by_name(tmp_path, spoil, message):
+    folder = write(tmp_path / "set", 10)
+    spoil(folder)
+    with pytest.raises(DataError, match=message):
+        resolve(folder)
+
+
+@pytest.mark.parametrize(("bad", "said"), [(np.nan, "nan"), (-np.inf, "-inf"), (1e60, "inf")])
+def test_values_that_are_not_finite_are_named_by_row_and_shard_before_training(tmp_path, bad, said):
+    x = X.astype(np.float64)
+    x[333, 4] = bad
+    folder = write(tmp_path / "set", 10, x=x)
+    data = from_shards(folder)
+    named = rf"row 333 \(row 33 of x-00006.npy\), column 4 \({said}\); drop"
+    assert data.take(np.arange(300)).shape == (300, 6)
+    with pytest.raises(DataError, match=named):
+        data.duplicate_groups()
+    with pytest.raises(DataError, match=named):
+        data.take(np.array([9, 333, 2]))
+    with pytest.raises(DataError, match=named):
+        unseen.score(folder, plan=unseen.folds(2), learner="logistic")
+
+
+def test_rows_outside_the_data_set_are_refused(folder):
+    for rows in ([500], [-1]):
+        with pytest.raises(IndexError, match=r"rows must be in 0..499"):
+            from_shards(folder).take(np.array(rows))
+
+
+@pytest.mark.parametrize("edit", [later, lambda path: path.write_bytes(b""), lambda path: path.unlink()])
+def test_a_shard_that_changed_is_refused_by_name(folder, edit):
+    data = from_shards(folder)
+    everything(data)
+    edit(folder / "x-00005.npy")
+    assert len(data.take(np.arange(50))) == 50
+    with pytest.raises(DataError, match=r"x-00005.npy has changed since it was opened"):
+        everything(data)
+
+
+def test_the_shard_read_last_is_looked_at_again_after_a_second(folder, monkeypatch):
+    data, row = from_shards(folder), np.array([3])
+    now = [100.0]
+    monkeypatch.setattr("unseen.data.shards.time.monotonic", lambda: now[0])
+    data.take(row)
+    later(folder / "x-00000.npy")
+    now[0] += 0.9
+    data.take(row)
+    now[0] += 0.2
+    with pytest.raises(DataError, match=r"x-00000.npy has changed"):
+        data.take(row)
+
+
+@pytest.mark.parametrize("form", ["npy", "parquet"])
+def test_to_another_process_go_names_not_content(tmp_path, folder, form, monkeypatch):
     path = table(tmp_path / "set.parquet")
-    each = 40 * 6 * 4
-    data = from_parquet(path, memory_limit=3 * each)
-    data._source.cache_bytes = 3 * each
-    assert not reads
-    for start in range(0, 500, 20):
-        data.take(np.arange(start, start + 20))
-        assert sum(array.nbytes for array in data._source._cache.values()) <= 3 * each
-    assert [number for _, number in reads] == list(range(13)), "each once"
-    data.take(np.arange(450, 500))
-    assert len(reads) == 13, "the last are kept"
-    data._source.cache_bytes = 0
-    data.take(np.arange(500))
-    assert len(data._source._cache) == 1
+    data = from_shards(folder) if form == "npy" else from_parquet(path, memory_limit=0)
+    everything(data)
+    sent = pickle.dumps(data)
+    assert not any(part.tobytes() in sent for part in (X[0], X[499], X[0].astype(np.float32)))
+    monkeypatch.chdir(tmp_path)
+    assert everything(pickle.loads(sent)).tobytes() == everything(data).tobytes()
+    later(folder / "x-00000.npy")
+    later(path)
+    with pytest.raises(DataError, match="has changed since it was opened"):
+        everything(pickle.loads(sent))

@@ -3,7 +3,7 @@
 from unseen.data.arrays import digits, from_arrays, from_npz
 from unseen.data.folders import from_folder
 from unseen.data.huggingface import from_huggingface
-from unseen.data.shards import from_shards
+from unseen.data.npy_shards import from_shards
 from unseen.data.sources import resolve
 from unseen.data.spooling import from_batches
 from unseen.data.tables import from_parquet

@@ -115,8 +115,9 @@ class ParquetVectors:
                 self._read(file, number)  # which names the row, or the width
 
     def _find_gaps(self) -> None:
+        wanted = set(self.columns)
         for file, number, _ in self.groups:
-            own = [c for c in self._chunks(file, number) if c.path_in_schema in self.columns and c.is_stats_set]
+            own = [c for c in self._chunks(file, number) if c.path_in_schema in wanted and c.is_stats_set]
             self.gaps = self.gaps or any(c.statistics.has_null_count and c.statistics.null_count for c in own)
 
     def _chunks(self, file: int, number: int) -> list[pq.ColumnChunkMetaData]:

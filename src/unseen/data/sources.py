@@ -12,7 +12,7 @@ from unseen.data.arrays import digits, from_arrays, from_npz
 from unseen.data.base import Samples
 from unseen.data.folders import from_folder
 from unseen.data.huggingface import from_huggingface
-from unseen.data.shards import from_shards, numbered
+from unseen.data.npy_shards import from_shards, numbered
 from unseen.data.tables import from_parquet
 from unseen.data.torch_dataset import from_dataset
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from unseen.atomic import replace_file, storage_error
 from unseen.data.labelling import labels_in, to_numpy
-from unseen.data.shards import ShardedVectors, from_shards
+from unseen.data.npy_shards import from_shards
+from unseen.data.shards import ShardedVectors
 from unseen.errors import ArgumentError, DataError, some
 
 __all__ = ["from_batches"]
