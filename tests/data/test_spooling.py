@@ -54,7 +54,10 @@ def test_a_broken_off_spool_is_no_data_set(tmp_path):
     assert not (tmp_path / "set").exists()
 
 
-def test_batches_never_overwrite_a_folder(tmp_path):
+def test_batches_never_overwrite_a_folder(tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert len(from_batches(batches([500]), ".")) == 500
     with pytest.raises(ArgumentError, match="must not exist, or be empty"):
         from_batches(batches([500]), write(tmp_path / "set", 2))
 

@@ -44,7 +44,7 @@ def from_batches(batches: Iterable[Sequence[Any]], folder: str | Path, *, shard_
     (ShardedVectors(4 samples, 2 classes, vector 3 float32), ['x-00000.npy', 'y-00000.npy'])
 
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     if shard_bytes < 1:
         raise ArgumentError(f"shard_bytes must be at least 1, got {shard_bytes!r}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
