@@ -76,7 +76,7 @@ class Apart:
                 saved = time.monotonic()
 
     def _to_be_trained(self) -> npt.NDArray[np.bool_]:
-        """Which groups, (G,): folds, groups of more than a hundredth of the rows, and those without which a class is absent."""
+        """Which groups, (G,): folds, more than a hundredth of the rows, and those without which a class is absent."""
         if self.fit.folds is not None:
             return np.ones(len(self._sizes), bool)
         labels, watched = self.rows.data.labels, self.fit.unseen

@@ -115,10 +115,9 @@ class SoftmaxLearner:
     ) -> None:
         """Solve, and push the observations of each watch set; a fit of many models goes on from its checkpoint."""
         rows = Rows(data, np.dtype(np.float64))
-        of = _bound(data, fit)
 
         def lam(chosen: IntArray) -> float:
-            return tuned(rows, chosen, of, seed, fit.name) if isinstance(self.lam, str) else self.lam
+            return tuned(rows, chosen, _bound(data, fit), seed, fit.name) if isinstance(self.lam, str) else self.lam
 
         if fit.apart is not None:
             if sink.wants("unseen", 1, 1):
