@@ -138,6 +138,18 @@ class Solution:
         leverages: FloatArray = 1 / self.n + np.einsum("km,km->m", v, v).astype(np.float64)
         return leverages if weights is None else weights * leverages
 
+    def freedom(self, sums: Sums, lam: float) -> float:
+        """The trace of H: how many parameters are as good as free."""
+        values = np.linalg.eigvalsh(sums.centred().gram)
+        return float(1 + (values / (values + lam)).sum())
+
+    def residual(self, sums: Sums, squares: float) -> float:
+        """The residual sum of squares, all outputs together; `squares` is that of the targets."""
+        own = sums.centred()
+        bias = own.targets @ own.targets / own.n
+        fitted = 2 * np.sum(self.weights * own.cross) - np.sum(self.weights * (own.gram @ self.weights))
+        return float(squares - bias - fitted)
+
     def _whitened(self, x: FloatArray) -> FloatArray:
         own = self._as(x)
         z: FloatArray = solve_triangular(own.factor, (x - own.mean).T, lower=True, overwrite_b=True, check_finite=False)

@@ -73,7 +73,8 @@ class Sink(Protocol):
     def wants(self, side: Side, epoch: int, last: int) -> frozenset[str]:
         """What to observe on this side after this epoch (of `last`); empty: no forward pass is needed.
 
-        The words are the fields of an `Observation`: `"logits"`, `"features"`, `"grad_norm"`.
+        The words are the fields of an `Observation`: `"logits"`, `"features"`, `"grad_norm"`,
+        `"leverage"`, `"cooks_distance"`.
         """
 
     def observe(self, side: Side, observation: Observation) -> None:

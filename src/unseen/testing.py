@@ -23,6 +23,9 @@ CLOSE = 1e-10
 O1_BYTES = 200  # of state a sample, for a score that declares O(1)
 Split = Callable[[int, int], Sequence[IntArray]]
 
+# The fields of an `Observation` that a story tells.
+OBSERVED = ("logits", "features", "grad_norm", "leverage", "cooks_distance")
+
 
 @dataclass(frozen=True, eq=False)
 class Story:
@@ -33,6 +36,8 @@ class Story:
         logits: side to float (R, T, n, C): R repeats, T epochs.
         features: side to float (R, T, n, d).
         grad_norm: side to float (R, T, n).
+        leverage: side to float (R, T, n).
+        cooks_distance: side to float (R, T, n).
 
     """
 
@@ -40,6 +45,8 @@ class Story:
     logits: Mapping[Side, npt.NDArray[Any]]
     features: Mapping[Side, npt.NDArray[Any]]
     grad_norm: Mapping[Side, npt.NDArray[Any]]
+    leverage: Mapping[Side, npt.NDArray[Any]]
+    cooks_distance: Mapping[Side, npt.NDArray[Any]]
 
     @classmethod
     def random(cls, score: Score, *, seed: int = 0, classes: int = CLASSES) -> Story:
@@ -52,6 +59,8 @@ class Story:
             logits={side: 3.0 * rng.normal(size=(*shape, classes)) for side in sides},
             features={side: rng.normal(size=(*shape, FEATURES)) for side in sides},
             grad_norm={side: rng.exponential(size=shape) for side in sides},
+            leverage={side: rng.uniform(size=shape) for side in sides},
+            cooks_distance={side: rng.exponential(size=shape) for side in sides},
         )
 
     @property
@@ -66,18 +75,12 @@ class Story:
 
     def take(self, rows: IntArray) -> Story:
         """The same samples in another order, or some of them."""
-        return Story(
-            self.labels[rows],
-            {side: x[:, :, rows] for side, x in self.logits.items()},
-            {side: x[:, :, rows] for side, x in self.features.items()},
-            {side: x[:, :, rows] for side, x in self.grad_norm.items()},
-        )
+        parts = {name: {side: x[:, :, rows] for side, x in getattr(self, name).items()} for name in OBSERVED}
+        return Story(self.labels[rows], **parts)
 
     def observation(self, side: Side, repeat: int, epoch: int, rows: IntArray, *, torch: bool = False) -> Observation:
         """What a learner would push of these rows."""
-        parts = {
-            name: getattr(self, name)[side][repeat, epoch - 1, rows] for name in ("logits", "features", "grad_norm")
-        }
+        parts = {name: getattr(self, name)[side][repeat, epoch - 1, rows] for name in OBSERVED}
         if torch:
             import torch as library
 
@@ -177,7 +180,7 @@ def _check_declared(score: Score) -> None:
     _need(is_dataclass(score), score, "a score is a frozen dataclass, its fields the options")
     _need(score.direction in DIRECTIONS, score, f"direction is one of {DIRECTIONS}", score.direction)
     _need(score.low < score.high, score, "low is below high", (score.low, score.high))
-    fields_known = {"logits", "features", "grad_norm", "loss"}
+    fields_known = {*OBSERVED, "loss"}
     _need(score.needs and score.needs <= fields_known, score, f"needs are among {sorted(fields_known)}", score.needs)
     _need(score.state in ("O(1)", "O(J)", "O(C)"), score, "state is 'O(1)', 'O(J)' or 'O(C)'", score.state)
     _need(score.formula and score.source, score, "formula and source are stated")
@@ -268,7 +271,7 @@ def _check_inputs(score: Score, story: Story) -> None:
         for epoch in range(1, story.epochs + 1):
             given, kept = (story.observation(side, 0, epoch, rows) for _ in range(2))
             score.update(state, side, rows, given, _frozen(story.labels.copy()))
-            for name in ("logits", "features", "grad_norm"):
+            for name in OBSERVED:
                 untouched = np.array_equal(getattr(given, name), getattr(kept, name))
                 _need(untouched, score, f"leaves the {name} it is given alone")
 

@@ -51,6 +51,8 @@ class Observation:
         features: (m, d) input of the last linear layer, or None.
         grad_norm: (m,) norm of the loss gradient over all parameters, one sample at a time, or None.
         loss: (m,) per-sample loss of any task, or None; scores that need only a loss take it in place of logits.
+        leverage: (m,) how much of its own output each sample is, where a learner knows, or None.
+        cooks_distance: (m,) how far all outputs move when a sample is left out, likewise.
 
     """
 
@@ -60,6 +62,8 @@ class Observation:
     features: Array | None = None
     grad_norm: Array | None = None
     loss: Array | None = None
+    leverage: Array | None = None
+    cooks_distance: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)

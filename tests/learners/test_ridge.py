@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import Ridge, RidgeCV
 
 import unseen
 from unseen.data import from_arrays
@@ -144,6 +144,35 @@ def test_a_pass_that_was_killed_goes_on_to_the_same_numbers(monkeypatch, plan, k
         np.testing.assert_array_equal(again.result()[name], array)
     if kept:  # the sample of the tuning, the centre, and what was not done before
         assert sum(taken) < 120 + 7 + 2 * 120 - 2 * part * 120 + 14
+
+
+def test_leverages_and_cooks_distances_are_what_leaving_out_does():
+    """By their definition: H from its inverse, and how far all outputs move when a row is left out."""
+    table = scored("ridge:lam=2,temperature=1", scores=["leverage", "cooks_distance"])
+    z = X.astype(float) - X.astype(float).mean(axis=0)
+    hat = 1 / 120 + z @ np.linalg.solve(z.T @ z + 2 * np.eye(6), z.T)
+    np.testing.assert_allclose(table.column("leverage"), np.diag(hat), rtol=1e-10)
+    hot = np.eye(3)[Y]
+    outputs = hat @ hot
+    p = np.trace(hat)
+    variance = np.square(hot - outputs).sum() / (120 - p)
+    for row in (0, 7, 119):
+        rest = np.delete(np.arange(120), row)
+        # Moving one's own label to its left-out prediction leaves a ridge regression as if the row had gone.
+        moved = hot.copy()
+        moved[row] = (
+            Ridge(alpha=2.0, solver="svd").fit(X[rest].astype(float), hot[rest]).predict(X[[row]].astype(float))
+        )
+        h = hat[row, row]
+        expected = np.square(hot[row] - outputs[row]).sum() * h / ((1 - h) ** 2 * p * variance)
+        assert table.column("cooks_distance")[row] == pytest.approx(expected, rel=1e-10)
+        direct = h * np.square(hot[row] - moved[row]).sum() / (p * variance)
+        assert table.column("cooks_distance")[row] == pytest.approx(direct, rel=1e-8)
+
+
+def test_influence_needs_the_regression_on_all():
+    with pytest.raises(ArgumentError, match=r"'leverage' and 'cooks_distance' need the plan leave_one_out"):
+        scored(plan=unseen.folds(3), scores="leverage")
 
 
 def test_folds_are_dealt_as_ever_and_are_one_fit():

@@ -30,8 +30,10 @@ POINTWISE = (
 COURSE = ("aum", "forgetting", "correctness", "confidence", "variability", "dyn_unc", "dual", "tdds")
 TWO_SIDED = ("memorization", "holdout_gap", "reducible", "disagreement")
 # For each score the specs that vary its options, and the names of options that its pure function takes too.
+# Scores that are a field of the observation.
+OBSERVED = {"grand": "grad_norm", "leverage": "leverage", "cooks_distance": "cooks_distance"}
 SPECS = {
-    **{name: [f"{name}:epochs=1", f"{name}:epochs=(1,3)"] for name in (*POINTWISE, "grand")},
+    **{name: [f"{name}:epochs=1", f"{name}:epochs=(1,3)"] for name in (*POINTWISE, *OBSERVED)},
     **{name: [f"{name}:epochs=3"] for name in COURSE},
     "memorization": ["memorization:probabilities=true"],
     "reducible": ["reducible:epoch=2"],
@@ -118,8 +120,9 @@ def by_loops(score, story):
 
 def expected(score, story):
     """By the pure function, checked against the loops; for scores without one, by hand."""
-    if score.name == "grand":
-        return np.mean([story.grad_norm["unseen"][:, e - 1] for e in epochs_of(score, story)], axis=0)
+    if score.name in OBSERVED:
+        observed = getattr(story, OBSERVED[score.name])["unseen"]
+        return np.mean([observed[:, e - 1] for e in epochs_of(score, story)], axis=0)
     if score.name == "disagreement":
         last = story.logits["unseen"][:, -1]
         loops = [naive.disagreement(last[:, i].tolist()) for i in range(len(story.labels))]

@@ -154,4 +154,5 @@ def test_scores_are_named_as_registered_and_documented():
         "margin",
         "tdds",
         "disagreement",
+        "leverage",
     ]

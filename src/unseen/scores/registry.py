@@ -7,7 +7,7 @@ from typing import Any
 
 from unseen.errors import ArgumentError
 from unseen.registry import Registry, parse_spec
-from unseen.scores import dynamics, gradient, label_quality, pointwise, two_sided, windows
+from unseen.scores import dynamics, gradient, influence, label_quality, pointwise, two_sided, windows
 from unseen.scores.base import Score
 from unseen.scores.tempered import SUFFIX, Tempered
 from unseen.types import meaning
@@ -37,6 +37,8 @@ for _score in (
     two_sided.HoldoutGap,
     two_sided.Reducible,
     two_sided.Disagreement,
+    influence.Leverage,
+    influence.CooksDistance,
     label_quality.SelfConfidence,
     label_quality.NormalizedMargin,
     label_quality.LabelIssue,

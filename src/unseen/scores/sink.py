@@ -210,7 +210,7 @@ def _repeated(rows: IntArray) -> IntArray:
 
 def _check(observation: Observation, m: int, classes: int, fit: Fit) -> None:
     """Finite numbers of the right shape, or an error that names the first rows."""
-    for name in ("logits", "features", "grad_norm", "loss"):
+    for name in ("logits", "features", "grad_norm", "loss", "leverage", "cooks_distance"):
         value = getattr(observation, name)
         if value is None:
             continue

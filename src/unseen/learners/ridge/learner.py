@@ -19,7 +19,7 @@ from unseen.errors import ArgumentError, DataError
 from unseen.exposure import Fit, Folds, Plan
 from unseen.learners.ridge.reading import Rows
 from unseen.learners.ridge.sums import Known, solved
-from unseen.learners.ridge.together import Together
+from unseen.learners.ridge.together import INFLUENCE, Together
 from unseen.learners.ridge.tuning import SAMPLE, tuned
 from unseen.protocols import CheckpointStore, Data, Sink
 from unseen.scoring import joined_groups
@@ -32,9 +32,10 @@ class RidgeLearner:
     """Learns by ridge regression of the one-hot label on a vector, with a bias that is not penalised.
 
     Exact for every plan. `folds` and `leave_one_out` take two passes over the data, whatever the number of folds;
-    copies and groups leave together. Logits are the raw outputs divided by one temperature. Lambda and temperature
-    are chosen by exact leave-one-out on at most 20,000 of the rows that a fit is trained on; under `folds` and
-    `leave_one_out`, which are done at once, those are all rows, so there these two scalars saw every label.
+    copies and groups leave together. `leave_one_out` also tells leverages and Cook's distances. Logits are the raw
+    outputs divided by one temperature. Lambda and temperature are chosen by exact leave-one-out on at most 20,000 of
+    the rows that a fit is trained on; under `folds` and `leave_one_out`, which are done at once, those are all rows,
+    so there these two scalars saw every label.
 
     Memory, beside the data: O(d^2 + d C) float64 for `leave_one_out` and K times that for K folds, a block of rows,
     and 20,000 (d + C) while lambda and temperature are chosen; `memory` tells.
@@ -64,7 +65,7 @@ class RidgeLearner:
 
     name = "ridge"
     epochs: int | None = None
-    provides: frozenset[str] = frozenset({"logits"})
+    provides: frozenset[str] = frozenset({"logits"}) | INFLUENCE
     closed_form = True
 
     def __init__(
@@ -132,6 +133,8 @@ class RidgeLearner:
         """Solve, and push the observations of each watch set; a fit of many models goes on from its checkpoint."""
         trained = fit.train if fit.apart is None else np.sort(np.concatenate([fit.train, fit.unseen]))
         self._check_classes(data, fit, trained)
+        if INFLUENCE & sink.wants("unseen", 1, 1) and (fit.apart is None or fit.folds is not None):
+            raise ArgumentError("scores 'leverage' and 'cooks_distance' need the plan leave_one_out()")
         rows = Rows(data, np.dtype(self.precision), self._weights(data, trained))
         lam, temperature = tuned(rows, trained, _bound(data, fit), seed, _number(self.lam), _number(self.temperature))
         if fit.apart is not None:

@@ -23,7 +23,7 @@ from unseen.learners.ridge.sums import remains, solved
 from unseen.protocols import CheckpointStore, Sink
 from unseen.types import Arrays, FloatArray, IntArray, Observation
 
-__all__ = ["Together", "large_groups"]
+__all__ = ["INFLUENCE", "Together", "large_groups"]
 
 LARGE_BYTES = 2**30  # of sums and solutions of groups that would do without
 KEPT_BYTES = 2**28  # of sums in a checkpoint; more are made again after a kill
@@ -31,6 +31,7 @@ SECONDS = 30.0  # between checkpoints
 # See closed_form.py: below it, rounding would pass 1e-8 of the outputs, and the group's model is refitted.
 LEAST_GAP = 1e-8
 MOST_REFITS = 100
+INFLUENCE = frozenset({"leverage", "cooks_distance"})
 
 
 def large_groups(sizes: IntArray, d: int, classes: int, block: int) -> IntArray:
@@ -73,6 +74,7 @@ class Together:
     _saved: float = field(init=False)
     _refits: int = 0
     _told: float = 0.0
+    _variance: float | None = None  # of a residual, times the parameters that are free
 
     def __post_init__(self) -> None:
         data, fit = self.rows.data, self.fit
@@ -90,6 +92,7 @@ class Together:
         held = self.checkpoints.load() or {}
         sums = self._first_pass(held)
         solution, without = self._solutions(sums)
+        wanted = sink.wants("unseen", 1, 1)
         blocks = list(self._small_blocks()) + list(self._large_blocks())
         done = int(held.get("watched", 0))
         if done:
@@ -97,9 +100,10 @@ class Together:
         for number, block in enumerate(blocks):
             if number < done:
                 continue
+            influence = self._influence(block, solution, sums) if INFLUENCE & wanted else {}
             outputs = self._large_outputs(block, without) if self._is_large(block) else self._outputs(block, solution)
             outputs /= self.temperature
-            sink.observe("unseen", Observation(block, epoch=1, logits=outputs))
+            sink.observe("unseen", Observation(block, epoch=1, logits=outputs, **influence))
             self._tell(0.5 + 0.5 * (number + 1) / len(blocks))
             if self._due(number + 1 == len(blocks)):
                 state = {f"sink/{name}": array for name, array in sink.state().items()}
@@ -107,11 +111,10 @@ class Together:
 
     def _first_pass(self, held: Arrays) -> list[Sums]:
         """The sums over rows in no large group, and over each large group."""
-        everything = np.concatenate([self.fit.train, self.fit.unseen])
-        blocks = list(self.rows.blocks(np.sort(everything)))
+        blocks = list(self.rows.blocks(self._trained()))
         sums, done = _unpacked(held), int(held.get("summed", len(blocks)))  # a later checkpoint is of the second pass
         if not sums:
-            zero = Sums.zero(self.rows.centre(np.sort(everything)), len(self.rows.data.class_names))
+            zero = Sums.zero(self.rows.centre(self._trained()), len(self.rows.data.class_names))
             sums, done = [zero] * (len(self._large) + 1), 0
         places = np.zeros(len(self._sizes) + 1, np.int64)  # the last is that of group -1
         places[self._large] = np.arange(1, len(sums))
@@ -127,9 +130,7 @@ class Together:
 
     def _solutions(self, sums: Sequence[Sums]) -> tuple[Solution, dict[int, Solution]]:
         """That over all rows, and for each large group that without it."""
-        whole = sums[0]
-        for own in sums[1:]:
-            whole += own
+        whole = _total(sums)
         without: dict[int, Solution] = {}
         for group, own in zip(self._large.tolist(), sums[1:], strict=True):
             rest = whole - own
@@ -188,6 +189,26 @@ class Together:
             outputs[of == group] = without.outputs(x[of == group])
         return outputs
 
+    def _influence(self, block: IntArray, solution: Solution, sums: Sequence[Sums]) -> dict[str, FloatArray]:
+        """Leverages, and Cook's distances of leaving out each row by itself."""
+        x, weights = self.rows.inputs(block, np.float64), self.rows.weights_of(block)
+        leverages = np.minimum(solution.leverages(x, weights), 1.0)
+        if self._variance is None:
+            whole = _total(sums)
+            freedom = solution.freedom(whole, self.lam)
+            # One-hot targets have squares of 1 a row, weighted as the row is: their sum is the sum of the weights.
+            left = solution.residual(whole, squares=whole.n) / max(len(self._trained()) - freedom, 1.0)
+            self._variance = freedom * max(left, np.finfo(float).tiny)
+        residuals = np.square(self.rows.targets(block) - solution.outputs(x)).sum(axis=1)
+        residuals *= 1.0 if weights is None else weights
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distances = residuals * leverages / ((1.0 - leverages) ** 2 * self._variance)
+        return {"leverage": leverages, "cooks_distance": np.where(leverages < 1.0, distances, 0.0)}
+
+    def _trained(self) -> IntArray:
+        """Every row that some model is trained on."""
+        return np.sort(np.concatenate([self.fit.train, self.fit.unseen]))
+
     def _without(self, group: int) -> IntArray:
         """What the model of a group is trained on."""
         watched = self.fit.unseen
@@ -196,8 +217,7 @@ class Together:
     def _check_classes(self) -> None:
         """Refuse a large group without which the samples are of one class."""
         labels, of = self.rows.data.labels, self._of
-        everything = np.concatenate([self.fit.train, self.fit.unseen])
-        counts = np.bincount(labels[everything], minlength=len(self.rows.data.class_names))
+        counts = np.bincount(labels[self._trained()], minlength=len(self.rows.data.class_names))
         for group in self._large.tolist():
             rest = counts - np.bincount(labels[of == group], minlength=len(counts))
             if np.count_nonzero(rest) < 2:
@@ -222,6 +242,13 @@ class Together:
     def _save(self, arrays: Arrays) -> None:
         self.checkpoints.save(arrays)
         self._saved = time.monotonic()
+
+
+def _total(sums: Sequence[Sums]) -> Sums:
+    whole = sums[0]
+    for own in sums[1:]:
+        whole += own
+    return whole
 
 
 def _packed(sums: Sequence[Sums]) -> dict[str, npt.NDArray[np.float64]]:
