@@ -175,7 +175,7 @@ def test_the_real_training_is_no_estimate(law):
 
 
 def test_quick_is_advice_with_ridge():
-    quick, slow = quickly(), advised(learner="ridge", step=0.3, margin=0.03)
+    quick, slow = quickly(step=0.4), advised(learner="ridge", step=0.4, margin=0.03)
     mine, other = ({(t.prune, t.confirming): t.difference for t in advice.tried} for advice in (quick, slow))
     assert set(other) <= set(mine)
     assert all(mine[key] == difference for key, difference in other.items())
@@ -185,10 +185,12 @@ def test_quick_is_advice_with_ridge():
 
 def test_quick_learns_from_the_features_that_are_given():
     """Images with the vectors as features are the vectors."""
-    assert quickly(features=X[:400]).tried == quickly().tried
-    blind = quickly(features=np.random.default_rng(0).normal(size=(400, 3)))
-    assert blind.tried != quickly().tried
-    near = quickly(features=X[:400], method="k_center")  # they are for rules that read them, too
+    learner = "ridge:lam=9.0,temperature=1.0"
+    vectors = quickly(learner=learner)
+    assert quickly(learner=learner, features=X[:400]).tried == vectors.tried
+    noise = np.random.default_rng(0).normal(size=(400, 3))
+    assert quickly(learner=learner, features=noise).tried != vectors.tried
+    near = quickly(learner=learner, features=X[:400], method="k_center")  # they are for rules that read them, too
     assert near.method == "k_center"
 
 

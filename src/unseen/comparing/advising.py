@@ -99,7 +99,8 @@ def advise(
 
     Example:
         >>> import unseen
-        >>> advice = unseen.advise("digits", method="el2n/top", learner="logistic", margin=0.02, step=0.3)
+        >>> from sklearn.naive_bayes import GaussianNB
+        >>> advice = unseen.advise("digits", method="el2n/top", learner=GaussianNB(), margin=0.02, step=0.3)
         >>> advice.n
         1437
         >>> unseen.advise("digits", method="el2n/top", quick=True, step=0.3, margin=0.02, searching=2).estimate
