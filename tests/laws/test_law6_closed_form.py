@@ -8,8 +8,9 @@ import unseen
 from unseen import closed_form
 from unseen.data import from_arrays
 from unseen.exposure import Within, at_once
-from unseen.learners.ridge import RidgeLearner, together
+from unseen.learners.ridge import RidgeLearner, products, together
 from unseen.learners.ridge.reading import Rows
+from unseen.scores import _backend as be
 from unseen.scoring import joined_groups
 from unseen.types import ScoreTable
 
@@ -50,7 +51,7 @@ class Collected:
         return frozenset({"logits"})
 
     def observe(self, side, observation):
-        self.outputs[side].update(zip(observation.rows.tolist(), observation.logits, strict=True))
+        self.outputs[side].update(zip(observation.rows.tolist(), be.to_numpy(observation.logits), strict=True))
 
 
 def outputs_of(learner, held, plan, groups):
@@ -168,6 +169,21 @@ def test_class_weights_of_a_fit_by_itself_are_those_of_its_own_rows():
     assert_equals_refits(RidgeLearner(LAM, 1, "balanced"), unseen.halves(), weighted)
 
 
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_products_by_torch(plan):
+    """What runs on a GPU, here on the processor."""
+    learner = exact()
+    learner._products = products.OnGpu("cpu")
+    assert_equals_refits(learner, plan, by_sklearn)
+    assert learner._products._placed is not None
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_products_on_a_gpu(plan):
+    assert_equals_refits(RidgeLearner(lam=LAM, temperature=1, device="cuda"), plan, by_sklearn)
+
+
 @pytest.mark.parametrize("plan", [unseen.folds(4), unseen.leave_one_out(), unseen.halves()])
 def test_float32_products_are_near(plan):
     """Conditioned at about 1e4: off by 6e-8 times that at worst."""
@@ -236,8 +252,8 @@ def test_sums_that_would_lose_their_digits_are_made_anew():
 
 
 def test_planted_in_sample_outputs_are_caught(monkeypatch):
-    for formula in ("left_out", "left_alone"):
-        monkeypatch.setattr(together, formula, lambda outputs, *_: (outputs, np.ones(len(outputs))))
+    monkeypatch.setattr(together, "left_out", lambda outputs, *_: (outputs, np.ones(len(outputs))))
+    monkeypatch.setattr(products, "left_alone", lambda outputs, *_: (outputs, np.ones(len(outputs))))
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         assert_equals_refits(exact(), unseen.leave_one_out(), by_sklearn)
 

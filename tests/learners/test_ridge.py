@@ -11,7 +11,7 @@ from unseen.data import from_arrays
 from unseen.errors import ArgumentError, DataError
 from unseen.exposure import at_once
 from unseen.learners import LEARNERS, RidgeLearner, resolve
-from unseen.learners.ridge import together, tuning
+from unseen.learners.ridge import products, together, tuning
 from unseen.learners.ridge.reading import Rows
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.sink import ScoreSink
@@ -79,6 +79,7 @@ def test_it_says_what_saw_labels():
     assert "lam and temperature, by leave-one-out" in RidgeLearner().describe()["fitted_on_labels"]
     assert RidgeLearner(2, 1).describe() == {
         "learner": "ridge", "lam": 2.0, "temperature": 1.0, "class_weights": "none", "precision": "float64",
+        "device": "cpu",
     }  # fmt: skip
 
 
@@ -197,6 +198,22 @@ def test_of_groups_that_would_do_without_no_more_than_memory_allows(monkeypatch)
 # Refusals
 
 
+def test_a_device_that_is_not_here():
+    with pytest.raises(ArgumentError, match="device must be 'cpu' or one that torch has here, got 'gpu'"):
+        RidgeLearner(device="gpu")
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sums_by_torch(precision, weighted):
+    weights = RNG.uniform(0.5, 2.0, size=120) if weighted else None
+    x, centre = X.astype(precision), X.mean(axis=0).astype(float)
+    ours, theirs = (p.sums(x, Y, 3, centre, weights) for p in (products.OnCpu(), products.OnGpu("cpu")))
+    for name in ("n", "rows", "targets", "gram", "cross"):
+        tolerance = 1e-12 if precision == "float64" else 1e-4
+        np.testing.assert_allclose(getattr(theirs, name), getattr(ours, name), rtol=tolerance, atol=tolerance)
+
+
 def test_a_group_without_which_there_is_one_class():
     y = np.array([0, 1] * 10 + [0] * 100)
     groups = np.r_[np.zeros(20, int), np.arange(1, 101)]
@@ -228,7 +245,7 @@ def test_options_out_of_range(options):
 def test_unknown_option():
     with pytest.raises(
         ArgumentError,
-        match="no option 'alpha'; its options: lam, temperature, class_weights, precision",
+        match="no option 'alpha'; its options: lam, temperature, class_weights, precision, device",
     ):
         resolve("ridge:alpha=1", from_arrays(X, Y))
 

@@ -87,9 +87,9 @@ class ScoreSink:
             if of == side and role is not None:
                 self.scores[index].update(state, role, at, observation, labels)
         if observation.logits is not None:
-            logits = to_numpy(observation.logits)
-            watch.confidence[at] += be.rowwise(kernels.p_label, logits, labels)
-            watch.prediction[at] = logits.argmax(axis=1)
+            logits = be.as_array(observation.logits)
+            watch.confidence[at] += be.to_numpy(be.rowwise(kernels.p_label, logits, be.like(labels, logits)))
+            watch.prediction[at] = be.to_numpy(logits.argmax(1))
             watch.judged[at] += 1
 
     def _check_logits(self, side: Side, observation: Observation) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from unseen.closed_form import Sums
 from unseen.errors import ArgumentError, DataError
 from unseen.exposure import Fit, Folds, Plan
+from unseen.learners.ridge.products import products_on
 from unseen.learners.ridge.reading import Rows
 from unseen.learners.ridge.sums import Known, solved
 from unseen.learners.ridge.together import INFLUENCE, Together
@@ -50,9 +51,11 @@ class RidgeLearner:
         precision: of the products over rows, `"float64"` or `"float32"`, in half the time. Sums and solutions are
             float64 in any case. Float32 outputs are off by about 6e-8 times the condition number of Z'Z + lam I,
             relative, at worst; they are refused where that is more than 1 %.
+        device: where products over rows are made: `"cpu"`, or one of torch's, such as `"cuda"`.
 
     Raises:
-        ArgumentError: neither `"auto"` nor a number above 0; no such weights or precision.
+        ArgumentError: neither `"auto"` nor a number above 0; no such weights, precision or device.
+        MissingDependencyError: another device than the processor, and no torch.
 
     >>> import numpy as np
     >>> import unseen
@@ -74,11 +77,14 @@ class RidgeLearner:
         temperature: float | str = "auto",
         class_weights: str = "none",
         precision: str = "float64",
+        device: str = "cpu",
     ) -> None:
         self.lam = _positive("lam", lam)
         self.temperature = _positive("temperature", temperature)
         self.class_weights = _one_of("class_weights", class_weights, ("none", "balanced"))
         self.precision = _one_of("precision", precision, ("float64", "float32"))
+        self.device = device
+        self._products = products_on(device)
         self._known: Known | None = None  # of one data set at a time
 
     def __repr__(self) -> str:
@@ -135,7 +141,7 @@ class RidgeLearner:
         self._check_classes(data, fit, trained)
         if INFLUENCE & sink.wants("unseen", 1, 1) and (fit.apart is None or fit.folds is not None):
             raise ArgumentError("scores 'leverage' and 'cooks_distance' need the plan leave_one_out()")
-        rows = Rows(data, np.dtype(self.precision), self._weights(data, trained))
+        rows = Rows(data, np.dtype(self.precision), self._weights(data, trained), self._products)
         lam, temperature = tuned(rows, trained, _bound(data, fit), seed, _number(self.lam), _number(self.temperature))
         if fit.apart is not None:
             if sink.wants("unseen", 1, 1):
@@ -147,7 +153,7 @@ class RidgeLearner:
             for side in sides:
                 if sink.wants(side, 1, 1):
                     for block in rows.blocks(fit.watch(side)):
-                        outputs = solution.outputs(rows.inputs(block))
+                        outputs = rows.products.outputs(solution, rows.inputs(block))
                         sink.observe(side, Observation(block, epoch=1, logits=outputs / temperature))
         report("epoch", epoch=1, epochs=1)
 
@@ -180,7 +186,7 @@ class RidgeLearner:
             )
 
 
-_OPTIONS = ("lam", "temperature", "class_weights", "precision")
+_OPTIONS = ("lam", "temperature", "class_weights", "precision", "device")
 
 
 def _bound(data: Data, fit: Fit) -> IntArray:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
 
-from unseen.closed_form import Sums, sums_of
+from unseen.closed_form import Sums
 from unseen.errors import DataError, some
+from unseen.learners.ridge.products import OnCpu, Products
 from unseen.protocols import Data
 from unseen.types import FloatArray, IntArray
 
@@ -27,12 +27,14 @@ class Rows:
         data: vectors.
         dtype: of the products over rows, float64 or float32.
         weights: float64 (n,) of the rows, or None.
+        products: where they are made.
 
     """
 
     data: Data
     dtype: np.dtype[Any]
     weights: FloatArray | None = None
+    products: Products = field(default_factory=OnCpu)
 
     @property
     def block(self) -> int:
@@ -71,11 +73,8 @@ class Rows:
 
     def sums(self, rows: IntArray, x: FloatArray, centre: FloatArray) -> Sums:
         """The sums over one block, whose inputs are x."""
-        m = len(rows)
-        hot = csr_array(
-            (np.ones(m, self.dtype), self.data.labels[rows], np.arange(m + 1)), shape=(m, len(self.data.class_names))
-        )
-        return sums_of(x, hot, centre, self.weights_of(rows))
+        labels, classes = self.data.labels[rows], len(self.data.class_names)
+        return self.products.sums(x, labels, classes, centre, self.weights_of(rows))
 
     def summed(self, rows: IntArray, centre: FloatArray | None = None) -> Sums:
         """The sums over any rows."""

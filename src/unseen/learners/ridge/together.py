@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from unseen.closed_form import Solution, Sums, left_alone, left_out
+from unseen.closed_form import Solution, Sums, left_out
 from unseen.errors import DataError
 from unseen.exposure import Fit
 from unseen.learners.ridge.reading import Rows, by_id
 from unseen.learners.ridge.sums import remains, solved
 from unseen.protocols import CheckpointStore, Sink
-from unseen.types import Arrays, FloatArray, IntArray, Observation
+from unseen.types import Array, Arrays, FloatArray, IntArray, Observation
 
 __all__ = ["INFLUENCE", "Together", "large_groups"]
 
@@ -70,7 +70,7 @@ class Together:
     report: Callable[..., None]
     _of: IntArray = field(init=False)  # (n,) group of each row; -1: trained on, never left out
     _sizes: IntArray = field(init=False)
-    _large: IntArray = field(init=False)
+    _own: IntArray = field(init=False)  # the large groups, with sums of their own
     _saved: float = field(init=False)
     _refits: int = 0
     _told: float = 0.0
@@ -83,7 +83,7 @@ class Together:
         self._of = of
         self._sizes = np.bincount(of[fit.unseen])
         d, classes = int(data.sample_shape[0]), len(data.class_names)
-        self._large = large_groups(self._sizes, d, classes, self.rows.block)
+        self._own = large_groups(self._sizes, d, classes, self.rows.block)
         self._saved = time.monotonic()
         self._check_classes()
 
@@ -100,10 +100,11 @@ class Together:
         for number, block in enumerate(blocks):
             if number < done:
                 continue
-            influence = self._influence(block, solution, sums) if INFLUENCE & wanted else {}
-            outputs = self._large_outputs(block, without) if self._is_large(block) else self._outputs(block, solution)
-            outputs /= self.temperature
-            sink.observe("unseen", Observation(block, epoch=1, logits=outputs, **influence))
+            judged = self._large(block, without) if self._is_large(block) else self._small(block, solution)
+            for rows, outputs in judged:
+                influence = self._influence(rows, solution, sums) if INFLUENCE & wanted else {}
+                outputs /= self.temperature
+                sink.observe("unseen", Observation(rows, epoch=1, logits=outputs, **influence))
             self._tell(0.5 + 0.5 * (number + 1) / len(blocks))
             if self._due(number + 1 == len(blocks)):
                 state = {f"sink/{name}": array for name, array in sink.state().items()}
@@ -115,9 +116,9 @@ class Together:
         sums, done = _unpacked(held), int(held.get("summed", len(blocks)))  # a later checkpoint is of the second pass
         if not sums:
             zero = Sums.zero(self.rows.centre(self._trained()), len(self.rows.data.class_names))
-            sums, done = [zero] * (len(self._large) + 1), 0
+            sums, done = [zero] * (len(self._own) + 1), 0
         places = np.zeros(len(self._sizes) + 1, np.int64)  # the last is that of group -1
-        places[self._large] = np.arange(1, len(sums))
+        places[self._own] = np.arange(1, len(sums))
         for number, block in enumerate(blocks[done:], done):
             x, place = self.rows.inputs(block), places[self._of[block]]
             for at in np.unique(place):
@@ -132,7 +133,7 @@ class Together:
         """That over all rows, and for each large group that without it."""
         whole = _total(sums)
         without: dict[int, Solution] = {}
-        for group, own in zip(self._large.tolist(), sums[1:], strict=True):
+        for group, own in zip(self._own.tolist(), sums[1:], strict=True):
             rest = whole - own
             if not remains(rest, whole):
                 rest = self.rows.summed(self._without(group))
@@ -141,7 +142,7 @@ class Together:
 
     def _small_blocks(self) -> Iterator[IntArray]:
         """The watched rows of small groups in blocks, no group in two of them: rows alone first, by id."""
-        watched = self.fit.unseen[~np.isin(self._of[self.fit.unseen], self._large)]
+        watched = self.fit.unseen[~np.isin(self._of[self.fit.unseen], self._own)]
         alone = self._sizes[self._of[watched]] == 1
         yield from self.rows.blocks(watched[alone])
         rows = by_id(self.rows.data, watched[~alone])
@@ -157,37 +158,42 @@ class Together:
 
     def _large_blocks(self) -> Iterator[IntArray]:
         watched = self.fit.unseen
-        return self.rows.blocks(watched[np.isin(self._of[watched], self._large)])
+        return self.rows.blocks(watched[np.isin(self._of[watched], self._own)])
 
     def _is_large(self, block: IntArray) -> bool:
-        return bool(np.isin(self._of[block[0]], self._large))
+        return bool(np.isin(self._of[block[0]], self._own))
 
-    def _large_outputs(self, block: IntArray, without: dict[int, Solution]) -> FloatArray:
+    def _large(self, block: IntArray, without: dict[int, Solution]) -> Iterator[tuple[IntArray, Array]]:
+        """Rows of large groups, and what the model without their group says of them."""
         x, of = self.rows.inputs(block), self._of[block]
-        outputs = np.empty((len(block), len(self.rows.data.class_names)), x.dtype)
         for group in np.unique(of).tolist():
-            outputs[of == group] = without[group].outputs(x[of == group])
-        return outputs
+            inside = of == group
+            yield block[inside], self.rows.products.outputs(without[group], x[inside])
 
-    def _outputs(self, block: IntArray, solution: Solution) -> FloatArray:
-        """Of rows of small groups, all of each group."""
-        x, weights = self.rows.inputs(block), self.rows.weights_of(block)
-        of, outputs = self._of[block], solution.outputs(x)
+    def _small(self, block: IntArray, solution: Solution) -> Iterator[tuple[IntArray, Array]]:
+        """Likewise of small groups, all of each group in the block."""
+        x, weights, of = self.rows.inputs(block), self.rows.weights_of(block), self._of[block]
+        outputs: Array
         if (self._sizes[of] == 1).all():
-            outputs, gap = left_alone(outputs, self.rows.data.labels[block], solution.leverages(x, weights))
+            outputs, gap = self.rows.products.left_alone(solution, x, self.rows.data.labels[block], weights)
         else:
             roots = solution.roots(x, weights).astype(np.float64)
-            outputs, gap = left_out(outputs.astype(np.float64), self.rows.targets(block), roots, of, weights)
-        for group in np.unique(of[gap < LEAST_GAP]).tolist():
+            inside = solution.outputs(x).astype(np.float64)
+            outputs, gap = left_out(inside, self.rows.targets(block), roots, of, weights)
+        unsure = np.isin(of, of[gap < LEAST_GAP])
+        if not unsure.any():
+            yield block, outputs
+            return
+        yield block[~unsure], outputs[~unsure]
+        for group in np.unique(of[unsure]).tolist():
             self._refits += 1
             if self._refits > MOST_REFITS:
                 raise DataError(
                     f"lam={self.lam:.3g} is too small for these features: of more than {MOST_REFITS} samples the "
                     "regression without them cannot be told from the one with them; raise lam, or use folds(k)"
                 )
-            without = self._solved(self.rows.summed(self._without(group)))
-            outputs[of == group] = without.outputs(x[of == group])
-        return outputs
+            refit = self._solved(self.rows.summed(self._without(group)))
+            yield block[of == group], self.rows.products.outputs(refit, x[of == group])
 
     def _influence(self, block: IntArray, solution: Solution, sums: Sequence[Sums]) -> dict[str, FloatArray]:
         """Leverages, and Cook's distances of leaving out each row by itself."""
@@ -218,7 +224,7 @@ class Together:
         """Refuse a large group without which the samples are of one class."""
         labels, of = self.rows.data.labels, self._of
         counts = np.bincount(labels[self._trained()], minlength=len(self.rows.data.class_names))
-        for group in self._large.tolist():
+        for group in self._own.tolist():
             rest = counts - np.bincount(labels[of == group], minlength=len(counts))
             if np.count_nonzero(rest) < 2:
                 raise DataError(
