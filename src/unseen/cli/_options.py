@@ -72,7 +72,7 @@ Features = Annotated[
     ),
 ]
 PlanName = Annotated[
-    Literal["folds", "halves", "seen", "leave-one-out"],
+    Literal["folds", "halves", "seen", "leave_one_out"],
     typer.Option("--plan", help="Exposure plan; 'seen' is the classic in-sample score.", rich_help_panel=WORK),
 ]
 Folds = Annotated[
@@ -185,9 +185,9 @@ def plan_of(name: str, k: int | None, repeats: int) -> Plan:
     """The plan of its name and numbers; a number that it does not read is refused."""
     if k is not None and name != "folds":
         raise ArgumentError(f"--folds is for the plan 'folds', got --plan {name}; leave it out")
-    if name == "leave-one-out":
+    if name == "leave_one_out":
         if repeats != 1:
-            raise ArgumentError(f"--repeats must be 1 for the plan 'leave-one-out', got {repeats}; leave it out")
+            raise ArgumentError(f"--repeats must be 1 for the plan 'leave_one_out', got {repeats}; leave it out")
         return leave_one_out()
     if name == "seen":
         return seen(repeats)
