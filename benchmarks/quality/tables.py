@@ -84,6 +84,7 @@ def all_methods(study: Study) -> list[str]:
 
 def held_out_against_in_sample(study: Study) -> list[str]:
     rules = ["top", "stratified", "stratified:cutoff=0.1", "stratified:cutoff=0.3", "beta"]
+    rules += ["window:offset=0.1", "window:offset=0.3", "graph", "infomax"]
     names = list(dict.fromkeys(m.split("/")[1] for m in study.cells if m.startswith(f"{SEEN}/")))
     rows = []
     for score in names:
@@ -174,6 +175,8 @@ def blocks() -> dict[str, list[str]]:
                 ],
             ),
             f"{name} steps": several_steps(study),
+            f"{name} rules": against(study, "random", [m for m in study.cells if m.startswith(f"{FOLDS}/el2n/")]),
+            f"{name} both sides": against(study, "random", [m for m in study.cells if m.startswith("halves")]),
             f"{name} best": best_rules(study),
         }
     for path in sorted(RESULTS.glob("quality_*_tuning.json")):
