@@ -40,6 +40,7 @@ _HOMES = {
     "UnseenError": "errors",
     "advise": "comparing.advising",
     "coreset": "exposure",
+    "embed": "embedding.making",
     "evaluate": "evaluating.evaluation",
     "folds": "exposure",
     "grow": "growing.grown",

@@ -6,6 +6,7 @@ from unseen.comparing.advised import Advice as Advice
 from unseen.comparing.advising import advise as advise
 from unseen.comparing.curves import Sweep as Sweep
 from unseen.comparing.sweeping import sweep as sweep
+from unseen.embedding.making import embed as embed
 from unseen.errors import ArgumentError as ArgumentError
 from unseen.errors import BudgetError as BudgetError
 from unseen.errors import CorruptFileError as CorruptFileError

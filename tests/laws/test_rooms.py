@@ -17,7 +17,7 @@ FLOORS = [
     {"scoring", "selecting"},
     {"learners"},
     {"executors"},
-    {"work"},
+    {"work", "embedding"},
     {"growing"},
     {"evaluating"},
     {"comparing"},

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.fingerprint import Files, stamp
 from unseen.data.labelling import Labelling, labelling, to_numpy
+from unseen.data.provenance import note, provenance_of, warn_if_seen
 from unseen.errors import DataError, UnknownNameError, some
 
 __all__ = ["as_images", "digits", "from_arrays", "from_npz", "from_values", "read_npy"]
@@ -122,14 +123,23 @@ def from_npz(
         group: name of an array of groups.
         class_names: the C names.
 
+    In a folder that `unseen.embed` made, ids, groups and class names are those that it wrote, unless given here.
+
     Raises:
         DataError: as `from_arrays`; and arrays of Python objects, which would have to be unpickled.
         UnknownNameError: no array of that name.
 
     """
     path = Path(path)
-    names = [name for name in (x, y, id, group) if name is not None]
     folder = path if path.is_dir() else path.parent
+    made = None if path.suffix == ".npz" else provenance_of(folder)
+    if made is not None:
+        id, group = (
+            name if name is not None or not (folder / f"{usual}.npy").exists() else usual
+            for name, usual in ((id, "id"), (group, "group"))
+        )
+        class_names = made["class_names"] if class_names is None else class_names
+    names = [name for name in (x, y, id, group) if name is not None]
     if path.suffix == ".npz":
         arrays, files = _read_npz(path, names), stamp(folder, [path.name])
     else:
@@ -145,6 +155,10 @@ def from_npz(
     data = from_values(arrays[x], labelled, files=files)
     if path.suffix != ".npz" and isinstance(data, ArrayData) and data.array is arrays[x]:
         data.npy_file = (folder / f"{x}.npy").resolve()
+    if made is not None:
+        warn_if_seen(made, str(folder))
+        data.notes += (note(made),)
+        data.embedding = {"labels": made["labels"], **made["embedding"]}
     return data
 
 

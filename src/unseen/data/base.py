@@ -32,6 +32,8 @@ class Samples(ABC):
         feature_names: names of the d features of vectors and tables, or None.
         in_memory: whether `take` reads from memory rather than decode files.
         sample_bytes: bytes of one input as `take` gives it.
+        embedding: of vectors that `unseen.embed` made: by what, and what is known of its labels; part of the
+            fingerprint, and so of the manifest of a run.
 
     """
 
@@ -43,6 +45,7 @@ class Samples(ABC):
     dtype: np.dtype[Any]
     groups: IntArray | None
     in_memory = True
+    embedding: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -96,6 +99,7 @@ class Samples(ABC):
             "ids": digest(self.ids),
             "groups": None if self.groups is None else digest(self.groups),
             "sample": self._values_digest(sample_rows(len(self))),
+            **({} if self.embedding is None else {"embedding": self.embedding}),
             **content,
         }
 

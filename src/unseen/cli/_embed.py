@@ -1,0 +1,156 @@
+"""`unseen embed`: vectors of images, texts or tables, for closed forms and for rules that read features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.text import Text
+
+import unseen
+from unseen.cli import _options as o
+from unseen.cli._progress import Interrupted, size
+from unseen.cli._show import aligned, err, print_json
+from unseen.data import resolve
+
+LINES = 10  # of progress, for each part
+
+Out = Annotated[
+    Path, typer.Option("--out", metavar="FOLDER", help="A folder that is made; it appears when it is whole.")
+]
+By = Annotated[
+    str,
+    typer.Option(
+        metavar="EMBEDDING",
+        help="patches (images), tfidf (text) or columns (tables) with options, such as patches:size=5; "
+        "module:function, which makes an nn.Module; or the folder of a model on disk. auto: by the kind of data.",
+        rich_help_panel=o.WORK,
+    ),
+]
+Labels = Annotated[
+    Literal["unknown", "none", "these", "others"] | None,
+    typer.Option(
+        help="Of a module or model: the labels that it was trained on. [default: unknown]", rich_help_panel=o.WORK
+    ),
+]
+Test = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATA",
+        help="A test set, read as DATA is; embedded alike, with nothing fitted on it, to FOLDER/test.",
+        rich_help_panel=o.DATA,
+    ),
+]
+TestSplit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Rows of the test set (of DATA, without --test) whose column 'split' has this value.",
+        rich_help_panel=o.DATA,
+    ),
+]
+Device = Annotated[
+    str | None, typer.Option(metavar="DEVICE", help="Of a module or model: cpu, cuda, ...", rich_help_panel=o.WORK)
+]
+Batch = Annotated[
+    int | None,
+    typer.Option("--batch-size", metavar="N", help="Of a module or model: samples at a time.", rich_help_panel=o.WORK),
+]
+Threads = Annotated[int | None, typer.Option(metavar="N", help="Threads; default: all.", rich_help_panel=o.WORK)]
+
+
+def command(
+    data: o.Source,
+    out_dir: Out,
+    by: By = "auto",
+    labels: Labels = None,
+    test: Test = None,
+    test_split: TestSplit = None,
+    device: Device = None,
+    batch_size: Batch = None,
+    seed: o.Seed = 0,
+    threads: Threads = None,
+    verify: o.Verify = "cheap",
+    label: o.Label = None,
+    image: o.Image = None,
+    text: o.Text = None,
+    feature: o.Feature = None,
+    id_column: o.IdColumn = None,
+    group: o.GroupColumn = None,
+    split: o.Split = None,
+    image_size: o.ImageSize = None,
+    on_error: o.OnError = None,
+    quiet: o.Quiet = False,
+    json: o.Json = False,
+) -> None:
+    """Make vectors of a data set, by features that read no label or by a model of your own; a data set like any other.
+
+    A model that was trained on these labels has seen every sample: held-out scores from its vectors are not held out.
+
+    Examples:
+      unseen embed photos/ --out features/photos
+      unseen prune features/photos --learner ridge --plan leave_one_out --keep 0.7 --out runs/photos
+    """
+    read = o.data_options(
+        label=label, image=image, text=text, features=feature, image_size=image_size, on_error=on_error
+    )
+    source = resolve(data, **read, **o.data_options(id=id_column, group=group, split=split))
+    asked = None
+    if test is not None or test_split is not None:
+        asked = resolve(data if test is None else test, **read, **o.data_options(split=test_split))
+    try:
+        made = unseen.embed(
+            source,
+            by=by,
+            out=out_dir,
+            test=asked,
+            labels=labels,
+            seed=seed,
+            threads=threads,
+            verify=verify,
+            report=Told(quiet=quiet or json),
+            **o.data_options(device=device, batch_size=batch_size),
+        )
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; nothing is kept, the same command begins anew") from None
+    show(made, out_dir, json=json)
+
+
+def show(made: Any, folder: Path, *, json: bool) -> None:
+    """What was made, and where it is."""
+    n, width = len(made), made.sample_shape[0]
+    if json:
+        print_json({"data": str(folder), "n": n, "columns": width, "embedding": made.embedding})
+        return
+    lines = [("embedded", f"{n:,} samples, {width:,} columns"), *(("note", note) for note in made.notes)]
+    aligned([*lines, ("data", str(folder))])
+
+
+class Told:
+    """What is going to be done and how far it is, in lines."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+
+    def __call__(self, kind: str, **fields: Any) -> None:
+        """Take one report."""
+        if not self.quiet:
+            (self._begun if kind == "embedding" else self._reached)(**fields)
+
+    def _begun(self, **plan: Any) -> None:
+        beside = f", {plan['test']:,} to test" if plan["test"] else ""
+        lines = [("data", f"{plan['n']:,} samples{beside}"), ("vectors", f"{plan['width']:,} columns")]
+        if plan["copies"]:
+            lines.append(
+                ("copies", f"{plan['copies']:,} are exact copies, embedded once; at most {plan['most_copies']:,} alike")
+            )
+        lines.append(("needs", f"{size(plan['bytes'])} on disk, about {size(plan['memory'])} of memory at work"))
+        aligned(lines, err)
+
+    def _reached(self, *, part: str, done: int, n: int, before: int) -> None:
+        if err.is_terminal:
+            err.file.write(f"\r{part}: {done:,} of {n:,} " + ("\n" if done == n else ""))
+            err.file.flush()
+        elif LINES * done // n > LINES * before // n:
+            err.print(Text(f"{part}: {done:,} of {n:,}"))

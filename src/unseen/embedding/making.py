@@ -1,0 +1,170 @@
+"""The verb `embed`: a data set of vectors from a data set of anything, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen import data as data_room
+from unseen.data.base import ArrayData, Samples
+from unseen.data.joined import Joined
+from unseen.data.labelling import Labelling
+from unseen.data.provenance import FORMAT, LABELS, note, warn_if_seen
+from unseen.embedding.base import Embedder, Embedding
+from unseen.embedding.naming import AUTO, embedder_of
+from unseen.embedding.writing import NewFolder, fill, is_there, write
+from unseen.errors import ArgumentError
+from unseen.executors.threads import default_threads, limited_threads
+from unseen.protocols import Data
+from unseen.scoring import versions
+
+__all__ = ["embed"]
+
+TEST = "test"
+Report = Callable[..., None]
+
+
+def embed(
+    data: Any,
+    y: npt.ArrayLike | None = None,
+    *,
+    by: str | Path = AUTO,
+    out: str | Path | None = None,
+    test: Any = None,
+    labels: Literal["unknown", "none", "these", "others"] | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    verify: Literal["cheap", "full"] = "cheap",
+    report: Report | None = None,
+    **options: Any,
+) -> Samples:
+    """Make vectors of images, texts or tables, which closed forms and rules that read features learn from.
+
+    The built-in ways read no label and need no download. Vectors of a backbone that was trained on these labels make
+    every held-out score worthless; say by `labels` what is known.
+
+    Args:
+        data: anything `unseen.data.resolve` takes: arrays (with `y`), a torch or Hugging Face data set, a path.
+        y: (n,) labels, where `data` is an array of inputs.
+        by: `"auto"`, by the kind of data; `"patches"` (images), `"tfidf"` (text), `"columns"` (tables), with options as
+            in `"patches:size=5"`; `"module:function"`, which makes an `nn.Module`; a folder of a sentence-transformers
+            or transformers model on disk.
+        out: a folder that is made: x.npy float32 (n, d), y.npy, where needed id.npy and group.npy, and provenance.json.
+            It appears when it is whole. A folder that holds this very embedding is opened, another one refused.
+            None keeps the vectors in memory.
+        test: a test set, as `data`; embedded as the training set was, with nothing fitted on it, to `<out>/test`.
+        labels: what a backbone was trained on: `"none"`, `"these"`, `"others"`, or `"unknown"`, the default.
+        seed: the root seed.
+        threads: for the numbers of a matrix product depend on it; default all processors. Part of the provenance.
+        verify: as in `unseen.score`, of the fingerprint of `data` in the provenance.
+        report: called with (kind, **fields) as work goes on: `"embedding"` with what is to be done, then `"embedded"`.
+        **options: of the embedding: `patches`, `size`, `pool`; `dimensions`; `rare`; `device`, `batch_size`.
+
+    Returns:
+        The vectors as a data set, in dataset order, with the ids, labels and groups of `data`.
+
+    Raises:
+        ArgumentError: an option that it does not have, `labels` for features that read none, `test` without `out`.
+        DataError: data that cannot be embedded, vectors that are not finite.
+        RunMismatchError: `out` holds another embedding.
+        MissingDependencyError: torch, transformers or sentence-transformers is needed and not there.
+
+    Example:
+        >>> import unseen
+        >>> data = unseen.embed(["a good film", "a bad film", "good fun"], [1, 0, 1], by="tfidf:dimensions=2")
+        >>> data, data.notes
+        (ArrayData(3 samples, 2 classes, vector 2 float32), ('embedded by tfidf: no label takes part in it',))
+
+    """
+    source = data_room.resolve(data if y is None else (data, y))
+    embedder = embedder_of(by, source, options, seed)
+    embedder.check(source)
+    said = _labels(embedder, labels, str(by))
+    asked = None if test is None else _test_set(test, source, out)
+    threads = default_threads() if threads is None else threads
+    if threads < 1:
+        raise ArgumentError(f"threads must be at least 1, got {threads}")
+    about: dict[str, Any] = {
+        "format": FORMAT,
+        "embedding": embedder.describe(),
+        "labels": said,
+        "seed": seed,
+        "threads": threads,
+        "source": source.fingerprint(full=verify == "full"),
+        "test": None if asked is None else asked.fingerprint(full=verify == "full"),
+    }
+    if out is not None and is_there(Path(out), about):
+        return data_room.from_npz(out)
+    tell: Report = report or _silent
+    with limited_threads(threads):
+        if out is None:
+            return _in_memory(source, _begun(embedder, source, None, seed, about, tell), about, tell)
+        with NewFolder(Path(out)) as part:
+            embedding = _begun(embedder, source, asked, seed, about, tell)
+            about["versions"] = versions()
+            write(part, source, embedding, {**about, "part": "train"}, _counting(tell, len(source), "train"))
+            if asked is not None:
+                write(part / TEST, asked, embedding, {**about, "part": TEST}, _counting(tell, len(asked), TEST))
+    return data_room.from_npz(out)
+
+
+def _labels(embedder: Embedder, labels: str | None, by: str) -> str:
+    if not embedder.trained:
+        if labels is not None:
+            raise ArgumentError(f"labels= is for backbones; by={by!r} reads no label: leave it out")
+        return "none"
+    if labels is not None and labels not in LABELS:
+        raise ArgumentError(f"labels must be one of {', '.join(LABELS)}, got {labels!r}")
+    return labels or "unknown"
+
+
+def _test_set(test: Any, source: Data, out: str | Path | None) -> Data:
+    if out is None:
+        raise ArgumentError("test= is written to <out>/test: pass out")
+    asked = data_room.resolve(test)
+    Joined(source, asked)  # refuses what is not like the training set
+    return asked
+
+
+def _begun(
+    embedder: Embedder, source: Data, asked: Data | None, seed: int, about: dict[str, Any], tell: Report
+) -> Embedding:
+    """The embedding fitted, and told."""
+    embedding = embedder.fitted(source, seed, about["threads"])
+    rows = len(source) + (0 if asked is None else len(asked))
+    copies = source.duplicate_groups()
+    inputs = int(np.prod(source.sample_shape, dtype=np.int64)) * source.dtype.itemsize
+    tell(
+        "embedding",
+        n=len(source),
+        test=rows - len(source),
+        width=embedding.width,
+        bytes=4 * rows * embedding.width,
+        memory=embedding.memory + embedding.block * (inputs + 4 * embedding.width),
+        copies=0 if copies is None else len(source) - len(np.unique(copies)),
+        most_copies=0 if copies is None else int(np.unique(copies, return_counts=True)[1].max()),
+        note=note(about),
+    )
+    return embedding
+
+
+def _in_memory(source: Data, embedding: Embedding, about: dict[str, Any], tell: Report) -> Samples:
+    vectors = np.empty((len(source), embedding.width), np.float32)
+    fill(vectors, source, embedding, _counting(tell, len(source), "train"))
+    warn_if_seen(about, "memory")
+    labelled = Labelling(source.ids, source.labels, source.class_names, source.groups)
+    data = ArrayData(vectors, labelled, "vector", notes=[note(about)])
+    data.embedding = {"labels": about["labels"], **about["embedding"]}
+    return data
+
+
+def _counting(tell: Report, n: int, part: str) -> Callable[[int, int], None]:
+    return lambda done, before: tell("embedded", part=part, done=done, before=before, n=n)
+
+
+def _silent(kind: str, **fields: object) -> None:
+    """Report to nobody."""
