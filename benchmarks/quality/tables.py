@@ -188,7 +188,21 @@ def blocks() -> dict[str, list[str]]:
         "flipped": noise(distribution, "flipped"),
         "human": noise(distribution, "human"),
     }
+    made["imagenet cost"] = cost(json.loads((RESULTS / "imagenet_cost.json").read_text()))
     return made
+
+
+def cost(result: dict[str, Any]) -> list[str]:
+    found = result["cost"]
+    hours = found["gpu_hours"]
+    names = {"train_on_full": "train on everything", "train_on_coreset": "train on the coreset",
+             "choose_one_coreset": "choose one coreset"}  # fmt: skip
+    lines = table(["GPU hours", ""], [[text, f"{hours[name]:.1f}"] for name, text in names.items()])
+    lines += table(
+        ["GPUs", "hours until all three trainings are done, choosing included"],
+        [[gpus, f"{took:.1f}"] for gpus, took in found["hours"].items()],
+    )
+    return [*lines, f"It pays after {found['trainings_until_it_pays']:.1f} trainings on the coreset.", ""]
 
 
 def page() -> str:
