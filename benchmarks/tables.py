@@ -193,10 +193,11 @@ def closed_form(result: Row) -> list[str]:
     return [
         "## The closed form, beside scikit-learn",
         "",
-        "`ridge` at one penalty and the same folds; scikit-learn gets float64 arrays, which ours makes of float32 itself.",
-        "By operations: how many times those of ours scikit-learn does, a bound where both are as fast at each; for leave",
-        "one out the price in single fits and predictions of `Ridge`. Memory is what is beyond the inputs. Goals: 5 times",
-        "as fast at 5 folds and 40 times at 50 with 512 columns, leave one out for two fits, the same numbers to 1e-6.",
+        "`ridge` at one penalty and the same folds; scikit-learn gets float64 arrays, which ours makes of float32",
+        "itself. By operations: how many times those of ours scikit-learn does, a bound where both are as fast at each;",
+        "for leave one out the price in single fits and predictions of `Ridge`. Memory is what is beyond the inputs.",
+        "Goals: 5 times as fast at 5 folds and 40 times at 50 with 512 columns, leave one out for two fits, the same",
+        "numbers to 1e-6.",
         "",
         *table(
             [
@@ -218,9 +219,9 @@ def closed_form_size(result: Row) -> list[str]:
     return [
         "## The closed form on data of ImageNet's size",
         "",
-        "Float16 vectors in a memory map, 1,000 classes, `el2n` through `unseen.score` from the opening of the files to the",
-        "table; memory is anonymous memory at its peak. Operations are n d^2 for the Gram matrix, n d^2 for leverages and",
-        "2 n d C for outputs; the peak is that of a 4,096-square matrix product of the same type. Of the fit: without",
+        "Float16 vectors in a memory map, 1,000 classes, `el2n` through `unseen.score` from the opening of the files to",
+        "the table; memory is anonymous memory at its peak. Operations are n d^2 for the Gram matrix, n d^2 for leverages",
+        "and 2 n d C for outputs; the peak is that of a 4,096-square matrix product of the same type. Of the fit: without",
         "opening, hashing for copies and the table. Goals: under 5 minutes and 3 GiB, at least half of the peak.",
         "",
         *table(
