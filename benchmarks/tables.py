@@ -222,8 +222,8 @@ def closed_form_size(result: Row) -> list[str]:
         "Float16 vectors in a memory map, 1,000 classes, `el2n` through `unseen.score` from the opening of the files",
         "to the table; memory is anonymous memory at its peak. Operations are n d^2 for the Gram matrix, n d^2 for",
         "leverages and 2 n d C for outputs; the peak is that of a 4,096-square matrix product of the same type. Of the",
-        "fit: without opening, hashing for copies and the table. Goals: under 5 minutes and 3 GiB, at least half of the",
-        "peak.",
+        "fit: without opening, hashing for copies and the table. Goals: under 5 minutes and 3 GiB, at least half of",
+        "the peak.",
         "",
         *table(
             ["n", "plan", "products", "wall", "of it the fit", "memory", "share of the peak", "of the fit"],
