@@ -58,24 +58,6 @@ def test_image_features_are_fitted_on_training_images_alone(small):
     assert with_one[1].tobytes() != with_other[1].tobytes()
 
 
-def test_a_response_is_that_of_every_normalised_patch(small):
-    images = pictures(0, 5)
-    patches = features.Patches.drawn(images, 0)
-    side, places = features.SIDE, 18 - features.SIDE + 1
-    image = images[0].astype(np.float64)
-    responses = np.empty((20, places, places))
-    for i, j in np.ndindex(places, places):
-        patch = image[i : i + side, j : j + side]
-        normal = (patch - patch.mean()) / np.sqrt(patch.var() + features.CONTRAST)
-        responses[:, i, j] = (patches.weights * normal.transpose(2, 0, 1)).sum((1, 2, 3)) + patches.offsets
-    both = [np.maximum(sign * responses - features.THRESHOLD, 0) for sign in (1, -1)]
-    half = -(-places // 2)  # an odd row in the middle belongs to both halves, as torch pools
-    halves = slice(0, half), slice(places - half, places)
-    expected = [[np.sqrt(b[:, down, right].mean((1, 2))) for down in halves for right in halves] for b in both]
-    got = patches.features(images[:1])[0].reshape(2, 20, 4)
-    np.testing.assert_allclose(got, np.array(expected).transpose(0, 2, 1), atol=1e-3)
-
-
 def test_no_label_takes_part_in_the_features(small, tmp_path):
     labels = np.arange(30) % 3
     mixed = labels[::-1].copy()

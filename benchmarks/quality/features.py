@@ -2,9 +2,10 @@
 
     python benchmarks/quality/features.py --data FOLDER --cache FOLDER [--sets cifar10 sst2 adult digits]
 
-The features are **untrained and label-free**: no label and no test sample takes part in what they are, so a model of
-them has seen exactly the samples that its head was trained on. Each set is written once, to `<cache>/<set>.npz` with
-X (n, d) float32, y (n,), X_test and y_test, which `unseen.data.from_npz` reads; what it is worth is in the JSON beside.
+The features are **untrained and label-free**, by `unseen.embedding`: no label and no test sample takes part in what
+they are, so a model of them has seen exactly the samples that its head was trained on. Each set is written once, to
+`<cache>/<set>.npz` with X (n, d) float32, y (n,), X_test and y_test, which `unseen.data.from_npz` reads; what it is
+worth is in the JSON beside.
 
 | set | features |
 | --- | --- |
@@ -41,30 +42,24 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.compose import make_column_transformer
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from unseen import seeds
-from unseen.data import resolve
-from unseen.learners.torch.loading import load_torch
+from unseen.data import from_arrays, resolve
+from unseen.embedding import Columns, Tfidf
+from unseen.embedding.patches import Filters
+from unseen.embedding.texts import rotation
+from unseen.executors.threads import default_threads
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write
 
 PATCHES, SIDE, POOLS = 400, 6, 2
 IMAGE_DIMENSIONS, TEXT_DIMENSIONS, HASHES = 512, 256, 2**18
-CONTRAST, WHITENING, THRESHOLD = 10.0, 0.1, 0.25  # of pixels 0..255; of normalised patches; of unit filters
-BLOCK = 4  # images at a time: their responses, 5 MB, stay in the cache; larger memory is slow to get
 PENALTIES = 10.0 ** np.arange(-7, 2)  # of ridge, as a share of n
 
 
@@ -84,77 +79,10 @@ class Split(NamedTuple):
 # ---- images ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Patches:
-    """Random whitened patches as filters.
-
-    Args:
-        weights: float32 (k, C, s, s).
-        offsets: float32 (k,), added to the response to a patch of mean 0 and contrast 1.
-    """
-
-    weights: np.ndarray
-    offsets: np.ndarray
-
-    @classmethod
-    def drawn(cls, images: np.ndarray, seed: int) -> Patches:
-        """Filters and whitening from patches of these images (n, H, W, C) uint8."""
-        draw = seeds.generator(seed, "patches")
-        patches = _normalised(_cut(images, 50 * PATCHES, draw))
-        mean = patches.mean(axis=0)
-        values, vectors = np.linalg.eigh(np.cov(patches - mean, rowvar=False))
-        whitening = (vectors / np.sqrt(values + WHITENING)) @ vectors.T
-        filters = (_normalised(_cut(images, PATCHES, draw)) - mean) @ whitening
-        filters /= np.linalg.norm(filters, axis=1, keepdims=True)
-        weights = filters @ whitening  # the whitening is symmetric
-        shape = (PATCHES, SIDE, SIDE, images.shape[3])
-        return cls(
-            weights.reshape(shape).transpose(0, 3, 1, 2).astype(np.float32), -(weights @ mean).astype(np.float32)
-        )
-
-    def features(self, images: np.ndarray) -> np.ndarray:
-        """float32 (n, 2 * k * pools^2): roots of the means of positive and negative responses, part by part."""
-        load_torch()  # with threads that bear other processes beside them
-        import torch
-        from torch.nn import functional
-
-        # Filters of mean 0 see a patch as if its mean were taken off.
-        filters = self.weights - self.weights.mean(axis=(1, 2, 3), keepdims=True)
-        weights = torch.from_numpy(filters).to(memory_format=torch.channels_last)
-        offsets = torch.from_numpy(self.offsets)[:, None, None]
-        out = np.empty((len(images), 2 * len(weights) * POOLS**2), np.float32)
-        for start in range(0, len(images), BLOCK):
-            x = torch.from_numpy(np.ascontiguousarray(images[start : start + BLOCK])).permute(0, 3, 1, 2).float()
-            mean = functional.avg_pool2d(x.mean(1, keepdim=True), SIDE, 1)
-            square = functional.avg_pool2d((x * x).mean(1, keepdim=True), SIDE, 1)
-            deviation = (square - mean * mean).clamp_(min=0).add_(CONTRAST).sqrt_()
-            response = functional.conv2d(x, weights).div_(deviation).add_(offsets)
-            above = functional.adaptive_avg_pool2d(response.clamp(min=THRESHOLD), POOLS) - THRESHOLD
-            below = -functional.adaptive_avg_pool2d(response.clamp_(max=-THRESHOLD), POOLS) - THRESHOLD
-            means = torch.cat([above.flatten(1), below.flatten(1)], dim=1).clamp_(min=0)
-            out[start : start + BLOCK] = means.sqrt_().numpy()
-        return out
-
-
-def _cut(images: np.ndarray, count: int, draw: np.random.Generator) -> np.ndarray:
-    """float64 (count, s * s * C) patches at random places of random images."""
-    height, width = (np.array(images.shape[1:3]) - SIDE + 1).tolist()
-    rows, tops, lefts = (draw.integers(high, size=count) for high in (len(images), height, width))
-    span = np.arange(SIDE)
-    cut = images[rows[:, None, None], tops[:, None, None] + span[:, None], lefts[:, None, None] + span]
-    return cut.reshape(count, -1).astype(np.float64)
-
-
-def _normalised(patches: np.ndarray) -> np.ndarray:
-    """Mean 0 and the same contrast; the constant keeps plain patches plain."""
-    centred = patches - patches.mean(axis=1, keepdims=True)
-    return centred / np.sqrt(centred.var(axis=1, keepdims=True) + CONTRAST)
-
-
 def images(train: np.ndarray, test: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Of images (n, H, W, C) uint8: all features, standardised; then reduced."""
-    patches = Patches.drawn(train, seed)
-    parts = [patches.features(part) for part in (train, test)]
+    filters = Filters.drawn(lambda rows: train[rows], len(train), train.shape[1:], PATCHES, SIDE, seed)
+    parts = [filters.features(part, POOLS, default_threads()) for part in (train, test)]
     mean, scale = parts[0].mean(axis=0), parts[0].std(axis=0) + 1e-6
     for part in parts:
         part -= mean
@@ -180,32 +108,23 @@ def blocks(n: int, size: int = 4096) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, n, size))
 
 
-def rotation(d: int, seed: int) -> np.ndarray:
-    """A random orthogonal matrix."""
-    return np.linalg.qr(seeds.generator(seed, "rotation").standard_normal((d, d)))[0]
-
-
 # ---- text, tables, digits --------------------------------------------------------------------------------------------
 
 
 def texts(train: np.ndarray, test: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Of texts: hashed TF-IDF, reduced."""
-    words = HashingVectorizer(ngram_range=(1, 2), n_features=HASHES, alternate_sign=False, norm=None, dtype=np.float32)
-    reduce = TruncatedSVD(TEXT_DIMENSIONS, random_state=seeds.derive(seed, "svd") % 2**32)
-    model = make_pipeline(words, TfidfTransformer(sublinear_tf=True), reduce)
-    turn = rotation(TEXT_DIMENSIONS, seed)
-    fitted = model.fit_transform(train)
-    yield (fitted @ turn).astype(np.float32), (model.transform(test) @ turn).astype(np.float32)
+    fitted = Tfidf(TEXT_DIMENSIONS).fitted(_unlabelled(train), seed)
+    yield fitted.of(train).astype(np.float32), fitted.of(test).astype(np.float32)
 
 
 def tables(train: np.ndarray, test: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Of tables, object (n, d): a column with any text in it is one of categories, the others are numbers."""
-    named = np.array([any(isinstance(value, str) for value in column) for column in train.T])
-    parts = [np.where(part == None, "", part) for part in (train, test)]  # noqa: E711 - entry by entry
-    model = make_column_transformer(
-        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), named), (StandardScaler(), ~named)
-    )
-    yield model.fit_transform(parts[0]).astype(np.float32), model.transform(parts[1]).astype(np.float32)
+    fitted = Columns(rare=1).fitted(_unlabelled(train), seed)
+    yield fitted.of(train), fitted.of(test)
+
+
+def _unlabelled(inputs: np.ndarray) -> Any:
+    return from_arrays(inputs, np.zeros(len(inputs), int))
 
 
 def as_they_are(train: np.ndarray, test: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

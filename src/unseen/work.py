@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from copy import copy
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from unseen import executors, learners
 from unseen.errors import ArgumentError
 from unseen.exposure import Fit, Plan
+from unseen.learners.classes import check_scores
 from unseen.protocols import Data, Learner
 from unseen.runs.base import Run
 from unseen.scores.base import Score
@@ -122,6 +124,7 @@ class Work:
 
         """
         who = learner or self.learner
+        check_scores(self.data, map(resolve_score, scores))
         job = Scoring(
             self.samples,
             plan=plan,
@@ -137,10 +140,14 @@ class Work:
         for fit, result in self._run(pending, who, seed, _logged(run, self.report, name)):
             job.finish(fit, result)
             self.report("fit_done", fit=name + fit.name, epochs=who.epochs or 1, done=job.done, fits=job.fits_in_all)
-        return job.table()
+        table = job.table()
+        if announce and who.closed_form and plan.scored_side == "unseen":
+            _warn_if_perfect(table, who.name)
+        return table
 
     def check(self, plan: Plan, scores: Sequence[str | Score], learner: Learner | None = None) -> None:
         """Refuse scores that this plan or learner cannot give, before a run is begun."""
+        check_scores(self.data, map(resolve_score, scores))
         for score in scores:
             check_score(resolve_score(score), plan, _abilities(learner or self.learner))
 
@@ -258,6 +265,7 @@ class Work:
         return {
             "n": n,
             "classes": len(data.class_names),
+            "target": data.targets is not None,
             "learner": self.learner.name,
             "plan": job.plan.describe(),
             "scores": [score.label for score in job.scores],
@@ -276,6 +284,18 @@ class Work:
         """What the learner needs beside the data and the scores, if it can tell."""
         told = getattr(self.learner, "memory", None)
         return 0 if told is None else int(told(self.data, plan))
+
+
+def _warn_if_perfect(table: ScoreTable, learner: str) -> None:
+    """A linear model that is right about every sample it never saw is more often told the label than that good."""
+    if table.predictions is not None and (table.predictions == table.labels).all():
+        warnings.warn(
+            f"{learner} is right about every one of {len(table):,} samples that it never saw: the features may contain "
+            "the label. Look for a column that is the label or was made from it, for an embedding that was trained on "
+            "these labels, and for ids or file names that go by class",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _abilities(learner: Learner) -> Abilities:

@@ -93,9 +93,10 @@ def command(
       unseen prune features/photos --learner ridge --plan leave_one_out --keep 0.7 --out runs/photos
     """
     read = o.data_options(
-        label=label, image=image, text=text, features=feature, image_size=image_size, on_error=on_error
-    )
-    source = resolve(data, **read, **o.data_options(id=id_column, group=group, split=split))
+        label=label, image=image, text=text, features=feature, id=id_column, group=group, image_size=image_size,
+        on_error=on_error,
+    )  # fmt: skip
+    source = resolve(data, **read, **o.data_options(split=split))
     asked = None
     if test is not None or test_split is not None:
         asked = resolve(data if test is None else test, **read, **o.data_options(split=test_split))

@@ -1,0 +1,145 @@
+"""`unseen embed`: what it says, what it makes, what it refuses; and closed forms that are told the label."""
+
+import json
+import warnings
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from command_line import refused, unseen_says_fixture  # noqa: F401
+
+import unseen
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A parquet file: two splits, categories, numbers, gaps, ids, a group, and odd classes."""
+    rng = np.random.default_rng(0)
+    n = 60
+    colour = rng.choice(["red", "green", "blue"], n)
+    path = tmp_path / "table.parquet"
+    pq.write_table(
+        pa.table(
+            {
+                "name": [f"n{i}" for i in range(n)],
+                "colour": colour,
+                "size": [None if i % 9 == 0 else float(i % 7) for i in range(n)],
+                "house": [i // 2 for i in range(n)],
+                "split": ["train"] * 40 + ["test"] * 20,
+                "label": np.where((colour == "red") ^ (rng.random(n) < 0.2), "it's red", "no, 'not'"),
+            }
+        ),
+        path,
+    )
+    return path
+
+
+def embed(unseen_says, table, out, *more):
+    return unseen_says(
+        "embed", table, "--out", out, "--split", "train", "--id", "name", "--group", "house", "--by", "columns:rare=2",
+        *more,
+    )  # fmt: skip
+
+
+def test_a_table_becomes_vectors_that_every_command_reads(unseen_says, table, tmp_path):
+    out = tmp_path / "vectors"
+    said = embed(unseen_says, table, out, "--test-split", "test")
+    assert said.code == 0, said.err
+    assert "embedded  40 samples, 5 columns" in said.out
+    assert "embedded by columns: no label takes part in it" in said.out
+    assert "40 samples, 20 to test" in said.err
+    assert "train: 40 of 40" in said.err
+    data = unseen.data.resolve(out)
+    assert data.ids.tolist() == [f"n{i}" for i in range(40)]
+    assert data.class_names == ("it's red", "no, 'not'")
+    assert len(np.unique(data.groups)) == 20
+
+    run = tmp_path / "run"
+    said = unseen_says(
+        "prune", out, "--learner", "ridge", "--plan", "leave_one_out", "--keep", "0.5", "--rule", "top", "--out", run
+    )
+    assert said.code == 0, said.err
+    assert "embedded by columns" in said.err
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["fingerprint"]["embedding"] == {"by": "columns", "rare": 2, "labels": "none"}
+    said = unseen_says(
+        "evaluate", run, "--test", out / "test", "--overlap", "drop", "--seeds", "2", "--out", tmp_path / "evaluation"
+    )
+    assert said.code == 0, said.err
+
+
+def test_the_same_command_again_opens_and_another_is_refused(unseen_says, table, tmp_path):
+    first = embed(unseen_says, table, tmp_path / "v")
+    again = embed(unseen_says, table, tmp_path / "v")
+    assert (first.code, again.code, again.err) == (0, 0, "")
+    assert again.out == first.out
+    refused(embed(unseen_says, table, tmp_path / "v", "--seed", "3"), 3, r"seed: 0 \(run\) != 3 \(now\)")
+
+
+def test_json_is_one_object(unseen_says, table, tmp_path):
+    said = embed(unseen_says, table, tmp_path / "v", "--json")
+    assert said.err == ""
+    assert json.loads(said.out) == {
+        "data": str(tmp_path / "v"),
+        "n": 40,
+        "columns": 5,
+        "embedding": {"by": "columns", "rare": 2, "labels": "none"},
+    }
+
+
+def test_copies_are_told(unseen_says, tmp_path):
+    np.savez(tmp_path / "t.npz", x=np.array(["a b", "c d", "a b", "a b", "e"]), y=np.array([0, 1, 0, 1, 1]))
+    said = unseen_says("embed", tmp_path / "t.npz", "--by", "tfidf:dimensions=2", "--out", tmp_path / "v")
+    assert "2 are exact copies, embedded once; at most 3 alike" in said.err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--by", "patches"), "makes vectors of images, but this is table data"),
+        (("--by", "columns", "--labels", "these"), "labels= is for backbones"),
+        (("--by", "columns", "--device", "cpu"), "unknown option of the embedding columns 'device'"),
+        (("--by", "colums"), "unknown embedding 'colums'; did you mean 'columns'"),
+        (("--test-split", "dev"), "split must be one of test, train, got 'dev'"),
+    ],
+)
+def test_refusals(unseen_says, table, tmp_path, more, message):
+    refused(unseen_says("embed", table, "--out", tmp_path / "v", "--split", "train", *more), 1, message)
+    assert not (tmp_path / "v").exists()
+
+
+def test_an_interrupted_command_says_so_and_leaves_nothing(unseen_says, table, tmp_path, monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("unseen.embedding.writing.fill", stop)
+    said = embed(unseen_says, table, tmp_path / "v")
+    assert said.code == 130
+    assert "nothing is kept, the same command begins anew" in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["table.parquet"]
+
+
+@pytest.mark.parametrize("plan", ["leave_one_out", "folds"])
+def test_features_that_hold_the_label_are_warned_of(unseen_says, tmp_path, plan):
+    X, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 2
+    np.savez(tmp_path / "told.npz", x=np.column_stack([X, y]), y=y)
+    np.savez(tmp_path / "fair.npz", x=X, y=y)
+    words = ("--learner", "ridge:lam=0.1,temperature=1.0", "--plan", plan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        said = unseen_says("score", tmp_path / "told.npz", *words, "--out", tmp_path / "told")
+    assert said.code == 0
+    assert "warning: ridge is right about every one of 60 samples that it never saw" in said.err
+    assert "a column that is the label" in said.err
+    assert unseen_says("score", tmp_path / "fair.npz", *words, "--out", tmp_path / "fair").code == 0  # no warning
+
+
+def test_in_sample_scores_that_are_right_everywhere_are_nothing_to_warn_of(unseen_says, tmp_path):
+    y = np.arange(20) % 2
+    np.savez(tmp_path / "told.npz", x=np.column_stack([y, np.arange(20)]), y=y)
+    said = unseen_says(
+        "score", tmp_path / "told.npz", "--learner", "ridge:lam=0.1,temperature=1.0", "--plan", "seen",
+        "--out", tmp_path / "told",
+    )  # fmt: skip
+    assert said.code == 0, said.err  # a warning would be an error here
