@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.exposure import Fit
-from unseen.types import Arrays, IdArray, IntArray, Observation, Side
+from unseen.types import Arrays, FloatArray, IdArray, IntArray, Observation, Side
 
 __all__ = ["CheckpointStore", "Data", "Learner", "Sink"]
 
@@ -24,6 +24,7 @@ class Data(Protocol):
     sample_shape: tuple[int, ...]  # of one input: (H, W, channels), (d,) or () for text
     dtype: np.dtype[Any]
     groups: IntArray | None  # (n,) groups that the user gave: they never part
+    targets: FloatArray | None  # (n,) regression targets; `labels` are then their bins
 
     def __len__(self) -> int: ...
 
@@ -43,7 +44,7 @@ class Learner(Protocol):
     name: str
     epochs: int | None  # None: no epochs, one observation a fit
     provides: frozenset[str]  # the fields of an Observation that it can fill
-    closed_form: bool  # whether it does the fits of leave_one_out at once, told by `Fit.apart`
+    closed_form: bool  # whether it does the fits of leave_one_out and of folds at once, told by `Fit.apart`
 
     def describe(self) -> dict[str, object]:
         """Everything that changes its numbers, as JSON: compared when a run is resumed."""

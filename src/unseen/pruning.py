@@ -27,6 +27,7 @@ from unseen.evaluating.evaluated import Evaluation
 from unseen.exposure import Plan, folds
 from unseen.exposure.naming import plan_named
 from unseen.growing.loop import Loop
+from unseen.learners.classes import refuse_target
 from unseen.protocols import Data
 from unseen.rules.base import Rule
 from unseen.rules.budgets import budget as budget_of
@@ -59,7 +60,7 @@ def score(
     data: Any,
     y: npt.ArrayLike | None = None,
     *,
-    scores: str | Score | Sequence[str | Score] = "el2n",
+    scores: str | Score | Sequence[str | Score] | None = None,
     plan: Plan | None = None,
     learner: Any = None,
     seed: int = 0,
@@ -75,7 +76,8 @@ def score(
     Args:
         data: anything `unseen.data.resolve` takes: arrays (with `y`), a torch or Hugging Face data set, a path.
         y: (n,) labels, where `data` is an array of inputs.
-        scores: one or several names (`"el2n"`, `"dual:window=5"`) or `Score` objects.
+        scores: one or several names (`"el2n"`, `"dual:window=5"`) or `Score` objects; if not given, `"el2n"`, or
+            `"loss"` for data with a regression target.
         plan: the exposure plan; `folds(5)` if not given.
         learner: see `unseen.learners.resolve`; by the kind of data if not given.
         seed: the root seed; everything random follows from it.
@@ -100,7 +102,8 @@ def score(
     with runs.open_run(out) as run:
         source = data_room.resolve(data if y is None else (data, y))
         work = Work(source, learner, groups=groups, jobs=jobs, threads=threads, verify=verify, report=report)
-        return work.score(run, plan or folds(), _listed(scores), seed=seed, announce=True)
+        wanted = [_default_score(source)] if scores is None else _listed(scores)
+        return work.score(run, plan or folds(), wanted, seed=seed, announce=True)
 
 
 def select(
@@ -145,7 +148,7 @@ def prune(
     *,
     keep: float | None = None,
     prune: float | None = None,
-    score: str | Score = "el2n",
+    score: str | Score | None = None,
     also: Sequence[str | Score] = (),
     rule: str | Rule | None = None,
     plan: Plan | None = None,
@@ -162,8 +165,8 @@ def prune(
     """Score every sample by models that never saw it, and choose the coreset.
 
     The arguments are those of `score` and `select`. `also` names further scores for the table; held-out label issues
-    (`label_issue`) are always among them, see `label_error_share`. What cannot be met (a budget, a cutoff, a score
-    that the learner does not give) is refused before any training.
+    (`label_issue`) are always among them, see `label_error_share`, unless the data has a regression target. What cannot
+    be met (a budget, a cutoff, a score that the learner does not give) is refused before any training.
 
     `rule="auto"` first tries several ways to choose (scores, rules, cutoffs, one or several steps, and random) on a
     split held out of the data, by successive halving, sets the best against random on fresh replicates, and then
@@ -178,21 +181,22 @@ def prune(
     """
     with runs.open_run(out) as run:
         source = data_room.resolve(data if y is None else (data, y))
-        score = resolve_score(score)
+        score = resolve_score(_default_score(source) if score is None else score)
         if rule == AUTO:
+            refuse_target(source, "rule='auto' compares accuracies of classes", "name a rule")
             if plan is not None:
                 raise ArgumentError("rule='auto' chooses the plan itself: leave plan out, or name candidates")
             more = {"learner": learner, "groups": groups, "jobs": jobs, "threads": threads, "verify": verify}
             budget = budget_of(len(source), keep=keep, prune=prune)
             return _automatic(run, source, budget, score, also, seed, options, report=report, **more)
         work = Work(source, learner, groups=groups, jobs=jobs, threads=threads, verify=verify, report=report)
-        predicts = "logits" in work.learner.provides
+        predicts = source.targets is None and "logits" in work.learner.provides
         choice = Choice.of(default_rule(score.direction, predicts=predicts) if rule is None else rule, options)
         choice.check(source, keep=keep, prune=prune, direction=score.direction, predicts=predicts)
         if keep is not None or prune is not None:
             work.report("budget", text=budget_line(len(source), keep=keep, prune=prune))
         tempered = [choice.column(score.label)] if choice.tempered else []
-        wanted = [score, *tempered, *also, LABEL_ISSUE]
+        wanted = [score, *tempered, *also, *([LABEL_ISSUE] if source.targets is None else [])]
         table = work.score(run, plan or folds(), wanted, seed=seed, announce=True)
         coreset = choice.coreset(table, score=score.label, keep=keep, prune=prune, seed=seed)
         return Pruned(table, run.save_coreset(coreset))
@@ -263,6 +267,10 @@ def label_error_share(table: ScoreTable, coreset: Coreset | None = None) -> floa
         raise ArgumentError(f"the table must hold the score {LABEL_ISSUE!r}, it has {', '.join(table.scores)}")
     flagged = table.column(LABEL_ISSUE)
     return float(np.nanmean(flagged if coreset is None else flagged[coreset.indices]))
+
+
+def _default_score(data: Data) -> str:
+    return "el2n" if data.targets is None else "loss"
 
 
 def _listed(scores: str | Score | Sequence[str | Score]) -> list[str | Score]:

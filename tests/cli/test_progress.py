@@ -114,7 +114,8 @@ def test_a_long_plan_gets_about_a_hundred_lines():
 
 def test_outlook_of_one_training():
     plan = {
-        "n": 1, "classes": 1, "plan": {"plan": "seen", "repeats": 1}, "fits": 1, "epochs": 2, "threads": 1,
+        "n": 1, "classes": 1, "target": False, "plan": {"plan": "seen", "repeats": 1}, "fits": 1, "epochs": 2,
+        "threads": 1,
         "scores": ["el2n"], "data_bytes": 12, "state_bytes": 3 * 2**30, "groups": 0, "notes": ["said by the data"],
         "learner_bytes": 0,
     }  # fmt: skip

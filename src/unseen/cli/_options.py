@@ -104,6 +104,10 @@ Verify = Annotated[
     typer.Option(help="Fingerprint of the data: of a sample of the content, or of all.", rich_help_panel=DATA),
 ]
 Label = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the labels.", rich_help_panel=DATA)]
+Target = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Column of numbers to regress on, in place of labels.", rich_help_panel=DATA),
+]
 Image = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the images.", rich_help_panel=DATA)]
 Text = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the texts.", rich_help_panel=DATA)]
 Feature = Annotated[

@@ -187,8 +187,9 @@ def outlook(plan: dict[str, Any], options: dict[str, Any], budget: str | None, h
     details = ", ".join(f"{key}={value}" for key, value in about.items() if value is not False)
     epochs = f" of {plan['epochs']} epochs" if plan["epochs"] > 1 else ""
     working = f"{size(plan['learner_bytes'])} to work, " if plan["learner_bytes"] else ""
+    classes = _many(plan["classes"], "bin") if plan["target"] else _many(plan["classes"], "class", "classes")
     lines = [
-        ("data", f"{plan['n']:,} samples, {_many(plan['classes'], 'class', 'classes')}"),
+        ("data", f"{plan['n']:,} samples, {'a target in ' if plan['target'] else ''}{classes}"),
         ("plan", f"{name}{f' ({details})' if details else ''}: {_many(plan['fits'], 'training')}{epochs} "
          f"by {options['learner']}, {_many(plan['threads'], 'thread')} each"),
         ("scores", ", ".join(plan["scores"])),

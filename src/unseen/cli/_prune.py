@@ -16,13 +16,22 @@ from unseen.comparing.automatic import AUTO, told
 from unseen.data import resolve
 from unseen.errors import ArgumentError
 from unseen.exposure import Plan
-from unseen.learners.presets import DEFAULTS
+from unseen.learners.presets import default_learner
 from unseen.pruning import LABEL_ISSUE, Pruned, label_error_share
 from unseen.types import meaning
 
 Score = Annotated[
     str,
     typer.Option(metavar="SCORE", help="The score that the rule reads; see `unseen scores`.", rich_help_panel=o.WORK),
+]
+ScoreOrNone = Annotated[
+    str | None,
+    typer.Option(
+        "--score",
+        metavar="SCORE",
+        help="The score that the rule reads; see `unseen scores`. [default: el2n; of a target, loss]",
+        rich_help_panel=o.WORK,
+    ),
 ]
 Also = Annotated[
     list[str],
@@ -58,7 +67,7 @@ def command(
     out_dir: o.Out,
     keep: o.Keep = None,
     prune: o.Prune = None,
-    score: Score = "el2n",
+    score: ScoreOrNone = None,
     also: Also = [],  # noqa: B006 - typer reads the default and never changes it
     rule: o.Rule = None,
     quota: o.Quota = None,
@@ -77,6 +86,7 @@ def command(
     threads: o.Threads = None,
     verify: o.Verify = "cheap",
     label: o.Label = None,
+    target: o.Target = None,
     image: o.Image = None,
     text: o.Text = None,
     feature: o.Feature = None,
@@ -108,10 +118,10 @@ def command(
         choice = o.rule_options(rule, quota, align, features)
     amounts = {"keep": o.amount(keep, "keep"), "prune": o.amount(prune, "prune")}
     source = resolve(data, **o.data_options(
-        label=label, image=image, text=text, features=feature, id=id_column, group=group, split=split,
-        image_size=image_size, on_error=on_error,
+        label=label, target=target, image=image, text=text, features=feature, id=id_column, group=group,
+        split=split, image_size=image_size, on_error=on_error,
     ))  # fmt: skip
-    given["learner"] = learner = learner or DEFAULTS[source.kind]
+    given["learner"] = learner = learner or default_learner(source)
     with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("prune", given)) as report:
         result = unseen.prune(
             source,

@@ -13,15 +13,15 @@ from unseen.cli import _options as o
 from unseen.cli._progress import Reporter
 from unseen.cli._show import aligned, grid, print_json
 from unseen.data import resolve
-from unseen.learners.presets import DEFAULTS
+from unseen.learners.presets import default_learner
 from unseen.types import meaning
 
 Scores = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--score",
         metavar="SCORE",
-        help="A score and its options, such as dual:window=5; repeat for several.",
+        help="A score and its options, such as dual:window=5; repeat for several. [default: el2n; of a target, loss]",
         rich_help_panel=o.WORK,
     ),
 ]
@@ -30,7 +30,7 @@ Scores = Annotated[
 def command(
     data: o.Source,
     out_dir: o.Out,
-    score: Scores = ["el2n"],  # noqa: B006 - typer reads the default and never changes it
+    score: Scores = None,
     plan: o.PlanName = "folds",
     folds: o.Folds = None,
     repeats: o.Repeats = 1,
@@ -41,6 +41,7 @@ def command(
     threads: o.Threads = None,
     verify: o.Verify = "cheap",
     label: o.Label = None,
+    target: o.Target = None,
     image: o.Image = None,
     text: o.Text = None,
     feature: o.Feature = None,
@@ -56,19 +57,20 @@ def command(
 
     Examples:
       unseen score photos/ --score el2n --score aum --repeats 3 --out runs/photos
+      unseen score houses.parquet --target price --plan leave_one_out --out runs/houses
       unseen select runs/photos --keep 0.5 --score aum --rule beta --out half.parquet
     """
     given = dict(locals())
     exposure = o.plan_of(plan, folds, repeats)
     source = resolve(data, **o.data_options(
-        label=label, image=image, text=text, features=feature, id=id_column, group=group, split=split,
-        image_size=image_size, on_error=on_error,
+        label=label, target=target, image=image, text=text, features=feature, id=id_column, group=group,
+        split=split, image_size=image_size, on_error=on_error,
     ))  # fmt: skip
-    given["learner"] = learner = learner or DEFAULTS[source.kind]
+    given["learner"] = learner = learner or default_learner(source)
     with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("score", given)) as report:
         table = unseen.score(
             source,
-            scores=score,
+            scores=score or None,
             plan=exposure,
             learner=learner,
             seed=seed,

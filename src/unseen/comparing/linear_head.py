@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from unseen.data.arrays import from_arrays
 from unseen.errors import ArgumentError
+from unseen.learners.classes import refuse_target
 from unseen.protocols import Data, Learner
 from unseen.rules.inputs import checked_features
 
@@ -27,9 +28,11 @@ def vectors_of(data: Data, features: npt.ArrayLike | None, test: Any) -> Data:
         test: the test set, which brings no features.
 
     Raises:
+        DataError: a regression target in the place of classes.
         ArgumentError: neither vectors nor features; or features, and a test set without.
 
     """
+    refuse_target(data, "quick=True tests the accuracy of classes", "`prune` and `select` work without classes")
     if features is None:
         if data.kind != "vector":
             raise ArgumentError(

@@ -14,6 +14,7 @@ from unseen.data.joined import Joined
 from unseen.data.part import Part, restricted, split_off
 from unseen.errors import ArgumentError
 from unseen.evaluating.exams import Overlap, with_test
+from unseen.learners.classes import refuse_target
 from unseen.protocols import Data
 from unseen.rules.budgets import budget as budget_of
 from unseen.runs.base import Run
@@ -189,6 +190,7 @@ def train_and_test(
 
     """
     source = data_room.resolve(data if y is None else (data, y))
+    refuse_target(source, "trials compare the accuracy of classes", "`prune` and `select` work without classes")
     if test is None:
         return *split_off(source, probe, seed=seed), f"probe split, {probe:g} of the data"
     tested = data_room.resolve(test)

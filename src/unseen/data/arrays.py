@@ -12,15 +12,22 @@ import numpy.typing as npt
 
 from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.fingerprint import Files, stamp
-from unseen.data.labelling import Labelling, labelling, to_numpy
+from unseen.data.labelling import Labelling, to_numpy
 from unseen.data.provenance import note, provenance_of, warn_if_seen
+from unseen.data.targeting import labelled_or_targeted
 from unseen.errors import DataError, UnknownNameError, some
 
 __all__ = ["as_images", "digits", "from_arrays", "from_npz", "from_values", "read_npy"]
 
 
 def from_arrays(
-    X: Any, y: Any, *, ids: Any = None, groups: Any = None, class_names: Sequence[str] | None = None
+    X: Any,
+    y: Any = None,
+    *,
+    target: Any = None,
+    ids: Any = None,
+    groups: Any = None,
+    class_names: Sequence[str] | None = None,
 ) -> Samples:
     """A data set of arrays, torch tensors, lists or data frames.
 
@@ -31,13 +38,16 @@ def from_arrays(
             or real numbers 0..1, which are kept as uint8 round(255 x) and noted;
             (n,) text is text; (n, d) objects or text is a table, None and NaN being missing entries.
         y: (n,) labels. Integers 0..C-1 are kept; anything else is numbered in sorted order.
+        target: (n,) finite numbers to regress on, in place of labels; not all the same. Kept in `data.targets`; labels
+            are then their bins, up to 10 of about equal counts, named by their ends (`"1.5 .. 3.2"`).
         ids: (n,) integers or text, unique; default 0..n-1.
         groups: (n,) any values; samples of one group never part between folds.
         class_names: the C names; labels are then numbers 0..C-1 or these names.
 
     Raises:
-        DataError: NaN or infinite features, missing labels or labels outside the classes, counts that differ,
-            repeated ids, no samples, shapes that are no data set.
+        DataError: NaN or infinite features or targets, missing labels or labels outside the classes, counts that
+            differ, repeated ids, no samples, shapes that are no data set.
+        ArgumentError: labels beside targets, or neither; class names of targets.
 
     >>> data = from_arrays([[0.0, 1.0], [2.0, 3.0]], ["yes", "no"])
     >>> data
@@ -49,7 +59,8 @@ def from_arrays(
     values = to_numpy(X)
     if values.ndim == 0:
         raise DataError(f"X must be an array of n samples, got {type(X).__name__}")
-    labelled = labelling(y, n=len(values), ids=ids, groups=groups, class_names=class_names)
+    about = {"n": len(values), "ids": ids, "groups": groups}
+    labelled = labelled_or_targeted(y, target, class_names, names=("y", "target"), **about)
     return from_values(values, labelled, channels_first=values is not X and hasattr(X, "detach"))
 
 
@@ -107,8 +118,9 @@ def as_images(values: npt.NDArray[Any], *, channels_first: bool = False) -> tupl
 def from_npz(
     path: str | Path,
     x: str = "x",
-    y: str = "y",
+    y: str | None = None,
     *,
+    target: str | None = None,
     id: str | None = None,
     group: str | None = None,
     class_names: Sequence[str] | None = None,
@@ -118,7 +130,8 @@ def from_npz(
     Args:
         path: the npz file; or the folder, or either of its two npy files.
         x: name of the array of inputs, as in `from_arrays`.
-        y: name of the array of labels.
+        y: name of the array of labels; `"y"` unless there is a target.
+        target: name of an array of numbers to regress on, in place of labels; see `from_arrays`.
         id: name of an array of ids.
         group: name of an array of groups.
         class_names: the C names.
@@ -138,20 +151,16 @@ def from_npz(
             name if name is not None or not (folder / f"{usual}.npy").exists() else usual
             for name, usual in ((id, "id"), (group, "group"))
         )
-        class_names = made["class_names"] if class_names is None else class_names
-    names = [name for name in (x, y, id, group) if name is not None]
+        class_names = made["class_names"] if class_names is None and target is None else class_names
+    y = "y" if y is None and target is None else y
+    names = [name for name in (x, y, target, id, group) if name is not None]
     if path.suffix == ".npz":
         arrays, files = _read_npz(path, names), stamp(folder, [path.name])
     else:
         arrays, files = {name: read_npy(folder, name) for name in names}, stamp(folder, [f"{n}.npy" for n in names])
-    labelled = labelling(
-        arrays[y],
-        n=len(arrays[x]),
-        ids=None if id is None else arrays[id],
-        groups=None if group is None else arrays[group],
-        class_names=class_names,
-        name=y,
-    )
+    labels, targets, ids, groups = (None if name is None else arrays[name] for name in (y, target, id, group))
+    about = {"n": len(arrays[x]), "ids": ids, "groups": groups}
+    labelled = labelled_or_targeted(labels, targets, class_names, names=(y or "y", target or "target"), **about)
     data = from_values(arrays[x], labelled, files=files)
     if path.suffix != ".npz" and isinstance(data, ArrayData) and data.array is arrays[x]:
         data.npy_file = (folder / f"{x}.npy").resolve()

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from unseen.data.content import Hashes, blocks, check_finite, hash_items, hash_rows, same
 from unseen.data.fingerprint import Files, digest, digest_values, sample_rows
 from unseen.data.labelling import Labelling
-from unseen.types import IdArray, IntArray
+from unseen.types import FloatArray, IdArray, IntArray
 
 __all__ = ["ArrayData", "Samples", "TableData", "TextData"]
 
@@ -44,6 +44,7 @@ class Samples(ABC):
     sample_shape: tuple[int, ...]
     dtype: np.dtype[Any]
     groups: IntArray | None
+    targets: FloatArray | None
     in_memory = True
     embedding: dict[str, Any] | None = None
 
@@ -56,7 +57,7 @@ class Samples(ABC):
         feature_names: Sequence[str] | None = None,
     ) -> None:
         self.ids, self.labels, self.class_names = labelled.ids, labelled.labels, labelled.class_names
-        self.groups = labelled.groups
+        self.groups, self.targets = labelled.groups, labelled.targets
         self.notes: tuple[str, ...] = (*labelled.notes, *notes)
         self.files = files
         self.feature_names = None if feature_names is None else tuple(feature_names)
@@ -99,6 +100,7 @@ class Samples(ABC):
             "ids": digest(self.ids),
             "groups": None if self.groups is None else digest(self.groups),
             "sample": self._values_digest(sample_rows(len(self))),
+            **({} if self.targets is None else {"targets": digest(self.targets)}),
             **({} if self.embedding is None else {"embedding": self.embedding}),
             **content,
         }
@@ -112,7 +114,9 @@ class Samples(ABC):
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.sample_shape))
         what = f"{self.kind} {shape} {self.dtype}" if self.kind in ("image", "vector") else self.kind
-        return f"{type(self).__name__}({len(self):,} samples, {len(self.class_names)} classes, {what})"
+        classes = len(self.class_names)
+        answers = f"{classes} classes" if self.targets is None else f"a target in {classes} bins"
+        return f"{type(self).__name__}({len(self):,} samples, {answers}, {what})"
 
 
 class ArrayData(Samples):

@@ -17,6 +17,7 @@ from unseen.data.decoding import ImageOptions, ImageSource, open_images
 from unseen.data.fingerprint import Files
 from unseen.data.labelling import Labelling, labelling
 from unseen.data.shards import ShardedVectors
+from unseen.data.targeting import targeting
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 
 __all__ = ["Roles", "Source", "is_image", "is_list", "matrix", "open_columns"]
@@ -26,12 +27,18 @@ __all__ = ["Roles", "Source", "is_image", "is_list", "matrix", "open_columns"]
 class Roles:
     """What people say of the columns; None where it is to be found out."""
 
-    label: str = "label"
+    label: str | None = None  # "label", unless there is a target
     image: str | None = None
     text: str | None = None
     features: str | Sequence[str] | None = None
     id: str | None = None
     group: str | None = None
+    target: str | None = None
+
+    @property
+    def answers(self) -> str:
+        """The column of labels or targets."""
+        return self.target or self.label or "label"
 
     @property
     def wanted(self) -> list[str]:
@@ -40,11 +47,16 @@ class Roles:
 
     def check(self, names: Sequence[str]) -> None:
         """Refuse columns that do not exist, and more than one sort of input."""
+        if self.label is not None and self.target is not None:
+            raise ArgumentError(
+                f"give label (classes) or target (numbers to regress on), got label={self.label!r} and "
+                f"target={self.target!r}"
+            )
         given = [word for word in ("image", "text", "features") if getattr(self, word) is not None]
         if len(given) > 1:
             raise ArgumentError(f"inputs are one of image, text and features, got {' and '.join(given)}")
-        for role in ("label", "image", "text", "id", "group"):
-            name = getattr(self, role)
+        asked = {role: getattr(self, role) for role in ("image", "text", "id", "group")}
+        for role, name in {"label" if self.target is None else "target": self.answers, **asked}.items():
             if name is not None and name not in names:
                 raise UnknownNameError(f"column for {role}", name, names)
         for name in self.wanted:
@@ -74,7 +86,7 @@ def open_columns(source: Source, roles: Roles, options: ImageOptions) -> Samples
     """The data set of a table."""
     schema = source.schema
     roles.check(schema.names)
-    taken = {roles.label, *filter(None, (roles.id, roles.group))}
+    taken = {roles.answers, *filter(None, (roles.id, roles.group))}
     rest = [name for name in schema.names if name not in taken | source.reserved]
     pictures = [name for name in rest if is_image(schema.field(name))]
     about: dict[str, Any] = {"files": source.files, "notes": list(source.notes)}
@@ -110,17 +122,15 @@ def is_image(field: pa.Field) -> bool:
 
 
 def _labelling(source: Source, roles: Roles) -> Labelling:
-    names = list(dict.fromkeys(filter(None, (roles.label, roles.id, roles.group))))
+    names = list(dict.fromkeys(filter(None, (roles.answers, roles.id, roles.group))))
     table = source.read(names)
     columns = {name: _plain(table.column(name)) for name in names}
-    labels = columns[roles.label]
-    return labelling(
-        labels,
-        ids=None if roles.id is None else columns[roles.id],
-        groups=None if roles.group is None else columns[roles.group],
-        class_names=_class_names(source.schema, roles.label) if labels.dtype.kind in "iu" else None,
-        name=f"column {roles.label!r}",
-    )
+    answers, name = columns[roles.answers], f"column {roles.answers!r}"
+    ids, groups = (None if role is None else columns[role] for role in (roles.id, roles.group))
+    if roles.target is not None:
+        return targeting(answers, ids=ids, groups=groups, name=name)
+    class_names = _class_names(source.schema, roles.answers) if answers.dtype.kind in "iu" else None
+    return labelling(answers, ids=ids, groups=groups, class_names=class_names, name=name)
 
 
 def _class_names(schema: pa.Schema, label: str) -> list[str] | None:

@@ -24,7 +24,8 @@ __all__ = ["from_huggingface"]
 def from_huggingface(
     ds: Any,
     *,
-    label: str = "label",
+    label: str | None = None,
+    target: str | None = None,
     image: str | None = None,
     text: str | None = None,
     features: str | Sequence[str] | None = None,
@@ -41,6 +42,7 @@ def from_huggingface(
     Args:
         ds: the data set; of a `DatasetDict` choose a split, a streaming one cannot be used.
         label: the column of labels; class names are those of its `ClassLabel`.
+        target: a column of numbers to regress on, in place of labels.
         image: the column of images, as are all following ones described in `from_parquet`.
         text: see there.
         features: see there.
@@ -58,7 +60,9 @@ def from_huggingface(
 
     """
     options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
-    return open_columns(HuggingFaceSource(ds, memory_limit), Roles(label, image, text, features, id, group), options)
+    return open_columns(
+        HuggingFaceSource(ds, memory_limit), Roles(label, image, text, features, id, group, target), options
+    )
 
 
 class HuggingFaceSource:

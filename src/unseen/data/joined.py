@@ -9,20 +9,21 @@ import numpy.typing as npt
 
 from unseen.errors import DataError, some
 from unseen.protocols import Data
-from unseen.types import IdArray, IntArray
+from unseen.types import FloatArray, IdArray, IntArray
 
 __all__ = ["Joined"]
 
 
 class Joined:
-    """The samples of `train`, then those of `test`; the classes are those of `train`.
+    """The samples of `train`, then those of `test`; the classes, or the bins of a target, are those of `train`.
 
     Args:
         train: its rows keep their numbers.
         test: its row i is row len(train) + i here.
 
     Raises:
-        DataError: another kind or shape of input, or a class that the training set lacks.
+        DataError: another kind or shape of input, a target in one of them only, or a class that the training set
+            lacks.
     """
 
     def __init__(self, train: Data, test: Data) -> None:
@@ -31,8 +32,10 @@ class Joined:
             if a != b:
                 raise DataError(f"the test set must be like the training set, but its {name} is {b}, not {a}")
         _check_columns(train, test)
+        _check_answers(train, test)
         self.train, self.test = train, test
-        self.labels: IntArray = np.concatenate([train.labels, _labels_of(test, train.class_names)])
+        self.labels: IntArray = np.concatenate([train.labels, _labels_of(train, test)])
+        self.targets = None if train.targets is None else np.concatenate([train.targets, _targets_of(test)])
         self.ids: IdArray = np.concatenate([train.ids, _ids_of(test, train.ids)])
         self.class_names = train.class_names
         self.kind: Literal["image", "vector", "table", "text"] = train.kind
@@ -79,8 +82,13 @@ def _with_singles(groups: IntArray, more: int) -> IntArray:
     return np.concatenate([groups, groups.max(initial=-1) + 1 + np.arange(more)])
 
 
-def _labels_of(test: Data, names: tuple[str, ...]) -> IntArray:
+def _labels_of(train: Data, test: Data) -> IntArray:
     """The test labels in the numbering of the training set."""
+    names = train.class_names
+    if train.targets is not None:
+        highest = np.full(len(names), -np.inf)
+        np.maximum.at(highest, train.labels, train.targets)
+        return np.searchsorted(highest[:-1], _targets_of(test)).astype(np.int64)
     unknown = [name for name in test.class_names if name not in names]
     if unknown:
         raise DataError(f"the test set holds classes that the training set lacks: {some(unknown)}")
@@ -88,11 +96,22 @@ def _labels_of(test: Data, names: tuple[str, ...]) -> IntArray:
     return number[test.labels]
 
 
+def _targets_of(test: Data) -> FloatArray:
+    assert test.targets is not None  # see _check_answers
+    return test.targets
+
+
 def _ids_of(test: Data, taken: IdArray) -> IdArray:
     """Ids that the training set does not have: orders and folds depend on ids, and test samples are in none."""
     if taken.dtype.kind in "iu":
         return int(taken.max()) + 1 + np.arange(len(test))
     return np.array([f"test\x1f{i}" for i in test.ids.tolist()])
+
+
+def _check_answers(train: Data, test: Data) -> None:
+    if (train.targets is None) != (test.targets is None):
+        one, other = ("labels", "a target") if train.targets is None else ("a target", "labels")
+        raise DataError(f"the training set has {one}, so the test set must too, but it has {other}")
 
 
 def _check_columns(train: Data, test: Data) -> None:

@@ -10,20 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.errors import DataError, some
-from unseen.types import IdArray, IntArray
+from unseen.types import FloatArray, IdArray, IntArray
 
-__all__ = ["Labelling", "labelling", "labels_in", "to_numpy"]
+__all__ = ["Labelling", "groups_of", "ids_of", "labelling", "labels_in", "to_numpy"]
 
 
 @dataclass(frozen=True, eq=False)
 class Labelling:
-    """Ids, labels and groups of n samples, checked."""
+    """Ids, labels and groups of n samples, checked; of targets, the labels are their bins (`unseen.data.targeting`)."""
 
     ids: IdArray
     labels: IntArray
     class_names: tuple[str, ...]
     groups: IntArray | None = None
     notes: tuple[str, ...] = ()
+    targets: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -31,7 +32,8 @@ class Labelling:
     def keep(self, rows: IntArray) -> Labelling:
         """Those rows only, in that order. The classes stay."""
         groups = None if self.groups is None else self.groups[rows]
-        return replace(self, ids=self.ids[rows], labels=self.labels[rows], groups=groups)
+        targets = None if self.targets is None else self.targets[rows]
+        return replace(self, ids=self.ids[rows], labels=self.labels[rows], groups=groups, targets=targets)
 
 
 def labelling(
@@ -65,10 +67,10 @@ def labelling(
     else:
         codes, names, notes = *_encode_as(raw, tuple(map(str, class_names)), name), ()
     return Labelling(
-        ids=_ids(ids, len(raw), default_ids),
+        ids=ids_of(ids, len(raw), default_ids),
         labels=codes,
         class_names=names,
-        groups=_groups(groups, len(raw)),
+        groups=groups_of(groups, len(raw)),
         notes=notes,
     )
 
@@ -111,7 +113,7 @@ def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         if broken.size:
             raise DataError(
                 f"{name} must hold classes, but row {broken[0]} has {raw[broken[0]]}: real numbers are regression "
-                f"targets; bin them into classes, or hand in losses with unseen.Recorder"
+                f"targets; give them as target=, or bin them into classes"
             )
         raw = raw.astype(np.int64)
     return raw.astype(np.int64) if raw.dtype.kind in "iu" else raw
@@ -154,7 +156,8 @@ def _encode_as(raw: npt.NDArray[Any], names: tuple[str, ...], name: str) -> tupl
     return codes, names
 
 
-def _ids(ids: Any, n: int, default: IdArray | None) -> IdArray:
+def ids_of(ids: Any, n: int, default: IdArray | None) -> IdArray:
+    """The ids (n,), checked; without any the default, or 0..n-1."""
     if ids is None:
         return np.arange(n) if default is None else default
     array = to_numpy(ids)
@@ -172,7 +175,8 @@ def _ids(ids: Any, n: int, default: IdArray | None) -> IdArray:
     return array
 
 
-def _groups(groups: Any, n: int) -> IntArray | None:
+def groups_of(groups: Any, n: int) -> IntArray | None:
+    """int64 (n,) groups, checked, if there are any."""
     if groups is None:
         return None
     array = to_numpy(groups)

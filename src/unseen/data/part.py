@@ -36,6 +36,7 @@ class Part:
         self.sample_shape = whole.sample_shape
         self.dtype: np.dtype[Any] = whole.dtype
         self.groups = None if whole.groups is None else whole.groups[self.rows]
+        self.targets = None if whole.targets is None else whole.targets[self.rows]
         self.in_memory = getattr(whole, "in_memory", True)
         self.notes = getattr(whole, "notes", ())
         self.feature_names = getattr(whole, "feature_names", None)

@@ -53,7 +53,7 @@ def resolve(source: Any, **options: Any) -> Data:
             raise ArgumentError(f"a data set that is already open takes no options, got {', '.join(options)}")
         return cast(Data, source)
     reader, arguments = _reader(source)
-    known = [name for name, p in inspect.signature(reader).parameters.items() if p.default is not p.empty]
+    known = list(inspect.signature(reader).parameters)[len(arguments) :]
     for name in options:
         if name not in known:
             raise UnknownNameError(f"option of {reader.__name__}", name, known)

@@ -32,7 +32,8 @@ _SHARD = re.compile(r"(?P<split>.+?)-\d{5}-of-\d{5}(-.*)?\.parquet")
 def from_parquet(
     path: str | Path,
     *,
-    label: str = "label",
+    label: str | None = None,
+    target: str | None = None,
     image: str | None = None,
     text: str | None = None,
     features: str | Sequence[str] | None = None,
@@ -54,7 +55,9 @@ def from_parquet(
 
     Args:
         path: the file or folder.
-        label: the column of labels. Numbers get the names that Hugging Face keeps in the file, if it does.
+        label: the column of labels; default `"label"`. Numbers get the names that Hugging Face keeps in the file, if it
+            does.
+        target: a column of numbers to regress on, in place of labels; see `from_arrays`.
         image: the column of images.
         text: the column of text.
         features: one or more columns of features.
@@ -78,7 +81,7 @@ def from_parquet(
     options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
     source.bytes_in_memory = options.bytes_in_memory
     source.cache_bytes = options.bytes_in_memory // options.processes  # each worker of a learner has a copy
-    return open_columns(source, Roles(label, image, text, features, id, group), options)
+    return open_columns(source, Roles(label, image, text, features, id, group, target), options)
 
 
 class ParquetSource:

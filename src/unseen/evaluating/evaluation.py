@@ -26,6 +26,7 @@ from unseen.evaluating.exams import Exam, Overlap, with_probe, with_test
 from unseen.evaluating.overlap import NearDuplicates, near_duplicates
 from unseen.evaluating.prices import CHOOSING, of_arms
 from unseen.evaluating.replicates import Replicates
+from unseen.learners.classes import refuse_target
 from unseen.protocols import Data
 from unseen.rules.inputs import checked_features
 from unseen.scoring import versions
@@ -108,6 +109,7 @@ def evaluate(
     """
     _check_numbers(seeds=seeds, margin=margin, level=level)
     source = data_room.resolve(data if y is None else (data, y))
+    refuse_target(source, "evaluate tests the accuracy of classes", "`prune` and `select` work without classes")
     chosen = Candidates.of(coresets, source, seeds)
     own, whole = _features(features, source)
     names = check_baselines(_default(own) if baselines is None else baselines, features=own is not None)

@@ -15,6 +15,7 @@ from unseen.growing.growth import Growth, Start, Stop
 from unseen.growing.history import History
 from unseen.growing.loop import Loop
 from unseen.growing.schedules import Schedule
+from unseen.learners.classes import refuse_target
 from unseen.rules.base import Rule
 from unseen.scores.base import Score
 from unseen.selecting import Choice
@@ -148,6 +149,7 @@ def grow(
     )
     with runs.open_run(out) as run:
         source = data_room.resolve(data if y is None else (data, y))
+        refuse_target(source, "grow judges its steps by the accuracy of classes", "`prune` works without classes")
         work = Work(source, learner, groups=groups, jobs=jobs, threads=threads, verify=verify, report=report)
         loop = Loop(work, growth, keep=keep, prune=prune, seed=seed)
         return Grown(*loop.run(run, announce=True))

@@ -10,7 +10,7 @@ from inspect import signature
 from typing import Any
 
 from unseen.errors import ArgumentError, MissingDependencyError
-from unseen.learners.presets import DEFAULTS, ESTIMATORS
+from unseen.learners.presets import ESTIMATORS, default_learner
 from unseen.learners.ridge import RidgeLearner
 from unseen.learners.sklearn import SklearnLearner
 from unseen.learners.softmax.fallback import softmax_or_ridge
@@ -33,7 +33,8 @@ def resolve(spec: str | Learner | Any | None, data: Data) -> Learner:
         spec: `"convnet:epochs=8,lr=0.2"` or another name of `unseen.learners.LEARNERS`; `"sklearn:module:function"`,
             a function without arguments that makes an estimator; `"torch:module:function"`, one that makes an
             `nn.Module`, with the options of a recipe behind another colon; an unfitted estimator; a `Learner`; None:
-            `convnet` for images, `logistic` for vectors, `tfidf` for text, `hist_gradient_boosting` for tables.
+            `convnet` for images, `logistic` for vectors, `tfidf` for text, `hist_gradient_boosting` for tables,
+            `ridge` where there is a regression target.
         data: the data set to learn from; presets read its kind and columns, not its labels.
 
     Raises:
@@ -41,7 +42,7 @@ def resolve(spec: str | Learner | Any | None, data: Data) -> Learner:
         ArgumentError: an option that the learner does not have.
     """
     if spec is None:
-        spec = DEFAULTS[data.kind]
+        spec = default_learner(data)
     if not isinstance(spec, str):
         if hasattr(spec, "provides"):
             learner: Learner = spec

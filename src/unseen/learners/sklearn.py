@@ -17,6 +17,7 @@ from sklearn.base import clone
 from unseen import seeds
 from unseen.errors import ArgumentError, DataError
 from unseen.exposure import Fit
+from unseen.learners.classes import refuse_target
 from unseen.protocols import CheckpointStore, Data, Sink
 from unseen.types import IntArray, Observation, Side
 
@@ -70,6 +71,7 @@ class SklearnLearner:
 
     def check(self, data: Data) -> None:
         """At least two classes."""
+        refuse_target(data, f"{self.name} learns classes")
         if len(np.unique(data.labels)) < 2:
             raise DataError(
                 f"a classifier needs at least 2 classes, but every label is {data.class_names[data.labels[0]]!r}"

@@ -9,7 +9,7 @@ from unseen.learners.torch import Recipe, TorchLearner
 class Arrays:
     """The `Data` protocol over arrays in memory."""
 
-    groups = None
+    groups = targets = None
 
     def __init__(self, x, y, *, ids=None, kind="vector", classes=None):
         self.x = np.asarray(x)

@@ -17,6 +17,7 @@ import numpy as np
 from unseen.closed_form import Sums
 from unseen.errors import ArgumentError, DataError
 from unseen.exposure import Fit, Folds, Plan
+from unseen.learners.ridge.answers import answers_of
 from unseen.learners.ridge.products import products_on
 from unseen.learners.ridge.reading import Rows
 from unseen.learners.ridge.sums import Known, solved
@@ -24,19 +25,22 @@ from unseen.learners.ridge.together import INFLUENCE, Together
 from unseen.learners.ridge.tuning import SAMPLE, tuned
 from unseen.protocols import CheckpointStore, Data, Sink
 from unseen.scoring import joined_groups
-from unseen.types import FloatArray, IntArray, Observation, Side
+from unseen.types import FloatArray, IntArray, Side
 
 __all__ = ["RidgeLearner"]
 
 
 class RidgeLearner:
-    """Learns by ridge regression of the one-hot label on a vector, with a bias that is not penalised.
+    """Learns by ridge regression of the one-hot label, or of a target, on a vector, with a bias that is not penalised.
 
     Exact for every plan. `folds` and `leave_one_out` take two passes over the data, whatever the number of folds;
     copies and groups leave together. `leave_one_out` also tells leverages and Cook's distances. Logits are the raw
     outputs divided by one temperature. Lambda and temperature are chosen by exact leave-one-out on at most 20,000 of
     the rows that a fit is trained on; under `folds` and `leave_one_out`, which are done at once, those are all rows,
     so there these two scalars saw every label.
+
+    Of data with a target, the squared residual is the loss, in the unit of the target, squared. There are no logits and
+    no temperature: the scores are `loss`, `holdout_gap`, `leverage` and `cooks_distance`.
 
     Memory, beside the data: O(d^2 + d C) float64 for `leave_one_out` and K times that for K folds, a block of rows,
     and 20,000 (d + C) while lambda and temperature are chosen; `memory` tells.
@@ -107,24 +111,21 @@ class RidgeLearner:
         return about
 
     def check(self, data: Data) -> None:
-        """Vectors, of at least two classes."""
+        """Vectors, of at least two classes or with a target."""
         if data.kind != "vector":
             raise DataError(
                 f"ridge learns from vectors (n, d), but this is {data.kind} data: pass embeddings, made by a network "
                 "that was not trained on these labels"
             )
-        if len(np.unique(data.labels)) < 2:
-            raise DataError(f"ridge needs at least 2 classes, but every label is {data.class_names[data.labels[0]]!r}")
+        answers_of(data).check(self.class_weights, self.temperature)
 
     def memory(self, data: Data, plan: Plan) -> int:
         """Bytes at most for sums, solutions and a block of rows; beside the data, and the scores."""
-        d, classes = int(data.sample_shape[0]), len(data.class_names)
+        rows = Rows(data, np.dtype(self.precision))
+        d, width = int(data.sample_shape[0]), rows.answers.width
         sample = 0 if {self.lam, self.temperature}.isdisjoint({"auto"}) else min(len(data), SAMPLE)
         largest = plan.k if isinstance(plan, Folds) and plan.together else 1
-        block = Rows(data, np.dtype(self.precision)).block
-        return 8 * max(
-            2 * (largest + 1) * d * (d + classes) + 4 * block * (d + classes), 3 * sample * (d + 2 * classes)
-        )
+        return 8 * max(2 * (largest + 1) * d * (d + width) + 4 * rows.block * (d + width), 3 * sample * (d + 2 * width))
 
     def fit(
         self,
@@ -138,11 +139,13 @@ class RidgeLearner:
     ) -> None:
         """Solve, and push the observations of each watch set; a fit of many models goes on from its checkpoint."""
         trained = fit.train if fit.apart is None else np.sort(np.concatenate([fit.train, fit.unseen]))
-        self._check_classes(data, fit, trained)
+        if data.targets is None:
+            self._check_classes(data, fit, trained)
         if INFLUENCE & sink.wants("unseen", 1, 1) and (fit.apart is None or fit.folds is not None):
             raise ArgumentError("scores 'leverage' and 'cooks_distance' need the plan leave_one_out()")
         rows = Rows(data, np.dtype(self.precision), self._weights(data, trained), self._products)
-        lam, temperature = tuned(rows, trained, _bound(data, fit), seed, _number(self.lam), _number(self.temperature))
+        temperature = _number(self.temperature) if data.targets is None else 1.0  # without logits, there is none
+        lam, temperature = tuned(rows, trained, _bound(data, fit), seed, _number(self.lam), temperature)
         if fit.apart is not None:
             if sink.wants("unseen", 1, 1):
                 Together(rows, fit, lam, temperature, checkpoints, report).run(sink)
@@ -154,7 +157,7 @@ class RidgeLearner:
                 if sink.wants(side, 1, 1):
                     for block in rows.blocks(fit.watch(side)):
                         outputs = rows.products.outputs(solution, rows.inputs(block))
-                        sink.observe(side, Observation(block, epoch=1, logits=outputs / temperature))
+                        sink.observe(side, rows.answers.observation(block, outputs, temperature))
         report("epoch", epoch=1, epochs=1)
 
     def _summed(self, rows: Rows, fit: Fit, report: Callable[..., None]) -> Sums:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ from unseen.closed_form import Solution, Sums, left_alone, sums_of
 from unseen.errors import ArgumentError, MissingDependencyError
 from unseen.types import Array, FloatArray, IntArray
 
-__all__ = ["OnCpu", "OnGpu", "Products", "products_on"]
+__all__ = ["OnCpu", "OnGpu", "Products", "fetched", "products_on"]
 
 
 class Products(Protocol):
@@ -22,7 +23,13 @@ class Products(Protocol):
     def sums(
         self, x: FloatArray, labels: IntArray, classes: int, centre: FloatArray, weights: FloatArray | None
     ) -> Sums:
-        """See `closed_form.sums_of`."""
+        """See `closed_form.sums_of`; y are one-hot labels."""
+
+    def dense_sums(self, x: FloatArray, y: FloatArray, centre: FloatArray) -> Sums:
+        """See `closed_form.sums_of`; y is float64 (m, T) of few columns."""
+
+    def leverages(self, solution: Solution, x: FloatArray) -> FloatArray:
+        """float64 (m,), see `Solution.leverages`."""
 
     def outputs(self, solution: Solution, x: FloatArray) -> Array:
         """Raw outputs (m, C)."""
@@ -43,6 +50,14 @@ class OnCpu:
         m = len(labels)
         hot = csr_array((np.ones(m, x.dtype), labels, np.arange(m + 1)), shape=(m, classes))
         return sums_of(x, hot, centre, weights)
+
+    def dense_sums(self, x: FloatArray, y: FloatArray, centre: FloatArray) -> Sums:
+        """The sums over one block."""
+        return sums_of(x, y, centre)
+
+    def leverages(self, solution: Solution, x: FloatArray) -> FloatArray:
+        """float64 (m,)."""
+        return solution.leverages(x)
 
     def outputs(self, solution: Solution, x: FloatArray) -> Array:
         """Raw outputs (m, C)."""
@@ -80,7 +95,17 @@ class OnGpu:
         cross = torch.zeros((classes, z.shape[1]), dtype=z.dtype, device=z.device).index_add_(0, of, weighted)
         targets = torch.zeros(classes, dtype=torch.float64, device=z.device).index_add_(0, of, w.double())
         parts = (weighted.double().sum(dim=0), targets, root.T @ root, cross.T)
-        return Sums(float(w.double().sum()), centre, *(part.double().cpu().numpy() for part in parts))
+        return _sums(float(w.double().sum()), centre, parts)
+
+    def dense_sums(self, x: FloatArray, y: FloatArray, centre: FloatArray) -> Sums:
+        """The sums over one block."""
+        z, t = self._on(x) - self._on(centre.astype(x.dtype)), self._on(y)
+        parts = (z.double().sum(dim=0), t.sum(dim=0), z.T @ z, z.double().T @ t)
+        return _sums(float(len(z)), centre, parts)
+
+    def leverages(self, solution: Solution, x: FloatArray) -> FloatArray:
+        """float64 (m,)."""
+        return fetched(self._leverages(solution, x))
 
     def outputs(self, solution: Solution, x: FloatArray) -> Array:
         """Raw outputs (m, C), a tensor."""
@@ -93,18 +118,22 @@ class OnGpu:
         """Outputs without each row, a tensor, and the gaps."""
         import torch
 
-        mean, bias, coefficients, factor = self._solution(solution, x)
-        z = self._on(x) - mean
-        v = torch.linalg.solve_triangular(factor, z.T, upper=False)
-        leverages = 1 / solution.n + (v * v).sum(dim=0).double()
+        leverages = self._leverages(solution, x)
         if weights is not None:
             leverages *= self._on(weights)
         gap = 1.0 - leverages
-        outputs, rows, of = z @ coefficients + bias, torch.arange(len(z), device=z.device), self._on(labels)
+        outputs, rows, of = self.outputs(solution, x), torch.arange(len(x), device=gap.device), self._on(labels)
         outputs[rows, of] -= 1.0
         outputs /= gap[:, None].to(outputs.dtype)
         outputs[rows, of] += 1.0
-        return outputs, gap.cpu().numpy()
+        return outputs, fetched(gap)
+
+    def _leverages(self, solution: Solution, x: FloatArray) -> Any:
+        import torch
+
+        mean, _, _, factor = self._solution(solution, x)
+        v = torch.linalg.solve_triangular(factor, (self._on(x) - mean).T, upper=False)
+        return 1 / solution.n + (v * v).sum(dim=0).double()
 
     def _solution(self, solution: Solution, x: FloatArray) -> tuple[Any, ...]:
         """Mean, bias, weights and factor on the device, in the type of x."""
@@ -117,6 +146,17 @@ class OnGpu:
         import torch
 
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+def fetched(outputs: Array) -> FloatArray:
+    """What `Products.outputs` gave, in main memory."""
+    array: FloatArray = outputs if isinstance(outputs, np.ndarray) else outputs.cpu().numpy()
+    return array
+
+
+def _sums(n: float, centre: FloatArray, parts: Sequence[Any]) -> Sums:
+    """Sums of tensors."""
+    return Sums(n, centre, *(fetched(part.double()) for part in parts))
 
 
 def products_on(device: str) -> Products:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from unseen.closed_form import Sums
 from unseen.errors import DataError, some
+from unseen.learners.ridge.answers import Answers, answers_of
 from unseen.learners.ridge.products import OnCpu, Products
 from unseen.protocols import Data
 from unseen.types import FloatArray, IntArray
@@ -36,10 +38,15 @@ class Rows:
     weights: FloatArray | None = None
     products: Products = field(default_factory=OnCpu)
 
+    @cached_property
+    def answers(self) -> Answers:
+        """What is to be predicted."""
+        return answers_of(self.data)
+
     @property
     def block(self) -> int:
         """How many rows at a time: a function of the shape alone, for the same sums on every machine."""
-        widest = max(int(self.data.sample_shape[0]), len(self.data.class_names))
+        widest = max(int(self.data.sample_shape[0]), self.answers.width)
         return max(256, BLOCK_BYTES // (8 * widest))
 
     def inputs(self, rows: IntArray, dtype: Any = None) -> FloatArray:
@@ -53,8 +60,8 @@ class Rows:
         return x
 
     def targets(self, rows: IntArray) -> FloatArray:
-        """The labels, one-hot float64 (m, C)."""
-        return np.eye(len(self.data.class_names))[self.data.labels[rows]]
+        """What is to be predicted for these rows, float64: the labels, one-hot (m, C), or a target (m, 1)."""
+        return self.answers.of(rows)
 
     def weights_of(self, rows: IntArray) -> FloatArray | None:
         """The weights float64 (m,) of these rows, if they have any."""
@@ -73,14 +80,13 @@ class Rows:
 
     def sums(self, rows: IntArray, x: FloatArray, centre: FloatArray) -> Sums:
         """The sums over one block, whose inputs are x."""
-        labels, classes = self.data.labels[rows], len(self.data.class_names)
-        return self.products.sums(x, labels, classes, centre, self.weights_of(rows))
+        return self.answers.sums(self.products, rows, x, centre, self.weights_of(rows))
 
     def summed(self, rows: IntArray, centre: FloatArray | None = None) -> Sums:
         """The sums over any rows."""
         if centre is None:
             centre = self.centre(rows)
-        sums = Sums.zero(centre, len(self.data.class_names))
+        sums = Sums.zero(centre, self.answers.width)
         for block in self.blocks(rows):
             sums += self.sums(block, self.inputs(block), centre)
         return sums

@@ -21,7 +21,7 @@ from unseen.exposure import Fit
 from unseen.learners.ridge.reading import Rows, by_id
 from unseen.learners.ridge.sums import remains, solved
 from unseen.protocols import CheckpointStore, Sink
-from unseen.types import Array, Arrays, FloatArray, IntArray, Observation
+from unseen.types import Array, Arrays, FloatArray, IntArray
 
 __all__ = ["INFLUENCE", "Together", "large_groups"]
 
@@ -82,8 +82,8 @@ class Together:
         of[fit.unseen] = np.unique(np.asarray(fit.apart), return_inverse=True)[1]
         self._of = of
         self._sizes = np.bincount(of[fit.unseen])
-        d, classes = int(data.sample_shape[0]), len(data.class_names)
-        self._own = large_groups(self._sizes, d, classes, self.rows.block)
+        d, width = int(data.sample_shape[0]), self.rows.answers.width
+        self._own = large_groups(self._sizes, d, width, self.rows.block)
         self._saved = time.monotonic()
         self._check_classes()
 
@@ -103,8 +103,7 @@ class Together:
             judged = self._large(block, without) if self._is_large(block) else self._small(block, solution)
             for rows, outputs in judged:
                 influence = self._influence(rows, solution, sums) if INFLUENCE & wanted else {}
-                outputs /= self.temperature
-                sink.observe("unseen", Observation(rows, epoch=1, logits=outputs, **influence))
+                sink.observe("unseen", self.rows.answers.observation(rows, outputs, self.temperature, **influence))
             self._tell(0.5 + 0.5 * (number + 1) / len(blocks))
             if self._due(number + 1 == len(blocks)):
                 state = {f"sink/{name}": array for name, array in sink.state().items()}
@@ -115,7 +114,7 @@ class Together:
         blocks = list(self.rows.blocks(self._trained()))
         sums, done = _unpacked(held), int(held.get("summed", len(blocks)))  # a later checkpoint is of the second pass
         if not sums:
-            zero = Sums.zero(self.rows.centre(self._trained()), len(self.rows.data.class_names))
+            zero = Sums.zero(self.rows.centre(self._trained()), self.rows.answers.width)
             sums, done = [zero] * (len(self._own) + 1), 0
         places = np.zeros(len(self._sizes) + 1, np.int64)  # the last is that of group -1
         places[self._own] = np.arange(1, len(sums))
@@ -175,7 +174,7 @@ class Together:
         x, weights, of = self.rows.inputs(block), self.rows.weights_of(block), self._of[block]
         outputs: Array
         if (self._sizes[of] == 1).all():
-            outputs, gap = self.rows.products.left_alone(solution, x, self.rows.data.labels[block], weights)
+            outputs, gap = self.rows.answers.left_alone(self.rows.products, block, x, solution, weights)
         else:
             roots = solution.roots(x, weights).astype(np.float64)
             inside = solution.outputs(x).astype(np.float64)
@@ -202,8 +201,9 @@ class Together:
         if self._variance is None:
             whole = _total(sums)
             freedom = solution.freedom(whole, self.lam)
-            # One-hot targets have squares of 1 a row, weighted as the row is: their sum is the sum of the weights.
-            left = solution.residual(whole, squares=whole.n) / max(len(self._trained()) - freedom, 1.0)
+            trained = self._trained()
+            squares = self.rows.answers.squares(trained, self.rows.weights_of(trained))
+            left = solution.residual(whole, squares) / max(len(trained) - freedom, 1.0)
             self._variance = freedom * max(left, np.finfo(float).tiny)
         residuals = np.square(self.rows.targets(block) - solution.outputs(x)).sum(axis=1)
         residuals *= 1.0 if weights is None else weights
@@ -226,10 +226,11 @@ class Together:
         counts = np.bincount(labels[self._trained()], minlength=len(self.rows.data.class_names))
         for group in self._own.tolist():
             rest = counts - np.bincount(labels[of == group], minlength=len(counts))
-            if np.count_nonzero(rest) < 2:
+            least = self.rows.answers.least
+            if np.count_nonzero(rest) < least:
                 raise DataError(
                     f"ridge cannot judge a group of {self._sizes[group]:,} samples in fit {self.fit.name}: without "
-                    "them, the samples are of fewer than 2 classes"
+                    + ("them, the samples are of fewer than 2 classes" if least > 1 else "them, there are no samples")
                 )
 
     def _solved(self, sums: Sums) -> Solution:

@@ -24,7 +24,7 @@ def softmax_or_ridge(data: Data, options: Mapping[str, Any]) -> Learner:
     if unknown:
         raise ArgumentError(f"learner 'softmax' has no option {unknown[0]!r}; its options: lam")
     softmax = SoftmaxLearner(**options)
-    if data.kind != "vector" or coefficients(data) <= MOST_COEFFICIENTS:
+    if data.kind != "vector" or data.targets is not None or coefficients(data) <= MOST_COEFFICIENTS:
         return softmax
     warnings.warn(
         f"softmax takes at most {MOST_COEFFICIENTS:,} coefficients, but {len(data.class_names):,} classes of "

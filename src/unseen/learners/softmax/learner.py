@@ -14,6 +14,7 @@ import numpy as np
 
 from unseen.errors import ArgumentError, DataError
 from unseen.exposure import Fit, Plan
+from unseen.learners.classes import refuse_target
 from unseen.learners.ridge.reading import Rows
 from unseen.learners.softmax.apart import Apart
 from unseen.learners.softmax.model import HELD_BYTES, trained
@@ -83,6 +84,7 @@ class SoftmaxLearner:
 
     def check(self, data: Data) -> None:
         """Vectors, of at least two classes, and not too many coefficients."""
+        refuse_target(data, "softmax learns classes")
         if data.kind != "vector":
             raise DataError(
                 f"softmax learns from vectors (n, d), but this is {data.kind} data: pass embeddings, made by a network "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.errors import ArgumentError, DataError
+from unseen.learners.classes import refuse_target
 from unseen.learners.torch.loading import load_torch
 from unseen.learners.torch.recipe import Recipe
 from unseen.protocols import CheckpointStore, Data, Sink
@@ -139,10 +140,11 @@ class TorchLearner:
         """Refuse data that the network cannot learn from; the network is built and called once.
 
         Raises:
-            DataError: text or tables, or fewer than two classes or samples.
+            DataError: text or tables, a regression target, or fewer than two classes or samples.
             ArgumentError: a recipe that does not go with these inputs or this device.
 
         """
+        refuse_target(data, "the torch learner learns classes")
         device = self._device()
         if self.recipe.precision == "fp16" and device.type == "cpu":
             raise ArgumentError("precision='fp16' needs a CUDA device, got device='cpu'; use 'fp32' or 'bf16'")
