@@ -30,6 +30,7 @@ KEPT_BYTES = 2**28  # of sums in a checkpoint; more are made again after a kill
 SECONDS = 30.0  # between checkpoints
 # See closed_form.py: below it, rounding would pass 1e-8 of the outputs, and the group's model is refitted.
 LEAST_GAP = 1e-8
+COARSE_GAP = 1e-3  # likewise of float32 products, 1e-4 of the outputs
 MOST_REFITS = 100
 INFLUENCE = frozenset({"leverage", "cooks_distance"})
 
@@ -179,7 +180,7 @@ class Together:
             roots = solution.roots(x, weights).astype(np.float64)
             inside = solution.outputs(x).astype(np.float64)
             outputs, gap = left_out(inside, self.rows.targets(block), roots, of, weights)
-        unsure = np.isin(of, of[gap < LEAST_GAP])
+        unsure = np.isin(of, of[gap < (LEAST_GAP if self.rows.dtype == np.float64 else COARSE_GAP)])
         if not unsure.any():
             yield block, outputs
             return
