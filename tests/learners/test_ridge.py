@@ -147,6 +147,15 @@ def test_a_pass_that_was_killed_goes_on_to_the_same_numbers(monkeypatch, plan, k
         assert sum(taken) < 120 + 7 + 2 * 120 - 2 * part * 120 + 14
 
 
+def test_memory_grows_with_the_folds_and_not_with_the_rows():
+    small, large = (from_arrays(np.zeros((n, 8), np.float32), np.arange(n) % 2) for n in (1_000, 2_000_000))
+    learner = RidgeLearner(lam=1, temperature=1)
+    assert learner.memory(small, unseen.leave_one_out()) < 2**20
+    assert learner.memory(large, unseen.leave_one_out()) < 2**29
+    few, many = (learner.memory(large, at_once(unseen.folds(k))) for k in (5, 1005))
+    assert many - few == 1000 * 16 * 8 * 10
+
+
 def test_leverages_and_cooks_distances_are_what_leaving_out_does():
     """By their definition: H from its inverse, and how far all outputs move when a row is left out."""
     table = scored("ridge:lam=2,temperature=1", scores=["leverage", "cooks_distance"])
