@@ -275,6 +275,7 @@ OPTIONS = {
         "--groups": ["--groups", "none"],
         "--threads": ["--threads", "2"],
         "--verify": ["--verify", "full"],
+        "--target": (["--learner", "ridge", "--score", "loss"], ["--learner", "ridge", "--target", "y"]),
         "--quiet": ["--quiet"],
         "--json": ["--json"],
         "--jobs": None,  # changes no number, by law 2; see the test of Ctrl-C

@@ -136,7 +136,8 @@ def from_npz(
         group: name of an array of groups.
         class_names: the C names.
 
-    In a folder that `unseen.embed` made, ids, groups and class names are those that it wrote, unless given here.
+    In a folder that `unseen.embed` made, ids, groups, class names and a target are those that it wrote, unless given
+    here.
 
     Raises:
         DataError: as `from_arrays`; and arrays of Python objects, which would have to be unpickled.
@@ -151,6 +152,8 @@ def from_npz(
             name if name is not None or not (folder / f"{usual}.npy").exists() else usual
             for name, usual in ((id, "id"), (group, "group"))
         )
+        if y is None and target is None and (folder / "target.npy").exists():
+            target = "target"
         class_names = made["class_names"] if class_names is None and target is None else class_names
     y = "y" if y is None and target is None else y
     names = [name for name in (x, y, target, id, group) if name is not None]

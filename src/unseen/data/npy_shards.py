@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from unseen.data.arrays import read_npy
 from unseen.data.fingerprint import stamp
-from unseen.data.labelling import labelling, labels_in
+from unseen.data.labelling import labels_in
 from unseen.data.shards import ShardedVectors, Unchanged
+from unseen.data.targeting import labelled_or_targeted
 from unseen.errors import DataError, some
 
 __all__ = ["NpyShards", "from_shards", "numbered"]
@@ -67,8 +68,9 @@ class NpyShards:
 def from_shards(
     folder: str | Path,
     x: str = "x",
-    y: str = "y",
+    y: str | None = None,
     *,
+    target: str | None = None,
     id: str | None = None,
     group: str | None = None,
     class_names: Sequence[str] | None = None,
@@ -81,7 +83,8 @@ def from_shards(
     Args:
         folder: the folder.
         x: first part of the names of the files of inputs, each (m, d) numbers, all of one d; given as float32.
-        y: that of the files of labels, each (m,) numbers or text; classes are those of all files.
+        y: that of the files of labels, each (m,) numbers or text; classes are those of all files. Default `"y"`.
+        target: that of files of numbers to regress on, in place of labels; see `from_arrays`.
         id: that of the files of ids; default `"id"`, if there are any.
         group: that of the files of groups; default `"group"`, if there are any.
         class_names: the C names.
@@ -107,21 +110,18 @@ def from_shards(
     if (folder / f"{x}.npy").exists():
         raise DataError(f"{folder} holds both {x}.npy and {inputs[min(inputs)]}.npy; which is meant? Move one away")
     source = NpyShards(folder, list(inputs.values()))
-    roles = {"y": y} | {role: role for role in ("id", "group") if role in numbered(folder)}
+    y = "y" if y is None and target is None else y
+    given = {role: stem for role, stem in (("y", y), ("target", target)) if stem is not None}
+    roles = given | {role: role for role in ("id", "group") if role in numbered(folder)}
     if id is not None:
         roles["id"] = id
     if group is not None:
         roles["group"] = group
     names = {role: list(_partners(folder, inputs, stem).values()) for role, stem in roles.items()}
     columns = {role: _column(folder, files, source, role == "y") for role, files in names.items()}
-    labelled = labelling(
-        columns["y"],
-        n=sum(source.counts),
-        ids=columns.get("id"),
-        groups=columns.get("group"),
-        class_names=class_names,
-        name=y,
-    )
+    about = {"n": sum(source.counts), "ids": columns.get("id"), "groups": columns.get("group")}
+    labels, targets = (columns.get(role) for role in ("y", "target"))
+    labelled = labelled_or_targeted(labels, targets, class_names, names=(y or "y", target or "target"), **about)
     every = [f"{name}.npy" for files in (source.names, *names.values()) for name in files]
     return ShardedVectors(source, labelled, files=stamp(folder, every))
 

@@ -101,11 +101,12 @@ def bins_of(targets: FloatArray) -> tuple[IntArray, tuple[str, ...]]:
 
 
 def _names(lows: FloatArray, highs: FloatArray) -> tuple[str, ...]:
-    """Names such as `1.5 .. 3.2`, in as few digits as tell them apart."""
+    """Names such as `1.5 .. 3.2`, in as few digits as tell the bins apart."""
+    names: list[str] = []
     for digits in (4, 8, 17):
         ends = [(f"{low:.{digits}g}", f"{high:.{digits}g}") for low, high in zip(lows, highs, strict=True)]
         names = [low if low == high else f"{low} .. {high}" for low, high in ends]
-        if len({end for pair in ends for end in set(pair)}) == len({*lows.tolist(), *highs.tolist()}):
+        if len(set(names)) == len(names):
             break
     return tuple(names)
 

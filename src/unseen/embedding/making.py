@@ -53,7 +53,8 @@ def embed(
         by: `"auto"`, by the kind of data; `"patches"` (images), `"tfidf"` (text), `"columns"` (tables), with options as
             in `"patches:size=5"`; `"module:function"`, which makes an `nn.Module`; a folder of a sentence-transformers
             or transformers model on disk.
-        out: a folder that is made: x.npy float32 (n, d), y.npy, where needed id.npy and group.npy, and provenance.json.
+        out: a folder that is made: x.npy float32 (n, d), y.npy (target.npy of a regression target), where needed id.npy
+            and group.npy, and provenance.json.
             It appears when it is whole. A folder that holds this very embedding is opened, another one refused.
             None keeps the vectors in memory.
         test: a test set, as `data`; embedded as the training set was, with nothing fitted on it, to `<out>/test`.
@@ -156,7 +157,7 @@ def _in_memory(source: Data, embedding: Embedding, about: dict[str, Any], tell: 
     vectors = np.empty((len(source), embedding.width), np.float32)
     fill(vectors, source, embedding, _counting(tell, len(source), "train"))
     warn_if_seen(about, "memory")
-    labelled = Labelling(source.ids, source.labels, source.class_names, source.groups)
+    labelled = Labelling(source.ids, source.labels, source.class_names, source.groups, targets=source.targets)
     data = ArrayData(vectors, labelled, "vector", notes=[note(about)])
     data.embedding = {"labels": about["labels"], **about["embedding"]}
     return data

@@ -80,8 +80,9 @@ class NewFolder:
 
 
 def write(folder: Path, data: Data, embedding: Embedding, about: Mapping[str, Any], told: Told) -> None:
-    """Vectors, labels, ids and groups of one data set as npy files, and where they come from."""
-    arrays = {"y": data.labels}
+    """Vectors, labels or target, ids and groups of one data set as npy files, and where they come from."""
+    arrays: dict[str, npt.NDArray[Any]]
+    arrays = {"y": data.labels} if data.targets is None else {"target": data.targets}
     if not np.array_equal(data.ids, np.arange(len(data))):
         arrays["id"] = data.ids
     if data.groups is not None:

@@ -1,0 +1,46 @@
+"""Regression targets on the command line."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from command_line import digits_file_fixture, refused, unseen_says_fixture  # noqa: F401
+
+
+def test_a_target_is_scored_pruned_and_selected_by_its_residuals(unseen_says, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 3))
+    columns = {"a": x[:, 0], "b": x[:, 1], "price": 3 * x[:, 0] + rng.normal(size=80)}
+    houses, scored, pruned = tmp_path / "houses.parquet", tmp_path / "scored", tmp_path / "pruned"
+    pq.write_table(pa.table(columns), houses)
+    said = unseen_says(
+        "score", houses, "--target", "price", "--plan", "leave_one_out", "--threads", "1", "--out", scored
+    )
+    assert said.code == 0, said.err
+    assert "80 samples, a target in 10 bins" in said.err
+    assert "by ridge" in said.err
+    assert "column 'price' is regressed on" in said.err
+    assert re.search(r"loss\s+harder when higher", said.out)
+    assert unseen_says("select", scored, "--keep", "20", "--out", tmp_path / "c.parquet").code == 0
+    said = unseen_says("prune", houses, "--target", "price", "--keep", "0.5", "--threads", "1", "--out", pruned)
+    assert said.code == 0, said.err
+    assert "40 of 80 samples" in said.out
+    assert "accuracy" not in said.out
+    (pruned / "coreset.parquet").unlink()
+    assert unseen_says("resume", pruned).out == said.out
+
+
+@pytest.mark.parametrize(
+    ("options", "pattern"),
+    [
+        (["--score", "el2n"], "score 'el2n' needs classes, but this data set has a target; use 'loss'"),
+        (["--learner", "logistic"], "learns classes, but this data set has a target; use the learner 'ridge'"),
+    ],
+)
+def test_what_needs_classes_is_refused_of_a_target(unseen_says, digits_file, tmp_path, options, pattern):
+    said = unseen_says("score", digits_file, "--target", "y", *options, "--out", tmp_path / "run")
+    refused(said, 1, pattern)
