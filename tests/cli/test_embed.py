@@ -67,6 +67,7 @@ def test_a_table_becomes_vectors_that_every_command_reads(unseen_says, table, tm
         "evaluate", run, "--test", out / "test", "--overlap", "drop", "--seeds", "2", "--out", tmp_path / "evaluation"
     )
     assert said.code == 0, said.err
+    assert said.err.count("embedded by columns") == 1  # of both parts, told once
 
 
 def test_the_same_command_again_opens_and_another_is_refused(unseen_says, table, tmp_path):

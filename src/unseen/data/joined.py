@@ -43,7 +43,8 @@ class Joined:
         self.dtype: np.dtype[Any] = train.dtype
         self.groups = None if train.groups is None else _with_singles(train.groups, len(test))
         self.in_memory = all(getattr(part, "in_memory", True) for part in (train, test))
-        self.notes = (*getattr(train, "notes", ()), *getattr(test, "notes", ()))
+        # What holds for both is said once.
+        self.notes = tuple(dict.fromkeys((*getattr(train, "notes", ()), *getattr(test, "notes", ()))))
         self.feature_names = getattr(train, "feature_names", None)
 
     def __len__(self) -> int:
