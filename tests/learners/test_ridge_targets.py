@@ -14,6 +14,8 @@ from unseen.exposure import at_once
 from unseen.learners import RidgeLearner
 from unseen.learners.ridge import answers, products, together, tuning
 from unseen.learners.ridge.reading import Rows
+from unseen.scores.registry import resolve as resolve_score
+from unseen.scores.sink import ScoreSink
 
 N, D, LAM = 90, 7, 0.7
 COPIES = np.array([3, 20, 31, 44, 57, 68])
@@ -57,6 +59,18 @@ class Nowhere:
 
     def save(self, arrays):
         pass
+
+
+class Store:
+    """A checkpoint in memory."""
+
+    kept = None
+
+    def load(self):
+        return self.kept
+
+    def save(self, arrays):
+        self.kept = {name: np.array(array) for name, array in arrays.items()}
 
 
 def residuals_by_refits(data, plan, groups):
@@ -315,3 +329,31 @@ def test_images_with_a_target_are_refused_as_vectors_would_not_be():
     images = np.random.default_rng(0).integers(256, size=(20, 8, 8, 1)).astype(np.uint8)
     with pytest.raises(DataError, match="ridge learns from vectors"):
         unseen.score(from_arrays(images, target=np.arange(20.0)))
+
+
+@pytest.mark.parametrize("part", [0.2, 0.8])
+def test_a_pass_that_was_killed_goes_on_to_the_same_numbers(monkeypatch, part):
+    monkeypatch.setattr(Rows, "block", 7)
+    monkeypatch.setattr(together, "SECONDS", 0.0)
+    data = made(COPIES[:1])
+    (fit,) = at_once(unseen.leave_one_out()).fits(data.ids, data.labels)
+    unbroken, broken, again = (ScoreSink(fit, data.labels, [resolve_score("loss")], 10) for _ in range(3))
+    learner, store = RidgeLearner(), Store()
+    learner.fit(data, fit, unbroken, Nowhere(), seed=0, report=lambda *_, **__: None)
+
+    def report(kind, **fields):
+        if fields.get("part", 0) > part:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learner.fit(data, fit, broken, store, seed=0, report=report)
+    assert store.kept is not None
+    learner.fit(data, fit, again, store, seed=0, report=lambda *_, **__: None)
+    assert unbroken.result().keys() == {"0/unseen/value"}
+    np.testing.assert_array_equal(again.result()["0/unseen/value"], unbroken.result()["0/unseen/value"])
+
+
+def test_more_features_than_samples_and_constant_columns():
+    x = np.random.default_rng(2).normal(size=(30, 50)).astype(np.float32)
+    x[:, 7] = 3.0
+    assert_equals_refits(unseen.leave_one_out(), data=from_arrays(x, target=np.random.default_rng(3).normal(size=30)))
