@@ -113,7 +113,7 @@ def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         if broken.size:
             raise DataError(
                 f"{name} must hold classes, but row {broken[0]} has {raw[broken[0]]}: real numbers are regression "
-                f"targets; give them as target=, or bin them into classes"
+                f"targets; give them as target= (see unseen.data.from_arrays), or bin them into classes"
             )
         raw = raw.astype(np.int64)
     return raw.astype(np.int64) if raw.dtype.kind in "iu" else raw
