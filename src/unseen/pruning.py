@@ -24,6 +24,7 @@ from unseen.comparing.curves import Sweep
 from unseen.errors import ArgumentError, RunError
 from unseen.evaluating.evaluated import FILE as EVALUATION
 from unseen.evaluating.evaluated import Evaluation
+from unseen.executors import Executor
 from unseen.exposure import Plan, folds
 from unseen.exposure.naming import plan_named
 from unseen.growing.loop import Loop
@@ -66,7 +67,8 @@ def score(
     seed: int = 0,
     groups: npt.ArrayLike | Literal["duplicates"] | None = "duplicates",
     out: str | Path | None = None,
-    jobs: int = 1,
+    executor: str | Executor = "local",
+    jobs: int | None = None,
     threads: int | None = None,
     verify: Literal["cheap", "full"] = "cheap",
     report: Report | None = None,
@@ -85,8 +87,12 @@ def score(
             nothing together but the groups that the data set itself brings.
         out: a directory that keeps the run. The same call continues it after a kill, and is refused if anything
             that changes the numbers differs.
-        jobs: fits trained at the same time, each in a process of its own.
-        threads: threads a fit; the processors shared among the jobs if not given. Part of the manifest.
+        executor: where fits run: `"local"`, on this machine; `"ray"`, on Ray, here or (`"ray:address=host:port"`) on a
+            cluster, see `unseen.executors.RayExecutor`; or an executor. The numbers are the same.
+        jobs: fits trained at the same time, each in a process of its own; if not given 1, and with Ray as many as
+            there is room for.
+        threads: threads a fit; if not given the processors shared among the jobs, and with Ray 1. Part of the
+            manifest.
         verify: `"full"` puts a digest of all content in the manifest, `"cheap"` one of a sample of it.
         report: called with (kind, **fields) as work goes on.
 
@@ -101,7 +107,9 @@ def score(
     """
     with runs.open_run(out) as run:
         source = data_room.resolve(data if y is None else (data, y))
-        work = Work(source, learner, groups=groups, jobs=jobs, threads=threads, verify=verify, report=report)
+        work = Work(
+            source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
+        )
         wanted = [_default_score(source)] if scores is None else _listed(scores)
         return work.score(run, plan or folds(), wanted, seed=seed, announce=True)
 
@@ -156,7 +164,8 @@ def prune(
     seed: int = 0,
     groups: npt.ArrayLike | Literal["duplicates"] | None = "duplicates",
     out: str | Path | None = None,
-    jobs: int = 1,
+    executor: str | Executor = "local",
+    jobs: int | None = None,
     threads: int | None = None,
     verify: Literal["cheap", "full"] = "cheap",
     report: Report | None = None,
@@ -186,10 +195,15 @@ def prune(
             refuse_target(source, "rule='auto' compares accuracies of classes", "name a rule")
             if plan is not None:
                 raise ArgumentError("rule='auto' chooses the plan itself: leave plan out, or name candidates")
-            more = {"learner": learner, "groups": groups, "jobs": jobs, "threads": threads, "verify": verify}
+            if executor != "local":
+                raise ArgumentError(f"rule='auto' needs executor='local', got {executor!r}; leave it out")
+            at_once = 1 if jobs is None else jobs
+            more = {"learner": learner, "groups": groups, "jobs": at_once, "threads": threads, "verify": verify}
             budget = budget_of(len(source), keep=keep, prune=prune)
             return _automatic(run, source, budget, score, also, seed, options, report=report, **more)
-        work = Work(source, learner, groups=groups, jobs=jobs, threads=threads, verify=verify, report=report)
+        work = Work(
+            source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
+        )
         predicts = source.targets is None and "logits" in work.learner.provides
         choice = Choice.of(default_rule(score.direction, predicts=predicts) if rule is None else rule, options)
         choice.check(source, keep=keep, prune=prune, direction=score.direction, predicts=predicts)

@@ -62,6 +62,7 @@ class Work:
         data: an open data set.
         learner: see `unseen.learners.resolve`.
         groups: `"duplicates"`, an array (n,) or None; see `unseen.score`.
+        executor: where fits run: `"local"`, `"ray"`, or an executor; see `unseen.executors.resolve`.
         jobs: fits at a time.
         threads: threads a fit.
         verify: how much of the content is in the fingerprint.
@@ -75,13 +76,14 @@ class Work:
         learner: Any = None,
         *,
         groups: Groups = "duplicates",
-        jobs: int = 1,
+        executor: str | executors.Executor = "local",
+        jobs: int | None = None,
         threads: int | None = None,
         verify: str = "cheap",
         report: Report | None = None,
     ) -> None:
         self.data = data
-        self.executor = executors.LocalExecutor(jobs=jobs, threads=threads)
+        self.executor = executors.resolve(executor, jobs=jobs, threads=threads)
         self.learner, self.threads = _threaded(learners.resolve(learner, data), self.executor.threads)
         self.learner.check(data)
         fingerprint = data.fingerprint(full=verify == "full")

@@ -279,6 +279,8 @@ OPTIONS = {
         "--quiet": ["--quiet"],
         "--json": ["--json"],
         "--jobs": None,  # changes no number, by law 2; see the test of Ctrl-C
+        "--executor": None,  # the same; see tests/executors/test_ray.py, for its address too
+        "--address": None,
         "--out": None,  # given to every run here
         "--candidate": None,  # this and the next two go with --rule auto; see test_prune_auto
         "--probe": None,

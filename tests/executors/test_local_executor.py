@@ -1,4 +1,5 @@
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -92,13 +93,7 @@ def test_errors_of_every_make_come_over(mode):
     # Through the two functions that the pipe connects, since a process for each would take seconds.
     from unseen.executors import worker
 
-    class Pipe:
-        def send(self, message):
-            self.message = message
-
-    pipe = Pipe()
-    worker._send_error(pipe, ERRORS[mode])
-    error = worker.rebuilt(*pipe.message[1])
+    error = worker.rebuilt(*pickle.loads(pickle.dumps(worker.packed(ERRORS[mode]))))
     assert type(error) is type(ERRORS[mode])
     assert str(error) == str(ERRORS[mode])
     if mode == "odd":

@@ -92,6 +92,27 @@ Learner = Annotated[
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="The root seed.", rich_help_panel=WORK)]
 Jobs = Annotated[int, typer.Option(metavar="N", help="Fits trained at the same time.", rich_help_panel=WORK)]
+Executor = Annotated[
+    str,
+    typer.Option(
+        metavar="EXECUTOR",
+        help="Where fits run: local; ray, on this machine or a cluster; ray:num_gpus=1, a GPU a fit.",
+        rich_help_panel=WORK,
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="The Ray cluster. [default: Ray is started here]", rich_help_panel=WORK),
+]
+JobsOrNone = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        metavar="N",
+        help="Fits trained at the same time. [default: 1; with Ray as many as there is room for]",
+        rich_help_panel=WORK,
+    ),
+]
 Threads = Annotated[
     int | None, typer.Option(metavar="N", help="Threads a fit; default: all, shared.", rich_help_panel=WORK)
 ]
@@ -196,6 +217,16 @@ def plan_of(name: str, k: int | None, repeats: int) -> Plan:
     if name == "seen":
         return seen(repeats)
     return halves(repeats) if name == "halves" else folds(5 if k is None else k, repeats)
+
+
+def executor_at(executor: str, address: str | None) -> str:
+    """The executor with the address of its cluster among its options."""
+    if address is None:
+        return executor
+    name, _, options = executor.partition(":")
+    if name != "ray":
+        raise ArgumentError(f"--address is for --executor ray, got --executor {executor}; leave it out")
+    return f"ray:{options},address={address}"
 
 
 def data_options(**given: Any) -> dict[str, Any]:

@@ -104,6 +104,10 @@ class Reporter:
         before = self._work.of(fit)
         self._advance(fit, part, f"fit {fit}: {part:.0%}", tell=int(10 * part) > int(10 * before))
 
+    def _on_retry(self, *, fit: str, retry: int, of: int, cause: str) -> None:
+        """A worker died, and its fit is begun again."""
+        self._on_say(text=f"fit {fit}: its worker died, retry {retry} of {of} ({cause})")
+
     def _on_fit_done(
         self, *, fit: str, epochs: int, done: int | None = None, fits: int | None = None, **more: Any
     ) -> None:

@@ -82,7 +82,9 @@ def command(
     learner: o.Learner = None,
     seed: o.Seed = 0,
     groups: o.Groups = "duplicates",
-    jobs: o.Jobs = 1,
+    executor: o.Executor = "local",
+    address: o.Address = None,
+    jobs: o.JobsOrNone = None,
     threads: o.Threads = None,
     verify: o.Verify = "cheap",
     label: o.Label = None,
@@ -116,7 +118,7 @@ def command(
         _only_with_auto(trying)
         exposure = o.plan_of(plan, folds, repeats)
         choice = o.rule_options(rule, quota, align, features)
-    amounts = {"keep": o.amount(keep, "keep"), "prune": o.amount(prune, "prune")}
+    amounts: dict[str, Any] = {"keep": o.amount(keep, "keep"), "prune": o.amount(prune, "prune")}
     source = resolve(data, **o.data_options(
         label=label, target=target, image=image, text=text, features=feature, id=id_column, group=group,
         split=split, image_size=image_size, on_error=on_error,
@@ -134,6 +136,7 @@ def command(
             seed=seed,
             groups="duplicates" if groups == "duplicates" else None,
             out=out_dir,
+            executor=o.executor_at(executor, address),
             jobs=jobs,
             threads=threads,
             verify=verify,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
 import traceback
@@ -18,7 +19,7 @@ from unseen.protocols import Data, Learner
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-__all__ = ["Setup", "rebuilt", "work"]
+__all__ = ["Setup", "packed", "rebuilt", "work"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def work(pipe: Connection, setup: Setup) -> None:
         try:
             _do_next(pipe, setup)
         except Exception as error:
-            _send_error(pipe, error)
+            _send(pipe, "failed", packed(error))
 
 
 def _do_next(pipe: Connection, setup: Setup) -> None:
@@ -78,16 +79,18 @@ def _bare(kind: type[Exception], args: tuple[Any, ...]) -> Exception:
     return kind.__new__(kind, *args)
 
 
-def _send_error(pipe: Connection, error: Exception) -> None:
+def packed(error: Exception) -> tuple[type[Exception], tuple[Any, ...], dict[str, Any], str, str]:
+    """An error as `rebuilt` takes it; as text where its class, or something it holds, cannot be pickled."""
     text, trace = str(error), "".join(traceback.format_exception(error))
     try:
         # What `__reduce__` says are the arguments: for an OSError they hold the file name, which `args` lacks.
-        _send(pipe, "failed", (type(error), error.__reduce__()[1], error.__dict__, text, trace))
+        args: Any = error.__reduce__()[1]
+        content = (type(error), args, error.__dict__, text, trace)
+        pickle.dumps(content)
     except Exception:
-        # Its class, or something it holds, cannot be pickled.
         text = f"{type(error).__name__}: {text}"
-        notes = {"__notes__": getattr(error, "__notes__", [])}
-        _send(pipe, "failed", (WorkerError, (text,), notes, text, trace))
+        return WorkerError, (text,), {"__notes__": getattr(error, "__notes__", [])}, text, trace
+    return content
 
 
 def _received(pipe: Connection) -> Job:
