@@ -118,3 +118,11 @@ def test_what_cannot_be_met_is_refused_before_training(arguments, message):
 
     with pytest.raises(ValueError, match=message):
         unseen.prune("digits", learner=Untrained(), **arguments)
+
+
+def test_a_table_without_scores_serves_rules_that_read_none():
+    blank = unseen.ScoreTable.unscored(np.arange(20), np.arange(20) % 2, ("a", "b"))
+    assert len(unseen.select(blank, rule="random", keep=5)) == 5
+    for rule in ("top", None):
+        with pytest.raises(unseen.ArgumentError, match=r"reads scores, but this table holds none; use 'random'"):
+            unseen.select(blank, rule=rule, keep=5)

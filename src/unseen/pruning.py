@@ -144,10 +144,14 @@ def select(
         >>> unseen.select(table, rule="top", keep=0.1)
         Coreset(180 of 1,797 samples kept, 10.0 % by top)
     """
-    name = score or scores.scores[0]
+    name = score or next(iter(scores.scores), None)
     if rule is None:
-        rule = default_rule(scores.direction(name), predicts=scores.predictions is not None)
-    return Choice.of(rule, options).coreset(scores, score=name, keep=keep, prune=prune, seed=seed)
+        predicts = scores.predictions is not None
+        rule = "stratified" if name is None else default_rule(scores.direction(name), predicts=predicts)
+    choice = Choice.of(rule, options)
+    if name is None and choice.rule.reads != "nothing":
+        raise ArgumentError(f"rule {choice.rule.name!r} reads scores, but this table holds none; use 'random'")
+    return choice.coreset(scores, score=name, keep=keep, prune=prune, seed=seed)
 
 
 def prune(
