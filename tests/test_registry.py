@@ -78,7 +78,7 @@ def test_a_broken_foreign_entry_is_named(foreign):
         SCORES.get("odd")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # what other packages think of their scripts
+@pytest.mark.filterwarnings("ignore")  # what other packages think of their scripts
 def test_real_entry_points_are_read():
     assert list(Registry("script", "console_scripts")) == [
         p.name for p in metadata.entry_points(group="console_scripts")
