@@ -67,9 +67,8 @@ class Tfidf:
             turned: npt.NDArray[Any] = model.transform(texts) @ turn
             return turned
 
-        return Embedding(
-            self.dimensions, of, max(1, BLOCK_BYTES // (8 * self.dimensions)), 8 * HASHES * self.dimensions
-        )
+        memory = 12 * HASHES * (self.dimensions + 10)  # three times the directions, while they are sought
+        return Embedding(self.dimensions, of, max(1, BLOCK_BYTES // (8 * self.dimensions)), memory)
 
 
 def rotation(d: int, seed: int) -> FloatArray:
