@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import unseen
-from unseen.exposure import Fit
+from unseen.exposure import Fit, at_once
 from unseen.exposure.dealing import assign_folds
 
 
@@ -247,3 +247,9 @@ def test_large_groups_move_with_their_ids(size):
         return
     shuffled = np.random.default_rng(0).permutation(n)
     assert folds_by_id(np.arange(n)) == folds_by_id(shuffled)
+
+
+def test_a_fit_of_many_models_learns_from_all_their_samples():
+    (together,) = at_once(unseen.leave_one_out()).fits(np.arange(7), np.arange(7) % 2)
+    assert (len(together.train), together.samples) == (0, 7)
+    assert unseen.Fit(train=[0, 1, 2], unseen=[3]).samples == 3

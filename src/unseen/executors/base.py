@@ -66,7 +66,7 @@ def run_job(job: Job, *, data: Data, learner: Learner, seed: int, threads: int, 
         report(kind, fit=name, **fields)
 
     started = perf_counter()
-    tell("fit_start", samples=len(job.fit.train))
+    tell("fit_start", samples=job.fit.samples)
     try:
         with limited_threads(threads):
             learner.fit(data, job.fit, job.sink, job.checkpoints, seed=seed, report=tell)

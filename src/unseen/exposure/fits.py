@@ -84,6 +84,11 @@ class Fit:
         """Its name in a run: `r0f3` is repeat 0, fold 3."""
         return f"r{self.repeat}f{self.fold}" + ("" if self.part is None else f"p{self.part}")
 
+    @property
+    def samples(self) -> int:
+        """How many samples are learned from: where it stands for many models, those of all of them together."""
+        return len(self.train) + (0 if self.apart is None else len(self.unseen))
+
     def watch(self, side: Side) -> IntArray:
         """The watch set of one side."""
         return self.unseen if side == "unseen" else self.seen
