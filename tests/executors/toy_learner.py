@@ -69,7 +69,9 @@ class Ridge:
 
     mode: str = ""
     where: str = "r0f1"
-    mark: str = ""
+
+    def describe(self):
+        return {"learner": "toy"}
 
     def fit(self, data, fit, sink, checkpoints, *, seed, report):
         x, y = data.x[fit.train], np.eye(3)[data.labels[fit.train]]

@@ -1,0 +1,40 @@
+import pytest
+
+import unseen
+from unseen.errors import ArgumentError, MissingDependencyError, UnknownNameError
+from unseen.executors import LocalExecutor, RayExecutor, ray, resolve
+
+
+def test_a_name_and_its_options_make_an_executor():
+    assert repr(resolve("local")) == repr(LocalExecutor(1))
+    assert repr(resolve("ray:address=10.0.0.1:6379,num_gpus=0.5", jobs=3, threads=2)) == (
+        "RayExecutor(address='10.0.0.1:6379', jobs=3, threads=2, num_gpus=0.5)"
+    )
+    given = LocalExecutor(2, threads=1)
+    assert resolve(given) is given
+
+
+def test_what_cannot_be_meant_is_refused():
+    with pytest.raises(UnknownNameError, match="unknown executor 'rai'; did you mean 'ray'"):
+        resolve("rai")
+    with pytest.raises(ArgumentError, match="executor 'local' has no option 'num_gpus'; its options: none"):
+        resolve("local:num_gpus=1")
+    with pytest.raises(ArgumentError, match="'ray' has no option 'gpus'; its options: address, num_gpus"):
+        resolve("ray:gpus=1")
+    with pytest.raises(ArgumentError, match="jobs and threads must be given to the executor"):
+        resolve(LocalExecutor(2), jobs=2)
+    with pytest.raises(ArgumentError, match="jobs must be at least 1, got 0"):
+        RayExecutor(jobs=0)
+    with pytest.raises(ArgumentError, match=r"num_gpus must be at least 0, got -1"):
+        RayExecutor(num_gpus=-1)
+    with pytest.raises(ArgumentError, match=r"address must be host:port or 'auto', got 'ray://head:10001'.*job submit"):
+        RayExecutor("ray://head:10001")
+    with pytest.raises(ArgumentError, match="rule='auto' needs executor='local', got 'ray'"):
+        unseen.prune("digits", keep=0.5, rule="auto", executor="ray")
+
+
+def test_without_ray_the_install_line_is_given(monkeypatch):
+    monkeypatch.setattr(ray, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match=r"executor='ray' needs the package 'ray'.*'unseen\[ray\]'"):
+        unseen.score("digits", executor="ray")
+    assert len(unseen.score("digits", learner="logistic", plan=unseen.halves())) == 1797
