@@ -96,6 +96,28 @@ def test_the_split_of_the_test_set_is_its_own(unseen_says, tmp_path):
     assert told["arms"]["full"]["kept"] == [200, 200]
 
 
+def test_ids_of_a_test_set_are_no_features(unseen_says, tmp_path):
+    """Read as the training set's are, or, where the test set has none, not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    X, y = load_digits(return_X_y=True)
+    columns = {f"f{i}": X[:300, i] for i in range(8, 40)}
+    split = np.repeat(["train", "test"], [200, 100])
+    everything = pa.table({"name": np.arange(300) + 7, **columns, "label": y[:300], "split": split})
+    pq.write_table(everything, tmp_path / "d.parquet")
+    pq.write_table(everything.slice(200).drop_columns(["name", "split"]), tmp_path / "bare.parquet")
+    command = ["prune", tmp_path / "d.parquet", "--split", "train", "--id", "name", "--learner", "logistic"]
+    assert unseen_says(*command, "--keep", "0.5", "--folds", "2", "--out", tmp_path / "run").code == 0
+    told = []
+    for number, test in enumerate((["--test-split", "test"], ["--test", tmp_path / "bare.parquet"])):
+        said = unseen_says("evaluate", tmp_path / "run", *test, *QUICK, "--json", "--out", tmp_path / f"ev{number}")
+        assert said.code == 0, said.err
+        told.append(json.loads(said.out)["arms"]["full"])
+    assert told[0]["kept"] == [200, 200]
+    assert told[0]["accuracy"] == told[1]["accuracy"]
+
+
 def test_refusals(unseen_says, runs, digits_file, tmp_path):
     out = ["--out", tmp_path / "ev"]
     refused(unseen_says("evaluate", tmp_path / "none", *out), 3, "holds no run")

@@ -13,7 +13,7 @@ from unseen.cli import _options as o
 from unseen.cli._progress import Reporter, duration
 from unseen.cli._show import aligned, grid, print_json
 from unseen.data import resolve
-from unseen.errors import ArgumentError, RunError
+from unseen.errors import ArgumentError, RunError, UnknownNameError
 from unseen.protocols import Data
 from unseen.runs import RunDirectory
 from unseen.runs.manifest import digest_of
@@ -205,11 +205,15 @@ def _data(options: dict[str, Any], test: str | None, test_split: str | None) -> 
     if test is None and test_split is None:
         return source, None
     place = options["data"] if test is None else test
-    for name in ("id", "group", "split"):  # of the training set alone
-        read.pop(name, None)
+    read.pop("split", None)
     if test_split is not None:
         read["split"] = test_split
-    return source, resolve(place, **read)
+    try:
+        return source, resolve(place, **read)
+    except UnknownNameError:  # a test set needs no ids and groups; but where it has them, they are no features
+        for name in ("id", "group"):
+            read.pop(name, None)
+        return source, resolve(place, **read)
 
 
 def _methods(places: list[Path]) -> dict[str, list[Path]]:
