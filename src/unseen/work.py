@@ -281,7 +281,6 @@ class Work:
             "notes": list(getattr(data, "notes", ())),
         }
 
-
     def _working_bytes(self, plan: Plan) -> int:
         """What the learner needs beside the data and the scores, if it can tell."""
         told = getattr(self.learner, "memory", None)

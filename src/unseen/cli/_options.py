@@ -67,9 +67,7 @@ Align = Annotated[
 ]
 Features = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE", help="A .npy file (n, d) for rules that read features.", rich_help_panel=CHOICE
-    ),
+    typer.Option(metavar="FILE", help="A .npy file (n, d) for rules that read features.", rich_help_panel=CHOICE),
 ]
 PlanName = Annotated[
     Literal["folds", "halves", "seen", "leave_one_out"],
