@@ -38,3 +38,10 @@ def test_without_ray_the_install_line_is_given(monkeypatch):
     with pytest.raises(MissingDependencyError, match=r"executor='ray' needs the package 'ray'.*'unseen\[ray\]'"):
         unseen.score("digits", executor="ray")
     assert len(unseen.score("digits", learner="logistic", plan=unseen.halves())) == 1797
+
+
+def test_room_on_a_node_is_counted_in_parts_of_a_gpu():
+    node = {"CPU": 16.0, "GPU": 1.0}
+    assert [ray._room_on(node, cpus, gpus) for cpus, gpus in ((1, 0), (3, 0), (1, 0.1), (4, 0.1), (1, 2))] == [
+        16, 5, 10, 4, 0
+    ]  # fmt: skip

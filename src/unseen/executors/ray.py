@@ -281,7 +281,7 @@ def _unwatched() -> Iterator[None]:
 
 def _room_on(node: dict[str, float], cpus: int, gpus: float) -> int:
     by_cpu = int(node.get("CPU", 0) // cpus)
-    return by_cpu if gpus == 0 else min(by_cpu, int(node.get("GPU", 0) // gpus))
+    return by_cpu if gpus == 0 else min(by_cpu, int(node.get("GPU", 0) / gpus + 1e-9))  # ten parts of 0.1 are one
 
 
 def _told(node: dict[str, float]) -> str:
