@@ -214,8 +214,39 @@ def test_what_ray_cannot_do_is_said_before_any_training():
     assert list(run(RayExecutor(), jobs=iter(()))) == []
 
 
+def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
+    import ray
+
+    def refuse(**_):
+        raise ConnectionError("Failed to connect to Ray cluster")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    with pytest.raises(WorkerError, match=r"no Ray cluster answers at the address '127\.0\.0\.1:1': Failed"):
+        list(run(RayExecutor("127.0.0.1:1")))
+
+
 PROGRAM = Path(sys.executable).with_name("unseen")
 COMMAND = ["score", "digits", "--learner", "mlp:epochs=30,threads=1", "--folds", "4", "--threads", "1"]
+
+
+def test_a_cluster_is_joined_and_left_running(tmp_path):
+    import ray
+
+    out = tmp_path / "run"
+    address = ray.get_runtime_context().gcs_address
+    command = ["score", "digits", "--learner", "logistic", "--folds", "2", "--threads", "1", "--out", out, "--json"]
+    done = subprocess.run(
+        [PROGRAM, *command, "--executor", "ray", "--address", address], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    local = unseen.score("digits", learner="logistic", plan=unseen.folds(2), threads=1)
+    np.testing.assert_array_equal(unseen.load(out).scores.values["el2n"], local.values["el2n"])
+    assert len(list(run(RayExecutor()))) == 5, "the cluster goes on"
+    refused = subprocess.run([PROGRAM, *command, "--address", address], capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "--address is for --executor ray, got --executor local" in refused.stderr
 
 
 def epochs(out):

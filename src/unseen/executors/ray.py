@@ -258,10 +258,11 @@ def _connected(address: str | None, cpus: int) -> Iterator[None]:
     try:
         with _unwatched():
             ray.init(address=address, **options)
-    except ConnectionError as error:
-        raise WorkerError(f"no Ray cluster answers at the address {address!r}: {error}") from error
-    try:
         yield
+    except ConnectionError as error:
+        if ray.is_initialized():
+            raise  # of the work, not of Ray
+        raise WorkerError(f"no Ray cluster answers at the address {address!r}: {error}") from error
     finally:
         ray.shutdown()
 
