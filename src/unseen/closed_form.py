@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, get_blas_funcs, solve_triangular
 
 from unseen.types import FloatArray, IntArray
 
@@ -61,6 +61,14 @@ class Sums:
 
     def __sub__(self, other: Sums) -> Sums:
         return Sums(self.n - other.n, self.centre, *(a - b for a, b in zip(self._sums(), other._sums(), strict=True)))
+
+    def take_in(self, other: Sums) -> Sums:
+        """`self + other`, in the arrays of one of them, which must be nobody else's."""
+        if not self.n:
+            return other
+        for mine, theirs in zip(self._sums(), other._sums(), strict=True):
+            mine += theirs
+        return Sums(self.n + other.n, self.centre, *self._sums())
 
     def centred(self) -> Sums:
         """The same rows about their own mean."""
@@ -107,7 +115,7 @@ class Solution:
         mean: float64 (d,), that of those rows.
         bias: float64 (C,), the output at the mean.
         weights: float64 (d, C).
-        factor: float64 (d, d), lower Cholesky factor of Z'Z + lam I.
+        factor: float64 (d, d), lower Cholesky factor of Z'Z + lam I; what is above its diagonal means nothing.
 
     """
 
@@ -121,22 +129,26 @@ class Solution:
     def outputs(self, x: FloatArray) -> FloatArray:
         """Raw outputs (m, C) of x (m, d), in the type of x."""
         own = self._as(x)
-        outputs: FloatArray = (x - own.mean) @ own.weights
-        outputs += own.bias
-        return outputs
+        return own._outputs(x - own.mean)
+
+    def outputs_and_leverages(self, x: FloatArray, weights: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
+        """Both, in one go."""
+        own = self._as(x)
+        z = x - own.mean
+        return own._outputs(z), own._leverages(z, weights)
 
     def roots(self, x: FloatArray, weights: FloatArray | None = None) -> FloatArray:
         """V (d + 1, m) with V'V = H of the rows x (m, d), in the type of x."""
-        v = np.concatenate([np.full((1, len(x)), self.n**-0.5, dtype=x.dtype), self._whitened(x)])
+        own = self._as(x)
+        v = np.concatenate([np.full((1, len(x)), self.n**-0.5, dtype=x.dtype), own._whitened(x - own.mean)])
         if weights is not None:
             v *= np.sqrt(weights).astype(x.dtype)
         return v
 
     def leverages(self, x: FloatArray, weights: FloatArray | None = None) -> FloatArray:
         """The diagonal of H, float64 (m,): how much of its own output each row is."""
-        v = self._whitened(x)
-        leverages: FloatArray = 1 / self.n + np.einsum("km,km->m", v, v).astype(np.float64)
-        return leverages if weights is None else weights * leverages
+        own = self._as(x)
+        return own._leverages(x - own.mean, weights)
 
     def freedom(self, sums: Sums, lam: float) -> float:
         """The trace of H: how many parameters are as good as free."""
@@ -150,10 +162,23 @@ class Solution:
         fitted = 2 * np.sum(self.weights * own.cross) - np.sum(self.weights * (own.gram @ self.weights))
         return float(squares - bias - fitted)
 
-    def _whitened(self, x: FloatArray) -> FloatArray:
-        own = self._as(x)
-        z: FloatArray = solve_triangular(own.factor, (x - own.mean).T, lower=True, overwrite_b=True, check_finite=False)
-        return z
+    def _outputs(self, z: FloatArray) -> FloatArray:
+        # By scipy's BLAS, as what follows: NumPy brings one of its own, whose threads go on spinning for a while.
+        gemm = get_blas_funcs("gemm", (z, self.weights))
+        outputs: FloatArray = gemm(1.0, self.weights.T, z.T).T
+        outputs += self.bias
+        return outputs
+
+    def _leverages(self, z: FloatArray, weights: FloatArray | None) -> FloatArray:
+        """z is overwritten."""
+        v = self._whitened(z)
+        leverages: FloatArray = 1 / self.n + np.einsum("km,km->m", v, v).astype(np.float64)
+        return leverages if weights is None else weights * leverages
+
+    def _whitened(self, z: FloatArray) -> FloatArray:
+        """(d, m), in the place of z."""
+        v: FloatArray = solve_triangular(self.factor, z.T, lower=True, overwrite_b=True, check_finite=False)
+        return v
 
     def _as(self, x: FloatArray) -> Solution:
         """The same in the type of x."""
@@ -177,7 +202,7 @@ def solve(sums: Sums, lam: float) -> Solution:
     a[np.diag_indices_from(a)] += lam
     factor, lower = cho_factor(a, lower=True, check_finite=False)
     weights = cho_solve((factor, lower), own.cross, check_finite=False)
-    return Solution(own.n, own.centre, own.targets / own.n, weights, np.tril(factor))
+    return Solution(own.n, own.centre, own.targets / own.n, np.ascontiguousarray(weights), factor)
 
 
 def left_out(

@@ -122,6 +122,7 @@ class Killed(Exception):  # noqa: N818 - it is no error
 @pytest.mark.parametrize("part", [0.2, 0.5, 0.8])
 def test_a_pass_that_was_killed_goes_on_to_the_same_numbers(monkeypatch, plan, kept, part):
     monkeypatch.setattr(Rows, "block", 7)
+    monkeypatch.setattr(Rows, "block_of", lambda rows, parts: 7)
     monkeypatch.setattr(together, "SECONDS", 0.0)
     monkeypatch.setattr(together, "KEPT_BYTES", kept)
     held = from_arrays(X, Y)

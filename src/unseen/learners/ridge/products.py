@@ -67,7 +67,8 @@ class OnCpu:
         self, solution: Solution, x: FloatArray, labels: IntArray, weights: FloatArray | None
     ) -> tuple[Array, FloatArray]:
         """Outputs without each row, and the gaps."""
-        return left_alone(solution.outputs(x), labels, solution.leverages(x, weights))
+        outputs, leverages = solution.outputs_and_leverages(x, weights)
+        return left_alone(outputs, labels, leverages)
 
 
 @dataclass(eq=False)

@@ -18,7 +18,10 @@ from unseen.types import FloatArray, IntArray
 
 __all__ = ["BLOCK_BYTES", "Rows", "by_id"]
 
-BLOCK_BYTES = 2**26  # of a block of inputs or outputs in float64
+# Of a block of inputs or outputs in float64: small enough that its memory is used again by the next block, where
+# that of larger ones would be given back and cleared by the system each time.
+BLOCK_BYTES = 2**24
+PART = 1_024  # rows of a part of a block, about, where it is divided
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +52,17 @@ class Rows:
         widest = max(int(self.data.sample_shape[0]), self.answers.width)
         return max(256, BLOCK_BYTES // (8 * widest))
 
+    def block_of(self, parts: int) -> int:
+        """Likewise where a block is divided into so many parts, which should not be tiny."""
+        if parts == 1:
+            return self.block
+        return max(self.block, min(PART * parts, 16 * BLOCK_BYTES // (8 * int(self.data.sample_shape[0]))))
+
     def inputs(self, rows: IntArray, dtype: Any = None) -> FloatArray:
         """The vectors (m, d) of these rows."""
         x = np.asarray(self.data.take(rows), dtype=dtype or self.dtype)
+        if np.isfinite(x.sum()):  # then every entry is, and this is one pass of three
+            return x
         finite = np.isfinite(x).all(axis=1)
         if not finite.all():
             raise DataError(
@@ -67,10 +78,10 @@ class Rows:
         """The weights float64 (m,) of these rows, if they have any."""
         return None if self.weights is None else self.weights[rows]
 
-    def blocks(self, rows: IntArray) -> Iterator[IntArray]:
+    def blocks(self, rows: IntArray, parts: int = 1) -> Iterator[IntArray]:
         """These rows by id, a block at a time."""
-        rows = by_id(self.data, rows)
-        return (rows[start : start + self.block] for start in range(0, len(rows), self.block))
+        rows, size = by_id(self.data, rows), self.block_of(parts)
+        return (rows[start : start + size] for start in range(0, len(rows), size))
 
     def centre(self, rows: IntArray) -> FloatArray:
         """float64 (d,): a centre near the mean of these rows, so that sums about it lose no digits."""
@@ -88,7 +99,7 @@ class Rows:
             centre = self.centre(rows)
         sums = Sums.zero(centre, self.answers.width)
         for block in self.blocks(rows):
-            sums += self.sums(block, self.inputs(block), centre)
+            sums = sums.take_in(self.sums(block, self.inputs(block), centre))
         return sums
 
 

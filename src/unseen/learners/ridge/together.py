@@ -112,18 +112,18 @@ class Together:
 
     def _first_pass(self, held: Arrays) -> list[Sums]:
         """The sums over rows in no large group, and over each large group."""
-        blocks = list(self.rows.blocks(self._trained()))
+        blocks = list(self.rows.blocks(self._trained(), len(self._own) + 1))
         sums, done = _unpacked(held), int(held.get("summed", len(blocks)))  # a later checkpoint is of the second pass
         if not sums:
-            zero = Sums.zero(self.rows.centre(self._trained()), self.rows.answers.width)
-            sums, done = [zero] * (len(self._own) + 1), 0
+            centre, width = self.rows.centre(self._trained()), self.rows.answers.width
+            sums, done = [Sums.zero(centre, width) for _ in range(len(self._own) + 1)], 0
         places = np.zeros(len(self._sizes) + 1, np.int64)  # the last is that of group -1
         places[self._own] = np.arange(1, len(sums))
         for number, block in enumerate(blocks[done:], done):
             x, place = self.rows.inputs(block), places[self._of[block]]
             for at in np.unique(place):
                 inside = slice(None) if (place == at).all() else place == at
-                sums[at] += self.rows.sums(block[inside], x[inside], sums[at].centre)
+                sums[at] = sums[at].take_in(self.rows.sums(block[inside], x[inside], sums[at].centre))
             self._tell(0.5 * (number + 1) / len(blocks))
             if self._due(number + 1 == len(blocks)):
                 self._save({**_packed(sums), "summed": np.array(number + 1)})
@@ -158,7 +158,7 @@ class Together:
 
     def _large_blocks(self) -> Iterator[IntArray]:
         watched = self.fit.unseen
-        return self.rows.blocks(watched[np.isin(self._of[watched], self._own)])
+        return self.rows.blocks(watched[np.isin(self._of[watched], self._own)], len(self._own))
 
     def _is_large(self, block: IntArray) -> bool:
         return bool(np.isin(self._of[block[0]], self._own))
@@ -255,7 +255,7 @@ class Together:
 def _total(sums: Sequence[Sums]) -> Sums:
     whole = sums[0]
     for own in sums[1:]:
-        whole += own
+        whole = whole + own
     return whole
 
 
