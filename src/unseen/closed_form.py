@@ -150,6 +150,10 @@ class Solution:
         own = self._as(x)
         return own._leverages(x - own.mean, weights)
 
+    def without_factor(self) -> Solution:
+        """For outputs only, in a fraction of the memory."""
+        return Solution(self.n, self.mean, self.bias, self.weights, np.empty((0, 0)))
+
     def freedom(self, sums: Sums, lam: float) -> float:
         """The trace of H: how many parameters are as good as free."""
         values = np.linalg.eigvalsh(sums.centred().gram)
@@ -170,7 +174,7 @@ class Solution:
         return outputs
 
     def _leverages(self, z: FloatArray, weights: FloatArray | None) -> FloatArray:
-        """z is overwritten."""
+        """The inputs less the mean, z, are overwritten."""
         v = self._whitened(z)
         leverages: FloatArray = 1 / self.n + np.einsum("km,km->m", v, v).astype(np.float64)
         return leverages if weights is None else weights * leverages

@@ -125,7 +125,7 @@ class RidgeLearner:
         d, width = int(data.sample_shape[0]), rows.answers.width
         sample = 0 if {self.lam, self.temperature}.isdisjoint({"auto"}) else min(len(data), SAMPLE)
         largest = plan.k if isinstance(plan, Folds) and plan.together else 1
-        passes = 2 * (largest + 1) * d * (d + width) + 4 * min(rows.block_of(largest), len(data)) * (d + width)
+        passes = (largest + 4) * d * (d + 2 * width) + 4 * min(rows.block_of(largest), len(data)) * (d + width)
         return 8 * max(passes, 3 * sample * (d + 2 * width))
 
     def fit(

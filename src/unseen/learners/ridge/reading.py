@@ -49,8 +49,9 @@ class Rows:
     @property
     def block(self) -> int:
         """How many rows at a time: a function of the shape alone, for the same sums on every machine."""
-        widest = max(int(self.data.sample_shape[0]), self.answers.width)
-        return max(256, BLOCK_BYTES // (8 * widest))
+        d = int(self.data.sample_shape[0])
+        # At least 2 d, so that adding up X'X costs little beside making it.
+        return max(256, 2 * d, BLOCK_BYTES // (8 * max(d, self.answers.width)))
 
     def block_of(self, parts: int) -> int:
         """Likewise where a block is divided into so many parts, which should not be tiny."""

@@ -25,7 +25,7 @@ from unseen.types import Array, Arrays, FloatArray, IntArray
 
 __all__ = ["INFLUENCE", "Together", "large_groups"]
 
-LARGE_BYTES = 2**30  # of sums and solutions of groups that would do without
+LARGE_BYTES = 2**31  # of sums and solutions of groups that would do without
 KEPT_BYTES = 2**28  # of sums in a checkpoint; more are made again after a kill
 SECONDS = 30.0  # between checkpoints
 # See closed_form.py: below it, rounding would pass 1e-8 of the outputs, and the group's model is refitted.
@@ -41,7 +41,7 @@ def large_groups(sizes: IntArray, d: int, classes: int, block: int) -> IntArray:
     That is cheaper for more than about d / 2 rows, and needed for more than a block, which is all of a group that can
     be in memory. (Of the former no more than fit in a stated memory; of the latter there are at most n / block.)
     """
-    most = int(LARGE_BYTES // (16 * d * (d + classes)))
+    most = int(LARGE_BYTES // (8 * d * (d + 2 * classes)))
     order = np.argsort(-sizes, kind="stable")
     worth = sizes[order] > max(1, d // 2)
     worth[most:] = False
@@ -137,7 +137,7 @@ class Together:
             rest = whole - own
             if not remains(rest, whole):
                 rest = self.rows.summed(self._without(group))
-            without[group] = self._solved(rest)
+            without[group] = self._solved(rest).without_factor()
         return self._solved(whole), without
 
     def _small_blocks(self) -> Iterator[IntArray]:
