@@ -22,11 +22,13 @@ class MortalLearner(TorchLearner):
 
     def fit(self, data, fit, sink, checkpoints, *, seed, report):
         def tell(kind, **fields):
-            report(kind, **fields, **({"pid": os.getpid()} if kind == "epoch" else {}))
             mark = Path(self.folder) / fit.name
-            if kind == "epoch" and fields["epoch"] == self.deaths.get(fit.name) and not mark.exists():
-                mark.touch()
-                time.sleep(60)  # until it is killed by the test, which has then heard of this epoch
+            dies = kind == "epoch" and fields["epoch"] == self.deaths.get(fit.name) and not mark.exists()
+            if dies:
+                mark.touch()  # before the test hears of this epoch, and kills
+            report(kind, **fields, **({"pid": os.getpid()} if kind == "epoch" else {}))
+            if dies:
+                time.sleep(60)
 
         super().fit(data, fit, sink, checkpoints, seed=seed, report=tell)
 

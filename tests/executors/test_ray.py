@@ -187,7 +187,7 @@ def test_the_error_of_a_learner_is_raised_as_it_is_and_not_retried():
 def test_leaving_the_loop_ends_the_tasks():
     results = run(RayExecutor(jobs=2), learner=Ridge("sleep", where="r0f1"))
     next(results)
-    assert training()
+    assert soon(training)
     results.close()
     assert soon(lambda: not training())
 
