@@ -190,7 +190,7 @@ def test_one_of_two_processes_gets_the_lock_and_the_other_is_told_who_has_it(pat
 
 
 def test_a_child_forked_by_the_holder_does_not_keep_the_lock(path):
-    process = holder(path, "pid = os.fork() or time.sleep(60); print(pid, flush=True); time.sleep(60)")
+    process = holder(path, "os.fork() or print('forked', flush=True); time.sleep(60)")
     process.kill()
     process.wait()
     with RunDirectory(path) as run:

@@ -38,12 +38,13 @@ INFLUENCE = frozenset({"leverage", "cooks_distance"})
 def large_groups(sizes: IntArray, d: int, classes: int, block: int) -> IntArray:
     """The groups that get sums of their own, ascending.
 
-    That is cheaper for more than about d / 2 rows, and needed for more than a block, which is all of a group that can
+    That is cheaper for more than about d / 6 rows (a Cholesky factor of d columns against the eigenvalues of the
+    group), and needed for more than a block, which is all of a group that can
     be in memory. (Of the former no more than fit in a stated memory; of the latter there are at most n / block.)
     """
     most = int(LARGE_BYTES // (8 * d * (d + 2 * classes)))
     order = np.argsort(-sizes, kind="stable")
-    worth = sizes[order] > max(1, d // 2)
+    worth = sizes[order] > max(1, d // 6)
     worth[most:] = False
     large: IntArray = np.sort(order[worth | (sizes[order] > block)])
     return large
