@@ -189,7 +189,27 @@ def blocks() -> dict[str, list[str]]:
         "human": noise(distribution, "human"),
     }
     made["imagenet cost"] = cost(json.loads((RESULTS / "imagenet_cost.json").read_text()))
+    made["agreement"] = agreement(json.loads((RESULTS / "quality_agreement.json").read_text()))
     return made
+
+
+def agreement(result: dict[str, Any]) -> list[str]:
+    """The cheap scores against those of a trained network."""
+    cells = {name: {k: np.array(v) for k, v in by.items()} for name, by in result["accuracy"].items()}
+    rows = []
+    for name, found in cells.items():
+        row = [name if name == "random" else f"scored by {name}"]
+        for keep, accuracies in found.items():
+            change = "" if name == "random" else f" ({starred(paired(accuracies, cells['random'][keep]))})"
+            row.append(interval(accuracies).text() + change)
+        rows.append(row)
+    held = ", ".join(f"{name} {100 * a:.1f} %" for name, a in result["held_out"].items())
+    lines = [
+        f"Rank correlation of `el2n`: {result['correlation']['el2n']:.2f}. Held-out accuracy: {held}.",
+        "",
+        *table(["coreset", *(f"{float(keep):.0%} kept" for keep in cells["random"])], rows),
+    ]
+    return [*lines, *setting(result)]
 
 
 def cost(result: dict[str, Any]) -> list[str]:
