@@ -73,12 +73,14 @@ class Sums:
     def centred(self) -> Sums:
         """The same rows about their own mean."""
         mean = self.rows / self.n
+        gram = np.outer(self.rows, mean)
+        np.subtract(self.gram, gram, out=gram)  # in its place: large new arrays are dear
         return Sums(
             self.n,
             self.centre + mean,
             np.zeros_like(mean),
             self.targets,
-            self.gram - np.outer(self.rows, mean),
+            gram,
             self.cross - np.outer(mean, self.targets),
         )
 
@@ -202,9 +204,9 @@ def solve(sums: Sums, lam: float) -> Solution:
 
     """
     own = sums.centred()
-    a = own.gram.copy()
+    a = own.gram.T  # symmetric, and in the order that LAPACK works on in place
     a[np.diag_indices_from(a)] += lam
-    factor, lower = cho_factor(a, lower=True, check_finite=False)
+    factor, lower = cho_factor(a, lower=True, overwrite_a=True, check_finite=False)
     weights = cho_solve((factor, lower), own.cross, check_finite=False)
     return Solution(own.n, own.centre, own.targets / own.n, np.ascontiguousarray(weights), factor)
 
