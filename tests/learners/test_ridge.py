@@ -77,6 +77,8 @@ def test_the_temperature_divides_raw_outputs():
 
 def test_it_says_what_saw_labels():
     assert "lam and temperature, by leave-one-out" in RidgeLearner().describe()["fitted_on_labels"]
+    weighted = RidgeLearner(2, 1, class_weights="balanced").describe()["fitted_on_labels"]
+    assert weighted.startswith("class weights, by the counts")
     assert RidgeLearner(2, 1).describe() == {
         "learner": "ridge", "lam": 2.0, "temperature": 1.0, "class_weights": "none", "precision": "float64",
         "device": "cpu",

@@ -23,8 +23,8 @@ from unseen.learners.ridge.reading import Rows
 from unseen.learners.ridge.sums import Known, solved
 from unseen.learners.ridge.together import INFLUENCE, Together
 from unseen.learners.ridge.tuning import SAMPLE, tuned
+from unseen.learners.vectors import bound, positive, vectors_only
 from unseen.protocols import CheckpointStore, Data, Sink
-from unseen.scoring import joined_groups
 from unseen.types import FloatArray, IntArray, Side
 
 __all__ = ["RidgeLearner"]
@@ -83,8 +83,8 @@ class RidgeLearner:
         precision: str = "float64",
         device: str = "cpu",
     ) -> None:
-        self.lam = _positive("lam", lam)
-        self.temperature = _positive("temperature", temperature)
+        self.lam = positive("lam", lam)
+        self.temperature = positive("temperature", temperature)
         self.class_weights = _one_of("class_weights", class_weights, ("none", "balanced"))
         self.precision = _one_of("precision", precision, ("float64", "float32"))
         self.device = device
@@ -103,20 +103,18 @@ class RidgeLearner:
         """The options, and what is fitted on labels."""
         chosen = [name for name in ("lam", "temperature") if getattr(self, name) == "auto"]
         about: dict[str, object] = {"learner": self.name, **{name: getattr(self, name) for name in _OPTIONS}}
+        fitted = []
         if chosen:
-            about["fitted_on_labels"] = (
-                f"{' and '.join(chosen)}, by leave-one-out on at most {SAMPLE} training rows of each fit; under folds "
-                "and leave_one_out, of all rows"
-            )
+            fitted.append(f"{' and '.join(chosen)}, by leave-one-out on at most {SAMPLE} training rows of each fit")
+        if self.class_weights == "balanced":
+            fitted.append("class weights, by the counts of the training rows of each fit")
+        if fitted:
+            about["fitted_on_labels"] = f"{'; '.join(fitted)}; under folds and leave_one_out, of all rows"
         return about
 
     def check(self, data: Data) -> None:
         """Vectors, of at least two classes or with a target."""
-        if data.kind != "vector":
-            raise DataError(
-                f"ridge learns from vectors (n, d), but this is {data.kind} data: pass embeddings, made by a network "
-                "that was not trained on these labels"
-            )
+        vectors_only(data, self.name)
         answers_of(data).check(self.class_weights, self.temperature)
 
     def memory(self, data: Data, plan: Plan) -> int:
@@ -146,7 +144,7 @@ class RidgeLearner:
             raise ArgumentError("scores 'leverage' and 'cooks_distance' need the plan leave_one_out()")
         rows = Rows(data, np.dtype(self.precision), self._weights(data, trained), self._products)
         temperature = _number(self.temperature) if data.targets is None else 1.0  # without logits, there is none
-        lam, temperature = tuned(rows, trained, _bound(data, fit), seed, _number(self.lam), temperature)
+        lam, temperature = tuned(rows, trained, bound(data, fit), seed, _number(self.lam), temperature)
         if fit.apart is not None:
             if sink.wants("unseen", 1, 1):
                 Together(rows, fit, lam, temperature, checkpoints, report).run(sink)
@@ -193,21 +191,6 @@ class RidgeLearner:
 _OPTIONS = ("lam", "temperature", "class_weights", "precision", "device")
 
 
-def _bound(data: Data, fit: Fit) -> IntArray:
-    """int64 (n,): the groups that leave together while lambda and temperature are chosen."""
-    groups = joined_groups(data.groups, data.duplicate_groups(), _given(data, fit))
-    return np.arange(len(data)) if groups is None else groups
-
-
-def _given(data: Data, fit: Fit) -> IntArray | None:
-    """The groups of a fit that leaves one out; its folds are no groups."""
-    if fit.apart is None or fit.folds is not None:
-        return None
-    of = np.arange(len(data))
-    of[fit.unseen] = len(data) + np.asarray(fit.apart)
-    return of
-
-
 def _number(value: float | str) -> float | None:
     return None if isinstance(value, str) else value
 
@@ -216,12 +199,3 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> str:
     if value not in known:
         raise ArgumentError(f"{name} must be {' or '.join(map(repr, known))}, got {value!r}")
     return value
-
-
-def _positive(name: str, value: float | str) -> float | str:
-    if value == "auto":
-        return "auto"
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not number or not 0 < float(value) < np.inf:
-        raise ArgumentError(f"{name} must be a number above 0, or 'auto', got {value!r}")
-    return float(value)

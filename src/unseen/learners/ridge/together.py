@@ -20,6 +20,7 @@ from unseen.errors import DataError
 from unseen.exposure import Fit
 from unseen.learners.ridge.reading import Rows, by_id
 from unseen.learners.ridge.sums import remains, solved
+from unseen.learners.vectors import whole_groups
 from unseen.protocols import CheckpointStore, Sink
 from unseen.types import Array, Arrays, FloatArray, IntArray
 
@@ -146,16 +147,8 @@ class Together:
         watched = self.fit.unseen[~np.isin(self._of[self.fit.unseen], self._own)]
         alone = self._sizes[self._of[watched]] == 1
         yield from self.rows.blocks(watched[alone])
-        rows = by_id(self.rows.data, watched[~alone])
-        _, first, group = np.unique(self._of[rows], return_index=True, return_inverse=True)
-        order = np.argsort(first[group], kind="stable")
-        rows, group = rows[order], group[order]
-        ends = np.append(np.flatnonzero(np.diff(group)) + 1, len(rows))
-        start = 0
-        while start < len(rows):
-            end = int(ends[min(int(np.searchsorted(ends, start + self.rows.block)), len(ends) - 1)])
-            yield rows[start:end]
-            start = end
+        together = by_id(self.rows.data, watched[~alone])
+        yield from whole_groups(together, self._of[together], self.rows.block)
 
     def _large_blocks(self) -> Iterator[IntArray]:
         watched = self.fit.unseen

@@ -16,6 +16,7 @@ from unseen.learners.ridge.reading import Rows, by_id
 from unseen.learners.softmax.leaving import left_alone, left_together
 from unseen.learners.softmax.model import Model, trained
 from unseen.learners.softmax.tuning import batches
+from unseen.learners.vectors import whole_groups
 from unseen.protocols import CheckpointStore, Sink
 from unseen.types import FloatArray, IntArray, Observation
 
@@ -105,7 +106,7 @@ class Apart:
             alone = watched[small & (self._sizes[of] == 1)]
             yield from batches(alone, self._model)
             bound = watched[small & (self._sizes[of] > 1)]
-            yield from _whole_groups(bound, self._of[bound], self.rows.block)
+            yield from whole_groups(bound, self._of[bound], self.rows.block)
         for group in _in_order(of[~small]):
             yield watched[of == group]
 
@@ -169,16 +170,3 @@ def _in_order(of: IntArray) -> list[int]:
     groups, first = np.unique(of, return_index=True)
     ordered: list[int] = groups[np.argsort(first)].tolist()
     return ordered
-
-
-def _whole_groups(rows: IntArray, of: IntArray, block: int) -> Iterator[IntArray]:
-    """Rows in pieces of at least a block, no group in two of them, in the order in which groups appear."""
-    _, first, group = np.unique(of, return_index=True, return_inverse=True)
-    order = np.argsort(first[group], kind="stable")
-    rows, group = rows[order], group[order]
-    ends = np.append(np.flatnonzero(np.diff(group)) + 1, len(rows))
-    start = 0
-    while start < len(rows):
-        end = int(ends[min(int(np.searchsorted(ends, start + block)), len(ends) - 1)])
-        yield rows[start:end]
-        start = end

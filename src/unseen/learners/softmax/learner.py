@@ -12,15 +12,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from unseen.errors import ArgumentError, DataError
+from unseen.errors import DataError
 from unseen.exposure import Fit, Plan
 from unseen.learners.classes import refuse_target
 from unseen.learners.ridge.reading import Rows
 from unseen.learners.softmax.apart import Apart
 from unseen.learners.softmax.model import HELD_BYTES, trained
 from unseen.learners.softmax.tuning import BATCH_BYTES, SAMPLE, tuned
+from unseen.learners.vectors import bound, positive, vectors_only
 from unseen.protocols import CheckpointStore, Data, Sink
-from unseen.scoring import joined_groups
 from unseen.types import IntArray, Observation, Side
 
 __all__ = ["MOST_COEFFICIENTS", "SoftmaxLearner", "coefficients"]
@@ -64,10 +64,7 @@ class SoftmaxLearner:
     closed_form = True
 
     def __init__(self, lam: float | str = "auto") -> None:
-        number = isinstance(lam, (int, float, np.integer, np.floating)) and not isinstance(lam, bool)
-        if lam != "auto" and not (number and 0 < float(lam) < np.inf):
-            raise ArgumentError(f"lam must be a number above 0, or 'auto', got {lam!r}")
-        self.lam: float | str = float(lam) if number else "auto"
+        self.lam = positive("lam", lam)
 
     def __repr__(self) -> str:
         return f"SoftmaxLearner(lam={self.lam!r})"
@@ -85,11 +82,7 @@ class SoftmaxLearner:
     def check(self, data: Data) -> None:
         """Vectors, of at least two classes, and not too many coefficients."""
         refuse_target(data, "softmax learns classes")
-        if data.kind != "vector":
-            raise DataError(
-                f"softmax learns from vectors (n, d), but this is {data.kind} data: pass embeddings, made by a network "
-                "that was not trained on these labels"
-            )
+        vectors_only(data, self.name)
         if len(np.unique(data.labels)) < 2:
             raise DataError(
                 f"softmax needs at least 2 classes, but every label is {data.class_names[data.labels[0]]!r}"
@@ -119,7 +112,7 @@ class SoftmaxLearner:
         rows = Rows(data, np.dtype(np.float64))
 
         def lam(chosen: IntArray) -> float:
-            return tuned(rows, chosen, _bound(data, fit), seed, fit.name) if isinstance(self.lam, str) else self.lam
+            return tuned(rows, chosen, bound(data, fit), seed, fit.name) if isinstance(self.lam, str) else self.lam
 
         if fit.apart is not None:
             if sink.wants("unseen", 1, 1):
@@ -137,13 +130,3 @@ class SoftmaxLearner:
 def coefficients(data: Data) -> int:
     """C (d + 1)."""
     return len(data.class_names) * (int(data.sample_shape[0]) + 1)
-
-
-def _bound(data: Data, fit: Fit) -> IntArray:
-    """int64 (n,): the groups that leave together while lambda is chosen."""
-    given = None
-    if fit.apart is not None and fit.folds is None:
-        given = np.arange(len(data))
-        given[fit.unseen] = len(data) + np.asarray(fit.apart)
-    groups = joined_groups(data.groups, data.duplicate_groups(), given)
-    return np.arange(len(data)) if groups is None else groups
