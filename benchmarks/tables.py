@@ -249,7 +249,7 @@ def growing(result: Row) -> list[str]:
     return [
         "## Several steps in closed form",
         "",
-        f"`grow` by `ridge` to half of {result['n']:,} x {result['d']}, {len(result['step_seconds'])} steps of 5 folds,",
+        f"`grow` by `ridge` to half of {result['n']:,} x {result['d']}, {len(result['step_seconds'])} steps, 5 folds;",
         "lambda and temperature chosen anew for each fit. Goal: seconds a step. Drift: how far updated sums were off,",
         "relative, when they were summed anew.",
         "",
