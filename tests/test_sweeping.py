@@ -108,7 +108,6 @@ def test_the_table_says_what_its_numbers_are():
 
 
 def test_the_figure_is_drawn(tmp_path):
-    pytest.importorskip("matplotlib")
     path = swept().figure(tmp_path / "curve.svg")
     assert b"<svg" in path.read_bytes()
 

@@ -14,7 +14,6 @@ from unseen.cli._progress import Reporter
 from unseen.cli._show import aligned, grid, out, print_json
 from unseen.comparing.curves import FILE
 from unseen.data import resolve
-from unseen.errors import MissingDependencyError
 from unseen.learners.presets import DEFAULTS
 from unseen.verdicts import interval, paired
 
@@ -72,8 +71,8 @@ def command(
 ) -> None:
     """Try methods at several budgets, beside everything and random: which one, and what does pruning cost?
 
-    Writes sweep.parquet (a row a cell), sweep.md and, where matplotlib is installed, sweep.svg. The same command goes
-    on after a kill, cell by cell; with more methods, budgets or seeds it adds those.
+    Writes sweep.parquet (a row a cell), sweep.md and sweep.svg. The same command goes on after a kill,
+    cell by cell; with more methods, budgets or seeds it adds those.
 
     Examples:
       unseen sweep digits --method el2n/top --method seen/el2n/top --prune 0.5 --prune 0.8 --out runs/sweep
@@ -116,13 +115,10 @@ def command(
 
 def written(result: unseen.Sweep, folder: Path) -> dict[str, str]:
     """The files of a sweep, and where they are."""
-    files = {"table": folder / FILE, "markdown": folder / "sweep.md"}
+    files = {"table": folder / FILE, "markdown": folder / "sweep.md", "figure": folder / "sweep.svg"}
     text = result.markdown() + "\n"
     replace_file(files["markdown"], lambda file: file.write(text.encode()))
-    try:
-        files["figure"] = result.figure(folder / "sweep.svg")
-    except MissingDependencyError as missing:
-        out.print(f"no figure: {missing}", style="dim")
+    result.figure(files["figure"])
     return {name: str(path) for name, path in files.items()}
 
 

@@ -10,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from unseen.errors import MissingDependencyError
 from unseen.parquet import read_parquet, write_parquet
 from unseen.verdicts import interval, paired
 
@@ -118,16 +117,9 @@ class Sweep:
         return "\n".join([*lines, "", self.caption()])
 
     def figure(self, path: str | Path) -> Path:
-        """Draw the pruning curve: accuracy against the share pruned, with intervals; the suffix says the format.
+        """Draw the pruning curve: accuracy against the share pruned, with intervals; the suffix says the format."""
+        from matplotlib.figure import Figure
 
-        Raises:
-            MissingDependencyError: matplotlib is not installed.
-
-        """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise MissingDependencyError("matplotlib", "the figure of a sweep", extra="plot") from error
         figure = Figure(figsize=(7, 4.5), layout="constrained")
         axes = figure.subplots()
         for mark, method in zip(_MARKS * len(self.methods), (m for m in self.methods if m != FULL), strict=False):
