@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_file
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,27 +12,15 @@ from unseen.cli import _options as o
 from unseen.cli._progress import Reporter, duration
 from unseen.cli._show import aligned, grid, print_json
 from unseen.data import resolve
-from unseen.errors import ArgumentError, RunError, UnknownNameError
+from unseen.errors import ArgumentError, UnknownNameError
 from unseen.protocols import Data
 from unseen.runs import RunDirectory
+from unseen.runs.commands import options_of, read_by
 from unseen.runs.manifest import digest_of
 from unseen.types import Coreset
 
 COMPARISON = "Comparison"
 MOST_CLASSES = 3  # told of a coreset, worst first
-
-# Options by which a run read its data: those of `unseen prune`, to those of the readers.
-READ_BY = {
-    "label": "label",
-    "image": "image",
-    "text": "text",
-    "feature": "features",
-    "id_column": "id",
-    "group": "group",
-    "split": "split",
-    "image_size": "image_size",
-    "on_error": "on_error",
-}
 
 Runs = Annotated[
     list[Path],
@@ -112,9 +99,9 @@ def command(
     given = dict(locals())
     places = [Path(run) for run in runs]
     given["runs"] = [str(place.absolute()) for place in places]
-    first = _began(places[0])
-    source, asked = _data(first, test, test_split)
-    given["learner"] = learner = learner or first.get("learner")
+    RunDirectory(places[0]).manifest()  # no run, or a damaged one, is an error of its own
+    source, asked = _data(places[0], test, test_split)
+    given["learner"] = learner = learner or options_of(places[0]).get("learner")
     with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("evaluate", given)) as report:
         found = unseen.evaluate(
             source,
@@ -181,30 +168,13 @@ def _price(found: unseen.Evaluation, name: str) -> str:
     return "; ".join([*told, price["text"]])
 
 
-def _began(run: Path) -> dict[str, Any]:
-    """The options of the command that began a run."""
-    RunDirectory(run).manifest()  # no run, or a damaged one, is an error of its own
-    try:
-        options: dict[str, Any] = json_file.loads((run / "command.json").read_bytes())["options"]
-        if "data" not in options:
-            raise KeyError("data")
-    except OSError:
-        raise RunError(
-            f"{run} does not say which data it read, since it was not begun on the command line; call unseen.evaluate "
-            "from Python"
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{run / 'command.json'} is damaged; repeat the command that began the run") from error
-    return options
-
-
-def _data(options: dict[str, Any], test: str | None, test_split: str | None) -> tuple[Data, Data | None]:
+def _data(run: Path, test: str | None, test_split: str | None) -> tuple[Data, Data | None]:
     """The data set of a run, and the test set, read by the same options."""
-    read = o.data_options(**{name: options.get(option) for option, name in READ_BY.items()})
-    source = resolve(options["data"], **read)
+    own, read = read_by(run)
+    source = resolve(own, **read)
     if test is None and test_split is None:
         return source, None
-    place = options["data"] if test is None else test
+    place = own if test is None else test
     read.pop("split", None)
     if test_split is not None:
         read["split"] = test_split

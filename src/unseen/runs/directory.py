@@ -31,7 +31,7 @@ from unseen.runs.checkpoints import DirectoryCheckpoints
 from unseen.runs.events import EventLog, record
 from unseen.runs.files import file_digest, move_aside, remove
 from unseen.runs.lock import Lock
-from unseen.runs.manifest import check_same, digest_of, normal, seal, unseal
+from unseen.runs.manifest import check_same, digest_of, normal, refuse_newer, seal, unseal
 from unseen.types import Arrays, Coreset, ScoreTable
 
 __all__ = ["RunDirectory"]
@@ -115,7 +115,7 @@ class RunDirectory:
         """The configuration of the run kept here.
 
         Raises:
-            RunError: there is no run here.
+            RunError: there is no run here, or one in a newer format than this version of unseen reads.
             CorruptFileError: the manifest is damaged.
 
         """
@@ -125,6 +125,7 @@ class RunDirectory:
         manifest = unseal(raw)
         if manifest is None:
             raise CorruptFileError(f"{self._manifest_path} is damaged or was edited; {_REPEAT}")
+        refuse_newer(str(self.path), manifest)
         return manifest
 
     def checkpoints(self, fit: str) -> CheckpointStore:

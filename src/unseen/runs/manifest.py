@@ -8,9 +8,11 @@ from hashlib import blake2b
 from itertools import zip_longest
 from typing import Any
 
-from unseen.errors import ArgumentError, RunMismatchError
+from unseen.errors import ArgumentError, RunError, RunMismatchError
 
-__all__ = ["check_same", "differences", "digest_of", "normal", "seal", "unseal"]
+__all__ = ["check_same", "differences", "digest_of", "normal", "refuse_newer", "seal", "unseal"]
+
+FORMAT = 1  # of the files of a run
 
 _SEAL = "seal"
 _ABSENT = object()
@@ -89,6 +91,25 @@ def check_same(name: str, run: Mapping[str, Any], now: Mapping[str, Any]) -> Non
     if differing := differences(run, now):
         head = f"{name} is the run of another configuration; repeat its options, or choose another --out:"
         raise RunMismatchError("\n  ".join([head, *differing]))
+
+
+def refuse_newer(name: str, manifest: Mapping[str, Any]) -> None:
+    """Refuse a run whose files have a newer format than is known here.
+
+    >>> refuse_newer("runs/x", {"format": 2, "versions": {"unseen": "9.0"}})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    unseen.errors.RunError: runs/x is a run of format 2, written by unseen 9.0, but ... up to 1; upgrade unseen
+
+    """
+    found = manifest.get("format", FORMAT)
+    if isinstance(found, int) and found <= FORMAT:
+        return
+    versions = manifest.get("versions")
+    writer = versions.get("unseen", "?") if isinstance(versions, Mapping) else "?"
+    raise RunError(
+        f"{name} is a run of format {found}, written by unseen {writer}, but this version reads formats up to "
+        f"{FORMAT}; upgrade unseen"
+    )
 
 
 def _differing(place: str, a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
