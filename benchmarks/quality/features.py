@@ -53,7 +53,7 @@ from unseen.data import from_arrays, resolve
 from unseen.embedding import Columns, Tfidf
 from unseen.embedding.patches import Filters
 from unseen.embedding.texts import rotation
-from unseen.executors.threads import default_threads
+from unseen.threads import default_threads
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write

@@ -64,6 +64,7 @@ class Observation:
     loss: Array | None = None
     leverage: Array | None = None
     cooks_distance: Array | None = None
+    shared: dict[str, Array] = field(default_factory=dict, init=False, repr=False)  # what scores compute once for all
 
 
 @dataclass(frozen=True, eq=False)

@@ -232,7 +232,7 @@ def test_threads_are_shared_out_and_restored(monkeypatch):
     assert LocalExecutor(4).threads == 2
     from threadpoolctl import threadpool_info
 
-    from unseen.executors.threads import limited_threads
+    from unseen.threads import limited_threads
 
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)

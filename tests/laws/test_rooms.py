@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "unseen"
 # From the ground up; rooms on one floor do not know each other.
 FLOORS = [
     {"errors"},
-    {"atomic", "registry", "verdicts", "parquet", "types", "seeds"},
+    {"atomic", "registry", "verdicts", "parquet", "types", "seeds", "threads"},
     {"exposure", "closed_form"},
     {"protocols"},
     {"data", "runs", "scores"},

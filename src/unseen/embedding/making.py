@@ -18,9 +18,9 @@ from unseen.embedding.base import Embedder, Embedding
 from unseen.embedding.naming import AUTO, embedder_of
 from unseen.embedding.writing import NewFolder, fill, is_there, write
 from unseen.errors import ArgumentError
-from unseen.executors.threads import default_threads, limited_threads
 from unseen.protocols import Data
 from unseen.scoring import versions
+from unseen.threads import default_threads, limited_threads
 
 __all__ = ["embed"]
 

@@ -4,6 +4,6 @@ from unseen.executors.base import Executor, Job, ResultSink
 from unseen.executors.local import LocalExecutor
 from unseen.executors.naming import resolve
 from unseen.executors.ray import RayExecutor
-from unseen.executors.threads import default_threads
+from unseen.threads import default_threads
 
 __all__ = ["Executor", "Job", "LocalExecutor", "RayExecutor", "ResultSink", "default_threads", "resolve"]

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from unseen.executors.threads import limited_threads
 from unseen.exposure import Fit
 from unseen.protocols import CheckpointStore, Data, Learner, Sink
+from unseen.threads import limited_threads
 
 __all__ = ["Executor", "Job", "Report", "ResultSink", "run_job"]
 

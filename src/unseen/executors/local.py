@@ -10,10 +10,10 @@ import numpy.typing as npt
 from unseen.errors import ArgumentError
 from unseen.executors.base import Job, Report, run_job
 from unseen.executors.pool import Pool
-from unseen.executors.threads import default_threads
 from unseen.executors.worker import Setup
 from unseen.exposure import Fit
 from unseen.protocols import Data, Learner
+from unseen.threads import default_threads
 
 __all__ = ["LocalExecutor"]
 

@@ -22,10 +22,10 @@ import numpy.typing as npt
 from unseen.errors import ArgumentError, MissingDependencyError, WorkerError
 from unseen.executors.base import Job, Report
 from unseen.executors.ray_task import Shared, train
-from unseen.executors.threads import default_threads
 from unseen.executors.worker import Setup, rebuilt
 from unseen.exposure import Fit
 from unseen.protocols import Data, Learner
+from unseen.threads import default_threads
 
 __all__ = ["RayExecutor"]
 

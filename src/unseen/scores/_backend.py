@@ -15,10 +15,11 @@ import numpy.typing as npt
 from scipy import special
 
 from unseen.errors import ArgumentError, some
+from unseen.threads import for_each
 from unseen.types import Array
 
 # A block and its temporaries stay in the cache of a core; a GPU wants few large ones.
-CPU_BLOCK = 1 << 15
+CPU_BLOCK = 1 << 16
 GPU_BLOCK = 1 << 24
 
 Kernel = Callable[[Array, Array], Array]
@@ -87,12 +88,23 @@ def class_first(logits: Array) -> Array:
     return np.array(logits.T, dtype=np.float64, order="C")
 
 
-def rowwise(kernel: Kernel, logits: Array, labels: Array) -> Array:
-    """The kernel on every sample of (m, C) logits and (m,) labels of the same kind, block by block: float64 (m,)."""
+def rowwise(kernel: Kernel, logits: Array, labels: Array, *, numbers: int | None = None) -> Array:
+    """The kernel on every sample of (m, C) logits and (m,) labels of the same kind, block by block.
+
+    Returns float64 (m,), or (numbers, m) for a kernel that gives so many numbers a sample.
+    """
     logits = as_array(logits)
-    out = empty(logits.shape[0], logits)
-    for part in blocks(logits):
-        out[part] = kernel(class_first(logits[part]), labels[part])
+    m = logits.shape[0]
+    out = empty(m if numbers is None else (numbers, m), logits)
+
+    def work(part: slice) -> None:
+        out[..., part] = kernel(class_first(logits[part]), labels[part])
+
+    if is_torch(logits):  # which has threads of its own
+        for part in blocks(logits):
+            work(part)
+    else:
+        for_each(work, blocks(logits))
     return out
 
 

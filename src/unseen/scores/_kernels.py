@@ -6,6 +6,7 @@ A kernel takes a float64 (C, m) block of logits, which it may overwrite, and int
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from unseen.errors import ArgumentError
@@ -15,18 +16,48 @@ from unseen.types import Array
 Space: TypeAlias = Literal["probabilities", "logits"]
 
 
+def parts(z: Array, y: Array) -> Array:
+    """What the commonest scores need of softmax(z), which costs most of them: (3, m).
+
+    With e = exp(z - max z): z_y - max z, and the sums of e and of e^2 over the other labels.
+    """
+    xp, columns = be.namespace(z), be.columns(z)
+    z -= xp.amax(z, axis=0)
+    own = be.pick(z, y)
+    xp.exp(z, out=z)
+    z[y, columns] = 0.0
+    return xp.stack([own, xp.sum(z, axis=0), xp.einsum("cm,cm->m", z, z)])
+
+
+def el2n_of(of: Array) -> Array:
+    """norm2(p - onehot(y)), without taking anything from 1."""
+    xp = be.namespace(of)
+    own, rest, squares = of
+    return xp.sqrt(squares + rest * rest) / (xp.exp(own) + rest)
+
+
+def loss_of(of: Array) -> Array:
+    """-log p_y."""
+    xp = be.namespace(of)
+    own, rest, _ = of
+    return xp.log(xp.exp(own) + rest) - own
+
+
+def p_label_of(of: Array) -> Array:
+    """p_y."""
+    own, rest, _ = of
+    own = be.namespace(of).exp(own)
+    return own / (own + rest)
+
+
 def el2n(z: Array, y: Array) -> Array:
     """norm2(p - onehot(y))."""
-    error = be.softmax(z)
-    error[y, be.columns(z)] -= 1.0
-    error *= error
-    xp = be.namespace(z)
-    return xp.sqrt(xp.sum(error, axis=0))
+    return el2n_of(parts(z, y))
 
 
 def loss(z: Array, y: Array) -> Array:
     """-log p_y."""
-    return 0.0 - be.pick(be.log_softmax(z), y)  # never -0.0
+    return loss_of(parts(z, y))
 
 
 def entropy(z: Array, y: Array) -> Array:
@@ -59,7 +90,7 @@ def _logit_margin(z: Array, y: Array) -> Array:
 
 def p_label(z: Array, y: Array) -> Array:
     """The probability of the label."""
-    return be.namespace(z).exp(be.pick(be.log_softmax(z), y))
+    return p_label_of(parts(z, y))
 
 
 def is_correct(z: Array, y: Array) -> Array:
@@ -73,3 +104,7 @@ def label_margin(space: Space) -> be.Kernel:
     if space not in kernels:
         raise ArgumentError(f"space must be one of {sorted(kernels)}, got {space!r}")
     return kernels[space]
+
+
+# Kernels that are functions of `parts`, which a batch of observations is asked for once.
+OF_PARTS: dict[be.Kernel, Callable[[Array], Array]] = {el2n: el2n_of, loss: loss_of, p_label: p_label_of}

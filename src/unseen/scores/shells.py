@@ -22,7 +22,13 @@ __all__ = ["Course", "Observed", "Pointwise", "Windowed", "observed_loss", "roww
 
 def rowwise(kernel: be.Kernel, observation: Observation, labels: IntArray) -> Array:
     """A kernel on the logits of an observation, which its sink has checked; they stay on their device."""
-    return be.rowwise(kernel, observation.logits, be.like(labels, observation.logits))
+    labels = be.like(labels, observation.logits)
+    of_parts = kernels.OF_PARTS.get(kernel)
+    if of_parts is None:
+        return be.rowwise(kernel, observation.logits, labels)
+    if "parts" not in observation.shared:
+        observation.shared["parts"] = be.rowwise(kernels.parts, observation.logits, labels, numbers=3)
+    return of_parts(observation.shared["parts"])
 
 
 def observed_loss(observation: Observation, labels: IntArray) -> Array:

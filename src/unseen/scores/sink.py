@@ -19,6 +19,7 @@ from unseen.exposure import Fit
 from unseen.scores import _backend as be
 from unseen.scores import _kernels as kernels
 from unseen.scores.base import Score, State
+from unseen.scores.shells import rowwise
 from unseen.types import Array, Arrays, IntArray, Observation, Side
 
 __all__ = ["ScoreSink"]
@@ -88,7 +89,7 @@ class ScoreSink:
                 self.scores[index].update(state, role, at, observation, labels)
         if observation.logits is not None:
             logits = be.as_array(observation.logits)
-            watch.confidence[at] += be.to_numpy(be.rowwise(kernels.p_label, logits, be.like(labels, logits)))
+            watch.confidence[at] += be.to_numpy(rowwise(kernels.p_label, observation, labels))
             watch.prediction[at] = be.to_numpy(logits.argmax(1))
             watch.judged[at] += 1
 

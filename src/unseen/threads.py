@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-__all__ = ["default_threads", "limited_threads"]
+__all__ = ["default_threads", "for_each", "limited_threads"]
+
+T = TypeVar("T")
+_allowed: ContextVar[int | None] = ContextVar("allowed", default=None)
 
 # Read by the libraries when they are loaded, which may happen inside the first fit.
 _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -28,6 +34,7 @@ def default_threads(jobs: int = 1) -> int:
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
     """Let every numeric library use this many threads inside the block: OpenMP, BLAS, and torch if it is loaded."""
+    allowed = _allowed.set(threads)
     before = {name: os.environ.get(name) for name in _VARIABLES}
     torch_before = _set_torch(threads)
     os.environ.update(dict.fromkeys(_VARIABLES, str(threads)))
@@ -35,6 +42,7 @@ def limited_threads(threads: int) -> Iterator[None]:
         with threadpool_limits(limits=threads):
             yield
     finally:
+        _allowed.reset(allowed)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
@@ -42,6 +50,25 @@ def limited_threads(threads: int) -> Iterator[None]:
                 os.environ[name] = value
         if torch_before is not None:
             _set_torch(torch_before)
+
+
+def for_each(work: Callable[[T], None], parts: Iterable[T]) -> None:
+    """Do the work on every part, which must not depend on each other, by as many threads as are allowed here.
+
+    Outside `limited_threads` those are as many as there are processors. It pays where the work is in calls that let
+    other threads go on, as NumPy's are.
+    """
+    parts = list(parts)
+    threads = min(_allowed.get() or default_threads(), len(parts))
+    if threads < 2:
+        for part in parts:
+            work(part)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        # Each has the context of the caller, where NumPy keeps what it does about overflows.
+        done = [pool.submit(copy_context().run, work, part) for part in parts]
+    for each in done:
+        each.result()
 
 
 def _set_torch(threads: int) -> int | None:
