@@ -26,7 +26,9 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, get_blas_funcs, sol
 
 from unseen.types import FloatArray, IntArray
 
-__all__ = ["LinAlgError", "Solution", "Sums", "left_alone", "left_out", "left_out_by_lam", "solve", "sums_of"]
+__all__ = ["EveryLam", "LinAlgError", "Solution", "Sums", "left_alone", "left_out", "solve", "sums_of"]
+
+BLOCK = 2**21  # outputs at a time: of 16 MB, whose memory is used again by the next
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,27 +269,51 @@ def _left_together(residuals: FloatArray, v: FloatArray) -> tuple[FloatArray, fl
     return residuals + v.T @ inner, float(1.0 - values[-1])
 
 
-def left_out_by_lam(
-    x: FloatArray, y: FloatArray, of: IntArray, lams: FloatArray, weights: FloatArray | None = None
-) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """`left_out` of all rows x float64 (m, d) for one lambda after another, from one eigendecomposition."""
-    w = np.ones(len(x)) if weights is None else weights
-    n, root = w.sum(), np.sqrt(w)
-    z = x - (w @ x) / n
-    values, vectors = np.linalg.eigh((root[:, None] * z).T @ (root[:, None] * z))
-    values = np.maximum(values, 0.0)  # of a Gram matrix: below 0 by rounding only
-    q = z @ vectors
-    cross = q.T @ (w[:, None] * y)
-    leverages = w[:, None] * (1 / n + np.square(q) @ (1 / np.add.outer(values, lams)))
-    _, group, size = np.unique(of, return_inverse=True, return_counts=True)
-    bound = np.flatnonzero(size[group] > 1)  # the roots of the others are not needed
-    first = np.full((1, len(bound)), n**-0.5)
-    for lam, leverage in zip(lams, leverages.T, strict=True):
-        outputs = (w @ y) / n + q @ (cross / (values + lam)[:, None])
-        gap = 1.0 - leverage
-        with np.errstate(divide="ignore", invalid="ignore"):
-            left = y - (y - outputs) / gap[:, None]
-        roots = np.concatenate([first, q[bound].T / np.sqrt(values + lam)[:, None]]) * root[bound]
-        of_bound = None if weights is None else weights[bound]
-        left[bound], gap[bound] = left_out(outputs[bound], y[bound], roots, of[bound], of_bound)
-        yield left, gap
+class EveryLam:
+    """The regressions of every lambda on the same rows, from one eigendecomposition, and what they say of groups.
+
+    Args:
+        x: float64 (m, d); it is overwritten.
+        y: float64 (m, C).
+        of: int64 (m,) group of each row; groups leave together.
+        weights: float64 (m,), or None: 1 each.
+
+    """
+
+    def __init__(self, x: FloatArray, y: FloatArray, of: IntArray, weights: FloatArray | None = None) -> None:
+        self.y, self._of, self._weights = y, of, weights
+        self._w = w = np.ones(len(x)) if weights is None else weights
+        self._n = w.sum()
+        x -= (w @ x) / self._n
+        root = np.sqrt(w)[:, None]
+        values, vectors = np.linalg.eigh((root * x).T @ (root * x))
+        self._values = np.maximum(values, 0.0)  # of a Gram matrix: below 0 by rounding only
+        self._q = x @ vectors
+        self._bias = (w @ y) / self._n
+        self._cross = self._q.T @ (w[:, None] * y)
+        _, group, size = np.unique(of, return_inverse=True, return_counts=True)
+        self._alone, self._bound = np.flatnonzero(size[group] == 1), np.flatnonzero(size[group] > 1)
+
+    def left_out(self, lam: float) -> Iterator[tuple[IntArray, FloatArray, FloatArray]]:
+        """Rows, what the regressions without their groups say of them (m, C), and the gaps; a block at a time."""
+        coefficients = self._cross / (self._values + lam)[:, None]
+        step = max(1, BLOCK // self.y.shape[1])
+        for start in range(0, len(self._alone), step):
+            rows = self._alone[start : start + step]
+            q, y = self._q[rows], self.y[rows]
+            gap = 1.0 - self._w[rows] * (1 / self._n + np.square(q) @ (1 / (self._values + lam)))
+            outputs = q @ coefficients
+            outputs += self._bias - y
+            with np.errstate(divide="ignore", invalid="ignore"):
+                outputs /= gap[:, None]
+            outputs += y
+            yield rows, outputs, gap
+        if len(self._bound):
+            yield self._bound, *self._left_together(self._bound, coefficients, lam)
+
+    def _left_together(self, rows: IntArray, coefficients: FloatArray, lam: float) -> tuple[FloatArray, FloatArray]:
+        q, root = self._q[rows], np.sqrt(self._w[rows])
+        first = np.full((1, len(rows)), self._n**-0.5)
+        roots = np.concatenate([first, q.T / np.sqrt(self._values + lam)[:, None]]) * root
+        weights = None if self._weights is None else self._weights[rows]
+        return left_out(q @ coefficients + self._bias, self.y[rows], roots, self._of[rows], weights)

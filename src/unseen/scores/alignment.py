@@ -109,18 +109,24 @@ def temperatures(logits: Array, labels: Array, folds: Array) -> FloatArray:
     of = of[scored]
     fitted = np.full(int(of.max(initial=-1)) + 1, np.nan)
     for fold in np.unique(of):
-        fitted[fold] = _temperature(be.class_first(z[of == fold]), y[of == fold])
+        fitted[fold] = _temperature(z[of == fold], y[of == fold])
     return fitted
 
 
-def _temperature(z: FloatArray, y: IntArray) -> float:
+def _temperature(logits: FloatArray, y: IntArray) -> float:
     """Log loss is convex in 1 / T; its slope is E_p[z] - z_y."""
-    z = z - z.max(axis=0)
-    own = be.pick(z, y)
 
     def slope(log_temperature: float) -> float:
-        p = be.softmax(z / np.exp(log_temperature))
-        return float(((p * z).sum(axis=0) - own).mean())
+        temperature = np.exp(log_temperature)
+
+        def kernel(z: FloatArray, y: IntArray) -> FloatArray:
+            z -= z.max(axis=0)
+            own = be.pick(z, y)
+            p = np.exp(z / temperature)
+            expected: FloatArray = np.einsum("cm,cm->m", p, z) / p.sum(axis=0)
+            return expected - own
+
+        return float(be.rowwise(kernel, logits, y).mean())
 
     sharp, flat = np.log(SHARPEST), np.log(FLATTEST)
     if slope(sharp) <= 0.0:  # still better when sharper

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from unseen import seeds
-from unseen.closed_form import left_out_by_lam
+from unseen.closed_form import EveryLam
 from unseen.learners.ridge.reading import Rows, by_id
 from unseen.learners.ridge.together import LEAST_GAP
 from unseen.scores.alignment import temperatures
@@ -39,24 +37,36 @@ def tuned(
     ranked = seeds.order(seed, data.ids, "ridge")
     sample = by_id(data, ranked[np.isin(ranked, among, assume_unique=True)][:SAMPLE])
     x, y, weights = given.inputs(sample, np.float64), given.targets(sample), given.weights_of(sample)
-    lams: FloatArray = GRID * (mean_eigenvalue(x) or 1.0) if lam is None else np.array([lam])
-    best, least, kept = lams[-1], np.inf, None
-    for each, (outputs, gap) in zip(lams, left_out_by_lam(x, y, of[sample], lams, weights), strict=True):
-        sound = gap > LEAST_GAP
-        error = float(_mean_square(outputs - y, weights)) if sound.all() else np.inf
-        if kept is None or error < least:
-            best, least, kept = each, error, (outputs[sound], data.labels[sample][sound])
+    scale = mean_eigenvalue(x) or 1.0
+    regressions = EveryLam(x, y, of[sample], weights)
+    if lam is None:
+        lams = (GRID * scale).tolist()
+        errors = [_error(regressions, each, weights) for each in lams]
+        lam = lams[int(np.argmin(errors))] if np.isfinite(errors).any() else lams[0]
     if temperature is not None:
-        return float(best), temperature
-    if kept is None or not len(kept[0]):
-        return float(best), 1.0  # all rows are copies of each other: nothing is learned, at any temperature
-    return float(best), float(temperatures(*kept, np.zeros(len(kept[0]), np.int64))[0])
+        return lam, temperature
+    outputs, sound = np.empty_like(y), np.empty(len(y), bool)
+    for rows, some, gap in regressions.left_out(lam):
+        outputs[rows], sound[rows] = some, gap > LEAST_GAP
+    if not sound.any():
+        return lam, 1.0  # all rows are copies of each other: nothing is learned, at any temperature
+    labels = data.labels[sample][sound]
+    return lam, float(temperatures(outputs[sound], labels, np.zeros(len(labels), np.int64))[0])
+
+
+def _error(regressions: EveryLam, lam: float, weights: FloatArray | None) -> float:
+    """The weighted mean square of what each row's prediction without it is off by; infinite where that is not known."""
+    total = 0.0
+    for rows, outputs, gap in regressions.left_out(lam):
+        if not (gap > LEAST_GAP).all():
+            return np.inf
+        outputs -= regressions.y[rows]
+        squares = np.einsum("ij,ij->i", outputs, outputs)
+        total += float(squares.sum() if weights is None else weights[rows] @ squares)
+    return total / (regressions.y.size if weights is None else regressions.y.shape[1] * weights.sum())
 
 
 def mean_eigenvalue(x: FloatArray) -> float:
     """Of Z'Z, where Z is x less its mean."""
-    return float(np.square(x - x.mean(axis=0)).sum() / x.shape[1])
-
-
-def _mean_square(errors: FloatArray, weights: FloatArray | None) -> Any:
-    return np.average(np.square(errors).mean(axis=1), weights=weights)
+    z = x - x.mean(axis=0)
+    return float(np.vdot(z, z) / x.shape[1])
