@@ -20,7 +20,7 @@ from unseen.data.shards import ShardedVectors
 from unseen.data.targeting import targeting
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 
-__all__ = ["Roles", "Source", "is_image", "is_list", "matrix", "open_columns"]
+__all__ = ["Roles", "Source", "image_column", "is_image", "is_list", "labelling_of", "matrix", "open_columns"]
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,12 @@ class Source(Protocol):
 def open_columns(source: Source, roles: Roles, options: ImageOptions) -> Samples:
     """The data set of a table."""
     schema = source.schema
-    roles.check(schema.names)
+    image = image_column(source, roles)
     taken = {roles.answers, *filter(None, (roles.id, roles.group))}
     rest = [name for name in schema.names if name not in taken | source.reserved]
-    pictures = [name for name in rest if is_image(schema.field(name))]
     about: dict[str, Any] = {"files": source.files, "notes": list(source.notes)}
-    labelled = _labelling(source, roles)
-    if roles.image is not None or (pictures and not (roles.text or roles.wanted)):
-        image = pictures[0] if roles.image is None else roles.image
+    labelled = labelling_of(source, roles)
+    if image is not None:
         _not_used(about, set(rest) - {image})
         return open_images(source.images(image), labelled, options, **about)
     if replace(options, memory_limit=None) != ImageOptions():
@@ -111,6 +109,16 @@ def open_columns(source: Source, roles: Roles, options: ImageOptions) -> Samples
     return _features(source.read(wanted), labelled, about)
 
 
+def image_column(source: Source, roles: Roles) -> str | None:
+    """The column of images, where the inputs are images."""
+    schema = source.schema
+    roles.check(schema.names)
+    if roles.image is not None or roles.text or roles.wanted:
+        return roles.image
+    taken = {roles.answers, roles.id, roles.group} | source.reserved
+    return next((name for name in schema.names if name not in taken and is_image(schema.field(name))), None)
+
+
 def is_list(kind: pa.DataType) -> bool:
     """Whether a column holds lists of numbers, as embeddings are written."""
     return bool(_is_any_list(kind) and _is_number(kind.value_type))
@@ -121,7 +129,8 @@ def is_image(field: pa.Field) -> bool:
     return bool(pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
 
 
-def _labelling(source: Source, roles: Roles) -> Labelling:
+def labelling_of(source: Source, roles: Roles) -> Labelling:
+    """Labels or targets, ids and groups."""
     names = list(dict.fromkeys(filter(None, (roles.answers, roles.id, roles.group))))
     table = source.read(names)
     columns = {name: _plain(table.column(name)) for name in names}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,11 @@ from unseen.data.base import Samples
 from unseen.data.decoding import ImageOptions, open_images
 from unseen.data.fingerprint import stamp
 from unseen.data.images import Encoded
-from unseen.data.labelling import labelling
+from unseen.data.labelling import Labelling, labelling
 from unseen.errors import DataError, some
 from unseen.types import IntArray
 
-__all__ = ["SUFFIXES", "from_folder"]
+__all__ = ["SUFFIXES", "from_folder", "listed"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision's list
 
@@ -78,7 +78,12 @@ def from_folder(
 
     """
     options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
-    root = Path(path)
+    images, labelled, about = listed(Path(path))
+    return open_images(images, labelled, options, **about)
+
+
+def listed(root: Path) -> tuple[FolderImages, Labelling, dict[str, Any]]:
+    """The images of a folder, their labels and what else is known before any of them is read."""
     if not root.is_dir():
         raise DataError(f"there is no folder {root}")
     classes = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
@@ -96,13 +101,11 @@ def from_folder(
         labels += [code] * len(found)
         others += rest
     ids = np.array(paths)
-    return open_images(
-        FolderImages(root, ids),
-        labelling(np.array(labels), class_names=classes, default_ids=ids),
-        options,
-        files=stamp(root, paths),
-        notes=[f"{others:,} files are not images of a class and are left out"] if others else [],
-    )
+    about = {
+        "files": stamp(root, paths),
+        "notes": [f"{others:,} files are not images of a class and are left out"] if others else [],
+    }
+    return FolderImages(root, ids), labelling(np.array(labels), class_names=classes, default_ids=ids), about
 
 
 def _images_below(root: Path, name: str) -> tuple[list[str], int]:

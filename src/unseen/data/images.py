@@ -26,7 +26,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from unseen.data.content import Hashes, hash_items
 from unseen.errors import ArgumentError
 
-__all__ = ["Decoded", "Encoded", "Pixels", "decode", "header_size", "pixels"]
+__all__ = ["Decoded", "Encoded", "Pixels", "decode", "header_size", "pixels", "upright"]
 
 Encoded: TypeAlias = bytes | Path | None  # the bytes of a file, where to read them, or nothing
 Size: TypeAlias = tuple[int, int]
@@ -120,6 +120,17 @@ def pixels(image: Image.Image, rule: Pixels) -> npt.NDArray[np.uint8]:
         image = _central_square(image, rule.square)
     array = np.asarray(image)
     return array if array.ndim == 3 else array[..., None]
+
+
+def upright(encoded: Encoded) -> Image.Image | None:
+    """The image in full, for people: upright, `"RGB"` or `"L"`; None if it cannot be read."""
+    try:
+        with warnings.catch_warnings(), _open(encoded) as image:
+            warnings.simplefilter("ignore")
+            turned = ImageOps.exif_transpose(image)
+            return _convert(turned, "L" if turned.mode in ("1", "L", "I;16") else "RGB")
+    except _BROKEN:
+        return None
 
 
 def header_size(encoded: Encoded) -> Size | None:

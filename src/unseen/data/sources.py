@@ -18,7 +18,7 @@ from unseen.data.torch_dataset import from_dataset
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
 from unseen.protocols import Data
 
-__all__ = ["resolve"]
+__all__ = ["from_disk", "loaded", "reader_of", "resolve"]
 
 FORMS = """a data set is one of:
   "digits"                          scikit-learn's digits
@@ -52,7 +52,7 @@ def resolve(source: Any, **options: Any) -> Data:
         if options:
             raise ArgumentError(f"a data set that is already open takes no options, got {', '.join(options)}")
         return cast(Data, source)
-    reader, arguments = _reader(source)
+    reader, arguments = reader_of(source)
     known = list(inspect.signature(reader).parameters)[len(arguments) :]
     for name in options:
         if name not in known:
@@ -60,7 +60,8 @@ def resolve(source: Any, **options: Any) -> Data:
     return cast(Data, reader(*arguments, **options))
 
 
-def _reader(source: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+def reader_of(source: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """The reader of the form that `source` has, and what to hand it."""
     if isinstance(source, str) and source == "digits":
         return digits, ()
     if isinstance(source, (str, Path)):
@@ -84,7 +85,7 @@ def _file_reader(path: Path) -> Callable[..., Any]:
     if not path.is_dir():
         raise ArgumentError(f"cannot read a data set from {path}; {FORMS}")
     if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
-        return _from_disk
+        return from_disk
     if any(path.glob("*.npy")):
         shards = numbered(path)
         return from_shards if "x" in shards or (shards and not (path / "x.npy").exists()) else from_npz
@@ -92,9 +93,15 @@ def _file_reader(path: Path) -> Callable[..., Any]:
 
 
 @functools.wraps(from_huggingface)  # whose options it takes
-def _from_disk(path: str | Path, **options: Any) -> Samples:
+def from_disk(path: str | Path, **options: Any) -> Samples:
+    """The data set that `save_to_disk` wrote in a folder."""
+    return from_huggingface(loaded(path), **options)
+
+
+def loaded(path: str | Path) -> Any:
+    """The Hugging Face data set that `save_to_disk` wrote."""
     try:
         from datasets import load_from_disk
     except ImportError as error:
         raise MissingDependencyError("datasets", f"reading {path}") from error
-    return from_huggingface(load_from_disk(str(path)), **options)
+    return load_from_disk(str(path))
