@@ -28,8 +28,15 @@ _LEAST_GAP = 1e-8  # see closed_form.py: below it, the regression without a samp
 class BestWindow(Rule):
     """BWS: of windows of the difficulty order, the one whose ridge regression predicts most.
 
-    Cost: each row enters the sums of products once and leaves them at most once, at most 2 n d^2 for all windows;
-    then d^3 / 3 + 2 n d C a window, and for `over="all"` budget x d^2 more. Memory: O(d^2 + steps d C) and a block.
+    Cost:
+        Each row enters the sums of products once and leaves them at most once, at most 2 n d^2 for all windows; then
+        d^3 / 3 + 2 n d C a window, and for `over="all"` budget x d^2 more. Memory: O(d^2 + steps d C) and a block.
+
+    Fails:
+        What a window leaves out is easier the harder the window is, and wrong labels inside it are never tested: where
+        labels are noisy or the budget is large, `over="all"` is fairer. A linear model on the features judges for
+        whatever is trained later.
+
     """
 
     steps: int = 20

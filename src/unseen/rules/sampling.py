@@ -22,7 +22,16 @@ _HARDEST = 10  # the highest scores over which mu is taken
 
 @dataclass(frozen=True)
 class Random(Rule):
-    """Uniformly at random."""
+    """Uniformly at random.
+
+    Cost:
+        O(n): one key a sample.
+
+    Fails:
+        Rare classes at small budgets: without quota="proportional" a class may get fewer than its share, or none.
+        Otherwise it is hard to beat (docs/results.md).
+
+    """
 
     name: ClassVar[str] = "random"
     reads: ClassVar[Reads] = "nothing"
@@ -39,7 +48,16 @@ class Random(Rule):
 
 @dataclass(frozen=True)
 class Beta(Rule):
-    """DUAL's sampler: the Beta density of the mean confidence, times the score."""
+    """DUAL's sampler: the Beta density of the mean confidence, times the score.
+
+    Cost:
+        O(n): one weight and one key a sample.
+
+    Fails:
+        With scores below 0, which are refused; with mean confidences near 1 throughout, as of a network that was
+        trained on the samples: then the density hardly tells them apart. c is tuned to a data set in the paper.
+
+    """
 
     c: float = 5.5
 

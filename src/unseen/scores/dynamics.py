@@ -183,6 +183,14 @@ class Aum(_MeanOver):
     Args:
         space: margin of `"logits"` or of `"probabilities"`.
 
+    Cost:
+        A forward pass over the samples asked about after every epoch that is read, beside the trainings.
+
+    Fails:
+        It does not gain by being held out (docs/results.md): it reads margins over the whole course anyway. Logits have
+        no common scale between fold models. Hardest-first collects label errors: two in three of the hardest tenth
+        where a tenth of the labels is wrong.
+
     """
 
     space: Space = "logits"
@@ -204,7 +212,15 @@ class Aum(_MeanOver):
 
 @dataclass(frozen=True, kw_only=True)
 class Correctness(_MeanOver):
-    """`correctness`, streaming."""
+    """`correctness`, streaming.
+
+    Cost:
+        A forward pass over the samples asked about after every epoch that is read, beside the trainings.
+
+    Fails:
+        It has T + 1 values only: with few epochs most samples tie, and the rule decides among them by id or at random.
+
+    """
 
     name = "correctness"
     direction: ClassVar[Direction] = "easier"
@@ -219,7 +235,16 @@ class Correctness(_MeanOver):
 
 @dataclass(frozen=True, kw_only=True)
 class Confidence(_MeanOver):
-    """`confidence`, streaming."""
+    """`confidence`, streaming.
+
+    Cost:
+        A forward pass over the samples asked about after every epoch that is read, beside the trainings.
+
+    Fails:
+        Slow learning and wrong labels look alike: both are low throughout. Models of different calibration are not on
+        one scale.
+
+    """
 
     name = "confidence"
     direction: ClassVar[Direction] = "easier"
@@ -234,7 +259,16 @@ class Confidence(_MeanOver):
 
 @dataclass(frozen=True, kw_only=True)
 class Forgetting(Course):
-    """`forgetting`, streaming."""
+    """`forgetting`, streaming.
+
+    Cost:
+        A forward pass over the samples asked about after every epoch that is read, beside the trainings.
+
+    Fails:
+        With few epochs: nearly all samples have the value 0 and tie. Held out, a sample that was never right counts as
+        most forgotten, so hardest-first is worse held out than in-sample (docs/results.md).
+
+    """
 
     name = "forgetting"
     direction: ClassVar[Direction] = "harder"
@@ -261,7 +295,17 @@ class Forgetting(Course):
 
 @dataclass(frozen=True, kw_only=True)
 class Variability(Course):
-    """`variability`, streaming: mean and squared deviations, updated stably (Welford 1962)."""
+    """`variability`, streaming: mean and squared deviations, updated stably (Welford 1962).
+
+    Cost:
+        A forward pass over the samples asked about after every epoch that is read, beside the trainings.
+
+    Fails:
+        With few epochs, from which a standard deviation is known badly: two scorings agree less than those of `el2n`
+        (docs/results.md). In-sample, by worthiest first, it loses to random at high rates; held out it is among the
+        best there.
+
+    """
 
     name = "variability"
     direction: ClassVar[Direction] = "worth"

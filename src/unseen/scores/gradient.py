@@ -65,6 +65,13 @@ class GrandLastLayer(Pointwise):
     Args:
         bias: whether the last layer has a bias.
 
+    Cost:
+        One forward pass that keeps the input of the last layer: O(d) memory a sample of a batch, no gradient is formed.
+
+    Fails:
+        Where features of fold models differ in length, since it multiplies by it: ranks within a fold (align) are safer
+        than raw values. It says nothing of the other layers. A learner without features refuses it.
+
     """
 
     bias: bool = True
@@ -87,6 +94,14 @@ class Grand(Pointwise):
     """Length of the loss gradient over all parameters, as measured by the learner in `Observation.grad_norm`.
 
     At initialisation, where Paul et al. found it to work, it does not reproduce (Kirsch, arXiv 2303.14753).
+
+    Cost:
+        One backward pass a sample, in chunks: by far the dearest score of one observation. Only torch learners give it.
+
+    Fails:
+        At initialisation, and as hardest-first at high rates: like `el2n` it finds wrong labels. Its scale depends on
+        the network and on how far training went, so only its order compares.
+
     """
 
     name = "grand"

@@ -18,6 +18,14 @@ class Leverage(Pointwise):
     """How much of the model's output for a sample is the sample's own label, as told in `Observation.leverage`.
 
     High where features are unlike those of the others; labels do not enter.
+
+    Cost:
+        None beside the closed form: O(n d^2), in the same pass that judges the samples.
+
+    Fails:
+        As difficulty: it reads no label, so an outlier is worth much however easy it is. It knows the features only,
+        and is as good as they are.
+
     """
 
     name = "leverage"
@@ -35,7 +43,16 @@ class Leverage(Pointwise):
 
 @dataclass(frozen=True, kw_only=True)
 class CooksDistance(Pointwise):
-    """How far all outputs move when a sample is left out, as told in `Observation.cooks_distance`."""
+    """How far all outputs move when a sample is left out, as told in `Observation.cooks_distance`.
+
+    Cost:
+        None beside the closed form: O(n d^2), in the same pass that judges the samples.
+
+    Fails:
+        As a ranking of worth where labels are wrong: a wrong label moves the model, so it is influential. It is
+        influence in a linear model of the features, not in a network.
+
+    """
 
     name = "cooks_distance"
     direction: ClassVar[Direction] = "worth"

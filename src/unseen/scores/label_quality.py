@@ -153,7 +153,16 @@ def _issues(confident: Array, labels: Array) -> Array:
 
 @dataclass(frozen=True, kw_only=True)
 class SelfConfidence(Pointwise):
-    """`self_confidence` of the observations asked for."""
+    """`self_confidence` of the observations asked for.
+
+    Cost:
+        No more than the trainings of the plan, and one forward pass over the samples asked about.
+
+    Fails:
+        It cannot tell a wrong label from a hard sample, nor what a model never learnt from what is wrong. Reading it
+        in-sample defeats it: a model that was trained on the label vouches for it.
+
+    """
 
     name = "self_confidence"
     direction: ClassVar[Direction] = "easier"
@@ -168,7 +177,15 @@ class SelfConfidence(Pointwise):
 
 @dataclass(frozen=True, kw_only=True)
 class NormalizedMargin(Pointwise):
-    """`normalized_margin` of the observations asked for."""
+    """`normalized_margin` of the observations asked for.
+
+    Cost:
+        No more than the trainings of the plan, and one forward pass over the samples asked about.
+
+    Fails:
+        As `self_confidence`; it forgives a low p_y where no other class is likely either.
+
+    """
 
     name = "normalized_margin"
     direction: ClassVar[Direction] = "easier"
@@ -183,7 +200,17 @@ class NormalizedMargin(Pointwise):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelIssue(Score):
-    """`label_issue` of the last observation, 1 or 0, with the thresholds of each watch set; over repeats, the share."""
+    """`label_issue` of the last observation, 1 or 0, with the thresholds of each watch set; over repeats, the share.
+
+    Cost:
+        No more than the trainings of the plan, and one forward pass over the samples asked about. The last logits of
+        all C classes are kept for each sample of a fit.
+
+    Fails:
+        Classes with few samples in a watch set have thresholds known badly; a weak model calls hard samples issues, and
+        a bias of the model against a class is called label noise of it. It has two values: a flag, not a ranking.
+
+    """
 
     name = "label_issue"
     direction: ClassVar[Direction] = "harder"

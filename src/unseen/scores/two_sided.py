@@ -204,6 +204,13 @@ class Memorization(_Sides):
     Args:
         probabilities: the probability of the label in place of being correct.
 
+    Cost:
+        Two forward passes a model, over both sides; halves(r) trains 2 r models on half of the data each.
+
+    Fails:
+        With few repeats: over r repeats it has few different values, and most samples tie at 0. Hardest-first collects
+        wrong labels, which only memorising gets right (docs/results.md: 16 points below random at 80 % on CIFAR-10).
+
     """
 
     probabilities: bool = False
@@ -239,7 +246,16 @@ class _Losses(_Sides):
 
 @dataclass(frozen=True, kw_only=True)
 class HoldoutGap(_Losses):
-    """`holdout_gap`, streaming."""
+    """`holdout_gap`, streaming.
+
+    Cost:
+        Two forward passes a model, over both sides; halves(r) trains 2 r models on half of the data each.
+
+    Fails:
+        As a measure of worth: what is memorised is first of all what is wrongly labelled. At 80 % pruned hardest-first
+        loses 27 points to random on CIFAR-10 (docs/results.md). One outlying loss may be all of it.
+
+    """
 
     name = "holdout_gap"
     direction: ClassVar[Direction] = "harder"
@@ -258,6 +274,14 @@ class Reducible(_Losses):
 
     Args:
         epoch: the early epoch of the in-sample loss, counted from 1 and before the last.
+
+    Cost:
+        A forward pass over the trained-on side after the early epoch, one over the other side at the end; halves(r)
+        trains 2 r models on half of the data each.
+
+    Fails:
+        The epoch must be given, and matters: too early everything is still to be learnt, too late nothing is. In strata
+        it loses 10 points to random at 80 % on CIFAR-10 (docs/results.md): its low tail is long and holds the outliers.
 
     """
 
@@ -289,7 +313,17 @@ class Reducible(_Losses):
 
 @dataclass(frozen=True, kw_only=True)
 class Disagreement(Score):
-    """`disagreement` of the last observations, over all repeats at once."""
+    """`disagreement` of the last observations, over all repeats at once.
+
+    Cost:
+        At least two repeats of the plan, so twice its trainings; the last probabilities of all C classes are kept for
+        each sample of a fit.
+
+    Fails:
+        With two models it is a rough estimate. A point above random on CIFAR-10 up to half pruned and three below at 80
+        % (docs/results.md): models also disagree about what cannot be learnt.
+
+    """
 
     name = "disagreement"
     direction: ClassVar[Direction] = "worth"

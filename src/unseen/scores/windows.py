@@ -190,7 +190,17 @@ class _WindowMean(Windowed):
 
 @dataclass(frozen=True, kw_only=True)
 class DynUnc(_WindowMean):
-    """`dyn_unc`, streaming."""
+    """`dyn_unc`, streaming.
+
+    Cost:
+        A forward pass over the samples asked about after every epoch that is read, beside the trainings. It keeps a
+        window of J numbers a sample.
+
+    Fails:
+        Shorter trainings than a window refuse it. Epochs after convergence only dilute it: say how many first epochs to
+        read.
+
+    """
 
     name = "dyn_unc"
     direction: ClassVar[Direction] = "worth"
@@ -205,7 +215,17 @@ class DynUnc(_WindowMean):
 
 @dataclass(frozen=True, kw_only=True)
 class Dual(_WindowMean):
-    """`dual`, streaming."""
+    """`dual`, streaming.
+
+    Cost:
+        A forward pass over the samples asked about after every epoch that is read, beside the trainings. It keeps a
+        window of J numbers a sample.
+
+    Fails:
+        By worthiest first at the highest rates: the rule `beta`, made for it, moves to easier samples there. Epochs
+        after convergence dilute it: the paper reads the first 30 of 200 on CIFAR.
+
+    """
 
     name = "dual"
     direction: ClassVar[Direction] = "worth"
@@ -224,6 +244,14 @@ class Tdds(Windowed):
 
     Args:
         decay: the weight of the last window.
+
+    Cost:
+        A forward pass over the samples asked about after every epoch that is read, beside the trainings. It keeps the
+        last probabilities of all C classes and a window of J - 1 numbers a sample.
+
+    Fails:
+        Where (T, J) do not suit the rate: the paper tunes them for each. With decay 0.9 the last two windows decide
+        nearly everything, so what happened early is not read.
 
     """
 
