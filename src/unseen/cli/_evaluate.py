@@ -9,10 +9,11 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._progress import Reporter, duration
+from unseen.cli._progress import Reporter
 from unseen.cli._show import aligned, grid, print_json
 from unseen.data import resolve
 from unseen.errors import ArgumentError, UnknownNameError
+from unseen.evaluating.prices import duration
 from unseen.protocols import Data
 from unseen.runs import RunDirectory
 from unseen.runs.commands import options_of, read_by

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from unseen.atomic import replace_file
 from unseen.cli._show import aligned, err
+from unseen.evaluating.prices import duration
 
 __all__ = ["Interrupted", "Reporter"]
 
@@ -222,17 +223,6 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} GiB"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words.
-
-    >>> duration(40), duration(300), duration(9000)
-    ('40 s', '5 min', '2.5 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _many(count: int, one: str, more: str | None = None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from unseen.runs import RunDirectory
 
-__all__ = ["CHOOSING", "Price", "of_arms", "of_fits", "of_run", "pays_back", "total"]
+__all__ = ["CHOOSING", "Price", "duration", "of_arms", "of_fits", "of_run", "pays_back", "total"]
 
 CHOOSING = "choosing"  # the event that tells what choosing a coreset cost
 
@@ -113,6 +113,17 @@ def pays_back(cost: float, full: float, part: float) -> int | None:
     (10, None)
     """
     return math.ceil(cost / (full - part)) if full > part else None
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words.
+
+    >>> duration(40), duration(300), duration(9000)
+    ('40 s', '5 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _price(samples: int | None, epochs: Mapping[int, float | None], whole: float) -> Price:
