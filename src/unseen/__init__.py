@@ -42,6 +42,7 @@ _HOMES = {
     "coreset": "exposure",
     "embed": "embedding.making",
     "evaluate": "evaluating.evaluation",
+    "export": "exporting.exports",
     "folds": "exposure",
     "grow": "growing.grown",
     "halves": "exposure",

@@ -22,6 +22,7 @@ from unseen.errors import UnseenError as UnseenError
 from unseen.estimator import Pruner as Pruner
 from unseen.evaluating.evaluated import Evaluation as Evaluation
 from unseen.evaluating.evaluation import evaluate as evaluate
+from unseen.exporting.exports import export as export
 from unseen.exposure import Exposure as Exposure
 from unseen.exposure import Fit as Fit
 from unseen.exposure import coreset as coreset

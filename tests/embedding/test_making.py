@@ -1,6 +1,7 @@
 """The folder of an embedding: whole or not there, the same samples as before, its provenance read and told."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def test_an_interrupted_call_leaves_nothing(tmp_path, monkeypatch, end):
         raise end
 
     full = isinstance(end, OSError)
-    monkeypatch.setattr(*(writing.os, "posix_fallocate", stop) if full else (writing, "fill", stop))
+    monkeypatch.setattr(*(os, "posix_fallocate", stop) if full else (writing, "fill", stop))
     with pytest.raises(unseen.errors.StorageError if full else KeyboardInterrupt):
         embedded(tmp_path)
     assert list(tmp_path.iterdir()) == []

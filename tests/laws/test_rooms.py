@@ -16,13 +16,14 @@ FLOORS = [
     {"rules", "functional", "testing"},
     {"scoring", "selecting"},
     {"learners"},
-    {"executors"},
+    {"executors", "integrations"},
     {"work", "embedding"},
     {"growing"},
     {"evaluating"},
     {"comparing"},
     {"pruning"},
     {"estimator"},
+    {"exporting"},
     {"cli"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -10,7 +10,20 @@ import typer
 from rich.text import Text
 
 import unseen
-from unseen.cli import INTERRUPTED, _advise, _embed, _evaluate, _grow, _lists, _prune, _resume, _score, _select, _sweep
+from unseen.cli import (
+    INTERRUPTED,
+    _advise,
+    _embed,
+    _evaluate,
+    _export,
+    _grow,
+    _lists,
+    _prune,
+    _resume,
+    _score,
+    _select,
+    _sweep,
+)
 from unseen.cli._progress import Interrupted
 from unseen.cli._show import complain, err, out, warn
 from unseen.errors import RunError, UnseenError
@@ -39,6 +52,7 @@ app.command("evaluate")(_evaluate.command)
 app.command("sweep")(_sweep.command)
 app.command("advise")(_advise.command)
 app.command("embed")(_embed.command)
+app.command("export")(_export.command)
 app.command("resume")(_resume.command)
 app.command("scores")(_lists.scores)
 app.command("rules")(_lists.rules)

@@ -16,9 +16,10 @@ from unseen.data.labelling import Labelling
 from unseen.data.provenance import FORMAT, LABELS, note, warn_if_seen
 from unseen.embedding.base import Embedder, Embedding
 from unseen.embedding.naming import AUTO, embedder_of
-from unseen.embedding.writing import NewFolder, fill, is_there, write
+from unseen.embedding.writing import fill, is_there, write
 from unseen.errors import ArgumentError
 from unseen.protocols import Data
+from unseen.runs.new_folder import NewFolder
 from unseen.scoring import versions
 from unseen.threads import default_threads, limited_threads
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +15,10 @@ from unseen.data.provenance import PROVENANCE, provenance_of
 from unseen.embedding.base import Embedding
 from unseen.errors import ArgumentError, DataError, some
 from unseen.protocols import Data
-from unseen.runs.lock import Lock
 from unseen.runs.manifest import check_same, normal
+from unseen.runs.new_folder import mapped
 
-__all__ = ["NewFolder", "fill", "is_there", "write"]
+__all__ = ["fill", "is_there", "write"]
 
 Told = Callable[[int, int], object]  # samples done, and before this block
 
@@ -44,41 +41,6 @@ def is_there(folder: Path, about: Mapping[str, Any]) -> bool:
     return False
 
 
-class NewFolder:
-    """Where a folder is written, under another name until it is whole. What a killed process left is begun anew.
-
-    Raises:
-        RunLockedError: another process writes this folder.
-        StorageError: it cannot be written.
-
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.part = folder.absolute().with_name(f".{folder.absolute().name}.part")
-
-    def __enter__(self) -> Path:
-        self._lock = Lock(self.part / "lock")
-        for left in self.part.iterdir():
-            if left.is_dir():
-                shutil.rmtree(left)
-            elif left.name != "lock":
-                left.unlink()
-        return self.part
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        try:
-            if kind is None:
-                (self.part / "lock").unlink()
-                self.part.rename(self.folder.absolute())
-        except OSError as failed:
-            raise storage_error(self.folder, failed) from failed
-        finally:
-            if kind is not None or self.part.exists():
-                shutil.rmtree(self.part, ignore_errors=True)
-            self._lock.release()
-
-
 def write(folder: Path, data: Data, embedding: Embedding, about: Mapping[str, Any], told: Told) -> None:
     """Vectors, labels or target, ids and groups of one data set as npy files, and where they come from."""
     arrays: dict[str, npt.NDArray[Any]]
@@ -89,7 +51,7 @@ def write(folder: Path, data: Data, embedding: Embedding, about: Mapping[str, An
         arrays["group"] = data.groups
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        vectors = _mapped(folder / "x.npy", (len(data), embedding.width))
+        vectors = mapped(folder / "x.npy", (len(data), embedding.width))
     except OSError as error:
         raise storage_error(folder, error) from error
     fill(vectors, data, embedding, told)
@@ -123,12 +85,3 @@ def fill(vectors: npt.NDArray[np.float32], data: Data, embedding: Embedding, tol
         copied = rows[first[rows] != rows]
         vectors[copied] = vectors[first[copied]]
         told(start + len(rows), start)
-
-
-def _mapped(path: Path, shape: tuple[int, int]) -> Any:
-    vectors = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    # A full disk is an error here and now; in the middle of a memory map it would be the end of the process.
-    if hasattr(os, "posix_fallocate"):
-        with path.open("rb+") as file, suppress(NotImplementedError):
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return vectors

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from unseen.exposure import Fit
 from unseen.scores.base import Score
+from unseen.scores.keeping import KEPT
 from unseen.types import Arrays, FloatArray, IdArray, IntArray, ScoreTable, Side
 
 __all__ = ["Joiner"]
@@ -37,8 +38,9 @@ class Joiner:
         self._results: dict[tuple[int, int, int], tuple[Fit, Arrays]] = {}
 
     def add(self, fit: Fit, result: Arrays) -> None:
-        """Take the result of one fit."""
-        self._results[fit.repeat, fit.fold, fit.part or 0] = (fit, result)
+        """Take the result of one fit. What it keeps beside the scores goes into no table."""
+        joined = {name: array for name, array in result.items() if not name.rpartition("/")[2].startswith(KEPT)}
+        self._results[fit.repeat, fit.fold, fit.part or 0] = (fit, joined)
 
     def table(
         self, ids: IdArray, labels: IntArray, class_names: tuple[str, ...], provenance: dict[str, Any]

@@ -9,6 +9,8 @@ from unseen.errors import ArgumentError
 from unseen.registry import Registry, parse_spec
 from unseen.scores import dynamics, gradient, influence, label_quality, pointwise, two_sided, windows
 from unseen.scores.base import Score
+from unseen.scores.keeping import SUFFIX as KEEP
+from unseen.scores.keeping import Keeping
 from unseen.scores.tempered import SUFFIX, Tempered
 from unseen.types import meaning
 
@@ -47,7 +49,9 @@ for _score in (
 
 
 def resolve(spec: str | Score) -> Score:
-    """The score of a name with options, or the score itself. `"el2n@temperature"` is `el2n` as `Tempered` has it.
+    """The score of a name with options, or the score itself.
+
+    `"el2n@temperature"` is `el2n` as `Tempered` has it, `"el2n@probabilities"` as `Keeping` does.
 
     Raises:
         UnknownNameError: no score of that name; the nearest ones are named.
@@ -61,6 +65,8 @@ def resolve(spec: str | Score) -> Score:
         return spec
     if not isinstance(spec, str):
         raise ArgumentError(f"a score is a name such as 'el2n' or a Score, got {spec!r}")
+    if spec.endswith(KEEP):
+        return Keeping(resolve(spec.removesuffix(KEEP)))
     if spec.endswith(SUFFIX):
         return Tempered(resolve(spec.removesuffix(SUFFIX)))
     name, options = parse_spec(spec)

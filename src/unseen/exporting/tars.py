@@ -1,0 +1,169 @@
+"""WebDataset: tar shards of the samples kept, made of a data set or of shards that there are; or their keys alone."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unseen.data.columns import is_list
+from unseen.errors import ArgumentError, DataError, some
+from unseen.exporting.asking import Asked
+from unseen.exporting.index import lines
+from unseen.exporting.payloads import file_columns, suffix
+from unseen.exporting.places import new_file, new_folder
+
+__all__ = ["to_webdataset"]
+
+_NAMED = re.compile(r"((?:.*/)?[^.]+)\.([^/]*)")  # key and extension, as webdataset parts the names of members
+_DATED = 0  # a fixed time: equal coresets give equal shards
+
+
+def to_webdataset(
+    asked: Asked,
+    out: Path,
+    *,
+    keys: bool = False,
+    shards: Sequence[str | Path] | str | Path = (),
+    shard_bytes: int = 512 << 20,
+) -> None:
+    """Tar shards as the library `webdataset` reads them.
+
+    Made of the data set, a sample has as key its row in the data set, and as files: `cls`, the number of its class (a
+    target: `target.txt`); images under their format (`jpg`); lists of numbers as `<column>.npy`, float32; everything
+    else in `json`, with the id of the sample as `__id__`.
+
+    Args:
+        asked: the coreset.
+        out: the folder that is made; with `keys` a text file.
+        keys: write ids as keys, one a line, for a data set that is in shards already.
+        shards: tars whose keys are the ids; those of their samples that were kept are copied to shards of the same
+            names, in the order they have. No other data is read.
+        shard_bytes: about how large shards become.
+
+    Raises:
+        ArgumentError: options that go against each other.
+        DataError: shards that lack a sample, or hold it twice.
+
+    """
+    if keys and shards:
+        raise ArgumentError(
+            "give keys or shards, not both: one writes keys, the other copies the samples that have them"
+        )
+    if not isinstance(shard_bytes, int) or shard_bytes < 1:
+        raise ArgumentError(f"shard_bytes must be an integer of at least 1, got {shard_bytes!r}")
+    if keys:
+        text = lines(asked.coreset.ids)
+        new_file(out, lambda file: file.write(text))
+    elif shards:
+        _copied(asked, out, [shards] if isinstance(shards, (str, Path)) else list(shards))
+    else:
+        _made(asked, out, shard_bytes)
+
+
+def _made(asked: Asked, out: Path, shard_bytes: int) -> None:
+    samples = _samples(asked)
+    with new_folder(out) as part:
+        number, shard = 0, None
+        try:
+            for name, files in samples:
+                if shard is None:
+                    shard = tarfile.open(part / f"shard-{number:06}.tar", "x", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+                for end, content in files.items():
+                    about = tarfile.TarInfo(f"{name}.{end}")
+                    about.size, about.mtime = len(content), _DATED
+                    shard.addfile(about, io.BytesIO(content))
+                if shard.offset >= shard_bytes:
+                    shard.close()
+                    number, shard = number + 1, None
+        finally:
+            if shard is not None:
+                shard.close()
+
+
+def _samples(asked: Asked) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """The key of each sample, and its files by extension."""
+    source, coreset = asked.source, asked.coreset
+    labelling, rows = source.labelling, asked.rows
+    images = file_columns(source.schema)
+    vectors = [field.name for field in source.schema if is_list(field.type)]
+    width = len(str(coreset.n))
+    at = 0
+    for table in source.tables(rows):
+        for record in table.to_pylist():
+            files = _files(record, images, vectors)
+            record["__id__"] = coreset.ids[at].item() if hasattr(coreset.ids[at], "item") else coreset.ids[at]
+            files["json"] = json.dumps(record, default=str).encode()
+            if labelling.targets is None:
+                files["cls"] = str(labelling.labels[rows[at]]).encode()
+            else:
+                files["target.txt"] = repr(float(labelling.targets[rows[at]])).encode()
+            yield f"{coreset.indices[at]:0{width}}", files
+            at += 1
+
+
+def _files(record: dict[str, Any], images: list[str], vectors: list[str]) -> dict[str, bytes]:
+    """The columns of a row that become files; they are taken out of it."""
+    files: dict[str, bytes] = {}
+    for column in images:
+        value = record.pop(column)
+        if value is not None and value.get("bytes"):
+            end = suffix(value["bytes"], value.get("path"))
+            files[end if len(images) == 1 else f"{_plain(column)}.{end}"] = value["bytes"]
+    for column in vectors:
+        if (value := record.pop(column)) is not None:
+            buffer = io.BytesIO()
+            np.save(buffer, np.asarray(value, dtype=np.float32), allow_pickle=False)
+            files[f"{_plain(column)}.npy"] = buffer.getvalue()
+    return files
+
+
+def _plain(column: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]", "_", column).lower()
+
+
+def _copied(asked: Asked, out: Path, shards: list[str | Path]) -> None:
+    paths = [Path(shard) for shard in shards]
+    names = [path.name.removesuffix(".gz") for path in paths]
+    if len(set(names)) < len(names):
+        raise ArgumentError(f"shards must have different names, as they are written to one folder, got {some(names)}")
+    wanted = {str(identity) for identity in asked.coreset.ids.tolist()}
+    seen: set[str] = set()
+    with new_folder(out) as part:
+        for path, name in zip(paths, names, strict=True):
+            found = _copy(path, part / name, wanted)
+            if again := found & seen:
+                raise DataError(f"{path} holds samples that an earlier shard holds, too: {some(sorted(again))}")
+            seen |= found
+        if lost := wanted - seen:
+            raise DataError(f"the shards lack {len(lost):,} samples of the coreset: {some(sorted(lost))}")
+
+
+def _copy(path: Path, target: Path, wanted: set[str]) -> set[str]:
+    """Copy the samples that are wanted, and say which they are."""
+    found: set[str] = set()
+    last = None
+    try:
+        with tarfile.open(path, "r|*") as source, tarfile.open(target, "x", format=tarfile.PAX_FORMAT) as shard:
+            for member in source:
+                named = _NAMED.fullmatch(member.name)
+                key = named[1] if named and member.isfile() else None
+                if key in wanted and key is not None:
+                    if key != last and key in found:
+                        raise DataError(f"{path} holds sample {key!r} twice")
+                    found.add(key)
+                    shard.addfile(member, source.extractfile(member))
+                last = key
+    except (tarfile.TarError, EOFError) as error:
+        raise DataError(f"{path} is no sound tar file: {error}") from error
+    except FileNotFoundError as error:
+        raise DataError(f"there is no shard {path}") from error
+    if not found:
+        target.unlink()
+    return found

@@ -1,0 +1,77 @@
+"""Coresets in a training loop: a subset, and a sampler in an order that is a function of seed, epoch and id alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from unseen import seeds
+from unseen.errors import ArgumentError, MissingDependencyError
+from unseen.types import Coreset
+
+if TYPE_CHECKING:
+    from torch.utils.data import Subset
+
+__all__ = ["CoresetSampler", "subset"]
+
+
+def subset(coreset: Coreset, dataset: Any) -> Subset[Any]:
+    """The part of a map-style data set that was kept, in its order: a `torch.utils.data.Subset`.
+
+    Args:
+        coreset: chosen from this data set.
+        dataset: with as many samples, in the same order, as were scored.
+
+    Raises:
+        ArgumentError: it has another number of samples.
+        MissingDependencyError: torch is not installed.
+
+    >>> import numpy as np
+    >>> kept = subset(Coreset(np.array([1, 2]), np.array([1, 2]), n=3), ["a", "b", "c"])
+    >>> list(kept)
+    ['b', 'c']
+
+    """
+    try:
+        from torch.utils.data import Subset
+    except ImportError as error:
+        raise MissingDependencyError("torch", "a Subset", "torch") from error
+    if len(dataset) != coreset.n:
+        raise ArgumentError(
+            f"dataset must be the one that was scored, of {coreset.n:,} samples, but it has {len(dataset):,}"
+        )
+    return Subset(dataset, coreset.indices.tolist())
+
+
+class CoresetSampler:
+    """Rows of a coreset in another order each epoch, for the `sampler` of a `DataLoader` over the whole data set.
+
+    The order depends on (seed, epoch, id) alone: of two coresets, the samples they share come in the same order, and
+    that is their order in a pass over everything.
+
+    Args:
+        coreset: what to train on.
+        seed: the root seed.
+        epoch: the first epoch, counted from 0; each pass is the next one, unless `set_epoch` says otherwise.
+
+    >>> import numpy as np
+    >>> sampler = CoresetSampler(Coreset(np.array([3, 5, 8]), np.array([3, 5, 8]), n=10), seed=0)
+    >>> len(sampler), sorted(sampler), list(sampler) == list(sampler)
+    (3, [3, 5, 8], False)
+
+    """
+
+    def __init__(self, coreset: Coreset, *, seed: int = 0, epoch: int = 0) -> None:
+        self.coreset, self.seed, self.epoch = coreset, seed, epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch of the next pass, as distributed samplers have it: call it to continue a training that was cut."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.coreset)
+
+    def __iter__(self) -> Iterator[int]:
+        order = seeds.order(self.seed, self.coreset.ids, "order", self.epoch)
+        self.epoch += 1
+        return iter(self.coreset.indices[order].tolist())
