@@ -20,7 +20,7 @@ FLOORS = [
     {"work", "embedding"},
     {"growing"},
     {"evaluating"},
-    {"comparing"},
+    {"comparing", "estimating"},
     {"pruning"},
     {"estimator"},
     {"exporting"},

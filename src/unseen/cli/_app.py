@@ -14,6 +14,7 @@ from unseen.cli import (
     INTERRUPTED,
     _advise,
     _embed,
+    _estimate,
     _evaluate,
     _export,
     _grow,
@@ -48,6 +49,7 @@ app.command("prune")(_prune.command)
 app.command("grow")(_grow.command)
 app.command("score")(_score.command)
 app.command("select")(_select.command)
+app.command("estimate")(_estimate.command)
 app.command("evaluate")(_evaluate.command)
 app.command("sweep")(_sweep.command)
 app.command("advise")(_advise.command)

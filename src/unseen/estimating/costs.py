@@ -1,0 +1,55 @@
+"""What the fits of a learner cost, whichever way that was found."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from unseen.estimating.counting import Size
+from unseen.estimating.ranges import Range
+
+__all__ = ["FASTER", "SLOWER", "Costs", "makespan"]
+
+# A machine is never twice as fast; what else runs on it, its clock and its caches move a time by about this much.
+FASTER, SLOWER = 0.8, 1.3
+
+
+class Costs(Protocol):
+    """What fits cost, from what was measured.
+
+    Attributes:
+        measured: what was, in words with its unit, to the figure.
+        notes: what the reader should know of how it was measured.
+        checkpoint_bytes: of the checkpoints of one fit in the run directory.
+
+    """
+
+    measured: dict[str, float]
+    notes: list[str]
+    checkpoint_bytes: float
+
+    def seconds(self, size: Size) -> Range:
+        """Of one fit."""
+
+    def once(self) -> Range:
+        """Seconds that a process spends before its first fit."""
+
+    def memory(self, size: Size) -> Range:
+        """Bytes of a process that does such a fit, beside the interpreter, libraries and scores."""
+
+
+def makespan(fits: dict[Size, int], costs: Costs, slots: int) -> Range:
+    """Seconds until all fits are done, so many at a time, as they come.
+
+    A slot takes the next fit when it is free. The fits of a plan are of one size or nearly so, so that this is the
+    longest of them times how many a slot gets.
+    """
+    count = sum(fits.values())
+    if slots == 1 or count < 2:
+        whole = Range.exactly(0.0)
+        for size, times in fits.items():
+            whole += costs.seconds(size).times(times)
+        return whole
+    longest = Range.exactly(0.0)
+    for size in fits:
+        longest = longest.at_least(costs.seconds(size))
+    return longest.times(-(-count // slots))
