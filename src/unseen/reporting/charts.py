@@ -1,0 +1,262 @@
+"""Which charts a run gives: their numbers, their words, and the tables that stand beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from unseen.comparing.curves import FULL, Sweep
+from unseen.evaluating.evaluated import Evaluation
+from unseen.growing.history import History
+from unseen.reporting import pictures
+from unseen.reporting.facts import Facts, exposure_of
+from unseen.reporting.numbers import Crowding, Cut, crowding, edges_of, scored
+from unseen.types import FloatArray, ScoreTable, meaning
+from unseen.verdicts import interval
+
+__all__ = ["Chart", "charts_of", "strip"]
+
+_BINS_TOLD = 12  # of a histogram in its table
+_METHODS = 12  # drawn of a sweep
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing with its words and its numbers.
+
+    Args:
+        key: its name in the page.
+        title: its heading.
+        text: what to see in it.
+        svg: the drawing.
+        columns: the heads of its table.
+        rows: of its table.
+        colored: whether kept and pruned are told apart in it.
+
+    """
+
+    key: str
+    title: str
+    text: str
+    svg: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    colored: bool = False
+
+
+def charts_of(facts: Facts, cut: Cut | None) -> list[Chart]:
+    """Every chart that the facts give."""
+    found: list[Chart] = []
+    if facts.evaluation is not None:
+        found.append(_evaluated(facts.evaluation))
+    if facts.table is not None and facts.score is not None:
+        found += _distribution(facts, facts.table, facts.score, cut)
+    if facts.history is not None and any(step.accuracy for step in facts.history.steps):
+        found.append(_grown(facts.history))
+    if facts.sweep is not None and facts.sweep.budgets:
+        found.append(_swept(facts.sweep))
+    return found
+
+
+def strip(quantiles: Sequence[tuple[float, ...] | None]) -> list[tuple[float, ...] | None]:
+    """Quantiles of several classes on one range, in per cent of it.
+
+    >>> strip([(0.0, 1.0), None, (1.0, 2.0)])
+    [(0.0, 50.0), None, (50.0, 100.0)]
+    """
+    known = [values for values in quantiles if values is not None]
+    if not known:
+        return [None] * len(quantiles)
+    low, high = min(map(min, known)), max(map(max, known))
+    width = (high - low) or 1.0
+    return [None if q is None else tuple(round(100 * (v - low) / width, 2) for v in q) for q in quantiles]
+
+
+def _distribution(facts: Facts, table: ScoreTable, score: str, cut: Cut | None) -> Iterator[Chart]:
+    values = scored(table, score)
+    if np.isnan(values).all():
+        return
+    other = None if facts.other is None else scored(facts.other, score)
+    edges = edges_of(values, *([] if other is None else [other]))
+    panels, crowded = [], []
+    if other is not None and facts.other is not None:
+        panels.append(pictures.Bars(_called(facts.other), _counts(other, edges)))
+        crowded.append((_called(facts.other), _crowd(other, edges)))
+    whole = _counts(values, edges)
+    if facts.coreset is None:
+        panels.append(pictures.Bars(_called(table), whole))
+    else:
+        kept = _counts(values[facts.coreset.indices], edges)
+        panels.append(pictures.Bars(f"{_called(table)}, kept and pruned", kept, whole - kept))
+    crowded.append((_called(table), _crowd(values, edges)))
+    label = f"{score}: {meaning(table.direction(score))}"
+    yield Chart(
+        key="distribution",
+        title="How the score spreads",
+        text=" ".join(f"{name[0].upper()}{name[1:]}: {_crowded(found)}." for name, found in crowded),
+        svg=pictures.histograms(
+            "distribution", panels, edges, label=label, cut=None if cut is None else cut.value,
+            said=f"Histogram of {score}. " + " ".join(f"{name}: {_crowded(found)}." for name, found in crowded),
+        ),
+        columns=("from", "to", *(_heads(panels))),
+        rows=_binned(panels, edges),
+        colored=facts.coreset is not None,
+    )  # fmt: skip
+    if other is not None and facts.other is not None:
+        yield _both_sides(facts.other, table, other, values, edges, score)
+
+
+def _both_sides(
+    other: ScoreTable, table: ScoreTable, x: FloatArray, y: FloatArray, edges: FloatArray, score: str
+) -> Chart:
+    from scipy.stats import spearmanr
+
+    both = ~np.isnan(x) & ~np.isnan(y)
+    x, y = x[both], y[both]
+    varied = len(x) > 1 and np.ptp(x) > 0 and np.ptp(y) > 0
+    rho = float(spearmanr(x, y).statistic) if varied else float("nan")
+    names = _called(other), _called(table)
+    text = (
+        f"Each sample by both exposures; on the dashed line they agree. Rank correlation {rho:.2f}; "
+        f"{np.mean(y > x):.0%} of the samples lie above the line."
+    ).replace("%", " %")
+    quarters = np.quantile(edges, [0, 0.25, 0.5, 0.75, 1])
+    counts = np.histogram2d(x, y, (quarters, quarters))[0].astype(int)
+    spans = [f"{a:.3g} .. {b:.3g}" for a, b in pairwise(quarters.tolist())]
+    return Chart(
+        key="sides",
+        title=f"{names[1][0].upper()}{names[1][1:]} against {names[0]}",
+        text=text,
+        svg=pictures.density("sides", x, y, edges, labels=(f"{score}, {names[0]}", f"{score}, {names[1]}"), said=text),
+        columns=(f"{names[0]} \\ {names[1]}", *spans),
+        rows=[(span, *(f"{count:,}" for count in row)) for span, row in zip(spans, counts, strict=True)],
+    )
+
+
+def _evaluated(found: Evaluation) -> Chart:
+    rows = []
+    for arm in found.arms:
+        around = found.accuracy(arm.name)
+        half = 0.0 if np.isnan(around.half) else 100 * around.half
+        rows.append((arm.name, 100 * around.mean, half, (100 * arm.accuracy).tolist()))
+    said = "Test accuracy: " + "; ".join(f"{name} {found.accuracy(name).text()} %" for name, *_ in rows)
+    replicates = [(name, *(f"{value:.2f}" for value in values)) for name, _, _, values in rows]
+    most = max(len(row) for row in replicates) - 1
+    return Chart(
+        key="evaluation",
+        title="What training on it comes to",
+        text=(
+            f"Mean test accuracy after the last epoch with its {100 * found.about['level']:g} % interval, and each "
+            f"replicate; {found.about['test']['text']}; {found.about['fix']} fixed."
+        ),
+        svg=pictures.intervals("evaluation", rows, label="test accuracy, %", said=said),
+        columns=("arm", *(f"replicate {r + 1}" for r in range(most))),
+        rows=[(*row, *[""] * (most + 1 - len(row))) for row in replicates],
+    )
+
+
+def _grown(history: History) -> Chart:
+    judged = [step for step in history.steps if step.accuracy is not None]
+    x, y, error = [], [], []
+    for step in judged:
+        value, low, high = step.accuracy or (0.0, 0.0, 0.0)
+        x.append(float(step.size))
+        y.append(100 * value)
+        error.append(50 * (high - low))
+    line = pictures.Line("accuracy", x, y, error)
+    said = "Accuracy by size: " + "; ".join(str(step) for step in judged)
+    rows = [
+        (
+            ("start" if step.step == 0 else f"step {step.step}") + (" (undone)" if step.step > history.taken else ""),
+            f"{step.size:,}",
+            f"{step.entered:,}",
+            f"{step.released + step.dropped + step.collapsed:,}",
+            "" if step.accuracy is None else f"{100 * step.accuracy.value:.1f}",
+            "" if step.change is None else f"{100 * step.change.value:+.1f}",
+        )
+        for step in history.steps
+    ]
+    return Chart(
+        key="history",
+        title="Step by step",
+        text=f"Accuracy of models of each coreset on samples that they never saw, 95 % interval; "
+        f"stopped {history.stopped}.",
+        svg=pictures.curves("history", [line], labels=("samples in the coreset", "accuracy, %"), said=said),
+        columns=("coreset", "samples", "entered", "left", "accuracy, %", "change, points"),
+        rows=rows,
+    )
+
+
+def _swept(sweep: Sweep) -> Chart:
+    n = sweep.about["n"]
+    methods = [method for method in sweep.methods if method != FULL]
+    lines = []
+    for method in methods[:_METHODS]:
+        tried = [(budget, sweep.accuracies(method, budget)) for budget in sweep.budgets]
+        around = [(budget, interval(100 * found)) for budget, found in tried if len(found)]
+        lines.append(
+            pictures.Line(
+                method,
+                [100 * (1 - budget / n) for budget, _ in around],
+                [found.mean for _, found in around],
+                [0.0 if np.isnan(found.half) else found.half for _, found in around],
+                dashed=method == "random",
+            )
+        )
+    everything = sweep.accuracies(FULL, 0)
+    level = None
+    if len(everything):
+        full = interval(100 * everything)
+        level = full.mean, 0.0 if np.isnan(full.half) else full.half
+    more = f" {len(methods) - _METHODS} more methods are in the table." if len(methods) > _METHODS else ""
+    return Chart(
+        key="curve",
+        title="Pruning curve",
+        text=sweep.caption() + more,
+        svg=pictures.curves(
+            "curve", lines, labels=("pruned, %", "test accuracy, %"), level=level,
+            said=f"Pruning curve: test accuracy of {len(methods)} methods against the share pruned.",
+        ),
+        columns=("method", *(f"{100 * (1 - budget / n):.3g} % pruned" for budget in sweep.budgets)),
+        rows=[(method, *(sweep.entry(method, budget) for budget in sweep.budgets)) for method in sweep.methods],
+    )  # fmt: skip
+
+
+def _called(table: ScoreTable) -> str:
+    return f"{exposure_of(table)} (plan {table.provenance.get('plan', {}).get('plan', '?')})"
+
+
+def _counts(values: FloatArray, edges: FloatArray) -> FloatArray:
+    return np.histogram(values[~np.isnan(values)], edges)[0].astype(np.float64)
+
+
+def _crowd(values: FloatArray, edges: FloatArray) -> Crowding:
+    return crowding(values, np.linspace(edges[0], edges[-1], 101))
+
+
+def _crowded(found: Crowding) -> str:
+    return (
+        f"{found.distinct:,} distinct ranks for {found.n:,} samples; the fullest hundredth of the range holds "
+        f"{100 * found.fullest:.1f} % of them, and it tells as much as {found.filled:.0f} equally full hundredths would"
+    )
+
+
+def _heads(panels: Sequence[pictures.Bars]) -> Iterator[str]:
+    for panel in panels:
+        yield panel.title if panel.pruned is None else "kept"
+        if panel.pruned is not None:
+            yield "pruned"
+
+
+def _binned(panels: Sequence[pictures.Bars], edges: FloatArray) -> list[tuple[str, ...]]:
+    """Counts in fewer bins than are drawn."""
+    each = (len(edges) - 1) // _BINS_TOLD
+    columns = [part.reshape(-1, each).sum(axis=1) for panel in panels for part in (panel.kept, panel.pruned)
+               if part is not None]  # fmt: skip
+    return [
+        (f"{edges[i * each]:.3g}", f"{edges[(i + 1) * each]:.3g}", *(f"{column[i]:,.0f}" for column in columns))
+        for i in range(_BINS_TOLD)
+    ]

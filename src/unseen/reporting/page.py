@@ -1,0 +1,188 @@
+"""The page: facts become charts and tables, and a template puts them in order. It escapes whatever it is given."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import unseen
+from unseen.reporting import words
+from unseen.reporting.charts import Chart, charts_of, strip
+from unseen.reporting.facts import Facts, exposure_of
+from unseen.reporting.galleries import Gallery, galleries
+from unseen.reporting.numbers import ClassRow, Cut, class_rows, cut_of, scored
+from unseen.reporting.viewing import MOST_BYTES, View, Views
+from unseen.scores.label_quality import LABEL_ISSUE
+from unseen.types import meaning
+
+__all__ = ["MOST_CLASSES", "rendered"]
+
+MOST_CLASSES = 60  # in the table of classes, largest first
+_LONG = 80  # letters of an id or a name of a class on a card
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A sample in a gallery."""
+
+    id: str
+    label: str
+    prediction: str | None
+    score: str
+    kept: bool | None
+    flagged: bool
+    view: View
+
+
+@dataclass(frozen=True)
+class Wall:
+    """A gallery with its cards."""
+
+    gallery: Gallery
+    cards: list[Card] = field(default_factory=list)
+
+
+def rendered(facts: Facts, views: Views | str, *, images: int) -> str:
+    """The whole page as HTML, the same for the same run.
+
+    Args:
+        facts: of the run.
+        views: its samples, or why they cannot be shown.
+        images: samples a gallery.
+
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    script = (_TEMPLATES / "script.js").read_text()
+    cut = _cut(facts)
+    walls = [] if isinstance(views, str) else _walls(facts, views, galleries(facts, cut, images))
+    environment.filters.update(percent=words.percent)
+    rows = _classes(facts)
+    return environment.get_template("report.html.j2").render(
+        facts=facts,
+        title=words.titled(facts),
+        done=words.done(facts),
+        figures=words.figures(facts),
+        verdicts=[] if facts.evaluation is None else words.verdicts(facts.evaluation),
+        arms=[] if facts.evaluation is None else facts.evaluation.rows(),
+        worst=_worst(facts),
+        charts=[_marked(chart) for chart in charts_of(facts, cut)],
+        classes=rows,
+        strips=_strips(facts, rows),
+        classes_in_all=0 if facts.table is None else len(facts.table.class_names),
+        scores=_scores(facts),
+        walls=walls,
+        class_choices=sorted({card.label for wall in walls for card in wall.cards}),
+        no_views=views if isinstance(views, str) else None,
+        dropped=0 if isinstance(views, str) else views.dropped,
+        most_bytes=MOST_BYTES >> 20,
+        snippets=words.snippets(facts),
+        details=_details(facts),
+        version=unseen.__version__,
+        style=Markup((_TEMPLATES / "style.css").read_text()),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _marked(chart: Chart) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    return {"svg": Markup(chart.svg), "chart": chart}  # matplotlib escapes what it writes
+
+
+def _cut(facts: Facts) -> Cut | None:
+    if facts.table is None or facts.coreset is None or facts.score is None:
+        return None
+    return cut_of(scored(facts.table, facts.score), facts.coreset.mask)
+
+
+def _classes(facts: Facts) -> list[ClassRow]:
+    return [] if facts.table is None else class_rows(facts.table, facts.score, facts.coreset, MOST_CLASSES)
+
+
+def _strips(facts: Facts, rows: list[ClassRow]) -> list[tuple[float, ...] | None]:
+    """Where the quantiles of each class lie on the common range, in per cent."""
+    if facts.table is None or facts.score is None:
+        return [None] * len(rows)
+    return strip([row.quantiles for row in rows])
+
+
+def _worst(facts: Facts) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The classes that lose most against full, of each coreset."""
+    evaluation = facts.evaluation
+    if evaluation is None:
+        return []
+    return [
+        (name, [(c, f"{100 * change:+.1f}") for c, change in list(evaluation.by_class(name).items())[:5]])
+        for name in evaluation.coresets
+        if "full" in evaluation[name].beside
+    ]
+
+
+def _scores(facts: Facts) -> list[tuple[str, str, str, str, str]]:
+    """Every score of the table: name, meaning, quantiles."""
+    import numpy as np
+
+    table = facts.table
+    if table is None:
+        return []
+    found = []
+    for name in table.scores:
+        values = scored(table, name)
+        if np.isnan(values).all():
+            continue
+        low, middle, high = (f"{q:.4g}" for q in np.nanpercentile(values, [5, 50, 95]))
+        found.append((name, meaning(table.direction(name)), low, middle, high))
+    return found
+
+
+def _walls(facts: Facts, views: Views, chosen: list[Gallery]) -> list[Wall]:
+    table = facts.table
+    assert table is not None  # without one no samples are chosen
+    shown = views.of([row for gallery in chosen for row in gallery.rows])
+    mask = None if facts.coreset is None else facts.coreset.mask
+    values = scored(table, facts.score or table.scores[0])
+    flagged = table.column(LABEL_ISSUE) if LABEL_ISSUE in table.values else None
+
+    def card(row: int) -> Card:
+        guess = None if table.predictions is None else int(table.predictions[row])
+        wrong = guess is not None and 0 <= guess != int(table.labels[row])
+        return Card(
+            id=_short(str(table.ids[row])),
+            label=_short(table.class_names[int(table.labels[row])]),
+            prediction=_short(table.class_names[guess]) if wrong and guess is not None else None,
+            score=f"{values[row]:.3g}",
+            kept=None if mask is None else bool(mask[row]),
+            flagged=flagged is not None and bool(flagged[row] > 0),
+            view=shown[row],
+        )
+
+    return [Wall(gallery, [card(row) for row in gallery.rows]) for gallery in chosen]
+
+
+def _details(facts: Facts) -> list[tuple[str, str]]:
+    """What somebody needs who wants to do it again."""
+    options = {} if facts.command is None else facts.command["options"]
+    lines = [
+        ("run", str(facts.run)),
+        ("data", str(options.get("data", "as given from Python"))),
+        ("samples", f"{facts.fingerprint.get('n', '?')} of kind {facts.fingerprint.get('kind', '?')}"),
+        ("exposure", "" if facts.table is None else exposure_of(facts.table)),
+        ("versions", ", ".join(f"{name} {v}" for name, v in sorted((facts.manifest.get("versions") or {}).items()))),
+    ]
+    return [(name, text) for name, text in lines if text]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."

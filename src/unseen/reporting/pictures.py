@@ -1,0 +1,215 @@
+"""Charts as inline SVG: drawn by matplotlib, coloured by the page, the same bytes for the same numbers.
+
+Charts are drawn in stand-in colours, which become variables of the page's style, so that one drawing reads well on
+light and on dark. Text stays text. Each chart says in words what it shows, for those who do not see it; the page puts
+its numbers in a table beside it.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+
+from unseen.types import FloatArray
+
+__all__ = ["Bars", "Line", "curves", "density", "histograms", "intervals"]
+
+_SIZE = (5.6, 3.1)  # inches of 72 units: as wide as a telephone, so that its letters are not shrunk there
+_FONT = 9.5
+_GRID = 36  # cells of a density, each way
+
+# Stand-ins: what each becomes is in style.css.
+INK, MUTED, LINE, KEPT, PRUNED, OTHER = "#010203", "#020304", "#030405", "#040506", "#050607", "#060708"
+_SERIES = tuple(f"#0708{i:02x}" for i in range(6))
+_VARIABLES = {
+    INK: "currentColor",
+    MUTED: "var(--muted)",
+    LINE: "var(--line)",
+    KEPT: "var(--kept)",
+    PRUNED: "var(--pruned)",
+    OTHER: "var(--other)",
+    **{color: f"var(--series{i})" for i, color in enumerate(_SERIES)},
+}
+_MARKS = "osv^Dx"
+
+Draw = TypeVar("Draw", bound=Callable[..., str])
+
+
+@dataclass(frozen=True, eq=False)
+class Bars:
+    """A histogram: `kept` and `pruned` are counts a bin, shaded apart; without a coreset all are `kept`."""
+
+    title: str
+    kept: FloatArray
+    pruned: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve with half intervals (0 where none is known)."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    error: Sequence[float]
+    dashed: bool = False
+
+
+def _plainly(draw: Draw) -> Draw:
+    """Draw by matplotlib's own defaults, whatever the user's style is."""
+
+    @functools.wraps(draw)
+    def drawn(*args: Any, **more: Any) -> str:
+        import matplotlib as mpl
+
+        plain: Any = {name: mpl.rcParamsDefault[name] for name in mpl.rcParamsDefault if not name.startswith("backend")}
+        with mpl.rc_context({**plain, "svg.fonttype": "none", "font.size": _FONT}), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # letters that its font lacks: the browser has them
+            return draw(*args, **more)
+
+    return cast(Draw, drawn)
+
+
+@_plainly
+def histograms(name: str, bars: Sequence[Bars], edges: FloatArray, *, label: str, said: str, cut: float | None) -> str:
+    """Histograms over one axis, one above the other; `cut` is marked where choosing changes most."""
+    figure, axes = _figure(rows=len(bars))
+    for at, panel in zip(axes, bars, strict=True):
+        color = KEPT if panel.pruned is not None or at is axes[-1] else OTHER
+        at.stairs(panel.kept, edges, fill=True, color=color, alpha=0.9, linewidth=0)
+        if panel.pruned is not None:
+            top = panel.kept + panel.pruned
+            at.stairs(top, edges, baseline=panel.kept, fill=True, color=PRUNED, alpha=0.9, linewidth=0)
+        _headed(at, panel.title)
+        _thousands(at.yaxis)
+    if cut is not None:
+        axes[-1].axvline(cut, color=INK, linewidth=1, linestyle=(0, (2, 2)))
+    axes[-1].set_xlabel(label, parse_math=False)
+    return _svg(figure, name, said)
+
+
+@_plainly
+def density(name: str, x: FloatArray, y: FloatArray, edges: FloatArray, *, labels: tuple[str, str], said: str) -> str:
+    """How often two scores of a sample meet: squares whose area is the number of samples, on a square root scale."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    grid = np.linspace(edges[0], edges[-1], _GRID + 1)
+    counts = np.histogram2d(x, y, (grid, grid))[0]
+    step = grid[1] - grid[0]
+    half = 0.5 * step * np.sqrt(np.sqrt(counts / counts.max()))
+    across, up = np.nonzero(counts)
+    middle = (grid[:-1] + grid[1:]) / 2
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]], float)
+    points = np.stack([middle[across], middle[up]], axis=1)[:, None, :] + half[across, up][:, None, None] * corners
+    codes = np.tile([Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY], len(points))
+    figure, (at,) = _figure(size=(_SIZE[0], 3.9))
+    at.add_patch(PathPatch(Path(points.reshape(-1, 2), codes), color=OTHER, linewidth=0))
+    at.plot(grid[[0, -1]], grid[[0, -1]], color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
+    at.set_xlim(grid[0], grid[-1])
+    at.set_ylim(grid[0], grid[-1])
+    at.set_xlabel(labels[0], parse_math=False)
+    at.set_ylabel(labels[1], parse_math=False)
+    return _svg(figure, name, said)
+
+
+@_plainly
+def curves(
+    name: str, lines: Sequence[Line], *, labels: tuple[str, str], said: str, level: tuple[float, float] | None = None
+) -> str:
+    """Curves with intervals; `level` is a horizontal line and half its interval, such as training on everything."""
+    figure, (at,) = _figure(size=(_SIZE[0], 3.5))
+    if level is not None:
+        at.axhline(level[0], color=MUTED, linewidth=1.2, label="full")
+        at.axhspan(level[0] - level[1], level[0] + level[1], color=MUTED, alpha=0.15, linewidth=0)
+    for i, line in enumerate(lines):
+        color, mark = _SERIES[i % len(_SERIES)], _MARKS[i % len(_MARKS)]
+        at.errorbar(
+            line.x, line.y, yerr=None if not any(line.error) else line.error, color=color, marker=mark, markersize=5,
+            linewidth=1.6, linestyle="--" if line.dashed else "-", capsize=2.5, elinewidth=1, label=line.name,
+        )  # fmt: skip
+    at.set_xlabel(labels[0], parse_math=False)
+    at.set_ylabel(labels[1], parse_math=False)
+    if len(lines) > 1 or level is not None:
+        legend = at.legend(fontsize=_FONT - 1, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    return _svg(figure, name, said)
+
+
+@_plainly
+def intervals(name: str, rows: Sequence[tuple[str, float, float, Sequence[float]]], *, label: str, said: str) -> str:
+    """Means with half intervals, a row each, and the values that they are means of: (name, mean, half, values)."""
+    figure, (at,) = _figure(size=(_SIZE[0], 0.9 + 0.36 * len(rows)))
+    at.grid(visible=True, axis="x", color=LINE, linewidth=0.6)
+    at.grid(visible=False, axis="y")
+    for i, (_, mean, half, values) in enumerate(rows):
+        at.plot(values, [i] * len(values), "o", color=MUTED, markersize=3.5, markeredgewidth=0, alpha=0.8)
+        color = KEPT if i == 0 else OTHER
+        at.errorbar([mean], [i], xerr=None if half == 0 else [half], color=color, marker="D", markersize=5.5,
+                    capsize=3, elinewidth=1.6)  # fmt: skip
+    at.set_yticks(range(len(rows)), [row[0] for row in rows], parse_math=False)
+    at.set_ylim(len(rows) - 0.5, -0.5)
+    at.set_xlabel(label, parse_math=False)
+    return _svg(figure, name, said)
+
+
+def _figure(*, rows: int = 1, size: tuple[float, float] | None = None) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size or (_SIZE[0], _SIZE[1] + 1.3 * (rows - 1)), layout="constrained")
+    axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+    figure.patch.set_visible(False)
+    for at in axes:
+        at.patch.set_visible(False)
+        at.grid(visible=True, axis="y", color=LINE, linewidth=0.6)
+        at.set_axisbelow(True)
+        at.tick_params(colors=MUTED, labelsize=_FONT - 1, length=0)
+        for side, spine in at.spines.items():
+            spine.set_visible(side == "bottom")
+            spine.set_color(LINE)
+        at.xaxis.label.set_color(MUTED)
+        at.yaxis.label.set_color(MUTED)
+        at.xaxis.label.set_size(_FONT)
+        at.yaxis.label.set_size(_FONT)
+    return figure, axes
+
+
+def _headed(at: Any, title: str) -> None:
+    at.set_title(title, loc="left", fontsize=_FONT, color=INK, parse_math=False)
+
+
+def _thousands(axis: Any) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(4, integer=True))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def _svg(figure: Any, name: str, said: str) -> str:
+    """The drawing as an element of the page: no date, its own ids, the page's colours, and words for it."""
+    import matplotlib as mpl
+
+    written = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": name}):
+        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    drawn = written.getvalue()
+    drawn = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", drawn, flags=re.S)
+    drawn = re.sub(r'<g id="[^"]*">', "<g>", drawn)
+    drawn = re.sub(r'\bid="', f'id="{name}-', drawn)
+    drawn = drawn.replace("url(#", f"url(#{name}-").replace('xlink:href="#', f'href="#{name}-')
+    drawn = re.sub(r"font-family: [^;\"]*; ?", "", drawn)
+    for color, variable in _VARIABLES.items():
+        drawn = drawn.replace(color, variable)
+    view = re.search(r'viewBox="[^"]*"', drawn)
+    body = re.sub(r">\s+<", "><", drawn[drawn.index(">", drawn.index("<svg")) + 1 :])
+    head = f'<svg class="chart" {view[0] if view else ""} role="img" aria-label={quoteattr(said)}>'
+    return f"{head}<title>{escape(said)}</title>{body}"
