@@ -1,0 +1,149 @@
+"""Parquet and Hugging Face: the rows kept with all their columns, whatever the data set came from."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from small_exports import NAMES, coreset_of, everything, photos, picture, pictures_table, same_samples
+
+import unseen
+from unseen.data import from_arrays, from_folder, from_huggingface, from_parquet, resolve
+from unseen.errors import DataError, MissingDependencyError
+
+ROWS = [0, 1, 2, 6, 11]
+VECTORS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+
+
+def test_rows_of_a_file_keep_all_columns_and_what_the_file_says_of_them(tmp_path):
+    path = pictures_table(tmp_path / "t.parquet", extra=pa.array(np.arange(12) * 1.5))
+    data = from_parquet(path)
+    out = unseen.export(coreset_of(data, ROWS), "parquet", tmp_path / "kept.parquet", data=path)
+    assert pq.read_table(out).equals(pq.read_table(path).take(ROWS), check_metadata=True)
+    same_samples(out, data, ROWS)
+
+
+def test_rows_of_a_split_of_several_files_by_a_column_of_ids(tmp_path):
+    (tmp_path / "t").mkdir()
+    for part in range(2):
+        names = [f"s{part}{i}" for i in range(10)]
+        table = pa.table({
+            "x": np.arange(10.0) + 10 * part, "label": np.arange(10) % 2, "split": ["train", "test"] * 5, "key": names,
+        })  # fmt: skip
+        pq.write_table(table, tmp_path / "t" / f"{part}.parquet", row_group_size=3)
+    options = {"split": "train", "id": "key"}
+    data = from_parquet(tmp_path / "t", **options)
+    coreset = coreset_of(data, [1, 4, 5, 9])
+    out = unseen.export(coreset, "parquet", tmp_path / "kept.parquet", data=tmp_path / "t", data_options=options)
+    kept = pq.read_table(out)
+    assert kept.column("key").to_pylist() == coreset.ids.tolist() == ["s02", "s08", "s10", "s18"]
+    assert kept.column("x").to_pylist() == [2.0, 8.0, 10.0, 18.0]
+    assert kept.column_names == ["x", "label", "split", "key"]
+
+
+def test_rows_of_images_of_which_some_were_skipped(tmp_path):
+    path = pictures_table(tmp_path / "t.parquet")
+    table = pq.read_table(path)
+    column = table.column("image").to_pylist()
+    column[2]["bytes"] = b"no image"
+    pq.write_table(table.set_column(0, table.schema.field(0), pa.array(column)), path)
+    options = {"on_error": "skip"}
+    data = from_parquet(path, **options)
+    coreset = coreset_of(data, [0, 2, 10])
+    out = unseen.export(coreset, "parquet", tmp_path / "kept.parquet", data=path, data_options=options)
+    assert [image["path"] for image in pq.read_table(out).column("image").to_pylist()] == ["0.png", "3.png", "11.png"]
+
+
+SOURCES = {
+    "images": lambda: from_arrays(np.stack([picture(i) for i in range(12)]), np.arange(12) % 3, class_names=NAMES),
+    "vectors": lambda: from_arrays(VECTORS, np.arange(12) % 2, ids=np.arange(12) + 100),
+    "target": lambda: from_arrays(VECTORS, target=np.arange(12.0)),
+    "texts": lambda: from_arrays([f"text {i}" for i in range(12)], np.arange(12) % 2, ids=[f"t{i}" for i in range(12)]),
+    "table": lambda: from_arrays(
+        np.array([[i, f"c{i % 4}", None if i % 5 else 0.5, i if i % 2 else "odd"] for i in range(12)], object),
+        np.arange(12) % 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("to", ["parquet", "huggingface"])
+@pytest.mark.parametrize("name", SOURCES)
+def test_arrays_become_tables(tmp_path, name, to):
+    data = SOURCES[name]()
+    out = unseen.export(coreset_of(data, ROWS), to, tmp_path / f"kept.{to}", data=data)
+    options = {"id": "id"} if name in ("vectors", "texts") else {}
+    back = resolve(out, **options, **({"target": "target"} if name == "target" else {}))
+    taken, wanted = everything(back), data.take(np.array(ROWS))
+    if name == "table":
+        assert taken[:, :3].tolist() == wanted[:, :3].tolist()
+        assert taken[:, 3].tolist() == [str(value) for value in wanted[:, 3]]
+    else:
+        np.testing.assert_array_equal(taken, wanted)
+    if name == "target":
+        np.testing.assert_array_equal(back.targets, data.targets[ROWS])
+    else:
+        np.testing.assert_array_equal(back.labels, data.labels[ROWS])
+        assert back.class_names == data.class_names
+    if options:
+        assert back.ids.tolist() == data.ids[ROWS].tolist()
+
+
+@pytest.mark.parametrize("to", ["parquet", "huggingface"])
+def test_a_folder_of_images_becomes_a_table(tmp_path, to):
+    source = photos(tmp_path / "photos")
+    data = from_folder(source)
+    out = unseen.export(coreset_of(data, ROWS), to, tmp_path / f"kept.{to}", data=source)
+    back = resolve(out, id="id")
+    same_samples(back, data, ROWS)
+    assert back.ids.tolist() == data.ids[ROWS].tolist()
+
+
+def test_hugging_face_is_a_sorted_selection(tmp_path):
+    ds = datasets.Dataset.from_parquet(str(pictures_table(tmp_path / "t.parquet")), cache_dir=str(tmp_path / "cache"))
+    data = from_huggingface(ds)
+    coreset = coreset_of(data, ROWS, order=np.array(ROWS)[::-1])
+    out = unseen.export(coreset, "huggingface", tmp_path / "kept", data=ds)
+    back = datasets.load_from_disk(str(out))
+    assert back.features == ds.features
+    assert back["note"] == ds.select(ROWS)["note"]
+    same_samples(from_huggingface(back), data, ROWS)
+    assert not [path for path in out.iterdir() if path.name in ("lock", "spool")]
+
+
+def test_hugging_face_on_disk_becomes_parquet_with_the_files_it_names(tmp_path):
+    files = sorted(photos(tmp_path / "photos").rglob("*.png"))
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=NAMES)})
+    labels = [NAMES.index(file.relative_to(tmp_path).parts[1]) for file in files]
+    ds = datasets.Dataset.from_dict({"image": [str(file) for file in files], "label": labels}, features=features)
+    data = from_huggingface(ds)
+    out = unseen.export(coreset_of(data, ROWS), "parquet", tmp_path / "kept.parquet", data=ds)
+    images = pq.read_table(out).column("image").to_pylist()
+    assert [image["bytes"] for image in images] == [files[row].read_bytes() for row in ROWS]
+    ds.save_to_disk(tmp_path / "saved")
+    saved = unseen.export(coreset_of(data, ROWS), "parquet", tmp_path / "s.parquet", data=tmp_path / "saved")
+    same_samples(saved, data, ROWS)
+
+
+def test_without_the_library_it_says_what_to_install(tmp_path, monkeypatch):
+    data = SOURCES["vectors"]()
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'unseen\[huggingface\]'"):
+        unseen.export(coreset_of(data, ROWS), "huggingface", tmp_path / "kept", data=data)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_damaged_under_the_same_stamp(tmp_path):
+    path = pictures_table(tmp_path / "t.parquet", n=200, group=50)
+    coreset = coreset_of(from_parquet(path), range(100, 200))
+    raw, stamp = bytearray(path.read_bytes()), path.stat()
+    raw[len(raw) // 2 : len(raw) // 2 + 4000] = bytes(4000)
+    path.write_bytes(raw)
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    with pytest.raises(DataError, match=r"row group \d of .*t.parquet cannot be read"):
+        unseen.export(coreset, "parquet", tmp_path / "kept.parquet", data=path)
+    assert [file.name for file in tmp_path.iterdir()] == ["t.parquet"]
