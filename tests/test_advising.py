@@ -28,12 +28,13 @@ def law(monkeypatch):
     asked = []
 
     def made(rule):
-        def outcomes(self, method, budget, replicates):
-            asked.append((method.text, budget, tuple(replicates)))
+        def outcomes(self, tried, replicates):
+            asked.extend((method.text, budget, tuple(replicates)) for method, budget in tried)
             found = {}
-            for r in replicates:
-                right = np.arange(1000) < round(1000 * rule(method.text, budget / len(self.train), r))
-                found[r] = Outcome(np.zeros(1000, int), np.zeros(1000), right, 1)
+            for method, budget in tried:
+                for r in replicates:
+                    right = np.arange(1000) < round(1000 * rule(method.text, budget / len(self.train), r))
+                    found[method, budget, r] = Outcome(np.zeros(1000, int), np.zeros(1000), right, 1)
             return found
 
         monkeypatch.setattr(Trials, "outcomes", outcomes)

@@ -28,7 +28,7 @@ from unseen.data.joined import Joined
 from unseen.learners import Recipe, TorchLearner
 from unseen.runs import open_run
 from unseen.verdicts import interval, paired
-from unseen.work import Work
+from unseen.work import Training, Work
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write
@@ -71,9 +71,13 @@ def main() -> None:
         run.open({"agreement": "el2n", "learner": work.learner.describe(), "fingerprint": work.samples.fingerprint})
         for keep in given.keep:
             for name in [*tables, "random"]:
-                rows = {r: chosen(tables.get(name), len(train), train, keep, r) for r in range(given.seeds)}
                 arm = f"{name.split(',')[0]}-{keep}"
-                found = dict(work.test(run, arm, rows, joined.test_rows, seed=1))
+                trainings = [
+                    Training(f"{arm}-r{r}", chosen(tables.get(name), len(train), train, keep, r), r, work.learner)
+                    for r in range(given.seeds)
+                ]
+                tested = work.test(run, trainings, joined.test_rows, seed=1)
+                found = {training.replicate: outcome for training, outcome in tested}
                 cells.setdefault(name, {})[str(keep)] = [found[r].accuracy for r in range(given.seeds)]
                 print(f"keep {keep}, {name}: {interval(np.array(cells[name][str(keep)])).text()}", flush=True)
             for name in tables:

@@ -39,6 +39,7 @@ from unseen.data.joined import Joined
 from unseen.data.part import Part
 from unseen.learners import Recipe, TorchLearner
 from unseen.runs import MemoryRun
+from unseen.work import Training
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import features as frozen
@@ -192,7 +193,8 @@ def predicted(train: Any, test: Any, who: TorchLearner, methods: list[str], rate
     joined = Joined(train, test)
     start = time.perf_counter()
     trials.open()
-    dict(trials.trainer.test(trials.run, "timed", {0: np.arange(len(train))}, joined.test_rows, seed=0))
+    everything = Training("timed", np.arange(len(train)), 0, trials.trainer.learner)
+    list(trials.trainer.test(trials.run, [everything], joined.test_rows, seed=0))
     each = time.perf_counter() - start
     return f"{count:,} trainings of about {each:.1f} s at most: {count * each / 60:.0f} min"
 

@@ -49,7 +49,7 @@ from unseen.comparing.methods import FULL, Method
 from unseen.data import digits, resolve
 from unseen.data.part import Part
 from unseen.runs import MemoryRun
-from unseen.work import Work
+from unseen.work import Training, Work
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import about, write
@@ -248,7 +248,8 @@ def measured(train: Any, recipe: str) -> float:
     rows = np.arange(min(last, 100 * work.learner.recipe.batch_size if about()["gpu"] else 768))
     with MemoryRun() as run:
         run.open({})
-        list(work.test(run, "speed", {0: rows}, np.array([last]), seed=0, learner=work.learner.with_epochs(2)))
+        training = Training("speed", rows, 0, work.learner.with_epochs(2))
+        list(work.test(run, [training], np.array([last]), seed=0))
     return len(rows) / seconds[-1]
 
 

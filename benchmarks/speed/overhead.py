@@ -65,8 +65,8 @@ def alone(data, learner, score, executor):
     start = time.perf_counter()
     for fit in PLAN.fits(data.ids, data.labels):
         sink = ForgetfulSink(fit, data.labels, [resolve(score)], len(data.class_names))
-        job = Job(fit, sink, NoCheckpoints())
-        run_job(job, data=data, learner=learner, seed=0, threads=executor.threads, report=report)
+        job = Job(fit, sink, NoCheckpoints(), learner, 0, fit.name)
+        run_job(job, data=data, threads=executor.threads, report=report)
     return time.perf_counter() - start, sum(observed)
 
 

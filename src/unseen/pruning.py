@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen import data as data_room
-from unseen import runs
+from unseen import executors, runs
 from unseen.comparing.advised import FILE as ADVICE
 from unseen.comparing.advised import Advice
 from unseen.comparing.automatic import AUTO, Auto, best_method
@@ -199,12 +199,11 @@ def prune(
             refuse_target(source, "rule='auto' compares accuracies of classes", "name a rule")
             if plan is not None:
                 raise ArgumentError("rule='auto' chooses the plan itself: leave plan out, or name candidates")
-            if executor != "local":
-                raise ArgumentError(f"rule='auto' needs executor='local', got {executor!r}; leave it out")
-            at_once = 1 if jobs is None else jobs
-            more = {"learner": learner, "groups": groups, "jobs": at_once, "threads": threads, "verify": verify}
+            runner = executors.resolve(executor, jobs=jobs, threads=threads)
+            more = {"learner": learner, "groups": groups, "executor": runner, "verify": verify, "report": report}
             budget = budget_of(len(source), keep=keep, prune=prune)
-            return _automatic(run, source, budget, score, also, seed, options, report=report, **more)
+            with runner.session():
+                return _automatic(run, source, budget, score, also, seed, options, **more)
         work = Work(
             source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
         )

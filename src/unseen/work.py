@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
 from copy import copy
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -25,11 +25,49 @@ from unseen.scores.sink import ScoreSink
 from unseen.scoring import Abilities, Samples, Scoring, check_score, joined_groups
 from unseen.types import Arrays, IntArray, ScoreTable
 
-__all__ = ["Fix", "Outcome", "Report", "Work"]
+__all__ = ["Asked", "Fix", "Outcome", "Report", "Training", "Work"]
 
 Report = Callable[..., None]
 Fix = Literal["epochs", "iterations"]
 Groups = npt.ArrayLike | Literal["duplicates"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """One scoring among several.
+
+    Args:
+        run: where its fits and its table are kept; closed by whoever made it.
+        plan: the exposure plan.
+        scores: what to measure.
+        seed: the root seed of this scoring.
+        name: put before the names of the fits in reports; another for each scoring.
+
+    """
+
+    run: Run
+    plan: Plan
+    scores: Sequence[str | Score]
+    seed: int
+    name: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """One training among several, to be tested.
+
+    Args:
+        name: under which its outcome is kept, in letters, digits, `_`, `.` and `-`.
+        rows: int64 (t,) trained on.
+        replicate: trainings of equal replicate have equal seeds.
+        learner: who is trained.
+
+    """
+
+    name: str
+    rows: IntArray
+    replicate: int
+    learner: Learner
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,27 +163,15 @@ class Work:
             announce: report `"plan"` first: what is going to be done and what it takes.
 
         """
-        who = learner or self.learner
-        check_scores(self.data, map(resolve_score, scores))
-        job = Scoring(
-            self.samples,
-            plan=plan,
-            scores=scores,
-            learner=_abilities(who),
-            run=run,
-            seed=seed,
-            settings={"threads": self.threads},
-        )
-        if announce:
-            self.report("plan", **self._outlook(job))
-        pending = (executors.Job(fit, sink, checkpoints) for fit, sink, checkpoints in job.pending())
-        for fit, result in self._run(pending, who, seed, _logged(run, self.report, name)):
-            job.finish(fit, result)
-            self.report("fit_done", fit=name + fit.name, epochs=who.epochs or 1, done=job.done, fits=job.fits_in_all)
-        table = job.table()
-        if announce and who.closed_form and plan.scored_side == "unseen":
-            _warn_if_perfect(table, who.name)
-        return table
+        return self._scored([Asked(run, plan, scores, seed, name)], learner or self.learner, announce=announce)[0]
+
+    def score_all(self, asked: Sequence[Asked]) -> list[ScoreTable]:
+        """Score several times over; fits of all scorings share the workers."""
+        return self._scored(asked, self.learner, announce=False)
+
+    def session(self) -> AbstractContextManager[None]:
+        """Inside the block, scorings and tests share what an executor begins: one Ray, say."""
+        return self.executor.session()
 
     def check(self, plan: Plan, scores: Sequence[str | Score], learner: Learner | None = None) -> None:
         """Refuse scores that this plan or learner cannot give, before a run is begun."""
@@ -154,61 +180,53 @@ class Work:
             check_score(resolve_score(score), plan, _abilities(learner or self.learner))
 
     def test(
-        self,
-        run: Run,
-        arm: str,
-        subsets: Mapping[int, IntArray],
-        test: IntArray,
-        *,
-        seed: int,
-        learner: Learner | None = None,
-    ) -> Iterator[tuple[int, Outcome]]:
+        self, run: Run, trainings: Iterable[Training], test: IntArray, *, seed: int
+    ) -> Iterator[tuple[Training, Outcome]]:
         """Train on each subset and ask about the test rows; what the run holds already is not trained again.
 
-        Trainings of equal replicate have equal seeds, whatever the arm: their initial weights, and the order of the
-        samples they share, are the same, so that their accuracies compare in pairs.
+        Trainings of equal replicate have equal seeds, whatever they train on: their initial weights, and the order of
+        the samples they share, are the same, so that their accuracies compare in pairs.
 
         Args:
-            run: an open run; keeps each outcome under `<arm>-r<replicate>`.
-            arm: what is tested, in letters, digits, `_`, `.` and `-`.
-            subsets: replicate to the rows trained on.
-            test: int64 (m,) rows asked about; no subset may hold one.
+            run: an open run; keeps each outcome under its name.
+            trainings: no one may be trained on a test row.
+            test: int64 (m,) rows asked about.
             seed: the root seed.
-            learner: another than that of this work.
 
         """
-        who = learner or self.learner
-        trials = {r: Fit(train=rows, unseen=test, repeat=r) for r, rows in subsets.items()}
-        names = {fit.name: f"{arm}-r{r}" for r, fit in trials.items()}
         score = resolve_score("loss")
         labels, classes = self.samples.labels, len(self.samples.class_names)
 
-        def outcome(fit: Fit, kept: Arrays) -> Outcome:
+        def outcome(one: Training, kept: Arrays) -> Outcome:
             guess = np.asarray(kept["prediction"])
-            seen = len(fit.train) * (who.epochs or 1)
-            return Outcome(guess, np.asarray(kept["loss"]), guess == labels[fit.unseen], seen)
+            seen = len(one.rows) * (one.learner.epochs or 1)
+            return Outcome(guess, np.asarray(kept["loss"]), guess == labels[test], seen)
 
-        pending = []
-        for r, fit in trials.items():
-            name = names[fit.name]
-            kept = run.result(name)
-            if kept is not None and bytes(kept["trained_on"]) == _trained_on(fit, who):
-                yield r, outcome(fit, kept)
-                continue
-            sink = ScoreSink(fit, labels, [score], classes)
-            pending.append(executors.Job(fit, sink, run.checkpoints(name)))
+        pending = {}
+        for one in trainings:
+            kept = run.result(one.name)
+            if kept is None or bytes(kept["trained_on"]) != _trained_on(one, test):
+                pending[one.name] = one
+            else:
+                yield one, outcome(one, kept)
 
-        def renamed(kind: str, *, fit: str, **fields: Any) -> None:
-            run.event(kind, fit=names[fit], **fields)
-            self.report(kind, fit=names[fit], **fields)
+        def jobs() -> Iterator[executors.Job]:
+            for one in pending.values():
+                fit = Fit(train=one.rows, unseen=test, repeat=one.replicate)
+                sink = ScoreSink(fit, labels, [score], classes)
+                yield executors.Job(fit, sink, run.checkpoints(one.name), one.learner, seed, one.name)
 
-        for fit, result in self._run(pending, who, seed, renamed):
-            measured = score.join({"unseen": _quantities(result)})
-            kept = {"prediction": result["prediction"], "loss": measured}
-            mark = np.frombuffer(_trained_on(fit, who), np.uint8)
-            run.save_result(names[fit.name], {**kept, "trained_on": mark})
-            self.report("fit_done", fit=names[fit.name], epochs=who.epochs or 1)
-            yield fit.repeat, outcome(fit, kept)
+        def told(kind: str, **fields: Any) -> None:
+            run.event(kind, **fields)
+            self.report(kind, **fields)
+
+        for job, result in self._run(jobs(), told):
+            one = pending[job.name]
+            kept = {"prediction": result["prediction"], "loss": score.join({"unseen": _quantities(result)})}
+            mark = np.frombuffer(_trained_on(one, test), np.uint8)
+            run.save_result(job.name, {**kept, "trained_on": mark})
+            self.report("fit_done", fit=job.name, epochs=job.learner.epochs or 1)
+            yield one, outcome(one, kept)
 
     def check_batch(self, samples: int) -> None:
         """Refuse to judge a coreset that is below one batch of the learner: that is no training anybody would do.
@@ -247,10 +265,47 @@ class Work:
         longer: Learner = who.with_epochs(max(1, round(who.epochs * who.steps(of) / who.steps(samples))))
         return longer
 
-    def _run(
-        self, jobs: Iterable[executors.Job], learner: Learner, seed: int, report: Report
-    ) -> Iterator[tuple[Fit, Arrays]]:
-        results = self.executor.run(jobs, data=self.data, learner=learner, seed=seed, report=report)
+    def _scored(self, asked: Sequence[Asked], who: Learner, *, announce: bool) -> list[ScoreTable]:
+        scorings = [self._scoring(one, who) for one in asked]
+        if announce:
+            self.report("plan", **self._outlook(scorings[0]))
+        mine = {}  # whose fit a job is
+
+        def jobs() -> Iterator[executors.Job]:
+            for one, scoring in zip(asked, scorings, strict=True):
+                for fit, sink, checkpoints in scoring.pending():
+                    job = executors.Job(fit, sink, checkpoints, who, one.seed, one.name + fit.name)
+                    mine[job.name] = one, scoring
+                    yield job
+
+        def told(kind: str, *, fit: str, **fields: Any) -> None:
+            one, _ = mine[fit]
+            one.run.event(kind, fit=fit.removeprefix(one.name), **fields)
+            self.report(kind, fit=fit, **fields)
+
+        for job, result in self._run(jobs(), told):
+            _, scoring = mine.pop(job.name)
+            scoring.finish(job.fit, result)
+            self.report("fit_done", fit=job.name, epochs=who.epochs or 1, done=scoring.done, fits=scoring.fits_in_all)
+        tables = [scoring.table() for scoring in scorings]
+        if announce and who.closed_form and asked[0].plan.scored_side == "unseen":
+            _warn_if_perfect(tables[0], who.name)
+        return tables
+
+    def _scoring(self, asked: Asked, who: Learner) -> Scoring:
+        check_scores(self.data, map(resolve_score, asked.scores))
+        return Scoring(
+            self.samples,
+            plan=asked.plan,
+            scores=asked.scores,
+            learner=_abilities(who),
+            run=asked.run,
+            seed=asked.seed,
+            settings={"threads": self.threads},
+        )
+
+    def _run(self, jobs: Iterable[executors.Job], report: Report) -> Iterator[tuple[executors.Job, Arrays]]:
+        results = self.executor.run(jobs, data=self.data, report=report)
         with closing(results):  # Ctrl-C in this loop ends the workers at once
             yield from results
 
@@ -295,7 +350,7 @@ def _warn_if_perfect(table: ScoreTable, learner: str) -> None:
             "the label. Look for a column that is the label or was made from it, for an embedding that was trained on "
             "these labels, and for ids or file names that go by class",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -330,18 +385,11 @@ def _quantities(result: Arrays) -> dict[str, npt.NDArray[Any]]:
     return {name.split("/")[2]: array for name, array in result.items() if name.count("/") == 2}
 
 
-def _trained_on(fit: Fit, learner: Learner) -> bytes:
+def _trained_on(one: Training, test: IntArray) -> bytes:
     """A digest of what decides an outcome beside the seed: who was trained, on what, and asked about what."""
-    text = repr(sorted(learner.describe().items(), key=lambda item: item[0])).encode()
-    return blake2b(text + fit.train.tobytes() + b"|" + fit.unseen.tobytes(), digest_size=16).digest()
-
-
-def _logged(run: Run, report: Report, name: str) -> Report:
-    def both(kind: str, *, fit: str, **fields: Any) -> None:
-        run.event(kind, fit=fit, **fields)
-        report(kind, fit=name + fit, **fields)
-
-    return both
+    text = repr(sorted(one.learner.describe().items(), key=lambda item: item[0])).encode()
+    rows = np.asarray(one.rows, np.int64).tobytes() + b"|" + np.asarray(test, np.int64).tobytes()
+    return blake2b(text + rows, digest_size=16).digest()
 
 
 def _silent(kind: str, **fields: object) -> None:

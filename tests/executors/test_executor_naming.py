@@ -2,7 +2,7 @@ import pytest
 
 import unseen
 from unseen.errors import ArgumentError, MissingDependencyError, UnknownNameError
-from unseen.executors import LocalExecutor, RayExecutor, ray, resolve
+from unseen.executors import LocalExecutor, RayExecutor, ray, ray_session, resolve
 
 
 def test_a_name_and_its_options_make_an_executor():
@@ -29,8 +29,6 @@ def test_what_cannot_be_meant_is_refused():
         RayExecutor(num_gpus=-1)
     with pytest.raises(ArgumentError, match=r"address must be host:port or 'auto', got 'ray://head:10001'.*job submit"):
         RayExecutor("ray://head:10001")
-    with pytest.raises(ArgumentError, match="rule='auto' needs executor='local', got 'ray'"):
-        unseen.prune("digits", keep=0.5, rule="auto", executor="ray")
 
 
 def test_without_ray_the_install_line_is_given(monkeypatch):
@@ -42,6 +40,6 @@ def test_without_ray_the_install_line_is_given(monkeypatch):
 
 def test_room_on_a_node_is_counted_in_parts_of_a_gpu():
     node = {"CPU": 16.0, "GPU": 1.0}
-    assert [ray._room_on(node, cpus, gpus) for cpus, gpus in ((1, 0), (3, 0), (1, 0.1), (4, 0.1), (1, 2))] == [
+    assert [ray_session._room_on(node, cpus, gpus) for cpus, gpus in ((1, 0), (3, 0), (1, 0.1), (4, 0.1), (1, 2))] == [
         16, 5, 10, 4, 0
     ]  # fmt: skip

@@ -23,10 +23,13 @@ def workers():
     return [child for child in active_children() if "Loky" not in type(child).__name__]
 
 
-def run(executor, *, learner=None, data=None, jobs=None, report=lambda *_, **__: None, seed=3):
+def silent(*_, **__):
+    pass
+
+
+def run(executor, *, learner=None, data=None, report=silent, **more):
     data = toy_data() if data is None else data
-    jobs = toy_jobs(data) if jobs is None else jobs
-    return executor.run(jobs, data=data, learner=learner or Ridge(), seed=seed, report=report)
+    return executor.run(toy_jobs(data, learner, **more), data=data, report=report)
 
 
 def alive(pid):
@@ -42,7 +45,7 @@ def test_two_workers_give_what_one_process_gives():
     data, told, taken = toy_data(), [], []
     two = {}
     executor = LocalExecutor(2, threads=1)
-    results = run(executor, data=data, jobs=toy_jobs(data, taken=taken), report=lambda k, **f: told.append((k, f)))
+    results = run(executor, data=data, taken=taken, report=lambda k, **f: told.append((k, f)))
     for fit, result in results:
         two[fit.name] = result
         assert len(taken) <= len(two) + 2, "more jobs were taken than there are workers"
@@ -64,7 +67,7 @@ def test_two_workers_give_what_one_process_gives():
 
 def test_one_process_tells_the_same_and_takes_one_job_at_a_time():
     data, told, taken = toy_data(), [], []
-    results = run(LocalExecutor(), data=data, jobs=toy_jobs(data, taken=taken), report=lambda k, **f: told.append(k))
+    results = run(LocalExecutor(), data=data, taken=taken, report=lambda k, **f: told.append(k))
     next(results)
     assert taken == ["r0f0"]
     assert told == ["fit_start", "epoch", "epoch", "fit_end"]
@@ -72,9 +75,10 @@ def test_one_process_tells_the_same_and_takes_one_job_at_a_time():
 
 
 def test_no_more_workers_than_jobs():
-    results = list(run(LocalExecutor(4, threads=1), jobs=iter(list(toy_jobs(toy_data()))[:1])))
+    data = toy_data()
+    results = list(LocalExecutor(4, threads=1).run(list(toy_jobs(data))[:1], data=data, report=silent))
     assert [fit.name for fit, _ in results] == ["r0f0"]
-    assert list(run(LocalExecutor(4, threads=1), jobs=iter(()))) == []
+    assert list(LocalExecutor(4, threads=1).run([], data=data, report=silent)) == []
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -117,7 +121,9 @@ def test_what_cannot_be_sent_is_said_before_any_training():
     class Local(Ridge):
         pass
 
-    with pytest.raises(ArgumentError, match=r"data and learner must be picklable.*or use jobs=1"):
+    with pytest.raises(
+        ArgumentError, match=r"learner, sink and .* of fit r0f0 must be picklable.*or use jobs=1"
+    ):
         list(run(LocalExecutor(2, threads=1), learner=Local()))
     assert not workers()
     assert len(list(run(LocalExecutor(1), learner=Local()))) == 5
@@ -148,7 +154,7 @@ SCRIPT = """
                 print(fields["fit"], *(p.pid for p in active_children()), flush=True)
         try:
             for _ in LocalExecutor(2, threads=1).run(
-                toy_jobs(data), data=data, learner=Ridge("sleep", where="r0f0"), seed=0, report=report
+                toy_jobs(data, Ridge("sleep", where="r0f0")), data=data, report=report
             ):
                 pass
         except KeyboardInterrupt:

@@ -89,10 +89,9 @@ def cluster():
     assert soon(lambda: gone(ours)), "processes of Ray were left behind"
 
 
-def run(executor, *, learner=None, data=None, jobs=None, report=lambda *_, **__: None):
+def run(executor, *, learner=None, data=None, report=lambda *_, **__: None, **more):
     data = toy_data() if data is None else data
-    jobs = toy_jobs(data) if jobs is None else jobs
-    return executor.run(jobs, data=data, learner=learner or Ridge(), seed=3, report=report)
+    return executor.run(toy_jobs(data, learner, **more), data=data, report=report)
 
 
 @pytest.mark.parametrize("learner", ["mlp:epochs=2,threads=1", "mlp:epochs=1,threads=2", "ridge"])
@@ -108,9 +107,8 @@ def test_any_number_of_workers_gives_the_local_numbers(learner):
 def test_the_reports_are_those_of_the_local_executor():
     local = {fit.name: result for fit, result in run(LocalExecutor(1, threads=2))}
     data, told, taken, results = toy_data(), [], [], {}
-    jobs = toy_jobs(data, taken=taken)
     for fit, result in run(
-        RayExecutor(jobs=2, threads=2), data=data, jobs=jobs, report=lambda k, **f: told.append((k, f))
+        RayExecutor(jobs=2, threads=2), data=data, taken=taken, report=lambda k, **f: told.append((k, f))
     ):
         results[fit.name] = result
         assert len(taken) <= len(results) + 2, "more jobs were taken than there are workers"
@@ -194,7 +192,7 @@ def test_leaving_the_loop_ends_the_tasks():
 
 def test_data_beyond_the_object_store():
     data = ToyData(np.ones((10, 1_500_000)), np.arange(10) % 3)  # 114 MiB, where the store has 100
-    results = list(run(RayExecutor(jobs=2), learner=Glance(), data=data, jobs=toy_jobs(data, k=2)))
+    results = list(run(RayExecutor(jobs=2), learner=Glance(), data=data, k=2))
     assert [result["logits"][0, 0] for _, result in results] == [1, 1]
 
 
@@ -209,9 +207,9 @@ def test_what_ray_cannot_do_is_said_before_any_training():
         list(run(RayExecutor("auto")))
     with pytest.raises(WorkerError, match=r"not the same in a worker of Ray.*device: \d+ in the driver, \d+ here"):
         list(run(RayExecutor(), learner=Wanderer()))
-    with pytest.raises(ArgumentError, match="data and learner must be picklable"):
+    with pytest.raises(ArgumentError, match="the data must be picklable"):
         list(run(RayExecutor(), data=unsendable))
-    assert list(run(RayExecutor(), jobs=iter(()))) == []
+    assert list(RayExecutor().run([], data=toy_data(), report=print)) == []
 
 
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch):

@@ -110,10 +110,10 @@ def toy_data(n=60):
     return ToyData(rng.normal(size=(n, 4)), np.arange(n) % 3)
 
 
-def toy_jobs(data, k=5, taken=None):
-    rows = np.arange(len(data.labels))
+def toy_jobs(data, learner=None, *, k=5, seed=3, taken=None):
+    rows, learner = np.arange(len(data.labels)), learner or Ridge()
     for fold in range(k):
         fit = Fit(train=rows[rows % k != fold], unseen=rows[rows % k == fold], fold=fold)
         if taken is not None:
             taken.append(fit.name)
-        yield Job(fit, Collect(), MemoryCheckpoints())
+        yield Job(fit, Collect(), MemoryCheckpoints(), learner, seed, fit.name)

@@ -23,6 +23,7 @@ from unseen.comparing.methods import DEFAULT, FULL, Method
 from unseen.comparing.trials import Trials, train_and_test
 from unseen.errors import ArgumentError
 from unseen.evaluating.exams import Overlap
+from unseen.executors import Executor
 from unseen.types import FloatArray
 from unseen.verdicts import Interval, Verdict, against_full, against_random, interval
 from unseen.work import Fix, Groups, Report
@@ -56,7 +57,8 @@ def advise(
     groups: Groups = "duplicates",
     seed: int = 0,
     out: str | Path | None = None,
-    jobs: int = 1,
+    executor: str | Executor = "local",
+    jobs: int | None = None,
     threads: int | None = None,
     report: Report | None = None,
 ) -> Advice:
@@ -90,6 +92,7 @@ def advise(
         groups: see `unseen.score`.
         seed: the root seed.
         out: a directory that keeps every training.
+        executor: where fits run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
         jobs: fits at a time.
         threads: threads a fit.
         report: called with (kind, **fields) as work goes on.
@@ -121,8 +124,8 @@ def advise(
             train, tested, [chosen, RANDOM], run=run,
             about={"verb": "advise", "test": origin, "method": chosen.text, "margin": margin, "step": step,
                    "searching": searching, "confirming": seeds, **({"quick": True} if quick else {})},
-            learner=learner, trainee=trainee, fix=fix, features=features, groups=groups, seed=seed, jobs=jobs,
-            threads=threads, report=report,
+            learner=learner, trainee=trainee, fix=fix, features=features, groups=groups, seed=seed,
+            executor=executor, jobs=jobs, threads=threads, report=report,
         )  # fmt: skip
         if quick:
             check_head(trials.scorer.learner, trainee)
@@ -133,8 +136,9 @@ def advise(
         trials.open()
         trials.report("work", **_outlook(trials, chosen, budgets, searching, seeds, quick))
         search = _Search(trials, chosen, budgets, margin, ESTIMATE if quick else None)
-        largest = (search.every if quick else search.bisect)(shares, range(searching))
-        advice = search.confirmed(shares[: largest + 1], seeds, origin)
+        with trials.session():
+            largest = (search.every if quick else search.bisect)(shares, range(searching))
+            advice = search.confirmed(shares[: largest + 1], seeds, origin)
         run.write_json(FILE, advice.to_json())
         return advice
 
@@ -180,14 +184,15 @@ class _Search:
     ) -> tuple[FloatArray, FloatArray]:
         """Accuracy less that of everything, and less that of random (if it is trained on too), by replicate."""
         budget, some = self.budgets[share], list(replicates)
-        mine = self.trials.accuracies(self.method, budget, some)
-        full = self.trials.accuracies(EVERYTHING, len(self.trials.train), some)
-        drawn = self.trials.accuracies(RANDOM, budget, some) if random else None
-        beside = None if drawn is None else interval(drawn - full)
-        self.tried.append(Tried(share, budget, interval(mine - full), beside, confirming))
+        beside = [(RANDOM, budget)] if random else []
+        mine, full, *drawn = self.trials.accuracies(
+            [(self.method, budget), (EVERYTHING, len(self.trials.train)), *beside], some
+        )
+        to_full = interval(drawn[0] - full) if random else None
+        self.tried.append(Tried(share, budget, interval(mine - full), to_full, confirming))
         how = "confirming" if confirming else "searching"
         self.trials.report("say", text=f"{how}: {self.tried[-1].text()}")
-        return mine - full, mine - full if drawn is None else mine - drawn
+        return mine - full, mine - (drawn[0] if random else full)
 
     def _advice(
         self, share: float, verdict: Verdict, beside: Verdict | None, difference: Interval | None, origin: str

@@ -102,7 +102,7 @@ def best_method(
         share: the share kept.
         run: where the trainings are kept; opened here, closed by the caller.
         seed: the root seed.
-        more: learner, groups, jobs, threads, verify, report; see `Trials`.
+        more: learner, groups, executor, verify, report; see `Trials`.
     """
     candidates = candidates_for(score, auto.candidates)
     pool, probed = split_off(data, auto.probe, seed=seed)
@@ -146,7 +146,8 @@ def _confirmed(trials: Trials, best: Method, budget: int, seeds: int) -> tuple[M
     if best is RANDOM:
         return RANDOM, None
     fresh = range(FRESH, FRESH + seeds)
-    differences = trials.accuracies(best, budget, fresh) - trials.accuracies(RANDOM, budget, fresh)
+    mine, drawn = trials.accuracies([(best, budget), (RANDOM, budget)], fresh)
+    differences = mine - drawn
     about = {
         "method": best.text,
         "to_random": against_random(differences).text,
@@ -161,7 +162,8 @@ def _halved(trials: Trials, methods: list[Method], budget: int) -> tuple[list[di
     rounds: list[dict[str, Any]] = []
     alive, replicates = methods, 1
     while True:
-        means = {method: trials.accuracies(method, budget, range(replicates)).mean() for method in alive}
+        accuracies = trials.accuracies([(method, budget) for method in alive], range(replicates))
+        means = {method: mine.mean() for method, mine in zip(alive, accuracies, strict=True)}
         ranked = sorted(alive, key=lambda method: (-means[method], methods.index(method)))
         rounds.append({"replicates": replicates, "accuracy": {method.text: float(means[method]) for method in ranked}})
         chosen = [method for method in ranked if method is not RANDOM]

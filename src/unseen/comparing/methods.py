@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from typing import Any
@@ -22,7 +23,7 @@ from unseen.runs.events import spent
 from unseen.scores.registry import resolve as resolve_score
 from unseen.selecting import Choice, default_rule
 from unseen.types import IntArray, ScoreTable
-from unseen.work import Work
+from unseen.work import Asked, Work
 
 __all__ = ["DEFAULT", "FULL", "Method", "Selector", "slug"]
 
@@ -172,6 +173,11 @@ class Selector:
             return sum(sum(spent(run.part(scoring.part).events()).values()) for scoring in scorings)
         return sum(spent(self.run.part(f"{self._part(method.plan)}-r{replicate}").events()).values())
 
+    def prepare(self, methods: Iterable[Method], replicates: Iterable[int]) -> None:
+        """Do at once, for all of these, the scorings that do not wait for one another."""
+        plans = [method.plan for method in methods if method.plan is not None and not method.grows]
+        self._score([(plan, replicate) for replicate in replicates for plan in plans])
+
     def rows(self, method: Method, budget: int, replicate: int) -> IntArray:
         """int64 (budget,) rows of the coreset, ascending."""
         if method.rule is None:
@@ -196,15 +202,20 @@ class Selector:
 
     def _scored(self, plan: str, replicate: int) -> ScoreTable:
         """The table of all scores that methods of this plan read."""
-        key = (plan, replicate)
-        if key not in self._tables:
-            part = f"{self._part(plan)}-r{replicate}"
-            with self.run.part(part) as run:
+        self._score([(plan, replicate)])
+        return self._tables[plan, replicate]
+
+    def _score(self, wanted: Iterable[tuple[str, int]]) -> None:
+        """Score by each plan, replicate by replicate, what is not scored yet."""
+        keys = [key for key in dict.fromkeys(wanted) if key not in self._tables]
+        with ExitStack() as opened:
+            asked = []
+            for plan, replicate in keys:
+                part = f"{self._part(plan)}-r{replicate}"
+                run = opened.enter_context(self.run.part(part))
                 seed = seeds.derive(self.seed, "score", replicate)
-                self._tables[key] = self.work.score(
-                    run, plan_named(plan), self._scores(plan), seed=seed, name=f"{part}/"
-                )
-        return self._tables[key]
+                asked.append(Asked(run, plan_named(plan), self._scores(plan), seed, f"{part}/"))
+            self._tables.update(zip(keys, self.work.score_all(asked), strict=True))
 
     def _scores(self, plan: str) -> list[str]:
         """Every score that some method reads under this plan."""

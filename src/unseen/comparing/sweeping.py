@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy.typing as npt
 from unseen import runs
 from unseen.comparing.curves import FILE, Cell, Sweep
 from unseen.comparing.methods import FULL, Method
-from unseen.comparing.trials import Trials, train_and_test
+from unseen.comparing.trials import Trials, Tried, train_and_test
 from unseen.errors import ArgumentError
 from unseen.evaluating.exams import Overlap
+from unseen.executors import Executor
 from unseen.work import Fix, Groups, Outcome, Report
 
 __all__ = ["sweep"]
@@ -39,7 +40,8 @@ def sweep(
     groups: Groups = "duplicates",
     seed: int = 0,
     out: str | Path | None = None,
-    jobs: int = 1,
+    executor: str | Executor = "local",
+    jobs: int | None = None,
     threads: int | None = None,
     report: Report | None = None,
 ) -> Sweep:
@@ -68,7 +70,8 @@ def sweep(
         groups: see `unseen.score`.
         seed: the root seed.
         out: a directory that keeps the cells.
-        jobs: fits at a time.
+        executor: where fits run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
+        jobs: fits at a time, of any cells; if not given 1, and with Ray as many as there is room for.
         threads: threads a fit.
         report: called with (kind, **fields) as work goes on.
 
@@ -90,7 +93,8 @@ def sweep(
         train, tested, origin = train_and_test(data, y, test, probe, seed, overlap)
         trials = Trials(
             train, tested, lines, run=run, about={"verb": "sweep", "test": origin}, learner=learner, trainee=trainee,
-            fix=fix, features=features, groups=groups, seed=seed, jobs=jobs, threads=threads, report=report,
+            fix=fix, features=features, groups=groups, seed=seed, executor=executor, jobs=jobs,
+            threads=threads, report=report,
         )  # fmt: skip
         budgets = _budgets(trials, keep, prune)
         for method in lines:
@@ -98,7 +102,9 @@ def sweep(
                 trials.check(method, budget)
         trials.open()
         trials.report("work", **_outlook(trials, lines, budgets, seeds))
-        cells = _cells(trials, _tried(trials, lines, budgets, seeds))
+        with trials.session():
+            outcomes = _outcomes(trials, lines, budgets, seeds)
+        cells = _cells(trials, lines, outcomes)
         return run.save_output(FILE, Sweep.of(cells, trials.about(origin)))
 
 
@@ -119,22 +125,20 @@ def _budgets(trials: Trials, keep: Sequence[float] | None, prune: Sequence[float
     return sorted(budgets, reverse=True)
 
 
-def _tried(
+def _outcomes(
     trials: Trials, methods: Sequence[Method], budgets: Sequence[int], replicates: int
-) -> Iterator[tuple[Method, int, int, Outcome]]:
-    """Replicate by replicate, so that a sweep broken off holds whole replicates."""
-    for first in range(0, replicates, trials.jobs):
-        some = range(first, min(first + trials.jobs, replicates))
-        for method in methods:
-            for budget in trials.budgets_of(method, budgets):
-                for replicate, outcome in sorted(trials.outcomes(method, budget, some).items()):
-                    yield method, budget, replicate, outcome
+) -> dict[Tried, Outcome]:
+    """As many replicates together as there are jobs, so that a sweep broken off holds whole ones."""
+    tried = [(method, budget) for method in methods for budget in trials.budgets_of(method, budgets)]
+    together = trials.executor.jobs or replicates
+    outcomes: dict[Tried, Outcome] = {}
+    for first in range(0, replicates, together):
+        outcomes |= trials.outcomes(tried, range(first, min(first + together, replicates)))
+    return outcomes
 
 
-def _cells(trials: Trials, tried: Iterable[tuple[Method, int, int, Outcome]]) -> list[Cell]:
-    # In the order of the methods, whatever the number of jobs.
-    places: dict[str, int] = {}
-    outcomes = sorted(tried, key=lambda cell: (places.setdefault(cell[0].text, len(places)), -cell[1], cell[2]))
+def _cells(trials: Trials, methods: Sequence[Method], outcomes: Mapping[Tried, Outcome]) -> list[Cell]:
+    ordered = sorted(outcomes, key=lambda cell: (methods.index(cell[0]), -cell[1], cell[2]))
     seconds = trials.seconds()
     return [
         Cell(
@@ -145,13 +149,13 @@ def _cells(trials: Trials, tried: Iterable[tuple[Method, int, int, Outcome]]) ->
             keep=budget / len(trials.train),
             budget=budget,
             replicate=replicate,
-            accuracy=outcome.accuracy,
-            loss=float(outcome.losses.mean()),
-            samples_seen=outcome.samples_seen,
-            seconds=seconds[f"{trials.arm(method, budget)}-r{replicate}"],
+            accuracy=outcomes[method, budget, replicate].accuracy,
+            loss=float(outcomes[method, budget, replicate].losses.mean()),
+            samples_seen=outcomes[method, budget, replicate].samples_seen,
+            seconds=seconds[trials.name(method, budget, replicate)],
             scoring_seconds=trials.selector.seconds(method, budget, replicate),
         )
-        for method, budget, replicate, outcome in outcomes
+        for method, budget, replicate in ordered
     ]
 
 

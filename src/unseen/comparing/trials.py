@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from unseen.data.joined import Joined
 from unseen.data.part import Part, restricted, split_off
 from unseen.errors import ArgumentError
 from unseen.evaluating.exams import Overlap, with_test
+from unseen.executors import Executor, resolve
 from unseen.learners.classes import refuse_target
 from unseen.protocols import Data
 from unseen.rules.budgets import budget as budget_of
@@ -21,9 +23,11 @@ from unseen.runs.base import Run
 from unseen.runs.events import spent
 from unseen.scoring import versions
 from unseen.types import FloatArray
-from unseen.work import Fix, Groups, Outcome, Report, Work
+from unseen.work import Fix, Groups, Outcome, Report, Training, Work
 
-__all__ = ["Trials", "train_and_test"]
+__all__ = ["Trials", "Tried", "train_and_test"]
+
+Tried = tuple[Method, int, int]  # method, budget, replicate
 
 
 class Trials:
@@ -45,6 +49,7 @@ class Trials:
         features: (n, d) of `train`, or of the data set that it is a part of; for rules that read distances.
         groups: see `unseen.score`; likewise.
         seed: the root seed.
+        executor: where fits run; see `unseen.score`.
         jobs: fits at a time.
         threads: threads a fit.
         verify: how much of the content is in the fingerprint.
@@ -66,7 +71,8 @@ class Trials:
         features: npt.ArrayLike | None = None,
         groups: Groups = "duplicates",
         seed: int = 0,
-        jobs: int = 1,
+        executor: str | Executor = "local",
+        jobs: int | None = None,
         threads: int | None = None,
         verify: str = "cheap",
         report: Report | None = None,
@@ -77,13 +83,13 @@ class Trials:
             features = restricted(train, np.asarray(features))
         if groups is not None and not isinstance(groups, str):
             groups = restricted(train, np.asarray(groups))
-        more: dict[str, Any] = {"jobs": jobs, "threads": threads, "verify": verify, "report": report}
+        self.executor = resolve(executor, jobs=jobs, threads=threads)
+        more: dict[str, Any] = {"executor": self.executor, "verify": verify, "report": report}
         self.scorer = Work(train, learner, groups=groups, **more)
         # No groups: a test asks about the test rows only, and what it trains on was chosen already.
         self.trainer = Work(self.joined, learner if trainee is None else trainee, groups=None, **more)
         self.selector = Selector(self.scorer, methods, run=run, seed=seed, features=features)
         self.report = self.scorer.report
-        self.jobs = jobs
         self._manifest = {
             "format": 1,
             "versions": versions(),
@@ -116,22 +122,36 @@ class Trials:
         """The budgets at which a method is tried: everything has only one."""
         return (len(self.train),) if method.rule is None else budgets
 
-    def outcomes(self, method: Method, budget: int, replicates: Sequence[int]) -> dict[int, Outcome]:
-        """Replicate to what training on its coreset came to."""
-        subsets = {r: self.selector.rows(method, budget, r) for r in replicates}
-        who = self.trainer.lasting(self.fix, budget, len(self.train))
-        test = self.joined.test_rows
-        arm = self.arm(method, budget)
-        return dict(self.trainer.test(self.run, arm, subsets, test, seed=self.seed, learner=who))
+    def session(self) -> AbstractContextManager[None]:
+        """Inside the block, all trainings share what the executor begins."""
+        return self.scorer.session()
 
-    def accuracies(self, method: Method, budget: int, replicates: Sequence[int]) -> FloatArray:
-        """float64 (R,) test accuracy of each replicate."""
-        outcomes = self.outcomes(method, budget, replicates)
-        return np.array([outcomes[r].accuracy for r in replicates])
+    def outcomes(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> dict[Tried, Outcome]:
+        """What training on the coresets of these methods at these budgets came to, replicate by replicate.
 
-    def arm(self, method: Method, budget: int) -> str:
-        """The name under which outcomes are kept."""
-        return f"{slug(method.text)}-k{budget}"
+        First come the scorings of all of them, then their steps, then their tests: each kind together, so that fits
+        of all cells share the workers.
+        """
+        self.selector.prepare([method for method, _ in tried], replicates)
+        cells = {}
+        for replicate in replicates:
+            for method, budget in tried:
+                rows = self.selector.rows(method, budget, replicate)
+                who = self.trainer.lasting(self.fix, budget, len(self.train))
+                name = self.name(method, budget, replicate)
+                cells[name] = (method, budget, replicate), Training(name, rows, replicate, who)
+        trainings = [training for _, training in cells.values()]
+        tested = self.trainer.test(self.run, trainings, self.joined.test_rows, seed=self.seed)
+        return {cells[training.name][0]: outcome for training, outcome in tested}
+
+    def accuracies(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> list[FloatArray]:
+        """For each method and budget, float64 (R,) test accuracy of each replicate."""
+        outcomes = self.outcomes(tried, replicates)
+        return [np.array([outcomes[*one, r].accuracy for r in replicates]) for one in tried]
+
+    def name(self, method: Method, budget: int, replicate: int) -> str:
+        """The name under which an outcome is kept."""
+        return f"{slug(method.text)}-k{budget}-r{replicate}"
 
     def epochs(self, budget: int) -> int:
         """Epochs of one training on so many samples."""
@@ -150,12 +170,12 @@ class Trials:
         held = 0
         for method in methods:
             for budget in self.budgets_of(method, budgets):
-                names = [f"{self.arm(method, budget)}-r{r}" for r in range(replicates)]
+                names = [self.name(method, budget, r) for r in range(replicates)]
                 held += self.epochs(budget) * sum(self.run.result(name) is not None for name in names)
         return held
 
     def seconds(self) -> dict[str, float]:
-        """Seconds of each training kept here, by `<arm>-r<replicate>`."""
+        """Seconds of each training kept here, by its name."""
         return spent(self.run.events())
 
     def about(self, test: str) -> dict[str, Any]:

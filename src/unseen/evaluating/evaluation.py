@@ -26,6 +26,7 @@ from unseen.evaluating.exams import Exam, Overlap, with_probe, with_test
 from unseen.evaluating.overlap import NearDuplicates, near_duplicates
 from unseen.evaluating.prices import CHOOSING, of_arms
 from unseen.evaluating.replicates import Replicates
+from unseen.executors import Executor
 from unseen.learners.classes import refuse_target
 from unseen.protocols import Data
 from unseen.rules.inputs import checked_features
@@ -54,7 +55,8 @@ def evaluate(
     features: npt.ArrayLike | tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     seed: int = 0,
     out: str | Path | None = None,
-    jobs: int = 1,
+    executor: str | Executor = "local",
+    jobs: int | None = None,
     threads: int | None = None,
     verify: Literal["cheap", "full"] = "cheap",
     report: Report | None = None,
@@ -86,6 +88,7 @@ def evaluate(
             the test set, by which near-duplicates are then found.
         seed: the root seed.
         out: a directory that keeps the run. The same call continues it after a kill.
+        executor: where trainings run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
         jobs: trainings at the same time.
         threads: threads a training.
         verify: `"full"` puts a digest of all content in the manifest.
@@ -118,7 +121,9 @@ def evaluate(
     if whole is not None and len(whole) != len(exam.data):
         raise ArgumentError(f"features of the test set must have one row for each of {len(exam.data) - len(source)}")
     arms = arms_of(exam, chosen.coresets, names, replicates=seeds, seed=seed, features=own)
-    work = Work(exam.data, learner, groups=None, jobs=jobs, threads=threads, verify=verify, report=report)
+    work = Work(
+        exam.data, learner, groups=None, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
+    )
     trials = Replicates(work, exam, arms, fix, seed)
     with runs.open_run(out) as run:
         run.open(_manifest(work, exam, chosen, own, fix=fix, seed=seed))

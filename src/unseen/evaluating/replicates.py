@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from unseen.protocols import Learner
 from unseen.runs.base import Run
 from unseen.types import FloatArray, IntArray
 from unseen.verdicts import sampling_error
-from unseen.work import Fix, Outcome, Work
+from unseen.work import Fix, Outcome, Training, Work
 
 __all__ = ["Replicates"]
 
@@ -74,26 +74,26 @@ class Replicates:
 
     def run(self, run: Run) -> tuple[ArmResult, ...]:
         """Train what the run does not hold yet."""
-        right = {}
-        tested = []
-        for arm in self.arms:
-            outcomes = dict(self._outcomes(run, arm))
-            right[arm.name] = np.stack([outcomes[r].correct for r in range(len(arm.rows))])
-            tested.append(self._tested(arm, [outcomes[r] for r in range(len(arm.rows))]))
-            self.work.report("say", text=f"{arm.name}: accuracy {100 * tested[-1].accuracy.mean():.2f} %")
+        outcomes: dict[str, dict[int, Outcome]] = {arm.name: {} for arm in self.arms}
+        found = {}
+        places = {f"{arm.file}-r{r}": (arm, r) for arm in self.arms for r in range(len(arm.rows))}
+        trainings = [
+            Training(name, arm.rows[r], r, self.learners[len(arm.rows[r])]) for name, (arm, r) in places.items()
+        ]
+        for training, outcome in self.work.test(run, trainings, self.exam.test, seed=self.seed):
+            arm, r = places[training.name]
+            outcomes[arm.name][r] = outcome
+            if len(outcomes[arm.name]) == len(arm.rows):
+                found[arm.name] = self._tested(arm, [outcomes[arm.name][r] for r in range(len(arm.rows))])
+                accuracy = 100 * found[arm.name].accuracy.mean()
+                self.work.report("say", text=f"{arm.name}: accuracy {accuracy:.2f} %")
+        tested = [found[arm.name] for arm in self.arms]
+        right = {name: np.stack([mine[r].correct for r in range(len(mine))]) for name, mine in outcomes.items()}
         for result in tested:
             mine = right[result.name].astype(np.int8)
             for kind, name in result.beside.items():
                 result.beside_error[kind] = sampling_error(mine - right[name].astype(np.int8))
         return tuple(tested)
-
-    def _outcomes(self, run: Run, arm: Arm) -> Iterator[tuple[int, Outcome]]:
-        sizes = [len(rows) for rows in arm.rows]
-        for size in dict.fromkeys(sizes):  # training sets of one size train equally long
-            subsets = {r: rows for r, rows in enumerate(arm.rows) if sizes[r] == size}
-            yield from self.work.test(
-                run, arm.file, subsets, self.exam.test, seed=self.seed, learner=self.learners[size]
-            )
 
     def _tested(self, arm: Arm, outcomes: Sequence[Outcome]) -> ArmResult:
         labels, classes = self.exam.data.labels[self.exam.test], len(self.exam.data.class_names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
@@ -28,51 +29,70 @@ class ResultSink(Sink, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One fit, where its observations go, and where it keeps its checkpoints."""
+    """One fit, who learns, where observations go, and where checkpoints are kept.
+
+    Args:
+        fit: what is trained on, and what is asked.
+        sink: where observations go.
+        checkpoints: where the state is kept.
+        learner: who learns.
+        seed: the root seed, passed on to the learner.
+        name: of the fit among all those of a run of an executor; in reports, errors and events.
+
+    """
 
     fit: Fit
     sink: ResultSink
     checkpoints: CheckpointStore
+    learner: Learner
+    seed: int
+    name: str
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the learner, which is sent to a worker once for many jobs: it may hold data for the next one."""
+        return {**self.__dict__, "learner": None}
 
 
 class Executor(Protocol):
     """Runs jobs, anywhere."""
 
     @property
+    def jobs(self) -> int | None:
+        """Fits at a time; None for as many as there is room for."""
+
+    @property
     def threads(self) -> int:
         """For each fit: part of the recipe, since sums depend on it."""
 
-    def run(
-        self, jobs: Iterable[Job], *, data: Data, learner: Learner, seed: int, report: Report
-    ) -> Generator[tuple[Fit, Named], None, None]:
-        """Yield each fit with what it yielded, as they finish. Closing the generator ends the workers.
+    def session(self) -> AbstractContextManager[None]:
+        """Inside the block, runs share what is costly to begin. A run outside of one begins and ends it by itself."""
+
+    def run(self, jobs: Iterable[Job], *, data: Data, report: Report) -> Generator[tuple[Job, Named], None, None]:
+        """Yield each job with what its fit yielded, as they finish. Closing the generator ends the workers.
 
         Args:
             jobs: taken one by one, only as workers come free.
             data: what to learn from; sent to each worker once.
-            learner: who learns.
-            seed: the root seed, passed on to the learner.
             report: called as `report(kind, fit=name, **fields)`, in this process: `"fit_start"` with the
                 number of `samples` trained on, whatever the learner reports, and `"fit_end"` with `seconds`.
 
         """
 
 
-def run_job(job: Job, *, data: Data, learner: Learner, seed: int, threads: int, report: Report) -> Named:
+def run_job(job: Job, *, data: Data, threads: int, report: Report) -> Named:
     """Run one job here. An error of the learner goes on as it is, with a note that names the fit."""
-    name = job.fit.name
 
     def tell(kind: str, **fields: object) -> None:
-        report(kind, fit=name, **fields)
+        report(kind, fit=job.name, **fields)
 
     started = perf_counter()
     tell("fit_start", samples=job.fit.samples)
     try:
         with limited_threads(threads):
-            learner.fit(data, job.fit, job.sink, job.checkpoints, seed=seed, report=tell)
+            job.learner.fit(data, job.fit, job.sink, job.checkpoints, seed=job.seed, report=tell)
             result = job.sink.result()
     except Exception as error:
-        error.add_note(f"in fit {name}")
+        error.add_note(f"in fit {job.name}")
         raise
     tell("fit_end", seconds=perf_counter() - started)
     return result

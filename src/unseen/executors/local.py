@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy.typing as npt
@@ -11,8 +12,7 @@ from unseen.errors import ArgumentError
 from unseen.executors.base import Job, Report, run_job
 from unseen.executors.pool import Pool
 from unseen.executors.worker import Setup
-from unseen.exposure import Fit
-from unseen.protocols import Data, Learner
+from unseen.protocols import Data
 from unseen.threads import default_threads
 
 __all__ = ["LocalExecutor"]
@@ -21,7 +21,7 @@ __all__ = ["LocalExecutor"]
 class LocalExecutor:
     """Runs `jobs` fits at a time, each with `threads` threads. The numbers depend on `threads` only.
 
-    With more than one job, data and learner are sent once to each worker process (spawned, so that neither threads
+    With more than one job, the data are sent once to each worker process (spawned, so that neither threads
     nor CUDA are carried over) and held there a second time. Leaving the loop over `run`, by whatever way, ends them.
 
     Args:
@@ -46,22 +46,23 @@ class LocalExecutor:
     def __repr__(self) -> str:
         return f"LocalExecutor(jobs={self.jobs}, threads={self.threads})"
 
+    def session(self) -> AbstractContextManager[None]:
+        """Nothing is shared: worker processes hold one data set, and end with the loop over it."""
+        return nullcontext()
+
     def run(
-        self, jobs: Iterable[Job], *, data: Data, learner: Learner, seed: int, report: Report
-    ) -> Generator[tuple[Fit, dict[str, npt.NDArray[Any]]], None, None]:
-        """Yield each fit with what it yielded, as they finish; see `Executor.run`.
+        self, jobs: Iterable[Job], *, data: Data, report: Report
+    ) -> Generator[tuple[Job, dict[str, npt.NDArray[Any]]], None, None]:
+        """Yield each job with what its fit yielded, as they finish; see `Executor.run`.
 
         Raises:
-            ArgumentError: data, learner or a job cannot be sent to a worker process.
+            ArgumentError: data, a learner or a job cannot be sent to a worker process.
             WorkerError: a worker process ended; the message names its fit.
 
         """
         if self.jobs == 1:
             for job in jobs:
-                yield (
-                    job.fit,
-                    run_job(job, data=data, learner=learner, seed=seed, threads=self.threads, report=report),
-                )
+                yield job, run_job(job, data=data, threads=self.threads, report=report)
             return
-        with Pool(self.jobs, Setup(data, learner, seed, self.threads)) as pool:
+        with Pool(self.jobs, Setup(data, self.threads)) as pool:
             yield from pool.run(iter(jobs), report)

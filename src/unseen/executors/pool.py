@@ -22,7 +22,7 @@ import numpy.typing as npt
 from unseen.errors import ArgumentError, WorkerError
 from unseen.executors.base import Job, Report
 from unseen.executors.worker import Setup, rebuilt, work
-from unseen.exposure import Fit
+from unseen.protocols import Learner
 
 __all__ = ["Pool"]
 
@@ -49,14 +49,14 @@ class Pool:
     ) -> None:
         self.stop()
 
-    def run(self, jobs: Iterator[Job], report: Report) -> Iterator[tuple[Fit, dict[str, npt.NDArray[Any]]]]:
+    def run(self, jobs: Iterator[Job], report: Report) -> Iterator[tuple[Job, dict[str, npt.NDArray[Any]]]]:
         """Yield results as they come; no more jobs are taken from `jobs` than there are workers free."""
         while self._feed(jobs):
             for worker in self._speaking():
-                fit, result = worker.take(report, self._in_flight)
-                if fit is not None and result is not None:
+                job, result = worker.take(report, self._in_flight)
+                if job is not None and result is not None:
                     self._feed(jobs)  # first, so that the worker does not wait while the result is being kept
-                    yield fit, result
+                    yield job, result
 
     def stop(self) -> None:
         """End every worker: idle ones by themselves, busy ones at once."""
@@ -70,7 +70,7 @@ class Pool:
 
     def _feed(self, jobs: Iterator[Job]) -> bool:
         """Give every free worker a job; says whether any worker has one."""
-        while (worker := next((w for w in self._workers if w.fit is None), None)) or len(self._workers) < self._size:
+        while (worker := next((w for w in self._workers if w.job is None), None)) or len(self._workers) < self._size:
             job = next(jobs, None)
             if job is None:
                 break
@@ -82,14 +82,14 @@ class Pool:
 
     def _speaking(self) -> list[_Worker]:
         """The busy workers that have something to say, or have died."""
-        busy = [worker for worker in self._workers if worker.fit is not None]
+        busy = [worker for worker in self._workers if worker.job is not None]
         ready = connection.wait([worker.pipe for worker in busy], timeout=_LOOK)
         # A worker's own children may keep its pipe open after its death, so the pipe alone does not tell.
         return [worker for worker in busy if worker.pipe in ready or not worker.process.is_alive()]
 
     @property
     def _in_flight(self) -> list[str]:
-        return [worker.fit.name for worker in self._workers if worker.fit is not None]
+        return [worker.job.name for worker in self._workers if worker.job is not None]
 
 
 class _Worker:
@@ -100,7 +100,8 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         # Not a daemon: its learner may have loading processes of its own.
         self.process = context.Process(target=work, args=(theirs, setup), name="unseen-worker")
-        self.fit: Fit | None = None
+        self.job: Job | None = None
+        self._learner: Learner | None = None  # the one it has
         self._ready = False
         # Ctrl-C goes to the whole process group; workers are ended by us, so they start with the signal blocked.
         resource_tracker.ensure_running()  # its start would unblock the signal
@@ -110,7 +111,7 @@ class _Worker:
         except _UNPICKLABLE as error:
             self.pipe.close()
             raise ArgumentError(
-                f"with jobs above 1, data and learner must be picklable, to be sent to worker processes: {error}; "
+                f"with jobs above 1, data must be picklable, to be sent to worker processes: {error}; "
                 "define classes and functions at the top of a module, or use jobs=1"
             ) from error
         finally:
@@ -119,16 +120,19 @@ class _Worker:
 
     def give(self, job: Job) -> None:
         """Send a job."""
-        self.fit = job.fit
+        self.job = job
+        other = None if job.learner is self._learner else job.learner
+        self._learner = job.learner
         try:
             with suppress(ConnectionError):  # it has died: `take` says so
-                self.pipe.send(job)
+                self.pipe.send((job, other))
         except _UNPICKLABLE as error:
             raise ArgumentError(
-                f"with jobs above 1, the sink and the checkpoints of fit {job.fit.name} must be picklable: {error}"
+                f"with jobs above 1, learner, sink and checkpoints of fit {job.name} must be picklable, to be sent to "
+                f"worker processes: {error}; define classes and functions at the top of a module, or use jobs=1"
             ) from error
 
-    def take(self, report: Report, in_flight: list[str]) -> tuple[Fit | None, dict[str, npt.NDArray[Any]] | None]:
+    def take(self, report: Report, in_flight: list[str]) -> tuple[Job | None, dict[str, npt.NDArray[Any]] | None]:
         """Read one message: pass progress on, raise an error, or give the result and be free."""
         kind: str = "died"
         content: Any = None
@@ -144,14 +148,14 @@ class _Worker:
         elif kind == "died":
             raise WorkerError(self._obituary(in_flight))
         else:
-            fit, self.fit = self.fit, None
-            return fit, content
+            job, self.job = self.job, None
+            return job, content
         return None, None
 
     def dismiss(self) -> None:
         """Ask it to end: an idle one sees its pipe closed."""
         self.pipe.close()
-        if self.fit is not None:
+        if self.job is not None:
             self.process.terminate()
 
     def end(self, deadline: float) -> None:

@@ -7,7 +7,7 @@ import pickle
 import signal
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection, parent_process
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -27,31 +27,30 @@ class Setup:
     """What every job has in common; sent to each worker once."""
 
     data: Data
-    learner: Learner
-    seed: int
     threads: int
 
 
 def work(pipe: Connection, setup: Setup) -> None:
-    """Run jobs from the pipe until it closes."""
+    """Run jobs from the pipe until it closes; a learner comes before the first of its jobs, and stays for the next."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     Thread(target=_end_with_parent, daemon=True).start()
     _send(pipe, "ready", None)
 
+    learner: Any = None  # comes with the first job
     while True:
         try:
-            _do_next(pipe, setup)
+            job, other = _received(pipe)
+            learner = learner if other is None else other
+            _do(replace(job, learner=learner), pipe, setup)
         except Exception as error:
             _send(pipe, "failed", packed(error))
 
 
-def _do_next(pipe: Connection, setup: Setup) -> None:
+def _do(job: Job, pipe: Connection, setup: Setup) -> None:
     def report(kind: str, **fields: object) -> None:
         _send(pipe, "report", {"kind": kind, **fields})
 
-    job = _received(pipe)
-    result = run_job(job, data=setup.data, learner=setup.learner, seed=setup.seed, threads=setup.threads, report=report)
-    _send(pipe, "done", result)
+    _send(pipe, "done", run_job(job, data=setup.data, threads=setup.threads, report=report))
 
 
 def rebuilt(kind: type[Exception], args: tuple[Any, ...], state: dict[str, Any], text: str, trace: str) -> Exception:
@@ -93,12 +92,12 @@ def packed(error: Exception) -> tuple[type[Exception], tuple[Any, ...], dict[str
     return content
 
 
-def _received(pipe: Connection) -> Job:
+def _received(pipe: Connection) -> tuple[Job, Learner | None]:
     try:
-        job: Job = pipe.recv()
+        received: tuple[Job, Learner | None] = pipe.recv()
     except (EOFError, ConnectionError):
         sys.exit(0)  # no more jobs
-    return job
+    return received
 
 
 def _send(pipe: Connection, kind: str, content: object) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from unseen import data as data_room
 from unseen import runs
+from unseen.executors import Executor
 from unseen.exposure.coresets import Scale
 from unseen.growing.growth import Growth, Start, Stop
 from unseen.growing.history import History
@@ -59,7 +60,8 @@ def grow(
     seed: int = 0,
     groups: npt.ArrayLike | None = None,
     out: str | Path | None = None,
-    jobs: int = 1,
+    executor: str | Executor = "local",
+    jobs: int | None = None,
     threads: int | None = None,
     verify: Literal["cheap", "full"] = "cheap",
     report: Report | None = None,
@@ -106,8 +108,9 @@ def grow(
         groups: int (n,) groups on both sides of which no model stands; those of the data set hold anyway.
         out: a directory that keeps the run, each scoring as a part of it. The same call continues it after a kill,
             and is refused if anything that changes the numbers differs.
+        executor: where fits run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
         jobs: fits trained at the same time, each in a process of its own.
-        threads: threads a fit; the processors shared among the jobs if not given. Part of the manifest.
+        threads: threads a fit; see `unseen.score`. Part of the manifest.
         verify: `"full"` puts a digest of all content in the manifest, `"cheap"` one of a sample of it.
         report: called with (kind, **fields) as work goes on.
         options: of the rule, and `features`, `align` and `quota`: how classes share those who enter at a step:
@@ -150,6 +153,9 @@ def grow(
     with runs.open_run(out) as run:
         source = data_room.resolve(data if y is None else (data, y))
         refuse_target(source, "grow judges its steps by the accuracy of classes", "`prune` works without classes")
-        work = Work(source, learner, groups=groups, jobs=jobs, threads=threads, verify=verify, report=report)
+        work = Work(
+            source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
+        )
         loop = Loop(work, growth, keep=keep, prune=prune, seed=seed)
-        return Grown(*loop.run(run, announce=True))
+        with work.session():
+            return Grown(*loop.run(run, announce=True))
