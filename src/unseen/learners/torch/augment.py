@@ -31,6 +31,10 @@ class Draws:
     shifts: Tensor | None
     holes: Tensor | None
 
+    def __getitem__(self, part: slice) -> Draws:
+        """Those of some of the images."""
+        return Draws(*(None if drawn is None else drawn[part] for drawn in (self.flips, self.shifts, self.holes)))
+
 
 def draw(recipe: Recipe, m: int, size: tuple[int, int], generator: torch.Generator) -> Draws:
     """Draw for m images of `size` (height, width) from a CPU generator.

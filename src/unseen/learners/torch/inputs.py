@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unseen.errors import DataError, some
+from unseen.learners.torch.parallel import ALONE, Team
 from unseen.protocols import Data
 from unseen.types import IdArray, IntArray
 
@@ -99,12 +100,18 @@ class _Takes(Dataset[Tensor]):
         return torch.from_numpy(np.ascontiguousarray(self.data.take(rows)))
 
 
-def open_inputs(data: Data, *, device: torch.device, memory_limit: int | None, workers: int) -> Held | Streamed:
-    """Hold the data set if it takes at most `memory_limit` bytes (None: half of the free memory), or stream it."""
+def open_inputs(
+    data: Data, *, device: torch.device, memory_limit: int | None, workers: int, sharers: int = 1
+) -> Held | Streamed:
+    """Hold the data set if it takes at most `memory_limit` bytes, or stream it.
+
+    By default that is half of the free memory; of the host's, so many processes (`sharers`) take as much each.
+    """
     size = len(data) * int(np.prod(data.sample_shape)) * np.dtype(data.dtype).itemsize
     host = torch.device("cpu")
     for place in dict.fromkeys((device, host)):
-        limit = _free(place) // 2 if memory_limit is None else memory_limit
+        share = 2 * sharers if place == host else 2
+        limit = _free(place) // share if memory_limit is None else memory_limit
         if size <= limit:
             return Held(data, device=device, place=place)
     return Streamed(data, device=device, workers=workers)
@@ -138,13 +145,16 @@ class Normaliser:
         return (raw.to(torch.float32) - self.mean).mul_(self.scale)  # never in place: it may be the data itself
 
 
-def fit_normaliser(inputs: Inputs, ids: IdArray, train: IntArray, *, device: torch.device) -> Normaliser:
+def fit_normaliser(
+    inputs: Inputs, ids: IdArray, train: IntArray, team: Team = ALONE, *, device: torch.device
+) -> Normaliser:
     """Mean and deviation of the training rows, the last axis kept apart; the order of rows has no effect on a bit.
 
     Args:
         inputs: the raw inputs.
         ids: (n,) ids of all samples.
         train: int64 (t,) the only rows that are read.
+        team: the processes that share the reading and all get the result.
         device: where the result is wanted.
 
     Raises:
@@ -157,7 +167,9 @@ def fit_normaliser(inputs: Inputs, ids: IdArray, train: IntArray, *, device: tor
     # Sums of floats depend on the chunks in their last bits, counts do not.
     step = max(1, min(_CHUNK, _CHUNK_VALUES // first.numel())) if exact else _CHUNK
     chunks = [rows[start : start + step] for start in range(0, len(rows), step)]
-    mean, deviation = (_exact_moments if exact else _float_moments)(inputs, ids, chunks)
+    mean, deviation = (_exact_moments if exact else _float_moments)(
+        inputs, ids, team.mine(chunks), first.shape[-1], team
+    )
     scale = 1 / np.where(deviation > 0, deviation, 1.0)
     mean, scale = mean.astype(np.float32), scale.astype(np.float32)
     return Normaliser(torch.from_numpy(mean).to(device), torch.from_numpy(scale).to(device))
@@ -166,14 +178,14 @@ def fit_normaliser(inputs: Inputs, ids: IdArray, train: IntArray, *, device: tor
 _Moments = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
-def _exact_moments(inputs: Inputs, ids: IdArray, chunks: Sequence[IntArray]) -> _Moments:
+def _exact_moments(inputs: Inputs, ids: IdArray, chunks: Sequence[IntArray], channels: int, team: Team) -> _Moments:
     """From counts of the 256 values, in integers."""
-    counts: Any = 0
+    counts = np.zeros((channels, 256), np.int64)
     for raw in inputs.batches(chunks):
-        channels = raw.shape[-1]
         values = raw.reshape(-1, channels).to(torch.int32)
         values += 256 * torch.arange(channels, dtype=torch.int32, device=raw.device)
         counts = counts + torch.bincount(values.flatten(), minlength=256 * channels).view(channels, 256).cpu().numpy()
+    counts = team.sum(counts)
     value = np.arange(256)
     n = counts[0].sum()
     mean = (counts @ value) / n
@@ -182,18 +194,18 @@ def _exact_moments(inputs: Inputs, ids: IdArray, chunks: Sequence[IntArray]) -> 
     return mean, np.sqrt([float(s) for s in spread]) / n
 
 
-def _float_moments(inputs: Inputs, ids: IdArray, chunks: Sequence[IntArray]) -> _Moments:
+def _float_moments(inputs: Inputs, ids: IdArray, chunks: Sequence[IntArray], channels: int, team: Team) -> _Moments:
     """In two passes of float64."""
 
     def passed(centre: npt.NDArray[np.float64] | float, power: int) -> npt.NDArray[np.float64]:
-        total, n = 0.0, 0
+        total, n = np.zeros(channels), 0
         for rows, raw in zip(chunks, inputs.batches(chunks), strict=True):
             values = raw.cpu().numpy().astype(np.float64)
             _refuse_nonfinite(values, ids[rows])
             flat = values.reshape(-1, values.shape[-1])
             total = total + ((flat - centre) ** power).sum(axis=0)
             n += len(flat)
-        return np.asarray(total / n)
+        return np.asarray(team.sum(total) / team.sum(np.asarray(n)))
 
     mean = passed(0.0, 1)
     return mean, np.sqrt(passed(mean, 2))

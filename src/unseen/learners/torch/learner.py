@@ -13,6 +13,7 @@ import numpy as np
 
 from unseen.errors import ArgumentError, DataError
 from unseen.learners.classes import refuse_target
+from unseen.learners.torch.checks import check_shape, check_team, try_network
 from unseen.learners.torch.loading import load_torch
 from unseen.learners.torch.recipe import Recipe
 from unseen.protocols import CheckpointStore, Data, Sink
@@ -50,6 +51,7 @@ class TorchLearner:
     name = "torch"
     provides = frozenset({"logits", "features", "grad_norm"})
     closed_form = False
+    workers = 1  # processes that train one model together; see with_workers
 
     def __init__(
         self,
@@ -93,6 +95,26 @@ class TorchLearner:
         limited.threads = threads
         return limited
 
+    def with_workers(self, workers: int) -> TorchLearner:
+        """The same learner, each of its models trained by so many processes, each with a slice of every batch.
+
+        They have to be joined by `torch.distributed`, which `executor="ray:workers=2"` does. Batch and learning rate
+        stay those of the recipe, and so do the steps, up to the order in which numbers are added; only dropout draws
+        other numbers.
+
+        Raises:
+            ArgumentError: a batch with less than a sample for each, a GPU by its number, or a compiled network.
+
+        >>> TorchLearner("mlp").with_workers(2).workers
+        2
+
+        """
+        if workers > 1:
+            check_team(self.recipe, self.device, workers)
+        joined = copy(self)
+        joined.workers = workers
+        return joined
+
     @property
     def batch_size(self) -> int:
         """Samples a step."""
@@ -122,7 +144,7 @@ class TorchLearner:
         return other
 
     def describe(self) -> dict[str, object]:
-        """The recipe, the kind of device and the threads: what its numbers depend on.
+        """The recipe, the kind of device, the threads, and the workers if several: what its numbers depend on.
 
         >>> about = TorchLearner(Recipe(network="mlp", threads=1), device="cpu").describe()
         >>> about["learner"], about["device"], about["threads"]
@@ -134,6 +156,7 @@ class TorchLearner:
             "recipe": {**self.recipe.describe(), "threads": self.threads},
             "device": self._device().type,
             "threads": self.threads,
+            **({"workers": self.workers} if self.workers > 1 else {}),
         }
 
     def check(self, data: Data) -> None:
@@ -157,8 +180,8 @@ class TorchLearner:
             raise DataError(
                 f"the torch learner needs at least 2 classes and 2 samples, got {len(data.class_names)} and {len(data)}"
             )
-        _check_shape(self.recipe, data)
-        _try_network(self.recipe, data)
+        check_shape(self.recipe, data)
+        try_network(self.recipe, data, self.workers)
 
     def fit(
         self,
@@ -173,7 +196,8 @@ class TorchLearner:
         """Train once, observing after each epoch that the sink asks for; continue after the last saved epoch.
 
         Each epoch ends in one `checkpoints.save` of model, optimiser and sink. `report("epoch", epoch=, epochs=,
-        loss=, seconds=, observe_seconds=)` follows it.
+        loss=, seconds=, observe_seconds=)` follows it. With several workers all of them call this, and the first alone
+        feeds the sink, loads, saves and reports.
 
         Raises:
             ArgumentError: training diverged, the batch does not fit the device, or the sink wants features of a
@@ -183,18 +207,18 @@ class TorchLearner:
         """
         from unseen.learners.torch import checkpoint
         from unseen.learners.torch.loop import Training, seconds_since
+        from unseen.learners.torch.parallel import find_team
         from unseen.learners.torch.runtime import borrowed, explained
 
         device = self._device()
+        team = find_team(self.workers, device)
         with borrowed(self.recipe, device, self.threads), explained(self.recipe, device):
-            training = Training(self.recipe, data, fit, self._inputs(data, device), device, seed)
+            training = Training(self.recipe, data, fit, self._inputs(data, device, team.local), device, seed, team)
             self._check_wishes(training.model, sink)
-            done = 0
-            saved = checkpoints.load()
+            saved = checkpoints.load() if team.leads else None
             if saved is not None:
-                done = int(saved["epoch"])
-                training.restore(saved)
                 sink.restore(checkpoint.part("sink", saved))
+            done = training.go_on(saved)
             for epoch in range(done + 1, self.recipe.epochs + 1):
                 start = time.perf_counter()
                 loss = training.epoch(epoch)
@@ -202,6 +226,8 @@ class TorchLearner:
                 start = time.perf_counter()
                 training.observe(sink, epoch)
                 observed = seconds_since(start, device)
+                if not team.leads:
+                    continue
                 state = {"epoch": np.asarray(epoch), **training.state(), **checkpoint.pack("sink", sink.state())}
                 checkpoints.save(state)
                 report(
@@ -219,13 +245,14 @@ class TorchLearner:
 
         return find_device(self.device)
 
-    def _inputs(self, data: Data, device: torch.device) -> Held | Streamed:
+    def _inputs(self, data: Data, device: torch.device, sharers: int) -> Held | Streamed:
         # The folds of one plan share the data; it is read once.
         from unseen.learners.torch.inputs import open_inputs
 
         if not self._opened or self._opened[0][0] is not data or self._opened[0][1].device != device:
             self._opened.clear()  # never two data sets in memory
-            inputs = open_inputs(data, device=device, memory_limit=self.memory_limit, workers=self.data_workers)
+            limit, workers = self.memory_limit, self.data_workers
+            inputs = open_inputs(data, device=device, memory_limit=limit, workers=workers, sharers=sharers)
             self._opened.append((data, inputs))
         return self._opened[0][1]
 
@@ -246,38 +273,3 @@ def _cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
         return os.cpu_count() or 1
-
-
-def _check_shape(recipe: Recipe, data: Data) -> None:
-    asked = {"flip": recipe.flip, "crop": recipe.crop, "cutout": recipe.cutout}
-    if data.kind == "vector":
-        for name, value in asked.items():
-            if value:
-                raise ArgumentError(
-                    f"{name} of the recipe is for images, got {name}={value!r} for vectors; leave it out"
-                )
-        return
-    side = min(data.sample_shape[:2])
-    if recipe.crop >= side or recipe.cutout > side:
-        raise ArgumentError(
-            f"crop must be below and cutout at most the side of an image, {side} pixels, got crop={recipe.crop} and "
-            f"cutout={recipe.cutout}"
-        )
-
-
-def _try_network(recipe: Recipe, data: Data) -> None:
-    import torch
-
-    from unseen.learners.torch.loop import network_for
-
-    shape = data.sample_shape if data.kind == "vector" else (data.sample_shape[2], *data.sample_shape[:2])
-    classes = len(data.class_names)
-    with torch.random.fork_rng([]), torch.no_grad():
-        model = network_for(data, recipe).eval()
-        try:
-            logits = model(torch.zeros(2, *shape))
-        except Exception as error:  # whatever a foreign network raises, it is about this input
-            raise ArgumentError(f"network {recipe.network!r} cannot take inputs of shape {shape}: {error}") from error
-    if not isinstance(logits, torch.Tensor) or logits.shape != (2, classes):
-        got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise ArgumentError(f"network {recipe.network!r} must give (m, {classes}) logits, got {got} for m=2")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from unseen import seeds
 from unseen.errors import ArgumentError, DataError, some
 from unseen.exposure import Fit
 from unseen.learners.torch import augment, checkpoint, networks, observe
 from unseen.learners.torch.inputs import Inputs, Normaliser, fit_normaliser
+from unseen.learners.torch.parallel import ALONE, Said, Team
 from unseen.learners.torch.recipe import Recipe
 from unseen.learners.torch.runtime import seed_global
 from unseen.protocols import Data, Sink
@@ -58,6 +58,7 @@ class Training:
         inputs: the raw inputs.
         device: where.
         seed: the root seed.
+        team: the processes that train together; all make the same calls, in the same order.
 
     """
 
@@ -67,6 +68,7 @@ class Training:
     inputs: Inputs
     device: torch.device
     seed: int
+    team: Team = ALONE
 
     def __post_init__(self) -> None:
         recipe, device = self.recipe, self.device
@@ -78,10 +80,13 @@ class Training:
         self._layout = torch.channels_last if recipe.channels_last and self._images else torch.contiguous_format
         self.model = network_for(self.data, recipe).to(device)
         self.model.to(memory_format=self._layout)  # type: ignore[call-overload]  # missing in torch's stubs
-        self._call: Any = torch.compile(self.model) if recipe.compile else self.model
+        joined = self.team.joined(self.model)
+        self._call: Any = torch.compile(joined) if recipe.compile else joined
         self._optimiser = _optimiser(self.model, recipe)
         self._scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
-        self._normalise: Normaliser = fit_normaliser(self.inputs, self.data.ids, self.fit.train, device=device)
+        self._normalise: Normaliser = fit_normaliser(
+            self.inputs, self.data.ids, self.fit.train, self.team, device=device
+        )
         self._steps = recipe.epochs * len(batched(self.fit.train, recipe.batch_size))
         self._step = 0
 
@@ -95,13 +100,16 @@ class Training:
         fit = self.fit
         ranked = seeds.order(self.seed, self.data.ids, "order", fit.repeat, epoch)
         batches = batched(ranked[self._in_train[ranked]], self.recipe.batch_size)
-        seed_global(seeds.derive(self.seed, "dropout", fit.repeat, fit.fold, epoch), self.device)
+        own = (self.team.rank,) if self.team.rank else ()  # or all would drop alike
+        seed_global(seeds.derive(self.seed, "dropout", fit.repeat, fit.fold, epoch, *own), self.device)
         draws = torch.Generator().manual_seed(seeds.derive(self.seed, "augment", fit.repeat, fit.fold, epoch))
         total = torch.zeros((), device=self.device)
         self.model.train()
-        for rows, raw in zip(batches, self.inputs.batches(batches), strict=True):
-            total += self._train(self._augmented(raw, draws), self._labels_of(rows)) * len(rows)
-        loss = float(total) / len(fit.train)
+        slices = [rows[self.team.slice(len(rows))] for rows in batches]
+        for batch, rows, raw in zip(batches, slices, self.inputs.batches(slices), strict=True):
+            m = len(batch)
+            total += self._train(self._augmented(raw, draws, m), self._labels_of(rows), m) * m
+        loss = float(self.team.sum(total.cpu().numpy())) / self.team.size / len(fit.train)
         if not np.isfinite(loss):
             raise ArgumentError(
                 f"training diverged: the mean loss of epoch {epoch} of fit {fit.name} is {loss}; use a lower lr "
@@ -137,24 +145,37 @@ class Training:
         if scaler:
             self._scaler.load_state_dict(scaler)
 
-    def _train(self, inputs: Tensor, labels: Tensor) -> Tensor:
+    def go_on(self, saved: Arrays | None) -> int:
+        """Continue from the checkpoint that the first process of the team has, if it has one; the epochs done.
+
+        The state of the sink is left out: it concerns that process alone.
+        """
+        own = None if saved is None else {name: a for name, a in saved.items() if not name.startswith("sink/")}
+        state = self.team.shared(own)
+        if state is None:
+            return 0
+        self.restore(state)
+        return int(state["epoch"])
+
+    def _train(self, inputs: Tensor, labels: Tensor, samples: int) -> Tensor:
         for group in self._optimiser.param_groups:
             group["lr"] = self.recipe.rate(self._step, self._steps)
         self._optimiser.zero_grad(set_to_none=True)
         with self._mixed():
             logits = self._call(inputs)
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
+        loss = self.team.loss(logits.float(), labels, self.recipe.label_smoothing, samples)
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.step(self._optimiser)
         self._scaler.update()
         self._step += 1
         return loss.detach()
 
-    def _augmented(self, raw: Tensor, generator: torch.Generator) -> Tensor:
+    def _augmented(self, raw: Tensor, generator: torch.Generator, samples: int) -> Tensor:
         if not self._images:
             return self._normalise(raw)
         recipe = self.recipe
-        draws = augment.draw(recipe, len(raw), (raw.shape[1], raw.shape[2]), generator)
+        # Drawn for the whole batch, so that an image is changed alike whichever process has it.
+        draws = augment.draw(recipe, samples, (raw.shape[1], raw.shape[2]), generator)[self.team.slice(samples)]
         moved = augment.crop_and_flip(raw, draws, recipe.crop)
         return self._laid_out(augment.cut_out(self._normalise(moved), draws, recipe.cutout))
 
@@ -164,14 +185,21 @@ class Training:
     def _observations(self, side: Side, epoch: int, wanted: frozenset[str]) -> Iterator[Observation]:
         batches = batched(self.fit.watch(side), self.recipe.observe_batch)
         with observe.evaluating(self.model):
-            for rows, raw in zip(batches, self.inputs.batches(batches), strict=True):
-                inputs = self._laid_out(self._normalise(raw)) if self._images else self._normalise(raw)
-                logits, features = self._logits(inputs, "features" in wanted)
-                self._refuse_nonfinite(logits, inputs, rows, epoch)
-                norms = None
-                if "grad_norm" in wanted:
-                    norms = observe.gradient_norms(self.model, inputs, self._labels_of(rows))
+            own = self._said(self.team.mine(batches), epoch, wanted)
+            # The first process goes through all batches; the others send theirs.
+            all_said = self.team.gathered(own, [len(rows) for rows in batches])
+            for rows, (logits, features, norms) in zip(batches, all_said, strict=self.team.leads):
                 yield Observation(rows, epoch, logits=logits, features=features, grad_norm=norms)
+
+    def _said(self, batches: Sequence[IntArray], epoch: int, wanted: frozenset[str]) -> Iterator[Said]:
+        for rows, raw in zip(batches, self.inputs.batches(batches), strict=True):
+            inputs = self._laid_out(self._normalise(raw)) if self._images else self._normalise(raw)
+            logits, features = self._logits(inputs, "features" in wanted)
+            self._refuse_nonfinite(logits, inputs, rows, epoch)
+            norms = None
+            if "grad_norm" in wanted:
+                norms = observe.gradient_norms(self.model, inputs, self._labels_of(rows))
+            yield logits, features, norms
 
     def _logits(self, inputs: Tensor, with_features: bool) -> tuple[Tensor, Tensor | None]:
         with self._mixed():

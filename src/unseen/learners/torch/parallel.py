@@ -1,0 +1,177 @@
+"""One model trained by several processes together, each of which takes a slice of every batch.
+
+The batch and the learning rate are those of the recipe. Slices differ in size by at most one sample, gradients are
+weighted by it, and batch normalisation is over the whole batch: so many processes take the steps that one would take,
+up to the order in which floating-point numbers are added. What is kept is kept by the first process alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional
+
+from unseen.errors import ArgumentError
+from unseen.learners.torch.norms import synchronise
+from unseen.types import Arrays
+
+__all__ = ["ALONE", "Said", "Team", "find_team"]
+
+T = TypeVar("T")
+_HOST = torch.device("cpu")
+Said = tuple[Tensor, Tensor | None, Tensor | None]  # logits (m, C), features (m, d), gradient norms (m,) of one batch
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes that train one model together, seen by one of them; alone by default, where nothing is sent.
+
+    Args:
+        rank: which one this is, from 0.
+        size: how many they are.
+        local: how many of them are on this machine.
+        device: where tensors that are sent have to be.
+
+    """
+
+    rank: int = 0
+    size: int = 1
+    local: int = 1
+    device: torch.device = _HOST
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that feeds the sink and keeps the checkpoints."""
+        return self.rank == 0
+
+    def slice(self, samples: int) -> slice:
+        """The part of a batch of so many samples that this process takes; with fewer than processes, nothing for some.
+
+        >>> [Team(rank, 3).slice(7) for rank in range(3)]
+        [slice(0, 2, None), slice(2, 4, None), slice(4, 7, None)]
+
+        """
+        return slice(samples * self.rank // self.size, samples * (self.rank + 1) // self.size)
+
+    def mine(self, batches: Sequence[T]) -> Sequence[T]:
+        """Every `size`-th of some batches, beginning with that of the rank.
+
+        >>> Team(1, 2).mine("abcde")
+        'bd'
+
+        """
+        return batches[self.rank :: self.size]
+
+    def joined(self, model: nn.Module) -> nn.Module:
+        """What to call in training instead of the model, which stays the place of the weights."""
+        if self.size == 1:
+            return model
+        synchronise(model, self.device)
+        # Its search for unused parameters also keeps the order of addition: buckets are not laid out anew after the
+        # first step of a process, so a training that is resumed goes on bit for bit.
+        return nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
+
+    def loss(self, logits: Tensor, labels: Tensor, smoothing: float, samples: int) -> Tensor:
+        """A loss whose mean over the team is the mean cross-entropy of the whole batch, which has so many samples.
+
+        Gradients are then averaged over the team, too.
+        """
+        if self.size == 1:
+            return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        total = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
+        return total * (self.size / samples)
+
+    def sum(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The sum of the arrays of all processes, which are of one shape and dtype."""
+        if self.size == 1:
+            return array
+        total = torch.from_numpy(np.array(array)).to(self.device)
+        distributed.all_reduce(total)
+        return total.cpu().numpy()
+
+    def shared(self, arrays: Arrays | None) -> Arrays | None:
+        """The named arrays (or None) that the first process gives; what others give does not matter."""
+        if self.size == 1:
+            return arrays
+        packed = BytesIO()
+        if self.leads and arrays is not None:
+            named: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+            np.savez(packed, **named)
+        content = torch.from_numpy(np.frombuffer(packed.getvalue(), np.uint8).copy()).to(self.device)
+        length = torch.tensor(len(content), device=self.device)
+        distributed.broadcast(length, 0)
+        if not length:
+            return None
+        if not self.leads:
+            content = torch.empty(int(length), dtype=torch.uint8, device=self.device)
+        distributed.broadcast(content, 0)
+        with np.load(BytesIO(content.cpu().numpy().tobytes()), allow_pickle=False) as opened:
+            return dict(opened)
+
+    def gathered(self, own: Iterator[Said], rows: Sequence[int]) -> Iterator[Said]:
+        """What was said of all batches, in their order, for the first process; for the others, which send, nothing.
+
+        Args:
+            own: what this process says of the batches that are `mine`.
+            rows: samples in each of all the batches.
+
+        """
+        if not self.leads:
+            for said in own:
+                _send(said, self.device)
+            return
+        for index, samples in enumerate(rows):
+            rank = index % self.size
+            yield next(own) if rank == 0 else _received(rank, samples, self.device)
+        next(own, None)  # so that the reading behind it ends
+
+
+ALONE = Team()
+
+
+def find_team(workers: int, device: torch.device) -> Team:
+    """The team of `workers` processes that this one belongs to, by `torch.distributed`.
+
+    Raises:
+        ArgumentError: there are not as many.
+
+    >>> find_team(1, torch.device("cpu")).size
+    1
+
+    """
+    if workers == 1:
+        return ALONE
+    joined = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+    if joined != workers:
+        raise ArgumentError(
+            f"a model to be trained by {workers} workers needs as many processes joined by torch.distributed, got "
+            f"{joined}; use executor='ray:workers={workers}'"
+        )
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", joined))
+    return Team(distributed.get_rank(), workers, local, device)
+
+
+def _send(said: Said, device: torch.device) -> None:
+    logits, features, norms = said
+    parts = [logits, features, None if norms is None else norms[:, None]]
+    widths = [0 if part is None else part.shape[1] for part in parts]
+    distributed.send(torch.tensor(widths, device=device), 0)
+    distributed.send(torch.cat([part for part in parts if part is not None], dim=1).contiguous(), 0)
+
+
+def _received(rank: int, samples: int, device: torch.device) -> Said:
+    header = torch.empty(3, dtype=torch.int64, device=device)
+    distributed.recv(header, rank)
+    widths: list[int] = header.tolist()
+    content = torch.empty(samples, sum(widths), device=device)
+    distributed.recv(content, rank)
+    logits, features, norms = (part.contiguous() for part in torch.split(content, widths, dim=1))
+    return logits, features if widths[1] else None, norms[:, 0] if widths[2] else None
