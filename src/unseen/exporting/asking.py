@@ -15,7 +15,6 @@ from unseen import runs
 from unseen.errors import ArgumentError, RunError, RunMismatchError
 from unseen.exporting.sources import Source, source_of
 from unseen.exporting.sources.base import rows_of
-from unseen.pruning import load
 from unseen.runs.commands import read_by
 from unseen.runs.manifest import differences
 from unseen.types import Coreset, IntArray, ScoreTable
@@ -141,7 +140,7 @@ def asked(source: Any, data: Any = None, options: Mapping[str, Any] | None = Non
     run = None
     if isinstance(source, (str, Path)):
         run = Path(source) if Path(source).is_dir() else None
-        source = load(source)
+        source = runs.load_file(Path(source)) if run is None else _loaded(run)
     found = Asked(*_chosen_and_scores(source), run, data, options)
     if coreset is None:
         return found
@@ -151,6 +150,12 @@ def asked(source: Any, data: Any = None, options: Mapping[str, Any] | None = Non
     if found.table is not None:
         _check_same_samples(other, found.table)
     return Asked(other, found.table, run, data, options)
+
+
+def _loaded(run: Path) -> Any:
+    from unseen.pruning import load  # which knows every verb, and takes seconds to import
+
+    return load(run)
 
 
 def _chosen_and_scores(source: Any) -> tuple[Coreset | None, ScoreTable | None]:

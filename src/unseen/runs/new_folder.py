@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from unseen.atomic import storage_error
+from unseen.errors import StorageError
 from unseen.runs.lock import Lock
 
 __all__ = ["NewFolder", "mapped"]
@@ -30,7 +31,11 @@ class NewFolder:
         self.part = folder.absolute().with_name(f".{folder.absolute().name}.part")
 
     def __enter__(self) -> Path:
-        self._lock = Lock(self.part / "lock")
+        try:
+            self._lock = Lock(self.part / "lock")
+        except StorageError as error:
+            why = error.__cause__
+            raise storage_error(self.folder, why if isinstance(why, OSError) else error) from error
         for left in self.part.iterdir():
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left)
