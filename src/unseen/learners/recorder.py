@@ -13,6 +13,7 @@ was not recorded whole.
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from unseen.runs import open_run
 from unseen.scores.base import Score
 from unseen.scores.registry import resolve
 from unseen.scores.sink import ScoreSink
-from unseen.scoring import Abilities, Samples, Scoring
+from unseen.scoring import Abilities, Samples, Scoring, check_score
 from unseen.types import Array, IdArray, IntArray, Observation, ScoreTable, Side
 
 __all__ = ["Recorder"]
@@ -94,7 +95,8 @@ class Recorder:
         listed = [scores] if isinstance(scores, (str, Score)) else list(scores)
         if labels is None:
             _check_label_free(listed)
-        abilities = Abilities({"learner": name}, epochs=None, provides=None)
+        self._about: dict[str, object] = {"learner": name}
+        abilities = Abilities(self._about, epochs=None, provides=None)
         self._job = Scoring(
             samples, plan=plan or folds_plan(), scores=listed, learner=abilities, run=self._run, seed=seed
         )
@@ -113,6 +115,44 @@ class Recorder:
                 self._job.finish(fit, sink.result())
         finally:  # also where the loop is broken off: that fit is not finished, and will be handed out again
             self._fit = self._sink = None
+
+    @property
+    def fit(self) -> Fit | None:
+        """The fit that is being iterated, or None outside of the loop."""
+        return self._fit
+
+    @property
+    def ids(self) -> IdArray:
+        """(n,) sample ids in dataset order."""
+        return self._ids
+
+    @property
+    def classes(self) -> int:
+        """C, the number of classes: the width of the logits."""
+        return len(self._job.samples.class_names)
+
+    def check(self, *, provides: Sequence[str], epochs: int | None = None) -> None:
+        """Refuse scores that a loop cannot serve, before it trains.
+
+        Args:
+            provides: what it will hand in: `"logits"`, `"features"`, `"grad_norm"`.
+            epochs: how many it will train and hand in; None where nobody knows.
+
+        Raises:
+            ArgumentError: a score reads something else, or needs more epochs.
+        """
+        abilities = Abilities(self._about, sys.maxsize if epochs is None else epochs, frozenset(provides))
+        for score in self._job.scores:
+            check_score(score, self._job.plan, abilities)
+
+    def wants(self, side: Side, epoch: int, last: int) -> frozenset[str]:
+        """What the scores read of a watch set of the current fit after this epoch (from 1) of `last`; empty: nothing.
+
+        A loop may ask, to spare itself an evaluation; what is handed in unasked is taken too.
+        """
+        if self._sink is None:
+            raise ArgumentError("wants() belongs inside `for fit in recorder:`")
+        return self._sink.wants(side, epoch, last)
 
     def record(
         self,
@@ -142,7 +182,7 @@ class Recorder:
             raise ArgumentError("record() belongs inside `for fit in recorder:`")
         if logits is None and loss is None and grad_norm is None:
             raise ArgumentError("record() needs logits=, loss= or grad_norm=, got none")
-        rows = self._rows(ids)
+        rows = self.rows(ids)
         given = {"logits": logits, "loss": loss, "features": features, "grad_norm": grad_norm}
         parts = {name: _checked(name, value, len(rows)) for name, value in given.items() if value is not None}
         for side, chosen in self._sides(rows, self._fit):
@@ -195,7 +235,8 @@ class Recorder:
                 recorder.record(recorder._ids[fit.unseen], logits[fit.unseen], epoch=epoch)
         return recorder.table()
 
-    def _rows(self, ids: Array) -> IntArray:
+    def rows(self, ids: Array) -> IntArray:
+        """int64 (m,) rows of these ids, NumPy, torch or a list; unknown and repeated ones are refused."""
         wanted = np.asarray(ids.cpu() if hasattr(ids, "cpu") else ids)
         if wanted.ndim != 1:
             raise ArgumentError(f"ids must be one-dimensional, (m,), got shape {wanted.shape}")
