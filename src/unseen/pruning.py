@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from unseen import data as data_room
 from unseen import executors, runs
+from unseen.cards import of_choice, of_table
 from unseen.comparing.advised import FILE as ADVICE
 from unseen.comparing.advised import Advice
 from unseen.comparing.automatic import AUTO, Auto, best_method
@@ -49,12 +50,18 @@ class Pruned(NamedTuple):
     scores: ScoreTable
     coreset: Coreset
 
+    def _repr_html_(self) -> str:
+        return of_choice(self.scores, self.coreset)
+
 
 class Scored(NamedTuple):
     """What `load` gives of a run: its scores, and its coreset if one was chosen."""
 
     scores: ScoreTable
     coreset: Coreset | None
+
+    def _repr_html_(self) -> str:
+        return of_table(self.scores) if self.coreset is None else of_choice(self.scores, self.coreset)
 
 
 def score(

@@ -225,6 +225,11 @@ class ScoreTable:
             lines.append(f"{name}: {meaning(self.directions[name])}, {low:.4g} .. {high:.4g}")
         return f"ScoreTable({'; '.join(lines)})"
 
+    def _repr_html_(self) -> str:
+        from unseen.cards import of_table
+
+        return of_table(self)
+
     def to_columns(self) -> dict[str, npt.NDArray[Any]]:
         """Every column by name, as `save` writes them.
 
@@ -318,6 +323,11 @@ class Coreset:
         rule = f" by {self.provenance['rule']}" if "rule" in self.provenance else ""
         share = len(self) / self.n if self.n else 0.0
         return f"Coreset({len(self):,} of {self.n:,} samples kept, {share:.1%}{rule})".replace("%", " %")
+
+    def _repr_html_(self) -> str:
+        from unseen.cards import card
+
+        return card(repr(self), [])
 
     def save(self, path: str | Path) -> Path:
         """Write a parquet file (`id`, `row`, `pick`, `source`), its provenance in the metadata."""

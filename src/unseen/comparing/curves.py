@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from unseen.cards import card, tabled
 from unseen.parquet import read_parquet, write_parquet
 from unseen.verdicts import interval, paired
 
@@ -106,10 +107,14 @@ class Sweep:
             f"{_many(replicates, 'replicate')}; tested on {self.about['n_test']:,} samples)"
         )
 
+    def _repr_html_(self) -> str:
+        rows = [{"method": method, **{self._pruned(b): self.entry(method, b) for b in self.budgets}}
+                for method in self.methods]  # fmt: skip
+        return card(repr(self), [], tabled(rows))
+
     def markdown(self) -> str:
         """A table: accuracy in percent with its interval, by method and share pruned, and its difference to random."""
-        n = self.about["n"]
-        head = ["method", *(f"{100 * (1 - b / n):.3g} % pruned" for b in self.budgets)]
+        head = ["method", *(self._pruned(b) for b in self.budgets)]
         lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
         for method in self.methods:
             entries = [self.entry(method, budget) for budget in self.budgets]
@@ -166,6 +171,9 @@ class Sweep:
             f"95 % interval over replicates that redraw scoring, selection and training. In "
             "brackets the paired difference to random, * where its interval excludes 0."
         )
+
+    def _pruned(self, budget: int) -> str:
+        return f"{100 * (1 - budget / self.about['n']):.3g} % pruned"
 
     def _curve(self, method: str) -> tuple[list[float], list[float], list[float]]:
         shares, means, errors = [], [], []

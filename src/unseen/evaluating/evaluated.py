@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from unseen.cards import card, tabled
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.evaluating.arms import Kind, file_name
 from unseen.evaluating.prices import Price, of_arms, pays_back
@@ -187,6 +188,11 @@ class Evaluation:
                 if to in self[name].beside:
                     lines.append(f"{name} against {to}: {self.verdict(name, to).text}")
         return f"Evaluation({self.about['test']['n']:,} test samples, {self.about['fix']} fixed; {'; '.join(lines)})"
+
+    def _repr_html_(self) -> str:
+        verdicts = [(f"{name} against {to}", self.verdict(name, to).text) for name in self.coresets
+                    for to in self[name].beside]  # fmt: skip
+        return card("Evaluation", verdicts, tabled(self.rows()))
 
     def rows(self) -> list[dict[str, str]]:
         """The table, as texts: an arm a row."""

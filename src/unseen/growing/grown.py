@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from unseen import data as data_room
 from unseen import runs
+from unseen.cards import listed, of_choice
 from unseen.executors import Executor
 from unseen.exposure.coresets import Scale
 from unseen.growing.growth import Growth, Start, Stop
@@ -32,6 +33,9 @@ class Grown(NamedTuple):
     coreset: Coreset
     history: History
     scores: ScoreTable
+
+    def _repr_html_(self) -> str:
+        return of_choice(self.scores, self.coreset, listed([str(step) for step in self.history.steps]))
 
 
 def grow(

@@ -96,7 +96,7 @@ def _distribution(facts: Facts, table: ScoreTable, score: str, cut: Cut | None) 
     yield Chart(
         key="distribution",
         title="How the score spreads",
-        text=" ".join(f"{name[0].upper()}{name[1:]}: {_crowded(found)}." for name, found in crowded),
+        text="\n".join(f"{name[0].upper()}{name[1:]}: {_crowded(found)}." for name, found in crowded),
         svg=pictures.histograms(
             "distribution", panels, edges, label=label, cut=None if cut is None else cut.value,
             said=f"Histogram of {score}. " + " ".join(f"{name}: {_crowded(found)}." for name, found in crowded),
@@ -152,7 +152,7 @@ def _evaluated(found: Evaluation) -> Chart:
             f"Mean test accuracy after the last epoch with its {100 * found.about['level']:g} % interval, and each "
             f"replicate; {found.about['test']['text']}; {found.about['fix']} fixed."
         ),
-        svg=pictures.intervals("evaluation", rows, label="test accuracy, %", said=said),
+        svg=pictures.intervals("evaluation", rows, label="test accuracy, %", said=said, marked=found.coresets),
         columns=("arm", *(f"replicate {r + 1}" for r in range(most))),
         rows=[(*row, *[""] * (most + 1 - len(row))) for row in replicates],
     )
@@ -239,8 +239,8 @@ def _crowd(values: FloatArray, edges: FloatArray) -> Crowding:
 
 def _crowded(found: Crowding) -> str:
     return (
-        f"{found.distinct:,} distinct ranks for {found.n:,} samples; the fullest hundredth of the range holds "
-        f"{100 * found.fullest:.1f} % of them, and it tells as much as {found.filled:.0f} equally full hundredths would"
+        f"{found.distinct:,} distinct ranks for {found.n:,} samples, {100 * found.fullest:.1f} % of them in the "
+        f"fullest hundredth of the range; as telling as {found.filled:.0f} equally full hundredths"
     )
 
 

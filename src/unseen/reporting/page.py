@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import unseen
 from unseen.reporting import words
 from unseen.reporting.charts import Chart, charts_of, strip
@@ -15,7 +17,6 @@ from unseen.reporting.facts import Facts, exposure_of
 from unseen.reporting.galleries import Gallery, galleries
 from unseen.reporting.numbers import ClassRow, Cut, class_rows, cut_of, scored
 from unseen.reporting.viewing import MOST_BYTES, View, Views
-from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.types import meaning
 
 __all__ = ["MOST_CLASSES", "rendered"]
@@ -35,7 +36,6 @@ class Card:
     prediction: str | None
     score: str
     kept: bool | None
-    flagged: bool
     view: View
 
 
@@ -74,7 +74,7 @@ def rendered(facts: Facts, views: Views | str, *, images: int) -> str:
         done=words.done(facts),
         figures=words.figures(facts),
         verdicts=[] if facts.evaluation is None else words.verdicts(facts.evaluation),
-        arms=[] if facts.evaluation is None else facts.evaluation.rows(),
+        arms=[] if facts.evaluation is None else _filled(facts.evaluation.rows()),
         worst=_worst(facts),
         charts=[_marked(chart) for chart in charts_of(facts, cut)],
         classes=rows,
@@ -130,10 +130,14 @@ def _worst(facts: Facts) -> list[tuple[str, list[tuple[str, str]]]]:
     ]
 
 
+def _filled(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Without the columns that say nothing of any arm."""
+    told = [name for name in rows[0] if any(row[name] for row in rows)]
+    return [{name: row[name] for name in told} for row in rows]
+
+
 def _scores(facts: Facts) -> list[tuple[str, str, str, str, str]]:
     """Every score of the table: name, meaning, quantiles."""
-    import numpy as np
-
     table = facts.table
     if table is None:
         return []
@@ -153,7 +157,6 @@ def _walls(facts: Facts, views: Views, chosen: list[Gallery]) -> list[Wall]:
     shown = views.of([row for gallery in chosen for row in gallery.rows])
     mask = None if facts.coreset is None else facts.coreset.mask
     values = scored(table, facts.score or table.scores[0])
-    flagged = table.column(LABEL_ISSUE) if LABEL_ISSUE in table.values else None
 
     def card(row: int) -> Card:
         guess = None if table.predictions is None else int(table.predictions[row])
@@ -164,7 +167,6 @@ def _walls(facts: Facts, views: Views, chosen: list[Gallery]) -> list[Wall]:
             prediction=_short(table.class_names[guess]) if wrong and guess is not None else None,
             score=f"{values[row]:.3g}",
             kept=None if mask is None else bool(mask[row]),
-            flagged=flagged is not None and bool(flagged[row] > 0),
             view=shown[row],
         )
 

@@ -11,7 +11,7 @@ import functools
 import io
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 from xml.sax.saxutils import escape, quoteattr
@@ -22,9 +22,10 @@ from unseen.types import FloatArray
 
 __all__ = ["Bars", "Line", "curves", "density", "histograms", "intervals"]
 
-_SIZE = (5.6, 3.1)  # inches of 72 units: as wide as a telephone, so that its letters are not shrunk there
-_FONT = 9.5
+_SIZE = (5.0, 2.9)  # inches of 72 units: as wide as a telephone, so that its letters are not shrunk there
+_FONT = 10.0
 _GRID = 36  # cells of a density, each way
+_DWARFS = 12  # times the median bar
 
 # Stand-ins: what each becomes is in style.css.
 INK, MUTED, LINE, KEPT, PRUNED, OTHER = "#010203", "#020304", "#030405", "#040506", "#050607", "#060708"
@@ -88,8 +89,8 @@ def histograms(name: str, bars: Sequence[Bars], edges: FloatArray, *, label: str
         if panel.pruned is not None:
             top = panel.kept + panel.pruned
             at.stairs(top, edges, baseline=panel.kept, fill=True, color=PRUNED, alpha=0.9, linewidth=0)
-        _headed(at, panel.title)
-        _thousands(at.yaxis)
+        at.set_title(panel.title, loc="left", fontsize=_FONT, color=INK, parse_math=False)
+        _counted(at, panel.kept if panel.pruned is None else panel.kept + panel.pruned)
     if cut is not None:
         axes[-1].axvline(cut, color=INK, linewidth=1, linestyle=(0, (2, 2)))
     axes[-1].set_xlabel(label, parse_math=False)
@@ -98,24 +99,25 @@ def histograms(name: str, bars: Sequence[Bars], edges: FloatArray, *, label: str
 
 @_plainly
 def density(name: str, x: FloatArray, y: FloatArray, edges: FloatArray, *, labels: tuple[str, str], said: str) -> str:
-    """How often two scores of a sample meet: squares whose area is the number of samples, on a square root scale."""
+    """How often two scores of a sample meet: squares that are larger where there are more samples."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
     grid = np.linspace(edges[0], edges[-1], _GRID + 1)
     counts = np.histogram2d(x, y, (grid, grid))[0]
     step = grid[1] - grid[0]
-    half = 0.5 * step * np.sqrt(np.sqrt(counts / counts.max()))
+    half = step * (0.2 + 0.3 * np.sqrt(np.sqrt(counts / counts.max())))
     across, up = np.nonzero(counts)
     middle = (grid[:-1] + grid[1:]) / 2
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]], float)
     points = np.stack([middle[across], middle[up]], axis=1)[:, None, :] + half[across, up][:, None, None] * corners
     codes = np.tile([Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY], len(points))
-    figure, (at,) = _figure(size=(_SIZE[0], 3.9))
+    figure, (at,) = _figure(size=(_SIZE[0], 4.4))
     at.add_patch(PathPatch(Path(points.reshape(-1, 2), codes), color=OTHER, linewidth=0))
     at.plot(grid[[0, -1]], grid[[0, -1]], color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
     at.set_xlim(grid[0], grid[-1])
     at.set_ylim(grid[0], grid[-1])
+    at.set_aspect("equal")
     at.set_xlabel(labels[0], parse_math=False)
     at.set_ylabel(labels[1], parse_math=False)
     return _svg(figure, name, said)
@@ -139,21 +141,30 @@ def curves(
     at.set_xlabel(labels[0], parse_math=False)
     at.set_ylabel(labels[1], parse_math=False)
     if len(lines) > 1 or level is not None:
-        legend = at.legend(fontsize=_FONT - 1, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
+        legend = at.legend(
+            fontsize=_FONT - 1, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, labelcolor=INK
+        )
         for text in legend.get_texts():
             text.set_parse_math(False)
     return _svg(figure, name, said)
 
 
 @_plainly
-def intervals(name: str, rows: Sequence[tuple[str, float, float, Sequence[float]]], *, label: str, said: str) -> str:
+def intervals(
+    name: str,
+    rows: Sequence[tuple[str, float, float, Sequence[float]]],
+    *,
+    label: str,
+    said: str,
+    marked: Collection[str] = (),
+) -> str:
     """Means with half intervals, a row each, and the values that they are means of: (name, mean, half, values)."""
     figure, (at,) = _figure(size=(_SIZE[0], 0.9 + 0.36 * len(rows)))
     at.grid(visible=True, axis="x", color=LINE, linewidth=0.6)
     at.grid(visible=False, axis="y")
-    for i, (_, mean, half, values) in enumerate(rows):
+    for i, (row, mean, half, values) in enumerate(rows):
         at.plot(values, [i] * len(values), "o", color=MUTED, markersize=3.5, markeredgewidth=0, alpha=0.8)
-        color = KEPT if i == 0 else OTHER
+        color = KEPT if row in marked else OTHER
         at.errorbar([mean], [i], xerr=None if half == 0 else [half], color=color, marker="D", markersize=5.5,
                     capsize=3, elinewidth=1.6)  # fmt: skip
     at.set_yticks(range(len(rows)), [row[0] for row in rows], parse_math=False)
@@ -183,15 +194,22 @@ def _figure(*, rows: int = 1, size: tuple[float, float] | None = None) -> tuple[
     return figure, axes
 
 
-def _headed(at: Any, title: str) -> None:
-    at.set_title(title, loc="left", fontsize=_FONT, color=INK, parse_math=False)
+def _counted(at: Any, counts: FloatArray) -> None:
+    """Numbers of samples upwards; on a square root scale where one bar would dwarf all others."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-
-def _thousands(axis: Any) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    axis.set_major_locator(MaxNLocator(4, integer=True))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    at.set_ylabel("samples")
+    filled = counts[counts > 0]
+    if len(filled) and counts.max() > _DWARFS * np.median(filled):
+        at.set_yscale("function", functions=(np.sqrt, np.square))
+        at.set_ylabel("samples (root scale)")
+        top = 10.0 ** np.floor(np.log10(counts.max()))
+        steps = [0.0, *(top * share for share in (0.01, 0.1, 0.4, 1, 2, 4, 8))]
+        at.yaxis.set_major_locator(FixedLocator([step for step in steps if step <= counts.max()]))
+    else:
+        at.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    at.set_ylim(0, 1.05 * counts.max())
+    at.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
 def _svg(figure: Any, name: str, said: str) -> str:

@@ -50,7 +50,7 @@ def percent(share: float) -> str:
 def titled(facts: Facts) -> str:
     """The heading of the page."""
     name = facts.run.absolute().name
-    if facts.coreset is not None and facts.evaluation is None:
+    if facts.coreset is not None:
         return f"{name}: {len(facts.coreset):,} of {facts.coreset.n:,} samples kept"
     return name
 
@@ -67,9 +67,10 @@ def cost(price: Price | None) -> str:
     """What the trainings took, in a sentence; empty where it is not known."""
     if price is None:
         return ""
-    seen = "" if price.samples is None else f", over {price.samples:,.0f} samples passed, epochs counted"
-    many = f"{price.trainings:,.0f} training{'' if price.trainings == 1 else 's'}"
-    return f"It took {many} and {duration(price.seconds)}{seen}."
+    seen = "" if price.samples is None else f" and passed over {price.samples:,.0f} samples, epochs counted"
+    many = "The training" if price.trainings == 1 else f"The {price.trainings:,.0f} trainings"
+    took = "less than a second" if price.seconds < 1 else duration(price.seconds)
+    return f"{many} took {took}{seen}."
 
 
 def figures(facts: Facts) -> list[tuple[str, str]]:

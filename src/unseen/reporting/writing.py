@@ -24,7 +24,7 @@ def report(
     data: Any = None,
     beside: Sequence[str | Path] = (),
     out: str | Path | None = None,
-    images: int = 24,
+    images: int = 20,
 ) -> Path:
     """Write what a run found as one HTML file that needs nothing beside it, neither network nor other files.
 
