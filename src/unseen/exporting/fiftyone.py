@@ -1,4 +1,7 @@
-"""Fields for FiftyOne: a JSON file of what `dataset.set_values` takes, by the paths of images."""
+"""Fields for FiftyOne: a JSON file of values by the paths of images, from which `dataset.set_values` is filled.
+
+The library is too heavy for the tests here, which read the file by itself.
+"""
 
 from __future__ import annotations
 

@@ -64,8 +64,8 @@ for _name, _kind in {
     "fiftyone": Kind(
         fiftyone.to_fiftyone,
         "fields for FiftyOne, by the paths of images",
-        "for name, values in json.load(open({out!r}))['fields'].items(): "
-        "dataset.set_values(name, values, key_field='filepath')",
+        "for name, of in json.load(open({out!r}))['fields'].items(): "
+        "dataset.set_values(name, [of.get(path) for path in dataset.values('filepath')])",
     ),
 }.items():
     KINDS.add(_name, _kind)
