@@ -16,7 +16,7 @@ from scipy.optimize import nnls
 
 from unseen.estimating import operations
 from unseen.estimating.costs import FASTER, SLOWER
-from unseen.estimating.counting import Size
+from unseen.estimating.counting import Schedule, Size
 from unseen.estimating.operations import Operations
 from unseen.estimating.ranges import Range
 from unseen.estimating.trials import Bench, Trial
@@ -43,6 +43,7 @@ class ByOperations:
         learner: `ridge` or `softmax`.
         bench: where it is tried.
         plan: what it is to do.
+        wanted: what is observed.
         size: of a fit.
         budget: seconds for the trials, about.
 
@@ -51,6 +52,7 @@ class ByOperations:
     learner: Any
     bench: Bench
     plan: Plan
+    wanted: Schedule
     size: Size
     budget: float
     measured: dict[str, float] = field(default_factory=dict)
@@ -65,6 +67,7 @@ class ByOperations:
         trials = self.bench.grown(self.learner, self.size, least=least, seconds=self.budget, factor=GROWTH).trials
         self._seconds_each, self._error = self._fitted(trials)
         last = trials[-1]
+        self.result_bytes = last.result_bytes
         self.measured |= {
             "GFLOP/s of the largest trial": self._counted(last.size, len(sample)).total / last.seconds / 1e9,
             "seconds to read a sample": sample.run_seconds,
@@ -108,12 +111,13 @@ class ByOperations:
 
     def _reads(self, size: Size) -> float:
         """Rows read."""
+        size = size.looked_at(self.wanted)
         if isinstance(self.learner, SoftmaxLearner):
             return float(size.samples * size.models if size.apart == "folds" else size.rows)
         return float(size.rows + size.seen + (size.samples if size.apart else 0))
 
     def _counted(self, size: Size, n: int, effort: int = 1) -> Operations:
-        sample, learner = self.bench.sample, self.learner
+        sample, learner, size = self.bench.sample, self.learner, size.looked_at(self.wanted)
         d, classes = int(sample.sample_shape[0]), len(sample.class_names)
         if isinstance(learner, SoftmaxLearner):
             return operations.softmax(size, d, classes, lam=learner.lam == "auto", effort=effort)

@@ -51,11 +51,12 @@ class BySize:
         least = max(LEAST, 3 * len(sample.class_names))
         grown = self.bench.grown(self.learner, self.size, least=least, seconds=self.budget)
         self._last = grown.trials[-1]
-        self._bytes = COPIES * sample.bytes_each if grown.bytes_each is None else grown.bytes_each
-        if grown.bytes_each is None:
+        self._held = (0.0, COPIES * sample.bytes_each) if grown.held is None else grown.held
+        if grown.held is None:
             self.notes.append(
-                f"fits are too slow here to trace their memory: {COPIES:.0f} copies of the inputs assumed"
+                f"fits are too slow here to trace their memory: {COPIES:.0f} copies of the inputs are assumed"
             )
+        self.result_bytes = self._last.result_bytes
         self._exponent, self._doubt = exponent(grown.trials)
         self._slope = slope(grown.trials)
         if self.learner.epochs:
@@ -93,7 +94,8 @@ class BySize:
         """What Python and NumPy hold grows with the rows; what a library in C takes besides is not seen."""
         sample = self.bench.sample
         held = len(sample.whole) * sample.bytes_each if getattr(sample.whole, "in_memory", True) else 0.0
-        return Range.exactly(held + self._bytes * size.rows).widened(0.8, 2.0)
+        fixed, each = self._held
+        return Range.exactly(held + fixed + each * size.rows).widened(0.8, 2.0)
 
 
 def exponent(trials: list[Trial]) -> tuple[float, float]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+from time import perf_counter
 from typing import Protocol
+
+import numpy as np
 
 from unseen.estimating.counting import Size
 from unseen.estimating.ranges import Range
+from unseen.runs.checkpoints import DirectoryCheckpoints
 
-__all__ = ["FASTER", "SLOWER", "Costs", "makespan"]
+__all__ = ["FASTER", "SLOWER", "Costs", "makespan", "writing_seconds"]
 
 # A machine is never twice as fast; what else runs on it, its clock and its caches move a time by about this much.
 FASTER, SLOWER = 0.8, 1.3
+MOST_WRITTEN = 2**27  # bytes; more take as long for each
 
 
 class Costs(Protocol):
@@ -19,13 +26,15 @@ class Costs(Protocol):
     Attributes:
         measured: what was, in words with its unit, to the figure.
         notes: what the reader should know of how it was measured.
-        checkpoint_bytes: of the checkpoints of one fit in the run directory.
+        checkpoint_bytes: of the checkpoint of one fit in the run directory.
+        result_bytes: of what is kept of a fit, for each sample that it watches.
 
     """
 
     measured: dict[str, float]
     notes: list[str]
     checkpoint_bytes: float
+    result_bytes: float
 
     def seconds(self, size: Size) -> Range:
         """Of one fit."""
@@ -53,3 +62,16 @@ def makespan(fits: dict[Size, int], costs: Costs, slots: int) -> Range:
     for size in fits:
         longest = longest.at_least(costs.seconds(size))
     return longest.times(-(-count // slots))
+
+
+def writing_seconds(count: float) -> float:
+    """Seconds to write a file of so many bytes as runs do, on the disk of temporary files."""
+    if count <= 0:
+        return 0.0
+    written = min(int(count) + 1, MOST_WRITTEN)
+    content = {"state": np.zeros(written, np.uint8)}
+    with tempfile.TemporaryDirectory() as folder:
+        start = perf_counter()
+        DirectoryCheckpoints(Path(folder) / "state.npz", "0" * 32).save(content)
+        seconds = perf_counter() - start
+    return seconds * max(1.0, count / written)

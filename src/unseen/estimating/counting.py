@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -54,6 +54,10 @@ class Size:
     def watched(self, side: Side) -> int:
         """How many are watched on this side."""
         return self.unseen if side == "unseen" else self.seen
+
+    def looked_at(self, wanted: Schedule) -> Size:
+        """The same, without samples that are watched but never looked at, since no score asks."""
+        return self if any(some for _, some in wanted) else replace(self, seen=0)
 
     def scaled(self, rows: int) -> Size:
         """The largest of about these proportions with at most so many samples, and at least two to train on.

@@ -10,24 +10,19 @@ divided by the processes that read, and setup reads every training sample once.
 
 from __future__ import annotations
 
-import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import mean, median
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
 from unseen import seeds
-from unseen.estimating.costs import FASTER, SLOWER
+from unseen.estimating.costs import FASTER, SLOWER, writing_seconds
 from unseen.estimating.counting import SIDES, Schedule, Size, schedule
 from unseen.estimating.memory import Reading, network_bytes, reading_of
 from unseen.estimating.ranges import Range
 from unseen.estimating.trials import Bench, Trial
 from unseen.protocols import Learner
-from unseen.runs.checkpoints import DirectoryCheckpoints
 from unseen.scoring import Samples
 from unseen.types import IdArray
 
@@ -50,6 +45,7 @@ class InEpochs:
         learner: as it is going to train.
         bench: where it is tried.
         samples: of the whole data set.
+        wanted: what is observed after each epoch.
         size: of a fit.
         budget: seconds for the trials, about.
 
@@ -58,6 +54,7 @@ class InEpochs:
     learner: Any
     bench: Bench
     samples: Samples
+    wanted: Schedule
     size: Size
     budget: float
     measured: dict[str, float] = field(default_factory=dict)
@@ -66,17 +63,17 @@ class InEpochs:
     def __post_init__(self) -> None:
         bench, sample = self.bench, self.bench.sample
         self.epochs = int(self.learner.epochs)
-        least = max((score.least_epochs for score in bench.scores), default=1)
-        self._short = self.learner.with_epochs(min(self.epochs, max(EPOCHS, least)))
-        self._plan = schedule(self.samples, bench.scores, self.epochs, bench.scored, self.size)
+        self._batch = min(getattr(self.learner, "batch_size", 1), self.size.train)
         small, large = self._trials()
-        self._train = self._a_sample([small, large], "seconds")
+        self._train = _a_sample(small, large, self._batch)
         self._look = self._looking([small, large])
         self._fixed, self._growing = _setup(small, large)
         self._order = _ranked(self.samples.ids, bench.seed)
         self._reading: Reading = reading_of(self.learner, sample, len(self.samples.ids))
         self._network = network_bytes(self.learner, sample)
-        self.checkpoint_bytes, self._save = self._checkpoint(large)
+        self.result_bytes = large.result_bytes
+        self.checkpoint_bytes = self._checkpoint(large)
+        self._save = writing_seconds(self.checkpoint_bytes)
         self.measured |= {
             "seconds to train on a sample": self._train.middle,
             "seconds to look at a sample": mean([look.middle for look in self._look.values()] or [0.0]),
@@ -84,9 +81,10 @@ class InEpochs:
             "seconds to write a checkpoint": self._save,
             "samples tried": large.size.train,
         }
-        batch = getattr(self.learner, "batch_size", 1)
-        if large.size.train < min(batch, self.size.train):
-            self.notes.append(f"tried on batches of {large.size.train}, not of {batch}, since those take too long here")
+        if large.size.train < self._batch:
+            self.notes.append(
+                f"tried on batches of up to {large.size.train}, since those of {self._batch} take too long here"
+            )
         if not self._reading.held:
             self.notes.append("the data set is too large to be held: every batch is read when it is needed")
 
@@ -94,7 +92,7 @@ class InEpochs:
         """Of one fit."""
         floor = Range.exactly(0.0 if self._reading.held else self._reading.seconds)
         seconds = self._train.at_least(floor).times(self.epochs * size.train)
-        for words in self._plan:
+        for words in self.wanted:
             watched = sum(size.watched(side) for side, some in zip(SIDES, words, strict=True) if some)
             if watched:
                 seconds += self._look[words].at_least(floor).times(watched)
@@ -110,45 +108,44 @@ class InEpochs:
 
     def memory(self, size: Size) -> Range:
         """Of data, weights, gradients and momentum, and what the backward pass of a batch needs."""
-        batch = min(getattr(self.learner, "batch_size", 1), size.train)
+        batch = min(self._batch, size.train)
         held = self._reading.bytes if self._reading.held else 4 * batch * self.bench.sample.bytes_each
         # Allocators keep more than they hand out, and passes need room of their own beside what they keep.
         return Range.exactly(held + self._network.weights + batch * self._network.each).widened(1.0, 1.5)
 
     def _trials(self) -> tuple[Trial, Trial]:
-        """A smaller and a larger fit, after fits that warm up."""
+        """A smaller and a larger fit, after fits that warm up where those are quick."""
         most = min(len(self.bench.sample), self.size.rows)
         share = self.size.train / self.size.rows
         rows = min(most, FIRST)
         for _ in range(3):  # the first finds everything cold
-            first = self._run(rows)
-            each = max(first.told("seconds")[-1], 1e-6) * self._short.epochs / rows
-            if each * rows > self.budget / 5:
-                return first, first
+            first = self._run(rows, 2)
+            each = max(first.told("seconds")[-1], 1e-6) * EPOCHS / rows
+            if each * rows > self.budget / 8:
+                return first, self._slow(first, most)
             rows = min(most, max(rows, min(8 * rows, int(self.budget / 8 / each))))
-        batch = getattr(self.learner, "batch_size", 1)
         rows = min(most, max(rows, int(self.budget / 4 / each)))
-        whole = int(rows * share) // batch * batch  # whole batches, as nearly all are
+        whole = int(rows * share) // self._batch * self._batch  # whole batches, as nearly all are
         if whole and rows < most:
             rows = min(most, round(whole / share))
-        small = self._run(max(2, rows // 2))
-        return small, self._run(rows)
+        small = self._run(max(2, rows // 2), EPOCHS)
+        return small, self._run(rows, EPOCHS)
 
-    def _run(self, rows: int) -> Trial:
-        return self.bench.run(self._short, self.size.scaled(rows))
+    def _slow(self, first: Trial, most: int) -> Trial:
+        """A fit on a larger batch, as far as there is time for one."""
+        times = min(4, int(self.budget / first.seconds), most // first.size.rows)
+        return first if times < 2 else self._run(times * first.size.rows, 2)
 
-    def _a_sample(self, trials: list[Trial], name: str) -> Range:
-        """Seconds of an epoch, for each sample; first epochs are warm-up where there are others."""
-        each = [told / t.size.train for t in trials for told in t.told(name)[1 if len(t.told(name)) > 1 else 0 :]]
-        large = trials[-1]
-        own = [told / large.size.train for told in large.told(name)]
-        return Range(min(each), median(own[1:] or own), max(own[1:] or own))
+    def _run(self, rows: int, epochs: int) -> Trial:
+        least = max((score.least_epochs for score in self.bench.scores), default=1)
+        short = self.learner.with_epochs(min(self.epochs, max(epochs, least)))
+        return self.bench.run(short, self.size.scaled(rows))
 
     def _looking(self, trials: list[Trial]) -> dict[tuple[frozenset[str], frozenset[str]], Range]:
         """Seconds of an observation for each sample looked at, by what is observed."""
         found = defaultdict[tuple[frozenset[str], frozenset[str]], list[float]](list)
-        epochs = self._short.epochs
         for trial in trials:
+            epochs = len(trial.epochs)
             tried: Schedule = schedule(self.samples, self.bench.scores, epochs, self.bench.scored, trial.size)
             for words, told in zip(tried, trial.told("observe_seconds"), strict=True):
                 watched = sum(trial.size.watched(side) for side, some in zip(SIDES, words, strict=True) if some)
@@ -158,29 +155,37 @@ class InEpochs:
         # What some score observes at other epochs only is taken to cost what the rest does.
         return {
             words: Range(min(values), values[-1], max(values[-1], median(values)))
-            for words in self._plan
+            for words in self.wanted
             for values in [found.get(words, every)]
         }
 
-    def _checkpoint(self, trial: Trial) -> tuple[float, float]:
-        """Bytes of the checkpoint of a full fit, and seconds to write one."""
+    def _checkpoint(self, trial: Trial) -> float:
+        """Bytes of the checkpoint of a full fit."""
         watched, tried = (s.unseen + s.seen for s in (self.size, trial.size))
         scale = watched / tried if tried else 1.0
-        sizes = {
-            name: array.nbytes * (scale if name.startswith("sink/") else 1.0)
-            for name, array in trial.checkpoint.items()
-        }
-        whole = sum(sizes.values())
-        if not whole:
-            return 0.0, 0.0
-        written = min(whole, float(2**27))  # more takes as long for each byte
-        with tempfile.TemporaryDirectory() as folder:
-            start = perf_counter()
-            DirectoryCheckpoints(Path(folder) / "checkpoint.npz", "0" * 32).save(
-                {"state": np.zeros(int(written), np.uint8)}
-            )
-            seconds = perf_counter() - start
-        return whole, seconds * whole / written
+        return sum(
+            array.nbytes * (scale if name.startswith("sink/") else 1.0) for name, array in trial.checkpoint.items()
+        )
+
+
+def _a_sample(small: Trial, large: Trial, batch: int) -> Range:
+    """Seconds of an epoch, for each sample; first epochs are warm-up where there are others.
+
+    Where a trial is one small batch, a step takes what it takes for any batch and what it takes for each sample.
+    """
+
+    def told(trial: Trial) -> list[float]:
+        seconds = trial.told("seconds")
+        return [value / trial.size.train for value in seconds[1 if len(seconds) > 1 else 0 :]]
+
+    own, both = told(large), told(small) + told(large)
+    if large.size.train >= batch or small is large:
+        return Range(min(both), median(own), max(own))
+    m, n = small.size.train, large.size.train
+    first, last = median(told(small)) * m, median(own) * n
+    each = min(max((last - first) / (n - m), 0.0), last / n)
+    any_batch = last - each * n
+    return Range(each, any_batch / batch + each, last / n)
 
 
 def _setup(small: Trial, large: Trial) -> tuple[float, float]:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -46,6 +47,11 @@ class Trial:
     checkpoint: Named
     result: Named
 
+    @property
+    def result_bytes(self) -> float:
+        """Bytes of what its sink measured, for each sample watched."""
+        return sum(array.nbytes for array in self.result.values()) / max(1, self.size.unseen + self.size.seen)
+
     def told(self, name: str) -> list[float]:
         """One figure of every epoch, where the learner tells it."""
         return [float(epoch[name]) for epoch in self.epochs if name in epoch]
@@ -57,12 +63,12 @@ class Grown:
 
     Args:
         trials: from small to large.
-        bytes_each: what the first held at most, for each of its rows; None where it took too long to be traced.
+        held: bytes that they hold in any case, and for each row; None where they take too long to be traced.
 
     """
 
     trials: list[Trial]
-    bytes_each: float | None
+    held: tuple[float, float] | None
 
 
 @dataclass
@@ -138,9 +144,14 @@ class Bench:
         while not trials or (trials[-1].size.rows < most and perf_counter() - start + 1.2 * took < seconds):
             trials.append(self.run(copy(learner), size.scaled(rows)))
             took, rows = factor * trials[-1].seconds, min(round(factor * rows), most)
-        traced = first.seconds < seconds / 20
-        held = peak(lambda: self.run(copy(learner), first.size)) / first.size.rows if traced else None
-        return Grown(trials, held)
+        return Grown(trials, self._held(learner, size, first) if first.seconds < seconds / 30 else None)
+
+    def _held(self, learner: Learner, size: Size, first: Trial) -> tuple[float, float]:
+        """Bytes that a fit holds in any case, and for each row, by the first trial and one on twice the rows."""
+        small, large = first.size, size.scaled(min(2 * first.size.rows, len(self.sample), size.rows))
+        least, most = (float(peak(partial(self.run, copy(learner), of))) for of in (small, large))
+        each = max(0.0, most - least) / (large.rows - small.rows) if large.rows > small.rows else most / large.rows
+        return max(0.0, most - each * large.rows), each
 
 
 def fit_of(size: Size) -> Fit:
