@@ -52,6 +52,7 @@ _HOMES = {
     "leave_one_out": "exposure",
     "load": "pruning",
     "prune": "pruning",
+    "report": "reporting.writing",
     "score": "pruning",
     "seen": "exposure",
     "select": "pruning",

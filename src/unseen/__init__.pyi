@@ -43,6 +43,7 @@ from unseen.pruning import load as load
 from unseen.pruning import prune as prune
 from unseen.pruning import score as score
 from unseen.pruning import select as select
+from unseen.reporting.writing import report as report
 from unseen.scores.base import Score as Score
 from unseen.types import Coreset as Coreset
 from unseen.types import Observation as Observation

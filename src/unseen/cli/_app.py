@@ -20,6 +20,7 @@ from unseen.cli import (
     _grow,
     _lists,
     _prune,
+    _report,
     _resume,
     _score,
     _select,
@@ -54,6 +55,7 @@ app.command("evaluate")(_evaluate.command)
 app.command("sweep")(_sweep.command)
 app.command("advise")(_advise.command)
 app.command("embed")(_embed.command)
+app.command("report")(_report.command)
 app.command("export")(_export.command)
 app.command("resume")(_resume.command)
 app.command("scores")(_lists.scores)

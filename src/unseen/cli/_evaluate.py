@@ -10,6 +10,7 @@ import typer
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._progress import Reporter
+from unseen.cli._report import NoReport, written
 from unseen.cli._show import aligned, grid, print_json
 from unseen.data import resolve
 from unseen.errors import ArgumentError, UnknownNameError
@@ -87,6 +88,7 @@ def command(
     jobs: o.JobsOrNone = None,
     threads: o.Threads = None,
     verify: o.Verify = "cheap",
+    no_report: NoReport = False,
     quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
@@ -127,10 +129,14 @@ def command(
             verify=verify,
             report=report,
         )
+    page = written(out_dir, skip=no_report)
+    files = {"run": str(out_dir), **({} if page is None else {"report": str(page)})}
     if json:
-        print_json({"run": str(out_dir), **found.summary()})
+        print_json({**files, **found.summary()})
     else:
         show(found, out_dir)
+        if page is not None:
+            aligned([("report", str(page))])
 
 
 def show(found: unseen.Evaluation, run: Path) -> None:

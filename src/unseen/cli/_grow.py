@@ -11,6 +11,7 @@ import unseen
 from unseen.cli import _options as o
 from unseen.cli._progress import Reporter
 from unseen.cli._prune import Score
+from unseen.cli._report import NoReport, written
 from unseen.cli._show import aligned, grid, percent, print_json
 from unseen.data import resolve
 from unseen.errors import ArgumentError
@@ -142,6 +143,7 @@ def command(
     split: o.Split = None,
     image_size: o.ImageSize = None,
     on_error: o.OnError = None,
+    no_report: NoReport = False,
     quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
@@ -193,6 +195,8 @@ def command(
             **choice,
         )
     summary = summarise(result, out_dir)
+    if page := written(out_dir, skip=no_report):
+        summary["report"] = str(page)
     if json:
         print_json(summary)
     else:
@@ -279,5 +283,6 @@ def show(result: unseen.Grown, summary: dict[str, Any]) -> None:
             ("labels", f"estimated errors {inside} in the coreset, {outside} in a random one"),
             ("coreset", summary["coreset"]),
             ("history", summary["history"]),
+            *([("report", summary["report"])] if "report" in summary else []),
         ]
     )

@@ -11,6 +11,7 @@ import typer
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._progress import Reporter
+from unseen.cli._report import NoReport, written
 from unseen.cli._show import aligned, percent, print_json
 from unseen.comparing.automatic import AUTO, told
 from unseen.data import resolve
@@ -97,6 +98,7 @@ def command(
     split: o.Split = None,
     image_size: o.ImageSize = None,
     on_error: o.OnError = None,
+    no_report: NoReport = False,
     quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
@@ -144,6 +146,8 @@ def command(
             **choice,
         )
     summary = summarise(result, out_dir, out_dir / "coreset.parquet")
+    if page := written(out_dir, skip=no_report):
+        summary["report"] = str(page)
     if json:
         print_json(summary)
     else:
@@ -209,4 +213,5 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
     if "label_errors_kept" in summary:
         inside, outside = percent(summary["label_errors_kept"]), percent(summary["label_errors_random"])
         lines.append(("labels", f"estimated errors {inside} in the coreset, {outside} in a random one"))
-    aligned([*lines, ("table", summary["scores"]), ("coreset", summary["coreset"])])
+    files = [("table", summary["scores"]), ("coreset", summary["coreset"])]
+    aligned([*lines, *files, *([("report", summary["report"])] if "report" in summary else [])])

@@ -27,7 +27,7 @@ from unseen.types import IdArray, IntArray
 
 __all__ = ["Look", "Seen", "look"]
 
-# An image, a text, a row of named entries; None of a vector without names, and of what cannot be read any more.
+# An image, a text, a row of named entries; None of what cannot be read any more.
 Seen: TypeAlias = Image.Image | str | dict[str, Any] | None
 
 _ROLES = ("label", "image", "text", "features", "id", "group", "target")
@@ -109,8 +109,6 @@ class _Opened(Look):
         self.known = data.fingerprint()
 
     def show(self, rows: IntArray) -> list[Seen]:
-        if self.kind == "vector" and self._names is None:
-            return [None] * len(rows)
         try:
             return [self._one(values) for values in self._data.take(rows)]
         except DataError as error:

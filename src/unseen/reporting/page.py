@@ -78,6 +78,7 @@ def rendered(facts: Facts, views: Views | str, *, images: int) -> str:
         worst=_worst(facts),
         charts=[_marked(chart) for chart in charts_of(facts, cut)],
         classes=rows,
+        exposure="" if facts.table is None else exposure_of(facts.table),
         strips=_strips(facts, rows),
         classes_in_all=0 if facts.table is None else len(facts.table.class_names),
         scores=_scores(facts),

@@ -112,7 +112,7 @@ def density(name: str, x: FloatArray, y: FloatArray, edges: FloatArray, *, label
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]], float)
     points = np.stack([middle[across], middle[up]], axis=1)[:, None, :] + half[across, up][:, None, None] * corners
     codes = np.tile([Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY], len(points))
-    figure, (at,) = _figure(size=(_SIZE[0], 4.4))
+    figure, (at,) = _figure(size=(_SIZE[0], 3.9))
     at.add_patch(PathPatch(Path(points.reshape(-1, 2), codes), color=OTHER, linewidth=0))
     at.plot(grid[[0, -1]], grid[[0, -1]], color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
     at.set_xlim(grid[0], grid[-1])

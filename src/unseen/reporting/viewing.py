@@ -24,6 +24,7 @@ MOST_BYTES = 6 << 20  # of all pictures, before they become text
 _SIDE = 144  # pixels of the longer side: twice what the page shows
 _TINY = 64  # up to this side pictures stay as they are, without loss
 _TEXT, _ENTRIES, _ENTRY = 280, 8, 40
+_MOST_NUMBERS = 64  # of a vector whose first ones are shown
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def view_of(facts: Facts, data: Any = None) -> Views | str:
         return "the run holds no scores"
     try:
         if data is None:
+            if _wide(facts):
+                return "they are vectors, which say nothing to the eye; name the images or texts that they were made of"
             source, options = read_by(facts.scoring)
             samples = look(source, **options)
         else:
@@ -115,6 +118,12 @@ def view_of(facts: Facts, data: Any = None) -> Views | str:
     if samples.kind == facts.fingerprint.get("kind") and (differing := _differing(facts.fingerprint, samples)):
         return f"the data set is not what was scored: {', '.join(differing)} changed since"
     return Views(samples, places)
+
+
+def _wide(facts: Facts) -> bool:
+    """Whether the samples are vectors of more numbers than anybody reads."""
+    shape = facts.fingerprint.get("sample_shape") or [0]
+    return facts.fingerprint.get("kind") == "vector" and int(shape[0]) > _MOST_NUMBERS
 
 
 def _options(facts: Facts, data: Any) -> dict[str, Any]:

@@ -1,0 +1,75 @@
+"""`unseen report`, and the report at the end of other subcommands."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import unseen
+from unseen.cli import _options as o
+from unseen.cli._show import aligned, print_json
+
+__all__ = ["NoReport", "command", "written"]
+
+NoReport = Annotated[bool, typer.Option("--no-report", help="Leave out the page that shows the run (RUN/report.html).")]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DATA",
+        help="The data set whose samples are shown, where it moved, or the images that vectors were made of. [default: "
+        "what the run read]",
+        rich_help_panel=o.DATA,
+    ),
+]
+Beside = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--beside",
+        metavar="RUN",
+        help="A further run on the same samples: an evaluation, a sweep, scores by another plan; repeat for several.",
+    ),
+]
+File = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The file. [default: RUN/report.html]")]
+Images = Annotated[int, typer.Option(metavar="N", help="Samples shown in a gallery; 0 for none.")]
+
+
+def command(
+    run: o.Run,
+    data: Data = None,
+    beside: Beside = None,
+    out_file: File = None,
+    images: Images = 20,
+    json: o.Json = False,
+) -> None:
+    """Write what a run found as one HTML file, to look at and to send on; it needs neither network nor other files.
+
+    Examples:
+      unseen report runs/photos
+      unseen report runs/photos --beside runs/photos-eval --beside runs/photos-seen --out photos.html
+      unseen report runs/vectors --data photos/
+    """
+    path = unseen.report(
+        run, data=None if data is None else str(data), beside=beside or (), out=out_file, images=images
+    )
+    if json:
+        print_json({"report": str(path), "bytes": path.stat().st_size})
+    else:
+        aligned([("report", str(path))])
+
+
+def written(run: Path, *, skip: bool) -> Path | None:
+    """The report at the end of a subcommand; the run is finished by then, so what goes wrong here is a warning."""
+    if skip:
+        return None
+    try:
+        return unseen.report(run)
+    except Exception as error:
+        warnings.warn(
+            f"the run is finished, but its report could not be written: {error}; `unseen report {run}` tries again",
+            UserWarning,
+            stacklevel=2,
+        )
+        return None
