@@ -123,6 +123,8 @@ class Work:
         self.data = data
         self.executor = executors.resolve(executor, jobs=jobs, threads=threads)
         self.learner, self.threads = _threaded(learners.resolve(learner, data), self.executor.threads)
+        if self.executor.workers > 1:
+            self.learner = _joined(self.learner, self.executor.workers)
         self.learner.check(data)
         fingerprint = data.fingerprint(full=verify == "full")
         self.samples = Samples(data.ids, data.labels, data.class_names, _bound(data, groups), fingerprint)
@@ -364,6 +366,17 @@ def _threaded(learner: Learner, threads: int) -> tuple[Learner, int]:
         return learner, threads
     limited = learner.with_threads(threads)
     return limited, limited.threads
+
+
+def _joined(learner: Any, workers: int) -> Learner:
+    """The learner, each of its models trained by so many processes; part of what it says of itself, as the threads."""
+    if not hasattr(learner, "with_workers"):
+        raise ArgumentError(
+            f"workers must be 1 for learner {learner.name!r}, which trains a model in one process, got {workers}; use "
+            "executor='ray', which trains as many models at a time as there is room for"
+        )
+    joined: Learner = learner.with_workers(workers)
+    return joined
 
 
 def _bound(data: Data, groups: Groups) -> IntArray | None:

@@ -64,6 +64,10 @@ class Executor(Protocol):
     def threads(self) -> int:
         """For each fit: part of the recipe, since sums depend on it."""
 
+    @property
+    def workers(self) -> int:
+        """Processes that train one model together: like the threads, sums depend on it."""
+
     def session(self) -> AbstractContextManager[None]:
         """Inside the block, runs share what is costly to begin. A run outside of one begins and ends it by itself."""
 

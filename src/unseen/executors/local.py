@@ -36,6 +36,8 @@ class LocalExecutor:
 
     """
 
+    workers = 1
+
     def __init__(self, jobs: int = 1, *, threads: int | None = None) -> None:
         for name, value in (("jobs", jobs), ("threads", threads)):
             if value is not None and value < 1:

@@ -12,14 +12,15 @@ from unseen.registry import parse_spec
 
 __all__ = ["resolve"]
 
-_RAY_OPTIONS = ("address", "num_gpus")
+_RAY_OPTIONS = ("address", "num_gpus", "workers")
 
 
 def resolve(executor: str | Executor, *, jobs: int | None = None, threads: int | None = None) -> Executor:
     """The executor of that name, or the one that was given.
 
     Args:
-        executor: `"local"`, `"ray"`, `"ray:address=host:port,num_gpus=0.5"`, or an `Executor`.
+        executor: `"local"`, `"ray"`, `"ray:address=host:port,num_gpus=0.5"`, `"ray:workers=2"` for two processes that
+            train each model together, or an `Executor`.
         jobs: fits at a time; if not given 1 locally, and with Ray as many as there is room for.
         threads: threads a fit.
 

@@ -21,6 +21,7 @@ from unseen.executors.base import Job, Report
 from unseen.executors.ray_flights import Flights, Stream
 from unseen.executors.ray_session import Ref, Session, put, room, whole_node
 from unseen.executors.ray_task import Held, Shared, train
+from unseen.executors.ray_train import Crew, check_crew, train_together
 from unseen.protocols import Data, Learner
 
 __all__ = ["RayExecutor"]
@@ -47,13 +48,16 @@ class RayExecutor:
         jobs: fits at a time, at least 1; as many as the cluster has room for if not given.
         threads: for each fit; 1 if not given, since the machines of a cluster differ. So many CPUs are claimed.
         num_gpus: GPUs claimed for each fit, in parts (0.5) for several fits on one.
+        workers: processes that train each model together, for one larger than a GPU; each then has `threads` threads
+            and `num_gpus` GPUs, one or none. For the torch learner; see `docs/data_parallel.md`.
 
     Raises:
-        ArgumentError: a number that is too small, or an address of the Ray client (`ray://`).
+        ArgumentError: a number that is too small, parts of a GPU for several workers, or an address of the Ray client
+            (`ray://`).
         MissingDependencyError: Ray is not installed.
 
     >>> RayExecutor(threads=2)
-    RayExecutor(address=None, jobs=None, threads=2, num_gpus=0)
+    RayExecutor(address=None, jobs=None, threads=2, num_gpus=0, workers=1)
 
     """
 
@@ -64,8 +68,9 @@ class RayExecutor:
         jobs: int | None = None,
         threads: int | None = None,
         num_gpus: float = 0,
+        workers: int = 1,
     ) -> None:
-        for name, value in (("jobs", jobs), ("threads", threads)):
+        for name, value in (("jobs", jobs), ("threads", threads), ("workers", workers)):
             if value is not None and value < 1:
                 raise ArgumentError(f"{name} must be at least 1, got {value}")
         if num_gpus < 0:
@@ -77,15 +82,19 @@ class RayExecutor:
             )
         if find_spec("ray") is None:
             raise MissingDependencyError("ray", "executor='ray'", "ray")
+        if workers > 1:
+            check_crew(num_gpus)
         self.address = address
         self.jobs = jobs
         self.threads = 1 if threads is None else threads
         self.num_gpus = num_gpus
+        self.workers = workers
         self._session: Session | None = None
 
     def __repr__(self) -> str:
         return (
-            f"RayExecutor(address={self.address!r}, jobs={self.jobs}, threads={self.threads}, num_gpus={self.num_gpus})"
+            f"RayExecutor(address={self.address!r}, jobs={self.jobs}, threads={self.threads}, "
+            f"num_gpus={self.num_gpus}, workers={self.workers})"
         )
 
     @contextmanager
@@ -118,7 +127,7 @@ class RayExecutor:
         with self.session():
             assert self._session is not None
             cpus = self._cpus(first.learner)
-            self._session.connect(cpus * (self.jobs or 1))
+            self._session.connect(cpus * self.workers * (self.jobs or 1))
             at_once = self._room(cpus)
             submit = _Submit(self, self._session.hold(data))
             yield from Flights(submit, at_once, lambda: self._room(cpus)).run(chain([first], jobs), report)
@@ -131,7 +140,7 @@ class RayExecutor:
         """Fits at a time."""
         if self.jobs is not None and self.address is not None:
             return self.jobs  # a cluster may grow with what waits
-        found = room(cpus, self.num_gpus)
+        found = room(cpus, self.num_gpus, self.workers)
         return found if self.jobs is None else self.jobs
 
 
@@ -148,17 +157,22 @@ class _Submit:
         import ray
 
         self._executor, self._data = executor, data
-        self._task = ray.remote(train)
+        self._task, self._together = ray.remote(train), ray.remote(train_together)
         self._learners: dict[int, tuple[Learner, Ref]] = {}
 
     def __call__(self, job: Job, alone: bool) -> Stream:
         """Begin a job; it claims a whole node where it is to be alone."""
         gpus = self._executor.num_gpus
-        cpus = whole_node(gpus) if alone else self._executor._cpus(job.learner)
-        task = self._task.options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
+        cpus = self._executor._cpus(job.learner)
+        workers = self._executor.workers
+        if alone:
+            cpus = max(cpus, whole_node(gpus) // workers)
         shared = Shared(self._data, self._held(job.learner), self._executor.threads, str(Path.cwd()))
         try:
-            return task.remote(shared, job)
+            if workers > 1:
+                task = self._together.options(num_cpus=0, max_retries=0)
+                return task.remote(shared, job, Crew(workers, cpus, gpus))
+            return self._task.options(num_cpus=cpus, num_gpus=gpus, max_retries=0).remote(shared, job)
         except (PicklingError, AttributeError, TypeError) as error:
             raise ArgumentError(
                 f"with executor='ray', the sink and the checkpoints of fit {job.name} must be picklable: {error}"

@@ -79,8 +79,8 @@ def no_space(name: str) -> str:
     )
 
 
-def room(cpus: int, gpus: float) -> int:
-    """Fits of this size for which the nodes have room at the same time.
+def room(cpus: int, gpus: float, workers: int = 1) -> int:
+    """Fits by so many workers of this size for which the nodes have room at the same time.
 
     Raises:
         ArgumentError: for none.
@@ -88,12 +88,17 @@ def room(cpus: int, gpus: float) -> int:
     """
     nodes = _nodes()
     found = sum(_room_on(node, cpus, gpus) for node in nodes)
+    if 0 < found < workers:
+        raise ArgumentError(
+            f"the Ray cluster has room for {found} of the {workers} workers of a fit, of {cpus} CPUs and {gpus} GPUs "
+            f"each: it has {'; '.join(_told(node) for node in nodes)}; use fewer workers, or fewer threads"
+        )
     if found == 0:
         raise ArgumentError(
             f"no node of the Ray cluster has room for a fit of {cpus} CPUs and {gpus} GPUs: it has "
             f"{'; '.join(_told(node) for node in nodes)}; use fewer threads, or num_gpus=0"
         )
-    return found
+    return found // workers
 
 
 def whole_node(gpus: float) -> int:
