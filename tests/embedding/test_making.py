@@ -11,6 +11,7 @@ from unseen.data import from_arrays, resolve
 from unseen.embedding import writing
 from unseen.errors import ArgumentError, DataError, RunLockedError, RunMismatchError
 from unseen.runs.lock import Lock
+from unseen.runs.new_folder import LOCK
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +115,7 @@ def test_an_interrupted_call_leaves_nothing(tmp_path, monkeypatch, end):
 def test_what_a_killed_call_left_is_no_data_set_and_in_nobodys_way(tmp_path):
     part = tmp_path / ".e.part"
     (part / "test").mkdir(parents=True)
-    for name in ("x.npy", "lock", "test/x.npy"):
+    for name in ("x.npy", LOCK, "test/x.npy"):
         (part / name).write_bytes(b"half")
     with pytest.raises(DataError, match="there is no file or folder"):
         resolve(tmp_path / "e")
@@ -124,7 +125,7 @@ def test_what_a_killed_call_left_is_no_data_set_and_in_nobodys_way(tmp_path):
 
 
 def test_two_at_a_time_are_one_too_many(tmp_path):
-    lock = Lock(tmp_path / ".e.part" / "lock")
+    lock = Lock(tmp_path / ".e.part" / LOCK)
     with pytest.raises(RunLockedError, match="in use by process"):
         embedded(tmp_path)
     lock.release()

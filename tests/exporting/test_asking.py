@@ -155,6 +155,22 @@ def test_a_coreset_of_unknown_scores_is_checked_by_what_it_has(tmp_path):
         unseen.export(Coreset(np.array(["other"]), np.array([3]), 40), "parquet", tmp_path / "b.parquet", data=data)
 
 
+def test_a_coreset_out_of_order_is_refused(tmp_path):
+    for rows in ([5, 3], [3, 3]):
+        with pytest.raises(ArgumentError, match="must be in the order of the data set, each once"):
+            unseen.export(Coreset(np.array(rows), np.array(rows), 40), "parquet", tmp_path / "a.parquet", data=(X, Y))
+
+
+def test_how_far_it_is_is_told(tmp_path):
+    told = []
+    coreset = Coreset(np.arange(30), np.arange(30), 40)
+    for to in ("parquet", "webdataset"):
+        unseen.export(
+            coreset, to, tmp_path / to, data=(X, Y), report=lambda kind, **fields: told.append((kind, fields))
+        )
+    assert told == [("exported", {"done": 30, "n": 30})] * 2
+
+
 def test_hugging_face_data_is_compared_whole(tmp_path):
     import datasets
 

@@ -37,6 +37,20 @@ def test_a_folder_of_images_keeps_its_paths(source, tmp_path, link):
     assert left(tmp_path / "photos") == left(source)
 
 
+def test_links_of_the_source_are_followed(source, tmp_path):
+    data = from_folder(source)
+    (tmp_path / "linked" / "cat").mkdir(parents=True)
+    (tmp_path / "linked" / "lock").mkdir()
+    (tmp_path / "linked" / "cat" / "a.png").symlink_to(f"../../photos/{data.ids[0]}")
+    (tmp_path / "linked" / "lock" / "b.png").symlink_to(f"../../photos/{data.ids[5]}")
+    linked = from_folder(tmp_path / "linked")
+    for link in ("hard", "symlink", "copy"):
+        out = unseen.export(coreset_of(linked, [0, 1]), "folder", tmp_path / link, data=tmp_path / "linked", link=link)
+        (out / "cat" / "a.png").rename(out / "cat" / "moved.png")
+        same_samples(out, linked, [0, 1])
+        assert (out / "lock" / "b.png").is_symlink() == (link == "symlink")
+
+
 def test_a_relative_source_is_linked_to_where_it_is(source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     coreset = coreset_of(from_folder("photos"), ROWS)

@@ -15,6 +15,7 @@ from small_exports import NAMES, coreset_of, everything, photos, picture, pictur
 import unseen
 from unseen.data import from_arrays, from_folder, from_huggingface, from_parquet, resolve
 from unseen.errors import DataError, MissingDependencyError
+from unseen.runs.new_folder import LOCK
 
 ROWS = [0, 1, 2, 6, 11]
 VECTORS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
@@ -112,7 +113,7 @@ def test_hugging_face_is_a_sorted_selection(tmp_path):
     assert back.features == ds.features
     assert back["note"] == ds.select(ROWS)["note"]
     same_samples(from_huggingface(back), data, ROWS)
-    assert not [path for path in out.iterdir() if path.name in ("lock", "spool")]
+    assert not [path for path in out.iterdir() if path.name in (LOCK, "spool")]
 
 
 def test_hugging_face_on_disk_becomes_parquet_with_the_files_it_names(tmp_path):

@@ -136,9 +136,10 @@ def test_no_room_is_told_and_nothing_is_left(tmp_path, to):
 
 def test_a_second_export_to_one_place_waits_its_turn(tmp_path):
     from unseen.runs.lock import Lock
+    from unseen.runs.new_folder import LOCK
 
     path = pictures_table(tmp_path / "t.parquet")
-    lock = Lock(tmp_path / ".kept.part" / "lock")
+    lock = Lock(tmp_path / ".kept.part" / LOCK)
     with pytest.raises(RunLockedError, match="is in use by process"):
         unseen.export(CORESET, "webdataset", tmp_path / "kept", data=DATA)
     lock.release()

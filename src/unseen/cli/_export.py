@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.text import Text
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._show import aligned, print_json
+from unseen.cli._show import aligned, err, print_json
 from unseen.exporting.kinds import KINDS
 
 KIND = "Kind"
+
+_MOMENT = 5.0  # seconds
 
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="The directory of a run of prune or grow, or the file of a coreset.")
@@ -83,6 +87,7 @@ def command(
     keys: Keys = False,
     shard: Shard = None,
     shard_bytes: ShardBytes = None,
+    quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
     """Write a coreset where training happens: whole or not at all, over nothing that exists.
@@ -95,12 +100,27 @@ def command(
     options = o.data_options(
         link=link, column=column, keys=keys or None, shards=shard or None, shard_bytes=shard_bytes
     )  # fmt: skip
-    place = unseen.export(run, to, out, data=data, coreset=coreset, **options)
+    report = None if quiet or json else Told()
+    place = unseen.export(run, to, out, data=data, coreset=coreset, report=report, **options)
     kind = KINDS.get(to)
     if json:
         print_json({"run": str(run), "to": to, "out": str(place)})
     else:
         aligned(told(to, place, kind.summary, kind.use, keys=keys))
+
+
+class Told:
+    """How far it is, in lines, where it takes longer than a moment."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _MOMENT
+
+    def __call__(self, kind: str, *, done: int, n: int) -> None:
+        """Take one report."""
+        now = time.monotonic()
+        if now >= self._next:
+            err.print(Text(f"{done:,} of {n:,} samples"))
+            self._next = now + _MOMENT
 
 
 def told(to: str, place: Path, summary: str, use: str, *, keys: bool) -> list[tuple[str, str]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,12 @@ from unseen.runs.commands import read_by
 from unseen.runs.manifest import differences
 from unseen.types import Coreset, IntArray, ScoreTable
 
-__all__ = ["Asked", "asked"]
+__all__ = ["Asked", "Report", "asked"]
+
+Report: TypeAlias = Callable[..., None]
+T = TypeVar("T")
+
+_TOLD = 500  # samples between reports
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +37,7 @@ class Asked:
         run: the directory of the run, or None.
         named: the data set, as `unseen.data.resolve` takes it; None: the one that the run read.
         options: of its reader; None: those by which the run read it.
+        report: called with (kind, **fields) as work goes on: `"exported"`, with how many samples of how many.
 
     """
 
@@ -40,6 +46,7 @@ class Asked:
     run: Path | None
     named: Any = None
     options: Mapping[str, Any] | None = None
+    report: Report | None = None
 
     @property
     def coreset(self) -> Coreset:
@@ -69,8 +76,16 @@ class Asked:
 
     @cached_property
     def rows(self) -> IntArray:
-        """int64 (m,) rows of the coreset in the source, ascending."""
-        return rows_of(self.coreset.ids, self.source)
+        """int64 (m,) rows of the coreset in the source, ascending.
+
+        Raises:
+            ArgumentError: the coreset is not in the order of the data set, or holds a sample twice.
+
+        """
+        rows = rows_of(self.coreset.ids, self.source)
+        if (np.diff(rows) <= 0).any():
+            raise ArgumentError("the ids of a coreset must be in the order of the data set, each once; sort its rows")
+        return rows
 
     @property
     def labels(self) -> IntArray:
@@ -79,8 +94,23 @@ class Asked:
         return labels
 
     def tables(self) -> Iterator[pa.Table]:
-        """The rows of the coreset with all columns, piece by piece."""
-        return self.source.tables(self.rows)
+        """The rows of the coreset with all columns, piece by piece; told as they are taken."""
+        done = 0
+        for table in self.source.tables(self.rows):
+            yield table
+            done += len(table)
+            self._tell(done)
+
+    def counted(self, samples: Iterable[T]) -> Iterator[T]:
+        """One thing for each sample of the coreset; told as they are taken."""
+        for done, sample in enumerate(samples, 1):
+            yield sample
+            if done % _TOLD == 0 or done == len(self.coreset):
+                self._tell(done)
+
+    def _tell(self, done: int) -> None:
+        if self.report is not None:
+            self.report("exported", done=done, n=len(self.coreset))
 
     def _named(self) -> tuple[Any, Mapping[str, Any]]:
         if self.named is None and self.run is None:
@@ -127,7 +157,13 @@ class Asked:
         return dict(about.get("fingerprint", {}))
 
 
-def asked(source: Any, data: Any = None, options: Mapping[str, Any] | None = None, coreset: Any = None) -> Asked:
+def asked(
+    source: Any,
+    data: Any = None,
+    options: Mapping[str, Any] | None = None,
+    coreset: Any = None,
+    report: Report | None = None,
+) -> Asked:
     """What `source` asks to export: a run, what a verb gave, a coreset, or the file of one.
 
     Args:
@@ -135,13 +171,14 @@ def asked(source: Any, data: Any = None, options: Mapping[str, Any] | None = Non
         data: the data set, if not the one that the run read.
         options: of its reader.
         coreset: another one of the same data set, as `unseen select` writes it, in place of that of the run.
+        report: see `Asked`.
 
     """
     run = None
     if isinstance(source, (str, Path)):
         run = Path(source) if Path(source).is_dir() else None
         source = runs.load_file(Path(source)) if run is None else _loaded(run)
-    found = Asked(*_chosen_and_scores(source), run, data, options)
+    found = Asked(*_chosen_and_scores(source), run, data, options, report)
     if coreset is None:
         return found
     other = runs.load_file(Path(coreset)) if isinstance(coreset, (str, Path)) else coreset
@@ -149,7 +186,7 @@ def asked(source: Any, data: Any = None, options: Mapping[str, Any] | None = Non
         raise ArgumentError(f"coreset must be one, or the file of one, got {type(other).__name__}")
     if found.table is not None:
         _check_same_samples(other, found.table)
-    return Asked(other, found.table, run, data, options)
+    return replace(found, chosen=other)
 
 
 def _loaded(run: Path) -> Any:

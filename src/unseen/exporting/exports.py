@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unseen.exporting.asking import asked
+from unseen.exporting.asking import Report, asked
 from unseen.exporting.kinds import check_options
 from unseen.exporting.places import refuse_existing
 
@@ -21,6 +21,7 @@ def export(
     data: Any = None,
     data_options: Mapping[str, Any] | None = None,
     coreset: Any = None,
+    report: Report | None = None,
     **options: Any,
 ) -> Path:
     """Write a coreset in a form that other tools read. It is there whole or not at all, and overwrites nothing.
@@ -35,6 +36,7 @@ def export(
             all their columns; a data set that is open already gives what learners see.
         data_options: of the reader of `data`; if not given, those that the run was begun with.
         coreset: another coreset of the same data set (or its file), in place of that of the run.
+        report: called with (kind, **fields) as work goes on: `"exported"`, with `done` samples of `n`.
         **options: of the kind: `link`; `column`; `keys`, `shards`, `shard_bytes`.
 
     Returns:
@@ -60,5 +62,5 @@ def export(
     kind = check_options(to, options)
     place = Path(out)
     refuse_existing(place)
-    kind.write(asked(source, data, data_options, coreset), place, **options)
+    kind.write(asked(source, data, data_options, coreset, report), place, **options)
     return place

@@ -25,7 +25,7 @@ __all__ = ["to_folder"]
 Link = Literal["hard", "symlink", "copy"]
 
 _LINKS: dict[str, Callable[[Path, Path], object]] = {
-    "hard": lambda source, target: os.link(source, target, follow_symlinks=True),
+    "hard": lambda source, target: os.link(os.path.realpath(source), target),  # link() would link to a link itself
     "symlink": lambda source, target: target.symlink_to(source),
     "copy": shutil.copy2,
 }
@@ -72,7 +72,7 @@ def _linked(asked: Asked, source: FolderSource, out: Path, link: Link) -> None:
     put = _LINKS[link]
     made: set[Path] = set()
     with new_folder(out) as part:
-        for row in asked.rows.tolist():
+        for row in asked.counted(asked.rows.tolist()):
             target = part / source.paths[row]
             if target.parent not in made:
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -32,11 +32,11 @@ def to_parquet(asked: Asked, out: Path) -> None:
         out: the file.
 
     """
-    schema, rows = asked.source.schema, asked.rows
+    schema = asked.source.schema
 
     def write(file: BinaryIO) -> None:
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            for group in _gathered(asked.source.tables(rows)):
+            for group in _gathered(asked.tables()):
                 writer.write_table(group, row_group_size=len(group))
 
     new_file(out, write)
@@ -60,15 +60,15 @@ def to_huggingface(asked: Asked, out: Path) -> None:
         import datasets
     except ImportError as error:
         raise MissingDependencyError("datasets", "to='huggingface'", "huggingface") from error
-    source, rows = asked.source, asked.rows
+    source = asked.source
     with new_folder(out) as part, _quiet(datasets):
         if isinstance(source, HuggingFaceRows):
-            source.ds.select(rows).save_to_disk(part)
+            source.ds.select(asked.rows).save_to_disk(part)
             return
         spool = part / "spool"
         spool.mkdir()
         with pa.ipc.new_stream(str(spool / "rows.arrow"), source.schema) as stream:
-            for table in source.tables(rows):
+            for table in asked.tables():
                 stream.write_table(table)
         datasets.Dataset.from_file(str(spool / "rows.arrow")).save_to_disk(part)
         shutil.rmtree(spool)

@@ -21,7 +21,7 @@ from unseen.exporting.places import new_file, new_folder
 
 __all__ = ["to_webdataset"]
 
-_NAMED = re.compile(r"((?:.*/)?[^.]+)\.([^/]*)")  # key and extension, as webdataset parts the names of members
+_MEMBER = re.compile(r"((?:.*/)?[^.]+)\.([^/]*)")  # key and extension, as webdataset parts the names of members
 _DATED = 0  # a fixed time: equal coresets give equal shards
 
 
@@ -91,11 +91,11 @@ def _samples(asked: Asked) -> Iterator[tuple[str, dict[str, bytes]]]:
     """The key of each sample, and its files by extension."""
     source, coreset = asked.source, asked.coreset
     labelling, rows = source.labelling, asked.rows
-    images = file_columns(source.schema)
-    vectors = [field.name for field in source.schema if is_list(field.type)]
+    images = _named(file_columns(source.schema))
+    vectors = _named([field.name for field in source.schema if is_list(field.type)])
     width = len(str(coreset.n))
     at = 0
-    for table in source.tables(rows):
+    for table in asked.tables():
         for record in table.to_pylist():
             files = _files(record, images, vectors)
             record["__id__"] = coreset.ids[at].item() if hasattr(coreset.ids[at], "item") else coreset.ids[at]
@@ -108,24 +108,26 @@ def _samples(asked: Asked) -> Iterator[tuple[str, dict[str, bytes]]]:
             at += 1
 
 
-def _files(record: dict[str, Any], images: list[str], vectors: list[str]) -> dict[str, bytes]:
+def _files(record: dict[str, Any], images: dict[str, str], vectors: dict[str, str]) -> dict[str, bytes]:
     """The columns of a row that become files; they are taken out of it."""
     files: dict[str, bytes] = {}
-    for column in images:
+    for column, name in images.items():
         value = record.pop(column)
         if value is not None and value.get("bytes"):
             end = suffix(value["bytes"], value.get("path"))
-            files[end if len(images) == 1 else f"{_plain(column)}.{end}"] = value["bytes"]
-    for column in vectors:
+            files[end if len(images) == 1 else f"{name}.{end}"] = value["bytes"]
+    for column, name in vectors.items():
         if (value := record.pop(column)) is not None:
             buffer = io.BytesIO()
             np.save(buffer, np.asarray(value, dtype=np.float32), allow_pickle=False)
-            files[f"{_plain(column)}.npy"] = buffer.getvalue()
+            files[f"{name}.npy"] = buffer.getvalue()
     return files
 
 
-def _plain(column: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_]", "_", column).lower()
+def _named(columns: list[str]) -> dict[str, str]:
+    """What the files of each column are called: plain, in lower case, as the library reads them, and different."""
+    plain = [re.sub(r"[^a-z0-9_]", "_", column.lower()) for column in columns]
+    return {c: p if plain.count(p) == 1 else f"{p}_{i}" for i, (c, p) in enumerate(zip(columns, plain, strict=True))}
 
 
 def _copied(asked: Asked, out: Path, shards: list[str | Path]) -> None:
@@ -152,7 +154,7 @@ def _copy(path: Path, target: Path, wanted: set[str]) -> set[str]:
     try:
         with tarfile.open(path, "r|*") as source, tarfile.open(target, "x", format=tarfile.PAX_FORMAT) as shard:
             for member in source:
-                named = _NAMED.fullmatch(member.name)
+                named = _MEMBER.fullmatch(member.name)
                 key = named[1] if named and member.isfile() else None
                 if key in wanted and key is not None:
                     if key != last and key in found:

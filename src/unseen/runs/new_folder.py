@@ -14,7 +14,9 @@ from unseen.atomic import storage_error
 from unseen.errors import StorageError
 from unseen.runs.lock import Lock
 
-__all__ = ["NewFolder", "mapped"]
+__all__ = ["LOCK", "NewFolder", "mapped"]
+
+LOCK = ".lock"  # hidden, so that no class folder bears that name
 
 
 class NewFolder:
@@ -32,14 +34,14 @@ class NewFolder:
 
     def __enter__(self) -> Path:
         try:
-            self._lock = Lock(self.part / "lock")
+            self._lock = Lock(self.part / LOCK)
         except StorageError as error:
             why = error.__cause__
             raise storage_error(self.folder, why if isinstance(why, OSError) else error) from error
         for left in self.part.iterdir():
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left)
-            elif left.name != "lock":
+            elif left.name != LOCK:
                 left.unlink()
         return self.part
 
@@ -47,7 +49,7 @@ class NewFolder:
         try:
             if kind is None:
                 os.sync()  # one for all files: a call for each would take longer than writing them
-                (self.part / "lock").unlink()
+                (self.part / LOCK).unlink()
                 self.part.rename(self.folder.absolute())
         except OSError as failed:
             raise storage_error(self.folder, failed) from failed
