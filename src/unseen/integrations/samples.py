@@ -53,7 +53,10 @@ def check_order(loader: Any) -> None:
         ArgumentError: it shuffles, drops the last batch, or deals the samples to several processes.
     """
     batches = getattr(loader, "batch_sampler", None)
-    order = getattr(batches, "sampler", None) or getattr(loader, "sampler", None)
+    if batches is None:
+        order = loader.sampler
+    else:  # one of the user's own has an order of its own
+        order = batches.sampler if type(batches).__name__ == "BatchSampler" else batches
     name = type(order).__name__
     if "Distributed" in name:
         raise ArgumentError(

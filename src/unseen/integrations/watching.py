@@ -247,7 +247,7 @@ def check_evaluation_mode(model: Any) -> None:
 
 
 def _mask(recorder: Recorder, *parts: IntArray) -> npt.NDArray[np.bool_]:
-    """bool (n,): the rows in any of the parts."""
+    """The rows in any of the parts, bool (n,)."""
     mask = np.zeros(len(recorder.ids), bool)
     for rows in parts:
         mask[rows] = True

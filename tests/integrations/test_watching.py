@@ -1,0 +1,290 @@
+"""What all callbacks share: whom they let train, what they refuse to hear, and what they hand in when."""
+
+import numpy as np
+import pytest
+import torch
+from loops import DATASET, IDS, LABELS, RNG, C, N, first_fit, network, recorder
+from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, IterableDataset, Subset
+
+import unseen
+from unseen.integrations.libraries import callback_of
+from unseen.integrations.samples import check_order, ids_in, rows_of
+from unseen.integrations.watching import Watching, check_monitor, first_of
+
+LOGITS = RNG.normal(size=(6, N, C))
+
+
+class Model(torch.nn.Module):
+    """A module whose mode is asked for."""
+
+
+def begun(epochs=3, scores=("el2n",), **more):
+    own = recorder(scores, **more)
+    fit = first_fit(own)
+    watching = Watching(own)
+    watching.begin(epochs=epochs)
+    return fit, watching
+
+
+def evaluate(watching, rows, epoch, logits=None):
+    watching.listen(rows)
+    for batch in np.array_split(np.arange(len(rows)), 3):
+        watching.take((LOGITS[epoch - 1] if logits is None else logits)[rows[batch]], Model().eval())
+    watching.heard(epoch=epoch, step=10 * epoch)
+
+
+def trained(watching, rows, epochs):
+    for epoch in range(1, epochs + 1):
+        evaluate(watching, rows, epoch)
+        watching.epoch_ends(epoch, step=10 * epoch)
+    watching.end(step=10 * epochs)
+
+
+@pytest.mark.parametrize(("scores", "handed_in"), [(["el2n"], [3]), (["aum"], [1, 2, 3]), (["el2n", "aum"], [1, 2, 3])])
+def test_every_epoch_is_handed_in_where_a_score_reads_it_and_the_last_one_otherwise(monkeypatch, scores, handed_in):
+    fit, watching = begun(scores=scores)
+    own = watching.recorder
+    epochs = []
+    record = own.record
+    monkeypatch.setattr(own, "record", lambda *a, epoch, **k: [epochs.append(epoch), record(*a, epoch=epoch, **k)])
+    trained(watching, fit.unseen[::-1], 3)
+    assert epochs == handed_in
+    assert next(own.loop).fold == 1  # the fit was recorded whole
+
+
+@pytest.mark.parametrize("epochs", [5, None])
+def test_training_that_ends_early_hands_in_its_last_epoch(epochs):
+    fit, watching = begun(epochs=epochs, scores=["el2n"])
+    own = watching.recorder
+    trained(watching, fit.unseen, 2)
+    fit = next(own.loop)
+    watching.begin(epochs=epochs)
+    trained(watching, fit.unseen, 2)
+    assert next(own.loop, None) is None
+    np.testing.assert_allclose(own.table().column("el2n"), unseen.functional.el2n(LOGITS[1], LABELS), rtol=1e-12)
+
+
+def test_both_sides_as_each_is_read():
+    _, watching = begun(plan=unseen.halves(1), scores=["reducible:epoch=1"])
+    own = watching.recorder
+    for fold in range(2):
+        if fold:
+            next(own.loop)
+            watching.begin(epochs=3)
+        trained(watching, np.arange(N)[RNG.permutation(N)], 3)
+    assert next(own.loop, None) is None
+    loss = [unseen.functional.loss(LOGITS[epoch], LABELS) for epoch in (0, 2)]
+    np.testing.assert_allclose(own.table().column("reducible:epoch=1"), loss[0] - loss[1], rtol=1e-9, atol=1e-12)
+
+
+def test_training_on_what_must_not_be_seen():
+    fit, watching = begun(ids=IDS)
+    watching.trains_on(fit.train[::2])
+    with pytest.raises(
+        unseen.ExposureError, match=rf"fit r0f0 would train on samples that it then judges: ids {IDS[fit.unseen[0]]};"
+    ):
+        watching.trains_on(np.concatenate([fit.train, fit.unseen[:1]]))
+    fit, watching = begun(plan=unseen.Exposure(train=np.arange(9), watch=np.arange(10, 19)))
+    with pytest.raises(unseen.ExposureError, match="would train on samples that it was not given: ids 9;"):
+        watching.trains_on(np.array([1, 9]))
+
+
+def test_asking_about_what_was_trained_on():
+    fit, watching = begun()
+    with pytest.raises(
+        unseen.ExposureError, match=r"fit r0f0 is not asked about the ids .* Subset\(dataset, fit.unseen\)"
+    ):
+        watching.listen(fit.train)
+    watching.listen()
+    with pytest.raises(unseen.ExposureError, match="is not asked about"):
+        watching.take(LOGITS[0][:1], Model().eval(), ids=fit.train[:1])
+
+
+@pytest.mark.parametrize(
+    ("logits", "message"),
+    [
+        (LOGITS[0][:5, :2], r"shape \(5, 3\), got \(5, 2\); if the data lacks some classes of the model, pass c"),
+        (LOGITS[0][:5, 0], r"must have shape \(5, 3\), got \(5,\)$"),
+        (np.full((5, 3), 1 / 3), "must give logits, but these are probabilities"),
+        (torch.full((5, 3), 0.0).softmax(1), "must give logits, but these are probabilities"),
+        (None, "must give logits, got NoneType"),
+        (0.7, "must give logits, got float"),
+    ],
+)  # fmt: skip
+def test_what_is_no_logits(logits, message):
+    fit, watching = begun()
+    watching.listen(fit.unseen)
+    with pytest.raises(unseen.ArgumentError, match=message):
+        watching.take(logits, Model().eval())
+
+
+def test_logarithms_of_probabilities_are_logits():
+    fit, watching = begun()
+    watching.listen(fit.unseen)
+    watching.take(torch.zeros(5, 3).log_softmax(1), Model().eval())
+
+
+def test_more_logits_than_samples():
+    fit, watching = begun()
+    watching.listen(fit.unseen[:4])
+    with pytest.raises(unseen.ArgumentError, match=r"the logits of 4 samples .* got \(5, 3\)"):
+        watching.take(LOGITS[0][:5], Model().eval())
+
+
+def test_a_part_in_training_mode():
+    fit, watching = begun()
+    watching.listen(fit.unseen)
+    model = network().eval()
+    model[2].train()
+    with pytest.raises(
+        unseen.ArgumentError, match=r"but its Dropout is in training mode .* call model.eval\(\) before"
+    ):
+        watching.take(LOGITS[0][:5], model)
+
+
+def test_a_sample_twice():
+    fit, watching = begun(ids=IDS)
+    padded = np.concatenate([fit.unseen, fit.unseen[:1]])
+    with pytest.raises(unseen.ArgumentError, match=rf"repeats the ids {IDS[fit.unseen[0]]}: a sampler .* pads"):
+        evaluate(watching, padded, 1)
+    watching.listen()
+    with pytest.raises(unseen.ArgumentError, match="ids must name each sample once"):
+        watching.take(LOGITS[0][:2], Model().eval(), ids=IDS[fit.unseen[[0, 0]]])
+
+
+def test_samples_left_out():
+    fit, watching = begun(ids=IDS)
+    evaluate(watching, fit.unseen[1:], 3)
+    with pytest.raises(
+        unseen.DataError, match=rf"after epoch 3, .* without the ids {IDS[fit.unseen[0]]} of its unseen watch set"
+    ):
+        watching.epoch_ends(3, step=30)
+    watching.listen(fit.unseen)
+    with pytest.raises(unseen.DataError, match="evaluated on no sample after epoch 3"):
+        watching.heard(epoch=3, step=30)
+
+
+def test_evaluated_at_the_wrong_time():
+    fit, watching = begun(scores=["aum"])
+    with pytest.raises(unseen.ArgumentError, match="after epoch 1, but it was not evaluated between"):
+        watching.epoch_ends(1, step=10)
+    evaluate(watching, fit.unseen, 1)
+    with pytest.raises(unseen.ArgumentError, match="after epoch 1, but it was not evaluated between"):
+        watching.epoch_ends(1, step=11)
+    watching.epoch_ends(1, step=10)
+    with pytest.raises(unseen.ArgumentError, match="after epoch 2, but it was not evaluated between"):
+        watching.epoch_ends(2, step=20)
+
+
+def test_only_the_last_evaluation_of_an_epoch_counts():
+    fit, watching = begun(epochs=1)
+    own = watching.recorder
+    evaluate(watching, fit.unseen, 1, logits=LOGITS[4])
+    evaluate(watching, fit.unseen, 1)
+    watching.epoch_ends(1, step=10)
+    watching.end(step=10)
+    next(own.loop)
+    first = own._job.run.result("r0f0")["0/unseen/value"]
+    np.testing.assert_allclose(first, unseen.functional.el2n(LOGITS[0], LABELS)[fit.unseen], rtol=1e-12)
+
+
+def test_refused_when_training_begins(monkeypatch):
+    own = recorder(["el2n"])
+    with pytest.raises(unseen.ArgumentError, match="inside `for fit in recorder:`"):
+        Watching(own).begin(epochs=3)
+    for scores, epochs, message in [
+        (["grand"], 3, "score 'grand' reads grad_norm, which the learner 'recorder' does not give"),
+        (["dual:window=5"], 3, r"needs 5 epochs, but the learner 'recorder' has only 3"),
+    ]:
+        with pytest.raises(unseen.ArgumentError, match=message):
+            begun(scores=scores, epochs=epochs)
+    _, watching = begun(scores=["aum"])
+    with pytest.raises(unseen.ArgumentError, match="goes on at epoch 3; begin the fit anew"):
+        watching.begin(epochs=5, first=3)
+    begun()[1].begin(epochs=5, first=3)  # only the last epoch is read
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    with pytest.raises(unseen.ArgumentError, match="must be trained in one process, got 2"):
+        begun()
+
+
+# Loaders and data sets
+
+
+def test_rows_of_parts_of_parts():
+    own = recorder()
+    part = Subset(Subset(DATASET, np.arange(5, 50)), torch.tensor([3, 0]))
+    assert rows_of(part, own, use="use").tolist() == [8, 5]
+    assert rows_of(DATASET, own, use="use").tolist() == list(range(N))
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(DATASET)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (DATASET[:9][0], "use, where dataset holds all 60 samples .* got Tensor of 9, which does not say"),
+        (Subset(DATASET[:9][0], [0, 1]), "got a part of Tensor of 9"),
+        (Stream(), "got Stream of unknown size"),
+    ],
+)
+def test_data_sets_that_do_not_say_which_samples_they_hold(dataset, message):
+    with pytest.raises(unseen.ArgumentError, match=message):
+        rows_of(dataset, recorder(), use="use")
+
+
+class Sorted(torch.utils.data.SequentialSampler):
+    """Another order by another name."""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shuffle": True}, "in order, so that their ids are known, got RandomSampler; pass shuffle=False"),
+        ({"sampler": Sorted(DATASET)}, "got Sorted"),
+        ({"batch_sampler": BatchSampler(Sorted(DATASET), 7, drop_last=False)}, "got Sorted"),
+        ({"batch_sampler": [[1, 2], [0]]}, "got list"),
+        ({"batch_size": 7, "drop_last": True}, "got drop_last=True; pass drop_last=False"),
+        ({"sampler": DistributedSampler(DATASET, 7, 0, shuffle=False)}, "but its DistributedSampler deals them"),
+    ],
+)  # fmt: skip
+def test_loaders_whose_order_is_another(options, message):
+    with pytest.raises(unseen.ArgumentError, match=message):
+        check_order(DataLoader(DATASET, **options))
+
+
+def test_loaders_in_order():
+    check_order(DataLoader(DATASET, batch_size=7))
+    check_order(DataLoader(DATASET, batch_sampler=BatchSampler(torch.utils.data.SequentialSampler(DATASET), 7, False)))
+
+
+def test_ids_in_a_batch():
+    assert ids_in((None, [3]), 1) == [3]
+    assert ids_in((None, [3]), lambda batch: batch[1]) == [3]
+    with pytest.raises(unseen.ArgumentError, match=r"ids='id' must be where a batch holds the ids .* got keys x, y"):
+        ids_in({"x": 0, "y": 1}, "id")
+    with pytest.raises(unseen.ArgumentError, match=r"ids=2 must be where .* got tuple"):
+        ids_in((None, [3]), 2)
+
+
+def test_logits_in_an_output():
+    logits = torch.zeros(2, 3)
+    for output in (logits, (logits, "hidden"), [logits], {"logits": logits, "loss": 1}):
+        assert first_of(output) is logits
+    assert first_of({"loss": 1}) is None
+    assert first_of(None) is None
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "eval_accuracy", None])
+def test_models_chosen_by_the_samples_that_judge_them(monitor):
+    with pytest.raises(unseen.ExposureError, match=r"^EarlyStopping looks at .* whose name begins with 'train'"):
+        check_monitor("EarlyStopping", monitor)
+    check_monitor("EarlyStopping", "train_loss")
+
+
+def test_a_library_that_is_not_installed():
+    with pytest.raises(unseen.MissingDependencyError, match=r"for nowhere, needs .* pip install nowhere"):
+        callback_of(object, "Callback", "nowhere", "nowhere.pytorch", "nowhere_else")
