@@ -1,4 +1,7 @@
-"""A learner whose process the test can kill at an epoch of its choice, and one that wants to know where it is."""
+"""Learners without torch, for workers that start quickly: one that dies at an epoch of the test's choice, and others.
+
+`Steps` takes steps of gradient descent, with a checkpoint an epoch, as the torch learner does.
+"""
 
 from __future__ import annotations
 
@@ -9,42 +12,101 @@ from pathlib import Path
 
 import numpy as np
 
-from unseen.learners.torch import TorchLearner
+from unseen import seeds
 from unseen.types import Observation
 
 
-class MortalLearner(TorchLearner):
-    """Trains as the mlp does, and says the same of itself, but waits once after the epoch of each fit in `deaths`."""
+class Steps:
+    """Softmax regression by gradient descent; says each epoch which process it is in."""
+
+    name = "steps"
+    provides = frozenset({"logits"})
+    closed_form = False
+    batch_size = 64
+
+    def __init__(self, epochs=4, pause=0.0):
+        self.epochs, self.pause = epochs, pause
+
+    def describe(self):
+        return {"learner": self.name, "epochs": self.epochs}
+
+    def check(self, data):
+        pass
+
+    def with_epochs(self, epochs):
+        return type(self)(epochs, self.pause)
+
+    def steps(self, samples):
+        return self.epochs * -(-samples // self.batch_size)
+
+    def fit(self, data, fit, sink, checkpoints, *, seed, report):
+        x, y = data.take(fit.train).reshape(len(fit.train), -1) / 16, np.eye(len(data.class_names))
+        w, done = np.zeros((x.shape[1], y.shape[1])), 0
+        if (kept := checkpoints.load()) is not None:
+            w, done = np.array(kept.pop("w")), int(kept.pop("epoch"))
+            sink.restore(kept)
+        for epoch in range(done + 1, self.epochs + 1):
+            order = seeds.order(seed, data.ids[fit.train], "order", fit.repeat, epoch)
+            for rows in np.split(order, range(self.batch_size, len(order), self.batch_size)):
+                guess = np.exp(x[rows] @ w)
+                error = guess / guess.sum(1, keepdims=True) - y[data.labels[fit.train[rows]]]
+                w -= x[rows].T @ error / len(rows)
+            if sink.wants("unseen", epoch, self.epochs):
+                asked = data.take(fit.unseen).reshape(len(fit.unseen), -1) / 16
+                sink.observe("unseen", Observation(fit.unseen, epoch, asked @ w))
+            checkpoints.save({"w": w, "epoch": np.int64(epoch), **sink.state()})
+            pause = self.pause + self.struck(fit.name, epoch)  # before the test hears of this epoch, and kills
+            report("epoch", epoch=epoch, epochs=self.epochs, pid=os.getpid(), seconds=0.01)
+            time.sleep(pause)
+
+    def struck(self, fit, epoch):
+        """What a subclass does when an epoch is over; seconds to wait after it."""
+        return 0
+
+
+class Mortal(Steps):
+    """Waits once to be killed, after the epoch of each fit in `deaths`; a mark in the folder says that it has."""
 
     def dying(self, folder, deaths):
         self.folder, self.deaths = str(folder), deaths
         return self
 
-    def fit(self, data, fit, sink, checkpoints, *, seed, report):
-        def tell(kind, **fields):
-            mark = Path(self.folder) / fit.name
-            dies = kind == "epoch" and fields["epoch"] == self.deaths.get(fit.name) and not mark.exists()
-            if dies:
-                mark.touch()  # before the test hears of this epoch, and kills
-            report(kind, **fields, **({"pid": os.getpid()} if kind == "epoch" else {}))
-            if dies:
-                time.sleep(60)
+    def struck(self, fit, epoch):
+        mark = Path(self.folder) / fit
+        if epoch != self.deaths.get(fit) or mark.exists():
+            return 0
+        mark.touch()
+        return 60
 
-        super().fit(data, fit, sink, checkpoints, seed=seed, report=tell)
+
+class Hungry(Steps):
+    """Runs out of memory after the first epoch of a fit: as long as it has company, or always."""
+
+    def eating(self, folder, fit, *, always):
+        self.folder, self.hungry, self.always = str(folder), fit, always
+        return self
+
+    def struck(self, fit, epoch):
+        mark = Path(self.folder) / fit
+        if fit == self.hungry and epoch == 1 + mark.exists() and (self.always or not mark.exists()):
+            mark.touch()
+            raise MemoryError("Unable to allocate 3.00 TiB")
+        return 0
 
 
 class Killer:
-    """Takes reports; kills the process that reports the epoch at which it is to die."""
+    """Takes reports; kills the process that reports the epoch at which it is to die, or what the test wants ended."""
 
-    def __init__(self, deaths):
+    def __init__(self, deaths, kill=lambda pid: os.kill(pid, signal.SIGKILL)):
         self.deaths = dict(deaths)
         self.told = []
+        self.kill = kill
 
     def __call__(self, kind, **fields):
         self.told.append((kind, fields))
         if kind == "epoch" and self.deaths.get(fields["fit"]) == fields["epoch"]:
             del self.deaths[fields["fit"]]
-            os.kill(fields["pid"], signal.SIGKILL)
+            self.kill(fields["pid"])
 
     def epochs(self, fit):
         return [fields["epoch"] for kind, fields in self.told if kind == "epoch" and fields["fit"] == fit]

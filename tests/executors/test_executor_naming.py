@@ -1,6 +1,7 @@
 import pytest
 
 import unseen
+from unseen.cli._options import executor_at
 from unseen.errors import ArgumentError, MissingDependencyError, UnknownNameError
 from unseen.executors import LocalExecutor, RayExecutor, ray, ray_session, ray_train, resolve
 
@@ -33,11 +34,14 @@ def test_what_cannot_be_meant_is_refused():
     with pytest.raises(ArgumentError, match=r"num_gpus must be 0 or 1 for each of several workers, got 0\.5"):
         resolve("ray:workers=2,num_gpus=0.5")
     with pytest.raises(
-        ArgumentError, match="workers must be 1 for learner 'sklearn', which trains a model in one proc"
+        ArgumentError, match=r"workers must be 1 for learner 'sklearn:Log.*', which trains a model in one"
     ):
         unseen.score("digits", learner="logistic", executor="ray:workers=2")
     with pytest.raises(ArgumentError, match=r"address must be host:port or 'auto', got 'ray://head:10001'.*job submit"):
         RayExecutor("ray://head:10001")
+    with pytest.raises(ArgumentError, match="--address is for --executor ray, got --executor local; leave it out"):
+        executor_at("local", "10.0.0.1:6379")
+    assert executor_at("ray:num_gpus=1", "10.0.0.1:6379") == "ray:num_gpus=1,address=10.0.0.1:6379"
 
 
 def test_without_ray_the_install_line_is_given(monkeypatch):

@@ -121,9 +121,7 @@ def test_what_cannot_be_sent_is_said_before_any_training():
     class Local(Ridge):
         pass
 
-    with pytest.raises(
-        ArgumentError, match=r"learner, sink and .* of fit r0f0 must be picklable.*or use jobs=1"
-    ):
+    with pytest.raises(ArgumentError, match=r"learner, sink and .* of fit r0f0 must be picklable.*or use jobs=1"):
         list(run(LocalExecutor(2, threads=1), learner=Local()))
     assert not workers()
     assert len(list(run(LocalExecutor(1), learner=Local()))) == 5

@@ -1,116 +1,42 @@
-"""Fits as tasks of Ray: the same numbers, the same reports, dead workers, and nothing left behind."""
+"""Fits as tasks of Ray: the same numbers, the same reports, every verb, and what is refused."""
 
 import os
-import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from mortal_learner import Glance, Killer, MortalLearner, Wanderer
-from toy_learner import Ridge, ToyData, toy_data, toy_jobs
+from mortal_learner import Steps, Wanderer
+from ray_cluster import cluster_fixture as cluster_fixture
+from ray_cluster import soon, training
+from toy_learner import Ridge, toy_data, toy_jobs
 
 import unseen
 from unseen.errors import ArgumentError, WorkerError
-from unseen.executors import LocalExecutor, RayExecutor
-from unseen.learners.torch import Recipe
+from unseen.executors import LocalExecutor, RayExecutor, ray_session
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 
-FOLDS = unseen.folds(4)
-EPOCHS = 4
+PROGRAM = Path(sys.executable).with_name("unseen")
 
 
-def descendants(pid):
-    """Every process below this one, with its command line."""
-    parents = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                stat = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
-            if stat[0] != "Z":
-                parents[int(folder.name)] = (int(stat[1]), command)
-    found, edge = {}, {pid}
-    while edge:
-        edge = {child for child, (parent, _) in parents.items() if parent in edge}
-        found |= {child: parents[child][1] for child in edge}
-    return found
+def silent(*_, **__):
+    pass
 
 
-def soon(condition, within=20):
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def gone(pids):
-    return not any(Path(f"/proc/{pid}").exists() and "Z" not in _state(pid) for pid in pids)
-
-
-def _state(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return "Z"
-
-
-def training():
-    """The processes in which a task is at work."""
-    return [pid for pid, command in descendants(os.getpid()).items() if command.startswith("ray::train")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    import ray
-
-    before = set(descendants(os.getpid()))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # workers import the learners of these tests
-        ray.init(
-            num_cpus=4,
-            object_store_memory=100 * 2**20,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
-    yield
-    ours = set(descendants(os.getpid())) - before
-    assert ours
-    ray.shutdown()
-    assert soon(lambda: gone(ours)), "processes of Ray were left behind"
-
-
-def run(executor, *, learner=None, data=None, report=lambda *_, **__: None, **more):
+def run(executor, *, learner=None, data=None, report=silent, **more):
     data = toy_data() if data is None else data
     return executor.run(toy_jobs(data, learner, **more), data=data, report=report)
 
 
-@pytest.mark.parametrize("learner", ["mlp:epochs=2,threads=1", "mlp:epochs=1,threads=2", "ridge"])
-def test_any_number_of_workers_gives_the_local_numbers(learner):
-    def values(**more):
-        return unseen.score("digits", plan=FOLDS, learner=learner, threads=1, **more).values["el2n"]
-
-    local = values()
-    for jobs in (1, 2, 4):
-        np.testing.assert_array_equal(values(executor="ray", jobs=jobs), local)
-
-
 def test_the_reports_are_those_of_the_local_executor():
-    local = {fit.name: result for fit, result in run(LocalExecutor(1, threads=2))}
+    local = {job.name: result for job, result in run(LocalExecutor(1, threads=2))}
     data, told, taken, results = toy_data(), [], [], {}
-    for fit, result in run(
+    for job, result in run(
         RayExecutor(jobs=2, threads=2), data=data, taken=taken, report=lambda k, **f: told.append((k, f))
     ):
-        results[fit.name] = result
+        results[job.name] = result
         assert len(taken) <= len(results) + 2, "more jobs were taken than there are workers"
     assert sorted(results) == sorted(local)
     assert data.pickled == 1, "data goes to the object store once"
@@ -123,52 +49,73 @@ def test_the_reports_are_those_of_the_local_executor():
         assert mine[1][1] == {"fit": name, "epoch": 1, "epochs": 2}
 
 
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory):
-    out = tmp_path_factory.mktemp("unbroken") / "run"
-    return score(mortal(out, {}), out), content(out)
+@pytest.mark.parametrize("learner", ["mlp:epochs=2,threads=1", "mlp:epochs=1,threads=2", "ridge", Steps()])
+def test_any_number_of_workers_gives_the_local_numbers(learner):
+    def values(**more):
+        return unseen.score("digits", plan=unseen.folds(4), learner=learner, threads=1, **more).values["el2n"]
+
+    local = values()
+    for jobs in (1, 2, 4):
+        np.testing.assert_array_equal(values(executor="ray", jobs=jobs), local)
 
 
-def score(learner, out=None, **more):
-    return unseen.score("digits", plan=FOLDS, learner=learner, threads=1, out=out, **more).values["el2n"]
+SWEPT = ["folds:k=2/el2n/top", "grow:steps=2,folds=2/el2n/top"]
+CORESET = unseen.Coreset(ids=np.arange(400), indices=np.arange(400), n=1797)
+VERBS = {
+    "prune": {"keep": 0.2, "rule": "auto", "candidates": SWEPT[:1], "confirm": 2},
+    "grow": {"keep": 0.2, "steps": 2, "folds": 2},
+    "evaluate": {"coresets": CORESET, "seeds": 2, "baselines": ["random"]},
+    "sweep": {"methods": SWEPT, "keep": [0.5, 0.2], "seeds": 2},
+    "advise": {"method": SWEPT[0], "step": 0.4, "searching": 1, "seeds": 2},
+}
 
 
-def mortal(folder, deaths):
-    return MortalLearner(Recipe(network="mlp", epochs=EPOCHS)).dying(folder, deaths)
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_gives_the_local_files(tmp_path, verb):
+    """Nothing in a finished run says on what executor it was made."""
+    for name, more in {"local": {}, "ray": {"executor": "ray", "jobs": 4}}.items():
+        options = {**VERBS[verb], "learner": Steps(2), "threads": 1, "out": tmp_path / name}
+        getattr(unseen, verb)("digits", **options, **more)
+    assert content(tmp_path / "local") == content(tmp_path / "ray")
 
 
 def content(run):
-    return {name: (run / name).read_bytes() for name in ("manifest.json", "scores.parquet")}
+    """Every manifest, result and table but those that also tell times, and their digests."""
+    kept = [path for path in run.rglob("*") if path.suffix in (".json", ".parquet", ".npz")]
+    timed = ("sweep.parquet", "evaluation.parquet", "outputs.json")
+    return {str(path.relative_to(run)): path.read_bytes() for path in kept if path.name not in timed}
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_killed_worker_goes_on_after_its_last_epoch(unbroken, tmp_path, seed):
-    draw = random.Random(seed)
-    deaths = {f"r0f{fold}": draw.randint(1, EPOCHS - 1) for fold in draw.sample(range(4), 2)}
-    killer, out = Killer(deaths), tmp_path / "run"
-    score(mortal(tmp_path, deaths), out, executor="ray", jobs=2, report=killer)
-    assert not killer.deaths, "every kill has landed"
-    assert [killer.epochs(f"r0f{fold}") for fold in range(4)] == [[1, 2, 3, 4]] * 4, "no finished epoch was redone"
-    retries = [event for event in unseen.runs.RunDirectory(out).events() if event["kind"] == "retry"]
-    assert sorted(event["fit"] for event in retries) == sorted(deaths)
-    assert {(event["retry"], event["of"]) for event in retries} == {(1, 3)}
-    assert content(out) == unbroken[1]
+def test_fits_of_all_cells_share_the_workers():
+    """A sweep by Ray has tests of several methods and budgets under way at once, and never more than its jobs."""
+    under_way, most, together = set(), 0, set()
+
+    def report(kind, *, fit="", **_):
+        nonlocal most
+        if kind == "fit_start":
+            under_way.add(fit)
+        elif kind == "fit_end":
+            under_way.discard(fit)
+        most = max(most, len(under_way))
+        together.add(len({name.rsplit("-r", 1)[0] for name in under_way}))
+
+    slow = Steps(2, pause=0.1)
+    unseen.sweep("digits", methods=SWEPT[:1], keep=[0.5], learner=slow, seeds=2, executor="ray", jobs=3, report=report)
+    assert most == 3
+    assert max(together) > 1
 
 
-def test_a_killed_worker_of_a_run_in_memory_begins_anew(unbroken, tmp_path):
-    killer = Killer({"r0f2": 2})
-    values = score(mortal(tmp_path, {"r0f2": 2}), executor="ray", jobs=2, report=killer)
-    assert killer.epochs("r0f2") == [1, 2, 1, 2, 3, 4]
-    assert killer.count("retry") == 1
-    np.testing.assert_array_equal(values, unbroken[0])
-
-
-def test_retries_are_bounded():
-    told = []
-    with pytest.raises(WorkerError, match=r"worker of fit r0f1 died 4 times, at last by Worker.*same --out"):
-        list(run(RayExecutor(jobs=2), learner=Ridge("killed"), report=lambda k, **f: told.append((k, f))))
-    assert [(f["fit"], f["retry"]) for k, f in told if k == "retry"] == [("r0f1", 1), ("r0f1", 2), ("r0f1", 3)]
-    assert soon(lambda: not training())
+def test_a_session_holds_data_once_and_ends_with_the_block(monkeypatch):
+    held = []
+    monkeypatch.setattr(
+        ray_session, "put", lambda value, name, put=ray_session.put: held.append(name) or put(value, name)
+    )
+    data, executor = toy_data(), RayExecutor(jobs=2)
+    with executor.session():
+        for _ in range(2):
+            assert len(list(run(executor, data=data))) == 5
+        assert held == ["the data set"]
+    assert executor._session is None
 
 
 def test_the_error_of_a_learner_is_raised_as_it_is_and_not_retried():
@@ -190,12 +137,6 @@ def test_leaving_the_loop_ends_the_tasks():
     assert soon(lambda: not training())
 
 
-def test_data_beyond_the_object_store():
-    data = ToyData(np.ones((10, 1_500_000)), np.arange(10) % 3)  # 114 MiB, where the store has 100
-    results = list(run(RayExecutor(jobs=2), learner=Glance(), data=data, k=2))
-    assert [result["logits"][0, 0] for _, result in results] == [1, 1]
-
-
 def test_what_ray_cannot_do_is_said_before_any_training():
     unsendable = toy_data()
     unsendable.x = (row for row in unsendable.x)
@@ -207,9 +148,9 @@ def test_what_ray_cannot_do_is_said_before_any_training():
         list(run(RayExecutor("auto")))
     with pytest.raises(WorkerError, match=r"not the same in a worker of Ray.*device: \d+ in the driver, \d+ here"):
         list(run(RayExecutor(), learner=Wanderer()))
-    with pytest.raises(ArgumentError, match="the data must be picklable"):
+    with pytest.raises(ArgumentError, match="the data set must be picklable"):
         list(run(RayExecutor(), data=unsendable))
-    assert list(RayExecutor().run([], data=toy_data(), report=print)) == []
+    assert list(RayExecutor().run([], data=toy_data(), report=silent)) == []
 
 
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
@@ -225,69 +166,14 @@ def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
         list(run(RayExecutor("127.0.0.1:1")))
 
 
-PROGRAM = Path(sys.executable).with_name("unseen")
-COMMAND = ["score", "digits", "--learner", "mlp:epochs=30,threads=1", "--folds", "4", "--threads", "1"]
-
-
-def test_a_cluster_is_joined_and_left_running(tmp_path):
-    import ray
-
+def test_a_cluster_is_joined_and_left_running(tmp_path, cluster):
     out = tmp_path / "run"
-    address = ray.get_runtime_context().gcs_address
     command = ["score", "digits", "--learner", "logistic", "--folds", "2", "--threads", "1", "--out", out, "--json"]
     done = subprocess.run(
-        [PROGRAM, *command, "--executor", "ray", "--address", address], capture_output=True, text=True
-    )
+        [PROGRAM, *command, "--executor", "ray", "--address", cluster.address],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     local = unseen.score("digits", learner="logistic", plan=unseen.folds(2), threads=1)
     np.testing.assert_array_equal(unseen.load(out).scores.values["el2n"], local.values["el2n"])
     assert len(list(run(RayExecutor()))) == 5, "the cluster goes on"
-    refused = subprocess.run([PROGRAM, *command, "--address", address], capture_output=True, text=True)
-    assert refused.returncode == 1
-    assert "--address is for --executor ray, got --executor local" in refused.stderr
-
-
-def epochs(out):
-    """The fit and number of every epoch that was reported."""
-    events = unseen.runs.RunDirectory(out).events()
-    return [(event["fit"], event["epoch"]) for event in events if event["kind"] == "epoch"]
-
-
-def begun(out, *argv):
-    """The program, some epochs on; and the processes that it has started."""
-    before = len(epochs(out))
-    program = subprocess.Popen(
-        [PROGRAM, *map(str, argv)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env={k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"},
-    )
-    if not soon(lambda: len(epochs(out)) > before + 10, within=90):
-        program.kill()
-        raise AssertionError(program.communicate()[0])
-    return program, descendants(program.pid)
-
-
-def test_a_killed_driver_is_resumed_and_nothing_is_left(tmp_path):
-    out, whole = tmp_path / "run", tmp_path / "whole"
-    program, below = begun(out, *COMMAND, "--executor", "ray", "--jobs", "2", "--out", out)
-    assert any("raylet" in command for command in below.values())
-    program.kill()
-    program.communicate(timeout=20)
-    # Ray's own agents go by themselves, a minute or two after the rest.
-    assert soon(lambda: gone(pid for pid in below if "Agent" not in below[pid])), "a killed driver left processes"
-
-    program, below = begun(out, "resume", out)
-    os.killpg(program.pid, signal.SIGINT)  # as a terminal does: to the whole group
-    said, _ = program.communicate(timeout=30)
-    assert program.returncode == 130, said
-    assert "unseen resume" in said.splitlines()[-1]
-    assert soon(lambda: gone(below)), "Ctrl-C left processes"
-    assert not (out / "scores.parquet").exists()
-
-    for folder in (out, whole):  # an executor is no part of the configuration
-        subprocess.run([PROGRAM, *COMMAND, "--out", folder, "-q"], check=True, capture_output=True)
-    assert content(out) == content(whole)
-    assert len(set(epochs(out))) == len(epochs(out)), "no finished epoch was redone"

@@ -46,7 +46,7 @@ class Session:
         for known, ref in self._data:
             if known is data:
                 return ref
-        self._data = [*self._data[1 - HELD :], (data, put(data, "the data"))]
+        self._data = [*self._data[1 - HELD :], (data, put(data, "the data set"))]
         return self._data[-1][1]
 
     def close(self) -> None:
