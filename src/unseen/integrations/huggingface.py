@@ -131,7 +131,9 @@ def _check_arguments(args: Any) -> None:
     for name, value in needed.items():
         if getattr(args, name) != value:
             raise ArgumentError(f"{name} must be {value}, so that the logits of an evaluation arrive; leave it out")
-    if args.load_best_model_at_end or args.metric_for_best_model is not None:
-        check_monitor("the choice of the best model", args.metric_for_best_model or "eval_loss")
+    metric = args.metric_for_best_model or "loss"
+    monitor = metric if metric.startswith("eval_") else f"eval_{metric}"  # as the Trainer names it
     if args.lr_scheduler_type == "reduce_lr_on_plateau":
-        check_monitor("reduce_lr_on_plateau", "eval_loss")
+        check_monitor("reduce_lr_on_plateau", monitor)
+    if args.load_best_model_at_end or args.metric_for_best_model is not None:
+        check_monitor("the choice of the best model", monitor)
