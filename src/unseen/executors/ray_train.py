@@ -180,8 +180,9 @@ def _lost(error: Exception) -> bool:
 
 
 def _memory(error: BaseException | None) -> bool:
+    """Whether Ray killed a worker to save its node, which it tells of an actor in words only."""
     failures = getattr(error, "worker_failures", {})
-    return any("OutOfMemoryError" in type(failure).__name__ for failure in failures.values())
+    return any("running low on memory" in str(failure) for failure in failures.values())
 
 
 def _line(error: BaseException) -> str:
