@@ -25,7 +25,7 @@ __all__ = ["to_folder"]
 Link = Literal["hard", "symlink", "copy"]
 
 _LINKS: dict[str, Callable[[Path, Path], object]] = {
-    "hard": lambda source, target: os.link(os.path.realpath(source), target),  # link() would link to a link itself
+    "hard": lambda source, target: os.link(source.resolve() if source.is_symlink() else source, target),
     "symlink": lambda source, target: target.symlink_to(source),
     "copy": shutil.copy2,
 }
