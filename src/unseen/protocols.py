@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from unseen.exposure import Fit
 from unseen.types import Arrays, FloatArray, IdArray, IntArray, Observation, Side
 
-__all__ = ["CheckpointStore", "Data", "Learner", "Sink"]
+__all__ = ["CheckpointStore", "Data", "Learner", "PartedLearner", "Parts", "Sink"]
 
 
 class Data(Protocol):
@@ -68,6 +68,46 @@ class Learner(Protocol):
         """
 
 
+class Parts(Protocol):
+    """A fit of many models as two passes: sums over each part of the data, then what is said of each part.
+
+    Which parts there are and in which order their sums are added depends on the fit and the data alone, so the numbers
+    are the same wherever the parts are done. Picklable, without the data.
+    """
+
+    fan: int  # sums that are added at a time in each node of the tree, the lowest over consecutive parts
+    summed: Sequence[Any]  # one entry a part of the first pass
+    judged: Sequence[Sequence[IntArray]]  # the blocks of rows of each part of the second
+
+    def give(self, data: Data) -> None:
+        """Give it the data set again, in another process."""
+
+    def sums(self, part: int) -> Any:
+        """The sums over one part."""
+
+    def added(self, sums: Sequence[Any]) -> Any:
+        """Sums added one after another; they are left as they are."""
+
+    def packed(self, sums: Any) -> dict[str, npt.NDArray[Any]]:
+        """Sums as arrays for a checkpoint; nothing if they are too large to be kept."""
+
+    def unpacked(self, held: Arrays) -> Any:
+        """What was packed."""
+
+    def solved(self, sums: Any) -> Any:
+        """What the second pass needs of the sums over all parts."""
+
+    def judge(self, block: IntArray, solution: Any, sink: Sink) -> None:
+        """Push the observations of a block."""
+
+
+class PartedLearner(Learner, Protocol):
+    """A learner with a closed form that can do a fit of many models in parts."""
+
+    def in_parts(self, data: Data, fit: Fit, wanted: frozenset[str], seed: int) -> Parts:
+        """The fit as passes; `wanted` is what the sink wants of it. Refuses what cannot be learned."""
+
+
 class Sink(Protocol):
     """Where a learner pushes observations. What becomes of them is not its business."""
 
@@ -96,3 +136,6 @@ class CheckpointStore(Protocol):
 
     def save(self, arrays: Arrays) -> None:
         """Replace it, atomically."""
+
+    def part(self, name: str) -> CheckpointStore:
+        """Where a part of the fit keeps its own; dropped with the fit's."""

@@ -61,6 +61,12 @@ def training():
     return [pid for pid, command in descendants(os.getpid()).items() if command.startswith("ray::train")]
 
 
+def working():
+    """The processes in which any task is at work."""
+    found = descendants(os.getpid()).items()
+    return [pid for pid, command in found if command.startswith("ray::") and not command.startswith("ray::IDLE")]
+
+
 @contextmanager
 def started(**options):
     """A Ray of one node, to which others can be added; no process of it is left at the end."""

@@ -8,7 +8,7 @@ import unseen
 from unseen import closed_form
 from unseen.data import from_arrays
 from unseen.exposure import Within, at_once
-from unseen.learners.ridge import RidgeLearner, products, together
+from unseen.learners.ridge import RidgeLearner, passes, products
 from unseen.learners.ridge.reading import Rows
 from unseen.scores import _backend as be
 from unseen.scoring import joined_groups
@@ -139,7 +139,7 @@ def test_groups_leave_together(plan, size):
 
 @pytest.mark.parametrize("size", [0, 2**30], ids=["by leverages", "by sums of their own"])
 def test_both_ways_to_leave_a_fold_out(monkeypatch, size):
-    monkeypatch.setattr(together, "LARGE_BYTES", size)
+    monkeypatch.setattr(passes, "LARGE_BYTES", size)
     assert_equals_refits(exact(), unseen.folds(4), by_sklearn)
     assert_equals_refits(exact(), unseen.leave_one_out(), by_sklearn, groups=np.arange(N) // 20)
 
@@ -147,7 +147,7 @@ def test_both_ways_to_leave_a_fold_out(monkeypatch, size):
 @pytest.mark.parametrize("plan", [unseen.folds(4), unseen.leave_one_out()], ids=["folds", "leave one out"])
 @pytest.mark.parametrize("size", [0, 2**30])
 def test_class_weights_equal_weighted_refits(monkeypatch, plan, size):
-    monkeypatch.setattr(together, "LARGE_BYTES", size)
+    monkeypatch.setattr(passes, "LARGE_BYTES", size)
     held = data()
     counts = np.bincount(held.labels)
 
@@ -253,17 +253,17 @@ def test_sums_that_would_lose_their_digits_are_made_anew():
 
 
 def test_planted_in_sample_outputs_are_caught(monkeypatch):
-    monkeypatch.setattr(together, "left_out", lambda outputs, *_: (outputs, np.ones(len(outputs))))
+    monkeypatch.setattr(passes, "left_out", lambda outputs, *_: (outputs, np.ones(len(outputs))))
     monkeypatch.setattr(products, "left_alone", lambda outputs, *_: (outputs, np.ones(len(outputs))))
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         assert_equals_refits(exact(), unseen.leave_one_out(), by_sklearn)
 
 
 def test_planted_copies_that_vouch_for_each_other_are_caught(monkeypatch):
-    monkeypatch.setattr(together, "LARGE_BYTES", 0)  # no group has sums of its own
+    monkeypatch.setattr(passes, "LARGE_BYTES", 0)  # no group has sums of its own
     left_out = closed_form.left_out
     monkeypatch.setattr(
-        together, "left_out", lambda outputs, y, roots, of, w: left_out(outputs, y, roots, np.arange(len(of)), w)
+        passes, "left_out", lambda outputs, y, roots, of, w: left_out(outputs, y, roots, np.arange(len(of)), w)
     )
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         assert_equals_refits(exact(), unseen.leave_one_out(), by_sklearn)

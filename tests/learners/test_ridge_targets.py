@@ -11,7 +11,7 @@ from unseen.data import from_arrays
 from unseen.data.part import Part
 from unseen.exposure import at_once
 from unseen.learners import RidgeLearner
-from unseen.learners.ridge import answers, products, together, tuning
+from unseen.learners.ridge import answers, passes, products, together, tuning
 from unseen.learners.ridge.reading import Rows
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.sink import ScoreSink
@@ -116,7 +116,7 @@ def test_residuals_equal_those_of_refits(plan):
 
 @pytest.mark.parametrize("size", [0, 2**30], ids=["by leverages", "by sums of their own"])
 def test_both_ways_to_leave_a_group_out(monkeypatch, size):
-    monkeypatch.setattr(together, "LARGE_BYTES", size)
+    monkeypatch.setattr(passes, "LARGE_BYTES", size)
     assert_equals_refits(unseen.folds(4))
     assert_equals_refits(unseen.leave_one_out())
 
@@ -141,7 +141,7 @@ def test_blocks_change_nothing(monkeypatch):
 
 
 def test_planted_in_sample_residuals_are_caught(monkeypatch):
-    monkeypatch.setattr(together, "left_out", lambda outputs, *_: (outputs, np.ones(len(outputs))))
+    monkeypatch.setattr(passes, "left_out", lambda outputs, *_: (outputs, np.ones(len(outputs))))
     monkeypatch.setattr(answers, "fetched", lambda outputs: outputs)
     monkeypatch.setattr(products.OnCpu, "leverages", lambda self, solution, x: np.zeros(len(x)))
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
@@ -149,10 +149,10 @@ def test_planted_in_sample_residuals_are_caught(monkeypatch):
 
 
 def test_planted_copies_that_vouch_for_each_other_are_caught(monkeypatch):
-    monkeypatch.setattr(together, "LARGE_BYTES", 0)  # no group has sums of its own
+    monkeypatch.setattr(passes, "LARGE_BYTES", 0)  # no group has sums of its own
     left_out = closed_form.left_out
     monkeypatch.setattr(
-        together, "left_out", lambda outputs, y, roots, of, w: left_out(outputs, y, roots, np.arange(len(of)), w)
+        passes, "left_out", lambda outputs, y, roots, of, w: left_out(outputs, y, roots, np.arange(len(of)), w)
     )
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         assert_equals_refits(unseen.leave_one_out())
@@ -265,6 +265,8 @@ def test_a_part_is_judged_by_its_own_targets():
 def test_a_pass_that_was_killed_goes_on_to_the_same_numbers(monkeypatch, part):
     monkeypatch.setattr(Rows, "block", 7)
     monkeypatch.setattr(Rows, "block_of", lambda rows, parts: 7)
+    monkeypatch.setattr(passes.Passes, "part_rows", 7)
+    monkeypatch.setattr(passes.Passes, "part_sums", 0)
     monkeypatch.setattr(together, "SECONDS", 0.0)
     data = made(COPIES[:1])
     (fit,) = at_once(unseen.leave_one_out()).fits(data.ids, data.labels)

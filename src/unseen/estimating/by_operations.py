@@ -22,7 +22,8 @@ from unseen.estimating.ranges import Range
 from unseen.estimating.trials import Bench, Trial
 from unseen.exposure import Plan
 from unseen.learners.ridge import RidgeLearner
-from unseen.learners.ridge.together import INFLUENCE, KEPT_BYTES, SECONDS
+from unseen.learners.ridge.passes import INFLUENCE, KEPT_BYTES
+from unseen.learners.ridge.together import SECONDS
 from unseen.learners.softmax import SoftmaxLearner
 
 __all__ = ["ByOperations", "counted_learner"]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from unseen.exposure import Fit
 from unseen.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.threads import limited_threads
+from unseen.types import IntArray
 
 __all__ = ["Executor", "Job", "Report", "ResultSink", "run_job"]
 
@@ -25,6 +26,9 @@ class ResultSink(Sink, Protocol):
 
     def result(self) -> Named:
         """What the fit yielded, as named arrays."""
+
+    def within(self, rows: IntArray) -> ResultSink:
+        """A sink for these rows of the unseen watch set only, whose results are in their order."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from unseen.errors import ArgumentError, MissingDependencyError
 from unseen.executors.base import Job, Report
 from unseen.executors.ray_flights import Flights, Stream
+from unseen.executors.ray_parts import Sizes, in_parts, is_parted
 from unseen.executors.ray_session import Ref, Session, put, room, whole_node
 from unseen.executors.ray_task import Held, Shared, train
 from unseen.executors.ray_train import Crew, check_crew, train_together
@@ -129,7 +130,7 @@ class RayExecutor:
             cpus = self._cpus(first.learner)
             self._session.connect(cpus * self.workers * (self.jobs or 1))
             at_once = self._room(cpus)
-            submit = _Submit(self, self._session.hold(data))
+            submit = _Submit(self, self._session.hold(data), at_once)
             yield from Flights(submit, at_once, lambda: self._room(cpus)).run(chain([first], jobs), report)
 
     def _cpus(self, learner: Learner) -> int:
@@ -150,14 +151,15 @@ class _Submit:
     Args:
         executor: which says how many threads and GPUs a fit has.
         data: where the data set is held.
+        at_once: tasks at a time.
 
     """
 
-    def __init__(self, executor: RayExecutor, data: Ref) -> None:
+    def __init__(self, executor: RayExecutor, data: Ref, at_once: int) -> None:
         import ray
 
-        self._executor, self._data = executor, data
-        self._task, self._together = ray.remote(train), ray.remote(train_together)
+        self._executor, self._data, self._at_once = executor, data, at_once
+        self._task, self._together, self._parts = ray.remote(train), ray.remote(train_together), ray.remote(in_parts)
         self._learners: dict[int, tuple[Learner, Ref]] = {}
 
     def __call__(self, job: Job, alone: bool) -> Stream:
@@ -169,9 +171,12 @@ class _Submit:
             cpus = max(cpus, whole_node(gpus) // workers)
         shared = Shared(self._data, self._held(job.learner), self._executor.threads, str(Path.cwd()))
         try:
+            if is_parted(job):
+                sizes = Sizes(cpus, gpus, self._at_once)
+                return self._parts.options(num_cpus=0, max_retries=0).remote(shared, job, sizes)
             if workers > 1:
-                task = self._together.options(num_cpus=0, max_retries=0)
-                return task.remote(shared, job, Crew(workers, cpus, gpus))
+                crew = Crew(workers, cpus, gpus)
+                return self._together.options(num_cpus=0, max_retries=0).remote(shared, job, crew)
             return self._task.options(num_cpus=cpus, num_gpus=gpus, max_retries=0).remote(shared, job)
         except (PicklingError, AttributeError, TypeError) as error:
             raise ArgumentError(

@@ -14,7 +14,7 @@ from unseen.executors.base import Job, Report
 from unseen.executors.ray_session import no_space
 from unseen.executors.worker import rebuilt
 
-__all__ = ["RETRIES", "Flights", "Stream"]
+__all__ = ["RETRIES", "Flights", "Stream", "cause"]
 
 Named = dict[str, npt.NDArray[Any]]
 Stream = Any  # ray.ObjectRefGenerator
@@ -124,17 +124,17 @@ class Flights:
         flight = self._under_way[stream]
         if flight.retries == RETRIES:
             raise WorkerError(
-                f"the worker of fit {flight.job.name} died {RETRIES + 1} times, at last by {_cause(error)}. {KEPT}. If "
+                f"the worker of fit {flight.job.name} died {RETRIES + 1} times, at last by {cause(error)}. {KEPT}. If "
                 "memory ran out, use fewer jobs at a time or a smaller batch"
             ) from error
-        self._resume(stream, flight.alone, _cause(error), report)
+        self._resume(stream, flight.alone, cause(error), report)
 
     def _out_of_memory(self, stream: Stream, error: Exception, report: Report) -> None:
         """Begin a fit again alone on a node, if it had company there: by itself it would run out of it again."""
         flight = self._under_way[stream]
         if flight.alone or len(self._under_way) == 1 or flight.retries == RETRIES:
             raise WorkerError(_too_large(flight.job, error)) from error
-        self._resume(stream, True, f"{_cause(error)}; now alone on a node", report)
+        self._resume(stream, True, f"{cause(error)}; now alone on a node", report)
 
     def _resume(self, stream: Stream, alone: bool, cause: str, report: Report) -> None:
         flight = self._under_way.pop(stream)
@@ -166,10 +166,11 @@ def _too_large(job: Job, error: Exception) -> str:
         size, change = f" in batches of {batch}", f"a smaller batch (batch_size={max(1, batch // 2)})"
     return (
         f"fit {job.name}, a training on {job.fit.samples:,} samples{size}, ran out of memory with no other fit beside "
-        f"it: {_cause(error)}. It was not tried again, since it would run out of it again. Use {change}, which is "
+        f"it: {cause(error)}. It was not tried again, since it would run out of it again. Use {change}, which is "
         "another recipe and needs another --out; data in files rather than arrays; or machines with more memory"
     )
 
 
-def _cause(error: Exception) -> str:
+def cause(error: Exception) -> str:
+    """An error in a line."""
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"

@@ -16,7 +16,7 @@ from unseen.executors.base import Job, run_job
 from unseen.executors.worker import packed
 from unseen.protocols import Data, Learner
 
-__all__ = ["Held", "Shared", "train"]
+__all__ = ["Held", "Message", "Shared", "data_and_learner", "train"]
 
 Message = tuple[str, Any]
 Ref = Any  # ray.ObjectRef
@@ -81,18 +81,24 @@ def _work(shared: Shared, job: Job, messages: SimpleQueue[Message | None]) -> No
         messages.put(("report", {"kind": kind, **fields}))
 
     try:
-        with suppress(OSError):  # of a node that does not have it, absolute paths are asked for
-            os.chdir(shared.folder)
-        data: Data = _held("data", shared.data)
-        held: Held = _held("learner", shared.learner)
-        held.check()
+        data, learner = data_and_learner(shared)
         # Arrays come read-only out of the object store, and a sink writes to its own.
-        own = replace(deepcopy(job), learner=held.learner)
+        own = replace(deepcopy(job), learner=learner)
         messages.put(("done", run_job(own, data=data, threads=shared.threads, report=report)))
     except Exception as error:
         messages.put(("failed", packed(error)))
     finally:
         messages.put(None)
+
+
+def data_and_learner(shared: Shared) -> tuple[Data, Learner]:
+    """Both as this worker has them; paths start from the driver's folder."""
+    with suppress(OSError):  # of a node that does not have it, absolute paths are asked for
+        os.chdir(shared.folder)
+    data: Data = _held("data", shared.data)
+    held: Held = _held("learner", shared.learner)
+    held.check()
+    return data, held.learner
 
 
 def _held(kind: str, ref: Ref) -> Any:

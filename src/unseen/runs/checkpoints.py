@@ -1,8 +1,8 @@
-"""The checkpoint of one fit, in a file."""
+"""The checkpoint of one fit, in a file, and of its parts, beside it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from unseen.errors import CorruptFileError
 from unseen.runs.arrays import owner_of, read_arrays, write_arrays
-from unseen.runs.files import move_aside
+from unseen.runs.files import move_aside, remove
 from unseen.types import Arrays
 
 __all__ = ["DirectoryCheckpoints"]
@@ -36,3 +36,12 @@ class DirectoryCheckpoints:
     def save(self, arrays: Arrays) -> None:
         """Replace it, atomically."""
         write_arrays(self.path, arrays, self.owner)
+
+    def part(self, name: str) -> DirectoryCheckpoints:
+        """Where a part of the fit keeps its own, beside this one."""
+        return replace(self, path=self.path.with_name(f"{self.path.stem}-{name}{self.path.suffix}"))
+
+    def clear(self) -> None:
+        """Drop it, and those of all parts."""
+        for path in [self.path, *self.path.parent.glob(f"{self.path.stem}-*{self.path.suffix}")]:
+            remove(path)

@@ -3,7 +3,7 @@
     manifest.json                 the configuration, sealed; nothing of time, host or retries
     events.jsonl                  what happened when
     lock                          held by the process that works here
-    fits/<name>/checkpoint.npz    the latest state of a fit under way
+    fits/<name>/checkpoint.npz    the latest state of a fit under way; those of its parts, checkpoint-<part>.npz
     fits/<name>/result.npz        what a finished fit yielded
     scores.parquet, coreset.parquet, and other results
     outputs.json                  the digests of these files, and the manifest that they belong to
@@ -29,7 +29,7 @@ from unseen.runs.arrays import owner_of, read_arrays, write_arrays
 from unseen.runs.base import Output, check_name
 from unseen.runs.checkpoints import DirectoryCheckpoints
 from unseen.runs.events import EventLog, record
-from unseen.runs.files import file_digest, move_aside, remove
+from unseen.runs.files import file_digest, move_aside
 from unseen.runs.lock import Lock
 from unseen.runs.manifest import check_same, digest_of, normal, refuse_newer, seal, unseal
 from unseen.types import Arrays, Coreset, ScoreTable
@@ -141,14 +141,17 @@ class RunDirectory:
             return None
         arrays = self._whole(path, read_arrays)
         if arrays is not None:
-            remove(path.with_name("checkpoint.npz"))  # a kill may have come between the two
+            self._drop_checkpoints(path)  # a kill may have come between the two
         return arrays
 
     def save_result(self, fit: str, arrays: Arrays) -> None:
         """Keep what a finished fit yielded, and drop its checkpoint."""
         path = self._fit_path(fit, "result.npz")
         write_arrays(path, arrays, self._owner)
-        remove(path.with_name("checkpoint.npz"))
+        self._drop_checkpoints(path)
+
+    def _drop_checkpoints(self, result: Path) -> None:
+        DirectoryCheckpoints(result.with_name("checkpoint.npz"), self._owner).clear()
 
     def save_table(self, table: ScoreTable) -> ScoreTable:
         """Keep the score table; returns it."""

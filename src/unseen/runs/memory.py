@@ -32,6 +32,7 @@ class MemoryCheckpoints:
 
     def __init__(self) -> None:
         self._latest: Named | None = None
+        self._parts: dict[str, MemoryCheckpoints] = {}
 
     def load(self) -> Named | None:
         """The latest checkpoint, or None."""
@@ -40,6 +41,10 @@ class MemoryCheckpoints:
     def save(self, arrays: Arrays) -> None:
         """Replace it."""
         self._latest = _copied(plain_arrays(arrays))
+
+    def part(self, name: str) -> MemoryCheckpoints:
+        """Where a part of the fit keeps its own."""
+        return self._parts.setdefault(name, MemoryCheckpoints())
 
 
 class MemoryRun:

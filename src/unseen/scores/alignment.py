@@ -123,8 +123,8 @@ def _temperature(logits: FloatArray, y: IntArray) -> float:
             z -= z.max(axis=0)
             own = be.pick(z, y)
             p = np.exp(z / temperature)
-            expected: FloatArray = np.einsum("cm,cm->m", p, z) / p.sum(axis=0)
-            return expected - own
+            slopes: FloatArray = np.einsum("cm,cm->m", p, z) / p.sum(axis=0) - own
+            return slopes
 
         return float(be.rowwise(kernel, logits, y).mean())
 

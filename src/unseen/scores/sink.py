@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class ScoreSink:
         self, fit: Fit, labels: IntArray, scores: Sequence[Score], classes: int, scored_side: Side = "unseen"
     ) -> None:
         self.fit = fit
+        self._labels = labels
         self.scores = tuple(scores)
         self.classes = classes
         self.scored_side = scored_side
@@ -110,6 +112,11 @@ class ScoreSink:
                     "observed without them; pass logits, or ask for scores of a loss only (loss, holdout_gap, "
                     "reducible)"
                 )
+
+    def within(self, rows: IntArray) -> ScoreSink:
+        """A sink of the same fit for these rows of its unseen watch set only; its results are theirs, in that order."""
+        inside = replace(self.fit, unseen=rows, seen=np.empty(0, np.int64), apart=None, folds=None)
+        return ScoreSink(inside, self._labels, self.scores, self.classes, self.scored_side)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Everything taken so far, as named arrays."""

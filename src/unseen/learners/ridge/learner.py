@@ -18,10 +18,11 @@ from unseen.closed_form import Sums
 from unseen.errors import ArgumentError, DataError
 from unseen.exposure import Fit, Folds, Plan
 from unseen.learners.ridge.answers import answers_of
+from unseen.learners.ridge.passes import INFLUENCE, Passes
 from unseen.learners.ridge.products import products_on
 from unseen.learners.ridge.reading import Rows
 from unseen.learners.ridge.sums import Known, solved
-from unseen.learners.ridge.together import INFLUENCE, Together
+from unseen.learners.ridge.together import Together
 from unseen.learners.ridge.tuning import SAMPLE, tuned
 from unseen.learners.vectors import bound, positive, vectors_only
 from unseen.protocols import CheckpointStore, Data, Sink
@@ -123,7 +124,8 @@ class RidgeLearner:
         d, width = int(data.sample_shape[0]), rows.answers.width
         sample = 0 if {self.lam, self.temperature}.isdisjoint({"auto"}) else min(len(data), SAMPLE)
         largest = plan.k if isinstance(plan, Folds) and plan.together else 1
-        passes = (largest + 4) * d * (d + 2 * width) + 4 * min(rows.block_of(largest), len(data)) * (d + width)
+        # Sums of a part, and of each level of the tree that they are added in; then solutions in the place of these.
+        passes = (3 * largest + 4) * d * (d + 2 * width) + 4 * min(rows.block_of(largest), len(data)) * (d + width)
         return 8 * max(passes, 3 * sample * (d + 2 * width))
 
     def fit(
@@ -137,20 +139,15 @@ class RidgeLearner:
         report: Callable[..., None],
     ) -> None:
         """Solve, and push the observations of each watch set; a fit of many models goes on from its checkpoint."""
-        trained = fit.train if fit.apart is None else np.sort(np.concatenate([fit.train, fit.unseen]))
-        if data.targets is None:
-            self._check_classes(data, fit, trained)
-        if INFLUENCE & sink.wants("unseen", 1, 1) and (fit.apart is None or fit.folds is not None):
-            raise ArgumentError("scores 'leverage' and 'cooks_distance' need the plan leave_one_out()")
-        rows = Rows(data, np.dtype(self.precision), self._weights(data, trained), self._products)
-        temperature = _number(self.temperature) if data.targets is None else 1.0  # without logits, there is none
-        lam, temperature = tuned(rows, trained, bound(data, fit), seed, _number(self.lam), temperature)
         if fit.apart is not None:
-            if sink.wants("unseen", 1, 1):
-                Together(rows, fit, lam, temperature, checkpoints, report).run(sink)
+            wanted = sink.wants("unseen", 1, 1)
+            if wanted:
+                Together(self.in_parts(data, fit, wanted, seed), checkpoints, report).run(sink)
         else:
-            sums = self._summed(rows, fit, report)
-            solution = solved(sums, lam, fit.name, precision=self.precision)
+            if INFLUENCE & sink.wants("unseen", 1, 1):
+                raise ArgumentError(_LEAVE_ONE_OUT)
+            rows, lam, temperature = self._ready(data, fit, fit.train, seed)
+            solution = solved(self._summed(rows, fit, report), lam, fit.name, precision=self.precision)
             sides: tuple[Side, ...] = ("unseen", "seen")
             for side in sides:
                 if sink.wants(side, 1, 1):
@@ -158,6 +155,21 @@ class RidgeLearner:
                         outputs = rows.products.outputs(solution, rows.inputs(block))
                         sink.observe(side, rows.answers.observation(block, outputs, temperature))
         report("epoch", epoch=1, epochs=1)
+
+    def in_parts(self, data: Data, fit: Fit, wanted: frozenset[str], seed: int) -> Passes:
+        """A fit of many models as two passes over parts of the data, for an executor that does each elsewhere."""
+        if INFLUENCE & wanted and fit.folds is not None:
+            raise ArgumentError(_LEAVE_ONE_OUT)
+        trained = np.sort(np.concatenate([fit.train, fit.unseen]))
+        return Passes(*self._ready(data, fit, trained, seed), fit, wanted)
+
+    def _ready(self, data: Data, fit: Fit, trained: IntArray, seed: int) -> tuple[Rows, float, float]:
+        """The rows as they are read, lambda and the temperature."""
+        if data.targets is None:
+            self._check_classes(data, fit, trained)
+        rows = Rows(data, np.dtype(self.precision), self._weights(data, trained), self._products)
+        temperature = _number(self.temperature) if data.targets is None else 1.0  # without logits, there is none
+        return rows, *tuned(rows, trained, bound(data, fit), seed, _number(self.lam), temperature)
 
     def _summed(self, rows: Rows, fit: Fit, report: Callable[..., None]) -> Sums:
         """The sums over the training rows of a fit."""
@@ -188,6 +200,7 @@ class RidgeLearner:
             )
 
 
+_LEAVE_ONE_OUT = "scores 'leverage' and 'cooks_distance' need the plan leave_one_out()"
 _OPTIONS = ("lam", "temperature", "class_weights", "precision", "device")
 
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from unseen import seeds
 from unseen.closed_form import EveryLam
+from unseen.learners.ridge.passes import LEAST_GAP
 from unseen.learners.ridge.reading import Rows, by_id
-from unseen.learners.ridge.together import LEAST_GAP
 from unseen.scores.alignment import temperatures
 from unseen.types import FloatArray, IntArray
 

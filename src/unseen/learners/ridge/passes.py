@@ -1,0 +1,299 @@
+"""The two passes over the data of a fit that stands for one model a group (`Fit.apart`): leave one out, and folds.
+
+The first pass sums products over all rows, and over the rows of each large group by itself; the second says what the
+regression without a row's group makes of it. A large group (a fold) is left out by subtracting its sums and solving
+again, a small one by its leverages. Memory: sums and a solution for all rows and for each large group, O(d^2 + d C)
+each, and a block of rows; never O(n d).
+
+Both passes are divided into parts, and sums over parts are added in a tree, by the shape of the data alone: the
+numbers are the same wherever the parts are done, one after another or on many machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.closed_form import Solution, Sums, left_out
+from unseen.errors import DataError
+from unseen.exposure import Fit
+from unseen.learners.ridge.reading import Rows, by_id
+from unseen.learners.ridge.sums import remains, solved
+from unseen.learners.vectors import whole_groups
+from unseen.protocols import Data, Sink
+from unseen.types import Array, Arrays, FloatArray, IntArray
+
+__all__ = ["INFLUENCE", "LEAST_GAP", "Passes", "Solved", "added", "large_groups", "packed", "unpacked"]
+
+LARGE_BYTES = 2**31  # of sums and solutions of groups that would do without
+# See closed_form.py: below it, rounding would pass 1e-8 of the outputs, and the group's model is refitted.
+LEAST_GAP = 1e-8
+COARSE_GAP = 1e-3  # likewise of float32 products, 1e-4 of the outputs
+MOST_REFITS = 100  # in a part
+KEPT_BYTES = 2**28  # of sums in a checkpoint; more are made again after a kill
+INFLUENCE = frozenset({"leverage", "cooks_distance"})
+
+
+def large_groups(sizes: IntArray, d: int, classes: int, block: int) -> IntArray:
+    """The groups that get sums of their own, ascending.
+
+    That is cheaper for more than about d / 6 rows (a Cholesky factor of d columns against the eigenvalues of the
+    group), and needed for more than a block, which is all of a group that can
+    be in memory. (Of the former no more than fit in a stated memory; of the latter there are at most n / block.)
+    """
+    most = int(LARGE_BYTES // (8 * d * (d + 2 * classes)))
+    order = np.argsort(-sizes, kind="stable")
+    worth = sizes[order] > max(1, d // 6)
+    worth[most:] = False
+    large: IntArray = np.sort(order[worth | (sizes[order] > block)])
+    return large
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """What the second pass needs of the first.
+
+    Args:
+        whole: the regression on all rows.
+        without: that without each large group, by group.
+        variance: of a residual, times the parameters that are free; where influences are asked for.
+
+    """
+
+    whole: Solution
+    without: dict[int, Solution]
+    variance: float | None
+
+
+def added(sums: Sequence[Sequence[Sums]]) -> list[Sums]:
+    """The sums of several parts, added one after another, in the arrays of the first."""
+    total = list(sums[0])
+    for others in sums[1:]:
+        total = [mine.take_in(theirs) for mine, theirs in zip(total, others, strict=True)]
+    return total
+
+
+@dataclass(eq=False)
+class Passes:
+    """The models of one such fit.
+
+    Args:
+        rows: the data set.
+        lam: the penalty.
+        temperature: outputs are divided by it.
+        fit: with `apart`.
+        wanted: what the sink wants of the watched rows.
+
+    """
+
+    rows: Rows
+    lam: float
+    temperature: float
+    fit: Fit
+    wanted: frozenset[str]
+    part_rows: ClassVar[int] = 2**16  # of a part, at least
+    part_sums: ClassVar[int] = 8  # times the columns of all its sums; likewise, so that these are small beside its work
+    fan: ClassVar[int] = 16  # sums that are added at a time, one after another, in each node of the tree
+    _of: IntArray = field(init=False)  # (n,) group of each row; -1: trained on, never left out
+    _sizes: IntArray = field(init=False)
+    _own: IntArray = field(init=False)  # the large groups, with sums of their own
+    _refits: int = field(default=0, init=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the data, which other processes have already."""
+        return {**self.__dict__, "rows": replace(self.rows, data=cast(Data, None))}
+
+    def give(self, data: Data) -> None:
+        """Give it the data set again, in another process."""
+        self.rows = replace(self.rows, data=data)
+
+    def __post_init__(self) -> None:
+        data, fit = self.rows.data, self.fit
+        of = np.full(len(data), -1, np.int64)
+        of[fit.unseen] = np.unique(np.asarray(fit.apart), return_inverse=True)[1]
+        self._of = of
+        self._sizes = np.bincount(of[fit.unseen])
+        d, width = int(data.sample_shape[0]), self.rows.answers.width
+        self._own = large_groups(self._sizes, d, width, self.rows.block)
+        self._check_classes()
+
+    @cached_property
+    def summed(self) -> list[IntArray]:
+        """The rows of each part of the first pass."""
+        rows, block = by_id(self.rows.data, self._trained()), self.rows.block_of(len(self._own) + 1)
+        columns = (len(self._own) + 1) * (int(self.rows.data.sample_shape[0]) + self.rows.answers.width)
+        size = -(-max(self.part_rows, self.part_sums * columns) // block) * block
+        return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+    @cached_property
+    def judged(self) -> list[list[IntArray]]:
+        """The blocks of each part of the second pass; all of a small group is in one block."""
+        parts: list[list[IntArray]] = []
+        room = 0
+        for block in [*self._small_blocks(), *self._large_blocks()]:
+            if room <= 0:
+                parts.append([])
+                room = self.part_rows
+            parts[-1].append(block)
+            room -= len(block)
+        return parts
+
+    def sums(self, part: int) -> list[Sums]:
+        """The sums of one part over rows in no large group, and over each large group."""
+        sums = [Sums.zero(self._centre, self.rows.answers.width) for _ in range(len(self._own) + 1)]
+        places = np.zeros(len(self._sizes) + 1, np.int64)  # the last is that of group -1
+        places[self._own] = np.arange(1, len(sums))
+        for block in self.rows.blocks(self.summed[part], len(sums)):
+            x, place = self.rows.inputs(block), places[self._of[block]]
+            for at in np.unique(place):
+                inside = slice(None) if (place == at).all() else place == at
+                sums[at] = sums[at].take_in(self.rows.sums(block[inside], x[inside], self._centre))
+        return sums
+
+    def added(self, sums: Sequence[Sequence[Sums]]) -> list[Sums]:
+        """The sums of several parts, which are left as they are."""
+        return added([[deepcopy(one) for one in sums[0]], *sums[1:]])
+
+    def packed(self, sums: Sequence[Sums]) -> dict[str, npt.NDArray[np.float64]]:
+        """Sums as arrays, if they are not too large to be kept."""
+        return packed({"sums": sums})
+
+    def unpacked(self, held: Arrays) -> list[Sums]:
+        """What was packed."""
+        return unpacked(held, "sums")
+
+    def solved(self, sums: Sequence[Sums]) -> Solved:
+        """What the sums over all parts say."""
+        total = sums[0]
+        for own in sums[1:]:
+            total = total + own
+        without: dict[int, Solution] = {}
+        for group, own in zip(self._own.tolist(), sums[1:], strict=True):
+            rest = total - own
+            if not remains(rest, total):
+                rest = self.rows.summed(self._without(group))
+            without[group] = self._solved(rest).without_factor()
+        whole = self._solved(total)
+        return Solved(whole, without, self._variance(whole, total) if INFLUENCE & self.wanted else None)
+
+    def judge(self, block: IntArray, solution: Solved, sink: Sink) -> None:
+        """Push what the model without each row's group says of it."""
+        large = bool(np.isin(self._of[block[0]], self._own))
+        for rows, outputs in self._large(block, solution) if large else self._small(block, solution.whole):
+            influence = {} if solution.variance is None else self._influence(rows, solution.whole, solution.variance)
+            sink.observe("unseen", self.rows.answers.observation(rows, outputs, self.temperature, **influence))
+
+    @cached_property
+    def _centre(self) -> FloatArray:
+        return self.rows.centre(self._trained())
+
+    def _small_blocks(self) -> Iterator[IntArray]:
+        """The watched rows of small groups in blocks, no group in two of them: rows alone first, by id."""
+        watched = self.fit.unseen[~np.isin(self._of[self.fit.unseen], self._own)]
+        alone = self._sizes[self._of[watched]] == 1
+        yield from self.rows.blocks(watched[alone])
+        together = by_id(self.rows.data, watched[~alone])
+        yield from whole_groups(together, self._of[together], self.rows.block)
+
+    def _large_blocks(self) -> Iterator[IntArray]:
+        watched = self.fit.unseen
+        return self.rows.blocks(watched[np.isin(self._of[watched], self._own)], len(self._own))
+
+    def _large(self, block: IntArray, solution: Solved) -> Iterator[tuple[IntArray, Array]]:
+        """Rows of large groups, and what the model without their group says of them."""
+        x, of = self.rows.inputs(block), self._of[block]
+        for group in np.unique(of).tolist():
+            inside = of == group
+            yield block[inside], self.rows.products.outputs(solution.without[group], x[inside])
+
+    def _small(self, block: IntArray, solution: Solution) -> Iterator[tuple[IntArray, Array]]:
+        """Likewise of small groups, all of each group in the block."""
+        x, weights, of = self.rows.inputs(block), self.rows.weights_of(block), self._of[block]
+        outputs: Array
+        if (self._sizes[of] == 1).all():
+            outputs, gap = self.rows.answers.left_alone(self.rows.products, block, x, solution, weights)
+        else:
+            roots = solution.roots(x, weights).astype(np.float64)
+            inside = solution.outputs(x).astype(np.float64)
+            outputs, gap = left_out(inside, self.rows.targets(block), roots, of, weights)
+        unsure = np.isin(of, of[gap < (LEAST_GAP if self.rows.dtype == np.float64 else COARSE_GAP)])
+        if not unsure.any():
+            yield block, outputs
+            return
+        yield block[~unsure], outputs[~unsure]
+        for group in np.unique(of[unsure]).tolist():
+            self._refits += 1
+            if self._refits > MOST_REFITS:
+                raise DataError(
+                    f"lam={self.lam:.3g} is too small for these features: of more than {MOST_REFITS} samples the "
+                    "regression without them cannot be told from the one with them; raise lam, or use folds(k)"
+                )
+            refit = self._solved(self.rows.summed(self._without(group)))
+            yield block[of == group], self.rows.products.outputs(refit, x[of == group])
+
+    def _variance(self, whole: Solution, total: Sums) -> float:
+        freedom, trained = whole.freedom(total, self.lam), self._trained()
+        squares = self.rows.answers.squares(trained, self.rows.weights_of(trained))
+        left = whole.residual(total, squares) / max(len(trained) - freedom, 1.0)
+        return freedom * max(left, float(np.finfo(float).tiny))
+
+    def _influence(self, block: IntArray, solution: Solution, variance: float) -> dict[str, FloatArray]:
+        """Leverages, and Cook's distances of leaving out each row by itself."""
+        x, weights = self.rows.inputs(block, np.float64), self.rows.weights_of(block)
+        leverages = np.minimum(solution.leverages(x, weights), 1.0)
+        residuals = np.square(self.rows.targets(block) - solution.outputs(x)).sum(axis=1)
+        residuals *= 1.0 if weights is None else weights
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distances = residuals * leverages / ((1.0 - leverages) ** 2 * variance)
+        return {"leverage": leverages, "cooks_distance": np.where(leverages < 1.0, distances, 0.0)}
+
+    def _trained(self) -> IntArray:
+        """Every row that some model is trained on."""
+        return np.sort(np.concatenate([self.fit.train, self.fit.unseen]))
+
+    def _without(self, group: int) -> IntArray:
+        """What the model of a group is trained on."""
+        watched = self.fit.unseen
+        return np.sort(np.concatenate([self.fit.train, watched[self._of[watched] != group]]))
+
+    def _check_classes(self) -> None:
+        """Refuse a large group without which the samples are of one class."""
+        labels, of = self.rows.data.labels, self._of
+        counts = np.bincount(labels[self._trained()], minlength=len(self.rows.data.class_names))
+        for group in self._own.tolist():
+            rest = counts - np.bincount(labels[of == group], minlength=len(counts))
+            least = self.rows.answers.least
+            if np.count_nonzero(rest) < least:
+                raise DataError(
+                    f"ridge cannot judge a group of {self._sizes[group]:,} samples in fit {self.fit.name}: without "
+                    + ("them, the samples are of fewer than 2 classes" if least > 1 else "them, there are no samples")
+                )
+
+    def _solved(self, sums: Sums) -> Solution:
+        return solved(sums, self.lam, self.fit.name, precision=self.rows.dtype.name)
+
+
+def packed(named: dict[str, Sequence[Sums]]) -> dict[str, npt.NDArray[np.float64]]:
+    """Sums as arrays, if they are not too large to be kept."""
+    if sum(s.gram.nbytes + s.cross.nbytes for sums in named.values() for s in sums) > KEPT_BYTES:
+        return {}
+    arrays: dict[str, npt.NDArray[np.float64]] = {}
+    for name, sums in named.items():
+        for field_name in ("rows", "targets", "gram", "cross"):
+            arrays[f"{name}/{field_name}"] = np.stack([getattr(s, field_name) for s in sums])
+        arrays |= {f"{name}/n": np.array([s.n for s in sums], np.float64), f"{name}/centre": sums[0].centre}
+    return arrays
+
+
+def unpacked(held: Arrays, name: str) -> list[Sums]:
+    """What was packed under this name; nothing where nothing was."""
+    if f"{name}/n" not in held:
+        return []
+    fields = [np.asarray(held[f"{name}/{one}"]) for one in ("n", "rows", "targets", "gram", "cross")]
+    return [Sums(float(n), np.asarray(held[f"{name}/centre"]), *arrays) for n, *arrays in zip(*fields, strict=True)]

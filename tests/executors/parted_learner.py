@@ -1,0 +1,72 @@
+"""The closed form in many small parts, some of which end their worker or cannot be read."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import fields
+from pathlib import Path
+
+from unseen.errors import DataError
+from unseen.learners.ridge import RidgeLearner
+from unseen.learners.ridge.passes import Passes
+from unseen.learners.ridge.reading import Rows
+
+
+class SmallRows(Rows):
+    block = 50
+
+    def block_of(self, parts):
+        return 50
+
+
+class SmallParts(Passes):
+    part_rows, part_sums, fan = 100, 0, 3
+
+
+class Parted(RidgeLearner):
+    """Ridge in small parts, wherever it runs."""
+
+    parts = SmallParts
+
+    def in_parts(self, data, fit, wanted, seed):
+        made = super().in_parts(data, fit, wanted, seed)
+        rows = SmallRows(**{f.name: getattr(made.rows, f.name) for f in fields(Rows)})
+        return self.parts(rows, made.lam, made.temperature, made.fit, made.wanted)
+
+
+class Marked(SmallParts):
+    """A worker dies once at each part of either pass in `deaths`; those in `poisoned` cannot be read."""
+
+    folder, deaths, poisoned = "", (), ()
+
+    def sums(self, part):
+        self._struck("sums", part)
+        if part in self.poisoned:
+            raise DataError(f"x-{part:05}.npy is damaged")
+        return super().sums(part)
+
+    def judge(self, block, solution, sink):
+        self._struck("judged", next(k for k, blocks in enumerate(self.judged) if any(b is block for b in blocks)))
+        super().judge(block, solution, sink)
+
+    def _struck(self, which, part):
+        mark = Path(self.folder) / f"{which}-{part}"
+        if (which, part) in self.deaths and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Mortal(Parted):
+    """Ridge in parts, as far as its workers live and its parts can be read."""
+
+    parts = Marked
+
+    def dying(self, folder, deaths=(), poisoned=()):
+        self.about = {"folder": str(folder), "deaths": tuple(deaths), "poisoned": tuple(poisoned)}
+        return self
+
+    def in_parts(self, data, fit, wanted, seed):
+        made = super().in_parts(data, fit, wanted, seed)
+        made.__dict__ |= self.about
+        return made
