@@ -266,6 +266,91 @@ def growing(result: Row) -> list[str]:
     ]
 
 
+def scale(result: Row) -> list[str]:
+    """On paper: a billion embeddings, and ImageNet."""
+    found, images = result["embeddings"], result["imagenet"]
+    rows = []
+    for plan, r in found["plans"].items():
+        for workers, took in r["hours"].items():
+            rows.append([plan, f"{r['operations']:.2g}", workers, hours(took["cores"]), hours(took["gpus"])])
+    return [
+        "## At scale, on paper",
+        "",
+        "Calculated by `benchmarks/quality/scale.py`, not run. "
+        f"{found['n']:,} x {found['d']} float16 vectors of {found['classes']:,} classes by `ridge` with float32 "
+        f"products, at the {found['gigaoperations_a_second_of_2_cores']:.0f} GFLOP/s",
+        f"that 2 cores reached for leave one out in the table above, {100 * found['share_of_peak']:.0f} % of their "
+        "peak; a GPU reaches that share of its own, or waits for its input.",
+        f"Both passes read {found['bytes_read'] / 1e12:.1f} TB. Beside the fit, opening, hashing for "
+        f"copies and the table take one process {found['hours_beside_the_fit']:.1f} h as they are.",
+        "",
+        *table(["plan", "operations", "workers", "each 2 cores", "each a GPU"], rows),
+        "",
+        f"ImageNet-1K, ResNet-50, {images['epochs']} epochs, {images['folds']} folds, at the published "
+        f"{images['images_per_second']:,.0f} images a second and A100: {images['gpu_hours']:.1f} GPU hours.",
+        "",
+        *table(
+            ["GPUs", "a GPU trains a fold", "GPUs train a fold together"],
+            [[gpus, hours(took["alone"]), hours(took["together"])] for gpus, took in images["hours"].items()],
+        ),
+        "",
+        "Assumed, not measured:",
+        "",
+        *(
+            f"- {entry['words']}" + ("" if entry["value"] is None else f": {entry['value']:.3g}")
+            for entry in result["assumptions"].values()
+        ),
+    ]
+
+
+def hours(h: float) -> str:
+    return f"{h:.1f} h" if h >= 1.5 else minutes(3600 * h)
+
+
+def on_ray(result: Row) -> list[str]:
+    """Ray beside local processes, a second worker, and tasks of nothing."""
+    over, second, many = result["overhead"], result["second_worker"], result["scheduling"]
+    return [
+        "## Ray",
+        "",
+        f"{result['samples']:,} samples, {result['network']}, {result['epochs']} epochs, a thread a fit, median of "
+        f"{result['repeats']} runs in turn. 5 folds, two at a",
+        "time, beside two local worker processes, beyond Ray's own start (goal: under 10 %); 4 folds by two workers",
+        "beside one (goal: 1.8 times as fast). Scores are bit-equal.",
+        "",
+        *table(
+            ["local", "by Ray", "overhead", "Ray's start", "one worker", "two workers", "times"],
+            [
+                [
+                    f"{over['local_seconds']:.1f} s",
+                    f"{over['ray_seconds']:.1f} s",
+                    signed(over["overhead"]),
+                    f"{over['start_seconds']:.1f} s",
+                    f"{second['one_seconds']:.1f} s",
+                    f"{second['two_seconds']:.1f} s",
+                    f"{second['times']:.2f}",
+                ]
+            ],
+        ),
+        "",
+        f"Scheduling alone: {many['shards']:,} stub tasks over {many['workers']} workers on the same cores, each with "
+        f"{many['result_bytes'] / 1000:.0f} kB to yield.",
+        "",
+        *table(
+            ["wall", "tasks/s", "driver's own time", "driver's memory", "grown by"],
+            [
+                [
+                    f"{many['seconds']:.1f} s",
+                    f"{many['tasks_per_second']:.0f}",
+                    f"{many['driver_cpu_seconds']:.1f} s",
+                    f"{many['driver_mib']:.0f} MiB",
+                    f"{many['driver_more_mib']:.0f} MiB",
+                ]
+            ],
+        ),
+    ]
+
+
 def setting(result: Row) -> str:
     """Where and when a figure comes from."""
     about = result["about"]
@@ -308,6 +393,8 @@ SECTIONS = {
     "closed_form": closed_form,
     "closed_form_size": closed_form_size,
     "growing": growing,
+    "scale": scale,
+    "ray": on_ray,
 }
 
 

@@ -292,10 +292,16 @@ def digit_images():
 )
 def test_the_time_is_within_a_factor_of_two(learner, plan, tmp_path):
     data = digit_images() if learner.startswith("convnet") else "digits"
-    found = unseen.estimate(data, keep=0.7, learner=learner, plan=plan, threads=1)
+
+    def estimated():
+        return unseen.estimate(data, keep=0.7, learner=learner, plan=plan, threads=1)
+
+    before = estimated()
     start = time.perf_counter()
     unseen.prune(data, keep=0.7, learner=learner, plan=plan, threads=1, out=tmp_path / "run")
     took = time.perf_counter() - start
-    assert found.wall_seconds.middle / 2 < took < 2 * found.wall_seconds.middle, (found, took)
+    after = estimated()  # what else runs on the machine may have changed meanwhile
+    told = sorted(found.wall_seconds.middle for found in (before, after))
+    assert told[0] / 2 < took < 2 * told[1], (before, after)
     stored = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*") if path.is_file())
-    assert stored < 3 * found.storage_bytes.high + 50_000
+    assert stored < 3 * before.storage_bytes.high + 50_000

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 from typing import Protocol
 
@@ -64,14 +66,18 @@ def makespan(fits: dict[Size, int], costs: Costs, slots: int) -> Range:
     return longest.times(-(-count // slots))
 
 
-def writing_seconds(count: float) -> float:
-    """Seconds to write a file of so many bytes as runs do, on the disk of temporary files."""
-    if count <= 0:
+def writing_seconds(sizes: Sequence[float]) -> float:
+    """Seconds to write a file of arrays of so many bytes as runs do, on the disk of temporary files."""
+    count = sum(sizes)
+    if not count:
         return 0.0
-    written = min(int(count) + 1, MOST_WRITTEN)
-    content = {"state": np.zeros(written, np.uint8)}
+    share = min(1.0, MOST_WRITTEN / count)
+    content = {f"array{i}": np.zeros(int(share * size) + 1, np.uint8) for i, size in enumerate(sizes)}
+    seconds = []
     with tempfile.TemporaryDirectory() as folder:
-        start = perf_counter()
-        DirectoryCheckpoints(Path(folder) / "state.npz", "0" * 32).save(content)
-        seconds = perf_counter() - start
-    return seconds * max(1.0, count / written)
+        store = DirectoryCheckpoints(Path(folder) / "state.npz", "0" * 32)
+        for _ in range(3 if count < MOST_WRITTEN else 1):
+            start = perf_counter()
+            store.save(content)
+            seconds.append(perf_counter() - start)
+    return median(seconds) / share

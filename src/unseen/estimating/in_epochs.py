@@ -72,8 +72,8 @@ class InEpochs:
         self._reading: Reading = reading_of(self.learner, sample, len(self.samples.ids))
         self._network = network_bytes(self.learner, sample)
         self.result_bytes = large.result_bytes
-        self.checkpoint_bytes = self._checkpoint(large)
-        self._save = writing_seconds(self.checkpoint_bytes)
+        checkpoint = self._checkpoint(large)
+        self.checkpoint_bytes, self._save = sum(checkpoint), writing_seconds(checkpoint)
         self.measured |= {
             "seconds to train on a sample": self._train.middle,
             "seconds to look at a sample": mean([look.middle for look in self._look.values()] or [0.0]),
@@ -159,13 +159,11 @@ class InEpochs:
             for values in [found.get(words, every)]
         }
 
-    def _checkpoint(self, trial: Trial) -> float:
-        """Bytes of the checkpoint of a full fit."""
+    def _checkpoint(self, trial: Trial) -> list[float]:
+        """Bytes of each array in the checkpoint of a full fit."""
         watched, tried = (s.unseen + s.seen for s in (self.size, trial.size))
         scale = watched / tried if tried else 1.0
-        return sum(
-            array.nbytes * (scale if name.startswith("sink/") else 1.0) for name, array in trial.checkpoint.items()
-        )
+        return [array.nbytes * (scale if name.startswith("sink/") else 1.0) for name, array in trial.checkpoint.items()]
 
 
 def _a_sample(small: Trial, large: Trial, batch: int) -> Range:

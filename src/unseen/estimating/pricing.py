@@ -118,8 +118,8 @@ class PricedScoring:
 
     def _keeping(self) -> Range:
         """Seconds to write results and table."""
-        results = sum(times * writing_seconds(self._result_bytes(size)) for size, times in self.sizes.items())
-        return Range.exactly(results + writing_seconds(self._table_bytes())).widened(FASTER, SLOWER)
+        results = sum(times * writing_seconds([self._result_bytes(size)]) for size, times in self.sizes.items())
+        return Range.exactly(results + writing_seconds([self._table_bytes()])).widened(FASTER, SLOWER)
 
     def _table_bytes(self) -> float:
         """Of the table and the coreset, not compressed."""
