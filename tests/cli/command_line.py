@@ -50,7 +50,7 @@ def content(run: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(run)): path.read_bytes()
         for path in sorted(run.rglob("*"))
-        if path.is_file() and path.name not in ("events.jsonl", "lock")
+        if path.is_file() and path.name not in ("events.jsonl", "lock", "report.html")
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._show import aligned, print_json
+from unseen.cli._show import aligned, print_json, warn
 
 __all__ = ["NoReport", "command", "written"]
 
@@ -67,9 +66,6 @@ def written(run: Path, *, skip: bool) -> Path | None:
     try:
         return unseen.report(run)
     except Exception as error:
-        warnings.warn(
-            f"the run is finished, but its report could not be written: {error}; `unseen report {run}` tries again",
-            UserWarning,
-            stacklevel=2,
-        )
+        told = f"the run is finished, but its report could not be written: {error}; `unseen report {run}` tries again"
+        warn(told, UserWarning, __file__, 0)  # at once: not even a filter of warnings may make it an error
         return None
