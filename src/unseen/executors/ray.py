@@ -22,7 +22,7 @@ from unseen.executors.ray_flights import Flights, Stream
 from unseen.executors.ray_parts import Sizes, in_parts, is_parted
 from unseen.executors.ray_session import Ref, Session, put, room, whole_node
 from unseen.executors.ray_task import Held, Shared, train
-from unseen.executors.ray_train import Crew, check_crew, train_together
+from unseen.executors.ray_train import Crew, Places, check_crew, train_together
 from unseen.protocols import Data, Learner
 
 __all__ = ["RayExecutor"]
@@ -131,7 +131,12 @@ class RayExecutor:
             self._session.connect(cpus * self.workers * (self.jobs or 1))
             at_once = self._room(cpus)
             submit = _Submit(self, self._session.hold(data), at_once)
-            yield from Flights(submit, at_once, lambda: self._room(cpus)).run(chain([first], jobs), report)
+            places = Places(report)
+            try:
+                flights = Flights(submit, at_once, lambda: self._room(cpus))
+                yield from flights.run(chain([first], jobs), places.report)
+            finally:
+                places.give_back()
 
     def _cpus(self, learner: Learner) -> int:
         threads: int = getattr(learner, "threads", self.threads)  # its recipe may say otherwise

@@ -17,16 +17,17 @@ from threading import Thread
 from typing import Any
 
 from unseen.errors import ArgumentError, MissingDependencyError, WorkerError
-from unseen.executors.base import Job, run_job
+from unseen.executors.base import Job, Report, run_job
 from unseen.executors.ray_flights import KEPT, RETRIES
 from unseen.executors.ray_task import Message, Shared
 from unseen.executors.worker import packed
 from unseen.threads import limited_threads
 
-__all__ = ["Crew", "check_crew", "train_together"]
+__all__ = ["Crew", "Places", "check_crew", "train_together"]
 
 _LOOK = 1.0  # seconds between looks whether the workers are still there
 _LAST = ("done", "failed")
+_PLACED = "placed"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,38 @@ class Crew:
     workers: int
     cpus: int
     gpus: float
+
+
+class Places:
+    """Where the workers of fits have their place, given back when the fits end, however they do.
+
+    Ray Train gives it back only where its controller lived on, or where Ray has a dashboard to ask about that.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._held: dict[str, Any] = {}
+
+    def report(self, kind: str, **fields: Any) -> None:
+        """Pass a report on, unless it tells of a place."""
+        if kind != _PLACED:
+            self._report(kind, **fields)
+            return
+        self._give_back(fields["fit"])  # that of workers who died
+        self._held[fields["fit"]] = fields["place"]
+
+    def give_back(self) -> None:
+        """Give all places back."""
+        for fit in list(self._held):
+            self._give_back(fit)
+
+    def _give_back(self, fit: str) -> None:
+        from ray.util import remove_placement_group
+
+        place = self._held.pop(fit, None)
+        if place is not None:
+            with suppress(Exception):  # Ray may have ended
+                remove_placement_group(place)
 
 
 def check_crew(gpus: float) -> None:
@@ -140,6 +173,7 @@ def _take_part(config: dict[str, Any]) -> None:
     """What each worker does: the fit; the first one also tells of it."""
     import ray
     from ray import train
+    from ray.util import get_current_placement_group
 
     shared: Shared = config["shared"]
     told = config["told"]
@@ -155,6 +189,7 @@ def _take_part(config: dict[str, Any]) -> None:
         data: Any = ray.get(shared.data)
         own = replace(deepcopy(ray.get(config["job"])), learner=held.learner)
         if train.get_context().get_world_rank() == 0:
+            report(_PLACED, fit=own.name, place=get_current_placement_group())
             told.put(("done", run_job(own, data=data, threads=shared.threads, report=report)))
         else:
             with limited_threads(shared.threads):
