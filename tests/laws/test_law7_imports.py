@@ -7,7 +7,8 @@ import pytest
 
 import unseen
 
-HEAVY = ("torch", "ray", "matplotlib", "jinja2", "datasets")  # scikit-learn imports pandas where it is installed
+# Not pandas, which scikit-learn imports where it is installed.
+HEAVY = ("torch", "ray", "matplotlib", "jinja2", "datasets", "lightning", "transformers", "skorch")
 
 
 def heavy_imports(code):
@@ -22,9 +23,10 @@ def heavy_imports(code):
         "import unseen",
         "import unseen\n[getattr(unseen, name) for name in unseen.__all__]",
         "import unseen.cli",
+        "from unseen.integrations import fabric, huggingface, lightning, skorch",
         "import unseen\nunseen.prune('digits', keep=0.5, learner='logistic', plan=unseen.folds(2))",
     ],
-    ids=["import", "every public name", "command line", "a whole run without torch"],
+    ids=["import", "every public name", "command line", "integrations", "a whole run without torch"],
 )
 def test_nothing_heavy(code):
     assert heavy_imports(code) == "[]"

@@ -43,7 +43,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     epilog=(
         "Exit codes: 0 done; 1 refused or failed, the message says why; 2 wrong usage; 3 the run directory cannot be "
-        "used; 130 interrupted, and the run can be resumed."
+        "used; 4, 5 of resume --dry-run, see its help; 130 interrupted, and the run can be resumed."
     ),
 )
 app.command("prune")(_prune.command)

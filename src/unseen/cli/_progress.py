@@ -14,8 +14,9 @@ from rich.text import Text
 from unseen.atomic import replace_file
 from unseen.cli._show import aligned, err
 from unseen.evaluating.prices import duration
+from unseen.runs.looking import Looking
 
-__all__ = ["Interrupted", "Reporter"]
+__all__ = ["Interrupted", "Outlook", "Reporter"]
 
 MOST_LINES = 100  # where there is no terminal; a plan of a thousand epochs gets a line every ten
 
@@ -24,18 +25,28 @@ class Interrupted(Exception):  # noqa: N818 - it is no error
     """Ctrl-C; the message says how to go on."""
 
 
+class Outlook(Exception):  # noqa: N818 - it is no error
+    """Work would begin, in a run that is only looked at: the report that says so."""
+
+    def __init__(self, kind: str, about: dict[str, Any]) -> None:
+        super().__init__(kind)
+        self.kind, self.about = kind, about
+
+
 class Reporter:
     """Shows how the work goes: a bar with the time left on a terminal, plain lines otherwise, nothing if quiet.
 
     Args:
         quiet: show nothing.
-        run: the directory in which the work is kept; the command is written there when the work begins.
+        run: the directory in which the work is kept; the command is written there when the work begins. Where it is
+            only looked at, nothing is shown, and the work ends (`Outlook`) where it would begin.
         command: the subcommand and its options, for `unseen resume`.
     """
 
-    def __init__(self, *, quiet: bool, run: Path, command: dict[str, Any]) -> None:
+    def __init__(self, *, quiet: bool, run: Path | Looking, command: dict[str, Any]) -> None:
         self.quiet = quiet
-        self.run = run
+        self.run = Path(run)
+        self._looking = isinstance(run, Looking)
         self.command = command
         self._budget: str | None = None
         self._bar: Progress | None = None
@@ -58,6 +69,10 @@ class Reporter:
 
     def __call__(self, kind: str, **fields: Any) -> None:
         """Take one report."""
+        if self._looking:
+            if kind in ("plan", "work"):
+                raise Outlook(kind, fields)
+            return
         handle = getattr(self, f"_on_{kind}", None)
         if handle is not None:
             handle(**fields)

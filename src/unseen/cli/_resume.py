@@ -1,15 +1,21 @@
-"""`unseen resume`: go on with a run that was killed or interrupted."""
+"""`unseen resume`: go on with a run that was killed or interrupted, or say whether there is anything to go on with."""
 
 from __future__ import annotations
 
-import json
+import json as json_file
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from unseen.cli import _advise, _evaluate, _grow, _prune, _score, _sweep
 from unseen.cli import _options as o
-from unseen.errors import RunError
+from unseen.cli._progress import Outlook
+from unseen.cli._show import aligned, print_json
+from unseen.errors import ArgumentError, DataError, RunError
+from unseen.runs.looking import Looking
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "advise": _advise.command,
@@ -19,29 +25,182 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "score": _score.command,
     "sweep": _sweep.command,
 }
+# What each of them has written when it is finished.
+RESULTS = {
+    "advise": ("advice.json",),
+    "evaluate": ("evaluation.parquet",),
+    "grow": ("scores.parquet", "history.parquet", "coreset.parquet"),
+    "prune": ("scores.parquet", "coreset.parquet"),
+    "score": ("scores.parquet",),
+    "sweep": ("sweep.parquet",),
+}
+# Exit codes of --dry-run, told in docs/pipeline.md.
+OTHER_DATA, UNFINISHED = 4, 5
+# Where a configuration speaks of data.
+OF_DATA = ("fingerprint", "test", "features", "coresets")
+
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Train and change nothing: say whether the data still is what was scored, and what is left to do. Exit "
+        "code 0: the same data, all finished; 4: other data; 5: unfinished.",
+    ),
+]
 
 
-def command(run: o.Run, quiet: o.Quiet = False, json: o.Json = False) -> None:
+def command(run: o.Run, dry_run: DryRun = False, quiet: o.Quiet = False, json: o.Json = False) -> None:
     """Continue a run to the same numbers it would have reached unbroken, from the command that began it.
 
     A run that was moved is continued where it is now. A finished one is shown.
 
     Examples:
       unseen resume runs/photos
+      unseen resume runs/photos --dry-run
     """
     name, options = _remembered(run)
-    options["out_dir"] = run  # it may have been moved
     if options.get("features") is not None:
         options["features"] = Path(options["features"])
+    if dry_run:
+        found = looked_at(run, name, options)
+        if json:
+            print_json(found.to_json())
+        else:
+            aligned(found.lines())
+        raise typer.Exit(found.code)
+    options["out_dir"] = run  # it may have been moved
     options["quiet"] = quiet or options["quiet"]
     options["json"] = json or options["json"]
     COMMANDS[name](**options)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a look at a run found.
+
+    Args:
+        run: its directory.
+        command: the subcommand that began it.
+        data: how the data differs from what was scored, line by line.
+        other: what else differs: versions, threads, the learner.
+        finished: whether every result is there.
+        fits: trainings finished.
+        under_way: fits that were begun and not finished.
+        damaged: files that a resume would make again.
+        of: the work that the command announces, in `unit`; None where the data forbids to say.
+        done: how much of it is done; None where only `fits` says how far it is.
+        unit: `"fits"` or, of commands of several scorings or tests, `"epochs"`.
+    """
+
+    run: Path
+    command: str
+    data: list[str]
+    other: list[str]
+    finished: bool
+    fits: int
+    under_way: list[str]
+    damaged: list[str]
+    of: int | None = None
+    done: int | None = None
+    unit: str = "fits"
+
+    @property
+    def code(self) -> int:
+        """The exit code."""
+        if self.data:
+            return OTHER_DATA
+        return 0 if self.finished else UNFINISHED
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return {
+            "run": str(self.run),
+            "command": self.command,
+            "same_data": not self.data,
+            "data_differences": self.data,
+            "other_differences": self.other,
+            "finished": self.finished,
+            "fits_finished": self.fits,
+            "fits_under_way": self.under_way,
+            "work": None if self.of is None else {"unit": self.unit, "done": self.done, "of": self.of},
+            "damaged": self.damaged,
+        }
+
+    def lines(self) -> list[tuple[str, str]]:
+        """The same in words."""
+        lines = [("data", "the same as was scored" if not self.data else "other than was scored")]
+        lines += [("", line) for line in self.data]
+        if self.finished:
+            lines.append(("done", "everything: nothing is left to do"))
+        else:
+            lines.append(("done", f"{_counted(self.fits, 'fits')} finished"))
+            begun = f"; begun: {', '.join(self.under_way)}" if self.under_way else ""
+            lines.append(("left", _left(self) + begun))
+        if self.other:
+            lines.append(("note", f"made otherwise than it would be now{'' if self.finished else ', so not resumed'}"))
+            lines += [("", line) for line in self.other]
+        return lines + [("files", f"{name} is damaged or lost; a resume makes it again") for name in self.damaged]
+
+
+def looked_at(run: Path, name: str, options: dict[str, Any]) -> Found:
+    """Follow the command that began a run up to where its work would begin, and change nothing.
+
+    Args:
+        run: the directory of the run.
+        name: the subcommand.
+        options: its options.
+    """
+    looking, announced, refused = Looking(run), None, []
+    try:
+        COMMANDS[name](**{**options, "out_dir": looking, "quiet": True})
+    except Outlook as outlook:
+        announced = outlook
+    except (ArgumentError, DataError) as error:
+        # The same command was accepted once: it is the data that it does not fit any more.
+        refused = [str(error)]
+    lines = looking.differences or []
+    data = [line for line in lines if line.startswith(OF_DATA)]
+    there = [looking.holds(result) for result in RESULTS[name]]  # all are looked at, so that all damage is told
+    fits = looking.finished()
+    return Found(
+        run=run,
+        command=name,
+        data=[*data, *refused],
+        other=[line for line in lines if line not in data],
+        finished=all(there),
+        fits=fits,
+        **({} if announced is None else _work(announced, fits, finished=all(there))),
+        under_way=looking.under_way(),
+        damaged=looking.damaged,
+    )
+
+
+def _work(outlook: Outlook, fits: int, *, finished: bool) -> dict[str, Any]:
+    """How much the command announces, and how much of it is done."""
+    about = outlook.about
+    if outlook.kind == "plan":
+        return {"of": about["fits"], "done": min(fits, about["fits"]), "unit": "fits"}
+    # What such a command says it holds is a guess, for its bar.
+    return {"of": about["epochs"], "done": about["epochs"] if finished else None, "unit": "epochs"}
+
+
+def _left(found: Found) -> str:
+    if found.data:
+        return "cannot be resumed on other data"
+    if found.of is None or found.done is None:
+        return f"the rest of {_counted(found.of or 0, found.unit)}"
+    left = found.of - found.done
+    return f"{left:,} of {_counted(found.of, found.unit)}" if left else "its results, from the fits that are there"
+
+
+def _counted(number: int, unit: str) -> str:
+    return f"{number:,} {unit[:-1] if number == 1 else unit}"
+
+
 def _remembered(run: Path) -> tuple[str, dict[str, Any]]:
     path = run / "command.json"
     try:
-        remembered = json.loads(path.read_bytes())
+        remembered = json_file.loads(path.read_bytes())
         name, options = remembered["command"], dict(remembered["options"])
         if name not in COMMANDS or not {"quiet", "json"} <= options.keys():
             raise KeyError(name)

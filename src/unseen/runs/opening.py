@@ -13,9 +13,11 @@ from unseen.types import Coreset, ScoreTable
 __all__ = ["load_file", "open_run"]
 
 
-def open_run(out: str | Path | None) -> Run:
-    """The directory of that name, or memory for None."""
-    return MemoryRun() if out is None else RunDirectory(out)
+def open_run(out: str | Path | Run | None) -> Run:
+    """The directory of that name, or memory for None; what is a run already is taken as it is."""
+    if out is None:
+        return MemoryRun()
+    return RunDirectory(out) if isinstance(out, (str, Path)) else out
 
 
 def load_file(path: Path) -> ScoreTable | Coreset:
