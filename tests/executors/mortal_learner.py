@@ -55,13 +55,13 @@ class Steps:
                 asked = data.take(fit.unseen).reshape(len(fit.unseen), -1) / 16
                 sink.observe("unseen", Observation(fit.unseen, epoch, asked @ w))
             checkpoints.save({"w": w, "epoch": np.int64(epoch), **sink.state()})
-            pause = self.pause + self.struck(fit.name, epoch)  # before the test hears of this epoch, and kills
-            report("epoch", epoch=epoch, epochs=self.epochs, pid=os.getpid(), seconds=0.01)
-            time.sleep(pause)
+            waits = self.struck(fit.name, epoch)  # before the test hears of this epoch, and kills
+            report("epoch", epoch=epoch, epochs=self.epochs, pid=os.getpid(), waits=waits, seconds=0.01)
+            time.sleep(60 if waits else self.pause)
 
     def struck(self, fit, epoch):
-        """What a subclass does when an epoch is over; seconds to wait after it."""
-        return 0
+        """What a subclass does when an epoch is over; whether it then waits to be killed."""
+        return False
 
 
 class Mortal(Steps):
@@ -73,10 +73,13 @@ class Mortal(Steps):
 
     def struck(self, fit, epoch):
         mark = Path(self.folder) / fit
-        if epoch != self.deaths.get(fit) or mark.exists():
-            return 0
-        mark.touch()
-        return 60
+        if epoch != self.deaths.get(fit):
+            return False
+        try:
+            mark.touch(exist_ok=False)  # by one, where several fits of a name are under way
+        except FileExistsError:
+            return False
+        return True
 
 
 class Hungry(Steps):
@@ -91,21 +94,21 @@ class Hungry(Steps):
         if fit == self.hungry and epoch == 1 + mark.exists() and (self.always or not mark.exists()):
             mark.touch()
             raise MemoryError("Unable to allocate 3.00 TiB")
-        return 0
+        return False
 
 
 class Killer:
-    """Takes reports; kills the process that reports the epoch at which it is to die, or what the test wants ended."""
+    """Takes reports; kills each process that waits for it, or does what the test wants done to it."""
 
-    def __init__(self, deaths, kill=lambda pid: os.kill(pid, signal.SIGKILL)):
-        self.deaths = dict(deaths)
+    def __init__(self, kill=lambda pid: os.kill(pid, signal.SIGKILL)):
+        self.killed = []
         self.told = []
         self.kill = kill
 
     def __call__(self, kind, **fields):
         self.told.append((kind, fields))
-        if kind == "epoch" and self.deaths.get(fields["fit"]) == fields["epoch"]:
-            del self.deaths[fields["fit"]]
+        if kind == "epoch" and fields["waits"]:
+            self.killed.append(fields["fit"])
             self.kill(fields["pid"])
 
     def epochs(self, fit):
