@@ -12,7 +12,7 @@ import unseen
 from unseen.errors import ArgumentError, DataError, RunError
 from unseen.learners.torch import Recipe
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]  # workers take long to start on a busy machine
 
 ROWS = np.arange(600)
 ONCE = unseen.Exposure(train=ROWS[ROWS % 3 > 0], watch=ROWS[ROWS % 3 == 0])  # one fit: to start workers takes long
