@@ -48,6 +48,17 @@ def test_a_report_that_fails_does_not_fail_the_run(unseen_says, prune, tmp_path,
     assert "coreset" in said.out
 
 
+def test_ctrl_c_in_a_report_says_that_the_run_is_finished(unseen_says, prune, tmp_path, monkeypatch):
+    def stopped(run, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(unseen, "report", stopped)
+    said = unseen_says(*prune, "--out", tmp_path / "run")
+    assert said.code == 130
+    assert "the run is finished" in said.err
+    assert "Traceback" not in said.err
+
+
 def test_report_writes_where_it_is_told(unseen_says, finished, tmp_path):
     said = unseen_says("report", finished, "--out", tmp_path / "page.html", "--images", "4")
     assert (said.code, said.out) == (0, f"report  {tmp_path / 'page.html'}\n")

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from killable import program_fixture  # noqa: F401
 
-COMMON = ["--keep", "0.5", "--rule", "stratified", "--folds", "3", "--threads", "1", "--seed", "5"]
+COMMON = ["--keep", "0.5", "--rule", "stratified", "--folds", "3", "--threads", "1", "--seed", "5", "--no-report"]
 COMMANDS = {
     "torch": ["prune", "digits", "--learner", "mlp:epochs=3,threads=1", "--score", "el2n", "--also", "aum", *COMMON],
     "sklearn": ["prune", "digits", "--learner", "extra_trees:n_estimators=80", "--also", "loss", *COMMON],

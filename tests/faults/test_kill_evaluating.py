@@ -10,8 +10,8 @@ import pytest
 from killable import program_fixture  # noqa: F401
 
 LEARNER = "mlp:epochs=2,threads=1,batch_size=64"
-PRUNE = ["prune", "digits", "--keep", "0.4", "--learner", LEARNER, "--folds", "2", "--threads", "1"]
-EVALUATE = ["--seeds", "2", "--threads", "1"]
+PRUNE = ["prune", "digits", "--keep", "0.4", "--learner", LEARNER, "--folds", "2", "--threads", "1", "--no-report"]
+EVALUATE = ["--seeds", "2", "--threads", "1", "--no-report"]
 
 
 def outcomes(folder):

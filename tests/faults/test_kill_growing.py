@@ -14,7 +14,7 @@ from unseen.runs import RunDirectory
 COMMAND = [
     "grow", "digits", "--keep", "0.2", "--learner", "mlp:epochs=2,threads=1,batch_size=32", "--start", "unseen",
     "--release", "0.1",
-    "--folds", "2", "--steps", "2", "--threads", "1", "--confirm",
+    "--folds", "2", "--steps", "2", "--threads", "1", "--confirm", "--no-report",
 ]  # fmt: skip
 PARTS = ("start", "step-1", "step-2", "final")
 

@@ -9,6 +9,7 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
+from unseen.cli._progress import Interrupted
 from unseen.cli._show import aligned, print_json, warn
 
 __all__ = ["NoReport", "command", "written"]
@@ -65,6 +66,8 @@ def written(run: Path, *, skip: bool) -> Path | None:
         return None
     try:
         return unseen.report(run)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; the run is finished, and `unseen report {run}` writes its report") from None
     except Exception as error:
         told = f"the run is finished, but its report could not be written: {error}; `unseen report {run}` tries again"
         warn(told, UserWarning, __file__, 0)  # at once: not even a filter of warnings may make it an error

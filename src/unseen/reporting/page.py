@@ -166,7 +166,7 @@ def _walls(facts: Facts, views: Views, chosen: list[Gallery]) -> list[Wall]:
             id=_short(str(table.ids[row])),
             label=_short(table.class_names[int(table.labels[row])]),
             prediction=_short(table.class_names[guess]) if wrong and guess is not None else None,
-            score=f"{values[row]:.3g}",
+            score=f"{values[row]:.2g}",
             kept=None if mask is None else bool(mask[row]),
             view=shown[row],
         )

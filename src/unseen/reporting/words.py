@@ -176,7 +176,8 @@ def _learner(described: Any) -> str:
 
 def _planned(plan: dict[str, Any]) -> str:
     """`folds (k=5)`: the plan with its short options."""
-    short = {k: v for k, v in plan.items() if k != "plan" and isinstance(v, int | float | str) and v is not False}
+    hidden = ("plan", "digest", "members")  # the coreset of a step is told by its size elsewhere
+    short = {k: v for k, v in plan.items() if k not in hidden and isinstance(v, int | float | str) and v is not False}
     options = ", ".join(f"{name}={value}" for name, value in short.items() if not (name == "repeats" and value == 1))
     return f"{plan.get('plan', '?')}{f' ({options})' if options else ''}"
 
