@@ -58,13 +58,8 @@ def _state(pid):
 
 def training():
     """The processes in which a task is at work."""
-    return [pid for pid, command in descendants(os.getpid()).items() if command.startswith("ray::train")]
-
-
-def working():
-    """The processes in which any task is at work."""
-    found = descendants(os.getpid()).items()
-    return [pid for pid, command in found if command.startswith("ray::") and not command.startswith("ray::IDLE")]
+    tasks = ("ray::train", "ray::in_parts", "ray::_")
+    return [pid for pid, command in descendants(os.getpid()).items() if command.startswith(tasks)]
 
 
 @contextmanager

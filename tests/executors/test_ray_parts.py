@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from parted_learner import Mortal, Parted
 from ray_cluster import cluster_fixture as cluster_fixture
-from ray_cluster import soon, working
+from ray_cluster import soon, training
 
 import unseen
 from unseen.errors import DataError
@@ -75,11 +75,12 @@ def test_a_killed_driver_goes_on_with_the_parts_that_it_lacks(tmp_path, which):
     def report(kind, **fields):
         told.append((kind, fields))
         if len(parts(told, which)) == 10:
+            assert soon(lambda: len(list(out.glob("fits/*/checkpoint-sums-*.npz"))) >= 2)
             raise Ended
 
     with pytest.raises(Ended):
         score(Parted(), out=out, executor="ray", jobs=2, report=report)
-    assert soon(lambda: not working())
+    assert soon(lambda: not training())
     told.clear()
     again = score(Parted(), out=out, executor="ray", jobs=2, report=lambda k, **f: told.append((k, f)))
     same(again, score(Parted()))

@@ -249,6 +249,7 @@ class _Tree:
         self._nodes = 0  # of the lowest level
 
     def push(self, sums: Ref, level: int = 0) -> None:
+        """The sums over the next part; at level 1, over the next `fan` of them."""
         while len(self._levels) <= level + 1:
             self._levels.append([])
         if level == 1:
@@ -258,12 +259,12 @@ class _Tree:
             self._rise(level)
 
     def total(self) -> Ref:
-        level = 0
-        while level + 1 < len(self._levels):
-            if self._levels[level]:
-                self._rise(level)
-            level += 1
-        return self._levels[-1][0] if len(self._levels[-1]) == 1 else self._add(self._levels[-1], None)
+        """Where the sums over all parts are."""
+        total: list[Ref] = []
+        for level, held in enumerate(self._levels):
+            nodes = held + total
+            total = [self._add(nodes, self._nodes if level == 0 else None)] if nodes else []
+        return total[0]
 
     def _rise(self, level: int) -> None:
         node = self._add(self._levels[level], self._nodes if level == 0 else None)

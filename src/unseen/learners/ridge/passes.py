@@ -72,7 +72,7 @@ class Solved:
 
 
 def added(sums: Sequence[Sequence[Sums]]) -> list[Sums]:
-    """The sums of several parts, added one after another, in the arrays of the first."""
+    """The sums of several parts, added one after another, in their arrays."""
     total = list(sums[0])
     for others in sums[1:]:
         total = [mine.take_in(theirs) for mine, theirs in zip(total, others, strict=True)]
@@ -158,7 +158,7 @@ class Passes:
 
     def added(self, sums: Sequence[Sequence[Sums]]) -> list[Sums]:
         """The sums of several parts, which are left as they are."""
-        return added([[deepcopy(one) for one in sums[0]], *sums[1:]])
+        return added([deepcopy(one) for one in sums])
 
     def packed(self, sums: Sequence[Sums]) -> dict[str, npt.NDArray[np.float64]]:
         """Sums as arrays, if they are not too large to be kept."""
