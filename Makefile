@@ -5,7 +5,7 @@ DEMO = .venv-demo/bin
 DEV = .venv/bin
 INSTALL = install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all lint types check bench clean
+.PHONY: demo test test-all lint types check docs bench clean
 
 demo: .venv-demo/ready
 	$(DEMO)/unseen prune digits --keep 0.7 --score el2n --rule top --learner extra_trees --folds 5 --out runs/demo
@@ -24,6 +24,10 @@ types: .venv/ready
 	$(DEV)/mypy
 
 check: lint types test
+
+# The documentation, in build/site: it opens from disk, without a server and without a network.
+docs: .venv/ready
+	NO_MKDOCS_2_WARNING=1 $(DEV)/mkdocs build --strict --quiet
 
 # Needs CIFAR-10's training images: make bench CIFAR10=cifar10-train.parquet
 bench: .venv/ready

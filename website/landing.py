@@ -11,7 +11,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 PLACE = "<!-- results -->"
 DEFAULT, IN_SAMPLE = "folds:k=5/el2n/stratified:cutoff=error", "seen/el2n/stratified:cutoff=error"
-DATA = {"cifar10": "CIFAR-10", "sst2": "SST-2", "adult": "Adult", "digits": "digits"}
+DATA = {"cifar10": "CIFAR‑10", "sst2": "SST‑2", "adult": "Adult", "digits": "digits"}
 SHARES = (0.3, 0.8)  # pruned; of all data sets
 
 
@@ -25,7 +25,7 @@ def filled(markdown: str) -> str:
 def table() -> list[str]:
     """A Markdown table, a row for each data set and share pruned."""
     maker = _maker()
-    heads = ["data", "pruned", "everything", "random", "`unseen`, the default", "the same, scored in-sample"]
+    heads = ["data", "pruned", "`unseen`, the default", "random", "the same, in-sample", "everything"]
     rows = []
     for name, title in DATA.items():
         study = maker.Study(json.loads((maker.RESULTS / f"quality_{name}_report.json").read_text()))
@@ -35,18 +35,19 @@ def table() -> list[str]:
                 [
                     title,
                     f"{100 * (1 - budget / study.n):.0f} %",
-                    study.mean("full", budget),
-                    study.mean("random", budget),
                     _entry(study, DEFAULT, budget),
+                    study.mean("random", budget),
                     _entry(study, IN_SAMPLE, budget),
+                    study.mean("full", budget),
                 ]
             )
-    made: list[str] = maker.table(heads, rows)
+    # A figure and its interval stay on one line.
+    made: list[str] = maker.table(heads, [[cell.replace(" ", "\N{NO-BREAK SPACE}") for cell in row] for row in rows])
     return made
 
 
 def _entry(study: Any, method: str, budget: int) -> str:
-    return f"{study.mean(method, budget)} ({study.change(method, 'random', budget)})"
+    return f"{study.mean(method, budget)}<br>({study.change(method, 'random', budget)})"
 
 
 def _maker() -> ModuleType:

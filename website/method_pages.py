@@ -95,7 +95,7 @@ def _score(entry: dict[str, Any]) -> str:
     use = [f"    unseen prune digits --keep 0.7 --score {_spec(name, entry['options'])}{_plan(entry)} --learner mlp"]
     if set(entry["needs"]) & {"leverage", "cooks_distance"}:
         use = [f"    unseen score digits --score {name} --plan leave_one_out --learner ridge --out runs/{name}"]
-    return _page("scores", name, kind.__doc__, card, use, pure)
+    return _page("scores", name, getattr(unseen.functional, name, kind), card, use, pure)
 
 
 def _plan(entry: dict[str, Any]) -> str:
@@ -129,10 +129,10 @@ def _all_rules() -> str:
 
 def _rule(name: str) -> str:
     info, kind = about(name), RULES.get(name)
-    directions = " or ".join(sorted(kind.directions)) if info.reads != "nothing" else "reads no scores"
+    directions = " or ".join(sorted(kind.directions))
     card = {
         "What it does": info.formula,
-        "Scores": f"{directions}; reads {'their ' if info.reads != 'nothing' else ''}{info.reads}",
+        "Scores": "not read" if info.reads == "nothing" else f"{directions}; of which it reads the {info.reads}",
         "Needs": ", ".join(info.needs) or "nothing else",
         "Options": _options(info.options),
         "Order": "its picks have an order" if info.ordered else "its picks have no order",
@@ -145,13 +145,11 @@ def _rule(name: str) -> str:
     score = " --score dual:window=5 --learner mlp" if name == "beta" else " --learner logistic"
     use = [f"    unseen prune digits --keep 0.3 --rule {name}{features}{score}"]
     pure = [f"::: unseen.rules.{name}"] if name in unseen.rules.__all__ else []
-    return _page("rules", name, kind.__doc__, card, use, pure)
+    return _page("rules", name, getattr(unseen.rules, name, kind), card, use, pure)
 
 
-def _page(
-    kind: str, name: str, docstring: str | None, card: dict[str, str], use: list[str], pure: list[str]
-) -> str:
-    first = inspect.cleandoc(docstring or "").partition("\n")[0]
+def _page(kind: str, name: str, documented: object, card: dict[str, str], use: list[str], pure: list[str]) -> str:
+    first = _linked((inspect.getdoc(documented) or "").partition("\n")[0])
     return "\n".join(
         [
             f"# {name}",
@@ -160,7 +158,7 @@ def _page(
             "",
             f"<!-- picture {kind}/{name} -->",
             "",
-            *_table(["", ""], [[title, text] for title, text in card.items() if text]),
+            *_table(*_card(card)),
             "",
             *use,
             "",
@@ -170,6 +168,11 @@ def _page(
             "",
         ]
     )
+
+
+def _card(card: dict[str, str]) -> tuple[list[str], list[list[str]]]:
+    first, *rest = ([title, text] for title, text in card.items() if text)
+    return first, [[f"**{title}**", text] for title, text in rest]
 
 
 def _reads(needs: Iterable[str], sides: Iterable[str]) -> str:
@@ -200,7 +203,11 @@ def _speed(name: str) -> str:
     speed = {row["score"]: row["samples_per_second"] for row in result["one_observation"]}
     speed |= {row["score"]: row["observations_per_second"] for row in result["course"]}
     told = f": {state[name]:.0f} bytes at 10 classes" if name in state else ""
-    return f"{told}; {speed[name] / 1e6:.1f} M observations a second (see [benchmarks](../benchmarks.md))" if name in speed else told
+    return (
+        f"{told}; {speed[name] / 1e6:.1f} M observations a second (see [benchmarks](../benchmarks.md))"
+        if name in speed
+        else told
+    )
 
 
 def _seconds(name: str) -> str:

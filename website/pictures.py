@@ -26,7 +26,7 @@ from unseen.scores.base import Score
 from unseen.types import meaning
 
 HELD_OUT, IN_SAMPLE, QUIET = "#0072b2", "#e69f00", "#808080"
-EXAMPLES = 8  # digits a row
+EXAMPLES = 6  # digits a row
 KEEP = 0.3  # of what rules choose from
 POINTS = 600  # that rules choose from
 OPTIONS: dict[str, dict[str, Any]] = {"window": {"offset": 0.2}, "stratified": {"cutoff": 0.1}}
@@ -60,39 +60,36 @@ def digits() -> unseen.data.Data:
 
 
 @cache
-def tables() -> dict[str, unseen.ScoreTable]:
-    """Every score of the library, by the sides that it has."""
-    one_side = [name for name, score in SCORES.items() if _group(name, score) == "one side"]
-    two_sides = [name for name, score in SCORES.items() if _group(name, score) == "two sides"]
-    influence = [name for name, score in SCORES.items() if _group(name, score) == "influence"]
-
-    def scored(plan: Any, names: list[str], learner: str = LEARNER) -> unseen.ScoreTable:
-        scores = [WITH_OPTIONS.get(name, name) for name in names]
-        return unseen.score(digits(), plan=plan, learner=learner, scores=scores)
-
-    return {
-        "held out": scored(unseen.folds(3), [*one_side, SPREAD]),
-        "in-sample": scored(unseen.seen(), one_side),
-        "two sides": scored(unseen.halves(4), two_sides),
-        "influence": scored(unseen.leave_one_out(), influence, "ridge"),
+def table(sides: str) -> unseen.ScoreTable:
+    """All scores of one group, scored once; `"in-sample"` are those of `"held out"` by a model that saw everything."""
+    group = "held out" if sides == "in-sample" else sides
+    names = [WITH_OPTIONS.get(name, name) for name, score in SCORES.items() if _group(name, score) == group]
+    plans: dict[str, Any] = {
+        "held out": unseen.folds(3),
+        "in-sample": unseen.seen(),
+        "two sides": unseen.halves(4),
+        "influence": unseen.leave_one_out(),
     }
+    learner = "ridge" if sides == "influence" else LEARNER
+    more = [SPREAD] if sides == "held out" else []
+    return unseen.score(digits(), plan=plans[sides], learner=learner, scores=[*names, *more])
 
 
 def of_score(name: str) -> tuple[Figure, str]:
     """The distribution held out and, where there is one, in-sample; the digits at both ends."""
     group = _group(name, SCORES.get(name))
-    table = tables()["held out" if group == "one side" else group]
     label = WITH_OPTIONS.get(name, name)
-    held_out = table.column(label)
-    in_sample = tables()["in-sample"].column(label) if group == "one side" else None
+    scores = table(group)
+    held_out = scores.column(label)
+    in_sample = table("in-sample").column(label) if group == "held out" else None
     figure = Figure(figsize=(7.6, 2.8))
     left = figure.add_axes((0.1, 0.19, 0.42, 0.78))
-    right = figure.add_axes((0.56, 0.06, 0.43, 0.9))
+    right = figure.add_axes((0.56, 0.02, 0.43, 0.96))
     _distribution(left, held_out, in_sample, group)
-    left.set_xlabel(f"{label} ({meaning(table.directions[label])})")
-    _ends(right, held_out, table.labels)
+    left.set_xlabel(f"{label} ({meaning(scores.directions[label])})")
+    _ends(right, held_out, scores.labels)
     how = {
-        "one side": f"by `{LEARNER}`: by models that did not see a sample (folds(3)), and by one that saw all",
+        "held out": f"by `{LEARNER}`: by models that did not see a sample (folds(3)), and by one that saw all",
         "two sides": f"by `{LEARNER}` under halves(4)",
         "influence": "by `ridge` under leave_one_out()",
     }[group]
@@ -107,14 +104,14 @@ def of_score(name: str) -> tuple[Figure, str]:
 def _group(name: str, score: type[Score]) -> str:
     if score.needs & {"leverage", "cooks_distance"}:
         return "influence"
-    return "two sides" if len(score.sides) > 1 or name == "disagreement" else "one side"
+    return "two sides" if len(score.sides) > 1 or name == "disagreement" else "held out"
 
 
 def _distribution(axes: Axes, held_out: Array, in_sample: Array | None, group: str) -> None:
     both = held_out if in_sample is None else np.concatenate([held_out, in_sample])
     low, high = np.percentile(both, CLIP)
     edges = np.linspace(low, high if high > low else low + 1, 41)
-    title = "held out" if group == "one side" else "all digits"
+    title = "held out" if group == "held out" else "all digits"
     axes.hist(np.clip(held_out, low, edges[-1]), edges, color=HELD_OUT, alpha=0.75, label=title)
     if in_sample is not None:
         clipped = np.clip(in_sample, low, edges[-1])
@@ -151,26 +148,26 @@ def pool() -> tuple[unseen.ScoreTable, Array, Array]:
     pixels = digits().take(np.arange(len(digits()))).astype(np.float64)
     centred = pixels - pixels.mean(axis=0)
     plane = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
-    return tables()["held out"].take(rows), plane[rows], pixels[rows]
+    return table("held out").take(rows), plane[rows], pixels[rows]
 
 
 def of_rule(name: str) -> tuple[Figure, str]:
     """What it keeps: by the score, and in two dimensions."""
     rule: type[Rule] = RULES.get(name)
-    table, plane, pixels = pool()
+    scores, plane, pixels = pool()
     score = "dual:window=5" if name == "beta" else SPREAD
     options = dict(OPTIONS.get(name, {}))
     if "features" in rule.needs:
         options["features"] = pixels if name == "bws" else plane
-    coreset = unseen.select(table, rule=name, score=score, keep=KEEP, **options)
+    coreset = unseen.select(scores, rule=name, score=score, keep=KEEP, **options)
     figure = Figure(figsize=(7.6, 2.9))
     left = figure.add_axes((0.1, 0.18, 0.42, 0.79))
     right = figure.add_axes((0.57, 0.1, 0.42, 0.87))
-    values = table.column(score)
+    values = scores.column(score)
     edges = np.linspace(values.min(), values.max(), 31)
     left.hist(values, edges, color=QUIET, alpha=0.35, label=f"all {POINTS} digits")
     left.hist(values[coreset.indices], edges, color=HELD_OUT, alpha=0.9, label=f"kept, {KEEP:.0%}")
-    left.set(xlabel=f"{score} ({meaning(table.directions[score])})", ylabel="digits")
+    left.set(xlabel=f"{score} ({meaning(scores.directions[score])})", ylabel="digits")
     left.legend(frameon=False)
     right.scatter(*plane.T, s=7, color=QUIET, alpha=0.35, linewidths=0)
     right.scatter(*plane[coreset.indices].T, s=11, color=HELD_OUT, linewidths=0)

@@ -57,7 +57,7 @@ class Herding(Rule):
     """Samples whose running mean stays nearest to the mean of all.
 
     Cost:
-        O(n d) a pick: 33 s for 5,000 of 50,000 x 512 on two cores (docs/benchmarks.md).
+        O(n d) a pick.
 
     Fails:
         It keeps the mean of the features and nothing else of their distribution, and did not beat random in
@@ -92,7 +92,7 @@ class KCenter(Rule):
     """Farthest first: every sample has a picked one near.
 
     Cost:
-        O(n d) a pick: 26 s for 5,000 of 50,000 x 512 on two cores (docs/benchmarks.md).
+        O(n d) a pick.
 
     Fails:
         It takes outliers first, whatever they are: broken images and wrong crops are far from everything. It did not
