@@ -38,9 +38,7 @@ def test_a_page_for_each_says_formula_direction_cost_paper_and_when_it_fails(pag
     for part in (method.formula, cost.split(" (docs/")[0][:40], fails[:20], method.source.partition(" (")[0]):
         assert part.replace("|", "\\|") in page, part
     if kind == "scores":
-        assert {"harder": "harder when higher", "easier": "easier when", "worth": "worth more"}[
-            method.direction
-        ] in page
+        assert meaning(method.direction) in page
     assert f"<!-- picture {kind}/{name} -->" in page
     assert f"{kind}/{name}.md" in method_pages.paths(kind)
     assert f"]({name}.md)" in pages[f"{kind}/index.md"]

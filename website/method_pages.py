@@ -92,7 +92,8 @@ def _score(entry: dict[str, Any]) -> str:
         "When it fails": _linked(section(kind.__doc__, "Fails")),
     }
     pure = [f"::: unseen.functional.{name}"] if name in unseen.functional.__all__ else [NOT_A_FUNCTION]
-    use = [f"    unseen prune digits --keep 0.7 --score {_spec(name, entry['options'])}{_plan(entry)} --learner mlp"]
+    spec = f"{_spec(name, entry['options'])}{_plan(entry)}"
+    use = [f"    unseen prune digits --keep 0.7 --score {spec} --learner mlp --out runs/{name}"]
     if set(entry["needs"]) & {"leverage", "cooks_distance"}:
         use = [f"    unseen score digits --score {name} --plan leave_one_out --learner ridge --out runs/{name}"]
     return _page("scores", name, getattr(unseen.functional, name, kind), card, use, pure)
@@ -129,10 +130,10 @@ def _all_rules() -> str:
 
 def _rule(name: str) -> str:
     info, kind = about(name), RULES.get(name)
-    directions = " or ".join(sorted(kind.directions))
+    directions = ", ".join(sorted(kind.directions))
     card = {
         "What it does": info.formula,
-        "Scores": "not read" if info.reads == "nothing" else f"{directions}; of which it reads the {info.reads}",
+        "Scores": "not read" if info.reads == "nothing" else f"reads their {info.reads}; takes {directions}",
         "Needs": ", ".join(info.needs) or "nothing else",
         "Options": _options(info.options),
         "Order": "its picks have an order" if info.ordered else "its picks have no order",
@@ -143,7 +144,7 @@ def _rule(name: str) -> str:
     }
     features = " --features digits.npy" if "features" in info.needs else ""
     score = " --score dual:window=5 --learner mlp" if name == "beta" else " --learner logistic"
-    use = [f"    unseen prune digits --keep 0.3 --rule {name}{features}{score}"]
+    use = [f"    unseen prune digits --keep 0.3 --rule {name}{features}{score} --out runs/{name}"]
     pure = [f"::: unseen.rules.{name}"] if name in unseen.rules.__all__ else []
     return _page("rules", name, getattr(unseen.rules, name, kind), card, use, pure)
 
