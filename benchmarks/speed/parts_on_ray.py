@@ -1,0 +1,193 @@
+"""The closed form shard by shard on Ray: its time beside the local one, and a tree of many parts with nothing in them.
+
+    python benchmarks/speed/parts_on_ray.py --folder FOLDER                        # 3e6 x 256 in 32 shards: 1.5 GB
+    python benchmarks/speed/parts_on_ray.py --folder FOLDER --rows 200000 --parts 200 --workers 4    # a quick look
+
+Leave one out by `ridge`, from float16 npy shards: in one process with as many threads as processors, and as tasks of
+Ray with a thread each, as many at a time. Both from opening the files to the table; Ray's start is apart. The scores
+must agree to 1e-10 (bits differ with the threads of a fit). Goal: within 15 %.
+
+Then the same way of tasks for a fit of 10,000 parts over 64 workers that Ray only believes in, whose sums are one
+number and whose judgement is a constant: what scheduling and adding cost by themselves, in seconds, and the memory of
+the driver and of the task that leads. Prints both and writes benchmarks/results/parts_on_ray.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import ray
+
+import unseen
+from unseen.data import from_arrays
+from unseen.types import Observation
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from setting import write
+
+QUIET = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+SHARDS, CLASSES = 32, 10
+
+
+def generate(folder: Path, n: int, d: int) -> None:
+    """Classes that overlap, in shards of equal size."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    centres = 0.1 * rng.standard_normal((CLASSES, d), dtype=np.float32)
+    for shard in range(SHARDS):
+        y = rng.integers(CLASSES, size=n // SHARDS)
+        x = (centres[y] + rng.standard_normal((len(y), d), dtype=np.float32)).astype(np.float16)
+        np.save(folder / f"x-{shard:05}.npy", x)
+        np.save(folder / f"y-{shard:05}.npy", y)
+
+
+def scored(folder: Path, **more: object) -> tuple[float, np.ndarray]:
+    start = time.perf_counter()
+    table = unseen.score(folder, plan=unseen.leave_one_out(), learner="ridge", **more)
+    return time.perf_counter() - start, table.values["el2n"]
+
+
+def beside_local(folder: Path, processors: int, repeats: int) -> dict[str, object]:
+    """In turn, so that both see the machine at the same times."""
+    times: dict[str, list[float]] = {"local": [], "ray": [], "start": []}
+    largest = 0.0
+    for _ in range(repeats):
+        seconds, local = scored(folder, threads=processors)
+        times["local"].append(seconds)
+        start = time.perf_counter()
+        ray.init("local", num_cpus=processors, **QUIET)
+        times["start"].append(time.perf_counter() - start)
+        seconds, rayed = scored(folder, threads=1, executor="ray")
+        ray.shutdown()
+        times["ray"].append(seconds)
+        largest = max(largest, float(np.abs(rayed - local).max()))
+    ratios = [rayed / local for rayed, local in zip(times["ray"], times["local"], strict=True)]
+    assert largest < 1e-10, largest
+    return {**{f"{name}_seconds": float(np.median(s)) for name, s in times.items()},
+            "ratio": float(np.median(ratios)), "ratios": ratios, "largest_difference": largest}  # fmt: skip
+
+
+class Nothing:
+    """A fit in parts with nothing in them."""
+
+    fan = 16
+
+    def __init__(self, rows: np.ndarray, parts: int) -> None:
+        self.summed = range(parts)
+        self.judged = [[block] for block in np.array_split(rows, parts)]
+
+    def give(self, data: object) -> None:
+        pass
+
+    def sums(self, part: int) -> int:
+        return 1
+
+    def added(self, sums: list[int]) -> int:
+        return sum(sums)
+
+    def packed(self, sums: int) -> dict[str, np.ndarray]:
+        return {}
+
+    def solved(self, sums: int) -> int:
+        return sums
+
+    def judge(self, block: np.ndarray, solution: int, sink: object) -> None:
+        logits = np.full((len(block), 2), float(solution))
+        sink.observe("unseen", Observation(block, epoch=1, logits=logits))
+
+
+class Stub:
+    """Learns nothing, in parts."""
+
+    name, epochs, provides, closed_form = "stub", None, frozenset({"logits"}), True
+
+    def __init__(self, parts: int) -> None:
+        self.parts = parts
+
+    def describe(self) -> dict[str, object]:
+        return {"learner": self.name}
+
+    def check(self, data: object) -> None:
+        pass
+
+    def in_parts(self, data: object, fit: object, wanted: object, seed: int) -> Nothing:
+        return Nothing(fit.unseen, self.parts)
+
+
+def scheduled(parts: int, workers: int) -> dict[str, object]:
+    """One fit of so many parts, all of whose tasks do nothing."""
+    x, y = np.zeros((2 * parts, 1), np.float32), np.arange(2 * parts) % 2
+    data = from_arrays(x, y)
+    ray.init("local", num_cpus=workers, **QUIET)
+    options = {"plan": unseen.leave_one_out(), "executor": "ray", "jobs": workers, "groups": None}
+    unseen.score(data, learner=Stub(2 * workers), **options)  # starts the workers
+    before, start, busy = resident(os.getpid()), time.perf_counter(), time.process_time()
+    with Leading() as leading:
+        unseen.score(data, learner=Stub(parts), **options)
+    found = {
+        "parts": parts, "workers": workers, "seconds": time.perf_counter() - start,
+        "driver_cpu_seconds": time.process_time() - busy, "driver_mib_more": resident(os.getpid()) - before,
+        "lead_mib": leading.most,
+    }  # fmt: skip
+    ray.shutdown()
+    return found
+
+
+class Leading:
+    """The most memory of the task that leads, MiB."""
+
+    most = 0.0
+
+    def __enter__(self) -> Leading:
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.5):
+            for folder in Path("/proc").glob("[0-9]*"):
+                try:
+                    if (folder / "cmdline").read_bytes().startswith(b"ray::in_parts"):
+                        self.most = max(self.most, resident(int(folder.name)))
+                except OSError:  # it has ended
+                    continue
+
+
+def resident(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True, help="for the generated shards")
+    parser.add_argument("--rows", type=int, default=3_000_000)
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--parts", type=int, default=10_000)
+    parser.add_argument("--workers", type=int, default=64)
+    parser.add_argument("--out", type=Path, help="default: benchmarks/results/parts_on_ray.json")
+    options = parser.parse_args()
+    processors = len(os.sched_getaffinity(0))
+    generate(options.folder, options.rows, options.width)
+    beside = beside_local(options.folder, processors, options.repeats)
+    print(beside, flush=True)
+    tree = scheduled(options.parts, options.workers)
+    print(tree)
+    shape = {"n": options.rows, "d": options.width, "classes": CLASSES, "shards": SHARDS, "processors": processors}
+    write("parts_on_ray", {**shape, "beside_local": beside, "scheduled": tree}, options.out)
+
+
+if __name__ == "__main__":
+    main()
