@@ -209,7 +209,9 @@ def test_copies_by_their_formula():
     """(F - m h ybar) / (1 - m h) for m copies of leverage h."""
     held = data()
     x, y = held.take(np.arange(N)).astype(float), np.eye(CLASSES)[held.labels]
-    solution = closed_form.solve(closed_form.sums_of(x, y, x.mean(axis=0)), LAM)
+    sums = closed_form.Summing(x.mean(axis=0), CLASSES)
+    sums.add(x, y)
+    solution = closed_form.solve(sums.sums(), LAM)
     roots = solution.roots(x[COPIES])
     h, m = float(roots[:, 0] @ roots[:, 0]), len(COPIES)
     expected = (solution.outputs(x[COPIES]) - m * h * y[COPIES].mean(axis=0)) / (1 - m * h)

@@ -240,7 +240,11 @@ def test_a_device_that_is_not_here():
 def test_sums_by_torch(precision, weighted):
     weights = RNG.uniform(0.5, 2.0, size=120) if weighted else None
     x, centre = X.astype(precision), X.mean(axis=0).astype(float)
-    ours, theirs = (p.sums(x, Y, 3, centre, weights) for p in (products.OnCpu(), products.OnGpu("cpu")))
+    adding = [place.adding(centre, 3) for place in (products.OnCpu(), products.OnGpu("cpu"))]
+    for rows in (slice(0, 50), slice(50, None)):
+        for sums in adding:
+            sums.add_labels(x[rows], Y[rows], None if weights is None else weights[rows])
+    ours, theirs = (sums.sums() for sums in adding)
     for name in ("n", "rows", "targets", "gram", "cross"):
         tolerance = 1e-12 if precision == "float64" else 1e-4
         np.testing.assert_allclose(getattr(theirs, name), getattr(ours, name), rtol=tolerance, atol=tolerance)

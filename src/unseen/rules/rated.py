@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from unseen.closed_form import Solution, Sums, left_alone, solve, sums_of
+from unseen.closed_form import Solution, Summing, Sums, left_alone, solve
 from unseen.errors import ArgumentError
 from unseen.rules.base import Pick, Pool, Reads, Rule, one_of
 from unseen.types import FloatArray, IntArray
@@ -130,10 +130,10 @@ def _solved(
     centre, classes = x.mean(axis=0, dtype=np.float64), int(codes.max()) + 1
 
     def summed(rows: IntArray) -> Sums:
-        sums = Sums.zero(centre, classes)
+        sums = Summing(centre, classes)
         for _, block in _blocks(x, rows):
-            sums += sums_of(x[block].astype(np.float64), np.eye(classes)[codes[block]], centre)
-        return sums
+            sums.add_labels(x[block].astype(np.float64), codes[block])
+        return sums.sums()
 
     before, sums, largest = -size, Sums.zero(centre, classes), 0.0
     for offset in offsets:

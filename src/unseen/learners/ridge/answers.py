@@ -6,9 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
-from unseen.closed_form import Solution, Sums
+from unseen.closed_form import Solution
 from unseen.errors import ArgumentError, DataError
-from unseen.learners.ridge.products import Products, fetched
+from unseen.learners.ridge.products import Adding, Products, fetched
 from unseen.protocols import Data
 from unseen.types import Array, FloatArray, IntArray, Observation
 
@@ -27,10 +27,8 @@ class Answers(Protocol):
     def check(self, class_weights: str, temperature: float | str) -> None:
         """Refuse data that there is nothing to learn from, and options that mean nothing for it."""
 
-    def sums(
-        self, products: Products, rows: IntArray, x: FloatArray, centre: FloatArray, weights: FloatArray | None
-    ) -> Sums:
-        """The sums over one block, whose inputs are x; see `closed_form.sums_of`."""
+    def add(self, sums: Adding, rows: IntArray, x: FloatArray, weights: FloatArray | None) -> None:
+        """Add one block, whose inputs are x."""
 
     def left_alone(
         self, products: Products, rows: IntArray, x: FloatArray, solution: Solution, weights: FloatArray | None
@@ -63,11 +61,9 @@ class Labels:
         if len(np.unique(data.labels)) < self.least:
             raise DataError(f"ridge needs at least 2 classes, but every label is {data.class_names[data.labels[0]]!r}")
 
-    def sums(
-        self, products: Products, rows: IntArray, x: FloatArray, centre: FloatArray, weights: FloatArray | None
-    ) -> Sums:
+    def add(self, sums: Adding, rows: IntArray, x: FloatArray, weights: FloatArray | None) -> None:
         """By products that know labels to be one-hot."""
-        return products.sums(x, self.data.labels[rows], self.width, centre, weights)
+        sums.add_labels(x, self.data.labels[rows], weights)
 
     def left_alone(
         self, products: Products, rows: IntArray, x: FloatArray, solution: Solution, weights: FloatArray | None
@@ -116,11 +112,9 @@ class Target:
                 f"temperature={temperature} divides logits, but this data set has a target; leave it out"
             )
 
-    def sums(
-        self, products: Products, rows: IntArray, x: FloatArray, centre: FloatArray, weights: FloatArray | None
-    ) -> Sums:
+    def add(self, sums: Adding, rows: IntArray, x: FloatArray, weights: FloatArray | None) -> None:
         """By products of dense targets, which are never weighted."""
-        return products.dense_sums(x, self.of(rows), centre)
+        sums.add(x, self.of(rows))
 
     def left_alone(
         self, products: Products, rows: IntArray, x: FloatArray, solution: Solution, weights: FloatArray | None

@@ -146,15 +146,14 @@ class Passes:
 
     def sums(self, part: int) -> list[Sums]:
         """The sums of one part over rows in no large group, and over each large group."""
-        sums = [Sums.zero(self._centre, self.rows.answers.width) for _ in range(len(self._own) + 1)]
+        sums = [self.rows.adding(self._centre) for _ in range(len(self._own) + 1)]
         places = np.zeros(len(self._sizes) + 1, np.int64)  # the last is that of group -1
         places[self._own] = np.arange(1, len(sums))
         for block in self.rows.blocks(self.summed[part], len(sums)):
-            x, place = self.rows.inputs(block), places[self._of[block]]
-            for at in np.unique(place):
-                inside = slice(None) if (place == at).all() else place == at
-                sums[at] = sums[at].take_in(self.rows.sums(block[inside], x[inside], self._centre))
-        return sums
+            place = places[self._of[block]]
+            for at in np.unique(place).tolist():
+                self.rows.add(sums[at], block[place == at])
+        return [one.sums() for one in sums]
 
     def added(self, sums: Sequence[Sequence[Sums]]) -> list[Sums]:
         """The sums of several parts, which are left as they are."""
@@ -207,10 +206,10 @@ class Passes:
 
     def _large(self, block: IntArray, solution: Solved) -> Iterator[tuple[IntArray, Array]]:
         """Rows of large groups, and what the model without their group says of them."""
-        x, of = self.rows.inputs(block), self._of[block]
+        of = self._of[block]
         for group in np.unique(of).tolist():
-            inside = of == group
-            yield block[inside], self.rows.products.outputs(solution.without[group], x[inside])
+            inside = block[of == group]
+            yield inside, self.rows.products.outputs(solution.without[group], self.rows.inputs(inside))
 
     def _small(self, block: IntArray, solution: Solution) -> Iterator[tuple[IntArray, Array]]:
         """Likewise of small groups, all of each group in the block."""

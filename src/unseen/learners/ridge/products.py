@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.sparse import csr_array
 
-from unseen.closed_form import Solution, Sums, left_alone, sums_of
+from unseen.closed_form import Solution, Summing, Sums, left_alone
 from unseen.errors import ArgumentError, MissingDependencyError
 from unseen.types import Array, FloatArray, IntArray
 
 __all__ = ["OnCpu", "OnGpu", "Products", "fetched", "products_on"]
 
 
+class Adding(Protocol):
+    """Sums under way; see `closed_form.Summing`."""
+
+    def add(self, x: FloatArray, y: FloatArray, weights: FloatArray | None = None) -> None:
+        """Add one block; y is float64 (m, T) of few columns."""
+
+    def add_labels(self, x: FloatArray, labels: IntArray, weights: FloatArray | None = None) -> None:
+        """Add one block; y are one-hot labels."""
+
+    def sums(self) -> Sums:
+        """The sums over all blocks."""
+
+
 class Products(Protocol):
     """The products that the cost of the closed form consists of. x is float32 or float64 (m, d), and so are they."""
 
-    def sums(
-        self, x: FloatArray, labels: IntArray, classes: int, centre: FloatArray, weights: FloatArray | None
-    ) -> Sums:
-        """See `closed_form.sums_of`; y are one-hot labels."""
-
-    def dense_sums(self, x: FloatArray, y: FloatArray, centre: FloatArray) -> Sums:
-        """See `closed_form.sums_of`; y is float64 (m, T) of few columns."""
+    def adding(self, centre: FloatArray, width: int) -> Adding:
+        """Sums over no rows yet, about a centre, of answers of so many columns."""
 
     def leverages(self, solution: Solution, x: FloatArray) -> FloatArray:
         """float64 (m,), see `Solution.leverages`."""
@@ -43,17 +49,9 @@ class Products(Protocol):
 class OnCpu:
     """By NumPy and the BLAS behind it."""
 
-    def sums(
-        self, x: FloatArray, labels: IntArray, classes: int, centre: FloatArray, weights: FloatArray | None
-    ) -> Sums:
-        """The sums over one block."""
-        m = len(labels)
-        hot = csr_array((np.ones(m, x.dtype), labels, np.arange(m + 1)), shape=(m, classes))
-        return sums_of(x, hot, centre, weights)
-
-    def dense_sums(self, x: FloatArray, y: FloatArray, centre: FloatArray) -> Sums:
-        """The sums over one block."""
-        return sums_of(x, y, centre)
+    def adding(self, centre: FloatArray, width: int) -> Adding:
+        """Sums over no rows yet."""
+        return Summing(centre, width)
 
     def leverages(self, solution: Solution, x: FloatArray) -> FloatArray:
         """float64 (m,)."""
@@ -83,26 +81,9 @@ class OnGpu:
     device: str
     _placed: tuple[Solution, tuple[Any, ...]] | None = field(default=None, init=False)
 
-    def sums(
-        self, x: FloatArray, labels: IntArray, classes: int, centre: FloatArray, weights: FloatArray | None
-    ) -> Sums:
-        """The sums over one block."""
-        import torch
-
-        z = self._on(x) - self._on(centre.astype(x.dtype))
-        of = self._on(labels)
-        w = torch.ones(len(z), dtype=z.dtype, device=z.device) if weights is None else self._on(weights).to(z.dtype)
-        root, weighted = torch.sqrt(w)[:, None] * z, w[:, None] * z
-        cross = torch.zeros((classes, z.shape[1]), dtype=z.dtype, device=z.device).index_add_(0, of, weighted)
-        targets = torch.zeros(classes, dtype=torch.float64, device=z.device).index_add_(0, of, w.double())
-        parts = (weighted.double().sum(dim=0), targets, root.T @ root, cross.T)
-        return _sums(float(w.double().sum()), centre, parts)
-
-    def dense_sums(self, x: FloatArray, y: FloatArray, centre: FloatArray) -> Sums:
-        """The sums over one block."""
-        z, t = self._on(x) - self._on(centre.astype(x.dtype)), self._on(y)
-        parts = (z.double().sum(dim=0), t.sum(dim=0), z.T @ z, z.double().T @ t)
-        return _sums(float(len(z)), centre, parts)
+    def adding(self, centre: FloatArray, width: int) -> Adding:
+        """Sums over no rows yet, on the device."""
+        return _OnDevice(self, centre, width)
 
     def leverages(self, solution: Solution, x: FloatArray) -> FloatArray:
         """float64 (m,)."""
@@ -111,7 +92,7 @@ class OnGpu:
     def outputs(self, solution: Solution, x: FloatArray) -> Array:
         """Raw outputs (m, C), a tensor."""
         mean, bias, weights, _ = self._solution(solution, x)
-        return (self._on(x) - mean) @ weights + bias
+        return (self.on(x) - mean) @ weights + bias
 
     def left_alone(
         self, solution: Solution, x: FloatArray, labels: IntArray, weights: FloatArray | None
@@ -121,9 +102,9 @@ class OnGpu:
 
         leverages = self._leverages(solution, x)
         if weights is not None:
-            leverages *= self._on(weights)
+            leverages *= self.on(weights)
         gap = 1.0 - leverages
-        outputs, rows, of = self.outputs(solution, x), torch.arange(len(x), device=gap.device), self._on(labels)
+        outputs, rows, of = self.outputs(solution, x), torch.arange(len(x), device=gap.device), self.on(labels)
         outputs[rows, of] -= 1.0
         outputs /= gap[:, None].to(outputs.dtype)
         outputs[rows, of] += 1.0
@@ -133,31 +114,68 @@ class OnGpu:
         import torch
 
         mean, _, _, factor = self._solution(solution, x)
-        v = torch.linalg.solve_triangular(factor, (self._on(x) - mean).T, upper=False)
+        v = torch.linalg.solve_triangular(factor, (self.on(x) - mean).T, upper=False)
         return 1 / solution.n + (v * v).sum(dim=0).double()
 
     def _solution(self, solution: Solution, x: FloatArray) -> tuple[Any, ...]:
         """Mean, bias, weights and factor on the device, in the type of x."""
         if self._placed is None or self._placed[0] is not solution:
             arrays = (solution.mean, solution.bias, solution.weights, solution.factor)
-            self._placed = solution, tuple(self._on(a.astype(x.dtype)) for a in arrays)
+            self._placed = solution, tuple(self.on(a.astype(x.dtype)) for a in arrays)
         return self._placed[1]
 
-    def _on(self, array: Any) -> Any:
+    def on(self, array: Any) -> Any:
+        """A tensor on the device."""
         import torch
 
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+class _OnDevice:
+    """Sums under way on a device."""
+
+    def __init__(self, place: OnGpu, centre: FloatArray, width: int) -> None:
+        d = len(centre)
+        self._place, self._centre, self._n = place, centre, 0.0
+        self._rows, self._targets, self._gram, self._cross = (
+            place.on(np.zeros(shape)) for shape in (d, width, (d, d), (d, width))
+        )
+
+    def add(self, x: FloatArray, y: FloatArray, weights: FloatArray | None = None) -> None:
+        """Add one block."""
+        w, weighted = self._add(x, weights)
+        t = self._place.on(y)
+        self._targets += w @ t
+        self._cross += weighted.double().T @ t
+
+    def add_labels(self, x: FloatArray, labels: IntArray, weights: FloatArray | None = None) -> None:
+        """Add one block."""
+        w, weighted = self._add(x, weights)
+        of = self._place.on(labels)
+        self._targets.index_add_(0, of, w)
+        self._cross.T.index_add_(0, of, weighted.double())
+
+    def sums(self) -> Sums:
+        """The sums over all blocks, in main memory."""
+        return Sums(self._n, self._centre, *map(fetched, (self._rows, self._targets, self._gram, self._cross)))
+
+    def _add(self, x: FloatArray, weights: FloatArray | None) -> tuple[Any, Any]:
+        """Add what does not depend on the answers; gives weights, and weighted rows about the centre."""
+        import torch
+
+        z = self._place.on(x) - self._place.on(self._centre.astype(x.dtype))
+        w = self._place.on(np.ones(len(x)) if weights is None else weights)
+        weighted, root = w.to(z.dtype)[:, None] * z, torch.sqrt(w).to(z.dtype)[:, None] * z
+        self._n += float(w.sum())
+        self._rows += weighted.double().sum(dim=0)
+        self._gram += (root.T @ root).double()
+        return w, weighted
 
 
 def fetched(outputs: Array) -> FloatArray:
     """What `Products.outputs` gave, in main memory."""
     array: FloatArray = outputs if isinstance(outputs, np.ndarray) else outputs.cpu().numpy()
     return array
-
-
-def _sums(n: float, centre: FloatArray, parts: Sequence[Any]) -> Sums:
-    """Sums of tensors."""
-    return Sums(n, centre, *(fetched(part.double()) for part in parts))
 
 
 def products_on(device: str) -> Products:

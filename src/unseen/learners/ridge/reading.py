@@ -12,7 +12,7 @@ import numpy as np
 from unseen.closed_form import Sums
 from unseen.errors import DataError, some
 from unseen.learners.ridge.answers import Answers, answers_of
-from unseen.learners.ridge.products import OnCpu, Products
+from unseen.learners.ridge.products import Adding, OnCpu, Products
 from unseen.protocols import Data
 from unseen.types import FloatArray, IntArray
 
@@ -90,18 +90,20 @@ class Rows:
         centre: FloatArray = self.inputs(first).mean(axis=0, dtype=np.float64).astype(np.float32).astype(np.float64)
         return centre
 
-    def sums(self, rows: IntArray, x: FloatArray, centre: FloatArray) -> Sums:
-        """The sums over one block, whose inputs are x."""
-        return self.answers.sums(self.products, rows, x, centre, self.weights_of(rows))
+    def adding(self, centre: FloatArray) -> Adding:
+        """Sums over no rows yet."""
+        return self.products.adding(centre, self.answers.width)
+
+    def add(self, sums: Adding, rows: IntArray) -> None:
+        """Add one block."""
+        self.answers.add(sums, rows, self.inputs(rows), self.weights_of(rows))
 
     def summed(self, rows: IntArray, centre: FloatArray | None = None) -> Sums:
         """The sums over any rows."""
-        if centre is None:
-            centre = self.centre(rows)
-        sums = Sums.zero(centre, self.answers.width)
+        sums = self.adding(self.centre(rows) if centre is None else centre)
         for block in self.blocks(rows):
-            sums = sums.take_in(self.sums(block, self.inputs(block), centre))
-        return sums
+            self.add(sums, block)
+        return sums.sums()
 
 
 def by_id(data: Data, rows: IntArray) -> IntArray:

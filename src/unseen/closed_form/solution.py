@@ -1,0 +1,117 @@
+"""A ridge regression solved, and what it says of rows: outputs and leverages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, get_blas_funcs, solve_triangular
+
+from unseen.closed_form.sums import Sums
+from unseen.types import FloatArray
+
+__all__ = ["LinAlgError", "Solution", "solve"]
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A ridge regression that is solved.
+
+    Args:
+        n: the number of rows it was trained on, or the sum of their weights.
+        mean: float64 (d,), that of those rows.
+        bias: float64 (C,), the output at the mean.
+        weights: float64 (d, C).
+        factor: float64 (d, d), lower Cholesky factor of Z'Z + lam I; what is above its diagonal means nothing.
+
+    """
+
+    n: float
+    mean: FloatArray
+    bias: FloatArray
+    weights: FloatArray
+    factor: FloatArray
+    _other: dict[np.dtype[Any], Solution] = field(default_factory=dict, init=False, repr=False)
+
+    def outputs(self, x: FloatArray) -> FloatArray:
+        """Raw outputs (m, C) of x (m, d), in the type of x."""
+        own = self._as(x)
+        return own._outputs(x - own.mean)
+
+    def outputs_and_leverages(self, x: FloatArray, weights: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
+        """Both, in one go."""
+        own = self._as(x)
+        z = x - own.mean
+        return own._outputs(z), own._leverages(z, weights)
+
+    def roots(self, x: FloatArray, weights: FloatArray | None = None) -> FloatArray:
+        """V (d + 1, m) with V'V = H of the rows x (m, d), in the type of x."""
+        own = self._as(x)
+        v = np.concatenate([np.full((1, len(x)), self.n**-0.5, dtype=x.dtype), own._whitened(x - own.mean)])
+        if weights is not None:
+            v *= np.sqrt(weights).astype(x.dtype)
+        return v
+
+    def leverages(self, x: FloatArray, weights: FloatArray | None = None) -> FloatArray:
+        """The diagonal of H, float64 (m,): how much of its own output each row is."""
+        own = self._as(x)
+        return own._leverages(x - own.mean, weights)
+
+    def without_factor(self) -> Solution:
+        """For outputs only, in a fraction of the memory."""
+        return Solution(self.n, self.mean, self.bias, self.weights, np.empty((0, 0)))
+
+    def freedom(self, sums: Sums, lam: float) -> float:
+        """The trace of H: how many parameters are as good as free."""
+        values = np.linalg.eigvalsh(sums.centred().gram)
+        return float(1 + (values / (values + lam)).sum())
+
+    def residual(self, sums: Sums, squares: float) -> float:
+        """The residual sum of squares, all outputs together; `squares` is that of the targets."""
+        own = sums.centred()
+        bias = own.targets @ own.targets / own.n
+        fitted = 2 * np.sum(self.weights * own.cross) - np.sum(self.weights * (own.gram @ self.weights))
+        return float(squares - bias - fitted)
+
+    def _outputs(self, z: FloatArray) -> FloatArray:
+        # By scipy's BLAS, as what follows: NumPy brings one of its own, whose threads go on spinning for a while.
+        gemm = get_blas_funcs("gemm", (z, self.weights))
+        outputs: FloatArray = gemm(1.0, self.weights.T, z.T).T
+        outputs += self.bias
+        return outputs
+
+    def _leverages(self, z: FloatArray, weights: FloatArray | None) -> FloatArray:
+        """The inputs less the mean, z, are overwritten."""
+        v = self._whitened(z)
+        leverages: FloatArray = 1 / self.n + np.einsum("km,km->m", v, v).astype(np.float64)
+        return leverages if weights is None else weights * leverages
+
+    def _whitened(self, z: FloatArray) -> FloatArray:
+        """(d, m), in the place of z."""
+        v: FloatArray = solve_triangular(self.factor, z.T, lower=True, overwrite_b=True, check_finite=False)
+        return v
+
+    def _as(self, x: FloatArray) -> Solution:
+        """The same in the type of x."""
+        if x.dtype == self.mean.dtype:
+            return self
+        if x.dtype not in self._other:
+            arrays = (a.astype(x.dtype) for a in (self.mean, self.bias, self.weights, self.factor))
+            self._other[x.dtype] = Solution(self.n, *arrays)
+        return self._other[x.dtype]
+
+
+def solve(sums: Sums, lam: float) -> Solution:
+    """Solve by Cholesky.
+
+    Raises:
+        LinAlgError: lam is too small to make Z'Z + lam I positive definite in float64.
+
+    """
+    own = sums.centred()
+    a = own.gram.T  # symmetric, and in the order that LAPACK works on in place
+    a[np.diag_indices_from(a)] += lam
+    factor, lower = cho_factor(a, lower=True, overwrite_a=True, check_finite=False)
+    weights = cho_solve((factor, lower), own.cross, check_finite=False)
+    return Solution(own.n, own.centre, own.targets / own.n, np.ascontiguousarray(weights), factor)
