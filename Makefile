@@ -1,4 +1,4 @@
-# Four verbs: demo, test, check, bench. Everything happens in virtual environments inside this folder.
+# The verbs: demo, test, check, docs, bench. Everything happens in virtual environments inside this folder.
 PYTHON ?= python3
 # The demo needs no torch, so it has an environment of its own that is ready in a fraction of the time.
 DEMO = .venv-demo/bin
