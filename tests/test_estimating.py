@@ -9,6 +9,7 @@ from sklearn.datasets import load_digits
 from sklearn.naive_bayes import GaussianNB
 
 import unseen
+from unseen.closed_form import Summing
 from unseen.errors import ArgumentError, BudgetError
 from unseen.estimating import counting
 from unseen.estimating.by_size import exponent, slope
@@ -94,20 +95,20 @@ def test_groups_make_leave_one_out_shorter():
 def test_the_operations_of_ridge_are_those_that_its_products_make(plan, size, monkeypatch):
     made = Counter()
 
-    def counting_calls(name, each):
-        original = getattr(OnCpu, name)
+    def counting_calls(place, name, each):
+        original = getattr(place, name)
 
         def counted(self, *args):
             x = next(a for a in args if isinstance(a, np.ndarray) and a.ndim == 2)
             made["operations"] += len(x) * each
             return original(self, *args)
 
-        monkeypatch.setattr(OnCpu, name, counted)
+        monkeypatch.setattr(place, name, counted)
 
     (n, d), classes = X.shape, 3
-    counting_calls("sums", d * d)
-    counting_calls("outputs", 2 * d * classes)
-    counting_calls("left_alone", d * d + 2 * d * classes)
+    counting_calls(Summing, "add_labels", d * d)
+    counting_calls(OnCpu, "outputs", 2 * d * classes)
+    counting_calls(OnCpu, "left_alone", d * d + 2 * d * classes)
     unseen.score(X, Y, learner="ridge:lam=1.0,temperature=1.0", plan=plan, threads=1)
     looked = size if size.apart else Size(size.train, size.unseen)  # el2n does not ask about what was trained on
     told = ridge(looked, d, classes, n, lam=False, temperature=False, influence=False, weighted=False)
