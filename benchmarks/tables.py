@@ -351,6 +351,47 @@ def on_ray(result: Row) -> list[str]:
     ]
 
 
+def parts_on_ray(result: Row) -> list[str]:
+    """The closed form part by part."""
+    beside, many = result["beside_local"], result["scheduled"]
+    return [
+        "## The closed form on Ray",
+        "",
+        f"Leave one out by `ridge`, {result['n']:,} x {result['d']} float16 in {result['shards']} shards, from the files "
+        f"to the table: in one process of {result['processors']} threads,",
+        "and by as many tasks of Ray at a time with a thread each, beyond Ray's own start. Median of "
+        f"{len(beside['ratios'])} runs in turn. Goal: within 15 %.",
+        f"Then one fit of {many['parts']:,} parts with nothing in them, over {many['workers']} workers on the same cores: "
+        "scheduling and the tree of sums alone.",
+        "",
+        *table(
+            ["local", "by Ray", "difference", "Ray's start", "largest difference of scores"],
+            [
+                [
+                    f"{beside['local_seconds']:.1f} s",
+                    f"{beside['ray_seconds']:.1f} s",
+                    signed(beside["ratio"] - 1),
+                    f"{beside['start_seconds']:.1f} s",
+                    f"{beside['largest_difference']:.0e}",
+                ]
+            ],
+        ),
+        "",
+        *table(
+            ["parts of nothing", "wall", "driver's own time", "driver grows by", "the task that leads"],
+            [
+                [
+                    f"{many['parts']:,}",
+                    f"{many['seconds']:.1f} s",
+                    f"{many['driver_cpu_seconds']:.1f} s",
+                    f"{many['driver_mib_more']:.0f} MiB",
+                    f"{many['lead_mib']:.0f} MiB",
+                ]
+            ],
+        ),
+    ]
+
+
 def setting(result: Row) -> str:
     """Where and when a figure comes from."""
     about = result["about"]
@@ -395,6 +436,7 @@ SECTIONS = {
     "growing": growing,
     "scale": scale,
     "ray": on_ray,
+    "parts_on_ray": parts_on_ray,
 }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg.blas import dsyrk
+from scipy.linalg import get_blas_funcs
 from scipy.sparse import csr_array
 
 from unseen.types import FloatArray, IntArray
@@ -111,11 +111,12 @@ class Summing:
             self._targets += y.T @ weights
         self._rows += weighted.sum(axis=0, dtype=np.float64)
         self._cross += y.T @ weighted
+        # By scipy's BLAS, as the second pass: NumPy brings one of its own, whose threads go on spinning a while.
+        syrk = get_blas_funcs("syrk", (root,))
         if x.dtype == np.float64:
-            # By scipy's BLAS, as the second pass: NumPy brings one of its own, whose threads go on spinning a while.
-            dsyrk(1.0, root.T, beta=1.0, c=self._gram.T, lower=1, overwrite_c=1)
+            syrk(1.0, root.T, beta=1.0, c=self._gram.T, lower=1, overwrite_c=1)
         else:
-            self._gram += root.T @ root
+            self._gram += syrk(1.0, root.T, lower=1).T
 
     def add_labels(self, x: FloatArray, labels: IntArray, weights: FloatArray | None = None) -> None:
         """Add one block whose y are one-hot labels int64 (m,)."""
