@@ -357,12 +357,12 @@ def parts_on_ray(result: Row) -> list[str]:
     return [
         "## The closed form on Ray",
         "",
-        f"Leave one out by `ridge`, {result['n']:,} x {result['d']} float16 in {result['shards']} shards, from the files "
-        f"to the table: in one process of {result['processors']} threads,",
+        f"Leave one out by `ridge`, {result['n']:,} x {result['d']} float16 in {result['shards']} shards, from the",
+        f"files to the table: in one process of {result['processors']} threads,",
         "and by as many tasks of Ray at a time with a thread each, beyond Ray's own start. Median of "
         f"{len(beside['ratios'])} runs in turn. Goal: within 15 %.",
-        f"Then one fit of {many['parts']:,} parts with nothing in them, over {many['workers']} workers on the same cores: "
-        "scheduling and the tree of sums alone.",
+        f"Then one fit of {many['parts']:,} parts with nothing in them, over {many['workers']} workers on the same",
+        "cores: scheduling and the tree of sums alone.",
         "",
         *table(
             ["local", "by Ray", "difference", "Ray's start", "largest difference of scores"],
