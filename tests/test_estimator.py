@@ -80,6 +80,27 @@ def test_it_is_what_prune_does():
     assert pruner.sampling_strategy_ == dict(zip(*np.unique(y_kept, return_counts=True), strict=True))
 
 
+def test_groups_stay_in_one_fold_as_with_prune():
+    X, y = load_iris(return_X_y=True)
+    groups = np.arange(150) // 3
+    pruner = clone(Pruner(keep=0.5, learner=GaussianNB(), groups=groups)).fit(X, y)
+    folds = pruner.scores_.folds[0]
+    assert all(len(set(folds[groups == g])) == 1 for g in range(50))
+    table = unseen.score(X, y, learner=GaussianNB(), groups=groups)
+    np.testing.assert_array_equal(pruner.scores_.values["el2n"], table.values["el2n"])
+    copies = X[101] == X[142]
+    assert copies.all(), "iris holds a pair of copies"
+    apart = [
+        Pruner(learner=GaussianNB(), groups=bound, random_state=seed).fit(X, y).scores_.folds[0, [101, 142]]
+        for bound in ("duplicates", None)
+        for seed in range(4)
+    ]
+    assert [a == b for a, b in apart[:4]] == [True] * 4
+    assert not all(a == b for a, b in apart[4:]), "None parts them, with some seed"
+    with pytest.raises(unseen.ArgumentError, match="groups must have one entry for each of 150 samples, got 149"):
+        Pruner(groups=groups[1:]).fit(X, y)
+
+
 def test_labels_of_any_kind_come_back_as_they_were():
     X, y = load_iris(return_X_y=True)
     pruner = Pruner(keep=30, learner=GaussianNB())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,8 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
         learner: a scikit-learn classifier with `predict_proba`, or what `unseen.learners.resolve` takes; None is
             logistic regression on standardised features, and gradient boosting where X holds text.
         quota: how the budget is shared among the classes (`"proportional"`, `"uniform"`, `"error"`), or None.
+        groups: `"duplicates"` keeps exact copies in one fold; an array (n,) keeps these groups together, and is of
+            the one X that is fitted, so not for cross-validation; None keeps nothing together.
         random_state: an integer; a `RandomState`, of which one number is drawn; or None for another result each time.
 
     Attributes:
@@ -75,6 +77,7 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
         plan: int | Plan = 5,
         learner: Any = None,
         quota: Any = None,
+        groups: npt.ArrayLike | Literal["duplicates"] | None = "duplicates",
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.keep = keep
@@ -83,6 +86,7 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
         self.plan = plan
         self.learner = learner
         self.quota = quota
+        self.groups = groups
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> Self:
@@ -107,6 +111,7 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
             plan=folds(int(self.plan)) if isinstance(self.plan, (int, np.integer)) else self.plan,
             learner=self.learner,
             seed=_seed(self.random_state),
+            groups=self.groups,
             quota=self.quota,
         )
         self.sample_indices_ = self.coreset_.indices
