@@ -302,3 +302,14 @@ def test_float32_products_are_near(plan):
     for key in fine:
         np.testing.assert_allclose(coarse[key], fine[key], atol=6e-4 * data.targets.std())
         assert (coarse[key] != fine[key]).any()
+
+
+@pytest.mark.parametrize("learner", [None, "ridge:lam=2.0", RidgeLearner()])
+def test_the_manifest_of_a_target_speaks_of_no_temperature(tmp_path, learner):
+    unseen.score(made(), learner=learner, out=tmp_path / "target", threads=1)
+    told = (tmp_path / "target" / "manifest.json").read_text()
+    assert '"lam"' in told
+    assert "temperature" not in told
+    x = np.random.default_rng(0).normal(size=(N, 3))
+    unseen.score(x, np.arange(N) % 3, learner=learner or "ridge", out=tmp_path / "labels", threads=1)
+    assert "temperature" in (tmp_path / "labels" / "manifest.json").read_text(), "the same learner, of classes"

@@ -41,8 +41,12 @@ def resolve(spec: str | Learner | Any | None, data: Data) -> Learner:
         UnknownNameError: no learner of that name; the nearest are named.
         ArgumentError: an option that the learner does not have.
     """
-    if spec is None:
-        spec = default_learner(data)
+    found = _learner(default_learner(data) if spec is None else spec, data)
+    suited: Learner = found.suited(data) if hasattr(found, "suited") else found
+    return suited
+
+
+def _learner(spec: Any, data: Data) -> Learner:
     if not isinstance(spec, str):
         if hasattr(spec, "provides"):
             learner: Learner = spec

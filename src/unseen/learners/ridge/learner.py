@@ -10,6 +10,7 @@ labels has seen every sample, and no linear algebra on top of it can undo that.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,7 @@ class RidgeLearner:
         self.class_weights = _one_of("class_weights", class_weights, ("none", "balanced"))
         self.precision = _one_of("precision", precision, ("float64", "float32"))
         self.device = device
+        self._of_target = False
         self._products = products_on(device)
         self._known: Known | None = None  # of one data set at a time
 
@@ -100,10 +102,20 @@ class RidgeLearner:
         """Without the sums: another process makes its own."""
         return {**self.__dict__, "_known": None}
 
+    def suited(self, data: Data) -> RidgeLearner:
+        """The same learner for this data set: of a target it speaks of no temperature."""
+        of_target = data.targets is not None
+        if of_target == self._of_target:
+            return self
+        other = copy(self)
+        other._of_target = of_target
+        return other
+
     def describe(self) -> dict[str, object]:
         """The options, and what is fitted on labels."""
-        chosen = [name for name in ("lam", "temperature") if getattr(self, name) == "auto"]
-        about: dict[str, object] = {"learner": self.name, **{name: getattr(self, name) for name in _OPTIONS}}
+        options = [name for name in _OPTIONS if not (self._of_target and name == "temperature")]
+        chosen = [name for name in options if getattr(self, name) == "auto"]
+        about: dict[str, object] = {"learner": self.name, **{name: getattr(self, name) for name in options}}
         fitted = []
         if chosen:
             fitted.append(f"{' and '.join(chosen)}, by leave-one-out on at most {SAMPLE} training rows of each fit")
