@@ -73,6 +73,22 @@ def test_without_a_class_the_loss_is_that_of_the_class():
     assert found.verdict("no 7", "random").word == "worse"
 
 
+def test_a_learner_without_seeds_has_no_interval_and_is_told_what_would_give_one():
+    draws = [rules.random(400, keep=0.5, seed=s) for s in range(2)]
+    found = evaluated({"one": HALF, "method": draws}, learner="ridge:lam=2.0,temperature=1.0")
+    for name in ("full", "one"):
+        assert "±" not in found.accuracy(name).text()
+        assert found.covers(name).startswith("nothing: every seed gave the same, as a learner does that draws nothing")
+    assert "; repeat with coresets that were chosen with other seeds" in found.covers("one")
+    assert "±" not in found.difference("one").text()
+    assert found.verdict("one").word in ("loses", "lossless"), "decided, without an interval"
+    assert "±" in found.difference("one", "random").text(), "these were drawn anew"
+    assert "±" in found.accuracy("method").text()
+    told = found.summary()["arms"]["one"]["accuracy"]
+    assert np.isnan([told["low"], told["high"]]).all()
+    assert evaluated(seeds=1, baselines=[]).covers("coreset").startswith("nothing: one replicate shows no spread")
+
+
 def test_accuracies_are_those_of_models_trained_apart():
     found = evaluated(learner=GaussianNB(var_smoothing=1e-2), baselines=["full"], seeds=1)
     model = GaussianNB(var_smoothing=1e-2).fit(TRAIN[0][HALF.indices].astype(np.float32), TRAIN[1][HALF.indices])

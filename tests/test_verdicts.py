@@ -28,6 +28,16 @@ def test_one_replicate_has_no_interval_and_decides_nothing():
         assert "2 or more are needed" in verdict.text
 
 
+def test_replicates_that_are_all_the_same_have_no_interval():
+    for same in ([0.9, 0.9, 0.9], [0.2, 0.9 - 0.7]):  # rounding is no spread
+        found = interval(same)
+        assert found.mean == pytest.approx(same[0])
+        assert found.n == len(same)
+        assert np.isnan([found.low, found.high, found.half]).all()
+    assert found.text(sign=True) == "+20.0"
+    assert interval([0.9, 0.9 + 1e-9]).half > 0
+
+
 def test_pairs():
     a, b = [0.9, 0.8, 0.7], [0.89, 0.81, 0.69]
     assert paired(a, b) == interval(np.subtract(a, b))
@@ -40,8 +50,8 @@ def test_pairs():
     [
         (0.0, "lossless within 0.5 points, every seed gave the same"),
         (-0.0049, "lossless within 0.5 points, every seed gave the same"),
-        (-0.005, "loses 0.5 ± 0.0 points, every seed gave the same"),
-        (-0.3, "loses 30.0 ± 0.0 points, every seed gave the same"),
+        (-0.005, "loses 0.5 points, every seed gave the same"),
+        (-0.3, "loses 30.0 points, every seed gave the same"),
     ],
 )
 def test_a_learner_without_seeds_is_decided_and_says_so(difference, text):
@@ -50,7 +60,7 @@ def test_a_learner_without_seeds_is_decided_and_says_so(difference, text):
 
 
 def test_without_spread_against_random():
-    assert against_random([0.01, 0.01]).text == "better by 1.0 ± 0.0 points, every seed gave the same"
+    assert against_random([0.01, 0.01]).text == "better by 1.0 points, every seed gave the same"
     assert against_random([-0.01, -0.01]).word == "worse"
 
 

@@ -38,7 +38,7 @@ class Interval:
 
     Args:
         mean: of the replicates.
-        low: NaN where there are fewer than two.
+        low: NaN where it is not known: of fewer than two replicates, or of replicates that are all the same.
         high: likewise.
         n: replicates.
         level: the share of such intervals that hold the true mean.
@@ -56,7 +56,7 @@ class Interval:
 
     @property
     def half(self) -> float:
-        """Half its width; NaN where there are fewer than two replicates."""
+        """Half its width; NaN where it is not known."""
         return (self.high - self.low) / 2
 
     def text(self, *, sign: bool = False, digits: int = 1) -> str:
@@ -85,6 +85,8 @@ class Verdict:
 def interval(values: npt.ArrayLike, level: float = 0.95) -> Interval:
     """The mean and its t-interval.
 
+    Replicates that are all the same show no spread, as with a learner that draws nothing: their interval is not known.
+
     Args:
         values: float (n,), one a replicate.
         level: in (0, 1).
@@ -93,14 +95,14 @@ def interval(values: npt.ArrayLike, level: float = 0.95) -> Interval:
         ArgumentError: no values, or a level outside (0, 1).
 
     >>> interval([0.5, 0.5])
-    Interval(mean=0.5, low=0.5, high=0.5, n=2, level=0.95)
+    Interval(mean=0.5, low=nan, high=nan, n=2, level=0.95)
 
     """
     x = _replicates(values, level)
-    if len(x) < 2:
-        return Interval(float(x[0]), float("nan"), float("nan"), 1, level)
     mean = float(x.mean())
-    half = 0.0 if _constant(x) else float(_quantile((1 + level) / 2, len(x)) * x.std(ddof=1) / np.sqrt(len(x)))
+    if _constant(x):
+        return Interval(mean, float("nan"), float("nan"), len(x), level)
+    half = float(_quantile((1 + level) / 2, len(x)) * x.std(ddof=1) / np.sqrt(len(x)))
     return Interval(mean, mean - half, mean + half, len(x), level)
 
 
@@ -121,6 +123,7 @@ def against_full(differences: npt.ArrayLike, *, margin: float = 0.005, level: fl
 
     `lossless`: non-inferior, that is, a one-sided paired t-test rejects at 1 - level that the loss is as large as the
     margin. `loses`: not lossless, and the interval of the difference is wholly below 0. `undecided` otherwise.
+    Where every replicate gave the same, that number decides by itself, and the text says so.
 
     Args:
         differences: float (n,) accuracy of the part less that of everything, one a replicate.
@@ -143,13 +146,15 @@ def against_full(differences: npt.ArrayLike, *, margin: float = 0.005, level: fl
     if _above(x, -margin, level):
         return Verdict("lossless", f"lossless within {100 * margin:g} points{same}")
     found = interval(x, level)
-    if found.high < 0:
+    if found.high < 0 or same:
         return Verdict("loses", f"loses {_loss(found)} points{same}")
     return _undecided(_more(x, lambda n: _reach(x, -margin, n, level) | _reach(-x, 0.0, n, (1 + level) / 2)))
 
 
 def against_random(differences: npt.ArrayLike, *, level: float = 0.95) -> Verdict:
     """Whether a part chosen is better than as large a part drawn at random: the interval lies on one side of 0.
+
+    Where every replicate gave the same, that number decides by itself, and the text says so.
 
     Args:
         differences: float (n,) accuracy of the part less that of the random one, one a replicate.
@@ -166,9 +171,10 @@ def against_random(differences: npt.ArrayLike, *, level: float = 0.95) -> Verdic
         return _undecided(None)
     same = ", every seed gave the same" if _constant(x) else ""
     found = interval(x, level)
-    if found.low > _SAME:
+    low, high = (found.mean, found.mean) if same else (found.low, found.high)
+    if low > _SAME:
         return Verdict("better", f"better by {found.text()} points{same}")
-    if found.high < -_SAME:
+    if high < -_SAME:
         return Verdict("worse", f"worse by {_loss(found)} points{same}")
     if _constant(x):
         return Verdict("undecided", "undecided: every seed gave the same accuracy as random")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -152,7 +153,9 @@ def show(found: unseen.Evaluation, run: Path) -> None:
         ),
     ]
     for name in found.coresets:
-        lines.append((name, f"interval of {found.covers(name)}"))
+        covers = found.covers(name)
+        known = not isnan(found.accuracy(name).half)
+        lines.append((name, f"interval of {covers}" if known else f"no interval; it would cover {covers}"))
         lines += [("", f"against {to}: {found.verdict(name, to).text}") for to in found[name].beside]
         if "full" in found[name].beside:
             worst = list(found.by_class(name).items())[:MOST_CLASSES]

@@ -133,7 +133,7 @@ class Sweep:
             axes.errorbar(shares, means, yerr=errors, marker=mark, linestyle=line, capsize=3, label=method)
         everything = interval(100 * self.accuracies(FULL, 0))
         axes.axhline(everything.mean, color="grey", label=FULL)
-        if everything.n > 1:
+        if not np.isnan(everything.half):
             axes.axhspan(everything.low, everything.high, color="grey", alpha=0.15)
         axes.set_xlabel("pruned, %")
         axes.set_ylabel("test accuracy, %")

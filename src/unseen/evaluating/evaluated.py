@@ -76,8 +76,8 @@ class Evaluation:
     >>> from sklearn.naive_bayes import GaussianNB
     >>> half = unseen.rules.random(1797, keep=0.5)
     >>> found = unseen.evaluate("digits", coresets={"half": half}, learner=GaussianNB(), seeds=2, baselines=["full"])
-    >>> found.accuracy("half").n, found.covers("half")
-    (2, 'this coreset: seeds of training only, not those of scoring and selection')
+    >>> found.accuracy("half").text(), found.covers("half").split(";")[0]
+    ('87.8', 'nothing: every seed gave the same, as a learner does that draws nothing')
 
     """
 
@@ -124,8 +124,10 @@ class Evaluation:
         return against_random(differences, level=level)
 
     def covers(self, name: str) -> str:
-        """What varies between the replicates of an arm, and so what its interval covers."""
+        """What varies between the replicates of an arm, and so what its interval covers; or why there is none."""
         arm = self[name]
+        if np.isnan(self.accuracy(name).half):
+            return _no_interval(arm)
         if arm.kind in ("full", "dedup"):
             return "seeds of training"
         if arm.kind != "coreset":
@@ -301,6 +303,15 @@ def _by_draw(values: FloatArray, draws: int) -> FloatArray:
     if not 1 < draws < len(values):
         return values
     return np.array([values[draw::draws].mean() for draw in range(draws)])
+
+
+def _no_interval(arm: ArmResult) -> str:
+    if len(_by_draw(arm.accuracy, arm.draws)) < 2:
+        return "nothing: one replicate shows no spread; ask for 2 seeds or more"
+    said = "nothing: every seed gave the same, as a learner does that draws nothing"
+    if arm.kind != "coreset":
+        return said
+    return f"{said}; repeat with coresets that were chosen with other seeds, several under one name"
 
 
 def _range(values: IntArray) -> str:
