@@ -1,70 +1,23 @@
-"""The things that pass between rooms: observation, score table, coreset.
-
-Nothing here computes a score, reads data or knows a learner.
-"""
+"""Scores of every sample, as measured."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.errors import ArgumentError, UnknownNameError, some
 from unseen.parquet import read_parquet, write_parquet
+from unseen.types.arrays import Arrays, FloatArray, IdArray, IntArray
+from unseen.types.directions import DIRECTIONS, Direction, meaning
 
-__all__ = [
-    "Array",
-    "Arrays",
-    "Coreset",
-    "Direction",
-    "FloatArray",
-    "IdArray",
-    "IntArray",
-    "Observation",
-    "ScoreTable",
-    "Side",
-]
+__all__ = ["OWN_COLUMNS", "ScoreTable"]
 
-IntArray: TypeAlias = npt.NDArray[np.int64]
-FloatArray: TypeAlias = npt.NDArray[np.float64]
-IdArray: TypeAlias = npt.NDArray[Any]  # int64 or text, unique
-Array: TypeAlias = Any  # a NumPy array or a torch tensor
-Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
-Side: TypeAlias = Literal["unseen", "seen"]
-Direction: TypeAlias = Literal["harder", "easier", "worth"]
-DIRECTIONS: tuple[Direction, ...] = ("harder", "easier", "worth")
 OWN_COLUMNS = ("id", "label", "fold", "mean_confidence", "prediction")  # of a score table, beside the scores
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Observation:
-    """What a model says of some samples: evaluation mode, no augmentation, dataset order.
-
-    Args:
-        rows: int64 (m,) rows of the samples.
-        epoch: after which epoch, counted from 1; learners without epochs say 1.
-        logits: (m, C) float, NumPy or torch; None where only a loss is recorded.
-        features: (m, d) input of the last linear layer, or None.
-        grad_norm: (m,) norm of the loss gradient over all parameters, one sample at a time, or None.
-        loss: (m,) per-sample loss of any task, or None; scores that need only a loss take it in place of logits.
-        leverage: (m,) how much of its own output each sample is, where a learner knows, or None.
-        cooks_distance: (m,) how far all outputs move when a sample is left out, likewise.
-
-    """
-
-    rows: IntArray
-    epoch: int
-    logits: Array | None = None
-    features: Array | None = None
-    grad_norm: Array | None = None
-    loss: Array | None = None
-    leverage: Array | None = None
-    cooks_distance: Array | None = None
-    shared: dict[str, Array] = field(default_factory=dict, init=False, repr=False)  # what scores compute once for all
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,90 +231,6 @@ class ScoreTable:
             predictions=columns.get("prediction"),
             provenance=about["provenance"],
         )
-
-
-@dataclass(frozen=True, eq=False)
-class Coreset:
-    """The part worth training on.
-
-    Args:
-        ids: (m,) ids of the kept samples, in dataset order.
-        indices: int64 (m,) their rows, ascending: what `torch.utils.data.Subset` takes.
-        n: the size of the whole data set.
-        order: int64 (m,) the same rows in the order they were picked, or None where the rule has no order.
-        sources: (m,) text, for each of `indices` where it came from (a stratum, a class's quota), or None.
-        provenance: rule, options, seed, budget, and the provenance of the scores.
-
-    >>> Coreset(ids=np.array([4, 7]), indices=np.array([4, 7]), n=10)
-    Coreset(2 of 10 samples kept, 20.0 %)
-
-    """
-
-    ids: IdArray
-    indices: IntArray
-    n: int
-    order: IntArray | None = None
-    sources: npt.NDArray[np.str_] | None = None
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def mask(self) -> npt.NDArray[np.bool_]:
-        """Bool (n,), True where kept."""
-        mask = np.zeros(self.n, bool)
-        mask[self.indices] = True
-        return mask
-
-    @property
-    def pruned(self) -> IntArray:
-        """int64 (n - m,) rows of the samples left out, ascending."""
-        return np.flatnonzero(~self.mask)
-
-    def __repr__(self) -> str:
-        rule = f" by {self.provenance['rule']}" if "rule" in self.provenance else ""
-        share = len(self) / self.n if self.n else 0.0
-        return f"Coreset({len(self):,} of {self.n:,} samples kept, {share:.1%}{rule})".replace("%", " %")
-
-    def _repr_html_(self) -> str:
-        from unseen.cards import card
-
-        return card(repr(self), [])
-
-    def save(self, path: str | Path) -> Path:
-        """Write a parquet file (`id`, `row`, `pick`, `source`), its provenance in the metadata."""
-        columns: dict[str, npt.NDArray[Any]] = {"id": self.ids, "row": self.indices}
-        if self.order is not None:
-            pick = np.empty(self.n, np.int64)
-            pick[self.order] = np.arange(len(self.order))
-            columns["pick"] = pick[self.indices]
-        if self.sources is not None:
-            columns["source"] = self.sources
-        return write_parquet(Path(path), columns, {"kind": "coreset", "n": self.n, "provenance": self.provenance})
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote."""
-        columns, about = read_parquet(Path(path), "coreset")
-        order = columns["row"][np.argsort(columns["pick"])] if "pick" in columns else None
-        return cls(
-            ids=columns["id"],
-            indices=columns["row"],
-            n=about["n"],
-            order=order,
-            sources=columns.get("source"),
-            provenance=about["provenance"],
-        )
-
-
-def meaning(direction: Direction) -> str:
-    """A direction in words: `"harder when higher"`."""
-    return {
-        "harder": "harder when higher",
-        "easier": "easier when higher",
-        "worth": "worth more when higher",
-    }[direction]
 
 
 def _all_different(ids: IdArray) -> bool:

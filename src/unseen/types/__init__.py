@@ -1,0 +1,26 @@
+"""The things that pass between rooms: observation, score table, coreset.
+
+Nothing here computes a score, reads data or knows a learner.
+"""
+
+from unseen.types.arrays import Array, Arrays, FloatArray, IdArray, IntArray
+from unseen.types.coreset import Coreset
+from unseen.types.directions import DIRECTIONS, Direction, meaning
+from unseen.types.observation import Observation, Side
+from unseen.types.table import OWN_COLUMNS, ScoreTable
+
+__all__ = [
+    "DIRECTIONS",
+    "OWN_COLUMNS",
+    "Array",
+    "Arrays",
+    "Coreset",
+    "Direction",
+    "FloatArray",
+    "IdArray",
+    "IntArray",
+    "Observation",
+    "ScoreTable",
+    "Side",
+    "meaning",
+]

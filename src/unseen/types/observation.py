@@ -1,0 +1,39 @@
+"""What a model says of some samples, and how it came to know them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from unseen.types.arrays import Array, IntArray
+
+__all__ = ["Observation", "Side"]
+
+Side: TypeAlias = Literal["unseen", "seen"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """What a model says of some samples: evaluation mode, no augmentation, dataset order.
+
+    Args:
+        rows: int64 (m,) rows of the samples.
+        epoch: after which epoch, counted from 1; learners without epochs say 1.
+        logits: (m, C) float, NumPy or torch; None where only a loss is recorded.
+        features: (m, d) input of the last linear layer, or None.
+        grad_norm: (m,) norm of the loss gradient over all parameters, one sample at a time, or None.
+        loss: (m,) per-sample loss of any task, or None; scores that need only a loss take it in place of logits.
+        leverage: (m,) how much of its own output each sample is, where a learner knows, or None.
+        cooks_distance: (m,) how far all outputs move when a sample is left out, likewise.
+
+    """
+
+    rows: IntArray
+    epoch: int
+    logits: Array | None = None
+    features: Array | None = None
+    grad_norm: Array | None = None
+    loss: Array | None = None
+    leverage: Array | None = None
+    cooks_distance: Array | None = None
+    shared: dict[str, Array] = field(default_factory=dict, init=False, repr=False)  # what scores compute once for all
