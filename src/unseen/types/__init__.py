@@ -4,7 +4,7 @@ Nothing here computes a score, reads data or knows a learner.
 """
 
 from unseen.types.arrays import Array, Arrays, FloatArray, IdArray, IntArray
-from unseen.types.coreset import Coreset
+from unseen.types.chosen import Coreset
 from unseen.types.directions import DIRECTIONS, Direction, meaning
 from unseen.types.observation import Observation, Side
 from unseen.types.table import OWN_COLUMNS, ScoreTable
