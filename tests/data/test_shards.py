@@ -153,7 +153,7 @@ def test_a_shard_that_changed_is_refused_by_name(folder, edit):
 def test_the_shard_read_last_is_looked_at_again_after_a_second(folder, monkeypatch):
     data, row = from_shards(folder), np.array([3])
     now = [100.0]
-    monkeypatch.setattr("unseen.data.shards.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("unseen.data.storage.time.monotonic", lambda: now[0])
     data.take(row)
     later(folder / "x-00000.npy")
     now[0] += 0.9

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from unseen import seeds
 from unseen.types import IntArray
 
-__all__ = ["Files", "digest", "digest_values", "sample_rows", "stamp"]
+__all__ = ["Files", "digest", "digest_values", "sample_rows", "stamp", "stamped"]
 
 SAMPLE = 256
 
@@ -44,12 +44,17 @@ class Files:
 
 def stamp(root: Path, names: Iterable[str]) -> Files:
     """Names, sizes and modification times of files below `root`."""
-    seen, count, size = blake2b(digest_size=16), 0, 0
-    for name in names:
-        status = (root / name).stat()
-        seen.update(json.dumps([name, status.st_size, status.st_mtime_ns]).encode())
-        count, size = count + 1, size + status.st_size
-    return Files(count, size, seen.hexdigest())
+    states = ((name, (root / name).stat()) for name in names)
+    return stamped((name, status.st_size, status.st_mtime_ns) for name, status in states)
+
+
+def stamped(files: Iterable[tuple[str, int, int | str | None]]) -> Files:
+    """Of the name and size of each file, and a time or digest if there is one."""
+    seen, count, total = blake2b(digest_size=16), 0, 0
+    for name, size, mark in files:
+        seen.update(json.dumps([name, size, mark]).encode())
+        count, total = count + 1, total + size
+    return Files(count, total, seen.hexdigest())
 
 
 def sample_rows(n: int) -> IntArray:

@@ -78,7 +78,7 @@ def _in_column(reader: Any, source: Any, **options: Any) -> Look | None:
     """The images of a table, if it holds any."""
     columns: Any
     if reader is from_parquet:
-        columns = ParquetSource(Path(source), options.get("split"))
+        columns = ParquetSource(source, options.get("split"))
     else:
         columns = HuggingFaceSource(loaded(source) if reader is from_disk else source)
     roles = Roles(**{name: options.get(name) for name in _ROLES})

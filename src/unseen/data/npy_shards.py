@@ -1,68 +1,66 @@
-"""Vectors in numbered pairs of npy files, memory-mapped."""
+"""Vectors in numbered pairs of npy files, memory-mapped, or read by ranges from a store."""
 
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from unseen.data.arrays import read_npy
-from unseen.data.fingerprint import stamp
 from unseen.data.labelling import labels_in
-from unseen.data.shards import ShardedVectors, Unchanged
+from unseen.data.remote import storage_of
+from unseen.data.shards import ShardedVectors
+from unseen.data.storage import Rows, Storage
 from unseen.data.targeting import labelled_or_targeted
 from unseen.errors import DataError, some
 
 __all__ = ["NpyShards", "from_shards", "numbered"]
 
-_NUMBERED = re.compile(r"(?P<stem>.+)-(?P<number>\d+)\.npy")
-_MAPS = 256  # memory maps open at a time; an operating system allows some 65,000
+_NUMBERED = re.compile(r"(?P<stem>[^/]+)-(?P<number>\d+)\.npy")
 
 
 class NpyShards:
-    """Vectors in npy files, each a memory map that is opened when it is first read."""
+    """Vectors in npy files: memory maps, or of a store ranges of bytes.
 
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        self.folder, self.names = folder.resolve(), names
-        self._unchanged = Unchanged([self.folder / f"{name}.npy" for name in names])
-        shapes = [self._checked(name) for name in names]
-        self.counts: Sequence[int] = [shape[0] for shape in shapes]
+    Args:
+        storage: where they are.
+        names: of the files, in order.
+
+    Raises:
+        DataError: a damaged file, or one that holds no vectors, or of another width.
+
+    """
+
+    def __init__(self, storage: Storage, names: Sequence[str]) -> None:
+        self.storage, self.names = storage, names
+        shapes = [_checked(name, rows) for name, rows in zip(names, storage.rows(names), strict=True)]
+        self.counts: Sequence[int] = [count for count, _ in shapes]
         self.width = shapes[0][1]
-        for name, shape in zip(names, shapes, strict=True):
-            if shape[1] != self.width:
+        for name, (_, width) in zip(names, shapes, strict=True):
+            if width != self.width:
                 raise DataError(
-                    f"rows must have one width in all shards, but {names[0]}.npy has {self.width} columns and "
-                    f"{name}.npy has {shape[1]}"
+                    f"rows must have one width in all shards, but {names[0]} has {self.width} columns and "
+                    f"{name} has {width}"
                 )
-        self._maps: OrderedDict[int, npt.NDArray[Any]] = OrderedDict()
 
-    def __getstate__(self) -> dict[str, Any]:
-        # To another process they travel by name, not by content.
-        return {**self.__dict__, "_maps": OrderedDict()}
-
-    def read(self, shard: int) -> npt.NDArray[Any]:
-        """The memory map of a file."""
-        self._unchanged.check(shard)
-        if shard not in self._maps:
-            self._maps[shard] = read_npy(self.folder, self.names[shard])
-            if len(self._maps) > _MAPS:
-                self._maps.popitem(last=False)
-        return self._maps[shard]
+    def read(self, shard: int) -> Rows:
+        """The rows of a file."""
+        name = self.names[shard]
+        self.storage.check(name)
+        return next(self.storage.rows([name]))
 
     def name(self, shard: int, row: int) -> str:
         """Row and file."""
-        return f"row {row} of {self.names[shard]}.npy"
+        return f"row {row} of {self.names[shard]}"
 
-    def _checked(self, name: str) -> tuple[int, int]:
-        array = read_npy(self.folder, name)
-        if array.ndim != 2 or array.dtype.kind not in "fiub" or not array.shape[1]:
-            raise DataError(f"{name}.npy must hold vectors, numbers (n, d), got shape {array.shape} of {array.dtype}")
-        return array.shape[0], array.shape[1]
+
+def _checked(name: str, rows: Rows) -> tuple[int, int]:
+    if len(rows.shape) != 2 or rows.dtype.kind not in "fiub" or not rows.shape[1]:
+        raise DataError(f"{name} must hold vectors, numbers (n, d), got shape {rows.shape} of {rows.dtype}")
+    return rows.shape[0], rows.shape[1]
 
 
 def from_shards(
@@ -77,11 +75,11 @@ def from_shards(
 ) -> ShardedVectors:
     """Vectors in pairs of npy files in one folder: x-00000.npy and y-00000.npy, x-00001.npy and y-00001.npy, ...
 
-    The inputs are memory-mapped, never read whole. Files are in the order of their numbers, none of which may be
-    missing.
+    The inputs are memory-mapped, or of a store read by ranges of bytes, never whole. Files are in the order of their
+    numbers, none of which may be missing.
 
     Args:
-        folder: the folder.
+        folder: the folder, or its URL in a store that fsspec knows.
         x: first part of the names of the files of inputs, each (m, d) numbers, all of one d; given as float32.
         y: that of the files of labels, each (m,) numbers or text; classes are those of all files. Default `"y"`.
         target: that of files of numbers to regress on, in place of labels; see `from_arrays`.
@@ -92,6 +90,7 @@ def from_shards(
     Raises:
         DataError: files that are missing, damaged, of different length or width; and as `from_arrays`. NaN and infinite
             values are found by `ShardedVectors.take`.
+        MissingDependencyError: for a URL: fsspec, or its package for that store, is not installed.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -103,74 +102,73 @@ def from_shards(
     (ShardedVectors(6 samples, 2 classes, vector 4 float32), [[0.0, 0.0, 0.0, 0.0], [2.0, 2.0, 2.0, 2.0]])
 
     """
-    folder = Path(folder)
-    if not folder.is_dir():
+    storage = storage_of(folder, "*.npy")
+    if storage.single:
         raise DataError(f"there is no folder {folder}")
-    inputs = _shards_of(folder, x)
-    if (folder / f"{x}.npy").exists():
-        raise DataError(f"{folder} holds both {x}.npy and {inputs[min(inputs)]}.npy; which is meant? Move one away")
-    source = NpyShards(folder, list(inputs.values()))
+    files = numbered(storage.names(".npy"), folder)
+    inputs = _shards_of(files, folder, x)
+    if f"{x}.npy" in storage.states:
+        raise DataError(f"{folder} holds both {x}.npy and {inputs[min(inputs)]}; which is meant? Move one away")
+    source = NpyShards(storage, list(inputs.values()))
     y = "y" if y is None and target is None else y
     given = {role: stem for role, stem in (("y", y), ("target", target)) if stem is not None}
-    roles = given | {role: role for role in ("id", "group") if role in numbered(folder)}
+    roles = given | {role: role for role in ("id", "group") if role in files}
     if id is not None:
         roles["id"] = id
     if group is not None:
         roles["group"] = group
-    names = {role: list(_partners(folder, inputs, stem).values()) for role, stem in roles.items()}
-    columns = {role: _column(folder, files, source, role == "y") for role, files in names.items()}
+    names = {role: _partners(files, folder, inputs, stem) for role, stem in roles.items()}
+    columns = {role: _column(source, of, role == "y") for role, of in names.items()}
     about = {"n": sum(source.counts), "ids": columns.get("id"), "groups": columns.get("group")}
     labels, targets = (columns.get(role) for role in ("y", "target"))
     labelled = labelled_or_targeted(labels, targets, class_names, names=(y or "y", target or "target"), **about)
-    every = [f"{name}.npy" for files in (source.names, *names.values()) for name in files]
-    return ShardedVectors(source, labelled, files=stamp(folder, every))
+    every = [name for of in (source.names, *names.values()) for name in of]
+    return ShardedVectors(source, labelled, files=storage.stamp(every))
 
 
-def numbered(folder: Path) -> dict[str, dict[int, str]]:
-    """The npy files `<stem>-<number>.npy` of a folder: for each stem, names without suffix by number, ascending."""
+def numbered(names: Iterable[str], folder: str | Path) -> dict[str, dict[int, str]]:
+    """Of the files in a folder, those named `<stem>-<number>.npy`: for each stem, names by number, ascending."""
     found: dict[str, dict[int, str]] = {}
-    for path in sorted(folder.glob("*.npy")):
-        if match := _NUMBERED.fullmatch(path.name):
+    for name in sorted(names):
+        if match := _NUMBERED.fullmatch(name):
             of = found.setdefault(match["stem"], {})
             if int(match["number"]) in of:
-                raise DataError(f"{folder} holds {of[int(match['number'])]}.npy and {path.name}, of the same number")
-            of[int(match["number"])] = path.stem
+                raise DataError(f"{folder} holds {of[int(match['number'])]} and {name}, of the same number")
+            of[int(match["number"])] = name
     return {stem: dict(sorted(of.items())) for stem, of in found.items()}
 
 
-def _shards_of(folder: Path, stem: str) -> dict[int, str]:
-    files = numbered(folder).get(stem, {})
-    if not files:
+def _shards_of(files: dict[str, dict[int, str]], folder: str | Path, stem: str) -> dict[int, str]:
+    of = files.get(stem, {})
+    if not of:
         raise DataError(f"{folder} holds no files {stem}-00000.npy, {stem}-00001.npy, ...")
-    gaps = sorted(set(range(min(files), max(files))) - set(files))
+    gaps = sorted(set(range(min(of), max(of))) - set(of))
     if gaps:
-        raise DataError(f"{folder} lacks shards of {stem}: numbers {some(gaps)} between {min(files)} and {max(files)}")
-    return files
+        raise DataError(f"{folder} lacks shards of {stem}: numbers {some(gaps)} between {min(of)} and {max(of)}")
+    return of
 
 
-def _partners(folder: Path, inputs: dict[int, str], stem: str) -> dict[int, str]:
-    files = numbered(folder).get(stem, {})
-    alone = [name for number, name in inputs.items() if number not in files]
+def _partners(files: dict[str, dict[int, str]], folder: str | Path, inputs: dict[int, str], stem: str) -> Sequence[str]:
+    of = files.get(stem, {})
+    alone = [name for number, name in inputs.items() if number not in of]
     if alone:
-        raise DataError(f"{folder} holds {some(f'{name}.npy' for name in alone)} without a partner of {stem}")
-    strangers = [name for number, name in files.items() if number not in inputs]
+        raise DataError(f"{folder} holds {some(alone)} without a partner of {stem}")
+    strangers = [name for number, name in of.items() if number not in inputs]
     if strangers:
-        raise DataError(f"{folder} holds {some(f'{name}.npy' for name in strangers)} without a partner of inputs")
-    return files
+        raise DataError(f"{folder} holds {some(strangers)} without a partner of inputs")
+    return list(of.values())
 
 
-def _column(folder: Path, files: Sequence[str], source: NpyShards, labels: bool) -> npt.NDArray[Any]:
+def _column(source: NpyShards, files: Sequence[str], labels: bool) -> npt.NDArray[Any]:
     """One entry a sample, of all files."""
     parts: list[npt.NDArray[Any]] = []
-    for name, inputs, count in zip(files, source.names, source.counts, strict=True):
-        part = np.asarray(read_npy(folder, name))
-        part = labels_in(part, f"{name}.npy") if labels else part
+    for name, part, inputs, count in zip(files, source.storage.arrays(files), source.names, source.counts, strict=True):
+        part = labels_in(np.asarray(part), name) if labels else np.asarray(part)
         if part.ndim != 1 or len(part) != count:
             raise DataError(
-                f"{name}.npy must have one entry for each of the {count} samples of {inputs}.npy, got shape "
-                f"{part.shape}"
+                f"{name} must have one entry for each of the {count} samples of {inputs}, got shape {part.shape}"
             )
         if parts and (part.dtype.kind == "U") != (parts[0].dtype.kind == "U"):
-            raise DataError(f"all shards must hold numbers, or all text, but {files[0]}.npy and {name}.npy differ")
+            raise DataError(f"all shards must hold numbers, or all text, but {files[0]} and {name} differ")
         parts.append(part)
     return np.concatenate(parts)

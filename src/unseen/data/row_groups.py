@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unseen.data.columns import is_list, matrix
-from unseen.data.shards import Unchanged
+from unseen.data.storage import Storage, opened_parquet
 from unseen.errors import DataError
 
 __all__ = ["ParquetVectors"]
@@ -27,7 +26,8 @@ class ParquetVectors:
     """Feature columns, or one column of lists, by row groups; those read last stay in memory up to `cache_bytes`.
 
     Args:
-        paths: the files.
+        storage: where the files are.
+        files: their names.
         groups: (file, row group in it, rows) of every row group.
         columns: names of the columns.
         cache_bytes: of row groups that are kept, as float32.
@@ -39,19 +39,18 @@ class ParquetVectors:
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        storage: Storage,
+        files: Sequence[str],
         groups: Sequence[tuple[int, int, int]],
         columns: Sequence[str],
         cache_bytes: int,
     ) -> None:
-        self.paths = [path.resolve() for path in paths]
+        self.storage, self.files = storage, files
         self.groups, self.columns, self.cache_bytes = groups, list(columns), cache_bytes
         self.counts: Sequence[int] = [count for *_, count in groups]
-        self._unchanged = Unchanged(self.paths)
         self._cache: OrderedDict[int, npt.NDArray[np.float32]] = OrderedDict()
         self._footer: tuple[int, pq.FileMetaData] | None = None  # of the file that was read last
-        with pq.ParquetFile(self.paths[0]) as parquet:
-            of_lists = is_list(parquet.schema_arrow.field(self.columns[0]).type)
+        of_lists = is_list(self._metadata(0).schema.to_arrow_schema().field(self.columns[0]).type)
         self.feature_names = None if of_lists else self.columns
         self.gaps = False  # whether entries of columns of numbers are known to be missing
         self.width = len(self.columns)
@@ -67,7 +66,7 @@ class ParquetVectors:
     def read(self, shard: int) -> npt.NDArray[np.float32]:
         """The vectors of a row group."""
         file, number, _ = self.groups[shard]
-        self._unchanged.check(file)
+        self.storage.check(self.files[file])
         if shard not in self._cache:
             self._make_room(self.counts[shard] * self.width * 4)
             self._cache[shard] = self._read(file, number)
@@ -78,29 +77,37 @@ class ParquetVectors:
         """Row of the file, and file."""
         file = self.groups[shard][0]
         before = sum(count for of, _, count in self.groups[:shard] if of == file)
-        return f"row {before + row} of {self.paths[file].name}"
+        return f"row {before + row} of {self.files[file]}"
 
     def _make_room(self, wanted: int) -> None:
         while self._cache and wanted + sum(array.nbytes for array in self._cache.values()) > self.cache_bytes:
             self._cache.popitem(last=False)
 
     def _read(self, file: int, number: int) -> npt.NDArray[np.float32]:
+        where, metadata = self.storage.where(self.files[file]), self._metadata(file)
+
+        def table() -> pa.Table:
+            with opened_parquet(self.storage, self.files[file], metadata) as parquet:
+                return parquet.read_row_group(number, columns=self.columns, use_threads=False).select(self.columns)
+
+        read = self.storage.reading(f"row group {number} of {where}", "is damaged", table)
         try:
-            with pq.ParquetFile(self.paths[file], metadata=self._metadata(file)) as parquet:
-                table = parquet.read_row_group(number, columns=self.columns, use_threads=False).select(self.columns)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"row group {number} of {self.paths[file]} is damaged: {error}") from error
-        try:
-            values = matrix(table)
+            values = matrix(read)
         except DataError as error:
-            raise DataError(f"row group {number} of {self.paths[file]}: {error}") from error
+            raise DataError(f"row group {number} of {where}: {error}") from error
         if values.shape[1] != self.width:
             raise DataError(self._other_width(file, number, values.shape[1]))
         return values
 
     def _metadata(self, file: int) -> pq.FileMetaData:
         if self._footer is None or self._footer[0] != file:
-            self._footer = file, pq.read_metadata(self.paths[file])
+
+            def footer() -> pq.FileMetaData:
+                with opened_parquet(self.storage, self.files[file]) as parquet:
+                    return parquet.metadata
+
+            name = self.storage.where(self.files[file])
+            self._footer = file, self.storage.reading(name, "is not a sound parquet file", footer)
         return self._footer[1]
 
     def _find_width(self) -> None:
@@ -126,6 +133,6 @@ class ParquetVectors:
 
     def _other_width(self, file: int, number: int, width: int) -> str:
         return (
-            f"column {self.columns[0]!r} must hold lists of one length, but those in {self.paths[0].name} have "
-            f"{self.width} entries and those in row group {number} of {self.paths[file].name} have {width}"
+            f"column {self.columns[0]!r} must hold lists of one length, but those in {self.files[0]} have "
+            f"{self.width} entries and those in row group {number} of {self.files[file]} have {width}"
         )

@@ -1,15 +1,14 @@
 """Vectors in many files, read as they are needed: data of any size.
 
 Labels, ids and groups are in memory, O(n); inputs stay where they are. Memory, beside these: the rows that are taken,
-16 bytes a row once contents are hashed, and what the source keeps: nothing for npy files, which are memory maps
-(`unseen.data.npy_shards`), and row groups within the memory limit for parquet (`unseen.data.row_groups`).
+16 bytes a row once contents are hashed, and what the source keeps: nothing for npy files, which are memory maps or read
+by ranges of bytes (`unseen.data.npy_shards`), and row groups within the memory limit for parquet
+(`unseen.data.row_groups`).
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,12 +17,11 @@ import numpy.typing as npt
 from unseen.data.base import Samples
 from unseen.data.content import Hashes, blocks, hash_rows
 from unseen.data.labelling import Labelling
+from unseen.data.storage import Rows
 from unseen.errors import DataError, some
 from unseen.types import IntArray
 
-__all__ = ["ShardedVectors", "Unchanged", "VectorSource"]
-
-_SECONDS = 1.0  # between looks at one file
+__all__ = ["ShardedVectors", "VectorSource"]
 
 
 class VectorSource(Protocol):
@@ -32,8 +30,8 @@ class VectorSource(Protocol):
     counts: Sequence[int]  # rows of each shard
     width: int
 
-    def read(self, shard: int) -> npt.NDArray[Any]:
-        """Numbers (counts[shard], width) of any type: a memory map, or an array that may be kept.
+    def read(self, shard: int) -> Rows:
+        """Numbers (counts[shard], width) of any type: a memory map, rows of a store, or an array that may be kept.
 
         Raises:
             DataError: it is damaged, or has changed since the data set was opened.
@@ -124,35 +122,3 @@ class ShardedVectors(Samples):
                 known[block] = hash_rows(self.take(np.arange(block.start, block.stop)))
             self._known = known
         return self._known
-
-
-class Unchanged:
-    """Refuses a file that is not as it was: looks where another file was read last, and else once a second."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = paths
-        self._states = [_state(path) for path in paths]
-        self._last, self._looked = -1, 0.0
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_last": -1}  # another process has another clock
-
-    def check(self, file: int) -> None:
-        """Raise DataError if its size or time is another."""
-        now = time.monotonic()
-        if file == self._last and now - self._looked < _SECONDS:
-            return
-        if _state(self.paths[file]) != self._states[file]:
-            raise DataError(
-                f"{self.paths[file]} has changed since it was opened (its size or time is another); begin again with "
-                "the data as it is now"
-            )
-        self._last, self._looked = file, now
-
-
-def _state(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns

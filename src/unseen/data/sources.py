@@ -13,6 +13,8 @@ from unseen.data.base import Samples
 from unseen.data.folders import from_folder
 from unseen.data.huggingface import from_huggingface
 from unseen.data.npy_shards import from_shards, numbered
+from unseen.data.reaching import is_url
+from unseen.data.remote import storage_of
 from unseen.data.tables import from_parquet
 from unseen.data.torch_dataset import from_dataset
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
@@ -29,7 +31,8 @@ FORMS = """a data set is one of:
   path to a .parquet file           or to a folder of them
   path to a .npz file               or to a folder with x.npy and y.npy
   path to a folder of shards        x-00000.npy, y-00000.npy, x-00001.npy, ...
-  path to a folder                  that datasets.Dataset.save_to_disk wrote"""
+  path to a folder                  that datasets.Dataset.save_to_disk wrote
+  URL of parquet files, or shards   s3://bucket/folder, in any store that fsspec knows"""
 
 
 def resolve(source: Any, **options: Any) -> Data:
@@ -37,7 +40,8 @@ def resolve(source: Any, **options: Any) -> Data:
 
     Args:
         source: a `Data` object; `"digits"`; a pair (X, y); a torch `Dataset` or anything map-style; a Hugging Face
-            `Dataset`; a path to a folder of images, to parquet, npz or npy files, or to a saved Hugging Face data set.
+            `Dataset`; a path to a folder of images, to parquet, npz or npy files, or to a saved Hugging Face data set;
+            the URL of parquet files or numbered npy files in a store that fsspec knows.
         **options: those of the reader of that form; one that it does not have is refused.
 
     Raises:
@@ -64,6 +68,8 @@ def reader_of(source: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """The reader of the form that `source` has, and what to hand it."""
     if isinstance(source, str) and source == "digits":
         return digits, ()
+    if isinstance(source, str) and is_url(source):
+        return _remote_reader(source), (source,)
     if isinstance(source, (str, Path)):
         return _file_reader(Path(source)), (source,)
     if isinstance(source, tuple) and len(source) == 2:
@@ -87,9 +93,21 @@ def _file_reader(path: Path) -> Callable[..., Any]:
     if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
         return from_disk
     if any(path.glob("*.npy")):
-        shards = numbered(path)
+        shards = numbered((found.name for found in path.glob("*.npy")), path)
         return from_shards if "x" in shards or (shards and not (path / "x.npy").exists()) else from_npz
     return from_parquet if any(path.rglob("*.parquet")) else from_folder
+
+
+def _remote_reader(url: str) -> Callable[..., Any]:
+    storage = storage_of(url, "**/*")
+    if storage.names(".parquet"):
+        return from_parquet
+    if numbered(storage.names(".npy"), url):
+        return from_shards
+    raise DataError(
+        f"{url} holds neither parquet files nor numbered shards x-00000.npy, y-00000.npy, ..., which are what is read "
+        "from a store; copy it to a local folder"
+    )
 
 
 @functools.wraps(from_huggingface)  # whose options it takes

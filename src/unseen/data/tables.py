@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +17,13 @@ import pyarrow.parquet as pq
 from unseen.data.base import Samples
 from unseen.data.columns import Roles, open_columns
 from unseen.data.decoding import ImageOptions
-from unseen.data.fingerprint import Files, stamp
+from unseen.data.fingerprint import Files
 from unseen.data.images import Encoded
 from unseen.data.labelling import Labelling
+from unseen.data.remote import storage_of
 from unseen.data.row_groups import ParquetVectors
 from unseen.data.shards import ShardedVectors
+from unseen.data.storage import Storage, opened_parquet
 from unseen.errors import ArgumentError, DataError, some
 from unseen.types import IntArray
 
@@ -54,7 +57,7 @@ def from_parquet(
     else is a table, with None (also for NaN) where entries are missing.
 
     Args:
-        path: the file or folder.
+        path: the file or folder, or its URL in a store that fsspec knows.
         label: the column of labels; default `"label"`. Numbers get the names that Hugging Face keeps in the file, if it
             does.
         target: a column of numbers to regress on, in place of labels; see `from_arrays`.
@@ -75,9 +78,10 @@ def from_parquet(
     Raises:
         UnknownNameError: no such column; the message has the nearest names.
         DataError: a damaged file, missing labels, infinite features, images that cannot be read.
+        MissingDependencyError: for a URL: fsspec, or its package for that store, is not installed.
 
     """
-    source = ParquetSource(Path(path), split)
+    source = ParquetSource(path, split)
     options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
     source.bytes_in_memory = options.bytes_in_memory
     source.cache_bytes = options.bytes_in_memory // options.processes  # each worker of a learner has a copy
@@ -90,14 +94,15 @@ class ParquetSource:
     files: Files | None
     bytes_in_memory = cache_bytes = 0
 
-    def __init__(self, path: Path, split: str | None) -> None:
-        self.root, names = _listed(path)
+    def __init__(self, path: str | Path, split: str | None) -> None:
+        self.storage = storage_of(path, "**/*.parquet")
+        names = self.storage.names("" if self.storage.single else ".parquet")
+        if not names:
+            raise DataError(f"the folder {path} holds no parquet files")
         by_shard = split is not None and any(_SHARD.fullmatch(Path(name).name) for name in names)
-        if path.is_dir():
-            names = _of_split(names, split)
-        self.paths = [self.root / name for name in names]
-        self.files = stamp(self.root, names)
-        self.schema, self.groups = _row_groups(self.paths)
+        self.names = names if self.storage.single else _of_split(names, split)
+        self.files = self.storage.stamp(self.names)
+        self.schema, self.groups = _row_groups(self.storage, self.names)
         self.notes: tuple[str, ...] = ()
         self.reserved: frozenset[str] = frozenset({"split"} & set(self.schema.names))
         self.rows = np.arange(sum(count for *_, count in self.groups))
@@ -118,20 +123,25 @@ class ParquetSource:
 
     def read(self, names: Sequence[str]) -> pa.Table:
         """These columns of the chosen rows."""
+        what, wrong = f"columns {some(names)} of {self.storage.root}", "cannot be read"
+        tables = [self.storage.reading(what, wrong, partial(self._columns, file, list(names))) for file in self.names]
         try:
-            tables = [pq.read_table(path, columns=list(names), partitioning=None) for path in self.paths]
             table = pa.concat_tables(tables, promote_options="permissive")
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"cannot read columns {some(names)} of {self.root}: {error}") from error
+        except pa.ArrowException as error:
+            raise DataError(f"{what} {wrong}: {error}") from error
         return table if len(self.rows) == len(table) else table.take(self.rows)
+
+    def _columns(self, file: str, names: list[str]) -> pa.Table:
+        with self.storage.opened(file) as opened:
+            return pq.read_table(opened, columns=names, partitioning=None)
 
     def images(self, name: str) -> ParquetImages:
         """The encoded images of a column."""
-        return ParquetImages(self.paths, self.groups, name, self.rows, self.cache_bytes)
+        return ParquetImages(self.storage, self.names, self.groups, name, self.rows, self.cache_bytes)
 
     def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> ShardedVectors | None:
         """The vectors in these columns by row groups, if they are larger than the limit and have no gaps."""
-        source = ParquetVectors(self.paths, self.groups, names, self.cache_bytes)
+        source = ParquetVectors(self.storage, self.names, self.groups, names, self.cache_bytes)
         if source.gaps or len(self.rows) * source.width * 4 <= self.bytes_in_memory:
             return None
         chosen = self.rows if len(self.rows) < sum(source.counts) else None
@@ -143,13 +153,15 @@ class ParquetImages:
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        storage: Storage,
+        files: Sequence[str],
         groups: Sequence[tuple[int, int, int]],
         column: str,
         rows: IntArray,
         cache_bytes: int,
     ) -> None:
-        self.paths, self.groups, self.column, self.rows, self.cache_bytes = paths, groups, column, rows, cache_bytes
+        self.storage, self.files, self.groups = storage, files, groups
+        self.column, self.rows, self.cache_bytes = column, rows, cache_bytes
         self.starts = np.cumsum([0, *(count for *_, count in groups)])
         self._cache: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
 
@@ -175,23 +187,24 @@ class ParquetImages:
         place = int(self.rows[row])
         file = self.groups[int(np.searchsorted(self.starts, place, side="right")) - 1][0]
         first = min(int(start) for start, group in zip(self.starts, self.groups, strict=False) if group[0] == file)
-        return f"row {place - first} of {self.paths[file].name}"
+        return f"row {place - first} of {self.files[file]}"
 
     def keep(self, rows: IntArray) -> ParquetImages:
         """These rows only."""
-        return ParquetImages(self.paths, self.groups, self.column, self.rows[rows], self.cache_bytes)
+        return ParquetImages(self.storage, self.files, self.groups, self.column, self.rows[rows], self.cache_bytes)
 
     def _group(self, group: int) -> pa.ChunkedArray:
         if group in self._cache:
             self._cache.move_to_end(group)
             return self._cache[group]
         file, number, _ = self.groups[group]
-        try:
-            with pq.ParquetFile(self.paths[file]) as parquet:
-                column = parquet.read_row_group(number, columns=[self.column], use_threads=False).column(0)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"row group {number} of {self.paths[file]} is damaged: {error}") from error
-        self._cache[group] = column
+
+        def read() -> pa.ChunkedArray:
+            with opened_parquet(self.storage, self.files[file]) as parquet:
+                return parquet.read_row_group(number, columns=[self.column], use_threads=False).column(0)
+
+        what = f"row group {number} of {self.storage.where(self.files[file])}"
+        self._cache[group] = column = self.storage.reading(what, "is damaged", read)
         while len(self._cache) > 1 and sum(c.nbytes for c in self._cache.values()) > self.cache_bytes:
             self._cache.popitem(last=False)
         return column
@@ -202,17 +215,6 @@ def encoded(value: Any) -> Encoded:
     if isinstance(value, dict):
         return value["bytes"] or (Path(value["path"]) if value.get("path") else None)
     return value or None
-
-
-def _listed(path: Path) -> tuple[Path, list[str]]:
-    if not path.exists():
-        raise DataError(f"there is no file or folder {path}")
-    if not path.is_dir():
-        return path.parent, [path.name]
-    names = sorted(found.relative_to(path).as_posix() for found in path.rglob("*.parquet"))
-    if not names:
-        raise DataError(f"the folder {path} holds no parquet files")
-    return path, names
 
 
 def _of_split(names: list[str], split: str | None) -> list[str]:
@@ -228,17 +230,19 @@ def _of_split(names: list[str], split: str | None) -> list[str]:
     return [name for name in names if of.get(name) == split]
 
 
-def _row_groups(paths: Sequence[Path]) -> tuple[pa.Schema, list[tuple[int, int, int]]]:
+def _row_groups(storage: Storage, names: Sequence[str]) -> tuple[pa.Schema, list[tuple[int, int, int]]]:
     """The common schema, and (file, row group in it, rows) of every row group."""
+
+    def footer(name: str) -> tuple[pa.Schema, pq.FileMetaData]:
+        with opened_parquet(storage, name) as parquet:
+            return parquet.schema_arrow, parquet.metadata
+
     schema, groups = None, []
-    for file, path in enumerate(paths):
-        try:
-            with pq.ParquetFile(path) as parquet:
-                own, metadata = parquet.schema_arrow, parquet.metadata
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path} is not a sound parquet file: {error}") from error
+    for file, name in enumerate(names):
+        where = storage.where(name)
+        own, metadata = storage.reading(where, "is not a sound parquet file", partial(footer, name))
         schema = own if schema is None else schema
         if own.names != schema.names:
-            raise DataError(f"{path} must have the columns of {paths[0].name} ({some(schema.names)}), but it does not")
+            raise DataError(f"{where} must have the columns of {names[0]} ({some(schema.names)}), but it does not")
         groups += [(file, number, metadata.row_group(number).num_rows) for number in range(metadata.num_row_groups)]
     return schema, groups

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from unseen.data.columns import Roles, labelling_of
 from unseen.data.fingerprint import Files
+from unseen.data.storage import opened_parquet
 from unseen.data.tables import ParquetSource, from_parquet
-from unseen.errors import DataError
 from unseen.protocols import Data
 from unseen.types import IntArray
 
@@ -26,13 +25,13 @@ class ParquetRows:
     """A parquet file, or those below a folder.
 
     Args:
-        path: the file or folder.
+        path: the file or folder, or its URL.
         options: of `unseen.data.from_parquet`, by which it was scored.
 
     """
 
     def __init__(self, path: str | Path, options: Mapping[str, Any]) -> None:
-        self.path, self.options = Path(path), dict(options)
+        self.path, self.options = path, dict(options)
         self._source = ParquetSource(self.path, self.options.get("split"))
         self.files: Files | None = self._source.files
         self.schema = self._source.schema
@@ -51,15 +50,17 @@ class ParquetRows:
         for group in np.unique(group_of).tolist():
             file, number, _ = self._source.groups[group]
             local = places[group_of == group] - starts[group]
-            yield self._row_group(self._source.paths[file], number).take(local)
+            yield self._row_group(self._source.names[file], number).take(local)
 
-    def _row_group(self, path: Path, number: int) -> pa.Table:
-        try:
-            with pq.ParquetFile(path) as parquet:
+    def _row_group(self, file: str, number: int) -> pa.Table:
+        storage = self._source.storage
+
+        def read() -> pa.Table:
+            with opened_parquet(storage, file) as parquet:
                 table = parquet.read_row_group(number, use_threads=False)
             return table.select(self.schema.names).cast(self.schema)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"row group {number} of {path} cannot be read: {error}") from error
+
+        return storage.reading(f"row group {number} of {storage.where(file)}", "cannot be read", read)
 
 
 def roles_in(options: Mapping[str, Any]) -> Roles:

@@ -1,0 +1,244 @@
+"""Files in a store that fsspec reaches: `s3://`, `gs://`, `abfs://`, `hf://`, `https://`, `memory://`, ...
+
+Parquet is read through open files, npy by ranges of bytes: its header once, then the rows that are asked for. Nothing
+is kept but headers; `simplecache::s3://...` and the like are fsspec's way to keep files on a local disk.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.data.reaching import is_url, reached, state, tried
+from unseen.data.storage import LocalStorage, State, Storage
+from unseen.errors import DataError
+from unseen.types import IntArray
+
+__all__ = ["RemoteRows", "RemoteStorage", "storage_of"]
+
+T = TypeVar("T")
+Range = tuple[str, int, int]  # a file, and the first and the last byte but one
+
+_GAP = 2**15  # bytes between two rows up to which they are read together
+_HEADER = 2**12  # bytes that hold the header of an npy file of numbers
+
+
+def storage_of(source: str | Path, pattern: str) -> Storage:
+    """A file, or the files of a folder that match.
+
+    Args:
+        source: a path, or the URL of a store.
+        pattern: such as `*.npy`, or `**/*.npy` for all below the folder; of a store all files are listed.
+
+    Raises:
+        DataError: there is no such file or folder, or it must not be read.
+        MissingDependencyError: fsspec, or the package for this protocol, is not installed.
+
+    """
+    if isinstance(source, str) and is_url(source):
+        return RemoteStorage.listed(source)
+    path = Path(source)
+    if not path.exists():
+        raise DataError(f"there is no file or folder {path}")
+    if not path.is_dir():
+        return LocalStorage(path.parent, [path.name], single=True)
+    return LocalStorage(path, [found.relative_to(path).as_posix() for found in path.glob(pattern)])
+
+
+class RemoteStorage(Storage):
+    """Files of a store. To another process they travel by URL: it has to have its own credentials.
+
+    Args:
+        url: the folder.
+        states: as `Storage` has them.
+        single: see `Storage`.
+
+    """
+
+    def __init__(self, url: str, states: dict[str, State], *, single: bool) -> None:
+        super().__init__(url, states, single=single)
+        self._headers: dict[str, tuple[tuple[int, ...], np.dtype[Any], int]] = {}
+        self._reached: tuple[Any, str] | None = None
+
+    @classmethod
+    def listed(cls, url: str) -> RemoteStorage:
+        """What is at a URL: one file, or all files below it."""
+        url = url if url.endswith("://") else url.rstrip("/")
+        system, root = reached(url)
+        system.invalidate_cache()  # of listings older than this call
+
+        def listing() -> dict[str, Any]:
+            about = system.info(root)
+            if about["type"] == "file" and root.endswith(".parquet"):  # over HTTP folders are files, too
+                return {root: about}
+            found = system.find(root, detail=True)
+            return {path: system.info(path) if about.get("size") is None else about for path, about in found.items()}
+
+        found = tried(url, listing)
+        if not found:
+            raise DataError(f"there is no file or folder {url}")
+        single = list(found) == [root]
+        folder = root.rpartition("/")[0] if single else root
+        states = {path[len(folder) :].lstrip("/"): state(about, path) for path, about in found.items()}
+        return cls(url[: -len(next(iter(states)))] if single else url, states, single=single)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_reached": None}
+
+    def now(self, name: str) -> State | None:
+        """What the store tells of it."""
+
+        def asked() -> State | None:
+            path = self._path(name)
+            self._system.invalidate_cache()
+            try:
+                return state(self._system.info(path), path)
+            except FileNotFoundError:
+                return None
+
+        return tried(self.where(name), asked)
+
+    def opened(self, name: str) -> AbstractContextManager[Any]:
+        """An open file."""
+        opened: AbstractContextManager[Any] = self._system.open(self._path(name), "rb")
+        return opened
+
+    def rows(self, names: Sequence[str]) -> Iterator[RemoteRows]:
+        """By ranges of bytes."""
+        unknown = [name for name in names if name not in self._headers]
+        ranges = [(name, 0, min(_HEADER, self.states[name].size)) for name in unknown]
+        for name, content in zip(unknown, self.fetch(ranges), strict=True):
+            self._headers[name] = self._header(name, content)
+        for name in names:
+            yield RemoteRows(self, name, *self._headers[name])
+
+    def arrays(self, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
+        """Read whole."""
+        contents = self.fetch([(name, 0, self.states[name].size) for name in names])
+        for name, content in zip(names, contents, strict=True):
+            try:
+                yield np.load(io.BytesIO(content), allow_pickle=False)
+            except (ValueError, EOFError, OSError) as error:
+                raise self._damaged(name, error) from error
+
+    def reading(self, what: str, wrong: str, work: Callable[[], T]) -> T:
+        """Tried again where that may help: what is cut off on its way looks damaged."""
+        return tried(what, work)
+
+    def fetch(self, ranges: Sequence[Range]) -> list[bytes]:
+        """The bytes in each of these ranges, many at a time where the store allows it.
+
+        Raises:
+            DataError: a file cannot be read, or is shorter.
+
+        """
+        asked = [(name, start, end) for name, start, end in ranges if end > start]
+        paths, starts, ends = ([self._path(name) for name, *_ in asked], [r[1] for r in asked], [r[2] for r in asked])
+
+        def all_at_once() -> list[bytes | Exception]:
+            return self._system.cat_ranges(paths, starts, ends, on_error="return") if asked else []
+
+        contents = iter(tried(self.root, all_at_once))
+        return [self._whole(each, next(contents)) if each[2] > each[1] else b"" for each in ranges]
+
+    def _whole(self, asked: Range, content: bytes | Exception) -> bytes:
+        """What came, or what comes when it is asked for by itself."""
+        name, start, end = asked
+        if not isinstance(content, Exception) and len(content) == end - start:
+            return content
+
+        def again() -> bytes:
+            came: bytes = self._system.cat_file(self._path(name), start, end)
+            if len(came) != end - start:
+                raise OSError(f"{len(came):,} of {end - start:,} bytes came")
+            return came
+
+        return tried(self.where(name), again)
+
+    def _header(self, name: str, content: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+        """Shape, type and place of the numbers."""
+        file = io.BytesIO(content)
+        try:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, columns_first, dtype = read(file)
+        except (ValueError, EOFError) as error:
+            raise self._damaged(name, error) from error
+        if dtype.hasobject:
+            raise DataError(f"{self.where(name)} holds Python objects, which are never unpickled")
+        if columns_first:
+            raise DataError(
+                f"{self.where(name)} is stored column by column, of which no rows can be read from a store; write it "
+                "again as np.ascontiguousarray(x)"
+            )
+        wanted = file.tell() + math.prod(shape) * dtype.itemsize
+        if self.states[name].size < wanted:
+            raise self._damaged(name, f"it has {self.states[name].size:,} bytes, and its header says {wanted:,}")
+        return shape, dtype, file.tell()
+
+    def _damaged(self, name: str, error: object) -> DataError:
+        if "allow_pickle" in str(error):
+            return DataError(
+                f"{self.where(name)} holds Python objects, which are never unpickled; save text as astype(str)"
+            )
+        return DataError(f"{self.where(name)} is damaged: {error}")
+
+    @property
+    def _system(self) -> Any:
+        return self._reach()[0]
+
+    def _path(self, name: str) -> str:
+        return f"{self._reach()[1].rstrip('/')}/{name}"
+
+    def _reach(self) -> tuple[Any, str]:
+        if self._reached is None:
+            self._reached = reached(self.root)
+        return self._reached
+
+
+@dataclass(frozen=True)
+class RemoteRows:
+    """Rows of an npy file in a store.
+
+    Args:
+        storage: the store.
+        name: of the file.
+        shape: (n, d).
+        dtype: as they are stored.
+        offset: bytes before the first row.
+
+    """
+
+    storage: RemoteStorage
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int
+
+    def __getitem__(self, at: slice | IntArray, /) -> npt.NDArray[Any]:
+        """Consecutive rows by one range of bytes; any others by ranges that bridge small gaps."""
+        if isinstance(at, slice):
+            start, end, _ = at.indices(self.shape[0])
+            return self._read([(start, end)])
+        rows, of = np.unique(at, return_inverse=True)
+        far = np.flatnonzero(np.diff(rows) * self._row_bytes > _GAP) + 1
+        runs = [(int(run[0]), int(run[-1]) + 1) for run in np.split(rows, far)]
+        read = np.concatenate([np.arange(start, end) for start, end in runs])
+        return self._read(runs)[np.searchsorted(read, rows)[of]]
+
+    @property
+    def _row_bytes(self) -> int:
+        return self.shape[1] * self.dtype.itemsize
+
+    def _read(self, runs: Sequence[tuple[int, int]]) -> npt.NDArray[Any]:
+        places = [tuple(self.offset + row * self._row_bytes for row in run) for run in runs]
+        contents = self.storage.fetch([(self.name, start, end) for start, end in places])
+        return np.frombuffer(b"".join(contents), self.dtype).reshape(-1, self.shape[1])
