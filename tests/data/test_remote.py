@@ -270,7 +270,7 @@ def test_refusals_are_told_at_once(shards):
 
 
 def test_what_is_not_there_or_of_another_form_is_refused(tmp_path, put, store):
-    with pytest.raises(DataError, match="memory://nowhere cannot be read: there is no file or folder"):
+    with pytest.raises(DataError, match="memory://nowhere cannot be read: there is no such file or folder"):
         resolve("memory://nowhere")
     with pytest.raises(UnknownNameError, match=r"unknown protocol 's4'; did you mean 's3'"):
         resolve("s4://bucket/folder")

@@ -116,7 +116,7 @@ def tried(what: str, work: Callable[[], T]) -> T:
 
 def _words(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return f"there is no file or folder {error}"
+        return "there is no such file or folder"
     if isinstance(error, PermissionError):
         return f"access is refused ({error}); credentials are those of the environment, or of fsspec's configuration"
     return f"{type(error).__name__}: {error}"
