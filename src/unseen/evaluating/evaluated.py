@@ -12,53 +12,20 @@ import numpy.typing as npt
 
 from unseen.cards import card, tabled
 from unseen.errors import ArgumentError, UnknownNameError
-from unseen.evaluating.arms import Kind, file_name
+from unseen.evaluating.arms import file_name
 from unseen.evaluating.prices import Price, of_arms, pays_back
+from unseen.evaluating.replicated import ArmResult, by_draw, no_interval
 from unseen.parquet import read_parquet, write_parquet
 from unseen.runs import RunDirectory
 from unseen.types import FloatArray, IntArray
 from unseen.verdicts import Interval, Verdict, against_full, against_random, interval
 
-__all__ = ["FILE", "ArmResult", "Evaluation"]
+__all__ = ["FILE", "Evaluation"]
 
 FILE = "evaluation.parquet"  # in the directory of a run
 
 _COLUMNS = ("kept", "epochs", "steps", "samples_seen", "accuracy")
 _CLASS = "accuracy."
-
-
-@dataclass(frozen=True, eq=False)
-class ArmResult:
-    """An arm after its trainings, last epoch only; arrays have one entry a replicate.
-
-    Args:
-        name: of the arm.
-        kind: `"coreset"`, `"full"`, `"random"`, `"random-stratified"` or `"dedup"`.
-        draws: how many different training sets there are among the replicates.
-        kept: int64 (R,) samples trained on.
-        epochs: int64 (R,); 0 of a learner without epochs.
-        steps: int64 (R,) optimiser steps; 0 of a learner without.
-        samples_seen: int64 (R,) samples passed over.
-        accuracy: float64 (R,) share of the test samples predicted rightly.
-        by_class: float64 (R, C) the same of each class, NaN where the test holds none.
-        error: standard error of the mean accuracy that comes of the test set being a sample.
-        beside: of a coreset, its baselines: kind to name.
-        beside_error: the same error of the difference to each, by kind.
-
-    """
-
-    name: str
-    kind: Kind
-    draws: int
-    kept: IntArray
-    epochs: IntArray
-    steps: IntArray
-    samples_seen: IntArray
-    accuracy: FloatArray
-    by_class: FloatArray
-    error: float
-    beside: dict[str, str] = field(default_factory=dict)
-    beside_error: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -101,7 +68,7 @@ class Evaluation:
     def accuracy(self, name: str) -> Interval:
         """Mean test accuracy of an arm, with its interval over replicates."""
         arm = self[name]
-        return interval(_by_draw(arm.accuracy, arm.draws), self.about["level"])
+        return interval(by_draw(arm.accuracy, arm.draws), self.about["level"])
 
     def differences(self, name: str, to: str = "full") -> FloatArray:
         """Accuracy less that of a baseline (`"full"`, `"random"`, ...), of replicates of equal seeds.
@@ -110,7 +77,7 @@ class Evaluation:
         that share a coreset are not independent draws of the method.
         """
         arm = self[name]
-        return _by_draw(arm.accuracy - self._baseline(arm, to).accuracy, arm.draws)
+        return by_draw(arm.accuracy - self._baseline(arm, to).accuracy, arm.draws)
 
     def difference(self, name: str, to: str = "full") -> Interval:
         """The mean of `differences`, with its interval."""
@@ -127,7 +94,7 @@ class Evaluation:
         """What varies between the replicates of an arm, and so what its interval covers; or why there is none."""
         arm = self[name]
         if np.isnan(self.accuracy(name).half):
-            return _no_interval(arm)
+            return no_interval(arm)
         if arm.kind in ("full", "dedup"):
             return "seeds of training"
         if arm.kind != "coreset":
@@ -296,22 +263,6 @@ class Evaluation:
             kind = str(columns["kind"][mine][0])
             arms.append(ArmResult(name=name, kind=kind, by_class=by_class, **own, **about["arms"][name]))  # type: ignore[arg-type]
         return cls(tuple(arms), names, about["about"])
-
-
-def _by_draw(values: FloatArray, draws: int) -> FloatArray:
-    """Means over the replicates that share a training set, where there are several sets and fewer than replicates."""
-    if not 1 < draws < len(values):
-        return values
-    return np.array([values[draw::draws].mean() for draw in range(draws)])
-
-
-def _no_interval(arm: ArmResult) -> str:
-    if len(_by_draw(arm.accuracy, arm.draws)) < 2:
-        return "nothing: one replicate shows no spread; ask for 2 seeds or more"
-    said = "nothing: every seed gave the same, as a learner does that draws nothing"
-    if arm.kind != "coreset":
-        return said
-    return f"{said}; repeat with coresets that were chosen with other seeds, several under one name"
 
 
 def _range(values: IntArray) -> str:

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from unseen import seeds
 from unseen.evaluating.arms import Arm
-from unseen.evaluating.evaluated import ArmResult
 from unseen.evaluating.exams import Exam
+from unseen.evaluating.replicated import ArmResult
 from unseen.protocols import Learner
 from unseen.runs.base import Run
 from unseen.types import FloatArray, IntArray
