@@ -8,6 +8,7 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
+from unseen.cli import _reading as r
 from unseen.cli._progress import Reporter
 from unseen.cli._show import aligned, percent, print_json
 from unseen.comparing.linear_head import LEARNER, TRAP
@@ -39,6 +40,7 @@ Searching = Annotated[
 ]
 
 
+@r.reads_labels
 def command(
     data: o.Source,
     out_dir: o.Out,
@@ -61,15 +63,8 @@ def command(
     address: o.Address = None,
     jobs: o.JobsOrNone = None,
     threads: o.Threads = None,
-    label: o.Label = None,
-    image: o.Image = None,
-    text: o.Text = None,
-    feature: o.Feature = None,
-    id_column: o.IdColumn = None,
-    group: o.GroupColumn = None,
-    split: o.Split = None,
-    image_size: o.ImageSize = None,
-    on_error: o.OnError = None,
+    *,
+    reading: r.Reading,
     quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
@@ -81,18 +76,15 @@ def command(
       unseen advise t.parquet --label y --test v.parquet --fix iterations --out runs/advice
     """
     given = dict(locals())
-    reading = o.data_options(
-        label=label, image=image, text=text, features=feature, id=id_column, group=group, split=split,
-        image_size=image_size, on_error=on_error,
-    )  # fmt: skip
-    source = resolve(data, **reading)
+    read = r.options(reading)
+    source = resolve(data, **read)
     given["learner"] = learner = learner or (LEARNER if quick else DEFAULTS[source.kind])
     with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("advise", given)) as report:
         advice = unseen.advise(
             source,
             method=method,
             margin=margin / 100,
-            test=None if test is None else resolve(test, **reading),
+            test=None if test is None else resolve(test, **read),
             probe=probe,
             overlap=overlap,
             learner=learner,

@@ -10,6 +10,7 @@ from rich.text import Text
 
 import unseen
 from unseen.cli import _options as o
+from unseen.cli import _reading as r
 from unseen.cli._progress import Interrupted, size
 from unseen.cli._show import aligned, err, print_json
 from unseen.data import resolve
@@ -60,6 +61,7 @@ Batch = Annotated[
 Threads = Annotated[int | None, typer.Option(metavar="N", help="Threads; default: all.", rich_help_panel=o.WORK)]
 
 
+@r.reads_labels
 def command(
     data: o.Source,
     out_dir: Out,
@@ -72,15 +74,8 @@ def command(
     seed: o.Seed = 0,
     threads: Threads = None,
     verify: o.Verify = "cheap",
-    label: o.Label = None,
-    image: o.Image = None,
-    text: o.Text = None,
-    feature: o.Feature = None,
-    id_column: o.IdColumn = None,
-    group: o.GroupColumn = None,
-    split: o.Split = None,
-    image_size: o.ImageSize = None,
-    on_error: o.OnError = None,
+    *,
+    reading: r.Reading,
     quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
@@ -92,11 +87,9 @@ def command(
       unseen embed photos/ --out features/photos
       unseen prune features/photos --learner ridge --plan leave_one_out --keep 0.7 --out runs/photos
     """
-    read = o.data_options(
-        label=label, image=image, text=text, features=feature, id=id_column, group=group, image_size=image_size,
-        on_error=on_error,
-    )  # fmt: skip
-    source = resolve(data, **read, **o.data_options(split=split))
+    read = r.options(reading)
+    split = o.data_options(split=read.pop("split", None))
+    source = resolve(data, **read, **split)
     asked = None
     if test is not None or test_split is not None:
         asked = resolve(data if test is None else test, **read, **o.data_options(split=test_split))

@@ -9,6 +9,7 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
+from unseen.cli import _reading as r
 from unseen.cli._show import aligned, print_json
 from unseen.data import resolve
 
@@ -35,6 +36,7 @@ Jobs = Annotated[
 ]
 
 
+@r.reads_data
 def command(
     data: o.Source,
     keep: o.Keep = None,
@@ -50,16 +52,8 @@ def command(
     threads: o.Threads = None,
     groups: o.Groups = "duplicates",
     seed: o.Seed = 0,
-    label: o.Label = None,
-    target: o.Target = None,
-    image: o.Image = None,
-    text: o.Text = None,
-    feature: o.Feature = None,
-    id_column: o.IdColumn = None,
-    group: o.GroupColumn = None,
-    split: o.Split = None,
-    image_size: o.ImageSize = None,
-    on_error: o.OnError = None,
+    *,
+    reading: r.Reading,
     json: o.Json = False,
 ) -> None:
     """Predict time, GPU or core hours, memory and storage of a scoring, and when pruning pays, in half a minute.
@@ -72,10 +66,7 @@ def command(
     exposure = o.plan_of(plan, folds, repeats)
     amounts: dict[str, Any] = {"keep": o.amount(keep, "keep"), "prune": o.amount(prune, "prune")}
     start = perf_counter()
-    source = resolve(data, **o.data_options(
-        label=label, target=target, image=image, text=text, features=feature, id=id_column, group=group,
-        split=split, image_size=image_size, on_error=on_error,
-    ))  # fmt: skip
+    source = resolve(data, **r.options(reading))
     opening = perf_counter() - start
     names = score or []
     found = unseen.estimate(

@@ -9,6 +9,7 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
+from unseen.cli import _reading as r
 from unseen.cli._progress import Reporter
 from unseen.cli._prune import Score
 from unseen.cli._report import NoReport, written
@@ -103,6 +104,7 @@ Rule = Annotated[
 ]
 
 
+@r.reads_labels
 def command(
     data: o.Source,
     out_dir: o.Out,
@@ -134,15 +136,8 @@ def command(
     jobs: o.JobsOrNone = None,
     threads: o.Threads = None,
     verify: o.Verify = "cheap",
-    label: o.Label = None,
-    image: o.Image = None,
-    text: o.Text = None,
-    feature: o.Feature = None,
-    id_column: o.IdColumn = None,
-    group: o.GroupColumn = None,
-    split: o.Split = None,
-    image_size: o.ImageSize = None,
-    on_error: o.OnError = None,
+    *,
+    reading: r.Reading,
     no_report: NoReport = False,
     quiet: o.Quiet = False,
     json: o.Json = False,
@@ -156,10 +151,7 @@ def command(
     """
     given = dict(locals())
     choice = o.rule_options(rule, quota, align, features)
-    source = resolve(data, **o.data_options(
-        label=label, image=image, text=text, features=feature, id=id_column, group=group, split=split,
-        image_size=image_size, on_error=on_error,
-    ))  # fmt: skip
+    source = resolve(data, **r.options(reading))
     given["learner"] = learner = learner or DEFAULTS[source.kind]
     begin = started_from(start)
     given["start"] = start if isinstance(begin, str) else str(Path(start).absolute())

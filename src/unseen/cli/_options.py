@@ -123,35 +123,6 @@ Verify = Annotated[
     Literal["cheap", "full"],
     typer.Option(help="Fingerprint of the data: of a sample of the content, or of all.", rich_help_panel=DATA),
 ]
-Label = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the labels.", rich_help_panel=DATA)]
-Target = Annotated[
-    str | None,
-    typer.Option(metavar="COLUMN", help="Column of numbers to regress on, in place of labels.", rich_help_panel=DATA),
-]
-Image = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the images.", rich_help_panel=DATA)]
-Text = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the texts.", rich_help_panel=DATA)]
-Feature = Annotated[
-    list[str] | None,
-    typer.Option("--feature", metavar="COLUMN", help="Feature column; repeat for several.", rich_help_panel=DATA),
-]
-IdColumn = Annotated[
-    str | None, typer.Option("--id", metavar="COLUMN", help="Column of the sample ids.", rich_help_panel=DATA)
-]
-GroupColumn = Annotated[
-    str | None,
-    typer.Option("--group", metavar="COLUMN", help="Column of groups that stay in one fold.", rich_help_panel=DATA),
-]
-Split = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Rows whose column 'split' has this value.", rich_help_panel=DATA)
-]
-ImageSize = Annotated[
-    int | None,
-    typer.Option(metavar="PIXELS", help="Side to which images are resized and cropped.", rich_help_panel=DATA),
-]
-OnError = Annotated[
-    Literal["raise", "skip"] | None,
-    typer.Option(help="An unreadable image: stop, or drop it and say so.", rich_help_panel=DATA),
-]
 Test = Annotated[
     str | None,
     typer.Option(metavar="DATA", help="The test set, read as DATA is. [default: none]", rich_help_panel=DATA),
@@ -259,7 +230,9 @@ def array(path: Path) -> np.ndarray[Any, Any]:
 
 def remembered(command: str, given: dict[str, Any]) -> dict[str, Any]:
     """A subcommand and its options as JSON, from which `unseen resume` calls it again from any folder."""
-    options = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    flat = {**given, **given.get("reading", {})}
+    flat.pop("reading", None)
+    options = {name: str(value) if isinstance(value, Path) else value for name, value in flat.items()}
     for name in ("data", "features", "test"):
         if options.get(name) not in (None, "digits") and Path(options[name]).exists():
             options[name] = str(Path(options[name]).absolute())

@@ -10,6 +10,7 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
+from unseen.cli import _reading as r
 from unseen.cli._progress import Reporter
 from unseen.cli._report import NoReport, written
 from unseen.cli._show import aligned, percent, print_json
@@ -63,6 +64,7 @@ Confirm = Annotated[
 ]
 
 
+@r.reads_data
 def command(
     data: o.Source,
     out_dir: o.Out,
@@ -88,16 +90,8 @@ def command(
     jobs: o.JobsOrNone = None,
     threads: o.Threads = None,
     verify: o.Verify = "cheap",
-    label: o.Label = None,
-    target: o.Target = None,
-    image: o.Image = None,
-    text: o.Text = None,
-    feature: o.Feature = None,
-    id_column: o.IdColumn = None,
-    group: o.GroupColumn = None,
-    split: o.Split = None,
-    image_size: o.ImageSize = None,
-    on_error: o.OnError = None,
+    *,
+    reading: r.Reading,
     no_report: NoReport = False,
     quiet: o.Quiet = False,
     json: o.Json = False,
@@ -121,10 +115,7 @@ def command(
         exposure = o.plan_of(plan, folds, repeats)
         choice = o.rule_options(rule, quota, align, features)
     amounts: dict[str, Any] = {"keep": o.amount(keep, "keep"), "prune": o.amount(prune, "prune")}
-    source = resolve(data, **o.data_options(
-        label=label, target=target, image=image, text=text, features=feature, id=id_column, group=group,
-        split=split, image_size=image_size, on_error=on_error,
-    ))  # fmt: skip
+    source = resolve(data, **r.options(reading))
     given["learner"] = learner = learner or default_learner(source)
     with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("prune", given)) as report:
         result = unseen.prune(

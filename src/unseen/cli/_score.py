@@ -10,6 +10,7 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
+from unseen.cli import _reading as r
 from unseen.cli._progress import Reporter
 from unseen.cli._show import aligned, grid, print_json
 from unseen.data import resolve
@@ -27,6 +28,7 @@ Scores = Annotated[
 ]
 
 
+@r.reads_data
 def command(
     data: o.Source,
     out_dir: o.Out,
@@ -42,16 +44,8 @@ def command(
     jobs: o.JobsOrNone = None,
     threads: o.Threads = None,
     verify: o.Verify = "cheap",
-    label: o.Label = None,
-    target: o.Target = None,
-    image: o.Image = None,
-    text: o.Text = None,
-    feature: o.Feature = None,
-    id_column: o.IdColumn = None,
-    group: o.GroupColumn = None,
-    split: o.Split = None,
-    image_size: o.ImageSize = None,
-    on_error: o.OnError = None,
+    *,
+    reading: r.Reading,
     quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
@@ -64,10 +58,7 @@ def command(
     """
     given = dict(locals())
     exposure = o.plan_of(plan, folds, repeats)
-    source = resolve(data, **o.data_options(
-        label=label, target=target, image=image, text=text, features=feature, id=id_column, group=group,
-        split=split, image_size=image_size, on_error=on_error,
-    ))  # fmt: skip
+    source = resolve(data, **r.options(reading))
     given["learner"] = learner = learner or default_learner(source)
     with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("score", given)) as report:
         table = unseen.score(

@@ -10,6 +10,7 @@ import typer
 import unseen
 from unseen.atomic import replace_file
 from unseen.cli import _options as o
+from unseen.cli import _reading as r
 from unseen.cli._progress import Reporter
 from unseen.cli._show import aligned, grid, out, print_json
 from unseen.comparing.curves import FILE
@@ -39,6 +40,7 @@ Prunes = Annotated[
 ]
 
 
+@r.reads_labels
 def command(
     data: o.Source,
     out_dir: o.Out,
@@ -59,15 +61,8 @@ def command(
     address: o.Address = None,
     jobs: o.JobsOrNone = None,
     threads: o.Threads = None,
-    label: o.Label = None,
-    image: o.Image = None,
-    text: o.Text = None,
-    feature: o.Feature = None,
-    id_column: o.IdColumn = None,
-    group: o.GroupColumn = None,
-    split: o.Split = None,
-    image_size: o.ImageSize = None,
-    on_error: o.OnError = None,
+    *,
+    reading: r.Reading,
     quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
@@ -81,11 +76,8 @@ def command(
       unseen sweep t.parquet --label y --test v.parquet --method el2n/stratified --prune 0.3 --out runs/s
     """
     given = dict(locals())
-    reading = o.data_options(
-        label=label, image=image, text=text, features=feature, id=id_column, group=group, split=split,
-        image_size=image_size, on_error=on_error,
-    )  # fmt: skip
-    source = resolve(data, **reading)
+    read = r.options(reading)
+    source = resolve(data, **read)
     given["learner"] = learner = learner or DEFAULTS[source.kind]
     with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("sweep", given)) as report:
         result = unseen.sweep(
@@ -93,7 +85,7 @@ def command(
             methods=method,
             keep=o.amounts(keep, "keep"),
             prune=o.amounts(prune, "prune"),
-            test=None if test is None else resolve(test, **reading),
+            test=None if test is None else resolve(test, **read),
             probe=probe,
             overlap=overlap,
             learner=learner,

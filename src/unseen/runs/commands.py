@@ -8,12 +8,12 @@ from typing import Any
 
 from unseen.errors import RunError
 
-__all__ = ["COMMAND", "options_of", "read_by"]
+__all__ = ["COMMAND", "READ_BY", "options_of", "read_by"]
 
 COMMAND = "command.json"  # in the directory of a run that was begun on the command line
 
 # Options of a subcommand, to those of the readers of data (`unseen.data.resolve`).
-_READ_BY = {
+READ_BY = {
     "label": "label",
     "target": "target",
     "image": "image",
@@ -50,5 +50,5 @@ def options_of(run: Path) -> dict[str, Any]:
 def read_by(run: Path) -> tuple[str, dict[str, Any]]:
     """Which data set a run read, and by which options of `unseen.data.resolve`; errors as of `options_of`."""
     options = options_of(run)
-    given = {name: options.get(option) for option, name in _READ_BY.items()}
+    given = {name: options.get(option) for option, name in READ_BY.items()}
     return str(options["data"]), {name: value for name, value in given.items() if value is not None and value != []}
