@@ -7,7 +7,7 @@ from typing import Any
 
 from unseen.errors import ArgumentError
 from unseen.registry import Registry, parse_spec
-from unseen.scores import dynamics, gradient, influence, label_quality, pointwise, two_sided_shells, windows
+from unseen.scores import dynamics, gradient, influence, label_quality, pointwise, two_sided, windows
 from unseen.scores.base import Score
 from unseen.scores.keeping import SUFFIX as KEEP
 from unseen.scores.keeping import Keeping
@@ -35,10 +35,10 @@ for _score in (
     windows.DynUnc,
     windows.Dual,
     windows.Tdds,
-    two_sided_shells.Memorization,
-    two_sided_shells.HoldoutGap,
-    two_sided_shells.Reducible,
-    two_sided_shells.Disagreement,
+    two_sided.Memorization,
+    two_sided.HoldoutGap,
+    two_sided.Reducible,
+    two_sided.Disagreement,
     influence.Leverage,
     influence.CooksDistance,
     label_quality.SelfConfidence,
