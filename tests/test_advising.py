@@ -179,7 +179,7 @@ def test_quick_is_advice_with_ridge():
     quick, slow = quickly(step=0.4), advised(learner="ridge", step=0.4, margin=0.03)
     mine, other = ({(t.prune, t.confirming): t.difference for t in advice.tried} for advice in (quick, slow))
     assert set(other) <= set(mine)
-    assert all(mine[key] == difference for key, difference in other.items())
+    assert all(repr(mine[key]) == repr(difference) for key, difference in other.items())
     assert (quick.prune, quick.verdict) == (slow.prune, slow.verdict)
     assert quick.about["learner"] == quick.about["trainee"] == "ridge"
 
@@ -188,9 +188,9 @@ def test_quick_learns_from_the_features_that_are_given():
     """Images with the vectors as features are the vectors."""
     learner = "ridge:lam=9.0,temperature=1.0"
     vectors = quickly(learner=learner)
-    assert quickly(learner=learner, features=X[:400]).tried == vectors.tried
+    assert repr(quickly(learner=learner, features=X[:400]).tried) == repr(vectors.tried)  # bounds may be NaN
     noise = np.random.default_rng(0).normal(size=(400, 3))
-    assert quickly(learner=learner, features=noise).tried != vectors.tried
+    assert repr(quickly(learner=learner, features=noise).tried) != repr(vectors.tried)
     near = quickly(learner=learner, features=X[:400], method="k_center")  # they are for rules that read them, too
     assert near.method == "k_center"
 
