@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import sys
 import threading
 import time
@@ -124,6 +125,7 @@ def main() -> None:
     parser.add_argument("--line", type=int, nargs="*", default=[100_000, 300_000, 1_000_000, 3_000_000])
     parser.add_argument("--out", type=Path, help="default: benchmarks/results/closed_form_size.json")
     options = parser.parse_args()
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "8")  # as the program does; read by the processes started below
     work = [(options.rows, plan, learner) for plan in PLANS for learner in options.learners]
     work += [(n, "leave_one_out", options.learners[-1]) for n in options.line]
     rows = []

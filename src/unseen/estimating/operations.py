@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from unseen.estimating.counting import Size
-from unseen.learners.ridge.tuning import GRID, SAMPLE
+from unseen.learners.ridge.tuning import GRID, sample_size
 from unseen.learners.softmax.tuning import GRID as SOFTMAX_GRID
 from unseen.learners.softmax.tuning import SAMPLE as SOFTMAX_SAMPLE
 
@@ -77,7 +77,7 @@ def ridge(
         passes = summed * squares + (size.unseen + size.seen) * outputs
         rest = solving
     if lam or temperature:
-        sample = min(size.samples, SAMPLE)
+        sample = sample_size(size.samples, width)
         tried = (len(GRID) if lam else 0) + (1 if temperature else 0)
         rest += sample * (3.0 * squares + outputs * (1 + tried)) + EIGENVECTORS * d**3
     return Operations(passes, rest)

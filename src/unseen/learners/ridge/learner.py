@@ -24,7 +24,7 @@ from unseen.learners.ridge.products import products_on
 from unseen.learners.ridge.reading import Rows
 from unseen.learners.ridge.sums import Known, solved
 from unseen.learners.ridge.together import Together
-from unseen.learners.ridge.tuning import SAMPLE, tuned
+from unseen.learners.ridge.tuning import SAMPLE, sample_size, tuned
 from unseen.learners.vectors import bound, positive, vectors_only
 from unseen.protocols import CheckpointStore, Data, Sink
 from unseen.types import FloatArray, IntArray, Side
@@ -45,7 +45,7 @@ class RidgeLearner:
     no temperature: the scores are `loss`, `holdout_gap`, `leverage` and `cooks_distance`.
 
     Memory, beside the data: O(d^2 + d C) float64 for `leave_one_out` and K times that for K folds, a block of rows,
-    and 20,000 (d + C) while lambda and temperature are chosen; `memory` tells.
+    and at most 20,000 (d + C) while lambda and temperature are chosen; `memory` tells.
 
     Args:
         lam: the penalty, above 0, as scikit-learn's `alpha`; `"auto"`: the one of least squared leave-one-out error
@@ -134,7 +134,7 @@ class RidgeLearner:
         """Bytes at most for sums, solutions and a block of rows; beside the data, and the scores."""
         rows = Rows(data, np.dtype(self.precision))
         d, width = int(data.sample_shape[0]), rows.answers.width
-        sample = 0 if {self.lam, self.temperature}.isdisjoint({"auto"}) else min(len(data), SAMPLE)
+        sample = 0 if {self.lam, self.temperature}.isdisjoint({"auto"}) else sample_size(len(data), width)
         largest = plan.k if isinstance(plan, Folds) and plan.together else 1
         # Sums of a part, and of each level of the tree that they are added in; then solutions in the place of these.
         passes = (3 * largest + 4) * d * (d + 2 * width) + 4 * min(rows.block_of(largest), len(data)) * (d + width)

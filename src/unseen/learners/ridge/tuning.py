@@ -11,10 +11,21 @@ from unseen.learners.ridge.reading import Rows, by_id
 from unseen.scores.alignment import temperatures
 from unseen.types import FloatArray, IntArray
 
-__all__ = ["GRID", "SAMPLE", "tuned"]
+__all__ = ["GRID", "SAMPLE", "sample_size", "tuned"]
 
-SAMPLE = 20_000  # rows that they are chosen on, at most
+SAMPLE, LEAST_SAMPLE = 20_000, 5_000  # rows that they are chosen on, at most and where there are very many answers
+SAMPLED_ANSWERS = 10**7  # of these rows
 GRID = np.logspace(-6, 2, 9)  # of lambda, in units of the mean eigenvalue of Z'Z
+
+
+def sample_size(n: int, width: int) -> int:
+    """How many of n rows they are chosen on, for answers of so many columns.
+
+    >>> sample_size(1_281_167, 10), sample_size(1_281_167, 1_000)
+    (20000, 10000)
+
+    """
+    return min(n, SAMPLE, max(LEAST_SAMPLE, SAMPLED_ANSWERS // width))
 
 
 def tuned(
@@ -35,7 +46,8 @@ def tuned(
         return lam, temperature
     data = given.data
     ranked = seeds.order(seed, data.ids, "ridge")
-    sample = by_id(data, ranked[np.isin(ranked, among, assume_unique=True)][:SAMPLE])
+    ranked = ranked[np.isin(ranked, among, assume_unique=True)]
+    sample = by_id(data, ranked[: sample_size(len(ranked), given.answers.width)])
     x, y, weights = given.inputs(sample, np.float64), given.targets(sample), given.weights_of(sample)
     scale = mean_eigenvalue(x) or 1.0
     regressions = EveryLam(x, y, of[sample], weights)
