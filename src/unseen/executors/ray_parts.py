@@ -197,7 +197,7 @@ class _Lead:
 
         waiting, retries = list(reversed(keys)), dict.fromkeys(keys, 0)
         under_way: dict[Ref, tuple[int, Ref]] = {}
-        done, failed = count - len(keys), []
+        done, failed = count - len(keys), dict[int, Exception]()
         try:
             while waiting or under_way:
                 while waiting and len(under_way) < self.sizes.at_once:
@@ -220,7 +220,7 @@ class _Lead:
                     yield self._report("retry", retry=retries[key], of=RETRIES, cause=f"{cause(death)}, part {key}")
                     continue
                 if error is not None:
-                    failed.append(rebuilt(*error))
+                    failed[key] = rebuilt(*error)
                     continue
                 came(key, value)
                 done += 1
@@ -232,9 +232,10 @@ class _Lead:
                 with suppress(Exception):
                     ray.cancel(said, force=True)
         if failed:
+            first = failed[min(failed)]
             if len(failed) > 1:
-                failed[0].add_note(f"{len(failed) - 1} more parts failed; the others are done")
-            raise failed[0]
+                first.add_note(f"{len(failed) - 1} more parts failed; the others are done")
+            raise first
 
     def _report(self, kind: str, **fields: object) -> Message:
         return "report", {"kind": kind, "fit": self.job.name, **fields}
