@@ -97,8 +97,8 @@ class _Lead:
         """Where the sums over all parts are."""
         count, fan = len(parts.summed), parts.fan
         tree = _Tree(fan, self._add)
-        kept = {group: self._kept(f"sums-{group:05}") for group in range(-(-count // fan))}
-        todo = [part for part in range(count) if kept[part // fan] is None]
+        kept = {group for group in range(-(-count // fan)) if self._kept(f"sums-{group:05}") is not None}
+        todo = [part for part in range(count) if part // fan not in kept]
         come: dict[int, Ref] = {}
         due = iter(range(count))
 
@@ -108,25 +108,23 @@ class _Lead:
         steps = self._each(todo, lambda part: self._begun(_summed, self._parts, part), came, "sums", count)
         at = next(due, None)
         for message in steps:
-            while at is not None and (at in come or kept[at // fan] is not None):
-                at = self._push(tree, parts, at, come, kept[at // fan], count)
+            while at is not None and (at in come or at // fan in kept):
+                at = self._push(tree, parts, at, come, count)
             yield message
         while at is not None:
-            at = self._push(tree, parts, at, come, kept[at // fan], count)
+            at = self._push(tree, parts, at, come, count)
         return tree.total()
 
-    def _push(
-        self, tree: _Tree, parts: Parts, part: int, come: dict[int, Ref], kept: Named | None, count: int
-    ) -> int | None:
+    def _push(self, tree: _Tree, parts: Parts, part: int, come: dict[int, Ref], count: int) -> int | None:
         """Give the tree the sums of one part, or those kept of its whole group; says which part is next."""
         import ray
 
-        if kept is not None:
-            tree.push(ray.put(parts.unpacked(kept)), level=1)
-            after = (part // parts.fan + 1) * parts.fan
-        else:
+        if part in come:
             tree.push(come.pop(part))
             after = part + 1
+        else:
+            tree.push(ray.put(parts.unpacked(self._kept(f"sums-{part // parts.fan:05}") or {})), level=1)
+            after = (part // parts.fan + 1) * parts.fan
         return after if after < count else None
 
     def _add(self, sums: list[Ref], group: int | None) -> Ref:
@@ -282,10 +280,7 @@ def _prepared(shared: Shared, job: Job) -> Said:
     def work(parts: None) -> Parts:
         data, learner = data_and_learner(shared)
         wanted = job.sink.wants("unseen", 1, 1)
-        made = cast(PartedLearner, learner).in_parts(data, job.fit, wanted, job.seed)
-        assert made.summed
-        assert made.judged  # counted here, once
-        return made
+        return cast(PartedLearner, learner).in_parts(data, job.fit, wanted, job.seed)
 
     return _told(shared, None, work)
 

@@ -106,8 +106,9 @@ class Passes:
     _refits: int = field(default=0, init=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the data, which other processes have already."""
-        return {**self.__dict__, "rows": replace(self.rows, data=cast(Data, None))}
+        """Without the data, which other processes have already; but with what is read of these once for all parts."""
+        read = {"summed": self.summed, "judged": self.judged, "_centre": self._centre}
+        return {**self.__dict__, **read, "rows": replace(self.rows, data=cast(Data, None))}
 
     def give(self, data: Data) -> None:
         """Give it the data set again, in another process."""
