@@ -14,7 +14,7 @@ from toy_learner import Ridge, toy_data, toy_jobs
 
 import unseen
 from unseen.errors import ArgumentError, WorkerError
-from unseen.executors import LocalExecutor, RayExecutor, ray_session
+from unseen.executors import LocalExecutor, RayExecutor, ray_flights, ray_session
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 
@@ -127,6 +127,19 @@ def test_the_error_of_a_learner_is_raised_as_it_is_and_not_retried():
     assert "retry" not in told
     with pytest.raises(WorkerError, match=r"^UnspeakableError: cannot be sent\n"):
         list(run(RayExecutor(jobs=1), learner=Ridge("unspeakable")))
+
+
+def test_no_task_is_cancelled_that_has_said_its_last_word(monkeypatch):
+    """Ray ends the whole driver where a task that is just ending is cancelled."""
+    import ray
+
+    cancelled, flown = [], []
+    monkeypatch.setattr(ray, "cancel", lambda stream, force: cancelled.append(stream))
+    real = ray_flights.Flights._speaking
+    monkeypatch.setattr(ray_flights.Flights, "_speaking", lambda self: flown.append(real(self)) or flown[-1])
+    with pytest.raises(ArgumentError, match="lr must be positive"):
+        list(run(RayExecutor(jobs=2), learner=Ridge("error")))
+    assert flown[-1] not in cancelled
 
 
 def test_leaving_the_loop_ends_the_tasks():

@@ -65,7 +65,6 @@ class Flights:
                 job = self._under_way[stream].job
                 result = self._take(stream, report)
                 if result is not None:
-                    del self._under_way[stream]
                     self._feed(jobs)  # first, so that no worker waits while the result is being kept
                     yield job, result
         finally:
@@ -88,67 +87,84 @@ class Flights:
             self._look()
 
     def _take(self, stream: Stream, report: Report) -> Named | None:
-        """Read one message: pass progress on, raise an error, begin a dead worker's fit again, or give the result."""
+        """Read one message: pass progress on, or end the flight by its result, its error or the death of its worker."""
         import ray
         from ray import exceptions as e
 
-        name = self._under_way[stream].job.name
         try:
             kind, content = ray.get(next(stream))
-        except e.OutOfMemoryError as error:  # of the node: Ray has killed the worker, to save the others
-            self._out_of_memory(stream, error, report)
+        except (e.RayError, StopIteration) as error:
+            self._lost(self._under_way.pop(stream), error, report)
             return None
-        except (e.ObjectStoreFullError, e.OutOfDiskError) as error:
-            raise WorkerError(f"fit {name}: {no_space('what it yields')}. {KEPT}") from error
-        except (e.WorkerCrashedError, e.NodeDiedError, e.ObjectLostError, StopIteration) as error:
-            self._again(stream, error, report)
-            return None
-        except e.RayError as error:  # the task could not begin: a package is not there, say
-            raise WorkerError(f"Ray could not run fit {name}: {error}") from error
         if kind == "report":
             report(content.pop("kind"), **content)
-        elif kind == "failed":
-            self._failed(stream, rebuilt(*content), report)
-        else:
-            result: Named = content
-            return result
-        return None
+            return None
+        flight = self._under_way.pop(stream)
+        if kind == "failed":
+            self._failed(flight, rebuilt(*content), report)
+            return None
+        result: Named = content
+        return result
 
-    def _failed(self, stream: Stream, error: Exception, report: Report) -> None:
-        if not _memory(error):
-            raise error
-        self._out_of_memory(stream, error, report)
+    def _lost(self, flight: _Flight, error: Exception, report: Report) -> None:
+        """Begin a fit again whose task ended without a word of its own, unless nothing would be better then."""
+        from ray import exceptions as e
 
-    def _again(self, stream: Stream, error: Exception, report: Report) -> None:
-        """Begin a fit again whose worker died."""
-        flight = self._under_way[stream]
-        if flight.retries == RETRIES:
+        name = flight.job.name
+        if isinstance(error, e.OutOfMemoryError):  # of the node: Ray has killed the worker, to save the others
+            self._out_of_memory(flight, error, report)
+        elif isinstance(error, e.ObjectStoreFullError | e.OutOfDiskError):
+            raise WorkerError(f"fit {name}: {no_space('what it yields')}. {KEPT}") from error
+        elif not isinstance(error, e.WorkerCrashedError | e.NodeDiedError | e.ObjectLostError | StopIteration):
+            raise WorkerError(f"Ray could not run fit {name}: {error}") from error  # a package is not there, say
+        elif flight.retries == RETRIES:
             raise WorkerError(
-                f"the worker of fit {flight.job.name} died {RETRIES + 1} times, at last by {cause(error)}. {KEPT}. If "
+                f"the worker of fit {name} died {RETRIES + 1} times, at last by {cause(error)}. {KEPT}. If "
                 "memory ran out, use fewer jobs at a time or a smaller batch"
             ) from error
-        self._resume(stream, flight.alone, cause(error), report)
+        else:
+            self._again(flight, flight.alone, cause(error), report)
 
-    def _out_of_memory(self, stream: Stream, error: Exception, report: Report) -> None:
+    def _failed(self, flight: _Flight, error: Exception, report: Report) -> None:
+        if not _memory(error):
+            raise error
+        self._out_of_memory(flight, error, report)
+
+    def _out_of_memory(self, flight: _Flight, error: Exception, report: Report) -> None:
         """Begin a fit again alone on a node, if it had company there: by itself it would run out of it again."""
-        flight = self._under_way[stream]
-        if flight.alone or len(self._under_way) == 1 or flight.retries == RETRIES:
+        if flight.alone or not self._under_way or flight.retries == RETRIES:
             raise WorkerError(_too_large(flight.job, error)) from error
-        self._resume(stream, True, f"{cause(error)}; now alone on a node", report)
+        self._again(flight, True, f"{cause(error)}; now alone on a node", report)
 
-    def _resume(self, stream: Stream, alone: bool, cause: str, report: Report) -> None:
-        flight = self._under_way.pop(stream)
+    def _again(self, flight: _Flight, alone: bool, cause: str, report: Report) -> None:
         again = replace(flight, retries=flight.retries + 1, alone=alone)
         self._under_way[self._submit(flight.job, alone)] = again
         report("retry", fit=flight.job.name, retry=again.retries, of=RETRIES, cause=cause)
 
     def _stop(self) -> None:
+        """Cancel what is under way.
+
+        Not a task that has said its last word: Ray, up to 2.60 at least, ends the driver where a task that is just
+        ending is cancelled ("tried to complete task that was not pending").
+        """
         import ray
 
         for stream in self._under_way:
             with suppress(Exception):  # it may have ended, or all of Ray
-                ray.cancel(stream, force=True)
+                if not _has_ended(stream):
+                    ray.cancel(stream, force=True)
         self._under_way.clear()
+
+
+def _has_ended(stream: Stream) -> bool:
+    """Whether a task's last word has come; raises where it died."""
+    import ray
+
+    while ray.wait([stream], timeout=0)[0]:
+        kind, _ = ray.get(next(stream))
+        if kind != "report":
+            return True
+    return False
 
 
 def _memory(error: Exception) -> bool:
