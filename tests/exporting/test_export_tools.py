@@ -1,21 +1,15 @@
-"""Files for cleanlab and FiftyOne: all samples in dataset order, held out; nulls where nothing was measured."""
+"""Files for cleanlab: all samples in dataset order, held out."""
 
 from __future__ import annotations
-
-import json
 
 import numpy as np
 import pytest
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_self_confidence_for_each_label
 from sklearn.datasets import load_digits
-from small_exports import coreset_of, photos, table_of
 
 import unseen
-from unseen.data import from_arrays, from_folder
 from unseen.errors import ArgumentError, DataError
-from unseen.pruning import Scored
-from unseen.types import Coreset
 
 KEEPING = "self_confidence@probabilities"
 X, Y = load_digits(return_X_y=True)
@@ -97,33 +91,3 @@ def test_samples_that_nobody_judged_are_named(tmp_path):
 def test_results_in_memory_are_gone(tmp_path):
     with pytest.raises(ArgumentError, match="needs the directory of a run"):
         unseen.export(scored(None, also=[KEEPING]), "cleanlab", tmp_path / "kept")
-
-
-def test_fiftyone_gets_fields_by_path(tmp_path):
-    source = photos(tmp_path / "photos")
-    data = from_folder(source)
-    table = table_of(data, mean_confidence=np.full(12, 0.25), predictions=np.array([-1, *[2] * 11]))
-    table.values["el2n"][0, 3] = np.nan
-    out = unseen.export(Scored(table, coreset_of(data, [0, 4, 8])), "fiftyone", tmp_path / "f.json", data=source)
-    found = json.loads(out.read_text())
-    assert found["key_field"] == "filepath"
-    fields = found["fields"]
-    assert sorted(fields) == ["unseen_confidence", "unseen_el2n", "unseen_kept", "unseen_prediction"]
-    paths = [str(source.absolute() / name) for name in data.ids]
-    assert all(list(values) == paths for values in fields.values())
-    assert all(path in fields["unseen_kept"] for path in map(str, source.rglob("*.png")))
-    assert list(fields["unseen_kept"].values()) == [row in (0, 4, 8) for row in range(12)]
-    assert list(fields["unseen_el2n"].values())[:5] == [0.0, 1.0, 2.0, None, 4.0]
-    assert list(fields["unseen_prediction"].values())[:2] == [None, "owl"]
-    assert fields["unseen_confidence"][paths[0]] == 0.25
-
-
-def test_fiftyone_of_a_coreset_alone(tmp_path):
-    source = photos(tmp_path / "photos")
-    out = unseen.export(coreset_of(from_folder(source), [0, 4]), "fiftyone", tmp_path / "f.json", data=source)
-    fields = json.loads(out.read_text())["fields"]
-    assert list(fields) == ["unseen_kept"]
-    assert sum(fields["unseen_kept"].values()) == 2
-    vectors = from_arrays(X, Y)
-    with pytest.raises(ArgumentError, match="the data set must be a folder of images"):
-        unseen.export(Coreset(np.arange(3), np.arange(3), 200), "fiftyone", tmp_path / "g.json", data=vectors)

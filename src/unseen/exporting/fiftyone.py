@@ -1,11 +1,12 @@
 """Fields for FiftyOne: a JSON file of values by the paths of images, from which `dataset.set_values` is filled.
 
-The library is too heavy for the tests here, which read the file by itself.
+The library needs a database server, which the tests here do without: one of them runs where both are installed.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ def to_fiftyone(asked: Asked, out: Path) -> None:
     """One object: `key_field`, and `fields`, each an object of absolute path to value, for all samples.
 
     Fields: `unseen_kept`, and with the scores of the run `unseen_<score>`, `unseen_prediction` (a class held-out models
-    gave) and `unseen_confidence`. What was not measured is null.
+    gave) and `unseen_mean_confidence`. What was not measured is null. A field without any value is left out, since
+    FiftyOne cannot tell its type.
 
     Args:
         asked: the coreset.
@@ -47,14 +49,19 @@ def to_fiftyone(asked: Asked, out: Path) -> None:
         values["kept"] = coreset.mask.tolist()
         values |= {_field(name): _numbers(table.column(name)) for name in table.scores}
         if table.mean_confidence is not None:
-            values["confidence"] = _numbers(table.mean_confidence)
+            values["mean_confidence"] = _numbers(table.mean_confidence)
         if table.predictions is not None:
             names = table.class_names
             values["prediction"] = [names[code] if code >= 0 else None for code in table.predictions.tolist()]
-    paths = [str(source.root / identity) for identity in ids]
+    root = Path(os.path.abspath(source.root))  # noqa: PTH100 - FiftyOne takes `..` out of paths, but follows no link
+    paths = [str(root / identity) for identity in ids]
     content = {
         "key_field": "filepath",
-        "fields": {f"unseen_{name}": dict(zip(paths, column, strict=True)) for name, column in values.items()},
+        "fields": {
+            f"unseen_{name}": dict(zip(paths, column, strict=True))
+            for name, column in values.items()
+            if any(value is not None for value in column)
+        },
     }
     text = json.dumps(content)
     new_file(out, lambda file: file.write(text.encode()))

@@ -65,7 +65,7 @@ for _name, _kind in {
         fiftyone.to_fiftyone,
         "fields for FiftyOne, by the paths of images",
         "for name, of in json.load(open({out!r}))['fields'].items(): "
-        "dataset.set_values(name, [of.get(path) for path in dataset.values('filepath')])",
+        "dataset.set_values(name, [of[path] for path in dataset.values('filepath')])",
     ),
 }.items():
     KINDS.add(_name, _kind)
