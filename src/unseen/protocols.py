@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -97,8 +97,8 @@ class Parts(Protocol):
     def solved(self, sums: Any) -> Any:
         """What the second pass needs of the sums over all parts."""
 
-    def judge(self, block: IntArray, solution: Any, sink: Sink) -> None:
-        """Push the observations of a block."""
+    def judge(self, blocks: Sequence[IntArray], solution: Any, sink: Sink) -> Iterator[int]:
+        """Push the observations of these blocks; yields how many rows are done so far."""
 
 
 class PartedLearner(Learner, Protocol):
@@ -119,7 +119,7 @@ class Sink(Protocol):
         """
 
     def observe(self, side: Side, observation: Observation) -> None:
-        """Take one batch of observations, in any batch size."""
+        """Take one batch of observations, in any batch size; of different rows also from several threads at a time."""
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Everything taken so far, as named arrays, for the checkpoint of the same epoch."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
+from itertools import islice
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-__all__ = ["default_threads", "for_each", "limited_threads"]
+__all__ = ["ahead", "default_threads", "for_each", "limited_threads", "one_thread_each"]
 
 T = TypeVar("T")
+R = TypeVar("R")
 _allowed: ContextVar[int | None] = ContextVar("allowed", default=None)
 
 # Read by the libraries when they are loaded, which may happen inside the first fit.
@@ -52,23 +54,68 @@ def limited_threads(threads: int) -> Iterator[None]:
             _set_torch(torch_before)
 
 
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Let BLAS and OpenMP use one thread inside the block, where `for_each` goes on using all that are allowed.
+
+    So what they compute does not depend on how many those are. Large products that are made side by side are as quick
+    as one after another by several threads each, and everything between them is quicker.
+    """
+    with threadpool_limits(limits=1):
+        yield
+
+
 def for_each(work: Callable[[T], None], parts: Iterable[T]) -> None:
     """Do the work on every part, which must not depend on each other, by as many threads as are allowed here.
 
-    Outside `limited_threads` those are as many as there are processors. It pays where the work is in calls that let
-    other threads go on, as NumPy's are.
+    Outside `limited_threads` those are as many as there are processors; inside the work, one. It pays where the work
+    is in calls that let other threads go on, as NumPy's are.
     """
     parts = list(parts)
-    threads = min(_allowed.get() or default_threads(), len(parts))
+    threads = min(_number(), len(parts))
     if threads < 2:
         for part in parts:
             work(part)
         return
     with ThreadPoolExecutor(threads) as pool:
-        # Each has the context of the caller, where NumPy keeps what it does about overflows.
-        done = [pool.submit(copy_context().run, work, part) for part in parts]
+        done = [_submitted(pool, work, part) for part in parts]
     for each in done:
         each.result()
+
+
+def ahead(items: Iterable[T], together: int) -> Iterator[list[T]]:
+    """The items in lists of so many, the next of which another thread makes while this one is worked on.
+
+    If one thread is allowed, it does both. Items are made one at a time, so `items` need not be safe for threads.
+    """
+    source = iter(items)
+
+    def some(most: int) -> list[T]:
+        return list(islice(source, most))
+
+    if _number() < 2:
+        while batch := some(together):
+            yield batch
+        return
+    with ThreadPoolExecutor(1) as pool:
+        coming = _submitted(pool, some, together)
+        while batch := coming.result():
+            coming = _submitted(pool, some, together)
+            yield batch
+
+
+def _number() -> int:
+    return _allowed.get() or default_threads()
+
+
+def _submitted(pool: ThreadPoolExecutor, work: Callable[[T], R], part: T) -> Future[R]:
+    """Begin it in the context of the caller, where NumPy keeps what it does about overflows."""
+
+    def alone() -> R:
+        _allowed.set(1)  # of the context, which is a copy
+        return work(part)
+
+    return pool.submit(copy_context().run, alone)
 
 
 def _set_torch(threads: int) -> int | None:

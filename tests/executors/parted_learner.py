@@ -46,9 +46,9 @@ class Marked(SmallParts):
             raise DataError(f"x-{part:05}.npy is damaged")
         return super().sums(part)
 
-    def judge(self, block, solution, sink):
-        self._struck("judged", next(k for k, blocks in enumerate(self.judged) if any(b is block for b in blocks)))
-        super().judge(block, solution, sink)
+    def judge(self, blocks, solution, sink, done=0):
+        self._struck("judged", next(k for k, part in enumerate(self.judged) if part[0] is blocks[0]))
+        return super().judge(blocks, solution, sink, done)
 
     def _struck(self, which, part):
         mark = Path(self.folder) / f"{which}-{part}"

@@ -30,16 +30,16 @@ ROUTE = list(steps(6))
 class Counting(Rows):
     """Counts the rows that it reads."""
 
-    read = 0
+    count = 0
 
     def inputs(self, rows, dtype=None):
-        type(self).read += len(rows)
+        type(self).count += len(rows)
         return super().inputs(rows, dtype)
 
 
 @pytest.fixture
 def rows():
-    Counting.read = 0
+    Counting.count = 0
     return Counting(DATA, np.dtype(float))
 
 
@@ -71,12 +71,12 @@ def test_they_do_not_depend_on_what_was_asked_before(rows):
 def test_a_step_reads_what_moved_and_the_fold(rows):
     known = Known(rows)
     known.over(ROUTE[0][:-20], ROUTE[:1])
-    Counting.read = 0
+    Counting.count = 0
     known.over(ROUTE[1][:-20], ROUTE[:2])
-    assert Counting.read == 10 + 12 + 20
-    Counting.read = 0
+    assert Counting.count == 10 + 12 + 20
+    Counting.count = 0
     known.over(ROUTE[1][20:], ROUTE[:2])
-    assert Counting.read == 20
+    assert Counting.count == 20
 
 
 def test_now_and_then_they_are_made_anew_and_compared(rows):

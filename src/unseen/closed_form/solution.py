@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, get_blas_funcs, solve_triangular
+from scipy.linalg import LinAlgError, cho_solve, solve_triangular
 
 from unseen.closed_form.sums import Sums
 from unseen.types import FloatArray
 
 __all__ = ["LinAlgError", "Solution", "solve"]
+
+PANEL = 128  # columns that are whitened at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +26,7 @@ class Solution:
         mean: float64 (d,), that of those rows.
         bias: float64 (C,), the output at the mean.
         weights: float64 (d, C).
-        factor: float64 (d, d), lower Cholesky factor of Z'Z + lam I; what is above its diagonal means nothing.
+        factor: float64 (d, d), lower Cholesky factor of Z'Z + lam I.
 
     """
 
@@ -48,7 +51,7 @@ class Solution:
     def roots(self, x: FloatArray, weights: FloatArray | None = None) -> FloatArray:
         """V (d + 1, m) with V'V = H of the rows x (m, d), in the type of x."""
         own = self._as(x)
-        v = np.concatenate([np.full((1, len(x)), self.n**-0.5, dtype=x.dtype), own._whitened(x - own.mean)])
+        v = np.concatenate([np.full((1, len(x)), self.n**-0.5, dtype=x.dtype), own._whitened(x - own.mean).T])
         if weights is not None:
             v *= np.sqrt(weights).astype(x.dtype)
         return v
@@ -75,22 +78,32 @@ class Solution:
         return float(squares - bias - fitted)
 
     def _outputs(self, z: FloatArray) -> FloatArray:
-        # By scipy's BLAS, as what follows: NumPy brings one of its own, whose threads go on spinning for a while.
-        gemm = get_blas_funcs("gemm", (z, self.weights))
-        outputs: FloatArray = gemm(1.0, self.weights.T, z.T).T
+        outputs: FloatArray = z @ self.weights
         outputs += self.bias
         return outputs
 
     def _leverages(self, z: FloatArray, weights: FloatArray | None) -> FloatArray:
         """The inputs less the mean, z, are overwritten."""
         v = self._whitened(z)
-        leverages: FloatArray = 1 / self.n + np.einsum("km,km->m", v, v).astype(np.float64)
+        leverages: FloatArray = 1 / self.n + np.einsum("mk,mk->m", v, v).astype(np.float64)
         return leverages if weights is None else weights * leverages
 
     def _whitened(self, z: FloatArray) -> FloatArray:
-        """(d, m), in the place of z."""
-        v: FloatArray = solve_triangular(self.factor, z.T, lower=True, overwrite_b=True, check_finite=False)
-        return v
+        """The factor solved for each row of z (m, d), in its place.
+
+        Panel by panel, in products of NumPy's, which unlike SciPy's let other threads go on.
+        """
+        for start, inverse in zip(range(0, z.shape[1], PANEL), self._panels, strict=True):
+            panel = slice(start, start + PANEL)
+            rest = z[:, panel] - z[:, :start] @ self.factor[panel, :start].T
+            np.matmul(rest, inverse.T, out=z[:, panel])
+        return z
+
+    @cached_property
+    def _panels(self) -> list[FloatArray]:
+        """The inverses of the blocks on the diagonal of the factor."""
+        blocks = (self.factor[s : s + PANEL, s : s + PANEL] for s in range(0, len(self.factor), PANEL))
+        return [solve_triangular(block, np.eye(len(block), dtype=block.dtype), lower=True) for block in blocks]
 
     def _as(self, x: FloatArray) -> Solution:
         """The same in the type of x."""
@@ -110,8 +123,9 @@ def solve(sums: Sums, lam: float) -> Solution:
 
     """
     own = sums.centred()
-    a = own.gram.T  # symmetric, and in the order that LAPACK works on in place
-    a[np.diag_indices_from(a)] += lam
-    factor, lower = cho_factor(a, lower=True, overwrite_a=True, check_finite=False)
-    weights = cho_solve((factor, lower), own.cross, check_finite=False)
+    own.gram[np.diag_indices_from(own.gram)] += lam
+    factor = np.linalg.cholesky(own.gram).astype(
+        np.float64, copy=False
+    )  # NumPy's lets other threads go on, unlike SciPy's
+    weights = cho_solve((factor, True), own.cross, check_finite=False)
     return Solution(own.n, own.centre, own.targets / own.n, np.ascontiguousarray(weights), factor)

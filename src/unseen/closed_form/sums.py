@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import get_blas_funcs
 from scipy.sparse import csr_array
 
 from unseen.types import FloatArray, IntArray
 
 __all__ = ["Summing", "Sums"]
-
-MIRRORED = 256  # columns at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +73,7 @@ class Sums:
 
 
 class Summing:
-    """Sums under way: blocks of rows are added in the place of what is there, since large new arrays are dear.
+    """Sums under way.
 
     Args:
         centre: float64 (d,).
@@ -89,7 +86,7 @@ class Summing:
         self._centre = centre
         self._n = 0.0
         self._rows, self._targets = np.zeros(d), np.zeros(width)
-        self._gram, self._cross = np.zeros((d, d)), np.zeros((width, d))  # of the first, what is above the diagonal
+        self._gram, self._cross = np.zeros((d, d)), np.zeros((width, d))
 
     def add(self, x: FloatArray, y: Any, weights: FloatArray | None = None) -> None:
         """Add one block.
@@ -111,12 +108,7 @@ class Summing:
             self._targets += y.T @ weights
         self._rows += weighted.sum(axis=0, dtype=np.float64)
         self._cross += y.T @ weighted
-        # By scipy's BLAS, as the second pass: NumPy brings one of its own, whose threads go on spinning a while.
-        syrk = get_blas_funcs("syrk", (root,))
-        if x.dtype == np.float64:
-            syrk(1.0, root.T, beta=1.0, c=self._gram.T, lower=1, overwrite_c=1)
-        else:
-            self._gram += syrk(1.0, root.T, lower=1).T
+        self._gram += root.T @ root  # NumPy sees that it is symmetric
 
     def add_labels(self, x: FloatArray, labels: IntArray, weights: FloatArray | None = None) -> None:
         """Add one block whose y are one-hot labels int64 (m,)."""
@@ -126,11 +118,4 @@ class Summing:
 
     def sums(self) -> Sums:
         """The sums over all blocks, in the arrays that they were added in."""
-        gram = self._gram
-        for start in range(0, len(gram), MIRRORED):
-            end = start + MIRRORED
-            gram[end:, start:end] = gram[start:end, end:].T
-            square = gram[start:end, start:end]
-            below = np.tril_indices(len(square), -1)
-            square[below] = square.T[below]
-        return Sums(self._n, self._centre, self._rows, self._targets, gram, self._cross.T)
+        return Sums(self._n, self._centre, self._rows, self._targets, self._gram, self._cross.T)

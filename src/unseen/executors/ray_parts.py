@@ -306,8 +306,8 @@ def _judged(shared: Shared, parts: Parts, job: Job, solution: Any, part: int) ->
     def work(parts: Parts) -> Named:
         blocks = parts.judged[part]
         sink = job.sink.within(np.concatenate(blocks))
-        for block in blocks:
-            parts.judge(block, solution, sink)
+        for _ in parts.judge(blocks, solution, sink):
+            pass
         result = sink.result()
         job.checkpoints.part(f"judged-{part:05}").save(result)
         return result

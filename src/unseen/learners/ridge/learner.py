@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from unseen.closed_form import Sums
+from unseen.closed_form import Solution, Sums
 from unseen.errors import ArgumentError, DataError
 from unseen.exposure import Fit, Folds, Plan
 from unseen.learners.ridge.answers import answers_of
@@ -27,7 +28,8 @@ from unseen.learners.ridge.together import Together
 from unseen.learners.ridge.tuning import SAMPLE, sample_size, tuned
 from unseen.learners.vectors import bound, positive, vectors_only
 from unseen.protocols import CheckpointStore, Data, Sink
-from unseen.types import FloatArray, IntArray, Side
+from unseen.threads import one_thread_each
+from unseen.types import FloatArray, IntArray, Observation, Side
 
 __all__ = ["RidgeLearner"]
 
@@ -135,9 +137,11 @@ class RidgeLearner:
         rows = Rows(data, np.dtype(self.precision))
         d, width = int(data.sample_shape[0]), rows.answers.width
         sample = 0 if {self.lam, self.temperature}.isdisjoint({"auto"}) else sample_size(len(data), width)
-        largest = plan.k if isinstance(plan, Folds) and plan.together else 1
-        # Sums of a part, and of each level of the tree that they are added in; then solutions in the place of these.
-        passes = (3 * largest + 4) * d * (d + 2 * width) + 4 * min(rows.block_of(largest), len(data)) * (d + width)
+        places = plan.k + 1 if isinstance(plan, Folds) and plan.together else 1
+        lanes, block = rows.lanes(places), min(rows.block_of(places), len(data))
+        # Sums of a part, and of two levels of the tree that they are added in, then solutions in the place of these;
+        # blocks that are worked on, and as many read ahead.
+        passes = (lanes + 2) * places * d * (d + 2 * width) + (2 * lanes + 2) * block * (d + width)
         return 8 * max(passes, 3 * sample * (d + 2 * width))
 
     def fit(
@@ -163,9 +167,7 @@ class RidgeLearner:
             sides: tuple[Side, ...] = ("unseen", "seen")
             for side in sides:
                 if sink.wants(side, 1, 1):
-                    for block in rows.blocks(fit.watch(side)):
-                        outputs = rows.products.outputs(solution, rows.inputs(block))
-                        sink.observe(side, rows.answers.observation(block, outputs, temperature))
+                    _judge(rows, fit.watch(side), solution, temperature, partial(sink.observe, side))
         report("epoch", epoch=1, epochs=1)
 
     def in_parts(self, data: Data, fit: Fit, wanted: frozenset[str], seed: int) -> Passes:
@@ -210,6 +212,18 @@ class RidgeLearner:
                 f"ridge cannot learn from fit {fit.name}: it needs samples of at least 2 classes, but its "
                 f"{len(trained)} training samples are of {classes}"
             )
+
+
+def _judge(
+    rows: Rows, watched: IntArray, solution: Solution, temperature: float, observe: Callable[[Observation], None]
+) -> None:
+    def say(piece: IntArray, x: FloatArray) -> None:
+        outputs = rows.products.outputs(solution, x)
+        observe(rows.answers.observation(piece, outputs, temperature))
+
+    with one_thread_each():
+        for _ in rows.through(rows.read(rows.pieces(watched)), say):
+            pass
 
 
 _LEAVE_ONE_OUT = "scores 'leverage' and 'cooks_distance' need the plan leave_one_out()"

@@ -27,6 +27,7 @@ from unseen.learners.ridge.reading import Rows, by_id
 from unseen.learners.ridge.sums import remains, solved
 from unseen.learners.vectors import whole_groups
 from unseen.protocols import Data, Sink
+from unseen.threads import for_each, one_thread_each
 from unseen.types import Array, Arrays, FloatArray, IntArray
 
 __all__ = ["INFLUENCE", "LEAST_GAP", "Passes", "Solved", "added", "large_groups", "packed", "unpacked"]
@@ -147,14 +148,10 @@ class Passes:
 
     def sums(self, part: int) -> list[Sums]:
         """The sums of one part over rows in no large group, and over each large group."""
-        sums = [self.rows.adding(self._centre) for _ in range(len(self._own) + 1)]
-        places = np.zeros(len(self._sizes) + 1, np.int64)  # the last is that of group -1
-        places[self._own] = np.arange(1, len(sums))
-        for block in self.rows.blocks(self.summed[part], len(sums)):
-            place = places[self._of[block]]
-            for at in np.unique(place).tolist():
-                self.rows.add(sums[at], block[place == at])
-        return [one.sums() for one in sums]
+        places = len(self._own) + 1
+        of = np.zeros(len(self._sizes) + 1, np.int64)  # by group; the last is that of group -1
+        of[self._own] = np.arange(1, places)
+        return self.rows.summed_by(of[self._of] if len(self._own) else None, places, self.summed[part], self._centre)
 
     def added(self, sums: Sequence[Sequence[Sums]]) -> list[Sums]:
         """The sums of several parts, which are left as they are."""
@@ -174,20 +171,39 @@ class Passes:
         for own in sums[1:]:
             total = total + own
         without: dict[int, Solution] = {}
-        for group, own in zip(self._own.tolist(), sums[1:], strict=True):
+
+        def leave(group_and_own: tuple[int, Sums]) -> None:
+            group, own = group_and_own
             rest = total - own
             if not remains(rest, total):
                 rest = self.rows.summed(self._without(group))
             without[group] = self._solved(rest).without_factor()
+
+        with one_thread_each():
+            for_each(leave, zip(self._own.tolist(), sums[1:], strict=True))
         whole = self._solved(total)
         return Solved(whole, without, self._variance(whole, total) if INFLUENCE & self.wanted else None)
 
-    def judge(self, block: IntArray, solution: Solved, sink: Sink) -> None:
-        """Push what the model without each row's group says of it."""
-        large = bool(np.isin(self._of[block[0]], self._own))
-        for rows, outputs in self._large(block, solution) if large else self._small(block, solution.whole):
-            influence = {} if solution.variance is None else self._influence(rows, solution.whole, solution.variance)
-            sink.observe("unseen", self.rows.answers.observation(rows, outputs, self.temperature, **influence))
+    def judge(self, blocks: Sequence[IntArray], solution: Solved, sink: Sink, done: int = 0) -> Iterator[int]:
+        """Push what the model without each row's group says of it; yields how many rows are done so far.
+
+        Args:
+            blocks: of one part, or of several.
+            solution: of `solved`.
+            sink: takes observations of different rows from several threads.
+            done: rows that are done already, by what was yielded.
+
+        """
+
+        def say(block: IntArray, x: FloatArray) -> None:
+            large = bool(np.isin(self._of[block[0]], self._own))
+            for rows, inside, outputs in (self._large if large else self._small)(block, x, solution):
+                influence = {} if solution.variance is None else self._influence(rows, inside, solution)
+                sink.observe("unseen", self.rows.answers.observation(rows, outputs, self.temperature, **influence))
+
+        with one_thread_each():
+            for more in self.rows.through(self._pieces(blocks, done), say):
+                yield done + more
 
     @cached_property
     def _centre(self) -> FloatArray:
@@ -197,7 +213,7 @@ class Passes:
         """The watched rows of small groups in blocks, no group in two of them: rows alone first, by id."""
         watched = self.fit.unseen[~np.isin(self._of[self.fit.unseen], self._own)]
         alone = self._sizes[self._of[watched]] == 1
-        yield from self.rows.blocks(watched[alone])
+        yield from self.rows.pieces(watched[alone])
         together = by_id(self.rows.data, watched[~alone])
         yield from whole_groups(together, self._of[together], self.rows.block)
 
@@ -205,28 +221,47 @@ class Passes:
         watched = self.fit.unseen
         return self.rows.blocks(watched[np.isin(self._of[watched], self._own)], len(self._own))
 
-    def _large(self, block: IntArray, solution: Solved) -> Iterator[tuple[IntArray, Array]]:
-        """Rows of large groups, and what the model without their group says of them."""
-        of = self._of[block]
-        for group in np.unique(of).tolist():
-            inside = block[of == group]
-            yield inside, self.rows.products.outputs(solution.without[group], self.rows.inputs(inside))
+    def _pieces(self, blocks: Sequence[IntArray], done: int) -> Iterator[tuple[IntArray, FloatArray]]:
+        """What is worked on by one thread: a block of small groups, or the rows of one large group in a block."""
+        for block in blocks:
+            if done >= len(block):
+                done -= len(block)
+                continue
+            x = self.rows.inputs(block)
+            for rows in self._together(block):
+                if done:  # pieces are done as a whole
+                    done -= len(rows)
+                else:
+                    yield (block, x) if len(rows) == len(block) else (block[rows], x[rows])
 
-    def _small(self, block: IntArray, solution: Solution) -> Iterator[tuple[IntArray, Array]]:
+    def _together(self, block: IntArray) -> list[IntArray]:
+        """Places in the block of the rows of each piece."""
+        of = self._of[block]
+        if not np.isin(of[0], self._own):
+            return [np.arange(len(block))]
+        order = np.argsort(of, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(of[order])) + 1)
+
+    def _large(self, block: IntArray, x: FloatArray, solution: Solved) -> Iterator[tuple[IntArray, FloatArray, Array]]:
+        """Rows of one large group, their inputs, and what the model without the group says of them."""
+        without = solution.without[int(self._of[block[0]])]
+        yield block, x, self.rows.products.outputs(without, x)
+
+    def _small(self, block: IntArray, x: FloatArray, solution: Solved) -> Iterator[tuple[IntArray, FloatArray, Array]]:
         """Likewise of small groups, all of each group in the block."""
-        x, weights, of = self.rows.inputs(block), self.rows.weights_of(block), self._of[block]
+        whole, weights, of = solution.whole, self.rows.weights_of(block), self._of[block]
         outputs: Array
         if (self._sizes[of] == 1).all():
-            outputs, gap = self.rows.answers.left_alone(self.rows.products, block, x, solution, weights)
+            outputs, gap = self.rows.answers.left_alone(self.rows.products, block, x, whole, weights)
         else:
-            roots = solution.roots(x, weights).astype(np.float64)
-            inside = solution.outputs(x).astype(np.float64)
+            roots = whole.roots(x, weights).astype(np.float64)
+            inside = whole.outputs(x).astype(np.float64)
             outputs, gap = left_out(inside, self.rows.targets(block), roots, of, weights)
         unsure = np.isin(of, of[gap < (LEAST_GAP if self.rows.dtype == np.float64 else COARSE_GAP)])
         if not unsure.any():
-            yield block, outputs
+            yield block, x, outputs
             return
-        yield block[~unsure], outputs[~unsure]
+        yield block[~unsure], x[~unsure], outputs[~unsure]
         for group in np.unique(of[unsure]).tolist():
             self._refits += 1
             if self._refits > MOST_REFITS:
@@ -235,7 +270,7 @@ class Passes:
                     "regression without them cannot be told from the one with them; raise lam, or use folds(k)"
                 )
             refit = self._solved(self.rows.summed(self._without(group)))
-            yield block[of == group], self.rows.products.outputs(refit, x[of == group])
+            yield block[of == group], x[of == group], self.rows.products.outputs(refit, x[of == group])
 
     def _variance(self, whole: Solution, total: Sums) -> float:
         freedom, trained = whole.freedom(total, self.lam), self._trained()
@@ -243,14 +278,15 @@ class Passes:
         left = whole.residual(total, squares) / max(len(trained) - freedom, 1.0)
         return freedom * max(left, float(np.finfo(float).tiny))
 
-    def _influence(self, block: IntArray, solution: Solution, variance: float) -> dict[str, FloatArray]:
+    def _influence(self, block: IntArray, x: FloatArray, solution: Solved) -> dict[str, FloatArray]:
         """Leverages, and Cook's distances of leaving out each row by itself."""
-        x, weights = self.rows.inputs(block, np.float64), self.rows.weights_of(block)
-        leverages = np.minimum(solution.leverages(x, weights), 1.0)
-        residuals = np.square(self.rows.targets(block) - solution.outputs(x)).sum(axis=1)
+        assert solution.variance is not None
+        x, weights, whole = x.astype(np.float64, copy=False), self.rows.weights_of(block), solution.whole
+        leverages = np.minimum(whole.leverages(x, weights), 1.0)
+        residuals = np.square(self.rows.targets(block) - whole.outputs(x)).sum(axis=1)
         residuals *= 1.0 if weights is None else weights
         with np.errstate(divide="ignore", invalid="ignore"):
-            distances = residuals * leverages / ((1.0 - leverages) ** 2 * variance)
+            distances = residuals * leverages / ((1.0 - leverages) ** 2 * solution.variance)
         return {"leverage": leverages, "cooks_distance": np.where(leverages < 1.0, distances, 0.0)}
 
     def _trained(self) -> IntArray:

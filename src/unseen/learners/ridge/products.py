@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class Adding(Protocol):
 class Products(Protocol):
     """The products that the cost of the closed form consists of. x is float32 or float64 (m, d), and so are they."""
 
+    side_by_side: ClassVar[bool]  # whether several threads should make them at a time
+
     def adding(self, centre: FloatArray, width: int) -> Adding:
         """Sums over no rows yet, about a centre, of answers of so many columns."""
 
@@ -48,6 +50,8 @@ class Products(Protocol):
 
 class OnCpu:
     """By NumPy and the BLAS behind it."""
+
+    side_by_side: ClassVar[bool] = True
 
     def adding(self, centre: FloatArray, width: int) -> Adding:
         """Sums over no rows yet."""
@@ -79,6 +83,7 @@ class OnGpu:
     """
 
     device: str
+    side_by_side: ClassVar[bool] = False  # a device has threads of its own
     _placed: tuple[Solution, tuple[Any, ...]] | None = field(default=None, init=False)
 
     def adding(self, centre: FloatArray, width: int) -> Adding:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,23 @@ import numpy as np
 from unseen.closed_form import Sums
 from unseen.errors import DataError, some
 from unseen.learners.ridge.answers import Answers, answers_of
-from unseen.learners.ridge.products import Adding, OnCpu, Products
+from unseen.learners.ridge.products import OnCpu, Products
 from unseen.protocols import Data
+from unseen.threads import ahead, for_each, one_thread_each
 from unseen.types import FloatArray, IntArray
 
 __all__ = ["BLOCK_BYTES", "Rows", "by_id"]
+
+Read = tuple[IntArray, FloatArray]  # rows, and their inputs
 
 # Of a block of inputs or outputs in float64: small enough that its memory is used again by the next block, where
 # that of larger ones would be given back and cleared by the system each time.
 BLOCK_BYTES = 2**24
 PART = 1_024  # rows of a part of a block, about, where it is divided
+AT_ONCE = 8  # pieces of work, for as many threads; a number of its own, so that sums do not depend on these
+LANES = 4  # likewise of sums of the same rows, each of which takes memory
+
+_reading = Lock()  # a data set is read by one thread at a time: it may hold files, and what it decoded last
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +67,16 @@ class Rows:
             return self.block
         return max(self.block, min(PART * parts, 16 * BLOCK_BYTES // (8 * int(self.data.sample_shape[0]))))
 
+    @property
+    def piece(self) -> int:
+        """How many rows of a block are worked on by one thread."""
+        return -(-self.block // 4) if self.products.side_by_side else self.block
+
     def inputs(self, rows: IntArray, dtype: Any = None) -> FloatArray:
         """The vectors (m, d) of these rows."""
-        x = np.asarray(self.data.take(rows), dtype=dtype or self.dtype)
+        with _reading:
+            taken = self.data.take(rows)
+        x = np.asarray(taken, dtype=dtype or self.dtype)
         if np.isfinite(x.sum()):  # then every entry is, and this is one pass of three
             return x
         finite = np.isfinite(x).all(axis=1)
@@ -81,8 +96,26 @@ class Rows:
 
     def blocks(self, rows: IntArray, parts: int = 1) -> Iterator[IntArray]:
         """These rows by id, a block at a time."""
-        rows, size = by_id(self.data, rows), self.block_of(parts)
-        return (rows[start : start + size] for start in range(0, len(rows), size))
+        return self._cut(rows, self.block_of(parts))
+
+    def pieces(self, rows: IntArray) -> Iterator[IntArray]:
+        """These rows by id, a piece at a time."""
+        return self._cut(rows, self.piece)
+
+    def read(self, blocks: Iterable[IntArray]) -> Iterator[Read]:
+        """Blocks and their inputs."""
+        return ((block, self.inputs(block)) for block in blocks)
+
+    def through(self, pieces: Iterable[Read], work: Callable[[IntArray, FloatArray], None]) -> Iterator[int]:
+        """Do the work on each piece, side by side, the next being read meanwhile; yields the rows done so far.
+
+        What is under way is done whenever it yields.
+        """
+        done = 0
+        for batch in ahead(pieces, AT_ONCE):
+            self._each(lambda piece: work(*piece), batch)
+            done += sum(len(rows) for rows, _ in batch)
+            yield done
 
     def centre(self, rows: IntArray) -> FloatArray:
         """float64 (d,): a centre near the mean of these rows, so that sums about it lose no digits."""
@@ -90,20 +123,60 @@ class Rows:
         centre: FloatArray = self.inputs(first).mean(axis=0, dtype=np.float64).astype(np.float32).astype(np.float64)
         return centre
 
-    def adding(self, centre: FloatArray) -> Adding:
-        """Sums over no rows yet."""
-        return self.products.adding(centre, self.answers.width)
-
-    def add(self, sums: Adding, rows: IntArray) -> None:
-        """Add one block."""
-        self.answers.add(sums, rows, self.inputs(rows), self.weights_of(rows))
-
     def summed(self, rows: IntArray, centre: FloatArray | None = None) -> Sums:
         """The sums over any rows."""
-        sums = self.adding(self.centre(rows) if centre is None else centre)
-        for block in self.blocks(rows):
-            self.add(sums, block)
-        return sums.sums()
+        (total,) = self.summed_by(None, 1, rows, self.centre(rows) if centre is None else centre)
+        return total
+
+    def summed_by(self, place: IntArray | None, places: int, rows: IntArray, centre: FloatArray) -> list[Sums]:
+        """Several sums, each over those of these rows that have its place.
+
+        Where there are few, each is summed in several lanes, which take turns by the block and are added in the end.
+
+        Args:
+            place: int64 (n,) by row of the data set, 0 to places - 1, or None: all 0.
+            places: of sums.
+            rows: int64 (m,).
+            centre: float64 (d,) of the sums.
+
+        """
+        lanes = self.lanes(places)
+        sums = [[self.products.adding(centre, self.answers.width) for _ in range(places)] for _ in range(lanes)]
+
+        def add(piece: tuple[int, int, IntArray, FloatArray]) -> None:
+            lane, at, block, x = piece
+            inside = None if place is None else place[block] == at
+            if inside is not None and not inside.all():
+                block, x = block[inside], x[inside]
+            self.answers.add(sums[lane][at], block, x, self.weights_of(block))
+
+        with one_thread_each():
+            for batch in ahead(self.read(self.blocks(rows, places)), lanes):
+                self._each(add, [(lane, at, *read) for lane, read in enumerate(batch) for at in _present(place, read)])
+        first, *others = ([one.sums() for one in lane] for lane in sums)
+        for lane in others:
+            first = [mine.take_in(theirs) for mine, theirs in zip(first, lane, strict=True)]
+        return first
+
+    def lanes(self, places: int) -> int:
+        """How many sums are made side by side for each place."""
+        return min(LANES, -(-AT_ONCE // places)) if self.products.side_by_side else 1
+
+    def _each(self, work: Callable[[Any], None], pieces: list[Any]) -> None:
+        if self.products.side_by_side:
+            for_each(work, pieces)
+            return
+        for piece in pieces:
+            work(piece)
+
+    def _cut(self, rows: IntArray, size: int) -> Iterator[IntArray]:
+        rows = by_id(self.data, rows)
+        return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def _present(place: IntArray | None, read: Read) -> list[int]:
+    """The places of these rows."""
+    return [0] if place is None else np.unique(place[read[0]]).tolist()
 
 
 def by_id(data: Data, rows: IntArray) -> IntArray:

@@ -72,15 +72,14 @@ class Together:
         held = self.checkpoints.load() or {}
         sums = self._first_pass(held)
         solution, blocks = self.passes.solved(sums), list(chain(*self.passes.judged))
-        done = int(held.get("watched", 0))
-        if done:
+        rows, before = sum(map(len, blocks)), int(held.get("watched", 0))
+        if before:
             sink.restore({name.removeprefix("sink/"): a for name, a in held.items() if name.startswith("sink/")})
-        for number, block in enumerate(blocks[done:], done + 1):
-            self.passes.judge(block, solution, sink)
-            self._tell(0.5 + 0.5 * number / len(blocks))
-            if self._due(number == len(blocks)):
+        for done in self.passes.judge(blocks, solution, sink, before):
+            self._tell(0.5 + 0.5 * done / rows)
+            if self._due(done == rows):
                 state = {f"sink/{name}": array for name, array in sink.state().items()}
-                self._save({**packed({"total": sums}), **state, "watched": np.array(number)})
+                self._save({**packed({"total": sums}), **state, "watched": np.array(done)})
 
     def _first_pass(self, held: Arrays) -> list[Sums]:
         """The sums over all parts."""
