@@ -309,3 +309,27 @@ def test_shuffling_the_rows_moves_the_scores_with_their_ids(plan, learner):
 def test_workers_change_nothing():
     one, two = (scored(data(), unseen.folds(3), jobs=jobs) for jobs in (1, 2))
     np.testing.assert_array_equal(one.values["loss"], two.values["loss"])
+
+
+@pytest.mark.parametrize("plan", [unseen.leave_one_out(), unseen.folds(3)], ids=["leave one out", "folds"])
+def test_threads_change_nothing(monkeypatch, plan):
+    """Sums are made in lanes and pieces of their own, however many threads there are."""
+    monkeypatch.setattr(Rows, "block", 10)
+    monkeypatch.setattr(Rows, "block_of", lambda self, parts: 10)
+    learner = f"ridge:lam={LAM},temperature=1"
+    one, *more = (unseen.score(data(), plan=plan, learner=learner, threads=threads) for threads in (1, 2, 5))
+    for other in more:
+        np.testing.assert_array_equal(other.values["el2n"], one.values["el2n"])
+
+
+@pytest.mark.parametrize("width", [1, closed_form.solution.PANEL - 1, closed_form.solution.PANEL + 1, 300])
+def test_leverages_are_those_of_the_hat_matrix(width):
+    x = np.random.default_rng(0).normal(size=(350, width))
+    sums = closed_form.Summing(x.mean(axis=0), 1)
+    sums.add(x, x[:, :1])
+    z = x - x.mean(axis=0)
+    hat = 1 / len(x) + z @ np.linalg.solve(z.T @ z + LAM * np.eye(width), z.T)
+    solution = closed_form.solve(sums.sums(), LAM)
+    np.testing.assert_allclose(solution.leverages(x), np.diag(hat), rtol=1e-10)
+    roots = solution.roots(x)
+    np.testing.assert_allclose(roots.T @ roots, hat, atol=1e-12)

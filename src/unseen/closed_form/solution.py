@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_solve, solve_triangular
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 
 from unseen.closed_form.sums import Sums
 from unseen.types import FloatArray
@@ -26,7 +26,7 @@ class Solution:
         mean: float64 (d,), that of those rows.
         bias: float64 (C,), the output at the mean.
         weights: float64 (d, C).
-        factor: float64 (d, d), lower Cholesky factor of Z'Z + lam I.
+        factor: float64 (d, d), lower Cholesky factor of Z'Z + lam I; what is above its diagonal means nothing.
 
     """
 
@@ -123,9 +123,8 @@ def solve(sums: Sums, lam: float) -> Solution:
 
     """
     own = sums.centred()
-    own.gram[np.diag_indices_from(own.gram)] += lam
-    factor = np.linalg.cholesky(own.gram).astype(
-        np.float64, copy=False
-    )  # NumPy's lets other threads go on, unlike SciPy's
-    weights = cho_solve((factor, True), own.cross, check_finite=False)
+    a = own.gram.T  # symmetric, and in the order that LAPACK works on in place
+    a[np.diag_indices_from(a)] += lam
+    factor, lower = cho_factor(a, lower=True, overwrite_a=True, check_finite=False)
+    weights = cho_solve((factor, lower), own.cross, check_finite=False)
     return Solution(own.n, own.centre, own.targets / own.n, np.ascontiguousarray(weights), factor)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from unseen.data.content import Hashes, blocks, check_finite, hash_items, hash_rows, same
+from unseen.data.content import Hashes, blocks, check_finite, hash_items, hash_rows, same, single
 from unseen.data.fingerprint import Files, digest, digest_values, sample_rows
 from unseen.data.labelling import Labelling
 from unseen.types import FloatArray, IdArray, IntArray
@@ -172,8 +172,7 @@ class ArrayData(Samples):
             self.array = np.load(self.npy_file, mmap_mode="r", allow_pickle=False)
 
     def _cast(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        with np.errstate(over="ignore"):  # what overflows float32 is named by check_finite
-            return np.ascontiguousarray(values.astype(self.dtype, copy=False))
+        return np.ascontiguousarray(values if self.kind == "image" else single(values))
 
     def _blocks(self) -> list[slice]:
         return list(blocks(len(self), self.sample_bytes))

@@ -12,11 +12,13 @@ import numpy.typing as npt
 from unseen.errors import DataError, some
 from unseen.types import IntArray
 
-__all__ = ["blocks", "check_finite", "hash_items", "hash_rows", "same"]
+__all__ = ["blocks", "check_finite", "hash_items", "hash_rows", "same", "single"]
 
 Hashes = npt.NDArray[np.uint64]
 
 _BLOCK_BYTES = 32 << 20
+with np.errstate(invalid="ignore"):
+    _OF_HALF = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 
 def blocks(n: int, sample_bytes: int) -> Iterator[slice]:
@@ -24,6 +26,18 @@ def blocks(n: int, sample_bytes: int) -> Iterator[slice]:
     step = max(1, _BLOCK_BYTES // max(1, sample_bytes))
     for start in range(0, n, step):
         yield slice(start, min(n, start + step))
+
+
+def single(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Numbers as float32, where what is too large for it is infinite.
+
+    >>> single(np.array([1.5, 1e300])), single(np.array([-0.25, 65504], np.float16))
+    (array([1.5, inf], dtype=float32), array([-2.5000e-01,  6.5504e+04], dtype=float32))
+    """
+    if values.dtype == np.float16:  # half the time of NumPy's own cast
+        return np.take(_OF_HALF, np.asarray(values).view(np.uint16))
+    with np.errstate(over="ignore"):
+        return np.asarray(values, dtype=np.float32)
 
 
 def hash_rows(array: npt.NDArray[Any]) -> Hashes:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.data.base import Samples
-from unseen.data.content import Hashes, blocks, hash_rows
+from unseen.data.content import Hashes, blocks, hash_rows, single
 from unseen.data.labelling import Labelling
 from unseen.data.storage import Rows
 from unseen.errors import DataError, some
@@ -83,8 +83,7 @@ class ShardedVectors(Samples):
             local = places[at] - self._starts[shard]
             run = len(local) == local[-1] - local[0] + 1 and bool((np.diff(local) == 1).all())
             array = self._source.read(shard)
-            with np.errstate(over="ignore"):  # what overflows float32 is named below
-                taken[at] = array[local[0] : local[-1] + 1] if run else array[local]
+            taken[at] = single(array[local[0] : local[-1] + 1] if run else array[local])
             if self._known is None and array.dtype.kind == "f":
                 self._check_finite(taken[at], rows[at], shard, local)
         return taken

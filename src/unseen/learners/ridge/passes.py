@@ -12,6 +12,7 @@ numbers are the same wherever the parts are done, one after another or on many m
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,11 +24,11 @@ import numpy.typing as npt
 from unseen.closed_form import Solution, Sums, left_out
 from unseen.errors import DataError
 from unseen.exposure import Fit
-from unseen.learners.ridge.reading import Rows, by_id
+from unseen.learners.ridge.reading import Piece, Rows, by_id
 from unseen.learners.ridge.sums import remains, solved
 from unseen.learners.vectors import whole_groups
 from unseen.protocols import Data, Sink
-from unseen.threads import for_each, one_thread_each
+from unseen.threads import one_thread_each
 from unseen.types import Array, Arrays, FloatArray, IntArray
 
 __all__ = ["INFLUENCE", "LEAST_GAP", "Passes", "Solved", "added", "large_groups", "packed", "unpacked"]
@@ -37,6 +38,7 @@ LARGE_BYTES = 2**31  # of sums and solutions of groups that would do without
 LEAST_GAP = 1e-8
 COARSE_GAP = 1e-3  # likewise of float32 products, 1e-4 of the outputs
 MOST_REFITS = 100  # in a part
+SHARED = 1_024  # columns from which on several threads are quicker at a Cholesky factor than one
 KEPT_BYTES = 2**28  # of sums in a checkpoint; more are made again after a kill
 INFLUENCE = frozenset({"leverage", "cooks_distance"})
 
@@ -171,17 +173,13 @@ class Passes:
         for own in sums[1:]:
             total = total + own
         without: dict[int, Solution] = {}
-
-        def leave(group_and_own: tuple[int, Sums]) -> None:
-            group, own = group_and_own
-            rest = total - own
-            if not remains(rest, total):
-                rest = self.rows.summed(self._without(group))
-            without[group] = self._solved(rest).without_factor()
-
-        with one_thread_each():
-            for_each(leave, zip(self._own.tolist(), sums[1:], strict=True))
-        whole = self._solved(total)
+        with one_thread_each() if len(total.centre) < SHARED else nullcontext():
+            for group, own in zip(self._own.tolist(), sums[1:], strict=True):
+                rest = total - own
+                if not remains(rest, total):
+                    rest = self.rows.summed(self._without(group))
+                without[group] = self._solved(rest).without_factor()
+            whole = self._solved(total)
         return Solved(whole, without, self._variance(whole, total) if INFLUENCE & self.wanted else None)
 
     def judge(self, blocks: Sequence[IntArray], solution: Solved, sink: Sink, done: int = 0) -> Iterator[int]:
@@ -196,8 +194,8 @@ class Passes:
         """
 
         def say(block: IntArray, x: FloatArray) -> None:
-            large = bool(np.isin(self._of[block[0]], self._own))
-            for rows, inside, outputs in (self._large if large else self._small)(block, x, solution):
+            judged = self._large if self._of[block[0]] in self._own else self._small
+            for rows, inside, outputs in judged(block, x, solution):
                 influence = {} if solution.variance is None else self._influence(rows, inside, solution)
                 sink.observe("unseen", self.rows.answers.observation(rows, outputs, self.temperature, **influence))
 
@@ -221,26 +219,19 @@ class Passes:
         watched = self.fit.unseen
         return self.rows.blocks(watched[np.isin(self._of[watched], self._own)], len(self._own))
 
-    def _pieces(self, blocks: Sequence[IntArray], done: int) -> Iterator[tuple[IntArray, FloatArray]]:
+    def _pieces(self, blocks: Sequence[IntArray], done: int) -> Iterator[Piece]:
         """What is worked on by one thread: a block of small groups, or the rows of one large group in a block."""
         for block in blocks:
             if done >= len(block):
                 done -= len(block)
                 continue
-            x = self.rows.inputs(block)
-            for rows in self._together(block):
+            (read,), of = self.rows.read([block]), self._of[block]
+            pieces = [piece for _, piece in read.by(of)] if of[0] in self._own else [read]
+            for piece in pieces:
                 if done:  # pieces are done as a whole
-                    done -= len(rows)
+                    done -= len(piece.rows)
                 else:
-                    yield (block, x) if len(rows) == len(block) else (block[rows], x[rows])
-
-    def _together(self, block: IntArray) -> list[IntArray]:
-        """Places in the block of the rows of each piece."""
-        of = self._of[block]
-        if not np.isin(of[0], self._own):
-            return [np.arange(len(block))]
-        order = np.argsort(of, kind="stable")
-        return np.split(order, np.flatnonzero(np.diff(of[order])) + 1)
+                    yield piece
 
     def _large(self, block: IntArray, x: FloatArray, solution: Solved) -> Iterator[tuple[IntArray, FloatArray, Array]]:
         """Rows of one large group, their inputs, and what the model without the group says of them."""

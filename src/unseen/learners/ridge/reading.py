@@ -9,27 +9,48 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from unseen.closed_form import Sums
 from unseen.errors import DataError, some
 from unseen.learners.ridge.answers import Answers, answers_of
-from unseen.learners.ridge.products import OnCpu, Products
+from unseen.learners.ridge.products import Adding, OnCpu, Products
 from unseen.protocols import Data
 from unseen.threads import ahead, for_each, one_thread_each
 from unseen.types import FloatArray, IntArray
 
-__all__ = ["BLOCK_BYTES", "Rows", "by_id"]
-
-Read = tuple[IntArray, FloatArray]  # rows, and their inputs
+__all__ = ["BLOCK_BYTES", "Piece", "Rows", "by_id"]
 
 # Of a block of inputs or outputs in float64: small enough that its memory is used again by the next block, where
 # that of larger ones would be given back and cleared by the system each time.
 BLOCK_BYTES = 2**24
-PART = 1_024  # rows of a part of a block, about, where it is divided
+PART = 512  # rows of a part of a block, about, where it is divided
 AT_ONCE = 8  # pieces of work, for as many threads; a number of its own, so that sums do not depend on these
 LANES = 4  # likewise of sums of the same rows, each of which takes memory
 
 _reading = Lock()  # a data set is read by one thread at a time: it may hold files, and what it decoded last
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """Rows that one thread works on, of a block that is read.
+
+    Args:
+        rows: int64 (m,).
+        taken: the inputs of the block, as the data set gives them.
+        inside: int64 (m,) where these rows are in the block, or None: they are the block.
+
+    """
+
+    rows: IntArray
+    taken: npt.NDArray[Any]
+    inside: IntArray | None = None
+
+    def by(self, key: IntArray) -> Iterator[tuple[int, Piece]]:
+        """Of a block: the keys (m,) that there are, ascending, and the rows of each."""
+        order = np.argsort(key, kind="stable")
+        for inside in np.split(order, np.flatnonzero(np.diff(key[order])) + 1):
+            yield int(key[inside[0]]), Piece(self.rows[inside], self.taken, inside)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +95,19 @@ class Rows:
 
     def inputs(self, rows: IntArray, dtype: Any = None) -> FloatArray:
         """The vectors (m, d) of these rows."""
-        with _reading:
-            taken = self.data.take(rows)
-        x = np.asarray(taken, dtype=dtype or self.dtype)
+        return self.inputs_of(self._taken(rows), dtype)
+
+    def inputs_of(self, piece: Piece, dtype: Any = None) -> FloatArray:
+        """The vectors (m, d) of rows that are read."""
+        taken = piece.taken if piece.inside is None else piece.taken[piece.inside]
+        x: FloatArray = np.asarray(taken, dtype=dtype or self.dtype)
         if np.isfinite(x.sum()):  # then every entry is, and this is one pass of three
             return x
         finite = np.isfinite(x).all(axis=1)
         if not finite.all():
             raise DataError(
-                f"features must be finite, but they are NaN or infinite for ids {some(self.data.ids[rows[~finite]])}"
+                "features must be finite, but they are NaN or infinite for ids "
+                f"{some(self.data.ids[piece.rows[~finite]])}"
             )
         return x
 
@@ -102,19 +127,19 @@ class Rows:
         """These rows by id, a piece at a time."""
         return self._cut(rows, self.piece)
 
-    def read(self, blocks: Iterable[IntArray]) -> Iterator[Read]:
-        """Blocks and their inputs."""
-        return ((block, self.inputs(block)) for block in blocks)
+    def read(self, blocks: Iterable[IntArray]) -> Iterator[Piece]:
+        """Blocks that are read."""
+        return map(self._taken, blocks)
 
-    def through(self, pieces: Iterable[Read], work: Callable[[IntArray, FloatArray], None]) -> Iterator[int]:
-        """Do the work on each piece, side by side, the next being read meanwhile; yields the rows done so far.
+    def through(self, pieces: Iterable[Piece], work: Callable[[IntArray, FloatArray], None]) -> Iterator[int]:
+        """Do the work on the rows and inputs of each piece, side by side, the next being read meanwhile.
 
-        What is under way is done whenever it yields.
+        Yields the rows done so far, a few pieces at a time; then none is under way.
         """
         done = 0
         for batch in ahead(pieces, AT_ONCE):
-            self._each(lambda piece: work(*piece), batch)
-            done += sum(len(rows) for rows, _ in batch)
+            self._each(lambda piece: work(piece.rows, self.inputs_of(piece)), batch)
+            done += sum(len(piece.rows) for piece in batch)
             yield done
 
     def centre(self, rows: IntArray) -> FloatArray:
@@ -143,16 +168,14 @@ class Rows:
         lanes = self.lanes(places)
         sums = [[self.products.adding(centre, self.answers.width) for _ in range(places)] for _ in range(lanes)]
 
-        def add(piece: tuple[int, int, IntArray, FloatArray]) -> None:
-            lane, at, block, x = piece
-            inside = None if place is None else place[block] == at
-            if inside is not None and not inside.all():
-                block, x = block[inside], x[inside]
-            self.answers.add(sums[lane][at], block, x, self.weights_of(block))
+        def add(work: tuple[Adding, Piece]) -> None:
+            own, piece = work
+            self.answers.add(own, piece.rows, self.inputs_of(piece), self.weights_of(piece.rows))
 
         with one_thread_each():
             for batch in ahead(self.read(self.blocks(rows, places)), lanes):
-                self._each(add, [(lane, at, *read) for lane, read in enumerate(batch) for at in _present(place, read)])
+                of = [[(0, block)] if place is None else block.by(place[block.rows]) for block in batch]
+                self._each(add, [(own[at], piece) for own, found in zip(sums, of, strict=False) for at, piece in found])
         first, *others = ([one.sums() for one in lane] for lane in sums)
         for lane in others:
             first = [mine.take_in(theirs) for mine, theirs in zip(first, lane, strict=True)]
@@ -169,14 +192,13 @@ class Rows:
         for piece in pieces:
             work(piece)
 
+    def _taken(self, rows: IntArray) -> Piece:
+        with _reading:
+            return Piece(rows, self.data.take(rows))
+
     def _cut(self, rows: IntArray, size: int) -> Iterator[IntArray]:
         rows = by_id(self.data, rows)
         return (rows[start : start + size] for start in range(0, len(rows), size))
-
-
-def _present(place: IntArray | None, read: Read) -> list[int]:
-    """The places of these rows."""
-    return [0] if place is None else np.unique(place[read[0]]).tolist()
 
 
 def by_id(data: Data, rows: IntArray) -> IntArray:

@@ -1,0 +1,105 @@
+"""Threads of a fit: what is done side by side, and what libraries may use meanwhile."""
+
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from unseen.threads import ahead, for_each, limited_threads, one_thread_each
+
+
+def libraries():
+    return {each["num_threads"] for each in threadpool_info()}
+
+
+def test_each_part_is_done_once_and_by_no_more_threads_than_are_allowed():
+    met, done = threading.Barrier(2, timeout=30), []
+
+    def work(part):
+        met.wait()  # so that no thread can do both
+        done.append((part, threading.get_ident()))
+
+    with limited_threads(2):
+        for_each(work, range(2))
+    assert sorted(part for part, _ in done) == [0, 1]
+    assert len({thread for _, thread in done} - {threading.get_ident()}) == 2
+    done.clear()
+    with limited_threads(1):
+        for_each(lambda part: done.append((part, threading.get_ident())), range(3))
+    assert done == [(part, threading.get_ident()) for part in range(3)]
+
+
+def test_work_inside_of_work_has_one_thread():
+    inner = []
+
+    def work(part):
+        for_each(lambda _: inner.append((part, threading.get_ident())), range(3))
+
+    with limited_threads(2):
+        for_each(work, range(2))
+    assert all(len({thread for at, thread in inner if at == part}) == 1 for part in range(2))
+
+
+def test_an_error_of_a_part_is_raised():
+    with limited_threads(2), pytest.raises(ZeroDivisionError):
+        for_each(lambda part: 1 / part, [1, 0, 2])
+
+
+def test_libraries_have_one_thread_each_where_for_each_has_more():
+    with limited_threads(2):
+        before = libraries()
+        with one_thread_each():
+            assert libraries() == {1}
+            met = threading.Barrier(2, timeout=30)
+            for_each(lambda _: met.wait(), range(2))
+        assert libraries() == before
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_items_come_in_order_a_few_at_a_time(threads):
+    made = []
+
+    def items():
+        for item in range(7):
+            made.append(threading.get_ident())
+            yield item
+
+    with limited_threads(threads):
+        assert list(ahead(items(), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert (threading.get_ident() in made) == (threads == 1)
+
+
+def test_the_next_items_are_made_while_the_last_are_worked_on():
+    begun = threading.Event()
+
+    def items():
+        yield 0
+        begun.set()
+        yield 1
+
+    with limited_threads(2):
+        batches = ahead(items(), 1)
+        assert next(batches) == [0]
+        assert begun.wait(30)
+        assert list(batches) == [[1]]
+
+
+def test_an_error_in_making_an_item_is_raised_after_those_before():
+    def items():
+        yield 0
+        raise OSError("gone")
+
+    with limited_threads(2):
+        batches = ahead(items(), 1)
+        assert next(batches) == [0]
+        with pytest.raises(OSError, match="gone"):
+            next(batches)
+
+
+def test_work_keeps_what_numpy_does_about_overflows():
+    def work(_):
+        np.exp(np.full(3, 1000.0))
+
+    with limited_threads(2), np.errstate(over="ignore"):
+        for_each(work, range(4))
