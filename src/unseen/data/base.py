@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from unseen.data.content import Hashes, blocks, check_finite, hash_items, hash_rows, same, single
+from unseen.data.content import Hashes, blocks, check_finite, hash_all, hash_items, same, single
 from unseen.data.fingerprint import Files, digest, digest_values, sample_rows
 from unseen.data.labelling import Labelling
 from unseen.types import FloatArray, IdArray, IntArray
@@ -179,7 +179,7 @@ class ArrayData(Samples):
 
     def _hashes(self) -> Hashes:
         if self._known is None:
-            self._known = np.concatenate([hash_rows(self._cast(self.array[block])) for block in self._blocks()])
+            self._known = hash_all(len(self), self.sample_bytes, lambda rows: self._cast(self.array[rows]))
         return self._known
 
 
@@ -237,4 +237,4 @@ class TableData(Samples):
         return digest_values([digest(self.codes), [digest(np.asarray(values, object)) for values in self.values]])
 
     def _hashes(self) -> Hashes:
-        return np.concatenate([hash_rows(self.codes[block]) for block in blocks(len(self), self.codes.shape[1] * 4)])
+        return hash_all(len(self), self.codes.shape[1] * 4, lambda rows: self.codes[rows])

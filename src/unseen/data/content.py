@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.errors import DataError, some
+from unseen.threads import ahead, for_each
 from unseen.types import IntArray
 
-__all__ = ["blocks", "check_finite", "hash_items", "hash_rows", "same", "single"]
+__all__ = ["blocks", "check_finite", "hash_all", "hash_items", "hash_rows", "same", "single"]
 
 Hashes = npt.NDArray[np.uint64]
 
 _BLOCK_BYTES = 32 << 20
+_PIECE = 4  # of a block that is hashed: a quarter, by a thread of its own
 with np.errstate(invalid="ignore"):
     _OF_HALF = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
@@ -53,6 +55,20 @@ def hash_rows(array: npt.NDArray[Any]) -> Hashes:
     content = rows.reshape(-1).view(np.uint8).data
     width = len(content) // len(rows) if len(rows) else 1
     return hash_items(content[i : i + width] for i in range(0, len(content), width))
+
+
+def hash_all(n: int, sample_bytes: int, read: Callable[[slice], npt.NDArray[Any]]) -> Hashes:
+    """`hash_rows` of all n samples, which are read a piece at a time while others are hashed side by side."""
+    hashes = np.empty((n, 2), np.uint64)
+
+    def work(piece: tuple[slice, npt.NDArray[Any]]) -> None:
+        rows, array = piece
+        hashes[rows] = hash_rows(array)
+
+    pieces = ((rows, read(rows)) for rows in blocks(n, _PIECE * sample_bytes))
+    for batch in ahead(pieces, _PIECE):
+        for_each(work, batch)
+    return hashes
 
 
 def hash_items(items: Iterable[bytes | memoryview]) -> Hashes:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.data.base import Samples
-from unseen.data.content import Hashes, blocks, hash_rows, single
+from unseen.data.content import Hashes, hash_all, single
 from unseen.data.labelling import Labelling
 from unseen.data.storage import Rows
 from unseen.errors import DataError, some
@@ -116,8 +116,7 @@ class ShardedVectors(Samples):
 
     def _hashes(self) -> Hashes:
         if self._known is None:
-            known = np.empty((len(self), 2), np.uint64)
-            for block in blocks(len(self), self.sample_bytes):
-                known[block] = hash_rows(self.take(np.arange(block.start, block.stop)))
-            self._known = known
+            self._known = hash_all(
+                len(self), self.sample_bytes, lambda rows: self.take(np.arange(rows.start, rows.stop))
+            )
         return self._known

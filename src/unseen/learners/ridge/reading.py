@@ -24,7 +24,7 @@ __all__ = ["BLOCK_BYTES", "Piece", "Rows", "by_id"]
 # Of a block of inputs or outputs in float64: small enough that its memory is used again by the next block, where
 # that of larger ones would be given back and cleared by the system each time.
 BLOCK_BYTES = 2**24
-PART = 512  # rows of a part of a block, about, where it is divided
+MUCH_BYTES = 2**26  # of a block, as it is read, where it is divided
 AT_ONCE = 8  # pieces of work, for as many threads; a number of its own, so that sums do not depend on these
 LANES = 4  # likewise of sums of the same rows, each of which takes memory
 
@@ -83,10 +83,12 @@ class Rows:
         return max(256, 2 * d, BLOCK_BYTES // (8 * max(d, self.answers.width)))
 
     def block_of(self, parts: int) -> int:
-        """Likewise where a block is divided into so many parts, which should not be tiny."""
+        """Likewise where a block is divided into so many parts, of 2 d rows each if that takes little memory."""
         if parts == 1:
             return self.block
-        return max(self.block, min(PART * parts, 16 * BLOCK_BYTES // (8 * int(self.data.sample_shape[0]))))
+        d = int(self.data.sample_shape[0])
+        most = max(MUCH_BYTES // (4 * d), parts * d // 4)  # as read; the latter is an eighth of the sums of the parts
+        return max(self.block, min(2 * d * parts, most))
 
     @property
     def piece(self) -> int:
