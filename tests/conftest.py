@@ -3,14 +3,25 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 
-def pytest_configure() -> None:
-    """Let the programs that tests start hear Ctrl-C, which processes of a run in the background inherit as ignored."""
+def pytest_configure(config: pytest.Config) -> None:
+    _keep_to_own_processors(getattr(config, "workerinput", None))
+    # Programs that tests start shall hear Ctrl-C, which processes of a run in the background inherit as ignored.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _keep_to_own_processors(worker: dict[str, Any] | None) -> None:
+    """Give each of several test processes its share of the processors: threads of all on all of them would wait."""
+    if worker is None or not hasattr(os, "sched_setaffinity"):
+        return
+    usable, number = sorted(os.sched_getaffinity(0)), int(worker["workerid"].removeprefix("gw"))
+    if own := usable[number % worker["workercount"] :: worker["workercount"]]:
+        os.sched_setaffinity(0, own)
 
 
 @pytest.fixture(scope="session")

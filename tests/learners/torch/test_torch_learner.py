@@ -119,6 +119,7 @@ def test_unseen_rows_have_no_effect_on_the_weights(kind):
     assert not np.array_equal(store.saved["model/head.weight"], store3.saved["model/head.weight"])
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")  # where there is one processor
 @pytest.mark.parametrize("workers", [0, 2])
 def test_streamed_data_gives_the_same_numbers_as_data_held_in_memory(workers):
     data = pictures()
