@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+MUCH = 4 * 2**30
+
 
 def pytest_configure(config: pytest.Config) -> None:
     _keep_to_own_processors(getattr(config, "workerinput", None))
+    _write_to_memory()
     # Programs that tests start shall hear Ctrl-C, which processes of a run in the background inherit as ignored.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -22,6 +26,13 @@ def _keep_to_own_processors(worker: dict[str, Any] | None) -> None:
     usable, number = sorted(os.sched_getaffinity(0)), int(worker["workerid"].removeprefix("gw"))
     if own := usable[number % worker["workercount"] :: worker["workercount"]]:
         os.sched_setaffinity(0, own)
+
+
+def _write_to_memory() -> None:
+    """Let folders of tests be in memory where there is plenty: their thousands of fsyncs wait for a disk."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > MUCH:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 
 
 @pytest.fixture(scope="session")

@@ -114,6 +114,7 @@ def test_the_threshold_is_checked():
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_cifar10(real_data):
     """No exact copies, and near-duplicates among the first 500 test images that people found too (ciFAIR)."""
     data = Joined(*(resolve(str(real_data / f"cifar10-{part}.parquet")) for part in ("train", "test")))

@@ -56,7 +56,7 @@ class Program:
         self.server.stdout.close()
 
 
-@pytest.fixture(name="program", scope="module")
+@pytest.fixture(name="program", scope="session")
 def program_fixture(tmp_path_factory):
     program = Program(tmp_path_factory.mktemp("program"))
     yield program

@@ -67,9 +67,21 @@ class Hits:
         print(f"killed: {moment}: {phase}")
 
 
+class UnbrokenRuns(dict):
+    """The run of each job, done when it is first asked for."""
+
+    def __init__(self, program, tmp_path_factory):
+        super().__init__()
+        self.program, self.folders = program, tmp_path_factory
+
+    def __missing__(self, job):
+        self[job] = run_unbroken(self.program, job, self.folders.mktemp(job) / "run")
+        return self[job]
+
+
 @pytest.fixture(scope="module")
 def unbroken(program, tmp_path_factory):
-    return {job: run_unbroken(program, job, tmp_path_factory.mktemp(job) / "run") for job in COMMANDS}
+    return UnbrokenRuns(program, tmp_path_factory)
 
 
 def run_unbroken(program, job, run):

@@ -21,18 +21,32 @@ print(seen[-1], os.environ.get("GOMP_SPINCOUNT"), "torch" in sys.modules)
 """
 
 
+SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+
+
+def test_torch_is_loaded_with_threads_that_are_told_to_sleep_soon():
+    clean = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    done = subprocess.run([sys.executable, "-c", PROBE], env=clean, capture_output=True, text=True)
+    assert done.stdout.strip() == "1000 None True", done.stderr
+
+
 @pytest.mark.parametrize(
-    ("setting", "told"),
-    [
-        ({}, "1000 None True"),
-        ({"OMP_WAIT_POLICY": "ACTIVE"}, "None None True"),
-        ({"GOMP_SPINCOUNT": "9"}, "9 9 True"),
-    ],
+    ("own", "told"),
+    [({}, "1000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None), ({"GOMP_SPINCOUNT": "9"}, "9")],
 )
-def test_threads_are_told_to_sleep_soon_unless_the_user_says_otherwise(setting, told):
-    clean = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
-    done = subprocess.run([sys.executable, "-c", PROBE], env={**clean, **setting}, capture_output=True, text=True)
-    assert done.stdout.strip() == told, done.stderr
+def test_the_user_may_say_otherwise(monkeypatch, own, told):
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    seen = []
+    refuses = _Refuses(lambda: seen.append(os.environ.get("GOMP_SPINCOUNT")))
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [refuses, *sys.meta_path])
+    with pytest.raises(MissingDependencyError):
+        load_torch()
+    assert seen == [told]
+    assert {name: os.environ[name] for name in SETTINGS if name in os.environ} == own
 
 
 def test_a_missing_torch_says_how_to_get_it(monkeypatch):
@@ -45,6 +59,10 @@ def test_a_missing_torch_says_how_to_get_it(monkeypatch):
 
 
 class _Refuses:
+    def __init__(self, asked=lambda: None):
+        self.asked = asked
+
     def find_spec(self, name, path=None, target=None):
         if name == "torch":
+            self.asked()
             raise ModuleNotFoundError("No module named 'torch'")
