@@ -304,6 +304,6 @@ def test_functional_lists_what_it_has():
 def test_scores_import_no_torch():
     code = "import sys, unseen.functional, unseen.scores, unseen.testing; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
-    planted = code.replace("import sys,", "import sys; sys.modules['torch'] = sys; import")
+    planted = code.replace("; assert", "; sys.modules['torch'] = sys; assert")
     found = subprocess.run([sys.executable, "-c", planted], check=False, capture_output=True, text=True)
     assert found.stderr.strip().endswith("AssertionError")
