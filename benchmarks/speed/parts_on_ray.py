@@ -19,6 +19,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -97,9 +98,13 @@ class Nothing:
     def solved(self, sums: int) -> int:
         return sums
 
-    def judge(self, block: np.ndarray, solution: int, sink: object) -> None:
-        logits = np.full((len(block), 2), float(solution))
-        sink.observe("unseen", Observation(block, epoch=1, logits=logits))
+    def judge(self, blocks: list[np.ndarray], solution: int, sink: object) -> Iterator[int]:
+        done = 0
+        for block in blocks:
+            logits = np.full((len(block), 2), float(solution))
+            sink.observe("unseen", Observation(block, epoch=1, logits=logits))
+            done += len(block)
+            yield done
 
 
 class Stub:
