@@ -112,7 +112,8 @@ def test_both_sides_of_a_fit():
 
 
 def test_a_validation_set_of_the_user_beside_the_watch_set():
-    other = DataLoader(torch.utils.data.TensorDataset(torch.zeros(5, 8), torch.zeros(5, dtype=torch.long)), 5)
+    x, y = torch.zeros(5, 8, dtype=torch.float64), torch.zeros(5, dtype=torch.long)
+    other = DataLoader(torch.utils.data.TensorDataset(x, y), 5)
     own, by_hand = recorder(), ByHand()
     record = held_out(own, loader=1)
     stop = EarlyStopping("val_loss/dataloader_idx_0", patience=10)
