@@ -72,17 +72,18 @@ class Parts(Protocol):
     """A fit of many models as two passes: sums over each part of the data, then what is said of each part.
 
     Which parts there are and in which order their sums are added depends on the fit and the data alone, so the numbers
-    are the same wherever the parts are done. Picklable, without the data.
+    are the same wherever the parts are done. Picklable, without the data and without the two lists of parts: who does
+    a part is told of that one.
     """
 
     fan: int  # sums that are added at a time in each node of the tree, the lowest over consecutive parts
-    summed: Sequence[Any]  # one entry a part of the first pass
+    summed: Sequence[Any]  # each part of the first pass, as `sums` takes it
     judged: Sequence[Sequence[IntArray]]  # the blocks of rows of each part of the second
 
     def give(self, data: Data) -> None:
         """Give it the data set again, in another process."""
 
-    def sums(self, part: int) -> Any:
+    def sums(self, part: Any) -> Any:
         """The sums over one part."""
 
     def added(self, sums: Sequence[Any]) -> Any:

@@ -7,7 +7,7 @@ are those of one process; nothing larger than what is said of the samples comes 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -23,11 +23,14 @@ from unseen.executors.ray_task import Message, Shared, data_and_learner
 from unseen.executors.worker import packed, rebuilt
 from unseen.protocols import PartedLearner, Parts
 from unseen.threads import limited_threads
+from unseen.types import IntArray
 
 __all__ = ["Sizes", "in_parts", "is_parted"]
 
 Named = dict[str, npt.NDArray[Any]]
 Ref = Any  # ray.ObjectRef
+Summed = Sequence[Any]  # the parts of the first pass
+Judged = Sequence[Sequence[IntArray]]  # and of the second
 
 
 @dataclass(frozen=True)
@@ -86,16 +89,16 @@ class _Lead:
         with suppress(OSError):
             os.chdir(self.shared.folder)
         self._job = ray.put(self.job)
-        self._parts = yield from self._one(_prepared, self._job)
-        held: Any = ray.get(self._parts)
-        parts: Parts = held
-        sums = yield from self._first_pass(parts)
+        prepared: Any = ray.get((yield from self._one(_prepared, self._job)))
+        parts, summed, judged = cast(tuple[Parts, Summed, Judged], prepared)
+        self._parts = ray.put(parts)
+        sums = yield from self._first_pass(parts, summed)
         solution = yield from self._one(_solved, self._parts, sums)
-        return (yield from self._second_pass(parts, solution))
+        return (yield from self._second_pass(judged, solution))
 
-    def _first_pass(self, parts: Parts) -> Generator[Message, None, Ref]:
+    def _first_pass(self, parts: Parts, summed: Summed) -> Generator[Message, None, Ref]:
         """Where the sums over all parts are."""
-        count, fan = len(parts.summed), parts.fan
+        count, fan = len(summed), parts.fan
         tree = _Tree(fan, self._add)
         kept = {group for group in range(-(-count // fan)) if self._kept(f"sums-{group:05}") is not None}
         todo = [part for part in range(count) if part // fan not in kept]
@@ -105,7 +108,7 @@ class _Lead:
         def came(part: int, ref: Ref) -> None:
             come[part] = ref
 
-        steps = self._each(todo, lambda part: self._begun(_summed, self._parts, part), came, "sums", count)
+        steps = self._each(todo, lambda part: self._begun(_summed, self._parts, summed[part]), came, "sums", count)
         at = next(due, None)
         for message in steps:
             while at is not None and (at in come or at // fan in kept):
@@ -136,11 +139,11 @@ class _Lead:
         task = ray.remote(_added).options(num_cpus=0, max_retries=RETRIES)
         return task.remote(self.shared, self._parts, self._job, group, *sums)
 
-    def _second_pass(self, parts: Parts, solution: Ref) -> Generator[Message, None, Named]:
+    def _second_pass(self, judged: Judged, solution: Ref) -> Generator[Message, None, Named]:
         """What is said of every sample."""
         import ray
 
-        count = len(parts.judged)
+        count = len(judged)
         results = {part: kept for part in range(count) if (kept := self._kept(f"judged-{part:05}")) is not None}
 
         def came(part: int, ref: Ref) -> None:
@@ -148,14 +151,14 @@ class _Lead:
             results[part] = found
 
         def judge(part: int) -> Any:
-            return self._begun(_judged, self._parts, self._job, solution, part)
+            return self._begun(_judged, self._parts, self._job, solution, part, judged[part])
 
         yield from self._each([part for part in range(count) if part not in results], judge, came, "judged", count)
         watched = self.job.fit.unseen
         order = np.argsort(watched, kind="stable")
         joined: Named = {}
         for part in range(count):
-            rows = np.concatenate(parts.judged[part])
+            rows = np.concatenate(judged[part])
             at = order[np.searchsorted(watched[order], rows)]
             for name, values in results[part].items():
                 if name not in joined:
@@ -277,15 +280,16 @@ Said = tuple[Any, Any]
 
 
 def _prepared(shared: Shared, job: Job) -> Said:
-    def work(parts: None) -> Parts:
+    def work(parts: None) -> tuple[Parts, Summed, Judged]:
         data, learner = data_and_learner(shared)
         wanted = job.sink.wants("unseen", 1, 1)
-        return cast(PartedLearner, learner).in_parts(data, job.fit, wanted, job.seed)
+        made = cast(PartedLearner, learner).in_parts(data, job.fit, wanted, job.seed)
+        return made, made.summed, made.judged
 
     return _told(shared, None, work)
 
 
-def _summed(shared: Shared, parts: Parts, part: int) -> Said:
+def _summed(shared: Shared, parts: Parts, part: Any) -> Said:
     return _told(shared, parts, lambda parts: parts.sums(part))
 
 
@@ -302,9 +306,8 @@ def _solved(shared: Shared, parts: Parts, sums: Any) -> Said:
     return _told(shared, parts, lambda parts: parts.solved(sums))
 
 
-def _judged(shared: Shared, parts: Parts, job: Job, solution: Any, part: int) -> Said:
+def _judged(shared: Shared, parts: Parts, job: Job, solution: Any, part: int, blocks: Sequence[IntArray]) -> Said:
     def work(parts: Parts) -> Named:
-        blocks = parts.judged[part]
         sink = job.sink.within(np.concatenate(blocks))
         for _ in parts.judge(blocks, solution, sink):
             pass

@@ -33,7 +33,8 @@ Output = TypeVar("Output", bound=Saved)
 class Run(Protocol):
     """Keeps a run: its manifest, the state and result of each fit, the score table, the coreset and its events.
 
-    `open` comes first; everything that writes needs it. Leaving the `with` block closes the run.
+    A store derives from it and says how things are kept; under which names, is said here. `open` comes first;
+    everything that writes needs it. Leaving the `with` block closes the run.
     """
 
     def open(self, manifest: Mapping[str, Any]) -> None:
@@ -49,11 +50,13 @@ class Run(Protocol):
     def close(self) -> None:
         """Let go of the run; what was saved stays. Closing twice does nothing."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
     def manifest(self) -> dict[str, Any]:
         """The configuration it was opened with."""
@@ -69,15 +72,19 @@ class Run(Protocol):
 
     def save_table(self, table: ScoreTable) -> ScoreTable:
         """Keep the score table; returns it."""
+        return self.save_output("scores.parquet", table)
 
     def table(self) -> ScoreTable | None:
         """The score table, or None."""
+        return self.output("scores.parquet", ScoreTable.load)
 
     def save_coreset(self, coreset: Coreset) -> Coreset:
         """Keep the coreset; returns it."""
+        return self.save_output("coreset.parquet", coreset)
 
     def coreset(self) -> Coreset | None:
         """The coreset, or None."""
+        return self.output("coreset.parquet", Coreset.load)
 
     def save_output(self, name: str, output: Output) -> Output:
         """Keep a result under a file name such as `"history.parquet"`; returns it."""

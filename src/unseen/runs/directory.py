@@ -17,8 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 
@@ -26,13 +25,13 @@ from unseen.atomic import remove_temporaries, replace_file, storage_error
 from unseen.errors import CorruptFileError, RunError, RunMismatchError, StorageError
 from unseen.protocols import CheckpointStore
 from unseen.runs.arrays import owner_of, read_arrays, write_arrays
-from unseen.runs.base import Output, check_name
+from unseen.runs.base import Output, Run, check_name
 from unseen.runs.checkpoints import DirectoryCheckpoints
 from unseen.runs.events import EventLog, record
 from unseen.runs.files import file_digest, move_aside
 from unseen.runs.lock import Lock
 from unseen.runs.manifest import check_same, digest_of, normal, refuse_newer, seal, unseal
-from unseen.types import Arrays, Coreset, ScoreTable
+from unseen.types import Arrays
 
 __all__ = ["RunDirectory"]
 
@@ -43,7 +42,7 @@ _OUTPUTS = "outputs.json"
 _REPEAT = "repeat the original command with the same --out to rebuild it"
 
 
-class RunDirectory:
+class RunDirectory(Run):
     """Keeps a run in a directory.
 
     Reading (`manifest`, `table`, `coreset`, `read_json`, `events`) needs no `open`; it then takes no lock, changes
@@ -103,14 +102,6 @@ class RunDirectory:
             self._lock.release()
         self._lock = self._digest = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def manifest(self) -> dict[str, Any]:
         """The configuration of the run kept here.
 
@@ -152,22 +143,6 @@ class RunDirectory:
 
     def _drop_checkpoints(self, result: Path) -> None:
         DirectoryCheckpoints(result.with_name("checkpoint.npz"), self._owner).clear()
-
-    def save_table(self, table: ScoreTable) -> ScoreTable:
-        """Keep the score table; returns it."""
-        return self.save_output("scores.parquet", table)
-
-    def table(self) -> ScoreTable | None:
-        """The score table, or None."""
-        return self.output("scores.parquet", ScoreTable.load)
-
-    def save_coreset(self, coreset: Coreset) -> Coreset:
-        """Keep the coreset; returns it."""
-        return self.save_output("coreset.parquet", coreset)
-
-    def coreset(self) -> Coreset | None:
-        """The coreset, or None."""
-        return self.output("coreset.parquet", Coreset.load)
 
     def save_output(self, name: str, output: Output) -> Output:
         """Keep a result under a file name, its digest beside those of the others; returns it."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy.typing as npt
 
 from unseen.errors import RunError
 from unseen.protocols import CheckpointStore
-from unseen.runs.base import Output, check_name, plain_arrays
+from unseen.runs.base import Output, Run, check_name, plain_arrays
 from unseen.runs.events import record
 from unseen.runs.manifest import check_same, normal
-from unseen.types import Arrays, Coreset, ScoreTable
+from unseen.types import Arrays
 
 __all__ = ["MemoryCheckpoints", "MemoryRun"]
 
@@ -47,7 +46,7 @@ class MemoryCheckpoints:
         return self._parts.setdefault(name, MemoryCheckpoints())
 
 
-class MemoryRun:
+class MemoryRun(Run):
     """Keeps a run as long as the object lives.
 
     >>> with MemoryRun() as run:
@@ -76,14 +75,6 @@ class MemoryRun:
     def close(self) -> None:
         """Nothing to let go of; what was saved stays."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def manifest(self) -> dict[str, Any]:
         """The configuration it was opened with."""
         return normal(self._opened)
@@ -100,22 +91,6 @@ class MemoryRun:
         """Keep what a finished fit yielded, and drop its checkpoint."""
         self._results[check_name(fit)] = _copied(plain_arrays(arrays))
         self._checkpoints.pop(fit, None)
-
-    def save_table(self, table: ScoreTable) -> ScoreTable:
-        """Keep the score table; returns it."""
-        return self.save_output("scores.parquet", table)
-
-    def table(self) -> ScoreTable | None:
-        """The score table, or None."""
-        return self.output("scores.parquet", ScoreTable.load)
-
-    def save_coreset(self, coreset: Coreset) -> Coreset:
-        """Keep the coreset; returns it."""
-        return self.save_output("coreset.parquet", coreset)
-
-    def coreset(self) -> Coreset | None:
-        """The coreset, or None."""
-        return self.output("coreset.parquet", Coreset.load)
 
     def save_output(self, name: str, output: Output) -> Output:
         """Keep a result under a file name; returns it."""

@@ -109,9 +109,9 @@ class Passes:
     _refits: int = field(default=0, init=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the data, which other processes have already; but with what is read of these once for all parts."""
-        read = {"summed": self.summed, "judged": self.judged, "_centre": self._centre}
-        return {**self.__dict__, **read, "rows": replace(self.rows, data=cast(Data, None))}
+        """Without the data and the parts; but with what is read of the data once for all parts."""
+        kept = {name: value for name, value in self.__dict__.items() if name not in ("summed", "judged")}
+        return {**kept, "_centre": self._centre, "rows": replace(self.rows, data=cast(Data, None))}
 
     def give(self, data: Data) -> None:
         """Give it the data set again, in another process."""
@@ -148,12 +148,12 @@ class Passes:
             room -= len(block)
         return parts
 
-    def sums(self, part: int) -> list[Sums]:
-        """The sums of one part over rows in no large group, and over each large group."""
+    def sums(self, part: IntArray) -> list[Sums]:
+        """The sums over the rows of one part in no large group, and over those in each large group."""
         places = len(self._own) + 1
         of = np.zeros(len(self._sizes) + 1, np.int64)  # by group; the last is that of group -1
         of[self._own] = np.arange(1, places)
-        return self.rows.summed_by(of[self._of] if len(self._own) else None, places, self.summed[part], self._centre)
+        return self.rows.summed_by(of[self._of] if len(self._own) else None, places, part, self._centre)
 
     def added(self, sums: Sequence[Sequence[Sums]]) -> list[Sums]:
         """The sums of several parts, which are left as they are."""

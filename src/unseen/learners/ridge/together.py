@@ -90,7 +90,7 @@ class Together:
             pile.parts = int(held["summed"])
             pile.levels = [unpacked(held, f"level{k}") for k in range(int(held["levels"]))]
         for part in range(pile.parts, parts):
-            pile.push(self.passes.sums(part))
+            pile.push(self.passes.sums(self.passes.summed[part]))
             self._tell(0.5 * (part + 1) / parts)
             if self._due(part + 1 == parts):
                 sums = packed({f"level{k}": node for k, node in enumerate(pile.levels) if node})
