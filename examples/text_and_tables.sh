@@ -8,7 +8,7 @@
 #     text/tweeteval_emoji.parquet    TweetEval emoji: split train, val and test, text, 20 unbalanced classes
 #     tabular/adult.parquet           Adult: split train and test, 14 columns, 2 classes
 #     tabular/kddcup99_10pct.parquet  KDD Cup 99, 10 %: 41 columns, 23 classes, most rows copies of others
-# OUT takes vectors and runs; the script may be broken off and begun again. docs/embeddings.md shows what it prints.
+# OUT takes vectors and runs; the script may be broken off and begun again. docs/text_and_tables.md shows what it prints.
 set -eu
 
 data=$1
@@ -16,11 +16,12 @@ out=$2
 shift 2
 export OMP_NUM_THREADS=1
 TIMEFORMAT="(%0R s, of the processor %0U s)"
+exec 3>&2
 
 unseen() {
     echo
     echo "\$ unseen $*" | sed -e "s,$data,DATA,g" -e "s,$out/,,g"
-    time command unseen "$@" --threads 1
+    { time command unseen "$@" --threads 1 2>&3; } 2>&1 # the time follows what the command prints
 }
 
 sst2() {

@@ -1,7 +1,7 @@
-"""docs/results.md from the results of the study: no figure is typed by hand.
+"""docs/results.md and docs/text_and_tables.md from the results of the study: no figure is typed by hand.
 
-python benchmarks/quality/tables.py           # writes the page
-python benchmarks/quality/tables.py --check   # exits 1 if the page is not what the results say
+python benchmarks/quality/tables.py           # writes the pages
+python benchmarks/quality/tables.py --check   # exits 1 if a page is not what the results say
 
 Differences are paired by replicate; an interval is the 95 % t-interval over replicates that redraw scoring, selection
 and training; a star says that it excludes 0.
@@ -21,8 +21,7 @@ from unseen.verdicts import Interval, interval, paired
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGE = ROOT / "docs" / "results.md"
-WORDS = Path(__file__).with_name("results.md")
+PAGES = ("results.md", "text_and_tables.md")  # in docs; their words are beside this file
 FOLDS, SEEN, GROW = "folds:k=5", "seen", "grow:steps=3,folds=2"
 
 
@@ -190,6 +189,10 @@ def blocks() -> dict[str, list[str]]:
     }
     made["imagenet cost"] = cost(json.loads((RESULTS / "imagenet_cost.json").read_text()))
     made["agreement"] = agreement(json.loads((RESULTS / "quality_agreement.json").read_text()))
+    examples = json.loads((RESULTS / "worked_examples.json").read_text())
+    made |= {f"{name} example": transcript(commands) for name, commands in examples["sets"].items()}
+    made["examples summary"] = verdicts(examples["sets"])
+    made["examples setting"] = setting(examples)
     return made
 
 
@@ -225,10 +228,30 @@ def cost(result: dict[str, Any]) -> list[str]:
     return [*lines, f"It pays after {found['trainings_until_it_pays']:.1f} trainings on the coreset.", ""]
 
 
-def page() -> str:
+def verdicts(sets: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Every coreset that was evaluated, against everything and against a random part of its size."""
+    rows = []
+    for name, commands in sets.items():
+        for entry in commands:
+            for arm, found in entry.get("arms", {}).items():
+                if found["kind"] == "coreset":
+                    told = [found["against"][other]["text"] for other in ("full", "random")]
+                    rows.append([name, arm.removeprefix(f"{name}-"), f"{100 * found['accuracy']['mean']:.1f}", *told])
+    return table(["data set", "learner", "accuracy", "against full", "against random"], rows)
+
+
+def transcript(commands: list[dict[str, Any]]) -> list[str]:
+    """Commands and what they printed."""
+    lines = []
+    for entry in commands:
+        lines += [f"    $ {entry['command']}", *(f"    {line}".rstrip() for line in entry["shown"]), ""]
+    return lines[:-1]
+
+
+def page(words: str, made: dict[str, list[str]]) -> str:
     """The text with the tables in their places; a place without a result is an error."""
-    made, lines = blocks(), []
-    for line in WORDS.read_text().splitlines():
+    lines = []
+    for line in words.splitlines():
         if line.startswith("<!-- ") and line.endswith(" -->"):
             lines += made[line[5:-4]]
         else:
@@ -239,12 +262,13 @@ def page() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
-    text = page()
-    if parser.parse_args().check:
-        if PAGE.read_text() != text:
-            sys.exit("docs/results.md is not what the results say: run python benchmarks/quality/tables.py")
-        return
-    PAGE.write_text(text)
+    check, made = parser.parse_args().check, blocks()
+    for name in PAGES:
+        text, place = page(Path(__file__).with_name(name).read_text(), made), ROOT / "docs" / name
+        if not check:
+            place.write_text(text)
+        elif place.read_text() != text:
+            sys.exit(f"docs/{name} is not what the results say: run python benchmarks/quality/tables.py")
 
 
 if __name__ == "__main__":
