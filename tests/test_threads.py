@@ -1,6 +1,8 @@
 """Threads of a fit: what is done side by side, and what libraries may use meanwhile."""
 
+import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -57,7 +59,75 @@ def test_libraries_have_one_thread_each_where_for_each_has_more():
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_items_come_in_order_a_few_at_a_time(threads):
+def test_parts_are_made_one_at_a_time_and_no_more_of_them_than_threads(threads):
+    made, done, most, making = [], [], [], threading.Lock()
+
+    def parts():
+        for part in range(20):
+            assert making.acquire(blocking=False)
+            most.append(len(made) - len(done))
+            made.append(part)
+            making.release()
+            yield part
+
+    with limited_threads(threads):
+        for_each(done.append, parts())
+    assert made == list(range(20))
+    assert sorted(done) == made
+    assert max(most) < threads
+
+
+def test_of_several_errors_that_of_the_first_part_is_raised_and_no_more_are_made():
+    made, second = [], threading.Event()
+
+    def parts():
+        for part in range(100):
+            made.append(part)
+            yield part
+
+    def work(part):
+        if part == 1:
+            second.set()
+        assert second.wait(30)
+        raise ValueError(f"part {part}")
+
+    with limited_threads(2), pytest.raises(ValueError, match="part 0"):
+        for_each(work, parts())
+    assert made == [0, 1]
+
+
+def test_an_interrupt_ends_it_with_the_parts_under_way():
+    made = []
+
+    def parts():
+        for part in range(10_000):
+            made.append(part)
+            yield part
+
+    def work(part):
+        if part == 5:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        time.sleep(0.002)
+
+    with limited_threads(2), pytest.raises(KeyboardInterrupt):
+        for_each(work, parts())
+    assert len(made) < 5_000
+
+
+def test_an_error_in_making_a_part_is_raised_after_the_work_on_those_before():
+    done = []
+
+    def parts():
+        yield 0
+        raise OSError("gone")
+
+    with limited_threads(2), pytest.raises(OSError, match="gone"):
+        for_each(done.append, parts())
+    assert done == [0]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_items_come_in_order(threads):
     made = []
 
     def items():
@@ -66,11 +136,11 @@ def test_items_come_in_order_a_few_at_a_time(threads):
             yield item
 
     with limited_threads(threads):
-        assert list(ahead(items(), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+        assert list(ahead(items())) == list(range(7))
     assert (threading.get_ident() in made) == (threads == 1)
 
 
-def test_the_next_items_are_made_while_the_last_are_worked_on():
+def test_the_next_item_is_made_while_the_last_is_worked_on():
     begun = threading.Event()
 
     def items():
@@ -79,10 +149,10 @@ def test_the_next_items_are_made_while_the_last_are_worked_on():
         yield 1
 
     with limited_threads(2):
-        batches = ahead(items(), 1)
-        assert next(batches) == [0]
+        coming = ahead(items())
+        assert next(coming) == 0
         assert begun.wait(30)
-        assert list(batches) == [[1]]
+        assert list(coming) == [1]
 
 
 def test_an_error_in_making_an_item_is_raised_after_those_before():
@@ -91,10 +161,10 @@ def test_an_error_in_making_an_item_is_raised_after_those_before():
         raise OSError("gone")
 
     with limited_threads(2):
-        batches = ahead(items(), 1)
-        assert next(batches) == [0]
+        coming = ahead(items())
+        assert next(coming) == 0
         with pytest.raises(OSError, match="gone"):
-            next(batches)
+            next(coming)
 
 
 def test_work_keeps_what_numpy_does_about_overflows():

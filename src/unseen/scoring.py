@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -101,7 +102,8 @@ class Scoring:
                 "use folds(k), or a learner that has one, such as 'ridge'"
             )
         # A plan that cannot divide these samples says so at its first fit: before the run is begun.
-        next(iter(self._fits()), None)
+        fits = iter(self._fits())
+        self._dealt: Iterator[Fit] | None = chain(list(islice(fits, 1)), fits)  # once: of many samples it takes seconds
         self.manifest = self._manifest(learner, dict(settings or {}))
         run.open(self.manifest)
         self._joiner = Joiner(self.scores, len(samples.ids), plan.repeats, plan.scored_side)
@@ -115,7 +117,8 @@ class Scoring:
     def pending(self) -> Iterator[tuple[Fit, ScoreSink, CheckpointStore]]:
         """The fits that the run does not hold yet, each with its sink and the place of its checkpoints."""
         samples = self.samples
-        for fit in self._fits():
+        fits, self._dealt = self._dealt or self._fits(), None
+        for fit in fits:
             result = self.run.result(fit.name)
             if result is not None:
                 self._joiner.add(fit, result)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from itertools import islice
+from itertools import count, islice
+from threading import Event, Lock
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -69,51 +70,73 @@ def for_each(work: Callable[[T], None], parts: Iterable[T]) -> None:
     """Do the work on every part, which must not depend on each other, by as many threads as are allowed here.
 
     Outside `limited_threads` those are as many as there are processors; inside the work, one. It pays where the work
-    is in calls that let other threads go on, as NumPy's are.
+    is in calls that let other threads go on, as NumPy's are. A thread that is done takes the next part, so parts may be
+    made on the way (read from a disk, say): one at a time, in order, while other threads work.
+
+    Of several errors, in the work or in making a part, that of the first part is raised; later parts may be left out.
     """
-    parts = list(parts)
-    threads = min(_number(), len(parts))
+    threads = _number()
     if threads < 2:
         for part in parts:
             work(part)
         return
+    source, places, taking, stopped = iter(parts), count(), Lock(), Event()
+    errors: dict[int, BaseException] = {}  # by the place of the part
+
+    def some() -> None:
+        place, more = -1, True
+        try:
+            while more and not stopped.is_set():
+                with taking:
+                    place = next(places)
+                    taken = list(islice(source, 1))
+                for part in taken:
+                    work(part)
+                more = bool(taken)
+        except BaseException as error:
+            errors[place] = error
+            stopped.set()
+
     with ThreadPoolExecutor(threads) as pool:
-        done = [_submitted(pool, work, part) for part in parts]
-    for each in done:
-        each.result()
+        try:
+            for each in [_submitted(pool, some) for _ in range(threads)]:
+                each.result()
+        finally:
+            stopped.set()  # an interrupt, too, ends it with the parts under way
+    if errors:
+        raise errors[min(errors)]
 
 
-def ahead(items: Iterable[T], together: int) -> Iterator[list[T]]:
-    """The items in lists of so many, the next of which another thread makes while this one is worked on.
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """The items, the next of which another thread makes while this one is worked on.
 
-    If one thread is allowed, it does both. Items are made one at a time, so `items` need not be safe for threads.
+    If one thread is allowed, it does both.
     """
+    if _number() < 2:
+        yield from items
+        return
     source = iter(items)
 
-    def some(most: int) -> list[T]:
-        return list(islice(source, most))
+    def some() -> list[T]:
+        return list(islice(source, 1))
 
-    if _number() < 2:
-        while batch := some(together):
-            yield batch
-        return
     with ThreadPoolExecutor(1) as pool:
-        coming = _submitted(pool, some, together)
-        while batch := coming.result():
-            coming = _submitted(pool, some, together)
-            yield batch
+        coming = _submitted(pool, some)
+        while made := coming.result():
+            coming = _submitted(pool, some)
+            yield made[0]
 
 
 def _number() -> int:
     return _allowed.get() or default_threads()
 
 
-def _submitted(pool: ThreadPoolExecutor, work: Callable[[T], R], part: T) -> Future[R]:
+def _submitted(pool: ThreadPoolExecutor, work: Callable[[], R]) -> Future[R]:
     """Begin it in the context of the caller, where NumPy keeps what it does about overflows."""
 
     def alone() -> R:
         _allowed.set(1)  # of the context, which is a copy
-        return work(part)
+        return work()
 
     return pool.submit(copy_context().run, alone)
 

@@ -12,7 +12,7 @@ from unseen.data import from_arrays
 from unseen.errors import ArgumentError, DataError
 from unseen.exposure import at_once
 from unseen.learners import LEARNERS, RidgeLearner, resolve
-from unseen.learners.ridge import passes, products, together, tuning
+from unseen.learners.ridge import passes, products, reading, together, tuning
 from unseen.learners.ridge.reading import Rows
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.sink import ScoreSink
@@ -129,6 +129,7 @@ def test_a_pass_that_was_killed_goes_on_to_the_same_numbers(monkeypatch, plan, k
     monkeypatch.setattr(passes.Passes, "part_rows", 7)
     monkeypatch.setattr(passes.Passes, "part_sums", 0)
     monkeypatch.setattr(passes.Passes, "fan", 3)
+    monkeypatch.setattr(reading, "TOGETHER", 2)
     monkeypatch.setattr(together, "SECONDS", 0.0)
     monkeypatch.setattr(passes, "KEPT_BYTES", kept)
     held = from_arrays(X, Y)

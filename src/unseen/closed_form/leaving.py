@@ -96,20 +96,28 @@ class EveryLam:
 
     def left_out(self, lam: float) -> Iterator[tuple[IntArray, FloatArray, FloatArray]]:
         """Rows, what the regressions without their groups say of them (m, C), and the gaps; a block at a time."""
+        for rows, off, gap in self.off(lam):
+            off += self.y[rows]
+            yield rows, off, gap
+
+    def off(self, lam: float) -> Iterator[tuple[IntArray, FloatArray, FloatArray]]:
+        """Likewise, less the targets."""
         coefficients = self._cross / (self._values + lam)[:, None]
         step = max(1, BLOCK // self.y.shape[1])
         for start in range(0, len(self._alone), step):
             rows = self._alone[start : start + step]
-            q, y = self._q[rows], self.y[rows]
+            q = self._q[rows]
             gap = 1.0 - self._w[rows] * (1 / self._n + np.square(q) @ (1 / (self._values + lam)))
             outputs = q @ coefficients
-            outputs += self._bias - y
+            outputs += self._bias
+            outputs -= self.y[rows]
             with np.errstate(divide="ignore", invalid="ignore"):
                 outputs /= gap[:, None]
-            outputs += y
             yield rows, outputs, gap
         if len(self._bound):
-            yield self._bound, *self._left_together(self._bound, coefficients, lam)
+            outputs, gap = self._left_together(self._bound, coefficients, lam)
+            outputs -= self.y[self._bound]
+            yield self._bound, outputs, gap
 
     def _left_together(self, rows: IntArray, coefficients: FloatArray, lam: float) -> tuple[FloatArray, FloatArray]:
         q, root = self._q[rows], np.sqrt(self._w[rows])

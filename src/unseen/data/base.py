@@ -155,8 +155,10 @@ class ArrayData(Samples):
         self.sample_shape = tuple(array.shape[1:])
         self._known = hashes
         if array.dtype.kind == "f":
+            wide = array.itemsize > self.dtype.itemsize  # what is too large for learners is infinite to them
             for block in self._blocks():
-                check_finite(self._cast(array[block]), columns=self.feature_names, first_row=block.start)
+                values = self._cast(array[block]) if wide else array[block]
+                check_finite(values, columns=self.feature_names, first_row=block.start)
 
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
         """A copy of these rows: uint8 (m, H, W, 3 or 1) or float32 (m, d)."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.errors import DataError, some
-from unseen.threads import ahead, for_each
+from unseen.threads import for_each
 from unseen.types import IntArray
 
 __all__ = ["blocks", "check_finite", "hash_all", "hash_items", "hash_rows", "same", "single"]
@@ -58,7 +58,7 @@ def hash_rows(array: npt.NDArray[Any]) -> Hashes:
 
 
 def hash_all(n: int, sample_bytes: int, read: Callable[[slice], npt.NDArray[Any]]) -> Hashes:
-    """`hash_rows` of all n samples, which are read a piece at a time while others are hashed side by side."""
+    """`hash_rows` of all n samples, which are read a piece at a time while others are hashed."""
     hashes = np.empty((n, 2), np.uint64)
 
     def work(piece: tuple[slice, npt.NDArray[Any]]) -> None:
@@ -66,8 +66,7 @@ def hash_all(n: int, sample_bytes: int, read: Callable[[slice], npt.NDArray[Any]
         hashes[rows] = hash_rows(array)
 
     pieces = ((rows, read(rows)) for rows in blocks(n, _PIECE * sample_bytes))
-    for batch in ahead(pieces, _PIECE):
-        for_each(work, batch)
+    for_each(work, pieces)
     return hashes
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import cycle, islice
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +22,16 @@ from unseen.types import FloatArray, IntArray
 
 __all__ = ["BLOCK_BYTES", "Piece", "Rows", "by_id"]
 
+T = TypeVar("T")
+
 # Of a block of inputs or outputs in float64: small enough that its memory is used again by the next block, where
 # that of larger ones would be given back and cleared by the system each time.
 BLOCK_BYTES = 2**24
 MUCH_BYTES = 2**26  # of a block, as it is read, where it is divided
-AT_ONCE = 8  # pieces of work, for as many threads; a number of its own, so that sums do not depend on these
-LANES = 4  # likewise of sums of the same rows, each of which takes memory
+# Sums under way side by side, for as many threads; numbers of their own, so that sums do not depend on these.
+AT_ONCE = 8
+LANES = 4  # at most, of the same rows: each takes memory
+TOGETHER = 64  # pieces between two reports of what is done
 
 _reading = Lock()  # a data set is read by one thread at a time: it may hold files, and what it decoded last
 
@@ -136,12 +141,11 @@ class Rows:
     def through(self, pieces: Iterable[Piece], work: Callable[[IntArray, FloatArray], None]) -> Iterator[int]:
         """Do the work on the rows and inputs of each piece, side by side, the next being read meanwhile.
 
-        Yields the rows done so far, a few pieces at a time; then none is under way.
+        Yields the rows done so far, some pieces at a time; then none is under way.
         """
-        done = 0
-        for batch in ahead(pieces, AT_ONCE):
-            self._each(lambda piece: work(piece.rows, self.inputs_of(piece)), batch)
-            done += sum(len(piece.rows) for piece in batch)
+        source, done = iter(pieces), 0
+        while more := self._some(work, islice(source, TOGETHER)):
+            done += more
             yield done
 
     def centre(self, rows: IntArray) -> FloatArray:
@@ -159,6 +163,7 @@ class Rows:
         """Several sums, each over those of these rows that have its place.
 
         Where there are few, each is summed in several lanes, which take turns by the block and are added in the end.
+        In each, blocks are added one after another, in their order.
 
         Args:
             place: int64 (n,) by row of the data set, 0 to places - 1, or None: all 0.
@@ -167,18 +172,28 @@ class Rows:
             centre: float64 (d,) of the sums.
 
         """
-        lanes = self.lanes(places)
-        sums = [[self.products.adding(centre, self.answers.width) for _ in range(places)] for _ in range(lanes)]
+        lanes = [
+            [(self.products.adding(centre, self.answers.width), Lock()) for _ in range(places)]
+            for _ in range(self.lanes(places))
+        ]
 
-        def add(work: tuple[Adding, Piece]) -> None:
-            own, piece = work
-            self.answers.add(own, piece.rows, self.inputs_of(piece), self.weights_of(piece.rows))
+        def pieces() -> Iterator[tuple[Adding, Lock, Piece]]:
+            for lane, block in zip(cycle(lanes), self.read(self.blocks(rows, places)), strict=False):
+                for at, piece in [(0, block)] if place is None else block.by(place[block.rows]):
+                    own, turn = lane[at]
+                    turn.acquire()  # pieces are made in their order, so they are added in it
+                    yield own, turn, piece
+
+        def add(work: tuple[Adding, Lock, Piece]) -> None:
+            own, turn, piece = work
+            try:
+                self.answers.add(own, piece.rows, self.inputs_of(piece), self.weights_of(piece.rows))
+            finally:
+                turn.release()
 
         with one_thread_each():
-            for batch in ahead(self.read(self.blocks(rows, places)), lanes):
-                of = [[(0, block)] if place is None else block.by(place[block.rows]) for block in batch]
-                self._each(add, [(own[at], piece) for own, found in zip(sums, of, strict=False) for at, piece in found])
-        first, *others = ([one.sums() for one in lane] for lane in sums)
+            self._each(add, pieces())
+        first, *others = ([one.sums() for one, _ in lane] for lane in lanes)
         for lane in others:
             first = [mine.take_in(theirs) for mine, theirs in zip(first, lane, strict=True)]
         return first
@@ -187,11 +202,25 @@ class Rows:
         """How many sums are made side by side for each place."""
         return min(LANES, -(-AT_ONCE // places)) if self.products.side_by_side else 1
 
-    def _each(self, work: Callable[[Any], None], pieces: list[Any]) -> None:
+    def _some(self, work: Callable[[IntArray, FloatArray], None], pieces: Iterator[Piece]) -> int:
+        """Do the work on these; gives how many rows they had."""
+        rows = 0
+
+        def counted() -> Iterator[Piece]:
+            nonlocal rows
+            for piece in pieces:
+                rows += len(piece.rows)
+                yield piece
+
+        self._each(lambda piece: work(piece.rows, self.inputs_of(piece)), counted())
+        return rows
+
+    def _each(self, work: Callable[[T], None], pieces: Iterable[T]) -> None:
+        """Side by side on a processor; a device is given one after another, each of which is read ahead."""
         if self.products.side_by_side:
             for_each(work, pieces)
             return
-        for piece in pieces:
+        for piece in ahead(pieces):
             work(piece)
 
     def _taken(self, rows: IntArray) -> Piece:

@@ -9,6 +9,7 @@ from unseen.closed_form import EveryLam
 from unseen.learners.ridge.passes import LEAST_GAP
 from unseen.learners.ridge.reading import Rows, by_id
 from unseen.scores.alignment import temperatures
+from unseen.threads import for_each, one_thread_each
 from unseen.types import FloatArray, IntArray
 
 __all__ = ["GRID", "SAMPLE", "sample_size", "tuned"]
@@ -53,7 +54,13 @@ def tuned(
     regressions = EveryLam(x, y, of[sample], weights)
     if lam is None:
         lams = (GRID * scale).tolist()
-        errors = [_error(regressions, each, weights) for each in lams]
+        errors = np.empty(len(lams))
+
+        def judge(at: int) -> None:
+            errors[at] = _error(regressions, lams[at], weights)
+
+        with one_thread_each():
+            for_each(judge, range(len(lams)))
         lam = lams[int(np.argmin(errors))] if np.isfinite(errors).any() else lams[0]
     if temperature is not None:
         return lam, temperature
@@ -69,11 +76,10 @@ def tuned(
 def _error(regressions: EveryLam, lam: float, weights: FloatArray | None) -> float:
     """The weighted mean square of what each row's prediction without it is off by; infinite where that is not known."""
     total = 0.0
-    for rows, outputs, gap in regressions.left_out(lam):
+    for rows, off, gap in regressions.off(lam):
         if not (gap > LEAST_GAP).all():
             return np.inf
-        outputs -= regressions.y[rows]
-        squares = np.einsum("ij,ij->i", outputs, outputs)
+        squares = np.einsum("ij,ij->i", off, off)
         total += float(squares.sum() if weights is None else weights[rows] @ squares)
     return total / (regressions.y.size if weights is None else regressions.y.shape[1] * weights.sum())
 
