@@ -12,7 +12,6 @@ numbers are the same wherever the parts are done, one after another or on many m
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -28,7 +27,7 @@ from unseen.learners.ridge.reading import Piece, Rows, by_id
 from unseen.learners.ridge.sums import remains, solved
 from unseen.learners.vectors import whole_groups
 from unseen.protocols import Data, Sink
-from unseen.threads import one_thread_each
+from unseen.threads import for_each, one_thread_each
 from unseen.types import Array, Arrays, FloatArray, IntArray
 
 __all__ = ["INFLUENCE", "LEAST_GAP", "Passes", "Solved", "added", "large_groups", "packed", "unpacked"]
@@ -172,13 +171,22 @@ class Passes:
         total = sums[0]
         for own in sums[1:]:
             total = total + own
+        groups = self._own.tolist()
         without: dict[int, Solution] = {}
-        with one_thread_each() if len(total.centre) < SHARED else nullcontext():
-            for group, own in zip(self._own.tolist(), sums[1:], strict=True):
-                rest = total - own
-                if not remains(rest, total):
-                    rest = self.rows.summed(self._without(group))
-                without[group] = self._solved(rest).without_factor()
+
+        def leave_out(at: int) -> None:
+            rest = total - sums[1 + at]
+            if not remains(rest, total):
+                rest = self.rows.summed(self._without(groups[at]))
+            without[groups[at]] = self._solved(rest).without_factor()
+
+        if len(total.centre) < SHARED:
+            with one_thread_each():
+                for_each(leave_out, range(len(groups)))
+                whole = self._solved(total)
+        else:
+            for at in range(len(groups)):
+                leave_out(at)
             whole = self._solved(total)
         return Solved(whole, without, self._variance(whole, total) if INFLUENCE & self.wanted else None)
 
