@@ -16,12 +16,11 @@ out=$2
 shift 2
 export OMP_NUM_THREADS=1
 TIMEFORMAT="(%0R s, of the processor %0U s)"
-exec 3>&2
 
 unseen() {
     echo
     echo "\$ unseen $*" | sed -e "s,$data,DATA,g" -e "s,$out/,,g"
-    { time command unseen "$@" --threads 1 2>&3; } 2>&1 # the time follows what the command prints
+    time command unseen "$@" --threads 1
 }
 
 sst2() {

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,18 +25,24 @@ from setting import ROOT, write
 SCRIPT = ROOT / "examples" / "text_and_tables.sh"
 SETS = ("sst2", "emoji", "adult", "kdd")
 PROMPT = "$ "
+PROGRESS = re.compile(
+    r"(fit \S+: |(train|test): [\d,]+ of |\S+: accuracy |(budget|plan|scores|memory|time|arms|needs|near) )"
+)
 
 
 def ran(name: str, data: Path, folder: Path) -> list[dict[str, Any]]:
     """The commands of one data set, in turn."""
-    done = subprocess.run(["bash", SCRIPT, data, folder, name], check=True, stdout=subprocess.PIPE, text=True)
-    commands = [part.splitlines() for part in done.stdout.split(f"\n{PROMPT}")[1:]]
+    done = subprocess.run(
+        ["bash", SCRIPT, data, folder, name], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    printed = done.stdout.replace(f"{data}/", "DATA/").replace(f"{folder}/", "")
+    commands = [part.splitlines() for part in printed.split(f"\n{PROMPT}")[1:]]
     return [entry(command, shown, folder) for command, *shown in commands]
 
 
 def entry(command: str, shown: list[str], folder: Path) -> dict[str, Any]:
     """One command, and what its evaluation holds if it makes one."""
-    found: dict[str, Any] = {"command": command, "shown": [line.rstrip() for line in shown]}
+    found: dict[str, Any] = {"command": command, "shown": [line.rstrip() for line in shown if not PROGRESS.match(line)]}
     evaluation = folder / command.split()[-1] / FILE
     if evaluation.exists():
         arms = Evaluation.load(evaluation).summary()["arms"]

@@ -211,7 +211,10 @@ def _refuse_or_skip(source: ImageSource, broken: Sequence[tuple[int, str]], opti
     named = some([f"{source.name(row)} ({reason})" for row, reason in broken])
     images = "1 image" if len(broken) == 1 else f"{len(broken):,} images"
     if options.on_error == "raise":
-        raise DataError(f"{images} cannot be read: {named}; mend or remove them, or drop them with on_error='skip'")
+        raise DataError(
+            f"{images} cannot be read: {named}; mend or remove them, or drop them with on_error='skip' "
+            "(--on-error skip)"
+        )
     if len(broken) == len(source):
         raise DataError(f"the data set is empty: none of its images can be read: {named}")
     return f"{images} dropped that cannot be read: {named}"

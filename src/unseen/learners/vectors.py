@@ -29,8 +29,8 @@ def vectors_only(data: Data, learner: str) -> None:
     """Refuse data of another kind."""
     if data.kind != "vector":
         raise DataError(
-            f"{learner} learns from vectors (n, d), but this is {data.kind} data: pass embeddings, made by a network "
-            "that was not trained on these labels"
+            f"{learner} learns from vectors (n, d), but this is {data.kind} data: pass embeddings: those that "
+            "`unseen embed` makes without any label, or of a network that was not trained on these labels"
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from unseen.evaluating.evaluated import Evaluation
 from unseen.evaluating.prices import Price, duration
+from unseen.evaluating.replicated import ArmResult
 from unseen.reporting.facts import Facts, exposure_of
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.types import ScoreTable, meaning
@@ -193,6 +194,13 @@ def _accuracy(table: ScoreTable) -> float | None:
     return float(np.mean(table.predictions[judged] == table.labels[judged])) if judged.any() else None
 
 
+def _sampling(arm: ArmResult) -> str:
+    """Standard errors that no seed shows."""
+    errors = {"the accuracy": arm.error, **{f"the difference to {to}": arm.beside_error[to] for to in arm.beside_error}}
+    told = [f"± {100 * error:.1f} to {what}" for what, error in errors.items() if np.isfinite(error)]
+    return f"{', '.join(told)} (standard errors, in points)" if told else "an error that is not known"
+
+
 def _verdict(evaluation: Evaluation, name: str) -> Verdict:
     arm = evaluation[name]
     against = list(arm.beside)
@@ -202,6 +210,7 @@ def _verdict(evaluation: Evaluation, name: str) -> Verdict:
         difference, verdict = evaluation.difference(name, to).text(sign=True), evaluation.verdict(name, to).text
         lines.append(f"against {to}: {difference} points, {verdict}")
     lines.append(f"the interval covers {evaluation.covers(name)}")
+    lines.append(f"that the test set is a sample adds {_sampling(arm)}")
     lines.append(evaluation.price(name)["text"])
     if first is None:
         return Verdict(name, "measured", lines[0], tuple(lines))
