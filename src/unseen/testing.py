@@ -133,7 +133,8 @@ def check_score(
     """Check that a score keeps what it declares and what is asked of every score.
 
     Declared range, direction and state; the same result for any batches, any order of samples, NumPy and torch, and
-    after a restart between epochs; inputs left alone; every option changes something.
+    after a restart between epochs; of each sample by itself, unless it says otherwise; inputs left alone; every option
+    changes something.
 
     Args:
         score: the score to check.
@@ -157,6 +158,7 @@ def check_score(
     _check_state(score)
     _check_batches(score, story, values, seed)
     _check_order(score, story, values, seed)
+    _check_pieces(score, story)
     _check_inputs(score, story)
     if importlib.util.find_spec("torch") is not None:
         _same(score, "torch tensors give the same as NumPy arrays", play(score, story, torch=True), values)
@@ -262,6 +264,18 @@ def _check_batches(score: Score, story: Story, values: FloatArray, seed: int) ->
 def _check_order(score: Score, story: Story, values: FloatArray, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(SAMPLES)
     _same(score, "shuffled samples take their scores along", play(score, story.take(order)), values[:, order])
+
+
+def _check_pieces(score: Score, story: Story) -> None:
+    """A score that does not say `whole` is finished where its samples are, some of them at a time."""
+    if score.whole:
+        return
+    for side in score.sides:
+        state, cut = _state(score, story, side, 0, None, torch=False), SAMPLES // 3
+        some = {name: array[:cut] for name, array in state.items()}
+        for name, value in score.finish(some, side).items():
+            rule = f"{name!r} of a sample does not depend on the others, or the score says whole = True"
+            _same(score, rule, value, score.finish(state, side)[name][:cut])
 
 
 def _check_inputs(score: Score, story: Story) -> None:

@@ -41,13 +41,14 @@ class Marked(SmallParts):
     folder, deaths, poisoned = "", (), ()
 
     def sums(self, part):
-        self._struck("sums", part)
-        if part in self.poisoned:
-            raise DataError(f"x-{part:05}.npy is damaged")
+        number = next(k for k, rows in enumerate(self.summed) if rows[0] == part[0])
+        self._struck("sums", number)
+        if number in self.poisoned:
+            raise DataError(f"x-{number:05}.npy is damaged")
         return super().sums(part)
 
     def judge(self, blocks, solution, sink, done=0):
-        self._struck("judged", next(k for k, part in enumerate(self.judged) if part[0] is blocks[0]))
+        self._struck("judged", next(k for k, part in enumerate(self.judged) if part[0][0] == blocks[0][0]))
         return super().judge(blocks, solution, sink, done)
 
     def _struck(self, which, part):

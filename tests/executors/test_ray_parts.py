@@ -17,7 +17,7 @@ PLANS = {"leave one out": unseen.leave_one_out(), "folds": unseen.folds(4), "rep
 
 
 def score(learner, plan="leave one out", out=None, data="digits", **more):
-    scores = ["el2n", "cooks_distance"] if plan == "leave one out" else ["el2n"]
+    scores = ["el2n", "label_issue", "el2n@temperature", *(["cooks_distance"] if plan == "leave one out" else [])]
     return unseen.score(data, scores=scores, plan=PLANS[plan], learner=learner, threads=1, out=out, **more)
 
 

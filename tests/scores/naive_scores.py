@@ -135,11 +135,12 @@ def disagreement(unseen):
     return -sum(q * log(q) for q in middle if q > 0) - mean(entropy(z) for z in unseen)
 
 
-def label_issue(logits, labels):
+def label_issue(logits, labels, most=12):
     p = [softmax(z) for z in logits]
     thresholds = {k: mean(q[k] for q, y in zip(p, labels, strict=True) if y == k) for k in set(labels)}
     flags = []
     for q, y in zip(p, labels, strict=True):
-        confident = [k for k, t in thresholds.items() if q[k] >= t - 1e-12]
+        likeliest = sorted(range(len(q)), key=lambda k: -q[k])[:most]
+        confident = [k for k in likeliest if q[k] >= thresholds.get(k, 2) - 1e-12]
         flags.append(bool(confident) and max(confident, key=lambda k: q[k]) != y)
     return flags

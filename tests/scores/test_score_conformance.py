@@ -252,6 +252,12 @@ class SecretlyBothSides(El2n):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ComparesSamples(El2n):
+    def finish(self, state, side):
+        value = super().finish(state, side)["value"]
+        return {"value": value / (1 + value.mean())}
+
+
 class NeverAsks(El2n):
     def wants(self, side, epoch, last):
         return False
@@ -271,6 +277,7 @@ BROKEN = {
     IdleOption: "option sharpness changes something",
     TorchDiffers: "torch tensors",
     PopulationDeviation: "streaming equals the reference",
+    ComparesSamples: "'value' of a sample does not depend on the others",
     SecretlyBothSides: "only the sides it declares",
     NeverAsks: "wants some observation",
 }

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import naive_scores as naive
 import numpy as np
 import pytest
 import torch
@@ -119,6 +120,21 @@ def test_label_issues_find_planted_flips_and_their_share():
     assert issues[~flipped].mean() < 0.01
     assert functional.label_error_share(logits, labels) == pytest.approx(flipped.mean(), abs=0.01)
     assert functional.label_error_share(logits, truth) < 0.005
+
+
+@pytest.mark.parametrize("classes", [11, 12, 13, 60])
+@pytest.mark.parametrize("strength", [0.5, 4.0], ids=["weak", "strong"])
+def test_label_issues_of_many_classes(classes, strength):
+    rng = np.random.default_rng(classes)
+    labels = rng.integers(0, classes, 600)
+    truth = np.where(rng.random(600) < 0.2, rng.integers(0, classes, 600), labels)
+    logits = strength * np.eye(classes)[truth] + rng.normal(size=(600, classes))
+    issues = functional.label_issue(logits, labels)
+    assert issues.tolist() == naive.label_issue(logits.tolist(), labels.tolist())
+    assert functional.label_issue(torch.from_numpy(logits), labels).tolist() == issues.tolist()
+    every = naive.label_issue(logits.tolist(), labels.tolist(), most=classes)
+    if classes <= 12 or strength > 1:  # strong models put nothing on the classes that are left out
+        assert issues.tolist() == every
 
 
 def test_label_issues_of_equal_predictions_and_absent_classes():

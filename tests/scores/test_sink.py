@@ -184,3 +184,41 @@ def test_the_seen_side_must_be_whole_for_scores_of_both_sides():
     with pytest.raises(unseen.DataError, match="its seen watch set less often"):
         own.result()
     assert observe(sink("el2n")).result()
+
+
+WHOLE = ["el2n", "label_issue", "el2n@temperature", "label_issue@probabilities"]
+
+
+def whole(*scores):
+    """A sink that has seen models which are mostly right."""
+    to = sink(*scores)
+    to.observe("unseen", Observation(FIT.unseen, 1, leaning()))
+    return to
+
+
+def leaning():
+    return story("unseen")[0][0] + 0.7 * np.eye(C)[LABELS[FIT.unseen]]
+
+
+def pieces(of):
+    """Those of parts of the unseen watch set, each with a sink of its own, put together."""
+    parts = []
+    for at in np.split(np.arange(15), (3, 6, 9, 12)):
+        inside = of.within(FIT.unseen[at])
+        inside.observe("unseen", Observation(FIT.unseen[at], 1, leaning()[at]))
+        parts.append(inside.pieces())
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def test_pieces_of_parts_make_the_result():
+    one = whole(*WHOLE)
+    assert_equal(one.joined(pieces(one)), one.result())
+    assert 0 < one.result()["1/unseen/value"].mean() < 1
+
+
+@pytest.mark.parametrize("score", ["label_issue", "el2n@temperature"])
+def test_planted_thresholds_and_temperatures_of_parts_are_caught(monkeypatch, score):
+    monkeypatch.setattr(type(resolve(score)), "whole", False)
+    one = whole(score)
+    with pytest.raises(AssertionError):
+        assert_equal(one.joined(pieces(one)), one.result())

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from unseen.exposure import Fit
 from unseen.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.threads import limited_threads
-from unseen.types import IntArray
+from unseen.types import Arrays, IntArray
 
 __all__ = ["Executor", "Job", "Report", "ResultSink", "run_job"]
 
@@ -28,7 +28,13 @@ class ResultSink(Sink, Protocol):
         """What the fit yielded, as named arrays."""
 
     def within(self, rows: IntArray) -> ResultSink:
-        """A sink for these rows of the unseen watch set only, whose results are in their order."""
+        """A sink for these rows of the unseen watch set only, whose `pieces` are in their order."""
+
+    def pieces(self) -> Named:
+        """The result as far as it can be said of each sample by itself, as named arrays with an entry a sample."""
+
+    def joined(self, pieces: Arrays) -> Named:
+        """The result, from the pieces of all samples."""
 
 
 @dataclass(frozen=True, eq=False)

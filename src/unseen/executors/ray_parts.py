@@ -164,7 +164,7 @@ class _Lead:
                 if name not in joined:
                     joined[name] = np.empty((len(watched), *values.shape[1:]), values.dtype)
                 joined[name][at] = values
-        return joined
+        return self.job.sink.joined(joined)
 
     def _kept(self, name: str) -> Named | None:
         return self.job.checkpoints.part(name).load()
@@ -311,7 +311,7 @@ def _judged(shared: Shared, parts: Parts, job: Job, solution: Any, part: int, bl
         sink = job.sink.within(np.concatenate(blocks))
         for _ in parts.judge(blocks, solution, sink):
             pass
-        result = sink.result()
+        result = sink.pieces()
         job.checkpoints.part(f"judged-{part:05}").save(result)
         return result
 

@@ -113,6 +113,18 @@ def pick(z: Array, y: Array) -> Array:
     return z[y, columns(z)]
 
 
+def largest(x: Array, k: int) -> Array:
+    """Where the k largest entries of each row of (m, width) are, (m, k), in any order."""
+    if is_torch(x):
+        return namespace(x).topk(x, k, dim=1, sorted=False).indices
+    return np.argpartition(x, x.shape[1] - k, axis=1)[:, x.shape[1] - k :]
+
+
+def take_along(x: Array, at: npt.NDArray[np.int64]) -> Array:
+    """The entries (m, k) of the rows of (m, width) at these columns."""
+    return x.gather(1, like(at, x)) if is_torch(x) else np.take_along_axis(x, at, axis=1)
+
+
 def columns(z: Array) -> Array:
     """0 .. m - 1, for indexing."""
     return namespace(z).arange(z.shape[1], device=z.device) if is_torch(z) else np.arange(z.shape[1])

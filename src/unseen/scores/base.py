@@ -42,6 +42,7 @@ class Score(ABC):
     from_loss: ClassVar[bool] = False  # True: a recorded loss of any task may take the place of logits
     fitted_on_labels: ClassVar[str | None] = None  # what it fits to held-out labels, for the manifest
     per_repeat: ClassVar[bool] = True  # False: joined over all repeats at once
+    whole: ClassVar[bool] = False  # True: `finish` compares the samples of the watch set, so it needs them all
 
     @property
     def label(self) -> str:

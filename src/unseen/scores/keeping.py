@@ -60,7 +60,10 @@ class Keeping(Score):
                 "is not; use self_confidence@probabilities"
             )
         needs = self.of.needs | {"logits"}
-        own = {name: getattr(self.of, name) for name in ("direction", "low", "high", "per_repeat", "fitted_on_labels")}
+        own = {
+            name: getattr(self.of, name)
+            for name in ("direction", "low", "high", "per_repeat", "whole", "fitted_on_labels")
+        }
         for declared, value in {**own, "needs": needs}.items():
             object.__setattr__(self, declared, value)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from unseen.scores import _backend as be
 from unseen.scores import _kernels as kernels
@@ -29,6 +30,7 @@ __all__ = [
 
 LABEL_ISSUE = "label_issue"  # the one that estimates how many labels of a coreset are wrong
 
+CANDIDATES = 12  # most probable classes of a sample; one that is not among them has less than 1/13
 # A class all of whose samples are predicted alike has a threshold equal to them, up to rounding.
 ROUNDING = 1e-12
 
@@ -77,7 +79,8 @@ def label_issue(logits: Array, labels: Array) -> Array:
     """Whether the confident joint doubts the label (Northcutt et al. 2021, arXiv 1911.00068).
 
     The threshold of class k is the mean p_k of the samples labelled k. A sample is an issue if some class reaches its
-    threshold and the most probable of those is not the label. A class without samples is never reached.
+    threshold and the most probable of those is not the label. A class without samples is never reached, nor is one
+    that is not among the 12 most probable of a sample: they are all that is kept of it.
 
     Args:
         logits: (n, C) float, held out, NumPy or torch.
@@ -95,7 +98,8 @@ def label_issue(logits: Array, labels: Array) -> Array:
 
     """
     logits, labels = be.checked(logits, labels)
-    return _issues(_confident_class(logits, labels), labels)
+    of, y = _confident_class(logits, labels)
+    return be.like(_issues(of, y), logits)
 
 
 def label_error_share(logits: Array, labels: Array) -> float:
@@ -118,9 +122,9 @@ def label_error_share(logits: Array, labels: Array) -> float:
     """
     logits, labels = be.checked(logits, labels)
     classes = int(logits.shape[1])
-    of, y = be.to_numpy(_confident_class(logits, labels)), be.to_numpy(labels)
+    of, y = _confident_class(logits, labels)
     sure = of >= 0
-    joint = np.bincount(y[sure] * classes + of[sure].astype(np.int64), minlength=classes**2).reshape(classes, classes)
+    joint = np.bincount(y[sure] * classes + of[sure], minlength=classes**2).reshape(classes, classes)
     rows = joint.sum(axis=1)
     # A label without a single confident sample says nothing of errors: its share stays on the diagonal.
     right = np.divide(np.diag(joint), rows, out=np.ones(classes), where=rows > 0)
@@ -128,27 +132,51 @@ def label_error_share(logits: Array, labels: Array) -> float:
     return float((counts * (1.0 - right)).sum() / max(1, len(y)))
 
 
-def _confident_class(logits: Array, labels: Array) -> Array:
-    """The most probable class among those that reach their threshold, float64 (n,); -1 where none does."""
-    y = be.to_numpy(labels)
-    p_y = be.to_numpy(be.rowwise(kernels.p_label, logits, labels))
-    counts = np.bincount(y, minlength=logits.shape[1])
-    sums = np.bincount(y, weights=p_y, minlength=logits.shape[1])
-    means = np.divide(sums, counts, out=np.full(len(counts), np.inf), where=counts > 0)
-    thresholds = be.like(means - ROUNDING, be.as_array(logits))[:, None]
-
-    def kernel(z: Array, y: Array) -> Array:
-        xp = be.namespace(z)
-        p = be.softmax(z)
-        p = xp.where(p < thresholds, -1.0, p)
-        best = xp.argmax(p, axis=0)
-        return xp.where(be.pick(p, best) >= 0.0, be.double(best), -1.0)
-
-    return be.rowwise(kernel, logits, labels)
+def _confident_class(logits: Array, labels: Array) -> tuple[IntArray, IntArray]:
+    """See `_confident`; and the labels, int64 (n,)."""
+    loss, y = be.to_numpy(be.rowwise(kernels.loss, logits, labels)), be.to_numpy(labels)
+    return _confident(*_candidates(logits, y, loss), np.exp(-loss), y), y
 
 
-def _issues(confident: Array, labels: Array) -> Array:
-    return (confident >= 0.0) & (confident != labels)
+def _candidates(logits: Array, y: IntArray, loss: FloatArray) -> tuple[npt.NDArray[np.int32], FloatArray]:
+    """The most probable classes of each sample (m, 12), ascending, and their probabilities; -1 and 0 where C is less.
+
+    Args:
+        logits: (m, C) float, NumPy or torch.
+        y: int64 (m,) labels.
+        loss: float64 (m,), -log p_y.
+
+    """
+    m, most = len(y), min(CANDIDATES, logits.shape[1])
+    classes, p = np.full((m, CANDIDATES), -1, np.int32), np.zeros((m, CANDIDATES))
+    classes[:, :most] = at = np.sort(be.to_numpy(be.largest(logits, most)), axis=1)
+    z = be.double(be.to_numpy(be.take_along(logits, np.concatenate([at, y[:, None]], axis=1))))
+    p[:, :most] = np.exp(z[:, :-1] - z[:, -1:] - loss[:, None])
+    return classes, p
+
+
+def _confident(classes: npt.NDArray[np.int32], p: FloatArray, own: FloatArray, y: IntArray) -> IntArray:
+    """The most probable class among those that reach their threshold, int64 (n,); -1 where none does.
+
+    Args:
+        classes: int32 (n, 12) candidates.
+        p: float64 (n, 12) their probabilities.
+        own: float64 (n,), p_y.
+        y: int64 (n,) labels.
+
+    """
+    size = 1 + max(y.max(initial=0), classes.max(initial=0))
+    counts, sums = np.bincount(y, minlength=size), np.bincount(y, weights=own, minlength=size)
+    thresholds = np.divide(sums, counts, out=np.full(size, np.inf), where=counts > 0) - ROUNDING
+    reached = np.where((classes >= 0) & (p >= thresholds[classes]), p, -1.0)
+    best = np.argmax(reached, axis=1)[:, None]
+    found = np.take_along_axis(classes, best, axis=1)[:, 0].astype(np.int64)
+    return np.where(np.take_along_axis(reached, best, axis=1)[:, 0] >= 0.0, found, -1)
+
+
+def _issues(confident: IntArray, y: IntArray) -> npt.NDArray[np.bool_]:
+    issues: npt.NDArray[np.bool_] = (confident >= 0) & (confident != y)
+    return issues
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,8 +231,7 @@ class LabelIssue(Score):
     """`label_issue` of the last observation, 1 or 0, with the thresholds of each watch set; over repeats, the share.
 
     Cost:
-        No more than the trainings of the plan, and one forward pass over the samples asked about. The last logits of
-        all C classes are kept for each sample of a fit.
+        No more than the trainings of the plan, and one forward pass over the samples asked about.
 
     Fails:
         Classes with few samples in a watch set have thresholds known badly; a weak model calls hard samples issues, and
@@ -216,7 +243,8 @@ class LabelIssue(Score):
     direction: ClassVar[Direction] = "harder"
     low, high = 0.0, 1.0
     needs = frozenset({"logits"})
-    state = "O(C)"
+    state = "O(1)"
+    whole = True
     formula = "1 where the most probable class above its mean self-confidence is not y"
     source = "Northcutt et al. 2021 (arXiv 1911.00068)"
 
@@ -225,17 +253,21 @@ class LabelIssue(Score):
         return side == "unseen" and epoch == last
 
     def start(self, side: Side, m: int, classes: int) -> State:
-        """The last logits, and the labels."""
-        return {"logits": np.zeros((m, classes)), "label": np.zeros(m, np.int64), "count": np.zeros(m, np.int32)}
+        """Of the last observation: the most probable classes and their probabilities, p_y, and the labels."""
+        return {
+            "classes": np.full((m, CANDIDATES), -1, np.int32), "p": np.zeros((m, CANDIDATES)), "own": np.zeros(m),
+            "label": np.zeros(m, np.int64), "count": np.zeros(m, np.int32),
+        }  # fmt: skip
 
     def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
-        """Put these logits in place of the last."""
+        """Put these in place of the last."""
         if holds(observation, self.needs):
-            state["logits"][at] = be.to_numpy(observation.logits)
-            state["label"][at], state["count"][at] = labels, 1
+            loss = be.to_numpy(rowwise(kernels.loss, observation, labels))
+            state["classes"][at], state["p"][at] = _candidates(be.as_array(observation.logits), labels, loss)
+            state["own"][at], state["label"][at], state["count"][at] = np.exp(-loss), labels, 1
 
     def finish(self, state: State, side: Side) -> State:
         """The flags, once the thresholds are known."""
         require(self, state["count"], 1)
-        flags: FloatArray = _issues(_confident_class(state["logits"], state["label"]), state["label"]).astype(float)
-        return {"value": flags}
+        y = state["label"]
+        return {"value": _issues(_confident(state["classes"], state["p"], state["own"], y), y).astype(float)}

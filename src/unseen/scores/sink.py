@@ -26,6 +26,7 @@ from unseen.types import Array, Arrays, IntArray, Observation, Side
 __all__ = ["ScoreSink"]
 
 SIDES: tuple[Side, ...] = ("unseen", "seen")
+STATE = "/state/"  # in the name of a piece
 
 
 class ScoreSink:
@@ -114,7 +115,7 @@ class ScoreSink:
                 )
 
     def within(self, rows: IntArray) -> ScoreSink:
-        """A sink of the same fit for these rows of its unseen watch set only; its results are theirs, in that order."""
+        """A sink of the same fit for these rows of its unseen watch set only; `pieces` gives theirs, in that order."""
         inside = replace(self.fit, unseen=rows, seen=np.empty(0, np.int64), apart=None, folds=None)
         return ScoreSink(inside, self._labels, self.scores, self.classes, self.scored_side)
 
@@ -140,13 +141,32 @@ class ScoreSink:
         Raises:
             DataError: some sample of a watch set was never observed, or less often than others.
         """
+        return self.joined(self.pieces())
+
+    def joined(self, pieces: Arrays) -> dict[str, npt.NDArray[Any]]:
+        """The result, from the pieces of all samples of the watch sets, in their order."""
+        arrays = {name: array for name, array in pieces.items() if STATE not in name}
+        for index, side in self._states:
+            role = self._role(self.scores[index], side) or side
+            start = f"{index}/{role}{STATE}"
+            state = {name.removeprefix(start): array for name, array in pieces.items() if name.startswith(start)}
+            if state:
+                measured = self.scores[index].finish(state, role)
+                arrays.update({f"{index}/{role}/{name}": array for name, array in measured.items()})
+        return arrays
+
+    def pieces(self) -> dict[str, npt.NDArray[Any]]:
+        """What can be said of each sample by itself: the result, but the state of scores that compare samples."""
         arrays: dict[str, npt.NDArray[Any]] = {}
         for side in {side for _, side in self._states} | {self.scored_side}:
             self._watch[side].complete(self.fit, side)
         for (index, side), state in self._states.items():
             role = self._role(self.scores[index], side) or side
-            measured = self.scores[index].finish(state, role)
-            arrays.update({f"{index}/{role}/{name}": array for name, array in measured.items()})
+            score, start = self.scores[index], f"{index}/{role}"
+            if score.whole:
+                arrays.update({f"{start}{STATE}{name}": array for name, array in state.items()})
+            else:
+                arrays.update({f"{start}/{name}": array for name, array in score.finish(state, role).items()})
         watch = self._watch[self.scored_side]
         if watch.judged.size and watch.judged.all():
             arrays["confidence"] = watch.confidence / watch.judged

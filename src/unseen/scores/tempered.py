@@ -46,6 +46,7 @@ class Tempered(Score):
     high: ClassVar[float] = np.inf
     needs = frozenset({"logits"})
     state = "O(C)"
+    whole = True
     formula: ClassVar[str] = "the score of z / T, T fitted for each fold by held-out log loss"
     source: ClassVar[str] = "Guo et al. 2017 (arXiv 1706.04599)"
     fitted_on_labels: ClassVar[str | None] = "one temperature a fold, by held-out log loss"
