@@ -392,6 +392,30 @@ def parts_on_ray(result: Row) -> list[str]:
     ]
 
 
+def report_size(result: Row) -> list[str]:
+    """The page of a large data set."""
+    return [
+        "## The report of a large data set",
+        "",
+        f"`unseen report` on {result['n']:,} images of {result['classes']:,} classes, a tree of JPEG files of",
+        f"500 x 375 pixels beside the runs of their vectors, held out and in-sample, {result['images']} samples a gallery.",
+        "Goals: under a minute, under 15 MB.",
+        "",
+        *table(
+            ["wall", "size", "samples shown", "with a picture", "peak memory"],
+            [
+                [
+                    f"{result['seconds']:.1f} s",
+                    f"{result['bytes'] / 1e6:.1f} MB",
+                    f"{result['cards']:,}",
+                    f"{result['pictures']:,}",
+                    f"{result['peak_mib'] / 1024:.1f} GiB",
+                ]
+            ],
+        ),
+    ]
+
+
 def setting(result: Row) -> str:
     """Where and when a figure comes from."""
     about = result["about"]
@@ -437,6 +461,7 @@ SECTIONS = {
     "scale": scale,
     "ray": on_ray,
     "parts_on_ray": parts_on_ray,
+    "report_size": report_size,
 }
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -68,6 +67,19 @@ def runs(folder: Path, names: list[str], classes: int) -> tuple[Path, Path]:
     return held_out, in_sample
 
 
+def watched(command: list[str]) -> tuple[float, float]:
+    """Seconds and peak memory, MiB, of a process."""
+    start, peak = time.perf_counter(), 0.0
+    with subprocess.Popen(command) as process:
+        while process.poll() is None:
+            status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+            peak = max([peak, *(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))])
+            time.sleep(0.05)
+    if process.returncode:
+        sys.exit(process.returncode)
+    return time.perf_counter() - start, peak
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="for the images and the runs")
@@ -81,14 +93,12 @@ def main() -> None:
         "unseen", "report", str(held_out), "--data", str(options.folder / "images"), "--beside", str(in_sample),
         "--images", str(MOST), "--out", str(page),
     ]  # fmt: skip
-    start = time.perf_counter()
-    subprocess.run(command, check=True)
-    seconds = time.perf_counter() - start
+    seconds, peak = watched(command)
     text = page.read_text()
     found = {
         "seconds": seconds, "bytes": page.stat().st_size, "cards": text.count('<li class="card'),
         "pictures": text.count('<img src="data:image/jpeg'),
-        "peak_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+        "peak_mib": peak,
     }  # fmt: skip
     print(found)
     write("report_size", {"n": options.n, "classes": options.classes, "images": MOST, **found}, options.out)
