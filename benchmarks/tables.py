@@ -398,8 +398,8 @@ def report_size(result: Row) -> list[str]:
         "## The report of a large data set",
         "",
         f"`unseen report` on {result['n']:,} images of {result['classes']:,} classes, a tree of JPEG files of",
-        f"500 x 375 pixels beside the runs of their vectors, held out and in-sample, {result['images']} samples a gallery.",
-        "Goals: under a minute, under 15 MB.",
+        "500 x 375 pixels beside the runs of their vectors, held out and in-sample; up to",
+        f"{result['images']} samples a gallery. Goals: under a minute, under 15 MB.",
         "",
         *table(
             ["wall", "size", "samples shown", "with a picture", "peak memory"],
