@@ -110,13 +110,12 @@ def for_each(work: Callable[[T], None], parts: Iterable[T]) -> None:
 def ahead(items: Iterable[T]) -> Iterator[T]:
     """The items, the next of which another thread makes while this one is worked on.
 
-    If one thread is allowed, it does both.
+    If one thread is allowed here, it does both. Whoever goes on with them may be on another.
     """
-    if _number() < 2:
-        yield from items
-        return
-    source = iter(items)
+    return iter(items) if _number() < 2 else _ahead(iter(items))
 
+
+def _ahead(source: Iterator[T]) -> Iterator[T]:
     def some() -> list[T]:
         return list(islice(source, 1))
 

@@ -216,11 +216,12 @@ class Rows:
         return rows
 
     def _each(self, work: Callable[[T], None], pieces: Iterable[T]) -> None:
-        """Side by side on a processor; a device is given one after another, each of which is read ahead."""
+        """Side by side on a processor, one after another on a device; the next is read ahead, for a disk is slow."""
+        coming = ahead(pieces)
         if self.products.side_by_side:
-            for_each(work, pieces)
+            for_each(work, coming)
             return
-        for piece in ahead(pieces):
+        for piece in coming:
             work(piece)
 
     def _taken(self, rows: IntArray) -> Piece:
