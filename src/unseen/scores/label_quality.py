@@ -235,7 +235,8 @@ class LabelIssue(Score):
 
     Fails:
         Classes with few samples in a watch set have thresholds known badly; a weak model calls hard samples issues, and
-        a bias of the model against a class is called label noise of it. It has two values: a flag, not a ranking.
+        a bias of the model against a class is called label noise of it. It has two values: a flag, not a ranking. Of
+        more than 12 classes, those beyond the 12 most probable of a sample are not looked at.
 
     """
 
