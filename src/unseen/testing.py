@@ -237,7 +237,7 @@ def _check_direction(score: Score) -> None:
 
 def _check_state(score: Score) -> None:
     sizes = {}
-    for classes in (CLASSES, 10 * CLASSES):
+    for classes in (10 * CLASSES, 20 * CLASSES):
         story = Story.random(score, classes=classes)
         before = score.start("unseen", SAMPLES, classes)
         after = _state(score, story, "unseen", 0, None, torch=False)
@@ -245,10 +245,11 @@ def _check_state(score: Score) -> None:
             _need(len(array) == SAMPLES, score, f"state {name!r} has one entry a sample", array.shape)
         sizes[classes] = sum(array.nbytes for array in after.values()) / SAMPLES
         _need(sizes[classes] == sum(a.nbytes for a in before.values()) / SAMPLES, score, "state keeps its size")
-    grows = sizes[10 * CLASSES] > sizes[CLASSES]
+    grows = sizes[20 * CLASSES] > sizes[10 * CLASSES]
     _need(grows == (score.state == "O(C)"), score, f"state is {score.state}", f"{sizes} bytes by number of classes")
     if score.state == "O(1)":
-        _need(sizes[CLASSES] < O1_BYTES, score, f"O(1) state below {O1_BYTES} bytes a sample", sizes[CLASSES])
+        size = sizes[20 * CLASSES]
+        _need(size < O1_BYTES, score, f"O(1) state below {O1_BYTES} bytes a sample", size)
 
 
 def _check_batches(score: Score, story: Story, values: FloatArray, seed: int) -> None:

@@ -139,7 +139,7 @@ def _confident_class(logits: Array, labels: Array) -> tuple[IntArray, IntArray]:
 
 
 def _candidates(logits: Array, y: IntArray, loss: FloatArray) -> tuple[npt.NDArray[np.int32], FloatArray]:
-    """The most probable classes of each sample (m, 12), ascending, and their probabilities; -1 and 0 where C is less.
+    """The most probable classes of each sample (m, k), ascending, and their probabilities; k is the lesser of 12 and C.
 
     Args:
         logits: (m, C) float, NumPy or torch.
@@ -147,20 +147,17 @@ def _candidates(logits: Array, y: IntArray, loss: FloatArray) -> tuple[npt.NDArr
         loss: float64 (m,), -log p_y.
 
     """
-    m, most = len(y), min(CANDIDATES, logits.shape[1])
-    classes, p = np.full((m, CANDIDATES), -1, np.int32), np.zeros((m, CANDIDATES))
-    classes[:, :most] = at = np.sort(be.to_numpy(be.largest(logits, most)), axis=1)
-    z = be.double(be.to_numpy(be.take_along(logits, np.concatenate([at, y[:, None]], axis=1))))
-    p[:, :most] = np.exp(z[:, :-1] - z[:, -1:] - loss[:, None])
-    return classes, p
+    classes = np.sort(be.to_numpy(be.largest(logits, min(CANDIDATES, logits.shape[1]))), axis=1)
+    z = be.double(be.to_numpy(be.take_along(logits, np.concatenate([classes, y[:, None]], axis=1))))
+    return classes.astype(np.int32), np.exp(z[:, :-1] - z[:, -1:] - loss[:, None])
 
 
 def _confident(classes: npt.NDArray[np.int32], p: FloatArray, own: FloatArray, y: IntArray) -> IntArray:
     """The most probable class among those that reach their threshold, int64 (n,); -1 where none does.
 
     Args:
-        classes: int32 (n, 12) candidates.
-        p: float64 (n, 12) their probabilities.
+        classes: int32 (n, k) candidates.
+        p: float64 (n, k) their probabilities.
         own: float64 (n,), p_y.
         y: int64 (n,) labels.
 
@@ -168,7 +165,7 @@ def _confident(classes: npt.NDArray[np.int32], p: FloatArray, own: FloatArray, y
     size = 1 + max(y.max(initial=0), classes.max(initial=0))
     counts, sums = np.bincount(y, minlength=size), np.bincount(y, weights=own, minlength=size)
     thresholds = np.divide(sums, counts, out=np.full(size, np.inf), where=counts > 0) - ROUNDING
-    reached = np.where((classes >= 0) & (p >= thresholds[classes]), p, -1.0)
+    reached = np.where(p >= thresholds[classes], p, -1.0)
     best = np.argmax(reached, axis=1)[:, None]
     found = np.take_along_axis(classes, best, axis=1)[:, 0].astype(np.int64)
     return np.where(np.take_along_axis(reached, best, axis=1)[:, 0] >= 0.0, found, -1)
@@ -255,8 +252,9 @@ class LabelIssue(Score):
 
     def start(self, side: Side, m: int, classes: int) -> State:
         """Of the last observation: the most probable classes and their probabilities, p_y, and the labels."""
+        k = min(CANDIDATES, classes)
         return {
-            "classes": np.full((m, CANDIDATES), -1, np.int32), "p": np.zeros((m, CANDIDATES)), "own": np.zeros(m),
+            "classes": np.zeros((m, k), np.int32), "p": np.zeros((m, k)), "own": np.zeros(m),
             "label": np.zeros(m, np.int64), "count": np.zeros(m, np.int32),
         }  # fmt: skip
 
