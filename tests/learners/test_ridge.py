@@ -241,7 +241,7 @@ def test_a_device_that_is_not_here():
 def test_sums_by_torch(precision, weighted):
     weights = RNG.uniform(0.5, 2.0, size=120) if weighted else None
     x, centre = X.astype(precision), X.mean(axis=0).astype(float)
-    adding = [place.adding(centre, 3) for place in (products.OnCpu(), products.OnGpu("cpu"))]
+    adding = [sums for place in (products.OnCpu(), products.OnGpu("cpu")) for sums in place.adding(1, centre, 3)]
     for rows in (slice(0, 50), slice(50, None)):
         for sums in adding:
             sums.add_labels(x[rows], Y[rows], None if weights is None else weights[rows])

@@ -78,15 +78,23 @@ class Summing:
     Args:
         centre: float64 (d,).
         width: C, the columns of y.
+        arrays: zeros (d, d) and (C, d) that it adds in, or None: some of its own.
 
     """
 
-    def __init__(self, centre: FloatArray, width: int) -> None:
+    def __init__(self, centre: FloatArray, width: int, arrays: tuple[FloatArray, FloatArray] | None = None) -> None:
         d = len(centre)
         self._centre = centre
         self._n = 0.0
         self._rows, self._targets = np.zeros(d), np.zeros(width)
-        self._gram, self._cross = np.zeros((d, d)), np.zeros((width, d))
+        self._gram, self._cross = (np.zeros((d, d)), np.zeros((width, d))) if arrays is None else arrays
+
+    @classmethod
+    def several(cls, count: int, centre: FloatArray, width: int) -> list[Summing]:
+        """So many, in arrays of one piece: the system gives these in large pages, and small ones are dear."""
+        d = len(centre)
+        arrays = zip(np.zeros((count, d, d)), np.zeros((count, width, d)), strict=True)
+        return [cls(centre, width, each) for each in arrays]
 
     def add(self, x: FloatArray, y: Any, weights: FloatArray | None = None) -> None:
         """Add one block.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, ClassVar, Protocol
@@ -33,8 +34,8 @@ class Products(Protocol):
 
     side_by_side: ClassVar[bool]  # whether several threads should make them at a time
 
-    def adding(self, centre: FloatArray, width: int) -> Adding:
-        """Sums over no rows yet, about a centre, of answers of so many columns."""
+    def adding(self, count: int, centre: FloatArray, width: int) -> Sequence[Adding]:
+        """So many sums over no rows yet, about a centre, of answers of so many columns."""
 
     def leverages(self, solution: Solution, x: FloatArray) -> FloatArray:
         """float64 (m,), see `Solution.leverages`."""
@@ -53,9 +54,9 @@ class OnCpu:
 
     side_by_side: ClassVar[bool] = True
 
-    def adding(self, centre: FloatArray, width: int) -> Adding:
+    def adding(self, count: int, centre: FloatArray, width: int) -> Sequence[Adding]:
         """Sums over no rows yet."""
-        return Summing(centre, width)
+        return Summing.several(count, centre, width)
 
     def leverages(self, solution: Solution, x: FloatArray) -> FloatArray:
         """float64 (m,)."""
@@ -86,9 +87,9 @@ class OnGpu:
     side_by_side: ClassVar[bool] = False  # a device has threads of its own
     _placed: tuple[Solution, tuple[Any, ...]] | None = field(default=None, init=False)
 
-    def adding(self, centre: FloatArray, width: int) -> Adding:
+    def adding(self, count: int, centre: FloatArray, width: int) -> Sequence[Adding]:
         """Sums over no rows yet, on the device."""
-        return _OnDevice(self, centre, width)
+        return [_OnDevice(self, centre, width) for _ in range(count)]
 
     def leverages(self, solution: Solution, x: FloatArray) -> FloatArray:
         """float64 (m,)."""

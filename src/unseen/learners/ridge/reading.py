@@ -172,10 +172,8 @@ class Rows:
             centre: float64 (d,) of the sums.
 
         """
-        lanes = [
-            [(self.products.adding(centre, self.answers.width), Lock()) for _ in range(places)]
-            for _ in range(self.lanes(places))
-        ]
+        made = self.products.adding(self.lanes(places) * places, centre, self.answers.width)
+        lanes = [[(own, Lock()) for own in made[at : at + places]] for at in range(0, len(made), places)]
 
         def pieces() -> Iterator[tuple[Adding, Lock, Piece]]:
             for lane, block in zip(cycle(lanes), self.read(self.blocks(rows, places)), strict=False):
