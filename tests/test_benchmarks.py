@@ -32,6 +32,20 @@ def test_the_readme_quotes_the_results():
         assert figure in readme, figure
 
 
+def test_the_page_of_embeddings_quotes_the_results():
+    result = json.loads((ROOT / "benchmarks" / "results" / "patches_cifar10.json").read_text())
+    page = " ".join((ROOT / "docs" / "embeddings.md").read_text().split())
+    test = {name: 100 * arm["accuracy"]["mean"] for name, arm in result["arms"].items()}
+    for figure in (
+        f"takes {result['embedding_seconds']:.0f} s of two cores",
+        f"its {result['columns']:,} columns is right about {100 * result['left_out']:.1f} % of the training images",
+        f"{100 * result['in_sample']:.1f} % in-sample, and {test['full']:.1f} % of the test images",
+        f"by default at {100 * result['keep']:.0f} % is right about {test['kept']:.1f} % of these",
+        f"a random choice about {test['random']:.1f} %",
+    ):
+        assert figure in page, figure
+
+
 @pytest.mark.parametrize(("result", "page"), [("digits", "README.md"), ("cifar10", "docs/comparing.md")])
 def test_the_evaluations_shown_are_those_of_the_results(result, page):
     arms = json.loads((ROOT / "benchmarks" / "results" / f"evaluation_{result}.json").read_text())["arms"]

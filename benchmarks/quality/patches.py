@@ -11,6 +11,7 @@ benchmarks/results/patches_cifar10.json.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -52,7 +53,8 @@ def main() -> None:
     evaluation = unseen.evaluate(
         data, coresets={"kept": left_out.coreset}, learner="ridge", test=vectors / "test", seeds=SEEDS, overlap="drop"
     )
-    found |= {"evaluation_seconds": took(), "keep": KEEP, "arms": evaluation.summary()["arms"]}
+    arms = json.loads(json.dumps(evaluation.summary()["arms"]), parse_constant=lambda _: None)  # JSON has no NaN
+    found |= {"evaluation_seconds": took(), "keep": KEEP, "arms": arms}
     print(found)
     write("patches_cifar10", found, options.out)
 
