@@ -5,19 +5,28 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from unseen.learners.registry import LEARNERS, resolve
-from unseen.learners.ridge import RidgeLearner
-from unseen.learners.sklearn import SklearnLearner
-from unseen.learners.softmax import SoftmaxLearner
-
 if TYPE_CHECKING:
+    from unseen.learners.registry import LEARNERS, resolve
+    from unseen.learners.ridge import RidgeLearner
+    from unseen.learners.sklearn import SklearnLearner
+    from unseen.learners.softmax import SoftmaxLearner
     from unseen.learners.torch import Recipe, TorchLearner
 
 __all__ = ["LEARNERS", "Recipe", "RidgeLearner", "SklearnLearner", "SoftmaxLearner", "TorchLearner", "resolve"]
 
+# Imported when asked for: torch takes seconds, and scikit-learn one, in each worker of a cluster that needs neither.
+_FROM = {
+    "LEARNERS": "registry",
+    "resolve": "registry",
+    "RidgeLearner": "ridge",
+    "SklearnLearner": "sklearn",
+    "SoftmaxLearner": "softmax",
+    "Recipe": "torch",
+    "TorchLearner": "torch",
+}
+
 
 def __getattr__(name: str) -> Any:
-    # torch is imported when its learner is asked for, and not before.
-    if name in ("Recipe", "TorchLearner"):
-        return getattr(import_module("unseen.learners.torch"), name)
+    if name in _FROM:
+        return getattr(import_module(f"{__name__}.{_FROM[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
