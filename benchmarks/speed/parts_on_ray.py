@@ -6,7 +6,7 @@
 Leave one out by `ridge`, from float16 npy shards: in one process with as many threads as processors, and as tasks of
 Ray with a thread each, as many at a time. Both from opening the files to the table, each time in a process of its own,
 since one that has done it before has its memory and its modules already; Ray's start is apart. The scores must agree
-to 1e-10 (bits of the temperature may differ with the threads of a fit). Goal: within 15 %.
+to 1e-10. Goal: within 15 %.
 
 Then the same way of tasks for a fit of 10,000 parts over 64 workers that Ray only believes in, whose sums are one
 number and whose judgement is a constant: what scheduling and adding cost by themselves, in seconds, and the memory of

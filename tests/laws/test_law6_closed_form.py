@@ -1,5 +1,7 @@
 """Law 6: the closed form equals refitting, on raw outputs, for every plan; and so law 1 holds for it."""
 
+import os
+
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
@@ -320,6 +322,28 @@ def test_threads_change_nothing(monkeypatch, plan):
     one, *more = (unseen.score(data(), plan=plan, learner=learner, threads=threads) for threads in (1, 2, 5))
     for other in more:
         np.testing.assert_array_equal(other.values["el2n"], one.values["el2n"])
+
+
+@pytest.mark.parametrize("plan", [unseen.leave_one_out(), unseen.folds(3)], ids=["leave one out", "folds"])
+def test_threads_change_nothing_where_lambda_and_the_temperature_are_chosen(plan):
+    one, two = (wide(plan, threads) for threads in (1, 2))
+    np.testing.assert_array_equal(two.values["el2n"], one.values["el2n"])
+
+
+def test_planted_products_by_several_threads_are_caught(monkeypatch):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one processor: products have one thread anyway")
+    monkeypatch.setattr(passes, "SHARED", 1)
+    one, two = (wide(unseen.leave_one_out(), threads) for threads in (1, 2))
+    assert not np.array_equal(two.values["el2n"], one.values["el2n"])
+
+
+def wide(plan, threads):
+    """Of enough rows and columns that products would be divided among threads."""
+    rng = np.random.default_rng(4)
+    y = rng.integers(0, 5, 3000)
+    x = (0.1 * rng.normal(size=(5, 400))[y] + rng.normal(size=(3000, 400))).astype(np.float32)
+    return unseen.score(from_arrays(x, y), plan=plan, learner="ridge", threads=threads)
 
 
 @pytest.mark.parametrize("width", [1, closed_form.solution.PANEL - 1, closed_form.solution.PANEL + 1, 300])

@@ -20,7 +20,7 @@ from unseen.closed_form import Solution, Sums
 from unseen.errors import ArgumentError, DataError
 from unseen.exposure import Fit, Folds, Plan
 from unseen.learners.ridge.answers import answers_of
-from unseen.learners.ridge.passes import INFLUENCE, Passes
+from unseen.learners.ridge.passes import INFLUENCE, Passes, steady
 from unseen.learners.ridge.products import products_on
 from unseen.learners.ridge.reading import Rows
 from unseen.learners.ridge.sums import Known, solved
@@ -183,7 +183,8 @@ class RidgeLearner:
             self._check_classes(data, fit, trained)
         rows = Rows(data, np.dtype(self.precision), self._weights(data, trained), self._products)
         temperature = _number(self.temperature) if data.targets is None else 1.0  # without logits, there is none
-        return rows, *tuned(rows, trained, bound(data, fit), seed, _number(self.lam), temperature)
+        with steady(int(data.sample_shape[0])):
+            return rows, *tuned(rows, trained, bound(data, fit), seed, _number(self.lam), temperature)
 
     def _summed(self, rows: Rows, fit: Fit, report: Callable[..., None]) -> Sums:
         """The sums over the training rows of a fit."""

@@ -12,6 +12,7 @@ numbers are the same wherever the parts are done, one after another or on many m
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -30,7 +31,7 @@ from unseen.protocols import Data, Sink
 from unseen.threads import for_each, one_thread_each
 from unseen.types import Array, Arrays, FloatArray, IntArray
 
-__all__ = ["INFLUENCE", "LEAST_GAP", "Passes", "Solved", "added", "large_groups", "packed", "unpacked"]
+__all__ = ["INFLUENCE", "LEAST_GAP", "Passes", "Solved", "added", "large_groups", "packed", "steady", "unpacked"]
 
 LARGE_BYTES = 2**31  # of sums and solutions of groups that would do without
 # See closed_form.py: below it, rounding would pass 1e-8 of the outputs, and the group's model is refitted.
@@ -55,6 +56,11 @@ def large_groups(sizes: IntArray, d: int, classes: int, block: int) -> IntArray:
     worth[most:] = False
     large: IntArray = np.sort(order[worth | (sizes[order] > block)])
     return large
+
+
+def steady(d: int) -> AbstractContextManager[None]:
+    """One thread for each product of so many columns where that is as quick: then no digit depends on their number."""
+    return one_thread_each() if d < SHARED else nullcontext()
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,13 +186,12 @@ class Passes:
                 rest = self.rows.summed(self._without(groups[at]))
             without[groups[at]] = self._solved(rest).without_factor()
 
-        if len(total.centre) < SHARED:
-            with one_thread_each():
+        with steady(len(total.centre)):
+            if len(total.centre) < SHARED:
                 for_each(leave_out, range(len(groups)))
-                whole = self._solved(total)
-        else:
-            for at in range(len(groups)):
-                leave_out(at)
+            else:
+                for at in range(len(groups)):
+                    leave_out(at)
             whole = self._solved(total)
         return Solved(whole, without, self._variance(whole, total) if INFLUENCE & self.wanted else None)
 
