@@ -88,12 +88,12 @@ class Rows:
         return max(256, 2 * d, BLOCK_BYTES // (8 * max(d, self.answers.width)))
 
     def block_of(self, parts: int) -> int:
-        """Likewise where a block is divided into so many parts, of 2 d rows each if that takes little memory."""
+        """Likewise where a block is divided into so many parts, of d rows each if that takes little memory."""
         if parts == 1:
             return self.block
         d = int(self.data.sample_shape[0])
         most = max(MUCH_BYTES // (4 * d), parts * d // 4)  # as read; the latter is an eighth of the sums of the parts
-        return max(self.block, min(2 * d * parts, most))
+        return max(self.block, min(d * parts, most))
 
     @property
     def piece(self) -> int:
