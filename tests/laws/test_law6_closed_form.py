@@ -1,16 +1,15 @@
 """Law 6: the closed form equals refitting, on raw outputs, for every plan; and so law 1 holds for it."""
 
-import os
-
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
+from threadpoolctl import threadpool_info
 
 import unseen
 from unseen import closed_form
 from unseen.data import from_arrays
 from unseen.exposure import Within, at_once
-from unseen.learners.ridge import RidgeLearner, passes, products
+from unseen.learners.ridge import RidgeLearner, learner, passes, products
 from unseen.learners.ridge.reading import Rows
 from unseen.scores import _backend as be
 from unseen.scoring import joined_groups
@@ -330,12 +329,18 @@ def test_threads_change_nothing_where_lambda_and_the_temperature_are_chosen(plan
     np.testing.assert_array_equal(two.values["el2n"], one.values["el2n"])
 
 
-def test_planted_products_by_several_threads_are_caught(monkeypatch):
-    if len(os.sched_getaffinity(0)) < 2:
-        pytest.skip("one processor: products have one thread anyway")
-    monkeypatch.setattr(passes, "SHARED", 1)
-    one, two = (wide(unseen.leave_one_out(), threads) for threads in (1, 2))
-    assert not np.array_equal(two.values["el2n"], one.values["el2n"])
+@pytest.mark.parametrize(("shared", "threads"), [(1_024, {1}), (1, {2})], ids=["few columns", "many columns"])
+def test_lambda_is_chosen_by_products_of_one_thread_each_where_columns_are_few(monkeypatch, shared, threads):
+    met = set()
+
+    def told(*_):
+        met.update(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
+        return LAM, 1.0
+
+    monkeypatch.setattr(passes, "SHARED", shared)
+    monkeypatch.setattr(learner, "tuned", told)
+    wide(unseen.leave_one_out(), threads=2)
+    assert met == threads
 
 
 def wide(plan, threads):
