@@ -32,6 +32,13 @@ def test_each_part_is_done_once_and_by_no_more_threads_than_are_allowed():
     assert done == [(part, threading.get_ident()) for part in range(3)]
 
 
+def test_a_single_part_is_done_where_it_is_asked_for():
+    done = []
+    with limited_threads(2):
+        for_each(lambda _: done.append(threading.get_ident()), [0])
+    assert done == [threading.get_ident()]
+
+
 def test_work_inside_of_work_has_one_thread():
     inner = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
@@ -75,7 +75,7 @@ def for_each(work: Callable[[T], None], parts: Iterable[T]) -> None:
 
     Of several errors, in the work or in making a part, that of the first part is raised; later parts may be left out.
     """
-    threads = _number()
+    threads = min(_number(), len(parts)) if isinstance(parts, Sized) else _number()
     if threads < 2:
         for part in parts:
             work(part)

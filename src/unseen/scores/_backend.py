@@ -104,7 +104,7 @@ def rowwise(kernel: Kernel, logits: Array, labels: Array, *, numbers: int | None
         for part in blocks(logits):
             work(part)
     else:
-        for_each(work, blocks(logits))
+        for_each(work, list(blocks(logits)))  # which are mostly one: no thread is worth that
     return out
 
 
