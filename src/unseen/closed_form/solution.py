@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg.lapack import dtrtri
 
 from unseen.closed_form.sums import Sums
 from unseen.types import FloatArray
@@ -51,7 +53,8 @@ class Solution:
     def roots(self, x: FloatArray, weights: FloatArray | None = None) -> FloatArray:
         """V (d + 1, m) with V'V = H of the rows x (m, d), in the type of x."""
         own = self._as(x)
-        v = np.concatenate([np.full((1, len(x)), self.n**-0.5, dtype=x.dtype), own._whitened(x - own.mean).T])
+        first = np.full((1, len(x)), self.n**-0.5, dtype=x.dtype)
+        v = np.concatenate([first, *(some.T for some in own._whitened(x - own.mean))])
         if weights is not None:
             v *= np.sqrt(weights).astype(x.dtype)
         return v
@@ -83,35 +86,34 @@ class Solution:
         return outputs
 
     def _leverages(self, z: FloatArray, weights: FloatArray | None) -> FloatArray:
-        """The inputs less the mean, z, are overwritten."""
-        v = self._whitened(z)
-        leverages: FloatArray = 1 / self.n + np.einsum("mk,mk->m", v, v).astype(np.float64)
+        leverages = np.full(len(z), 1 / self.n)
+        for v in self._whitened(z):
+            leverages += np.einsum("mk,mk->m", v, v)
         return leverages if weights is None else weights * leverages
 
-    def _whitened(self, z: FloatArray) -> FloatArray:
-        """The factor solved for each row of z (m, d), in its place.
+    def _whitened(self, z: FloatArray) -> Iterator[FloatArray]:
+        """The factor solved for each row of z (m, d): some columns (m, PANEL) at a time.
 
-        Panel by panel, in products of NumPy's, which unlike SciPy's let other threads go on.
+        By its inverse, panel by panel, in products of NumPy's, which unlike SciPy's let other threads go on.
         """
-        for start, inverse in zip(range(0, z.shape[1], PANEL), self._panels, strict=True):
-            panel = slice(start, start + PANEL)
-            rest = z[:, panel] - z[:, :start] @ self.factor[panel, :start].T
-            np.matmul(rest, inverse.T, out=z[:, panel])
-        return z
+        for start in range(0, z.shape[1], PANEL):
+            end = start + PANEL
+            yield z[:, :end] @ self._inverse[start:end, :end].T
 
     @cached_property
-    def _panels(self) -> list[FloatArray]:
-        """The inverses of the blocks on the diagonal of the factor."""
-        blocks = (self.factor[s : s + PANEL, s : s + PANEL] for s in range(0, len(self.factor), PANEL))
-        return [solve_triangular(block, np.eye(len(block), dtype=block.dtype), lower=True) for block in blocks]
+    def _inverse(self) -> FloatArray:
+        """Of the factor, in the type of the weights."""
+        inverse, _ = dtrtri(self.factor, lower=True)  # a Cholesky factor has no zero on its diagonal
+        lower: FloatArray = np.tril(inverse).astype(self.weights.dtype, copy=False)
+        return lower
 
     def _as(self, x: FloatArray) -> Solution:
         """The same in the type of x."""
         if x.dtype == self.mean.dtype:
             return self
         if x.dtype not in self._other:
-            arrays = (a.astype(x.dtype) for a in (self.mean, self.bias, self.weights, self.factor))
-            self._other[x.dtype] = Solution(self.n, *arrays)
+            mean, bias, weights = (a.astype(x.dtype) for a in (self.mean, self.bias, self.weights))
+            self._other[x.dtype] = Solution(self.n, mean, bias, weights, self.factor)
         return self._other[x.dtype]
 
 

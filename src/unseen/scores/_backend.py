@@ -1,7 +1,8 @@
 """The few array operations that the scores need, for NumPy and torch alike.
 
-Inside, logits are float64 and class first, (C, m): what runs over the classes then runs along whole rows of samples,
-which is several times faster than over a short last axis. Kernels take such a block, which they may overwrite.
+Inside, logits are float64 and class first, (C, m). In memory, too, where classes are few: what runs over them then
+runs along whole rows of samples, which is several times faster than over a short axis. Kernels take such a block, which
+they may overwrite.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from unseen.types import Array
 # A block and its temporaries stay in the cache of a core; a GPU wants few large ones.
 CPU_BLOCK = 1 << 16
 GPU_BLOCK = 1 << 24
+MANY = 256  # classes, from which on NumPy is quicker along them than across
 
 Kernel = Callable[[Array, Array], Array]
 
@@ -85,7 +87,7 @@ def class_first(logits: Array) -> Array:
     if is_torch(logits):
         torch = namespace(logits)
         return logits.T.to(torch.float64, memory_format=torch.contiguous_format, copy=True).contiguous()
-    return np.array(logits.T, dtype=np.float64, order="C")
+    return np.array(logits.T, dtype=np.float64, order="C" if len(logits.T) < MANY else "F")
 
 
 def rowwise(kernel: Kernel, logits: Array, labels: Array, *, numbers: int | None = None) -> Array:
