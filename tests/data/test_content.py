@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from unseen.data import from_arrays
+from unseen.data.content import hash_rows
 from unseen.data.fingerprint import sample_rows
 from unseen.errors import DataError
 
@@ -60,6 +61,37 @@ def test_work_in_blocks_finds_the_same_copies_and_rows(monkeypatch):
     array[13, 1] = np.nan
     with pytest.raises(DataError, match=r"row 13, column 1 \(nan\)"):
         from_arrays(array, np.zeros(20))
+
+
+def test_rows_differ_that_differ_in_few_bits_or_in_many():
+    """Linear sums that kept their lower halves would take the first pair for copies: two sign bits cancel."""
+    x = np.random.default_rng(0).normal(size=(64, 12)).astype(np.float32)
+    signs = x.copy()
+    signs[:, [1, 7]] *= -1
+    swapped = x[:, ::-1]
+    nearly = np.nextafter(x, np.float32(np.inf))
+    every = np.concatenate([x, signs, swapped, nearly, x])
+    found = from_arrays(every, np.zeros(len(every))).duplicate_groups()
+    assert found.tolist() == [*range(4 * 64), *range(64)]
+
+
+def test_few_values_make_no_false_copies():
+    """Every pattern of 16 bits, as numbers whose lower bits are all 0."""
+    bits = (np.arange(2**16)[:, None] >> np.arange(16)) & 1
+    hashes = hash_rows(bits.astype(np.float32))
+    assert len(np.unique(hashes, axis=0)) == 2**16
+    assert len(np.unique(hashes[:, 0])) == 2**16
+    assert len(np.unique(hashes[:, 1])) == 2**16
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_what_is_not_finite_is_found_in_every_width(value, dtype):
+    array = np.linspace(-60_000, 60_000, 30).reshape(10, 3).astype(dtype)
+    from_arrays(array, np.zeros(10))
+    array[4, 2] = value
+    with pytest.raises(DataError, match=rf"row 4, column 2 \({value}\)"):
+        from_arrays(array, np.zeros(10))
 
 
 N = 2000

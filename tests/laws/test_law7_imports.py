@@ -43,6 +43,13 @@ def test_importing_is_cheap():
     assert done.stdout.strip() == "False"
 
 
+def test_the_command_line_imports_what_it_needs():
+    """The help comes at once: half of a second or more is scikit-learn and scipy.stats."""
+    script = "import sys, unseen.cli; print([m for m in ('sklearn', 'scipy.stats') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("first", ["import unseen.pruning, unseen.scoring, unseen.scores", "import unseen"])
 def test_verbs_are_functions_in_both_import_orders(first):
     script = f"{first}\nimport unseen\nassert all(callable(getattr(unseen, v)) for v in ('prune', 'score', 'select'))"

@@ -168,12 +168,14 @@ def test_loss_and_entropy_are_those_of_torch():
     np.testing.assert_allclose(functional.entropy(z), torch.distributions.Categorical(logits=z).entropy())
 
 
-def test_one_observation_in_blocks_equals_scipy_on_many_samples():
-    z = random((30_000, 10)).astype(np.float32)
-    y = np.arange(30_000) % 10
+@pytest.mark.parametrize(("samples", "classes"), [(30_000, 10), (1_000, 300)])
+def test_one_observation_in_blocks_equals_scipy_on_many_samples(samples, classes):
+    z = random((samples, classes)).astype(np.float32)
+    y = np.arange(samples) % classes
     p = special.softmax(z.astype(float), axis=1)
     own = p[np.arange(len(y)), y]
-    np.testing.assert_allclose(functional.el2n(z, y), np.linalg.norm(p - np.eye(10)[y], axis=1), atol=1e-15)
+    np.testing.assert_allclose(functional.el2n(z, y), np.linalg.norm(p - np.eye(classes)[y], axis=1), atol=1e-15)
+    np.testing.assert_allclose(functional.entropy(z), special.entr(p).sum(axis=1), rtol=1e-12)
     np.testing.assert_allclose(functional.self_confidence(z, y), own, rtol=1e-12)
     first, second = np.sort(p, axis=1)[:, -1], np.sort(p, axis=1)[:, -2]
     np.testing.assert_allclose(functional.margin(z), first - second, atol=1e-15)
@@ -207,6 +209,15 @@ def test_histories_in_torch(name):
     alone = getattr(functional, name)(history, LABELS, **more)
     np.testing.assert_allclose(score.numpy(), alone, rtol=1e-12, atol=1e-14)
     assert np.array_equal(history, kept)
+
+
+@pytest.mark.parametrize("name", [*ONE, *COURSE])
+def test_many_classes_are_as_in_torch(name):
+    """NumPy keeps many classes in another order in memory, torch does not."""
+    z = random((5, 300)) if name in ONE else random((6, 5, 300))
+    function, more = getattr(functional, name), SHORT.get(name, {})
+    theirs = function(torch.from_numpy(z), torch.from_numpy(LABELS), **more)
+    np.testing.assert_allclose(function(z, LABELS, **more), theirs.numpy(), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["memorization", "holdout_gap", "disagreement"])

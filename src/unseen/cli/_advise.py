@@ -14,7 +14,7 @@ from unseen.cli._show import aligned, percent, print_json
 from unseen.comparing.linear_head import LEARNER, TRAP
 from unseen.comparing.methods import DEFAULT
 from unseen.data import resolve
-from unseen.learners.presets import DEFAULTS
+from unseen.learners.defaults import DEFAULTS
 
 Method = Annotated[
     str,

@@ -18,7 +18,7 @@ from unseen.data import resolve
 from unseen.errors import ArgumentError
 from unseen.growing.history import Step
 from unseen.growing.quality import Estimate
-from unseen.learners.presets import DEFAULTS
+from unseen.learners.defaults import DEFAULTS
 from unseen.pruning import LABEL_ISSUE, label_error_share
 from unseen.types import meaning
 

@@ -18,7 +18,7 @@ from unseen.comparing.automatic import AUTO, told
 from unseen.data import resolve
 from unseen.errors import ArgumentError
 from unseen.exposure import Plan
-from unseen.learners.presets import default_learner
+from unseen.learners.defaults import default_learner
 from unseen.pruning import LABEL_ISSUE, Pruned, label_error_share
 from unseen.types import meaning
 

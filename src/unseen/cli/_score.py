@@ -14,7 +14,7 @@ from unseen.cli import _reading as r
 from unseen.cli._progress import Reporter
 from unseen.cli._show import aligned, grid, print_json
 from unseen.data import resolve
-from unseen.learners.presets import default_learner
+from unseen.learners.defaults import default_learner
 from unseen.types import meaning
 
 Scores = Annotated[

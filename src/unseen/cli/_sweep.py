@@ -15,7 +15,7 @@ from unseen.cli._progress import Reporter
 from unseen.cli._show import aligned, grid, out, print_json
 from unseen.comparing.curves import FILE
 from unseen.data import resolve
-from unseen.learners.presets import DEFAULTS
+from unseen.learners.defaults import DEFAULTS
 from unseen.verdicts import interval, paired
 
 Methods = Annotated[

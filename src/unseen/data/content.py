@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from unseen import seeds
 from unseen.errors import DataError, some
 from unseen.threads import for_each
 from unseen.types import IntArray
@@ -18,6 +20,7 @@ __all__ = ["blocks", "check_finite", "hash_all", "hash_items", "hash_rows", "sam
 Hashes = npt.NDArray[np.uint64]
 
 _BLOCK_BYTES = 32 << 20
+_INFINITE, _SIGN = 0x7C00, 0x8000  # of float16
 _PIECE = 4  # of a block that is hashed: a quarter, by a thread of its own
 with np.errstate(invalid="ignore"):
     _OF_HALF = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
@@ -43,7 +46,11 @@ def single(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def hash_rows(array: npt.NDArray[Any]) -> Hashes:
-    """BLAKE2b-128 of the content of each row of a numeric array, uint64 (n, 2). Zero and minus zero are one value.
+    """128 bits of the content of each row of a numeric array, uint64 (n, 2). Zero and minus zero are one value.
+
+    Each half of a number is the upper half of a sum modulo 2^64 of the words of the row (32 bits), each times a fixed
+    random number of its own: multilinear hashing (Lemire and Kaser 2014, arXiv 1202.4961), by which two rows that
+    differ have one hash with probability 2^-128. It is made by one call for all rows, outside Python's lock.
 
     >>> a, b, c = hash_rows(np.array([[1, 2], [3, 4], [1, 2]], np.uint8))
     >>> bool((a == c).all()), bool((a == b).all())
@@ -52,9 +59,17 @@ def hash_rows(array: npt.NDArray[Any]) -> Hashes:
     rows = np.ascontiguousarray(array)
     if rows.dtype.kind == "f":
         rows = rows + 0.0
-    content = rows.reshape(-1).view(np.uint8).data
-    width = len(content) // len(rows) if len(rows) else 1
-    return hash_items(content[i : i + width] for i in range(0, len(content), width))
+    content = rows.reshape(len(rows), int(np.prod(rows.shape[1:]))).view(np.uint8)
+    if content.shape[1] % 4:
+        content = np.pad(content, ((0, 0), (0, -content.shape[1] % 4)))
+    words = content.view(np.uint32)
+    sums: Hashes = np.einsum("mw,kw->mk", words, _multipliers(words.shape[1])) >> np.uint64(32)
+    return sums[:, :2] << np.uint64(32) | sums[:, 2:]
+
+
+@lru_cache(maxsize=8)
+def _multipliers(words: int) -> npt.NDArray[np.uint64]:
+    return seeds.keys(0, np.arange(4 * words), "content").reshape(4, words)
 
 
 def hash_all(n: int, sample_bytes: int, read: Callable[[slice], npt.NDArray[Any]]) -> Hashes:
@@ -94,6 +109,8 @@ def same(hashes: Hashes) -> IntArray:
 
 def check_finite(array: npt.NDArray[Any], *, columns: Sequence[str] | None = None, first_row: int = 0) -> None:
     """Refuse NaN and infinite values of a float array (m, ...); the message names rows and columns."""
+    if array.dtype == np.float16 and _finite_halves(array.view(np.uint16)):
+        return
     good = np.isfinite(array)
     if good.all():
         return
@@ -107,3 +124,8 @@ def check_finite(array: npt.NDArray[Any], *, columns: Sequence[str] | None = Non
         f"features must be finite, but {len(np.unique(bad[:, 0])):,} rows hold NaN or infinite values: "
         f"{some([place(at) for at in bad[:5]])}; drop these rows, or impute them inside the learner's pipeline"
     )
+
+
+def _finite_halves(bits: npt.NDArray[np.uint16]) -> bool:
+    """Whether all of these float16 are, by their bits: what is not has the largest of its sign."""
+    return not bits.size or bool(bits.max() < _SIGN + _INFINITE and bits.view(np.int16).max() < _INFINITE)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest, norm
+from scipy.special import ndtri
 
 from unseen.types import IntArray
 
@@ -39,6 +39,8 @@ def accuracy(correct: Correct) -> Estimate:
     (0.9, 0.826, 0.945)
 
     """
+    from scipy.stats import binomtest  # takes a third of a second, which few who import the verbs need
+
     right, m = int(correct.sum()), len(correct)
     interval = binomtest(right, m).proportion_ci(LEVEL, method="wilson")
     return Estimate(right / m, float(interval.low), float(interval.high))
@@ -59,7 +61,7 @@ def change(now: Correct, before: Correct) -> Estimate:
     m, gained, lost = len(now), int((now & ~before).sum()), int((before & ~now).sum())
     mean = (gained - lost) / m
     variance = (gained + lost - m * mean**2) / (m - 1) if m > 1 else 0.0
-    half = float(norm.ppf(0.5 + LEVEL / 2)) * (max(variance, 0.0) / m) ** 0.5
+    half = float(ndtri(0.5 + LEVEL / 2)) * (max(variance, 0.0) / m) ** 0.5
     return Estimate(mean, mean - half, mean + half)
 
 

@@ -1,4 +1,4 @@
-"""Ready-made scikit-learn learners by name, and the default for each kind of data."""
+"""Ready-made scikit-learn learners by name."""
 
 from __future__ import annotations
 
@@ -15,19 +15,9 @@ from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardS
 
 from unseen.protocols import Data
 
-__all__ = ["DEFAULTS", "ESTIMATORS", "default_learner"]
-
-# The learner for data of each kind when none is named.
-DEFAULTS = {"image": "convnet", "vector": "logistic", "text": "tfidf", "table": "hist_gradient_boosting"}
-
-TARGET = "ridge"  # for data of any kind that has a regression target
+__all__ = ["ESTIMATORS"]
 
 MAX_CATEGORIES = 254  # HistGradientBoosting holds 255 bins, one of them for what was not seen in training
-
-
-def default_learner(data: Data) -> str:
-    """The learner where none is named."""
-    return DEFAULTS[data.kind] if data.targets is None else TARGET
 
 
 def logistic(data: Data) -> Any:

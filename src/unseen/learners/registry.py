@@ -10,7 +10,8 @@ from inspect import signature
 from typing import Any
 
 from unseen.errors import ArgumentError, MissingDependencyError
-from unseen.learners.presets import ESTIMATORS, default_learner
+from unseen.learners.defaults import default_learner
+from unseen.learners.presets import ESTIMATORS
 from unseen.learners.ridge import RidgeLearner
 from unseen.learners.sklearn import SklearnLearner
 from unseen.learners.softmax.fallback import softmax_or_ridge

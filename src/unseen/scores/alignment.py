@@ -7,8 +7,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
-from scipy.stats import rankdata
 
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
@@ -115,6 +113,7 @@ def temperatures(logits: Array, labels: Array, folds: Array) -> FloatArray:
 
 def _temperature(logits: FloatArray, y: IntArray) -> float:
     """Log loss is convex in 1 / T; its slope is E_p[z] - z_y."""
+    from scipy.optimize import brentq  # takes a fifth of a second, which few who import scores need
 
     def slope(log_temperature: float) -> float:
         temperature = np.exp(log_temperature)
@@ -176,6 +175,8 @@ def _paired(values: FloatArray, folds: npt.NDArray[np.int64]) -> tuple[FloatArra
 
 def _ranked(values: FloatArray, folds: IntArray) -> FloatArray:
     """Mid-ranks within each fold, scaled to (0, 1)."""
+    from scipy.stats import rankdata  # likewise
+
     scored = (folds >= 0) & ~np.isnan(values)
     _, of = np.unique(folds[scored], return_inverse=True)
     sizes = np.bincount(of)
