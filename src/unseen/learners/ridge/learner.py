@@ -138,7 +138,7 @@ class RidgeLearner:
         d, width = int(data.sample_shape[0]), rows.answers.width
         sample = 0 if {self.lam, self.temperature}.isdisjoint({"auto"}) else sample_size(len(data), width)
         places = plan.k + 1 if isinstance(plan, Folds) and plan.together else 1
-        lanes, block = rows.lanes(places), min(rows.block_of(places), len(data))
+        lanes, block = rows.lanes(places), min(rows.summed_block(places), len(data))
         # Sums of a part, and of two levels of the tree that they are added in, then solutions in the place of these;
         # blocks that are worked on, and as many read ahead.
         passes = (lanes + 2) * places * d * (d + 2 * width) + (2 * lanes + 2) * block * (d + width)

@@ -135,7 +135,7 @@ class Passes:
     @cached_property
     def summed(self) -> list[IntArray]:
         """The rows of each part of the first pass."""
-        rows, block = by_id(self.rows.data, self._trained()), self.rows.block_of(len(self._own) + 1)
+        rows, block = by_id(self.rows.data, self._trained()), self.rows.summed_block(len(self._own) + 1)
         columns = (len(self._own) + 1) * (int(self.rows.data.sample_shape[0]) + self.rows.answers.width)
         size = -(-max(self.part_rows, self.part_sums * columns) // block) * block
         return [rows[start : start + size] for start in range(0, len(rows), size)]
@@ -230,7 +230,8 @@ class Passes:
 
     def _large_blocks(self) -> Iterator[IntArray]:
         watched = self.fit.unseen
-        return self.rows.blocks(watched[np.isin(self._of[watched], self._own)], len(self._own))
+        large = watched[np.isin(self._of[watched], self._own)]
+        return self.rows.blocks(large, self.rows.block_of(len(self._own)))
 
     def _pieces(self, blocks: Sequence[IntArray], done: int) -> Iterator[Piece]:
         """What is worked on by one thread: a block of small groups, or the rows of one large group in a block."""

@@ -42,20 +42,27 @@ class Piece:
 
     Args:
         rows: int64 (m,).
-        taken: the inputs of the block, as the data set gives them.
-        inside: int64 (m,) where these rows are in the block, or None: they are the block.
+        parts: where their inputs are, in their order: what the data set gave at a time, and int64 places in it, or
+            None: all of it.
 
     """
 
     rows: IntArray
-    taken: npt.NDArray[Any]
-    inside: IntArray | None = None
+    parts: tuple[tuple[npt.NDArray[Any], IntArray | None], ...]
 
     def by(self, key: IntArray) -> Iterator[tuple[int, Piece]]:
         """Of a block: the keys (m,) that there are, ascending, and the rows of each."""
-        order = np.argsort(key, kind="stable")
+        order, starts = np.argsort(key, kind="stable"), np.cumsum([0, *(len(taken) for taken, _ in self.parts)])
         for inside in np.split(order, np.flatnonzero(np.diff(key[order])) + 1):
-            yield int(key[inside[0]]), Piece(self.rows[inside], self.taken, inside)
+            by_part = np.split(inside, np.searchsorted(inside, starts[1:-1]))
+            parts = zip(self.parts, by_part, starts.tolist(), strict=False)
+            found = tuple((taken, own - start) for (taken, _), own, start in parts if len(own))
+            yield int(key[inside[0]]), Piece(self.rows[inside], found)
+
+    def inputs(self, dtype: npt.DTypeLike) -> FloatArray:
+        """The vectors (m, d)."""
+        parts = [taken if inside is None else taken[inside] for taken, inside in self.parts]
+        return np.asarray(parts[0], dtype) if len(parts) == 1 else np.concatenate(parts, dtype=dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +96,13 @@ class Rows:
 
     def block_of(self, parts: int) -> int:
         """Likewise where a block is divided into so many parts, of d rows each if that takes little memory."""
-        if parts == 1:
-            return self.block
         d = int(self.data.sample_shape[0])
         most = max(MUCH_BYTES // (4 * d), parts * d // 4)  # as read; the latter is an eighth of the sums of the parts
         return max(self.block, min(d * parts, most))
+
+    def summed_block(self, places: int) -> int:
+        """Likewise where it is divided into sums, of 2 d rows each: see `block`."""
+        return self.block_of(2 * places)
 
     @property
     def piece(self) -> int:
@@ -106,8 +115,7 @@ class Rows:
 
     def inputs_of(self, piece: Piece, dtype: Any = None) -> FloatArray:
         """The vectors (m, d) of rows that are read."""
-        taken = piece.taken if piece.inside is None else piece.taken[piece.inside]
-        x: FloatArray = np.asarray(taken, dtype=dtype or self.dtype)
+        x = piece.inputs(dtype or self.dtype)
         if np.isfinite(x.sum()):  # then every entry is, and this is one pass of three
             return x
         finite = np.isfinite(x).all(axis=1)
@@ -126,13 +134,13 @@ class Rows:
         """The weights float64 (m,) of these rows, if they have any."""
         return None if self.weights is None else self.weights[rows]
 
-    def blocks(self, rows: IntArray, parts: int = 1) -> Iterator[IntArray]:
-        """These rows by id, a block at a time."""
-        return self._cut(rows, self.block_of(parts))
+    def blocks(self, rows: IntArray, size: int | None = None) -> Iterator[IntArray]:
+        """These rows by id, a block or so many at a time."""
+        return _cut(by_id(self.data, rows), size or self.block)
 
     def pieces(self, rows: IntArray) -> Iterator[IntArray]:
         """These rows by id, a piece at a time."""
-        return self._cut(rows, self.piece)
+        return self.blocks(rows, self.piece)
 
     def read(self, blocks: Iterable[IntArray]) -> Iterator[Piece]:
         """Blocks that are read."""
@@ -176,7 +184,7 @@ class Rows:
         lanes = [[(own, Lock()) for own in made[at : at + places]] for at in range(0, len(made), places)]
 
         def pieces() -> Iterator[tuple[Adding, Lock, Piece]]:
-            for lane, block in zip(cycle(lanes), self.read(self.blocks(rows, places)), strict=False):
+            for lane, block in zip(cycle(lanes), self.read(self.blocks(rows, self.summed_block(places))), strict=False):
                 for at, piece in [(0, block)] if place is None else block.by(place[block.rows]):
                     own, turn = lane[at]
                     turn.acquire()  # pieces are made in their order, so they are added in it
@@ -224,11 +232,7 @@ class Rows:
 
     def _taken(self, rows: IntArray) -> Piece:
         with _reading:
-            return Piece(rows, self.data.take(rows))
-
-    def _cut(self, rows: IntArray, size: int) -> Iterator[IntArray]:
-        rows = by_id(self.data, rows)
-        return (rows[start : start + size] for start in range(0, len(rows), size))
+            return Piece(rows, tuple((self.data.take(some_rows), None) for some_rows in _cut(rows, self.block)))
 
 
 def by_id(data: Data, rows: IntArray) -> IntArray:
@@ -238,3 +242,8 @@ def by_id(data: Data, rows: IntArray) -> IntArray:
         return rows
     ordered: IntArray = rows[np.argsort(ids, kind="stable")]
     return ordered
+
+
+def _cut(rows: IntArray, size: int) -> Iterator[IntArray]:
+    """At least one, of these or no rows."""
+    return (rows[start : start + size] for start in range(0, max(1, len(rows)), size))
