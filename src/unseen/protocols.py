@@ -29,7 +29,10 @@ class Data(Protocol):
     def __len__(self) -> int: ...
 
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
-        """The inputs of these rows, in that order: images uint8 (m, H, W, 3 or 1), vectors float32 (m, d), ..."""
+        """The inputs of these rows, in that order: images uint8 (m, H, W, 3 or 1), vectors float32 (m, d), ...
+
+        A data set may also have `as_kept`, which gives float16 vectors where these are what it keeps.
+        """
 
     def fingerprint(self, *, full: bool = False) -> dict[str, object]:
         """Content and order as JSON; cheap unless `full`."""

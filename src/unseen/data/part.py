@@ -48,6 +48,10 @@ class Part:
         """The inputs of these rows of the part, in that order."""
         return self.whole.take(self.rows[np.asarray(rows)])
 
+    def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
+        """Likewise, as the whole keeps them; see `Data.take`."""
+        return getattr(self.whole, "as_kept", self.whole.take)(self.rows[np.asarray(rows)])
+
     def fingerprint(self, *, full: bool = False) -> dict[str, object]:
         """That of the whole, and a digest of the rows."""
         return {"whole": self.whole.fingerprint(full=full), "rows": digest(self.rows)}

@@ -8,7 +8,7 @@ by ranges of bytes (`unseen.data.npy_shards`), and row groups within the memory 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -74,19 +74,37 @@ class ShardedVectors(Samples):
 
     def take(self, rows: IntArray) -> npt.NDArray[np.float32]:
         """These rows, float32 (m, d), in any order; fastest where they are consecutive."""
+        return self._joined(len(rows), self._read(rows), np.float32)
+
+    def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
+        """Likewise, or float16 (m, d) where all that are read are."""
+        read = list(self._read(rows))
+        halves = all(values.dtype == np.float16 for _, values in read)
+        return self._joined(len(rows), read, np.float16 if halves else np.float32)
+
+    def _joined(
+        self, m: int, read: Iterable[tuple[slice | IntArray, npt.NDArray[Any]]], dtype: npt.DTypeLike
+    ) -> npt.NDArray[Any]:
+        taken = np.empty((m, *self.sample_shape), dtype)
+        for at, values in read:
+            taken[at] = values if values.dtype == dtype else single(values)
+        return taken
+
+    def _read(self, rows: IntArray) -> Iterator[tuple[slice | IntArray, npt.NDArray[Any]]]:
+        """Where some of the rows belong, and their values: float16 as they are, others as float32."""
         rows = np.asarray(rows, dtype=np.int64)
         if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"rows must be in 0..{len(self) - 1}, got {rows.min()}..{rows.max()}")
-        taken = np.empty((len(rows), *self.sample_shape), np.float32)
         places = rows if self._chosen is None else self._chosen[rows]
         for shard, at in self._by_shard(places):
             local = places[at] - self._starts[shard]
             run = len(local) == local[-1] - local[0] + 1 and bool((np.diff(local) == 1).all())
             array = self._source.read(shard)
-            taken[at] = single(array[local[0] : local[-1] + 1] if run else array[local])
+            values = array[local[0] : local[-1] + 1] if run else array[local]
+            values = values if values.dtype == np.float16 else single(values)
             if self._known is None and array.dtype.kind == "f":
-                self._check_finite(taken[at], rows[at], shard, local)
-        return taken
+                self._check_finite(values, rows[at], shard, local)
+            yield at, values
 
     def _by_shard(self, places: IntArray) -> Iterator[tuple[int, slice | IntArray]]:
         """Each shard that is needed, and which of the places are in it."""
