@@ -9,6 +9,7 @@ from made_vectors import X, Y, everything, later, table, write
 import unseen
 from unseen.data import from_arrays, from_parquet, from_shards, resolve
 from unseen.data.base import ArrayData
+from unseen.data.part import Part
 from unseen.errors import DataError
 
 
@@ -78,6 +79,30 @@ def test_empty_shards_and_shards_of_several_types_do(tmp_path):
     data = from_shards(folder)
     assert len(data) == 333
     np.testing.assert_array_equal(data.take(np.arange(165, 169))[:, 0], [X[165, 0], X[166, 0], 0, 6])
+
+
+@pytest.mark.parametrize("rows", [np.arange(500), np.arange(499, -1, -7), np.array([], int)])
+def test_halves_are_given_as_they_are_kept_and_others_as_taken(folder, rows):
+    for data in (from_shards(folder), from_arrays(X, Y), Part(from_arrays(X, Y), np.arange(500))):
+        kept = data.as_kept(rows)
+        assert (kept.dtype, kept.shape) == (np.float16, (len(rows), 6))
+        assert kept.astype(np.float32).tobytes() == data.take(rows).tobytes()
+    for number in (3, 20):
+        wide = np.load(folder / f"x-{number:05}.npy").astype(float) + 1e-7
+        np.save(folder / f"x-{number:05}.npy", wide)
+    mixed = from_shards(folder)
+    kept = mixed.as_kept(np.arange(500))
+    assert kept.dtype == np.float32
+    assert kept.tobytes() == mixed.take(np.arange(500)).tobytes()
+    assert from_arrays(X.astype(float), Y).as_kept(rows).dtype == np.float32
+
+
+def test_values_of_halves_that_are_not_finite_are_found_where_they_are_kept(folder):
+    half = np.load(folder / "x-00005.npy")
+    half[2, 1] = np.nan
+    np.save(folder / "x-00005.npy", half)
+    with pytest.raises(DataError, match=r"row 2 of x-00005.npy\), column 1 \(nan\)"):
+        from_shards(folder).as_kept(np.arange(500))
 
 
 def test_a_folder_with_x_npy_stays_one_memory_map(tmp_path):
