@@ -1,9 +1,13 @@
+import warnings
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedKFold
 
 import unseen
+from unseen import seeds
 from unseen.exposure import Fit, at_once
 from unseen.exposure.dealing import assign_folds
 
@@ -253,3 +257,17 @@ def test_a_fit_of_many_models_learns_from_all_their_samples():
     (together,) = at_once(unseen.leave_one_out()).fits(np.arange(7), np.arange(7) % 2)
     assert (len(together.train), together.samples) == (0, 7)
     assert unseen.Fit(train=[0, 1, 2], unseen=[3]).samples == 3
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=4, max_size=60), st.integers(2, 4), st.integers(0, 3))
+def test_folds_are_those_of_scikit_learn(labels, k, seed):
+    labels, ids = np.array(labels), np.arange(len(labels))
+    assume(np.bincount(labels).max() >= k)  # which it refuses otherwise
+    ranked = seeds.order(seed, ids, "deal")
+    expected = np.empty(len(labels), int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes smaller than k
+        for fold, (_, inside) in enumerate(StratifiedKFold(k).split(ranked, labels[ranked])):
+            expected[ranked[inside]] = fold
+    assert assign_folds(ids, labels, k, seed=seed).tolist() == expected.tolist()

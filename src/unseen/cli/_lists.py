@@ -58,13 +58,14 @@ def learners(json: o.Json = False) -> None:
 
 
 def _about_learner(name: str) -> str:
-    from unseen.learners.presets import ESTIMATORS
+    from unseen.learners import presets
+    from unseen.learners.defaults import ESTIMATORS
     from unseen.learners.ridge import RidgeLearner
     from unseen.learners.softmax import SoftmaxLearner
     from unseen.learners.torch import PRESETS, Recipe
 
     if name in ESTIMATORS:
-        return (ESTIMATORS[name].__doc__ or "").partition("\n")[0].rstrip(".")
+        return (getattr(presets, name).__doc__ or "").partition("\n")[0].rstrip(".")
     if name == RidgeLearner.name:
         return "ridge regression on embeddings, in closed form: exact held-out scores, leave_one_out in one pass"
     if name == SoftmaxLearner.name:

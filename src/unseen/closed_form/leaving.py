@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from unseen.types import FloatArray, IntArray
@@ -82,46 +80,51 @@ class EveryLam:
 
     def __init__(self, x: FloatArray, y: FloatArray, of: IntArray, weights: FloatArray | None = None) -> None:
         self.y, self._of, self._weights = y, of, weights
-        self._w = w = np.ones(len(x)) if weights is None else weights
+        w = np.ones(len(x)) if weights is None else weights
         self._n = w.sum()
         x -= (w @ x) / self._n
-        root = np.sqrt(w)[:, None]
-        values, vectors = np.linalg.eigh((root * x).T @ (root * x))
+        root = x if weights is None else np.sqrt(weights)[:, None] * x
+        values, vectors = np.linalg.eigh(root.T @ root)
         self._values = np.maximum(values, 0.0)  # of a Gram matrix: below 0 by rounding only
         self._q = x @ vectors
         self._bias = (w @ y) / self._n
-        self._cross = self._q.T @ (w[:, None] * y)
+        self._cross = self._q.T @ (y if weights is None else weights[:, None] * y)
         _, group, size = np.unique(of, return_inverse=True, return_counts=True)
-        self._alone, self._bound = np.flatnonzero(size[group] == 1), np.flatnonzero(size[group] > 1)
+        alone, self._bound = np.flatnonzero(size[group] == 1), np.flatnonzero(size[group] > 1)
+        step = max(1, BLOCK // y.shape[1])
+        self._blocks = [alone[start : start + step] for start in range(0, len(alone), step)]
 
-    def left_out(self, lam: float) -> Iterator[tuple[IntArray, FloatArray, FloatArray]]:
-        """Rows, what the regressions without their groups say of them (m, C), and the gaps; a block at a time."""
-        for rows, off, gap in self.off(lam):
-            off += self.y[rows]
-            yield rows, off, gap
+    @property
+    def blocks(self) -> int:
+        """How many blocks of rows there are, each to be worked on by itself."""
+        return len(self._blocks) + bool(len(self._bound))
 
-    def off(self, lam: float) -> Iterator[tuple[IntArray, FloatArray, FloatArray]]:
+    def left_out(self, lam: float, block: int) -> tuple[IntArray, FloatArray, FloatArray]:
+        """Rows, what the regressions without their groups say of them (m, C), and the gaps."""
+        rows, off, gap = self.off(lam, block)
+        off += self.y[rows]
+        return rows, off, gap
+
+    def off(self, lam: float, block: int) -> tuple[IntArray, FloatArray, FloatArray]:
         """Likewise, less the targets."""
         coefficients = self._cross / (self._values + lam)[:, None]
-        step = max(1, BLOCK // self.y.shape[1])
-        for start in range(0, len(self._alone), step):
-            rows = self._alone[start : start + step]
-            q = self._q[rows]
-            gap = 1.0 - self._w[rows] * (1 / self._n + np.square(q) @ (1 / (self._values + lam)))
-            outputs = q @ coefficients
-            outputs += self._bias
-            outputs -= self.y[rows]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                outputs /= gap[:, None]
-            yield rows, outputs, gap
-        if len(self._bound):
+        if block == len(self._blocks):
             outputs, gap = self._left_together(self._bound, coefficients, lam)
             outputs -= self.y[self._bound]
-            yield self._bound, outputs, gap
+            return self._bound, outputs, gap
+        rows = self._blocks[block]
+        q, weights = self._q[rows], 1.0 if self._weights is None else self._weights[rows]
+        gap = 1.0 - weights * (1 / self._n + np.square(q) @ (1 / (self._values + lam)))
+        outputs = q @ coefficients
+        outputs += self._bias
+        outputs -= self.y[rows]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            outputs /= gap[:, None]
+        return rows, outputs, gap
 
     def _left_together(self, rows: IntArray, coefficients: FloatArray, lam: float) -> tuple[FloatArray, FloatArray]:
-        q, root = self._q[rows], np.sqrt(self._w[rows])
+        q, weights = self._q[rows], None if self._weights is None else self._weights[rows]
         first = np.full((1, len(rows)), self._n**-0.5)
-        roots = np.concatenate([first, q.T / np.sqrt(self._values + lam)[:, None]]) * root
-        weights = None if self._weights is None else self._weights[rows]
+        roots = np.concatenate([first, q.T / np.sqrt(self._values + lam)[:, None]])
+        roots *= 1.0 if weights is None else np.sqrt(weights)
         return left_out(q @ coefficients + self._bias, self.y[rows], roots, self._of[rows], weights)

@@ -192,7 +192,7 @@ class ArrayData(Samples):
 
     def _hashes(self) -> Hashes:
         if self._known is None:
-            self._known = hash_all(len(self), self.sample_bytes, lambda rows: self._cast(self.array[rows]))
+            self._known = hash_all(len(self), self.sample_bytes, self.as_kept)
         return self._known
 
 

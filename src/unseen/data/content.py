@@ -48,6 +48,8 @@ def single(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 def hash_rows(array: npt.NDArray[Any]) -> Hashes:
     """128 bits of the content of each row of a numeric array, uint64 (n, 2). Zero and minus zero are one value.
 
+    Numbers of float16 have the hash of the same numbers in float32.
+
     Each half of a number is the upper half of a sum modulo 2^64 of the words of the row (32 bits), each times a fixed
     random number of its own: multilinear hashing (Lemire and Kaser 2014, arXiv 1202.4961), by which two rows that
     differ have one hash with probability 2^-128. It is made by one call for all rows, outside Python's lock.
@@ -56,7 +58,7 @@ def hash_rows(array: npt.NDArray[Any]) -> Hashes:
     >>> bool((a == c).all()), bool((a == b).all())
     (True, False)
     """
-    rows = np.ascontiguousarray(array)
+    rows = np.ascontiguousarray(single(array) if array.dtype == np.float16 else array)
     if rows.dtype.kind == "f":
         rows = rows + 0.0
     content = rows.reshape(len(rows), int(np.prod(rows.shape[1:]))).view(np.uint8)
@@ -72,7 +74,7 @@ def _multipliers(words: int) -> npt.NDArray[np.uint64]:
     return seeds.keys(0, np.arange(4 * words), "content").reshape(4, words)
 
 
-def hash_all(n: int, sample_bytes: int, read: Callable[[slice], npt.NDArray[Any]]) -> Hashes:
+def hash_all(n: int, sample_bytes: int, read: Callable[[IntArray], npt.NDArray[Any]]) -> Hashes:
     """`hash_rows` of all n samples, which are read a piece at a time while others are hashed."""
     hashes = np.empty((n, 2), np.uint64)
 
@@ -80,7 +82,7 @@ def hash_all(n: int, sample_bytes: int, read: Callable[[slice], npt.NDArray[Any]
         rows, array = piece
         hashes[rows] = hash_rows(array)
 
-    pieces = ((rows, read(rows)) for rows in blocks(n, _PIECE * sample_bytes))
+    pieces = ((rows, read(np.arange(rows.start, rows.stop))) for rows in blocks(n, _PIECE * sample_bytes))
     for_each(work, pieces)
     return hashes
 

@@ -134,7 +134,5 @@ class ShardedVectors(Samples):
 
     def _hashes(self) -> Hashes:
         if self._known is None:
-            self._known = hash_all(
-                len(self), self.sample_bytes, lambda rows: self.take(np.arange(rows.start, rows.stop))
-            )
+            self._known = hash_all(len(self), self.sample_bytes, self.as_kept)
         return self._known

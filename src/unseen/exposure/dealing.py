@@ -16,8 +16,8 @@ __all__ = ["assign_folds"]
 def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | None = None, seed: int = 0) -> IntArray:
     """The fold of each sample, int64 (n,), stratified by class, a function of (seed, id) and the labels.
 
-    The samples (one representative a group) are put in an order that depends on (seed, id) and dealt out by
-    scikit-learn's `StratifiedKFold`, so class counts of two folds differ by one at most. A class with fewer members
+    The samples (one representative a group) are put in an order that depends on (seed, id) and dealt out class by
+    class, so class counts of two folds differ by one at most. A class with fewer members
     than folds is in some folds only: its members are still scored by models that did not see them, and, if it has
     one member, by models that never saw its class. Groups that are large beside a fold go through
     `StratifiedGroupKFold`, which balances sizes greedily.
@@ -48,25 +48,19 @@ def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | N
 
 
 def _deal(ranked: IntArray, labels: IntArray, k: int, n: int) -> IntArray:
-    # Imported here: worker processes unpickle fits, and do not deal.
-    from sklearn.model_selection import StratifiedKFold
+    """One class after another, in turn: the folds of scikit-learn's `StratifiedKFold`.
 
+    (Which refuses where no class reaches every fold, and looks at all samples once a class.)
+    """
     if n < k:
         raise ArgumentError(f"k must be at most the number of samples, got k={k} for {n} samples")
-    counts = np.unique(labels, return_counts=True)[1]
+    # Classes go in order of appearance: their names must not matter.
+    _, first, code = np.unique(labels[ranked], return_index=True, return_inverse=True)
+    appearance = first[code]
+    by_class = np.argsort(appearance, kind="stable")
+    turns = np.arange(n) % k
     fold_of = np.empty(n, np.int64)
-    if counts.max() < k:
-        # StratifiedKFold refuses when no class reaches every fold; dealing in class order is as even as can be.
-        # Classes go in order of appearance, as there: their names must not matter.
-        _, first, code = np.unique(labels[ranked], return_index=True, return_inverse=True)
-        dealt = ranked[np.argsort(first[code], kind="stable")]
-        fold_of[dealt] = np.arange(n) % k
-        return fold_of
-    with warnings.catch_warnings():
-        # Small classes are allowed: what happens to them is written in the docstring above.
-        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        for fold, (_, inside) in enumerate(StratifiedKFold(k).split(ranked, labels[ranked])):
-            fold_of[ranked[inside]] = fold
+    fold_of[ranked[by_class]] = turns[np.lexsort((turns, appearance[by_class]))]  # within a class, ascending
     return fold_of
 
 

@@ -57,9 +57,10 @@ class Fit:
     def __post_init__(self) -> None:
         for name in ("train", "unseen", "seen"):
             rows = np.asarray(getattr(self, name), dtype=np.int64)
-            if rows.size and rows.min() < 0:
-                raise ArgumentError(f"{name} of fit {self.name} must hold rows of the data set, got {rows.min()}")
-            if np.unique(rows).size != rows.size:
+            ordered = np.sort(rows)
+            if rows.size and ordered[0] < 0:
+                raise ArgumentError(f"{name} of fit {self.name} must hold rows of the data set, got {ordered[0]}")
+            if (ordered[1:] == ordered[:-1]).any():
                 raise ArgumentError(f"{name} of fit {self.name} must hold each row once")
             # A copy of our own, writable: torch warns of arrays that are not.
             object.__setattr__(self, name, rows.copy())

@@ -1,10 +1,12 @@
-"""The learner for data of each kind when none is named: known without importing any."""
+"""Which learners there are of scikit-learn, and which is taken when none is named: known without importing any."""
 
 from __future__ import annotations
 
 from unseen.protocols import Data
 
-__all__ = ["DEFAULTS", "default_learner"]
+__all__ = ["DEFAULTS", "ESTIMATORS", "default_learner"]
+
+ESTIMATORS = ("logistic", "forest", "extra_trees", "hist_gradient_boosting", "tfidf")  # functions of `presets`
 
 DEFAULTS = {"image": "convnet", "vector": "logistic", "text": "tfidf", "table": "hist_gradient_boosting"}
 

@@ -1,4 +1,4 @@
-"""Ready-made scikit-learn learners by name."""
+"""Ready-made scikit-learn learners: each function makes one for a data set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardS
 
 from unseen.protocols import Data
 
-__all__ = ["ESTIMATORS"]
+__all__ = ["extra_trees", "forest", "hist_gradient_boosting", "logistic", "tfidf"]
 
 MAX_CATEGORIES = 254  # HistGradientBoosting holds 255 bins, one of them for what was not seen in training
 
@@ -45,15 +45,6 @@ def hist_gradient_boosting(data: Data) -> Any:
 def tfidf(data: Data) -> Any:
     """Logistic regression on TF-IDF of words and word pairs."""
     return make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(max_iter=1000))
-
-
-ESTIMATORS = {
-    "logistic": logistic,
-    "forest": forest,
-    "extra_trees": extra_trees,
-    "hist_gradient_boosting": hist_gradient_boosting,
-    "tfidf": tfidf,
-}
 
 
 def _categorical(data: Data) -> list[int]:

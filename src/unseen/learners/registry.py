@@ -10,10 +10,8 @@ from inspect import signature
 from typing import Any
 
 from unseen.errors import ArgumentError, MissingDependencyError
-from unseen.learners.defaults import default_learner
-from unseen.learners.presets import ESTIMATORS
+from unseen.learners.defaults import ESTIMATORS, default_learner
 from unseen.learners.ridge import RidgeLearner
-from unseen.learners.sklearn import SklearnLearner
 from unseen.learners.softmax.fallback import softmax_or_ridge
 from unseen.learners.torch.recipe import PRESETS
 from unseen.protocols import Data, Learner
@@ -52,10 +50,10 @@ def _learner(spec: Any, data: Data) -> Learner:
         if hasattr(spec, "provides"):
             learner: Learner = spec
             return learner
-        return SklearnLearner(spec)
+        return _estimator(spec)
     prefix, _, rest = spec.partition(":")
     if prefix == "sklearn" and ":" in rest and "=" not in rest:
-        return SklearnLearner(_imported(rest)())
+        return _estimator(_imported(rest)())
     if prefix == "torch" and ":" in rest:
         return _torch_network(rest)
     name, options = parse_spec(rest if prefix in ("sklearn", "torch") else spec)
@@ -63,13 +61,19 @@ def _learner(spec: Any, data: Data) -> Learner:
 
 
 def _preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
-    estimator = ESTIMATORS[name](data)
+    estimator = getattr(import_module("unseen.learners.presets"), name)(data)
     own = _last_step(estimator)
     unknown = [key for key in options if key not in own.get_params(deep=False)]
     if unknown:
         known = ", ".join(sorted(own.get_params(deep=False)))
         raise ArgumentError(f"learner {name!r} has no option {unknown[0]!r}; its options: {known}")
     own.set_params(**options)
+    return _estimator(estimator)
+
+
+def _estimator(estimator: Any) -> Learner:
+    from unseen.learners.sklearn import SklearnLearner  # with scikit-learn, whose import other learners do without
+
     return SklearnLearner(estimator)
 
 

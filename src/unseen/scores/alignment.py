@@ -12,7 +12,7 @@ from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.types import Array, FloatArray, IntArray
 
-__all__ = ["Alignment", "align", "temperatures"]
+__all__ = ["Alignment", "align", "temperature_of", "temperatures"]
 
 Alignment: TypeAlias = Literal["rank", "none", "temperature"]
 HOW: tuple[Alignment, ...] = ("rank", "none", "temperature")
@@ -107,12 +107,15 @@ def temperatures(logits: Array, labels: Array, folds: Array) -> FloatArray:
     of = of[scored]
     fitted = np.full(int(of.max(initial=-1)) + 1, np.nan)
     for fold in np.unique(of):
-        fitted[fold] = _temperature(z[of == fold], y[of == fold])
+        fitted[fold] = temperature_of(z[of == fold], y[of == fold])
     return fitted
 
 
-def _temperature(logits: FloatArray, y: IntArray) -> float:
-    """Log loss is convex in 1 / T; its slope is E_p[z] - z_y."""
+def temperature_of(logits: FloatArray, y: IntArray) -> float:
+    """That of one fold, whose logits and labels are in order.
+
+    Log loss is convex in 1 / T; its slope is E_p[z] - z_y.
+    """
     from scipy.optimize import brentq  # takes a fifth of a second, which few who import scores need
 
     def slope(log_temperature: float) -> float:

@@ -106,7 +106,7 @@ class Passes:
     fit: Fit
     wanted: frozenset[str]
     part_rows: ClassVar[int] = 2**16  # of a part, at least
-    part_sums: ClassVar[int] = 16  # times the columns of all its sums; likewise, so that these are small beside its work
+    part_sums: ClassVar[int] = 16  # times the columns of all its sums; likewise: these are small beside its work
     fan: ClassVar[int] = 16  # sums that are added at a time, one after another, in each node of the tree
     _of: IntArray = field(init=False)  # (n,) group of each row; -1: trained on, never left out
     _sizes: IntArray = field(init=False)

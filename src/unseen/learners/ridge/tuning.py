@@ -8,7 +8,7 @@ from unseen import seeds
 from unseen.closed_form import EveryLam
 from unseen.learners.ridge.passes import LEAST_GAP
 from unseen.learners.ridge.reading import Rows, by_id
-from unseen.scores.alignment import temperatures
+from unseen.scores.alignment import temperature_of
 from unseen.threads import for_each, one_thread_each
 from unseen.types import FloatArray, IntArray
 
@@ -52,39 +52,45 @@ def tuned(
     x, y, weights = given.inputs(sample, np.float64), given.targets(sample), given.weights_of(sample)
     scale = mean_eigenvalue(x) or 1.0
     regressions = EveryLam(x, y, of[sample], weights)
+    blocks = range(regressions.blocks)
     if lam is None:
         lams = (GRID * scale).tolist()
-        errors = np.empty(len(lams))
+        errors = np.empty((len(lams), len(blocks)))
 
-        def judge(at: int) -> None:
-            errors[at] = _error(regressions, lams[at], weights)
+        def judge(place: tuple[int, int]) -> None:
+            errors[place] = _error(regressions, lams[place[0]], place[1], weights)
 
         with one_thread_each():
-            for_each(judge, range(len(lams)))
-        lam = lams[int(np.argmin(errors))] if np.isfinite(errors).any() else lams[0]
+            for_each(judge, list(np.ndindex(*errors.shape)))
+        total = errors.sum(axis=1)
+        lam = lams[int(np.argmin(total))] if np.isfinite(total).any() else lams[0]
     if temperature is not None:
         return lam, temperature
-    outputs, sound = np.empty_like(y), np.empty(len(y), bool)
-    for rows, some, gap in regressions.left_out(lam):
+    outputs, sound, chosen = np.empty_like(y), np.empty(len(y), bool), lam
+
+    def leave_out(block: int) -> None:
+        rows, some, gap = regressions.left_out(chosen, block)
         outputs[rows], sound[rows] = some, gap > LEAST_GAP
+
+    with one_thread_each():
+        for_each(leave_out, blocks)
     if not sound.any():
         return lam, 1.0  # all rows are copies of each other: nothing is learned, at any temperature
-    labels = data.labels[sample][sound]
-    return lam, float(temperatures(outputs[sound], labels, np.zeros(len(labels), np.int64))[0])
+    labels, outputs = (data.labels[sample], outputs) if sound.all() else (data.labels[sample][sound], outputs[sound])
+    return lam, temperature_of(outputs, labels)
 
 
-def _error(regressions: EveryLam, lam: float, weights: FloatArray | None) -> float:
-    """The weighted mean square of what each row's prediction without it is off by; infinite where that is not known."""
-    total = 0.0
-    for rows, off, gap in regressions.off(lam):
-        if not (gap > LEAST_GAP).all():
-            return np.inf
-        squares = np.einsum("ij,ij->i", off, off)
-        total += float(squares.sum() if weights is None else weights[rows] @ squares)
-    return total / (regressions.y.size if weights is None else regressions.y.shape[1] * weights.sum())
+def _error(regressions: EveryLam, lam: float, block: int, weights: FloatArray | None) -> float:
+    """The weighted squares of what each row's prediction without it is off by; infinite where that is not known."""
+    rows, off, gap = regressions.off(lam, block)
+    if not (gap > LEAST_GAP).all():
+        return np.inf
+    squares = np.einsum("ij,ij->i", off, off)
+    return float(squares.sum() if weights is None else weights[rows] @ squares)
 
 
 def mean_eigenvalue(x: FloatArray) -> float:
     """Of Z'Z, where Z is x less its mean."""
-    z = x - x.mean(axis=0)
-    return float(np.vdot(z, z) / x.shape[1])
+    mean = x.mean(axis=0)
+    centred = (x[start : start + 1024] - mean for start in range(0, len(x), 1024))  # large new arrays are dear
+    return float(sum(np.vdot(z, z) for z in centred) / x.shape[1])
