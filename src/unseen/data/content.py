@@ -99,6 +99,15 @@ def same(hashes: Hashes) -> IntArray:
     >>> same(np.array([[5, 0], [7, 0], [5, 0], [5, 1]], np.uint64)).tolist()
     [0, 1, 0, 3]
     """
+    first = np.arange(len(hashes))
+    order = np.argsort(hashes[:, 0])  # most rows differ from all others in one half
+    again = np.diff(hashes[order, 0]) == 0
+    tied = np.union1d(order[1:][again], order[:-1][again])
+    first[tied] = tied[_first_of_equals(hashes[tied])]
+    return first
+
+
+def _first_of_equals(hashes: Hashes) -> IntArray:
     # lexsort is stable, so the first of each run of equal rows is the earliest.
     order = np.lexsort((hashes[:, 1], hashes[:, 0]))
     ranked = hashes[order]
