@@ -27,7 +27,7 @@ T = TypeVar("T")
 # Of a block of inputs or outputs in float64: small enough that its memory is used again by the next block, where
 # that of larger ones would be given back and cleared by the system each time.
 BLOCK_BYTES = 2**24
-MUCH_BYTES = 2**26  # of a block, as it is read, where it is divided
+MUCH_BYTES = 2**27  # of a block, as it is read, where it is divided
 # Sums under way side by side, for as many threads; numbers of their own, so that sums do not depend on these.
 AT_ONCE = 8
 LANES = 4  # at most, of the same rows: each takes memory
