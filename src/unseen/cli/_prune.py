@@ -22,6 +22,8 @@ from unseen.learners.defaults import default_learner
 from unseen.pruning import LABEL_ISSUE, Pruned, label_error_share
 from unseen.types import meaning
 
+WEAK = "where these are weak, random may do better; see `unseen evaluate`"
+
 Score = Annotated[
     str,
     typer.Option(metavar="SCORE", help="The score that the rule reads; see `unseen scores`.", rich_help_panel=o.WORK),
@@ -181,6 +183,8 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
         summary["accuracy"] = float(np.mean(table.predictions[judged] == table.labels[judged]))
         in_sample = table.provenance.get("plan", {}).get("plan") == "seen"
         summary["accuracy_is"] = "in-sample" if in_sample else "held-out"
+        if chosen.provenance.get("options", {}).get("cutoff") == "error":
+            summary["cut_off"] = min(1.0 - summary["accuracy"], 1.0 - len(chosen) / chosen.n)
     if LABEL_ISSUE in table.values:
         summary["label_errors_kept"] = label_error_share(table, chosen)
         summary["label_errors_random"] = label_error_share(table)
@@ -201,6 +205,8 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
         lines.append(("repeats", f"reliability of the mean score {summary['reliability']:.2f}"))
     if "accuracy" in summary:
         lines.append(("models", f"{summary['accuracy_is']} accuracy {percent(summary['accuracy'])}"))
+    if summary.get("cut_off", 0.0) > (n - kept) / n / 2:  # strata have little left to choose
+        lines.append(("hardest", f"{percent(summary['cut_off'])} left out first, as many as models got wrong: {WEAK}"))
     if "label_errors_kept" in summary:
         inside, outside = percent(summary["label_errors_kept"]), percent(summary["label_errors_random"])
         lines.append(("labels", f"estimated errors {inside} in the coreset, {outside} in a random one"))
