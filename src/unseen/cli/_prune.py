@@ -22,7 +22,7 @@ from unseen.learners.defaults import default_learner
 from unseen.pruning import LABEL_ISSUE, Pruned, label_error_share
 from unseen.types import meaning
 
-WEAK = "where these are weak, random may do better; see `unseen evaluate`"
+WEAK = "where these are weak, random may do better: see `unseen evaluate`"
 
 Score = Annotated[
     str,
@@ -206,7 +206,8 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
     if "accuracy" in summary:
         lines.append(("models", f"{summary['accuracy_is']} accuracy {percent(summary['accuracy'])}"))
     if summary.get("cut_off", 0.0) > (n - kept) / n / 2:  # strata have little left to choose
-        lines.append(("hardest", f"{percent(summary['cut_off'])} left out first, as many as models got wrong: {WEAK}"))
+        left, wrong = percent(summary["cut_off"]), percent(1.0 - summary["accuracy"])
+        lines.append(("hardest", f"{left} left out as such, since models got {wrong} wrong; {WEAK}"))
     if "label_errors_kept" in summary:
         inside, outside = percent(summary["label_errors_kept"]), percent(summary["label_errors_random"])
         lines.append(("labels", f"estimated errors {inside} in the coreset, {outside} in a random one"))

@@ -50,8 +50,8 @@ def hash_rows(array: npt.NDArray[Any]) -> Hashes:
 
     Numbers of float16 have the hash of the same numbers in float32.
 
-    Each half of a number is the upper half of a sum modulo 2^64 of the words of the row (32 bits), each times a fixed
-    random number of its own: multilinear hashing (Lemire and Kaser 2014, arXiv 1202.4961), by which two rows that
+    Each quarter is the upper half of a sum modulo 2^64: a fixed random number, and the words of the row (32 bits), each
+    times such a number of its own. By this multilinear hashing (Lemire and Kaser 2014, arXiv 1202.4961) two rows that
     differ have one hash with probability 2^-128. It is made by one call for all rows, outside Python's lock.
 
     >>> a, b, c = hash_rows(np.array([[1, 2], [3, 4], [1, 2]], np.uint8))
@@ -65,13 +65,17 @@ def hash_rows(array: npt.NDArray[Any]) -> Hashes:
     if content.shape[1] % 4:
         content = np.pad(content, ((0, 0), (0, -content.shape[1] % 4)))
     words = content.view(np.uint32)
-    sums: Hashes = np.einsum("mw,kw->mk", words, _multipliers(words.shape[1])) >> np.uint64(32)
+    start, factors = _random(words.shape[1])
+    sums: Hashes = start + np.einsum("mw,kw->mk", words, factors)
+    sums >>= np.uint64(32)
     return sums[:, :2] << np.uint64(32) | sums[:, 2:]
 
 
 @lru_cache(maxsize=8)
-def _multipliers(words: int) -> npt.NDArray[np.uint64]:
-    return seeds.keys(0, np.arange(4 * words), "content").reshape(4, words)
+def _random(words: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """Numbers (4,) and (4, words)."""
+    keys = seeds.keys(0, np.arange(4 * (words + 1)), "content")
+    return keys[:4], keys[4:].reshape(4, words)
 
 
 def hash_all(n: int, sample_bytes: int, read: Callable[[IntArray], npt.NDArray[Any]]) -> Hashes:

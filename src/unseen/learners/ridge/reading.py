@@ -97,7 +97,7 @@ class Rows:
     def block_of(self, parts: int) -> int:
         """Likewise where a block is divided into so many parts, of d rows each if that takes little memory."""
         d = int(self.data.sample_shape[0])
-        most = max(MUCH_BYTES // (4 * d), parts * d // 4)  # as read; the latter is an eighth of the sums of the parts
+        most = max(MUCH_BYTES // (4 * d), parts * d // 4)  # as read; the latter is an eighth of as many sums
         return max(self.block, min(d * parts, most))
 
     def summed_block(self, places: int) -> int:
