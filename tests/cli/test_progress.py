@@ -11,6 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import SCRIPT, content, digits_file_fixture, prune_fixture, unseen_says_fixture  # noqa: F401
 
@@ -127,6 +128,16 @@ def test_outlook_of_one_training():
         ("time", "the time left is told after the first epoch"),
         ("note", "said by the data"),
     ]
+
+
+def test_outlook_of_data_that_stay_in_their_files(tmp_path, unseen_says):
+    x = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float16)
+    for name, array in (("x", x), ("y", np.arange(60) % 2)):
+        np.save(tmp_path / f"{name}.npy", array)
+    command = ["score", tmp_path, "--folds", "2", "--learner"]
+    said = {learner: unseen_says(*command, learner, "--out", tmp_path / learner).err for learner in ("ridge", "forest")}
+    assert re.search(r"memory  the data stays in its files, [\d.]+ \w+ to work, ", said["ridge"])
+    assert re.search(r"memory  about 960 B for the data, ", said["forest"])  # which takes all of it at once
 
 
 def on_a_terminal(command):

@@ -206,6 +206,7 @@ def outlook(plan: dict[str, Any], options: dict[str, Any], budget: str | None, h
     name = about.pop("plan")
     details = ", ".join(f"{key}={value}" for key, value in about.items() if value is not False)
     epochs = f" of {plan['epochs']} epochs" if plan["epochs"] > 1 else ""
+    holding = f"about {size(plan['data_bytes'])} for the data" if plan["data_bytes"] else "the data stays in its files"
     working = f"{size(plan['learner_bytes'])} to work, " if plan["learner_bytes"] else ""
     classes = _many(plan["classes"], "bin") if plan["target"] else _many(plan["classes"], "class", "classes")
     lines = [
@@ -213,8 +214,7 @@ def outlook(plan: dict[str, Any], options: dict[str, Any], budget: str | None, h
         ("plan", f"{name}{f' ({details})' if details else ''}: {_many(plan['fits'], 'training')}{epochs} "
          f"by {options['learner']}, {_many(plan['threads'], 'thread')} each"),
         ("scores", ", ".join(plan["scores"])),
-        ("memory", f"about {size(plan['data_bytes'])} for the data, {working}"
-         f"{size(plan['state_bytes'])} for the scores"),
+        ("memory", f"{holding}, {working}{size(plan['state_bytes'])} for the scores"),
         ("time", "the time left is told after the first epoch" if plan["epochs"] > 1
          else "the time left is told after the first training"),
     ]  # fmt: skip

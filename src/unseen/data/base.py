@@ -32,6 +32,7 @@ class Samples(ABC):
         feature_names: names of the d features of vectors and tables, or None.
         in_memory: whether `take` reads from memory rather than decode files.
         sample_bytes: bytes of one input as `take` gives it.
+        held_bytes: of all inputs that are in memory as long as the data set is.
         embedding: of vectors that `unseen.embed` made: by what, and what is known of its labels; part of the
             fingerprint, and so of the manifest of a run.
 
@@ -70,6 +71,11 @@ class Samples(ABC):
     def sample_bytes(self) -> int:
         """Bytes of one input as `take` gives it; 8 a pointer for text and tables."""
         return int(np.prod(self.sample_shape, dtype=np.int64)) * self.dtype.itemsize
+
+    @property
+    def held_bytes(self) -> int:
+        """0 where inputs are read from files as they are needed."""
+        return len(self) * self.sample_bytes if self.in_memory else 0
 
     @abstractmethod
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
@@ -163,6 +169,11 @@ class ArrayData(Samples):
             for block in self._blocks():
                 values = self._cast(array[block]) if wide else array[block]
                 check_finite(values, columns=self.feature_names, first_row=block.start)
+
+    @property
+    def held_bytes(self) -> int:
+        """Likewise of a memory map."""
+        return 0 if isinstance(self.array, np.memmap) else self.array.nbytes
 
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
         """A copy of these rows: uint8 (m, H, W, 3 or 1) or float32 (m, d)."""

@@ -72,6 +72,11 @@ class ShardedVectors(Samples):
         self._starts = np.cumsum([0, *source.counts])
         self._known: Hashes | None = None
 
+    @property
+    def held_bytes(self) -> int:
+        """What the source keeps, at most."""
+        return min(len(self) * self.sample_bytes, getattr(self._source, "cache_bytes", 0))
+
     def take(self, rows: IntArray) -> npt.NDArray[np.float32]:
         """These rows, float32 (m, d), in any order; fastest where they are consecutive."""
         return self._joined(len(rows), self._read(rows), np.float32)

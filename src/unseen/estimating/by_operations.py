@@ -105,9 +105,8 @@ class ByOperations:
 
     def memory(self, size: Size) -> Range:
         """What the learner says, and the data set where it is in memory anyway."""
-        sample = self.bench.sample
-        held = len(sample.whole) * sample.bytes_each if getattr(sample.whole, "in_memory", True) else 0.0
-        own = float(self.learner.memory(sample.whole, self.plan))
+        held = self.bench.sample.held_bytes
+        own = float(self.learner.memory(self.bench.sample.whole, self.plan))
         return Range(held + own / 2, held + own, held + own)
 
     def _reads(self, size: Size) -> float:

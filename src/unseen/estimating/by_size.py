@@ -92,8 +92,7 @@ class BySize:
 
     def memory(self, size: Size) -> Range:
         """What Python and NumPy hold grows with the rows; what a library in C takes besides is not seen."""
-        sample = self.bench.sample
-        held = len(sample.whole) * sample.bytes_each if getattr(sample.whole, "in_memory", True) else 0.0
+        held = self.bench.sample.held_bytes
         fixed, each = self._held
         return Range.exactly(held + fixed + each * size.rows).widened(0.8, 2.0)
 

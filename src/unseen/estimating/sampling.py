@@ -52,6 +52,10 @@ class Sampled(Part):
         taken: npt.NDArray[Any] = self._inputs[np.asarray(rows)]
         return taken
 
+    def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
+        """Likewise: they are not read again from the whole."""
+        return self.take(rows)
+
     def duplicate_groups(self) -> None:
         """None: to find copies, all of the data set would have to be read."""
 
@@ -62,6 +66,13 @@ class Sampled(Part):
             return self._inputs.nbytes / len(self)
         some = self._inputs[:HASHED].reshape(-1)
         return sum(8 + sys.getsizeof(value) for value in some) / min(len(self), HASHED)
+
+    @property
+    def held_bytes(self) -> float:
+        """Bytes of all inputs of the whole data set that are in memory."""
+        if self.dtype.kind != "O" and hasattr(self.whole, "held_bytes"):
+            return float(self.whole.held_bytes)
+        return len(self.whole) * self.bytes_each if getattr(self.whole, "in_memory", True) else 0.0
 
     def hash_seconds(self) -> float:
         """Seconds to hash one input, as is done to find copies."""

@@ -37,12 +37,19 @@ def outlook(work: Work, job: Scoring) -> dict[str, object]:
         "fits": job.fits_in_all,
         "epochs": work.learner.epochs or 1,
         "threads": work.threads,
-        "data_bytes": int(n * np.prod(data.sample_shape or (1,)) * data.dtype.itemsize),
+        "data_bytes": _data_bytes(work),
         "learner_bytes": _working_bytes(work, job.plan),
         "state_bytes": sample * n // max(1, job.fits_in_all // job.plan.repeats),
         "groups": 0 if job.samples.groups is None else int(np.sum(np.bincount(job.samples.groups) > 1)),
         "notes": list(getattr(data, "notes", ())),
     }
+
+
+def _data_bytes(work: Work) -> int:
+    """What the data set takes: all of it, but for learners that read it in blocks only what it holds anyway."""
+    data = work.data
+    whole = int(len(data) * np.prod(data.sample_shape or (1,)) * data.dtype.itemsize)
+    return int(getattr(data, "held_bytes", whole)) if hasattr(work.learner, "memory") else whole
 
 
 def _working_bytes(work: Work, plan: Plan) -> int:
