@@ -30,6 +30,10 @@ def test_the_readme_quotes_the_results():
         f"a random one holds {100 * summary['label_errors_random']:.1f} %",
     ):
         assert figure in readme, figure
+    rows = json.loads((ROOT / "benchmarks" / "results" / "closed_form_size.json").read_text())["rows"]
+    (row,) = (r for r in rows if (r["plan"], r["learner"]) == ("leave_one_out", "ridge"))
+    shape = f"For {row['n']:,} x {row['d']} vectors of {row['classes']:,} classes, ImageNet's shape, two cores take"
+    assert f"{shape} {row['seconds']:.0f} s and {row['anonymous_mib'] / 1024:.2f} GiB" in readme
 
 
 def test_the_page_of_embeddings_quotes_the_results():
