@@ -64,7 +64,7 @@ def test_work_in_blocks_finds_the_same_copies_and_rows(monkeypatch):
 
 
 def test_rows_differ_that_differ_in_few_bits_or_in_many():
-    """Linear sums that kept their lower halves would take the first pair for copies: two sign bits cancel."""
+    """Signs of odd columns: in sums of 64-bit words, each times an odd number, two of them would cancel."""
     x = np.random.default_rng(0).normal(size=(64, 12)).astype(np.float32)
     signs = x.copy()
     signs[:, [1, 7]] *= -1
@@ -73,6 +73,15 @@ def test_rows_differ_that_differ_in_few_bits_or_in_many():
     every = np.concatenate([x, signs, swapped, nearly, x])
     found = from_arrays(every, np.zeros(len(every))).duplicate_groups()
     assert found.tolist() == [*range(4 * 64), *range(64)]
+
+
+def test_the_hash_is_of_the_numbers_not_of_how_halves_are_kept():
+    half = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float16)
+    assert (hash_rows(half) == hash_rows(half.astype(np.float32))).all()
+    alone = np.concatenate([hash_rows(row[None]) for row in half])  # nor of the rows beside it
+    assert (alone == hash_rows(half)).all()
+    data = [from_arrays(x, np.zeros(40)) for x in (half, half.astype(np.float32), half.astype(float))]
+    assert len({d.fingerprint(full=True)["content"] for d in data}) == 1
 
 
 def test_few_values_make_no_false_copies():

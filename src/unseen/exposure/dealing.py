@@ -17,10 +17,9 @@ def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | N
     """The fold of each sample, int64 (n,), stratified by class, a function of (seed, id) and the labels.
 
     The samples (one representative a group) are put in an order that depends on (seed, id) and dealt out class by
-    class, so class counts of two folds differ by one at most. A class with fewer members
-    than folds is in some folds only: its members are still scored by models that did not see them, and, if it has
-    one member, by models that never saw its class. Groups that are large beside a fold go through
-    `StratifiedGroupKFold`, which balances sizes greedily.
+    class, so class counts of two folds differ by one at most. A class with fewer members than folds is in some folds
+    only: its members are still scored by models that did not see them, and, if it has one member, by models that never
+    saw its class. Groups that are large beside a fold go through `StratifiedGroupKFold`, which balances sizes greedily.
 
     Raises:
         ArgumentError: fewer samples (or groups) than folds.
