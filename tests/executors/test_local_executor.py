@@ -3,10 +3,12 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from multiprocessing import active_children
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -56,7 +58,7 @@ def test_two_workers_give_what_one_process_gives():
         assert two[name]["threads"].tolist() == result["threads"].tolist() == [1]
         assert result["pid"] == os.getpid()
     assert len({int(r["pid"]) for r in two.values()} - {os.getpid()}) == 2
-    assert data.pickled == 2, "data goes to each worker once"
+    assert data.pickled == 1, "data is pickled once for all workers"
     for name in one:
         mine = [(kind, fields) for kind, fields in told if fields["fit"] == name]
         assert [kind for kind, _ in mine] == ["fit_start", "epoch", "epoch", "fit_end"]
@@ -121,7 +123,7 @@ def test_what_cannot_be_sent_is_said_before_any_training():
     class Local(Ridge):
         pass
 
-    with pytest.raises(ArgumentError, match=r"learner, sink and .* of fit r0f0 must be picklable.*or use jobs=1"):
+    with pytest.raises(ArgumentError, match=r"learner, sink and .* of fit r0f[01] must be picklable.*or use jobs=1"):
         list(run(LocalExecutor(2, threads=1), learner=Local()))
     assert not workers()
     assert len(list(run(LocalExecutor(1), learner=Local()))) == 5
@@ -146,7 +148,7 @@ SCRIPT = """
     from unseen.executors import LocalExecutor
 
     def main():
-        data = toy_data()
+        data = toy_data(n={n})
         def report(kind, **fields):
             if kind == "epoch":
                 print(fields["fit"], *(p.pid for p in active_children()), flush=True)
@@ -163,12 +165,18 @@ SCRIPT = """
 """
 
 
-def script(tmp_path, guard):
+GUARD = 'if __name__ == "__main__": main()'
+MANY = 800_000  # rows of 32 bytes: far more than a pipe holds
+
+
+def script(tmp_path, guard, n=60, *, piped=False):
     path = tmp_path / "script.py"
-    path.write_text(textwrap.dedent(SCRIPT.format(here=str(HERE), guard=guard)))
-    return subprocess.Popen(
-        [sys.executable, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    path.write_text(textwrap.dedent(SCRIPT.format(here=str(HERE), guard=guard, n=n)))
+    with path.open() as source:
+        return subprocess.Popen(
+            [sys.executable, "-" if piped else str(path)], stdin=source, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
 
 
 def workers_at_work(process):
@@ -194,7 +202,7 @@ def blocks(pid, number):
 
 
 def test_ctrl_c_ends_everything_promptly_and_quietly(tmp_path):
-    process = script(tmp_path, 'if __name__ == "__main__": main()')
+    process = script(tmp_path, GUARD)
     pids = workers_at_work(process)
     # The signal goes to the workers too; were it not blocked there, they would sometimes print a traceback of theirs.
     assert all(blocks(pid, signal.SIGINT) for pid in pids)
@@ -209,18 +217,95 @@ def test_ctrl_c_ends_everything_promptly_and_quietly(tmp_path):
 
 
 def test_workers_do_not_outlive_a_killed_parent(tmp_path):
-    process = script(tmp_path, 'if __name__ == "__main__": main()')
+    process = script(tmp_path, GUARD)
     pids = workers_at_work(process)
     process.kill()
     process.communicate(timeout=20)
     assert gone(pids, 5)
 
 
-def test_a_script_without_guard_is_told_so(tmp_path):
-    process = script(tmp_path, "main()")
+@pytest.mark.parametrize(("piped", "n"), [(False, 60), (False, MANY), (True, MANY)])
+def test_a_script_that_workers_cannot_import_is_told_so(tmp_path, piped, n):
+    process = script(tmp_path, GUARD if piped else "main()", n, piped=piped)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert 'under `if __name__ == "__main__":`; jobs=1 needs no worker process' in err
+    assert 'must be a file and do its work under `if __name__ == "__main__":`; jobs=1 needs no worker process' in err
+
+
+@pytest.mark.parametrize("n", [60, MANY])
+@pytest.mark.parametrize("wait", [0.0, 0.3, 0.6])
+def test_a_worker_killed_while_it_starts_is_told(n, wait):
+    killed = []
+
+    def kill():
+        while not (found := workers()):
+            time.sleep(0.01)
+        time.sleep(wait)
+        os.kill(found[0].pid, signal.SIGKILL)
+        killed.append(time.monotonic())
+
+    killer = Thread(target=kill)
+    killer.start()
+    with pytest.raises(WorkerError, match=r"killed by SIGKILL \(often: out of memory.*fits? .*r0f"):
+        list(run(LocalExecutor(2, threads=1), learner=Ridge("sleep", where="r0f0"), data=toy_data(n)))
+    assert time.monotonic() - killed[0] < 5
+    killer.join()
+    assert not workers()
+
+
+def test_ctrl_c_and_a_killed_parent_leave_nothing_while_workers_start(tmp_path):
+    for number in (signal.SIGINT, signal.SIGKILL):
+        process = script(tmp_path, GUARD, MANY)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while len(pids := [int(pid) for pid in children.read_text().split()]) < 2:  # a tracker, and a worker
+            time.sleep(0.01)
+        process.send_signal(number)
+        process.communicate(timeout=10)
+        assert gone(pids, 5)
+
+
+def test_data_are_shared_once_by_the_runs_of_a_session():
+    executor, data, other = LocalExecutor(2, threads=1), toy_data(), toy_data(90)
+    alone = {job.name: result["logits"] for job, result in run(LocalExecutor(), data=other)}
+    with executor.session():
+        first = {int(result["pid"]) for _, result in run(executor, data=data)}
+        again = {int(result["pid"]) for _, result in run(executor, data=data)}
+        found = {job.name: result for job, result in run(executor, data=other)}
+        assert first == again == {int(result["pid"]) for result in found.values()}
+        for name, result in found.items():
+            np.testing.assert_array_equal(result["logits"], alone[name])
+        list(run(executor, data=data))
+        assert data.pickled == other.pickled == 1
+        idle = workers()
+        os.kill(idle[0].pid, signal.SIGKILL)
+        idle[0].join()
+        assert len(list(run(executor, data=data))) == 5, "one that died without a job costs nothing"
+        for _ in run(executor, data=data):
+            assert len(list(run(executor, data=data))) == 5, "a run inside the loop over another"
+            break
+    assert not workers()
+
+
+def test_shared_arrays_are_private_copies_and_leave_no_file(tmp_path, monkeypatch):
+    from unseen.executors.sharing import Shared, opened
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    fixed = np.arange(5)
+    fixed.flags.writeable = False
+    arrays = [np.arange(7.0).reshape(1, 7).T, fixed, np.empty((0, 3)), np.array(["a", None], dtype=object)]
+    shared = Shared(arrays)
+    assert not list(tmp_path.iterdir())
+    for _ in range(2):
+        made = opened(shared.described, os.dup(shared.file.fileno()))
+        for array, original in zip(made, arrays, strict=True):
+            np.testing.assert_array_equal(array, original)
+        assert [array.flags.writeable for array in made] == [True, False, True, True]
+        assert not made[0].ctypes.data % 64
+        made[0][:] = -1
+    shared.close()
+    nothing = Shared([np.empty((0, 3))])
+    assert nothing.file is None
+    assert opened(nothing.described, None)[0].shape == (0, 3)
 
 
 def test_bad_numbers_are_refused():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy.typing as npt
@@ -11,7 +11,6 @@ import numpy.typing as npt
 from unseen.errors import ArgumentError
 from unseen.executors.base import Job, Report, run_job
 from unseen.executors.pool import Pool
-from unseen.executors.worker import Setup
 from unseen.protocols import Data
 from unseen.threads import default_threads
 
@@ -21,8 +20,9 @@ __all__ = ["LocalExecutor"]
 class LocalExecutor:
     """Runs `jobs` fits at a time, each with `threads` threads. The numbers depend on `threads` only.
 
-    With more than one job, the data are sent once to each worker process (spawned, so that neither threads
-    nor CUDA are carried over) and held there a second time. Leaving the loop over `run`, by whatever way, ends them.
+    With more than one job, fits run in worker processes (spawned, so that neither threads nor CUDA are carried over).
+    Arrays in memory are written once to a temporary file without a name, which all of them map. Workers end with the
+    loop over `run`, or with the session around it; leaving the loop before its end, by whatever way, ends them at once.
 
     Args:
         jobs: fits at a time, at least 1.
@@ -44,13 +44,22 @@ class LocalExecutor:
                 raise ArgumentError(f"{name} must be at least 1, got {value}")
         self.jobs = jobs
         self.threads = default_threads(jobs) if threads is None else threads
+        self._pool: Pool | None = None  # of the session
 
     def __repr__(self) -> str:
         return f"LocalExecutor(jobs={self.jobs}, threads={self.threads})"
 
-    def session(self) -> AbstractContextManager[None]:
-        """Nothing is shared: worker processes hold one data set, and end with the loop over it."""
-        return nullcontext()
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Inside the block, all runs share the worker processes: torch is imported once, and data shared once."""
+        if self.jobs == 1 or self._pool is not None:
+            yield
+            return
+        with Pool(self.jobs) as self._pool:
+            try:
+                yield
+            finally:
+                self._pool = None
 
     def run(
         self, jobs: Iterable[Job], *, data: Data, report: Report
@@ -66,5 +75,7 @@ class LocalExecutor:
             for job in jobs:
                 yield job, run_job(job, data=data, threads=self.threads, report=report)
             return
-        with Pool(self.jobs, Setup(data, self.threads)) as pool:
-            yield from pool.run(iter(jobs), report)
+        # A run inside the loop over another has workers of its own.
+        warm = self._pool if self._pool and not self._pool.running else None
+        with nullcontext(warm) if warm else Pool(self.jobs) as pool:
+            yield from pool.run(iter(jobs), report, data=data, threads=self.threads)

@@ -3,6 +3,9 @@
 Not `concurrent.futures`: there a killed worker does not say which job it had, the processes cannot be ended, and
 workers outlive a killed parent. Here every worker has a pipe of its own, which carries its jobs, its progress and its
 results, and which tells either side when the other is gone.
+
+A worker starts with nothing but its pipe and is sent data and a job once it says that it is ready: nothing large is
+ever written to a process that has not yet begun to read.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import atexit
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
-from multiprocessing import connection, get_context, resource_tracker
+from multiprocessing import connection, get_context, reduction, resource_tracker
 from pickle import PicklingError
 from time import monotonic
 from types import TracebackType
@@ -21,27 +24,31 @@ import numpy.typing as npt
 
 from unseen.errors import ArgumentError, WorkerError
 from unseen.executors.base import Job, Report
-from unseen.executors.worker import Setup, rebuilt, work
-from unseen.protocols import Learner
+from unseen.executors.sharing import Shared
+from unseen.executors.worker import rebuilt, work
+from unseen.protocols import Data, Learner
 
 __all__ = ["Pool"]
 
 _GRACE = 3.0  # seconds between asking a worker to end and ending it
 _LOOK = 1.0  # seconds between looks whether the busy workers live
-_UNPICKLABLE = (PicklingError, AttributeError, TypeError)
+_SETS = 2  # data sets that stay shared: one that is scored, and the same joined with a test set
+_UNPICKLABLE = (PicklingError, AttributeError, TypeError, RuntimeError)
 
 
 class Pool:
-    """Up to `size` workers, started as there are jobs for them, all ended on leaving the block."""
+    """Up to `size` workers, started as there are jobs for them, all ended on leaving the block.
 
-    def __init__(self, size: int, setup: Setup) -> None:
+    They go on from one `run` to the next: what is imported stays, and so do the data, as long as they are the same.
+    """
+
+    def __init__(self, size: int) -> None:
         self._size = size
-        self._setup = setup
         self._workers: list[_Worker] = []
+        self._shared: list[Shared] = []  # the last few data sets
+        self.running = False
 
     def __enter__(self) -> Self:
-        # Should the loop over the results never be left properly, the interpreter would wait for idle workers.
-        atexit.register(self.stop)
         return self
 
     def __exit__(
@@ -49,14 +56,28 @@ class Pool:
     ) -> None:
         self.stop()
 
-    def run(self, jobs: Iterator[Job], report: Report) -> Iterator[tuple[Job, dict[str, npt.NDArray[Any]]]]:
-        """Yield results as they come; no more jobs are taken from `jobs` than there are workers free."""
-        while self._feed(jobs):
-            for worker in self._speaking():
-                job, result = worker.take(report, self._in_flight)
-                if job is not None and result is not None:
-                    self._feed(jobs)  # first, so that the worker does not wait while the result is being kept
-                    yield job, result
+    def run(
+        self, jobs: Iterator[Job], report: Report, *, data: Data, threads: int
+    ) -> Iterator[tuple[Job, dict[str, npt.NDArray[Any]]]]:
+        """Yield results as they come; no more jobs are taken from `jobs` than there are workers free.
+
+        Every worker is ended where this is left before its last result.
+        """
+        done, self.running = False, True
+        try:
+            self._bury()
+            while self._feed(jobs, data, threads):
+                for worker in self._speaking():
+                    job, result = worker.take(report, self._in_flight)
+                    if job is not None and result is not None:
+                        # First, so that the worker does not wait while the result is being kept.
+                        self._feed(jobs, data, threads)
+                        yield job, result
+            done = True
+        finally:
+            self.running = False
+            if not done:
+                self.stop()
 
     def stop(self) -> None:
         """End every worker: idle ones by themselves, busy ones at once."""
@@ -66,25 +87,54 @@ class Pool:
         for worker in self._workers:
             worker.end(deadline)
         self._workers.clear()
+        while self._shared:
+            self._shared.pop().close()
         atexit.unregister(self.stop)
 
-    def _feed(self, jobs: Iterator[Job]) -> bool:
+    def _bury(self) -> None:
+        """Forget the workers that died while they had nothing to do."""
+        for worker in [worker for worker in self._workers if not worker.process.is_alive()]:
+            self._workers.remove(worker)
+            worker.dismiss()
+            worker.end(monotonic())
+
+    def _share(self, data: Data) -> Shared:
+        """The data, pickled when they are first asked for."""
+        for shared in self._shared:
+            if shared.data is data:
+                return shared
+        try:
+            made = Shared(data)
+        except _UNPICKLABLE as error:
+            raise ArgumentError(
+                f"with jobs above 1, data must be picklable, to be sent to worker processes: {error}; "
+                "define classes and functions at the top of a module, or use jobs=1"
+            ) from error
+        # The file of one that is dropped closes when the last worker that is still to map it lets go of it.
+        self._shared = [made, *self._shared[: _SETS - 1]]
+        return made
+
+    def _feed(self, jobs: Iterator[Job], data: Data, threads: int) -> bool:
         """Give every free worker a job; says whether any worker has one."""
         while (worker := next((w for w in self._workers if w.job is None), None)) or len(self._workers) < self._size:
             job = next(jobs, None)
             if job is None:
                 break
             if worker is None:
-                worker = _Worker(self._setup)
-                self._workers.append(worker)
-            worker.give(job)
+                self._share(data)  # before a process is begun: it may be refused
+                # Should the loop over the results never be left properly, the interpreter would wait for idle workers.
+                atexit.register(self.stop)
+                worker = _Worker()
+                self._workers.append(worker)  # before it starts: Ctrl-C may come at any moment
+                worker.start()
+            worker.give(job, self._share(data), threads)
         return bool(self._in_flight)
 
     def _speaking(self) -> list[_Worker]:
         """The busy workers that have something to say, or have died."""
         busy = [worker for worker in self._workers if worker.job is not None]
-        ready = connection.wait([worker.pipe for worker in busy], timeout=_LOOK)
-        # A worker's own children may keep its pipe open after its death, so the pipe alone does not tell.
+        ready = connection.wait([each for worker in busy for each in (worker.pipe, worker.process.sentinel)], timeout=_LOOK)
+        # A worker's own children may keep both open after its death, so they alone do not tell.
         return [worker for worker in busy if worker.pipe in ready or not worker.process.is_alive()]
 
     @property
@@ -95,37 +145,49 @@ class Pool:
 class _Worker:
     """One worker process, as its parent sees it."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self) -> None:
         context = get_context("spawn")
-        self.pipe, theirs = context.Pipe()
+        self.pipe, self._theirs = context.Pipe()
         # Not a daemon: its learner may have loading processes of its own.
-        self.process = context.Process(target=work, args=(theirs, setup), name="unseen-worker")
+        self.process = context.Process(target=work, args=(self._theirs,), name="unseen-worker")
         self.job: Job | None = None
+        self._threads = 1
+        self._wanted: Shared | None = None  # data of the job
+        self._shared: Shared | None = None  # data that it has
         self._learner: Learner | None = None  # the one it has
         self._ready = False
+
+    def start(self) -> None:
+        """Begin the process."""
         # Ctrl-C goes to the whole process group; workers are ended by us, so they start with the signal blocked.
         resource_tracker.ensure_running()  # its start would unblock the signal
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self.process.start()
-        except _UNPICKLABLE as error:
-            self.pipe.close()
-            raise ArgumentError(
-                f"with jobs above 1, data must be picklable, to be sent to worker processes: {error}; "
-                "define classes and functions at the top of a module, or use jobs=1"
-            ) from error
         finally:
-            theirs.close()
+            self._theirs.close()
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def give(self, job: Job) -> None:
-        """Send a job."""
-        self.job = job
+    def give(self, job: Job, shared: Shared, threads: int) -> None:
+        """Send a job, or have it sent as soon as the worker is ready."""
+        self.job, self._wanted, self._threads = job, shared, threads
+        if self._ready:
+            self._send()
+
+    def _send(self) -> None:
+        assert self.job is not None
+        assert self._wanted is not None
+        shared, job = self._wanted, self.job
         other = None if job.learner is self._learner else job.learner
         self._learner = job.learner
         try:
             with suppress(ConnectionError):  # it has died: `take` says so
-                self.pipe.send((job, other))
+                if shared is not self._shared:
+                    self._shared = shared
+                    self.pipe.send(("data", (shared.described, shared.file is not None)))
+                    if shared.file is not None:
+                        reduction.send_handle(self.pipe, shared.file.fileno(), self.process.pid)
+                self.pipe.send(("job", (job, other, self._threads)))
         except _UNPICKLABLE as error:
             raise ArgumentError(
                 f"with jobs above 1, learner, sink and checkpoints of fit {job.name} must be picklable, to be sent to "
@@ -136,13 +198,16 @@ class _Worker:
         """Read one message: pass progress on, raise an error, or give the result and be free."""
         kind: str = "died"
         content: Any = None
-        with suppress(EOFError, ConnectionError):
+        with suppress(EOFError, OSError):  # death in the middle of a message is an OSError without a number
             if self.pipe.poll():
                 kind, content = self.pipe.recv()
+            elif self.process.is_alive():
+                return None, None
         if kind == "report":
             report(content.pop("kind"), **content)
         elif kind == "ready":
             self._ready = True
+            self._send()
         elif kind == "failed":
             raise rebuilt(*content)
         elif kind == "died":
@@ -155,15 +220,16 @@ class _Worker:
     def dismiss(self) -> None:
         """Ask it to end: an idle one sees its pipe closed."""
         self.pipe.close()
-        if self.job is not None:
+        if self.process.pid is not None and (self.job is not None or not self._ready):
             self.process.terminate()
 
     def end(self, deadline: float) -> None:
         """Wait until the deadline, then end it."""
-        self.process.join(max(0.0, deadline - monotonic()))
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
+        if self.process.pid is not None:
+            self.process.join(max(0.0, deadline - monotonic()))
+            if self.process.is_alive():
+                self.process.kill()
+                self.process.join()
         self.process.close()
 
     def _obituary(self, in_flight: list[str]) -> str:
@@ -171,12 +237,13 @@ class _Worker:
         code = self.process.exitcode
         names = ", ".join(in_flight)
         fate = f"was killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with {code}"
+        hint = " (often: out of memory; fewer jobs need less)" if code == -signal.SIGKILL else ""
         if not self._ready:
             return (
-                f"a worker process {fate} before it could begin fit {names}; its own message is above. A script that "
-                'uses jobs above 1 must do its work under `if __name__ == "__main__":`; jobs=1 needs no worker process'
+                f"a worker process {fate}{hint} before it could begin fit {names}; if it said why, that is above. A "
+                'script that uses jobs above 1 must be a file and do its work under `if __name__ == "__main__":`; '
+                "jobs=1 needs no worker process"
             )
-        hint = " (often: out of memory; fewer jobs need less)" if code == -signal.SIGKILL else ""
         return (
             f"a worker process {fate}{hint}; fits under way: {names}. Repeat the command with the same --out to go "
             "on: finished fits and epochs are kept"

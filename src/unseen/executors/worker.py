@@ -7,50 +7,57 @@ import pickle
 import signal
 import sys
 import traceback
-from dataclasses import dataclass, replace
-from multiprocessing import connection, parent_process
+from dataclasses import replace
+from multiprocessing import connection, parent_process, reduction
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from unseen.errors import WorkerError
+from unseen.errors import ArgumentError, WorkerError
 from unseen.executors.base import Job, run_job
-from unseen.protocols import Data, Learner
+from unseen.executors.sharing import Described, opened
+from unseen.protocols import Data
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-__all__ = ["Setup", "packed", "rebuilt", "work"]
+__all__ = ["packed", "rebuilt", "work"]
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What every job has in common; sent to each worker once."""
-
-    data: Data
-    threads: int
-
-
-def work(pipe: Connection, setup: Setup) -> None:
-    """Run jobs from the pipe until it closes; a learner comes before the first of its jobs, and stays for the next."""
+def work(pipe: Connection) -> None:
+    """Run jobs from the pipe until it closes. Data comes before the first job on it, a learner before its first."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     Thread(target=_end_with_parent, daemon=True).start()
     _send(pipe, "ready", None)
 
-    learner: Any = None  # comes with the first job
+    data: Any = None
+    learner: Any = None
     while True:
         try:
-            job, other = _received(pipe)
-            learner = learner if other is None else other
-            _do(replace(job, learner=learner), pipe, setup)
+            kind, content = _received(pipe)
+            if kind == "data":
+                data = None  # first, so that two are never held at a time
+                data = _data(pipe, *content)
+            else:
+                job, other, threads = content
+                learner = learner if other is None else other
+                _do(replace(job, learner=learner), pipe, data, threads)
         except Exception as error:
             _send(pipe, "failed", packed(error))
 
 
-def _do(job: Job, pipe: Connection, setup: Setup) -> None:
+def _data(pipe: Connection, described: Described, apart: bool) -> Data:
+    handle = reduction.recv_handle(pipe) if apart else None
+    try:
+        return opened(described, handle)
+    except (AttributeError, ImportError) as error:
+        raise _unknown(error) from error
+
+
+def _do(job: Job, pipe: Connection, data: Data, threads: int) -> None:
     def report(kind: str, **fields: object) -> None:
         _send(pipe, "report", {"kind": kind, **fields})
 
-    _send(pipe, "done", run_job(job, data=setup.data, threads=setup.threads, report=report))
+    _send(pipe, "done", run_job(job, data=data, threads=threads, report=report))
 
 
 def rebuilt(kind: type[Exception], args: tuple[Any, ...], state: dict[str, Any], text: str, trace: str) -> Exception:
@@ -92,12 +99,26 @@ def packed(error: Exception) -> tuple[type[Exception], tuple[Any, ...], dict[str
     return content
 
 
-def _received(pipe: Connection) -> tuple[Job, Learner | None]:
+def _received(pipe: Connection) -> tuple[str, Any]:
     try:
-        received: tuple[Job, Learner | None] = pipe.recv()
-    except (EOFError, ConnectionError):
+        received: tuple[str, Any] = pipe.recv()
+    except (AttributeError, ImportError) as error:
+        raise _unknown(error) from error
+    except OSError as error:
+        if error.errno is None or isinstance(error, ConnectionError):
+            sys.exit(1)  # the parent died, maybe in the middle of a message
+        raise
+    except EOFError:
         sys.exit(0)  # no more jobs
     return received
+
+
+def _unknown(error: Exception) -> ArgumentError:
+    """What to say of a class that the parent has and this process cannot import."""
+    return ArgumentError(
+        f"a worker process cannot import what it was sent: {error}; define classes and functions at the top of a "
+        "module, or use jobs=1"
+    )
 
 
 def _send(pipe: Connection, kind: str, content: object) -> None:
