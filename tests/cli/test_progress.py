@@ -264,7 +264,12 @@ def test_stopped_with_two_jobs_no_worker_outlives_the_program(unseen_says, unbro
     run = tmp_path / "run"
     process = begun([*SLOW, "--jobs", "2"], run, fits=2)
     process.send_signal(sent)
-    process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
+    code, word = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}.get(sent, (-sent, ""))
+    assert process.returncode == code
+    if word:
+        assert f"{word}; what is finished is kept, `unseen resume {run}` or the same command goes on\n" in err
+        assert "Traceback" not in err
     assert_nobody_is_left(process.pid)
     assert_resumes(unseen_says, run, unbroken)
 

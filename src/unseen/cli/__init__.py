@@ -1,20 +1,37 @@
 """The command line: one file a subcommand; each parses, calls one public function and prints."""
 
 import os
+import signal
 import sys
+from typing import Any
 
-__all__ = ["main"]
+__all__ = ["INTERRUPTED", "TERMINATED", "Terminated", "main"]
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
+_PROGRAM = os.getpid()
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the work ends as at Ctrl-C."""
 
 
 def main() -> None:
     """Run the program `unseen`."""
+    signal.signal(signal.SIGTERM, _terminate)
     # Threads of OpenBLAS that wait for work keep their processors busy, for 2^26 cycles if not told otherwise: work
     # between two products is done by threads too. Read when NumPy is loaded.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "8")
     try:
         from unseen.cli._app import run  # takes a second, in which Ctrl-C should not show a traceback either
+    except Terminated:
+        sys.exit(TERMINATED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     run()
+
+
+def _terminate(number: int, frame: Any) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends the program at once
+    if os.getpid() != _PROGRAM:
+        os.kill(os.getpid(), number)  # a forked child, such as a data loader's, has no run to keep
+    raise Terminated

@@ -1,17 +1,20 @@
-"""The program `unseen`: its subcommands, and what an error or Ctrl-C becomes."""
+"""The program `unseen`: its subcommands, and what an error, Ctrl-C or SIGTERM becomes."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.text import Text
+from typer.core import TyperGroup
 
 import unseen
 from unseen.cli import (
     INTERRUPTED,
+    TERMINATED,
+    Terminated,
     _advise,
     _embed,
     _estimate,
@@ -35,15 +38,31 @@ __all__ = ["app", "run"]
 # Exit codes, told in `unseen --help`.
 FAILED, RUN_PROBLEM = 1, 3
 
+
+class _Group(TyperGroup):
+    """The subcommands. Ctrl-C comes out as it is, which typer would turn into an exit without a word."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except SystemExit as error:
+            stop = error.__context__
+            while stop is not None and not isinstance(stop, KeyboardInterrupt):
+                stop = stop.__context__
+            raise (error if stop is None else stop) from None
+
+
 app = typer.Typer(
     name="unseen",
+    cls=_Group,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog=(
         "Exit codes: 0 done; 1 refused or failed, the message says why; 2 wrong usage; 3 the run directory cannot be "
-        "used; 4, 5 of resume --dry-run, see its help; 130 interrupted, and the run can be resumed."
+        "used; 4, 5 of resume --dry-run, see its help; 130 interrupted, "
+        "143 terminated (SIGTERM), and the run can be resumed."
     ),
 )
 app.command("prune")(_prune.command)
@@ -93,5 +112,15 @@ def run() -> None:
         complain(error)
         sys.exit(FAILED)
     except Interrupted as stop:
-        err.print(Text(str(stop)))
-        sys.exit(INTERRUPTED)
+        ended(stop, str(stop))
+    except KeyboardInterrupt as stop:
+        ended(stop, "nothing was begun, or what is finished is kept: the same command goes on")
+
+
+def ended(stop: BaseException, how_to_go_on: str) -> NoReturn:
+    """Say in a line that the program was interrupted or terminated, and leave by the code of it."""
+    cause: BaseException | None = stop
+    while cause is not None and not isinstance(cause, Terminated):
+        cause = cause.__context__
+    err.print(Text(f"{'interrupted' if cause is None else 'terminated'}; {how_to_go_on}"))
+    sys.exit(INTERRUPTED if cause is None else TERMINATED)

@@ -107,7 +107,7 @@ def command(
             **o.data_options(device=device, batch_size=batch_size),
         )
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; nothing is kept, the same command begins anew") from None
+        raise Interrupted("nothing is kept, the same command begins anew") from None
     show(made, out_dir, json=json)
 
 

@@ -22,7 +22,7 @@ MOST_LINES = 100  # where there is no terminal; a plan of a thousand epochs gets
 
 
 class Interrupted(Exception):  # noqa: N818 - it is no error
-    """Ctrl-C; the message says how to go on."""
+    """Ctrl-C or SIGTERM; the message says how to go on."""
 
 
 class Outlook(Exception):  # noqa: N818 - it is no error
@@ -62,9 +62,9 @@ class Reporter:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
-        if kind is KeyboardInterrupt and self._begun:
+        if isinstance(error, KeyboardInterrupt) and self._begun:
             raise Interrupted(
-                f"interrupted; what is finished is kept, `unseen resume {self.run}` or the same command goes on"
+                f"what is finished is kept, `unseen resume {self.run}` or the same command goes on"
             ) from None
 
     def __call__(self, kind: str, **fields: Any) -> None:

@@ -67,7 +67,7 @@ def written(run: Path, *, skip: bool) -> Path | None:
     try:
         return unseen.report(run)
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; the run is finished, and `unseen report {run}` writes its report") from None
+        raise Interrupted(f"the run is finished, and `unseen report {run}` writes its report") from None
     except Exception as error:
         told = f"the run is finished, but its report could not be written: {error}; `unseen report {run}` tries again"
         warn(told, UserWarning, __file__, 0)  # at once: not even a filter of warnings may make it an error
