@@ -22,8 +22,7 @@ def swept(**changes):
 
 
 def content(result):
-    """Everything but the times, which differ from run to run."""
-    return {name: column.tolist() for name, column in result.columns.items() if not name.endswith("seconds")}
+    return {name: column.tolist() for name, column in result.columns.items()}
 
 
 def test_the_cells_are_methods_by_budgets_by_replicates():
@@ -69,6 +68,11 @@ def test_it_goes_on_cell_by_cell(tmp_path, monkeypatch):
     monkeypatch.undo()
     whole = swept()
     assert content(again) == content(whole)
+    assert (again.times["seconds"] > 0).all()
+    assert unseen.load(tmp_path / "run").times == {}, "times are in the event log"
+    written = (tmp_path / "run" / "sweep.parquet").read_bytes()
+    swept(out=tmp_path / "unbroken")
+    assert written == (tmp_path / "unbroken" / "sweep.parquet").read_bytes()
     # 2 replicates of full, random and the method, each with two folds; two trainings were kept.
     assert len(trained) - broken_off == 2 * (3 + 2) - 2
 
@@ -110,6 +114,11 @@ def test_the_table_says_what_its_numbers_are():
 def test_the_figure_is_drawn(tmp_path):
     path = swept().figure(tmp_path / "curve.svg")
     assert b"<svg" in path.read_bytes()
+    again = swept().figure(tmp_path / "again.svg")
+    assert path.read_bytes() == again.read_bytes()
+    for kind in ("png", "pdf"):
+        one, two = (swept().figure(tmp_path / f"{name}.{kind}").read_bytes() for name in "ab")
+        assert one == two
 
 
 def test_a_probe_split_is_never_trained_on_or_scored():

@@ -171,7 +171,7 @@ def run(name: str, part: str, cache: Path, out: Path, images: list[Path], *, see
             "seed": SEED[part],
             "part": part,
             "accuracy": cells,
-            "training_seconds": float(result.columns["seconds"].sum()),
+            "training_seconds": float(result.times["seconds"].sum()),
             "wall_seconds_of_the_last_call": time.perf_counter() - started,
         },
         out / f"quality_{name}_{part}.json",

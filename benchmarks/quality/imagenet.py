@@ -80,7 +80,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         out=given.out,
         report=progress,
     )
-    speed = float(result.columns["samples_seen"].sum() / result.columns["seconds"].sum())
+    speed = float(result.columns["samples_seen"].sum() / result.times["seconds"].sum())
     print(f"\n{result.markdown()}\n")
     return {
         "learner": learner.describe(),

@@ -1,7 +1,10 @@
 """`unseen report`, and the report at the end of other subcommands."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from command_line import digits_file_fixture, finished_fixture, prune_fixture, refused, unseen_says_fixture  # noqa: F401
@@ -88,3 +91,25 @@ def test_data_that_cannot_be_shown_is_told_on_the_page(unseen_says, finished, tm
     said = unseen_says("report", finished, "--data", tmp_path / "nowhere", "--out", tmp_path / "page.html")
     assert said.code == 0
     assert "there is no file or folder" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("learner", ["logistic", "mlp:epochs=1"])
+def test_nothing_is_written_beside_the_run_and_nothing_started(digits_file, tmp_path, learner):
+    folders = {name: tmp_path / name for name in ("HOME", "TMPDIR", "PATH")}
+    for folder in folders.values():
+        folder.mkdir()
+    tool = folders["PATH"] / "fc-list"
+    tool.write_text(f"#!/bin/sh\n/usr/bin/touch {tmp_path / 'started'}\n")
+    tool.chmod(0o755)
+    around = {name: value for name, value in os.environ.items() if not name.startswith(("MPL", "XDG", "TORCHINDUCTOR"))}
+    program = [sys.executable, "-c", "from unseen.cli import main; main()"]
+    command = ["prune", digits_file, "--keep", "0.5", "--learner", learner, "--folds", "2", "--out", tmp_path / "run"]
+    ended = subprocess.run(
+        [*program, *command], env={**around, **{name: str(folder) for name, folder in folders.items()}},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "run" / "report.html").exists()
+    assert not [*folders["HOME"].rglob("*"), *folders["TMPDIR"].rglob("*")]
+    assert not (tmp_path / "started").exists()

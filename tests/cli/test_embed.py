@@ -1,6 +1,7 @@
 """`unseen embed`: what it says, what it makes, what it refuses; and closed forms that are told the label."""
 
 import json
+import signal
 import warnings
 
 import numpy as np
@@ -110,14 +111,21 @@ def test_refusals(unseen_says, table, tmp_path, more, message):
     assert not (tmp_path / "v").exists()
 
 
-def test_an_interrupted_command_says_so_and_leaves_nothing(unseen_says, table, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("sent", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
+def test_an_interrupted_command_says_so_and_leaves_nothing(unseen_says, table, tmp_path, monkeypatch, sent, code, word):
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+
     def stop(*args):
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.Signals[sent])
 
     monkeypatch.setattr("unseen.embedding.writing.fill", stop)
-    said = embed(unseen_says, table, tmp_path / "v")
-    assert said.code == 130
-    assert "nothing is kept, the same command begins anew" in said.err
+    try:
+        said = embed(unseen_says, table, tmp_path / "new" / "v")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert said.code == code
+    assert said.err.count(f"{word}; nothing is kept, the same command begins anew\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["table.parquet"]
 
 

@@ -1,9 +1,11 @@
 """Scikit-learn estimators as learners: missing classes, seeds, text, tables, presets, refusals."""
 
 import json
+import re
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import load_iris
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -239,3 +241,60 @@ def test_blocks_change_nothing(monkeypatch):
     expected = scores_of(GaussianNB())
     monkeypatch.setattr("unseen.learners.sklearn.BLOCK", 7)
     np.testing.assert_allclose(scores_of(GaussianNB()), expected, rtol=1e-12, atol=1e-15)
+
+
+class Says(ClassifierMixin, BaseEstimator):
+    """Gives its probabilities as it is told to."""
+
+    def __init__(self, how):
+        self.how = how
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        return self.how(np.full((len(X), 3), 1 / 3))
+
+
+def with_first(value):
+    return lambda p: np.where(np.arange(p.size).reshape(p.shape) == 0, value, p)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (with_first(-1), r"must be in \[0, 1\], but that of id \d+, column 0 is -1$"),
+        (with_first(1.5), r"must be in \[0, 1\], but that of id \d+, column 0 is 1.5$"),
+        (lambda p: 2 * p, r"rows of predict_proba must sum to 1, but that of id \d+ sums to 2$"),
+        (lambda p: 0 * p, r"rows of predict_proba must sum to 1, but that of id \d+ sums to 0$"),
+        (with_first(np.nan), r"must be finite, but that of id \d+, column 0 is nan$"),
+        (np.log, r"is -1.09861; these are log-probabilities: return their exponentials$"),
+        (lambda p: p[1:], r"a row for each sample .*, \(50, 3\), got shape \(49, 3\)$"),
+        (lambda p: p[:, 1:], r"a column for each class trained on, \(50, 3\), got shape \(50, 2\)$"),
+        (lambda p: p[:, 0], r"got shape \(50,\)$"),
+        (lambda p: None, r"must .*got (NoneType|shape \(\))$"),
+        (lambda p: [["a"] * 3] * len(p), r"must give an array of numbers, got list$"),
+    ],
+)
+def test_what_are_no_probabilities_is_refused_in_words(how, said):
+    plan = unseen.folds(3)
+    with pytest.raises(unseen.DataError) as caught:
+        unseen.score(*IRIS, plan=plan, learner=Says(how))
+    assert re.search("^sklearn:Says: .*" + said, str(caught.value)), caught.value
+    assert caught.value.__notes__ == ["in fit r0f0"]
+
+
+def test_half_precision_and_rounding_are_probabilities():
+    def half(p):
+        return p.astype(np.float16)
+
+    assert len(unseen.score(*IRIS, plan=unseen.folds(3), learner=Says(half)).ids) == 150
+    assert len(unseen.score(*IRIS, plan=unseen.folds(3), learner=Says(lambda p: p - 1e-9)).ids) == 150
+
+
+def test_naive_bayes_without_a_number_is_named_and_not_told_to_learn_more_slowly():
+    X = IRIS[0] * 1e160
+    with np.errstate(all="ignore"), pytest.raises(unseen.UnseenError) as caught:
+        unseen.score(X, IRIS[1], plan=unseen.folds(3), learner=GaussianNB())
+    assert "learning rate" not in str(caught.value)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -12,7 +17,7 @@ from unseen.cli import _options as o
 from unseen.cli._progress import Interrupted
 from unseen.cli._show import aligned, print_json, warn
 
-__all__ = ["NoReport", "command", "written"]
+__all__ = ["NoReport", "command", "drawing", "written"]
 
 NoReport = Annotated[bool, typer.Option("--no-report", help="Leave out the page that shows the run (RUN/report.html).")]
 Data = Annotated[
@@ -51,13 +56,35 @@ def command(
       unseen report runs/photos --beside runs/photos-eval --beside runs/photos-seen --out photos.html
       unseen report runs/vectors --data photos/
     """
-    path = unseen.report(
-        run, data=None if data is None else str(data), beside=beside or (), out=out_file, images=images
-    )
+    with drawing():
+        path = unseen.report(
+            run, data=None if data is None else str(data), beside=beside or (), out=out_file, images=images
+        )
     if json:
         print_json({"report": str(path), "bytes": path.stat().st_size})
     else:
         aligned([("report", str(path))])
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Have matplotlib loaded without a trace: it would write a list of fonts to HOME, and start `fc-list` for it.
+
+    Only in this program. Elsewhere it is the user's own, with its settings.
+    """
+    if "matplotlib" not in sys.modules:
+        before = {name: os.environ.get(name) for name in ("MPLCONFIGDIR", "PATH")}
+        with suppress(ImportError, OSError), TemporaryDirectory(prefix="unseen-") as folder:
+            try:
+                os.environ.update(dict.fromkeys(before, folder))
+                import matplotlib.font_manager  # noqa: F401
+            finally:
+                for name, value in before.items():
+                    if value is None:
+                        del os.environ[name]
+                    else:
+                        os.environ[name] = value
+    yield
 
 
 def written(run: Path, *, skip: bool) -> Path | None:
@@ -65,7 +92,8 @@ def written(run: Path, *, skip: bool) -> Path | None:
     if skip:
         return None
     try:
-        return unseen.report(run)
+        with drawing():
+            return unseen.report(run)
     except KeyboardInterrupt:
         raise Interrupted(f"the run is finished, and `unseen report {run}` writes its report") from None
     except Exception as error:

@@ -12,6 +12,7 @@ from unseen.atomic import replace_file
 from unseen.cli import _options as o
 from unseen.cli import _reading as r
 from unseen.cli._progress import Reporter
+from unseen.cli._report import drawing
 from unseen.cli._show import aligned, grid, out, print_json
 from unseen.comparing.curves import FILE
 from unseen.data import resolve
@@ -113,7 +114,8 @@ def written(result: unseen.Sweep, folder: Path) -> dict[str, str]:
     files = {"table": folder / FILE, "markdown": folder / "sweep.md", "figure": folder / "sweep.svg"}
     text = result.markdown() + "\n"
     replace_file(files["markdown"], lambda file: file.write(text.encode()))
-    result.figure(files["figure"])
+    with drawing():
+        result.figure(files["figure"])
     return {name: str(path) for name, path in files.items()}
 
 

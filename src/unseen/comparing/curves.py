@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from unseen.atomic import replace_file
 from unseen.cards import card, tabled
 from unseen.parquet import read_parquet, write_parquet
 from unseen.verdicts import interval, paired
@@ -36,8 +37,6 @@ class Cell:
         accuracy: on the test rows after the last epoch.
         loss: mean negative log-probability of the label on them.
         samples_seen: training samples passed over, epochs counted.
-        seconds: of the training on the coreset; like the next, the only numbers that differ from run to run.
-        scoring_seconds: of the trainings that choosing it took, shared by all cells of the plan and replicate.
 
     """
 
@@ -51,8 +50,6 @@ class Cell:
     accuracy: float
     loss: float
     samples_seen: int
-    seconds: float
-    scoring_seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,17 +59,24 @@ class Sweep:
     Args:
         columns: name to (cells,) array, the fields of `Cell`.
         about: data, learners, what was fixed, where the test rows come from; as JSON.
+        times: float64 (cells,) `"seconds"` of the training on the coreset, and `"scoring_seconds"` of the trainings
+            that choosing it took, which all cells of the plan and replicate share. They differ from run to run, so
+            they are in the event log and not in the file; empty where it was loaded from one.
 
     """
 
     columns: dict[str, npt.NDArray[Any]]
     about: dict[str, Any]
+    times: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, cells: Sequence[Cell], about: dict[str, Any]) -> Self:
+    def of(
+        cls, cells: Sequence[Cell], about: dict[str, Any], times: dict[str, npt.NDArray[np.float64]] | None = None
+    ) -> Self:
         """From the cells."""
         rows = [asdict(cell) for cell in cells]
-        return cls({field.name: np.array([row[field.name] for row in rows]) for field in fields(Cell)}, about)
+        columns = {each.name: np.array([row[each.name] for row in rows]) for each in fields(Cell)}
+        return cls(columns, about, times or {})
 
     def __len__(self) -> int:
         return len(self.columns["method"])
@@ -122,7 +126,11 @@ class Sweep:
         return "\n".join([*lines, "", self.caption()])
 
     def figure(self, path: str | Path) -> Path:
-        """Draw the pruning curve: accuracy against the share pruned, with intervals; the suffix says the format."""
+        """Draw the pruning curve: accuracy against the share pruned, with intervals; the suffix says the format.
+
+        Equal sweeps give equal bytes.
+        """
+        import matplotlib as mpl
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(7, 4.5), layout="constrained")
@@ -138,8 +146,12 @@ class Sweep:
         axes.set_xlabel("pruned, %")
         axes.set_ylabel("test accuracy, %")
         axes.legend(fontsize="small")
-        figure.savefig(path)
-        return Path(path)
+        path = Path(path)
+        kind = path.suffix.removeprefix(".") or "png"
+        undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+        with mpl.rc_context({"svg.hashsalt": "unseen"}):
+            replace_file(path, lambda file: figure.savefig(file, format=kind, metadata=undated.get(kind)))
+        return path
 
     def save(self, path: str | Path) -> Path:
         """Write a parquet file, one row a cell; what it is about is in its metadata."""
@@ -149,7 +161,10 @@ class Sweep:
     def load(cls, path: str | Path) -> Self:
         """Read what `save` wrote."""
         columns, about = read_parquet(Path(path), "sweep")
-        return cls(columns, about)
+        # Files of older versions hold them.
+        times: dict[str, npt.NDArray[np.float64]]
+        times = {name: columns.pop(name) for name in ("seconds", "scoring_seconds") if name in columns}
+        return cls(columns, about, times)
 
     def entry(self, method: str, budget: int) -> str:
         """One entry of the table; empty where the method was not tried at this budget."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from unseen import runs
@@ -104,8 +105,9 @@ def sweep(
         trials.report("work", **_outlook(trials, lines, budgets, seeds))
         with trials.session():
             outcomes = _outcomes(trials, lines, budgets, seeds)
-        cells = _cells(trials, lines, outcomes)
-        return run.save_output(FILE, Sweep.of(cells, trials.about(origin)))
+        ordered = sorted(outcomes, key=lambda cell: (lines.index(cell[0]), -cell[1], cell[2]))
+        cells = [_cell(trials, *one, outcomes[one]) for one in ordered]
+        return run.save_output(FILE, Sweep.of(cells, trials.about(origin), _times(trials, ordered)))
 
 
 def _lines(methods: Sequence[str | Method]) -> list[Method]:
@@ -137,26 +139,28 @@ def _outcomes(
     return outcomes
 
 
-def _cells(trials: Trials, methods: Sequence[Method], outcomes: Mapping[Tried, Outcome]) -> list[Cell]:
-    ordered = sorted(outcomes, key=lambda cell: (methods.index(cell[0]), -cell[1], cell[2]))
-    seconds = trials.seconds()
-    return [
-        Cell(
-            method=method.text,
-            plan=method.plan or "",
-            score=method.score or "",
-            rule=method.rule or "",
-            keep=budget / len(trials.train),
-            budget=budget,
-            replicate=replicate,
-            accuracy=outcomes[method, budget, replicate].accuracy,
-            loss=float(outcomes[method, budget, replicate].losses.mean()),
-            samples_seen=outcomes[method, budget, replicate].samples_seen,
-            seconds=seconds[trials.name(method, budget, replicate)],
-            scoring_seconds=trials.selector.seconds(method, budget, replicate),
-        )
-        for method, budget, replicate in ordered
-    ]
+def _cell(trials: Trials, method: Method, budget: int, replicate: int, outcome: Outcome) -> Cell:
+    return Cell(
+        method=method.text,
+        plan=method.plan or "",
+        score=method.score or "",
+        rule=method.rule or "",
+        keep=budget / len(trials.train),
+        budget=budget,
+        replicate=replicate,
+        accuracy=outcome.accuracy,
+        loss=float(outcome.losses.mean()),
+        samples_seen=outcome.samples_seen,
+    )
+
+
+def _times(trials: Trials, cells: Sequence[Tried]) -> dict[str, npt.NDArray[np.float64]]:
+    """Seconds of each cell, by the event logs; NaN where a line was lost."""
+    took = trials.seconds()
+    return {
+        "seconds": np.array([took.get(trials.name(*cell), np.nan) for cell in cells]),
+        "scoring_seconds": np.array([trials.selector.seconds(*cell) for cell in cells]),
+    }
 
 
 def _outlook(trials: Trials, methods: Sequence[Method], budgets: Sequence[int], replicates: int) -> dict[str, Any]:

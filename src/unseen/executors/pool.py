@@ -133,7 +133,8 @@ class Pool:
     def _speaking(self) -> list[_Worker]:
         """The busy workers that have something to say, or have died."""
         busy = [worker for worker in self._workers if worker.job is not None]
-        ready = connection.wait([each for worker in busy for each in (worker.pipe, worker.process.sentinel)], timeout=_LOOK)
+        signs = [sign for worker in busy for sign in (worker.pipe, worker.process.sentinel)]
+        ready = connection.wait(signs, timeout=_LOOK)
         # A worker's own children may keep both open after its death, so they alone do not tell.
         return [worker for worker in busy if worker.pipe in ready or not worker.process.is_alive()]
 

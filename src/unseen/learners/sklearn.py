@@ -25,6 +25,7 @@ __all__ = ["SklearnLearner"]
 
 FLOOR = float(np.finfo(np.float32).tiny)
 BLOCK = 16_384  # rows asked about at a time
+ROUNDING = 1e-3  # float16 rounds a probability by half of that
 SEED_LIMIT = 2**32  # scikit-learn's random_state ends here
 
 
@@ -110,8 +111,51 @@ class SklearnLearner:
         for block in np.array_split(rows, max(1, -(-len(rows) // BLOCK))):
             p = np.zeros((len(block), len(data.class_names)))
             # A class that the training rows lack keeps the probability 0.
-            p[:, columns] = model.predict_proba(_inputs(data, block))
+            try:
+                said = model.predict_proba(_inputs(data, block))
+            except ValueError as error:
+                raise DataError(f"{self.name} cannot judge the samples of fit {fit.name}: {error}") from error
+            p[:, columns] = probabilities(said, len(columns), data.ids[block], self.name)
             sink.observe(side, Observation(block, epoch=1, logits=np.log(np.maximum(p, FLOOR))))
+
+
+def probabilities(said: Any, classes: int, ids: npt.NDArray[Any], who: str) -> npt.NDArray[np.float64]:
+    """What `predict_proba` gave, if it is (m, C) probabilities; rounding may leave a row's sum a little beside 1.
+
+    Raises:
+        DataError: it is something else; the message names who said it, the rule and the first value that breaks it.
+
+    >>> probabilities([[0.5, 0.6]], 2, np.array([7]), "mine")
+    Traceback (most recent call last):
+    unseen.errors.DataError: mine: rows of predict_proba must sum to 1, but that of id 7 sums to 1.1
+
+    """
+    try:
+        p = np.asarray(said, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"{who}: predict_proba must give an array of numbers, got {type(said).__name__}") from None
+    if p.shape != (len(ids), classes):
+        raise DataError(
+            f"{who}: predict_proba must give a row for each sample asked about and a column for each class trained on, "
+            f"({len(ids)}, {classes}), got shape {p.shape}"
+        )
+    for wrong, rule in (
+        (~np.isfinite(p), "finite"),
+        ((p < -ROUNDING) | (p > 1 + ROUNDING), "in [0, 1]"),
+    ):
+        if wrong.any():
+            row, column = (int(at) for at in np.argwhere(wrong)[0])
+            logs = bool((p <= ROUNDING).all()) and np.allclose(np.exp(p).sum(1), 1, atol=ROUNDING)
+            raise DataError(
+                f"{who}: entries of predict_proba must be {rule}, but that of id {ids[row]}, column {column} is "
+                f"{p[row, column]:g}" + ("; these are log-probabilities: return their exponentials" if logs else "")
+            )
+    sums = p.sum(axis=1)
+    wrong = abs(sums - 1) > ROUNDING
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(f"{who}: rows of predict_proba must sum to 1, but that of id {ids[row]} sums to {sums[row]:g}")
+    return p
 
 
 def seeded(estimator: Any, seed: int) -> Any:

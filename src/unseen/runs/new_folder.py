@@ -33,6 +33,7 @@ class NewFolder:
         self.part = folder.absolute().with_name(f".{folder.absolute().name}.part")
 
     def __enter__(self) -> Path:
+        self._above = [folder for folder in self.part.parents if not folder.exists()]  # innermost first
         try:
             self._lock = Lock(self.part / LOCK)
         except StorageError as error:
@@ -56,6 +57,9 @@ class NewFolder:
         finally:
             if kind is not None or self.part.exists():
                 shutil.rmtree(self.part, ignore_errors=True)
+                for folder in self._above:
+                    with suppress(OSError):
+                        folder.rmdir()
             self._lock.release()
 
 

@@ -254,7 +254,7 @@ def _check(observation: Observation, m: int, classes: int, fit: Fit) -> None:
             bad = np.asarray(observation.rows)[~finite]
             raise DataError(
                 f"{name} of fit {fit.name}, epoch {observation.epoch}, must be finite, but it is NaN or infinite for "
-                f"rows {some(bad.tolist())}; a lower learning rate usually helps"
+                f"rows {some(bad.tolist())}; where it is trained in steps, a lower learning rate usually helps"
             )
 
 

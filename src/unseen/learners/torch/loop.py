@@ -19,7 +19,7 @@ from unseen.learners.torch import augment, checkpoint, networks, observe
 from unseen.learners.torch.inputs import Inputs, Normaliser, fit_normaliser
 from unseen.learners.torch.parallel import ALONE, Said, Team
 from unseen.learners.torch.recipe import Recipe
-from unseen.learners.torch.runtime import seed_global
+from unseen.learners.torch.runtime import load_compiler, seed_global
 from unseen.protocols import Data, Sink
 from unseen.types import Arrays, IntArray, Observation, Side
 
@@ -237,6 +237,7 @@ def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     groups = [group for group in groups if group["params"]]
     if not groups:
         raise ArgumentError(f"network {recipe.network!r} must have parameters to train, but none requires a gradient")
+    load_compiler()
     return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -11,7 +14,7 @@ import torch
 from unseen.errors import ArgumentError
 from unseen.learners.torch.recipe import Recipe
 
-__all__ = ["borrowed", "explained", "find_device", "seed_global"]
+__all__ = ["borrowed", "explained", "find_device", "load_compiler", "seed_global"]
 
 
 def find_device(name: str) -> torch.device:
@@ -99,3 +102,18 @@ def explained(recipe: Recipe, device: torch.device) -> Iterator[None]:
             f"batch_size must be at least 2, and at least 2 samples trained on, for network {recipe.network!r}, which "
             f"normalises over the batch, got batch_size={recipe.batch_size}"
         ) from error
+
+
+def load_compiler() -> None:
+    """Load the compiler of torch, which every optimiser does, without the empty cache folder that this would make.
+
+    A folder that exists is named for that moment; what is compiled later goes where torch or the user wants it.
+    """
+    name = "TORCHINDUCTOR_CACHE_DIR"
+    if "torch._dynamo" in sys.modules or name in os.environ:
+        return
+    os.environ[name] = tempfile.gettempdir()
+    try:
+        importlib.import_module("torch._dynamo")
+    finally:
+        os.environ.pop(name, None)
