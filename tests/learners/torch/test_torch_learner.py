@@ -176,6 +176,15 @@ def test_infinite_logits_name_the_ids():
         train(data, quick("torch_networks:overflowing"))
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_probabilities_in_place_of_logits_are_refused(precision):
+    with pytest.raises(
+        ArgumentError, match="softmaxed' must give logits, .* probabilities: .* leave out its last softmax"
+    ):
+        train(pictures(), quick("torch_networks:softmaxed", precision=precision))
+    train(pictures(), quick("torch_networks:log_softmaxed", precision=precision))  # these are logits
+
+
 def test_nan_features_name_the_ids():
     data = pictures()
     x = data.x.reshape(len(data), -1).astype(np.float32)

@@ -50,6 +50,16 @@ def overflowing(*, classes, channels, image_size):
     return Overflowing()
 
 
+def softmaxed(*, classes, channels, image_size):
+    body = normed(classes=classes, channels=channels, image_size=image_size)
+    return nn.Sequential(*body, nn.Softmax(dim=1))
+
+
+def log_softmaxed(*, classes, channels, image_size):
+    body = normed(classes=classes, channels=channels, image_size=image_size)
+    return nn.Sequential(*body, nn.LogSoftmax(dim=1))
+
+
 def vector(*, classes, features):
     return nn.Sequential(nn.Linear(features, 5), nn.Tanh(), nn.Linear(5, classes))
 

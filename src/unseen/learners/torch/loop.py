@@ -25,6 +25,8 @@ from unseen.types import Arrays, IntArray, Observation, Side
 
 __all__ = ["Training", "batched", "network_for"]
 
+SUM_OF_ONE = 0.01  # bfloat16 rounds a probability by less than half of that
+
 
 def network_for(data: Data, recipe: Recipe) -> nn.Module:
     """The network of a recipe for this data set, on the CPU."""
@@ -196,6 +198,7 @@ class Training:
             inputs = self._laid_out(self._normalise(raw)) if self._images else self._normalise(raw)
             logits, features = self._logits(inputs, "features" in wanted)
             self._refuse_nonfinite(logits, inputs, rows, epoch)
+            self._refuse_probabilities(logits)
             norms = None
             if "grad_norm" in wanted:
                 norms = observe.gradient_norms(self.model, inputs, self._labels_of(rows))
@@ -226,6 +229,16 @@ class Training:
             f"logits of fit {self.fit.name} after epoch {epoch} are NaN or infinite for ids {ids}: training diverged; "
             f"use a lower lr (it is {self.recipe.lr}) or a longer warmup (it is {self.recipe.warmup})"
         )
+
+    def _refuse_probabilities(self, logits: Tensor) -> None:
+        """Logits that all happen to be probabilities are none. (Log-probabilities are logits, too.)"""
+        if len(logits) < 2 or bool((logits < 0).any()):
+            return
+        if bool(((logits.sum(dim=1) - 1).abs() < SUM_OF_ONE).all()):
+            raise ArgumentError(
+                f"network {self.recipe.network!r} must give logits, but its outputs in fit {self.fit.name} are "
+                "probabilities: every row lies in [0, 1] and sums to 1; leave out its last softmax"
+            )
 
 
 def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
