@@ -179,7 +179,7 @@ def test_infinite_logits_name_the_ids():
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_probabilities_in_place_of_logits_are_refused(precision):
     with pytest.raises(
-        ArgumentError, match="softmaxed' must give logits, .* probabilities: .* leave out its last softmax"
+        ArgumentError, match=r"softmaxed' must give logits, .* probabilities: .* leave out its last softmax"
     ):
         train(pictures(), quick("torch_networks:softmaxed", precision=precision))
     train(pictures(), quick("torch_networks:log_softmaxed", precision=precision))  # these are logits
