@@ -3,12 +3,12 @@
 import os
 import signal
 import sys
+from functools import partial
 from typing import Any
 
 __all__ = ["INTERRUPTED", "TERMINATED", "Terminated", "main"]
 
 INTERRUPTED, TERMINATED = 130, 143
-_PROGRAM = os.getpid()
 
 
 class Terminated(KeyboardInterrupt):
@@ -17,7 +17,7 @@ class Terminated(KeyboardInterrupt):
 
 def main() -> None:
     """Run the program `unseen`."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, partial(_terminate, os.getpid()))
     # Threads of OpenBLAS that wait for work keep their processors busy, for 2^26 cycles if not told otherwise: work
     # between two products is done by threads too. Read when NumPy is loaded.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "8")
@@ -30,8 +30,8 @@ def main() -> None:
     run()
 
 
-def _terminate(number: int, frame: Any) -> None:
+def _terminate(program: int, number: int, frame: Any) -> None:
     signal.signal(number, signal.SIG_DFL)  # a second one ends the program at once
-    if os.getpid() != _PROGRAM:
+    if os.getpid() != program:
         os.kill(os.getpid(), number)  # a forked child, such as a data loader's, has no run to keep
     raise Terminated
