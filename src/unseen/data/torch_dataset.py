@@ -20,7 +20,7 @@ from unseen.types import IntArray
 
 __all__ = ["DatasetImages", "from_dataset"]
 
-_READ_TWICE = 8
+_READ_TWICE = 32
 
 
 def from_dataset(
@@ -38,7 +38,7 @@ def from_dataset(
 
     x may be a Pillow image, a tensor or array (images in either order of axes, real numbers 0..1 being kept as uint8;
     vectors), or text; y a number or a name. Leave random augmentation out: the learner augments, and what it is asked
-    about must not change. So a few samples are read twice, and different answers are refused.
+    about must not change. So a few samples are read twice, inputs and labels, and different answers are refused.
 
     Args:
         ds: the data set.
@@ -81,7 +81,7 @@ def from_dataset(
         values[:] = samples
     else:
         values = _stacked(samples)
-    _check_steady(len(ds), values.__getitem__, lambda row: reader.read(row)[0])
+    _check_steady(labels, values.__getitem__, reader.read)
     labelled = labelling(to_numpy(list(labels)), ids=ids, groups=groups, class_names=class_names)
     return from_values(values, labelled, channels_first=reader.tensors)
 
@@ -181,10 +181,16 @@ def _stacked(samples: Sequence[Any], rows: Sequence[int] | IntArray | None = Non
     return np.stack(samples)
 
 
-def _check_steady(n: int, before: Callable[[int], Any], read: Callable[[int], Any]) -> None:
-    """Read a few samples a second time."""
+def _check_steady(labels: Sequence[Any], before: Callable[[int], Any], read: Callable[[int], tuple[Any, Any]]) -> None:
+    """Read a few samples a second time: what was read before, and the labels."""
+    n = len(labels)
     for row in map(int, np.unique(np.linspace(0, n - 1, min(n, _READ_TWICE)).astype(int))):
-        if np.asarray(before(row)).tobytes() != np.asarray(read(row)).tobytes():
+        x, y = read(row)
+        if np.asarray(labels[row]).tolist() != np.asarray(y).tolist() and y == y:
+            raise DataError(
+                f"ds[{row}] gives another y each time it is read: {labels[row]!r}, then {y!r}; a label must not change"
+            )
+        if np.asarray(before(row)).tobytes() != np.asarray(x).tobytes():
             raise DataError(
                 f"ds[{row}] gives another x each time it is read; leave random augmentation out of the data set (the "
                 f"learner augments)"
@@ -204,5 +210,10 @@ def _large(reader: _Reader, workers: int | None, **about: Any) -> DatasetImages:
         hashes.append(hash_rows(images))
         labels += some_labels
     known = np.concatenate(hashes)
-    _check_steady(n, known.__getitem__, lambda row: hash_rows(reader[np.array([row])][0])[0])
+
+    def again(row: int) -> tuple[Any, Any]:
+        images, some_labels = reader[np.array([row])]
+        return hash_rows(images)[0], some_labels[0]
+
+    _check_steady(labels, known.__getitem__, again)
     return DatasetImages(reader, labelling(to_numpy(labels), **about), first.shape[1:], known)
