@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -242,7 +243,7 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
             return {name: file[_found(name, file.files, path)] for name in names}
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}") from error
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     except ValueError as error:
         raise _objects(path, error) from error
@@ -289,7 +290,7 @@ def _objects(path: Path, error: ValueError) -> Exception:
         return error
     if "allow_pickle" in str(error) or "Python objects" in str(error):
         return DataError(
-            f"{path} holds an array of Python objects, which is never unpickled; save text as array.astype(str), "
-            "numbers as array.astype(float)"
+            f"{path} holds Python objects, which are never unpickled; save the array as numbers, as in "
+            "array.astype(float), or as text, array.astype(str)"
         )
     return DataError(f"{path} is damaged: {error}")
