@@ -4,6 +4,8 @@ import io
 import os
 import pickle
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -156,8 +158,18 @@ def test_every_orientation_and_no_other(tmp_path, orientation, end):
 def test_an_orientation_that_is_no_number_turns_nothing(tmp_path):
     (tmp_path / "a").mkdir()
     exif = Image.Exif()
-    exif[0x0112] = "upside down"
-    Image.fromarray(picture(0, 6, 10)).save(tmp_path / "a" / "1.png", exif=exif)
+    exif[0x010E] = "upside down"  # the description, which becomes the orientation
+    content = png(picture(0, 6, 10), exif=exif)
+    chunk = content.index(b"eXIf")
+    end = chunk + 4 + int.from_bytes(content[chunk - 4 : chunk], "big")
+    as_orientation = content[chunk:end]
+    for order in "<>":
+        said, meant = (struct.pack(f"{order}HH", tag, 2) for tag in (0x010E, 0x0112))
+        as_orientation = as_orientation.replace(said, meant)
+    checksum = zlib.crc32(as_orientation).to_bytes(4, "big")
+    (tmp_path / "a" / "1.png").write_bytes(content[:chunk] + as_orientation + checksum + content[end + 4 :])
+    with Image.open(tmp_path / "a" / "1.png") as image:
+        assert image.getexif()[0x0112] == "upside down"
     np.testing.assert_array_equal(everything(from_folder(tmp_path))[0], picture(0, 6, 10))
 
 
@@ -168,7 +180,8 @@ def test_images_of_16_bits_that_are_black_in_8_are_told(tmp_path, limit):
     data = from_folder(tmp_path, memory_limit=limit)
     assert [int(image.max()) for image in everything(data)] == [0, 63 * 4, 0, 0]
     assert data.notes[-1] == (
-        "2 images of 16 bits are all black, as the upper 8 bits are kept: where values are below 256, save them as 8 bits"
+        "2 images of 16 bits are all black, as the upper 8 bits are kept: where values are below 256, save them as 8 "
+        "bits"
     )
     (tmp_path / "a" / "1.png").unlink(), (tmp_path / "b" / "3.tif").unlink()
     assert from_folder(tmp_path, memory_limit=limit).notes == ("images are 8 x 8 pixels as they come, mode RGB",)

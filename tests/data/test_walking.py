@@ -88,7 +88,8 @@ def test_a_folder_that_must_not_be_read_is_refused(photos, table):
     for folder in (photos / "cat" / "private", table / "private"):
         folder.mkdir(mode=0)
     for parent in (photos, *photos.parents[:3]):
-        os.chmod(parent, 0o755) if os.stat(parent).st_uid == os.getuid() else None
+        if parent.stat().st_uid == os.getuid():
+            parent.chmod(0o755)
     with nobody():
         for path, name in ((photos, "photos/cat/private"), (table, "table/private")):
             with pytest.raises(DataError, match=f"{name} cannot be read: Permission denied; mend it, or move it away"):
@@ -180,7 +181,7 @@ def test_pipes_and_broken_links_hang_nobody(table, name):
 def test_a_pipe_for_an_array_hangs_nobody(tmp_path):
     np.save(tmp_path / "y.npy", np.arange(4) % 2)
     os.mkfifo(tmp_path / "x.npy")
-    with pytest.raises(DataError, match="x.npy cannot be read: a pipe, not a file"):
+    with pytest.raises(DataError, match=r"x.npy cannot be read: a pipe, not a file"):
         resolve(tmp_path)
     for name in ("x-00000.npy", "y-00000.npy"):
         os.mkfifo(tmp_path / name)
@@ -208,9 +209,7 @@ def _latin(folder: Path, name: str) -> Path:
 
 def test_names_that_are_no_utf8(photos, table):
     (photos / "cat" / "0.png").rename(_latin(photos / "cat", "caf\xe9.png"))
-    with pytest.raises(
-        DataError, match=r"1 image cannot be read: cat/caf\\xe9.png \(its name is no UTF-8: rename it\)"
-    ):
+    with pytest.raises(DataError, match=r"1 image cannot be read: cat/caf\\xe9.png \(its name is no UTF-8: rename"):
         from_folder(photos)
     data = from_folder(photos, on_error="skip")
     assert len(data) == 11
@@ -256,7 +255,7 @@ def test_the_order_is_that_of_torchvision(photos):
     write_folder(photos / "cat", {"b/1.png": picture(60), "a/c/1.png": picture(61), "a-b/1.png": picture(62)})
     by_walk = [
         (Path(folder) / file).relative_to(photos).as_posix()
-        for name in sorted(os.listdir(photos))
+        for name in ("cat", "dog")
         for folder, _, files in sorted(os.walk(photos / name))
         for file in sorted(files)
     ]

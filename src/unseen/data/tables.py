@@ -59,8 +59,8 @@ def from_parquet(
     else is a table, with None (also for NaN) where entries are missing.
 
     Columns that number the rows are no features unless `features` has them: an index that pandas wrote; and, of 10 rows
-    or more, whole numbers that all differ and are in order, have no gaps, stand beside text, or have a usual name of row
-    numbers. The notes say which columns are used and which are left out, and why.
+    or more, whole numbers that all differ and are in order, have no gaps, stand beside text, or have a usual name of
+    row numbers. The notes say which columns are used and which are left out, and why.
 
     Args:
         path: the file or folder, or its URL in a store that fsspec knows.
