@@ -114,6 +114,13 @@ def test_augmentation_in_the_data_is_refused(limit):
         from_dataset(Random(), memory_limit=limit, workers=0)
 
 
+def test_images_of_16_bits_that_are_black_in_8_are_told():
+    faint = Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8))
+    data = from_dataset([(faint, 0), (Image.fromarray(picture(0)), 1)])
+    assert not everything(data)[0].any()
+    assert data.notes[-1].startswith("1 image of 16 bits is all black, as the upper 8 bits are kept")
+
+
 class RandomLabels:
     """Draws its labels anew."""
 

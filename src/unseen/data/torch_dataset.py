@@ -13,7 +13,7 @@ from unseen.data.arrays import as_images, from_values
 from unseen.data.base import Samples
 from unseen.data.content import Hashes, blocks, hash_rows
 from unseen.data.decoding import default_memory_limit, default_workers
-from unseen.data.images import Pixels, pixels
+from unseen.data.images import Pixels, is_deep, pixels, said_of_black
 from unseen.data.labelling import Labelling, labelling, to_numpy
 from unseen.errors import ArgumentError, DataError
 from unseen.types import IntArray
@@ -81,9 +81,11 @@ def from_dataset(
         values[:] = samples
     else:
         values = _stacked(samples)
-    _check_steady(labels, values.__getitem__, reader.read)
     labelled = labelling(to_numpy(list(labels)), ids=ids, groups=groups, class_names=class_names)
-    return from_values(values, labelled, channels_first=reader.tensors)
+    data = from_values(values, labelled, channels_first=reader.tensors)
+    data.notes += tuple(said_of_black(reader.black))
+    _check_steady(labels, values.__getitem__, reader.read)
+    return data
 
 
 class DatasetImages(Samples):
@@ -115,6 +117,7 @@ class _Reader:
         self.ds = ds
         self.rule = Pixels(mode, image_size, (1, 1))
         self.tensors = False
+        self.black = 0  # images of 16 bits that are all black in 8
 
     def read(self, row: int) -> tuple[Any, Any]:
         """(array or text, label) of one sample."""
@@ -128,7 +131,9 @@ class _Reader:
         if isinstance(x, str):
             return x, label
         if hasattr(x, "getexif"):
-            return pixels(x, self.rule), label
+            deep, array = is_deep(x), pixels(x, self.rule)
+            self.black += deep and not array.any()
+            return array, label
         if self.rule.square is not None:
             raise ArgumentError(f"image_size is for data sets of Pillow images, but ds[{row}] has {type(x).__name__}")
         self.tensors = hasattr(x, "detach")
@@ -186,7 +191,7 @@ def _check_steady(labels: Sequence[Any], before: Callable[[int], Any], read: Cal
     n = len(labels)
     for row in map(int, np.unique(np.linspace(0, n - 1, min(n, _READ_TWICE)).astype(int))):
         x, y = read(row)
-        if np.asarray(labels[row]).tolist() != np.asarray(y).tolist() and y == y:
+        if labels[row] != y:
             raise DataError(
                 f"ds[{row}] gives another y each time it is read: {labels[row]!r}, then {y!r}; a label must not change"
             )
@@ -209,11 +214,11 @@ def _large(reader: _Reader, workers: int | None, **about: Any) -> DatasetImages:
         _stacked([first[0], images[0]], [0, int(rows[0])])
         hashes.append(hash_rows(images))
         labels += some_labels
-    known = np.concatenate(hashes)
+    known, labelled = np.concatenate(hashes), labelling(to_numpy(labels), **about)
 
     def again(row: int) -> tuple[Any, Any]:
         images, some_labels = reader[np.array([row])]
         return hash_rows(images)[0], some_labels[0]
 
     _check_steady(labels, known.__getitem__, again)
-    return DatasetImages(reader, labelling(to_numpy(labels), **about), first.shape[1:], known)
+    return DatasetImages(reader, labelled, first.shape[1:], known)
