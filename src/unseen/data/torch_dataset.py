@@ -75,6 +75,7 @@ def from_dataset(
                 f"save them as x.npy and y.npy, which are read from disk"
             )
         return _large(reader, workers, ids=ids, groups=groups, class_names=class_names)
+    reader.black = 0
     samples, labels = zip(*(reader.read(row) for row in range(len(ds))), strict=True)
     if isinstance(first, str):
         values = np.empty(len(samples), object)

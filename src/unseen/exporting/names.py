@@ -16,7 +16,8 @@ def safe_name(text: str) -> str:
     """One plain file name, on any system, in any script; different texts get different names.
 
     What cannot be in a name is written as `%` and its code: separators, control characters, a dot or an underscore
-    in front (`..`, hidden files, which readers leave out), dots and spaces at the end. A text that is too long ends in its digest.
+    in front (`..`, hidden files, which readers leave out), dots and spaces at the end. A text that is too long ends in
+    its digest.
 
     >>> [safe_name(text) for text in ("cat", "a/b", "..", "_x", "", "nul", "100 %", "кот")]
     ['cat', 'a%2Fb', '%2E%2E', '%5Fx', '%', '%6Eul', '100 %25', 'кот']
