@@ -197,6 +197,7 @@ ORDER = np.random.default_rng(1).permutation(40)
         ("n", np.arange(40.0), "go with the order of the rows"),
         ("n", np.arange(40, dtype=np.uint64) + 2**63, "go with the order of the rows"),
         ("n", ORDER + 1, "row numbers in another order"),
+        ("n", np.arange(40, dtype=np.float16), "go with the order of the rows"),
         ("Unnamed: 0", 7 * ORDER, "row numbers by name"),
         ("idx", 7 * ORDER, "row numbers by name"),
         ("n", 7 * ORDER, None),  # may be anything
@@ -224,8 +225,13 @@ def test_text_beside_unique_numbers_is_text(write):
     by_id = from_parquet(path, id="idx")
     assert (by_id.kind, by_id.ids.tolist()) == ("text", (7 * ORDER).tolist())
     # Two splits are numbered each on its own.
-    path = write(sentence=texts, label=ORDER % 2, idx=np.arange(40) % 20, split=["train"] * 20 + ["test"] * 20)
-    assert from_parquet(path).kind == from_parquet(path, split="test").kind == "text"
+    split = ["train"] * 20 + ["test"] * 20
+    for idx in (np.arange(40) % 20, np.tile(7 * ORDER[:20], 2)):
+        path = write(sentence=texts, label=ORDER % 2, idx=idx, split=split)
+        assert from_parquet(path).kind == from_parquet(path, split="test").kind == "text"
+    path = write(a=ORDER * 0.5, n=np.arange(40) % 20, m=ORDER % 13, o=np.tile(ORDER[ORDER < 20], 2), label=ORDER % 2,
+                 split=split)  # fmt: skip
+    assert from_parquet(path).feature_names == ("a", "m")
     assert from_parquet(write(sentence=texts, label=ORDER % 2, length=ORDER % 20)).kind == "table"
 
 

@@ -20,6 +20,7 @@ from unseen.data.labelling import Labelling, labelling
 from unseen.data.shards import ShardedVectors
 from unseen.data.targeting import targeting
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
+from unseen.types import IntArray
 
 __all__ = ["Roles", "Source", "image_column", "is_image", "is_list", "labelling_of", "matrix", "open_columns"]
 
@@ -136,30 +137,30 @@ def row_numbers(source: Source, names: Sequence[str]) -> dict[str, str]:
     beside_text = any(_is_text(kind) for kind in kinds.values())
     if not numbers:
         return found
-    head = source.head(numbers)
-    parts = None if source.parts is None else source.read([source.parts]).column(0)
+    parts = [] if source.parts is None else [source.parts]
+    head = source.head([*numbers, *parts])
+    of_head = _parts(head.select(parts))
     for name in numbers:
-        if _whole(head.column(name)) is None or (parts is None and not _all_differ(head.column(name))):
-            continue
-        reason = _numbering(name, source.read([name]).column(0), parts, beside_text)
-        if reason is not None:
-            found[name] = reason
+        first = _whole(head.column(name))
+        if first is not None and _all_differ(first, of_head):  # which few do, so that few are read whole
+            table = source.read([name, *parts])
+            reason = _numbering(name, _whole(table.column(name)), _parts(table.select(parts)), beside_text)
+            if reason is not None:
+                found[name] = reason
     return found
 
 
-def _numbering(name: str, column: pa.ChunkedArray, parts: pa.ChunkedArray | None, beside_text: bool) -> str | None:
-    """Why a column numbers the rows; with several splits, those of each."""
-    values = _whole(column)
-    if values is None or len(values) < _FEW:
+def _numbering(name: str, values: npt.NDArray[Any] | None, parts: IntArray, beside_text: bool) -> str | None:
+    """Why a column numbers the rows, or those of each split; None if it does not."""
+    if values is None or len(values) < _FEW or not _all_differ(values, parts):
         return None
-    pairs = column if parts is None else pa.chunked_array([pc.binary_join_element_wise(
-        column.cast(pa.string()), parts.cast(pa.string()).fill_null(""), "/")])  # fmt: skip
-    if not _all_differ(pairs):
-        return None
-    up = values[1:] > values[:-1]
-    if parts is None and (up.all() or not up.any()):  # as all differ
+    order = np.argsort(parts, kind="stable")
+    values, starts = values[order], np.flatnonzero(np.diff(parts[order], prepend=-1))
+    up = np.delete(values[1:] > values[:-1], starts[1:] - 1)
+    if up.all() or not up.any():  # as all differ
         return "numbers that go with the order of the rows"
-    if parts is None and int(values.max()) - int(values.min()) == len(values) - 1:
+    lows, highs = (of.reduceat(values, starts).tolist() for of in (np.minimum, np.maximum))
+    if sum(int(high) - int(low) + 1 for low, high in zip(lows, highs, strict=True)) == len(values):
         return "row numbers in another order"
     if beside_text:
         return "whole numbers that all differ, beside text"
@@ -176,8 +177,18 @@ def _whole(column: pa.ChunkedArray) -> npt.NDArray[Any] | None:
     return values
 
 
-def _all_differ(column: pa.ChunkedArray) -> bool:
-    return int(pc.count_distinct(column, mode="all").as_py()) == len(column)
+def _parts(table: pa.Table) -> IntArray:
+    """The number of the split of each row."""
+    if not table.num_columns:
+        return np.zeros(len(table), np.int64)
+    return np.unique(table.column(0).cast(pa.string()).fill_null("").to_numpy(), return_inverse=True)[1].astype(
+        np.int64
+    )
+
+
+def _all_differ(values: npt.NDArray[Any], parts: IntArray) -> bool:
+    order = np.lexsort((values, parts))
+    return not ((np.diff(parts[order]) == 0) & (values[order][1:] == values[order][:-1])).any()
 
 
 def _of_pandas(schema: pa.Schema) -> set[str]:

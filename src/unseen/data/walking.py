@@ -158,13 +158,14 @@ def unread(path: Path, reason: str) -> str:
 
 
 def shown(path: str | Path) -> str:
-    r"""A name as it can be printed.
+    r"""A name as it can be printed, in one line.
 
-    >>> shown("caf\udce9.png")
-    'caf\\xe9.png'
+    >>> print(shown("caf\udce9.png"), shown("two\nlines"))
+    caf\xe9.png two\nlines
 
     """
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def _broken_link(path: Path) -> str | None:
