@@ -114,6 +114,36 @@ def test_augmentation_in_the_data_is_refused(limit):
         from_dataset(Random(), memory_limit=limit, workers=0)
 
 
+def test_images_of_16_bits_that_are_black_in_8_are_told():
+    faint = Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8))
+    data = from_dataset([(faint, 0), (Image.fromarray(picture(0)), 1)])
+    assert not everything(data)[0].any()
+    assert data.notes[-1].startswith("1 image of 16 bits is all black, as the upper 8 bits are kept")
+
+
+class RandomLabels:
+    """Draws its labels anew."""
+
+    def __init__(self, rate):
+        self.rate, self.numbers = rate, np.random.default_rng(0)
+
+    def __len__(self):
+        return 200
+
+    def __getitem__(self, row):
+        return picture(row), int(row % 2 != (self.numbers.random() < self.rate))
+
+
+@pytest.mark.parametrize("limit", [None, 100])
+@pytest.mark.parametrize("rate", [0.5, 0.2])
+def test_labels_that_change_are_refused(limit, rate):
+    with pytest.raises(
+        DataError, match=r"ds\[\d+\] gives another y each time it is read: [01], then [01]; a label must"
+    ):
+        from_dataset(RandomLabels(rate), memory_limit=limit, workers=0)
+    assert len(from_dataset(RandomLabels(0.0), memory_limit=limit, workers=0)) == 200
+
+
 @pytest.mark.parametrize(
     ("ds", "options", "error", "message"),
     [
@@ -172,6 +202,8 @@ def test_hugging_face_images_through_a_stand_in():
         assert data.in_memory == (limit is None)
     with pytest.raises(UnknownNameError, match="did you mean 'label'"):
         resolve(Fake(table), label="lable")
+    texts = pa.table({"t": list("abcdefghijkl"), "__index_level_0__": [0] * 12, "i": range(12), "label": [0, 1] * 6})
+    assert resolve(Fake(texts)).kind == "text"
     with pytest.raises(DataError, match="the data set is empty"):
         resolve(Fake(table.slice(0, 0)))
 

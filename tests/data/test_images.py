@@ -4,6 +4,8 @@ import io
 import os
 import pickle
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from PIL import Image
 
 from unseen import seeds
 from unseen.data import from_folder, from_parquet, resolve
+from unseen.data.images import header_size, upright
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 
 
@@ -122,6 +125,66 @@ def test_exif_orientation_is_applied(tmp_path):
     data = from_folder(tmp_path)
     assert data.sample_shape == (10, 6, 3)
     np.testing.assert_array_equal(everything(data)[0], np.rot90(picture(0, 6, 10), -1))
+
+
+UPRIGHT = {
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 300])
+@pytest.mark.parametrize("end", ["png", "tiff", "webp"])
+def test_every_orientation_and_no_other(tmp_path, orientation, end):
+    """As the EXIF standard defines them; what it does not define turns nothing."""
+    (tmp_path / "a").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path, stored = tmp_path / "a" / f"1.{end}", picture(0, 6, 10)
+    Image.fromarray(stored).save(path, exif=exif, **({"lossless": True} if end == "webp" else {}))
+    right = UPRIGHT.get(orientation, lambda a: a)(stored)
+    data = from_folder(tmp_path)
+    np.testing.assert_array_equal(everything(data)[0], right)
+    assert data.notes == (f"images are {right.shape[1]} x {right.shape[0]} pixels as they come, mode RGB",)
+    np.testing.assert_array_equal(np.asarray(upright(path)), right)
+    assert header_size(path) == right.shape[:2]
+
+
+def test_an_orientation_that_is_no_number_turns_nothing(tmp_path):
+    (tmp_path / "a").mkdir()
+    exif = Image.Exif()
+    exif[0x010E] = "upside down"  # the description, which becomes the orientation
+    content = png(picture(0, 6, 10), exif=exif)
+    chunk = content.index(b"eXIf")
+    end = chunk + 4 + int.from_bytes(content[chunk - 4 : chunk], "big")
+    as_orientation = content[chunk:end]
+    for order in "<>":
+        said, meant = (struct.pack(f"{order}HH", tag, 2) for tag in (0x010E, 0x0112))
+        as_orientation = as_orientation.replace(said, meant)
+    checksum = zlib.crc32(as_orientation).to_bytes(4, "big")
+    (tmp_path / "a" / "1.png").write_bytes(content[:chunk] + as_orientation + checksum + content[end + 4 :])
+    with Image.open(tmp_path / "a" / "1.png") as image:
+        assert image.getexif()[0x0112] == "upside down"
+    np.testing.assert_array_equal(everything(from_folder(tmp_path))[0], picture(0, 6, 10))
+
+
+@pytest.mark.parametrize("limit", [None, 100])
+def test_images_of_16_bits_that_are_black_in_8_are_told(tmp_path, limit):
+    faint, deep = np.arange(64, dtype=np.uint16).reshape(8, 8), np.arange(64, dtype=np.uint16).reshape(8, 8) << 10
+    write_folder(tmp_path, {"a/1.png": faint, "a/2.png": deep, "b/3.tif": faint, "b/4.png": picture(0, channels=1) * 0})
+    data = from_folder(tmp_path, memory_limit=limit)
+    assert [int(image.max()) for image in everything(data)] == [0, 63 * 4, 0, 0]
+    assert data.notes[-1] == (
+        "2 images of 16 bits are all black, as the upper 8 bits are kept: where values are below 256, save them as 8 "
+        "bits"
+    )
+    (tmp_path / "a" / "1.png").unlink(), (tmp_path / "b" / "3.tif").unlink()
+    assert from_folder(tmp_path, memory_limit=limit).notes == ("images are 8 x 8 pixels as they come, mode RGB",)
 
 
 def test_unreadable_images_are_all_named_and_can_be_skipped(folder):
@@ -240,7 +303,7 @@ def test_parquet_images_that_are_missing_or_broken_are_named(tmp_path):
     contents = [png(picture(0)), None, png(picture(1))[:-60], png(picture(2))]
     path = write_images(tmp_path / "set.parquet", contents, [0, 1, 0, 1])
     with pytest.raises(
-        DataError, match=r"2 images .* row 1 of set.parquet \(FileNotF.*\), row 2 of set.parquet \(OSError: .*trunc"
+        DataError, match=r"2 images .* row 1 of set.parquet \(No such file.*\), row 2 of set.parquet \(OSError: .*trunc"
     ):
         from_parquet(path)
     data = from_parquet(path, on_error="skip")

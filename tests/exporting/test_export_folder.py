@@ -94,13 +94,14 @@ def test_different_texts_get_different_names():
         "\ud800",
         "-rf",
         "~",
+        "_x",
     ]
     names = [safe_name(text) for text in texts]
     assert len(set(names)) == len(texts)
     for name in names:
         assert name not in (".", "..")
         assert not set(name) & set('/\\\x00:*?"<>|')
-        assert name[0] not in ".-~"
+        assert name[0] not in ".-~_"
         assert len(name.encode()) < 200
 
 

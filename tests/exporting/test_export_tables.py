@@ -37,7 +37,7 @@ def test_rows_of_a_split_of_several_files_by_a_column_of_ids(tmp_path):
             "x": np.arange(10.0) + 10 * part, "label": np.arange(10) % 2, "split": ["train", "test"] * 5, "key": names,
         })  # fmt: skip
         pq.write_table(table, tmp_path / "t" / f"{part}.parquet", row_group_size=3)
-    options = {"split": "train", "id": "key"}
+    options = {"split": "train", "id": "key", "features": "x"}
     data = from_parquet(tmp_path / "t", **options)
     coreset = coreset_of(data, [1, 4, 5, 9])
     out = unseen.export(coreset, "parquet", tmp_path / "kept.parquet", data=tmp_path / "t", data_options=options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from unseen.data.fingerprint import Files, stamp
 from unseen.data.labelling import Labelling, to_numpy
 from unseen.data.provenance import note, provenance_of, warn_if_seen
 from unseen.data.targeting import labelled_or_targeted
+from unseen.data.walking import is_folder, readable
 from unseen.errors import DataError, UnknownNameError, some
 
 __all__ = ["as_images", "digits", "from_arrays", "from_npz", "from_values", "read_npy"]
@@ -145,8 +147,9 @@ def from_npz(
 
     """
     path = Path(path)
-    folder = path if path.is_dir() else path.parent
-    made = None if path.suffix == ".npz" else provenance_of(folder)
+    folder = path if is_folder(path) else path.parent
+    zipped = path.suffix.lower() == ".npz" and path != folder
+    made = None if zipped else provenance_of(folder)
     if made is not None:
         id, group = (
             name if name is not None or not (folder / f"{usual}.npy").exists() else usual
@@ -157,16 +160,18 @@ def from_npz(
         class_names = made["class_names"] if class_names is None and target is None else class_names
     y = "y" if y is None and target is None else y
     names = [name for name in (x, y, target, id, group) if name is not None]
-    if path.suffix == ".npz":
-        arrays, files = _read_npz(path, names), stamp(folder, [path.name])
+    if zipped:
+        arrays, files = _read_npz(readable(path), names), stamp(folder, [path.name])
     else:
-        arrays, files = {name: read_npy(folder, name) for name in names}, stamp(folder, [f"{n}.npy" for n in names])
+        places = {name: _npy_file(folder, name) for name in names}
+        arrays = {name: read_npy(place) for name, place in places.items()}
+        files = stamp(folder, [place.name for place in places.values()])
     labels, targets, ids, groups = (None if name is None else arrays[name] for name in (y, target, id, group))
     about = {"n": len(arrays[x]), "ids": ids, "groups": groups}
     labelled = labelled_or_targeted(labels, targets, class_names, names=(y or "y", target or "target"), **about)
     data = from_values(arrays[x], labelled, files=files)
-    if path.suffix != ".npz" and isinstance(data, ArrayData) and data.array is arrays[x]:
-        data.npy_file = (folder / f"{x}.npy").resolve()
+    if not zipped and isinstance(data, ArrayData) and data.array is arrays[x]:
+        data.npy_file = places[x].resolve()
     if made is not None:
         warn_if_seen(made, str(folder))
         data.notes += (note(made),)
@@ -238,7 +243,7 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
             return {name: file[_found(name, file.files, path)] for name in names}
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}") from error
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     except ValueError as error:
         raise _objects(path, error) from error
@@ -254,11 +259,22 @@ def _found(name: str, present: Sequence[str], path: Path) -> str:
     return alike[0]
 
 
-def read_npy(folder: Path, name: str) -> npt.NDArray[Any]:
-    """The memory map of `<name>.npy`."""
-    path = folder / f"{name}.npy"
-    if not path.exists():
-        raise UnknownNameError(f"array in {folder}", name, [p.stem for p in folder.glob("*.npy")])
+def _npy_file(folder: Path, name: str) -> Path:
+    """`<name>.npy`, in capitals too, as in an npz file."""
+    if not is_folder(folder):
+        raise DataError(f"there is no folder {folder}")
+    present = {found.name: found for found in folder.iterdir() if found.suffix.lower() == ".npy"}
+    alike = [found for known, found in present.items() if known.lower() == f"{name}.npy".lower()]
+    if f"{name}.npy" in present:
+        return present[f"{name}.npy"]
+    if len(alike) != 1:
+        raise UnknownNameError(f"array in {folder}", name, [found.stem for found in present.values()])
+    return alike[0]
+
+
+def read_npy(path: Path) -> npt.NDArray[Any]:
+    """The memory map of an npy file."""
+    readable(path)
     try:
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError) as error:
@@ -269,9 +285,12 @@ def read_npy(folder: Path, name: str) -> npt.NDArray[Any]:
 
 
 def _objects(path: Path, error: ValueError) -> Exception:
-    # np.load says this of files that hold objects; unseen never unpickles.
+    # np.load says this of files that hold objects, in two ways; unseen never unpickles.
     if isinstance(error, (DataError, UnknownNameError)):
         return error
-    if "allow_pickle" in str(error):
-        return DataError(f"{path} holds Python objects, which are never unpickled; save text as astype(str)")
+    if "allow_pickle" in str(error) or "Python objects" in str(error):
+        return DataError(
+            f"{path} holds Python objects, which are never unpickled; save the array as numbers, as in "
+            "array.astype(float), or as text, array.astype(str)"
+        )
     return DataError(f"{path} is damaged: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -19,8 +20,13 @@ from unseen.data.labelling import Labelling, labelling
 from unseen.data.shards import ShardedVectors
 from unseen.data.targeting import targeting
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
+from unseen.types import IntArray
 
 __all__ = ["Roles", "Source", "image_column", "is_image", "is_list", "labelling_of", "matrix", "open_columns"]
+
+_FEW = 10  # rows, whose numbers may be anything
+_PANDAS = re.compile(r"__index_level_\d+__")
+_USUAL = {"index", "idx", "id", "level_0", "row", "row_id", "rowid", "row_number", "rownum", "unnamed: 0", "_id"}
 
 
 @dataclass(frozen=True)
@@ -71,9 +77,13 @@ class Source(Protocol):
     files: Files | None
     notes: tuple[str, ...]
     reserved: frozenset[str]  # columns that are no features unless asked for
+    parts: str | None  # the column of splits, where rows of several are used
 
     def read(self, names: Sequence[str]) -> pa.Table:
         """These columns of all rows."""
+
+    def head(self, names: Sequence[str]) -> pa.Table:
+        """These columns of the first rows, however many are cheap to read."""
 
     def images(self, name: str) -> ImageSource:
         """The encoded images of a column."""
@@ -91,14 +101,20 @@ def open_columns(source: Source, roles: Roles, options: ImageOptions) -> Samples
     about: dict[str, Any] = {"files": source.files, "notes": list(source.notes)}
     labelled = labelling_of(source, roles)
     if image is not None:
+        about["notes"].append(f"columns used as inputs: {image}")
         _not_used(about, set(rest) - {image})
         return open_images(source.images(image), labelled, options, **about)
     if replace(options, memory_limit=None) != ImageOptions():
         raise ArgumentError("image_size, mode, on_error and workers are for images; there are none here")
-    wanted = [roles.text] if roles.text is not None else (roles.wanted or rest)
+    numbering = {} if roles.text is not None or roles.wanted else row_numbers(source, rest)
+    wanted = [roles.text] if roles.text is not None else (roles.wanted or [n for n in rest if n not in numbering])
     if not wanted:
-        raise DataError(f"there is no column of inputs beside {some(sorted(taken | source.reserved))}")
-    _not_used(about, set(rest) - set(wanted))
+        beside = f"there is no column of inputs beside {some(sorted(taken | source.reserved))}"
+        raise DataError(f"{beside}; {_left_out(numbering)}" if numbering else beside)
+    about["notes"].append(f"columns used as inputs: {some(wanted, 20)}")
+    if numbering:
+        about["notes"].append(_left_out(numbering))
+    _not_used(about, set(rest) - set(wanted) - set(numbering))
     if roles.text is None and _are_vectors([schema.field(name).type for name in wanted]):
         vectors = source.vectors(wanted, labelled, **about)
         return _features(source.read(wanted), labelled, about) if vectors is None else vectors
@@ -107,6 +123,87 @@ def open_columns(source: Source, roles: Roles, options: ImageOptions) -> Samples
     if roles.text is not None or (len(wanted) == 1 and _is_text(schema.field(wanted[0]).type)):
         return TextData(_texts(source.read(wanted).column(0), wanted[0]), labelled, **about)
     return _features(source.read(wanted), labelled, about)
+
+
+def row_numbers(source: Source, names: Sequence[str]) -> dict[str, str]:
+    """Of these columns those that number the rows, each with the reason; a learner must not read them.
+
+    Such are what pandas says is an index, or calls one; whole numbers that all differ and are in order, without gaps,
+    beside text, or under a usual name of row numbers. Of fewer than 10 rows nothing is said but the first.
+    """
+    found = dict.fromkeys(sorted(_of_pandas(source.schema) & set(names)), "an index that pandas wrote")
+    kinds = {name: source.schema.field(name).type for name in names if name not in found}
+    numbers = [n for n, kind in kinds.items() if pa.types.is_integer(kind) or pa.types.is_floating(kind)]
+    beside_text = any(_is_text(kind) for kind in kinds.values())
+    if not numbers:
+        return found
+    parts = [] if source.parts is None else [source.parts]
+    head = source.head([*numbers, *parts])
+    of_head = _parts(head.select(parts))
+    for name in numbers:
+        first = _whole(head.column(name))
+        if first is not None and _all_differ(first, of_head):  # which few do, so that few are read whole
+            table = source.read([name, *parts])
+            reason = _numbering(name, _whole(table.column(name)), _parts(table.select(parts)), beside_text)
+            if reason is not None:
+                found[name] = reason
+    return found
+
+
+def _numbering(name: str, values: npt.NDArray[Any] | None, parts: IntArray, beside_text: bool) -> str | None:
+    """Why a column numbers the rows, or those of each split; None if it does not."""
+    if values is None or len(values) < _FEW or not _all_differ(values, parts):
+        return None
+    order = np.argsort(parts, kind="stable")
+    values, starts = values[order], np.flatnonzero(np.diff(parts[order], prepend=-1))
+    up = np.delete(values[1:] > values[:-1], starts[1:] - 1)
+    if up.all() or not up.any():  # as all differ
+        return "numbers that go with the order of the rows"
+    lows, highs = (of.reduceat(values, starts).tolist() for of in (np.minimum, np.maximum))
+    if sum(int(high) - int(low) + 1 for low, high in zip(lows, highs, strict=True)) == len(values):
+        return "row numbers in another order"
+    if beside_text:
+        return "whole numbers that all differ, beside text"
+    return "row numbers by name, all of which differ" if name.lower() in _USUAL else None
+
+
+def _whole(column: pa.ChunkedArray) -> npt.NDArray[Any] | None:
+    """The numbers, if all are there and whole."""
+    if column.null_count:
+        return None
+    values: npt.NDArray[Any] = column.to_numpy()
+    if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.floor(values)).all()):
+        return None
+    return values
+
+
+def _parts(table: pa.Table) -> IntArray:
+    """The number of the split of each row."""
+    if not table.num_columns:
+        return np.zeros(len(table), np.int64)
+    return np.unique(table.column(0).cast(pa.string()).fill_null("").to_numpy(), return_inverse=True)[1].astype(
+        np.int64
+    )
+
+
+def _all_differ(values: npt.NDArray[Any], parts: IntArray) -> bool:
+    order = np.lexsort((values, parts))
+    return not ((np.diff(parts[order]) == 0) & (values[order][1:] == values[order][:-1])).any()
+
+
+def _of_pandas(schema: pa.Schema) -> set[str]:
+    """What the metadata of pandas call index, and what pandas calls an index without a name."""
+    try:
+        index = json.loads((schema.metadata or {})[b"pandas"])["index_columns"]
+    except (KeyError, TypeError, ValueError):
+        index = []
+    said = {name for name in index if isinstance(name, str)} if isinstance(index, list) else set()
+    return said | {name for name in schema.names if _PANDAS.fullmatch(name)}
+
+
+def _left_out(numbering: dict[str, str]) -> str:
+    named = "; ".join(f"{name!r} ({reason})" for name, reason in numbering.items())
+    return f"left out of the inputs, as they number the rows: {named}; features= takes them in, id= makes one the ids"
 
 
 def image_column(source: Source, roles: Roles) -> str | None:

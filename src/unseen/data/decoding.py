@@ -17,7 +17,7 @@ from unseen import seeds
 from unseen.data.base import ArrayData, Samples
 from unseen.data.content import Hashes
 from unseen.data.fingerprint import digest
-from unseen.data.images import Decoded, Encoded, Pixels, decode, header_size
+from unseen.data.images import Decoded, Encoded, Pixels, decode, header_size, said_of_black
 from unseen.data.labelling import Labelling
 from unseen.errors import ArgumentError, DataError, some
 from unseen.types import IntArray
@@ -109,7 +109,7 @@ def open_images(source: ImageSource, labelled: Labelling, options: ImageOptions,
         # The sample of headers had one size, the rest has not.
         rule = _squares(_sampled_sizes(source), options)
         opened = _read_all(source, rule, options)
-    notes = [*about.pop("notes", ()), rule.describe()]
+    notes = [*about.pop("notes", ()), rule.describe(), *said_of_black(opened.black)]
     rows = np.arange(len(source))
     if opened.broken:
         notes.append(_refuse_or_skip(source, opened.broken, options))
@@ -167,6 +167,7 @@ class _Opened:
     hashes: Hashes
     broken: list[tuple[int, str]]
     other_size: tuple[int, tuple[int, int]] | None = None
+    black: int = 0
 
 
 def _read_all(source: ImageSource, rule: Pixels, options: ImageOptions) -> _Opened:
@@ -188,6 +189,7 @@ def _read_all(source: ImageSource, rule: Pixels, options: ImageOptions) -> _Open
         if opened.images is not None and decoded.images is not None:
             opened.images[at] = decoded.images
         opened.hashes[at] = decoded.hashes
+        opened.black += decoded.black
         opened.broken += [(at.start + place, reason) for place, reason in decoded.broken]
         if decoded.other_size is not None:
             return replace(opened, other_size=decoded.other_size)

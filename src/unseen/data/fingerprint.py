@@ -43,9 +43,8 @@ class Files:
 
 
 def stamp(root: Path, names: Iterable[str]) -> Files:
-    """Names, sizes and modification times of files below `root`."""
-    states = ((name, (root / name).stat()) for name in names)
-    return stamped((name, status.st_size, status.st_mtime_ns) for name, status in states)
+    """Names, sizes and modification times of files below `root`; of what is not there, the name."""
+    return stamped((name, *_state(root / name)) for name in names)
 
 
 def stamped(files: Iterable[tuple[str, int, int | str | None]]) -> Files:
@@ -55,6 +54,14 @@ def stamped(files: Iterable[tuple[str, int, int | str | None]]) -> Files:
         seen.update(json.dumps([name, size, mark]).encode())
         count, total = count + 1, total + size
     return Files(count, total, seen.hexdigest())
+
+
+def _state(path: Path) -> tuple[int, int | None]:
+    try:
+        status = path.stat()
+    except OSError:  # a broken link, which whoever opens the data set refuses or skips
+        return 0, None
+    return status.st_size, status.st_mtime_ns
 
 
 def sample_rows(n: int) -> IntArray:

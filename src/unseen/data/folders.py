@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from unseen.data.decoding import ImageOptions, open_images
 from unseen.data.fingerprint import stamp
 from unseen.data.images import Encoded
 from unseen.data.labelling import Labelling, labelling
+from unseen.data.walking import is_folder, shown, walk
 from unseen.errors import DataError, some
 from unseen.types import IntArray
 
@@ -40,7 +40,7 @@ class FolderImages:
 
     def name(self, row: int) -> str:
         """The path below the root."""
-        return str(self.paths[row])
+        return shown(str(self.paths[row]))
 
     def keep(self, rows: IntArray) -> FolderImages:
         """These files only."""
@@ -59,7 +59,8 @@ def from_folder(
     """A folder that holds one folder a class, images inside at any depth.
 
     Classes are the sorted names of the folders, samples are ordered as torchvision's `ImageFolder` orders them, and
-    ids are paths relative to `path`, with `/`. Hidden files and files of other types are left out.
+    ids are paths relative to `path`, with `/`. Left out, with a note that counts them, are files of other types, and
+    files and folders at any depth whose names begin with `.` or `_`. A folder is read once, whatever links lead to it.
 
     Every image is read once at opening. Decoding, EXIF orientation and the resize rule: see `unseen.data.images`.
 
@@ -73,8 +74,9 @@ def from_folder(
         workers: worker processes that decode; default one a core if there is work for seconds.
 
     Raises:
-        DataError: no class folders, a class folder without images, images that cannot be read, folders that look
-            like splits rather than classes.
+        DataError: no class folders, a class folder without images, images that cannot be read (damaged files, broken
+            links, pipes, names that are no UTF-8), folders that must not be read, two class folders that are one,
+            folders that look like splits rather than classes.
 
     """
     options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
@@ -84,39 +86,36 @@ def from_folder(
 
 def listed(root: Path) -> tuple[FolderImages, Labelling, dict[str, Any]]:
     """The images of a folder, their labels and what else is known before any of them is read."""
-    if not root.is_dir():
-        raise DataError(f"there is no folder {root}")
-    classes = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not is_folder(root):
+        raise DataError(f"there is no folder {shown(root)}")
+    found = walk(root)
+    twice = {link: target for link, target in found.again.items() if "/" not in link}
+    if twice:
+        named = [f"{link} is {target or 'the folder itself'}" for link, target in twice.items()]
+        raise DataError(f"class folders must be different folders, but by links {some(named)}; remove one of the names")
+    classes = sorted(name for name in found.folders if "/" not in name)
     _refuse_splits(root, classes)
-    paths: list[str] = []
-    labels: list[int] = []
-    others = sum(entry.is_file() and not entry.name.startswith(".") for entry in root.iterdir())
-    for code, name in enumerate(classes):
-        found, rest = _images_below(root, name)
-        if not found:
-            raise DataError(
-                f"class folder {name!r} holds no images ({', '.join(SUFFIXES)}); remove it from {root}, or fill it"
-            )
-        paths += found
-        labels += [code] * len(found)
-        others += rest
+    below: dict[str, list[str]] = {name: [] for name in classes}
+    for name in found.files:
+        if "/" in name and name.lower().endswith(SUFFIXES):
+            below[name.partition("/")[0]].append(name)
+    empty = [name for name, images in below.items() if not images]
+    if empty:
+        raise DataError(
+            f"class folder {empty[0]!r} holds no images ({', '.join(SUFFIXES)}); remove it from {root}, or fill it"
+        )
+    paths = [path for images in below.values() for path in images]
+    labels = np.repeat(np.arange(len(classes)), [len(images) for images in below.values()])
+    others = len(found.files) - len(paths)
     ids = np.array(paths)
     about = {
         "files": stamp(root, paths),
-        "notes": [f"{others:,} files are not images of a class and are left out"] if others else [],
+        "notes": [
+            *([f"{others:,} files are not images of a class and are left out"] if others else []),
+            *found.notes,
+        ],
     }
-    return FolderImages(root, ids), labelling(np.array(labels), class_names=classes, default_ids=ids), about
-
-
-def _images_below(root: Path, name: str) -> tuple[list[str], int]:
-    found: list[str] = []
-    others = 0
-    for folder, _, files in sorted(os.walk(root / name, followlinks=True)):
-        visible = sorted(file for file in files if not file.startswith("."))
-        images = [file for file in visible if file.lower().endswith(SUFFIXES)]
-        others += len(visible) - len(images)
-        found += [(Path(folder) / file).relative_to(root).as_posix() for file in images]
-    return found, others
+    return FolderImages(root, ids), labelling(labels, class_names=classes, default_ids=ids), about
 
 
 def _refuse_splits(root: Path, classes: Sequence[str]) -> None:

@@ -20,6 +20,8 @@ from unseen.types import IntArray
 
 __all__ = ["from_huggingface"]
 
+_HEAD = 1024  # rows
+
 
 def from_huggingface(
     ds: Any,
@@ -71,6 +73,7 @@ class HuggingFaceSource:
     files: Files | None = None
     notes: tuple[str, ...] = ()
     reserved: frozenset[str] = frozenset()
+    parts: str | None = None
 
     def __init__(self, ds: Any, memory_limit: int | None = None) -> None:
         self.memory_limit = memory_limit
@@ -88,6 +91,10 @@ class HuggingFaceSource:
     def read(self, names: Sequence[str]) -> pa.Table:
         """These columns of all rows."""
         return self.ds.select_columns(list(names))[:]
+
+    def head(self, names: Sequence[str]) -> pa.Table:
+        """These columns of the first rows."""
+        return self.ds.select_columns(list(names))[:_HEAD]
 
     def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> None:
         """None: they are read into memory, whatever their size."""

@@ -1,8 +1,9 @@
 """From encoded images to pixels: decoding and the resize rule. Pillow only.
 
 An image is decoded, turned upright by its EXIF orientation (as viewers and Hugging Face `datasets` do; torchvision's
-`ImageFolder` does not), and converted to `"RGB"` or `"L"`. Transparency is dropped, 16-bit grey keeps its upper 8
-bits, of an animation the first frame counts. 32-bit and floating-point images are refused.
+`ImageFolder` does not; a value that the standard does not know, outside 1 to 8, is none), and converted to `"RGB"` or
+`"L"`. Transparency is dropped, 16 bits keep their upper 8, and a note counts the images that this makes all black. Of
+an animation the first frame counts. 32-bit and floating-point images are refused.
 
 **Resize rule.** Images that all have one size are left as they are, unless `image_size` is given. Otherwise the
 shorter side is resized to S (Pillow's bilinear filter, which is antialiased), and the central S x S is cut out; S is
@@ -21,20 +22,35 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from unseen.data.content import Hashes, hash_items
+from unseen.data.walking import no_file
 from unseen.errors import ArgumentError
 
-__all__ = ["Decoded", "Encoded", "Pixels", "decode", "header_size", "pixels", "upright"]
+__all__ = ["Decoded", "Encoded", "Pixels", "decode", "header_size", "is_deep", "pixels", "said_of_black", "upright"]
 
 Encoded: TypeAlias = bytes | Path | None  # the bytes of a file, where to read them, or nothing
 Size: TypeAlias = tuple[int, int]
 
 _ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ON_ITS_SIDE = (5, 6, 7, 8)
 # Pillow asks every plugin in turn unless it is told the format: a third of the time of small images.
 _FORMATS = {b"RIFF": ("WEBP",), b"\xff\xd8\xff": ("JPEG",), b"\x89PNG": ("PNG",)}
 _BROKEN = Exception  # Pillow's decoders raise anything from SyntaxError to struct.error at damaged files
+
+
+class _NoFileError(OSError):
+    """What nothing can be read from."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +95,7 @@ class Decoded:
         hashes: uint64 (m, 2) of the pixels.
         broken: (place in the batch, why) of those that cannot be read.
         other_size: (place in the batch, (H, W)) of the first readable one that is not of the expected size, or None.
+        black: how many images of 16 bits are all black in 8.
 
     """
 
@@ -86,40 +103,51 @@ class Decoded:
     hashes: Hashes
     broken: list[tuple[int, str]]
     other_size: tuple[int, Size] | None
+    black: int = 0
 
 
 def decode(batch: Sequence[Encoded], rule: Pixels, *, keep: bool = True) -> Decoded:
     """Decode a batch; runs in worker processes too."""
     images = np.zeros((len(batch), *rule.shape), np.uint8)
     broken: list[tuple[int, str]] = []
-    other = None
+    other, black = None, 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # damaged metadata beside sound pixels
         for at, encoded in enumerate(batch):
             try:
-                array = _decode_one(encoded, rule)
+                array, deep = _decode_one(encoded, rule)
             except UnidentifiedImageError:  # its own text names a buffer in memory
                 broken.append((at, "not an image in a format that Pillow reads"))
+                continue
+            except _NoFileError as error:
+                broken.append((at, str(error)))
                 continue
             except _BROKEN as error:
                 broken.append((at, f"{type(error).__name__}: {error}"))
                 continue
+            black += deep and not array.any()
             if array.shape == rule.shape:
                 images[at] = array
             elif other is None:
                 other = (at, (array.shape[0], array.shape[1]))
-    return Decoded(images if keep else None, hash_items(image.data for image in images), broken, other)
+    return Decoded(images if keep else None, hash_items(image.data for image in images), broken, other, black)
 
 
 def pixels(image: Image.Image, rule: Pixels) -> npt.NDArray[np.uint8]:
     """uint8 (H, W, channels) of one image, by the rule; its size is not checked."""
-    if image.getexif().get(_ORIENTATION, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-    image = _convert(image, rule.mode)
+    image = _convert(_turned(image), rule.mode)
     if rule.square is not None:
         image = _central_square(image, rule.square)
     array = np.asarray(image)
     return array if array.ndim == 3 else array[..., None]
+
+
+def said_of_black(count: int) -> list[str]:
+    """The note on so many images of 16 bits that are all black."""
+    if not count:
+        return []
+    images = "1 image of 16 bits is" if count == 1 else f"{count:,} images of 16 bits are"
+    return [f"{images} all black, as the upper 8 bits are kept: where values are below 256, save them as 8 bits"]
 
 
 def upright(encoded: Encoded) -> Image.Image | None:
@@ -127,7 +155,7 @@ def upright(encoded: Encoded) -> Image.Image | None:
     try:
         with warnings.catch_warnings(), _open(encoded) as image:
             warnings.simplefilter("ignore")
-            turned = ImageOps.exif_transpose(image)
+            turned = _turned(image)
             return _convert(turned, "L" if turned.mode in ("1", "L", "I;16") else "RGB")
     except _BROKEN:
         return None
@@ -138,21 +166,45 @@ def header_size(encoded: Encoded) -> Size | None:
     try:
         with warnings.catch_warnings(), _open(encoded) as image:
             warnings.simplefilter("ignore", UserWarning)
+            if image.format == "TIFF" and _orientation(image) in _ON_ITS_SIDE:
+                image.load()  # Pillow turns these itself, some versions of it only now
             width, height = image.size
-            turned = image.getexif().get(_ORIENTATION, 1) >= 5
+            turned = _orientation(image) in _ON_ITS_SIDE and image.format != "TIFF"
     except _BROKEN:
         return None
     return (width, height) if turned else (height, width)
 
 
-def _decode_one(encoded: Encoded, rule: Pixels) -> npt.NDArray[np.uint8]:
+def is_deep(image: Image.Image) -> bool:
+    """Whether an image that is not loaded yet has 16 bits a channel."""
+    raw = next((tile[3] for tile in getattr(image, "tile", ())), "")
+    return image.mode.startswith("I;16") or ";16" in str(raw[0] if isinstance(raw, tuple) and raw else raw)
+
+
+def _decode_one(encoded: Encoded, rule: Pixels) -> tuple[npt.NDArray[np.uint8], bool]:
     with _open(encoded) as image:
-        return pixels(image, rule)
+        deep = is_deep(image)
+        return pixels(image, rule), deep
+
+
+def _orientation(image: Image.Image) -> int:
+    """From 1 to 8; 1 also where it is no value of the standard."""
+    value = image.getexif().get(_ORIENTATION)
+    return value if isinstance(value, int) and value in _TURNS else 1
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    """The image upright."""
+    image.load()  # of TIFF this turns it
+    orientation = _orientation(image)
+    return image if orientation == 1 else image.transpose(_TURNS[orientation])
 
 
 def _open(encoded: Encoded) -> Image.Image:
     if encoded is None:
         raise ValueError("there is no image in this row")
+    if isinstance(encoded, Path) and (reason := no_file(encoded)) is not None:
+        raise _NoFileError(reason)
     content = encoded if isinstance(encoded, bytes) else encoded.read_bytes()
     formats = next((known for start, known in _FORMATS.items() if content.startswith(start)), None)
     return Image.open(io.BytesIO(content), formats=formats)

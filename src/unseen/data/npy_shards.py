@@ -19,7 +19,7 @@ from unseen.errors import DataError, some
 
 __all__ = ["NpyShards", "from_shards", "numbered"]
 
-_NUMBERED = re.compile(r"(?P<stem>[^/]+)-(?P<number>\d+)\.npy")
+_NUMBERED = re.compile(r"(?P<stem>[^/]+)-(?P<number>\d+)\.npy", re.IGNORECASE)
 
 
 class NpyShards:
@@ -102,17 +102,17 @@ def from_shards(
     (ShardedVectors(6 samples, 2 classes, vector 4 float32), [[0.0, 0.0, 0.0, 0.0], [2.0, 2.0, 2.0, 2.0]])
 
     """
-    storage = storage_of(folder, "*.npy")
+    storage = storage_of(folder, ".npy")
     if storage.single:
         raise DataError(f"there is no folder {folder}")
     files = numbered(storage.names(".npy"), folder)
     inputs = _shards_of(files, folder, x)
-    if f"{x}.npy" in storage.states:
+    if f"{x}.npy".lower() in map(str.lower, storage.states):
         raise DataError(f"{folder} holds both {x}.npy and {inputs[min(inputs)]}; which is meant? Move one away")
     source = NpyShards(storage, list(inputs.values()))
     y = "y" if y is None and target is None else y
     given = {role: stem for role, stem in (("y", y), ("target", target)) if stem is not None}
-    roles = given | {role: role for role in ("id", "group") if role in files}
+    roles = given | {role: role for role in ("id", "group") if _of(files, role)}
     if id is not None:
         roles["id"] = id
     if group is not None:
@@ -123,7 +123,7 @@ def from_shards(
     labels, targets = (columns.get(role) for role in ("y", "target"))
     labelled = labelled_or_targeted(labels, targets, class_names, names=(y or "y", target or "target"), **about)
     every = [name for of in (source.names, *names.values()) for name in of]
-    return ShardedVectors(source, labelled, files=storage.stamp(every))
+    return ShardedVectors(source, labelled, files=storage.stamp(every), notes=storage.notes)
 
 
 def numbered(names: Iterable[str], folder: str | Path) -> dict[str, dict[int, str]]:
@@ -138,8 +138,14 @@ def numbered(names: Iterable[str], folder: str | Path) -> dict[str, dict[int, st
     return {stem: dict(sorted(of.items())) for stem, of in found.items()}
 
 
+def _of(files: dict[str, dict[int, str]], stem: str) -> dict[int, str]:
+    """Those of that name, in capitals too, as `unseen.data.arrays` finds arrays."""
+    alike = [other for other in files if other.lower() == stem.lower()]
+    return files.get(stem) or (files[alike[0]] if len(alike) == 1 else {})
+
+
 def _shards_of(files: dict[str, dict[int, str]], folder: str | Path, stem: str) -> dict[int, str]:
-    of = files.get(stem, {})
+    of = _of(files, stem)
     if not of:
         raise DataError(f"{folder} holds no files {stem}-00000.npy, {stem}-00001.npy, ...")
     gaps = sorted(set(range(min(of), max(of))) - set(of))
@@ -149,7 +155,7 @@ def _shards_of(files: dict[str, dict[int, str]], folder: str | Path, stem: str) 
 
 
 def _partners(files: dict[str, dict[int, str]], folder: str | Path, inputs: dict[int, str], stem: str) -> Sequence[str]:
-    of = files.get(stem, {})
+    of = _of(files, stem)
     alone = [name for number, name in inputs.items() if number not in of]
     if alone:
         raise DataError(f"{folder} holds {some(alone)} without a partner of {stem}")

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from unseen.data.reaching import is_url, reached, state, tried
 from unseen.data.storage import LocalStorage, State, Storage
+from unseen.data.walking import is_folder, is_hidden, once, readable, walk
 from unseen.errors import DataError
 from unseen.types import IntArray
 
@@ -31,26 +32,32 @@ _GAP = 2**15  # bytes between two rows up to which they are read together
 _HEADER = 2**12  # bytes that hold the header of an npy file of numbers
 
 
-def storage_of(source: str | Path, pattern: str) -> Storage:
-    """A file, or the files of a folder that match.
+def storage_of(source: str | Path, suffix: str, *, deep: bool = False) -> Storage:
+    """A file, or the files of a folder whose names end so, in capitals too; hidden ones are left out.
 
     Args:
-        source: a path, or the URL of a store.
-        pattern: such as `*.npy`, or `**/*.npy` for all below the folder; of a store all files are listed.
+        source: a path, or the URL of a store, of which all files are listed.
+        suffix: such as `.npy`.
+        deep: whether folders below it count; then a link to a file that is listed anyway is left out, too.
 
     Raises:
-        DataError: there is no such file or folder, or it must not be read.
+        DataError: there is no such file or folder, or it must not be read, or is a broken link, a pipe or the like.
         MissingDependencyError: fsspec, or the package for this protocol, is not installed.
 
     """
     if isinstance(source, str) and is_url(source):
         return RemoteStorage.listed(source)
     path = Path(source)
-    if not path.exists():
-        raise DataError(f"there is no file or folder {path}")
-    if not path.is_dir():
-        return LocalStorage(path.parent, [path.name], single=True)
-    return LocalStorage(path, [found.relative_to(path).as_posix() for found in path.glob(pattern)])
+    if not is_folder(path):
+        return LocalStorage(path.parent, [readable(path).name], single=True)
+    found = walk(path, deep=deep)
+    names = [name for name in found.files if name.lower().endswith(suffix)]
+    if deep:
+        for name in names:
+            readable(path / name)
+        names, again = once(path, names)
+        found.again |= again
+    return LocalStorage(path, names, notes=found.notes)
 
 
 class RemoteStorage(Storage):
@@ -70,7 +77,7 @@ class RemoteStorage(Storage):
 
     @classmethod
     def listed(cls, url: str) -> RemoteStorage:
-        """What is at a URL: one file, or all files below it."""
+        """What is at a URL: one file, or all files below it but hidden ones."""
         url = url if url.endswith("://") else url.rstrip("/")
         system, root = reached(url)
         system.invalidate_cache()  # of listings older than this call
@@ -80,7 +87,11 @@ class RemoteStorage(Storage):
             if about["type"] == "file" and root.endswith(".parquet"):  # over HTTP folders are files, too
                 return {root: about}
             found = system.find(root, detail=True)
-            return {path: system.info(path) if about.get("size") is None else about for path, about in found.items()}
+            return {
+                path: system.info(path) if about.get("size") is None else about
+                for path, about in found.items()
+                if path == root or not is_hidden(path[len(root) :].lstrip("/"))
+            }
 
         found = tried(url, listing)
         if not found:

@@ -6,9 +6,11 @@ while it is read. A file of one large row group is therefore read whole: write i
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,63 @@ from unseen.data.columns import is_list, matrix
 from unseen.data.storage import Storage, opened_parquet
 from unseen.errors import DataError
 
-__all__ = ["ParquetVectors"]
+__all__ = ["FolderColumns", "ParquetVectors"]
+
+_NULL = "__HIVE_DEFAULT_PARTITION__"  # of Hive, and of pyarrow
+_INT32 = 2**31
+
+
+class FolderColumns:
+    """Columns that are in the names of folders, `label=a/`: int32 if all are such, else text, as pyarrow has it.
+
+    Args:
+        storage: where the files are.
+        files: their names.
+
+    """
+
+    def __init__(self, storage: Storage, files: Sequence[str]) -> None:
+        self.where = storage.where(files[0])
+        found = [dict(_key_and_value(part) for part in name.split("/")[:-1] if "=" in part) for name in files]
+        names = list(dict.fromkeys(name for of in found for name in of))
+        values = {name: [of.get(name) for of in found] for name in names}
+        whole = {name: all(v is None or _is_int32(v) for v in of) and any(of) for name, of in values.items()}
+        self.schema = pa.schema([(name, pa.int32() if whole[name] else pa.string()) for name in names])
+        self.values: dict[str, list[Any]] = {
+            name: [None if v is None else int(v) for v in of] if whole[name] else of for name, of in values.items()
+        }
+
+    def added_to(self, schema: pa.Schema) -> pa.Schema:
+        """With these columns, last."""
+        twice = sorted(set(schema.names) & set(self.schema.names))
+        if twice:
+            raise DataError(
+                f"column {twice[0]!r} is in {self.where} and in the name of its folder; rename one of the two"
+            )
+        for field in self.schema:
+            schema = schema.append(field)
+        return schema
+
+    def others(self, names: Sequence[str]) -> list[str]:
+        """Those of the columns that are in the files."""
+        return [name for name in names if name not in self.values]
+
+    def filled(self, file: int, table: pa.Table, names: Sequence[str]) -> pa.Table:
+        """These columns of rows of one file, whose own are in the table."""
+        for field in self.schema:
+            if field.name in names:
+                value = pa.scalar(self.values[field.name][file], field.type)
+                table = table.append_column(field, pa.repeat(value, len(table)))
+        return table.select(list(names))
+
+
+def _key_and_value(part: str) -> tuple[str, str | None]:
+    name, _, value = part.partition("=")
+    return unquote(name), None if value == _NULL else unquote(value)
+
+
+def _is_int32(text: str) -> bool:
+    return re.fullmatch(r"-?[0-9]{1,10}", text) is not None and -_INT32 <= int(text) < _INT32
 
 
 class ParquetVectors:
@@ -31,6 +89,7 @@ class ParquetVectors:
         groups: (file, row group in it, rows) of every row group.
         columns: names of the columns.
         cache_bytes: of row groups that are kept, as float32.
+        folders: columns that are not in the files.
 
     Raises:
         DataError: lists whose lengths are not those of the first row group; a damaged file.
@@ -44,13 +103,14 @@ class ParquetVectors:
         groups: Sequence[tuple[int, int, int]],
         columns: Sequence[str],
         cache_bytes: int,
+        folders: FolderColumns,
     ) -> None:
-        self.storage, self.files = storage, files
+        self.storage, self.files, self.folders = storage, files, folders
         self.groups, self.columns, self.cache_bytes = groups, list(columns), cache_bytes
         self.counts: Sequence[int] = [count for *_, count in groups]
         self._cache: OrderedDict[int, npt.NDArray[np.float32]] = OrderedDict()
         self._footer: tuple[int, pq.FileMetaData] | None = None  # of the file that was read last
-        of_lists = is_list(self._metadata(0).schema.to_arrow_schema().field(self.columns[0]).type)
+        of_lists = is_list(folders.added_to(self._metadata(0).schema.to_arrow_schema()).field(self.columns[0]).type)
         self.feature_names = None if of_lists else self.columns
         self.gaps = False  # whether entries of columns of numbers are known to be missing
         self.width = len(self.columns)
@@ -88,7 +148,8 @@ class ParquetVectors:
 
         def table() -> pa.Table:
             with opened_parquet(self.storage, self.files[file], metadata) as parquet:
-                return parquet.read_row_group(number, columns=self.columns, use_threads=False).select(self.columns)
+                own = parquet.read_row_group(number, columns=self.folders.others(self.columns), use_threads=False)
+            return self.folders.filled(file, own, self.columns)
 
         read = self.storage.reading(f"row group {number} of {where}", "is damaged", table)
         try:
@@ -123,6 +184,7 @@ class ParquetVectors:
 
     def _find_gaps(self) -> None:
         wanted = set(self.columns)
+        self.gaps = any(None in of for name, of in self.folders.values.items() if name in wanted)
         for file, number, _ in self.groups:
             own = [c for c in self._chunks(file, number) if c.path_in_schema in wanted and c.is_stats_set]
             self.gaps = self.gaps or any(c.statistics.has_null_count and c.statistics.null_count for c in own)

@@ -17,6 +17,7 @@ from unseen.data.reaching import is_url
 from unseen.data.remote import storage_of
 from unseen.data.tables import from_parquet
 from unseen.data.torch_dataset import from_dataset
+from unseen.data.walking import NOTHING, is_folder, no_file, unread, walk
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
 from unseen.protocols import Data
 
@@ -82,24 +83,28 @@ def reader_of(source: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
 
 
 def _file_reader(path: Path) -> Callable[..., Any]:
-    if not path.exists():
-        raise DataError(f"there is no file or folder {path}; {FORMS}")
-    if path.suffix == ".parquet":
+    if not is_folder(path) and (reason := no_file(path)) is not None:
+        forms = f"; {FORMS}" if reason == NOTHING else ""
+        raise DataError(f"{unread(path, reason)}{forms}")
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
         return from_parquet
-    if path.suffix in (".npz", ".npy"):
+    if suffix in (".npz", ".npy") and not is_folder(path):
         return from_npz
-    if not path.is_dir():
+    if not is_folder(path):
         raise ArgumentError(f"cannot read a data set from {path}; {FORMS}")
-    if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
+    names = walk(path).files
+    if "state.json" in names or "dataset_dict.json" in names:
         return from_disk
-    if any(path.glob("*.npy")):
-        shards = numbered((found.name for found in path.glob("*.npy")), path)
-        return from_shards if "x" in shards or (shards and not (path / "x.npy").exists()) else from_npz
-    return from_parquet if any(path.rglob("*.parquet")) else from_folder
+    if arrays := [name for name in names if "/" not in name and name.lower().endswith(".npy")]:
+        shards = numbered(arrays, path)
+        whole = any(name.lower() == "x.npy" for name in arrays)
+        return from_shards if "x" in map(str.lower, shards) or (shards and not whole) else from_npz
+    return from_parquet if any(name.lower().endswith(".parquet") for name in names) else from_folder
 
 
 def _remote_reader(url: str) -> Callable[..., Any]:
-    storage = storage_of(url, "**/*")
+    storage = storage_of(url, "")
     if storage.names(".parquet"):
         return from_parquet
     if numbered(storage.names(".npy"), url):
@@ -122,4 +127,7 @@ def loaded(path: str | Path) -> Any:
         from datasets import load_from_disk
     except ImportError as error:
         raise MissingDependencyError("datasets", f"reading {path}") from error
-    return load_from_disk(str(path))
+    try:
+        return load_from_disk(str(path))
+    except (OSError, ValueError, KeyError, TypeError) as error:  # ArrowInvalid is a ValueError
+        raise DataError(f"{path} is not a sound data set of save_to_disk: {type(error).__name__}: {error}") from error

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from unseen.data.arrays import read_npy
 from unseen.data.fingerprint import Files, stamped
+from unseen.data.walking import readable
 from unseen.errors import DataError
 from unseen.types import IntArray
 
@@ -67,19 +68,20 @@ class Storage(ABC):
         root: the folder, as people read it.
         states: of each file, by its name from the folder on, with slashes.
         single: whether one file was named, and not the folder.
+        notes: on files that were left out.
 
     """
 
-    def __init__(self, root: str, states: dict[str, State], *, single: bool) -> None:
-        self.root, self.states, self.single = root, states, single
+    def __init__(self, root: str, states: dict[str, State], *, single: bool, notes: Sequence[str] = ()) -> None:
+        self.root, self.states, self.single, self.notes = root, states, single, tuple(notes)
         self._last, self._looked = "", 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_last": ""}  # another process has another clock
 
     def names(self, suffix: str) -> list[str]:
-        """The files whose names end so, ascending."""
-        return sorted(name for name in self.states if name.endswith(suffix))
+        """The files whose names end so, in capitals too, ascending."""
+        return sorted(name for name in self.states if name.lower().endswith(suffix))
 
     def where(self, name: str) -> str:
         """How people find the file."""
@@ -140,13 +142,15 @@ class LocalStorage(Storage):
         root: the folder.
         names: of files in it.
         single: see `Storage`.
+        notes: see `Storage`.
 
     """
 
-    def __init__(self, root: Path, names: Iterable[str], *, single: bool = False) -> None:
+    def __init__(self, root: Path, names: Iterable[str], *, single: bool = False, notes: Sequence[str] = ()) -> None:
         self._folder = root.resolve()
         self._maps: OrderedDict[str, npt.NDArray[Any]] = OrderedDict()
-        super().__init__(str(root), {name: _state(self._folder / name) for name in names}, single=single)
+        states = {name: _state(readable(self._folder / name)) for name in names}
+        super().__init__(str(root), states, single=single, notes=notes)
 
     def __getstate__(self) -> dict[str, Any]:
         # To another process they travel by name, not by content.
@@ -167,7 +171,7 @@ class LocalStorage(Storage):
         """Memory maps, of which those used last stay open."""
         for name in names:
             if name not in self._maps:
-                self._maps[name] = read_npy(self._folder, name.removesuffix(".npy"))
+                self._maps[name] = read_npy(self._folder / name)
                 if len(self._maps) > _MAPS:
                     self._maps.popitem(last=False)
             yield self._maps[name]
@@ -175,7 +179,7 @@ class LocalStorage(Storage):
     def arrays(self, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
         """Memory maps."""
         for name in names:
-            yield read_npy(self._folder, name.removesuffix(".npy"))
+            yield read_npy(self._folder / name)
 
     def reading(self, what: str, wrong: str, work: Callable[[], T]) -> T:
         """At once or not at all."""

@@ -21,7 +21,7 @@ from unseen.data.fingerprint import Files
 from unseen.data.images import Encoded
 from unseen.data.labelling import Labelling
 from unseen.data.remote import storage_of
-from unseen.data.row_groups import ParquetVectors
+from unseen.data.row_groups import FolderColumns, ParquetVectors
 from unseen.data.shards import ShardedVectors
 from unseen.data.storage import Storage, opened_parquet
 from unseen.errors import ArgumentError, DataError, some
@@ -49,12 +49,18 @@ def from_parquet(
     memory_limit: int | None = None,
     workers: int | None = None,
 ) -> Samples:
-    """A parquet file, or all those below a folder, in order of their names.
+    """A parquet file, or all those below a folder, in order of their names; hidden ones are left out, with a note.
+
+    Columns in the names of folders, as `label=a/split=train/1.parquet`, are read as `pyarrow.dataset` reads them.
 
     What the inputs are is found out unless one of `image`, `text` and `features` says it: a column of images
     (a struct of bytes and path) wins; else all columns that have no other role are features. One column of text is
     text; one column of lists of numbers is an embedding; columns of numbers without gaps are vectors, float32; anything
     else is a table, with None (also for NaN) where entries are missing.
+
+    Columns that number the rows are no features unless `features` has them: an index that pandas wrote; and, of 10 rows
+    or more, whole numbers that all differ and are in order, have no gaps, stand beside text, or have a usual name of
+    row numbers. The notes say which columns are used and which are left out, and why.
 
     Args:
         path: the file or folder, or its URL in a store that fsspec knows.
@@ -95,17 +101,20 @@ class ParquetSource:
     bytes_in_memory = cache_bytes = 0
 
     def __init__(self, path: str | Path, split: str | None) -> None:
-        self.storage = storage_of(path, "**/*.parquet")
+        self.storage = storage_of(path, ".parquet", deep=True)
         names = self.storage.names("" if self.storage.single else ".parquet")
         if not names:
             raise DataError(f"the folder {path} holds no parquet files")
         by_shard = split is not None and any(_SHARD.fullmatch(Path(name).name) for name in names)
         self.names = names if self.storage.single else _of_split(names, split)
         self.files = self.storage.stamp(self.names)
-        self.schema, self.groups = _row_groups(self.storage, self.names)
-        self.notes: tuple[str, ...] = ()
+        own, self.groups = _row_groups(self.storage, self.names)
+        self.folders = FolderColumns(self.storage, self.names)
+        self.schema = self.folders.added_to(own)
+        self.notes: tuple[str, ...] = self.storage.notes
         self.reserved: frozenset[str] = frozenset({"split"} & set(self.schema.names))
         self.rows = np.arange(sum(count for *_, count in self.groups))
+        self.parts = "split" if self.reserved and split is None else None
         if self.reserved:
             self._choose(split)
         elif split is not None and not by_shard:
@@ -115,7 +124,7 @@ class ParquetSource:
         column = self.read(["split"]).column(0)
         known = sorted(str(value) for value in pc.unique(column).to_pylist())
         if split is None:
-            self.notes = (f"all splits are used: {some(known)}; split= chooses one",)
+            self.notes += (f"all splits are used: {some(known)}; split= chooses one",)
             return
         if split not in known:
             raise ArgumentError(f"split must be one of {some(known)}, got {split!r}")
@@ -124,7 +133,10 @@ class ParquetSource:
     def read(self, names: Sequence[str]) -> pa.Table:
         """These columns of the chosen rows."""
         what, wrong = f"columns {some(names)} of {self.storage.root}", "cannot be read"
-        tables = [self.storage.reading(what, wrong, partial(self._columns, file, list(names))) for file in self.names]
+        tables = [
+            self.folders.filled(at, self.storage.reading(what, wrong, partial(self._columns, file, list(names))), names)
+            for at, file in enumerate(self.names)
+        ]
         try:
             table = pa.concat_tables(tables, promote_options="permissive")
         except pa.ArrowException as error:
@@ -133,7 +145,24 @@ class ParquetSource:
 
     def _columns(self, file: str, names: list[str]) -> pa.Table:
         with self.storage.opened(file) as opened:
-            return pq.read_table(opened, columns=names, partitioning=None)
+            return pq.read_table(opened, columns=self.folders.others(names), partitioning=None)
+
+    def head(self, names: Sequence[str]) -> pa.Table:
+        """These columns of those rows that are in the first row group that has any."""
+        starts = np.cumsum([0, *(count for *_, count in self.groups)])
+        group = int(np.searchsorted(starts, self.rows[0], side="right")) - 1 if len(self.rows) else 0
+        if group >= len(self.groups):
+            return self.schema.empty_table().select(list(names))
+        file, number, count = self.groups[group]
+        what = f"row group {number} of {self.storage.where(self.names[file])}"
+
+        def read() -> pa.Table:
+            with opened_parquet(self.storage, self.names[file]) as parquet:
+                return parquet.read_row_group(number, columns=self.folders.others(names), use_threads=False)
+
+        table = self.folders.filled(file, self.storage.reading(what, "is damaged", read), names)
+        local = self.rows - starts[group]
+        return table.take(local[(local >= 0) & (local < count)])
 
     def images(self, name: str) -> ParquetImages:
         """The encoded images of a column."""
@@ -141,7 +170,7 @@ class ParquetSource:
 
     def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> ShardedVectors | None:
         """The vectors in these columns by row groups, if they are larger than the limit and have no gaps."""
-        source = ParquetVectors(self.storage, self.names, self.groups, names, self.cache_bytes)
+        source = ParquetVectors(self.storage, self.names, self.groups, names, self.cache_bytes, self.folders)
         if source.gaps or len(self.rows) * source.width * 4 <= self.bytes_in_memory:
             return None
         chosen = self.rows if len(self.rows) < sum(source.counts) else None
@@ -241,6 +270,9 @@ def _row_groups(storage: Storage, names: Sequence[str]) -> tuple[pa.Schema, list
     for file, name in enumerate(names):
         where = storage.where(name)
         own, metadata = storage.reading(where, "is not a sound parquet file", partial(footer, name))
+        twice = sorted({column for column in own.names if own.names.count(column) > 1})
+        if twice:
+            raise DataError(f"{where} must not have two columns of one name, but it has of {some(twice)}; rename one")
         schema = own if schema is None else schema
         if own.names != schema.names:
             raise DataError(f"{where} must have the columns of {names[0]} ({some(schema.names)}), but it does not")

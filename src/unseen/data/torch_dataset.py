@@ -13,14 +13,14 @@ from unseen.data.arrays import as_images, from_values
 from unseen.data.base import Samples
 from unseen.data.content import Hashes, blocks, hash_rows
 from unseen.data.decoding import default_memory_limit, default_workers
-from unseen.data.images import Pixels, pixels
+from unseen.data.images import Pixels, is_deep, pixels, said_of_black
 from unseen.data.labelling import Labelling, labelling, to_numpy
 from unseen.errors import ArgumentError, DataError
 from unseen.types import IntArray
 
 __all__ = ["DatasetImages", "from_dataset"]
 
-_READ_TWICE = 8
+_READ_TWICE = 32
 
 
 def from_dataset(
@@ -38,7 +38,7 @@ def from_dataset(
 
     x may be a Pillow image, a tensor or array (images in either order of axes, real numbers 0..1 being kept as uint8;
     vectors), or text; y a number or a name. Leave random augmentation out: the learner augments, and what it is asked
-    about must not change. So a few samples are read twice, and different answers are refused.
+    about must not change. So a few samples are read twice, inputs and labels, and different answers are refused.
 
     Args:
         ds: the data set.
@@ -75,15 +75,18 @@ def from_dataset(
                 f"save them as x.npy and y.npy, which are read from disk"
             )
         return _large(reader, workers, ids=ids, groups=groups, class_names=class_names)
+    reader.black = 0
     samples, labels = zip(*(reader.read(row) for row in range(len(ds))), strict=True)
     if isinstance(first, str):
         values = np.empty(len(samples), object)
         values[:] = samples
     else:
         values = _stacked(samples)
-    _check_steady(len(ds), values.__getitem__, lambda row: reader.read(row)[0])
     labelled = labelling(to_numpy(list(labels)), ids=ids, groups=groups, class_names=class_names)
-    return from_values(values, labelled, channels_first=reader.tensors)
+    data = from_values(values, labelled, channels_first=reader.tensors)
+    data.notes += tuple(said_of_black(reader.black))
+    _check_steady(labels, values.__getitem__, reader.read)
+    return data
 
 
 class DatasetImages(Samples):
@@ -115,6 +118,7 @@ class _Reader:
         self.ds = ds
         self.rule = Pixels(mode, image_size, (1, 1))
         self.tensors = False
+        self.black = 0  # images of 16 bits that are all black in 8
 
     def read(self, row: int) -> tuple[Any, Any]:
         """(array or text, label) of one sample."""
@@ -128,7 +132,9 @@ class _Reader:
         if isinstance(x, str):
             return x, label
         if hasattr(x, "getexif"):
-            return pixels(x, self.rule), label
+            deep, array = is_deep(x), pixels(x, self.rule)
+            self.black += deep and not array.any()
+            return array, label
         if self.rule.square is not None:
             raise ArgumentError(f"image_size is for data sets of Pillow images, but ds[{row}] has {type(x).__name__}")
         self.tensors = hasattr(x, "detach")
@@ -181,10 +187,16 @@ def _stacked(samples: Sequence[Any], rows: Sequence[int] | IntArray | None = Non
     return np.stack(samples)
 
 
-def _check_steady(n: int, before: Callable[[int], Any], read: Callable[[int], Any]) -> None:
-    """Read a few samples a second time."""
+def _check_steady(labels: Sequence[Any], before: Callable[[int], Any], read: Callable[[int], tuple[Any, Any]]) -> None:
+    """Read a few samples a second time: what was read before, and the labels."""
+    n = len(labels)
     for row in map(int, np.unique(np.linspace(0, n - 1, min(n, _READ_TWICE)).astype(int))):
-        if np.asarray(before(row)).tobytes() != np.asarray(read(row)).tobytes():
+        x, y = read(row)
+        if labels[row] != y:
+            raise DataError(
+                f"ds[{row}] gives another y each time it is read: {labels[row]!r}, then {y!r}; a label must not change"
+            )
+        if np.asarray(before(row)).tobytes() != np.asarray(x).tobytes():
             raise DataError(
                 f"ds[{row}] gives another x each time it is read; leave random augmentation out of the data set (the "
                 f"learner augments)"
@@ -203,6 +215,11 @@ def _large(reader: _Reader, workers: int | None, **about: Any) -> DatasetImages:
         _stacked([first[0], images[0]], [0, int(rows[0])])
         hashes.append(hash_rows(images))
         labels += some_labels
-    known = np.concatenate(hashes)
-    _check_steady(n, known.__getitem__, lambda row: hash_rows(reader[np.array([row])][0])[0])
-    return DatasetImages(reader, labelling(to_numpy(labels), **about), first.shape[1:], known)
+    known, labelled = np.concatenate(hashes), labelling(to_numpy(labels), **about)
+
+    def again(row: int) -> tuple[Any, Any]:
+        images, some_labels = reader[np.array([row])]
+        return hash_rows(images)[0], some_labels[0]
+
+    _check_steady(labels, known.__getitem__, again)
+    return DatasetImages(reader, labelled, first.shape[1:], known)

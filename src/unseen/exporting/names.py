@@ -15,15 +15,16 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  
 def safe_name(text: str) -> str:
     """One plain file name, on any system, in any script; different texts get different names.
 
-    What cannot be in a name is written as `%` and its code: separators, control characters, a dot in front (`..`,
-    hidden files), dots and spaces at the end. A text that is too long ends in its digest.
+    What cannot be in a name is written as `%` and its code: separators, control characters, a dot or an underscore
+    in front (`..`, hidden files, which readers leave out), dots and spaces at the end. A text that is too long ends in
+    its digest.
 
-    >>> [safe_name(text) for text in ("cat", "a/b", "..", "", "nul", "100 %", "кот")]
-    ['cat', 'a%2Fb', '%2E%2E', '%', '%6Eul', '100 %25', 'кот']
+    >>> [safe_name(text) for text in ("cat", "a/b", "..", "_x", "", "nul", "100 %", "кот")]
+    ['cat', 'a%2Fb', '%2E%2E', '%5Fx', '%', '%6Eul', '100 %25', 'кот']
 
     """
     name = _UNSAFE.sub(_coded, text)
-    name = re.sub(r"^[.\s~-]|[.\s]+$", _coded, name) or "%"
+    name = re.sub(r"^[.\s~_-]|[.\s]+$", _coded, name) or "%"
     if _RESERVED.fullmatch(name):
         name = _code(name[0]) + name[1:]
     if len(name.encode()) > _MOST:

@@ -50,17 +50,17 @@ class ParquetRows:
         for group in np.unique(group_of).tolist():
             file, number, _ = self._source.groups[group]
             local = places[group_of == group] - starts[group]
-            yield self._row_group(self._source.names[file], number).take(local)
+            yield self._row_group(file, number).take(local)
 
-    def _row_group(self, file: str, number: int) -> pa.Table:
-        storage = self._source.storage
+    def _row_group(self, file: int, number: int) -> pa.Table:
+        storage, name = self._source.storage, self._source.names[file]
 
         def read() -> pa.Table:
-            with opened_parquet(storage, file) as parquet:
+            with opened_parquet(storage, name) as parquet:
                 table = parquet.read_row_group(number, use_threads=False)
-            return table.select(self.schema.names).cast(self.schema)
+            return self._source.folders.filled(file, table, self.schema.names).cast(self.schema)
 
-        return storage.reading(f"row group {number} of {storage.where(file)}", "cannot be read", read)
+        return storage.reading(f"row group {number} of {storage.where(name)}", "cannot be read", read)
 
 
 def roles_in(options: Mapping[str, Any]) -> Roles:
