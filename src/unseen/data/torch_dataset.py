@@ -82,7 +82,7 @@ def from_dataset(
     else:
         values = _stacked(samples)
     _check_steady(len(ds), values.__getitem__, lambda row: reader.read(row)[0])
-    labelled = labelling(to_numpy(list(labels)), ids=ids, groups=groups, class_names=class_names)
+    labelled = labelling(list(labels), ids=ids, groups=groups, class_names=class_names)
     return from_values(values, labelled, channels_first=reader.tensors)
 
 
@@ -124,7 +124,7 @@ class _Reader:
                 f"ds[{row}] must be a pair (x, y), got {type(item).__name__}; wrap the data set to give pairs"
             )
         x, y = item
-        label = to_numpy(y).item() if hasattr(y, "shape") and to_numpy(y).size == 1 else y
+        label = _single(to_numpy(y, f"the label of ds[{row}]")) if hasattr(y, "shape") else y
         if isinstance(x, str):
             return x, label
         if hasattr(x, "getexif"):
@@ -132,7 +132,7 @@ class _Reader:
         if self.rule.square is not None:
             raise ArgumentError(f"image_size is for data sets of Pillow images, but ds[{row}] has {type(x).__name__}")
         self.tensors = hasattr(x, "detach")
-        return to_numpy(x), label
+        return to_numpy(x, f"the input of ds[{row}]"), label
 
     def __len__(self) -> int:
         return len(self.ds)
@@ -166,6 +166,10 @@ def _read_ahead(
 
 def _as_is(batch: Any) -> Any:
     return batch
+
+
+def _single(label: npt.NDArray[Any]) -> Any:
+    return label.item() if label.size == 1 else label
 
 
 def _stacked(samples: Sequence[Any], rows: Sequence[int] | IntArray | None = None) -> npt.NDArray[Any]:
@@ -205,4 +209,4 @@ def _large(reader: _Reader, workers: int | None, **about: Any) -> DatasetImages:
         labels += some_labels
     known = np.concatenate(hashes)
     _check_steady(n, known.__getitem__, lambda row: hash_rows(reader[np.array([row])][0])[0])
-    return DatasetImages(reader, labelling(to_numpy(labels), **about), first.shape[1:], known)
+    return DatasetImages(reader, labelling(labels, **about), first.shape[1:], known)

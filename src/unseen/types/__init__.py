@@ -3,7 +3,7 @@
 Nothing here computes a score, reads data or knows a learner.
 """
 
-from unseen.types.arrays import Array, Arrays, FloatArray, IdArray, IntArray
+from unseen.types.arrays import Array, Arrays, FloatArray, IdArray, IntArray, as_rows, unmasked
 from unseen.types.chosen import Coreset
 from unseen.types.directions import DIRECTIONS, Direction, meaning
 from unseen.types.observation import Observation, Side
@@ -22,5 +22,7 @@ __all__ = [
     "Observation",
     "ScoreTable",
     "Side",
+    "as_rows",
     "meaning",
+    "unmasked",
 ]
