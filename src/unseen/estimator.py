@@ -103,6 +103,7 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
         """
         values, codes = self._checked(X, y)
         data = from_arrays(values, codes, class_names=[str(name) for name in self.classes_.tolist()])
+        data.label_values = self.classes_
         self.scores_, self.coreset_ = prune(
             data,
             keep=self.keep,

@@ -57,7 +57,7 @@ def labelling(
     """Check and encode. Labels become int64 0..C-1; `n` is the number of inputs that they must match.
 
     Integers 0..C-1 are kept; other labels are numbered in sorted order, and their names are in `class_names`. One
-    label is refused though it can be sorted: -1 beside others than 0 and 1, which often means that there is none.
+    label is refused though it can be sorted: -1 outside of {-1, 1} and {-1, 0, 1}, which often means that there is none.
 
     >>> labelling(["cat", "ant", "cat"]).labels.tolist(), labelling(["cat", "ant", "cat"]).class_names
     ([1, 0, 1], ('ant', 'cat'))
@@ -227,13 +227,12 @@ def _encode(
 
 
 def _check_unlabelled(raw: npt.NDArray[Any], values: npt.NDArray[Any], name: str) -> None:
-    """Refuse -1 where it is the only negative label, unless the others are 0 and 1: it often means no label."""
-    if values[0] == -1 and values[-1] > 1:
+    """Refuse -1 where it is the only negative label, but in {-1, 1} and {-1, 0, 1}: it often means no label."""
+    if values[0] == -1 and values[-1] != 1:
         outside = np.flatnonzero(raw == -1)
         raise DataError(
             f"{name} must not be negative, but {len(outside):,} rows are: row {outside[0]} has -1; -1 often means no "
-            f"label beside labels up to {values[-1]}: drop these rows; if it is a class, make text of all labels: "
-            f"{name}.astype(str)"
+            f"label: drop these rows; if it is a class, make text of all labels: {name}.astype(str)"
         )
 
 
