@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.errors import DataError, some
-from unseen.types import FloatArray, IdArray, IntArray, unmasked
+from unseen.types import FloatArray, IdArray, IntArray, is_tensor, of_tensor, unmasked
 from unseen.types.arrays import LARGEST
 
 __all__ = ["Labelling", "check_single", "grouping", "groups_of", "ids_of", "is_missing", "labelling", "labels_in", "to_numpy"]
@@ -95,8 +95,8 @@ def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
         DataError: a sparse matrix or tensor, a masked array that hides entries, or what NumPy makes no array of.
 
     """
-    if type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach"):
-        return _of_tensor(value, name)
+    if is_tensor(value):
+        return of_tensor(value, name)
     if hasattr(value, "tocsr"):
         raise DataError(f"{name} is a sparse matrix, which has no place here; {name}.toarray() makes it dense")
     if isinstance(value, (list, tuple)) and any(isinstance(item, np.ma.MaskedArray) for item in value):
@@ -113,19 +113,6 @@ def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
     except (TypeError, RuntimeError, OverflowError) as error:
         raise DataError(f"{name} cannot be read as an array: {error}") from error
     return array.astype(object) if array.dtype.kind == "T" else array
-
-
-def _of_tensor(tensor: Any, name: str) -> npt.NDArray[Any]:
-    if "strided" not in str(tensor.layout):
-        raise DataError(f"{name} is a sparse tensor, which has no place here; {name}.to_dense() makes it dense")
-    try:
-        tensor = tensor.detach().cpu()
-        if tensor.dtype.is_floating_point and tensor.element_size() < 4:
-            tensor = tensor.float()  # NumPy has no bfloat16
-        array: npt.NDArray[Any] = tensor.numpy()
-    except (TypeError, RuntimeError, NotImplementedError) as error:
-        raise DataError(f"{name} is a tensor that cannot be read as an array: {error}") from error
-    return array
 
 
 def _rounded(array: npt.NDArray[Any]) -> bool:

@@ -19,13 +19,12 @@ from sklearn.base import clone
 from unseen import seeds
 from unseen.errors import ArgumentError, DataError
 from unseen.exposure import Fit
-from unseen.learners.classes import refuse_target
+from unseen.learners.classes import logits_of, refuse_target
 from unseen.protocols import CheckpointStore, Data, Sink
 from unseen.types import IntArray, Observation, Side
 
 __all__ = ["SklearnLearner"]
 
-FLOOR = float(np.finfo(np.float32).tiny)
 BLOCK = 16_384  # rows asked about at a time
 SEED_LIMIT = 2**32  # scikit-learn's random_state ends here
 NUMBERED = {"skorch", "xgboost"}  # packages whose classifiers take no labels but 0..C-1
@@ -48,10 +47,6 @@ class SklearnLearner:
     closed_form = False
 
     def __init__(self, estimator: Any) -> None:
-        if isinstance(estimator, type):
-            raise ArgumentError(
-                f"estimator must be an instance, got the class {estimator.__name__}; call it: {estimator.__name__}()"
-            )
         for method in ("fit", "predict_proba", "get_params"):
             if not (hasattr(estimator, method) or (method == "predict_proba" and _stacks(estimator))):
                 raise ArgumentError(
@@ -119,7 +114,7 @@ class SklearnLearner:
             p = np.zeros((len(block), len(data.class_names)))
             # A class that the training rows lack keeps the probability 0.
             p[:, columns] = model.predict_proba(_inputs(data, block))
-            sink.observe(side, Observation(block, epoch=1, logits=np.log(np.maximum(p, FLOOR))))
+            sink.observe(side, Observation(block, epoch=1, logits=logits_of(p)))
 
 
 def labels_for(estimator: Any, data: Data) -> npt.NDArray[Any]:

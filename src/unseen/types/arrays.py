@@ -1,7 +1,8 @@
-"""What arrays are called, and two checks of arrays from outside: nothing hidden by a mask, nothing lost in a cast."""
+"""What arrays are called; and how those from outside are read: nothing hidden by a mask, nothing lost in a cast."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from unseen.errors import ArgumentError, DataError, some
 
-__all__ = ["Array", "Arrays", "FloatArray", "IdArray", "IntArray", "as_rows", "unmasked"]
+__all__ = ["Array", "Arrays", "FloatArray", "IdArray", "IntArray", "as_integers", "dense", "is_tensor", "of_tensor", "unmasked"]
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
 FloatArray: TypeAlias = npt.NDArray[np.float64]
@@ -43,24 +44,58 @@ def unmasked(value: Any, name: str) -> Any:
     return value.data
 
 
-def as_rows(value: Any, name: str) -> IntArray:
-    """int64 rows of a data set, from whole numbers of any type.
+def is_tensor(value: object) -> bool:
+    """Whether it is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def dense(tensor: Any, name: str) -> Any:
+    """The tensor outside any gradient tape.
+
+    Raises:
+        DataError: a sparse tensor, on which few operations work.
+    """
+    if "strided" not in str(tensor.layout):
+        raise DataError(f"{name} is a sparse tensor, which has no place here; {name}.to_dense() makes it dense")
+    return tensor.detach()
+
+
+def of_tensor(tensor: Any, name: str) -> npt.NDArray[Any]:
+    """The NumPy array of a torch tensor of any device; types of half precision, which NumPy may lack, as float32.
+
+    Raises:
+        DataError: a sparse tensor, or one without values.
+    """
+    tensor = dense(tensor, name)
+    try:
+        tensor = tensor.cpu()
+        if tensor.dtype.is_floating_point and tensor.element_size() < 4:
+            tensor = tensor.float()
+        array: npt.NDArray[Any] = tensor.numpy()
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        raise DataError(f"{name} is a tensor that cannot be read as an array: {error}") from error
+    return array
+
+
+def as_integers(value: Any, name: str) -> IntArray:
+    """int64 whole numbers, such as rows, from numbers of any type.
 
     Raises:
         ArgumentError: a boolean mask, fractions, text, or numbers beyond int64.
 
-    >>> as_rows([True, False], "train")
+    >>> as_integers([True, False], "train")
     Traceback (most recent call last):
-    unseen.errors.ArgumentError: train must hold rows, got a boolean mask; np.flatnonzero(mask) gives its rows
+    unseen.errors.ArgumentError: train must hold whole numbers, got a boolean mask; np.flatnonzero(mask) gives its rows
     """
-    rows = np.asarray(unmasked(value, name))
+    rows = of_tensor(value, name) if is_tensor(value) else np.asarray(unmasked(value, name))
     if rows.dtype == np.int64:
         return rows
     if rows.dtype.kind == "b":
-        raise ArgumentError(f"{name} must hold rows, got a boolean mask; np.flatnonzero(mask) gives its rows")
+        raise ArgumentError(f"{name} must hold whole numbers, got a boolean mask; np.flatnonzero(mask) gives its rows")
     if rows.dtype.kind not in "iuf":
-        raise ArgumentError(f"{name} must hold rows, which are whole numbers, got {rows.dtype}")
+        raise ArgumentError(f"{name} must hold whole numbers within int64, got {rows.dtype}")
     wrong = ~(np.abs(rows) < 2.0**53) | (rows != np.floor(rows)) if rows.dtype.kind == "f" else rows > LARGEST
     if wrong.any():
-        raise ArgumentError(f"{name} must hold rows, which are whole numbers, got {rows[wrong].flat[0]}")
+        raise ArgumentError(f"{name} must hold whole numbers within int64, got {rows[wrong].flat[0]}")
     return rows.astype(np.int64)
