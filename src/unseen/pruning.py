@@ -296,5 +296,3 @@ def label_error_share(table: ScoreTable, coreset: Coreset | None = None) -> floa
 
 def _default_score(data: Data) -> str:
     return "el2n" if data.targets is None else "loss"
-
-

@@ -41,7 +41,7 @@ def refused(call, pattern):
     said = str(caught.value)
     assert re.search(pattern, said), said
     assert "\n" not in said
-    assert not re.search(r"\bnp\.\w+_?\('?[\w.-]+'?\)", said), said
+    assert not re.search(r"\bnp\.(str_|int|uint|float|bool)", said), said
 
 
 def masked(values, row=5):
@@ -77,7 +77,7 @@ def by_prune(x, y, ids, groups, tmp_path):
 
 def by_grow(x, y, ids, groups, tmp_path):
     assert ids is None
-    return unseen.grow(x, y, keep=0.5, steps=2, k=2, learner="ridge", groups=groups).scores
+    return unseen.grow(x, y, keep=18, start_size=9, steps=2, folds=2, learner="ridge", groups=groups).scores
 
 
 def by_recorder(x, y, ids, groups, tmp_path):
@@ -159,13 +159,24 @@ def by_command(x, y, ids, groups, tmp_path):
     from unseen.cli import main
 
     path, options = tmp_path / "set.npz", []
-    if pa.types.is_nested(pa.array(y).type) or pa.array(y).null_count or any(v is not None for v in (ids, groups)):
+    if y.dtype.kind == "O" or any(v is not None for v in (ids, groups)):
         path = tmp_path / "set.parquet"
         pq.write_table(table_of(x, y, ids, groups), path)
         options = [part for name in roles(ids, groups) for part in (f"--{name}", name)]
     else:
         np.savez(path, x=x, y=y)
-    argv = ["unseen", "score", str(path), "--learner", "ridge", "--folds", "2", "--out", str(tmp_path / "run"), *options]
+    argv = [
+        "unseen",
+        "score",
+        str(path),
+        "--learner",
+        "ridge",
+        "--folds",
+        "2",
+        "--out",
+        str(tmp_path / "run"),
+        *options,
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", argv)
         patch.setenv("COLUMNS", "1000")
@@ -218,7 +229,9 @@ class Case:
 
 def params(cases):
     return [
-        pytest.param(case, way, id=f"{case.name}-{way.__name__.removeprefix('by_')}") for case in cases for way in case.ways
+        pytest.param(case, way, id=f"{case.name}-{way.__name__.removeprefix('by_')}")
+        for case in cases
+        for way in case.ways
     ]
 
 
@@ -244,21 +257,35 @@ LABELS = [
     Case("mask-that-hides-nothing", masked(CODES + 1, None), MEMORY, ("1", "2", "3")),
     Case("unlabelled", np.where(np.arange(N) == 5, -1, CODES), MEMORY + FILES, refusal="row 5 has -1; -1 often means"),
     Case("nan", np.where(np.arange(N) == 5, np.nan, CODES), WITHOUT_PRUNER + FILES, refusal="missing|NaN"),
-    Case("inf", np.where(np.arange(N) == 5, np.inf, CODES), WITHOUT_PRUNER + FILES, refusal=r"\(int64\), but row 5 has inf"),
-    Case("1e30", np.where(np.arange(N) == 5, 1e30, CODES), WITHOUT_PRUNER + FILES, refusal=r"\(int64\), but row 5 has 1e\+30"),
-    Case("fractions", CODES + 0.5, WITHOUT_PRUNER + FILES, refusal="must hold classes, but row 0 has 0.5: real numbers"),
+    Case(
+        "inf",
+        np.where(np.arange(N) == 5, np.inf, CODES),
+        WITHOUT_PRUNER + FILES,
+        refusal=r"\(int64\), but row 5 has inf",
+    ),
+    Case(
+        "1e30",
+        np.where(np.arange(N) == 5, 1e30, CODES),
+        WITHOUT_PRUNER + FILES,
+        refusal=r"\(int64\), but row 5 has 1e\+30",
+    ),
+    Case(
+        "fractions", CODES + 0.5, WITHOUT_PRUNER + FILES, refusal="must hold classes, but row 0 has 0.5: real numbers"
+    ),
     Case("none-among-text", with_entry(TEXT, None), WITHOUT_PRUNER + ARROW, refusal=MISSING),
     Case("na-among-text", pd.Series(with_entry(TEXT, None), dtype="string"), WITHOUT_PRUNER[:-1], refusal=MISSING),
     Case("na-among-Int64", pd.Series(with_entry(CODES, None), dtype="Int64"), WITHOUT_PRUNER[:-1], refusal=MISSING),
     Case("nat", with_entry(TEXT, pd.NaT), WITHOUT_PRUNER, refusal=MISSING),
     Case("types-mixed", with_entry(TEXT, 3), WITHOUT_PRUNER, refusal="labels of one type"),
     Case("lists-of-one", lists(CODES), MEMORY + ARROW, refusal="one (entry|label) a sample"),
-    Case("column", CODES[:, None], (by_arrays, by_prune, by_recorder, by_predictions, by_npz), refusal=r"try \w+.ravel"),
+    Case(
+        "column", CODES[:, None], (by_arrays, by_prune, by_recorder, by_predictions, by_npz), refusal=r"try \w+.ravel"
+    ),
     Case("complex", CODES + 1j, WITHOUT_PRUNER + FILES[:3], refusal="labels that can be sorted, got complex128"),
-    Case("masked", masked(CODES), WITHOUT_PRUNER + (by_pruner,), refusal="masked array that hides|missing"),
-    Case("sparse-tensor", torch.tensor(CODES).to_sparse(), WITHOUT_PRUNER[:5] + (by_pruner,), refusal=r"\.to_dense\(\)"),
+    Case("masked", masked(CODES), (*WITHOUT_PRUNER, by_pruner), refusal="masked array that hides|missing"),
+    Case("sparse-tensor", torch.tensor(CODES).to_sparse(), (*WITHOUT_PRUNER[:5], by_pruner), refusal=r"\.to_dense\(\)"),
     Case("sparse-matrix", csr_array(CODES[None]), WITHOUT_PRUNER[:5], refusal=r"\.toarray\(\)"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("case", "way"), params(LABELS))
@@ -284,16 +311,27 @@ IDS = [
     Case("pandas-string", pd.Series(EVEN.astype(str), dtype="string"), WITH_IDS[:4]),
     Case("tensor", torch.tensor(EVEN), WITH_IDS[:4]),
     Case("mask-that-hides-nothing", masked(EVEN, None), WITH_IDS[:5]),
-    Case("uint64-beyond-int64", np.arange(N, dtype=np.uint64) + np.uint64(BIG), WITH_IDS, refusal=rf"at most {BIG - 1} \(int64\), but row 0 has {BIG}; text"),
-    Case("half-beyond-int64", np.array([-1, BIG, *range(22)], object), WITH_IDS[:4], refusal=r"\(int64\), but row 1 has 9223372036854775808"),
+    Case(
+        "uint64-beyond-int64",
+        np.arange(N, dtype=np.uint64) + np.uint64(BIG),
+        WITH_IDS,
+        refusal=rf"at most {BIG - 1} \(int64\), but row 0 has {BIG}; text",
+    ),
+    Case(
+        "half-beyond-int64",
+        np.array([-1, BIG, *range(22)], object),
+        WITH_IDS[:4],
+        refusal=r"\(int64\), but row 1 has 9223372036854775808",
+    ),
     Case("mask", EVEN > 5, WITH_IDS, refusal="a boolean mask|occur|unique"),
     Case("real", EVEN + 0.5, WITH_IDS, refusal="integers or text, got (float64|double)"),
     Case("twice", EVEN // 4, WITH_IDS, refusal="ids must be unique, but these occur more than once: 0, 1"),
     Case("none", with_entry(EVEN.astype(str), None), WITH_IDS[:4] + ARROW, refusal="missing in 1 rows: 5|got object"),
+    Case("types-mixed", with_entry(EVEN.astype(str), 3), WITH_IDS[:5], refusal="all (integers|numbers) or all text"),
     Case("masked", masked(EVEN), WITH_IDS[:5], refusal="ids.* is a masked array that hides"),
     Case("lists", lists(EVEN), WITH_IDS[:4] + ARROW, refusal="ids must have one entry a sample"),
     Case("column", EVEN[:, None], WITH_IDS[:4], refusal="ids must have one entry for each of the 24 samples"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("case", "way"), params(IDS))
@@ -321,7 +359,7 @@ GROUPS = [
     Case("masked", masked(PAIRS), WITH_GROUPS[:6], refusal="groups is a masked array that hides entries of rows 5"),
     Case("lists", lists(PAIRS), WITH_GROUPS[:6] + ARROW, refusal="groups must have one entry a sample"),
     Case("column", PAIRS[:, None], WITH_GROUPS[:6], refusal="groups must have one entry for each of (the )?24 samples"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("case", "way"), params(GROUPS))
@@ -353,7 +391,7 @@ INPUTS = [
     Case("masked", masked(X), IN_X, refusal="masked array that hides"),
     Case("sparse-matrix", csr_array(X), IN_X[:4], refusal=r"toarray\(\)|dense"),
     Case("sparse-tensor", torch.tensor(X).to_sparse(), IN_X[:4], refusal=r"to_dense\(\)"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("case", "way"), params(INPUTS))
@@ -496,7 +534,7 @@ ZEROS = np.zeros(N)
         ({"loss": ZEROS[:, None]}, r"loss of fit r0f0 must have shape \(12,\), got \(12, 1\); pass loss.ravel\(\)"),
         ({"logits": LOGITS, "grad_norm": ZEROS[:, None]}, r"grad_norm .* pass grad_norm.ravel\(\)"),
         ({"logits": LOGITS, "features": ZEROS}, r"features of fit r0f0 must have shape \(12, d\), got \(12,\)"),
-        ({"loss": ZEROS.astype(str)}, "loss of fit r0f0 must hold real numbers"),
+        ({"loss": ZEROS.astype(str)}, "loss must hold real numbers"),
         ({"loss": masked(ZEROS, slice(0, 24))}, "loss is a masked array"),
     ],
     ids=["loss-column", "norm-column", "flat-features", "text", "masked"],
@@ -507,7 +545,9 @@ def test_what_else_is_recorded(arguments, pattern):
     refused(lambda: own.record(rows, **{name: values[rows] for name, values in arguments.items()}), pattern)
 
 
-@pytest.mark.parametrize("epoch", [1, np.int64(1), torch.tensor(1), np.uint8(1)], ids=["int", "int64", "tensor", "uint8"])
+@pytest.mark.parametrize(
+    "epoch", [1, np.int64(1), torch.tensor(1), np.uint8(1)], ids=["int", "int64", "tensor", "uint8"]
+)
 def test_epochs_of_any_whole_kind(epoch):
     np.testing.assert_allclose(recorded(LOGITS, epoch=epoch), RIGHT, atol=1e-12)
 
@@ -569,9 +609,9 @@ def test_seeds(seed):
     calls = (
         lambda: unseen.score(X, CODES, seed=seed, **QUICK),
         lambda: unseen.prune(X, CODES, keep=0.5, seed=seed, **QUICK),
-        lambda: unseen.grow(X, CODES, keep=0.5, seed=seed, learner="ridge"),
+        lambda: unseen.grow(X, CODES, keep=18, start_size=9, folds=2, seed=seed, learner="ridge"),
         lambda: unseen.Recorder(CODES, seed=seed),
-        lambda: unseen.evaluate(unseen.Coreset(np.arange(9), np.arange(9), n=N), (X, CODES), seed=seed, learner="ridge"),
+        lambda: unseen.sweep(X, CODES, methods=["random"], keep=[0.5], seed=seed, learner="ridge"),
     )
     for call in calls:
         refused(call, "seed must be an integer, got")
@@ -583,11 +623,20 @@ def test_seeds(seed):
     [
         (lambda: unseen.exposure.Fit(train=[0.5], unseen=[3]), "train of fit r0f0 must hold whole numbers.* got 0.5"),
         (lambda: unseen.exposure.Fit(train=CODES == 0, unseen=[3]), "train of fit r0f0 .* got a boolean mask"),
-        (lambda: unseen.Exposure(train=CODES == 0, watch=CODES == 1), "train must hold whole numbers, got a boolean mask"),
+        (
+            lambda: unseen.Exposure(train=CODES == 0, watch=CODES == 1),
+            "train must hold whole numbers, got a boolean mask",
+        ),
         (lambda: unseen.exposure.coreset(CODES == 0), "members must hold whole numbers, got a boolean mask"),
         (lambda: unseen.exposure.coreset([2**63]), "members must hold whole numbers within int64"),
-        (lambda: unseen.ScoreTable.of("a", X[:, 0], direction="harder", labels=X[:, 0]), "labels must hold whole numbers"),
-        (lambda: unseen.ScoreTable.of("a", X[:2, 0], direction="harder", ids=[True, False]), "ids must .* boolean mask"),
+        (
+            lambda: unseen.ScoreTable.of("a", X[:, 0], direction="harder", labels=X[:, 0]),
+            "labels must hold whole numbers",
+        ),
+        (
+            lambda: unseen.ScoreTable.of("a", X[:2, 0], direction="harder", ids=[True, False]),
+            "ids must .* boolean mask",
+        ),
         (lambda: unseen.ScoreTable.of("a", masked(X[:, 0]), direction="harder"), "a is a masked array"),
         (lambda: unseen.functional.el2n(masked(LOGITS), CODES), "logits is a masked array"),
         (lambda: unseen.functional.el2n(LOGITS, masked(CODES)), "labels is a masked array"),
@@ -597,6 +646,18 @@ def test_seeds(seed):
             lambda: unseen.prune(X, CODES, keep=0.5, rule="herding", features=torch.tensor(X).to_sparse(), **QUICK),
             "features is a sparse tensor",
         ),
+        (
+            lambda: unseen.grow(X, CODES, keep=18, rule="herding", features=masked(X), learner="ridge"),
+            "features is a masked",
+        ),
+        (
+            lambda: unseen.sweep(X, CODES, methods=["random"], keep=[0.5], groups=masked(PAIRS), learner="ridge"),
+            "groups is a masked array",
+        ),
+        (
+            lambda: unseen.sweep(X, CODES, methods=["random"], keep=[0.5], features=masked(X), learner="ridge"),
+            "features is a masked array",
+        ),
         (lambda: unseen.prune(X, CODES, keep=np.float64(1.5), **QUICK), r"in \(0, 1\], got 1.5;"),
         (lambda: unseen.Recorder(n=-1, scores="loss"), "n must be an integer of at least 1, got -1"),
         (lambda: unseen.Recorder(n=2.5, scores="loss"), "n must be an integer of at least 1, got 2.5"),
@@ -604,6 +665,6 @@ def test_seeds(seed):
         (lambda: from_arrays(X, TEXT, class_names=["ant", "bee"]), "row 2 has 'cat'"),
         (lambda: from_arrays(X, CODES, class_names=["ant", "bee"]), "row 2 has 2$"),
     ],
-)  # fmt: skip
+)
 def test_casts_and_words(call, pattern):
     refused(call, pattern)

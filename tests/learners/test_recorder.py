@@ -300,7 +300,10 @@ def test_predictions_with_folds_and_ids():
     [
         ((LOGITS[0], LABELS), r"shape \(n, C\) or \(T, n, C\), got \(3,\)"),
         ((LOGITS[:-1], LABELS), "must agree, got 23, 24 and 23 samples"),
-        ((LOGITS, np.arange(N) % 4 + 5), r"labels must be in 0\.\.2, or 3 different ones, .* but there are 4: 5, 6, 7, 8"),
+        (
+            (LOGITS, np.arange(N) % 4 + 5),
+            r"labels must be in 0\.\.2, or 3 different ones, .* but there are 4: 5, 6, 7, 8",
+        ),
         (
             (WITH_NAN, LABELS),
             "must be finite, but it is NaN or infinite for rows 4",

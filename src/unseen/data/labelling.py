@@ -13,7 +13,17 @@ from unseen.errors import DataError, some
 from unseen.types import FloatArray, IdArray, IntArray, is_tensor, of_tensor, unmasked
 from unseen.types.arrays import LARGEST
 
-__all__ = ["Labelling", "check_single", "grouping", "groups_of", "ids_of", "is_missing", "labelling", "labels_in", "to_numpy"]
+__all__ = [
+    "Labelling",
+    "check_single",
+    "grouping",
+    "groups_of",
+    "ids_of",
+    "is_missing",
+    "labelling",
+    "labels_in",
+    "to_numpy",
+]
 
 EXACT = 2.0**53  # real numbers from here on may be rounded integers
 
@@ -56,8 +66,8 @@ def labelling(
 ) -> Labelling:
     """Check and encode. Labels become int64 0..C-1; `n` is the number of inputs that they must match.
 
-    Integers 0..C-1 are kept; other labels are numbered in sorted order, and their names are in `class_names`. One
-    label is refused though it can be sorted: -1 outside of {-1, 1} and {-1, 0, 1}, which often means that there is none.
+    Integers 0..C-1 are kept; other labels are numbered in sorted order, and their names are in `class_names`. One that
+    can be sorted is refused: a -1 outside of {-1, 1} and {-1, 0, 1}, which often means that there is no label.
 
     >>> labelling(["cat", "ant", "cat"]).labels.tolist(), labelling(["cat", "ant", "cat"]).class_names
     ([1, 0, 1], ('ant', 'cat'))
@@ -104,7 +114,7 @@ def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
     try:
         array = np.asarray(unmasked(value, name))
         # NumPy makes text of everything beside text in a list: of NaN, too. And it rounds integers beyond int64.
-        if isinstance(value, (list, tuple)) and (array.dtype.kind == "U" or _rounded(array)):
+        if isinstance(value, (list, tuple)) and (array.dtype.kind == "U" or _rounded(array, value)):
             array = np.array(value, dtype=object)
     except DataError:
         raise
@@ -115,9 +125,11 @@ def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
     return array.astype(object) if array.dtype.kind == "T" else array
 
 
-def _rounded(array: npt.NDArray[Any]) -> bool:
-    """Whether whole numbers among real ones may have been rounded."""
-    return array.dtype.kind == "f" and array.ndim == 1 and bool((np.abs(array) >= EXACT).any())
+def _rounded(array: npt.NDArray[Any], entries: Any) -> bool:
+    """Whether NumPy may have rounded integers when it made an array of these entries."""
+    if array.dtype.kind != "f" or array.ndim != 1 or not (np.abs(array) >= EXACT).any():
+        return False
+    return any(isinstance(entry, int) for entry in entries)
 
 
 def is_missing(value: Any) -> bool:
@@ -137,12 +149,14 @@ def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         fix = f"{name}.ravel()" if raw.ndim == 2 and raw.shape[1] == 1 else f"{name}.argmax(axis=1) for one-hot labels"
         raise DataError(f"{name} must have one label a sample, shape (n,), got shape {raw.shape}; try {fix}")
     if raw.dtype.kind in "cV":
-        raise DataError(f"{name} must hold labels that can be sorted, got {raw.dtype}; text will do: {name}.astype(str)")
+        raise DataError(
+            f"{name} must hold labels that can be sorted, got {raw.dtype}; text will do: {name}.astype(str)"
+        )
     check_single(raw, name)
     _check_given(raw, name, "drop these rows")
     if raw.dtype.kind == "O":
         plain = np.array(raw.tolist())
-        raw = plain if plain.dtype.kind in "iufb" and not _rounded(plain) else raw
+        raw = plain if plain.dtype.kind in "iufb" and not _rounded(plain, raw) else raw
     if raw.dtype.kind == "f":
         _check_whole(raw, name)
         raw = raw.astype(np.int64)
@@ -154,7 +168,7 @@ def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
 def check_single(raw: npt.NDArray[Any], name: str) -> None:
     """Refuse entries that hold several: lists, arrays, dictionaries."""
     for row, entry in enumerate(raw if raw.dtype.kind == "O" else ()):
-        if hasattr(entry, "__len__") and not isinstance(entry, (str, bytes)) and getattr(entry, "ndim", 1):
+        if hasattr(entry, "__len__") and not isinstance(entry, (str, bytes)) and getattr(entry, "ndim", None) != 0:
             raise DataError(
                 f"{name} must have one entry a sample, but row {row} holds a {type(entry).__name__} of {len(entry)}; "
                 "take one out of each, or give each as text"
@@ -252,6 +266,8 @@ def ids_of(ids: Any, n: int, default: IdArray | None) -> IdArray:
         check_single(array, "ids")
         _check_given(array, "ids", "give each of these samples one")
         _check_range(array, [row for row, entry in enumerate(array) if isinstance(entry, int) and entry > LARGEST])
+        if len({isinstance(entry, str) for entry in array}) > 1:
+            raise DataError("ids must be all integers or all text, but they are mixed; ids.astype(str) is all text")
         array = np.array(array.tolist())
     if array.dtype.kind == "b":
         raise DataError("ids must be integers or text, got a boolean mask; np.flatnonzero(mask) gives its rows")

@@ -146,7 +146,10 @@ def _inputs(value: Any, number: int) -> npt.NDArray[Any]:
 
 def _entries(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Without Python objects, which would be pickled."""
-    plain = np.array(column.tolist()) if column.dtype.kind == "O" else column
+    entries = column.tolist() if column.dtype.kind == "O" else []
+    if len({isinstance(entry, str) for entry in entries}) > 1:
+        raise DataError("labels and ids must be labels of one type, all numbers or all text, but they are mixed")
+    plain = np.array(entries) if column.dtype.kind == "O" else column
     if plain.dtype.kind not in "iufbU":
         raise DataError(f"labels and ids must be numbers or text, got {plain.dtype}")
     return plain

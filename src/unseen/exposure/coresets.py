@@ -139,8 +139,8 @@ def coreset(
     2 of the members train a model that judges 4
     2 of the members train a model that judges 4
     """
-    others = None if outsiders is None else np.asarray(outsiders)
-    return Members(np.asarray(members), k, repeats, scale, others, tuple(before))
+    others = None if outsiders is None else as_integers(outsiders, "outsiders")
+    return Members(as_integers(members, "members"), k, repeats, scale, others, tuple(before))
 
 
 def _rows(name: str, rows: IntArray) -> IntArray:

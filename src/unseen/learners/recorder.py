@@ -36,7 +36,7 @@ from unseen.scores.base import Score
 from unseen.scores.registry import listed, resolve
 from unseen.scores.sink import ScoreSink
 from unseen.scoring import Abilities, Samples, Scoring, check_score
-from unseen.types import Array, IdArray, IntArray, Observation, ScoreTable, Side, dense, is_tensor
+from unseen.types import Array, IdArray, IntArray, Observation, ScoreTable, Side, check_real, dense, is_tensor
 from unseen.types.arrays import LARGEST
 
 __all__ = ["Recorder"]
@@ -48,7 +48,8 @@ class Recorder:
     """Hands out the fits of a plan and takes observations by sample id.
 
     Args:
-        labels: (n,) labels of one type that can be sorted; None for tasks without classes (only `loss=` is recorded then), with `n`.
+        labels: (n,) labels of one type that can be sorted; None for tasks without classes (only `loss=` is recorded
+            then), with `n`.
         plan: the exposure plan; `folds()` if not given.
         scores: one or several names or `Score` objects.
         ids: (n,) sample ids; the rows 0..n-1 if not given. `fit.train` holds rows, `record` takes ids.
@@ -240,8 +241,7 @@ class Recorder:
                 f"predictions must have shape (n, C) or (T, n, C), got {history.shape}; each of at least 2 classes has "
                 "a column"
             )
-        if history.dtype.kind not in "biuf":
-            raise ArgumentError(f"predictions must hold real numbers, got {history.dtype}")
+        check_real(history, "predictions")
         history = history.astype(np.float64)[None if history.ndim == 2 else ...]
         n = history.shape[1]
         fold_of = np.zeros(n, np.int64) if folds is None else to_numpy(folds, "folds")
@@ -276,8 +276,8 @@ class Recorder:
         text, beyond = wanted.dtype.kind == "U", wanted.dtype.kind == "u" and bool((wanted > LARGEST).any())
         if text != (self._ids.dtype.kind == "U") or wanted.dtype.kind not in "iufU" or beyond:
             raise ArgumentError(
-                f"ids must be ids of the data set, but these are unknown: {some(wanted.tolist())} ({wanted.dtype} among "
-                f"ids of {self._ids.dtype})"
+                f"ids must be ids of the data set, but these are unknown: {some(wanted.tolist())} "
+                f"({wanted.dtype} among ids of {self._ids.dtype})"
             )
         wanted = wanted.astype(np.int64) if wanted.dtype.kind == "u" else wanted
         if len(np.unique(wanted)) < len(wanted):
@@ -386,6 +386,7 @@ def _checked(name: str, value: Array, m: int) -> Array:
     array = dense(value, name) if is_tensor(value) else to_numpy(value, name)
     if array.ndim < 1 or len(array) != m:
         raise ArgumentError(f"{name} must have one entry for each of the {m} ids, got shape {tuple(array.shape)}")
+    check_real(array, name)
     return array
 
 

@@ -17,7 +17,7 @@ from scipy import special
 
 from unseen.errors import ArgumentError, some
 from unseen.threads import for_each
-from unseen.types import Array, dense, is_tensor, unmasked
+from unseen.types import Array, check_real, dense, is_tensor, unmasked
 
 # A block and its temporaries stay in the cache of a core; a GPU wants few large ones.
 CPU_BLOCK = 1 << 16
@@ -180,12 +180,6 @@ def check_finite(values: Array, name: str) -> None:
     bad = np.argwhere(~to_numpy(finite).all(axis=-1))
     where = [str(tuple(at.tolist())) if len(at) > 1 else str(at[0]) for at in bad]
     raise ArgumentError(f"{name} must be finite, but NaN or infinity is at sample {some(where)}")
-
-
-def check_real(values: Array, name: str) -> None:
-    """Refuse text, objects and complex numbers."""
-    if values.is_complex() if is_tensor(values) else values.dtype.kind not in "biuf":
-        raise ArgumentError(f"{name} must hold real numbers, got {values.dtype}")
 
 
 def checked_labels(labels: Array, n: int, classes: int) -> npt.NDArray[np.int64]:

@@ -21,7 +21,7 @@ from unseen.scores import _backend as be
 from unseen.scores import _kernels as kernels
 from unseen.scores.base import Score, State
 from unseen.scores.shells import rowwise
-from unseen.types import Array, Arrays, IntArray, Observation, Side, as_integers
+from unseen.types import Array, Arrays, IntArray, Observation, Side, as_integers, check_real
 
 __all__ = ["ScoreSink"]
 
@@ -249,7 +249,7 @@ def _check(observation: Observation, m: int, classes: int, fit: Fit) -> None:
             wanted = f"({m}, d)" if name == "features" else wanted
             fix = f"; pass {name}.ravel()" if shape == (m, 1) and expected == (m,) else ""
             raise ArgumentError(f"{name} of fit {fit.name} must have shape {wanted}, got {shape}{fix}")
-        be.check_real(value, f"{name} of fit {fit.name}")
+        check_real(value, f"{name} of fit {fit.name}")
         if math.isfinite(float(value.sum())):  # then every entry is, and this is one pass of four
             continue
         flat = value.reshape(m, -1)

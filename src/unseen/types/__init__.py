@@ -3,7 +3,19 @@
 Nothing here computes a score, reads data or knows a learner.
 """
 
-from unseen.types.arrays import Array, Arrays, FloatArray, IdArray, IntArray, as_integers, dense, is_tensor, of_tensor, unmasked
+from unseen.types.arrays import (
+    Array,
+    Arrays,
+    FloatArray,
+    IdArray,
+    IntArray,
+    as_integers,
+    check_real,
+    dense,
+    is_tensor,
+    of_tensor,
+    unmasked,
+)
 from unseen.types.chosen import Coreset
 from unseen.types.directions import DIRECTIONS, Direction, meaning
 from unseen.types.observation import Observation, Side
@@ -23,6 +35,7 @@ __all__ = [
     "ScoreTable",
     "Side",
     "as_integers",
+    "check_real",
     "dense",
     "is_tensor",
     "meaning",

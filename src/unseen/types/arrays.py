@@ -11,7 +11,19 @@ import numpy.typing as npt
 
 from unseen.errors import ArgumentError, DataError, some
 
-__all__ = ["Array", "Arrays", "FloatArray", "IdArray", "IntArray", "as_integers", "dense", "is_tensor", "of_tensor", "unmasked"]
+__all__ = [
+    "Array",
+    "Arrays",
+    "FloatArray",
+    "IdArray",
+    "IntArray",
+    "as_integers",
+    "check_real",
+    "dense",
+    "is_tensor",
+    "of_tensor",
+    "unmasked",
+]
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
 FloatArray: TypeAlias = npt.NDArray[np.float64]
@@ -30,7 +42,7 @@ def unmasked(value: Any, name: str) -> Any:
 
     >>> unmasked(np.ma.array([1, 2], mask=[False, True]), "y")
     Traceback (most recent call last):
-    unseen.errors.DataError: y is a masked array that hides entries of rows 1; drop these rows, or fill them: y.filled(0)
+    unseen.errors.DataError: y is a masked array that hides entries of rows 1; drop these rows, or fill: y.filled(0)
     """
     if not isinstance(value, np.ma.MaskedArray):
         return value
@@ -38,7 +50,7 @@ def unmasked(value: Any, name: str) -> Any:
     hidden = np.flatnonzero(mask.reshape(len(mask), -1).any(axis=1))
     if hidden.size:
         raise DataError(
-            f"{name} is a masked array that hides entries of rows {some(hidden)}; drop these rows, or fill them: "
+            f"{name} is a masked array that hides entries of rows {some(hidden)}; drop these rows, or fill: "
             f"{name}.filled(0)"
         )
     return value.data
@@ -76,6 +88,12 @@ def of_tensor(tensor: Any, name: str) -> npt.NDArray[Any]:
     except (TypeError, RuntimeError, NotImplementedError) as error:
         raise DataError(f"{name} is a tensor that cannot be read as an array: {error}") from error
     return array
+
+
+def check_real(values: Array, name: str) -> None:
+    """Refuse text, objects and complex numbers."""
+    if values.is_complex() if is_tensor(values) else values.dtype.kind not in "biuf":
+        raise ArgumentError(f"{name} must hold real numbers, got {values.dtype}")
 
 
 def as_integers(value: Any, name: str) -> IntArray:
