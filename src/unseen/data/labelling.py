@@ -129,7 +129,7 @@ def _rounded(array: npt.NDArray[Any], entries: Any) -> bool:
     """Whether NumPy may have rounded integers when it made an array of these entries."""
     if array.dtype.kind != "f" or array.ndim != 1 or not (np.abs(array) >= EXACT).any():
         return False
-    return any(isinstance(entry, int) for entry in entries)
+    return any(isinstance(entry, int) and abs(entry) >= EXACT for entry in entries)
 
 
 def is_missing(value: Any) -> bool:
