@@ -110,6 +110,12 @@ def test_labels_that_can_be_sorted_are_taken():
     assert from_arrays(X, np.array(["b", "a", "b", "a"], np.dtypes.StringDType())).class_names == ("a", "b")
 
 
+def test_dates_are_classes_named_as_dates():
+    days = np.array(["2026-01-02", "2026-01-01"] * 2, "datetime64[D]")
+    assert from_arrays(X, days).class_names == ("2026-01-01", "2026-01-02")
+    assert from_arrays(X, pd.Series(days.astype("M8[ns]"))).class_names[0].startswith("2026-01-01T00")
+
+
 def test_the_label_of_each_class_is_kept_as_it_was_given():
     for labels in ([3, 7, 3, 9], ["b", "a", "b", "c"], [True, False, False, True], [-1, 1, 1, -1]):
         assert from_arrays(X, labels).label_values.tolist() == sorted(set(labels))
@@ -178,6 +184,8 @@ def test_ids_and_groups():
         (X, Y, {"ids": Y == 0}, r"got a boolean mask; np.flatnonzero\(mask\) gives its rows"),
         (X, Y, {"ids": ["a", None, "b", "c"]}, "ids must be given for every sample, but it is missing in 1 rows: 1"),
         (X, Y, {"groups": [0, 1, np.nan, 1]}, "groups must be given for every sample, .* missing in 1 rows: 2"),
+        (X, 5, {}, r"got shape \(\); try list\(y\)"),
+        (X, Y, {"class_names": 2}, "class_names must be the names of the classes, got 2"),
         (torch.tensor(X).to_sparse(), Y, {}, r"X is a sparse tensor, .*; X.to_dense\(\) makes it dense"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,6 +85,8 @@ def labelling(
     if class_names is None:
         codes, values, names, notes = _encode(raw, name)
     else:
+        if not isinstance(class_names, Iterable):
+            raise DataError(f"class_names must be the names of the classes, got {class_names!r}")
         names, notes = tuple(map(str, class_names)), ()
         codes = _encode_as(raw, names, name)
         values = None if raw.dtype.kind in "ib" else np.array(names)
@@ -147,6 +149,7 @@ def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     """One-dimensional labels without missing ones; whole numbers as int64, or uint64 where they need it."""
     if raw.ndim != 1:
         fix = f"{name}.ravel()" if raw.ndim == 2 and raw.shape[1] == 1 else f"{name}.argmax(axis=1) for one-hot labels"
+        fix = fix if raw.ndim else f"list({name}), if it is something to go through"
         raise DataError(f"{name} must have one label a sample, shape (n,), got shape {raw.shape}; try {fix}")
     if raw.dtype.kind in "cV":
         raise DataError(
@@ -213,7 +216,8 @@ def _encode(
         values, codes = np.unique(raw, return_inverse=True)
     except TypeError as error:
         raise DataError(f"{name} must hold labels of one type, so that they can be sorted: {error}") from error
-    names = tuple(str(v) for v in values.tolist())
+    # Of dates to the nanosecond `tolist` makes integers.
+    names = tuple(str(v) for v in (values if values.dtype in ("M8[ns]", "m8[ns]") else values.tolist()))
     if len(set(names)) < len(names):
         raise DataError(f"{name} holds different labels that read alike: {some(names)}; make them all text")
     own = np.array(values.tolist()) if raw.dtype.kind == "O" else values

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from unseen.data.fingerprint import digest
 from unseen.data.labelling import check_single, grouping, labelling, labels_in, to_numpy
-from unseen.errors import ArgumentError, ExposureError, some
+from unseen.errors import ArgumentError, DataError, ExposureError, some
 from unseen.exposure import Fit, Plan
 from unseen.exposure import folds as folds_plan
 from unseen.exposure.fits import at_least
@@ -242,6 +242,12 @@ class Recorder:
                 "a column"
             )
         check_real(history, "predictions")
+        finite = np.isfinite(history).all(axis=-1).reshape(-1, history.shape[-2]).all(axis=0)
+        if not finite.all():
+            raise DataError(
+                f"predictions must be finite, but it is NaN or infinite for rows {some(np.flatnonzero(~finite))}; a "
+                "probability of 0 has no logarithm: hand in probabilities as they are, with probabilities=True"
+            )
         history = history.astype(np.float64)[None if history.ndim == 2 else ...]
         n = history.shape[1]
         fold_of = np.zeros(n, np.int64) if folds is None else to_numpy(folds, "folds")
