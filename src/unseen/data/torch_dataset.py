@@ -82,7 +82,7 @@ def from_dataset(
     else:
         values = _stacked(samples)
     _check_steady(len(ds), values.__getitem__, lambda row: reader.read(row)[0])
-    labelled = labelling(list(labels), ids=ids, groups=groups, class_names=class_names)
+    labelled = labelling(to_numpy(list(labels)), ids=ids, groups=groups, class_names=class_names)
     return from_values(values, labelled, channels_first=reader.tensors)
 
 
@@ -209,4 +209,4 @@ def _large(reader: _Reader, workers: int | None, **about: Any) -> DatasetImages:
         labels += some_labels
     known = np.concatenate(hashes)
     _check_steady(n, known.__getitem__, lambda row: hash_rows(reader[np.array([row])][0])[0])
-    return DatasetImages(reader, labelling(labels, **about), first.shape[1:], known)
+    return DatasetImages(reader, labelling(to_numpy(labels), **about), first.shape[1:], known)
