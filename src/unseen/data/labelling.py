@@ -170,7 +170,9 @@ def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
 
 def check_single(raw: npt.NDArray[Any], name: str) -> None:
     """Refuse entries that hold several: lists, arrays, dictionaries."""
-    for row, entry in enumerate(raw if raw.dtype.kind == "O" else ()):
+    if raw.dtype.kind != "O" or _are_plain(raw):
+        return
+    for row, entry in enumerate(raw):
         if hasattr(entry, "__len__") and not isinstance(entry, (str, bytes)) and getattr(entry, "ndim", None) != 0:
             raise DataError(
                 f"{name} must have one entry a sample, but row {row} holds a {type(entry).__name__} of {len(entry)}; "
@@ -178,12 +180,17 @@ def check_single(raw: npt.NDArray[Any], name: str) -> None:
             )
 
 
+def _are_plain(raw: npt.NDArray[Any]) -> bool:
+    """Whether objects are text and integers throughout, of which none is missing: a look at millions is not free."""
+    return set(map(type, raw)) <= {str, int, bool}
+
+
 def _check_given(raw: npt.NDArray[Any], name: str, fix: str) -> None:
     """Refuse missing entries: NaN, NaT, and among objects None and NA."""
     missing = np.zeros(len(raw), bool)
     if raw.dtype.kind in "fmM":
         missing = raw != raw
-    elif raw.dtype.kind == "O":
+    elif raw.dtype.kind == "O" and not _are_plain(raw):
         missing = np.array([is_missing(entry) for entry in raw], dtype=bool)
     if missing.any():
         raise DataError(
