@@ -19,6 +19,7 @@ A message names the argument, the rule, the value it got and, where there is one
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -40,8 +41,15 @@ __all__ = [
 ]
 
 
+# How NumPy 2 writes its numbers and texts in a `repr`: people wrote 2 and 'a'.
+_NUMPY = re.compile(r"\bnp\.(?:str_|bool|u?int\d+|(?:long)?(?:float|double)\d*)\(([^()]*)\)")
+
+
 class UnseenError(Exception):
     """The base of every error raised on purpose."""
+
+    def __str__(self) -> str:
+        return _NUMPY.sub(r"\1", super().__str__())
 
 
 class ArgumentError(UnseenError, ValueError):

@@ -13,12 +13,13 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import validate_data
 
 from unseen.data import from_arrays
-from unseen.errors import ArgumentError, DataError
+from unseen.data.labelling import labels_in, to_numpy
+from unseen.errors import ArgumentError, DataError, UnseenError
 from unseen.exposure import Plan, folds
 from unseen.pruning import prune
 from unseen.rules.base import Rule
 from unseen.scores.base import Score
-from unseen.types import Coreset, FloatArray, IntArray, ScoreTable
+from unseen.types import Coreset, FloatArray, IntArray, ScoreTable, is_tensor, unmasked
 
 __all__ = ["Pruner"]
 
@@ -101,8 +102,8 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
             DataError: NaN or infinite numbers, one class only, labels that are not classes.
             ArgumentError: an option that cannot be met, before any training.
         """
-        values, codes = self._checked(X, y)
-        data = from_arrays(values, codes, class_names=[str(name) for name in self.classes_.tolist()])
+        values, labels = self._checked(X, y)
+        data = from_arrays(values, labels)
         self.scores_, self.coreset_ = prune(
             data,
             keep=self.keep,
@@ -115,7 +116,7 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
             quota=self.quota,
         )
         self.sample_indices_ = self.coreset_.indices
-        counts = np.bincount(codes[self.sample_indices_], minlength=len(self.classes_)).tolist()
+        counts = np.bincount(data.labels[self.sample_indices_], minlength=len(self.classes_)).tolist()
         self.sampling_strategy_ = dict(zip(self.classes_.tolist(), counts, strict=True))
         return self
 
@@ -124,18 +125,30 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
         rows = self.fit(X, y).sample_indices_
         return _safe_indexing(X, rows), _safe_indexing(y, rows)
 
-    def _checked(self, X: Any, y: Any) -> tuple[npt.NDArray[Any], IntArray]:
-        """X as an array, y as codes; sets what is learned of both."""
+    def _checked(self, X: Any, y: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """X and y as arrays; sets what is learned of both."""
         if y is None:
             raise ArgumentError("requires y to be passed, but the target y is None")
-        check_classification_targets(y)
-        if type_of_target(y) == "multilabel-indicator":
-            y = _from_one_hot(y)
-        # Text makes a table, in which entries may be missing; anything else must be finite numbers.
-        kind: dict[str, Any] = {"dtype": object, "ensure_all_finite": False} if _holds_text(X) else {"dtype": "numeric"}
-        values, labels = validate_data(self, X, y, ensure_min_samples=2, **kind)
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        return values, codes.astype(np.int64)
+        X = to_numpy(X, "X") if is_tensor(X) or hasattr(X, "tocsr") else unmasked(X, "X")
+        y = to_numpy(y, "y") if is_tensor(y) else unmasked(y, "y")
+        if np.ndim(y) == 1 and not np.iscomplexobj(y):  # of which scikit-learn has its own words
+            y = labels_in(to_numpy(y, "y"), "y")
+        try:
+            check_classification_targets(y)
+            if type_of_target(y) == "multilabel-indicator":
+                y = _from_one_hot(y)
+            # Text makes a table, in which entries may be missing; anything else must be finite numbers.
+            text = {"dtype": object, "ensure_all_finite": False}
+            kind: dict[str, Any] = text if _holds_text(X) else {"dtype": "numeric"}
+            values, labels = validate_data(self, X, y, ensure_min_samples=2, **kind)
+            self.classes_ = np.unique(labels)
+        except UnseenError:
+            raise
+        except (TypeError, ValueError) as error:
+            if "parse data" in str(error):  # scikit-learn and its friends know a sparse frame that is refused by this
+                raise
+            raise DataError(" ".join(str(error).split())) from error
+        return values, labels
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

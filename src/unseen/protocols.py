@@ -31,7 +31,8 @@ class Data(Protocol):
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
         """The inputs of these rows, in that order: images uint8 (m, H, W, 3 or 1), vectors float32 (m, d), ...
 
-        A data set may also have `as_kept`, which gives float16 vectors where these are what it keeps.
+        A data set may also have `as_kept`, which gives float16 vectors where these are what it keeps, and
+        `label_values`, (C,): the label of each class as the user gave it, which estimators see.
         """
 
     def fingerprint(self, *, full: bool = False) -> dict[str, object]:

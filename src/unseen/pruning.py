@@ -36,6 +36,7 @@ from unseen.rules.budgets import budget as budget_of
 from unseen.rules.budgets import budget_line
 from unseen.scores.base import Score
 from unseen.scores.label_quality import LABEL_ISSUE
+from unseen.scores.registry import listed
 from unseen.scores.registry import resolve as resolve_score
 from unseen.selecting import Choice, default_rule
 from unseen.types import Coreset, ScoreTable
@@ -117,7 +118,7 @@ def score(
         work = Work(
             source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
         )
-        wanted = [_default_score(source)] if scores is None else _listed(scores)
+        wanted = [_default_score(source)] if scores is None else listed(scores)
         return work.score(run, plan or folds(), wanted, seed=seed, announce=True)
 
 
@@ -295,7 +296,3 @@ def label_error_share(table: ScoreTable, coreset: Coreset | None = None) -> floa
 
 def _default_score(data: Data) -> str:
     return "el2n" if data.targets is None else "loss"
-
-
-def _listed(scores: str | Score | Sequence[str | Score]) -> list[str | Score]:
-    return [scores] if isinstance(scores, (str, Score)) else list(scores)

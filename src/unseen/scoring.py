@@ -210,6 +210,9 @@ def _distinct(scores: list[Score]) -> tuple[Score, ...]:
 
 def check_score(score: Score, plan: Plan, learner: Abilities) -> None:
     """Refuse what cannot be computed, before any training."""
+    if isinstance(plan, type) or not hasattr(plan, "fits"):
+        got = f"{getattr(plan, '__name__', plan)}, uncalled" if callable(plan) else repr(plan)
+        raise ArgumentError(f"plan must be a plan, such as unseen.folds(5), got {got}")
     if len(score.sides) > 1 and not plan.two_sided:
         raise ArgumentError(
             f"score {score.name!r} compares held-out with in-sample behaviour, but the plan "

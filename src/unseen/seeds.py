@@ -12,11 +12,19 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
+from unseen.errors import ArgumentError
 from unseen.types import IdArray, IntArray
 
-__all__ = ["derive", "generator", "keys", "order"]
+__all__ = ["checked", "derive", "generator", "keys", "order"]
 
 _MASK = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+def checked(seed: object) -> int:
+    """The seed, if it is an integer."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise ArgumentError(f"seed must be an integer, got {seed!r}; leave it out for 0")
+    return int(seed)
 
 
 def derive(seed: int, *purpose: str | int) -> int:
@@ -25,7 +33,7 @@ def derive(seed: int, *purpose: str | int) -> int:
     >>> derive(0, "init", 1) == derive(0, "init", 1), derive(0, "init", 1) == derive(0, "init", 2)
     (True, False)
     """
-    text = "\x1f".join([str(int(seed)), *(f"{type(p).__name__}:{p}" for p in purpose)])
+    text = "\x1f".join([str(checked(seed)), *(f"{type(p).__name__}:{p}" for p in purpose)])
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
 

@@ -13,7 +13,7 @@ from unseen.protocols import Data
 from unseen.registry import parse_spec
 from unseen.rules.base import Rule
 from unseen.rules.choosing import choose
-from unseen.rules.inputs import checked_features
+from unseen.rules.inputs import as_array, checked_features
 from unseen.rules.registry import check as check_rule
 from unseen.rules.registry import resolve as resolve_rule
 from unseen.scores.tempered import SUFFIX
@@ -71,6 +71,8 @@ class Choice:
                 shared["align"] = shared["align"] or "none"
             own = ",".join(f"{key}={value}" for key, value in written.items() if key not in SHARED)
             rule, given = f"{name}:{own}" if own else name, {**shared, **given}
+        if given.get("features") is not None:
+            given["features"] = as_array("features", given["features"])
         chosen = resolve_rule(rule)
         own_options = {name: value for name, value in given.items() if name not in SHARED}
         for name in own_options:

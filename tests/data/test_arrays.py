@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -97,6 +98,41 @@ def test_labels_of_any_sort():
     assert from_arrays(X, [2, 0, 0, 1], class_names=["dog", "cat", "cow"]).labels.tolist() == [2, 0, 0, 1]
 
 
+def test_labels_that_can_be_sorted_are_taken():
+    signs = from_arrays(X, [-1, 0, 1, 0])
+    assert (signs.labels.tolist(), signs.class_names) == ([0, 1, 2, 1], ("-1", "0", "1"))
+    assert "the label -1 is taken for a class" in signs.notes[1]
+    assert from_arrays(X, [-2, 5, -7, 5]).class_names == ("-7", "-2", "5")
+    big = np.array([2**63 + 1, 2**63, 7, 7], np.uint64)
+    assert from_arrays(X, big).class_names == ("7", str(2**63), str(2**63 + 1))
+    assert from_arrays(X, [2**64, -1, 2**64 + 1, -1]).class_names == ("-1", str(2**64), str(2**64 + 1))
+    assert from_arrays(X, pd.Series(["b", "a", "b", "a"], dtype="string")).class_names == ("a", "b")
+    assert from_arrays(X, np.array(["b", "a", "b", "a"], np.dtypes.StringDType())).class_names == ("a", "b")
+
+
+def test_dates_are_classes_named_as_dates():
+    days = np.array(["2026-01-02", "2026-01-01"] * 2, "datetime64[D]")
+    assert from_arrays(X, days).class_names == ("2026-01-01", "2026-01-02")
+    assert from_arrays(X, pd.Series(days.astype("M8[ns]"))).class_names[0].startswith("2026-01-01T00")
+
+
+def test_the_label_of_each_class_is_kept_as_it_was_given():
+    for labels in ([3, 7, 3, 9], ["b", "a", "b", "c"], [True, False, False, True], [-1, 1, 1, -1]):
+        assert from_arrays(X, labels).label_values.tolist() == sorted(set(labels))
+    assert from_arrays(X, ["dog", "cat", "dog", "cat"], class_names=["dog", "cat"]).label_values.tolist() == [
+        "dog",
+        "cat",
+    ]
+    assert from_arrays(X, Y, class_names=["dog", "cat"]).label_values is None
+    assert from_arrays(X, np.array(["2026-01-02", "2026-01-01"] * 2, "datetime64[D]")).label_values is None
+
+
+def test_a_mask_that_hides_nothing_is_no_mask():
+    data = from_arrays(np.ma.array(X, mask=False), np.ma.array(Y), ids=np.ma.array([4, 5, 6, 7]))
+    np.testing.assert_array_equal(everything(data), X)
+    assert (data.labels.tolist(), data.ids.tolist()) == (Y.tolist(), [4, 5, 6, 7])
+
+
 def test_ids_and_groups():
     data = from_arrays(X, Y, ids=["p", "q", "r", "s"], groups=["u", "v", "u", "w"])
     assert data.ids.tolist() == ["p", "q", "r", "s"]
@@ -133,6 +169,24 @@ def test_ids_and_groups():
         (["a", None], [0, 1], {}, "row 1 is None"),
         (np.array([["a", np.inf], ["b", 1.0]], object), [0, 1], {}, "column 1 holds inf in rows 0"),
         (3, Y, {}, "X must be an array of n samples, got int"),
+        (X, [0, 1, np.inf, 1], {}, r"y must be within .* \(int64\), but row 2 has inf; text made of them will do"),
+        (X, [0, 1, 1e30, 1], {}, r"y must be within .* \(int64\), but row 2 has 1e\+30; text made of them will do"),
+        (X, np.ma.array(Y, mask=Y == 0), {}, "y is a masked array that hides entries of rows 0, 3; drop these rows"),
+        (np.ma.array(X, mask=X > 10), Y, {}, "X is a masked array that hides entries of rows 3; drop these rows"),
+        (X, pd.Series([[0], [1], [1], [0]]), {}, "y must have one entry a sample, but row 0 holds a list of 1"),
+        (X, pd.Series([None, "a", "b", "a"], dtype="string"), {}, "y must be given .* missing in 1 rows: 0"),
+        (
+            X,
+            Y,
+            {"ids": np.arange(4, dtype=np.uint64) + np.uint64(2**63)},
+            r"at most 9223372036854775807 \(int64\), but row 0",
+        ),
+        (X, Y, {"ids": Y == 0}, r"got a boolean mask; np.flatnonzero\(mask\) gives its rows"),
+        (X, Y, {"ids": ["a", None, "b", "c"]}, "ids must be given for every sample, but it is missing in 1 rows: 1"),
+        (X, Y, {"groups": [0, 1, np.nan, 1]}, "groups must be given for every sample, .* missing in 1 rows: 2"),
+        (X, 5, {}, r"got shape \(\); try list\(y\)"),
+        (X, Y, {"class_names": 2}, "class_names must be the names of the classes, got 2"),
+        (torch.tensor(X).to_sparse(), Y, {}, r"X is a sparse tensor, .*; X.to_dense\(\) makes it dense"),
     ],
 )
 def test_bad_arrays_are_refused_by_name(x, y, options, message):

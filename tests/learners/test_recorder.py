@@ -300,7 +300,10 @@ def test_predictions_with_folds_and_ids():
     [
         ((LOGITS[0], LABELS), r"shape \(n, C\) or \(T, n, C\), got \(3,\)"),
         ((LOGITS[:-1], LABELS), "must agree, got 23, 24 and 23 samples"),
-        ((LOGITS, LABELS + 5), "y must be in 0..2|labels must be in 0..2"),
+        (
+            (LOGITS, np.arange(N) % 4 + 5),
+            r"labels must be in 0\.\.2, or 3 different ones, .* but there are 4: 5, 6, 7, 8",
+        ),
         (
             (WITH_NAN, LABELS),
             "must be finite, but it is NaN or infinite for rows 4",
@@ -310,6 +313,72 @@ def test_predictions_with_folds_and_ids():
 def test_predictions_that_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         unseen.Recorder.from_predictions(*arguments)
+
+
+def test_a_perfect_model_scores_zero_where_its_probabilities_are_called_so():
+    perfect = np.eye(C)[LABELS]
+    with pytest.warns(UserWarning, match=r"look like probabilities .* pass probabilities=True, or their logarithm"):
+        table = unseen.Recorder.from_predictions(perfect, LABELS)
+    np.testing.assert_allclose(table.column("el2n"), 0.519, atol=5e-4)  # of logits 1, 0, 0
+    table = unseen.Recorder.from_predictions(perfect, LABELS, probabilities=True)
+    np.testing.assert_allclose(table.column("el2n"), 0, atol=1e-12)
+    np.testing.assert_allclose(table.mean_confidence, 1, atol=1e-12)
+
+
+def test_probabilities_batch_by_batch():
+    p = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
+    with pytest.warns(UserWarning, match="look like probabilities") as said:
+        record_all(recorder(), p)
+    assert len(said) == 1, "once a recorder"
+    assert said[0].filename == __file__
+    table = record_all(recorder(), p, probabilities=True)
+    np.testing.assert_allclose(table.column("el2n"), unseen.functional.el2n(LOGITS, LABELS), rtol=1e-10)
+    own = recorder()
+    fits = iter(own)
+    fit = next(fits)
+    with pytest.raises(unseen.ArgumentError, match=r"needs rows that lie in \[0, 1\] and sum to 1, but these do not"):
+        own.record(fit.unseen, LOGITS[fit.unseen], probabilities=True)
+
+
+def test_few_rows_and_log_probabilities_are_no_reason_to_warn():
+    own = recorder()
+    for fit in own:
+        own.record(fit.unseen[:1], [[1.0, 0.0, 0.0]])  # by chance
+        own.record(fit.unseen[1:], LOGITS[fit.unseen[1:]])
+    log_p = LOGITS - np.log(np.exp(LOGITS).sum(axis=1, keepdims=True))
+    unseen.Recorder.from_predictions(log_p, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (np.array(["ant", "bee", "cat"])[LABELS], ("ant", "bee", "cat")),
+        (LABELS + 1, ("1", "2", "3")),
+        (LABELS - 1, ("-1", "0", "1")),
+        (LABELS % 2, ("0", "1", "2")),
+    ],
+)
+def test_predictions_have_a_column_for_each_label_in_sorted_order(labels, names):
+    table = unseen.Recorder.from_predictions(LOGITS, labels)
+    assert table.class_names == names
+    codes = np.array([names.index(str(label)) for label in labels])
+    np.testing.assert_allclose(table.column("el2n"), unseen.functional.el2n(LOGITS, codes), rtol=1e-10)
+
+
+def test_predictions_whose_folds_are_missing_are_refused_at_once():
+    folds = np.where(np.arange(N) == 3, np.nan, 0)
+    with pytest.raises(unseen.DataError, match="folds must be given for every sample, but it is missing in 1 rows: 3"):
+        unseen.Recorder.from_predictions(LOGITS, LABELS, folds=folds)
+
+
+def test_tensors_of_half_precision_in_a_gradient_tape_and_as_epochs():
+    torch = pytest.importorskip("torch")
+    expected = unseen.functional.el2n(LOGITS, LABELS)
+    for logits in (torch.tensor(LOGITS, requires_grad=True), torch.tensor(LOGITS, dtype=torch.bfloat16)):
+        table = unseen.Recorder.from_predictions(logits, LABELS)
+        np.testing.assert_allclose(table.column("el2n"), expected, atol=0.02 if logits.element_size() < 4 else 1e-12)
+    table = record_all(recorder(), epoch=torch.tensor(1))
+    np.testing.assert_allclose(table.column("el2n"), expected, rtol=1e-10)
 
 
 def test_predictions_on_one_side_have_no_gap():

@@ -5,20 +5,29 @@ import re
 
 import numpy as np
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 import unseen
+from unseen import seeds
 from unseen.data import from_arrays
 from unseen.learners import LEARNERS, SklearnLearner, resolve
-from unseen.learners.sklearn import seeded
+from unseen.learners.sklearn import labels_for, seeded
 
 RNG = np.random.default_rng(0)
 IRIS = load_iris(return_X_y=True)
@@ -49,6 +58,115 @@ def test_a_fold_of_one_class_is_named_where_the_estimator_cannot_learn_from_it()
 def test_one_class_in_all_is_refused():
     with pytest.raises(unseen.DataError, match="needs at least 2 classes, but every label is 'cat'"):
         unseen.score(RNG.normal(size=(20, 2)), ["cat"] * 20, learner="logistic")
+
+
+# The user's own labels
+
+
+FLOWERS = {
+    "from-1": np.array([1, 2, 3]),
+    "with-gaps": np.array([7, 3, 900]),
+    "negative": np.array([-1, 0, 1]),
+    "real": np.array([1.0, 2.0, 3.0]),
+    "text": np.array(["setosa", "versicolor", "virginica"]),
+    "text-in-another-order": np.array(["z", "a", "m"]),
+    "beyond-int64": np.array([2**63, 2**63 + 1, 2**63 + 2], np.uint64),
+}
+
+
+def weighted(label):
+    return LogisticRegression(C=1e-4, class_weight={label: 1000})
+
+
+WRAPPED = {
+    "alone": weighted,
+    "pipeline": lambda label: make_pipeline(StandardScaler(), weighted(label)),
+    "search": lambda label: GridSearchCV(weighted(label), {"C": [1e-4]}, cv=2),
+    "calibrated": lambda label: CalibratedClassifierCV(weighted(label), cv=2),
+}
+
+
+@pytest.mark.parametrize(
+    ("labels", "wrapped"),
+    [(labels, "alone") for labels in FLOWERS.values()] + [(FLOWERS["text"], name) for name in WRAPPED],
+)
+def test_what_a_parameter_says_of_a_label_is_of_that_label(labels, wrapped):
+    X, y = IRIS
+    estimator = WRAPPED[wrapped](labels[1].item())
+    table = unseen.score(X, labels[y], plan=unseen.folds(2), learner=estimator, groups=None)
+    # As scikit-learn itself has it: its `cross_val_predict` would not do, as it numbers labels first.
+    X, y, order = X.astype(np.float32), labels[y], seeds.order(0, np.arange(150), "order", 0)
+    for fold in range(2):
+        inside = table.folds[0] == fold
+        train = order[~inside[order]]
+        model = clone(estimator).fit(X[train], y[train])
+        p = model.predict_proba(X[inside])[np.arange(inside.sum()), np.searchsorted(model.classes_, y[inside])]
+        np.testing.assert_allclose(table.mean_confidence[inside], p, rtol=1e-6)
+    if wrapped != "calibrated":  # which calibrates the weight away
+        assert {table.class_names[code] for code in table.predictions} == {str(labels[1]).removesuffix(".0")}
+
+
+def test_priors_are_in_the_order_of_the_labels():
+    _, y = IRIS
+    for labels in FLOWERS.values():
+        order = np.argsort(labels)
+        priors = np.array([1e-9, 1e-9, 1e-9])
+        priors[0] = 1 - 2e-9  # of the first in sorted order
+        table = unseen.score(
+            RNG.normal(size=(150, 2)), labels[y], plan=unseen.folds(3), learner=GaussianNB(priors=priors)
+        )
+        assert {table.class_names[c] for c in table.predictions} == {str(labels[order[0]]).removesuffix(".0")}
+
+
+def test_the_estimator_sees_the_labels_themselves():
+    seen = []
+
+    class Spy(GaussianNB):
+        def fit(self, X, y):
+            seen.append(y)
+            return super().fit(X, y)
+
+    X, y = IRIS
+    for labels in (*FLOWERS.values(), np.array([False, True, True])):
+        del seen[:]
+        unseen.score(X, labels[y], plan=unseen.folds(2), learner=Spy())
+        assert set(seen[0].tolist()) == set(labels.tolist())
+    del seen[:]
+    unseen.score(from_arrays(X, y, class_names=list("abc")), plan=unseen.folds(2), learner=Spy())
+    assert set(seen[0].tolist()) == {0, 1, 2}, "names beside numbers are for people"
+    del seen[:]
+    unseen.Pruner(learner=Spy(), plan=2).fit(X, np.array(["u", "v", "w"])[y])
+    assert set(seen[0].tolist()) == {"u", "v", "w"}
+
+
+def test_a_fold_without_a_class_named_by_text():
+    y = np.array(["b"] * 20 + ["c"] * 19 + ["a"])
+    table = unseen.score(RNG.normal(size=(40, 2)), y, plan=unseen.folds(4), learner=GaussianNB())
+    assert table.labels[39] == 0
+    assert table.mean_confidence[39] < 1e-30
+    assert table.predictions[39] in (1, 2)
+
+
+def test_estimators_that_take_numbers_only_are_given_numbers():
+    torch, skorch = pytest.importorskip("torch"), pytest.importorskip("skorch")
+    net = skorch.NeuralNetClassifier(
+        torch.nn.Linear(4, 3), criterion=torch.nn.CrossEntropyLoss, max_epochs=2, train_split=None, verbose=0
+    )
+    X, y = IRIS
+    assert labels_for(net, from_arrays(X, np.array(["u", "v", "w"])[y])).tolist() == [0, 1, 2]
+    assert labels_for(make_pipeline(net), from_arrays(X, y + 1)).tolist() == [0, 1, 2]
+    assert labels_for(GaussianNB(), from_arrays(X, y + 1)).tolist() == [1, 2, 3]
+
+
+def test_parameters_without_a_word_in_json_and_stacks():
+    X, y = IRIS
+    for estimator in (
+        GridSearchCV(GaussianNB(), {"var_smoothing": [1e-9]}, cv=2),  # whose error_score is NaN
+        StackingClassifier([("a", GaussianNB())], cv=2),  # whose last model is not made yet
+    ):
+        table = unseen.score(X, y, plan=unseen.folds(2), learner=estimator)
+        json.dumps(table.provenance["learner"], allow_nan=False)
+        assert (table.predictions == y).mean() > 0.9
 
 
 # Seeds

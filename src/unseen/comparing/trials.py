@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen import data as data_room
+from unseen import seeds as seeds_room
 from unseen.comparing.methods import Method, Selector, slug
 from unseen.data.joined import Joined
+from unseen.data.labelling import to_numpy
 from unseen.data.part import Part, restricted, split_off
 from unseen.errors import ArgumentError
 from unseen.evaluating.exams import Overlap, with_test
@@ -19,6 +21,7 @@ from unseen.executors import Executor, resolve
 from unseen.learners.classes import refuse_target
 from unseen.protocols import Data
 from unseen.rules.budgets import budget as budget_of
+from unseen.rules.inputs import as_array
 from unseen.runs.base import Run
 from unseen.runs.events import spent
 from unseen.scoring import versions
@@ -80,9 +83,9 @@ class Trials:
         self.train, self.run, self.seed, self.fix = train, run, seed, fix
         self.joined = Joined(train, test)
         if features is not None:
-            features = restricted(train, np.asarray(features))
+            features = restricted(train, as_array("features", features))
         if groups is not None and not isinstance(groups, str):
-            groups = restricted(train, np.asarray(groups))
+            groups = restricted(train, to_numpy(groups, "groups"))
         self.executor = resolve(executor, jobs=jobs, threads=threads)
         more: dict[str, Any] = {"executor": self.executor, "verify": verify, "report": report}
         self.scorer = Work(train, learner, groups=groups, **more)
@@ -93,7 +96,7 @@ class Trials:
         self._manifest = {
             "format": 1,
             "versions": versions(),
-            "seed": seed,
+            "seed": seeds_room.checked(seed),
             "fix": fix,
             "learner": self.scorer.learner.describe(),
             "trainee": self.trainer.learner.describe(),

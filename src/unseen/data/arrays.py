@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.fingerprint import Files, stamp
-from unseen.data.labelling import Labelling, to_numpy
+from unseen.data.labelling import Labelling, is_missing, to_numpy
 from unseen.data.provenance import note, provenance_of, warn_if_seen
 from unseen.data.targeting import labelled_or_targeted
 from unseen.data.walking import is_folder, readable
@@ -39,7 +39,8 @@ def from_arrays(
             (n, H, W) or (n, H, W, C) are images (C = 1 or 3; channels first is understood too): integers 0..255,
             or real numbers 0..1, which are kept as uint8 round(255 x) and noted;
             (n,) text is text; (n, d) objects or text is a table, None and NaN being missing entries.
-        y: (n,) labels. Integers 0..C-1 are kept; anything else is numbered in sorted order.
+        y: (n,) labels. Integers 0..C-1 are kept; anything else is numbered in sorted order. (Estimators of
+            scikit-learn see the labels as they are here.)
         target: (n,) finite numbers to regress on, in place of labels; not all the same. Kept in `data.targets`; labels
             are then their bins, up to 10 of about equal counts, named by their ends (`"1.5 .. 3.2"`).
         ids: (n,) integers or text, unique; default 0..n-1.
@@ -214,7 +215,7 @@ def _factorise(table: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int32], list[npt
     codes, values = np.empty(table.shape, np.int32), []
     for column in range(table.shape[1]):
         seen: dict[Any, int] = {}
-        entries = [None if _missing(v) else v for v in table[:, column].tolist()]
+        entries = [None if is_missing(v) else v for v in table[:, column].tolist()]
         try:
             # The type is part of the key: 1, 1.0 and True are equal in Python.
             codes[:, column] = [seen.setdefault((v.__class__, v), len(seen)) for v in entries]
@@ -228,11 +229,6 @@ def _factorise(table: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int32], list[npt
         distinct[:] = [key[1] for key in seen]
         values.append(distinct)
     return codes, values
-
-
-def _missing(value: Any) -> bool:
-    # pandas.NA refuses to be compared, hence by the name of its type.
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
 
 
 def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:

@@ -32,6 +32,8 @@ class Samples(ABC):
         feature_names: names of the d features of vectors and tables, or None.
         in_memory: whether `take` reads from memory rather than decode files.
         sample_bytes: bytes of one input as `take` gives it.
+        label_values: (C,) the label of each class as the user gave it, for estimators that name classes by it; None
+            where labels were numbers of classes already.
         held_bytes: of all inputs that are in memory as long as the data set is.
         embedding: of vectors that `unseen.embed` made: by what, and what is known of its labels; part of the
             fingerprint, and so of the manifest of a run.
@@ -59,6 +61,7 @@ class Samples(ABC):
     ) -> None:
         self.ids, self.labels, self.class_names = labelled.ids, labelled.labels, labelled.class_names
         self.groups, self.targets = labelled.groups, labelled.targets
+        self.label_values = labelled.values
         self.notes: tuple[str, ...] = (*labelled.notes, *notes)
         self.files = files
         self.feature_names = None if feature_names is None else tuple(feature_names)

@@ -38,6 +38,7 @@ class Joined:
         self.targets = None if train.targets is None else np.concatenate([train.targets, _targets_of(test)])
         self.ids: IdArray = np.concatenate([train.ids, _ids_of(test, train.ids)])
         self.class_names = train.class_names
+        self.label_values = getattr(train, "label_values", None)
         self.kind: Literal["image", "vector", "table", "text"] = train.kind
         self.sample_shape = train.sample_shape
         self.dtype: np.dtype[Any] = train.dtype

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,14 +10,31 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.errors import DataError, some
-from unseen.types import FloatArray, IdArray, IntArray
+from unseen.types import FloatArray, IdArray, IntArray, is_tensor, of_tensor, unmasked
+from unseen.types.arrays import LARGEST
 
-__all__ = ["Labelling", "groups_of", "ids_of", "labelling", "labels_in", "to_numpy"]
+__all__ = [
+    "Labelling",
+    "check_single",
+    "grouping",
+    "groups_of",
+    "ids_of",
+    "is_missing",
+    "labelling",
+    "labels_in",
+    "to_numpy",
+]
+
+EXACT = 2.0**53  # real numbers from here on may be rounded integers
 
 
 @dataclass(frozen=True, eq=False)
 class Labelling:
-    """Ids, labels and groups of n samples, checked; of targets, the labels are their bins (`unseen.data.targeting`)."""
+    """Ids, labels and groups of n samples, checked; of targets, the labels are their bins (`unseen.data.targeting`).
+
+    `values` holds the label that each class had before it was numbered, (C,) integers, booleans or text; None where
+    labels were numbers of classes already, or are of a type that estimators do not take.
+    """
 
     ids: IdArray
     labels: IntArray
@@ -25,6 +42,7 @@ class Labelling:
     groups: IntArray | None = None
     notes: tuple[str, ...] = ()
     targets: FloatArray | None = None
+    values: npt.NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -48,7 +66,8 @@ def labelling(
 ) -> Labelling:
     """Check and encode. Labels become int64 0..C-1; `n` is the number of inputs that they must match.
 
-    Integers 0..C-1 are kept; other labels are numbered in sorted order, and their names are in `class_names`.
+    Integers 0..C-1 are kept; other labels are numbered in sorted order, and their names are in `class_names`. One that
+    can be sorted is refused: a -1 outside of {-1, 1} and {-1, 0, 1}, which often means that there is no label.
 
     >>> labelling(["cat", "ant", "cat"]).labels.tolist(), labelling(["cat", "ant", "cat"]).class_names
     ([1, 0, 1], ('ant', 'cat'))
@@ -57,89 +76,179 @@ def labelling(
         DataError: missing or continuous labels, labels outside the classes, counts that differ, ids that occur twice.
 
     """
-    raw = labels_in(to_numpy(y), name)
+    raw = labels_in(to_numpy(y, name), name)
     if n is not None and len(raw) != n:
         raise DataError(f"X and {name} must have one entry a sample, but X has {n} and {name} has {len(raw)}")
     if not len(raw):
         raise DataError("the data set is empty: it has no samples")
+    values: npt.NDArray[Any] | None
     if class_names is None:
-        codes, names, notes = _encode(raw, name)
+        codes, values, names, notes = _encode(raw, name)
     else:
-        codes, names, notes = *_encode_as(raw, tuple(map(str, class_names)), name), ()
+        if not isinstance(class_names, Iterable):
+            raise DataError(f"class_names must be the names of the classes, got {class_names!r}")
+        names, notes = tuple(map(str, class_names)), ()
+        codes = _encode_as(raw, names, name)
+        values = None if raw.dtype.kind in "ib" else np.array(names)
     return Labelling(
         ids=ids_of(ids, len(raw), default_ids),
         labels=codes,
         class_names=names,
         groups=groups_of(groups, len(raw)),
         notes=notes,
+        values=values,
     )
 
 
-def to_numpy(value: Any) -> npt.NDArray[Any]:
-    """A NumPy view of an array, a torch tensor (of any device), a list or a data frame."""
-    if type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach"):
-        tensor = value.detach().cpu()
-        if tensor.dtype.is_floating_point and tensor.element_size() < 4:
-            tensor = tensor.float()  # NumPy has no bfloat16
-        array: npt.NDArray[Any] = tensor.numpy()
-        return array
+def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
+    """A NumPy view of an array, a torch tensor (of any device), a list or a data frame.
+
+    Raises:
+        DataError: a sparse matrix or tensor, a masked array that hides entries, or what NumPy makes no array of.
+
+    """
+    if is_tensor(value):
+        return of_tensor(value, name)
     if hasattr(value, "tocsr"):
-        raise DataError("X is a sparse matrix, which has no place here; X.toarray() makes it dense")
+        raise DataError(f"{name} is a sparse matrix, which has no place here; {name}.toarray() makes it dense")
+    if isinstance(value, (list, tuple)) and any(isinstance(item, np.ma.MaskedArray) for item in value):
+        value = [unmasked(item, f"{name}[{at}]") for at, item in enumerate(value)]
     try:
-        array = np.asarray(value)
-        # NumPy makes text of everything beside text in a list: of NaN, too.
-        return np.array(value, dtype=object) if isinstance(value, (list, tuple)) and array.dtype.kind == "U" else array
+        array = np.asarray(unmasked(value, name))
+        # NumPy makes text of everything beside text in a list: of NaN, too. And it rounds integers beyond int64.
+        if isinstance(value, (list, tuple)) and (array.dtype.kind == "U" or _rounded(array, value)):
+            array = np.array(value, dtype=object)
+    except DataError:
+        raise
     except ValueError as error:
         raise DataError(f"the samples have several shapes and do not make one array: {error}") from error
+    except (TypeError, RuntimeError, OverflowError) as error:
+        raise DataError(f"{name} cannot be read as an array: {error}") from error
+    return array.astype(object) if array.dtype.kind == "T" else array
+
+
+def _rounded(array: npt.NDArray[Any], entries: Any) -> bool:
+    """Whether NumPy may have rounded integers when it made an array of these entries."""
+    if array.dtype.kind != "f" or array.ndim != 1 or not (np.abs(array) >= EXACT).any():
+        return False
+    return any(isinstance(entry, int) and abs(entry) >= EXACT for entry in entries)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether an entry of an array of objects stands for nothing: None, NaN, NaT, what a mask hides."""
+    # pandas.NA refuses to be compared, hence by the name of its type.
+    if value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):  # of an array there are several answers
+        return False
 
 
 def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    """One-dimensional labels without missing ones; whole numbers as int64."""
+    """One-dimensional labels without missing ones; whole numbers as int64, or uint64 where they need it."""
     if raw.ndim != 1:
         fix = f"{name}.ravel()" if raw.ndim == 2 and raw.shape[1] == 1 else f"{name}.argmax(axis=1) for one-hot labels"
+        fix = fix if raw.ndim else f"list({name}), if it is something to go through"
         raise DataError(f"{name} must have one label a sample, shape (n,), got shape {raw.shape}; try {fix}")
-    missing = np.isnan(raw) if raw.dtype.kind == "f" else np.zeros(len(raw), bool)
-    if raw.dtype.kind == "O":
-        missing = np.array([v is None or bool(v != v) for v in raw], dtype=bool)
-        plain = np.array(raw[~missing].tolist())
-        raw = plain if plain.dtype.kind in "iufb" and not missing.any() else raw
-    if missing.any():
+    if raw.dtype.kind in "cV":
         raise DataError(
-            f"{name} must be given for every sample, but it is missing in {missing.sum():,} rows: "
-            f"{some(np.flatnonzero(missing))}; drop these rows"
+            f"{name} must hold labels that can be sorted, got {raw.dtype}; text will do: {name}.astype(str)"
         )
+    check_single(raw, name)
+    _check_given(raw, name, "drop these rows")
+    if raw.dtype.kind == "O":
+        plain = np.array(raw.tolist())
+        raw = plain if plain.dtype.kind in "iufb" and not _rounded(plain, raw) else raw
     if raw.dtype.kind == "f":
-        broken = np.flatnonzero(raw != np.floor(raw))
-        if broken.size:
-            raise DataError(
-                f"{name} must hold classes, but row {broken[0]} has {raw[broken[0]]}: real numbers are regression "
-                f"targets; give them as target= (see unseen.data.from_arrays), or bin them into classes"
-            )
+        _check_whole(raw, name)
         raw = raw.astype(np.int64)
+    if raw.dtype.kind == "u" and len(raw) and raw.max() > LARGEST:
+        return raw.astype(np.uint64)
     return raw.astype(np.int64) if raw.dtype.kind in "iu" else raw
 
 
-def _encode(raw: npt.NDArray[Any], name: str) -> tuple[IntArray, tuple[str, ...], tuple[str, ...]]:
+def check_single(raw: npt.NDArray[Any], name: str) -> None:
+    """Refuse entries that hold several: lists, arrays, dictionaries."""
+    if raw.dtype.kind != "O" or _are_plain(raw):
+        return
+    for row, entry in enumerate(raw):
+        if hasattr(entry, "__len__") and not isinstance(entry, (str, bytes)) and getattr(entry, "ndim", None) != 0:
+            raise DataError(
+                f"{name} must have one entry a sample, but row {row} holds a {type(entry).__name__} of {len(entry)}; "
+                "take one out of each, or give each as text"
+            )
+
+
+def _are_plain(raw: npt.NDArray[Any]) -> bool:
+    """Whether objects are text and integers throughout, of which none is missing: a look at millions is not free."""
+    return set(map(type, raw)) <= {str, int, bool}
+
+
+def _check_given(raw: npt.NDArray[Any], name: str, fix: str) -> None:
+    """Refuse missing entries: NaN, NaT, and among objects None and NA."""
+    missing = np.zeros(len(raw), bool)
+    if raw.dtype.kind in "fmM":
+        missing = raw != raw
+    elif raw.dtype.kind == "O" and not _are_plain(raw):
+        missing = np.array([is_missing(entry) for entry in raw], dtype=bool)
+    if missing.any():
+        raise DataError(
+            f"{name} must be given for every sample, but it is missing in {missing.sum():,} rows: "
+            f"{some(np.flatnonzero(missing))}; {fix}"
+        )
+
+
+def _check_whole(raw: npt.NDArray[Any], name: str) -> None:
+    """Refuse real numbers that are no classes, or that int64 cannot hold."""
+    beyond = np.flatnonzero((raw < -(2.0**63)) | (raw >= 2.0**63))
+    if beyond.size:
+        raise DataError(
+            f"{name} must be within {-LARGEST - 1} .. {LARGEST} (int64), but row {beyond[0]} has {raw[beyond[0]]}; "
+            f"text made of them will do: {name}.astype(str)"
+        )
+    broken = np.flatnonzero(raw != np.floor(raw))
+    if broken.size:
+        raise DataError(
+            f"{name} must hold classes, but row {broken[0]} has {raw[broken[0]]}: real numbers are regression "
+            f"targets; give them as target= (see unseen.data.from_arrays), or bin them into classes"
+        )
+
+
+def _encode(
+    raw: npt.NDArray[Any], name: str
+) -> tuple[IntArray, npt.NDArray[Any] | None, tuple[str, ...], tuple[str, ...]]:
+    """Codes, the label of each class where estimators take it, its name, and what is to be said."""
     try:
         values, codes = np.unique(raw, return_inverse=True)
     except TypeError as error:
         raise DataError(f"{name} must hold labels of one type, so that they can be sorted: {error}") from error
-    names = tuple(str(v) for v in values.tolist())
+    # Of dates to the nanosecond `tolist` makes integers.
+    names = tuple(str(v) for v in (values if values.dtype in ("M8[ns]", "m8[ns]") else values.tolist()))
     if len(set(names)) < len(names):
         raise DataError(f"{name} holds different labels that read alike: {some(names)}; make them all text")
-    if raw.dtype.kind == "i":
-        if values[0] < 0 and values.tolist() != [-1, 1]:
-            outside = np.flatnonzero(raw < 0)
-            raise DataError(
-                f"{name} must not be negative, but {len(outside):,} rows are: row {outside[0]} has {raw[outside[0]]}; "
-                f"-1 often means no label: drop these rows"
-            )
-        if values[-1] != len(values) - 1:
-            return codes, names, (f"labels {some(names)} are numbered 0..{len(names) - 1} in this order",)
-    return codes.astype(np.int64), names, ()
+    own = np.array(values.tolist()) if raw.dtype.kind == "O" else values
+    notes: tuple[str, ...] = ()
+    if raw.dtype.kind in "iu":
+        _check_unlabelled(raw, values, name)
+        if values[0] != 0 or values[-1] != len(values) - 1:
+            notes = (f"labels {some(names)} are numbered 0..{len(names) - 1} in this order",)
+        if values[0] == -1:
+            notes += ("the label -1 is taken for a class; where it means that there is none, drop these rows",)
+    return codes.astype(np.int64), own if own.dtype.kind in "biuU" else None, names, notes
 
 
-def _encode_as(raw: npt.NDArray[Any], names: tuple[str, ...], name: str) -> tuple[IntArray, tuple[str, ...]]:
+def _check_unlabelled(raw: npt.NDArray[Any], values: npt.NDArray[Any], name: str) -> None:
+    """Refuse -1 where it is the only negative label, but in {-1, 1} and {-1, 0, 1}: it often means no label."""
+    if values[0] == -1 and values[-1] != 1:
+        outside = np.flatnonzero(raw == -1)
+        raise DataError(
+            f"{name} must not be negative, but {len(outside):,} rows are: row {outside[0]} has -1; -1 often means no "
+            f"label: drop these rows; if it is a class, make text of all labels: {name}.astype(str)"
+        )
+
+
+def _encode_as(raw: npt.NDArray[Any], names: tuple[str, ...], name: str) -> IntArray:
     if len(set(names)) < len(names):
         raise DataError(f"class_names must be unique, got {some(names)}")
     if raw.dtype.kind in "ib":
@@ -151,23 +260,32 @@ def _encode_as(raw: npt.NDArray[Any], names: tuple[str, ...], name: str) -> tupl
         rule = f"one of class_names ({some(names)})"
     outside = np.flatnonzero((codes < 0) | (codes >= len(names)))
     if outside.size:
-        row = outside[0]
-        raise DataError(f"{name} must be in {rule}, but {len(outside):,} rows are not: row {row} has {raw[row]!r}")
-    return codes, names
+        row = int(outside[0])
+        value = raw[row : row + 1].tolist()[0]
+        raise DataError(f"{name} must be in {rule}, but {len(outside):,} rows are not: row {row} has {value!r}")
+    return codes
 
 
 def ids_of(ids: Any, n: int, default: IdArray | None) -> IdArray:
     """The ids (n,), checked; without any the default, or 0..n-1."""
     if ids is None:
         return np.arange(n) if default is None else default
-    array = to_numpy(ids)
-    if array.dtype.kind == "O":
-        array = np.array(array.tolist())
+    array = to_numpy(ids, "ids")
     if array.ndim != 1 or len(array) != n:
         raise DataError(f"ids must have one entry for each of the {n} samples, got shape {array.shape}")
+    if array.dtype.kind == "O":
+        check_single(array, "ids")
+        _check_given(array, "ids", "give each of these samples one")
+        _check_range(array, [row for row, entry in enumerate(array) if isinstance(entry, int) and entry > LARGEST])
+        if len({isinstance(entry, str) for entry in array}) > 1:
+            raise DataError("ids must be all integers or all text, but they are mixed; ids.astype(str) is all text")
+        array = np.array(array.tolist())
+    if array.dtype.kind == "b":
+        raise DataError("ids must be integers or text, got a boolean mask; np.flatnonzero(mask) gives its rows")
     if array.dtype.kind not in "iuU":
         raise DataError(f"ids must be integers or text, got {array.dtype}; text made of them will do: ids.astype(str)")
     if array.dtype.kind in "iu":
+        _check_range(array, np.flatnonzero(array > LARGEST).tolist())
         array = array.astype(np.int64)
     values, counts = np.unique(array, return_counts=True)
     if len(values) < n:
@@ -175,13 +293,31 @@ def ids_of(ids: Any, n: int, default: IdArray | None) -> IdArray:
     return array
 
 
+def _check_range(ids: npt.NDArray[Any], beyond: list[int]) -> None:
+    if beyond:
+        raise DataError(
+            f"ids must be at most {LARGEST} (int64), but row {beyond[0]} has {ids[beyond[0]]}; text made of them will "
+            "do: ids.astype(str)"
+        )
+
+
 def groups_of(groups: Any, n: int) -> IntArray | None:
     """int64 (n,) groups, checked, if there are any."""
     if groups is None:
         return None
-    array = to_numpy(groups)
+    return np.unique(grouping(groups, n, "groups"), return_inverse=True)[1].astype(np.int64)
+
+
+def grouping(groups: Any, n: int, name: str) -> npt.NDArray[Any]:
+    """(n,) values that say who belongs together, as they are: none missing, all of types that can be compared."""
+    array = to_numpy(groups, name)
     if array.ndim != 1 or len(array) != n:
-        raise DataError(f"groups must have one entry for each of the {n} samples, got shape {array.shape}")
-    if array.dtype.kind == "O" and any(v is None or v != v for v in array):
-        raise DataError("groups must be given for every sample, but some are missing; give each such sample its own")
-    return np.unique(array, return_inverse=True)[1].astype(np.int64)
+        raise DataError(f"{name} must have one entry for each of the {n} samples, got shape {array.shape}")
+    check_single(array, name)
+    _check_given(array, name, "give each of these samples its own")
+    if array.dtype.kind == "O":
+        try:
+            np.unique(array)
+        except TypeError as error:
+            raise DataError(f"{name} must be of one type, so that they can be compared: {error}") from error
+    return array

@@ -177,4 +177,6 @@ def _column(source: NpyShards, files: Sequence[str], labels: bool) -> npt.NDArra
         if parts and (part.dtype.kind == "U") != (parts[0].dtype.kind == "U"):
             raise DataError(f"all shards must hold numbers, or all text, but {files[0]} and {name} differ")
         parts.append(part)
+    if {part.dtype.kind for part in parts} == {"i", "u"}:  # of which NumPy makes real numbers
+        return np.concatenate([part.astype(object) for part in parts])
     return np.concatenate(parts)

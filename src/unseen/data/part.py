@@ -32,6 +32,7 @@ class Part:
         self.ids = whole.ids[self.rows]
         self.labels = whole.labels[self.rows]
         self.class_names = whole.class_names
+        self.label_values = getattr(whole, "label_values", None)
         self.kind: Literal["image", "vector", "table", "text"] = whole.kind
         self.sample_shape = whole.sample_shape
         self.dtype: np.dtype[Any] = whole.dtype

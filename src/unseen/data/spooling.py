@@ -83,9 +83,10 @@ class _Spool:
         """Take a batch."""
         if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
             raise DataError(f"batch {number} must be (X, y) or (X, y, ids), got {type(batch).__name__}")
-        x, columns = _inputs(batch[0], number), [_entries(labels_in(to_numpy(batch[1]), f"y of batch {number}"))]
+        of = f"y of batch {number}"
+        x, columns = _inputs(batch[0], number), [_entries(labels_in(to_numpy(batch[1], of), of))]
         if len(batch) == 3:
-            columns.append(_entries(to_numpy(batch[2])))
+            columns.append(_entries(to_numpy(batch[2], f"ids of batch {number}")))
         self._check(number, x, columns)
         start = 0
         while start < len(x):
@@ -132,7 +133,7 @@ class _Spool:
 
 def _inputs(value: Any, number: int) -> npt.NDArray[Any]:
     # to_numpy makes float32 of the half precision of torch, which is not wanted here.
-    half = str(getattr(value, "dtype", None)) == "torch.float16"
+    half = str(getattr(value, "dtype", None)) == "torch.float16" and "strided" in str(value.layout)
     x: npt.NDArray[Any] = value.detach().cpu().numpy() if half else to_numpy(value)
     if x.ndim != 2 or x.dtype.kind not in "fiub" or not x.shape[1]:
         raise DataError(f"batch {number}: X must be (m, d) numbers, got shape {x.shape} of {x.dtype}")
@@ -145,7 +146,10 @@ def _inputs(value: Any, number: int) -> npt.NDArray[Any]:
 
 def _entries(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Without Python objects, which would be pickled."""
-    plain = np.array(column.tolist()) if column.dtype.kind == "O" else column
+    entries = column.tolist() if column.dtype.kind == "O" else []
+    if len({isinstance(entry, str) for entry in entries}) > 1:
+        raise DataError("labels and ids must be labels of one type, all numbers or all text, but they are mixed")
+    plain = np.array(entries) if column.dtype.kind == "O" else column
     if plain.dtype.kind not in "iufbU":
         raise DataError(f"labels and ids must be numbers or text, got {plain.dtype}")
     return plain

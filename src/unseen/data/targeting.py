@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unseen.data.labelling import Labelling, groups_of, ids_of, labelling, to_numpy
+from unseen.data.labelling import Labelling, check_single, groups_of, ids_of, is_missing, labelling, to_numpy
 from unseen.errors import ArgumentError, DataError, some
 from unseen.types import FloatArray, IdArray, IntArray
 
@@ -38,7 +38,7 @@ def targeting(
             twice.
 
     """
-    targets = _numbers(to_numpy(values), name)
+    targets = _numbers(to_numpy(values, name), name)
     if n is not None and len(targets) != n:
         raise DataError(f"X and {name} must have one entry a sample, but X has {n} and {name} has {len(targets)}")
     if not len(targets):
@@ -115,8 +115,9 @@ def _numbers(raw: npt.NDArray[Any], name: str) -> FloatArray:
     if raw.ndim != 1:
         fix = f"{name}.ravel()" if raw.ndim == 2 and raw.shape[1] == 1 else f"one column of it, as in {name}[:, 0]"
         raise DataError(f"{name} must have one number a sample, shape (n,), got shape {raw.shape}; try {fix}")
+    check_single(raw, name)
     if raw.dtype.kind == "O":
-        raw = np.array([np.nan if v is None or bool(v != v) else v for v in raw])
+        raw = np.array([np.nan if is_missing(v) else v for v in raw])
     if raw.dtype.kind not in "iuf":
         raise DataError(f"{name} must hold numbers, got {raw.dtype}; classes are labels, not targets")
     targets = raw.astype(np.float64)

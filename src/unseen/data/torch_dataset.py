@@ -128,7 +128,7 @@ class _Reader:
                 f"ds[{row}] must be a pair (x, y), got {type(item).__name__}; wrap the data set to give pairs"
             )
         x, y = item
-        label = to_numpy(y).item() if hasattr(y, "shape") and to_numpy(y).size == 1 else y
+        label = _single(to_numpy(y, f"the label of ds[{row}]")) if hasattr(y, "shape") else y
         if isinstance(x, str):
             return x, label
         if hasattr(x, "getexif"):
@@ -138,7 +138,7 @@ class _Reader:
         if self.rule.square is not None:
             raise ArgumentError(f"image_size is for data sets of Pillow images, but ds[{row}] has {type(x).__name__}")
         self.tensors = hasattr(x, "detach")
-        return to_numpy(x), label
+        return to_numpy(x, f"the input of ds[{row}]"), label
 
     def __len__(self) -> int:
         return len(self.ds)
@@ -172,6 +172,10 @@ def _read_ahead(
 
 def _as_is(batch: Any) -> Any:
     return batch
+
+
+def _single(label: npt.NDArray[Any]) -> Any:
+    return label.item() if label.size == 1 else label
 
 
 def _stacked(samples: Sequence[Any], rows: Sequence[int] | IntArray | None = None) -> npt.NDArray[Any]:

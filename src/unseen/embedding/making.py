@@ -21,6 +21,7 @@ from unseen.errors import ArgumentError
 from unseen.protocols import Data
 from unseen.runs.new_folder import NewFolder
 from unseen.scoring import versions
+from unseen.seeds import checked
 from unseen.threads import default_threads, limited_threads
 
 __all__ = ["embed"]
@@ -94,7 +95,7 @@ def embed(
         "format": FORMAT,
         "embedding": embedder.describe(),
         "labels": said,
-        "seed": seed,
+        "seed": checked(seed),
         "threads": threads,
         "source": source.fingerprint(full=verify == "full"),
         "test": None if asked is None else asked.fingerprint(full=verify == "full"),

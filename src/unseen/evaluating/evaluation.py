@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from unseen import data as data_room
 from unseen import runs
+from unseen import seeds as seeds_room
 from unseen.data.fingerprint import digest
 from unseen.errors import ArgumentError
 from unseen.evaluating.arms import Kind, arms_of, check_baselines
@@ -180,7 +181,7 @@ def _manifest(
         "format": 1,
         "kind": "evaluation",
         "versions": versions(),
-        "seed": seed,
+        "seed": seeds_room.checked(seed),
         "learner": work.learner.describe(),
         "settings": {"threads": work.threads},
         "fix": fix,

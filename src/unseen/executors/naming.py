@@ -33,6 +33,8 @@ def resolve(executor: str | Executor, *, jobs: int | None = None, threads: int |
     LocalExecutor(jobs=2, threads=1)
 
     """
+    if isinstance(executor, type) or not (isinstance(executor, str) or hasattr(executor, "run")):
+        raise ArgumentError(f"executor must be 'local', 'ray' or an executor, got {executor!r}")
     if not isinstance(executor, str):
         if jobs is not None or threads is not None:
             raise ArgumentError(f"jobs and threads must be given to the executor, which is {executor!r}, not beside it")

@@ -22,7 +22,7 @@ from unseen import seeds
 from unseen.errors import ArgumentError
 from unseen.exposure.dealing import assign_folds
 from unseen.exposure.fits import Fit, at_least
-from unseen.types import IdArray, IntArray, Side
+from unseen.types import IdArray, IntArray, Side, as_integers
 
 __all__ = ["Members", "coreset"]
 
@@ -139,12 +139,12 @@ def coreset(
     2 of the members train a model that judges 4
     2 of the members train a model that judges 4
     """
-    others = None if outsiders is None else np.asarray(outsiders)
-    return Members(np.asarray(members), k, repeats, scale, others, tuple(before))
+    others = None if outsiders is None else as_integers(outsiders, "outsiders")
+    return Members(as_integers(members, "members"), k, repeats, scale, others, tuple(before))
 
 
 def _rows(name: str, rows: IntArray) -> IntArray:
-    array = np.unique(np.asarray(rows, dtype=np.int64))
+    array = np.unique(as_integers(rows, name))
     if len(array) != len(rows):
         raise ArgumentError(f"{name} must hold each row once")
     if array.size and array[0] < 0:

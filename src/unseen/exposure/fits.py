@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from unseen.errors import ArgumentError, ExposureError, some
-from unseen.types import IdArray, IntArray, Side
+from unseen.types import IdArray, IntArray, Side, as_integers
 
 __all__ = ["MAX_FITS", "Fit", "Plan", "at_least"]
 
@@ -56,7 +56,7 @@ class Fit:
 
     def __post_init__(self) -> None:
         for name in ("train", "unseen", "seen"):
-            rows = np.asarray(getattr(self, name), dtype=np.int64)
+            rows = as_integers(getattr(self, name), f"{name} of fit {self.name}")
             ordered = np.sort(rows)
             if rows.size and ordered[0] < 0:
                 raise ArgumentError(f"{name} of fit {self.name} must hold rows of the data set, got {ordered[0]}")

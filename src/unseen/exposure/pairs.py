@@ -10,7 +10,7 @@ import numpy as np
 
 from unseen.errors import ArgumentError, ExposureError, some
 from unseen.exposure.fits import Fit
-from unseen.types import IdArray, IntArray, Side
+from unseen.types import IdArray, IntArray, Side, as_integers
 
 __all__ = ["Exposure"]
 
@@ -42,7 +42,7 @@ class Exposure:
             value = getattr(self, name)
             if len(value) and np.ndim(value[0]) == 0:
                 value = [value]
-            object.__setattr__(self, name, tuple(np.asarray(v, dtype=np.int64) for v in value))
+            object.__setattr__(self, name, tuple(as_integers(v, name) for v in value))
         if len(self.train) != len(self.watch):
             raise ArgumentError(
                 f"train and watch must pair up, got {len(self.train)} training sets and {len(self.watch)} watch sets"

@@ -21,6 +21,7 @@ from unseen.rules.budgets import budget as budget_of
 from unseen.rules.budgets import budget_line
 from unseen.runs.base import Run
 from unseen.scoring import joined_groups, versions
+from unseen.seeds import checked
 from unseen.types import Coreset, IntArray
 from unseen.work import Work
 
@@ -116,7 +117,7 @@ class Prepared:
         return {
             "format": 1,
             "versions": versions(),
-            "seed": self.seed,
+            "seed": checked(self.seed),
             "grow": {"sizes": list(self.sizes), **self.growth.describe()},
             "learner": self.work.learner.describe(),
             "settings": {"threads": self.work.threads},
@@ -134,7 +135,7 @@ class Prepared:
             "options": growth.choice.rule.options(),
             "budget": self.budget,
             "n": len(self.work.data),
-            "seed": self.seed,
+            "seed": checked(self.seed),
             "score": growth.measured.label,
             "direction": growth.measured.direction,
             "grown": {"sizes": list(self.sizes), **growth.describe()},

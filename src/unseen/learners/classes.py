@@ -1,14 +1,21 @@
-"""Who needs classes: what refuses data with a regression target, whose bins it would take for classes."""
+"""What classes ask for: no regression target, whose bins would be taken for them; and logits, not probabilities."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
 
 from unseen.errors import ArgumentError, DataError
 from unseen.protocols import Data
 from unseen.scores.base import Score
+from unseen.types import Array, FloatArray
 
-__all__ = ["check_scores", "refuse_target"]
+__all__ = ["check_scores", "logits_of", "look_like_probabilities", "refuse_target"]
+
+FLOOR = float(np.finfo(np.float32).tiny)
+ROUNDING = 1e-2  # of a sum of probabilities: half precision leaves as much
 
 LEARN = "use the learner 'ridge', or hand in the losses of your own model with unseen.Recorder"
 
@@ -27,6 +34,25 @@ def refuse_target(data: Data, does: str, instead: str = LEARN) -> None:
     """
     if data.targets is not None:
         raise DataError(f"{does}, but this data set has a target; {instead}")
+
+
+def logits_of(probabilities: Any) -> FloatArray:
+    """The logarithm of probabilities; zero is raised to the smallest normal float32, so that a loss stays finite.
+
+    >>> logits_of(np.array([[1.0, 0.0]])).round(1).tolist()
+    [[0.0, -87.3]]
+    """
+    logits: FloatArray = np.log(np.maximum(probabilities, FLOOR))
+    return logits
+
+
+def look_like_probabilities(values: Array) -> bool:
+    """Whether all rows lie in [0, 1] and sum to 1, NumPy or torch, (..., C)."""
+    if not values.shape[0]:
+        return False
+    if not (float(values.min()) >= 0 and float(values.max()) <= 1 + ROUNDING):
+        return False
+    return float(abs(values.sum(-1) - 1).max()) <= ROUNDING
 
 
 def check_scores(data: Data, scores: Iterable[Score]) -> None:

@@ -46,6 +46,8 @@ def resolve(spec: str | Learner | Any | None, data: Data) -> Learner:
 
 
 def _learner(spec: Any, data: Data) -> Learner:
+    if isinstance(spec, type):
+        raise ArgumentError(f"learner must be an instance, got the class {spec.__name__}; call it: {spec.__name__}()")
     if not isinstance(spec, str):
         if hasattr(spec, "provides"):
             learner: Learner = spec

@@ -1,7 +1,9 @@
 """Any scikit-learn classifier with `predict_proba`, pipelines included.
 
 The estimator is cloned for every fit and sees the training rows only, so vocabularies, imputers and scalers inside a
-pipeline are held out with the rest. Probabilities become logits by their logarithm; a probability of zero is raised to
+pipeline are held out with the rest. It sees the labels as the user gave them, so that `class_weight={2: 10}` is of the
+class 2 and `priors` are in the order of `classes_`; what it says is put in the order of the classes of the data set.
+Probabilities become logits by their logarithm; a probability of zero is raised to
 the smallest normal float32 (1.2e-38), so that a loss stays finite (at most 87.3).
 """
 
@@ -17,16 +19,16 @@ from sklearn.base import clone
 from unseen import seeds
 from unseen.errors import ArgumentError, DataError
 from unseen.exposure import Fit
-from unseen.learners.classes import refuse_target
+from unseen.learners.classes import logits_of, refuse_target
 from unseen.protocols import CheckpointStore, Data, Sink
 from unseen.types import IntArray, Observation, Side
 
 __all__ = ["SklearnLearner"]
 
-FLOOR = float(np.finfo(np.float32).tiny)
 BLOCK = 16_384  # rows asked about at a time
 ROUNDING = 1e-3  # float16 rounds a probability by half of that
 SEED_LIMIT = 2**32  # scikit-learn's random_state ends here
+NUMBERED = {"skorch", "xgboost"}  # packages whose classifiers take no labels but 0..C-1
 
 
 class SklearnLearner:
@@ -47,7 +49,7 @@ class SklearnLearner:
 
     def __init__(self, estimator: Any) -> None:
         for method in ("fit", "predict_proba", "get_params"):
-            if not hasattr(estimator, method):
+            if not (hasattr(estimator, method) or (method == "predict_proba" and _stacks(estimator))):
                 raise ArgumentError(
                     f"estimator must have {method}, but {type(estimator).__name__} has none"
                     + ("; wrap it in sklearn.calibration.CalibratedClassifierCV" if method == "predict_proba" else "")
@@ -92,9 +94,10 @@ class SklearnLearner:
         # In an order that depends on (seed, id): shuffling the rows of the data set does not change the model.
         ranked = seeds.order(seed, data.ids, "order", fit.repeat)
         train = ranked[np.isin(ranked, fit.train, assume_unique=True)]
+        own = labels_for(self.estimator, data)
         model = seeded(self.estimator, seeds.derive(seed, "init", fit.repeat, fit.fold, fit.part or 0))
         try:
-            model.fit(_inputs(data, train), data.labels[train])
+            model.fit(_inputs(data, train), own[data.labels[train]])
         except ValueError as error:
             raise DataError(f"{self.name} cannot learn from fit {fit.name} ({len(train)} samples): {error}") from error
         for side in ("unseen", "seen"):
@@ -107,7 +110,7 @@ class SklearnLearner:
         # sample, and the rounding that comes of it, does not depend on the order of the rows either.
         rows = fit.watch(side)
         rows = rows[np.argsort(data.ids[rows], kind="stable")]
-        columns = np.asarray(model.classes_, dtype=np.int64)
+        columns = codes_of(model.classes_, labels_for(self.estimator, data))
         for block in np.array_split(rows, max(1, -(-len(rows) // BLOCK))):
             p = np.zeros((len(block), len(data.class_names)))
             # A class that the training rows lack keeps the probability 0.
@@ -116,7 +119,25 @@ class SklearnLearner:
             except ValueError as error:
                 raise DataError(f"{self.name} cannot judge the samples of fit {fit.name}: {error}") from error
             p[:, columns] = probabilities(said, len(columns), data.ids[block], self.name)
-            sink.observe(side, Observation(block, epoch=1, logits=np.log(np.maximum(p, FLOOR))))
+            sink.observe(side, Observation(block, epoch=1, logits=logits_of(p)))
+
+
+def labels_for(estimator: Any, data: Data) -> npt.NDArray[Any]:
+    """(C,) what stands for each class where this estimator sees it: the user's own label, else its number."""
+    own: npt.NDArray[Any] | None = getattr(data, "label_values", None)
+    inner = (estimator, *estimator.get_params(deep=True).values())
+    packages = {base.__module__.partition(".")[0] for part in inner for base in type(part).__mro__}
+    return np.arange(len(data.class_names)) if own is None or packages & NUMBERED else own
+
+
+def codes_of(classes: Any, own: npt.NDArray[Any]) -> IntArray:
+    """The number of each of an estimator's `classes_`.
+
+    >>> codes_of(["cat", "owl"], np.array(["ant", "cat", "owl"])).tolist()
+    [1, 2]
+    """
+    number = {label: code for code, label in enumerate(own.tolist())}
+    return np.array([number[label] for label in np.asarray(classes).tolist()], dtype=np.int64)
 
 
 def probabilities(said: Any, classes: int, ids: npt.NDArray[Any], who: str) -> npt.NDArray[np.float64]:
@@ -176,8 +197,16 @@ def _inputs(data: Data, rows: IntArray) -> npt.NDArray[Any]:
     return inputs
 
 
+def _stacks(estimator: Any) -> bool:
+    """Whether it is a stack whose last model is its default, which gives probabilities once it is fitted."""
+    last = getattr(estimator, "steps", [(0, estimator)])[-1][1]
+    return getattr(last, "final_estimator", last) is None and hasattr(type(last), "predict_proba")
+
+
 def _plain(value: object) -> object:
     """A parameter as JSON. A function or class is its name: its repr would hold an address."""
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)  # which JSON has no word for
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (np.ndarray, np.generic)):

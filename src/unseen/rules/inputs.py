@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from unseen.errors import ArgumentError, DataError, some
 from unseen.rules.base import Align, Pool, Rule, one_of
 from unseen.scores import alignment
-from unseen.types import FloatArray, IdArray, IntArray, ScoreTable
+from unseen.types import FloatArray, IdArray, IntArray, ScoreTable, is_tensor, of_tensor, unmasked
 
 __all__ = ["Given", "as_array", "checked_features", "gather", "pool_of"]
 
@@ -49,9 +48,7 @@ class Given:
 
 def as_array(name: str, value: Any, *, text: bool = False) -> npt.NDArray[Any]:
     """A NumPy array from whatever holds numbers (or text); a torch tensor is brought to the CPU."""
-    if "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
-        value = value.detach().cpu()
-    array = np.asarray(value)
+    array = of_tensor(value, name) if is_tensor(value) else np.asarray(unmasked(value, name))
     if array.dtype.kind not in ("biufUS" if text else "biuf"):
         kind = "numbers or text" if text else "numbers"
         raise ArgumentError(f"{name} must be an array of {kind}, got dtype {array.dtype}")

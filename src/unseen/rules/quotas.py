@@ -108,13 +108,15 @@ def explicit_counts(
 ) -> list[int]:
     """The counts of a quota given class by class, checked: every class once, none above its size, the sum exact.
 
-    An int key is a label, a text key a class name.
+    An int key is a label, numbered from 0 or as the user gave it; a text key is a class name.
 
     Raises:
         BudgetError: a class missing, unknown or asked for more than it has; a sum that is not the budget.
 
     """
     place: dict[object, int] = {**{name: i for i, name in enumerate(names)}, **{x: i for i, x in enumerate(labels)}}
+    if any(isinstance(key, Integral) and key not in place for key in quota):  # labels that were numbered anew
+        place |= {key: place[str(key)] for key in quota if isinstance(key, Integral) and str(key) in names}
     unknown = [key for key in quota if key not in place]
     given = {place[key]: count for key, count in quota.items() if key in place}
     missing = [name for i, name in enumerate(names) if i not in given]

@@ -70,6 +70,8 @@ def resolve(spec: str | Rule) -> Rule:
     """
     if isinstance(spec, Rule):
         return spec
+    if not isinstance(spec, str):
+        raise ArgumentError(f"a rule is a name such as 'top' or a Rule, got {spec!r}")
     name, options = parse_spec(spec)
     rule = RULES.get(name)
     known = [f.name for f in fields(rule)]  # type: ignore[arg-type]

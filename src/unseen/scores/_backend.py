@@ -17,7 +17,7 @@ from scipy import special
 
 from unseen.errors import ArgumentError, some
 from unseen.threads import for_each
-from unseen.types import Array
+from unseen.types import Array, check_real, dense, is_tensor, unmasked
 
 # A block and its temporaries stay in the cache of a core; a GPU wants few large ones.
 CPU_BLOCK = 1 << 16
@@ -27,34 +27,29 @@ MANY = 256  # classes, from which on NumPy is quicker along them than across
 Kernel = Callable[[Array, Array], Array]
 
 
-def is_torch(x: object) -> bool:
-    """Whether it is a torch tensor, without importing torch."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(x, torch.Tensor)
-
-
 def namespace(x: Array) -> Any:
     """`torch` or `numpy`: the functions used here have one spelling in both."""
-    return sys.modules["torch"] if is_torch(x) else np
+    return sys.modules["torch"] if is_tensor(x) else np
 
 
-def as_array(x: Array) -> Array:
-    """A tensor outside any gradient tape, or a NumPy array."""
-    return x.detach() if is_torch(x) else np.asarray(x)
+def as_array(x: Array, name: str = "an array") -> Array:
+    """A tensor outside any gradient tape, or a NumPy array; what hides entries or is sparse is refused by this name."""
+    return dense(x, name) if is_tensor(x) else np.asarray(unmasked(x, name))
 
 
 def to_numpy(x: Array) -> npt.NDArray[Any]:
     """A NumPy array in main memory, float64 where it holds bfloat16, which NumPy lacks."""
-    if not is_torch(x):
+    x = as_array(x)
+    if not is_tensor(x):
         return np.asarray(x)
-    x = x.detach().cpu()
+    x = x.cpu()
     array: npt.NDArray[Any] = (x.double() if x.dtype == namespace(x).bfloat16 else x).numpy()
     return array
 
 
 def like(x: Array, model: Array) -> Array:
     """`x` as the kind of array that `model` is, on its device."""
-    if not is_torch(model):
+    if not is_tensor(model):
         return to_numpy(x)
     if isinstance(x, np.ndarray) and not x.flags.writeable:
         x = x.copy()  # torch warns of memory that it could not write to
@@ -63,12 +58,12 @@ def like(x: Array, model: Array) -> Array:
 
 def double(x: Array) -> Array:
     """A float64 array or tensor."""
-    return x.double() if is_torch(x) else np.asarray(x, dtype=np.float64)
+    return x.double() if is_tensor(x) else np.asarray(x, dtype=np.float64)
 
 
 def empty(shape: int | tuple[int, ...], model: Array) -> Array:
     """An unset float64 array of the kind and device of `model`."""
-    if is_torch(model):
+    if is_tensor(model):
         torch = namespace(model)
         return torch.empty(shape, dtype=torch.float64, device=model.device)
     return np.empty(shape)
@@ -76,7 +71,7 @@ def empty(shape: int | tuple[int, ...], model: Array) -> Array:
 
 def blocks(model: Array) -> Iterator[slice]:
     """Slices of the samples of (m, width) that are worked on at a time."""
-    size = GPU_BLOCK if is_torch(model) and model.device.type != "cpu" else CPU_BLOCK
+    size = GPU_BLOCK if is_tensor(model) and model.device.type != "cpu" else CPU_BLOCK
     step = max(1, size // model.shape[1])
     for start in range(0, model.shape[0], step):
         yield slice(start, start + step)
@@ -84,7 +79,7 @@ def blocks(model: Array) -> Iterator[slice]:
 
 def class_first(logits: Array) -> Array:
     """A fresh float64 (C, m) copy of (m, C)."""
-    if is_torch(logits):
+    if is_tensor(logits):
         torch = namespace(logits)
         return logits.T.to(torch.float64, memory_format=torch.contiguous_format, copy=True).contiguous()
     return np.array(logits.T, dtype=np.float64, order="C" if len(logits.T) < MANY else "F")
@@ -102,7 +97,7 @@ def rowwise(kernel: Kernel, logits: Array, labels: Array, *, numbers: int | None
     def work(part: slice) -> None:
         out[..., part] = kernel(class_first(logits[part]), labels[part])
 
-    if is_torch(logits):  # which has threads of its own
+    if is_tensor(logits):  # which has threads of its own
         for part in blocks(logits):
             work(part)
     else:
@@ -117,19 +112,19 @@ def pick(z: Array, y: Array) -> Array:
 
 def largest(x: Array, k: int) -> Array:
     """Where the k largest entries of each row of (m, width) are, (m, k), in any order."""
-    if is_torch(x):
+    if is_tensor(x):
         return namespace(x).topk(x, k, dim=1, sorted=False).indices
     return np.argpartition(x, x.shape[1] - k, axis=1)[:, x.shape[1] - k :]
 
 
 def take_along(x: Array, at: npt.NDArray[np.int64]) -> Array:
     """The entries (m, k) of the rows of (m, width) at these columns."""
-    return x.gather(1, like(at, x)) if is_torch(x) else np.take_along_axis(x, at, axis=1)
+    return x.gather(1, like(at, x)) if is_tensor(x) else np.take_along_axis(x, at, axis=1)
 
 
 def columns(z: Array) -> Array:
     """0 .. m - 1, for indexing."""
-    return namespace(z).arange(z.shape[1], device=z.device) if is_torch(z) else np.arange(z.shape[1])
+    return namespace(z).arange(z.shape[1], device=z.device) if is_tensor(z) else np.arange(z.shape[1])
 
 
 def log_softmax(z: Array) -> Array:
@@ -151,7 +146,7 @@ def softmax(z: Array) -> Array:
 
 def entr(p: Array) -> Array:
     """-p log p, 0 at 0."""
-    return namespace(p).special.entr(p) if is_torch(p) else special.entr(p)
+    return namespace(p).special.entr(p) if is_tensor(p) else special.entr(p)
 
 
 def deviation(x: Array, axis: int = 0) -> Array:
@@ -166,7 +161,7 @@ def checked(logits: Array, labels: Array | None, *, name: str = "logits", ndim: 
 
     Labels that are None (label-free scores) come back as zeros.
     """
-    logits = as_array(logits)
+    logits = as_array(logits, name)
     shape = {"logits": "(n, C)", "history": "(T, n, C)"}.get(name, "(R, n, C)")
     if logits.ndim != ndim or logits.shape[-1] < 2:
         raise ArgumentError(f"{name} must be {shape} with at least 2 classes, got shape {tuple(logits.shape)}")
@@ -178,6 +173,7 @@ def checked(logits: Array, labels: Array | None, *, name: str = "logits", ndim: 
 
 def check_finite(values: Array, name: str) -> None:
     """Refuse NaN and infinity, naming the first samples."""
+    check_real(values, name)
     finite = namespace(values).isfinite(values)
     if bool(finite.all()):
         return
@@ -188,7 +184,7 @@ def check_finite(values: Array, name: str) -> None:
 
 def checked_labels(labels: Array, n: int, classes: int) -> npt.NDArray[np.int64]:
     """Labels as int64 (n,), each in 0 .. C - 1."""
-    own = to_numpy(labels)
+    own = to_numpy(as_array(labels, "labels"))
     if own.shape != (n,):
         raise ArgumentError(f"labels must be (n,) = ({n},), one a sample, got shape {own.shape}")
     if own.dtype.kind not in "iu":

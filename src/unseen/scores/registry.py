@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -14,7 +15,7 @@ from unseen.scores.keeping import Keeping
 from unseen.scores.tempered import SUFFIX, Tempered
 from unseen.types import meaning
 
-__all__ = ["SCORES", "describe_all", "resolve"]
+__all__ = ["SCORES", "describe_all", "listed", "resolve"]
 
 SCORES: Registry[type[Score]] = Registry("score", "unseen.scores")
 
@@ -80,6 +81,12 @@ def resolve(spec: str | Score) -> Score:
         if default is MISSING and option not in options:
             raise ArgumentError(f"score {name!r} needs {option}=, such as '{name}:{option}=3'")
     return kind(**options)
+
+
+def listed(scores: str | Score | Iterable[str | Score]) -> list[str | Score]:
+    """One score, or several, as a list."""
+    several = isinstance(scores, Iterable) and not isinstance(scores, (str, Score, type))
+    return list(scores) if several else [scores]  # type: ignore[arg-type,list-item]  # what is neither, `resolve` refuses
 
 
 def describe_all() -> list[dict[str, Any]]:

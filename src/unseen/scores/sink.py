@@ -21,7 +21,7 @@ from unseen.scores import _backend as be
 from unseen.scores import _kernels as kernels
 from unseen.scores.base import Score, State
 from unseen.scores.shells import rowwise
-from unseen.types import Array, Arrays, IntArray, Observation, Side
+from unseen.types import Array, Arrays, IntArray, Observation, Side, as_integers, check_real
 
 __all__ = ["ScoreSink"]
 
@@ -194,7 +194,7 @@ class _Watch:
         return {name: getattr(self, name) for name in names}
 
     def positions(self, rows: IntArray, fit: Fit, side: Side) -> IntArray:
-        rows = np.asarray(rows, dtype=np.int64)
+        rows = as_integers(rows, "the rows of an observation")
         found = np.searchsorted(self._sorted, rows)
         inside = np.zeros(len(rows), bool)
         near = found < len(self._sorted)
@@ -243,9 +243,13 @@ def _check(observation: Observation, m: int, classes: int, fit: Fit) -> None:
         if value is None:
             continue
         shape = tuple(value.shape)
-        if shape[:1] != (m,) or (name == "logits" and shape != (m, classes)):
-            expected = f"({m}, {classes})" if name == "logits" else f"({m}, ...)"
-            raise ArgumentError(f"{name} of fit {fit.name} must have shape {expected}, got {shape}")
+        expected = {"logits": (m, classes), "features": (m, *shape[1:])}.get(name, (m,))
+        if shape != expected or (name == "features" and len(shape) != 2):
+            wanted = f"({m}, ...)" if shape[:1] != (m,) and name != "logits" else str(expected)
+            wanted = f"({m}, d)" if name == "features" else wanted
+            fix = f"; pass {name}.ravel()" if shape == (m, 1) and expected == (m,) else ""
+            raise ArgumentError(f"{name} of fit {fit.name} must have shape {wanted}, got {shape}{fix}")
+        check_real(value, f"{name} of fit {fit.name}")
         if math.isfinite(float(value.sum())):  # then every entry is, and this is one pass of four
             continue
         flat = value.reshape(m, -1)

@@ -3,7 +3,19 @@
 Nothing here computes a score, reads data or knows a learner.
 """
 
-from unseen.types.arrays import Array, Arrays, FloatArray, IdArray, IntArray
+from unseen.types.arrays import (
+    Array,
+    Arrays,
+    FloatArray,
+    IdArray,
+    IntArray,
+    as_integers,
+    check_real,
+    dense,
+    is_tensor,
+    of_tensor,
+    unmasked,
+)
 from unseen.types.chosen import Coreset
 from unseen.types.directions import DIRECTIONS, Direction, meaning
 from unseen.types.observation import Observation, Side
@@ -22,5 +34,11 @@ __all__ = [
     "Observation",
     "ScoreTable",
     "Side",
+    "as_integers",
+    "check_real",
+    "dense",
+    "is_tensor",
     "meaning",
+    "of_tensor",
+    "unmasked",
 ]

@@ -1,17 +1,119 @@
-"""What arrays are called."""
+"""What arrays are called; and how those from outside are read: nothing hidden by a mask, nothing lost in a cast."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "Arrays", "FloatArray", "IdArray", "IntArray"]
+from unseen.errors import ArgumentError, DataError, some
+
+__all__ = [
+    "Array",
+    "Arrays",
+    "FloatArray",
+    "IdArray",
+    "IntArray",
+    "as_integers",
+    "check_real",
+    "dense",
+    "is_tensor",
+    "of_tensor",
+    "unmasked",
+]
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IdArray: TypeAlias = npt.NDArray[Any]  # int64 or text, unique
 Array: TypeAlias = Any  # a NumPy array or a torch tensor
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
+
+LARGEST = np.iinfo(np.int64).max
+
+
+def unmasked(value: Any, name: str) -> Any:
+    """The value itself; of a masked array that hides nothing, its data.
+
+    Raises:
+        DataError: a masked array that hides entries, which NumPy would read as if nothing were hidden.
+
+    >>> unmasked(np.ma.array([1, 2], mask=[False, True]), "y")
+    Traceback (most recent call last):
+    unseen.errors.DataError: y is a masked array that hides entries of rows 1; drop these rows, or fill: y.filled(0)
+    """
+    if not isinstance(value, np.ma.MaskedArray):
+        return value
+    mask = np.atleast_1d(np.ma.getmaskarray(value))
+    hidden = np.flatnonzero(mask.reshape(len(mask), -1).any(axis=1))
+    if hidden.size:
+        raise DataError(
+            f"{name} is a masked array that hides entries of rows {some(hidden)}; drop these rows, or fill: "
+            f"{name}.filled(0)"
+        )
+    return value.data
+
+
+def is_tensor(value: object) -> bool:
+    """Whether it is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def dense(tensor: Any, name: str) -> Any:
+    """The tensor outside any gradient tape.
+
+    Raises:
+        DataError: a sparse tensor, on which few operations work.
+    """
+    if "strided" not in str(tensor.layout):
+        raise DataError(f"{name} is a sparse tensor, which has no place here; {name}.to_dense() makes it dense")
+    return tensor.detach()
+
+
+def of_tensor(tensor: Any, name: str) -> npt.NDArray[Any]:
+    """The NumPy array of a torch tensor of any device; types of half precision, which NumPy may lack, as float32.
+
+    Raises:
+        DataError: a sparse tensor, or one without values.
+    """
+    tensor = dense(tensor, name)
+    try:
+        tensor = tensor.cpu()
+        if tensor.dtype.is_floating_point and tensor.element_size() < 4:
+            tensor = tensor.float()
+        array: npt.NDArray[Any] = tensor.numpy()
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        raise DataError(f"{name} is a tensor that cannot be read as an array: {error}") from error
+    return array
+
+
+def check_real(values: Array, name: str) -> None:
+    """Refuse text, objects and complex numbers."""
+    if values.is_complex() if is_tensor(values) else values.dtype.kind not in "biuf":
+        raise ArgumentError(f"{name} must hold real numbers, got {values.dtype}")
+
+
+def as_integers(value: Any, name: str) -> IntArray:
+    """int64 whole numbers, such as rows, from numbers of any type.
+
+    Raises:
+        ArgumentError: a boolean mask, fractions, text, or numbers beyond int64.
+
+    >>> as_integers([True, False], "train")
+    Traceback (most recent call last):
+    unseen.errors.ArgumentError: train must hold whole numbers, got a boolean mask; np.flatnonzero(mask) gives its rows
+    """
+    rows = of_tensor(value, name) if is_tensor(value) else np.asarray(unmasked(value, name))
+    if rows.dtype == np.int64:
+        return rows
+    if rows.dtype.kind == "b":
+        raise ArgumentError(f"{name} must hold whole numbers, got a boolean mask; np.flatnonzero(mask) gives its rows")
+    if rows.dtype.kind not in "iuf":
+        raise ArgumentError(f"{name} must hold whole numbers within int64, got {rows.dtype}")
+    wrong = ~(np.abs(rows) < 2.0**53) | (rows != np.floor(rows)) if rows.dtype.kind == "f" else rows > LARGEST
+    if wrong.any():
+        raise ArgumentError(f"{name} must hold whole numbers within int64, got {rows[wrong].flat[0]}")
+    return rows.astype(np.int64)

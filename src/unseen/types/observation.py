@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import index
 from typing import Literal, TypeAlias
 
+from unseen.errors import ArgumentError
 from unseen.types.arrays import Array, IntArray
 
 __all__ = ["Observation", "Side"]
@@ -37,3 +39,9 @@ class Observation:
     leverage: Array | None = None
     cooks_distance: Array | None = None
     shared: dict[str, Array] = field(default_factory=dict, init=False, repr=False)  # what scores compute once for all
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "epoch", index(self.epoch))  # of a tensor, too
+        except TypeError as error:
+            raise ArgumentError(f"epoch must be a whole number, counted from 1, got {self.epoch!r}") from error

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from unseen.errors import ArgumentError, UnknownNameError, some
 from unseen.parquet import read_parquet, write_parquet
-from unseen.types.arrays import Arrays, FloatArray, IdArray, IntArray
+from unseen.types.arrays import Arrays, FloatArray, IdArray, IntArray, as_integers, unmasked
 from unseen.types.directions import DIRECTIONS, Direction, meaning
 
 __all__ = ["OWN_COLUMNS", "ScoreTable"]
@@ -65,11 +65,11 @@ class ScoreTable:
         mean_confidence: npt.ArrayLike | None = None,
     ) -> Self:
         """A table of one score from a bare array (n,) or (R, n), all in one fold."""
-        rows = np.atleast_2d(np.asarray(values, dtype=np.float64))
+        rows = np.atleast_2d(np.asarray(unmasked(values, name), dtype=np.float64))
         n = rows.shape[1]
-        own_labels = np.zeros(n, np.int64) if labels is None else np.asarray(labels, dtype=np.int64)
+        own_labels = np.zeros(n, np.int64) if labels is None else as_integers(labels, "labels")
         return cls(
-            ids=np.arange(n) if ids is None else np.asarray(ids),
+            ids=np.arange(n) if ids is None else _ids(ids),
             labels=own_labels,
             class_names=tuple(str(c) for c in range(int(own_labels.max(initial=0)) + 1)),
             folds=np.zeros((len(rows), n), np.int32),
@@ -231,6 +231,12 @@ class ScoreTable:
             predictions=columns.get("prediction"),
             provenance=about["provenance"],
         )
+
+
+def _ids(ids: npt.ArrayLike) -> IdArray:
+    """Numbers as int64, text as it is."""
+    own = np.asarray(unmasked(ids, "ids"))
+    return as_integers(own, "ids") if own.dtype.kind in "buf" else own
 
 
 def _all_different(ids: IdArray) -> bool:

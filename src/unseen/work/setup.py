@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
+from unseen.data.labelling import grouping, to_numpy
 from unseen.errors import ArgumentError
 from unseen.protocols import Data, Learner
 from unseen.scoring import Abilities, joined_groups
@@ -49,8 +49,8 @@ def bound(data: Data, groups: Groups) -> IntArray | None:
             raise ArgumentError(f"groups must be 'duplicates', an array of n groups or None, got {groups!r}")
         held = joined_groups(held, data.duplicate_groups())
     elif groups is not None:
-        given = np.asarray(groups)
-        if len(given) != len(data):
+        given = to_numpy(groups, "groups")
+        if given.ndim == 1 and len(given) != len(data):
             raise ArgumentError(f"groups must have one entry for each of {len(data)} samples, got {len(given)}")
-        held = joined_groups(held, given)
+        held = joined_groups(held, grouping(given, len(data), "groups"))
     return held
