@@ -382,7 +382,7 @@ AUTO = ["--keep", "0.3", "--rule", "auto", "--learner", "sklearn:sklearn.naive_b
 
 def test_prune_auto(unseen_says, digits_file, tmp_path):
     two = ["--candidate", "folds:k=2/el2n/top", "--candidate", "folds:k=2/el2n/stratified:cutoff=0.3"]
-    argv = ["prune", digits_file, *AUTO, *two, "--confirm", "2", "--out", tmp_path / "a"]
+    argv = ["prune", digits_file, *AUTO, *two, "--confirm", "3", "--out", tmp_path / "a"]
     said = unseen_says(*argv, "--json")
     assert said.code == 0, said.err
     evidence = json.loads(said.out)["auto"]

@@ -210,7 +210,7 @@ def _verdict(evaluation: Evaluation, name: str) -> Verdict:
         difference, verdict = evaluation.difference(name, to).text(sign=True), evaluation.verdict(name, to).text
         lines.append(f"against {to}: {difference} points, {verdict}")
     lines.append(f"the interval covers {evaluation.covers(name)}")
-    lines.append(f"that the test set is a sample adds {_sampling(arm)}")
+    lines.append(f"of that, the test set alone makes {_sampling(arm)}")
     lines.append(evaluation.price(name)["text"])
     if first is None:
         return Verdict(name, "measured", lines[0], tuple(lines))
