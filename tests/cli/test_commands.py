@@ -386,7 +386,7 @@ def test_prune_auto(unseen_says, digits_file, tmp_path):
     said = unseen_says(*argv, "--json")
     assert said.code == 0, said.err
     evidence = json.loads(said.out)["auto"]
-    assert evidence["confirmed"]["seeds"] == 2
+    assert evidence["confirmed"]["seeds"] == 3
     assert set(evidence["rounds"][0]["accuracy"]) == {"random", "folds:k=2/el2n/top", two[-1]}
     again = unseen_says("resume", tmp_path / "a")
     assert again.code == 0

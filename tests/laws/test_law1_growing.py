@@ -151,10 +151,10 @@ def test_copies_count_in_no_accuracy(tmp_path, scale, stop):
 def test_where_every_model_saw_copies_nothing_is_claimed(tmp_path):
     from sklearn.neighbors import KNeighborsClassifier
 
-    found = unseen.grow(noise(), keep=1.0, start_size=1.0, steps=1, learner=KNeighborsClassifier(1), confirm=True)
+    found = unseen.grow(noise(), keep=590, steps=1, learner=KNeighborsClassifier(1), confirm=True)
     last = found.history.steps[-1]
-    assert (last.judged, last.accuracy) == ((found.scores.predictions >= 0).sum(), last.accuracy)
-    assert last.accuracy is None or abs(last.accuracy.value - 0.25) < 0.2
+    assert last.judged == (found.scores.predictions >= 0).sum() < 60
+    assert last.accuracy is None or last.accuracy.low < 0.25
 
 
 def test_the_closed_form_leaves_copies_out_as_refitting_does(tmp_path):
