@@ -170,7 +170,12 @@ def test_how_often_the_interval_holds_the_truth():
 
 EXPERIMENTS = 2000
 # Samples on which the arms differ whatever the seed, those on which a seed decides, and what a seed shifts all by.
-WORLDS = {"stable": (0.03, 0.0, 0.0), "unstable": (0.03, 0.05, 0.004), "seeds": (0.03, 0.03, 0.01), "few": (0.005, 0, 0)}
+WORLDS = {
+    "stable": (0.03, 0.0, 0.0),
+    "unstable": (0.03, 0.05, 0.004),
+    "seeds": (0.03, 0.03, 0.01),
+    "few": (0.005, 0, 0),
+}
 
 
 def experiments(loss, m, seeds, world, rng, common=0.0):

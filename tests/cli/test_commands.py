@@ -121,7 +121,7 @@ def test_results_are_aligned_words_with_the_counts(unseen_says, prune, tmp_path)
     assert list(lines) == ["kept", "score", "repeats", "models", "labels", "table", "coreset", "report"]
     assert len({re.match(r"\w+ +", line).end() for line in said.out.splitlines()}) == 1
     assert re.fullmatch(r"held-out accuracy \d\d\.\d %", lines["models"])
-    assert re.fullmatch(r"estimated errors .* % in the coreset, .* % in a random one", lines["labels"])
+    assert re.fullmatch(r"held-out disagreement .* % in the coreset, .* % in a random one", lines["labels"])
     assert lines["score"].startswith("el2n, harder when higher: median ")
     assert lines["coreset"] == str(tmp_path / "run" / "coreset.parquet")
 

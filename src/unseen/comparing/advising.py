@@ -193,9 +193,7 @@ class _Search:
         for attempt, share in enumerate(reversed(shares[-TRIES:])):
             first = FRESH * (attempt + 1)
             difference, to_random = self.compared(share, range(first, first + seeds), confirming=True)
-            verdict = against_full(
-                difference.replicates, sampling=difference.sampling, margin=self.margin, level=level
-            )
+            verdict = against_full(difference.replicates, sampling=difference.sampling, margin=self.margin, level=level)
             if verdict.word == "lossless":
                 beside = against_random(to_random.replicates, sampling=to_random.sampling)
                 return self._advice(share, verdict, beside, difference.interval, origin)

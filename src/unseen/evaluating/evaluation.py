@@ -78,7 +78,8 @@ def evaluate(
         baselines: of `"full"`, `"random"`, `"random-stratified"` and `"dedup"` (semantic de-duplication, which needs
             `features`); by default all that are possible.
         learner: see `unseen.learners.resolve`; it need not be the one that chose.
-        seeds: replicates, at least 1; 3 or more for a verdict. More of them may be asked of the same `out` later: only those are trained.
+        seeds: replicates, at least 1; 3 or more for a verdict. More of them may be asked of the same `out` later: only
+            those are trained.
         fix: `"epochs"`, as many passes over less data, or `"iterations"`, as many steps as the full data takes. Their
             results do not compare.
         margin: the loss of accuracy that counts as none: 0.005 is half a point.

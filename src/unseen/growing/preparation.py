@@ -167,7 +167,10 @@ class Prepared:
             ("choice", f"{growth.choice.rule.name} by {growth.measured.label}"),
             ("plan", f"{plan}: {self.trainings} trainings by {work.learner.name}, {growth.fix} fixed, "
              f"{work.threads} thread{'' if work.threads == 1 else 's'} each"),
-            ("quality", f"accuracy on {judged} {len(self.judged):,} samples, by models that never saw them, nor a copy"),
+            (
+                "quality",
+                f"accuracy on {judged} {len(self.judged):,} samples, by models that never saw them, nor a copy",
+            ),
             *(("note", note) for note in notes),
         ]  # fmt: skip
 
