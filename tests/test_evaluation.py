@@ -59,7 +59,8 @@ def test_everything_is_lossless_with_no_difference_at_all():
     found = evaluated({"all": subset(range(400)), "random draw": HALF}, baselines=["full"], seeds=3, margin=0.02)
     assert found.differences("all").tolist() == [0, 0, 0]
     assert found.verdict("all").text == (
-        "lossless within 2 points, by the test set alone: the seeds show no spread, of this coreset only"
+        "lossless within 2 points, by the test set alone: the difference is the same for every seed, "
+        "of this coreset only"
     )
     assert found["all"].beside_error == {"full": pytest.approx(1 / 302)}
     assert len(set(found["full"].accuracy)) > 1, "the replicates differ"
@@ -69,7 +70,7 @@ def test_everything_is_lossless_with_no_difference_at_all():
 def test_without_a_class_the_loss_is_that_of_the_class():
     found = evaluated({"no 7": subset(np.flatnonzero(TRAIN[1] != 7))}, learner=GaussianNB(var_smoothing=1e-2), seeds=3)
     assert found.verdict("no 7").word == "loses"
-    assert "by the test set alone: the seeds show no spread" in found.verdict("no 7").text
+    assert "by the test set alone: the difference is the same for every seed" in found.verdict("no 7").text
     assert next(iter(found.by_class("no 7"))) == "7"
     assert found["no 7"].by_class[:, 7].tolist() == [0, 0, 0]
     assert found.verdict("no 7", "random").word == "worse"
@@ -83,7 +84,7 @@ def test_a_learner_without_seeds_has_the_interval_of_the_test_set_and_is_told_wh
         assert found.accuracy(name).half == pytest.approx(1.97 * np.sqrt(p * (1 - p) / 300), rel=0.01)
         assert found.covers(name).startswith("the test set alone: all trainings came to the same accuracy")
     assert "; for more, repeat with coresets that were chosen with other seeds" in found.covers("one")
-    assert "no spread" in found.verdict("one").text or found.verdict("one").word == "undecided"
+    assert "same for every seed" in found.verdict("one").text or found.verdict("one").word == "undecided"
     assert "2 independent replicates give no verdict" in found.verdict("method").text, "it has two coresets"
     assert "±" in found.difference("one", "random").text(), "these were drawn anew"
     assert "±" in found.accuracy("method").text()

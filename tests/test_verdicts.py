@@ -62,8 +62,8 @@ def test_pairs():
 @pytest.mark.parametrize(
     ("difference", "text"),
     [
-        (0.0, "lossless within 0.5 points, by the test set alone: the seeds show no spread"),
-        (-0.3, "loses 30.0 ± 0.2 points, by the test set alone: the seeds show no spread"),
+        (0.0, "lossless within 0.5 points, by the test set alone: the difference is the same for every seed"),
+        (-0.3, "loses 30.0 ± 0.2 points, by the test set alone: the difference is the same for every seed"),
     ],
 )
 def test_a_learner_without_seeds_is_judged_by_the_test_set_alone_and_says_so(difference, text):

@@ -181,7 +181,7 @@ def against_full(
         return Verdict("loses", f"loses {_loss(found)} points{spread.alone}")
 
     def decides(n: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        return (mean - strict.half(level, n) > -margin) | (mean + spread.half((1 + level) / 2, n) < 0)
+        return np.asarray((mean - strict.half(level, n) > -margin) | (mean + spread.half((1 + level) / 2, n) < 0))
 
     return _undecided(spread, decides)
 
@@ -256,7 +256,7 @@ class _Spread(NamedTuple):
     @property
     def alone(self) -> str:
         """What a verdict says where the seeds add nothing."""
-        return "" if self.seeds else ", by the test set alone: the seeds show no spread"
+        return "" if self.seeds else ", by the test set alone: the difference is the same for every seed"
 
     def at_least(self, variance: float) -> _Spread:
         """The same with at least this variance over single test samples."""
@@ -292,7 +292,7 @@ def _unknown(spread: _Spread) -> Verdict | None:
         some = f"{spread.replicates} independent replicate{' gives' if spread.replicates == 1 else 's give'}"
         return Verdict("undecided", f"undecided: {some} no verdict, {FEWEST} or more are needed")
     if not spread.seeds + spread.test:
-        return Verdict("undecided", "undecided: the seeds show no spread, and nothing is known of the test set")
+        return Verdict("undecided", "undecided: every seed gave the same, and nothing is known of the test set")
     return None
 
 

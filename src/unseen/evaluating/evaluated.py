@@ -101,12 +101,11 @@ class Evaluation:
     def covers(self, name: str) -> str:
         """What varies between the replicates of an arm, and so what its interval covers; or why there is none."""
         arm = self[name]
-        units = by_draw(arm.accuracy, arm.draws)
-        if len(units) < 2:
+        if len(by_draw(arm.accuracy, arm.draws)) < 2:
             return "nothing: one replicate shows no spread; ask for 3 seeds or more"
         if np.isnan(self.accuracy(name).half):
             return "nothing: the seeds show no spread, and nothing is known of the test set"
-        return _drawn(arm, units)
+        return _drawn(arm)
 
     def _sampling(self, error: float | None) -> Sampling | None:
         return None if error is None else Sampling(error, self.about["test"]["n"])
@@ -273,8 +272,8 @@ class Evaluation:
         return cls(tuple(arms), names, about["about"])
 
 
-def _drawn(arm: ArmResult, units: FloatArray) -> str:
-    if np.ptp(units) == 0:
+def _drawn(arm: ArmResult) -> str:
+    if np.ptp(arm.accuracy) == 0:
         said = "the test set alone: all trainings came to the same accuracy"
         if arm.kind != "coreset" or arm.draws > 1:
             return said
