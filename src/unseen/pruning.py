@@ -289,7 +289,7 @@ def label_error_share(table: ScoreTable, coreset: Coreset | None = None) -> floa
 
     Of a coreset, or of the whole data set (what random selection expects), by confident learning (Northcutt et al.
     2021). Wrong labels are contradicted, and so are hard samples and what the models are too weak for: on known flips
-    of 0 to 20 % it is between 4 points too low and 13 too high (`benchmarks/results/label_errors.json`).
+    of 0 to 20 % it was between 2 points too low and 13 too high where told (`benchmarks/results/label_errors.json`).
 
     Returns:
         The share; NaN where the models are too weak to doubt a label: fewer than 75 % of the labels predicted
