@@ -81,8 +81,9 @@ def measured(x: npt.NDArray[np.float32], y: npt.NDArray[np.int64], learner: str,
         found.append(float(table.column("label_issue").mean()))
         right.append(float(np.mean(table.predictions == table.labels)))
     bias = interval(np.array(found) - share)
+    low, high = (None if np.isnan(x) else x for x in (bias.low, bias.high))  # JSON has no NaN
     return {
-        "flips": share, "disagreement": float(np.mean(found)), "bias": bias.mean, "low": bias.low, "high": bias.high,
+        "flips": share, "disagreement": float(np.mean(found)), "bias": bias.mean, "low": low, "high": high,
         "accuracy": float(np.mean(right)),
     }  # fmt: skip
 
