@@ -124,7 +124,7 @@ def test_the_default_method_is_how_prune_chooses():
         ({"margin": 0.0}, "margin must be"),
         ({"margin": 1.5}, "margin must be"),
         ({"step": 0.9}, "step must be"),
-        ({"seeds": 1}, "seeds must be at least 2"),
+        ({"seeds": 2}, "seeds must be at least 3"),
         ({"searching": 0}, "searching must be"),
         ({"method": "full"}, "must choose a part"),
         ({"method": "el2n/stratified:cutoff=0.95"}, "cutoff=0.95"),

@@ -14,7 +14,7 @@ LINES = ["folds:k=2/el2n/top", "folds:k=2/el2n/stratified:cutoff=0.3"]
 
 
 def chosen(**changes):
-    options = {"keep": 0.3, "rule": "auto", "learner": GaussianNB(), "candidates": LINES, "confirm": 2}
+    options = {"keep": 0.3, "rule": "auto", "learner": GaussianNB(), "candidates": LINES, "confirm": 3}
     return unseen.prune(DATA, **{**options, **changes})
 
 
@@ -24,7 +24,7 @@ def test_the_winner_is_carried_out_on_everything():
     assert len(coreset) == 210
     assert coreset.n == len(table) == 700
     assert evidence["rounds"][0]["accuracy"].keys() == {"random", *LINES}
-    assert evidence["confirmed"]["seeds"] == 2
+    assert evidence["confirmed"]["seeds"] == 3
     assert evidence["held_out"] == 140
     if evidence["winner"] != "random":
         _, score, rule = evidence["winner"].split("/")
@@ -77,7 +77,7 @@ def test_it_goes_on_to_the_same_choice(tmp_path):
     ("changes", "message"),
     [
         ({"plan": unseen.folds(2)}, "chooses the plan itself"),
-        ({"confirm": 1}, "confirm must be at least 2"),
+        ({"confirm": 2}, "confirm must be at least 3"),
         ({"candidate": LINES}, "did you mean 'candidates'"),
         ({"candidates": ["full"]}, "must choose a part"),
         ({"candidates": ["el2n/stratified:cutoff=0.8"]}, "cutoff=0.8"),

@@ -50,7 +50,7 @@ def test_the_page_of_embeddings_quotes_the_results():
         assert figure in page, figure
 
 
-@pytest.mark.parametrize(("result", "page"), [("digits", "README.md"), ("cifar10", "docs/comparing.md")])
+@pytest.mark.parametrize(("result", "page"), [("digits", "README.md"), ("digits_logistic", "docs/comparing.md")])
 def test_the_evaluations_shown_are_those_of_the_results(result, page):
     arms = json.loads((ROOT / "benchmarks" / "results" / f"evaluation_{result}.json").read_text())["arms"]
     lines = [line.split() for line in (ROOT / page).read_text().splitlines()]

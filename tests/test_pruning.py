@@ -1,5 +1,7 @@
 """The verbs on real data: the effect itself, an honest counter-case, and equality with scikit-learn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -86,6 +88,21 @@ def test_prune_estimates_label_errors(noisy):
     assert unseen.label_error_share(table) == pytest.approx(0.1, abs=0.03)
     with pytest.raises(unseen.ArgumentError, match="the table must hold the score 'label_issue', it has el2n"):
         unseen.label_error_share(table["el2n"])
+
+
+def test_weak_models_are_not_asked_how_many_labels_are_wrong():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2, 3], 50)
+    noise = unseen.score(rng.normal(size=(200, 4)), y, scores="label_issue", learner=LDA)
+    assert np.isnan(unseen.label_error_share(noise)), "chance"
+    assert np.nanmean(noise.column("label_issue")) > 0.3
+    one = unseen.score(rng.normal(size=(200, 4)), np.arange(200) % 10 == 0, scores="label_issue", learner=LDA)
+    assert (one.predictions == one.labels).mean() > 0.8
+    assert np.isnan(unseen.label_error_share(one)), "no better than to name the largest class"
+    apart = unseen.score(rng.normal(size=(200, 4)) + 6 * np.eye(4)[y], y, scores="label_issue", learner=LDA)
+    assert unseen.label_error_share(apart) < 0.02
+    unjudged = replace(apart, predictions=np.where(apart.column("label_issue") > 0, -1, apart.predictions))
+    assert unseen.label_error_share(unjudged) == 0
 
 
 def test_both_sides_find_what_was_learned_by_heart(noisy):

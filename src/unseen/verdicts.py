@@ -2,12 +2,17 @@
 
 Numbers in, numbers and words out; nothing here knows a data set. A **replicate** is one training of each arm under the
 same seeds, so arms are compared replicate by replicate: what the seed does to both drops out of the difference.
+
+Two things were drawn: the seeds and the test samples. The variance of a mean is the sum of both: that over replicates
+/ R, and that over test samples / m, each of a sample's mean over replicates. What a seed does to single samples is
+counted in both, which errs on the safe side. The degrees of freedom are Satterthwaite's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +21,10 @@ from unseen.errors import ArgumentError
 from unseen.types import FloatArray
 
 __all__ = [
+    "FEWEST",
     "MOST_SEEDS",
     "Interval",
+    "Sampling",
     "Verdict",
     "against_full",
     "against_random",
@@ -28,8 +35,22 @@ __all__ = [
 
 Word = Literal["lossless", "loses", "better", "worse", "undecided"]
 
+FEWEST = 3  # replicates that give a verdict; two may agree by chance
 MOST_SEEDS = 100  # more than these are not told as a number
+_NO_END = 10**9  # seeds
 _SAME = 1e-12  # differences of accuracies that differ by less are one number
+
+
+class Sampling(NamedTuple):
+    """The standard error of a mean that comes of the test set being a sample, and the number of test samples."""
+
+    error: float
+    n: int
+
+    @classmethod
+    def of(cls, values: npt.ArrayLike) -> Sampling:
+        """See `sampling_error`; of (R, m) values."""
+        return cls(sampling_error(values), np.atleast_2d(np.asarray(values)).shape[1])
 
 
 @dataclass(frozen=True)
@@ -38,7 +59,8 @@ class Interval:
 
     Args:
         mean: of the replicates.
-        low: NaN where it is not known: of fewer than two replicates, or of replicates that are all the same.
+        low: NaN where it is not known: of fewer than two replicates, or of replicates that are all the same where
+            nothing is known of the test set.
         high: likewise.
         n: replicates.
         level: the share of such intervals that hold the true mean.
@@ -82,28 +104,29 @@ class Verdict:
     more: int | None = None
 
 
-def interval(values: npt.ArrayLike, level: float = 0.95) -> Interval:
+def interval(values: npt.ArrayLike, level: float = 0.95, *, sampling: Sampling | None = None) -> Interval:
     """The mean and its t-interval.
 
-    Replicates that are all the same show no spread, as with a learner that draws nothing: their interval is not known.
+    Replicates that are all the same show no spread, as with a learner that draws nothing: their interval is that of the
+    test set alone, or not known.
 
     Args:
         values: float (n,), one a replicate.
         level: in (0, 1).
+        sampling: of the mean; without it, the interval holds for these test samples only.
 
     Raises:
         ArgumentError: no values, or a level outside (0, 1).
 
     >>> interval([0.5, 0.5])
     Interval(mean=0.5, low=nan, high=nan, n=2, level=0.95)
+    >>> interval([0.5, 0.5], sampling=Sampling(0.01, 2500)).text()
+    '50.0 ± 2.0'
 
     """
     x = _replicates(values, level)
-    mean = float(x.mean())
-    if _constant(x):
-        return Interval(mean, float("nan"), float("nan"), len(x), level)
-    half = float(_quantile((1 + level) / 2, len(x)) * x.std(ddof=1) / np.sqrt(len(x)))
-    return Interval(mean, mean - half, mean + half, len(x), level)
+    half = float(_Spread.of(x, sampling).half((1 + level) / 2))
+    return Interval(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half, len(x), level)
 
 
 def paired(a: npt.ArrayLike, b: npt.ArrayLike, level: float = 0.95) -> Interval:
@@ -118,15 +141,18 @@ def paired(a: npt.ArrayLike, b: npt.ArrayLike, level: float = 0.95) -> Interval:
     return interval(a - b, level)
 
 
-def against_full(differences: npt.ArrayLike, *, margin: float = 0.005, level: float = 0.95) -> Verdict:
+def against_full(
+    differences: npt.ArrayLike, *, sampling: Sampling | None = None, margin: float = 0.005, level: float = 0.95
+) -> Verdict:
     """Whether training on a part loses anything against training on everything.
 
-    `lossless`: non-inferior, that is, a one-sided paired t-test rejects at 1 - level that the loss is as large as the
-    margin. `loses`: not lossless, and the interval of the difference is wholly below 0. `undecided` otherwise.
-    Where every replicate gave the same, that number decides by itself, and the text says so.
+    `lossless`: non-inferior, that is, a one-sided paired test rejects at 1 - level that the loss is as large as the
+    margin. `loses`: not lossless, and the interval of the difference is wholly below 0. `undecided` otherwise, and
+    always of fewer than three replicates.
 
     Args:
         differences: float (n,) accuracy of the part less that of everything, one a replicate.
+        sampling: of their mean; without it, the verdict is about these test samples only.
         margin: the loss that counts as none, in accuracy (0.005 is half a point).
         level: of the interval; the test is at 1 - level.
 
@@ -136,63 +162,119 @@ def against_full(differences: npt.ArrayLike, *, margin: float = 0.005, level: fl
     'loses 2.1 ± 0.2 points'
     >>> against_full([-0.02, 0.02, 0.0]).text
     'undecided, about 43 more seeds'
+    >>> against_full([-0.001, 0.001, 0.0, 0.0], sampling=Sampling(0.004, 1000)).text
+    'undecided, 1,000 test samples are too few, whatever the number of seeds'
     """
     if not margin > 0:
         raise ArgumentError(f"margin must be above 0, got {margin!r}")
     x = _replicates(differences, level)
-    if len(x) < 2:
-        return _undecided(None)
-    same = ", every seed gave the same" if _constant(x) else ""
-    if _above(x, -margin, level):
-        return Verdict("lossless", f"lossless within {100 * margin:g} points{same}")
-    found = interval(x, level)
-    if found.high < 0 or same:
-        return Verdict("loses", f"loses {_loss(found)} points{same}")
-    return _undecided(_more(x, lambda n: _reach(x, -margin, n, level) | _reach(-x, 0.0, n, (1 + level) / 2)))
+    spread = _Spread.of(x, sampling)
+    if (unknown := _unknown(spread)) is not None:
+        return unknown
+    mean = float(x.mean())
+    # Under a loss of the margin at least that share of the test samples is lost, however few disagree here.
+    strict = spread.at_least(margin * (1 - margin))
+    if mean - strict.half(level) > -margin:
+        return Verdict("lossless", f"lossless within {100 * margin:g} points{spread.alone}")
+    found = interval(x, level, sampling=sampling)
+    if found.high < 0:
+        return Verdict("loses", f"loses {_loss(found)} points{spread.alone}")
+
+    def decides(n: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        return np.asarray((mean - strict.half(level, n) > -margin) | (mean + spread.half((1 + level) / 2, n) < 0))
+
+    return _undecided(spread, decides)
 
 
-def against_random(differences: npt.ArrayLike, *, level: float = 0.95) -> Verdict:
+def against_random(differences: npt.ArrayLike, *, sampling: Sampling | None = None, level: float = 0.95) -> Verdict:
     """Whether a part chosen is better than as large a part drawn at random: the interval lies on one side of 0.
 
-    Where every replicate gave the same, that number decides by itself, and the text says so.
+    `undecided` otherwise, and always of fewer than three replicates.
 
     Args:
         differences: float (n,) accuracy of the part less that of the random one, one a replicate.
+        sampling: of their mean; without it, the verdict is about these test samples only.
         level: of the interval.
 
     >>> against_random([0.010, 0.012, 0.011]).text
     'better by 1.1 ± 0.2 points'
     >>> against_random([0.0, 0.0]).text
-    'undecided: every seed gave the same accuracy as random'
+    'undecided: 2 independent replicates give no verdict, 3 or more are needed'
 
     """
     x = _replicates(differences, level)
-    if len(x) < 2:
-        return _undecided(None)
-    same = ", every seed gave the same" if _constant(x) else ""
-    found = interval(x, level)
-    low, high = (found.mean, found.mean) if same else (found.low, found.high)
-    if low > _SAME:
-        return Verdict("better", f"better by {found.text()} points{same}")
-    if high < -_SAME:
-        return Verdict("worse", f"worse by {_loss(found)} points{same}")
-    if _constant(x):
-        return Verdict("undecided", "undecided: every seed gave the same accuracy as random")
-    return _undecided(_more(x, lambda n: _reach(np.sign(x.mean()) * x, 0.0, n, (1 + level) / 2)))
+    spread = _Spread.of(x, sampling)
+    if (unknown := _unknown(spread)) is not None:
+        return unknown
+    found = interval(x, level, sampling=sampling)
+    if found.low > 0:
+        return Verdict("better", f"better by {found.text()} points{spread.alone}")
+    if found.high < 0:
+        return Verdict("worse", f"worse by {_loss(found)} points{spread.alone}")
+    return _undecided(spread, lambda n: abs(found.mean) > spread.half((1 + level) / 2, n))
 
 
 def sampling_error(values: npt.ArrayLike) -> float:
     """The standard error that comes of the test set being a sample, apart from that of the seeds.
+
+    Two samples are added, which deviate by one in all: a few samples that agree by chance are no certainty (after
+    Agresti and Min 2005).
 
     Args:
         values: (R, m) whether (0 or 1) each of m test samples was predicted rightly in each of R replicates; or the
             difference of two such arrays, for that of a paired difference.
 
     >>> round(sampling_error([[1, 0, 1, 1]]), 3)
-    0.25
+    0.22
     """
     mean = np.atleast_2d(np.asarray(values, np.float64)).mean(axis=0)
-    return float(mean.std(ddof=1) / np.sqrt(len(mean))) if len(mean) > 1 else float("nan")
+    return float(np.sqrt(((mean - mean.mean()) ** 2).sum() + 1) / (len(mean) + 2)) if len(mean) > 1 else float("nan")
+
+
+class _Spread(NamedTuple):
+    """What the mean of R replicates may be off by.
+
+    Args:
+        replicates: R.
+        seeds: the variance over replicates, NaN of one.
+        test: the variance of the mean that comes of the test set; 0 where it counts as given.
+        samples: of the test set, 0 likewise.
+
+    """
+
+    replicates: int
+    seeds: float
+    test: float
+    samples: int
+
+    @classmethod
+    def of(cls, x: FloatArray, sampling: Sampling | None) -> _Spread:
+        seeds = float("nan") if len(x) < 2 else 0.0 if np.ptp(x) <= _SAME else float(x.var(ddof=1))
+        known = sampling is not None and np.isfinite(sampling.error)
+        return cls(len(x), seeds, sampling.error**2, sampling.n) if known and sampling else cls(len(x), seeds, 0.0, 0)
+
+    @property
+    def alone(self) -> str:
+        """What a verdict says where the seeds add nothing."""
+        return "" if self.seeds else ", by the test set alone: the difference is the same for every seed"
+
+    def at_least(self, variance: float) -> _Spread:
+        """The same with at least this variance over single test samples."""
+        return self._replace(test=max(self.test, variance / self.samples)) if self.samples else self
+
+    def half(self, p: float, replicates: Any = None) -> Any:
+        """Half the width of the interval up to the quantile p, NaN where nothing is known; of other numbers of
+        replicates too, at the spread seen.
+        """
+        from scipy.special import stdtrit
+
+        n = np.asarray(self.replicates if replicates is None else replicates)
+        seeds = self.seeds / n
+        variance = seeds + self.test
+        if not self.seeds >= 0 or not np.all(variance > 0):
+            return np.full(n.shape, np.nan)
+        freedom = variance**2 / (seeds**2 / np.maximum(n - 1, 1) + self.test**2 / max(self.samples - 1, 1))
+        return stdtrit(freedom, p) * np.sqrt(variance)
 
 
 def _replicates(values: npt.ArrayLike, level: float) -> FloatArray:
@@ -204,38 +286,22 @@ def _replicates(values: npt.ArrayLike, level: float) -> FloatArray:
     return x
 
 
-def _constant(x: FloatArray) -> bool:
-    return bool(np.ptp(x) <= _SAME)
+def _unknown(spread: _Spread) -> Verdict | None:
+    """The verdict where there can be none."""
+    if spread.replicates < FEWEST:
+        some = f"{spread.replicates} independent replicate{' gives' if spread.replicates == 1 else 's give'}"
+        return Verdict("undecided", f"undecided: {some} no verdict, {FEWEST} or more are needed")
+    if not spread.seeds + spread.test:
+        return Verdict("undecided", "undecided: every seed gave the same, and nothing is known of the test set")
+    return None
 
 
-def _quantile(p: float, n: int | npt.NDArray[Any]) -> Any:
-    from scipy.special import stdtrit
-
-    return stdtrit(np.asarray(n) - 1, p)
-
-
-def _above(x: FloatArray, bound: float, level: float) -> bool:
-    """Whether a one-sided t-test rejects at 1 - level that the mean is the bound or less."""
-    if _constant(x):  # which a t-test cannot take
-        return bool(x.mean() > bound + _SAME)
-    return bool(_reach(x, bound, np.asarray(len(x)), level))
-
-
-def _reach(x: FloatArray, bound: float, n: npt.NDArray[Any], p: float) -> npt.NDArray[np.bool_]:
-    """Whether n replicates of this mean and spread would put the mean above the bound."""
-    reached: npt.NDArray[np.bool_] = x.mean() - _quantile(p, n) * x.std(ddof=1) / np.sqrt(n) > bound
-    return reached
-
-
-def _more(x: FloatArray, decides: Any) -> int:
-    n = len(x) + 1 + np.arange(MOST_SEEDS)
-    enough = np.flatnonzero(decides(n))
-    return int(enough[0]) + 1 if len(enough) else MOST_SEEDS + 1
-
-
-def _undecided(more: int | None) -> Verdict:
-    if more is None:
-        return Verdict("undecided", "undecided, one replicate shows no spread: 2 or more are needed")
+def _undecided(spread: _Spread, decides: Callable[[npt.NDArray[Any]], npt.NDArray[np.bool_]]) -> Verdict:
+    enough = np.flatnonzero(decides(spread.replicates + 1 + np.arange(MOST_SEEDS)))
+    more = int(enough[0]) + 1 if len(enough) else MOST_SEEDS + 1
+    if more > MOST_SEEDS and spread.samples and not decides(np.array([_NO_END]))[0]:
+        few = f"{spread.samples:,} test samples are too few, whatever the number of seeds"
+        return Verdict("undecided", f"undecided, {few}", more)
     told = f"more than {MOST_SEEDS}" if more > MOST_SEEDS else f"about {more}"
     return Verdict("undecided", f"undecided, {told} more seed{'' if more == 1 else 's'}", more)
 

@@ -9,7 +9,7 @@ from command_line import digits_file_fixture, refused, unseen_says_fixture  # no
 
 import unseen
 
-QUICK = ["--quick", "--method", "folds:k=2/el2n/top", "--step", "0.4", "--searching", "2", "--seeds", "2"]
+QUICK = ["--quick", "--method", "folds:k=2/el2n/top", "--step", "0.4", "--searching", "2", "--seeds", "3"]
 NAIVE = ["--learner", "sklearn:sklearn.naive_bayes:GaussianNB", "--threads", "1"]
 ESTIMATE = "an estimate under a linear head"
 

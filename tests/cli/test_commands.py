@@ -121,7 +121,7 @@ def test_results_are_aligned_words_with_the_counts(unseen_says, prune, tmp_path)
     assert list(lines) == ["kept", "score", "repeats", "models", "labels", "table", "coreset", "report"]
     assert len({re.match(r"\w+ +", line).end() for line in said.out.splitlines()}) == 1
     assert re.fullmatch(r"held-out accuracy \d\d\.\d %", lines["models"])
-    assert re.fullmatch(r"estimated errors .* % in the coreset, .* % in a random one", lines["labels"])
+    assert re.fullmatch(r"held-out disagreement .* % in the coreset, .* % in a random one", lines["labels"])
     assert lines["score"].startswith("el2n, harder when higher: median ")
     assert lines["coreset"] == str(tmp_path / "run" / "coreset.parquet")
 
@@ -382,11 +382,11 @@ AUTO = ["--keep", "0.3", "--rule", "auto", "--learner", "sklearn:sklearn.naive_b
 
 def test_prune_auto(unseen_says, digits_file, tmp_path):
     two = ["--candidate", "folds:k=2/el2n/top", "--candidate", "folds:k=2/el2n/stratified:cutoff=0.3"]
-    argv = ["prune", digits_file, *AUTO, *two, "--confirm", "2", "--out", tmp_path / "a"]
+    argv = ["prune", digits_file, *AUTO, *two, "--confirm", "3", "--out", tmp_path / "a"]
     said = unseen_says(*argv, "--json")
     assert said.code == 0, said.err
     evidence = json.loads(said.out)["auto"]
-    assert evidence["confirmed"]["seeds"] == 2
+    assert evidence["confirmed"]["seeds"] == 3
     assert set(evidence["rounds"][0]["accuracy"]) == {"random", "folds:k=2/el2n/top", two[-1]}
     again = unseen_says("resume", tmp_path / "a")
     assert again.code == 0

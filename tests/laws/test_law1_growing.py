@@ -113,6 +113,60 @@ def test_copies_do_not_bind_here(tmp_path):
     assert (values[copies] < 0.1).any()
     assert (values[members] > 0.1).all()
     assert (values[np.setdiff1d(np.arange(N), np.concatenate([members, copies]))] > 0.1).all()
+    for step, table in enumerate([*(tables[key] for key in sorted(tables) if key != "final"), tables["final"]], 1):
+        marked = table.predictions < 0
+        assert marked[table.values["el2n"][0] < 0.1].all(), "who was judged by a model that saw a copy is marked"
+        assert result.history.steps[step - 1].judged == (~marked).sum() < N
+    assert (tables["step-1"].predictions[members] >= 0).all()
+
+
+def noise(copies=4):
+    """Samples that say nothing of their labels, each several times over."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(150, 5)).astype(np.float32), rng.integers(0, 4, 150)
+    return np.tile(x, (copies, 1)), np.tile(y, copies)
+
+
+@pytest.mark.parametrize("scale", ["size", "rank"])
+@pytest.mark.parametrize("stop", ["budget", "quality"])
+def test_copies_count_in_no_accuracy(tmp_path, scale, stop):
+    """Chance is 25 %, and a model that knows a copy by heart knows no more of the rest."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    found = unseen.grow(
+        noise(), keep=0.125, steps=3, learner=KNeighborsClassifier(1), scale=scale, stop=stop, confirm=True
+    )
+    steps = [step for step in found.history.steps if step.accuracy is not None]
+    assert steps
+    for step in steps:
+        assert abs(step.accuracy.value - 0.25) < 0.08
+        assert step.judged < 600
+    table = found.scores
+    judged = table.predictions >= 0
+    assert np.mean((table.predictions == table.labels)[~judged]) == 0
+    if stop == "quality":
+        assert found.history.stopped.startswith("before step 1, which gained nothing")
+
+
+def test_where_every_model_saw_copies_nothing_is_claimed(tmp_path):
+    from sklearn.neighbors import KNeighborsClassifier
+
+    found = unseen.grow(noise(), keep=590, steps=1, learner=KNeighborsClassifier(1), confirm=True)
+    last = found.history.steps[-1]
+    assert last.judged == (found.scores.predictions >= 0).sum() < 60
+    assert last.accuracy is None or last.accuracy.low < 0.25
+
+
+def test_the_closed_form_leaves_copies_out_as_refitting_does(tmp_path):
+    found = {
+        learner: unseen.grow(noise(2), keep=0.3, steps=2, learner=learner, confirm=True)
+        for learner in ("ridge:lam=1.0", "logistic")
+    }
+    for grown_by in found.values():
+        assert (grown_by.scores.predictions < 0).any()
+        last = grown_by.history.steps[-1]
+        assert last.judged == (grown_by.scores.predictions >= 0).sum()
+        assert abs(last.accuracy.value - 0.25) < 0.12
 
 
 # Planted violations.

@@ -241,7 +241,7 @@ def test_targets_are_told_as_bins(tmp_path):
     unseen.prune(data, keep=0.5, rule="top", learner="ridge", threads=1, out=run)
     page = page_of(run, tmp_path, data=data)
     assert "Bins of the target, before and after" in page
-    assert "estimated label errors" not in page
+    assert "contradicted by" not in page
 
 
 @pytest.mark.parametrize("images", [-1, 201, 2.5, True])

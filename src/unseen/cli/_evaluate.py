@@ -149,7 +149,7 @@ def show(found: unseen.Evaluation, run: Path) -> None:
         ("fixed", f"{about['fix']}; lossless: within {100 * about['margin']:g} points"),
         (
             "test",
-            f"{about['test']['text']}; that it is a sample adds ± {_points(max(arm.error for arm in found.arms))}",
+            f"{about['test']['text']}; that it is a sample makes ± {_points(max(arm.error for arm in found.arms))}",
         ),
     ]
     for name in found.coresets:

@@ -11,7 +11,7 @@ import unseen
 from unseen.cli import _options as o
 from unseen.cli import _reading as r
 from unseen.cli._progress import Reporter
-from unseen.cli._prune import Score
+from unseen.cli._prune import Score, disagreement, told_disagreement
 from unseen.cli._report import NoReport, written
 from unseen.cli._show import aligned, grid, percent, print_json
 from unseen.data import resolve
@@ -19,7 +19,7 @@ from unseen.errors import ArgumentError
 from unseen.growing.history import Step
 from unseen.growing.quality import Estimate
 from unseen.learners.defaults import DEFAULTS
-from unseen.pruning import LABEL_ISSUE, label_error_share
+from unseen.pruning import LABEL_ISSUE
 from unseen.types import meaning
 
 STEPS = "Steps"
@@ -226,10 +226,9 @@ def summarise(result: unseen.Grown, run: Path) -> dict[str, Any]:
         "score": about["score"],
         "direction": about["direction"],
         "rule": about["rule"],
-        "judged": about["judged"],
+        "judged": max((step.judged for step in history.steps), default=0),
         "steps": [_row(step) for step in history.steps],
-        "label_errors_kept": label_error_share(table[LABEL_ISSUE], coreset),
-        "label_errors_random": label_error_share(table[LABEL_ISSUE]),
+        **disagreement(table[LABEL_ISSUE], coreset),
     }
 
 
@@ -263,7 +262,6 @@ def show(result: unseen.Grown, summary: dict[str, Any]) -> None:
         ])  # fmt: skip
     grid(["coreset", "samples", "moved", "accuracy", "95 % interval", "change"], rows)
     n, kept = summary["n"], summary["kept"]
-    inside, outside = percent(summary["label_errors_kept"]), percent(summary["label_errors_random"])
     aligned(
         [
             (
@@ -271,8 +269,11 @@ def show(result: unseen.Grown, summary: dict[str, Any]) -> None:
                 f"{kept:,} of {n:,} samples ({percent(kept / n)}), by {summary['rule']}; stopped {history.stopped}",
             ),
             ("score", f"{summary['score']}, {meaning(summary['direction'])}"),
-            ("quality", f"accuracy on {summary['judged']:,} samples, each by models that never saw it"),
-            ("labels", f"estimated errors {inside} in the coreset, {outside} in a random one"),
+            (
+                "quality",
+                f"accuracy on {summary['judged']:,} samples, each by models that never saw it, nor a copy of it",
+            ),
+            ("labels", told_disagreement(summary)),
             ("coreset", summary["coreset"]),
             ("history", summary["history"]),
             *([("report", summary["report"])] if "report" in summary else []),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import isnan
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +22,7 @@ from unseen.errors import ArgumentError
 from unseen.exposure import Plan
 from unseen.learners.defaults import default_learner
 from unseen.pruning import LABEL_ISSUE, Pruned, label_error_share
-from unseen.types import meaning
+from unseen.types import Coreset, ScoreTable, meaning
 
 WEAK = "where these are weak, random may do better: see `unseen evaluate`"
 
@@ -186,9 +188,22 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
         if chosen.provenance.get("options", {}).get("cutoff") == "error":
             summary["cut_off"] = min(1.0 - summary["accuracy"], 1.0 - len(chosen) / chosen.n)
     if LABEL_ISSUE in table.values:
-        summary["label_errors_kept"] = label_error_share(table, chosen)
-        summary["label_errors_random"] = label_error_share(table)
+        summary |= disagreement(table, chosen)
     return summary
+
+
+def disagreement(table: ScoreTable, chosen: Coreset) -> dict[str, float | None]:
+    """The held-out disagreement with the labels of the coreset and of all; None where it is withheld."""
+    found = {"label_errors_kept": label_error_share(table, chosen), "label_errors_random": label_error_share(table)}
+    return {name: None if isnan(share) else share for name, share in found.items()}
+
+
+def told_disagreement(summary: Mapping[str, Any]) -> str:
+    """The same in words."""
+    inside, outside = summary["label_errors_kept"], summary["label_errors_random"]
+    if inside is None or outside is None:
+        return "held-out disagreement not told: the models are too weak to doubt a label"
+    return f"held-out disagreement {percent(inside)} in the coreset, {percent(outside)} in a random one"
 
 
 def show(result: Pruned, summary: dict[str, Any]) -> None:
@@ -209,7 +224,6 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
         left, wrong = percent(summary["cut_off"]), percent(1.0 - summary["accuracy"])
         lines.append(("hardest", f"{left} left out as such, since models got {wrong} wrong; {WEAK}"))
     if "label_errors_kept" in summary:
-        inside, outside = percent(summary["label_errors_kept"]), percent(summary["label_errors_random"])
-        lines.append(("labels", f"estimated errors {inside} in the coreset, {outside} in a random one"))
+        lines.append(("labels", told_disagreement(summary)))
     files = [("table", summary["scores"]), ("coreset", summary["coreset"])]
     aligned([*lines, *files, *([("report", summary["report"])] if "report" in summary else [])])

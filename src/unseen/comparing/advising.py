@@ -10,7 +10,7 @@ The cheap first answer (`quick`) is the same with a linear head in place of the 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from unseen.errors import ArgumentError
 from unseen.evaluating.exams import Overlap
 from unseen.executors import Executor
 from unseen.types import FloatArray
-from unseen.verdicts import Interval, Verdict, against_full, against_random, interval
+from unseen.verdicts import FEWEST, Interval, Sampling, Verdict, against_full, against_random, interval
 from unseen.work import Fix, Groups, Report
 
 __all__ = ["advise"]
@@ -87,7 +87,7 @@ def advise(
         step: shares tried are its multiples below 1.
         quick: whether a linear head will do.
         searching: replicates a share in the search; if not given 2, or 5 with `quick`.
-        seeds: fresh replicates that confirm, at least 2.
+        seeds: fresh replicates that confirm, at least 3.
         features: (n, d), for rules that read them; with `quick` also what the linear head is trained on.
         groups: see `unseen.score`.
         seed: the root seed.
@@ -143,6 +143,25 @@ def advise(
         return advice
 
 
+class _Difference(NamedTuple):
+    """Accuracy less that of another method: by replicate, and what the test set adds to the error of its mean."""
+
+    replicates: FloatArray
+    sampling: Sampling
+
+    @classmethod
+    def of(cls, mine: npt.NDArray[np.int8], other: npt.NDArray[np.int8]) -> _Difference:
+        return cls(mine.mean(axis=1) - other.mean(axis=1), Sampling.of(mine - other))
+
+    @property
+    def mean(self) -> float:
+        return float(self.replicates.mean())
+
+    @property
+    def interval(self) -> Interval:
+        return interval(self.replicates, sampling=self.sampling)
+
+
 class _Search:
     """The trainings of one `advise`."""
 
@@ -158,13 +177,13 @@ class _Search:
         while high - low > 1:
             middle = (low + high) // 2
             difference = self.compared(shares[middle], replicates, random=False)[0]
-            within = difference.mean() >= -self.margin
+            within = difference.mean >= -self.margin
             low, high = (middle, high) if within else (low, middle)
         return low
 
     def every(self, shares: list[float], replicates: range) -> int:
         """The same by trying every share, beside random."""
-        differences = [self.compared(share, replicates)[0].mean() for share in shares]
+        differences = [self.compared(share, replicates)[0].mean for share in shares]
         return max((i for i, difference in enumerate(differences) if difference >= -self.margin), default=-1)
 
     def confirmed(self, shares: list[float], seeds: int, origin: str) -> Advice:
@@ -174,25 +193,27 @@ class _Search:
         for attempt, share in enumerate(reversed(shares[-TRIES:])):
             first = FRESH * (attempt + 1)
             difference, to_random = self.compared(share, range(first, first + seeds), confirming=True)
-            verdict = against_full(difference, margin=self.margin, level=level)
+            verdict = against_full(difference.replicates, sampling=difference.sampling, margin=self.margin, level=level)
             if verdict.word == "lossless":
-                return self._advice(share, verdict, against_random(to_random), interval(difference), origin)
+                beside = against_random(to_random.replicates, sampling=to_random.sampling)
+                return self._advice(share, verdict, beside, difference.interval, origin)
         return self._advice(0.0, verdict, None, None, origin)
 
     def compared(
         self, share: float, replicates: range, *, confirming: bool = False, random: bool = True
-    ) -> tuple[FloatArray, FloatArray]:
-        """Accuracy less that of everything, and less that of random (if it is trained on too), by replicate."""
+    ) -> tuple[_Difference, _Difference]:
+        """Accuracy less that of everything, and less that of random (if it is trained on too)."""
         budget, some = self.budgets[share], list(replicates)
         beside = [(RANDOM, budget)] if random else []
-        mine, full, *drawn = self.trials.accuracies(
+        mine, full, *drawn = self.trials.right(
             [(self.method, budget), (EVERYTHING, len(self.trials.train)), *beside], some
         )
-        to_full = interval(drawn[0] - full) if random else None
-        self.tried.append(Tried(share, budget, interval(mine - full), to_full, confirming))
+        to_full = _Difference.of(drawn[0], full).interval if random else None
+        difference = _Difference.of(mine, full)
+        self.tried.append(Tried(share, budget, difference.interval, to_full, confirming))
         how = "confirming" if confirming else "searching"
         self.trials.report("say", text=f"{how}: {self.tried[-1].text()}")
-        return mine - full, mine - (drawn[0] if random else full)
+        return difference, _Difference.of(mine, drawn[0] if random else full)
 
     def _advice(
         self, share: float, verdict: Verdict, beside: Verdict | None, difference: Interval | None, origin: str
@@ -220,8 +241,8 @@ def _check(*, margin: float, step: float, searching: int, seeds: int) -> None:
         raise ArgumentError(f"step must be a share in [0.01, 0.5], got {step!r}")
     if searching < 1:
         raise ArgumentError(f"searching must be at least 1, got {searching!r}")
-    if seeds < 2:
-        raise ArgumentError(f"seeds must be at least 2, since one shows no spread, got {seeds!r}")
+    if seeds < FEWEST:
+        raise ArgumentError(f"seeds must be at least {FEWEST}, since fewer give no verdict, got {seeds!r}")
 
 
 def _possible(trials: Trials, method: Method, budget: int, must: bool) -> bool:

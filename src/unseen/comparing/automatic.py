@@ -20,7 +20,7 @@ from unseen.errors import ArgumentError, BudgetError, UnknownNameError
 from unseen.protocols import Data
 from unseen.runs.base import Run
 from unseen.scores.registry import resolve as resolve_score
-from unseen.verdicts import against_random
+from unseen.verdicts import FEWEST, Sampling, against_random
 from unseen.work import Fix
 
 __all__ = ["AUTO", "CANDIDATES", "Auto", "best_method", "candidates_for", "told"]
@@ -62,7 +62,7 @@ class Auto:
     Args:
         candidates: lines `"plan/score/rule"`; the usual ones for the score asked for if not given.
         probe: the share of the data that is held out to test candidates on.
-        confirm: fresh replicates for the verdict, at least 2.
+        confirm: fresh replicates for the verdict, at least 3.
         fix: `"epochs"` or `"iterations"`; see `unseen.sweep`.
         features: (n, d), for rules that read them.
         trainee: who is trained on the coresets, if another than the learner that scores.
@@ -83,9 +83,9 @@ class Auto:
             if name not in known:
                 raise UnknownNameError("option of rule 'auto'", name, known)
         auto = cls(**options)
-        if isinstance(auto.confirm, bool) or auto.confirm < 2:
+        if isinstance(auto.confirm, bool) or auto.confirm < FEWEST:
             raise ArgumentError(
-                f"confirm must be at least 2, since one replicate shows no spread, got {auto.confirm!r}"
+                f"confirm must be at least {FEWEST}, since fewer replicates give no verdict, got {auto.confirm!r}"
             )
         return auto
 
@@ -146,11 +146,11 @@ def _confirmed(trials: Trials, best: Method, budget: int, seeds: int) -> tuple[M
     if best is RANDOM:
         return RANDOM, None
     fresh = range(FRESH, FRESH + seeds)
-    mine, drawn = trials.accuracies([(best, budget), (RANDOM, budget)], fresh)
-    differences = mine - drawn
+    mine, drawn = trials.right([(best, budget), (RANDOM, budget)], fresh)
+    differences = mine.mean(axis=1) - drawn.mean(axis=1)
     about = {
         "method": best.text,
-        "to_random": against_random(differences).text,
+        "to_random": against_random(differences, sampling=Sampling.of(mine - drawn)).text,
         "points": 100 * float(differences.mean()),
         "seeds": seeds,
     }

@@ -149,8 +149,12 @@ class Trials:
 
     def accuracies(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> list[FloatArray]:
         """For each method and budget, float64 (R,) test accuracy of each replicate."""
+        return [right.mean(axis=1) for right in self.right(tried, replicates)]
+
+    def right(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> list[npt.NDArray[np.int8]]:
+        """For each method and budget, (R, m) whether (0 or 1) each replicate predicted each test sample rightly."""
         outcomes = self.outcomes(tried, replicates)
-        return [np.array([outcomes[*one, r].accuracy for r in replicates]) for one in tried]
+        return [np.stack([outcomes[*one, r].correct for r in replicates]).astype(np.int8) for one in tried]
 
     def name(self, method: Method, budget: int, replicate: int) -> str:
         """The name under which an outcome is kept."""

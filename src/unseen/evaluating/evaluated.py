@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,11 +14,11 @@ from unseen.cards import card, tabled
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.evaluating.arms import file_name
 from unseen.evaluating.prices import Price, of_arms, pays_back
-from unseen.evaluating.replicated import ArmResult, by_draw, no_interval
+from unseen.evaluating.replicated import ArmResult, by_draw
 from unseen.parquet import read_parquet, write_parquet
 from unseen.runs import RunDirectory
 from unseen.types import FloatArray, IntArray
-from unseen.verdicts import Interval, Verdict, against_full, against_random, interval
+from unseen.verdicts import Interval, Sampling, Verdict, against_full, against_random, interval
 
 __all__ = ["FILE", "Evaluation"]
 
@@ -44,7 +44,7 @@ class Evaluation:
     >>> half = unseen.rules.random(1797, keep=0.5)
     >>> found = unseen.evaluate("digits", coresets={"half": half}, learner=GaussianNB(), seeds=2, baselines=["full"])
     >>> found.accuracy("half").text(), found.covers("half").split(";")[0]
-    ('87.8', 'nothing: every seed gave the same, as a learner does that draws nothing')
+    ('87.8 ± 3.4', 'the test set alone: all trainings came to the same accuracy')
 
     """
 
@@ -66,9 +66,9 @@ class Evaluation:
         return tuple(arm.name for arm in self.arms if arm.kind == "coreset")
 
     def accuracy(self, name: str) -> Interval:
-        """Mean test accuracy of an arm, with its interval over replicates."""
+        """Mean test accuracy of an arm; its interval covers replicates and the test set being a sample."""
         arm = self[name]
-        return interval(by_draw(arm.accuracy, arm.draws), self.about["level"])
+        return interval(by_draw(arm.accuracy, arm.draws), self.about["level"], sampling=self._sampling(arm.error))
 
     def differences(self, name: str, to: str = "full") -> FloatArray:
         """Accuracy less that of a baseline (`"full"`, `"random"`, ...), of replicates of equal seeds.
@@ -80,28 +80,35 @@ class Evaluation:
         return by_draw(arm.accuracy - self._baseline(arm, to).accuracy, arm.draws)
 
     def difference(self, name: str, to: str = "full") -> Interval:
-        """The mean of `differences`, with its interval."""
-        return interval(self.differences(name, to), self.about["level"])
+        """The mean of `differences`; its interval covers replicates and the test set being a sample."""
+        sampling = self._sampling(self[name].beside_error.get(to))
+        return interval(self.differences(name, to), self.about["level"], sampling=sampling)
 
     def verdict(self, name: str, to: str = "full") -> Verdict:
-        """What the paired test says: against full `lossless`, `loses` or `undecided`; else `better`, `worse` or so."""
-        differences, level = self.differences(name, to), self.about["level"]
+        """What the paired test says: against full `lossless`, `loses` or `undecided`; else `better`, `worse` or so.
+
+        Of one coreset that was trained on several times it is about this coreset only, and says so.
+        """
+        arm, differences, level = self[name], self.differences(name, to), self.about["level"]
+        sampling = self._sampling(arm.beside_error.get(to))
         if to == "full":
-            return against_full(differences, margin=self.about["margin"], level=level)
-        return against_random(differences, level=level)
+            found = against_full(differences, sampling=sampling, margin=self.about["margin"], level=level)
+        else:
+            found = against_random(differences, sampling=sampling, level=level)
+        only = arm.kind == "coreset" and arm.draws == 1 and found.word != "undecided"
+        return replace(found, text=f"{found.text}, of this coreset only") if only else found
 
     def covers(self, name: str) -> str:
         """What varies between the replicates of an arm, and so what its interval covers; or why there is none."""
         arm = self[name]
+        if len(by_draw(arm.accuracy, arm.draws)) < 2:
+            return "nothing: one replicate shows no spread; ask for 3 seeds or more"
         if np.isnan(self.accuracy(name).half):
-            return no_interval(arm)
-        if arm.kind in ("full", "dedup"):
-            return "seeds of training"
-        if arm.kind != "coreset":
-            return "the draw and the seeds of training"
-        if arm.draws == 1:
-            return "this coreset: seeds of training only, not those of scoring and selection"
-        return f"this method: seeds of scoring, selection and training, over {arm.draws} coresets"
+            return "nothing: the seeds show no spread, and nothing is known of the test set"
+        return _drawn(arm)
+
+    def _sampling(self, error: float | None) -> Sampling | None:
+        return None if error is None else Sampling(error, self.about["test"]["n"])
 
     def by_class(self, name: str, to: str = "full") -> dict[str, float]:
         """Change of the accuracy of each class against a baseline, mean over replicates, worst first."""
@@ -263,6 +270,21 @@ class Evaluation:
             kind = str(columns["kind"][mine][0])
             arms.append(ArmResult(name=name, kind=kind, by_class=by_class, **own, **about["arms"][name]))  # type: ignore[arg-type]
         return cls(tuple(arms), names, about["about"])
+
+
+def _drawn(arm: ArmResult) -> str:
+    if np.ptp(arm.accuracy) == 0:
+        said = "the test set alone: all trainings came to the same accuracy"
+        if arm.kind != "coreset" or arm.draws > 1:
+            return said
+        return f"{said}; for more, repeat with coresets that were chosen with other seeds, several under one name"
+    if arm.kind in ("full", "dedup"):
+        return "seeds of training, and the test set"
+    if arm.kind != "coreset":
+        return "the draw, the seeds of training, and the test set"
+    if arm.draws == 1:
+        return "this coreset only: seeds of training and the test set, not those of scoring and selection"
+    return f"this method: seeds of scoring, selection and training, over {arm.draws} coresets, and the test set"
 
 
 def _range(values: IntArray) -> str:

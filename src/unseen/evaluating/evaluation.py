@@ -79,7 +79,8 @@ def evaluate(
         baselines: of `"full"`, `"random"`, `"random-stratified"` and `"dedup"` (semantic de-duplication, which needs
             `features`); by default all that are possible.
         learner: see `unseen.learners.resolve`; it need not be the one that chose.
-        seeds: replicates, at least 1. More of them may be asked of the same `out` later: only those are trained.
+        seeds: replicates, at least 1; 3 or more for a verdict. More of them may be asked of the same `out` later: only
+            those are trained.
         fix: `"epochs"`, as many passes over less data, or `"iterations"`, as many steps as the full data takes. Their
             results do not compare.
         margin: the loss of accuracy that counts as none: 0.005 is half a point.
@@ -109,7 +110,7 @@ def evaluate(
         >>> _, coreset = unseen.prune("digits", keep=0.3, rule="top", learner=KNeighborsClassifier())
         >>> found = unseen.evaluate("digits", coresets=coreset, learner=KNeighborsClassifier(), seeds=3)
         >>> found.verdict("coreset", "full").word, found.verdict("coreset", "random").word
-        ('loses', 'undecided')
+        ('undecided', 'undecided')
     """
     _check_numbers(seeds=seeds, margin=margin, level=level)
     source = data_room.resolve(data if y is None else (data, y))

@@ -9,7 +9,7 @@ import numpy as np
 from unseen.evaluating.arms import Kind
 from unseen.types import FloatArray, IntArray
 
-__all__ = ["ArmResult", "by_draw", "no_interval"]
+__all__ = ["ArmResult", "by_draw"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class ArmResult:
         by_class: float64 (R, C) the same of each class, NaN where the test holds none.
         error: standard error of the mean accuracy that comes of the test set being a sample.
         beside: of a coreset, its baselines: kind to name.
-        beside_error: the same error of the difference to each, by kind.
+        beside_error: the same error of the difference to each, by kind; and to the full data of a baseline, too.
 
     """
 
@@ -51,13 +51,3 @@ def by_draw(values: FloatArray, draws: int) -> FloatArray:
     if not 1 < draws < len(values):
         return values
     return np.array([values[draw::draws].mean() for draw in range(draws)])
-
-
-def no_interval(arm: ArmResult) -> str:
-    """Why the accuracy of an arm has none, and what would give one."""
-    if len(by_draw(arm.accuracy, arm.draws)) < 2:
-        return "nothing: one replicate shows no spread; ask for 2 seeds or more"
-    said = "nothing: every seed gave the same, as a learner does that draws nothing"
-    if arm.kind != "coreset":
-        return said
-    return f"{said}; repeat with coresets that were chosen with other seeds, several under one name"

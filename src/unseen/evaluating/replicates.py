@@ -91,7 +91,8 @@ class Replicates:
         right = {name: np.stack([mine[r].correct for r in range(len(mine))]) for name, mine in outcomes.items()}
         for result in tested:
             mine = right[result.name].astype(np.int8)
-            for kind, name in result.beside.items():
+            full = {"full": "full"} if "full" in right and result.kind != "full" else {}
+            for kind, name in (full | result.beside).items():
                 result.beside_error[kind] = sampling_error(mine - right[name].astype(np.int8))
         return tuple(tested)
 

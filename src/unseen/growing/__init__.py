@@ -2,7 +2,8 @@
 
 Scoring in one step asks models of the whole data set only. Here each step asks models of the coreset so far: what they
 predict of outsiders says what the coreset still lacks, and what models of the coreset less a fold predict of that fold
-says which members the others already explain. Nobody is ever judged by a model that saw them.
+says which members the others already explain. Nobody is ever judged by a model that saw them; who
+is judged by one that saw an exact copy counts in no accuracy.
 
 Two scales on which members and outsiders compare. Under `scale="size"`, the default, every sample is judged by a
 model of (k - 1) / k of the coreset, so scores compare as they are, at k trainings a step. The price: an outsider that

@@ -33,9 +33,10 @@ class Step:
         released: members that the others explained, let go for outsiders worth more.
         dropped: members that the rule did not keep, where the coreset shrank.
         collapsed: copies of other members.
-        accuracy: over all judged samples, each by a model that did not see it; None where the coreset was not scored
-            any more.
-        change: against the step before, on the same samples.
+        judged: how many samples the accuracy is over: whose model was trained on an exact copy is left out.
+        accuracy: over all judged samples, each by a model that saw neither it nor a copy of it; None where the coreset
+            was not scored any more, or nobody is left to judge.
+        change: against the step before, on the samples judged in both.
         class_errors: the share of wrong predictions of each class.
 
     """
@@ -46,6 +47,7 @@ class Step:
     released: int = 0
     dropped: int = 0
     collapsed: int = 0
+    judged: int = 0
     accuracy: Estimate | None = None
     change: Estimate | None = None
     class_errors: tuple[float | None, ...] | None = None

@@ -23,7 +23,7 @@ __all__ = ["HISTORY", "Loop"]
 
 HISTORY = "history.parquet"
 
-Correct = npt.NDArray[np.bool_]
+Correct = npt.NDArray[np.int8]  # 1 for right, 0 for wrong, -1 for who was not judged
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +162,7 @@ class Loop:
                 seed=seeds.derive(self.seed, "grow", "score", step),
                 learner=learner,
                 name=f"{name}{part}/",
+                contents=self.prepared.contents,
             )
 
     def _step(self, table: ScoreTable, before: _Standing, step: int) -> tuple[_Standing, Step, list[Events]]:
@@ -194,13 +195,14 @@ class Loop:
 
     def _correct(self, table: ScoreTable) -> Correct:
         assert table.predictions is not None
-        correct: Correct = (table.predictions == table.labels)[self.prepared.judged]
-        return correct
+        correct = np.where(table.predictions < 0, -1, table.predictions == table.labels).astype(np.int8)
+        return correct[self.prepared.judged]
 
     def _measured(self, step: Step, correct: list[Correct]) -> Step:
         data = self.work.data
         return replace(
             step,
+            judged=int((correct[-1] >= 0).sum()),
             accuracy=accuracy(correct[-1]),
             change=change(correct[-1], correct[-2]) if len(correct) > 1 else None,
             class_errors=class_errors(correct[-1], data.labels[self.prepared.judged], len(data.class_names)),
@@ -210,10 +212,14 @@ class Loop:
         """Why the step to the coreset that was just scored is undone, if it is."""
         if self.growth.stop != "quality" or len(correct) < 2:
             return None
-        if self.prepared.sizes[-1] < self.prepared.sizes[0]:
-            # Against the start: losses too small to be seen, one after another, must not add up unseen.
-            return "had lost accuracy beyond its interval" if change(correct[-1], correct[0]).high < 0 else None
-        return None if change(correct[-1], correct[-2]).low > 0 else "gained nothing beyond its interval"
+        shrinks = self.prepared.sizes[-1] < self.prepared.sizes[0]
+        # Shrinking, against the start: losses too small to be seen, one after another, must not add up unseen.
+        found = change(correct[-1], correct[0] if shrinks else correct[-2])
+        if found is None:
+            return "cannot be judged: every model saw copies of those it is asked about"
+        if shrinks:
+            return "had lost accuracy beyond its interval" if found.high < 0 else None
+        return None if found.low > 0 else "gained nothing beyond its interval"
 
     def _against_budget(self, standing: _Standing) -> str:
         size, budget = len(standing.rows), self.prepared.budget

@@ -50,6 +50,7 @@ class Prepared:
         sizes: of the start, and after each step.
         judged: int64 rows on which quality is measured: all, or the probe split.
         eligible: bool (n,) who may be chosen: all but the probe split.
+        contents: int64 (n,) samples of one content share a number; None where content is not known.
         together: int64 (n,) exact copies and the user's groups, which a single step holds together.
         refill: what a step does.
 
@@ -64,7 +65,7 @@ class Prepared:
             raise ArgumentError(f"to grow needs a learner that predicts classes, which {work.learner.name!r} does not")
         none_given = keep is None and prune is None and growth.given_sizes is not None
         budget = None if none_given else budget_of(n, keep=keep, prune=prune)
-        contents = data.duplicate_groups()
+        self.contents = contents = data.duplicate_groups()
         self.together = joined_groups(work.samples.groups, contents)
         self.judged, self.eligible = self._divided(n)
         room = int(self.eligible.sum())
@@ -167,7 +168,10 @@ class Prepared:
             ("choice", f"{growth.choice.rule.name} by {growth.measured.label}"),
             ("plan", f"{plan}: {self.trainings} trainings by {work.learner.name}, {growth.fix} fixed, "
              f"{work.threads} thread{'' if work.threads == 1 else 's'} each"),
-            ("quality", f"accuracy on {judged} {len(self.judged):,} samples, by models that never saw them"),
+            (
+                "quality",
+                f"accuracy on {judged} {len(self.judged):,} samples, by models that never saw them, nor a copy",
+            ),
             *(("note", note) for note in notes),
         ]  # fmt: skip
 

@@ -142,7 +142,8 @@ class Refill:
         labels = table.labels[everyone]
         sizes = np.bincount(labels, minlength=classes).tolist()
         assert table.predictions is not None
-        wrong = (table.predictions[everyone] != labels).astype(np.int64)
+        guess = table.predictions[everyone]
+        wrong = np.where(guess < 0, -1, guess != labels).astype(np.int64)
         weights = class_weights(quota, labels, sizes, wrong)
         present = np.unique(table.labels[rows]).tolist()
         room = [self.choice.rule.capacity(int((table.labels[rows] == c).sum())) for c in present]

@@ -78,8 +78,11 @@ def _label_errors(table: ScoreTable, most: int) -> Iterator[Gallery]:
     suspects = np.flatnonzero(flagged > 0)
     ranked = suspects[np.lexsort((confidence[suspects], -flagged[suspects]))]
     share = f"{len(suspects):,} of {len(table):,} samples"
-    text = f"{share} whose label models that never saw them contradict with confidence; the surest first"
-    yield Gallery("label-errors", "Likely label errors", text, _rows(ranked[:most]))
+    text = (
+        f"{share} whose label models that never saw them contradict with confidence: wrong labels, hard samples, or a "
+        "weak model; the surest first"
+    )
+    yield Gallery("label-errors", "Contradicted labels", text, _rows(ranked[:most]))
 
 
 def _at_cut(facts: Facts, cut: Cut | None, most: int) -> Iterator[Gallery]:

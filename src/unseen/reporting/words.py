@@ -10,6 +10,7 @@ import numpy as np
 from unseen.evaluating.evaluated import Evaluation
 from unseen.evaluating.prices import Price, duration
 from unseen.evaluating.replicated import ArmResult
+from unseen.pruning import label_error_share
 from unseen.reporting.facts import Facts, exposure_of
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.types import ScoreTable, meaning
@@ -85,9 +86,12 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
     if table is not None and (right := _accuracy(table)) is not None:
         found.append((percent(right), f"{exposure_of(table)} accuracy of the models that scored"))
     if table is not None and LABEL_ISSUE in table.values:
-        flagged = table.column(LABEL_ISSUE)
-        inside = "" if coreset is None else f"; {percent(float(np.nanmean(flagged[coreset.indices])))} in the coreset"
-        found.append((percent(float(np.nanmean(flagged))), f"estimated label errors in all samples{inside}"))
+        share = label_error_share(table)
+        inside = "" if coreset is None else f"; {percent(label_error_share(table, coreset))} in the coreset"
+        if np.isfinite(share):
+            found.append((percent(share), f"of the labels contradicted by {exposure_of(table)} models{inside}"))
+        else:
+            found.append(("–", "labels contradicted by models: not told, they are too weak to doubt a label"))
     if table is not None and facts.score is not None and len(table.folds) > 1:
         found.append((f"{table.reliability(facts.score):.2f}", "reliability of the score, mean over repeats"))
     return found
@@ -210,7 +214,7 @@ def _verdict(evaluation: Evaluation, name: str) -> Verdict:
         difference, verdict = evaluation.difference(name, to).text(sign=True), evaluation.verdict(name, to).text
         lines.append(f"against {to}: {difference} points, {verdict}")
     lines.append(f"the interval covers {evaluation.covers(name)}")
-    lines.append(f"that the test set is a sample adds {_sampling(arm)}")
+    lines.append(f"of that, the test set alone makes {_sampling(arm)}")
     lines.append(evaluation.price(name)["text"])
     if first is None:
         return Verdict(name, "measured", lines[0], tuple(lines))

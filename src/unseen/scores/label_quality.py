@@ -103,7 +103,9 @@ def label_issue(logits: Array, labels: Array) -> Array:
 
 
 def label_error_share(logits: Array, labels: Array) -> float:
-    """Estimated share of wrong labels, in [0, 1]: what is off the diagonal of the calibrated confident joint.
+    """Held-out disagreement, in [0, 1]: what is off the diagonal of the calibrated confident joint.
+
+    An estimate of the share of wrong labels if the model is strong; of a weak one it measures the weakness.
 
     Samples are counted by label and confident class (see `label_issue`), each row is scaled to the number of samples
     with that label, and the whole to 1. Northcutt et al. 2021 (arXiv 1911.00068).

@@ -32,7 +32,8 @@ class ScoreTable:
         values: name to float64 (R, n), one row a repeat (or one row for scores joined over all repeats).
         directions: name to `"harder"`, `"easier"` or `"worth"`: what a high value means.
         mean_confidence: float64 (n,) mean probability of the label over observed epochs and repeats, or None.
-        predictions: int64 (n,) class predicted by the first repeat's final model, or None.
+        predictions: int64 (n,) class predicted by the first repeat's final model, or None; -1 where no model judged the
+            sample, or one that was trained on an exact copy of it, as may be when growing.
         provenance: where the scores come from (plan, learner, seed, fingerprint), as JSON.
 
     >>> table = ScoreTable.of("el2n", [0.3, 1.2, 0.1], direction="harder")

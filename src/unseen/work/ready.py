@@ -87,6 +87,7 @@ class Work:
         learner: Learner | None = None,
         name: str = "",
         announce: bool = False,
+        contents: IntArray | None = None,
     ) -> ScoreTable:
         """Score by a plan, the fits and the table kept in `run`, which is opened here.
 
@@ -98,9 +99,13 @@ class Work:
             learner: another than that of this work, such as one trained for longer.
             name: put before the names of the fits in reports.
             announce: report `"plan"` first: what is going to be done and what it takes.
+            contents: int64 (n,) samples of one content share a number, where a copy of a sample may be trained on:
+                the prediction of such a sample is then left out, see `ScoreTable`.
 
         """
-        return scored(self, [Asked(run, plan, scores, seed, name)], learner or self.learner, announce=announce)[0]
+        return scored(
+            self, [Asked(run, plan, scores, seed, name, contents)], learner or self.learner, announce=announce
+        )[0]
 
     def score_all(self, asked: Sequence[Asked]) -> list[ScoreTable]:
         """Score several times over; fits of all scorings share the workers."""
