@@ -110,6 +110,33 @@ def test_refusals(unseen_says, table, tmp_path, more, message):
     assert not (tmp_path / "v").exists()
 
 
+def test_backbone_and_by_are_one_option(unseen_says, table, tmp_path):
+    first = embed(unseen_says, table, tmp_path / "v")
+    again = unseen_says(
+        "embed", table, "--out", tmp_path / "v", "--split", "train", "--id", "name", "--group", "house",
+        "--backbone", "columns:rare=2",
+    )  # fmt: skip
+    assert (again.code, again.out, again.err) == (0, first.out, "")  # opened: it is the same embedding
+
+
+def test_a_pretrained_backbone_of_texts_is_named_with_its_origin(unseen_says, tmp_path):
+    pytest.importorskip("wordllama", reason="needs the vectors: pip install 'unseen[embed]'")
+    np.savez(tmp_path / "t.npz", x=np.array(["a b", "c d", "e", "f"]), y=np.array([0, 1, 0, 1]))
+    said = unseen_says("embed", tmp_path / "t.npz", "--backbone", "wordllama", "--out", tmp_path / "v")
+    assert said.code == 0, said.err
+    assert "embedded  4 samples, 256 columns" in said.out
+    assert "trained on token vectors of language models" in said.out
+    manifest = json.loads((tmp_path / "v" / "provenance.json").read_text())
+    assert len(manifest["embedding"]["weights"]["sha256"]) == 64
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "wordllama"])
+def test_a_backbone_whose_package_is_absent_is_refused_in_one_line(unseen_says, table, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("unseen.embedding.pretrained.find_spec", lambda package: None)
+    said = unseen_says("embed", table, "--out", tmp_path / "v", "--backbone", name)
+    refused(said, 1, rf"by='{name}' needs the package .* pip install 'unseen\[embed\]'")
+
+
 def test_an_interrupted_command_says_so_and_leaves_nothing(unseen_says, table, tmp_path, monkeypatch):
     def stop(*args):
         raise KeyboardInterrupt

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from unseen.embedding.backbones import loaded_torch, on_device
 from unseen.embedding.base import Embedding, block_of, require, whole
-from unseen.errors import ArgumentError, MissingDependencyError
+from unseen.errors import DataError, MissingDependencyError
 from unseen.protocols import Data
 
 __all__ = ["EfficientNetLite0", "WordLlama"]
@@ -64,12 +64,8 @@ class EfficientNetLite0:
         return {"by": "efficientnet_lite0", "side": self.side, "device": self.device, **origin}
 
     def check(self, data: Data) -> None:
-        """Images, in grey or in colours."""
+        """Images."""
         require("efficientnet_lite0", data, "image", "images")
-        if data.sample_shape[2] not in (1, 3):
-            raise ArgumentError(
-                f"by='efficientnet_lite0' takes images of 1 or 3 channels, but these have {data.sample_shape[2]}"
-            )
 
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
         """The network as it is."""
@@ -77,7 +73,8 @@ class EfficientNetLite0:
         _packaged("efficientnet_lite0", "efficientnet_lite_pytorch")
         with torch.random.fork_rng(devices=[]):  # random weights are drawn first
             model = import_module("efficientnet_lite_pytorch").EfficientNet.from_name("efficientnet-lite0")
-        model.load_state_dict(torch.load(self._weights, map_location="cpu", weights_only=True))
+        with _reading(self._weights):
+            model.load_state_dict(torch.load(self._weights, map_location="cpu", weights_only=True))
         model = on_device(model.eval().to(memory_format=torch.channels_last), self.device)
         height, width = (max(STRIDE, round(self.side * s / max(data.sample_shape[:2]))) for s in data.sample_shape[:2])
 
@@ -131,8 +128,10 @@ class WordLlama:
         from safetensors.numpy import load_file
         from tokenizers import Tokenizer
 
-        (table,) = load_file(self._weights).values()
-        tokens = Tokenizer.from_file(str(self._tokens))
+        with _reading(self._weights):
+            (table,) = load_file(self._weights).values()
+        with _reading(self._tokens):
+            tokens = Tokenizer.from_file(str(self._tokens))
 
         def of(texts: npt.NDArray[Any]) -> npt.NDArray[Any]:
             vectors = np.zeros((len(texts), self.width), np.float32)
@@ -161,6 +160,16 @@ def _one_thread_of_torch(torch: Any) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Whatever the library says of a damaged file, as an error that names it."""
+    try:
+        yield
+    except Exception as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{file} is damaged: {why}; install its package again") from error
 
 
 def _packaged(by: str, package: str) -> Path:
