@@ -14,6 +14,7 @@ import pytest
 import unseen
 from unseen.data import from_arrays, resolve
 from unseen.embedding import pretrained
+from unseen.embedding.making import seconds_to_embed
 from unseen.embedding.naming import embedder_of
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 
@@ -93,6 +94,13 @@ def test_blocks_threads_neighbours_and_the_seed_change_no_bit(network, monkeypat
 def test_grey_images_are_grey_colours(network):
     grey = IMAGES[:4, :, :, :1]
     np.testing.assert_array_equal(vectors(grey, side=32), vectors(grey.repeat(3, axis=3), side=32))
+
+
+def test_the_time_is_measured_and_grows_with_the_images(network):
+    few, many = (from_arrays(np.zeros((n, 8, 8, 3), np.uint8), np.arange(n) % 2) for n in (2, 2000))
+    assert (
+        0 < seconds_to_embed(few, "efficientnet_lite0:side=32") < seconds_to_embed(many, "efficientnet_lite0:side=32")
+    )
 
 
 @pytest.mark.parametrize(
