@@ -50,6 +50,19 @@ def test_the_page_of_embeddings_quotes_the_results():
         assert figure in page, figure
 
 
+def test_what_pretrained_backbones_are_worth_is_quoted_from_the_results():
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    page = (ROOT / "docs" / "embeddings.md").read_text()
+    read = json.loads((ROOT / "benchmarks" / "results" / "pretrained_sst2.json").read_text())
+    for by in ("wordllama", "tfidf"):
+        test, left_out = read[by]["test"], 100 * read[by]["left_out"]
+        figures = [left_out, *(100 * test[name] for name in ("full", "kept", "random"))]
+        assert f"| SST-2 | `{by}` | {read[by]['columns']:,} | " + " | ".join(f"{x:.1f}" for x in figures) + " |" in page
+    left_out = [100 * read[by]["left_out"] for by in ("wordllama", "tfidf")]
+    assert f"left out by `wordllama`, by TF-IDF about {left_out[1]:.1f} %" in readme
+    assert f"is right about {left_out[0]:.1f} % of the texts" in readme
+
+
 @pytest.mark.parametrize(("result", "page"), [("digits", "README.md"), ("cifar10", "docs/comparing.md")])
 def test_the_evaluations_shown_are_those_of_the_results(result, page):
     arms = json.loads((ROOT / "benchmarks" / "results" / f"evaluation_{result}.json").read_text())["arms"]
