@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+PRETRAINED = ("pretrained_cifar10", "pretrained_sst2", "patches_cifar10")
 ROOT = Path(__file__).parents[1]
 
 
@@ -48,6 +49,24 @@ def test_the_page_of_embeddings_quotes_the_results():
         f"a random choice about {test['random']:.1f} %",
     ):
         assert figure in page, figure
+
+
+def test_what_pretrained_backbones_are_worth_is_quoted_from_the_results():
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    page = (ROOT / "docs" / "embeddings.md").read_text()
+    read = {name: json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text()) for name in PRETRAINED}
+    image = read["pretrained_cifar10"]["efficientnet_lite0"]
+    words, tfidf = (read["pretrained_sst2"][by] for by in ("wordllama", "tfidf"))
+    for row, result in (("CIFAR-10 | `efficientnet_lite0`", image), ("SST-2 | `wordllama`", words)):
+        test = result["test"]
+        figures = [100 * share for share in (result["left_out"], test["full"], test["kept"], test["random"])]
+        assert f"| {row} | {result['columns']:,} | " + " | ".join(f"{x:.1f}" for x in figures) + " |" in page
+    untrained = 100 * read["patches_cifar10"]["left_out"]
+    for figure in (
+        f"{100 * image['left_out']:.1f} % of the images left out, by untrained patches about {untrained:.1f} %",
+        f"`wordllama` about {100 * words['left_out']:.1f} %, by TF-IDF about {100 * tfidf['left_out']:.1f} %",
+    ):
+        assert figure in readme, figure
 
 
 @pytest.mark.parametrize(("result", "page"), [("digits", "README.md"), ("digits_logistic", "docs/comparing.md")])

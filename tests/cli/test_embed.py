@@ -3,6 +3,7 @@
 import json
 import signal
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,8 @@ import pytest
 from command_line import refused, unseen_says_fixture  # noqa: F401
 
 import unseen
+from unseen.cli import _prune
+from unseen.estimating.ranges import Range
 
 
 @pytest.fixture
@@ -111,6 +114,33 @@ def test_refusals(unseen_says, table, tmp_path, more, message):
     assert not (tmp_path / "v").exists()
 
 
+def test_backbone_and_by_are_one_option(unseen_says, table, tmp_path):
+    first = embed(unseen_says, table, tmp_path / "v")
+    again = unseen_says(
+        "embed", table, "--out", tmp_path / "v", "--split", "train", "--id", "name", "--group", "house",
+        "--backbone", "columns:rare=2",
+    )  # fmt: skip
+    assert (again.code, again.out, again.err) == (0, first.out, "")  # opened: it is the same embedding
+
+
+def test_a_pretrained_backbone_of_texts_is_named_with_its_origin(unseen_says, tmp_path):
+    pytest.importorskip("wordllama", reason="needs the vectors: pip install 'unseen[embed]'")
+    np.savez(tmp_path / "t.npz", x=np.array(["a b", "c d", "e", "f"]), y=np.array([0, 1, 0, 1]))
+    said = unseen_says("embed", tmp_path / "t.npz", "--backbone", "wordllama", "--out", tmp_path / "v")
+    assert said.code == 0, said.err
+    assert "embedded  4 samples, 256 columns" in said.out
+    assert "trained on token vectors of language models" in said.out
+    manifest = json.loads((tmp_path / "v" / "provenance.json").read_text())
+    assert len(manifest["embedding"]["weights"]["sha256"]) == 64
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "wordllama"])
+def test_a_backbone_whose_package_is_absent_is_refused_in_one_line(unseen_says, table, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("unseen.embedding.pretrained.find_spec", lambda package: None)
+    said = unseen_says("embed", table, "--out", tmp_path / "v", "--backbone", name)
+    refused(said, 1, rf"by='{name}' needs the package .* pip install 'unseen\[embed\]'")
+
+
 @pytest.mark.parametrize(("sent", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
 def test_an_interrupted_command_says_so_and_leaves_nothing(unseen_says, table, tmp_path, monkeypatch, sent, code, word):
     before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
@@ -152,3 +182,45 @@ def test_in_sample_scores_that_are_right_everywhere_are_nothing_to_warn_of(unsee
         "--out", tmp_path / "told",
     )  # fmt: skip
     assert said.code == 0, said.err  # a warning would be an error here
+
+
+@pytest.fixture
+def images(tmp_path, monkeypatch):
+    """A few images, for which a training is said to take 20 minutes."""
+    pytest.importorskip("torch", reason="the default for images is a network of torch")
+    monkeypatch.setattr(_prune, "MANY_PIXELS", 0)
+    monkeypatch.setattr(unseen, "estimate", lambda *args, **more: SimpleNamespace(wall_seconds=Range.exactly(1200)))
+    np.savez(
+        tmp_path / "i.npz", x=np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), np.uint8), y=np.arange(24) % 2
+    )
+    return tmp_path / "i.npz"
+
+
+def pruned(unseen_says, images, *more):
+    said = unseen_says("prune", images, "--keep", "0.5", "--folds", "2", "--out", images.parent / "run", *more)
+    assert said.code == 0, said.err
+    return said.err
+
+
+def test_where_training_takes_long_prune_names_a_pretrained_backbone_once(unseen_says, images, monkeypatch):
+    monkeypatch.setattr(_prune, "seconds_to_embed", lambda data, by: {"efficientnet_lite0": 180.0}[by])
+    told = pruned(unseen_says, images)
+    assert told.splitlines()[0] == (
+        "convnet will take about 20 min; vectors of a network that was trained on other data take about 3 min: "
+        "`unseen embed DATA --backbone efficientnet_lite0`, then `--learner ridge --plan leave_one_out`"
+    )
+    assert "--backbone" not in pruned(unseen_says, images)  # the run is there
+
+
+@pytest.mark.parametrize(
+    ("seconds", "more"), [(900.0, ()), (180.0, ("--learner", "convnet:epochs=1")), (180.0, ("--quiet",))]
+)
+def test_no_backbone_is_named_where_it_saves_little_or_was_not_asked(unseen_says, images, monkeypatch, seconds, more):
+    monkeypatch.setattr(_prune, "seconds_to_embed", lambda data, by: seconds)
+    assert "--backbone" not in pruned(unseen_says, images, *more)
+
+
+def test_a_backbone_that_is_not_installed_is_named_without_its_minutes(unseen_says, images, monkeypatch):
+    monkeypatch.setattr("unseen.embedding.pretrained.find_spec", lambda package: None)
+    assert "convnet will take about 20 min; vectors of a network" in (told := pruned(unseen_says, images))
+    assert "take less: `unseen embed" in told

@@ -20,19 +20,23 @@ LINES = 10  # of progress, for each part
 Out = Annotated[
     Path, typer.Option("--out", metavar="FOLDER", help="A folder that is made; it appears when it is whole.")
 ]
-By = Annotated[
+Backbone = Annotated[
     str,
     typer.Option(
-        metavar="EMBEDDING",
-        help="patches (images), tfidf (text) or columns (tables) with options, such as patches:size=5; "
-        "module:function, which makes an nn.Module; or the folder of a model on disk. auto: by the kind of data.",
+        "--backbone",
+        "--by",
+        metavar="NAME",
+        help="Reads no label: patches (images), tfidf (text), columns (tables). Pretrained on other data: "
+        "efficientnet_lite0 (images), wordllama (text). Each with options, such as patches:size=5. Of your own: "
+        "module:function, which makes an nn.Module; the folder of a model. auto: by the kind of data, without labels.",
         rich_help_panel=o.WORK,
     ),
 ]
 Labels = Annotated[
     Literal["unknown", "none", "these", "others"] | None,
     typer.Option(
-        help="Of a module or model: the labels that it was trained on. [default: unknown]", rich_help_panel=o.WORK
+        help="What a module, model or pretrained backbone was trained on. [default: what is known]",
+        rich_help_panel=o.WORK,
     ),
 ]
 Test = Annotated[
@@ -52,7 +56,7 @@ TestSplit = Annotated[
     ),
 ]
 Device = Annotated[
-    str | None, typer.Option(metavar="DEVICE", help="Of a module or model: cpu, cuda, ...", rich_help_panel=o.WORK)
+    str | None, typer.Option(metavar="DEVICE", help="Of a network: cpu, cuda, ...", rich_help_panel=o.WORK)
 ]
 Batch = Annotated[
     int | None,
@@ -65,7 +69,7 @@ Threads = Annotated[int | None, typer.Option(metavar="N", help="Threads; default
 def command(
     data: o.Source,
     out_dir: Out,
-    by: By = "auto",
+    backbone: Backbone = "auto",
     labels: Labels = None,
     test: Test = None,
     test_split: TestSplit = None,
@@ -79,12 +83,13 @@ def command(
     quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
-    """Make vectors of a data set, by features that read no label or by a model of your own; a data set like any other.
+    """Make vectors of a data set, by features that read no label or by a trained backbone; a data set like any other.
 
     A model that was trained on these labels has seen every sample: held-out scores from its vectors are not held out.
 
     Examples:
       unseen embed photos/ --out features/photos
+      unseen embed photos/ --backbone efficientnet_lite0 --out features/photos
       unseen prune features/photos --learner ridge --plan leave_one_out --keep 0.7 --out runs/photos
     """
     read = r.options(reading)
@@ -96,7 +101,7 @@ def command(
     try:
         made = unseen.embed(
             source,
-            by=by,
+            by=backbone,
             out=out_dir,
             test=asked,
             labels=labels,

@@ -18,11 +18,17 @@ from unseen.cli._report import NoReport, written
 from unseen.cli._show import aligned, percent, print_json
 from unseen.comparing.automatic import AUTO, told
 from unseen.data import resolve
-from unseen.errors import ArgumentError
+from unseen.embedding.making import seconds_to_embed
+from unseen.errors import ArgumentError, MissingDependencyError
+from unseen.evaluating.prices import duration
 from unseen.exposure import Plan
-from unseen.learners.defaults import default_learner
+from unseen.learners.defaults import DEFAULTS, default_learner
+from unseen.protocols import Data
 from unseen.pruning import LABEL_ISSUE, Pruned, label_error_share
 from unseen.types import Coreset, ScoreTable, meaning
+
+BACKBONE = "efficientnet_lite0"
+MANY_PIXELS, LONG = 20_000_000, 300.0  # of all images; seconds
 
 WEAK = "where these are weak, random may do better: see `unseen evaluate`"
 
@@ -121,7 +127,10 @@ def command(
     amounts: dict[str, Any] = {"keep": o.amount(keep, "keep"), "prune": o.amount(prune, "prune")}
     source = resolve(data, **r.options(reading))
     given["learner"] = learner = learner or default_learner(source)
+    quicker = None if quiet or json or exposure is None or out_dir.exists() else by_embedding(source, learner, exposure)
     with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("prune", given)) as report:
+        if quicker:
+            report("say", text=quicker)
         result = unseen.prune(
             source,
             **amounts,
@@ -147,6 +156,27 @@ def command(
         print_json(summary)
     else:
         show(result, summary)
+
+
+def by_embedding(data: Data, learner: str, plan: Plan) -> str | None:
+    """Where the default network would train long: the minutes of that, and of embedding by a pretrained one.
+
+    Both are measured, which takes up to half a minute; so only where there are many pixels.
+    """
+    if data.kind != "image" or learner != DEFAULTS["image"] or len(data) * np.prod(data.sample_shape[:2]) < MANY_PIXELS:
+        return None
+    training = unseen.estimate(data, plan=plan, learner=learner, groups=None).wall_seconds.middle
+    try:
+        embedding = seconds_to_embed(data, BACKBONE)
+    except MissingDependencyError:
+        embedding = None
+    if training < LONG or (embedding is not None and 2 * embedding > training):
+        return None
+    took = "less" if embedding is None else f"about {duration(embedding)}"
+    return (
+        f"{learner} will take about {duration(training)}; vectors of a network that was trained on other data take "
+        f"{took}: `unseen embed DATA --backbone {BACKBONE}`, then `--learner ridge --plan leave_one_out`"
+    )
 
 
 def _no_plan(plan: str, folds: int | None, repeats: int) -> None:

@@ -57,7 +57,9 @@ def note(provenance: Mapping[str, Any]) -> str:
     >>> note({"embedding": {"by": "patches"}, "labels": "none"})
     'embedded by patches: no label takes part in it'
     """
-    return f"embedded by {provenance['embedding']['by']}: {LABELS[provenance['labels']]}"
+    made = provenance["embedding"]
+    trained_on = f" (trained on {made['trained_on']})" if "trained_on" in made else ""
+    return f"embedded by {made['by']}{trained_on}: {LABELS[provenance['labels']]}"
 
 
 def warn_if_seen(provenance: Mapping[str, Any], where: str) -> None:

@@ -20,7 +20,7 @@ from unseen.embedding.base import Embedding, whole
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 from unseen.protocols import Data
 
-__all__ = ["ModelFolder", "Network"]
+__all__ = ["ModelFolder", "Network", "loaded_torch", "on_device"]
 
 Of = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
@@ -39,10 +39,10 @@ class Network:
 
     """
 
-    trained = True
+    labels = "unknown"
 
     def __init__(self, place: str, seed: int, *, device: str = "cpu", batch_size: int = 64) -> None:
-        torch = _torch()
+        torch = loaded_torch()
         self.place, self.device, self.batch_size = place, device, whole("batch_size", batch_size)
         make = _imported(place)
         with torch.random.fork_rng(devices=[]):
@@ -51,7 +51,7 @@ class Network:
         if not isinstance(module, torch.nn.Module):
             raise ArgumentError(f"by={place!r} must make a torch.nn.Module, got {type(module).__name__}")
         self.weights = _digest_of_state(module)
-        self.module = _on(module.eval(), device)
+        self.module = on_device(module.eval(), device)
 
     def describe(self) -> dict[str, object]:
         """The place of the function, and a digest of the weights."""
@@ -64,7 +64,7 @@ class Network:
 
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
         """The module as it is; one sample tells the width."""
-        torch = _torch()
+        torch = loaded_torch()
 
         def of(inputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
             if data.kind == "image":
@@ -91,7 +91,7 @@ class ModelFolder:
 
     """
 
-    trained = True
+    labels = "unknown"
 
     def __init__(self, folder: Path, kind: str, *, device: str = "cpu", batch_size: int = 64) -> None:
         if not (folder / "modules.json").exists() and not (folder / "config.json").exists():
@@ -117,7 +117,7 @@ class ModelFolder:
 
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
         """The model as it is; one sample tells the width."""
-        _torch()
+        loaded_torch()
         if (self.folder / "modules.json").exists():
             of = _sentences(self.folder, self.device, self.batch_size)
         else:
@@ -153,7 +153,7 @@ def _sentences(folder: Path, device: str, batch_size: int) -> Of:
 
 
 def _texts(folder: Path, device: str) -> Of:
-    library, torch = _library("transformers", "transformers"), _torch()
+    library, torch = _library("transformers", "transformers"), loaded_torch()
     tokens = library.AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     model = _loaded(library, folder, device)
 
@@ -168,7 +168,7 @@ def _texts(folder: Path, device: str) -> Of:
 
 
 def _images(folder: Path, device: str) -> Of:
-    library, torch = _library("transformers", "transformers"), _torch()
+    library, torch = _library("transformers", "transformers"), loaded_torch()
     processor = library.AutoImageProcessor.from_pretrained(str(folder), local_files_only=True)
     model = _loaded(library, folder, device)
 
@@ -189,10 +189,11 @@ def _images(folder: Path, device: str) -> Of:
 
 def _loaded(library: Any, folder: Path, device: str) -> Any:
     model = library.AutoModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
-    return _on(model.eval(), device)
+    return on_device(model.eval(), device)
 
 
-def _on(module: Any, device: str) -> Any:
+def on_device(module: Any, device: str) -> Any:
+    """The module there, or an error that names the device."""
     try:
         return module.to(device)
     except (RuntimeError, AssertionError) as error:
@@ -208,7 +209,8 @@ def _imported(place: str) -> Callable[[], Any]:
     return found
 
 
-def _torch() -> Any:
+def loaded_torch() -> Any:
+    """Import torch, or say how to install it."""
     from unseen.learners.torch.loading import load_torch  # with threads that bear other processes beside them
 
     load_torch()
@@ -229,7 +231,7 @@ def _digest_of_state(module: Any) -> str:
     seen = blake2b(digest_size=16)
     for name, tensor in module.state_dict().items():
         seen.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        seen.update(tensor.detach().cpu().contiguous().flatten().view(_torch().uint8).numpy().tobytes())
+        seen.update(tensor.detach().cpu().contiguous().flatten().view(loaded_torch().uint8).numpy().tobytes())
     return seen.hexdigest()
 
 

@@ -38,7 +38,7 @@ class Embedding:
 class Embedder(Protocol):
     """Makes an embedding. Whatever it fits is fitted on inputs alone: it is never given a label."""
 
-    trained: bool  # whether it may have been trained on labels, which is then for the user to say
+    labels: str  # that it was trained on, as `LABELS` says it; where that is not "none", the user may know better
 
     def describe(self) -> dict[str, object]:
         """`by`, its name, and everything that changes its numbers, as JSON."""

@@ -32,7 +32,7 @@ class Columns:
 
     """
 
-    trained = False
+    labels = "none"
 
     def __init__(self, rare: int = 10) -> None:
         self.rare = whole("rare", rare)

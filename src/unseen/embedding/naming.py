@@ -11,6 +11,7 @@ from unseen.embedding.backbones import ModelFolder, Network
 from unseen.embedding.base import Embedder
 from unseen.embedding.columns import Columns
 from unseen.embedding.patches import Patches
+from unseen.embedding.pretrained import EfficientNetLite0, WordLlama
 from unseen.embedding.texts import Tfidf
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.protocols import Data
@@ -19,12 +20,14 @@ from unseen.registry import parse_spec
 __all__ = ["AUTO", "embedder_of"]
 
 AUTO = "auto"
-BUILT_IN: dict[str, type[Embedder]] = {"patches": Patches, "tfidf": Tfidf, "columns": Columns}
+BUILT_IN: dict[str, type[Embedder]] = {"patches": Patches, "tfidf": Tfidf, "columns": Columns, "wordllama": WordLlama}
+PRETRAINED = "efficientnet_lite0"  # the one that is told of the data
 BY_KIND = {"image": "patches", "text": "tfidf", "table": "columns"}
 
 FORMS = """by is one of:
   "auto"               by the kind of data: patches for images, tfidf for text, columns for tables
   "patches", "tfidf", "columns", with options as in "patches:patches=200,size=5"
+  "efficientnet_lite0", "wordllama"   pretrained on other data: images, text
   "module:function"    a function without arguments that makes a torch.nn.Module
   a path to a folder   of a sentence-transformers or transformers model"""
 
@@ -46,13 +49,15 @@ def embedder_of(by: str | Path, data: Data, options: Mapping[str, Any], seed: in
     name, colon, rest = text.partition(":")
     if name in BUILT_IN:
         return _made(name, BUILT_IN[name], (), {**parse_spec(text)[1], **options})
+    if name == PRETRAINED:
+        return _made(name, EfficientNetLite0, (data,), {**parse_spec(text)[1], **options})
     if Path(text).is_dir():
         return _made("a folder of a model", ModelFolder, (Path(text), data.kind), options)
     if colon and rest.isidentifier():
         return _made(text, Network, (text, seed), options)
     if colon or "/" in text:
         raise ArgumentError(f"by={text!r} names no folder and no function; {FORMS}")
-    raise UnknownNameError("embedding", text, [AUTO, *BUILT_IN])
+    raise UnknownNameError("embedding", text, [AUTO, *BUILT_IN, PRETRAINED])
 
 
 def _made(name: str, make: Callable[..., Embedder], fixed: tuple[Any, ...], options: Mapping[str, Any]) -> Embedder:

@@ -42,7 +42,7 @@ class Patches:
 
     """
 
-    trained = False
+    labels = "none"
 
     def __init__(self, patches: int = 400, size: int = 6, pool: int = 2) -> None:
         self.patches, self.size, self.pool = whole("patches", patches), whole("size", size, 2), whole("pool", pool)

@@ -30,7 +30,7 @@ class Tfidf:
 
     """
 
-    trained = False
+    labels = "none"
 
     def __init__(self, dimensions: int = 256) -> None:
         self.dimensions = whole("dimensions", dimensions)
