@@ -1,6 +1,6 @@
 """Does choosing pay with a real network on all 50,000 images of CIFAR-10 and CIFAR-100, on one core?
 
-    python benchmarks/quality/real_networks.py --data FOLDER --out FOLDER --plan                 # cells, predicted hours
+    python benchmarks/quality/real_networks.py --data FOLDER --out FOLDER --plan             # cells, predicted hours
     python benchmarks/quality/real_networks.py --data FOLDER --out FOLDER --hours 5
     python benchmarks/quality/real_networks.py --data FOLDER --out FOLDER --sets cifar100 --fix iterations
     python benchmarks/quality/real_networks.py --out FOLDER --sets toy --seeds 1 --keeps 0.5     # digits, seconds
@@ -111,7 +111,7 @@ class Tier:
     def __init__(self, name: str, given: argparse.Namespace, watch: Watch) -> None:
         self.name, self.given, self.watch = name, given, watch
         self.folder, self.lines = given.out / name, given.out / f"{name}.jsonl"
-        recipe = Recipe.named("convnet", epochs=2, batch_size=16) if name == "toy" else Recipe.named("convnet7")
+        recipe = Recipe.named("mlp", epochs=2, batch_size=16) if name == "toy" else Recipe.named("convnet7")
         self.train, test = read(name, given.data)
         self.exam = with_test(self.train, test, overlap="drop")
         self.learner = TorchLearner(recipe, device="cpu").with_threads(1)
