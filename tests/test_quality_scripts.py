@@ -261,6 +261,16 @@ def test_the_default_arm_chooses_as_prune_does(toy, capsys, tmp_path):
     assert line["kept_of_class"] == kept.tolist()
 
 
+def test_the_default_arm_is_trained_again_where_the_library_chooses_otherwise(toy, capsys, monkeypatch):
+    before, _ = toy(capsys, "--arms", "random", "default")
+    select = unseen.select
+    monkeypatch.setattr(unseen, "select", lambda table, **given: select(table, rule="top", **given))
+    after, said = toy(capsys, "--arms", "random", "default")
+    assert after[:2] == before
+    assert [line["choosing"]["rule"] for line in after[2:]] == ["top"]
+    assert said.count(" s  ") == 1
+
+
 def test_the_real_networks_stop_in_time_and_go_on(toy, capsys):
     lines, said = toy(capsys, "--arms", "full", "--hours", 0)
     assert not lines

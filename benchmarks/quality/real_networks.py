@@ -21,8 +21,9 @@ copies of training images (none of CIFAR-10, ten of CIFAR-100). `--fix epochs` t
 `--data` holds `cifar10-train.parquet`, `cifar10-test.parquet` and the same of CIFAR-100. `--out` keeps everything: a
 run broken off goes on after the last epoch; `--hours` stops it before the epoch that would end too late. Every finished
 cell is a line of `OUT/<set>.jsonl`, and all of them are written to benchmarks/results/real_networks_<set>.json (or
-`--json`) with hardware, versions and commit. A cell says what choosing cost: samples trained on and looked at, and
-seconds of the scoring, which all budgets of a seed share (not that of several steps, which has one for each budget).
+`--json`) with hardware, versions and commit. A cell of `default` or `steps` is trained
+again where the library has come to choose otherwise. A cell says what choosing cost: samples trained on and looked at,
+and seconds of the scoring, which all budgets of a seed share (each budget of several steps has its own).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -50,7 +52,7 @@ from unseen.evaluating.exams import with_test
 from unseen.exposure import folds
 from unseen.learners import Recipe, TorchLearner
 from unseen.runs import RunDirectory
-from unseen.runs.events import spent
+from unseen.runs.events import EventLog, spent
 from unseen.scoring import versions
 from unseen.work import Training, Work
 
@@ -59,6 +61,7 @@ from setting import RESULTS, about, write
 
 ARMS = ("full", "random", "peer", "default", "steps")
 SETS = ("cifar10", "cifar100", "toy")
+FOLLOWS = ("default", "steps")  # chosen anew at each call: done again if the library now chooses otherwise
 FIXES = ("epochs", "iterations")
 KEEPS, SEEDS = [0.7, 0.5, 0.3], 3
 PLAN = "folds:k=2"
@@ -110,7 +113,7 @@ class Tier:
 
     def __init__(self, name: str, given: argparse.Namespace, watch: Watch) -> None:
         self.name, self.given, self.watch = name, given, watch
-        self.folder, self.lines = given.out / name, given.out / f"{name}.jsonl"
+        self.folder, self.lines = given.out / name, EventLog(given.out / f"{name}.jsonl")
         recipe = Recipe.named("mlp", epochs=2, batch_size=16) if name == "toy" else Recipe.named("convnet7")
         self.train, test = read(name, given.data)
         self.exam = with_test(self.train, test, overlap="drop")
@@ -168,15 +171,17 @@ class Tier:
         who = self.trainer.lasting(cell.fix, len(rows), len(self.train))
         with RunDirectory(self.folder / "tests") as run:
             run.open(self.manifest())
-            training = Training(cell.name, rows, cell.seed, who)
+            name = f"{cell.name}-{blake2b(rows.astype(np.int64).tobytes(), digest_size=4).hexdigest()}"
+            training = Training(name, rows, cell.seed, who)
             ((_, outcome),) = self.trainer.test(run, [training], self.exam.test, seed=0)
-            seconds = spent(run.events())[cell.name]
+            seconds = spent(run.events())[name]
         labels = self.exam.data.labels[self.exam.test]
         classes = range(len(self.train.class_names))
         kept = np.bincount(self.train.labels[rows], minlength=len(classes))
         return {
             "set": self.name,
             **asdict(cell),
+            "training": name,
             "budget": len(rows),
             "accuracy": outcome.accuracy,
             "loss": float(outcome.losses.mean()),
@@ -201,10 +206,8 @@ class Tier:
 
     def kept(self) -> dict[Cell, dict[str, Any]]:
         """The cells finished before."""
-        if not self.lines.exists():
-            return {}
-        found = [json.loads(line) for line in self.lines.read_text().splitlines() if line.endswith("}")]
-        return {Cell.of(line): line for line in found}
+        self.lines.repair()
+        return {Cell.of(line): line for line in self.lines.read()}
 
     def save(self, cells: dict[Cell, dict[str, Any]]) -> Path:
         """Every cell of the data set so far, with the setting."""
@@ -271,15 +274,18 @@ def main() -> None:
         print(f"{name}: {len(todo)} cells to do, predicted {hours:.1f} h", flush=True)
         if given.plan:
             continue
-        for cell in todo:
+        for cell in everything:
+            if cell in done and cell.arm not in FOLLOWS:
+                continue
             try:
                 line = tier.run(cell)
             except OutOfTimeError:
                 print(f"the hours are used up in {name} {cell.name}; the same command goes on")
                 return
+            if line["training"] == done.get(cell, {}).get("training"):
+                continue
             done[cell] = line
-            with tier.lines.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            tier.lines.append(line)
             tier.save(done)
             print(f"{time.strftime('%H:%M')} {name} {cell.name}: {100 * line['accuracy']:.2f} %", flush=True)
         print(json.dumps({"result": os.fspath(tier.save(done))}), flush=True)
