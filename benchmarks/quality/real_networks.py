@@ -171,7 +171,8 @@ class Tier:
         who = self.trainer.lasting(cell.fix, len(rows), len(self.train))
         with RunDirectory(self.folder / "tests") as run:
             run.open(self.manifest())
-            name = f"{cell.name}-{blake2b(rows.astype(np.int64).tobytes(), digest_size=4).hexdigest()}"
+            # By what is trained: everything is the same training, whatever is fixed.
+            name = f"s{cell.seed}-e{who.epochs}-{blake2b(rows.astype(np.int64).tobytes(), digest_size=8).hexdigest()}"
             training = Training(name, rows, cell.seed, who)
             ((_, outcome),) = self.trainer.test(run, [training], self.exam.test, seed=0)
             seconds = spent(run.events())[name]
@@ -230,18 +231,21 @@ class Tier:
         return sum(line["samples_seen"] for line in done) / sum(line["seconds"] for line in done)
 
     def shared(self, cell: Cell) -> tuple[Any, ...]:
-        """Cells for which this is equal share a scoring."""
+        """Cells for which this is equal share a scoring; of `full`, the training."""
         return cell.seed, cell.arm, cell.keep if cell.arm == "steps" else None
 
     def outlook(self, todo: Sequence[Cell], done: Iterable[Cell], speed: float) -> float:
         """Print every cell to do with the hours it takes; their sum."""
-        # Scorings whose cells are in part done are done; one broken off counts as a whole.
+        # Scorings, and trainings on everything, that cells share; one broken off counts as a whole.
         scored = {self.shared(cell) for cell in done}
         hours = 0.0
         for cell in todo:
             scorings, test = self.priced(cell)
             key = self.shared(cell)
-            took = costs.total([test] if key in scored else [*scorings, test]) / speed / 3600
+            trained = [] if key in scored else scorings
+            if cell.arm != "full" or key not in scored:
+                trained = [*trained, test]
+            took = costs.total(trained) / speed / 3600
             scored.add(key)
             hours += took
             print(f"  {self.name:9} {cell.name:32} {took:6.2f} h {hours:7.2f} h in all", flush=True)
