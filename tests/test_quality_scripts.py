@@ -16,6 +16,7 @@ import costs
 import features
 import gpu_tier
 import imagenet
+import real_networks
 
 pytest.importorskip("torch", reason="images become features, and networks learn, by torch")
 
@@ -207,6 +208,97 @@ def test_the_gpu_tier_runs_whole_at_toy_size(tmp_path):
         assert sorted(result["cells"]["arm"]) == sorted(["full", "random", "unseen", "seen", "grown"] * 3)
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert " s  " not in again.stdout, "nothing is trained twice"
+
+
+# ---- real networks ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def toy(monkeypatch, tmp_path):
+    """The tier of real networks on digits: its lines, and what it printed."""
+
+    def call(capsys, *arguments):
+        argv = ["real_networks.py", "--sets", "toy", "--out", tmp_path, "--seeds", 1, "--keeps", 0.5, *arguments]
+        monkeypatch.setattr(sys, "argv", [str(argument) for argument in argv])
+        real_networks.main()
+        path = tmp_path / "toy.jsonl"
+        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return lines, capsys.readouterr().out
+
+    return call
+
+
+def test_a_cell_of_the_real_networks_says_what_it_came_to_and_what_choosing_took(toy, tmp_path, capsys):
+    lines, said = toy(capsys, "--arms", "random", "default")
+    assert "2 cells to do, predicted" in said
+    random, default = lines
+    assert (random["arm"], default["arm"], random["budget"], default["budget"]) == ("random", "default", 150, 150)
+    assert random["choosing"]["trained"] == 0
+    # Two folds of 300 images, 2 epochs; each fold is looked at once, after the last epoch.
+    assert (default["choosing"]["trained"], default["choosing"]["watched"]) == (600, 300)
+    assert default["choosing"]["seconds"] > 0
+    assert default["samples_seen"] == random["samples_seen"] == 300
+    for line in lines:
+        assert sum(line["kept_of_class"]) == 150
+        assert len(line["recall"]) == 10
+        assert 0 <= line["accuracy"] <= 1
+    result = json.loads((tmp_path / "real_networks_toy.json").read_text())
+    assert result["cells"] == lines
+    assert {"processor", "versions", "commit"} <= result["about"].keys()
+
+    again, said = toy(capsys, "--arms", "random", "default")
+    assert again == lines
+    assert "2 of them done" in said
+    assert " s  " not in said, "nothing is trained twice"
+
+
+def test_the_default_arm_chooses_as_prune_does(toy, capsys, tmp_path):
+    (line,), _ = toy(capsys, "--arms", "default")
+    train, _ = real_networks.read("toy", None)
+    who = real_networks.TorchLearner(real_networks.Recipe.named("mlp", epochs=2, batch_size=16), device="cpu")
+    _, coreset = unseen.prune(train, keep=0.5, plan=unseen.folds(2), learner=who.with_threads(1), seed=0, threads=1)
+    kept = np.bincount(train.labels[coreset.indices], minlength=10)
+    assert line["kept_of_class"] == kept.tolist()
+
+
+def test_the_default_arm_is_trained_again_where_the_library_chooses_otherwise(toy, capsys, monkeypatch):
+    before, _ = toy(capsys, "--arms", "random", "default")
+    select = unseen.select
+    monkeypatch.setattr(unseen, "select", lambda table, **given: select(table, rule="top", **given))
+    after, said = toy(capsys, "--arms", "random", "default")
+    assert after[:2] == before
+    assert [line["choosing"]["rule"] for line in after[2:]] == ["top"]
+    assert said.count(" s  ") == 1
+
+
+def test_the_real_networks_stop_in_time_and_go_on(toy, capsys):
+    lines, said = toy(capsys, "--arms", "full", "--hours", 0)
+    assert not lines
+    assert "the same command goes on" in said
+    (line,), said = toy(capsys, "--arms", "full")
+    assert line["budget"] == 300
+    assert "all of it is finished" in said
+
+
+def test_the_table_of_real_networks_pairs_by_seed():
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("quality_tables", Path(real_networks.__file__).with_name("tables.py"))
+    tables = module_from_spec(spec)
+    spec.loader.exec_module(tables)
+
+    def cell(arm, keep, seed, accuracy, recall, trained=0):
+        found = {"arm": arm, "keep": keep, "seed": seed, "accuracy": accuracy, "recall": recall, "fix": "epochs"}
+        return {**found, "choosing": {"trained": trained}}
+
+    cells = [cell("full", 1.0, 0, 0.9, [0.9, 0.9])]
+    for seed in range(3):
+        cells.append(cell("random", 0.5, seed, 0.80 + seed / 100, [0.8, 0.8]))
+        cells.append(cell("default", 0.5, seed, 0.82 + seed / 100 + 0.001 * (seed == 1), [0.9, 0.75], trained=1000))
+    text = "\n".join(tables.real_networks({"cells": cells, "training": {"samples": 1000}}))
+    assert "With epochs fixed; everything comes to 90.0" in text
+    assert "| random | 0.0 | 81.0 ± 2.5 |" in text
+    assert "| default | 1.0 | 83.0 ± 2.5 (+2.0 ± 0.1 *; worst class -5.0) |" in text
 
 
 # ---- ImageNet --------------------------------------------------------------------------------------------------------

@@ -181,6 +181,9 @@ def blocks() -> dict[str, list[str]]:
     for path in sorted(RESULTS.glob("quality_*_tuning.json")):
         name = path.stem.removeprefix("quality_").removesuffix("_tuning")
         made[f"{name} tuning"] = all_methods(Study(json.loads(path.read_text())))
+    for path in sorted(RESULTS.glob("real_networks_*.json")):
+        result = json.loads(path.read_text())
+        made[f"{result['set']} real networks"] = real_networks(result) + setting(result)
     distribution = json.loads((RESULTS / "quality_distribution.json").read_text())
     made |= {
         "width": width(distribution) + setting(distribution),
@@ -213,6 +216,38 @@ def agreement(result: dict[str, Any]) -> list[str]:
         *table(["coreset", *(f"{float(keep):.0%} kept" for keep in cells["random"])], rows),
     ]
     return [*lines, *setting(result)]
+
+
+def real_networks(result: dict[str, Any]) -> list[str]:
+    """Every arm at every budget: accuracy, the paired difference to random, its worst class, and what choosing cost."""
+    lines = []
+    for fix in sorted({cell["fix"] for cell in result["cells"]}):
+        cells = {(c["arm"], c["keep"], c["seed"]): c for c in result["cells"] if c["fix"] == fix}
+        keeps = sorted({keep for arm, keep, _ in cells if arm != "full"}, reverse=True)
+        full = [cell["accuracy"] for (arm, _, _), cell in cells.items() if arm == "full"]
+        rows = []
+        for arm in dict.fromkeys(arm for arm, _, _ in cells if arm != "full"):
+            own = [cell for (of, _, _), cell in cells.items() if of == arm]
+            price = np.mean([cell["choosing"]["trained"] for cell in own]) / result["training"]["samples"]
+            rows.append([arm, f"{price:.1f}", *(_of_arm(cells, arm, keep) for keep in keeps)])
+        heads = ["arm", "choosing, in trainings", *(f"{keep:.0%} kept" for keep in keeps)]
+        everything = f"; everything comes to {interval(full).text()}" if full else ""
+        lines += [f"With {fix} fixed{everything}:", "", *table(heads, rows)]
+    return lines
+
+
+def _of_arm(cells: dict[tuple[str, float, int], dict[str, Any]], arm: str, keep: float) -> str:
+    seeds = [seed for of, k, seed in cells if (of, k) == (arm, keep)]
+    if not seeds:
+        return ""
+    text = interval([cells[arm, keep, seed]["accuracy"] for seed in seeds]).text()
+    common = [seed for seed in seeds if ("random", keep, seed) in cells]
+    if arm == "random" or not common:
+        return text
+    mine, random = ([cells[of, keep, seed] for seed in common] for of in (arm, "random"))
+    change = paired(*([cell["accuracy"] for cell in part] for part in (mine, random)))
+    recall = [np.mean([cell["recall"] for cell in part], axis=0) for part in (mine, random)]
+    return f"{text} ({starred(change)}; worst class {100 * float(np.min(recall[0] - recall[1])):+.1f})"
 
 
 def cost(result: dict[str, Any]) -> list[str]:

@@ -20,9 +20,9 @@ class Recipe:
     """Every hyperparameter of one training: SGD on cross-entropy, the whole of it seeded.
 
     Args:
-        network: a built-in network (`"mlp"`, `"convnet"`, `"resnet9"`, `"resnet18"`, `"resnet34"`, `"resnet50"`), or
-            `"package.module:function"`, a factory called with `classes=, channels=, image_size=(H, W)` for images and
-            with `classes=, features=` for vectors.
+        network: a built-in network (`"mlp"`, `"convnet"`, `"convnet7"`, `"resnet9"`, `"resnet18"`, `"resnet34"`,
+            `"resnet50"`), or `"package.module:function"`, a factory called with `classes=, channels=,
+            image_size=(H, W)` for images and with `classes=, features=` for vectors.
         epochs: passes over the training rows.
         batch_size: samples a step. The last batch of an epoch may be smaller; a single left-over sample joins the
             batch before it, because batch normalisation cannot take one sample alone.
@@ -152,6 +152,19 @@ PRESETS: dict[str, dict[str, Any]] = {
         "warmup": 0.2,
         "flip": True,
         "crop": 2,
+    },
+    # For one core with matrix units (AMX), where bfloat16 is three times faster than float32.
+    "convnet7": {
+        "network": "convnet7",
+        "epochs": 10,
+        "batch_size": 256,
+        "lr": 0.3,
+        "schedule": "one_cycle",
+        "warmup": 0.2,
+        "label_smoothing": 0.1,
+        "flip": True,
+        "crop": 2,
+        "precision": "bf16",
     },
     "resnet9": {
         "network": "resnet9",
