@@ -26,7 +26,7 @@ from unseen.errors import ArgumentError, RunError
 from unseen.evaluating.evaluated import FILE as EVALUATION
 from unseen.evaluating.evaluated import Evaluation
 from unseen.executors import Executor
-from unseen.exposure import Plan, folds
+from unseen.exposure import Plan, default_plan
 from unseen.exposure.naming import plan_named
 from unseen.growing.loop import Loop
 from unseen.learners.classes import refuse_target
@@ -38,11 +38,13 @@ from unseen.scores.base import Score
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import listed
 from unseen.scores.registry import resolve as resolve_score
-from unseen.selecting import Choice, default_rule
+from unseen.selecting import Choice, default_rule, too_weak
 from unseen.types import Coreset, ScoreTable
 from unseen.work import Report, Work
 
 __all__ = ["LABEL_ISSUE", "Pruned", "Scored", "label_error_share", "load", "prune", "score", "select"]
+
+FALLBACK = "random:quota=proportional"  # where models are too weak to choose
 
 
 class Pruned(NamedTuple):
@@ -88,7 +90,8 @@ def score(
         y: (n,) labels, where `data` is an array of inputs.
         scores: one or several names (`"el2n"`, `"dual:window=5"`) or `Score` objects; if not given, `"el2n"`, or
             `"loss"` for data with a regression target.
-        plan: the exposure plan; `folds(5)` if not given.
+        plan: the exposure plan; if not given `halves()`, two trainings on half of the data each, and `folds(5)` for
+            learners in closed form.
         learner: see `unseen.learners.resolve`; by the kind of data if not given.
         seed: the root seed; everything random follows from it.
         groups: `"duplicates"` keeps exact copies in one fold; an array (n,) keeps these groups together; None keeps
@@ -119,7 +122,8 @@ def score(
             source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
         )
         wanted = [_default_score(source)] if scores is None else listed(scores)
-        return work.score(run, plan or folds(), wanted, seed=seed, announce=True)
+        plan = plan or default_plan(closed_form=work.learner.closed_form)
+        return work.score(run, plan, wanted, seed=seed, announce=True)
 
 
 def select(
@@ -137,7 +141,7 @@ def select(
     Args:
         scores: what `unseen.score` gave.
         rule: the name of a rule, with options (`"stratified:cutoff=0.1"`); see `unseen rules`. If not given, strata of
-            the score, less as many of the hardest samples as held-out models got wrong (`"stratified:cutoff=error"`);
+            the score, less some of the hardest samples (`"stratified:cutoff=auto"`, see `unseen.rules.Stratified`);
             without that cutoff for scores of worth and for tables without predictions.
         keep: how much is kept: a count (int) or a fraction (float in (0, 1]). Exactly one of keep and prune.
         prune: how much is removed.
@@ -189,6 +193,9 @@ def prune(
     (`label_issue`) are always among them, see `label_error_share`, unless the data has a regression target. What cannot
     be met (a budget, a cutoff, a score that the learner does not give) is refused before any training.
 
+    Where no rule is named and the models turn out hardly better than naming the largest class, scores mean nothing:
+    the coreset is then random, each class in proportion, and a message says so.
+
     `rule="auto"` first tries several ways to choose (scores, rules, cutoffs, one or several steps, and random) on a
     split held out of the data, by successive halving, sets the best against random on fresh replicates, and then
     chooses that way from everything. The evidence is in `coreset.provenance["auto"]`. Options: those of
@@ -220,10 +227,16 @@ def prune(
         choice.check(source, keep=keep, prune=prune, direction=score.direction, predicts=predicts)
         if keep is not None or prune is not None:
             work.report("budget", text=budget_line(len(source), keep=keep, prune=prune))
-        tempered = [choice.column(score.label)] if choice.tempered else []
-        wanted = [score, *tempered, *also, *([LABEL_ISSUE] if source.targets is None else [])]
-        table = work.score(run, plan or folds(), wanted, seed=seed, announce=True)
-        coreset = choice.coreset(table, score=score.label, keep=keep, prune=prune, seed=seed)
+        plan = plan or default_plan(closed_form=work.learner.closed_form)
+        beside = choice.columns(score.label, plan)[1:]
+        wanted = [score, *beside, *also, *([LABEL_ISSUE] if source.targets is None else [])]
+        table = work.score(run, plan, wanted, seed=seed, announce=True)
+        if rule is None and (why := too_weak(table)) is not None:
+            work.report("say", text=f"{why}; the coreset is random, each class in proportion (name a rule to decide)")
+            coreset = Choice.of(FALLBACK).coreset(table, score=None, keep=keep, prune=prune, seed=seed)
+            coreset = replace(coreset, provenance={**coreset.provenance, "fallback": why})
+        else:
+            coreset = choice.coreset(table, score=score.label, keep=keep, prune=prune, seed=seed)
         return Pruned(table, run.save_coreset(coreset))
 
 
@@ -248,11 +261,12 @@ def _automatic(
         coreset, _, table = loop.run(run, announce=True)
     else:
         # Random reads no scores, but the table is what the share of label errors is estimated from.
-        plan = folds() if best.plan is None else plan_named(best.plan)
+        default = default_plan(closed_form=work.learner.closed_form)
+        plan = default if best.plan is None else plan_named(best.plan)
         first = score if best.score is None else resolve_score(best.score)
         choice = best.choice(auto.features)
-        tempered = [choice.column(first.label)] if choice.tempered else []
-        table = work.score(run, plan, [first, *tempered, *also, LABEL_ISSUE], seed=seed, announce=True)
+        beside = [] if best.score is None else choice.columns(first.label, plan)[1:]
+        table = work.score(run, plan, [first, *beside, *also, LABEL_ISSUE], seed=seed, announce=True)
         name = None if best.score is None else first.label
         coreset = choice.coreset(table, score=name, keep=budget, seed=seed)
     found = replace(coreset, provenance={**coreset.provenance, AUTO: evidence})

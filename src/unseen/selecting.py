@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from unseen.errors import ArgumentError, UnknownNameError
+from unseen.exposure import Plan
 from unseen.protocols import Data
 from unseen.registry import parse_spec
 from unseen.rules.base import Rule
@@ -17,24 +18,44 @@ from unseen.rules.inputs import as_array, checked_features
 from unseen.rules.registry import check as check_rule
 from unseen.rules.registry import resolve as resolve_rule
 from unseen.scores.tempered import SUFFIX
+from unseen.scores.two_sided import MEMORIZATION
 from unseen.types import Coreset, Direction, ScoreTable
 
-__all__ = ["SHARED", "Choice", "default_rule"]
+__all__ = ["SHARED", "Choice", "default_rule", "too_weak"]
 
+LEAST_STRENGTH = 0.05  # of the way from the largest class to 1 that held-out accuracy must cover
 SHARED = ("labels", "features", "quota", "align", "nan", "mean_confidence")
 
 
 def default_rule(direction: Direction, *, predicts: bool = True) -> str:
-    """The rule where none is named: strata of the score, less as many of the hardest as held-out models got wrong.
+    """Name the rule that is taken where none is given: strata of the score, less some of the hardest.
 
-    That cutoff is chosen by docs/results.md. A score of worth says nothing of who is hardest, and without held-out
-    predictions there is no error: then nothing is cut off.
+    How many is chosen by what held-out models got wrong and how much is pruned, see `unseen.rules.Stratified`. A score
+    of worth does not say who is hardest, and without held-out predictions there is no error: then nothing is cut off.
 
     >>> default_rule("harder"), default_rule("worth")
-    ('stratified:cutoff=error', 'stratified')
+    ('stratified:cutoff=auto', 'stratified')
 
     """
-    return "stratified" if direction == "worth" or not predicts else "stratified:cutoff=error"
+    return "stratified" if direction == "worth" or not predicts else "stratified:cutoff=auto"
+
+
+def too_weak(table: ScoreTable) -> str | None:
+    """Say why the models that made a table are too weak to choose, or give None if they are not.
+
+    They are where held-out accuracy covers less than a twentieth of the way from the share of the largest class to 1.
+    """
+    if table.predictions is None or not (judged := table.predictions >= 0).any():
+        return None
+    labels = table.labels[judged]
+    accuracy = float((table.predictions[judged] == labels).mean())
+    largest = float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+    if largest == 1 or accuracy - largest >= LEAST_STRENGTH * (1 - largest):
+        return None
+    return (
+        f"held-out models are right on {accuracy:.1%}, hardly better than naming the largest class ({largest:.1%}), so "
+        "their scores say nothing"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +111,11 @@ class Choice:
     def column(self, score: str) -> str:
         """The column of the table that it reads for this score."""
         return score + SUFFIX if self.tempered and not score.endswith(SUFFIX) else score
+
+    def columns(self, score: str, plan: Plan) -> list[str]:
+        """Name the columns of the table that it reads: of the score, and what the rule reads beside it."""
+        both = self.rule.reads_memorization and plan.two_sided
+        return [*dict.fromkeys([score, self.column(score)]), *([MEMORIZATION] if both else [])]
 
     def check(self, data: Data, *, keep: Any, prune: Any, direction: Direction | None, predicts: bool = True) -> None:
         """Refuse before any training what could not be chosen after it.

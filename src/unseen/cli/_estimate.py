@@ -42,7 +42,7 @@ def command(
     keep: o.Keep = None,
     prune: o.Prune = None,
     score: Score = None,
-    plan: o.PlanName = "folds",
+    plan: o.PlanName = None,
     folds: o.Folds = None,
     repeats: o.Repeats = 1,
     learner: o.Learner = None,

@@ -71,8 +71,13 @@ Features = Annotated[
     typer.Option(metavar="FILE", help="A .npy file (n, d) for rules that read features.", rich_help_panel=CHOICE),
 ]
 PlanName = Annotated[
-    Literal["folds", "halves", "seen", "leave_one_out"],
-    typer.Option("--plan", help="Exposure plan; 'seen' is the classic in-sample score.", rich_help_panel=WORK),
+    Literal["folds", "halves", "seen", "leave_one_out"] | None,
+    typer.Option(
+        "--plan",
+        help="Exposure plan; 'seen' is the classic in-sample score. [default: halves; folds with --folds, and for "
+        "learners in closed form]",
+        rich_help_panel=WORK,
+    ),
 ]
 Folds = Annotated[
     int | None,
@@ -176,8 +181,11 @@ def amounts(texts: list[str] | None, name: str) -> list[float] | None:
     return [value for value in found if value is not None] or None
 
 
-def plan_of(name: str, k: int | None, repeats: int) -> Plan:
-    """The plan of its name and numbers; a number that it does not read is refused."""
+def plan_of(name: str | None, k: int | None, repeats: int) -> Plan | None:
+    """Make the plan of its name and numbers, or None for the default; a number that it does not read is refused."""
+    if name is None and k is None and repeats == 1:
+        return None
+    name = name or ("folds" if k is not None else "halves")
     if k is not None and name != "folds":
         raise ArgumentError(f"--folds is for the plan 'folds', got --plan {name}; leave it out")
     if name == "leave_one_out":

@@ -89,7 +89,7 @@ def command(
     candidate: Candidate = None,
     probe: AutoProbe = None,
     confirm: Confirm = None,
-    plan: o.PlanName = "folds",
+    plan: o.PlanName = None,
     folds: o.Folds = None,
     repeats: o.Repeats = 1,
     learner: o.Learner = None,
@@ -179,8 +179,8 @@ def by_embedding(data: Data, learner: str, plan: Plan) -> str | None:
     )
 
 
-def _no_plan(plan: str, folds: int | None, repeats: int) -> None:
-    if (plan, folds, repeats) != ("folds", None, 1):
+def _no_plan(plan: str | None, folds: int | None, repeats: int) -> None:
+    if (plan, folds, repeats) != (None, None, 1):
         raise ArgumentError(
             "--rule auto chooses the plan itself; leave --plan, --folds and --repeats out, or name --candidate"
         )

@@ -33,7 +33,7 @@ def command(
     data: o.Source,
     out_dir: o.Out,
     score: Scores = None,
-    plan: o.PlanName = "folds",
+    plan: o.PlanName = None,
     folds: o.Folds = None,
     repeats: o.Repeats = 1,
     learner: o.Learner = None,

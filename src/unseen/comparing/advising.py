@@ -76,7 +76,7 @@ def advise(
         data: anything `unseen.data.resolve` takes.
         y: (n,) labels, where `data` is an array of inputs.
         method: how the coreset is chosen, `"plan/score/rule"`; see `unseen.comparing.methods.Method`. If not given,
-            as `unseen.prune` chooses: `"folds/el2n/stratified:cutoff=error"`.
+            as `unseen.prune` chooses: `"halves/el2n/stratified:cutoff=auto"`.
         margin: the loss that counts as none, in accuracy: 0.005 is half a point.
         test: the test set, in any form of a data set.
         probe: where there is none, the share of the data set aside to test on.

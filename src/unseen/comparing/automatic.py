@@ -31,6 +31,7 @@ AUTO = "auto"
 CANDIDATES = (
     "folds/{score}/top",
     "folds/{score}/stratified",
+    "halves/{score}/stratified:cutoff=auto",
     "folds/{score}/stratified:cutoff=error",
     "folds/{score}/stratified:cutoff=0.3",
     "grow/{score}/stratified",

@@ -29,7 +29,7 @@ __all__ = ["DEFAULT", "FULL", "Method", "Selector", "slug"]
 
 FULL = "full"
 GROW = "grow"
-DEFAULT = f"folds/el2n/{default_rule('harder')}"  # how `unseen.prune` chooses where nothing is named
+DEFAULT = f"halves/el2n/{default_rule('harder')}"  # how `unseen.prune` chooses where nothing is named
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,8 @@ class Selector:
         if method.plan is not None and method.score is not None:
             score = resolve_score(method.score)
             direction = score.direction
-            self.work.check(plan_named(method.plan), [score, choice.column(score.label)])
+            plan = plan_named(method.plan)
+            self.work.check(plan, [score, *choice.columns(score.label, plan)[1:]])
         predicts = "logits" in self.work.learner.provides
         choice.check(self.work.data, keep=budget, prune=None, direction=direction, predicts=predicts)
 
@@ -223,7 +224,7 @@ class Selector:
         for method in self.methods:
             if method.plan == plan and method.score is not None:
                 label = resolve_score(method.score).label
-                wanted |= {label: None, method.choice(self._features).column(label): None}
+                wanted |= dict.fromkeys(method.choice(self._features).columns(label, plan_named(plan)))
         return sorted(wanted)
 
     def _part(self, plan: str) -> str:

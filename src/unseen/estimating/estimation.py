@@ -20,7 +20,7 @@ from unseen.estimating.pricing import PricedScoring, PricedTraining, costs_of, o
 from unseen.estimating.ranges import NOTHING, Range
 from unseen.estimating.sampling import Sampled, sampled
 from unseen.estimating.trials import Bench
-from unseen.exposure import Plan, folds, seen
+from unseen.exposure import Plan, seen
 from unseen.learners.recorder import Recorder
 from unseen.protocols import Data, Learner
 from unseen.rules.budgets import budget as budget_of
@@ -98,7 +98,8 @@ def estimate(
     work = Work(source, learner, groups=None, jobs=slots, threads=threads)
     _check_gpus(work.learner, gpus)
     wanted = [*([score] if score is not None else [_default(source)]), *also]
-    job = _job(work, plan or folds(), [*wanted, *([LABEL_ISSUE] if source.targets is None else [])], seed)
+    plan = plan or default_plan(closed_form=work.learner.closed_form)
+    job = _job(work, plan, [*wanted, *([LABEL_ISSUE] if source.targets is None else [])], seed)
     budget = None if keep is None and prune is None else budget_of(len(source), keep=keep, prune=prune)
     sample = sampled(source, seed)
     scoring = PricedScoring.tried(work, job, sample)

@@ -12,7 +12,7 @@ of its own, id and row are the same number. Folds depend on (seed, id), never on
 from unseen.exposure.coresets import Members, coreset
 from unseen.exposure.fits import MAX_FITS, Fit, Plan
 from unseen.exposure.pairs import Exposure
-from unseen.exposure.plans import Folds, LeaveOneOut, Seen, folds, halves, leave_one_out, seen
+from unseen.exposure.plans import Folds, LeaveOneOut, Seen, default_plan, folds, halves, leave_one_out, seen
 from unseen.exposure.within import Within, at_once
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Within",
     "at_once",
     "coreset",
+    "default_plan",
     "folds",
     "halves",
     "leave_one_out",

@@ -40,6 +40,7 @@ class Pool:
         confidence: float64 (m,) mean probability of the label, or None.
         column: float64 (m,) the second score that a rule named in its options, oriented like `values`, or None.
         wrong: float64 (m,) 1 where the held-out prediction was wrong, 0 where right, NaN where there was none; or None.
+        memorized: float64 (m,) the score `memorization`, NaN where there is none; or None.
 
     """
 
@@ -52,13 +53,14 @@ class Pool:
     confidence: FloatArray | None = None
     column: FloatArray | None = None
     wrong: FloatArray | None = None
+    memorized: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, at: IntArray) -> Pool:
         """The pool of some of its members, given by ascending positions."""
-        columns = ("ids", "labels", "values", "features", "confidence", "column", "wrong")
+        columns = ("ids", "labels", "values", "features", "confidence", "column", "wrong", "memorized")
         return replace(self, **{c: getattr(self, c)[at] for c in columns if getattr(self, c) is not None})
 
     def keys(self, *purpose: str | int) -> npt.NDArray[np.uint64]:
@@ -123,6 +125,11 @@ class Rule(ABC):
     @property
     def reads_errors(self) -> bool:
         """Whether it needs to know which held-out predictions were wrong."""
+        return False
+
+    @property
+    def reads_memorization(self) -> bool:
+        """Whether it reads the score `memorization` where the table has it."""
         return False
 
     def capacity(self, m: int) -> int:

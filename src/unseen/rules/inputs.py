@@ -11,6 +11,7 @@ import numpy.typing as npt
 from unseen.errors import ArgumentError, DataError, some
 from unseen.rules.base import Align, Pool, Rule, one_of
 from unseen.scores import alignment
+from unseen.scores.two_sided import MEMORIZATION
 from unseen.types import FloatArray, IdArray, IntArray, ScoreTable, is_tensor, of_tensor, unmasked
 
 __all__ = ["Given", "as_array", "checked_features", "gather", "pool_of"]
@@ -28,6 +29,7 @@ class Given:
         features: (n, d) or None.
         confidence: float64 (n,) or None.
         second: the table with the one second score that the rule named, or None.
+        memorized: float64 (n,) the score `memorization`, if the rule reads it and the table has it.
 
     """
 
@@ -38,6 +40,7 @@ class Given:
     features: npt.NDArray[Any] | None
     confidence: FloatArray | None
     second: ScoreTable | None = None
+    memorized: FloatArray | None = None
 
     def class_name(self, label: object) -> str:
         """The name of a class, where the table has one."""
@@ -67,6 +70,9 @@ def gather(
 ) -> Given:
     """Check the arguments of a rule against each other."""
     second = _second_table(rule, scores)
+    memorized = None
+    if rule.reads_memorization and isinstance(scores, ScoreTable) and MEMORIZATION in scores.values:
+        memorized = scores.column(MEMORIZATION)
     if score is not None:
         if not isinstance(scores, ScoreTable):
             raise ArgumentError(f"score={score!r} names a score of a table, but scores is not a table")
@@ -85,6 +91,7 @@ def gather(
         features=None if features is None else checked_features(features, ids),
         confidence=None if confidence is None else _confidence(confidence, n),
         second=second,
+        memorized=memorized,
     )
     if "features" in rule.needs and given.features is None:
         raise ArgumentError(f"rule {rule.name} reads features: give features=, an array (n, d)")
@@ -92,8 +99,8 @@ def gather(
         raise ArgumentError(f"rule {rule.name} needs the classes: give labels=, or a score table")
     if rule.reads_errors and (table is None or table.predictions is None):
         raise ArgumentError(
-            f"rule {rule.name} with cutoff='error' needs held-out predictions: give a score table that carries them, "
-            "or a cutoff in [0, 1)"
+            f"rule {rule.name} with cutoff={rule.options()['cutoff']!r} needs held-out predictions: give a score table "
+            "that carries them, or a cutoff in [0, 1)"
         )
     if "confidence" in rule.needs and given.confidence is None:
         raise ArgumentError(
@@ -141,6 +148,7 @@ def pool_of(
         confidence=arranged(confidence),
         column=arranged(column),
         wrong=arranged(_wrong(given.table)) if rule.reads_errors else None,
+        memorized=arranged(given.memorized),
     )
     return pool, kept, rows[~finite[rows]]
 

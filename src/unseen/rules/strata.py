@@ -21,21 +21,28 @@ __all__ = ["Stratified", "share_out", "strata_by_rank", "strata_by_width"]
 class Stratified(Rule):
     """CCS: drop the `cutoff` hardest share, then draw from strata of the score, the smallest filled first.
 
-    `cutoff="error"` is ours: the share of held-out predictions that were wrong, as far as the budget leaves room. What
-    models that never saw a sample cannot predict is, in part, what cannot be learnt: label noise and ambiguity.
+    Two cutoffs are ours. `"error"` drops as many of the hardest as held-out models got wrong, as far as the budget
+    leaves room. `"auto"`, the default of `unseen.prune`, drops `fit * min(error, pruned**2 / 2)` of the samples:
+
+    - The hardest samples that models get wrong are, in part, label noise and ambiguity. But where little is pruned,
+      leaving out only these leaves out whole classes, so the cutoff grows with the square of the pruned share.
+    - Only a model that fits what it is trained on is harmed by wrong labels; to others the hardest teach the boundary.
+      `fit` is the share of held-out errors that the models would get right if they were trained on them, read from the
+      column `memorization` of a table scored by `halves()`, and scaled from half of the data to the budget. Without
+      that column it is 1.
 
     Cost:
         O(n), and a key a sample.
 
     Fails:
         Without a cutoff where labels are noisy: strata of equal width give the sparse hard end far more than its share.
-        A cutoff larger than what is pruned takes everything from the hard end; the one of the held-out error is a point
-        worse than 0.1 at 30 % on CIFAR-10 (docs/results.md).
+        `"error"` where it reaches what is pruned: everything then goes from the hard end, and at 30 % pruned that is
+        two points below random for a linear model on weak features (docs/results.md).
 
     """
 
     by: Literal["width", "rank"] = "width"
-    cutoff: float | Literal["error"] = 0.0
+    cutoff: float | Literal["auto", "error"] = 0.0
     cutoff_by: ScoreTable | str | None = None
     strata: int = 50
 
@@ -51,9 +58,9 @@ class Stratified(Rule):
 
     def __post_init__(self) -> None:
         one_of("by", self.by, ("width", "rank"))
-        if self.cutoff != "error":
+        if self.cutoff not in ("auto", "error"):
             if isinstance(self.cutoff, str):
-                raise ArgumentError(f"cutoff must be a fraction in [0, 1) or 'error', got {self.cutoff!r}")
+                raise ArgumentError(f"cutoff must be a fraction in [0, 1), 'auto' or 'error', got {self.cutoff!r}")
             share_of("cutoff", self.cutoff)
         if isinstance(self.strata, bool) or not isinstance(self.strata, Integral) or not 1 <= self.strata <= 65_535:
             raise ArgumentError(f"strata must be an integer in 1..65535, got {self.strata!r}")
@@ -80,12 +87,17 @@ class Stratified(Rule):
 
     @property
     def reads_errors(self) -> bool:
-        """For the cutoff that is the held-out error."""
-        return self.cutoff == "error"
+        """For the cutoffs that follow from the held-out error."""
+        return isinstance(self.cutoff, str)
+
+    @property
+    def reads_memorization(self) -> bool:
+        """For the cutoff that depends on how far models fit what they are trained on."""
+        return self.cutoff == "auto"
 
     def capacity(self, m: int) -> int:
-        """What the cutoff leaves; that of the held-out error gives way to the budget."""
-        return m if self.cutoff == "error" else m - share(self.cutoff, m)
+        """What the cutoff leaves; those that follow from the held-out error give way to the budget."""
+        return m if isinstance(self.cutoff, str) else m - share(self.cutoff, m)
 
     def limit(self) -> str:
         """The cutoff."""
@@ -94,7 +106,8 @@ class Stratified(Rule):
     def pick(self, pool: Pool, budget: int) -> Pick:
         """Random members of every stratum."""
         values = pool.need("values")
-        rest = self._after_cutoff(pool, values, budget)
+        dropped = self._dropped(pool, budget)
+        rest = self._after_cutoff(pool, values, dropped)
         cut = strata_by_width if self.by == "width" else strata_by_rank
         stratum = cut(values[rest], self.strata)
         sizes = np.bincount(stratum, minlength=self.strata)
@@ -106,21 +119,40 @@ class Stratified(Rule):
         for start, size, count in zip(starts, sizes, counts, strict=True):
             members = grouped[start : start + size]
             chosen.append(members[smallest(keys[members], count)])
-        return Pick(rest[np.concatenate(chosen)], parts=np.repeat(np.arange(self.strata), counts), part="stratum")
+        return Pick(
+            rest[np.concatenate(chosen)],
+            parts=np.repeat(np.arange(self.strata), counts),
+            part="stratum",
+            told={"cut_off": dropped} if isinstance(self.cutoff, str) else {},
+        )
 
-    def _after_cutoff(self, pool: Pool, values: FloatArray, budget: int) -> IntArray:
+    def _dropped(self, pool: Pool, budget: int) -> int:
+        """How many of the hardest are dropped."""
+        m = len(pool)
+        if not isinstance(self.cutoff, str):
+            return share(self.cutoff, m)
+        error = _mean(pool.need("wrong"))
+        most = 1 - budget / m
         if self.cutoff == "error":
-            wrong = pool.need("wrong")
-            known = ~np.isnan(wrong)
-            error = float(wrong[known].mean()) if known.any() else 0.0
-            dropped = min(int(error * len(pool)), len(pool) - budget)
-        else:
-            dropped = share(self.cutoff, len(pool))
+            return min(int(error * m), m - budget)
+        fit = 1.0
+        if pool.memorized is not None and error > 0:
+            # A model of the budget fits more than one of half of the data, about in inverse proportion to their sizes.
+            fit = min(1.0, max(0.0, _mean(pool.memorized)) / error * m / (2 * budget))
+        return min(int(fit * min(error, most**2 / 2) * m), m - budget)
+
+    def _after_cutoff(self, pool: Pool, values: FloatArray, dropped: int) -> IntArray:
         if not dropped:
             return np.arange(len(pool))
         kept = np.ones(len(pool), bool)
         kept[largest(values if pool.column is None else pool.column, dropped)] = False
         return np.flatnonzero(kept)
+
+
+def _mean(values: FloatArray) -> float:
+    """The mean of what is known, 0 if nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.0
 
 
 def strata_by_width(values: FloatArray, strata: int) -> npt.NDArray[np.uint16]:

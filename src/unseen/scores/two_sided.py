@@ -18,7 +18,9 @@ from unseen.scores.shells import Observed, holds, is_count, observed_loss, requi
 from unseen.scores.sides import entropy, information
 from unseen.types import Array, Direction, FloatArray, IntArray, Observation, Side
 
-__all__ = ["Disagreement", "HoldoutGap", "Memorization", "Reducible"]
+__all__ = ["MEMORIZATION", "Disagreement", "HoldoutGap", "Memorization", "Reducible"]
+
+MEMORIZATION = "memorization"  # what `stratified:cutoff=auto` reads beside the score
 
 Means = Mapping[Side, Mapping[str, npt.NDArray[Any]]]
 
@@ -51,7 +53,7 @@ class Memorization(_Sides):
 
     probabilities: bool = False
 
-    name = "memorization"
+    name = MEMORIZATION
     direction: ClassVar[Direction] = "harder"
     low, high = -1.0, 1.0
     formula = "P[correct, in train] - P[correct, held out]"
