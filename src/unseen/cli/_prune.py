@@ -215,8 +215,8 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
         summary["accuracy"] = float(np.mean(table.predictions[judged] == table.labels[judged]))
         in_sample = table.provenance.get("plan", {}).get("plan") == "seen"
         summary["accuracy_is"] = "in-sample" if in_sample else "held-out"
-        if chosen.provenance.get("options", {}).get("cutoff") == "error":
-            summary["cut_off"] = min(1.0 - summary["accuracy"], 1.0 - len(chosen) / chosen.n)
+        if isinstance(cut_off := chosen.provenance.get("found", {}).get("cut_off"), int):
+            summary["cut_off"] = cut_off / chosen.n
     if LABEL_ISSUE in table.values:
         summary |= disagreement(table, chosen)
     return summary

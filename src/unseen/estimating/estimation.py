@@ -20,7 +20,7 @@ from unseen.estimating.pricing import PricedScoring, PricedTraining, costs_of, o
 from unseen.estimating.ranges import NOTHING, Range
 from unseen.estimating.sampling import Sampled, sampled
 from unseen.estimating.trials import Bench
-from unseen.exposure import Plan, seen
+from unseen.exposure import Plan, default_plan, seen
 from unseen.learners.recorder import Recorder
 from unseen.protocols import Data, Learner
 from unseen.rules.budgets import budget as budget_of
@@ -67,7 +67,7 @@ def estimate(
         prune: how much is removed.
         score: the score that the rule reads.
         also: further scores for the table.
-        plan: the exposure plan; `folds(5)` if not given.
+        plan: the exposure plan; that of `unseen.prune` if not given.
         learner: who scores; see `unseen.learners.resolve`.
         trainee: who is trained on the coreset, if another than the learner that scores.
         gpus: GPUs, each of which trains a fit, as fast as the one here.

@@ -157,9 +157,8 @@ def _check_needs(rule: Rule, has_features: bool, features_by_fold: bool, has_con
 
 def _check_errors(rule: Rule, has_predictions: bool) -> None:
     if rule.reads_errors and not has_predictions:
-        raise ArgumentError(
-            f"cutoff={rule.options()['cutoff']!r} needs held-out predictions, which this learner cannot give"
-        )
+        cutoff = rule.options()["cutoff"]
+        raise ArgumentError(f"cutoff={cutoff!r} needs held-out predictions, which this learner cannot give")
 
 
 def _check_quota(
