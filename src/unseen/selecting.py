@@ -114,8 +114,8 @@ class Choice:
 
     def columns(self, score: str, plan: Plan) -> list[str]:
         """Name the columns of the table that it reads: of the score, and what the rule reads beside it."""
-        both = self.rule.reads_memorization and plan.two_sided
-        return [*dict.fromkeys([score, self.column(score)]), *([MEMORIZATION] if both else [])]
+        beside = [name for name in self.rule.reads_beside if plan.two_sided or name != MEMORIZATION]
+        return [*dict.fromkeys([score, self.column(score), *beside])]
 
     def check(self, data: Data, *, keep: Any, prune: Any, direction: Direction | None, predicts: bool = True) -> None:
         """Refuse before any training what could not be chosen after it.

@@ -110,6 +110,7 @@ class SklearnLearner:
         # sample, and the rounding that comes of it, does not depend on the order of the rows either.
         rows = fit.watch(side)
         rows = rows[np.argsort(data.ids[rows], kind="stable")]
+        last = model.steps[-1][1] if hasattr(model, "steps") else model
         columns = codes_of(model.classes_, labels_for(self.estimator, data))
         for block in np.array_split(rows, max(1, -(-len(rows) // BLOCK))):
             p = np.zeros((len(block), len(data.class_names)))
@@ -118,6 +119,9 @@ class SklearnLearner:
                 said = model.predict_proba(_inputs(data, block))
             except ValueError as error:
                 raise DataError(f"{self.name} cannot judge the samples of fit {fit.name}: {error}") from error
+            if hasattr(last, "predict_joint_log_proba"):
+                # Naive Bayes is exact in logarithms only: where these are large, its rows sum to 2 by rounding.
+                said = said / said.sum(axis=1, keepdims=True)
             p[:, columns] = probabilities(said, len(columns), data.ids[block], self.name)
             sink.observe(side, Observation(block, epoch=1, logits=logits_of(p)))
 

@@ -9,6 +9,7 @@ rule picks cannot depend on the order of the rows.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -40,7 +41,7 @@ class Pool:
         confidence: float64 (m,) mean probability of the label, or None.
         column: float64 (m,) the second score that a rule named in its options, oriented like `values`, or None.
         wrong: float64 (m,) 1 where the held-out prediction was wrong, 0 where right, NaN where there was none; or None.
-        memorized: float64 (m,) the score `memorization`, NaN where there is none; or None.
+        beside: float64 (m,) each, NaN where unknown: the columns that the rule `reads_beside` and the table has.
 
     """
 
@@ -53,15 +54,16 @@ class Pool:
     confidence: FloatArray | None = None
     column: FloatArray | None = None
     wrong: FloatArray | None = None
-    memorized: FloatArray | None = None
+    beside: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, at: IntArray) -> Pool:
         """The pool of some of its members, given by ascending positions."""
-        columns = ("ids", "labels", "values", "features", "confidence", "column", "wrong", "memorized")
-        return replace(self, **{c: getattr(self, c)[at] for c in columns if getattr(self, c) is not None})
+        columns = ("ids", "labels", "values", "features", "confidence", "column", "wrong")
+        taken = {c: getattr(self, c)[at] for c in columns if getattr(self, c) is not None}
+        return replace(self, **taken, beside={name: values[at] for name, values in self.beside.items()})
 
     def keys(self, *purpose: str | int) -> npt.NDArray[np.uint64]:
         """A pseudo-random uint64 key for each member, a function of (seed, purpose, id) alone."""
@@ -128,9 +130,9 @@ class Rule(ABC):
         return False
 
     @property
-    def reads_memorization(self) -> bool:
-        """Whether it reads the score `memorization` where the table has it."""
-        return False
+    def reads_beside(self) -> tuple[str, ...]:
+        """Name the scores that it reads beside the one it chooses by, where the table has them."""
+        return ()
 
     def capacity(self, m: int) -> int:
         """The largest budget that it can meet from a pool of m members."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ import numpy.typing as npt
 from unseen.errors import ArgumentError, DataError, some
 from unseen.rules.base import Align, Pool, Rule, one_of
 from unseen.scores import alignment
-from unseen.scores.two_sided import MEMORIZATION
 from unseen.types import FloatArray, IdArray, IntArray, ScoreTable, is_tensor, of_tensor, unmasked
 
 __all__ = ["Given", "as_array", "checked_features", "gather", "pool_of"]
@@ -29,7 +28,7 @@ class Given:
         features: (n, d) or None.
         confidence: float64 (n,) or None.
         second: the table with the one second score that the rule named, or None.
-        memorized: float64 (n,) the score `memorization`, if the rule reads it and the table has it.
+        beside: float64 (n,) each: the scores that the rule reads beside its own and the table has.
 
     """
 
@@ -40,7 +39,7 @@ class Given:
     features: npt.NDArray[Any] | None
     confidence: FloatArray | None
     second: ScoreTable | None = None
-    memorized: FloatArray | None = None
+    beside: dict[str, FloatArray] = field(default_factory=dict)
 
     def class_name(self, label: object) -> str:
         """The name of a class, where the table has one."""
@@ -70,9 +69,9 @@ def gather(
 ) -> Given:
     """Check the arguments of a rule against each other."""
     second = _second_table(rule, scores)
-    memorized = None
-    if rule.reads_memorization and isinstance(scores, ScoreTable) and MEMORIZATION in scores.values:
-        memorized = scores.column(MEMORIZATION)
+    beside = {}
+    if isinstance(scores, ScoreTable):
+        beside = {name: scores.column(name) for name in rule.reads_beside if name in scores.values}
     if score is not None:
         if not isinstance(scores, ScoreTable):
             raise ArgumentError(f"score={score!r} names a score of a table, but scores is not a table")
@@ -91,7 +90,7 @@ def gather(
         features=None if features is None else checked_features(features, ids),
         confidence=None if confidence is None else _confidence(confidence, n),
         second=second,
-        memorized=memorized,
+        beside=beside,
     )
     if "features" in rule.needs and given.features is None:
         raise ArgumentError(f"rule {rule.name} reads features: give features=, an array (n, d)")
@@ -148,7 +147,7 @@ def pool_of(
         confidence=arranged(confidence),
         column=arranged(column),
         wrong=arranged(_wrong(given.table)) if rule.reads_errors else None,
-        memorized=arranged(given.memorized),
+        beside={name: arranged(values) for name, values in given.beside.items()},
     )
     return pool, kept, rows[~finite[rows]]
 

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from unseen.errors import ArgumentError
 from unseen.rules.base import Align, Pick, Pool, Reads, Rule, largest, one_of, smallest
 from unseen.rules.budgets import share, share_of
+from unseen.scores.label_quality import LABEL_ISSUE
+from unseen.scores.two_sided import MEMORIZATION
 from unseen.types import Direction, FloatArray, IntArray, ScoreTable
 
 __all__ = ["Stratified", "share_out", "strata_by_rank", "strata_by_width"]
@@ -22,10 +24,13 @@ class Stratified(Rule):
     """CCS: drop the `cutoff` hardest share, then draw from strata of the score, the smallest filled first.
 
     Two cutoffs are ours. `"error"` drops as many of the hardest as held-out models got wrong, as far as the budget
-    leaves room. `"auto"`, the default of `unseen.prune`, drops `fit * min(error, pruned**2 / 2)` of the samples:
+    leaves room. `"auto"`, the default of `unseen.prune`, drops the share
+    `fit * max(min(error, pruned**2 / 2), issues**2 / error)` of the samples:
 
     - The hardest samples that models get wrong are, in part, label noise and ambiguity. But where little is pruned,
       leaving out only these leaves out whole classes, so the cutoff grows with the square of the pruned share.
+    - Wrong labels are worth leaving out however little is pruned. `issues` is the share of label issues, read from the
+      column `label_issue`, and 0 without it; its square counts it the more, the more of the error it explains.
     - Only a model that fits what it is trained on is harmed by wrong labels; to others the hardest teach the boundary.
       `fit` is the share of held-out errors that the models would get right if they were trained on them, read from the
       column `memorization` of a table scored by `halves()`, and scaled from half of the data to the budget. Without
@@ -91,9 +96,9 @@ class Stratified(Rule):
         return isinstance(self.cutoff, str)
 
     @property
-    def reads_memorization(self) -> bool:
-        """For the cutoff that depends on how far models fit what they are trained on."""
-        return self.cutoff == "auto"
+    def reads_beside(self) -> tuple[str, ...]:
+        """For the cutoff that depends on how far models fit, and on label issues."""
+        return (MEMORIZATION, LABEL_ISSUE) if self.cutoff == "auto" else ()
 
     def capacity(self, m: int) -> int:
         """What the cutoff leaves; those that follow from the held-out error give way to the budget."""
@@ -132,14 +137,16 @@ class Stratified(Rule):
         if not isinstance(self.cutoff, str):
             return share(self.cutoff, m)
         error = _mean(pool.need("wrong"))
-        most = 1 - budget / m
-        if self.cutoff == "error":
+        if self.cutoff == "error" or not error:
             return min(int(error * m), m - budget)
-        fit = 1.0
-        if pool.memorized is not None and error > 0:
+        fit, issues = 1.0, 0.0
+        if MEMORIZATION in pool.beside:
             # A model of the budget fits more than one of half of the data, about in inverse proportion to their sizes.
-            fit = min(1.0, max(0.0, _mean(pool.memorized)) / error * m / (2 * budget))
-        return min(int(fit * min(error, most**2 / 2) * m), m - budget)
+            fit = min(1.0, max(0.0, _mean(pool.beside[MEMORIZATION])) / error * m / (2 * budget))
+        if LABEL_ISSUE in pool.beside:
+            issues = _mean(pool.beside[LABEL_ISSUE])
+        wanted = fit * max(min(error, (1 - budget / m) ** 2 / 2), issues**2 / error)
+        return min(int(wanted * m), m - budget)
 
     def _after_cutoff(self, pool: Pool, values: FloatArray, dropped: int) -> IntArray:
         if not dropped:
