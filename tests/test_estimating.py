@@ -184,7 +184,7 @@ def test_json_holds_every_figure_with_its_range():
     told = unseen.estimate(X, Y, learner=GaussianNB(), threads=1).to_json()
     assert set(told["wall_seconds"]) == {"low", "middle", "high"}
     assert told["coreset_seconds"] is None
-    assert told["samples_trained"] == 4 * 600
+    assert told["samples_trained"] == 600  # by default two halves
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_json_holds_every_figure_with_its_range():
         ({"keep": 0.5, "prune": 0.5}, BudgetError, "exactly one"),
         ({"plan": unseen.folds(601)}, ValueError, "601"),
         ({"score": "forgetting"}, ArgumentError, "needs 2 epochs"),
-        ({"score": "holdout_gap"}, ArgumentError, "two|both|side"),
+        ({"score": "holdout_gap", "plan": unseen.folds(5)}, ArgumentError, "two|both|side"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )

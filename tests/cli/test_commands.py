@@ -128,14 +128,15 @@ def test_results_are_aligned_words_with_the_counts(unseen_says, prune, tmp_path)
 
 def test_a_cutoff_that_leaves_strata_little_to_choose_is_told(unseen_says, digits_file, tmp_path):
     command = ["prune", digits_file, "--learner", "logistic", "--folds", "2"]
-    few = unseen_says(*command, "--prune", "4", "--out", tmp_path / "few")  # of 200; more than 4 are predicted wrong
+    least = ["--prune", "4", "--rule", "stratified:cutoff=error"]
+    few = unseen_says(*command, *least, "--out", tmp_path / "few")  # of 200; more than 4 are predicted wrong
     assert re.search(
         r"hardest  2\.0 % left out as such, since models got \d+\.\d % wrong; where these are weak", few.out
     )
-    again = parsed(unseen_says(*command, "--prune", "4", "--json", "--out", tmp_path / "few"))
+    again = parsed(unseen_says(*command, *least, "--json", "--out", tmp_path / "few"))
     assert again["cut_off"] == pytest.approx(0.02)
-    for more in (["--prune", "100"], ["--prune", "4", "--rule", "stratified"]):
-        assert "hardest" not in unseen_says(*command, *more, "--out", tmp_path / more[-1]).out
+    for more in (["--prune", "100"], ["--prune", "4"], ["--prune", "4", "--rule", "stratified"]):
+        assert "hardest" not in unseen_says(*command, *more, "--out", tmp_path / "".join(more)).out
 
 
 def test_the_in_sample_plan_says_so(unseen_says, digits_file, tmp_path):

@@ -29,7 +29,9 @@ def test_it_tells_what_it_will_do_each_step_and_the_result(unseen_says, grow, tm
     assert re.search(
         r"^kept +80 of 200 samples \(40\.0 %\), by stratified; stopped at the budget of 80$", said.out, re.M
     )
-    assert re.search(r"^quality +accuracy on 200 samples, each by models that never saw it$", said.out, re.M)
+    assert re.search(
+        r"^quality +accuracy on 200 samples, each by models that never saw it, nor a copy of it$", said.out, re.M
+    )
     assert said.out.count("95 % interval") == 1
     assert {"coreset.parquet", "history.parquet", "scores.parquet", "command.json"} <= {p.name for p in run.iterdir()}
     assert len(unseen.load(run).coreset) == 80

@@ -25,7 +25,10 @@ def unpickling(source):
                 found += [a.name for a in node.names if a.name in ("load", "Memory")]
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            if called in ("torch.load", "pd.read_pickle", "joblib.load"):
+            safe = called == "torch.load" and any(
+                k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords
+            )
+            if called in ("torch.load", "pd.read_pickle", "joblib.load") and not safe:
                 found.append(called)
             allowed = [k for k in node.keywords if k.arg == "allow_pickle" and ast.unparse(k.value) != "False"]
             if allowed or (
@@ -44,7 +47,14 @@ def test_no_source_unpickles(path):
 
 @pytest.mark.parametrize(
     "source",
-    ["import pickle", "from joblib import load", "torch.load(f)", "np.load(f)", "np.load(f, allow_pickle=True)"],
+    [
+        "import pickle",
+        "from joblib import load",
+        "torch.load(f)",
+        "torch.load(f, weights_only=False)",
+        "np.load(f)",
+        "np.load(f, allow_pickle=True)",
+    ],
 )
 def test_planted_unpickling_is_caught(source):
     assert unpickling(source)

@@ -237,10 +237,51 @@ def test_samples_without_a_prediction_do_not_count_as_right_or_wrong():
 def test_the_cutoff_of_the_held_out_error_needs_predictions():
     with pytest.raises(unseen.ArgumentError, match="cutoff='error' needs held-out predictions"):
         rules.stratified(np.arange(5.0), keep=2, direction="harder", cutoff="error")
-    with pytest.raises(unseen.ArgumentError, match="a fraction in \\[0, 1\\) or 'error', got 'errors'"):
+    with pytest.raises(unseen.ArgumentError, match="a fraction in \\[0, 1\\), 'auto' or 'error', got 'errors'"):
         rules.stratified(np.arange(5.0), keep=2, direction="harder", cutoff="errors")
     with pytest.raises(unseen.ArgumentError, match="this score measures worth"):
         rules.resolve("stratified:cutoff=error").check("worth")
     with pytest.raises(unseen.ArgumentError, match="this learner cannot give"):
         rules.check("stratified:cutoff=error", n=10, keep=5, has_predictions=False)
     assert rules.check("stratified:cutoff=error", n=10, keep=0.95) == 10
+
+
+def with_columns(table, **columns):
+    """The table with further scores."""
+    values = {**table.values, **{name: np.asarray(value, float)[None] for name, value in columns.items()}}
+    return replace(table, values=values, directions={**table.directions, **dict.fromkeys(columns, "harder")})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "keep", "dropped"),
+    [
+        (20, 70, 4),  # half of the square of the pruned share, 0.045
+        (20, 30, 20),  # no more than models got wrong
+        (0, 30, 0),
+        (100, 30, 24),  # 0.245
+    ],
+)
+def test_the_automatic_cutoff_grows_with_what_is_pruned(wrong, keep, dropped):
+    coreset = rules.stratified(judged(wrong, n=100), keep=keep, cutoff="auto")
+    assert coreset.provenance["found"] == {"cut_off": dropped}
+    assert coreset.ids.max() < 100 - dropped
+    assert len(coreset) == keep
+
+
+def test_the_automatic_cutoff_is_less_where_models_do_not_fit():
+    # 40 of 100 were wrong held out; models that were trained on them get 10 of these right: a quarter.
+    table = with_columns(judged(40, n=100), memorization=np.repeat([1, 0], [10, 90]))
+
+    def dropped(keep):
+        return rules.choose(rules.resolve("stratified:cutoff=auto"), table, score="el2n", keep=keep).provenance["found"]
+
+    assert dropped(50) == {"cut_off": 3}  # 0.125 x 0.25
+    assert dropped(25) == {"cut_off": 14}  # a model of a quarter fits twice as well: 0.28125 x 0.5
+    assert dropped(90) == {"cut_off": 0}
+
+
+def test_the_automatic_cutoff_counts_label_issues():
+    table = with_columns(judged(40, n=100), label_issue=np.repeat([1, 0], [20, 80]))
+    coreset = rules.choose(rules.resolve("stratified:cutoff=auto"), table, score="el2n", keep=80)
+    assert coreset.provenance["found"] == {"cut_off": 10}  # 0.2^2 / 0.4, more than 0.02
+    assert len(rules.choose(rules.resolve("stratified:cutoff=auto"), table, score="el2n", keep=95)) == 95

@@ -225,5 +225,5 @@ def _seedless(manifest: dict[str, Any], coreset: Coreset) -> dict[str, Any]:
             return {key: without(item) for key, item in value.items() if key != "seed"}
         return [without(item) for item in value] if isinstance(value, list) else value
 
-    provenance = {key: value for key, value in coreset.provenance.items() if key != "quota"}
+    provenance = {key: value for key, value in coreset.provenance.items() if key not in ("quota", "found")}
     return {"manifest": without(manifest), "coreset": without(provenance)}
