@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.data.base import ArrayData, Samples, TableData, TextData
-from unseen.data.fingerprint import Files, stamp
+from unseen.data.fingerprint import Files, Watch, stamp
 from unseen.data.labelling import Labelling, is_missing, to_numpy
 from unseen.data.provenance import note, provenance_of, warn_if_seen
 from unseen.data.targeting import labelled_or_targeted
@@ -161,18 +161,18 @@ def from_npz(
         class_names = made["class_names"] if class_names is None and target is None else class_names
     y = "y" if y is None and target is None else y
     names = [name for name in (x, y, target, id, group) if name is not None]
-    if zipped:
-        arrays, files = _read_npz(readable(path), names), stamp(folder, [path.name])
-    else:
-        places = {name: _npy_file(folder, name) for name in names}
-        arrays = {name: read_npy(place) for name, place in places.items()}
-        files = stamp(folder, [place.name for place in places.values()])
+    places = {name: readable(path) if zipped else _npy_file(folder, name) for name in names}
+    watch = Watch(places.values())
+    files = stamp(folder, dict.fromkeys(place.name for place in places.values()))
+    arrays = _read_npz(path, names) if zipped else {name: read_npy(place) for name, place in places.items()}
     labels, targets, ids, groups = (None if name is None else arrays[name] for name in (y, target, id, group))
     about = {"n": len(arrays[x]), "ids": ids, "groups": groups}
     labelled = labelled_or_targeted(labels, targets, class_names, names=(y or "y", target or "target"), **about)
     data = from_values(arrays[x], labelled, files=files)
-    if not zipped and isinstance(data, ArrayData) and data.array is arrays[x]:
-        data.npy_file = places[x].resolve()
+    if isinstance(data, ArrayData) and data.watch is not None:
+        data.watch = watch
+        data.npy_file = places[x].resolve() if data.array is arrays[x] else None
+    watch.check()
     if made is not None:
         warn_if_seen(made, str(folder))
         data.notes += (note(made),)

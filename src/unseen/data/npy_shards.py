@@ -52,6 +52,10 @@ class NpyShards:
         self.storage.check(name)
         return next(self.storage.rows([name]))
 
+    def check(self) -> None:
+        """Look at every file."""
+        self.storage.check_all(self.names)
+
     def name(self, shard: int, row: int) -> str:
         """Row and file."""
         return f"row {row} of {self.names[shard]}"

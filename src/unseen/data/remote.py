@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +116,13 @@ class RemoteStorage(Storage):
                 return None
 
         return tried(self.where(name), asked)
+
+    def all_now(self, names: Iterable[str]) -> dict[str, State]:
+        """By one listing; of one file by asking for it."""
+        names = list(names)
+        if len(names) == 1:
+            return super().all_now(names)
+        return RemoteStorage.listed(self.root).states
 
     def opened(self, name: str) -> AbstractContextManager[Any]:
         """An open file."""

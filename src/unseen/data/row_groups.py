@@ -133,6 +133,10 @@ class ParquetVectors:
         self._cache.move_to_end(shard)
         return self._cache[shard]
 
+    def check(self) -> None:
+        """Look at every file."""
+        self.storage.check_all(self.files)
+
     def name(self, shard: int, row: int) -> str:
         """Row of the file, and file."""
         file = self.groups[shard][0]

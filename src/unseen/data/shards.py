@@ -38,6 +38,9 @@ class VectorSource(Protocol):
 
         """
 
+    def check(self) -> None:
+        """Refuse files that have changed since the data set was opened: looks at each."""
+
     def name(self, shard: int, row: int) -> str:
         """How to tell people where row `row` of this shard is."""
 
@@ -80,6 +83,10 @@ class ShardedVectors(Samples):
     def take(self, rows: IntArray) -> npt.NDArray[np.float32]:
         """These rows, float32 (m, d), in any order; fastest where they are consecutive."""
         return self._joined(len(rows), self._read(rows), np.float32)
+
+    def check_unchanged(self) -> None:
+        """Look at every file."""
+        self._source.check()
 
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
         """Likewise, or float16 (m, d) where all that are read are."""
