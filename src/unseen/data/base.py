@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.data.content import Hashes, blocks, check_finite, hash_all, hash_items, same, single
-from unseen.data.fingerprint import Files, Watch, digest, digest_values, sample_rows
+from unseen.data.fingerprint import Files, Watch, changed, digest, digest_values, sample_rows
 from unseen.data.labelling import Labelling
 from unseen.types import FloatArray, IdArray, IntArray
 
@@ -176,8 +176,9 @@ class ArrayData(Samples):
         self.dtype = np.dtype(np.uint8 if kind == "image" else np.float32)
         self.sample_shape = tuple(array.shape[1:])
         self._known = hashes
-        mapped = _mapped(array)
-        self.watch = None if mapped is None else Watch([mapped])
+        self._mapped = _mapped(array)
+        self.watch = None if self._mapped is None else Watch([self._mapped])
+        self._sampled = None if self._mapped is None else self._digest_sample()
         if array.dtype.kind == "f":
             wide = array.itemsize > self.dtype.itemsize  # what is too large for learners is infinite to them
             for block in self._blocks():
@@ -194,9 +195,17 @@ class ArrayData(Samples):
         return self._cast(self.array[np.asarray(rows)])
 
     def check_unchanged(self) -> None:
-        """Look at the file of a memory map, and at those beside it."""
-        if self.watch is not None:
+        """Look at the file of a memory map, at those beside it, and at 256 samples.
+
+        Some file systems in memory keep the old time when a map is written to.
+        """
+        if self._mapped is not None and self.watch is not None:
             self.watch.check()
+            if self._digest_sample() != self._sampled:
+                raise changed(self._mapped, "its content is another")
+
+    def _digest_sample(self) -> str:
+        return digest(self.array[sample_rows(len(self))])
 
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
         """Likewise, or float16 (m, d)."""

@@ -96,6 +96,8 @@ class ParquetVectors:
 
     """
 
+    mapped = False
+
     def __init__(
         self,
         storage: Storage,
