@@ -11,7 +11,7 @@ import numpy.typing as npt
 from unseen.exposure import Fit
 from unseen.types import Arrays, FloatArray, IdArray, IntArray, Observation, Side
 
-__all__ = ["CheckpointStore", "Data", "Learner", "PartedLearner", "Parts", "Sink"]
+__all__ = ["CheckpointStore", "Data", "Learner", "PartedLearner", "Parts", "Sink", "check_unchanged"]
 
 
 class Data(Protocol):
@@ -31,8 +31,9 @@ class Data(Protocol):
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
         """The inputs of these rows, in that order: images uint8 (m, H, W, 3 or 1), vectors float32 (m, d), ...
 
-        A data set may also have `as_kept`, which gives float16 vectors where these are what it keeps, and
-        `label_values`, (C,): the label of each class as the user gave it, which estimators see.
+        A data set may also have `as_kept`, which gives float16 vectors where these are what it keeps;
+        `label_values`, (C,): the label of each class as the user gave it, which estimators see; and
+        `check_unchanged()`, which refuses files that are read again and have changed.
         """
 
     def fingerprint(self, *, full: bool = False) -> dict[str, object]:
@@ -40,6 +41,18 @@ class Data(Protocol):
 
     def duplicate_groups(self) -> IntArray | None:
         """int64 (n,) group of each sample, exact copies sharing one; None where content is not hashed."""
+
+
+def check_unchanged(data: Data) -> None:
+    """Refuse a data set whose files have changed since they were opened, where it can tell.
+
+    Raises:
+        DataError: a file has changed; the message names it.
+
+    """
+    check = getattr(data, "check_unchanged", None)
+    if check is not None:
+        check()
 
 
 class Learner(Protocol):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from unseen.cli._options import array as read_features
 from unseen.data import digits, from_arrays, from_npz, resolve
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 
@@ -280,3 +282,44 @@ def test_what_is_no_npz_is_damaged(tmp_path):
     (tmp_path / "a.npz").write_bytes(b"not a zip file")
     with pytest.raises(DataError, match=r"a\.npz is damaged"):
         from_npz(tmp_path / "a.npz")
+
+
+def lying(shape, written=b"{'descr': '<f4', 'fortran_order': False, 'shape': SHAPE}", body=bytes(400)):
+    """An npy file of 400 bytes whose header says something else."""
+    header = written.replace(b"SHAPE", repr(shape).encode()) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + body
+
+
+LIES = {
+    "more memory than there is": (lying((10**13, 10)), r"it has \d+ bytes, and its header says 400,000,000,0\d\d,\d+"),
+    "more than fits an integer": (lying((10**30, 10)), "its header says shape"),
+    "no width, but such a length": (lying((10**30, 0)), "its header says shape"),
+    "one row too many": (lying((11, 10)), r"it has \d+ bytes, and its header says \d+ \(shape \(11, 10\)"),
+    "negative": (lying((-10, 10)), r"its header says shape \(-10, 10\)"),
+    "no integers": (lying((True, 100)), r"its header says shape \(True, 100\)"),
+    "no literal": (lying(None, b"(((((("), "its header is none of an array"),
+    "no version": (b"\x93NUMPY\x07\x00" + bytes(200), r"format version is \(7, 0\)"),
+}
+
+
+@pytest.mark.parametrize("form", ["npz", "deflated npz", "npy", "labels", "shards", "labels of shards", "features"])
+@pytest.mark.parametrize("lie", LIES)
+def test_a_header_that_lies_is_refused_before_memory_is_taken(tmp_path, lie, form):
+    content, message = LIES[lie]
+    names = {"x": tmp_path / "x.npy", "y": tmp_path / "y.npy"}
+    if "shards" in form:
+        names = {name: tmp_path / f"{name}-00000.npy" for name in names}
+    np.save(names["x"], np.zeros((10, 10), np.float32))
+    np.save(names["y"], np.arange(10) % 2)
+    spoilt = names["y" if "labels" in form else "x"]
+    spoilt.write_bytes(content)
+    if "npz" in form:
+        path, method = tmp_path / "set.npz", zipfile.ZIP_DEFLATED if form == "deflated npz" else zipfile.ZIP_STORED
+        with zipfile.ZipFile(path, "w", method) as file:
+            for name, place in names.items():
+                file.write(place, f"{name}.npy")
+        spoilt = path
+    with pytest.raises(DataError, match=message) as refusal:
+        read_features(spoilt) if form == "features" else resolve(spoilt if "npz" in form else tmp_path)
+    assert str(refusal.value).startswith(f"{spoilt} is damaged: ")
+    assert "\n" not in str(refusal.value)

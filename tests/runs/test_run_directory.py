@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -277,6 +278,16 @@ def test_any_flipped_bit_and_any_cut_of_an_array_file_is_found(path, tmp_path):
         target.write_bytes(content)
         with pytest.raises(CorruptFileError, match=r"x\.npz is damaged"):
             owner_of(target)
+
+
+@pytest.mark.parametrize("header", [b"{'descr': '<f4', 'fortran_order': False, 'shape': (10000000000000,)}", b"(((((("])
+def test_a_header_that_lies_is_damage(tmp_path, header):
+    """Of a file whose digest somebody made anew: no MemoryError, and no error of a parser."""
+    header += b"\n"
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as file:
+        file.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(40))
+    with pytest.raises(CorruptFileError, match=r"x\.npz is damaged"):
+        read_arrays(tmp_path / "x.npz")
 
 
 def test_any_flipped_bit_and_any_cut_of_sealed_json_is_found():

@@ -229,11 +229,13 @@ def array(path: Path) -> np.ndarray[Any, Any]:
     """The features in a .npy file, as a memory map."""
     if path.suffix != ".npy":
         raise ArgumentError(f"--features must be a .npy file, got {path}")
-    try:
-        array: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"--features {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    return array
+    from unseen.data.arrays import read_npy
+    from unseen.data.walking import no_file
+
+    reason = no_file(path)
+    if reason is not None:
+        raise DataError(f"--features {path} cannot be read: {reason}")
+    return read_npy(path)
 
 
 def remembered(command: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -247,7 +247,9 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
     if AUTO in summary:
         lines.insert(0, (AUTO, told(summary[AUTO])))
     if summary["reliability"] is not None:
-        lines.append(("repeats", f"reliability of the mean score {summary['reliability']:.2f}"))
+        note = result.scores.reliability_note(name)
+        said = f"reliability of the mean score {summary['reliability']:.2f}"
+        lines.append(("repeats", f"{said}, {note}" if note else said))
     if "accuracy" in summary:
         lines.append(("models", f"{summary['accuracy_is']} accuracy {percent(summary['accuracy'])}"))
     if summary.get("cut_off", 0.0) > (n - kept) / n / 2:  # strata have little left to choose

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.data.base import ArrayData, Samples, TableData, TextData
-from unseen.data.fingerprint import Files, stamp
+from unseen.data.fingerprint import Files, Watch, stamp
 from unseen.data.labelling import Labelling, is_missing, to_numpy
 from unseen.data.provenance import note, provenance_of, warn_if_seen
 from unseen.data.targeting import labelled_or_targeted
 from unseen.data.walking import is_folder, readable
 from unseen.errors import DataError, UnknownNameError, some
 
-__all__ = ["as_images", "digits", "from_arrays", "from_npz", "from_values", "read_npy"]
+__all__ = ["as_images", "digits", "from_arrays", "from_npz", "from_values", "npy_header", "read_npy"]
 
 
 def from_arrays(
@@ -161,18 +163,18 @@ def from_npz(
         class_names = made["class_names"] if class_names is None and target is None else class_names
     y = "y" if y is None and target is None else y
     names = [name for name in (x, y, target, id, group) if name is not None]
-    if zipped:
-        arrays, files = _read_npz(readable(path), names), stamp(folder, [path.name])
-    else:
-        places = {name: _npy_file(folder, name) for name in names}
-        arrays = {name: read_npy(place) for name, place in places.items()}
-        files = stamp(folder, [place.name for place in places.values()])
+    places = {name: readable(path) if zipped else _npy_file(folder, name) for name in names}
+    watch = Watch(places.values())
+    files = stamp(folder, dict.fromkeys(place.name for place in places.values()))
+    arrays = _read_npz(path, names) if zipped else {name: read_npy(place) for name, place in places.items()}
     labels, targets, ids, groups = (None if name is None else arrays[name] for name in (y, target, id, group))
     about = {"n": len(arrays[x]), "ids": ids, "groups": groups}
     labelled = labelled_or_targeted(labels, targets, class_names, names=(y or "y", target or "target"), **about)
     data = from_values(arrays[x], labelled, files=files)
-    if not zipped and isinstance(data, ArrayData) and data.array is arrays[x]:
-        data.npy_file = places[x].resolve()
+    if isinstance(data, ArrayData) and data.watch is not None:
+        data.watch = watch
+        data.npy_file = places[x].resolve() if data.array is arrays[x] else None
+    watch.check()
     if made is not None:
         warn_if_seen(made, str(folder))
         data.notes += (note(made),)
@@ -236,13 +238,48 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         raise DataError(f"{path} is damaged: it is no .npz file, which np.savez writes")
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: file[_found(name, file.files, path)] for name in names}
+            return {name: _member(file, _found(name, file.files, path)) for name in names}
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}") from error
     except (OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     except ValueError as error:
         raise _objects(path, error) from error
+
+
+def _member(file: Any, name: str) -> npt.NDArray[Any]:
+    """An array of an npz file, once its header is known to say no more than the file holds."""
+    member = file.zip.getinfo(name if name in file.zip.namelist() else f"{name}.npy")
+    try:
+        with file.zip.open(member) as opened:
+            npy_header(opened, member.file_size)
+    except ValueError as error:
+        raise ValueError(f"array {name!r}: {error}") from error
+    values: npt.NDArray[Any] = file[name]
+    return values
+
+
+def npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether column by column, and type of an npy file that is open at its start; moves to the numbers.
+
+    Raises:
+        ValueError: it is no header, or says more than a file of `size` bytes holds.
+
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"its format version is {version}, which is unknown")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    try:
+        shape, columns_first, dtype = read(file)
+    except (TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError) as error:
+        raise ValueError("its header is none of an array") from error
+    if any(isinstance(length, bool) or not 0 <= length < 2**63 for length in shape):
+        raise ValueError(f"its header says shape {shape}")
+    wanted = file.tell() + math.prod(shape) * dtype.itemsize
+    if wanted > size and not dtype.hasobject:
+        raise ValueError(f"it has {size:,} bytes, and its header says {wanted:,} (shape {shape} of {dtype})")
+    return shape, columns_first, dtype
 
 
 def _found(name: str, present: Sequence[str], path: Path) -> str:
@@ -272,6 +309,8 @@ def read_npy(path: Path) -> npt.NDArray[Any]:
     """The memory map of an npy file."""
     readable(path)
     try:
+        with path.open("rb") as opened:
+            npy_header(opened, path.stat().st_size)
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error

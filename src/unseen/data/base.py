@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.data.content import Hashes, blocks, check_finite, hash_all, hash_items, same, single
-from unseen.data.fingerprint import Files, digest, digest_values, sample_rows
+from unseen.data.fingerprint import Files, Watch, changed, digest, digest_values, sample_rows
 from unseen.data.labelling import Labelling
 from unseen.types import FloatArray, IdArray, IntArray
 
@@ -84,6 +84,14 @@ class Samples(ABC):
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
         """The inputs of these rows, in that order."""
 
+    def check_unchanged(self) -> None:  # noqa: B027 - what is in memory has nothing to check
+        """Refuse files that `take` reads again and that have changed since they were opened.
+
+        Raises:
+            DataError: a file has changed; the message names it.
+
+        """
+
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
         """`take`, but of vectors that are kept as float16, these: half as much, for who casts them anyway."""
         return self.take(rows)
@@ -144,6 +152,7 @@ class ArrayData(Samples):
 
     Attributes:
         npy_file: the file that `array` is a memory map of, if it is one of a whole npy file.
+        watch: the files that are read again, if `array` is a memory map.
 
     Raises:
         DataError: NaN or infinite values.
@@ -167,6 +176,9 @@ class ArrayData(Samples):
         self.dtype = np.dtype(np.uint8 if kind == "image" else np.float32)
         self.sample_shape = tuple(array.shape[1:])
         self._known = hashes
+        self._mapped = _mapped(array)
+        self.watch = None if self._mapped is None else Watch([self._mapped])
+        self._sampled = None if self._mapped is None else self._digest_sample()
         if array.dtype.kind == "f":
             wide = array.itemsize > self.dtype.itemsize  # what is too large for learners is infinite to them
             for block in self._blocks():
@@ -181,6 +193,19 @@ class ArrayData(Samples):
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
         """A copy of these rows: uint8 (m, H, W, 3 or 1) or float32 (m, d)."""
         return self._cast(self.array[np.asarray(rows)])
+
+    def check_unchanged(self) -> None:
+        """Look at the file of a memory map, at those beside it, and at 256 samples.
+
+        Some file systems in memory keep the old time when a map is written to.
+        """
+        if self._mapped is not None and self.watch is not None:
+            self.watch.check()
+            if self._digest_sample() != self._sampled:
+                raise changed(self._mapped, "its content is another")
+
+    def _digest_sample(self) -> str:
+        return digest(self.array[sample_rows(len(self))])
 
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
         """Likewise, or float16 (m, d)."""
@@ -208,6 +233,16 @@ class ArrayData(Samples):
         if self._known is None:
             self._known = hash_all(len(self), self.sample_bytes, self.as_kept)
         return self._known
+
+
+def _mapped(array: npt.NDArray[Any]) -> Path | None:
+    """The file that the array is a memory map of, or a view of one."""
+    base: Any = array
+    while base is not None:
+        if isinstance(base, np.memmap) and base.filename is not None:
+            return Path(base.filename)
+        base = getattr(base, "base", None)
+    return None
 
 
 class TextData(Samples):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from unseen import seeds
 from unseen.data.base import ArrayData, Samples
 from unseen.data.content import Hashes
-from unseen.data.fingerprint import digest
+from unseen.data.fingerprint import changed, digest
 from unseen.data.images import Decoded, Encoded, Pixels, decode, header_size, said_of_black
 from unseen.data.labelling import Labelling
 from unseen.errors import ArgumentError, DataError, some
@@ -91,7 +91,10 @@ class ImageData(Samples):
         decoded = decode(self._source.read(rows), self._rule)
         if decoded.broken or decoded.other_size or decoded.images is None:
             at, reason = decoded.broken[0] if decoded.broken else decoded.other_size or (0, "no pixels")
-            raise DataError(f"{self._source.name(int(rows[at]))} has changed since it was opened: {reason}")
+            raise changed(self._source.name(int(rows[at])), str(reason))
+        other = np.flatnonzero((decoded.hashes != self._known[rows]).any(axis=1))
+        if other.size:
+            raise changed(self._source.name(int(rows[other[0]])), "its pixels are others")
         return decoded.images
 
     def _hashes(self) -> Hashes:

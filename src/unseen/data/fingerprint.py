@@ -26,9 +26,10 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen import seeds
+from unseen.errors import DataError
 from unseen.types import IntArray
 
-__all__ = ["Files", "digest", "digest_values", "sample_rows", "stamp", "stamped"]
+__all__ = ["Files", "Watch", "changed", "digest", "digest_values", "sample_rows", "stamp", "stamped"]
 
 SAMPLE = 256
 
@@ -40,6 +41,35 @@ class Files:
     count: int
     bytes: int
     digest: str
+
+
+class Watch:
+    """Files that are read again and again, as they were when they were opened: size, modification time and inode.
+
+    Args:
+        places: the files; those that are gone already, as maps of unnamed files are, are not watched.
+
+    """
+
+    def __init__(self, places: Iterable[Path]) -> None:
+        states = {place.absolute(): _identity(place) for place in places}
+        self._states = {place: state for place, state in states.items() if state is not None}
+
+    def check(self) -> None:
+        """Refuse files that are not as they were.
+
+        Raises:
+            DataError: one of them has changed, was replaced, or is gone.
+
+        """
+        for place, state in self._states.items():
+            if _identity(place) != state:
+                raise changed(place, "its size or time is another, or another file took its place")
+
+
+def changed(where: Path | str, how: str) -> DataError:
+    """The error to raise for a file that is no longer what it was."""
+    return DataError(f"{where} has changed since it was opened ({how}); begin again with the data as it is now")
 
 
 def stamp(root: Path, names: Iterable[str]) -> Files:
@@ -62,6 +92,14 @@ def _state(path: Path) -> tuple[int, int | None]:
     except OSError:  # a broken link, which whoever opens the data set refuses or skips
         return 0, None
     return status.st_size, status.st_mtime_ns
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def sample_rows(n: int) -> IntArray:

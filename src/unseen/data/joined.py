@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.errors import DataError, some
-from unseen.protocols import Data
+from unseen.protocols import Data, check_unchanged
 from unseen.types import FloatArray, IdArray, IntArray
 
 __all__ = ["Joined"]
@@ -69,6 +69,11 @@ class Joined:
         taken[~outside] = self.train.take(rows[~outside])
         taken[outside] = self.test.take(rows[outside] - cut)
         return taken
+
+    def check_unchanged(self) -> None:
+        """Those of both parts."""
+        check_unchanged(self.train)
+        check_unchanged(self.test)
 
     def fingerprint(self, *, full: bool = False) -> dict[str, object]:
         """Those of both parts."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from unseen.data.labelling import labels_in
 from unseen.data.remote import storage_of
 from unseen.data.shards import ShardedVectors
-from unseen.data.storage import Rows, Storage
+from unseen.data.storage import LocalStorage, Rows, Storage
 from unseen.data.targeting import labelled_or_targeted
 from unseen.errors import DataError, some
 
@@ -36,6 +36,7 @@ class NpyShards:
 
     def __init__(self, storage: Storage, names: Sequence[str]) -> None:
         self.storage, self.names = storage, names
+        self.mapped = isinstance(storage, LocalStorage)
         shapes = [_checked(name, rows) for name, rows in zip(names, storage.rows(names), strict=True)]
         self.counts: Sequence[int] = [count for count, _ in shapes]
         self.width = shapes[0][1]
@@ -51,6 +52,10 @@ class NpyShards:
         name = self.names[shard]
         self.storage.check(name)
         return next(self.storage.rows([name]))
+
+    def check(self) -> None:
+        """Look at every file."""
+        self.storage.check_all(self.names)
 
     def name(self, shard: int, row: int) -> str:
         """Row and file."""

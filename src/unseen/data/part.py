@@ -11,7 +11,7 @@ from unseen import seeds
 from unseen.data.fingerprint import digest
 from unseen.errors import ArgumentError
 from unseen.exposure.dealing import assign_folds
-from unseen.protocols import Data
+from unseen.protocols import Data, check_unchanged
 from unseen.types import IntArray
 
 __all__ = ["Part", "restricted", "split_off"]
@@ -52,6 +52,10 @@ class Part:
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
         """Likewise, as the whole keeps them; see `Data.take`."""
         return getattr(self.whole, "as_kept", self.whole.take)(self.rows[np.asarray(rows)])
+
+    def check_unchanged(self) -> None:
+        """That of the whole."""
+        check_unchanged(self.whole)
 
     def fingerprint(self, *, full: bool = False) -> dict[str, object]:
         """That of the whole, and a digest of the rows."""

@@ -96,6 +96,8 @@ class ParquetVectors:
 
     """
 
+    mapped = False
+
     def __init__(
         self,
         storage: Storage,
@@ -132,6 +134,10 @@ class ParquetVectors:
             self._cache[shard] = self._read(file, number)
         self._cache.move_to_end(shard)
         return self._cache[shard]
+
+    def check(self) -> None:
+        """Look at every file."""
+        self.storage.check_all(self.files)
 
     def name(self, shard: int, row: int) -> str:
         """Row of the file, and file."""

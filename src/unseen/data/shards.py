@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.data.base import Samples
-from unseen.data.content import Hashes, hash_all, single
+from unseen.data.content import Hashes, hash_all, hash_rows, single
+from unseen.data.fingerprint import changed, sample_rows
 from unseen.data.labelling import Labelling
 from unseen.data.storage import Rows
 from unseen.errors import DataError, some
@@ -29,6 +30,7 @@ class VectorSource(Protocol):
 
     counts: Sequence[int]  # rows of each shard
     width: int
+    mapped: bool  # whether `read` gives memory maps, which may change under way
 
     def read(self, shard: int) -> Rows:
         """Numbers (counts[shard], width) of any type: a memory map, rows of a store, or an array that may be kept.
@@ -37,6 +39,9 @@ class VectorSource(Protocol):
             DataError: it is damaged, or has changed since the data set was opened.
 
         """
+
+    def check(self) -> None:
+        """Refuse files that have changed since the data set was opened: looks at each."""
 
     def name(self, shard: int, row: int) -> str:
         """How to tell people where row `row` of this shard is."""
@@ -71,6 +76,7 @@ class ShardedVectors(Samples):
         self._source, self._chosen = source, chosen
         self._starts = np.cumsum([0, *source.counts])
         self._known: Hashes | None = None
+        self._sampled: Hashes | None = None
 
     @property
     def held_bytes(self) -> int:
@@ -80,6 +86,21 @@ class ShardedVectors(Samples):
     def take(self, rows: IntArray) -> npt.NDArray[np.float32]:
         """These rows, float32 (m, d), in any order; fastest where they are consecutive."""
         return self._joined(len(rows), self._read(rows), np.float32)
+
+    def check_unchanged(self) -> None:
+        """Look at every file; of memory maps also at 256 samples, see `ArrayData.check_unchanged`."""
+        self._source.check()
+        if not self._source.mapped:
+            return
+        rows = sample_rows(len(self))
+        hashes = hash_rows(self.as_kept(rows))
+        if self._sampled is None:
+            self._sampled = hashes if self._known is None else self._known[rows]
+        other = np.flatnonzero((hashes != self._sampled).any(axis=1))
+        if other.size:
+            place = int(rows[other[0]] if self._chosen is None else self._chosen[rows[other[0]]])
+            shard = int(np.searchsorted(self._starts, place, side="right")) - 1
+            raise changed(self._source.name(shard, place - int(self._starts[shard])), "its content is another")
 
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
         """Likewise, or float16 (m, d) where all that are read are."""

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unseen.data.arrays import read_npy
-from unseen.data.fingerprint import Files, stamped
+from unseen.data.fingerprint import Files, changed, stamped
 from unseen.data.walking import readable
 from unseen.errors import DataError
 from unseen.types import IntArray
@@ -29,6 +29,7 @@ __all__ = ["LocalStorage", "Rows", "State", "Storage", "opened_parquet"]
 T = TypeVar("T")
 
 _SECONDS = 1.0  # between looks at one file
+_OTHER = "its size or time is another"
 _MAPS = 256  # memory maps open at a time; an operating system allows some 65,000
 
 
@@ -103,11 +104,24 @@ class Storage(ABC):
         if name == self._last and now - self._looked < _SECONDS:
             return
         if not self.states[name].same(self.now(name)):
-            raise DataError(
-                f"{self.where(name)} has changed since it was opened (its size or time is another); begin again with "
-                "the data as it is now"
-            )
+            raise changed(self.where(name), _OTHER)
         self._last, self._looked = name, now
+
+    def check_all(self, names: Iterable[str]) -> None:
+        """Refuse files that are not as they were: looks at each of them.
+
+        Raises:
+            DataError: one has changed.
+
+        """
+        now = self.all_now(names)
+        for name in names:
+            if not self.states[name].same(now.get(name)):
+                raise changed(self.where(name), _OTHER)
+
+    def all_now(self, names: Iterable[str]) -> dict[str, State]:
+        """How these files are now; those that are gone are left out."""
+        return {name: state for name in names if (state := self.now(name)) is not None}
 
     @abstractmethod
     def now(self, name: str) -> State | None:

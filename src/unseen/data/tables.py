@@ -227,6 +227,7 @@ class ParquetImages:
             self._cache.move_to_end(group)
             return self._cache[group]
         file, number, _ = self.groups[group]
+        self.storage.check(self.files[file])
 
         def read() -> pa.ChunkedArray:
             with opened_parquet(self.storage, self.files[file]) as parquet:

@@ -105,7 +105,15 @@ class DatasetImages(Samples):
         """Read these images, uint8 (m, H, W, channels)."""
         if not len(rows):
             return np.empty((0, *self.sample_shape), np.uint8)
-        return self._reader[np.asarray(rows)][0]
+        rows = np.asarray(rows)
+        images = self._reader[rows][0]
+        other = np.flatnonzero((hash_rows(images) != self._known[rows]).any(axis=1))
+        if other.size:
+            raise DataError(
+                f"ds[{rows[other[0]]}] gives another x than when it was opened; leave random augmentation out of the "
+                "data set (the learner augments), and its files as they are"
+            )
+        return images
 
     def _hashes(self) -> Hashes:
         return self._known

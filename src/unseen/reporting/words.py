@@ -93,7 +93,13 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
         else:
             found.append(("–", "labels contradicted by models: not told, they are too weak to doubt a label"))
     if table is not None and facts.score is not None and len(table.folds) > 1:
-        found.append((f"{table.reliability(facts.score):.2f}", "reliability of the score, mean over repeats"))
+        note = table.reliability_note(facts.score)
+        found.append(
+            (
+                f"{table.reliability(facts.score):.2f}",
+                f"reliability of the score, mean over repeats{f' ({note})' if note else ''}",
+            )
+        )
     return found
 
 

@@ -12,7 +12,7 @@ from unseen import executors, learners
 from unseen.errors import ArgumentError
 from unseen.exposure import Plan
 from unseen.learners.classes import check_scores
-from unseen.protocols import Data, Learner
+from unseen.protocols import Data, Learner, check_unchanged
 from unseen.runs.base import Run
 from unseen.scores.base import Score
 from unseen.scores.registry import resolve as resolve_score
@@ -176,7 +176,18 @@ class Work:
         return longer
 
     def carried_out(self, jobs: Iterable[executors.Job], report: Report) -> Iterator[tuple[executors.Job, Arrays]]:
-        """Each job with its result, as it ends; used by scorings and trainings."""
-        results = self.executor.run(jobs, data=self.data, report=report)
+        """Each job with its result, as it ends; used by scorings and trainings.
+
+        Files that have changed are refused before each fit, and before the result of one is taken.
+        """
+
+        def of_unchanged() -> Iterator[executors.Job]:
+            for job in jobs:
+                check_unchanged(self.data)
+                yield job
+
+        results = self.executor.run(of_unchanged(), data=self.data, report=report)
         with closing(results):  # Ctrl-C in this loop ends the workers at once
-            yield from results
+            for done in results:
+                check_unchanged(self.data)
+                yield done
