@@ -33,11 +33,12 @@ _SIDE = 8  # of the thumbnails of images
 _LOOSE = 0.6  # the least correlation of thumbnails of an image that is looked at more closely
 _FULL = 32  # images of twice this side and more are reduced for the closer look
 _REACH = 2  # pixels by which images may be shifted, in each direction
-_SCALES = (0.9, 1.0, 1 / 0.9)
+_SCALES = (1.0, 0.9, 1 / 0.9)
+_PROMISING = 0.3  # from which similarity on at the first scale the others are tried
 _CONTRAST = 2.0  # the least standard deviation of an image, in grey levels
 # A copy is much nearer than what is merely alike: its residual is at most this part of the other candidates' median.
-_STANDS_OUT = 0.5
-_SURE = 0.98  # from which similarity on it need not stand out: there may be many copies
+_STANDS_OUT = 0.3
+_SURE = 0.99  # from which similarity on it need not stand out: there may be many copies
 _TOKENS = 0.8  # the least share of the words of two texts that both have
 _CELLS = 1 << 24  # similarities held at once: 64 MiB in float32
 _HASHED = 2**18  # dimensions of hashed texts
@@ -244,22 +245,22 @@ def _grey(images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 def _edge_correlation(images: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> FloatArray:
     """Float64 (m,): correlation of the gradients of pairs of images, the best over small shifts and changes of size."""
-    m, height, width = images.shape
+    _, height, width = images.shape
     reach = min(_REACH, min(height, width) // 8)
     inner = (slice(None), slice(reach, height - reach), slice(reach, width - reach))
-    wanted = _gradients(images)[inner].reshape(m, 1, -1)
-    flat = (images.std(axis=(1, 2)) < _CONTRAST) | (others.std(axis=(1, 2)) < _CONTRAST)
-    best = np.zeros(m)
+    wanted = _gradients(images)[inner].reshape(len(images), 1, -1)
+    contrast = np.minimum(images.std(axis=(1, 2)), others.std(axis=(1, 2)))
+    best = np.zeros(len(images))
+    asked = np.flatnonzero(contrast >= _CONTRAST)
     for scale in _SCALES:
-        gradients = _gradients(_scaled(others, scale))
+        look = asked if scale == 1 else asked[best[asked] >= _PROMISING]
+        gradients, sought = _gradients(_scaled(others[look], scale)), wanted[look]
         for down in range(2 * reach + 1):
             for across in range(2 * reach + 1):
                 window = gradients[:, down : height - 2 * reach + down, across : width - 2 * reach + across]
-                window = window.reshape(m, -1, 1)
-                lengths = np.linalg.norm(wanted[:, 0], axis=1) * np.linalg.norm(window[:, :, 0], axis=1)
-                products = (wanted @ window)[:, 0, 0]
-                best = np.maximum(best, products / np.maximum(lengths, 1e-3))
-    best[flat] = 0
+                window = window.reshape(len(look), sought.shape[2], 1)
+                lengths = np.linalg.norm(sought[:, 0], axis=1) * np.linalg.norm(window[:, :, 0], axis=1)
+                best[look] = np.maximum(best[look], (sought @ window)[:, 0, 0] / np.maximum(lengths, 1e-3))
     return best
 
 

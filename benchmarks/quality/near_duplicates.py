@@ -1,0 +1,155 @@
+"""How often the near-duplicate alarm is wrong, and which altered copies it finds.
+
+    python benchmarks/quality/near_duplicates.py --data DATA [--fashion FOLDER] [--out FILE]
+
+False alarms: untouched test rows against a training part; pairs of different classes are surely wrong (a lower bound).
+Detection: copies of training rows, each altered in one way. The thresholds were chosen on `cifar10-tuning` and on the
+shift, crop and JPEG copies of it, the rule that a copy stands out among its neighbours on the others' false alarms;
+no number was moved after the other beds were run. DATA holds cifar10-*.parquet, cifar100-*.parquet and text/, FOLDER
+the four idx files of Fashion-MNIST. Writes benchmarks/results/near_duplicates.json. One thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import io
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from unseen.data import resolve
+from unseen.data.joined import Joined
+from unseen.evaluating.overlap import near_duplicates
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from setting import write
+
+TRAIN, TEST, PLANTED = 5_000, 1_000, 300
+KINDS = ("shift", "crop", "jpeg", "brightness", "flip")
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+Bed = tuple[Any, Labels, Any, Labels]
+
+
+def read(path: Path, rows: slice) -> tuple[Images, Labels]:
+    table = pq.read_table(path).slice(rows.start, rows.stop - rows.start)
+    images = [Image.open(io.BytesIO(entry["bytes"])).convert("RGB") for entry in table["image"].to_pylist()]
+    return np.stack([np.asarray(image) for image in images]), table["label"].to_numpy()
+
+
+def idx(path: Path) -> npt.NDArray[np.uint8]:
+    raw = gzip.open(path).read()
+    shape = [int.from_bytes(raw[4 + 4 * i : 8 + 4 * i], "big") for i in range(raw[3])]
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
+
+
+def image_beds(data: Path, fashion: Path | None) -> Iterator[tuple[str, Bed]]:
+    train = read(data / "cifar10-train.parquet", slice(0, TRAIN))
+    yield "cifar10-tuning", (*train, *read(data / "cifar10-train.parquet", slice(49_000, 50_000)))
+    train = read(data / "cifar10-train.parquet", slice(20_000, 20_000 + TRAIN))
+    yield "cifar10", (*train, *read(data / "cifar10-test.parquet", slice(0, TEST)))
+    train = read(data / "cifar100-train.parquet", slice(0, TRAIN))
+    yield "cifar100", (*train, *read(data / "cifar100-test.parquet", slice(0, TEST)))
+    digits = load_digits()
+    small = np.rint(digits.images * 255 / 16).astype(np.uint8)
+    large = np.stack([np.asarray(Image.fromarray(image).resize((28, 28), Image.Resampling.BICUBIC)) for image in small])
+    for name, images in (("digits, 8 pixels", small), ("digits, 28 pixels", large)):
+        grey = images[..., None]
+        yield name, (grey[:1_400], digits.target[:1_400], grey[1_400:], digits.target[1_400:])
+    if fashion is not None:
+        parts = [idx(fashion / f"{part}-ubyte.gz") for part in (
+            "train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")]
+        x, y, u, v = parts
+        yield "fashion", (x[:TRAIN, ..., None], y[:TRAIN], u[:TEST, ..., None], v[:TEST])
+
+
+def altered(image: Images, kind: str, rng: np.random.Generator) -> Images:
+    height, width, _ = image.shape
+    if kind == "shift":  # by one or two pixels in each direction, one for the smallest images
+        far = min(2, height // 8)
+        down, across = rng.integers(1, far + 1, 2) * rng.choice([-1, 1], 2) + far
+        wide = np.pad(image, ((far, far), (far, far), (0, 0)), mode="edge")
+        return wide[down : down + height, across : across + width]
+    if kind == "crop":  # nine tenths, resized
+        side = round(0.9 * height)
+        top, left = rng.integers(0, height - side + 1, 2)
+        part = Image.fromarray(image[top : top + side, left : left + side].squeeze())
+        return np.asarray(part.resize((width, height), Image.Resampling.BILINEAR)).reshape(image.shape)
+    if kind == "jpeg":
+        file = io.BytesIO()
+        Image.fromarray(image.squeeze()).save(file, "JPEG", quality=int(rng.integers(50, 76)))
+        return np.asarray(Image.open(file)).reshape(image.shape)
+    if kind == "brightness":
+        return np.clip(image * rng.choice([0.8, 1.2]), 0, 255).astype(np.uint8)
+    return image[:, ::-1]
+
+
+def measure(train: Any, y: Labels, test: Any, v: Labels) -> dict[str, Any]:
+    data = Joined(*(resolve((inputs, np.arange(len(inputs)) % 2)) for inputs in (train, test)))
+    start = time.perf_counter()
+    found = near_duplicates(data, np.arange(len(train)), data.test_rows)
+    seconds = time.perf_counter() - start
+    differ = int((y[found.train_rows] != v[found.test_rows - len(train)]).sum())
+    pairs = np.stack([found.test_rows - len(train), found.train_rows], axis=1)[:10]
+    return {
+        "train": len(train), "test": len(test), "found": len(found.test_rows), "of_different_classes": differ,
+        "seconds": round(seconds, 2), "most_alike": pairs.tolist(),
+    }  # fmt: skip
+
+
+def detect(train: Images) -> dict[str, dict[str, float]]:
+    rng = np.random.default_rng(0)
+    shown = {}
+    for kind in KINDS:
+        rows = rng.choice(len(train), PLANTED, replace=False)
+        copies = np.stack([altered(train[row], kind, rng) for row in rows])
+        data = Joined(*(resolve((inputs, np.arange(len(inputs)) % 2)) for inputs in (train, copies)))
+        found = near_duplicates(data, np.arange(len(train)), data.test_rows)
+        right = int((rows[found.test_rows - len(train)] == found.train_rows).sum())
+        shown[kind] = {"n": PLANTED, "found": len(found.test_rows), "right_row": right}
+    return shown
+
+
+def texts(data: Path) -> Iterator[tuple[str, Bed]]:
+    table = pq.read_table(data / "text" / "sst2.parquet").to_pandas()
+    train, test = (table[table["split"] == part] for part in ("train", "dev"))
+    parts = [np.asarray(values) for part in (train[:20_000], test) for values in (part["text"], part["label"])]
+    yield "sst2", (parts[0], parts[1], parts[2], parts[3])
+    table = pq.read_table(data / "text" / "agnews_part.parquet").to_pandas()
+    table = table[table["split"] == "test"]
+    x, y = np.asarray(table["text"]), np.asarray(table["label"])
+    yield "agnews", (x[: -TEST], y[: -TEST], x[-TEST:], y[-TEST:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--fashion", type=Path)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    beds: dict[str, Any] = {}
+    for name, bed in image_beds(args.data, args.fashion):
+        beds[name] = {**measure(*bed), "planted": detect(bed[0])}
+        print(name, beds[name], flush=True)
+    digits = load_digits(return_X_y=True)
+    vectors = [np.asarray(part) for part in (digits[0][:1_400], digits[1][:1_400], digits[0][1_400:], digits[1][1_400:])]
+    beds["digits, vectors"] = measure(vectors[0], vectors[1], vectors[2], vectors[3])
+    for name, bed in texts(args.data):
+        beds[name] = measure(*bed)
+        print(name, beds[name], flush=True)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    write("near_duplicates", {"threads": 1, "peak_mib": memory, "beds": beds}, args.out)
+
+
+if __name__ == "__main__":
+    main()
