@@ -142,7 +142,11 @@ def test_large_images_are_compared_reduced():
     moved = np.pad(train[:3], ((0, 0), (0, 0), (6, 0), (0, 0)), mode="edge")[:, :, :128]
     data = joined(train, np.concatenate([moved, np.repeat(np.repeat(photographs(3, seed=9), 4, 1), 4, 2)[:, :120]]))
     found = near_duplicates(data, np.arange(12), data.test_rows)
-    assert sorted(zip((found.test_rows - 12).tolist(), found.train_rows.tolist(), strict=True)) == [(0, 0), (1, 1), (2, 2)]
+    assert sorted(zip((found.test_rows - 12).tolist(), found.train_rows.tolist(), strict=True)) == [
+        (0, 0),
+        (1, 1),
+        (2, 2),
+    ]
 
 
 def test_vectors_of_one_direction_are_near_only_at_like_lengths():
@@ -181,11 +185,11 @@ def test_texts_that_differ_by_a_word_are_near():
 
 
 def test_texts_of_one_vector_but_other_words_are_not_near():
-    """Words in all rows weigh little: the cosine of these is 0.97, half of the words differ."""
+    """A rare word outweighs the others: the cosine of the first is 0.88, though four of its five words are others."""
     long = "zebra " * 30
     train = np.array([f"{long} one two three four", *(f"number {i} one two three four five" for i in range(30))])
     data = joined(train, np.array([f"{long} five six seven eight", f"{long} One, two, three; four!"]))
-    found = near_duplicates(data, np.arange(31), data.test_rows, threshold=0.5)
+    found = near_duplicates(data, np.arange(31), data.test_rows, threshold=0.8)
     assert (found.test_rows - 31).tolist() == [1]
 
 
@@ -202,7 +206,9 @@ def test_what_is_not_looked_for_says_why(monkeypatch):
 def test_blocks_change_nothing(monkeypatch):
     rng = np.random.default_rng(2)
     train = images(40)
-    data = joined(train, np.concatenate([images(20, seed=1), train[:20] + rng.integers(0, 9, (20, 32, 32, 3), np.uint8)]))
+    data = joined(
+        train, np.concatenate([images(20, seed=1), train[:20] + rng.integers(0, 9, (20, 32, 32, 3), np.uint8)])
+    )
     whole = near_duplicates(data, np.arange(40), data.test_rows, threshold=0.3)
     monkeypatch.setattr(overlap, "_CELLS", 100)
     parts = near_duplicates(data, np.arange(40), data.test_rows, threshold=0.3)
