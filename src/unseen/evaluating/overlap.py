@@ -248,7 +248,7 @@ def _grey(images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     factor = max(1, min(height, width) // _FULL)
     height, width = height // factor, width // factor
     cells = grey[:, : height * factor, : width * factor].reshape(-1, height, factor, width, factor)
-    reduced: npt.NDArray[np.float32] = cells.mean(axis=(2, 4))
+    reduced: npt.NDArray[np.float32] = cells.mean(axis=(2, 4), dtype=np.float32)
     return reduced
 
 
