@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,15 @@ MUCH = 4 * 2**30
 def pytest_configure(config: pytest.Config) -> None:
     _keep_to_own_processors(getattr(config, "workerinput", None))
     _write_to_memory()
+    # The key that signs commands is the user's; tests have one of their own.
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="unseen-tests-")
     # Programs that tests start shall hear Ctrl-C, which processes of a run in the background inherit as ignored.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 
 def _keep_to_own_processors(worker: dict[str, Any] | None) -> None:

@@ -42,6 +42,8 @@ def read_parquet(path: Path, kind: str) -> tuple[dict[str, npt.NDArray[Any]], di
         CorruptFileError: it is damaged, or not of this kind.
 
     """
+    if path.is_dir():
+        raise CorruptFileError(f"{path} must be a file, but it is a folder")
     try:
         table = pq.read_table(path, page_checksum_verification=True)
         columns = {name: table.column(name).to_numpy() for name in table.column_names}
@@ -55,6 +57,8 @@ def read_parquet(path: Path, kind: str) -> tuple[dict[str, npt.NDArray[Any]], di
         raise CorruptFileError(f"{path} is damaged or was not written by unseen: {error}") from error
     if not whole:
         raise CorruptFileError(f"{path} is damaged: its content does not match its digest")
+    if not isinstance(about, dict):
+        raise CorruptFileError(f"{path} was not written by unseen: its metadata is no object")
     if about.get("kind") != kind:
         raise CorruptFileError(f"{path} must hold a file of kind {kind!r}, but it holds {about.get('kind')!r}")
     return columns, about

@@ -34,6 +34,7 @@ from unseen.protocols import Data
 from unseen.rules.base import Rule
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.budgets import budget_line
+from unseen.runs.files import understood
 from unseen.scores.base import Score
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import listed
@@ -289,7 +290,8 @@ def load(path: str | Path) -> Scored | Evaluation | Sweep | Advice | ScoreTable 
     if found is not None:
         return found
     if (advice := run.read_json(ADVICE)) is not None:
-        return Advice.from_json(advice)
+        with understood(place / ADVICE):
+            return Advice.from_json(advice)
     table, coreset = run.table(), run.coreset()
     if table is None:
         raise RunError(f"{place} holds no scores yet: the run is not finished; `unseen resume {place}` goes on")

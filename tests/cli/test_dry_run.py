@@ -10,6 +10,7 @@ import pytest
 from command_line import digits_file_fixture, finished_fixture, prune_fixture, unseen_says_fixture  # noqa: F401
 
 from unseen.runs.lock import Lock
+from unseen.runs.manifest import seal, unseal
 
 QUICK = ["--learner", "logistic", "--threads", "1"]
 
@@ -65,9 +66,9 @@ def moved_fixture(finished, digits_file, tmp_path):
     data = tmp_path / "own.npz"
     shutil.copy(digits_file, data)
     path = finished / "command.json"
-    remembered = json.loads(path.read_text())
+    remembered = unseal(path.read_bytes())
     remembered["options"] |= {"data": str(data)}
-    path.write_text(json.dumps(remembered))
+    path.write_bytes(seal(remembered))
     with np.load(data) as file:
         return finished, data, dict(file)
 
@@ -160,7 +161,7 @@ def test_what_is_no_run_to_resume(unseen_says, finished, tmp_path):
     (finished / "manifest.json").write_text("{}")
     said = unseen_says("resume", finished, "--dry-run", "--json")
     assert (said.code, said.out) == (3, "")
-    assert "manifest.json is damaged or was edited: nothing can be compared with it" in said.err
+    assert "manifest.json is damaged or was edited; repeat the original command" in said.err
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -103,10 +104,20 @@ def command(
             threads=threads,
             report=report,
         )
+    tell(advice, json=json)
+
+
+def tell(advice: unseen.Advice, *, json: bool) -> None:
+    """The advice as JSON or in words."""
     if json:
         print_json(advice.to_json())
     else:
         show(advice)
+
+
+def shown(run: Path, *, json: bool, no_report: bool = True) -> None:
+    """What a finished run holds."""
+    tell(unseen.load(run), json=json)
 
 
 def show(advice: unseen.Advice) -> None:

@@ -18,7 +18,7 @@ from unseen.errors import ArgumentError, UnknownNameError
 from unseen.evaluating.prices import duration
 from unseen.protocols import Data
 from unseen.runs import RunDirectory
-from unseen.runs.commands import options_of, read_by
+from unseen.runs.commands import learner_of, read_by
 from unseen.runs.manifest import digest_of
 from unseen.types import Coreset
 
@@ -107,7 +107,7 @@ def command(
     given["runs"] = [str(place.absolute()) for place in places]
     RunDirectory(places[0]).manifest()  # no run, or a damaged one, is an error of its own
     source, asked = _data(places[0], test, test_split)
-    given["learner"] = learner = learner or options_of(places[0]).get("learner")
+    given["learner"] = learner = learner or learner_of(places[0])
     with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("evaluate", given)) as report:
         found = unseen.evaluate(
             source,
@@ -130,14 +130,24 @@ def command(
             verify=verify,
             report=report,
         )
-    page = written(out_dir, skip=no_report)
-    files = {"run": str(out_dir), **({} if page is None else {"report": str(page)})}
+    tell(found, out_dir, json=json, no_report=no_report)
+
+
+def tell(found: unseen.Evaluation, run: Path, *, json: bool, no_report: bool) -> None:
+    """The result, after its report is written."""
+    page = written(run, skip=no_report)
+    files = {"run": str(run), **({} if page is None else {"report": str(page)})}
     if json:
         print_json({**files, **found.summary()})
     else:
-        show(found, out_dir)
+        show(found, run)
         if page is not None:
             aligned([("report", str(page))])
+
+
+def shown(run: Path, *, json: bool, no_report: bool) -> None:
+    """What a finished run holds."""
+    tell(unseen.Evaluation.load(run), run, json=json, no_report=no_report)
 
 
 def show(found: unseen.Evaluation, run: Path) -> None:

@@ -16,10 +16,12 @@ from unseen.cli._report import NoReport, written
 from unseen.cli._show import aligned, grid, percent, print_json
 from unseen.data import resolve
 from unseen.errors import ArgumentError
-from unseen.growing.history import Step
+from unseen.growing.history import History, Step
+from unseen.growing.loop import HISTORY
 from unseen.growing.quality import Estimate
 from unseen.learners.defaults import DEFAULTS
 from unseen.pruning import LABEL_ISSUE
+from unseen.runs import RunDirectory
 from unseen.types import meaning
 
 STEPS = "Steps"
@@ -186,13 +188,26 @@ def command(
             report=report,
             **choice,
         )
-    summary = summarise(result, out_dir)
-    if page := written(out_dir, skip=no_report):
+    tell(result, out_dir, json=json, no_report=no_report)
+
+
+def tell(result: unseen.Grown, run: Path, *, json: bool, no_report: bool) -> None:
+    """The result, after its report is written."""
+    summary = summarise(result, run)
+    if page := written(run, skip=no_report):
         summary["report"] = str(page)
     if json:
         print_json(summary)
     else:
         show(result, summary)
+
+
+def shown(run: Path, *, json: bool, no_report: bool) -> None:
+    """What a finished run holds."""
+    table, coreset = unseen.load(run)
+    history = RunDirectory(run).output(HISTORY, History.load)
+    assert history is not None  # it is finished
+    tell(unseen.Grown(coreset, history, table), run, json=json, no_report=no_report)
 
 
 def started_from(start: str) -> Any:

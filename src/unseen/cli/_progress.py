@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from types import TracebackType
@@ -11,9 +10,9 @@ from typing import Any, Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from unseen.atomic import replace_file
 from unseen.cli._show import aligned, err
 from unseen.evaluating.prices import duration
+from unseen.runs.commands import keep_command
 from unseen.runs.looking import Looking
 
 __all__ = ["Interrupted", "Outlook", "Reporter"]
@@ -88,8 +87,7 @@ class Reporter:
 
     def _on_work(self, *, lines: list[tuple[str, str]], epochs: int, held: int = 0) -> None:
         """Work of any kind is about to begin: what it is in words, its epochs in all, those already done."""
-        text = json.dumps(self.command, indent=2) + "\n"
-        replace_file(self.run / "command.json", lambda file: file.write(text.encode()))
+        keep_command(self.run, self.command)
         self._begun = True
         self._work = Work(epochs, held)
         if self._bar is not None:  # one piece of work may follow another

@@ -149,13 +149,23 @@ def command(
             report=report,
             **choice,
         )
-    summary = summarise(result, out_dir, out_dir / "coreset.parquet")
-    if page := written(out_dir, skip=no_report):
+    tell(result, out_dir, json=json, no_report=no_report)
+
+
+def tell(result: Pruned, run: Path, *, json: bool, no_report: bool) -> None:
+    """The result, after its report is written."""
+    summary = summarise(result, run, run / "coreset.parquet")
+    if page := written(run, skip=no_report):
         summary["report"] = str(page)
     if json:
         print_json(summary)
     else:
         show(result, summary)
+
+
+def shown(run: Path, *, json: bool, no_report: bool) -> None:
+    """What a finished run holds."""
+    tell(Pruned(*unseen.load(run)), run, json=json, no_report=no_report)
 
 
 def by_embedding(data: Data, learner: str, plan: Plan) -> str | None:

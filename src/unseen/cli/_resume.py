@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json as json_file
-from collections.abc import Callable
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
@@ -14,17 +14,14 @@ from unseen.cli import _advise, _evaluate, _grow, _prune, _score, _sweep
 from unseen.cli import _options as o
 from unseen.cli._progress import Outlook
 from unseen.cli._show import aligned, print_json
-from unseen.errors import ArgumentError, DataError, RunError
+from unseen.data import resolve
+from unseen.errors import ArgumentError, CorruptFileError, DataError, RunError
+from unseen.runs import RunDirectory
+from unseen.runs.commands import COMMAND, Command, outside, read_by, read_command
 from unseen.runs.looking import Looking
+from unseen.runs.manifest import differences, normal
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "advise": _advise.command,
-    "evaluate": _evaluate.command,
-    "grow": _grow.command,
-    "prune": _prune.command,
-    "score": _score.command,
-    "sweep": _sweep.command,
-}
+ROOMS = {"advise": _advise, "evaluate": _evaluate, "grow": _grow, "prune": _prune, "score": _score, "sweep": _sweep}
 # What each of them has written when it is finished.
 RESULTS = {
     "advise": ("advice.json",),
@@ -49,29 +46,55 @@ DryRun = Annotated[
 ]
 
 
-def command(run: o.Run, dry_run: DryRun = False, quiet: o.Quiet = False, json: o.Json = False) -> None:
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Import the learner and connect to the addresses that the run names, although another user began it.",
+    ),
+]
+
+
+def command(
+    run: o.Run, dry_run: DryRun = False, trust: Trust = False, quiet: o.Quiet = False, json: o.Json = False
+) -> None:
     """Continue a run to the same numbers it would have reached unbroken, from the command that began it.
 
-    A run that was moved is continued where it is now. A finished one is shown.
+    A run that was moved is continued where it is now. A finished one is shown, and left as it is.
 
     Examples:
       unseen resume runs/photos
       unseen resume runs/photos --dry-run
     """
-    name, options = _remembered(run)
+    begun = _begun(run)
+    name, options = begun.name, _checked(run, begun)
     if options.get("features") is not None:
         options["features"] = Path(options["features"])
+    if not begun.sealed and not trust:
+        raise RunError(
+            f"{run / COMMAND} has no seal: it is of an early version of unseen, or was edited; repeat the original "
+            "command with the same --out, or look at what it says and add --trust"
+        )
+    risks = [] if trust else outside(begun.options)
     if dry_run:
-        found = looked_at(run, name, options)
+        found = looked_at(run, name, options) if not risks else looked_at_from_outside(run, begun, risks)
         if json:
             print_json(found.to_json())
         else:
             aligned(found.lines())
         raise typer.Exit(found.code)
+    options["json"] = json or options["json"]
+    if all(Looking(run).holds(result) for result in RESULTS[name]):
+        ROOMS[name].shown(run, json=options["json"], no_report=options.get("no_report", True))
+        return
+    if risks and not begun.own:
+        raise RunError(
+            f"{run} was not begun by you on this machine, and to go on with it {' and '.join(risks)}; if you know "
+            "whom it is from, add --trust"
+        )
     options["out_dir"] = run  # it may have been moved
     options["quiet"] = quiet or options["quiet"]
-    options["json"] = json or options["json"]
-    COMMANDS[name](**options)
+    ROOMS[name].command(**options)
 
 
 @dataclass(frozen=True)
@@ -152,7 +175,7 @@ def looked_at(run: Path, name: str, options: dict[str, Any]) -> Found:
     """
     looking, announced, refused = Looking(run), None, []
     try:
-        COMMANDS[name](**{**options, "out_dir": looking, "quiet": True})
+        ROOMS[name].command(**{**options, "out_dir": looking, "quiet": True})
     except Outlook as outlook:
         announced = outlook
     except (ArgumentError, DataError) as error:
@@ -170,6 +193,40 @@ def looked_at(run: Path, name: str, options: dict[str, Any]) -> Found:
         finished=all(there),
         fits=fits,
         **({} if announced is None else _work(announced, fits, finished=all(there))),
+        under_way=looking.under_way(),
+        damaged=looking.damaged,
+    )
+
+
+def looked_at_from_outside(run: Path, begun: Command, risks: list[str]) -> Found:
+    """Look at the files of a run whose command would import or connect; the data is compared where it is a local file.
+
+    Args:
+        run: the directory of the run.
+        begun: the command that began it.
+        risks: what following it would do, in words.
+    """
+    looking, manifest, data = Looking(run), RunDirectory(run).manifest(), begun.options.get("data")
+    known = manifest.get("fingerprint", {})
+    if not isinstance(data, str) or any(outside({"data": data})) or "n" not in known:
+        raise RunError(
+            f"a dry run of {run} imports and connects to nothing, so it cannot compare the data: following the command "
+            f"{' and '.join(risks)}; add --trust if that is wanted"
+        )
+    try:
+        source, reading = read_by(run)
+        here = resolve(source, **reading).fingerprint(full="content" in known)
+        lines = differences(*({k: v for k, v in about.items() if k != "groups"} for about in (known, normal(here))))
+    except (ArgumentError, DataError) as error:
+        lines = [str(error)]
+    there = [looking.holds(result) for result in RESULTS[begun.name]]
+    return Found(
+        run=run,
+        command=begun.name,
+        data=[f"fingerprint.{line}" if line in lines else line for line in lines],
+        other=[f"not compared, as following the command {risk}; --trust does so" for risk in risks],
+        finished=all(there),
+        fits=looking.finished(),
         under_way=looking.under_way(),
         damaged=looking.damaged,
     )
@@ -197,18 +254,50 @@ def _counted(number: int, unit: str) -> str:
     return f"{number:,} {unit[:-1] if number == 1 else unit}"
 
 
-def _remembered(run: Path) -> tuple[str, dict[str, Any]]:
-    path = run / "command.json"
+def _begun(run: Path) -> Command:
     try:
-        remembered = json_file.loads(path.read_bytes())
-        name, options = remembered["command"], dict(remembered["options"])
-        if name not in COMMANDS or not {"quiet", "json"} <= options.keys():
-            raise KeyError(name)
-    except OSError:
+        return read_command(run)
+    except CorruptFileError:
+        raise
+    except RunError as error:
+        if (run / COMMAND).exists():
+            raise
         raise RunError(
             f"{run} holds no command to resume: it was not begun by `unseen prune` or `unseen score`, or no training "
             "had begun; repeat the original call with the same --out"
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged; repeat the original command with the same --out") from error
-    return name, options
+        ) from error
+
+
+def _checked(run: Path, begun: Command) -> dict[str, Any]:
+    """The options of the command, each of the type that it has on the command line."""
+    if begun.name not in ROOMS:
+        raise RunError(f"{run / COMMAND} names the command {begun.name!r}, which no run begins with; it was edited")
+    options: dict[str, Any] = {}
+    for parameter in inspect.signature(ROOMS[begun.name].command, eval_str=True).parameters.values():
+        if parameter.name == "out_dir":
+            continue
+        given = begun.options.get(parameter.name, parameter.default)
+        if given is parameter.empty or not _is_of(given, parameter.annotation):
+            got = "it is missing" if given is parameter.empty else f"got {given!r}"
+            raise CorruptFileError(
+                f"{run / COMMAND}: {parameter.name} is not what {begun.name} takes, {got}; repeat the original command "
+                "with the same --out"
+            )
+        options[parameter.name] = given
+    return options
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether a value of JSON is what a parameter of this type is given on the command line."""
+    origin, of = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _is_of(value, of[0])
+    if origin is Literal:
+        return isinstance(value, str) and value in of
+    if origin in (Union, UnionType):
+        return any(_is_of(value, one) for one in of)
+    if origin is list:
+        return isinstance(value, list) and all(_is_of(item, of[0]) for item in value)
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    return isinstance(value, {Path: str}.get(kind, kind))

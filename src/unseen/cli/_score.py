@@ -78,6 +78,12 @@ def command(
     show(table, out_dir, json=json)
 
 
+def shown(run: Path, *, json: bool, no_report: bool = True) -> None:
+    """What a finished run holds."""
+    table, _ = unseen.load(run)
+    show(table, run, json=json)
+
+
 def show(table: unseen.ScoreTable, run: Path, *, json: bool) -> None:
     """Quantiles of every score."""
     quantiles = {name: np.nanpercentile(table.column(name), [5, 50, 95]).tolist() for name in table.scores}

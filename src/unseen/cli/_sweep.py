@@ -102,11 +102,21 @@ def command(
             threads=threads,
             report=report,
         )
-    files = written(result, out_dir)
+    tell(result, out_dir, json=json)
+
+
+def tell(result: unseen.Sweep, run: Path, *, json: bool) -> None:
+    """The result, after its table and figure are written."""
+    files = written(result, run)
     if json:
-        print_json({"run": str(out_dir), "files": files, "cells": rows(result)})
+        print_json({"run": str(run), "files": files, "cells": rows(result)})
     else:
         show(result, files)
+
+
+def shown(run: Path, *, json: bool, no_report: bool = True) -> None:
+    """What a finished run holds."""
+    tell(unseen.load(run), run, json=json)
 
 
 def written(result: unseen.Sweep, folder: Path) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +20,8 @@ from unseen.evaluating.prices import Price, of_run
 from unseen.growing.history import History
 from unseen.growing.loop import HISTORY
 from unseen.runs import RunDirectory
-from unseen.runs.commands import COMMAND
+from unseen.runs.commands import read_command
+from unseen.runs.files import understood
 from unseen.types import Coreset, ScoreTable
 
 __all__ = ["Facts", "exposure_of", "gather"]
@@ -113,6 +113,8 @@ def _read(place: Path) -> Facts:
     manifest = run.manifest()
     evaluation = run.output(EVALUATION, Evaluation.load)
     advice = run.read_json(ADVICE)
+    with understood(place / ADVICE):
+        advised = None if advice is None else Advice.from_json(advice)
     facts = Facts(
         run=place,
         manifest=manifest,
@@ -121,7 +123,7 @@ def _read(place: Path) -> Facts:
         history=run.output(HISTORY, History.load),
         evaluation=None if evaluation is None else Evaluation.load(place),  # with its times, which events hold
         sweep=run.output(SWEEP, Sweep.load),
-        advice=None if advice is None else Advice.from_json(advice),
+        advice=advised,
         price=of_run(place),
         command=_command(place),
     )
@@ -132,10 +134,10 @@ def _read(place: Path) -> Facts:
 
 def _command(place: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads((place / COMMAND).read_bytes())
-    except (OSError, ValueError):
+        found = read_command(place)
+    except RunError:
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("options"), dict) else None
+    return {"command": found.name, "options": found.options}
 
 
 def _with_judged(facts: Facts) -> Facts:

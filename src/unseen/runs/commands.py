@@ -1,16 +1,42 @@
-"""The command that began a run, and by which options it read its data: what leads from a run back to its data set."""
+"""The command that began a run, and by which options it read its data: what leads from a run back to its data set.
+
+`command.json` is sealed, as the manifest is, and names the manifest that it belongs to. A seal finds damage and edits,
+but anybody can make one. So what a command may import or connect to, which must not be for others to decide, is signed
+with a key that only this user can read; the key is made when the first such run is begun.
+"""
 
 from __future__ import annotations
 
-import json
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unseen.errors import RunError
+from unseen.atomic import replace_file
+from unseen.errors import CorruptFileError, RunError
+from unseen.runs.directory import RunDirectory
+from unseen.runs.files import read_whole
+from unseen.runs.manifest import digest_of, parsed, seal, unseal
 
-__all__ = ["COMMAND", "READ_BY", "options_of", "read_by"]
+__all__ = [
+    "COMMAND",
+    "READ_BY",
+    "Command",
+    "keep_command",
+    "learner_of",
+    "options_of",
+    "outside",
+    "read_by",
+    "read_command",
+]
 
 COMMAND = "command.json"  # in the directory of a run that was begun on the command line
+FORMAT = 2  # of this file; 1 had no seal
 
 # Options of a subcommand, to those of the readers of data (`unseen.data.resolve`).
 READ_BY = {
@@ -26,25 +52,145 @@ READ_BY = {
     "on_error": "on_error",
 }
 
+_LEARNERS = ("learner", "trainee")
+_PLACES = ("data", "test", "features", "start", "runs")
+_REGISTERED = re.compile(r"(sklearn:|torch:)?[\w.-]+(:[^:]*=[^:]*)?")  # a name, and options that name no module
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
+_REPEAT = "repeat the original command with the same --out"
+
+
+@dataclass(frozen=True)
+class Command:
+    """The command that began a run.
+
+    Args:
+        name: the subcommand.
+        options: its options by name.
+        sealed: whether it carries a seal; in the runs of early versions it does not.
+        own: whether it was signed by this user.
+
+    """
+
+    name: str
+    options: dict[str, Any]
+    sealed: bool
+    own: bool
+
+
+def keep_command(run: Path, command: Mapping[str, Any]) -> None:
+    """Write the command of a run that is open."""
+    try:
+        owner = digest_of(RunDirectory(run).manifest())
+    except RunError:  # what is done first is kept in a run inside this one
+        owner = None
+    content = {"format": FORMAT, **command, "manifest": owner}
+    if outside(command["options"]) and (signature := _signature(content, make=True)) is not None:
+        content["signature"] = signature
+    replace_file(run / COMMAND, lambda file: file.write(seal(content)))
+
+
+def read_command(run: Path) -> Command:
+    """The command that began a run.
+
+    Raises:
+        RunError: it was not begun on the command line.
+        CorruptFileError: the record is damaged, was edited, or belongs to another run.
+
+    """
+    path = run / COMMAND
+    try:
+        raw = read_whole(path)
+    except FileNotFoundError:
+        raise RunError(f"{run} was not begun on the command line, or no training had begun: there is no {COMMAND}") \
+            from None  # fmt: skip
+    content = parsed(raw)
+    sealed = isinstance(content, dict) and "seal" in content
+    if sealed:
+        content = unseal(raw)
+    if content is None or not isinstance(content.get("command"), str) or not isinstance(content.get("options"), dict):
+        raise CorruptFileError(f"{path} is damaged or was edited; {_REPEAT}")
+    if sealed and content.get("format") != FORMAT:
+        raise RunError(
+            f"{path} is of format {content.get('format')!r}, and this version reads {FORMAT}; upgrade unseen"
+        )
+    if sealed and content.get("manifest") != digest_of(RunDirectory(run).manifest()):
+        raise CorruptFileError(f"{path} belongs to another manifest than {run / 'manifest.json'}; {_REPEAT}")
+    signature = content.pop("signature", None)
+    own = (
+        sealed
+        and isinstance(signature, str)
+        and hmac.compare_digest(signature.encode(), (_signature(content, make=False) or "").encode())
+    )
+    return Command(content["command"], content["options"], sealed, own)
+
+
+def outside(options: Mapping[str, Any]) -> list[str]:
+    """What a command with these options may import or connect to, in words.
+
+    >>> outside({"learner": "sklearn:os:abort", "data": "s3://bucket/x", "trainee": "convnet:epochs=2"})
+    ["imports learner 'sklearn:os:abort'", "connects to data 's3://bucket/x'"]
+    >>> outside({"learner": "convnet:network=os:abort", "executor": "ray", "address": "host:1"})
+    ["imports learner 'convnet:network=os:abort'", "connects to address 'host:1'"]
+    """
+    found = [
+        f"imports {name} {options[name]!r}"
+        for name in _LEARNERS
+        if options.get(name) is not None and not _REGISTERED.fullmatch(str(options[name]))
+    ]
+    for name in _PLACES:
+        value = options.get(name)
+        places = value if isinstance(value, list) else [value]
+        found += [f"connects to {name} {place!r}" for place in places if _URL.match(str(place))]
+    if options.get("address") is not None:
+        found.append(f"connects to address {options['address']!r}")
+    if "address" in str(options.get("executor")):
+        found.append(f"connects to executor {options['executor']!r}")
+    return found
+
 
 def options_of(run: Path) -> dict[str, Any]:
     """The options of the command that began a run, its data set among them; of an evaluation, those of its first run.
 
     Raises:
-        RunError: it was not begun on the command line, or the record is damaged.
+        RunError: it was not begun on the command line, the record is damaged, or it would import or connect to what
+            another user named.
 
     """
-    options: dict[str, Any]
+    return _options_of(run, learner=False, deeper=3)
+
+
+def learner_of(run: Path) -> str | None:
+    """The learner of the command that began a run; errors as of `options_of`."""
+    learner = _options_of(run, learner=True, deeper=3).get("learner")
+    return None if learner is None else str(learner)
+
+
+def _options_of(run: Path, *, learner: bool, deeper: int) -> dict[str, Any]:
     try:
-        options = json.loads((run / COMMAND).read_bytes())["options"]
-        judged = None if "data" in options else Path(options["runs"][0])
-    except OSError:
+        command = read_command(run)
+    except CorruptFileError:
+        raise
+    except RunError as error:
+        if (run / COMMAND).exists():
+            raise
         raise RunError(
             f"{run} does not say which data it read, since it was not begun on the command line; name the data set"
-        ) from None
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise RunError(f"{run / COMMAND} is damaged; repeat the command that began the run") from error
-    return options if judged is None else options_of(judged)
+        ) from error
+    options = command.options
+    if "data" not in options:
+        runs = options.get("runs")
+        if not isinstance(runs, list) or not runs or not isinstance(runs[0], str) or not deeper:
+            raise CorruptFileError(f"{run / COMMAND} names neither data nor runs; {_REPEAT}")
+        return _options_of(Path(runs[0]), learner=learner, deeper=deeper - 1)
+    _refuse_outside(run, command, {"data": options["data"]}, "the data set")
+    _refuse_outside(run, command, {"learner": options.get("learner")} if learner else {}, "the learner")
+    return options
+
+
+def _refuse_outside(run: Path, command: Command, options: dict[str, Any], what: str) -> None:
+    found = [] if command.own else outside(options)
+    if found:
+        raise RunError(f"{run} was not begun by you on this machine, and it {found[0]}; name {what} yourself")
 
 
 def read_by(run: Path) -> tuple[str, dict[str, Any]]:
@@ -52,3 +198,25 @@ def read_by(run: Path) -> tuple[str, dict[str, Any]]:
     options = options_of(run)
     given = {name: options.get(option) for option, name in READ_BY.items()}
     return str(options["data"]), {name: value for name, value in given.items() if value is not None and value != []}
+
+
+def _signature(content: Mapping[str, Any], *, make: bool) -> str | None:
+    key = _key(make=make)
+    return None if key is None else hmac.new(key, digest_of(content).encode(), "sha256").hexdigest()
+
+
+def _key(*, make: bool) -> bytes | None:
+    """The key of this user, 32 bytes in a file that nobody else may read; None if there is none, or it is no secret."""
+    try:
+        place = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "unseen" / "key"
+        if make and not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with suppress(FileExistsError):
+                handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(handle, "wb") as file:
+                    file.write(secrets.token_bytes(32))
+        status = place.stat()
+        secret = status.st_uid == os.getuid() and not status.st_mode & 0o077 and status.st_size == 32
+        return place.read_bytes() if secret else None
+    except (OSError, RuntimeError):  # no home, or none that can be written
+        return None

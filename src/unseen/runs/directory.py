@@ -22,15 +22,15 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 
 from unseen.atomic import remove_temporaries, replace_file, storage_error
-from unseen.errors import CorruptFileError, RunError, RunMismatchError, StorageError
+from unseen.errors import CorruptFileError, RunError, RunMismatchError
 from unseen.protocols import CheckpointStore
 from unseen.runs.arrays import owner_of, read_arrays, write_arrays
 from unseen.runs.base import Output, Run, check_name
 from unseen.runs.checkpoints import DirectoryCheckpoints
 from unseen.runs.events import EventLog, record
-from unseen.runs.files import file_digest, move_aside
+from unseen.runs.files import file_digest, move_aside, read_whole, understood
 from unseen.runs.lock import Lock
-from unseen.runs.manifest import check_same, digest_of, normal, refuse_newer, seal, unseal
+from unseen.runs.manifest import check_same, digest_of, malformed, normal, refuse_newer, seal, unseal
 from unseen.types import Arrays
 
 __all__ = ["RunDirectory"]
@@ -117,6 +117,8 @@ class RunDirectory(Run):
         if manifest is None:
             raise CorruptFileError(f"{self._manifest_path} is damaged or was edited; {_REPEAT}")
         refuse_newer(str(self.path), manifest)
+        if (wrong := malformed(manifest)) is not None:
+            raise CorruptFileError(f"{self._manifest_path} does not hold what unseen writes there ({wrong}); {_REPEAT}")
         return manifest
 
     def checkpoints(self, fit: str) -> CheckpointStore:
@@ -146,7 +148,7 @@ class RunDirectory(Run):
 
     def save_output(self, name: str, output: Output) -> Output:
         """Keep a result under a file name, its digest beside those of the others; returns it."""
-        owner, before = self._owner, self.read_json(_OUTPUTS)
+        owner, before = self._owner, self.outputs()
         output.save(self.path / check_name(name))
         digests = before["digests"] if before is not None and before["manifest"] == owner else {}
         self.write_json(_OUTPUTS, {"manifest": owner, "digests": {**digests, name: file_digest(self.path / name)}})
@@ -154,7 +156,7 @@ class RunDirectory(Run):
 
     def output(self, name: str, load: Callable[[Path], Output]) -> Output | None:
         """The result of that name, or None."""
-        path, listed = self.path / name, self.read_json(_OUTPUTS)
+        path, listed = self.path / name, self.outputs()
         if listed is None or name not in listed["digests"]:
             return None  # never saved, or killed in between
         if listed["manifest"] != (self._digest or digest_of(self.manifest())):
@@ -166,9 +168,14 @@ class RunDirectory(Run):
             # Parquet readers pass over damage in what they do not need; other readers may need it.
             if file_digest(path) != listed["digests"][name]:
                 raise CorruptFileError(f"{path} is damaged or was replaced: its content does not match its digest")
-            return load(path)
+            with understood(path):
+                return load(path)
 
         return self._whole(path, checked)
+
+    def outputs(self) -> dict[str, Any] | None:
+        """`"digests"` of the results by name, and the `"manifest"` that they belong to; None before the first."""
+        return self._whole(self.path / _OUTPUTS, _read_outputs)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep a JSON object under a file name such as `"command.json"`."""
@@ -207,11 +214,9 @@ class RunDirectory(Run):
 
     def _raw_manifest(self) -> bytes | None:
         try:
-            return self._manifest_path.read_bytes()
+            return read_whole(self._manifest_path)
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise StorageError(f"cannot read {self._manifest_path}: {error.strerror or error}") from error
 
     def _refuse_foreign(self, digest: str) -> None:
         """Without a readable manifest, only the fits can say whose run this is."""
@@ -261,7 +266,16 @@ class RunDirectory(Run):
 
 
 def _read_sealed(path: Path) -> dict[str, Any]:
-    content = unseal(path.read_bytes())
+    content = unseal(read_whole(path))
     if content is None:
-        raise CorruptFileError(f"{path} is damaged or was edited")
+        raise CorruptFileError(f"{path} is damaged or was edited; {_REPEAT}")
+    return content
+
+
+def _read_outputs(path: Path) -> dict[str, Any]:
+    content = _read_sealed(path)
+    digests = content.get("digests")
+    texts = [content.get("manifest"), *digests.values()] if isinstance(digests, dict) else [None]
+    if not all(isinstance(text, str) for text in texts):
+        raise CorruptFileError(f"{path} must hold the digest of the manifest, and one of each result; {_REPEAT}")
     return content

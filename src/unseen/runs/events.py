@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.atomic import storage_error
+from unseen.runs.files import read_whole
 
 __all__ = ["EventLog", "record", "spent"]
 
@@ -73,7 +74,7 @@ class EventLog:
     def repair(self) -> None:
         """Cut off a last line that a kill left unfinished."""
         try:
-            raw = self.path.read_bytes()
+            raw = read_whole(self.path)
         except FileNotFoundError:
             return
         if raw and not raw.endswith(b"\n"):
@@ -82,7 +83,7 @@ class EventLog:
     def read(self) -> list[dict[str, Any]]:
         """Every readable line, oldest first; torn and damaged ones are left out."""
         try:
-            lines = self.path.read_bytes().split(b"\n")
+            lines = read_whole(self.path).split(b"\n")
         except FileNotFoundError:
             return []
         events = (_parsed(line) for line in lines if line)
@@ -105,4 +106,15 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         event = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return event if isinstance(event, dict) else None
+    return event if isinstance(event, dict) and _sound(event) else None
+
+
+def _sound(event: Mapping[str, Any]) -> bool:
+    """Whether what is read back of an event is of its type; another program may have written here."""
+    texts = [event.get("kind"), event.get("fit", "")]
+    numbers = [event.get(name, 0.0) for name in ("seconds", "observe_seconds", "epoch", "trainings")]
+    samples = event.get("samples")
+    return all(isinstance(text, str) for text in texts) and all(
+        isinstance(number, (int, float)) and not isinstance(number, bool)
+        for number in (*numbers, 0 if samples is None else samples)
+    )

@@ -12,7 +12,7 @@ from unseen.errors import CorruptFileError, RunError
 from unseen.runs.arrays import owner_of, read_arrays
 from unseen.runs.base import Output, check_name
 from unseen.runs.directory import RunDirectory
-from unseen.runs.files import file_digest
+from unseen.runs.files import file_digest, read_whole
 from unseen.runs.manifest import differences, digest_of, normal, unseal
 from unseen.types import Arrays
 
@@ -85,7 +85,7 @@ class Looking(RunDirectory):
         """Whether a result of that name is there, whole, and of the configuration that the run was begun with."""
         if name.endswith(".json"):
             return self.read_json(name) is not None
-        path, listed, owner = self.path / name, self.read_json("outputs.json"), self._owner_in(self.path)
+        path, listed, owner = self.path / name, self.outputs(), self._owner_in(self.path)
         if listed is None or listed["manifest"] != owner or name not in listed["digests"]:
             return False
         if path.exists() and file_digest(path) == listed["digests"][name]:
@@ -116,7 +116,7 @@ class Looking(RunDirectory):
 
     def _owner_in(self, folder: Path) -> str | None:
         path = folder / "manifest.json"
-        found = unseal(path.read_bytes()) if path.exists() else None
+        found = unseal(read_whole(path)) if path.exists() else None
         return None if found is None else digest_of(found)
 
     def _whole(self, path: Path, read: Callable[[Path], T | None]) -> T | None:

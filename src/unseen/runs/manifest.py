@@ -10,13 +10,23 @@ from typing import Any
 
 from unseen.errors import ArgumentError, RunError, RunMismatchError
 
-__all__ = ["check_same", "differences", "digest_of", "normal", "refuse_newer", "seal", "unseal"]
+__all__ = ["check_same", "differences", "digest_of", "malformed", "normal", "parsed", "refuse_newer", "seal", "unseal"]
 
 FORMAT = 1  # of the files of a run
 
 _SEAL = "seal"
 _ABSENT = object()
 _MOST = 20
+_OBJECT = (dict, "an object")
+_TYPES = {
+    "seed": (int, "an integer"),
+    "versions": _OBJECT,
+    "plan": _OBJECT,
+    "learner": _OBJECT,
+    "settings": _OBJECT,
+    "scores": _OBJECT,
+    "fingerprint": _OBJECT,
+}
 
 
 def normal(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,13 +68,24 @@ def unseal(raw: bytes) -> dict[str, Any] | None:
     >>> unseal(seal({"seed": 0})), unseal(seal({"seed": 0}).replace(b"0", b"1"))
     ({'seed': 0}, None)
     """
+    content = parsed(raw)
+    if content is None or _SEAL not in content:
+        return None
+    found = content.pop(_SEAL)
     try:
-        content = json.loads(raw)
-        found = content.pop(_SEAL)
         whole = bool(found == digest_of(content) and seal(content) == raw)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ArgumentError, RecursionError):  # JSON with NaN, say
         return None
     return content if whole else None
+
+
+def parsed(raw: bytes) -> dict[str, Any] | None:
+    """A JSON object, or None if it is none."""
+    try:
+        content = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def differences(run: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -110,6 +131,19 @@ def refuse_newer(name: str, manifest: Mapping[str, Any]) -> None:
         f"{name} is a run of format {found}, written by unseen {writer}, but this version reads formats up to "
         f"{FORMAT}; upgrade unseen"
     )
+
+
+def malformed(manifest: Mapping[str, Any]) -> str | None:
+    """What in a manifest is not of the type that unseen writes, in words.
+
+    >>> malformed({"seed": 0, "fingerprint": []})
+    'fingerprint must be an object, got []'
+    """
+    for name, (type_, word) in _TYPES.items():
+        found = manifest.get(name, type_())
+        if not isinstance(found, type_) or (type_ is int and isinstance(found, bool)):
+            return f"{name} must be {word}, got {_shown(found)}"
+    return None
 
 
 def _differing(place: str, a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:

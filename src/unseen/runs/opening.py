@@ -7,6 +7,7 @@ from pathlib import Path
 from unseen.errors import CorruptFileError, RunError
 from unseen.runs.base import Run
 from unseen.runs.directory import RunDirectory
+from unseen.runs.files import understood
 from unseen.runs.memory import MemoryRun
 from unseen.types import Coreset, ScoreTable
 
@@ -25,8 +26,10 @@ def load_file(path: Path) -> ScoreTable | Coreset:
     if not path.exists():
         raise RunError(f"there is no run or file {path}")
     try:
-        return ScoreTable.load(path)
+        with understood(path):
+            return ScoreTable.load(path)
     except CorruptFileError as error:
-        if "'coreset'" not in str(error):
+        if "it holds 'coreset'" not in str(error):
             raise
-        return Coreset.load(path)
+        with understood(path):
+            return Coreset.load(path)
