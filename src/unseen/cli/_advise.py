@@ -117,7 +117,8 @@ def tell(advice: unseen.Advice, *, json: bool) -> None:
 
 def shown(run: Path, *, json: bool, no_report: bool = True) -> None:
     """What a finished run holds."""
-    tell(unseen.load(run), json=json)
+    loaded: Any = unseen.load(run)
+    tell(loaded, json=json)
 
 
 def show(advice: unseen.Advice) -> None:

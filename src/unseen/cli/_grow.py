@@ -204,10 +204,10 @@ def tell(result: unseen.Grown, run: Path, *, json: bool, no_report: bool) -> Non
 
 def shown(run: Path, *, json: bool, no_report: bool) -> None:
     """What a finished run holds."""
-    table, coreset = unseen.load(run)
+    loaded: Any = unseen.load(run)
     history = RunDirectory(run).output(HISTORY, History.load)
     assert history is not None  # it is finished
-    tell(unseen.Grown(coreset, history, table), run, json=json, no_report=no_report)
+    tell(unseen.Grown(loaded.coreset, history, loaded.scores), run, json=json, no_report=no_report)
 
 
 def started_from(start: str) -> Any:

@@ -165,7 +165,8 @@ def tell(result: Pruned, run: Path, *, json: bool, no_report: bool) -> None:
 
 def shown(run: Path, *, json: bool, no_report: bool) -> None:
     """What a finished run holds."""
-    tell(Pruned(*unseen.load(run)), run, json=json, no_report=no_report)
+    loaded: Any = unseen.load(run)
+    tell(Pruned(*loaded), run, json=json, no_report=no_report)
 
 
 def by_embedding(data: Data, learner: str, plan: Plan) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -80,8 +80,8 @@ def command(
 
 def shown(run: Path, *, json: bool, no_report: bool = True) -> None:
     """What a finished run holds."""
-    table, _ = unseen.load(run)
-    show(table, run, json=json)
+    loaded: Any = unseen.load(run)
+    show(loaded.scores, run, json=json)
 
 
 def show(table: unseen.ScoreTable, run: Path, *, json: bool) -> None:

@@ -116,7 +116,8 @@ def tell(result: unseen.Sweep, run: Path, *, json: bool) -> None:
 
 def shown(run: Path, *, json: bool, no_report: bool = True) -> None:
     """What a finished run holds."""
-    tell(unseen.load(run), run, json=json)
+    loaded: Any = unseen.load(run)
+    tell(loaded, run, json=json)
 
 
 def written(result: unseen.Sweep, folder: Path) -> dict[str, str]:
