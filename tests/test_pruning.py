@@ -121,7 +121,10 @@ def test_both_sides_find_what_was_learned_by_heart(noisy):
         ({"keep": 0.5, "rule": "top", "cutof": 0.1}, "unknown option of rule 'top' 'cutof'"),
         ({"keep": 0.9, "rule": "stratified:cutoff=0.3"}, "cutoff"),
         ({"keep": 0.5, "score": "forgetting"}, "has no epochs"),
-        ({"keep": 0.5, "score": "memorization", "plan": unseen.folds(5)}, r"use halves\(\) or folds\(k, watch_seen=True\)"),
+        (
+            {"keep": 0.5, "score": "memorization", "plan": unseen.folds(5)},
+            r"use halves\(\) or folds\(k, watch_seen=True\)",
+        ),
         ({"keep": 0.5, "score": "grand"}, "reads grad_norm, which the learner"),
         ({"keep": 0.5, "groups": "copies"}, "groups must be 'duplicates'"),
         ({"keep": 0.5, "groups": [1, 2]}, "one entry for each of 1797 samples, got 2"),
