@@ -277,7 +277,8 @@ def _checked(run: Path, begun: Command) -> dict[str, Any]:
         if parameter.name == "out_dir":
             continue
         given = begun.options.get(parameter.name, parameter.default)
-        if given is parameter.empty or not _is_of(given, parameter.annotation):
+        needed = parameter.default is parameter.empty
+        if given is parameter.empty or (needed and given == []) or not _is_of(given, parameter.annotation):
             got = "it is missing" if given is parameter.empty else f"got {given!r}"
             raise CorruptFileError(
                 f"{run / COMMAND}: {parameter.name} is not what {begun.name} takes, {got}; repeat the original command "

@@ -93,11 +93,19 @@ class Advice:
         beside = content["beside_random"]
         read: dict[str, Any] = {
             **content,
+            **{name: float(content[name]) for name in ("prune", "margin")},
+            **{name: int(content[name]) for name in ("budget", "n")},
             "verdict": Verdict(**content["verdict"]),
             "beside_random": None if beside is None else Verdict(**beside),
             "difference": _interval(content["difference"]),
             "tried": tuple(
-                Tried(**{**one, "difference": _interval(one["difference"]), "random": _interval(one["random"])})
+                Tried(
+                    prune=float(one["prune"]),
+                    budget=int(one["budget"]),
+                    difference=Interval(**_numbers(one["difference"])),
+                    random=_interval(one["random"]),
+                    confirming=bool(one["confirming"]),
+                )
                 for one in content["tried"]
             ),
         }
@@ -105,10 +113,12 @@ class Advice:
 
 
 def _interval(content: Mapping[str, Any] | None) -> Interval | None:
-    if content is None:
-        return None
-    bounds = {name: float("nan") if content[name] is None else content[name] for name in ("low", "high")}
-    return Interval(**{**content, **bounds})
+    return None if content is None else Interval(**_numbers(content))
+
+
+def _numbers(content: Mapping[str, Any]) -> dict[str, Any]:
+    bounds = {name: float("nan") if content[name] is None else float(content[name]) for name in ("low", "high")}
+    return {**content, **bounds, "mean": float(content["mean"]), "n": int(content["n"])}
 
 
 def _without_nan(content: Any) -> Any:

@@ -142,9 +142,9 @@ def _command(place: Path) -> dict[str, Any] | None:
 
 def _with_judged(facts: Facts) -> Facts:
     """An evaluation with the scores and the coreset of the first run that it judged, where that is still there."""
-    judged = [] if facts.command is None else facts.command["options"].get("runs") or []
+    judged = None if facts.command is None else facts.command["options"].get("runs")
     try:
-        first = _read(Path(judged[0])) if judged else None
+        first = _read(Path(judged[0])) if isinstance(judged, list) and judged and isinstance(judged[0], str) else None
     except UnseenError:
         return facts
     if first is None or first.table is None or not _same_classes(first.table, facts.evaluation):

@@ -16,6 +16,13 @@ from unseen.runs.files import read_whole
 
 __all__ = ["EventLog", "record", "spent"]
 
+# What is read back of an event, by its kind.
+_NEEDED = {
+    "epoch": ("fit", "epoch"),
+    "fit_end": ("fit", "seconds"),
+    "choosing": ("arm", "trainings", "seconds", "samples"),
+}
+
 
 def record(kind: str, fields: Mapping[str, object]) -> dict[str, Any]:
     """An event as it is kept: when, by whom, what."""
@@ -110,7 +117,9 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def _sound(event: Mapping[str, Any]) -> bool:
-    """Whether what is read back of an event is of its type; another program may have written here."""
+    """Whether what is read back of an event is there and of its type; another program may have written here."""
+    if not all(name in event for name in _NEEDED.get(str(event.get("kind")), ())):
+        return False
     texts = [event.get("kind"), event.get("fit", "")]
     numbers = [event.get(name, 0.0) for name in ("seconds", "observe_seconds", "epoch", "trainings")]
     samples = event.get("samples")
