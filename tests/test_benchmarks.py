@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
 PRETRAINED = ("pretrained_cifar10", "pretrained_sst2", "patches_cifar10")
 ROOT = Path(__file__).parents[1]
@@ -78,3 +80,22 @@ def test_the_evaluations_shown_are_those_of_the_results(result, page):
         around = arm["accuracy"]
         assert f"{100 * around['mean']:.1f}" in shown[name], name
         assert f"{50 * (around['high'] - around['low']):.1f}" in shown[name], name
+
+
+def rows_of_the_default(result):
+    """For each report bed: accuracy of random at half, and what the default gains over random, with its interval."""
+    for bed, found in result["beds"].items():
+        accuracy, cells = found["accuracy"], []
+        for keep in ("0.7", "0.5", "0.3", "0.1"):
+            pairs = list(zip(accuracy["default"][keep], accuracy["random"][keep], strict=False))  # what both have
+            gains = 100 * np.array([mine - drawn for mine, drawn in pairs])
+            half = stats.t.ppf(0.975, len(gains) - 1) * gains.std(ddof=1) / len(gains) ** 0.5
+            cells.append(f"{gains.mean():+.1f} ± {half:.1f}")
+        yield f"| {bed} | {100 * np.mean(accuracy['random']['0.5']):.1f} | " + " | ".join(cells) + " |"
+
+
+def test_what_the_default_gains_is_quoted_from_the_results():
+    result = json.loads((ROOT / "benchmarks" / "results" / "designs_report.json").read_text())
+    readme = (ROOT / "README.md").read_text()
+    for row in rows_of_the_default(result):
+        assert row in readme, row
