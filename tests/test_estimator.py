@@ -86,7 +86,7 @@ def test_groups_stay_in_one_fold_as_with_prune():
     pruner = clone(Pruner(keep=0.5, learner=GaussianNB(), groups=groups)).fit(X, y)
     folds = pruner.scores_.folds[0]
     assert all(len(set(folds[groups == g])) == 1 for g in range(50))
-    table = unseen.score(X, y, learner=GaussianNB(), groups=groups)
+    table = unseen.score(X, y, plan=unseen.folds(5), learner=GaussianNB(), groups=groups)
     np.testing.assert_array_equal(pruner.scores_.values["el2n"], table.values["el2n"])
     copies = X[101] == X[142]
     assert copies.all(), "iris holds a pair of copies"

@@ -229,7 +229,7 @@ def prune(
         if keep is not None or prune is not None:
             work.report("budget", text=budget_line(len(source), keep=keep, prune=prune))
         plan = plan or default_plan(closed_form=work.learner.closed_form)
-        beside = choice.columns(score.label, plan)[1:]
+        beside = [name for name in choice.columns(score.label, plan)[1:] if name != LABEL_ISSUE]
         wanted = [score, *beside, *also, *([LABEL_ISSUE] if source.targets is None else [])]
         table = work.score(run, plan, wanted, seed=seed, announce=True)
         if rule is None and (why := too_weak(table)) is not None:

@@ -29,7 +29,7 @@ def test_from_score_to_export(url, tmp_path, unseen_says):
     scores, local = (pq.read_table(place / "scores.parquet") for place in (run, tmp_path / "local"))
     assert scores.equals(local)
     before = content(run)
-    assert unseen_says("resume", run, "--dry-run").code == 0
+    assert unseen_says("resume", run, "--dry-run", "--trust").code == 0
     assert unseen_says("resume", run, "--quiet").code == 0
     assert content(run) == before
     assert unseen_says("select", run, "--keep", "0.5", "--out", tmp_path / "half.parquet").code == 0
@@ -45,7 +45,7 @@ def test_a_store_that_is_other_by_now(url, tmp_path, unseen_says):
     common = ["--label", "y", "--learner", "ridge", "--plan", "leave_one_out", "--threads", "1", "--quiet"]
     assert unseen_says("score", url, *common, "--out", run).code == 0
     fsspec.filesystem("memory").put(str(tmp_path / "a.parquet"), "/bucket/folder/a.parquet")
-    assert unseen_says("resume", run, "--dry-run", "--json").code == 4
+    assert unseen_says("resume", run, "--dry-run", "--json", "--trust").code == 4
     refused(
         unseen_says("score", "memory://elsewhere", "--out", tmp_path / "no"), 1, "memory://elsewhere .* no such file"
     )
