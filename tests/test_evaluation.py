@@ -11,8 +11,10 @@ import unseen
 from unseen import rules
 from unseen.data import resolve
 from unseen.errors import ArgumentError, BudgetError, DataError, RunMismatchError, UnknownNameError
+from unseen.evaluating.evaluated import Evaluation
 from unseen.evaluating.exams import with_probe
 from unseen.evaluating.prices import Price
+from unseen.evaluating.replicated import ArmResult
 from unseen.learners.sklearn import SklearnLearner
 
 X, Y = load_digits(return_X_y=True)
@@ -333,3 +335,22 @@ def test_one_seed_decides_nothing():
     assert found.verdict("coreset").word == "undecided"
     assert np.isnan(found.accuracy("full").low)
     assert "±" not in found.rows()[0]["accuracy"]
+
+
+def test_coresets_that_tie_on_average_are_not_called_seeds_that_do():
+    """Six seeds over three coresets: each coreset comes to 79.5 on average, no two of its seeds to the same."""
+    about = {"fix": "epochs", "margin": 0.01, "level": 0.95, "seed": 0, "seeds": 6, "test": {"n": 100_000, "text": ""}}
+
+    def arm(name, kind, draws, accuracy, **beside):
+        counts = np.full(6, 50)
+        by_class = np.stack([accuracy, accuracy], axis=1)
+        return ArmResult(name, kind, draws, counts, counts, counts, counts, accuracy, by_class, 0.001, **beside)
+
+    full = arm("full", "full", 1, np.full(6, 0.795))
+    accuracy = np.array([0.794, 0.796, 0.794, 0.796, 0.794, 0.796])
+    part = arm("part", "coreset", 3, accuracy, beside={"full": "full"}, beside_error={"full": 0.001})
+    found = Evaluation((full, part), ("a", "b"), about)
+    assert found.verdict("part").text == (
+        "lossless within 1 points, by the test set alone: the difference is the same for every coreset, on average "
+        "over its seeds"
+    )

@@ -142,7 +142,12 @@ def paired(a: npt.ArrayLike, b: npt.ArrayLike, level: float = 0.95) -> Interval:
 
 
 def against_full(
-    differences: npt.ArrayLike, *, sampling: Sampling | None = None, margin: float = 0.005, level: float = 0.95
+    differences: npt.ArrayLike,
+    *,
+    sampling: Sampling | None = None,
+    margin: float = 0.005,
+    level: float = 0.95,
+    each: str = "seed",
 ) -> Verdict:
     """Whether training on a part loses anything against training on everything.
 
@@ -155,6 +160,7 @@ def against_full(
         sampling: of their mean; without it, the verdict is about these test samples only.
         margin: the loss that counts as none, in accuracy (0.005 is half a point).
         level: of the interval; the test is at 1 - level.
+        each: what a difference is of, in words.
 
     >>> against_full([-0.001, 0.001, 0.0, 0.0]).text
     'lossless within 0.5 points'
@@ -168,7 +174,7 @@ def against_full(
     if not margin > 0:
         raise ArgumentError(f"margin must be above 0, got {margin!r}")
     x = _replicates(differences, level)
-    spread = _Spread.of(x, sampling)
+    spread = _Spread.of(x, sampling, each)
     if (unknown := _unknown(spread)) is not None:
         return unknown
     mean = float(x.mean())
@@ -186,7 +192,9 @@ def against_full(
     return _undecided(spread, decides)
 
 
-def against_random(differences: npt.ArrayLike, *, sampling: Sampling | None = None, level: float = 0.95) -> Verdict:
+def against_random(
+    differences: npt.ArrayLike, *, sampling: Sampling | None = None, level: float = 0.95, each: str = "seed"
+) -> Verdict:
     """Whether a part chosen is better than as large a part drawn at random: the interval lies on one side of 0.
 
     `undecided` otherwise, and always of fewer than three replicates.
@@ -195,6 +203,7 @@ def against_random(differences: npt.ArrayLike, *, sampling: Sampling | None = No
         differences: float (n,) accuracy of the part less that of the random one, one a replicate.
         sampling: of their mean; without it, the verdict is about these test samples only.
         level: of the interval.
+        each: what a difference is of, in words.
 
     >>> against_random([0.010, 0.012, 0.011]).text
     'better by 1.1 ± 0.2 points'
@@ -203,7 +212,7 @@ def against_random(differences: npt.ArrayLike, *, sampling: Sampling | None = No
 
     """
     x = _replicates(differences, level)
-    spread = _Spread.of(x, sampling)
+    spread = _Spread.of(x, sampling, each)
     if (unknown := _unknown(spread)) is not None:
         return unknown
     found = interval(x, level, sampling=sampling)
@@ -239,6 +248,7 @@ class _Spread(NamedTuple):
         seeds: the variance over replicates, NaN of one.
         test: the variance of the mean that comes of the test set; 0 where it counts as given.
         samples: of the test set, 0 likewise.
+        each: what a replicate is of, in words.
 
     """
 
@@ -246,17 +256,19 @@ class _Spread(NamedTuple):
     seeds: float
     test: float
     samples: int
+    each: str
 
     @classmethod
-    def of(cls, x: FloatArray, sampling: Sampling | None) -> _Spread:
+    def of(cls, x: FloatArray, sampling: Sampling | None, each: str = "seed") -> _Spread:
         seeds = float("nan") if len(x) < 2 else 0.0 if np.ptp(x) <= _SAME else float(x.var(ddof=1))
         known = sampling is not None and np.isfinite(sampling.error)
-        return cls(len(x), seeds, sampling.error**2, sampling.n) if known and sampling else cls(len(x), seeds, 0.0, 0)
+        test = (sampling.error**2, sampling.n) if known and sampling else (0.0, 0)
+        return cls(len(x), seeds, *test, each)
 
     @property
     def alone(self) -> str:
         """What a verdict says where the seeds add nothing."""
-        return "" if self.seeds else ", by the test set alone: the difference is the same for every seed"
+        return "" if self.seeds else f", by the test set alone: the difference is the same for every {self.each}"
 
     def at_least(self, variance: float) -> _Spread:
         """The same with at least this variance over single test samples."""
@@ -292,7 +304,8 @@ def _unknown(spread: _Spread) -> Verdict | None:
         some = f"{spread.replicates} independent replicate{' gives' if spread.replicates == 1 else 's give'}"
         return Verdict("undecided", f"undecided: {some} no verdict, {FEWEST} or more are needed")
     if not spread.seeds + spread.test:
-        return Verdict("undecided", "undecided: every seed gave the same, and nothing is known of the test set")
+        same = f"the difference is the same for every {spread.each}"
+        return Verdict("undecided", f"undecided: {same}, and nothing is known of the test set")
     return None
 
 

@@ -90,11 +90,12 @@ class Evaluation:
         Of one coreset that was trained on several times it is about this coreset only, and says so.
         """
         arm, differences, level = self[name], self.differences(name, to), self.about["level"]
-        sampling = self._sampling(arm.beside_error.get(to))
+        each = "seed" if len(differences) == len(arm.accuracy) else "coreset, on average over its seeds"
+        given: Mapping[str, Any] = {"sampling": self._sampling(arm.beside_error.get(to)), "level": level, "each": each}
         if to == "full":
-            found = against_full(differences, sampling=sampling, margin=self.about["margin"], level=level)
+            found = against_full(differences, margin=self.about["margin"], **given)
         else:
-            found = against_random(differences, sampling=sampling, level=level)
+            found = against_random(differences, **given)
         only = arm.kind == "coreset" and arm.draws == 1 and found.word != "undecided"
         return replace(found, text=f"{found.text}, of this coreset only") if only else found
 
