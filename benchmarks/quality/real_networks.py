@@ -208,7 +208,9 @@ class Tier:
     def kept(self) -> dict[Cell, dict[str, Any]]:
         """The cells finished before."""
         self.lines.repair()
-        return {Cell.of(line): line for line in self.lines.read()}
+        path = self.lines.path
+        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return {Cell.of(line): line for line in lines}
 
     def save(self, cells: dict[Cell, dict[str, Any]]) -> Path:
         """Every cell of the data set so far, with the setting."""
