@@ -101,6 +101,12 @@ def huggingface_paths(folder):
     return from_huggingface(ds, memory_limit=0, workers=1)
 
 
+def huggingface_vectors(folder):
+    datasets = pytest.importorskip("datasets")
+    datasets.Dataset.from_dict({"x": X, "label": Y}).save_to_disk(folder / "set")
+    return resolve(folder / "set")
+
+
 def map_style(folder):
     for row in range(N):
         (folder / f"{row}.png").write_bytes(as_png(PICTURES[row]))
@@ -116,6 +122,11 @@ def reverse(folder):
             array.flush()
         elif path.suffix == ".parquet":
             pq.write_table(_reversed(path), path, row_group_size=30)
+        elif path.suffix == ".arrow":
+            content = path.read_bytes()
+            assert content.count(X.tobytes()) == 1
+            with path.open("r+b") as file:
+                file.write(content.replace(X.tobytes(), X[::-1].tobytes()))
         elif path.suffix == ".png":
             path.write_bytes(as_png(np.asarray(Image.open(path))[::-1]))
 
@@ -126,7 +137,7 @@ def _reversed(path):
     return inputs.append_column("label", table["label"])
 
 
-VECTORS = [npy_folder, npy_images, mapped_arrays, shards, parquet]
+VECTORS = [npy_folder, npy_images, mapped_arrays, shards, parquet, huggingface_vectors]
 IMAGES = [image_folder, parquet_images, huggingface_paths, map_style]
 
 
@@ -229,3 +240,16 @@ def test_the_program_ends_with_an_error_and_keeps_no_mixed_fit(tmp_path, jobs):
     assert "x.npy has changed since it was opened" in said.stderr
     assert "Traceback" not in said.stderr
     assert not (run / "scores.parquet").exists()
+
+
+@pytest.mark.parametrize("opened", [npy_folder, shards])
+def test_an_embedding_of_data_that_changed_is_not_kept(tmp_path, opened):
+    data = opened(tmp_path)
+
+    def told(kind, **_):
+        if kind == "embedding":  # once, before the first vector
+            reverse(tmp_path)
+
+    with pytest.raises(DataError, match=r"x.*\.npy has changed since it was opened"):
+        unseen.embed(data, by="columns", out=tmp_path / "made", report=told)
+    assert not (tmp_path / "made" / "x.npy").exists()

@@ -204,6 +204,10 @@ class ArrayData(Samples):
             if self._digest_sample() != self._sampled:
                 raise changed(self._mapped, "its content is another")
 
+    def maps(self, files: Sequence[Path], watch: Watch) -> None:
+        """Take note that the array is a view of these files, which it does not know itself; `watch` is of them."""
+        self._mapped, self.watch, self._sampled = files[0], watch, self._digest_sample()
+
     def _digest_sample(self) -> str:
         return digest(self.array[sample_rows(len(self))])
 

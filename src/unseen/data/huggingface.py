@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from unseen.data.base import Samples
+from unseen.data.base import ArrayData, Samples
 from unseen.data.columns import Roles, open_columns
 from unseen.data.decoding import ImageOptions
-from unseen.data.fingerprint import Files
+from unseen.data.fingerprint import Files, Watch
 from unseen.data.images import Encoded
 from unseen.data.labelling import Labelling
 from unseen.data.tables import encoded
@@ -62,9 +63,14 @@ def from_huggingface(
 
     """
     options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
-    return open_columns(
-        HuggingFaceSource(ds, memory_limit), Roles(label, image, text, features, id, group, target), options
-    )
+    source = HuggingFaceSource(ds, memory_limit)
+    files = [Path(file["filename"]) for file in getattr(ds, "cache_files", ())]  # which `datasets` maps
+    watch = Watch(files)
+    data = open_columns(source, Roles(label, image, text, features, id, group, target), options)
+    watch.check()
+    if files and isinstance(data, ArrayData) and data.kind == "vector":  # a column of lists is not copied
+        data.maps(files, watch)
+    return data
 
 
 class HuggingFaceSource:

@@ -14,7 +14,7 @@ from unseen.atomic import replace_file, storage_error
 from unseen.data.provenance import PROVENANCE, provenance_of
 from unseen.embedding.base import Embedding
 from unseen.errors import ArgumentError, DataError, some
-from unseen.protocols import Data
+from unseen.protocols import Data, check_unchanged
 from unseen.runs.manifest import check_same, normal
 from unseen.runs.new_folder import mapped
 
@@ -67,7 +67,7 @@ def fill(vectors: npt.NDArray[np.float32], data: Data, embedding: Embedding, tol
     """Write the vectors of all samples, block by block. Exact copies get one and the same vector.
 
     Raises:
-        DataError: a vector that is not finite.
+        DataError: a vector that is not finite, or data that has changed meanwhile.
 
     """
     copies = data.duplicate_groups()
@@ -85,3 +85,4 @@ def fill(vectors: npt.NDArray[np.float32], data: Data, embedding: Embedding, tol
         copied = rows[first[rows] != rows]
         vectors[copied] = vectors[first[copied]]
         told(start + len(rows), start)
+    check_unchanged(data)
