@@ -84,14 +84,18 @@ def test_the_evaluations_shown_are_those_of_the_results(result, page):
 
 def rows_of_the_default(result):
     """For each report bed: accuracy of random at half, and what the default gains over random, with its interval."""
+    keeps, means = ("0.7", "0.5", "0.3", "0.1"), []
     for bed, found in result["beds"].items():
         accuracy, cells = found["accuracy"], []
-        for keep in ("0.7", "0.5", "0.3", "0.1"):
+        for keep in keeps:
             pairs = list(zip(accuracy["default"][keep], accuracy["random"][keep], strict=False))  # what both have
             gains = 100 * np.array([mine - drawn for mine, drawn in pairs])
             half = stats.t.ppf(0.975, len(gains) - 1) * gains.std(ddof=1) / len(gains) ** 0.5
-            cells.append(f"{gains.mean():+.1f} ± {half:.1f}")
+            cells.append(f"{gains.mean():+.1f} ± {half:.1f}" + (" *" if abs(gains.mean()) > half else ""))
+            means.append(gains.mean())
         yield f"| {bed} | {100 * np.mean(accuracy['random']['0.5']):.1f} | " + " | ".join(cells) + " |"
+    mean = np.reshape(means, (-1, len(keeps))).mean(axis=0)
+    yield "| mean | | " + " | ".join(f"{gain:+.1f}" for gain in mean) + " |"
 
 
 def test_what_the_default_gains_is_quoted_from_the_results():
