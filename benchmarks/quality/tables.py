@@ -184,6 +184,11 @@ def blocks() -> dict[str, list[str]]:
     for path in sorted(RESULTS.glob("real_networks_*.json")):
         result = json.loads(path.read_text())
         made[f"{result['set']} real networks"] = real_networks(result) + setting(result)
+    made["designs report"] = across_beds(json.loads((RESULTS / "designs_report.json").read_text()))
+    tuning = json.loads((RESULTS / "designs_tuning.json").read_text())
+    for study, beds in tuning["studies"].items():
+        for keep in ("0.7", "0.5", "0.3"):
+            made[f"designs {study.split(' ')[0]} {keep}"] = by_bed(beds, keep)
     distribution = json.loads((RESULTS / "quality_distribution.json").read_text())
     made |= {
         "width": width(distribution) + setting(distribution),
@@ -248,6 +253,51 @@ def _of_arm(cells: dict[tuple[str, float, int], dict[str, Any]], arm: str, keep:
     change = paired(*([cell["accuracy"] for cell in part] for part in (mine, random)))
     recall = [np.mean([cell["recall"] for cell in part], axis=0) for part in (mine, random)]
     return f"{text} ({starred(change)}; worst class {100 * float(np.min(recall[0] - recall[1])):+.1f})"
+
+
+def gains(bed: dict[str, Any], design: str, keep: str) -> np.ndarray:
+    """What a design gains over random, in points, replicate by replicate; empty where it was not tried."""
+    cells, drawn = (bed["accuracy"].get(name, {}).get(keep, {}) for name in (design, "random"))
+    if isinstance(cells, list):
+        return 100 * (np.array(cells) - np.array(drawn))
+    return 100 * np.array([cells[seed] - drawn[seed] for seed in cells if seed in drawn])
+
+
+def across_beds(result: dict[str, Any]) -> list[str]:
+    """Every design on the report beds: the mean gain over random at each budget, and the mean of its ranks."""
+    beds, keeps = result["beds"], ("0.7", "0.5", "0.3", "0.1")
+    ranks: dict[str, list[float]] = {}
+    for bed in beds.values():
+        for keep in keeps:
+            means = {name: np.mean(cells[keep]) for name, cells in bed["accuracy"].items() if keep in cells}
+            for place, name in enumerate(sorted(means, key=lambda name: -means[name]), start=1):
+                ranks.setdefault(name, []).append(place)
+    rows = []
+    for design, found in sorted(ranks.items(), key=lambda item: np.mean(item[1])):
+        tried = [bed for bed in beds.values() if design in bed["accuracy"]]
+        means = [f"{np.mean([gains(bed, design, keep).mean() for bed in tried]):+.1f}" for keep in keeps]
+        rows.append([design, f"{np.mean(found):.1f}", str(len(tried)), *means])
+    heads = ["design", "mean rank", "beds", *(f"{100 * (1 - float(keep)):.0f} %" for keep in keeps)]
+    return [*table(heads, rows), *setting(result)]
+
+
+def by_bed(beds: dict[str, Any], keep: str) -> list[str]:
+    """Every design on each tuning bed at one budget: the gain over random, its standard error, its price."""
+    designs = dict.fromkeys(design for bed in beds.values() for design in bed["accuracy"])
+    rows = []
+    for design in designs:
+        found = [gains(bed, design, keep) for bed in beds.values()]
+        price = next(bed["price"][design] for bed in beds.values() if design in bed["price"])
+        rows.append([design, f"{price:.2g}", *(_with_error(gain) for gain in found)])
+    rows = [row for row in rows if row[0] != "random"]
+    return table(["design", "price", *beds], rows)
+
+
+def _with_error(gain: np.ndarray) -> str:
+    if not len(gain):
+        return ""
+    error = f" ({gain.std(ddof=1) / len(gain) ** 0.5:.1f})" if len(gain) > 1 else ""
+    return f"{gain.mean():+.1f}{error}"
 
 
 def cost(result: dict[str, Any]) -> list[str]:
