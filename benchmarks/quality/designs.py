@@ -98,6 +98,15 @@ def stratified_random(y: np.ndarray, budget: int, rng: np.random.Generator) -> R
     return np.argsort(place, kind="stable")[:budget]
 
 
+def _largest_by_class(value: np.ndarray, y: np.ndarray, size: int) -> Rows:
+    """Rows of the largest values, each class in proportion."""
+    place = np.empty(len(y))
+    for label in np.unique(y):
+        own = np.flatnonzero(y == label)
+        place[own[np.argsort(-value[own], kind="stable")]] = np.arange(1, len(own) + 1) / len(own)
+    return np.argsort(place, kind="stable")[:size]
+
+
 # ---- the studies -----------------------------------------------------------------------------------------------------
 
 # By e, p, fit and l, the share of label issues.
@@ -163,10 +172,12 @@ def cutoffs(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
 def steps(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
     """Two folds once, and what may be done for another training: again, or in a further step."""
     n, everything, made = len(of.X), np.arange(len(of.X)), iter(range(1, 10_000))
-    repeats = [held_out(of, 2, seed * 10 + r, seed * 1000 + 10 * r)[0] for r in range(4)]
+    halved = [held_out(of, 2, seed * 10 + r, seed * 1000 + 10 * r) for r in range(4)]
+    repeats, seen = [logits for logits, _ in halved], halved[0][1]
     scores = [functional.el2n(logits, of.y) for logits in repeats]
     five = held_out(of, 5, seed * 10, seed * 1000 + 50)[0]
     first, e = scores[0], float(wrong(repeats[0], of.y).mean())
+    issues = float(np.mean(functional.label_issue(repeats[0], of.y)))
     once = np.exp(torch.log_softmax(torch.from_numpy(repeats[0]), 1).numpy())[everything, of.y]
 
     def trained(rows: Rows) -> Any:
@@ -174,7 +185,9 @@ def steps(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
 
     for keep in KEEPS[1:]:
         budget, p = round(keep * n), 1 - keep
-        most = int(min(e, p**2 / 2) * n)
+        fit = min(1.0, max(0.0, e - seen) / e / (2 * keep))
+        share = fit * max(min(e, p**2 / 2), issues**2 / e)  # cut as the default does
+        most = int(min(share, p) * n)
 
         def rng(keep: float = keep) -> np.random.Generator:
             return np.random.default_rng([seed, int(keep * 100)])
@@ -198,12 +211,12 @@ def steps(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
             count, generator = min(round(1 / keep), 6), rng()
             return joined([np.sort(generator.choice(n, budget, replace=False)) for _ in range(count)], count)
 
-        def own_coresets(p: float = p, budget: int = budget, rng: Any = rng, joined: Any = joined) -> Any:
+        def own_coresets(share: float = share, budget: int = budget, rng: Any = rng, joined: Any = joined) -> Any:
             coresets, fold = [], dealt(of.y, 2, seed * 10)
             for j in (0, 1):
                 side = np.flatnonzero(fold != j)
                 size = min(budget, int(0.95 * len(side)))
-                dropped = int(min(e, p**2 / 2, 1 - size / len(side)) * len(side))
+                dropped = int(min(share, 1 - size / len(side)) * len(side))
                 coresets.append(side[from_strata(first[side], less_hardest(first[side], dropped), size, rng())])
             return joined(coresets, 2)
 
@@ -216,9 +229,11 @@ def steps(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
                 logits[fold == j] = trained(np.flatnonzero((fold != j) & trusted)).logits(of.X[fold == j])
             return functional.el2n(logits, of.y)
 
-        def refilled(worth: str, budget: int = budget, most: int = most, chosen: Any = chosen) -> Rows:
-            """Half of the budget by the first step; a model of it says which outsiders fill the other half."""
-            half = chosen(first, budget // 2)
+        def refilled(
+            worth: str, start: float = 0.5, budget: int = budget, most: int = most, chosen: Any = chosen
+        ) -> Rows:
+            """A part of the budget by the first step; a model of it says which outsiders fill the rest."""
+            half = chosen(first, round(start * budget))
             outside = np.setdiff1d(less_hardest(first, most), half)
             logits = trained(half).logits(of.X[outside])
             p_all = torch.softmax(torch.from_numpy(logits), 1).numpy()
@@ -226,6 +241,10 @@ def steps(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
             if worth == "strata":
                 score = functional.el2n(logits, of.y[outside])
                 return np.concatenate([half, outside[from_strata(score, np.arange(len(outside)), room, rng())]])
+            if worth == "entropy, by class":
+                return np.concatenate(
+                    [half, outside[_largest_by_class(functional.entropy(logits), of.y[outside], room)]]
+                )
             value = {
                 "entropy": functional.entropy(logits),
                 "reducible": np.log(once[outside] + 1e-9) - np.log(p_label + 1e-9),
@@ -259,8 +278,10 @@ def steps(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
             "and models less half of the doubted": (2, lambda c=chosen, f=cleaned: c((first + f(0.5)) / 2)),
             "evaluated and chosen again, twice": (1 + 2 * keep, lambda f=swapped: f(2)),
         }
-        for worth in ("entropy", "reducible", "hard but learnable", "strata"):
+        for worth in ("entropy", "entropy, by class", "reducible", "hard but learnable", "strata"):
             designs[f"half, refilled by {worth}"] = (1 + keep / 2, lambda f=refilled, w=worth: f(w))
+        for start, name in ((0.25, "a quarter"), (0.75, "three quarters")):
+            designs[f"{name}, refilled by entropy"] = (1 + keep * start, lambda f=refilled, s=start: f("entropy", s))
         yield keep, designs
 
 
