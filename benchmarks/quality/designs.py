@@ -169,6 +169,20 @@ def cutoffs(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
         yield keep, designs
 
 
+# Parts of the budget before each refill, their name, and the worths of those who enter.
+REFILLS = (
+    ((0.5,), "half", ("entropy", "entropy, by class", "reducible", "hard but learnable", "strata")),
+    ((0.25,), "a quarter", ("entropy",)),
+    (
+        (0.75,),
+        "three quarters",
+        ("entropy", "entropy, by class", "entropy of both steps", "hard but learnable", "strata"),
+    ),
+    ((0.9,), "nine tenths", ("entropy",)),
+    ((0.5, 0.75), "half, then three quarters", ("entropy",)),
+)
+
+
 def steps(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
     """Two folds once, and what may be done for another training: again, or in a further step."""
     n, everything, made = len(of.X), np.arange(len(of.X)), iter(range(1, 10_000))
@@ -230,27 +244,32 @@ def steps(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
             return functional.el2n(logits, of.y)
 
         def refilled(
-            worth: str, start: float = 0.5, budget: int = budget, most: int = most, chosen: Any = chosen
+            worth: str, sizes: tuple[float, ...], budget: int = budget, most: int = most, chosen: Any = chosen
         ) -> Rows:
-            """A part of the budget by the first step; a model of it says which outsiders fill the rest."""
-            half = chosen(first, round(start * budget))
-            outside = np.setdiff1d(less_hardest(first, most), half)
-            logits = trained(half).logits(of.X[outside])
-            p_all = torch.softmax(torch.from_numpy(logits), 1).numpy()
-            p_label, room = p_all[np.arange(len(outside)), of.y[outside]], budget - len(half)
-            if worth == "strata":
-                score = functional.el2n(logits, of.y[outside])
-                return np.concatenate([half, outside[from_strata(score, np.arange(len(outside)), room, rng())]])
-            if worth == "entropy, by class":
-                return np.concatenate(
-                    [half, outside[_largest_by_class(functional.entropy(logits), of.y[outside], room)]]
+            """A part of the budget by the first step; models of the coreset so far say which outsiders fill the rest."""
+            rows, kept = chosen(first, round(sizes[0] * budget)), less_hardest(first, most)
+            for size in (*sizes[1:], 1.0):
+                outside = np.setdiff1d(kept, rows)
+                logits, y = trained(rows).logits(of.X[outside]), of.y[outside]
+                rows = np.concatenate(
+                    [rows, outside[entering(worth, logits, outside, y, round(size * budget) - len(rows))]]
                 )
+            return rows
+
+        def entering(worth: str, logits: np.ndarray, outside: Rows, y: np.ndarray, room: int, rng: Any = rng) -> Rows:
+            everyone = np.arange(len(y))
+            if worth == "strata":
+                return from_strata(functional.el2n(logits, y), everyone, room, rng())
+            if worth == "entropy, by class":
+                return _largest_by_class(functional.entropy(logits), y, room)
+            p_label = torch.softmax(torch.from_numpy(logits), 1).numpy()[everyone, y]
             value = {
                 "entropy": functional.entropy(logits),
+                "entropy of both steps": functional.entropy(logits) + functional.entropy(repeats[0][outside]),
                 "reducible": np.log(once[outside] + 1e-9) - np.log(p_label + 1e-9),
-                "hard but learnable": functional.el2n(logits, of.y[outside]) * once[outside],
+                "hard but learnable": functional.el2n(logits, y) * once[outside],
             }[worth]
-            return np.concatenate([half, outside[np.argsort(-value, kind="stable")[:room]]])
+            return np.argsort(-value, kind="stable")[:room]
 
         def swapped(times: int, budget: int = budget, rng: Any = rng, chosen: Any = chosen) -> Rows:
             """Halves of the coreset judge each other and all outsiders; scores are averaged; choose again."""
@@ -278,10 +297,10 @@ def steps(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
             "and models less half of the doubted": (2, lambda c=chosen, f=cleaned: c((first + f(0.5)) / 2)),
             "evaluated and chosen again, twice": (1 + 2 * keep, lambda f=swapped: f(2)),
         }
-        for worth in ("entropy", "entropy, by class", "reducible", "hard but learnable", "strata"):
-            designs[f"half, refilled by {worth}"] = (1 + keep / 2, lambda f=refilled, w=worth: f(w))
-        for start, name in ((0.25, "a quarter"), (0.75, "three quarters")):
-            designs[f"{name}, refilled by entropy"] = (1 + keep * start, lambda f=refilled, s=start: f("entropy", s))
+        for sizes, name, worths in REFILLS:
+            price = 1 + keep * sum(sizes)
+            for worth in worths:
+                designs[f"{name}, refilled by {worth}"] = (price, lambda f=refilled, w=worth, s=sizes: f(w, s))
         yield keep, designs
 
 
