@@ -246,7 +246,7 @@ def steps(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
         def refilled(
             worth: str, sizes: tuple[float, ...], budget: int = budget, most: int = most, chosen: Any = chosen
         ) -> Rows:
-            """A part of the budget by the first step; models of the coreset so far say which outsiders fill the rest."""
+            """A part of the budget by the first step; models of the coreset so far say who fills the rest."""
             rows, kept = chosen(first, round(sizes[0] * budget)), less_hardest(first, most)
             for size in (*sizes[1:], 1.0):
                 outside = np.setdiff1d(kept, rows)
