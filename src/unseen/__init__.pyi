@@ -32,8 +32,8 @@ from unseen.exposure import folds as folds
 from unseen.exposure import halves as halves
 from unseen.exposure import leave_one_out as leave_one_out
 from unseen.exposure import seen as seen
-from unseen.growing.grown import Grown as Grown
-from unseen.growing.grown import grow as grow
+from unseen.growing.api import Grown as Grown
+from unseen.growing.api import grow as grow
 from unseen.growing.history import History as History
 from unseen.learners.recorder import Recorder as Recorder
 from unseen.pruning import Pruned as Pruned

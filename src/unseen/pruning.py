@@ -39,13 +39,11 @@ from unseen.scores.base import Score
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import listed
 from unseen.scores.registry import resolve as resolve_score
-from unseen.selecting import Choice, default_rule, too_weak
+from unseen.selecting import FALLBACK, Choice, default_rule, too_weak
 from unseen.types import Coreset, ScoreTable
 from unseen.work import Report, Work
 
 __all__ = ["LABEL_ISSUE", "Pruned", "Scored", "label_error_share", "load", "prune", "score", "select"]
-
-FALLBACK = "random:quota=proportional"  # where models are too weak to choose
 
 
 class Pruned(NamedTuple):
@@ -258,7 +256,7 @@ def _automatic(
         best, evidence = best_method(source, auto, score=score.label, share=share, run=trials, seed=seed, **more)
     work = Work(source, **more)
     if best.grows:
-        loop = Loop(work.without_copies(), best.growth(auto.features), keep=budget, seed=seed)
+        loop = Loop(work, best.growth(auto.features), keep=budget, seed=seed)
         coreset, _, table = loop.run(run, announce=True)
     else:
         # Random reads no scores, but the table is what the share of label errors is estimated from.

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -72,8 +71,6 @@ class Scoring:
         run: where results and checkpoints are kept; opened here, closed by whoever made it.
         seed: the root seed.
         settings: what else changes the numbers (threads), for the manifest.
-        contents: int64 (n,) samples of one content share a number; given where copies are not bound by groups. The
-            prediction of a sample is then -1 where the model was trained on a copy of it: it has seen the answer.
 
     Raises:
         ArgumentError: plan, scores and learner do not fit together.
@@ -90,7 +87,6 @@ class Scoring:
         run: Run,
         seed: int = 0,
         settings: Mapping[str, object] | None = None,
-        contents: IntArray | None = None,
     ) -> None:
         self.samples = samples
         self.plan = at_once(plan) if learner.closed_form else plan
@@ -111,7 +107,6 @@ class Scoring:
         self.manifest = self._manifest(learner, dict(settings or {}))
         run.open(self.manifest)
         self._joiner = Joiner(self.scores, len(samples.ids), plan.repeats, plan.scored_side)
-        self._contents, self._seen = contents, np.zeros(len(samples.ids), bool)
         self._finished: set[str] = set()  # by name: a loop that is begun again meets the same fits again
 
     @property
@@ -139,8 +134,6 @@ class Scoring:
     def _take(self, fit: Fit, result: Arrays) -> None:
         self._joiner.add(fit, result)
         self._finished.add(fit.name)
-        if self._contents is not None and fit.repeat == 0:  # whose predictions are kept
-            self._seen[fit.unseen[seen_in_copy(fit, self._contents)]] = True
 
     def table(self) -> ScoreTable:
         """The score table; every fit of the plan must be finished."""
@@ -148,8 +141,6 @@ class Scoring:
             raise ArgumentError(f"only {self.done} of {self.fits_in_all} fits are finished; record the others first")
         provenance = {key: self.manifest[key] for key in ("plan", "learner", "seed", "fingerprint")}
         table = self._joiner.table(self.samples.ids, self.samples.labels, self.samples.class_names, provenance)
-        if table.predictions is not None and self._seen.any():
-            table = replace(table, predictions=np.where(self._seen, -1, table.predictions))
         return self.run.save_table(table)
 
     def _fits(self) -> Iterator[Fit]:
@@ -178,21 +169,6 @@ def _declared(score: Score) -> dict[str, object]:
     if score.fitted_on_labels is not None:
         about["fitted_on_labels"] = score.fitted_on_labels
     return about
-
-
-def seen_in_copy(fit: Fit, contents: IntArray) -> npt.NDArray[np.bool_]:
-    """Whether the model that judges a sample was trained on a copy of it, bool (u,) for the rows of `fit.unseen`.
-
-    >>> seen_in_copy(Fit(np.array([0, 1]), np.array([2, 3])), np.array([7, 8, 7, 9])).tolist()
-    [True, False]
-    """
-    asked = contents[fit.unseen]
-    found = np.isin(asked, contents[fit.train])
-    if fit.apart is not None:  # each is judged as if the watched rows of all other groups were trained on
-        of, counts = np.unique(asked, return_inverse=True, return_counts=True)[1:]
-        mine = np.unique(np.stack([of, fit.apart]), axis=1, return_inverse=True, return_counts=True)
-        found |= counts[of] > mine[2][mine[1]]
-    return found
 
 
 def joined_groups(*groupings: IntArray | None) -> IntArray | None:

@@ -21,8 +21,9 @@ from unseen.scores.tempered import SUFFIX
 from unseen.scores.two_sided import MEMORIZATION
 from unseen.types import Coreset, Direction, ScoreTable
 
-__all__ = ["SHARED", "Choice", "default_rule", "too_weak"]
+__all__ = ["FALLBACK", "SHARED", "Choice", "default_rule", "too_weak"]
 
+FALLBACK = "random:quota=proportional"  # where models are too weak to choose
 LEAST_STRENGTH = 0.05  # of the way from the largest class to 1 that held-out accuracy must cover
 SHARED = ("labels", "features", "quota", "align", "nan", "mean_confidence")
 

@@ -15,41 +15,29 @@ import unseen
 @pytest.fixture(name="grow")
 def grow_fixture(digits_file):
     """A quick command, but for its --out."""
-    return ["grow", digits_file, "--learner", "logistic", "--folds", "2", "--threads", "1", "--keep", "0.4"]
+    return ["grow", digits_file, "--learner", "logistic", "--threads", "1", "--keep", "0.4"]
 
 
 def test_it_tells_what_it_will_do_each_step_and_the_result(unseen_says, grow, tmp_path):
     run = tmp_path / "run"
-    said = unseen_says(*grow, "--release", "0.1", "--confirm", "--out", run)
+    said = unseen_says(*grow, "--steps", "2", "--out", run)
     assert said.code == 0, said.err
-    assert re.search(r"steps +32 to 48, 48 to 64, 64 to 80 samples", said.err)
-    assert "8 trainings by sklearn:LogisticRegression, epochs fixed, 1 thread each" in said.err
-    assert re.search(r"^start: 32 samples, accuracy \d+\.\d % \(", said.err, re.M)
-    assert re.search(r"^step 1: 48 samples, \d+ entered, \d released, accuracy .* change", said.err, re.M)
-    assert re.search(
-        r"^kept +80 of 200 samples \(40\.0 %\), by stratified; stopped at the budget of 80$", said.out, re.M
-    )
-    assert re.search(
-        r"^quality +accuracy on 200 samples, each by models that never saw it, nor a copy of it$", said.out, re.M
-    )
-    assert said.out.count("95 % interval") == 1
+    assert re.search(r"steps +60 to 70, 70 to 80, by entropy", said.err)
+    assert "4 trainings by sklearn:LogisticRegression, 1 thread each" in said.err
+    assert re.search(r"^step 2: 80 samples, 10 entered$", said.err, re.M)
+    assert re.search(r"^step 2 +80 +\+10 +entropy, by models of 70$", said.out, re.M)
+    assert re.search(r"^kept +80 of 200 samples \(40\.0 %\), by stratified$", said.out, re.M)
     assert {"coreset.parquet", "history.parquet", "scores.parquet", "command.json"} <= {p.name for p in run.iterdir()}
     assert len(unseen.load(run).coreset) == 80
 
 
 def test_json_is_one_object_of_numbers(unseen_says, grow, tmp_path):
-    said = unseen_says(*grow, "--stop", "quality", "--json", "--out", tmp_path / "run")
+    said = unseen_says(*grow, "--json", "--out", tmp_path / "run")
     assert said.code == 0
     assert said.err == ""
     result = json.loads(said.out)
     assert result["kept"] + result["pruned"] == result["n"] == 200
-    assert result["steps"][0].keys() == {
-        "step", "size", "entered", "released", "dropped", "collapsed", "accuracy", "change", "class_errors"
-    }  # fmt: skip
-    assert result["steps"][0]["change"] is None
-    assert result["steps"][0]["accuracy"].keys() == {"value", "low", "high"}
-    assert len(result["steps"][0]["class_errors"]) == 10
-    assert result["steps"][result["taken"]]["size"] == result["kept"]
+    assert result["sizes"] == [60, 80]
 
 
 def test_a_finished_run_is_shown_by_resume_wherever_it_is(unseen_says, grow, tmp_path):
@@ -64,39 +52,26 @@ def test_a_finished_run_is_shown_by_resume_wherever_it_is(unseen_says, grow, tmp
     assert again == before
 
 
-def test_a_coreset_of_another_run_is_refined(unseen_says, grow, tmp_path):
+def test_it_begins_with_the_coreset_of_another_run(unseen_says, grow, tmp_path):
     assert unseen_says(*grow, "--quiet", "--out", tmp_path / "first").code == 0
-    said = unseen_says(
-        *grow, "--start", tmp_path / "first", "--schedule", "refine", "--steps", "1", "--quiet", "--out", tmp_path / "b"
-    )
+    more = [*grow[:-1], "0.5", "--quiet"]
+    said = unseen_says(*more, "--start", tmp_path / "first", "--out", tmp_path / "b")
     assert said.code == 0, said.err
     assert re.search(r"^start +80 ", said.out, re.M)
-    file = tmp_path / "first/coreset.parquet"
-    again = unseen_says(
-        *grow, "--start", file, "--schedule", "refine", "--steps", "1", "--quiet", "--out", tmp_path / "c"
-    )
+    again = unseen_says(*more, "--start", tmp_path / "first/coreset.parquet", "--out", tmp_path / "c")
     assert again.out.replace("/c/", "/b/") == said.out
-
-
-def test_sizes_one_by_one(unseen_says, grow, tmp_path):
-    sizes = ["--size", "40", "--size", "0.3", "--size", "80"]
-    said = unseen_says(*grow[:-2], *sizes, "--json", "--out", tmp_path / "run")
-    assert said.code == 0, said.err
-    assert [step["size"] for step in json.loads(said.out)["steps"]] == [40, 60, 80]
 
 
 @pytest.mark.parametrize(
     ("options", "pattern"),
     [
-        (["--keep", "0.04"], "the budget of 8 samples is too small"),
-        (["--start-size", "90"], "needs a start below the budget, got 90 for a budget of 80"),
-        (["--start-size", "half"], r"--start-size must be a count \(700\) or a fraction \(0\.7\), got 'half'"),
-        (["--size", "50", "--size", "60"], "sizes must end at the budget of 80, got 50, 60"),
-        (["--start", "nowhere"], "--start must be random, unseen, or a run or parquet file with a coreset"),
-        (["--release", "1"], r"release must be a fraction in \[0, 1\)"),
+        (["--keep", "0.04"], "the start of 6 samples is too small to train on"),
+        (["--start", "1.5"], r"start must be a share of the budget in \(0, 1\)"),
+        (["--start", "nowhere"], r"--start must be a share of the budget \(0\.75\), or a run or parquet file"),
+        (["--steps", "0"], "steps must be an integer of at least 1"),
         (["--score", "aum"], "score 'aum' needs 2 epochs"),
+        (["--refill", "entropie"], "unknown score 'entropie'; did you mean 'entropy'"),
         (["--rule", "tpo"], "unknown rule 'tpo'; did you mean 'top'"),
-        (["--fix", "iterations"], "needs a learner that trains in steps"),
     ],
 )
 def test_refused(unseen_says, grow, tmp_path, options, pattern):

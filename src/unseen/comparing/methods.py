@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -15,8 +15,7 @@ import numpy.typing as npt
 from unseen import seeds
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.exposure.naming import plan_named
-from unseen.growing.growth import Growth
-from unseen.growing.loop import Loop
+from unseen.growing.loop import Growth, Loop
 from unseen.registry import parse_spec
 from unseen.runs.base import Run
 from unseen.runs.events import spent
@@ -38,7 +37,7 @@ class Method:
 
     Args:
         text: `"plan/score/rule"`, each with options: `"folds:k=2/el2n/stratified:cutoff=0.1"`, `"seen/aum/top"`,
-            `"grow:steps=3/el2n/top"`; `"score/rule"` under the plan `folds`; a rule that reads no scores alone:
+            `"grow:steps=2/el2n/top"`; `"score/rule"` under the plan `folds`; a rule that reads no scores alone:
             `"random"`, `"random:quota=proportional"`; `"full"`, everything.
         plan: the plan, or `"grow..."`; None where the rule reads no scores.
         score: the score; None likewise.
@@ -100,7 +99,7 @@ class Method:
         assert self.plan is not None
         assert self.score is not None
         options = parse_spec(self.plan)[1]
-        known = [f.name for f in fields(Growth) if f.init and f.name not in ("choice", "score")]
+        known = ["start", "steps", "refill"]
         for option in options:
             if option not in known:
                 raise UnknownNameError("option of grow", option, known)
@@ -136,8 +135,6 @@ class Selector:
         self.run = run
         self.seed = seed
         self._features = features
-        # A growth binds members to outsiders by the user's groups only; copies are collapsed there.
-        self._unbound = work.without_copies()
         self._tables: dict[tuple[str, int], ScoreTable] = {}
 
     def check(self, method: Method, budget: int) -> None:
@@ -161,7 +158,7 @@ class Selector:
         if method.plan is None:
             return {}
         if method.grows:
-            return {self._grown_part(method, budget): self._loop(method, budget, 0).prepared.trainings}
+            return {self._grown_part(method, budget): self._loop(method, budget, 0).trainings}
         return {self._part(method.plan): plan_named(method.plan).count(len(self.work.data))}
 
     def seconds(self, method: Method, budget: int, replicate: int) -> float:
@@ -170,7 +167,7 @@ class Selector:
             return 0.0
         if method.grows:
             run = self.run.part(f"{self._grown_part(method, budget)}-r{replicate}")
-            scorings = self._loop(method, budget, replicate).prepared.scorings()
+            scorings = self._loop(method, budget, replicate).scorings()
             return sum(sum(spent(run.part(scoring.part).events()).values()) for scoring in scorings)
         return sum(spent(self.run.part(f"{self._part(method.plan)}-r{replicate}").events()).values())
 
@@ -193,7 +190,7 @@ class Selector:
 
     def _loop(self, method: Method, budget: int, replicate: int) -> Loop:
         seed = seeds.derive(self.seed, "grow", replicate)
-        return Loop(self._unbound, method.growth(self._features), keep=budget, seed=seed)
+        return Loop(self.work, method.growth(self._features), keep=budget, seed=seed)
 
     def _grown_part(self, method: Method, budget: int) -> str:
         return f"{slug(method.text)}-k{budget}"

@@ -10,7 +10,7 @@ group compare; k + 1 trainings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal
@@ -38,7 +38,6 @@ class Members:
     repeats: int = 1
     scale: Scale = "size"
     outsiders: IntArray | None = None
-    before: tuple[IntArray, ...] = ()
     scored_side: Side = field(default="unseen", init=False)
     two_sided: bool = field(default=False, init=False)
 
@@ -91,7 +90,6 @@ class Members:
         rows = np.union1d(self.members, outside)
         bound = None if groups is None else np.asarray(groups)[rows]
         apart = outside if self.scale == "rank" else outside[:0]
-        route = (*self.before, self.members)
         if groups is not None:
             apart = apart[~np.isin(groups[apart], np.unique(groups[self.members]))]
         for repeat in range(self.repeats):
@@ -107,9 +105,9 @@ class Members:
             for fold in range(self.k):
                 mine = fold_of == fold
                 train, watched = np.flatnonzero(inside & ~mine), np.flatnonzero(mine)
-                yield Fit(train, watched, repeat=repeat, fold=fold, route=route)
+                yield Fit(train, watched, repeat=repeat, fold=fold)
             if self.scale == "rank" and len(outside):
-                yield Fit(self.members, apart, repeat=repeat, fold=self.k, route=route)
+                yield Fit(self.members, apart, repeat=repeat, fold=self.k)
 
 
 def coreset(
@@ -119,7 +117,6 @@ def coreset(
     repeats: int = 1,
     scale: Scale = "size",
     outsiders: npt.ArrayLike | None = None,
-    before: Sequence[IntArray] = (),
 ) -> Members:
     """Members and outsiders of a coreset, all judged by models of the coreset that never saw them.
 
@@ -130,8 +127,6 @@ def coreset(
         scale: `"size"`, the outsiders too are dealt to the k models of the members, which trained on equally much;
             `"rank"`, they are judged by one model of the whole coreset, and compare with members by rank only.
         outsiders: rows asked about besides the members; everyone else if not given.
-        before: the members at earlier steps, oldest first: a learner that adds and subtracts may start from them. It
-            changes no exposure, and numbers by rounding only.
 
     >>> plan = coreset([0, 1, 2, 3], 2)
     >>> for fit in plan.fits(np.arange(8), np.zeros(8, int)):
@@ -140,7 +135,7 @@ def coreset(
     2 of the members train a model that judges 4
     """
     others = None if outsiders is None else as_integers(outsiders, "outsiders")
-    return Members(as_integers(members, "members"), k, repeats, scale, others, tuple(before))
+    return Members(as_integers(members, "members"), k, repeats, scale, others)
 
 
 def _rows(name: str, rows: IntArray) -> IntArray:

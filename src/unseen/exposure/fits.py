@@ -31,8 +31,6 @@ class Fit:
         apart: int64 (u,) group of each row of `unseen`, or None. With it the fit stands for one model a group, each
             trained on `train` and on the watched rows of all other groups, and asked about those of its own: what a
             learner with a closed form does at once (see `at_once`), and no other is given.
-        route: sets of rows by which `train` is reached, each from the one before by few that enter or leave; a learner
-            whose state adds and subtracts may go that way.
         folds: int64 (u,) fold of each row of `unseen`, where the fit stands for several; else all are in `fold`.
 
     Raises:
@@ -52,7 +50,6 @@ class Fit:
     part: int | None = None
     apart: IntArray | None = None
     folds: IntArray | None = None
-    route: tuple[IntArray, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("train", "unseen", "seen"):

@@ -1,73 +1,165 @@
-"""The loop of the several-step selection: score by the coreset, refill it, and again. The only way back closes here."""
+"""The loop of several steps: a model of the coreset so far says who enters next. The only way back closes here."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen import seeds
-from unseen.growing.growth import Growth
-from unseen.growing.history import EVENTS, Event, Events, History, Step
-from unseen.growing.preparation import Prepared
-from unseen.growing.quality import accuracy, change, class_errors
-from unseen.growing.refilling import Moves, chosen
+from unseen.data.fingerprint import digest
+from unseen.errors import ArgumentError, BudgetError
+from unseen.exposure import Exposure, Plan, coreset, default_plan
+from unseen.exposure.fits import at_least
+from unseen.growing.history import HISTORY, History
+from unseen.rules.base import Rule, largest, one_of
+from unseen.rules.budgets import budget as budget_of
+from unseen.rules.budgets import budget_line
+from unseen.rules.quotas import QUOTAS
+from unseen.rules.strata import Stratified
 from unseen.runs.base import Run
+from unseen.scores.base import Score
 from unseen.scores.label_quality import LABEL_ISSUE
-from unseen.types import Coreset, FloatArray, IntArray, ScoreTable
+from unseen.scores.registry import resolve as resolve_score
+from unseen.scoring import versions
+from unseen.selecting import FALLBACK, Choice, default_rule, too_weak
+from unseen.types import Coreset, IntArray, ScoreTable
 from unseen.work import Work
 
-__all__ = ["HISTORY", "Loop"]
+__all__ = ["Growth", "Loop", "chosen"]
 
-HISTORY = "history.parquet"
-
-Correct = npt.NDArray[np.int8]  # 1 for right, 0 for wrong, -1 for who was not judged
+SHARED = ("features", "quota", "align")
+FIRST = "start"  # the part of the run that keeps the first scoring
 
 
 @dataclass(frozen=True, eq=False)
-class _Standing:
-    """A coreset on the way.
+class Growth:
+    """How a coreset is to be grown; `unseen.grow` says what each setting means.
 
-    Args:
-        rows: int64 (m,) in the order of their entry.
-        since: int64 (m,) the step at which each entered.
+    >>> Growth(steps=2).sizes(1000)
+    [750, 875, 1000]
 
     """
 
-    rows: IntArray
-    since: IntArray
+    choice: Choice = field(default_factory=lambda: Choice.of(default_rule("harder")))
+    score: str | Score = "el2n"
+    refill: str | Score = "entropy"
+    start: float | Coreset = 0.75
+    steps: int = 1
+    plan: Plan | None = None
+    fallback: bool = False  # to a random coreset, where models turn out too weak to choose
 
-    def moved(self, moves: Moves, step: int) -> _Standing:
-        """The coreset after these moves."""
-        gone = np.concatenate([moves[name] for name in ("collapsed", "dropped", "released")])
-        stays, came = ~np.isin(self.rows, gone), moves["entered"]
-        rows = np.concatenate([self.rows[stays], came])
-        return _Standing(rows, np.concatenate([self.since[stays], np.full(len(came), step)]))
+    def __post_init__(self) -> None:
+        at_least("steps", self.steps, 1)
+        if not isinstance(self.start, Coreset) and not (_is_number(self.start) and 0 < self.start < 1):
+            raise ArgumentError(f"start must be a share of the budget in (0, 1), or a coreset, got {self.start!r}")
+        for name in self.choice.shared:
+            if name not in SHARED:
+                raise ArgumentError(f"{name}= is measured at each step and cannot be given; leave it out")
+        if isinstance(self.quota, Mapping):
+            raise ArgumentError(
+                "quota={class: count} fixes the classes of one selection; grow takes 'proportional', 'uniform' or "
+                "'error', the classes of those who enter at each step"
+            )
+        one_of("quota", self.quota, (*QUOTAS, None))
+        second = self.choice.rule.column
+        if second is not None and not isinstance(second, str):
+            raise ArgumentError("the rule must name its second score, which is measured anew")
+        self.choice.rule.check(self.measured.direction)
+
+    @property
+    def measured(self) -> Score:
+        """The score of the first step."""
+        return resolve_score(self.score)
+
+    @property
+    def entering(self) -> Score:
+        """The score of the further steps."""
+        return resolve_score(self.refill)
+
+    @property
+    def quota(self) -> Any:
+        """How classes share those who enter at a step."""
+        return self.choice.shared.get("quota")
+
+    def sizes(self, budget: int) -> list[int]:
+        """Give the size of the start and after each step."""
+        first = len(self.start) if isinstance(self.start, Coreset) else round(self.start * budget)
+        return [first + (budget - first) * step // self.steps for step in range(self.steps + 1)]
+
+    def describe(self) -> dict[str, object]:
+        """Give every setting that changes the result, as JSON."""
+        choice = self.choice
+        features = choice.shared.get("features")
+        return {
+            "score": self.measured.label,
+            "rule": choice.rule.name,
+            "options": choice.rule.options(),
+            "shared": {k: v for k, v in choice.shared.items() if k != "features"},
+            "features": None if features is None else digest(np.asarray(features)),
+            "refill": self.entering.label,
+            "start": {"coreset": digest(self.start.indices)} if isinstance(self.start, Coreset) else self.start,
+            "steps": self.steps,
+        }
+
+
+class Scoring(NamedTuple):
+    """One scoring of a growth: the part of the run that keeps it, its plan and its scores."""
+
+    part: str
+    plan: Plan
+    scores: list[str | Score]
 
 
 class Loop:
     """Grows one coreset; what cannot work is refused when it is made, before any training.
 
     Args:
-        work: the data set and the learner. Its groups bind members to outsiders, so it should be one without
-            `groups="duplicates"`; see `Work.without_copies`.
+        work: the data set and the learner.
         growth: the settings.
-        keep: the budget, a count or a fraction; or `prune`; or neither, where `growth` gives the sizes.
+        keep: the budget, a count or a fraction; or `prune`.
         prune: how much is removed.
         seed: the root seed.
 
     Attributes:
-        prepared: sizes, scorings, and `trainings`: how many models will be trained if it goes on to the end.
+        sizes: of the coreset at the start and after each step.
+        trainings: how many models will be trained.
 
     """
 
     def __init__(
         self, work: Work, growth: Growth, *, keep: float | None = None, prune: float | None = None, seed: int = 0
     ) -> None:
-        self.work, self.growth, self.seed = work, growth, seed
-        self.prepared = Prepared(work, growth, keep=keep, prune=prune, seed=seed)
+        self.work, self.growth, self.seed = work, growth, seeds.checked(seed)
+        data, n = work.data, len(work.data)
+        if "logits" not in work.learner.provides:
+            raise ArgumentError(f"to grow needs a learner that predicts classes, which {work.learner.name!r} does not")
+        self.plan = growth.plan or default_plan(closed_form=work.learner.closed_form)
+        self.budget = budget_of(n, keep=keep, prune=prune)
+        self.sizes = growth.sizes(self.budget)
+        self._check_sizes(len(np.unique(data.labels)))
+        self._check_start()
+        choice = growth.choice
+        bare = replace(choice, shared={k: v for k, v in choice.shared.items() if k != "quota"})
+        bare.check(data, keep=self.budget, prune=None, direction=growth.measured.direction)
+        for scoring in self.scorings():
+            work.check(scoring.plan, scoring.scores)
+        self.trainings = sum(scoring.plan.count(n) for scoring in self.scorings())
+
+    def scorings(self) -> Iterator[Scoring]:
+        """Give all scorings, each further one with the plan of any coreset of its size."""
+        choice = self.growth.choice
+        beside = [*choice.columns(self.growth.measured.label, self.plan)[1:], LABEL_ISSUE]
+        second = choice.rule.column
+        named = [second] if isinstance(second, str) else []
+        yield Scoring(FIRST, self.plan, [self.growth.measured, *dict.fromkeys([*beside, *named])])
+        for step, size in enumerate(self.sizes[:-1], 1):
+            outside = np.arange(size, max(self.budget, size + 1))
+            yield Scoring(f"step-{step}", Exposure(train=np.arange(size), watch=outside), [self.growth.entering])
 
     def run(self, run: Run, *, name: str = "", announce: bool = False) -> tuple[Coreset, History, ScoreTable]:
         """Grow the coreset, everything kept in `run`, which is opened here and closed by the caller.
@@ -78,176 +170,216 @@ class Loop:
             announce: report what is going to be done (`"work"`), and what each step came to (`"say"`).
 
         """
-        run.open(self.prepared.manifest())
+        run.open(self._manifest())
         if announce:
             self._report_work(run)
-        sizes = self.prepared.sizes
-        standing, events, table = self._start(run, name)
-        stands, steps = [standing], [Step(0, len(standing.rows), collapsed=sum(len(e) for e in events[1:]))]
-        correct: list[Correct] = []
-        stopped, taken = f"at the budget of {self.prepared.budget:,}", len(sizes) - 1
-        for step in range(1, len(sizes) + self.growth.scores_final):
-            table = self._scored(run, [stand.rows for stand in stands], step, name)
-            correct.append(self._correct(table))
-            steps[-1] = self._measured(steps[-1], correct)
-            self._tell(steps[-1], announce)
-            if reason := self._undone(correct):
-                stopped, taken = f"before step {step - 1}, which {reason}", step - 2
-                break
-            if step < len(sizes):
-                after, summary, happened = self._step(table, stands[-1], step)
-                stands.append(after)
-                steps.append(summary)
-                events += happened
-        if steps[-1].accuracy is None:
-            self._tell(steps[-1], announce)
-        assert table is not None  # there is at least one step
-        stopped += self._against_budget(stands[taken])
-        history = History(Events.joined(events), tuple(steps), taken, stopped, self.prepared.about())
+        table = self._scored(run, next(self.scorings()), 0, name)
+        weak = too_weak(table) if self.growth.fallback else None
+        if weak is not None:
+            self.work.report("say", text=f"{weak}; the coreset is random, each class in proportion (name a rule)")
+            rows = chosen(Choice.of(FALLBACK), table, np.arange(len(table)), self.budget, self._seed("start"))
+            parts, scores = [rows], [np.full(len(rows), np.nan)]
+        else:
+            parts, scores = self._grown(run, table, name, announce=announce)
+        return self._kept(run, table, parts, scores, {} if weak is None else {"fallback": weak})
+
+    def _grown(
+        self, run: Run, table: ScoreTable, name: str, *, announce: bool
+    ) -> tuple[list[IntArray], list[npt.NDArray[np.float64]]]:
+        """Rows that entered at the start and at each step, with the scores by which they did."""
+        growth = self.growth
+        left = self._not_cut_off(table)
+        if isinstance(growth.start, Coreset):
+            start = growth.start.indices if growth.start.order is None else growth.start.order
+        else:
+            start = chosen(_without_cutoff(growth.choice), table, left, self.sizes[0], self._seed("start"),
+                           score=growth.measured.label)  # fmt: skip
+        parts, scores = [start], [table.column(growth.measured.label)[start]]
+        for step, size in enumerate(self.sizes[1:], 1):
+            members = np.concatenate(parts)
+            room = size - len(members)
+            scoring = self._step(step, np.sort(members), np.setdiff1d(left, members), room)
+            found = self._scored(run, scoring, step, name)
+            entered = self._entering(found, members, room, self._seed(scoring.part))
+            parts.append(entered)
+            scores.append(found.column(growth.entering.label)[entered])
+            if announce:
+                self.work.report("say", text=f"step {step}: {size:,} samples, {len(entered):,} entered")
+        return parts, scores
+
+    def _entering(self, table: ScoreTable, members: IntArray, room: int, seed: int) -> IntArray:
+        """Those worth most of who was judged; copies of members only where nobody else is left."""
+        judged = np.setdiff1d(np.flatnonzero(np.isfinite(table.column(self.growth.entering.label))), members)
+        contents = self.work.data.duplicate_groups()
+        copies = np.isin(contents[judged], contents[members]) if contents is not None else np.zeros(len(judged), bool)
+        shared = {} if self.growth.quota is None else {"quota": self.growth.quota}
+        entered: list[IntArray] = []
+        for rows in (judged[~copies], judged[copies]):
+            count = min(room, len(rows))
+            entered.append(chosen(Choice.of("top", shared), table, rows, count, seed, score=self.growth.entering.label))
+            room -= count
+        return np.concatenate(entered)
+
+    def _step(self, step: int, members: IntArray, outside: IntArray, room: int) -> Scoring:
+        """The scoring of a step: one model of all members, or two of halves where groups bind many to a member."""
+        groups = self.work.samples.groups
+        free = outside if groups is None else outside[~np.isin(groups[outside], groups[members])]
+        enough = len(free) >= min(room, len(outside))
+        plan = Exposure(train=[members], watch=[free]) if enough else coreset(members, 2, outsiders=outside)
+        return Scoring(f"step-{step}", plan, [self.growth.entering])
+
+    def _not_cut_off(self, table: ScoreTable) -> IntArray:
+        """Rows that the rule leaves, at the whole budget, after its cutoff."""
+        growth, choice = self.growth, self.growth.choice
+        score = growth.measured.label
+        whole = choice.coreset(table, score=score, keep=self.budget, seed=self._seed("start"))
+        found = whole.provenance.get("found", {})
+        parts = {None: found} if growth.quota is None else found
+        column = choice.rule.column if isinstance(choice.rule.column, str) else choice.column(score)
+        values = table.column(column)
+        hardness = -values if table.direction(column) == "easier" else values
+        left = np.ones(len(table), bool)
+        for label, part in parts.items():
+            names = np.array(table.class_names)[table.labels]
+            rows = np.arange(len(table)) if label is None else np.flatnonzero(names == label)
+            rows = rows[np.argsort(table.ids[rows], kind="stable")]
+            left[rows[largest(hardness[rows], part.get("cut_off", 0))]] = False
+        return np.flatnonzero(left)
+
+    def _scored(self, run: Run, scoring: Scoring, step: int, name: str) -> ScoreTable:
+        with run.part(scoring.part) as kept:
+            return self.work.score(
+                kept, scoring.plan, scoring.scores, seed=seeds.derive(self.seed, "grow", "score", step),
+                name=f"{name}{scoring.part}/",
+            )  # fmt: skip
+
+    def _kept(
+        self,
+        run: Run,
+        table: ScoreTable,
+        parts: list[IntArray],
+        scores: list[npt.NDArray[np.float64]],
+        more: dict[str, object],
+    ) -> tuple[Coreset, History, ScoreTable]:
+        """Keep the coreset, its history and the table of the first step in the run."""
+        data, rows = self.work.data, np.concatenate(parts)
+        since = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        history = History(data.ids[rows], rows, since, np.concatenate(scores), self._about())
+        names = np.array(["start", *(f"step {step}" for step in range(1, len(parts)))])
+        by_row = np.argsort(rows)
+        coreset = Coreset(
+            ids=data.ids[rows[by_row]],
+            indices=rows[by_row],
+            n=len(data),
+            order=rows,
+            sources=names[since[by_row]],
+            provenance={**self._about(), **more, "scores": table.provenance},
+        )
         run.save_table(table)
         run.save_output(HISTORY, history)
-        return run.save_coreset(self._coreset(stands[taken], stopped, table)), history, table
+        return run.save_coreset(coreset), history, table
 
-    def _start(self, run: Run, name: str) -> tuple[_Standing, list[Events], ScoreTable | None]:
-        """The first coreset, how it came about, and the scores by which it was chosen, if it was by scores."""
-        prepared, growth, samples = self.prepared, self.growth, self.work.samples
-        if isinstance(growth.start, Coreset):
-            return *self._given(growth.start), None
-        table = self._first_scored(run, name) if growth.start == "unseen" else None
-        copies, size = prepared.refill.copies, prepared.sizes[0]
-        among = copies.heads[prepared.eligible[copies.heads]]
-        rows = chosen(
-            growth.start_choice,
-            ScoreTable.unscored(samples.ids, samples.labels, samples.class_names) if table is None else table,
-            None if table is None else growth.measured.label,
-            among,
-            min(size, len(among)),
-            seeds.derive(self.seed, "grow", "start"),
-        )
-        rows = np.concatenate([rows, copies.fill(rows, prepared.eligible, size - len(rows))])
-        return _Standing(rows, np.zeros(len(rows), np.int64)), [self._events(0, "start", rows, table, None)], table
+    def _seed(self, purpose: str) -> int:
+        return seeds.derive(self.seed, "grow", purpose)
 
-    def _given(self, start: Coreset) -> tuple[_Standing, list[Events]]:
-        """The user's start less its copies, but for those that the data set is too small to do without."""
-        rows = start.indices if start.order is None else start.order
-        spare = self.prepared.refill.copies.split(rows)[1]
-        collapsed = spare[max(0, len(rows) - self.prepared.refill.room) :]
-        events = [
-            self._events(0, "start", rows, None, None),
-            self._events(0, "collapsed", collapsed, None, None),
-        ]
-        stays = rows[~np.isin(rows, collapsed)]
-        return _Standing(stays, np.zeros(len(stays), np.int64)), events
-
-    def _first_scored(self, run: Run, name: str) -> ScoreTable:
-        # Copies are held together here, as `unseen.score` does: a single step judges each by models that saw none.
-        part, plan, learner = self.prepared.first()
-        with run.part(part) as kept:
-            return self.work.regrouped(self.prepared.together).score(
-                kept,
-                plan,
-                self.growth.scores(self.growth.start_choice),
-                seed=seeds.derive(self.seed, "grow", "score", 0),
-                learner=learner,
-                name=f"{name}{part}/",
+    def _check_sizes(self, classes: int) -> None:
+        first, least = self.sizes[0], max(2, classes)
+        if first < least:
+            raise BudgetError(
+                f"the start of {first} samples is too small to train on: it must be at least {least}, one a class; "
+                "keep more, give a larger start, or choose in one step by `prune`"
+            )
+        if any(b <= a for a, b in pairwise(self.sizes)):
+            raise BudgetError(
+                f"each step must add a sample, but the start of {first:,} and the budget of {self.budget:,} leave "
+                f"{max(0, self.budget - first):,} for steps={self.growth.steps}; keep more or give a smaller start"
             )
 
-    def _scored(self, run: Run, coresets: Sequence[IntArray], step: int, name: str) -> ScoreTable:
-        part, plan, learner = self.prepared.scoring(step, coresets[-1], [np.sort(rows) for rows in coresets[:-1]])
-        with run.part(part) as kept:
-            return self.work.score(
-                kept,
-                plan,
-                [*self.growth.scores(self.growth.choice), LABEL_ISSUE],
-                seed=seeds.derive(self.seed, "grow", "score", step),
-                learner=learner,
-                name=f"{name}{part}/",
-                contents=self.prepared.contents,
+    def _check_start(self) -> None:
+        """Refuse a start of another data set."""
+        start, data = self.growth.start, self.work.data
+        if not isinstance(start, Coreset):
+            return
+        if start.n != len(data) or not np.array_equal(data.ids[start.indices], start.ids):
+            ids = "" if start.n != len(data) else " with other ids"
+            raise ArgumentError(
+                f"start must be a coreset of this data set of {len(data):,} samples, got one of {start.n:,}{ids}"
             )
 
-    def _step(self, table: ScoreTable, before: _Standing, step: int) -> tuple[_Standing, Step, list[Events]]:
-        refill = self.prepared.refill
-        ranks = refill.ranks(table, before.rows)
-        moves = refill.moves(table, before.rows, ranks, self.prepared.sizes[step], step)
-        events = [self._events(step, event, moves[event], table, ranks) for event in EVENTS if event in moves]
-        after = before.moved(moves, step)
-        summary = Step(
-            step,
-            len(after.rows),
-            entered=len(moves["entered"]),
-            released=len(moves["released"]),
-            dropped=len(moves["dropped"]),
-            collapsed=len(moves["collapsed"]),
-        )
-        return after, summary, events
+    def _manifest(self) -> dict[str, object]:
+        """The configuration, for the run."""
+        samples = self.work.samples
+        groups = None if samples.groups is None else digest(samples.groups)
+        return {
+            "format": 1,
+            "versions": versions(),
+            "seed": self.seed,
+            "grow": {"sizes": self.sizes, "plan": self.plan.describe(), **self.growth.describe()},
+            "learner": self.work.learner.describe(),
+            "settings": {"threads": self.work.threads},
+            "fingerprint": {**samples.fingerprint, "groups": groups},
+        }
 
-    def _events(
-        self, step: int, event: Event, rows: IntArray, table: ScoreTable | None, ranks: FloatArray | None
-    ) -> Events:
-        if table is None:
-            scores = ranked = np.full(len(rows), np.nan)
-        else:
-            # In the single step of a start nobody was a member of anything yet.
-            everyone = self.prepared.refill.ranks(table, rows[:0]) if ranks is None else ranks
-            scores, ranked = table.column(self.growth.measured.label)[rows], everyone[rows]
-        ids = self.work.data.ids[rows]
-        return Events(np.full(len(rows), step), np.full(len(rows), event), rows, ids, scores, ranked)
-
-    def _correct(self, table: ScoreTable) -> Correct:
-        assert table.predictions is not None
-        correct = np.where(table.predictions < 0, -1, table.predictions == table.labels).astype(np.int8)
-        return correct[self.prepared.judged]
-
-    def _measured(self, step: Step, correct: list[Correct]) -> Step:
-        data = self.work.data
-        return replace(
-            step,
-            judged=int((correct[-1] >= 0).sum()),
-            accuracy=accuracy(correct[-1]),
-            change=change(correct[-1], correct[-2]) if len(correct) > 1 else None,
-            class_errors=class_errors(correct[-1], data.labels[self.prepared.judged], len(data.class_names)),
-        )
-
-    def _undone(self, correct: list[Correct]) -> str | None:
-        """Why the step to the coreset that was just scored is undone, if it is."""
-        if self.growth.stop != "quality" or len(correct) < 2:
-            return None
-        shrinks = self.prepared.sizes[-1] < self.prepared.sizes[0]
-        # Shrinking, against the start: losses too small to be seen, one after another, must not add up unseen.
-        found = change(correct[-1], correct[0] if shrinks else correct[-2])
-        if found is None:
-            return "cannot be judged: every model saw copies of those it is asked about"
-        if shrinks:
-            return "had lost accuracy beyond its interval" if found.high < 0 else None
-        return None if found.low > 0 else "gained nothing beyond its interval"
-
-    def _against_budget(self, standing: _Standing) -> str:
-        size, budget = len(standing.rows), self.prepared.budget
-        if size == budget:
-            return ""
-        return f": {size:,} samples, {'above' if size > budget else 'below'} the budget of {budget:,}"
-
-    def _coreset(self, standing: _Standing, stopped: str, table: ScoreTable) -> Coreset:
-        data = self.work.data
-        by_row = np.argsort(standing.rows)
-        indices = standing.rows[by_row]
-        names = np.array(["start", *(f"step {step}" for step in range(1, len(self.prepared.sizes)))])
-        return Coreset(
-            ids=data.ids[indices],
-            indices=indices,
-            n=len(data),
-            order=standing.rows,
-            sources=names[standing.since[by_row]],
-            provenance={**self.prepared.about(), "stopped": stopped, "scores": table.provenance},
-        )
-
-    def _tell(self, step: Step, announce: bool) -> None:
-        if announce:
-            self.work.report("say", text=str(step))
+    def _about(self) -> dict[str, Any]:
+        """What the coreset and its history say of where they come from."""
+        growth = self.growth
+        return {
+            "rule": growth.choice.rule.name,
+            "options": growth.choice.rule.options(),
+            "budget": self.budget,
+            "n": len(self.work.data),
+            "seed": self.seed,
+            "score": growth.measured.label,
+            "direction": growth.measured.direction,
+            "grown": {"sizes": self.sizes, **growth.describe()},
+            "class_names": list(self.work.data.class_names),
+        }
 
     def _report_work(self, run: Run) -> None:
-        total, held = self.prepared.epochs(run)
-        lines = self.prepared.outlook()
-        if held:
-            lines.append(("done", f"{held} of {total} epochs before, kept in this run"))
-        self.work.report("work", lines=lines, epochs=total, held=held)
+        """Report what is going to be done, and how much of it the run holds."""
+        growth, work, n = self.growth, self.work, len(self.work.data)
+        total, held, epochs = 0, 0, work.learner.epochs or 1
+        for part, plan, _ in self.scorings():
+            ended = {event["fit"] for event in run.part(part).events() if event["kind"] == "fit_end"}
+            total += plan.count(n) * epochs
+            held += min(len(ended), plan.count(n)) * epochs
+        start = "a coreset of your own" if isinstance(growth.start, Coreset) else f"by {growth.measured.label}"
+        threads = f"{work.threads} thread{'' if work.threads == 1 else 's'} each"
+        notes: list[str] = getattr(work.data, "notes", [])
+        lines = [
+            ("data", f"{n:,} samples, {len(work.data.class_names)} classes"),
+            ("budget", budget_line(n, keep=self.budget)),
+            ("start", f"{self.sizes[0]:,} samples: {start}, {growth.choice.rule.name}"),
+            ("steps", f"{', '.join(f'{a:,} to {b:,}' for a, b in pairwise(self.sizes))}, by {growth.entering.label}"),
+            ("plan", f"{self.plan.describe()['plan']}, then a model of each coreset: {self.trainings} trainings by "
+             f"{work.learner.name}, {threads}"),
+            *(("note", note) for note in notes),
+            *([("done", f"{held} of {total} epochs before, kept in this run")] if held else []),
+        ]  # fmt: skip
+        work.report("work", lines=lines, epochs=total, held=held)
+
+
+def chosen(
+    choice: Choice, table: ScoreTable, rows: IntArray, count: int, seed: int, *, score: str | None = None
+) -> IntArray:
+    """Choose `count` of these rows by a rule, in the order of its picks (by id where it has none)."""
+    if not count:
+        return rows[:0]
+    shared = dict(choice.shared)
+    if shared.get("features") is not None:
+        shared["features"] = np.asarray(shared["features"])[rows]
+    among = replace(choice, shared=shared)
+    coreset = among.coreset(table.take(rows), score=score, keep=int(count), seed=seed)
+    if coreset.order is not None:
+        return rows[coreset.order]
+    return rows[coreset.indices[np.argsort(coreset.ids, kind="stable")]]
+
+
+def _without_cutoff(choice: Choice) -> Choice:
+    """The same choice among samples of which those cut off are gone already."""
+    rule: Rule = choice.rule
+    return replace(choice, rule=replace(rule, cutoff=0.0, cutoff_by=None)) if isinstance(rule, Stratified) else choice
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)

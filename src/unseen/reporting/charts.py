@@ -10,7 +10,6 @@ import numpy as np
 
 from unseen.comparing.curves import FULL, Sweep
 from unseen.evaluating.evaluated import Evaluation
-from unseen.growing.history import History
 from unseen.reporting import pictures
 from unseen.reporting.facts import Facts, exposure_of
 from unseen.reporting.numbers import Crowding, Cut, crowding, edges_of, scored
@@ -54,8 +53,6 @@ def charts_of(facts: Facts, cut: Cut | None) -> list[Chart]:
         found.append(_evaluated(facts.evaluation))
     if facts.table is not None and facts.score is not None:
         found += _distribution(facts, facts.table, facts.score, cut)
-    if facts.history is not None and any(step.accuracy for step in facts.history.steps):
-        found.append(_grown(facts.history))
     if facts.sweep is not None and facts.sweep.budgets:
         found.append(_swept(facts.sweep))
     return found
@@ -155,38 +152,6 @@ def _evaluated(found: Evaluation) -> Chart:
         svg=pictures.intervals("evaluation", rows, label="test accuracy, %", said=said, marked=found.coresets),
         columns=("arm", *(f"replicate {r + 1}" for r in range(most))),
         rows=[(*row, *[""] * (most + 1 - len(row))) for row in replicates],
-    )
-
-
-def _grown(history: History) -> Chart:
-    judged = [step for step in history.steps if step.accuracy is not None]
-    x, y, error = [], [], []
-    for step in judged:
-        value, low, high = step.accuracy or (0.0, 0.0, 0.0)
-        x.append(float(step.size))
-        y.append(100 * value)
-        error.append(50 * (high - low))
-    line = pictures.Line("accuracy", x, y, error)
-    said = "Accuracy by size: " + "; ".join(str(step) for step in judged)
-    rows = [
-        (
-            ("start" if step.step == 0 else f"step {step.step}") + (" (undone)" if step.step > history.taken else ""),
-            f"{step.size:,}",
-            f"{step.entered:,}",
-            f"{step.released + step.dropped + step.collapsed:,}",
-            "" if step.accuracy is None else f"{100 * step.accuracy.value:.1f}",
-            "" if step.change is None else f"{100 * step.change.value:+.1f}",
-        )
-        for step in history.steps
-    ]
-    return Chart(
-        key="history",
-        title="Step by step",
-        text=f"Accuracy of models of each coreset on samples that they never saw, 95 % interval; "
-        f"stopped {history.stopped}.",
-        svg=pictures.curves("history", [line], labels=("samples in the coreset", "accuracy, %"), said=said),
-        columns=("coreset", "samples", "entered", "left", "accuracy, %", "change, points"),
-        rows=rows,
     )
 
 

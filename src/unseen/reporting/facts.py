@@ -17,8 +17,7 @@ from unseen.errors import ArgumentError, RunError, UnseenError
 from unseen.evaluating.evaluated import FILE as EVALUATION
 from unseen.evaluating.evaluated import Evaluation
 from unseen.evaluating.prices import Price, of_run
-from unseen.growing.history import History
-from unseen.growing.loop import HISTORY
+from unseen.growing.history import HISTORY, History
 from unseen.runs import RunDirectory
 from unseen.runs.commands import read_command
 from unseen.runs.files import understood

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unseen.growing.history import ENTRIES, History
+from unseen.growing.history import History
 from unseen.reporting.facts import Facts
 from unseen.reporting.numbers import Cut, order_of, scored
 from unseen.scores.label_quality import LABEL_ISSUE
-from unseen.types import FloatArray, IntArray, ScoreTable
+from unseen.types import IntArray, ScoreTable
 
 __all__ = ["Gallery", "galleries"]
 
@@ -120,23 +120,12 @@ def _by_class(table: ScoreTable, order: IntArray, most: int) -> Iterator[Gallery
 
 
 def _steps(history: History, most: int) -> Iterator[Gallery]:
-    events, half = history.events, max(1, most // 2)
-    last = min(history.taken, len(history) - 1)
-    for step in range(1, min(last, _STEPS) + 1):
-        mine = events.steps == step
-        came, left = mine & np.isin(events.names, ENTRIES), mine & ~np.isin(events.names, ENTRIES)
+    for step in range(1, min(len(history), _STEPS + 1)):
+        came = np.flatnonzero(history.steps == step)  # in the order of their entry
         yield Gallery(
-            f"step{step}-entered", f"Entered at step {step}", f"{came.sum():,} in all; those worth most first",
-            _by_rank(events.rows[came], -events.ranks[came], half),
+            f"step{step}-entered", f"Entered at step {step}", f"{len(came):,} in all; those worth most first",
+            _rows(history.rows[came[:most]]),
         )  # fmt: skip
-        yield Gallery(
-            f"step{step}-left", f"Left at step {step}", f"{left.sum():,} in all; those worth least first",
-            _by_rank(events.rows[left], events.ranks[left], half),
-        )  # fmt: skip
-
-
-def _by_rank(rows: IntArray, ranks: FloatArray, most: int) -> tuple[int, ...]:
-    return _rows(rows[np.argsort(ranks, kind="stable")[:most]])
 
 
 def _rows(rows: Sequence[int] | IntArray) -> tuple[int, ...]:

@@ -172,7 +172,7 @@ def _grown(facts: Facts) -> str:
     history = facts.history
     if history is None:
         return ""
-    return f"It was chosen in {history.taken} steps from {history.steps[0].size:,} samples, stopped {history.stopped}."
+    return f"It was chosen in several steps: {history}."
 
 
 def _data(facts: Facts) -> str:

@@ -128,7 +128,7 @@ class Stratified(Rule):
             rest[np.concatenate(chosen)],
             parts=np.repeat(np.arange(self.strata), counts),
             part="stratum",
-            told={"cut_off": dropped} if isinstance(self.cutoff, str) else {},
+            told={} if self.cutoff == 0 else {"cut_off": dropped},
         )
 
     def _dropped(self, pool: Pool, budget: int) -> int:

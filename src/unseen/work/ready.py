@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
-from copy import copy
-from dataclasses import replace
 from typing import Any, Literal
 
 from unseen import executors, learners
@@ -63,19 +61,7 @@ class Work:
         self.learner.check(data)
         fingerprint = data.fingerprint(full=verify == "full")
         self.samples = Samples(data.ids, data.labels, data.class_names, bound(data, groups), fingerprint)
-        self._given = groups
         self.report: Report = report or silent
-
-    def regrouped(self, groups: Groups) -> Work:
-        """The same work with other groups than it was given."""
-        other = copy(self)
-        other.samples = replace(self.samples, groups=bound(self.data, groups))
-        other._given = groups
-        return other
-
-    def without_copies(self) -> Work:
-        """The same work, in which exact copies are not held together; groups of the user's are."""
-        return self.regrouped(None if isinstance(self._given, str) else self._given)
 
     def score(
         self,
@@ -87,7 +73,6 @@ class Work:
         learner: Learner | None = None,
         name: str = "",
         announce: bool = False,
-        contents: IntArray | None = None,
     ) -> ScoreTable:
         """Score by a plan, the fits and the table kept in `run`, which is opened here.
 
@@ -99,13 +84,9 @@ class Work:
             learner: another than that of this work, such as one trained for longer.
             name: put before the names of the fits in reports.
             announce: report `"plan"` first: what is going to be done and what it takes.
-            contents: int64 (n,) samples of one content share a number, where a copy of a sample may be trained on:
-                the prediction of such a sample is then left out, see `ScoreTable`.
 
         """
-        return scored(
-            self, [Asked(run, plan, scores, seed, name, contents)], learner or self.learner, announce=announce
-        )[0]
+        return scored(self, [Asked(run, plan, scores, seed, name)], learner or self.learner, announce=announce)[0]
 
     def score_all(self, asked: Sequence[Asked]) -> list[ScoreTable]:
         """Score several times over; fits of all scorings share the workers."""

@@ -14,7 +14,7 @@ from unseen.runs.base import Run
 from unseen.scores.base import Score
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scoring import Scoring
-from unseen.types import IntArray, ScoreTable
+from unseen.types import ScoreTable
 from unseen.work.outlook import outlook, warn_if_perfect
 from unseen.work.setup import abilities
 
@@ -34,7 +34,6 @@ class Asked:
         scores: what to measure.
         seed: the root seed of this scoring.
         name: put before the names of the fits in reports; another for each scoring.
-        contents: see `Scoring`.
 
     """
 
@@ -43,7 +42,6 @@ class Asked:
     scores: Sequence[str | Score]
     seed: int
     name: str = ""
-    contents: IntArray | None = None
 
 
 def scored(work: Work, asked: Sequence[Asked], who: Learner, *, announce: bool) -> list[ScoreTable]:
@@ -85,5 +83,4 @@ def _scoring(work: Work, asked: Asked, who: Learner) -> Scoring:
         run=asked.run,
         seed=asked.seed,
         settings={"threads": work.threads},
-        contents=asked.contents,
     )

@@ -163,7 +163,7 @@ class RidgeLearner:
             if INFLUENCE & sink.wants("unseen", 1, 1):
                 raise ArgumentError(_LEAVE_ONE_OUT)
             rows, lam, temperature = self._ready(data, fit, fit.train, seed)
-            solution = solved(self._summed(rows, fit, report), lam, fit.name, precision=self.precision)
+            solution = solved(self._summed(rows, fit), lam, fit.name, precision=self.precision)
             sides: tuple[Side, ...] = ("unseen", "seen")
             for side in sides:
                 if sink.wants(side, 1, 1):
@@ -186,16 +186,13 @@ class RidgeLearner:
         with steady(int(data.sample_shape[0])):
             return rows, *tuned(rows, trained, bound(data, fit), seed, _number(self.lam), temperature)
 
-    def _summed(self, rows: Rows, fit: Fit, report: Callable[..., None]) -> Sums:
+    def _summed(self, rows: Rows, fit: Fit) -> Sums:
         """The sums over the training rows of a fit."""
         if rows.weights is not None:  # they are those of this fit, so no other sums are of use
             return rows.summed(fit.train)
         if self._known is None or self._known.rows.data is not rows.data:
             self._known = Known(rows)
-        drift = self._known.drift(fit.route)
-        if drift is not None:
-            report("drift", relative=drift)
-        return self._known.over(fit.train, fit.route)
+        return self._known.over(fit.train)
 
     def _weights(self, data: Data, trained: IntArray) -> FloatArray | None:
         if self.class_weights == "none":

@@ -1,10 +1,8 @@
-"""Sums over the rows that fits are trained on, each from the nearest that is known already."""
+"""Sums over the rows that fits are trained on, from those over all rows where that is nearer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 
@@ -18,16 +16,12 @@ __all__ = ["Known", "remains", "solved"]
 # Sums are subtracted while this share of every column's squares remains: rounding grows by at most its inverse, to
 # about 1e-13 relative. Below it, the sums are made anew.
 REMAINING = 1e-3
-REFIT = 4  # sets of rows along a route before sums are made anew, and compared
 MOST_ERROR = 0.01  # relative, of outputs by float32 products
 
 
 @dataclass(eq=False)
 class Known:
-    """Sums over training sets, each reached from one that is near: all rows, or the coreset of the step before.
-
-    By which way is a function of the rows asked for and of their `route` alone, never of what was asked before, so
-    that a run that is continued gives the same numbers: what is held from before only saves the way.
+    """Sums over training sets: of few rows made anew, of many those over all rows less the others.
 
     Args:
         rows: the data set.
@@ -36,69 +30,19 @@ class Known:
 
     rows: Rows
     _whole: Sums | None = field(default=None, init=False)
-    _held: tuple[list[IntArray], Sums] | None = field(default=None, init=False)  # the last route, and its sums
 
-    def over(self, rows: IntArray, route: Sequence[IntArray] = ()) -> Sums:
-        """The sums over these rows.
-
-        Args:
-            rows: int64, ascending.
-            route: sets of rows, each ascending, by which these are reached; see `unseen.exposure.Fit`. Every
-                `REFIT`-th is summed anew.
-
-        """
-        if not route:
-            return self._by_all(rows)
-        last = (len(route) - 1) % REFIT
-        return self._moved(self._along(list(route[len(route) - 1 - last :])), route[-1], rows)
-
-    def drift(self, route: Sequence[IntArray]) -> float | None:
-        """At a set that is summed anew: how far the sums would be off by now, had they gone on being updated.
-
-        Relative to the largest entry of X'X; None where there is nothing to compare with.
-        """
-        if self._held is None or len(route) < 2 or (len(route) - 1) % REFIT:
-            return None
-        way, sums = self._held
-        if not np.array_equal(way[-1], route[-2]):
-            return None
-        updated, anew = (s.centred().gram for s in (self._moved(sums, way[-1], route[-1]), self._by_all(route[-1])))
-        return float(np.abs(updated - anew).max() / np.abs(anew).max())
-
-    def _along(self, way: list[IntArray]) -> Sums:
-        """The sums over the last of these sets, from those over the first."""
-        held, sums = self._held or ([], None)
-        known = next((k for k in (len(way), len(way) - 1) if k and _same(held, way[:k])), 0)
-        if not known or sums is None:
-            known, sums = 1, self._by_all(way[0])
-        for before, after in pairwise(way[known - 1 :]):
-            sums = self._moved(sums, before, after)
-        self._held = way, sums
-        return sums
-
-    def _moved(self, sums: Sums, of: IntArray, to: IntArray) -> Sums:
-        """From the sums over one set of rows to those over another, if that is cheaper and loses no digits."""
-        left, entered = (np.setdiff1d(a, b, assume_unique=True) for a, b in ((of, to), (to, of)))
-        if len(left) + len(entered) >= len(to):
-            return self._by_all(to)
-        if len(entered):
-            sums += self.rows.summed(entered, sums.centre)
-        if not len(left):
-            return sums
-        moved = sums - self.rows.summed(left, sums.centre)
-        return moved if remains(moved, sums) else self.rows.summed(to)
-
-    def _by_all(self, rows: IntArray) -> Sums:
+    def over(self, rows: IntArray) -> Sums:
+        """The sums over these rows, int64, ascending."""
         everything = np.arange(len(self.rows.data))
         if 2 * len(rows) <= len(everything):
             return self.rows.summed(rows)
         if self._whole is None:
             self._whole = self.rows.summed(everything)
-        return self._moved(self._whole, everything, rows)
-
-
-def _same(held: list[IntArray], way: list[IntArray]) -> bool:
-    return len(held) == len(way) and all(np.array_equal(a, b) for a, b in zip(held, way, strict=True))
+        left = np.setdiff1d(everything, rows, assume_unique=True)
+        if not len(left):
+            return self._whole
+        rest = self._whole - self.rows.summed(left, self._whole.centre)
+        return rest if remains(rest, self._whole) else self.rows.summed(rows)
 
 
 def remains(sums: Sums, of: Sums) -> bool:
