@@ -244,28 +244,6 @@ def closed_form_size(result: Row) -> list[str]:
     ]
 
 
-def growing(result: Row) -> list[str]:
-    """Steps in closed form."""
-    return [
-        "## Several steps in closed form",
-        "",
-        f"`grow` by `ridge` to half of {result['n']:,} x {result['d']}, {len(result['step_seconds'])} steps, 5 folds;",
-        "lambda and temperature chosen anew for each fit. Goal: seconds a step. Drift: how far updated sums were off,",
-        "relative, when they were summed anew.",
-        "",
-        *table(
-            [*result["step_seconds"], "in all", "drift"],
-            [
-                [
-                    *(f"{seconds:.1f} s" for seconds in result["step_seconds"].values()),
-                    f"{result['wall_seconds']:.0f} s",
-                    ", ".join(f"{drift:.0e}" for drift in result["drift"]),
-                ]
-            ],
-        ),
-    ]
-
-
 def scale(result: Row) -> list[str]:
     """On paper: a billion embeddings, and ImageNet."""
     found, images = result["embeddings"], result["imagenet"]
@@ -457,7 +435,6 @@ SECTIONS = {
     "rules": rules,
     "closed_form": closed_form,
     "closed_form_size": closed_form_size,
-    "growing": growing,
     "scale": scale,
     "ray": on_ray,
     "parts_on_ray": parts_on_ray,

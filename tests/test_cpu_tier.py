@@ -24,7 +24,7 @@ def test_a_short_cell(tmp_path):
     assert said.stdout.splitlines()[1].startswith("24 trainings of about")
     found = json.loads((tmp_path / "out" / "quality_digits_report.json").read_text())
     assert set(found["accuracy"]) == {
-        "full", "random", "seen/el2n/top", "folds:k=2/el2n/top", "grow:steps=2,folds=2/el2n/top",
+        "full", "random", "seen/el2n/top", "folds:k=2/el2n/top", "grow:steps=2/el2n/top",
     }  # fmt: skip
     assert all(len(runs) == 2 for cells in found["accuracy"].values() for runs in cells.values())
     assert found["fix"] == "iterations"

@@ -155,7 +155,7 @@ def test_methods_of_one_plan_share_its_scorings():
         ({"methods": ["halves/el2n/top:align=temperature", "halves/disagreement/top"]}, "needs at least 2 repeats"),
         ({"methods": ["folds:k=2/holdout_gap/top"]}, "asks on one side only"),
         ({"methods": ["folds:k=2/dual/top"]}, "has no epochs"),
-        ({"methods": ["grow:steps=2,folds=2/dual/top"]}, "has no epochs"),
+        ({"methods": ["grow:steps=2/dual/top"]}, "has no epochs"),
         ({"keep": [0.5], "prune": [0.5]}, "exactly one of keep and prune"),
         ({"keep": [1]}, "at least 2 samples"),
         ({"seeds": 0}, "seeds must be at least 1"),

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unseen.comparing.methods import Method
 from unseen.exposure import Plan
 from unseen.exposure.naming import plan_named
-from unseen.growing.growth import Growth
-from unseen.growing.preparation import Prepared
+from unseen.growing.loop import Loop
 from unseen.protocols import Learner
-from unseen.registry import parse_spec
 from unseen.scores import resolve as resolve_score
 from unseen.scores.sink import ScoreSink
-from unseen.selecting import Choice
+from unseen.scoring import Samples
 from unseen.types import Side
 from unseen.work import Fix, Work
 
@@ -46,10 +44,14 @@ def scorings(work: Work, method: Method, budget: int) -> list[Training]:
     if method.plan is None or method.score is None:
         return []
     if not method.grows:
-        return list(_fits(work, plan_named(method.plan), work.learner, method.score))
-    growth = Growth(choice=Choice.of(method.rule), score=method.score, **parse_spec(method.plan)[1])
-    steps = Prepared(work, growth, keep=budget).scorings()
-    return [training for step in steps for training in _fits(work, step.plan, step.learner, method.score)]
+        return list(_fits(work, plan_named(method.plan), work.learner, method.score, work.samples))
+    # The models of further steps are priced by their size alone, as if nothing were bound together.
+    unbound = replace(work.samples, groups=None)
+    return [
+        training
+        for number, step in enumerate(Loop(work, method.growth(), keep=budget).scorings())
+        for training in _fits(work, step.plan, work.learner, method.score, unbound if number else work.samples)
+    ]
 
 
 def test(work: Work, budget: int, fix: Fix, of: int, tested: int) -> Training:
@@ -63,8 +65,8 @@ def total(trainings: Iterable[Training]) -> float:
     return sum(training.images for training in trainings)
 
 
-def _fits(work: Work, plan: Plan, learner: Learner, score: str) -> Iterator[Training]:
-    samples, last = work.samples, learner.epochs or 1
+def _fits(work: Work, plan: Plan, learner: Learner, score: str, samples: Samples) -> Iterator[Training]:
+    last = learner.epochs or 1
     for fit in plan.fits(samples.ids, samples.labels, groups=samples.groups, seed=0):
         sink = ScoreSink(fit, samples.labels, [resolve_score(score)], len(samples.class_names), plan.scored_side)
         looks = [(side, e) for side in SIDES for e in range(1, last + 1) if sink.wants(side, e, last)]

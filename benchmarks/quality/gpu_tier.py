@@ -59,7 +59,7 @@ RULE = "el2n/stratified"
 ARMS = {
     "unseen": f"folds:k=5/{RULE}",
     "seen": f"seen/{RULE}",
-    "grown": f"grow:steps=3,folds=2,start=unseen/{RULE}",
+    "grown": f"grow/{RULE}",
 }
 RECIPES = {"fast": "resnet18_fast", "full": "resnet18:precision=bf16", "toy": "convnet:epochs=2,batch_size=16"}
 SEEDS, RANDOM = 3, "random"

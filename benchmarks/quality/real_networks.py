@@ -10,7 +10,7 @@ Arms:
 - `random`: as many samples, classes in proportion;
 - `peer`: the best in-sample peer, CCS: `aum` of a model of everything, strata less the published cutoff;
 - `default`: `unseen.select` with no rule named, from two folds, as `unseen.prune(plan=folds(2))` chooses;
-- `steps`: several steps, as `--steps` names them (`"grow:steps=3,folds=2/el2n/stratified"`); left out if it does not.
+- `steps`: several steps, as `--steps` names them (`"grow/el2n/stratified:cutoff=auto"`); left out if it does not.
 
 The network is the preset `convnet7`, which scores and is trained on what was chosen: seven convolutions in bfloat16,
 one thread. A seed draws scoring, selection and training anew; all arms of a seed share initial weights and the order of

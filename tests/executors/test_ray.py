@@ -59,7 +59,7 @@ def test_any_number_of_workers_gives_the_local_numbers(learner):
         np.testing.assert_array_equal(values(executor="ray", jobs=jobs), local)
 
 
-SWEPT = ["folds:k=2/el2n/top", "grow:steps=2,folds=2/el2n/top"]
+SWEPT = ["folds:k=2/el2n/top", "grow:steps=2/el2n/top"]
 CORESET = unseen.Coreset(ids=np.arange(400), indices=np.arange(400), n=1797)
 VERBS = {
     "prune": {"keep": 0.2, "rule": "auto", "candidates": SWEPT[:1], "confirm": 3},

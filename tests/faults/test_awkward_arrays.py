@@ -77,7 +77,7 @@ def by_prune(x, y, ids, groups, tmp_path):
 
 def by_grow(x, y, ids, groups, tmp_path):
     assert ids is None
-    return unseen.grow(x, y, keep=18, start_size=9, steps=2, folds=2, learner="ridge", groups=groups).scores
+    return unseen.grow(x, y, keep=18, start=0.5, steps=2, learner="ridge", groups=groups).scores
 
 
 def by_recorder(x, y, ids, groups, tmp_path):
@@ -609,7 +609,7 @@ def test_seeds(seed):
     calls = (
         lambda: unseen.score(X, CODES, seed=seed, **QUICK),
         lambda: unseen.prune(X, CODES, keep=0.5, seed=seed, **QUICK),
-        lambda: unseen.grow(X, CODES, keep=18, start_size=9, folds=2, seed=seed, learner="ridge"),
+        lambda: unseen.grow(X, CODES, keep=18, start=0.5, seed=seed, learner="ridge"),
         lambda: unseen.Recorder(CODES, seed=seed),
         lambda: unseen.sweep(X, CODES, methods=["random"], keep=[0.5], seed=seed, learner="ridge"),
     )

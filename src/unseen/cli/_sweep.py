@@ -25,7 +25,7 @@ Methods = Annotated[
         "--method",
         metavar="METHOD",
         help="How coresets are chosen: plan/score/rule, such as folds:k=2/el2n/top, seen/aum/beta or "
-        "grow:steps=3/el2n/stratified; repeat for several. 'full' and 'random' are always there.",
+        "grow:steps=2/el2n/stratified; repeat for several. 'full' and 'random' are always there.",
         rich_help_panel=o.CHOICE,
     ),
 ]
