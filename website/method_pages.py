@@ -61,8 +61,8 @@ def _all_scores() -> str:
         if mine:
             lines += [f"## {title}", "", *_table(["score", "high means", "reads", "formula"], map(_line, mine)), ""]
     lines += [
-        "Which of them choose better than random, at which rates: [the study](../quality/results.md). On one scale across",
-        "folds: `align=` of [`select`](../reference.md). Functions for logits of your own:",
+        "Which of them choose better than random, at which rates: [the study](../quality/results.md).",
+        "On one scale across folds: `align=` of [`select`](../reference.md). Functions for logits of your own:",
         "[`unseen.functional`](../reference/functional.md). To add one: CONTRIBUTING.md in the repository.",
     ]
     return "\n".join(lines) + "\n"
@@ -121,8 +121,9 @@ def _all_rules() -> str:
             "",
             *_table(["rule", "reads", "options", "what it does"], rows),
             "",
-            "Which of them choose better than random, at which rates: [the study](../quality/results.md). For scores of your",
-            "own: [`unseen.rules`](../reference/rules.md). To add one: CONTRIBUTING.md in the repository.",
+            "Which of them choose better than random, at which rates: [the study](../quality/results.md).",
+            "For scores of your own: [`unseen.rules`](../reference/rules.md).",
+            "To add one: CONTRIBUTING.md in the repository.",
             "",
         ]
     )

@@ -417,7 +417,7 @@ def _price(beds: dict[str, Any], design: str) -> str:
 
 
 def pretrained() -> list[str]:
-    """Accuracy of ridge on vectors: in-sample, left out, and on the test set after training on all, on what is kept, on random."""
+    """Accuracy of ridge on vectors: in-sample, left out, and on the test set after training on all, kept, random."""
     patches, images, text = (_result(name) for name in ("patches_cifar10", "pretrained_cifar10", "pretrained_sst2"))
     test = {name: arm["accuracy"]["mean"] for name, arm in patches["arms"].items()}
     found = [("CIFAR-10", "patches", {**patches, "test": test}, ", by `cutoff=error`")]
