@@ -29,6 +29,7 @@ PAGES = (
     "README.md",
     "docs/results.md",
     "docs/embeddings.md",
+    "docs/is_it_worth_it.md",
     "docs/text_and_tables.md",
     "benchmarks/quality/results.md",
     "benchmarks/quality/text_and_tables.md",
@@ -217,6 +218,9 @@ def blocks() -> dict[str, list[str]]:
     made["imagenet cost"] = cost(_result("imagenet_cost"))
     made["agreement"] = agreement(_result("quality_agreement"))
     made["pretrained"] = pretrained()
+    errors = _result("label_errors")
+    made["label errors"] = label_errors(errors["rows"]) + setting(errors)
+    made["label errors in short"] = label_errors([row for row in errors["rows"] if row["flips"] == 0.1])
     made |= {
         "answer random": default_by_bed(report),
         "answer peers": across_beds(report),
@@ -428,6 +432,19 @@ def pretrained() -> list[str]:
         shares = [one["in_sample"], one["left_out"], *(one["test"][arm] for arm in ("full", "kept", "random"))]
         rows.append([data, f"`{by}`{note}", f"{one['columns']:,}", *(f"{100 * share:.1f}" for share in shares)])
     heads = ["data", "backbone", "columns", "in-sample", "left out", "test, all", "test, kept", "test, random"]
+    return table(heads, rows)
+
+
+def label_errors(found: list[dict[str, Any]]) -> list[str]:
+    """The held-out disagreement beside the share of labels that were flipped."""
+    rows = []
+    for row in found:
+        learner = "ridge" if row["learner"] == "ridge" else "naive Bayes"
+        interval_of = f" ({100 * row['low']:+.1f} .. {100 * row['high']:+.1f})" if row["low"] is not None else ""
+        shares = [f"{100 * row['flips']:.0f} %", f"{100 * row['disagreement']:.1f} %"]
+        bias = f"{100 * row['bias']:+.1f}{interval_of}"
+        rows.append([f"{row['data']}, {row['n']:,}", learner, *shares, bias, f"{100 * row['accuracy']:.1f} %"])
+    heads = ["data", "learner", "flips", "held-out disagreement", "bias, points", "held-out accuracy"]
     return table(heads, rows)
 
 
