@@ -1,5 +1,6 @@
 """The pages say what the results say."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -20,14 +21,41 @@ def test_the_pages_are_made_from_the_results(script):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_place_without_a_result_is_an_error(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "quality"))
-    import tables
+@pytest.fixture(scope="module")
+def tables():
+    spec = importlib.util.spec_from_file_location("quality_tables", ROOT / "benchmarks" / "quality" / "tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
+
+def test_a_place_without_a_result_is_an_error(tables):
     page = "Before\n\n<!-- table: it -->\n\n| old |\n\n<!-- end -->\n\nafter\n"
     assert tables.filled(page, {"it": ["| new |", ""]}) == page.replace("old", "new")
     with pytest.raises(KeyError):
         tables.filled(page, {})
+
+
+def test_several_steps_are_set_against_one_step_where_both_were_tried(tables):
+    beds = {
+        "a": {
+            "accuracy": {
+                "random": {"0.5": [0.5, 0.6], "0.1": [0.3, 0.4]},
+                "one step": {"0.5": [0.6, 0.7], "0.1": [0.3, 0.4]},
+                "refilled": {"0.5": [0.65]},  # the study is not at its end
+                "everything": {"1.0": [0.8, 0.8]},
+            },
+            "price": {"random": {"0.5": 0}, "one step": 1, "refilled": {"0.5": 1.25, "0.1": 1.05}},
+        },
+        "b": {"accuracy": {"random": {"0.5": [0.5]}, "one step": {"0.5": [0.5]}}, "price": {"one step": 1}},
+    }
+    assert tables.steps_across_beds(beds) == [
+        "| over random (over one step) | price | 50 % | 90 % |",
+        "| --- | --- | --- | --- |",
+        "| one step | 1 | +5.0 | +0.0 |",
+        "| refilled | 1.1 to 1.2 | +15.0 (+5.0) | |",
+        "",
+    ]
 
 
 def test_what_a_whole_data_set_takes_is_quoted_from_the_results():

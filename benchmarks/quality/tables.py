@@ -311,7 +311,7 @@ def default_by_bed(result: dict[str, Any]) -> list[str]:
         rows[-1].append(f"{peers[best]:+.1f} {best.removeprefix('in-sample ').split(',')[0]}")
         means.append([*(gain.mean() for gain in found), peers[best]])
     rows.append(["mean", "", *(f"{mean:+.1f}" for mean in np.mean(means, axis=0))])
-    heads = ["data", "random, 50 %", "30 % pruned", *(f"{percent_pruned(keep)}" for keep in KEEPS[1:])]
+    heads = ["data", "random is at, 50 %", "30 % pruned", *(f"{percent_pruned(keep)}" for keep in KEEPS[1:])]
     return table([*heads, "best peer, 50 %"], rows)
 
 
