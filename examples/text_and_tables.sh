@@ -8,7 +8,8 @@
 #     text/tweeteval_emoji.parquet    TweetEval emoji: split train, val and test, text, 20 unbalanced classes
 #     tabular/adult.parquet           Adult: split train and test, 14 columns, 2 classes
 #     tabular/kddcup99_10pct.parquet  KDD Cup 99, 10 %: 41 columns, 23 classes, most rows copies of others
-# OUT takes vectors and runs; the script may be broken off and begun again. docs/text_and_tables.md shows what it prints.
+# OUT takes vectors and runs; the script may be broken off and begun again. What it prints:
+# benchmarks/quality/text_and_tables.md
 set -eu
 
 data=$1

@@ -138,9 +138,9 @@ def test_refused_before_any_training(changes, message, monkeypatch):
 
 
 def test_shares_that_leave_too_little_to_grow_from_are_not_tried(law):
-    """At 90 % pruned the start of a growth would be below two samples a class: the outlook must not ask for it."""
+    """At 90 % pruned the start of a growth would be below one sample a class: the outlook must not ask for it."""
     law(lambda method, kept, r: 0.9)
-    advice = advised(method="grow:start=0.5/el2n/top", step=0.1)
+    advice = advised(method="grow:start=0.2/el2n/top", step=0.1)
     assert 0 < advice.prune < 0.9
 
 

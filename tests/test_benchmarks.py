@@ -1,5 +1,6 @@
-"""The page of benchmarks says what the results say."""
+"""The pages say what the results say."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-PRETRAINED = ("pretrained_cifar10", "pretrained_sst2", "patches_cifar10")
 ROOT = Path(__file__).parents[1]
 
 
@@ -21,9 +21,46 @@ def test_the_pages_are_made_from_the_results(script):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_readme_quotes_the_results():
+@pytest.fixture(scope="module")
+def tables():
+    spec = importlib.util.spec_from_file_location("quality_tables", ROOT / "benchmarks" / "quality" / "tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_place_without_a_result_is_an_error(tables):
+    page = "Before\n\n<!-- table: it -->\n\n| old |\n\n<!-- end -->\n\nafter\n"
+    assert tables.filled(page, {"it": ["| new |", ""]}) == page.replace("old", "new")
+    with pytest.raises(KeyError):
+        tables.filled(page, {})
+
+
+def test_several_steps_are_set_against_one_step_where_both_were_tried(tables):
+    beds = {
+        "a": {
+            "accuracy": {
+                "random": {"0.5": [0.5, 0.6], "0.1": [0.3, 0.4]},
+                "one step": {"0.5": [0.6, 0.7], "0.1": [0.3, 0.4]},
+                "refilled": {"0.5": [0.65]},  # the study is not at its end
+                "everything": {"1.0": [0.8, 0.8]},
+            },
+            "price": {"random": {"0.5": 0}, "one step": 1, "refilled": {"0.5": 1.25, "0.1": 1.05}},
+        },
+        "b": {"accuracy": {"random": {"0.5": [0.5]}, "one step": {"0.5": [0.5]}}, "price": {"one step": 1}},
+    }
+    assert tables.steps_across_beds(beds) == [
+        "| over random (over one step) | price | 50 % | 90 % |",
+        "| --- | --- | --- | --- |",
+        "| one step | 1 | +5.0 | +0.0 |",
+        "| refilled | 1.1 to 1.2 | +15.0 (+5.0) | |",
+        "",
+    ]
+
+
+def test_what_a_whole_data_set_takes_is_quoted_from_the_results():
     result = json.loads((ROOT / "benchmarks" / "results" / "end_to_end.json").read_text())
-    readme = " ".join((ROOT / "README.md").read_text().split())
+    page = " ".join((ROOT / "docs" / "tutorials" / "images.md").read_text().split())
     summary = result["summary"]
     for figure in (
         f"{result['wall_seconds'] / 60:.0f} minutes",
@@ -32,46 +69,20 @@ def test_the_readme_quotes_the_results():
         f"{100 * summary['label_errors_kept']:.1f} % of label errors",
         f"a random one holds {100 * summary['label_errors_random']:.1f} %",
     ):
-        assert figure in readme, figure
-    rows = json.loads((ROOT / "benchmarks" / "results" / "closed_form_size.json").read_text())["rows"]
-    (row,) = (r for r in rows if (r["plan"], r["learner"]) == ("leave_one_out", "ridge"))
-    shape = f"For {row['n']:,} x {row['d']} vectors of {row['classes']:,} classes, ImageNet's shape, two cores take"
-    assert f"{shape} {row['seconds']:.0f} s and {row['anonymous_mib'] / 1024:.2f} GiB" in readme
-
-
-def test_the_page_of_embeddings_quotes_the_results():
-    result = json.loads((ROOT / "benchmarks" / "results" / "patches_cifar10.json").read_text())
-    page = " ".join((ROOT / "docs" / "embeddings.md").read_text().split())
-    test = {name: 100 * arm["accuracy"]["mean"] for name, arm in result["arms"].items()}
-    for figure in (
-        f"takes {result['embedding_seconds']:.0f} s of two cores",
-        f"its {result['columns']:,} columns is right about {100 * result['left_out']:.1f} % of the training images",
-        f"{100 * result['in_sample']:.1f} % in-sample, and {test['full']:.1f} % of the test images",
-        f"by default at {100 * result['keep']:.0f} % is right about {test['kept']:.1f} % of these",
-        f"a random choice about {test['random']:.1f} %",
-    ):
         assert figure in page, figure
 
 
-def test_what_pretrained_backbones_are_worth_is_quoted_from_the_results():
-    readme = " ".join((ROOT / "README.md").read_text().split())
-    page = (ROOT / "docs" / "embeddings.md").read_text()
-    read = {name: json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text()) for name in PRETRAINED}
-    image = read["pretrained_cifar10"]["efficientnet_lite0"]
-    words, tfidf = (read["pretrained_sst2"][by] for by in ("wordllama", "tfidf"))
-    for row, result in (("CIFAR-10 | `efficientnet_lite0`", image), ("SST-2 | `wordllama`", words)):
-        test = result["test"]
-        figures = [100 * share for share in (result["left_out"], test["full"], test["kept"], test["random"])]
-        assert f"| {row} | {result['columns']:,} | " + " | ".join(f"{x:.1f}" for x in figures) + " |" in page
-    untrained = 100 * read["patches_cifar10"]["left_out"]
-    for figure in (
-        f"{100 * image['left_out']:.1f} % of the images left out, by untrained patches about {untrained:.1f} %",
-        f"`wordllama` about {100 * words['left_out']:.1f} %, by TF-IDF about {100 * tfidf['left_out']:.1f} %",
-    ):
-        assert figure in readme, figure
+def test_what_the_closed_form_takes_is_quoted_from_the_results():
+    page = " ".join((ROOT / "docs" / "closed_form.md").read_text().split())
+    rows = json.loads((ROOT / "benchmarks" / "results" / "closed_form_size.json").read_text())["rows"]
+    (row,) = (r for r in rows if (r["plan"], r["learner"]) == ("leave_one_out", "ridge"))
+    shape = f"For {row['n']:,} x {row['d']} vectors of {row['classes']:,} classes, ImageNet's shape, two cores take"
+    assert f"{shape} {row['seconds']:.0f} s and {row['anonymous_mib'] / 1024:.2f} GiB" in page
 
 
-@pytest.mark.parametrize(("result", "page"), [("digits", "README.md"), ("digits_logistic", "docs/comparing.md")])
+@pytest.mark.parametrize(
+    ("result", "page"), [("digits", "docs/is_it_worth_it.md"), ("digits_logistic", "docs/comparing.md")]
+)
 def test_the_evaluations_shown_are_those_of_the_results(result, page):
     arms = json.loads((ROOT / "benchmarks" / "results" / f"evaluation_{result}.json").read_text())["arms"]
     lines = [line.split() for line in (ROOT / page).read_text().splitlines()]

@@ -114,7 +114,7 @@ def test_an_evaluation_a_sweep_and_a_history(run, tmp_path):
     unseen.sweep("digits", methods=["folds:k=2/el2n/top"], prune=[0.5], learner=learner, seeds=1, out=tmp_path / "s")
     sweep = check_columns(tmp_path / "s" / "sweep.parquet", "sweep.parquet", "sweep")
     assert set(sweep.column_names) == set(promised("sweep.parquet"))
-    unseen.grow("digits", keep=0.2, steps=1, folds=2, learner=learner, out=tmp_path / "g")
+    unseen.grow("digits", keep=0.2, learner=learner, out=tmp_path / "g")
     history = check_columns(tmp_path / "g" / "history.parquet", "history.parquet", "history")
     assert set(history.column_names) == set(promised("history.parquet"))
     for folder in "esg":

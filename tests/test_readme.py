@@ -29,22 +29,22 @@ def test_blocks_of_python(page):
     result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test)
     assert result.failed == 0
     if page.name == "README.md":
-        assert result.attempted > 20
+        assert result.attempted > 3
 
 
 def test_the_readme_shows_what_make_demo_prints(tmp_path):
     command = re.search(r"\$\(DEMO\)/unseen (prune .*)", (ROOT / "Makefile").read_text())[1]
     shown = re.search(r"    \$ unseen (.*?)\n\n", (ROOT / "README.md").read_text(), flags=re.S)[1]
-    said, *lines = [line.removeprefix("    ") for line in shown.splitlines()]
+    said, *lines = [line.removeprefix("    ") for line in shown.splitlines()]  # `...` stands for lines left out
     assert said == command
     done = subprocess.run(
         [Path(sys.executable).with_name("unseen"), *command.split()],
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    printed = [line for line in (done.stderr + done.stdout).splitlines() if not line.startswith("fit ")]
-    # The number of threads is this machine's.
-    anywhere = [re.sub(r"\d+ threads?", "N threads", line) for line in printed]
-    assert anywhere == [re.sub(r"\d+ threads?", "N threads", line) for line in lines if line != "..."]
+    printed = "".join(f"{line}\n" for line in (done.stderr + done.stdout).splitlines())
+    wanted = "".join("(?:.*\\n)*" if line == "..." else re.escape(f"{line}\n") for line in lines)
+    assert sum(line != "..." for line in lines) > 4
+    assert re.fullmatch(wanted, printed), printed
 
 
 def test_the_readme_shows_the_lines_by_which_the_two_examples_differ():

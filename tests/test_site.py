@@ -64,19 +64,36 @@ def test_the_pages_of_rooms_have_all_of_them(room):
     assert set(re.findall(rf"^::: unseen\.{room}\.(\w+)$", page, flags=re.M)) == set(getattr(unseen, room).__all__)
 
 
-def test_the_landing_page_begins_with_the_results_and_random_beside():
-    page = landing.filled((ROOT / "docs" / "index.md").read_text())
-    table = page[: page.index("\n## ")]
-    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")]
-    assert len(rows) == 2 + len(landing.DATA) * len(landing.SHARES)
-    study = (ROOT / "docs" / "results.md").read_text()
-    for row in rows[2:]:
-        for cell in row[2:]:
-            figure = cell.replace("\N{NO-BREAK SPACE}", " ").replace("<br>", " ").strip(" |")
-            assert re.fullmatch(r"\d+\.\d ± \d+\.\d( \([+-]\d+\.\d ± \d+\.\d( \*)?\))?", figure), figure
-            assert f" {figure} |" in study, figure
+def test_the_landing_page_is_the_readme_with_the_links_of_the_site():
+    page = landing.linked(landing.filled((ROOT / "docs" / "index.md").read_text()), "index.md")
+    readme = (ROOT / "README.md").read_text()
+    assert "](docs/" in readme
+    assert "](docs/" not in page
+    assert "](results.md)" in page
+    assert "(images/report-desktop.png)" in page
+    assert "](CHANGELOG.md)" not in page  # not in the site, so its words alone
     with pytest.raises(ValueError, match="no place"):
         landing.filled("# A page without it")
+
+
+@pytest.mark.parametrize(
+    ("page", "link", "there"),
+    [
+        ("results.md", "../benchmarks/quality/results.md#every-cell", "quality/results.md#every-cell"),
+        ("tutorials/text.md", "../results.md", "../results.md"),
+        ("quality/results.md", "../../docs/results.md#a", "../results.md#a"),
+        ("scores/el2n.md", "../rules/index.md", "../rules/index.md"),  # made when the site is built
+        ("results.md", "https://arxiv.org/abs/1", "https://arxiv.org/abs/1"),
+    ],
+)
+def test_links_of_the_repository_become_links_of_the_site(page, link, there):
+    assert landing.linked(f"see [it]({link}).", page) == f"see [it]({there})."
+
+
+def test_the_pages_beside_the_scripts_are_in_the_site():
+    pages = landing.beside()
+    assert {"quality/results.md", "quality/text_and_tables.md"} <= set(pages)
+    assert all(path in (ROOT / "mkdocs.yml").read_text() for path in pages)
 
 
 def test_a_picture_is_svg_in_the_colours_of_the_page_and_says_what_it_shows():

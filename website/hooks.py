@@ -1,6 +1,6 @@
-"""What mkdocs does not do by itself: the table of the landing page, a page for each score and rule, their pictures.
+"""What mkdocs does not do by itself: pages from outside docs, a page for each score and rule, their pictures.
 
-Nothing here is typed twice. Tables come from benchmarks/results, pages of methods from the registries and docstrings of
+Nothing here is typed twice. The landing page is the README, pages of methods from the registries and docstrings of
 the library, pictures from one small computation on scikit-learn's digits (`pictures.py`), made when the site is built.
 """
 
@@ -45,18 +45,19 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages of scores and rules."""
-    for path, text in method_pages.pages().items():
+    """Add the pages of scores and rules, and those beside the scripts of the study."""
+    for path, text in {**method_pages.pages(), **landing.beside()}.items():
         files.append(File.generated(config, path, content=text))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Put the results in their place, and mark sessions of the interpreter as such."""
+    """Put the README and the reference in their places, and mark sessions of the interpreter as such."""
     if page.file.src_uri == "index.md":
         markdown = landing.filled(markdown)
     if page.file.src_uri == "reference.md":
         markdown = reference.filled(markdown)
+    markdown = landing.linked(markdown, page.file.src_uri)
     return re.sub(r"^( *)```python(?=\n *>>>)", r"\1```pycon", markdown, flags=re.M)
 
 

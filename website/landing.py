@@ -1,59 +1,63 @@
-"""The table of the landing page, from the results of the study: the default, the same in-sample, random, everything."""
+"""The pages of the site that lie outside docs: the README, which is its landing page, and the pages of results.
+
+Links between pages are written as the repository has them; here they become those of the site.
+"""
 
 from __future__ import annotations
 
-import importlib.util
-import json
+import posixpath
+import re
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PLACE = "<!-- results -->"
-DEFAULT, IN_SAMPLE = "folds:k=5/el2n/stratified:cutoff=error", "seen/el2n/stratified:cutoff=error"
-DATA = {"cifar10": "CIFAR‑10", "sst2": "SST‑2", "adult": "Adult", "digits": "digits"}
-SHARES = (0.3, 0.8)  # pruned; of all data sets
+PLACE = "<!-- README -->"
+RESULTS = "benchmarks/quality"  # its pages are in the folder `quality` of the site
+LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#:\s]+)(#[^)\s]*)?\)")
 
 
 def filled(markdown: str) -> str:
-    """The page with the table in its place."""
+    """Put the README in its place."""
     if PLACE not in markdown:
-        raise ValueError(f"the landing page has no place {PLACE!r} for the table of results")
-    return markdown.replace(PLACE, "\n".join(table()))
+        raise ValueError(f"the landing page has no place {PLACE!r} for the README")
+    return markdown.replace(PLACE, (ROOT / "README.md").read_text())
 
 
-def table() -> list[str]:
-    """A Markdown table, a row for each data set and share pruned."""
-    maker = _maker()
-    heads = ["data", "pruned", "`unseen`, the default", "random", "the same, in-sample", "everything"]
-    rows = []
-    for name, title in DATA.items():
-        study = maker.Study(json.loads((maker.RESULTS / f"quality_{name}_report.json").read_text()))
-        for share in SHARES:
-            budget = min(study.budgets, key=lambda b, n=study.n, s=share: abs(1 - b / n - s))
-            rows.append(
-                [
-                    title,
-                    f"{100 * (1 - budget / study.n):.0f} %",
-                    _entry(study, DEFAULT, budget),
-                    study.mean("random", budget),
-                    _entry(study, IN_SAMPLE, budget),
-                    study.mean("full", budget),
-                ]
-            )
-    # A figure and its interval stay on one line.
-    made: list[str] = maker.table(heads, [[cell.replace(" ", "\N{NO-BREAK SPACE}") for cell in row] for row in rows])
-    return made
+def beside() -> dict[str, str]:
+    """Give the pages beside the scripts of the study: path in the site to text."""
+    return {f"quality/{path.name}": path.read_text() for path in sorted((ROOT / RESULTS).glob("*.md"))}
 
 
-def _entry(study: Any, method: str, budget: int) -> str:
-    return f"{study.mean(method, budget)}<br>({study.change(method, 'random', budget)})"
+def linked(markdown: str, page: str) -> str:
+    """Turn links of a page of the site that the repository resolves into links of the site.
+
+    A link to a file that is not in the site becomes its text.
+    """
+    home = _in_repository(page)
+
+    def link(found: re.Match[str]) -> str:
+        mark, words, target, anchor = found[1], found[2], found[3], found[4] or ""
+        place = posixpath.normpath(posixpath.join(posixpath.dirname(home), target))
+        if not (ROOT / place).is_file():
+            return found[0]  # a page that is made when the site is built, or a fault that mkdocs reports
+        site = _in_site(place)
+        if site is None:
+            return words
+        return f"{mark}[{words}]({posixpath.relpath(site, posixpath.dirname(page) or '.')}{anchor})"
+
+    return LINK.sub(link, markdown)
 
 
-def _maker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("quality_tables", ROOT / "benchmarks" / "quality" / "tables.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def _in_repository(page: str) -> str:
+    if page == "index.md":
+        return "README.md"
+    folder, _, name = page.partition("/")
+    return f"{RESULTS}/{name}" if folder == "quality" else f"docs/{page}"
+
+
+def _in_site(place: str) -> str | None:
+    if place == "README.md":
+        return "index.md"
+    folder, _, name = place.rpartition("/")
+    if folder == RESULTS and name.endswith(".md"):
+        return f"quality/{name}"
+    return place.removeprefix("docs/") if place.startswith("docs/") else None

@@ -61,8 +61,8 @@ def _all_scores() -> str:
         if mine:
             lines += [f"## {title}", "", *_table(["score", "high means", "reads", "formula"], map(_line, mine)), ""]
     lines += [
-        "Which of them choose better than random, at which rates: [the study](../results.md). On one scale across",
-        "folds: `align=` of [`select`](../reference.md). Functions for logits of your own:",
+        "Which of them choose better than random, at which rates: [the study](../quality/results.md).",
+        "On one scale across folds: `align=` of [`select`](../reference.md). Functions for logits of your own:",
         "[`unseen.functional`](../reference/functional.md). To add one: CONTRIBUTING.md in the repository.",
     ]
     return "\n".join(lines) + "\n"
@@ -121,8 +121,9 @@ def _all_rules() -> str:
             "",
             *_table(["rule", "reads", "options", "what it does"], rows),
             "",
-            "Which of them choose better than random, at which rates: [the study](../results.md). For scores of your",
-            "own: [`unseen.rules`](../reference/rules.md). To add one: CONTRIBUTING.md in the repository.",
+            "Which of them choose better than random, at which rates: [the study](../quality/results.md).",
+            "For scores of your own: [`unseen.rules`](../reference/rules.md).",
+            "To add one: CONTRIBUTING.md in the repository.",
             "",
         ]
     )
@@ -195,6 +196,7 @@ def _spec(name: str, options: dict[str, Any]) -> str:
 def _linked(text: str) -> str:
     """Numbers of arXiv and pages of the documentation as links."""
     text = re.sub(r"arXiv (\d{4}\.\d{5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text)
+    text = re.sub(r"benchmarks/quality/(\w+)\.md", r"[the study](../quality/\1.md)", text)
     return re.sub(r"docs/(\w+)\.md", r"[\1](../\1.md)", text)
 
 

@@ -11,7 +11,8 @@ accuracy after the last epoch on the test part, five replicates that redraw scor
 everything on the same replicates, so that differences are paired.
 
 - `--part report` takes other rows and another root seed than `--part tuning`, which tries rules and cutoffs only.
-  Defaults of the library were chosen on the tuning part; the tables of docs/results.md come from the report part.
+  Defaults of the library were chosen on the tuning part; the tables of results.md beside this file come from the
+  report part.
 - `cifar10`, `sst2`, `adult`: 5,000 training rows; `digits`: all; head of one hidden layer (`heads.py`), in batches
   of 256, for the digits of 64.
 - `convnet`: 5,000 images of CIFAR-10, the preset `convnet`, the methods that the first tier leaves in question.

@@ -424,11 +424,12 @@ def written(study: str, out: Path, result: Path | None = None) -> Path:
     beds: dict[str, Any] = {}
     for path in sorted(out.glob(f"{study}_*.jsonl")):
         table: dict[str, dict[str, dict[int, Any]]] = {}
-        prices, worst = {}, {}
+        prices: dict[str, dict[str, float]] = {}  # of several steps it depends on the budget
+        worst: dict[str, dict[str, dict[int, Any]]] = {}
         for cell in read(path):
             table.setdefault(cell["design"], {}).setdefault(str(cell["keep"]), {})[cell["seed"]] = cell["accuracy"]
             worst.setdefault(cell["design"], {}).setdefault(str(cell["keep"]), {})[cell["seed"]] = cell["recalls"]
-            prices[cell["design"]] = cell["price"]
+            prices.setdefault(cell["design"], {})[str(cell["keep"])] = cell["price"]
         beds[path.stem.removeprefix(f"{study}_")] = {
             "accuracy": {d: {k: [v[s] for s in sorted(v)] for k, v in keeps.items()} for d, keeps in table.items()},
             "most_lost_by_a_class": _most_lost(worst),

@@ -10,7 +10,7 @@ embeddings   1e9 x 768 float16 vectors of 1,000 classes, `ridge` with float32 pr
              with the rows cancels), and their share of the peak; those of folds are lower as they were at 1,281,167
              rows. A worker is either 2 such cores, or a GPU.
 imagenet     ImageNet-1K, ResNet-50, 60 epochs, 5 folds, one repeat, at the images a second that NVIDIA published for
-             one A100 (benchmarks/results/imagenet_cost.json; its source is in docs/results.md).
+             one A100 (benchmarks/results/imagenet_cost.json; its source is in results.md beside this file).
 
 Every assumption is in ASSUMPTIONS, and in the result with its value.
 """

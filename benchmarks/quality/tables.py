@@ -1,8 +1,9 @@
-"""docs/results.md and docs/text_and_tables.md from the results of the study: no figure is typed by hand.
+"""Fill the tables of README, docs and the pages beside this file from `benchmarks/results`: no figure is typed by hand.
 
-python benchmarks/quality/tables.py           # writes the pages
-python benchmarks/quality/tables.py --check   # exits 1 if a page is not what the results say
+python benchmarks/quality/tables.py           # writes the tables into the pages
+python benchmarks/quality/tables.py --check   # exits 1 if a table is not what the results say
 
+A table stands in its page between `<!-- table: NAME -->` and `<!-- end -->`; the words around it are written by hand.
 Differences are paired by replicate; an interval is the 95 % t-interval over replicates that redraw scoring, selection
 and training; a star says that it excludes 0.
 """
@@ -11,7 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
+from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,19 @@ from unseen.verdicts import Interval, interval, paired
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ("results.md", "text_and_tables.md")  # in docs; their words are beside this file
+PAGES = (
+    "README.md",
+    "docs/results.md",
+    "docs/embeddings.md",
+    "docs/is_it_worth_it.md",
+    "docs/text_and_tables.md",
+    "benchmarks/quality/results.md",
+    "benchmarks/quality/text_and_tables.md",
+)
+PLACE = re.compile(r"<!-- table: (.+?) -->\n.*?<!-- end -->", flags=re.S)
+KEEPS = ("0.7", "0.5", "0.3", "0.1")
+STEPS = "steps (strata less min(e, p^3))"  # of the tuning beds, before the study of several steps
+BASELINES = ("random", "random, by class", "default", "everything")  # the other designs of the report are peers
 FOLDS, SEEN, GROW = "folds:k=5", "seen", "grow:steps=3,folds=2"
 
 
@@ -63,7 +79,7 @@ def starred(found: Interval) -> str:
 
 def table(heads: list[str], rows: list[list[str]]) -> list[str]:
     lines = [heads, ["---"] * len(heads), *(row for row in rows if any(row[1:]))]
-    return ["| " + " | ".join(line) + " |" for line in lines] + [""]
+    return [("| " + " | ".join(line) + " |").replace("  ", " ") for line in lines] + [""]
 
 
 def all_methods(study: Study) -> list[str]:
@@ -122,17 +138,17 @@ def best_rules(study: Study) -> list[str]:
     return table(["pruned", "first", "second", "third", "fourth", "place of random"], rows)
 
 
-def width(result: dict[str, Any]) -> list[str]:
+def width(result: dict[str, Any], scores: Sequence[str] = ()) -> list[str]:
     rows = []
-    for score in result["scores"]:
+    for score in scores or result["scores"]:
         a, b = (result["width"][plan][score] for plan in ("seen", "folds"))
         rows.append([f"`{score}`", *(f"{a[k]:.2f} → {b[k]:.2f}" for k in ("entropy", "distinct", "agreement"))])
     return table(["in-sample → held out", "entropy", "distinct ranks", "agreement of two scorings"], rows)
 
 
-def noise(result: dict[str, Any], kind: str) -> list[str]:
+def noise(result: dict[str, Any], kind: str, scores: Sequence[str] = ()) -> list[str]:
     rows = []
-    for score in result["scores"]:
+    for score in scores or result["scores"]:
         a, b = (result[kind][plan][score] for plan in ("seen", "folds"))
         shares = [f"{100 * a[k]:.0f} → {100 * b[k]:.0f} %" for k in ("hardest_0.1", "hardest_0.3", "hardest_0.5")]
         rows.append([f"`{score}`", f"{a['auroc']:.3f} → {b['auroc']:.3f}", *shares])
@@ -146,7 +162,7 @@ def setting(result: dict[str, Any]) -> list[str]:
 
 
 def blocks() -> dict[str, list[str]]:
-    """Name to lines, for the places `<!-- name -->` of the text."""
+    """Give the lines of every table by its name."""
     made: dict[str, list[str]] = {}
     for path in sorted(RESULTS.glob("quality_*_report.json")):
         result = json.loads(path.read_text())
@@ -184,20 +200,39 @@ def blocks() -> dict[str, list[str]]:
     for path in sorted(RESULTS.glob("real_networks_*.json")):
         result = json.loads(path.read_text())
         made[f"{result['set']} real networks"] = real_networks(result) + setting(result)
-    made["designs report"] = across_beds(json.loads((RESULTS / "designs_report.json").read_text()))
-    tuning = json.loads((RESULTS / "designs_tuning.json").read_text())
+    report, tuning = _result("designs_report"), _result("designs_tuning")
+    made["designs report"] = across_beds(report) + setting(report)
     for study, beds in tuning["studies"].items():
         for keep in ("0.7", "0.5", "0.3"):
             made[f"designs {study.split(' ')[0]} {keep}"] = by_bed(beds, keep)
-    distribution = json.loads((RESULTS / "quality_distribution.json").read_text())
+    steps = _result("designs_steps") if (RESULTS / "designs_steps.json").exists() else None
+    beds = steps["beds"] if steps else tuning["studies"][STEPS]
+    made |= {f"designs steps {keep}": by_bed(beds, keep) for keep in KEEPS}
+    made["designs steps setting"] = setting(steps or tuning)
+    distribution = _result("quality_distribution")
     made |= {
         "width": width(distribution) + setting(distribution),
         "flipped": noise(distribution, "flipped"),
         "human": noise(distribution, "human"),
     }
-    made["imagenet cost"] = cost(json.loads((RESULTS / "imagenet_cost.json").read_text()))
-    made["agreement"] = agreement(json.loads((RESULTS / "quality_agreement.json").read_text()))
-    examples = json.loads((RESULTS / "worked_examples.json").read_text())
+    made["imagenet cost"] = cost(_result("imagenet_cost"))
+    made["agreement"] = agreement(_result("quality_agreement"))
+    made["pretrained"] = pretrained()
+    errors = _result("label_errors")
+    made["label errors"] = label_errors(errors["rows"]) + setting(errors)
+    made["label errors in short"] = label_errors([row for row in errors["rows"] if row["flips"] == 0.1])
+    made |= {
+        "answer random": default_by_bed(report),
+        "answer peers": across_beds(report),
+        "answer exposure": exposure_in_short(),
+        "answer width": width(distribution, ("el2n", "entropy", "label_margin", "aum", "forgetting")),
+        "answer cutoffs": cutoffs_in_short(tuning["studies"]),
+        "answer noise": noise(distribution, "flipped", ("el2n", "loss", "aum", "entropy", "variability")),
+        "answer classes": lost_by_a_class(report),
+        "answer price": price_and_gain(beds),
+        "answer steps": steps_across_beds(beds),
+    }
+    examples = _result("worked_examples")
     made |= {f"{name} example": transcript(commands) for name, commands in examples["sets"].items()}
     made["examples summary"] = verdicts(examples["sets"])
     made["examples setting"] = setting(examples)
@@ -255,30 +290,167 @@ def _of_arm(cells: dict[tuple[str, float, int], dict[str, Any]], arm: str, keep:
     return f"{text} ({starred(change)}; worst class {100 * float(np.min(recall[0] - recall[1])):+.1f})"
 
 
-def gains(bed: dict[str, Any], design: str, keep: str) -> np.ndarray:
-    """What a design gains over random, in points, replicate by replicate; empty where it was not tried."""
-    cells, drawn = (bed["accuracy"].get(name, {}).get(keep, {}) for name in (design, "random"))
+def gains(bed: dict[str, Any], design: str, keep: str, over: str = "random") -> np.ndarray:
+    """What a design gains over another, in points, replicate by replicate; empty where it was not tried."""
+    cells, others = (bed["accuracy"].get(name, {}).get(keep, {}) for name in (design, over))
     if isinstance(cells, list):
-        return 100 * (np.array(cells) - np.array(drawn))
-    return 100 * np.array([cells[seed] - drawn[seed] for seed in cells if seed in drawn])
+        both = min(len(cells), len(others))
+        return 100 * (np.array(cells[:both]) - np.array(others[:both]))
+    return 100 * np.array([cells[seed] - others[seed] for seed in cells if seed in others])
+
+
+def default_by_bed(result: dict[str, Any]) -> list[str]:
+    """The default on each report bed: its gain over random, and that of the best peer there, picked with hindsight."""
+    rows, means = [], []
+    for name, bed in result["beds"].items():
+        found = [gains(bed, "default", keep) for keep in KEEPS]
+        peers = {d: gains(bed, d, "0.5").mean() for d in bed["accuracy"] if d not in BASELINES}
+        best = max(peers, key=lambda peer: peers[peer])
+        drawn = 100 * np.mean(bed["accuracy"]["random"]["0.5"])
+        rows.append([name, f"{drawn:.1f}", *(starred(interval(gain / 100)) for gain in found)])
+        rows[-1].append(f"{peers[best]:+.1f} {best.removeprefix('in-sample ').split(',')[0]}")
+        means.append([*(gain.mean() for gain in found), peers[best]])
+    rows.append(["mean", "", *(f"{mean:+.1f}" for mean in np.mean(means, axis=0))])
+    heads = ["data", "random is at, 50 %", "30 % pruned", *(f"{percent_pruned(keep)}" for keep in KEEPS[1:])]
+    return table([*heads, "best peer, 50 %"], rows)
+
+
+def percent_pruned(keep: str) -> str:
+    return f"{100 * (1 - float(keep)):.0f} %"
 
 
 def across_beds(result: dict[str, Any]) -> list[str]:
     """Every design on the report beds: the mean gain over random at each budget, and the mean of its ranks."""
-    beds, keeps = result["beds"], ("0.7", "0.5", "0.3", "0.1")
+    beds = result["beds"]
     ranks: dict[str, list[float]] = {}
     for bed in beds.values():
-        for keep in keeps:
+        for keep in KEEPS:
             means = {name: np.mean(cells[keep]) for name, cells in bed["accuracy"].items() if keep in cells}
             for place, name in enumerate(sorted(means, key=lambda name: -means[name]), start=1):
                 ranks.setdefault(name, []).append(place)
     rows = []
     for design, found in sorted(ranks.items(), key=lambda item: np.mean(item[1])):
         tried = [bed for bed in beds.values() if design in bed["accuracy"]]
-        means = [f"{np.mean([gains(bed, design, keep).mean() for bed in tried]):+.1f}" for keep in keeps]
+        means = [f"{np.mean([gains(bed, design, keep).mean() for bed in tried]):+.1f}" for keep in KEEPS]
         rows.append([design, f"{np.mean(found):.1f}", str(len(tried)), *means])
-    heads = ["design", "mean rank", "beds", *(f"{100 * (1 - float(keep)):.0f} %" for keep in keeps)]
-    return [*table(heads, rows), *setting(result)]
+    return table(["design", "mean rank", "beds", *map(percent_pruned, KEEPS)], rows)
+
+
+def lost_by_a_class(result: dict[str, Any]) -> list[str]:
+    """The points of recall that one class loses beyond what it loses at random, on beds of up to 25 classes."""
+    beds = {name: bed["most_lost_by_a_class"] for name, bed in result["beds"].items() if bed["most_lost_by_a_class"]}
+    asked = [("default", keep) for keep in KEEPS] + [(peer, "0.5") for peer in ("CCS", "D2", "random, by class")]
+    rows = [
+        [f"{design}, {percent_pruned(keep)}", *(f"{bed[design][keep]:.1f}" for bed in beds.values())]
+        for design, keep in asked
+    ]
+    return table(["most lost by a class", *beds], rows)
+
+
+def exposure_in_short() -> list[str]:
+    """Held out less in-sample under the same rule, a few pairs on every data set."""
+    pairs = ("el2n/top", "el2n/stratified", "el2n/stratified:cutoff=0.3", "entropy/top", "variability/top")
+    columns = (("cifar10", 0.5), ("cifar10", 0.2), ("adult", 0.2), ("sst2", 0.2), ("digits", 0.2))
+    studies = {name: Study(_result(f"quality_{name}_report")) for name, _ in columns}
+    rows = []
+    for pair in (*pairs, "loss/stratified", "aum/stratified"):
+        row = [f"`{pair}`"]
+        for name, keep in columns:
+            study = studies[name]
+            budget = min(study.budgets, key=lambda b, s=study, k=keep: abs(b / s.n - k))
+            row.append(study.change(f"{FOLDS}/{pair}", f"{SEEN}/{pair}", budget))
+        rows.append(row)
+    return table(["held out less in-sample", *(f"{name}, {percent_pruned(str(keep))}" for name, keep in columns)], rows)
+
+
+def cutoffs_in_short(studies: dict[str, Any]) -> list[str]:
+    """The most telling cutoffs on the tuning beds, at 30 and 50 % pruned."""
+    named = {"cutoffs": ("hardest first", "0", "e", "min(e, p^2)")}
+    named["cutoffs_by_label_issues"] = ("fit max(min(e, p^2/2), l^2/e) (the default)",)
+    rows = []
+    for keep in ("0.7", "0.5"):
+        for study, designs in named.items():
+            beds = studies[study]
+            for design in designs:
+                cells = [_with_error(gains(bed, design, keep)) for bed in beds.values()]
+                rows.append([f"{percent_pruned(keep)}: {design}", *cells])
+    return table(["pruned: cutoff", *studies["cutoffs"]], rows)
+
+
+def price_and_gain(beds: dict[str, Any]) -> list[str]:
+    """One step at several prices: what more trainings add, and after how many trainings choosing has paid."""
+    names = {"one step": "two halves, once", "one step, 2 repeats": "two halves, twice",
+             "one step, five folds": "five folds", "one step, 4 repeats": "two halves, four times"}  # fmt: skip
+    rows = []
+    for design, words in names.items():
+        price = float(_price(beds, design))
+        means = [f"{_mean_gain(beds, design, keep):+.1f}" for keep in ("0.5", "0.3")]
+        rows.append([words, f"{price:.2g}", *means, *(str(ceil(price / (1 - float(keep)) - 1e-9)) for keep in KEEPS)])
+    heads = ["scored by", "price", "gain, 50 % pruned", "gain, 70 %"]
+    return table([*heads, "pays after, 30 % pruned", *map(percent_pruned, KEEPS[1:])], rows)
+
+
+def steps_across_beds(beds: dict[str, Any]) -> list[str]:
+    """Every design of several steps: its price, its mean gain over random and, in brackets, over one step."""
+    designs = dict.fromkeys(design for bed in beds.values() for design in bed["accuracy"])
+    keeps = [k for k in KEEPS if any(k in bed["accuracy"].get("one step", {}) for bed in beds.values())]
+    rows = []
+    for design in designs:
+        if design in BASELINES:
+            continue
+        cells = []
+        for keep in keeps:
+            against_random, further = (_mean_gain(beds, design, keep, over) for over in ("random", "one step"))
+            told = "" if design == "one step" else f" ({further:+.1f})"
+            cells.append("" if np.isnan(against_random) else f"{against_random:+.1f}{told}")
+        rows.append([design, _price(beds, design), *cells])
+    return table(["over random (over one step)", "price", *map(percent_pruned, keeps)], rows)
+
+
+def _mean_gain(beds: dict[str, Any], design: str, keep: str, over: str = "random") -> float:
+    """The mean over beds of what a design gains, where both were tried."""
+    found = [gain.mean() for bed in beds.values() if len(gain := gains(bed, design, keep, over))]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def _price(beds: dict[str, Any], design: str) -> str:
+    """The price in trainings of everything; from the smallest to the largest where it depends on the budget."""
+    price = next(bed["price"][design] for bed in beds.values() if design in bed["price"])
+    ends = sorted(price.values()) if isinstance(price, dict) else [price]
+    return " to ".join(dict.fromkeys(f"{end:.2g}" for end in (ends[0], ends[-1])))
+
+
+def pretrained() -> list[str]:
+    """Accuracy of ridge on vectors: in-sample, left out, and on the test set after training on all, kept, random."""
+    patches, images, text = (_result(name) for name in ("patches_cifar10", "pretrained_cifar10", "pretrained_sst2"))
+    test = {name: arm["accuracy"]["mean"] for name, arm in patches["arms"].items()}
+    found = [("CIFAR-10", "patches", {**patches, "test": test}, ", by `cutoff=error`")]
+    found += [("CIFAR-10", "efficientnet_lite0", images["efficientnet_lite0"], "")]
+    found += [("SST-2", by, text[by], "") for by in ("tfidf", "wordllama")]
+    rows = []
+    for data, by, one, note in found:
+        shares = [one["in_sample"], one["left_out"], *(one["test"][arm] for arm in ("full", "kept", "random"))]
+        rows.append([data, f"`{by}`{note}", f"{one['columns']:,}", *(f"{100 * share:.1f}" for share in shares)])
+    heads = ["data", "backbone", "columns", "in-sample", "left out", "test, all", "test, kept", "test, random"]
+    return table(heads, rows)
+
+
+def label_errors(found: list[dict[str, Any]]) -> list[str]:
+    """The held-out disagreement beside the share of labels that were flipped."""
+    rows = []
+    for row in found:
+        learner = "ridge" if row["learner"] == "ridge" else "naive Bayes"
+        interval_of = f" ({100 * row['low']:+.1f} .. {100 * row['high']:+.1f})" if row["low"] is not None else ""
+        shares = [f"{100 * row['flips']:.0f} %", f"{100 * row['disagreement']:.1f} %"]
+        bias = f"{100 * row['bias']:+.1f}{interval_of}"
+        rows.append([f"{row['data']}, {row['n']:,}", learner, *shares, bias, f"{100 * row['accuracy']:.1f} %"])
+    heads = ["data", "learner", "flips", "held-out disagreement", "bias, points", "held-out accuracy"]
+    return table(heads, rows)
+
+
+def _result(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return found
 
 
 def by_bed(beds: dict[str, Any], keep: str) -> list[str]:
@@ -287,8 +459,7 @@ def by_bed(beds: dict[str, Any], keep: str) -> list[str]:
     rows = []
     for design in designs:
         found = [gains(bed, design, keep) for bed in beds.values()]
-        price = next(bed["price"][design] for bed in beds.values() if design in bed["price"])
-        rows.append([design, f"{price:.2g}", *(_with_error(gain) for gain in found)])
+        rows.append([design, _price(beds, design), *(_with_error(gain) for gain in found)])
     rows = [row for row in rows if row[0] != "random"]
     return table(["design", "price", *beds], rows)
 
@@ -330,18 +501,14 @@ def transcript(commands: list[dict[str, Any]]) -> list[str]:
     lines = []
     for entry in commands:
         lines += [f"    $ {entry['command']}", *(f"    {line}".rstrip() for line in entry["shown"]), ""]
-    return lines[:-1]
+    return lines
 
 
-def page(words: str, made: dict[str, list[str]]) -> str:
-    """The text with the tables in their places; a place without a result is an error."""
-    lines = []
-    for line in words.splitlines():
-        if line.startswith("<!-- ") and line.endswith(" -->"):
-            lines += made[line[5:-4]]
-        else:
-            lines.append(line)
-    return "\n".join(lines).rstrip() + "\n"
+def filled(page: str, made: dict[str, list[str]]) -> str:
+    """Put the tables in their places; a place without a result is an error."""
+    return PLACE.sub(
+        lambda found: "\n".join([f"<!-- table: {found[1]} -->", "", *made[found[1]], "<!-- end -->"]), page
+    )
 
 
 def main() -> None:
@@ -349,11 +516,13 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     check, made = parser.parse_args().check, blocks()
     for name in PAGES:
-        text, place = page(Path(__file__).with_name(name).read_text(), made), ROOT / "docs" / name
+        place = ROOT / name
+        page = place.read_text()
+        text = filled(page, made)
         if not check:
             place.write_text(text)
-        elif place.read_text() != text:
-            sys.exit(f"docs/{name} is not what the results say: run python benchmarks/quality/tables.py")
+        elif page != text:
+            sys.exit(f"{name} is not what the results say: run python benchmarks/quality/tables.py")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python benchmarks/quality/worked_examples.py --data DATA --folder FOLDER [--out FILE]
 
 Runs examples/text_and_tables.sh on all its data sets and writes benchmarks/results/worked_examples.json, from which
-benchmarks/quality/tables.py makes docs/text_and_tables.md. FOLDER takes vectors and runs, and has to be empty, so that
-the times are those of the work.
+benchmarks/quality/tables.py makes text_and_tables.md beside this file. FOLDER takes vectors and runs, and has to be
+empty, so that the times are those of the work.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def test_in_sample_probabilities_are_refused(tmp_path):
 
 
 def test_several_steps_keep_none(tmp_path):
-    unseen.grow((X, Y), keep=0.3, steps=1, folds=2, learner="logistic", out=tmp_path / "run", threads=1)
+    unseen.grow((X, Y), keep=0.3, learner="logistic", out=tmp_path / "run", threads=1)
     with pytest.raises(ArgumentError, match="holds no results of fits of its own, as runs of several steps do"):
         unseen.export(tmp_path / "run", "cleanlab", tmp_path / "kept")
 

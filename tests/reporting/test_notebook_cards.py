@@ -36,8 +36,8 @@ def test_an_evaluation_and_steps_show_their_table(pruned):
     assert "<table>" in html
     assert "&lt;i&gt;" in html
     assert "<i>" not in html
-    grown = unseen.grow("digits", keep=0.2, steps=1, folds=2, learner="logistic", threads=1)
-    assert "step 1: 359 samples" in grown._repr_html_()
+    grown = unseen.grow("digits", keep=0.2, learner="logistic", threads=1)
+    assert "<li>359 samples</li>" in grown._repr_html_()
 
 
 def test_scores_that_are_all_missing_have_no_picture():

@@ -158,8 +158,8 @@ def halves(repeats: int = 1) -> Folds:
 def default_plan(*, closed_form: bool) -> Plan:
     """Take the plan of `unseen.score` and `unseen.prune` where none is given.
 
-    Halves choose as well as five folds for a quarter of the price (docs/results.md): two trainings on half of the data
-    are one ordinary training. A learner in closed form does five folds at once.
+    Halves choose as well as five folds for a quarter of the price (benchmarks/quality/results.md): two trainings on
+    half of the data are one ordinary training. A learner in closed form does five folds at once.
 
     >>> default_plan(closed_form=False).describe()["plan"]
     'halves'

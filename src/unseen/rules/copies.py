@@ -31,7 +31,8 @@ class Dedup(Rule):
 
     Fails:
         Beyond the copies: once they are gone it thins dense regions, and dense is where the typical samples are. It
-        reads no label, so of two near samples of different classes one goes. It did not beat random in docs/results.md.
+        reads no label, so of two near samples of different classes one goes. It did not beat random in
+        benchmarks/quality/results.md.
 
     """
 

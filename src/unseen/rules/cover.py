@@ -29,7 +29,7 @@ class Moderate(Rule):
 
     Fails:
         Where the features do not separate classes, distance to the class median says little; it did not beat random in
-        docs/results.md. Rare kinds within a class, far from its median, are lost.
+        benchmarks/quality/results.md. Rare kinds within a class, far from its median, are lost.
 
     """
 
@@ -61,7 +61,7 @@ class Herding(Rule):
 
     Fails:
         It keeps the mean of the features and nothing else of their distribution, and did not beat random in
-        docs/results.md.
+        benchmarks/quality/results.md.
 
     """
 
@@ -96,7 +96,7 @@ class KCenter(Rule):
 
     Fails:
         It takes outliers first, whatever they are: broken images and wrong crops are far from everything. It did not
-        beat random in docs/results.md.
+        beat random in benchmarks/quality/results.md.
 
     """
 

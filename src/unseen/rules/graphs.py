@@ -26,8 +26,8 @@ class Graph(Rule):
 
     Fails:
         Where the features do not put like with like: the graph is then noise around the score. On CIFAR-10 with
-        untrained features it equals random up to 80 % pruned and loses five points at 90 % (docs/results.md). The paper
-        tunes k and gamma.
+        untrained features it equals random up to 80 % pruned and loses five points at 90 %
+        (benchmarks/quality/results.md). The paper tunes k and gamma.
 
     """
 
@@ -70,7 +70,7 @@ class Infomax(Rule):
 
     Fails:
         At an alpha too small for the features it is `top` over again, and fails as that does: so with the default on
-        CIFAR-10 (docs/results.md). Only the k nearest count as similar: dense regions are damped little.
+        CIFAR-10 (benchmarks/quality/results.md). Only the k nearest count as similar: dense regions are damped little.
 
     """
 

@@ -25,7 +25,8 @@ class Top(Rule):
 
     Fails:
         At high rates: it keeps the hard end alone, where wrong labels are and no easy sample shows what a class is. On
-        CIFAR-10 it is a point above random at 30 % pruned, three below at 50 and 25 below at 80 % (docs/results.md).
+        CIFAR-10 it is a point above random at 30 % pruned, three below at 50 and 25 below at 80 %
+        (benchmarks/quality/results.md).
 
     """
 
@@ -65,7 +66,7 @@ class Window(Rule):
 
     Fails:
         Where the offset does not suit the data: none is best on clean digits, 0.3 on CIFAR-10, and no one value for all
-        rates (docs/results.md). `bws` looks for it.
+        rates (benchmarks/quality/results.md). `bws` looks for it.
 
     """
 

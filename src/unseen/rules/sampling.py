@@ -29,7 +29,7 @@ class Random(Rule):
 
     Fails:
         Rare classes at small budgets: without quota="proportional" a class may get fewer than its share, or none.
-        Otherwise it is hard to beat (docs/results.md).
+        Otherwise it is hard to beat (benchmarks/quality/results.md).
 
     """
 

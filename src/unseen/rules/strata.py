@@ -42,7 +42,7 @@ class Stratified(Rule):
     Fails:
         Without a cutoff where labels are noisy: strata of equal width give the sparse hard end far more than its share.
         `"error"` where it reaches what is pruned: everything then goes from the hard end, and at 30 % pruned that is
-        two points below random for a linear model on weak features (docs/results.md).
+        two points below random for a linear model on weak features (benchmarks/quality/results.md).
 
     """
 

@@ -187,9 +187,9 @@ class Aum(_MeanOver):
         A forward pass over the samples asked about after every epoch that is read, beside the trainings.
 
     Fails:
-        It does not gain by being held out (docs/results.md): it reads margins over the whole course anyway. Logits have
-        no common scale between fold models. Hardest-first collects label errors: two in three of the hardest tenth
-        where a tenth of the labels is wrong.
+        It does not gain by being held out (benchmarks/quality/results.md): it reads margins over the whole course
+        anyway. Logits have no common scale between fold models. Hardest-first collects label errors: two in three of
+        the hardest tenth where a tenth of the labels is wrong.
 
     """
 
@@ -266,7 +266,7 @@ class Forgetting(Course):
 
     Fails:
         With few epochs: nearly all samples have the value 0 and tie. Held out, a sample that was never right counts as
-        most forgotten, so hardest-first is worse held out than in-sample (docs/results.md).
+        most forgotten, so hardest-first is worse held out than in-sample (benchmarks/quality/results.md).
 
     """
 
@@ -302,8 +302,8 @@ class Variability(Course):
 
     Fails:
         With few epochs, from which a standard deviation is known badly: two scorings agree less than those of `el2n`
-        (docs/results.md). In-sample, by worthiest first, it loses to random at high rates; held out it is among the
-        best there.
+        (benchmarks/quality/results.md). In-sample, by worthiest first, it loses to random at high rates; held out it is
+        among the best there.
 
     """
 

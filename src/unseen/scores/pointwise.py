@@ -174,7 +174,7 @@ class El2n(Pointwise):
 
     Fails:
         As hardest-first beyond a third pruned: the hard end is where wrong labels are, and at 80 % it loses 25 points
-        to random on CIFAR-10 (docs/results.md). Models that fit everything leave it no spread in-sample.
+        to random on CIFAR-10 (benchmarks/quality/results.md). Models that fit everything leave it no spread in-sample.
 
     """
 
@@ -198,8 +198,8 @@ class Loss(Pointwise):
 
     Fails:
         It is unbounded: a few wrong labels stretch the range, so that strata of equal width hold most samples in one
-        (docs/results.md: held out, it gains nothing over in-sample there). Not comparable between models of different
-        calibration without align.
+        (benchmarks/quality/results.md: held out, it gains nothing over in-sample there). Not comparable between models
+        of different calibration without align.
 
     """
 
@@ -228,8 +228,8 @@ class Entropy(Pointwise):
 
     Fails:
         It reads no label: a model that is sure and wrong is easy to it, so it does not find label errors held out
-        (AUROC 0.50 for flipped labels, docs/results.md). In-sample, by hardest-first, it loses to random from half
-        pruned on.
+        (AUROC 0.50 for flipped labels, benchmarks/quality/results.md). In-sample, by hardest-first, it loses to random
+        from half pruned on.
 
     """
 

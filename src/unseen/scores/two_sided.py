@@ -47,7 +47,8 @@ class Memorization(_Sides):
 
     Fails:
         With few repeats: over r repeats it has few different values, and most samples tie at 0. Hardest-first collects
-        wrong labels, which only memorising gets right (docs/results.md: 16 points below random at 80 % on CIFAR-10).
+        wrong labels, which only memorising gets right (benchmarks/quality/results.md: 16 points below random at 80 % on
+        CIFAR-10).
 
     """
 
@@ -91,7 +92,7 @@ class HoldoutGap(_Losses):
 
     Fails:
         As a measure of worth: what is memorised is first of all what is wrongly labelled. At 80 % pruned hardest-first
-        loses 27 points to random on CIFAR-10 (docs/results.md). One outlying loss may be all of it.
+        loses 27 points to random on CIFAR-10 (benchmarks/quality/results.md). One outlying loss may be all of it.
 
     """
 
@@ -119,7 +120,8 @@ class Reducible(_Losses):
 
     Fails:
         The epoch must be given, and matters: too early everything is still to be learnt, too late nothing is. In strata
-        it loses 10 points to random at 80 % on CIFAR-10 (docs/results.md): its low tail is long and holds the outliers.
+        it loses 10 points to random at 80 % on CIFAR-10 (benchmarks/quality/results.md): its low tail is long and holds
+        the outliers.
 
     """
 
@@ -159,7 +161,7 @@ class Disagreement(Score):
 
     Fails:
         With two models it is a rough estimate. A point above random on CIFAR-10 up to half pruned and three below at 80
-        % (docs/results.md): models also disagree about what cannot be learnt.
+        % (benchmarks/quality/results.md): models also disagree about what cannot be learnt.
 
     """
 
