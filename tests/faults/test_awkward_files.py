@@ -284,12 +284,37 @@ def frame(**columns: Any) -> pd.DataFrame:
 
 
 TWICE = pa.table([pa.array(RNG.normal(size=N)), pa.array(RNG.normal(size=N)), pa.array(LABELS)], ["a", "a", "label"])
+DAYS = [str(day.date()) for day in pd.date_range("2020-01-01", periods=N)]
+KEYS = [f"{37 * at % 101:x}-a" for at in SHUFFLED]
 COLUMNS = {
     "pandas' index": (pa.Table.from_pandas(frame().sample(frac=1, random_state=0)), ["a", "b"], "an index that pandas"),
     "a named index": (pa.Table.from_pandas(frame(c=RNG.normal(size=N)).set_index("c")), ["a", "b"], "an index that pa"),
     "numbers in order": (pa.Table.from_pandas(frame(n=np.arange(N))), ["a", "b"], "go with the order of the rows"),
     "numbers in disorder": (pa.Table.from_pandas(frame(n=SHUFFLED)), ["a", "b"], "row numbers in another order"),
     "by name": (pa.Table.from_pandas(frame(idx=3 * SHUFFLED)), ["a", "b"], "row numbers by name"),
+    "numbers as text": (
+        pa.Table.from_pandas(frame(n=[str(at) for at in range(N)])),
+        ["a", "b"],
+        "the order of the rows",
+    ),
+    "names of rows": (pa.Table.from_pandas(frame(n=[f"img{at}.png" for at in range(N)])), ["a", "b"], "names that go"),
+    "dates in order": (pa.Table.from_pandas(frame(n=DAYS)), ["a", "b"], "names that go with the order of the rows"),
+    "some are missing": (
+        pa.Table.from_pandas(frame(n=pd.array([None, *range(1, N)], dtype="Int64"))),
+        ["a", "b"],
+        "the order of the rows",
+    ),
+    "anew in each part": (
+        pa.table({**vectors(), "Unnamed: 0": np.arange(N) % (N // 2), "label": LABELS}),
+        ["a", "b"],
+        "begin anew",
+    ),
+    "text beside text": (pa.table({"sentence": TEXTS, "label": LABELS, "key": KEYS}), ["sentence"], "beside text"),
+    "an index as text": (
+        pa.table({"sentence": TEXTS, "label": LABELS, "idx": (3 * SHUFFLED).astype(str)}),
+        ["sentence"],
+        "beside text",
+    ),
     "of GLUE": (pa.table({"sentence": TEXTS, "label": LABELS, "idx": 3 * SHUFFLED}), ["sentence"], "beside text"),
     "two of one name": (TWICE, None, "two columns of one name"),
 }
@@ -334,6 +359,21 @@ def test_folders_of_images(name, way, tmp_path, capfd):
 )
 def test_files_of_arrays_and_tables(name, way, tmp_path, capfd):
     verdict(FILES[name], way, tmp_path, capfd)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"hour": np.arange(N) % 12, "b": RNG.normal(size=N)},  # begins anew, and is no index by its name
+        {"word": [f"w{at:02}" for at in range(N)]},  # the only input, in order as in a dictionary
+        {"colour": [("red", "blue", "green")[at % 3] for at in range(N)], "b": RNG.normal(size=N)},
+        {"time": np.arange(N) + 0.5, "b": RNG.normal(size=N)},
+    ],
+    ids=["hours", "words", "categories", "fractions"],
+)
+def test_what_only_looks_like_row_numbers_is_used(columns, tmp_path):
+    data = resolve(in_file(pa.table({**columns, "label": LABELS}), tmp_path))
+    assert f"columns used as inputs: {', '.join(columns)}" in data.notes
 
 
 # Of columns: the forms in which a table is handed in.
