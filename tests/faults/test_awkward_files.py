@@ -7,8 +7,10 @@ another library, and none waits for ever.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -225,6 +227,17 @@ def hidden_images(source: Path) -> None:
         (source / name).write_bytes((source / "cat" / "0.png").read_bytes())
 
 
+def systems(source: Path) -> None:
+    for name in ("cat/@eaDir/0.png", "$RECYCLE.BIN/0.png", "lost+found/0.png", "__MACOSX/cat/._0.png"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes((source / "cat" / "0.png").read_bytes())
+
+
+def socket_at(path: Path) -> None:
+    with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as made:  # whose names are short
+        made.bind(path.name)
+
+
 def hidden_tables(source: Path) -> None:
     for name in ("_metadata.parquet", ".hidden.parquet", ".cache/a.parquet"):
         (source / name).parent.mkdir(exist_ok=True)
@@ -249,6 +262,34 @@ FOLDERS = {
     "loop": Case(after(photos, lambda p: (p / "cat/loop").symlink_to("..")), PHOTOS, "cat/loop"),
     "hidden": Case(after(photos, hidden_images), PHOTOS, "as hidden: 3 files or folders"),
     "one class twice": Case(after(photos, lambda p: (p / "kitten").symlink_to("cat")), refusal="kitten is cat"),
+    "of systems": Case(after(photos, systems), PHOTOS, "own there: $RECYCLE.BIN, lost+found, cat/@eaDir"),
+    "a link beside the image": Case(
+        after(photos, lambda p: (p / "cat/z.png").symlink_to("0.png")), PHOTOS, "cat/z.png (is cat/0.png)"
+    ),
+    "one image in two classes": Case(
+        after(photos, lambda p: (p / "dog/z.png").symlink_to("../cat/0.png")), refusal="dog/z.png is cat/0.png; remove"
+    ),
+    "socket": Case(after(photos, lambda p: socket_at(p / "cat/s.png")), refusal="(a socket, not a file)", unread=True),
+    "device": Case(
+        after(photos, lambda p: (p / "cat/d.png").symlink_to("/dev/zero")),
+        refusal="(a device, not a file)",
+        unread=True,
+    ),
+    "device skipped": Case(
+        after(
+            photos,
+            lambda p: lost(p / "cat/0.png") or (p / "cat/0.png").unlink() or (p / "cat/0.png").symlink_to("/dev/zero"),
+        ),
+        PHOTOS[1:],
+        "a device, not a file",
+        "",
+        SKIP,
+        True,
+    ),
+    "empty file": Case(
+        after(photos, lambda p: (p / "cat/z.png").write_bytes(b"")), refusal="not an image", unread=True
+    ),
+    "folder named as an image": Case(after(photos, lambda p: (p / "cat/z.png").mkdir()), PHOTOS),
     "pipe": Case(after(photos, lambda p: pipe(p / "cat/p.png")), refusal="cat/p.png (a pipe, not a file)", unread=True),
     "pipe skipped": Case(after(photos, lambda p: pipe(p / "cat/0.png")), PHOTOS[1:], "1 image dropped", "", SKIP, True),
     "lost": Case(after(photos, lambda p: lost(p / "cat/l.png")), refusal="cat/l.png (a link to nowhere", unread=True),
