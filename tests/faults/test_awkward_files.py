@@ -402,6 +402,33 @@ def test_files_of_arrays_and_tables(name, way, tmp_path, capfd):
     verdict(FILES[name], way, tmp_path, capfd)
 
 
+def latin_text(n: int = N) -> pa.Array:
+    """Text of another encoding, which some writers put where UTF-8 should be."""
+    buffers = pa.array(["ab"] * n).buffers()
+    return pa.Array.from_buffers(pa.string(), n, [*buffers[:2], pa.py_buffer(b"a\xe9" * n)])
+
+
+@pytest.mark.parametrize("form", ["file", "folder"])
+@pytest.mark.parametrize(
+    ("column", "options"),
+    [
+        ("label", {}),
+        ("text", {"text": "text"}),
+        ("c", {}),
+        ("key", {"id": "key"}),
+        ("split", {}),
+        ("g", {"group": "g"}),
+    ],
+)
+def test_text_that_is_no_utf8_is_refused(form, column, options, tmp_path):
+    columns = {**vectors(), "label": LABELS, column: latin_text()}
+    where = {"file": in_file, "folder": in_folder}[form](pa.table(columns), tmp_path)
+    with pytest.raises(
+        unseen.DataError, match=f"column '{column}' must hold text in UTF-8, but does not .*write it anew"
+    ):
+        resolve(where, **options)
+
+
 @pytest.mark.parametrize(
     "columns",
     [

@@ -22,7 +22,17 @@ from unseen.data.targeting import targeting
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 from unseen.types import IntArray
 
-__all__ = ["Roles", "Source", "image_column", "is_image", "is_list", "labelling_of", "matrix", "open_columns"]
+__all__ = [
+    "Roles",
+    "Source",
+    "image_column",
+    "is_image",
+    "is_list",
+    "labelling_of",
+    "matrix",
+    "of_text",
+    "open_columns",
+]
 
 _FEW = 10  # rows, whose numbers may be anything
 _PANDAS = re.compile(r"__index_level_\d+__")
@@ -126,6 +136,25 @@ def open_columns(source: Source, roles: Roles, options: ImageOptions) -> Samples
     if roles.text is not None or (len(wanted) == 1 and _is_text(schema.field(wanted[0]).type)):
         return TextData(_texts(source.read(wanted).column(0), wanted[0]), labelled, **about)
     return _features(source.read(wanted), labelled, about)
+
+
+def of_text(table: pa.Table) -> pa.Table:
+    """The table, whose text is UTF-8, as Arrow has it; other writers may put there what they like.
+
+    Raises:
+        DataError: a column of text that is no UTF-8.
+
+    """
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not _is_text(_kind(column.type)):
+            continue
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise DataError(
+                f"column {name!r} must hold text in UTF-8, but does not ({error}); write it anew"
+            ) from error
+    return table
 
 
 def row_numbers(source: Source, names: Sequence[str]) -> dict[str, str]:

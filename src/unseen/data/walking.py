@@ -71,14 +71,7 @@ def walk(root: Path, *, deep: bool = True) -> Walk:
     proper, links = deque([""]), deque[str]()
     while proper or links:
         name = proper.popleft() if proper else links.popleft()
-        try:
-            status = (root / name).stat()
-            entries = sorted(os.scandir(root / name), key=lambda entry: entry.name)
-        except OSError as error:
-            reason = error.strerror or error
-            raise DataError(
-                f"the folder {shown(root / name)} cannot be read: {reason}; mend it, or move it away"
-            ) from error
+        status, entries = _inside(root / name)
         key = status.st_dev, status.st_ino
         if key in seen:
             found.again[name] = seen[key]
@@ -100,6 +93,14 @@ def walk(root: Path, *, deep: bool = True) -> Walk:
                 (links if entry.is_symlink() else proper).append(_utf8(root, below))
     found.files.sort(key=lambda name: name.rpartition("/")[::2])
     return found
+
+
+def _inside(folder: Path) -> tuple[os.stat_result, list[os.DirEntry[str]]]:
+    try:
+        return folder.stat(), sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"the folder {shown(folder)} cannot be read: {reason}; mend it, or move it away") from error
 
 
 def is_folder(path: Path) -> bool:
