@@ -55,12 +55,52 @@ def test_an_edited_command_is_refused_and_the_coreset_stays(unseen_says, finishe
     assert content(finished) == before
 
 
-def test_a_finished_run_is_shown_and_not_made_again_whatever_its_command_says(unseen_says, finished):
-    edited(finished, keep="0.1")
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"keep": "0.1"}, r"keep: '0.5' \(run\) != '0.1' \(now\)"),
+        ({"prune": "10", "keep": None}, r"prune: None \(run\) != '10' \(now\)"),
+        ({"seed": 3}, r"seed: 0 \(run\) != 3 \(now\)"),
+        ({"rule": "top"}, r"rule: None \(run\) != 'top' \(now\)"),
+        ({"learner": "forest"}, r"learner: 'logistic' \(run\) != 'forest' \(now\)"),
+    ],
+)
+def test_a_command_sealed_anew_does_not_pass_for_that_of_a_finished_run(unseen_says, finished, options, told):
+    edited(finished, **options)
     before = content(finished)
+    refused(
+        unseen_says("resume", finished), 3, rf"is finished, and command.json was changed since; [^:]*:\n(.*\n)?  {told}"
+    )
+    assert content(finished) == before
+
+
+def test_how_a_finished_run_is_shown_may_change(unseen_says, finished):
+    edited(finished, json=True, no_report=True, quiet=True)
     said = unseen_says("resume", finished)
     assert said.code == 0
-    assert "100 of 200 samples" in said.out
+    assert json.loads(said.out)["kept"] == 100
+
+
+def test_a_finished_run_that_was_asked_for_more_is_shown(unseen_says, prune, finished):
+    assert unseen_says(*prune[:-1], "0.1", "--out", finished).code == 0
+    said = unseen_says("resume", finished)
+    assert said.code == 0
+    assert "20 of 200 samples" in said.out
+
+
+@pytest.mark.parametrize(
+    "learner", ["sklearn:harm:made", "torch:harm:made", "convnet:network=harm:made", "sklearn:os:abort"]
+)
+@pytest.mark.parametrize("finish", [True, False])
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_trust_imports_no_other_learner_than_the_manifest_names(unseen_says, finished, mark, learner, finish, dry):
+    if not finish:
+        unfinished(finished)
+    edited(finished, learner=learner)
+    before = content(finished)
+    told = f"names the learner '{learner}', but the run was made by 'sklearn:LogisticRegression'; repeat the original"
+    refused(unseen_says("resume", finished, "--trust", *dry), 3, told)
+    assert not mark.exists()
     assert content(finished) == before
 
 

@@ -237,3 +237,44 @@ def test_hugging_face_library(tmp_path):
 def test_an_open_data_set_is_passed_on():
     data = from_arrays([[1.0], [2.0]], [0, 1])
     assert resolve(data) is data
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda x, row: x.astype(">f4"),
+        lambda x, row: x.astype(np.float32 if row % 2 else np.float64),
+        lambda x, row: x.astype(int) if row % 2 else x,
+    ],
+    ids=["big-endian", "two-widths", "whole-and-real"],
+)
+def test_samples_that_are_held_in_another_type_are_no_others(form):
+    x = np.arange(24.0).reshape(8, 3)
+    data = from_dataset([(form(x[row], row), row % 2) for row in range(8)])
+    np.testing.assert_array_equal(everything(data), x)
+
+
+def test_bytes_are_text():
+    data = from_dataset([(f"film {row}".encode(), b"bad") for row in range(3)] + [(b"film 3", b"good")])
+    assert (data.kind, data.class_names) == ("text", ("bad", "good"))
+    assert everything(data).tolist() == [f"film {row}" for row in range(4)]
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_images_of_more_than_16_bits_are_refused(mode):
+    said = (
+        rf"the image of ds\[0\] cannot be read: mode '{mode}' has more than 16 bits a pixel; scale it to 8 bits first"
+    )
+    with pytest.raises(DataError, match=said):
+        from_dataset(Pictures(lambda array: Image.fromarray(array).convert(mode)))
+
+
+def test_a_sample_that_cannot_be_had_is_named():
+    class Short(Pictures):
+        def __len__(self):
+            return 8
+
+    ds = Short(lambda array: array)
+    ds.__class__.__getitem__ = lambda self, row: (picture(row, *self.sizes[row]), row % 2)
+    with pytest.raises(DataError, match=r"ds\[6\] cannot be read: IndexError: tuple index out of range"):
+        from_dataset(ds)

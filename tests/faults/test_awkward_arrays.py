@@ -250,6 +250,15 @@ LABELS = [
     Case("text", TEXT, MEMORY + FILES, ("ant", "bee", "cat")),
     Case("objects", TEXT.astype(object), MEMORY + ARROW, ("ant", "bee", "cat")),
     Case("list", TEXT.tolist(), MEMORY, ("ant", "bee", "cat")),
+    Case("bytes", TEXT.astype("S"), MEMORY + FILES, ("ant", "bee", "cat")),
+    Case("bytes-as-objects", TEXT.astype("S").astype(object), MEMORY + ARROW, ("ant", "bee", "cat")),
+    Case("half", CODES.astype(np.float16), MEMORY + FILES, ("0", "1", "2")),
+    Case(
+        "unused-category",
+        pd.Series(pd.Categorical(TEXT, ["zoo", *"cba", *set(TEXT)])),
+        MEMORY[:-1],
+        ("ant", "bee", "cat"),
+    ),
     Case("category", pd.Series(pd.Categorical(TEXT)), MEMORY[:-1], ("ant", "bee", "cat")),
     Case("pandas-string", pd.Series(TEXT, dtype="string"), MEMORY[:-1], ("ant", "bee", "cat")),
     Case("pandas-Int64", pd.Series(CODES + 1, dtype="Int64"), MEMORY[:-1], ("1", "2", "3")),
@@ -381,6 +390,13 @@ INPUTS = [
     Case("half", X.astype(np.float16), ALL_X),
     Case("extended", X.astype(np.longdouble), ALL_X),
     Case("bool", X > 0, ALL_X),
+    Case("Float64", pd.DataFrame(X).astype("Float64"), IN_X[:4]),
+    Case("arrow", pd.DataFrame(X).astype("double[pyarrow]"), IN_X[:4]),
+    Case("bool-beside-real", pd.DataFrame({"a": X[:, 0], "b": X[:, 1] > 0}), IN_X[:4]),
+    Case("column-by-column", np.asfortranarray(X), ALL_X),
+    Case("backwards", X[::-1], ALL_X),
+    Case("big-endian", X.astype(">f4"), ALL_X),
+    Case("conjugate", torch.tensor(X + 1j * X).conj().imag, IN_X),
     Case("bfloat16", torch.tensor(X).bfloat16(), IN_X),
     Case("grad", torch.tensor(X, requires_grad=True), IN_X),
     Case("mask-that-hides-nothing", masked(X, None), IN_X),
@@ -403,6 +419,35 @@ def test_inputs(case, way, tmp_path):
         refused(call, case.refusal)
     else:
         assert np.isfinite(call().column("el2n")).all()
+
+
+@pytest.mark.parametrize("learner", [None, "logistic", "forest"])
+@pytest.mark.parametrize(
+    ("column", "pattern"),
+    [
+        (
+            pd.date_range("2020-01-01", periods=N),
+            "column 1 does not: row 0 has a Timestamp; make numbers or text of it",
+        ),
+        (pd.to_timedelta(np.arange(N), unit="s"), "column 1 does not: row 0 has a Timedelta"),
+        ([[1]] * N, "column 1 does not: row 0 has a list"),
+        (["a", 1, 2.5] * (N // 3), "column 1 holds both: row 1 has 1; make it all text, or all numbers"),
+    ],
+    ids=["dates", "durations", "lists", "text-and-numbers"],
+)
+def test_columns_of_frames_that_no_learner_reads(column, pattern, learner):
+    frame = pd.DataFrame({"a": X[:, 0], "b": column})
+    refused(lambda: unseen.score(frame, CODES, learner=learner, plan=unseen.folds(2)), pattern)
+
+
+def test_a_column_without_entries_is_passed_over():
+    frame = pd.DataFrame({"a": X[:, 0], "b": [None] * N, "c": TEXT})
+    for learner in ("hist_gradient_boosting", "logistic"):
+        with_it, without = (
+            unseen.score(one, CODES, learner=learner, plan=unseen.folds(2), threads=1).column("el2n")
+            for one in (frame, frame.drop(columns="b"))
+        )
+        np.testing.assert_array_equal(with_it, without)
 
 
 # What a model says

@@ -7,8 +7,10 @@ another library, and none waits for ever.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -225,6 +227,17 @@ def hidden_images(source: Path) -> None:
         (source / name).write_bytes((source / "cat" / "0.png").read_bytes())
 
 
+def systems(source: Path) -> None:
+    for name in ("cat/@eaDir/0.png", "$RECYCLE.BIN/0.png", "lost+found/0.png", "__MACOSX/cat/._0.png"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes((source / "cat" / "0.png").read_bytes())
+
+
+def socket_at(path: Path) -> None:
+    with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as made:  # whose names are short
+        made.bind(path.name)
+
+
 def hidden_tables(source: Path) -> None:
     for name in ("_metadata.parquet", ".hidden.parquet", ".cache/a.parquet"):
         (source / name).parent.mkdir(exist_ok=True)
@@ -249,6 +262,34 @@ FOLDERS = {
     "loop": Case(after(photos, lambda p: (p / "cat/loop").symlink_to("..")), PHOTOS, "cat/loop"),
     "hidden": Case(after(photos, hidden_images), PHOTOS, "as hidden: 3 files or folders"),
     "one class twice": Case(after(photos, lambda p: (p / "kitten").symlink_to("cat")), refusal="kitten is cat"),
+    "of systems": Case(after(photos, systems), PHOTOS, "own there: $RECYCLE.BIN, lost+found, cat/@eaDir"),
+    "a link beside the image": Case(
+        after(photos, lambda p: (p / "cat/z.png").symlink_to("0.png")), PHOTOS, "cat/z.png (is cat/0.png)"
+    ),
+    "one image in two classes": Case(
+        after(photos, lambda p: (p / "dog/z.png").symlink_to("../cat/0.png")), refusal="dog/z.png is cat/0.png; remove"
+    ),
+    "socket": Case(after(photos, lambda p: socket_at(p / "cat/s.png")), refusal="(a socket, not a file)", unread=True),
+    "device": Case(
+        after(photos, lambda p: (p / "cat/d.png").symlink_to("/dev/zero")),
+        refusal="(a device, not a file)",
+        unread=True,
+    ),
+    "device skipped": Case(
+        after(
+            photos,
+            lambda p: lost(p / "cat/0.png") or (p / "cat/0.png").unlink() or (p / "cat/0.png").symlink_to("/dev/zero"),
+        ),
+        PHOTOS[1:],
+        "a device, not a file",
+        "",
+        SKIP,
+        True,
+    ),
+    "empty file": Case(
+        after(photos, lambda p: (p / "cat/z.png").write_bytes(b"")), refusal="not an image", unread=True
+    ),
+    "folder named as an image": Case(after(photos, lambda p: (p / "cat/z.png").mkdir()), PHOTOS),
     "pipe": Case(after(photos, lambda p: pipe(p / "cat/p.png")), refusal="cat/p.png (a pipe, not a file)", unread=True),
     "pipe skipped": Case(after(photos, lambda p: pipe(p / "cat/0.png")), PHOTOS[1:], "1 image dropped", "", SKIP, True),
     "lost": Case(after(photos, lambda p: lost(p / "cat/l.png")), refusal="cat/l.png (a link to nowhere", unread=True),
@@ -284,12 +325,37 @@ def frame(**columns: Any) -> pd.DataFrame:
 
 
 TWICE = pa.table([pa.array(RNG.normal(size=N)), pa.array(RNG.normal(size=N)), pa.array(LABELS)], ["a", "a", "label"])
+DAYS = [str(day.date()) for day in pd.date_range("2020-01-01", periods=N)]
+KEYS = [f"{37 * at % 101:x}-a" for at in SHUFFLED]
 COLUMNS = {
     "pandas' index": (pa.Table.from_pandas(frame().sample(frac=1, random_state=0)), ["a", "b"], "an index that pandas"),
     "a named index": (pa.Table.from_pandas(frame(c=RNG.normal(size=N)).set_index("c")), ["a", "b"], "an index that pa"),
     "numbers in order": (pa.Table.from_pandas(frame(n=np.arange(N))), ["a", "b"], "go with the order of the rows"),
     "numbers in disorder": (pa.Table.from_pandas(frame(n=SHUFFLED)), ["a", "b"], "row numbers in another order"),
     "by name": (pa.Table.from_pandas(frame(idx=3 * SHUFFLED)), ["a", "b"], "row numbers by name"),
+    "numbers as text": (
+        pa.Table.from_pandas(frame(n=[str(at) for at in range(N)])),
+        ["a", "b"],
+        "the order of the rows",
+    ),
+    "names of rows": (pa.Table.from_pandas(frame(n=[f"img{at}.png" for at in range(N)])), ["a", "b"], "names that go"),
+    "dates in order": (pa.Table.from_pandas(frame(n=DAYS)), ["a", "b"], "names that go with the order of the rows"),
+    "some are missing": (
+        pa.Table.from_pandas(frame(n=pd.array([None, *range(1, N)], dtype="Int64"))),
+        ["a", "b"],
+        "the order of the rows",
+    ),
+    "anew in each part": (
+        pa.table({**vectors(), "Unnamed: 0": np.arange(N) % (N // 2), "label": LABELS}),
+        ["a", "b"],
+        "begin anew",
+    ),
+    "text beside text": (pa.table({"sentence": TEXTS, "label": LABELS, "key": KEYS}), ["sentence"], "beside text"),
+    "an index as text": (
+        pa.table({"sentence": TEXTS, "label": LABELS, "idx": (3 * SHUFFLED).astype(str)}),
+        ["sentence"],
+        "beside text",
+    ),
     "of GLUE": (pa.table({"sentence": TEXTS, "label": LABELS, "idx": 3 * SHUFFLED}), ["sentence"], "beside text"),
     "two of one name": (TWICE, None, "two columns of one name"),
 }
@@ -334,6 +400,48 @@ def test_folders_of_images(name, way, tmp_path, capfd):
 )
 def test_files_of_arrays_and_tables(name, way, tmp_path, capfd):
     verdict(FILES[name], way, tmp_path, capfd)
+
+
+def latin_text(n: int = N) -> pa.Array:
+    """Text of another encoding, which some writers put where UTF-8 should be."""
+    buffers = pa.array(["ab"] * n).buffers()
+    return pa.Array.from_buffers(pa.string(), n, [*buffers[:2], pa.py_buffer(b"a\xe9" * n)])
+
+
+@pytest.mark.parametrize("form", ["file", "folder"])
+@pytest.mark.parametrize(
+    ("column", "options"),
+    [
+        ("label", {}),
+        ("text", {"text": "text"}),
+        ("c", {}),
+        ("key", {"id": "key"}),
+        ("split", {}),
+        ("g", {"group": "g"}),
+    ],
+)
+def test_text_that_is_no_utf8_is_refused(form, column, options, tmp_path):
+    columns = {**vectors(), "label": LABELS, column: latin_text()}
+    where = {"file": in_file, "folder": in_folder}[form](pa.table(columns), tmp_path)
+    with pytest.raises(
+        unseen.DataError, match=f"column '{column}' must hold text in UTF-8, but does not .*write it anew"
+    ):
+        resolve(where, **options)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"hour": np.arange(N) % 12, "b": RNG.normal(size=N)},  # begins anew, and is no index by its name
+        {"word": [f"w{at:02}" for at in range(N)]},  # the only input, in order as in a dictionary
+        {"colour": [("red", "blue", "green")[at % 3] for at in range(N)], "b": RNG.normal(size=N)},
+        {"time": np.arange(N) + 0.5, "b": RNG.normal(size=N)},
+    ],
+    ids=["hours", "words", "categories", "fractions"],
+)
+def test_what_only_looks_like_row_numbers_is_used(columns, tmp_path):
+    data = resolve(in_file(pa.table({**columns, "label": LABELS}), tmp_path))
+    assert f"columns used as inputs: {', '.join(columns)}" in data.notes
 
 
 # Of columns: the forms in which a table is handed in.

@@ -16,8 +16,9 @@ from unseen.cli._progress import Outlook
 from unseen.cli._show import aligned, print_json
 from unseen.data import resolve
 from unseen.errors import ArgumentError, CorruptFileError, DataError, RunError
+from unseen.learners.registry import is_described
 from unseen.runs import RunDirectory
-from unseen.runs.commands import COMMAND, Command, outside, read_by, read_command
+from unseen.runs.commands import COMMAND, Command, changed_since, outside, read_by, read_command
 from unseen.runs.looking import Looking
 from unseen.runs.manifest import differences, normal
 
@@ -75,7 +76,10 @@ def command(
             f"{run / COMMAND} has no seal: it is of an early version of unseen, or was edited; repeat the original "
             "command with the same --out, or look at what it says and add --trust"
         )
-    risks = [] if trust else outside(begun.options)
+    risks = outside(begun.options)
+    if risks and trust:
+        _refuse_other_learners(run, begun)
+        risks = []
     if dry_run:
         found = looked_at(run, name, options) if not risks else looked_at_from_outside(run, begun, risks)
         if json:
@@ -85,6 +89,11 @@ def command(
         raise typer.Exit(found.code)
     options["json"] = json or options["json"]
     if all(Looking(run).holds(result) for result in RESULTS[name]):
+        if lines := changed_since(run, begun):
+            head = (
+                f"{run} is finished, and {COMMAND} was changed since; repeat the original command with the same --out:"
+            )
+            raise RunError("\n  ".join([head, *lines]))
         ROOMS[name].shown(run, json=options["json"], no_report=options.get("no_report", True))
         return
     if risks and not begun.own:
@@ -266,6 +275,20 @@ def _begun(run: Path) -> Command:
             f"{run} holds no command to resume: it was not begun by `unseen prune` or `unseen score`, or no training "
             "had begun; repeat the original call with the same --out"
         ) from error
+
+
+def _refuse_other_learners(run: Path, begun: Command) -> None:
+    """Refuse a command that would import other learners than the manifest says, before they are imported."""
+    if not (run / "manifest.json").exists():
+        return  # nothing was begun that it could be compared with
+    manifest = RunDirectory(run).manifest()
+    for name in ("learner", "trainee"):
+        spec, about = begun.options.get(name), manifest.get(name)
+        if spec is not None and isinstance(about, dict) and not is_described(str(spec), about):
+            raise RunError(
+                f"{run / COMMAND} names the {name} {spec!r}, but the run was made by {about.get('learner')!r}; repeat "
+                "the original command with the same --out"
+            )
 
 
 def _checked(run: Path, begun: Command) -> dict[str, Any]:

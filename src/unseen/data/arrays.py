@@ -7,6 +7,8 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
+from decimal import Decimal
+from numbers import Real
 from pathlib import Path
 from typing import IO, Any
 
@@ -86,7 +88,7 @@ def from_values(
         return TextData(_texts(values), labelled, files=files)
     if values.ndim == 2 and 0 not in values.shape:
         if values.dtype.kind in "OU":
-            codes, entries = _factorise(values.astype(object))
+            codes, entries = _factorise(values.astype(object), feature_names)
             return TableData(codes, entries, labelled, files=files, feature_names=feature_names)
         return ArrayData(values, labelled, "vector", files=files, feature_names=feature_names)
     if values.ndim in (3, 4) and 0 not in values.shape and values.dtype.kind in "fiu":
@@ -212,17 +214,17 @@ def _texts(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return texts
 
 
-def _factorise(table: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int32], list[npt.NDArray[Any]]]:
+def _factorise(
+    table: npt.NDArray[Any], names: Sequence[str] | None
+) -> tuple[npt.NDArray[np.int32], list[npt.NDArray[Any]]]:
     """Codes int32 (n, d) and the distinct values of each column, in order of appearance."""
     codes, values = np.empty(table.shape, np.int32), []
     for column in range(table.shape[1]):
         seen: dict[Any, int] = {}
         entries = [None if is_missing(v) else v for v in table[:, column].tolist()]
-        try:
-            # The type is part of the key: 1, 1.0 and True are equal in Python.
-            codes[:, column] = [seen.setdefault((v.__class__, v), len(seen)) for v in entries]
-        except TypeError as error:
-            raise DataError(f"tables must hold numbers and text, but column {column} does not: {error}") from error
+        _check_entries(entries, f"column {column}" if names is None else f"column {names[column]!r}")
+        # The type is part of the key: 1, 1.0 and True are equal in Python.
+        codes[:, column] = [seen.setdefault((v.__class__, v), len(seen)) for v in entries]
         infinite = [key[1] for key in seen if key[1] in (float("inf"), float("-inf"))]
         if infinite:
             rows = np.flatnonzero(codes[:, column] == seen[(float, infinite[0])])
@@ -231,6 +233,18 @@ def _factorise(table: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int32], list[npt
         distinct[:] = [key[1] for key in seen]
         values.append(distinct)
     return codes, values
+
+
+def _check_entries(entries: list[Any], where: str) -> None:
+    """Refuse what is neither number nor text: dates, say, of which no learner makes numbers."""
+    known = (Real, Decimal, np.bool_, str, type(None))
+    other = {kind for kind in set(map(type, entries)) if not issubclass(kind, known)}
+    if other:
+        row = next(row for row, entry in enumerate(entries) if type(entry) in other)
+        raise DataError(
+            f"tables must hold numbers and text, but {where} does not: row {row} has a {type(entries[row]).__name__}; "
+            "make numbers or text of it, or leave the column out"
+        )
 
 
 def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:

@@ -22,11 +22,24 @@ from unseen.data.targeting import targeting
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 from unseen.types import IntArray
 
-__all__ = ["Roles", "Source", "image_column", "is_image", "is_list", "labelling_of", "matrix", "open_columns"]
+__all__ = [
+    "Roles",
+    "Source",
+    "image_column",
+    "is_image",
+    "is_list",
+    "labelling_of",
+    "matrix",
+    "of_text",
+    "open_columns",
+]
 
 _FEW = 10  # rows, whose numbers may be anything
 _PANDAS = re.compile(r"__index_level_\d+__")
-_USUAL = {"index", "idx", "id", "level_0", "row", "row_id", "rowid", "row_number", "rownum", "unnamed: 0", "_id"}
+_USUAL = {
+    *("index", "idx", "id", "_id", "level_0", "row", "row_id", "rowid", "row_number", "rownum", "unnamed: 0"),
+    *("rownames", "row_names", "row.names", "sample_id", "example_id", "uid", "uuid", "guid"),
+}
 
 
 @dataclass(frozen=True)
@@ -125,56 +138,126 @@ def open_columns(source: Source, roles: Roles, options: ImageOptions) -> Samples
     return _features(source.read(wanted), labelled, about)
 
 
-def row_numbers(source: Source, names: Sequence[str]) -> dict[str, str]:
-    """Of these columns those that number the rows, each with the reason; a learner must not read them.
+def of_text(table: pa.Table) -> pa.Table:
+    """The table, whose text is UTF-8, as Arrow has it; other writers may put there what they like.
 
-    Such are what pandas says is an index, or calls one; whole numbers that all differ and are in order, without gaps,
-    beside text, or under a usual name of row numbers. Of fewer than 10 rows nothing is said but the first.
+    Raises:
+        DataError: a column of text that is no UTF-8.
+
+    """
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not _is_text(_kind(column.type)):
+            continue
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise DataError(
+                f"column {name!r} must hold text in UTF-8, but does not ({error}); write it anew"
+            ) from error
+    return table
+
+
+def row_numbers(source: Source, names: Sequence[str]) -> dict[str, str]:
+    """Of these columns those that number or name the rows, each with the reason; a learner must not read them.
+
+    Such are what pandas says is an index, or calls one; whole numbers (as text, too) that all differ and are in order,
+    without gaps, beside text, or under a usual name of row numbers, where they may begin anew; and names, each of one
+    word, that all differ and are in order, beside text, or under a usual name. Of fewer than 10 rows nothing is said
+    but the first, and names are not left out where nothing else is there. Entries may be missing.
     """
     found = dict.fromkeys(sorted(_of_pandas(source.schema) & set(names)), "an index that pandas wrote")
-    kinds = {name: source.schema.field(name).type for name in names if name not in found}
-    numbers = [n for n, kind in kinds.items() if pa.types.is_integer(kind) or pa.types.is_floating(kind)]
-    beside_text = any(_is_text(kind) for kind in kinds.values())
-    if not numbers:
-        return found
+    kinds = {name: _kind(source.schema.field(name).type) for name in names if name not in found}
+    able = [n for n, kind in kinds.items() if _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)]
     parts = [] if source.parts is None else [source.parts]
-    head = source.head([*numbers, *parts])
-    of_head = _parts(head.select(parts))
-    for name in numbers:
-        first = _whole(head.column(name))
-        if first is not None and _all_differ(first, of_head):  # which few do, so that few are read whole
-            table = source.read([name, *parts])
-            reason = _numbering(name, _whole(table.column(name)), _parts(table.select(parts)), beside_text)
+    head = source.head([*able, *parts]) if able else None
+    for name in able:
+        beside_text = any(_is_text(kind) for other, kind in kinds.items() if other != name)
+        usual = name.lower() in _USUAL
+        if head is not None and _may_number(*_given(head.select([name, *parts])), usual=usual):
+            entries, of = _given(source.read([name, *parts]))
+            reason = _numbering(entries, of, beside_text=beside_text, usual=usual)
             if reason is not None:
                 found[name] = reason
+    if len(found) == len(names):  # a text that happens to be in order, say
+        found = {name: reason for name, reason in found.items() if not reason.startswith("names")}
     return found
 
 
-def _numbering(name: str, values: npt.NDArray[Any] | None, parts: IntArray, beside_text: bool) -> str | None:
-    """Why a column numbers the rows, or those of each split; None if it does not."""
-    if values is None or len(values) < _FEW or not _all_differ(values, parts):
+def _given(table: pa.Table) -> tuple[npt.NDArray[Any] | None, IntArray]:
+    """The entries of the first column that are there, and the number of the split of each; None if half are missing.
+
+    Whole numbers as such, though they be written as text; text of one word each as objects; None for anything else.
+    """
+    column = table.column(0)
+    if column.null_count:
+        parts = _parts(table.select(list(range(1, table.num_columns))))[pc.is_valid(column).to_numpy()]
+        few = 2 * column.null_count > len(column)
+        return (None if few else _entries(column.drop_null())), parts
+    return _entries(column), _parts(table.select(list(range(1, table.num_columns))))
+
+
+def _entries(column: pa.ChunkedArray) -> npt.NDArray[Any] | None:
+    column = _decoded(column)
+    if _is_text(column.type):
+        texts = column.cast(pa.large_string())
+        if pc.any(pc.match_substring_regex(texts, r"\s")).as_py():
+            return None
+        try:
+            column = texts.cast(pa.int64())
+        except pa.ArrowInvalid:
+            return np.array(texts.to_pylist(), dtype=object)
+    values: npt.NDArray[Any] = column.to_numpy()
+    if values.dtype.kind == "f":
+        values = values.astype(np.float64)
+        if not (np.isfinite(values).all() and (values == np.floor(values)).all()):
+            return None
+    return values
+
+
+def _may_number(entries: npt.NDArray[Any] | None, parts: IntArray, *, usual: bool) -> bool:
+    """Whether the first rows leave it possible: few do, so that few columns are read whole."""
+    return entries is not None and (usual or _all_differ(_ranks(entries), parts))
+
+
+def _numbering(entries: npt.NDArray[Any] | None, parts: IntArray, *, beside_text: bool, usual: bool) -> str | None:
+    """Why a column numbers or names the rows, or those of each split; None if it does not."""
+    if entries is None or len(entries) < _FEW:
         return None
+    values, named = _ranks(entries), entries.dtype.kind == "O"
+    if not _all_differ(values, parts):
+        return "row numbers that begin anew" if usual and not named and _begins_anew(values) else None
     order = np.argsort(parts, kind="stable")
     values, starts = values[order], np.flatnonzero(np.diff(parts[order], prepend=-1))
     up = np.delete(values[1:] > values[:-1], starts[1:] - 1)
-    if up.all() or not up.any():  # as all differ
+    in_order = up.all() or not up.any()  # as all differ
+    if named:
+        if in_order:
+            return "names that go with the order of the rows"
+        return (
+            "names that all differ, beside text" if beside_text else "names of rows by its own name" if usual else None
+        )
+    if in_order:
         return "numbers that go with the order of the rows"
     lows, highs = (of.reduceat(values, starts).tolist() for of in (np.minimum, np.maximum))
     if sum(int(high) - int(low) + 1 for low, high in zip(lows, highs, strict=True)) == len(values):
         return "row numbers in another order"
     if beside_text:
         return "whole numbers that all differ, beside text"
-    return "row numbers by name, all of which differ" if name.lower() in _USUAL else None
+    return "row numbers by name, all of which differ" if usual else None
 
 
-def _whole(column: pa.ChunkedArray) -> npt.NDArray[Any] | None:
-    """The numbers, if all are there and whole."""
-    if column.null_count:
-        return None
-    values: npt.NDArray[Any] = column.to_numpy()
-    if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.floor(values)).all()):
-        return None
-    return values
+def _ranks(entries: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Numbers as they are; names by their order, in which img9 is before img10."""
+    if entries.dtype.kind != "O":
+        return entries
+    keys = [re.sub(r"\d+", lambda digits: digits[0].zfill(20), name) for name in entries]
+    return np.unique(np.array(keys, dtype=object), return_inverse=True)[1]
+
+
+def _begins_anew(values: npt.NDArray[Any]) -> bool:
+    """Whether numbers go up by one from 0 or 1, again and again, ten or more at a time on average."""
+    starts = np.append(0, np.flatnonzero(values[1:] != values[:-1] + 1) + 1)
+    return bool(len(values) >= _FEW * len(starts) and values[0] in (0, 1) and (values[starts] == values[0]).all())
 
 
 def _parts(table: pa.Table) -> IntArray:
@@ -346,8 +429,12 @@ def _plain(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     return array
 
 
+def _kind(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
 def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+    return column.cast(_kind(column.type)) if pa.types.is_dictionary(column.type) else column
 
 
 def _are_vectors(kinds: Sequence[pa.DataType]) -> bool:

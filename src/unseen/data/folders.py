@@ -14,7 +14,7 @@ from unseen.data.decoding import ImageOptions, open_images
 from unseen.data.fingerprint import stamp
 from unseen.data.images import Encoded
 from unseen.data.labelling import Labelling, labelling
-from unseen.data.walking import is_folder, shown, walk
+from unseen.data.walking import Walk, is_folder, once, shown, walk
 from unseen.errors import DataError, some
 from unseen.types import IntArray
 
@@ -23,6 +23,17 @@ __all__ = ["SUFFIXES", "from_folder", "listed"]
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision's list
 
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+
+
+def _leave_out_links(root: Path, found: Walk) -> None:
+    """Read an image once, whatever links lead to it; refuse one that is in two classes."""
+    images = [name for name in found.files if name.lower().endswith(SUFFIXES)]
+    again = once(root, images)[1]
+    across = [f"{link} is {file}" for link, file in again.items() if link.split("/")[0] != file.split("/")[0]]
+    if across:
+        raise DataError(f"an image must be in one class, but by links {some(across)}; remove one of the names")
+    found.files = [name for name in found.files if name not in again]
+    found.again |= again
 
 
 class FolderImages:
@@ -60,7 +71,8 @@ def from_folder(
 
     Classes are the sorted names of the folders, samples are ordered as torchvision's `ImageFolder` orders them, and
     ids are paths relative to `path`, with `/`. Left out, with a note that counts them, are files of other types, and
-    files and folders at any depth whose names begin with `.` or `_`. A folder is read once, whatever links lead to it.
+    files and folders at any depth whose names begin with `.` or `_`. A folder or an image is read
+    once, whatever links lead to it.
 
     Every image is read once at opening. Decoding, EXIF orientation and the resize rule: see `unseen.data.images`.
 
@@ -95,6 +107,8 @@ def listed(root: Path) -> tuple[FolderImages, Labelling, dict[str, Any]]:
         raise DataError(f"class folders must be different folders, but by links {some(named)}; remove one of the names")
     classes = sorted(name for name in found.folders if "/" not in name)
     _refuse_splits(root, classes)
+    if found.links:
+        _leave_out_links(root, found)
     below: dict[str, list[str]] = {name: [] for name in classes}
     for name in found.files:
         if "/" in name and name.lower().endswith(SUFFIXES):

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from unseen.data.base import ArrayData, Samples
-from unseen.data.columns import Roles, open_columns
+from unseen.data.columns import Roles, of_text, open_columns
 from unseen.data.decoding import ImageOptions
 from unseen.data.fingerprint import Files, Watch
 from unseen.data.images import Encoded
@@ -96,11 +96,11 @@ class HuggingFaceSource:
 
     def read(self, names: Sequence[str]) -> pa.Table:
         """These columns of all rows."""
-        return self.ds.select_columns(list(names))[:]
+        return of_text(self.ds.select_columns(list(names))[:])
 
     def head(self, names: Sequence[str]) -> pa.Table:
         """These columns of the first rows."""
-        return self.ds.select_columns(list(names))[:_HEAD]
+        return of_text(self.ds.select_columns(list(names))[:_HEAD])
 
     def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> None:
         """None: they are read into memory, whatever their size."""

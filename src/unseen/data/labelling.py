@@ -101,7 +101,7 @@ def labelling(
 
 
 def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
-    """A NumPy view of an array, a torch tensor (of any device), a list or a data frame.
+    """A NumPy view of an array, a torch tensor (of any device), a list or a data frame; bytes of UTF-8 as text.
 
     Raises:
         DataError: a sparse matrix or tensor, a masked array that hides entries, or what NumPy makes no array of.
@@ -124,7 +124,27 @@ def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
         raise DataError(f"the samples have several shapes and do not make one array: {error}") from error
     except (TypeError, RuntimeError, OverflowError) as error:
         raise DataError(f"{name} cannot be read as an array: {error}") from error
-    return array.astype(object) if array.dtype.kind == "T" else array
+    if array.dtype.kind == "O" and _holds_numbers(value):
+        array = value.to_numpy(dtype=np.float64)
+    return array.astype(object) if array.dtype.kind == "T" else _as_text(array)
+
+
+def _holds_numbers(frame: Any) -> bool:
+    """Whether it is a data frame of numbers without gaps, whatever types pandas keeps them in."""
+    if not (hasattr(frame, "dtypes") and hasattr(frame, "isna") and getattr(frame, "ndim", 1) == 2):
+        return False
+    return {getattr(kind, "kind", "O") for kind in frame.dtypes} <= set("biuf") and not frame.isna().to_numpy().any()
+
+
+def _as_text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Bytes that are UTF-8, as HDF5 gives text, as text; anything else as it is."""
+    kind = array.dtype.kind
+    if kind != "S" and not (kind == "O" and array.size and all(type(entry) is bytes for entry in array.flat)):
+        return array
+    try:
+        return np.array([entry.decode() for entry in array.ravel().tolist()], dtype=object).reshape(array.shape)
+    except UnicodeDecodeError:
+        return array
 
 
 def _rounded(array: npt.NDArray[Any], entries: Any) -> bool:
@@ -201,7 +221,8 @@ def _check_given(raw: npt.NDArray[Any], name: str, fix: str) -> None:
 
 def _check_whole(raw: npt.NDArray[Any], name: str) -> None:
     """Refuse real numbers that are no classes, or that int64 cannot hold."""
-    beyond = np.flatnonzero((raw < -(2.0**63)) | (raw >= 2.0**63))
+    whole = raw.astype(np.promote_types(raw.dtype, np.float64))  # 2^63 is beyond float16
+    beyond = np.flatnonzero((whole < -(2.0**63)) | (whole >= 2.0**63))
     if beyond.size:
         raise DataError(
             f"{name} must be within {-LARGEST - 1} .. {LARGEST} (int64), but row {beyond[0]} has {raw[beyond[0]]}; "

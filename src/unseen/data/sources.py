@@ -71,6 +71,8 @@ def reader_of(source: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return digits, ()
     if isinstance(source, str) and is_url(source):
         return _remote_reader(source), (source,)
+    if isinstance(source, str) and not source.strip():
+        raise ArgumentError(f"the path of the data set is empty; {FORMS}")
     if isinstance(source, (str, Path)):
         return _file_reader(Path(source)), (source,)
     if isinstance(source, tuple) and len(source) == 2:

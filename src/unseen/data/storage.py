@@ -199,7 +199,7 @@ class LocalStorage(Storage):
         """At once or not at all."""
         try:
             return work()
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DataError(f"{what} {wrong}: {error}") from error
 
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from unseen.data.base import Samples
-from unseen.data.columns import Roles, open_columns
+from unseen.data.columns import Roles, of_text, open_columns
 from unseen.data.decoding import ImageOptions
 from unseen.data.fingerprint import Files
 from unseen.data.images import Encoded
@@ -141,7 +141,7 @@ class ParquetSource:
             table = pa.concat_tables(tables, promote_options="permissive")
         except pa.ArrowException as error:
             raise DataError(f"{what} {wrong}: {error}") from error
-        return table if len(self.rows) == len(table) else table.take(self.rows)
+        return of_text(table if len(self.rows) == len(table) else table.take(self.rows))
 
     def _columns(self, file: str, names: list[str]) -> pa.Table:
         with self.storage.opened(file) as opened:
@@ -162,7 +162,7 @@ class ParquetSource:
 
         table = self.folders.filled(file, self.storage.reading(what, "is damaged", read), names)
         local = self.rows - starts[group]
-        return table.take(local[(local >= 0) & (local < count)])
+        return of_text(table.take(local[(local >= 0) & (local < count)]))
 
     def images(self, name: str) -> ParquetImages:
         """The encoded images of a column."""

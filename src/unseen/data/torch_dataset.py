@@ -130,7 +130,10 @@ class _Reader:
 
     def read(self, row: int) -> tuple[Any, Any]:
         """(array or text, label) of one sample."""
-        item = self.ds[row]
+        try:
+            item = self.ds[row]
+        except Exception as error:  # whatever the data set of the user does
+            raise DataError(f"ds[{row}] cannot be read: {type(error).__name__}: {error}") from error
         if not isinstance(item, (tuple, list)) or len(item) != 2:
             raise DataError(
                 f"ds[{row}] must be a pair (x, y), got {type(item).__name__}; wrap the data set to give pairs"
@@ -140,7 +143,10 @@ class _Reader:
         if isinstance(x, str):
             return x, label
         if hasattr(x, "getexif"):
-            deep, array = is_deep(x), pixels(x, self.rule)
+            try:
+                deep, array = is_deep(x), pixels(x, self.rule)
+            except (OSError, ValueError) as error:  # a file that is read only now, or pixels of more than 16 bits
+                raise DataError(f"the image of ds[{row}] cannot be read: {error}") from error
             self.black += deep and not array.any()
             return array, label
         if self.rule.square is not None:
@@ -208,11 +214,18 @@ def _check_steady(labels: Sequence[Any], before: Callable[[int], Any], read: Cal
             raise DataError(
                 f"ds[{row}] gives another y each time it is read: {labels[row]!r}, then {y!r}; a label must not change"
             )
-        if np.asarray(before(row)).tobytes() != np.asarray(x).tobytes():
+        if not _are_same(np.asarray(before(row)), np.asarray(x)):
             raise DataError(
                 f"ds[{row}] gives another x each time it is read; leave random augmentation out of the data set (the "
                 f"learner augments)"
             )
+
+
+def _are_same(held: npt.NDArray[Any], read: npt.NDArray[Any]) -> bool:
+    """Whether the values are equal: those that are held may be of the type that all samples have in common."""
+    if held.dtype.kind in "OU":
+        return bool(held.tolist() == read.tolist())
+    return np.array_equal(held, read, equal_nan=held.dtype.kind in "fc")
 
 
 def _large(reader: _Reader, workers: int | None, **about: Any) -> DatasetImages:

@@ -14,6 +14,8 @@ from unseen.errors import DataError, some
 
 __all__ = ["NOTHING", "Walk", "is_folder", "is_hidden", "no_file", "once", "readable", "shown", "unread", "walk"]
 
+# Folders of Synology, Windows and Linux, in which they keep thumbnails and what was deleted.
+_OF_SYSTEMS = {"@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 _HIDDEN = (".", "_")  # as pyarrow.dataset has it: .ipynb_checkpoints, ._a.parquet, _metadata, _SUCCESS
 NOTHING = os.strerror(errno.ENOENT)
 _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder",
@@ -28,14 +30,18 @@ class Walk:
         files: ordered by their folder, then by name; also pipes and broken links, see `no_file`.
         folders: all of them.
         hidden: the number of files and folders whose names begin with `.` or `_`, which are left out.
+        systems: names of files and folders in which systems keep their own, likewise.
         again: links to folders that are read under another name, with that name; they are left out.
+        links: the files that are links.
 
     """
 
     files: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     hidden: int = 0
+    systems: list[str] = field(default_factory=list)
     again: dict[str, str] = field(default_factory=dict)
+    links: list[str] = field(default_factory=list)
 
     @property
     def notes(self) -> list[str]:
@@ -43,6 +49,8 @@ class Walk:
         notes = []
         if self.hidden:
             notes.append(f"left out, as hidden: {self.hidden:,} files or folders whose names begin with '.' or '_'")
+        if self.systems:
+            notes.append(f"left out, as systems keep their own there: {some(self.systems)}")
         if self.again:
             links = [f"{link} (is {target or 'the folder itself'})" for link, target in sorted(self.again.items())]
             notes.append(f"left out, as they are read under another name: {some(links)}")
@@ -63,14 +71,7 @@ def walk(root: Path, *, deep: bool = True) -> Walk:
     proper, links = deque([""]), deque[str]()
     while proper or links:
         name = proper.popleft() if proper else links.popleft()
-        try:
-            status = (root / name).stat()
-            entries = sorted(os.scandir(root / name), key=lambda entry: entry.name)
-        except OSError as error:
-            reason = error.strerror or error
-            raise DataError(
-                f"the folder {shown(root / name)} cannot be read: {reason}; mend it, or move it away"
-            ) from error
+        status, entries = _inside(root / name)
         key = status.st_dev, status.st_ino
         if key in seen:
             found.again[name] = seen[key]
@@ -82,12 +83,24 @@ def walk(root: Path, *, deep: bool = True) -> Walk:
             below = f"{name}/{entry.name}" if name else entry.name
             if entry.name.startswith(_HIDDEN):
                 found.hidden += 1
+            elif entry.name in _OF_SYSTEMS:
+                found.systems.append(below)
             elif not _is_folder(entry):
                 found.files.append(below)
+                if entry.is_symlink():
+                    found.links.append(below)
             elif deep:
                 (links if entry.is_symlink() else proper).append(_utf8(root, below))
     found.files.sort(key=lambda name: name.rpartition("/")[::2])
     return found
+
+
+def _inside(folder: Path) -> tuple[os.stat_result, list[os.DirEntry[str]]]:
+    try:
+        return folder.stat(), sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"the folder {shown(folder)} cannot be read: {reason}; mend it, or move it away") from error
 
 
 def is_folder(path: Path) -> bool:
@@ -105,16 +118,23 @@ def is_hidden(name: str) -> bool:
     (False, True, True)
 
     """
-    return any(part.startswith(_HIDDEN) for part in name.split("/"))
+    return any(part.startswith(_HIDDEN) or part in _OF_SYSTEMS for part in name.split("/"))
 
 
 def once(root: Path, names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """Leave out links to files that are among the names; gives the others, and for each link what it is."""
+    """Leave out links to files that are among the names; gives the others, and for each link what it is.
+
+    What cannot be looked at stays: whoever reads it says why.
+    """
     names = sorted(names, key=lambda name: ((root / name).is_symlink(), name))
     files: dict[tuple[int, int], str] = {}
     kept, again = [], {}
     for name in names:
-        status = (root / name).stat()
+        try:
+            status = (root / name).stat()
+        except (OSError, ValueError):
+            kept.append(name)
+            continue
         first = files.setdefault((status.st_dev, status.st_ino), name)
         if first != name and (root / name).is_symlink():
             again[name] = first

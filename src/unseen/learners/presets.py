@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardScaler
 
+from unseen.errors import DataError
 from unseen.protocols import Data
 
 __all__ = ["extra_trees", "forest", "hist_gradient_boosting", "logistic", "tfidf"]
@@ -37,7 +38,7 @@ def extra_trees(data: Data) -> Any:
 
 def hist_gradient_boosting(data: Data) -> Any:
     """Gradient boosting on histograms; categories and missing values are handled as such."""
-    categorical = _categorical(data)
+    categorical, _ = _columns(data)
     model = HistGradientBoostingClassifier(categorical_features=list(range(len(categorical))) or None)
     return make_pipeline(*_encoder(data, fill=False), model)
 
@@ -47,20 +48,30 @@ def tfidf(data: Data) -> Any:
     return make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(max_iter=1000))
 
 
-def _categorical(data: Data) -> list[int]:
-    """Columns of a table that hold text. Read from all rows, but no label and no value of theirs goes further."""
+def _columns(data: Data) -> tuple[list[int], list[int]]:
+    """Columns of a table that hold text, and that hold numbers; not those without any entry.
+
+    Read from all rows, but no label and no value of theirs goes further.
+    """
     if data.kind != "table":
-        return []
+        return [], []
     table = data.take(np.arange(len(data)))
-    return [j for j in range(table.shape[1]) if any(isinstance(value, str) for value in table[:, j])]
+    kinds = [{isinstance(value, str) for value in column if value is not None} for column in table.T]
+    for j, kind in enumerate(kinds):
+        if len(kind) > 1:
+            number = next(r for r, value in enumerate(table[:, j]) if not isinstance(value, (str, type(None))))
+            raise DataError(
+                f"a column of a table must hold text or numbers, but column {j} holds both: row {number} has "
+                f"{table[number, j]}; make it all text, or all numbers"
+            )
+    return [j for j, kind in enumerate(kinds) if kind == {True}], [j for j, kind in enumerate(kinds) if kind == {False}]
 
 
 def _encoder(data: Data, *, fill: bool = True) -> list[Any]:
     """Text columns to integers (those first), the others to floats; `fill` puts 0 where a number is missing."""
     if data.kind != "table":
         return []
-    text = _categorical(data)
-    other = [j for j in range(data.sample_shape[0]) if j not in text]
+    text, other = _columns(data)
     encode = OrdinalEncoder(
         handle_unknown="use_encoded_value",
         unknown_value=-1,

@@ -17,7 +17,7 @@ from unseen.learners.torch.recipe import PRESETS
 from unseen.protocols import Data, Learner
 from unseen.registry import Registry, parse_spec
 
-__all__ = ["LEARNERS", "resolve"]
+__all__ = ["LEARNERS", "imported_by", "is_described", "resolve"]
 
 # A maker gets the data set and the options of the spec, and gives a learner.
 Maker = Callable[[Data, Mapping[str, Any]], Learner]
@@ -45,6 +45,44 @@ def resolve(spec: str | Learner | Any | None, data: Data) -> Learner:
     return suited
 
 
+def imported_by(spec: str) -> str | None:
+    """The place `"module:function"` that a learner of this name imports; None where it imports nothing.
+
+    >>> imported_by("sklearn:os:abort"), imported_by("convnet:network=a.b:f,epochs=2"), imported_by("forest")
+    ('os:abort', 'a.b:f', None)
+    """
+    prefix, _, rest = spec.partition(":")
+    if prefix == "torch" and ":" in rest:
+        place, _, tail = rest.rpartition(":")
+        return place if "=" in tail and ":" in place else rest
+    if prefix == "sklearn" and ":" in rest and "=" not in rest:
+        return rest
+    network = parse_spec(rest if prefix in ("sklearn", "torch") else spec)[1].get("network")
+    return network if isinstance(network, str) and ":" in network else None
+
+
+def is_described(spec: str, about: Mapping[str, Any]) -> bool:
+    """Whether what a learner of this name imports is what a manifest says of it; nothing is imported to find out.
+
+    Args:
+        spec: the name, as `resolve` takes it.
+        about: what `describe` of the learner gave.
+
+    >>> is_described("sklearn:sklearn.naive_bayes:GaussianNB", {"learner": "sklearn:GaussianNB"})
+    True
+    >>> is_described("sklearn:os:abort", {"learner": "sklearn:LogisticRegression"})
+    False
+    """
+    place = imported_by(spec)
+    if place is None:
+        return True  # it is made, and compared as a whole
+    if spec.startswith("sklearn:"):
+        made_by = about.get("made_by")
+        return made_by == place if made_by else about.get("learner") == f"sklearn:{place.rpartition(':')[2]}"
+    recipe = about.get("recipe")
+    return isinstance(recipe, Mapping) and recipe.get("network") == place
+
+
 def _learner(spec: Any, data: Data) -> Learner:
     if isinstance(spec, type):
         raise ArgumentError(f"learner must be an instance, got the class {spec.__name__}; call it: {spec.__name__}()")
@@ -55,7 +93,7 @@ def _learner(spec: Any, data: Data) -> Learner:
         return _estimator(spec)
     prefix, _, rest = spec.partition(":")
     if prefix == "sklearn" and ":" in rest and "=" not in rest:
-        return _estimator(_imported(rest)())
+        return _estimator(_imported(rest)(), made_by=rest)
     if prefix == "torch" and ":" in rest:
         return _torch_network(rest)
     name, options = parse_spec(rest if prefix in ("sklearn", "torch") else spec)
@@ -73,10 +111,10 @@ def _preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
     return _estimator(estimator)
 
 
-def _estimator(estimator: Any) -> Learner:
+def _estimator(estimator: Any, made_by: str | None = None) -> Learner:
     from unseen.learners.sklearn import SklearnLearner  # with scikit-learn, whose import other learners do without
 
-    return SklearnLearner(estimator)
+    return SklearnLearner(estimator, made_by=made_by)
 
 
 def _last_step(estimator: Any) -> Any:

@@ -37,6 +37,7 @@ class SklearnLearner:
     Args:
         estimator: an unfitted classifier with `predict_proba`. Every `random_state` in it that is None gets a seed of
             its own for each fit; one that is set stays.
+        made_by: the `module:function` that made it, if one was named. It is told unless it is the class of that name.
 
     >>> from sklearn.naive_bayes import GaussianNB
     >>> SklearnLearner(GaussianNB())
@@ -47,7 +48,7 @@ class SklearnLearner:
     provides: frozenset[str] = frozenset({"logits"})
     closed_form = False
 
-    def __init__(self, estimator: Any) -> None:
+    def __init__(self, estimator: Any, made_by: str | None = None) -> None:
         for method in ("fit", "predict_proba", "get_params"):
             if not (hasattr(estimator, method) or (method == "predict_proba" and _stacks(estimator))):
                 raise ArgumentError(
@@ -63,14 +64,20 @@ class SklearnLearner:
         self.estimator = estimator
         # A pipeline is known by its last step.
         self.name = f"sklearn:{type(getattr(estimator, 'steps', [(0, estimator)])[-1][1]).__name__}"
+        told = made_by is not None and made_by.rpartition(":")[2] != self.name.removeprefix("sklearn:")
+        self.made_by = made_by if told else None
 
     def __repr__(self) -> str:
         return f"SklearnLearner({self.estimator!r})"
 
     def describe(self) -> dict[str, object]:
-        """The estimator's class and every parameter."""
+        """The estimator's class, every parameter, and the function that made it."""
         params = self.estimator.get_params(deep=True)
-        return {"learner": self.name, "params": {name: _plain(params[name]) for name in sorted(params)}}
+        about: dict[str, object] = {
+            "learner": self.name,
+            "params": {name: _plain(params[name]) for name in sorted(params)},
+        }
+        return about if self.made_by is None else {**about, "made_by": self.made_by}
 
     def check(self, data: Data) -> None:
         """At least two classes."""

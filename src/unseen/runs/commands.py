@@ -2,7 +2,8 @@
 
 `command.json` is sealed, as the manifest is, and names the manifest that it belongs to. A seal finds damage and edits,
 but anybody can make one. So what a command may import or connect to, which must not be for others to decide, is signed
-with a key that only this user can read; the key is made when the first such run is begun.
+with a key that only this user can read; the key is made when the first such run is begun. The options are kept beside
+the digests of the results, too: those of a finished run are not to be changed later.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from typing import Any
 
 from unseen.atomic import replace_file
 from unseen.errors import CorruptFileError, RunError
-from unseen.runs.directory import RunDirectory
+from unseen.runs.directory import OUTPUTS, RunDirectory
 from unseen.runs.files import read_whole
-from unseen.runs.manifest import digest_of, parsed, seal, unseal
+from unseen.runs.manifest import differences, digest_of, normal, parsed, seal, unseal
 
 __all__ = [
     "COMMAND",
     "READ_BY",
     "Command",
+    "changed_since",
     "keep_command",
     "learner_of",
     "options_of",
@@ -52,6 +54,7 @@ READ_BY = {
     "on_error": "on_error",
 }
 
+_OF_SHOWING = ("json", "no_report", "out_dir", "quiet")  # options that change no result
 _LEARNERS = ("learner", "trainee")
 _PLACES = ("data", "test", "features", "start", "runs")
 _REGISTERED = re.compile(r"(sklearn:|torch:)?[\w.-]+(:[^:]*=[^:]*)?")  # a name, and options that name no module
@@ -86,7 +89,31 @@ def keep_command(run: Path, command: Mapping[str, Any]) -> None:
     content = {"format": FORMAT, **command, "manifest": owner}
     if outside(command["options"]) and (signature := _signature(content, make=True)) is not None:
         content["signature"] = signature
+    if owner is not None:
+        _keep_beside_results(run, owner, normal(_deciding(command["command"], command["options"])))
     replace_file(run / COMMAND, lambda file: file.write(seal(content)))
+
+
+def changed_since(run: Path, command: Command) -> list[str]:
+    """How a command differs from the one whose results a run holds, option by option; empty for early versions."""
+    kept = (RunDirectory(run).outputs() or {}).get("command")
+    now = _deciding(command.name, command.options)
+    return differences(kept, {**kept, **now}) if isinstance(kept, dict) else []
+
+
+def _deciding(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"command": name, **{key: value for key, value in options.items() if key not in _OF_SHOWING}}
+
+
+def _keep_beside_results(run: Path, owner: str, command: dict[str, Any]) -> None:
+    try:
+        kept = RunDirectory(run).outputs()
+    except CorruptFileError:
+        return  # it is moved aside when a result is saved
+    if kept is None or kept["manifest"] != owner:
+        kept = {"manifest": owner, "digests": {}}
+    if kept.get("command") != command:
+        replace_file(run / OUTPUTS, lambda file: file.write(seal({**kept, "command": command})))
 
 
 def read_command(run: Path) -> Command:

@@ -38,7 +38,7 @@ __all__ = ["RunDirectory"]
 T = TypeVar("T")
 Named = dict[str, npt.NDArray[Any]]
 
-_OUTPUTS = "outputs.json"
+OUTPUTS = "outputs.json"
 _REPEAT = "repeat the original command with the same --out to rebuild it"
 
 
@@ -150,8 +150,10 @@ class RunDirectory(Run):
         """Keep a result under a file name, its digest beside those of the others; returns it."""
         owner, before = self._owner, self.outputs()
         output.save(self.path / check_name(name))
-        digests = before["digests"] if before is not None and before["manifest"] == owner else {}
-        self.write_json(_OUTPUTS, {"manifest": owner, "digests": {**digests, name: file_digest(self.path / name)}})
+        kept: dict[str, Any] = {"manifest": owner, "digests": {}}
+        if before is not None and before["manifest"] == owner:
+            kept = before
+        self.write_json(OUTPUTS, {**kept, "digests": {**kept["digests"], name: file_digest(self.path / name)}})
         return output
 
     def output(self, name: str, load: Callable[[Path], Output]) -> Output | None:
@@ -175,7 +177,7 @@ class RunDirectory(Run):
 
     def outputs(self) -> dict[str, Any] | None:
         """`"digests"` of the results by name, and the `"manifest"` that they belong to; None before the first."""
-        return self._whole(self.path / _OUTPUTS, _read_outputs)
+        return self._whole(self.path / OUTPUTS, _read_outputs)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep a JSON object under a file name such as `"command.json"`."""

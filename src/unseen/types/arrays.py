@@ -84,7 +84,7 @@ def of_tensor(tensor: Any, name: str) -> npt.NDArray[Any]:
         tensor = tensor.cpu()
         if tensor.dtype.is_floating_point and tensor.element_size() < 4:
             tensor = tensor.float()
-        array: npt.NDArray[Any] = tensor.numpy()
+        array: npt.NDArray[Any] = tensor.resolve_conj().resolve_neg().numpy()
     except (TypeError, RuntimeError, NotImplementedError) as error:
         raise DataError(f"{name} is a tensor that cannot be read as an array: {error}") from error
     return array
