@@ -22,6 +22,7 @@ __all__ = [
     "paid",
     "pays_back",
     "total",
+    "worth",
 ]
 
 CHOOSING = "choosing"  # the event that tells what choosing a coreset cost
@@ -118,6 +119,25 @@ def of_run(path: Path) -> Price | None:
     """What all trainings of a run and of the runs inside it cost; None where it logged none."""
     places = [path, *sorted(manifest.parent for manifest in path.rglob("parts/*/manifest.json"))]
     return total(price for place in places for price in of_fits(RunDirectory(place).events()).values())
+
+
+def worth(path: Path, n: int) -> float | None:
+    """How many trainings on all n samples the fits of a run are worth, by the samples that each is trained on.
+
+    None where it logged none, and where runs inside it count, too, whose epochs may be others.
+    """
+    if any(path.rglob("parts/*/manifest.json")):
+        return None
+    sizes: dict[str, int | None] = {}
+    ended = []
+    for event in RunDirectory(path).events():
+        if event.get("kind") == "fit_start":
+            sizes[event["fit"]] = event.get("samples")
+        elif event.get("kind") == "fit_end":
+            ended.append(event["fit"])
+    trained = [sizes.get(fit) for fit in dict.fromkeys(ended)]
+    known = [size for size in trained if size is not None]
+    return sum(known) / n if known and len(known) == len(trained) else None
 
 
 def pays_back(cost: float, full: float, part: float) -> int | None:

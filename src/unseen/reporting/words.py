@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unseen.evaluating.evaluated import Evaluation
-from unseen.evaluating.prices import Price, duration
+from unseen.evaluating.prices import Price, duration, paid
 from unseen.evaluating.replicated import ArmResult
 from unseen.learners.defaults import in_words
 from unseen.pruning import label_error_share
@@ -59,7 +59,7 @@ def titled(facts: Facts) -> str:
 
 def done(facts: Facts) -> str:
     """What was done, in one paragraph."""
-    said = [_scored(facts), _chosen(facts), _grown(facts), cost(facts.price)]
+    said = [_scored(facts), _chosen(facts), _grown(facts), cost(facts.price), _paid(facts)]
     if facts.advice is not None:
         said.append(f"Advice: {facts.advice!r}.")
     return " ".join(sentence for sentence in said if sentence)
@@ -173,6 +173,13 @@ def _grown(facts: Facts) -> str:
     if history is None:
         return ""
     return f"It was chosen in {history.taken} steps from {history.steps[0].size:,} samples, stopped {history.stopped}."
+
+
+def _paid(facts: Facts) -> str:
+    if facts.worth is None or facts.coreset is None:
+        return ""
+    said = paid(facts.worth, 1 - len(facts.coreset) / facts.coreset.n)
+    return f"By samples seen, with the learner that scored, {said}."
 
 
 def _data(facts: Facts) -> str:
