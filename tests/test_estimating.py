@@ -55,6 +55,9 @@ COUNTED = {
     "folds": ("mlp:epochs=3", unseen.folds(3), "el2n"),
     "course": ("mlp:epochs=4", unseen.folds(2, repeats=2), "forgetting"),
     "halves": ("mlp:epochs=2", unseen.halves(), "holdout_gap"),
+    "default": ("mlp:epochs=2", None, None),
+    "default of an estimator": (GaussianNB(), None, None),
+    "default in closed form": ("ridge", None, None),
     "seen": ("mlp:epochs=2", unseen.seen(2), "el2n"),
     "uneven folds": (GaussianNB(), unseen.folds(7, repeats=2), "el2n"),
     "exposure": (GaussianNB(), unseen.Exposure(train=np.arange(100), watch=np.arange(100, 600)), "loss"),
@@ -69,12 +72,21 @@ def test_the_counts_are_those_of_the_events(case, watched, tmp_path):
     learner, plan, score = COUNTED[case]
     found = unseen.estimate(X, Y, keep=0.5, learner=learner, plan=plan, score=score, threads=1)
     watched.clear()
-    scores = [score, "label_issue"]
-    unseen.score(X, Y, scores=scores, learner=learner, plan=plan, threads=1, out=tmp_path / "run")
+    run = {"keep": 0.5, "nan": "last", "threads": 1, "out": tmp_path / "run"}
+    unseen.prune(X, Y, score=score, learner=learner, plan=plan, **run)
     prices = of_fits(RunDirectory(tmp_path / "run").events())
     assert found.fits == len(prices)
     assert found.samples_trained == sum(price.samples for price in prices.values())
     assert found.samples_watched == sum(watched)
+
+
+def test_the_default_is_priced_as_it_runs():
+    """Two halves, each model asked about both, and for closed forms five folds: as `prune` does."""
+    found = unseen.estimate(X, Y, learner="mlp:epochs=2", threads=1)
+    assert (found.fits, found.samples_trained, found.about["plan"]["plan"]) == (2, 2 * 600, "halves")
+    assert found.samples_watched == 2 * 600, "the rule reads memorization, which asks about the half trained on"
+    assert "memorization" in found.about["scores"]
+    assert unseen.estimate(X, Y, learner="ridge", threads=1).about["plan"]["plan"] == "folds"
 
 
 def test_groups_make_leave_one_out_shorter():
@@ -109,9 +121,8 @@ def test_the_operations_of_ridge_are_those_that_its_products_make(plan, size, mo
     counting_calls(Summing, "add_labels", d * d)
     counting_calls(OnCpu, "outputs", 2 * d * classes)
     counting_calls(OnCpu, "left_alone", d * d + 2 * d * classes)
-    unseen.score(X, Y, learner="ridge:lam=1.0,temperature=1.0", plan=plan, threads=1)
-    looked = size if size.apart else Size(size.train, size.unseen)  # el2n does not ask about what was trained on
-    told = ridge(looked, d, classes, n, lam=False, temperature=False, influence=False, weighted=False)
+    unseen.prune(X, Y, keep=0.5, learner="ridge:lam=1.0,temperature=1.0", plan=plan, threads=1)
+    told = ridge(size, d, classes, n, lam=False, temperature=False, influence=False, weighted=False)
     fits = 1 if size.apart else plan.count(n)
     once = n * d * d if 2 * size.train > n else 0  # the sums over all samples, from which fits subtract
     assert made["operations"] == fits * told.passes + once

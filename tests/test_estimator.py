@@ -80,13 +80,24 @@ def test_it_is_what_prune_does():
     assert pruner.sampling_strategy_ == dict(zip(*np.unique(y_kept, return_counts=True), strict=True))
 
 
+@pytest.mark.parametrize("learner", ["logistic", "ridge"])
+def test_its_default_is_that_of_prune(learner):
+    X, y = load_iris(return_X_y=True)
+    pruner = Pruner(keep=0.5, learner=learner).fit(X, y)
+    table, coreset = unseen.prune(X, y, keep=0.5, learner=learner)
+    assert pruner.scores_.provenance["plan"] == table.provenance["plan"]
+    assert table.provenance["plan"]["plan"] == {"logistic": "halves", "ridge": "folds"}[learner]
+    np.testing.assert_array_equal(pruner.sample_indices_, coreset.indices)
+    assert Pruner(keep=0.5, plan=3, learner=learner).fit(X, y).scores_.provenance["plan"]["k"] == 3
+
+
 def test_groups_stay_in_one_fold_as_with_prune():
     X, y = load_iris(return_X_y=True)
     groups = np.arange(150) // 3
     pruner = clone(Pruner(keep=0.5, learner=GaussianNB(), groups=groups)).fit(X, y)
     folds = pruner.scores_.folds[0]
     assert all(len(set(folds[groups == g])) == 1 for g in range(50))
-    table = unseen.score(X, y, plan=unseen.folds(5), learner=GaussianNB(), groups=groups)
+    table = unseen.score(X, y, learner=GaussianNB(), groups=groups)
     np.testing.assert_array_equal(pruner.scores_.values["el2n"], table.values["el2n"])
     copies = X[101] == X[142]
     assert copies.all(), "iris holds a pair of copies"

@@ -1,9 +1,11 @@
 """Evaluations whose answer is known; what they say of themselves; resumption; and what is refused before training."""
 
 import json
+import re
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.datasets import load_digits
 from sklearn.naive_bayes import GaussianNB
 
@@ -61,7 +63,7 @@ def test_everything_is_lossless_with_no_difference_at_all():
     found = evaluated({"all": subset(range(400)), "random draw": HALF}, baselines=["full"], seeds=3, margin=0.02)
     assert found.differences("all").tolist() == [0, 0, 0]
     assert found.verdict("all").text == (
-        "lossless within 2 points, by the test set alone: the difference is the same for every seed, "
+        "lossless for mlp within 2 points, by the test set alone: the difference is the same for every seed, "
         "of this coreset only"
     )
     assert found["all"].beside_error == {"full": pytest.approx(1 / 302)}
@@ -240,6 +242,7 @@ def test_saved_and_loaded(tmp_path):
         for name, column in found.to_columns().items():
             np.testing.assert_array_equal(again.to_columns()[name], column)
     assert again.times == found.times
+    assert again.class_differences("my half", "random") == found.class_differences("my half", "random")
     assert found.times["full"].samples == 800
     columns = found.to_columns()
     assert columns["replicate"].tolist() == [0, 1] * 4
@@ -260,10 +263,121 @@ def test_the_price_of_a_run_is_set_against_what_is_saved(tmp_path):
         found.about,
         {"choosing top": Price(2, 60.0, 1200), "full": Price(1, 30.0, 800), "top": Price(1, 18.0, 400)},
     )
-    assert slow.price("top")["text"] == "pays back after 5 trainings"
+    told = slow.price("top")
+    assert (told["cost"], told["saving"], told["pays_back"]) == (2.0, 0.4, 5)
+    assert (told["cost_samples"], told["saving_samples"], told["pays_back_samples"]) == (1.5, 0.5, 3)
+    assert told["text"] == (
+        "by time, choosing cost 2.0 trainings on everything, each one on the coreset saves 0.40 of one: paid after 5 "
+        "of them; by samples seen, choosing cost 1.5 trainings on everything, each one on the coreset saves 0.50 of "
+        "one: paid after 3 of them"
+    )
     assert "not known" in evaluated(learner=Quick()).price("coreset")["text"]
     from_file = evaluated(tmp_path / "run" / "coreset.parquet", learner="mlp:epochs=2", baselines=["full"])
     assert from_file["coreset"].accuracy.tolist() == found["top"].accuracy.tolist()
+
+
+@pytest.mark.parametrize("learner", ["mlp:epochs=2", GaussianNB(var_smoothing=1e-2)], ids=["epochs", "one go"])
+def test_choosing_by_default_costs_one_training_and_is_paid_by_what_is_left_out(learner, tmp_path):
+    unseen.prune(*TRAIN, keep=0.5, learner=learner, threads=1, out=tmp_path / "run")
+    price = evaluated({"half": tmp_path / "run"}, learner=learner, baselines=["full"]).price("half")
+    assert (price["cost_samples"], price["saving_samples"], price["pays_back_samples"]) == (1.0, 0.5, 2)
+
+
+CLASSES = 4
+
+
+def arm_of(by_class, *, sizes=(500,) * CLASSES, kind="coreset", name=None, error=0.01, **beside):
+    """An arm of these accuracies (R, C) of classes; the test set makes this error in each class."""
+    by_class = np.asarray(by_class, float)
+    counts, share = np.full(len(by_class), 50), np.asarray(sizes) / np.sum(sizes)
+    errors = {to: [error] * CLASSES for to in ("full", *beside)}
+    return ArmResult(
+        name or kind, kind, 1 if kind == "full" else len(by_class), counts, counts, counts, counts,
+        by_class @ share, by_class, 0.005, beside, dict.fromkeys(errors, 0.005), errors,
+    )  # fmt: skip
+
+
+def judged(coreset, random, *, replicates=5, error=0.01, learner=None):
+    """An evaluation in which full is right on 90 % of each class, coreset and random on so much less in each."""
+    noise = np.random.default_rng(0).normal(0, 0.002, (replicates, CLASSES))
+    full = np.full((replicates, CLASSES), 0.9)
+    arms = (
+        arm_of(full, kind="full"),
+        arm_of(full + np.asarray(coreset) + noise, error=error, full="full", random="random"),
+        arm_of(full + np.asarray(random), kind="random"),
+    )
+    test = {"n": 500 * CLASSES, "text": "", "of_class": [500] * CLASSES}
+    about = {"fix": "epochs", "margin": 0.02, "level": 0.95, "seed": 0, "seeds": replicates, "test": test}
+    about["learner"] = learner or {"learner": "sklearn:LogisticRegression"}
+    return Evaluation(arms, ("Bag", "Shirt", "Coat", "Boot"), about)
+
+
+def test_the_verdict_names_the_class_that_loses_more_than_with_random():
+    found = judged([0.04, -0.11, 0.04, 0.03], [0.0, -0.019, 0.0, 0.0])
+    change = found.class_differences("coreset", "random")
+    assert next(iter(change)) == "Shirt", "worst first"
+    assert change["Shirt"].mean == pytest.approx(-0.091, abs=0.003)
+    assert 2.4 < change["Shirt"].half / 0.01 < 2.8, "four intervals that hold together"
+    verdict = found.verdict("coreset")
+    assert verdict.word == "lossless"
+    assert verdict.classes == ("Shirt",)
+    assert not verdict.good
+    assert verdict.text.startswith("lossless for logistic regression within 2 points; class Shirt loses 11.")
+    assert re.search(r"class Shirt loses 9\.\d ± 2\.\d points more than with random$", verdict.text)
+    assert re.search(r"; class Shirt loses 9\.\d ± 2\.\d points more than with random$",
+                     found.verdict("coreset", "random").text)  # fmt: skip
+    assert found.rows()[1]["verdict, full"] == "lossless but for 1 class"
+    for said in (repr(found), found.to_markdown(), found._repr_html_()):
+        assert "class Shirt loses" in said
+    assert found.summary()["arms"]["coreset"]["against"]["random"]["losing_classes"] == ["Shirt"]
+
+
+def test_no_class_is_named_that_loses_as_much_with_random():
+    """All classes lose the same with both, within the margin."""
+    found = judged([-0.01] * CLASSES, [-0.01] * CLASSES)
+    assert found.verdict("coreset").classes == ()
+    assert found.verdict("coreset").text == "lossless for logistic regression within 2 points"
+    assert found.verdict("coreset").good
+
+
+def test_a_large_loss_that_may_be_chance_is_named_as_such():
+    found = judged([0.03, -0.06, 0.03, 0.0], [0.0] * CLASSES, error=0.05)
+    assert re.search(r"; class Shirt perhaps loses 6\.\d ± 1\d\.\d points more than with random$",
+                     found.verdict("coreset").text)  # fmt: skip
+    assert not found.verdict("coreset").good
+    one = judged([0.03, -0.06, 0.03, 0.0], [0.0] * CLASSES, replicates=1)
+    assert "class Shirt perhaps loses 6." in one.verdict("coreset").text, "one replicate makes nothing certain"
+
+
+def test_many_classes_are_counted():
+    text = judged([-0.2, -0.3, -0.4, -0.1], [0.0] * CLASSES).verdict("coreset", "random").text
+    assert re.search(r"class Coat loses 40\.\d ± .* random, class Shirt 30.*, class Bag 20.*, 1 more class$", text)
+
+
+def test_chance_names_a_class_in_few_evaluations():
+    """Where no class loses, one is named as losing against full in at most 5 % of evaluations."""
+    rng, named = np.random.default_rng(1), 0
+    for _ in range(300):
+        error, noise = 0.01, rng.normal(0, 0.01, (5, CLASSES)) + rng.normal(0, 0.01, CLASSES)
+        arms = (arm_of(np.full((5, CLASSES), 0.9), kind="full"), arm_of(0.9 + noise, error=error, full="full"))
+        about = judged([0] * CLASSES, [0] * CLASSES).about
+        found = Evaluation(arms, ("a", "b", "c", "d"), {**about, "margin": 1e-6})
+        named += bool(found.verdict("coreset").classes)
+    assert named <= 300 * 0.05 + 2 * np.sqrt(300 * 0.05 * 0.95)
+
+
+def test_the_interval_of_a_class_is_that_of_its_test_samples():
+    found = evaluated({"no 7": subset(np.flatnonzero(TRAIN[1] != 7))}, learner=GaussianNB(var_smoothing=1e-2), seeds=3)
+    sizes = np.bincount(TEST[1])
+    assert found.about["test"]["of_class"] == sizes.tolist()
+    change = found.class_differences("no 7")["7"]
+    p = -change.mean  # nobody says 7: what full gets right is lost
+    assert change.mean == pytest.approx(-found["full"].by_class[0, 7])
+    error = np.sqrt(p * (1 - p) * sizes[7] + 1) / (sizes[7] + 2)
+    assert change.half / error == pytest.approx(stats.t.ppf(1 - 0.05 / 20, sizes[7] - 1), rel=1e-6)
+    assert found.verdict("no 7").classes[0] == "7"
+    assert "for Gaussian NB" in found.verdict("no 7").text
+    assert {row["trained"] for row in found.rows()} == {"Gaussian NB"}
 
 
 def test_exact_copies_are_refused_by_name_or_dropped():

@@ -14,6 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import unseen
+from unseen.evaluating.prices import of_fits, worth
+from unseen.runs import RunDirectory
 
 DOUBLE = FunctionTransformer(np.asarray, kw_args={"dtype": np.float64})  # else naive Bayes sums in float32
 LDA = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.5)  # the digits have constant pixels
@@ -138,6 +140,23 @@ def test_what_cannot_be_met_is_refused_before_training(arguments, message):
 
     with pytest.raises(ValueError, match=message):
         unseen.prune("digits", learner=Untrained(), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("learner", "epochs", "fits"),
+    [("mlp:epochs=3", 3, 2), ("convnet:epochs=2", 2, 2), ("extra_trees:n_estimators=10", 1, 2), ("ridge", 1, 1)],
+)
+def test_choosing_by_default_trains_as_much_as_one_ordinary_training(learner, epochs, fits, tmp_path):
+    """By the event log: as many samples as are passed over when everything is trained on as long."""
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:201], y[:201]
+    if learner.startswith("convnet"):
+        X = (np.repeat(np.repeat(X.reshape(-1, 8, 8), 2, 1), 2, 2) * 15).astype(np.uint8)
+    unseen.prune(X, y, keep=0.7, learner=learner, threads=1, out=tmp_path)
+    prices = of_fits(RunDirectory(tmp_path).events())
+    assert len(prices) == fits
+    assert sum(price.samples for price in prices.values()) == 201 * epochs
+    assert worth(tmp_path, 201) == 1.0
 
 
 def test_a_table_without_scores_serves_rules_that_read_none():

@@ -35,7 +35,8 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
         sample_score: the name of a score (`"el2n"`), or a `Score`. (An attribute called `score` would make
             scikit-learn take this for a predictor.)
         rule: the name of a rule, with options (`"stratified:cutoff=0.1"`), or a `Rule`; None as for `unseen.prune`.
-        plan: the number of folds, or a plan such as `unseen.folds(5, repeats=3)`.
+        plan: the number of folds, or a plan such as `unseen.folds(5, repeats=3)`; None as for `unseen.prune`: two
+            halves, and five folds for learners in closed form.
         learner: a scikit-learn classifier with `predict_proba`, or what `unseen.learners.resolve` takes; None is
             logistic regression on standardised features, and gradient boosting where X holds text.
         quota: how the budget is shared among the classes (`"proportional"`, `"uniform"`, `"error"`), or None.
@@ -75,7 +76,7 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
         *,
         sample_score: str | Score = "el2n",
         rule: str | Rule | None = None,
-        plan: int | Plan = 5,
+        plan: int | Plan | None = None,
         learner: Any = None,
         quota: Any = None,
         groups: npt.ArrayLike | Literal["duplicates"] | None = "duplicates",

@@ -10,7 +10,7 @@ counted in both, which errs on the safe side. The degrees of freedom are Sattert
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -29,6 +29,7 @@ __all__ = [
     "against_full",
     "against_random",
     "interval",
+    "losing",
     "paired",
     "sampling_error",
 ]
@@ -37,6 +38,8 @@ Word = Literal["lossless", "loses", "better", "worse", "undecided"]
 
 FEWEST = 3  # replicates that give a verdict; two may agree by chance
 MOST_SEEDS = 100  # more than these are not told as a number
+LARGE = 0.05  # what a class may lose beyond a random part before a verdict names it, however many samples it has
+TOLD = 3  # classes named one by one
 _NO_END = 10**9  # seeds
 _SAME = 1e-12  # differences of accuracies that differ by less are one number
 
@@ -96,12 +99,19 @@ class Verdict:
         text: the same in words, with figures in points.
         more: how many more replicates would decide at the spread seen; None where it is decided or nothing is known
             of the spread, `MOST_SEEDS + 1` for more than are told as a number.
+        classes: those that lose, whatever is true of all together.
 
     """
 
     word: Word
     text: str
     more: int | None = None
+    classes: tuple[str, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """Whether it is good news without a but: nothing is lost or something gained, and no class loses."""
+        return self.word in ("lossless", "better") and not self.classes
 
 
 def interval(values: npt.ArrayLike, level: float = 0.95, *, sampling: Sampling | None = None) -> Interval:
@@ -148,6 +158,7 @@ def against_full(
     margin: float = 0.005,
     level: float = 0.95,
     each: str = "seed",
+    trainee: str = "",
 ) -> Verdict:
     """Whether training on a part loses anything against training on everything.
 
@@ -161,7 +172,10 @@ def against_full(
         margin: the loss that counts as none, in accuracy (0.005 is half a point).
         level: of the interval; the test is at 1 - level.
         each: what a difference is of, in words.
+        trainee: who was trained, in words.
 
+    >>> against_full([-0.001, 0.001, 0.0, 0.0], trainee="ridge regression").text
+    'lossless for ridge regression within 0.5 points'
     >>> against_full([-0.001, 0.001, 0.0, 0.0]).text
     'lossless within 0.5 points'
     >>> against_full([-0.020, -0.022, -0.021]).text
@@ -174,17 +188,17 @@ def against_full(
     if not margin > 0:
         raise ArgumentError(f"margin must be above 0, got {margin!r}")
     x = _replicates(differences, level)
-    spread = _Spread.of(x, sampling, each)
+    spread = _Spread.of(x, sampling, each, trainee)
     if (unknown := _unknown(spread)) is not None:
         return unknown
     mean = float(x.mean())
     # Under a loss of the margin at least that share of the test samples is lost, however few disagree here.
     strict = spread.at_least(margin * (1 - margin))
     if mean - strict.half(level) > -margin:
-        return Verdict("lossless", f"lossless within {100 * margin:g} points{spread.alone}")
+        return Verdict("lossless", f"lossless{spread.whom} within {100 * margin:g} points{spread.alone}")
     found = interval(x, level, sampling=sampling)
     if found.high < 0:
-        return Verdict("loses", f"loses {_loss(found)} points{spread.alone}")
+        return Verdict("loses", f"loses {_loss(found)} points{spread.whom}{spread.alone}")
 
     def decides(n: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         return np.asarray((mean - strict.half(level, n) > -margin) | (mean + spread.half((1 + level) / 2, n) < 0))
@@ -193,7 +207,12 @@ def against_full(
 
 
 def against_random(
-    differences: npt.ArrayLike, *, sampling: Sampling | None = None, level: float = 0.95, each: str = "seed"
+    differences: npt.ArrayLike,
+    *,
+    sampling: Sampling | None = None,
+    level: float = 0.95,
+    each: str = "seed",
+    trainee: str = "",
 ) -> Verdict:
     """Whether a part chosen is better than as large a part drawn at random: the interval lies on one side of 0.
 
@@ -204,6 +223,7 @@ def against_random(
         sampling: of their mean; without it, the verdict is about these test samples only.
         level: of the interval.
         each: what a difference is of, in words.
+        trainee: who was trained, in words.
 
     >>> against_random([0.010, 0.012, 0.011]).text
     'better by 1.1 ± 0.2 points'
@@ -212,15 +232,48 @@ def against_random(
 
     """
     x = _replicates(differences, level)
-    spread = _Spread.of(x, sampling, each)
+    spread = _Spread.of(x, sampling, each, trainee)
     if (unknown := _unknown(spread)) is not None:
         return unknown
     found = interval(x, level, sampling=sampling)
     if found.low > 0:
-        return Verdict("better", f"better by {found.text()} points{spread.alone}")
+        return Verdict("better", f"better by {found.text()} points{spread.whom}{spread.alone}")
     if found.high < 0:
-        return Verdict("worse", f"worse by {_loss(found)} points{spread.alone}")
+        return Verdict("worse", f"worse by {_loss(found)} points{spread.whom}{spread.alone}")
     return _undecided(spread, lambda n: abs(found.mean) > spread.half((1 + level) / 2, n))
+
+
+def losing(
+    changes: Mapping[str, Interval], *, margin: float, large: float | None = None, than: str = ""
+) -> tuple[tuple[str, ...], str]:
+    """Name the classes that lose, worst first, and say how much: those whose interval is wholly below 0.
+
+    Args:
+        changes: class to the change of its accuracy; intervals that hold together.
+        margin: the loss that counts as none.
+        large: a loss that is told even where it may be chance, of too few samples or seeds; None tells none.
+        than: what they lose more than with.
+
+    >>> found = {"cat": Interval(-0.09, -0.12, -0.06, 5), "dog": Interval(-0.06, -0.13, 0.01, 5)}
+    >>> losing(found, margin=0.005)
+    (('cat',), 'class cat loses 9.0 ± 3.0 points')
+    >>> losing(found, margin=0.005, large=0.05, than="random")[1]
+    'class cat loses 9.0 ± 3.0 points more than with random, class dog perhaps 6.0 ± 7.0'
+
+    """
+    known = {c: change for c, change in changes.items() if change.n >= FEWEST and change.high < 0}
+    sure = [c for c, change in known.items() if -change.mean > margin]
+    perhaps = [c for c, change in changes.items() if c not in sure and large is not None and -change.mean > large]
+    named = sorted([*sure, *perhaps], key=lambda c: (c not in sure, changes[c].mean))
+    if not named:
+        return (), ""
+    who = [f"class {c}{'' if c in sure else ' perhaps'}" for c in named[:TOLD]]
+    loss = [_loss(changes[c]) for c in named[:TOLD]]
+    first = f"{who[0]} loses {loss[0]} points{f' more than with {than}' if than else ''}"
+    rest = [f"{one} {points}" for one, points in zip(who[1:], loss[1:], strict=True)]
+    if (more := len(named) - len(who)) > 0:
+        rest.append(f"{more} more class{'' if more == 1 else 'es'}")
+    return tuple(named), ", ".join([first, *rest])
 
 
 def sampling_error(values: npt.ArrayLike) -> float:
@@ -249,6 +302,7 @@ class _Spread(NamedTuple):
         test: the variance of the mean that comes of the test set; 0 where it counts as given.
         samples: of the test set, 0 likewise.
         each: what a replicate is of, in words.
+        trainee: who was trained, in words.
 
     """
 
@@ -257,13 +311,19 @@ class _Spread(NamedTuple):
     test: float
     samples: int
     each: str
+    trainee: str
 
     @classmethod
-    def of(cls, x: FloatArray, sampling: Sampling | None, each: str = "seed") -> _Spread:
+    def of(cls, x: FloatArray, sampling: Sampling | None, each: str = "seed", trainee: str = "") -> _Spread:
         seeds = float("nan") if len(x) < 2 else 0.0 if np.ptp(x) <= _SAME else float(x.var(ddof=1))
         known = sampling is not None and np.isfinite(sampling.error)
         test = (sampling.error**2, sampling.n) if known and sampling else (0.0, 0)
-        return cls(len(x), seeds, *test, each)
+        return cls(len(x), seeds, *test, each, trainee)
+
+    @property
+    def whom(self) -> str:
+        """For whom a verdict holds, behind its first words."""
+        return f" for {self.trainee}" if self.trainee else ""
 
     @property
     def alone(self) -> str:
@@ -302,10 +362,10 @@ def _unknown(spread: _Spread) -> Verdict | None:
     """The verdict where there can be none."""
     if spread.replicates < FEWEST:
         some = f"{spread.replicates} independent replicate{' gives' if spread.replicates == 1 else 's give'}"
-        return Verdict("undecided", f"undecided: {some} no verdict, {FEWEST} or more are needed")
+        return Verdict("undecided", f"undecided{spread.whom}: {some} no verdict, {FEWEST} or more are needed")
     if not spread.seeds + spread.test:
         same = f"the difference is the same for every {spread.each}"
-        return Verdict("undecided", f"undecided: {same}, and nothing is known of the test set")
+        return Verdict("undecided", f"undecided{spread.whom}: {same}, and nothing is known of the test set")
     return None
 
 
@@ -314,9 +374,9 @@ def _undecided(spread: _Spread, decides: Callable[[npt.NDArray[Any]], npt.NDArra
     more = int(enough[0]) + 1 if len(enough) else MOST_SEEDS + 1
     if more > MOST_SEEDS and spread.samples and not decides(np.array([_NO_END]))[0]:
         few = f"{spread.samples:,} test samples are too few, whatever the number of seeds"
-        return Verdict("undecided", f"undecided, {few}", more)
+        return Verdict("undecided", f"undecided{spread.whom}, {few}", more)
     told = f"more than {MOST_SEEDS}" if more > MOST_SEEDS else f"about {more}"
-    return Verdict("undecided", f"undecided, {told} more seed{'' if more == 1 else 's'}", more)
+    return Verdict("undecided", f"undecided{spread.whom}, {told} more seed{'' if more == 1 else 's'}", more)
 
 
 def _loss(found: Interval) -> str:

@@ -118,7 +118,7 @@ def test_quiet_prints_the_result_only(unseen_says, prune, tmp_path):
 def test_results_are_aligned_words_with_the_counts(unseen_says, prune, tmp_path):
     said = unseen_says(*prune, "--repeats", "2", "--out", tmp_path / "run")
     lines = dict(line.split(maxsplit=1) for line in said.out.splitlines())
-    assert list(lines) == ["kept", "score", "repeats", "models", "labels", "table", "coreset", "report"]
+    assert list(lines) == ["kept", "score", "repeats", "models", "labels", "price", "table", "coreset", "report"]
     assert len({re.match(r"\w+ +", line).end() for line in said.out.splitlines()}) == 1
     assert re.fullmatch(r"held-out accuracy \d\d\.\d %", lines["models"])
     assert re.fullmatch(r"held-out disagreement .* % in the coreset, .* % in a random one", lines["labels"])

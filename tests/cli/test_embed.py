@@ -197,7 +197,7 @@ def images(tmp_path, monkeypatch):
 
 
 def pruned(unseen_says, images, *more):
-    said = unseen_says("prune", images, "--keep", "0.5", "--folds", "2", "--out", images.parent / "run", *more)
+    said = unseen_says("prune", images, "--keep", "0.5", "--out", images.parent / "run", *more)
     assert said.code == 0, said.err
     return said.err
 

@@ -22,6 +22,8 @@ from reported_runs import (
 import unseen
 from unseen.data import resolve
 from unseen.errors import ArgumentError, RunError, StorageError
+from unseen.evaluating.evaluated import Evaluation
+from unseen.evaluating.replicated import ArmResult
 from unseen.reporting import viewing
 from unseen.runs import RunDirectory
 
@@ -54,10 +56,12 @@ def test_it_says_what_was_done_and_shows_it(digits_run, tmp_path):
     page = page_of(digits_run, tmp_path)
     said = " ".join("".join(Elements(page).text).split())
     assert "digits: 1,078 of 1,797 samples kept" in said
-    assert "(10 classes) of digits was scored by el2n (harder when higher), by LogisticRegression models" in said
+    assert "(10 classes) of digits was scored by el2n (harder when higher), by logistic regression models" in said
     assert "The rule top" in said
     assert "kept 1,078 (60.0 %) and left out 719." in said
     assert "The 2 trainings took" in said
+    assert "By samples seen, with the learner that scored, choosing cost 1.0 trainings on everything" in said
+    assert "each one on the coreset saves 0.40 of one: paid after 3 of them." in said
     assert "Not known yet" in said  # nobody evaluated it
     assert "1,797 distinct ranks for 1,797 samples" in said
     for gallery in ("hardest", "easiest", "label-errors", "threshold", "kept", "pruned", "classes"):
@@ -197,12 +201,37 @@ def test_runs_beside_it_add_what_they_hold(digits_run, tmp_path):
     page = page_of(digits_run, tmp_path, beside=[tmp_path / "evaluated", seen])
     assert "Not known yet" not in page
     evaluation = unseen.load(tmp_path / "evaluated")
-    assert f"coreset: {evaluation.verdict('coreset').text}, against full" in page
+    assert f"coreset against full: {evaluation.verdict('coreset').text}" in page
+    assert "undecided for logistic regression" in page
     for chart in ("evaluation", "distribution", "sides"):
         assert f'id="chart-{chart}"' in page
     assert "in-sample (plan seen)" in page
     alone = page_of(tmp_path / "evaluated", tmp_path)
     assert 'id="chart-evaluation"' in alone
+
+
+@pytest.mark.parametrize(("lost", "word"), [(0.0, "lossless"), (0.2, "mixed")])
+def test_lossless_is_not_green_where_a_class_loses(lost, word, tmp_path):
+    """A class of a hundredth of the test samples loses a fifth, which all of them together hardly notice."""
+
+    def arm(kind, accuracies, **more):
+        by_class, counts = np.tile(accuracies, (3, 1)), np.full(3, 50)
+        accuracy = by_class @ [0.99, 0.01]
+        more |= {"beside_error": {"full": 0.001, "random": 0.001}, "class_error": {"full": [0.001, 0.02]}}
+        return ArmResult(kind, kind, 1, counts, counts, counts, counts, accuracy, by_class, 0.001, **more)
+
+    test = {"n": 100_000, "text": "a test set", "of_class": [99_000, 1_000]}
+    about = {"fix": "epochs", "margin": 0.01, "level": 0.95, "seed": 0, "seeds": 3, "test": test}
+    about |= {"learner": {"learner": "ridge"}, "near_duplicates": {"text": ""}, "notes": []}
+    arms = (arm("full", [0.9, 0.9]), arm("coreset", [0.9, 0.9 - lost], beside={"full": "full"}))
+    with RunDirectory(tmp_path / "run") as run:
+        run.open({"format": 1, "seed": 0})
+        run.save_output("evaluation.parquet", Evaluation(arms, ("most", "few"), about))
+    page = page_of(tmp_path / "run", tmp_path)
+    assert Elements(page).count("div", **{"class": f"verdict {word}"}) == 1
+    assert "coreset against full: lossless for ridge regression within 1 points" in page
+    assert ("; class few loses 20.0 ± 4.5 points" in page) == bool(lost)
+    assert not re.search(r"\.mixed[^}]*--good", page)
 
 
 def test_runs_that_add_nothing_are_refused(digits_run, pictures_run, tmp_path):

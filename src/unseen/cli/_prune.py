@@ -20,7 +20,7 @@ from unseen.comparing.automatic import AUTO, told
 from unseen.data import resolve
 from unseen.embedding.making import seconds_to_embed
 from unseen.errors import ArgumentError, MissingDependencyError
-from unseen.evaluating.prices import duration
+from unseen.evaluating.prices import duration, paid, pays_back, worth
 from unseen.exposure import Plan
 from unseen.learners.defaults import DEFAULTS, default_learner
 from unseen.protocols import Data
@@ -127,7 +127,7 @@ def command(
     amounts: dict[str, Any] = {"keep": o.amount(keep, "keep"), "prune": o.amount(prune, "prune")}
     source = resolve(data, **r.options(reading))
     given["learner"] = learner = learner or default_learner(source)
-    quicker = None if quiet or json or exposure is None or out_dir.exists() else by_embedding(source, learner, exposure)
+    quicker = None if quiet or json or rule == AUTO or out_dir.exists() else by_embedding(source, learner, exposure)
     with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("prune", given)) as report:
         if quicker:
             report("say", text=quicker)
@@ -169,7 +169,7 @@ def shown(run: Path, *, json: bool, no_report: bool) -> None:
     tell(Pruned(*loaded), run, json=json, no_report=no_report)
 
 
-def by_embedding(data: Data, learner: str, plan: Plan) -> str | None:
+def by_embedding(data: Data, learner: str, plan: Plan | None) -> str | None:
     """Where the default network would train long: the minutes of that, and of embedding by a pretrained one.
 
     Both are measured, which takes up to half a minute; so only where there are many pixels.
@@ -219,6 +219,10 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
         "rule": chosen.provenance.get("rule"),
         "reliability": None if len(table.folds) < 2 else table.reliability(name),
     }
+    if run.is_dir() and (trainings := worth(run, chosen.n)) is not None:
+        saving = 1 - len(chosen) / chosen.n
+        summary["trainings"], summary["pays_back"] = trainings, pays_back(trainings, 1.0, 1.0 - saving)
+        summary["paid"] = paid(trainings, saving)
     if AUTO in chosen.provenance:
         summary[AUTO] = chosen.provenance[AUTO]
     if table.predictions is not None:
@@ -268,5 +272,7 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
         lines.append(("hardest", f"{left} left out as such, since models got {wrong} wrong; {WEAK}"))
     if "label_errors_kept" in summary:
         lines.append(("labels", told_disagreement(summary)))
+    if "paid" in summary:
+        lines.append(("price", f"by samples seen, with the learner that scored, {summary['paid']}"))
     files = [("table", summary["scores"]), ("coreset", summary["coreset"])]
     aligned([*lines, *files, *([("report", summary["report"])] if "report" in summary else [])])

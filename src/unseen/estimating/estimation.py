@@ -29,6 +29,7 @@ from unseen.scores.base import Score
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scoring import Abilities, Scoring
+from unseen.selecting import Choice, default_rule
 from unseen.work import Work
 
 __all__ = ["estimate"]
@@ -65,7 +66,7 @@ def estimate(
         y: (n,) labels, where `data` is an array of inputs.
         keep: how much is kept; with neither `keep` nor `prune` nothing is said about trainings on the coreset.
         prune: how much is removed.
-        score: the score that the rule reads.
+        score: the score that the rule reads. What the default rule reads beside it is counted, too.
         also: further scores for the table.
         plan: the exposure plan; that of `unseen.prune` if not given.
         learner: who scores; see `unseen.learners.resolve`.
@@ -97,9 +98,8 @@ def estimate(
     slots = 1 if gpus is None and jobs is None else gpus or jobs
     work = Work(source, learner, groups=None, jobs=slots, threads=threads)
     _check_gpus(work.learner, gpus)
-    wanted = [*([score] if score is not None else [_default(source)]), *also]
     plan = plan or default_plan(closed_form=work.learner.closed_form)
-    job = _job(work, plan, [*wanted, *([LABEL_ISSUE] if source.targets is None else [])], seed)
+    job = _job(work, plan, _wanted(work, plan, resolve_score(score or _default(source)), also), seed)
     budget = None if keep is None and prune is None else budget_of(len(source), keep=keep, prune=prune)
     sample = sampled(source, seed)
     scoring = PricedScoring.tried(work, job, sample)
@@ -119,6 +119,14 @@ def _trained(work: Work, trainee: Any, scoring: PricedScoring, sample: Sampled, 
     bench = Bench(sample, (), "unseen", work.threads, seed)
     costs = costs_of(work.learner, bench, job, Size(len(work.data)), TRAINING_SECONDS)
     return PricedTraining(work.learner, costs, [] if trainee is None else [f"trainee: {note}" for note in costs.notes])
+
+
+def _wanted(work: Work, plan: Plan, score: Score, also: Sequence[str | Score]) -> list[str | Score]:
+    """What `prune` measures for its default rule."""
+    classes = work.data.targets is None
+    rule = default_rule(score.direction, predicts=classes and "logits" in work.learner.provides)
+    beside = [name for name in Choice.of(rule).columns(score.label, plan)[1:] if name != LABEL_ISSUE]
+    return [score, *beside, *also, *([LABEL_ISSUE] if classes else [])]
 
 
 def _job(work: Work, plan: Plan, scores: Sequence[str | Score], seed: int) -> Scoring:

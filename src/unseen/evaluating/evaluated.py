@@ -13,12 +13,13 @@ import numpy.typing as npt
 from unseen.cards import card, tabled
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.evaluating.arms import file_name
-from unseen.evaluating.prices import Price, of_arms, pays_back
+from unseen.evaluating.prices import IN_TRAININGS, Price, in_trainings, of_arms
 from unseen.evaluating.replicated import ArmResult, by_draw
+from unseen.learners.defaults import in_words
 from unseen.parquet import read_parquet, write_parquet
 from unseen.runs import RunDirectory
 from unseen.types import FloatArray, IntArray
-from unseen.verdicts import Interval, Sampling, Verdict, against_full, against_random, interval
+from unseen.verdicts import LARGE, Interval, Sampling, Verdict, against_full, against_random, interval, losing
 
 __all__ = ["FILE", "Evaluation"]
 
@@ -26,6 +27,7 @@ FILE = "evaluation.parquet"  # in the directory of a run
 
 _COLUMNS = ("kept", "epochs", "steps", "samples_seen", "accuracy")
 _CLASS = "accuracy."
+_RANDOM = ("random", "random-stratified")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,7 +37,7 @@ class Evaluation:
     Args:
         arms: the coresets and their baselines.
         class_names: the C names.
-        about: fix, margin, level, seed, the test set, the learner, near-duplicates, notes, as JSON.
+        about: fix, margin, level, seed, the test set, the learner trained, near-duplicates, notes, as JSON.
         times: arm to the price of one of its trainings, and of choosing it where that is known (under
             `"choosing <arm>"`): seconds differ from run to run, so they are not saved with the rest.
 
@@ -59,6 +61,11 @@ class Evaluation:
             if arm.name == name:
                 return arm
         raise UnknownNameError("arm of this evaluation", name, [arm.name for arm in self.arms])
+
+    @property
+    def trainee(self) -> str:
+        """Who was trained on every arm, in words."""
+        return in_words(self.about.get("learner"))
 
     @property
     def coresets(self) -> tuple[str, ...]:
@@ -87,17 +94,62 @@ class Evaluation:
     def verdict(self, name: str, to: str = "full") -> Verdict:
         """What the paired test says: against full `lossless`, `loses` or `undecided`; else `better`, `worse` or so.
 
-        Of one coreset that was trained on several times it is about this coreset only, and says so.
+        Of one coreset that was trained on several times it is about this coreset only, and says so. It names the
+        classes that lose more than their interval, and (against full and random) those that lose 5 points or more
+        beyond random, even where that may be chance.
         """
         arm, differences, level = self[name], self.differences(name, to), self.about["level"]
         each = "seed" if len(differences) == len(arm.accuracy) else "coreset, on average over its seeds"
-        given: Mapping[str, Any] = {"sampling": self._sampling(arm.beside_error.get(to)), "level": level, "each": each}
+        given: Mapping[str, Any] = {
+            "sampling": self._sampling(arm.beside_error.get(to)),
+            "level": level,
+            "each": each,
+            "trainee": self.trainee,
+        }
         if to == "full":
             found = against_full(differences, margin=self.about["margin"], **given)
         else:
             found = against_random(differences, **given)
         only = arm.kind == "coreset" and arm.draws == 1 and found.word != "undecided"
-        return replace(found, text=f"{found.text}, of this coreset only") if only else found
+        text = f"{found.text}, of this coreset only" if only else found.text
+        classes, clauses = self._losing(arm, to)
+        return replace(found, text="; ".join([text, *clauses]), classes=classes)
+
+    def class_differences(self, name: str, to: str = "full") -> dict[str, Interval]:
+        """Change of the accuracy of each class against a baseline, worst first, with intervals that hold together.
+
+        They cover replicates and the test set, as that of `difference` does, and are wider than for one class alone:
+        all of them hold the true changes at the level asked for (Bonferroni). Classes without test samples are left
+        out; of one test sample there is no interval.
+        """
+        arm = self[name]
+        changes = by_draw(arm.by_class - self._baseline(arm, to).by_class, arm.draws)
+        tested = np.flatnonzero(~np.isnan(changes).any(axis=0)).tolist()
+        level = 1 - (1 - self.about["level"]) / max(1, len(tested))
+        errors, sizes = arm.class_error.get(to), self.about["test"].get("of_class")
+        found = {}
+        for c in tested:
+            known = None if errors is None or sizes is None else Sampling(errors[c], sizes[c])
+            change = interval(changes[:, c], level, sampling=known)
+            alone = known is not None and np.isnan(known.error)
+            found[c] = replace(change, low=float("nan"), high=float("nan")) if alone else change
+        return {self.class_names[c]: found[c] for c in sorted(found, key=lambda c: found[c].mean)}
+
+    def _losing(self, arm: ArmResult, to: str) -> tuple[tuple[str, ...], list[str]]:
+        """The classes that a verdict names, and what it says of them."""
+        random = next((kind for kind in _RANDOM if kind in arm.beside), None)
+        kinds = [to, random] if to == "full" and random is not None else [to]
+        found = [
+            losing(
+                self.class_differences(arm.name, kind),
+                margin=self.about["margin"],
+                large=LARGE if kind in _RANDOM else None,
+                than="" if kind == "full" else kind,
+            )
+            for kind in kinds
+        ]
+        classes = tuple(dict.fromkeys(c for named, _ in found for c in named))
+        return classes, [clause for _, clause in found if clause]
 
     def covers(self, name: str) -> str:
         """What varies between the replicates of an arm, and so what its interval covers; or why there is none."""
@@ -121,29 +173,23 @@ class Evaluation:
     def price(self, name: str) -> dict[str, Any]:
         """What a coreset cost and what it saves: seconds and samples seen, of choosing and of one training.
 
-        `pays_back` is the number of trainings after which it has cost less than training on everything, by seconds,
-        `pays_back_samples` by samples seen; None where that is never or not known, which `text` says.
+        `cost` is that of choosing in trainings on everything, `saving` what one training on the coreset saves of one,
+        and `pays_back` the number of trainings on the coreset after which choosing is paid: `cost / saving`, rounded
+        up. These go by seconds, `cost_samples` and so on by samples seen. None where it is never or not known, which
+        `text` says.
         """
         choosing, part, full = (self.times.get(key) for key in (f"choosing {name}", name, "full"))
         found: dict[str, Any] = {
             "choosing": _told(choosing),
             "training": _told(part),
             "training_full": _told(full),
-            "pays_back": None,
-            "pays_back_samples": None,
+            **dict.fromkeys(IN_TRAININGS),
         }
         if self.about["fix"] == "iterations":
             return {**found, "text": "never pays back: with the iterations fixed, a training on less costs as much"}
         if choosing is None or part is None or full is None:
             return {**found, "text": "not known when it pays back: what choosing or training took is not on record"}
-        found["pays_back"] = pays_back(choosing.seconds, full.seconds, part.seconds)
-        if None not in (choosing.samples, part.samples, full.samples):
-            found["pays_back_samples"] = pays_back(*(p.samples or 0 for p in (choosing, full, part)))
-        times = found["pays_back"]
-        said = (
-            "never pays back: a training on it takes as long" if times is None else f"pays back after {times} trainings"
-        )
-        return {**found, "text": said}
+        return {**found, **in_trainings(choosing, full, part)}
 
     @property
     def _has_full(self) -> bool:
@@ -173,10 +219,15 @@ class Evaluation:
 
     def rows(self) -> list[dict[str, str]]:
         """The table, as texts: an arm a row."""
-        random = next((to for to in ("random", "random-stratified") if any(to in a.beside for a in self.arms)), None)
+        random = next((to for to in _RANDOM if any(to in a.beside for a in self.arms)), None)
         table = []
         for arm in self.arms:
-            row = {"arm": arm.name, "kept": _range(arm.kept), "epochs": _range(arm.epochs) if arm.epochs.any() else ""}
+            row = {
+                "arm": arm.name,
+                "trained": self.trainee,
+                "kept": _range(arm.kept),
+                "epochs": _range(arm.epochs) if arm.epochs.any() else "",
+            }
             row["accuracy"] = self.accuracy(arm.name).text()
             if self._has_full:
                 row.update(self._against(arm, "full", arm.kind != "full"))
@@ -191,7 +242,7 @@ class Evaluation:
             return {f"to {to}": "", verdict: ""}
         return {
             f"to {to}": self.difference(arm.name, to).text(sign=True),
-            verdict: self.verdict(arm.name, to).word,
+            verdict: _short(self.verdict(arm.name, to)),
         }
 
     def to_markdown(self) -> str:
@@ -218,7 +269,7 @@ class Evaluation:
             if arm.kind == "coreset":
                 told["price"] = self.price(arm.name)
             arms[arm.name] = told
-        return {"arms": arms, **self.about}
+        return {"trainee": self.trainee, "arms": arms, **self.about}
 
     def _compared(self, arm: ArmResult, to: str) -> dict[str, Any]:
         verdict = self.verdict(arm.name, to)
@@ -228,7 +279,9 @@ class Evaluation:
             "verdict": verdict.word,
             "text": verdict.text,
             "more_seeds": verdict.more,
+            "losing_classes": list(verdict.classes),
             "by_class": self.by_class(arm.name, to),
+            "by_class_intervals": {c: _shown(change) for c, change in self.class_differences(arm.name, to).items()},
         }
 
     def to_columns(self) -> dict[str, npt.NDArray[Any]]:
@@ -248,7 +301,7 @@ class Evaluation:
 
     def save(self, path: str | Path) -> Path:
         """Write a parquet file; what is no column is in its metadata. Times are left out: see `times`."""
-        keys = ("draws", "error", "beside", "beside_error")
+        keys = ("draws", "error", "beside", "beside_error", "class_error")
         arms = {arm.name: {key: getattr(arm, key) for key in keys} for arm in self.arms}
         about = {"kind": "evaluation", "class_names": list(self.class_names), "arms": arms, "about": self.about}
         return write_parquet(Path(path), self.to_columns(), about)
@@ -286,6 +339,13 @@ def _drawn(arm: ArmResult) -> str:
     if arm.draws == 1:
         return "this coreset only: seeds of training and the test set, not those of scoring and selection"
     return f"this method: seeds of scoring, selection and training, over {arm.draws} coresets, and the test set"
+
+
+def _short(verdict: Verdict) -> str:
+    """The word of a verdict, and how many classes it is not true of."""
+    if verdict.good or verdict.word not in ("lossless", "better"):
+        return verdict.word
+    return f"{verdict.word} but for {len(verdict.classes)} class{'es' if len(verdict.classes) > 1 else ''}"
 
 
 def _range(values: IntArray) -> str:

@@ -194,8 +194,9 @@ def _manifest(
 
 
 def _about(work: Work, exam: Exam, near: NearDuplicates) -> dict[str, Any]:
+    of_class = np.bincount(exam.data.labels[exam.test], minlength=len(exam.data.class_names))
     return {
-        "test": {**exam.about, "text": exam.text},
+        "test": {**exam.about, "text": exam.text, "of_class": of_class.tolist()},
         "learner": work.learner.describe(),
         "near_duplicates": near.describe(),
         "notes": list(getattr(exam.data, "notes", ())),

@@ -10,9 +10,24 @@ from typing import Any
 
 from unseen.runs import RunDirectory
 
-__all__ = ["CHOOSING", "Price", "duration", "of_arms", "of_fits", "of_run", "pays_back", "total"]
+__all__ = [
+    "CHOOSING",
+    "IN_TRAININGS",
+    "Price",
+    "duration",
+    "in_trainings",
+    "of_arms",
+    "of_fits",
+    "of_run",
+    "paid",
+    "pays_back",
+    "total",
+    "worth",
+]
 
 CHOOSING = "choosing"  # the event that tells what choosing a coreset cost
+IN_TRAININGS = ("cost", "saving", "pays_back", "cost_samples", "saving_samples", "pays_back_samples")  # of a price
+_SAME = 1e-9  # shares that differ by less are one number
 
 
 @dataclass(frozen=True)
@@ -106,13 +121,82 @@ def of_run(path: Path) -> Price | None:
     return total(price for place in places for price in of_fits(RunDirectory(place).events()).values())
 
 
+def worth(path: Path, n: int) -> float | None:
+    """How many trainings on all n samples the fits of a run are worth, by the samples that each is trained on.
+
+    None where it logged none, and where runs inside it count, too, whose epochs may be others.
+    """
+    if any(path.rglob("parts/*/manifest.json")):
+        return None
+    sizes: dict[str, int | None] = {}
+    ended = []
+    for event in RunDirectory(path).events():
+        if event.get("kind") == "fit_start":
+            sizes[event["fit"]] = event.get("samples")
+        elif event.get("kind") == "fit_end":
+            ended.append(event["fit"])
+    trained = [sizes.get(fit) for fit in dict.fromkeys(ended)]
+    known = [size for size in trained if size is not None]
+    return sum(known) / n if known and len(known) == len(trained) else None
+
+
 def pays_back(cost: float, full: float, part: float) -> int | None:
     """After how many trainings on the part what it cost to choose is saved; None: never.
 
     >>> pays_back(100.0, 30.0, 20.0), pays_back(100.0, 30.0, 30.0)
     (10, None)
     """
-    return math.ceil(cost / (full - part)) if full > part else None
+    return math.ceil(cost / (full - part) - _SAME) if full > part else None
+
+
+def paid(cost: float, saving: float) -> str:
+    """Say when choosing is paid, of its cost and of what a training on the coreset saves, in trainings on everything.
+
+    >>> paid(1.0, 0.5)
+    'choosing cost 1.0 trainings on everything, each one on the coreset saves 0.50 of one: paid after 2 of them'
+    >>> paid(1.0, 0.0)
+    'choosing cost 1.0 trainings on everything, one on the coreset costs as much: never paid'
+
+    """
+    first = f"choosing cost {cost:.1f} trainings on everything,"
+    times = pays_back(cost, 1.0, 1.0 - saving)
+    if times is None:
+        return f"{first} one on the coreset costs as much: never paid"
+    return f"{first} each one on the coreset saves {saving:.2f} of one: paid after {times:,} of them"
+
+
+def in_trainings(choosing: Price, full: Price, part: Price) -> dict[str, Any]:
+    """Say in trainings what choosing cost and what a training on the coreset saves, and after how many it is paid.
+
+    Args:
+        choosing: what choosing took.
+        full: what a training on everything takes.
+        part: what a training on the coreset takes.
+
+    >>> halves = Price(2, 9.0, 1000), Price(1, 8.0, 1000), Price(1, 4.0, 500)
+    >>> found = in_trainings(*halves)
+    >>> found["cost_samples"], found["saving_samples"], found["pays_back_samples"], found["pays_back"]
+    (1.0, 0.5, 2, 3)
+
+    """
+    found: dict[str, Any] = dict.fromkeys(IN_TRAININGS)
+    said = []
+    for end, spent in (("", _seconds), ("_samples", _samples)):
+        cost, whole, rest = spent(choosing), spent(full), spent(part)
+        if cost is None or rest is None or not whole:
+            continue
+        found[f"cost{end}"], found[f"saving{end}"] = cost / whole, 1 - rest / whole
+        found[f"pays_back{end}"] = pays_back(cost, whole, rest)
+        said.append(f"{'by samples seen' if end else 'by time'}, {paid(cost / whole, 1 - rest / whole)}")
+    return {**found, "text": "; ".join(said) or "not known when it pays back: no time was taken"}
+
+
+def _seconds(price: Price) -> float | None:
+    return price.seconds
+
+
+def _samples(price: Price) -> float | None:
+    return price.samples
 
 
 def duration(seconds: float) -> str:

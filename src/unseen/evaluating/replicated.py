@@ -29,6 +29,7 @@ class ArmResult:
         error: standard error of the mean accuracy that comes of the test set being a sample.
         beside: of a coreset, its baselines: kind to name.
         beside_error: the same error of the difference to each, by kind; and to the full data of a baseline, too.
+        class_error: likewise of each class, C of them; NaN where the test holds fewer than two of it.
 
     """
 
@@ -44,10 +45,11 @@ class ArmResult:
     error: float
     beside: dict[str, str] = field(default_factory=dict)
     beside_error: dict[str, float] = field(default_factory=dict)
+    class_error: dict[str, list[float]] = field(default_factory=dict)
 
 
 def by_draw(values: FloatArray, draws: int) -> FloatArray:
-    """Means over the replicates that share a training set, where there are several sets and fewer than replicates."""
+    """Means of (R, ...) over the replicates that share a training set, if there are several sets, fewer than R."""
     if not 1 < draws < len(values):
         return values
-    return np.array([values[draw::draws].mean() for draw in range(draws)])
+    return np.stack([values[draw::draws].mean(axis=0) for draw in range(draws)])

@@ -88,12 +88,15 @@ class Replicates:
                 accuracy = 100 * found[arm.name].accuracy.mean()
                 self.work.report("say", text=f"{arm.name}: accuracy {accuracy:.2f} %")
         tested = [found[arm.name] for arm in self.arms]
+        labels, classes = self.exam.data.labels[self.exam.test], len(self.exam.data.class_names)
         right = {name: np.stack([mine[r].correct for r in range(len(mine))]) for name, mine in outcomes.items()}
         for result in tested:
             mine = right[result.name].astype(np.int8)
             full = {"full": "full"} if "full" in right and result.kind != "full" else {}
             for kind, name in (full | result.beside).items():
-                result.beside_error[kind] = sampling_error(mine - right[name].astype(np.int8))
+                differences = mine - right[name].astype(np.int8)
+                result.beside_error[kind] = sampling_error(differences)
+                result.class_error[kind] = [sampling_error(differences[:, labels == c]) for c in range(classes)]
         return tuple(tested)
 
     def _tested(self, arm: Arm, outcomes: Sequence[Outcome]) -> ArmResult:

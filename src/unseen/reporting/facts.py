@@ -16,7 +16,7 @@ from unseen.comparing.curves import Sweep
 from unseen.errors import ArgumentError, RunError, UnseenError
 from unseen.evaluating.evaluated import FILE as EVALUATION
 from unseen.evaluating.evaluated import Evaluation
-from unseen.evaluating.prices import Price, of_run
+from unseen.evaluating.prices import Price, of_run, worth
 from unseen.growing.history import HISTORY, History
 from unseen.runs import RunDirectory
 from unseen.runs.commands import read_command
@@ -41,6 +41,7 @@ class Facts:
         advice: how much can be pruned.
         other: scores of the same samples under another exposure.
         price: what the trainings of the run took.
+        worth: how many trainings on everything they were worth.
         command: the options of the command that began it.
         scored_in: the run that holds the table, where that is another one.
 
@@ -56,6 +57,7 @@ class Facts:
     advice: Advice | None = None
     other: ScoreTable | None = None
     price: Price | None = None
+    worth: float | None = None
     command: dict[str, Any] | None = None
     scored_in: Path | None = None
 
@@ -114,16 +116,18 @@ def _read(place: Path) -> Facts:
     advice = run.read_json(ADVICE)
     with understood(place / ADVICE):
         advised = None if advice is None else Advice.from_json(advice)
+    table = run.table()
     facts = Facts(
         run=place,
         manifest=manifest,
-        table=run.table(),
+        table=table,
         coreset=run.coreset(),
         history=run.output(HISTORY, History.load),
         evaluation=None if evaluation is None else Evaluation.load(place),  # with its times, which events hold
         sweep=run.output(SWEEP, Sweep.load),
         advice=advised,
         price=of_run(place),
+        worth=None if table is None else worth(place, len(table)),
         command=_command(place),
     )
     if all(found is None for found in (facts.table, facts.evaluation, facts.sweep, facts.advice)):

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from unseen.evaluating.evaluated import Evaluation
-from unseen.evaluating.prices import Price, duration
+from unseen.evaluating.prices import Price, duration, paid
 from unseen.evaluating.replicated import ArmResult
+from unseen.learners.defaults import in_words
 from unseen.pruning import label_error_share
 from unseen.reporting.facts import Facts, exposure_of
 from unseen.scores.label_quality import LABEL_ISSUE
@@ -23,14 +24,13 @@ class Verdict:
     """What an evaluation says of a coreset.
 
     Args:
-        name: of the coreset.
-        word: the verdict against full, or against random where full was not trained on.
-        text: the same in words.
+        word: the verdict against full, or against random where full was not trained on; "mixed" where it is good
+            news that is not true of some classes.
+        text: the same in words, with the names of the coreset, of these classes and of who was trained.
         lines: accuracies, differences, what the interval covers, what it saves.
 
     """
 
-    name: str
     word: str
     text: str
     lines: tuple[str, ...]
@@ -59,7 +59,7 @@ def titled(facts: Facts) -> str:
 
 def done(facts: Facts) -> str:
     """What was done, in one paragraph."""
-    said = [_scored(facts), _chosen(facts), _grown(facts), cost(facts.price)]
+    said = [_scored(facts), _chosen(facts), _grown(facts), cost(facts.price), _paid(facts)]
     if facts.advice is not None:
         said.append(f"Advice: {facts.advice!r}.")
     return " ".join(sentence for sentence in said if sentence)
@@ -142,7 +142,7 @@ def _scored(facts: Facts) -> str:
         return f"Methods were compared on {of}." if facts.sweep is not None else f"Coresets of {of} were compared."
     classes = len(table.class_names)
     answers = f"a target in {classes} bins" if facts.targets else f"{classes:,} classes"
-    who = _learner(table.provenance.get("learner") or facts.manifest.get("learner"))
+    who = in_words(table.provenance.get("learner") or facts.manifest.get("learner")) or "?"
     plan = table.provenance.get("plan") or {}
     repeats = f", in {len(table.folds)} repeats" if len(table.folds) > 1 else ""
     name = facts.score
@@ -175,14 +175,16 @@ def _grown(facts: Facts) -> str:
     return f"It was chosen in several steps: {history}."
 
 
+def _paid(facts: Facts) -> str:
+    if facts.worth is None or facts.coreset is None:
+        return ""
+    said = paid(facts.worth, 1 - len(facts.coreset) / facts.coreset.n)
+    return f"By samples seen, with the learner that scored, {said}."
+
+
 def _data(facts: Facts) -> str:
     options = {} if facts.command is None else facts.command["options"]
     return f" of {str(options['data']).rstrip('/').rpartition('/')[2]}" if options.get("data") else ""
-
-
-def _learner(described: Any) -> str:
-    name = described.get("learner", "?") if isinstance(described, dict) else "?"
-    return str(name).rpartition(":")[2]
 
 
 def _planned(plan: dict[str, Any]) -> str:
@@ -215,7 +217,7 @@ def _verdict(evaluation: Evaluation, name: str) -> Verdict:
     arm = evaluation[name]
     against = list(arm.beside)
     first = "full" if "full" in against else next(iter(against), None)
-    lines = [f"test accuracy {evaluation.accuracy(name).text()} %"]
+    lines = [f"test accuracy {evaluation.accuracy(name).text()} %{f' of {who}' if (who := evaluation.trainee) else ''}"]
     for to in against:
         difference, verdict = evaluation.difference(name, to).text(sign=True), evaluation.verdict(name, to).text
         lines.append(f"against {to}: {difference} points, {verdict}")
@@ -223,6 +225,7 @@ def _verdict(evaluation: Evaluation, name: str) -> Verdict:
     lines.append(f"of that, the test set alone makes {_sampling(arm)}")
     lines.append(evaluation.price(name)["text"])
     if first is None:
-        return Verdict(name, "measured", lines[0], tuple(lines))
+        return Verdict("measured", f"{name}: {lines[0]}", tuple(lines))
     found = evaluation.verdict(name, first)
-    return Verdict(name, found.word, f"{found.text}, against {first}", tuple(lines))
+    word = "mixed" if found.word in ("lossless", "better") and not found.good else found.word
+    return Verdict(word, f"{name} against {first}: {found.text}", tuple(lines))
