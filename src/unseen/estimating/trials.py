@@ -328,10 +328,11 @@ def grown(fit: Callable[[Size], Trial], size: Size, *, least: int, most: int, se
 
     The first is done cold, and its time counts only where there is none for another.
     """
-    start, most = perf_counter(), min(most, size.rows)
+    most = min(most, size.rows)
     rows = min(max(least, 2), most)
-    first = fit(size.scaled(rows))
-    trials, took = [], first.seconds
+    first, start = fit(size.scaled(rows)), perf_counter()
+    # The first fit of a network loads its library, which says nothing of others.
+    trials, took = [], sum(first.told("seconds") + first.told("observe_seconds")) or first.seconds
     if took > seconds / 10 and rows < most:  # no time to do it again
         trials, rows, took = [first], min(2 * rows, most), 2 * took
     while not trials or (trials[-1].size.rows < most and perf_counter() - start + 1.2 * took < seconds):
