@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from unseen.data.arrays import npy_header
+from unseen.data.arrays import npy_error, npy_header
 from unseen.data.storage import LocalStorage, State, Storage
 from unseen.data.walking import is_folder, is_hidden, once, readable, walk
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
@@ -159,7 +159,7 @@ class RemoteStorage(Storage):
                 npy_header(io.BytesIO(content), len(content))
                 yield np.load(io.BytesIO(content), allow_pickle=False)
             except (ValueError, EOFError, OSError) as error:
-                raise self._damaged(name, error) from error
+                raise npy_error(self.where(name), error) from error
 
     def reading(self, what: str, wrong: str, work: Callable[[], T]) -> T:
         """Tried again where that may help: what is cut off on its way looks damaged."""
@@ -200,23 +200,16 @@ class RemoteStorage(Storage):
         file = io.BytesIO(content)
         try:
             shape, columns_first, dtype = npy_header(file, self.states[name].size)
+            if dtype.hasobject:
+                raise ValueError("Python objects")
         except (ValueError, EOFError) as error:
-            raise self._damaged(name, error) from error
-        if dtype.hasobject:
-            raise DataError(f"{self.where(name)} holds Python objects, which are never unpickled")
+            raise npy_error(self.where(name), error) from error
         if columns_first:
             raise DataError(
                 f"{self.where(name)} is stored column by column, of which no rows can be read from a store; write it "
                 "again as np.ascontiguousarray(x)"
             )
         return shape, dtype, file.tell()
-
-    def _damaged(self, name: str, error: object) -> DataError:
-        if "allow_pickle" in str(error):
-            return DataError(
-                f"{self.where(name)} holds Python objects, which are never unpickled; save text as astype(str)"
-            )
-        return DataError(f"{self.where(name)} is damaged: {error}")
 
     @property
     def _system(self) -> Any:
