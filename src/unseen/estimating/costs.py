@@ -265,10 +265,10 @@ class Costs:
                 f"fits are too slow here to trace their memory: {COPIES:.0f} copies of inputs are assumed"
             )
             return Range.exactly(held + COPIES * sample.bytes_each * size.rows).widened(0.8, 2.0)
-        # Tracing slows a fit down many times. What a library in C takes is not seen.
+        # What a library in C takes is not seen.
         low, most = (float(peak(partial(self._fit, each))) for each in (small, large))
         each = max(0.0, most - low) / (large.rows - small.rows) if large.rows > small.rows else most / large.rows
-        return Range.exactly(held + max(most, most + each * (size.rows - large.rows))).widened(0.8, 2.0)
+        return Range.exactly(held + most + each * (size.rows - large.rows)).widened(0.8, 2.0)
 
 
 def exponent(work: Sequence[float], seconds: Sequence[float]) -> tuple[float, float]:
