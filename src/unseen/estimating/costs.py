@@ -211,6 +211,8 @@ class Costs:
             slope = max(0.0, last.seconds - before.seconds) / max(self._work(last) - self._work(before), 1)
             middle = max(middle, last.seconds + slope * (wanted - self._work(last)))
             ends.append(last.seconds * ratio)
+        if self.counted:  # the rates of the trials differ, since passes and solving run at rates of their own
+            ends += [wanted * trial.seconds / self._work(trial) for trial in self.trials[-2:]]
         reads = size.rows + size.seen + (size.samples if size.apart else 0)
         reading = reads * (self.sample.run_seconds if self.counted else self.sample.random_seconds)
         least = 0.0 if getattr(self.sample.whole, "in_memory", True) else reading
