@@ -11,16 +11,10 @@ from sklearn.naive_bayes import GaussianNB
 import unseen
 from unseen.closed_form import Summing
 from unseen.errors import ArgumentError, BudgetError
-from unseen.estimating import counting
-from unseen.estimating.by_size import exponent, slope
-from unseen.estimating.costs import makespan
-from unseen.estimating.counting import Size
-from unseen.estimating.in_epochs import _a_sample
-from unseen.estimating.operations import ridge
-from unseen.estimating.ranges import Range
-from unseen.estimating.sampling import sampled
-from unseen.estimating.trials import Trial
+from unseen.estimating.costs import exponent, operations
+from unseen.estimating.trials import Size, looks, sampled
 from unseen.evaluating.prices import of_fits
+from unseen.learners.ridge import RidgeLearner
 from unseen.learners.ridge.products import OnCpu
 from unseen.runs import RunDirectory
 from unseen.scores.sink import ScoreSink
@@ -33,8 +27,8 @@ X, Y = RNG.normal(size=(600, 8)).astype(np.float32), np.arange(600) % 3
 def quick(monkeypatch, request):
     """Little time for trials, where times do not matter."""
     if "slow" not in request.keywords:
-        monkeypatch.setattr("unseen.estimating.pricing.SCORING_SECONDS", 0.5)
-        monkeypatch.setattr("unseen.estimating.estimation.TRAINING_SECONDS", 0.2)
+        monkeypatch.setattr("unseen.estimating.estimate.SCORING_SECONDS", 0.5)
+        monkeypatch.setattr("unseen.estimating.estimate.TRAINING_SECONDS", 0.2)
 
 
 @pytest.fixture
@@ -122,12 +116,13 @@ def test_the_operations_of_ridge_are_those_that_its_products_make(plan, size, mo
     counting_calls(OnCpu, "outputs", 2 * d * classes)
     counting_calls(OnCpu, "left_alone", d * d + 2 * d * classes)
     unseen.prune(X, Y, keep=0.5, learner="ridge:lam=1.0,temperature=1.0", plan=plan, threads=1)
-    told = ridge(size, d, classes, n, lam=False, temperature=False, influence=False, weighted=False)
     fits = 1 if size.apart else plan.count(n)
-    once = n * d * d if 2 * size.train > n else 0  # the sums over all samples, from which fits subtract
-    assert made["operations"] == fits * told.passes + once
+    told = fits * operations(RidgeLearner(lam=1.0, temperature=1.0), size, d, classes, n, fits)
+    solving = d**3 / 3 + 2 * d * d * classes
+    solved = 1 + size.models if size.apart == "folds" else 1
+    assert made["operations"] + fits * solved * solving == pytest.approx(told)
     found = unseen.estimate(X, Y, learner="ridge:lam=1.0,temperature=1.0", plan=plan, threads=1)
-    assert found.operations.middle == pytest.approx(fits * told.total + once)
+    assert found.operations.middle == pytest.approx(told)
 
 
 class Undecided:
@@ -167,12 +162,13 @@ def test_more_work_takes_longer_and_more_places_take_less():
     many = unseen.estimate(X, Y, learner="mlp:epochs=200", plan=unseen.folds(2), threads=1)
     assert many.fit_seconds.middle > 20 * one.fit_seconds.middle
 
-    class Constant:
-        def seconds(self, size):
-            return Range.exactly(size.train)
 
-    fits = {Size(10, 5): 3, Size(11, 4): 2}
-    assert [makespan(fits, Constant(), slots).middle for slots in (1, 2, 5, 8)] == [52, 33, 11, 11]
+@pytest.mark.parametrize(("jobs", "rounds"), [(2, 3), (5, 1), (8, 1)])
+def test_places_take_the_fits_in_rounds(jobs, rounds):
+    found = unseen.estimate(X, Y, learner=GaussianNB(), plan=unseen.folds(5), jobs=jobs, threads=1)
+    fits = found.wall_seconds.middle - found.opening_seconds.middle
+    assert fits == pytest.approx(rounds * found.fit_seconds.middle)
+    assert any("stand idle" in note for note in found.notes) == (jobs > 5)
 
 
 def test_pruning_pays_after_what_the_scoring_costs():
@@ -216,7 +212,7 @@ def test_json_holds_every_figure_with_its_range():
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_what_prune_would_refuse_is_refused_before_anything_is_tried(given, error, message, monkeypatch):
-    monkeypatch.setattr("unseen.estimating.estimation.sampled", lambda *_: pytest.fail("a sample was read"))
+    monkeypatch.setattr("unseen.estimating.estimate.sampled", lambda *_: pytest.fail("a sample was read"))
     with pytest.raises(error, match=message):
         unseen.estimate(X, Y, **{"learner": GaussianNB(), **given})
 
@@ -234,15 +230,9 @@ def test_a_scaled_size_keeps_its_proportions(size, rows):
 
 
 def test_looks_follow_the_schedule():
-    data = unseen.data.resolve((X, Y))
-    from unseen.work import Work
-
-    samples = Work(data, "mlp:epochs=3", groups=None).samples
-    scores = [unseen.scores.resolve("forgetting")]
-    size = Size(400, 200, 400)
-    plan = counting.schedule(samples, scores, 3, "unseen", size)
-    assert [bool(words) for words, _ in plan] == [True, True, True]
-    assert counting.looks({size: 2}, plan) == 2 * 3 * 200
+    forgetting, gap = (unseen.scores.resolve(name) for name in ("forgetting", "holdout_gap"))
+    assert looks(Size(400, 200, 400), [forgetting], 3, "unseen") == 3 * 200
+    assert looks(Size(400, 200, 400), [gap], 3, "unseen") == 200 + 400
 
 
 def test_a_sample_begins_with_every_class_and_is_the_data(monkeypatch):
@@ -268,21 +258,10 @@ def test_a_sample_of_shards_is_runs_of_rows(tmp_path):
     assert found.samples_trained == 600
 
 
-def trial(rows, seconds, told=()):
-    return Trial(Size(rows), seconds, [{"seconds": value} for value in told], {}, {})
-
-
 def test_exponents_are_those_of_the_times():
-    assert exponent([trial(n, 1e-6 * n**2) for n in (256, 512, 1024)])[0] == pytest.approx(2.0)
-    assert slope([trial(n, 5 + 0.1 * n) for n in (256, 512, 1024)]) == pytest.approx(0.1)
-    assert exponent([trial(256, 1.0)]) == (1.0, 0.5)
-
-
-def test_what_a_step_takes_for_any_batch_is_told_from_what_a_sample_takes():
-    # A step takes 2 s and 0.1 s for each sample; in a batch of 100 a sample takes 0.12 s.
-    small, large = trial(5, 9.0, [9.9, 2.5]), trial(20, 20.0, [9.9, 4.0])
-    assert _a_sample(small, large, 100).middle == pytest.approx(0.12)
-    assert _a_sample(small, large, 20).middle == pytest.approx(0.2)
+    rows = [256, 512, 1024]
+    assert exponent(rows, [1e-6 * n**2 for n in rows])[0] == pytest.approx(2.0)
+    assert exponent(rows[:1], [1.0]) == (1.0, 0.5)
 
 
 def digit_images():

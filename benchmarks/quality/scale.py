@@ -23,8 +23,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from unseen.estimating.counting import Size
-from unseen.estimating.operations import ridge
+from unseen.estimating.costs import operations as operations_of
+from unseen.estimating.trials import Size
+from unseen.learners.ridge import RidgeLearner
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import RESULTS, write
@@ -98,9 +99,9 @@ def embeddings(measured: list[dict[str, Any]]) -> dict[str, Any]:
 
 def operations(size: Size) -> float:
     """Of the passes, and of solving and choosing."""
-    return ridge(
-        size, WIDTH, CLASSES, ROWS, lam=True, temperature=True, influence=False, weighted=False
-    ).total  # fmt: skip
+    counted = operations_of(RidgeLearner(), size, WIDTH, CLASSES, ROWS)
+    assert counted is not None
+    return counted
 
 
 def on_gpus(count: float, share: float, workers: int) -> float:

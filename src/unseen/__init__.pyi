@@ -19,8 +19,8 @@ from unseen.errors import RunMismatchError as RunMismatchError
 from unseen.errors import StorageError as StorageError
 from unseen.errors import UnknownNameError as UnknownNameError
 from unseen.errors import UnseenError as UnseenError
-from unseen.estimating.estimated import Estimate as Estimate
-from unseen.estimating.estimation import estimate as estimate
+from unseen.estimating.estimate import Estimate as Estimate
+from unseen.estimating.estimate import estimate as estimate
 from unseen.estimator import Pruner as Pruner
 from unseen.evaluating.evaluated import Evaluation as Evaluation
 from unseen.evaluating.evaluation import evaluate as evaluate

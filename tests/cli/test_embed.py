@@ -13,7 +13,7 @@ from command_line import refused, unseen_says_fixture  # noqa: F401
 
 import unseen
 from unseen.cli import _prune
-from unseen.estimating.ranges import Range
+from unseen.estimating.costs import Range
 
 
 @pytest.fixture

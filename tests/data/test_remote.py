@@ -12,7 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from made_vectors import X, Y, everything, table, write
 
 import unseen
-from unseen.data import from_arrays, from_parquet, from_shards, reaching, remote, resolve
+from unseen.data import from_arrays, from_parquet, from_shards, remote, resolve
 from unseen.data.base import ArrayData
 from unseen.data.shards import ShardedVectors
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
@@ -63,7 +63,7 @@ fsspec.register_implementation("unsteady", Unsteady)
 @pytest.fixture(autouse=True)
 def store(monkeypatch):
     """An empty one, in which nobody waits."""
-    monkeypatch.setattr(reaching, "_WAITS", (0, 0))
+    monkeypatch.setattr(remote, "_WAITS", (0, 0))
     Unsteady.told("")
     system = fsspec.filesystem("memory")
     yield system
@@ -178,13 +178,13 @@ def test_a_shard_that_changed_is_refused_by_name(form, shards, row_groups, store
 
 
 def test_a_mark_is_the_same_in_a_list_and_by_itself():
-    quoted = reaching.state({"size": 3, "ETag": '"ab"', "LastModified": 5.0}, "x")
-    assert quoted.same(reaching.state({"size": 3, "etag": "ab"}, "x"))
-    assert not quoted.same(reaching.state({"size": 3, "etag": "ac", "last_modified": 5.0}, "x"))
-    assert not quoted.same(reaching.state({"size": 4, "etag": "ab"}, "x"))
-    assert quoted.same(reaching.state({"size": 3}, "x")), "nothing but the size is known"
+    quoted = remote.state({"size": 3, "ETag": '"ab"', "LastModified": 5.0}, "x")
+    assert quoted.same(remote.state({"size": 3, "etag": "ab"}, "x"))
+    assert not quoted.same(remote.state({"size": 3, "etag": "ac", "last_modified": 5.0}, "x"))
+    assert not quoted.same(remote.state({"size": 4, "etag": "ab"}, "x"))
+    assert quoted.same(remote.state({"size": 3}, "x")), "nothing but the size is known"
     with pytest.raises(DataError, match="does not tell its size"):
-        reaching.state({"size": None}, "https://host/x.npy")
+        remote.state({"size": None}, "https://host/x.npy")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from unseen.types import Coreset
 
 CORESET = Coreset(np.arange(4), np.arange(4), 8)
 DATA = from_arrays(np.eye(8), np.arange(8) % 2)
-PLAIN = ["parquet", "huggingface", "webdataset", "npy", "txt", "json", "csv"]  # of vectors, without a run
+PLAIN = ["parquet", "huggingface", "webdataset", "npy"]  # of vectors, without a run
 
 
 def forked(work):

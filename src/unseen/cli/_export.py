@@ -26,7 +26,7 @@ To = Annotated[
     typer.Option(
         "--to",
         metavar="KIND",
-        help="folder, parquet, huggingface, webdataset, npy, txt, json, csv, cleanlab or fiftyone; see below.",
+        help="folder, parquet, huggingface, webdataset, npy, cleanlab or fiftyone; see below.",
     ),
 ]
 Out = Annotated[
@@ -54,7 +54,7 @@ Link = Annotated[
 ]
 Column = Annotated[
     Literal["row", "id"] | None,
-    typer.Option(help="npy and txt: rows in dataset order, or ids. [default: row]", rich_help_panel=KIND),
+    typer.Option(help="npy: rows in dataset order, or ids. [default: row]", rich_help_panel=KIND),
 ]
 Keys = Annotated[
     bool, typer.Option("--keys", help="webdataset: write the ids as keys, and no shards.", rich_help_panel=KIND)
@@ -95,7 +95,7 @@ def command(
     Examples:
       unseen export runs/photos --to folder --out kept/photos
       unseen export runs/t --to parquet --out kept.parquet
-      unseen export runs/photos --coreset half.parquet --to csv --out half.csv
+      unseen export runs/photos --coreset half.parquet --to npy --out half.npy
     """
     options = o.data_options(
         link=link, column=column, keys=keys or None, shards=shard or None, shard_bytes=shard_bytes

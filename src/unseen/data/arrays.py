@@ -258,7 +258,7 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
     except (OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     except ValueError as error:
-        raise _objects(path, error) from error
+        raise npy_error(path, error) from error
 
 
 def _member(file: Any, name: str) -> npt.NDArray[Any]:
@@ -329,11 +329,12 @@ def read_npy(path: Path) -> npt.NDArray[Any]:
     except (OSError, EOFError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     except ValueError as error:
-        raise _objects(path, error) from error
+        raise npy_error(path, error) from error
     return array
 
 
-def _objects(path: Path, error: ValueError) -> Exception:
+def npy_error(path: Path | str, error: Exception) -> Exception:
+    """Say what is wrong with an npy file."""
     # np.load says this of files that hold objects, in two ways; unseen never unpickles.
     if isinstance(error, (DataError, UnknownNameError)):
         return error

@@ -13,8 +13,7 @@ from unseen.data.base import Samples
 from unseen.data.folders import from_folder
 from unseen.data.huggingface import from_huggingface
 from unseen.data.npy_shards import from_shards, numbered
-from unseen.data.reaching import is_url
-from unseen.data.remote import storage_of
+from unseen.data.remote import is_url, storage_of
 from unseen.data.tables import from_parquet
 from unseen.data.torch_dataset import from_dataset
 from unseen.data.walking import NOTHING, is_folder, no_file, unread, walk

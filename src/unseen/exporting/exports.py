@@ -28,7 +28,7 @@ def export(
 
     Args:
         source: the directory of a run of `prune` or `grow`; what these gave; a `Coreset`, or the file of one.
-        to: the kind: `"folder"`, `"parquet"`, `"huggingface"`, `"webdataset"`, `"npy"`, `"txt"`, `"json"`, `"csv"`,
+        to: the kind: `"folder"`, `"parquet"`, `"huggingface"`, `"webdataset"`, `"npy"`,
             `"cleanlab"` or `"fiftyone"`.
         out: the file or folder that is made; it must not exist.
         data: the data set, as `unseen.data.resolve` takes it; if not given, the one that the run was begun with on the

@@ -52,9 +52,6 @@ for _name, _kind in {
         "webdataset.WebDataset(sorted(glob.glob({out!r} + '/*.tar')), shardshuffle=False)",
     ),
     "npy": Kind(index.to_npy, "rows or ids, one array", "torch.utils.data.Subset(dataset, numpy.load({out!r}))"),
-    "txt": Kind(index.to_txt, "rows or ids, one a line", "open({out!r}).read().splitlines()"),
-    "json": Kind(index.to_json, "rows, ids, order and provenance", "json.load(open({out!r}))['rows']"),
-    "csv": Kind(index.to_csv, "rows, ids, classes and picks, for spreadsheets", "pandas.read_csv({out!r})"),
     "cleanlab": Kind(
         pred_probs.to_cleanlab,
         "held-out probabilities and labels of all samples",

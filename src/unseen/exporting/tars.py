@@ -15,7 +15,6 @@ import numpy as np
 from unseen.data.columns import is_list
 from unseen.errors import ArgumentError, DataError, some
 from unseen.exporting.asking import Asked
-from unseen.exporting.index import lines
 from unseen.exporting.payloads import file_columns, suffix
 from unseen.exporting.places import new_file, new_folder
 
@@ -59,12 +58,22 @@ def to_webdataset(
     if not isinstance(shard_bytes, int) or shard_bytes < 1:
         raise ArgumentError(f"shard_bytes must be an integer of at least 1, got {shard_bytes!r}")
     if keys:
-        text = lines(asked.coreset.ids)
+        text = _lines(asked.coreset.ids.tolist())
         new_file(out, lambda file: file.write(text))
     elif shards:
         _copied(asked, out, [shards] if isinstance(shards, (str, Path)) else list(shards))
     else:
         _made(asked, out, shard_bytes)
+
+
+def _lines(ids: Sequence[object]) -> bytes:
+    """One id a line."""
+    broken = [str(value) for value in ids if len(f"{value}\n".splitlines()) != 1]
+    if broken:
+        raise DataError(
+            f"an id holds a line break, so that it cannot be a line of its own: {broken[0]!r}; export as npy"
+        )
+    return "".join(f"{value}\n" for value in ids).encode("utf-8", "surrogatepass")
 
 
 def _made(asked: Asked, out: Path, shard_bytes: int) -> None:

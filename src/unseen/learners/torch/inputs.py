@@ -111,13 +111,14 @@ def open_inputs(
     host = torch.device("cpu")
     for place in dict.fromkeys((device, host)):
         share = 2 * sharers if place == host else 2
-        limit = _free(place) // share if memory_limit is None else memory_limit
+        limit = free_memory(place) // share if memory_limit is None else memory_limit
         if size <= limit:
             return Held(data, device=device, place=place)
     return Streamed(data, device=device, workers=workers)
 
 
-def _free(place: torch.device) -> int:
+def free_memory(place: torch.device) -> int:
+    """Ask for the bytes of memory that are free on a device, or on this machine."""
     if place.type == "cuda":
         return int(torch.cuda.mem_get_info(place)[0])
     try:
