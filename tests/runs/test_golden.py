@@ -77,13 +77,20 @@ def test_it_is_exported_from_the_data_that_it_names(golden: Path) -> None:
     assert rows[:6].tolist() == [0, 1, 2, 3, 5, 7]
 
 
-@pytest.mark.parametrize("run", ["prune", "grow", "evaluate", "sweep"])
+@pytest.mark.parametrize("run", ["prune", "evaluate", "sweep"])
 def test_a_dry_run_finds_the_same_data(golden: Path, monkeypatch, capsys, run: str) -> None:
     trust = [] if read_command(golden / run).sealed else ["--trust"]
     assert program(monkeypatch, "resume", run, "--dry-run", *trust) == 0
     said = capsys.readouterr().out
     assert "the same as was scored" in said
     assert "nothing is left to do" in said
+
+
+def test_one_whose_options_are_gone_is_refused_with_the_reason(golden: Path, monkeypatch, capsys) -> None:
+    assert program(monkeypatch, "resume", "grow", "--dry-run") == 3
+    said = capsys.readouterr().err
+    assert "was begun by a version of unseen whose grow had other options (confirm" in said
+    assert "it can be read and reported, but not continued" in said
 
 
 def test_without_a_seal_it_is_resumed_with_trust_alone(golden: Path, monkeypatch, capsys) -> None:

@@ -295,8 +295,14 @@ def _checked(run: Path, begun: Command) -> dict[str, Any]:
     """The options of the command, each of the type that it has on the command line."""
     if begun.name not in ROOMS:
         raise RunError(f"{run / COMMAND} names the command {begun.name!r}, which no run begins with; it was edited")
+    known = inspect.signature(ROOMS[begun.name].command, eval_str=True).parameters
+    if gone := sorted(set(begun.options) - set(known)):
+        raise RunError(
+            f"{run} was begun by a version of unseen whose {begun.name} had other options ({', '.join(gone)}); it can be "
+            "read and reported, but not continued: begin anew with another --out"
+        )
     options: dict[str, Any] = {}
-    for parameter in inspect.signature(ROOMS[begun.name].command, eval_str=True).parameters.values():
+    for parameter in known.values():
         if parameter.name == "out_dir":
             continue
         given = begun.options.get(parameter.name, parameter.default)
