@@ -9,7 +9,7 @@ Arms:
 - `full`: everything;
 - `random`: as many samples, classes in proportion;
 - `peer`: the best in-sample peer, CCS: `aum` of a model of everything, strata less the published cutoff;
-- `default`: `unseen.select` with no rule named, from two folds, as `unseen.prune(plan=folds(2))` chooses;
+- `default`: `unseen.select` with no rule named, from `halves`, as `unseen.prune` chooses;
 - `steps`: several steps, as `--steps` names them (`"grow/el2n/stratified:cutoff=auto"`); left out if it does not.
 
 The network is the preset `convnet7`, which scores and is trained on what was chosen: seven convolutions in bfloat16,
@@ -49,7 +49,6 @@ from unseen.comparing.methods import Method, Selector
 from unseen.data import digits, from_arrays, from_parquet
 from unseen.data.part import Part
 from unseen.evaluating.exams import with_test
-from unseen.exposure import folds
 from unseen.learners import Recipe, TorchLearner
 from unseen.runs import RunDirectory
 from unseen.runs.events import EventLog, spent
@@ -64,7 +63,8 @@ SETS = ("cifar10", "cifar100", "toy")
 FOLLOWS = ("default", "steps")  # chosen anew at each call: done again if the library now chooses otherwise
 FIXES = ("epochs", "iterations")
 KEEPS, SEEDS = [0.7, 0.5, 0.3], 3
-PLAN = "folds:k=2"
+PLAN = "halves"
+READ = ["el2n", "memorization", "label_issue"]  # by the default rule of `unseen.prune`
 # Share pruned to cutoff of CCS, Zheng et al. 2023 (arXiv 2210.15809).
 CUTOFFS = {
     "cifar10": {0.3: 0.0, 0.5: 0.0, 0.7: 0.1, 0.8: 0.1, 0.9: 0.3},
@@ -150,7 +150,7 @@ class Tier:
         if cell.arm == "default":
             path = self.folder / f"default-s{cell.seed}"
             table = unseen.score(
-                self.train, plan=folds(2), learner=self.learner, seed=cell.seed, out=path, threads=1, report=self.watch
+                self.train, scores=READ, learner=self.learner, seed=cell.seed, out=path, threads=1, report=self.watch
             )
             coreset = unseen.select(table, keep=budget, seed=cell.seed)
             found |= {"seconds": sum(spent(RunDirectory(path).events()).values())}
