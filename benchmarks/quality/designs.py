@@ -15,6 +15,8 @@ training; all designs of a replicate share its seeds, so differences are paired.
 - `steps`: several steps against repeats of one, each with its price in trainings of everything.
 - `report`: what `unseen.prune` does by default, random, and in-sample peers each under its own published rule. The
   default is written `unseen.select` on held-out predictions of `halves`, as the library does it.
+- `grown`: several steps, as `steps` chose them, on report beds, against one step and two repeats of it.
+- `epochs`: default, random and CCS on the report beds of networks, where a coreset gets as many epochs as everything.
 """
 
 from __future__ import annotations
@@ -379,7 +381,59 @@ def _by_default(table: Any, weak: bool, shared: dict[str, int]) -> Rows:
     return unseen.select(table, score="el2n", rule=rule, **shared).indices
 
 
-STUDIES = {"cutoffs": (cutoffs, "tuning", 3), "steps": (steps, "tuning", 3), "report": (report, "report", 5)}
+def grown(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
+    """What `unseen.grow` does by default, and with two refills, against one step and two repeats of it."""
+    n = len(of.X)
+    tables = [_default_table(of, seed), _default_table(of, seed + 50)]
+    weak = too_weak(tables[0]) is not None
+    first = tables[0].column("el2n")
+    twice = (first + tables[1].column("el2n")) / 2
+    made = iter(range(1, 10_000))
+    for keep in KEEPS[1:]:
+        budget, shared = round(keep * n), {"keep": round(keep * n), "seed": seed}
+        # How many are cut off, and who they are by one table or by the mean of two.
+        found = unseen.select(tables[0], score="el2n", **shared).provenance["found"]["cut_off"]
+
+        def by(
+            score: np.ndarray, sizes: tuple[float, ...], budget: int = budget, found: int = found, keep: float = keep
+        ) -> Rows:
+            rng, left = np.random.default_rng([seed, int(keep * 100)]), less_hardest(score, found)
+            rows = from_strata(score, left, round((*sizes, 1.0)[0] * budget), rng)
+            for size in (*sizes[1:], 1.0) if sizes else ():
+                outside = np.setdiff1d(left, rows)
+                worth = functional.entropy(train(of, rows, seed * 1000 + 500 + next(made)).logits(of.X[outside]))
+                room = round(size * budget) - len(rows)
+                rows = np.concatenate([rows, outside[np.argsort(-worth, kind="stable")[:room]]])
+            return rows
+
+        designs: Designs = {
+            "random": (0, lambda s=shared: rules.random(n, **s).indices),
+            "one step": (1, lambda s=shared: _by_default(tables[0], weak, s)),
+        }
+        if not weak:
+            designs |= {
+                "one step, 2 repeats": (2, lambda b=by: b(twice, ())),
+                "several steps": (1 + 0.75 * keep, lambda b=by: b(first, (0.75,))),
+                "several steps, two refills": (1 + 1.25 * keep, lambda b=by: b(first, (0.5, 0.75))),
+            }
+        yield keep, designs
+
+
+def epochs(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
+    """The default, random and CCS again, where a coreset gets as many epochs, not iterations, as everything."""
+    if of.learner != "network":  # the others train to their end
+        return
+    for keep, designs in report(of, seed):
+        yield keep, {name: designs[name] for name in ("random", "default", "CCS")}
+
+
+STUDIES = {
+    "cutoffs": (cutoffs, "tuning", 3),
+    "steps": (steps, "tuning", 3),
+    "report": (report, "report", 5),
+    "grown": (grown, "report", 5),
+    "epochs": (epochs, "report", 5),
+}
 
 
 # ---- running and writing ---------------------------------------------------------------------------------------------
@@ -389,13 +443,11 @@ def run(study: str, bed: str, seed: int, cache: Path, data: Path, out: Path) -> 
     """All cells of one replicate that are not there yet."""
     path = out / f"{study}_{bed}.jsonl"
     done = {(cell["seed"], cell["keep"], cell["design"]) for cell in read(path)}
-    if (seed, 1.0, "everything") in done:
-        return
     of = replicate(bed, seed, cache, data)
     with path.open("a") as file:
 
         def tested(keep: float, design: str, price: float, rows: Rows, trained: int) -> None:
-            model = train(of, np.sort(rows), trained, of.iterations)
+            model = train(of, np.sort(rows), trained, None if study == "epochs" else of.iterations)
             right = ~wrong(model.logits(of.X_test), of.y_test)
             recalls = [float(right[of.y_test == c].mean()) for c in np.unique(of.y_test)]
             cell = {"seed": seed, "keep": keep, "design": design, "price": price, "accuracy": float(right.mean())}
@@ -405,7 +457,8 @@ def run(study: str, bed: str, seed: int, cache: Path, data: Path, out: Path) -> 
             for name, (price, choose) in designs.items():
                 if (seed, keep, name) not in done:
                     tested(keep, name, price, choose(), seed + 1000)
-        tested(1.0, "everything", 0, np.arange(len(of.X)), seed + 1000)
+        if (seed, 1.0, "everything") not in done:
+            tested(1.0, "everything", 0, np.arange(len(of.X)), seed + 1000)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
