@@ -154,8 +154,8 @@ class SklearnLearner:
         except (AttributeError, KeyError, TypeError) as error:
             got = getattr(model, "classes_", None)
             raise DataError(
-                f"{self.name}: classes_ must hold labels that it was fitted on ({some(own.tolist())}), in the order of the "
-                f"columns of predict_proba, got {'none' if got is None else some(np.asarray(got).tolist())}"
+                f"{self.name}: classes_ must hold labels that it was fitted on ({some(own.tolist())}), in the order of "
+                f"the columns of predict_proba, got {'none' if got is None else some(np.asarray(got).tolist())}"
             ) from error
 
 
@@ -192,8 +192,9 @@ def probabilities(said: Any, classes: int, ids: npt.NDArray[Any], who: str) -> n
     unseen.errors.DataError: mine: rows of predict_proba must sum to 1, but that of id 7 sums to 1.1
 
     """
+    said = of_tensor(said, f"{who}: predict_proba") if is_tensor(said) else unmasked(said, f"{who}: predict_proba")
     try:
-        values = of_tensor(said, f"{who}: predict_proba") if is_tensor(said) else np.asarray(unmasked(said, who))
+        values = np.asarray(said)
         p = values.astype(np.float64, casting="unsafe" if values.dtype.kind in "OUS" else "same_kind")
     except (TypeError, ValueError):
         raise DataError(f"{who}: predict_proba must give an array of numbers, got {type(said).__name__}") from None
