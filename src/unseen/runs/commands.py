@@ -140,7 +140,9 @@ def read_command(run: Path) -> Command:
         raise RunError(
             f"{path} is of format {content.get('format')!r}, and this version reads {FORMAT}; upgrade unseen"
         )
-    if sealed and content.get("manifest") != digest_of(RunDirectory(run).manifest()):
+    # None where what is done first is kept in a run inside this one, which had no manifest yet.
+    owner = content.get("manifest")
+    if sealed and owner is not None and owner != digest_of(RunDirectory(run).manifest()):
         raise CorruptFileError(f"{path} belongs to another manifest than {run / 'manifest.json'}; {_REPEAT}")
     signature = content.pop("signature", None)
     own = (
