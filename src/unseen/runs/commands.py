@@ -113,7 +113,8 @@ def _keep_beside_results(run: Path, owner: str, command: dict[str, Any]) -> None
     if kept is None or kept["manifest"] != owner:
         kept = {"manifest": owner, "digests": {}}
     if kept.get("command") != command:
-        replace_file(run / OUTPUTS, lambda file: file.write(seal({**kept, "command": command})))
+        more = {"more": True} if kept["digests"] else {}  # results are there, and of another command: more seeds, say
+        replace_file(run / OUTPUTS, lambda file: file.write(seal({**kept, "command": command, **more})))
 
 
 def read_command(run: Path) -> Command:
