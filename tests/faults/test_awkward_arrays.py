@@ -727,6 +727,19 @@ def test_seeds(seed):
         (lambda: unseen.Recorder(n=2.5, scores="loss"), "n must be an integer of at least 1, got 2.5"),
         (lambda: unseen.Recorder(CODES, classes="3"), "classes must be an integer of at least 1, got '3'"),
         (lambda: from_arrays(X, TEXT, class_names=["ant", "bee"]), "row 2 has 'cat'"),
+        (
+            lambda: from_arrays(X, CODES, ids=["a\0", *EVEN[1:].astype(str)]),
+            "ids must not end in a null character, but row 0 has",
+        ),
+        (
+            lambda: from_arrays(X, CODES, ids=["\udce9", *EVEN[1:].astype(str)]),
+            "ids must be text of UTF-8, but row 0 has",
+        ),
+        (
+            lambda: unseen.prune(X, CODES, keep=0.5, out="", **QUICK),
+            "out must name a directory, got ''; '.' is this one",
+        ),
+        (lambda: unseen.load("/dev/null"), "/dev/null cannot be read: it is a pipe, a socket or a device, not a file"),
         (lambda: from_arrays(X, CODES, class_names=["ant", "bee"]), "row 2 has 2$"),
     ],
 )
