@@ -193,3 +193,33 @@ def test_other_verbs(unseen_says, look, finished, digits_file, tmp_path, command
     assert (code, found["fits_finished"]) == (5, 0)
     said = unseen_says("resume", run, "--dry-run")
     assert said.out == f"data  the same as was scored\ndone  0 fits finished\nleft  the rest of {epochs} epochs\n"
+
+
+def test_a_finished_sweep_that_was_asked_for_more_and_killed_goes_on(unseen_says, digits_file, tmp_path, monkeypatch):
+    run = tmp_path / "sweep"
+    begin = [
+        "sweep",
+        digits_file,
+        "--method",
+        "folds:k=2/el2n/top",
+        "--keep",
+        "0.5",
+        "--learner",
+        "ridge",
+        "--out",
+        run,
+    ]
+    assert unseen_says(*begin, "--seeds", "1").code == 0
+    assert unseen_says("resume", run, "--dry-run").code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("unseen.comparing.sweeping.Sweep.of", killed)
+        assert unseen_says(*begin, "--seeds", "3").code == 130
+    assert unseen_says("resume", run, "--dry-run").code == 5
+    said = unseen_says("resume", run)
+    assert said.code == 0, said.err
+    assert "±" in said.out  # of three seeds
+    assert unseen_says("resume", run, "--dry-run").code == 0
+
+
+def killed(*_):
+    raise KeyboardInterrupt

@@ -276,3 +276,14 @@ def test_a_missing_option_has_its_default_and_a_missing_data_set_is_named(unseen
     del begun["options"]["data"]
     path.write_bytes(seal(begun))
     refused(unseen_says("resume", finished, "--dry-run"), 3, "data is not what prune takes, it is missing")
+
+
+def test_a_run_that_died_before_it_had_a_manifest_goes_on(unseen_says, finished, tmp_path):
+    """As `--rule auto` does, whose trials are kept in a run inside."""
+    begun = unseal((finished / "command.json").read_bytes())
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "command.json").write_bytes(seal({**begun, "manifest": None}))
+    assert unseen_says("resume", tmp_path / "begun", "--dry-run").code == 5
+    assert unseen_says("resume", tmp_path / "begun").code == 0
+    for name in ("coreset.parquet", "manifest.json"):
+        assert (tmp_path / "begun" / name).read_bytes() == (finished / name).read_bytes()

@@ -536,13 +536,31 @@ def test_probabilities_are_no_logits(says):
         (CODES + 1, ("1", "2", "3")),
         (CODES - 1, ("-1", "0", "1")),
         (CODES.clip(max=1), ("0", "1", "2")),
+        (CODES > 0, ("False", "True")),
+        (np.ones(N, bool), ("False", "True")),
     ],
-    ids=["text", "from-1", "minus-1-to-1", "one-class-missing"],
+    ids=["text", "from-1", "minus-1-to-1", "one-class-missing", "bool", "all-true"],
 )
 def test_predictions_are_of_the_labels_that_they_came_from(labels, names):
-    table = unseen.Recorder.from_predictions(LOGITS, labels)
+    logits = LOGITS[:, : len(names)]
+    table = unseen.Recorder.from_predictions(logits, labels)
     assert table.class_names == names
-    np.testing.assert_allclose(table.column("el2n"), unseen.functional.el2n(LOGITS, table.labels), atol=1e-12)
+    np.testing.assert_allclose(table.column("el2n"), unseen.functional.el2n(logits, table.labels), atol=1e-12)
+
+
+def test_no_predictions_are_refused():
+    refused(lambda: unseen.Recorder.from_predictions(LOGITS[:0], CODES[:0]), "the data set is empty: predictions have")
+
+
+def test_an_npz_of_one_number_or_encrypted_is_refused(tmp_path):
+    np.savez(tmp_path / "one.npz", x=np.float64(1), y=CODES)
+    refused(lambda: from_npz(tmp_path / "one.npz"), "array 'x' of .*one.npz must hold n samples, got a single float64")
+    np.savez(tmp_path / "e.npz", x=X, y=CODES)
+    raw = bytearray((tmp_path / "e.npz").read_bytes())
+    raw[6] |= 1  # the flag of encryption of the first member, there and in the list of members
+    raw[raw.find(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "e.npz").write_bytes(raw)
+    refused(lambda: from_npz(tmp_path / "e.npz"), "e.npz cannot be read: .*is encrypted")
 
 
 def test_predictions_of_cross_val_predict():
@@ -597,10 +615,11 @@ def test_epochs_of_any_whole_kind(epoch):
     np.testing.assert_allclose(recorded(LOGITS, epoch=epoch), RIGHT, atol=1e-12)
 
 
-@pytest.mark.parametrize("epoch", [1.5, torch.tensor(1.5), None, "1", 0, -1])
+@pytest.mark.parametrize("epoch", [1.5, torch.tensor(1.5), None, "1", 0, -1, 10**20])
 def test_epochs_that_are_refused(epoch):
     own = recorder_at(CODES)
-    refused(lambda: own.record(own.fit.unseen, LOGITS[own.fit.unseen], epoch=epoch), "epoch must be (a whole|counted)")
+    pattern = "epoch must be (a whole|counted|at most)"
+    refused(lambda: own.record(own.fit.unseen, LOGITS[own.fit.unseen], epoch=epoch), pattern)
 
 
 @pytest.mark.parametrize(
@@ -708,6 +727,19 @@ def test_seeds(seed):
         (lambda: unseen.Recorder(n=2.5, scores="loss"), "n must be an integer of at least 1, got 2.5"),
         (lambda: unseen.Recorder(CODES, classes="3"), "classes must be an integer of at least 1, got '3'"),
         (lambda: from_arrays(X, TEXT, class_names=["ant", "bee"]), "row 2 has 'cat'"),
+        (
+            lambda: from_arrays(X, CODES, ids=["a\0", *EVEN[1:].astype(str)]),
+            "ids must not end in a null character, but row 0 has",
+        ),
+        (
+            lambda: from_arrays(X, CODES, ids=["\udce9", *EVEN[1:].astype(str)]),
+            "ids must be text of UTF-8, but row 0 has",
+        ),
+        (
+            lambda: unseen.prune(X, CODES, keep=0.5, out="", **QUICK),
+            "out must name a directory, got ''; '.' is this one",
+        ),
+        (lambda: unseen.load("/dev/null"), "/dev/null cannot be read: it is a pipe, a socket or a device, not a file"),
         (lambda: from_arrays(X, CODES, class_names=["ant", "bee"]), "row 2 has 2$"),
     ],
 )

@@ -393,6 +393,8 @@ def with_first(value):
         (lambda p: p[:, 0], r"got shape \(50,\)$"),
         (lambda p: None, r"must .*got (NoneType|shape \(\))$"),
         (lambda p: [["a"] * 3] * len(p), r"must give an array of numbers, got list$"),
+        (lambda p: p + 0j, r"must give an array of numbers, got ndarray$"),
+        (lambda p: np.ma.array(p, mask=p > 0), r"is a masked array that hides entries of rows 0, 1,"),
     ],
 )
 def test_what_are_no_probabilities_is_refused_in_words(how, said):
@@ -401,6 +403,47 @@ def test_what_are_no_probabilities_is_refused_in_words(how, said):
         unseen.score(*IRIS, plan=plan, learner=Says(how))
     assert re.search("^sklearn:Says: .*" + said, str(caught.value)), caught.value
     assert caught.value.__notes__ == ["in fit r0f0"]
+
+
+def test_probabilities_of_a_network_are_read_off_its_tape():
+    torch = pytest.importorskip("torch")
+    table = unseen.score(*IRIS, plan=unseen.folds(3), learner=Says(lambda p: torch.tensor(p, requires_grad=True)))
+    np.testing.assert_allclose(table.column("el2n"), np.sqrt(2 / 3))
+
+
+class OtherClasses(Says):
+    def fit(self, X, y):
+        self.classes_ = ["ant", "bee", "cat"]
+        return self
+
+
+class NoClasses(Says):
+    def fit(self, X, y):
+        return self
+
+
+class Fails(Says):
+    def fit(self, X, y):
+        raise TypeError("not this")
+
+
+@pytest.mark.parametrize(
+    ("learner", "said"),
+    [
+        (OtherClasses, r"classes_ must hold labels that it was fitted on \(0, 1, 2\), .*, got ant, bee, cat"),
+        (NoClasses, r"classes_ must hold labels that it was fitted on \(0, 1, 2\), .*, got none"),
+        (Fails, r"sklearn:Fails cannot learn from fit r0f0 \(100 samples\): TypeError: not this"),
+    ],
+)
+def test_what_an_estimator_does_wrong_is_said_in_a_line(learner, said):
+    with pytest.raises(unseen.DataError, match=said):
+        unseen.score(*IRIS, plan=unseen.folds(3), learner=learner(lambda p: p))
+
+
+@pytest.mark.parametrize("place", ["os:path", "os:abs"])
+def test_a_named_function_must_make_an_estimator(place):
+    with pytest.raises(unseen.ArgumentError, match=f"'{place}' must be"):
+        unseen.score(*IRIS, learner=f"sklearn:{place}")
 
 
 def test_half_precision_and_rounding_are_probabilities():

@@ -170,6 +170,8 @@ def from_npz(
     files = stamp(folder, dict.fromkeys(place.name for place in places.values()))
     arrays = _read_npz(path, names) if zipped else {name: read_npy(place) for name, place in places.items()}
     labels, targets, ids, groups = (None if name is None else arrays[name] for name in (y, target, id, group))
+    if arrays[x].ndim == 0:
+        raise DataError(f"array {x!r} of {path} must hold n samples, got a single {arrays[x].dtype}")
     about = {"n": len(arrays[x]), "ids": ids, "groups": groups}
     labelled = labelled_or_targeted(labels, targets, class_names, names=(y or "y", target or "target"), **about)
     data = from_values(arrays[x], labelled, files=files)
@@ -255,7 +257,7 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
             return {name: _member(file, _found(name, file.files, path)) for name in names}
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}") from error
-    except (OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # also encrypted
         raise DataError(f"{path} cannot be read: {error}") from error
     except ValueError as error:
         raise npy_error(path, error) from error

@@ -300,18 +300,30 @@ def ids_of(ids: Any, n: int, default: IdArray | None) -> IdArray:
         _check_range(array, [row for row, entry in enumerate(array) if isinstance(entry, int) and entry > LARGEST])
         if len({isinstance(entry, str) for entry in array}) > 1:
             raise DataError("ids must be all integers or all text, but they are mixed; ids.astype(str) is all text")
+        _check_text(array)
         array = np.array(array.tolist())
     if array.dtype.kind == "b":
         raise DataError("ids must be integers or text, got a boolean mask; np.flatnonzero(mask) gives its rows")
     if array.dtype.kind not in "iuU":
         raise DataError(f"ids must be integers or text, got {array.dtype}; text made of them will do: ids.astype(str)")
-    if array.dtype.kind in "iu":
+    if array.dtype.kind == "U":
+        _check_text(array)
+    else:
         _check_range(array, np.flatnonzero(array > LARGEST).tolist())
         array = array.astype(np.int64)
     values, counts = np.unique(array, return_counts=True)
     if len(values) < n:
         raise DataError(f"ids must be unique, but these occur more than once: {some(values[counts > 1].tolist())}")
     return array
+
+
+def _check_text(ids: npt.NDArray[Any]) -> None:
+    """Refuse text that is not written as it is: NumPy drops null characters at the end, and surrogates are no UTF-8."""
+    for row, entry in enumerate(ids.tolist()):
+        if isinstance(entry, str) and not entry.isascii() and any("\ud800" <= sign <= "\udfff" for sign in entry):
+            raise DataError(f"ids must be text of UTF-8, but row {row} has {entry!r}; give it another")
+        if isinstance(entry, str) and entry.endswith("\0"):
+            raise DataError(f"ids must not end in a null character, but row {row} has {entry!r}; give it another")
 
 
 def _check_range(ids: npt.NDArray[Any], beyond: list[int]) -> None:

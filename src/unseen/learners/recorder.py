@@ -242,6 +242,8 @@ class Recorder:
                 "a column"
             )
         check_real(history, "predictions")
+        if 0 in history.shape:
+            raise DataError(f"the data set is empty: predictions have shape {history.shape}")
         finite = np.isfinite(history).all(axis=-1).reshape(-1, history.shape[-2]).all(axis=0)
         if not finite.all():
             raise DataError(
@@ -358,7 +360,9 @@ def _labels(labels: npt.ArrayLike | None, n: int | None, classes: int | None) ->
     at_least("classes", classes, 1)
     raw = labels_in(to_numpy(labels, "labels"), "labels")
     if raw.dtype.kind in "ib" and raw.min(initial=0) >= 0 and raw.max(initial=0) < classes:
-        encoded = labelling(raw, class_names=[str(c) for c in range(classes)], name="labels")
+        of_truth = raw.dtype.kind == "b" and classes == 2
+        class_names = ["False", "True"] if of_truth else [str(c) for c in range(classes)]
+        encoded = labelling(raw, class_names=class_names, name="labels")
     else:
         encoded = labelling(raw, name="labels")
         if len(encoded.class_names) != classes:

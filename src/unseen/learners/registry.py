@@ -93,7 +93,7 @@ def _learner(spec: Any, data: Data) -> Learner:
         return _estimator(spec)
     prefix, _, rest = spec.partition(":")
     if prefix == "sklearn" and ":" in rest and "=" not in rest:
-        return _estimator(_imported(rest)(), made_by=rest)
+        return _estimator(_made(rest), made_by=rest)
     if prefix == "torch" and ":" in rest:
         return _torch_network(rest)
     name, options = parse_spec(rest if prefix in ("sklearn", "torch") else spec)
@@ -151,6 +151,17 @@ def _torch_room(name: str) -> Any:
     if find_spec("torch") is None:  # not imported here: the room says how its threads shall wait, first
         raise MissingDependencyError("torch", f"the learner {name!r}", extra="torch")
     return import_module("unseen.learners.torch")
+
+
+def _made(place: str) -> Any:
+    make = _imported(place)
+    try:
+        return make()
+    except Exception as error:  # whatever the function of the user does
+        raise ArgumentError(
+            f"learner {place!r} must be a function without arguments that makes an estimator, but calling it fails: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _imported(place: str) -> Callable[[], Any]:

@@ -17,17 +17,28 @@ import numpy.typing as npt
 from sklearn.base import clone
 
 from unseen import seeds
-from unseen.errors import ArgumentError, DataError
+from unseen.errors import ArgumentError, DataError, some
 from unseen.exposure import Fit
 from unseen.learners.classes import logits_of, refuse_target
 from unseen.protocols import CheckpointStore, Data, Sink
-from unseen.types import IntArray, Observation, Side
+from unseen.types import IntArray, Observation, Side, is_tensor, of_tensor, unmasked
 
 __all__ = ["SklearnLearner"]
 
 BLOCK = 16_384  # rows asked about at a time
 ROUNDING = 1e-3  # float16 rounds a probability by half of that
 SEED_LIMIT = 2**32  # scikit-learn's random_state ends here
+# What estimators raise at data and parameters that they cannot use: NumPy's, SciPy's and Arrow's errors are of these.
+_OF_LIBRARIES = (
+    ArithmeticError,
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
+)
 NUMBERED = {"skorch", "xgboost"}  # packages whose classifiers take no labels but 0..C-1
 
 
@@ -103,10 +114,12 @@ class SklearnLearner:
         train = ranked[np.isin(ranked, fit.train, assume_unique=True)]
         own = labels_for(self.estimator, data)
         model = seeded(self.estimator, seeds.derive(seed, "init", fit.repeat, fit.fold, fit.part or 0))
+        inputs = _inputs(data, train)
         try:
-            model.fit(_inputs(data, train), own[data.labels[train]])
-        except ValueError as error:
-            raise DataError(f"{self.name} cannot learn from fit {fit.name} ({len(train)} samples): {error}") from error
+            model.fit(inputs, own[data.labels[train]])
+        except _OF_LIBRARIES as error:
+            told = f"{self.name} cannot learn from fit {fit.name} ({len(train)} samples): {_told(error)}"
+            raise DataError(told) from error
         for side in ("unseen", "seen"):
             if sink.wants(side, 1, 1):
                 self._observe(model, data, fit, side, sink)
@@ -118,19 +131,36 @@ class SklearnLearner:
         rows = fit.watch(side)
         rows = rows[np.argsort(data.ids[rows], kind="stable")]
         last = model.steps[-1][1] if hasattr(model, "steps") else model
-        columns = codes_of(model.classes_, labels_for(self.estimator, data))
+        columns = self._columns(model, data)
         for block in np.array_split(rows, max(1, -(-len(rows) // BLOCK))):
             p = np.zeros((len(block), len(data.class_names)))
             # A class that the training rows lack keeps the probability 0.
+            inputs = _inputs(data, block)
             try:
-                said = model.predict_proba(_inputs(data, block))
-            except ValueError as error:
-                raise DataError(f"{self.name} cannot judge the samples of fit {fit.name}: {error}") from error
+                said = model.predict_proba(inputs)
+            except _OF_LIBRARIES as error:
+                raise DataError(f"{self.name} cannot judge the samples of fit {fit.name}: {_told(error)}") from error
             if hasattr(last, "predict_joint_log_proba"):
                 # Naive Bayes is exact in logarithms only: where these are large, its rows sum to 2 by rounding.
                 said = said / said.sum(axis=1, keepdims=True)
             p[:, columns] = probabilities(said, len(columns), data.ids[block], self.name)
             sink.observe(side, Observation(block, epoch=1, logits=logits_of(p)))
+
+    def _columns(self, model: Any, data: Data) -> IntArray:
+        """The class of each column of `predict_proba`."""
+        own = labels_for(self.estimator, data)
+        try:
+            return codes_of(model.classes_, own)
+        except (AttributeError, KeyError, TypeError) as error:
+            got = getattr(model, "classes_", None)
+            raise DataError(
+                f"{self.name}: classes_ must hold labels that it was fitted on ({some(own.tolist())}), in the order of "
+                f"the columns of predict_proba, got {'none' if got is None else some(np.asarray(got).tolist())}"
+            ) from error
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def labels_for(estimator: Any, data: Data) -> npt.NDArray[Any]:
@@ -162,8 +192,10 @@ def probabilities(said: Any, classes: int, ids: npt.NDArray[Any], who: str) -> n
     unseen.errors.DataError: mine: rows of predict_proba must sum to 1, but that of id 7 sums to 1.1
 
     """
+    said = of_tensor(said, f"{who}: predict_proba") if is_tensor(said) else unmasked(said, f"{who}: predict_proba")
     try:
-        p = np.asarray(said, dtype=np.float64)
+        values = np.asarray(said)
+        p = values.astype(np.float64, casting="unsafe" if values.dtype.kind in "OUS" else "same_kind")
     except (TypeError, ValueError):
         raise DataError(f"{who}: predict_proba must give an array of numbers, got {type(said).__name__}") from None
     if p.shape != (len(ids), classes):

@@ -113,7 +113,8 @@ def _keep_beside_results(run: Path, owner: str, command: dict[str, Any]) -> None
     if kept is None or kept["manifest"] != owner:
         kept = {"manifest": owner, "digests": {}}
     if kept.get("command") != command:
-        replace_file(run / OUTPUTS, lambda file: file.write(seal({**kept, "command": command})))
+        more = {"more": True} if kept["digests"] else {}  # results are there, and of another command: more seeds, say
+        replace_file(run / OUTPUTS, lambda file: file.write(seal({**kept, "command": command, **more})))
 
 
 def read_command(run: Path) -> Command:
@@ -140,7 +141,9 @@ def read_command(run: Path) -> Command:
         raise RunError(
             f"{path} is of format {content.get('format')!r}, and this version reads {FORMAT}; upgrade unseen"
         )
-    if sealed and content.get("manifest") != digest_of(RunDirectory(run).manifest()):
+    # None where what is done first is kept in a run inside this one, which had no manifest yet.
+    owner = content.get("manifest")
+    if sealed and owner is not None and owner != digest_of(RunDirectory(run).manifest()):
         raise CorruptFileError(f"{path} belongs to another manifest than {run / 'manifest.json'}; {_REPEAT}")
     signature = content.pop("signature", None)
     own = (

@@ -152,7 +152,7 @@ class RunDirectory(Run):
         output.save(self.path / check_name(name))
         kept: dict[str, Any] = {"manifest": owner, "digests": {}}
         if before is not None and before["manifest"] == owner:
-            kept = before
+            kept = {key: value for key, value in before.items() if key != "more"}
         self.write_json(OUTPUTS, {**kept, "digests": {**kept["digests"], name: file_digest(self.path / name)}})
         return output
 

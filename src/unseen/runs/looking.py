@@ -82,11 +82,14 @@ class Looking(RunDirectory):
         return [path.parent.name for path in paths if not path.with_name("result.npz").exists()]
 
     def holds(self, name: str) -> bool:
-        """Whether a result of that name is there, whole, and of the configuration that the run was begun with."""
+        """Whether a result of that name is there, whole, and of the configuration that the run was begun with.
+
+        Not so where more was asked for since: more seeds of an evaluation, say.
+        """
         if name.endswith(".json"):
             return self.read_json(name) is not None
         path, listed, owner = self.path / name, self.outputs(), self._owner_in(self.path)
-        if listed is None or listed["manifest"] != owner or name not in listed["digests"]:
+        if listed is None or listed["manifest"] != owner or name not in listed["digests"] or listed.get("more"):
             return False
         if path.exists() and file_digest(path) == listed["digests"][name]:
             return True

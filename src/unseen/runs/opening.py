@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unseen.errors import CorruptFileError, RunError
+from unseen.errors import ArgumentError, CorruptFileError, RunError
 from unseen.runs.base import Run
 from unseen.runs.directory import RunDirectory
 from unseen.runs.files import understood
@@ -18,6 +18,8 @@ def open_run(out: str | Path | Run | None) -> Run:
     """The directory of that name, or memory for None; what is a run already is taken as it is."""
     if out is None:
         return MemoryRun()
+    if isinstance(out, str) and (not out.strip() or "\0" in out):
+        raise ArgumentError(f"out must name a directory, got {out!r}; '.' is this one")
     return RunDirectory(out) if isinstance(out, (str, Path)) else out
 
 
@@ -25,6 +27,8 @@ def load_file(path: Path) -> ScoreTable | Coreset:
     """The table or coreset in one parquet file."""
     if not path.exists():
         raise RunError(f"there is no run or file {path}")
+    if not path.is_file():
+        raise RunError(f"{path} cannot be read: it is a pipe, a socket or a device, not a file")
     try:
         with understood(path):
             return ScoreTable.load(path)

@@ -13,6 +13,8 @@ __all__ = ["Observation", "Side"]
 
 Side: TypeAlias = Literal["unseen", "seen"]
 
+MOST_EPOCHS = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
@@ -45,3 +47,5 @@ class Observation:
             object.__setattr__(self, "epoch", index(self.epoch))  # of a tensor, too
         except TypeError as error:
             raise ArgumentError(f"epoch must be a whole number, counted from 1, got {self.epoch!r}") from error
+        if self.epoch > MOST_EPOCHS:
+            raise ArgumentError(f"epoch must be at most {MOST_EPOCHS}, got {self.epoch}")
