@@ -267,9 +267,9 @@ def test_the_price_of_a_run_is_set_against_what_is_saved(tmp_path):
     assert (told["cost"], told["saving"], told["pays_back"]) == (2.0, 0.4, 5)
     assert (told["cost_samples"], told["saving_samples"], told["pays_back_samples"]) == (1.5, 0.5, 3)
     assert told["text"] == (
-        "by time, choosing cost 2.0 trainings on everything, each one on the coreset saves 0.40 of one: paid after 5 "
-        "of them; by samples seen, choosing cost 1.5 trainings on everything, each one on the coreset saves 0.50 of "
-        "one: paid after 3 of them"
+        "by time, choosing cost 2.0 trainings on everything, each on the coreset saves 0.40: paid after 5 of "
+        "them; by samples seen, choosing cost 1.5 trainings on everything, each on the coreset saves 0.50: paid after "
+        "3 of them"
     )
     assert "not known" in evaluated(learner=Quick()).price("coreset")["text"]
     from_file = evaluated(tmp_path / "run" / "coreset.parquet", learner="mlp:epochs=2", baselines=["full"])
@@ -279,8 +279,11 @@ def test_the_price_of_a_run_is_set_against_what_is_saved(tmp_path):
 @pytest.mark.parametrize("learner", ["mlp:epochs=2", GaussianNB(var_smoothing=1e-2)], ids=["epochs", "one go"])
 def test_choosing_by_default_costs_one_training_and_is_paid_by_what_is_left_out(learner, tmp_path):
     unseen.prune(*TRAIN, keep=0.5, learner=learner, threads=1, out=tmp_path / "run")
-    price = evaluated({"half": tmp_path / "run"}, learner=learner, baselines=["full"]).price("half")
-    assert (price["cost_samples"], price["saving_samples"], price["pays_back_samples"]) == (1.0, 0.5, 2)
+    for test in (TEST, None):  # without a test set trainings are on four fifths, choosing was on all
+        found = evaluated({"half": tmp_path / "run"}, learner=learner, baselines=["full"], test=test)
+        price, share = found.price("half"), found["half"].kept[0] / found["full"].kept[0]
+        assert (price["cost_samples"], price["saving_samples"]) == (1.0, pytest.approx(1 - share))
+        assert test is None or (share, price["pays_back_samples"]) == (0.5, 2)
 
 
 CLASSES = 4

@@ -170,7 +170,8 @@ def show(found: unseen.Evaluation, run: Path) -> None:
         if "full" in found[name].beside:
             worst = list(found.by_class(name).items())[:MOST_CLASSES]
             lines.append(("", "classes against full: " + ", ".join(f"{c} {100 * v:+.1f}" for c, v in worst)))
-        lines.append(("", _price(found, name)))
+        price = found.price(name)
+        lines += [("", text) for text in (_spent(price), price["text"]) if text]
     lines.append(("near", about["near_duplicates"]["text"]))
     lines += [("note", note) for note in about["notes"]]
     aligned([*lines, ("table", str(run / "evaluation.parquet"))])
@@ -180,15 +181,14 @@ def _points(error: float) -> str:
     return f"{100 * error:.1f} points (standard error)"
 
 
-def _price(found: unseen.Evaluation, name: str) -> str:
-    price = found.price(name)
+def _spent(price: dict[str, Any]) -> str:
     told = [
         f"{word} {duration(price[key]['seconds'])}"
         + ("" if price[key]["samples"] is None else f", {price[key]['samples']:,.0f} samples seen")
         for word, key in (("choosing", "choosing"), ("training", "training"), ("training on all", "training_full"))
         if price[key] is not None
     ]
-    return "; ".join([*told, price["text"]])
+    return "; ".join(told)
 
 
 def _data(run: Path, test: str | None, test_split: str | None) -> tuple[Data, Data | None]:

@@ -273,6 +273,6 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
     if "label_errors_kept" in summary:
         lines.append(("labels", told_disagreement(summary)))
     if "paid" in summary:
-        lines.append(("price", f"by samples seen, with the learner that scored, {summary['paid']}"))
+        lines.append(("price", f"by samples seen, {summary['paid']}"))
     files = [("table", summary["scores"]), ("coreset", summary["coreset"])]
     aligned([*lines, *files, *([("report", summary["report"])] if "report" in summary else [])])

@@ -175,8 +175,9 @@ class Evaluation:
 
         `cost` is that of choosing in trainings on everything, `saving` what one training on the coreset saves of one,
         and `pays_back` the number of trainings on the coreset after which choosing is paid: `cost / saving`, rounded
-        up. These go by seconds, `cost_samples` and so on by samples seen. None where it is never or not known, which
-        `text` says.
+        up. Everything is the whole training set; where a probe split was held out of it, trainings were shorter, and
+        are counted as if they were not. These go by seconds, `cost_samples` and so on by samples seen. None where it
+        is never or not known, which `text` says.
         """
         choosing, part, full = (self.times.get(key) for key in (f"choosing {name}", name, "full"))
         found: dict[str, Any] = {
@@ -189,7 +190,14 @@ class Evaluation:
             return {**found, "text": "never pays back: with the iterations fixed, a training on less costs as much"}
         if choosing is None or part is None or full is None:
             return {**found, "text": "not known when it pays back: what choosing or training took is not on record"}
-        return {**found, **in_trainings(choosing, full, part)}
+        share = self._trained_share
+        return {**found, **in_trainings(choosing, full.divided(share), part.divided(share))}
+
+    @property
+    def _trained_share(self) -> float:
+        """The share of the training set that full was trained on: not all of it where a probe split was held out."""
+        test, pool = self.about["test"], int(self["full"].kept[0])
+        return pool / (pool + test["n"]) if test.get("by") == "probe split" else 1.0
 
     @property
     def _has_full(self) -> bool:
@@ -222,12 +230,8 @@ class Evaluation:
         random = next((to for to in _RANDOM if any(to in a.beside for a in self.arms)), None)
         table = []
         for arm in self.arms:
-            row = {
-                "arm": arm.name,
-                "trained": self.trainee,
-                "kept": _range(arm.kept),
-                "epochs": _range(arm.epochs) if arm.epochs.any() else "",
-            }
+            row = {"arm": arm.name, **({"trained": self.trainee} if self.trainee else {}), "kept": _range(arm.kept)}
+            row["epochs"] = _range(arm.epochs) if arm.epochs.any() else ""
             row["accuracy"] = self.accuracy(arm.name).text()
             if self._has_full:
                 row.update(self._against(arm, "full", arm.kind != "full"))

@@ -27,7 +27,7 @@ __all__ = [
 
 CHOOSING = "choosing"  # the event that tells what choosing a coreset cost
 IN_TRAININGS = ("cost", "saving", "pays_back", "cost_samples", "saving_samples", "pays_back_samples")  # of a price
-_SAME = 1e-9  # shares that differ by less are one number
+_UNTOLD = 0.05  # of a training, which does not make one more
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Price:
     seconds: float
     samples: float | None
 
-    def divided(self, parts: int) -> Price:
+    def divided(self, parts: float) -> Price:
         """The mean of so many parts."""
         return Price(
             self.trainings / parts, self.seconds / parts, None if self.samples is None else self.samples / parts
@@ -141,19 +141,19 @@ def worth(path: Path, n: int) -> float | None:
 
 
 def pays_back(cost: float, full: float, part: float) -> int | None:
-    """After how many trainings on the part what it cost to choose is saved; None: never.
+    """After how many trainings on the part what it cost to choose is saved, to a twentieth of one; None: never.
 
     >>> pays_back(100.0, 30.0, 20.0), pays_back(100.0, 30.0, 30.0)
     (10, None)
     """
-    return math.ceil(cost / (full - part) - _SAME) if full > part else None
+    return max(1, math.ceil(cost / (full - part) - _UNTOLD)) if full > part else None
 
 
 def paid(cost: float, saving: float) -> str:
     """Say when choosing is paid, of its cost and of what a training on the coreset saves, in trainings on everything.
 
     >>> paid(1.0, 0.5)
-    'choosing cost 1.0 trainings on everything, each one on the coreset saves 0.50 of one: paid after 2 of them'
+    'choosing cost 1.0 trainings on everything, each on the coreset saves 0.50: paid after 2 of them'
     >>> paid(1.0, 0.0)
     'choosing cost 1.0 trainings on everything, one on the coreset costs as much: never paid'
 
@@ -162,7 +162,7 @@ def paid(cost: float, saving: float) -> str:
     times = pays_back(cost, 1.0, 1.0 - saving)
     if times is None:
         return f"{first} one on the coreset costs as much: never paid"
-    return f"{first} each one on the coreset saves {saving:.2f} of one: paid after {times:,} of them"
+    return f"{first} each on the coreset saves {saving:.2f}: paid after {times:,} of them"
 
 
 def in_trainings(choosing: Price, full: Price, part: Price) -> dict[str, Any]:
