@@ -395,7 +395,7 @@ OTHER = unseen.ScoreTable.of("s", np.zeros(300), direction="harder")
         ({"keep": 60, "start_rule": "top"}, "start_rule='top' chooses a start='unseen'; leave it out"),
         ({"keep": 60, "start": "unseen", "start_rule": "tpo"}, "unknown rule 'tpo'; did you mean 'top'"),
         ({"keep": 60, "rule": "tpo"}, "unknown rule 'tpo'; did you mean 'top'"),
-        ({"keep": 60, "cutof": 0.1}, "unknown option of rule 'stratified' 'cutof'"),
+        ({"keep": 60, "cutof": 0.1}, "unknown argument of grow 'cutof'; did you mean 'cutoff'"),
         ({"keep": 60, "score": "el2m"}, "unknown score 'el2m'; did you mean 'el2n'"),
         ({"keep": 60, "score": "aum"}, "score 'aum' needs 2 epochs"),
         ({"keep": 60, "score": "memorization"}, "asks on one side only"),

@@ -6,10 +6,10 @@ a rule makes a coreset of the table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from unseen.comparing.advised import Advice
 from unseen.comparing.automatic import AUTO, Auto, best_method
 from unseen.comparing.curves import FILE as SWEEP
 from unseen.comparing.curves import Sweep
+from unseen.data.sources import Reading
 from unseen.errors import ArgumentError, RunError
 from unseen.evaluating.evaluated import FILE as EVALUATION
 from unseen.evaluating.evaluated import Evaluation
@@ -39,7 +40,7 @@ from unseen.scores.base import Score
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import listed
 from unseen.scores.registry import resolve as resolve_score
-from unseen.selecting import Choice, default_rule, too_weak
+from unseen.selecting import SHARED, Choice, default_rule, too_weak
 from unseen.types import Coreset, ScoreTable
 from unseen.work import Report, Work
 
@@ -83,12 +84,15 @@ def score(
     threads: int | None = None,
     verify: Literal["cheap", "full"] = "cheap",
     report: Report | None = None,
+    features: str | Sequence[str] | None = None,
+    **reading: Unpack[Reading],
 ) -> ScoreTable:
     """Score every sample by models that never saw it.
 
     Args:
-        data: anything `unseen.data.resolve` takes: arrays (with `y`), a torch or Hugging Face data set, a path.
-        y: (n,) labels, where `data` is an array of inputs.
+        data: anything `unseen.data.resolve` takes: arrays (with `y`), a frame, a torch or Hugging Face data set, a
+            path.
+        y: (n,) labels, where `data` is an array or a frame of inputs; or the name of the column of labels.
         scores: one or several names (`"el2n"`, `"dual:window=5"`) or `Score` objects; if not given, `"el2n"`, or
             `"loss"` for data with a regression target.
         plan: the exposure plan; if not given `halves()`, two trainings on half of the data each, and `folds(5)` for
@@ -107,6 +111,8 @@ def score(
             manifest.
         verify: `"full"` puts a digest of all content in the manifest, `"cheap"` one of a sample of it.
         report: called with (kind, **fields) as work goes on.
+        features: the columns that are inputs.
+        **reading: how `data` is read, as in `label="income"`; see `unseen.data.sources.Reading`.
 
     Returns:
         The score table, in dataset order.
@@ -118,7 +124,7 @@ def score(
         (1797, {'el2n': 'harder'})
     """
     with runs.open_run(out) as run:
-        source = data_room.resolve(data if y is None else (data, y))
+        source = data_room.opened(score, data, y, reading, features)
         work = Work(
             source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
         )
@@ -157,6 +163,7 @@ def select(
         >>> unseen.select(table, rule="top", keep=0.1)
         Coreset(180 of 1,797 samples kept, 10.0 % by top)
     """
+    _check_options(select, options, rule)
     name = score or next(iter(scores.scores), None)
     if rule is None:
         predicts = scores.predictions is not None
@@ -190,7 +197,8 @@ def prune(
 ) -> Pruned:
     """Score every sample by models that never saw it, and choose the coreset.
 
-    The arguments are those of `score` and `select`. `also` names further scores for the table; held-out label issues
+    The arguments are those of `score` and `select`; `features` are columns of inputs where they are names, else an
+    array (n, d) for rules that read it. `also` names further scores for the table; held-out label issues
     (`label_issue`) are always among them, see `label_error_share`, unless the data has a regression target. What cannot
     be met (a budget, a cutoff, a score that the learner does not give) is refused before any training.
 
@@ -208,8 +216,10 @@ def prune(
         >>> coreset
         Coreset(1,258 of 1,797 samples kept, 70.0 % by top)
     """
+    reading, options = data_room.without_reading(options)
+    _check_options(_PRUNE, options, rule)
     with runs.open_run(out) as run:
-        source = data_room.resolve(data if y is None else (data, y))
+        source = data_room.opened(_PRUNE, data, y, reading, reading.pop("features", None))
         score = resolve_score(_default_score(source) if score is None else score)
         if rule == AUTO:
             refuse_target(source, "rule='auto' compares accuracies of classes", "name a rule")
@@ -239,6 +249,18 @@ def prune(
         else:
             coreset = choice.coreset(table, score=score.label, keep=keep, prune=prune, seed=seed)
         return Pruned(table, run.save_coreset(coreset))
+
+
+_PRUNE = prune  # whose argument of the same name hides it
+
+
+def _check_options(verb: Callable[..., Any], options: Mapping[str, Any], rule: str | Rule | None) -> None:
+    """Refuse options that neither the verb nor the rule has."""
+    if rule == AUTO:
+        own = [entry.name for entry in fields(Auto)]
+    else:
+        own = [*Choice.of(rule or "stratified").rule.options(), *SHARED]
+    data_room.check_arguments(verb, options, own)
 
 
 def _automatic(

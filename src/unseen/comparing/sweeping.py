@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
+from unseen import data as data_room
 from unseen import runs
 from unseen.comparing.curves import FILE, Cell, Sweep
 from unseen.comparing.methods import FULL, Method
 from unseen.comparing.trials import Trials, Tried, train_and_test
+from unseen.data.sources import Reading
 from unseen.errors import ArgumentError
 from unseen.evaluating.exams import Overlap
 from unseen.executors import Executor
@@ -37,7 +39,7 @@ def sweep(
     trainee: Any = None,
     seeds: int = 3,
     fix: Fix = "epochs",
-    features: npt.ArrayLike | None = None,
+    features: npt.ArrayLike | Sequence[str] | None = None,
     groups: Groups = "duplicates",
     seed: int = 0,
     out: str | Path | None = None,
@@ -45,6 +47,7 @@ def sweep(
     jobs: int | None = None,
     threads: int | None = None,
     report: Report | None = None,
+    **reading: Unpack[Reading],
 ) -> Sweep:
     """Try methods at several budgets, each several times, beside everything and random selection.
 
@@ -67,7 +70,7 @@ def sweep(
         trainee: who is trained on the coresets, if another.
         seeds: replicates, at least 2 for intervals.
         fix: `"epochs"`, so that less data is also less training; `"iterations"`, so that all train equally long.
-        features: (n, d), for rules that read them.
+        features: the columns that are inputs; or (n, d), for rules that read them.
         groups: see `unseen.score`.
         seed: the root seed.
         out: a directory that keeps the cells.
@@ -75,6 +78,7 @@ def sweep(
         jobs: fits at a time, of any cells; if not given 1, and with Ray as many as there is room for.
         threads: threads a fit.
         report: called with (kind, **fields) as work goes on.
+        **reading: how `data` and `test` are read, as in `label="income"`; see `unseen.score`.
 
     Raises:
         ArgumentError: a method, budget or learner that cannot work; before any training.
@@ -91,7 +95,11 @@ def sweep(
     if isinstance(seeds, bool) or seeds < 1:
         raise ArgumentError(f"seeds must be at least 1, got {seeds!r}")
     with runs.open_run(out) as run:
-        train, tested, origin = train_and_test(data, y, test, probe, seed, overlap)
+        source = data_room.opened(sweep, data, y, reading, features)
+        if (columns := data_room.columns_named(features)) is not None:
+            features = None
+        test = None if test is None else data_room.opened_test(test, reading, columns)
+        train, tested, origin = train_and_test(source, test, probe, seed, overlap)
         trials = Trials(
             train, tested, lines, run=run, about={"verb": "sweep", "test": origin}, learner=learner, trainee=trainee,
             fix=fix, features=features, groups=groups, seed=seed, executor=executor, jobs=jobs,

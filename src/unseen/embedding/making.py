@@ -69,7 +69,8 @@ def embed(
         threads: for the numbers of a matrix product depend on it; default all processors. Part of the provenance.
         verify: as in `unseen.score`, of the fingerprint of `data` in the provenance.
         report: called with (kind, **fields) as work goes on: `"embedding"` with what is to be done, then `"embedded"`.
-        **options: of the embedding: `patches`, `size`, `pool`; `dimensions`; `rare`; `side`; `device`, `batch_size`.
+        **options: how `data` and `test` are read, as in `label="income"`; and those of the embedding: `patches`,
+            `size`, `pool`; `dimensions`; `rare`; `side`; `device`, `batch_size`.
 
     Returns:
         The vectors as a data set, in dataset order, with the ids, labels and groups of `data`.
@@ -87,11 +88,13 @@ def embed(
         (ArrayData(3 samples, 2 classes, vector 2 float32), ('embedded by tfidf: no label takes part in it',))
 
     """
-    source = data_room.resolve(data if y is None else (data, y))
+    reading, options = data_room.without_reading(options)
+    columns = reading.pop("features", None)
+    source = data_room.opened(embed, data, y, reading, columns)
     embedder = embedder_of(by, source, options, seed)
     embedder.check(source)
     said = _labels(embedder, labels, str(by))
-    asked = None if test is None else _test_set(test, source, out)
+    asked = None if test is None else _test_set(data_room.opened_test(test, reading, columns), source, out)
     threads = default_threads() if threads is None else threads
     if threads < 1:
         raise ArgumentError(f"threads must be at least 1, got {threads}")
@@ -142,10 +145,9 @@ def _labels(embedder: Embedder, labels: str | None, by: str) -> str:
     return labels or embedder.labels
 
 
-def _test_set(test: Any, source: Data, out: str | Path | None) -> Data:
+def _test_set(asked: Data, source: Data, out: str | Path | None) -> Data:
     if out is None:
         raise ArgumentError("test= is written to <out>/test: pass out")
-    asked = data_room.resolve(test)
     Joined(source, asked)  # refuses what is not like the training set
     return asked
 

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy.typing as npt
 
 from unseen import data as data_room
+from unseen.data.sources import Reading
 from unseen.errors import ArgumentError
 from unseen.estimating.costs import FASTER, SLOWER
 from unseen.estimating.counting import Size
@@ -54,6 +55,8 @@ def estimate(
     groups: Literal["duplicates"] | None = "duplicates",
     seed: int = 0,
     opening: float | None = None,
+    features: str | Sequence[str] | None = None,
+    **reading: Unpack[Reading],
 ) -> Estimate:
     """What `prune` will cost, and when it pays, from a few fits on a small sample of the data. Takes under 30 s.
 
@@ -76,6 +79,8 @@ def estimate(
         groups: `"duplicates"` counts the time to find exact copies, None does not.
         seed: of the sample.
         opening: seconds that opening `data` took, where it is open already.
+        features: the columns that are inputs.
+        **reading: how `data` is read, as in `label="income"`; see `unseen.score`.
 
     Raises:
         ArgumentError: a `Recorder`, whose loop is not known before it runs; GPUs where the learner uses none; and all
@@ -88,7 +93,7 @@ def estimate(
         (2, 1797, True)
     """
     start = perf_counter()
-    source = data_room.resolve(data if y is None else (data, y))
+    source = data_room.opened(estimate, data, y, reading, features)
     opened = perf_counter() - start if opening is None else opening
     for who in (learner, trainee):
         _refuse_recorder(who)

@@ -20,7 +20,7 @@ from unseen.growing.schedules import Schedule
 from unseen.learners.classes import refuse_target
 from unseen.rules.base import Rule
 from unseen.scores.base import Score
-from unseen.selecting import Choice
+from unseen.selecting import SHARED, Choice
 from unseen.types import Coreset, ScoreTable
 from unseen.work import Fix, Report, Work
 
@@ -117,8 +117,10 @@ def grow(
         threads: threads a fit; see `unseen.score`. Part of the manifest.
         verify: `"full"` puts a digest of all content in the manifest, `"cheap"` one of a sample of it.
         report: called with (kind, **fields) as work goes on.
-        options: of the rule, and `features`, `align` and `quota`: how classes share those who enter at a step:
-            `"proportional"` to their size, `"uniform"`, or `"error"`, to size x held-out error over all samples.
+        options: how `data` is read, as in `label="income"`; those of the rule; and `features` (columns of inputs where
+            they are names, else an array for rules that read it), `align` and `quota`: how classes share those who
+            enter at a step: `"proportional"` to their size, `"uniform"`, or `"error"`, to size x held-out error over
+            all samples.
 
     Returns:
         The coreset with the step at which each member entered (`sources`, `order`), its history, and the score table
@@ -136,6 +138,8 @@ def grow(
         >>> [step.size for step in grown.history.steps]
         [144, 251, 359]
     """
+    reading, options = data_room.without_reading(options)
+    data_room.check_arguments(grow, options, [*Choice.of(rule).rule.options(), *SHARED])
     growth = Growth(
         choice=Choice.of(rule, options),
         score=score,
@@ -155,7 +159,7 @@ def grow(
         fix=fix,
     )
     with runs.open_run(out) as run:
-        source = data_room.resolve(data if y is None else (data, y))
+        source = data_room.opened(grow, data, y, reading, reading.pop("features", None))
         refuse_target(source, "grow judges its steps by the accuracy of classes", "`prune` works without classes")
         work = Work(
             source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report

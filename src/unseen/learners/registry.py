@@ -70,13 +70,13 @@ def _preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
         known = ", ".join(sorted(own.get_params(deep=False)))
         raise ArgumentError(f"learner {name!r} has no option {unknown[0]!r}; its options: {known}")
     own.set_params(**options)
-    return _estimator(estimator)
+    return _estimator(estimator, frames=False)  # its columns are told apart by their places in `Data.take`
 
 
-def _estimator(estimator: Any) -> Learner:
+def _estimator(estimator: Any, *, frames: bool = True) -> Learner:
     from unseen.learners.sklearn import SklearnLearner  # with scikit-learn, whose import other learners do without
 
-    return SklearnLearner(estimator)
+    return SklearnLearner(estimator, frames=frames)
 
 
 def _last_step(estimator: Any) -> Any:

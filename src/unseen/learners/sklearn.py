@@ -29,6 +29,7 @@ BLOCK = 16_384  # rows asked about at a time
 ROUNDING = 1e-3  # float16 rounds a probability by half of that
 SEED_LIMIT = 2**32  # scikit-learn's random_state ends here
 NUMBERED = {"skorch", "xgboost"}  # packages whose classifiers take no labels but 0..C-1
+ARRAYS_ONLY = {"skorch"}  # packages whose classifiers make something else of frames
 
 
 class SklearnLearner:
@@ -37,6 +38,7 @@ class SklearnLearner:
     Args:
         estimator: an unfitted classifier with `predict_proba`. Every `random_state` in it that is None gets a seed of
             its own for each fit; one that is set stays.
+        frames: whether it is given the frames that data sets were made of, with their names and types; else arrays.
 
     >>> from sklearn.naive_bayes import GaussianNB
     >>> SklearnLearner(GaussianNB())
@@ -47,7 +49,7 @@ class SklearnLearner:
     provides: frozenset[str] = frozenset({"logits"})
     closed_form = False
 
-    def __init__(self, estimator: Any) -> None:
+    def __init__(self, estimator: Any, *, frames: bool = True) -> None:
         for method in ("fit", "predict_proba", "get_params"):
             if not (hasattr(estimator, method) or (method == "predict_proba" and _stacks(estimator))):
                 raise ArgumentError(
@@ -61,6 +63,7 @@ class SklearnLearner:
                     "of a generator would differ from run to run"
                 )
         self.estimator = estimator
+        self.frames = frames and not packages_of(estimator) & ARRAYS_ONLY
         # A pipeline is known by its last step.
         self.name = f"sklearn:{type(getattr(estimator, 'steps', [(0, estimator)])[-1][1]).__name__}"
 
@@ -97,7 +100,7 @@ class SklearnLearner:
         own = labels_for(self.estimator, data)
         model = seeded(self.estimator, seeds.derive(seed, "init", fit.repeat, fit.fold, fit.part or 0))
         try:
-            model.fit(_inputs(data, train), own[data.labels[train]])
+            model.fit(self._inputs(data, train), own[data.labels[train]])
         except ValueError as error:
             raise DataError(f"{self.name} cannot learn from fit {fit.name} ({len(train)} samples): {error}") from error
         for side in ("unseen", "seen"):
@@ -116,7 +119,7 @@ class SklearnLearner:
             p = np.zeros((len(block), len(data.class_names)))
             # A class that the training rows lack keeps the probability 0.
             try:
-                said = model.predict_proba(_inputs(data, block))
+                said = model.predict_proba(self._inputs(data, block))
             except ValueError as error:
                 raise DataError(f"{self.name} cannot judge the samples of fit {fit.name}: {error}") from error
             if hasattr(last, "predict_joint_log_proba"):
@@ -125,13 +128,24 @@ class SklearnLearner:
             p[:, columns] = probabilities(said, len(columns), data.ids[block], self.name)
             sink.observe(side, Observation(block, epoch=1, logits=logits_of(p)))
 
+    def _inputs(self, data: Data, rows: IntArray) -> Any:
+        as_frame = getattr(data, "as_frame", None) if self.frames else None
+        if as_frame is not None and (frame := as_frame(rows)) is not None:
+            return frame
+        inputs = data.take(rows)
+        return inputs.reshape(len(inputs), -1).astype(np.float32) if data.kind == "image" else inputs
+
 
 def labels_for(estimator: Any, data: Data) -> npt.NDArray[Any]:
     """(C,) what stands for each class where this estimator sees it: the user's own label, else its number."""
     own: npt.NDArray[Any] | None = getattr(data, "label_values", None)
+    return np.arange(len(data.class_names)) if own is None or packages_of(estimator) & NUMBERED else own
+
+
+def packages_of(estimator: Any) -> set[str]:
+    """The packages that an estimator and its parts are of."""
     inner = (estimator, *estimator.get_params(deep=True).values())
-    packages = {base.__module__.partition(".")[0] for part in inner for base in type(part).__mro__}
-    return np.arange(len(data.class_names)) if own is None or packages & NUMBERED else own
+    return {base.__module__.partition(".")[0] for part in inner for base in type(part).__mro__}
 
 
 def codes_of(classes: Any, own: npt.NDArray[Any]) -> IntArray:
@@ -192,13 +206,6 @@ def seeded(estimator: Any, seed: int) -> Any:
         if name.rpartition("__")[2] == "random_state" and value is None
     }
     return model.set_params(**states)
-
-
-def _inputs(data: Data, rows: IntArray) -> npt.NDArray[Any]:
-    inputs = data.take(rows)
-    if data.kind == "image":
-        return inputs.reshape(len(inputs), -1).astype(np.float32)
-    return inputs
 
 
 def _stacks(estimator: Any) -> bool:
