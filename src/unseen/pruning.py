@@ -14,7 +14,6 @@ from typing import Any, Literal, NamedTuple, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from unseen import data as data_room
 from unseen import executors, runs
 from unseen.cards import of_choice, of_table
 from unseen.comparing.advised import FILE as ADVICE
@@ -22,7 +21,7 @@ from unseen.comparing.advised import Advice
 from unseen.comparing.automatic import AUTO, Auto, best_method
 from unseen.comparing.curves import FILE as SWEEP
 from unseen.comparing.curves import Sweep
-from unseen.data.sources import Reading
+from unseen.data.sources import Reading, check_arguments, opened, without_reading
 from unseen.errors import ArgumentError, RunError
 from unseen.evaluating.evaluated import FILE as EVALUATION
 from unseen.evaluating.evaluated import Evaluation
@@ -124,7 +123,7 @@ def score(
         (1797, {'el2n': 'harder'})
     """
     with runs.open_run(out) as run:
-        source = data_room.opened(score, data, y, reading, features)
+        source = opened(score, data, y, reading, features)
         work = Work(
             source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
         )
@@ -216,10 +215,10 @@ def prune(
         >>> coreset
         Coreset(1,258 of 1,797 samples kept, 70.0 % by top)
     """
-    reading, options = data_room.without_reading(options)
+    reading, options = without_reading(options)
     _check_options(_PRUNE, options, rule)
     with runs.open_run(out) as run:
-        source = data_room.opened(_PRUNE, data, y, reading, reading.pop("features", None))
+        source = opened(_PRUNE, data, y, reading, reading.pop("features", None))
         score = resolve_score(_default_score(source) if score is None else score)
         if rule == AUTO:
             refuse_target(source, "rule='auto' compares accuracies of classes", "name a rule")
@@ -260,7 +259,7 @@ def _check_options(verb: Callable[..., Any], options: Mapping[str, Any], rule: s
         own = [entry.name for entry in fields(Auto)]
     else:
         own = [*Choice.of(rule or "stratified").rule.options(), *SHARED]
-    data_room.check_arguments(verb, options, own)
+    check_arguments(verb, options, own)
 
 
 def _automatic(

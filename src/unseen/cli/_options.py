@@ -20,8 +20,8 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A folder of images (one folder a class), a parquet file or a folder of them, a .npz file, 'digits', or "
-        "the URL of parquet or npy shards in a store (s3://bucket/folder).",
+        help="A folder of images (one folder a class), a parquet file or a folder of them, a .csv, .jsonl or .npz "
+        "file, 'digits', or the URL of parquet or npy shards in a store (s3://bucket/folder).",
     ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a run.")]

@@ -16,13 +16,12 @@ from typing import Any, NamedTuple, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from unseen import data as data_room
 from unseen import runs
 from unseen.comparing.advised import FILE, Advice, Tried
 from unseen.comparing.linear_head import ESTIMATE, LEARNER, TRAP, check_head, vectors_of
 from unseen.comparing.methods import DEFAULT, FULL, Method
 from unseen.comparing.trials import Trials, train_and_test
-from unseen.data.sources import Reading
+from unseen.data.sources import Reading, columns_named, opened, opened_test
 from unseen.errors import ArgumentError
 from unseen.evaluating.exams import Overlap
 from unseen.executors import Executor
@@ -121,10 +120,10 @@ def advise(
     searching = (5 if quick else 2) if searching is None else searching
     _check(margin=margin, step=step, searching=searching, seeds=seeds)
     with runs.open_run(out) as run:
-        source = data_room.opened(advise, data, y, reading, features)
-        if (columns := data_room.columns_named(features)) is not None:
+        source = opened(advise, data, y, reading, features)
+        if (columns := columns_named(features)) is not None:
             features = None
-        test = None if test is None else data_room.opened_test(test, reading, columns)
+        test = None if test is None else opened_test(test, reading, columns)
         if quick:
             source, learner = vectors_of(source, features, test), LEARNER if learner is None else learner
         train, tested, origin = train_and_test(source, test, probe, seed, overlap)

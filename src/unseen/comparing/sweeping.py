@@ -9,12 +9,11 @@ from typing import Any, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from unseen import data as data_room
 from unseen import runs
 from unseen.comparing.curves import FILE, Cell, Sweep
 from unseen.comparing.methods import FULL, Method
 from unseen.comparing.trials import Trials, Tried, train_and_test
-from unseen.data.sources import Reading
+from unseen.data.sources import Reading, columns_named, opened, opened_test
 from unseen.errors import ArgumentError
 from unseen.evaluating.exams import Overlap
 from unseen.executors import Executor
@@ -95,10 +94,10 @@ def sweep(
     if isinstance(seeds, bool) or seeds < 1:
         raise ArgumentError(f"seeds must be at least 1, got {seeds!r}")
     with runs.open_run(out) as run:
-        source = data_room.opened(sweep, data, y, reading, features)
-        if (columns := data_room.columns_named(features)) is not None:
+        source = opened(sweep, data, y, reading, features)
+        if (columns := columns_named(features)) is not None:
             features = None
-        test = None if test is None else data_room.opened_test(test, reading, columns)
+        test = None if test is None else opened_test(test, reading, columns)
         train, tested, origin = train_and_test(source, test, probe, seed, overlap)
         trials = Trials(
             train, tested, lines, run=run, about={"verb": "sweep", "test": origin}, learner=learner, trainee=trainee,

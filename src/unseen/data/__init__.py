@@ -5,15 +5,13 @@ from unseen.data.folders import from_folder
 from unseen.data.frames import from_frame
 from unseen.data.huggingface import from_huggingface
 from unseen.data.npy_shards import from_shards
-from unseen.data.sources import check_arguments, columns_named, opened, opened_test, resolve, without_reading
+from unseen.data.sources import resolve
 from unseen.data.spooling import from_batches
 from unseen.data.tables import from_parquet
 from unseen.data.text_tables import from_csv, from_json_lines
 from unseen.data.torch_dataset import from_dataset
 
 __all__ = [
-    "check_arguments",
-    "columns_named",
     "digits",
     "from_arrays",
     "from_batches",
@@ -26,8 +24,5 @@ __all__ = [
     "from_npz",
     "from_parquet",
     "from_shards",
-    "opened",
-    "opened_test",
     "resolve",
-    "without_reading",
 ]

@@ -15,6 +15,7 @@ from unseen.data.base import ArrayData, Samples
 from unseen.data.joined import Joined
 from unseen.data.labelling import Labelling
 from unseen.data.provenance import FORMAT, LABELS, note, warn_if_seen
+from unseen.data.sources import opened, opened_test, without_reading
 from unseen.embedding.base import Embedder, Embedding
 from unseen.embedding.naming import AUTO, embedder_of
 from unseen.embedding.writing import fill, is_there, write
@@ -88,13 +89,13 @@ def embed(
         (ArrayData(3 samples, 2 classes, vector 2 float32), ('embedded by tfidf: no label takes part in it',))
 
     """
-    reading, options = data_room.without_reading(options)
+    reading, options = without_reading(options)
     columns = reading.pop("features", None)
-    source = data_room.opened(embed, data, y, reading, columns)
+    source = opened(embed, data, y, reading, columns)
     embedder = embedder_of(by, source, options, seed)
     embedder.check(source)
     said = _labels(embedder, labels, str(by))
-    asked = None if test is None else _test_set(data_room.opened_test(test, reading, columns), source, out)
+    asked = None if test is None else _test_set(opened_test(test, reading, columns), source, out)
     threads = default_threads() if threads is None else threads
     if threads < 1:
         raise ArgumentError(f"threads must be at least 1, got {threads}")

@@ -10,8 +10,7 @@ from typing import Any, Literal, Unpack
 
 import numpy.typing as npt
 
-from unseen import data as data_room
-from unseen.data.sources import Reading
+from unseen.data.sources import Reading, opened
 from unseen.errors import ArgumentError
 from unseen.estimating.costs import FASTER, SLOWER
 from unseen.estimating.counting import Size
@@ -93,8 +92,8 @@ def estimate(
         (2, 1797, True)
     """
     start = perf_counter()
-    source = data_room.opened(estimate, data, y, reading, features)
-    opened = perf_counter() - start if opening is None else opening
+    source = opened(estimate, data, y, reading, features)
+    opening = perf_counter() - start if opening is None else opening
     for who in (learner, trainee):
         _refuse_recorder(who)
     if gpus is not None and jobs is not None:
@@ -110,7 +109,7 @@ def estimate(
     scoring = PricedScoring.tried(work, job, sample)
     training = _trained(work, trainee, scoring, sample, seed)
     start_seconds = _start(work, slots or 1)
-    reopening = Range.exactly(opened + (len(source) * sample.hash_seconds() if groups == "duplicates" else 0.0))
+    reopening = Range.exactly(opening + (len(source) * sample.hash_seconds() if groups == "duplicates" else 0.0))
     return scoring.estimate(slots or 1, budget, training, (reopening + start_seconds).widened(FASTER, SLOWER))
 
 

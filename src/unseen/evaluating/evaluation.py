@@ -15,11 +15,10 @@ from typing import Any, Literal, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from unseen import data as data_room
 from unseen import runs
 from unseen import seeds as seeds_room
 from unseen.data.fingerprint import digest
-from unseen.data.sources import Reading
+from unseen.data.sources import Reading, columns_named, opened, opened_test
 from unseen.errors import ArgumentError
 from unseen.evaluating.arms import Kind, arms_of, check_baselines
 from unseen.evaluating.candidates import Candidates, Chosen
@@ -116,10 +115,10 @@ def evaluate(
         ('undecided', 'undecided')
     """
     _check_numbers(seeds=seeds, margin=margin, level=level)
-    source = data_room.opened(evaluate, data, y, reading, features)
-    columns = data_room.columns_named(features)
+    source = opened(evaluate, data, y, reading, features)
+    columns = columns_named(features)
     features = None if columns is not None else features
-    asked = None if test is None else data_room.opened_test(test, reading, columns)
+    asked = None if test is None else opened_test(test, reading, columns)
     refuse_target(source, "evaluate tests the accuracy of classes", "`prune` and `select` work without classes")
     chosen = Candidates.of(coresets, source, seeds)
     own, whole = _features(features, source)

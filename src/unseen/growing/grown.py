@@ -8,9 +8,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy.typing as npt
 
-from unseen import data as data_room
 from unseen import runs
 from unseen.cards import listed, of_choice
+from unseen.data.sources import check_arguments, opened, without_reading
 from unseen.executors import Executor
 from unseen.exposure.coresets import Scale
 from unseen.growing.growth import Growth, Start, Stop
@@ -138,8 +138,8 @@ def grow(
         >>> [step.size for step in grown.history.steps]
         [144, 251, 359]
     """
-    reading, options = data_room.without_reading(options)
-    data_room.check_arguments(grow, options, [*Choice.of(rule).rule.options(), *SHARED])
+    reading, options = without_reading(options)
+    check_arguments(grow, options, [*Choice.of(rule).rule.options(), *SHARED])
     growth = Growth(
         choice=Choice.of(rule, options),
         score=score,
@@ -159,7 +159,7 @@ def grow(
         fix=fix,
     )
     with runs.open_run(out) as run:
-        source = data_room.opened(grow, data, y, reading, reading.pop("features", None))
+        source = opened(grow, data, y, reading, reading.pop("features", None))
         refuse_target(source, "grow judges its steps by the accuracy of classes", "`prune` works without classes")
         work = Work(
             source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
