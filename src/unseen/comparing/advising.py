@@ -56,7 +56,7 @@ def advise(
     seeds: int = 5,
     features: npt.ArrayLike | Sequence[str] | None = None,
     groups: Groups = "duplicates",
-    seed: int = 0,
+    seed: int | None = 0,
     out: str | Path | None = None,
     executor: str | Executor = "local",
     jobs: int | None = None,
@@ -93,7 +93,7 @@ def advise(
         features: the columns that are inputs; or (n, d), for rules that read them; with `quick` also what the linear
             head is trained on.
         groups: see `unseen.score`.
-        seed: the root seed.
+        seed: the root seed, or None for one that is drawn.
         out: a directory that keeps every training.
         executor: where fits run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
         jobs: fits at a time.
@@ -119,6 +119,7 @@ def advise(
         raise ArgumentError("method must choose a part of the data, got 'full'")
     searching = (5 if quick else 2) if searching is None else searching
     _check(margin=margin, step=step, searching=searching, seeds=seeds)
+    seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
         source = opened(advise, data, y, reading, features)
         if (columns := columns_named(features)) is not None:

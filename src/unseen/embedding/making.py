@@ -21,6 +21,7 @@ from unseen.embedding.naming import AUTO, embedder_of
 from unseen.embedding.writing import fill, is_there, write
 from unseen.errors import ArgumentError
 from unseen.protocols import Data
+from unseen.runs import seed_of
 from unseen.runs.new_folder import NewFolder
 from unseen.scoring import versions
 from unseen.seeds import checked
@@ -40,7 +41,7 @@ def embed(
     out: str | Path | None = None,
     test: Any = None,
     labels: Literal["unknown", "none", "these", "others"] | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
     threads: int | None = None,
     verify: Literal["cheap", "full"] = "cheap",
     report: Report | None = None,
@@ -66,7 +67,7 @@ def embed(
         labels: what a backbone was trained on: `"none"`, `"these"`, `"others"` or `"unknown"`. By default what is
             known: of a backbone of yours nothing; of those by name `"others"`, but `"these"` of `"efficientnet_lite0"`
             where the classes are named as ImageNet's are.
-        seed: the root seed.
+        seed: the root seed, or None for one that is drawn.
         threads: for the numbers of a matrix product depend on it; default all processors. Part of the provenance.
         verify: as in `unseen.score`, of the fingerprint of `data` in the provenance.
         report: called with (kind, **fields) as work goes on: `"embedding"` with what is to be done, then `"embedded"`.
@@ -89,6 +90,7 @@ def embed(
         (ArrayData(3 samples, 2 classes, vector 2 float32), ('embedded by tfidf: no label takes part in it',))
 
     """
+    seed = seed_of(None, seed)
     reading, options = without_reading(options)
     columns = reading.pop("features", None)
     source = opened(embed, data, y, reading, columns)

@@ -20,11 +20,13 @@ from unseen.estimating.pricing import PricedScoring, PricedTraining, costs_of, o
 from unseen.estimating.ranges import NOTHING, Range
 from unseen.estimating.sampling import Sampled, sampled
 from unseen.estimating.trials import Bench
-from unseen.exposure import Plan, default_plan, seen
+from unseen.exposure import Plan, seen
+from unseen.exposure.naming import plan_of
 from unseen.learners.recorder import Recorder
 from unseen.protocols import Data, Learner
+from unseen.rules.budgets import amounts
 from unseen.rules.budgets import budget as budget_of
-from unseen.runs import MemoryRun
+from unseen.runs import MemoryRun, seed_of
 from unseen.scores.base import Score
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import resolve as resolve_score
@@ -41,18 +43,18 @@ def estimate(
     data: Any,
     y: npt.ArrayLike | None = None,
     *,
-    keep: float | None = None,
-    prune: float | None = None,
+    keep: float | str | None = None,
+    prune: float | str | None = None,
     score: str | Score | None = None,
     also: Sequence[str | Score] = (),
-    plan: Plan | None = None,
+    plan: Plan | str | None = None,
     learner: Any = None,
     trainee: Any = None,
     gpus: int | None = None,
     jobs: int | None = None,
     threads: int | None = None,
     groups: Literal["duplicates"] | None = "duplicates",
-    seed: int = 0,
+    seed: int | None = 0,
     opening: float | None = None,
     features: str | Sequence[str] | None = None,
     **reading: Unpack[Reading],
@@ -91,6 +93,7 @@ def estimate(
         >>> found.fits, found.samples_trained, found.wall_seconds.low < found.wall_seconds.high
         (2, 1797, True)
     """
+    seed = seed_of(None, seed)
     start = perf_counter()
     source = opened(estimate, data, y, reading, features)
     opening = perf_counter() - start if opening is None else opening
@@ -102,9 +105,9 @@ def estimate(
     work = Work(source, learner, groups=None, jobs=slots, threads=threads)
     _check_gpus(work.learner, gpus)
     wanted = [*([score] if score is not None else [_default(source)]), *also]
-    plan = plan or default_plan(closed_form=work.learner.closed_form)
-    job = _job(work, plan, [*wanted, *([LABEL_ISSUE] if source.targets is None else [])], seed)
-    budget = None if keep is None and prune is None else budget_of(len(source), keep=keep, prune=prune)
+    exposure = plan_of(plan, closed_form=work.learner.closed_form)
+    job = _job(work, exposure, [*wanted, *([LABEL_ISSUE] if source.targets is None else [])], seed)
+    budget = None if keep is None and prune is None else budget_of(len(source), **amounts(keep=keep, prune=prune))
     sample = sampled(source, seed)
     scoring = PricedScoring.tried(work, job, sample)
     training = _trained(work, trainee, scoring, sample, seed)

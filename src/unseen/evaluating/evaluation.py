@@ -54,7 +54,7 @@ def evaluate(
     level: float = 0.95,
     overlap: Overlap = "refuse",
     features: npt.ArrayLike | tuple[npt.ArrayLike, npt.ArrayLike] | Sequence[str] | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
     out: str | Path | None = None,
     executor: str | Executor = "local",
     jobs: int | None = None,
@@ -89,7 +89,7 @@ def evaluate(
         overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
         features: the columns that are inputs; or (n, d) of one extractor that saw no labels, for `"dedup"`; or a pair
             of those of the training and of the test set, by which near-duplicates are then found.
-        seed: the root seed.
+        seed: the root seed, or None for one that is drawn.
         out: a directory that keeps the run. The same call continues it after a kill.
         executor: where trainings run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
         jobs: trainings at the same time.
@@ -115,6 +115,7 @@ def evaluate(
         ('undecided', 'undecided')
     """
     _check_numbers(seeds=seeds, margin=margin, level=level)
+    seed = runs.seed_of(out, seed)
     source = opened(evaluate, data, y, reading, features)
     columns = columns_named(features)
     features = None if columns is not None else features

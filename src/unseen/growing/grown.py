@@ -19,6 +19,7 @@ from unseen.growing.loop import Loop
 from unseen.growing.schedules import Schedule
 from unseen.learners.classes import refuse_target
 from unseen.rules.base import Rule
+from unseen.rules.budgets import amounts
 from unseen.scores.base import Score
 from unseen.selecting import SHARED, Choice
 from unseen.types import Coreset, ScoreTable
@@ -42,8 +43,8 @@ def grow(
     data: Any,
     y: npt.ArrayLike | None = None,
     *,
-    keep: float | None = None,
-    prune: float | None = None,
+    keep: float | str | None = None,
+    prune: float | str | None = None,
     score: str | Score = "el2n",
     rule: str | Rule = "stratified",
     start: Start = "random",
@@ -61,7 +62,7 @@ def grow(
     confirm: bool = False,
     fix: Fix = "epochs",
     learner: Any = None,
-    seed: int = 0,
+    seed: int | None = 0,
     groups: npt.ArrayLike | None = None,
     out: str | Path | None = None,
     executor: str | Executor = "local",
@@ -108,7 +109,7 @@ def grow(
         fix: `"epochs"` trains models of every size for as many epochs; `"iterations"` for as many steps as a training
             on all n samples takes.
         learner: see `unseen.learners.resolve`; by the kind of data if not given.
-        seed: the root seed; everything random follows from it.
+        seed: the root seed, or None for one that is drawn; everything random follows from it.
         groups: int (n,) groups on both sides of which no model stands; those of the data set hold anyway.
         out: a directory that keeps the run, each scoring as a part of it. The same call continues it after a kill,
             and is refused if anything that changes the numbers differs.
@@ -158,12 +159,13 @@ def grow(
         confirm=confirm,
         fix=fix,
     )
+    seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
         source = opened(grow, data, y, reading, reading.pop("features", None))
         refuse_target(source, "grow judges its steps by the accuracy of classes", "`prune` works without classes")
         work = Work(
             source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
         )
-        loop = Loop(work, growth, keep=keep, prune=prune, seed=seed)
+        loop = Loop(work, growth, **amounts(keep=keep, prune=prune), seed=seed)
         with work.session():
             return Grown(*loop.run(run, announce=True))
