@@ -22,9 +22,7 @@ def test_plans_by_name(word, plan):
     named, made = (unseen.score(X, Y, plan=one, **QUICK) for one in (word, plan))
     np.testing.assert_array_equal(named.values["el2n"], made.values["el2n"])
     assert named.provenance["plan"] == plan.describe()
-    assert unseen.estimate(X, Y, plan=word, **QUICK).fits == (
-        5 if word == "folds" else {"folds:k=3": 3, "halves": 2}.get(word, 1)
-    )
+    assert unseen.estimate(X, Y, plan=word, **QUICK).fits == {"folds": 5, "folds:k=3": 3, "halves": 2, "seen": 1}[word]
     assert len(unseen.Pruner(0.5, plan=word, learner=GaussianNB()).fit(X, Y).coreset_) == 75
 
 
@@ -52,7 +50,7 @@ def test_shares_as_text(share, kept):
     assert len(unseen.select(table, keep=share)) == kept
     if kept < 150:
         assert len(unseen.select(table, prune=share)) == 150 - kept
-    assert unseen.estimate(X, Y, keep=share, **QUICK).keep == kept
+    assert unseen.estimate(X, Y, keep=share, **QUICK).budget == kept
 
 
 def test_shares_in_the_other_verbs():

@@ -142,7 +142,7 @@ def from_npz(
     Args:
         path: the npz file; or the folder, or either of its two npy files.
         x: name of the array of inputs, as in `from_arrays`.
-        y: name of the array of labels; `"y"` unless there is a target.
+        y: name of the array of labels; `"y"` unless there is a target. Verbs call it `label=`, as for everything.
         target: name of an array of numbers to regress on, in place of labels; see `from_arrays`.
         id: name of an array of ids.
         group: name of an array of groups.
@@ -295,8 +295,20 @@ def _found(name: str, present: Sequence[str], path: Path) -> str:
     if name in present or len(alike) != 1:
         alike = [name]
     if alike[0] not in present:
-        raise UnknownNameError(f"array in {path.name}", name, present)
+        raise UnknownArrayError(path.name, name, present)
     return alike[0]
+
+
+class UnknownArrayError(UnknownNameError):
+    """No array of that name; the message says how to name others."""
+
+    def __init__(self, where: str, name: str, present: Sequence[str]) -> None:
+        super().__init__(f"array in {where}", name, present)
+        if name in ("x", "y"):
+            self.args = (
+                f"{where} has no array {name!r}; x= names that of the inputs, label= that of the labels; it has "
+                f"{some(sorted(present), 20)}",
+            )
 
 
 def _npy_file(folder: Path, name: str) -> Path:

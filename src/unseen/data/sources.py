@@ -42,7 +42,7 @@ FORMS = """a data set is one of:
   "digits"                          scikit-learn's digits
   (X, y)                            NumPy arrays, torch tensors, lists or data frames
   a frame                           of pandas or polars, or a pyarrow table; label= names the column of labels
-  a map-style data set              len(ds), and ds[i] giving (x, y), as torch's Dataset
+  a map-style data set              len(ds), and ds[i] giving (x, y), as torch's Dataset, or a dictionary of them
   a Hugging Face Dataset            one split of it
   path to a folder of images        one folder a class
   path to a .parquet file           or to a folder of them
@@ -77,6 +77,7 @@ def resolve(source: Any, **options: Any) -> Data:
         return cast(Data, source)
     reader, arguments = reader_of(source)
     known = list(inspect.signature(reader).parameters)[len(arguments) :]
+    options = _renamed(reader, options)
     for name in options:
         if name in COLUMNS and name not in known and isinstance(options[name], (str, list)):
             raise ArgumentError(
@@ -88,18 +89,30 @@ def resolve(source: Any, **options: Any) -> Data:
     return cast(Data, reader(*arguments, **options))
 
 
+def _renamed(reader: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options under the names that this reader has for them."""
+    names = _ALIASES.get(reader, {})
+    renamed: dict[str, Any] = {}
+    for name, value in options.items():
+        own = names.get(name, name)
+        if own in renamed:
+            raise ArgumentError(f"{own!r} is named twice, by {name}={value!r} too; leave one out")
+        renamed[own] = value
+    return renamed
+
+
 class Reading(TypedDict, total=False):
     """How a data set is read, as verbs take it; see the reader of each form. (`features=` is one of their arguments.)
 
     Attributes:
-        label: the column of labels.
+        label: the column of labels; the name of their array, in an npz file; their key, where items are dictionaries.
         target: the column of numbers to regress on, in place of labels; or (n,) such numbers, beside arrays.
         text: the column of text.
         image: the column of images.
         id: the column of ids.
         group: the column of groups that stay in one fold.
         split: which rows, or files, are read.
-        x: the name of the array of inputs, in an npz file.
+        x: the name of the array of inputs, in an npz file; their key, where items are dictionaries.
         image_size: the side to which images are resized and cropped.
         mode: `"RGB"` or `"L"`.
         on_error: of an unreadable image: `"raise"`, or `"skip"` it.
@@ -155,6 +168,7 @@ def opened_test(test: Any, reading: Mapping[str, object], features: Any = None) 
         options["features"] = columns
     reader, arguments = reader_of(test)
     known = set(list(inspect.signature(reader).parameters)[len(arguments) :])
+    options = _renamed(reader, options)
     answered = {"label", "target"} if len(arguments) > 1 else {"class_names"} & known
     return resolve(test, **{name: value for name, value in options.items() if name in known - answered})
 
@@ -212,6 +226,14 @@ def reader_of(source: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     if hasattr(source, "__getitem__") and not isinstance(source, (tuple, bytes, dict)) and not hasattr(source, "shape"):
         return from_dataset, (source,)
     raise ArgumentError(f"cannot read a data set from {type(source).__name__}; {FORMS}")
+
+
+# Options that some readers have under another name.
+_ALIASES: dict[Callable[..., Any], dict[str, str]] = {
+    from_npz: {"label": "y"},
+    from_shards: {"label": "y"},
+    from_dataset: {"image": "x", "text": "x"},
+}
 
 
 def _file_reader(path: Path) -> Callable[..., Any]:
