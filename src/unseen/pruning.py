@@ -54,6 +54,14 @@ class Pruned(NamedTuple):
     scores: ScoreTable
     coreset: Coreset
 
+    def to_pandas(self) -> Any:
+        """Every sample with its scores, and whether it is `kept`; see `ScoreTable.to_pandas`."""
+        return self.scores.to_pandas(self.coreset)
+
+    def to_arrow(self) -> Any:
+        """The same as a table of Arrow."""
+        return self.scores.to_arrow(self.coreset)
+
     def _repr_html_(self) -> str:
         return of_choice(self.scores, self.coreset)
 
