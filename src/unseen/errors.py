@@ -4,6 +4,7 @@
     ├── ArgumentError (also ValueError)      an argument breaks its rule
     │   ├── BudgetError                      keep/prune, quotas, cutoffs that cannot be met
     │   └── UnknownNameError                 no score, rule or learner of that name
+    │       └── UnknownArgumentError         no argument of that name (also TypeError)
     ├── DataError (also ValueError)          the data set itself is wrong
     ├── ExposureError                        a sample would be scored by a model that saw it
     ├── MissingDependencyError (ImportError) an optional package is not installed
@@ -34,6 +35,7 @@ __all__ = [
     "RunLockedError",
     "RunMismatchError",
     "StorageError",
+    "UnknownArgumentError",
     "UnknownNameError",
     "UnseenError",
     "WorkerError",
@@ -69,6 +71,27 @@ class UnknownNameError(ArgumentError):
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}"
         super().__init__(f"unknown {kind} {name!r}; {hint}")
         self.name = name
+
+
+# What other libraries call it, and what is an option of something else.
+_ELSEWHERE = {
+    "random_state": "did you mean 'seed'?",
+    "n_jobs": "did you mean 'jobs'?",
+    **dict.fromkeys(
+        ("batch", "batch_size", "epochs", "lr", "learning_rate"),
+        "options of training are the learner's, as in learner='convnet:epochs=8,batch_size=64'",
+    ),
+}
+
+
+class UnknownArgumentError(UnknownNameError, TypeError):
+    """A verb has no argument of that name; the message lists the nearest of all that it takes."""
+
+    def __init__(self, verb: str, name: str, known: Iterable[str]) -> None:
+        known = list(known)
+        super().__init__(f"argument of {verb}", name, known)
+        if name in _ELSEWHERE and name not in known:
+            self.args = (f"unknown argument of {verb} {name!r}; {_ELSEWHERE[name]}",)
 
 
 class DataError(UnseenError, ValueError):

@@ -10,9 +10,10 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils import InputTags, Tags, _safe_indexing
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import column_or_1d, validate_data
 
 from unseen.data import from_arrays
+from unseen.data.frames import is_frame
 from unseen.data.labelling import labels_in, to_numpy
 from unseen.errors import ArgumentError, DataError, UnseenError
 from unseen.exposure import Plan, folds
@@ -95,16 +96,16 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
         """Score every sample and choose the coreset.
 
         Args:
-            X: (n, d) numbers, or numbers and text with missing entries; an array, a data frame or a list. Sparse
-                matrices are refused: samples are fingerprinted and compared by their content, which is dense here.
+            X: (n, d) numbers, or numbers and text with missing entries; an array, a data frame or a list. An
+                estimator of yours is given a frame as it is. Sparse matrices are refused: samples are fingerprinted and
+                compared by their content, which is dense here.
             y: (n,) labels, or (n, C) one-hot.
 
         Raises:
             DataError: NaN or infinite numbers, one class only, labels that are not classes.
             ArgumentError: an option that cannot be met, before any training.
         """
-        values, labels = self._checked(X, y)
-        data = from_arrays(values, labels)
+        data = from_arrays(*self._checked(X, y))
         self.scores_, self.coreset_ = prune(
             data,
             keep=self.keep,
@@ -126,8 +127,8 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
         rows = self.fit(X, y).sample_indices_
         return _safe_indexing(X, rows), _safe_indexing(y, rows)
 
-    def _checked(self, X: Any, y: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """X and y as arrays; sets what is learned of both."""
+    def _checked(self, X: Any, y: Any) -> tuple[Any, npt.NDArray[Any]]:
+        """X as an array, or as the frame that it is, and y as an array; sets what is learned of both."""
         if y is None:
             raise ArgumentError("requires y to be passed, but the target y is None")
         X = to_numpy(X, "X") if is_tensor(X) or hasattr(X, "tocsr") else unmasked(X, "X")
@@ -138,6 +139,10 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
             check_classification_targets(y)
             if type_of_target(y) == "multilabel-indicator":
                 y = _from_one_hot(y)
+            if is_frame(X) and not any(str(kind).startswith("Sparse") for kind in getattr(X, "dtypes", ())):
+                validate_data(self, X, skip_check_array=True)
+                self.classes_ = np.unique(labels := column_or_1d(y, warn=True))
+                return X, labels
             # Text makes a table, in which entries may be missing; anything else must be finite numbers.
             text = {"dtype": object, "ensure_all_finite": False}
             kind: dict[str, Any] = text if _holds_text(X) else {"dtype": "numeric"}

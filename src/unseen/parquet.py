@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from hashlib import blake2b
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unseen.atomic import replace_file
-from unseen.errors import CorruptFileError
+from unseen.errors import CorruptFileError, MissingDependencyError
 
-__all__ = ["read_parquet", "write_parquet"]
+__all__ = ["as_arrow", "as_pandas", "read_parquet", "write_parquet"]
+
+
+def as_arrow(columns: Mapping[str, npt.NDArray[Any]]) -> pa.Table:
+    """Arrays by name as a table of Arrow, None where text is missing."""
+    return pa.table({name: pa.array(values) for name, values in columns.items()})
+
+
+def as_pandas(table: pa.Table) -> Any:
+    """The same as a frame of pandas, its index the column `id`.
+
+    Raises:
+        MissingDependencyError: pandas is not installed.
+
+    """
+    if find_spec("pandas") is None:
+        raise MissingDependencyError("pandas", "to_pandas()")
+    return table.to_pandas().set_index("id")
 
 
 def write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> Path:

@@ -32,8 +32,9 @@ class Data(Protocol):
         """The inputs of these rows, in that order: images uint8 (m, H, W, 3 or 1), vectors float32 (m, d), ...
 
         A data set may also have `as_kept`, which gives float16 vectors where these are what it keeps;
-        `label_values`, (C,): the label of each class as the user gave it, which estimators see; and
-        `check_unchanged()`, which refuses files that are read again and have changed.
+        `label_values`, (C,): the label of each class as the user gave it, which estimators see;
+        `as_frame(rows)`, which gives these rows as the frame that the user gave, or None; and `check_unchanged()`,
+        which refuses files that are read again and have changed.
         """
 
     def fingerprint(self, *, full: bool = False) -> dict[str, object]:

@@ -6,15 +6,14 @@ a rule makes a coreset of the table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from unseen import data as data_room
 from unseen import executors, runs
 from unseen.cards import of_choice, of_table
 from unseen.comparing.advised import FILE as ADVICE
@@ -22,24 +21,25 @@ from unseen.comparing.advised import Advice
 from unseen.comparing.automatic import AUTO, Auto, best_method
 from unseen.comparing.curves import FILE as SWEEP
 from unseen.comparing.curves import Sweep
+from unseen.data.sources import Reading, check_arguments, opened, without_reading
 from unseen.errors import ArgumentError, RunError
 from unseen.evaluating.evaluated import FILE as EVALUATION
 from unseen.evaluating.evaluated import Evaluation
 from unseen.executors import Executor
 from unseen.exposure import Plan, default_plan
-from unseen.exposure.naming import plan_named
+from unseen.exposure.naming import plan_named, plan_of
 from unseen.growing.loop import Loop
 from unseen.learners.classes import refuse_target
 from unseen.protocols import Data
 from unseen.rules.base import Rule
+from unseen.rules.budgets import amounts, budget_line
 from unseen.rules.budgets import budget as budget_of
-from unseen.rules.budgets import budget_line
 from unseen.runs.files import understood
 from unseen.scores.base import Score
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import listed
 from unseen.scores.registry import resolve as resolve_score
-from unseen.selecting import FALLBACK, Choice, default_rule, too_weak
+from unseen.selecting import FALLBACK, SHARED, Choice, default_rule, too_weak
 from unseen.types import Coreset, ScoreTable
 from unseen.work import Report, Work
 
@@ -51,6 +51,14 @@ class Pruned(NamedTuple):
 
     scores: ScoreTable
     coreset: Coreset
+
+    def to_pandas(self) -> Any:
+        """Every sample with its scores, and whether it is `kept`; see `ScoreTable.to_pandas`."""
+        return self.scores.to_pandas(self.coreset)
+
+    def to_arrow(self) -> Any:
+        """The same as a table of Arrow."""
+        return self.scores.to_arrow(self.coreset)
 
     def _repr_html_(self) -> str:
         return of_choice(self.scores, self.coreset)
@@ -71,9 +79,9 @@ def score(
     y: npt.ArrayLike | None = None,
     *,
     scores: str | Score | Sequence[str | Score] | None = None,
-    plan: Plan | None = None,
+    plan: Plan | str | None = None,
     learner: Any = None,
-    seed: int = 0,
+    seed: int | None = 0,
     groups: npt.ArrayLike | Literal["duplicates"] | None = "duplicates",
     out: str | Path | None = None,
     executor: str | Executor = "local",
@@ -81,18 +89,21 @@ def score(
     threads: int | None = None,
     verify: Literal["cheap", "full"] = "cheap",
     report: Report | None = None,
+    features: str | Sequence[str] | None = None,
+    **reading: Unpack[Reading],
 ) -> ScoreTable:
     """Score every sample by models that never saw it.
 
     Args:
-        data: anything `unseen.data.resolve` takes: arrays (with `y`), a torch or Hugging Face data set, a path.
-        y: (n,) labels, where `data` is an array of inputs.
+        data: anything `unseen.data.resolve` takes: arrays (with `y`), a frame, a torch or Hugging Face data set, a
+            path.
+        y: (n,) labels, where `data` is an array or a frame of inputs; or the name of the column of labels.
         scores: one or several names (`"el2n"`, `"dual:window=5"`) or `Score` objects; if not given, `"el2n"`, or
             `"loss"` for data with a regression target.
-        plan: the exposure plan; if not given `halves()`, two trainings on half of the data each, and `folds(5)` for
-            learners in closed form.
+        plan: the exposure plan, or its name, as in `"folds:k=3"`; if not given `halves()`, two trainings on half of the
+            data each, and `folds(5)` for learners in closed form.
         learner: see `unseen.learners.resolve`; by the kind of data if not given.
-        seed: the root seed; everything random follows from it.
+        seed: the root seed, or None for one that is drawn; everything random follows from it.
         groups: `"duplicates"` keeps exact copies in one fold; an array (n,) keeps these groups together; None keeps
             nothing together but the groups that the data set itself brings.
         out: a directory that keeps the run. The same call continues it after a kill, and is refused if anything
@@ -105,6 +116,8 @@ def score(
             manifest.
         verify: `"full"` puts a digest of all content in the manifest, `"cheap"` one of a sample of it.
         report: called with (kind, **fields) as work goes on.
+        features: the columns that are inputs.
+        **reading: how `data` is read, as in `label="income"`; see `unseen.data.sources.Reading`.
 
     Returns:
         The score table, in dataset order.
@@ -115,24 +128,25 @@ def score(
         >>> len(table), table.directions
         (1797, {'el2n': 'harder'})
     """
+    seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = data_room.resolve(data if y is None else (data, y))
+        source = opened(score, data, y, reading, features)
         work = Work(
             source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
         )
         wanted = [_default_score(source)] if scores is None else listed(scores)
-        plan = plan or default_plan(closed_form=work.learner.closed_form)
-        return work.score(run, plan, wanted, seed=seed, announce=True)
+        exposure = plan_of(plan, closed_form=work.learner.closed_form)
+        return work.score(run, exposure, wanted, seed=seed, announce=True)
 
 
 def select(
     scores: ScoreTable,
     *,
     rule: str | Rule | None = None,
-    keep: float | None = None,
-    prune: float | None = None,
+    keep: float | str | None = None,
+    prune: float | str | None = None,
     score: str | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
     **options: Any,
 ) -> Coreset:
     """Choose a coreset from a score table.
@@ -142,10 +156,10 @@ def select(
         rule: the name of a rule, with options (`"stratified:cutoff=0.1"`); see `unseen rules`. If not given, strata of
             the score, less some of the hardest samples (`"stratified:cutoff=auto"`, see `unseen.rules.Stratified`);
             without that cutoff for scores of worth and for tables without predictions.
-        keep: how much is kept: a count (int) or a fraction (float in (0, 1]). Exactly one of keep and prune.
+        keep: how much is kept: a count (int), a fraction (float in (0, 1]) or `"70%"`. Exactly one of keep and prune.
         prune: how much is removed.
         score: which score of the table the rule reads; its only or first one if not given.
-        seed: for rules that draw.
+        seed: for rules that draw; None draws one.
         options: `features`, `quota`, `align` and the options of the rule. `align="temperature"` reads the score
             `<score>@temperature`, which `prune` measures by itself and `score` where it is named.
 
@@ -155,6 +169,8 @@ def select(
         >>> unseen.select(table, rule="top", keep=0.1)
         Coreset(180 of 1,797 samples kept, 10.0 % by top)
     """
+    _check_options(select, options, rule)
+    seed = runs.seed_of(None, seed)
     name = score or next(iter(scores.scores), None)
     if rule is None:
         predicts = scores.predictions is not None
@@ -162,21 +178,21 @@ def select(
     choice = Choice.of(rule, options)
     if name is None and choice.rule.reads != "nothing":
         raise ArgumentError(f"rule {choice.rule.name!r} reads scores, but this table holds none; use 'random'")
-    return choice.coreset(scores, score=name, keep=keep, prune=prune, seed=seed)
+    return choice.coreset(scores, score=name, **amounts(keep=keep, prune=prune), seed=seed)
 
 
 def prune(
     data: Any,
     y: npt.ArrayLike | None = None,
     *,
-    keep: float | None = None,
-    prune: float | None = None,
+    keep: float | str | None = None,
+    prune: float | str | None = None,
     score: str | Score | None = None,
     also: Sequence[str | Score] = (),
     rule: str | Rule | None = None,
-    plan: Plan | None = None,
+    plan: Plan | str | None = None,
     learner: Any = None,
-    seed: int = 0,
+    seed: int | None = 0,
     groups: npt.ArrayLike | Literal["duplicates"] | None = "duplicates",
     out: str | Path | None = None,
     executor: str | Executor = "local",
@@ -188,7 +204,8 @@ def prune(
 ) -> Pruned:
     """Score every sample by models that never saw it, and choose the coreset.
 
-    The arguments are those of `score` and `select`. `also` names further scores for the table; held-out label issues
+    The arguments are those of `score` and `select`; `features` are columns of inputs where they are names, else an
+    array (n, d) for rules that read it. `also` names further scores for the table; held-out label issues
     (`label_issue`) are always among them, see `label_error_share`, unless the data has a regression target. What cannot
     be met (a budget, a cutoff, a score that the learner does not give) is refused before any training.
 
@@ -206,8 +223,12 @@ def prune(
         >>> coreset
         Coreset(1,258 of 1,797 samples kept, 70.0 % by top)
     """
+    reading, options = without_reading(options)
+    _check_options(_PRUNE, options, rule)
+    amount = amounts(keep=keep, prune=prune)
+    seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = data_room.resolve(data if y is None else (data, y))
+        source = opened(_PRUNE, data, y, reading, reading.pop("features", None))
         score = resolve_score(_default_score(source) if score is None else score)
         if rule == AUTO:
             refuse_target(source, "rule='auto' compares accuracies of classes", "name a rule")
@@ -215,7 +236,7 @@ def prune(
                 raise ArgumentError("rule='auto' chooses the plan itself: leave plan out, or name candidates")
             runner = executors.resolve(executor, jobs=jobs, threads=threads)
             more = {"learner": learner, "groups": groups, "executor": runner, "verify": verify, "report": report}
-            budget = budget_of(len(source), keep=keep, prune=prune)
+            budget = budget_of(len(source), **amount)
             with runner.session():
                 return _automatic(run, source, budget, score, also, seed, options, **more)
         work = Work(
@@ -223,20 +244,32 @@ def prune(
         )
         predicts = source.targets is None and "logits" in work.learner.provides
         choice = Choice.of(default_rule(score.direction, predicts=predicts) if rule is None else rule, options)
-        choice.check(source, keep=keep, prune=prune, direction=score.direction, predicts=predicts)
-        if keep is not None or prune is not None:
-            work.report("budget", text=budget_line(len(source), keep=keep, prune=prune))
-        plan = plan or default_plan(closed_form=work.learner.closed_form)
-        beside = [name for name in choice.columns(score.label, plan)[1:] if name != LABEL_ISSUE]
+        choice.check(source, **amount, direction=score.direction, predicts=predicts)
+        if any(value is not None for value in amount.values()):
+            work.report("budget", text=budget_line(len(source), **amount))
+        exposure = plan_of(plan, closed_form=work.learner.closed_form)
+        beside = [name for name in choice.columns(score.label, exposure)[1:] if name != LABEL_ISSUE]
         wanted = [score, *beside, *also, *([LABEL_ISSUE] if source.targets is None else [])]
-        table = work.score(run, plan, wanted, seed=seed, announce=True)
+        table = work.score(run, exposure, wanted, seed=seed, announce=True)
         if rule is None and (why := too_weak(table)) is not None:
             work.report("say", text=f"{why}; the coreset is random, each class in proportion (name a rule to decide)")
-            coreset = Choice.of(FALLBACK).coreset(table, score=None, keep=keep, prune=prune, seed=seed)
+            coreset = Choice.of(FALLBACK).coreset(table, score=None, **amount, seed=seed)
             coreset = replace(coreset, provenance={**coreset.provenance, "fallback": why})
         else:
-            coreset = choice.coreset(table, score=score.label, keep=keep, prune=prune, seed=seed)
+            coreset = choice.coreset(table, score=score.label, **amount, seed=seed)
         return Pruned(table, run.save_coreset(coreset))
+
+
+_PRUNE = prune  # whose argument of the same name hides it
+
+
+def _check_options(verb: Callable[..., Any], options: Mapping[str, Any], rule: str | Rule | None) -> None:
+    """Refuse options that neither the verb nor the rule has."""
+    if rule == AUTO:
+        own = [entry.name for entry in fields(Auto)]
+    else:
+        own = [*Choice.of(rule or "stratified").rule.options(), *SHARED]
+    check_arguments(verb, options, own)
 
 
 def _automatic(

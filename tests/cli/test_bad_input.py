@@ -39,7 +39,7 @@ QUICK = ["--learner", "logistic", "--folds", "2", "--threads", "1"]
         (["--keep", "1.5"], r"keep as a fraction must be in \(0, 1\], got 1\.5; a count must be an int"),
         (["--keep", "-3"], "got -3"),
         (["--keep", "nan"], "got nan"),
-        (["--keep", "half"], r"--keep must be a count \(700\) or a fraction \(0\.7\), got 'half'"),
+        (["--keep", "half"], r"--keep must be a count \(700\) or a fraction \(0\.7, 70%\), got 'half'"),
         (["--prune", "200"], r"prune as a count must be in 0\.\.199"),
         (["--prune", "1.0"], r"prune as a fraction must be in \[0, 1\)"),
         (["--keep", "0.5", "--score", "el2m"], "unknown score 'el2m'; did you mean 'el2n'"),
@@ -69,7 +69,7 @@ QUICK = ["--learner", "logistic", "--folds", "2", "--threads", "1"]
         (["--keep", "0.5", "--jobs", "0"], "jobs must be at least 1, got 0"),
         (["--keep", "0.5", "--threads", "0"], "threads must be at least 1, got 0"),
         (["--keep", "0.5", "--plan", "seen"], "--folds is for the plan 'folds', got --plan seen"),
-        (["--keep", "0.5", "--label", "y"], "'label'"),
+        (["--keep", "0.5", "--text", "y"], "text='y' names a column, and from_npz has none; its options: x, y, target"),
     ],
 )
 def test_refused_argument(unseen_says, digits_file, tmp_path, options, pattern):

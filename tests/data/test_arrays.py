@@ -323,3 +323,17 @@ def test_a_header_that_lies_is_refused_before_memory_is_taken(tmp_path, lie, for
         read_features(spoilt) if form == "features" else resolve(spoilt if "npz" in form else tmp_path)
     assert str(refusal.value).startswith(f"{spoilt} is damaged: ")
     assert "\n" not in str(refusal.value)
+
+
+def test_arrays_of_other_names_in_npz(tmp_path):
+    path = tmp_path / "set.npz"
+    np.savez(path, images=X, labels=Y)
+    for data in (resolve(path, x="images", label="labels"), resolve(path, x="images", y="labels")):
+        np.testing.assert_array_equal(everything(data), X)
+        assert data.labels.tolist() == Y.tolist()
+    with pytest.raises(UnknownNameError, match=r"no array 'x'; x= names that of the inputs, .*; it has images, labels"):
+        resolve(path)
+    with pytest.raises(UnknownNameError, match=r"unknown array in set\.npz 'label'; did you mean 'labels'"):
+        resolve(path, x="images", label="label")
+    with pytest.raises(ArgumentError, match="'y' is named twice"):
+        resolve(path, x="images", label="labels", y="labels")

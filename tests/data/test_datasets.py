@@ -149,7 +149,7 @@ def test_labels_that_change_are_refused(limit, rate):
     [
         ([], {}, DataError, "the data set is empty"),
         (Stream(), {}, ArgumentError, "must have len.* an iterable one cannot be scored"),
-        ([{"x": 1, "y": 2}], {}, DataError, r"ds\[0\] must be a pair \(x, y\), got dict"),
+        ([{1, 2}], {}, DataError, r"ds\[0\] must be a pair \(x, y\), got set"),
         ([(np.ones(2), 0), (np.ones(3), 0)], {}, DataError, r"row 0 has \(2,\) and row 1 has \(3,\)"),
         (
             [(np.ones(2), 0)],
@@ -278,3 +278,52 @@ def test_a_sample_that_cannot_be_had_is_named():
     ds.__class__.__getitem__ = lambda self, row: (picture(row, *self.sizes[row]), row % 2)
     with pytest.raises(DataError, match=r"ds\[6\] cannot be read: IndexError: tuple index out of range"):
         from_dataset(ds)
+
+
+class Items:
+    """A data set whose items are dictionaries, as most of Hugging Face's are."""
+
+    def __init__(self, items, classes=None):
+        self.items = items
+        if classes is not None:
+            self.classes = classes
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, row):
+        return self.items[row]
+
+
+GREY = [np.full((4, 4, 1), 10 * i, np.uint8) for i in range(4)]
+
+
+def test_items_that_are_dictionaries():
+    usual = Items([{"pixel_values": image, "path": "x", "labels": i % 2} for i, image in enumerate(GREY)])
+    data = resolve(usual)
+    assert (data.kind, data.labels.tolist()) == ("image", [0, 1, 0, 1])
+    np.testing.assert_array_equal(data.take(np.arange(4)), np.stack(GREY))
+    other = Items([{"scan": image, "mask": image, "verdict": "ny"[i % 2]} for i, image in enumerate(GREY)])
+    for named in (resolve(other, x="scan", label="verdict"), resolve(other, image="scan", label="verdict")):
+        assert named.class_names == ("n", "y")
+        np.testing.assert_array_equal(named.take(np.arange(4)), np.stack(GREY))
+    two = Items([{"review": "good" if i % 2 else "bad", "label": i % 2} for i in range(4)])
+    assert resolve(two).kind == "text"
+    with pytest.raises(ArgumentError, match="a dictionary of scan, mask, verdict: say which are the inputs"):
+        resolve(other)
+    with pytest.raises(UnknownNameError, match="unknown key for labels 'verdikt'; did you mean 'verdict'"):
+        resolve(other, x="scan", label="verdikt")
+    with pytest.raises(ArgumentError, match=r"keys of dictionaries, but ds\[0\] is a tuple"):
+        resolve(Items([(image, 0) for image in GREY]), label="y")
+    with pytest.raises(DataError, match=r"ds\[1\] lacks the key 'label'; its keys: x"):
+        resolve(Items([{"x": 1, "label": 1}, {"x": 1}]))
+
+
+def test_classes_that_the_data_set_names():
+    def of(labels, classes):
+        return resolve(Items(list(zip(GREY, labels, strict=True)), classes)).class_names
+
+    assert of([0, 1, 0, 1], ["cat", "dog", "owl"]) == ("cat", "dog", "owl")
+    assert of([0, 5, 0, 5], ["cat", "dog", "owl"]) == ("0", "5")  # are no numbers of these
+    assert of(["b", "a", "b", "a"], ["cat", "dog"]) == ("a", "b")
+    assert of([0, 1, 0, 1], None) == ("0", "1")

@@ -16,7 +16,7 @@ from PIL import Image
 from unseen import seeds
 from unseen.data import from_folder, from_parquet, resolve
 from unseen.data.images import header_size, upright
-from unseen.errors import ArgumentError, DataError, UnknownNameError
+from unseen.errors import ArgumentError, DataError
 
 
 def everything(data):
@@ -254,7 +254,7 @@ def test_options_are_checked(folder):
         from_folder(folder, mode="CMYK")
     with pytest.raises(ArgumentError, match="workers must be at least 1"):
         from_folder(folder, workers=0)
-    with pytest.raises(UnknownNameError, match="unknown option of from_folder 'label'"):
+    with pytest.raises(ArgumentError, match="label='y' names a column, and from_folder has none"):
         resolve(folder, label="y")
 
 

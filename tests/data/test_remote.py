@@ -279,8 +279,8 @@ def test_what_is_not_there_or_of_another_form_is_refused(tmp_path, put, store):
     store.pipe("/bucket/photos/cat/1.jpg", b"x")
     with pytest.raises(DataError, match=r"memory://bucket/photos holds neither parquet files nor numbered shards"):
         resolve("memory://bucket/photos")
-    with pytest.raises(UnknownNameError, match="option of from_shards 'label'"):
-        resolve(put(write(tmp_path / "set", 1)), label="y")
+    with pytest.raises(ArgumentError, match="text='y' names a column, and from_shards has none"):
+        resolve(put(write(tmp_path / "set", 1)), text="y")
 
 
 def test_packages_that_are_missing_are_named(tmp_path, monkeypatch):

@@ -110,7 +110,13 @@ def test_a_folder_of_parts_is_read_in_order(write, tmp_path):
 @pytest.mark.parametrize(
     ("columns", "options", "error", "message"),
     [
-        ({"a": [1.0], "lable": [0]}, {}, UnknownNameError, "unknown column for label 'label'; did you mean 'lable'?"),
+        (
+            {"a": [1.0], "lable": [0]},
+            {},
+            ArgumentError,
+            "must name the column of labels, as in label='lable'; the colu",
+        ),
+        ({"a": [1.0], "lable": [0]}, {"label": "label"}, UnknownNameError, "for label 'label'; did you mean 'lable'?"),
         ({"a": [1.0], "label": [0]}, {"features": ["A"]}, UnknownNameError, "unknown column for features 'A'"),
         ({"a": [1.0], "label": [0]}, {"id": "b"}, UnknownNameError, "unknown column for id 'b'"),
         ({"a": [1.0], "label": [0]}, {"text": "a", "features": "a"}, ArgumentError, "got text and features"),

@@ -106,7 +106,7 @@ def test_a_column_of_parquet(tmp_path):
         from_parquet(path, label="cheap", target="price")
     with pytest.raises(UnknownNameError, match="column for target 'pric'; did you mean 'price'"):
         from_parquet(path, target="pric")
-    with pytest.raises(UnknownNameError, match="column for label 'label'"):
+    with pytest.raises(ArgumentError, match="label= must name the column of labels, as in label='cheap'; the columns"):
         from_parquet(path)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from unseen.errors import ArgumentError, BudgetError, DataError
 from unseen.exposure import Plan, folds, halves, leave_one_out, seen
+from unseen.rules.budgets import amounts as amounts_of
 from unseen.rules.registry import resolve as resolve_rule
 
 DATA = "Data"
@@ -20,8 +21,8 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A folder of images (one folder a class), a parquet file or a folder of them, a .npz file, 'digits', or "
-        "the URL of parquet or npy shards in a store (s3://bucket/folder).",
+        help="A folder of images (one folder a class), a parquet file or a folder of them, a .csv, .jsonl or .npz "
+        "file, 'digits', or the URL of parquet or npy shards in a store (s3://bucket/folder).",
     ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a run.")]
@@ -34,7 +35,7 @@ Out = Annotated[
 Keep = Annotated[
     str | None,
     typer.Option(
-        metavar="AMOUNT", help="How much to keep: a fraction (0.7) or a count (35000).", rich_help_panel=CHOICE
+        metavar="AMOUNT", help="How much to keep: a fraction (0.7, 70%) or a count (35000).", rich_help_panel=CHOICE
     ),
 ]
 Prune = Annotated[
@@ -162,17 +163,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON
 
 
 def amount(text: str | None, name: str) -> float | int | None:
-    """`"700"` is a count, `"0.7"` a fraction."""
+    """`"700"` is a count, `"0.7"` a fraction, and so is `"70%"`."""
     if text is None:
         return None
     try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        raise BudgetError(f"--{name} must be a count (700) or a fraction (0.7), got {text!r}") from None
+        return amounts_of(keep=text, prune=None)["keep"]
+    except BudgetError:
+        raise BudgetError(f"--{name} must be a count (700) or a fraction (0.7, 70%), got {text!r}") from None
 
 
 def amounts(texts: list[str] | None, name: str) -> list[float] | None:

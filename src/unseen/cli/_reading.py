@@ -15,7 +15,10 @@ __all__ = ["Reading", "options", "reads_data", "reads_labels"]
 
 Reading = Mapping[str, Any]  # every option below by the name of its parameter; None where it was not given
 
-Label = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the labels.", rich_help_panel=DATA)]
+Label = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Column of the labels; their array, in a .npz file.", rich_help_panel=DATA),
+]
 Target = Annotated[
     str | None,
     typer.Option(metavar="COLUMN", help="Column of numbers to regress on, in place of labels.", rich_help_panel=DATA),
@@ -40,6 +43,14 @@ ImageSize = Annotated[
     int | None,
     typer.Option(metavar="PIXELS", help="Side to which images are resized and cropped.", rich_help_panel=DATA),
 ]
+Mode = Annotated[
+    Literal["RGB", "L"] | None,
+    typer.Option(help="Images in colour, or grey. [default: RGB]", rich_help_panel=DATA),
+]
+X = Annotated[
+    str | None,
+    typer.Option("--x", metavar="NAME", help="The array of inputs, in a .npz file.", rich_help_panel=DATA),
+]
 OnError = Annotated[
     Literal["raise", "skip"] | None,
     typer.Option(help="An unreadable image: stop, or drop it and say so.", rich_help_panel=DATA),
@@ -54,6 +65,8 @@ _OF_LABELS: dict[str, Any] = {
     "group": GroupColumn,
     "split": Split,
     "image_size": ImageSize,
+    "mode": Mode,
+    "x": X,
     "on_error": OnError,
 }
 _OF_ANY: dict[str, Any] = {"label": Label, "target": Target, **_OF_LABELS}

@@ -298,8 +298,8 @@ def _checked(run: Path, begun: Command) -> dict[str, Any]:
     known = inspect.signature(ROOMS[begun.name].command, eval_str=True).parameters
     if gone := sorted(set(begun.options) - set(known)):
         raise RunError(
-            f"{run} was begun by a version of unseen whose {begun.name} had other options ({', '.join(gone)}); it can be "
-            "read and reported, but not continued: begin anew with another --out"
+            f"{run} was begun by a version of unseen whose {begun.name} had other options ({', '.join(gone)}); it can "
+            "be read and reported, but not continued: begin anew with another --out"
         )
     options: dict[str, Any] = {}
     for parameter in known.values():

@@ -9,18 +9,19 @@ The cheap first answer (`quick`) is the same with a linear head in place of the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from unseen import data as data_room
 from unseen import runs
 from unseen.comparing.advised import FILE, Advice, Tried
 from unseen.comparing.linear_head import ESTIMATE, LEARNER, TRAP, check_head, vectors_of
 from unseen.comparing.methods import DEFAULT, FULL, Method
 from unseen.comparing.trials import Trials, train_and_test
+from unseen.data.sources import Reading, columns_named, opened, opened_test
 from unseen.errors import ArgumentError
 from unseen.evaluating.exams import Overlap
 from unseen.executors import Executor
@@ -53,14 +54,15 @@ def advise(
     quick: bool = False,
     searching: int | None = None,
     seeds: int = 5,
-    features: npt.ArrayLike | None = None,
+    features: npt.ArrayLike | Sequence[str] | None = None,
     groups: Groups = "duplicates",
-    seed: int = 0,
+    seed: int | None = 0,
     out: str | Path | None = None,
     executor: str | Executor = "local",
     jobs: int | None = None,
     threads: int | None = None,
     report: Report | None = None,
+    **reading: Unpack[Reading],
 ) -> Advice:
     """Find the largest share that can be pruned with a loss within the margin.
 
@@ -88,14 +90,16 @@ def advise(
         quick: whether a linear head will do.
         searching: replicates a share in the search; if not given 2, or 5 with `quick`.
         seeds: fresh replicates that confirm, at least 3.
-        features: (n, d), for rules that read them; with `quick` also what the linear head is trained on.
+        features: the columns that are inputs; or (n, d), for rules that read them; with `quick` also what the linear
+            head is trained on.
         groups: see `unseen.score`.
-        seed: the root seed.
+        seed: the root seed, or None for one that is drawn.
         out: a directory that keeps every training.
         executor: where fits run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
         jobs: fits at a time.
         threads: threads a fit.
         report: called with (kind, **fields) as work goes on.
+        **reading: how `data` and `test` are read, as in `label="income"`; see `unseen.score`.
 
     Raises:
         ArgumentError: an argument that breaks its rule, before any training.
@@ -115,11 +119,15 @@ def advise(
         raise ArgumentError("method must choose a part of the data, got 'full'")
     searching = (5 if quick else 2) if searching is None else searching
     _check(margin=margin, step=step, searching=searching, seeds=seeds)
+    seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = data_room.resolve(data if y is None else (data, y))
+        source = opened(advise, data, y, reading, features)
+        if (columns := columns_named(features)) is not None:
+            features = None
+        test = None if test is None else opened_test(test, reading, columns)
         if quick:
             source, learner = vectors_of(source, features, test), LEARNER if learner is None else learner
-        train, tested, origin = train_and_test(source, None, test, probe, seed, overlap)
+        train, tested, origin = train_and_test(source, test, probe, seed, overlap)
         trials = Trials(
             train, tested, [chosen, RANDOM], run=run,
             about={"verb": "advise", "test": origin, "method": chosen.text, "margin": margin, "step": step,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,11 @@ from unseen import runs
 from unseen.comparing.curves import FILE, Cell, Sweep
 from unseen.comparing.methods import FULL, Method
 from unseen.comparing.trials import Trials, Tried, train_and_test
+from unseen.data.sources import Reading, columns_named, opened, opened_test
 from unseen.errors import ArgumentError
 from unseen.evaluating.exams import Overlap
 from unseen.executors import Executor
+from unseen.rules.budgets import amounts
 from unseen.work import Fix, Groups, Outcome, Report
 
 __all__ = ["sweep"]
@@ -28,8 +30,8 @@ def sweep(
     y: npt.ArrayLike | None = None,
     *,
     methods: Sequence[str | Method],
-    keep: Sequence[float] | None = None,
-    prune: Sequence[float] | None = None,
+    keep: Sequence[float | str] | None = None,
+    prune: Sequence[float | str] | None = None,
     test: Any = None,
     probe: float = 0.2,
     overlap: Overlap = "refuse",
@@ -37,14 +39,15 @@ def sweep(
     trainee: Any = None,
     seeds: int = 3,
     fix: Fix = "epochs",
-    features: npt.ArrayLike | None = None,
+    features: npt.ArrayLike | Sequence[str] | None = None,
     groups: Groups = "duplicates",
-    seed: int = 0,
+    seed: int | None = 0,
     out: str | Path | None = None,
     executor: str | Executor = "local",
     jobs: int | None = None,
     threads: int | None = None,
     report: Report | None = None,
+    **reading: Unpack[Reading],
 ) -> Sweep:
     """Try methods at several budgets, each several times, beside everything and random selection.
 
@@ -67,14 +70,15 @@ def sweep(
         trainee: who is trained on the coresets, if another.
         seeds: replicates, at least 2 for intervals.
         fix: `"epochs"`, so that less data is also less training; `"iterations"`, so that all train equally long.
-        features: (n, d), for rules that read them.
+        features: the columns that are inputs; or (n, d), for rules that read them.
         groups: see `unseen.score`.
-        seed: the root seed.
+        seed: the root seed, or None for one that is drawn.
         out: a directory that keeps the cells.
         executor: where fits run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
         jobs: fits at a time, of any cells; if not given 1, and with Ray as many as there is room for.
         threads: threads a fit.
         report: called with (kind, **fields) as work goes on.
+        **reading: how `data` and `test` are read, as in `label="income"`; see `unseen.score`.
 
     Raises:
         ArgumentError: a method, budget or learner that cannot work; before any training.
@@ -90,8 +94,13 @@ def sweep(
     lines = _lines(methods)
     if isinstance(seeds, bool) or seeds < 1:
         raise ArgumentError(f"seeds must be at least 1, got {seeds!r}")
+    seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        train, tested, origin = train_and_test(data, y, test, probe, seed, overlap)
+        source = opened(sweep, data, y, reading, features)
+        if (columns := columns_named(features)) is not None:
+            features = None
+        test = None if test is None else opened_test(test, reading, columns)
+        train, tested, origin = train_and_test(source, test, probe, seed, overlap)
         trials = Trials(
             train, tested, lines, run=run, about={"verb": "sweep", "test": origin}, learner=learner, trainee=trainee,
             fix=fix, features=features, groups=groups, seed=seed, executor=executor, jobs=jobs,
@@ -117,11 +126,15 @@ def _lines(methods: Sequence[str | Method]) -> list[Method]:
     return list({method.text: method for method in given}.values())
 
 
-def _budgets(trials: Trials, keep: Sequence[float] | None, prune: Sequence[float] | None) -> list[int]:
+def _budgets(trials: Trials, keep: Sequence[float | str] | None, prune: Sequence[float | str] | None) -> list[int]:
     if (keep is None) == (prune is None):
         raise ArgumentError("give exactly one of keep and prune, each a list of fractions or counts")
-    amounts = [{"keep": value} for value in keep or ()] + [{"prune": value} for value in prune or ()]
-    budgets = {trials.budget(**amount) for amount in amounts}
+    for name, given in (("keep", keep), ("prune", prune)):
+        if given is not None and (isinstance(given, str) or not hasattr(given, "__iter__")):
+            raise ArgumentError(f"{name} must be a list of fractions or counts, got {given!r}; take [{given!r}]")
+    kept = [amounts(keep=value, prune=None) for value in keep or ()]
+    pruned = [amounts(keep=None, prune=value) for value in prune or ()]
+    budgets = {trials.budget(**amount) for amount in (*kept, *pruned)}
     if not budgets:
         raise ArgumentError(f"{'keep' if prune is None else 'prune'} must name at least one amount, got none")
     return sorted(budgets, reverse=True)

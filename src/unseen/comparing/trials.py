@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unseen import data as data_room
 from unseen import seeds as seeds_room
 from unseen.comparing.methods import Method, Selector, slug
 from unseen.data.joined import Joined
@@ -200,14 +199,13 @@ class Trials:
 
 
 def train_and_test(
-    data: Any, y: Any, test: Any, probe: float, seed: int, overlap: Overlap = "refuse"
+    source: Data, test: Data | None, probe: float, seed: int, overlap: Overlap = "refuse"
 ) -> tuple[Data, Data, str]:
     """What is chosen from, what is tested on, and in words where that comes from.
 
     Args:
-        data: anything `unseen.data.resolve` takes.
-        y: labels, where `data` is an array of inputs.
-        test: the test set, likewise; None for a probe split.
+        source: the data set.
+        test: the test set; None for a probe split.
         probe: its share of the data.
         seed: the root seed, which draws it.
         overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
@@ -216,11 +214,9 @@ def train_and_test(
         DataError: a test set with unknown classes, or with copies of training samples.
 
     """
-    source = data_room.resolve(data if y is None else (data, y))
     refuse_target(source, "trials compare the accuracy of classes", "`prune` and `select` work without classes")
     if test is None:
         return *split_off(source, probe, seed=seed), f"probe split, {probe:g} of the data"
-    tested = data_room.resolve(test)
-    exam = with_test(source, tested, overlap=overlap)
-    kept = tested if len(exam.test) == len(tested) else Part(tested, exam.test - len(source))
+    exam = with_test(source, test, overlap=overlap)
+    kept = test if len(exam.test) == len(test) else Part(test, exam.test - len(source))
     return source, kept, exam.text

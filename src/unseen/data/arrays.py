@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.fingerprint import Files, Watch, stamp
+from unseen.data.frames import column_of, from_frame, is_frame, name_of
 from unseen.data.labelling import Labelling, is_missing, to_numpy
 from unseen.data.provenance import note, provenance_of, warn_if_seen
 from unseen.data.targeting import labelled_or_targeted
 from unseen.data.walking import is_folder, readable
-from unseen.errors import DataError, UnknownNameError, some
+from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 
 __all__ = ["as_images", "digits", "from_arrays", "from_npz", "from_values", "npy_header", "read_npy"]
 
@@ -63,11 +64,17 @@ def from_arrays(
     ([1, 0], ('no', 'yes'))
 
     """
+    if is_frame(X):
+        return from_frame(X, y, target=target, ids=ids, groups=groups, class_names=class_names)
+    for name, given in (("y", y), ("target", target)):
+        if isinstance(given, str):
+            raise ArgumentError(f"{name}={given!r} names a column, but X has none: give the (n,) values themselves")
     values = to_numpy(X)
     if values.ndim == 0:
         raise DataError(f"X must be an array of n samples, got {type(X).__name__}")
     about = {"n": len(values), "ids": ids, "groups": groups}
-    labelled = labelled_or_targeted(y, target, class_names, names=("y", "target"), **about)
+    names = (name_of(y, "y"), name_of(target, "target"))
+    labelled = labelled_or_targeted(column_of(y), column_of(target), class_names, names=names, **about)
     return from_values(values, labelled, channels_first=values is not X and hasattr(X, "detach"))
 
 
@@ -137,7 +144,7 @@ def from_npz(
     Args:
         path: the npz file; or the folder, or either of its two npy files.
         x: name of the array of inputs, as in `from_arrays`.
-        y: name of the array of labels; `"y"` unless there is a target.
+        y: name of the array of labels; `"y"` unless there is a target. Verbs call it `label=`, as for everything.
         target: name of an array of numbers to regress on, in place of labels; see `from_arrays`.
         id: name of an array of ids.
         group: name of an array of groups.
@@ -304,8 +311,20 @@ def _found(name: str, present: Sequence[str], path: Path) -> str:
     if name in present or len(alike) != 1:
         alike = [name]
     if alike[0] not in present:
-        raise UnknownNameError(f"array in {path.name}", name, present)
+        raise UnknownArrayError(path.name, name, present)
     return alike[0]
+
+
+class UnknownArrayError(UnknownNameError):
+    """No array of that name; the message says how to name others."""
+
+    def __init__(self, where: str, name: str, present: Sequence[str]) -> None:
+        super().__init__(f"array in {where}", name, present)
+        if name in ("x", "y"):
+            self.args = (
+                f"{where} has no array {name!r}; x= names that of the inputs, label= that of the labels; it has "
+                f"{some(sorted(present), 20)}",
+            )
 
 
 def _npy_file(folder: Path, name: str) -> Path:

@@ -37,6 +37,7 @@ class Samples(ABC):
         held_bytes: of all inputs that are in memory as long as the data set is.
         embedding: of vectors that `unseen.embed` made: by what, and what is known of its labels; part of the
             fingerprint, and so of the manifest of a run.
+        frame: of vectors and tables that were given as a frame of pandas or polars: it, with the features only.
 
     """
 
@@ -50,6 +51,7 @@ class Samples(ABC):
     targets: FloatArray | None
     in_memory = True
     embedding: dict[str, Any] | None = None
+    frame: Any = None
 
     def __init__(
         self,
@@ -95,6 +97,13 @@ class Samples(ABC):
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
         """`take`, but of vectors that are kept as float16, these: half as much, for who casts them anyway."""
         return self.take(rows)
+
+    def as_frame(self, rows: IntArray) -> Any:
+        """These rows as the frame that was given, with its names and types; None where none was."""
+        if self.frame is None:
+            return None
+        rows = np.asarray(rows)
+        return self.frame.iloc[rows] if hasattr(self.frame, "iloc") else self.frame[rows]
 
     @abstractmethod
     def _hashes(self) -> Hashes:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +18,19 @@ import pyarrow.compute as pc
 from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.decoding import ImageOptions, ImageSource, open_images
 from unseen.data.fingerprint import Files
+from unseen.data.images import Encoded
 from unseen.data.labelling import Labelling, labelling
-from unseen.data.shards import ShardedVectors
-from unseen.data.targeting import targeting
+from unseen.data.targeting import labelled_or_targeted, targeting
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 from unseen.types import IntArray
+
+if TYPE_CHECKING:  # which reads npy files by the room of arrays, which reads frames by this one
+    from unseen.data.shards import ShardedVectors
 
 __all__ = [
     "Roles",
     "Source",
+    "encoded",
     "image_column",
     "is_image",
     "is_list",
@@ -37,9 +43,11 @@ __all__ = [
 _FEW = 10  # rows, whose numbers may be anything
 _PANDAS = re.compile(r"__index_level_\d+__")
 _USUAL = {
-    *("index", "idx", "id", "_id", "level_0", "row", "row_id", "rowid", "row_number", "rownum", "unnamed: 0"),
+    *("index", "idx", "id", "_id", "level_0", "row", "row_id", "rowid", "row_number", "rownum", "unnamed: 0", ""),
     *("rownames", "row_names", "row.names", "sample_id", "example_id", "uid", "uuid", "guid"),
 }
+_LABELS = {"label", "labels", "class", "classes", "target", "y", "category", "outcome", "income", "species"}
+_CLASSES = 50  # of labels that are told by their looks
 
 
 @dataclass(frozen=True)
@@ -53,11 +61,19 @@ class Roles:
     id: str | None = None
     group: str | None = None
     target: str | None = None
+    beside: Mapping[str, Any] = field(default_factory=dict)  # arrays in place of columns, as `labelling` takes them
 
     @property
-    def answers(self) -> str:
-        """The column of labels or targets."""
+    def answers(self) -> str | None:
+        """The column of labels or targets; None where these are beside the table."""
+        if any(self.beside.get(name) is not None for name in ("y", "target")):
+            return None
         return self.target or self.label or "label"
+
+    @property
+    def taken(self) -> set[str]:
+        """The columns that are no inputs."""
+        return set(filter(None, (self.answers, self.id, self.group)))
 
     @property
     def wanted(self) -> list[str]:
@@ -74,8 +90,8 @@ class Roles:
         given = [word for word in ("image", "text", "features") if getattr(self, word) is not None]
         if len(given) > 1:
             raise ArgumentError(f"inputs are one of image, text and features, got {' and '.join(given)}")
-        asked = {role: getattr(self, role) for role in ("image", "text", "id", "group")}
-        for role, name in {"label" if self.target is None else "target": self.answers, **asked}.items():
+        asked = {role: getattr(self, role) for role in ("label", "target", "image", "text", "id", "group")}
+        for role, name in asked.items():
             if name is not None and name not in names:
                 raise UnknownNameError(f"column for {role}", name, names)
         for name in self.wanted:
@@ -109,7 +125,7 @@ def open_columns(source: Source, roles: Roles, options: ImageOptions) -> Samples
     """The data set of a table."""
     schema = source.schema
     image = image_column(source, roles)
-    taken = {roles.answers, *filter(None, (roles.id, roles.group))}
+    taken = roles.taken
     rest = [name for name in schema.names if name not in taken | source.reserved]
     about: dict[str, Any] = {"files": source.files, "notes": list(source.notes)}
     labelled = labelling_of(source, roles)
@@ -119,7 +135,9 @@ def open_columns(source: Source, roles: Roles, options: ImageOptions) -> Samples
         return open_images(source.images(image), labelled, options, **about)
     if replace(options, memory_limit=None) != ImageOptions():
         raise ArgumentError("image_size, mode, on_error and workers are for images; there are none here")
-    numbering = {} if roles.text is not None or roles.wanted else row_numbers(source, rest)
+    # Inputs with labels beside them were chosen by somebody, as those that are named.
+    chosen = roles.text is not None or roles.wanted or roles.answers is None
+    numbering = {} if chosen else row_numbers(source, rest)
     wanted = [roles.text] if roles.text is not None else (roles.wanted or [n for n in rest if n not in numbering])
     if not wanted:
         beside = f"there is no column of inputs beside {some(sorted(taken | source.reserved))}"
@@ -293,10 +311,19 @@ def image_column(source: Source, roles: Roles) -> str | None:
     """The column of images, where the inputs are images."""
     schema = source.schema
     roles.check(schema.names)
+    if roles.answers is not None and roles.answers not in schema.names:
+        raise ArgumentError(f"label= must name the column of labels{likely_label(source)}")
     if roles.image is not None or roles.text or roles.wanted:
         return roles.image
-    taken = {roles.answers, roles.id, roles.group} | source.reserved
+    taken = roles.taken | source.reserved
     return next((name for name in schema.names if name not in taken and is_image(schema.field(name))), None)
+
+
+def encoded(value: Any) -> Encoded:
+    """Of one entry of an image column: its bytes, or else its path."""
+    if isinstance(value, dict):
+        return value["bytes"] or (Path(value["path"]) if value.get("path") else None)
+    return value or None
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -309,17 +336,36 @@ def is_image(field: pa.Field) -> bool:
     return bool(pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
 
 
+def likely_label(source: Source) -> str:
+    """Which column seems to hold the labels, in words, and which there are."""
+    schema = source.schema
+    names = [name for name in schema.names if name not in source.reserved]
+    likely = get_close_matches("label", names, n=1, cutoff=0.7)
+    likely = likely or [name for name in names if _class_names(schema, name) is not None]
+    likely = likely or [name for name in names if name.lower() in _LABELS]
+    if not likely:  # then the only one of few different words
+        words = [n for n in names if _is_any_of_few(schema.field(n).type)]
+        head = source.head(words)
+        likely = [n for n in words if 1 < len(pc.unique(_decoded(head.column(n)))) <= min(_CLASSES, len(head) / 2)]
+    there = f"the columns are {some(schema.names, 20)}"
+    return f", as in label={likely[0]!r}; {there}" if len(likely) == 1 else f"; {there}"
+
+
 def labelling_of(source: Source, roles: Roles) -> Labelling:
     """Labels or targets, ids and groups."""
     names = list(dict.fromkeys(filter(None, (roles.answers, roles.id, roles.group))))
-    table = source.read(names)
-    columns = {name: _plain(table.column(name)) for name in names}
+    table = source.read(names) if names else None
+    columns = {} if table is None else {name: _plain(table.column(name)) for name in names}
+    about = dict(roles.beside)
+    about |= {word: columns[name] for word, name in (("ids", roles.id), ("groups", roles.group)) if name is not None}
+    if roles.answers is None:
+        y, target, class_names = (about.pop(word, None) for word in ("y", "target", "class_names"))
+        return labelled_or_targeted(y, target, class_names, **about)
     answers, name = columns[roles.answers], f"column {roles.answers!r}"
-    ids, groups = (None if role is None else columns[role] for role in (roles.id, roles.group))
     if roles.target is not None:
-        return targeting(answers, ids=ids, groups=groups, name=name)
+        return targeting(answers, name=name, **about)
     class_names = _class_names(source.schema, roles.answers) if answers.dtype.kind in "iu" else None
-    return labelling(answers, ids=ids, groups=groups, class_names=class_names, name=name)
+    return labelling(answers, class_names=class_names, name=name, **about)
 
 
 def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
@@ -340,9 +386,12 @@ def _not_used(about: dict[str, Any], names: set[str]) -> None:
 def _features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) -> Samples:
     if table.num_columns == 1 and is_list(table.schema.field(0).type):
         return ArrayData(matrix(table), labelled, "vector", **about)
-    for field in table.schema:
-        if not (_is_number(field.type) or _is_category(field.type)):
-            raise DataError(f"column {field.name!r} has type {field.type}, which is no feature; choose with features=")
+    for one in table.schema:
+        if not (_is_number(one.type) or _is_category(one.type)):
+            raise DataError(
+                f"column {one.name!r} has type {one.type}, which is no feature; {_remedy(one.type)}, or choose with "
+                "features="
+            )
     numbers = all(_is_number(field.type) for field in table.schema)
     gaps = [name for name in table.column_names if table.column(name).null_count]
     about["feature_names"] = table.column_names
@@ -356,6 +405,14 @@ def _features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) -> Sa
         codes[:, at], distinct = _factorise(table.column(name), name)
         values.append(distinct)
     return TableData(codes, values, labelled, **about)
+
+
+def _remedy(kind: pa.DataType) -> str:
+    if pa.types.is_temporal(kind):
+        return "make numbers of it, such as days since the first"
+    if _is_any_list(kind):
+        return "lists of numbers are inputs where they are the only column"
+    return "make numbers or text of it"
 
 
 def matrix(table: pa.Table) -> npt.NDArray[np.float32]:
@@ -399,11 +456,14 @@ def _embedding(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
         row = int(wrong[0]) if wrong.size else 0
         raise DataError(
             f"column {name!r} must hold lists of one length, but row 0 has {lengths[0]} entries and row {row} has "
-            f"{lengths[row]}"
+            f"{lengths[row]}; pad or cut them to one length, or drop these rows"
         )
     flat = pc.list_flatten(column)
     if flat.null_count:
-        raise DataError(f"column {name!r} must hold numbers, but some entries are missing")
+        row = int(np.flatnonzero(pc.is_null(flat).to_numpy())[0]) // int(lengths[0])
+        raise DataError(
+            f"column {name!r} must hold numbers, but some entries are missing: one in row {row}; drop such rows"
+        )
     with np.errstate(over="ignore"):
         vectors: npt.NDArray[np.float32] = flat.to_numpy().astype(np.float32, copy=False).reshape(len(lengths), -1)
     return vectors
@@ -448,4 +508,5 @@ def _any_of(*tests: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], bo
 _is_number = _any_of(pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
 _is_text = _any_of(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 _is_any_list = _any_of(pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+_is_any_of_few = _any_of(_is_text, pa.types.is_boolean, pa.types.is_dictionary)
 _is_category = _any_of(_is_text, pa.types.is_null, pa.types.is_dictionary)

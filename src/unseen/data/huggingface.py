@@ -10,12 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from unseen.data.base import ArrayData, Samples
-from unseen.data.columns import Roles, of_text, open_columns
+from unseen.data.columns import Roles, encoded, of_text, open_columns
 from unseen.data.decoding import ImageOptions
 from unseen.data.fingerprint import Files, Watch
 from unseen.data.images import Encoded
 from unseen.data.labelling import Labelling
-from unseen.data.tables import encoded
 from unseen.errors import ArgumentError, DataError, some
 from unseen.types import IntArray
 

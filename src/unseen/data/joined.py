@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from unseen.errors import DataError, some
+from unseen.errors import ArgumentError, DataError, some
 from unseen.protocols import Data, check_unchanged
 from unseen.types import FloatArray, IdArray, IntArray
 
@@ -69,6 +69,20 @@ class Joined:
         taken[~outside] = self.train.take(rows[~outside])
         taken[outside] = self.test.take(rows[outside] - cut)
         return taken
+
+    def as_frame(self, rows: IntArray) -> Any:
+        """These rows as a frame, where both parts were made of one, and all rows are of one part; else None."""
+        train, test = (getattr(part, "as_frame", None) for part in (self.train, self.test))
+        nobody = np.empty(0, np.int64)
+        if train is None or test is None or train(nobody) is None or test(nobody) is None:
+            return None
+        rows, cut = np.asarray(rows), len(self.train)
+        outside = rows >= cut
+        if outside.all():
+            return test(rows - cut)
+        if outside.any():
+            raise ArgumentError("rows of the training set and of the test set make no frame together; ask for each")
+        return train(rows)
 
     def check_unchanged(self) -> None:
         """Those of both parts."""

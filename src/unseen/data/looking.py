@@ -81,7 +81,7 @@ def _in_column(reader: Any, source: Any, **options: Any) -> Look | None:
         columns = ParquetSource(source, options.get("split"))
     else:
         columns = HuggingFaceSource(loaded(source) if reader is from_disk else source)
-    roles = Roles(**{name: options.get(name) for name in _ROLES})
+    roles = Roles(**{name: value for name, value in options.items() if name in _ROLES})
     name = image_column(columns, roles)
     return None if name is None else _Encoded(columns.images(name), labelling_of(columns, roles), columns.files)
 

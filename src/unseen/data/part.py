@@ -49,6 +49,11 @@ class Part:
         """The inputs of these rows of the part, in that order."""
         return self.whole.take(self.rows[np.asarray(rows)])
 
+    def as_frame(self, rows: IntArray) -> Any:
+        """Likewise, as the frame that the whole was made of; None where it was none."""
+        as_frame = getattr(self.whole, "as_frame", None)
+        return None if as_frame is None else as_frame(self.rows[np.asarray(rows)])
+
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
         """Likewise, as the whole keeps them; see `Data.take`."""
         return getattr(self.whole, "as_kept", self.whole.take)(self.rows[np.asarray(rows)])

@@ -4,31 +4,48 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, TypedDict, cast
 
 from unseen.data.arrays import digits, from_arrays, from_npz
 from unseen.data.base import Samples
 from unseen.data.folders import from_folder
+from unseen.data.frames import from_frame, is_frame
 from unseen.data.huggingface import from_huggingface
 from unseen.data.npy_shards import from_shards, numbered
 from unseen.data.remote import is_url, storage_of
 from unseen.data.tables import from_parquet
+from unseen.data.text_tables import CSV, JSON_LINES, from_csv, from_json_lines
 from unseen.data.torch_dataset import from_dataset
 from unseen.data.walking import NOTHING, is_folder, no_file, unread, walk
-from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
+from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownArgumentError, UnknownNameError
 from unseen.protocols import Data
 
-__all__ = ["from_disk", "loaded", "reader_of", "resolve"]
+__all__ = [
+    "Reading",
+    "check_arguments",
+    "columns_named",
+    "from_disk",
+    "loaded",
+    "opened",
+    "opened_test",
+    "reader_of",
+    "resolve",
+    "without_reading",
+]
+
+COLUMNS = ("label", "target", "image", "text", "features", "id", "group")  # options that name columns
 
 FORMS = """a data set is one of:
   "digits"                          scikit-learn's digits
   (X, y)                            NumPy arrays, torch tensors, lists or data frames
-  a map-style data set              len(ds), and ds[i] giving (x, y), as torch's Dataset
+  a frame                           of pandas or polars, or a pyarrow table; label= names the column of labels
+  a map-style data set              len(ds), and ds[i] giving (x, y), as torch's Dataset, or a dictionary of them
   a Hugging Face Dataset            one split of it
   path to a folder of images        one folder a class
   path to a .parquet file           or to a folder of them
+  path to a .csv, .tsv or .jsonl file
   path to a .npz file               or to a folder with x.npy and y.npy
   path to a folder of shards        x-00000.npy, y-00000.npy, x-00001.npy, ...
   path to a folder                  that datasets.Dataset.save_to_disk wrote
@@ -39,9 +56,10 @@ def resolve(source: Any, **options: Any) -> Data:
     """The data set that `source` names, in any of the forms that `unseen` reads.
 
     Args:
-        source: a `Data` object; `"digits"`; a pair (X, y); a torch `Dataset` or anything map-style; a Hugging Face
-            `Dataset`; a path to a folder of images, to parquet, npz or npy files, or to a saved Hugging Face data set;
-            the URL of parquet files or numbered npy files in a store that fsspec knows.
+        source: a `Data` object; `"digits"`; a pair (X, y); a frame of pandas or polars, a pyarrow table; a torch
+            `Dataset` or anything map-style; a Hugging Face `Dataset`; a path to a folder of images, to parquet, CSV,
+            JSON-lines, npz or npy files, or to a saved Hugging Face data set; the URL of parquet files or numbered npy
+            files in a store that fsspec knows.
         **options: those of the reader of that form; one that it does not have is refused.
 
     Raises:
@@ -58,10 +76,136 @@ def resolve(source: Any, **options: Any) -> Data:
         return cast(Data, source)
     reader, arguments = reader_of(source)
     known = list(inspect.signature(reader).parameters)[len(arguments) :]
+    options = _renamed(reader, options)
     for name in options:
+        if name in COLUMNS and name not in known and isinstance(options[name], (str, list)):
+            raise ArgumentError(
+                f"{name}={options[name]!r} names a column, and {reader.__name__} has none; its options: "
+                f"{', '.join(known) or 'none'}"
+            )
         if name not in known:
             raise UnknownNameError(f"option of {reader.__name__}", name, known)
     return cast(Data, reader(*arguments, **options))
+
+
+def _renamed(reader: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options under the names that this reader has for them."""
+    names = _ALIASES.get(reader, {})
+    renamed: dict[str, Any] = {}
+    for name, value in options.items():
+        own = names.get(name, name)
+        if own in renamed:
+            raise ArgumentError(f"{own!r} is named twice, by {name}={value!r} too; leave one out")
+        renamed[own] = value
+    return renamed
+
+
+class Reading(TypedDict, total=False):
+    """How a data set is read, as verbs take it; see the reader of each form. (`features=` is one of their arguments.)
+
+    Attributes:
+        label: the column of labels; the name of their array, in an npz file; their key, where items are dictionaries.
+        target: the column of numbers to regress on, in place of labels; or (n,) such numbers, beside arrays.
+        text: the column of text.
+        image: the column of images.
+        id: the column of ids.
+        group: the column of groups that stay in one fold.
+        split: which rows, or files, are read.
+        x: the name of the array of inputs, in an npz file; their key, where items are dictionaries.
+        image_size: the side to which images are resized and cropped.
+        mode: `"RGB"` or `"L"`.
+        on_error: of an unreadable image: `"raise"`, or `"skip"` it.
+        class_names: the names of the classes.
+        ids: (n,) ids, beside arrays.
+
+    """
+
+    label: str
+    target: Any
+    text: str
+    image: str
+    id: str
+    group: str
+    split: str
+    x: str
+    image_size: int
+    mode: Literal["RGB", "L"]
+    on_error: Literal["raise", "skip"]
+    class_names: Any
+    ids: Any
+
+
+def opened(verb: Callable[..., Any], data: Any, y: Any, reading: Mapping[str, object], features: Any = None) -> Data:
+    """The data set that a verb is given.
+
+    Args:
+        verb: the verb, for messages.
+        data: anything that `resolve` takes.
+        y: labels, where `data` is inputs only; or the name of their column.
+        reading: how it is read, see `Reading`; anything else in it is refused.
+        features: the argument of that name, whose names of columns say how it is read.
+
+    """
+    check_arguments(verb, reading)
+    options: dict[str, Any] = {name: value for name, value in reading.items() if value is not None}
+    if (columns := columns_named(features)) is not None:
+        options["features"] = columns
+    if isinstance(y, str) and not is_frame(data):
+        if "label" in options:
+            raise ArgumentError(f"the column of labels is named twice: y={y!r} and label={options['label']!r}")
+        y, options["label"] = None, y
+    return resolve(data if y is None else (data, y), **options)
+
+
+def opened_test(test: Any, reading: Mapping[str, object], features: Any = None) -> Data:
+    """The test set, read as the training set was as far as its form allows."""
+    if hasattr(test, "fingerprint"):
+        return resolve(test)
+    left_out = ("split", "ids")  # which are of the training set
+    options: dict[str, Any] = {k: v for k, v in reading.items() if v is not None and k not in left_out}
+    if (columns := columns_named(features)) is not None:
+        options["features"] = columns
+    reader, arguments = reader_of(test)
+    known = set(list(inspect.signature(reader).parameters)[len(arguments) :])
+    options = _renamed(reader, options)
+    answered = {"label", "target"} if len(arguments) > 1 else {"class_names"} & known
+    return resolve(test, **{name: value for name, value in options.items() if name in known - answered})
+
+
+def columns_named(features: Any) -> str | list[str] | None:
+    """The columns that `features` names; None where it is an array, or nothing."""
+    if isinstance(features, str):
+        return features
+    named = isinstance(features, (list, tuple)) and features and all(isinstance(name, str) for name in features)
+    return list(features) if named else None
+
+
+def without_reading(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of a verb in two: those of `Reading`, with columns that are features, and the others.
+
+    >>> without_reading({"label": "paid", "cutoff": 0.1, "features": ["age"]})
+    ({'label': 'paid', 'features': ['age']}, {'cutoff': 0.1})
+
+    """
+    own = {
+        name: value
+        for name, value in options.items()
+        if name in Reading.__annotations__ or (name == "features" and columns_named(value) is not None)
+    }
+    return own, {name: value for name, value in options.items() if name not in own}
+
+
+def check_arguments(verb: Callable[..., Any], given: Iterable[str], beside: Iterable[str] = ()) -> None:
+    """Refuse what is no argument of the verb, nor of reading, nor one of `beside`; the nearest of all are named."""
+    own = [
+        name
+        for name, one in inspect.signature(verb).parameters.items()
+        if one.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    known = [*own, *Reading.__annotations__, "features", *beside]
+    for name in given:
+        if name not in known:
+            raise UnknownArgumentError(verb.__name__, name, known)
 
 
 def reader_of(source: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -75,12 +219,22 @@ def reader_of(source: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     if isinstance(source, (str, Path)):
         return _file_reader(Path(source)), (source,)
     if isinstance(source, tuple) and len(source) == 2:
-        return from_arrays, source
+        return (from_frame if is_frame(source[0]) else from_arrays), source
+    if is_frame(source):
+        return from_frame, (source,)
     if hasattr(source, "with_format"):
         return from_huggingface, (source,)
     if hasattr(source, "__getitem__") and not isinstance(source, (tuple, bytes, dict)) and not hasattr(source, "shape"):
         return from_dataset, (source,)
     raise ArgumentError(f"cannot read a data set from {type(source).__name__}; {FORMS}")
+
+
+# Options that some readers have under another name.
+_ALIASES: dict[Callable[..., Any], dict[str, str]] = {
+    from_npz: {"label": "y"},
+    from_shards: {"label": "y"},
+    from_dataset: {"image": "x", "text": "x"},
+}
 
 
 def _file_reader(path: Path) -> Callable[..., Any]:
@@ -90,6 +244,8 @@ def _file_reader(path: Path) -> Callable[..., Any]:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return from_parquet
+    if suffix in CSV + JSON_LINES and not is_folder(path):
+        return from_csv if suffix in CSV else from_json_lines
     if suffix in (".npz", ".npy") and not is_folder(path):
         return from_npz
     if not is_folder(path):

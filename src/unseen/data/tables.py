@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from unseen.data.base import Samples
-from unseen.data.columns import Roles, of_text, open_columns
+from unseen.data.columns import Roles, encoded, of_text, open_columns
 from unseen.data.decoding import ImageOptions
 from unseen.data.fingerprint import Files
 from unseen.data.images import Encoded
@@ -27,7 +27,7 @@ from unseen.data.storage import Storage, opened_parquet
 from unseen.errors import ArgumentError, DataError, some
 from unseen.types import IntArray
 
-__all__ = ["encoded", "from_parquet"]
+__all__ = ["from_parquet"]
 
 _SHARD = re.compile(r"(?P<split>.+?)-\d{5}-of-\d{5}(-.*)?\.parquet")
 
@@ -238,13 +238,6 @@ class ParquetImages:
         while len(self._cache) > 1 and sum(c.nbytes for c in self._cache.values()) > self.cache_bytes:
             self._cache.popitem(last=False)
         return column
-
-
-def encoded(value: Any) -> Encoded:
-    """Of one entry of an image column: its bytes, or else its path."""
-    if isinstance(value, dict):
-        return value["bytes"] or (Path(value["path"]) if value.get("path") else None)
-    return value or None
 
 
 def _of_split(names: list[str], split: str | None) -> list[str]:

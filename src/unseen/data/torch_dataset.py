@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,17 +15,21 @@ from unseen.data.content import Hashes, blocks, hash_rows
 from unseen.data.decoding import default_memory_limit, default_workers
 from unseen.data.images import Pixels, is_deep, pixels, said_of_black
 from unseen.data.labelling import Labelling, labelling, to_numpy
-from unseen.errors import ArgumentError, DataError
+from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 from unseen.types import IntArray
 
 __all__ = ["DatasetImages", "from_dataset"]
 
 _READ_TWICE = 32
+_USUAL_X = {"image", "img", "images", "pixel_values", "x", "input", "inputs", "text", "sentence", "data", "features"}
+_USUAL_Y = {"label", "labels", "y", "target", "targets", "class", "fine_label"}
 
 
 def from_dataset(
     ds: Any,
     *,
+    x: str | None = None,
+    label: str | None = None,
     ids: Any = None,
     groups: Any = None,
     class_names: Sequence[str] | None = None,
@@ -34,7 +38,7 @@ def from_dataset(
     memory_limit: int | None = None,
     workers: int | None = None,
 ) -> Samples:
-    """A map-style data set, read once from first to last. It needs `len(ds)` and `ds[i]` giving (x, y), no more.
+    """A map-style data set, read once from first to last. It needs `len(ds)` and `ds[i]` giving (x, y) or a dictionary.
 
     x may be a Pillow image, a tensor or array (images in either order of axes, real numbers 0..1 being kept as uint8;
     vectors), or text; y a number or a name. Leave random augmentation out: the learner augments, and what it is asked
@@ -42,9 +46,11 @@ def from_dataset(
 
     Args:
         ds: the data set.
+        x: the key of the inputs, where items are dictionaries; if not given, the only one of a usual name.
+        label: that of the labels, likewise.
         ids: (n,) integers or text, unique; default 0..n-1.
         groups: (n,) any values; samples of one group never part between folds.
-        class_names: the C names.
+        class_names: the C names; if not given those in `ds.classes`, where it has them and labels are their numbers.
         image_size: for Pillow images, the S of the resize rule of `unseen.data.images`; None: all must have one size.
         mode: for Pillow images, `"RGB"` or `"L"`.
         memory_limit: bytes up to which the samples are kept in memory; default a quarter of the machine's memory.
@@ -65,7 +71,7 @@ def from_dataset(
         )
     if not len(ds):
         raise DataError("the data set is empty: it has no samples")
-    reader = _Reader(ds, mode, image_size)
+    reader = _Reader(ds, mode, image_size, (x, label))
     first, _ = reader.read(0)
     limit = default_memory_limit() if memory_limit is None else memory_limit
     if isinstance(first, np.ndarray) and first.nbytes * len(ds) > limit:
@@ -82,7 +88,7 @@ def from_dataset(
         values[:] = samples
     else:
         values = _stacked(samples)
-    labelled = labelling(to_numpy(list(labels)), ids=ids, groups=groups, class_names=class_names)
+    labelled = _labelling(ds, list(labels), ids=ids, groups=groups, class_names=class_names)
     data = from_values(values, labelled, channels_first=reader.tensors)
     data.notes += tuple(said_of_black(reader.black))
     _check_steady(labels, values.__getitem__, reader.read)
@@ -122,11 +128,23 @@ class DatasetImages(Samples):
 class _Reader:
     """Samples as arrays or text; by a batch of rows, as images and labels."""
 
-    def __init__(self, ds: Any, mode: Literal["RGB", "L"], image_size: int | None) -> None:
+    def __init__(
+        self, ds: Any, mode: Literal["RGB", "L"], image_size: int | None, keys: tuple[str | None, str | None]
+    ) -> None:
         self.ds = ds
+        self.asked = keys
+        self.keys: tuple[str, str] | None = None  # found in the first item
         self.rule = Pixels(mode, image_size, (1, 1))
         self.tensors = False
         self.black = 0  # images of 16 bits that are all black in 8
+
+    def _pair(self, item: Mapping[Any, Any], row: int) -> tuple[Any, Any]:
+        """Take inputs and label from the entries of a dictionary."""
+        self.keys = keys = self.keys or _keys(item, *self.asked)
+        for key in keys:
+            if key not in item:
+                raise DataError(f"ds[{row}] lacks the key {key!r}; its keys: {some(item)}")
+        return item[keys[0]], item[keys[1]]
 
     def read(self, row: int) -> tuple[Any, Any]:
         """(array or text, label) of one sample."""
@@ -134,6 +152,10 @@ class _Reader:
             item = self.ds[row]
         except Exception as error:  # whatever the data set of the user does
             raise DataError(f"ds[{row}] cannot be read: {type(error).__name__}: {error}") from error
+        if isinstance(item, Mapping):
+            item = self._pair(item, row)
+        elif self.asked != (None, None):
+            raise ArgumentError(f"x= and label= are keys of dictionaries, but ds[{row}] is a {type(item).__name__}")
         if not isinstance(item, (tuple, list)) or len(item) != 2:
             raise DataError(
                 f"ds[{row}] must be a pair (x, y), got {type(item).__name__}; wrap the data set to give pairs"
@@ -161,6 +183,34 @@ class _Reader:
         """uint8 (m, H, W, channels) and the labels."""
         samples, labels = zip(*(self.read(int(row)) for row in rows), strict=True)
         return as_images(_stacked(samples, rows), channels_first=self.tensors)[0], list(labels)
+
+
+def _keys(item: Mapping[Any, Any], x: str | None, label: str | None) -> tuple[str, str]:
+    """The keys of inputs and labels, where items are dictionaries."""
+    names = [name for name in item if isinstance(name, str)]
+    for role, name in (("inputs", x), ("labels", label)):
+        if name is not None and name not in names:
+            raise UnknownNameError(f"key for {role}", name, names)
+    found_y = [label] if label is not None else [name for name in names if name.lower() in _USUAL_Y and name != x]
+    rest = [name for name in names if name not in found_y]
+    found_x = [x] if x is not None else [name for name in rest if name.lower() in _USUAL_X] or rest
+    if len(found_x) != 1 or len(found_y) != 1:
+        raise ArgumentError(
+            f"ds[0] is a dictionary of {some(names, 20)}: say which are the inputs and the labels, as in x='image', "
+            "label='label'"
+        )
+    return found_x[0], found_y[0]
+
+
+def _labelling(ds: Any, labels: Sequence[Any], *, class_names: Any, **about: Any) -> Labelling:
+    """Of labels that are numbers of the classes that the data set names itself, these names; else as they are."""
+    raw = to_numpy(labels)
+    own = getattr(ds, "classes", None)
+    if class_names is None and isinstance(own, (list, tuple)) and raw.dtype.kind in "iu" and raw.ndim == 1:
+        names = [name for name in own if isinstance(name, str)]
+        if len(set(names)) == len(own) and 0 <= raw.min() <= raw.max() < len(own):
+            class_names = names
+    return labelling(raw, class_names=class_names, **about)
 
 
 def _read_ahead(
@@ -240,7 +290,7 @@ def _large(reader: _Reader, workers: int | None, **about: Any) -> DatasetImages:
         _stacked([first[0], images[0]], [0, int(rows[0])])
         hashes.append(hash_rows(images))
         labels += some_labels
-    known, labelled = np.concatenate(hashes), labelling(to_numpy(labels), **about)
+    known, labelled = np.concatenate(hashes), _labelling(reader.ds, labels, **about)
 
     def again(row: int) -> tuple[Any, Any]:
         images, some_labels = reader[np.array([row])]

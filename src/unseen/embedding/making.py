@@ -15,11 +15,13 @@ from unseen.data.base import ArrayData, Samples
 from unseen.data.joined import Joined
 from unseen.data.labelling import Labelling
 from unseen.data.provenance import FORMAT, LABELS, note, warn_if_seen
+from unseen.data.sources import opened, opened_test, without_reading
 from unseen.embedding.base import Embedder, Embedding
 from unseen.embedding.naming import AUTO, embedder_of
 from unseen.embedding.writing import fill, is_there, write
 from unseen.errors import ArgumentError
 from unseen.protocols import Data
+from unseen.runs import seed_of
 from unseen.runs.new_folder import NewFolder
 from unseen.scoring import versions
 from unseen.seeds import checked
@@ -39,7 +41,7 @@ def embed(
     out: str | Path | None = None,
     test: Any = None,
     labels: Literal["unknown", "none", "these", "others"] | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
     threads: int | None = None,
     verify: Literal["cheap", "full"] = "cheap",
     report: Report | None = None,
@@ -65,11 +67,12 @@ def embed(
         labels: what a backbone was trained on: `"none"`, `"these"`, `"others"` or `"unknown"`. By default what is
             known: of a backbone of yours nothing; of those by name `"others"`, but `"these"` of `"efficientnet_lite0"`
             where the classes are named as ImageNet's are.
-        seed: the root seed.
+        seed: the root seed, or None for one that is drawn.
         threads: for the numbers of a matrix product depend on it; default all processors. Part of the provenance.
         verify: as in `unseen.score`, of the fingerprint of `data` in the provenance.
         report: called with (kind, **fields) as work goes on: `"embedding"` with what is to be done, then `"embedded"`.
-        **options: of the embedding: `patches`, `size`, `pool`; `dimensions`; `rare`; `side`; `device`, `batch_size`.
+        **options: how `data` and `test` are read, as in `label="income"`; and those of the embedding: `patches`,
+            `size`, `pool`; `dimensions`; `rare`; `side`; `device`, `batch_size`.
 
     Returns:
         The vectors as a data set, in dataset order, with the ids, labels and groups of `data`.
@@ -87,11 +90,14 @@ def embed(
         (ArrayData(3 samples, 2 classes, vector 2 float32), ('embedded by tfidf: no label takes part in it',))
 
     """
-    source = data_room.resolve(data if y is None else (data, y))
+    seed = seed_of(None, seed)
+    reading, options = without_reading(options)
+    columns = reading.pop("features", None)
+    source = opened(embed, data, y, reading, columns)
     embedder = embedder_of(by, source, options, seed)
     embedder.check(source)
     said = _labels(embedder, labels, str(by))
-    asked = None if test is None else _test_set(test, source, out)
+    asked = None if test is None else _test_set(opened_test(test, reading, columns), source, out)
     threads = default_threads() if threads is None else threads
     if threads < 1:
         raise ArgumentError(f"threads must be at least 1, got {threads}")
@@ -142,10 +148,9 @@ def _labels(embedder: Embedder, labels: str | None, by: str) -> str:
     return labels or embedder.labels
 
 
-def _test_set(test: Any, source: Data, out: str | Path | None) -> Data:
+def _test_set(asked: Data, source: Data, out: str | Path | None) -> Data:
     if out is None:
         raise ArgumentError("test= is written to <out>/test: pass out")
-    asked = data_room.resolve(test)
     Joined(source, asked)  # refuses what is not like the training set
     return asked
 

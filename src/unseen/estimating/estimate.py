@@ -7,20 +7,22 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy.typing as npt
 
-from unseen import data as data_room
+from unseen.data.sources import Reading, opened
 from unseen.errors import ArgumentError
 from unseen.estimating.costs import Costs, Range
 from unseen.estimating.trials import Size, sampled, sizes
 from unseen.evaluating.prices import pays_back
-from unseen.exposure import Plan, default_plan, seen
+from unseen.exposure import Plan, seen
+from unseen.exposure.naming import plan_of
 from unseen.learners.recorder import Recorder
 from unseen.protocols import Learner
+from unseen.rules.budgets import amounts
 from unseen.rules.budgets import budget as budget_of
-from unseen.runs import MemoryRun
+from unseen.runs import MemoryRun, seed_of
 from unseen.scores.base import Score
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import resolve as resolve_score
@@ -127,19 +129,21 @@ def estimate(
     data: Any,
     y: npt.ArrayLike | None = None,
     *,
-    keep: float | None = None,
-    prune: float | None = None,
+    keep: float | str | None = None,
+    prune: float | str | None = None,
     score: str | Score | None = None,
     also: Sequence[str | Score] = (),
-    plan: Plan | None = None,
+    plan: Plan | str | None = None,
     learner: Any = None,
     trainee: Any = None,
     gpus: int | None = None,
     jobs: int | None = None,
     threads: int | None = None,
     groups: Literal["duplicates"] | None = "duplicates",
-    seed: int = 0,
+    seed: int | None = 0,
     opening: float | None = None,
+    features: str | Sequence[str] | None = None,
+    **reading: Unpack[Reading],
 ) -> Estimate:
     """Estimate what `prune` will cost, and when it pays, from a few fits on a small sample. Takes under 30 s.
 
@@ -162,6 +166,8 @@ def estimate(
         groups: `"duplicates"` counts the time to find exact copies, None does not.
         seed: of the sample.
         opening: seconds that opening `data` took, where it is open already.
+        features: the columns that are inputs.
+        **reading: how `data` is read, as in `label="income"`; see `unseen.score`.
 
     Raises:
         ArgumentError: a `Recorder`, whose loop is not known before it runs; GPUs where the learner uses none; and all
@@ -173,9 +179,10 @@ def estimate(
         >>> found.fits, found.samples_trained, found.wall_seconds.low < found.wall_seconds.high
         (2, 1797, True)
     """
+    seed = seed_of(None, seed)
     start = perf_counter()
-    source = data_room.resolve(data if y is None else (data, y))
-    opened = perf_counter() - start if opening is None else opening
+    source = opened(estimate, data, y, reading, features)
+    opening = perf_counter() - start if opening is None else opening
     for who in (learner, trainee):
         _refuse_recorder(who)
     if gpus is not None and jobs is not None:
@@ -183,10 +190,10 @@ def estimate(
     slots = 1 if gpus is None and jobs is None else gpus or jobs
     work = Work(source, learner, groups=None, jobs=slots, threads=threads)
     _check_gpus(work.learner, gpus)
-    plan = plan or default_plan(closed_form=work.learner.closed_form)
+    exposure = plan_of(plan, closed_form=work.learner.closed_form)
     first = resolve_score(score if score is not None else "el2n" if source.targets is None else "loss")
-    job = _job(work, plan, _scores(work, plan, first, also), seed)
-    budget = None if keep is None and prune is None else budget_of(len(source), keep=keep, prune=prune)
+    job = _job(work, exposure, _scores(work, exposure, first, also), seed)
+    budget = None if keep is None and prune is None else budget_of(len(source), **amounts(keep=keep, prune=prune))
     sample = sampled(source, seed)
     costs = Costs(work, job, sizes(job.plan, job.samples, seed), sample, SCORING_SECONDS)
     training = costs
@@ -195,9 +202,9 @@ def estimate(
     if trainee is not None or not costs.in_epochs:  # a learner in epochs was measured by its scoring
         alone = _job(work, seen(), [resolve_score("loss")], seed)
         training = Costs(work, alone, {Size(len(source)): 1}, sample, TRAINING_SECONDS)
-    opened += len(source) * sample.hash_seconds() if groups == "duplicates" else 0.0
+    opening += len(source) * sample.hash_seconds() if groups == "duplicates" else 0.0
     start_seconds = _start(costs, slots or 1)
-    return _added_up(costs, training, budget, slots or 1, Range.exactly(opened + start_seconds).widened())
+    return _added_up(costs, training, budget, slots or 1, Range.exactly(opening + start_seconds).widened())
 
 
 def _added_up(costs: Costs, training: Costs, budget: int | None, slots: int, opening: Range) -> Estimate:

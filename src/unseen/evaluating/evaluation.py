@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from unseen import data as data_room
 from unseen import runs
 from unseen import seeds as seeds_room
 from unseen.data.fingerprint import digest
+from unseen.data.sources import Reading, columns_named, opened, opened_test
 from unseen.errors import ArgumentError
 from unseen.evaluating.arms import Kind, arms_of, check_baselines
 from unseen.evaluating.candidates import Candidates, Chosen
@@ -53,14 +53,15 @@ def evaluate(
     margin: float = 0.005,
     level: float = 0.95,
     overlap: Overlap = "refuse",
-    features: npt.ArrayLike | tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
-    seed: int = 0,
+    features: npt.ArrayLike | tuple[npt.ArrayLike, npt.ArrayLike] | Sequence[str] | None = None,
+    seed: int | None = 0,
     out: str | Path | None = None,
     executor: str | Executor = "local",
     jobs: int | None = None,
     threads: int | None = None,
     verify: Literal["cheap", "full"] = "cheap",
     report: Report | None = None,
+    **reading: Unpack[Reading],
 ) -> Evaluation:
     """Train on coresets and on their baselines, and say what training on less costs.
 
@@ -86,15 +87,16 @@ def evaluate(
         margin: the loss of accuracy that counts as none: 0.005 is half a point.
         level: of the intervals; tests are at 1 - level.
         overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
-        features: (n, d) of one extractor that saw no labels, for `"dedup"`; or a pair of those of the training and of
-            the test set, by which near-duplicates are then found.
-        seed: the root seed.
+        features: the columns that are inputs; or (n, d) of one extractor that saw no labels, for `"dedup"`; or a pair
+            of those of the training and of the test set, by which near-duplicates are then found.
+        seed: the root seed, or None for one that is drawn.
         out: a directory that keeps the run. The same call continues it after a kill.
         executor: where trainings run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
         jobs: trainings at the same time.
         threads: threads a training.
         verify: `"full"` puts a digest of all content in the manifest.
         report: called with (kind, **fields) as work goes on.
+        **reading: how `data` and `test` are read, as in `label="income"`; see `unseen.score`.
 
     Returns:
         The evaluation: accuracies, intervals, verdicts in words, prices.
@@ -113,13 +115,17 @@ def evaluate(
         ('undecided', 'undecided')
     """
     _check_numbers(seeds=seeds, margin=margin, level=level)
-    source = data_room.resolve(data if y is None else (data, y))
+    seed = runs.seed_of(out, seed)
+    source = opened(evaluate, data, y, reading, features)
+    columns = columns_named(features)
+    features = None if columns is not None else features
+    asked = None if test is None else opened_test(test, reading, columns)
     refuse_target(source, "evaluate tests the accuracy of classes", "`prune` and `select` work without classes")
     chosen = Candidates.of(coresets, source, seeds)
     own, whole = _features(features, source)
     names = check_baselines(_default(own) if baselines is None else baselines, features=own is not None)
-    exam = with_probe(source, probe, seed=seed) if test is None else _exam(source, test, overlap)
-    whole = own if test is None and whole is None else whole
+    exam = with_probe(source, probe, seed=seed) if asked is None else with_test(source, asked, overlap=overlap)
+    whole = own if asked is None and whole is None else whole
     if whole is not None and len(whole) != len(exam.data):
         raise ArgumentError(f"features of the test set must have one row for each of {len(exam.data) - len(source)}")
     arms = arms_of(exam, chosen.coresets, names, replicates=seeds, seed=seed, features=own)
@@ -150,10 +156,6 @@ def _check_numbers(*, seeds: object, margin: object, level: object) -> None:
         raise ArgumentError(f"margin must be an accuracy above 0 and below 1 (0.005 is half a point), got {margin!r}")
     if isinstance(level, bool) or not isinstance(level, Real) or not 0 < float(level) < 1:
         raise ArgumentError(f"level must be in (0, 1), got {level!r}")
-
-
-def _exam(source: Data, test: Any, overlap: Overlap) -> Exam:
-    return with_test(source, data_room.resolve(test), overlap=overlap)
 
 
 def _features(features: Any, data: Data) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
-from unseen.errors import UnknownNameError
+from unseen.errors import ArgumentError, UnknownNameError
 from unseen.exposure.fits import Plan
-from unseen.exposure.plans import folds, halves, leave_one_out, seen
+from unseen.exposure.plans import default_plan, folds, halves, leave_one_out, seen
 from unseen.registry import parse_spec
 
-__all__ = ["PLANS", "plan_named"]
+__all__ = ["PLANS", "plan_named", "plan_of"]
 
 PLANS: dict[str, Callable[..., Plan]] = {
     "folds": folds,
@@ -38,3 +38,19 @@ def plan_named(spec: str) -> Plan:
         if option not in known:
             raise UnknownNameError(f"option of plan {name!r}", option, known)
     return PLANS[name](**options)
+
+
+def plan_of(plan: Plan | str | None, *, closed_form: bool) -> Plan:
+    """The plan that is meant: itself, the one of that name, or for None the default.
+
+    >>> plan_of("folds:k=3", closed_form=False).describe()["k"]
+    3
+
+    """
+    if plan is None:
+        return default_plan(closed_form=closed_form)
+    if isinstance(plan, str):
+        return plan_named(plan)
+    if not hasattr(plan, "fits") or isinstance(plan, type):
+        raise ArgumentError(f"plan must be a plan, such as unseen.folds(5), or its name, 'folds:k=5', got {plan!r}")
+    return plan

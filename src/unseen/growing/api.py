@@ -7,18 +7,20 @@ from typing import Any, Literal, NamedTuple
 
 import numpy.typing as npt
 
-from unseen import data as data_room
 from unseen import runs
 from unseen.cards import listed, of_choice
+from unseen.data.sources import check_arguments, opened, without_reading
 from unseen.executors import Executor
 from unseen.exposure import Plan
+from unseen.exposure.naming import plan_of
 from unseen.growing.history import History
 from unseen.growing.loop import Growth, Loop
 from unseen.learners.classes import refuse_target
 from unseen.rules.base import Rule
+from unseen.rules.budgets import amounts
 from unseen.scores.base import Score
 from unseen.scores.registry import resolve as resolve_score
-from unseen.selecting import Choice, default_rule
+from unseen.selecting import SHARED, Choice, default_rule
 from unseen.types import Coreset, ScoreTable
 from unseen.work import Report, Work
 
@@ -40,16 +42,16 @@ def grow(
     data: Any,
     y: npt.ArrayLike | None = None,
     *,
-    keep: float | None = None,
-    prune: float | None = None,
+    keep: float | str | None = None,
+    prune: float | str | None = None,
     score: str | Score = "el2n",
     rule: str | Rule | None = None,
-    plan: Plan | None = None,
+    plan: Plan | str | None = None,
     start: float | Coreset = 0.75,
     steps: int = 1,
     refill: str | Score = "entropy",
     learner: Any = None,
-    seed: int = 0,
+    seed: int | None = 0,
     groups: npt.ArrayLike | Literal["duplicates"] | None = "duplicates",
     out: str | Path | None = None,
     executor: str | Executor = "local",
@@ -79,7 +81,7 @@ def grow(
         steps: how many further steps lie between the start and the budget; they add equally many samples.
         refill: the score of the outsiders in a further step, by models of the coreset so far.
         learner: see `unseen.learners.resolve`; by the kind of data if not given.
-        seed: the root seed; everything random follows from it.
+        seed: the root seed, or None for one that is drawn; everything random follows from it.
         groups: int (n,) groups on both sides of which no model stands, `"duplicates"` or None; see `unseen.score`.
         out: a directory that keeps the run, each scoring as a part of it. The same call continues it after a kill,
             and is refused if anything that changes the numbers differs.
@@ -88,8 +90,9 @@ def grow(
         threads: threads a fit; see `unseen.score`. Part of the manifest.
         verify: `"full"` puts a digest of all content in the manifest, `"cheap"` one of a sample of it.
         report: called with (kind, **fields) as work goes on.
-        options: of the rule, and `features`, `align` and `quota`: how classes share those who enter at a step:
-            `"proportional"` to their size, `"uniform"`, or `"error"`, to size x held-out error.
+        options: how `data` is read, as in `label="income"`; those of the rule; and `features` (columns of inputs where
+            they are names, else an array for rules that read it), `align` and `quota`: how classes share those who
+            enter at a step: `"proportional"` to their size, `"uniform"`, or `"error"`, to size x held-out error.
 
     Returns:
         The coreset with the step at which each member entered (`sources`, `order`), its history, and the score table
@@ -107,14 +110,19 @@ def grow(
         >>> grown.history.sizes
         [269, 359]
     """
+    reading, options = without_reading(options)
+    named = Choice.of("stratified" if rule is None else rule).rule
+    check_arguments(grow, options, [*named.options(), *SHARED])
     choice = Choice.of(default_rule(resolve_score(score).direction) if rule is None else rule, options)
-    growth = Growth(choice, score, refill, start, steps, plan, fallback=rule is None)
+    exposure = None if plan is None else plan_of(plan, closed_form=False)
+    growth = Growth(choice, score, refill, start, steps, exposure, fallback=rule is None)
+    seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = data_room.resolve(data if y is None else (data, y))
+        source = opened(grow, data, y, reading, reading.pop("features", None))
         refuse_target(source, "grow scores outsiders by what is predicted of classes", "`prune` works without classes")
         work = Work(
             source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
         )
-        loop = Loop(work, growth, keep=keep, prune=prune, seed=seed)
+        loop = Loop(work, growth, **amounts(keep=keep, prune=prune), seed=seed)
         with work.session():
             return Grown(*loop.run(run, announce=True))

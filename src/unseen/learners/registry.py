@@ -108,13 +108,13 @@ def _preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
         known = ", ".join(sorted(own.get_params(deep=False)))
         raise ArgumentError(f"learner {name!r} has no option {unknown[0]!r}; its options: {known}")
     own.set_params(**options)
-    return _estimator(estimator)
+    return _estimator(estimator, frames=False)  # its columns are told apart by their places in `Data.take`
 
 
-def _estimator(estimator: Any, made_by: str | None = None) -> Learner:
+def _estimator(estimator: Any, made_by: str | None = None, *, frames: bool = True) -> Learner:
     from unseen.learners.sklearn import SklearnLearner  # with scikit-learn, whose import other learners do without
 
-    return SklearnLearner(estimator, made_by=made_by)
+    return SklearnLearner(estimator, made_by=made_by, frames=frames)
 
 
 def _last_step(estimator: Any) -> Any:

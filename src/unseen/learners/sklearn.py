@@ -40,6 +40,7 @@ _OF_LIBRARIES = (
     MemoryError,
 )
 NUMBERED = {"skorch", "xgboost"}  # packages whose classifiers take no labels but 0..C-1
+ARRAYS_ONLY = {"skorch"}  # packages whose classifiers make something else of frames
 
 
 class SklearnLearner:
@@ -49,6 +50,7 @@ class SklearnLearner:
         estimator: an unfitted classifier with `predict_proba`. Every `random_state` in it that is None gets a seed of
             its own for each fit; one that is set stays.
         made_by: the `module:function` that made it, if one was named. It is told unless it is the class of that name.
+        frames: whether it is given the frames that data sets were made of, with their names and types; else arrays.
 
     >>> from sklearn.naive_bayes import GaussianNB
     >>> SklearnLearner(GaussianNB())
@@ -59,7 +61,7 @@ class SklearnLearner:
     provides: frozenset[str] = frozenset({"logits"})
     closed_form = False
 
-    def __init__(self, estimator: Any, made_by: str | None = None) -> None:
+    def __init__(self, estimator: Any, made_by: str | None = None, *, frames: bool = True) -> None:
         for method in ("fit", "predict_proba", "get_params"):
             if not (hasattr(estimator, method) or (method == "predict_proba" and _stacks(estimator))):
                 raise ArgumentError(
@@ -73,6 +75,7 @@ class SklearnLearner:
                     "of a generator would differ from run to run"
                 )
         self.estimator = estimator
+        self.frames = frames and not packages_of(estimator) & ARRAYS_ONLY
         # A pipeline is known by its last step.
         self.name = f"sklearn:{type(getattr(estimator, 'steps', [(0, estimator)])[-1][1]).__name__}"
         told = made_by is not None and made_by.rpartition(":")[2] != self.name.removeprefix("sklearn:")
@@ -114,7 +117,7 @@ class SklearnLearner:
         train = ranked[np.isin(ranked, fit.train, assume_unique=True)]
         own = labels_for(self.estimator, data)
         model = seeded(self.estimator, seeds.derive(seed, "init", fit.repeat, fit.fold, fit.part or 0))
-        inputs = _inputs(data, train)
+        inputs = self._inputs(data, train)
         try:
             model.fit(inputs, own[data.labels[train]])
         except _OF_LIBRARIES as error:
@@ -135,7 +138,7 @@ class SklearnLearner:
         for block in np.array_split(rows, max(1, -(-len(rows) // BLOCK))):
             p = np.zeros((len(block), len(data.class_names)))
             # A class that the training rows lack keeps the probability 0.
-            inputs = _inputs(data, block)
+            inputs = self._inputs(data, block)
             try:
                 said = model.predict_proba(inputs)
             except _OF_LIBRARIES as error:
@@ -145,6 +148,13 @@ class SklearnLearner:
                 said = said / said.sum(axis=1, keepdims=True)
             p[:, columns] = probabilities(said, len(columns), data.ids[block], self.name)
             sink.observe(side, Observation(block, epoch=1, logits=logits_of(p)))
+
+    def _inputs(self, data: Data, rows: IntArray) -> Any:
+        as_frame = getattr(data, "as_frame", None) if self.frames else None
+        if as_frame is not None and (frame := as_frame(rows)) is not None:
+            return frame
+        inputs = data.take(rows)
+        return inputs.reshape(len(inputs), -1).astype(np.float32) if data.kind == "image" else inputs
 
     def _columns(self, model: Any, data: Data) -> IntArray:
         """The class of each column of `predict_proba`."""
@@ -166,9 +176,13 @@ def _told(error: Exception) -> str:
 def labels_for(estimator: Any, data: Data) -> npt.NDArray[Any]:
     """(C,) what stands for each class where this estimator sees it: the user's own label, else its number."""
     own: npt.NDArray[Any] | None = getattr(data, "label_values", None)
+    return np.arange(len(data.class_names)) if own is None or packages_of(estimator) & NUMBERED else own
+
+
+def packages_of(estimator: Any) -> set[str]:
+    """The packages that an estimator and its parts are of."""
     inner = (estimator, *estimator.get_params(deep=True).values())
-    packages = {base.__module__.partition(".")[0] for part in inner for base in type(part).__mro__}
-    return np.arange(len(data.class_names)) if own is None or packages & NUMBERED else own
+    return {base.__module__.partition(".")[0] for part in inner for base in type(part).__mro__}
 
 
 def codes_of(classes: Any, own: npt.NDArray[Any]) -> IntArray:
@@ -231,13 +245,6 @@ def seeded(estimator: Any, seed: int) -> Any:
         if name.rpartition("__")[2] == "random_state" and value is None
     }
     return model.set_params(**states)
-
-
-def _inputs(data: Data, rows: IntArray) -> npt.NDArray[Any]:
-    inputs = data.take(rows)
-    if data.kind == "image":
-        return inputs.reshape(len(inputs), -1).astype(np.float32)
-    return inputs
 
 
 def _stacks(estimator: Any) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation
 from numbers import Integral, Real
 
 from unseen.errors import ArgumentError, BudgetError
 
-__all__ = ["budget", "budget_line", "share", "share_of"]
+__all__ = ["amounts", "budget", "budget_line", "share", "share_of"]
 
 
 def budget(n: int, *, keep: float | None = None, prune: float | None = None) -> int:
@@ -41,6 +41,28 @@ def budget(n: int, *, keep: float | None = None, prune: float | None = None) -> 
         # str() gives the shortest decimal that means this float, of NumPy's floats too: 0.29, not 0.28999...
         return _shared(n, name, float(value), Decimal(str(value)))
     raise BudgetError(f"{name} must be an int (a count) or a float (a fraction), got {value!r}")
+
+
+def amounts(*, keep: float | str | None, prune: float | str | None) -> dict[str, float | None]:
+    """Both as numbers, where one may be text: `"70%"` is the fraction 0.7.
+
+    >>> amounts(keep="70%", prune=None)
+    {'keep': 0.7, 'prune': None}
+
+    """
+    return {name: _number(name, value) for name, value in (("keep", keep), ("prune", prune))}
+
+
+def _number(name: str, value: float | str | None) -> float | None:
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    try:
+        if text.endswith("%"):
+            return float(Decimal(text[:-1].strip()) / 100)
+        return int(text) if text.lstrip("+-").isdigit() else float(text)
+    except (InvalidOperation, ValueError):
+        raise BudgetError(f"{name} must be a count (700), a fraction (0.7) or a share ('70%'), got {value!r}") from None
 
 
 def budget_line(n: int, *, keep: float | None = None, prune: float | None = None) -> str:

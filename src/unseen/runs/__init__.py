@@ -6,6 +6,6 @@ Bytes and arrays by name. Nothing here knows a learner or a score.
 from unseen.runs.base import Run
 from unseen.runs.directory import RunDirectory
 from unseen.runs.memory import MemoryRun
-from unseen.runs.opening import load_file, open_run
+from unseen.runs.opening import load_file, open_run, seed_of
 
-__all__ = ["MemoryRun", "Run", "RunDirectory", "load_file", "open_run"]
+__all__ = ["MemoryRun", "Run", "RunDirectory", "load_file", "open_run", "seed_of"]

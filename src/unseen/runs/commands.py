@@ -51,6 +51,8 @@ READ_BY = {
     "group": "group",
     "split": "split",
     "image_size": "image_size",
+    "mode": "mode",
+    "x": "x",
     "on_error": "on_error",
 }
 

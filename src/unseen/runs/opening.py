@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from unseen.errors import ArgumentError, CorruptFileError, RunError
@@ -11,7 +13,7 @@ from unseen.runs.files import understood
 from unseen.runs.memory import MemoryRun
 from unseen.types import Coreset, ScoreTable
 
-__all__ = ["load_file", "open_run"]
+__all__ = ["load_file", "open_run", "seed_of"]
 
 
 def open_run(out: str | Path | Run | None) -> Run:
@@ -21,6 +23,18 @@ def open_run(out: str | Path | Run | None) -> Run:
     if isinstance(out, str) and (not out.strip() or "\0" in out):
         raise ArgumentError(f"out must name a directory, got {out!r}; '.' is this one")
     return RunDirectory(out) if isinstance(out, (str, Path)) else out
+
+
+def seed_of(out: str | Path | Run | None, seed: int | None) -> int:
+    """The seed; for None that of the run which `out` keeps, else one that is drawn."""
+    if seed is not None:
+        return seed
+    if isinstance(out, (str, Path)) and Path(out).is_dir():
+        with suppress(RunError):
+            kept = RunDirectory(out).manifest().get("seed")
+            if isinstance(kept, int):
+                return kept
+    return secrets.randbelow(2**31)
 
 
 def load_file(path: Path) -> ScoreTable | Coreset:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from unseen.parquet import read_parquet, write_parquet
+from unseen.parquet import as_arrow, as_pandas, read_parquet, write_parquet
 from unseen.types.arrays import IdArray, IntArray
 
 __all__ = ["Coreset"]
@@ -64,8 +64,8 @@ class Coreset:
 
         return card(repr(self), [])
 
-    def save(self, path: str | Path) -> Path:
-        """Write a parquet file (`id`, `row`, `pick`, `source`), its provenance in the metadata."""
+    def to_columns(self) -> dict[str, npt.NDArray[Any]]:
+        """Every column by name, as `save` writes them: `id`, `row`, and where it has them `pick` and `source`."""
         columns: dict[str, npt.NDArray[Any]] = {"id": self.ids, "row": self.indices}
         if self.order is not None:
             pick = np.empty(self.n, np.int64)
@@ -73,7 +73,25 @@ class Coreset:
             columns["pick"] = pick[self.indices]
         if self.sources is not None:
             columns["source"] = self.sources
-        return write_parquet(Path(path), columns, {"kind": "coreset", "n": self.n, "provenance": self.provenance})
+        return columns
+
+    def to_arrow(self) -> Any:
+        """A table of Arrow of the kept samples; with the scores of all of them: `ScoreTable.to_arrow(coreset)`."""
+        return as_arrow(self.to_columns())
+
+    def to_pandas(self) -> Any:
+        """A frame of pandas of the kept samples, its index their ids; with scores: `ScoreTable.to_pandas(coreset)`.
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+
+        """
+        return as_pandas(self.to_arrow())
+
+    def save(self, path: str | Path) -> Path:
+        """Write a parquet file (`id`, `row`, `pick`, `source`), its provenance in the metadata."""
+        about = {"kind": "coreset", "n": self.n, "provenance": self.provenance}
+        return write_parquet(Path(path), self.to_columns(), about)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.errors import ArgumentError, UnknownNameError, some
-from unseen.parquet import read_parquet, write_parquet
+from unseen.parquet import as_arrow, as_pandas, read_parquet, write_parquet
 from unseen.types.arrays import Arrays, FloatArray, IdArray, IntArray, as_integers, unmasked
+from unseen.types.chosen import Coreset
 from unseen.types.directions import DIRECTIONS, Direction, meaning
 
 __all__ = ["OWN_COLUMNS", "ScoreTable"]
@@ -233,6 +234,45 @@ class ScoreTable:
         if self.predictions is not None:
             columns["prediction"] = self.predictions
         return columns
+
+    def to_arrow(self, coreset: Coreset | None = None) -> Any:
+        """A table of Arrow: the columns of `to_columns`, with class names for labels and predictions.
+
+        Args:
+            coreset: one of these samples; adds the column `kept`.
+
+        """
+        names = np.array(self.class_names, dtype=object)
+        columns: dict[str, Any] = self.to_columns()
+        columns["label"] = names[self.labels]
+        if self.predictions is not None:
+            # A sample without a prediction, -1, has none here.
+            columns["prediction"] = np.append(names, [None])[self.predictions]
+        if coreset is not None:
+            if coreset.n != len(self) or not np.array_equal(self.ids[coreset.indices], coreset.ids):
+                raise ArgumentError(f"coreset must be of the {len(self):,} samples of this table; it is of others")
+            columns["kept"] = coreset.mask
+        return as_arrow(columns)
+
+    def to_pandas(self, coreset: Coreset | None = None) -> Any:
+        """A frame of pandas: the columns of `to_arrow`; its index are the ids, which may be your frame's own index.
+
+        Args:
+            coreset: one of these samples; adds the column `kept`.
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+
+        """
+        return as_pandas(self.to_arrow(coreset))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The samples one by one, as rows by column: `pandas.DataFrame(table)` reads them so."""
+        return iter(self.to_arrow().to_pylist())
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Hand the columns of `to_arrow` to whoever reads Arrow: `polars.DataFrame(table)`, `pyarrow.table(table)`."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def save(self, path: str | Path) -> Path:
         """Write a parquet file; what the columns mean is in its metadata, as JSON under the key `unseen`."""

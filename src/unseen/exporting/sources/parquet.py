@@ -65,4 +65,5 @@ class ParquetRows:
 
 def roles_in(options: Mapping[str, Any]) -> Roles:
     """What the options of a reader say of the columns."""
-    return Roles(**{field.name: options.get(field.name) for field in fields(Roles)})
+    known = {field.name for field in fields(Roles)}
+    return Roles(**{name: value for name, value in options.items() if name in known})

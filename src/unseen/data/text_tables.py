@@ -1,0 +1,203 @@
+"""Tables as text: CSV files with commas, semicolons or tabs, and JSON lines."""
+
+from __future__ import annotations
+
+import codecs
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.json
+
+from unseen.data.base import Samples
+from unseen.data.columns import Roles, open_columns
+from unseen.data.decoding import ImageOptions
+from unseen.data.fingerprint import stamp
+from unseen.data.frames import TableSource
+from unseen.data.walking import readable
+from unseen.errors import DataError, some
+
+__all__ = ["CSV", "JSON_LINES", "from_csv", "from_json_lines"]
+
+CSV = (".csv", ".tsv")
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+
+_SEPARATORS = ",;\t"
+_BLOCK = 1 << 20  # bytes that pyarrow parses at a time; a row must fit
+_OTHER = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+_THOUSANDS = r"^\s*[-+]?\d{1,3}([,.' ]\d{3})+([,.]\d+)?\s*$"
+_PLAIN = r"^\s*[-+]?\d+([,.]\d+)?\s*$"
+_DECIMAL_COMMA = r"^\s*[-+]?\d+,\d+\s*$"
+_WORDS = {"int64": "integer", "double": "real", "string": "text", "bool": "yes/no", "null": "nothing"}
+
+
+def from_csv(
+    path: str | Path,
+    *,
+    label: str | None = None,
+    target: str | None = None,
+    image: str | None = None,
+    text: str | None = None,
+    features: str | Sequence[str] | None = None,
+    id: str | None = None,
+    group: str | None = None,
+    split: str | None = None,
+    image_size: int | None = None,
+    mode: Literal["RGB", "L"] = "RGB",
+    on_error: Literal["raise", "skip"] = "raise",
+    workers: int | None = None,
+) -> Samples:
+    """A CSV file, read whole; what its columns become is as in `from_parquet`.
+
+    The first row names the columns. They are separated by commas, semicolons or tabs, whichever the first row has most
+    of; beside semicolons, numbers may have decimal commas. The types that were found are in the notes. An entry that is
+    empty, `NA`, `NaN` or `null` is missing.
+
+    Args:
+        path: the file, UTF-8 with or without a byte-order mark.
+        label: the column of labels; default `"label"`.
+        target: a column of numbers to regress on, in place of labels.
+        image: the column of images: of their paths, in a JSON-lines file.
+        text: as in `from_parquet`, as are the following.
+        features: see there.
+        id: see there.
+        group: see there.
+        split: only rows whose column `split` says so.
+        image_size: see there.
+        mode: see there.
+        on_error: see there.
+        workers: see there.
+
+    Raises:
+        UnknownNameError: no such column; the message has the nearest names.
+        ArgumentError: no column of labels is named, and none is called `"label"`.
+        DataError: rows of another number of entries, another encoding, numbers with thousands separators.
+
+    """
+    place = readable(Path(path))
+    csv = place.suffix.lower() in CSV
+    table, notes = _csv(place) if csv else (_json_lines(place), [])
+    names = table.column_names
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
+    if twice:
+        raise DataError(f"{place} must not have two columns of one name, but it has of {some(twice)}; rename one")
+    source = TableSource(table, str(place), split, stamp(place.parent, [place.name]))
+    kinds = [f"{field.name} {_WORDS.get(str(field.type), field.type)}" for field in table.schema]
+    source.notes += (*notes, f"types found: {some(kinds, 20)}")
+    roles = Roles(label, image, text, features, id, group, target)
+    return open_columns(source, roles, ImageOptions(image_size, mode, on_error, None, workers))
+
+
+@functools.wraps(from_csv)  # whose options it takes
+def from_json_lines(path: str | Path, **options: Any) -> Samples:
+    """A file of JSON objects, one a line."""
+    return from_csv(path, **options)
+
+
+def _csv(path: Path) -> tuple[pa.Table, list[str]]:
+    """The table in a CSV file, and how it was read."""
+    with path.open("rb") as opened:
+        header = opened.readline()
+    for mark, name in _OTHER.items():
+        if header.startswith(mark):
+            raise DataError(f"{path} is {name}, and must be UTF-8: iconv -f {name} -t UTF-8 {path.name} > new.csv")
+    try:
+        first = header.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise _not_utf8(path, "the names of columns", header) from None
+    separator = max(_SEPARATORS, key=first.count)
+    size = max(_BLOCK, 4 * len(header))
+    table = _parsed(path, separator, size)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_binary(column.type):
+            _check_utf8(path, name, column)
+    notes = [] if separator == "," else [f"columns are separated by {'tabs' if separator == chr(9) else 'semicolons'}"]
+    if separator == ";" and any(_all_match(column, _DECIMAL_COMMA, _PLAIN) for column in table.columns):
+        table = _parsed(path, separator, size, decimal_point=",")
+        notes.append("numbers have decimal commas")
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if _all_match(column, _THOUSANDS, _PLAIN):
+            row = int(np.flatnonzero(pc.match_substring_regex(column, _THOUSANDS).fill_null(False).to_numpy())[0])
+            raise DataError(
+                f"{path}: column {name!r} must hold numbers without thousands separators, but row {row} has "
+                f"{column[row].as_py()!r}; write them without"
+            )
+    return table, notes
+
+
+def _parsed(path: Path, separator: str, size: int, *, decimal_point: str = ".", ordered: bool = False) -> pa.Table:
+    """Read by pyarrow; `ordered` reads again without threads, which knows the numbers of rows."""
+    odd: list[Any] = []
+
+    def note(row: Any) -> str:
+        odd.append(row)
+        return "skip"
+
+    csv = pyarrow.csv
+    try:
+        table = csv.read_csv(
+            path,
+            read_options=csv.ReadOptions(block_size=size, use_threads=not ordered),
+            parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=note),
+            convert_options=csv.ConvertOptions(
+                strings_can_be_null=True, quoted_strings_can_be_null=False, decimal_point=decimal_point
+            ),
+        )
+    except (pa.ArrowException, OSError) as error:
+        why = "it is empty" if "Empty CSV" in str(error) else " ".join(str(error).split())
+        raise DataError(f"{path} cannot be read as CSV: {why}") from error
+    if odd and not ordered:
+        return _parsed(path, separator, size, decimal_point=decimal_point, ordered=True)
+    if odd:
+        row = odd[0]
+        raise DataError(
+            f"{path}: every row must have {row.expected_columns} entries, as the first one, but {len(odd):,} have not: "
+            f"row {row.number} of the file has {row.actual_columns}: {row.text[:60]!r}; put entries that hold "
+            f"{separator!r} in quotes, or drop such rows"
+        )
+    return table
+
+
+def _all_match(column: pa.ChunkedArray, some_: str, all_: str) -> bool:
+    """Whether a column of text has entries of the first form, and all others of it are of the second."""
+    if not pa.types.is_string(column.type):
+        return False
+    first = pc.match_substring_regex(column, some_)
+    return bool(pc.any(first).as_py() and pc.all(pc.or_(first, pc.match_substring_regex(column, all_))).as_py())
+
+
+def _check_utf8(path: Path, name: str, column: pa.ChunkedArray) -> None:
+    for row, entry in enumerate(column.to_pylist()):
+        try:
+            (entry or b"").decode()
+        except UnicodeDecodeError:
+            raise _not_utf8(path, f"column {name!r}, row {row}", entry) from None
+
+
+def _not_utf8(path: Path, where: str, entry: bytes) -> DataError:
+    read = entry.decode("cp1252", "replace").strip()[:60]
+    return DataError(
+        f"{path} must be UTF-8, but it is not in {where}; as Windows-1252 it reads {read!r}: if that is right, "
+        f"iconv -f CP1252 -t UTF-8 {path.name} > new.csv"
+    )
+
+
+def _json_lines(path: Path) -> pa.Table:
+    with path.open("rb") as opened:
+        first = opened.readline()
+    if first.lstrip(codecs.BOM_UTF8).lstrip().startswith(b"["):
+        raise DataError(
+            f"{path} must hold one JSON object a line, but it is a list of them; pandas.read_json(path).to_json(new, "
+            "orient='records', lines=True) writes it so"
+        )
+    size = max(_BLOCK, 4 * len(first))
+    try:
+        return pyarrow.json.read_json(path, read_options=pyarrow.json.ReadOptions(block_size=size))
+    except (pa.ArrowException, OSError) as error:
+        why = "it is empty" if "Empty JSON" in str(error) else " ".join(str(error).split())
+        raise DataError(f"{path} cannot be read as JSON lines: {why}") from error

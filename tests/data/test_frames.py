@@ -1,0 +1,308 @@
+"""Frames of pandas and polars and tables of Arrow: one way in for all of them, in every verb."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import unseen
+from unseen.data import from_frame, resolve
+from unseen.errors import ArgumentError, DataError, UnknownNameError
+
+N = 120
+RNG = np.random.default_rng(0)
+AGE = RNG.integers(18, 80, N)
+PEOPLE = pd.DataFrame(
+    {
+        "age": AGE,
+        "job": RNG.choice(["clerk", "cook", "smith"], N),
+        "hours": RNG.normal(40, 5, N),
+        "income": np.where(AGE + RNG.normal(0, 5, N) > 45, ">50K", "<=50K"),
+    }
+)
+FAST = {"learner": "logistic", "plan": unseen.folds(2)}
+
+
+def everything(data):
+    return data.take(np.arange(len(data))).tolist()
+
+
+def polars_frame(frame):
+    polars = pytest.importorskip("polars")
+    return polars.from_arrow(pa.Table.from_pandas(frame, preserve_index=False))
+
+
+def hugging_face(frame):
+    datasets = pytest.importorskip("datasets")
+    return datasets.Dataset.from_pandas(frame, preserve_index=False)
+
+
+def parquet(frame, folder):
+    frame.to_parquet(folder / "people.parquet", index=False)
+    return folder / "people.parquet"
+
+
+def csv(frame, folder):
+    frame.to_csv(folder / "people.csv", index=False)
+    return folder / "people.csv"
+
+
+def semicolons(frame, folder):
+    frame.to_csv(folder / "eu.csv", index=False, sep=";", decimal=",")
+    return folder / "eu.csv"
+
+
+def json_lines(frame, folder):
+    frame.to_json(folder / "people.jsonl", orient="records", lines=True, double_precision=15)
+    return folder / "people.jsonl"
+
+
+WAYS = {
+    "pandas": lambda frame, _: frame,
+    "polars": lambda frame, _: polars_frame(frame),
+    "arrow": lambda frame, _: pa.Table.from_pandas(frame, preserve_index=False),
+    "hugging face": lambda frame, _: hugging_face(frame),
+    "parquet": parquet,
+    "csv": csv,
+    "csv with semicolons": semicolons,
+    "json lines": json_lines,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_table_is_the_same_data_set(way, tmp_path):
+    source = WAYS[way](PEOPLE, tmp_path)
+    for data in (resolve(source, label="income"), resolve(source, label="income", features=["age", "job", "hours"])):
+        assert (data.kind, data.feature_names) == ("table", ("age", "job", "hours"))
+        assert data.class_names == ("<=50K", ">50K")
+        assert [data.class_names[label] for label in data.labels] == PEOPLE["income"].tolist()
+        found = everything(data)
+        assert [row[:2] for row in found] == PEOPLE[["age", "job"]].values.tolist()
+        np.testing.assert_allclose([row[2] for row in found], PEOPLE["hours"], rtol=1e-12)
+    table, coreset = unseen.prune(source, label="income", keep=0.5, **FAST)
+    same, _ = unseen.prune(PEOPLE, "income", keep=0.5, **FAST)
+    np.testing.assert_allclose(table.column("el2n"), same.column("el2n"), rtol=1e-9)
+    assert len(coreset) == N // 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_columns_are_asked_for_and_nearest_names_told(way, tmp_path):
+    source = WAYS[way](PEOPLE, tmp_path)
+    with pytest.raises(
+        ArgumentError, match="must name the column of labels, as in label='income'; the columns are age"
+    ):
+        unseen.prune(source, keep=0.7)
+    with pytest.raises(UnknownNameError, match="unknown column for label 'incom'; did you mean 'income'"):
+        unseen.prune(source, label="incom", keep=0.7)
+    with pytest.raises(UnknownNameError, match="unknown column for features 'jobs'; did you mean 'job'"):
+        unseen.score(source, label="income", features=["jobs"])
+    with pytest.raises(UnknownNameError, match="unknown column for group 'hour'; did you mean 'hours'"):
+        unseen.score(source, label="income", group="hour")
+
+
+@pytest.mark.parametrize("verb", ["score", "prune", "grow"])
+def test_roles_of_columns_in_every_verb(verb):
+    frame = PEOPLE.assign(name=[f"p{i:03}" for i in range(N)])
+    calls = {
+        "score": lambda: unseen.score(frame, label="income", id="name", features=["age", "hours"], group="job", **FAST),
+        "prune": lambda: (
+            unseen.prune(frame, "income", keep=0.5, id="name", features=["age", "hours"], group="job", **FAST).scores
+        ),
+        "grow": lambda: (
+            unseen.grow(
+                frame, label="income", keep=0.5, steps=1, folds=2, learner="logistic", id="name", features=["age"]
+            ).scores
+        ),
+    }
+    table = calls[verb]()
+    assert table.ids.tolist() == frame["name"].tolist()
+    assert table.class_names == ("<=50K", ">50K")
+    if verb != "grow":  # a job never parts
+        assert all(len(set(table.folds[0][(frame["job"] == job).to_numpy()])) == 1 for job in set(frame["job"]))
+
+
+def test_the_other_verbs_take_columns_too():
+    more = {"label": "income", "features": ["age", "hours"]}
+    coreset = unseen.prune(PEOPLE, keep=0.5, **FAST, **more).coreset
+    test = PEOPLE.assign(age=PEOPLE["age"] + 0.5)
+    found = unseen.evaluate(PEOPLE, coresets=coreset, test=test, learner="logistic", seeds=1, **more)
+    assert found.about["test"]["n"] == N
+    assert unseen.embed(PEOPLE, label="income").sample_shape == (5,)
+    assert unseen.estimate(PEOPLE, learner="logistic", **more).fits == 2
+    swept = unseen.sweep(PEOPLE, methods=["el2n/top"], keep=[0.5], seeds=1, learner="logistic", test=test, **more)
+    assert "360" not in repr(swept)
+    assert "120 samples" in repr(swept)
+    assert unseen.advise(PEOPLE, method="el2n/top", quick=True, step=0.5, searching=2, **more).n < N
+
+
+@pytest.mark.parametrize("y", [PEOPLE["income"], PEOPLE[["income"]], PEOPLE["income"].to_numpy(), "income"])
+def test_labels_in_every_form(y):
+    X = PEOPLE if isinstance(y, str) else PEOPLE.drop(columns="income")
+    data = resolve((X, y))
+    assert data.feature_names == ("age", "job", "hours")
+    assert data.class_names == ("<=50K", ">50K")
+    if not isinstance(y, str):
+        assert resolve((PEOPLE[["age"]].to_numpy(), y)).class_names == ("<=50K", ">50K")
+
+
+def test_a_series_is_called_by_its_name():
+    with pytest.raises(DataError, match="column 'hours' must hold classes, but row 0 has"):
+        resolve((PEOPLE[["age"]].to_numpy(), PEOPLE["hours"]))
+    with pytest.raises(DataError, match="column 'hours' must hold classes, but row 0 has"):
+        resolve((PEOPLE[["age"]], PEOPLE[["hours"]]))
+    with pytest.raises(DataError, match="y must be one column, but it has 2: age, hours; choose one"):
+        resolve((PEOPLE[["age"]], PEOPLE[["age", "hours"]]))
+    with pytest.raises(ArgumentError, match="y='income' names a column, but X has none"):
+        resolve((PEOPLE[["age"]].to_numpy(), "income"))
+    with pytest.raises(ArgumentError, match="label='income' names a column, and from_arrays has none"):
+        unseen.prune(PEOPLE[["age"]].to_numpy(), PEOPLE["income"], label="income", keep=0.5)
+    with pytest.raises(ArgumentError, match="labels are given twice, as an array and by label='income'"):
+        unseen.prune(PEOPLE, PEOPLE["income"], label="income", keep=0.5)
+    with pytest.raises(ArgumentError, match="named twice: y='income' and label='job'"):
+        unseen.prune(PEOPLE, "income", label="job", keep=0.5)
+
+
+def test_ids_are_an_index_that_was_set():
+    shuffled = PEOPLE.sample(frac=1, random_state=0)
+    assert resolve(shuffled, label="income").ids.tolist() == shuffled.index.tolist()
+    named = PEOPLE.set_index(pd.Index([f"p{i}" for i in range(N)]))
+    assert resolve(named, label="income").ids[:2].tolist() == ["p0", "p1"]
+    assert resolve(PEOPLE, label="income").ids.tolist() == list(range(N))
+    twice = pd.concat([PEOPLE, PEOPLE])
+    data = resolve(twice, label="income")
+    assert data.ids.tolist() == list(range(2 * N))
+    assert any("not of unique integers or text" in note for note in data.notes)
+
+
+def test_one_split_of_a_frame():
+    frame = PEOPLE.assign(split=["train", "test"] * (N // 2))
+    data = resolve(frame, label="income", split="test")
+    assert [row[0] for row in everything(data)] == frame["age"][1::2].tolist()
+    assert data.as_frame(np.array([0]))["age"].tolist() == [frame["age"][1]]
+    with pytest.raises(ArgumentError, match="split must be one of test, train, got 'tset'"):
+        resolve(frame, label="income", split="tset")
+
+
+ODD = {
+    "date": ([datetime.date(2020, 1, 1)] * 4, r"column 'odd' has type date32.*make numbers of it.*features="),
+    "datetime": (pd.date_range("2020", periods=4), "column 'odd' has type timestamp.*features="),
+    "time": ([datetime.time(1)] * 4, "column 'odd' has type time64.*features="),
+    "duration": (pd.to_timedelta([1, 2, 3, 4], unit="s"), "column 'odd' has type duration.*features="),
+    "lists": ([[1.0], [1.0, 2.0], [3.0], [4.0]], "column 'odd' has type list.*features="),
+    "mixed": (
+        [1, "a", 2, 3],
+        "column 'odd' must hold entries of one type, but row 1 holds str 'a' among int; make it t",
+    ),
+    "objects": ([object()] * 4, "column 'odd' has entries of object, which is no feature; drop it"),
+    "periods": (pd.period_range("2020", periods=4, freq="D"), "column 'odd'.*"),
+    "infinite": ([1.0, np.inf, 2.0, 3.0], "'odd' holds infinite values in 1 rows: 1|row 1, column odd"),
+}
+SMALL = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "label": [0, 1, 0, 1]})
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_columns_are_refused_by_name(odd, tmp_path):
+    values, message = ODD[odd]
+    frame = SMALL.assign(odd=values)
+    for call in (
+        lambda: unseen.prune(frame, keep=0.5),
+        lambda: unseen.score(frame.drop(columns="label"), frame["label"]),
+        lambda: unseen.grow(frame, keep=0.5),
+        lambda: unseen.evaluate(frame, coresets={}),
+        lambda: unseen.embed(frame),
+        lambda: unseen.Pruner(0.5).fit(frame.drop(columns="label"), frame["label"]),
+    ):
+        with pytest.raises(DataError, match=message):
+            call()
+
+
+ENCODED = {
+    "booleans with gaps": (pd.array([True, None, False, True], dtype="boolean"), [True, None, False, True]),
+    "objects with gaps": (np.array([True, None, False, True], object), [True, None, False, True]),
+    "unused levels": (pd.Categorical(["x", "y", "x", "y"], categories=["x", "y", "z"]), ["x", "y", "x", "y"]),
+    "nullable integers": (pd.array([1, None, 3, 4], dtype="Int64"), [1, None, 3, 4]),
+    "nothing at all": ([None] * 4, [None] * 4),
+}
+
+
+@pytest.mark.parametrize("case", ENCODED)
+def test_columns_with_gaps_are_encoded(case):
+    values, expected = ENCODED[case]
+    data = from_frame(SMALL.assign(odd=values))
+    assert data.kind == "table"
+    assert [row[1] for row in everything(data)] == expected
+    frame = pd.concat([SMALL.assign(odd=values)] * 10, ignore_index=True)
+    assert len(unseen.score(frame, learner="logistic", groups=None, plan=unseen.folds(2))) == 40
+
+
+@pytest.mark.parametrize(
+    ("frame", "options", "message"),
+    [
+        (
+            pd.DataFrame([[1, 2, 0], [3, 4, 1]], columns=["a", "a", "label"]),
+            {},
+            "must not have two columns of one name, b",
+        ),
+        (SMALL.head(0), {}, "the data set is empty"),
+        (pd.DataFrame(), {"label": "a"}, "unknown column for label 'a'"),
+        (SMALL[["label"]], {}, "there is no column of inputs beside label"),
+        (SMALL.assign(label=[[1], [2], [1], [2]]), {}, "column 'label' must have one entry a sample, but row 0 holds"),
+        (SMALL.assign(label=[0.5, 1.5, 0.5, 1.5]), {}, "column 'label' must hold classes, but row 0 has 0.5"),
+        (
+            SMALL.assign(label=[None] * 4),
+            {},
+            "column 'label' must be given for every sample, but it is missing in 4 rows",
+        ),
+        (
+            SMALL.assign(v=[[1.0], [1.0, 2.0], [1.0], [1.0]]),
+            {"features": "v"},
+            "row 0 has 1 entries and row 1 has 2; pad",
+        ),
+        (SMALL.astype({"a": pd.SparseDtype(float)}), {}, "column 'a' is sparse"),
+        (SMALL, {"id": "label", "ids": [1, 2, 3, 4]}, "give ids .an array. or id .a column., got both"),
+    ],
+)
+def test_bad_frames(frame, options, message):
+    with pytest.raises((DataError, ArgumentError), match=message):
+        unseen.score(frame, **options)
+
+
+def test_images_in_a_frame():
+    import io
+
+    from PIL import Image
+
+    def png(grey):
+        file = io.BytesIO()
+        Image.new("L", (4, 4), grey).save(file, "png")
+        return {"bytes": file.getvalue(), "path": None}
+
+    frame = pd.DataFrame({"image": [png(i) for i in range(4)], "label": list("abab")})
+    data = resolve(frame, mode="L")
+    assert (data.kind, data.sample_shape) == ("image", (4, 4, 1))
+    assert data.take(np.arange(4))[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
+
+
+def test_unknown_arguments_are_answered_with_those_of_the_whole_call():
+    for call, message in (
+        (lambda: unseen.prune(PEOPLE, label="income", kep=0.7), "unknown argument of prune 'kep'; did you mean 'keep'"),
+        (lambda: unseen.prune(PEOPLE, label="income", keep=0.7, scores="el2n"), "did you mean 'score'"),
+        (lambda: unseen.prune(PEOPLE, lable="income", keep=0.7), "argument of prune 'lable'; did you mean 'label'"),
+        (lambda: unseen.prune(PEOPLE, keep=0.7, random_state=1), "'random_state'; did you mean 'seed'"),
+        (lambda: unseen.score(PEOPLE, n_jobs=1), "unknown argument of score 'n_jobs'; did you mean 'jobs'"),
+        (
+            lambda: unseen.grow(PEOPLE, keep=0.5, batch=3),
+            "'batch'; options of training are the learner's, as in learner=",
+        ),
+        (
+            lambda: unseen.select(unseen.score(PEOPLE, label="income", **FAST), keap=3),
+            "select 'keap'; did you mean 'keep'",
+        ),
+    ):
+        with pytest.raises(unseen.errors.UnknownArgumentError, match=message) as caught:
+            call()
+        assert isinstance(caught.value, TypeError)

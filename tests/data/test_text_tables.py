@@ -1,0 +1,143 @@
+"""CSV and JSON-lines files: what they become, and one line for what is wrong with them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from unseen.data import resolve
+from unseen.errors import ArgumentError, DataError, UnknownNameError
+
+
+@pytest.fixture
+def write(tmp_path):
+    def writing(name, content):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return writing
+
+
+def everything(data):
+    return data.take(np.arange(len(data))).tolist()
+
+
+READ = {
+    "commas": ("a.csv", "age,job,paid\n31,cook,no\n52,smith,yes\n", [[31, "cook"], [52, "smith"]]),
+    "semicolons, decimal commas": ("a.csv", "age;job;paid\n1,5;cook;no\n2;a,b;yes\n", [[1.5, "cook"], [2.0, "a,b"]]),
+    "tabs": ("a.tsv", "age\tjob\tpaid\n1.5\tcook\tno\n2\tsmith\tyes\n", [[1.5, "cook"], [2.0, "smith"]]),
+    "byte-order mark": ("a.csv", b"\xef\xbb\xbfage,paid\n1,no\n2,yes\n", [[1.0], [2.0]]),
+    "quotes and lines in them": ("a.csv", 'age,job,paid\n1,"a,\nb",no\n2,c,yes\n', [[1, "a,\nb"], [2, "c"]]),
+    "missing entries": ("a.csv", "age,job,paid\n,NA,no\n2,c,yes\n", [[None, None], [2, "c"]]),
+    "whole after text": ("a.csv", "age,b,paid\n1,2,no\nx,3,yes\n", [["1", 2], ["x", 3]]),
+    "JSON lines": (
+        "a.jsonl",
+        '{"age": 31, "job": "cook", "paid": "no"}\n{"paid": "yes", "age": 5}\n',
+        [[31, "cook"], [5, None]],
+    ),
+    "JSON lines with a mark": (
+        "a.ndjson",
+        b'\xef\xbb\xbf{"age": 1, "paid": "no"}\n{"age": 2, "paid": "yes"}\n',
+        [[1.0], [2.0]],
+    ),
+    "embeddings": ("a.jsonl", '{"v": [1, 2.5], "paid": "no"}\n{"v": [3, 4], "paid": "yes"}\n', [[1, 2.5], [3, 4]]),
+}
+
+
+@pytest.mark.parametrize("case", READ)
+def test_files_become_tables(write, case):
+    name, content, expected = READ[case]
+    data = resolve(write(name, content), label="paid")
+    assert everything(data) == expected
+    assert data.class_names == ("no", "yes")
+
+
+def test_the_row_numbers_that_pandas_writes_are_no_features(write):
+    rows = "".join(f"{i},{i % 3},{i % 5},{'ny'[i % 2]}\n" for i in range(15))
+    assert resolve(write("a.csv", ",age,b,paid\n" + rows), label="paid").feature_names == ("age", "b")
+
+
+def test_types_are_told(write):
+    data = resolve(write("a.csv", "age;pay;job;in;paid\n1;1,5;c;true;0\n2;2,5;d;false;1\n"), label="paid")
+    assert "types found: age integer, pay real, job text, in yes/no, paid integer" in data.notes
+    assert "numbers have decimal commas" in data.notes
+    assert "columns are separated by semicolons" in data.notes
+
+
+BAD = {
+    "ragged": (
+        "a.csv",
+        "a,paid\n1,no\n2,yes,3\n3\n",
+        "must have 2 entries.* 2 have not: row 3 of the file has 3: '2,yes,3'",
+    ),
+    "latin-1": (
+        "a.csv",
+        "a,paid\n1,no\n2,nö\n".encode("latin-1"),
+        "UTF-8, but it is not in column 'paid', row 1; as Windows-1252 it reads 'nö'",
+    ),
+    "latin-1 names": ("a.csv", "ä,paid\n1,no\n".encode("latin-1"), "UTF-8, but it is not in the names of columns"),
+    "UTF-16": ("a.csv", "a,paid\n1,no\n".encode("utf-16"), "is UTF-16, and must be UTF-8: iconv"),
+    "thousands": (
+        "a.csv",
+        'a,paid\n5,no\n"1,234",yes\n',
+        "column 'a' must hold numbers without thousands separators, but row 1 has '1,234'",
+    ),
+    "two of one name": ("a.csv", "a,a,paid\n1,2,no\n", "two columns of one name, but it has of a; rename one"),
+    "nothing": ("a.csv", "", "a.csv cannot be read as CSV: it is empty"),
+    "names only": ("a.csv", "a,paid\n", "the data set is empty"),
+    "dates": ("a.csv", "a,paid\n2020-01-01,no\n2020-01-02,yes\n", "column 'a' has type date32.*make numbers of it"),
+    "no such column": ("a.csv", "a,pay\n1,no\n2,yes\n", "unknown column for label 'paid'; did you mean 'pay'"),
+    "real labels": ("a.csv", "a,paid\n1,0.5\n2,1\n", "column 'paid' must hold classes, but row 0 has 0.5"),
+    "no labels": (
+        "a.csv",
+        "a,paid\n1,\n2,\n",
+        "column 'paid' must be given for every sample, but it is missing in 2 rows: 0, 1",
+    ),
+    "types that change": (
+        "a.jsonl",
+        '{"a": 1, "paid": 1}\n{"a": "x", "paid": 2}\n',
+        "JSON lines: .*/a.* changed from number to string in row 1",
+    ),
+    "broken JSON": ("a.jsonl", '{"a": 1, "paid": 1}\n{"a": 1,\n', "a.jsonl cannot be read as JSON lines: .* in row 1"),
+    "a JSON list": ("a.json", '[{"a": 1, "paid": 1}]', "must hold one JSON object a line, but it is a list"),
+    "no JSON": ("a.jsonl", "", "a.jsonl cannot be read as JSON lines: it is empty"),
+    "unequal lists": (
+        "a.jsonl",
+        '{"a": [1, 2], "paid": 1}\n{"a": [1], "paid": 2}\n',
+        "'a' must hold lists of one length, but row 0 has 2 entries and row 1 has 1; pad or cut",
+    ),
+    "lists of labels": (
+        "a.jsonl",
+        '{"a": 1, "paid": [1]}\n{"a": 2, "paid": [2]}\n',
+        "column 'paid' must have one entry a sample, but row 0 holds",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_files_are_refused_in_one_line(write, case):
+    name, content, message = BAD[case]
+    with pytest.raises((DataError, UnknownNameError), match=message) as caught:
+        resolve(write(name, content), label="paid")
+    assert "\n" not in str(caught.value)
+
+
+def test_columns_by_the_thousand(write):
+    wide = 5000
+    names = ",".join(f"c{i}" for i in range(wide))
+    rows = ["".join(f"{(i * j) % 7}," for i in range(wide)) + f"{j % 2}\n" for j in range(4)]
+    data = resolve(write("wide.csv", f"{names},label\n" + "".join(rows)))
+    assert data.sample_shape == (wide,)
+    assert everything(data)[3][5] == 1.0
+
+
+def test_without_a_label_the_column_is_asked_for(write):
+    path = write("people.csv", "age,job,income\n1,cook,no\n2,cook,yes\n3,smith,no\n4,dean,yes\n")
+    with pytest.raises(
+        ArgumentError, match="must name the column of labels, as in label='income'; the columns are age, job"
+    ):
+        resolve(path)
+    with pytest.raises(ArgumentError, match="must name the column of labels; the columns are a, b"):
+        resolve(pa.table({"a": [1, 2], "b": [1, 2]}))

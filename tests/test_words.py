@@ -1,0 +1,92 @@
+"""The words that people type: plans by name, shares in percent, no seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.naive_bayes import GaussianNB
+
+import unseen
+from unseen.errors import ArgumentError, BudgetError, UnknownNameError
+
+X, Y = load_iris(return_X_y=True)
+QUICK = {"learner": GaussianNB(), "threads": 1}
+
+
+@pytest.mark.parametrize(
+    ("word", "plan"),
+    [("folds", unseen.folds()), ("folds:k=3", unseen.folds(3)), ("halves", unseen.halves()), ("seen", unseen.seen())],
+)
+def test_plans_by_name(word, plan):
+    named, made = (unseen.score(X, Y, plan=one, **QUICK) for one in (word, plan))
+    np.testing.assert_array_equal(named.values["el2n"], made.values["el2n"])
+    assert named.provenance["plan"] == plan.describe()
+    assert unseen.estimate(X, Y, plan=word, **QUICK).fits == {"folds": 5, "folds:k=3": 3, "halves": 2, "seen": 1}[word]
+    assert len(unseen.Pruner(0.5, plan=word, learner=GaussianNB()).fit(X, Y).coreset_) == 75
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ("fold", "unknown plan 'fold'; did you mean 'folds'"),
+        ("folds:n=3", "unknown option of plan 'folds' 'n'"),
+        (3, r"plan must be a plan, such as unseen.folds\(5\), or its name, 'folds:k=5', got 3"),
+        (unseen.folds, "plan must be a plan"),
+    ],
+)
+def test_what_is_no_plan(plan, message):
+    for verb in (unseen.score, unseen.prune, unseen.estimate):
+        with pytest.raises(ArgumentError, match=message):
+            verb(X, Y, plan=plan, **({"keep": 0.5} if verb is unseen.prune else {}), **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("share", "kept"), [("70%", 105), ("70 %", 105), ("12.5%", 19), ("0.7", 105), ("30", 30), ("100%", 150)]
+)
+def test_shares_as_text(share, kept):
+    assert len(unseen.prune(X, Y, keep=share, **QUICK).coreset) == kept
+    table = unseen.score(X, Y, **QUICK)
+    assert len(unseen.select(table, keep=share)) == kept
+    if kept < 150:
+        assert len(unseen.select(table, prune=share)) == 150 - kept
+    assert unseen.estimate(X, Y, keep=share, **QUICK).budget == kept
+
+
+def test_shares_in_the_other_verbs():
+    assert len(unseen.grow(X, Y, keep="40%", steps=1, folds=2, learner=GaussianNB()).coreset) == 60
+    swept = unseen.sweep(X, Y, keep=["50%"], methods=["el2n/top"], seeds=1, learner=GaussianNB())
+    assert len(swept) == len(unseen.sweep(X, Y, keep=[0.5], methods=["el2n/top"], seeds=1, learner=GaussianNB()))
+    with pytest.raises(ArgumentError, match="keep must be a list of fractions or counts, got '50%'"):
+        unseen.sweep(X, Y, keep="50%", methods=["el2n/top"], learner=GaussianNB())
+
+
+@pytest.mark.parametrize(
+    ("share", "message"), [("half", "or a share .'70%'., got 'half'"), ("170%", "got 1.7"), ("%", "got '%'")]
+)
+def test_what_is_no_share(share, message):
+    with pytest.raises(BudgetError, match=message):
+        unseen.prune(X, Y, keep=share, **QUICK)
+
+
+def test_without_a_seed_one_is_drawn_and_a_run_keeps_its_own(tmp_path):
+    seeds = {unseen.score(X, Y, seed=None, **QUICK).provenance["seed"] for _ in range(3)}
+    assert len(seeds) == 3
+    first, again = (unseen.prune(X, Y, keep=0.5, seed=None, out=tmp_path / "run", **QUICK).scores for _ in range(2))
+    np.testing.assert_array_equal(first.values["el2n"], again.values["el2n"])
+    assert len(unseen.select(first, rule="random", keep=0.5, seed=None)) == 75
+    unseen.estimate(X, Y, seed=None, **QUICK)
+
+
+def test_a_class_in_the_place_of_a_learner():
+    for call in (
+        lambda: unseen.prune(X, Y, keep=0.5, learner=GaussianNB),
+        lambda: unseen.score(X, Y, learner=GaussianNB),
+        lambda: unseen.Pruner(0.5, learner=GaussianNB).fit(X, Y),
+    ):
+        with pytest.raises(
+            ArgumentError, match=r"learner must be an instance, got the class GaussianNB; call it: Gauss"
+        ):
+            call()
+    with pytest.raises(UnknownNameError):
+        unseen.score(X, Y, learner="GaussianNB")
