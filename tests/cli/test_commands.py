@@ -289,6 +289,7 @@ OPTIONS = {
         "--threads": ["--threads", "2"],
         "--verify": ["--verify", "full"],
         "--target": (["--learner", "ridge", "--score", "loss"], ["--learner", "ridge", "--target", "y"]),
+        "--x": ["--x", "cubes"],
         "--quiet": ["--quiet"],
         "--json": ["--json"],
         "--jobs": None,  # changes no number, by law 2; see the test of Ctrl-C
@@ -309,7 +310,11 @@ OPTIONS = {
         "--text": ["--text", "words", "--learner", "tfidf"],
         "--image": (["--image", "picture"], ["--image", "mirror"]),
     },
-    "images": {"--image-size": ["--image-size", "4"], "--on-error": (["--on-error", "raise"], ["--on-error", "skip"])},
+    "images": {
+        "--image-size": ["--image-size", "4"],
+        "--mode": ["--mode", "L"],
+        "--on-error": (["--on-error", "raise"], ["--on-error", "skip"]),
+    },
 }
 BASE = {
     "digits.npz": ["--learner", "logistic"],
@@ -321,8 +326,8 @@ BASE = {
 @pytest.fixture(scope="module")
 def forms(tmp_path_factory, digits_file):
     folder = tmp_path_factory.mktemp("forms")
-    shutil.copy(digits_file, folder / "digits.npz")
     X, y = (np.load(digits_file)[name] for name in "xy")
+    np.savez(folder / "digits.npz", x=X, y=y, cubes=X**3)
     X, y = X[:60], y[:60] % 3
     np.save(folder / "f.npy", np.load(digits_file)["x"])
     np.save(folder / "g.npy", np.load(digits_file)["x"] ** 3)

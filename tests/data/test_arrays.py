@@ -333,7 +333,7 @@ def test_arrays_of_other_names_in_npz(tmp_path):
         assert data.labels.tolist() == Y.tolist()
     with pytest.raises(UnknownNameError, match=r"no array 'x'; x= names that of the inputs, .*; it has images, labels"):
         resolve(path)
-    with pytest.raises(UnknownNameError, match=r"unknown array in set\.npz 'label'; did you mean 'labels'"):
+    with pytest.raises(UnknownNameError, match=r"unknown array in set.npz 'label'; did you mean 'labels'"):
         resolve(path, x="images", label="label")
     with pytest.raises(ArgumentError, match="'y' is named twice"):
         resolve(path, x="images", label="labels", y="labels")
