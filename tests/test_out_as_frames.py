@@ -10,9 +10,9 @@ from sklearn.datasets import load_iris
 from sklearn.naive_bayes import GaussianNB
 
 import unseen
-from unseen import parquet
+from unseen.core import files
+from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, MissingDependencyError
-from unseen.types import ScoreTable
 
 IRIS = load_iris(as_frame=True).frame.rename(columns={"target": "species"})
 IRIS["species"] = np.array(["setosa", "versicolor", "virginica"])[IRIS["species"]]
@@ -61,7 +61,7 @@ def test_without_a_prediction_there_is_none():
 
 
 def test_without_pandas_it_is_asked_for(monkeypatch):
-    monkeypatch.setattr(parquet, "find_spec", lambda name: None)
+    monkeypatch.setattr(files, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"to_pandas\(\) needs the package 'pandas'"):
         PRUNED.to_pandas()
     assert len(PRUNED.to_arrow()) == 150

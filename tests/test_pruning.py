@@ -14,8 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import unseen
+from unseen.engine.runs import RunDirectory
 from unseen.evaluating.prices import of_fits, worth
-from unseen.runs import RunDirectory
 
 DOUBLE = FunctionTransformer(np.asarray, kw_args={"dtype": np.float64})  # else naive Bayes sums in float32
 LDA = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.5)  # the digits have constant pixels

@@ -22,8 +22,8 @@ import unseen
 from unseen.rules import RULES
 from unseen.rules.base import Rule
 from unseen.scores import SCORES
-from unseen.scores.base import Score
-from unseen.types import meaning
+from unseen.scores.streaming import Score
+from unseen.core.observation import meaning
 
 HELD_OUT, IN_SAMPLE, QUIET = "#0072b2", "#e69f00", "#808080"
 EXAMPLES = 6  # digits a row

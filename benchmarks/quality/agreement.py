@@ -22,13 +22,13 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import unseen
-from unseen import seeds
+from unseen.core import seeds
 from unseen.data import from_arrays, from_parquet
-from unseen.data.joined import Joined
+from unseen.data.parts import Joined
+from unseen.engine.runs import open_run
+from unseen.engine.work import Training, Work
+from unseen.evaluating.statistics import interval, paired
 from unseen.learners import Recipe, TorchLearner
-from unseen.runs import open_run
-from unseen.verdicts import interval, paired
-from unseen.work import Training, Work
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write

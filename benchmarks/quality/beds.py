@@ -45,7 +45,7 @@ from torch import nn
 
 from unseen.data import from_arrays, resolve
 from unseen.embedding import Columns
-from unseen.embedding.pretrained import EfficientNetLite0, WordLlama
+from unseen.embedding.backbones import EfficientNetLite0, WordLlama
 
 COLUMNS = 256
 EPOCHS, BATCH, RATE = 12, 128, 0.1

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from unseen.comparing.methods import Method
-from unseen.exposure import Plan
-from unseen.exposure.naming import plan_named
-from unseen.growing.loop import Loop
-from unseen.protocols import Learner
+from unseen.core.exposure import Plan
+from unseen.core.observation import Side
+from unseen.core.plans import plan_named
+from unseen.core.protocols import Learner
+from unseen.engine.scoring import Samples
+from unseen.engine.work import Fix, Work
+from unseen.evaluating.methods import Method
+from unseen.growing import Loop
 from unseen.scores import resolve as resolve_score
-from unseen.scores.sink import ScoreSink
-from unseen.scoring import Samples
-from unseen.types import Side
-from unseen.work import Fix, Work
+from unseen.scores.accumulator import ScoreSink
 
 SIDES: tuple[Side, ...] = ("unseen", "seen")
 FORWARD = 1 / 3  # of a training step, whose backward pass takes twice as long as its forward pass

@@ -33,14 +33,13 @@ from typing import Any
 import numpy as np
 
 import unseen
-from unseen.comparing.methods import Method
-from unseen.comparing.trials import Trials
 from unseen.data import from_arrays, from_parquet
-from unseen.data.joined import Joined
-from unseen.data.part import Part
+from unseen.data.parts import Joined, Part
+from unseen.engine.runs import MemoryRun
+from unseen.engine.work import Training
+from unseen.evaluating.methods import Method
+from unseen.evaluating.trials import Trials
 from unseen.learners import Recipe, TorchLearner
-from unseen.runs import MemoryRun
-from unseen.work import Training
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import features as frozen

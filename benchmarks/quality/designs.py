@@ -36,8 +36,8 @@ from sklearn.model_selection import StratifiedKFold
 
 import unseen
 from unseen import functional, rules
+from unseen.rules.selecting import default_rule, too_weak
 from unseen.rules.strata import share_out, strata_by_rank, strata_by_width
-from unseen.selecting import default_rule, too_weak
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from beds import BEDS, EPOCHS, Network, Replicate, replicate, train

@@ -49,11 +49,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from unseen.core.threads import default_threads
 from unseen.data import from_arrays, resolve
 from unseen.embedding import Columns, Tfidf
-from unseen.embedding.patches import Filters
-from unseen.embedding.texts import rotation
-from unseen.threads import default_threads
+from unseen.embedding.features import Filters, rotation
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write

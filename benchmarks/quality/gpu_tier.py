@@ -44,12 +44,12 @@ import costs
 import numpy as np
 
 import unseen
-from unseen.comparing.curves import Cell
-from unseen.comparing.methods import FULL, Method
 from unseen.data import digits, resolve
-from unseen.data.part import Part
-from unseen.runs import MemoryRun
-from unseen.work import Training, Work
+from unseen.data.parts import Part
+from unseen.engine.runs import MemoryRun
+from unseen.engine.work import Training, Work
+from unseen.evaluating.methods import FULL, Method
+from unseen.evaluating.sweep import Cell
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import about, write

@@ -40,10 +40,10 @@ from pathlib import Path
 from typing import Any
 
 import unseen
-from unseen.comparing.methods import FULL
+from unseen.core.registry import parse_spec
 from unseen.data import from_folder
+from unseen.evaluating.methods import FULL
 from unseen.learners.torch import Recipe, TorchLearner
-from unseen.registry import parse_spec
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write

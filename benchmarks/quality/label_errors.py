@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from sklearn.datasets import load_digits
 
 import unseen
-from unseen.verdicts import interval
+from unseen.evaluating.statistics import interval
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write

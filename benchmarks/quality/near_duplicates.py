@@ -34,8 +34,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from unseen.data import resolve
-from unseen.data.joined import Joined
-from unseen.evaluating.overlap import near_duplicates
+from unseen.data.parts import Joined
+from unseen.evaluating.test_set import near_duplicates
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import unseen
-from unseen.protocols import Data
+from unseen.core.protocols import Data
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write

@@ -45,15 +45,15 @@ import numpy as np
 from gpu_tier import OutOfTimeError, Watch, measured
 
 import unseen
-from unseen.comparing.methods import Method, Selector
 from unseen.data import digits, from_arrays, from_parquet
-from unseen.data.part import Part
-from unseen.evaluating.exams import with_test
+from unseen.data.parts import Part
+from unseen.engine.runs import RunDirectory
+from unseen.engine.runs.files import EventLog, spent
+from unseen.engine.scoring import versions
+from unseen.engine.work import Training, Work
+from unseen.evaluating.methods import Method, Selector
+from unseen.evaluating.test_set import with_test
 from unseen.learners import Recipe, TorchLearner
-from unseen.runs import RunDirectory
-from unseen.runs.events import EventLog, spent
-from unseen.scoring import versions
-from unseen.work import Training, Work
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import RESULTS, about, write

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from unseen.verdicts import Interval, interval, paired
+from unseen.evaluating.statistics import Interval, interval, paired
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from unseen.evaluating.evaluated import FILE, Evaluation
+from unseen.evaluating.result import FILE, Evaluation
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import ROOT, write

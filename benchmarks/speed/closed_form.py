@@ -26,10 +26,10 @@ from sklearn.linear_model import Ridge, RidgeClassifierCV
 from sklearn.model_selection import cross_val_predict
 
 import unseen
+from unseen.core.plans import at_once
 from unseen.data import from_arrays
-from unseen.exposure import at_once
+from unseen.engine.runs import MemoryRun
 from unseen.learners import RidgeLearner
-from unseen.runs import MemoryRun
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write

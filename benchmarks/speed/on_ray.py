@@ -26,11 +26,11 @@ import numpy as np
 import ray
 
 import unseen
+from unseen.core.exposure import Fit
 from unseen.data import from_arrays, from_parquet, resolve
-from unseen.executors import Job, RayExecutor
-from unseen.exposure import Fit
+from unseen.engine.executors import Job, RayExecutor
+from unseen.engine.runs.memory import MemoryCheckpoints
 from unseen.learners import Recipe, TorchLearner
-from unseen.runs.memory import MemoryCheckpoints
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write

@@ -21,11 +21,11 @@ import numpy as np
 
 import unseen
 from unseen.data import from_arrays, from_parquet
-from unseen.executors import Job, LocalExecutor
-from unseen.executors.base import run_job
+from unseen.engine.executors import Job, LocalExecutor
+from unseen.engine.executors.base import run_job
 from unseen.learners import Recipe, TorchLearner
 from unseen.scores import resolve
-from unseen.scores.sink import ScoreSink
+from unseen.scores.accumulator import ScoreSink
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write

@@ -30,8 +30,8 @@ import numpy as np
 import ray
 
 import unseen
+from unseen.core.observation import Observation
 from unseen.data import from_arrays
-from unseen.types import Observation
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write

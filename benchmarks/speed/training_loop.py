@@ -37,7 +37,7 @@ from PIL import Image, ImageOps
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from unseen.exposure import Fit
+from unseen.core.exposure import Fit
 from unseen.learners.torch import Recipe, TorchLearner
 from unseen.learners.torch.networks import build
 

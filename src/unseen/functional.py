@@ -18,7 +18,7 @@ from unseen.scores.dynamics import aum, confidence, correctness, forgetting, var
 from unseen.scores.gradient import grand_last_layer
 from unseen.scores.label_quality import label_error_share, label_issue, normalized_margin, self_confidence
 from unseen.scores.pointwise import el2n, entropy, label_margin, least_confidence, loss, margin
-from unseen.scores.sides import disagreement, holdout_gap, memorization, reducible
+from unseen.scores.two_sided import disagreement, holdout_gap, memorization, reducible
 from unseen.scores.windows import dual, dyn_unc, tdds
 
 __all__ = [

@@ -14,34 +14,35 @@ from typing import Any, Literal, NamedTuple, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from unseen import executors, runs
-from unseen.cards import of_choice, of_table
-from unseen.comparing.advised import FILE as ADVICE
-from unseen.comparing.advised import Advice
-from unseen.comparing.automatic import AUTO, Auto, best_method
-from unseen.comparing.curves import FILE as SWEEP
-from unseen.comparing.curves import Sweep
+from unseen.core.cards import of_choice, of_table
+from unseen.core.coreset import Coreset
+from unseen.core.exposure import Plan
+from unseen.core.plans import default_plan, plan_named, plan_of
+from unseen.core.protocols import Data
+from unseen.core.table import ScoreTable
 from unseen.data.sources import Reading, check_arguments, opened, without_reading
+from unseen.engine import executors, runs
+from unseen.engine.executors import Executor
+from unseen.engine.runs.files import understood
+from unseen.engine.work import Report, Work
 from unseen.errors import ArgumentError, RunError
-from unseen.evaluating.evaluated import FILE as EVALUATION
-from unseen.evaluating.evaluated import Evaluation
-from unseen.executors import Executor
-from unseen.exposure import Plan, default_plan
-from unseen.exposure.naming import plan_named, plan_of
-from unseen.growing.loop import Loop
-from unseen.learners.classes import refuse_target
-from unseen.protocols import Data
+from unseen.evaluating.advise import FILE as ADVICE
+from unseen.evaluating.advise import Advice
+from unseen.evaluating.automatic import AUTO, Auto, best_method
+from unseen.evaluating.result import FILE as EVALUATION
+from unseen.evaluating.result import Evaluation
+from unseen.evaluating.sweep import FILE as SWEEP
+from unseen.evaluating.sweep import Sweep
+from unseen.growing import Loop
+from unseen.learners.base import refuse_target
 from unseen.rules.base import Rule
 from unseen.rules.budgets import amounts, budget_line
 from unseen.rules.budgets import budget as budget_of
-from unseen.runs.files import understood
-from unseen.scores.base import Score
+from unseen.rules.selecting import FALLBACK, SHARED, Choice, default_rule, too_weak
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import listed
 from unseen.scores.registry import resolve as resolve_score
-from unseen.selecting import FALLBACK, SHARED, Choice, default_rule, too_weak
-from unseen.types import Coreset, ScoreTable
-from unseen.work import Report, Work
+from unseen.scores.streaming import Score
 
 __all__ = ["LABEL_ISSUE", "Pruned", "Scored", "label_error_share", "load", "prune", "score", "select"]
 
@@ -109,7 +110,7 @@ def score(
         out: a directory that keeps the run. The same call continues it after a kill, and is refused if anything
             that changes the numbers differs.
         executor: where fits run: `"local"`, on this machine; `"ray"`, on Ray, here or (`"ray:address=host:port"`) on a
-            cluster, see `unseen.executors.RayExecutor`; or an executor. The numbers are the same.
+            cluster, see `unseen.engine.executors.RayExecutor`; or an executor. The numbers are the same.
         jobs: fits trained at the same time, each in a process of its own; if not given 1, and with Ray as many as
             there is room for.
         threads: threads a fit; if not given the processors shared among the jobs, and with Ray 1. Part of the
@@ -215,7 +216,7 @@ def prune(
     `rule="auto"` first tries several ways to choose (scores, rules, cutoffs, one or several steps, and random) on a
     split held out of the data, by successive halving, sets the best against random on fresh replicates, and then
     chooses that way from everything. The evidence is in `coreset.provenance["auto"]`. Options: those of
-    `unseen.comparing.automatic.Auto`.
+    `unseen.evaluating.automatic.Auto`.
 
     Example:
         >>> import unseen

@@ -13,8 +13,9 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from unseen.scores.base import Score, State
-from unseen.types import DIRECTIONS, FloatArray, IntArray, Observation, Side
+from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.observation import DIRECTIONS, Observation, Side
+from unseen.scores.streaming import Score, State
 
 __all__ = ["Story", "check_score", "play"]
 

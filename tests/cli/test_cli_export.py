@@ -13,7 +13,7 @@ from command_line import digits_file_fixture, finished_fixture, prune_fixture, r
 from PIL import Image
 
 import unseen
-from unseen.exporting.kinds import KINDS
+from unseen.exporting.api import KINDS
 
 
 @pytest.fixture(name="photos")

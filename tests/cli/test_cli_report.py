@@ -10,7 +10,7 @@ import pytest
 from command_line import digits_file_fixture, finished_fixture, prune_fixture, refused, unseen_says_fixture  # noqa: F401
 
 import unseen
-from unseen.runs import RunDirectory
+from unseen.engine.runs import RunDirectory
 
 
 def test_a_run_ends_with_its_report(finished, unseen_says, prune, tmp_path):

@@ -21,7 +21,7 @@ from PIL import Image
 import unseen
 from unseen import cli
 from unseen.cli._app import app
-from unseen.cli._show import print_json, warn
+from unseen.cli._console import print_json, warn
 from unseen.learners import LEARNERS
 from unseen.rules.registry import RULES
 from unseen.scores.registry import SCORES

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from command_line import digits_file_fixture, finished_fixture, prune_fixture, unseen_says_fixture  # noqa: F401
 
-from unseen.runs.lock import Lock
-from unseen.runs.manifest import seal, unseal
+from unseen.engine.runs.files import Lock
+from unseen.engine.runs.manifest import seal, unseal
 
 QUICK = ["--learner", "logistic", "--threads", "1"]
 
@@ -148,7 +148,7 @@ def test_damage_is_told_and_left(look, finished, name):
 
 
 def test_versions_that_changed_since(look, unseen_says, finished, monkeypatch):
-    monkeypatch.setattr("unseen.scoring.versions", lambda: {"numpy": "99"})
+    monkeypatch.setattr("unseen.engine.scoring.versions", lambda: {"numpy": "99"})
     code, found = look(finished)
     assert code == 0  # the data is the same, and nothing is left to do
     assert "versions.numpy: " in found["other_differences"][0]
@@ -212,7 +212,7 @@ def test_a_finished_sweep_that_was_asked_for_more_and_killed_goes_on(unseen_says
     assert unseen_says(*begin, "--seeds", "1").code == 0
     assert unseen_says("resume", run, "--dry-run").code == 0
     with monkeypatch.context() as patch:
-        patch.setattr("unseen.comparing.sweeping.Sweep.of", killed)
+        patch.setattr("unseen.evaluating.sweep.Sweep.of", killed)
         assert unseen_says(*begin, "--seeds", "3").code == 130
     assert unseen_says("resume", run, "--dry-run").code == 5
     said = unseen_says("resume", run)

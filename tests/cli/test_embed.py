@@ -13,7 +13,7 @@ from command_line import refused, unseen_says_fixture  # noqa: F401
 
 import unseen
 from unseen.cli import _prune
-from unseen.estimating.costs import Range
+from unseen.evaluating.costs import Range
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_pretrained_backbone_of_texts_is_named_with_its_origin(unseen_says, tm
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "wordllama"])
 def test_a_backbone_whose_package_is_absent_is_refused_in_one_line(unseen_says, table, tmp_path, monkeypatch, name):
-    monkeypatch.setattr("unseen.embedding.pretrained.find_spec", lambda package: None)
+    monkeypatch.setattr("unseen.embedding.backbones.find_spec", lambda package: None)
     said = unseen_says("embed", table, "--out", tmp_path / "v", "--backbone", name)
     refused(said, 1, rf"by='{name}' needs the package .* pip install 'unseen\[embed\]'")
 
@@ -148,7 +148,7 @@ def test_an_interrupted_command_says_so_and_leaves_nothing(unseen_says, table, t
     def stop(*args):
         signal.raise_signal(signal.Signals[sent])
 
-    monkeypatch.setattr("unseen.embedding.writing.fill", stop)
+    monkeypatch.setattr("unseen.embedding.base.fill", stop)
     try:
         said = embed(unseen_says, table, tmp_path / "new" / "v")
     finally:
@@ -221,6 +221,6 @@ def test_no_backbone_is_named_where_it_saves_little_or_was_not_asked(unseen_says
 
 
 def test_a_backbone_that_is_not_installed_is_named_without_its_minutes(unseen_says, images, monkeypatch):
-    monkeypatch.setattr("unseen.embedding.pretrained.find_spec", lambda package: None)
+    monkeypatch.setattr("unseen.embedding.backbones.find_spec", lambda package: None)
     assert "convnet will take about 20 min; vectors of a network" in (told := pruned(unseen_says, images))
     assert "take less: `unseen embed" in told

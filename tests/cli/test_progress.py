@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from command_line import SCRIPT, content, digits_file_fixture, prune_fixture, unseen_says_fixture  # noqa: F401
 
-from unseen.cli._progress import Work, outlook
+from unseen.cli._console import Work, outlook
 
 # Three fits of about a second, to be interrupted.
 SLOW = [

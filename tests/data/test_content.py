@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from unseen.data import from_arrays
-from unseen.data.content import hash_rows
-from unseen.data.fingerprint import sample_rows
+from unseen.data.content import hash_rows, sample_rows
 from unseen.errors import DataError
 
 

@@ -13,7 +13,7 @@ import pytest
 from made_images import picture, png, write_folder, write_images
 from PIL import Image
 
-from unseen import seeds
+from unseen.core import seeds
 from unseen.data import from_folder, from_parquet, resolve
 from unseen.data.images import header_size, upright
 from unseen.errors import ArgumentError, DataError
@@ -88,8 +88,8 @@ def test_one_other_size_outside_the_sample_of_headers_is_found(tmp_path, monkeyp
     contents[33] = png(picture(33, 12, 10))
     path = write_images(tmp_path / "set.parquet", contents, [0, 1] * 20)
     whole = from_parquet(path)
-    monkeypatch.setattr("unseen.data.decoding._HEADERS", 1)
-    monkeypatch.setattr("unseen.data.decoding._RUN", 1)
+    monkeypatch.setattr("unseen.data.images._HEADERS", 1)
+    monkeypatch.setattr("unseen.data.images._RUN", 1)
     assert seeds.generator(0, "headers", 40).permutation(40)[0] != 33
     data = from_parquet(path)
     assert data.sample_shape == whole.sample_shape == (8, 8, 3)

@@ -10,7 +10,7 @@ from PIL import Image
 
 import unseen.data
 from unseen.data import folders, images, tables
-from unseen.data.looking import look
+from unseen.data.preview import look
 
 
 @pytest.fixture

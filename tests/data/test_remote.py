@@ -12,7 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from made_vectors import X, Y, everything, table, write
 
 import unseen
-from unseen.data import from_arrays, from_parquet, from_shards, remote, resolve
+from unseen.data import from_arrays, from_parquet, from_shards, resolve, storage
 from unseen.data.base import ArrayData
 from unseen.data.shards import ShardedVectors
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
@@ -63,7 +63,7 @@ fsspec.register_implementation("unsteady", Unsteady)
 @pytest.fixture(autouse=True)
 def store(monkeypatch):
     """An empty one, in which nobody waits."""
-    monkeypatch.setattr(remote, "_WAITS", (0, 0))
+    monkeypatch.setattr(storage, "_WAITS", (0, 0))
     Unsteady.told("")
     system = fsspec.filesystem("memory")
     yield system
@@ -98,9 +98,9 @@ def row_groups(tmp_path, put):
 
 
 @pytest.mark.parametrize("rows", ORDERS)
-@pytest.mark.parametrize("gap", [0, 30, remote._GAP])
+@pytest.mark.parametrize("gap", [0, 30, storage._GAP])
 def test_any_rows_of_npy_shards_are_those_of_the_array(shards, rows, gap, monkeypatch):
-    monkeypatch.setattr(remote, "_GAP", gap)
+    monkeypatch.setattr(storage, "_GAP", gap)
     data = resolve(shards)
     assert isinstance(data, ShardedVectors)
     assert data.take(rows).tobytes() == from_arrays(X, Y).take(rows).tobytes()
@@ -145,8 +145,8 @@ def test_one_file_and_what_else_a_reader_takes(tmp_path, put, store):
 
 def test_rows_are_read_not_files(tmp_path, put, monkeypatch):
     url, read = put(write(tmp_path / "big", 2, x=np.ones((500, 3000)))), []
-    data, fetch = from_shards(url), remote.RemoteStorage.fetch
-    monkeypatch.setattr(remote.RemoteStorage, "fetch", lambda self, asked: read.extend(asked) or fetch(self, asked))
+    data, fetch = from_shards(url), storage.RemoteStorage.fetch
+    monkeypatch.setattr(storage.RemoteStorage, "fetch", lambda self, asked: read.extend(asked) or fetch(self, asked))
     data.take(np.arange(10, 20))
     data.take(np.array([240, 0, 1, 499]))
     row, header = 24_000, 128
@@ -178,13 +178,13 @@ def test_a_shard_that_changed_is_refused_by_name(form, shards, row_groups, store
 
 
 def test_a_mark_is_the_same_in_a_list_and_by_itself():
-    quoted = remote.state({"size": 3, "ETag": '"ab"', "LastModified": 5.0}, "x")
-    assert quoted.same(remote.state({"size": 3, "etag": "ab"}, "x"))
-    assert not quoted.same(remote.state({"size": 3, "etag": "ac", "last_modified": 5.0}, "x"))
-    assert not quoted.same(remote.state({"size": 4, "etag": "ab"}, "x"))
-    assert quoted.same(remote.state({"size": 3}, "x")), "nothing but the size is known"
+    quoted = storage.state({"size": 3, "ETag": '"ab"', "LastModified": 5.0}, "x")
+    assert quoted.same(storage.state({"size": 3, "etag": "ab"}, "x"))
+    assert not quoted.same(storage.state({"size": 3, "etag": "ac", "last_modified": 5.0}, "x"))
+    assert not quoted.same(storage.state({"size": 4, "etag": "ab"}, "x"))
+    assert quoted.same(storage.state({"size": 3}, "x")), "nothing but the size is known"
     with pytest.raises(DataError, match="does not tell its size"):
-        remote.state({"size": None}, "https://host/x.npy")
+        storage.state({"size": None}, "https://host/x.npy")
 
 
 @pytest.mark.parametrize(

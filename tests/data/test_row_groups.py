@@ -10,8 +10,8 @@ from made_vectors import X, Y, everything, table
 
 from unseen.data import from_parquet
 from unseen.data.base import ArrayData
-from unseen.data.row_groups import ParquetVectors
 from unseen.data.shards import ShardedVectors
+from unseen.data.tables import ParquetVectors
 from unseen.errors import ArgumentError, DataError
 
 

@@ -9,7 +9,7 @@ from made_vectors import X, Y, everything, later, table, write
 import unseen
 from unseen.data import from_arrays, from_parquet, from_shards, resolve
 from unseen.data.base import ArrayData
-from unseen.data.part import Part
+from unseen.data.parts import Part
 from unseen.errors import DataError
 
 

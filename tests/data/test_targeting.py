@@ -10,9 +10,8 @@ from made_vectors import X, table, write
 
 import unseen
 from unseen.data import from_arrays, from_npz, from_parquet, from_shards, resolve
-from unseen.data.joined import Joined
-from unseen.data.part import Part
-from unseen.data.targeting import bins_of
+from unseen.data.labels import bins_of
+from unseen.data.parts import Joined, Part
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 
 RNG = np.random.default_rng(0)

@@ -15,7 +15,7 @@ import pytest
 from made_images import picture, write_folder
 
 from unseen.data import from_folder, from_npz, from_parquet, from_shards, resolve
-from unseen.data.walking import walk
+from unseen.data.files import walk
 from unseen.errors import DataError
 
 

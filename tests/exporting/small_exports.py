@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from unseen.core.coreset import Coreset
+from unseen.core.table import ScoreTable
 from unseen.data import resolve
-from unseen.types import Coreset, ScoreTable
 
 NAMES = ["cat", "dog", "owl"]
 

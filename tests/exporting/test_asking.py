@@ -12,10 +12,10 @@ import pytest
 from small_exports import coreset_of, photos, pictures_table, same_samples
 
 import unseen
+from unseen.core.coreset import Coreset
 from unseen.data import from_arrays, from_folder, from_huggingface, from_parquet
 from unseen.errors import ArgumentError, DataError, RunError, RunMismatchError, UnknownNameError
-from unseen.exporting.sources.folder import FolderSource
-from unseen.types import Coreset
+from unseen.exporting.sources import FolderSource
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 Y = np.arange(40) % 2

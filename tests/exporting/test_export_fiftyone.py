@@ -19,11 +19,11 @@ import pytest
 from small_exports import coreset_of, photos, table_of
 
 import unseen
+from unseen.core.coreset import Coreset
 from unseen.data import from_arrays, from_folder
 from unseen.errors import ArgumentError
-from unseen.exporting.kinds import KINDS
+from unseen.exporting.api import KINDS
 from unseen.pruning import Scored
-from unseen.types import Coreset
 
 KEPT = [0, 4, 8]
 NO_DATABASE = 77

@@ -12,8 +12,8 @@ from small_exports import NAMES, coreset_of, left, photos, pictures_table, same_
 import unseen
 from unseen.data import from_arrays, from_folder, from_parquet
 from unseen.errors import ArgumentError, DataError
-from unseen.exporting import image_folder
-from unseen.exporting.names import safe_name
+from unseen.exporting import images as image_folder
+from unseen.exporting.files import safe_name
 
 ROWS = [0, 1, 4, 5, 6, 11]
 

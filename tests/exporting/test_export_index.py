@@ -7,10 +7,10 @@ import pytest
 from small_exports import coreset_of, table_of
 
 import unseen
+from unseen.core.coreset import Coreset
 from unseen.data import from_arrays
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 from unseen.pruning import Scored
-from unseen.types import Coreset
 
 IDS = np.array(["plain", "=1+1", "+1", "-1", "@sum", "\ttab", "\rcr", "\nlf", 'quote"d, x', "קול"])
 

@@ -14,8 +14,8 @@ from small_exports import NAMES, coreset_of, everything, photos, picture, pictur
 
 import unseen
 from unseen.data import from_arrays, from_folder, from_huggingface, from_parquet, resolve
+from unseen.engine.runs.files import LOCK
 from unseen.errors import DataError, MissingDependencyError
-from unseen.runs.new_folder import LOCK
 
 ROWS = [0, 1, 2, 6, 11]
 VECTORS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)

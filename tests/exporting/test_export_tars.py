@@ -14,9 +14,9 @@ import webdataset
 from small_exports import coreset_of, left, photos, picture, pictures_table, png
 
 import unseen
+from unseen.core.coreset import Coreset
 from unseen.data import from_arrays, from_folder, from_parquet
 from unseen.errors import ArgumentError, DataError
-from unseen.types import Coreset
 
 ROWS = [0, 1, 2, 6, 11]
 

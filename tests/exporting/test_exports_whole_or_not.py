@@ -12,11 +12,11 @@ import pytest
 from small_exports import coreset_of, left, photos, pictures_table
 
 import unseen
+from unseen.core.coreset import Coreset
 from unseen.data import from_arrays, from_folder
 from unseen.errors import ArgumentError, RunLockedError, StorageError
-from unseen.exporting import image_folder
-from unseen.exporting.kinds import KINDS
-from unseen.types import Coreset
+from unseen.exporting import images
+from unseen.exporting.api import KINDS
 
 CORESET = Coreset(np.arange(4), np.arange(4), 8)
 DATA = from_arrays(np.eye(8), np.arange(8) % 2)
@@ -45,7 +45,7 @@ def test_a_killed_export_leaves_no_name_and_is_repeated(tmp_path, monkeypatch, l
     source = photos(tmp_path / "photos", per_class=30)
     before, place = left(source), tmp_path / "kept"
     data = from_folder(source)
-    put, done = image_folder._LINKS[link], []
+    put, done = images._LINKS[link], []
 
     def until_45(*paths):
         if len(done) == 45:
@@ -55,7 +55,7 @@ def test_a_killed_export_leaves_no_name_and_is_repeated(tmp_path, monkeypatch, l
     def export():
         unseen.export(coreset_of(data, range(90)), "folder", place, data=source, link=link)
 
-    monkeypatch.setitem(image_folder._LINKS, link, until_45)
+    monkeypatch.setitem(images._LINKS, link, until_45)
     assert ended(forked(export)) == -signal.SIGKILL
     assert not place.exists()
     assert len(list((tmp_path / ".kept.part").rglob("*.png"))) == 45
@@ -135,8 +135,7 @@ def test_no_room_is_told_and_nothing_is_left(tmp_path, to):
 
 
 def test_a_second_export_to_one_place_waits_its_turn(tmp_path):
-    from unseen.runs.lock import Lock
-    from unseen.runs.new_folder import LOCK
+    from unseen.engine.runs.files import LOCK, Lock
 
     path = pictures_table(tmp_path / "t.parquet")
     lock = Lock(tmp_path / ".kept.part" / LOCK)

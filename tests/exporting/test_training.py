@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from unseen.core.coreset import Coreset
 from unseen.errors import ArgumentError, MissingDependencyError
 from unseen.exporting import CoresetSampler, subset
-from unseen.types import Coreset
 
 DATASET = TensorDataset(torch.arange(20), torch.arange(20) % 2)
 

@@ -81,7 +81,7 @@ class Boundaries:
 
 def plant(fault):
     """Break what a checkpoint holds: a fault that only a kill can bring to light."""
-    from unseen.runs.directory import DirectoryCheckpoints
+    from unseen.engine.runs.directory import DirectoryCheckpoints
 
     save = DirectoryCheckpoints.save
     earlier = {}

@@ -651,7 +651,7 @@ def test_ids_of_any_whole_kind_are_found(kind):
 def test_a_class_where_an_instance_is_meant():
     from sklearn.naive_bayes import GaussianNB
 
-    from unseen.executors import LocalExecutor
+    from unseen.engine.executors import LocalExecutor
     from unseen.scores.pointwise import El2n
 
     call = r"learner must be an instance, got the class GaussianNB; call it: GaussianNB\(\)"
@@ -685,14 +685,17 @@ def test_seeds(seed):
 @pytest.mark.parametrize(
     ("call", "pattern"),
     [
-        (lambda: unseen.exposure.Fit(train=[0.5], unseen=[3]), "train of fit r0f0 must hold whole numbers.* got 0.5"),
-        (lambda: unseen.exposure.Fit(train=CODES == 0, unseen=[3]), "train of fit r0f0 .* got a boolean mask"),
+        (
+            lambda: unseen.core.exposure.Fit(train=[0.5], unseen=[3]),
+            "train of fit r0f0 must hold whole numbers.* got 0.5",
+        ),
+        (lambda: unseen.core.exposure.Fit(train=CODES == 0, unseen=[3]), "train of fit r0f0 .* got a boolean mask"),
         (
             lambda: unseen.Exposure(train=CODES == 0, watch=CODES == 1),
             "train must hold whole numbers, got a boolean mask",
         ),
-        (lambda: unseen.exposure.coreset(CODES == 0), "members must hold whole numbers, got a boolean mask"),
-        (lambda: unseen.exposure.coreset([2**63]), "members must hold whole numbers within int64"),
+        (lambda: unseen.core.plans.coreset(CODES == 0), "members must hold whole numbers, got a boolean mask"),
+        (lambda: unseen.core.plans.coreset([2**63]), "members must hold whole numbers within int64"),
         (
             lambda: unseen.ScoreTable.of("a", X[:, 0], direction="harder", labels=X[:, 0]),
             "labels must hold whole numbers",

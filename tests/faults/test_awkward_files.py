@@ -26,8 +26,8 @@ from PIL import Image
 
 import unseen
 from unseen.data import resolve
-from unseen.data.looking import look
-from unseen.exporting.sources.opening import source_of
+from unseen.data.preview import look
+from unseen.exporting.sources import source_of
 
 N = 24
 RNG = np.random.default_rng(0)

@@ -16,12 +16,11 @@ from PIL import Image
 from sklearn.naive_bayes import GaussianNB
 
 import unseen
+from unseen.core.protocols import check_unchanged
 from unseen.data import from_arrays, from_dataset, from_folder, from_huggingface, from_parquet, from_shards, resolve
-from unseen.data.joined import Joined
-from unseen.data.part import Part
+from unseen.data.parts import Joined, Part
 from unseen.errors import DataError
 from unseen.learners.sklearn import SklearnLearner
-from unseen.protocols import check_unchanged
 
 N, D = 90, 4
 RNG = np.random.default_rng(0)
@@ -220,7 +219,7 @@ def test_the_program_ends_with_an_error_and_keeps_no_mixed_fit(tmp_path, jobs):
     npy_folder(folder)
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys, numpy as np, unseen.work.ready as ready\n"
+        "import sys, numpy as np, unseen.engine.work as ready\n"
         "whole = ready.Work.carried_out\n"
         "def carried_out(self, jobs, report):\n"
         "    for number, done in enumerate(whole(self, jobs, report)):\n"

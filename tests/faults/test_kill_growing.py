@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from killable import program_fixture  # noqa: F401
 
-from unseen.runs import RunDirectory
+from unseen.engine.runs import RunDirectory
 
 COMMAND = [
     "grow", "digits", "--keep", "0.2", "--learner", "mlp:epochs=2,threads=1,batch_size=32", "--steps", "2",
@@ -78,19 +78,19 @@ def test_a_part_that_was_lost_is_done_again_to_the_same(program, unbroken, tmp_p
 
 def test_planted_step_that_draws_anew_is_caught(tmp_path, monkeypatch):
     """A loop that were not a function of its seed would go on to other members, which the next part refuses."""
-    import unseen.growing.loop
+    import unseen.growing
 
     X = np.random.default_rng(0).normal(size=(120, 4)).astype(np.float32)
     y = np.arange(120) % 2
     arguments = {"keep": 60, "rule": "random", "learner": "logistic", "steps": 2, "threads": 1}
     unseen.grow(X, y, out=tmp_path / "run", **arguments)
     before = RunDirectory(tmp_path / "run").coreset()
-    chosen = unseen.growing.loop.chosen
+    chosen = unseen.growing.chosen
 
     def drawn_anew(choice, table, rows, count, seed, **more):
         return chosen(choice, table, rows, count, seed + 1, **more)
 
-    monkeypatch.setattr(unseen.growing.loop, "chosen", drawn_anew)
+    monkeypatch.setattr(unseen.growing, "chosen", drawn_anew)
     with pytest.raises(unseen.RunMismatchError, match=r"plan\.digest"):
         unseen.grow(X, y, out=tmp_path / "run", **arguments)
     np.testing.assert_array_equal(RunDirectory(tmp_path / "run").coreset().ids, before.ids)

@@ -7,9 +7,7 @@ from loops import DATASET, IDS, LABELS, RNG, C, N, first_fit, network, recorder
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, IterableDataset, Subset
 
 import unseen
-from unseen.integrations.libraries import callback_of
-from unseen.integrations.samples import check_order, ids_in, rows_of
-from unseen.integrations.watching import Watching, check_monitor, first_of
+from unseen.integrations.watching import Watching, callback_of, check_monitor, check_order, first_of, ids_in, rows_of
 
 LOGITS = RNG.normal(size=(6, N, C))
 

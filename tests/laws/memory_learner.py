@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unseen.types import Observation
+from unseen.core.observation import Observation
 
 
 class MemoryLearner:

@@ -5,10 +5,10 @@ import pytest
 from memory_learner import DyingLearner, LeakingLearner, MemoryLearner
 
 import unseen
-from unseen.exposure import Fit
+from unseen.core.exposure import Fit
+from unseen.core.observation import Observation
+from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import resolve
-from unseen.scores.sink import ScoreSink
-from unseen.types import Observation
 
 N, CLASSES = 60, 3
 PLANS = {

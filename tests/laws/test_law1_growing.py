@@ -9,9 +9,9 @@ import pytest
 from memory_learner import MemoryLearner
 
 import unseen
-from unseen.growing.loop import Loop
-from unseen.runs import RunDirectory
-from unseen.types import Observation
+from unseen.core.observation import Observation
+from unseen.engine.runs import RunDirectory
+from unseen.growing import Loop
 
 N, CLASSES = 90, 3
 

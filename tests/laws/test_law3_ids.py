@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import unseen
-from unseen import seeds
+from unseen.core import seeds
 
 N = 400
 

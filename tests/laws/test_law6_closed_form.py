@@ -6,14 +6,14 @@ from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_info
 
 import unseen
-from unseen import closed_form
+from unseen.core import closed_form
+from unseen.core.plans import Within, at_once
+from unseen.core.table import ScoreTable
 from unseen.data import from_arrays
-from unseen.exposure import Within, at_once
+from unseen.data.labels import joined_groups
 from unseen.learners.ridge import RidgeLearner, learner, passes, products
 from unseen.learners.ridge.reading import Rows
 from unseen.scores import _backend as be
-from unseen.scoring import joined_groups
-from unseen.types import ScoreTable
 
 N, D, CLASSES, LAM = 90, 7, 3, 0.7
 MEMBERS = np.arange(0, N, 2)

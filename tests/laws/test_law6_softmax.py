@@ -7,11 +7,10 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
 import unseen
+from unseen.core.plans import at_once
 from unseen.data import from_arrays
-from unseen.exposure import at_once
-from unseen.learners.softmax import SoftmaxLearner, apart, leaving, solving
-from unseen.learners.softmax.model import ABSENT
-from unseen.learners.softmax.solving import Problem
+from unseen.learners.softmax import SoftmaxLearner, leave_group_out, solving
+from unseen.learners.softmax.solving import ABSENT, Problem
 
 N, D, CLASSES, LAM = 120, 5, 3, 2.0
 COPIES = np.array([3, 20, 31, 44, 57, 68])
@@ -128,21 +127,21 @@ def test_one_step_is_near_refits_by_the_learner_itself(monkeypatch):
     np.testing.assert_allclose(exact, by_sklearn(held, plan), atol=1e-8)
     assert_nearly_exact(judged(held, at_once(plan)), exact, held)
     # Planted: what was seen is passed off as held out.
-    monkeypatch.setattr(apart, "left_alone", lambda x, y, theta, inverse: (x @ theta.T, np.zeros(len(x))))
+    monkeypatch.setattr(leave_group_out, "left_alone", lambda x, y, theta, inverse: (x @ theta.T, np.zeros(len(x))))
     with pytest.raises(AssertionError):
         assert_nearly_exact(judged(held, at_once(plan)), exact, held)
 
 
 def test_a_sample_that_the_step_moves_too_far_is_left_out_by_training(monkeypatch):
-    monkeypatch.setattr(apart, "MOST_SHIFT", 0.5)
+    monkeypatch.setattr(leave_group_out, "MOST_SHIFT", 0.5)
     held, plan = data(), unseen.leave_one_out()
     exact, found = by_sklearn(held, plan, 0.1), judged(held, at_once(plan), 0.1)
-    monkeypatch.setattr(apart, "MOST_SHIFT", 50.0)
+    monkeypatch.setattr(leave_group_out, "MOST_SHIFT", 50.0)
     far = np.abs(judged(held, at_once(plan), 0.1) - exact).max(axis=1) > 0.3
     assert far.any()
     np.testing.assert_allclose(found[far], exact[far], atol=1e-8)
-    monkeypatch.setattr(apart, "MOST_SHIFT", 0.5)
-    monkeypatch.setattr(apart, "MOST_REFITS", 0)
+    monkeypatch.setattr(leave_group_out, "MOST_SHIFT", 0.5)
+    monkeypatch.setattr(leave_group_out, "MOST_REFITS", 0)
     with pytest.raises(unseen.DataError, match=r"lam=0.1 is too small for these features: .* raise lam, or use folds"):
         judged(held, at_once(plan), 0.1)
 
@@ -163,9 +162,9 @@ def test_copies_leave_together(monkeypatch):
     found = judged(held, at_once(unseen.leave_one_out()), groups=groups)
     np.testing.assert_allclose(found[COPIES], exact, atol=1e-8)
     # By one step they are 0.005 nats off, and 0.36 where labels are at odds. Planted: copies vouch for each other.
-    monkeypatch.setattr(apart, "LARGE", 1.0)
+    monkeypatch.setattr(leave_group_out, "LARGE", 1.0)
     found = judged(held, at_once(unseen.leave_one_out()), groups=groups)
-    monkeypatch.setattr(apart, "left_together", each_alone)
+    monkeypatch.setattr(leave_group_out, "left_together", each_alone)
     vouched = judged(held, at_once(unseen.leave_one_out()), groups=groups)
     step, planted = (np.abs(other[COPIES] - exact)[np.arange(6), held.labels[COPIES]] for other in (found, vouched))
     assert (3 * step < planted).all()
@@ -180,14 +179,14 @@ def without(held, rows):
 
 
 def each_alone(x, y, theta, inverse):
-    logits, far = leaving.left_alone(x, y, theta, inverse)
+    logits, far = leave_group_out.left_alone(x, y, theta, inverse)
     return logits, float(far.max())
 
 
 @pytest.mark.parametrize("size", [2, 4, 20], ids=["pairs", "fewer than D", "more than D"])
 def test_groups_take_the_newton_step_of_the_others(monkeypatch, size):
     """The step by its definition: from the solution over all rows, with gradient and Hessian of those that stay."""
-    monkeypatch.setattr(apart, "LARGE", 1.0)
+    monkeypatch.setattr(leave_group_out, "LARGE", 1.0)
     held = data(COPIES)
     groups = np.arange(N) // size
     groups[COPIES], groups[[10, 71]] = N, N + 1

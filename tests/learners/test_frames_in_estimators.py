@@ -14,8 +14,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import unseen
 from unseen.data import resolve
-from unseen.data.joined import Joined
-from unseen.data.part import Part
+from unseen.data.parts import Joined, Part
 
 N = 120
 RNG = np.random.default_rng(0)

@@ -7,15 +7,16 @@ import pytest
 from sklearn.linear_model import Ridge, RidgeCV
 
 import unseen
-from unseen.closed_form import Sums
+from unseen.core.closed_form import Sums
+from unseen.core.plans import at_once
 from unseen.data import from_arrays
 from unseen.errors import ArgumentError, DataError
-from unseen.exposure import at_once
 from unseen.learners import LEARNERS, RidgeLearner, resolve
-from unseen.learners.ridge import passes, products, reading, together, tuning
+from unseen.learners.ridge import learner as tuning
+from unseen.learners.ridge import passes, products, reading
 from unseen.learners.ridge.reading import Rows
+from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import resolve as resolve_score
-from unseen.scores.sink import ScoreSink
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 6)).astype(np.float32)
@@ -130,7 +131,7 @@ def test_a_pass_that_was_killed_goes_on_to_the_same_numbers(monkeypatch, plan, k
     monkeypatch.setattr(passes.Passes, "part_sums", 0)
     monkeypatch.setattr(passes.Passes, "fan", 3)
     monkeypatch.setattr(reading, "TOGETHER", 2)
-    monkeypatch.setattr(together, "SECONDS", 0.0)
+    monkeypatch.setattr(passes, "SECONDS", 0.0)
     monkeypatch.setattr(passes, "KEPT_BYTES", kept)
     held = from_arrays(X, Y)
     (fit,) = at_once(plan).fits(held.ids, held.labels)
@@ -161,7 +162,7 @@ def test_sums_that_come_in_order_are_added_as_they_are_when_they_come_at_once(pa
         value = np.array([1.1**k + 0.1])
         return [Sums(1.0, np.zeros(1), value.copy(), value.copy(), value[:, None].copy(), value[:, None].copy())]
 
-    pile, nodes = together.Pile(3), [sums(k) for k in range(parts)]
+    pile, nodes = passes.Pile(3), [sums(k) for k in range(parts)]
     for k in range(parts):
         pile.push(sums(k))
     while len(nodes) > 1:

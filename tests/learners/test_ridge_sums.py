@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from unseen.data import from_arrays
-from unseen.learners.ridge.reading import Rows
-from unseen.learners.ridge.sums import Known
+from unseen.learners.ridge.reading import Known, Rows
 
 RNG = np.random.default_rng(0)
 N, D = 400, 6

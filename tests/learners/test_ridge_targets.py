@@ -6,15 +6,16 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import Ridge, RidgeCV
 
 import unseen
-from unseen import closed_form
+from unseen.core import closed_form
+from unseen.core.plans import at_once
 from unseen.data import from_arrays
-from unseen.data.part import Part
-from unseen.exposure import at_once
+from unseen.data.parts import Part
 from unseen.learners import RidgeLearner
-from unseen.learners.ridge import answers, passes, products, together, tuning
+from unseen.learners.ridge import learner as tuning
+from unseen.learners.ridge import passes, products
 from unseen.learners.ridge.reading import Rows
+from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import resolve as resolve_score
-from unseen.scores.sink import ScoreSink
 
 N, D, LAM = 90, 7, 0.7
 COPIES = np.array([3, 20, 31, 44, 57, 68])
@@ -142,7 +143,7 @@ def test_blocks_change_nothing(monkeypatch):
 
 def test_planted_in_sample_residuals_are_caught(monkeypatch):
     monkeypatch.setattr(passes, "left_out", lambda outputs, *_: (outputs, np.ones(len(outputs))))
-    monkeypatch.setattr(answers, "fetched", lambda outputs: outputs)
+    monkeypatch.setattr(products, "fetched", lambda outputs: outputs)
     monkeypatch.setattr(products.OnCpu, "leverages", lambda self, solution, x: np.zeros(len(x)))
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         assert_equals_refits(unseen.leave_one_out())
@@ -267,7 +268,7 @@ def test_a_pass_that_was_killed_goes_on_to_the_same_numbers(monkeypatch, part):
     monkeypatch.setattr(Rows, "block_of", lambda rows, parts: 7)
     monkeypatch.setattr(passes.Passes, "part_rows", 7)
     monkeypatch.setattr(passes.Passes, "part_sums", 0)
-    monkeypatch.setattr(together, "SECONDS", 0.0)
+    monkeypatch.setattr(passes, "SECONDS", 0.0)
     data = made(COPIES[:1])
     (fit,) = at_once(unseen.leave_one_out()).fits(data.ids, data.labels)
     unbroken, broken, again = (ScoreSink(fit, data.labels, [resolve_score("loss")], 10) for _ in range(3))

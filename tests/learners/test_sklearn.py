@@ -24,7 +24,7 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 import unseen
-from unseen import seeds
+from unseen.core import seeds
 from unseen.data import from_arrays
 from unseen.learners import LEARNERS, SklearnLearner, resolve
 from unseen.learners.sklearn import labels_for, seeded

@@ -13,7 +13,7 @@ from PIL import Image
 
 import unseen
 from unseen.data import resolve
-from unseen.runs import RunDirectory
+from unseen.engine.runs import RunDirectory
 
 SCRIPT = "<script>alert(1)</script>"
 QUOTES = "a \"quoted\" 'name' & <b>bold<"

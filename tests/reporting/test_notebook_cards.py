@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import unseen
-from unseen import cards
+from unseen.core import cards
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from unseen.reporting.numbers import class_rows, crowding, cut_of, edges_of, order_of
-from unseen.types import Coreset, ScoreTable
+from unseen.core.coreset import Coreset
+from unseen.core.table import ScoreTable
+from unseen.reporting.facts import class_rows, crowding, cut_of, edges_of, order_of
 
 
 def test_an_even_score_is_as_telling_as_its_bins_and_a_crowded_one_as_one():

@@ -21,11 +21,11 @@ from reported_runs import (
 
 import unseen
 from unseen.data import resolve
+from unseen.engine.runs import RunDirectory
 from unseen.errors import ArgumentError, RunError, StorageError
-from unseen.evaluating.evaluated import Evaluation
-from unseen.evaluating.replicated import ArmResult
-from unseen.reporting import viewing
-from unseen.runs import RunDirectory
+from unseen.evaluating.arms import ArmResult
+from unseen.evaluating.result import Evaluation
+from unseen.reporting import galleries
 
 
 class Elements(HTMLParser):
@@ -173,7 +173,7 @@ def test_vectors_can_be_shown_as_the_images_that_they_were_made_of(pictures, tmp
 
 def test_pictures_keep_to_their_budget(pictures_run, tmp_path, monkeypatch):
     whole = page_of(pictures_run, tmp_path)
-    monkeypatch.setattr(viewing, "MOST_BYTES", 20_000)
+    monkeypatch.setattr(galleries, "MOST_BYTES", 20_000)
     page = page_of(pictures_run, tmp_path)
     assert len(page) < len(whole)
     assert re.search(r"\d+ pictures are left out", page)

@@ -5,7 +5,7 @@ import pytest
 
 from unseen import rules
 from unseen.errors import ArgumentError
-from unseen.rules import copies
+from unseen.rules import neighbours
 
 
 def slow_dedup(x, budget, metric):
@@ -28,8 +28,8 @@ def test_dedup_equals_the_loop(metric, copied, budget, monkeypatch):
     x = rng.normal(size=(60, 3)) + 1
     x = x[rng.integers(0, 15, 60)] if copied else x
     for listed, batch in ((2, 3), (2, 256), (16, 256)):  # that lists run out changes nothing
-        monkeypatch.setattr(copies, "_LISTED", listed)
-        monkeypatch.setattr(copies, "_BATCH", batch)
+        monkeypatch.setattr(neighbours, "_LISTED", listed)
+        monkeypatch.setattr(neighbours, "_BATCH", batch)
         chosen = rules.dedup(60, keep=budget, features=x, metric=metric)
         assert chosen.ids.tolist() == slow_dedup(x, budget, metric)
 

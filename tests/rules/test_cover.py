@@ -3,9 +3,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from unseen import rules, seeds
+from unseen import rules
+from unseen.core import seeds
+from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, DataError
-from unseen.types import ScoreTable
 
 
 def features(n, d, seed=0, copies=False):

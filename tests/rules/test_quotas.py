@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unseen import rules
+from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, BudgetError
-from unseen.rules.quotas import allocate
-from unseen.types import ScoreTable
+from unseen.rules.budgets import allocate
 
 LABELS = np.repeat([0, 1, 2], [90, 9, 1])
 SCORES = np.arange(100.0)

@@ -5,9 +5,9 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from unseen import rules
+from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError
-from unseen.rules.rated import rate_windows
-from unseen.types import ScoreTable
+from unseen.rules.order import rate_windows
 
 
 def problem(n=300, d=5, classes=3, seed=0, shift=0.0):
@@ -49,7 +49,7 @@ def test_ratings_are_those_of_refits(size, offsets, over):
 def test_blocks_change_nothing(monkeypatch):
     x, labels, order = problem(n=700)
     whole = rate_windows(x, labels, order, [0, 100, 400], 300, over="all")
-    monkeypatch.setattr("unseen.rules.rated._BYTES", 1)
+    monkeypatch.setattr("unseen.rules.order._BYTES", 1)
     assert rate_windows(x, labels, order, [0, 100, 400], 300, over="all").tolist() == whole.tolist()
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unseen.core.table import ScoreTable
 from unseen.rules import RULES, choose, resolve
-from unseen.types import ScoreTable
 
 SPECS = [*RULES, "top:first=easy", "window:offset=1", "bws:over=all,steps=4", "stratified:by=rank,strata=3"]
 SPECS += ["stratified:cutoff=0.2,strata=5"]

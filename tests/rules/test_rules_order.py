@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from unseen import rules
+from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, BudgetError, DataError
 from unseen.rules.base import largest, smallest
-from unseen.types import ScoreTable
 
 
 def test_top_takes_the_hard_end_whatever_the_direction():

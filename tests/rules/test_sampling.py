@@ -4,10 +4,10 @@ from scipy.stats import beta as beta_distribution
 from scipy.stats import chisquare
 
 from unseen import rules
+from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError
 from unseen.rules.base import Pool
 from unseen.rules.sampling import Beta, beta_parameters
-from unseen.types import ScoreTable
 
 
 def test_random_is_nested_and_depends_on_the_seed():

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import unseen
-from unseen import rules, seeds
+from unseen import rules
+from unseen.core import seeds
+from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, BudgetError
 from unseen.rules.strata import share_out, strata_by_rank, strata_by_width
-from unseen.types import ScoreTable
 
 
 def slow_ccs(values, budget, cutoff, strata, seed):

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 import unseen
-from unseen.scores.joining import Joiner
+from unseen.core.observation import Observation
+from unseen.scores.accumulator import Joiner, ScoreSink
 from unseen.scores.registry import resolve
-from unseen.scores.sink import ScoreSink
-from unseen.types import Observation
 
 N, C = 24, 3
 IDS, LABELS = np.arange(N), np.arange(N) % C

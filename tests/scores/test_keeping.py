@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from unseen.core.exposure import Fit
+from unseen.core.observation import Observation
 from unseen.errors import ArgumentError
-from unseen.exposure import Fit
-from unseen.scores.keeping import Keeping
+from unseen.scores.accumulator import ScoreSink
+from unseen.scores.label_quality import Keeping
 from unseen.scores.registry import resolve
-from unseen.scores.sink import ScoreSink
 from unseen.testing import Story, play
-from unseen.types import Observation
 
 SPECS = ["self_confidence", "el2n:epochs=1", "aum", "dual:window=4", "label_issue", "el2n@temperature"]
 

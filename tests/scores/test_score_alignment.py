@@ -8,7 +8,8 @@ from scipy.special import log_softmax
 from scipy.stats import rankdata
 
 from unseen.errors import ArgumentError
-from unseen.functional import align, el2n, loss, temperatures
+from unseen.scores.alignment import align, temperatures
+from unseen.scores.pointwise import el2n, loss
 
 
 def test_rank_by_hand():

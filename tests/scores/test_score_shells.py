@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from unseen import functional
+from unseen.core.observation import Observation
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 from unseen.scores import SCORES, Score, describe_all, resolve
-from unseen.types import Observation
 
 LABELS = np.array([0, 1, 1])
 ROWS = np.arange(3)

@@ -5,10 +5,10 @@ import pytest
 from scipy.special import softmax
 
 import unseen
-from unseen.exposure import Fit
+from unseen.core.exposure import Fit
+from unseen.core.observation import Observation
+from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import resolve
-from unseen.scores.sink import ScoreSink
-from unseen.types import Observation
 
 N, C, T = 30, 3, 6
 LABELS = np.arange(N) % C

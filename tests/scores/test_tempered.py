@@ -5,9 +5,9 @@ import pytest
 
 import unseen
 from unseen import functional
+from unseen.core.observation import Observation
 from unseen.scores import resolve
 from unseen.scores.alignment import align
-from unseen.types import Observation
 
 
 def measured(spec, logits, labels, batches):

@@ -9,13 +9,12 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli import _reading as r
-from unseen.cli._progress import Reporter
-from unseen.cli._show import aligned, percent, print_json
-from unseen.comparing.linear_head import LEARNER, TRAP
-from unseen.comparing.methods import DEFAULT
+from unseen.cli import _options as r
+from unseen.cli._console import Reporter, aligned, percent, print_json
 from unseen.data import resolve
-from unseen.learners.defaults import DEFAULTS
+from unseen.evaluating.advise import LEARNER, TRAP
+from unseen.evaluating.methods import DEFAULT
+from unseen.learners.base import DEFAULTS
 
 Method = Annotated[
     str,

@@ -29,8 +29,7 @@ from unseen.cli import (
     _select,
     _sweep,
 )
-from unseen.cli._progress import Interrupted
-from unseen.cli._show import complain, err, out, warn
+from unseen.cli._console import Interrupted, complain, err, out, warn
 from unseen.errors import RunError, UnseenError
 
 __all__ = ["app", "run"]

@@ -10,9 +10,8 @@ from rich.text import Text
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli import _reading as r
-from unseen.cli._progress import Interrupted, size
-from unseen.cli._show import aligned, err, print_json
+from unseen.cli import _options as r
+from unseen.cli._console import Interrupted, aligned, err, print_json, size
 from unseen.data import resolve
 
 LINES = 10  # of progress, for each part

@@ -9,8 +9,8 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli import _reading as r
-from unseen.cli._show import aligned, print_json
+from unseen.cli import _options as r
+from unseen.cli._console import aligned, print_json
 from unseen.data import resolve
 
 Score = Annotated[

@@ -10,17 +10,16 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._progress import Reporter
+from unseen.cli._console import Reporter, aligned, grid, print_json
 from unseen.cli._report import NoReport, written
-from unseen.cli._show import aligned, grid, print_json
+from unseen.core.coreset import Coreset
+from unseen.core.protocols import Data
 from unseen.data import resolve
+from unseen.engine.runs import RunDirectory
+from unseen.engine.runs.commands import learner_of, read_by
+from unseen.engine.runs.manifest import digest_of
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.evaluating.prices import duration
-from unseen.protocols import Data
-from unseen.runs import RunDirectory
-from unseen.runs.commands import learner_of, read_by
-from unseen.runs.manifest import digest_of
-from unseen.types import Coreset
 
 COMPARISON = "Comparison"
 MOST_CLASSES = 3  # told of a coreset, worst first

@@ -11,8 +11,8 @@ from rich.text import Text
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._show import aligned, err, print_json
-from unseen.exporting.kinds import KINDS
+from unseen.cli._console import aligned, err, print_json
+from unseen.exporting.api import KINDS
 
 KIND = "Kind"
 

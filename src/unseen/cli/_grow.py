@@ -10,18 +10,17 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli import _reading as r
-from unseen.cli._progress import Reporter
+from unseen.cli import _options as r
+from unseen.cli._console import Reporter, aligned, grid, percent, print_json
 from unseen.cli._prune import Score, disagreement, told_disagreement
 from unseen.cli._report import NoReport, written
-from unseen.cli._show import aligned, grid, percent, print_json
+from unseen.core.history import HISTORY, History
+from unseen.core.observation import meaning
 from unseen.data import resolve
+from unseen.engine.runs import RunDirectory
 from unseen.errors import ArgumentError
-from unseen.growing.history import HISTORY, History
-from unseen.learners.defaults import DEFAULTS
-from unseen.pruning import LABEL_ISSUE
-from unseen.runs import RunDirectory
-from unseen.types import meaning
+from unseen.learners.base import DEFAULTS
+from unseen.scores.label_quality import LABEL_ISSUE
 
 STEPS = "Steps"
 

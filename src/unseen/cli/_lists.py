@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from unseen.cli import _options as o
-from unseen.cli._show import print_json, stacked
+from unseen.cli._console import print_json, stacked
 
 
 def scores(json: o.Json = False) -> None:
@@ -44,7 +44,7 @@ def rules(json: o.Json = False) -> None:
 def learners(json: o.Json = False) -> None:
     """List the learners, and the default for each kind of data."""
     from unseen.learners import LEARNERS
-    from unseen.learners.defaults import DEFAULTS
+    from unseen.learners.base import DEFAULTS
 
     about = {name: _about_learner(name) for name in LEARNERS}
     if json:
@@ -58,14 +58,14 @@ def learners(json: o.Json = False) -> None:
 
 
 def _about_learner(name: str) -> str:
-    from unseen.learners import presets
-    from unseen.learners.defaults import ESTIMATORS
+    from unseen.learners import sklearn
+    from unseen.learners.base import ESTIMATORS
     from unseen.learners.ridge import RidgeLearner
     from unseen.learners.softmax import SoftmaxLearner
     from unseen.learners.torch import PRESETS, Recipe
 
     if name in ESTIMATORS:
-        return (getattr(presets, name).__doc__ or "").partition("\n")[0].rstrip(".")
+        return (getattr(sklearn, name).__doc__ or "").partition("\n")[0].rstrip(".")
     if name == RidgeLearner.name:
         return "ridge regression on embeddings, in closed form: exact held-out scores, leave_one_out in one pass"
     if name == SoftmaxLearner.name:

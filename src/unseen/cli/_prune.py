@@ -12,20 +12,22 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli import _reading as r
-from unseen.cli._progress import Reporter
+from unseen.cli import _options as r
+from unseen.cli._console import Reporter, aligned, percent, print_json
 from unseen.cli._report import NoReport, written
-from unseen.cli._show import aligned, percent, print_json
-from unseen.comparing.automatic import AUTO, told
+from unseen.core.coreset import Coreset
+from unseen.core.exposure import Plan
+from unseen.core.observation import meaning
+from unseen.core.protocols import Data
+from unseen.core.table import ScoreTable
 from unseen.data import resolve
-from unseen.embedding.making import seconds_to_embed
+from unseen.embedding.api import seconds_to_embed
 from unseen.errors import ArgumentError, MissingDependencyError
+from unseen.evaluating.automatic import AUTO, told
 from unseen.evaluating.prices import duration, paid, pays_back, worth
-from unseen.exposure import Plan
-from unseen.learners.defaults import DEFAULTS, default_learner
-from unseen.protocols import Data
-from unseen.pruning import LABEL_ISSUE, Pruned, label_error_share
-from unseen.types import Coreset, ScoreTable, meaning
+from unseen.learners.base import DEFAULTS, default_learner
+from unseen.pruning import Pruned, label_error_share
+from unseen.scores.label_quality import LABEL_ISSUE
 
 BACKBONE = "efficientnet_lite0"
 MANY_PIXELS, LONG = 20_000_000, 300.0  # of all images; seconds

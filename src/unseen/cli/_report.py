@@ -14,8 +14,7 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._progress import Interrupted
-from unseen.cli._show import aligned, print_json, warn
+from unseen.cli._console import Interrupted, aligned, print_json, warn
 
 __all__ = ["NoReport", "command", "drawing", "written"]
 

@@ -12,15 +12,14 @@ import typer
 
 from unseen.cli import _advise, _evaluate, _grow, _prune, _score, _sweep
 from unseen.cli import _options as o
-from unseen.cli._progress import Outlook
-from unseen.cli._show import aligned, print_json
+from unseen.cli._console import Outlook, aligned, print_json
 from unseen.data import resolve
+from unseen.engine.runs import RunDirectory
+from unseen.engine.runs.commands import COMMAND, Command, changed_since, outside, read_by, read_command
+from unseen.engine.runs.manifest import differences, normal
+from unseen.engine.runs.readonly import Looking
 from unseen.errors import ArgumentError, CorruptFileError, DataError, RunError
 from unseen.learners.registry import is_described
-from unseen.runs import RunDirectory
-from unseen.runs.commands import COMMAND, Command, changed_since, outside, read_by, read_command
-from unseen.runs.looking import Looking
-from unseen.runs.manifest import differences, normal
 
 ROOMS = {"advise": _advise, "evaluate": _evaluate, "grow": _grow, "prune": _prune, "score": _score, "sweep": _sweep}
 # What each of them has written when it is finished.

@@ -10,12 +10,11 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli import _reading as r
-from unseen.cli._progress import Reporter
-from unseen.cli._show import aligned, grid, print_json
+from unseen.cli import _options as r
+from unseen.cli._console import Reporter, aligned, grid, print_json
+from unseen.core.observation import meaning
 from unseen.data import resolve
-from unseen.learners.defaults import default_learner
-from unseen.types import meaning
+from unseen.learners.base import default_learner
 
 Scores = Annotated[
     list[str] | None,

@@ -9,8 +9,8 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
+from unseen.cli._console import print_json
 from unseen.cli._prune import show, summarise
-from unseen.cli._show import print_json
 from unseen.errors import ArgumentError
 from unseen.pruning import Pruned, Scored
 

@@ -8,16 +8,15 @@ from typing import Annotated, Any
 import typer
 
 import unseen
-from unseen.atomic import replace_file
 from unseen.cli import _options as o
-from unseen.cli import _reading as r
-from unseen.cli._progress import Reporter
+from unseen.cli import _options as r
+from unseen.cli._console import Reporter, aligned, grid, out, print_json
 from unseen.cli._report import drawing
-from unseen.cli._show import aligned, grid, out, print_json
-from unseen.comparing.curves import FILE
+from unseen.core.files import replace_file
 from unseen.data import resolve
-from unseen.learners.defaults import DEFAULTS
-from unseen.verdicts import interval, paired
+from unseen.evaluating.statistics import interval, paired
+from unseen.evaluating.sweep import FILE
+from unseen.learners.base import DEFAULTS
 
 Methods = Annotated[
     list[str],

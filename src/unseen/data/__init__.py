@@ -1,15 +1,14 @@
-"""Data in: arrays, files and data sets of other libraries, all as one small protocol (`unseen.protocols.Data`)."""
+"""Data in: arrays, files and data sets of other libraries, all as one small protocol (`unseen.core.protocols.Data`)."""
 
 from unseen.data.arrays import digits, from_arrays, from_npz
+from unseen.data.batches import from_batches
+from unseen.data.datasets import from_dataset, from_huggingface
 from unseen.data.folders import from_folder
 from unseen.data.frames import from_frame
-from unseen.data.huggingface import from_huggingface
-from unseen.data.npy_shards import from_shards
+from unseen.data.shards import from_shards
 from unseen.data.sources import resolve
-from unseen.data.spooling import from_batches
 from unseen.data.tables import from_parquet
 from unseen.data.text_tables import from_csv, from_json_lines
-from unseen.data.torch_dataset import from_dataset
 
 __all__ = [
     "digits",

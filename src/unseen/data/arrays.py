@@ -16,12 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.data.base import ArrayData, Samples, TableData, TextData
-from unseen.data.fingerprint import Files, Watch, stamp
+from unseen.data.content import Files, Watch, note, provenance_of, stamp, warn_if_seen
+from unseen.data.files import is_folder, readable
 from unseen.data.frames import column_of, from_frame, is_frame, name_of
-from unseen.data.labelling import Labelling, is_missing, to_numpy
-from unseen.data.provenance import note, provenance_of, warn_if_seen
-from unseen.data.targeting import labelled_or_targeted
-from unseen.data.walking import is_folder, readable
+from unseen.data.labels import Labelling, is_missing, labelled_or_targeted, to_numpy
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 
 __all__ = ["as_images", "digits", "from_arrays", "from_npz", "from_values", "npy_header", "read_npy"]

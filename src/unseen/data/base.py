@@ -1,4 +1,4 @@
-"""The kinds of data set, each an `unseen.protocols.Data`: rows of an array, texts, tables.
+"""The kinds of data set, each an `unseen.core.protocols.Data`: rows of an array, texts, tables.
 
 What they share is here: ids, labels, groups, notes, the fingerprint, and the groups of exact copies. Where the
 samples come from (arrays, files, data sets of other libraries) is for the readers beside this file.
@@ -14,10 +14,23 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from unseen.data.content import Hashes, blocks, check_finite, hash_all, hash_items, same, single
-from unseen.data.fingerprint import Files, Watch, changed, digest, digest_values, sample_rows
-from unseen.data.labelling import Labelling
-from unseen.types import FloatArray, IdArray, IntArray
+from unseen.core.arrays import FloatArray, IdArray, IntArray
+from unseen.data.content import (
+    Files,
+    Hashes,
+    Watch,
+    blocks,
+    changed,
+    check_finite,
+    digest,
+    digest_values,
+    hash_all,
+    hash_items,
+    same,
+    sample_rows,
+    single,
+)
+from unseen.data.labels import Labelling
 
 __all__ = ["ArrayData", "Samples", "TableData", "TextData"]
 
@@ -116,7 +129,7 @@ class Samples(ABC):
         return digest(self._hashes())
 
     def fingerprint(self, *, full: bool = False) -> dict[str, object]:
-        """Content and order, as JSON; see `unseen.data.fingerprint` for what the cheap one cannot see."""
+        """Content and order, as JSON; see `unseen.data.content` for what the cheap one cannot see."""
         content: dict[str, object] = {"content": self._content_digest()} if full else {}
         if not full and self.files is not None:
             content = {"files": self.files.count, "bytes": self.files.bytes, "stamps": self.files.digest}

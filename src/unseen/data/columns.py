@@ -15,14 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from unseen.core.arrays import IntArray
 from unseen.data.base import ArrayData, Samples, TableData, TextData
-from unseen.data.decoding import ImageOptions, ImageSource, open_images
-from unseen.data.fingerprint import Files
-from unseen.data.images import Encoded
-from unseen.data.labelling import Labelling, labelling
-from unseen.data.targeting import labelled_or_targeted, targeting
+from unseen.data.content import Files
+from unseen.data.images import Encoded, ImageOptions, ImageSource, open_images
+from unseen.data.labels import Labelling, labelled_or_targeted, labelling, targeting
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
-from unseen.types import IntArray
 
 if TYPE_CHECKING:  # which reads npy files by the room of arrays, which reads frames by this one
     from unseen.data.shards import ShardedVectors

@@ -9,14 +9,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from unseen.core.arrays import IntArray
 from unseen.data.base import Samples
-from unseen.data.decoding import ImageOptions, open_images
-from unseen.data.fingerprint import stamp
-from unseen.data.images import Encoded
-from unseen.data.labelling import Labelling, labelling
-from unseen.data.walking import Walk, is_folder, once, shown, walk
+from unseen.data.content import stamp
+from unseen.data.files import Walk, is_folder, once, shown, walk
+from unseen.data.images import Encoded, ImageOptions, open_images
+from unseen.data.labels import Labelling, labelling
 from unseen.errors import DataError, some
-from unseen.types import IntArray
 
 __all__ = ["SUFFIXES", "from_folder", "listed"]
 

@@ -10,14 +10,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from unseen.core.arrays import IdArray, IntArray
 from unseen.data.base import Samples
 from unseen.data.columns import Roles, encoded, open_columns
-from unseen.data.decoding import ImageOptions
-from unseen.data.fingerprint import Files
-from unseen.data.images import Encoded
-from unseen.data.labelling import Labelling, is_missing
+from unseen.data.content import Files
+from unseen.data.images import Encoded, ImageOptions
+from unseen.data.labels import Labelling, is_missing
 from unseen.errors import ArgumentError, DataError, some
-from unseen.types import IdArray, IntArray
 
 __all__ = ["TableSource", "column_of", "from_frame", "is_frame", "name_of", "rows_of", "to_arrow"]
 

@@ -8,19 +8,18 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
+from unseen.core.protocols import Data
 from unseen.data.arrays import digits, from_arrays, from_npz
 from unseen.data.base import Samples
+from unseen.data.datasets import from_dataset, from_huggingface
+from unseen.data.files import NOTHING, is_folder, no_file, unread, walk
 from unseen.data.folders import from_folder
 from unseen.data.frames import from_frame, is_frame
-from unseen.data.huggingface import from_huggingface
-from unseen.data.npy_shards import from_shards, numbered
-from unseen.data.remote import is_url, storage_of
+from unseen.data.shards import from_shards, numbered
+from unseen.data.storage import is_url, storage_of
 from unseen.data.tables import from_parquet
 from unseen.data.text_tables import CSV, JSON_LINES, from_csv, from_json_lines
-from unseen.data.torch_dataset import from_dataset
-from unseen.data.walking import NOTHING, is_folder, no_file, unread, walk
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownArgumentError, UnknownNameError
-from unseen.protocols import Data
 
 __all__ = [
     "Reading",

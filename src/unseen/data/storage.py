@@ -1,30 +1,53 @@
-"""Where the files of a data set are: in a folder of this machine, or of a store (`unseen.data.remote`).
+"""Where the files of a data set are: in a folder of this machine, or of a store (`unseen.data.storage`).
 
 Readers of parquet and of numbered npy files ask a storage for names, content and changes, and know no more of it.
+
+Files in a store that fsspec reaches: `s3://`, `gs://`, `abfs://`, `hf://`, `https://`, `memory://`, ...
+
+Address and credentials are fsspec's business: the URL, the environment and fsspec's configuration say them.
+Parquet is read through open files, npy by ranges of bytes: its header once, then the rows that are asked for. Nothing
+is kept but headers; `simplecache::s3://...` and the like are fsspec's way to keep files on a local disk.
 """
 
 from __future__ import annotations
 
+import io
+import logging
+import re
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unseen.data.arrays import read_npy
-from unseen.data.fingerprint import Files, changed, stamped
-from unseen.data.walking import readable
-from unseen.errors import DataError
-from unseen.types import IntArray
+from unseen.core.arrays import IntArray
+from unseen.data.arrays import npy_error, npy_header, read_npy
+from unseen.data.content import Files, changed, stamped
+from unseen.data.files import is_folder, is_hidden, once, readable, walk
+from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
 
-__all__ = ["LocalStorage", "Rows", "State", "Storage", "opened_parquet"]
+__all__ = [
+    "LocalStorage",
+    "RemoteRows",
+    "RemoteStorage",
+    "Rows",
+    "State",
+    "Storage",
+    "is_url",
+    "opened_parquet",
+    "storage_of",
+]
+
 
 T = TypeVar("T")
 
@@ -215,3 +238,328 @@ def opened_parquet(storage: Storage, name: str, metadata: pq.FileMetaData | None
 def _state(path: Path) -> State:
     status = path.stat()
     return State(status.st_size, {"mtime": status.st_mtime_ns})
+
+
+Range = tuple[str, int, int]  # a file, and the first and the last byte but one
+
+_GAP = 2**15  # bytes between two rows up to which they are read together
+_HEADER = 2**12  # bytes that hold the header of an npy file of numbers
+_URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*)(::|://)")
+_WAITS = (0.5, 2.0)  # seconds before a second and a third try
+_REFUSED = (PermissionError, FileNotFoundError, IsADirectoryError, NotADirectoryError)  # what trying again cannot help
+# By what a store tells that a file has changed, the best first.
+_MARKS = ("etag", "md5hash", "crc32c", "checksum", "generation", "blobid",
+          "mtime", "lastmodified", "modified", "modify", "updated", "created")  # fmt: skip
+
+_log = logging.getLogger(__name__)
+
+
+def storage_of(source: str | Path, suffix: str, *, deep: bool = False) -> Storage:
+    """A file, or the files of a folder whose names end so, in capitals too; hidden ones are left out.
+
+    Args:
+        source: a path, or the URL of a store, of which all files are listed.
+        suffix: such as `.npy`.
+        deep: whether folders below it count; then a link to a file that is listed anyway is left out, too.
+
+    Raises:
+        DataError: there is no such file or folder, or it must not be read, or is a broken link, a pipe or the like.
+        MissingDependencyError: fsspec, or the package for this protocol, is not installed.
+
+    """
+    if isinstance(source, str) and is_url(source):
+        return RemoteStorage.listed(source)
+    path = Path(source)
+    if not is_folder(path):
+        return LocalStorage(path.parent, [readable(path).name], single=True)
+    found = walk(path, deep=deep)
+    names = [name for name in found.files if name.lower().endswith(suffix)]
+    if deep:
+        for name in names:
+            readable(path / name)
+        names, again = once(path, names)
+        found.again |= again
+    return LocalStorage(path, names, notes=found.notes)
+
+
+class RemoteStorage(Storage):
+    """Files of a store. To another process they travel by URL: it has to have its own credentials.
+
+    Args:
+        url: the folder.
+        states: as `Storage` has them.
+        single: see `Storage`.
+
+    """
+
+    def __init__(self, url: str, states: dict[str, State], *, single: bool) -> None:
+        super().__init__(url, states, single=single)
+        self._headers: dict[str, tuple[tuple[int, ...], np.dtype[Any], int]] = {}
+        self._reached: tuple[Any, str] | None = None
+
+    @classmethod
+    def listed(cls, url: str) -> RemoteStorage:
+        """What is at a URL: one file, or all files below it but hidden ones."""
+        url = url if url.endswith("://") else url.rstrip("/")
+        system, root = reached(url)
+        system.invalidate_cache()  # of listings older than this call
+
+        def listing() -> dict[str, Any]:
+            about = system.info(root)
+            if about["type"] == "file" and root.endswith(".parquet"):  # over HTTP folders are files, too
+                return {root: about}
+            found = system.find(root, detail=True)
+            return {
+                path: system.info(path) if about.get("size") is None else about
+                for path, about in found.items()
+                if path == root or not is_hidden(path[len(root) :].lstrip("/"))
+            }
+
+        found = tried(url, listing)
+        if not found:
+            raise DataError(f"there is no file or folder {url}")
+        single = list(found) == [root]
+        folder = root.rpartition("/")[0] if single else root
+        states = {path[len(folder) :].lstrip("/"): state(about, path) for path, about in found.items()}
+        return cls(url[: -len(next(iter(states)))] if single else url, states, single=single)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_reached": None}
+
+    def now(self, name: str) -> State | None:
+        """What the store tells of it."""
+
+        def asked() -> State | None:
+            path = self._path(name)
+            self._system.invalidate_cache()
+            try:
+                return state(self._system.info(path), path)
+            except FileNotFoundError:
+                return None
+
+        return tried(self.where(name), asked)
+
+    def all_now(self, names: Iterable[str]) -> dict[str, State]:
+        """By one listing; of one file by asking for it."""
+        names = list(names)
+        if len(names) == 1:
+            return super().all_now(names)
+        return RemoteStorage.listed(self.root).states
+
+    def opened(self, name: str) -> AbstractContextManager[Any]:
+        """An open file."""
+        opened: AbstractContextManager[Any] = self._system.open(self._path(name), "rb")
+        return opened
+
+    def rows(self, names: Sequence[str]) -> Iterator[RemoteRows]:
+        """By ranges of bytes."""
+        unknown = [name for name in names if name not in self._headers]
+        ranges = [(name, 0, min(_HEADER, self.states[name].size)) for name in unknown]
+        for name, content in zip(unknown, self.fetch(ranges), strict=True):
+            self._headers[name] = self._header(name, content)
+        for name in names:
+            yield RemoteRows(self, name, *self._headers[name])
+
+    def arrays(self, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
+        """Read whole."""
+        contents = self.fetch([(name, 0, self.states[name].size) for name in names])
+        for name, content in zip(names, contents, strict=True):
+            try:
+                npy_header(io.BytesIO(content), len(content))
+                yield np.load(io.BytesIO(content), allow_pickle=False)
+            except (ValueError, EOFError, OSError) as error:
+                raise npy_error(self.where(name), error) from error
+
+    def reading(self, what: str, wrong: str, work: Callable[[], T]) -> T:
+        """Tried again where that may help: what is cut off on its way looks damaged."""
+        return tried(what, work)
+
+    def fetch(self, ranges: Sequence[Range]) -> list[bytes]:
+        """The bytes in each of these ranges, many at a time where the store allows it.
+
+        Raises:
+            DataError: a file cannot be read, or is shorter.
+
+        """
+        asked = [(name, start, end) for name, start, end in ranges if end > start]
+        paths, starts, ends = ([self._path(name) for name, *_ in asked], [r[1] for r in asked], [r[2] for r in asked])
+
+        def all_at_once() -> list[bytes | Exception]:
+            return self._system.cat_ranges(paths, starts, ends, on_error="return") if asked else []
+
+        contents = iter(tried(self.root, all_at_once))
+        return [self._whole(each, next(contents)) if each[2] > each[1] else b"" for each in ranges]
+
+    def _whole(self, asked: Range, content: bytes | Exception) -> bytes:
+        """What came, or what comes when it is asked for by itself."""
+        name, start, end = asked
+        if not isinstance(content, Exception) and len(content) == end - start:
+            return content
+
+        def again() -> bytes:
+            came: bytes = self._system.cat_file(self._path(name), start, end)
+            if len(came) != end - start:
+                raise OSError(f"{len(came):,} of {end - start:,} bytes came")
+            return came
+
+        return tried(self.where(name), again)
+
+    def _header(self, name: str, content: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+        """Shape, type and place of the numbers."""
+        file = io.BytesIO(content)
+        try:
+            shape, columns_first, dtype = npy_header(file, self.states[name].size)
+            if dtype.hasobject:
+                raise ValueError("Python objects")
+        except (ValueError, EOFError) as error:
+            raise npy_error(self.where(name), error) from error
+        if columns_first:
+            raise DataError(
+                f"{self.where(name)} is stored column by column, of which no rows can be read from a store; write it "
+                "again as np.ascontiguousarray(x)"
+            )
+        return shape, dtype, file.tell()
+
+    @property
+    def _system(self) -> Any:
+        return self._reach()[0]
+
+    def _path(self, name: str) -> str:
+        return f"{self._reach()[1].rstrip('/')}/{name}"
+
+    def _reach(self) -> tuple[Any, str]:
+        if self._reached is None:
+            self._reached = reached(self.root)
+        return self._reached
+
+
+@dataclass(frozen=True)
+class RemoteRows:
+    """Rows of an npy file in a store.
+
+    Args:
+        storage: the store.
+        name: of the file.
+        shape: (n, d).
+        dtype: as they are stored.
+        offset: bytes before the first row.
+
+    """
+
+    storage: RemoteStorage
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int
+
+    def __getitem__(self, at: slice | IntArray, /) -> npt.NDArray[Any]:
+        """Consecutive rows by one range of bytes; any others by ranges that bridge small gaps."""
+        if isinstance(at, slice):
+            start, end, _ = at.indices(self.shape[0])
+            return self._read([(start, end)])
+        rows, of = np.unique(at, return_inverse=True)
+        far = np.flatnonzero(np.diff(rows) * self._row_bytes > _GAP) + 1
+        runs = [(int(run[0]), int(run[-1]) + 1) for run in np.split(rows, far)]
+        read = np.concatenate([np.arange(start, end) for start, end in runs])
+        return self._read(runs)[np.searchsorted(read, rows)[of]]
+
+    @property
+    def _row_bytes(self) -> int:
+        return self.shape[1] * self.dtype.itemsize
+
+    def _read(self, runs: Sequence[tuple[int, int]]) -> npt.NDArray[Any]:
+        places = [tuple(self.offset + row * self._row_bytes for row in run) for run in runs]
+        contents = self.storage.fetch([(self.name, start, end) for start, end in places])
+        return np.frombuffer(b"".join(contents), self.dtype).reshape(-1, self.shape[1])
+
+
+def is_url(source: object) -> bool:
+    """Whether it names something in a store.
+
+    >>> is_url("s3://bucket/folder"), is_url("simplecache::s3://bucket/folder"), is_url("folder/x.parquet")
+    (True, True, False)
+
+    """
+    return isinstance(source, str) and _URL.match(source) is not None
+
+
+def reached(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and the path in it.
+
+    Raises:
+        ArgumentError: no such protocol, or a password in the URL.
+        MissingDependencyError: fsspec, or its package for this protocol, is not installed.
+        DataError: the store cannot be reached.
+
+    """
+    try:
+        from fsspec import available_protocols
+        from fsspec.core import url_to_fs
+    except ImportError as error:
+        raise MissingDependencyError("fsspec", f"reading {url}", extra="remote") from error
+    if urlsplit(url).password:
+        raise ArgumentError("a URL must not hold a password, which would be kept in the run; give it to fsspec's "
+                            "configuration, or to the environment")  # fmt: skip
+    matched = _URL.match(url)
+    assert matched is not None
+    protocol = matched["protocol"]
+    try:
+        system, path = url_to_fs(url)
+    except ImportError as error:
+        package = getattr(error.__cause__, "name", None) or protocol
+        raise MissingDependencyError(package, f"reading {url}") from error
+    except ValueError as error:
+        if protocol not in available_protocols():
+            raise UnknownNameError("protocol", protocol, available_protocols()) from error
+        raise ArgumentError(f"{url} is no URL of a store: {error}") from error
+    except OSError as error:
+        raise DataError(f"{url} cannot be reached: {_words(error)}") from error
+    return system, path
+
+
+def state(about: dict[str, Any], path: str) -> State:
+    """What a store tells of a file, in whichever words.
+
+    >>> state({"name": "b/x.npy", "size": 5, "ETag": '"0a"'}, "b/x.npy")
+    State(size=5, marks={'etag': '0a'})
+
+    """
+    if about.get("size") is None:
+        raise DataError(f"{path} cannot be read in parts: the store does not tell its size; copy it to a local folder")
+    told = {key.lower().replace("_", ""): value for key, value in about.items()}
+    return State(int(about["size"]), {mark: _plain(told[mark]) for mark in _MARKS if told.get(mark) is not None})
+
+
+def _plain(mark: Any) -> str:
+    """Lists and single files differ in how they write the same."""
+    return str(mark.timestamp()) if isinstance(mark, datetime) else str(mark).strip('"')
+
+
+def tried(what: str, work: Callable[[], T]) -> T:
+    """What `work` gives, at the third try at the latest; errors of stores are of many types.
+
+    Raises:
+        DataError: it cannot; of what was refused, or is not there, at once.
+
+    """
+    for wait in (*_WAITS, None):
+        try:
+            return work()
+        except (DataError, MissingDependencyError):
+            raise
+        except _REFUSED as error:
+            raise DataError(f"{what} cannot be read: {_words(error)}") from error
+        except Exception as error:
+            if wait is None:
+                raise DataError(f"{what} cannot be read, in {len(_WAITS) + 1} tries: {_words(error)}") from error
+            _log.warning("%s cannot be read: %s; trying again", what, _words(error))
+            time.sleep(wait)
+    raise AssertionError("unreachable")
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file or folder"
+    if isinstance(error, PermissionError):
+        return f"access is refused ({error}); credentials are those of the environment, or of fsspec's configuration"
+    return f"{type(error).__name__}: {error}"

@@ -16,10 +16,10 @@ import pyarrow.json
 
 from unseen.data.base import Samples
 from unseen.data.columns import Roles, open_columns
-from unseen.data.decoding import ImageOptions
-from unseen.data.fingerprint import stamp
+from unseen.data.content import stamp
+from unseen.data.files import readable
 from unseen.data.frames import TableSource
-from unseen.data.walking import readable
+from unseen.data.images import ImageOptions
 from unseen.errors import DataError, some
 
 __all__ = ["CSV", "JSON_LINES", "from_csv", "from_json_lines"]

@@ -1,4 +1,7 @@
-"""The arms of an evaluation: what each trains on, replicate by replicate, all drawn before any training."""
+"""The arms of an evaluation: what each trains on, replicate by replicate, all drawn before any training.
+
+An arm after its trainings: what each replicate came to, and which replicates are draws of their own.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,18 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from unseen import seeds
+from unseen.core import seeds
+from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.coreset import Coreset
+from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, BudgetError, DataError, UnknownNameError
-from unseen.evaluating.exams import Exam
+from unseen.evaluating.test_set import Exam
 from unseen.rules.choosing import choose
-from unseen.rules.copies import Dedup
+from unseen.rules.neighbours import Dedup
 from unseen.rules.sampling import Random
-from unseen.types import Coreset, IntArray, ScoreTable
 
-__all__ = ["BASELINES", "Arm", "Kind", "arms_of", "check_baselines", "file_name"]
+__all__ = ["BASELINES", "Arm", "ArmResult", "Kind", "arms_of", "by_draw", "check_baselines", "file_name"]
+
 
 Kind = Literal["coreset", "full", "random", "random-stratified", "dedup"]
 BASELINES: tuple[Kind, ...] = ("full", "random", "random-stratified", "dedup")
@@ -162,3 +168,46 @@ def _check(arms: Sequence[Arm], exam: Exam) -> None:
                 raise DataError(
                     f"arm {arm.name!r} would train on {len(rows)} samples of one class; a learner needs 2 or more"
                 )
+
+
+@dataclass(frozen=True, eq=False)
+class ArmResult:
+    """An arm after its trainings, last epoch only; arrays have one entry a replicate.
+
+    Args:
+        name: of the arm.
+        kind: `"coreset"`, `"full"`, `"random"`, `"random-stratified"` or `"dedup"`.
+        draws: how many different training sets there are among the replicates.
+        kept: int64 (R,) samples trained on.
+        epochs: int64 (R,); 0 of a learner without epochs.
+        steps: int64 (R,) optimiser steps; 0 of a learner without.
+        samples_seen: int64 (R,) samples passed over.
+        accuracy: float64 (R,) share of the test samples predicted rightly.
+        by_class: float64 (R, C) the same of each class, NaN where the test holds none.
+        error: standard error of the mean accuracy that comes of the test set being a sample.
+        beside: of a coreset, its baselines: kind to name.
+        beside_error: the same error of the difference to each, by kind; and to the full data of a baseline, too.
+        class_error: likewise of each class, C of them; NaN where the test holds fewer than two of it.
+
+    """
+
+    name: str
+    kind: Kind
+    draws: int
+    kept: IntArray
+    epochs: IntArray
+    steps: IntArray
+    samples_seen: IntArray
+    accuracy: FloatArray
+    by_class: FloatArray
+    error: float
+    beside: dict[str, str] = field(default_factory=dict)
+    beside_error: dict[str, float] = field(default_factory=dict)
+    class_error: dict[str, list[float]] = field(default_factory=dict)
+
+
+def by_draw(values: FloatArray, draws: int) -> FloatArray:
+    """Means of (R, ...) over the replicates that share a training set, if there are several sets, fewer than R."""
+    if not 1 < draws < len(values):
+        return values
+    return np.stack([values[draw::draws].mean(axis=0) for draw in range(draws)])

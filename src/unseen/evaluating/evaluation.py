@@ -1,4 +1,8 @@
-"""The verb `evaluate`: train on coresets and on their baselines under paired seeds, and say what is lost.
+"""The coresets to be evaluated, from whatever names them, checked against the data set that they were chosen from.
+
+The trainings of an evaluation, arm by arm, each kept in the run as it ends.
+
+The verb `evaluate`: train on coresets and on their baselines under paired seeds, and say what is lost.
 
 Everything that can be refused or drawn is refused or drawn before the first training. Accuracies are those after the
 last epoch, never the best.
@@ -7,7 +11,7 @@ last epoch, never the best.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, Unpack
@@ -15,26 +19,240 @@ from typing import Any, Literal, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from unseen import runs
-from unseen import seeds as seeds_room
-from unseen.data.fingerprint import digest
+from unseen.core import seeds
+from unseen.core import seeds as seeds_room
+from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.coreset import Coreset
+from unseen.core.protocols import Data, Learner
+from unseen.data.content import digest
 from unseen.data.sources import Reading, columns_named, opened, opened_test
-from unseen.errors import ArgumentError
-from unseen.evaluating.arms import Kind, arms_of, check_baselines
-from unseen.evaluating.candidates import Candidates, Chosen
-from unseen.evaluating.evaluated import FILE, Evaluation
-from unseen.evaluating.exams import Exam, Overlap, with_probe, with_test
-from unseen.evaluating.overlap import NearDuplicates, near_duplicates
-from unseen.evaluating.prices import CHOOSING, of_arms
-from unseen.evaluating.replicates import Replicates
-from unseen.executors import Executor
-from unseen.learners.classes import refuse_target
-from unseen.protocols import Data
+from unseen.engine import runs
+from unseen.engine.executors import Executor
+from unseen.engine.runs.base import Run
+from unseen.engine.scoring import versions
+from unseen.engine.work import Fix, Outcome, Report, Training, Work
+from unseen.errors import ArgumentError, DataError
+from unseen.evaluating.arms import BASELINES, Arm, ArmResult, Kind, arms_of, check_baselines
+from unseen.evaluating.prices import CHOOSING, Price, of_arms, of_run, total
+from unseen.evaluating.result import FILE, Evaluation
+from unseen.evaluating.statistics import sampling_error
+from unseen.evaluating.test_set import Exam, NearDuplicates, Overlap, near_duplicates, with_probe, with_test
+from unseen.learners.base import refuse_target
 from unseen.rules.inputs import checked_features
-from unseen.scoring import versions
-from unseen.work import Fix, Report, Work
 
-__all__ = ["evaluate"]
+__all__ = ["Candidates", "Chosen", "Replicates", "evaluate"]
+
+
+SAME_DATA = ("n", "kind", "sample_shape", "classes", "labels", "ids", "sample")  # of a fingerprint
+
+Chosen = Coreset | str | Path  # a coreset, or the run or the file that holds one
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The coresets by name.
+
+    Args:
+        coresets: name to the coresets of one method.
+        prices: name to what choosing one of them cost, where it is known.
+
+    """
+
+    coresets: dict[str, list[Coreset]]
+    prices: dict[str, Price]
+
+    @classmethod
+    def of(cls, coresets: Any, data: Data, replicates: int) -> Candidates:
+        """From one coreset, or several by name.
+
+        Args:
+            coresets: a coreset, a path to a run or to a file that holds one, or name to one or several of these.
+            data: what they were chosen from.
+            replicates: of each name; a name has at most as many coresets.
+
+        Raises:
+            ArgumentError: a name or a number that cannot be.
+            DataError: a coreset of other data.
+
+        """
+        named = coresets if isinstance(coresets, Mapping) else {"coreset": coresets}
+        if not named:
+            raise ArgumentError("coresets must name at least one coreset, got none")
+        kept, prices = {}, {}
+        for name, value in named.items():
+            _check_name(name)
+            items = list(value) if isinstance(value, (list, tuple)) else [value]
+            if not 1 <= len(items) <= replicates:
+                raise ArgumentError(
+                    f"{name!r} has {len(items)} coresets, which must be 1 to {replicates}, the number of seeds: each "
+                    "is trained on at least once"
+                )
+            kept[name] = [_checked(name, _coreset(item, data), data) for item in items]
+            costs = [of_run(Path(item)) for item in items if not isinstance(item, Coreset) and Path(item).is_dir()]
+            known = total(cost for cost in costs if cost is not None)
+            if known is not None and len(costs) == len(items) and None not in costs:
+                prices[name] = known.divided(len(items))
+        return cls(kept, prices)
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name.strip():
+        raise ArgumentError(f"the name of a coreset must be a text, got {name!r}")
+    if any(name == kind or name.startswith(f"{kind}-") for kind in BASELINES):
+        raise ArgumentError(f"the name {name!r} is that of a baseline; call the coreset something else")
+
+
+def _coreset(item: Chosen, data: Data) -> Coreset:
+    if isinstance(item, Coreset):
+        return item
+    if not isinstance(item, (str, Path)):
+        raise ArgumentError(
+            f"coresets must be coresets, or paths to a run or a coreset file, got {type(item).__name__}"
+        )
+    place = Path(item)
+    if not place.is_dir():
+        loaded = runs.load_file(place)
+        if isinstance(loaded, Coreset):
+            return loaded
+        raise ArgumentError(f"{place} holds scores, not a coreset; choose one by `unseen select`")
+    run = runs.RunDirectory(place)
+    known: dict[str, Any] = run.manifest().get("fingerprint", {})
+    here = data.fingerprint()
+    other = [key for key in SAME_DATA if key in known and known[key] != here.get(key)]
+    if other:
+        raise DataError(
+            f"{place} is a run on other data: its {', '.join(other)} differ; give the data that it chose from"
+        )
+    coreset = run.coreset()
+    if coreset is None:
+        raise ArgumentError(f"{place} holds no coreset yet: finish it by `unseen resume`, or choose by `unseen select`")
+    return coreset
+
+
+def _checked(name: str, coreset: Coreset, data: Data) -> Coreset:
+    same = coreset.n == len(data) and not len(coreset.indices[coreset.indices >= len(data)])
+    if not same or not np.array_equal(coreset.ids, data.ids[coreset.indices]):
+        raise DataError(
+            f"coreset {name!r} is of other data: {len(coreset):,} of {coreset.n:,} samples, but the data set has "
+            f"{len(data):,}, or other ids; give the data that it was chosen from"
+        )
+    return coreset
+
+
+class Replicates:
+    """The trainings of all arms.
+
+    Args:
+        work: trains.
+        exam: who is asked about.
+        arms: who is trained on.
+        fix: what stays equal where there is less data.
+        seed: the root seed of the evaluation.
+
+    Raises:
+        ArgumentError: a learner that cannot keep this fixed.
+
+    """
+
+    def __init__(self, work: Work, exam: Exam, arms: Sequence[Arm], fix: Fix, seed: int) -> None:
+        self.work, self.exam, self.arms = work, exam, arms
+        self.fix, self.seed = fix, seeds.derive(seed, "evaluation")
+        sizes = {len(rows) for arm in arms for rows in arm.rows}
+        for size in sizes:
+            work.check_batch(size)
+        self.learners = {size: work.lasting(fix, size, len(exam.pool)) for size in sorted(sizes)}
+
+    @property
+    def epochs(self) -> int:
+        """In all."""
+        return sum(self.learners[len(rows)].epochs or 1 for arm in self.arms for rows in arm.rows)
+
+    def held(self, run: Run) -> tuple[int, int]:
+        """Trainings that the run holds already, and their epochs."""
+        done = ((arm.file, r, len(rows)) for arm in self.arms for r, rows in enumerate(arm.rows))
+        epochs = [self.learners[size].epochs or 1 for file, r, size in done if run.result(f"{file}-r{r}") is not None]
+        return len(epochs), sum(epochs)
+
+    def outlook(self, replicates: int, held: int) -> list[tuple[str, str]]:
+        """What is going to be done, in words."""
+        count = len(self.arms) * replicates
+        seen = sum(len(rows) * (self.learners[len(rows)].epochs or 1) for arm in self.arms for rows in arm.rows)
+        arms = [f"{arm.name} ({_sizes(arm)})" for arm in self.arms]
+        return [
+            ("data", f"{len(self.exam.pool):,} samples to train on, {len(self.exam.data.class_names)} classes"),
+            ("test", self.exam.text),
+            ("arms", ", ".join(arms)),
+            (
+                "plan",
+                f"{len(self.arms)} arms x {replicates} seeds: {count} trainings by {self.work.learner.name}, "
+                f"{self.fix} fixed, {seen:,} samples seen in all",
+            ),
+            *([("done", f"{held} of {count} trainings before, kept in this run")] if held else []),
+            *(("note", note) for note in getattr(self.exam.data, "notes", ())),
+        ]
+
+    def run(self, run: Run) -> tuple[ArmResult, ...]:
+        """Train what the run does not hold yet."""
+        outcomes: dict[str, dict[int, Outcome]] = {arm.name: {} for arm in self.arms}
+        found = {}
+        places = {f"{arm.file}-r{r}": (arm, r) for arm in self.arms for r in range(len(arm.rows))}
+        trainings = [
+            Training(name, arm.rows[r], r, self.learners[len(arm.rows[r])]) for name, (arm, r) in places.items()
+        ]
+        for training, outcome in self.work.test(run, trainings, self.exam.test, seed=self.seed):
+            arm, r = places[training.name]
+            outcomes[arm.name][r] = outcome
+            if len(outcomes[arm.name]) == len(arm.rows):
+                found[arm.name] = self._tested(arm, [outcomes[arm.name][r] for r in range(len(arm.rows))])
+                accuracy = 100 * found[arm.name].accuracy.mean()
+                self.work.report("say", text=f"{arm.name}: accuracy {accuracy:.2f} %")
+        tested = [found[arm.name] for arm in self.arms]
+        labels, classes = self.exam.data.labels[self.exam.test], len(self.exam.data.class_names)
+        right = {name: np.stack([mine[r].correct for r in range(len(mine))]) for name, mine in outcomes.items()}
+        for result in tested:
+            mine = right[result.name].astype(np.int8)
+            full = {"full": "full"} if "full" in right and result.kind != "full" else {}
+            for kind, name in (full | result.beside).items():
+                differences = mine - right[name].astype(np.int8)
+                result.beside_error[kind] = sampling_error(differences)
+                result.class_error[kind] = [sampling_error(differences[:, labels == c]) for c in range(classes)]
+        return tuple(tested)
+
+    def _tested(self, arm: Arm, outcomes: Sequence[Outcome]) -> ArmResult:
+        labels, classes = self.exam.data.labels[self.exam.test], len(self.exam.data.class_names)
+        kept = np.array([len(rows) for rows in arm.rows])
+        who = [self.learners[size] for size in kept.tolist()]
+        right = np.stack([outcome.correct for outcome in outcomes])
+        return ArmResult(
+            name=arm.name,
+            kind=arm.kind,
+            draws=arm.draws,
+            kept=kept,
+            epochs=np.array([learner.epochs or 0 for learner in who]),
+            steps=np.array([_steps(learner, size) for learner, size in zip(who, kept.tolist(), strict=True)]),
+            samples_seen=np.array([outcome.samples_seen for outcome in outcomes]),
+            accuracy=right.mean(axis=1),
+            by_class=_by_class(right, labels, classes),
+            error=sampling_error(right),
+            beside=dict(arm.beside),
+        )
+
+
+def _by_class(right: npt.NDArray[np.bool_], labels: IntArray, classes: int) -> FloatArray:
+    counts = np.bincount(labels, minlength=classes)
+    of_class = np.stack([np.bincount(labels, row, minlength=classes) for row in right])
+    share: FloatArray = of_class / np.where(counts > 0, counts, np.nan)
+    return share
+
+
+def _steps(learner: Learner, samples: int) -> int:
+    return int(learner.steps(samples)) if hasattr(learner, "steps") else 0
+
+
+def _sizes(arm: Arm) -> str:
+    sizes = sorted({len(rows) for rows in arm.rows})
+    return f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+
 
 DEFAULT_BASELINES: tuple[Kind, ...] = ("full", "random", "random-stratified")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unseen.runs import RunDirectory
+from unseen.engine.runs import RunDirectory
 
 __all__ = [
     "CHOOSING",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from unseen import seeds
+from unseen.core import seeds
+from unseen.core.coreset import Coreset
 from unseen.errors import ArgumentError, MissingDependencyError
-from unseen.types import Coreset
 
 if TYPE_CHECKING:
     from torch.utils.data import Subset

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from unseen.core.arrays import Array
 from unseen.errors import ArgumentError
-from unseen.integrations.samples import BatchIds, check_order, ids_in, rows_of
-from unseen.integrations.watching import Watching, first_of
-from unseen.learners.recorder import Recorder
-from unseen.types import Array
+from unseen.integrations.recorder import Recorder
+from unseen.integrations.watching import BatchIds, Watching, check_order, first_of, ids_in, rows_of
 
 __all__ = ["held_out"]
 

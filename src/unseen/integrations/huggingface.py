@@ -7,10 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 from unseen.errors import ArgumentError
-from unseen.integrations.libraries import callback_of
-from unseen.integrations.samples import check_order, rows_of
-from unseen.integrations.watching import Watching, check_evaluation_mode, check_monitor, first_of
-from unseen.learners.recorder import Recorder
+from unseen.integrations.recorder import Recorder
+from unseen.integrations.watching import (
+    Watching,
+    callback_of,
+    check_evaluation_mode,
+    check_monitor,
+    check_order,
+    first_of,
+    rows_of,
+)
 
 __all__ = ["held_out"]
 

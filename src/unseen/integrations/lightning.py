@@ -7,10 +7,17 @@ from typing import Any
 import numpy as np
 
 from unseen.errors import ArgumentError
-from unseen.integrations.libraries import callback_of
-from unseen.integrations.samples import BatchIds, check_order, ids_in, rows_of
-from unseen.integrations.watching import Watching, check_monitor, first_of
-from unseen.learners.recorder import Recorder
+from unseen.integrations.recorder import Recorder
+from unseen.integrations.watching import (
+    BatchIds,
+    Watching,
+    callback_of,
+    check_monitor,
+    check_order,
+    first_of,
+    ids_in,
+    rows_of,
+)
 
 __all__ = ["held_out"]
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from unseen.core.arrays import Array, IntArray
 from unseen.errors import ArgumentError
-from unseen.integrations.libraries import callback_of
-from unseen.integrations.samples import check_order, rows_of
-from unseen.integrations.watching import Watching, check_monitor, first_of
-from unseen.learners.recorder import Recorder
-from unseen.types import Array, IntArray
+from unseen.integrations.recorder import Recorder
+from unseen.integrations.watching import Watching, callback_of, check_monitor, check_order, first_of, rows_of
 
 __all__ = ["held_out"]
 

@@ -1,4 +1,8 @@
-"""One training watched: what it trains on is checked, and what its model says of the watch sets is handed in.
+"""The class from which a library wants its callbacks to inherit, imported when a callback is made.
+
+Which samples of the data set a loader serves, and whether it serves them in an order that is known.
+
+One training watched: what it trains on is checked, and what its model says of the watch sets is handed in.
 
 What every callback of this room shares. A callback says when a training begins, which samples it trains on, when an
 evaluation begins and ends, what came out of each batch, and when an epoch and the training end. Refused are, before
@@ -13,17 +17,126 @@ the last one for others.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from unseen.errors import ArgumentError, DataError, ExposureError, some
-from unseen.exposure import Fit
-from unseen.learners.recorder import Recorder
-from unseen.types import Array, IntArray, Side
+from unseen.core.arrays import Array, IntArray
+from unseen.core.exposure import Fit
+from unseen.core.observation import Side
+from unseen.errors import ArgumentError, DataError, ExposureError, MissingDependencyError, some
+from unseen.integrations.recorder import Recorder
 
-__all__ = ["Watching", "check_evaluation_mode", "check_monitor", "first_of"]
+__all__ = [
+    "BatchIds",
+    "Watching",
+    "callback_of",
+    "check_evaluation_mode",
+    "check_monitor",
+    "check_order",
+    "first_of",
+    "ids_in",
+    "rows_of",
+]
+
+
+def callback_of(hooks: type, name: str, package: str, *modules: str) -> Any:
+    """A class with these hooks that inherits the rest of them from the library's own.
+
+    Args:
+        hooks: a class of hooks.
+        name: of the library's class.
+        package: to install, for the message.
+        modules: where the class may be, in the order in which they are tried.
+
+    Raises:
+        MissingDependencyError: none of them is installed.
+    """
+    for module in modules:
+        try:
+            base = getattr(import_module(module), name)
+        except ImportError:
+            continue
+        return type("HeldOut", (hooks, base), {})
+    raise MissingDependencyError(package, f"held_out of unseen.integrations, for {package},")
+
+
+# Where the ids are in a batch: a key, a place, or a function of it.
+BatchIds = str | int | Callable[[Any], Array]
+
+
+def rows_of(dataset: Any, recorder: Recorder, *, use: str) -> IntArray:
+    """int64 (m,) rows of a part of the data set, in its own order.
+
+    Args:
+        dataset: `torch.utils.data.Subset` of the whole data set, or a part of such a part.
+        recorder: knows the whole.
+        use: what the data set is for, and what it should be, for the message: `"train on Subset(dataset, fit.train)"`.
+
+    Raises:
+        ArgumentError: it does not say which samples it holds.
+    """
+    parts = []
+    while hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
+        parts.append(np.asarray(dataset.indices, dtype=np.int64))
+        dataset = dataset.dataset
+    n = len(recorder.ids)
+    held = len(dataset) if hasattr(dataset, "__len__") else None
+    if held != n:
+        size = "of unknown size" if held is None else f"of {held:,}"
+        raise ArgumentError(
+            f"{use}, where dataset holds all {n:,} samples of the recorder in its order; got "
+            f"{'a part of ' if parts else ''}{type(dataset).__name__} {size}, which does not say which samples it holds"
+        )
+    rows = np.arange(n)
+    for indices in reversed(parts):
+        rows = rows[indices]
+    return rows
+
+
+def check_order(loader: Any) -> None:
+    """Refuse an evaluation loader whose batches are not the samples of its data set, in order, all of them.
+
+    Raises:
+        ArgumentError: it shuffles, drops the last batch, or deals the samples to several processes.
+    """
+    batches = getattr(loader, "batch_sampler", None)
+    if batches is None:
+        order = loader.sampler
+    else:  # one of the user's own has an order of its own
+        order = batches.sampler if type(batches).__name__ == "BatchSampler" else batches
+    name = type(order).__name__
+    if "Distributed" in name:
+        raise ArgumentError(
+            f"the evaluation loader must serve each sample once, but its {name} deals them to processes and pads them "
+            "by repeating some; train each fit in one process"
+        )
+    if name != "SequentialSampler":
+        raise ArgumentError(
+            f"the evaluation loader must serve the samples in order, so that their ids are known, got {name}; pass "
+            "shuffle=False"
+        )
+    if getattr(batches, "drop_last", False) or getattr(loader, "drop_last", False):
+        raise ArgumentError("the evaluation loader must serve every sample, got drop_last=True; pass drop_last=False")
+
+
+def ids_in(batch: Any, ids: BatchIds) -> Array:
+    """The ids in a batch.
+
+    >>> ids_in({"x": [0.5, 0.1], "id": [7, 3]}, "id")
+    [7, 3]
+    """
+    if callable(ids):
+        return ids(batch)
+    try:
+        return batch[ids]
+    except (KeyError, IndexError, TypeError):
+        what = f"keys {', '.join(map(str, batch))}" if hasattr(batch, "keys") else type(batch).__name__
+        raise ArgumentError(f"ids={ids!r} must be where a batch holds the ids of its samples, got {what}") from None
+
 
 SIDES: tuple[Side, ...] = ("unseen", "seen")
 NEVER = 0  # epochs are counted from 1

@@ -9,13 +9,13 @@ from importlib.util import find_spec
 from inspect import signature
 from typing import Any
 
+from unseen.core.protocols import Data, Learner
+from unseen.core.registry import Registry, parse_spec
 from unseen.errors import ArgumentError, MissingDependencyError
-from unseen.learners.defaults import ESTIMATORS, default_learner
+from unseen.learners.base import ESTIMATORS, default_learner
 from unseen.learners.ridge import RidgeLearner
-from unseen.learners.softmax.fallback import softmax_or_ridge
+from unseen.learners.softmax.learner import softmax_or_ridge
 from unseen.learners.torch.recipe import PRESETS
-from unseen.protocols import Data, Learner
-from unseen.registry import Registry, parse_spec
 
 __all__ = ["LEARNERS", "imported_by", "is_described", "resolve"]
 
@@ -101,7 +101,7 @@ def _learner(spec: Any, data: Data) -> Learner:
 
 
 def _preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
-    estimator = getattr(import_module("unseen.learners.presets"), name)(data)
+    estimator = getattr(import_module("unseen.learners.sklearn"), name)(data)
     own = _last_step(estimator)
     unknown = [key for key in options if key not in own.get_params(deep=False)]
     if unknown:

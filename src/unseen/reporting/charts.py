@@ -8,13 +8,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from unseen.comparing.curves import FULL, Sweep
-from unseen.evaluating.evaluated import Evaluation
+from unseen.core.arrays import FloatArray
+from unseen.core.observation import meaning
+from unseen.core.table import ScoreTable
+from unseen.evaluating.methods import FULL
+from unseen.evaluating.result import Evaluation
+from unseen.evaluating.statistics import interval
+from unseen.evaluating.sweep import Sweep
 from unseen.reporting import pictures
-from unseen.reporting.facts import Facts, exposure_of
-from unseen.reporting.numbers import Crowding, Cut, crowding, edges_of, scored
-from unseen.types import FloatArray, ScoreTable, meaning
-from unseen.verdicts import interval
+from unseen.reporting.facts import Crowding, Cut, Facts, crowding, edges_of, exposure_of, scored
 
 __all__ = ["Chart", "charts_of", "strip"]
 

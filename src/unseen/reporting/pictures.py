@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from unseen.types import FloatArray
+from unseen.core.arrays import FloatArray
 
 __all__ = ["Bars", "Line", "curves", "density", "histograms", "intervals"]
 

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from unseen.evaluating.evaluated import Evaluation
+from unseen.core.observation import meaning
+from unseen.core.table import ScoreTable
+from unseen.evaluating.arms import ArmResult
 from unseen.evaluating.prices import Price, duration, paid
-from unseen.evaluating.replicated import ArmResult
-from unseen.learners.defaults import in_words
+from unseen.evaluating.result import Evaluation
+from unseen.learners.base import in_words
 from unseen.pruning import label_error_share
 from unseen.reporting.facts import Facts, exposure_of
 from unseen.scores.label_quality import LABEL_ISSUE
-from unseen.types import ScoreTable, meaning
 
 __all__ = ["Snippet", "Verdict", "cost", "done", "figures", "percent", "snippets", "titled", "verdicts"]
 

@@ -16,9 +16,11 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from unseen import seeds
+from unseen.core import seeds
+from unseen.core.arrays import FloatArray, IdArray, IntArray
+from unseen.core.observation import Direction
+from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError
-from unseen.types import Direction, FloatArray, IdArray, IntArray, ScoreTable
 
 __all__ = ["Align", "Pick", "Pool", "Reads", "Rule", "largest", "one_of", "smallest"]
 

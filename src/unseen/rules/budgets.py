@@ -1,13 +1,34 @@
-"""Counts from fractions: the one place that rounds."""
+"""Counts from fractions: the one place that rounds.
+
+The part of the budget that each class gets: exact, by largest remainder, never 0 unless asked.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation
+from fractions import Fraction
 from numbers import Integral, Real
+from typing import Literal, TypeAlias
 
-from unseen.errors import ArgumentError, BudgetError
+import numpy as np
 
-__all__ = ["amounts", "budget", "budget_line", "share", "share_of"]
+from unseen.core.arrays import IntArray
+from unseen.errors import ArgumentError, BudgetError, some
+
+__all__ = [
+    "Quota",
+    "allocate",
+    "amounts",
+    "budget",
+    "budget_line",
+    "class_weights",
+    "explicit_counts",
+    "known_quota",
+    "share",
+    "share_of",
+]
 
 
 def budget(n: int, *, keep: float | None = None, prune: float | None = None) -> int:
@@ -114,3 +135,147 @@ def _shared(n: int, name: str, value: float, exact: Decimal) -> int:
     if kept < 1:
         raise BudgetError(f"{name}={value!r} of {n} samples keeps 0; at least one must stay")
     return kept
+
+
+Quota: TypeAlias = Literal["proportional", "uniform", "error"] | Mapping[int | str, int]
+QUOTAS = ("proportional", "uniform", "error")
+
+
+def allocate(budget: int, sizes: Sequence[int], weights: Sequence[int | Fraction], *, least: int = 1) -> list[int]:
+    """Share a budget over classes in proportion to weights, within what they have; the sum is exact.
+
+    A class gets at least `least` and at most its size; what a full class cannot take goes to the others in
+    proportion to theirs. Fractions of a sample go by largest remainder, of equal ones to the lower class. Classes of
+    weight 0 stay at `least` until all others are full, then share by size. Exact rational arithmetic throughout.
+
+    Args:
+        budget: at most the sum of sizes.
+        sizes: the most that each class can give, at least 1 each.
+        weights: at least 0 each.
+        least: 1, or 0 to let a class vanish.
+
+    Raises:
+        BudgetError: a budget below `least` a class, or above the sum of sizes.
+
+    >>> allocate(10, [90, 9, 1], [90, 9, 1])
+    [8, 1, 1]
+    >>> allocate(10, [90, 2, 1], [1, 1, 1])
+    [7, 2, 1]
+
+    """
+    if budget < least * len(sizes):
+        raise BudgetError(
+            f"a budget of {budget} is below the {len(sizes)} classes, and a quota never lets a class drop to 0; "
+            "raise the budget, or name the counts: quota={class: count}"
+        )
+    if budget > sum(sizes):
+        raise BudgetError(f"a budget of {budget} is above the {sum(sizes)} samples that the classes can give")
+    heavy = [i for i, w in enumerate(weights) if w > 0]
+    light = [i for i, w in enumerate(weights) if w <= 0]
+    spare = budget - least * len(light)
+    if light and (not heavy or spare > sum(sizes[i] for i in heavy)):
+        rest = budget - sum(sizes[i] for i in heavy)
+        by_size = allocate(rest, [sizes[i] for i in light], [sizes[i] for i in light], least=least)
+        shared = dict(zip(light, by_size, strict=True))
+        return [shared.get(i, size) for i, size in enumerate(sizes)]
+    counts = [least] * len(sizes)
+    filled = _filled(spare, [sizes[i] for i in heavy], [Fraction(weights[i]) for i in heavy], least)
+    for i, count in zip(heavy, filled, strict=True):
+        counts[i] = count
+    return counts
+
+
+def known_quota(quota: object) -> None:
+    """Refuse what is no quota."""
+    if quota is not None and not isinstance(quota, Mapping) and quota not in QUOTAS:
+        raise ArgumentError(f"quota must be one of {', '.join(map(repr, QUOTAS))} or {{class: count}}, got {quota!r}")
+
+
+def class_weights(quota: str, codes: IntArray, sizes: Sequence[int], wrong: IntArray | None) -> list[int | Fraction]:
+    """The weight of each class under a named quota.
+
+    Args:
+        quota: `"proportional"` (its size), `"uniform"` (1) or `"error"` (its size times its held-out error, DRoP).
+        codes: int64 (n,) class of each sample, 0..C-1.
+        sizes: the size of each class.
+        wrong: int64 (n,) 1 where a held-out prediction was wrong, 0 where right, -1 where there was none; only for
+            `"error"`. A class without any prediction is given the error of all. With no error at all the weights are
+            the sizes.
+
+    Raises:
+        ArgumentError: no held-out predictions for `"error"`.
+
+    """
+    if quota == "proportional":
+        return list(sizes)
+    if quota == "uniform":
+        return [1] * len(sizes)
+    if wrong is None or not (wrong >= 0).any():
+        raise ArgumentError(
+            "quota='error' needs held-out predictions, which this table does not carry: score with a learner that "
+            "predicts classes, or use quota='proportional', 'uniform' or {class: count}"
+        )
+    asked = np.bincount(codes[wrong >= 0], minlength=len(sizes))
+    missed = np.bincount(codes[wrong == 1], minlength=len(sizes))
+    if not missed.sum():
+        return list(sizes)
+    overall = Fraction(int(missed.sum()), int(asked.sum()))
+    return [
+        size * (Fraction(int(m), int(a)) if a else overall) for size, m, a in zip(sizes, missed, asked, strict=True)
+    ]
+
+
+def explicit_counts(
+    quota: Mapping[int | str, int], labels: Sequence[object], names: Sequence[str], sizes: Sequence[int], budget: int
+) -> list[int]:
+    """The counts of a quota given class by class, checked: every class once, none above its size, the sum exact.
+
+    An int key is a label, numbered from 0 or as the user gave it; a text key is a class name.
+
+    Raises:
+        BudgetError: a class missing, unknown or asked for more than it has; a sum that is not the budget.
+
+    """
+    place: dict[object, int] = {**{name: i for i, name in enumerate(names)}, **{x: i for i, x in enumerate(labels)}}
+    if any(isinstance(key, Integral) and key not in place for key in quota):  # labels that were numbered anew
+        place |= {key: place[str(key)] for key in quota if isinstance(key, Integral) and str(key) in names}
+    unknown = [key for key in quota if key not in place]
+    given = {place[key]: count for key, count in quota.items() if key in place}
+    missing = [name for i, name in enumerate(names) if i not in given]
+    if unknown or missing or len(given) < len(quota):
+        what = f"unknown: {some(unknown)}" if unknown else f"missing: {some(missing)} (0 lets a class drop out)"
+        raise BudgetError(f"quota must name every class once; {what if unknown or missing else 'a class occurs twice'}")
+    for i, count in given.items():
+        if isinstance(count, bool) or not isinstance(count, Integral) or not 0 <= count <= sizes[i]:
+            raise BudgetError(f"quota of class {names[i]} must be an integer in 0..{sizes[i]}, got {count!r}")
+    if sum(given.values()) != budget:
+        raise BudgetError(f"the quotas add up to {sum(given.values())}, but the budget is {budget}")
+    return [int(given[i]) for i in range(len(sizes))]
+
+
+def _filled(budget: int, sizes: Sequence[int], weights: Sequence[Fraction], least: int) -> list[int]:
+    """Clip level x weight to [least, size] at the one level where the sum is the budget, then round."""
+
+    def targets(level: Fraction) -> list[Fraction]:
+        return [min(max(level * w, Fraction(least)), Fraction(s)) for w, s in zip(weights, sizes, strict=True)]
+
+    def total(level: Fraction) -> Fraction:
+        return sum(targets(level), Fraction(0))
+
+    bends = sorted({Fraction(bound) / w for w, s in zip(weights, sizes, strict=True) for bound in (least, s)})
+    right = bisect_left(bends, Fraction(budget), key=total)
+    exact = targets(bends[right])
+    if right and total(bends[right]) > budget:
+        # Between two bends the sum is a straight line.
+        low, high = total(bends[right - 1]), total(bends[right])
+        part = (budget - low) / (high - low)
+        exact = targets(bends[right - 1] + part * (bends[right] - bends[right - 1]))
+    return _rounded(exact, budget)
+
+
+def _rounded(exact: Sequence[Fraction], budget: int) -> list[int]:
+    counts = [int(x) for x in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda i: (counts[i] - exact[i], i))
+    for i in by_remainder[: budget - sum(counts)]:
+        counts[i] += 1
+    return counts

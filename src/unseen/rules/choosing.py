@@ -11,12 +11,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from unseen.core.arrays import IntArray
+from unseen.core.coreset import Coreset
+from unseen.core.observation import Direction
+from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, BudgetError
 from unseen.rules.base import Align, Pick, Pool, Rule, one_of
+from unseen.rules.budgets import Quota, allocate, class_weights, explicit_counts, known_quota
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.inputs import Given, gather, pool_of
-from unseen.rules.quotas import Quota, allocate, class_weights, explicit_counts, known_quota
-from unseen.types import Coreset, Direction, IntArray, ScoreTable
 
 __all__ = ["check_budget", "check_quota", "choose"]
 

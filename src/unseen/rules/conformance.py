@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unseen import seeds
+from unseen.core import seeds
+from unseen.core.arrays import FloatArray, IdArray, IntArray
+from unseen.core.coreset import Coreset
+from unseen.core.observation import Direction
+from unseen.core.table import ScoreTable
 from unseen.errors import BudgetError, DataError, UnseenError
 from unseen.rules.base import Rule
 from unseen.rules.choosing import choose
 from unseen.rules.registry import resolve
-from unseen.types import Coreset, Direction, FloatArray, IdArray, IntArray, ScoreTable
 
 __all__ = ["check_rule"]
 

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from unseen.core.arrays import FloatArray, IntArray
 from unseen.rules.base import Pick, Pool, Reads, Rule
-from unseen.types import FloatArray, IntArray
 
 __all__ = ["Herding", "KCenter", "Moderate", "distance_to_class_median"]
 

@@ -11,18 +11,17 @@ from typing import Literal, TypedDict, TypeVar, Unpack
 
 import numpy.typing as npt
 
+from unseen.core.coreset import Coreset
+from unseen.core.observation import Direction
+from unseen.core.table import ScoreTable
 from unseen.rules.base import Align
+from unseen.rules.budgets import Quota
 from unseen.rules.choosing import choose
-from unseen.rules.copies import Dedup
 from unseen.rules.cover import Herding, KCenter, Moderate
-from unseen.rules.graphs import Graph, Infomax
-from unseen.rules.neighbours import Metric
-from unseen.rules.order import Top, Window
-from unseen.rules.quotas import Quota
-from unseen.rules.rated import BestWindow, Over
+from unseen.rules.neighbours import Dedup, Graph, Infomax, Metric
+from unseen.rules.order import BestWindow, Over, Top, Window
 from unseen.rules.sampling import Beta, Random
 from unseen.rules.strata import Stratified
-from unseen.types import Coreset, Direction, ScoreTable
 
 __all__ = [
     "beta",

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from unseen.core.arrays import FloatArray, IdArray, IntArray, is_tensor, of_tensor, unmasked
+from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, DataError, some
 from unseen.rules.base import Align, Pool, Rule, one_of
 from unseen.scores import alignment
-from unseen.types import FloatArray, IdArray, IntArray, ScoreTable, is_tensor, of_tensor, unmasked
 
 __all__ = ["Given", "as_array", "checked_features", "gather", "pool_of"]
 

@@ -1,17 +1,37 @@
-"""Nearest neighbours in feature space: exact in blocks, or by an approximate index, and the graph they make."""
+"""Nearest neighbours in feature space: exact in blocks, or by an approximate index, and the graph they make.
+
+Semantic de-duplication: a rule that drops whoever has the nearest neighbour.
+
+Rules that weigh a sample against its neighbours: D2's message passing, and InfoMax.
+"""
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from unseen.errors import MissingDependencyError
-from unseen.types import FloatArray, IntArray
+from unseen.core.arrays import FloatArray, IntArray
+from unseen.errors import ArgumentError, MissingDependencyError
+from unseen.rules.base import Pick, Pool, Reads, Rule, one_of
 
-__all__ = ["EXACT_UP_TO", "Metric", "NeighbourGraph", "nearest", "neighbour_graph"]
+__all__ = [
+    "EXACT_UP_TO",
+    "Dedup",
+    "Graph",
+    "Infomax",
+    "Metric",
+    "NeighbourGraph",
+    "damped_greedy",
+    "nearest",
+    "neighbour_graph",
+]
+
 
 Metric: TypeAlias = Literal["euclidean", "cosine"]
 EXACT_UP_TO = 100_000
@@ -154,3 +174,266 @@ def _refined(points: FloatArray, candidates: IntArray, k: int) -> tuple[IntArray
         at[start : start + 1024] = np.take_along_axis(block, order, axis=1)
         distances[start : start + 1024] = np.take_along_axis(apart, order, axis=1)
     return at, distances
+
+
+_LISTED = 16  # neighbours known of each sample before any is dropped
+_BATCH = 256  # samples whose neighbours are listed anew at a time
+_UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Dedup(Rule):
+    """Drop near-copies, the nearest first.
+
+    Cost:
+        All distances once, in blocks (an approximate index beyond 100,000 samples), then a heap; memory linear in n.
+
+    Fails:
+        Beyond the copies: once they are gone it thins dense regions, and dense is where the typical samples are. It
+        reads no label, so of two near samples of different classes one goes. It did not beat random in
+        benchmarks/quality/results.md.
+
+    """
+
+    metric: Metric = "cosine"
+
+    name: ClassVar[str] = "dedup"
+    reads: ClassVar[Reads] = "nothing"
+    needs: ClassVar[frozenset[str]] = frozenset({"features"})
+    formula: ClassVar[str] = (
+        "until the budget is met, drop the sample that lies closest to one that stays (of two, the one with the higher "
+        "id); a smaller budget keeps a part of what a larger one does"
+    )
+    source: ClassVar[str] = "Abbas et al. 2023 (SemDeDup, arXiv 2303.09540), with an exact budget and no clusters"
+
+    def __post_init__(self) -> None:
+        one_of("metric", self.metric, ("euclidean", "cosine"))
+
+    def pick(self, pool: Pool, budget: int) -> Pick:
+        """Those that are left."""
+        return Pick(np.flatnonzero(_staying(pool.need("features"), budget, self.metric, pool.seed)))
+
+
+def _staying(features: npt.NDArray[Any], budget: int, metric: Metric, seed: int) -> npt.NDArray[np.bool_]:
+    """Exact up to 100,000 samples, beyond as far as the index is. Memory linear in n."""
+    n = len(features)
+    at, distances = nearest(features, _LISTED, metric=metric, seed=seed)
+    near = _Near(_placed(features, metric), at, distances)
+    for _ in range(n - budget):
+        near.staying[near.closest()] = False
+    return near.staying
+
+
+class _Near:
+    """Who stays, and of each of them the nearest other that stays, looked up as late as can be.
+
+    Dropping samples only moves a neighbour away, so a heap of the distances known so far is never too high: what it
+    gives first is right once its neighbour is found to stay. Where all listed neighbours of a sample are gone, the
+    last of their distances is in its place, and new ones are listed when that comes first.
+    """
+
+    def __init__(self, points: npt.NDArray[np.float64], at: IntArray, distances: npt.NDArray[np.float64]) -> None:
+        self.staying = np.ones(len(points), bool)
+        self._points, self._small = points, points.astype(np.float32)
+        self._lists: list[Iterator[tuple[float, int]]] = [iter(())] * len(points)
+        self._least = [0.0] * len(points)
+        self._without: set[int] = set()  # whose listed neighbours are gone
+        self._heap: list[tuple[float, int, int]] = []  # distance, less the position, the neighbour
+        for i in range(len(points) if at.shape[1] else 0):
+            self._list(i, distances[i], at[i])
+
+    def closest(self) -> int:
+        """The sample that lies closest to another; of two, the later."""
+        while True:
+            apart, negative, j = heapq.heappop(self._heap)
+            i = -negative
+            if not self.staying[i] or (j == _UNKNOWN and (i not in self._without or apart < self._least[i])):
+                continue  # dropped, or listed anew since
+            if j == _UNKNOWN:
+                self._list_anew()
+            elif self.staying[j]:
+                return i
+            else:
+                self._queue(i)
+
+    def _list(self, i: int, distances: npt.NDArray[np.float64], at: IntArray) -> None:
+        self._lists[i] = iter(list(zip(distances.tolist(), at.tolist(), strict=True)))
+        self._least[i] = float(distances[-1])
+        self._without.discard(i)
+        self._queue(i)
+
+    def _queue(self, i: int) -> None:
+        for apart, j in self._lists[i]:
+            if self.staying[j]:
+                heapq.heappush(self._heap, (apart, -i, j))
+                return
+        self._without.add(i)
+        heapq.heappush(self._heap, (self._least[i], -i, _UNKNOWN))
+
+    def _list_anew(self) -> None:
+        """New neighbours for those without whose turn comes first, many at once: one matrix product."""
+        waiting = sorted((self._least[i], i) for i in self._without if self.staying[i])
+        batch = np.array([i for _, i in waiting[:_BATCH]])
+        self._without.intersection_update(i for _, i in waiting)
+        others = np.flatnonzero(self.staying)
+        points = self._small[others]
+        squares = np.einsum("ij,ij->i", points, points)
+        rough = squares - 2 * (self._small[batch] @ points.T)  # less the square of each of the batch
+        rough[np.arange(len(batch)), np.searchsorted(others, batch)] = np.inf
+        k = min(_LISTED, len(others) - 1)
+        spare = min(k + _SPARE, len(others) - 1)
+        for row, i in enumerate(batch.tolist()):
+            near = np.sort(others[np.argpartition(rough[row], spare - 1)[:spare]])
+            apart = np.linalg.norm(self._points[near] - self._points[i], axis=1)
+            order = np.argsort(apart, kind="stable")[:k]
+            self._list(i, apart[order], near[order])
+
+
+def _placed(features: npt.NDArray[Any], metric: Metric) -> npt.NDArray[np.float64]:
+    points = features.astype(np.float64)
+    if metric == "cosine":
+        length = np.linalg.norm(points, axis=1, keepdims=True)
+        points /= np.where(length > 0, length, 1)
+    centred: npt.NDArray[np.float64] = points - points.mean(axis=0)
+    return centred
+
+
+@dataclass(frozen=True)
+class Graph(Rule):
+    """D2: scores spread over a graph of neighbours; what is taken damps those around it.
+
+    Cost:
+        All distances once, in blocks (an approximate index beyond 100,000 samples), then a heap of n k entries.
+
+    Fails:
+        Where the features do not put like with like: the graph is then noise around the score. On CIFAR-10 with
+        untrained features it equals random up to 80 % pruned and loses five points at 90 %
+        (benchmarks/quality/results.md). The paper tunes k and gamma.
+
+    """
+
+    k: int = 5
+    gamma: float = 0.1
+    metric: Metric = "euclidean"
+    ann: bool | None = None
+
+    name: ClassVar[str] = "graph"
+    reads: ClassVar[Reads] = "values"
+    needs: ClassVar[frozenset[str]] = frozenset({"features"})
+    ordered: ClassVar[bool] = True
+    formula: ClassVar[str] = (
+        "on the undirected graph of the k nearest, distances d over their median: x_i += sum exp(-d_ij) x_j; then "
+        "take the largest and damp its neighbours, x_j -= exp(-gamma d_ij) x_taken; scores below 0 are first moved up"
+    )
+    source: ClassVar[str] = "Maharana et al. 2024 (D2, arXiv 2310.07931); gamma = 0.1 for CIFAR-10 at 90 % pruned"
+
+    def __post_init__(self) -> None:
+        _check_graph(self.k, self.metric, self.ann)
+        _not_negative("gamma", self.gamma)
+
+    def pick(self, pool: Pool, budget: int) -> Pick:
+        """Greedy, the largest first."""
+        values = pool.need("values")
+        values = values - min(float(values.min()), 0.0)  # a negative message would turn damping around
+        at, distances = nearest(pool.need("features"), self.k, metric=self.metric, ann=self.ann, seed=pool.seed)
+        graph = neighbour_graph(at, distances)
+        apart = graph.distances / _unit_distance(distances)
+        spread = values + graph.sums(np.exp(-apart), values)
+        return Pick(damped_greedy(spread, graph, np.exp(-self.gamma * apart), budget, by_taken=True), ordered=True)
+
+
+@dataclass(frozen=True)
+class Infomax(Rule):
+    """The most score with the least similarity inside the coreset.
+
+    Cost:
+        All distances once, in blocks (an approximate index beyond 100,000 samples), then a heap of n k entries.
+
+    Fails:
+        At an alpha too small for the features it is `top` over again, and fails as that does: so with the default on
+        CIFAR-10 (benchmarks/quality/results.md). Only the k nearest count as similar: dense regions are damped little.
+
+    """
+
+    alpha: float = 0.3
+    k: int = 5
+    ann: bool | None = None
+
+    name: ClassVar[str] = "infomax"
+    reads: ClassVar[Reads] = "values"
+    needs: ClassVar[frozenset[str]] = frozenset({"features"})
+    ordered: ClassVar[bool] = True
+    formula: ClassVar[str] = (
+        "maximise sum of scores - alpha x sum of similarities over ordered pairs within the coreset, greedily; scores "
+        "scaled to [0, 1], similarity = cosine (at least 0) between the k nearest, 0 elsewhere"
+    )
+    source: ClassVar[str] = "Tan et al. 2025 (InfoMax, arXiv 2506.01701), whose solver relaxes; greedy is ours"
+
+    def __post_init__(self) -> None:
+        _check_graph(self.k, "cosine", self.ann)
+        _not_negative("alpha", self.alpha)
+
+    def pick(self, pool: Pool, budget: int) -> Pick:
+        """Greedy, the largest gain first."""
+        values = pool.need("values")
+        low, high = float(values.min()), float(values.max())
+        scaled = (values - low) / (high - low) if high > low else np.zeros(len(values))
+        at, distances = nearest(pool.need("features"), self.k, metric="cosine", ann=self.ann, seed=pool.seed)
+        graph = neighbour_graph(at, distances)
+        similarity = np.maximum(1 - graph.distances**2 / 2, 0)
+        return Pick(damped_greedy(scaled, graph, 2 * self.alpha * similarity, budget, by_taken=False), ordered=True)
+
+
+def damped_greedy(
+    values: FloatArray, graph: NeighbourGraph, weights: FloatArray, budget: int, *, by_taken: bool
+) -> IntArray:
+    """Take the largest value, lower those of its neighbours, and so on; ties by position.
+
+    Args:
+        values: float64 (n,).
+        graph: who is whose neighbour.
+        weights: float64, one an entry of `graph.others`.
+        budget: how many to take.
+        by_taken: lower a neighbour by weight x the value taken, instead of by the weight.
+
+    >>> graph = neighbour_graph(np.array([[1], [0], [1]]), np.ones((3, 1)))
+    >>> damped_greedy(np.array([3.0, 2.9, 1.0]), graph, np.full(4, 0.9), 2, by_taken=True).tolist()
+    [0, 2]
+
+    """
+    current = values.tolist()
+    heap = [(-value, i) for i, value in enumerate(current)]
+    heapq.heapify(heap)
+    taken = np.zeros(len(current), bool)
+    picks: list[int] = []
+    while len(picks) < budget:
+        negative, i = heapq.heappop(heap)
+        if taken[i] or -negative != current[i]:
+            continue  # an entry from before it was damped
+        taken[i] = True
+        picks.append(i)
+        near = graph.of(i)
+        for j, weight in zip(graph.others[near].tolist(), weights[near].tolist(), strict=True):
+            if not taken[j]:
+                current[j] -= weight * current[i] if by_taken else weight
+                heapq.heappush(heap, (-current[j], j))
+    return np.array(picks, np.int64)
+
+
+def _unit_distance(distances: FloatArray) -> float:
+    """The median neighbour distance; where most neighbours are copies, that of the others; else 1."""
+    if not distances.size or not distances.any():
+        return 1.0
+    return float(np.median(distances)) or float(np.median(distances[distances > 0]))
+
+
+def _check_graph(k: object, metric: object, ann: object) -> None:
+    if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
+        raise ArgumentError(f"k must be an integer of at least 1, got {k!r}")
+    one_of("metric", metric, ("euclidean", "cosine"))
+    one_of("ann", ann, (True, False, None))
+
+
+def _not_negative(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < np.inf:
+        raise ArgumentError(f"{name} must be a number of at least 0, got {value!r}")

@@ -1,19 +1,26 @@
-"""Rules that read only the order of the scores: the top, and a window of the order."""
+"""Rules that read only the order of the scores: the top, and a window of the order.
+
+The window of the difficulty order from which a linear model learns most.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral
-from typing import ClassVar, Literal
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 
+from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.closed_form import Solution, Summing, Sums, left_alone, solve
+from unseen.core.observation import Direction
 from unseen.errors import ArgumentError
 from unseen.rules.base import Pick, Pool, Reads, Rule, largest, one_of
 from unseen.rules.budgets import share, share_of
-from unseen.types import Direction, FloatArray, IntArray
 
-__all__ = ["Top", "Window"]
+__all__ = ["BestWindow", "Over", "Top", "Window", "rate_windows"]
 
 
 @dataclass(frozen=True)
@@ -108,3 +115,150 @@ class Window(Rule):
 def _descending(values: FloatArray, at: IntArray) -> IntArray:
     # `at` ascends and the sort is stable, so equal values stay in the order of their ids.
     return at[np.argsort(-values[at], kind="stable")]
+
+
+Over = Literal["left_out", "all"]
+
+_BYTES = 2**25  # of a block of features in float64
+_FLOOR = 1e-10  # of the largest window's mean eigenvalue: what rounding leaves of sums that were subtracted is below it
+_LEAST_GAP = 1e-8  # see closed_form.py: below it, the regression without a sample is not told from rounding
+
+
+@dataclass(frozen=True)
+class BestWindow(Rule):
+    """BWS: of windows of the difficulty order, the one whose ridge regression predicts most.
+
+    Cost:
+        Each row enters the sums of products once and leaves them at most once, at most 2 n d^2 for all windows; then
+        d^3 / 3 + 2 n d C a window, and for `over="all"` budget x d^2 more. Memory: O(d^2 + steps d C) and a block.
+
+    Fails:
+        What a window leaves out is easier the harder the window is, and wrong labels inside it are never tested: where
+        labels are noisy or the budget is large, `over="all"` is fairer. A linear model on the features judges for
+        whatever is trained later.
+
+    """
+
+    steps: int = 20
+    lam: float = 0.1
+    over: Over = "left_out"
+
+    name: ClassVar[str] = "bws"
+    reads: ClassVar[Reads] = "order"
+    needs: ClassVar[frozenset[str]] = frozenset({"features", "labels"})
+    ordered: ClassVar[bool] = True
+    inside_classes: ClassVar[bool] = False
+    formula: ClassVar[str] = (
+        "windows skip 0, 1/steps, 2/steps, ... from the hard (or worthiest) end; take the one whose ridge regression, "
+        "of penalty lam x mean eigenvalue, is most accurate on the samples outside it (over=all: and inside, each by "
+        "leave-one-out); ties to the smaller offset"
+    )
+    source: ClassVar[str] = "after Choi et al. 2024 (BWS, arXiv 2406.03057), which rates on all, members as fitted"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.steps, bool) or not isinstance(self.steps, Integral) or not 1 <= self.steps <= 1000:
+            raise ArgumentError(f"steps must be an integer in 1..1000, got {self.steps!r}")
+        if isinstance(self.lam, bool) or not isinstance(self.lam, Real) or not 0 < self.lam < float("inf"):
+            raise ArgumentError(f"lam must be a number above 0, in mean eigenvalues, got {self.lam!r}")
+        one_of("over", self.over, ("left_out", "all"))
+
+    def pick(self, pool: Pool, budget: int) -> Pick:
+        """The best window, hardest first."""
+        n = len(pool)
+        order = np.argsort(-pool.need("values"), kind="stable")  # of the ids in order: ties by id
+        offsets = sorted({i * n // self.steps for i in range(self.steps) if i * n // self.steps + budget <= n})
+        rated = rate_windows(
+            pool.need("features"), pool.need("labels"), order, offsets, budget, lam=self.lam, over=self.over
+        )
+        best = offsets[int(np.argmax(rated))]  # the first of equals
+        return Pick(
+            order[best : best + budget],
+            ordered=True,
+            parts=np.full(budget, best),
+            part="offset",
+            told={"offset": best, "offsets": offsets, "accuracy": rated.tolist()},
+        )
+
+
+def rate_windows(
+    x: npt.NDArray[Any],
+    labels: npt.NDArray[Any],
+    order: IntArray,
+    offsets: list[int],
+    size: int,
+    *,
+    lam: float = 0.1,
+    over: Over = "left_out",
+) -> FloatArray:
+    """The accuracy of each window's ridge regression, float64 (W,) in [0, 1]; higher is better.
+
+    Args:
+        x: float (n, d) features.
+        labels: (n,) classes.
+        order: int64 (n,) rows.
+        offsets: where in the order each window begins, ascending.
+        size: of a window; at n nothing is left out, and the accuracy on that is 0.
+        lam: the penalty, in mean eigenvalues of the window's centred Gram matrix.
+        over: `"left_out"`, the samples outside the window; `"all"`, those inside too, by the regression without each.
+
+    >>> x, labels = np.array([[0.0], [9.0], [1.0], [8.0], [0.5], [0.6]]), np.array([0, 1, 0, 1, 0, 0])
+    >>> rate_windows(x, labels, np.arange(6), [0, 4], 2).tolist()
+    [1.0, 0.5]
+
+    """
+    codes = np.unique(labels, return_inverse=True)[1]
+    right = np.zeros(len(offsets), np.int64)
+    lines = []
+    for w, (offset, solution) in enumerate(_solved(x, codes, order, offsets, size, lam)):
+        lines.append((solution.weights, solution.bias - solution.mean @ solution.weights))
+        if over == "all":
+            right[w] = _right_inside(x, codes, order[offset : offset + size], solution)
+    for start, rows in _blocks(x, order):
+        inputs, place = x[rows].astype(np.float64), start + np.arange(len(rows))
+        for w, (weights, constant) in enumerate(lines):
+            outside = (place < offsets[w]) | (place >= offsets[w] + size)
+            if outside.any():
+                guess = np.argmax(inputs @ weights + constant, axis=1)
+                right[w] += np.count_nonzero(outside & (guess == codes[rows]))
+    return right / (len(order) if over == "all" else max(1, len(order) - size))
+
+
+def _solved(
+    x: npt.NDArray[Any], codes: IntArray, order: IntArray, offsets: list[int], size: int, lam: float
+) -> Iterator[tuple[int, Solution]]:
+    """The regression of each window, from sums that rows enter and leave as it moves on."""
+    centre, classes = x.mean(axis=0, dtype=np.float64), int(codes.max()) + 1
+
+    def summed(rows: IntArray) -> Sums:
+        sums = Summing(centre, classes)
+        for _, block in _blocks(x, rows):
+            sums.add_labels(x[block].astype(np.float64), codes[block])
+        return sums.sums()
+
+    before, sums, largest = -size, Sums.zero(centre, classes), 0.0
+    for offset in offsets:
+        if offset - before >= size:
+            sums = summed(order[offset : offset + size])
+        else:
+            sums = sums + summed(order[before + size : offset + size]) - summed(order[before:offset])
+        before = offset
+        own = float(np.trace(sums.centred().gram)) / len(centre)
+        largest = max(largest, own)
+        # Where all samples are copies of one, any penalty will do.
+        yield offset, solve(sums, lam * (max(own, _FLOOR * largest) or 1.0))
+
+
+def _right_inside(x: npt.NDArray[Any], codes: IntArray, window: IntArray, solution: Solution) -> int:
+    """How many samples of the window the regression without each predicts."""
+    right = 0
+    for _, rows in _blocks(x, window):
+        inputs = x[rows].astype(np.float64)
+        outputs, gap = left_alone(solution.outputs(inputs), codes[rows], solution.leverages(inputs))
+        right += int(np.count_nonzero((np.argmax(outputs, axis=1) == codes[rows]) & (gap > _LEAST_GAP)))
+    return right
+
+
+def _blocks(x: npt.NDArray[Any], rows: IntArray) -> Iterator[tuple[int, IntArray]]:
+    """Where each block begins, and its rows."""
+    block = max(256, _BYTES // (8 * x.shape[1]))
+    return ((start, rows[start : start + block]) for start in range(0, len(rows), block))

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from unseen.core.observation import Direction
+from unseen.core.registry import Registry, parse_spec
 from unseen.errors import ArgumentError, UnknownNameError
-from unseen.registry import Registry, parse_spec
 from unseen.rules.base import Rule
+from unseen.rules.budgets import Quota
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.choosing import check_budget, check_quota, check_reading, quota_counts
-from unseen.rules.copies import Dedup
 from unseen.rules.cover import Herding, KCenter, Moderate
-from unseen.rules.graphs import Graph, Infomax
-from unseen.rules.order import Top, Window
-from unseen.rules.quotas import Quota
-from unseen.rules.rated import BestWindow
+from unseen.rules.neighbours import Dedup, Graph, Infomax
+from unseen.rules.order import BestWindow, Top, Window
 from unseen.rules.sampling import Beta, Random
 from unseen.rules.strata import Stratified
-from unseen.types import Direction
 
 __all__ = ["RULES", "RuleInfo", "about", "check", "resolve"]
 

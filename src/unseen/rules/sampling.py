@@ -9,9 +9,10 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.observation import Direction
 from unseen.errors import ArgumentError, some
 from unseen.rules.base import Pick, Pool, Reads, Rule, largest, smallest
-from unseen.types import Direction, FloatArray, IntArray
 
 __all__ = ["Beta", "Random", "beta_parameters"]
 

@@ -9,12 +9,14 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.observation import Direction
+from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError
 from unseen.rules.base import Align, Pick, Pool, Reads, Rule, largest, one_of, smallest
 from unseen.rules.budgets import share, share_of
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.two_sided import MEMORIZATION
-from unseen.types import Direction, FloatArray, IntArray, ScoreTable
 
 __all__ = ["Stratified", "share_out", "strata_by_rank", "strata_by_width"]
 

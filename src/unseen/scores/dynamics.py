@@ -12,13 +12,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from unseen.core.arrays import Array, FloatArray, IntArray
+from unseen.core.observation import Direction, Observation
 from unseen.scores import _backend as be
-from unseen.scores import _kernels as kernels
-from unseen.scores._history import first_epochs, mean_over, series
-from unseen.scores._kernels import Space
-from unseen.scores.base import State
-from unseen.scores.shells import Course, rowwise
-from unseen.types import Array, Direction, FloatArray, IntArray, Observation
+from unseen.scores._backend import Space
+from unseen.scores.streaming import Course, State, first_epochs, mean_over, rowwise, series
 
 __all__ = [
     "Aum",
@@ -56,7 +54,7 @@ def aum(history: Array, labels: Array, *, space: Space = "logits", epochs: int |
 
     """
     history, labels = first_epochs(history, labels, epochs, least=1)
-    return mean_over(series(kernels.label_margin(space), history, labels))
+    return mean_over(series(be.label_margin(space), history, labels))
 
 
 def forgetting(history: Array, labels: Array, *, epochs: int | None = None) -> Array:
@@ -81,7 +79,7 @@ def forgetting(history: Array, labels: Array, *, epochs: int | None = None) -> A
 
     """
     history, labels = first_epochs(history, labels, epochs, least=2)
-    right = series(kernels.is_correct, history, labels) > 0
+    right = series(be.is_correct, history, labels) > 0
     forgotten = be.double(right[:-1] & ~right[1:]).sum(0)
     forgotten[~right.any(0)] = float(len(history))
     return forgotten
@@ -108,7 +106,7 @@ def correctness(history: Array, labels: Array, *, epochs: int | None = None) -> 
 
     """
     history, labels = first_epochs(history, labels, epochs, least=1)
-    return mean_over(series(kernels.is_correct, history, labels))
+    return mean_over(series(be.is_correct, history, labels))
 
 
 def confidence(history: Array, labels: Array, *, epochs: int | None = None) -> Array:
@@ -132,7 +130,7 @@ def confidence(history: Array, labels: Array, *, epochs: int | None = None) -> A
 
     """
     history, labels = first_epochs(history, labels, epochs, least=1)
-    return mean_over(series(kernels.p_label, history, labels))
+    return mean_over(series(be.p_label, history, labels))
 
 
 def variability(history: Array, labels: Array, *, epochs: int | None = None) -> Array:
@@ -156,7 +154,7 @@ def variability(history: Array, labels: Array, *, epochs: int | None = None) -> 
 
     """
     history, labels = first_epochs(history, labels, epochs, least=2)
-    return be.deviation(series(kernels.p_label, history, labels))
+    return be.deviation(series(be.p_label, history, labels))
 
 
 class _MeanOver(Course):
@@ -203,11 +201,11 @@ class Aum(_MeanOver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        kernels.label_margin(self.space)  # refuses another space
+        be.label_margin(self.space)  # refuses another space
 
     def kernel(self) -> be.Kernel:
         """The label margin in the space asked for."""
-        return kernels.label_margin(self.space)
+        return be.label_margin(self.space)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +228,7 @@ class Correctness(_MeanOver):
 
     def kernel(self) -> be.Kernel:
         """1 where the prediction is the label."""
-        return kernels.is_correct
+        return be.is_correct
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +252,7 @@ class Confidence(_MeanOver):
 
     def kernel(self) -> be.Kernel:
         """The probability of the label."""
-        return kernels.p_label
+        return be.p_label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,7 +281,7 @@ class Forgetting(Course):
 
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
         """Count the step from the last prediction to this one."""
-        right = be.to_numpy(rowwise(kernels.is_correct, observation, labels)) > 0
+        right = be.to_numpy(rowwise(be.is_correct, observation, labels)) > 0
         state["steps"][at] += state["right"][at] & ~right
         state["right"][at] = right
         state["learned"][at] |= right
@@ -320,7 +318,7 @@ class Variability(Course):
 
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
         """Move the mean, and add the squared deviation."""
-        p = be.to_numpy(rowwise(kernels.p_label, observation, labels))
+        p = be.to_numpy(rowwise(be.p_label, observation, labels))
         before = p - state["mean"][at]
         state["mean"][at] += before / (state["count"][at] + 1)
         state["squares"][at] += before * (p - state["mean"][at])

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from unseen.core.arrays import Array, IntArray
+from unseen.core.observation import Direction, Observation
 from unseen.scores import _backend as be
-from unseen.scores import _kernels as kernels
-from unseen.scores._kernels import Space
-from unseen.scores.shells import Pointwise, observed_loss, rowwise
-from unseen.types import Array, Direction, IntArray, Observation
+from unseen.scores._backend import Space
+from unseen.scores.streaming import Pointwise, observed_loss, rowwise
 
 __all__ = [
     "El2n",
@@ -48,7 +48,7 @@ def el2n(logits: Array, labels: Array) -> Array:
     [0.7071, 1.2728]
 
     """
-    return be.rowwise(kernels.el2n, *be.checked(logits, labels))
+    return be.rowwise(be.el2n, *be.checked(logits, labels))
 
 
 def loss(logits: Array, labels: Array) -> Array:
@@ -69,7 +69,7 @@ def loss(logits: Array, labels: Array) -> Array:
     [0.6931, 2.3026]
 
     """
-    return be.rowwise(kernels.loss, *be.checked(logits, labels))
+    return be.rowwise(be.loss, *be.checked(logits, labels))
 
 
 def entropy(logits: Array, labels: Array | None = None) -> Array:
@@ -92,7 +92,7 @@ def entropy(logits: Array, labels: Array | None = None) -> Array:
     [0.6931, 0.3251]
 
     """
-    return be.rowwise(kernels.entropy, *be.checked(logits, labels))
+    return be.rowwise(be.entropy, *be.checked(logits, labels))
 
 
 def least_confidence(logits: Array, labels: Array | None = None) -> Array:
@@ -115,7 +115,7 @@ def least_confidence(logits: Array, labels: Array | None = None) -> Array:
     [0.5, 0.1]
 
     """
-    return be.rowwise(kernels.least_confidence, *be.checked(logits, labels))
+    return be.rowwise(be.least_confidence, *be.checked(logits, labels))
 
 
 def margin(logits: Array, labels: Array | None = None) -> Array:
@@ -138,7 +138,7 @@ def margin(logits: Array, labels: Array | None = None) -> Array:
     [0.0, 0.8]
 
     """
-    return be.rowwise(kernels.margin, *be.checked(logits, labels))
+    return be.rowwise(be.margin, *be.checked(logits, labels))
 
 
 def label_margin(logits: Array, labels: Array, *, space: Space = "probabilities") -> Array:
@@ -162,7 +162,7 @@ def label_margin(logits: Array, labels: Array, *, space: Space = "probabilities"
     [-2.0]
 
     """
-    return be.rowwise(kernels.label_margin(space), *be.checked(logits, labels))
+    return be.rowwise(be.label_margin(space), *be.checked(logits, labels))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +186,7 @@ class El2n(Pointwise):
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
         """See `el2n`."""
-        return rowwise(kernels.el2n, observation, labels)
+        return rowwise(be.el2n, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,7 +242,7 @@ class Entropy(Pointwise):
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
         """See `entropy`."""
-        return rowwise(kernels.entropy, observation, labels)
+        return rowwise(be.entropy, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,7 +266,7 @@ class LeastConfidence(Pointwise):
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
         """See `least_confidence`."""
-        return rowwise(kernels.least_confidence, observation, labels)
+        return rowwise(be.least_confidence, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,7 +290,7 @@ class Margin(Pointwise):
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
         """See `margin`."""
-        return rowwise(kernels.margin, observation, labels)
+        return rowwise(be.margin, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,7 +316,7 @@ class LabelMargin(Pointwise):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        kernels.label_margin(self.space)  # refuses another space
+        be.label_margin(self.space)  # refuses another space
         if self.space == "logits":
             # Differences of logits have no bounds: this instance declares a wider range than its class.
             object.__setattr__(self, "low", -math.inf)
@@ -324,4 +324,4 @@ class LabelMargin(Pointwise):
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
         """See `label_margin`."""
-        return rowwise(kernels.label_margin(self.space), observation, labels)
+        return rowwise(be.label_margin(self.space), observation, labels)

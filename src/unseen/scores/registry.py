@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from typing import Any
 
+from unseen.core.observation import meaning
+from unseen.core.registry import Registry, parse_spec
 from unseen.errors import ArgumentError
-from unseen.registry import Registry, parse_spec
-from unseen.scores import dynamics, gradient, influence, label_quality, pointwise, two_sided, windows
-from unseen.scores.base import Score
-from unseen.scores.keeping import SUFFIX as KEEP
-from unseen.scores.keeping import Keeping
-from unseen.scores.tempered import SUFFIX, Tempered
-from unseen.types import meaning
+from unseen.scores import dynamics, gradient, label_quality, pointwise, two_sided, windows
+from unseen.scores.alignment import SUFFIX, Tempered
+from unseen.scores.label_quality import SUFFIX as KEEP
+from unseen.scores.label_quality import Keeping
+from unseen.scores.streaming import Score
 
 __all__ = ["SCORES", "describe_all", "listed", "resolve"]
 
@@ -40,8 +40,8 @@ for _score in (
     two_sided.HoldoutGap,
     two_sided.Reducible,
     two_sided.Disagreement,
-    influence.Leverage,
-    influence.CooksDistance,
+    gradient.Leverage,
+    gradient.CooksDistance,
     label_quality.SelfConfidence,
     label_quality.NormalizedMargin,
     label_quality.LabelIssue,

@@ -13,13 +13,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from unseen.core.arrays import Array, FloatArray, IntArray
+from unseen.core.observation import Direction, Observation
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
-from unseen.scores import _kernels as kernels
-from unseen.scores._history import first_epochs, mean_over, series
-from unseen.scores.base import State
-from unseen.scores.shells import Windowed, check_window, rowwise
-from unseen.types import Array, Direction, FloatArray, IntArray, Observation
+from unseen.scores.streaming import State, Windowed, check_window, first_epochs, mean_over, rowwise, series
 
 __all__ = ["Dual", "DynUnc", "Tdds", "dual", "dyn_unc", "tdds"]
 
@@ -48,7 +46,7 @@ def dyn_unc(history: Array, labels: Array, *, window: int = 10, epochs: int | No
     """
     check_window(window, 2)
     history, labels = first_epochs(history, labels, epochs, least=window)
-    return mean_over(_windows(series(kernels.p_label, history, labels), window, be.deviation))
+    return mean_over(_windows(series(be.p_label, history, labels), window, be.deviation))
 
 
 def dual(history: Array, labels: Array, *, window: int = 10, epochs: int | None = None) -> Array:
@@ -75,7 +73,7 @@ def dual(history: Array, labels: Array, *, window: int = 10, epochs: int | None 
     """
     check_window(window, 2)
     history, labels = first_epochs(history, labels, epochs, least=window)
-    return mean_over(_windows(series(kernels.p_label, history, labels), window, uncertain_and_hard))
+    return mean_over(_windows(series(be.p_label, history, labels), window, uncertain_and_hard))
 
 
 def tdds(
@@ -178,7 +176,7 @@ class _WindowMean(Windowed):
 
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
         """Slide the window, and add its statistic."""
-        p = be.to_numpy(rowwise(kernels.p_label, observation, labels))
+        p = be.to_numpy(rowwise(be.p_label, observation, labels))
         full = at[_push(state["ring"], at, state["count"][at], p)]
         state["sum"][full] += self.statistic(state["ring"][full].T)
 

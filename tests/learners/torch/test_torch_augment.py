@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch_stand_ins import pictures, quick, train
 
-from unseen.learners.torch.augment import Draws, crop_and_flip, cut_out, draw
+from unseen.learners.torch.inputs import Draws, crop_and_flip, cut_out, draw
 
 
 def naive(image, flip, shift, crop):

@@ -4,8 +4,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch_stand_ins import Arrays, Store, Tape, pictures, quick, same, split, train
 
+from unseen.core.exposure import Fit
 from unseen.errors import ArgumentError, CorruptFileError, DataError
-from unseen.exposure import Fit
 from unseen.learners.torch import Recipe, TorchLearner
 
 

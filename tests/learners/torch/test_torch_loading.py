@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from unseen.errors import MissingDependencyError
-from unseen.learners.torch.loading import load_torch
+from unseen.learners.torch.learner import load_torch
 
 PROBE = """
 import os, sys

@@ -5,12 +5,10 @@ from torch import nn
 from torch.nn import functional
 from torch_stand_ins import Arrays, Store, Tape, pictures, quick, same, split, train
 
+from unseen.core.exposure import Fit
 from unseen.errors import ArgumentError
-from unseen.exposure import Fit
-from unseen.learners.torch.checkpoint import unpack_model
 from unseen.learners.torch.inputs import Held, fit_normaliser
-from unseen.learners.torch.loop import network_for
-from unseen.learners.torch.observe import evaluating, gradient_norms, last_linear
+from unseen.learners.torch.loop import evaluating, gradient_norms, last_linear, network_for, unpack_model
 
 CPU = torch.device("cpu")
 

@@ -8,8 +8,7 @@ from torch_stand_ins import Store, Tape, pictures, quick, split, train
 
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.learners.torch import PRESETS, Recipe
-from unseen.learners.torch.checkpoint import to_array, unpack_model
-from unseen.learners.torch.loop import network_for
+from unseen.learners.torch.loop import network_for, to_array, unpack_model
 from unseen.learners.torch.networks import build
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unseen.exposure import Fit
+from unseen.core.exposure import Fit
 from unseen.learners.torch import Recipe, TorchLearner
 
 

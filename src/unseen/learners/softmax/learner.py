@@ -4,26 +4,31 @@ Every fit is solved until rounding, so that plans are exact, but for `leave_one_
 group is judged by one Newton step from it. The step errs where a sample moves the model far; see `tests/laws`.
 
 The features must never have used the labels: self-supervised or foreign ones; see `ridge`.
+
+The learner of the name `softmax`: the regression, or ridge where it would be too large.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
-from unseen.errors import DataError
-from unseen.exposure import Fit, Plan
-from unseen.learners.classes import refuse_target
+from unseen.core.arrays import IntArray
+from unseen.core.exposure import Fit, Plan
+from unseen.core.observation import Observation, Side
+from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
+from unseen.errors import ArgumentError, DataError
+from unseen.learners.base import bound, positive, refuse_target, vectors_only
+from unseen.learners.ridge import RidgeLearner
 from unseen.learners.ridge.reading import Rows
-from unseen.learners.softmax.apart import Apart
-from unseen.learners.softmax.model import HELD_BYTES, trained
-from unseen.learners.softmax.tuning import BATCH_BYTES, SAMPLE, tuned
-from unseen.learners.vectors import bound, positive, vectors_only
-from unseen.protocols import CheckpointStore, Data, Sink
-from unseen.types import IntArray, Observation, Side
+from unseen.learners.softmax.leave_group_out import BATCH_BYTES, SAMPLE, Apart, tuned
+from unseen.learners.softmax.solving import HELD_BYTES, trained
 
-__all__ = ["MOST_COEFFICIENTS", "SoftmaxLearner", "coefficients"]
+__all__ = ["MOST_COEFFICIENTS", "SoftmaxLearner", "coefficients", "softmax_or_ridge"]
+
 
 MOST_COEFFICIENTS = 10_000  # the Hessian is the square of them: 800 MB
 
@@ -130,3 +135,25 @@ class SoftmaxLearner:
 def coefficients(data: Data) -> int:
     """C (d + 1)."""
     return len(data.class_names) * (int(data.sample_shape[0]) + 1)
+
+
+def softmax_or_ridge(data: Data, options: Mapping[str, Any]) -> Learner:
+    """The learner, by the shape of the data set; a warning tells if it is another than asked for.
+
+    The manifest then holds ridge, since that is what learns. `lam` does not go over: beside squared errors it would
+    mean another penalty, so ridge chooses its own.
+    """
+    unknown = [key for key in options if key != "lam"]
+    if unknown:
+        raise ArgumentError(f"learner 'softmax' has no option {unknown[0]!r}; its options: lam")
+    softmax = SoftmaxLearner(**options)
+    if data.kind != "vector" or data.targets is not None or coefficients(data) <= MOST_COEFFICIENTS:
+        return softmax
+    warnings.warn(
+        f"softmax takes at most {MOST_COEFFICIENTS:,} coefficients, but {len(data.class_names):,} classes of "
+        f"{data.sample_shape[0]:,} features and a bias have {coefficients(data):,}; 'ridge' learns in its place, with "
+        "lam and temperature of its own choice. Name ridge as the learner to silence this.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return RidgeLearner()

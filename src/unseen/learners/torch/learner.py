@@ -1,8 +1,14 @@
-"""The torch learner: trains by a recipe, on the CPU or a CUDA device, and observes after each epoch."""
+"""Importing torch for the first time.
+
+What is refused before any training.
+
+The torch learner: trains by a recipe, on the CPU or a CUDA device, and observes after each epoch.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from copy import copy
@@ -11,20 +17,104 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unseen.errors import ArgumentError, DataError
-from unseen.learners.classes import refuse_target
-from unseen.learners.torch.checks import check_shape, check_team, try_network
-from unseen.learners.torch.loading import load_torch
+from unseen.core.protocols import CheckpointStore, Data, Sink
+from unseen.errors import ArgumentError, DataError, MissingDependencyError
+from unseen.learners.base import refuse_target
 from unseen.learners.torch.recipe import Recipe
-from unseen.protocols import CheckpointStore, Data, Sink
 
 if TYPE_CHECKING:
     import torch
 
-    from unseen.exposure import Fit
+    from unseen.core.exposure import Fit
     from unseen.learners.torch.inputs import Held, Streamed
 
-__all__ = ["TorchLearner"]
+__all__ = ["TorchLearner", "check_shape", "check_team", "load_torch", "try_network"]
+
+
+SPINS = "1000"  # of GNU's OpenMP, whose default is 300,000
+
+
+def load_torch() -> None:
+    """Import torch with threads that soon sleep while they wait for each other, unless it is loaded already.
+
+    By default they spin for long. Beside other busy processes that made a step of the small convnet on two threads up
+    to fifteen times slower than on one; a short spin costs nothing on a quiet machine and little on a busy one. OpenMP
+    reads its setting once, when it is loaded, so the environment is left as it was; a setting of the user's own
+    (`OMP_WAIT_POLICY`, `GOMP_SPINCOUNT`) is respected.
+
+    Raises:
+        MissingDependencyError: torch is not installed.
+
+    """
+    if "torch" in sys.modules:
+        return
+    own = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys()
+    if not own:
+        os.environ["GOMP_SPINCOUNT"] = SPINS
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError("torch", "the torch learner", "torch") from error
+    finally:
+        if not own:
+            del os.environ["GOMP_SPINCOUNT"]
+
+
+def check_team(recipe: Recipe, device: str, workers: int) -> None:
+    """Refuse what several workers cannot train together."""
+    if recipe.batch_size < workers:
+        raise ArgumentError(
+            f"batch_size must be at least the number of workers, {workers}, got {recipe.batch_size}; use fewer workers"
+        )
+    if ":" in device:
+        raise ArgumentError(
+            f"device must be 'auto', 'cpu' or 'cuda' with several workers, since each has its own, got {device!r}"
+        )
+    if recipe.compile:
+        raise ArgumentError("compile of a recipe must be False with several workers, got True")
+
+
+def check_shape(recipe: Recipe, data: Data) -> None:
+    """Refuse changes of images that images of this size, or vectors, cannot take."""
+    asked = {"flip": recipe.flip, "crop": recipe.crop, "cutout": recipe.cutout}
+    if data.kind == "vector":
+        for name, value in asked.items():
+            if value:
+                raise ArgumentError(
+                    f"{name} of the recipe is for images, got {name}={value!r} for vectors; leave it out"
+                )
+        return
+    side = min(data.sample_shape[:2])
+    if recipe.crop >= side or recipe.cutout > side:
+        raise ArgumentError(
+            f"crop must be below and cutout at most the side of an image, {side} pixels, got crop={recipe.crop} and "
+            f"cutout={recipe.cutout}"
+        )
+
+
+def try_network(recipe: Recipe, data: Data, workers: int) -> None:
+    """Build the network, call it once, and refuse one that cannot do what is asked."""
+    import torch
+
+    from unseen.learners.torch.loop import network_for
+    from unseen.learners.torch.parallel import by_the_batch_alone
+
+    shape = data.sample_shape if data.kind == "vector" else (data.sample_shape[2], *data.sample_shape[:2])
+    classes = len(data.class_names)
+    with torch.random.fork_rng([]), torch.no_grad():
+        model = network_for(data, recipe).eval()
+        if workers > 1 and by_the_batch_alone(model):
+            raise ArgumentError(
+                f"network {recipe.network!r} with {workers} workers must keep running statistics in its batch "
+                "normalisation, got track_running_stats=False; leave it at True, or use one worker"
+            )
+        try:
+            logits = model(torch.zeros(2, *shape))
+        except Exception as error:  # whatever a foreign network raises, it is about this input
+            raise ArgumentError(f"network {recipe.network!r} cannot take inputs of shape {shape}: {error}") from error
+    if not isinstance(logits, torch.Tensor) or logits.shape != (2, classes):
+        got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise ArgumentError(f"network {recipe.network!r} must give (m, {classes}) logits, got {got} for m=2")
 
 
 class TorchLearner:
@@ -205,7 +295,7 @@ class TorchLearner:
             DataError: a vector holds NaN or infinity.
 
         """
-        from unseen.learners.torch import checkpoint
+        from unseen.learners.torch import loop
         from unseen.learners.torch.loop import Training, seconds_since
         from unseen.learners.torch.parallel import find_team
         from unseen.learners.torch.runtime import borrowed, explained
@@ -217,7 +307,7 @@ class TorchLearner:
             self._check_wishes(training.model, sink)
             saved = checkpoints.load() if team.leads else None
             if saved is not None:
-                sink.restore(checkpoint.part("sink", saved))
+                sink.restore(loop.part("sink", saved))
             done = training.go_on(saved)
             for epoch in range(done + 1, self.recipe.epochs + 1):
                 start = time.perf_counter()
@@ -228,7 +318,7 @@ class TorchLearner:
                 observed = seconds_since(start, device)
                 if not team.leads:
                     continue
-                state = {"epoch": np.asarray(epoch), **training.state(), **checkpoint.pack("sink", sink.state())}
+                state = {"epoch": np.asarray(epoch), **training.state(), **loop.pack("sink", sink.state())}
                 checkpoints.save(state)
                 report(
                     "epoch",
@@ -257,7 +347,7 @@ class TorchLearner:
         return self._opened[0][1]
 
     def _check_wishes(self, model: torch.nn.Module, sink: Sink) -> None:
-        from unseen.learners.torch.observe import last_linear
+        from unseen.learners.torch.loop import last_linear
 
         last = self.recipe.epochs
         wished = [sink.wants(side, epoch, last) for epoch in range(1, last + 1) for side in ("unseen", "seen")]

@@ -1,9 +1,15 @@
-"""One training in progress: a network, its optimiser, and the epochs."""
+"""The state of a training as named NumPy arrays, and back: no pickle, one commit an epoch.
+
+What a model says of samples: evaluation mode, no augmentation, no gradient but the one asked for.
+
+One training in progress: a network, its optimiser, and the epochs.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,19 +17,196 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn import functional
 
-from unseen import seeds
-from unseen.errors import ArgumentError, DataError, some
-from unseen.exposure import Fit
-from unseen.learners.torch import augment, checkpoint, networks, observe
+from unseen.core import seeds
+from unseen.core.arrays import Arrays, IntArray
+from unseen.core.exposure import Fit
+from unseen.core.observation import Observation, Side
+from unseen.core.protocols import Data, Sink
+from unseen.errors import ArgumentError, CorruptFileError, DataError, some
+from unseen.learners.torch import inputs as augment
+from unseen.learners.torch import networks
 from unseen.learners.torch.inputs import Inputs, Normaliser, fit_normaliser
 from unseen.learners.torch.parallel import ALONE, Said, Team
 from unseen.learners.torch.recipe import Recipe
 from unseen.learners.torch.runtime import load_compiler, seed_global
-from unseen.protocols import Data, Sink
-from unseen.types import Arrays, IntArray, Observation, Side
 
-__all__ = ["Training", "batched", "network_for"]
+__all__ = [
+    "Training",
+    "batched",
+    "evaluating",
+    "gradient_norms",
+    "last_linear",
+    "listening",
+    "network_for",
+    "pack",
+    "packed_optimiser",
+    "part",
+    "to_array",
+    "unpack_model",
+    "unpack_optimiser",
+]
+
+
+def to_array(tensor: Tensor) -> npt.NDArray[Any]:
+    """A copy of a tensor as an array; NumPy has no bfloat16, so its bits become int16."""
+    copy = tensor.detach().to("cpu", copy=True).contiguous()
+    return copy.view(torch.int16).numpy() if copy.dtype == torch.bfloat16 else copy.numpy()
+
+
+def pack(prefix: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """The same arrays under `prefix/name`."""
+    return {f"{prefix}/{name}": array for name, array in arrays.items()}
+
+
+def part(prefix: str, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
+    """The arrays that `pack` put under that prefix.
+
+    >>> sorted(part("a", {"a/x": np.zeros(1), "a/y/z": np.zeros(1), "b/x": np.zeros(1)}))
+    ['x', 'y/z']
+    """
+    return {name.removeprefix(f"{prefix}/"): a for name, a in arrays.items() if name.startswith(f"{prefix}/")}
+
+
+def unpack_model(model: nn.Module, arrays: Arrays) -> None:
+    """Load the parameters and buffers of a model in place.
+
+    Raises:
+        CorruptFileError: other names or shapes than the model has.
+
+    """
+    state = model.state_dict()
+    _same("model", {name: tuple(t.shape) for name, t in state.items()}, arrays)
+    for name, tensor in state.items():
+        _copy(tensor, arrays[name])
+
+
+def packed_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, npt.NDArray[Any]]:
+    """The momentum of each parameter under the name of the parameter."""
+    return {
+        name: to_array(optimiser.state[p]["momentum_buffer"])
+        for name, p in model.named_parameters()
+        if optimiser.state.get(p, {}).get("momentum_buffer") is not None
+    }
+
+
+def unpack_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer, arrays: Arrays) -> None:
+    """Give each parameter its momentum back."""
+    named = dict(model.named_parameters())
+    _same("optim", {name: tuple(named[name].shape) for name in arrays if name in named}, arrays)
+    for name, array in arrays.items():
+        buffer = torch.empty_like(named[name], requires_grad=False)
+        _copy(buffer, array)
+        optimiser.state[named[name]]["momentum_buffer"] = buffer
+
+
+def _copy(target: Tensor, array: npt.NDArray[Any]) -> None:
+    source = torch.from_numpy(np.array(array))
+    with torch.no_grad():
+        target.copy_(source.view(torch.bfloat16) if target.dtype == torch.bfloat16 else source)
+
+
+def _same(what: str, shapes: Mapping[str, tuple[int, ...]], arrays: Arrays) -> None:
+    got = {name: array.shape for name, array in arrays.items()}
+    if got != dict(shapes):
+        differ = sorted(name for name in {*shapes, *got} if shapes.get(name) != got.get(name))
+        raise CorruptFileError(
+            f"the checkpoint must hold the {what} state of this network, but these entries differ: "
+            f"{', '.join(differ[:5])}; delete the checkpoint of this fit to train it again"
+        )
+
+
+_GRADIENT_FLOATS = 1 << 25  # 128 MiB of one-sample gradients at a time
+
+
+def last_linear(model: nn.Module) -> nn.Linear | None:
+    """The linear layer that was defined last, or None.
+
+    >>> last_linear(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4)))
+    Linear(in_features=3, out_features=4, bias=True)
+    """
+    found = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    return found[-1] if found else None
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode; every module goes back to the mode it was in."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextmanager
+def listening(model: nn.Module) -> Iterator[Callable[[], Tensor]]:
+    """While open, a call of the model lets the function given here tell the input of its last linear layer.
+
+    Raises:
+        ArgumentError: it has no linear layer, or one whose input is not one vector a sample.
+
+    """
+    layer = last_linear(model)
+    if layer is None:
+        raise ArgumentError(
+            "features need a network with a torch.nn.Linear (they are the input of the last one), but it has none; "
+            "choose a score without features, or another network"
+        )
+    heard: list[Tensor] = []
+
+    def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        heard[:] = [inputs[0].detach().float()]
+
+    def features() -> Tensor:
+        if not heard or heard[0].ndim != 2:
+            raise ArgumentError(
+                "features need a last torch.nn.Linear that takes one vector a sample, but its input has shape "
+                f"{tuple(heard[0].shape) if heard else '() (it was not called)'}; choose a score without features"
+            )
+        return heard.pop()
+
+    handle = layer.register_forward_pre_hook(hook)
+    try:
+        yield features
+    finally:
+        handle.remove()
+
+
+def gradient_norms(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+    """Norm of the gradient of plain cross-entropy over all trainable parameters, one sample at a time, float32 (m,).
+
+    In evaluation mode and full precision, in chunks of bounded memory.
+    Source: Paul et al. 2021 (arXiv 2107.07075), GraNd.
+
+    >>> model = nn.Linear(2, 2, bias=False)
+    >>> with torch.no_grad(): _ = model.weight.zero_()
+    >>> round(gradient_norms(model, torch.tensor([[3.0, 4.0]]), torch.tensor([0])).item(), 4)
+    3.5355
+    """
+    trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+    fixed = {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
+    fixed.update(model.named_buffers())
+
+    def loss(parameters: dict[str, Tensor], one: Tensor, label: Tensor) -> Tensor:
+        logits = functional_call(model, (parameters, fixed), (one[None],))
+        return functional.cross_entropy(logits, label[None])
+
+    each = vmap(grad(loss), in_dims=(None, 0, 0))
+    chunk = max(1, min(64, _GRADIENT_FLOATS // max(1, sum(p.numel() for p in trained.values()))))
+    norms = []
+    with evaluating(model), torch.enable_grad():
+        for some, these in zip(torch.split(inputs, chunk), torch.split(labels, chunk), strict=True):
+            gradients = each(trained, some, these)
+            squares = [g.detach().flatten(1).square().sum(dim=1) for g in gradients.values()]
+            norms.append(torch.stack(squares).sum(dim=0).sqrt())
+    return torch.cat(norms)
+
 
 SUM_OF_ONE = 0.01  # bfloat16 rounds a probability by less than half of that
 
@@ -133,17 +316,17 @@ class Training:
         scaler = {name: np.asarray(value) for name, value in self._scaler.state_dict().items()}
         return {
             "step": np.asarray(self._step),
-            **checkpoint.pack("model", {n: checkpoint.to_array(t) for n, t in self.model.state_dict().items()}),
-            **checkpoint.pack("optim", checkpoint.packed_optimiser(self.model, self._optimiser)),
-            **checkpoint.pack("scaler", scaler),
+            **pack("model", {n: to_array(t) for n, t in self.model.state_dict().items()}),
+            **pack("optim", packed_optimiser(self.model, self._optimiser)),
+            **pack("scaler", scaler),
         }
 
     def restore(self, arrays: Arrays) -> None:
         """Go back to a saved state."""
         self._step = int(arrays["step"])
-        checkpoint.unpack_model(self.model, checkpoint.part("model", arrays))
-        checkpoint.unpack_optimiser(self.model, self._optimiser, checkpoint.part("optim", arrays))
-        scaler = {name: array.item() for name, array in checkpoint.part("scaler", arrays).items()}
+        unpack_model(self.model, part("model", arrays))
+        unpack_optimiser(self.model, self._optimiser, part("optim", arrays))
+        scaler = {name: array.item() for name, array in part("scaler", arrays).items()}
         if scaler:
             self._scaler.load_state_dict(scaler)
 
@@ -186,7 +369,7 @@ class Training:
 
     def _observations(self, side: Side, epoch: int, wanted: frozenset[str]) -> Iterator[Observation]:
         batches = batched(self.fit.watch(side), self.recipe.observe_batch)
-        with observe.evaluating(self.model):
+        with evaluating(self.model):
             own = self._said(self.team.mine(batches), epoch, wanted)
             # The first process goes through all batches; the others send theirs.
             all_said = self.team.gathered(own, [len(rows) for rows in batches])
@@ -201,14 +384,14 @@ class Training:
             self._refuse_probabilities(logits)
             norms = None
             if "grad_norm" in wanted:
-                norms = observe.gradient_norms(self.model, inputs, self._labels_of(rows))
+                norms = gradient_norms(self.model, inputs, self._labels_of(rows))
             yield logits, features, norms
 
     def _logits(self, inputs: Tensor, with_features: bool) -> tuple[Tensor, Tensor | None]:
         with self._mixed():
             if not with_features:
                 return self.model(inputs).float(), None
-            with observe.listening(self.model) as features:
+            with listening(self.model) as features:
                 return self.model(inputs).float(), features()
 
     def _labels_of(self, rows: IntArray) -> Tensor:

@@ -1,0 +1,1 @@
+"""What everything else stands on: arrays, tables, coresets, fits and plans."""

@@ -1,0 +1,108 @@
+"""The part worth training on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.core.arrays import IdArray, IntArray
+from unseen.core.files import as_arrow, as_pandas, read_parquet, write_parquet
+
+__all__ = ["Coreset"]
+
+
+@dataclass(frozen=True, eq=False)
+class Coreset:
+    """The part worth training on.
+
+    Args:
+        ids: (m,) ids of the kept samples, in dataset order.
+        indices: int64 (m,) their rows, ascending: what `torch.utils.data.Subset` takes.
+        n: the size of the whole data set.
+        order: int64 (m,) the same rows in the order they were picked, or None where the rule has no order.
+        sources: (m,) text, for each of `indices` where it came from (a stratum, a class's quota), or None.
+        provenance: rule, options, seed, budget, and the provenance of the scores.
+
+    >>> Coreset(ids=np.array([4, 7]), indices=np.array([4, 7]), n=10)
+    Coreset(2 of 10 samples kept, 20.0 %)
+
+    """
+
+    ids: IdArray
+    indices: IntArray
+    n: int
+    order: IntArray | None = None
+    sources: npt.NDArray[np.str_] | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Bool (n,), True where kept."""
+        mask = np.zeros(self.n, bool)
+        mask[self.indices] = True
+        return mask
+
+    @property
+    def pruned(self) -> IntArray:
+        """int64 (n - m,) rows of the samples left out, ascending."""
+        return np.flatnonzero(~self.mask)
+
+    def __repr__(self) -> str:
+        rule = f" by {self.provenance['rule']}" if "rule" in self.provenance else ""
+        share = len(self) / self.n if self.n else 0.0
+        return f"Coreset({len(self):,} of {self.n:,} samples kept, {share:.1%}{rule})".replace("%", " %")
+
+    def _repr_html_(self) -> str:
+        from unseen.core.cards import card
+
+        return card(repr(self), [])
+
+    def to_columns(self) -> dict[str, npt.NDArray[Any]]:
+        """Every column by name, as `save` writes them: `id`, `row`, and where it has them `pick` and `source`."""
+        columns: dict[str, npt.NDArray[Any]] = {"id": self.ids, "row": self.indices}
+        if self.order is not None:
+            pick = np.empty(self.n, np.int64)
+            pick[self.order] = np.arange(len(self.order))
+            columns["pick"] = pick[self.indices]
+        if self.sources is not None:
+            columns["source"] = self.sources
+        return columns
+
+    def to_arrow(self) -> Any:
+        """A table of Arrow of the kept samples; with the scores of all of them: `ScoreTable.to_arrow(coreset)`."""
+        return as_arrow(self.to_columns())
+
+    def to_pandas(self) -> Any:
+        """A frame of pandas of the kept samples, its index their ids; with scores: `ScoreTable.to_pandas(coreset)`.
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+
+        """
+        return as_pandas(self.to_arrow())
+
+    def save(self, path: str | Path) -> Path:
+        """Write a parquet file (`id`, `row`, `pick`, `source`), its provenance in the metadata."""
+        about = {"kind": "coreset", "n": self.n, "provenance": self.provenance}
+        return write_parquet(Path(path), self.to_columns(), about)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote."""
+        columns, about = read_parquet(Path(path), "coreset")
+        order = columns["row"][np.argsort(columns["pick"])] if "pick" in columns else None
+        return cls(
+            ids=columns["id"],
+            indices=columns["row"],
+            n=about["n"],
+            order=order,
+            sources=columns.get("source"),
+            provenance=about["provenance"],
+        )

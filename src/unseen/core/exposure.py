@@ -1,0 +1,211 @@
+"""A fit: what one model is trained on, and what it is then asked about. A plan: the fits of a scoring job.
+
+Exposure in pairs of your own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Protocol
+
+import numpy as np
+
+from unseen.core.arrays import IdArray, IntArray, as_integers
+from unseen.core.observation import Side
+from unseen.errors import ArgumentError, ExposureError, some
+
+__all__ = ["MAX_FITS", "Exposure", "Fit", "Plan", "at_least"]
+
+
+# Beyond this many trainings a plan is refused unless the learner has a closed form.
+MAX_FITS = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """One training and the questions asked of it.
+
+    Args:
+        train: int64 (t,) rows the model is trained on.
+        unseen: int64 (u,) rows it is asked about and never saw; disjoint from `train`, checked.
+        seen: int64 (s,) rows of `train` it is asked about too, for the baseline and two-sided scores.
+        repeat: which repetition of the plan.
+        fold: which fold of it; the models of one fold are on one scale.
+        part: which part of the fold, where it is watched piece by piece (leave_one_out).
+        apart: int64 (u,) group of each row of `unseen`, or None. With it the fit stands for one model a group, each
+            trained on `train` and on the watched rows of all other groups, and asked about those of its own: what a
+            learner with a closed form does at once (see `at_once`), and no other is given.
+        folds: int64 (u,) fold of each row of `unseen`, where the fit stands for several; else all are in `fold`.
+
+    Raises:
+        ExposureError: a row of `unseen` is in `train`, or a row of `seen` is not.
+
+    >>> Fit(train=[0, 1, 2], unseen=[2, 3])
+    Traceback (most recent call last):
+    unseen.errors.ExposureError: fit r0f0 would ask about samples it was trained on: rows 2
+
+    """
+
+    train: IntArray
+    unseen: IntArray
+    seen: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+    repeat: int = 0
+    fold: int = 0
+    part: int | None = None
+    apart: IntArray | None = None
+    folds: IntArray | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("train", "unseen", "seen"):
+            rows = as_integers(getattr(self, name), f"{name} of fit {self.name}")
+            ordered = np.sort(rows)
+            if rows.size and ordered[0] < 0:
+                raise ArgumentError(f"{name} of fit {self.name} must hold rows of the data set, got {ordered[0]}")
+            if (ordered[1:] == ordered[:-1]).any():
+                raise ArgumentError(f"{name} of fit {self.name} must hold each row once")
+            # A copy of our own, writable: torch warns of arrays that are not.
+            object.__setattr__(self, name, rows.copy())
+        for name in ("apart", "folds"):
+            given = getattr(self, name)
+            if given is not None and np.shape(given) != self.unseen.shape:
+                raise ArgumentError(
+                    f"{name} of fit {self.name} must have one entry for each of {len(self.unseen)} rows of unseen, got "
+                    f"shape {np.shape(given)}"
+                )
+        both = np.intersect1d(self.train, self.unseen, assume_unique=True)
+        if both.size:
+            raise ExposureError(
+                f"fit {self.name} would ask about samples it was trained on: rows {some(both.tolist())}"
+            )
+        stray = np.setdiff1d(self.seen, self.train, assume_unique=True)
+        if stray.size:
+            raise ExposureError(f"fit {self.name} calls samples seen that it never saw: rows {some(stray.tolist())}")
+
+    @property
+    def name(self) -> str:
+        """Its name in a run: `r0f3` is repeat 0, fold 3."""
+        return f"r{self.repeat}f{self.fold}" + ("" if self.part is None else f"p{self.part}")
+
+    @property
+    def samples(self) -> int:
+        """How many samples are learned from: where it stands for many models, those of all of them together."""
+        return len(self.train) + (0 if self.apart is None else len(self.unseen))
+
+    def watch(self, side: Side) -> IntArray:
+        """The watch set of one side."""
+        return self.unseen if side == "unseen" else self.seen
+
+
+class Plan(Protocol):
+    """How a data set is divided into fits."""
+
+    @property
+    def scored_side(self) -> Side:
+        """The watch set from which one-sided scores come: `"unseen"`, but for the baseline plan `seen()`."""
+
+    @property
+    def two_sided(self) -> bool:
+        """Whether every sample is also watched by models that saw it, as two-sided scores need."""
+
+    @property
+    def repeats(self) -> int:
+        """How many times every sample is scored."""
+
+    def describe(self) -> dict[str, object]:
+        """Name and options, for the manifest."""
+
+    def count(self, n: int) -> int:
+        """The number of trainings for n samples."""
+
+    def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
+        """The fits, one after another.
+
+        Args:
+            ids: (n,) integer or text, unique.
+            labels: int64 (n,).
+            groups: int64 (n,) group of each sample, or None; the members of a group stay in one fold.
+            seed: the root seed.
+
+        """
+
+
+def at_least(name: str, value: int, least: int) -> None:
+    """Refuse what is no integer of at least `least`."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+        raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Any pairs of your own: the samples trained on, and the samples asked about.
+
+    Args:
+        train: rows, or a sequence of such arrays, one a fit.
+        watch: the rows asked about, disjoint from those trained on; or a sequence of the same length.
+
+    Rows watched by several fits are averaged; rows never watched get no score (NaN), and a rule refuses them
+    unless told `nan="last"`.
+
+    >>> plan = Exposure(train=[0, 1], watch=[2, 3])
+    >>> [fit.unseen.tolist() for fit in plan.fits(np.arange(4), np.zeros(4, int))]
+    [[2, 3]]
+
+    """
+
+    train: Sequence[IntArray] | IntArray
+    watch: Sequence[IntArray] | IntArray
+    scored_side: Side = field(default="unseen", init=False)
+    two_sided: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        for name in ("train", "watch"):
+            value = getattr(self, name)
+            if len(value) and np.ndim(value[0]) == 0:
+                value = [value]
+            object.__setattr__(self, name, tuple(as_integers(v, name) for v in value))
+        if len(self.train) != len(self.watch):
+            raise ArgumentError(
+                f"train and watch must pair up, got {len(self.train)} training sets and {len(self.watch)} watch sets"
+            )
+        if not all(len(t) for t in self.train):
+            raise ArgumentError("train must name at least one row for each fit, got an empty training set")
+        list(self._made())  # a leaking pair is refused here, before any training
+
+    @property
+    def repeats(self) -> int:
+        """How many repeats the pairs fall into; no sample is watched twice in one."""
+        return max(fit.repeat for fit in self._made()) + 1
+
+    def describe(self) -> dict[str, object]:
+        """Name, number of pairs and a digest of them."""
+        pairs = b"".join(a.tobytes() + b"|" for pair in zip(self.train, self.watch, strict=True) for a in pair)
+        return {"plan": "exposure", "fits": len(self.train), "digest": blake2b(pairs, digest_size=16).hexdigest()}
+
+    def count(self, n: int) -> int:
+        """One training a pair."""
+        return len(self.train)
+
+    def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
+        """The pairs as given. A group split between both sides of a pair is refused."""
+        for fit in self._made():
+            last = max(fit.train.max(), fit.unseen.max(initial=-1))
+            if last >= len(ids):
+                raise ArgumentError(f"exposure names row {last}, but the data set has {len(ids)} samples")
+            if groups is not None:
+                split = np.intersect1d(groups[fit.train], groups[fit.unseen])
+                if split.size:
+                    raise ExposureError(f"fit {fit.name} has groups on both sides: {some(split.tolist())}")
+            yield fit
+
+    def _made(self) -> Iterator[Fit]:
+        # A sample watched a second time is a second repeat, so that its scores are averaged, not overwritten.
+        watched: list[set[int]] = []
+        for fold, (train, watch) in enumerate(zip(self.train, self.watch, strict=True)):
+            rows = set(watch.tolist())
+            repeat = next((r for r, before in enumerate(watched) if rows.isdisjoint(before)), len(watched))
+            if repeat == len(watched):
+                watched.append(set())
+            watched[repeat] |= rows
+            yield Fit(train=train, unseen=watch, repeat=repeat, fold=fold)

@@ -1,0 +1,175 @@
+"""One way to write a file: whole, or not at all.
+
+A writer that is killed, or finds the disk full, leaves the old content under the name and at most a stray temporary
+file beside it, which `remove_temporaries` clears away.
+
+Parquet files with JSON metadata: how tables and coresets are kept. Nothing in them is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from hashlib import blake2b
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from unseen.errors import CorruptFileError, MissingDependencyError, StorageError
+
+__all__ = [
+    "as_arrow",
+    "as_pandas",
+    "read_parquet",
+    "remove_temporaries",
+    "replace_file",
+    "storage_error",
+    "write_parquet",
+]
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Put what `write` writes under the name `path`, atomically and durably.
+
+    `write` gets a binary file open for writing and reading, and may seek in it. Folders on the way are made.
+
+    Raises:
+        StorageError: the file cannot be written; the old content is kept and the temporary file removed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "deep" / "a.txt"
+    ...     replace_file(path, lambda file: file.write(b"whole"))
+    ...     path.read_bytes(), [p.name for p in path.parent.iterdir()]
+    (b'whole', ['a.txt'])
+
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb+") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)  # noqa: PTH105 - the name that the fault tests stop at
+        _sync_folder(path.parent)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and not isinstance(error, StorageError):
+            raise storage_error(path, error) from error
+        raise
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what killed writers left in a folder. Only for the process that holds the lock of the folder."""
+    for stray in folder.glob(".*.tmp"):
+        stray.unlink(missing_ok=True)
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """The error to raise when `path` cannot be written: what happened, and what to do."""
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        return StorageError(
+            f"cannot write {path}: {reason}; free some space, then repeat the command: what was finished is kept"
+        )
+    return StorageError(f"cannot write {path}: {reason}; choose a folder that can be written")
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def as_arrow(columns: Mapping[str, npt.NDArray[Any]]) -> pa.Table:
+    """Arrays by name as a table of Arrow, None where text is missing."""
+    return pa.table({name: pa.array(values) for name, values in columns.items()})
+
+
+def as_pandas(table: pa.Table) -> Any:
+    """The same as a frame of pandas, its index the column `id`.
+
+    Raises:
+        MissingDependencyError: pandas is not installed.
+
+    """
+    if find_spec("pandas") is None:
+        raise MissingDependencyError("pandas", "to_pandas()")
+    return table.to_pandas().set_index("id")
+
+
+def write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> Path:
+    """Write arrays as parquet with JSON metadata; the bytes depend on the content alone. Atomic.
+
+    Raises:
+        StorageError: the file cannot be written; an older one of that name is kept.
+
+    """
+    table = pa.table({name: pa.array(_plain(values)) for name, values in columns.items()})
+    text = json.dumps(about, sort_keys=True)
+    table = table.replace_schema_metadata({"unseen": text, "unseen.digest": _digest(columns, text)})
+    # Statistics repeat what the columns say, where a damaged copy would not be found.
+    replace_file(path, lambda file: pq.write_table(table, file, write_page_checksum=True, write_statistics=False))
+    return path
+
+
+def read_parquet(path: Path, kind: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """Read what `write_parquet` wrote; a damaged or foreign file is an error that names it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CorruptFileError: it is damaged, or not of this kind.
+
+    """
+    if path.is_dir():
+        raise CorruptFileError(f"{path} must be a file, but it is a folder")
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+        columns = {name: table.column(name).to_numpy() for name in table.column_names}
+        text = table.schema.metadata[b"unseen"].decode()
+        # The page checksums do not cover the footer, where names, types and metadata are.
+        whole = table.schema.metadata[b"unseen.digest"].decode() == _digest(columns, text)
+        about: dict[str, Any] = json.loads(text)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise CorruptFileError(f"{path} is damaged or was not written by unseen: {error}") from error
+    if not whole:
+        raise CorruptFileError(f"{path} is damaged: its content does not match its digest")
+    if not isinstance(about, dict):
+        raise CorruptFileError(f"{path} was not written by unseen: its metadata is no object")
+    if about.get("kind") != kind:
+        raise CorruptFileError(f"{path} must hold a file of kind {kind!r}, but it holds {about.get('kind')!r}")
+    return columns, about
+
+
+def _digest(columns: Mapping[str, npt.NDArray[Any]], text: str) -> str:
+    digest = blake2b(text.encode(), digest_size=16)
+    for name, values in columns.items():
+        is_text = values.dtype.kind in "USO"
+        digest.update(f"\x1e{name}\x1f{'text' if is_text else values.dtype.str}\x1f{len(values)}\x1f".encode())
+        if is_text:
+            digest.update("\x1f".join(map(str, values.tolist())).encode())
+        else:
+            digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()
+
+
+def _plain(values: npt.NDArray[Any]) -> npt.NDArray[Any] | list[str]:
+    return [str(v) for v in values] if values.dtype.kind in "USO" else values

@@ -1,0 +1,68 @@
+"""What a high value of a score means.
+
+What a model says of some samples, and how it came to know them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from operator import index
+from typing import Literal, TypeAlias
+
+from unseen.core.arrays import Array, IntArray
+from unseen.errors import ArgumentError
+
+__all__ = ["DIRECTIONS", "Direction", "Observation", "Side", "meaning"]
+
+
+Direction: TypeAlias = Literal["harder", "easier", "worth"]
+DIRECTIONS: tuple[Direction, ...] = ("harder", "easier", "worth")
+
+
+def meaning(direction: Direction) -> str:
+    """A direction in words: `"harder when higher"`."""
+    return {
+        "harder": "harder when higher",
+        "easier": "easier when higher",
+        "worth": "worth more when higher",
+    }[direction]
+
+
+Side: TypeAlias = Literal["unseen", "seen"]
+
+MOST_EPOCHS = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """What a model says of some samples: evaluation mode, no augmentation, dataset order.
+
+    Args:
+        rows: int64 (m,) rows of the samples.
+        epoch: after which epoch, counted from 1; learners without epochs say 1.
+        logits: (m, C) float, NumPy or torch; None where only a loss is recorded.
+        features: (m, d) input of the last linear layer, or None.
+        grad_norm: (m,) norm of the loss gradient over all parameters, one sample at a time, or None.
+        loss: (m,) per-sample loss of any task, or None; scores that need only a loss take it in place of logits.
+        leverage: (m,) how much of its own output each sample is, where a learner knows, or None.
+        cooks_distance: (m,) how far all outputs move when a sample is left out, likewise.
+
+    """
+
+    rows: IntArray
+    epoch: int
+    logits: Array | None = None
+    features: Array | None = None
+    grad_norm: Array | None = None
+    loss: Array | None = None
+    leverage: Array | None = None
+    cooks_distance: Array | None = None
+    shared: dict[str, Array] = field(default_factory=dict, init=False, repr=False)  # what scores compute once for all
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "epoch", index(self.epoch))  # of a tensor, too
+        except TypeError as error:
+            raise ArgumentError(f"epoch must be a whole number, counted from 1, got {self.epoch!r}") from error
+        if self.epoch > MOST_EPOCHS:
+            raise ArgumentError(f"epoch must be at most {MOST_EPOCHS}, got {self.epoch}")

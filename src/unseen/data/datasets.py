@@ -1,0 +1,431 @@
+"""Data sets of the Hugging Face library `datasets`. It is not imported: the object brings all that is needed.
+
+Any map-style data set: something with a length that yields (x, y) by index, as torch's `Dataset` does.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from unseen.core.arrays import IntArray
+from unseen.data.arrays import as_images, from_values
+from unseen.data.base import ArrayData, Samples
+from unseen.data.columns import Roles, encoded, of_text, open_columns
+from unseen.data.content import Files, Hashes, Watch, blocks, hash_rows
+from unseen.data.images import (
+    Encoded,
+    ImageOptions,
+    Pixels,
+    default_memory_limit,
+    default_workers,
+    is_deep,
+    pixels,
+    said_of_black,
+)
+from unseen.data.labels import Labelling, labelling, to_numpy
+from unseen.errors import ArgumentError, DataError, UnknownNameError, some
+
+__all__ = ["DatasetImages", "from_dataset", "from_huggingface"]
+
+
+_HEAD = 1024  # rows
+
+
+def from_huggingface(
+    ds: Any,
+    *,
+    label: str | None = None,
+    target: str | None = None,
+    image: str | None = None,
+    text: str | None = None,
+    features: str | Sequence[str] | None = None,
+    id: str | None = None,
+    group: str | None = None,
+    image_size: int | None = None,
+    mode: Literal["RGB", "L"] = "RGB",
+    on_error: Literal["raise", "skip"] = "raise",
+    memory_limit: int | None = None,
+    workers: int | None = None,
+) -> Samples:
+    """A `datasets.Dataset`: one split, with its selection and order, read without its transforms.
+
+    Args:
+        ds: the data set; of a `DatasetDict` choose a split, a streaming one cannot be used.
+        label: the column of labels; class names are those of its `ClassLabel`.
+        target: a column of numbers to regress on, in place of labels.
+        image: the column of images, as are all following ones described in `from_parquet`.
+        text: see there.
+        features: see there.
+        id: see there.
+        group: see there.
+        image_size: see `from_folder`, as are the following four; refused if there are no images.
+        mode: see there.
+        on_error: see there.
+        memory_limit: see there; refused for vectors, which are read into memory.
+        workers: see there.
+
+    Raises:
+        ArgumentError: several splits, or a streaming data set.
+        DataError: as `from_parquet`.
+
+    """
+    options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
+    source = HuggingFaceSource(ds, memory_limit)
+    files = [Path(file["filename"]) for file in getattr(ds, "cache_files", ())]  # which `datasets` maps
+    watch = Watch(files)
+    data = open_columns(source, Roles(label, image, text, features, id, group, target), options)
+    watch.check()
+    if files and isinstance(data, ArrayData) and data.kind == "vector":  # a column of lists is not copied
+        data.maps(files, watch)
+    return data
+
+
+class HuggingFaceSource:
+    """The rows of a data set, in its order."""
+
+    files: Files | None = None
+    notes: tuple[str, ...] = ()
+    reserved: frozenset[str] = frozenset()
+    parts: str | None = None
+
+    def __init__(self, ds: Any, memory_limit: int | None = None) -> None:
+        self.memory_limit = memory_limit
+        if isinstance(ds, dict):
+            raise ArgumentError(
+                f"the data set has splits {some(ds)}; hand in one, as in ds[{next(iter(ds), 'train')!r}]"
+            )
+        if not hasattr(ds, "__len__"):
+            raise ArgumentError("a streaming data set cannot be scored, as samples are asked for by row; load it whole")
+        if not len(ds):
+            raise DataError("the data set is empty: it has no samples")
+        self.ds = ds.with_format("arrow")
+        self.schema: pa.Schema = ds.features.arrow_schema
+
+    def read(self, names: Sequence[str]) -> pa.Table:
+        """These columns of all rows."""
+        return of_text(self.ds.select_columns(list(names))[:])
+
+    def head(self, names: Sequence[str]) -> pa.Table:
+        """These columns of the first rows."""
+        return of_text(self.ds.select_columns(list(names))[:_HEAD])
+
+    def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> None:
+        """None: they are read into memory, whatever their size."""
+        if self.memory_limit is not None:
+            raise ArgumentError(
+                "memory_limit is for images here, vectors are read into memory; for larger data write parquet files, "
+                "which `from_parquet` reads as needed"
+            )
+
+    def images(self, name: str) -> HuggingFaceImages:
+        """The encoded images of a column."""
+        return HuggingFaceImages(self.ds.select_columns([name]), np.arange(len(self.ds)))
+
+
+class HuggingFaceImages:
+    """A column of encoded images, memory-mapped by `datasets`."""
+
+    def __init__(self, ds: Any, rows: IntArray) -> None:
+        self.ds, self.rows = ds, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, rows: IntArray) -> list[Encoded]:
+        """The encoded bytes, or paths where it holds only these."""
+        return [encoded(value) for value in self.ds[self.rows[rows].tolist()].column(0).to_pylist()]
+
+    def name(self, row: int) -> str:
+        """The row."""
+        return f"row {int(self.rows[row])}"
+
+    def keep(self, rows: IntArray) -> HuggingFaceImages:
+        """These rows only."""
+        return HuggingFaceImages(self.ds, self.rows[rows])
+
+
+_READ_TWICE = 32
+_USUAL_X = {"image", "img", "images", "pixel_values", "x", "input", "inputs", "text", "sentence", "data", "features"}
+_USUAL_Y = {"label", "labels", "y", "target", "targets", "class", "fine_label"}
+
+
+def from_dataset(
+    ds: Any,
+    *,
+    x: str | None = None,
+    label: str | None = None,
+    ids: Any = None,
+    groups: Any = None,
+    class_names: Sequence[str] | None = None,
+    image_size: int | None = None,
+    mode: Literal["RGB", "L"] = "RGB",
+    memory_limit: int | None = None,
+    workers: int | None = None,
+) -> Samples:
+    """A map-style data set, read once from first to last. It needs `len(ds)` and `ds[i]` giving (x, y) or a dictionary.
+
+    x may be a Pillow image, a tensor or array (images in either order of axes, real numbers 0..1 being kept as uint8;
+    vectors), or text; y a number or a name. Leave random augmentation out: the learner augments, and what it is asked
+    about must not change. So a few samples are read twice, inputs and labels, and different answers are refused.
+
+    Args:
+        ds: the data set.
+        x: the key of the inputs, where items are dictionaries; if not given, the only one of a usual name.
+        label: that of the labels, likewise.
+        ids: (n,) integers or text, unique; default 0..n-1.
+        groups: (n,) any values; samples of one group never part between folds.
+        class_names: the C names; if not given those in `ds.classes`, where it has them and labels are their numbers.
+        image_size: for Pillow images, the S of the resize rule of `unseen.data.images`; None: all must have one size.
+        mode: for Pillow images, `"RGB"` or `"L"`.
+        memory_limit: bytes up to which the samples are kept in memory; default a quarter of the machine's memory.
+            Images of larger data are read again whenever they are taken.
+        workers: processes of torch's `DataLoader` that read such larger data; default one a core, 0 without torch.
+
+    Raises:
+        DataError: samples of several shapes, items that are no pair, a data set that answers differently each time;
+            else as `from_arrays`.
+
+    >>> from_dataset([([0.0, 1.0], "yes"), ([2.0, 3.0], "no")])
+    ArrayData(2 samples, 2 classes, vector 2 float32)
+
+    """
+    if not hasattr(ds, "__len__") or not hasattr(ds, "__getitem__"):
+        raise ArgumentError(
+            f"ds must have len(ds) and ds[i], got {type(ds).__name__}; an iterable one cannot be scored"
+        )
+    if not len(ds):
+        raise DataError("the data set is empty: it has no samples")
+    reader = _Reader(ds, mode, image_size, (x, label))
+    first, _ = reader.read(0)
+    limit = default_memory_limit() if memory_limit is None else memory_limit
+    if isinstance(first, np.ndarray) and first.nbytes * len(ds) > limit:
+        if first.ndim < 2:
+            raise DataError(
+                f"{len(ds):,} vectors of {first.nbytes:,} bytes are more than memory_limit={limit:,}; raise it, or "
+                f"save them as x.npy and y.npy, which are read from disk"
+            )
+        return _large(reader, workers, ids=ids, groups=groups, class_names=class_names)
+    reader.black = 0
+    samples, labels = zip(*(reader.read(row) for row in range(len(ds))), strict=True)
+    if isinstance(first, str):
+        values = np.empty(len(samples), object)
+        values[:] = samples
+    else:
+        values = _stacked(samples)
+    labelled = _labelling(ds, list(labels), ids=ids, groups=groups, class_names=class_names)
+    data = from_values(values, labelled, channels_first=reader.tensors)
+    data.notes += tuple(said_of_black(reader.black))
+    _check_steady(labels, values.__getitem__, reader.read)
+    return data
+
+
+class DatasetImages(Samples):
+    """Images of a data set too large for memory: read again whenever they are taken."""
+
+    in_memory = False
+
+    def __init__(self, reader: _Reader, labelled: Labelling, shape: tuple[int, ...], hashes: Hashes) -> None:
+        super().__init__(labelled)
+        self.kind = "image"
+        self.dtype = np.dtype(np.uint8)
+        self.sample_shape = shape
+        self._reader, self._known = reader, hashes
+
+    def take(self, rows: IntArray) -> npt.NDArray[np.uint8]:
+        """Read these images, uint8 (m, H, W, channels)."""
+        if not len(rows):
+            return np.empty((0, *self.sample_shape), np.uint8)
+        rows = np.asarray(rows)
+        images = self._reader[rows][0]
+        other = np.flatnonzero((hash_rows(images) != self._known[rows]).any(axis=1))
+        if other.size:
+            raise DataError(
+                f"ds[{rows[other[0]]}] gives another x than when it was opened; leave random augmentation out of the "
+                "data set (the learner augments), and its files as they are"
+            )
+        return images
+
+    def _hashes(self) -> Hashes:
+        return self._known
+
+
+class _Reader:
+    """Samples as arrays or text; by a batch of rows, as images and labels."""
+
+    def __init__(
+        self, ds: Any, mode: Literal["RGB", "L"], image_size: int | None, keys: tuple[str | None, str | None]
+    ) -> None:
+        self.ds = ds
+        self.asked = keys
+        self.keys: tuple[str, str] | None = None  # found in the first item
+        self.rule = Pixels(mode, image_size, (1, 1))
+        self.tensors = False
+        self.black = 0  # images of 16 bits that are all black in 8
+
+    def _pair(self, item: Mapping[Any, Any], row: int) -> tuple[Any, Any]:
+        """Take inputs and label from the entries of a dictionary."""
+        self.keys = keys = self.keys or _keys(item, *self.asked)
+        for key in keys:
+            if key not in item:
+                raise DataError(f"ds[{row}] lacks the key {key!r}; its keys: {some(item)}")
+        return item[keys[0]], item[keys[1]]
+
+    def read(self, row: int) -> tuple[Any, Any]:
+        """(array or text, label) of one sample."""
+        try:
+            item = self.ds[row]
+        except Exception as error:  # whatever the data set of the user does
+            raise DataError(f"ds[{row}] cannot be read: {type(error).__name__}: {error}") from error
+        if isinstance(item, Mapping):
+            item = self._pair(item, row)
+        elif self.asked != (None, None):
+            raise ArgumentError(f"x= and label= are keys of dictionaries, but ds[{row}] is a {type(item).__name__}")
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            raise DataError(
+                f"ds[{row}] must be a pair (x, y), got {type(item).__name__}; wrap the data set to give pairs"
+            )
+        x, y = item
+        label = _single(to_numpy(y, f"the label of ds[{row}]")) if hasattr(y, "shape") else y
+        if isinstance(x, str):
+            return x, label
+        if hasattr(x, "getexif"):
+            try:
+                deep, array = is_deep(x), pixels(x, self.rule)
+            except (OSError, ValueError) as error:  # a file that is read only now, or pixels of more than 16 bits
+                raise DataError(f"the image of ds[{row}] cannot be read: {error}") from error
+            self.black += deep and not array.any()
+            return array, label
+        if self.rule.square is not None:
+            raise ArgumentError(f"image_size is for data sets of Pillow images, but ds[{row}] has {type(x).__name__}")
+        self.tensors = hasattr(x, "detach")
+        return to_numpy(x, f"the input of ds[{row}]"), label
+
+    def __len__(self) -> int:
+        return len(self.ds)
+
+    def __getitem__(self, rows: IntArray) -> tuple[npt.NDArray[np.uint8], list[Any]]:
+        """uint8 (m, H, W, channels) and the labels."""
+        samples, labels = zip(*(self.read(int(row)) for row in rows), strict=True)
+        return as_images(_stacked(samples, rows), channels_first=self.tensors)[0], list(labels)
+
+
+def _keys(item: Mapping[Any, Any], x: str | None, label: str | None) -> tuple[str, str]:
+    """The keys of inputs and labels, where items are dictionaries."""
+    names = [name for name in item if isinstance(name, str)]
+    for role, name in (("inputs", x), ("labels", label)):
+        if name is not None and name not in names:
+            raise UnknownNameError(f"key for {role}", name, names)
+    found_y = [label] if label is not None else [name for name in names if name.lower() in _USUAL_Y and name != x]
+    rest = [name for name in names if name not in found_y]
+    found_x = [x] if x is not None else [name for name in rest if name.lower() in _USUAL_X] or rest
+    if len(found_x) != 1 or len(found_y) != 1:
+        raise ArgumentError(
+            f"ds[0] is a dictionary of {some(names, 20)}: say which are the inputs and the labels, as in x='image', "
+            "label='label'"
+        )
+    return found_x[0], found_y[0]
+
+
+def _labelling(ds: Any, labels: Sequence[Any], *, class_names: Any, **about: Any) -> Labelling:
+    """Of labels that are numbers of the classes that the data set names itself, these names; else as they are."""
+    raw = to_numpy(labels)
+    own = getattr(ds, "classes", None)
+    if class_names is None and isinstance(own, (list, tuple)) and raw.dtype.kind in "iu" and raw.ndim == 1:
+        names = [name for name in own if isinstance(name, str)]
+        if len(set(names)) == len(own) and 0 <= raw.min() <= raw.max() < len(own):
+            class_names = names
+    return labelling(raw, class_names=class_names, **about)
+
+
+def _read_ahead(
+    reader: _Reader, batches: Iterable[IntArray], workers: int
+) -> Iterator[tuple[npt.NDArray[np.uint8], list[Any]]]:
+    if workers == 0:
+        yield from (reader[np.asarray(rows)] for rows in batches)
+        return
+    from torch import Generator
+    from torch.utils.data import DataLoader
+
+    # The data set goes to each worker once, not with every batch. Without a generator of its own the loader would
+    # draw from torch's global one.
+    yield from DataLoader(
+        reader,  # type: ignore[arg-type]
+        sampler=list(batches),
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_as_is,
+        generator=Generator(),
+    )
+
+
+def _as_is(batch: Any) -> Any:
+    return batch
+
+
+def _single(label: npt.NDArray[Any]) -> Any:
+    return label.item() if label.size == 1 else label
+
+
+def _stacked(samples: Sequence[Any], rows: Sequence[int] | IntArray | None = None) -> npt.NDArray[Any]:
+    shape = samples[0].shape
+    for at, sample in enumerate(samples):
+        if not isinstance(sample, np.ndarray) or sample.shape != shape:
+            first, row = (0, at) if rows is None else (rows[0], rows[at])
+            got = getattr(sample, "shape", type(sample).__name__)
+            raise DataError(
+                f"all samples must have one shape, but row {first} has {shape} and row {row} has {got}; image_size= "
+                f"brings Pillow images to one size"
+            )
+    return np.stack(samples)
+
+
+def _check_steady(labels: Sequence[Any], before: Callable[[int], Any], read: Callable[[int], tuple[Any, Any]]) -> None:
+    """Read a few samples a second time: what was read before, and the labels."""
+    n = len(labels)
+    for row in map(int, np.unique(np.linspace(0, n - 1, min(n, _READ_TWICE)).astype(int))):
+        x, y = read(row)
+        if labels[row] != y:
+            raise DataError(
+                f"ds[{row}] gives another y each time it is read: {labels[row]!r}, then {y!r}; a label must not change"
+            )
+        if not _are_same(np.asarray(before(row)), np.asarray(x)):
+            raise DataError(
+                f"ds[{row}] gives another x each time it is read; leave random augmentation out of the data set (the "
+                f"learner augments)"
+            )
+
+
+def _are_same(held: npt.NDArray[Any], read: npt.NDArray[Any]) -> bool:
+    """Whether the values are equal: those that are held may be of the type that all samples have in common."""
+    if held.dtype.kind in "OU":
+        return bool(held.tolist() == read.tolist())
+    return np.array_equal(held, read, equal_nan=held.dtype.kind in "fc")
+
+
+def _large(reader: _Reader, workers: int | None, **about: Any) -> DatasetImages:
+    n = len(reader)
+    if workers is None:
+        workers = default_workers() if "torch" in sys.modules else 0
+    first = reader[np.array([0])][0]
+    batches = [np.arange(n)[block] for block in blocks(n, first.nbytes)]
+    hashes: list[Hashes] = []
+    labels: list[Any] = []
+    for rows, (images, some_labels) in zip(batches, _read_ahead(reader, batches, workers), strict=True):
+        _stacked([first[0], images[0]], [0, int(rows[0])])
+        hashes.append(hash_rows(images))
+        labels += some_labels
+    known, labelled = np.concatenate(hashes), _labelling(reader.ds, labels, **about)
+
+    def again(row: int) -> tuple[Any, Any]:
+        images, some_labels = reader[np.array([row])]
+        return hash_rows(images)[0], some_labels[0]
+
+    _check_steady(labels, known.__getitem__, again)
+    return DatasetImages(reader, labelled, first.shape[1:], known)

@@ -1,0 +1,512 @@
+"""Ids, labels and groups: what people bring, checked and encoded.
+
+Regression targets: real numbers in the place of labels, and the bins that stand for classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from unseen.core.arrays import LARGEST, FloatArray, IdArray, IntArray, is_tensor, of_tensor, unmasked
+from unseen.errors import ArgumentError, DataError, some
+
+__all__ = [
+    "Labelling",
+    "bins_of",
+    "check_single",
+    "grouping",
+    "groups_of",
+    "ids_of",
+    "is_missing",
+    "joined_groups",
+    "labelled_or_targeted",
+    "labelling",
+    "labels_in",
+    "targeting",
+    "to_numpy",
+]
+
+
+EXACT = 2.0**53  # real numbers from here on may be rounded integers
+
+
+@dataclass(frozen=True, eq=False)
+class Labelling:
+    """Ids, labels and groups of n samples, checked; of targets, the labels are their bins (`unseen.data.labels`).
+
+    `values` holds the label that each class had before it was numbered, (C,) integers, booleans or text; None where
+    labels were numbers of classes already, or are of a type that estimators do not take.
+    """
+
+    ids: IdArray
+    labels: IntArray
+    class_names: tuple[str, ...]
+    groups: IntArray | None = None
+    notes: tuple[str, ...] = ()
+    targets: FloatArray | None = None
+    values: npt.NDArray[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def keep(self, rows: IntArray) -> Labelling:
+        """Those rows only, in that order. The classes stay."""
+        groups = None if self.groups is None else self.groups[rows]
+        targets = None if self.targets is None else self.targets[rows]
+        return replace(self, ids=self.ids[rows], labels=self.labels[rows], groups=groups, targets=targets)
+
+
+def labelling(
+    y: Any,
+    *,
+    n: int | None = None,
+    ids: Any = None,
+    groups: Any = None,
+    class_names: Sequence[str] | None = None,
+    default_ids: IdArray | None = None,
+    name: str = "y",
+) -> Labelling:
+    """Check and encode. Labels become int64 0..C-1; `n` is the number of inputs that they must match.
+
+    Integers 0..C-1 are kept; other labels are numbered in sorted order, and their names are in `class_names`. One that
+    can be sorted is refused: a -1 outside of {-1, 1} and {-1, 0, 1}, which often means that there is no label.
+
+    >>> labelling(["cat", "ant", "cat"]).labels.tolist(), labelling(["cat", "ant", "cat"]).class_names
+    ([1, 0, 1], ('ant', 'cat'))
+
+    Raises:
+        DataError: missing or continuous labels, labels outside the classes, counts that differ, ids that occur twice.
+
+    """
+    raw = labels_in(to_numpy(y, name), name)
+    if n is not None and len(raw) != n:
+        raise DataError(f"X and {name} must have one entry a sample, but X has {n} and {name} has {len(raw)}")
+    if not len(raw):
+        raise DataError("the data set is empty: it has no samples")
+    values: npt.NDArray[Any] | None
+    if class_names is None:
+        codes, values, names, notes = _encode(raw, name)
+    else:
+        if not isinstance(class_names, Iterable):
+            raise DataError(f"class_names must be the names of the classes, got {class_names!r}")
+        names, notes = tuple(map(str, class_names)), ()
+        codes = _encode_as(raw, names, name)
+        values = None if raw.dtype.kind in "ib" else np.array(names)
+    return Labelling(
+        ids=ids_of(ids, len(raw), default_ids),
+        labels=codes,
+        class_names=names,
+        groups=groups_of(groups, len(raw)),
+        notes=notes,
+        values=values,
+    )
+
+
+def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
+    """A NumPy view of an array, a torch tensor (of any device), a list or a data frame; bytes of UTF-8 as text.
+
+    Raises:
+        DataError: a sparse matrix or tensor, a masked array that hides entries, or what NumPy makes no array of.
+
+    """
+    if is_tensor(value):
+        return of_tensor(value, name)
+    if hasattr(value, "tocsr"):
+        raise DataError(f"{name} is a sparse matrix, which has no place here; {name}.toarray() makes it dense")
+    if isinstance(value, (list, tuple)) and any(isinstance(item, np.ma.MaskedArray) for item in value):
+        value = [unmasked(item, f"{name}[{at}]") for at, item in enumerate(value)]
+    try:
+        array = np.asarray(unmasked(value, name))
+        # NumPy makes text of everything beside text in a list: of NaN, too. And it rounds integers beyond int64.
+        if isinstance(value, (list, tuple)) and (array.dtype.kind == "U" or _rounded(array, value)):
+            array = np.array(value, dtype=object)
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(f"the samples have several shapes and do not make one array: {error}") from error
+    except (TypeError, RuntimeError, OverflowError) as error:
+        raise DataError(f"{name} cannot be read as an array: {error}") from error
+    if array.dtype.kind == "O" and _holds_numbers(value):
+        array = value.to_numpy(dtype=np.float64)
+    return array.astype(object) if array.dtype.kind == "T" else _as_text(array)
+
+
+def _holds_numbers(frame: Any) -> bool:
+    """Whether it is a data frame of numbers without gaps, whatever types pandas keeps them in."""
+    if not (hasattr(frame, "dtypes") and hasattr(frame, "isna") and getattr(frame, "ndim", 1) == 2):
+        return False
+    return {getattr(kind, "kind", "O") for kind in frame.dtypes} <= set("biuf") and not frame.isna().to_numpy().any()
+
+
+def _as_text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Bytes that are UTF-8, as HDF5 gives text, as text; anything else as it is."""
+    kind = array.dtype.kind
+    if kind != "S" and not (kind == "O" and array.size and all(type(entry) is bytes for entry in array.flat)):
+        return array
+    try:
+        return np.array([entry.decode() for entry in array.ravel().tolist()], dtype=object).reshape(array.shape)
+    except UnicodeDecodeError:
+        return array
+
+
+def _rounded(array: npt.NDArray[Any], entries: Any) -> bool:
+    """Whether NumPy may have rounded integers when it made an array of these entries."""
+    if array.dtype.kind != "f" or array.ndim != 1 or not (np.abs(array) >= EXACT).any():
+        return False
+    return any(isinstance(entry, int) and abs(entry) >= EXACT for entry in entries)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether an entry of an array of objects stands for nothing: None, NaN, NaT, what a mask hides."""
+    # pandas.NA refuses to be compared, hence by the name of its type.
+    if value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):  # of an array there are several answers
+        return False
+
+
+def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """One-dimensional labels without missing ones; whole numbers as int64, or uint64 where they need it."""
+    if raw.ndim != 1:
+        fix = f"{name}.ravel()" if raw.ndim == 2 and raw.shape[1] == 1 else f"{name}.argmax(axis=1) for one-hot labels"
+        fix = fix if raw.ndim else f"list({name}), if it is something to go through"
+        raise DataError(f"{name} must have one label a sample, shape (n,), got shape {raw.shape}; try {fix}")
+    if raw.dtype.kind in "cV":
+        raise DataError(
+            f"{name} must hold labels that can be sorted, got {raw.dtype}; text will do: {name}.astype(str)"
+        )
+    check_single(raw, name)
+    _check_given(raw, name, "drop these rows")
+    if raw.dtype.kind == "O":
+        plain = np.array(raw.tolist())
+        raw = plain if plain.dtype.kind in "iufb" and not _rounded(plain, raw) else raw
+    if raw.dtype.kind == "f":
+        _check_whole(raw, name)
+        raw = raw.astype(np.int64)
+    if raw.dtype.kind == "u" and len(raw) and raw.max() > LARGEST:
+        return raw.astype(np.uint64)
+    return raw.astype(np.int64) if raw.dtype.kind in "iu" else raw
+
+
+def check_single(raw: npt.NDArray[Any], name: str) -> None:
+    """Refuse entries that hold several: lists, arrays, dictionaries."""
+    if raw.dtype.kind != "O" or _are_plain(raw):
+        return
+    for row, entry in enumerate(raw):
+        if hasattr(entry, "__len__") and not isinstance(entry, (str, bytes)) and getattr(entry, "ndim", None) != 0:
+            raise DataError(
+                f"{name} must have one entry a sample, but row {row} holds a {type(entry).__name__} of {len(entry)}; "
+                "take one out of each, or give each as text"
+            )
+
+
+def _are_plain(raw: npt.NDArray[Any]) -> bool:
+    """Whether objects are text and integers throughout, of which none is missing: a look at millions is not free."""
+    return set(map(type, raw)) <= {str, int, bool}
+
+
+def _check_given(raw: npt.NDArray[Any], name: str, fix: str) -> None:
+    """Refuse missing entries: NaN, NaT, and among objects None and NA."""
+    missing = np.zeros(len(raw), bool)
+    if raw.dtype.kind in "fmM":
+        missing = raw != raw
+    elif raw.dtype.kind == "O" and not _are_plain(raw):
+        missing = np.array([is_missing(entry) for entry in raw], dtype=bool)
+    if missing.any():
+        raise DataError(
+            f"{name} must be given for every sample, but it is missing in {missing.sum():,} rows: "
+            f"{some(np.flatnonzero(missing))}; {fix}"
+        )
+
+
+def _check_whole(raw: npt.NDArray[Any], name: str) -> None:
+    """Refuse real numbers that are no classes, or that int64 cannot hold."""
+    whole = raw.astype(np.promote_types(raw.dtype, np.float64))  # 2^63 is beyond float16
+    beyond = np.flatnonzero((whole < -(2.0**63)) | (whole >= 2.0**63))
+    if beyond.size:
+        raise DataError(
+            f"{name} must be within {-LARGEST - 1} .. {LARGEST} (int64), but row {beyond[0]} has {raw[beyond[0]]}; "
+            f"text made of them will do: {name}.astype(str)"
+        )
+    broken = np.flatnonzero(raw != np.floor(raw))
+    if broken.size:
+        raise DataError(
+            f"{name} must hold classes, but row {broken[0]} has {raw[broken[0]]}: real numbers are regression "
+            f"targets; give them as target= (see unseen.data.from_arrays), or bin them into classes"
+        )
+
+
+def _encode(
+    raw: npt.NDArray[Any], name: str
+) -> tuple[IntArray, npt.NDArray[Any] | None, tuple[str, ...], tuple[str, ...]]:
+    """Codes, the label of each class where estimators take it, its name, and what is to be said."""
+    try:
+        values, codes = np.unique(raw, return_inverse=True)
+    except TypeError as error:
+        raise DataError(f"{name} must hold labels of one type, so that they can be sorted: {error}") from error
+    # Of dates to the nanosecond `tolist` makes integers.
+    names = tuple(str(v) for v in (values if values.dtype in ("M8[ns]", "m8[ns]") else values.tolist()))
+    if len(set(names)) < len(names):
+        raise DataError(f"{name} holds different labels that read alike: {some(names)}; make them all text")
+    own = np.array(values.tolist()) if raw.dtype.kind == "O" else values
+    notes: tuple[str, ...] = ()
+    if raw.dtype.kind in "iu":
+        _check_unlabelled(raw, values, name)
+        if values[0] != 0 or values[-1] != len(values) - 1:
+            notes = (f"labels {some(names)} are numbered 0..{len(names) - 1} in this order",)
+        if values[0] == -1:
+            notes += ("the label -1 is taken for a class; where it means that there is none, drop these rows",)
+    return codes.astype(np.int64), own if own.dtype.kind in "biuU" else None, names, notes
+
+
+def _check_unlabelled(raw: npt.NDArray[Any], values: npt.NDArray[Any], name: str) -> None:
+    """Refuse -1 where it is the only negative label, but in {-1, 1} and {-1, 0, 1}: it often means no label."""
+    if values[0] == -1 and values[-1] != 1:
+        outside = np.flatnonzero(raw == -1)
+        raise DataError(
+            f"{name} must not be negative, but {len(outside):,} rows are: row {outside[0]} has -1; -1 often means no "
+            f"label: drop these rows; if it is a class, make text of all labels: {name}.astype(str)"
+        )
+
+
+def _encode_as(raw: npt.NDArray[Any], names: tuple[str, ...], name: str) -> IntArray:
+    if len(set(names)) < len(names):
+        raise DataError(f"class_names must be unique, got {some(names)}")
+    if raw.dtype.kind in "ib":
+        codes = raw.astype(np.int64)
+        rule = f"0..{len(names) - 1}, as class_names has {len(names)} entries"
+    else:
+        number = {entry: code for code, entry in enumerate(names)}
+        codes = np.array([number.get(str(v), -1) for v in raw.tolist()], dtype=np.int64)
+        rule = f"one of class_names ({some(names)})"
+    outside = np.flatnonzero((codes < 0) | (codes >= len(names)))
+    if outside.size:
+        row = int(outside[0])
+        value = raw[row : row + 1].tolist()[0]
+        raise DataError(f"{name} must be in {rule}, but {len(outside):,} rows are not: row {row} has {value!r}")
+    return codes
+
+
+def ids_of(ids: Any, n: int, default: IdArray | None) -> IdArray:
+    """The ids (n,), checked; without any the default, or 0..n-1."""
+    if ids is None:
+        return np.arange(n) if default is None else default
+    array = to_numpy(ids, "ids")
+    if array.ndim != 1 or len(array) != n:
+        raise DataError(f"ids must have one entry for each of the {n} samples, got shape {array.shape}")
+    if array.dtype.kind == "O":
+        check_single(array, "ids")
+        _check_given(array, "ids", "give each of these samples one")
+        _check_range(array, [row for row, entry in enumerate(array) if isinstance(entry, int) and entry > LARGEST])
+        if len({isinstance(entry, str) for entry in array}) > 1:
+            raise DataError("ids must be all integers or all text, but they are mixed; ids.astype(str) is all text")
+        _check_text(array)
+        array = np.array(array.tolist())
+    if array.dtype.kind == "b":
+        raise DataError("ids must be integers or text, got a boolean mask; np.flatnonzero(mask) gives its rows")
+    if array.dtype.kind not in "iuU":
+        raise DataError(f"ids must be integers or text, got {array.dtype}; text made of them will do: ids.astype(str)")
+    if array.dtype.kind == "U":
+        _check_text(array)
+    else:
+        _check_range(array, np.flatnonzero(array > LARGEST).tolist())
+        array = array.astype(np.int64)
+    values, counts = np.unique(array, return_counts=True)
+    if len(values) < n:
+        raise DataError(f"ids must be unique, but these occur more than once: {some(values[counts > 1].tolist())}")
+    return array
+
+
+def _check_text(ids: npt.NDArray[Any]) -> None:
+    """Refuse text that is not written as it is: NumPy drops null characters at the end, and surrogates are no UTF-8."""
+    for row, entry in enumerate(ids.tolist()):
+        if isinstance(entry, str) and not entry.isascii() and any("\ud800" <= sign <= "\udfff" for sign in entry):
+            raise DataError(f"ids must be text of UTF-8, but row {row} has {entry!r}; give it another")
+        if isinstance(entry, str) and entry.endswith("\0"):
+            raise DataError(f"ids must not end in a null character, but row {row} has {entry!r}; give it another")
+
+
+def _check_range(ids: npt.NDArray[Any], beyond: list[int]) -> None:
+    if beyond:
+        raise DataError(
+            f"ids must be at most {LARGEST} (int64), but row {beyond[0]} has {ids[beyond[0]]}; text made of them will "
+            "do: ids.astype(str)"
+        )
+
+
+def groups_of(groups: Any, n: int) -> IntArray | None:
+    """int64 (n,) groups, checked, if there are any."""
+    if groups is None:
+        return None
+    return np.unique(grouping(groups, n, "groups"), return_inverse=True)[1].astype(np.int64)
+
+
+def grouping(groups: Any, n: int, name: str) -> npt.NDArray[Any]:
+    """(n,) values that say who belongs together, as they are: none missing, all of types that can be compared."""
+    array = to_numpy(groups, name)
+    if array.ndim != 1 or len(array) != n:
+        raise DataError(f"{name} must have one entry for each of the {n} samples, got shape {array.shape}")
+    check_single(array, name)
+    _check_given(array, name, "give each of these samples its own")
+    if array.dtype.kind == "O":
+        try:
+            np.unique(array)
+        except TypeError as error:
+            raise DataError(f"{name} must be of one type, so that they can be compared: {error}") from error
+    return array
+
+
+BINS = 10
+LARGEST_TARGET = 1e150  # so that squared residuals, and their sums, are numbers
+
+
+def targeting(
+    values: Any,
+    *,
+    n: int | None = None,
+    ids: Any = None,
+    groups: Any = None,
+    default_ids: IdArray | None = None,
+    name: str = "target",
+) -> Labelling:
+    """Check targets (n,), and number their bins as labels; the other arguments are those of `labelling`.
+
+    >>> found = targeting([0.5, 2.0, 0.5, 8.0])
+    >>> found.targets.tolist(), found.labels.tolist(), found.class_names
+    ([0.5, 2.0, 0.5, 8.0], [0, 1, 0, 2], ('0.5', '2', '8'))
+
+    Raises:
+        DataError: targets that are missing, infinite, no numbers, or all the same; counts that differ; ids that occur
+            twice.
+
+    """
+    targets = _numbers(to_numpy(values, name), name)
+    if n is not None and len(targets) != n:
+        raise DataError(f"X and {name} must have one entry a sample, but X has {n} and {name} has {len(targets)}")
+    if not len(targets):
+        raise DataError("the data set is empty: it has no samples")
+    _check_size(targets, name)
+    codes, names = bins_of(targets)
+    note = (
+        f"{name} is regressed on; its {len(names)} bins, of about equal counts, stand for classes where folds "
+        "are stratified and budgets shared"
+    )
+    return Labelling(
+        ids_of(ids, len(targets), default_ids), codes, names, groups_of(groups, len(targets)), (note,), targets
+    )
+
+
+def labelled_or_targeted(
+    y: Any, target: Any, class_names: Sequence[str] | None, *, names: tuple[str, str] = ("y", "target"), **about: Any
+) -> Labelling:
+    """Of labels or of targets, whichever is given.
+
+    Args:
+        y: (n,) labels, or None.
+        target: (n,) targets, or None.
+        class_names: of labels only.
+        names: what people call the two.
+        **about: n, ids, groups and default_ids, as `labelling` takes them.
+
+    Raises:
+        ArgumentError: both, or neither; class names of targets.
+
+    """
+    if (y is None) == (target is None):
+        raise ArgumentError(
+            f"give exactly one of y (labels) and target (numbers to regress on), got {'none' if y is None else 'both'}"
+        )
+    if target is None:
+        return labelling(y, class_names=class_names, name=names[0], **about)
+    if class_names is not None:
+        raise ArgumentError("class_names are for labels, but a target was given; leave them out")
+    return targeting(target, name=names[1], **about)
+
+
+def bins_of(targets: FloatArray) -> tuple[IntArray, tuple[str, ...]]:
+    """The bin of each target, int64 (n,), and the names of the bins, ascending.
+
+    A value goes by its place in the order, halfway through its copies: equal values share a bin, and up to 10 bins
+    are of about equal counts. Targets that are not all the same have at least 2.
+
+    >>> codes, names = bins_of(np.arange(100.0))
+    >>> np.bincount(codes).tolist(), names[:2]
+    ([10, 10, 10, 10, 10, 10, 10, 10, 10, 10], ('0 .. 9', '10 .. 19'))
+
+    """
+    values, of, counts = np.unique(targets, return_inverse=True, return_counts=True)
+    place = (np.cumsum(counts) - counts / 2) / len(targets)
+    _, code = np.unique((BINS * place).astype(np.int64), return_inverse=True)
+    first = np.flatnonzero(np.diff(code, prepend=-1))
+    last = np.append(first[1:], len(values)) - 1
+    return code[of].astype(np.int64), _names(values[first], values[last])
+
+
+def _names(lows: FloatArray, highs: FloatArray) -> tuple[str, ...]:
+    """Names such as `1.5 .. 3.2`, in as few digits as tell the bins apart."""
+    names: list[str] = []
+    for digits in (4, 8, 17):
+        ends = [(f"{low:.{digits}g}", f"{high:.{digits}g}") for low, high in zip(lows, highs, strict=True)]
+        names = [low if low == high else f"{low} .. {high}" for low, high in ends]
+        if len(set(names)) == len(names):
+            break
+    return tuple(names)
+
+
+def _numbers(raw: npt.NDArray[Any], name: str) -> FloatArray:
+    if raw.ndim != 1:
+        fix = f"{name}.ravel()" if raw.ndim == 2 and raw.shape[1] == 1 else f"one column of it, as in {name}[:, 0]"
+        raise DataError(f"{name} must have one number a sample, shape (n,), got shape {raw.shape}; try {fix}")
+    check_single(raw, name)
+    if raw.dtype.kind == "O":
+        raw = np.array([np.nan if is_missing(v) else v for v in raw])
+    if raw.dtype.kind not in "iuf":
+        raise DataError(f"{name} must hold numbers, got {raw.dtype}; classes are labels, not targets")
+    targets = raw.astype(np.float64)
+    wrong = np.flatnonzero(~np.isfinite(targets))
+    if wrong.size:
+        raise DataError(
+            f"{name} must be given and finite for every sample, but it is missing, NaN or infinite in {len(wrong):,} "
+            f"rows: {some(wrong)}; drop these rows"
+        )
+    return targets
+
+
+def _check_size(targets: FloatArray, name: str) -> None:
+    if targets.min() == targets.max():
+        raise DataError(f"{name} must not be constant, but every sample has {targets[0]:g}: there is nothing to learn")
+    largest = float(np.abs(targets).max())
+    if largest > LARGEST_TARGET or targets.std() < 1 / LARGEST_TARGET:
+        raise DataError(
+            f"{name} must be of a size whose squares are numbers, but its largest entry is {largest:.3g}; give it in "
+            "another unit"
+        )
+
+
+def joined_groups(*groupings: IntArray | None) -> IntArray | None:
+    """One grouping in which whatever any of the given ones binds stays together, int64 (n,); None if none is given.
+
+    >>> joined_groups(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])).tolist()
+    [0, 0, 0, 1]
+    """
+    given = [np.unique(np.asarray(g), return_inverse=True)[1] for g in groupings if g is not None]
+    if len(given) < 2:
+        return given[0] if given else None
+    n = len(given[0])
+    offset, edges = n, []
+    for grouping in given:
+        edges.append(grouping + offset)
+        offset += int(grouping.max()) + 1
+    rows = np.tile(np.arange(n), len(given))
+    graph = coo_array((np.ones(len(rows), np.int8), (rows, np.concatenate(edges))), shape=(offset, offset))
+    component = connected_components(graph, directed=False)[1][:n]
+    return np.unique(component, return_inverse=True)[1]

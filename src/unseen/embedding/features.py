@@ -1,0 +1,315 @@
+"""Tables to vectors without labels: a column a category, numbers standardised, gaps marked.
+
+Texts to vectors without labels: hashed TF-IDF, then a truncated singular value decomposition.
+
+Images to vectors without any training: random patches of the images themselves as filters.
+
+Coates and Ng, "The Importance of Encoding Versus Training with Sparse Coding and Vector Quantization", ICML 2011,
+without their learning: patches at random places are normalised and whitened, and serve as filters; both signs of the
+responses are rectified and pooled over the parts of the image. No label takes part.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from unseen.core import seeds
+from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.protocols import Data
+from unseen.embedding.base import BLOCK_BYTES, Embedding, block_of, require, whole
+from unseen.errors import ArgumentError, DataError
+
+__all__ = ["CONTRAST", "THRESHOLD", "Columns", "Filters", "Patches", "Tfidf", "rotation"]
+
+
+MOST = 20_000  # columns; beyond, the vectors are hardly what is wanted
+
+
+class Columns:
+    """Columns that hold any text become one column of 0 and 1 for each category, missing being one of them; the others
+    are numbers: of mean 0 and variance 1, 0 where one is missing, and one more column that says so.
+
+    Categories, means and variances are fitted on all rows of the data set, and on no label. Order: categories, numbers,
+    gaps. Vectors are float32.
+
+    Args:
+        rare: categories that fewer rows have are pooled, those of one column in one; 1 pools none.
+
+    """
+
+    labels = "none"
+
+    def __init__(self, rare: int = 10) -> None:
+        self.rare = whole("rare", rare)
+
+    def describe(self) -> dict[str, object]:
+        """The options."""
+        return {"by": "columns", "rare": self.rare}
+
+    def check(self, data: Data) -> None:
+        """A table, or vectors."""
+        if data.kind not in ("table", "vector"):
+            raise ArgumentError(f"by='columns' makes vectors of tables, but this is {data.kind} data")
+
+    def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
+        """Categories, means and variances of this table."""
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+        d, block = data.sample_shape[0], block_of(data, data.sample_shape[0])
+        if data.kind == "vector":  # which may be larger than memory
+            scaler = StandardScaler()
+            for start in range(0, len(data), block):
+                scaler.partial_fit(data.take(np.arange(start, min(len(data), start + block))).astype(np.float64))
+            return Embedding(d, lambda vectors: scaler.transform(vectors.astype(np.float64)), block)
+        table = data.take(np.arange(len(data)))
+        text = np.array([any(isinstance(value, str) for value in column) for column in table.T])
+        texts, others = np.flatnonzero(text), np.flatnonzero(~text)
+        numbers = others[~np.isnan(_floats(table, others)).all(axis=0)]
+        categories = OneHotEncoder(
+            min_frequency=self.rare, handle_unknown="infrequent_if_exist", sparse_output=False, dtype=np.float32
+        )
+        # Fitted by themselves: a ColumnTransformer would hold the columns of all rows to be fitted.
+        scaled = make_pipeline(StandardScaler(), SimpleImputer(strategy="constant", fill_value=0.0, add_indicator=True))
+        parts, width = [], 0
+        for columns, model, entries in ((texts, categories, _keys), (numbers, scaled, _floats)):
+            if len(columns):
+                width += len(model.fit(entries(table, columns)).get_feature_names_out())
+                parts.append((columns, model, entries))
+        if width > MOST:
+            raise DataError(
+                f"the table would become {width:,} columns, more than {MOST:,}: too many categories; raise "
+                f"rare (now {self.rare}), or leave columns of names and codes out"
+            )
+        if not width:
+            raise DataError("the table holds nothing but missing entries")
+
+        def of(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            with warnings.catch_warnings():  # of categories that were never seen
+                warnings.simplefilter("ignore", UserWarning)
+                encoded = [model.transform(entries(table, columns)) for columns, model, entries in parts]
+            return np.hstack(encoded).astype(np.float32)
+
+        return Embedding(width, of, block_of(data, width))
+
+
+def _keys(table: npt.NDArray[Any], columns: IntArray) -> npt.NDArray[Any]:
+    """Text (m, k) of categories, in the order of which a missing entry is the first."""
+    return np.array([["" if value is None else f"={value}" for value in row] for row in table[:, columns]], object)
+
+
+def _floats(table: npt.NDArray[Any], columns: IntArray) -> FloatArray:
+    """float64 (m, k), NaN where an entry is missing."""
+    try:
+        return np.array(table[:, columns], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"a column of numbers must hold numbers throughout, but this data set holds other entries than the one "
+            f"that the embedding was fitted on: {error}"
+        ) from error
+
+
+HASHES = 2**18  # columns that words and word pairs are hashed to
+
+
+class Tfidf:
+    """Weights of words and word pairs, reduced: vectors float32 of `dimensions` numbers.
+
+    Frequencies and directions are fitted on all texts of the data set, and on no label. The decomposition leaves
+    columns of very unequal variance, and learners that standardise columns would blow up the least of them; so a random
+    rotation follows, which changes no distance.
+
+    Args:
+        dimensions: d, at most the number of texts.
+
+    """
+
+    labels = "none"
+
+    def __init__(self, dimensions: int = 256) -> None:
+        self.dimensions = whole("dimensions", dimensions)
+
+    def describe(self) -> dict[str, object]:
+        """The options."""
+        return {"by": "tfidf", "dimensions": self.dimensions}
+
+    def check(self, data: Data) -> None:
+        """Texts, enough of them."""
+        require("tfidf", data, "text", "texts")
+        if self.dimensions > len(data):
+            raise ArgumentError(
+                f"dimensions must be at most the number of texts, {len(data)}, got {self.dimensions}; "
+                f"by='tfidf:dimensions={len(data)}'"
+            )
+
+    def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
+        """Frequencies and directions of these texts."""
+        from sklearn.decomposition import TruncatedSVD
+        from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+        from sklearn.pipeline import make_pipeline
+
+        words = HashingVectorizer(
+            ngram_range=(1, 2), n_features=HASHES, alternate_sign=False, norm=None, dtype=np.float32
+        )
+        reduce = TruncatedSVD(self.dimensions, random_state=seeds.derive(seed, "svd") % 2**32)
+        model = make_pipeline(words, TfidfTransformer(sublinear_tf=True), reduce)
+        with np.errstate(invalid="ignore", divide="ignore"):  # the explained share of texts that are all alike
+            model.fit(data.take(np.arange(len(data))))
+        turn = rotation(self.dimensions, seed)
+
+        def of(texts: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            turned: npt.NDArray[Any] = model.transform(texts) @ turn
+            return turned
+
+        memory = 12 * HASHES * (self.dimensions + 10)  # three times the directions, while they are sought
+        return Embedding(self.dimensions, of, max(1, BLOCK_BYTES // (8 * self.dimensions)), memory)
+
+
+def rotation(d: int, seed: int) -> FloatArray:
+    """float64 (d, d): a random orthogonal matrix."""
+    turned: FloatArray = np.linalg.qr(seeds.generator(seed, "rotation").standard_normal((d, d)))[0]
+    return turned
+
+
+CONTRAST, WHITENING, THRESHOLD = 10.0, 0.1, 0.25  # of pixels 0..255; of normalised patches; of unit filters
+WHITENED_BY = 50  # patches that the whitening is estimated from, for each that becomes a filter
+CUT_BYTES = 32 << 20  # of images that patches are cut from, at a time
+
+Take = Callable[[IntArray], npt.NDArray[Any]]
+
+
+class Patches:
+    """Random patches, whitened, two-sided rectified, pooled: vectors float32 of 2 * patches * pool^2 numbers.
+
+    Args:
+        patches: how many filters.
+        size: pixels of a side of a patch.
+        pool: parts of the image a side, over each of which responses are averaged.
+
+    """
+
+    labels = "none"
+
+    def __init__(self, patches: int = 400, size: int = 6, pool: int = 2) -> None:
+        self.patches, self.size, self.pool = whole("patches", patches), whole("size", size, 2), whole("pool", pool)
+
+    def describe(self) -> dict[str, object]:
+        """The options."""
+        return {"by": "patches", "patches": self.patches, "size": self.size, "pool": self.pool}
+
+    def check(self, data: Data) -> None:
+        """Images, that hold `pool` places for a patch each way."""
+        require("patches", data, "image", "images")
+        places = min(data.sample_shape[:2]) - self.size + 1
+        if places < self.pool:
+            height, width, _ = data.sample_shape
+            raise DataError(
+                f"images of {width} x {height} pixels have no {self.pool} x {self.pool} places for patches of "
+                f"{self.size} x {self.size}; choose a smaller size, or pool=1"
+            )
+
+    def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
+        """Filters cut from these images. The numbers do not depend on the threads."""
+        filters = Filters.drawn(data.take, len(data), data.sample_shape, self.patches, self.size, seed)
+        height, width, channels = data.sample_shape
+        places = (height - self.size + 1) * (width - self.size + 1)
+        memory = 4 * threads * places * (2 * self.size**2 * channels + 2 * self.patches)
+        vector = 2 * self.patches * self.pool**2
+        return Embedding(vector, lambda x: filters.features(x, self.pool, threads), block_of(data, vector), memory)
+
+
+@dataclass(frozen=True, eq=False)
+class Filters:
+    """Whitened patches as filters.
+
+    Args:
+        weights: float32 (k, s, s, C).
+        offsets: float32 (k,), added to the response to a patch of mean 0 and contrast 1.
+
+    """
+
+    weights: npt.NDArray[np.float32]
+    offsets: npt.NDArray[np.float32]
+
+    @classmethod
+    def drawn(cls, take: Take, n: int, shape: tuple[int, ...], count: int, size: int, seed: int) -> Filters:
+        """Filters and whitening from patches of n images uint8 (H, W, C) that `take` gives by their rows."""
+        draw = seeds.generator(seed, "patches")
+        patches = _normalised(_cut(take, n, shape, WHITENED_BY * count, size, draw))
+        mean = patches.mean(axis=0)
+        values, vectors = np.linalg.eigh(np.cov(patches - mean, rowvar=False))
+        whitening = (vectors / np.sqrt(values + WHITENING)) @ vectors.T
+        filters = (_normalised(_cut(take, n, shape, count, size, draw)) - mean) @ whitening
+        filters /= np.maximum(np.linalg.norm(filters, axis=1, keepdims=True), 1e-12)
+        weights = filters @ whitening  # the whitening is symmetric
+        return cls(
+            weights.reshape(count, size, size, shape[2]).astype(np.float32), -(weights @ mean).astype(np.float32)
+        )
+
+    def features(self, images: npt.NDArray[Any], pool: int, threads: int = 1) -> npt.NDArray[np.float32]:
+        """float32 (m, 2 k pool^2): roots of the means of positive and negative responses, part by part."""
+        size = self.weights.shape[1]
+        weights = np.ascontiguousarray(self.weights.reshape(len(self.weights), -1).T)
+        down, across = (_pooling(side - size + 1, pool) for side in images.shape[1:3])
+        pooling = np.kron(down, across)
+        out = np.empty((len(images), 2, len(self.weights), pool * pool), np.float32)
+
+        def one(at: int) -> None:
+            image = images[at].astype(np.float32)
+            windows = np.lib.stride_tricks.sliding_window_view(image, (size, size), axis=(0, 1))
+            patches = windows.transpose(0, 1, 3, 4, 2).reshape(-1, len(weights))
+            response = _normalised(patches) @ weights
+            response += self.offsets
+            out[at, 0] = (pooling @ np.maximum(response, THRESHOLD)).T
+            out[at, 1] = -(pooling @ np.minimum(response, -THRESHOLD)).T
+
+        # One image a thread: its responses stay in the cache, and products this small are slower when they are shared.
+        with threadpool_limits(limits=1), ThreadPoolExecutor(threads) as pool_of_threads:
+            deque(pool_of_threads.map(one, range(len(images))), maxlen=0)
+        np.subtract(out, THRESHOLD, out=out)
+        np.sqrt(np.maximum(out, 0, out=out), out=out)
+        return out.reshape(len(images), -1)
+
+
+def _cut(take: Take, n: int, shape: tuple[int, ...], count: int, size: int, draw: np.random.Generator) -> FloatArray:
+    """float64 (count, s * s * C) patches at random places of random images."""
+    height, width = (side - size + 1 for side in shape[:2])
+    rows, tops, lefts = (draw.integers(high, size=count) for high in (n, height, width))
+    patches = np.empty((count, size * size * shape[2]))
+    span = np.arange(size)
+    step = max(1, CUT_BYTES // int(np.prod(shape)))
+    order = np.argsort(rows, kind="stable")  # data in files is read in its order
+    for start in range(0, count, step):
+        at = order[start : start + step]
+        images = take(rows[at])
+        places = np.arange(len(at))[:, None, None]
+        down, across = tops[at, None, None] + span[:, None], lefts[at, None, None] + span
+        patches[at] = images[places, down, across].reshape(len(at), -1)
+    return patches
+
+
+def _normalised(patches: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Mean 0 and the same contrast; the constant keeps plain patches plain."""
+    centred: npt.NDArray[Any] = patches - patches.mean(axis=1, keepdims=True)
+    variance = np.einsum("ij,ij->i", centred, centred)[:, None] / patches.shape[1]
+    centred /= np.sqrt(variance + centred.dtype.type(CONTRAST))
+    return centred
+
+
+def _pooling(places: int, parts: int) -> npt.NDArray[np.float32]:
+    """float32 (parts, places): the mean over each part; where they do not divide, a place belongs to two of them."""
+    weights = np.zeros((parts, places), np.float32)
+    for part in range(parts):
+        start, end = part * places // parts, -(-(part + 1) * places // parts)
+        weights[part, start:end] = 1 / (end - start)
+    return weights

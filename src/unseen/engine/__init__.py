@@ -1,0 +1,1 @@
+"""What carries fits out: the scoring job, the work, executors and runs."""

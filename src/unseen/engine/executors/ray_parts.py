@@ -1,0 +1,328 @@
+"""A fit of many models as tasks over parts of the data: one task leads, the others sum, add, solve and judge.
+
+The data are read where the tasks are. Sums are added in a tree whose shape depends on the data alone, so the numbers
+are those of one process; nothing larger than what is said of the samples comes to the one that leads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.core.arrays import IntArray
+from unseen.core.protocols import PartedLearner, Parts
+from unseen.core.threads import limited_threads
+from unseen.engine.executors.base import Job
+from unseen.engine.executors.ray_scheduler import RETRIES, cause
+from unseen.engine.executors.ray_session import Message, Shared, data_and_learner
+from unseen.engine.executors.worker import packed, rebuilt
+from unseen.errors import WorkerError
+
+__all__ = ["Sizes", "in_parts", "is_parted"]
+
+Named = dict[str, npt.NDArray[Any]]
+Ref = Any  # ray.ObjectRef
+Summed = Sequence[Any]  # the parts of the first pass
+Judged = Sequence[Sequence[IntArray]]  # and of the second
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the tasks of one fit claim.
+
+    Args:
+        cpus: of each.
+        gpus: of each.
+        at_once: how many at a time.
+
+    """
+
+    cpus: int
+    gpus: float
+    at_once: int
+
+
+def is_parted(job: Job) -> bool:
+    """Whether it is a fit of many models, of a learner that can do these in parts."""
+    return job.fit.apart is not None and hasattr(job.learner, "in_parts")
+
+
+def in_parts(shared: Shared, job: Job, sizes: Sizes) -> Iterator[Message]:
+    """Lead one job, yielding what `ray_task.train` yields."""
+    from ray import exceptions as e
+
+    started = perf_counter()
+    yield "report", {"kind": "fit_start", "fit": job.name, "samples": job.fit.samples}
+    try:
+        result = yield from _Lead(shared, job, sizes).run()
+    except e.ObjectLostError:
+        raise  # with its node: the fit is begun again
+    except Exception as error:
+        error.add_note(f"in fit {job.name}")
+        yield "failed", packed(error)
+        return
+    yield "report", {"kind": "fit_end", "fit": job.name, "seconds": perf_counter() - started}
+    yield "done", result
+
+
+@dataclass(eq=False)
+class _Lead:
+    """Both passes of one fit."""
+
+    shared: Shared
+    job: Job
+    sizes: Sizes
+    _job: Ref = field(init=False)
+    _parts: Ref = field(init=False)
+
+    def run(self) -> Generator[Message, None, Named]:
+        """What the fit yields, in the order of its watch set."""
+        import ray
+
+        with suppress(OSError):
+            os.chdir(self.shared.folder)
+        self._job = ray.put(self.job)
+        prepared: Any = ray.get((yield from self._one(_prepared, self._job)))
+        parts, summed, judged = cast(tuple[Parts, Summed, Judged], prepared)
+        self._parts = ray.put(parts)
+        sums = yield from self._first_pass(parts, summed)
+        solution = yield from self._one(_solved, self._parts, sums)
+        return (yield from self._second_pass(judged, solution))
+
+    def _first_pass(self, parts: Parts, summed: Summed) -> Generator[Message, None, Ref]:
+        """Where the sums over all parts are."""
+        count, fan = len(summed), parts.fan
+        tree = _Tree(fan, self._add)
+        kept = {group for group in range(-(-count // fan)) if self._kept(f"sums-{group:05}") is not None}
+        todo = [part for part in range(count) if part // fan not in kept]
+        come: dict[int, Ref] = {}
+        due = iter(range(count))
+
+        def came(part: int, ref: Ref) -> None:
+            come[part] = ref
+
+        steps = self._each(todo, lambda part: self._begun(_summed, self._parts, summed[part]), came, "sums", count)
+        at = next(due, None)
+        for message in steps:
+            while at is not None and (at in come or at // fan in kept):
+                at = self._push(tree, parts, at, come, count)
+            yield message
+        while at is not None:
+            at = self._push(tree, parts, at, come, count)
+        return tree.total()
+
+    def _push(self, tree: _Tree, parts: Parts, part: int, come: dict[int, Ref], count: int) -> int | None:
+        """Give the tree the sums of one part, or those kept of its whole group; says which part is next."""
+        import ray
+
+        if part in come:
+            tree.push(come.pop(part))
+            after = part + 1
+        else:
+            tree.push(ray.put(parts.unpacked(self._kept(f"sums-{part // parts.fan:05}") or {})), level=1)
+            after = (part // parts.fan + 1) * parts.fan
+        return after if after < count else None
+
+    def _add(self, sums: list[Ref], group: int | None) -> Ref:
+        """Where the sum of these is; that of a group of parts is kept."""
+        import ray
+
+        if len(sums) == 1:
+            return sums[0]
+        task = ray.remote(_added).options(num_cpus=0, max_retries=RETRIES)
+        return task.remote(self.shared, self._parts, self._job, group, *sums)
+
+    def _second_pass(self, judged: Judged, solution: Ref) -> Generator[Message, None, Named]:
+        """What is said of every sample."""
+        import ray
+
+        count = len(judged)
+        results = {part: kept for part in range(count) if (kept := self._kept(f"judged-{part:05}")) is not None}
+
+        def came(part: int, ref: Ref) -> None:
+            found: Any = ray.get(ref)
+            results[part] = found
+
+        def judge(part: int) -> Any:
+            return self._begun(_judged, self._parts, self._job, solution, part, judged[part])
+
+        yield from self._each([part for part in range(count) if part not in results], judge, came, "judged", count)
+        watched = self.job.fit.unseen
+        order = np.argsort(watched, kind="stable")
+        joined: Named = {}
+        for part in range(count):
+            rows = np.concatenate(judged[part])
+            at = order[np.searchsorted(watched[order], rows)]
+            for name, values in results[part].items():
+                if name not in joined:
+                    joined[name] = np.empty((len(watched), *values.shape[1:]), values.dtype)
+                joined[name][at] = values
+        return self.job.sink.joined(joined)
+
+    def _kept(self, name: str) -> Named | None:
+        return self.job.checkpoints.part(name).load()
+
+    def _one(self, work: Callable[..., Any], *arguments: Any) -> Generator[Message, None, Ref]:
+        """Where the value of one task is."""
+        made: list[Ref] = []
+        yield from self._each([0], lambda _: self._begun(work, *arguments), lambda _, ref: made.append(ref))
+        return made[0]
+
+    def _begun(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """A task: where it will tell what went wrong, and what it has made."""
+        import ray
+
+        task = ray.remote(work).options(
+            num_cpus=self.sizes.cpus, num_gpus=self.sizes.gpus, max_retries=0, num_returns=2
+        )
+        return task.remote(self.shared, *arguments)
+
+    def _each(
+        self,
+        keys: list[int],
+        submit: Callable[[int], tuple[Ref, Ref]],
+        came: Callable[[int, Ref], None],
+        what: str | None = None,
+        count: int = 1,
+    ) -> Iterator[Message]:
+        """Do all of these, so many at a time; those that fail are told of when the others are done."""
+        import ray
+        from ray import exceptions as e
+
+        waiting, retries = list(reversed(keys)), dict.fromkeys(keys, 0)
+        under_way: dict[Ref, tuple[int, Ref]] = {}
+        done, failed = count - len(keys), dict[int, Exception]()
+        try:
+            while waiting or under_way:
+                while waiting and len(under_way) < self.sizes.at_once:
+                    key = waiting.pop()
+                    said, value = submit(key)
+                    under_way[said] = key, value
+                (said,), _ = ray.wait(list(under_way), num_returns=1)
+                key, value = under_way.pop(said)
+                try:
+                    error = ray.get(said)
+                except (e.WorkerCrashedError, e.NodeDiedError, e.OutOfMemoryError) as death:
+                    retries[key] += 1
+                    if retries[key] > RETRIES:
+                        raise WorkerError(
+                            f"the workers of part {key} of fit {self.job.name} died {retries[key]} times, at last by "
+                            f"{cause(death)}. If memory ran out, use fewer jobs at a time. Repeat the command with the "
+                            "same --out to go on: finished parts are kept"
+                        ) from death
+                    waiting.append(key)
+                    yield self._report("retry", retry=retries[key], of=RETRIES, cause=f"{cause(death)}, part {key}")
+                    continue
+                if error is not None:
+                    failed[key] = rebuilt(*error)
+                    continue
+                came(key, value)
+                done += 1
+                if what is not None:
+                    share = done / count / 2
+                    yield self._report("part", part=share + 0.5 * (what == "judged"), **{what: key})
+        finally:
+            for said in under_way:
+                with suppress(Exception):
+                    ray.cancel(said, force=True)
+        if failed:
+            first = failed[min(failed)]
+            if len(failed) > 1:
+                first.add_note(f"{len(failed) - 1} more parts failed; the others are done")
+            raise first
+
+    def _report(self, kind: str, **fields: object) -> Message:
+        return "report", {"kind": kind, "fit": self.job.name, **fields}
+
+
+class _Tree:
+    """Sums that come in order, added `fan` at a time in each node; see `Parts`."""
+
+    def __init__(self, fan: int, add: Callable[[list[Ref], int | None], Ref]) -> None:
+        self._fan, self._add = fan, add
+        self._levels: list[list[Ref]] = [[]]
+        self._nodes = 0  # of the lowest level
+
+    def push(self, sums: Ref, level: int = 0) -> None:
+        """The sums over the next part; at level 1, over the next `fan` of them."""
+        while len(self._levels) <= level + 1:
+            self._levels.append([])
+        if level == 1:
+            self._nodes += 1
+        self._levels[level].append(sums)
+        if len(self._levels[level]) == self._fan:
+            self._rise(level)
+
+    def total(self) -> Ref:
+        """Where the sums over all parts are."""
+        total: list[Ref] = []
+        for level, held in enumerate(self._levels):
+            nodes = held + total
+            total = [self._add(nodes, self._nodes if level == 0 else None)] if nodes else []
+        return total[0]
+
+    def _rise(self, level: int) -> None:
+        node = self._add(self._levels[level], self._nodes if level == 0 else None)
+        self._levels[level] = []
+        self.push(node, level + 1)
+
+
+# What the tasks do. Each gives what went wrong, if anything, and what it has made.
+
+Said = tuple[Any, Any]
+
+
+def _prepared(shared: Shared, job: Job) -> Said:
+    def work(parts: None) -> tuple[Parts, Summed, Judged]:
+        data, learner = data_and_learner(shared)
+        wanted = job.sink.wants("unseen", 1, 1)
+        made = cast(PartedLearner, learner).in_parts(data, job.fit, wanted, job.seed)
+        return made, made.summed, made.judged
+
+    return _told(shared, None, work)
+
+
+def _summed(shared: Shared, parts: Parts, part: Any) -> Said:
+    return _told(shared, parts, lambda parts: parts.sums(part))
+
+
+def _added(shared: Shared, parts: Parts, job: Job, group: int | None, *sums: Any) -> Any:
+    with suppress(OSError):
+        os.chdir(shared.folder)
+    total = parts.added(sums)
+    if group is not None and (arrays := parts.packed(total)):
+        job.checkpoints.part(f"sums-{group:05}").save(arrays)
+    return total
+
+
+def _solved(shared: Shared, parts: Parts, sums: Any) -> Said:
+    return _told(shared, parts, lambda parts: parts.solved(sums))
+
+
+def _judged(shared: Shared, parts: Parts, job: Job, solution: Any, part: int, blocks: Sequence[IntArray]) -> Said:
+    def work(parts: Parts) -> Named:
+        sink = job.sink.within(np.concatenate(blocks))
+        for _ in parts.judge(blocks, solution, sink):
+            pass
+        result = sink.pieces()
+        job.checkpoints.part(f"judged-{part:05}").save(result)
+        return result
+
+    return _told(shared, parts, work)
+
+
+def _told(shared: Shared, parts: Any, work: Callable[[Any], Any]) -> Said:
+    try:
+        with limited_threads(shared.threads):
+            if parts is not None:
+                parts.give(data_and_learner(shared)[0])
+            return None, work(parts)
+    except Exception as error:
+        return packed(error), None

@@ -1,0 +1,217 @@
+"""One scoring job: a plan over the samples, the scores asked for, and the run that keeps what is done.
+
+It refuses what cannot work before any training, hands out the fits that are still to be done, takes their results in
+any order and joins them. Who trains is not its business: verbs give the fits to an executor, the recorder to the user.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+
+import unseen
+from unseen.core.arrays import Arrays, IdArray, IntArray
+from unseen.core.exposure import MAX_FITS, Fit, Plan
+from unseen.core.plans import at_once
+from unseen.core.protocols import CheckpointStore
+from unseen.core.table import ScoreTable
+from unseen.data.content import digest
+from unseen.engine.runs.base import Run
+from unseen.errors import ArgumentError
+from unseen.scores.accumulator import Joiner, ScoreSink
+from unseen.scores.registry import resolve
+from unseen.scores.streaming import Course, Score
+
+__all__ = ["Abilities", "Samples", "Scoring", "check_score", "versions"]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """What a plan needs to know of a data set.
+
+    Args:
+        ids: (n,) integer or text, unique.
+        labels: int64 (n,) in 0..C-1.
+        class_names: the C names.
+        groups: int64 (n,), or None: the members of a group are never on both sides of a fit.
+        fingerprint: content and order, as JSON.
+    """
+
+    ids: IdArray
+    labels: IntArray
+    class_names: tuple[str, ...]
+    groups: IntArray | None
+    fingerprint: dict[str, object]
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a learner can be asked for; None where it is not known beforehand (the user's own loop)."""
+
+    description: dict[str, object]
+    epochs: int | None = 1
+    provides: frozenset[str] | None = None
+    closed_form: bool = False
+
+
+class Scoring:
+    """A scoring job on a run.
+
+    Args:
+        samples: ids, labels and groups of the data set.
+        plan: the exposure plan.
+        scores: names (`"dual:window=5"`) or `Score` objects.
+        learner: what the learner can do.
+        run: where results and checkpoints are kept; opened here, closed by whoever made it.
+        seed: the root seed.
+        settings: what else changes the numbers (threads), for the manifest.
+
+    Raises:
+        ArgumentError: plan, scores and learner do not fit together.
+        RunMismatchError: the run holds another configuration.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        *,
+        plan: Plan,
+        scores: Sequence[str | Score],
+        learner: Abilities,
+        run: Run,
+        seed: int = 0,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
+        self.samples = samples
+        self.plan = at_once(plan) if learner.closed_form else plan
+        self.scores = _distinct([resolve(score) for score in scores])
+        self.run = run
+        self.seed = seed
+        for score in self.scores:
+            check_score(score, plan, learner)
+        self.fits_in_all = self.plan.count(len(samples.ids))
+        if self.fits_in_all > MAX_FITS and not learner.closed_form:
+            raise ArgumentError(
+                f"the plan asks for {self.fits_in_all:,} trainings (at most {MAX_FITS:,} without a closed form); "
+                "use folds(k), or a learner that has one, such as 'ridge'"
+            )
+        # A plan that cannot divide these samples says so at its first fit: before the run is begun.
+        fits = iter(self._fits())
+        self._dealt: Iterator[Fit] | None = chain(list(islice(fits, 1)), fits)  # once: of many samples it takes seconds
+        self.manifest = self._manifest(learner, dict(settings or {}))
+        run.open(self.manifest)
+        self._joiner = Joiner(self.scores, len(samples.ids), plan.repeats, plan.scored_side)
+        self._finished: set[str] = set()  # by name: a loop that is begun again meets the same fits again
+
+    @property
+    def done(self) -> int:
+        """The number of finished fits."""
+        return len(self._finished)
+
+    def pending(self) -> Iterator[tuple[Fit, ScoreSink, CheckpointStore]]:
+        """The fits that the run does not hold yet, each with its sink and the place of its checkpoints."""
+        samples = self.samples
+        fits, self._dealt = self._dealt or self._fits(), None
+        for fit in fits:
+            result = self.run.result(fit.name)
+            if result is not None:
+                self._take(fit, result)
+                continue
+            sink = ScoreSink(fit, samples.labels, self.scores, len(samples.class_names), self.plan.scored_side)
+            yield fit, sink, self.run.checkpoints(fit.name)
+
+    def finish(self, fit: Fit, result: Arrays) -> None:
+        """Take and keep the result of one fit."""
+        self.run.save_result(fit.name, result)
+        self._take(fit, result)
+
+    def _take(self, fit: Fit, result: Arrays) -> None:
+        self._joiner.add(fit, result)
+        self._finished.add(fit.name)
+
+    def table(self) -> ScoreTable:
+        """The score table; every fit of the plan must be finished."""
+        if self.done < self.fits_in_all:
+            raise ArgumentError(f"only {self.done} of {self.fits_in_all} fits are finished; record the others first")
+        provenance = {key: self.manifest[key] for key in ("plan", "learner", "seed", "fingerprint")}
+        table = self._joiner.table(self.samples.ids, self.samples.labels, self.samples.class_names, provenance)
+        return self.run.save_table(table)
+
+    def _fits(self) -> Iterator[Fit]:
+        samples = self.samples
+        return self.plan.fits(samples.ids, samples.labels, groups=samples.groups, seed=self.seed)
+
+    def _manifest(self, learner: Abilities, settings: dict[str, object]) -> dict[str, object]:
+        samples = self.samples
+        return {
+            "format": 1,
+            "versions": versions(),
+            "seed": self.seed,
+            "plan": self.plan.describe(),
+            "learner": learner.description,
+            "settings": settings,
+            "scores": {score.label: _declared(score) for score in self.scores},
+            "fingerprint": {
+                **samples.fingerprint,
+                "groups": None if samples.groups is None else digest(samples.groups),
+            },
+        }
+
+
+def _declared(score: Score) -> dict[str, object]:
+    about: dict[str, object] = {"direction": score.direction}
+    if score.fitted_on_labels is not None:
+        about["fitted_on_labels"] = score.fitted_on_labels
+    return about
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"unseen": unseen.__version__, "python": platform.python_version()}
+    for package in ("numpy", "scipy", "scikit-learn", "torch"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _distinct(scores: list[Score]) -> tuple[Score, ...]:
+    if not scores:
+        raise ArgumentError("scores must name at least one score, got none")
+    return tuple({score.label: score for score in scores}.values())
+
+
+def check_score(score: Score, plan: Plan, learner: Abilities) -> None:
+    """Refuse what cannot be computed, before any training."""
+    if isinstance(plan, type) or not hasattr(plan, "fits"):
+        got = f"{getattr(plan, '__name__', plan)}, uncalled" if callable(plan) else repr(plan)
+        raise ArgumentError(f"plan must be a plan, such as unseen.folds(5), got {got}")
+    if len(score.sides) > 1 and not plan.two_sided:
+        raise ArgumentError(
+            f"score {score.name!r} compares held-out with in-sample behaviour, but the plan "
+            f"{plan.describe()['plan']!r} asks on one side only; use halves() or folds(k, watch_seen=True)"
+        )
+    if score.least_repeats > plan.repeats:
+        raise ArgumentError(
+            f"score {score.name!r} needs at least {score.least_repeats} repeats, got {plan.repeats}; "
+            f"pass repeats={score.least_repeats} to the plan"
+        )
+    if learner.provides is None:
+        return
+    name = learner.description.get("learner")
+    missing = score.needs - learner.provides
+    if missing:
+        raise ArgumentError(
+            f"score {score.name!r} reads {', '.join(sorted(missing))}, which the learner {name!r} does not give"
+        )
+    if score.least_epochs > (learner.epochs or 1) or (isinstance(score, Course) and learner.epochs is None):
+        have = f"has only {learner.epochs}" if learner.epochs else "has no epochs"
+        raise ArgumentError(
+            f"score {score.name!r} needs {max(score.least_epochs, 2)} epochs, but the learner {name!r} {have}; "
+            "train longer, shorten its window, or use a score from one observation such as 'el2n'"
+        )

@@ -1,0 +1,464 @@
+"""The cheap first answer of `advise`: a linear head on features in place of the training that is meant.
+
+What `advise` says: the share that can be pruned, how sure that is, and everything that was tried.
+
+How much can be left out: the largest share whose loss is within a margin, searched with few trainings.
+
+The search sees its own replicates only. What it finds is confirmed on fresh ones, and these alone enter the interval;
+where they do not confirm it, the next smaller share is tried on others again, and each of the tries has its part of
+the error level.
+
+The cheap first answer (`quick`) is the same with a linear head in place of the training, and looks at every share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Self, Unpack
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.core.arrays import FloatArray
+from unseen.core.protocols import Data, Learner
+from unseen.data.arrays import from_arrays
+from unseen.data.sources import Reading, columns_named, opened, opened_test
+from unseen.engine import runs
+from unseen.engine.executors import Executor
+from unseen.engine.work import Fix, Groups, Report
+from unseen.errors import ArgumentError
+from unseen.evaluating.methods import DEFAULT, FULL, Method
+from unseen.evaluating.statistics import FEWEST, Interval, Sampling, Verdict, against_full, against_random, interval
+from unseen.evaluating.test_set import Overlap
+from unseen.evaluating.trials import Trials, train_and_test
+from unseen.learners.base import refuse_target
+from unseen.rules.inputs import checked_features
+
+__all__ = ["ESTIMATE", "FILE", "LEARNER", "TRAP", "Advice", "Tried", "advise", "check_head", "vectors_of"]
+
+
+ESTIMATE = "an estimate under a linear head"
+LEARNER = "ridge"
+TRAP = "a backbone that was trained on these labels has seen every sample: its features make the estimate too good"
+
+
+def vectors_of(data: Data, features: npt.ArrayLike | None, test: Any) -> Data:
+    """The data set as vectors: its features where they are given, or the vectors that it is.
+
+    Args:
+        data: any data set.
+        features: (n, d), or None.
+        test: the test set, which brings no features.
+
+    Raises:
+        DataError: a regression target in the place of classes.
+        ArgumentError: neither vectors nor features; or features, and a test set without.
+
+    """
+    refuse_target(data, "quick=True tests the accuracy of classes", "`prune` and `select` work without classes")
+    if features is None:
+        if data.kind != "vector":
+            raise ArgumentError(
+                f"quick=True trains a linear head on vectors, but this is {data.kind} data: give features=, an array "
+                "(n, d) of an extractor that never saw the labels, or leave quick out"
+            )
+        return data
+    if test is not None:
+        raise ArgumentError(
+            "quick=True with features= tests on a probe split, since the test set brings no features: leave test out, "
+            "or give data sets of vectors for both"
+        )
+    return from_arrays(
+        checked_features(features, data.ids),
+        data.labels,
+        ids=data.ids,
+        groups=data.groups,
+        class_names=data.class_names,
+    )
+
+
+def check_head(learner: Learner, trainee: Any) -> None:
+    """Refuse anything but one linear learner in closed form."""
+    if trainee is not None:
+        raise ArgumentError("quick=True trains a linear head on the coresets: leave trainee out, or quick")
+    if not learner.closed_form:
+        raise ArgumentError(
+            f"quick=True trains a linear head in closed form, which {learner.name!r} is not: leave learner out, or "
+            "give 'ridge:lam=...', or leave quick out"
+        )
+
+
+FILE = "advice.json"  # in the directory of a run
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One share pruned that was tried.
+
+    Args:
+        prune: share pruned.
+        budget: samples kept.
+        difference: accuracy less that of everything, paired by replicate.
+        random: the same of as many samples drawn at random; None where they were not trained on.
+        confirming: whether on fresh replicates (else in the search).
+
+    """
+
+    prune: float
+    budget: int
+    difference: Interval
+    random: Interval | None
+    confirming: bool
+
+    def text(self) -> str:
+        """What it came to, in points.
+
+        >>> Tried(0.3, 70, Interval(-0.01, -0.02, 0.0, 5), Interval(-0.03, -0.04, -0.02, 5), False).text()
+        '30 % pruned, -1.0 ± 1.0 points (random -3.0 ± 1.0)'
+        """
+        beside = "" if self.random is None else f" (random {self.random.text(sign=True)})"
+        return f"{100 * self.prune:g} % pruned, {self.difference.text(sign=True)} points{beside}"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What can be left out.
+
+    Args:
+        prune: the share confirmed, 0.0 if none was.
+        budget: samples kept.
+        n: samples there were.
+        method: how the coreset is chosen.
+        margin: the loss that counts as none, in accuracy.
+        verdict: against everything, on fresh replicates.
+        beside_random: against as many samples drawn at random, on the same.
+        difference: to everything, on the same; None where nothing was confirmed.
+        tried: every share tried, in order.
+        estimate: what all of this is, where it is an estimate by a simpler learner; None where it is the real training.
+        about: data, learners, what was fixed.
+
+    """
+
+    prune: float
+    budget: int
+    n: int
+    method: str
+    margin: float
+    verdict: Verdict
+    beside_random: Verdict | None
+    difference: Interval | None
+    tried: tuple[Tried, ...]
+    estimate: str | None
+    about: dict[str, Any]
+
+    def __repr__(self) -> str:
+        kind = "" if self.estimate is None else f"{self.estimate}: "
+        if self.difference is None:
+            return f"Advice({kind}nothing can be pruned by {self.method}: {self.verdict.text})"
+        return (
+            f"Advice({kind}prune {self.prune:.0%} by {self.method}, keeping {self.budget:,} of {self.n:,}: "
+            f"{self.verdict.text}, {self.difference.text(sign=True)} points on {self.difference.n} fresh replicates)"
+        ).replace("%", " %")
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON; the bounds of a mean over one replicate, which has none, are null."""
+        content: dict[str, Any] = _without_nan(asdict(self))
+        return content
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """From what `to_json` gave."""
+        beside = content["beside_random"]
+        read: dict[str, Any] = {
+            **content,
+            **{name: float(content[name]) for name in ("prune", "margin")},
+            **{name: int(content[name]) for name in ("budget", "n")},
+            "verdict": Verdict(**content["verdict"]),
+            "beside_random": None if beside is None else Verdict(**beside),
+            "difference": _interval(content["difference"]),
+            "tried": tuple(
+                Tried(
+                    prune=float(one["prune"]),
+                    budget=int(one["budget"]),
+                    difference=Interval(**_numbers(one["difference"])),
+                    random=_interval(one["random"]),
+                    confirming=bool(one["confirming"]),
+                )
+                for one in content["tried"]
+            ),
+        }
+        return cls(**read)
+
+
+def _interval(content: Mapping[str, Any] | None) -> Interval | None:
+    return None if content is None else Interval(**_numbers(content))
+
+
+def _numbers(content: Mapping[str, Any]) -> dict[str, Any]:
+    bounds = {name: float("nan") if content[name] is None else float(content[name]) for name in ("low", "high")}
+    return {**content, **bounds, "mean": float(content["mean"]), "n": int(content["n"])}
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _without_nan(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and content != content else content
+
+
+FRESH = 1_000  # the replicates of try t begin at FRESH * (t + 1): never those of the search
+TRIES = 3
+LEVEL = 0.95
+RANDOM = Method.of("random")
+EVERYTHING = Method.of(FULL)
+
+
+def advise(
+    data: Any,
+    y: npt.ArrayLike | None = None,
+    *,
+    method: str | Method = DEFAULT,
+    margin: float = 0.005,
+    test: Any = None,
+    probe: float = 0.2,
+    overlap: Overlap = "refuse",
+    learner: Any = None,
+    trainee: Any = None,
+    fix: Fix = "epochs",
+    step: float = 0.1,
+    quick: bool = False,
+    searching: int | None = None,
+    seeds: int = 5,
+    features: npt.ArrayLike | Sequence[str] | None = None,
+    groups: Groups = "duplicates",
+    seed: int | None = 0,
+    out: str | Path | None = None,
+    executor: str | Executor = "local",
+    jobs: int | None = None,
+    threads: int | None = None,
+    report: Report | None = None,
+    **reading: Unpack[Reading],
+) -> Advice:
+    """Find the largest share that can be pruned with a loss within the margin.
+
+    Bisection over the multiples of `step`, each share on the same few replicates as everything; then confirmation on
+    fresh ones, beside everything and random. At most three shares are confirmed, each at a third of the error level.
+
+    `quick=True` is a cheap first answer, an estimate under a linear head: ridge regression on features stands in for
+    every training, to score and to test, and every share is tried beside random. It needs vectors, or `features`.
+    Features of a backbone that was trained on these labels leak, and make the estimate too good. How a network fares
+    on the same coresets is another question, which only its training answers.
+
+    Args:
+        data: anything `unseen.data.resolve` takes.
+        y: (n,) labels, where `data` is an array of inputs.
+        method: how the coreset is chosen, `"plan/score/rule"`; see `unseen.evaluating.methods.Method`. If not given,
+            as `unseen.prune` chooses: `"halves/el2n/stratified:cutoff=auto"`.
+        margin: the loss that counts as none, in accuracy: 0.005 is half a point.
+        test: the test set, in any form of a data set.
+        probe: where there is none, the share of the data set aside to test on.
+        overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
+        learner: who scores; with `quick` ridge regression, whose options may be given.
+        trainee: who is trained on the coresets, if another; not with `quick`.
+        fix: `"epochs"` or `"iterations"`.
+        step: shares tried are its multiples below 1.
+        quick: whether a linear head will do.
+        searching: replicates a share in the search; if not given 2, or 5 with `quick`.
+        seeds: fresh replicates that confirm, at least 3.
+        features: the columns that are inputs; or (n, d), for rules that read them; with `quick` also what the linear
+            head is trained on.
+        groups: see `unseen.score`.
+        seed: the root seed, or None for one that is drawn.
+        out: a directory that keeps every training.
+        executor: where fits run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
+        jobs: fits at a time.
+        threads: threads a fit.
+        report: called with (kind, **fields) as work goes on.
+        **reading: how `data` and `test` are read, as in `label="income"`; see `unseen.score`.
+
+    Raises:
+        ArgumentError: an argument that breaks its rule, before any training.
+
+    Example:
+        >>> import unseen
+        >>> from sklearn.naive_bayes import GaussianNB
+        >>> advice = unseen.advise("digits", method="el2n/top", learner=GaussianNB(), margin=0.02, step=0.3)
+        >>> advice.n
+        1437
+        >>> unseen.advise("digits", method="el2n/top", quick=True, step=0.3, margin=0.02, searching=2).estimate
+        'an estimate under a linear head'
+
+    """
+    chosen = Method.of(method)
+    if chosen.rule is None:
+        raise ArgumentError("method must choose a part of the data, got 'full'")
+    searching = (5 if quick else 2) if searching is None else searching
+    _check(margin=margin, step=step, searching=searching, seeds=seeds)
+    seed = runs.seed_of(out, seed)
+    with runs.open_run(out) as run:
+        source = opened(advise, data, y, reading, features)
+        if (columns := columns_named(features)) is not None:
+            features = None
+        test = None if test is None else opened_test(test, reading, columns)
+        if quick:
+            source, learner = vectors_of(source, features, test), LEARNER if learner is None else learner
+        train, tested, origin = train_and_test(source, test, probe, seed, overlap)
+        trials = Trials(
+            train, tested, [chosen, RANDOM], run=run,
+            about={"verb": "advise", "test": origin, "method": chosen.text, "margin": margin, "step": step,
+                   "searching": searching, "confirming": seeds, **({"quick": True} if quick else {})},
+            learner=learner, trainee=trainee, fix=fix, features=features, groups=groups, seed=seed,
+            executor=executor, jobs=jobs, threads=threads, report=report,
+        )  # fmt: skip
+        if quick:
+            check_head(trials.scorer.learner, trainee)
+        shares = [round(step * i, 10) for i in range(1, int(np.ceil(1 / step - 1e-9)))]
+        budgets = {share: trials.budget(prune=share) for share in shares}
+        shares = [share for share in shares if _possible(trials, chosen, budgets[share], share == shares[0])]
+        budgets = {share: budgets[share] for share in shares}
+        trials.open()
+        trials.report("work", **_outlook(trials, chosen, budgets, searching, seeds, quick))
+        search = _Search(trials, chosen, budgets, margin, ESTIMATE if quick else None)
+        with trials.session():
+            largest = (search.every if quick else search.bisect)(shares, range(searching))
+            advice = search.confirmed(shares[: largest + 1], seeds, origin)
+        run.write_json(FILE, advice.to_json())
+        return advice
+
+
+class _Difference(NamedTuple):
+    """Accuracy less that of another method: by replicate, and what the test set adds to the error of its mean."""
+
+    replicates: FloatArray
+    sampling: Sampling
+
+    @classmethod
+    def of(cls, mine: npt.NDArray[np.int8], other: npt.NDArray[np.int8]) -> _Difference:
+        return cls(mine.mean(axis=1) - other.mean(axis=1), Sampling.of(mine - other))
+
+    @property
+    def mean(self) -> float:
+        return float(self.replicates.mean())
+
+    @property
+    def interval(self) -> Interval:
+        return interval(self.replicates, sampling=self.sampling)
+
+
+class _Search:
+    """The trainings of one `advise`."""
+
+    def __init__(
+        self, trials: Trials, method: Method, budgets: dict[float, int], margin: float, estimate: str | None
+    ) -> None:
+        self.trials, self.method, self.budgets, self.margin, self.estimate = trials, method, budgets, margin, estimate
+        self.tried: list[Tried] = []
+
+    def bisect(self, shares: list[float], replicates: range) -> int:
+        """The place of the largest share that seems within the margin; -1 for none."""
+        low, high = -1, len(shares)
+        while high - low > 1:
+            middle = (low + high) // 2
+            difference = self.compared(shares[middle], replicates, random=False)[0]
+            within = difference.mean >= -self.margin
+            low, high = (middle, high) if within else (low, middle)
+        return low
+
+    def every(self, shares: list[float], replicates: range) -> int:
+        """The same by trying every share, beside random."""
+        differences = [self.compared(share, replicates)[0].mean for share in shares]
+        return max((i for i, difference in enumerate(differences) if difference >= -self.margin), default=-1)
+
+    def confirmed(self, shares: list[float], seeds: int, origin: str) -> Advice:
+        """The first share, from the largest down, that fresh replicates confirm."""
+        level = 1 - (1 - LEVEL) / TRIES
+        verdict = Verdict("loses", "the search found no share whose loss is within the margin")
+        for attempt, share in enumerate(reversed(shares[-TRIES:])):
+            first = FRESH * (attempt + 1)
+            difference, to_random = self.compared(share, range(first, first + seeds), confirming=True)
+            verdict = against_full(difference.replicates, sampling=difference.sampling, margin=self.margin, level=level)
+            if verdict.word == "lossless":
+                beside = against_random(to_random.replicates, sampling=to_random.sampling)
+                return self._advice(share, verdict, beside, difference.interval, origin)
+        return self._advice(0.0, verdict, None, None, origin)
+
+    def compared(
+        self, share: float, replicates: range, *, confirming: bool = False, random: bool = True
+    ) -> tuple[_Difference, _Difference]:
+        """Accuracy less that of everything, and less that of random (if it is trained on too)."""
+        budget, some = self.budgets[share], list(replicates)
+        beside = [(RANDOM, budget)] if random else []
+        mine, full, *drawn = self.trials.right(
+            [(self.method, budget), (EVERYTHING, len(self.trials.train)), *beside], some
+        )
+        to_full = _Difference.of(drawn[0], full).interval if random else None
+        difference = _Difference.of(mine, full)
+        self.tried.append(Tried(share, budget, difference.interval, to_full, confirming))
+        how = "confirming" if confirming else "searching"
+        self.trials.report("say", text=f"{how}: {self.tried[-1].text()}")
+        return difference, _Difference.of(mine, drawn[0] if random else full)
+
+    def _advice(
+        self, share: float, verdict: Verdict, beside: Verdict | None, difference: Interval | None, origin: str
+    ) -> Advice:
+        n = len(self.trials.train)
+        return Advice(
+            prune=share,
+            budget=self.budgets.get(share, n),
+            n=n,
+            method=self.method.text,
+            margin=self.margin,
+            verdict=verdict,
+            beside_random=beside,
+            difference=difference,
+            tried=tuple(self.tried),
+            estimate=self.estimate,
+            about=self.trials.about(origin),
+        )
+
+
+def _check(*, margin: float, step: float, searching: int, seeds: int) -> None:
+    if not 0 < margin < 1:
+        raise ArgumentError(f"margin must be an accuracy in (0, 1), such as 0.005 for half a point, got {margin!r}")
+    if not 0.01 <= step <= 0.5:
+        raise ArgumentError(f"step must be a share in [0.01, 0.5], got {step!r}")
+    if searching < 1:
+        raise ArgumentError(f"searching must be at least 1, got {searching!r}")
+    if seeds < FEWEST:
+        raise ArgumentError(f"seeds must be at least {FEWEST}, since fewer give no verdict, got {seeds!r}")
+
+
+def _possible(trials: Trials, method: Method, budget: int, must: bool) -> bool:
+    """Whether the method can meet this budget; a cutoff may be too large for the smallest shares."""
+    try:
+        trials.check(method, budget)
+    except ArgumentError:
+        if must:
+            raise
+        return False
+    return True
+
+
+def _outlook(
+    trials: Trials, method: Method, budgets: dict[float, int], searching: int, seeds: int, quick: bool
+) -> dict[str, Any]:
+    probes = 2 * len(budgets) if quick else int(np.ceil(np.log2(len(budgets) + 1)))
+    scorings = trials.scorings([method], [min(budgets.values())])
+    trainings = searching * (1 + probes) + 3 * seeds * min(TRIES, len(budgets))
+    who = trials.scorer.learner
+    epochs = scorings * (searching + seeds) * (who.epochs or 1) + trainings * (trials.trainer.learner.epochs or 1)
+    lines = [
+        ("data", f"{len(trials.train):,} samples to choose from, {len(trials.joined.test):,} to test on"),
+        ("method", method.text),
+        (
+            "work",
+            f"{scorings * (searching + seeds):,} trainings to score, about {trainings:,} to test, {trials.fix} fixed",
+        ),
+        ("time", "the time left is told after the first training"),
+    ]
+    if quick:
+        lines[:0] = [("note", f"{ESTIMATE}, {who.name} on the features"), ("trap", TRAP)]
+    return {"lines": lines, "epochs": epochs, "held": 0}

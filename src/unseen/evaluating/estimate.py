@@ -1,0 +1,350 @@
+"""The verb `estimate`: what a scoring will cost, before it begins."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from time import perf_counter
+from typing import Any, Literal, Unpack
+
+import numpy.typing as npt
+
+from unseen.core.exposure import Plan
+from unseen.core.plans import plan_of, seen
+from unseen.core.protocols import Learner
+from unseen.data.sources import Reading, opened
+from unseen.engine.runs import MemoryRun, seed_of
+from unseen.engine.scoring import Abilities, Scoring
+from unseen.engine.work import Work
+from unseen.errors import ArgumentError
+from unseen.evaluating.costs import Costs, Range
+from unseen.evaluating.prices import pays_back
+from unseen.evaluating.timings import Size, sampled, sizes
+from unseen.integrations.recorder import Recorder
+from unseen.rules.budgets import amounts
+from unseen.rules.budgets import budget as budget_of
+from unseen.rules.selecting import Choice, default_rule
+from unseen.scores.label_quality import LABEL_ISSUE
+from unseen.scores.registry import resolve as resolve_score
+from unseen.scores.streaming import Score
+
+__all__ = ["Estimate", "estimate"]
+
+SCORING_SECONDS, TRAINING_SECONDS = 12.0, 5.0  # for trials of the scoring, and of trainings by themselves
+START_LIMIT = 20.0  # seconds; beyond, a process that only imports tells nothing
+TABLE_COLUMNS = 6  # of 8 bytes beside the scores: id, label, fold, confidence, prediction, and a row of the coreset
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Estimate:
+    """What a scoring, and a training on the coreset, will cost. Every `Range` is low, middle, high.
+
+    Args:
+        n: samples.
+        budget: samples kept, or None where no budget was given.
+        fits: trainings of the scoring.
+        epochs: of each; 1 of a learner without.
+        samples_trained: samples passed over in all trainings, epochs counted: what the events of the run will add to.
+        samples_watched: samples looked at, each as often as it is observed.
+        operations: floating-point operations of all fits, of a closed form; else None.
+        slots: fits at a time.
+        unit: of `hours`: `"core"` or `"GPU"`.
+        fit_seconds: of the largest fit.
+        opening_seconds: of opening the data, finding copies and starting processes.
+        wall_seconds: from the call to the scores.
+        hours: core or GPU hours of all fits.
+        memory_bytes: of the process of one fit, beside interpreter and libraries; of a GPU where it trains on one.
+        storage_bytes: of the run directory at its fullest.
+        full_seconds: of one training on everything.
+        coreset_seconds: of one training on the coreset, epochs fixed; None without a budget.
+        pays_after: trainings on the coreset after which the scoring has paid for itself; None: never, or no budget.
+        measured: what was measured, in words with its unit.
+        about: learner, plan, scores, threads, as JSON.
+        notes: what is to be known of how it was measured.
+    """
+
+    n: int
+    budget: int | None
+    fits: int
+    epochs: int
+    samples_trained: int
+    samples_watched: int
+    operations: Range | None
+    slots: int
+    unit: str
+    fit_seconds: Range
+    opening_seconds: Range
+    wall_seconds: Range
+    hours: Range
+    memory_bytes: Range
+    storage_bytes: Range
+    full_seconds: Range
+    coreset_seconds: Range | None
+    pays_after: int | None
+    measured: dict[str, float] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        words = dict(self.lines())
+        return f"Estimate({words['work']}; wall {words['wall']}; {words['memory']} a fit)"
+
+    def to_json(self) -> dict[str, Any]:
+        """Give every field, ranges by `low`, `middle` and `high`."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {name: asdict(value) if isinstance(value, Range) else value for name, value in values.items()}
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Say the estimate in words: pairs of a word and what there is to say of it."""
+        looked = f", {self.samples_watched:,} looked at" if self.samples_watched else ""
+        fits = f"{self.fits:,} fit{'s' if self.fits != 1 else ''}"
+        found = [
+            ("work", f"{fits}, {self.samples_trained:,} samples trained on, epochs counted{looked}"),
+            ("wall", f"{_ranged(self.wall_seconds, _time)}, {self.slots} at a time"),
+            ("one fit", _ranged(self.fit_seconds, _time)),
+            ("opening", _ranged(self.opening_seconds, _time)),
+            ("hours", _ranged(self.hours, _number) + f" {self.unit} hours"),
+            ("memory", _ranged(self.memory_bytes, _bytes)),
+            ("storage", _ranged(self.storage_bytes, _bytes)),
+            ("full", f"{_ranged(self.full_seconds, _time)} for a training on everything"),
+        ]
+        if self.operations is not None:
+            found.insert(1, ("operations", _ranged(self.operations, lambda x: f"{x:.2g}")))
+        if self.coreset_seconds is not None:
+            coreset = f"{_ranged(self.coreset_seconds, _time)} for a training on {self.budget:,} samples"
+            found += [("coreset", coreset), ("pays", self.verdict())]
+        return found
+
+    def verdict(self) -> str:
+        """Say when pruning pays."""
+        if self.pays_after is None:
+            return "never: a training on the coreset takes no less time"
+        trainings = "one training" if self.pays_after == 1 else f"{self.pays_after:,} trainings"
+        return f"the scoring is saved after {trainings} on the coreset in place of everything"
+
+
+def estimate(
+    data: Any,
+    y: npt.ArrayLike | None = None,
+    *,
+    keep: float | str | None = None,
+    prune: float | str | None = None,
+    score: str | Score | None = None,
+    also: Sequence[str | Score] = (),
+    plan: Plan | str | None = None,
+    learner: Any = None,
+    trainee: Any = None,
+    gpus: int | None = None,
+    jobs: int | None = None,
+    threads: int | None = None,
+    groups: Literal["duplicates"] | None = "duplicates",
+    seed: int | None = 0,
+    opening: float | None = None,
+    features: str | Sequence[str] | None = None,
+    **reading: Unpack[Reading],
+) -> Estimate:
+    """Estimate what `prune` will cost, and when it pays, from a few fits on a small sample. Takes under 30 s.
+
+    Counts of fits and samples are exact; times are measured on this machine and extrapolated, each with a range. Not
+    counted: joining the fits, choosing by the rule, and writing the table.
+
+    Args:
+        data: as in `unseen.prune`.
+        y: (n,) labels, where `data` is an array of inputs.
+        keep: how much is kept; with neither `keep` nor `prune` nothing is said about trainings on the coreset.
+        prune: how much is removed.
+        score: the score that the rule reads. What the default rule reads beside it is counted, too.
+        also: further scores for the table.
+        plan: the exposure plan; that of `unseen.prune` if not given.
+        learner: who scores; see `unseen.learners.resolve`.
+        trainee: who is trained on the coreset, if another than the learner that scores.
+        gpus: GPUs, each of which trains a fit, as fast as the one here.
+        jobs: fits at a time on this machine, in place of `gpus`.
+        threads: threads a fit.
+        groups: `"duplicates"` counts the time to find exact copies, None does not.
+        seed: of the sample.
+        opening: seconds that opening `data` took, where it is open already.
+        features: the columns that are inputs.
+        **reading: how `data` is read, as in `label="income"`; see `unseen.score`.
+
+    Raises:
+        ArgumentError: a `Recorder`, whose loop is not known before it runs; GPUs where the learner uses none; and all
+            that `unseen.prune` refuses before training.
+
+    Example:
+        >>> import unseen
+        >>> found = unseen.estimate("digits", keep=0.5, learner="logistic", plan=unseen.folds(2))
+        >>> found.fits, found.samples_trained, found.wall_seconds.low < found.wall_seconds.high
+        (2, 1797, True)
+    """
+    seed = seed_of(None, seed)
+    start = perf_counter()
+    source = opened(estimate, data, y, reading, features)
+    opening = perf_counter() - start if opening is None else opening
+    for who in (learner, trainee):
+        _refuse_recorder(who)
+    if gpus is not None and jobs is not None:
+        raise ArgumentError(f"give gpus or jobs, not both, got gpus={gpus!r} and jobs={jobs!r}")
+    slots = 1 if gpus is None and jobs is None else gpus or jobs
+    work = Work(source, learner, groups=None, jobs=slots, threads=threads)
+    _check_gpus(work.learner, gpus)
+    exposure = plan_of(plan, closed_form=work.learner.closed_form)
+    first = resolve_score(score if score is not None else "el2n" if source.targets is None else "loss")
+    job = _job(work, exposure, _scores(work, exposure, first, also), seed)
+    budget = None if keep is None and prune is None else budget_of(len(source), **amounts(keep=keep, prune=prune))
+    sample = sampled(source, seed)
+    costs = Costs(work, job, sizes(job.plan, job.samples, seed), sample, SCORING_SECONDS)
+    training = costs
+    if trainee is not None:
+        work = Work(source, trainee, groups=None, jobs=1, threads=work.executor.threads)
+    if trainee is not None or not costs.in_epochs:  # a learner in epochs was measured by its scoring
+        alone = _job(work, seen(), [resolve_score("loss")], seed)
+        training = Costs(work, alone, {Size(len(source)): 1}, sample, TRAINING_SECONDS)
+    opening += len(source) * sample.hash_seconds() if groups == "duplicates" else 0.0
+    start_seconds = _start(costs, slots or 1)
+    return _added_up(costs, training, budget, slots or 1, Range.exactly(opening + start_seconds).widened())
+
+
+def _added_up(costs: Costs, training: Costs, budget: int | None, slots: int, opening: Range) -> Estimate:
+    """Add the fits up."""
+    job, learner, largest, fits, n = costs.job, costs.learner, costs.largest, costs.fits, costs.n
+    one, once, at_once = costs.seconds(largest), costs.once(), min(slots, fits)
+    every = Range.exactly(0.0)
+    for size, times in costs.sizes.items():
+        every += costs.seconds(size).times(times)
+    counted = [(costs.operations(size), times) for size, times in costs.sizes.items()]
+    hours = (every + once.times(at_once)).times((1 if on_gpu(learner) else costs.threads) / 3600)
+    full = training.seconds(Size(n)) + training.once()
+    part = None if budget is None else training.seconds(Size(budget)) + training.once()
+    busy = every.middle + once.middle * at_once
+    notes = [*costs.notes, *(f"trainee: {note}" for note in training.notes if training.learner != learner)]
+    if slots > fits:
+        notes.append(f"the plan has {fits} fits, so {slots - fits} of {slots} places stand idle")
+    return Estimate(
+        n=n,
+        budget=budget,
+        fits=fits,
+        epochs=costs.epochs,
+        samples_trained=costs.epochs * sum(size.samples * times for size, times in costs.sizes.items()),
+        samples_watched=sum(costs.looks(size) * times for size, times in costs.sizes.items()),
+        operations=None if counted[0][0] is None else Range.exactly(sum((c or 0.0) * times for c, times in counted)),
+        slots=slots,
+        unit="GPU" if on_gpu(learner) else "core",
+        fit_seconds=one,
+        opening_seconds=opening,
+        wall_seconds=opening + once + (every if slots == 1 else one.times(-(-fits // slots))),
+        hours=hours,
+        memory_bytes=costs.memory + Range.exactly(_state_bytes(job, largest)),
+        storage_bytes=_storage(costs, at_once),
+        full_seconds=full,
+        coreset_seconds=part,
+        pays_after=None if part is None else pays_back(busy, full.middle, part.middle),
+        measured=costs.measured(),
+        about={
+            "learner": learner.describe(),
+            "trainee": training.learner.describe(),
+            "plan": job.plan.describe(),
+            "scores": [score.label for score in job.scores],
+            "threads": costs.threads,
+        },
+        notes=tuple(notes),
+    )
+
+
+def _state_bytes(job: Scoring, size: Size) -> float:
+    """Bytes of what scores keep of a fit while it runs."""
+    classes = len(job.samples.class_names)
+    starts = [score.start(side, 1, classes) for score in job.scores for side in score.sides]
+    each = sum(array.nbytes for state in starts for array in state.values())
+    return float((each + 40) * (size.unseen + size.seen))  # 40: how often it was seen, confidence, prediction
+
+
+def _storage(costs: Costs, at_once: int) -> Range:
+    """Bytes of results, table and coreset, which parquet may halve, and checkpoints of fits that run."""
+    repeats, scores = costs.job.plan.repeats, len(costs.job.scores)
+    table = 8.0 * costs.n * (TABLE_COLUMNS + scores + (repeats > 1) * (repeats + (1 + repeats) * scores))
+    results = sum(times * costs.last.result_bytes * (s.unseen + s.seen) for s, times in costs.sizes.items())
+    return Range(table / 2, 0.8 * table, table) + Range.exactly(results + at_once * costs.checkpoint_bytes)
+
+
+def _scores(work: Work, plan: Plan, score: Score, also: Sequence[str | Score]) -> list[str | Score]:
+    """Name what `prune` measures for its default rule."""
+    classes = work.data.targets is None
+    rule = default_rule(score.direction, predicts=classes and "logits" in work.learner.provides)
+    beside = [name for name in Choice.of(rule).columns(score.label, plan)[1:] if name != LABEL_ISSUE]
+    return [score, *beside, *also, *([LABEL_ISSUE] if classes else [])]
+
+
+def _job(work: Work, plan: Plan, scores: Sequence[str | Score], seed: int) -> Scoring:
+    """Make the scoring job, which is never run: it refuses what `prune` would refuse before training."""
+    work.check(plan, scores)
+    who = work.learner
+    abilities = Abilities(who.describe(), who.epochs, who.provides, who.closed_form)
+    with MemoryRun() as run:
+        return Scoring(work.samples, plan=plan, scores=scores, learner=abilities, run=run, seed=seed)
+
+
+def _refuse_recorder(learner: Any) -> None:
+    if isinstance(learner, Recorder) or learner == "recorder":
+        raise ArgumentError(
+            "learner must be one that trains here, got a Recorder: your own loop is not known before it runs, so there "
+            "is nothing to measure; time an epoch of it, or name a learner that is like it"
+        )
+
+
+def _check_gpus(learner: Learner, gpus: int | None) -> None:
+    if gpus is None:
+        return
+    if isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 1:
+        raise ArgumentError(f"gpus must be an integer of at least 1, got {gpus!r}")
+    if not on_gpu(learner):
+        raise ArgumentError(
+            f"gpus={gpus} needs a learner on a GPU here to be measured, but {learner.name!r} uses "
+            f"{learner.describe().get('device', 'the processor')!r}; run this where there is one of these GPUs, or "
+            "give jobs"
+        )
+
+
+def on_gpu(learner: Learner) -> bool:
+    """Whether it trains on one here."""
+    return str(learner.describe().get("device", "cpu")).startswith("cuda")
+
+
+def _start(costs: Costs, slots: int) -> float:
+    """Measure the seconds until worker processes are there, where fits have processes of their own."""
+    if slots == 1:
+        return 0.0
+    code = "import unseen.engine.executors.worker, unseen.work"
+    if costs.in_epochs and costs.learner.name == "torch":
+        code += ", unseen.learners.torch.loop"
+    start = perf_counter()
+    try:
+        subprocess.run([sys.executable, "-c", code], check=False, timeout=START_LIMIT, capture_output=True)
+    except (OSError, subprocess.TimeoutExpired):
+        return START_LIMIT
+    return perf_counter() - start
+
+
+def _ranged(found: Range, words: Callable[[float], str]) -> str:
+    low, middle, high = words(found.low), words(found.middle), words(found.high)
+    return middle if low == high else f"{middle} ({low} .. {high})"
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{_number(seconds / size)} {unit}"
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2g} s"
+
+
+def _bytes(count: float) -> str:
+    for unit, size in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20)):
+        if count >= size:
+            return f"{_number(count / size)} {unit}"
+    return f"{count / 1024:.0f} KiB"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}" if value < 10 else f"{value:.0f}"

@@ -1,0 +1,243 @@
+"""A way to choose a coreset in one line, `plan/score/rule`, and what carries such lines out on shared scorings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.core import seeds
+from unseen.core.arrays import IntArray
+from unseen.core.plans import plan_named
+from unseen.core.registry import parse_spec
+from unseen.core.table import ScoreTable
+from unseen.engine.runs.base import Run
+from unseen.engine.runs.files import spent
+from unseen.engine.work import Asked, Work
+from unseen.errors import ArgumentError, UnknownNameError
+from unseen.growing import Growth, Loop
+from unseen.rules.selecting import Choice, default_rule
+from unseen.scores.registry import resolve as resolve_score
+
+__all__ = ["DEFAULT", "FULL", "Method", "Selector", "slug"]
+
+FULL = "full"
+GROW = "grow"
+DEFAULT = f"halves/el2n/{default_rule('harder')}"  # how `unseen.prune` chooses where nothing is named
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a coreset is chosen.
+
+    Args:
+        text: `"plan/score/rule"`, each with options: `"folds:k=2/el2n/stratified:cutoff=0.1"`, `"seen/aum/top"`,
+            `"grow:steps=2/el2n/top"`; `"score/rule"` under the plan `folds`; a rule that reads no scores alone:
+            `"random"`, `"random:quota=proportional"`; `"full"`, everything.
+        plan: the plan, or `"grow..."`; None where the rule reads no scores.
+        score: the score; None likewise.
+        rule: the rule with its options; None for everything.
+
+    >>> Method.of("el2n/top").plan
+    'folds'
+    >>> Method.of("random:quota=proportional").score is None
+    True
+
+    """
+
+    text: str
+    plan: str | None
+    score: str | None
+    rule: str | None
+
+    @classmethod
+    def of(cls, text: str | Method) -> Method:
+        """Parse a line.
+
+        Raises:
+            ArgumentError: too many parts, or a rule that reads scores without one.
+            UnknownNameError: no such plan, score, rule or option.
+
+        """
+        if isinstance(text, Method):
+            return text
+        parts = [part.strip() for part in text.split("/")]
+        if parts == [FULL]:
+            return cls(text, None, None, None)
+        if len(parts) > 3 or not all(parts):
+            raise ArgumentError(
+                f"a method must be 'plan/score/rule', 'score/rule' or a rule that reads no scores, got {text!r}"
+            )
+        rule, score = parts[-1], parts[-2] if len(parts) > 1 else None
+        plan = (parts[0] if len(parts) == 3 else "folds") if score else None
+        chosen = Choice.of(rule).rule
+        if score is None and chosen.reads != "nothing":
+            raise ArgumentError(f"rule {chosen.name} reads scores: say which, as in 'folds/el2n/{rule}'; got {text!r}")
+        if score is not None and chosen.reads == "nothing":
+            raise ArgumentError(f"rule {chosen.name} reads no scores, so {score!r} would change nothing; say {rule!r}")
+        if score is not None:
+            resolve_score(score)
+        method = cls(text, plan, score, rule)
+        if method.grows:
+            method.growth()  # refuses options that it does not have
+        elif plan is not None:
+            plan_named(plan)
+        return method
+
+    @property
+    def grows(self) -> bool:
+        """Whether it goes on in several steps."""
+        return self.plan is not None and parse_spec(self.plan)[0] == GROW
+
+    def growth(self, features: npt.ArrayLike | None = None) -> Growth:
+        """The settings of a method that goes on in several steps."""
+        assert self.plan is not None
+        assert self.score is not None
+        options = parse_spec(self.plan)[1]
+        known = ["start", "steps", "refill"]
+        for option in options:
+            if option not in known:
+                raise UnknownNameError("option of grow", option, known)
+        settings: dict[str, Any] = options
+        return Growth(choice=self.choice(features), score=self.score, **settings)
+
+    def choice(self, features: npt.ArrayLike | None = None) -> Choice:
+        """The rule, with the features if it reads them."""
+        assert self.rule is not None
+        choice = Choice.of(self.rule)
+        if features is None or "features" not in choice.rule.needs:
+            return choice
+        return Choice(choice.rule, {**choice.shared, "features": features})
+
+
+class Selector:
+    """Chooses coresets by many methods; methods of one plan share its scorings.
+
+    Args:
+        work: the data set to choose from, and the learner that scores.
+        methods: all that will be asked for.
+        run: an open run; scorings are kept in parts of it.
+        seed: the root seed; each replicate draws scoring and selection anew from it.
+        features: (n, d) for rules that read them.
+
+    """
+
+    def __init__(
+        self, work: Work, methods: Iterable[Method], *, run: Run, seed: int, features: npt.ArrayLike | None = None
+    ) -> None:
+        self.work = work
+        self.methods = tuple(methods)
+        self.run = run
+        self.seed = seed
+        self._features = features
+        self._tables: dict[tuple[str, int], ScoreTable] = {}
+
+    def check(self, method: Method, budget: int) -> None:
+        """Refuse before any training what the method cannot choose: a budget, or a score that nobody gives."""
+        if method.rule is None:
+            return
+        if method.grows:
+            self._loop(method, budget, 0)
+            return
+        choice, direction = method.choice(self._features), None
+        if method.plan is not None and method.score is not None:
+            score = resolve_score(method.score)
+            direction = score.direction
+            plan = plan_named(method.plan)
+            self.work.check(plan, [score, *choice.columns(score.label, plan)[1:]])
+        predicts = "logits" in self.work.learner.provides
+        choice.check(self.work.data, keep=budget, prune=None, direction=direction, predicts=predicts)
+
+    def trainings(self, method: Method, budget: int) -> dict[str, int]:
+        """The scorings of one replicate that the method needs, each with its number of trainings."""
+        if method.plan is None:
+            return {}
+        if method.grows:
+            return {self._grown_part(method, budget): self._loop(method, budget, 0).trainings}
+        return {self._part(method.plan): plan_named(method.plan).count(len(self.work.data))}
+
+    def seconds(self, method: Method, budget: int, replicate: int) -> float:
+        """Seconds of the trainings that this choice took; methods of one plan share them."""
+        if method.plan is None:
+            return 0.0
+        if method.grows:
+            run = self.run.part(f"{self._grown_part(method, budget)}-r{replicate}")
+            scorings = self._loop(method, budget, replicate).scorings()
+            return sum(sum(spent(run.part(scoring.part).events()).values()) for scoring in scorings)
+        return sum(spent(self.run.part(f"{self._part(method.plan)}-r{replicate}").events()).values())
+
+    def prepare(self, methods: Iterable[Method], replicates: Iterable[int]) -> None:
+        """Do at once, for all of these, the scorings that do not wait for one another."""
+        plans = [method.plan for method in methods if method.plan is not None and not method.grows]
+        self._score([(plan, replicate) for replicate in replicates for plan in plans])
+
+    def rows(self, method: Method, budget: int, replicate: int) -> IntArray:
+        """int64 (budget,) rows of the coreset, ascending."""
+        if method.rule is None:
+            return np.arange(len(self.work.data))
+        if method.grows:
+            part = f"{self._grown_part(method, budget)}-r{replicate}"
+            with self.run.part(part) as run:
+                return self._loop(method, budget, replicate).run(run, name=f"{part}/")[0].indices
+        table = self._unscored() if method.plan is None else self._scored(method.plan, replicate)
+        seed = seeds.derive(self.seed, "select", replicate)
+        return method.choice(self._features).coreset(table, score=self._column(method), keep=budget, seed=seed).indices
+
+    def _loop(self, method: Method, budget: int, replicate: int) -> Loop:
+        seed = seeds.derive(self.seed, "grow", replicate)
+        return Loop(self.work, method.growth(self._features), keep=budget, seed=seed)
+
+    def _grown_part(self, method: Method, budget: int) -> str:
+        return f"{slug(method.text)}-k{budget}"
+
+    def _column(self, method: Method) -> str | None:
+        return None if method.score is None else resolve_score(method.score).label
+
+    def _scored(self, plan: str, replicate: int) -> ScoreTable:
+        """The table of all scores that methods of this plan read."""
+        self._score([(plan, replicate)])
+        return self._tables[plan, replicate]
+
+    def _score(self, wanted: Iterable[tuple[str, int]]) -> None:
+        """Score by each plan, replicate by replicate, what is not scored yet."""
+        keys = [key for key in dict.fromkeys(wanted) if key not in self._tables]
+        with ExitStack() as opened:
+            asked = []
+            for plan, replicate in keys:
+                part = f"{self._part(plan)}-r{replicate}"
+                run = opened.enter_context(self.run.part(part))
+                seed = seeds.derive(self.seed, "score", replicate)
+                asked.append(Asked(run, plan_named(plan), self._scores(plan), seed, f"{part}/"))
+            self._tables.update(zip(keys, self.work.score_all(asked), strict=True))
+
+    def _scores(self, plan: str) -> list[str]:
+        """Every score that some method reads under this plan."""
+        wanted: dict[str, None] = {}
+        for method in self.methods:
+            if method.plan == plan and method.score is not None:
+                label = resolve_score(method.score).label
+                wanted |= dict.fromkeys(method.choice(self._features).columns(label, plan_named(plan)))
+        return sorted(wanted)
+
+    def _part(self, plan: str) -> str:
+        # Another list of scores is another scoring; that of the old one stays.
+        return slug(plan) + "-" + blake2b("\n".join(self._scores(plan)).encode(), digest_size=4).hexdigest()
+
+    def _unscored(self) -> ScoreTable:
+        samples = self.work.samples
+        return ScoreTable.unscored(samples.ids, samples.labels, samples.class_names)
+
+
+def slug(text: str) -> str:
+    """A text as a file name.
+
+    >>> slug("folds:k=2/el2n/top")
+    'folds_k_2_el2n_top'
+    """
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", text)

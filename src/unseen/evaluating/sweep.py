@@ -1,0 +1,388 @@
+"""What a sweep found: one row a cell, its summary, a table and a figure of it.
+
+Methods by budgets by replicates: coresets chosen, trained on and tested, cell by cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self, Unpack
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.core.cards import card, tabled
+from unseen.core.files import read_parquet, replace_file, write_parquet
+from unseen.data.sources import Reading, columns_named, opened, opened_test
+from unseen.engine import runs
+from unseen.engine.executors import Executor
+from unseen.engine.work import Fix, Groups, Outcome, Report
+from unseen.errors import ArgumentError
+from unseen.evaluating.methods import FULL, Method
+from unseen.evaluating.statistics import interval, paired
+from unseen.evaluating.test_set import Overlap
+from unseen.evaluating.trials import Trials, Tried, train_and_test
+from unseen.rules.budgets import amounts
+
+__all__ = ["FILE", "Cell", "Sweep", "sweep"]
+
+
+FILE = "sweep.parquet"  # in the directory of a run
+_MARKS = "osv^Dx+*<>"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One coreset, trained on and tested.
+
+    Args:
+        method: the line that names it.
+        plan: its plan, empty where it reads no scores.
+        score: its score, likewise.
+        rule: its rule, empty for everything.
+        keep: share kept.
+        budget: count kept.
+        replicate: counted from 0.
+        accuracy: on the test rows after the last epoch.
+        loss: mean negative log-probability of the label on them.
+        samples_seen: training samples passed over, epochs counted.
+
+    """
+
+    method: str
+    plan: str
+    score: str
+    rule: str
+    keep: float
+    budget: int
+    replicate: int
+    accuracy: float
+    loss: float
+    samples_seen: int
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """The cells of a sweep, tidy: one row each.
+
+    Args:
+        columns: name to (cells,) array, the fields of `Cell`.
+        about: data, learners, what was fixed, where the test rows come from; as JSON.
+        times: float64 (cells,) `"seconds"` of the training on the coreset, and `"scoring_seconds"` of the trainings
+            that choosing it took, which all cells of the plan and replicate share. They differ from run to run, so
+            they are in the event log and not in the file; empty where it was loaded from one.
+
+    """
+
+    columns: dict[str, npt.NDArray[Any]]
+    about: dict[str, Any]
+    times: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, cells: Sequence[Cell], about: dict[str, Any], times: dict[str, npt.NDArray[np.float64]] | None = None
+    ) -> Self:
+        """From the cells."""
+        rows = [asdict(cell) for cell in cells]
+        columns = {each.name: np.array([row[each.name] for row in rows]) for each in fields(Cell)}
+        return cls(columns, about, times or {})
+
+    def __len__(self) -> int:
+        return len(self.columns["method"])
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods, in the order they were named."""
+        return list(dict.fromkeys(self.columns["method"].tolist()))
+
+    @property
+    def budgets(self) -> list[int]:
+        """The budgets below everything, largest first."""
+        return sorted({b for b in self.columns["budget"].tolist() if b < self.about["n"]}, reverse=True)
+
+    def accuracies(self, method: str, budget: int) -> npt.NDArray[np.float64]:
+        """The accuracies of a method at a budget, by replicate, float64 (R,); empty where it was not tried.
+
+        `"full"` answers for any budget: it is one.
+        """
+        mine = self.columns["method"] == method
+        if method != FULL:
+            mine &= self.columns["budget"] == budget
+        rows = np.flatnonzero(mine)
+        ordered = rows[np.argsort(self.columns["replicate"][rows], kind="stable")]
+        accuracies: npt.NDArray[np.float64] = self.columns["accuracy"][ordered]
+        return accuracies
+
+    def __repr__(self) -> str:
+        replicates = len(set(self.columns["replicate"].tolist()))
+        return (
+            f"Sweep({len(self.methods)} methods at {_many(len(self.budgets), 'budget')}, "
+            f"{_many(replicates, 'replicate')}; tested on {self.about['n_test']:,} samples)"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [{"method": method, **{self._pruned(b): self.entry(method, b) for b in self.budgets}}
+                for method in self.methods]  # fmt: skip
+        return card(repr(self), [], tabled(rows))
+
+    def markdown(self) -> str:
+        """A table: accuracy in percent with its interval, by method and share pruned, and its difference to random."""
+        head = ["method", *(self._pruned(b) for b in self.budgets)]
+        lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+        for method in self.methods:
+            entries = [self.entry(method, budget) for budget in self.budgets]
+            lines.append("| " + " | ".join([f"`{method}`", *entries]) + " |")
+        return "\n".join([*lines, "", self.caption()])
+
+    def figure(self, path: str | Path) -> Path:
+        """Draw the pruning curve: accuracy against the share pruned, with intervals; the suffix says the format.
+
+        Equal sweeps give equal bytes.
+        """
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7, 4.5), layout="constrained")
+        axes = figure.subplots()
+        for mark, method in zip(_MARKS * len(self.methods), (m for m in self.methods if m != FULL), strict=False):
+            shares, means, errors = self._curve(method)
+            line = "--" if method == "random" else "-"
+            axes.errorbar(shares, means, yerr=errors, marker=mark, linestyle=line, capsize=3, label=method)
+        everything = interval(100 * self.accuracies(FULL, 0))
+        axes.axhline(everything.mean, color="grey", label=FULL)
+        if not np.isnan(everything.half):
+            axes.axhspan(everything.low, everything.high, color="grey", alpha=0.15)
+        axes.set_xlabel("pruned, %")
+        axes.set_ylabel("test accuracy, %")
+        axes.legend(fontsize="small")
+        path = Path(path)
+        kind = path.suffix.removeprefix(".") or "png"
+        undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+        with mpl.rc_context({"svg.hashsalt": "unseen"}):
+            replace_file(path, lambda file: figure.savefig(file, format=kind, metadata=undated.get(kind)))
+        return path
+
+    def save(self, path: str | Path) -> Path:
+        """Write a parquet file, one row a cell; what it is about is in its metadata."""
+        return write_parquet(Path(path), self.columns, {"kind": "sweep", **self.about})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote."""
+        columns, about = read_parquet(Path(path), "sweep")
+        # Files of older versions hold them.
+        times: dict[str, npt.NDArray[np.float64]]
+        times = {name: columns.pop(name) for name in ("seconds", "scoring_seconds") if name in columns}
+        return cls(columns, about, times)
+
+    def entry(self, method: str, budget: int) -> str:
+        """One entry of the table; empty where the method was not tried at this budget."""
+        mine, beside = self.accuracies(method, budget), self.accuracies("random", budget)
+        if not len(mine):
+            return ""
+        text = interval(mine).text()
+        if method in (FULL, "random") or len(mine) != len(beside):
+            return text
+        change = paired(mine, beside)
+        return f"{text} ({change.text(sign=True).split()[0]}{' *' if change.low > 0 or change.high < 0 else ''})"
+
+    def caption(self) -> str:
+        """What the numbers are, in words."""
+        about = self.about
+        return (
+            f"Accuracy in %, after the last epoch, on {about['n_test']:,} samples ({about['test']}); {about['fix']} "
+            f"fixed; chosen by {about['learner']}, trained {about['trainee']}; mean ± half of the "
+            f"95 % interval over replicates that redraw scoring, selection and training. In "
+            "brackets the paired difference to random, * where its interval excludes 0."
+        )
+
+    def _pruned(self, budget: int) -> str:
+        return f"{100 * (1 - budget / self.about['n']):.3g} % pruned"
+
+    def _curve(self, method: str) -> tuple[list[float], list[float], list[float]]:
+        shares, means, errors = [], [], []
+        for budget in self.budgets:
+            found = self.accuracies(method, budget)
+            if len(found):
+                around = interval(100 * found)
+                shares.append(100 * (1 - budget / self.about["n"]))
+                means.append(around.mean)
+                errors.append(0.0 if np.isnan(around.half) else around.half)
+        return shares, means, errors
+
+
+def _many(count: int, one: str) -> str:
+    return f"{count} {one}{'' if count == 1 else 's'}"
+
+
+BASELINES = (FULL, "random")
+
+
+def sweep(
+    data: Any,
+    y: npt.ArrayLike | None = None,
+    *,
+    methods: Sequence[str | Method],
+    keep: Sequence[float | str] | None = None,
+    prune: Sequence[float | str] | None = None,
+    test: Any = None,
+    probe: float = 0.2,
+    overlap: Overlap = "refuse",
+    learner: Any = None,
+    trainee: Any = None,
+    seeds: int = 3,
+    fix: Fix = "epochs",
+    features: npt.ArrayLike | Sequence[str] | None = None,
+    groups: Groups = "duplicates",
+    seed: int | None = 0,
+    out: str | Path | None = None,
+    executor: str | Executor = "local",
+    jobs: int | None = None,
+    threads: int | None = None,
+    report: Report | None = None,
+    **reading: Unpack[Reading],
+) -> Sweep:
+    """Try methods at several budgets, each several times, beside everything and random selection.
+
+    A replicate draws scoring, selection and training anew; methods of one plan share its scorings. Accuracies are
+    those after the last epoch. The same call with the same `out` continues after a kill, cell by cell; with more
+    methods, budgets or seeds it adds those cells.
+
+    Args:
+        data: anything `unseen.data.resolve` takes; what is chosen from.
+        y: (n,) labels, where `data` is an array of inputs.
+        methods: lines `"plan/score/rule"`; see `unseen.evaluating.methods.Method`. `"full"` and `"random"` are always
+            among them.
+        keep: fractions or counts kept; or
+        prune: fractions or counts removed.
+        test: the test set, in any form of a data set.
+        probe: where there is no test set, the share of the data that is set aside to test on: no method scores it,
+            chooses it or trains on it.
+        overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
+        learner: who scores.
+        trainee: who is trained on the coresets, if another.
+        seeds: replicates, at least 2 for intervals.
+        fix: `"epochs"`, so that less data is also less training; `"iterations"`, so that all train equally long.
+        features: the columns that are inputs; or (n, d), for rules that read them.
+        groups: see `unseen.score`.
+        seed: the root seed, or None for one that is drawn.
+        out: a directory that keeps the cells.
+        executor: where fits run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
+        jobs: fits at a time, of any cells; if not given 1, and with Ray as many as there is room for.
+        threads: threads a fit.
+        report: called with (kind, **fields) as work goes on.
+        **reading: how `data` and `test` are read, as in `label="income"`; see `unseen.score`.
+
+    Raises:
+        ArgumentError: a method, budget or learner that cannot work; before any training.
+        RunMismatchError: `out` holds a sweep of other data, learners or seed.
+
+    Example:
+        >>> import unseen
+        >>> result = unseen.sweep("digits", methods=["el2n/top"], keep=[0.5], learner="logistic", seeds=2)
+        >>> result
+        Sweep(3 methods at 1 budget, 2 replicates; tested on 360 samples)
+
+    """
+    lines = _lines(methods)
+    if isinstance(seeds, bool) or seeds < 1:
+        raise ArgumentError(f"seeds must be at least 1, got {seeds!r}")
+    seed = runs.seed_of(out, seed)
+    with runs.open_run(out) as run:
+        source = opened(sweep, data, y, reading, features)
+        if (columns := columns_named(features)) is not None:
+            features = None
+        test = None if test is None else opened_test(test, reading, columns)
+        train, tested, origin = train_and_test(source, test, probe, seed, overlap)
+        trials = Trials(
+            train, tested, lines, run=run, about={"verb": "sweep", "test": origin}, learner=learner, trainee=trainee,
+            fix=fix, features=features, groups=groups, seed=seed, executor=executor, jobs=jobs,
+            threads=threads, report=report,
+        )  # fmt: skip
+        budgets = _budgets(trials, keep, prune)
+        for method in lines:
+            for budget in budgets:
+                trials.check(method, budget)
+        trials.open()
+        trials.report("work", **_outlook(trials, lines, budgets, seeds))
+        with trials.session():
+            outcomes = _outcomes(trials, lines, budgets, seeds)
+        ordered = sorted(outcomes, key=lambda cell: (lines.index(cell[0]), -cell[1], cell[2]))
+        cells = [_cell(trials, *one, outcomes[one]) for one in ordered]
+        return run.save_output(FILE, Sweep.of(cells, trials.about(origin), _times(trials, ordered)))
+
+
+def _lines(methods: Sequence[str | Method]) -> list[Method]:
+    if isinstance(methods, str) or not methods:
+        raise ArgumentError(f"methods must be a list of lines 'plan/score/rule', got {methods!r}")
+    given = [Method.of(text) for text in (*BASELINES, *methods)]
+    return list({method.text: method for method in given}.values())
+
+
+def _budgets(trials: Trials, keep: Sequence[float | str] | None, prune: Sequence[float | str] | None) -> list[int]:
+    if (keep is None) == (prune is None):
+        raise ArgumentError("give exactly one of keep and prune, each a list of fractions or counts")
+    for name, given in (("keep", keep), ("prune", prune)):
+        if given is not None and (isinstance(given, str) or not hasattr(given, "__iter__")):
+            raise ArgumentError(f"{name} must be a list of fractions or counts, got {given!r}; take [{given!r}]")
+    kept = [amounts(keep=value, prune=None) for value in keep or ()]
+    pruned = [amounts(keep=None, prune=value) for value in prune or ()]
+    budgets = {trials.budget(**amount) for amount in (*kept, *pruned)}
+    if not budgets:
+        raise ArgumentError(f"{'keep' if prune is None else 'prune'} must name at least one amount, got none")
+    return sorted(budgets, reverse=True)
+
+
+def _outcomes(
+    trials: Trials, methods: Sequence[Method], budgets: Sequence[int], replicates: int
+) -> dict[Tried, Outcome]:
+    """As many replicates together as there are jobs, so that a sweep broken off holds whole ones."""
+    tried = [(method, budget) for method in methods for budget in trials.budgets_of(method, budgets)]
+    together = trials.executor.jobs or replicates
+    outcomes: dict[Tried, Outcome] = {}
+    for first in range(0, replicates, together):
+        outcomes |= trials.outcomes(tried, range(first, min(first + together, replicates)))
+    return outcomes
+
+
+def _cell(trials: Trials, method: Method, budget: int, replicate: int, outcome: Outcome) -> Cell:
+    return Cell(
+        method=method.text,
+        plan=method.plan or "",
+        score=method.score or "",
+        rule=method.rule or "",
+        keep=budget / len(trials.train),
+        budget=budget,
+        replicate=replicate,
+        accuracy=outcome.accuracy,
+        loss=float(outcome.losses.mean()),
+        samples_seen=outcome.samples_seen,
+    )
+
+
+def _times(trials: Trials, cells: Sequence[Tried]) -> dict[str, npt.NDArray[np.float64]]:
+    """Seconds of each cell, by the event logs; NaN where a line was lost."""
+    took = trials.seconds()
+    return {
+        "seconds": np.array([took.get(trials.name(*cell), np.nan) for cell in cells]),
+        "scoring_seconds": np.array([trials.selector.seconds(*cell) for cell in cells]),
+    }
+
+
+def _outlook(trials: Trials, methods: Sequence[Method], budgets: Sequence[int], replicates: int) -> dict[str, Any]:
+    """What is going to be done, in words, and in epochs."""
+    cells = [budget for method in methods for budget in trials.budgets_of(method, budgets)]
+    scorings = trials.scorings(methods, budgets)
+    scorer, trainee = trials.scorer.learner, trials.trainer.learner
+    epochs = sum(map(trials.epochs, cells)) + scorings * (scorer.epochs or 1)
+    lines = [
+        ("data", f"{len(trials.train):,} samples to choose from, {len(trials.joined.test):,} to test on"),
+        ("cells", f"{len(methods)} methods at {len(budgets)} budgets, {replicates} replicates"),
+        ("work", f"{scorings * replicates:,} trainings to score by {scorer.name}, {len(cells) * replicates:,} to test "
+         f"by {trainee.name}, {trials.fix} fixed"),
+        ("time", "the time left is told after the first training"),
+    ]  # fmt: skip
+    held = trials.held(methods, budgets, replicates)
+    return {"lines": lines, "epochs": epochs * replicates, "held": held}

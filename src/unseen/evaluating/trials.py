@@ -1,0 +1,221 @@
+"""Methods tried out: a coreset chosen, a model trained on it and tested, replicate by replicate, all of it kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.core import seeds as seeds_room
+from unseen.core.arrays import FloatArray
+from unseen.core.protocols import Data
+from unseen.data.labels import to_numpy
+from unseen.data.parts import Joined, Part, restricted, split_off
+from unseen.engine.executors import Executor, resolve
+from unseen.engine.runs.base import Run
+from unseen.engine.runs.files import spent
+from unseen.engine.scoring import versions
+from unseen.engine.work import Fix, Groups, Outcome, Report, Training, Work
+from unseen.errors import ArgumentError
+from unseen.evaluating.methods import Method, Selector, slug
+from unseen.evaluating.test_set import Overlap, with_test
+from unseen.learners.base import refuse_target
+from unseen.rules.budgets import budget as budget_of
+from unseen.rules.inputs import as_array
+
+__all__ = ["Trials", "Tried", "train_and_test"]
+
+Tried = tuple[Method, int, int]  # method, budget, replicate
+
+
+class Trials:
+    """Tries methods on one training set and one test set.
+
+    A replicate draws everything anew from (seed, replicate): the scoring, the selection and the training. Equal
+    replicates of two methods share what they can (initial weights, the order of common samples, the scoring itself
+    where the plan is the same), so that their accuracies compare in pairs.
+
+    Args:
+        train: what is chosen from.
+        test: what is tested on; never trained on, never scored.
+        methods: all that will be tried.
+        run: where everything is kept; opened here, closed by the caller.
+        about: what else the manifest says, such as the verb.
+        learner: who scores.
+        trainee: who is trained on the coresets; the learner if not given (another one: cross-architecture).
+        fix: `"epochs"` or `"iterations"`; see `Work.lasting`.
+        features: (n, d) of `train`, or of the data set that it is a part of; for rules that read distances.
+        groups: see `unseen.score`; likewise.
+        seed: the root seed.
+        executor: where fits run; see `unseen.score`.
+        jobs: fits at a time.
+        threads: threads a fit.
+        verify: how much of the content is in the fingerprint.
+        report: called with (kind, **fields) as work goes on.
+
+    """
+
+    def __init__(
+        self,
+        train: Data,
+        test: Data,
+        methods: Iterable[Method],
+        *,
+        run: Run,
+        about: Mapping[str, Any],
+        learner: Any = None,
+        trainee: Any = None,
+        fix: Fix = "epochs",
+        features: npt.ArrayLike | None = None,
+        groups: Groups = "duplicates",
+        seed: int = 0,
+        executor: str | Executor = "local",
+        jobs: int | None = None,
+        threads: int | None = None,
+        verify: str = "cheap",
+        report: Report | None = None,
+    ) -> None:
+        self.train, self.run, self.seed, self.fix = train, run, seed, fix
+        self.joined = Joined(train, test)
+        if features is not None:
+            features = restricted(train, as_array("features", features))
+        if groups is not None and not isinstance(groups, str):
+            groups = restricted(train, to_numpy(groups, "groups"))
+        self.executor = resolve(executor, jobs=jobs, threads=threads)
+        more: dict[str, Any] = {"executor": self.executor, "verify": verify, "report": report}
+        self.scorer = Work(train, learner, groups=groups, **more)
+        # No groups: a test asks about the test rows only, and what it trains on was chosen already.
+        self.trainer = Work(self.joined, learner if trainee is None else trainee, groups=None, **more)
+        self.selector = Selector(self.scorer, methods, run=run, seed=seed, features=features)
+        self.report = self.scorer.report
+        self._manifest = {
+            "format": 1,
+            "versions": versions(),
+            "seed": seeds_room.checked(seed),
+            "fix": fix,
+            "learner": self.scorer.learner.describe(),
+            "trainee": self.trainer.learner.describe(),
+            "settings": {"threads": self.scorer.threads},
+            "fingerprint": self.trainer.samples.fingerprint,
+            **about,
+        }
+
+    def open(self) -> None:
+        """Begin or continue the run, once everything that can be refused has been."""
+        self.run.open(self._manifest)
+
+    def budget(self, *, keep: float | None = None, prune: float | None = None) -> int:
+        """The count that a fraction or count of the training set comes to."""
+        return budget_of(len(self.train), keep=keep, prune=prune)
+
+    def check(self, method: Method, budget: int) -> None:
+        """Refuse before any training what cannot be chosen."""
+        if budget < 2:
+            raise ArgumentError(f"a coreset to train on needs at least 2 samples, got a budget of {budget}")
+        self.trainer.check_batch(budget)
+        self.trainer.lasting(self.fix, budget, len(self.train))
+        self.selector.check(method, budget)
+
+    def budgets_of(self, method: Method, budgets: Sequence[int]) -> Sequence[int]:
+        """The budgets at which a method is tried: everything has only one."""
+        return (len(self.train),) if method.rule is None else budgets
+
+    def session(self) -> AbstractContextManager[None]:
+        """Inside the block, all trainings share what the executor begins."""
+        return self.scorer.session()
+
+    def outcomes(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> dict[Tried, Outcome]:
+        """What training on the coresets of these methods at these budgets came to, replicate by replicate.
+
+        First come the scorings of all of them, then their steps, then their tests: each kind together, so that fits
+        of all cells share the workers.
+        """
+        self.selector.prepare([method for method, _ in tried], replicates)
+        cells = {}
+        for replicate in replicates:
+            for method, budget in tried:
+                rows = self.selector.rows(method, budget, replicate)
+                who = self.trainer.lasting(self.fix, budget, len(self.train))
+                name = self.name(method, budget, replicate)
+                cells[name] = (method, budget, replicate), Training(name, rows, replicate, who)
+        trainings = [training for _, training in cells.values()]
+        tested = self.trainer.test(self.run, trainings, self.joined.test_rows, seed=self.seed)
+        return {cells[training.name][0]: outcome for training, outcome in tested}
+
+    def accuracies(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> list[FloatArray]:
+        """For each method and budget, float64 (R,) test accuracy of each replicate."""
+        return [right.mean(axis=1) for right in self.right(tried, replicates)]
+
+    def right(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> list[npt.NDArray[np.int8]]:
+        """For each method and budget, (R, m) whether (0 or 1) each replicate predicted each test sample rightly."""
+        outcomes = self.outcomes(tried, replicates)
+        return [np.stack([outcomes[*one, r].correct for r in replicates]).astype(np.int8) for one in tried]
+
+    def name(self, method: Method, budget: int, replicate: int) -> str:
+        """The name under which an outcome is kept."""
+        return f"{slug(method.text)}-k{budget}-r{replicate}"
+
+    def epochs(self, budget: int) -> int:
+        """Epochs of one training on so many samples."""
+        return self.trainer.lasting(self.fix, budget, len(self.train)).epochs or 1
+
+    def scorings(self, methods: Iterable[Method], budgets: Sequence[int]) -> int:
+        """Trainings that choosing takes, for one replicate of these methods at these budgets."""
+        needed: dict[str, int] = {}
+        for method in methods:
+            for budget in budgets:
+                needed |= self.selector.trainings(method, budget)
+        return sum(needed.values())
+
+    def held(self, methods: Iterable[Method], budgets: Sequence[int], replicates: int) -> int:
+        """Epochs of these trainings that the run holds from before."""
+        held = 0
+        for method in methods:
+            for budget in self.budgets_of(method, budgets):
+                names = [self.name(method, budget, r) for r in range(replicates)]
+                held += self.epochs(budget) * sum(self.run.result(name) is not None for name in names)
+        return held
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each training kept here, by its name."""
+        return spent(self.run.events())
+
+    def about(self, test: str) -> dict[str, Any]:
+        """What a result says of itself."""
+        return {
+            "n": len(self.train),
+            "n_test": len(self.joined.test),
+            "test": test,
+            "fix": self.fix,
+            "learner": self.scorer.learner.name,
+            "trainee": self.trainer.learner.name,
+            "seed": self.seed,
+            "manifest": self._manifest,
+        }
+
+
+def train_and_test(
+    source: Data, test: Data | None, probe: float, seed: int, overlap: Overlap = "refuse"
+) -> tuple[Data, Data, str]:
+    """What is chosen from, what is tested on, and in words where that comes from.
+
+    Args:
+        source: the data set.
+        test: the test set; None for a probe split.
+        probe: its share of the data.
+        seed: the root seed, which draws it.
+        overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
+
+    Raises:
+        DataError: a test set with unknown classes, or with copies of training samples.
+
+    """
+    refuse_target(source, "trials compare the accuracy of classes", "`prune` and `select` work without classes")
+    if test is None:
+        return *split_off(source, probe, seed=seed), f"probe split, {probe:g} of the data"
+    exam = with_test(source, test, overlap=overlap)
+    kept = test if len(exam.test) == len(test) else Part(test, exam.test - len(source))
+    return source, kept, exam.text

@@ -1,0 +1,143 @@
+"""The kinds of export by name: ours, and those of other packages by the entry-point group `unseen.exports`.
+
+The verb `export`: a coreset to wherever training happens.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unseen.core.registry import Registry
+from unseen.errors import ArgumentError
+from unseen.exporting import images, tables
+from unseen.exporting.files import refuse_existing
+from unseen.exporting.request import Report, asked
+
+__all__ = ["KINDS", "Kind", "check_options", "export"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way out.
+
+    Args:
+        write: called with what is asked, the place, and the options by name; writes all of it or nothing.
+        summary: what it makes, in a few words.
+        use: how to go on with it, in code; `{out}` is the place.
+
+    """
+
+    write: Callable[..., None]
+    summary: str
+    use: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Its options and their defaults."""
+        found = inspect.signature(self.write).parameters.values()
+        return {option.name: option.default for option in found if option.kind is option.KEYWORD_ONLY}
+
+
+KINDS: Registry[Kind] = Registry("kind of export", "unseen.exports")
+
+for _name, _kind in {
+    "folder": Kind(
+        images.to_folder,
+        "the images in one folder a class: links, or copies",
+        "torchvision.datasets.ImageFolder({out!r})",
+    ),
+    "parquet": Kind(tables.to_parquet, "the rows with all columns, in one file", "pandas.read_parquet({out!r})"),
+    "huggingface": Kind(tables.to_huggingface, "a saved Hugging Face data set", "datasets.load_from_disk({out!r})"),
+    "webdataset": Kind(
+        images.to_webdataset,
+        "tar shards, or the keys of samples",
+        "webdataset.WebDataset(sorted(glob.glob({out!r} + '/*.tar')), shardshuffle=False)",
+    ),
+    "npy": Kind(tables.to_npy, "rows or ids, one array", "torch.utils.data.Subset(dataset, numpy.load({out!r}))"),
+    "cleanlab": Kind(
+        tables.to_cleanlab,
+        "held-out probabilities and labels of all samples",
+        "cleanlab.filter.find_label_issues(numpy.load({out!r} + '/labels.npy'), "
+        "numpy.load({out!r} + '/pred_probs.npy'))",
+    ),
+    "fiftyone": Kind(
+        tables.to_fiftyone,
+        "fields for FiftyOne, by the paths of images",
+        "for name, of in json.load(open({out!r}))['fields'].items(): "
+        "dataset.set_values(name, [of[path] for path in dataset.values('filepath')])",
+    ),
+}.items():
+    KINDS.add(_name, _kind)
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> Kind:
+    """The kind of that name, which has these options.
+
+    Raises:
+        UnknownNameError: no such kind.
+        ArgumentError: it does not have one of the options.
+
+    """
+    kind = KINDS.get(name)
+    for option in options:
+        if option not in kind.options:
+            has = ", ".join(kind.options) or "none"
+            raise ArgumentError(f"to={name!r} has no option {option!r}; its options: {has}")
+    return kind
+
+
+def export(
+    source: Any,
+    to: str,
+    out: str | Path,
+    *,
+    data: Any = None,
+    data_options: Mapping[str, Any] | None = None,
+    coreset: Any = None,
+    report: Report | None = None,
+    **options: Any,
+) -> Path:
+    """Write a coreset in a form that other tools read. It is there whole or not at all, and overwrites nothing.
+
+    Args:
+        source: the directory of a run of `prune` or `grow`; what these gave; a `Coreset`, or the file of one.
+        to: the kind: `"folder"`, `"parquet"`, `"huggingface"`, `"webdataset"`, `"npy"`,
+            `"cleanlab"` or `"fiftyone"`.
+        out: the file or folder that is made; it must not exist.
+        data: the data set, as `unseen.data.resolve` takes it; if not given, the one that the run was begun with on the
+            command line. Index files and `"cleanlab"` need none. A path gives most: files are linked, and tables keep
+            all their columns; a data set that is open already gives what learners see.
+        data_options: of the reader of `data`; if not given, those that the run was begun with.
+        coreset: another coreset of the same data set (or its file), in place of that of the run.
+        report: called with (kind, **fields) as work goes on: `"exported"`, with `done` samples of `n`.
+        **options: of the kind: `link`; `column`; `keys`, `shards`, `shard_bytes`.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ArgumentError: no such kind or option, no coreset, `out` exists, data that this kind cannot be made of.
+        RunMismatchError: the data set is not the one that was scored; the message lists what differs.
+        DataError: the data set lacks samples of the coreset, or cannot be read any more.
+        StorageError: `out` cannot be written.
+        MissingDependencyError: an optional package is needed.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import unseen
+        >>> pruned = unseen.prune("digits", keep=0.1, rule="top", learner="logistic")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.load(unseen.export(pruned, "npy", Path(folder) / "rows.npy")).shape
+        (180,)
+
+    """
+    kind = check_options(to, options)
+    place = Path(out)
+    refuse_existing(place)
+    kind.write(asked(source, data, data_options, coreset, report), place, **options)
+    return place

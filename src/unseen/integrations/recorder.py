@@ -1,0 +1,404 @@
+"""Your own training loop: take the fits, train however you like, hand in what the model says.
+
+    recorder = unseen.Recorder(labels, plan=unseen.folds(5), scores=["el2n"])
+    for fit in recorder:
+        model = train(Subset(dataset, fit.train))
+        for ids, x in batches(Subset(dataset, fit.unseen)):
+            recorder.record(ids, model(x))
+    table = recorder.table()
+
+The recorder refuses what the fit's model was trained on, a sample recorded twice in an epoch, and a fit whose watch set
+was not recorded whole.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.core.arrays import LARGEST, Array, IdArray, IntArray, check_real, dense, is_tensor
+from unseen.core.exposure import Fit, Plan, at_least
+from unseen.core.observation import Observation, Side
+from unseen.core.plans import folds as folds_plan
+from unseen.core.table import ScoreTable
+from unseen.data.content import digest
+from unseen.data.labels import check_single, grouping, labelling, labels_in, to_numpy
+from unseen.engine.runs import open_run
+from unseen.engine.scoring import Abilities, Samples, Scoring, check_score
+from unseen.errors import ArgumentError, DataError, ExposureError, some
+from unseen.learners.base import logits_of, look_like_probabilities
+from unseen.scores.accumulator import ScoreSink
+from unseen.scores.registry import listed, resolve
+from unseen.scores.streaming import Score
+
+__all__ = ["Recorder"]
+
+TELLING = 8  # rows: fewer may lie in [0, 1] and sum to 1 by chance
+
+
+class Recorder:
+    """Hands out the fits of a plan and takes observations by sample id.
+
+    Args:
+        labels: (n,) labels of one type that can be sorted; None for tasks without classes (only `loss=` is recorded
+            then), with `n`.
+        plan: the exposure plan; `folds()` if not given.
+        scores: one or several names or `Score` objects.
+        ids: (n,) sample ids; the rows 0..n-1 if not given. `fit.train` holds rows, `record` takes ids.
+        groups: (n,) groups whose members must not part, or None.
+        classes: the number of classes, C, where a label may be missing from the data: labels are then 0..C-1, or have C
+            different values, whose sorted order is that of the columns of the logits.
+        n: the number of samples, where there are no labels.
+        seed: the root seed.
+        out: a directory that keeps the run: finished fits are skipped when the same recorder is made again.
+        name: what the manifest calls your training loop; change it when you change the loop.
+
+    Example:
+        >>> import unseen
+        >>> labels = np.array([0, 1, 0, 1])
+        >>> recorder = unseen.Recorder(labels, plan=unseen.folds(2), scores=["el2n", "loss"])
+        >>> for fit in recorder:
+        ...     recorder.record(fit.unseen, 3 * np.eye(2)[labels[fit.unseen]])  # a good model's logits
+        >>> recorder.table().column("el2n").round(4).tolist()
+        [0.0671, 0.0671, 0.0671, 0.0671]
+    """
+
+    def __init__(
+        self,
+        labels: npt.ArrayLike | None = None,
+        *,
+        plan: Plan | None = None,
+        scores: str | Score | Sequence[str | Score] = "el2n",
+        ids: npt.ArrayLike | None = None,
+        groups: npt.ArrayLike | None = None,
+        classes: int | None = None,
+        n: int | None = None,
+        seed: int = 0,
+        out: str | Path | None = None,
+        name: str = "recorder",
+    ) -> None:
+        encoded, class_names = _labels(labels, n, classes)
+        checked = labelling(encoded, ids=ids, groups=groups, class_names=class_names)
+        self._ids: IdArray = checked.ids
+        samples = Samples(
+            ids=self._ids,
+            labels=encoded,
+            class_names=class_names,
+            groups=checked.groups,
+            fingerprint={"n": len(encoded), "ids": digest(self._ids), "labels": digest(encoded)},
+        )
+        self._order = np.argsort(self._ids, kind="stable")
+        self._sorted = self._ids[self._order]
+        self._run = open_run(out)
+        # A recorder that is let go of lets go of its run, so that another one can go on with it.
+        weakref.finalize(self, self._run.close)
+        asked = listed(scores)
+        if labels is None:
+            _check_label_free(asked)
+        self._about: dict[str, object] = {"learner": name}
+        abilities = Abilities(self._about, epochs=None, provides=None)
+        self._job = Scoring(
+            samples, plan=plan or folds_plan(), scores=asked, learner=abilities, run=self._run, seed=seed
+        )
+        self._alike: int | None = 0  # rows that look like probabilities, as long as all do
+        self._fit: Fit | None = None
+        self._sink: ScoreSink | None = None
+        self._table: ScoreTable | None = None
+
+    def __iter__(self) -> Iterator[Fit]:
+        """The fits that are not finished yet. Going on to the next one closes the last."""
+        if self._table is not None:
+            return
+        try:
+            for fit, sink, _ in self._job.pending():
+                self._fit, self._sink = fit, sink
+                yield fit
+                self._job.finish(fit, sink.result())
+        finally:  # also where the loop is broken off: that fit is not finished, and will be handed out again
+            self._fit = self._sink = None
+
+    @property
+    def fit(self) -> Fit | None:
+        """The fit that is being iterated, or None outside of the loop."""
+        return self._fit
+
+    @property
+    def ids(self) -> IdArray:
+        """(n,) sample ids in dataset order."""
+        return self._ids
+
+    @property
+    def classes(self) -> int:
+        """C, the number of classes: the width of the logits."""
+        return len(self._job.samples.class_names)
+
+    def check(self, *, provides: Sequence[str], epochs: int | None = None) -> None:
+        """Refuse scores that a loop cannot serve, before it trains.
+
+        Args:
+            provides: what it will hand in: `"logits"`, `"features"`, `"grad_norm"`.
+            epochs: how many it will train and hand in; None where nobody knows.
+
+        Raises:
+            ArgumentError: a score reads something else, or needs more epochs.
+        """
+        abilities = Abilities(self._about, sys.maxsize if epochs is None else epochs, frozenset(provides))
+        for score in self._job.scores:
+            check_score(score, self._job.plan, abilities)
+
+    def wants(self, side: Side, epoch: int, last: int) -> frozenset[str]:
+        """What the scores read of a watch set of the current fit after this epoch (from 1) of `last`; empty: nothing.
+
+        A loop may ask, to spare itself an evaluation; what is handed in unasked is taken too.
+        """
+        if self._sink is None:
+            raise ArgumentError("wants() belongs inside `for fit in recorder:`")
+        return self._sink.wants(side, epoch, last)
+
+    def record(
+        self,
+        ids: Array,
+        logits: Array | None = None,
+        *,
+        epoch: int = 1,
+        loss: Array | None = None,
+        features: Array | None = None,
+        grad_norm: Array | None = None,
+        probabilities: bool = False,
+    ) -> None:
+        """Hand in what the current fit's model says of some samples, in evaluation mode and without augmentation.
+
+        Args:
+            ids: (m,) ids of the samples, from the watch sets of the current fit, in any order and batch size.
+            logits: (m, C) NumPy or torch. Log-probabilities are logits too; of probabilities there is a warning.
+            epoch: counted from 1; scores from the course of training need every epoch.
+            loss: (m,) per-sample losses instead of logits, of any task.
+            features: (m, d) input of the last layer, for `grand_last_layer`.
+            grad_norm: (m,) gradient norms, for `grand`.
+            probabilities: whether `logits` are probabilities; their logarithm is taken.
+
+        Raises:
+            ExposureError: a sample was trained on in this fit and is not in its seen watch set.
+            ArgumentError: an unknown id, a sample twice in an epoch, no fit is being iterated.
+        """
+        if self._fit is None or self._sink is None:
+            raise ArgumentError("record() belongs inside `for fit in recorder:`")
+        if logits is None and loss is None and grad_norm is None:
+            raise ArgumentError("record() needs logits=, loss= or grad_norm=, got none")
+        rows = self.rows(ids)
+        given = {"logits": logits, "loss": loss, "features": features, "grad_norm": grad_norm}
+        parts = {name: _checked(name, value, len(rows)) for name, value in given.items() if value is not None}
+        if logits is not None:
+            parts["logits"] = self._logits(parts["logits"], probabilities)
+        for side, chosen in self._sides(rows, self._fit):
+            own = {name: _part(value, chosen) for name, value in parts.items()}
+            self._sink.observe(side, Observation(rows[chosen], epoch, **own))
+
+    def table(self) -> ScoreTable:
+        """The score table, once every fit is finished; the run is then closed."""
+        if self._table is None:
+            self._table = self._job.table()
+            self._run.close()
+        return self._table
+
+    @staticmethod
+    def from_predictions(
+        predictions: npt.ArrayLike,
+        labels: npt.ArrayLike,
+        *,
+        scores: str | Score | Sequence[str | Score] = "el2n",
+        folds: npt.ArrayLike | None = None,
+        ids: npt.ArrayLike | None = None,
+        probabilities: bool = False,
+    ) -> ScoreTable:
+        """A score table from predictions that you already have, each made by a model that did not see the sample.
+
+        Args:
+            predictions: logits (n, C), or (T, n, C) over T epochs, such as the log-probabilities from
+                `cross_val_predict`, NumPy or torch.
+            labels: (n,) numbers 0..C-1; or C different labels of any one type, whose sorted order is that of the
+                columns, as scikit-learn has it.
+            scores: one or several names or `Score` objects.
+            folds: (n,) the fold of each sample, so that scores can be aligned by fold; one fold if not given.
+            ids: (n,) sample ids.
+            probabilities: whether `predictions` are probabilities; their logarithm is taken. Where they look like some
+                and this is not given, there is a warning.
+
+        That nobody was scored by a model that saw them is your word here: nothing can check it, and the table's
+        provenance says so.
+        """
+        history = to_numpy(predictions, "predictions")
+        if history.ndim not in (2, 3) or history.shape[-1] < 2:
+            raise ArgumentError(
+                f"predictions must have shape (n, C) or (T, n, C), got {history.shape}; each of at least 2 classes has "
+                "a column"
+            )
+        check_real(history, "predictions")
+        if 0 in history.shape:
+            raise DataError(f"the data set is empty: predictions have shape {history.shape}")
+        finite = np.isfinite(history).all(axis=-1).reshape(-1, history.shape[-2]).all(axis=0)
+        if not finite.all():
+            raise DataError(
+                f"predictions must be finite, but it is NaN or infinite for rows {some(np.flatnonzero(~finite))}; a "
+                "probability of 0 has no logarithm: hand in probabilities as they are, with probabilities=True"
+            )
+        history = history.astype(np.float64)[None if history.ndim == 2 else ...]
+        n = history.shape[1]
+        fold_of = np.zeros(n, np.int64) if folds is None else to_numpy(folds, "folds")
+        if fold_of.shape == (n,):
+            grouping(fold_of, n, "folds")
+        recorder = Recorder(
+            labels, plan=_Given(fold_of), scores=scores, ids=ids, classes=history.shape[2], name="predictions"
+        )
+        if len(recorder._ids) != n or fold_of.shape != (n,):
+            raise ArgumentError(
+                f"predictions, labels and folds must agree, got {n}, {len(recorder._ids)} and {fold_of.size} samples"
+            )
+        if not probabilities and look_like_probabilities(history):
+            warn_of_probabilities(3)
+        recorder._alike = None
+        for fit in recorder:
+            for epoch, logits in enumerate(history, start=1):
+                recorder.record(recorder._ids[fit.unseen], logits[fit.unseen], epoch=epoch, probabilities=probabilities)
+        return recorder.table()
+
+    def rows(self, ids: Array) -> IntArray:
+        """int64 (m,) rows of these ids, NumPy, torch or a list; unknown and repeated ones are refused."""
+        wanted = to_numpy(ids, "ids")
+        if wanted.ndim != 1:
+            raise ArgumentError(f"ids must be one-dimensional, (m,), got shape {wanted.shape}")
+        if not len(wanted):
+            return np.empty(0, np.int64)
+        if wanted.dtype.kind == "b":
+            raise ArgumentError("ids must be ids of the data set, got a boolean mask; recorder.ids[mask] are its ids")
+        check_single(wanted, "ids")
+        wanted = np.array(wanted.tolist()) if wanted.dtype.kind == "O" else wanted
+        text, beyond = wanted.dtype.kind == "U", wanted.dtype.kind == "u" and bool((wanted > LARGEST).any())
+        if text != (self._ids.dtype.kind == "U") or wanted.dtype.kind not in "iufU" or beyond:
+            raise ArgumentError(
+                f"ids must be ids of the data set, but these are unknown: {some(wanted.tolist())} "
+                f"({wanted.dtype} among ids of {self._ids.dtype})"
+            )
+        wanted = wanted.astype(np.int64) if wanted.dtype.kind == "u" else wanted
+        if len(np.unique(wanted)) < len(wanted):
+            values, counts = np.unique(wanted, return_counts=True)
+            raise ArgumentError(f"ids must name each sample once, but {some(values[counts > 1].tolist())} occur twice")
+        found = np.searchsorted(self._sorted, wanted)
+        found = np.minimum(found, len(self._sorted) - 1)
+        unknown = self._sorted[found] != wanted
+        if unknown.any():
+            raise ArgumentError(
+                f"ids must be ids of the data set, but these are unknown: {some(wanted[unknown].tolist())}"
+            )
+        return self._order[found]
+
+    def _logits(self, values: Array, probabilities: bool) -> Array:
+        """The logits that were handed in, or those of probabilities."""
+        if probabilities:
+            if not look_like_probabilities(values):
+                raise ArgumentError("probabilities=True needs rows that lie in [0, 1] and sum to 1, but these do not")
+            return logits_of(to_numpy(values, "logits"))
+        if self._alike is not None:  # once a row was something else, or it was said, there is nothing to say
+            self._alike = self._alike + len(values) if look_like_probabilities(values) else None
+            if self._alike is not None and self._alike >= TELLING:
+                warn_of_probabilities(4)
+                self._alike = None
+        return values
+
+    def _sides(self, rows: IntArray, fit: Fit) -> Iterator[tuple[Side, npt.NDArray[Any]]]:
+        unseen_part, seen_part = np.isin(rows, fit.unseen), np.isin(rows, fit.seen)
+        stray = rows[~(unseen_part | seen_part)]
+        if stray.size:
+            raise ExposureError(
+                f"fit {fit.name} is not asked about the ids {some(self._ids[stray].tolist())}: its model was trained "
+                "on them; record the samples of fit.unseen (and fit.seen) only"
+            )
+        if unseen_part.any():
+            yield "unseen", unseen_part
+        if seen_part.any():
+            yield "seen", seen_part
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """Predictions made elsewhere: folds by number, what they were trained on unknown."""
+
+    fold_of: IntArray
+    repeats: int = 1
+    scored_side: Side = "unseen"
+    two_sided: bool = False
+
+    def describe(self) -> dict[str, object]:
+        return {"plan": "given", "exposure": "stated by the user, not checked", "folds": digest(self.fold_of)}
+
+    def count(self, n: int) -> int:
+        return len(np.unique(self.fold_of))
+
+    def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
+        nothing = np.empty(0, np.int64)
+        for fold, value in enumerate(np.unique(self.fold_of)):
+            yield Fit(train=nothing, unseen=np.flatnonzero(self.fold_of == value), fold=fold)
+
+
+def _labels(labels: npt.ArrayLike | None, n: int | None, classes: int | None) -> tuple[IntArray, tuple[str, ...]]:
+    if labels is None:
+        if n is None:
+            raise ArgumentError("pass labels=, or n= for a task without classes")
+        at_least("n", n, 1)
+        return np.zeros(int(n), np.int64), ("0",)
+    if classes is None:
+        encoded = labelling(labels, name="labels")
+        return encoded.labels, encoded.class_names
+    at_least("classes", classes, 1)
+    raw = labels_in(to_numpy(labels, "labels"), "labels")
+    if raw.dtype.kind in "ib" and raw.min(initial=0) >= 0 and raw.max(initial=0) < classes:
+        of_truth = raw.dtype.kind == "b" and classes == 2
+        class_names = ["False", "True"] if of_truth else [str(c) for c in range(classes)]
+        encoded = labelling(raw, class_names=class_names, name="labels")
+    else:
+        encoded = labelling(raw, name="labels")
+        if len(encoded.class_names) != classes:
+            raise ArgumentError(
+                f"labels must be in 0..{classes - 1}, or {classes} different ones, each a column of the logits in "
+                f"sorted order, but there are {len(encoded.class_names)}: {some(encoded.class_names)}"
+            )
+    return encoded.labels, encoded.class_names
+
+
+def warn_of_probabilities(stacklevel: int) -> None:
+    """Say that logits look like probabilities."""
+    warnings.warn(
+        "these logits look like probabilities (all rows lie in [0, 1] and sum to 1): scores of probabilities that are "
+        "taken for logits are wrong; pass probabilities=True, or their logarithm",
+        UserWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def _check_label_free(scores: Sequence[str | Score]) -> None:
+    for score in map(resolve, scores):
+        if not score.from_loss:
+            raise ArgumentError(
+                f"score {score.label!r} needs classes, but labels= was not given; without labels the scores are loss, "
+                "holdout_gap and reducible"
+            )
+
+
+def _checked(name: str, value: Array, m: int) -> Array:
+    array = dense(value, name) if is_tensor(value) else to_numpy(value, name)
+    if array.ndim < 1 or len(array) != m:
+        raise ArgumentError(f"{name} must have one entry for each of the {m} ids, got shape {tuple(array.shape)}")
+    check_real(array, name)
+    return array
+
+
+def _part(value: Array, chosen: npt.NDArray[Any]) -> Array:
+    return value if chosen.all() else value[np.flatnonzero(chosen)]

@@ -1,0 +1,384 @@
+"""Where the observations of one fit become scores: the sink that verbs hand to an executor.
+
+It checks what comes in (rows of the watch set, each once an epoch, finite numbers), folds it into the state of every
+score asked for, and keeps beside them the mean confidence in the label and the last prediction.
+
+From the fits to the table: the quantities measured in each fit, joined by sample id.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.core.arrays import Array, Arrays, FloatArray, IdArray, IntArray, as_integers, check_real
+from unseen.core.exposure import Fit
+from unseen.core.observation import Observation, Side
+from unseen.core.table import ScoreTable
+from unseen.errors import ArgumentError, DataError, ExposureError, some
+from unseen.scores import _backend as be
+from unseen.scores.label_quality import KEPT
+from unseen.scores.streaming import Score, State, rowwise
+
+__all__ = ["Joiner", "ScoreSink"]
+
+
+SIDES: tuple[Side, ...] = ("unseen", "seen")
+STATE = "/state/"  # in the name of a piece
+
+
+class ScoreSink:
+    """Takes the observations of one fit and gives the measured quantities of its watch sets.
+
+    Args:
+        fit: the fit it belongs to.
+        labels: int64 (n,) labels of the whole data set, in dataset order.
+        scores: the scores to measure.
+        classes: C, the number of classes.
+        scored_side: the watch set that one-sided scores judge (`"seen"` only for the baseline plan).
+    """
+
+    def __init__(
+        self, fit: Fit, labels: IntArray, scores: Sequence[Score], classes: int, scored_side: Side = "unseen"
+    ) -> None:
+        self.fit = fit
+        self._labels = labels
+        self.scores = tuple(scores)
+        self.classes = classes
+        self.scored_side = scored_side
+        self._watch = {side: _Watch(fit.watch(side), labels) for side in SIDES}
+        self._states: dict[tuple[int, Side], State] = {}
+        for index, score in enumerate(self.scores):
+            for side in SIDES:
+                role = self._role(score, side)
+                if role is not None:
+                    self._states[index, side] = score.start(role, len(fit.watch(side)), classes)
+
+    def _role(self, score: Score, side: Side) -> Side | None:
+        """What this side is to a score: under the plan `seen()`, the seen samples are the ones it judges."""
+        if not len(self.fit.watch(side)):
+            return None
+        if len(score.sides) > 1:
+            return side
+        return "unseen" if side == self.scored_side else None
+
+    def wants(self, side: Side, epoch: int, last: int) -> frozenset[str]:
+        """The fields of an observation that some score reads on this side after this epoch."""
+        wanted: set[str] = set()
+        for index, score in enumerate(self.scores):
+            role = self._role(score, side)
+            if (index, side) in self._states and role is not None and score.wants(role, epoch, last):
+                wanted |= score.needs
+        if wanted or (side == self.scored_side and epoch == last and len(self.fit.watch(side))):
+            wanted.add("logits")
+        return frozenset(wanted)
+
+    def observe(self, side: Side, observation: Observation) -> None:
+        """Take one batch, of any size; every row of the watch set once an epoch, epochs ascending."""
+        watch = self._watch[side]
+        at = watch.positions(observation.rows, self.fit, side)
+        if not len(at):
+            return
+        # Everything is checked before anything is kept, so that a refused batch can be handed in again.
+        _check(observation, len(at), self.classes, self.fit)
+        self._check_logits(side, observation)
+        watch.advance(at, observation.epoch, observation.rows)
+        labels = watch.labels[at]
+        for (index, of), state in self._states.items():
+            role = self._role(self.scores[index], side)
+            if of == side and role is not None:
+                self.scores[index].update(state, role, at, observation, labels)
+        if observation.logits is not None:
+            logits = be.as_array(observation.logits)
+            watch.confidence[at] += be.to_numpy(rowwise(be.p_label, observation, labels))
+            watch.prediction[at] = be.to_numpy(logits.argmax(1))
+            watch.judged[at] += 1
+
+    def _check_logits(self, side: Side, observation: Observation) -> None:
+        """Refuse an observation without logits that some score would have to read them from."""
+        if observation.logits is not None:
+            return
+        for index, of in self._states:
+            score = self.scores[index]
+            role = self._role(score, side)
+            if of != side or role is None or "logits" not in score.needs:
+                continue
+            if score.wants(role, observation.epoch, observation.epoch) and not (
+                score.from_loss and observation.loss is not None
+            ):
+                raise ArgumentError(
+                    f"score {score.label!r} needs logits, but epoch {observation.epoch} of fit {self.fit.name} was "
+                    "observed without them; pass logits, or ask for scores of a loss only (loss, holdout_gap, "
+                    "reducible)"
+                )
+
+    def within(self, rows: IntArray) -> ScoreSink:
+        """A sink of the same fit for these rows of its unseen watch set only; `pieces` gives theirs, in that order."""
+        inside = replace(self.fit, unseen=rows, seen=np.empty(0, np.int64), apart=None, folds=None)
+        return ScoreSink(inside, self._labels, self.scores, self.classes, self.scored_side)
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Everything taken so far, as named arrays."""
+        arrays = {f"watch/{side}/{name}": a for side in SIDES for name, a in self._watch[side].arrays().items()}
+        for (index, side), state in self._states.items():
+            arrays.update({f"score/{index}/{side}/{name}": array for name, array in state.items()})
+        return arrays
+
+    def restore(self, state: Arrays) -> None:
+        """Go back to what `state` gave."""
+        for side in SIDES:
+            for name, array in self._watch[side].arrays().items():
+                array[...] = state[f"watch/{side}/{name}"]
+        for (index, side), own in self._states.items():
+            for name in own:
+                own[name] = np.array(state[f"score/{index}/{side}/{name}"])
+
+    def result(self) -> dict[str, npt.NDArray[Any]]:
+        """The measured quantities: `<index>/<side>/<quantity>`, and `confidence` and `prediction`.
+
+        Raises:
+            DataError: some sample of a watch set was never observed, or less often than others.
+        """
+        return self.joined(self.pieces())
+
+    def joined(self, pieces: Arrays) -> dict[str, npt.NDArray[Any]]:
+        """The result, from the pieces of all samples of the watch sets, in their order."""
+        arrays = {name: array for name, array in pieces.items() if STATE not in name}
+        for index, side in self._states:
+            role = self._role(self.scores[index], side) or side
+            start = f"{index}/{role}{STATE}"
+            state = {name.removeprefix(start): array for name, array in pieces.items() if name.startswith(start)}
+            if state:
+                measured = self.scores[index].finish(state, role)
+                arrays.update({f"{index}/{role}/{name}": array for name, array in measured.items()})
+        return arrays
+
+    def pieces(self) -> dict[str, npt.NDArray[Any]]:
+        """What can be said of each sample by itself: the result, but the state of scores that compare samples."""
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for side in {side for _, side in self._states} | {self.scored_side}:
+            self._watch[side].complete(self.fit, side)
+        for (index, side), state in self._states.items():
+            role = self._role(self.scores[index], side) or side
+            score, start = self.scores[index], f"{index}/{role}"
+            if score.whole:
+                arrays.update({f"{start}{STATE}{name}": array for name, array in state.items()})
+            else:
+                arrays.update({f"{start}/{name}": array for name, array in score.finish(state, role).items()})
+        watch = self._watch[self.scored_side]
+        if watch.judged.size and watch.judged.all():
+            arrays["confidence"] = watch.confidence / watch.judged
+            arrays["prediction"] = watch.prediction
+        return arrays
+
+
+class _Watch:
+    """One watch set: rows to positions, and how far each sample has been observed."""
+
+    def __init__(self, rows: IntArray, labels: IntArray) -> None:
+        m = len(rows)
+        self.rows = rows
+        self.labels = labels[rows]
+        self._order = np.argsort(rows, kind="stable")
+        self._sorted = rows[self._order]
+        self.epoch = np.zeros(m, np.int32)
+        self.times = np.zeros(m, np.int32)
+        self.judged = np.zeros(m, np.int32)
+        self.confidence = np.zeros(m, np.float64)
+        self.prediction = np.full(m, -1, np.int64)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        names = ("epoch", "times", "judged", "confidence", "prediction")
+        return {name: getattr(self, name) for name in names}
+
+    def positions(self, rows: IntArray, fit: Fit, side: Side) -> IntArray:
+        rows = as_integers(rows, "the rows of an observation")
+        found = np.searchsorted(self._sorted, rows)
+        inside = np.zeros(len(rows), bool)
+        near = found < len(self._sorted)
+        inside[near] = self._sorted[found[near]] == rows[near]
+        if not inside.all():
+            strays = rows[~inside]
+            trained = np.intersect1d(strays, fit.train)
+            if side == "unseen" and trained.size:
+                raise ExposureError(
+                    f"fit {fit.name} was trained on the samples it now judges: rows {some(trained.tolist())}"
+                )
+            raise ArgumentError(f"fit {fit.name} has no rows {some(strays.tolist())} in its {side} watch set")
+        return self._order[found]
+
+    def advance(self, at: IntArray, epoch: int, rows: IntArray) -> None:
+        if epoch < 1:
+            raise ArgumentError(f"epoch must be counted from 1, got {epoch}")
+        again = np.asarray(rows)[self.epoch[at] >= epoch]
+        if again.size or len(np.unique(at)) != len(at):
+            twice = again if again.size else _repeated(np.asarray(rows))
+            raise ArgumentError(
+                f"a sample is recorded once an epoch, epochs ascending, but epoch {epoch} repeats rows "
+                f"{some(twice.tolist())}; pass epoch= if this is a later one"
+            )
+        self.epoch[at] = epoch
+        self.times[at] += 1
+
+    def complete(self, fit: Fit, side: Side) -> None:
+        if len(self.times) and self.times.min() < self.times.max(initial=1):
+            behind = self.rows[self.times < self.times.max(initial=1)]
+            raise DataError(
+                f"fit {fit.name} observed some samples of its {side} watch set less often than others "
+                f"({self.times.min()} of {max(1, self.times.max())} times): rows {some(behind.tolist())}"
+            )
+
+
+def _repeated(rows: IntArray) -> IntArray:
+    values, counts = np.unique(rows, return_counts=True)
+    return values[counts > 1]
+
+
+def _check(observation: Observation, m: int, classes: int, fit: Fit) -> None:
+    """Finite numbers of the right shape, or an error that names the first rows."""
+    for name in ("logits", "features", "grad_norm", "loss", "leverage", "cooks_distance"):
+        value = getattr(observation, name)
+        if value is None:
+            continue
+        shape = tuple(value.shape)
+        expected = {"logits": (m, classes), "features": (m, *shape[1:])}.get(name, (m,))
+        if shape != expected or (name == "features" and len(shape) != 2):
+            wanted = f"({m}, ...)" if shape[:1] != (m,) and name != "logits" else str(expected)
+            wanted = f"({m}, d)" if name == "features" else wanted
+            fix = f"; pass {name}.ravel()" if shape == (m, 1) and expected == (m,) else ""
+            raise ArgumentError(f"{name} of fit {fit.name} must have shape {wanted}, got {shape}{fix}")
+        check_real(value, f"{name} of fit {fit.name}")
+        if math.isfinite(float(value.sum())):  # then every entry is, and this is one pass of four
+            continue
+        flat = value.reshape(m, -1)
+        finite = to_numpy((flat == flat).all(1) & (abs(flat) != float("inf")).all(1)).astype(bool)
+        if not finite.all():
+            bad = np.asarray(observation.rows)[~finite]
+            raise DataError(
+                f"{name} of fit {fit.name}, epoch {observation.epoch}, must be finite, but it is NaN or infinite for "
+                f"rows {some(bad.tolist())}; where it is trained in steps, a lower learning rate usually helps"
+            )
+
+
+def to_numpy(array: Array) -> npt.NDArray[Any]:
+    """A NumPy array of a NumPy array or a torch tensor on any device."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(array, torch.Tensor):
+        array = array.detach().cpu().float().numpy()
+    return np.asarray(array)
+
+
+class Joiner:
+    """Adds up the results of fits, in any order, and gives the score table.
+
+    Scores of one repeat are joined from the means over its fits; the table holds one row a repeat, raw. A score that
+    needs all repeats at once (`per_repeat` False) gives one row.
+
+    Args:
+        scores: those the sinks measured, in the same order.
+        n: the number of samples.
+        repeats: how many repeats the plan has.
+        scored_side: the watch set that one-sided scores judge.
+    """
+
+    def __init__(self, scores: Sequence[Score], n: int, repeats: int, scored_side: Side) -> None:
+        self.scores = tuple(scores)
+        self.n = n
+        self.repeats = repeats
+        self.scored_side = scored_side
+        self._results: dict[tuple[int, int, int], tuple[Fit, Arrays]] = {}
+
+    def add(self, fit: Fit, result: Arrays) -> None:
+        """Take the result of one fit. What it keeps beside the scores goes into no table."""
+        joined = {name: array for name, array in result.items() if not name.rpartition("/")[2].startswith(KEPT)}
+        self._results[fit.repeat, fit.fold, fit.part or 0] = (fit, joined)
+
+    def table(
+        self, ids: IdArray, labels: IntArray, class_names: tuple[str, ...], provenance: dict[str, Any]
+    ) -> ScoreTable:
+        """The table of everything added. Sums go in the order of the plan, whatever order the fits came in."""
+        sums = _Sums(self.n, self.repeats)
+        for key in sorted(self._results):
+            self._fold_in(sums, *self._results[key])
+        values = {score.label: self._joined(sums, index, score) for index, score in enumerate(self.scores)}
+        judged = sums.confidence.times > 0
+        return ScoreTable(
+            ids=ids,
+            labels=labels,
+            class_names=class_names,
+            folds=sums.folds,
+            values=values,
+            directions={score.label: score.direction for score in self.scores},
+            mean_confidence=sums.confidence.mean() if judged.any() else None,
+            predictions=sums.predictions if judged.any() else None,
+            provenance=provenance,
+        )
+
+    def _fold_in(self, sums: _Sums, fit: Fit, result: Arrays) -> None:
+        rows = fit.watch(self.scored_side)
+        sums.folds[fit.repeat, rows] = fit.fold if fit.folds is None else fit.folds
+        for name, array in result.items():
+            if name in ("confidence", "prediction"):
+                continue
+            index, side, quantity = name.split("/")
+            repeat = fit.repeat if self.scores[int(index)].per_repeat else 0
+            # Under the plan seen(), what a one-sided score judges was watched as seen.
+            one_sided = len(self.scores[int(index)].sides) == 1
+            watched = rows if one_sided else fit.watch(cast(Side, side))
+            sides = sums.means.setdefault((int(index), repeat), {"unseen": {}, "seen": {}})
+            mean = sides[cast(Side, side)].setdefault(quantity, _Mean(self.n, array.shape[1:]))
+            mean.add(watched, array)
+        if "confidence" in result:
+            sums.confidence.add(rows, result["confidence"])
+            fresh = sums.predictions[rows] < 0
+            sums.predictions[rows[fresh]] = result["prediction"][fresh]
+
+    def _joined(self, sums: _Sums, index: int, score: Score) -> FloatArray:
+        repeats = range(self.repeats) if score.per_repeat else range(1)
+        joined = []
+        for repeat in repeats:
+            sides = sums.means[index, repeat]
+            means: dict[Side, dict[str, npt.NDArray[Any]]] = {
+                side: {name: mean.mean() for name, mean in quantities.items()} for side, quantities in sides.items()
+            }
+            joined.append(score.join(means))
+        return np.stack(joined)
+
+
+@dataclass
+class _Mean:
+    """A running mean for each sample, over the fits that watched it."""
+
+    n: int
+    shape: tuple[int, ...] = ()
+    total: FloatArray = field(init=False)
+    times: IntArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.total = np.zeros((self.n, *self.shape))
+        self.times = np.zeros(self.n, np.int64)
+
+    def add(self, rows: IntArray, values: npt.NDArray[Any]) -> None:
+        self.total[rows] += values
+        self.times[rows] += 1
+
+    def mean(self) -> FloatArray:
+        times = np.where(self.times > 0, self.times, np.nan)
+        mean: FloatArray = self.total / times.reshape(-1, *(1,) * len(self.shape))
+        return mean
+
+
+class _Sums:
+    """What a table is made of, summed anew for each table, so that asking twice gives the same."""
+
+    def __init__(self, n: int, repeats: int) -> None:
+        self.folds = np.full((repeats, n), -1, np.int32)
+        self.means: dict[tuple[int, int], dict[Side, dict[str, _Mean]]] = {}
+        self.confidence = _Mean(n)
+        self.predictions = np.full(n, -1, np.int64)

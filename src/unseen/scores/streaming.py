@@ -1,0 +1,344 @@
+"""What every score declares, and the streaming shell that carries it.
+
+The maths of a score is a pure function elsewhere in this folder (arrays in, arrays out). A `Score` wraps it for
+data that arrives batch by batch and epoch by epoch: `start` makes named state arrays for the m samples of a watch
+set, `update` folds one observation into them, `finish` turns them into measured quantities, and `join` makes the
+score of a sample from the means of those quantities over the fits that watched it.
+
+What streaming scores share: which observations are read, and what is kept of them between batches.
+
+Sinks hand over every observation of a side, wanted or not, so a shell itself passes over those it does not read.
+
+What the scores from the course of training share: histories (T, n, C), cut, checked and read epoch by epoch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from unseen.core.arrays import Array, FloatArray, IntArray
+from unseen.core.observation import Direction, Observation, Side
+from unseen.errors import ArgumentError, DataError
+from unseen.scores import _backend as be
+
+__all__ = ["Course", "Observed", "Pointwise", "Score", "State", "Windowed", "observed_loss", "rowwise"]
+
+
+State = dict[str, npt.NDArray[Any]]
+
+
+class Score(ABC):
+    """A score: one number a sample, from observations of it.
+
+    Subclasses are frozen dataclasses whose fields are the options of the score.
+    """
+
+    name: ClassVar[str]
+    direction: ClassVar[Direction]
+    low: ClassVar[float]
+    high: ClassVar[float]
+    needs: ClassVar[frozenset[str]]  # fields of Observation it reads: {"logits"}, {"logits", "features"}, ...
+    state: ClassVar[str]  # "O(1)", "O(J)" or "O(C)" floats a sample
+    formula: ClassVar[str]
+    source: ClassVar[str]
+    sides: ClassVar[tuple[Side, ...]] = ("unseen",)  # both for two-sided scores
+    label_free: ClassVar[bool] = False
+    from_loss: ClassVar[bool] = False  # True: a recorded loss of any task may take the place of logits
+    fitted_on_labels: ClassVar[str | None] = None  # what it fits to held-out labels, for the manifest
+    per_repeat: ClassVar[bool] = True  # False: joined over all repeats at once
+    whole: ClassVar[bool] = False  # True: `finish` compares the samples of the watch set, so it needs them all
+
+    @property
+    def label(self) -> str:
+        """Its name in a table: the name, with the options that are not the default (`dual:window=5`)."""
+        own = {f.name: getattr(self, f.name) for f in fields(cast(Any, self)) if getattr(self, f.name) != f.default}
+        options = ",".join(f"{key}={value}" for key, value in own.items()).replace(" ", "")
+        return f"{self.name}:{options}" if options else self.name
+
+    @property
+    def least_epochs(self) -> int:
+        """The number of epochs without which it cannot be computed; 1 for scores from one observation."""
+        return 1
+
+    @property
+    def least_repeats(self) -> int:
+        """The number of repeats without which it cannot be computed."""
+        return 1
+
+    @abstractmethod
+    def wants(self, side: Side, epoch: int, last: int) -> bool:
+        """Whether it reads the observation of this side after this epoch (counted from 1) of `last`."""
+
+    @abstractmethod
+    def start(self, side: Side, m: int, classes: int) -> State:
+        """Empty state for m samples: arrays whose first axis is m."""
+
+    @abstractmethod
+    def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
+        """Fold in one batch, in place. `at` are its positions in the watch set, `labels` its labels."""
+
+    @abstractmethod
+    def finish(self, state: State, side: Side) -> State:
+        """The measured quantities of this fit, arrays whose first axis is m."""
+
+    def join(self, means: Mapping[Side, Mapping[str, npt.NDArray[Any]]]) -> FloatArray:
+        """The score, float64 (n,), from the mean of each quantity over the fits that watched a sample.
+
+        `means[side][quantity]` has first axis n, NaN where no fit watched the sample.
+        """
+        return np.asarray(means["unseen"]["value"], dtype=np.float64)
+
+
+def rowwise(kernel: be.Kernel, observation: Observation, labels: IntArray) -> Array:
+    """A kernel on the logits of an observation, which its sink has checked; they stay on their device."""
+    labels = be.like(labels, observation.logits)
+    of_parts = be.OF_PARTS.get(kernel)
+    if of_parts is None:
+        return be.rowwise(kernel, observation.logits, labels)
+    if "parts" not in observation.shared:
+        observation.shared["parts"] = be.rowwise(be.parts, observation.logits, labels, numbers=3)
+    return of_parts(observation.shared["parts"])
+
+
+def observed_loss(observation: Observation, labels: IntArray) -> Array:
+    """Cross-entropy where there are logits, else the recorded loss."""
+    if observation.logits is not None:
+        return rowwise(be.loss, observation, labels)
+    return be.double(be.as_array(observation.loss))
+
+
+class Observed(Score):
+    """A number measured in single observations: the last one, or the mean over those after stated epochs."""
+
+    needs = frozenset({"logits"})
+    state = "O(1)"
+
+    @abstractmethod
+    def asked(self, side: Side) -> tuple[int, ...]:
+        """The epochs read on this side; none stated: the last observation."""
+
+    @abstractmethod
+    def measure(self, observation: Observation, labels: IntArray) -> Array:
+        """The number for each sample of one batch, (m,), on the device of what was observed."""
+
+    def readable(self, observation: Observation) -> bool:
+        """Whether the observation holds what is measured."""
+        return holds(observation, self.needs)
+
+    def wants(self, side: Side, epoch: int, last: int) -> bool:
+        """The epochs asked for, or the last."""
+        asked = self.asked(side)
+        return side in self.sides and (epoch in asked if asked else epoch == last)
+
+    def start(self, side: Side, m: int, classes: int) -> State:
+        """A sum and a count a sample."""
+        return {"sum": np.zeros(m), "count": np.zeros(m, np.int32)}
+
+    def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
+        """Add the measured numbers; where the last observation is asked for, put them in place of earlier ones."""
+        asked = self.asked(side)
+        if not self.readable(observation) or (asked and observation.epoch not in asked):
+            return
+        values = be.to_numpy(self.measure(observation, labels))
+        if asked:
+            state["sum"][at] += values
+            state["count"][at] += 1
+        else:
+            state["sum"][at], state["count"][at] = values, 1
+
+    def finish(self, state: State, side: Side) -> State:
+        """The mean over the epochs asked for.
+
+        Raises:
+            DataError: they were not all observed, or without what the score reads.
+
+        """
+        require(self, state["count"], max(1, len(self.asked(side))))
+        return {"value": state["sum"] / state["count"]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pointwise(Observed):
+    """A score that reads one observation: the last, or the mean over those after stated epochs.
+
+    Args:
+        epochs: None takes the last observation; an epoch, or several, counted from 1: the mean over them.
+
+    """
+
+    epochs: tuple[int, ...] | int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.epochs, list):
+            object.__setattr__(self, "epochs", tuple(self.epochs))
+        asked = self.asked("unseen")
+        good = self.epochs != () and all(is_count(e, 1) for e in asked) and len(set(asked)) == len(asked)
+        if not good:
+            raise ArgumentError(
+                f"epochs of {self.name} must be None (the last observation), an epoch of at least 1 or several "
+                f"different ones such as (3, 4), got {self.epochs!r}"
+            )
+
+    def asked(self, side: Side) -> tuple[int, ...]:
+        """The option `epochs`, as a tuple."""
+        if self.epochs is None:
+            return ()
+        return self.epochs if isinstance(self.epochs, tuple) else (self.epochs,)
+
+    @property
+    def least_epochs(self) -> int:
+        """The last epoch asked for."""
+        return max(self.asked("unseen"), default=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course(Score):
+    """A score from the course of training, which reads every observation up to an epoch.
+
+    Args:
+        epochs: the number of first epochs used; None uses all.
+
+    """
+
+    epochs: int | None = None
+
+    needs = frozenset({"logits"})
+    state = "O(1)"
+    least: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None and not is_count(self.epochs, self.shortest):
+            raise ArgumentError(
+                f"epochs of {self.name} must be None (all) or an integer of at least {self.shortest}, "
+                f"got {self.epochs!r}"
+            )
+
+    @property
+    def shortest(self) -> int:
+        """The shortest course that it can be computed on."""
+        return self.least
+
+    @property
+    def least_epochs(self) -> int:
+        """The number of epochs asked for, or the shortest possible."""
+        return self.epochs or self.shortest
+
+    @abstractmethod
+    def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
+        """Fold one batch in; `state["count"][at]` tells how many observations came before."""
+
+    @abstractmethod
+    def value(self, state: State) -> FloatArray:
+        """The score of each sample, once everything is in."""
+
+    def kept(self, m: int, classes: int) -> State:
+        """State beside the count of observations: a sum a sample."""
+        return {"sum": np.zeros(m)}
+
+    def wants(self, side: Side, epoch: int, last: int) -> bool:
+        """Every epoch, or the first ones."""
+        return side in self.sides and (self.epochs is None or epoch <= self.epochs)
+
+    def start(self, side: Side, m: int, classes: int) -> State:
+        """A count of observations, and what `kept` names."""
+        return {"count": np.zeros(m, np.int32), **self.kept(m, classes)}
+
+    def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
+        """Fold one batch in, unless it comes after the epochs used."""
+        if holds(observation, self.needs) and (self.epochs is None or observation.epoch <= self.epochs):
+            self.fold(state, at, observation, labels)
+            state["count"][at] += 1
+
+    def finish(self, state: State, side: Side) -> State:
+        """The score over the epochs used.
+
+        Raises:
+            DataError: fewer observations than it needs.
+
+        """
+        require(self, state["count"], self.least_epochs)
+        return {"value": self.value(state)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windowed(Course):
+    """A score from windows of epochs that slide by one; a ring holds the values of the present window.
+
+    Args:
+        window: J, the number of epochs in a window.
+
+    """
+
+    window: int = 10
+
+    state = "O(J)"
+    narrowest: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        check_window(self.window, self.narrowest)
+        super().__post_init__()
+
+    @property
+    def shortest(self) -> int:
+        """One window."""
+        return self.window
+
+
+def holds(observation: Observation, needs: frozenset[str]) -> bool:
+    """Whether every field of the observation that is needed is given."""
+    return all(getattr(observation, need) is not None for need in needs)
+
+
+def require(score: Score, count: IntArray, least: int) -> None:
+    """Refuse to finish on fewer observations than a score needs."""
+    lowest = int(count.min(initial=least))
+    if lowest < least:
+        raise DataError(
+            f"score {score.label!r} needs {least} observation{'s' * (least > 1)} of each sample, holding "
+            f"{', '.join(sorted(score.needs))}, but some sample has {lowest}; observe more epochs or pass what it reads"
+        )
+
+
+def is_count(value: Any, least: int) -> bool:
+    """Whether it is an integer of at least that much, and no bool."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)
+
+
+def check_window(window: int, narrowest: int) -> None:
+    """Refuse a window too narrow for what is computed in it."""
+    if not is_count(window, narrowest):
+        raise ArgumentError(f"window must be an integer of at least {narrowest} epochs, got {window!r}")
+
+
+def first_epochs(history: Array, labels: Array | None, epochs: int | None, *, least: int) -> tuple[Array, Array]:
+    """The first epochs of a checked history, and its labels."""
+    history = be.as_array(history)
+    T = history.shape[0] if history.ndim else 0
+    if epochs is not None and (not is_count(epochs, 1) or epochs > T):
+        raise ArgumentError(f"epochs must be in 1 .. {T}, the epochs of the history, or None for all, got {epochs!r}")
+    used = T if epochs is None else epochs
+    if used < least:
+        raise ArgumentError(
+            f"history must hold at least {least} epochs for this score, got {used}; observe more epochs or shorten "
+            "the window, where there is one"
+        )
+    return be.checked(history[:used], labels, name="history", ndim=3)
+
+
+def series(kernel: be.Kernel, history: Array, labels: Array) -> Array:
+    """One kernel after every epoch: float64 (T, n)."""
+    out = be.empty(tuple(history.shape[:2]), history)
+    for t, logits in enumerate(history):
+        out[t] = be.rowwise(kernel, logits, labels)
+    return out
+
+
+def mean_over(rows: Array | list[Array]) -> Array:
+    """The mean of equally shaped arrays, summed one after the other as a streaming score does."""
+    return sum(rows) / len(rows)

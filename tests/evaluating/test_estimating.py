@@ -1,0 +1,298 @@
+"""An estimate counts what a run then does, and times it about right."""
+
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.naive_bayes import GaussianNB
+
+import unseen
+from unseen.core.closed_form import Summing
+from unseen.engine.runs import RunDirectory
+from unseen.errors import ArgumentError, BudgetError
+from unseen.evaluating.costs import exponent, operations
+from unseen.evaluating.prices import of_fits
+from unseen.evaluating.timings import Size, looks, sampled
+from unseen.learners.ridge import RidgeLearner
+from unseen.learners.ridge.products import OnCpu
+from unseen.scores.accumulator import ScoreSink
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(600, 8)).astype(np.float32), np.arange(600) % 3
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch, request):
+    """Little time for trials, where times do not matter."""
+    if "slow" not in request.keywords:
+        monkeypatch.setattr("unseen.evaluating.estimate.SCORING_SECONDS", 0.5)
+        monkeypatch.setattr("unseen.evaluating.estimate.TRAINING_SECONDS", 0.2)
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """How many observations sinks are given."""
+    seen = []
+    observe = ScoreSink.observe
+
+    def counted(self, side, observation):
+        seen.append(len(observation.rows))
+        observe(self, side, observation)
+
+    monkeypatch.setattr(ScoreSink, "observe", counted)
+    return seen
+
+
+COUNTED = {
+    "folds": ("mlp:epochs=3", unseen.folds(3), "el2n"),
+    "course": ("mlp:epochs=4", unseen.folds(2, repeats=2), "forgetting"),
+    "halves": ("mlp:epochs=2", unseen.halves(), "holdout_gap"),
+    "default": ("mlp:epochs=2", None, None),
+    "default of an estimator": (GaussianNB(), None, None),
+    "default in closed form": ("ridge", None, None),
+    "seen": ("mlp:epochs=2", unseen.seen(2), "el2n"),
+    "uneven folds": (GaussianNB(), unseen.folds(7, repeats=2), "el2n"),
+    "exposure": (GaussianNB(), unseen.Exposure(train=np.arange(100), watch=np.arange(100, 600)), "loss"),
+    "ridge": ("ridge", unseen.folds(4), "el2n"),
+    "ridge, one out": ("ridge", unseen.leave_one_out(), "leverage"),
+    "softmax": ("softmax:lam=1.0", unseen.folds(3), "el2n"),
+}
+
+
+@pytest.mark.parametrize("case", COUNTED)
+def test_the_counts_are_those_of_the_events(case, watched, tmp_path):
+    learner, plan, score = COUNTED[case]
+    found = unseen.estimate(X, Y, keep=0.5, learner=learner, plan=plan, score=score, threads=1)
+    watched.clear()
+    run = {"keep": 0.5, "nan": "last", "threads": 1, "out": tmp_path / "run"}
+    unseen.prune(X, Y, score=score, learner=learner, plan=plan, **run)
+    prices = of_fits(RunDirectory(tmp_path / "run").events())
+    assert found.fits == len(prices)
+    assert found.samples_trained == sum(price.samples for price in prices.values())
+    assert found.samples_watched == sum(watched)
+
+
+def test_the_default_is_priced_as_it_runs():
+    """Two halves, each model asked about both, and for closed forms five folds: as `prune` does."""
+    found = unseen.estimate(X, Y, learner="mlp:epochs=2", threads=1)
+    assert (found.fits, found.samples_trained, found.about["plan"]["plan"]) == (2, 2 * 600, "halves")
+    assert found.samples_watched == 2 * 600, "the rule reads memorization, which asks about the half trained on"
+    assert "memorization" in found.about["scores"]
+    assert unseen.estimate(X, Y, learner="ridge", threads=1).about["plan"]["plan"] == "folds"
+
+
+def test_groups_make_leave_one_out_shorter():
+    data = unseen.data.from_arrays(X[:60], Y[:60], groups=np.repeat(np.arange(20), 3))
+    assert unseen.estimate(data, learner=GaussianNB(), plan=unseen.leave_one_out(), threads=1).fits == 20
+
+
+@pytest.mark.parametrize(
+    ("plan", "size"),
+    [
+        (unseen.folds(4), Size(0, 600, 0, "folds", 4)),
+        (unseen.leave_one_out(), Size(0, 600, 0, "samples", 600)),
+        (unseen.folds(3, watch_seen=True), Size(400, 200, 400)),
+        (unseen.halves(), Size(300, 300, 300)),
+    ],
+    ids=["folds", "leave one out", "folds that are watched", "halves"],
+)
+def test_the_operations_of_ridge_are_those_that_its_products_make(plan, size, monkeypatch):
+    made = Counter()
+
+    def counting_calls(place, name, each):
+        original = getattr(place, name)
+
+        def counted(self, *args):
+            x = next(a for a in args if isinstance(a, np.ndarray) and a.ndim == 2)
+            made["operations"] += len(x) * each
+            return original(self, *args)
+
+        monkeypatch.setattr(place, name, counted)
+
+    (n, d), classes = X.shape, 3
+    counting_calls(Summing, "add_labels", d * d)
+    counting_calls(OnCpu, "outputs", 2 * d * classes)
+    counting_calls(OnCpu, "left_alone", d * d + 2 * d * classes)
+    unseen.prune(X, Y, keep=0.5, learner="ridge:lam=1.0,temperature=1.0", plan=plan, threads=1)
+    fits = 1 if size.apart else plan.count(n)
+    told = fits * operations(RidgeLearner(lam=1.0, temperature=1.0), size, d, classes, n, fits)
+    solving = d**3 / 3 + 2 * d * d * classes
+    solved = 1 + size.models if size.apart == "folds" else 1
+    assert made["operations"] + fits * solved * solving == pytest.approx(told)
+    found = unseen.estimate(X, Y, learner="ridge:lam=1.0,temperature=1.0", plan=plan, threads=1)
+    assert found.operations.middle == pytest.approx(told)
+
+
+class Undecided:
+    """A learner of somebody else's, about which nothing is known."""
+
+    name, epochs, provides, closed_form = "undecided", None, frozenset({"logits"}), False
+
+    def describe(self):
+        return {"learner": self.name}
+
+    def check(self, data):
+        pass
+
+    def fit(self, data, fit, sink, checkpoints, *, seed, report):
+        if sink.wants("unseen", 1, 1):
+            sink.observe("unseen", unseen.Observation(fit.unseen, 1, np.zeros((len(fit.unseen), 3))))
+
+
+def test_every_learner_that_prune_takes_can_be_estimated():
+    texts = np.array(["hello there world", "other good words", "still more text"] * 40, object)
+    table = unseen.data.from_arrays(X, target=X[:, 0] + RNG.normal(size=600))
+    for data, learner in (
+        ((X, Y), Undecided()),
+        ((texts, np.arange(120) % 3), None),
+        ((RNG.integers(0, 255, (60, 8, 8, 3), dtype=np.uint8), Y[:60]), "convnet:epochs=1,crop=1"),
+        (table, None),
+    ):
+        found = unseen.estimate(data, keep=0.5, learner=learner, plan=unseen.folds(2), threads=1)
+        for words in ("wall_seconds", "hours", "memory_bytes", "storage_bytes", "full_seconds", "coreset_seconds"):
+            told = getattr(found, words)
+            assert 0 <= told.low <= told.middle <= told.high, words
+        assert found.wall_seconds.low > 0
+
+
+def test_more_work_takes_longer_and_more_places_take_less():
+    one = unseen.estimate(X, Y, learner="mlp:epochs=2", plan=unseen.folds(2), threads=1)
+    many = unseen.estimate(X, Y, learner="mlp:epochs=200", plan=unseen.folds(2), threads=1)
+    assert many.fit_seconds.middle > 20 * one.fit_seconds.middle
+
+
+@pytest.mark.parametrize(("jobs", "rounds"), [(2, 3), (5, 1), (8, 1)])
+def test_places_take_the_fits_in_rounds(jobs, rounds):
+    found = unseen.estimate(X, Y, learner=GaussianNB(), plan=unseen.folds(5), jobs=jobs, threads=1)
+    fits = found.wall_seconds.middle - found.opening_seconds.middle
+    assert fits == pytest.approx(rounds * found.fit_seconds.middle)
+    assert any("stand idle" in note for note in found.notes) == (jobs > 5)
+
+
+def test_pruning_pays_after_what_the_scoring_costs():
+    found = unseen.estimate(X, Y, keep=0.5, learner="mlp:epochs=20", plan=unseen.folds(5), threads=1)
+    saved = found.full_seconds.middle - found.coreset_seconds.middle
+    fits = found.hours.middle * 3600
+    assert found.pays_after * saved >= fits > (found.pays_after - 1) * saved
+    everything = unseen.estimate(X, Y, keep=1.0, learner="mlp:epochs=2", plan=unseen.folds(2), threads=1)
+    assert everything.pays_after is None
+    assert "never" in dict(everything.lines())["pays"]
+
+
+def test_a_trainee_is_what_is_trained_on_the_coreset():
+    found = unseen.estimate(X, Y, keep=0.5, learner="ridge", trainee="mlp:epochs=50", threads=1)
+    assert found.about["trainee"]["learner"] == "torch"
+    assert found.full_seconds.middle > found.coreset_seconds.middle > found.fit_seconds.middle
+
+
+def test_json_holds_every_figure_with_its_range():
+    told = unseen.estimate(X, Y, learner=GaussianNB(), threads=1).to_json()
+    assert set(told["wall_seconds"]) == {"low", "middle", "high"}
+    assert told["coreset_seconds"] is None
+    assert told["samples_trained"] == 600  # by default two halves
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"learner": unseen.Recorder(Y)}, ArgumentError, "got a Recorder.*nothing to measure"),
+        ({"learner": "recorder"}, ArgumentError, "got a Recorder"),
+        ({"trainee": "recorder"}, ArgumentError, "got a Recorder"),
+        ({"gpus": 8}, ArgumentError, "gpus=8 needs a learner on a GPU here"),
+        ({"gpus": 0}, ArgumentError, "gpus must be an integer of at least 1"),
+        ({"gpus": 2, "jobs": 2}, ArgumentError, "not both"),
+        ({"jobs": 0}, ArgumentError, "jobs must be at least 1"),
+        ({"keep": 0.5, "prune": 0.5}, BudgetError, "exactly one"),
+        ({"plan": unseen.folds(601)}, ValueError, "601"),
+        ({"score": "forgetting"}, ArgumentError, "needs 2 epochs"),
+        ({"score": "holdout_gap", "plan": unseen.folds(5)}, ArgumentError, "two|both|side"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_what_prune_would_refuse_is_refused_before_anything_is_tried(given, error, message, monkeypatch):
+    monkeypatch.setattr("unseen.evaluating.estimate.sampled", lambda *_: pytest.fail("a sample was read"))
+    with pytest.raises(error, match=message):
+        unseen.estimate(X, Y, **{"learner": GaussianNB(), **given})
+
+
+@pytest.mark.parametrize("size", [Size(80, 20), Size(100, 0, 100), Size(0, 100, 0, "folds", 5), Size(99, 1)], ids=str)
+@pytest.mark.parametrize("rows", [2, 7, 50, 100, 1000])
+def test_a_scaled_size_keeps_its_proportions(size, rows):
+    scaled = size.scaled(rows)
+    assert scaled.rows <= max(rows, 3)
+    assert scaled.samples >= 2
+    assert bool(scaled.unseen) == bool(size.unseen)
+    assert bool(scaled.seen) == bool(size.seen)
+    assert scaled.seen <= scaled.train
+    assert rows < 50 or scaled.unseen / scaled.rows == pytest.approx(size.unseen / size.rows, abs=0.02)
+
+
+def test_looks_follow_the_schedule():
+    forgetting, gap = (unseen.scores.resolve(name) for name in ("forgetting", "holdout_gap"))
+    assert looks(Size(400, 200, 400), [forgetting], 3, "unseen") == 3 * 200
+    assert looks(Size(400, 200, 400), [gap], 3, "unseen") == 200 + 400
+
+
+def test_a_sample_begins_with_every_class_and_is_the_data(monkeypatch):
+    labels = np.r_[np.zeros(5000, int), np.arange(1, 40)]
+    inputs = np.arange(len(labels), dtype=np.float32)[:, None] + np.zeros(3, np.float32)
+    sample = sampled(unseen.data.resolve((inputs, labels)), 0)
+    assert set(sample.labels[:80]) == set(range(40))
+    np.testing.assert_array_equal(sample.take(np.arange(10))[:, 0], sample.rows[:10])
+    assert len(np.unique(sample.rows)) == len(sample)
+
+
+def test_a_sample_of_shards_is_runs_of_rows(tmp_path):
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for part in range(4):
+        np.save(folder / f"x-{part}.npy", X[part * 150 : (part + 1) * 150])
+        np.save(folder / f"y-{part}.npy", Y[part * 150 : (part + 1) * 150])
+    data = unseen.data.resolve(folder)
+    assert not data.in_memory
+    sample = sampled(data, 0)
+    np.testing.assert_array_equal(sample.take(np.arange(50)), X[sample.rows[:50]])
+    found = unseen.estimate(folder, learner="ridge", plan=unseen.leave_one_out(), threads=1)
+    assert found.samples_trained == 600
+
+
+def test_exponents_are_those_of_the_times():
+    rows = [256, 512, 1024]
+    assert exponent(rows, [1e-6 * n**2 for n in rows])[0] == pytest.approx(2.0)
+    assert exponent(rows[:1], [1.0]) == (1.0, 0.5)
+
+
+def digit_images():
+    digits = load_digits()
+    return (16 * digits.images).astype(np.uint8)[..., None], digits.target
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("learner", "plan"),
+    [
+        ("mlp:epochs=40", unseen.folds(5)),
+        ("convnet:epochs=6,crop=1", unseen.folds(3)),
+        ("extra_trees", unseen.folds(5)),
+        ("logistic", unseen.folds(5, repeats=4)),
+        ("softmax", unseen.folds(5)),
+    ],
+    ids=["mlp", "convnet", "extra_trees", "logistic", "softmax"],
+)
+def test_the_time_is_within_a_factor_of_two(learner, plan, tmp_path):
+    data = digit_images() if learner.startswith("convnet") else "digits"
+
+    def estimated():
+        return unseen.estimate(data, keep=0.7, learner=learner, plan=plan, threads=1)
+
+    before = estimated()
+    start = time.perf_counter()
+    unseen.prune(data, keep=0.7, learner=learner, plan=plan, threads=1, out=tmp_path / "run")
+    took = time.perf_counter() - start
+    after = estimated()  # what else runs on the machine may have changed meanwhile
+    told = sorted(found.wall_seconds.middle for found in (before, after))
+    assert told[0] / 2 < took < 2 * told[1], (before, after)
+    stored = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*") if path.is_file())
+    assert stored < 3 * before.storage_bytes.high + 50_000
