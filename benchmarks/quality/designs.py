@@ -181,7 +181,9 @@ REFILLS = (
         ("entropy", "entropy, by class", "entropy of both steps", "hard but learnable", "strata"),
     ),
     ((0.9,), "nine tenths", ("entropy",)),
-    ((0.5, 0.75), "half, then three quarters", ("entropy",)),
+    ((0.5, 0.75), "half, then three quarters", ("entropy", "hard but learnable")),
+    ((0.25, 0.5, 0.75), "a quarter, half, three quarters", ("entropy",)),
+    ((0.5, 0.625, 0.75, 0.875), "half, then eighths", ("entropy",)),
 )
 
 
