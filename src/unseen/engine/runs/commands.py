@@ -1,0 +1,254 @@
+"""The command that began a run, and by which options it read its data: what leads from a run back to its data set.
+
+`command.json` is sealed, as the manifest is, and names the manifest that it belongs to. A seal finds damage and edits,
+but anybody can make one. So what a command may import or connect to, which must not be for others to decide, is signed
+with a key that only this user can read; the key is made when the first such run is begun. The options are kept beside
+the digests of the results, too: those of a finished run are not to be changed later.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unseen.core.files import replace_file
+from unseen.errors import CorruptFileError, RunError
+from unseen.engine.runs.directory import OUTPUTS, RunDirectory
+from unseen.engine.runs.files import read_whole
+from unseen.engine.runs.manifest import differences, digest_of, normal, parsed, seal, unseal
+
+__all__ = [
+    "COMMAND",
+    "READ_BY",
+    "Command",
+    "changed_since",
+    "keep_command",
+    "learner_of",
+    "options_of",
+    "outside",
+    "read_by",
+    "read_command",
+]
+
+COMMAND = "command.json"  # in the directory of a run that was begun on the command line
+FORMAT = 2  # of this file; 1 had no seal
+
+# Options of a subcommand, to those of the readers of data (`unseen.data.resolve`).
+READ_BY = {
+    "label": "label",
+    "target": "target",
+    "image": "image",
+    "text": "text",
+    "feature": "features",
+    "id_column": "id",
+    "group": "group",
+    "split": "split",
+    "image_size": "image_size",
+    "mode": "mode",
+    "x": "x",
+    "on_error": "on_error",
+}
+
+_OF_SHOWING = ("json", "no_report", "out_dir", "quiet")  # options that change no result
+_LEARNERS = ("learner", "trainee")
+_PLACES = ("data", "test", "features", "start", "runs")
+_REGISTERED = re.compile(r"(sklearn:|torch:)?[\w.-]+(:[^:]*=[^:]*)?")  # a name, and options that name no module
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
+_REPEAT = "repeat the original command with the same --out"
+
+
+@dataclass(frozen=True)
+class Command:
+    """The command that began a run.
+
+    Args:
+        name: the subcommand.
+        options: its options by name.
+        sealed: whether it carries a seal; in the runs of early versions it does not.
+        own: whether it was signed by this user.
+
+    """
+
+    name: str
+    options: dict[str, Any]
+    sealed: bool
+    own: bool
+
+
+def keep_command(run: Path, command: Mapping[str, Any]) -> None:
+    """Write the command of a run that is open."""
+    try:
+        owner = digest_of(RunDirectory(run).manifest())
+    except RunError:  # what is done first is kept in a run inside this one
+        owner = None
+    content = {"format": FORMAT, **command, "manifest": owner}
+    if outside(command["options"]) and (signature := _signature(content, make=True)) is not None:
+        content["signature"] = signature
+    if owner is not None:
+        _keep_beside_results(run, owner, normal(_deciding(command["command"], command["options"])))
+    replace_file(run / COMMAND, lambda file: file.write(seal(content)))
+
+
+def changed_since(run: Path, command: Command) -> list[str]:
+    """How a command differs from the one whose results a run holds, option by option; empty for early versions."""
+    kept = (RunDirectory(run).outputs() or {}).get("command")
+    now = _deciding(command.name, command.options)
+    return differences(kept, {**kept, **now}) if isinstance(kept, dict) else []
+
+
+def _deciding(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"command": name, **{key: value for key, value in options.items() if key not in _OF_SHOWING}}
+
+
+def _keep_beside_results(run: Path, owner: str, command: dict[str, Any]) -> None:
+    try:
+        kept = RunDirectory(run).outputs()
+    except CorruptFileError:
+        return  # it is moved aside when a result is saved
+    if kept is None or kept["manifest"] != owner:
+        kept = {"manifest": owner, "digests": {}}
+    if kept.get("command") != command:
+        more = {"more": True} if kept["digests"] else {}  # results are there, and of another command: more seeds, say
+        replace_file(run / OUTPUTS, lambda file: file.write(seal({**kept, "command": command, **more})))
+
+
+def read_command(run: Path) -> Command:
+    """The command that began a run.
+
+    Raises:
+        RunError: it was not begun on the command line.
+        CorruptFileError: the record is damaged, was edited, or belongs to another run.
+
+    """
+    path = run / COMMAND
+    try:
+        raw = read_whole(path)
+    except FileNotFoundError:
+        raise RunError(f"{run} was not begun on the command line, or no training had begun: there is no {COMMAND}") \
+            from None  # fmt: skip
+    content = parsed(raw)
+    sealed = isinstance(content, dict) and "seal" in content
+    if sealed:
+        content = unseal(raw)
+    if content is None or not isinstance(content.get("command"), str) or not isinstance(content.get("options"), dict):
+        raise CorruptFileError(f"{path} is damaged or was edited; {_REPEAT}")
+    if sealed and content.get("format") != FORMAT:
+        raise RunError(
+            f"{path} is of format {content.get('format')!r}, and this version reads {FORMAT}; upgrade unseen"
+        )
+    # None where what is done first is kept in a run inside this one, which had no manifest yet.
+    owner = content.get("manifest")
+    if sealed and owner is not None and owner != digest_of(RunDirectory(run).manifest()):
+        raise CorruptFileError(f"{path} belongs to another manifest than {run / 'manifest.json'}; {_REPEAT}")
+    signature = content.pop("signature", None)
+    own = (
+        sealed
+        and isinstance(signature, str)
+        and hmac.compare_digest(signature.encode(), (_signature(content, make=False) or "").encode())
+    )
+    return Command(content["command"], content["options"], sealed, own)
+
+
+def outside(options: Mapping[str, Any]) -> list[str]:
+    """What a command with these options may import or connect to, in words.
+
+    >>> outside({"learner": "sklearn:os:abort", "data": "s3://bucket/x", "trainee": "convnet:epochs=2"})
+    ["imports learner 'sklearn:os:abort'", "connects to data 's3://bucket/x'"]
+    >>> outside({"learner": "convnet:network=os:abort", "executor": "ray", "address": "host:1"})
+    ["imports learner 'convnet:network=os:abort'", "connects to address 'host:1'"]
+    """
+    found = [
+        f"imports {name} {options[name]!r}"
+        for name in _LEARNERS
+        if options.get(name) is not None and not _REGISTERED.fullmatch(str(options[name]))
+    ]
+    for name in _PLACES:
+        value = options.get(name)
+        places = value if isinstance(value, list) else [value]
+        found += [f"connects to {name} {place!r}" for place in places if _URL.match(str(place))]
+    if options.get("address") is not None:
+        found.append(f"connects to address {options['address']!r}")
+    if "address" in str(options.get("executor")):
+        found.append(f"connects to executor {options['executor']!r}")
+    return found
+
+
+def options_of(run: Path) -> dict[str, Any]:
+    """The options of the command that began a run, its data set among them; of an evaluation, those of its first run.
+
+    Raises:
+        RunError: it was not begun on the command line, the record is damaged, or it would import or connect to what
+            another user named.
+
+    """
+    return _options_of(run, learner=False, deeper=3)
+
+
+def learner_of(run: Path) -> str | None:
+    """The learner of the command that began a run; errors as of `options_of`."""
+    learner = _options_of(run, learner=True, deeper=3).get("learner")
+    return None if learner is None else str(learner)
+
+
+def _options_of(run: Path, *, learner: bool, deeper: int) -> dict[str, Any]:
+    try:
+        command = read_command(run)
+    except CorruptFileError:
+        raise
+    except RunError as error:
+        if (run / COMMAND).exists():
+            raise
+        raise RunError(
+            f"{run} does not say which data it read, since it was not begun on the command line; name the data set"
+        ) from error
+    options = command.options
+    if "data" not in options:
+        runs = options.get("runs")
+        if not isinstance(runs, list) or not runs or not isinstance(runs[0], str) or not deeper:
+            raise CorruptFileError(f"{run / COMMAND} names neither data nor runs; {_REPEAT}")
+        return _options_of(Path(runs[0]), learner=learner, deeper=deeper - 1)
+    _refuse_outside(run, command, {"data": options["data"]}, "the data set")
+    _refuse_outside(run, command, {"learner": options.get("learner")} if learner else {}, "the learner")
+    return options
+
+
+def _refuse_outside(run: Path, command: Command, options: dict[str, Any], what: str) -> None:
+    found = [] if command.own else outside(options)
+    if found:
+        raise RunError(f"{run} was not begun by you on this machine, and it {found[0]}; name {what} yourself")
+
+
+def read_by(run: Path) -> tuple[str, dict[str, Any]]:
+    """Which data set a run read, and by which options of `unseen.data.resolve`; errors as of `options_of`."""
+    options = options_of(run)
+    given = {name: options.get(option) for option, name in READ_BY.items()}
+    return str(options["data"]), {name: value for name, value in given.items() if value is not None and value != []}
+
+
+def _signature(content: Mapping[str, Any], *, make: bool) -> str | None:
+    key = _key(make=make)
+    return None if key is None else hmac.new(key, digest_of(content).encode(), "sha256").hexdigest()
+
+
+def _key(*, make: bool) -> bytes | None:
+    """The key of this user, 32 bytes in a file that nobody else may read; None if there is none, or it is no secret."""
+    try:
+        place = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "unseen" / "key"
+        if make and not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with suppress(FileExistsError):
+                handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(handle, "wb") as file:
+                    file.write(secrets.token_bytes(32))
+        status = place.stat()
+        secret = status.st_uid == os.getuid() and not status.st_mode & 0o077 and status.st_size == 32
+        return place.read_bytes() if secret else None
+    except (OSError, RuntimeError):  # no home, or none that can be written
+        return None

@@ -1,0 +1,420 @@
+"""Named arrays in one file: an uncompressed `.npz` that says which manifest it belongs to and whether it is whole.
+
+Both are in the comment at the end of the zip file: the digest of the manifest, then the digest of every byte before
+it. `numpy.load` reads the file too. Arrays of objects are refused, so nothing is ever unpickled.
+
+The checkpoint of one fit, in a file, and of its parts, beside it.
+
+A run kept in a directory: survives a kill at any moment, and goes on to the same numbers.
+
+    manifest.json                 the configuration, sealed; nothing of time, host or retries
+    events.jsonl                  what happened when
+    lock                          held by the process that works here
+    fits/<name>/checkpoint.npz    the latest state of a fit under way; those of its parts, checkpoint-<part>.npz
+    fits/<name>/result.npz        what a finished fit yielded
+    scores.parquet, coreset.parquet, and other results
+    outputs.json                  the digests of these files, and the manifest that they belong to
+    parts/<name>/                 runs inside this one
+
+Every file is written whole or not at all, knows whether it is damaged and which manifest it belongs to. A damaged
+file is moved aside (`<file>.damaged`) with an event, and its part is done again.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, BinaryIO
+import numpy as np
+import numpy.typing as npt
+from unseen.core.files import replace_file
+from unseen.errors import CorruptFileError, StorageError
+from unseen.engine.runs.base import plain_arrays
+from unseen.core.arrays import Arrays
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+import numpy.typing as npt
+from unseen.errors import CorruptFileError
+from unseen.engine.runs.files import move_aside, remove
+from unseen.core.arrays import Arrays
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+import numpy.typing as npt
+from unseen.core.files import remove_temporaries, replace_file, storage_error
+from unseen.errors import CorruptFileError, RunError, RunMismatchError
+from unseen.core.protocols import CheckpointStore
+from unseen.engine.runs.base import Output, Run, check_name
+from unseen.engine.runs.files import EventLog, record
+from unseen.engine.runs.files import file_digest, move_aside, read_whole, understood
+from unseen.engine.runs.files import Lock
+from unseen.engine.runs.manifest import check_same, digest_of, malformed, normal, refuse_newer, seal, unseal
+from unseen.core.arrays import Arrays
+
+__all__ = ["DirectoryCheckpoints", "RunDirectory", "owner_of", "read_arrays", "write_arrays"]
+
+
+_DIGEST = 32  # hexadecimal digits
+_CHUNK = 1 << 20
+
+
+def write_arrays(path: Path, arrays: Arrays, owner: str) -> None:
+    """Write arrays for the manifest of digest `owner`, atomically; the bytes depend on content and owner alone.
+
+    Raises:
+        ArgumentError: an array holds objects.
+        StorageError: the file cannot be written.
+
+    """
+    plain = plain_arrays(arrays)
+    replace_file(path, lambda file: _write(file, plain, owner))
+
+
+def owner_of(path: Path) -> str | None:
+    """The digest of the manifest that the file belongs to, every byte checked; None if there is no such file.
+
+    Raises:
+        CorruptFileError: the file is damaged.
+
+    """
+    try:
+        with path.open("rb") as file:
+            return _checked(file, path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a file that `owner_of` found whole.
+
+    Raises:
+        CorruptFileError: they cannot be read all the same.
+
+    """
+    try:
+        with zipfile.ZipFile(path) as members:
+            return {info.filename.removesuffix(".npy"): _member(members, info) for info in members.infolist()}
+    except Exception as error:  # NumPy raises anything from MemoryError to TokenError at headers that lie
+        raise CorruptFileError(f"{path} is damaged: {error}") from error
+
+
+def _write(file: BinaryIO, arrays: dict[str, npt.NDArray[Any]], owner: str) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as members:
+        for name, values in arrays.items():
+            # A ZipInfo made by hand has a fixed date: equal arrays give equal bytes.
+            with members.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, values, allow_pickle=False)
+        members.comment = owner.encode() + b"0" * _DIGEST
+    end = file.seek(-_DIGEST, 2)
+    digest = _digest(file, end)
+    file.seek(end)
+    file.write(digest)
+
+
+def _member(members: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
+    with members.open(info) as member:
+        values: npt.NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+        return values
+
+
+def _checked(file: BinaryIO, path: Path) -> str:
+    size = file.seek(0, 2)
+    if size < 2 * _DIGEST:
+        raise CorruptFileError(f"{path} is damaged: it was cut off after {size} bytes")
+    file.seek(-2 * _DIGEST, 2)
+    owner, found = file.read(_DIGEST), file.read(_DIGEST)
+    if found != _digest(file, size - _DIGEST):
+        raise CorruptFileError(f"{path} is damaged: its content does not match its digest")
+    return owner.decode()
+
+
+def _digest(file: BinaryIO, end: int) -> bytes:
+    digest = blake2b(digest_size=_DIGEST // 2)
+    file.seek(0)
+    while end > 0 and (chunk := file.read(min(end, _CHUNK))):
+        digest.update(chunk)
+        end -= len(chunk)
+    return digest.hexdigest().encode()
+
+
+Named = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class DirectoryCheckpoints:
+    """The latest checkpoint of one fit, in a file. Holds its path only, so it goes to worker processes."""
+
+    path: Path
+    owner: str
+
+    def load(self) -> Named | None:
+        """The latest checkpoint, or None; a damaged one is moved aside, one of another run left out of account."""
+        try:
+            return read_arrays(self.path) if owner_of(self.path) == self.owner else None
+        except CorruptFileError:
+            move_aside(self.path)
+            return None
+
+    def save(self, arrays: Arrays) -> None:
+        """Replace it, atomically."""
+        write_arrays(self.path, arrays, self.owner)
+
+    def part(self, name: str) -> DirectoryCheckpoints:
+        """Where a part of the fit keeps its own, beside this one."""
+        return replace(self, path=self.path.with_name(f"{self.path.stem}-{name}{self.path.suffix}"))
+
+    def clear(self) -> None:
+        """Drop it, and those of all parts."""
+        for path in [self.path, *self.path.parent.glob(f"{self.path.stem}-*{self.path.suffix}")]:
+            remove(path)
+
+
+T = TypeVar("T")
+
+OUTPUTS = "outputs.json"
+_REPEAT = "repeat the original command with the same --out to rebuild it"
+
+
+class RunDirectory(Run):
+    """Keeps a run in a directory.
+
+    Reading (`manifest`, `table`, `coreset`, `read_json`, `events`) needs no `open`; it then takes no lock, changes
+    nothing, and a damaged file is a `CorruptFileError`.
+
+    Args:
+        path: the directory; made by `open`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, RunDirectory(folder) as run:
+    ...     run.open({"seed": 0})
+    ...     run.result("r0f0") is None
+    True
+
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock: Lock | None = None
+        self._digest: str | None = None
+        self._log = EventLog(self.path / "events.jsonl")
+
+    def open(self, manifest: Mapping[str, Any]) -> None:
+        """Take the lock, then begin or continue the run of this configuration.
+
+        A damaged or lost manifest is written anew if every fit here belongs to this configuration.
+
+        Raises:
+            RunLockedError: another process is working here.
+            RunMismatchError: it is the run of another configuration; nothing is changed.
+            StorageError: the directory cannot be written.
+
+        """
+        now = normal(manifest)
+        lock = Lock(self.path / "lock")
+        try:
+            raw = self._raw_manifest()
+            found = unseal(raw) if raw is not None else None
+            if found is not None:
+                check_same(str(self.path), found, now)
+            else:
+                self._refuse_foreign(digest_of(now))
+            self._lock, self._digest = lock, digest_of(now)
+            self._tidy()
+            if found is None:
+                replace_file(self._manifest_path, lambda file: file.write(seal(now)))
+                if raw is not None:
+                    self.event("damaged", file="manifest.json", remedy="written anew")
+        except BaseException:
+            self.close()
+            lock.release()
+            raise
+
+    def close(self) -> None:
+        """Release the lock; what was saved stays."""
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = self._digest = None
+
+    def manifest(self) -> dict[str, Any]:
+        """The configuration of the run kept here.
+
+        Raises:
+            RunError: there is no run here, or one in a newer format than this version of unseen reads.
+            CorruptFileError: the manifest is damaged.
+
+        """
+        raw = self._raw_manifest()
+        if raw is None:
+            raise RunError(f"{self.path} holds no run: there is no manifest.json")
+        manifest = unseal(raw)
+        if manifest is None:
+            raise CorruptFileError(f"{self._manifest_path} is damaged or was edited; {_REPEAT}")
+        refuse_newer(str(self.path), manifest)
+        if (wrong := malformed(manifest)) is not None:
+            raise CorruptFileError(f"{self._manifest_path} does not hold what unseen writes there ({wrong}); {_REPEAT}")
+        return manifest
+
+    def checkpoints(self, fit: str) -> CheckpointStore:
+        """Where the fit of that name keeps its latest checkpoint; a damaged one is moved aside at once."""
+        path = self._fit_path(fit, "checkpoint.npz")
+        self._own(path)
+        return DirectoryCheckpoints(path, self._owner)
+
+    def result(self, fit: str) -> Named | None:
+        """What the finished fit yielded, or None where it is still to be done: never begun, damaged, or foreign."""
+        path = self._fit_path(fit, "result.npz")
+        if not self._own(path):
+            return None
+        arrays = self._whole(path, read_arrays)
+        if arrays is not None:
+            self._drop_checkpoints(path)  # a kill may have come between the two
+        return arrays
+
+    def save_result(self, fit: str, arrays: Arrays) -> None:
+        """Keep what a finished fit yielded, and drop its checkpoint."""
+        path = self._fit_path(fit, "result.npz")
+        write_arrays(path, arrays, self._owner)
+        self._drop_checkpoints(path)
+
+    def _drop_checkpoints(self, result: Path) -> None:
+        DirectoryCheckpoints(result.with_name("checkpoint.npz"), self._owner).clear()
+
+    def save_output(self, name: str, output: Output) -> Output:
+        """Keep a result under a file name, its digest beside those of the others; returns it."""
+        owner, before = self._owner, self.outputs()
+        output.save(self.path / check_name(name))
+        kept: dict[str, Any] = {"manifest": owner, "digests": {}}
+        if before is not None and before["manifest"] == owner:
+            kept = {key: value for key, value in before.items() if key != "more"}
+        self.write_json(OUTPUTS, {**kept, "digests": {**kept["digests"], name: file_digest(self.path / name)}})
+        return output
+
+    def output(self, name: str, load: Callable[[Path], Output]) -> Output | None:
+        """The result of that name, or None."""
+        path, listed = self.path / name, self.outputs()
+        if listed is None or name not in listed["digests"]:
+            return None  # never saved, or killed in between
+        if listed["manifest"] != (self._digest or digest_of(self.manifest())):
+            if self._lock is not None:
+                self._ignore(path)
+            return None
+
+        def checked(path: Path) -> Output:
+            # Parquet readers pass over damage in what they do not need; other readers may need it.
+            if file_digest(path) != listed["digests"][name]:
+                raise CorruptFileError(f"{path} is damaged or was replaced: its content does not match its digest")
+            with understood(path):
+                return load(path)
+
+        return self._whole(path, checked)
+
+    def outputs(self) -> dict[str, Any] | None:
+        """`"digests"` of the results by name, and the `"manifest"` that they belong to; None before the first."""
+        return self._whole(self.path / OUTPUTS, _read_outputs)
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Keep a JSON object under a file name such as `"command.json"`."""
+        self._owner  # noqa: B018 - only an open run may be written
+        replace_file(self.path / check_name(name), lambda file: file.write(seal(content)))
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """The JSON object of that name, or None."""
+        return self._whole(self.path / check_name(name), _read_sealed)
+
+    def part(self, name: str) -> RunDirectory:
+        """A run inside this one, in the folder `parts/<name>`."""
+        return RunDirectory(self.path / "parts" / check_name(name))
+
+    def event(self, kind: str, **fields: object) -> None:
+        """Log what happened, with time, process and host."""
+        self._owner  # noqa: B018 - only an open run may be written
+        self._log.append(record(kind, fields))
+
+    def events(self) -> list[dict[str, Any]]:
+        """Everything logged, oldest first; lines that a kill or damage made unreadable are left out."""
+        return self._log.read()
+
+    @property
+    def _owner(self) -> str:
+        if self._digest is None:
+            raise RunError(f"{self.path} is not open: call open(manifest) first")
+        return self._digest
+
+    @property
+    def _manifest_path(self) -> Path:
+        return self.path / "manifest.json"
+
+    def _fit_path(self, fit: str, file: str) -> Path:
+        return self.path / "fits" / check_name(fit) / file
+
+    def _raw_manifest(self) -> bytes | None:
+        try:
+            return read_whole(self._manifest_path)
+        except FileNotFoundError:
+            return None
+
+    def _refuse_foreign(self, digest: str) -> None:
+        """Without a readable manifest, only the fits can say whose run this is."""
+        for path in sorted(self.path.glob("fits/*/*.npz")):
+            try:
+                owner = owner_of(path)
+            except CorruptFileError:
+                continue  # moved aside when its fit comes up
+            if owner != digest:
+                raise RunMismatchError(
+                    f"{self._manifest_path} is damaged or lost, and {path.relative_to(self.path)} belongs to another "
+                    f"configuration than this one; {_REPEAT}, or choose another --out"
+                )
+
+    def _tidy(self) -> None:
+        try:
+            for folder in (self.path, *self.path.glob("fits/*/")):
+                remove_temporaries(folder)
+            self._log.repair()
+        except OSError as error:
+            raise storage_error(self.path, error) from error
+
+    def _own(self, path: Path) -> bool:
+        """Whether the file is there, whole, and of this run."""
+        owner = self._whole(path, owner_of)
+        if owner is not None and owner != self._owner:
+            self._ignore(path)
+        return owner == self._owner
+
+    def _whole(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
+        try:
+            return read(path)
+        except FileNotFoundError:
+            return None
+        except CorruptFileError:
+            if self._lock is None:
+                raise
+            move_aside(path)
+            self.event("damaged", file=self._relative(path), remedy="moved aside; its part is done again")
+            return None
+
+    def _ignore(self, path: Path) -> None:
+        self.event("ignored", file=self._relative(path), reason="it belongs to another configuration")
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.path).as_posix()
+
+
+def _read_sealed(path: Path) -> dict[str, Any]:
+    content = unseal(read_whole(path))
+    if content is None:
+        raise CorruptFileError(f"{path} is damaged or was edited; {_REPEAT}")
+    return content
+
+
+def _read_outputs(path: Path) -> dict[str, Any]:
+    content = _read_sealed(path)
+    digests = content.get("digests")
+    texts = [content.get("manifest"), *digests.values()] if isinstance(digests, dict) else [None]
+    if not all(isinstance(text, str) for text in texts):
+        raise CorruptFileError(f"{path} must hold the digest of the manifest, and one of each result; {_REPEAT}")
+    return content
