@@ -21,8 +21,13 @@ likes. On `report` beds what was chosen is shown once. Training rows are drawn a
 | emoji | report | word vectors, 20, unbalanced | 10,000, 20,000 | network |
 | agnews | report | word vectors, 4, 20 % wrong | 10,000, 7,600 | network |
 | diabetes | report | table, 3, unbalanced | 10,000, 20,000 | gradient boosting |
-| kdd | report | table, distinct rows, unbalanced | 10,000, 20,000 | gradient boosting |
+| kdd | report | table, distinct rows, unbalanced | 10,000, 20,000 | gradient boosting, which diverges (see below) |
+| kdd_damped | report | the same | 10,000, 20,000 | gradient boosting with an L2 penalty of 1 |
 | digits | report | pixels, 10 | 1,198, 599 | network |
+
+On kdd boosting without a penalty diverges, because classes of a few rows have almost no curvature: it is right on 82 to
+95 % of the test rows when trained on everything, and on 99 % when trained on a tenth. With a penalty it is right on
+99.8 %. The bed stays as it was, and the damped one was added when this was found, after the first report.
 """
 
 from __future__ import annotations
@@ -59,7 +64,7 @@ class Bed:
         file: of its features, in the cache.
         rows: training rows of a replicate.
         tested: the first so many test rows.
-        learner: `"network"`, `"logistic"` or `"boosting"`.
+        learner: `"network"`, `"logistic"`, `"boosting"` or `"damped"`, boosting with an L2 penalty.
         side: `"tuning"` or `"report"`.
         noisy: the column of CIFAR-10N whose labels take the place of the clean ones, in training only.
 
@@ -85,6 +90,7 @@ BEDS = {
     "agnews": Bed("agnews", 10_000, 7_600, "network", "report"),
     "diabetes": Bed("diabetes", 10_000, 20_000, "boosting", "report"),
     "kdd": Bed("kdd", 10_000, 20_000, "boosting", "report"),
+    "kdd_damped": Bed("kdd", 10_000, 20_000, "damped", "report"),
     "digits": Bed("digits", 1_198, 599, "network", "report"),
 }
 
@@ -115,7 +121,7 @@ def replicate(name: str, seed: int, cache: Path, data: Path) -> Replicate:
     rng = np.random.default_rng([("tuning", "report").index(bed.side) + 1, seed, zlib.crc32(name.encode())])
     rows = np.sort(rng.permutation(len(X))[: bed.rows])
     X, y, X_test, y_test = X[rows], y[rows], X_test[: bed.tested], y_test[: bed.tested]
-    if bed.learner != "boosting":
+    if bed.learner not in ("boosting", "damped"):
         mean, scale = X.mean(axis=0), X.std(axis=0) + 1e-6
         X, X_test = (X - mean) / scale, (X_test - mean) / scale
     classes = int(max(y.max(), y_test.max())) + 1
@@ -209,7 +215,10 @@ def train(of: Replicate, rows: np.ndarray, seed: int, iterations: int | None = N
         return network
     if of.learner == "logistic":
         return Estimator(LogisticRegression(C=0.01, max_iter=300).fit(X, y), of.classes)
-    boosting = HistGradientBoostingClassifier(max_iter=60, early_stopping=False, random_state=seed)
+    penalty = 1.0 if of.learner == "damped" else 0.0
+    boosting = HistGradientBoostingClassifier(
+        max_iter=60, early_stopping=False, l2_regularization=penalty, random_state=seed
+    )
     return Estimator(boosting.fit(X, y), of.classes)
 
 
