@@ -54,7 +54,7 @@ def test_shares_as_text(share, kept):
 
 
 def test_shares_in_the_other_verbs():
-    assert len(unseen.grow(X, Y, keep="40%", steps=1, folds=2, learner=GaussianNB()).coreset) == 60
+    assert len(unseen.grow(X, Y, keep="40%", learner=GaussianNB()).coreset) == 60
     swept = unseen.sweep(X, Y, keep=["50%"], methods=["el2n/top"], seeds=1, learner=GaussianNB())
     assert len(swept) == len(unseen.sweep(X, Y, keep=[0.5], methods=["el2n/top"], seeds=1, learner=GaussianNB()))
     with pytest.raises(ArgumentError, match="keep must be a list of fractions or counts, got '50%'"):

@@ -1,3 +1,7 @@
+from unseen import data as data
+from unseen import functional as functional
+from unseen import learners as learners
+from unseen import rules as rules
 from unseen.core.coreset import Coreset as Coreset
 from unseen.core.exposure import Exposure as Exposure
 from unseen.core.exposure import Fit as Fit

@@ -256,7 +256,7 @@ def test_the_default_arm_chooses_as_prune_does(toy, capsys, tmp_path):
     (line,), _ = toy(capsys, "--arms", "default")
     train, _ = real_networks.read("toy", None)
     who = real_networks.TorchLearner(real_networks.Recipe.named("mlp", epochs=2, batch_size=16), device="cpu")
-    _, coreset = unseen.prune(train, keep=0.5, plan=unseen.folds(2), learner=who.with_threads(1), seed=0, threads=1)
+    _, coreset = unseen.prune(train, keep=0.5, learner=who.with_threads(1), seed=0, threads=1)
     kept = np.bincount(train.labels[coreset.indices], minlength=10)
     assert line["kept_of_class"] == kept.tolist()
 

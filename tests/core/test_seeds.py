@@ -22,7 +22,7 @@ def test_frozen_numbers():
 
 
 def test_another_process_gives_the_same():
-    code = "from unseen import seeds; print(seeds.derive(7, 'x', 3), *seeds.keys(7, ['a', 'b'], 'y'))"
+    code = "from unseen.core import seeds; print(seeds.derive(7, 'x', 3), *seeds.keys(7, ['a', 'b'], 'y'))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert [int(v) for v in out] == [seeds.derive(7, "x", 3), *seeds.keys(7, np.array(["a", "b"]), "y").tolist()]
 

@@ -114,7 +114,7 @@ def test_roles_of_columns_in_every_verb(verb):
         ),
         "grow": lambda: (
             unseen.grow(
-                frame, label="income", keep=0.5, steps=1, folds=2, learner="logistic", id="name", features=["age"]
+                frame, label="income", keep=0.5, plan=unseen.folds(2), learner="logistic", id="name", features=["age"]
             ).scores
         ),
     }

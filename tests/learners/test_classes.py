@@ -67,7 +67,7 @@ class Counting(RidgeLearner):
         ),
         (lambda d: unseen.advise(d), DataError, "trials compare the accuracy of classes"),
         (lambda d: unseen.advise(d, quick=True), DataError, "quick=True tests the accuracy of classes"),
-        (lambda d: unseen.grow(d, keep=0.5), DataError, "grow judges its steps by the accuracy of classes"),
+        (lambda d: unseen.grow(d, keep=0.5), DataError, "grow scores outsiders by what is predicted of classes"),
     ],
 )
 def test_what_needs_classes_is_refused_before_training(call, error, message):

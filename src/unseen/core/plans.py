@@ -342,7 +342,7 @@ class Within:
         plan: any plan whose fits do not name rows of their own (`seen`, `folds`, `halves`, `leave_one_out`).
         rows: int64 (m,) ascending.
 
-    >>> from unseen.exposure import folds
+    >>> from unseen.core.plans import folds
     >>> plan = Within(folds(2), np.array([1, 3, 5, 7]))
     >>> sorted(np.concatenate([fit.unseen for fit in plan.fits(np.arange(9), np.zeros(9, int))]).tolist())
     [1, 3, 5, 7]
@@ -390,7 +390,7 @@ def at_once(plan: Plan) -> Plan:
     The exposure is the same, and so is the description: every sample is judged by a model of the others. Folds whose
     models are also asked about what they saw stay as they are, as does any other plan.
 
-    >>> from unseen.exposure import folds, leave_one_out
+    >>> from unseen.core.plans import folds, leave_one_out
     >>> leave_one_out().count(1000), at_once(leave_one_out()).count(1000), at_once(folds(5)).count(1000)
     (1000, 1, 1)
     """

@@ -30,7 +30,7 @@ def test_a_csv_file_is_pruned_and_resumed(unseen_says, people, tmp_path):
     assert len(coreset) == 42
     assert unseen.prune(people, "income", keep=0.7, learner="logistic").coreset.ids.tolist() == coreset.ids.tolist()
     assert unseen_says("resume", out).code == 0
-    assert unseen_says("export", out, "--to", "csv", "--out", tmp_path / "kept.csv").code == 0
+    assert unseen_says("export", out, "--to", "parquet", "--out", tmp_path / "kept.parquet").code == 0
     people.write_text(people.read_text().replace("cook", "cock"))
     refused(unseen_says(*command), 3, "fingerprint.sample")
 
