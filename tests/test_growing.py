@@ -49,12 +49,12 @@ def test_the_start_is_chosen_among_who_is_not_cut_off_at_the_whole_budget():
     assert cut_off > 0
     hardest = table.ids[np.argsort(-table.column("el2n"), kind="stable")[:cut_off]]
     assert not np.isin(coreset.ids, hardest).any()
-    assert history.sizes == [68, 90]
+    assert history.sizes == [45, 67, 90]
 
 
 def test_those_enter_that_a_model_of_the_coreset_is_least_sure_about(tmp_path):
     X, y = digits()
-    _, history, _ = grow((X, y), keep=90, rule="top", start=0.5, out=tmp_path / "run")
+    _, history, _ = grow((X, y), keep=90, rule="top", steps=1, out=tmp_path / "run")
     members, entered = history.members(0), history.rows[history.steps == 1]
     outside = np.setdiff1d(np.arange(300), members)
     model = GaussianNB(var_smoothing=1e-2).fit(X[members], y[members])
@@ -72,7 +72,7 @@ def test_wrong_labels_that_were_cut_off_do_not_come_back():
     y[flipped] = (y[flipped] + 1) % 10
     coreset, history, _ = grow((X, y), keep=0.3, learner="mlp:epochs=30,batch_size=32")
     assert np.isin(coreset.indices, flipped).mean() < 0.02 < 0.1
-    assert len(history) == 2
+    assert len(history) == 3
 
 
 def test_steps_add_equally_many():
@@ -97,7 +97,7 @@ def test_where_models_are_too_weak_the_coreset_is_random_and_says_so():
     assert any("hardly better" in more["text"] for kind, more in said if kind == "say")
     np.testing.assert_array_equal(np.bincount(y[coreset.indices]), 25)
     named = grow((X, y), keep=100, rule="stratified:cutoff=auto")
-    assert len(named.history) == 2  # who names a rule decides
+    assert len(named.history) == 3  # who names a rule decides
 
 
 # Copies and groups.
@@ -139,7 +139,7 @@ SETTINGS = [
     {"rule": "stratified"},
     {"refill": "el2n"},
     {"refill": "loss"},
-    {"start": 0.5},
+    {"start": 0.75},
     {"steps": 3},
     {"plan": unseen.folds(3)},
     {"seed": 1},
@@ -166,7 +166,7 @@ def test_features_go_to_rules_that_read_distances():
 
 def test_a_uniform_quota_shares_out_who_enters():
     X, y = digits()
-    _, history, _ = grow((X, y), keep=100, start=0.5, quota="uniform")
+    _, history, _ = grow((X, y), keep=100, steps=1, quota="uniform")
     np.testing.assert_array_equal(np.bincount(y[history.rows[history.steps == 1]], minlength=10), 5)
 
 
@@ -196,7 +196,7 @@ def test_history_is_kept_and_read_back(tmp_path):
     out = tmp_path / "run"
     grown = grow(digits(), keep=60, steps=2, out=out)
     read = History.load(out / "history.parquet")
-    assert repr(read) == repr(grown.history) == "History(45 samples, then 52, then 60)"
+    assert repr(read) == repr(grown.history) == "History(30 samples, then 45, then 60)"
     assert read.about == grown.history.about
     for name in ("ids", "rows", "steps", "scores"):
         np.testing.assert_array_equal(getattr(read, name), getattr(grown.history, name))
@@ -235,12 +235,12 @@ OTHER = unseen.ScoreTable.of("s", np.zeros(300), direction="harder")
     [
         ({}, "give exactly one of keep and prune, got none"),
         ({"keep": 60, "prune": 60}, "exactly one of keep and prune"),
-        ({"keep": 12}, "the start of 9 samples is too small to train on: it must be at least 10, one a class"),
+        ({"keep": 12}, "the start of 6 samples is too small to train on: it must be at least 10, one a class"),
         ({"keep": 60, "start": 0.1}, "the start of 6 samples is too small"),
         ({"keep": 60, "start": 1.0}, r"start must be a share of the budget in \(0, 1\), or a coreset, got 1.0"),
         ({"keep": 60, "start": "unseen"}, "start must be a share"),
         ({"keep": 60, "start": of_first(60)}, "each step must add a sample, but the start of 60 and the budget of 60"),
-        ({"keep": 60, "steps": 16}, "leave 15 for steps=16"),
+        ({"keep": 60, "steps": 31}, "leave 30 for steps=31"),
         ({"keep": 60, "steps": 0}, "steps must be an integer of at least 1, got 0"),
         ({"keep": 60, "rule": "tpo"}, "unknown rule 'tpo'; did you mean 'top'"),
         ({"keep": 60, "cutof": 0.1}, "unknown argument of grow 'cutof'; did you mean 'cutoff'"),
@@ -266,7 +266,7 @@ def test_what_cannot_work_is_refused_before_any_training(arguments, message, tmp
 
 def test_a_run_of_another_configuration_is_refused(tmp_path):
     grow(digits(), keep=60, out=tmp_path / "run")
-    with pytest.raises(unseen.RunMismatchError, match=re.escape("grow.sizes[0]: 45 (run) != 30 (now)")):
-        grow(digits(), keep=60, start=0.5, out=tmp_path / "run")
+    with pytest.raises(unseen.RunMismatchError, match=re.escape("grow.sizes[0]: 30 (run) != 45 (now)")):
+        grow(digits(), keep=60, start=0.75, out=tmp_path / "run")
     with pytest.raises(unseen.RunMismatchError, match=r"grow\.refill"):
         grow(digits(), keep=60, refill="el2n", out=tmp_path / "run")

@@ -51,16 +51,16 @@ FIRST = "start"  # the part of the run that keeps the first scoring
 class Growth:
     """How a coreset is to be grown; `unseen.grow` says what each setting means.
 
-    >>> Growth(steps=2).sizes(1000)
-    [750, 875, 1000]
+    >>> Growth().sizes(1000)
+    [500, 750, 1000]
 
     """
 
     choice: Choice = field(default_factory=lambda: Choice.of(default_rule("harder")))
     score: str | Score = "el2n"
     refill: str | Score = "entropy"
-    start: float | Coreset = 0.75
-    steps: int = 1
+    start: float | Coreset = 0.5
+    steps: int = 2
     plan: Plan | None = None
     fallback: bool = False  # to a random coreset, where models turn out too weak to choose
 
@@ -416,8 +416,8 @@ def grow(
     score: str | Score = "el2n",
     rule: str | Rule | None = None,
     plan: Plan | str | None = None,
-    start: float | Coreset = 0.75,
-    steps: int = 1,
+    start: float | Coreset = 0.5,
+    steps: int = 2,
     refill: str | Score = "entropy",
     learner: Any = None,
     seed: int | None = 0,
@@ -477,7 +477,7 @@ def grow(
         >>> grown.coreset
         Coreset(359 of 1,797 samples kept, 20.0 % by stratified)
         >>> grown.history.sizes
-        [269, 359]
+        [180, 269, 359]
     """
     reading, options = without_reading(options)
     named = Choice.of("stratified" if rule is None else rule).rule

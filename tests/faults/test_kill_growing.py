@@ -50,7 +50,7 @@ def test_killed_inside_steps_and_resumed(program, unbroken, tmp_path):
         kill = {"boundary": boundary, "when": "after" if number % 2 else "before"}
         assert program(*COMMAND, "--out", run, kill=kill).signal == signal.SIGKILL
         finished = set(run.glob("parts/*/fits/*/result.npz"))
-        assert 0 < len(finished) < 4 or number == 3  # it was killed on the way
+        assert 0 < len(finished) < 4 or number >= 2  # it was killed on the way
         ended = program(*(["resume", run] if number % 2 else [*COMMAND, "--out", run]))
         assert ended.code == 0, ended.output
         assert files(run) == whole

@@ -57,8 +57,8 @@ def command(
     plan: o.PlanName = None,
     folds: o.Folds = None,
     repeats: o.Repeats = 1,
-    start: Start = "0.75",
-    steps: Steps = 1,
+    start: Start = "0.5",
+    steps: Steps = 2,
     refill: Refill = "entropy",
     learner: o.Learner = None,
     seed: o.Seed = 0,
@@ -78,7 +78,7 @@ def command(
 
     Examples:
       unseen grow digits --keep 0.3 --out runs/grown
-      unseen grow photos/ --keep 0.5 --steps 2 --out runs/grown
+      unseen grow photos/ --keep 0.5 --steps 3 --out runs/grown
       unseen grow t.parquet --label y --keep 500 --start runs/before --out runs/t
     """
     given = dict(locals())
@@ -139,7 +139,7 @@ def started_from(start: str) -> Any:
         pass
     if not Path(start).exists():
         raise ArgumentError(
-            f"--start must be a share of the budget (0.75), or a run or parquet file with a coreset, got {start!r}"
+            f"--start must be a share of the budget (0.5), or a run or parquet file with a coreset, got {start!r}"
         )
     loaded = unseen.load(start)
     coreset = loaded if isinstance(loaded, unseen.Coreset) else getattr(loaded, "coreset", None)
