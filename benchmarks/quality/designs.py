@@ -16,6 +16,7 @@ training; all designs of a replicate share its seeds, so differences are paired.
 - `report`: what `unseen.prune` does by default, random, and in-sample peers each under its own published rule. The
   default is written `unseen.select` on held-out predictions of `halves`, as the library does it.
 - `grown`: several steps, as `steps` chose them, on report beds, against one step and two repeats of it.
+- `prices`: the default rule on scorings of several prices, on the tuning beds of networks.
 - `epochs`: default, random and CCS on the report beds of networks, where a coreset gets as many epochs as everything.
 """
 
@@ -353,15 +354,16 @@ def report(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
         yield keep, designs
 
 
-def _default_table(of: Replicate, seed: int) -> Any:
-    """What `unseen.prune` scores under `halves()`, by these models: el2n, memorization, issues and predictions."""
-    fold, first = dealt(of.y, 2, seed + 20), seed * 100
-    held, seen = np.empty((len(of.X), of.classes)), np.empty(len(of.X))
-    for j in (0, 1):
+def _default_table(of: Replicate, seed: int, *, k: int = 2, part: float = 1.0) -> Any:
+    """What `unseen.prune` scores by these models: el2n, memorization, issues and predictions; `halves` where k is 2."""
+    fold, first = dealt(of.y, k, seed + 20), seed * 100
+    held, seen = np.empty((len(of.X), of.classes)), np.zeros(len(of.X))
+    for j in range(k):
         inside, outside = np.flatnonzero(fold != j), np.flatnonzero(fold == j)
-        model = train(of, inside, first + j)
+        steps = max(1, round(part * EPOCHS * len(inside) / min(BATCH, len(inside))))
+        model = train(of, inside, first + j, steps)
         held[outside] = model.logits(of.X[outside])
-        seen[inside] = ~wrong(model.logits(of.X[inside]), of.y[inside])
+        seen[inside] += (~wrong(model.logits(of.X[inside]), of.y[inside])).astype(float) / (k - 1)
     memorized = seen - ~wrong(held, of.y)
     return unseen.ScoreTable(
         ids=np.arange(len(of.X)),
@@ -421,6 +423,29 @@ def grown(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
         yield keep, designs
 
 
+# Parts of the epochs of a training that scoring models get.
+SHORTER = {1.0: "all epochs", 0.5: "half", 0.25: "a quarter", 0.125: "an eighth"}
+
+
+def prices(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
+    """The default rule on scorings of several prices: folds, shorter trainings, and ridge in closed form."""
+    n = len(of.X)
+    tables = {("halves", part): (part, _default_table(of, seed, part=part)) for part in SHORTER}
+    for k in (3, 5):
+        tables[f"{k} folds", 1.0] = (k - 1, _default_table(of, seed, k=k))
+    vectors = unseen.data.from_arrays(of.X, of.y)
+    ridge = unseen.score(vectors, learner="ridge", plan=unseen.leave_one_out(), seed=seed, threads=1, groups=None)
+    for keep in KEEPS[1:]:
+        shared = {"keep": round(keep * n), "seed": seed}
+        designs: Designs = {"random": (0, lambda s=shared: rules.random(n, **s).indices)}
+        for (plan, part), (price, table) in tables.items():
+            weak = too_weak(table) is not None
+            name = plan if part == 1 else f"{plan}, {SHORTER[part]}"
+            designs[name] = (price, lambda s=shared, t=table, w=weak: _by_default(t, w, s))
+        designs["ridge, leave one out"] = (0, lambda s=shared: unseen.select(ridge, score="el2n", **s).indices)
+        yield keep, designs
+
+
 def epochs(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
     """The default, random and CCS again, where a coreset gets as many epochs, not iterations, as everything."""
     if of.learner != "network":  # the others train to their end
@@ -435,6 +460,7 @@ STUDIES = {
     "report": (report, "report", 5),
     "grown": (grown, "report", 5),
     "epochs": (epochs, "report", 5),
+    "prices": (prices, "tuning", 3),
 }
 
 
