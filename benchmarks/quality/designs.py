@@ -41,7 +41,7 @@ from unseen.rules.selecting import default_rule, too_weak
 from unseen.rules.strata import share_out, strata_by_rank, strata_by_width
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from beds import BEDS, EPOCHS, Network, Replicate, replicate, train
+from beds import BATCH, BEDS, EPOCHS, Network, Replicate, replicate, train
 
 from setting import write
 
