@@ -512,11 +512,16 @@ def written(study: str, out: Path, result: Path | None = None) -> Path:
             worst.setdefault(cell["design"], {}).setdefault(str(cell["keep"]), {})[cell["seed"]] = cell["recalls"]
             prices.setdefault(cell["design"], {})[str(cell["keep"])] = cell["price"]
         beds[path.stem.removeprefix(f"{study}_")] = {
-            "accuracy": {d: {k: [v[s] for s in sorted(v)] for k, v in keeps.items()} for d, keeps in table.items()},
+            "accuracy": {d: {k: _by_replicate(v) for k, v in keeps.items()} for d, keeps in table.items()},
             "most_lost_by_a_class": _most_lost(worst),
             "price": prices,
         }
     return write(f"designs_{study}", {"study": study, "epochs": EPOCHS, "beds": beds}, result)
+
+
+def _by_replicate(cells: dict[int, Any]) -> Any:
+    """A list, one a replicate; by seed where some are not there yet."""
+    return [cells[s] for s in sorted(cells)] if set(cells) == set(range(len(cells))) else dict(sorted(cells.items()))
 
 
 def _most_lost(recalls: dict[str, dict[str, dict[int, list[float]]]]) -> dict[str, dict[str, float]]:

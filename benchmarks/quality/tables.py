@@ -231,6 +231,9 @@ def blocks() -> dict[str, list[str]]:
         "answer classes": lost_by_a_class(report),
         "answer price": price_and_gain(beds),
         "answer steps": steps_across_beds(beds),
+        "answer grown": grown_on_report_beds(_result("designs_grown")["beds"]),
+        "answer epochs": fixed_epochs(_result("designs_epochs")["beds"]),
+        "answer prices": shorter_scorings(_result("designs_prices")["beds"]),
     }
     examples = _result("worked_examples")
     made |= {f"{name} example": transcript(commands) for name, commands in examples["sets"].items()}
@@ -405,6 +408,39 @@ def steps_across_beds(beds: dict[str, Any]) -> list[str]:
             cells.append("" if np.isnan(against_random) else f"{against_random:+.1f}{told}")
         rows.append([design, _price(beds, design), *cells])
     return table(["over random (over one step)", "price", *map(percent_pruned, keeps)], rows)
+
+
+def grown_on_report_beds(beds: dict[str, Any]) -> list[str]:
+    """Several steps against one: points over one step on each report bed, and the price."""
+    rows = []
+    for design in ("one step, 2 repeats", "several steps", "several steps, two refills"):
+        for keep in KEEPS:
+            found = [gains(bed, design, keep, "one step") for bed in beds.values()]
+            cells = ["" if len(gain) < 2 else starred(interval(gain / 100)) for gain in found]
+            mean = np.mean([gain.mean() for gain in found if len(gain)])
+            price = next(bed["price"][design][keep] for bed in beds.values() if design in bed["price"])
+            rows.append([f"{design}, {percent_pruned(keep)} pruned", f"{price:.2g}", *cells, f"{mean:+.1f}"])
+    return table(["over one step", "price", *beds, "mean"], rows)
+
+
+def fixed_epochs(beds: dict[str, Any]) -> list[str]:
+    """Points of the default, and of CCS, over random where a coreset gets as many epochs as everything."""
+    rows = []
+    for design in ("default", "CCS"):
+        for name, bed in beds.items():
+            found = [gains(bed, design, keep) for keep in KEEPS]
+            rows.append([f"{design}, {name}", *(starred(interval(gain / 100)) for gain in found)])
+    return table(["over random", *map(percent_pruned, KEEPS)], rows)
+
+
+def shorter_scorings(beds: dict[str, Any]) -> list[str]:
+    """The default rule on scorings of several prices: the mean gain over random at each budget."""
+    designs = dict.fromkeys(d for bed in beds.values() for d in bed["accuracy"] if d not in BASELINES)
+    rows = [
+        [design, _price(beds, design), *(f"{_mean_gain(beds, design, keep):+.1f}" for keep in KEEPS)]
+        for design in sorted(designs, key=lambda d: float(_price(beds, d)))
+    ]
+    return table(["scored by", "price", *map(percent_pruned, KEEPS)], rows)
 
 
 def _mean_gain(beds: dict[str, Any], design: str, keep: str, over: str = "random") -> float:
