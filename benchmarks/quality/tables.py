@@ -229,8 +229,8 @@ def blocks() -> dict[str, list[str]]:
         "answer cutoffs": cutoffs_in_short(tuning["studies"]),
         "answer noise": noise(distribution, "flipped", ("el2n", "loss", "aum", "entropy", "variability")),
         "answer classes": lost_by_a_class(report),
-        "answer price": price_and_gain(beds),
-        "answer steps": steps_across_beds(beds),
+        "answer steps": steps_across_beds(beds, IN_SHORT),
+        "steps": steps_across_beds(beds),
         "answer grown": grown_on_report_beds(_result("designs_grown")["beds"]),
         "answer epochs": fixed_epochs(_result("designs_epochs")["beds"]),
         "answer prices": shorter_scorings(_result("designs_prices")["beds"]),
@@ -380,22 +380,17 @@ def cutoffs_in_short(studies: dict[str, Any]) -> list[str]:
     return table(["pruned: cutoff", *studies["cutoffs"]], rows)
 
 
-def price_and_gain(beds: dict[str, Any]) -> list[str]:
-    """One step at several prices: what more trainings add, and after how many trainings choosing has paid."""
-    names = {"one step": "two halves, once", "one step, 2 repeats": "two halves, twice",
-             "one step, five folds": "five folds", "one step, 4 repeats": "two halves, four times"}  # fmt: skip
-    rows = []
-    for design, words in names.items():
-        price = float(_price(beds, design))
-        means = [f"{_mean_gain(beds, design, keep):+.1f}" for keep in ("0.5", "0.3")]
-        rows.append([words, f"{price:.2g}", *means, *(str(ceil(price / (1 - float(keep)) - 1e-9)) for keep in KEEPS)])
-    heads = ["scored by", "price", "gain, 50 % pruned", "gain, 70 %"]
-    return table([*heads, "pays after, 30 % pruned", *map(percent_pruned, KEEPS[1:])], rows)
+IN_SHORT = (
+    "one step", "one step, 2 repeats", "one step, 4 repeats", "and random coresets", "and models less the doubted",
+    "evaluated and chosen again, twice", "half, refilled by entropy", "half, refilled by hard but learnable",
+    "three quarters, refilled by entropy", "half, then three quarters, refilled by entropy",
+    "a quarter, half, three quarters, refilled by entropy",
+)  # fmt: skip
 
 
-def steps_across_beds(beds: dict[str, Any]) -> list[str]:
-    """Every design of several steps: its price, its mean gain over random and, in brackets, over one step."""
-    designs = dict.fromkeys(design for bed in beds.values() for design in bed["accuracy"])
+def steps_across_beds(beds: dict[str, Any], of: Sequence[str] | None = None) -> list[str]:
+    """Designs of several steps: their price, their mean gain over random and, in brackets, over one step."""
+    designs = of or dict.fromkeys(design for bed in beds.values() for design in bed["accuracy"])
     keeps = [k for k in KEEPS if any(k in bed["accuracy"].get("one step", {}) for bed in beds.values())]
     rows = []
     for design in designs:
@@ -426,21 +421,27 @@ def grown_on_report_beds(beds: dict[str, Any]) -> list[str]:
 def fixed_epochs(beds: dict[str, Any]) -> list[str]:
     """Points of the default, and of CCS, over random where a coreset gets as many epochs as everything."""
     rows = []
-    for design in ("default", "CCS"):
-        for name, bed in beds.items():
-            found = [gains(bed, design, keep) for keep in KEEPS]
-            rows.append([f"{design}, {name}", *(starred(interval(gain / 100)) for gain in found)])
-    return table(["over random", *map(percent_pruned, KEEPS)], rows)
+    for name, bed in beds.items():
+        found = [gains(bed, "default", keep) for keep in KEEPS]
+        if len(found[0]):  # the other beds are of models that train to their end
+            peers = f"{gains(bed, 'CCS', '0.5').mean():+.1f}"
+            rows.append([name, *(starred(interval(gain / 100)) for gain in found), peers])
+    return table(["as many epochs", *map(percent_pruned, KEEPS), "CCS, 50 %"], rows)
 
 
 def shorter_scorings(beds: dict[str, Any]) -> list[str]:
     """The default rule on scorings of several prices: the mean gain over random at each budget."""
     designs = dict.fromkeys(d for bed in beds.values() for d in bed["accuracy"] if d not in BASELINES)
     rows = [
-        [design, _price(beds, design), *(f"{_mean_gain(beds, design, keep):+.1f}" for keep in KEEPS)]
+        [
+            design,
+            price := _price(beds, design),
+            str(ceil(2 * float(price) - 1e-9)),
+            *(f"{_mean_gain(beds, design, keep):+.1f}" for keep in KEEPS),
+        ]
         for design in sorted(designs, key=lambda d: float(_price(beds, d)))
     ]
-    return table(["scored by", "price", *map(percent_pruned, KEEPS)], rows)
+    return table(["scored by", "price", "paid after, 50 % pruned", *map(percent_pruned, KEEPS)], rows)
 
 
 def _mean_gain(beds: dict[str, Any], design: str, keep: str, over: str = "random") -> float:
