@@ -351,7 +351,7 @@ def wide(plan, threads):
     return unseen.score(from_arrays(x, y), plan=plan, learner="ridge", threads=threads)
 
 
-@pytest.mark.parametrize("width", [1, closed_form.solution.PANEL - 1, closed_form.solution.PANEL + 1, 300])
+@pytest.mark.parametrize("width", [1, closed_form.PANEL - 1, closed_form.PANEL + 1, 300])
 def test_leverages_are_those_of_the_hat_matrix(width):
     x = np.random.default_rng(0).normal(size=(350, width))
     sums = closed_form.Summing(x.mean(axis=0), 1)
