@@ -69,7 +69,7 @@ def dense(tensor: Any, name: str) -> Any:
         DataError: a sparse tensor, which few operations support.
     """
     if "strided" not in str(tensor.layout):
-        raise DataError(f"{name} is a sparse tensor, which has no place here; {name}.to_dense() makes it dense")
+        raise DataError(f"{name} is a sparse tensor, which is not supported; {name}.to_dense() makes it dense")
     return tensor.detach()
 
 

@@ -82,7 +82,9 @@ class Fit:
             )
         stray = np.setdiff1d(self.seen, self.train, assume_unique=True)
         if stray.size:
-            raise ExposureError(f"fit {self.name} calls samples seen that it never saw: rows {some(stray.tolist())}")
+            raise ExposureError(
+                f"fit {self.name} lists samples as seen that are not in train: rows {some(stray.tolist())}"
+            )
 
     @property
     def name(self) -> str:

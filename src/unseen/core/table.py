@@ -193,7 +193,7 @@ class ScoreTable:
         values = self._complete_values(name)
         if len(values) != 2 or values.shape[1] < 3 or not (np.abs(skew(values, axis=1)) > _SKEWED).any():
             return ""
-        return "likely too high, as the scores are skewed: three repeats tell"
+        return "likely too high, as the scores are skewed; three repeats give a better estimate"
 
     def _complete_values(self, name: str) -> FloatArray:
         """Return the scores (R, m) of samples that all repeats scored, every k-th of them if there are very many."""

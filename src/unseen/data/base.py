@@ -224,7 +224,7 @@ class ArrayData(Samples):
         if self._mapped is not None and self.watch is not None:
             self.watch.check()
             if self._digest_sample() != self._sampled:
-                raise changed(self._mapped, "its content is another")
+                raise changed(self._mapped, "its content differs")
 
     def maps(self, files: Sequence[Path], watch: Watch) -> None:
         """Declare that the array is a view of these files, which NumPy cannot tell; `watch` watches them."""

@@ -224,7 +224,7 @@ class Watch:
         """
         for place, state in self._states.items():
             if _identity(place) != state:
-                raise changed(place, "its size or time is another, or another file took its place")
+                raise changed(place, "its size or time differs, or another file replaced it")
 
 
 def changed(where: Path | str, how: str) -> DataError:

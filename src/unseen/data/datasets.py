@@ -103,7 +103,7 @@ class HuggingFaceSource:
                 f"the data set has splits {some(ds)}; hand in one, as in ds[{next(iter(ds), 'train')!r}]"
             )
         if not hasattr(ds, "__len__"):
-            raise ArgumentError("a streaming data set cannot be scored, as samples are asked for by row; load it whole")
+            raise ArgumentError("a streaming data set cannot be scored, as samples are read by row; load it whole")
         if not len(ds):
             raise DataError("the data set is empty: it has no samples")
         self.ds = ds.with_format("arrow")

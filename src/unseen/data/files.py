@@ -61,7 +61,7 @@ class Walk:
         if self.hidden:
             notes.append(f"left out, as hidden: {self.hidden:,} files or folders whose names begin with '.' or '_'")
         if self.systems:
-            notes.append(f"left out, as systems keep their own there: {some(self.systems)}")
+            notes.append(f"left out, as operating systems keep their own files there: {some(self.systems)}")
         if self.again:
             links = [f"{link} (is {target or 'the folder itself'})" for link, target in sorted(self.again.items())]
             notes.append(f"left out, as they are read under another name: {some(links)}")
@@ -160,7 +160,7 @@ def no_file(path: Path) -> str | None:
         str(path).encode()
         kind = stat.S_IFMT(path.stat().st_mode)
     except UnicodeEncodeError:
-        return "its name is no UTF-8: rename it"
+        return "its name is not UTF-8: rename it"
     except ValueError:
         return "its name holds a null character"
     except OSError as error:
@@ -217,5 +217,5 @@ def _utf8(root: Path, name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"the name of the folder {shown(root / name)} is no UTF-8; rename it") from error
+        raise DataError(f"the name of the folder {shown(root / name)} is not UTF-8; rename it") from error
     return name

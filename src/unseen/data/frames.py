@@ -140,7 +140,7 @@ def to_arrow(frame: Any) -> pa.Table:
 
 def _of_series(series: Any, name: str) -> pa.ChunkedArray | pa.Array:
     if str(series.dtype).startswith("Sparse"):
-        raise DataError(f"column {name!r} is sparse, which has no place here; make it dense with .sparse.to_dense()")
+        raise DataError(f"column {name!r} is sparse, which is not supported; make it dense with .sparse.to_dense()")
     try:
         return pa.Array.from_pandas(series)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
@@ -231,7 +231,7 @@ class TableSource:
         if self.reserved:
             self.rows = self._choose_rows(table.column("split"), split)
         elif split is not None:
-            raise ArgumentError(f"split={split!r} needs a column 'split', which {where} has not")
+            raise ArgumentError(f"split={split!r} needs a column 'split', which {where} does not have")
         self.parts = "split" if self.reserved and split is None else None
         self.table = table if len(self.rows) == len(table) else table.take(self.rows)
 

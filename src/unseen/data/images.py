@@ -330,7 +330,7 @@ class ImageData(Samples):
             raise changed(self._source.name(int(rows[at])), str(reason))
         other = np.flatnonzero((decoded.hashes != self._known[rows]).any(axis=1))
         if other.size:
-            raise changed(self._source.name(int(rows[other[0]])), "its pixels are others")
+            raise changed(self._source.name(int(rows[other[0]])), "its pixels differ")
         return decoded.images
 
     def _hashes(self) -> Hashes:

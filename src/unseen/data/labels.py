@@ -119,7 +119,7 @@ def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
     if is_tensor(value):
         return of_tensor(value, name)
     if hasattr(value, "tocsr"):
-        raise DataError(f"{name} is a sparse matrix, which has no place here; {name}.toarray() makes it dense")
+        raise DataError(f"{name} is a sparse matrix, which is not supported; {name}.toarray() makes it dense")
     if isinstance(value, (list, tuple)) and any(isinstance(item, np.ma.MaskedArray) for item in value):
         value = [unmasked(item, f"{name}[{at}]") for at, item in enumerate(value)]
     try:
@@ -178,11 +178,11 @@ def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     """Check labels: one-dimensional, none missing; return whole numbers as int64, or as uint64 if they need it."""
     if raw.ndim != 1:
         fix = f"{name}.ravel()" if raw.ndim == 2 and raw.shape[1] == 1 else f"{name}.argmax(axis=1) for one-hot labels"
-        fix = fix if raw.ndim else f"list({name}), if it is something to go through"
+        fix = fix if raw.ndim else f"list({name}), if it is an iterable"
         raise DataError(f"{name} must have one label a sample, shape (n,), got shape {raw.shape}; try {fix}")
     if raw.dtype.kind in "cV":
         raise DataError(
-            f"{name} must hold labels that can be sorted, got {raw.dtype}; text will do: {name}.astype(str)"
+            f"{name} must hold labels that can be sorted, got {raw.dtype}; make text of them: {name}.astype(str)"
         )
     check_single(raw, name)
     _check_given(raw, name, "drop these rows")
@@ -205,7 +205,7 @@ def check_single(raw: npt.NDArray[Any], name: str) -> None:
         if hasattr(entry, "__len__") and not isinstance(entry, (str, bytes)) and getattr(entry, "ndim", None) != 0:
             raise DataError(
                 f"{name} must have one entry a sample, but row {row} holds a {type(entry).__name__} of {len(entry)}; "
-                "take one out of each, or give each as text"
+                "select one value of each, or give each as text"
             )
 
 
@@ -235,7 +235,7 @@ def _check_whole(raw: npt.NDArray[Any], name: str) -> None:
     if beyond.size:
         raise DataError(
             f"{name} must be within {-LARGEST - 1} .. {LARGEST} (int64), but row {beyond[0]} has {raw[beyond[0]]}; "
-            f"text made of them will do: {name}.astype(str)"
+            f"make text of them: {name}.astype(str)"
         )
     broken = np.flatnonzero(raw != np.floor(raw))
     if broken.size:
@@ -256,7 +256,7 @@ def _encode(
     # `tolist` would convert dates in nanoseconds to integers.
     names = tuple(str(v) for v in (values if values.dtype in ("M8[ns]", "m8[ns]") else values.tolist()))
     if len(set(names)) < len(names):
-        raise DataError(f"{name} holds different labels that read alike: {some(names)}; make them all text")
+        raise DataError(f"{name} holds different labels with equal text: {some(names)}; make them all text")
     own = np.array(values.tolist()) if raw.dtype.kind == "O" else values
     notes: tuple[str, ...] = ()
     if raw.dtype.kind in "iu":
@@ -314,7 +314,7 @@ def ids_of(ids: Any, n: int, default: IdArray | None) -> IdArray:
     if array.dtype.kind == "b":
         raise DataError("ids must be integers or text, got a boolean mask; np.flatnonzero(mask) gives its rows")
     if array.dtype.kind not in "iuU":
-        raise DataError(f"ids must be integers or text, got {array.dtype}; text made of them will do: ids.astype(str)")
+        raise DataError(f"ids must be integers or text, got {array.dtype}; make text of them: ids.astype(str)")
     if array.dtype.kind == "U":
         _check_text(array)
     else:

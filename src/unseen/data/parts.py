@@ -168,7 +168,9 @@ class Joined:
         if outside.all():
             return test(rows - cut)
         if outside.any():
-            raise ArgumentError("rows of the training set and of the test set make no frame together; ask for each")
+            raise ArgumentError(
+                "rows of the training set and of the test set make no frame together; ask for them separately"
+            )
         return train(rows)
 
     def check_unchanged(self) -> None:

@@ -101,7 +101,7 @@ class ShardedVectors(Samples):
         if other.size:
             place = int(rows[other[0]] if self._chosen is None else self._chosen[rows[other[0]]])
             shard = int(np.searchsorted(self._starts, place, side="right")) - 1
-            raise changed(self._source.name(shard, place - int(self._starts[shard])), "its content is another")
+            raise changed(self._source.name(shard, place - int(self._starts[shard])), "its content differs")
 
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
         """Read these rows as `take` does, but as float16 (m, d) if all of them are stored so."""
@@ -260,7 +260,7 @@ def from_shards(
     files = numbered(storage.names(".npy"), folder)
     inputs = _shards_of(files, folder, x)
     if f"{x}.npy".lower() in map(str.lower, storage.states):
-        raise DataError(f"{folder} holds both {x}.npy and {inputs[min(inputs)]}; which is meant? Move one away")
+        raise DataError(f"{folder} holds both {x}.npy and {inputs[min(inputs)]}; move one of the two away")
     source = NpyShards(storage, list(inputs.values()))
     y = "y" if y is None and target is None else y
     given = {role: stem for role, stem in (("y", y), ("target", target)) if stem is not None}

@@ -52,7 +52,7 @@ __all__ = [
 T = TypeVar("T")
 
 _SECONDS = 1.0  # between two checks of one file
-_OTHER = "its size or time is another"
+_OTHER = "its size or time differs"
 _MAPS = 256  # memory maps open at a time; an operating system allows some 65,000
 
 
@@ -404,7 +404,7 @@ class RemoteStorage(Storage):
         def again() -> bytes:
             received: bytes = self._system.cat_file(self._path(name), start, end)
             if len(received) != end - start:
-                raise OSError(f"{len(received):,} of {end - start:,} bytes came")
+                raise OSError(f"{len(received):,} of {end - start:,} bytes were received")
             return received
 
         return retry(self.where(name), again)
