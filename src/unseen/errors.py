@@ -115,7 +115,7 @@ class WorkerError(UnseenError):
 
 
 class RunError(UnseenError):
-    """A run directory cannot be used as asked."""
+    """A run directory cannot be used as requested."""
 
 
 class RunMismatchError(RunError):

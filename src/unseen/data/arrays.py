@@ -321,7 +321,7 @@ class UnknownArrayError(UnknownNameError):
         super().__init__(f"array in {where}", name, present)
         if name in ("x", "y"):
             self.args = (
-                f"{where} has no array {name!r}; x= names that of the inputs, label= that of the labels; it has "
+                f"{where} has no array {name!r}; x= names the array of inputs, label= that of labels; it has "
                 f"{some(sorted(present), 20)}",
             )
 

@@ -112,8 +112,8 @@ class _Spool:
             self._columns = [[] for _ in columns]
         if (x.shape[1], x.dtype) != (self._x.shape[1], self._x.dtype):
             raise DataError(
-                f"X must have one width and type in all batches, but that of batch 0 has {self._x.shape[1]} columns of "
-                f"{self._x.dtype} and that of batch {number} {x.shape[1]} of {x.dtype}"
+                f"X must have one width and type in all batches, but X of batch 0 has {self._x.shape[1]} columns of "
+                f"{self._x.dtype} and X of batch {number} has {x.shape[1]} of {x.dtype}"
             )
         if len(columns) != len(self._columns):
             raise DataError(f"ids must come with every batch or with none, but batch {number} is unlike batch 0")

@@ -91,8 +91,8 @@ class Roles:
         given = [word for word in ("image", "text", "features") if getattr(self, word) is not None]
         if len(given) > 1:
             raise ArgumentError(f"inputs are one of image, text and features, got {' and '.join(given)}")
-        asked = {role: getattr(self, role) for role in ("label", "target", "image", "text", "id", "group")}
-        for role, name in asked.items():
+        named = {role: getattr(self, role) for role in ("label", "target", "image", "text", "id", "group")}
+        for role, name in named.items():
             if name is not None and name not in names:
                 raise UnknownNameError(f"column for {role}", name, names)
         for name in self.wanted:

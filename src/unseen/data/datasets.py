@@ -100,7 +100,7 @@ class HuggingFaceSource:
         self.memory_limit = memory_limit
         if isinstance(ds, dict):
             raise ArgumentError(
-                f"the data set has splits {some(ds)}; hand in one, as in ds[{next(iter(ds), 'train')!r}]"
+                f"the data set has splits {some(ds)}; give one of them, as in ds[{next(iter(ds), 'train')!r}]"
             )
         if not hasattr(ds, "__len__"):
             raise ArgumentError("a streaming data set cannot be scored, as samples are read by row; load it whole")
@@ -264,7 +264,7 @@ class _Reader:
         self, ds: Any, mode: Literal["RGB", "L"], image_size: int | None, keys: tuple[str | None, str | None]
     ) -> None:
         self.ds = ds
-        self.asked = keys
+        self.requested = keys
         self.keys: tuple[str, str] | None = None  # chosen at the first item
         self.rule = Pixels(mode, image_size, (1, 1))
         self.tensors = False
@@ -272,7 +272,7 @@ class _Reader:
 
     def _pair(self, item: Mapping[Any, Any], row: int) -> tuple[Any, Any]:
         """Select inputs and label from the entries of a dictionary."""
-        self.keys = keys = self.keys or _choose_keys(item, *self.asked)
+        self.keys = keys = self.keys or _choose_keys(item, *self.requested)
         for key in keys:
             if key not in item:
                 raise DataError(f"ds[{row}] lacks the key {key!r}; its keys: {some(item)}")
@@ -286,7 +286,7 @@ class _Reader:
             raise DataError(f"ds[{row}] cannot be read: {type(error).__name__}: {error}") from error
         if isinstance(item, Mapping):
             item = self._pair(item, row)
-        elif self.asked != (None, None):
+        elif self.requested != (None, None):
             raise ArgumentError(f"x= and label= are keys of dictionaries, but ds[{row}] is a {type(item).__name__}")
         if not isinstance(item, (tuple, list)) or len(item) != 2:
             raise DataError(

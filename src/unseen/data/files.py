@@ -111,7 +111,7 @@ def _inside(folder: Path) -> tuple[os.stat_result, list[os.DirEntry[str]]]:
         return folder.stat(), sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         reason = error.strerror or error
-        raise DataError(f"the folder {shown(folder)} cannot be read: {reason}; mend it, or move it away") from error
+        raise DataError(f"the folder {shown(folder)} cannot be read: {reason}; repair it, or move it away") from error
 
 
 def is_folder(path: Path) -> bool:

@@ -456,7 +456,7 @@ def _refuse_or_skip(source: ImageSource, broken: Sequence[tuple[int, str]], opti
     images = "1 image" if len(broken) == 1 else f"{len(broken):,} images"
     if options.on_error == "raise":
         raise DataError(
-            f"{images} cannot be read: {named}; mend or remove them, or drop them with on_error='skip' "
+            f"{images} cannot be read: {named}; repair or remove them, or drop them with on_error='skip' "
             "(--on-error skip)"
         )
     if len(broken) == len(source):

@@ -386,18 +386,19 @@ class RemoteStorage(Storage):
             DataError: a file cannot be read, or is shorter.
 
         """
-        asked = [(name, start, end) for name, start, end in ranges if end > start]
-        paths, starts, ends = ([self._path(name) for name, *_ in asked], [r[1] for r in asked], [r[2] for r in asked])
+        requested = [(name, start, end) for name, start, end in ranges if end > start]
+        paths = [self._path(name) for name, *_ in requested]
+        starts, ends = [start for _, start, _ in requested], [end for *_, end in requested]
 
         def all_at_once() -> list[bytes | Exception]:
-            return self._system.cat_ranges(paths, starts, ends, on_error="return") if asked else []
+            return self._system.cat_ranges(paths, starts, ends, on_error="return") if requested else []
 
         contents = iter(retry(self.root, all_at_once))
-        return [self._whole(each, next(contents)) if each[2] > each[1] else b"" for each in ranges]
+        return [self._complete(each, next(contents)) if each[2] > each[1] else b"" for each in ranges]
 
-    def _whole(self, asked: Range, content: bytes | Exception) -> bytes:
+    def _complete(self, part: Range, content: bytes | Exception) -> bytes:
         """Return the content of a range if it is complete; else read that range again, alone."""
-        name, start, end = asked
+        name, start, end = part
         if not isinstance(content, Exception) and len(content) == end - start:
             return content
 
@@ -567,5 +568,5 @@ def _explain(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file or folder"
     if isinstance(error, PermissionError):
-        return f"access is refused ({error}); credentials are those of the environment, or of fsspec's configuration"
+        return f"access is refused ({error}); credentials come from the environment, or from fsspec's configuration"
     return f"{type(error).__name__}: {error}"

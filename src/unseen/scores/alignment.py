@@ -252,7 +252,7 @@ class Tempered(Score):
         return self.of.label + SUFFIX
 
     def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """Want the last observation."""
+        """Tell whether this is the last observation of the held-out side."""
         return side == "unseen" and epoch == last
 
     def start(self, side: Side, m: int, classes: int) -> State:

@@ -261,7 +261,7 @@ class LabelIssue(Score):
     source = "Northcutt et al. 2021 (arXiv 1911.00068)"
 
     def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """Want the last observation."""
+        """Tell whether this is the last observation of the held-out side."""
         return side == "unseen" and epoch == last
 
     def start(self, side: Side, m: int, classes: int) -> State:
@@ -347,7 +347,7 @@ class Keeping(Score):
         return self.of.least_repeats
 
     def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """Want what the score wants, and the last observation."""
+        """Tell whether the score wants this observation, or it is the last one."""
         return self.of.wants(side, epoch, last) or (side == "unseen" and epoch == last)
 
     def start(self, side: Side, m: int, classes: int) -> State:

@@ -212,7 +212,7 @@ class Loss(Pointwise):
     from_loss = True
 
     def readable(self, observation: Observation) -> bool:
-        """Accept logits or a loss."""
+        """Tell whether there are logits or a loss."""
         return observation.logits is not None or observation.loss is not None
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:

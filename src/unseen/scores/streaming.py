@@ -118,7 +118,7 @@ class Observed(Score):
     state = "O(1)"
 
     @abstractmethod
-    def asked(self, side: Side) -> tuple[int, ...]:
+    def epochs_read(self, side: Side) -> tuple[int, ...]:
         """Return the epochs that are read on this side; empty for the last observation."""
 
     @abstractmethod
@@ -130,9 +130,9 @@ class Observed(Score):
         return holds(observation, self.needs)
 
     def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """Want the requested epochs, or the last one."""
-        asked = self.asked(side)
-        return side in self.sides and (epoch in asked if asked else epoch == last)
+        """Tell whether this epoch is a requested one, or the last one if none is requested."""
+        epochs = self.epochs_read(side)
+        return side in self.sides and (epoch in epochs if epochs else epoch == last)
 
     def start(self, side: Side, m: int, classes: int) -> State:
         """Make the state: a sum and a count a sample."""
@@ -140,11 +140,11 @@ class Observed(Score):
 
     def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
         """Add the measured values; if only the last observation counts, replace earlier values."""
-        asked = self.asked(side)
-        if not self.readable(observation) or (asked and observation.epoch not in asked):
+        epochs = self.epochs_read(side)
+        if not self.readable(observation) or (epochs and observation.epoch not in epochs):
             return
         values = be.to_numpy(self.measure(observation, labels))
-        if asked:
+        if epochs:
             state["sum"][at] += values
             state["count"][at] += 1
         else:
@@ -157,7 +157,7 @@ class Observed(Score):
             DataError: not all of them were observed, or not with the fields that the score reads.
 
         """
-        require(self, state["count"], max(1, len(self.asked(side))))
+        require(self, state["count"], max(1, len(self.epochs_read(side))))
         return {"value": state["sum"] / state["count"]}
 
 
@@ -175,15 +175,15 @@ class Pointwise(Observed):
     def __post_init__(self) -> None:
         if isinstance(self.epochs, list):
             object.__setattr__(self, "epochs", tuple(self.epochs))
-        asked = self.asked("unseen")
-        good = self.epochs != () and all(is_count(e, 1) for e in asked) and len(set(asked)) == len(asked)
+        epochs = self.epochs_read("unseen")
+        good = self.epochs != () and all(is_count(e, 1) for e in epochs) and len(set(epochs)) == len(epochs)
         if not good:
             raise ArgumentError(
                 f"epochs of {self.name} must be None (the last observation), an epoch of at least 1 or several "
                 f"different ones such as (3, 4), got {self.epochs!r}"
             )
 
-    def asked(self, side: Side) -> tuple[int, ...]:
+    def epochs_read(self, side: Side) -> tuple[int, ...]:
         """Return the option `epochs` as a tuple."""
         if self.epochs is None:
             return ()
@@ -192,7 +192,7 @@ class Pointwise(Observed):
     @property
     def least_epochs(self) -> int:
         """The last of the requested epochs."""
-        return max(self.asked("unseen"), default=1)
+        return max(self.epochs_read("unseen"), default=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +240,7 @@ class Course(Score):
         return {"sum": np.zeros(m)}
 
     def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """Want every epoch, or the first ones."""
+        """Tell whether this epoch is among those that are used."""
         return side in self.sides and (self.epochs is None or epoch <= self.epochs)
 
     def start(self, side: Side, m: int, classes: int) -> State:

@@ -197,8 +197,8 @@ class _Sides(Observed):
 
     sides: ClassVar[tuple[Side, ...]] = ("unseen", "seen")
 
-    def asked(self, side: Side) -> tuple[int, ...]:
-        """Read the last observation."""
+    def epochs_read(self, side: Side) -> tuple[int, ...]:
+        """Return no epochs, for the last observation."""
         return ()
 
 
@@ -242,7 +242,7 @@ class _Losses(_Sides):
     from_loss = True
 
     def readable(self, observation: Observation) -> bool:
-        """Accept logits or a loss."""
+        """Tell whether there are logits or a loss."""
         return observation.logits is not None or observation.loss is not None
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
@@ -309,8 +309,8 @@ class Reducible(_Losses):
         """One more than the early epoch."""
         return self.epoch + 1
 
-    def asked(self, side: Side) -> tuple[int, ...]:
-        """Read the early epoch in sample, and the last one held out."""
+    def epochs_read(self, side: Side) -> tuple[int, ...]:
+        """Return the early epoch in sample, and none held out, for the last observation."""
         return (self.epoch,) if side == "seen" else ()
 
     def join(self, means: Means) -> FloatArray:
@@ -348,7 +348,7 @@ class Disagreement(Score):
         return 2
 
     def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """Want the last observation."""
+        """Tell whether this is the last observation of the held-out side."""
         return side == "unseen" and epoch == last
 
     def start(self, side: Side, m: int, classes: int) -> State:
