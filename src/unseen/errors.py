@@ -1,4 +1,4 @@
-"""Every error that `unseen` raises on purpose.
+"""The errors that `unseen` raises on purpose.
 
     UnseenError
     ├── ArgumentError (also ValueError)      an argument breaks its rule
@@ -8,7 +8,7 @@
     ├── DataError (also ValueError)          the data set itself is wrong
     ├── ExposureError                        a sample would be scored by a model that saw it
     ├── MissingDependencyError (ImportError) an optional package is not installed
-    ├── WorkerError                          a worker process died, or its error cannot be shown as it was
+    ├── WorkerError                          a worker process died, or its error cannot be sent to this process
     └── RunError                             a run directory cannot be used
         ├── RunMismatchError                 it belongs to other data, seed, plan or recipe
         ├── RunLockedError                   another process is working in it
@@ -43,12 +43,12 @@ __all__ = [
 ]
 
 
-# How NumPy 2 writes its numbers and texts in a `repr`: people wrote 2 and 'a'.
+# The `repr` of NumPy 2 scalars, such as np.int64(2) and np.str_('a'): messages show 2 and 'a', as the user wrote them.
 _NUMPY = re.compile(r"\bnp\.(?:str_|bool|u?int\d+|(?:long)?(?:float|double)\d*)\(([^()]*)\)")
 
 
 class UnseenError(Exception):
-    """The base of every error raised on purpose."""
+    """The base class of all errors that are raised on purpose."""
 
     def __str__(self) -> str:
         return _NUMPY.sub(r"\1", super().__str__())
@@ -63,7 +63,7 @@ class BudgetError(ArgumentError):
 
 
 class UnknownNameError(ArgumentError):
-    """No entry of that name; the message lists the nearest ones."""
+    """There is no entry of that name; the message lists the nearest ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
@@ -73,7 +73,7 @@ class UnknownNameError(ArgumentError):
         self.name = name
 
 
-# What other libraries call it, and what is an option of something else.
+# Arguments of other libraries, and options that belong to the learner, each with a hint.
 _ELSEWHERE = {
     "random_state": "did you mean 'seed'?",
     "n_jobs": "did you mean 'jobs'?",
@@ -85,7 +85,7 @@ _ELSEWHERE = {
 
 
 class UnknownArgumentError(UnknownNameError, TypeError):
-    """A verb has no argument of that name; the message lists the nearest of all that it takes."""
+    """A public function has no argument of that name; the message lists the nearest arguments that it has."""
 
     def __init__(self, verb: str, name: str, known: Iterable[str]) -> None:
         known = list(known)
@@ -103,7 +103,7 @@ class ExposureError(UnseenError):
 
 
 class MissingDependencyError(UnseenError, ImportError):
-    """An optional package is needed and not installed."""
+    """An optional package is needed, but not installed."""
 
     def __init__(self, package: str, purpose: str, extra: str | None = None) -> None:
         install = f"pip install 'unseen[{extra}]'" if extra else f"pip install {package}"
@@ -111,15 +111,15 @@ class MissingDependencyError(UnseenError, ImportError):
 
 
 class WorkerError(UnseenError):
-    """A worker process died, or raised an error that cannot be brought over."""
+    """A worker process died, or raised an error that cannot be sent to this process."""
 
 
 class RunError(UnseenError):
-    """A run directory cannot be used as asked."""
+    """A run directory cannot be used as requested."""
 
 
 class RunMismatchError(RunError):
-    """The directory holds a run of another configuration; the message lists what differs."""
+    """The directory holds a run of another configuration; the message lists the differences."""
 
 
 class RunLockedError(RunError):
@@ -135,7 +135,7 @@ class StorageError(RunError, OSError):
 
 
 def some(values: Iterable[object], limit: int = 5) -> str:
-    """The first few values for a message: `some(range(9), 3)` is `'0, 1, 2, ... (9 in all)'`."""
+    """List the first few values for a message: `some(range(9), 3)` is `'0, 1, 2, ... (9 in all)'`."""
     listed = [str(v) for v in values]
     head = ", ".join(listed[:limit])
     return head if len(listed) <= limit else f"{head}, ... ({len(listed)} in all)"

@@ -1,10 +1,10 @@
-"""Every score as a pure function, for people who bring their own logits: arrays in, arrays out, NumPy or torch.
+"""All scores as pure functions of logits: arrays in, arrays out, NumPy or torch.
 
 From one observation (n, C): `el2n`, `loss`, `entropy`, `least_confidence`, `margin`, `label_margin`,
 `grand_last_layer`. From the course of training (T, n, C): `aum`, `forgetting`, `correctness`, `confidence`,
 `variability`, `dyn_unc`, `dual`, `tdds`. From several models (R, n, C): `memorization`, `holdout_gap`, `reducible`,
-`disagreement`. Of label quality (n, C): `self_confidence`, `normalized_margin`, `label_issue`, `label_error_share`.
-Folds on one scale: `align`, `temperatures`.
+`disagreement`. For label quality (n, C): `self_confidence`, `normalized_margin`, `label_issue`, `label_error_share`.
+To put folds on one scale: `align`, `temperatures`.
 
 >>> import numpy as np
 >>> from unseen import functional

@@ -1,6 +1,6 @@
-"""The conformance test of scores: what every score must do, ours or yours. Call `check_score` from a test.
+"""The conformance test for scores, built-in or your own. Call `check_score` from a test.
 
-Observations are made up, so no model is trained. What is wrong comes as an `AssertionError` that says what.
+Observations are random, so no model is trained. A violation raises an `AssertionError` that names the rule.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ __all__ = ["Story", "check_score", "play"]
 
 SAMPLES, CLASSES, FEATURES = 40, 4, 3
 CLOSE = 1e-10
-O1_BYTES = 200  # of state a sample, for a score that declares O(1)
+O1_BYTES = 200  # largest state of a sample, for a score that declares O(1)
 Split = Callable[[int, int], Sequence[IntArray]]
 
-# The fields of an `Observation` that a story tells.
+# The fields of an `Observation` that a story contains.
 OBSERVED = ("logits", "features", "grad_norm", "leverage", "cooks_distance")
 
 
 @dataclass(frozen=True, eq=False)
 class Story:
-    """What all models of a plan say of n samples, made up.
+    """Made-up observations of n samples by all models of a plan.
 
     Args:
         labels: int64 (n,).
@@ -51,7 +51,7 @@ class Story:
 
     @classmethod
     def random(cls, score: Score, *, seed: int = 0, classes: int = CLASSES) -> Story:
-        """Random logits, for as many epochs and repeats as the score needs and some more."""
+        """Make random observations, for a few more epochs and repeats than the score needs."""
         rng = np.random.default_rng(seed)
         shape = (score.least_repeats + 1, score.least_epochs + 3, SAMPLES)
         sides: tuple[Side, ...] = ("unseen", "seen")
@@ -66,21 +66,21 @@ class Story:
 
     @property
     def epochs(self) -> int:
-        """T."""
+        """T, the number of epochs."""
         return int(self.logits["unseen"].shape[1])
 
     @property
     def repeats(self) -> int:
-        """R."""
+        """R, the number of repeats."""
         return len(self.logits["unseen"])
 
     def take(self, rows: IntArray) -> Story:
-        """The same samples in another order, or some of them."""
+        """Return the story of these samples, in that order."""
         parts = {name: {side: x[:, :, rows] for side, x in getattr(self, name).items()} for name in OBSERVED}
         return Story(self.labels[rows], **parts)
 
     def observation(self, side: Side, repeat: int, epoch: int, rows: IntArray, *, torch: bool = False) -> Observation:
-        """What a learner would push of these rows."""
+        """Make the observation of these rows that a learner would push."""
         parts = {name: getattr(self, name)[side][repeat, epoch - 1, rows] for name in OBSERVED}
         if torch:
             import torch as library
@@ -90,24 +90,24 @@ class Story:
 
 
 def play(score: Score, story: Story, *, split: Split | None = None, torch: bool = False) -> FloatArray:
-    """The score of every sample as a run would compute it, float64 (R, n), or (1, n) where it joins all repeats.
+    """Compute the score of every sample as a run does, float64 (R, n), or (1, n) if it uses all repeats at once.
 
     Args:
         score: the score.
-        story: what the models say.
+        story: the observations.
         split: (m, epoch) to the batches of an epoch, each an array of positions; by default one batch.
-        torch: hand over torch tensors.
+        torch: give the observations as torch tensors.
 
     """
     groups = [[r] for r in range(story.repeats)] if score.per_repeat else [list(range(story.repeats))]
-    joined = []
+    scores = []
     for group in groups:
         means: dict[Side, dict[str, npt.NDArray[Any]]] = {}
         for side in score.sides:
             fits = [score.finish(_state(score, story, side, r, split, torch=torch), side) for r in group]
             means[side] = {name: np.mean([fit[name] for fit in fits], axis=0) for name in fits[0]}
-        joined.append(score.join(means))
-    return np.stack(joined)
+        scores.append(score.join(means))
+    return np.stack(scores)
 
 
 def _state(score: Score, story: Story, side: Side, repeat: int, split: Split | None, *, torch: bool) -> State:
@@ -118,7 +118,7 @@ def _state(score: Score, story: Story, side: Side, repeat: int, split: Split | N
             score.update(
                 state, side, at, story.observation(side, repeat, epoch, at, torch=torch), _frozen(story.labels[at])
             )
-        # As after a kill: nothing but these arrays is carried on.
+        # As after a kill: only these arrays survive.
         state = {name: array.copy() for name, array in state.items()}
         score = replace(cast(Any, score))
     return state
@@ -131,20 +131,20 @@ def check_score(
     reference: Callable[[Story], FloatArray] | None = None,
     seed: int = 0,
 ) -> None:
-    """Check that a score keeps what it declares and what is asked of every score.
+    """Check that a score meets its declarations and the rules for every score.
 
-    Declared range, direction and state; the same result for any batches, any order of samples, NumPy and torch, and
-    after a restart between epochs; of each sample by itself, unless it says otherwise; inputs left alone; every option
-    changes something.
+    The rules: range, direction and state are as declared; the result is the same for any batches, any order of
+    samples, NumPy and torch, and after a restart between epochs; the result of a sample does not depend on other
+    samples, unless the score declares `whole`; inputs are not changed; every option changes something.
 
     Args:
         score: the score to check.
         variants: the same score with other options; together they must vary every option, and each must matter.
-        reference: the score of each sample by other code, float (R, n) or (1, n), to be met to 1e-10.
-        seed: of the made-up observations.
+        reference: other code for the score of each sample, float (R, n) or (1, n); both must agree to 1e-10.
+        seed: the seed of the random observations.
 
     Raises:
-        AssertionError: the first thing that is wrong.
+        AssertionError: a rule is broken; the first one is named.
 
     >>> from unseen.scores import resolve
     >>> check_score(resolve("el2n"), variants=[resolve("el2n:epochs=1")])
@@ -193,7 +193,7 @@ def _check_wants(score: Score, epochs: int) -> None:
     for side in score.sides:
         wanted = any(score.wants(side, epoch, epochs) for epoch in range(1, epochs + 1))
         _need(wanted, score, f"wants some observation of the {side} side in {epochs} epochs")
-    # Two sides or one, an observation that is not needed costs a forward pass.
+    # An observation that is not needed would cost a forward pass.
     _need("seen" in score.sides or not score.wants("seen", epochs, epochs), score, "wants only the sides it declares")
 
 
@@ -209,18 +209,19 @@ def _check_values(score: Score, values: FloatArray, story: Story) -> None:
 
 
 def _extremes(score: Score) -> Story:
-    """Very sure predictions, right and wrong by turns."""
+    """Make very confident predictions, right and wrong ones."""
     story = Story.random(score, seed=1)
     return replace(story, logits={side: 100.0 * x for side, x in story.logits.items()})
 
 
 def _check_direction(score: Score) -> None:
-    """Held-out, sample 0 is confidently right and sample 1 confidently wrong; in sample both are right.
+    """Check that a wrong prediction scores harder than a right one.
 
-    For a label-free score, sample 1 is undecided instead.
+    Held out, sample 0 is confidently right and sample 1 confidently wrong; in sample, both are right. For a label-free
+    score, sample 1 is undecided instead.
     """
     if score.direction == "worth":
-        return  # high means keep: right and wrong say nothing of it
+        return  # high means worth keeping, which right and wrong predictions do not determine
     story = Story.random(score, seed=2)
     right = 8.0 * np.eye(CLASSES)[story.labels]
     logits: dict[Side, npt.NDArray[Any]] = {
@@ -269,13 +270,16 @@ def _check_order(score: Score, story: Story, values: FloatArray, seed: int) -> N
 
 
 def _check_pieces(score: Score, story: Story) -> None:
-    """A score that does not say `whole` is finished where its samples are, some of them at a time."""
+    """Check that a score without `whole` gives the same values for a part of the samples.
+
+    Such scores are finished on the worker that holds the samples, a part of them at a time.
+    """
     if score.whole:
         return
     for side in score.sides:
         state, cut = _state(score, story, side, 0, None, torch=False), SAMPLES // 3
-        some = {name: array[:cut] for name, array in state.items()}
-        for name, value in score.finish(some, side).items():
+        part = {name: array[:cut] for name, array in state.items()}
+        for name, value in score.finish(part, side).items():
             rule = f"{name!r} of a sample does not depend on the others, or the score says whole = True"
             _same(score, rule, value, score.finish(state, side)[name][:cut])
 

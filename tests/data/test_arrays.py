@@ -171,8 +171,8 @@ def test_ids_and_groups():
         (["a", None], [0, 1], {}, "row 1 is None"),
         (np.array([["a", np.inf], ["b", 1.0]], object), [0, 1], {}, "column 1 holds inf in rows 0"),
         (3, Y, {}, "X must be an array of n samples, got int"),
-        (X, [0, 1, np.inf, 1], {}, r"y must be within .* \(int64\), but row 2 has inf; text made of them will do"),
-        (X, [0, 1, 1e30, 1], {}, r"y must be within .* \(int64\), but row 2 has 1e\+30; text made of them will do"),
+        (X, [0, 1, np.inf, 1], {}, r"y must be within .* \(int64\), but row 2 has inf; make text of them"),
+        (X, [0, 1, 1e30, 1], {}, r"y must be within .* \(int64\), but row 2 has 1e\+30; make text of them"),
         (X, np.ma.array(Y, mask=Y == 0), {}, "y is a masked array that hides entries of rows 0, 3; drop these rows"),
         (np.ma.array(X, mask=X > 10), Y, {}, "X is a masked array that hides entries of rows 3; drop these rows"),
         (X, pd.Series([[0], [1], [1], [0]]), {}, "y must have one entry a sample, but row 0 holds a list of 1"),
@@ -331,7 +331,7 @@ def test_arrays_of_other_names_in_npz(tmp_path):
     for data in (resolve(path, x="images", label="labels"), resolve(path, x="images", y="labels")):
         np.testing.assert_array_equal(everything(data), X)
         assert data.labels.tolist() == Y.tolist()
-    with pytest.raises(UnknownNameError, match=r"no array 'x'; x= names that of the inputs, .*; it has images, labels"):
+    with pytest.raises(UnknownNameError, match=r"no array 'x'; x= names the array of inputs, .*; it has images, labels"):
         resolve(path)
     with pytest.raises(UnknownNameError, match=r"unknown array in set.npz 'label'; did you mean 'labels'"):
         resolve(path, x="images", label="label")

@@ -209,7 +209,7 @@ def test_hugging_face_images_through_a_stand_in():
 
 
 def test_hugging_face_splits_and_streams_are_refused():
-    with pytest.raises(ArgumentError, match=r"has splits train, test; hand in one, as in ds\['train'\]"):
+    with pytest.raises(ArgumentError, match=r"has splits train, test; give one of them, as in ds\['train'\]"):
         from_huggingface({"train": 1, "test": 2})
     with pytest.raises(ArgumentError, match="a streaming data set cannot be scored"):
         from_huggingface(type("Streaming", (), {})())

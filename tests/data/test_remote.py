@@ -178,13 +178,13 @@ def test_a_shard_that_changed_is_refused_by_name(form, shards, row_groups, store
 
 
 def test_a_mark_is_the_same_in_a_list_and_by_itself():
-    quoted = storage.state({"size": 3, "ETag": '"ab"', "LastModified": 5.0}, "x")
-    assert quoted.same(storage.state({"size": 3, "etag": "ab"}, "x"))
-    assert not quoted.same(storage.state({"size": 3, "etag": "ac", "last_modified": 5.0}, "x"))
-    assert not quoted.same(storage.state({"size": 4, "etag": "ab"}, "x"))
-    assert quoted.same(storage.state({"size": 3}, "x")), "nothing but the size is known"
+    quoted = storage.read_state({"size": 3, "ETag": '"ab"', "LastModified": 5.0}, "x")
+    assert quoted.same(storage.read_state({"size": 3, "etag": "ab"}, "x"))
+    assert not quoted.same(storage.read_state({"size": 3, "etag": "ac", "last_modified": 5.0}, "x"))
+    assert not quoted.same(storage.read_state({"size": 4, "etag": "ab"}, "x"))
+    assert quoted.same(storage.read_state({"size": 3}, "x")), "nothing but the size is known"
     with pytest.raises(DataError, match="does not tell its size"):
-        storage.state({"size": None}, "https://host/x.npy")
+        storage.read_state({"size": None}, "https://host/x.npy")
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,8 @@ def test_batches_never_overwrite_a_folder(tmp_path, monkeypatch):
     [
         ([], "the data set is empty: no batch holds a sample"),
         ([X], r"batch 0 must be \(X, y\) or \(X, y, ids\), got ndarray"),
-        ([(X, Y), (X[:, :5], Y)], "that of batch 0 has 6 columns of float16 and that of batch 1 5 of float16"),
-        ([(X, Y), (X.astype(float), Y)], "batch 1 6 of float64"),
+        ([(X, Y), (X[:, :5], Y)], "batch 0 has 6 columns of float16 and X of batch 1 has 5 of float16"),
+        ([(X, Y), (X.astype(float), Y)], "batch 1 has 6 of float64"),
         ([(X, Y), (X, Y, np.arange(500))], "ids must come with every batch or with none, but batch 1"),
         ([(X, Y), (X, Y[:3])], r"batch 1: X has 500 rows, but y has shape \(3,\)"),
         ([(X, Y), (X[0], Y)], r"batch 1: X must be \(m, d\) numbers, got shape \(6,\)"),

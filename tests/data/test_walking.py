@@ -92,7 +92,7 @@ def test_a_folder_that_must_not_be_read_is_refused(photos, table):
             parent.chmod(0o755)
     with nobody():
         for path, name in ((photos, "photos/cat/private"), (table, "table/private")):
-            with pytest.raises(DataError, match=f"{name} cannot be read: Permission denied; mend it, or move it away"):
+            with pytest.raises(DataError, match=f"{name} cannot be read: Permission denied; repair it, or move it away"):
                 resolve(path)
 
 
@@ -209,17 +209,17 @@ def _latin(folder: Path, name: str) -> Path:
 
 def test_names_that_are_no_utf8(photos, table):
     (photos / "cat" / "0.png").rename(_latin(photos / "cat", "caf\xe9.png"))
-    with pytest.raises(DataError, match=r"1 image cannot be read: cat/caf\\xe9.png \(its name is no UTF-8: rename"):
+    with pytest.raises(DataError, match=r"1 image cannot be read: cat/caf\\xe9.png \(its name is not UTF-8: rename"):
         from_folder(photos)
     data = from_folder(photos, on_error="skip")
     assert len(data) == 11
     assert data.notes[-1].isascii()
     (photos / "dog").rename(_latin(photos, "chien\xe9"))
-    with pytest.raises(DataError, match=r"the name of the folder .*photos/chien\\xe9 is no UTF-8; rename it"):
+    with pytest.raises(DataError, match=r"the name of the folder .*photos/chien\\xe9 is not UTF-8; rename it"):
         from_folder(photos, on_error="skip")
     named = (table / "a.parquet").rename(_latin(table, "\xe9.parquet"))
     for source in (named, table):
-        with pytest.raises(DataError, match=r"\\xe9.parquet cannot be read: its name is no UTF-8: rename it"):
+        with pytest.raises(DataError, match=r"\\xe9.parquet cannot be read: its name is not UTF-8: rename it"):
             resolve(source)
 
 

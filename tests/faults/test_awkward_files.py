@@ -296,7 +296,7 @@ FOLDERS = {
     "lost skipped": Case(after(photos, lambda p: lost(p / "cat/0.png")), PHOTOS[1:], "1 image dropped", "", SKIP, True),
     "latin": Case(after(photos, lambda p: latin(p / "cat/0.png")), refusal="cat/\\xe9.png (its name is", unread=True),
     "latin skipped": Case(after(photos, lambda p: latin(p / "cat/0.png")), PHOTOS[1:], "\\xe9.png", "", SKIP, True),
-    "latin class": Case(after(photos, lambda p: latin(p / "cat")), refusal="photos/\\xe9 is no UTF-8; rename it"),
+    "latin class": Case(after(photos, lambda p: latin(p / "cat")), refusal="photos/\\xe9 is not UTF-8; rename it"),
     "a pipe": Case(after(photos, lambda p: pipe(p / "cat/0.png")), refusal="a pipe, not a file", unread=True),
 }
 FILES = {

@@ -172,7 +172,7 @@ def test_a_change_after_the_first_fit_is_refused(tmp_path, monkeypatch, opened):
 def test_a_change_during_the_last_fit_is_refused(tmp_path, monkeypatch, opened):
     data = opened(tmp_path)
     fits = in_fit(monkeypatch, 3, lambda: reverse(tmp_path))
-    with pytest.raises(DataError, match=r"has changed since it was opened \(its .* is another.*begin again"):
+    with pytest.raises(DataError, match=r"has changed since it was opened \(its .* differs.*begin again"):
         scores(data)
     assert len(fits) == 3
 

@@ -95,7 +95,7 @@ def test_planted_copies_across_folds_are_caught():
 def test_a_fit_cannot_ask_about_what_it_trains_on():
     with pytest.raises(unseen.ExposureError, match="rows 2"):
         Fit(train=[0, 1, 2], unseen=[2, 3])
-    with pytest.raises(unseen.ExposureError, match="never saw: rows 5"):
+    with pytest.raises(unseen.ExposureError, match="not in train: rows 5"):
         Fit(train=[0, 1, 2], unseen=[3], seen=[5])
     with pytest.raises(unseen.ExposureError, match="trained on: rows 1"):
         unseen.Exposure(train=[0, 1], watch=[1, 2])

@@ -1,1 +1,1 @@
-"""What everything else stands on: arrays, tables, coresets, fits and plans."""
+"""The data types that all packages share: arrays, score tables, coresets, fits, plans and protocols."""

@@ -1,4 +1,4 @@
-"""What arrays are called; and how those from outside are read: nothing hidden by a mask, nothing lost in a cast."""
+"""Array types, and conversions of users' arrays that refuse masked entries and lossy casts."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ LARGEST = np.iinfo(np.int64).max
 
 
 def unmasked(value: Any, name: str) -> Any:
-    """The value itself; of a masked array that hides nothing, its data.
+    """Return the value itself or, for a masked array without masked entries, its data.
 
     Raises:
-        DataError: a masked array that hides entries, which NumPy would read as if nothing were hidden.
+        DataError: a masked array with masked entries; NumPy would silently read the values under the mask.
 
     >>> unmasked(np.ma.array([1, 2], mask=[False, True]), "y")
     Traceback (most recent call last):
@@ -57,24 +57,24 @@ def unmasked(value: Any, name: str) -> Any:
 
 
 def is_tensor(value: object) -> bool:
-    """Whether it is a torch tensor, without importing torch."""
+    """Tell whether a value is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
 
 def dense(tensor: Any, name: str) -> Any:
-    """The tensor outside any gradient tape.
+    """Detach a tensor from the gradient tape.
 
     Raises:
-        DataError: a sparse tensor, on which few operations work.
+        DataError: a sparse tensor, which few operations support.
     """
     if "strided" not in str(tensor.layout):
-        raise DataError(f"{name} is a sparse tensor, which has no place here; {name}.to_dense() makes it dense")
+        raise DataError(f"{name} is a sparse tensor, which is not supported; {name}.to_dense() makes it dense")
     return tensor.detach()
 
 
 def of_tensor(tensor: Any, name: str) -> npt.NDArray[Any]:
-    """The NumPy array of a torch tensor of any device; types of half precision, which NumPy may lack, as float32.
+    """Convert a torch tensor on any device to a NumPy array; half-precision types become float32.
 
     Raises:
         DataError: a sparse tensor, or one without values.
@@ -97,7 +97,7 @@ def check_real(values: Array, name: str) -> None:
 
 
 def as_integers(value: Any, name: str) -> IntArray:
-    """int64 whole numbers, such as rows, from numbers of any type.
+    """Convert whole numbers of any type, such as rows, to int64.
 
     Raises:
         ArgumentError: a boolean mask, fractions, text, or numbers beyond int64.

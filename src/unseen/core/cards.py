@@ -1,4 +1,4 @@
-"""How results look in a notebook: a heading, a few lines, perhaps a histogram; HTML that loads nothing."""
+"""HTML of results in a notebook: a heading, a few lines, perhaps a histogram. It loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ Values = npt.NDArray[np.float64]
 
 
 def card(title: str, lines: Sequence[tuple[str, str]], *more: str) -> str:
-    """A heading, lines of a word and what there is to say of it, and further HTML that is already safe.
+    """Return the HTML of a heading, of lines (term, text), and of `more`, HTML that is already escaped.
 
     >>> "&lt;b&gt;</div>" in card("<b>", [("kept", "7 of 10")])
     True
     """
-    told = "".join(
+    body = "".join(
         f'<div style="opacity:.85"><span style="opacity:.7">{escape(word)}</span> {escape(text)}</div>'
         for word, text in lines
     )
     head = f'<div style="font-weight:600" dir="auto">{escape(title)}</div>'
-    return f'<div style="font:13px/1.5 system-ui,sans-serif;max-width:60em">{head}{told}{"".join(more)}</div>'
+    return f'<div style="font:13px/1.5 system-ui,sans-serif;max-width:60em">{head}{body}{"".join(more)}</div>'
 
 
 def of_table(table: ScoreTable) -> str:
-    """The scores of a table, and how the first one spreads."""
+    """Return the card of a score table: its scores, and the histogram of the first one."""
     name = next(iter(table.scores), None)
     lines = [(score, meaning(direction)) for score, direction in table.directions.items()]
     return card(f"Scores of {len(table):,} samples", lines, "" if name is None else shaded(table.column(name), name))
 
 
 def of_choice(table: ScoreTable, coreset: Coreset, *more: str) -> str:
-    """A coreset, and what it keeps of the score it was chosen by."""
+    """Return the card of a coreset: its size, and the kept part in the histogram of the score that chose it."""
     name = coreset.provenance.get("score")
     if name not in table.scores:
         return card(repr(coreset), [], *more)
@@ -51,7 +51,7 @@ def of_choice(table: ScoreTable, coreset: Coreset, *more: str) -> str:
 
 
 def shaded(values: Values, name: str, kept: npt.NDArray[np.bool_] | None = None) -> str:
-    """A small histogram of a score, what was kept and what was pruned shaded apart; empty where nothing is known."""
+    """Return a small histogram of a score, kept and pruned samples in two colours; "" if no value is finite."""
     known = np.isfinite(values)
     if not known.any():
         return ""
@@ -63,27 +63,27 @@ def shaded(values: Values, name: str, kept: npt.NDArray[np.bool_] | None = None)
     scale = _HEIGHT / np.sqrt(all_of_them.max())
     tops, bases = np.sqrt(all_of_them) * scale, np.sqrt(lower) * scale
     step = _WIDTH / _BINS
-    drawn = "".join(
+    bars = "".join(
         _bar(i * step, step, 0, base, _KEPT) + _bar(i * step, step, base, top, _PRUNED)
         for i, (base, top) in enumerate(zip(bases.tolist(), tops.tolist(), strict=True))
     )
-    said = escape(f"histogram of {name}, from {low:.3g} to {high:.3g}" + ("" if kept is None else ", kept and pruned"))
+    label = escape(f"histogram of {name}, from {low:.3g} to {high:.3g}" + ("" if kept is None else ", kept and pruned"))
     marks = (f'<span style="color:{color}">■</span> {word}' for color, word in ((_KEPT, "kept"), (_PRUNED, "pruned")))
     key = "" if kept is None else " · " + " ".join(marks)
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{said}" '
-        f'style="display:block;margin-top:6px">{drawn}</svg>'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{label}" '
+        f'style="display:block;margin-top:6px">{bars}</svg>'
         f'<div style="opacity:.7">{escape(name)}: {low:.3g} .. {high:.3g}, square root scale{key}</div>'
     )
 
 
 def listed(texts: Sequence[str]) -> str:
-    """A list of texts."""
+    """Return an HTML list of texts."""
     return f"<ol>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ol>"
 
 
 def tabled(rows: Sequence[Mapping[str, str]]) -> str:
-    """A table of texts."""
+    """Return an HTML table of texts, the keys of the first row as its head."""
     if not rows:
         return ""
     head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])

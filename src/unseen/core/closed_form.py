@@ -1,8 +1,13 @@
-"""Sums of products over rows: what a ridge regression needs of its data.
+"""Ridge regression in closed form, and its leave-one-out and leave-group-out predictions without refitting.
 
-A ridge regression solved, and what it says of rows: outputs and leverages.
+`Summing` adds up products over blocks of rows (`Sums`). `solve` solves the ridge regression of such sums
+(`Solution`: outputs, leverages, degrees of freedom, residuals). `left_out` and `left_alone` give the predictions of
+the regressions that were trained without a group of rows, for the rows of that group. `EveryLam` gives the same for
+every lambda, from one eigendecomposition.
 
-What regressions without some rows say of them, without training these regressions.
+H is the hat matrix, F = H Y, of regressions with an intercept; the diagonal of H are the leverages. The gap of a group
+is the smallest eigenvalue of I - H_gg, for a single row 1 - h_ii. A gap near 0 means that the rows without the group do
+not determine the prediction.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ __all__ = ["EveryLam", "LinAlgError", "Solution", "Summing", "Sums", "left_alone
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Sums over rows, about a centre; they add over blocks and shards, and subtract.
+    """Sums of products over rows, about a centre. Sums of blocks and shards can be added and subtracted.
 
     Args:
         n: the number of rows, or the sum of their weights.
@@ -45,7 +50,7 @@ class Sums:
 
     @classmethod
     def zero(cls, centre: FloatArray, classes: int) -> Sums:
-        """The sums over no rows."""
+        """Return the sums over no rows."""
         d = len(centre)
         return cls(0, centre, np.zeros(d), np.zeros(classes), np.zeros((d, d)), np.zeros((d, classes)))
 
@@ -56,7 +61,7 @@ class Sums:
         return Sums(self.n - other.n, self.centre, *(a - b for a, b in zip(self._sums(), other._sums(), strict=True)))
 
     def take_in(self, other: Sums) -> Sums:
-        """`self + other`, in the arrays of one of them, which must be nobody else's."""
+        """Return `self + other`, in the arrays of one of the two; nothing else may use these arrays."""
         if not self.n:
             return other
         for mine, theirs in zip(self._sums(), other._sums(), strict=True):
@@ -64,10 +69,10 @@ class Sums:
         return Sums(self.n + other.n, self.centre, *self._sums())
 
     def centred(self) -> Sums:
-        """The same rows about their own mean."""
+        """Return the sums over the same rows about their own mean."""
         mean = self.rows / self.n
         gram = np.outer(self.rows, mean)
-        np.subtract(self.gram, gram, out=gram)  # in its place: large new arrays are dear
+        np.subtract(self.gram, gram, out=gram)  # in place: large new arrays are slow
         return Sums(
             self.n,
             self.centre + mean,
@@ -82,12 +87,12 @@ class Sums:
 
 
 class Summing:
-    """Sums under way.
+    """An accumulator of `Sums`, block by block.
 
     Args:
-        centre: float64 (d,).
-        width: C, the columns of y.
-        arrays: zeros (d, d) and (C, d) that it adds in, or None: some of its own.
+        centre: float64 (d,), subtracted from each row.
+        width: C, the number of columns of y.
+        arrays: zeros (d, d) and (C, d) to accumulate in, or None to make new ones.
 
     """
 
@@ -100,7 +105,7 @@ class Summing:
 
     @classmethod
     def several(cls, count: int, centre: FloatArray, width: int) -> list[Summing]:
-        """So many, in arrays of one piece: the system gives these in large pages, and small ones are dear."""
+        """Make several accumulators in one large array, which gets large memory pages; many small ones are slow."""
         d = len(centre)
         arrays = zip(np.zeros((count, d, d)), np.zeros((count, width, d)), strict=True)
         return [cls(centre, width, each) for each in arrays]
@@ -125,32 +130,32 @@ class Summing:
             self._targets += y.T @ weights
         self._rows += weighted.sum(axis=0, dtype=np.float64)
         self._cross += y.T @ weighted
-        self._gram += root.T @ root  # NumPy sees that it is symmetric
+        self._gram += root.T @ root  # NumPy uses the symmetry
 
     def add_labels(self, x: FloatArray, labels: IntArray, weights: FloatArray | None = None) -> None:
-        """Add one block whose y are one-hot labels int64 (m,)."""
+        """Add one block whose targets are one-hot labels int64 (m,)."""
         m = len(labels)
         hot = csr_array((np.ones(m, x.dtype), labels, np.arange(m + 1)), shape=(m, len(self._targets)))
         self.add(x, hot, weights)
 
     def sums(self) -> Sums:
-        """The sums over all blocks, in the arrays that they were added in."""
+        """Return the sums over all blocks; they share the arrays of this object."""
         return Sums(self._n, self._centre, self._rows, self._targets, self._gram, self._cross.T)
 
 
-PANEL = 128  # columns that are whitened at a time
+PANEL = 128  # number of columns that are whitened at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """A ridge regression that is solved.
+    """A solved ridge regression.
 
     Args:
-        n: the number of rows it was trained on, or the sum of their weights.
-        mean: float64 (d,), that of those rows.
+        n: the number of training rows, or the sum of their weights.
+        mean: float64 (d,), the mean of the training rows.
         bias: float64 (C,), the output at the mean.
         weights: float64 (d, C).
-        factor: float64 (d, d), lower Cholesky factor of Z'Z + lam I; what is above its diagonal means nothing.
+        factor: float64 (d, d), lower Cholesky factor of Z'Z + lam I; entries above the diagonal are undefined.
 
     """
 
@@ -162,18 +167,18 @@ class Solution:
     _other: dict[np.dtype[Any], Solution] = field(default_factory=dict, init=False, repr=False)
 
     def outputs(self, x: FloatArray) -> FloatArray:
-        """Raw outputs (m, C) of x (m, d), in the type of x."""
+        """Compute raw outputs (m, C) of x (m, d), in the dtype of x."""
         own = self._as(x)
         return own._outputs(x - own.mean)
 
     def outputs_and_leverages(self, x: FloatArray, weights: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
-        """Both, in one go."""
+        """Compute outputs and leverages, centring x only once."""
         own = self._as(x)
         z = x - own.mean
         return own._outputs(z), own._leverages(z, weights)
 
     def roots(self, x: FloatArray, weights: FloatArray | None = None) -> FloatArray:
-        """V (d + 1, m) with V'V = H of the rows x (m, d), in the type of x."""
+        """Compute V (d + 1, m) with V'V = H for the rows x (m, d), in the dtype of x."""
         own = self._as(x)
         first = np.full((1, len(x)), self.n**-0.5, dtype=x.dtype)
         v = np.concatenate([first, *(some.T for some in own._whitened(x - own.mean))])
@@ -182,21 +187,21 @@ class Solution:
         return v
 
     def leverages(self, x: FloatArray, weights: FloatArray | None = None) -> FloatArray:
-        """The diagonal of H, float64 (m,): how much of its own output each row is."""
+        """Compute the diagonal of H, float64 (m,): the weight of each row's target in its own output."""
         own = self._as(x)
         return own._leverages(x - own.mean, weights)
 
     def without_factor(self) -> Solution:
-        """For outputs only, in a fraction of the memory."""
+        """Return a copy without the factor: it gives outputs only, and takes a fraction of the memory."""
         return Solution(self.n, self.mean, self.bias, self.weights, np.empty((0, 0)))
 
     def freedom(self, sums: Sums, lam: float) -> float:
-        """The trace of H: how many parameters are as good as free."""
+        """Compute the trace of H: the effective degrees of freedom."""
         values = np.linalg.eigvalsh(sums.centred().gram)
         return float(1 + (values / (values + lam)).sum())
 
     def residual(self, sums: Sums, squares: float) -> float:
-        """The residual sum of squares, all outputs together; `squares` is that of the targets."""
+        """Compute the residual sum of squares over all outputs; `squares` is the sum of squared targets."""
         own = sums.centred()
         bias = own.targets @ own.targets / own.n
         fitted = 2 * np.sum(self.weights * own.cross) - np.sum(self.weights * (own.gram @ self.weights))
@@ -214,9 +219,10 @@ class Solution:
         return leverages if weights is None else weights * leverages
 
     def _whitened(self, z: FloatArray) -> Iterator[FloatArray]:
-        """The factor solved for each row of z (m, d): some columns (m, PANEL) at a time.
+        """Yield the rows of z (m, d) multiplied by the inverse of the factor, in panels of columns (m, PANEL).
 
-        By its inverse, panel by panel, in products of NumPy's, which unlike SciPy's let other threads go on.
+        It multiplies by the inverse in NumPy, which releases the interpreter lock; the triangular solvers of SciPy do
+        not.
         """
         for start in range(0, z.shape[1], PANEL):
             end = start + PANEL
@@ -224,13 +230,13 @@ class Solution:
 
     @cached_property
     def _inverse(self) -> FloatArray:
-        """Of the factor, in the type of the weights."""
+        """The inverse of the factor, in the dtype of the weights."""
         inverse, _ = dtrtri(self.factor, lower=True)  # a Cholesky factor has no zero on its diagonal
         lower: FloatArray = np.tril(inverse).astype(self.weights.dtype, copy=False)
         return lower
 
     def _as(self, x: FloatArray) -> Solution:
-        """The same in the type of x."""
+        """Return this solution in the dtype of x."""
         if x.dtype == self.mean.dtype:
             return self
         if x.dtype not in self._other:
@@ -240,34 +246,34 @@ class Solution:
 
 
 def solve(sums: Sums, lam: float) -> Solution:
-    """Solve by Cholesky.
+    """Solve a ridge regression by Cholesky decomposition.
 
     Raises:
         LinAlgError: lam is too small to make Z'Z + lam I positive definite in float64.
 
     """
     own = sums.centred()
-    a = own.gram.T  # symmetric, and in the order that LAPACK works on in place
+    a = own.gram.T  # symmetric; transposed, so that LAPACK can work in place
     a[np.diag_indices_from(a)] += lam
     factor, lower = cho_factor(a, lower=True, overwrite_a=True, check_finite=False)
     weights = cho_solve((factor, lower), own.cross, check_finite=False)
     return Solution(own.n, own.centre, own.targets / own.n, np.ascontiguousarray(weights), factor)
 
 
-BLOCK = 2**21  # outputs at a time: of 16 MB, whose memory is used again by the next
+BLOCK = 2**21  # outputs at a time: 16 MB, a size whose memory the next block reuses
 
 
 def left_out(
     outputs: FloatArray, targets: FloatArray, roots: FloatArray, of: IntArray, weights: FloatArray | None = None
 ) -> tuple[FloatArray, FloatArray]:
-    """What the regressions without each group say of it.
+    """Compute leave-group-out predictions: for each group, the outputs of the regression trained without it.
 
     Args:
-        outputs: float64 (m, C), those of the regression that was trained on these rows too.
+        outputs: float64 (m, C), outputs of the regression that was trained on these rows too.
         targets: float64 (m, C).
         roots: float64 (k, m), V with V'V = H.
-        of: int64 (m,) group of each row; every group is here as a whole.
-        weights: float64 (m,), those of which the roots were made too, or None.
+        of: int64 (m,) group of each row; every group must be complete.
+        weights: float64 (m,) sample weights, which are also in the roots, or None.
 
     Returns:
         Outputs float64 (m, C), and the gap float64 (m,) of each row's group.
@@ -278,20 +284,20 @@ def left_out(
     _, group, size = np.unique(of, return_inverse=True, return_counts=True)
     gap = 1.0 - (roots**2).sum(axis=0)
     alone = size[group] == 1
-    with np.errstate(divide="ignore", invalid="ignore"):  # a gap of 0 is for the caller to judge
+    with np.errstate(divide="ignore", invalid="ignore"):  # the caller checks for a gap of 0
         residuals[alone] /= gap[alone, None]
         together = np.flatnonzero(~alone)
         together = together[np.argsort(group[together], kind="stable")]
         for rows in np.split(together, np.flatnonzero(np.diff(group[together])) + 1):
             if len(rows):
-                residuals[rows], gap[rows] = _left_together(residuals[rows], roots[:, rows])
+                residuals[rows], gap[rows] = _leave_group_out(residuals[rows], roots[:, rows])
     return targets - residuals / scale, gap
 
 
 def left_alone(outputs: FloatArray, labels: IntArray, leverages: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """`left_out` where every row is a group of its own and targets are one-hot labels; `outputs` is overwritten.
+    """Compute leave-one-out predictions for one-hot labels; `outputs` is overwritten.
 
-    (The weight of a row cancels from its own residual.)
+    This is `left_out` with one row a group. The weight of a row cancels from its own residual.
     """
     gap = 1.0 - leverages
     rows = np.arange(len(labels))
@@ -302,8 +308,8 @@ def left_alone(outputs: FloatArray, labels: IntArray, leverages: FloatArray) -> 
     return outputs, gap
 
 
-def _left_together(residuals: FloatArray, v: FloatArray) -> tuple[FloatArray, float]:
-    """(I - V'V)^-1 times the residuals of one group, by whichever of V'V and VV' is smaller."""
+def _leave_group_out(residuals: FloatArray, v: FloatArray) -> tuple[FloatArray, float]:
+    """Multiply the residuals of one group by (I - V'V)^-1, from the smaller one of V'V and VV'."""
     k, m = v.shape
     if m <= k:
         values, vectors = np.linalg.eigh(v.T @ v)
@@ -314,12 +320,12 @@ def _left_together(residuals: FloatArray, v: FloatArray) -> tuple[FloatArray, fl
 
 
 class EveryLam:
-    """The regressions of every lambda on the same rows, from one eigendecomposition, and what they say of groups.
+    """Leave-group-out predictions of ridge regressions with any lambda on the same rows, from one eigendecomposition.
 
     Args:
         x: float64 (m, d); it is overwritten.
         y: float64 (m, C).
-        of: int64 (m,) group of each row; groups leave together.
+        of: int64 (m,) group of each row; the rows of a group are left out together.
         weights: float64 (m,), or None: 1 each.
 
     """
@@ -331,33 +337,33 @@ class EveryLam:
         x -= (w @ x) / self._n
         root = x if weights is None else np.sqrt(weights)[:, None] * x
         values, vectors = np.linalg.eigh(root.T @ root)
-        self._values = np.maximum(values, 0.0)  # of a Gram matrix: below 0 by rounding only
+        self._values = np.maximum(values, 0.0)  # a Gram matrix: below 0 by rounding only
         self._q = x @ vectors
         self._bias = (w @ y) / self._n
         self._cross = self._q.T @ (y if weights is None else weights[:, None] * y)
         _, group, size = np.unique(of, return_inverse=True, return_counts=True)
-        alone, self._bound = np.flatnonzero(size[group] == 1), np.flatnonzero(size[group] > 1)
+        alone, self._grouped = np.flatnonzero(size[group] == 1), np.flatnonzero(size[group] > 1)
         step = max(1, BLOCK // y.shape[1])
         self._blocks = [alone[start : start + step] for start in range(0, len(alone), step)]
 
     @property
     def blocks(self) -> int:
-        """How many blocks of rows there are, each to be worked on by itself."""
-        return len(self._blocks) + bool(len(self._bound))
+        """The number of blocks of rows; each can be computed independently."""
+        return len(self._blocks) + bool(len(self._grouped))
 
     def left_out(self, lam: float, block: int) -> tuple[IntArray, FloatArray, FloatArray]:
-        """Rows, what the regressions without their groups say of them (m, C), and the gaps."""
+        """Return the rows of a block, their leave-group-out predictions (m, C), and their gaps (m,)."""
         rows, off, gap = self.off(lam, block)
         off += self.y[rows]
         return rows, off, gap
 
     def off(self, lam: float, block: int) -> tuple[IntArray, FloatArray, FloatArray]:
-        """Likewise, less the targets."""
+        """Return the rows of a block, their leave-group-out predictions less the targets (m, C), and their gaps."""
         coefficients = self._cross / (self._values + lam)[:, None]
         if block == len(self._blocks):
-            outputs, gap = self._left_together(self._bound, coefficients, lam)
-            outputs -= self.y[self._bound]
-            return self._bound, outputs, gap
+            outputs, gap = self._leave_groups_out(self._grouped, coefficients, lam)
+            outputs -= self.y[self._grouped]
+            return self._grouped, outputs, gap
         rows = self._blocks[block]
         q, weights = self._q[rows], 1.0 if self._weights is None else self._weights[rows]
         gap = 1.0 - weights * (1 / self._n + np.square(q) @ (1 / (self._values + lam)))
@@ -368,7 +374,7 @@ class EveryLam:
             outputs /= gap[:, None]
         return rows, outputs, gap
 
-    def _left_together(self, rows: IntArray, coefficients: FloatArray, lam: float) -> tuple[FloatArray, FloatArray]:
+    def _leave_groups_out(self, rows: IntArray, coefficients: FloatArray, lam: float) -> tuple[FloatArray, FloatArray]:
         q, weights = self._q[rows], None if self._weights is None else self._weights[rows]
         first = np.full((1, len(rows)), self._n**-0.5)
         roots = np.concatenate([first, q.T / np.sqrt(self._values + lam)[:, None]])

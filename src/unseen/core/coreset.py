@@ -1,4 +1,4 @@
-"""The part worth training on."""
+"""The result of a selection: the samples of a data set that are worth training on."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["Coreset"]
 
 @dataclass(frozen=True, eq=False)
 class Coreset:
-    """The part worth training on.
+    """The samples of a data set that are worth training on.
 
     Args:
         ids: (m,) ids of the kept samples, in dataset order.
         indices: int64 (m,) their rows, ascending: what `torch.utils.data.Subset` takes.
         n: the size of the whole data set.
         order: int64 (m,) the same rows in the order they were picked, or None where the rule has no order.
-        sources: (m,) text, for each of `indices` where it came from (a stratum, a class's quota), or None.
+        sources: (m,) text, the origin of each of `indices` (a stratum, a class's quota), or None.
         provenance: rule, options, seed, budget, and the provenance of the scores.
 
     >>> Coreset(ids=np.array([4, 7]), indices=np.array([4, 7]), n=10)
@@ -65,7 +65,7 @@ class Coreset:
         return card(repr(self), [])
 
     def to_columns(self) -> dict[str, npt.NDArray[Any]]:
-        """Every column by name, as `save` writes them: `id`, `row`, and where it has them `pick` and `source`."""
+        """Return the columns that `save` writes: `id`, `row`, and where there are any `pick` and `source`."""
         columns: dict[str, npt.NDArray[Any]] = {"id": self.ids, "row": self.indices}
         if self.order is not None:
             pick = np.empty(self.n, np.int64)
@@ -76,11 +76,13 @@ class Coreset:
         return columns
 
     def to_arrow(self) -> Any:
-        """A table of Arrow of the kept samples; with the scores of all of them: `ScoreTable.to_arrow(coreset)`."""
+        """Return the kept samples as an Arrow table; `ScoreTable.to_arrow(coreset)` has all samples with scores."""
         return as_arrow(self.to_columns())
 
     def to_pandas(self) -> Any:
-        """A frame of pandas of the kept samples, its index their ids; with scores: `ScoreTable.to_pandas(coreset)`.
+        """Return the kept samples as a pandas frame, indexed by id.
+
+        `ScoreTable.to_pandas(coreset)` has all samples with their scores.
 
         Raises:
             MissingDependencyError: pandas is not installed.
@@ -89,13 +91,13 @@ class Coreset:
         return as_pandas(self.to_arrow())
 
     def save(self, path: str | Path) -> Path:
-        """Write a parquet file (`id`, `row`, `pick`, `source`), its provenance in the metadata."""
+        """Write a parquet file (`id`, `row`, `pick`, `source`), with the provenance in its metadata."""
         about = {"kind": "coreset", "n": self.n, "provenance": self.provenance}
         return write_parquet(Path(path), self.to_columns(), about)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote."""
+        """Read a file of `save`."""
         columns, about = read_parquet(Path(path), "coreset")
         order = columns["row"][np.argsort(columns["pick"])] if "pick" in columns else None
         return cls(

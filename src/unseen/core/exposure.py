@@ -1,6 +1,7 @@
-"""A fit: what one model is trained on, and what it is then asked about. A plan: the fits of a scoring job.
+"""Fits and plans: which rows a model is trained on, and which rows it then judges.
 
-Exposure in pairs of your own.
+A `Fit` is one training and its watch sets. A `Plan` divides a data set into fits. `Exposure` is a plan of pairs that
+the user gives. The built-in plans are in `unseen.core.plans`.
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ MAX_FITS = 10_000
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """One training and the questions asked of it.
+    """One training, and the watch sets that the model judges afterwards.
 
     Args:
-        train: int64 (t,) rows the model is trained on.
-        unseen: int64 (u,) rows it is asked about and never saw; disjoint from `train`, checked.
-        seen: int64 (s,) rows of `train` it is asked about too, for the baseline and two-sided scores.
-        repeat: which repetition of the plan.
-        fold: which fold of it; the models of one fold are on one scale.
-        part: which part of the fold, where it is watched piece by piece (leave_one_out).
-        apart: int64 (u,) group of each row of `unseen`, or None. With it the fit stands for one model a group, each
-            trained on `train` and on the watched rows of all other groups, and asked about those of its own: what a
-            learner with a closed form does at once (see `at_once`), and no other is given.
-        folds: int64 (u,) fold of each row of `unseen`, where the fit stands for several; else all are in `fold`.
+        train: int64 (t,) rows that the model is trained on.
+        unseen: int64 (u,) rows that the model judges and was not trained on; disjoint from `train` (checked).
+        seen: int64 (s,) rows of `train` that the model judges too, for the baseline and two-sided scores.
+        repeat: the number of the repeat in the plan.
+        fold: the number of the fold in the repeat; scores of models of one fold are on one scale.
+        part: the number of the part of the fold, where a fold is judged in parts (leave_one_out).
+        apart: int64 (u,) group of each row of `unseen`, or None. If given, the fit stands for one model a group. Each
+            of these is trained on `train` and on the watched rows of all other groups, and judges the rows of its own
+            group. Only learners with a closed form get such fits (see `at_once`).
+        folds: int64 (u,) fold of each row of `unseen`, if the fit stands for several folds; else all are in `fold`.
 
     Raises:
         ExposureError: a row of `unseen` is in `train`, or a row of `seen` is not.
@@ -65,7 +66,7 @@ class Fit:
                 raise ArgumentError(f"{name} of fit {self.name} must hold rows of the data set, got {ordered[0]}")
             if (ordered[1:] == ordered[:-1]).any():
                 raise ArgumentError(f"{name} of fit {self.name} must hold each row once")
-            # A copy of our own, writable: torch warns of arrays that are not.
+            # A writable copy: torch warns of read-only arrays.
             object.__setattr__(self, name, rows.copy())
         for name in ("apart", "folds"):
             given = getattr(self, name)
@@ -81,46 +82,48 @@ class Fit:
             )
         stray = np.setdiff1d(self.seen, self.train, assume_unique=True)
         if stray.size:
-            raise ExposureError(f"fit {self.name} calls samples seen that it never saw: rows {some(stray.tolist())}")
+            raise ExposureError(
+                f"fit {self.name} lists samples as seen that are not in train: rows {some(stray.tolist())}"
+            )
 
     @property
     def name(self) -> str:
-        """Its name in a run: `r0f3` is repeat 0, fold 3."""
+        """The name of the fit in a run: `r0f3` is repeat 0, fold 3."""
         return f"r{self.repeat}f{self.fold}" + ("" if self.part is None else f"p{self.part}")
 
     @property
     def samples(self) -> int:
-        """How many samples are learned from: where it stands for many models, those of all of them together."""
+        """The number of training samples; if the fit stands for many models, those of all models together."""
         return len(self.train) + (0 if self.apart is None else len(self.unseen))
 
     def watch(self, side: Side) -> IntArray:
-        """The watch set of one side."""
+        """Return the watch set of one side."""
         return self.unseen if side == "unseen" else self.seen
 
 
 class Plan(Protocol):
-    """How a data set is divided into fits."""
+    """A division of a data set into fits."""
 
     @property
     def scored_side(self) -> Side:
-        """The watch set from which one-sided scores come: `"unseen"`, but for the baseline plan `seen()`."""
+        """The watch set that one-sided scores read: `"unseen"`, except for the baseline plan `seen()`."""
 
     @property
     def two_sided(self) -> bool:
-        """Whether every sample is also watched by models that saw it, as two-sided scores need."""
+        """Whether every sample is also judged by models that saw it, as two-sided scores need."""
 
     @property
     def repeats(self) -> int:
-        """How many times every sample is scored."""
+        """The number of times that every sample is scored."""
 
     def describe(self) -> dict[str, object]:
-        """Name and options, for the manifest."""
+        """Return name and options, for the manifest."""
 
     def count(self, n: int) -> int:
-        """The number of trainings for n samples."""
+        """Return the number of trainings for n samples."""
 
     def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
-        """The fits, one after another.
+        """Yield the fits, one after another.
 
         Args:
             ids: (n,) integer or text, unique.
@@ -132,21 +135,21 @@ class Plan(Protocol):
 
 
 def at_least(name: str, value: int, least: int) -> None:
-    """Refuse what is no integer of at least `least`."""
+    """Refuse a value that is not an integer of at least `least`."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
         raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}")
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """Any pairs of your own: the samples trained on, and the samples asked about.
+    """A plan of given pairs: the rows to train on, and the rows to judge.
 
     Args:
         train: rows, or a sequence of such arrays, one a fit.
-        watch: the rows asked about, disjoint from those trained on; or a sequence of the same length.
+        watch: the rows to judge, disjoint from the training rows; or a sequence of the same length.
 
-    Rows watched by several fits are averaged; rows never watched get no score (NaN), and a rule refuses them
-    unless told `nan="last"`.
+    Scores of rows that several fits judge are averaged. Rows that no fit judges get no score (NaN), and a rule refuses
+    them unless `nan="last"` is set.
 
     >>> plan = Exposure(train=[0, 1], watch=[2, 3])
     >>> [fit.unseen.tolist() for fit in plan.fits(np.arange(4), np.zeros(4, int))]
@@ -171,25 +174,25 @@ class Exposure:
             )
         if not all(len(t) for t in self.train):
             raise ArgumentError("train must name at least one row for each fit, got an empty training set")
-        list(self._made())  # a leaking pair is refused here, before any training
+        list(self._make_fits())  # refuse a leaking pair here, before any training
 
     @property
     def repeats(self) -> int:
-        """How many repeats the pairs fall into; no sample is watched twice in one."""
-        return max(fit.repeat for fit in self._made()) + 1
+        """The number of repeats; no sample is judged twice in one repeat."""
+        return max(fit.repeat for fit in self._make_fits()) + 1
 
     def describe(self) -> dict[str, object]:
-        """Name, number of pairs and a digest of them."""
+        """Return name, number of pairs and a digest of the pairs."""
         pairs = b"".join(a.tobytes() + b"|" for pair in zip(self.train, self.watch, strict=True) for a in pair)
         return {"plan": "exposure", "fits": len(self.train), "digest": blake2b(pairs, digest_size=16).hexdigest()}
 
     def count(self, n: int) -> int:
-        """One training a pair."""
+        """Return the number of pairs: one training each."""
         return len(self.train)
 
     def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
-        """The pairs as given. A group split between both sides of a pair is refused."""
-        for fit in self._made():
+        """Yield the pairs as given; refuse a group that is on both sides of a pair."""
+        for fit in self._make_fits():
             last = max(fit.train.max(), fit.unseen.max(initial=-1))
             if last >= len(ids):
                 raise ArgumentError(f"exposure names row {last}, but the data set has {len(ids)} samples")
@@ -199,8 +202,8 @@ class Exposure:
                     raise ExposureError(f"fit {fit.name} has groups on both sides: {some(split.tolist())}")
             yield fit
 
-    def _made(self) -> Iterator[Fit]:
-        # A sample watched a second time is a second repeat, so that its scores are averaged, not overwritten.
+    def _make_fits(self) -> Iterator[Fit]:
+        # Judging a sample a second time is a second repeat, so that its scores are averaged, not overwritten.
         watched: list[set[int]] = []
         for fold, (train, watch) in enumerate(zip(self.train, self.watch, strict=True)):
             rows = set(watch.tolist())

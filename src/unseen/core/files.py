@@ -1,9 +1,10 @@
-"""One way to write a file: whole, or not at all.
+"""Atomic files, and parquet files with JSON metadata.
 
-A writer that is killed, or finds the disk full, leaves the old content under the name and at most a stray temporary
-file beside it, which `remove_temporaries` clears away.
+`replace_file` writes a file as a whole or not at all. A writer that is killed, or that finds the disk full, leaves the
+old content under the name, and at most one temporary file beside it. `remove_temporaries` removes these.
 
-Parquet files with JSON metadata: how tables and coresets are kept. Nothing in them is ever unpickled.
+Tables, coresets and histories are parquet files. Their metadata is JSON, and they carry a digest of their content.
+Nothing in them is ever unpickled.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Put what `write` writes under the name `path`, atomically and durably.
+    """Replace the file `path` by what `write` writes, atomically and durably.
 
-    `write` gets a binary file open for writing and reading, and may seek in it. Folders on the way are made.
+    `write` gets a binary file that is open for writing and reading, and may seek in it. Missing folders are made.
 
     Raises:
         StorageError: the file cannot be written; the old content is kept and the temporary file removed.
@@ -74,13 +75,13 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what killed writers left in a folder. Only for the process that holds the lock of the folder."""
+    """Remove the temporary files that killed writers left. Only the holder of the folder's lock may call it."""
     for stray in folder.glob(".*.tmp"):
         stray.unlink(missing_ok=True)
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
-    """The error to raise when `path` cannot be written: what happened, and what to do."""
+    """Make the error for a `path` that cannot be written: the reason and the remedy."""
     reason = error.strerror or str(error)
     if error.errno in _FULL:
         return StorageError(
@@ -98,12 +99,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 def as_arrow(columns: Mapping[str, npt.NDArray[Any]]) -> pa.Table:
-    """Arrays by name as a table of Arrow, None where text is missing."""
+    """Convert arrays by name to an Arrow table; a missing text is None."""
     return pa.table({name: pa.array(values) for name, values in columns.items()})
 
 
 def as_pandas(table: pa.Table) -> Any:
-    """The same as a frame of pandas, its index the column `id`.
+    """Convert an Arrow table to a pandas frame whose index is the column `id`.
 
     Raises:
         MissingDependencyError: pandas is not installed.
@@ -115,7 +116,7 @@ def as_pandas(table: pa.Table) -> Any:
 
 
 def write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> Path:
-    """Write arrays as parquet with JSON metadata; the bytes depend on the content alone. Atomic.
+    """Write arrays as parquet with JSON metadata, atomically; the bytes depend on the content alone.
 
     Raises:
         StorageError: the file cannot be written; an older one of that name is kept.
@@ -124,17 +125,17 @@ def write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]], about: Ma
     table = pa.table({name: pa.array(_plain(values)) for name, values in columns.items()})
     text = json.dumps(about, sort_keys=True)
     table = table.replace_schema_metadata({"unseen": text, "unseen.digest": _digest(columns, text)})
-    # Statistics repeat what the columns say, where a damaged copy would not be found.
+    # No statistics: they repeat values of the columns, and no checksum covers them.
     replace_file(path, lambda file: pq.write_table(table, file, write_page_checksum=True, write_statistics=False))
     return path
 
 
 def read_parquet(path: Path, kind: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-    """Read what `write_parquet` wrote; a damaged or foreign file is an error that names it.
+    """Read a file of `write_parquet`: the arrays by name, and the metadata.
 
     Raises:
         FileNotFoundError: there is no such file.
-        CorruptFileError: it is damaged, or not of this kind.
+        CorruptFileError: the file is damaged, or not of this kind.
 
     """
     if path.is_dir():

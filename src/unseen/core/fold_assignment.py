@@ -1,4 +1,4 @@
-"""Samples dealt out to folds: stratified by class, groups whole, a function of (seed, id) and the labels."""
+"""Assignment of samples to folds: stratified by class, groups kept whole, a function of (seed, id) and the labels."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ __all__ = ["assign_folds"]
 
 
 def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | None = None, seed: int = 0) -> IntArray:
-    """The fold of each sample, int64 (n,), stratified by class, a function of (seed, id) and the labels.
+    """Assign each sample to one of k folds, int64 (n,), stratified by class.
 
-    The samples (one representative a group) are put in an order that depends on (seed, id) and dealt out class by
-    class, so class counts of two folds differ by one at most. A class with fewer members than folds is in some folds
-    only: its members are still scored by models that did not see them, and, if it has one member, by models that never
-    saw its class. Groups that are large beside a fold go through `StratifiedGroupKFold`, which balances sizes greedily.
+    The assignment is a function of (seed, id) and the labels. The samples (one representative a group) are ordered by
+    (seed, id) and dealt to the folds in turn, class by class. So the class counts of two folds differ by one at most.
+    A class with fewer samples than folds is missing in some folds. Its samples are still scored by models that did not
+    see them; the only sample of a class is scored by models that never saw its class. Groups that are large compared to
+    a fold are assigned by `StratifiedGroupKFold`, which balances sizes greedily.
 
     Raises:
         ArgumentError: fewer samples (or groups) than folds.
@@ -30,7 +31,7 @@ def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | N
     of = np.arange(len(ids)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     if of.max(initial=-1) + 1 == len(ids):  # each sample is a group of its own
         return _deal(ranked, labels, k, len(ids))
-    # The member that comes first in the keyed order represents its group.
+    # The sample that comes first in the pseudo-random order represents its group.
     _, first = np.unique(of[ranked], return_index=True)
     heads = ranked[np.sort(first)]
     sizes = np.bincount(of)
@@ -47,9 +48,9 @@ def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | N
 
 
 def _deal(ranked: IntArray, labels: IntArray, k: int, n: int) -> IntArray:
-    """One class after another, in turn: the folds of scikit-learn's `StratifiedKFold`.
+    """Deal samples to folds in turn, one class after another: the folds of scikit-learn's `StratifiedKFold`.
 
-    (Which refuses where no class reaches every fold, and looks at all samples once a class.)
+    `StratifiedKFold` itself refuses data in which no class has k samples, and passes over all samples once a class.
     """
     if n < k:
         raise ArgumentError(f"k must be at most the number of samples, got k={k} for {n} samples")
@@ -64,21 +65,21 @@ def _deal(ranked: IntArray, labels: IntArray, k: int, n: int) -> IntArray:
 
 
 def _deal_groups(ranked: IntArray, labels: IntArray, of: IntArray, k: int) -> IntArray:
-    """Whole groups to folds, classes and sizes as even as scikit-learn makes them; no fold is left empty."""
+    """Deal whole groups to folds by `StratifiedGroupKFold`, or by size alone where it leaves a fold empty."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     fold_of = np.full(len(ranked), -1, np.int64)
-    # Groups are numbered in the keyed order: they are dealt by number, which must not depend on the rows.
+    # scikit-learn deals groups by number. So they are numbered in the pseudo-random order, not by row.
     _, first, code = np.unique(of[ranked], return_index=True, return_inverse=True)
     numbered = np.argsort(np.argsort(first))[code]
-    if np.unique(labels, return_counts=True)[1].max() >= k:  # else there is nothing to stratify, and it refuses
+    if np.unique(labels, return_counts=True)[1].max() >= k:  # otherwise scikit-learn refuses to stratify
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
             for fold, (_, inside) in enumerate(StratifiedGroupKFold(k).split(ranked, labels[ranked], numbered)):
                 fold_of[ranked[inside]] = fold
     if len(np.unique(fold_of)) == k and fold_of.min() == 0:
         return fold_of
-    # By size alone, the largest groups first, each to the emptiest fold.
+    # By size alone: the largest groups first, each to the smallest fold.
     sizes, load, of_group = np.bincount(of), np.zeros(k, np.int64), np.empty(len(first), np.int64)
     for group in np.lexsort((first, -sizes)):
         of_group[group] = load.argmin()

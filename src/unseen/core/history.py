@@ -1,4 +1,4 @@
-"""How a coreset came about: who entered at which step, and by which score."""
+"""The history of a grown coreset: which sample entered at which step, and with which score."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ FORMAT = 2
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """How a coreset was grown, a row a member, in the order of their entry.
+    """The history of a grown coreset: one row a member, in the order of entry.
 
     Args:
-        ids: (m,) of the sample.
-        rows: int64 (m,) of the sample.
-        steps: int64 (m,) the step at which it entered; 0 is the start.
-        scores: float64 (m,) the score by which it entered, NaN where none was read.
+        ids: (m,) ids of the members.
+        rows: int64 (m,) rows of the members.
+        steps: int64 (m,) the step at which each member entered; 0 is the start.
+        scores: float64 (m,) the score with which it entered, NaN where no score was read.
         about: scores, rule, sizes, budget and class names, as JSON.
 
     """
@@ -47,7 +47,7 @@ class History:
         return [int((self.steps <= step).sum()) for step in range(len(self))]
 
     def members(self, step: int | None = None) -> IntArray:
-        """Give int64 (m,) rows of the coreset after a step, in the order of their entry; of the result by default.
+        """Return the rows of the coreset after a step, int64 (m,), in the order of entry; by default after the last.
 
         Raises:
             ArgumentError: there is no such step.
@@ -66,7 +66,7 @@ class History:
         return f"History({self})"
 
     def save(self, path: str | Path) -> Path:
-        """Write a parquet file, a row a member: `id`, `row`, `step`, `score`; the rest is metadata."""
+        """Write a parquet file with one row a member: `id`, `row`, `step`, `score`; `about` goes to the metadata."""
         columns: dict[str, npt.NDArray[Any]] = {
             "id": self.ids,
             "row": self.rows,
@@ -77,7 +77,7 @@ class History:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote, or a history of version 0.1, in which members could leave again."""
+        """Read a file of `save`, or a history of version 0.1, in which members could leave again."""
         columns, about = read_parquet(Path(path), "history")
         rows = columns["row"]
         kept = np.arange(len(rows)) if "format" in about else _last_entries(columns, about["taken"])
@@ -91,7 +91,7 @@ class History:
 
 
 def _last_entries(columns: dict[str, npt.NDArray[Any]], taken: int) -> IntArray:
-    """Positions of the events by which those entered who are in the coreset after the step `taken`."""
+    """Return, for each member of the coreset after step `taken`, the position of the event of its last entry."""
     inside: dict[int, int] = {}
     events = zip(columns["row"].tolist(), columns["event"].tolist(), columns["step"].tolist(), strict=True)
     for position, (row, event, step) in enumerate(events):

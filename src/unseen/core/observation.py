@@ -1,6 +1,7 @@
-"""What a high value of a score means.
+"""Observations of a model, the sides of a watch set, and directions of scores.
 
-What a model says of some samples, and how it came to know them.
+An observation holds the outputs of one model for some samples after one epoch. Its side says whether the model was
+trained on these samples (`"seen"`) or not (`"unseen"`). The direction of a score says what a high value means.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ DIRECTIONS: tuple[Direction, ...] = ("harder", "easier", "worth")
 
 
 def meaning(direction: Direction) -> str:
-    """A direction in words: `"harder when higher"`."""
+    """Describe a direction in words: `"harder when higher"`."""
     return {
         "harder": "harder when higher",
         "easier": "easier when higher",
@@ -35,17 +36,17 @@ MOST_EPOCHS = 2**31 - 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
-    """What a model says of some samples: evaluation mode, no augmentation, dataset order.
+    """The outputs of a model for some samples, in evaluation mode and without augmentation.
 
     Args:
         rows: int64 (m,) rows of the samples.
-        epoch: after which epoch, counted from 1; learners without epochs say 1.
+        epoch: the epoch after which the model was observed, counted from 1; learners without epochs give 1.
         logits: (m, C) float, NumPy or torch; None where only a loss is recorded.
         features: (m, d) input of the last linear layer, or None.
         grad_norm: (m,) norm of the loss gradient over all parameters, one sample at a time, or None.
-        loss: (m,) per-sample loss of any task, or None; scores that need only a loss take it in place of logits.
-        leverage: (m,) how much of its own output each sample is, where a learner knows, or None.
-        cooks_distance: (m,) how far all outputs move when a sample is left out, likewise.
+        loss: (m,) per-sample loss of any task, or None; scores that need only a loss use it in place of logits.
+        leverage: (m,) the weight of each sample's label in its own output, if the learner knows it, or None.
+        cooks_distance: (m,) how far all outputs move when the sample is left out, if the learner knows it, or None.
 
     """
 
@@ -57,11 +58,11 @@ class Observation:
     loss: Array | None = None
     leverage: Array | None = None
     cooks_distance: Array | None = None
-    shared: dict[str, Array] = field(default_factory=dict, init=False, repr=False)  # what scores compute once for all
+    shared: dict[str, Array] = field(default_factory=dict, init=False, repr=False)  # results that several scores use
 
     def __post_init__(self) -> None:
         try:
-            object.__setattr__(self, "epoch", index(self.epoch))  # of a tensor, too
+            object.__setattr__(self, "epoch", index(self.epoch))  # also reads a tensor of one number
         except TypeError as error:
             raise ArgumentError(f"epoch must be a whole number, counted from 1, got {self.epoch!r}") from error
         if self.epoch > MOST_EPOCHS:

@@ -1,17 +1,17 @@
-"""The plans of a single step: everything seen, folds, halves, leave one out.
+"""The built-in plans: seen, folds, halves, leave one out, and members and outsiders of a coreset.
 
-The plan of the several-step selection: members and outsiders of a coreset, both judged by models that saw neither.
+`seen`, `folds`, `halves` and `leave_one_out` are plans of one step. `Within` applies a plan to a part of the data set:
+the other rows are neither trained on nor judged. `plan_named` reads a plan from text, `"folds:k=2,repeats=3"`.
 
-Two ways to put the two groups on one scale. Where training sets are **matched in size** (`scale="size"`), fold j
-holds a part of the members and a part of the outsiders, and one model, trained on the other members, judges both: raw
-scores of members and outsiders compare as they are, and k trainings do. Where they are compared by **rank**
-(`scale="rank"`), all outsiders form a fold of their own, judged by a model of the whole coreset: it has seen
-k / (k - 1) times as much as those that judge the members, so raw scores are on two scales and only ranks within each
-group compare; k + 1 trainings.
+`coreset` is the plan of selection in several steps: members and outsiders of a coreset are judged by models that were
+not trained on them. There are two ways to compare members with outsiders:
 
-A plan on a part of the data set: the rest is neither trained on nor asked about.
-
-Plans by name: `"folds:k=2,repeats=3"`.
+- `scale="size"`: training sets are **matched in size**. Fold j holds a part of the members and a part of the outsiders.
+  One model, trained on the other members, judges both. Raw scores of members and outsiders compare as they are. This
+  takes k trainings a repeat.
+- `scale="rank"`: members and outsiders are compared by **rank**. All outsiders form one more fold, judged by a model of
+  the whole coreset. That model is trained on k / (k - 1) times as much as those that judge the members. So raw scores
+  are on two scales, and only ranks within each of the two groups compare. This takes k + 1 trainings a repeat.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Seen:
-    """Train on everything and ask about everything: the classic score, and our baseline."""
+    """Train on everything and judge everything: the classic in-sample score, our baseline."""
 
     repeats: int = 1
     scored_side: Side = field(default="seen", init=False)
@@ -64,15 +64,15 @@ class Seen:
         at_least("repeats", self.repeats, 1)
 
     def describe(self) -> dict[str, object]:
-        """Name and options, for the manifest."""
+        """Return name and options, for the manifest."""
         return {"plan": "seen", "repeats": self.repeats}
 
     def count(self, n: int) -> int:
-        """One training a repeat."""
+        """Return the number of trainings: one a repeat."""
         return self.repeats
 
     def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
-        """One fit a repeat; the seeds of the training differ, the exposure does not."""
+        """Yield one fit a repeat; repeats differ in the seed of the training only."""
         rows = np.arange(len(ids))
         for repeat in range(self.repeats):
             yield Fit(train=rows, unseen=rows[:0], seen=rows, repeat=repeat)
@@ -80,14 +80,14 @@ class Seen:
 
 @dataclass(frozen=True)
 class Folds:
-    """Train on all but fold j and ask about fold j: UNSEEN, single step (arXiv 2511.12988).
+    """Train on all but fold j and judge fold j: UNSEEN, single step (arXiv 2511.12988).
 
     Args:
-        k: folds.
-        repeats: how many times the samples are dealt to folds anew.
-        watch_seen: ask each model also about what it saw.
-        name: of the plan.
-        together: one fit a repeat that stands for its k (`Fit.apart`); see `unseen.core.plans.at_once`.
+        k: the number of folds.
+        repeats: the number of times that the samples are assigned to folds anew.
+        watch_seen: let each model also judge its training samples.
+        name: the name of the plan.
+        together: one fit a repeat stands for its k fits (`Fit.apart`); see `unseen.core.plans.at_once`.
 
     """
 
@@ -104,19 +104,19 @@ class Folds:
 
     @property
     def two_sided(self) -> bool:
-        """True when the models are also asked about what they saw."""
+        """Whether the models also judge their training samples."""
         return self.watch_seen
 
     def describe(self) -> dict[str, object]:
-        """Name and options, for the manifest."""
+        """Return name and options, for the manifest."""
         return {"plan": self.name, "k": self.k, "repeats": self.repeats, "watch_seen": self.watch_seen}
 
     def count(self, n: int) -> int:
-        """The k trainings of each repeat, or one where they are done together."""
+        """Return the number of trainings: k a repeat, or one if the k are computed at once."""
         return self.repeats if self.together else self.k * self.repeats
 
     def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
-        """The k fits of each repeat, the folds stratified by class."""
+        """Yield the k fits of each repeat; folds are stratified by class."""
         for repeat in range(self.repeats):
             fold_of = assign_folds(ids, labels, self.k, groups=groups, seed=seeds.derive(seed, "folds", repeat))
             if self.together:
@@ -140,7 +140,7 @@ class LeaveOneOut:
     """Train on all but one sample (or group of copies): the limit of folds, for learners with a closed form.
 
     Args:
-        together: one fit that stands for all of them (`Fit.apart`); see `unseen.core.plans.at_once`.
+        together: one fit stands for all fits (`Fit.apart`); see `unseen.core.plans.at_once`.
 
     """
 
@@ -150,15 +150,15 @@ class LeaveOneOut:
     two_sided: bool = field(default=False, init=False)
 
     def describe(self) -> dict[str, object]:
-        """Name and options, for the manifest."""
+        """Return name and options, for the manifest."""
         return {"plan": "leave_one_out"}
 
     def count(self, n: int) -> int:
-        """One training a sample, or one in all where they are done together."""
+        """Return the number of trainings: one a sample, or one in all if they are computed at once."""
         return 1 if self.together else n
 
     def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
-        """One fit a sample, or one a group."""
+        """Yield one fit a sample, or one a group."""
         n = len(ids)
         at_least("n", n, 2)
         of = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -169,33 +169,33 @@ class LeaveOneOut:
             yield Fit(train=rows[:0], unseen=rows, apart=of)
             return
         for left in range(of.max() + 1):
-            # All these models differ by one sample only: one fold, on one scale.
+            # The training sets of any two models differ by one sample each. So all are one fold, on one scale.
             yield Fit(train=np.flatnonzero(of != left), unseen=np.flatnonzero(of == left), part=left)
 
 
 def seen(repeats: int = 1) -> Seen:
-    """The baseline: trained on everything, asked about everything."""
+    """Make the baseline plan: train on everything and judge everything."""
     return Seen(repeats)
 
 
 def folds(k: int = 5, repeats: int = 1, *, watch_seen: bool = False) -> Folds:
-    """Each sample judged by the model of the other k - 1 folds; `watch_seen` asks about the trained-on too."""
+    """Make a plan in which the model of k - 1 folds judges the other fold, with `watch_seen` its own folds too."""
     return Folds(k, repeats, watch_seen)
 
 
 def halves(repeats: int = 1) -> Folds:
-    """Each half judged by a model of the other and by its own: held-out score, in-sample score and their gap.
+    """Make a plan in which models of both halves judge each half: held-out score, in-sample score and their gap.
 
-    Two trainings on half of the data a repeat, so about `repeats` full trainings in all.
+    A repeat takes two trainings on half of the data. So it costs about `repeats` full trainings in all.
     """
     return Folds(2, repeats, watch_seen=True, name="halves")
 
 
 def default_plan(*, closed_form: bool) -> Plan:
-    """Take the plan of `unseen.score` and `unseen.prune` where none is given.
+    """Choose the plan of `unseen.score` and `unseen.prune` if the user gives none.
 
-    Halves choose as well as five folds for a quarter of the price (benchmarks/quality/results.md): two trainings on
-    half of the data are one ordinary training. A learner in closed form does five folds at once.
+    Halves choose as well as five folds for a quarter of the cost (benchmarks/quality/results.md): two trainings on
+    half of the data cost as much as one ordinary training. A learner with a closed form does five folds at once.
 
     >>> default_plan(closed_form=False).describe()["plan"]
     'halves'
@@ -205,7 +205,10 @@ def default_plan(*, closed_form: bool) -> Plan:
 
 
 def leave_one_out() -> LeaveOneOut:
-    """Each sample judged by the model of all others; beyond 10,000 trainings only for closed-form learners."""
+    """Make a plan in which the model of all other samples judges each sample.
+
+    More than 10,000 trainings are for closed-form learners only.
+    """
     return LeaveOneOut()
 
 
@@ -214,7 +217,7 @@ Scale = Literal["size", "rank"]
 
 @dataclass(frozen=True, eq=False)
 class Members:
-    """Train on a coreset less one of its folds; ask about that fold, and about who is outside."""
+    """Train on a coreset without one of its folds; judge that fold and the outsiders. See `coreset`."""
 
     members: IntArray
     k: int = 5
@@ -240,7 +243,7 @@ class Members:
             object.__setattr__(self, "outsiders", outsiders)
 
     def describe(self) -> dict[str, object]:
-        """Name, options, and a digest of the members."""
+        """Return name, options, and a digest of the members."""
         about: dict[str, object] = {
             "plan": "coreset",
             "k": self.k,
@@ -254,15 +257,15 @@ class Members:
         return about
 
     def count(self, n: int) -> int:
-        """K trainings a repeat, and one more where outsiders are judged by the whole coreset."""
+        """Return the number of trainings: k a repeat, and one more if outsiders are judged by the whole coreset."""
         outside = n - len(self.members) if self.outsiders is None else len(self.outsiders)
         return self.repeats * (self.k + (self.scale == "rank" and outside > 0))
 
     def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
-        """The fits of each repeat.
+        """Yield the fits of each repeat.
 
-        Folds are stratified by class and by membership. An outsider that shares a group with a member is judged by
-        the model that saw no member of that group, under either scale.
+        Folds are stratified by class and by membership. Under either scale, an outsider that shares a group with a
+        member is judged by the model that was trained on no member of that group.
         """
         n = len(ids)
         inside = np.zeros(n, bool)
@@ -271,26 +274,26 @@ class Members:
         inside[self.members] = True
         outside = np.flatnonzero(~inside) if self.outsiders is None else self.outsiders
         rows = np.union1d(self.members, outside)
-        bound = None if groups is None else np.asarray(groups)[rows]
-        apart = outside if self.scale == "rank" else outside[:0]
+        groups_of_rows = None if groups is None else np.asarray(groups)[rows]
+        extra_fold = outside if self.scale == "rank" else outside[:0]
         if groups is not None:
-            apart = apart[~np.isin(groups[apart], np.unique(groups[self.members]))]
+            extra_fold = extra_fold[~np.isin(groups[extra_fold], np.unique(groups[self.members]))]
         for repeat in range(self.repeats):
             fold_of = np.full(n, -1, np.int64)
             fold_of[rows] = assign_folds(
                 ids[rows],
                 2 * np.asarray(labels)[rows] + inside[rows],
                 self.k,
-                groups=bound,
+                groups=groups_of_rows,
                 seed=seeds.derive(seed, "folds", repeat),
             )
-            fold_of[apart] = self.k
+            fold_of[extra_fold] = self.k
             for fold in range(self.k):
                 mine = fold_of == fold
                 train, watched = np.flatnonzero(inside & ~mine), np.flatnonzero(mine)
                 yield Fit(train, watched, repeat=repeat, fold=fold)
             if self.scale == "rank" and len(outside):
-                yield Fit(self.members, apart, repeat=repeat, fold=self.k)
+                yield Fit(self.members, extra_fold, repeat=repeat, fold=self.k)
 
 
 def coreset(
@@ -301,15 +304,16 @@ def coreset(
     scale: Scale = "size",
     outsiders: npt.ArrayLike | None = None,
 ) -> Members:
-    """Members and outsiders of a coreset, all judged by models of the coreset that never saw them.
+    """Make a plan in which models of a coreset judge its members and outsiders, without having seen them.
 
     Args:
         members: int (m,) rows of the coreset.
-        k: folds of the members.
-        repeats: how many times everyone is judged.
-        scale: `"size"`, the outsiders too are dealt to the k models of the members, which trained on equally much;
-            `"rank"`, they are judged by one model of the whole coreset, and compare with members by rank only.
-        outsiders: rows asked about besides the members; everyone else if not given.
+        k: the number of folds of the members.
+        repeats: the number of times that every sample is judged.
+        scale: `"size"`: the outsiders, too, are divided among the k models of the members, which are trained on
+            equally many samples; `"rank"`: one model of the whole coreset judges the outsiders, which compare with
+            members by rank only.
+        outsiders: rows to judge besides the members; all other rows if not given.
 
     >>> plan = coreset([0, 1, 2, 3], 2)
     >>> for fit in plan.fits(np.arange(8), np.zeros(8, int)):
@@ -336,10 +340,10 @@ def _digest(rows: IntArray) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Within:
-    """A plan carried out as if the data set had these rows only. The others get no score (NaN, fold -1).
+    """A plan on a part of the data set: other rows are neither trained on nor judged, and get NaN and fold -1.
 
     Args:
-        plan: any plan whose fits do not name rows of their own (`seen`, `folds`, `halves`, `leave_one_out`).
+        plan: any plan that is not given rows itself (`seen`, `folds`, `halves`, `leave_one_out`).
         rows: int64 (m,) ascending.
 
     >>> from unseen.core.plans import folds
@@ -354,41 +358,41 @@ class Within:
 
     @property
     def scored_side(self) -> Side:
-        """That of the plan."""
+        """The scored side of the plan."""
         return self.plan.scored_side
 
     @property
     def two_sided(self) -> bool:
-        """That of the plan."""
+        """Whether the plan is two-sided."""
         return self.plan.two_sided
 
     @property
     def repeats(self) -> int:
-        """Those of the plan."""
+        """The number of repeats of the plan."""
         return self.plan.repeats
 
     def describe(self) -> dict[str, object]:
-        """The plan, and a digest of the rows."""
+        """Return the description of the plan, and a digest of the rows."""
         digest = blake2b(np.asarray(self.rows).astype("<i8").tobytes(), digest_size=16).hexdigest()
         return {**self.plan.describe(), "within": {"n": len(self.rows), "digest": digest}}
 
     def count(self, n: int) -> int:
-        """The trainings of the plan on these rows."""
+        """Return the number of trainings of the plan on these rows."""
         return self.plan.count(len(self.rows))
 
     def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
-        """The fits of the plan, their rows those of the whole data set."""
+        """Yield the fits of the plan, with rows of the whole data set."""
         rows = self.rows
-        bound = None if groups is None else groups[rows]
-        for fit in self.plan.fits(ids[rows], labels[rows], groups=bound, seed=seed):
+        groups_of_rows = None if groups is None else groups[rows]
+        for fit in self.plan.fits(ids[rows], labels[rows], groups=groups_of_rows, seed=seed):
             yield replace(fit, train=rows[fit.train], unseen=rows[fit.unseen], seen=rows[fit.seen])
 
 
 def at_once(plan: Plan) -> Plan:
-    """The plan for a learner with a closed form: its fits as one a repeat, where it leaves out folds or samples.
+    """Convert a plan for a learner with a closed form: one fit a repeat stands for all that leave out a fold or sample.
 
-    The exposure is the same, and so is the description: every sample is judged by a model of the others. Folds whose
-    models are also asked about what they saw stay as they are, as does any other plan.
+    Exposure and description stay the same: every sample is judged by a model of other samples. Folds whose models also
+    judge their training samples are returned unchanged, and so is any other plan.
 
     >>> from unseen.core.plans import folds, leave_one_out
     >>> leave_one_out().count(1000), at_once(leave_one_out()).count(1000), at_once(folds(5)).count(1000)
@@ -408,7 +412,7 @@ PLANS: dict[str, Callable[..., Plan]] = {
 
 
 def plan_named(spec: str) -> Plan:
-    """The plan of a name with options.
+    """Make a plan from its name and options, `"folds:k=2"`.
 
     Raises:
         UnknownNameError: no such plan or option; the message lists the nearest.
@@ -428,7 +432,7 @@ def plan_named(spec: str) -> Plan:
 
 
 def plan_of(plan: Plan | str | None, *, closed_form: bool) -> Plan:
-    """The plan that is meant: itself, the one of that name, or for None the default.
+    """Resolve a plan: a plan itself, a name with options, or None for the default plan.
 
     >>> plan_of("folds:k=3", closed_form=False).describe()["k"]
     3

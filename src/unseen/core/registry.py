@@ -1,4 +1,4 @@
-"""Names to things: scores, rules and learners, ours and those of other packages by entry point."""
+"""Registries of scores, rules and learners by name: built-in ones, and those of other packages by entry point."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """An explicit table of names. A second entry of one name is refused.
+    """A table of entries by name. A second entry of the same name is refused.
 
     Args:
         kind: the word for messages, such as `"score"`.
-        group: the entry-point group in which other packages announce theirs, such as `"unseen.scores"`.
+        group: the entry-point group in which other packages announce their entries, such as `"unseen.scores"`.
 
     """
 
@@ -30,14 +30,14 @@ class Registry(Generic[T]):
         self._foreign_loaded = False
 
     def add(self, name: str, entry: T) -> T:
-        """Enter one thing under its name."""
+        """Add an entry under its name, and return it."""
         if name in self._entries:
             raise ArgumentError(f"a {self.kind} named {name!r} is already registered; choose another name")
         self._entries[name] = entry
         return entry
 
     def get(self, name: str) -> T:
-        """The entry of that name; an unknown one is an error with the nearest names."""
+        """Return the entry of that name; an unknown name is an error that lists the nearest names."""
         if name not in self._entries:
             self._load_foreign()
         try:
@@ -50,7 +50,7 @@ class Registry(Generic[T]):
         return iter(self._entries)
 
     def items(self) -> list[tuple[str, T]]:
-        """All entries, in order of registration."""
+        """Return all entries with their names, in order of registration."""
         self._load_foreign()
         return list(self._entries.items())
 
@@ -88,7 +88,7 @@ def parse_spec(text: str) -> tuple[str, dict[str, object]]:
 
 
 def _items(text: str) -> list[str]:
-    """Split at commas; one inside brackets belongs to the value."""
+    """Split a text at its commas, except those inside brackets."""
     items, depth = [""], 0
     for sign in text:
         depth += (sign in "([{") - (sign in ")]}")

@@ -1,8 +1,8 @@
-"""One root seed, spawned by purpose.
+"""Random numbers: every seed and generator is derived from one root seed and a purpose.
 
-Everything random asks here with the root seed and the words that say what it is for; no global generator is
-touched. What belongs to a sample (its fold, its place in an epoch) depends on (seed, purpose, id) and on nothing
-else, so shuffling the rows of a data set moves such values with their ids.
+A purpose is a list of words and numbers, such as `("init", repeat, fold)`. No global generator is touched. A random
+value of a sample (its fold, its place in an epoch) depends on (seed, purpose, id) and on nothing else. So it moves
+with the id when the rows of a data set are shuffled.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ _MASK = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 def checked(seed: object) -> int:
-    """The seed, if it is an integer."""
+    """Return the seed as an int; refuse a seed that is not an integer."""
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise ArgumentError(f"seed must be an integer, got {seed!r}; leave it out for 0")
     return int(seed)
 
 
 def derive(seed: int, *purpose: str | int) -> int:
-    """A 63-bit seed for one purpose: `derive(0, "init", repeat, fold)`. Equal in every process and version.
+    """Derive the 63-bit seed of one purpose: `derive(0, "init", repeat, fold)`.
+
+    It is equal in every process and version.
 
     >>> derive(0, "init", 1) == derive(0, "init", 1), derive(0, "init", 1) == derive(0, "init", 2)
     (True, False)
@@ -38,14 +40,14 @@ def derive(seed: int, *purpose: str | int) -> int:
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
-    """A NumPy generator of its own for one purpose."""
+    """Return a new NumPy generator for one purpose."""
     return np.random.Generator(np.random.PCG64(derive(seed, *purpose)))
 
 
 def keys(seed: int, ids: IdArray, *purpose: str | int) -> npt.NDArray[np.uint64]:
-    """A uint64 (n,) pseudo-random key for each sample, a function of (seed, purpose, id) alone.
+    """Return a pseudo-random key for each sample, uint64 (n,), a function of (seed, purpose, id) alone.
 
-    Integer ids are mixed by splitmix64 (vectorised, about 1e8 a second); others are hashed as text, each alone.
+    Integer ids are mixed by splitmix64 (vectorised, about 1e8 a second); other ids are hashed as text, one by one.
     """
     ids = np.asarray(ids)
     salt = np.uint64(derive(seed, *purpose))
@@ -58,7 +60,7 @@ def keys(seed: int, ids: IdArray, *purpose: str | int) -> npt.NDArray[np.uint64]
 
 
 def order(seed: int, ids: IdArray, *purpose: str | int) -> IntArray:
-    """The rows of `ids` in a pseudo-random order that depends on each id alone; ties of keys go by id."""
+    """Return the rows of `ids` in the order of their `keys`; equal keys are ordered by id."""
     ids = np.asarray(ids)
     return np.lexsort((ids, keys(seed, ids, *purpose)))
 

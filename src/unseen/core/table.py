@@ -1,4 +1,4 @@
-"""Scores of every sample, as measured."""
+"""The score table: raw scores of every sample, keyed by id, with repeats, folds, directions and provenance."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from unseen.errors import ArgumentError, UnknownNameError, some
 
 __all__ = ["OWN_COLUMNS", "ScoreTable"]
 
-_ENOUGH = 200_000  # samples, which tell a correlation to 0.002
-_SPLITS = 10  # of the repeats in two
-_SKEWED = 2.0  # the skewness of an exponential distribution
-OWN_COLUMNS = ("id", "label", "fold", "mean_confidence", "prediction")  # of a score table, beside the scores
+_ENOUGH = 200_000  # samples; they give a correlation to within 0.002
+_SPLITS = 10  # splits of the repeats into two groups, at most
+_SKEWED = 2.0  # skewness of an exponential distribution
+OWN_COLUMNS = ("id", "label", "fold", "mean_confidence", "prediction")  # columns of a score table that are no scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +33,11 @@ class ScoreTable:
         labels: int64 (n,).
         class_names: the C names.
         folds: int32 (R, n), the fold of each sample in each repeat; -1 where it was not scored.
-        values: name to float64 (R, n), one row a repeat (or one row for scores joined over all repeats).
+        values: name to float64 (R, n), one row a repeat (or one row for a score computed from all repeats at once).
         directions: name to `"harder"`, `"easier"` or `"worth"`: what a high value means.
         mean_confidence: float64 (n,) mean probability of the label over observed epochs and repeats, or None.
-        predictions: int64 (n,) class predicted by the first repeat's final model, or None; -1 where no model judged the
-            sample, or one that was trained on an exact copy of it, as may be when growing.
+        predictions: int64 (n,) class predicted by the final model of the first repeat, or None; -1 if no model judged
+            the sample, or if its model was trained on an exact copy of it, which can happen in growing.
         provenance: where the scores come from (plan, learner, seed, fingerprint), as JSON.
 
     >>> table = ScoreTable.of("el2n", [0.3, 1.2, 0.1], direction="harder")
@@ -69,7 +69,7 @@ class ScoreTable:
         ids: npt.ArrayLike | None = None,
         mean_confidence: npt.ArrayLike | None = None,
     ) -> Self:
-        """A table of one score from a bare array (n,) or (R, n), all in one fold."""
+        """Make a table of one score from an array (n,) or (R, n), all samples in one fold."""
         rows = np.atleast_2d(np.asarray(unmasked(values, name), dtype=np.float64))
         n = rows.shape[1]
         own_labels = np.zeros(n, np.int64) if labels is None else as_integers(labels, "labels")
@@ -85,7 +85,7 @@ class ScoreTable:
 
     @classmethod
     def unscored(cls, ids: IdArray, labels: IntArray, class_names: tuple[str, ...]) -> Self:
-        """A table without a score, for rules that read none.
+        """Make a table without scores, for rules that read none.
 
         >>> ScoreTable.unscored(np.arange(2), np.array([0, 1]), ("cat", "dog")).scores
         ()
@@ -113,15 +113,15 @@ class ScoreTable:
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """The names of the scores it holds."""
+        """The names of the scores in the table."""
         return tuple(self.values)
 
     def __getitem__(self, name: str) -> ScoreTable:
-        """The same table with one score only."""
+        """Return the table with this score only."""
         return replace(self, values={name: self._repeats(name)}, directions={name: self.directions[name]})
 
     def take(self, rows: IntArray) -> ScoreTable:
-        """The table of these samples only, in that order."""
+        """Return the table of these samples only, in that order."""
         return replace(
             self,
             ids=self.ids[rows],
@@ -133,8 +133,8 @@ class ScoreTable:
         )
 
     def direction(self, name: str) -> Direction:
-        """What a high value of this score means."""
-        self._repeats(name)  # an unknown name is an error that lists the nearest
+        """Return the direction of a score: what a high value means."""
+        self._repeats(name)  # refuse an unknown name
         return self.directions[name]
 
     def _repeats(self, name: str) -> FloatArray:
@@ -143,11 +143,11 @@ class ScoreTable:
         return self.values[name]
 
     def column(self, name: str) -> FloatArray:
-        """The score of each sample, float64 (n,): the mean over repeats."""
+        """Return the score of each sample, float64 (n,): the mean over repeats."""
         return _nan_mean(self._repeats(name))
 
     def spread(self, name: str) -> FloatArray:
-        """Standard deviation (n - 1) over repeats, float64 (n,); NaN where fewer than two scored the sample."""
+        """Return the standard deviation (n - 1) over repeats, float64 (n,); NaN with fewer than two scores."""
         values = self._repeats(name)
         times = np.isfinite(values).sum(axis=0)
         deviations = np.nansum((values - _nan_mean(values)) ** 2, axis=0)
@@ -155,22 +155,22 @@ class ScoreTable:
         return spread
 
     def reliability(self, name: str) -> float:
-        """Rank correlation to expect between this mean and that of another such scoring; NaN with one repeat.
+        """Estimate the rank correlation of this mean score with that of another such scoring; NaN with one repeat.
 
-        Measured on halves, the mean of R / 2 repeats against the mean of as many others, and extended to R. The odds
-        rho / (1 - rho) of a mean of m repeats grow as m does (Spearman and Brown) where errors are normal, and more
-        slowly, as a power of m, where scores are skewed: a single large error decides a mean. The power is measured
-        from quarters to halves as far as it stands out of the noise; two repeats do not tell it (`reliability_note`).
-        Where halves have nothing in common, there is nothing to extend, and their correlation itself is given.
+        The correlation is measured between the means of R / 2 repeats and of R / 2 others, and extrapolated to R. With
+        normal errors, the odds rho / (1 - rho) of a mean of m repeats are proportional to m (Spearman and Brown). With
+        skewed scores they grow more slowly, as a power of m, since a single large error decides a mean. The power is
+        measured from quarters to halves, as far as it exceeds the noise. Two repeats do not determine it
+        (`reliability_note`). If the correlation of halves is not positive, it is returned as it is.
         """
-        values = self._scored_always(name)
+        values = self._complete_values(name)
         repeats, n = values.shape
         if repeats < 2 or n < 2 or (np.ptp(values, axis=1) == 0).any():
             return float("nan")
         half, less = repeats // 2, max(1, repeats // 4)
         rho = _agreement(values, half, half)
         before = rho
-        if repeats == 3:  # a mean of two, from how well it agrees with the third
+        if repeats == 3:  # the correlation of means of two, from the one of a mean of two with the third
             half, before = 2, rho
             rho = _agreement(values, 1, 2) ** 2 / before if before > 0 else before
         elif less < half:
@@ -187,16 +187,16 @@ class ScoreTable:
         return float(odds / (1 + odds))
 
     def reliability_note(self, name: str) -> str:
-        """What to say beside `reliability`: of two repeats of skewed scores, that it is likely too high; else ""."""
+        """Return a caveat for `reliability`: that two repeats of skewed scores make it too high; else ""."""
         from scipy.stats import skew
 
-        values = self._scored_always(name)
+        values = self._complete_values(name)
         if len(values) != 2 or values.shape[1] < 3 or not (np.abs(skew(values, axis=1)) > _SKEWED).any():
             return ""
-        return "likely too high, as the scores are skewed: three repeats tell"
+        return "likely too high, as the scores are skewed; three repeats give a better estimate"
 
-    def _scored_always(self, name: str) -> FloatArray:
-        """The score in every repeat of samples that all repeats scored, of every k-th of them if they are very many."""
+    def _complete_values(self, name: str) -> FloatArray:
+        """Return the scores (R, m) of samples that all repeats scored, every k-th of them if there are very many."""
         values = self._repeats(name)
         values = values[:, np.isfinite(values).all(axis=0)]
         return values[:, :: 1 + values.shape[1] // _ENOUGH]
@@ -217,18 +217,18 @@ class ScoreTable:
         return of_table(self)
 
     def to_columns(self) -> dict[str, npt.NDArray[Any]]:
-        """Every column by name, as `save` writes them.
+        """Return the columns that `save` writes, by name.
 
-        `id`, `label`, `fold`, then a score under its own name (mean over repeats); with several repeats also
-        `<score>.std` and, for each repeat r, `fold.<r>` and `<score>.<r>`; `mean_confidence` and `prediction`.
+        These are `id`, `label`, `fold`, and each score under its own name (mean over repeats); with several repeats
+        also `<score>.std` and, for each repeat r, `fold.<r>` and `<score>.<r>`; `mean_confidence` and `prediction`.
         """
         columns: dict[str, npt.NDArray[Any]] = {"id": self.ids, "label": self.labels}
-        columns.update(_numbered("fold", self.folds))
+        columns.update(_number_columns("fold", self.folds))
         for name, values in self.values.items():
             columns[name] = self.column(name)
             if len(values) > 1:
                 columns[f"{name}.std"] = self.spread(name)
-                columns.update(_numbered(name, values))
+                columns.update(_number_columns(name, values))
         if self.mean_confidence is not None:
             columns["mean_confidence"] = self.mean_confidence
         if self.predictions is not None:
@@ -236,17 +236,17 @@ class ScoreTable:
         return columns
 
     def to_arrow(self, coreset: Coreset | None = None) -> Any:
-        """A table of Arrow: the columns of `to_columns`, with class names for labels and predictions.
+        """Return an Arrow table: the columns of `to_columns`, with class names for labels and predictions.
 
         Args:
-            coreset: one of these samples; adds the column `kept`.
+            coreset: a coreset of these samples; adds the column `kept`.
 
         """
         names = np.array(self.class_names, dtype=object)
         columns: dict[str, Any] = self.to_columns()
         columns["label"] = names[self.labels]
         if self.predictions is not None:
-            # A sample without a prediction, -1, has none here.
+            # Index -1, no prediction, is the None at the end.
             columns["prediction"] = np.append(names, [None])[self.predictions]
         if coreset is not None:
             if coreset.n != len(self) or not np.array_equal(self.ids[coreset.indices], coreset.ids):
@@ -255,10 +255,10 @@ class ScoreTable:
         return as_arrow(columns)
 
     def to_pandas(self, coreset: Coreset | None = None) -> Any:
-        """A frame of pandas: the columns of `to_arrow`; its index are the ids, which may be your frame's own index.
+        """Return a pandas frame: the columns of `to_arrow`, indexed by id, which may be the index of your own frame.
 
         Args:
-            coreset: one of these samples; adds the column `kept`.
+            coreset: a coreset of these samples; adds the column `kept`.
 
         Raises:
             MissingDependencyError: pandas is not installed.
@@ -267,15 +267,15 @@ class ScoreTable:
         return as_pandas(self.to_arrow(coreset))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """The samples one by one, as rows by column: `pandas.DataFrame(table)` reads them so."""
+        """Iterate over the samples as dictionaries by column; `pandas.DataFrame(table)` reads them."""
         return iter(self.to_arrow().to_pylist())
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """Hand the columns of `to_arrow` to whoever reads Arrow: `polars.DataFrame(table)`, `pyarrow.table(table)`."""
+        """Export the columns of `to_arrow` to readers of Arrow: `polars.DataFrame(table)`, `pyarrow.table(table)`."""
         return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def save(self, path: str | Path) -> Path:
-        """Write a parquet file; what the columns mean is in its metadata, as JSON under the key `unseen`."""
+        """Write a parquet file; its metadata describes the columns, as JSON under the key `unseen`."""
         about = {
             "kind": "scores",
             "class_names": list(self.class_names),
@@ -290,14 +290,14 @@ class ScoreTable:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote."""
+        """Read a file of `save`."""
         columns, about = read_parquet(Path(path), "scores")
         return cls(
             ids=columns["id"],
             labels=columns["label"],
             class_names=tuple(about["class_names"]),
-            folds=_gathered("fold", about["fold_repeats"], columns).astype(np.int32),
-            values={name: _gathered(name, about["repeats"][name], columns) for name in about["scores"]},
+            folds=_gather_columns("fold", about["fold_repeats"], columns).astype(np.int32),
+            values={name: _gather_columns(name, about["repeats"][name], columns) for name in about["scores"]},
             directions={name: about["directions"][name] for name in about["scores"]},
             mean_confidence=columns.get("mean_confidence"),
             predictions=columns.get("prediction"),
@@ -306,28 +306,31 @@ class ScoreTable:
 
 
 def _agreement(values: FloatArray, of: int, with_: int) -> float:
-    """The rank correlation of the mean of so many repeats with the mean of so many others, over splits in a circle."""
+    """Compute the rank correlation of the mean of `of` repeats with the mean of `with_` others.
+
+    It is the mean over splits, which are rotations of the order of repeats.
+    """
     from scipy.stats import rankdata
 
     repeats = len(values)
-    found = []
+    correlations = []
     for start in range(0, repeats, -(-repeats // _SPLITS)):
-        turned = np.roll(values, -start, axis=0)
-        means = turned[:of].mean(axis=0), turned[of : of + with_].mean(axis=0)
+        rotated = np.roll(values, -start, axis=0)
+        means = rotated[:of].mean(axis=0), rotated[of : of + with_].mean(axis=0)
         one, other = (rankdata(mean) - (len(mean) + 1) / 2 for mean in means)
         scale = np.sqrt((one @ one) * (other @ other))
-        found.append(one @ other / scale if scale else 0.0)
-    return float(np.mean(found))
+        correlations.append(one @ other / scale if scale else 0.0)
+    return float(np.mean(correlations))
 
 
 def _ids(ids: npt.ArrayLike) -> IdArray:
-    """Numbers as int64, text as it is."""
+    """Convert numeric ids to int64; text stays as it is."""
     own = np.asarray(unmasked(ids, "ids"))
     return as_integers(own, "ids") if own.dtype.kind in "buf" else own
 
 
 def _all_different(ids: IdArray) -> bool:
-    # The usual ids ascend and need no look at all of them at once; else sorting 1e7 is 20 times faster than np.unique.
+    # Ids usually ascend. Otherwise, sorting 1e7 of them is 20 times faster than np.unique.
     if bool((ids[1:] > ids[:-1]).all()):
         return True
     ordered = np.sort(ids)
@@ -335,19 +338,19 @@ def _all_different(ids: IdArray) -> bool:
 
 
 def _nan_mean(values: FloatArray) -> FloatArray:
-    """The mean over repeats of those that scored a sample, NaN where none did."""
+    """Compute the mean over the repeats that scored a sample, NaN where none did."""
     times = (~np.isnan(values)).sum(axis=0)
     mean: FloatArray = np.nansum(values, axis=0) / np.where(times > 0, times, np.nan)
     return mean
 
 
-def _numbered(name: str, rows: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+def _number_columns(name: str, rows: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
     if len(rows) == 1:
         return {name: rows[0]}
     return {f"{name}.{r}": row for r, row in enumerate(rows)}
 
 
-def _gathered(name: str, repeats: int, columns: Arrays) -> npt.NDArray[Any]:
+def _gather_columns(name: str, repeats: int, columns: Arrays) -> npt.NDArray[Any]:
     return np.stack([columns[name]] if repeats == 1 else [columns[f"{name}.{r}"] for r in range(repeats)])
 
 

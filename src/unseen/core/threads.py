@@ -1,4 +1,7 @@
-"""How many threads a fit may use. Sums depend on it, so it is set, never left to the machine."""
+"""Threads: how many a fit may use, and loops that use them.
+
+The result of a floating-point sum depends on the number of threads. So the number is always set explicitly.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def default_threads(jobs: int = 1) -> int:
-    """The processors that this process may use, divided by the number of concurrent jobs; at least 1.
+    """Return the number of processors of this process divided by the number of concurrent jobs, at least 1.
 
     >>> default_threads(10_000)
     1
@@ -36,7 +39,7 @@ def default_threads(jobs: int = 1) -> int:
 
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
-    """Let every numeric library use this many threads inside the block: OpenMP, BLAS, and torch if it is loaded."""
+    """Limit OpenMP, BLAS and, if it is loaded, torch to this many threads inside the block."""
     allowed = _allowed.set(threads)
     before = {name: os.environ.get(name) for name in _VARIABLES}
     torch_before = _set_torch(threads)
@@ -57,33 +60,35 @@ def limited_threads(threads: int) -> Iterator[None]:
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Let BLAS and OpenMP use one thread inside the block, where `for_each` goes on using all that are allowed.
+    """Limit BLAS and OpenMP to one thread inside the block; `for_each` still uses all threads that are allowed.
 
-    So what they compute does not depend on how many those are. Large products that are made side by side are as quick
-    as one after another by several threads each, and everything between them is quicker.
+    So the results of BLAS do not depend on the number of threads. Several large products side by side, with one thread
+    each, take as long as one after another with several threads, and all other work is faster.
     """
     with threadpool_limits(limits=1):
         yield
 
 
 def for_each(work: Callable[[T], None], parts: Iterable[T]) -> None:
-    """Do the work on every part, which must not depend on each other, by as many threads as are allowed here.
+    """Call `work` on every part, in as many threads as are allowed here. Parts must not depend on each other.
 
-    Outside `limited_threads` those are as many as there are processors; inside the work, one. It pays where the work
-    is in calls that let other threads go on, as NumPy's are. A thread that is done takes the next part, so parts may be
-    made on the way (read from a disk, say): one at a time, in order, while other threads work.
+    Outside `limited_threads`, the number of threads is the number of processors; inside `work`, it is one. Threads
+    help where most of the work is in calls that release the interpreter lock, such as those of NumPy. A thread that is
+    done takes the next part. So parts may be made lazily (read from a disk, say): the iterable is advanced by one
+    thread at a time, in order, while other threads work.
 
-    Of several errors, in the work or in making a part, that of the first part is raised; later parts may be left out.
+    If several parts raise, in the work or in the iterable, the error of the first part is raised. Later parts may then
+    be skipped.
     """
-    threads = min(_number(), len(parts)) if isinstance(parts, Sized) else _number()
+    threads = min(_allowed_threads(), len(parts)) if isinstance(parts, Sized) else _allowed_threads()
     if threads < 2:
         for part in parts:
             work(part)
         return
     source, places, taking, stopped = iter(parts), count(), Lock(), Event()
-    errors: dict[int, BaseException] = {}  # by the place of the part
+    errors: dict[int, BaseException] = {}  # by the position of the part
 
-    def some() -> None:
+    def work_until_done() -> None:
         place, more = -1, True
         try:
             while more and not stopped.is_set():
@@ -99,49 +104,50 @@ def for_each(work: Callable[[T], None], parts: Iterable[T]) -> None:
 
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for each in [_submitted(pool, some) for _ in range(threads)]:
+            for each in [_submit(pool, work_until_done) for _ in range(threads)]:
                 each.result()
         finally:
-            stopped.set()  # an interrupt, too, ends it with the parts under way
+            stopped.set()  # after an interrupt, too, no further part is begun
     if errors:
         raise errors[min(errors)]
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:
-    """The items, the next of which another thread makes while this one is worked on.
+    """Yield the items, and compute the next one in another thread while the caller works on the present one.
 
-    If one thread is allowed here, it does both. Whoever goes on with them may be on another.
+    If only one thread is allowed here, the calling thread does both. The caller may advance the iterator from another
+    thread than before.
     """
-    return iter(items) if _number() < 2 else _ahead(iter(items))
+    return iter(items) if _allowed_threads() < 2 else _ahead(iter(items))
 
 
 def _ahead(source: Iterator[T]) -> Iterator[T]:
-    def some() -> list[T]:
+    def take_one() -> list[T]:
         return list(islice(source, 1))
 
     with ThreadPoolExecutor(1) as pool:
-        coming = _submitted(pool, some)
-        while made := coming.result():
-            coming = _submitted(pool, some)
-            yield made[0]
+        coming = _submit(pool, take_one)
+        while item := coming.result():
+            coming = _submit(pool, take_one)
+            yield item[0]
 
 
-def _number() -> int:
+def _allowed_threads() -> int:
     return _allowed.get() or default_threads()
 
 
-def _submitted(pool: ThreadPoolExecutor, work: Callable[[], R]) -> Future[R]:
-    """Begin it in the context of the caller, where NumPy keeps what it does about overflows."""
+def _submit(pool: ThreadPoolExecutor, work: Callable[[], R]) -> Future[R]:
+    """Submit the work in a copy of the caller's context, in which NumPy keeps its settings for overflows."""
 
-    def alone() -> R:
-        _allowed.set(1)  # of the context, which is a copy
+    def work_with_one_thread() -> R:
+        _allowed.set(1)  # only in the copied context
         return work()
 
-    return pool.submit(copy_context().run, alone)
+    return pool.submit(copy_context().run, work_with_one_thread)
 
 
 def _set_torch(threads: int) -> int | None:
-    """Set torch's own number; returns the one before, or None where torch is not loaded."""
+    """Set the number of threads of torch; return the previous one, or None if torch is not loaded."""
     torch = sys.modules.get("torch")
     if torch is None:
         return None

@@ -1,4 +1,4 @@
-"""Data in: arrays, files and data sets of other libraries, all as one small protocol (`unseen.core.protocols.Data`)."""
+"""Readers of data sets: arrays, files and data sets of other libraries, as `unseen.core.protocols.Data`."""
 
 from unseen.data.arrays import digits, from_arrays, from_npz
 from unseen.data.batches import from_batches

@@ -1,4 +1,4 @@
-"""Data that is already in memory as arrays, or in npy and npz files; and scikit-learn's digits."""
+"""Readers of arrays in memory, of npy and npz files, and of scikit-learn's digits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.content import Files, Watch, note, provenance_of, stamp, warn_if_seen
 from unseen.data.files import is_folder, readable
 from unseen.data.frames import column_of, from_frame, is_frame, name_of
-from unseen.data.labels import Labelling, is_missing, labelled_or_targeted, to_numpy
+from unseen.data.labels import Labelling, is_missing, label_or_target, to_numpy
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 
 __all__ = ["as_images", "digits", "from_arrays", "from_npz", "from_values", "npy_header", "read_npy"]
@@ -34,20 +34,20 @@ def from_arrays(
     groups: Any = None,
     class_names: Sequence[str] | None = None,
 ) -> Samples:
-    """A data set of arrays, torch tensors, lists or data frames.
+    """Make a data set of arrays, torch tensors, lists or data frames.
 
     Args:
-        X: the inputs of n samples. Their shape and type say what they are:
+        X: the inputs of n samples. Shape and type determine their kind:
             (n, d) numbers are vectors, given to learners as float32;
-            (n, H, W) or (n, H, W, C) are images (C = 1 or 3; channels first is understood too): integers 0..255,
-            or real numbers 0..1, which are kept as uint8 round(255 x) and noted;
-            (n,) text is text; (n, d) objects or text is a table, None and NaN being missing entries.
+            (n, H, W) or (n, H, W, C) are images (C = 1 or 3; channels may also come first): integers 0..255,
+            or real numbers 0..1, which are kept as uint8 round(255 x), with a note;
+            (n,) text is text; (n, d) objects or text is a table, with None and NaN as missing entries.
         y: (n,) labels. Integers 0..C-1 are kept; anything else is numbered in sorted order. (Estimators of
-            scikit-learn see the labels as they are here.)
-        target: (n,) finite numbers to regress on, in place of labels; not all the same. Kept in `data.targets`; labels
-            are then their bins, up to 10 of about equal counts, named by their ends (`"1.5 .. 3.2"`).
+            scikit-learn get the labels as they are given here.)
+        target: (n,) finite numbers to regress on, in place of labels; not all the same. They are in `data.targets`;
+            labels are then their bins, up to 10 of about equal counts, named by their ends (`"1.5 .. 3.2"`).
         ids: (n,) integers or text, unique; default 0..n-1.
-        groups: (n,) any values; samples of one group never part between folds.
+        groups: (n,) any values; samples of one group stay in one fold.
         class_names: the C names; labels are then numbers 0..C-1 or these names.
 
     Raises:
@@ -72,7 +72,7 @@ def from_arrays(
         raise DataError(f"X must be an array of n samples, got {type(X).__name__}")
     about = {"n": len(values), "ids": ids, "groups": groups}
     names = (name_of(y, "y"), name_of(target, "target"))
-    labelled = labelled_or_targeted(column_of(y), column_of(target), class_names, names=names, **about)
+    labelled = label_or_target(column_of(y), column_of(target), class_names, names=names, **about)
     return from_values(values, labelled, channels_first=values is not X and hasattr(X, "detach"))
 
 
@@ -84,7 +84,7 @@ def from_values(
     files: Files | None = None,
     feature_names: Sequence[str] | None = None,
 ) -> Samples:
-    """The data set that an array is, by its shape and type; `channels_first` decides where both orders fit."""
+    """Make the data set of an array, by its shape and type; `channels_first` decides if both orders are possible."""
     if values.dtype.kind not in "fiubOU":
         raise DataError(f"X must hold numbers or text, got {values.dtype}")
     if values.ndim == 1:
@@ -106,7 +106,7 @@ def from_values(
 
 
 def as_images(values: npt.NDArray[Any], *, channels_first: bool = False) -> tuple[npt.NDArray[np.uint8], list[str]]:
-    """uint8 (n, H, W, 1 or 3) of images in either order of axes, and what was done to them."""
+    """Convert images in either order of axes to uint8 (n, H, W, 1 or 3); return them with notes."""
     if values.ndim == 3:
         values = values[..., None]
     first, last = values.shape[1] in (1, 3), values.shape[-1] in (1, 3)
@@ -137,18 +137,19 @@ def from_npz(
     group: str | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Samples:
-    """Arrays in one npz file, or in two npy files of one folder (which are memory-mapped, not read).
+    """Open arrays in one npz file, or in npy files of one folder (which are memory-mapped, not read).
 
     Args:
-        path: the npz file; or the folder, or either of its two npy files.
+        path: the npz file; or the folder, or one of its npy files.
         x: name of the array of inputs, as in `from_arrays`.
-        y: name of the array of labels; `"y"` unless there is a target. Verbs call it `label=`, as for everything.
+        y: name of the array of labels; `"y"` unless there is a target. Public functions such as `prune` take it as
+            `label=`.
         target: name of an array of numbers to regress on, in place of labels; see `from_arrays`.
         id: name of an array of ids.
         group: name of an array of groups.
         class_names: the C names.
 
-    In a folder that `unseen.embed` made, ids, groups, class names and a target are those that it wrote, unless given
+    In a folder that `unseen.embed` made, its ids, groups, class names and target are used, unless others are given
     here.
 
     Raises:
@@ -178,7 +179,7 @@ def from_npz(
     if arrays[x].ndim == 0:
         raise DataError(f"array {x!r} of {path} must hold n samples, got a single {arrays[x].dtype}")
     about = {"n": len(arrays[x]), "ids": ids, "groups": groups}
-    labelled = labelled_or_targeted(labels, targets, class_names, names=(y or "y", target or "target"), **about)
+    labelled = label_or_target(labels, targets, class_names, names=(y or "y", target or "target"), **about)
     data = from_values(arrays[x], labelled, files=files)
     if isinstance(data, ArrayData) and data.watch is not None:
         data.watch = watch
@@ -192,7 +193,7 @@ def from_npz(
 
 
 def digits(*, images: bool = False) -> Samples:
-    """Scikit-learn's digits: 1,797 handwritten digits that ship with it.
+    """Load scikit-learn's digits: 1,797 handwritten digits that ship with it.
 
     Args:
         images: False gives vectors, float32 (64,) from 0 to 16, as scikit-learn does; True gives images, uint8
@@ -224,7 +225,7 @@ def _texts(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _factorise(
     table: npt.NDArray[Any], names: Sequence[str] | None
 ) -> tuple[npt.NDArray[np.int32], list[npt.NDArray[Any]]]:
-    """Codes int32 (n, d) and the distinct values of each column, in order of appearance."""
+    """Encode a table as codes int32 (n, d) and the distinct values of each column, in order of appearance."""
     codes, values = np.empty(table.shape, np.int32), []
     for column in range(table.shape[1]):
         seen: dict[Any, int] = {}
@@ -243,7 +244,7 @@ def _factorise(
 
 
 def _check_entries(entries: list[Any], where: str) -> None:
-    """Refuse what is neither number nor text: dates, say, of which no learner makes numbers."""
+    """Refuse entries that are neither numbers nor text, such as dates, which no learner can use."""
     known = (Real, Decimal, np.bool_, str, type(None))
     other = {kind for kind in set(map(type, entries)) if not issubclass(kind, known)}
     if other:
@@ -259,7 +260,7 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         raise DataError(f"{path} is damaged: it is no .npz file, which np.savez writes")
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: _member(file, _found(name, file.files, path)) for name in names}
+            return {name: _read_member(file, _match_name(name, file.files, path)) for name in names}
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}") from error
     except (OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # also encrypted
@@ -268,8 +269,8 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         raise npy_error(path, error) from error
 
 
-def _member(file: Any, name: str) -> npt.NDArray[Any]:
-    """An array of an npz file, once its header is known to say no more than the file holds."""
+def _read_member(file: Any, name: str) -> npt.NDArray[Any]:
+    """Read an array of an npz file, after a check that its header does not claim more than the file holds."""
     member = file.zip.getinfo(name if name in file.zip.namelist() else f"{name}.npy")
     try:
         with file.zip.open(member) as opened:
@@ -281,10 +282,10 @@ def _member(file: Any, name: str) -> npt.NDArray[Any]:
 
 
 def npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether column by column, and type of an npy file that is open at its start; moves to the numbers.
+    """Read the header of an open npy file: shape, whether in Fortran order, and type; moves to the numbers.
 
     Raises:
-        ValueError: it is no header, or says more than a file of `size` bytes holds.
+        ValueError: it is not a header, or claims more than a file of `size` bytes holds.
 
     """
     version = np.lib.format.read_magic(file)
@@ -303,8 +304,8 @@ def npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dt
     return shape, columns_first, dtype
 
 
-def _found(name: str, present: Sequence[str], path: Path) -> str:
-    """The array of that name, in capitals too: X and x are both usual."""
+def _match_name(name: str, present: Sequence[str], path: Path) -> str:
+    """Find the array of that name, in lower or upper case, since X and x are both usual."""
     alike = [other for other in present if other.lower() == name.lower()]
     if name in present or len(alike) != 1:
         alike = [name]
@@ -314,19 +315,19 @@ def _found(name: str, present: Sequence[str], path: Path) -> str:
 
 
 class UnknownArrayError(UnknownNameError):
-    """No array of that name; the message says how to name others."""
+    """There is no array of that name; the message says how to name another one."""
 
     def __init__(self, where: str, name: str, present: Sequence[str]) -> None:
         super().__init__(f"array in {where}", name, present)
         if name in ("x", "y"):
             self.args = (
-                f"{where} has no array {name!r}; x= names that of the inputs, label= that of the labels; it has "
+                f"{where} has no array {name!r}; x= names the array of inputs, label= that of labels; it has "
                 f"{some(sorted(present), 20)}",
             )
 
 
 def _npy_file(folder: Path, name: str) -> Path:
-    """`<name>.npy`, in capitals too, as in an npz file."""
+    """Find `<name>.npy`, in lower or upper case, as in an npz file."""
     if not is_folder(folder):
         raise DataError(f"there is no folder {folder}")
     present = {found.name: found for found in folder.iterdir() if found.suffix.lower() == ".npy"}
@@ -339,7 +340,7 @@ def _npy_file(folder: Path, name: str) -> Path:
 
 
 def read_npy(path: Path) -> npt.NDArray[Any]:
-    """The memory map of an npy file."""
+    """Open the memory map of an npy file."""
     readable(path)
     try:
         with path.open("rb") as opened:
@@ -353,8 +354,8 @@ def read_npy(path: Path) -> npt.NDArray[Any]:
 
 
 def npy_error(path: Path | str, error: Exception) -> Exception:
-    """Say what is wrong with an npy file."""
-    # np.load says this of files that hold objects, in two ways; unseen never unpickles.
+    """Make the error for an npy file that cannot be read."""
+    # np.load has two messages for files that hold objects; unseen never unpickles.
     if isinstance(error, (DataError, UnknownNameError)):
         return error
     if "allow_pickle" in str(error) or "Python objects" in str(error):

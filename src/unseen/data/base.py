@@ -1,7 +1,7 @@
-"""The kinds of data set, each an `unseen.core.protocols.Data`: rows of an array, texts, tables.
+"""The classes of data sets, each an `unseen.core.protocols.Data`: rows of an array, texts, tables.
 
-What they share is here: ids, labels, groups, notes, the fingerprint, and the groups of exact copies. Where the
-samples come from (arrays, files, data sets of other libraries) is for the readers beside this file.
+`Samples` holds what all of them share: ids, labels, groups, notes, the fingerprint, and the groups of exact copies. The
+readers in the other modules of this package make these objects from arrays, files and data sets of other libraries.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from unseen.data.content import (
     hash_items,
     same,
     sample_rows,
-    single,
+    to_float32,
 )
 from unseen.data.labels import Labelling
 
@@ -38,19 +38,19 @@ Kind = Literal["image", "vector", "table", "text"]
 
 
 class Samples(ABC):
-    """A labelled data set: everything but where its inputs are.
+    """A labelled data set, without its inputs, which subclasses hold or read.
 
     Attributes beyond the protocol:
-        notes: what was done to the data on the way in (a resize rule, dropped files), one sentence each.
+        notes: changes that the reader made to the data (a resize rule, dropped files), one sentence each.
         feature_names: names of the d features of vectors and tables, or None.
-        in_memory: whether `take` reads from memory rather than decode files.
+        in_memory: whether `take` reads from memory; if not, it decodes files.
         sample_bytes: bytes of one input as `take` gives it.
         label_values: (C,) the label of each class as the user gave it, for estimators that name classes by it; None
-            where labels were numbers of classes already.
-        held_bytes: of all inputs that are in memory as long as the data set is.
-        embedding: of vectors that `unseen.embed` made: by what, and what is known of its labels; part of the
-            fingerprint, and so of the manifest of a run.
-        frame: of vectors and tables that were given as a frame of pandas or polars: it, with the features only.
+            if labels were numbers of classes already.
+        held_bytes: bytes of all inputs that stay in memory as long as the data set.
+        embedding: for vectors that `unseen.embed` made, the model and what is known of its training labels; part of
+            the fingerprint, and so of the manifest of a run.
+        frame: for vectors and tables from a pandas or polars frame, that frame with the features only.
 
     """
 
@@ -92,15 +92,15 @@ class Samples(ABC):
 
     @property
     def held_bytes(self) -> int:
-        """0 where inputs are read from files as they are needed."""
+        """Bytes of inputs in memory; 0 if inputs are read from files as they are needed."""
         return len(self) * self.sample_bytes if self.in_memory else 0
 
     @abstractmethod
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
-        """The inputs of these rows, in that order."""
+        """Return the inputs of these rows, in that order."""
 
     def check_unchanged(self) -> None:  # noqa: B027 - what is in memory has nothing to check
-        """Refuse files that `take` reads again and that have changed since they were opened.
+        """Refuse changed files: those that `take` reads again and that have changed since they were opened.
 
         Raises:
             DataError: a file has changed; the message names it.
@@ -108,11 +108,11 @@ class Samples(ABC):
         """
 
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
-        """`take`, but of vectors that are kept as float16, these: half as much, for who casts them anyway."""
+        """Return the inputs as `take` does, but vectors that are stored as float16 uncast, in half of the memory."""
         return self.take(rows)
 
     def as_frame(self, rows: IntArray) -> Any:
-        """These rows as the frame that was given, with its names and types; None where none was."""
+        """Return these rows as the frame that the user gave, with its names and types; None if there is none."""
         if self.frame is None:
             return None
         rows = np.asarray(rows)
@@ -120,7 +120,7 @@ class Samples(ABC):
 
     @abstractmethod
     def _hashes(self) -> Hashes:
-        """Equal for equal samples: uint64 (n, 2)."""
+        """Return a hash of each sample, uint64 (n, 2), equal for equal samples."""
 
     def _values_digest(self, rows: IntArray) -> str:
         return digest(self.take(rows))
@@ -129,7 +129,7 @@ class Samples(ABC):
         return digest(self._hashes())
 
     def fingerprint(self, *, full: bool = False) -> dict[str, object]:
-        """Content and order, as JSON; see `unseen.data.content` for what the cheap one cannot see."""
+        """Return a fingerprint of content and order, as JSON; `unseen.data.content` says what a cheap one misses."""
         content: dict[str, object] = {"content": self._content_digest()} if full else {}
         if not full and self.files is not None:
             content = {"files": self.files.count, "bytes": self.files.bytes, "stamps": self.files.digest}
@@ -149,7 +149,7 @@ class Samples(ABC):
         }
 
     def duplicate_groups(self) -> IntArray:
-        """int64 (n,): the first row whose content equals that of each sample, whatever their labels."""
+        """Return, for each sample, the first row of equal content, int64 (n,), whatever the labels."""
         if self._duplicates is None:
             self._duplicates = same(self._hashes())
         return self._duplicates
@@ -163,17 +163,17 @@ class Samples(ABC):
 
 
 class ArrayData(Samples):
-    """Images, uint8 (n, H, W, 3 or 1), or vectors, given as float32 (n, d), that are rows of one array.
+    """Rows of one array: images, uint8 (n, H, W, 3 or 1), or vectors, given as float32 (n, d).
 
     Args:
-        array: the array, or a memory map of it; vectors of another type are cast to float32 as they are taken.
+        array: the array, or a memory map of it; vectors of another type are cast to float32 when they are taken.
         labelled: ids, labels and groups.
         kind: `"image"` or `"vector"`.
-        hashes: uint64 (n, 2) of the content, where the reader has them already.
+        hashes: uint64 (n, 2) hashes of the content, if the reader has them already.
         **about: notes, files, feature_names.
 
     Attributes:
-        npy_file: the file that `array` is a memory map of, if it is one of a whole npy file.
+        npy_file: the npy file, if `array` is a memory map of a whole one.
         watch: the files that are read again, if `array` is a memory map.
 
     Raises:
@@ -198,43 +198,43 @@ class ArrayData(Samples):
         self.dtype = np.dtype(np.uint8 if kind == "image" else np.float32)
         self.sample_shape = tuple(array.shape[1:])
         self._known = hashes
-        self._mapped = _mapped(array)
+        self._mapped = _find_mapped_file(array)
         self.watch = None if self._mapped is None else Watch([self._mapped])
         self._sampled = None if self._mapped is None else self._digest_sample()
         if array.dtype.kind == "f":
-            wide = array.itemsize > self.dtype.itemsize  # what is too large for learners is infinite to them
+            wide = array.itemsize > self.dtype.itemsize  # a value that is too large for float32 becomes infinite
             for block in self._blocks():
                 values = self._cast(array[block]) if wide else array[block]
                 check_finite(values, columns=self.feature_names, first_row=block.start)
 
     @property
     def held_bytes(self) -> int:
-        """Likewise of a memory map."""
+        """Bytes of the array; 0 if it is a memory map."""
         return 0 if isinstance(self.array, np.memmap) else self.array.nbytes
 
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
-        """A copy of these rows: uint8 (m, H, W, 3 or 1) or float32 (m, d)."""
+        """Copy these rows: uint8 (m, H, W, 3 or 1) or float32 (m, d)."""
         return self._cast(self.array[np.asarray(rows)])
 
     def check_unchanged(self) -> None:
-        """Look at the file of a memory map, at those beside it, and at 256 samples.
+        """Refuse a changed memory map: check its file, the files beside it, and 256 samples.
 
-        Some file systems in memory keep the old time when a map is written to.
+        Samples are checked because some in-memory file systems keep the old time when a map is written to.
         """
         if self._mapped is not None and self.watch is not None:
             self.watch.check()
             if self._digest_sample() != self._sampled:
-                raise changed(self._mapped, "its content is another")
+                raise changed(self._mapped, "its content differs")
 
     def maps(self, files: Sequence[Path], watch: Watch) -> None:
-        """Take note that the array is a view of these files, which it does not know itself; `watch` is of them."""
+        """Declare that the array is a view of these files, which NumPy cannot tell; `watch` watches them."""
         self._mapped, self.watch, self._sampled = files[0], watch, self._digest_sample()
 
     def _digest_sample(self) -> str:
         return digest(self.array[sample_rows(len(self))])
 
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
-        """Likewise, or float16 (m, d)."""
+        """Return the inputs as `take` does, but float16 vectors uncast."""
         if self.array.dtype != np.float16:
             return self.take(rows)
         kept: npt.NDArray[Any] = self.array[np.asarray(rows)]
@@ -250,7 +250,7 @@ class ArrayData(Samples):
             self.array = np.load(self.npy_file, mmap_mode="r", allow_pickle=False)
 
     def _cast(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.ascontiguousarray(values if self.kind == "image" else single(values))
+        return np.ascontiguousarray(values if self.kind == "image" else to_float32(values))
 
     def _blocks(self) -> list[slice]:
         return list(blocks(len(self), self.sample_bytes))
@@ -261,8 +261,8 @@ class ArrayData(Samples):
         return self._known
 
 
-def _mapped(array: npt.NDArray[Any]) -> Path | None:
-    """The file that the array is a memory map of, or a view of one."""
+def _find_mapped_file(array: npt.NDArray[Any]) -> Path | None:
+    """Find the file of which the array is a memory map, or a view of one."""
     base: Any = array
     while base is not None:
         if isinstance(base, np.memmap) and base.filename is not None:
@@ -272,7 +272,7 @@ def _mapped(array: npt.NDArray[Any]) -> Path | None:
 
 
 class TextData(Samples):
-    """Texts: `take` gives an object array (m,) of str."""
+    """Texts: `take` returns an object array (m,) of str."""
 
     def __init__(self, texts: npt.NDArray[Any], labelled: Labelling, **about: Any) -> None:
         super().__init__(labelled, **about)
@@ -282,7 +282,7 @@ class TextData(Samples):
         self.sample_shape = ()
 
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
-        """The texts of these rows, object (m,)."""
+        """Return the texts of these rows, object (m,)."""
         taken: npt.NDArray[Any] = self.texts[np.asarray(rows)]
         return taken
 
@@ -291,11 +291,11 @@ class TextData(Samples):
 
 
 class TableData(Samples):
-    """Mixed columns: `take` gives an object array (m, d) of numbers, text and None for what is missing.
+    """Tables of mixed columns: `take` returns an object array (m, d) of numbers, text, and None for missing entries.
 
     Args:
-        codes: int32 (n, d), the place of each entry among the values of its column.
-        values: for each column its distinct values, an array of numbers or objects.
+        codes: int32 (n, d), the index of each entry among the distinct values of its column.
+        values: the distinct values of each column, an array of numbers or objects.
         labelled: ids, labels and groups.
         **about: notes, files, feature_names.
 
@@ -311,7 +311,7 @@ class TableData(Samples):
         self.sample_shape = (codes.shape[1],)
 
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
-        """These rows, object (m, d)."""
+        """Return these rows, object (m, d)."""
         codes = self.codes[np.asarray(rows)]
         table = np.empty(codes.shape, object)
         for column, values in enumerate(self.values):

@@ -1,4 +1,4 @@
-"""An iterator of batches becomes a folder of shards: data that nobody holds whole."""
+"""Conversion of an iterator of batches to a folder of shards, for data larger than memory."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ __all__ = ["from_batches"]
 
 
 def from_batches(batches: Iterable[Sequence[Any]], folder: str | Path, *, shard_bytes: int = 2**28) -> ShardedVectors:
-    """Vectors that come in batches, written to shards in a folder, which is then opened as by `from_shards`.
+    """Write batches of vectors to shards in a folder, and open it with `from_shards`.
 
-    The folder appears when all is written, at once: what a broken-off call leaves has another name, and is never taken
-    for a data set. Memory: one shard and one batch.
+    The folder appears only when everything is written. An interrupted call leaves a folder of another name, which is
+    never read as a data set. It needs memory for one shard and one batch.
 
     Args:
-        batches: of (X, y) or (X, y, ids): X (m, d) numbers, any m, one d and one type, which is kept (float16 stays
-            float16); y (m,) numbers or text; ids as in `from_arrays`. Batches of any size make the same shards.
+        batches: (X, y) or (X, y, ids) each: X (m, d) numbers, any m, one d and one type, which is kept (float16 stays
+            float16); y (m,) numbers or text; ids as in `from_arrays`. Shards do not depend on the size of batches.
         folder: a folder that does not exist yet, or is empty.
-        shard_bytes: of the inputs of one shard; default 256 MiB.
+        shard_bytes: bytes of the inputs of one shard; default 256 MiB.
 
     Raises:
-        ArgumentError: the folder exists, or what a broken-off call left does.
-        DataError: NaN or infinite values, missing labels, other widths or types: named by batch and row. No samples.
-        StorageError: it cannot be written.
+        ArgumentError: the folder exists, or that of an interrupted call does.
+        DataError: NaN or infinite values, missing labels, several widths or types; the message names batch and row.
+            Or there are no samples.
+        StorageError: the folder cannot be written.
 
     >>> import tempfile
     >>> batches = ((np.full((2, 3), i, np.float16), [i, 1 - i]) for i in range(2))
@@ -70,16 +71,16 @@ def from_batches(batches: Iterable[Sequence[Any]], folder: str | Path, *, shard_
 
 
 class _Spool:
-    """Gathers rows, and writes a shard whenever there are enough of them."""
+    """A writer that collects rows, and writes a shard whenever there are enough of them."""
 
     def __init__(self, folder: Path, shard_bytes: int) -> None:
         self.folder, self.shard_bytes = folder, shard_bytes
-        self._x: npt.NDArray[Any] | None = None  # of one shard, filled from the start
-        self._columns: list[list[npt.NDArray[Any]]] = []  # labels, and ids if there are any, of the rows in it
+        self._x: npt.NDArray[Any] | None = None  # the inputs of one shard, filled from the start
+        self._columns: list[list[npt.NDArray[Any]]] = []  # labels, and ids if there are any, of these rows
         self._filled = self._written = 0
 
     def add(self, number: int, batch: Sequence[Any]) -> None:
-        """Take a batch."""
+        """Add a batch."""
         if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
             raise DataError(f"batch {number} must be (X, y) or (X, y, ids), got {type(batch).__name__}")
         of = f"y of batch {number}"
@@ -111,8 +112,8 @@ class _Spool:
             self._columns = [[] for _ in columns]
         if (x.shape[1], x.dtype) != (self._x.shape[1], self._x.dtype):
             raise DataError(
-                f"X must have one width and type in all batches, but that of batch 0 has {self._x.shape[1]} columns of "
-                f"{self._x.dtype} and that of batch {number} {x.shape[1]} of {x.dtype}"
+                f"X must have one width and type in all batches, but X of batch 0 has {self._x.shape[1]} columns of "
+                f"{self._x.dtype} and X of batch {number} has {x.shape[1]} of {x.dtype}"
             )
         if len(columns) != len(self._columns):
             raise DataError(f"ids must come with every batch or with none, but batch {number} is unlike batch 0")
@@ -131,7 +132,7 @@ class _Spool:
 
 
 def _inputs(value: Any, number: int) -> npt.NDArray[Any]:
-    # to_numpy makes float32 of the half precision of torch, which is not wanted here.
+    # to_numpy would convert float16 of torch to float32.
     half = str(getattr(value, "dtype", None)) == "torch.float16" and "strided" in str(value.layout)
     x: npt.NDArray[Any] = value.detach().cpu().numpy() if half else to_numpy(value)
     if x.ndim != 2 or x.dtype.kind not in "fiub" or not x.shape[1]:
@@ -144,7 +145,7 @@ def _inputs(value: Any, number: int) -> npt.NDArray[Any]:
 
 
 def _entries(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Without Python objects, which would be pickled."""
+    """Convert a column to an array without Python objects, which would be pickled."""
     entries = column.tolist() if column.dtype.kind == "O" else []
     if len({isinstance(entry, str) for entry in entries}) > 1:
         raise DataError("labels and ids must be labels of one type, all numbers or all text, but they are mixed")

@@ -1,4 +1,7 @@
-"""Arrow tables to data sets: which column is what, and what its values become."""
+"""Columns of Arrow tables: the role of each column (inputs, labels, ids, groups), and the data set of its values.
+
+Readers of parquet, CSV, frames and Hugging Face data sets give a `Source` of columns; `open_columns` opens it.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ from unseen.core.arrays import IntArray
 from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.content import Files
 from unseen.data.images import Encoded, ImageOptions, ImageSource, open_images
-from unseen.data.labels import Labelling, labelled_or_targeted, labelling, targeting
+from unseen.data.labels import Labelling, label_or_target, labelling, targeting
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 
-if TYPE_CHECKING:  # which reads npy files by the room of arrays, which reads frames by this one
+if TYPE_CHECKING:  # a circle at run time: shards import arrays, arrays import frames, frames import this module
     from unseen.data.shards import ShardedVectors
 
 __all__ = [
@@ -38,19 +41,19 @@ __all__ = [
     "open_columns",
 ]
 
-_FEW = 10  # rows, whose numbers may be anything
+_FEW = 10  # with fewer rows, columns are not tested for row numbers
 _PANDAS = re.compile(r"__index_level_\d+__")
 _USUAL = {
     *("index", "idx", "id", "_id", "level_0", "row", "row_id", "rowid", "row_number", "rownum", "unnamed: 0", ""),
     *("rownames", "row_names", "row.names", "sample_id", "example_id", "uid", "uuid", "guid"),
 }
 _LABELS = {"label", "labels", "class", "classes", "target", "y", "category", "outcome", "income", "species"}
-_CLASSES = 50  # of labels that are told by their looks
+_CLASSES = 50  # most distinct values of a column that is suggested as labels
 
 
 @dataclass(frozen=True)
 class Roles:
-    """What people say of the columns; None where it is to be found out."""
+    """The roles of columns that the user gave; None for a role to be detected."""
 
     label: str | None = None  # "label", unless there is a target
     image: str | None = None
@@ -63,23 +66,23 @@ class Roles:
 
     @property
     def answers(self) -> str | None:
-        """The column of labels or targets; None where these are beside the table."""
+        """The column of labels or targets; None if these are given as arrays besides the table."""
         if any(self.beside.get(name) is not None for name in ("y", "target")):
             return None
         return self.target or self.label or "label"
 
     @property
     def taken(self) -> set[str]:
-        """The columns that are no inputs."""
+        """The columns that are not inputs: answers, ids and groups."""
         return set(filter(None, (self.answers, self.id, self.group)))
 
     @property
     def wanted(self) -> list[str]:
-        """The feature columns that were asked for."""
+        """The feature columns that the user named."""
         return [self.features] if isinstance(self.features, str) else list(self.features or [])
 
     def check(self, names: Sequence[str]) -> None:
-        """Refuse columns that do not exist, and more than one sort of input."""
+        """Refuse columns that do not exist, and more than one kind of input."""
         if self.label is not None and self.target is not None:
             raise ArgumentError(
                 f"give label (classes) or target (numbers to regress on), got label={self.label!r} and "
@@ -88,8 +91,8 @@ class Roles:
         given = [word for word in ("image", "text", "features") if getattr(self, word) is not None]
         if len(given) > 1:
             raise ArgumentError(f"inputs are one of image, text and features, got {' and '.join(given)}")
-        asked = {role: getattr(self, role) for role in ("label", "target", "image", "text", "id", "group")}
-        for role, name in asked.items():
+        named = {role: getattr(self, role) for role in ("label", "target", "image", "text", "id", "group")}
+        for role, name in named.items():
             if name is not None and name not in names:
                 raise UnknownNameError(f"column for {role}", name, names)
         for name in self.wanted:
@@ -103,24 +106,24 @@ class Source(Protocol):
     schema: pa.Schema
     files: Files | None
     notes: tuple[str, ...]
-    reserved: frozenset[str]  # columns that are no features unless asked for
-    parts: str | None  # the column of splits, where rows of several are used
+    reserved: frozenset[str]  # columns that are features only if the user names them
+    parts: str | None  # the column of splits, if rows of several splits are used
 
     def read(self, names: Sequence[str]) -> pa.Table:
-        """These columns of all rows."""
+        """Read these columns of all rows."""
 
     def head(self, names: Sequence[str]) -> pa.Table:
-        """These columns of the first rows, however many are cheap to read."""
+        """Read these columns of the first rows, as many as are cheap to read."""
 
     def images(self, name: str) -> ImageSource:
-        """The encoded images of a column."""
+        """Return the source of the encoded images of a column."""
 
     def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> ShardedVectors | None:
-        """The vectors in these columns, if they are to stay in the files."""
+        """Return the vectors in these columns if they stay in the files; None to read them into memory."""
 
 
 def open_columns(source: Source, roles: Roles, options: ImageOptions) -> Samples:
-    """The data set of a table."""
+    """Open the data set of a table."""
     schema = source.schema
     image = image_column(source, roles)
     taken = roles.taken
@@ -129,40 +132,40 @@ def open_columns(source: Source, roles: Roles, options: ImageOptions) -> Samples
     labelled = labelling_of(source, roles)
     if image is not None:
         about["notes"].append(f"columns used as inputs: {image}")
-        _not_used(about, set(rest) - {image})
+        _note_unused(about, set(rest) - {image})
         return open_images(source.images(image), labelled, options, **about)
     if replace(options, memory_limit=None) != ImageOptions():
         raise ArgumentError("image_size, mode, on_error and workers are for images; there are none here")
-    # Inputs with labels beside them were chosen by somebody, as those that are named.
+    # If labels are given besides the table, all columns of the table are meant as inputs, like named ones.
     chosen = roles.text is not None or roles.wanted or roles.answers is None
     numbering = {} if chosen else row_numbers(source, rest)
     wanted = [roles.text] if roles.text is not None else (roles.wanted or [n for n in rest if n not in numbering])
     if not wanted:
         beside = f"there is no column of inputs beside {some(sorted(taken | source.reserved))}"
-        raise DataError(f"{beside}; {_left_out(numbering)}" if numbering else beside)
+        raise DataError(f"{beside}; {_note_left_out(numbering)}" if numbering else beside)
     about["notes"].append(f"columns used as inputs: {some(wanted, 20)}")
     if numbering:
-        about["notes"].append(_left_out(numbering))
-    _not_used(about, set(rest) - set(wanted) - set(numbering))
+        about["notes"].append(_note_left_out(numbering))
+    _note_unused(about, set(rest) - set(wanted) - set(numbering))
     if roles.text is None and _are_vectors([schema.field(name).type for name in wanted]):
         vectors = source.vectors(wanted, labelled, **about)
-        return _features(source.read(wanted), labelled, about) if vectors is None else vectors
+        return _open_features(source.read(wanted), labelled, about) if vectors is None else vectors
     if options.memory_limit is not None:
         raise ArgumentError("memory_limit is for images and vectors; there are none here")
     if roles.text is not None or (len(wanted) == 1 and _is_text(schema.field(wanted[0]).type)):
-        return TextData(_texts(source.read(wanted).column(0), wanted[0]), labelled, **about)
-    return _features(source.read(wanted), labelled, about)
+        return TextData(_to_texts(source.read(wanted).column(0), wanted[0]), labelled, **about)
+    return _open_features(source.read(wanted), labelled, about)
 
 
 def of_text(table: pa.Table) -> pa.Table:
-    """The table, whose text is UTF-8, as Arrow has it; other writers may put there what they like.
+    """Refuse a table whose text is not UTF-8, which Arrow requires but other writers ignore; return the table.
 
     Raises:
-        DataError: a column of text that is no UTF-8.
+        DataError: a column of text is not UTF-8.
 
     """
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if not _is_text(_kind(column.type)):
+        if not _is_text(_value_type(column.type)):
             continue
         try:
             column.validate(full=True)
@@ -174,35 +177,41 @@ def of_text(table: pa.Table) -> pa.Table:
 
 
 def row_numbers(source: Source, names: Sequence[str]) -> dict[str, str]:
-    """Of these columns those that number or name the rows, each with the reason; a learner must not read them.
+    """Find the columns that number or name the rows, each with the reason; a learner must not read them.
 
-    Such are what pandas says is an index, or calls one; whole numbers (as text, too) that all differ and are in order,
-    without gaps, beside text, or under a usual name of row numbers, where they may begin anew; and names, each of one
-    word, that all differ and are in order, beside text, or under a usual name. Of fewer than 10 rows nothing is said
-    but the first, and names are not left out where nothing else is there. Entries may be missing.
+    These are:
+
+    - an index that pandas wrote;
+    - whole numbers (also as text) that all differ, and that are in order, have no gaps, stand beside text, or have a
+      usual name of row numbers; under a usual name, they may also begin anew several times;
+    - names, each of one word, that all differ, and that are in order, stand beside text, or have a usual name.
+
+    With fewer than 10 rows, only the first applies. Names are inputs if there is no other column. Entries may be
+    missing.
     """
-    found = dict.fromkeys(sorted(_of_pandas(source.schema) & set(names)), "an index that pandas wrote")
-    kinds = {name: _kind(source.schema.field(name).type) for name in names if name not in found}
+    reasons = dict.fromkeys(sorted(_pandas_indices(source.schema) & set(names)), "an index that pandas wrote")
+    kinds = {name: _value_type(source.schema.field(name).type) for name in names if name not in reasons}
     able = [n for n, kind in kinds.items() if _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)]
     parts = [] if source.parts is None else [source.parts]
     head = source.head([*able, *parts]) if able else None
     for name in able:
         beside_text = any(_is_text(kind) for other, kind in kinds.items() if other != name)
         usual = name.lower() in _USUAL
-        if head is not None and _may_number(*_given(head.select([name, *parts])), usual=usual):
-            entries, of = _given(source.read([name, *parts]))
-            reason = _numbering(entries, of, beside_text=beside_text, usual=usual)
+        if head is not None and _may_number(*_present_entries(head.select([name, *parts])), usual=usual):
+            entries, of = _present_entries(source.read([name, *parts]))
+            reason = _numbering_reason(entries, of, beside_text=beside_text, usual=usual)
             if reason is not None:
-                found[name] = reason
-    if len(found) == len(names):  # a text that happens to be in order, say
-        found = {name: reason for name, reason in found.items() if not reason.startswith("names")}
-    return found
+                reasons[name] = reason
+    if len(reasons) == len(names):  # for example, a text that happens to be in order
+        reasons = {name: reason for name, reason in reasons.items() if not reason.startswith("names")}
+    return reasons
 
 
-def _given(table: pa.Table) -> tuple[npt.NDArray[Any] | None, IntArray]:
-    """The entries of the first column that are there, and the number of the split of each; None if half are missing.
+def _present_entries(table: pa.Table) -> tuple[npt.NDArray[Any] | None, IntArray]:
+    """Return the present entries of the first column, and the number of the split of each.
 
-    Whole numbers as such, though they be written as text; text of one word each as objects; None for anything else.
+    The entries are whole numbers (also from text), or objects for text of one word each. They are None for anything
+    else, and if more than half are missing.
     """
     column = table.column(0)
     if column.null_count:
@@ -213,7 +222,7 @@ def _given(table: pa.Table) -> tuple[npt.NDArray[Any] | None, IntArray]:
 
 
 def _entries(column: pa.ChunkedArray) -> npt.NDArray[Any] | None:
-    column = _decoded(column)
+    column = _decode_dictionary(column)
     if _is_text(column.type):
         texts = column.cast(pa.large_string())
         if pc.any(pc.match_substring_regex(texts, r"\s")).as_py():
@@ -231,12 +240,14 @@ def _entries(column: pa.ChunkedArray) -> npt.NDArray[Any] | None:
 
 
 def _may_number(entries: npt.NDArray[Any] | None, parts: IntArray, *, usual: bool) -> bool:
-    """Whether the first rows leave it possible: few do, so that few columns are read whole."""
+    """Tell by the first rows whether a column may number the rows, so that few columns are read whole."""
     return entries is not None and (usual or _all_differ(_ranks(entries), parts))
 
 
-def _numbering(entries: npt.NDArray[Any] | None, parts: IntArray, *, beside_text: bool, usual: bool) -> str | None:
-    """Why a column numbers or names the rows, or those of each split; None if it does not."""
+def _numbering_reason(
+    entries: npt.NDArray[Any] | None, parts: IntArray, *, beside_text: bool, usual: bool
+) -> str | None:
+    """Return why a column numbers or names the rows, or those of each split; None if it does not."""
     if entries is None or len(entries) < _FEW:
         return None
     values, named = _ranks(entries), entries.dtype.kind == "O"
@@ -263,7 +274,7 @@ def _numbering(entries: npt.NDArray[Any] | None, parts: IntArray, *, beside_text
 
 
 def _ranks(entries: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Numbers as they are; names by their order, in which img9 is before img10."""
+    """Return numbers as they are, and names as their places in natural order, in which img9 is before img10."""
     if entries.dtype.kind != "O":
         return entries
     keys = [re.sub(r"\d+", lambda digits: digits[0].zfill(20), name) for name in entries]
@@ -271,13 +282,13 @@ def _ranks(entries: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _begins_anew(values: npt.NDArray[Any]) -> bool:
-    """Whether numbers go up by one from 0 or 1, again and again, ten or more at a time on average."""
+    """Tell whether numbers repeatedly go up by one from 0 or 1, ten or more at a time on average."""
     starts = np.append(0, np.flatnonzero(values[1:] != values[:-1] + 1) + 1)
     return bool(len(values) >= _FEW * len(starts) and values[0] in (0, 1) and (values[starts] == values[0]).all())
 
 
 def _parts(table: pa.Table) -> IntArray:
-    """The number of the split of each row."""
+    """Return the number of the split of each row."""
     if not table.num_columns:
         return np.zeros(len(table), np.int64)
     return np.unique(table.column(0).cast(pa.string()).fill_null("").to_numpy(), return_inverse=True)[1].astype(
@@ -290,23 +301,23 @@ def _all_differ(values: npt.NDArray[Any], parts: IntArray) -> bool:
     return not ((np.diff(parts[order]) == 0) & (values[order][1:] == values[order][:-1])).any()
 
 
-def _of_pandas(schema: pa.Schema) -> set[str]:
-    """What the metadata of pandas call index, and what pandas calls an index without a name."""
+def _pandas_indices(schema: pa.Schema) -> set[str]:
+    """Find the columns that are an index by the metadata of pandas, or by its name for an unnamed index."""
     try:
         index = json.loads((schema.metadata or {})[b"pandas"])["index_columns"]
     except (KeyError, TypeError, ValueError):
         index = []
-    said = {name for name in index if isinstance(name, str)} if isinstance(index, list) else set()
-    return said | {name for name in schema.names if _PANDAS.fullmatch(name)}
+    named = {name for name in index if isinstance(name, str)} if isinstance(index, list) else set()
+    return named | {name for name in schema.names if _PANDAS.fullmatch(name)}
 
 
-def _left_out(numbering: dict[str, str]) -> str:
+def _note_left_out(numbering: dict[str, str]) -> str:
     named = "; ".join(f"{name!r} ({reason})" for name, reason in numbering.items())
     return f"left out of the inputs, as they number the rows: {named}; features= takes them in, id= makes one the ids"
 
 
 def image_column(source: Source, roles: Roles) -> str | None:
-    """The column of images, where the inputs are images."""
+    """Find the column of images; None if the inputs are not images."""
     schema = source.schema
     roles.check(schema.names)
     if roles.answers is not None and roles.answers not in schema.names:
@@ -318,47 +329,49 @@ def image_column(source: Source, roles: Roles) -> str | None:
 
 
 def encoded(value: Any) -> Encoded:
-    """Of one entry of an image column: its bytes, or else its path."""
+    """Return the bytes of an entry of an image column, or else its path."""
     if isinstance(value, dict):
         return value["bytes"] or (Path(value["path"]) if value.get("path") else None)
     return value or None
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Whether a column holds lists of numbers, as embeddings are written."""
+    """Tell whether a column holds lists of numbers, such as embeddings."""
     return bool(_is_any_list(kind) and _is_number(kind.value_type))
 
 
 def is_image(field: pa.Field) -> bool:
-    """Whether a column is a struct of bytes and path, as Hugging Face writes images."""
+    """Tell whether a column is a struct of bytes and path, as Hugging Face writes images."""
     return bool(pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
 
 
 def likely_label(source: Source) -> str:
-    """Which column seems to hold the labels, in words, and which there are."""
+    """Describe, for a message, the column that is likely to hold the labels, and the existing columns."""
     schema = source.schema
     names = [name for name in schema.names if name not in source.reserved]
     likely = get_close_matches("label", names, n=1, cutoff=0.7)
     likely = likely or [name for name in names if _class_names(schema, name) is not None]
     likely = likely or [name for name in names if name.lower() in _LABELS]
-    if not likely:  # then the only one of few different words
+    if not likely:  # then the only column of few distinct values, if there is only one
         words = [n for n in names if _is_any_of_few(schema.field(n).type)]
         head = source.head(words)
-        likely = [n for n in words if 1 < len(pc.unique(_decoded(head.column(n)))) <= min(_CLASSES, len(head) / 2)]
+        likely = [
+            n for n in words if 1 < len(pc.unique(_decode_dictionary(head.column(n)))) <= min(_CLASSES, len(head) / 2)
+        ]
     there = f"the columns are {some(schema.names, 20)}"
     return f", as in label={likely[0]!r}; {there}" if len(likely) == 1 else f"; {there}"
 
 
 def labelling_of(source: Source, roles: Roles) -> Labelling:
-    """Labels or targets, ids and groups."""
+    """Read and check labels or targets, ids and groups."""
     names = list(dict.fromkeys(filter(None, (roles.answers, roles.id, roles.group))))
     table = source.read(names) if names else None
-    columns = {} if table is None else {name: _plain(table.column(name)) for name in names}
+    columns = {} if table is None else {name: _to_array(table.column(name)) for name in names}
     about = dict(roles.beside)
     about |= {word: columns[name] for word, name in (("ids", roles.id), ("groups", roles.group)) if name is not None}
     if roles.answers is None:
         y, target, class_names = (about.pop(word, None) for word in ("y", "target", "class_names"))
-        return labelled_or_targeted(y, target, class_names, **about)
+        return label_or_target(y, target, class_names, **about)
     answers, name = columns[roles.answers], f"column {roles.answers!r}"
     if roles.target is not None:
         return targeting(answers, name=name, **about)
@@ -367,7 +380,7 @@ def labelling_of(source: Source, roles: Roles) -> Labelling:
 
 
 def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
-    """The names that Hugging Face keeps in the metadata of the schema."""
+    """Read the class names that Hugging Face stores in the metadata of the schema."""
     try:
         about = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]
         names = about["names"] if about["_type"] == "ClassLabel" else None
@@ -376,12 +389,12 @@ def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
     return None if names is None else list(map(str, names))
 
 
-def _not_used(about: dict[str, Any], names: set[str]) -> None:
+def _note_unused(about: dict[str, Any], names: set[str]) -> None:
     if names:
         about["notes"].append(f"columns that are not used: {some(sorted(names), 20)}")
 
 
-def _features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) -> Samples:
+def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) -> Samples:
     if table.num_columns == 1 and is_list(table.schema.field(0).type):
         return ArrayData(matrix(table), labelled, "vector", **about)
     for one in table.schema:
@@ -414,7 +427,7 @@ def _remedy(kind: pa.DataType) -> str:
 
 
 def matrix(table: pa.Table) -> npt.NDArray[np.float32]:
-    """float32 (n, d) of d columns of numbers, or of one column of lists of d numbers."""
+    """Convert d columns of numbers, or one column of lists of d numbers, to float32 (n, d)."""
     if is_list(table.schema.field(0).type):
         return _embedding(table.column(0), table.column_names[0])
     values = np.empty((table.num_rows, table.num_columns), np.float32)
@@ -427,8 +440,8 @@ def matrix(table: pa.Table) -> npt.NDArray[np.float32]:
 
 
 def _factorise(column: pa.ChunkedArray, name: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[Any]]:
-    """Codes and distinct values, None last if entries are missing; NaN counts as missing."""
-    column = _decoded(column)
+    """Encode a column as codes and distinct values, None last if entries are missing; NaN counts as missing."""
+    column = _decode_dictionary(column)
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         infinite = np.flatnonzero(pc.is_inf(column).fill_null(False).to_numpy())
@@ -447,7 +460,7 @@ def _factorise(column: pa.ChunkedArray, name: str) -> tuple[npt.NDArray[np.int32
 
 
 def _embedding(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
-    """float32 (n, d) of a column of lists."""
+    """Convert a column of lists to float32 (n, d)."""
     lengths = pc.list_value_length(column).fill_null(0).to_numpy()
     wrong = np.flatnonzero(lengths != lengths[0])
     if wrong.size or lengths[0] == 0:
@@ -467,8 +480,8 @@ def _embedding(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
     return vectors
 
 
-def _texts(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
-    column = _decoded(column)
+def _to_texts(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
+    column = _decode_dictionary(column)
     if not _is_text(column.type):
         raise DataError(f"column {name!r} must hold text, got {column.type}")
     if column.null_count:
@@ -478,21 +491,21 @@ def _texts(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
     return texts
 
 
-def _plain(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """Numbers as they are, text as str, objects with None where entries are missing."""
-    column = _decoded(column)
+def _to_array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Convert a column to an array: numbers as they are, text as str, objects with None for missing entries."""
+    column = _decode_dictionary(column)
     if column.null_count:
         return np.array(column.to_pylist(), dtype=object)
     array: npt.NDArray[Any] = column.to_numpy()
     return array
 
 
-def _kind(kind: pa.DataType) -> pa.DataType:
+def _value_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(_kind(column.type)) if pa.types.is_dictionary(column.type) else column
+def _decode_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(_value_type(column.type)) if pa.types.is_dictionary(column.type) else column
 
 
 def _are_vectors(kinds: Sequence[pa.DataType]) -> bool:

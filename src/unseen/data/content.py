@@ -1,23 +1,20 @@
-"""Content of samples: exact copies, and values that no learner can take. Arrays in, arrays out.
+"""The content of samples: hashes, exact copies, fingerprints, changed files, and the provenance of embeddings.
 
-What a data set looked like, in a few digests, so that a run is never continued on other data.
+**Fingerprints** identify a data set by a few digests, so that a run is never continued on other data.
 
-The **cheap** fingerprint (the default) holds: the number, shape, type and kind of samples; digests of all labels,
-ids, class names and groups, in order; the content of 256 samples, chosen by a fixed seed; and, for data in files,
-the name, size and modification time of every file. It is cheap for a million images.
+- The **cheap** fingerprint (the default) holds: the number, shape, type and kind of samples; digests of all labels,
+  ids, class names and groups, in order; the content of 256 samples, chosen by a fixed seed; and, for data in files,
+  the name, size and modification time of every file. It is cheap for a million images.
+- It **misses**, for arrays and other data in memory, a changed sample that is not among the 256 (a change of one sample
+  in a million is missed with probability 0.9997, of 1 % of the samples with 0.08). For data in files, it misses a
+  changed file outside the 256 if size and modification time are the same (`cp -p` of a file of the same size, a disk
+  fault). It also reports a difference where there is none: a copy of the files with new times is "other data".
+- The **full** fingerprint (`full=True`, `--verify full`) has digests of the content of every sample instead, and no
+  modification times: it detects every change, and a copy of the files is the same data.
 
-What the cheap one **cannot see**: for arrays and other data in memory, a changed sample that is not among the 256
-(a change of one sample in a million is missed with probability 0.9997, of 1 % of the samples with 0.08). For data
-in files, a changed file outside the 256 whose size and modification time were both kept (`cp -p` of a file of the
-same size, a disk fault). It also sees what is no change: a copy of the files with new times is "other data".
-
-The **full** one (`full=True`, `--verify full`) digests the content of every sample instead, and leaves modification
-times out: it sees every change, and a mere copy is the same data.
-
-Where vectors come from: what the `provenance.json` beside them says, and what follows for held-out scores.
-
-A model that was trained on these labels has seen every sample. Whatever is fitted on its vectors and held out is held
-out from the head alone, so scores on such vectors are not held out, and no plan can mend that.
+**Provenance** of vectors is in the `provenance.json` beside them. It says whether the embedding model was trained on
+these labels. If it was, it has seen every sample. A model that is fitted on such vectors holds samples out from its own
+training only, so scores on them are not held out, whatever the plan.
 """
 
 from __future__ import annotations
@@ -57,9 +54,9 @@ __all__ = [
     "provenance_of",
     "same",
     "sample_rows",
-    "single",
     "stamp",
-    "stamped",
+    "stamp_states",
+    "to_float32",
     "warn_if_seen",
 ]
 
@@ -67,45 +64,46 @@ __all__ = [
 Hashes = npt.NDArray[np.uint64]
 
 _BLOCK_BYTES = 32 << 20
-_INFINITE, _SIGN = 0x7C00, 0x8000  # of float16
-_PIECE = 4  # of a block that is hashed: a quarter, by a thread of its own
+_INFINITE, _SIGN = 0x7C00, 0x8000  # bits of float16
+_PIECE = 4  # each thread hashes a quarter of a block at a time
 with np.errstate(invalid="ignore"):
     _OF_HALF = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 
 def blocks(n: int, sample_bytes: int) -> Iterator[slice]:
-    """Slices of 0..n that hold about 32 MiB each."""
+    """Yield slices of 0..n that hold about 32 MiB each."""
     step = max(1, _BLOCK_BYTES // max(1, sample_bytes))
     for start in range(0, n, step):
         yield slice(start, min(n, start + step))
 
 
-def single(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Numbers as float32, where what is too large for it is infinite.
+def to_float32(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Convert numbers to float32; a number that is too large becomes infinite.
 
-    >>> single(np.array([1.5, 1e300])), single(np.array([-0.25, 65504], np.float16))
+    >>> to_float32(np.array([1.5, 1e300])), to_float32(np.array([-0.25, 65504], np.float16))
     (array([1.5, inf], dtype=float32), array([-2.5000e-01,  6.5504e+04], dtype=float32))
     """
-    if values.dtype == np.float16:  # half the time of NumPy's own cast
+    if values.dtype == np.float16:  # twice as fast as the cast of NumPy
         return np.take(_OF_HALF, np.asarray(values).view(np.uint16))
     with np.errstate(over="ignore"):
         return np.asarray(values, dtype=np.float32)
 
 
 def hash_rows(array: npt.NDArray[Any]) -> Hashes:
-    """128 bits of the content of each row of a numeric array, uint64 (n, 2). Zero and minus zero are one value.
+    """Hash each row of a numeric array to 128 bits, uint64 (n, 2). Zero and minus zero are one value.
 
     Numbers of float16 have the hash of the same numbers in float32.
 
-    Each quarter is the upper half of a sum modulo 2^64: a fixed random number, and the words of the row (32 bits), each
-    times such a number of its own. By this multilinear hashing (Lemire and Kaser 2014, arXiv 1202.4961) two rows that
-    differ have one hash with probability 2^-128. It is made by one call for all rows, outside Python's lock.
+    This is multilinear hashing (Lemire and Kaser 2014, arXiv 1202.4961): each quarter of the hash is the upper half of
+    a sum modulo 2^64 of a fixed random number and the 32-bit words of the row, each multiplied by another fixed random
+    number. Two different rows have equal hashes with probability 2^-128. One call of NumPy hashes all rows, and
+    releases the interpreter lock.
 
     >>> a, b, c = hash_rows(np.array([[1, 2], [3, 4], [1, 2]], np.uint8))
     >>> bool((a == c).all()), bool((a == b).all())
     (True, False)
     """
-    rows = np.ascontiguousarray(single(array) if array.dtype == np.float16 else array)
+    rows = np.ascontiguousarray(to_float32(array) if array.dtype == np.float16 else array)
     if rows.dtype.kind == "f":
         rows = rows + 0.0
     content = rows.reshape(len(rows), int(np.prod(rows.shape[1:]))).view(np.uint8)
@@ -120,13 +118,13 @@ def hash_rows(array: npt.NDArray[Any]) -> Hashes:
 
 @lru_cache(maxsize=8)
 def _random(words: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """Numbers (4,) and (4, words)."""
+    """Return the fixed random numbers for rows of so many words, (4,) and (4, words)."""
     keys = seeds.keys(0, np.arange(4 * (words + 1)), "content")
     return keys[:4], keys[4:].reshape(4, words)
 
 
 def hash_all(n: int, sample_bytes: int, read: Callable[[IntArray], npt.NDArray[Any]]) -> Hashes:
-    """`hash_rows` of all n samples, which are read a piece at a time while others are hashed."""
+    """Hash all n samples by `hash_rows`; pieces are read while other threads hash."""
     hashes = np.empty((n, 2), np.uint64)
 
     def work(piece: tuple[slice, npt.NDArray[Any]]) -> None:
@@ -139,19 +137,19 @@ def hash_all(n: int, sample_bytes: int, read: Callable[[IntArray], npt.NDArray[A
 
 
 def hash_items(items: Iterable[bytes | memoryview]) -> Hashes:
-    """BLAKE2b-128 of each item, uint64 (n, 2)."""
+    """Hash each item by BLAKE2b-128, uint64 (n, 2)."""
     digests = b"".join([blake2b(item, digest_size=16).digest() for item in items])
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64).reshape(-1, 2)
 
 
 def same(hashes: Hashes) -> IntArray:
-    """int64 (n,): for each row the first row that is equal to it.
+    """Find, for each row, the first row that is equal to it, int64 (n,).
 
     >>> same(np.array([[5, 0], [7, 0], [5, 0], [5, 1]], np.uint64)).tolist()
     [0, 1, 0, 3]
     """
     first = np.arange(len(hashes))
-    order = np.argsort(hashes[:, 0])  # most rows differ from all others in one half
+    order = np.argsort(hashes[:, 0])  # most rows already differ in the first half
     again = np.diff(hashes[order, 0]) == 0
     tied = np.union1d(order[1:][again], order[:-1][again])
     first[tied] = tied[_first_of_equals(hashes[tied])]
@@ -170,7 +168,7 @@ def _first_of_equals(hashes: Hashes) -> IntArray:
 
 
 def check_finite(array: npt.NDArray[Any], *, columns: Sequence[str] | None = None, first_row: int = 0) -> None:
-    """Refuse NaN and infinite values of a float array (m, ...); the message names rows and columns."""
+    """Refuse NaN and infinite values in a float array (m, ...); the message names rows and columns."""
     if array.dtype == np.float16 and _finite_halves(array.view(np.uint16)):
         return
     good = np.isfinite(array)
@@ -189,7 +187,7 @@ def check_finite(array: npt.NDArray[Any], *, columns: Sequence[str] | None = Non
 
 
 def _finite_halves(bits: npt.NDArray[np.uint16]) -> bool:
-    """Whether all of these float16 are, by their bits: what is not has the largest of its sign."""
+    """Tell by their bits whether all float16 are finite: others have the largest bit patterns of their sign."""
     return not bits.size or bool(bits.max() < _SIGN + _INFINITE and bits.view(np.int16).max() < _INFINITE)
 
 
@@ -198,7 +196,7 @@ SAMPLE = 256
 
 @dataclass(frozen=True, eq=False)
 class Files:
-    """The files behind a data set when it was opened, and a digest of their names, sizes and times."""
+    """The number and size of the files of a data set at opening, and a digest of names, sizes and times."""
 
     count: int
     bytes: int
@@ -206,10 +204,10 @@ class Files:
 
 
 class Watch:
-    """Files that are read again and again, as they were when they were opened: size, modification time and inode.
+    """A record of files that are read repeatedly: size, modification time and inode at opening.
 
     Args:
-        places: the files; those that are gone already, as maps of unnamed files are, are not watched.
+        places: the files; those that do not exist any more, such as maps of unnamed files, are not watched.
 
     """
 
@@ -218,29 +216,29 @@ class Watch:
         self._states = {place: state for place, state in states.items() if state is not None}
 
     def check(self) -> None:
-        """Refuse files that are not as they were.
+        """Refuse files that have changed since they were opened.
 
         Raises:
-            DataError: one of them has changed, was replaced, or is gone.
+            DataError: a file has changed, was replaced, or is gone.
 
         """
         for place, state in self._states.items():
             if _identity(place) != state:
-                raise changed(place, "its size or time is another, or another file took its place")
+                raise changed(place, "its size or time differs, or another file replaced it")
 
 
 def changed(where: Path | str, how: str) -> DataError:
-    """The error to raise for a file that is no longer what it was."""
+    """Make the error for a file that has changed since it was opened."""
     return DataError(f"{where} has changed since it was opened ({how}); begin again with the data as it is now")
 
 
 def stamp(root: Path, names: Iterable[str]) -> Files:
-    """Names, sizes and modification times of files below `root`; of what is not there, the name."""
-    return stamped((name, *_state(root / name)) for name in names)
+    """Digest names, sizes and modification times of files below `root`; for a missing file, its name only."""
+    return stamp_states((name, *_state(root / name)) for name in names)
 
 
-def stamped(files: Iterable[tuple[str, int, int | str | None]]) -> Files:
-    """Of the name and size of each file, and a time or digest if there is one."""
+def stamp_states(files: Iterable[tuple[str, int, int | str | None]]) -> Files:
+    """Digest the name and size of each file, and its time or digest if there is one."""
     seen, count, total = blake2b(digest_size=16), 0, 0
     for name, size, mark in files:
         seen.update(json.dumps([name, size, mark]).encode())
@@ -251,7 +249,7 @@ def stamped(files: Iterable[tuple[str, int, int | str | None]]) -> Files:
 def _state(path: Path) -> tuple[int, int | None]:
     try:
         status = path.stat()
-    except OSError:  # a broken link, which whoever opens the data set refuses or skips
+    except OSError:  # a broken link, which the reader of the data set refuses or skips
         return 0, None
     return status.st_size, status.st_mtime_ns
 
@@ -265,14 +263,14 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
 
 
 def sample_rows(n: int) -> IntArray:
-    """The rows whose content the cheap fingerprint holds, ascending: 256, or all of fewer."""
+    """Choose the rows whose content is in the cheap fingerprint, ascending: 256, or all if there are fewer."""
     if n <= SAMPLE:
         return np.arange(n)
     return np.sort(seeds.generator(0, "fingerprint", n).choice(n, SAMPLE, replace=False))
 
 
 def digest(array: npt.NDArray[Any]) -> str:
-    """Of shape, type and values of an array of numbers or text."""
+    """Digest shape, type and values of an array of numbers or text."""
     if array.dtype.kind in "OU":
         return digest_values(array.tolist())
     about = f"{array.dtype.str}{array.shape}".encode()
@@ -280,14 +278,14 @@ def digest(array: npt.NDArray[Any]) -> str:
 
 
 def digest_values(values: Any) -> str:
-    """Of lists of numbers, text and None."""
+    """Digest lists of numbers, text and None."""
     return blake2b(json.dumps(values, default=repr).encode(), digest_size=16).hexdigest()
 
 
 PROVENANCE = "provenance.json"
 FORMAT = "unseen embedding 1"
 
-# What is known of the labels that an embedding was trained on, and what to say of it.
+# What is known of the labels that an embedding was trained on, and the text for it.
 LABELS = {
     "none": "no label takes part in it",
     "unknown": (
@@ -300,7 +298,7 @@ LABELS = {
 
 
 def provenance_of(folder: Path) -> dict[str, Any] | None:
-    """What `unseen.embed` wrote beside the arrays in a folder; None if they are not of its making.
+    """Read the provenance that `unseen.embed` wrote in a folder; None if it did not make the folder.
 
     Raises:
         DataError: the file is damaged.
@@ -320,7 +318,7 @@ def provenance_of(folder: Path) -> dict[str, Any] | None:
 
 
 def note(provenance: Mapping[str, Any]) -> str:
-    """One sentence for the notes of the data set.
+    """Describe the embedding in one sentence, for the notes of the data set.
 
     >>> note({"embedding": {"by": "patches"}, "labels": "none"})
     'embedded by patches: no label takes part in it'
@@ -331,7 +329,7 @@ def note(provenance: Mapping[str, Any]) -> str:
 
 
 def warn_if_seen(provenance: Mapping[str, Any], where: str) -> None:
-    """Warn where the embedding has seen these labels."""
+    """Warn if the embedding was trained on these labels."""
     if provenance["labels"] == "these":
         warnings.warn(
             f"the vectors in {where} were made by {provenance['embedding']['by']}, which was trained on these labels: "

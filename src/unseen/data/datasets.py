@@ -1,6 +1,7 @@
-"""Data sets of the Hugging Face library `datasets`. It is not imported: the object brings all that is needed.
+"""Readers of Hugging Face data sets, and of map-style data sets such as torch's `Dataset`.
 
-Any map-style data set: something with a length that yields (x, y) by index, as torch's `Dataset` does.
+The library `datasets` is not imported: its objects have all methods that are needed. A map-style data set has a length,
+and gives (x, y) by index.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from unseen.data.images import (
     default_memory_limit,
     default_workers,
     is_deep,
+    note_on_black,
     pixels,
-    said_of_black,
 )
 from unseen.data.labels import Labelling, labelling, to_numpy
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
@@ -54,18 +55,18 @@ def from_huggingface(
     memory_limit: int | None = None,
     workers: int | None = None,
 ) -> Samples:
-    """A `datasets.Dataset`: one split, with its selection and order, read without its transforms.
+    """Open a `datasets.Dataset`: one split, with its selection and order, without its transforms.
 
     Args:
-        ds: the data set; of a `DatasetDict` choose a split, a streaming one cannot be used.
+        ds: the data set; choose one split of a `DatasetDict`; a streaming data set cannot be used.
         label: the column of labels; class names are those of its `ClassLabel`.
         target: a column of numbers to regress on, in place of labels.
-        image: the column of images, as are all following ones described in `from_parquet`.
+        image: the column of images; this and the next four are as in `from_parquet`.
         text: see there.
         features: see there.
         id: see there.
         group: see there.
-        image_size: see `from_folder`, as are the following four; refused if there are no images.
+        image_size: as in `from_folder`, and so are the next four; refused if there are no images.
         mode: see there.
         on_error: see there.
         memory_limit: see there; refused for vectors, which are read into memory.
@@ -78,7 +79,7 @@ def from_huggingface(
     """
     options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
     source = HuggingFaceSource(ds, memory_limit)
-    files = [Path(file["filename"]) for file in getattr(ds, "cache_files", ())]  # which `datasets` maps
+    files = [Path(file["filename"]) for file in getattr(ds, "cache_files", ())]  # memory-mapped by `datasets`
     watch = Watch(files)
     data = open_columns(source, Roles(label, image, text, features, id, group, target), options)
     watch.check()
@@ -88,7 +89,7 @@ def from_huggingface(
 
 
 class HuggingFaceSource:
-    """The rows of a data set, in its order."""
+    """A Hugging Face data set as a `Source` of columns, its rows in their order."""
 
     files: Files | None = None
     notes: tuple[str, ...] = ()
@@ -99,25 +100,25 @@ class HuggingFaceSource:
         self.memory_limit = memory_limit
         if isinstance(ds, dict):
             raise ArgumentError(
-                f"the data set has splits {some(ds)}; hand in one, as in ds[{next(iter(ds), 'train')!r}]"
+                f"the data set has splits {some(ds)}; give one of them, as in ds[{next(iter(ds), 'train')!r}]"
             )
         if not hasattr(ds, "__len__"):
-            raise ArgumentError("a streaming data set cannot be scored, as samples are asked for by row; load it whole")
+            raise ArgumentError("a streaming data set cannot be scored, as samples are read by row; load it whole")
         if not len(ds):
             raise DataError("the data set is empty: it has no samples")
         self.ds = ds.with_format("arrow")
         self.schema: pa.Schema = ds.features.arrow_schema
 
     def read(self, names: Sequence[str]) -> pa.Table:
-        """These columns of all rows."""
+        """Read these columns of all rows."""
         return of_text(self.ds.select_columns(list(names))[:])
 
     def head(self, names: Sequence[str]) -> pa.Table:
-        """These columns of the first rows."""
+        """Read these columns of the first rows."""
         return of_text(self.ds.select_columns(list(names))[:_HEAD])
 
     def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> None:
-        """None: they are read into memory, whatever their size."""
+        """Return None: vectors are read into memory, whatever their size."""
         if self.memory_limit is not None:
             raise ArgumentError(
                 "memory_limit is for images here, vectors are read into memory; for larger data write parquet files, "
@@ -125,7 +126,7 @@ class HuggingFaceSource:
             )
 
     def images(self, name: str) -> HuggingFaceImages:
-        """The encoded images of a column."""
+        """Return the source of the encoded images of a column."""
         return HuggingFaceImages(self.ds.select_columns([name]), np.arange(len(self.ds)))
 
 
@@ -139,15 +140,15 @@ class HuggingFaceImages:
         return len(self.rows)
 
     def read(self, rows: IntArray) -> list[Encoded]:
-        """The encoded bytes, or paths where it holds only these."""
+        """Return the encoded bytes, or paths if the column holds only these."""
         return [encoded(value) for value in self.ds[self.rows[rows].tolist()].column(0).to_pylist()]
 
     def name(self, row: int) -> str:
-        """The row."""
+        """Return the row number, for messages."""
         return f"row {int(self.rows[row])}"
 
     def keep(self, rows: IntArray) -> HuggingFaceImages:
-        """These rows only."""
+        """Return a source of these rows only."""
         return HuggingFaceImages(self.ds, self.rows[rows])
 
 
@@ -169,28 +170,28 @@ def from_dataset(
     memory_limit: int | None = None,
     workers: int | None = None,
 ) -> Samples:
-    """A map-style data set, read once from first to last. It needs `len(ds)` and `ds[i]` giving (x, y) or a dictionary.
+    """Read a map-style data set once, from first to last. `ds[i]` must give (x, y) or a dictionary.
 
-    x may be a Pillow image, a tensor or array (images in either order of axes, real numbers 0..1 being kept as uint8;
-    vectors), or text; y a number or a name. Leave random augmentation out: the learner augments, and what it is asked
-    about must not change. So a few samples are read twice, inputs and labels, and different answers are refused.
+    x may be a Pillow image, a tensor or array (images in either order of axes, with real numbers 0..1 kept as uint8; or
+    vectors), or text; y a number or a name. Leave random augmentation out: the learner augments, and the samples that
+    it judges must not change. So a few samples are read twice, inputs and labels, and refused if they differ.
 
     Args:
         ds: the data set.
-        x: the key of the inputs, where items are dictionaries; if not given, the only one of a usual name.
-        label: that of the labels, likewise.
+        x: the key of the inputs, if items are dictionaries; by default the only key with a usual name.
+        label: the key of the labels, likewise.
         ids: (n,) integers or text, unique; default 0..n-1.
-        groups: (n,) any values; samples of one group never part between folds.
-        class_names: the C names; if not given those in `ds.classes`, where it has them and labels are their numbers.
+        groups: (n,) any values; samples of one group stay in one fold.
+        class_names: the C names; by default those in `ds.classes`, if there are any and labels are their numbers.
         image_size: for Pillow images, the S of the resize rule of `unseen.data.images`; None: all must have one size.
         mode: for Pillow images, `"RGB"` or `"L"`.
-        memory_limit: bytes up to which the samples are kept in memory; default a quarter of the machine's memory.
+        memory_limit: bytes up to which the samples stay in memory; default a quarter of the machine's memory.
             Images of larger data are read again whenever they are taken.
         workers: processes of torch's `DataLoader` that read such larger data; default one a core, 0 without torch.
 
     Raises:
-        DataError: samples of several shapes, items that are no pair, a data set that answers differently each time;
-            else as `from_arrays`.
+        DataError: samples of several shapes, items that are no pair, a data set that gives different samples each
+            time; else as `from_arrays`.
 
     >>> from_dataset([([0.0, 1.0], "yes"), ([2.0, 3.0], "no")])
     ArrayData(2 samples, 2 classes, vector 2 float32)
@@ -211,23 +212,23 @@ def from_dataset(
                 f"{len(ds):,} vectors of {first.nbytes:,} bytes are more than memory_limit={limit:,}; raise it, or "
                 f"save them as x.npy and y.npy, which are read from disk"
             )
-        return _large(reader, workers, ids=ids, groups=groups, class_names=class_names)
+        return _open_large(reader, workers, ids=ids, groups=groups, class_names=class_names)
     reader.black = 0
     samples, labels = zip(*(reader.read(row) for row in range(len(ds))), strict=True)
     if isinstance(first, str):
         values = np.empty(len(samples), object)
         values[:] = samples
     else:
-        values = _stacked(samples)
-    labelled = _labelling(ds, list(labels), ids=ids, groups=groups, class_names=class_names)
+        values = _stack(samples)
+    labelled = _encode_labels(ds, list(labels), ids=ids, groups=groups, class_names=class_names)
     data = from_values(values, labelled, channels_first=reader.tensors)
-    data.notes += tuple(said_of_black(reader.black))
+    data.notes += tuple(note_on_black(reader.black))
     _check_steady(labels, values.__getitem__, reader.read)
     return data
 
 
 class DatasetImages(Samples):
-    """Images of a data set too large for memory: read again whenever they are taken."""
+    """Images of a map-style data set that is larger than memory: they are read again whenever they are taken."""
 
     in_memory = False
 
@@ -257,48 +258,48 @@ class DatasetImages(Samples):
 
 
 class _Reader:
-    """Samples as arrays or text; by a batch of rows, as images and labels."""
+    """A reader of a map-style data set: single samples as arrays or text, batches of rows as images and labels."""
 
     def __init__(
         self, ds: Any, mode: Literal["RGB", "L"], image_size: int | None, keys: tuple[str | None, str | None]
     ) -> None:
         self.ds = ds
-        self.asked = keys
-        self.keys: tuple[str, str] | None = None  # found in the first item
+        self.requested = keys
+        self.keys: tuple[str, str] | None = None  # chosen at the first item
         self.rule = Pixels(mode, image_size, (1, 1))
         self.tensors = False
-        self.black = 0  # images of 16 bits that are all black in 8
+        self.black = 0  # number of 16-bit images that become all black in 8 bits
 
     def _pair(self, item: Mapping[Any, Any], row: int) -> tuple[Any, Any]:
-        """Take inputs and label from the entries of a dictionary."""
-        self.keys = keys = self.keys or _keys(item, *self.asked)
+        """Select inputs and label from the entries of a dictionary."""
+        self.keys = keys = self.keys or _choose_keys(item, *self.requested)
         for key in keys:
             if key not in item:
                 raise DataError(f"ds[{row}] lacks the key {key!r}; its keys: {some(item)}")
         return item[keys[0]], item[keys[1]]
 
     def read(self, row: int) -> tuple[Any, Any]:
-        """(array or text, label) of one sample."""
+        """Read one sample: (array or text, label)."""
         try:
             item = self.ds[row]
-        except Exception as error:  # whatever the data set of the user does
+        except Exception as error:  # the data set of the user may raise anything
             raise DataError(f"ds[{row}] cannot be read: {type(error).__name__}: {error}") from error
         if isinstance(item, Mapping):
             item = self._pair(item, row)
-        elif self.asked != (None, None):
+        elif self.requested != (None, None):
             raise ArgumentError(f"x= and label= are keys of dictionaries, but ds[{row}] is a {type(item).__name__}")
         if not isinstance(item, (tuple, list)) or len(item) != 2:
             raise DataError(
                 f"ds[{row}] must be a pair (x, y), got {type(item).__name__}; wrap the data set to give pairs"
             )
         x, y = item
-        label = _single(to_numpy(y, f"the label of ds[{row}]")) if hasattr(y, "shape") else y
+        label = _to_scalar(to_numpy(y, f"the label of ds[{row}]")) if hasattr(y, "shape") else y
         if isinstance(x, str):
             return x, label
         if hasattr(x, "getexif"):
             try:
                 deep, array = is_deep(x), pixels(x, self.rule)
-            except (OSError, ValueError) as error:  # a file that is read only now, or pixels of more than 16 bits
+            except (OSError, ValueError) as error:  # Pillow reads the file only now; or pixels have more than 16 bits
                 raise DataError(f"the image of ds[{row}] cannot be read: {error}") from error
             self.black += deep and not array.any()
             return array, label
@@ -311,30 +312,30 @@ class _Reader:
         return len(self.ds)
 
     def __getitem__(self, rows: IntArray) -> tuple[npt.NDArray[np.uint8], list[Any]]:
-        """uint8 (m, H, W, channels) and the labels."""
+        """Read a batch of images, uint8 (m, H, W, channels), and their labels."""
         samples, labels = zip(*(self.read(int(row)) for row in rows), strict=True)
-        return as_images(_stacked(samples, rows), channels_first=self.tensors)[0], list(labels)
+        return as_images(_stack(samples, rows), channels_first=self.tensors)[0], list(labels)
 
 
-def _keys(item: Mapping[Any, Any], x: str | None, label: str | None) -> tuple[str, str]:
-    """The keys of inputs and labels, where items are dictionaries."""
+def _choose_keys(item: Mapping[Any, Any], x: str | None, label: str | None) -> tuple[str, str]:
+    """Choose the keys of inputs and labels, if items are dictionaries."""
     names = [name for name in item if isinstance(name, str)]
     for role, name in (("inputs", x), ("labels", label)):
         if name is not None and name not in names:
             raise UnknownNameError(f"key for {role}", name, names)
-    found_y = [label] if label is not None else [name for name in names if name.lower() in _USUAL_Y and name != x]
-    rest = [name for name in names if name not in found_y]
-    found_x = [x] if x is not None else [name for name in rest if name.lower() in _USUAL_X] or rest
-    if len(found_x) != 1 or len(found_y) != 1:
+    label_keys = [label] if label is not None else [name for name in names if name.lower() in _USUAL_Y and name != x]
+    rest = [name for name in names if name not in label_keys]
+    input_keys = [x] if x is not None else [name for name in rest if name.lower() in _USUAL_X] or rest
+    if len(input_keys) != 1 or len(label_keys) != 1:
         raise ArgumentError(
             f"ds[0] is a dictionary of {some(names, 20)}: say which are the inputs and the labels, as in x='image', "
             "label='label'"
         )
-    return found_x[0], found_y[0]
+    return input_keys[0], label_keys[0]
 
 
-def _labelling(ds: Any, labels: Sequence[Any], *, class_names: Any, **about: Any) -> Labelling:
-    """Of labels that are numbers of the classes that the data set names itself, these names; else as they are."""
+def _encode_labels(ds: Any, labels: Sequence[Any], *, class_names: Any, **about: Any) -> Labelling:
+    """Encode labels; if they are numbers of the classes in `ds.classes`, with these class names."""
     raw = to_numpy(labels)
     own = getattr(ds, "classes", None)
     if class_names is None and isinstance(own, (list, tuple)) and raw.dtype.kind in "iu" and raw.ndim == 1:
@@ -353,8 +354,8 @@ def _read_ahead(
     from torch import Generator
     from torch.utils.data import DataLoader
 
-    # The data set goes to each worker once, not with every batch. Without a generator of its own the loader would
-    # draw from torch's global one.
+    # The data set is sent to each worker once, not with every batch. Without a generator, the loader would draw from
+    # the global one of torch.
     yield from DataLoader(
         reader,  # type: ignore[arg-type]
         sampler=list(batches),
@@ -369,11 +370,11 @@ def _as_is(batch: Any) -> Any:
     return batch
 
 
-def _single(label: npt.NDArray[Any]) -> Any:
+def _to_scalar(label: npt.NDArray[Any]) -> Any:
     return label.item() if label.size == 1 else label
 
 
-def _stacked(samples: Sequence[Any], rows: Sequence[int] | IntArray | None = None) -> npt.NDArray[Any]:
+def _stack(samples: Sequence[Any], rows: Sequence[int] | IntArray | None = None) -> npt.NDArray[Any]:
     shape = samples[0].shape
     for at, sample in enumerate(samples):
         if not isinstance(sample, np.ndarray) or sample.shape != shape:
@@ -387,7 +388,7 @@ def _stacked(samples: Sequence[Any], rows: Sequence[int] | IntArray | None = Non
 
 
 def _check_steady(labels: Sequence[Any], before: Callable[[int], Any], read: Callable[[int], tuple[Any, Any]]) -> None:
-    """Read a few samples a second time: what was read before, and the labels."""
+    """Read a few samples a second time, and refuse inputs or labels that differ."""
     n = len(labels)
     for row in map(int, np.unique(np.linspace(0, n - 1, min(n, _READ_TWICE)).astype(int))):
         x, y = read(row)
@@ -403,13 +404,13 @@ def _check_steady(labels: Sequence[Any], before: Callable[[int], Any], read: Cal
 
 
 def _are_same(held: npt.NDArray[Any], read: npt.NDArray[Any]) -> bool:
-    """Whether the values are equal: those that are held may be of the type that all samples have in common."""
+    """Tell whether values are equal; `held` may have the common type of all samples."""
     if held.dtype.kind in "OU":
         return bool(held.tolist() == read.tolist())
     return np.array_equal(held, read, equal_nan=held.dtype.kind in "fc")
 
 
-def _large(reader: _Reader, workers: int | None, **about: Any) -> DatasetImages:
+def _open_large(reader: _Reader, workers: int | None, **about: Any) -> DatasetImages:
     n = len(reader)
     if workers is None:
         workers = default_workers() if "torch" in sys.modules else 0
@@ -418,14 +419,14 @@ def _large(reader: _Reader, workers: int | None, **about: Any) -> DatasetImages:
     hashes: list[Hashes] = []
     labels: list[Any] = []
     for rows, (images, some_labels) in zip(batches, _read_ahead(reader, batches, workers), strict=True):
-        _stacked([first[0], images[0]], [0, int(rows[0])])
+        _stack([first[0], images[0]], [0, int(rows[0])])
         hashes.append(hash_rows(images))
         labels += some_labels
-    known, labelled = np.concatenate(hashes), _labelling(reader.ds, labels, **about)
+    known, labelled = np.concatenate(hashes), _encode_labels(reader.ds, labels, **about)
 
-    def again(row: int) -> tuple[Any, Any]:
+    def read_again(row: int) -> tuple[Any, Any]:
         images, some_labels = reader[np.array([row])]
         return hash_rows(images)[0], some_labels[0]
 
-    _check_steady(labels, known.__getitem__, again)
+    _check_steady(labels, known.__getitem__, read_again)
     return DatasetImages(reader, labelled, first.shape[1:], known)

@@ -1,4 +1,4 @@
-"""Files below a folder: every folder once, hidden ones left out; and what is no file to read from."""
+"""Lists of the files below a folder, each folder once and without hidden files; and checks that a path is readable."""
 
 from __future__ import annotations
 
@@ -12,11 +12,22 @@ from pathlib import Path
 
 from unseen.errors import DataError, some
 
-__all__ = ["NOTHING", "Walk", "is_folder", "is_hidden", "no_file", "once", "readable", "shown", "unread", "walk"]
+__all__ = [
+    "NOTHING",
+    "Walk",
+    "drop_repeated_links",
+    "is_folder",
+    "is_hidden",
+    "no_file",
+    "readable",
+    "shown",
+    "unreadable_message",
+    "walk",
+]
 
-# Folders of Synology, Windows and Linux, in which they keep thumbnails and what was deleted.
+# Folders in which Synology, Windows and Linux keep thumbnails and deleted files.
 _OF_SYSTEMS = {"@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
-_HIDDEN = (".", "_")  # as pyarrow.dataset has it: .ipynb_checkpoints, ._a.parquet, _metadata, _SUCCESS
+_HIDDEN = (".", "_")  # the same as in pyarrow.dataset: .ipynb_checkpoints, ._a.parquet, _metadata, _SUCCESS
 NOTHING = os.strerror(errno.ENOENT)
 _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder",
           stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}  # fmt: skip
@@ -24,14 +35,14 @@ _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a fo
 
 @dataclass
 class Walk:
-    """What is below a folder; names are from the folder on, with slashes.
+    """The files and folders below a folder; names are relative to it, with slashes.
 
     Args:
-        files: ordered by their folder, then by name; also pipes and broken links, see `no_file`.
-        folders: all of them.
-        hidden: the number of files and folders whose names begin with `.` or `_`, which are left out.
-        systems: names of files and folders in which systems keep their own, likewise.
-        again: links to folders that are read under another name, with that name; they are left out.
+        files: files, ordered by their folder, then by name; also pipes and broken links, see `no_file`.
+        folders: all folders.
+        hidden: the number of files and folders that are left out because their names begin with `.` or `_`.
+        systems: names of files and folders that are left out because an operating system made them.
+        again: links to folders that are read under another name, with that name; the links are left out.
         links: the files that are links.
 
     """
@@ -45,12 +56,12 @@ class Walk:
 
     @property
     def notes(self) -> list[str]:
-        """What was left out, in words."""
+        """Notes on the files that were left out."""
         notes = []
         if self.hidden:
             notes.append(f"left out, as hidden: {self.hidden:,} files or folders whose names begin with '.' or '_'")
         if self.systems:
-            notes.append(f"left out, as systems keep their own there: {some(self.systems)}")
+            notes.append(f"left out, as operating systems keep their own files there: {some(self.systems)}")
         if self.again:
             links = [f"{link} (is {target or 'the folder itself'})" for link, target in sorted(self.again.items())]
             notes.append(f"left out, as they are read under another name: {some(links)}")
@@ -60,10 +71,10 @@ class Walk:
 def walk(root: Path, *, deep: bool = True) -> Walk:
     """List the files of a folder, or of all folders below it, through links too.
 
-    Folders proper come before links to folders, so that a link to what is listed anyway is the one that is left out.
+    Real folders come before links to folders. So if a folder can be reached twice, the link is left out.
 
     Raises:
-        DataError: a folder that must not be read, or whose name is no UTF-8.
+        DataError: a folder may not be read, or its name is not UTF-8.
 
     """
     found = Walk()
@@ -100,11 +111,11 @@ def _inside(folder: Path) -> tuple[os.stat_result, list[os.DirEntry[str]]]:
         return folder.stat(), sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         reason = error.strerror or error
-        raise DataError(f"the folder {shown(folder)} cannot be read: {reason}; mend it, or move it away") from error
+        raise DataError(f"the folder {shown(folder)} cannot be read: {reason}; repair it, or move it away") from error
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is one, and may be looked at."""
+    """Tell whether a path is a folder that may be accessed."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -112,7 +123,7 @@ def is_folder(path: Path) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether this file, or a folder that it is in, is hidden.
+    """Tell whether this file, or a folder that it is in, is hidden.
 
     >>> is_hidden("a/b.parquet"), is_hidden("a/.cache/b.parquet"), is_hidden("_metadata")
     (False, True, True)
@@ -121,10 +132,10 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(_HIDDEN) or part in _OF_SYSTEMS for part in name.split("/"))
 
 
-def once(root: Path, names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """Leave out links to files that are among the names; gives the others, and for each link what it is.
+def drop_repeated_links(root: Path, names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Leave out links to files that are among the names; return the other names, and the target of each such link.
 
-    What cannot be looked at stays: whoever reads it says why.
+    A name that cannot be accessed stays; reading it gives the reason.
     """
     names = sorted(names, key=lambda name: ((root / name).is_symlink(), name))
     files: dict[tuple[int, int], str] = {}
@@ -144,12 +155,12 @@ def once(root: Path, names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def no_file(path: Path) -> str | None:
-    """Why nothing can be read from here: a broken link, a pipe, which would never end, and the like; else None."""
+    """Return why a path is not a readable file (a broken link, a pipe, which would never end, ...); else None."""
     try:
         str(path).encode()
         kind = stat.S_IFMT(path.stat().st_mode)
     except UnicodeEncodeError:
-        return "its name is no UTF-8: rename it"
+        return "its name is not UTF-8: rename it"
     except ValueError:
         return "its name holds a null character"
     except OSError as error:
@@ -158,7 +169,7 @@ def no_file(path: Path) -> str | None:
 
 
 def readable(path: Path) -> Path:
-    """Refuse what nothing can be read from; gives the path of a file.
+    """Refuse a path that is not a readable file; return the path.
 
     Raises:
         DataError: see `no_file`.
@@ -166,19 +177,19 @@ def readable(path: Path) -> Path:
     """
     reason = no_file(path)
     if reason is not None:
-        raise DataError(unread(path, reason))
+        raise DataError(unreadable_message(path, reason))
     return path
 
 
-def unread(path: Path, reason: str) -> str:
-    """The message that says so."""
+def unreadable_message(path: Path, reason: str) -> str:
+    """Make the message for a path that cannot be read, with the reason of `no_file`."""
     return (
         f"there is no file or folder {shown(path)}" if reason == NOTHING else f"{shown(path)} cannot be read: {reason}"
     )
 
 
 def shown(path: str | Path) -> str:
-    r"""A name as it can be printed, in one line.
+    r"""Escape a name so that it can be printed, in one line.
 
     >>> print(shown("caf\udce9.png"), shown("two\nlines"))
     caf\xe9.png two\nlines
@@ -206,5 +217,5 @@ def _utf8(root: Path, name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"the name of the folder {shown(root / name)} is no UTF-8; rename it") from error
+        raise DataError(f"the name of the folder {shown(root / name)} is not UTF-8; rename it") from error
     return name

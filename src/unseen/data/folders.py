@@ -1,4 +1,4 @@
-"""A folder of images, one folder a class."""
+"""Reader of folders of images, one folder a class."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import numpy.typing as npt
 from unseen.core.arrays import IntArray
 from unseen.data.base import Samples
 from unseen.data.content import stamp
-from unseen.data.files import Walk, is_folder, once, shown, walk
+from unseen.data.files import Walk, drop_repeated_links, is_folder, shown, walk
 from unseen.data.images import Encoded, ImageOptions, open_images
 from unseen.data.labels import Labelling, labelling
 from unseen.errors import DataError, some
 
 __all__ = ["SUFFIXES", "from_folder", "listed"]
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision's list
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # the list of torchvision
 
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
 
 def _leave_out_links(root: Path, found: Walk) -> None:
-    """Read an image once, whatever links lead to it; refuse one that is in two classes."""
+    """Leave out links to images that are listed anyway; refuse an image that is in two classes."""
     images = [name for name in found.files if name.lower().endswith(SUFFIXES)]
-    again = once(root, images)[1]
+    again = drop_repeated_links(root, images)[1]
     across = [f"{link} is {file}" for link, file in again.items() if link.split("/")[0] != file.split("/")[0]]
     if across:
         raise DataError(f"an image must be in one class, but by links {some(across)}; remove one of the names")
@@ -45,15 +45,15 @@ class FolderImages:
         return len(self.paths)
 
     def read(self, rows: IntArray) -> list[Encoded]:
-        """Only paths: whoever decodes the files reads them."""
+        """Return only the paths; the process that decodes a file reads it."""
         return [self.root / str(path) for path in self.paths[rows]]
 
     def name(self, row: int) -> str:
-        """The path below the root."""
+        """Return the path below the root."""
         return shown(str(self.paths[row]))
 
     def keep(self, rows: IntArray) -> FolderImages:
-        """These files only."""
+        """Return a source of these files only."""
         return FolderImages(self.root, self.paths[rows])
 
 
@@ -66,27 +66,28 @@ def from_folder(
     memory_limit: int | None = None,
     workers: int | None = None,
 ) -> Samples:
-    """A folder that holds one folder a class, images inside at any depth.
+    """Open a folder that holds one folder a class, with images at any depth.
 
-    Classes are the sorted names of the folders, samples are ordered as torchvision's `ImageFolder` orders them, and
-    ids are paths relative to `path`, with `/`. Left out, with a note that counts them, are files of other types, and
-    files and folders at any depth whose names begin with `.` or `_`. A folder or an image is read
-    once, whatever links lead to it.
+    Classes are the sorted names of the folders, samples are ordered as in torchvision's `ImageFolder`, and ids are
+    paths relative to `path`, with `/`. Files of other types are left out, and so are files and folders at any depth
+    whose names begin with `.` or `_`; a note counts them. A folder or an image is read once, however many links lead to
+    it.
 
     Every image is read once at opening. Decoding, EXIF orientation and the resize rule: see `unseen.data.images`.
 
     Args:
         path: the folder.
-        image_size: side of the square that every image is brought to; None: as they are if all have one size.
+        image_size: side of the square to which every image is resized and cropped; None keeps images as they are if
+            all have one size.
         mode: `"RGB"` gives 3 channels, `"L"` 1.
-        on_error: at images that cannot be read `"raise"`, or `"skip"` them and say so in the notes.
-        memory_limit: bytes up to which the decoded images are kept in memory, in one array; default a quarter of
+        on_error: `"raise"` refuses images that cannot be read, `"skip"` drops them with a note.
+        memory_limit: bytes up to which the decoded images stay in memory, in one array; default a quarter of
             the machine's memory. Larger data is decoded whenever it is taken.
-        workers: worker processes that decode; default one a core if there is work for seconds.
+        workers: the number of worker processes that decode; by default one a core if the work takes seconds.
 
     Raises:
         DataError: no class folders, a class folder without images, images that cannot be read (damaged files, broken
-            links, pipes, names that are no UTF-8), folders that must not be read, two class folders that are one,
+            links, pipes, names that are not UTF-8), folders that may not be read, two class folders that are the same,
             folders that look like splits rather than classes.
 
     """
@@ -96,7 +97,7 @@ def from_folder(
 
 
 def listed(root: Path) -> tuple[FolderImages, Labelling, dict[str, Any]]:
-    """The images of a folder, their labels and what else is known before any of them is read."""
+    """List the images of a folder, their labels, and what else is known before any image is read."""
     if not is_folder(root):
         raise DataError(f"there is no folder {shown(root)}")
     found = walk(root)

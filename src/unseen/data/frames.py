@@ -1,4 +1,4 @@
-"""Frames in memory: of pandas, of polars, of anything that hands itself over as Arrow does, and Arrow's own tables."""
+"""Reader of frames in memory: pandas, polars, Arrow tables, and anything that exports itself as an Arrow stream."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ARROW = (pa.Table, pa.RecordBatch)
 
 
 def is_frame(source: Any) -> bool:
-    """Whether it is a frame of pandas or polars, or a table of Arrow: columns with names, in memory."""
+    """Tell whether a source is a pandas or polars frame, or an Arrow table: named columns in memory."""
     if isinstance(source, type):
         return False
     if isinstance(source, _ARROW):
@@ -54,33 +54,33 @@ def from_frame(
     groups: Any = None,
     class_names: Sequence[str] | None = None,
 ) -> Samples:
-    """A frame of pandas or polars, or a table of Arrow; what its columns become is as in `from_parquet`.
+    """Read a pandas or polars frame, or an Arrow table; the roles and types of columns are as in `from_parquet`.
 
-    Estimators of scikit-learn are given the frame itself, with its names and types; everybody else arrays.
+    Estimators of scikit-learn get the frame itself, with its names and types; other learners get arrays.
 
     Args:
-        frame: the frame, with the labels in one of its columns; or the inputs only, and the labels as
+        frame: the frame, with the labels in one of its columns; or only the inputs, and the labels in `y`.
         y: (n,) labels: an array, a series, a frame of one column; or the name of a column.
         label: the column of labels; default `"label"`.
         target: a column of numbers to regress on, in place of labels; or (n,) such numbers.
-        image: the column of images, as are the following described in `from_parquet`.
+        image: the column of images; this and the next four are as in `from_parquet`.
         text: see there.
         features: see there.
-        id: see there. By default ids are the index of a pandas frame, where it was set to unique integers or text;
+        id: see there. By default, ids are the index of a pandas frame if it holds unique integers or text;
             else row numbers.
         group: see there.
-        split: only rows whose column `split` says so.
-        image_size: as in `from_folder`, as are the following four; refused if there are no images.
+        split: use only the rows with this value in the column `split`.
+        image_size: as in `from_folder`, and so are the next four; refused if there are no images.
         mode: see there.
         on_error: see there.
         memory_limit: see there.
         workers: see there.
         ids: (n,) ids, in place of `id`.
         groups: (n,) groups, in place of `group`.
-        class_names: the C names, where labels are given as `y`.
+        class_names: the C names, if labels are given as `y`.
 
     Raises:
-        UnknownNameError: no such column; the message has the nearest names.
+        UnknownNameError: no such column; the message lists the nearest names.
         ArgumentError: no column of labels is named, and none is called `"label"`.
         DataError: two columns of one name, columns that are no features, missing labels.
 
@@ -116,10 +116,10 @@ def from_frame(
 
 
 def to_arrow(frame: Any) -> pa.Table:
-    """A frame as a table of Arrow; a column that it cannot be made of is named.
+    """Convert a frame to an Arrow table; the message names a column that cannot be converted.
 
     Raises:
-        DataError: two columns of one name; a column of several types, or of what Arrow has no type for.
+        DataError: two columns of one name; a column of several types, or of a type that Arrow does not have.
 
     """
     if isinstance(frame, pa.RecordBatch):
@@ -140,7 +140,7 @@ def to_arrow(frame: Any) -> pa.Table:
 
 def _of_series(series: Any, name: str) -> pa.ChunkedArray | pa.Array:
     if str(series.dtype).startswith("Sparse"):
-        raise DataError(f"column {name!r} is sparse, which has no place here; make it dense with .sparse.to_dense()")
+        raise DataError(f"column {name!r} is sparse, which is not supported; make it dense with .sparse.to_dense()")
     try:
         return pa.Array.from_pandas(series)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
@@ -156,7 +156,7 @@ def _of_series(series: Any, name: str) -> pa.ChunkedArray | pa.Array:
 
 
 def column_of(values: Any) -> Any:
-    """Labels as one column: of a frame with a single one that column, anything else as it is.
+    """Return labels as one column: the only column of a frame; anything else as it is.
 
     Raises:
         DataError: a frame of several columns.
@@ -171,18 +171,18 @@ def column_of(values: Any) -> Any:
 
 
 def name_of(values: Any, otherwise: str) -> str:
-    """What labels are called in messages: their column, where they have one."""
+    """Return the name of labels for messages: their column if they have one, else `otherwise`."""
     name = str(values.columns[0]) if is_frame(values) and hasattr(values, "iloc") else getattr(values, "name", None)
     return f"column {name!r}" if isinstance(name, str) and name else otherwise
 
 
 def rows_of(frame: Any, rows: IntArray) -> Any:
-    """These rows of a frame of pandas or polars, in that order."""
+    """Return these rows of a pandas or polars frame, in that order."""
     return frame.iloc[rows] if hasattr(frame, "iloc") else frame[rows]
 
 
 def _check_once(beside: dict[str, Any], *, outside: tuple[Any, Any], split: str | None, **columns: str | None) -> None:
-    """Refuse what is given both as an array and as a column."""
+    """Refuse ids, groups, labels or targets that are given both as an array and as a column."""
     for array, column in (("ids", "id"), ("groups", "group")):
         if beside[array] is not None and columns[column] is not None:
             raise ArgumentError(f"give {array} (an array) or {column} (a column), got both; leave one out")
@@ -198,7 +198,7 @@ def _check_once(beside: dict[str, Any], *, outside: tuple[Any, Any], split: str 
 
 
 def _index_of(frame: Any, rows: IntArray) -> tuple[IdArray | None, tuple[str, ...]]:
-    """The ids in the index of a pandas frame, where somebody has set one, and what is said of it."""
+    """Return the ids in the index of a pandas frame, if the user set one, and the notes on it."""
     index = getattr(frame, "index", None)
     if index is None or type(index).__name__ == "RangeIndex" or not hasattr(frame, "iloc"):
         return None, ()
@@ -210,12 +210,12 @@ def _index_of(frame: Any, rows: IntArray) -> tuple[IdArray | None, tuple[str, ..
 
 
 class TableSource:
-    """A table in memory, of one split if it has a column `split` and one is named.
+    """A table in memory as a `Source` of columns, with the rows of one split if one is given.
 
     Args:
         table: the table.
-        where: what it is, for messages.
-        split: the split.
+        where: its name, for messages.
+        split: the value of the column `split`, or None for all rows.
         files: the files that it was read from.
 
     """
@@ -229,13 +229,13 @@ class TableSource:
         self.rows = np.arange(len(table))
         self.reserved: frozenset[str] = frozenset({"split"} & set(table.column_names))
         if self.reserved:
-            self.rows = self._chosen(table.column("split"), split)
+            self.rows = self._choose_rows(table.column("split"), split)
         elif split is not None:
-            raise ArgumentError(f"split={split!r} needs a column 'split', which {where} has not")
+            raise ArgumentError(f"split={split!r} needs a column 'split', which {where} does not have")
         self.parts = "split" if self.reserved and split is None else None
         self.table = table if len(self.rows) == len(table) else table.take(self.rows)
 
-    def _chosen(self, column: pa.ChunkedArray, split: str | None) -> IntArray:
+    def _choose_rows(self, column: pa.ChunkedArray, split: str | None) -> IntArray:
         known = sorted(str(value) for value in pc.unique(column).to_pylist())
         if split is None:
             self.notes += (f"all splits are used: {some(known)}; split= chooses one",)
@@ -245,18 +245,18 @@ class TableSource:
         return np.flatnonzero(pc.equal(column.cast(pa.string()), split).fill_null(False).to_numpy())
 
     def read(self, names: Sequence[str]) -> pa.Table:
-        """These columns of all rows."""
+        """Read these columns of all rows."""
         return self.table.select(list(names))
 
     def head(self, names: Sequence[str]) -> pa.Table:
-        """These columns of the first rows."""
+        """Read these columns of the first rows."""
         return self.table.select(list(names)).slice(0, _HEAD)
 
     def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> None:
-        """None: they are in memory."""
+        """Return None: vectors are in memory."""
 
     def images(self, name: str) -> TableImages:
-        """The encoded images of a column."""
+        """Return the source of the encoded images of a column."""
         return TableImages(self.table.column(name), np.arange(len(self.table)))
 
 
@@ -270,13 +270,13 @@ class TableImages:
         return len(self.rows)
 
     def read(self, rows: IntArray) -> list[Encoded]:
-        """The encoded bytes, or paths where it holds only these."""
+        """Return the encoded bytes, or paths if the column holds only these."""
         return [encoded(value) for value in self.column.take(self.rows[rows]).to_pylist()]
 
     def name(self, row: int) -> str:
-        """The row."""
+        """Return the row number, for messages."""
         return f"row {int(self.rows[row])}"
 
     def keep(self, rows: IntArray) -> TableImages:
-        """These rows only."""
+        """Return a source of these rows only."""
         return TableImages(self.column, self.rows[rows])

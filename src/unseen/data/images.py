@@ -1,16 +1,17 @@
-"""From encoded images to pixels: decoding and the resize rule. Pillow only.
+"""Images: decoding with Pillow, the resize rule, and the pass over all images that opens a data set.
 
-An image is decoded, turned upright by its EXIF orientation (as viewers and Hugging Face `datasets` do; torchvision's
-`ImageFolder` does not; a value that the standard does not know, outside 1 to 8, is none), and converted to `"RGB"` or
-`"L"`. Transparency is dropped, 16 bits keep their upper 8, and a note counts the images that this makes all black. Of
-an animation the first frame counts. 32-bit and floating-point images are refused.
+**Decoding.** An image is decoded, turned upright by its EXIF orientation (viewers and Hugging Face `datasets` do so,
+torchvision's `ImageFolder` does not; a value outside the standard's 1 to 8 is ignored), and converted to `"RGB"` or
+`"L"`. Transparency is dropped. 16-bit channels keep their upper 8 bits, and a note counts the images that become all
+black by this. The first frame of an animation is used. 32-bit and floating-point images are refused.
 
 **Resize rule.** Images that all have one size are left as they are, unless `image_size` is given. Otherwise the
-shorter side is resized to S (Pillow's bilinear filter, which is antialiased), and the central S x S is cut out; S is
-`image_size` or, where that is not given, the smaller of 224 and the median shorter side of a seeded sample of 256
-images (16 runs of 16). The rule that was used is in the notes of the data set.
+shorter side is resized to S (Pillow's bilinear filter, which is antialiased), and the central S x S is cropped. S is
+`image_size` or, by default, the smaller of 224 and the median shorter side of a seeded sample of 256 images (16 runs
+of 16). The notes of the data set say which rule was used.
 
-Opening images: one pass over all of them that checks, hashes and, where they fit in memory, keeps them.
+**Opening.** `open_images` reads all images once. It finds those that cannot be read, hashes all, and keeps them in
+memory if they fit. If they do not, `ImageData` decodes them whenever they are taken.
 """
 
 from __future__ import annotations
@@ -49,14 +50,14 @@ __all__ = [
     "default_workers",
     "header_size",
     "is_deep",
+    "note_on_black",
     "open_images",
     "pixels",
-    "said_of_black",
     "upright",
 ]
 
 
-Encoded: TypeAlias = bytes | Path | None  # the bytes of a file, where to read them, or nothing
+Encoded: TypeAlias = bytes | Path | None  # the content of a file, its path, or no image
 Size: TypeAlias = tuple[int, int]
 
 _ORIENTATION = 0x0112
@@ -70,23 +71,23 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _ON_ITS_SIDE = (5, 6, 7, 8)
-# Pillow asks every plugin in turn unless it is told the format: a third of the time of small images.
+# Without a format, Pillow tries every plugin in turn, which takes a third of the time of small images.
 _FORMATS = {b"RIFF": ("WEBP",), b"\xff\xd8\xff": ("JPEG",), b"\x89PNG": ("PNG",)}
 _BROKEN = Exception  # Pillow's decoders raise anything from SyntaxError to struct.error at damaged files
 
 
 class _NoFileError(OSError):
-    """What nothing can be read from."""
+    """A path is not a readable file."""
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """How images become arrays of one shape: uint8 (H, W, 3 or 1).
+    """The rule by which images become arrays of one shape, uint8 (H, W, 3 or 1).
 
     Args:
         mode: `"RGB"` or `"L"`.
-        square: the S of the resize rule, or None to leave sizes alone.
-        size: the (H, W) that images then have.
+        square: the S of the resize rule, or None to keep sizes.
+        size: the (H, W) of the resulting images.
 
     """
 
@@ -106,7 +107,7 @@ class Pixels:
         return (*self.size, 3 if self.mode == "RGB" else 1)
 
     def describe(self) -> str:
-        """The rule in one sentence, for the notes."""
+        """Describe the rule in one sentence, for the notes."""
         if self.square is None:
             return f"images are {self.size[1]} x {self.size[0]} pixels as they come, mode {self.mode}"
         return f"images are resized: shorter side to {self.square}, then the central square; mode {self.mode}"
@@ -114,14 +115,14 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A batch of images as decoded.
+    """A decoded batch of images.
 
     Args:
-        images: uint8 (m, H, W, channels), zero where not decoded; None if not asked for.
-        hashes: uint64 (m, 2) of the pixels.
-        broken: (place in the batch, why) of those that cannot be read.
-        other_size: (place in the batch, (H, W)) of the first readable one that is not of the expected size, or None.
-        black: how many images of 16 bits are all black in 8.
+        images: uint8 (m, H, W, channels), zero where not decoded; None if not requested.
+        hashes: uint64 (m, 2) hashes of the pixels.
+        broken: (place in the batch, reason) of images that cannot be read.
+        other_size: (place in the batch, (H, W)) of the first readable image of an unexpected size, or None.
+        black: the number of 16-bit images that are all black in 8 bits.
 
     """
 
@@ -133,16 +134,16 @@ class Decoded:
 
 
 def decode(batch: Sequence[Encoded], rule: Pixels, *, keep: bool = True) -> Decoded:
-    """Decode a batch; runs in worker processes too."""
+    """Decode a batch of images; runs in worker processes too."""
     images = np.zeros((len(batch), *rule.shape), np.uint8)
     broken: list[tuple[int, str]] = []
     other, black = None, 0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # damaged metadata beside sound pixels
+        warnings.simplefilter("ignore", UserWarning)  # damaged metadata of intact pixels
         for at, encoded in enumerate(batch):
             try:
                 array, deep = _decode_one(encoded, rule)
-            except UnidentifiedImageError:  # its own text names a buffer in memory
+            except UnidentifiedImageError:  # Pillow's message names a buffer in memory
                 broken.append((at, "not an image in a format that Pillow reads"))
                 continue
             except _NoFileError as error:
@@ -160,16 +161,16 @@ def decode(batch: Sequence[Encoded], rule: Pixels, *, keep: bool = True) -> Deco
 
 
 def pixels(image: Image.Image, rule: Pixels) -> npt.NDArray[np.uint8]:
-    """uint8 (H, W, channels) of one image, by the rule; its size is not checked."""
-    image = _convert(_turned(image), rule.mode)
+    """Convert one image to uint8 (H, W, channels), by the rule; its size is not checked."""
+    image = _convert(_turn_upright(image), rule.mode)
     if rule.square is not None:
         image = _central_square(image, rule.square)
     array = np.asarray(image)
     return array if array.ndim == 3 else array[..., None]
 
 
-def said_of_black(count: int) -> list[str]:
-    """The note on so many images of 16 bits that are all black."""
+def note_on_black(count: int) -> list[str]:
+    """Return the note on the number of 16-bit images that are all black; none for 0."""
     if not count:
         return []
     images = "1 image of 16 bits is" if count == 1 else f"{count:,} images of 16 bits are"
@@ -177,23 +178,23 @@ def said_of_black(count: int) -> list[str]:
 
 
 def upright(encoded: Encoded) -> Image.Image | None:
-    """The image in full, for people: upright, `"RGB"` or `"L"`; None if it cannot be read."""
+    """Decode an image in full size, for people: upright, `"RGB"` or `"L"`; None if it cannot be read."""
     try:
         with warnings.catch_warnings(), _open(encoded) as image:
             warnings.simplefilter("ignore")
-            turned = _turned(image)
+            turned = _turn_upright(image)
             return _convert(turned, "L" if turned.mode in ("1", "L", "I;16") else "RGB")
     except _BROKEN:
         return None
 
 
 def header_size(encoded: Encoded) -> Size | None:
-    """(H, W) of an upright image, from its header; None if it cannot be read."""
+    """Read (H, W) of an upright image from its header; None if it cannot be read."""
     try:
         with warnings.catch_warnings(), _open(encoded) as image:
             warnings.simplefilter("ignore", UserWarning)
             if image.format == "TIFF" and _orientation(image) in _ON_ITS_SIDE:
-                image.load()  # Pillow turns these itself, some versions of it only now
+                image.load()  # Pillow turns these itself, in some versions only on load
             width, height = image.size
             turned = _orientation(image) in _ON_ITS_SIDE and image.format != "TIFF"
     except _BROKEN:
@@ -202,7 +203,7 @@ def header_size(encoded: Encoded) -> Size | None:
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether an image that is not loaded yet has 16 bits a channel."""
+    """Tell whether an image that is not loaded yet has 16 bits a channel."""
     raw = next((tile[3] for tile in getattr(image, "tile", ())), "")
     return image.mode.startswith("I;16") or ";16" in str(raw[0] if isinstance(raw, tuple) and raw else raw)
 
@@ -214,14 +215,14 @@ def _decode_one(encoded: Encoded, rule: Pixels) -> tuple[npt.NDArray[np.uint8], 
 
 
 def _orientation(image: Image.Image) -> int:
-    """From 1 to 8; 1 also where it is no value of the standard."""
+    """Return the EXIF orientation, 1 to 8; 1 if there is none in the standard's range."""
     value = image.getexif().get(_ORIENTATION)
     return value if isinstance(value, int) and value in _TURNS else 1
 
 
-def _turned(image: Image.Image) -> Image.Image:
-    """The image upright."""
-    image.load()  # of TIFF this turns it
+def _turn_upright(image: Image.Image) -> Image.Image:
+    """Turn an image upright."""
+    image.load()  # this already turns TIFF images
     orientation = _orientation(image)
     return image if orientation == 1 else image.transpose(_TURNS[orientation])
 
@@ -260,29 +261,29 @@ def _central_square(image: Image.Image, side: int) -> Image.Image:
 
 
 _HEADERS, _RUN = 256, 16
-_FIRST = 64  # images decoded before it is known whether workers are worth their start
-_PATIENCE = 8.0  # seconds of work that are not worth starting workers
+_FIRST = 64  # images decoded first, to estimate whether starting workers pays
+_PATIENCE = 8.0  # seconds of work below which starting workers does not pay
 _BATCH_BYTES = 16 << 20
 
 
 class ImageSource(Protocol):
-    """Where encoded images are."""
+    """A source of encoded images."""
 
     def __len__(self) -> int: ...
 
     def read(self, rows: IntArray) -> list[Encoded]:
-        """What is to be decoded for these rows: cheap to send to a worker process."""
+        """Return the encoded images of these rows, in a form that is cheap to send to a worker process."""
 
     def name(self, row: int) -> str:
-        """How to tell people which image is meant."""
+        """Return the name of an image, for messages."""
 
     def keep(self, rows: IntArray) -> ImageSource:
-        """These rows only."""
+        """Return a source of these rows only."""
 
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """How images are opened; the meaning of each is in `from_folder`."""
+    """The options for opening images; see `from_folder`."""
 
     image_size: int | None = None
     mode: Literal["RGB", "L"] = "RGB"
@@ -299,17 +300,17 @@ class ImageOptions:
 
     @property
     def processes(self) -> int:
-        """The number of worker processes, where they are worth it."""
+        """The number of worker processes, if starting them pays."""
         return default_workers() if self.workers is None else self.workers
 
     @property
     def bytes_in_memory(self) -> int:
-        """The memory limit in force."""
+        """The memory limit: the given one, or the default."""
         return default_memory_limit() if self.memory_limit is None else self.memory_limit
 
 
 class ImageData(Samples):
-    """Images that are decoded whenever they are taken: data larger than the memory limit."""
+    """Images that are decoded whenever they are taken, for data larger than the memory limit."""
 
     in_memory = False
 
@@ -329,7 +330,7 @@ class ImageData(Samples):
             raise changed(self._source.name(int(rows[at])), str(reason))
         other = np.flatnonzero((decoded.hashes != self._known[rows]).any(axis=1))
         if other.size:
-            raise changed(self._source.name(int(rows[other[0]])), "its pixels are others")
+            raise changed(self._source.name(int(rows[other[0]])), "its pixels differ")
         return decoded.images
 
     def _hashes(self) -> Hashes:
@@ -340,14 +341,14 @@ class ImageData(Samples):
 
 
 def open_images(source: ImageSource, labelled: Labelling, options: ImageOptions, **about: Any) -> Samples:
-    """Read every image once: find those that cannot be read, hash all, keep all that fit in memory."""
+    """Read every image once: find those that cannot be read, hash all, and keep them if they fit in memory."""
     rule = _rule(source, options)
     opened = _read_all(source, rule, options)
     if opened.other_size is not None:
-        # The sample of headers had one size, the rest has not.
+        # The sampled headers had one size, but other images have another.
         rule = _squares(_sampled_sizes(source), options)
         opened = _read_all(source, rule, options)
-    notes = [*about.pop("notes", ()), rule.describe(), *said_of_black(opened.black)]
+    notes = [*about.pop("notes", ()), rule.describe(), *note_on_black(opened.black)]
     rows = np.arange(len(source))
     if opened.broken:
         notes.append(_refuse_or_skip(source, opened.broken, options))
@@ -361,7 +362,7 @@ def open_images(source: ImageSource, labelled: Labelling, options: ImageOptions,
 
 
 def default_memory_limit() -> int:
-    """A quarter of the memory of this machine, or of what its control group allows, in bytes."""
+    """Return a quarter of the memory of this machine, or of the limit of its control group, in bytes."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         limit = Path("/sys/fs/cgroup") / name
@@ -371,7 +372,7 @@ def default_memory_limit() -> int:
 
 
 def default_workers() -> int:
-    """The cores that this process may use."""
+    """Return the number of cores that this process may use."""
     import joblib  # type: ignore[import-untyped]
 
     return int(joblib.cpu_count())
@@ -393,14 +394,14 @@ def _squares(sizes: Sequence[tuple[int, int]], options: ImageOptions) -> Pixels:
 
 def _sampled_sizes(source: ImageSource) -> list[tuple[int, int]]:
     n = len(source)
-    # In runs, as rows that are far apart may each cost the reading of a row group.
+    # In runs, since each row that is far from the others may need another row group to be read.
     starts = seeds.generator(0, "headers", n).permutation(n)[: _HEADERS // _RUN]
     rows = np.arange(n) if n <= _HEADERS else np.unique((starts[:, None] + np.arange(_RUN)) % n)
     return [size for encoded in source.read(rows) if (size := header_size(encoded)) is not None]
 
 
 @dataclass
-class _Opened:
+class _Images:
     images: npt.NDArray[np.uint8] | None
     hashes: Hashes
     broken: list[tuple[int, str]]
@@ -408,12 +409,12 @@ class _Opened:
     black: int = 0
 
 
-def _read_all(source: ImageSource, rule: Pixels, options: ImageOptions) -> _Opened:
+def _read_all(source: ImageSource, rule: Pixels, options: ImageOptions) -> _Images:
     n = len(source)
     image_bytes = int(np.prod(rule.shape))
     keep = n * image_bytes <= options.bytes_in_memory
     images = np.zeros((n, *rule.shape), np.uint8) if keep else None
-    opened = _Opened(images, np.zeros((n, 2), np.uint64), [])
+    opened = _Images(images, np.zeros((n, 2), np.uint64), [])
     step = max(1, min(512, _BATCH_BYTES // image_bytes))
     starts = [0, *range(_FIRST, n, step)]
     slices = [slice(a, b) for a, b in zip(starts, [*starts[1:], n], strict=True)]
@@ -435,7 +436,10 @@ def _read_all(source: ImageSource, rule: Pixels, options: ImageOptions) -> _Open
 
 
 def _decode_all(parts: Iterable[tuple[list[Encoded], Pixels, bool]], workers: int) -> Iterator[Decoded]:
-    """In order. joblib's processes neither fork (threads, CUDA) nor import the main script a second time."""
+    """Decode all parts, in order.
+
+    joblib's worker processes neither fork (unsafe with threads and CUDA) nor import the main script a second time.
+    """
     if workers == 1:
         yield from (decode(encoded, rule, keep=keep) for encoded, rule, keep in parts)
         return
@@ -452,7 +456,7 @@ def _refuse_or_skip(source: ImageSource, broken: Sequence[tuple[int, str]], opti
     images = "1 image" if len(broken) == 1 else f"{len(broken):,} images"
     if options.on_error == "raise":
         raise DataError(
-            f"{images} cannot be read: {named}; mend or remove them, or drop them with on_error='skip' "
+            f"{images} cannot be read: {named}; repair or remove them, or drop them with on_error='skip' "
             "(--on-error skip)"
         )
     if len(broken) == len(source):

@@ -1,6 +1,6 @@
-"""Ids, labels and groups: what people bring, checked and encoded.
+"""Checks and encodings of ids, labels, groups and regression targets.
 
-Regression targets: real numbers in the place of labels, and the bins that stand for classes.
+Labels become class numbers 0..C-1. Regression targets are real numbers in place of labels; their bins are the classes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
     "ids_of",
     "is_missing",
     "joined_groups",
-    "labelled_or_targeted",
+    "label_or_target",
     "labelling",
     "labels_in",
     "targeting",
@@ -34,15 +34,15 @@ __all__ = [
 ]
 
 
-EXACT = 2.0**53  # real numbers from here on may be rounded integers
+EXACT = 2.0**53  # from here on, float64 numbers may be rounded integers
 
 
 @dataclass(frozen=True, eq=False)
 class Labelling:
-    """Ids, labels and groups of n samples, checked; of targets, the labels are their bins (`unseen.data.labels`).
+    """Checked ids, labels and groups of n samples; for targets, labels are the numbers of their bins.
 
-    `values` holds the label that each class had before it was numbered, (C,) integers, booleans or text; None where
-    labels were numbers of classes already, or are of a type that estimators do not take.
+    `values` holds the original label of each class, (C,) integers, booleans or text; None if labels were numbers of
+    classes already, or are of a type that estimators do not accept.
     """
 
     ids: IdArray
@@ -57,7 +57,7 @@ class Labelling:
         return len(self.ids)
 
     def keep(self, rows: IntArray) -> Labelling:
-        """Those rows only, in that order. The classes stay."""
+        """Return these rows only, in that order; the classes do not change."""
         groups = None if self.groups is None else self.groups[rows]
         targets = None if self.targets is None else self.targets[rows]
         return replace(self, ids=self.ids[rows], labels=self.labels[rows], groups=groups, targets=targets)
@@ -73,10 +73,10 @@ def labelling(
     default_ids: IdArray | None = None,
     name: str = "y",
 ) -> Labelling:
-    """Check and encode. Labels become int64 0..C-1; `n` is the number of inputs that they must match.
+    """Check labels, and encode them as int64 0..C-1; `n` is the number of inputs, which must match.
 
-    Integers 0..C-1 are kept; other labels are numbered in sorted order, and their names are in `class_names`. One that
-    can be sorted is refused: a -1 outside of {-1, 1} and {-1, 0, 1}, which often means that there is no label.
+    Integers 0..C-1 are kept; other labels are numbered in sorted order, and their names are in `class_names`. A label
+    -1 often means that there is no label; so it is refused, except in {-1, 1} and {-1, 0, 1}.
 
     >>> labelling(["cat", "ant", "cat"]).labels.tolist(), labelling(["cat", "ant", "cat"]).class_names
     ([1, 0, 1], ('ant', 'cat'))
@@ -110,22 +110,22 @@ def labelling(
 
 
 def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
-    """A NumPy view of an array, a torch tensor (of any device), a list or a data frame; bytes of UTF-8 as text.
+    """Convert an array, a torch tensor (on any device), a list or a data frame to a NumPy array; UTF-8 bytes to text.
 
     Raises:
-        DataError: a sparse matrix or tensor, a masked array that hides entries, or what NumPy makes no array of.
+        DataError: a sparse matrix or tensor, a masked array with masked entries, or a value that is no array to NumPy.
 
     """
     if is_tensor(value):
         return of_tensor(value, name)
     if hasattr(value, "tocsr"):
-        raise DataError(f"{name} is a sparse matrix, which has no place here; {name}.toarray() makes it dense")
+        raise DataError(f"{name} is a sparse matrix, which is not supported; {name}.toarray() makes it dense")
     if isinstance(value, (list, tuple)) and any(isinstance(item, np.ma.MaskedArray) for item in value):
         value = [unmasked(item, f"{name}[{at}]") for at, item in enumerate(value)]
     try:
         array = np.asarray(unmasked(value, name))
-        # NumPy makes text of everything beside text in a list: of NaN, too. And it rounds integers beyond int64.
-        if isinstance(value, (list, tuple)) and (array.dtype.kind == "U" or _rounded(array, value)):
+        # In a list with text, NumPy converts everything to text, even NaN. And it rounds integers beyond int64.
+        if isinstance(value, (list, tuple)) and (array.dtype.kind == "U" or _is_rounded(array, value)):
             array = np.array(value, dtype=object)
     except DataError:
         raise
@@ -139,14 +139,14 @@ def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
 
 
 def _holds_numbers(frame: Any) -> bool:
-    """Whether it is a data frame of numbers without gaps, whatever types pandas keeps them in."""
+    """Tell whether a value is a data frame of numbers without missing entries, in any types of pandas."""
     if not (hasattr(frame, "dtypes") and hasattr(frame, "isna") and getattr(frame, "ndim", 1) == 2):
         return False
     return {getattr(kind, "kind", "O") for kind in frame.dtypes} <= set("biuf") and not frame.isna().to_numpy().any()
 
 
 def _as_text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Bytes that are UTF-8, as HDF5 gives text, as text; anything else as it is."""
+    """Decode bytes in UTF-8, which is how HDF5 gives text; return anything else as it is."""
     kind = array.dtype.kind
     if kind != "S" and not (kind == "O" and array.size and all(type(entry) is bytes for entry in array.flat)):
         return array
@@ -156,39 +156,39 @@ def _as_text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return array
 
 
-def _rounded(array: npt.NDArray[Any], entries: Any) -> bool:
-    """Whether NumPy may have rounded integers when it made an array of these entries."""
+def _is_rounded(array: npt.NDArray[Any], entries: Any) -> bool:
+    """Tell whether NumPy may have rounded integers when it made an array of these entries."""
     if array.dtype.kind != "f" or array.ndim != 1 or not (np.abs(array) >= EXACT).any():
         return False
     return any(isinstance(entry, int) and abs(entry) >= EXACT for entry in entries)
 
 
 def is_missing(value: Any) -> bool:
-    """Whether an entry of an array of objects stands for nothing: None, NaN, NaT, what a mask hides."""
-    # pandas.NA refuses to be compared, hence by the name of its type.
+    """Tell whether an entry of an array of objects is missing: None, NA, NaN, NaT, or masked."""
+    # pandas.NA cannot be compared, so it is recognised by the name of its type.
     if value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType"):
         return True
     try:
         return bool(value != value)
-    except (TypeError, ValueError):  # of an array there are several answers
+    except (TypeError, ValueError):  # comparing an array gives several answers
         return False
 
 
 def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    """One-dimensional labels without missing ones; whole numbers as int64, or uint64 where they need it."""
+    """Check labels: one-dimensional, none missing; return whole numbers as int64, or as uint64 if they need it."""
     if raw.ndim != 1:
         fix = f"{name}.ravel()" if raw.ndim == 2 and raw.shape[1] == 1 else f"{name}.argmax(axis=1) for one-hot labels"
-        fix = fix if raw.ndim else f"list({name}), if it is something to go through"
+        fix = fix if raw.ndim else f"list({name}), if it is an iterable"
         raise DataError(f"{name} must have one label a sample, shape (n,), got shape {raw.shape}; try {fix}")
     if raw.dtype.kind in "cV":
         raise DataError(
-            f"{name} must hold labels that can be sorted, got {raw.dtype}; text will do: {name}.astype(str)"
+            f"{name} must hold labels that can be sorted, got {raw.dtype}; make text of them: {name}.astype(str)"
         )
     check_single(raw, name)
     _check_given(raw, name, "drop these rows")
     if raw.dtype.kind == "O":
         plain = np.array(raw.tolist())
-        raw = plain if plain.dtype.kind in "iufb" and not _rounded(plain, raw) else raw
+        raw = plain if plain.dtype.kind in "iufb" and not _is_rounded(plain, raw) else raw
     if raw.dtype.kind == "f":
         _check_whole(raw, name)
         raw = raw.astype(np.int64)
@@ -198,24 +198,24 @@ def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
 
 
 def check_single(raw: npt.NDArray[Any], name: str) -> None:
-    """Refuse entries that hold several: lists, arrays, dictionaries."""
+    """Refuse entries that are collections: lists, arrays, dictionaries."""
     if raw.dtype.kind != "O" or _are_plain(raw):
         return
     for row, entry in enumerate(raw):
         if hasattr(entry, "__len__") and not isinstance(entry, (str, bytes)) and getattr(entry, "ndim", None) != 0:
             raise DataError(
                 f"{name} must have one entry a sample, but row {row} holds a {type(entry).__name__} of {len(entry)}; "
-                "take one out of each, or give each as text"
+                "select one value of each, or give each as text"
             )
 
 
 def _are_plain(raw: npt.NDArray[Any]) -> bool:
-    """Whether objects are text and integers throughout, of which none is missing: a look at millions is not free."""
+    """Tell whether all objects are text or integers, so that slow checks of each entry can be skipped."""
     return set(map(type, raw)) <= {str, int, bool}
 
 
 def _check_given(raw: npt.NDArray[Any], name: str, fix: str) -> None:
-    """Refuse missing entries: NaN, NaT, and among objects None and NA."""
+    """Refuse missing entries: NaN, NaT, and in arrays of objects None and NA."""
     missing = np.zeros(len(raw), bool)
     if raw.dtype.kind in "fmM":
         missing = raw != raw
@@ -229,13 +229,13 @@ def _check_given(raw: npt.NDArray[Any], name: str, fix: str) -> None:
 
 
 def _check_whole(raw: npt.NDArray[Any], name: str) -> None:
-    """Refuse real numbers that are no classes, or that int64 cannot hold."""
+    """Refuse real numbers that are not whole, or that int64 cannot hold."""
     whole = raw.astype(np.promote_types(raw.dtype, np.float64))  # 2^63 is beyond float16
     beyond = np.flatnonzero((whole < -(2.0**63)) | (whole >= 2.0**63))
     if beyond.size:
         raise DataError(
             f"{name} must be within {-LARGEST - 1} .. {LARGEST} (int64), but row {beyond[0]} has {raw[beyond[0]]}; "
-            f"text made of them will do: {name}.astype(str)"
+            f"make text of them: {name}.astype(str)"
         )
     broken = np.flatnonzero(raw != np.floor(raw))
     if broken.size:
@@ -248,15 +248,15 @@ def _check_whole(raw: npt.NDArray[Any], name: str) -> None:
 def _encode(
     raw: npt.NDArray[Any], name: str
 ) -> tuple[IntArray, npt.NDArray[Any] | None, tuple[str, ...], tuple[str, ...]]:
-    """Codes, the label of each class where estimators take it, its name, and what is to be said."""
+    """Encode labels: return codes, the label of each class if estimators accept it, class names, and notes."""
     try:
         values, codes = np.unique(raw, return_inverse=True)
     except TypeError as error:
         raise DataError(f"{name} must hold labels of one type, so that they can be sorted: {error}") from error
-    # Of dates to the nanosecond `tolist` makes integers.
+    # `tolist` would convert dates in nanoseconds to integers.
     names = tuple(str(v) for v in (values if values.dtype in ("M8[ns]", "m8[ns]") else values.tolist()))
     if len(set(names)) < len(names):
-        raise DataError(f"{name} holds different labels that read alike: {some(names)}; make them all text")
+        raise DataError(f"{name} holds different labels with equal text: {some(names)}; make them all text")
     own = np.array(values.tolist()) if raw.dtype.kind == "O" else values
     notes: tuple[str, ...] = ()
     if raw.dtype.kind in "iu":
@@ -269,7 +269,7 @@ def _encode(
 
 
 def _check_unlabelled(raw: npt.NDArray[Any], values: npt.NDArray[Any], name: str) -> None:
-    """Refuse -1 where it is the only negative label, but in {-1, 1} and {-1, 0, 1}: it often means no label."""
+    """Refuse -1 as the only negative label, except in {-1, 1} and {-1, 0, 1}: it often means no label."""
     if values[0] == -1 and values[-1] != 1:
         outside = np.flatnonzero(raw == -1)
         raise DataError(
@@ -297,7 +297,7 @@ def _encode_as(raw: npt.NDArray[Any], names: tuple[str, ...], name: str) -> IntA
 
 
 def ids_of(ids: Any, n: int, default: IdArray | None) -> IdArray:
-    """The ids (n,), checked; without any the default, or 0..n-1."""
+    """Check ids (n,); if none are given, return the default, or 0..n-1."""
     if ids is None:
         return np.arange(n) if default is None else default
     array = to_numpy(ids, "ids")
@@ -314,7 +314,7 @@ def ids_of(ids: Any, n: int, default: IdArray | None) -> IdArray:
     if array.dtype.kind == "b":
         raise DataError("ids must be integers or text, got a boolean mask; np.flatnonzero(mask) gives its rows")
     if array.dtype.kind not in "iuU":
-        raise DataError(f"ids must be integers or text, got {array.dtype}; text made of them will do: ids.astype(str)")
+        raise DataError(f"ids must be integers or text, got {array.dtype}; make text of them: ids.astype(str)")
     if array.dtype.kind == "U":
         _check_text(array)
     else:
@@ -327,7 +327,7 @@ def ids_of(ids: Any, n: int, default: IdArray | None) -> IdArray:
 
 
 def _check_text(ids: npt.NDArray[Any]) -> None:
-    """Refuse text that is not written as it is: NumPy drops null characters at the end, and surrogates are no UTF-8."""
+    """Refuse text that cannot be stored: NumPy drops null characters at the end, and surrogates are not UTF-8."""
     for row, entry in enumerate(ids.tolist()):
         if isinstance(entry, str) and not entry.isascii() and any("\ud800" <= sign <= "\udfff" for sign in entry):
             raise DataError(f"ids must be text of UTF-8, but row {row} has {entry!r}; give it another")
@@ -344,14 +344,14 @@ def _check_range(ids: npt.NDArray[Any], beyond: list[int]) -> None:
 
 
 def groups_of(groups: Any, n: int) -> IntArray | None:
-    """int64 (n,) groups, checked, if there are any."""
+    """Check groups, and number them, int64 (n,); None if there are none."""
     if groups is None:
         return None
     return np.unique(grouping(groups, n, "groups"), return_inverse=True)[1].astype(np.int64)
 
 
 def grouping(groups: Any, n: int, name: str) -> npt.NDArray[Any]:
-    """(n,) values that say who belongs together, as they are: none missing, all of types that can be compared."""
+    """Check groups (n,): none missing, all comparable; return their values as they are."""
     array = to_numpy(groups, name)
     if array.ndim != 1 or len(array) != n:
         raise DataError(f"{name} must have one entry for each of the {n} samples, got shape {array.shape}")
@@ -366,7 +366,7 @@ def grouping(groups: Any, n: int, name: str) -> npt.NDArray[Any]:
 
 
 BINS = 10
-LARGEST_TARGET = 1e150  # so that squared residuals, and their sums, are numbers
+LARGEST_TARGET = 1e150  # so that squared residuals, and their sums, are finite
 
 
 def targeting(
@@ -380,8 +380,8 @@ def targeting(
 ) -> Labelling:
     """Check targets (n,), and number their bins as labels; the other arguments are those of `labelling`.
 
-    >>> found = targeting([0.5, 2.0, 0.5, 8.0])
-    >>> found.targets.tolist(), found.labels.tolist(), found.class_names
+    >>> labelled = targeting([0.5, 2.0, 0.5, 8.0])
+    >>> labelled.targets.tolist(), labelled.labels.tolist(), labelled.class_names
     ([0.5, 2.0, 0.5, 8.0], [0, 1, 0, 2], ('0.5', '2', '8'))
 
     Raises:
@@ -405,17 +405,17 @@ def targeting(
     )
 
 
-def labelled_or_targeted(
+def label_or_target(
     y: Any, target: Any, class_names: Sequence[str] | None, *, names: tuple[str, str] = ("y", "target"), **about: Any
 ) -> Labelling:
-    """Of labels or of targets, whichever is given.
+    """Check and encode labels or targets, whichever is given.
 
     Args:
         y: (n,) labels, or None.
         target: (n,) targets, or None.
-        class_names: of labels only.
-        names: what people call the two.
-        **about: n, ids, groups and default_ids, as `labelling` takes them.
+        class_names: the C names, for labels only.
+        names: the names of `y` and `target` for messages.
+        **about: n, ids, groups and default_ids, as in `labelling`.
 
     Raises:
         ArgumentError: both, or neither; class names of targets.
@@ -433,10 +433,10 @@ def labelled_or_targeted(
 
 
 def bins_of(targets: FloatArray) -> tuple[IntArray, tuple[str, ...]]:
-    """The bin of each target, int64 (n,), and the names of the bins, ascending.
+    """Assign each target to a bin, int64 (n,), and name the bins, ascending.
 
-    A value goes by its place in the order, halfway through its copies: equal values share a bin, and up to 10 bins
-    are of about equal counts. Targets that are not all the same have at least 2.
+    The bin of a value depends on its mean place in the order. So equal values share a bin, and the bins, up to 10, have
+    about equal counts. Targets that are not all the same have at least 2 bins.
 
     >>> codes, names = bins_of(np.arange(100.0))
     >>> np.bincount(codes).tolist(), names[:2]
@@ -452,7 +452,7 @@ def bins_of(targets: FloatArray) -> tuple[IntArray, tuple[str, ...]]:
 
 
 def _names(lows: FloatArray, highs: FloatArray) -> tuple[str, ...]:
-    """Names such as `1.5 .. 3.2`, in as few digits as tell the bins apart."""
+    """Name bins such as `1.5 .. 3.2`, in as few digits as distinguish them."""
     names: list[str] = []
     for digits in (4, 8, 17):
         ends = [(f"{low:.{digits}g}", f"{high:.{digits}g}") for low, high in zip(lows, highs, strict=True)]
@@ -493,7 +493,7 @@ def _check_size(targets: FloatArray, name: str) -> None:
 
 
 def joined_groups(*groupings: IntArray | None) -> IntArray | None:
-    """One grouping in which whatever any of the given ones binds stays together, int64 (n,); None if none is given.
+    """Join groupings: samples in one group of any of them are in one group, int64 (n,); None if none is given.
 
     >>> joined_groups(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])).tolist()
     [0, 0, 0, 1]

@@ -1,6 +1,7 @@
-"""A part of a data set as a data set: a split set aside, and what remains.
+"""Data sets made of others: a part of one, a probe split, and a training set joined with a test set.
 
-A training set and a test set as one data set, so that a test is a fit like any other: trained here, asked there.
+In a `Joined` data set, testing a model is a fit like any other: it is trained on the rows of the training set and
+judges the rows of the test set.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ __all__ = ["Joined", "Part", "restricted", "split_off"]
 
 
 class Part:
-    """These rows of a data set, with their ids; row i here is row `rows[i]` there.
+    """Some rows of a data set, with their ids; row i of the part is row `rows[i]` of the whole.
 
     Args:
         whole: the data set.
@@ -49,47 +50,47 @@ class Part:
         return len(self.rows)
 
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
-        """The inputs of these rows of the part, in that order."""
+        """Return the inputs of these rows of the part, in that order."""
         return self.whole.take(self.rows[np.asarray(rows)])
 
     def as_frame(self, rows: IntArray) -> Any:
-        """Likewise, as the frame that the whole was made of; None where it was none."""
+        """Return these rows as the frame that the user gave for the whole; None if there is none."""
         as_frame = getattr(self.whole, "as_frame", None)
         return None if as_frame is None else as_frame(self.rows[np.asarray(rows)])
 
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
-        """Likewise, as the whole keeps them; see `Data.take`."""
+        """Return the inputs as the whole stores them; see `Data.take`."""
         return getattr(self.whole, "as_kept", self.whole.take)(self.rows[np.asarray(rows)])
 
     def check_unchanged(self) -> None:
-        """That of the whole."""
+        """Refuse changed files of the whole."""
         check_unchanged(self.whole)
 
     def fingerprint(self, *, full: bool = False) -> dict[str, object]:
-        """That of the whole, and a digest of the rows."""
+        """Return the fingerprint of the whole, and a digest of the rows."""
         return {"whole": self.whole.fingerprint(full=full), "rows": digest(self.rows)}
 
     def duplicate_groups(self) -> IntArray | None:
-        """int64 (m,) group of each sample, exact copies sharing one."""
+        """Return the group of each sample, int64 (m,), exact copies in one group."""
         groups = self.whole.duplicate_groups()
         return None if groups is None else np.unique(groups[self.rows], return_inverse=True)[1]
 
 
 def restricted(data: Data, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Of one value for each sample of the whole, those of a part; of a data set that is no part, all."""
+    """Select the values of a part from one value for each sample of the whole; return all for other data sets."""
     return values[data.rows] if isinstance(data, Part) and len(values) == len(data.whole) else values
 
 
 def split_off(data: Data, share: float, *, seed: int, groups: IntArray | None = None) -> tuple[Part, Part]:
-    """The data set less a probe split, and the probe split: stratified by class, a function of (seed, id).
+    """Split off a probe split, stratified by class, a function of (seed, id); return the rest and the probe split.
 
     Copies of a sample, and groups, stay on one side.
 
     Args:
-        data: what to split.
-        share: of the samples that go to the probe split, in (0, 0.5]; rounded to one part in 2..100.
+        data: the data set to split.
+        share: the share of samples that go to the probe split, in (0, 0.5]; rounded to one part in 2..100.
         seed: the root seed.
-        groups: int64 (n,) samples that stay together; exact copies if not given.
+        groups: int64 (n,) groups that stay together; exact copies if not given.
 
     """
     if not 0 < share <= 0.5:
@@ -101,11 +102,11 @@ def split_off(data: Data, share: float, *, seed: int, groups: IntArray | None = 
 
 
 class Joined:
-    """The samples of `train`, then those of `test`; the classes, or the bins of a target, are those of `train`.
+    """The samples of `train`, then those of `test`, with the classes, or the bins of a target, of `train`.
 
     Args:
-        train: its rows keep their numbers.
-        test: its row i is row len(train) + i here.
+        train: the training set; its rows keep their numbers.
+        test: the test set; its row i becomes row len(train) + i.
 
     Raises:
         DataError: another kind or shape of input, a target in one of them only, or a class that the training set
@@ -130,7 +131,7 @@ class Joined:
         self.dtype: np.dtype[Any] = train.dtype
         self.groups = None if train.groups is None else _with_singles(train.groups, len(test))
         self.in_memory = all(getattr(part, "in_memory", True) for part in (train, test))
-        # What holds for both is said once.
+        # A note of both sets appears once.
         self.notes = tuple(dict.fromkeys((*getattr(train, "notes", ()), *getattr(test, "notes", ()))))
         self.feature_names = getattr(train, "feature_names", None)
 
@@ -139,11 +140,11 @@ class Joined:
 
     @property
     def test_rows(self) -> IntArray:
-        """int64 rows of the test set."""
+        """The rows of the test set, int64."""
         return np.arange(len(self.train), len(self))
 
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
-        """The inputs of these rows, in that order."""
+        """Return the inputs of these rows, in that order."""
         rows = np.asarray(rows)
         cut = len(self.train)
         outside = rows >= cut
@@ -157,30 +158,32 @@ class Joined:
         return taken
 
     def as_frame(self, rows: IntArray) -> Any:
-        """These rows as a frame, where both parts were made of one, and all rows are of one part; else None."""
+        """Return these rows as a frame, if both sets were given as frames; all rows must be in one set."""
         train, test = (getattr(part, "as_frame", None) for part in (self.train, self.test))
-        nobody = np.empty(0, np.int64)
-        if train is None or test is None or train(nobody) is None or test(nobody) is None:
+        no_rows = np.empty(0, np.int64)
+        if train is None or test is None or train(no_rows) is None or test(no_rows) is None:
             return None
         rows, cut = np.asarray(rows), len(self.train)
         outside = rows >= cut
         if outside.all():
             return test(rows - cut)
         if outside.any():
-            raise ArgumentError("rows of the training set and of the test set make no frame together; ask for each")
+            raise ArgumentError(
+                "rows of the training set and of the test set make no frame together; ask for them separately"
+            )
         return train(rows)
 
     def check_unchanged(self) -> None:
-        """Those of both parts."""
+        """Refuse changed files of either set."""
         check_unchanged(self.train)
         check_unchanged(self.test)
 
     def fingerprint(self, *, full: bool = False) -> dict[str, object]:
-        """Those of both parts."""
+        """Return the fingerprints of both sets."""
         return {"train": self.train.fingerprint(full=full), "test": self.test.fingerprint(full=full)}
 
     def duplicate_groups(self) -> IntArray | None:
-        """int64 (n,) exact copies within the training set; no test sample is bound to one."""
+        """Return groups of exact copies in the training set, int64 (n,); each test sample is a group of its own."""
         groups = self.train.duplicate_groups()
         return None if groups is None else _with_singles(groups, len(self.test))
 
@@ -190,7 +193,7 @@ def _with_singles(groups: IntArray, more: int) -> IntArray:
 
 
 def _labels_of(train: Data, test: Data) -> IntArray:
-    """The test labels in the numbering of the training set."""
+    """Convert the test labels to the class numbers of the training set."""
     names = train.class_names
     if train.targets is not None:
         highest = np.full(len(names), -np.inf)
@@ -209,7 +212,10 @@ def _targets_of(test: Data) -> FloatArray:
 
 
 def _ids_of(test: Data, taken: IdArray) -> IdArray:
-    """Ids that the training set does not have: orders and folds depend on ids, and test samples are in none."""
+    """Make test ids that the training set does not have.
+
+    Orders and folds depend on ids, but test samples are in none. So their ids do not change any number.
+    """
     if taken.dtype.kind in "iu":
         return int(taken.max()) + 1 + np.arange(len(test))
     return np.array([f"test\x1f{i}" for i in test.ids.tolist()])

@@ -1,4 +1,4 @@
-"""Looking at a few samples, without the pass over all of them that opening images for training takes."""
+"""Previews of a few samples, for people, without the pass over all samples that opening for training takes."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from unseen.errors import DataError
 
 __all__ = ["Look", "Seen", "look"]
 
-# An image, a text, a row of named entries; None of what cannot be read any more.
+# An image, a text, or a row of named entries; None for a sample that cannot be read any more.
 Seen: TypeAlias = Image.Image | str | dict[str, Any] | None
 
 _ROLES = ("label", "image", "text", "features", "id", "group", "target")
 
 
 class Look(ABC):
-    """A data set as people look at it.
+    """A preview of a data set.
 
     Attributes:
-        ids: (n,) of the samples.
+        ids: (n,) ids of the samples.
         labels: int64 (n,).
         kind: `"image"`, `"vector"`, `"table"` or `"text"`.
-        known: of its fingerprint, what is known without reading all of it.
+        known: the entries of its fingerprint that are known without reading all samples.
 
     """
 
@@ -50,11 +50,11 @@ class Look(ABC):
 
     @abstractmethod
     def show(self, rows: IntArray) -> list[Seen]:
-        """These samples: images in full size, whatever a learner makes of them."""
+        """Return these samples for display; images have their full size, not the one that learners get."""
 
 
 def look(source: Any, **options: Any) -> Look:
-    """The data set that `source` names, in any form that `resolve` reads; images are read when they are shown.
+    """Open a preview of a data set in any form that `resolve` reads; images are read when they are shown.
 
     >>> samples = look("digits")
     >>> samples.kind, samples.show(np.array([0]))[0].size
@@ -69,12 +69,15 @@ def look(source: Any, **options: Any) -> Look:
     if reader is from_folder:
         images, labelled, about = listed(Path(source))
         return _Encoded(images, labelled, about["files"])
-    found = _in_column(reader, *arguments, **options) if reader in (from_parquet, from_huggingface, from_disk) else None
-    return _Opened(resolve(source, **options)) if found is None else found
+    if reader in (from_parquet, from_huggingface, from_disk):
+        preview = _open_image_column(reader, *arguments, **options)
+        if preview is not None:
+            return preview
+    return _Opened(resolve(source, **options))
 
 
-def _in_column(reader: Any, source: Any, **options: Any) -> Look | None:
-    """The images of a table, if it holds any."""
+def _open_image_column(reader: Any, source: Any, **options: Any) -> Look | None:
+    """Open the preview of a column of images in a table; None if there is no such column."""
     columns: Any
     if reader is from_parquet:
         columns = ParquetSource(source, options.get("split"))
@@ -86,7 +89,7 @@ def _in_column(reader: Any, source: Any, **options: Any) -> Look | None:
 
 
 class _Encoded(Look):
-    """Images in files."""
+    """A preview of encoded images in files."""
 
     kind = "image"
 
@@ -99,7 +102,7 @@ class _Encoded(Look):
 
 
 class _Opened(Look):
-    """A data set that is open."""
+    """A preview of a data set that is already open for training."""
 
     def __init__(self, data: Data) -> None:
         self._data, self.ids, self.labels, self.kind = data, data.ids, data.labels, data.kind

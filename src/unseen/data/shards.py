@@ -1,11 +1,9 @@
-"""Vectors in many files, read as they are needed: data of any size.
+"""Vectors of any size in many files, read as they are needed; and the reader of numbered npy files.
 
-Labels, ids and groups are in memory, O(n); inputs stay where they are. Memory, beside these: the rows that are taken,
-16 bytes a row once contents are hashed, and what the source keeps: nothing for npy files, which are memory maps or read
-by ranges of bytes (`unseen.data.shards`), and row groups within the memory limit for parquet
-(`unseen.data.tables`).
-
-Vectors in numbered pairs of npy files, memory-mapped, or read by ranges from a store.
+Labels, ids and groups are in memory, O(n); inputs stay in the files. Besides these, memory holds the rows that are
+taken, 16 bytes a row once contents are hashed, and the cache of the source: none for npy files, which are memory-mapped
+or read by ranges of bytes from a store (`NpyShards`), and row groups up to the memory limit for parquet
+(`unseen.data.tables.ParquetVectors`).
 """
 
 from __future__ import annotations
@@ -20,8 +18,8 @@ import numpy.typing as npt
 
 from unseen.core.arrays import IntArray
 from unseen.data.base import Samples
-from unseen.data.content import Hashes, changed, hash_all, hash_rows, sample_rows, single
-from unseen.data.labels import Labelling, labelled_or_targeted, labels_in
+from unseen.data.content import Hashes, changed, hash_all, hash_rows, sample_rows, to_float32
+from unseen.data.labels import Labelling, label_or_target, labels_in
 from unseen.data.storage import LocalStorage, Rows, Storage, storage_of
 from unseen.errors import DataError, some
 
@@ -29,32 +27,32 @@ __all__ = ["NpyShards", "ShardedVectors", "VectorSource", "from_shards", "number
 
 
 class VectorSource(Protocol):
-    """Where vectors are, shard by shard."""
+    """A source of vectors in shards."""
 
-    counts: Sequence[int]  # rows of each shard
+    counts: Sequence[int]  # the number of rows of each shard
     width: int
-    mapped: bool  # whether `read` gives memory maps, which may change under way
+    mapped: bool  # whether `read` returns memory maps, which may change later
 
     def read(self, shard: int) -> Rows:
-        """Numbers (counts[shard], width) of any type: a memory map, rows of a store, or an array that may be kept.
+        """Return numbers (counts[shard], width) of any type: a memory map, rows of a store, or an array.
 
         Raises:
-            DataError: it is damaged, or has changed since the data set was opened.
+            DataError: the shard is damaged, or has changed since the data set was opened.
 
         """
 
     def check(self) -> None:
-        """Refuse files that have changed since the data set was opened: looks at each."""
+        """Refuse files that have changed since the data set was opened; each is checked."""
 
     def name(self, shard: int, row: int) -> str:
-        """How to tell people where row `row` of this shard is."""
+        """Return the place of row `row` of this shard, for messages."""
 
 
 class ShardedVectors(Samples):
-    """Vectors, given as float32 (n, d), whose rows are those of several shards, in order.
+    """Vectors, given as float32 (n, d): the rows of several shards, in order.
 
-    They are checked for NaN and infinite values in the pass that hashes their content, which the verbs make before any
-    training (it finds the copies); without it, and until then, `take` checks what it reads.
+    NaN and infinite values are found in the pass that hashes the content, which the public functions make before any
+    training, to find copies. Before that pass, or without it, `take` checks the rows that it reads.
 
     Args:
         source: the shards.
@@ -63,7 +61,7 @@ class ShardedVectors(Samples):
         **about: notes, files, feature_names.
 
     Raises:
-        DataError: by `take`: a shard that is damaged or has changed, NaN or infinite values, named by row and shard.
+        DataError: from `take`: a shard is damaged or has changed; NaN or infinite values, named by row and shard.
 
     """
 
@@ -83,15 +81,15 @@ class ShardedVectors(Samples):
 
     @property
     def held_bytes(self) -> int:
-        """What the source keeps, at most."""
+        """The most bytes that the source keeps in memory."""
         return min(len(self) * self.sample_bytes, getattr(self._source, "cache_bytes", 0))
 
     def take(self, rows: IntArray) -> npt.NDArray[np.float32]:
-        """These rows, float32 (m, d), in any order; fastest where they are consecutive."""
-        return self._joined(len(rows), self._read(rows), np.float32)
+        """Read these rows, float32 (m, d), in any order; consecutive rows are fastest."""
+        return self._fill(len(rows), self._read(rows), np.float32)
 
     def check_unchanged(self) -> None:
-        """Look at every file; of memory maps also at 256 samples, see `ArrayData.check_unchanged`."""
+        """Refuse changed files: check each file, and for memory maps 256 samples; see `ArrayData.check_unchanged`."""
         self._source.check()
         if not self._source.mapped:
             return
@@ -103,24 +101,24 @@ class ShardedVectors(Samples):
         if other.size:
             place = int(rows[other[0]] if self._chosen is None else self._chosen[rows[other[0]]])
             shard = int(np.searchsorted(self._starts, place, side="right")) - 1
-            raise changed(self._source.name(shard, place - int(self._starts[shard])), "its content is another")
+            raise changed(self._source.name(shard, place - int(self._starts[shard])), "its content differs")
 
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
-        """Likewise, or float16 (m, d) where all that are read are."""
+        """Read these rows as `take` does, but as float16 (m, d) if all of them are stored so."""
         read = list(self._read(rows))
         halves = all(values.dtype == np.float16 for _, values in read)
-        return self._joined(len(rows), read, np.float16 if halves else np.float32)
+        return self._fill(len(rows), read, np.float16 if halves else np.float32)
 
-    def _joined(
+    def _fill(
         self, m: int, read: Iterable[tuple[slice | IntArray, npt.NDArray[Any]]], dtype: npt.DTypeLike
     ) -> npt.NDArray[Any]:
         taken = np.empty((m, *self.sample_shape), dtype)
         for at, values in read:
-            taken[at] = values if values.dtype == dtype else single(values)
+            taken[at] = values if values.dtype == dtype else to_float32(values)
         return taken
 
     def _read(self, rows: IntArray) -> Iterator[tuple[slice | IntArray, npt.NDArray[Any]]]:
-        """Where some of the rows belong, and their values: float16 as they are, others as float32."""
+        """Yield places in `rows` and their values, shard by shard: float16 as stored, other types as float32."""
         rows = np.asarray(rows, dtype=np.int64)
         if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"rows must be in 0..{len(self) - 1}, got {rows.min()}..{rows.max()}")
@@ -130,13 +128,13 @@ class ShardedVectors(Samples):
             run = len(local) == local[-1] - local[0] + 1 and bool((np.diff(local) == 1).all())
             array = self._source.read(shard)
             values = array[local[0] : local[-1] + 1] if run else array[local]
-            values = values if values.dtype == np.float16 else single(values)
+            values = values if values.dtype == np.float16 else to_float32(values)
             if self._known is None and array.dtype.kind == "f":
                 self._check_finite(values, rows[at], shard, local)
             yield at, values
 
     def _by_shard(self, places: IntArray) -> Iterator[tuple[int, slice | IntArray]]:
-        """Each shard that is needed, and which of the places are in it."""
+        """Yield each shard that is needed, and the indices of the places in it."""
         of = np.searchsorted(self._starts, places, side="right") - 1
         order = None if (of[1:] >= of[:-1]).all() else np.argsort(of, kind="stable")
         ranked = of if order is None else of[order]
@@ -171,21 +169,21 @@ _NUMBERED = re.compile(r"(?P<stem>[^/]+)-(?P<number>\d+)\.npy", re.IGNORECASE)
 
 
 class NpyShards:
-    """Vectors in npy files: memory maps, or of a store ranges of bytes.
+    """Vectors in npy files: memory maps, or ranges of bytes from a store.
 
     Args:
-        storage: where they are.
-        names: of the files, in order.
+        storage: the storage of the files.
+        names: the names of the files, in order.
 
     Raises:
-        DataError: a damaged file, or one that holds no vectors, or of another width.
+        DataError: a file is damaged, holds no vectors, or has another width.
 
     """
 
     def __init__(self, storage: Storage, names: Sequence[str]) -> None:
         self.storage, self.names = storage, names
         self.mapped = isinstance(storage, LocalStorage)
-        shapes = [_checked(name, rows) for name, rows in zip(names, storage.rows(names), strict=True)]
+        shapes = [_check_shape(name, rows) for name, rows in zip(names, storage.rows(names), strict=True)]
         self.counts: Sequence[int] = [count for count, _ in shapes]
         self.width = shapes[0][1]
         for name, (_, width) in zip(names, shapes, strict=True):
@@ -196,21 +194,21 @@ class NpyShards:
                 )
 
     def read(self, shard: int) -> Rows:
-        """The rows of a file."""
+        """Return the rows of a file."""
         name = self.names[shard]
         self.storage.check(name)
         return next(self.storage.rows([name]))
 
     def check(self) -> None:
-        """Look at every file."""
+        """Refuse changed files; each is checked."""
         self.storage.check_all(self.names)
 
     def name(self, shard: int, row: int) -> str:
-        """Row and file."""
+        """Return row and file, for messages."""
         return f"row {row} of {self.names[shard]}"
 
 
-def _checked(name: str, rows: Rows) -> tuple[int, int]:
+def _check_shape(name: str, rows: Rows) -> tuple[int, int]:
     if len(rows.shape) != 2 or rows.dtype.kind not in "fiub" or not rows.shape[1]:
         raise DataError(f"{name} must hold vectors, numbers (n, d), got shape {rows.shape} of {rows.dtype}")
     return rows.shape[0], rows.shape[1]
@@ -226,18 +224,19 @@ def from_shards(
     group: str | None = None,
     class_names: Sequence[str] | None = None,
 ) -> ShardedVectors:
-    """Vectors in pairs of npy files in one folder: x-00000.npy and y-00000.npy, x-00001.npy and y-00001.npy, ...
+    """Open vectors in pairs of npy files in one folder: x-00000.npy and y-00000.npy, x-00001.npy and y-00001.npy, ...
 
-    The inputs are memory-mapped, or of a store read by ranges of bytes, never whole. Files are in the order of their
+    The inputs are memory-mapped, or read by ranges of bytes from a store, never whole. Files are in the order of their
     numbers, none of which may be missing.
 
     Args:
         folder: the folder, or its URL in a store that fsspec knows.
         x: first part of the names of the files of inputs, each (m, d) numbers, all of one d; given as float32.
-        y: that of the files of labels, each (m,) numbers or text; classes are those of all files. Default `"y"`.
-        target: that of files of numbers to regress on, in place of labels; see `from_arrays`.
-        id: that of the files of ids; default `"id"`, if there are any.
-        group: that of the files of groups; default `"group"`, if there are any.
+        y: first part of the names of the files of labels, each (m,) numbers or text; classes are those of all files.
+            Default `"y"`.
+        target: first part of the names of the files of numbers to regress on, in place of labels; see `from_arrays`.
+        id: first part of the names of the files of ids; default `"id"`, if there are any.
+        group: first part of the names of the files of groups; default `"group"`, if there are any.
         class_names: the C names.
 
     Raises:
@@ -261,11 +260,11 @@ def from_shards(
     files = numbered(storage.names(".npy"), folder)
     inputs = _shards_of(files, folder, x)
     if f"{x}.npy".lower() in map(str.lower, storage.states):
-        raise DataError(f"{folder} holds both {x}.npy and {inputs[min(inputs)]}; which is meant? Move one away")
+        raise DataError(f"{folder} holds both {x}.npy and {inputs[min(inputs)]}; move one of the two away")
     source = NpyShards(storage, list(inputs.values()))
     y = "y" if y is None and target is None else y
     given = {role: stem for role, stem in (("y", y), ("target", target)) if stem is not None}
-    roles = given | {role: role for role in ("id", "group") if _of(files, role)}
+    roles = given | {role: role for role in ("id", "group") if _files_of(files, role)}
     if id is not None:
         roles["id"] = id
     if group is not None:
@@ -274,31 +273,31 @@ def from_shards(
     columns = {role: _column(source, of, role == "y") for role, of in names.items()}
     about = {"n": sum(source.counts), "ids": columns.get("id"), "groups": columns.get("group")}
     labels, targets = (columns.get(role) for role in ("y", "target"))
-    labelled = labelled_or_targeted(labels, targets, class_names, names=(y or "y", target or "target"), **about)
+    labelled = label_or_target(labels, targets, class_names, names=(y or "y", target or "target"), **about)
     every = [name for of in (source.names, *names.values()) for name in of]
     return ShardedVectors(source, labelled, files=storage.stamp(every), notes=storage.notes)
 
 
 def numbered(names: Iterable[str], folder: str | Path) -> dict[str, dict[int, str]]:
-    """Of the files in a folder, those named `<stem>-<number>.npy`: for each stem, names by number, ascending."""
-    found: dict[str, dict[int, str]] = {}
+    """Find the files named `<stem>-<number>.npy`: for each stem, names by number, ascending."""
+    by_stem: dict[str, dict[int, str]] = {}
     for name in sorted(names):
         if match := _NUMBERED.fullmatch(name):
-            of = found.setdefault(match["stem"], {})
+            of = by_stem.setdefault(match["stem"], {})
             if int(match["number"]) in of:
                 raise DataError(f"{folder} holds {of[int(match['number'])]} and {name}, of the same number")
             of[int(match["number"])] = name
-    return {stem: dict(sorted(of.items())) for stem, of in found.items()}
+    return {stem: dict(sorted(of.items())) for stem, of in by_stem.items()}
 
 
-def _of(files: dict[str, dict[int, str]], stem: str) -> dict[int, str]:
-    """Those of that name, in capitals too, as `unseen.data.arrays` finds arrays."""
+def _files_of(files: dict[str, dict[int, str]], stem: str) -> dict[int, str]:
+    """Return the files of a stem, in lower or upper case, as `unseen.data.arrays` finds arrays."""
     alike = [other for other in files if other.lower() == stem.lower()]
     return files.get(stem) or (files[alike[0]] if len(alike) == 1 else {})
 
 
 def _shards_of(files: dict[str, dict[int, str]], folder: str | Path, stem: str) -> dict[int, str]:
-    of = _of(files, stem)
+    of = _files_of(files, stem)
     if not of:
         raise DataError(f"{folder} holds no files {stem}-00000.npy, {stem}-00001.npy, ...")
     gaps = sorted(set(range(min(of), max(of))) - set(of))
@@ -308,7 +307,7 @@ def _shards_of(files: dict[str, dict[int, str]], folder: str | Path, stem: str) 
 
 
 def _partners(files: dict[str, dict[int, str]], folder: str | Path, inputs: dict[int, str], stem: str) -> Sequence[str]:
-    of = _of(files, stem)
+    of = _files_of(files, stem)
     alone = [name for number, name in inputs.items() if number not in of]
     if alone:
         raise DataError(f"{folder} holds {some(alone)} without a partner of {stem}")
@@ -319,7 +318,7 @@ def _partners(files: dict[str, dict[int, str]], folder: str | Path, inputs: dict
 
 
 def _column(source: NpyShards, files: Sequence[str], labels: bool) -> npt.NDArray[Any]:
-    """One entry a sample, of all files."""
+    """Read one entry a sample from all files."""
     parts: list[npt.NDArray[Any]] = []
     for name, part, inputs, count in zip(files, source.storage.arrays(files), source.names, source.counts, strict=True):
         part = labels_in(np.asarray(part), name) if labels else np.asarray(part)
@@ -330,6 +329,6 @@ def _column(source: NpyShards, files: Sequence[str], labels: bool) -> npt.NDArra
         if parts and (part.dtype.kind == "U") != (parts[0].dtype.kind == "U"):
             raise DataError(f"all shards must hold numbers, or all text, but {files[0]} and {name} differ")
         parts.append(part)
-    if {part.dtype.kind for part in parts} == {"i", "u"}:  # of which NumPy makes real numbers
+    if {part.dtype.kind for part in parts} == {"i", "u"}:  # NumPy would convert these to real numbers
         return np.concatenate([part.astype(object) for part in parts])
     return np.concatenate(parts)

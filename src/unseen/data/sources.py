@@ -1,4 +1,4 @@
-"""From whatever names a data set to the data set."""
+"""Dispatch: the reader for anything that names a data set, and the options of reading that public functions take."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unseen.core.protocols import Data
 from unseen.data.arrays import digits, from_arrays, from_npz
 from unseen.data.base import Samples
 from unseen.data.datasets import from_dataset, from_huggingface
-from unseen.data.files import NOTHING, is_folder, no_file, unread, walk
+from unseen.data.files import NOTHING, is_folder, no_file, unreadable_message, walk
 from unseen.data.folders import from_folder
 from unseen.data.frames import from_frame, is_frame
 from unseen.data.shards import from_shards, numbered
@@ -52,17 +52,17 @@ FORMS = """a data set is one of:
 
 
 def resolve(source: Any, **options: Any) -> Data:
-    """The data set that `source` names, in any of the forms that `unseen` reads.
+    """Open the data set that `source` names, in any of the forms that `unseen` reads.
 
     Args:
         source: a `Data` object; `"digits"`; a pair (X, y); a frame of pandas or polars, a pyarrow table; a torch
             `Dataset` or anything map-style; a Hugging Face `Dataset`; a path to a folder of images, to parquet, CSV,
             JSON-lines, npz or npy files, or to a saved Hugging Face data set; the URL of parquet files or numbered npy
             files in a store that fsspec knows.
-        **options: those of the reader of that form; one that it does not have is refused.
+        **options: options of the reader of that form; an unknown one is refused.
 
     Raises:
-        ArgumentError: none of these forms, or an option that the form does not have.
+        ArgumentError: none of these forms, or an option that the reader does not have.
         DataError: the data set itself is wrong.
 
     >>> resolve("digits")
@@ -75,7 +75,7 @@ def resolve(source: Any, **options: Any) -> Data:
         return cast(Data, source)
     reader, arguments = reader_of(source)
     known = list(inspect.signature(reader).parameters)[len(arguments) :]
-    options = _renamed(reader, options)
+    options = _rename_options(reader, options)
     for name in options:
         if name in COLUMNS and name not in known and isinstance(options[name], (str, list)):
             raise ArgumentError(
@@ -87,8 +87,8 @@ def resolve(source: Any, **options: Any) -> Data:
     return cast(Data, reader(*arguments, **options))
 
 
-def _renamed(reader: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options under the names that this reader has for them."""
+def _rename_options(reader: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Rename options to the names that this reader uses."""
     names = _ALIASES.get(reader, {})
     renamed: dict[str, Any] = {}
     for name, value in options.items():
@@ -100,20 +100,20 @@ def _renamed(reader: Callable[..., Any], options: Mapping[str, Any]) -> dict[str
 
 
 class Reading(TypedDict, total=False):
-    """How a data set is read, as verbs take it; see the reader of each form. (`features=` is one of their arguments.)
+    """The options of reading a data set that public functions take, besides `features`; see the reader of each form.
 
     Attributes:
-        label: the column of labels; the name of their array, in an npz file; their key, where items are dictionaries.
+        label: the column of labels; in an npz file, the name of their array; their key, if items are dictionaries.
         target: the column of numbers to regress on, in place of labels; or (n,) such numbers, beside arrays.
         text: the column of text.
         image: the column of images.
         id: the column of ids.
         group: the column of groups that stay in one fold.
-        split: which rows, or files, are read.
-        x: the name of the array of inputs, in an npz file; their key, where items are dictionaries.
+        split: the rows, or files, that are read.
+        x: in an npz file, the name of the array of inputs; their key, if items are dictionaries.
         image_size: the side to which images are resized and cropped.
         mode: `"RGB"` or `"L"`.
-        on_error: of an unreadable image: `"raise"`, or `"skip"` it.
+        on_error: `"raise"` refuses an unreadable image, `"skip"` drops it.
         class_names: the names of the classes.
         ids: (n,) ids, beside arrays.
 
@@ -135,14 +135,14 @@ class Reading(TypedDict, total=False):
 
 
 def opened(verb: Callable[..., Any], data: Any, y: Any, reading: Mapping[str, object], features: Any = None) -> Data:
-    """The data set that a verb is given.
+    """Open the data set that a public function is given.
 
     Args:
-        verb: the verb, for messages.
+        verb: the public function, for messages.
         data: anything that `resolve` takes.
-        y: labels, where `data` is inputs only; or the name of their column.
-        reading: how it is read, see `Reading`; anything else in it is refused.
-        features: the argument of that name, whose names of columns say how it is read.
+        y: labels, if `data` is inputs only; or the name of their column.
+        reading: options of reading, see `Reading`; any other option is refused.
+        features: the argument `features`; names of columns in it are an option of reading.
 
     """
     check_arguments(verb, reading)
@@ -157,22 +157,22 @@ def opened(verb: Callable[..., Any], data: Any, y: Any, reading: Mapping[str, ob
 
 
 def opened_test(test: Any, reading: Mapping[str, object], features: Any = None) -> Data:
-    """The test set, read as the training set was as far as its form allows."""
+    """Open the test set with the options of the training set, as far as its form has them."""
     if hasattr(test, "fingerprint"):
         return resolve(test)
-    left_out = ("split", "ids")  # which are of the training set
+    left_out = ("split", "ids")  # these are for the training set only
     options: dict[str, Any] = {k: v for k, v in reading.items() if v is not None and k not in left_out}
     if (columns := columns_named(features)) is not None:
         options["features"] = columns
     reader, arguments = reader_of(test)
     known = set(list(inspect.signature(reader).parameters)[len(arguments) :])
-    options = _renamed(reader, options)
-    answered = {"label", "target"} if len(arguments) > 1 else {"class_names"} & known
-    return resolve(test, **{name: value for name, value in options.items() if name in known - answered})
+    options = _rename_options(reader, options)
+    unused = {"label", "target"} if len(arguments) > 1 else {"class_names"} & known
+    return resolve(test, **{name: value for name, value in options.items() if name in known - unused})
 
 
 def columns_named(features: Any) -> str | list[str] | None:
-    """The columns that `features` names; None where it is an array, or nothing."""
+    """Return the columns that `features` names; None if it is an array, or None."""
     if isinstance(features, str):
         return features
     named = isinstance(features, (list, tuple)) and features and all(isinstance(name, str) for name in features)
@@ -180,7 +180,7 @@ def columns_named(features: Any) -> str | list[str] | None:
 
 
 def without_reading(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options of a verb in two: those of `Reading`, with columns that are features, and the others.
+    """Divide the options of a public function: those of `Reading`, with columns of features, and the others.
 
     >>> without_reading({"label": "paid", "cutoff": 0.1, "features": ["age"]})
     ({'label': 'paid', 'features': ['age']}, {'cutoff': 0.1})
@@ -195,7 +195,7 @@ def without_reading(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
 
 
 def check_arguments(verb: Callable[..., Any], given: Iterable[str], beside: Iterable[str] = ()) -> None:
-    """Refuse what is no argument of the verb, nor of reading, nor one of `beside`; the nearest of all are named."""
+    """Refuse an argument that is unknown to the public function, to `Reading` and to `beside`; name the nearest."""
     own = [
         name
         for name, one in inspect.signature(verb).parameters.items()
@@ -208,7 +208,7 @@ def check_arguments(verb: Callable[..., Any], given: Iterable[str], beside: Iter
 
 
 def reader_of(source: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """The reader of the form that `source` has, and what to hand it."""
+    """Choose the reader for a source, and its positional arguments."""
     if isinstance(source, str) and source == "digits":
         return digits, ()
     if isinstance(source, str) and is_url(source):
@@ -239,7 +239,7 @@ _ALIASES: dict[Callable[..., Any], dict[str, str]] = {
 def _file_reader(path: Path) -> Callable[..., Any]:
     if not is_folder(path) and (reason := no_file(path)) is not None:
         forms = f"; {FORMS}" if reason == NOTHING else ""
-        raise DataError(f"{unread(path, reason)}{forms}")
+        raise DataError(f"{unreadable_message(path, reason)}{forms}")
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return from_parquet
@@ -271,14 +271,14 @@ def _remote_reader(url: str) -> Callable[..., Any]:
     )
 
 
-@functools.wraps(from_huggingface)  # whose options it takes
+@functools.wraps(from_huggingface)  # it has the same options
 def from_disk(path: str | Path, **options: Any) -> Samples:
-    """The data set that `save_to_disk` wrote in a folder."""
+    """Open the data set that `save_to_disk` wrote in a folder."""
     return from_huggingface(loaded(path), **options)
 
 
 def loaded(path: str | Path) -> Any:
-    """The Hugging Face data set that `save_to_disk` wrote."""
+    """Load the Hugging Face data set that `save_to_disk` wrote."""
     try:
         from datasets import load_from_disk
     except ImportError as error:

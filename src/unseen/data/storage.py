@@ -1,12 +1,12 @@
-"""Where the files of a data set are: in a folder of this machine, or of a store (`unseen.data.storage`).
+"""Storage of the files of a data set: a local folder, or a remote store that fsspec reads.
 
-Readers of parquet and of numbered npy files ask a storage for names, content and changes, and know no more of it.
+Readers of parquet and of numbered npy files ask a `Storage` for names, content and changes of files. They do not know
+whether it is local (`LocalStorage`) or remote (`RemoteStorage`: `s3://`, `gs://`, `abfs://`, `hf://`, `https://`,
+`memory://`, ...).
 
-Files in a store that fsspec reaches: `s3://`, `gs://`, `abfs://`, `hf://`, `https://`, `memory://`, ...
-
-Address and credentials are fsspec's business: the URL, the environment and fsspec's configuration say them.
-Parquet is read through open files, npy by ranges of bytes: its header once, then the rows that are asked for. Nothing
-is kept but headers; `simplecache::s3://...` and the like are fsspec's way to keep files on a local disk.
+Addresses and credentials come from the URL, the environment and the configuration of fsspec. Remote parquet is read
+through open files. Remote npy files are read by ranges of bytes: the header once, then the requested rows. Only headers
+are cached; with `simplecache::s3://...` and the like, fsspec keeps files on a local disk.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ import pyarrow.parquet as pq
 
 from unseen.core.arrays import IntArray
 from unseen.data.arrays import npy_error, npy_header, read_npy
-from unseen.data.content import Files, changed, stamped
-from unseen.data.files import is_folder, is_hidden, once, readable, walk
+from unseen.data.content import Files, changed, stamp_states
+from unseen.data.files import drop_repeated_links, is_folder, is_hidden, readable, walk
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
 
 __all__ = [
@@ -51,34 +51,37 @@ __all__ = [
 
 T = TypeVar("T")
 
-_SECONDS = 1.0  # between looks at one file
-_OTHER = "its size or time is another"
+_SECONDS = 1.0  # between two checks of one file
+_OTHER = "its size or time differs"
 _MAPS = 256  # memory maps open at a time; an operating system allows some 65,000
 
 
 class Rows(Protocol):
-    """Numbers (n, d) in a file, or in memory: what is asked of them is read."""
+    """Numbers (n, d) in a file, or in memory; only the requested rows are read."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n, d), if it is as it should be."""
+        """(n, d), if the file holds vectors."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """As they are stored."""
+        """The stored type."""
 
     def __getitem__(self, at: slice | IntArray, /) -> npt.NDArray[Any]:
-        """Consecutive rows, or any."""
+        """Read consecutive rows, or any rows."""
 
 
 class State(NamedTuple):
-    """What tells whether a file has changed: its size, and times or digests by name, the best first."""
+    """The state of a file, to detect changes: its size, and times or digests by name, the most reliable first."""
 
     size: int
     marks: dict[str, Any]
 
     def same(self, other: State | None) -> bool:
-        """By size, and the first mark that both have: a store tells more of one file than of each in a list."""
+        """Tell whether two states are equal, by size and the first mark that both have.
+
+        A store gives more marks for a single file than for files in a list.
+        """
         if other is None or self.size != other.size:
             return False
         both = [mark for mark in self.marks if mark in other.marks]
@@ -86,13 +89,13 @@ class State(NamedTuple):
 
 
 class Storage(ABC):
-    """A folder and files in it, as they were when they were listed.
+    """A folder and files in it, with their states at the time of listing.
 
     Args:
-        root: the folder, as people read it.
-        states: of each file, by its name from the folder on, with slashes.
-        single: whether one file was named, and not the folder.
-        notes: on files that were left out.
+        root: the folder, as shown to people.
+        states: the state of each file, by its name relative to the folder, with slashes.
+        single: whether the user named one file, and not the folder.
+        notes: notes on files that were left out.
 
     """
 
@@ -104,23 +107,25 @@ class Storage(ABC):
         return {**self.__dict__, "_last": ""}  # another process has another clock
 
     def names(self, suffix: str) -> list[str]:
-        """The files whose names end so, in capitals too, ascending."""
+        """Return the files whose names end in `suffix`, in lower or upper case, ascending."""
         return sorted(name for name in self.states if name.lower().endswith(suffix))
 
     def where(self, name: str) -> str:
-        """How people find the file."""
+        """Return the full path or URL of a file, for messages."""
         return f"{self.root}{'' if self.root.endswith('/') else '/'}{name}"
 
     def stamp(self, names: Iterable[str]) -> Files:
-        """Of these files: part of a fingerprint."""
+        """Digest names and states of these files, for a fingerprint."""
         states = ((name, self.states[name]) for name in names)
-        return stamped((name, state.size, next(iter(state.marks.values()), None)) for name, state in states)
+        return stamp_states((name, state.size, next(iter(state.marks.values()), None)) for name, state in states)
 
     def check(self, name: str) -> None:
-        """Refuse a file that is not as it was: looks where another was read last, and else once a second.
+        """Refuse a file that has changed since it was listed.
+
+        It is checked if another file was checked in between, and else at most once a second.
 
         Raises:
-            DataError: it has changed.
+            DataError: the file has changed.
 
         """
         now = time.monotonic()
@@ -131,10 +136,10 @@ class Storage(ABC):
         self._last, self._looked = name, now
 
     def check_all(self, names: Iterable[str]) -> None:
-        """Refuse files that are not as they were: looks at each of them.
+        """Refuse files that have changed since they were listed; each is checked.
 
         Raises:
-            DataError: one has changed.
+            DataError: a file has changed.
 
         """
         now = self.all_now(names)
@@ -143,20 +148,20 @@ class Storage(ABC):
                 raise changed(self.where(name), _OTHER)
 
     def all_now(self, names: Iterable[str]) -> dict[str, State]:
-        """How these files are now; those that are gone are left out."""
+        """Return the present states of these files; files that are gone are left out."""
         return {name: state for name in names if (state := self.now(name)) is not None}
 
     @abstractmethod
     def now(self, name: str) -> State | None:
-        """How a file is now; None if it is gone."""
+        """Return the present state of a file; None if it is gone."""
 
     @abstractmethod
     def opened(self, name: str) -> AbstractContextManager[Any]:
-        """A file as pyarrow reads it: a path, or an open file."""
+        """Open a file for pyarrow: a path, or an open file."""
 
     @abstractmethod
     def rows(self, names: Sequence[str]) -> Iterator[Rows]:
-        """Of npy files, whose rows are read when they are asked for.
+        """Yield the rows of each npy file; they are read on request.
 
         Raises:
             DataError: a file is damaged, or holds Python objects.
@@ -165,19 +170,19 @@ class Storage(ABC):
 
     @abstractmethod
     def arrays(self, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
-        """Of npy files, all of each; raises as `rows`."""
+        """Yield the whole array of each npy file; raises as `rows`."""
 
     @abstractmethod
     def reading(self, what: str, wrong: str, work: Callable[[], T]) -> T:
-        """What `work` reads; a DataError says what could not be read, and what is most likely wrong with it."""
+        """Return the result of `work`, which reads; a DataError says what could not be read, and the likely reason."""
 
 
 class LocalStorage(Storage):
-    """Files of this machine; npy files are memory maps.
+    """Local files; npy files are memory maps.
 
     Args:
         root: the folder.
-        names: of files in it.
+        names: names of files in it.
         single: see `Storage`.
         notes: see `Storage`.
 
@@ -186,26 +191,26 @@ class LocalStorage(Storage):
     def __init__(self, root: Path, names: Iterable[str], *, single: bool = False, notes: Sequence[str] = ()) -> None:
         self._folder = root.resolve()
         self._maps: OrderedDict[str, npt.NDArray[Any]] = OrderedDict()
-        states = {name: _state(readable(self._folder / name)) for name in names}
+        states = {name: _local_state(readable(self._folder / name)) for name in names}
         super().__init__(str(root), states, single=single, notes=notes)
 
     def __getstate__(self) -> dict[str, Any]:
-        # To another process they travel by name, not by content.
+        # Only the names of files are pickled, not their content.
         return {**super().__getstate__(), "_maps": OrderedDict()}
 
     def now(self, name: str) -> State | None:
-        """Size and time."""
+        """Return size and time."""
         try:
-            return _state(self._folder / name)
+            return _local_state(self._folder / name)
         except OSError:
             return None
 
     def opened(self, name: str) -> AbstractContextManager[Path]:
-        """Its path."""
+        """Return the path."""
         return nullcontext(self._folder / name)
 
     def rows(self, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
-        """Memory maps, of which those used last stay open."""
+        """Yield memory maps; those used last stay open."""
         for name in names:
             if name not in self._maps:
                 self._maps[name] = read_npy(self._folder / name)
@@ -214,12 +219,12 @@ class LocalStorage(Storage):
             yield self._maps[name]
 
     def arrays(self, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
-        """Memory maps."""
+        """Yield memory maps."""
         for name in names:
             yield read_npy(self._folder / name)
 
     def reading(self, what: str, wrong: str, work: Callable[[], T]) -> T:
-        """At once or not at all."""
+        """Read once, without further tries."""
         try:
             return work()
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -228,26 +233,26 @@ class LocalStorage(Storage):
 
 @contextmanager
 def opened_parquet(storage: Storage, name: str, metadata: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
-    """A parquet file; of a store, the parts of a row group that are wanted are read in few long ranges."""
+    """Open a parquet file; from a store, the requested columns of a row group are read in few long ranges."""
     with storage.opened(name) as source:
         buffered = not isinstance(source, Path)
         with pq.ParquetFile(source, metadata=metadata, pre_buffer=buffered) as parquet:
             yield parquet
 
 
-def _state(path: Path) -> State:
+def _local_state(path: Path) -> State:
     status = path.stat()
     return State(status.st_size, {"mtime": status.st_mtime_ns})
 
 
-Range = tuple[str, int, int]  # a file, and the first and the last byte but one
+Range = tuple[str, int, int]  # a file, its first byte, and the end (exclusive)
 
 _GAP = 2**15  # bytes between two rows up to which they are read together
 _HEADER = 2**12  # bytes that hold the header of an npy file of numbers
 _URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*)(::|://)")
 _WAITS = (0.5, 2.0)  # seconds before a second and a third try
-_REFUSED = (PermissionError, FileNotFoundError, IsADirectoryError, NotADirectoryError)  # what trying again cannot help
-# By what a store tells that a file has changed, the best first.
+_REFUSED = (PermissionError, FileNotFoundError, IsADirectoryError, NotADirectoryError)  # errors that no retry helps
+# Entries of a store's file information that change with the file, the most reliable first.
 _MARKS = ("etag", "md5hash", "crc32c", "checksum", "generation", "blobid",
           "mtime", "lastmodified", "modified", "modify", "updated", "created")  # fmt: skip
 
@@ -255,15 +260,15 @@ _log = logging.getLogger(__name__)
 
 
 def storage_of(source: str | Path, suffix: str, *, deep: bool = False) -> Storage:
-    """A file, or the files of a folder whose names end so, in capitals too; hidden ones are left out.
+    """List a file, or the files of a folder whose names end in `suffix`, in lower or upper case, without hidden ones.
 
     Args:
-        source: a path, or the URL of a store, of which all files are listed.
-        suffix: such as `.npy`.
-        deep: whether folders below it count; then a link to a file that is listed anyway is left out, too.
+        source: a path, or the URL of a store, whose files are all listed.
+        suffix: the end of the names, such as `.npy`.
+        deep: whether to list the folders below it; then a link to a file that is listed anyway is left out, too.
 
     Raises:
-        DataError: there is no such file or folder, or it must not be read, or is a broken link, a pipe or the like.
+        DataError: there is no such file or folder, or it may not be read, or is a broken link, a pipe or the like.
         MissingDependencyError: fsspec, or the package for this protocol, is not installed.
 
     """
@@ -277,17 +282,17 @@ def storage_of(source: str | Path, suffix: str, *, deep: bool = False) -> Storag
     if deep:
         for name in names:
             readable(path / name)
-        names, again = once(path, names)
+        names, again = drop_repeated_links(path, names)
         found.again |= again
     return LocalStorage(path, names, notes=found.notes)
 
 
 class RemoteStorage(Storage):
-    """Files of a store. To another process they travel by URL: it has to have its own credentials.
+    """Files of a store. Only URLs are pickled: another process needs credentials of its own.
 
     Args:
         url: the folder.
-        states: as `Storage` has them.
+        states: see `Storage`.
         single: see `Storage`.
 
     """
@@ -299,10 +304,10 @@ class RemoteStorage(Storage):
 
     @classmethod
     def listed(cls, url: str) -> RemoteStorage:
-        """What is at a URL: one file, or all files below it but hidden ones."""
+        """List what is at a URL: one file, or all files below it but hidden ones."""
         url = url if url.endswith("://") else url.rstrip("/")
-        system, root = reached(url)
-        system.invalidate_cache()  # of listings older than this call
+        system, root = open_store(url)
+        system.invalidate_cache()  # listings may be older than this call
 
         def listing() -> dict[str, Any]:
             about = system.info(root)
@@ -315,44 +320,44 @@ class RemoteStorage(Storage):
                 if path == root or not is_hidden(path[len(root) :].lstrip("/"))
             }
 
-        found = tried(url, listing)
+        found = retry(url, listing)
         if not found:
             raise DataError(f"there is no file or folder {url}")
         single = list(found) == [root]
         folder = root.rpartition("/")[0] if single else root
-        states = {path[len(folder) :].lstrip("/"): state(about, path) for path, about in found.items()}
+        states = {path[len(folder) :].lstrip("/"): read_state(about, path) for path, about in found.items()}
         return cls(url[: -len(next(iter(states)))] if single else url, states, single=single)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_reached": None}
 
     def now(self, name: str) -> State | None:
-        """What the store tells of it."""
+        """Return the state that the store gives."""
 
-        def asked() -> State | None:
+        def ask() -> State | None:
             path = self._path(name)
             self._system.invalidate_cache()
             try:
-                return state(self._system.info(path), path)
+                return read_state(self._system.info(path), path)
             except FileNotFoundError:
                 return None
 
-        return tried(self.where(name), asked)
+        return retry(self.where(name), ask)
 
     def all_now(self, names: Iterable[str]) -> dict[str, State]:
-        """By one listing; of one file by asking for it."""
+        """Return the present states, by one listing; for one file, by asking for it."""
         names = list(names)
         if len(names) == 1:
             return super().all_now(names)
         return RemoteStorage.listed(self.root).states
 
     def opened(self, name: str) -> AbstractContextManager[Any]:
-        """An open file."""
+        """Open a file of the store."""
         opened: AbstractContextManager[Any] = self._system.open(self._path(name), "rb")
         return opened
 
     def rows(self, names: Sequence[str]) -> Iterator[RemoteRows]:
-        """By ranges of bytes."""
+        """Yield rows that are read by ranges of bytes."""
         unknown = [name for name in names if name not in self._headers]
         ranges = [(name, 0, min(_HEADER, self.states[name].size)) for name in unknown]
         for name, content in zip(unknown, self.fetch(ranges), strict=True):
@@ -361,7 +366,7 @@ class RemoteStorage(Storage):
             yield RemoteRows(self, name, *self._headers[name])
 
     def arrays(self, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
-        """Read whole."""
+        """Read whole files, and yield their arrays."""
         contents = self.fetch([(name, 0, self.states[name].size) for name in names])
         for name, content in zip(names, contents, strict=True):
             try:
@@ -371,41 +376,42 @@ class RemoteStorage(Storage):
                 raise npy_error(self.where(name), error) from error
 
     def reading(self, what: str, wrong: str, work: Callable[[], T]) -> T:
-        """Tried again where that may help: what is cut off on its way looks damaged."""
-        return tried(what, work)
+        """Read with several tries: a file that is cut off in transfer looks damaged."""
+        return retry(what, work)
 
     def fetch(self, ranges: Sequence[Range]) -> list[bytes]:
-        """The bytes in each of these ranges, many at a time where the store allows it.
+        """Read the bytes of each of these ranges, many at a time if the store allows it.
 
         Raises:
             DataError: a file cannot be read, or is shorter.
 
         """
-        asked = [(name, start, end) for name, start, end in ranges if end > start]
-        paths, starts, ends = ([self._path(name) for name, *_ in asked], [r[1] for r in asked], [r[2] for r in asked])
+        requested = [(name, start, end) for name, start, end in ranges if end > start]
+        paths = [self._path(name) for name, *_ in requested]
+        starts, ends = [start for _, start, _ in requested], [end for *_, end in requested]
 
         def all_at_once() -> list[bytes | Exception]:
-            return self._system.cat_ranges(paths, starts, ends, on_error="return") if asked else []
+            return self._system.cat_ranges(paths, starts, ends, on_error="return") if requested else []
 
-        contents = iter(tried(self.root, all_at_once))
-        return [self._whole(each, next(contents)) if each[2] > each[1] else b"" for each in ranges]
+        contents = iter(retry(self.root, all_at_once))
+        return [self._complete(each, next(contents)) if each[2] > each[1] else b"" for each in ranges]
 
-    def _whole(self, asked: Range, content: bytes | Exception) -> bytes:
-        """What came, or what comes when it is asked for by itself."""
-        name, start, end = asked
+    def _complete(self, part: Range, content: bytes | Exception) -> bytes:
+        """Return the content of a range if it is complete; else read that range again, alone."""
+        name, start, end = part
         if not isinstance(content, Exception) and len(content) == end - start:
             return content
 
         def again() -> bytes:
-            came: bytes = self._system.cat_file(self._path(name), start, end)
-            if len(came) != end - start:
-                raise OSError(f"{len(came):,} of {end - start:,} bytes came")
-            return came
+            received: bytes = self._system.cat_file(self._path(name), start, end)
+            if len(received) != end - start:
+                raise OSError(f"{len(received):,} of {end - start:,} bytes were received")
+            return received
 
-        return tried(self.where(name), again)
+        return retry(self.where(name), again)
 
     def _header(self, name: str, content: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-        """Shape, type and place of the numbers."""
+        """Read shape, type and offset of the numbers from the header of an npy file."""
         file = io.BytesIO(content)
         try:
             shape, columns_first, dtype = npy_header(file, self.states[name].size)
@@ -429,7 +435,7 @@ class RemoteStorage(Storage):
 
     def _reach(self) -> tuple[Any, str]:
         if self._reached is None:
-            self._reached = reached(self.root)
+            self._reached = open_store(self.root)
         return self._reached
 
 
@@ -439,10 +445,10 @@ class RemoteRows:
 
     Args:
         storage: the store.
-        name: of the file.
+        name: the name of the file.
         shape: (n, d).
-        dtype: as they are stored.
-        offset: bytes before the first row.
+        dtype: the stored type.
+        offset: the number of bytes before the first row.
 
     """
 
@@ -453,7 +459,7 @@ class RemoteRows:
     offset: int
 
     def __getitem__(self, at: slice | IntArray, /) -> npt.NDArray[Any]:
-        """Consecutive rows by one range of bytes; any others by ranges that bridge small gaps."""
+        """Read consecutive rows by one range of bytes, and other rows by ranges that span small gaps."""
         if isinstance(at, slice):
             start, end, _ = at.indices(self.shape[0])
             return self._read([(start, end)])
@@ -474,7 +480,7 @@ class RemoteRows:
 
 
 def is_url(source: object) -> bool:
-    """Whether it names something in a store.
+    """Tell whether a source is a URL of a store.
 
     >>> is_url("s3://bucket/folder"), is_url("simplecache::s3://bucket/folder"), is_url("folder/x.parquet")
     (True, True, False)
@@ -483,8 +489,8 @@ def is_url(source: object) -> bool:
     return isinstance(source, str) and _URL.match(source) is not None
 
 
-def reached(url: str) -> tuple[Any, str]:
-    """The file system of a URL, and the path in it.
+def open_store(url: str) -> tuple[Any, str]:
+    """Return the fsspec file system of a URL, and the path in it.
 
     Raises:
         ArgumentError: no such protocol, or a password in the URL.
@@ -513,33 +519,34 @@ def reached(url: str) -> tuple[Any, str]:
             raise UnknownNameError("protocol", protocol, available_protocols()) from error
         raise ArgumentError(f"{url} is no URL of a store: {error}") from error
     except OSError as error:
-        raise DataError(f"{url} cannot be reached: {_words(error)}") from error
+        raise DataError(f"{url} cannot be reached: {_explain(error)}") from error
     return system, path
 
 
-def state(about: dict[str, Any], path: str) -> State:
-    """What a store tells of a file, in whichever words.
+def read_state(about: dict[str, Any], path: str) -> State:
+    """Convert the file information of a store to a state; stores use various keys.
 
-    >>> state({"name": "b/x.npy", "size": 5, "ETag": '"0a"'}, "b/x.npy")
+    >>> read_state({"name": "b/x.npy", "size": 5, "ETag": '"0a"'}, "b/x.npy")
     State(size=5, marks={'etag': '0a'})
 
     """
     if about.get("size") is None:
         raise DataError(f"{path} cannot be read in parts: the store does not tell its size; copy it to a local folder")
-    told = {key.lower().replace("_", ""): value for key, value in about.items()}
-    return State(int(about["size"]), {mark: _plain(told[mark]) for mark in _MARKS if told.get(mark) is not None})
+    entries = {key.lower().replace("_", ""): value for key, value in about.items()}
+    marks = {mark: _normalise(entries[mark]) for mark in _MARKS if entries.get(mark) is not None}
+    return State(int(about["size"]), marks)
 
 
-def _plain(mark: Any) -> str:
-    """Lists and single files differ in how they write the same."""
+def _normalise(mark: Any) -> str:
+    """Convert a mark to text that is equal for a file in a list and for the same file alone."""
     return str(mark.timestamp()) if isinstance(mark, datetime) else str(mark).strip('"')
 
 
-def tried(what: str, work: Callable[[], T]) -> T:
-    """What `work` gives, at the third try at the latest; errors of stores are of many types.
+def retry(what: str, work: Callable[[], T]) -> T:
+    """Return the result of `work`, after up to three tries; stores raise errors of many types.
 
     Raises:
-        DataError: it cannot; of what was refused, or is not there, at once.
+        DataError: all tries failed; without a second try if access was refused or the file does not exist.
 
     """
     for wait in (*_WAITS, None):
@@ -548,18 +555,18 @@ def tried(what: str, work: Callable[[], T]) -> T:
         except (DataError, MissingDependencyError):
             raise
         except _REFUSED as error:
-            raise DataError(f"{what} cannot be read: {_words(error)}") from error
+            raise DataError(f"{what} cannot be read: {_explain(error)}") from error
         except Exception as error:
             if wait is None:
-                raise DataError(f"{what} cannot be read, in {len(_WAITS) + 1} tries: {_words(error)}") from error
-            _log.warning("%s cannot be read: %s; trying again", what, _words(error))
+                raise DataError(f"{what} cannot be read, in {len(_WAITS) + 1} tries: {_explain(error)}") from error
+            _log.warning("%s cannot be read: %s; trying again", what, _explain(error))
             time.sleep(wait)
     raise AssertionError("unreachable")
 
 
-def _words(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file or folder"
     if isinstance(error, PermissionError):
-        return f"access is refused ({error}); credentials are those of the environment, or of fsspec's configuration"
+        return f"access is refused ({error}); credentials come from the environment, or from fsspec's configuration"
     return f"{type(error).__name__}: {error}"

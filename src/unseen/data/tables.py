@@ -1,9 +1,8 @@
-"""Vectors in parquet files, read by row groups.
+"""Reader of parquet files: images as Hugging Face writes them, feature columns, embeddings, text.
 
-Memory: the row groups that were read last, as float32, up to a limit, but always one; and one more as it is stored,
-while it is read. A file of one large row group is therefore read whole: write it with row groups of some 100 MB.
-
-Parquet files: images as Hugging Face writes them, feature columns, embeddings, text.
+Vectors larger than the memory limit stay in the files, and are read by row groups (`ParquetVectors`). Memory then holds
+the row groups that were read last, as float32, up to the limit, but at least one; and one more in its stored form while
+it is read. So a file of one large row group is read whole: write files with row groups of about 100 MB.
 """
 
 from __future__ import annotations
@@ -35,24 +34,24 @@ from unseen.errors import ArgumentError, DataError, some
 __all__ = ["FolderColumns", "ParquetVectors", "from_parquet"]
 
 
-_NULL = "__HIVE_DEFAULT_PARTITION__"  # of Hive, and of pyarrow
+_NULL = "__HIVE_DEFAULT_PARTITION__"  # a missing value in the folder names of Hive and pyarrow
 _INT32 = 2**31
 
 
 class FolderColumns:
-    """Columns that are in the names of folders, `label=a/`: int32 if all are such, else text, as pyarrow has it.
+    """Columns in the names of folders, `label=a/`: int32 if all values are, else text, as in pyarrow.
 
     Args:
-        storage: where the files are.
+        storage: the storage of the files.
         files: their names.
 
     """
 
     def __init__(self, storage: Storage, files: Sequence[str]) -> None:
         self.where = storage.where(files[0])
-        found = [dict(_key_and_value(part) for part in name.split("/")[:-1] if "=" in part) for name in files]
-        names = list(dict.fromkeys(name for of in found for name in of))
-        values = {name: [of.get(name) for of in found] for name in names}
+        entries = [dict(_key_and_value(part) for part in name.split("/")[:-1] if "=" in part) for name in files]
+        names = list(dict.fromkeys(name for of in entries for name in of))
+        values = {name: [of.get(name) for of in entries] for name in names}
         whole = {name: all(v is None or _is_int32(v) for v in of) and any(of) for name, of in values.items()}
         self.schema = pa.schema([(name, pa.int32() if whole[name] else pa.string()) for name in names])
         self.values: dict[str, list[Any]] = {
@@ -60,7 +59,7 @@ class FolderColumns:
         }
 
     def added_to(self, schema: pa.Schema) -> pa.Schema:
-        """With these columns, last."""
+        """Append these columns to a schema."""
         twice = sorted(set(schema.names) & set(self.schema.names))
         if twice:
             raise DataError(
@@ -71,11 +70,11 @@ class FolderColumns:
         return schema
 
     def others(self, names: Sequence[str]) -> list[str]:
-        """Those of the columns that are in the files."""
+        """Return those of the columns that are in the files."""
         return [name for name in names if name not in self.values]
 
     def filled(self, file: int, table: pa.Table, names: Sequence[str]) -> pa.Table:
-        """These columns of rows of one file, whose own are in the table."""
+        """Add the folder columns to a table of rows of one file, and select columns by name."""
         for field in self.schema:
             if field.name in names:
                 value = pa.scalar(self.values[field.name][file], field.type)
@@ -93,18 +92,18 @@ def _is_int32(text: str) -> bool:
 
 
 class ParquetVectors:
-    """Feature columns, or one column of lists, by row groups; those read last stay in memory up to `cache_bytes`.
+    """Vectors in feature columns, or in one column of lists, read by row groups; those read last are cached.
 
     Args:
-        storage: where the files are.
+        storage: the storage of the files.
         files: their names.
-        groups: (file, row group in it, rows) of every row group.
+        groups: (file, row group in it, number of rows) of every row group.
         columns: names of the columns.
-        cache_bytes: of row groups that are kept, as float32.
-        folders: columns that are not in the files.
+        cache_bytes: bytes of row groups that stay in memory, as float32.
+        folders: the columns in the names of folders.
 
     Raises:
-        DataError: lists whose lengths are not those of the first row group; a damaged file.
+        DataError: lists of another length than in the first row group; a damaged file.
 
     """
 
@@ -123,10 +122,10 @@ class ParquetVectors:
         self.groups, self.columns, self.cache_bytes = groups, list(columns), cache_bytes
         self.counts: Sequence[int] = [count for *_, count in groups]
         self._cache: OrderedDict[int, npt.NDArray[np.float32]] = OrderedDict()
-        self._footer: tuple[int, pq.FileMetaData] | None = None  # of the file that was read last
+        self._footer: tuple[int, pq.FileMetaData] | None = None  # of the file that was read last, with its number
         of_lists = is_list(folders.added_to(self._metadata(0).schema.to_arrow_schema()).field(self.columns[0]).type)
         self.feature_names = None if of_lists else self.columns
-        self.gaps = False  # whether entries of columns of numbers are known to be missing
+        self.gaps = False  # whether the footers or folders show that numbers are missing
         self.width = len(self.columns)
         if of_lists:
             self._find_width()
@@ -134,11 +133,11 @@ class ParquetVectors:
             self._find_gaps()
 
     def __getstate__(self) -> dict[str, Any]:
-        # To another process they travel by name, not by content.
+        # Only the names of files are pickled, not their content.
         return {**self.__dict__, "_cache": OrderedDict(), "_footer": None}
 
     def read(self, shard: int) -> npt.NDArray[np.float32]:
-        """The vectors of a row group."""
+        """Read the vectors of a row group."""
         file, number, _ = self.groups[shard]
         self.storage.check(self.files[file])
         if shard not in self._cache:
@@ -148,11 +147,11 @@ class ParquetVectors:
         return self._cache[shard]
 
     def check(self) -> None:
-        """Look at every file."""
+        """Refuse changed files; each is checked."""
         self.storage.check_all(self.files)
 
     def name(self, shard: int, row: int) -> str:
-        """Row of the file, and file."""
+        """Return the row in the file, and the file, for messages."""
         file = self.groups[shard][0]
         before = sum(count for of, _, count in self.groups[:shard] if of == file)
         return f"row {before + row} of {self.files[file]}"
@@ -190,7 +189,7 @@ class ParquetVectors:
         return self._footer[1]
 
     def _find_width(self) -> None:
-        """Of lists, by the footers alone; what they leave open is found where a row group is read."""
+        """Find the length of lists from the footers; read a row group where they do not fit."""
         self.width = 0
         for file, number, count in self.groups:
             values = sum(
@@ -198,7 +197,7 @@ class ParquetVectors:
             )
             self.width = self.width or values // max(1, count)
             if values != self.width * count:
-                self._read(file, number)  # which names the row, or the width
+                self._read(file, number)  # raises, with the row or the width
 
     def _find_gaps(self) -> None:
         wanted = set(self.columns)
@@ -238,40 +237,41 @@ def from_parquet(
     memory_limit: int | None = None,
     workers: int | None = None,
 ) -> Samples:
-    """A parquet file, or all those below a folder, in order of their names; hidden ones are left out, with a note.
+    """Open a parquet file, or all those below a folder, in order of their names, without hidden ones.
 
-    Columns in the names of folders, as `label=a/split=train/1.parquet`, are read as `pyarrow.dataset` reads them.
+    Columns in the names of folders, as `label=a/split=train/1.parquet`, are read as in `pyarrow.dataset`.
 
-    What the inputs are is found out unless one of `image`, `text` and `features` says it: a column of images
-    (a struct of bytes and path) wins; else all columns that have no other role are features. One column of text is
-    text; one column of lists of numbers is an embedding; columns of numbers without gaps are vectors, float32; anything
-    else is a table, with None (also for NaN) where entries are missing.
+    The inputs are detected unless `image`, `text` or `features` is given. If there is a column of images (a struct of
+    bytes and path), it is used. Otherwise all columns that have no other role are features. One column of text is text;
+    one column of lists of numbers is an embedding; columns of numbers without missing entries are vectors, float32;
+    anything else is a table, with None for missing entries and NaN.
 
-    Columns that number the rows are no features unless `features` has them: an index that pandas wrote; and, of 10 rows
-    or more, whole numbers that all differ and are in order, have no gaps, stand beside text, or have a usual name of
-    row numbers. The notes say which columns are used and which are left out, and why.
+    Columns that number the rows are left out unless `features` names them. These are an index that pandas wrote, and,
+    with at least 10 rows, whole numbers that all differ and are in order, have no gaps, stand beside text, or have a
+    usual name of row numbers. The notes say which columns are used and which are left out, and why.
 
     Args:
         path: the file or folder, or its URL in a store that fsspec knows.
-        label: the column of labels; default `"label"`. Numbers get the names that Hugging Face keeps in the file, if it
-            does.
+        label: the column of labels; default `"label"`. If Hugging Face stored class names in the file, numbers get
+            these names.
         target: a column of numbers to regress on, in place of labels; see `from_arrays`.
         image: the column of images.
         text: the column of text.
         features: one or more columns of features.
         id: a column of ids; default the row number.
         group: a column of groups.
-        split: only rows whose column `split` says so; or, in a folder, only the files `<split>-00000-of-00001.parquet`.
-        image_size: as in `from_folder`, as are the following four; refused if there are no images.
+        split: use only the rows with this value in the column `split`; or, in a folder, only the files
+            `<split>-00000-of-00001.parquet`.
+        image_size: as in `from_folder`, and so are the next four; refused if there are no images.
         mode: see there.
         on_error: see there.
-        memory_limit: bytes up to which decoded images, or vectors as float32, are kept in memory; default a quarter of
-            the machine's memory. Larger data is read by row groups, as needed; taking it in random order is slow unless
+        memory_limit: bytes up to which decoded images, or vectors as float32, stay in memory; default a quarter of
+            the machine's memory. Larger data is read by row groups, as needed. Taking it in random order is slow unless
             row groups are small or fit in the limit (images: encoded). Refused for text and tables.
         workers: see there.
 
     Raises:
-        UnknownNameError: no such column; the message has the nearest names.
+        UnknownNameError: no such column; the message lists the nearest names.
         DataError: a damaged file, missing labels, infinite features, images that cannot be read.
         MissingDependencyError: for a URL: fsspec, or its package for that store, is not installed.
 
@@ -279,12 +279,12 @@ def from_parquet(
     source = ParquetSource(path, split)
     options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
     source.bytes_in_memory = options.bytes_in_memory
-    source.cache_bytes = options.bytes_in_memory // options.processes  # each worker of a learner has a copy
+    source.cache_bytes = options.bytes_in_memory // options.processes  # each worker of a learner has its own cache
     return open_columns(source, Roles(label, image, text, features, id, group, target), options)
 
 
 class ParquetSource:
-    """The rows of some parquet files, of one split."""
+    """Parquet files as a `Source` of columns, with the rows of one split."""
 
     files: Files | None
     bytes_in_memory = cache_bytes = 0
@@ -295,7 +295,7 @@ class ParquetSource:
         if not names:
             raise DataError(f"the folder {path} holds no parquet files")
         by_shard = split is not None and any(_SHARD.fullmatch(Path(name).name) for name in names)
-        self.names = names if self.storage.single else _of_split(names, split)
+        self.names = names if self.storage.single else _select_split(names, split)
         self.files = self.storage.stamp(self.names)
         own, self.groups = _row_groups(self.storage, self.names)
         self.folders = FolderColumns(self.storage, self.names)
@@ -320,7 +320,7 @@ class ParquetSource:
         self.rows = np.flatnonzero(pc.equal(column.cast(pa.string()), split).fill_null(False).to_numpy())
 
     def read(self, names: Sequence[str]) -> pa.Table:
-        """These columns of the chosen rows."""
+        """Read these columns of the chosen rows."""
         what, wrong = f"columns {some(names)} of {self.storage.root}", "cannot be read"
         tables = [
             self.folders.filled(at, self.storage.reading(what, wrong, partial(self._columns, file, list(names))), names)
@@ -337,7 +337,7 @@ class ParquetSource:
             return pq.read_table(opened, columns=self.folders.others(names), partitioning=None)
 
     def head(self, names: Sequence[str]) -> pa.Table:
-        """These columns of those rows that are in the first row group that has any."""
+        """Read these columns of the chosen rows in the first row group that has any."""
         starts = np.cumsum([0, *(count for *_, count in self.groups)])
         group = int(np.searchsorted(starts, self.rows[0], side="right")) - 1 if len(self.rows) else 0
         if group >= len(self.groups):
@@ -354,11 +354,11 @@ class ParquetSource:
         return of_text(table.take(local[(local >= 0) & (local < count)]))
 
     def images(self, name: str) -> ParquetImages:
-        """The encoded images of a column."""
+        """Return the source of the encoded images of a column."""
         return ParquetImages(self.storage, self.names, self.groups, name, self.rows, self.cache_bytes)
 
     def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> ShardedVectors | None:
-        """The vectors in these columns by row groups, if they are larger than the limit and have no gaps."""
+        """Return the vectors in these columns, read by row groups; None if they fit in the limit or have gaps."""
         source = ParquetVectors(self.storage, self.names, self.groups, names, self.cache_bytes, self.folders)
         if source.gaps or len(self.rows) * source.width * 4 <= self.bytes_in_memory:
             return None
@@ -367,7 +367,7 @@ class ParquetSource:
 
 
 class ParquetImages:
-    """A column of encoded images, read by row groups; those read last stay in memory up to `cache_bytes`."""
+    """A column of encoded images, read by row groups; those read last are cached up to `cache_bytes`."""
 
     def __init__(
         self,
@@ -390,25 +390,25 @@ class ParquetImages:
         return {**self.__dict__, "_cache": OrderedDict()}
 
     def read(self, rows: IntArray) -> list[Encoded]:
-        """The encoded bytes."""
+        """Read the encoded bytes."""
         places = self.rows[rows]
         group_of = np.searchsorted(self.starts, places, side="right") - 1
-        found: list[Encoded] = [None] * len(places)
+        images: list[Encoded] = [None] * len(places)
         for group in np.unique(group_of):
             column = self._group(int(group))
             for at in np.flatnonzero(group_of == group):
-                found[at] = encoded(column[int(places[at] - self.starts[group])].as_py())
-        return found
+                images[at] = encoded(column[int(places[at] - self.starts[group])].as_py())
+        return images
 
     def name(self, row: int) -> str:
-        """File and row."""
+        """Return row and file, for messages."""
         place = int(self.rows[row])
         file = self.groups[int(np.searchsorted(self.starts, place, side="right")) - 1][0]
         first = min(int(start) for start, group in zip(self.starts, self.groups, strict=False) if group[0] == file)
         return f"row {place - first} of {self.files[file]}"
 
     def keep(self, rows: IntArray) -> ParquetImages:
-        """These rows only."""
+        """Return a source of these rows only."""
         return ParquetImages(self.storage, self.files, self.groups, self.column, self.rows[rows], self.cache_bytes)
 
     def _group(self, group: int) -> pa.ChunkedArray:
@@ -429,8 +429,8 @@ class ParquetImages:
         return column
 
 
-def _of_split(names: list[str], split: str | None) -> list[str]:
-    """Of files named as Hugging Face names its shards, those of one split."""
+def _select_split(names: list[str], split: str | None) -> list[str]:
+    """Select the files of one split, if they are named as Hugging Face names its shards."""
     of = {name: match["split"] for name in names if (match := _SHARD.fullmatch(Path(name).name))}
     known = sorted(set(of.values()))
     if split is None and len(known) > 1:
@@ -443,7 +443,7 @@ def _of_split(names: list[str], split: str | None) -> list[str]:
 
 
 def _row_groups(storage: Storage, names: Sequence[str]) -> tuple[pa.Schema, list[tuple[int, int, int]]]:
-    """The common schema, and (file, row group in it, rows) of every row group."""
+    """Read the common schema, and (file, row group in it, number of rows) of every row group."""
 
     def footer(name: str) -> tuple[pa.Schema, pq.FileMetaData]:
         with opened_parquet(storage, name) as parquet:

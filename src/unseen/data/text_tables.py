@@ -1,4 +1,4 @@
-"""Tables as text: CSV files with commas, semicolons or tabs, and JSON lines."""
+"""Readers of text tables: CSV files with commas, semicolons or tabs, and JSON lines."""
 
 from __future__ import annotations
 
@@ -52,22 +52,22 @@ def from_csv(
     on_error: Literal["raise", "skip"] = "raise",
     workers: int | None = None,
 ) -> Samples:
-    """A CSV file, read whole; what its columns become is as in `from_parquet`.
+    """Read a whole CSV file; the roles and types of columns are as in `from_parquet`.
 
-    The first row names the columns. They are separated by commas, semicolons or tabs, whichever the first row has most
-    of; beside semicolons, numbers may have decimal commas. The types that were found are in the notes. An entry that is
-    empty, `NA`, `NaN` or `null` is missing.
+    The first row names the columns. The separator is the comma, semicolon or tab, whichever is most frequent in the
+    first row. With semicolons, numbers may have decimal commas. The notes list the types that were found. An entry that
+    is empty, `NA`, `NaN` or `null` is missing.
 
     Args:
         path: the file, UTF-8 with or without a byte-order mark.
         label: the column of labels; default `"label"`.
         target: a column of numbers to regress on, in place of labels.
-        image: the column of images: of their paths, in a JSON-lines file.
-        text: as in `from_parquet`, as are the following.
+        image: the column of images; in a JSON-lines file, of their paths.
+        text: as in `from_parquet`, and so are the next ones.
         features: see there.
         id: see there.
         group: see there.
-        split: only rows whose column `split` says so.
+        split: use only the rows with this value in the column `split`.
         image_size: see there.
         mode: see there.
         on_error: see there.
@@ -81,7 +81,7 @@ def from_csv(
     """
     place = readable(Path(path))
     csv = place.suffix.lower() in CSV
-    table, notes = _csv(place) if csv else (_json_lines(place), [])
+    table, notes = _read_csv(place) if csv else (_read_json_lines(place), [])
     names = table.column_names
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
     if twice:
@@ -93,14 +93,14 @@ def from_csv(
     return open_columns(source, roles, ImageOptions(image_size, mode, on_error, None, workers))
 
 
-@functools.wraps(from_csv)  # whose options it takes
+@functools.wraps(from_csv)  # it has the same options
 def from_json_lines(path: str | Path, **options: Any) -> Samples:
-    """A file of JSON objects, one a line."""
+    """Read a file of JSON objects, one a line."""
     return from_csv(path, **options)
 
 
-def _csv(path: Path) -> tuple[pa.Table, list[str]]:
-    """The table in a CSV file, and how it was read."""
+def _read_csv(path: Path) -> tuple[pa.Table, list[str]]:
+    """Read the table in a CSV file, and notes on separators and decimal commas."""
     with path.open("rb") as opened:
         header = opened.readline()
     for mark, name in _OTHER.items():
@@ -112,13 +112,13 @@ def _csv(path: Path) -> tuple[pa.Table, list[str]]:
         raise _not_utf8(path, "the names of columns", header) from None
     separator = max(_SEPARATORS, key=first.count)
     size = max(_BLOCK, 4 * len(header))
-    table = _parsed(path, separator, size)
+    table = _parse_csv(path, separator, size)
     for name, column in zip(table.column_names, table.columns, strict=True):
         if pa.types.is_binary(column.type):
             _check_utf8(path, name, column)
     notes = [] if separator == "," else [f"columns are separated by {'tabs' if separator == chr(9) else 'semicolons'}"]
     if separator == ";" and any(_all_match(column, _DECIMAL_COMMA, _PLAIN) for column in table.columns):
-        table = _parsed(path, separator, size, decimal_point=",")
+        table = _parse_csv(path, separator, size, decimal_point=",")
         notes.append("numbers have decimal commas")
     for name, column in zip(table.column_names, table.columns, strict=True):
         if _all_match(column, _THOUSANDS, _PLAIN):
@@ -130,8 +130,8 @@ def _csv(path: Path) -> tuple[pa.Table, list[str]]:
     return table, notes
 
 
-def _parsed(path: Path, separator: str, size: int, *, decimal_point: str = ".", ordered: bool = False) -> pa.Table:
-    """Read by pyarrow; `ordered` reads again without threads, which knows the numbers of rows."""
+def _parse_csv(path: Path, separator: str, size: int, *, decimal_point: str = ".", ordered: bool = False) -> pa.Table:
+    """Read a CSV file by pyarrow; `ordered` reads without threads, since only then row numbers are known."""
     odd: list[Any] = []
 
     def note(row: Any) -> str:
@@ -152,7 +152,7 @@ def _parsed(path: Path, separator: str, size: int, *, decimal_point: str = ".", 
         why = "it is empty" if "Empty CSV" in str(error) else " ".join(str(error).split())
         raise DataError(f"{path} cannot be read as CSV: {why}") from error
     if odd and not ordered:
-        return _parsed(path, separator, size, decimal_point=decimal_point, ordered=True)
+        return _parse_csv(path, separator, size, decimal_point=decimal_point, ordered=True)
     if odd:
         row = odd[0]
         raise DataError(
@@ -164,7 +164,7 @@ def _parsed(path: Path, separator: str, size: int, *, decimal_point: str = ".", 
 
 
 def _all_match(column: pa.ChunkedArray, some_: str, all_: str) -> bool:
-    """Whether a column of text has entries of the first form, and all others of it are of the second."""
+    """Tell whether some entries of a text column match `some_`, and all other entries match `all_`."""
     if not pa.types.is_string(column.type):
         return False
     first = pc.match_substring_regex(column, some_)
@@ -187,7 +187,7 @@ def _not_utf8(path: Path, where: str, entry: bytes) -> DataError:
     )
 
 
-def _json_lines(path: Path) -> pa.Table:
+def _read_json_lines(path: Path) -> pa.Table:
     with path.open("rb") as opened:
         first = opened.readline()
     if first.lstrip(codecs.BOM_UTF8).lstrip().startswith(b"["):

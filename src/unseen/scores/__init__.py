@@ -1,4 +1,4 @@
-"""From observations to numbers: pure functions, and the streaming shells that carry them."""
+"""Scores: pure functions of logits, their streaming form, the accumulator of a fit, and the aggregate of fits."""
 
 from unseen.scores.registry import SCORES, describe_all, resolve
 from unseen.scores.streaming import Score

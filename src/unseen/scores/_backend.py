@@ -1,12 +1,9 @@
-"""The few array operations that the scores need, for NumPy and torch alike.
+"""Array operations for NumPy and torch, and the kernels of scores that pure functions and streaming forms share.
 
-Inside, logits are float64 and class first, (C, m). In memory, too, where classes are few: what runs over them then
-runs along whole rows of samples, which is several times faster than over a short axis. Kernels take such a block, which
-they may overwrite.
+A kernel takes a float64 (C, m) block of logits, which it may overwrite, and int64 (m,) labels; it returns (m,).
 
-The maths of one observation, shared by pure functions and streaming shells.
-
-A kernel takes a float64 (C, m) block of logits, which it may overwrite, and int64 (m,) labels; it gives (m,).
+Blocks are class first, (C, m), and with few classes also contiguous in that order. Operations over classes then run
+along whole rows of samples, which is several times faster than along a short axis.
 """
 
 from __future__ import annotations
@@ -24,26 +21,26 @@ from unseen.core.arrays import Array, check_real, dense, is_tensor, unmasked
 from unseen.core.threads import for_each
 from unseen.errors import ArgumentError, some
 
-# A block and its temporaries stay in the cache of a core; a GPU wants few large ones.
+# On a CPU, a block and its temporaries fit in the cache of a core; a GPU is faster with few large blocks.
 CPU_BLOCK = 1 << 16
 GPU_BLOCK = 1 << 24
-MANY = 256  # classes, from which on NumPy is quicker along them than across
+MANY = 256  # from this number of classes on, NumPy is faster along the class axis than across it
 
 Kernel = Callable[[Array, Array], Array]
 
 
 def namespace(x: Array) -> Any:
-    """`torch` or `numpy`: the functions used here have one spelling in both."""
+    """Return the module `torch` or `numpy`; the functions used here have the same names in both."""
     return sys.modules["torch"] if is_tensor(x) else np
 
 
 def as_array(x: Array, name: str = "an array") -> Array:
-    """A tensor outside any gradient tape, or a NumPy array; what hides entries or is sparse is refused by this name."""
+    """Return a detached tensor or a NumPy array; refuse masked entries and sparse tensors, naming `name`."""
     return dense(x, name) if is_tensor(x) else np.asarray(unmasked(x, name))
 
 
 def to_numpy(x: Array) -> npt.NDArray[Any]:
-    """A NumPy array in main memory, float64 where it holds bfloat16, which NumPy lacks."""
+    """Convert to a NumPy array in main memory; bfloat16, which NumPy lacks, becomes float64."""
     x = as_array(x)
     if not is_tensor(x):
         return np.asarray(x)
@@ -53,21 +50,21 @@ def to_numpy(x: Array) -> npt.NDArray[Any]:
 
 
 def like(x: Array, model: Array) -> Array:
-    """`x` as the kind of array that `model` is, on its device."""
+    """Convert `x` to the kind of array that `model` is, on the same device."""
     if not is_tensor(model):
         return to_numpy(x)
     if isinstance(x, np.ndarray) and not x.flags.writeable:
-        x = x.copy()  # torch warns of memory that it could not write to
+        x = x.copy()  # torch warns of read-only memory
     return namespace(model).as_tensor(x, device=model.device)
 
 
 def double(x: Array) -> Array:
-    """A float64 array or tensor."""
+    """Convert an array or tensor to float64."""
     return x.double() if is_tensor(x) else np.asarray(x, dtype=np.float64)
 
 
 def empty(shape: int | tuple[int, ...], model: Array) -> Array:
-    """An unset float64 array of the kind and device of `model`."""
+    """Make an uninitialised float64 array of the kind and device of `model`."""
     if is_tensor(model):
         torch = namespace(model)
         return torch.empty(shape, dtype=torch.float64, device=model.device)
@@ -75,7 +72,7 @@ def empty(shape: int | tuple[int, ...], model: Array) -> Array:
 
 
 def blocks(model: Array) -> Iterator[slice]:
-    """Slices of the samples of (m, width) that are worked on at a time."""
+    """Yield slices of the samples of `model` (m, width), one for each block."""
     size = GPU_BLOCK if is_tensor(model) and model.device.type != "cpu" else CPU_BLOCK
     step = max(1, size // model.shape[1])
     for start in range(0, model.shape[0], step):
@@ -83,7 +80,7 @@ def blocks(model: Array) -> Iterator[slice]:
 
 
 def class_first(logits: Array) -> Array:
-    """A fresh float64 (C, m) copy of (m, C)."""
+    """Copy (m, C) logits to a new float64 (C, m) block."""
     if is_tensor(logits):
         torch = namespace(logits)
         return logits.T.to(torch.float64, memory_format=torch.contiguous_format, copy=True).contiguous()
@@ -91,9 +88,9 @@ def class_first(logits: Array) -> Array:
 
 
 def rowwise(kernel: Kernel, logits: Array, labels: Array, *, numbers: int | None = None) -> Array:
-    """The kernel on every sample of (m, C) logits and (m,) labels of the same kind, block by block.
+    """Apply a kernel to (m, C) logits and (m,) labels of the same kind, block by block.
 
-    Returns float64 (m,), or (numbers, m) for a kernel that gives so many numbers a sample.
+    Returns float64 (m,), or (numbers, m) for a kernel that returns several numbers a sample.
     """
     logits = as_array(logits)
     m = logits.shape[0]
@@ -102,38 +99,38 @@ def rowwise(kernel: Kernel, logits: Array, labels: Array, *, numbers: int | None
     def work(part: slice) -> None:
         out[..., part] = kernel(class_first(logits[part]), labels[part])
 
-    if is_tensor(logits):  # which has threads of its own
+    if is_tensor(logits):  # torch uses its own threads
         for part in blocks(logits):
             work(part)
     else:
-        for_each(work, list(blocks(logits)))  # which are mostly one: no thread is worth that
+        for_each(work, list(blocks(logits)))  # mostly a single block, for which no thread is started
     return out
 
 
 def pick(z: Array, y: Array) -> Array:
-    """The entry of each sample's label, (m,) from (C, m)."""
+    """Select the entry of each sample's label, (m,) from (C, m)."""
     return z[y, columns(z)]
 
 
 def largest(x: Array, k: int) -> Array:
-    """Where the k largest entries of each row of (m, width) are, (m, k), in any order."""
+    """Find the columns of the k largest entries of each row of (m, width), (m, k), in any order."""
     if is_tensor(x):
         return namespace(x).topk(x, k, dim=1, sorted=False).indices
     return np.argpartition(x, x.shape[1] - k, axis=1)[:, x.shape[1] - k :]
 
 
 def take_along(x: Array, at: npt.NDArray[np.int64]) -> Array:
-    """The entries (m, k) of the rows of (m, width) at these columns."""
+    """Select the entries (m, k) of the rows of (m, width) at these columns."""
     return x.gather(1, like(at, x)) if is_tensor(x) else np.take_along_axis(x, at, axis=1)
 
 
 def columns(z: Array) -> Array:
-    """0 .. m - 1, for indexing."""
+    """Return 0 .. m - 1, for indexing."""
     return namespace(z).arange(z.shape[1], device=z.device) if is_tensor(z) else np.arange(z.shape[1])
 
 
 def log_softmax(z: Array) -> Array:
-    """Log probabilities of a (C, m) block, in place."""
+    """Compute log probabilities of a (C, m) block, in place."""
     xp = namespace(z)
     z -= xp.amax(z, axis=0)
     z -= xp.log(xp.sum(xp.exp(z), axis=0))
@@ -141,7 +138,7 @@ def log_softmax(z: Array) -> Array:
 
 
 def softmax(z: Array) -> Array:
-    """Probabilities of a (C, m) block, in place."""
+    """Compute probabilities of a (C, m) block, in place."""
     xp = namespace(z)
     z -= xp.amax(z, axis=0)
     xp.exp(z, out=z)
@@ -150,21 +147,21 @@ def softmax(z: Array) -> Array:
 
 
 def entr(p: Array) -> Array:
-    """-p log p, 0 at 0."""
+    """Compute -p log p, which is 0 at 0."""
     return namespace(p).special.entr(p) if is_tensor(p) else special.entr(p)
 
 
 def deviation(x: Array, axis: int = 0) -> Array:
-    """Standard deviation, n - 1, in two passes."""
+    """Compute the standard deviation (n - 1), in two passes."""
     xp = namespace(x)
     centred = x - xp.mean(x, axis=axis, keepdims=True)
     return xp.sqrt(xp.sum(centred * centred, axis=axis) / (x.shape[axis] - 1))
 
 
 def checked(logits: Array, labels: Array | None, *, name: str = "logits", ndim: int = 2) -> tuple[Array, Array]:
-    """Logits (..., n, C) and int64 labels of the same kind, or an error that names what is wrong.
+    """Check logits (..., n, C) and labels; return them as arrays of one kind, labels as int64.
 
-    Labels that are None (label-free scores) come back as zeros.
+    Labels of None (label-free scores) become zeros.
     """
     logits = as_array(logits, name)
     shape = {"logits": "(n, C)", "history": "(T, n, C)"}.get(name, "(R, n, C)")
@@ -177,7 +174,7 @@ def checked(logits: Array, labels: Array | None, *, name: str = "logits", ndim: 
 
 
 def check_finite(values: Array, name: str) -> None:
-    """Refuse NaN and infinity, naming the first samples."""
+    """Refuse NaN and infinity; the message names the first samples."""
     check_real(values, name)
     finite = namespace(values).isfinite(values)
     if bool(finite.all()):
@@ -188,7 +185,7 @@ def check_finite(values: Array, name: str) -> None:
 
 
 def checked_labels(labels: Array, n: int, classes: int) -> npt.NDArray[np.int64]:
-    """Labels as int64 (n,), each in 0 .. C - 1."""
+    """Check labels and convert them to int64 (n,), each in 0 .. C - 1."""
     own = to_numpy(as_array(labels, "labels"))
     if own.shape != (n,):
         raise ArgumentError(f"labels must be (n,) = ({n},), one a sample, got shape {own.shape}")
@@ -206,9 +203,10 @@ Space: TypeAlias = Literal["probabilities", "logits"]
 
 
 def parts(z: Array, y: Array) -> Array:
-    """What the commonest scores need of softmax(z), which costs most of them: (3, m).
+    """Compute the three parts of softmax(z) from which the commonest scores follow, (3, m).
 
-    With e = exp(z - max z): z_y - max z, and the sums of e and of e^2 over the other labels.
+    With e = exp(z - max z): z_y - max z, and the sums of e and of e^2 over the other labels. The exponentials are most
+    of the cost of these scores, so they are computed once for all of them.
     """
     xp, columns_of_z = namespace(z), columns(z)
     z -= xp.amax(z, axis=0)
@@ -219,51 +217,51 @@ def parts(z: Array, y: Array) -> Array:
 
 
 def el2n_of(of: Array) -> Array:
-    """norm2(p - onehot(y)), without taking anything from 1."""
+    """Compute norm2(p - onehot(y)) from `parts`, without a difference from 1, which would lose digits."""
     xp = namespace(of)
     own, rest, squares = of
     return xp.sqrt(squares + rest * rest) / (xp.exp(own) + rest)
 
 
 def loss_of(of: Array) -> Array:
-    """-log p_y."""
+    """Compute -log p_y from `parts`."""
     xp = namespace(of)
     own, rest, _ = of
     return xp.log(xp.exp(own) + rest) - own
 
 
 def p_label_of(of: Array) -> Array:
-    """p_y."""
+    """Compute p_y from `parts`."""
     own, rest, _ = of
     own = namespace(of).exp(own)
     return own / (own + rest)
 
 
 def el2n(z: Array, y: Array) -> Array:
-    """norm2(p - onehot(y))."""
+    """Compute norm2(p - onehot(y))."""
     return el2n_of(parts(z, y))
 
 
 def loss(z: Array, y: Array) -> Array:
-    """-log p_y."""
+    """Compute -log p_y."""
     return loss_of(parts(z, y))
 
 
 def entropy(z: Array, y: Array) -> Array:
-    """-sum p log p."""
+    """Compute -sum p log p."""
     xp = namespace(z)
     log_p = log_softmax(z)
-    log_p *= xp.exp(log_p)  # logs are finite, so 0 log 0 is 0
+    log_p *= xp.exp(log_p)  # log_p is finite, so 0 log 0 is 0
     return 0.0 - xp.sum(log_p, axis=0)
 
 
 def least_confidence(z: Array, y: Array) -> Array:
-    """1 - max p."""
+    """Compute 1 - max p."""
     return 1.0 - namespace(z).amax(softmax(z), axis=0)
 
 
 def margin(z: Array, y: Array) -> Array:
-    """p(1st) - p(2nd)."""
+    """Compute p(1st) - p(2nd)."""
     return _probability_margin(z, namespace(z).argmax(z, axis=0))
 
 
@@ -278,22 +276,22 @@ def _logit_margin(z: Array, y: Array) -> Array:
 
 
 def p_label(z: Array, y: Array) -> Array:
-    """The probability of the label."""
+    """Compute p_y."""
     return p_label_of(parts(z, y))
 
 
 def is_correct(z: Array, y: Array) -> Array:
-    """1 where the first largest logit is the label's, else 0."""
+    """Return 1 where the first of the largest logits belongs to the label, else 0."""
     return double(namespace(z).argmax(z, axis=0) == y)
 
 
 def label_margin(space: Space) -> Kernel:
-    """The kernel of y less the largest other, in that space."""
+    """Return the kernel of the value of y less the largest other value, in that space."""
     kernels: dict[str, Kernel] = {"probabilities": _probability_margin, "logits": _logit_margin}
     if space not in kernels:
         raise ArgumentError(f"space must be one of {sorted(kernels)}, got {space!r}")
     return kernels[space]
 
 
-# Kernels that are functions of `parts`, which a batch of observations is asked for once.
+# Kernels that are functions of `parts`, which are computed once for a batch of observations.
 OF_PARTS: dict[Kernel, Callable[[Array], Array]] = {el2n: el2n_of, loss: loss_of, p_label: p_label_of}

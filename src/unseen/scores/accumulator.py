@@ -1,9 +1,10 @@
-"""Where the observations of one fit become scores: the sink that verbs hand to an executor.
+"""The accumulator of the observations of one fit (`ScoreSink`), and the aggregate of all fits (`Joiner`).
 
-It checks what comes in (rows of the watch set, each once an epoch, finite numbers), folds it into the state of every
-score asked for, and keeps beside them the mean confidence in the label and the last prediction.
+A `ScoreSink` is the sink that an executor hands to a learner. It checks each observation (rows of the watch set, each
+once an epoch, finite numbers) and adds it to the state of every score. It also keeps the mean confidence in the label
+and the last prediction. Its result are the measured quantities of the fit.
 
-From the fits to the table: the quantities measured in each fit, joined by sample id.
+A `Joiner` averages these quantities over the fits of a plan, row by row, and makes the score table.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ __all__ = ["Joiner", "ScoreSink"]
 
 
 SIDES: tuple[Side, ...] = ("unseen", "seen")
-STATE = "/state/"  # in the name of a piece
+STATE = "/state/"  # marks the pieces that hold the state of a score
 
 
 class ScoreSink:
-    """Takes the observations of one fit and gives the measured quantities of its watch sets.
+    """An accumulator of the observations of one fit; it gives the measured quantities of the watch sets.
 
     Args:
         fit: the fit it belongs to.
@@ -61,7 +62,10 @@ class ScoreSink:
                     self._states[index, side] = score.start(role, len(fit.watch(side)), classes)
 
     def _role(self, score: Score, side: Side) -> Side | None:
-        """What this side is to a score: under the plan `seen()`, the seen samples are the ones it judges."""
+        """Return the side under which a score reads this side; None if the score does not read it.
+
+        Under the plan `seen()`, a one-sided score reads the seen samples as its `"unseen"` side.
+        """
         if not len(self.fit.watch(side)):
             return None
         if len(score.sides) > 1:
@@ -69,7 +73,7 @@ class ScoreSink:
         return "unseen" if side == self.scored_side else None
 
     def wants(self, side: Side, epoch: int, last: int) -> frozenset[str]:
-        """The fields of an observation that some score reads on this side after this epoch."""
+        """Return the fields of an observation that some score reads on this side after this epoch."""
         wanted: set[str] = set()
         for index, score in enumerate(self.scores):
             role = self._role(score, side)
@@ -80,12 +84,12 @@ class ScoreSink:
         return frozenset(wanted)
 
     def observe(self, side: Side, observation: Observation) -> None:
-        """Take one batch, of any size; every row of the watch set once an epoch, epochs ascending."""
+        """Take one batch, of any size: every row of the watch set once an epoch, epochs ascending."""
         watch = self._watch[side]
         at = watch.positions(observation.rows, self.fit, side)
         if not len(at):
             return
-        # Everything is checked before anything is kept, so that a refused batch can be handed in again.
+        # Check everything before any state changes, so that a refused batch can be pushed again.
         _check(observation, len(at), self.classes, self.fit)
         self._check_logits(side, observation)
         watch.advance(at, observation.epoch, observation.rows)
@@ -101,7 +105,7 @@ class ScoreSink:
             watch.judged[at] += 1
 
     def _check_logits(self, side: Side, observation: Observation) -> None:
-        """Refuse an observation without logits that some score would have to read them from."""
+        """Refuse an observation without logits if some score needs them."""
         if observation.logits is not None:
             return
         for index, of in self._states:
@@ -119,19 +123,19 @@ class ScoreSink:
                 )
 
     def within(self, rows: IntArray) -> ScoreSink:
-        """A sink of the same fit for these rows of its unseen watch set only; `pieces` gives theirs, in that order."""
+        """Return a sink of the same fit for a part of the unseen watch set; its `pieces` are in the order of `rows`."""
         inside = replace(self.fit, unseen=rows, seen=np.empty(0, np.int64), apart=None, folds=None)
         return ScoreSink(inside, self._labels, self.scores, self.classes, self.scored_side)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Everything taken so far, as named arrays."""
+        """Return everything taken so far, as named arrays."""
         arrays = {f"watch/{side}/{name}": a for side in SIDES for name, a in self._watch[side].arrays().items()}
         for (index, side), state in self._states.items():
             arrays.update({f"score/{index}/{side}/{name}": array for name, array in state.items()})
         return arrays
 
     def restore(self, state: Arrays) -> None:
-        """Go back to what `state` gave."""
+        """Restore a state that `state` returned."""
         for side in SIDES:
             for name, array in self._watch[side].arrays().items():
                 array[...] = state[f"watch/{side}/{name}"]
@@ -140,7 +144,7 @@ class ScoreSink:
                 own[name] = np.array(state[f"score/{index}/{side}/{name}"])
 
     def result(self) -> dict[str, npt.NDArray[Any]]:
-        """The measured quantities: `<index>/<side>/<quantity>`, and `confidence` and `prediction`.
+        """Return the measured quantities: `<index>/<side>/<quantity>`, and `confidence` and `prediction`.
 
         Raises:
             DataError: some sample of a watch set was never observed, or less often than others.
@@ -148,7 +152,7 @@ class ScoreSink:
         return self.joined(self.pieces())
 
     def joined(self, pieces: Arrays) -> dict[str, npt.NDArray[Any]]:
-        """The result, from the pieces of all samples of the watch sets, in their order."""
+        """Compute the result from the pieces of all samples of the watch sets, in their order."""
         arrays = {name: array for name, array in pieces.items() if STATE not in name}
         for index, side in self._states:
             role = self._role(self.scores[index], side) or side
@@ -160,7 +164,7 @@ class ScoreSink:
         return arrays
 
     def pieces(self) -> dict[str, npt.NDArray[Any]]:
-        """What can be said of each sample by itself: the result, but the state of scores that compare samples."""
+        """Return what each sample gives alone: its result, or the state of scores that compare samples."""
         arrays: dict[str, npt.NDArray[Any]] = {}
         for side in {side for _, side in self._states} | {self.scored_side}:
             self._watch[side].complete(self.fit, side)
@@ -179,7 +183,7 @@ class ScoreSink:
 
 
 class _Watch:
-    """One watch set: rows to positions, and how far each sample has been observed."""
+    """A watch set: positions of its rows, and the progress, confidence and prediction of each sample."""
 
     def __init__(self, rows: IntArray, labels: IntArray) -> None:
         m = len(rows)
@@ -194,15 +198,17 @@ class _Watch:
         self.prediction = np.full(m, -1, np.int64)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the arrays that change, by name."""
         names = ("epoch", "times", "judged", "confidence", "prediction")
         return {name: getattr(self, name) for name in names}
 
     def positions(self, rows: IntArray, fit: Fit, side: Side) -> IntArray:
+        """Return the positions of rows in the watch set; refuse rows that are not in it."""
         rows = as_integers(rows, "the rows of an observation")
-        found = np.searchsorted(self._sorted, rows)
+        places = np.searchsorted(self._sorted, rows)
         inside = np.zeros(len(rows), bool)
-        near = found < len(self._sorted)
-        inside[near] = self._sorted[found[near]] == rows[near]
+        near = places < len(self._sorted)
+        inside[near] = self._sorted[places[near]] == rows[near]
         if not inside.all():
             strays = rows[~inside]
             trained = np.intersect1d(strays, fit.train)
@@ -211,9 +217,10 @@ class _Watch:
                     f"fit {fit.name} was trained on the samples it now judges: rows {some(trained.tolist())}"
                 )
             raise ArgumentError(f"fit {fit.name} has no rows {some(strays.tolist())} in its {side} watch set")
-        return self._order[found]
+        return self._order[places]
 
     def advance(self, at: IntArray, epoch: int, rows: IntArray) -> None:
+        """Note that samples were observed after an epoch; refuse a second observation in one epoch."""
         if epoch < 1:
             raise ArgumentError(f"epoch must be counted from 1, got {epoch}")
         again = np.asarray(rows)[self.epoch[at] >= epoch]
@@ -227,6 +234,7 @@ class _Watch:
         self.times[at] += 1
 
     def complete(self, fit: Fit, side: Side) -> None:
+        """Refuse a watch set of which some samples were observed less often than others."""
         if len(self.times) and self.times.min() < self.times.max(initial=1):
             behind = self.rows[self.times < self.times.max(initial=1)]
             raise DataError(
@@ -241,7 +249,7 @@ def _repeated(rows: IntArray) -> IntArray:
 
 
 def _check(observation: Observation, m: int, classes: int, fit: Fit) -> None:
-    """Finite numbers of the right shape, or an error that names the first rows."""
+    """Refuse values that are not finite numbers of the right shape; the message names the first rows."""
     for name in ("logits", "features", "grad_norm", "loss", "leverage", "cooks_distance"):
         value = getattr(observation, name)
         if value is None:
@@ -254,7 +262,7 @@ def _check(observation: Observation, m: int, classes: int, fit: Fit) -> None:
             fix = f"; pass {name}.ravel()" if shape == (m, 1) and expected == (m,) else ""
             raise ArgumentError(f"{name} of fit {fit.name} must have shape {wanted}, got {shape}{fix}")
         check_real(value, f"{name} of fit {fit.name}")
-        if math.isfinite(float(value.sum())):  # then every entry is, and this is one pass of four
+        if math.isfinite(float(value.sum())):  # a finite sum has finite entries; the exact test takes four passes
             continue
         flat = value.reshape(m, -1)
         finite = to_numpy((flat == flat).all(1) & (abs(flat) != float("inf")).all(1)).astype(bool)
@@ -267,7 +275,7 @@ def _check(observation: Observation, m: int, classes: int, fit: Fit) -> None:
 
 
 def to_numpy(array: Array) -> npt.NDArray[Any]:
-    """A NumPy array of a NumPy array or a torch tensor on any device."""
+    """Convert a NumPy array or a torch tensor on any device to a NumPy array."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(array, torch.Tensor):
         array = array.detach().cpu().float().numpy()
@@ -275,15 +283,16 @@ def to_numpy(array: Array) -> npt.NDArray[Any]:
 
 
 class Joiner:
-    """Adds up the results of fits, in any order, and gives the score table.
+    """The aggregate of the results of fits, added in any order: it makes the score table.
 
-    Scores of one repeat are joined from the means over its fits; the table holds one row a repeat, raw. A score that
-    needs all repeats at once (`per_repeat` False) gives one row.
+    Within a repeat, each quantity is averaged over the fits that judged a sample, and the score is computed from these
+    means. The table holds one row of raw scores a repeat. A score that needs all repeats at once (`per_repeat` False)
+    has one row.
 
     Args:
-        scores: those the sinks measured, in the same order.
+        scores: the scores that the sinks measured, in the same order.
         n: the number of samples.
-        repeats: how many repeats the plan has.
+        repeats: the number of repeats of the plan.
         scored_side: the watch set that one-sided scores judge.
     """
 
@@ -295,18 +304,18 @@ class Joiner:
         self._results: dict[tuple[int, int, int], tuple[Fit, Arrays]] = {}
 
     def add(self, fit: Fit, result: Arrays) -> None:
-        """Take the result of one fit. What it keeps beside the scores goes into no table."""
-        joined = {name: array for name, array in result.items() if not name.rpartition("/")[2].startswith(KEPT)}
-        self._results[fit.repeat, fit.fold, fit.part or 0] = (fit, joined)
+        """Add the result of one fit, without the probabilities that a score may keep in it."""
+        quantities = {name: array for name, array in result.items() if not name.rpartition("/")[2].startswith(KEPT)}
+        self._results[fit.repeat, fit.fold, fit.part or 0] = (fit, quantities)
 
     def table(
         self, ids: IdArray, labels: IntArray, class_names: tuple[str, ...], provenance: dict[str, Any]
     ) -> ScoreTable:
-        """The table of everything added. Sums go in the order of the plan, whatever order the fits came in."""
+        """Make the score table of all results so far; it does not depend on the order in which fits were added."""
         sums = _Sums(self.n, self.repeats)
         for key in sorted(self._results):
             self._fold_in(sums, *self._results[key])
-        values = {score.label: self._joined(sums, index, score) for index, score in enumerate(self.scores)}
+        values = {score.label: self._compute_score(sums, index, score) for index, score in enumerate(self.scores)}
         judged = sums.confidence.times > 0
         return ScoreTable(
             ids=ids,
@@ -328,7 +337,7 @@ class Joiner:
                 continue
             index, side, quantity = name.split("/")
             repeat = fit.repeat if self.scores[int(index)].per_repeat else 0
-            # Under the plan seen(), what a one-sided score judges was watched as seen.
+            # Under the plan seen(), the samples that a one-sided score judges are the seen watch set.
             one_sided = len(self.scores[int(index)].sides) == 1
             watched = rows if one_sided else fit.watch(cast(Side, side))
             sides = sums.means.setdefault((int(index), repeat), {"unseen": {}, "seen": {}})
@@ -339,21 +348,21 @@ class Joiner:
             fresh = sums.predictions[rows] < 0
             sums.predictions[rows[fresh]] = result["prediction"][fresh]
 
-    def _joined(self, sums: _Sums, index: int, score: Score) -> FloatArray:
+    def _compute_score(self, sums: _Sums, index: int, score: Score) -> FloatArray:
         repeats = range(self.repeats) if score.per_repeat else range(1)
-        joined = []
+        rows = []
         for repeat in repeats:
             sides = sums.means[index, repeat]
             means: dict[Side, dict[str, npt.NDArray[Any]]] = {
                 side: {name: mean.mean() for name, mean in quantities.items()} for side, quantities in sides.items()
             }
-            joined.append(score.join(means))
-        return np.stack(joined)
+            rows.append(score.join(means))
+        return np.stack(rows)
 
 
 @dataclass
 class _Mean:
-    """A running mean for each sample, over the fits that watched it."""
+    """A running mean for each sample, over the fits that judged it."""
 
     n: int
     shape: tuple[int, ...] = ()
@@ -365,17 +374,19 @@ class _Mean:
         self.times = np.zeros(self.n, np.int64)
 
     def add(self, rows: IntArray, values: npt.NDArray[Any]) -> None:
+        """Add the values of one fit."""
         self.total[rows] += values
         self.times[rows] += 1
 
     def mean(self) -> FloatArray:
+        """Return the mean of each sample, NaN where no fit judged it."""
         times = np.where(self.times > 0, self.times, np.nan)
         mean: FloatArray = self.total / times.reshape(-1, *(1,) * len(self.shape))
         return mean
 
 
 class _Sums:
-    """What a table is made of, summed anew for each table, so that asking twice gives the same."""
+    """The sums from which one table is made; new ones for each table, so that a second call gives the same."""
 
     def __init__(self, n: int, repeats: int) -> None:
         self.folds = np.full((repeats, n), -1, np.int32)

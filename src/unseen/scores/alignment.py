@@ -1,10 +1,11 @@
-"""Putting the folds of a held-out score on one scale, when selecting: tables always store raw scores.
+"""Alignment: scores of differently calibrated fold models on one scale, by ranks or by temperatures.
 
-A score at the temperature of its fold: what `align="temperature"` reads.
+Alignment happens in selection; score tables always hold raw scores.
 
 Fold models differ in calibration. One temperature a fold, fitted by held-out log loss on its watch set, puts their
-probabilities on one scale while distances between scores keep their meaning. The raw score stays beside it in the
-table. Each temperature is a scalar that saw labels, and the manifest says so.
+probabilities on one scale, and distances between scores keep their meaning. `Tempered` is the score of logits divided
+by the temperature of their fold. `align="temperature"` reads it from the table, where it stands beside the raw score.
+Each temperature is one number that was fitted to labels; the manifest says so.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ __all__ = ["SUFFIX", "Alignment", "Tempered", "align", "temperature_of", "temper
 
 Alignment: TypeAlias = Literal["rank", "none", "temperature"]
 HOW: tuple[Alignment, ...] = ("rank", "none", "temperature")
-SHARPEST, FLATTEST = 1e-2, 1e2  # temperatures beyond these say no more than that a fold is all right or all wrong
+SHARPEST, FLATTEST = 1e-2, 1e2  # a temperature beyond these only means that a fold is all right or all wrong
 
 
 def align(
@@ -39,15 +40,15 @@ def align(
     logits: Array | None = None,
     labels: Array | None = None,
 ) -> Array:
-    """The scores of differently calibrated fold models on one scale.
+    """Put the scores of differently calibrated fold models on one scale.
 
     - `"rank"`: (average rank within the fold - 0.5) / n_fold, in (0, 1). For rules that need only the order; folds
-      stratified by class are exchangeable. Where most folds are a single sample (leave-one-out), a rank within them
-      would say nothing, and their models differ by one sample: they are ranked together. So are scores that are
-      joined over all repeats, one row for several rows of folds.
-    - `"none"`: as they are.
+      stratified by class are exchangeable. If most folds are a single sample (leave-one-out), a rank within a fold
+      carries no information, and the models differ by one sample only: all samples are ranked together. The same holds
+      for a score computed from all repeats at once, which has one row for several rows of folds.
+    - `"none"`: scores as they are.
     - `"temperature"`: the score of logits divided by the temperature of their fold (see `temperatures`). It cannot be
-      had from scores alone: give the pure function, the logits and the labels.
+      computed from scores alone: give the pure function, the logits and the labels.
 
     Args:
         values: float (n,) or (R, n), NumPy or torch; NaN where a sample was not scored.
@@ -61,14 +62,15 @@ def align(
         float64, shaped as `values`, NumPy or torch as they are; NaN where not scored.
 
     Raises:
-        ArgumentError: shapes that do not fit, another `how`, arguments missing for `"temperature"` or given without.
+        ArgumentError: shapes that do not match, an unknown `how`, arguments that are missing for `"temperature"`, or
+            that another `how` does not use.
 
     >>> align(np.array([1.0, 5.0, 3.0, 0.1, 0.2]), np.array([0, 0, 0, 1, 1])).round(4).tolist()
     [0.1667, 0.8333, 0.5, 0.25, 0.75]
 
     """
     raw = be.to_numpy(values).astype(np.float64)
-    rows, of = _paired(raw, be.to_numpy(folds))
+    rows, of = _pair_rows(raw, be.to_numpy(folds))
     given = [name for name, it in (("function", function), ("logits", logits), ("labels", labels)) if it is not None]
     if how not in HOW:
         raise ArgumentError(f"how must be one of {HOW}, got {how!r}")
@@ -78,20 +80,20 @@ def align(
                 "how='temperature' rescales logits, so scores alone do not suffice; pass function=, logits= and "
                 f"labels= too (got {', '.join(given) or 'none of them'}), or use how='rank' or 'none'"
             )
-        aligned = _tempered(rows, of, function, be.to_numpy(logits), be.to_numpy(labels))
+        aligned = _score_tempered(rows, of, function, be.to_numpy(logits), be.to_numpy(labels))
     elif given:
         raise ArgumentError(f"{', '.join(given)} would change nothing with how={how!r}; leave out")
     elif how == "rank":
-        aligned = np.stack([_ranked(*pair) for pair in zip(rows, of, strict=True)])
+        aligned = np.stack([_rank_within_folds(*pair) for pair in zip(rows, of, strict=True)])
     else:
         aligned = np.where(of < 0, np.nan, rows)
     return be.like(aligned.reshape(raw.shape), values)
 
 
 def temperatures(logits: Array, labels: Array, folds: Array) -> FloatArray:
-    """One temperature a fold: the T that makes softmax(z / T) have the least held-out log loss in it.
+    """Fit one temperature a fold: the T for which softmax(z / T) has the least held-out log loss.
 
-    A scalar that saw labels. It is kept in 0.01 .. 100, which a fold that is all right or all wrong would leave.
+    It is limited to 0.01 .. 100; a fold that is all right or all wrong has no finite optimum.
 
     Args:
         logits: (n, C) float, held out, NumPy or torch.
@@ -123,11 +125,11 @@ def temperatures(logits: Array, labels: Array, folds: Array) -> FloatArray:
 
 
 def temperature_of(logits: FloatArray, y: IntArray) -> float:
-    """That of one fold, whose logits and labels are in order.
+    """Fit the temperature of one fold, whose logits and labels are checked already.
 
     Log loss is convex in 1 / T; its slope is E_p[z] - z_y.
     """
-    from scipy.optimize import brentq  # takes a fifth of a second, which few who import scores need
+    from scipy.optimize import brentq  # imported here: it takes a fifth of a second
 
     def slope(log_temperature: float) -> float:
         temperature = np.exp(log_temperature)
@@ -142,14 +144,14 @@ def temperature_of(logits: FloatArray, y: IntArray) -> float:
         return float(be.rowwise(kernel, logits, y).mean())
 
     sharp, flat = np.log(SHARPEST), np.log(FLATTEST)
-    if slope(sharp) <= 0.0:  # still better when sharper
+    if slope(sharp) <= 0.0:  # the loss still falls towards sharper temperatures
         return SHARPEST
     if slope(flat) >= 0.0:
         return FLATTEST
     return float(np.exp(brentq(slope, sharp, flat, xtol=1e-12)))
 
 
-def _tempered(
+def _score_tempered(
     rows: FloatArray,
     of: IntArray,
     function: Callable[[Array, Array], Array],
@@ -170,8 +172,8 @@ def _tempered(
     return out
 
 
-def _paired(values: FloatArray, folds: npt.NDArray[np.int64]) -> tuple[FloatArray, IntArray]:
-    """Rows of values, each with its row of folds."""
+def _pair_rows(values: FloatArray, folds: npt.NDArray[np.int64]) -> tuple[FloatArray, IntArray]:
+    """Check values and folds; return the rows of both, (R, n) each."""
     rows, of = np.atleast_2d(values), np.atleast_2d(folds)
     if rows.ndim != 2 or of.ndim != 2 or rows.shape[1] != of.shape[1] or of.dtype.kind not in "iu":
         raise ArgumentError(
@@ -179,7 +181,7 @@ def _paired(values: FloatArray, folds: npt.NDArray[np.int64]) -> tuple[FloatArra
             f"got {values.shape} and {folds.dtype} {folds.shape}"
         )
     if len(rows) == 1 and len(of) > 1:
-        of = np.where((of >= 0).any(axis=0), 0, -1)[None]  # joined over all repeats: one scale
+        of = np.where((of >= 0).any(axis=0), 0, -1)[None]  # a score of all repeats at once has one scale
     elif len(of) == 1:
         of = np.broadcast_to(of, rows.shape)
     elif len(rows) != len(of):
@@ -187,16 +189,16 @@ def _paired(values: FloatArray, folds: npt.NDArray[np.int64]) -> tuple[FloatArra
     return rows, of.astype(np.int64)
 
 
-def _ranked(values: FloatArray, folds: IntArray) -> FloatArray:
-    """Mid-ranks within each fold, scaled to (0, 1)."""
-    from scipy.stats import rankdata  # likewise
+def _rank_within_folds(values: FloatArray, folds: IntArray) -> FloatArray:
+    """Compute mid-ranks within each fold, scaled to (0, 1)."""
+    from scipy.stats import rankdata  # imported here: it is slow to import
 
     scored = (folds >= 0) & ~np.isnan(values)
     _, of = np.unique(folds[scored], return_inverse=True)
     sizes = np.bincount(of)
     if sizes.size and np.median(sizes) == 1:
         of, sizes = np.zeros_like(of), np.array([of.size])
-    # Ranks within folds from one sort: order by (fold, value), then take off what comes before the fold.
+    # Ranks within folds from one sort: rank by (fold, value), then subtract the number of samples in earlier folds.
     dense = np.unique(values[scored], return_inverse=True)[1]
     ranks = rankdata(of * (dense.max(initial=0) + 1) + dense) - (np.cumsum(sizes) - sizes)[of]
     out = np.full(len(values), np.nan)
@@ -209,9 +211,9 @@ SUFFIX = "@temperature"
 
 @dataclass(frozen=True)
 class Tempered(Score):
-    """A score from the last observation, of logits divided by the temperature of their fold.
+    """A score of the last observation, from logits divided by the temperature of their fold.
 
-    Keeps the last logits of each sample (C float64) until the fit ends.
+    The state holds the last logits of each sample (C float64) until the fit ends.
 
     Args:
         of: a score of logits from one observation, such as `el2n`.
@@ -224,7 +226,7 @@ class Tempered(Score):
     of: Score
 
     name: ClassVar[str] = "tempered"
-    direction: ClassVar[Direction] = "harder"  # an instance has that of its score
+    direction: ClassVar[Direction] = "harder"  # an instance has the direction of its score
     low: ClassVar[float] = -np.inf
     high: ClassVar[float] = np.inf
     needs = frozenset({"logits"})
@@ -246,26 +248,26 @@ class Tempered(Score):
 
     @property
     def label(self) -> str:
-        """The name of the score it rescales, and the suffix."""
+        """The name of the score, with the suffix."""
         return self.of.label + SUFFIX
 
     def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """The last observation."""
+        """Tell whether this is the last observation of the held-out side."""
         return side == "unseen" and epoch == last
 
     def start(self, side: Side, m: int, classes: int) -> State:
-        """The last logits, and the labels that the temperature is fitted on."""
+        """Make the state: the last logits, and the labels that the temperature is fitted on."""
         return {"logits": np.zeros((m, classes)), "labels": np.zeros(m, np.int64), "count": np.zeros(m, np.int32)}
 
     def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
-        """Put the logits in place of earlier ones."""
+        """Replace earlier logits by these."""
         if observation.logits is not None:
             state["logits"][at] = be.to_numpy(observation.logits)
             state["labels"][at] = labels
             state["count"][at] = 1
 
     def finish(self, state: State, side: Side) -> State:
-        """The score of the rescaled logits."""
+        """Compute the score of the rescaled logits."""
         require(self, state["count"], 1)
         m = len(state["labels"])
         temperature = temperatures(state["logits"], state["labels"], np.zeros(m, np.int64))[0]

@@ -1,6 +1,6 @@
-"""Scores from the course of training: what the models of T epochs, one after the other, say of a sample.
+"""Scores from the course of training: statistics of a sample's predictions over T epochs.
 
-Histories are (T, n, C) logits. Standard deviations are n - 1.
+Histories are (T, n, C) logits. Standard deviations divide by n - 1.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 
 
 def aum(history: Array, labels: Array, *, space: Space = "logits", epochs: int | None = None) -> Array:
-    """Area under the margin, mean over t of (z_y - max over others of z): easier when higher, unbounded.
+    """Compute the area under the margin, mean over t of (z_y - max of other z): easier when higher, unbounded.
 
     Pleiss et al. 2020 (arXiv 2001.10528).
 
@@ -47,7 +47,7 @@ def aum(history: Array, labels: Array, *, space: Space = "logits", epochs: int |
         float64 (n,), NumPy or torch as the history is.
 
     Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, fewer epochs than asked for.
+        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, fewer epochs than requested.
 
     >>> aum(np.array([[[2.0, 0.0]], [[0.0, 1.0]]]), np.array([0])).tolist()
     [0.5]
@@ -58,9 +58,9 @@ def aum(history: Array, labels: Array, *, space: Space = "logits", epochs: int |
 
 
 def forgetting(history: Array, labels: Array, *, epochs: int | None = None) -> Array:
-    """Number of steps from right to wrong: harder when higher, in 0 .. T.
+    """Count the steps from right to wrong: harder when higher, in 0 .. T.
 
-    A sample that was never right counts as T, above every learned one. Toneva et al. 2019 (arXiv 1812.05159).
+    A sample that was never right gets T, more than any learned sample. Toneva et al. 2019 (arXiv 1812.05159).
 
     Args:
         history: (T, n, C) logits, NumPy or torch; T at least 2.
@@ -86,9 +86,9 @@ def forgetting(history: Array, labels: Array, *, epochs: int | None = None) -> A
 
 
 def correctness(history: Array, labels: Array, *, epochs: int | None = None) -> Array:
-    """Share of observations in which the prediction is the label: easier when higher, in [0, 1].
+    """Compute the share of epochs in which the prediction is the label: easier when higher, in [0, 1].
 
-    Held out, this is the C-score's estimate (Jiang et al. 2021, arXiv 2002.03206).
+    Held out, this is the estimate of the C-score (Jiang et al. 2021, arXiv 2002.03206).
 
     Args:
         history: (T, n, C) logits, NumPy or torch.
@@ -99,7 +99,7 @@ def correctness(history: Array, labels: Array, *, epochs: int | None = None) -> 
         float64 (n,), NumPy or torch as the history is.
 
     Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, fewer epochs than asked for.
+        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, fewer epochs than requested.
 
     >>> correctness(np.array([[[2.0, 0.0]], [[0.0, 1.0]]]), np.array([0])).tolist()
     [0.5]
@@ -110,7 +110,7 @@ def correctness(history: Array, labels: Array, *, epochs: int | None = None) -> 
 
 
 def confidence(history: Array, labels: Array, *, epochs: int | None = None) -> Array:
-    """Mean over t of p_y: easier when higher, in [0, 1].
+    """Compute the mean over t of p_y: easier when higher, in [0, 1].
 
     One axis of dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795).
 
@@ -123,7 +123,7 @@ def confidence(history: Array, labels: Array, *, epochs: int | None = None) -> A
         float64 (n,), NumPy or torch as the history is.
 
     Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, fewer epochs than asked for.
+        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, fewer epochs than requested.
 
     >>> confidence(np.log([[[0.5, 0.5]], [[0.9, 0.1]]]), np.array([0])).round(4).tolist()
     [0.7]
@@ -134,7 +134,7 @@ def confidence(history: Array, labels: Array, *, epochs: int | None = None) -> A
 
 
 def variability(history: Array, labels: Array, *, epochs: int | None = None) -> Array:
-    """Standard deviation over t of p_y: worth more when higher, in [0, 1/sqrt 2].
+    """Compute the standard deviation over t of p_y: worth more when higher, in [0, 1/sqrt 2].
 
     The other axis of dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795), with n - 1.
 
@@ -158,18 +158,18 @@ def variability(history: Array, labels: Array, *, epochs: int | None = None) -> 
 
 
 class _MeanOver(Course):
-    """The mean over epochs of one number an observation."""
+    """A score that is the mean over epochs of one number an observation."""
 
     @abstractmethod
     def kernel(self) -> be.Kernel:
-        """The number measured in one observation."""
+        """Return the kernel that measures one observation."""
 
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
-        """Add the number."""
+        """Add the measured number."""
         state["sum"][at] += be.to_numpy(rowwise(self.kernel(), observation, labels))
 
     def value(self, state: State) -> FloatArray:
-        """Sum over count."""
+        """Divide the sum by the count."""
         mean: FloatArray = state["sum"] / state["count"]
         return mean
 
@@ -182,12 +182,12 @@ class Aum(_MeanOver):
         space: margin of `"logits"` or of `"probabilities"`.
 
     Cost:
-        A forward pass over the samples asked about after every epoch that is read, beside the trainings.
+        A forward pass over the watch sets after every epoch that is read, besides the trainings.
 
     Fails:
-        It does not gain by being held out (benchmarks/quality/results.md): it reads margins over the whole course
-        anyway. Logits have no common scale between fold models. Hardest-first collects label errors: two in three of
-        the hardest tenth where a tenth of the labels is wrong.
+        Held out it is no better than in-sample (benchmarks/quality/results.md), since it reads margins over the whole
+        course anyway. Logits of fold models have no common scale. Hardest-first collects label errors: if a tenth of
+        the labels is wrong, two in three of the hardest tenth are wrong.
 
     """
 
@@ -201,10 +201,10 @@ class Aum(_MeanOver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        be.label_margin(self.space)  # refuses another space
+        be.label_margin(self.space)  # refuses an unknown space
 
     def kernel(self) -> be.Kernel:
-        """The label margin in the space asked for."""
+        """Return the label margin in the requested space."""
         return be.label_margin(self.space)
 
 
@@ -213,7 +213,7 @@ class Correctness(_MeanOver):
     """`correctness`, streaming.
 
     Cost:
-        A forward pass over the samples asked about after every epoch that is read, beside the trainings.
+        A forward pass over the watch sets after every epoch that is read, besides the trainings.
 
     Fails:
         It has T + 1 values only: with few epochs most samples tie, and the rule decides among them by id or at random.
@@ -227,7 +227,7 @@ class Correctness(_MeanOver):
     source = "Jiang et al. 2021 (arXiv 2002.03206)"
 
     def kernel(self) -> be.Kernel:
-        """1 where the prediction is the label."""
+        """Return the kernel that is 1 where the prediction is the label."""
         return be.is_correct
 
 
@@ -236,11 +236,11 @@ class Confidence(_MeanOver):
     """`confidence`, streaming.
 
     Cost:
-        A forward pass over the samples asked about after every epoch that is read, beside the trainings.
+        A forward pass over the watch sets after every epoch that is read, besides the trainings.
 
     Fails:
-        Slow learning and wrong labels look alike: both are low throughout. Models of different calibration are not on
-        one scale.
+        Samples that are learned slowly and wrong labels look alike: both are low throughout. Models of different
+        calibration are not on one scale.
 
     """
 
@@ -251,7 +251,7 @@ class Confidence(_MeanOver):
     source = "Swayamdipta et al. 2020 (arXiv 2009.10795)"
 
     def kernel(self) -> be.Kernel:
-        """The probability of the label."""
+        """Return the kernel of the probability of the label."""
         return be.p_label
 
 
@@ -260,7 +260,7 @@ class Forgetting(Course):
     """`forgetting`, streaming.
 
     Cost:
-        A forward pass over the samples asked about after every epoch that is read, beside the trainings.
+        A forward pass over the watch sets after every epoch that is read, besides the trainings.
 
     Fails:
         With few epochs: nearly all samples have the value 0 and tie. Held out, a sample that was never right counts as
@@ -276,7 +276,7 @@ class Forgetting(Course):
     least = 2
 
     def kept(self, m: int, classes: int) -> State:
-        """Steps so far, whether the last prediction was right, and whether any was."""
+        """Make the state: steps so far, whether the last prediction was right, and whether any was."""
         return {"steps": np.zeros(m, np.int32), "right": np.zeros(m, bool), "learned": np.zeros(m, bool)}
 
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
@@ -287,7 +287,7 @@ class Forgetting(Course):
         state["learned"][at] |= right
 
     def value(self, state: State) -> FloatArray:
-        """Steps, or T where no prediction was right."""
+        """Return the number of steps, or T where no prediction was right."""
         return np.where(state["learned"], state["steps"], state["count"]).astype(np.float64)
 
 
@@ -296,12 +296,12 @@ class Variability(Course):
     """`variability`, streaming: mean and squared deviations, updated stably (Welford 1962).
 
     Cost:
-        A forward pass over the samples asked about after every epoch that is read, beside the trainings.
+        A forward pass over the watch sets after every epoch that is read, besides the trainings.
 
     Fails:
-        With few epochs, from which a standard deviation is known badly: two scorings agree less than those of `el2n`
-        (benchmarks/quality/results.md). In-sample, by worthiest first, it loses to random at high rates; held out it is
-        among the best there.
+        With few epochs, which give a poor estimate of a standard deviation: two scorings agree less than those of
+        `el2n` (benchmarks/quality/results.md). In-sample, by worthiest first, it loses to random at high rates; held
+        out it is among the best there.
 
     """
 
@@ -313,17 +313,17 @@ class Variability(Course):
     least = 2
 
     def kept(self, m: int, classes: int) -> State:
-        """The running mean, and the sum of squared deviations from it."""
+        """Make the state: the running mean, and the sum of squared deviations from it."""
         return {"mean": np.zeros(m), "squares": np.zeros(m)}
 
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
-        """Move the mean, and add the squared deviation."""
+        """Update the mean, and add the squared deviation."""
         p = be.to_numpy(rowwise(be.p_label, observation, labels))
         before = p - state["mean"][at]
         state["mean"][at] += before / (state["count"][at] + 1)
         state["squares"][at] += before * (p - state["mean"][at])
 
     def value(self, state: State) -> FloatArray:
-        """The standard deviation."""
+        """Return the standard deviation."""
         deviation: FloatArray = np.sqrt(state["squares"] / (state["count"] - 1))
         return deviation

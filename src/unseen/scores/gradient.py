@@ -1,6 +1,7 @@
-"""Scores from the size of the loss gradient of one sample.
+"""Scores from the loss gradient of a sample, and from its influence on a model in closed form.
 
-How much a sample weighs in the model, where a learner knows it in closed form.
+`Grand` and `GrandLastLayer` measure the length of the loss gradient. `Leverage` and `CooksDistance` measure the weight
+of a sample in a model; only learners with a closed form provide them.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ __all__ = ["CooksDistance", "Grand", "GrandLastLayer", "Leverage", "grand_last_l
 
 
 def grand_last_layer(logits: Array, features: Array, labels: Array, *, bias: bool = True) -> Array:
-    """Length of the cross-entropy gradient over the last linear layer: harder when higher, in [0, inf).
+    """Compute the length of the cross-entropy gradient over the last linear layer: harder when higher, in [0, inf).
 
-    norm2(p - onehot(y)) x sqrt(norm2(h)^2 + 1) with a bias, x norm2(h) without: exact, one sample at a time, without
-    forming the gradient. After Paul et al. 2021 (arXiv 2107.07075), restricted to one layer.
+    It is norm2(p - onehot(y)) x sqrt(norm2(h)^2 + 1) with a bias, and x norm2(h) without one. This is exact for each
+    sample, and no gradient is formed. After Paul et al. 2021 (arXiv 2107.07075), restricted to one layer.
 
     Args:
         logits: (n, C) float, NumPy or torch.
@@ -52,7 +53,7 @@ def grand_last_layer(logits: Array, features: Array, labels: Array, *, bias: boo
 
 
 def _lengths(features: Array, *, bias: bool) -> Array:
-    """norm2 of each row, a bias counting as one more feature of value 1."""
+    """Compute norm2 of each row; a bias counts as one more feature of value 1."""
     xp = be.namespace(features)
     out = be.empty(features.shape[0], features)
     for part in be.blocks(features):
@@ -63,7 +64,7 @@ def _lengths(features: Array, *, bias: bool) -> Array:
 
 @dataclass(frozen=True, kw_only=True)
 class GrandLastLayer(Pointwise):
-    """`grand_last_layer` of the observations asked for.
+    """`grand_last_layer` of the requested observations.
 
     Args:
         bias: whether the last layer has a bias.
@@ -72,8 +73,8 @@ class GrandLastLayer(Pointwise):
         One forward pass that keeps the input of the last layer: O(d) memory a sample of a batch, no gradient is formed.
 
     Fails:
-        Where features of fold models differ in length, since it multiplies by it: ranks within a fold (align) are safer
-        than raw values. It says nothing of the other layers. A learner without features refuses it.
+        If the features of fold models differ in length, since it multiplies by the length: ranks within a fold (align)
+        are safer than raw values. It ignores the other layers. A learner without features refuses it.
 
     """
 
@@ -87,7 +88,7 @@ class GrandLastLayer(Pointwise):
     source = "Paul et al. 2021 (arXiv 2107.07075), last layer only"
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """See `grand_last_layer`."""
+        """Compute `grand_last_layer`."""
         error = rowwise(be.el2n, observation, labels)
         return error * be.like(_lengths(be.as_array(observation.features), bias=self.bias), error)
 
@@ -99,7 +100,8 @@ class Grand(Pointwise):
     At initialisation, where Paul et al. found it to work, it does not reproduce (Kirsch, arXiv 2303.14753).
 
     Cost:
-        One backward pass a sample, in chunks: by far the dearest score of one observation. Only torch learners give it.
+        One backward pass a sample, in chunks: by far the most expensive score of one observation. Only torch learners
+        provide it.
 
     Fails:
         At initialisation, and as hardest-first at high rates: like `el2n` it finds wrong labels. Its scale depends on
@@ -115,22 +117,22 @@ class Grand(Pointwise):
     source = "Paul et al. 2021 (arXiv 2107.07075); at initialisation not reproducible (arXiv 2303.14753)"
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """The gradient norm as it was observed."""
+        """Return the gradient norm of the observation."""
         return be.double(be.as_array(observation.grad_norm))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leverage(Pointwise):
-    """How much of the model's output for a sample is the sample's own label, as told in `Observation.leverage`.
+    """The weight of a sample's own label in the model's output for it, read from `Observation.leverage`.
 
-    High where features are unlike those of the others; labels do not enter.
+    It is high for samples whose features differ from those of the others. It does not depend on labels.
 
     Cost:
         None beside the closed form: O(n d^2), in the same pass that judges the samples.
 
     Fails:
-        As difficulty: it reads no label, so an outlier is worth much however easy it is. It knows the features only,
-        and is as good as they are.
+        As a measure of difficulty: it reads no label, so an outlier scores high however easy it is. It depends on the
+        features only, and is as good as they are.
 
     """
 
@@ -143,13 +145,13 @@ class Leverage(Pointwise):
     source = "Hoaglin and Welsch 1978; from 'ridge' under leave_one_out"
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """The leverage as it was observed."""
+        """Return the leverage of the observation."""
         return be.double(be.as_array(observation.leverage))
 
 
 @dataclass(frozen=True, kw_only=True)
 class CooksDistance(Pointwise):
-    """How far all outputs move when a sample is left out, as told in `Observation.cooks_distance`.
+    """The distance that all outputs move when a sample is left out, read from `Observation.cooks_distance`.
 
     Cost:
         None beside the closed form: O(n d^2), in the same pass that judges the samples.
@@ -168,5 +170,5 @@ class CooksDistance(Pointwise):
     source = "Cook 1977, summed over outputs; from 'ridge' under leave_one_out"
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """The distance as it was observed."""
+        """Return Cook's distance of the observation."""
         return be.double(be.as_array(observation.cooks_distance))

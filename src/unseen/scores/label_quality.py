@@ -1,12 +1,11 @@
-"""Is the label right? The same held-out predictions as for hardness, another question.
+"""Scores of label quality, which ask whether a label is right, and a wrapper that keeps held-out probabilities.
 
-Here a low value says remove; as hardness the same signal may say keep. Held-out predictions only: a model that was
-trained on a wrong label vouches for it.
+These scores read the same held-out predictions as scores of hardness. But a low quality suggests removing the sample,
+whereas as hardness the same signal may suggest keeping it. Use held-out predictions only: a model that was trained on a
+wrong label confirms it.
 
-A score that keeps, beside its number, the held-out probabilities of all classes, for whoever reads these.
-
-They stay in the results of the fits (C float32 a sample) and are in no table. `unseen.export` makes the file of them
-that other tools take.
+`Keeping` wraps a score and also keeps the held-out probabilities of all classes. They stay in the results of the fits
+(C float32 a sample) and are in no table. `unseen.export` writes them to a file that other tools read.
 """
 
 from __future__ import annotations
@@ -41,15 +40,15 @@ __all__ = [
 ]
 
 
-LABEL_ISSUE = "label_issue"  # the one that estimates how many labels of a coreset are wrong
+LABEL_ISSUE = "label_issue"  # the score that estimates the number of wrong labels in a coreset
 
-CANDIDATES = 12  # most probable classes of a sample; one that is not among them has less than 1/13
-# A class all of whose samples are predicted alike has a threshold equal to them, up to rounding.
+CANDIDATES = 12  # most probable classes of a sample that are kept; any other class has a probability below 1/13
+# If all samples of a class have the same prediction, its threshold equals their probability up to rounding.
 ROUNDING = 1e-12
 
 
 def self_confidence(logits: Array, labels: Array) -> Array:
-    """p_y: easier when higher, low where the label is doubtful, in [0, 1].
+    """Compute p_y: easier when higher, low where the label is doubtful, in [0, 1].
 
     Args:
         logits: (n, C) float, NumPy or torch.
@@ -69,7 +68,7 @@ def self_confidence(logits: Array, labels: Array) -> Array:
 
 
 def normalized_margin(logits: Array, labels: Array) -> Array:
-    """(p_y less the largest other p, + 1) / 2: easier when higher, low where the label is doubtful, in [0, 1].
+    """Compute (p_y - largest other p + 1) / 2: easier when higher, low where the label is doubtful, in [0, 1].
 
     Args:
         logits: (n, C) float, NumPy or torch.
@@ -89,11 +88,11 @@ def normalized_margin(logits: Array, labels: Array) -> Array:
 
 
 def label_issue(logits: Array, labels: Array) -> Array:
-    """Whether the confident joint doubts the label (Northcutt et al. 2021, arXiv 1911.00068).
+    """Find label issues by the confident joint (Northcutt et al. 2021, arXiv 1911.00068).
 
     The threshold of class k is the mean p_k of the samples labelled k. A sample is an issue if some class reaches its
-    threshold and the most probable of those is not the label. A class without samples is never reached, nor is one
-    that is not among the 12 most probable of a sample: they are all that is kept of it.
+    threshold and the most probable of these classes is not the label. Only the 12 most probable classes of a sample are
+    considered. A class without samples has no threshold, and is never reached.
 
     Args:
         logits: (n, C) float, held out, NumPy or torch.
@@ -116,12 +115,12 @@ def label_issue(logits: Array, labels: Array) -> Array:
 
 
 def label_error_share(logits: Array, labels: Array) -> float:
-    """Held-out disagreement, in [0, 1]: what is off the diagonal of the calibrated confident joint.
+    """Estimate the share of wrong labels, in [0, 1]: the off-diagonal share of the calibrated confident joint.
 
-    An estimate of the share of wrong labels if the model is strong; of a weak one it measures the weakness.
+    It estimates the share of wrong labels if the model is strong; for a weak model it measures the weakness.
 
-    Samples are counted by label and confident class (see `label_issue`), each row is scaled to the number of samples
-    with that label, and the whole to 1. Northcutt et al. 2021 (arXiv 1911.00068).
+    Samples are counted by label and confident class (see `label_issue`). Each row of this table is scaled to the number
+    of samples with that label, and the whole to 1. Northcutt et al. 2021 (arXiv 1911.00068).
 
     Args:
         logits: (n, C) float, held out, NumPy or torch.
@@ -141,20 +140,20 @@ def label_error_share(logits: Array, labels: Array) -> float:
     sure = of >= 0
     joint = np.bincount(y[sure] * classes + of[sure], minlength=classes**2).reshape(classes, classes)
     rows = joint.sum(axis=1)
-    # A label without a single confident sample says nothing of errors: its share stays on the diagonal.
+    # A label without a confident sample gives no evidence of errors: its share stays on the diagonal.
     right = np.divide(np.diag(joint), rows, out=np.ones(classes), where=rows > 0)
     counts = np.bincount(y, minlength=classes)
     return float((counts * (1.0 - right)).sum() / max(1, len(y)))
 
 
 def _confident_class(logits: Array, labels: Array) -> tuple[IntArray, IntArray]:
-    """See `_confident`; and the labels, int64 (n,)."""
+    """Return the confident class of each sample (see `_confident`), and the labels, int64 (n,) each."""
     loss, y = be.to_numpy(be.rowwise(be.loss, logits, labels)), be.to_numpy(labels)
     return _confident(*_candidates(logits, y, loss), np.exp(-loss), y), y
 
 
 def _candidates(logits: Array, y: IntArray, loss: FloatArray) -> tuple[npt.NDArray[np.int32], FloatArray]:
-    """The most probable classes of each sample (m, k), ascending, and their probabilities; k is the lesser of 12 and C.
+    """Find the k most probable classes of each sample (m, k), ascending, and their probabilities; k = min(12, C).
 
     Args:
         logits: (m, C) float, NumPy or torch.
@@ -168,12 +167,12 @@ def _candidates(logits: Array, y: IntArray, loss: FloatArray) -> tuple[npt.NDArr
 
 
 def _confident(classes: npt.NDArray[np.int32], p: FloatArray, own: FloatArray, y: IntArray) -> IntArray:
-    """The most probable class among those that reach their threshold, int64 (n,); -1 where none does.
+    """Find the most probable class among those that reach their threshold, int64 (n,); -1 where none does.
 
     Args:
         classes: int32 (n, k) candidates.
         p: float64 (n, k) their probabilities.
-        own: float64 (n,), p_y.
+        own: float64 (n,), p_y of each sample.
         y: int64 (n,) labels.
 
     """
@@ -182,8 +181,8 @@ def _confident(classes: npt.NDArray[np.int32], p: FloatArray, own: FloatArray, y
     thresholds = np.divide(sums, counts, out=np.full(size, np.inf), where=counts > 0) - ROUNDING
     reached = np.where(p >= thresholds[classes], p, -1.0)
     best = np.argmax(reached, axis=1)[:, None]
-    found = np.take_along_axis(classes, best, axis=1)[:, 0].astype(np.int64)
-    return np.where(np.take_along_axis(reached, best, axis=1)[:, 0] >= 0.0, found, -1)
+    confident = np.take_along_axis(classes, best, axis=1)[:, 0].astype(np.int64)
+    return np.where(np.take_along_axis(reached, best, axis=1)[:, 0] >= 0.0, confident, -1)
 
 
 def _issues(confident: IntArray, y: IntArray) -> npt.NDArray[np.bool_]:
@@ -193,14 +192,14 @@ def _issues(confident: IntArray, y: IntArray) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True, kw_only=True)
 class SelfConfidence(Pointwise):
-    """`self_confidence` of the observations asked for.
+    """`self_confidence` of the requested observations.
 
     Cost:
-        No more than the trainings of the plan, and one forward pass over the samples asked about.
+        No more than the trainings of the plan, and one forward pass over the watch sets.
 
     Fails:
-        It cannot tell a wrong label from a hard sample, nor what a model never learnt from what is wrong. Reading it
-        in-sample defeats it: a model that was trained on the label vouches for it.
+        It cannot tell a wrong label from a hard sample, or from one that the model never learned. It is useless
+        in-sample: a model that was trained on the label confirms it.
 
     """
 
@@ -211,19 +210,19 @@ class SelfConfidence(Pointwise):
     source = "Northcutt et al. 2021 (arXiv 1911.00068)"
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """See `self_confidence`."""
+        """Compute `self_confidence`."""
         return rowwise(be.p_label, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NormalizedMargin(Pointwise):
-    """`normalized_margin` of the observations asked for.
+    """`normalized_margin` of the requested observations.
 
     Cost:
-        No more than the trainings of the plan, and one forward pass over the samples asked about.
+        No more than the trainings of the plan, and one forward pass over the watch sets.
 
     Fails:
-        As `self_confidence`; it forgives a low p_y where no other class is likely either.
+        As `self_confidence`; a low p_y counts less if no other class is likely either.
 
     """
 
@@ -234,21 +233,21 @@ class NormalizedMargin(Pointwise):
     source = "Northcutt et al. 2021 (arXiv 1911.00068)"
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """See `normalized_margin`."""
+        """Compute `normalized_margin`."""
         return (rowwise(be.label_margin("probabilities"), observation, labels) + 1.0) / 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelIssue(Score):
-    """`label_issue` of the last observation, 1 or 0, with the thresholds of each watch set; over repeats, the share.
+    """`label_issue` of the last observation, 1 or 0, with the thresholds of each watch set; the mean over repeats.
 
     Cost:
-        No more than the trainings of the plan, and one forward pass over the samples asked about.
+        No more than the trainings of the plan, and one forward pass over the watch sets.
 
     Fails:
-        Classes with few samples in a watch set have thresholds known badly; a weak model calls hard samples issues, and
-        a bias of the model against a class is called label noise of it. It has two values: a flag, not a ranking. Of
-        more than 12 classes, those beyond the 12 most probable of a sample are not looked at.
+        Classes with few samples in a watch set have imprecise thresholds. A weak model flags hard samples, and a bias
+        of the model against a class looks like label noise in that class. It has two values: a flag, not a ranking.
+        With more than 12 classes, only the 12 most probable ones of a sample are considered.
 
     """
 
@@ -262,11 +261,11 @@ class LabelIssue(Score):
     source = "Northcutt et al. 2021 (arXiv 1911.00068)"
 
     def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """The last observation."""
+        """Tell whether this is the last observation of the held-out side."""
         return side == "unseen" and epoch == last
 
     def start(self, side: Side, m: int, classes: int) -> State:
-        """Of the last observation: the most probable classes and their probabilities, p_y, and the labels."""
+        """Make the state of the last observation: most probable classes, their probabilities, p_y, and labels."""
         k = min(CANDIDATES, classes)
         return {
             "classes": np.zeros((m, k), np.int32), "p": np.zeros((m, k)), "own": np.zeros(m),
@@ -274,29 +273,29 @@ class LabelIssue(Score):
         }  # fmt: skip
 
     def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
-        """Put these in place of the last."""
+        """Replace the last observation by this one."""
         if holds(observation, self.needs):
             loss = be.to_numpy(rowwise(be.loss, observation, labels))
             state["classes"][at], state["p"][at] = _candidates(be.as_array(observation.logits), labels, loss)
             state["own"][at], state["label"][at], state["count"][at] = np.exp(-loss), labels, 1
 
     def finish(self, state: State, side: Side) -> State:
-        """The flags, once the thresholds are known."""
+        """Return the flags, from the thresholds over all samples."""
         require(self, state["count"], 1)
         y = state["label"]
         return {"value": _issues(_confident(state["classes"], state["p"], state["own"], y), y).astype(float)}
 
 
 SUFFIX = "@probabilities"
-KEPT = "kept."  # quantities so named are not joined to a table
+KEPT = "kept."  # quantities whose names begin so go into no table
 PROBABILITIES, ROWS = "kept.probabilities", "kept.rows"
 
 
 @dataclass(frozen=True)
 class Keeping(Score):
-    """A score of held-out logits, with the probabilities of the last observation kept.
+    """A score of held-out logits that also keeps the probabilities of the last observation.
 
-    Keeps C float64 a sample until the fit ends, then C float32 in its result.
+    The state holds C float64 a sample until the fit ends; the result of the fit holds C float32.
 
     Args:
         of: the score, such as `self_confidence`.
@@ -310,7 +309,7 @@ class Keeping(Score):
     of: Score
 
     name: ClassVar[str] = "keeping"
-    direction: ClassVar[Direction] = "harder"  # an instance has that of its score
+    direction: ClassVar[Direction] = "harder"  # an instance has the direction of its score
     low: ClassVar[float] = -np.inf
     high: ClassVar[float] = np.inf
     needs = frozenset({"logits"})
@@ -334,46 +333,46 @@ class Keeping(Score):
 
     @property
     def label(self) -> str:
-        """The name of the score, and the suffix."""
+        """The name of the score, with the suffix."""
         return self.of.label + SUFFIX
 
     @property
     def least_epochs(self) -> int:
-        """That of the score."""
+        """The least number of epochs of the score."""
         return self.of.least_epochs
 
     @property
     def least_repeats(self) -> int:
-        """That of the score."""
+        """The least number of repeats of the score."""
         return self.of.least_repeats
 
     def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """What the score wants, and the last observation."""
+        """Tell whether the score wants this observation, or it is the last one."""
         return self.of.wants(side, epoch, last) or (side == "unseen" and epoch == last)
 
     def start(self, side: Side, m: int, classes: int) -> State:
-        """The state of the score, and the last logits."""
+        """Make the state of the score, and that of the last logits."""
         own = {"logits": np.zeros((m, classes)), "rows": np.full(m, -1), "seen": np.zeros(m, np.int32)}
         return {**own, **{f"of.{name}": array for name, array in self.of.start(side, m, classes).items()}}
 
     def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
-        """Fold into the score; put the logits in place of earlier ones."""
+        """Update the state of the score, and replace earlier logits by these."""
         self.of.update(_inner(state), side, at, observation, labels)
         if observation.logits is not None:
             state["logits"][at] = be.to_numpy(observation.logits)
             state["rows"][at], state["seen"][at] = observation.rows, 1
 
     def finish(self, state: State, side: Side) -> State:
-        """What the score measured, the probabilities, and the rows that they are of."""
+        """Return what the score measured, the probabilities, and their rows."""
         require(self, state["seen"], 1)
         kept = softmax(state["logits"], axis=1).astype(np.float32)
         return {**self.of.finish(_inner(state), side), PROBABILITIES: kept, ROWS: state["rows"]}
 
     def join(self, means: Mapping[Side, Mapping[str, npt.NDArray[Any]]]) -> FloatArray:
-        """As the score does."""
+        """Compute the score, without the kept probabilities."""
         return self.of.join(means)
 
 
 def _inner(state: State) -> State:
-    """The state of the score, the arrays themselves."""
+    """Return the state of the wrapped score: the arrays themselves, without the prefix of their names."""
     return {name.removeprefix("of."): array for name, array in state.items() if name.startswith("of.")}

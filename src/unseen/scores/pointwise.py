@@ -1,4 +1,4 @@
-"""Scores from one observation of a sample: what one model says of it, once."""
+"""Scores from one observation of a sample: the logits of one model after one epoch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def el2n(logits: Array, labels: Array) -> Array:
-    """Length of the error vector, norm2(p - onehot(y)): harder when higher, in [0, sqrt 2].
+    """Compute the length of the error vector, norm2(p - onehot(y)): harder when higher, in [0, sqrt 2].
 
     Paul et al. 2021 (arXiv 2107.07075), who take it early in training and average over several models.
 
@@ -52,7 +52,7 @@ def el2n(logits: Array, labels: Array) -> Array:
 
 
 def loss(logits: Array, labels: Array) -> Array:
-    """Cross-entropy, -log p_y: harder when higher, in [0, inf).
+    """Compute the cross-entropy, -log p_y: harder when higher, in [0, inf).
 
     Args:
         logits: (n, C) float, NumPy or torch.
@@ -73,13 +73,13 @@ def loss(logits: Array, labels: Array) -> Array:
 
 
 def entropy(logits: Array, labels: Array | None = None) -> Array:
-    """Entropy of the prediction in nats, -sum p log p with 0 log 0 = 0: harder when higher, in [0, log C].
+    """Compute the entropy of the prediction in nats, -sum p log p: harder when higher, in [0, log C].
 
-    Label-free (Coleman et al. 2020).
+    0 log 0 counts as 0. Label-free (Coleman et al. 2020).
 
     Args:
         logits: (n, C) float, NumPy or torch.
-        labels: not read; taken so that every score can be called alike.
+        labels: not used; present so that all scores have the same signature.
 
     Returns:
         float64 (n,), NumPy or torch as the logits are.
@@ -96,13 +96,13 @@ def entropy(logits: Array, labels: Array | None = None) -> Array:
 
 
 def least_confidence(logits: Array, labels: Array | None = None) -> Array:
-    """1 - max p: harder when higher, in [0, 1 - 1/C].
+    """Compute the least confidence, 1 - max p: harder when higher, in [0, 1 - 1/C].
 
     Label-free.
 
     Args:
         logits: (n, C) float, NumPy or torch.
-        labels: not read; taken so that every score can be called alike.
+        labels: not used; present so that all scores have the same signature.
 
     Returns:
         float64 (n,), NumPy or torch as the logits are.
@@ -119,13 +119,13 @@ def least_confidence(logits: Array, labels: Array | None = None) -> Array:
 
 
 def margin(logits: Array, labels: Array | None = None) -> Array:
-    """The largest probability less the second largest: easier when higher, in [0, 1].
+    """Compute the largest probability less the second largest: easier when higher, in [0, 1].
 
     Label-free.
 
     Args:
         logits: (n, C) float, NumPy or torch.
-        labels: not read; taken so that every score can be called alike.
+        labels: not used; present so that all scores have the same signature.
 
     Returns:
         float64 (n,), NumPy or torch as the logits are.
@@ -142,7 +142,7 @@ def margin(logits: Array, labels: Array | None = None) -> Array:
 
 
 def label_margin(logits: Array, labels: Array, *, space: Space = "probabilities") -> Array:
-    """p_y less the largest other p: easier when higher, in [-1, 1]; below 0 where the prediction is wrong.
+    """Compute p_y less the largest other p: easier when higher, in [-1, 1]; below 0 where the prediction is wrong.
 
     Args:
         logits: (n, C) float, NumPy or torch.
@@ -167,14 +167,15 @@ def label_margin(logits: Array, labels: Array, *, space: Space = "probabilities"
 
 @dataclass(frozen=True, kw_only=True)
 class El2n(Pointwise):
-    """`el2n` of the observations asked for.
+    """`el2n` of the requested observations.
 
     Cost:
-        No more than the trainings of the plan, and one forward pass over the samples asked about.
+        No more than the trainings of the plan, and one forward pass over the watch sets.
 
     Fails:
-        As hardest-first beyond a third pruned: the hard end is where wrong labels are, and at 80 % it loses 25 points
-        to random on CIFAR-10 (benchmarks/quality/results.md). Models that fit everything leave it no spread in-sample.
+        As hardest-first beyond a third pruned: wrong labels are at the hard end, and at 80 % it loses 25 points to
+        random on CIFAR-10 (benchmarks/quality/results.md). In-sample scores of models that fit everything have no
+        spread.
 
     """
 
@@ -185,16 +186,16 @@ class El2n(Pointwise):
     source = "Paul et al. 2021 (arXiv 2107.07075)"
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """See `el2n`."""
+        """Compute `el2n`."""
         return rowwise(be.el2n, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loss(Pointwise):
-    """`loss` of the observations asked for; a recorded loss of any task takes the place of logits.
+    """`loss` of the requested observations; it also accepts a recorded loss of any task in place of logits.
 
     Cost:
-        No more than the trainings of the plan, and one forward pass over the samples asked about.
+        No more than the trainings of the plan, and one forward pass over the watch sets.
 
     Fails:
         It is unbounded: a few wrong labels stretch the range, so that strata of equal width hold most samples in one
@@ -211,25 +212,25 @@ class Loss(Pointwise):
     from_loss = True
 
     def readable(self, observation: Observation) -> bool:
-        """Logits or a loss."""
+        """Tell whether there are logits or a loss."""
         return observation.logits is not None or observation.loss is not None
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """See `loss`."""
+        """Compute `loss`, or read it."""
         return observed_loss(observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entropy(Pointwise):
-    """`entropy` of the observations asked for.
+    """`entropy` of the requested observations.
 
     Cost:
-        No more than the trainings of the plan, and one forward pass over the samples asked about.
+        No more than the trainings of the plan, and one forward pass over the watch sets.
 
     Fails:
-        It reads no label: a model that is sure and wrong is easy to it, so it does not find label errors held out
-        (AUROC 0.50 for flipped labels, benchmarks/quality/results.md). In-sample, by hardest-first, it loses to random
-        from half pruned on.
+        It reads no label: a sample whose prediction is confident and wrong counts as easy, so held out it does not find
+        label errors (AUROC 0.50 for flipped labels, benchmarks/quality/results.md). In-sample, by hardest-first, it
+        loses to random from half pruned on.
 
     """
 
@@ -241,19 +242,19 @@ class Entropy(Pointwise):
     label_free = True
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """See `entropy`."""
+        """Compute `entropy`."""
         return rowwise(be.entropy, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeastConfidence(Pointwise):
-    """`least_confidence` of the observations asked for.
+    """`least_confidence` of the requested observations.
 
     Cost:
-        No more than the trainings of the plan, and one forward pass over the samples asked about.
+        No more than the trainings of the plan, and one forward pass over the watch sets.
 
     Fails:
-        As `entropy`, whose ranking it has where there are two classes: no label is read, and a confident error is easy.
+        As `entropy`, with the same ranking for two classes: it reads no label, and a confident error counts as easy.
 
     """
 
@@ -265,19 +266,19 @@ class LeastConfidence(Pointwise):
     label_free = True
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """See `least_confidence`."""
+        """Compute `least_confidence`."""
         return rowwise(be.least_confidence, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Margin(Pointwise):
-    """`margin` of the observations asked for.
+    """`margin` of the requested observations.
 
     Cost:
-        No more than the trainings of the plan, and one forward pass over the samples asked about.
+        No more than the trainings of the plan, and one forward pass over the watch sets.
 
     Fails:
-        As `entropy`: no label is read. With many classes it sees the two most probable only.
+        As `entropy`: it reads no label. With many classes it depends on the two most probable ones only.
 
     """
 
@@ -289,20 +290,20 @@ class Margin(Pointwise):
     label_free = True
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """See `margin`."""
+        """Compute `margin`."""
         return rowwise(be.margin, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelMargin(Pointwise):
-    """`label_margin` of the observations asked for.
+    """`label_margin` of the requested observations.
 
     Cost:
-        No more than the trainings of the plan, and one forward pass over the samples asked about.
+        No more than the trainings of the plan, and one forward pass over the watch sets.
 
     Fails:
-        As `el2n`: its low end collects label errors, and hardest-first fails at high rates. Of probabilities it
-        saturates at 1 and -1, where samples are ties but for rounding; `space="logits"` does not.
+        As `el2n`: its low end collects label errors, and hardest-first fails at high rates. For probabilities it
+        saturates at 1 and -1, where samples differ by rounding only; `space="logits"` does not saturate.
 
     """
 
@@ -323,5 +324,5 @@ class LabelMargin(Pointwise):
             object.__setattr__(self, "high", math.inf)
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """See `label_margin`."""
+        """Compute `label_margin`."""
         return rowwise(be.label_margin(self.space), observation, labels)

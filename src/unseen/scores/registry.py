@@ -1,4 +1,4 @@
-"""The scores by name: ours, and those that other packages announce in the entry-point group `unseen.scores`."""
+"""The registry of scores: built-in ones, and those of other packages by the entry-point group `unseen.scores`."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ for _score in (
 
 
 def resolve(spec: str | Score) -> Score:
-    """The score of a name with options, or the score itself.
+    """Make a score from its name and options, `"dual:window=5"`; a score is returned as it is.
 
-    `"el2n@temperature"` is `el2n` as `Tempered` has it, `"el2n@probabilities"` as `Keeping` does.
+    `"el2n@temperature"` is `el2n` wrapped in `Tempered`, `"el2n@probabilities"` is `el2n` wrapped in `Keeping`.
 
     Raises:
         UnknownNameError: no score of that name; the nearest ones are named.
-        ArgumentError: an option that the score does not have, or a value that it refuses.
+        ArgumentError: the score does not have an option, or refuses its value.
 
     >>> resolve("el2n:epochs=(3,4)")
     El2n(epochs=(3, 4))
@@ -84,13 +84,13 @@ def resolve(spec: str | Score) -> Score:
 
 
 def listed(scores: str | Score | Iterable[str | Score]) -> list[str | Score]:
-    """One score, or several, as a list."""
+    """Return one score, or several, as a list."""
     several = isinstance(scores, Iterable) and not isinstance(scores, (str, Score, type))
-    return list(scores) if several else [scores]  # type: ignore[arg-type,list-item]  # what is neither, `resolve` refuses
+    return list(scores) if several else [scores]  # type: ignore[arg-type,list-item]  # `resolve` refuses anything else
 
 
 def describe_all() -> list[dict[str, Any]]:
-    """What there is, one dictionary a score: name, direction, range, needs, state, options, formula, source.
+    """Describe all scores, one dictionary each: name, direction, range, needs, state, options, formula, source.
 
     >>> describe_all()[0]["name"], describe_all()[0]["direction"]
     ('el2n', 'harder when higher')

@@ -1,15 +1,13 @@
-"""What every score declares, and the streaming shell that carries it.
+"""The base classes of scores in streaming form, and helpers for histories (T, n, C).
 
-The maths of a score is a pure function elsewhere in this folder (arrays in, arrays out). A `Score` wraps it for
-data that arrives batch by batch and epoch by epoch: `start` makes named state arrays for the m samples of a watch
-set, `update` folds one observation into them, `finish` turns them into measured quantities, and `join` makes the
-score of a sample from the means of those quantities over the fits that watched it.
+The maths of a score is a pure function in another module of this package (arrays in, arrays out). A `Score` wraps it
+for observations that arrive batch by batch and epoch by epoch: `start` makes named state arrays for the m samples of a
+watch set, `update` adds one observation to them, `finish` turns them into measured quantities, and `join` computes the
+score of a sample from the means of these quantities over the fits that judged it.
 
-What streaming scores share: which observations are read, and what is kept of them between batches.
-
-Sinks hand over every observation of a side, wanted or not, so a shell itself passes over those it does not read.
-
-What the scores from the course of training share: histories (T, n, C), cut, checked and read epoch by epoch.
+`Observed` and `Pointwise` measure single observations; `Course` reads all observations up to an epoch; `Windowed` reads
+windows of epochs. A sink passes every observation of a side to `update`, wanted or not. So a score itself ignores the
+observations that it does not read.
 """
 
 from __future__ import annotations
@@ -43,60 +41,60 @@ class Score(ABC):
     direction: ClassVar[Direction]
     low: ClassVar[float]
     high: ClassVar[float]
-    needs: ClassVar[frozenset[str]]  # fields of Observation it reads: {"logits"}, {"logits", "features"}, ...
-    state: ClassVar[str]  # "O(1)", "O(J)" or "O(C)" floats a sample
+    needs: ClassVar[frozenset[str]]  # the fields of Observation that it reads: {"logits"}, {"logits", "features"}, ...
+    state: ClassVar[str]  # size of the state a sample, in floats: "O(1)", "O(J)" or "O(C)"
     formula: ClassVar[str]
     source: ClassVar[str]
     sides: ClassVar[tuple[Side, ...]] = ("unseen",)  # both for two-sided scores
     label_free: ClassVar[bool] = False
-    from_loss: ClassVar[bool] = False  # True: a recorded loss of any task may take the place of logits
-    fitted_on_labels: ClassVar[str | None] = None  # what it fits to held-out labels, for the manifest
-    per_repeat: ClassVar[bool] = True  # False: joined over all repeats at once
-    whole: ClassVar[bool] = False  # True: `finish` compares the samples of the watch set, so it needs them all
+    from_loss: ClassVar[bool] = False  # True: it also accepts a recorded loss of any task in place of logits
+    fitted_on_labels: ClassVar[str | None] = None  # what the score fits to held-out labels, for the manifest
+    per_repeat: ClassVar[bool] = True  # False: computed from all repeats at once
+    whole: ClassVar[bool] = False  # True: `finish` compares the samples of the watch set, so it needs all of them
 
     @property
     def label(self) -> str:
-        """Its name in a table: the name, with the options that are not the default (`dual:window=5`)."""
+        """The name in a table: the name of the score, with options that are not the default (`dual:window=5`)."""
         own = {f.name: getattr(self, f.name) for f in fields(cast(Any, self)) if getattr(self, f.name) != f.default}
         options = ",".join(f"{key}={value}" for key, value in own.items()).replace(" ", "")
         return f"{self.name}:{options}" if options else self.name
 
     @property
     def least_epochs(self) -> int:
-        """The number of epochs without which it cannot be computed; 1 for scores from one observation."""
+        """The least number of epochs that it can be computed from; 1 for scores from one observation."""
         return 1
 
     @property
     def least_repeats(self) -> int:
-        """The number of repeats without which it cannot be computed."""
+        """The least number of repeats that it can be computed from."""
         return 1
 
     @abstractmethod
     def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """Whether it reads the observation of this side after this epoch (counted from 1) of `last`."""
+        """Tell whether it reads the observation of this side after this epoch (counted from 1) of `last`."""
 
     @abstractmethod
     def start(self, side: Side, m: int, classes: int) -> State:
-        """Empty state for m samples: arrays whose first axis is m."""
+        """Make the empty state for m samples: arrays whose first axis is m."""
 
     @abstractmethod
     def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
-        """Fold in one batch, in place. `at` are its positions in the watch set, `labels` its labels."""
+        """Add one batch to the state, in place. `at` are its positions in the watch set, `labels` its labels."""
 
     @abstractmethod
     def finish(self, state: State, side: Side) -> State:
-        """The measured quantities of this fit, arrays whose first axis is m."""
+        """Return the measured quantities of this fit, arrays whose first axis is m."""
 
     def join(self, means: Mapping[Side, Mapping[str, npt.NDArray[Any]]]) -> FloatArray:
-        """The score, float64 (n,), from the mean of each quantity over the fits that watched a sample.
+        """Compute the score, float64 (n,), from the mean of each quantity over the fits that judged a sample.
 
-        `means[side][quantity]` has first axis n, NaN where no fit watched the sample.
+        `means[side][quantity]` has first axis n, and NaN where no fit judged the sample.
         """
         return np.asarray(means["unseen"]["value"], dtype=np.float64)
 
 
 def rowwise(kernel: be.Kernel, observation: Observation, labels: IntArray) -> Array:
-    """A kernel on the logits of an observation, which its sink has checked; they stay on their device."""
+    """Apply a kernel to the logits of an observation, on their device; the sink has checked them."""
     labels = be.like(labels, observation.logits)
     of_parts = be.OF_PARTS.get(kernel)
     if of_parts is None:
@@ -107,68 +105,68 @@ def rowwise(kernel: be.Kernel, observation: Observation, labels: IntArray) -> Ar
 
 
 def observed_loss(observation: Observation, labels: IntArray) -> Array:
-    """Cross-entropy where there are logits, else the recorded loss."""
+    """Compute the cross-entropy if there are logits; else return the recorded loss."""
     if observation.logits is not None:
         return rowwise(be.loss, observation, labels)
     return be.double(be.as_array(observation.loss))
 
 
 class Observed(Score):
-    """A number measured in single observations: the last one, or the mean over those after stated epochs."""
+    """A score measured in single observations: in the last one, or as the mean over given epochs."""
 
     needs = frozenset({"logits"})
     state = "O(1)"
 
     @abstractmethod
-    def asked(self, side: Side) -> tuple[int, ...]:
-        """The epochs read on this side; none stated: the last observation."""
+    def epochs_read(self, side: Side) -> tuple[int, ...]:
+        """Return the epochs that are read on this side; empty for the last observation."""
 
     @abstractmethod
     def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """The number for each sample of one batch, (m,), on the device of what was observed."""
+        """Measure each sample of one batch, (m,), on the device of the observation."""
 
     def readable(self, observation: Observation) -> bool:
-        """Whether the observation holds what is measured."""
+        """Tell whether the observation holds the fields that `measure` reads."""
         return holds(observation, self.needs)
 
     def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """The epochs asked for, or the last."""
-        asked = self.asked(side)
-        return side in self.sides and (epoch in asked if asked else epoch == last)
+        """Tell whether this epoch is a requested one, or the last one if none is requested."""
+        epochs = self.epochs_read(side)
+        return side in self.sides and (epoch in epochs if epochs else epoch == last)
 
     def start(self, side: Side, m: int, classes: int) -> State:
-        """A sum and a count a sample."""
+        """Make the state: a sum and a count a sample."""
         return {"sum": np.zeros(m), "count": np.zeros(m, np.int32)}
 
     def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
-        """Add the measured numbers; where the last observation is asked for, put them in place of earlier ones."""
-        asked = self.asked(side)
-        if not self.readable(observation) or (asked and observation.epoch not in asked):
+        """Add the measured values; if only the last observation counts, replace earlier values."""
+        epochs = self.epochs_read(side)
+        if not self.readable(observation) or (epochs and observation.epoch not in epochs):
             return
         values = be.to_numpy(self.measure(observation, labels))
-        if asked:
+        if epochs:
             state["sum"][at] += values
             state["count"][at] += 1
         else:
             state["sum"][at], state["count"][at] = values, 1
 
     def finish(self, state: State, side: Side) -> State:
-        """The mean over the epochs asked for.
+        """Return the mean over the requested epochs.
 
         Raises:
-            DataError: they were not all observed, or without what the score reads.
+            DataError: not all of them were observed, or not with the fields that the score reads.
 
         """
-        require(self, state["count"], max(1, len(self.asked(side))))
+        require(self, state["count"], max(1, len(self.epochs_read(side))))
         return {"value": state["sum"] / state["count"]}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pointwise(Observed):
-    """A score that reads one observation: the last, or the mean over those after stated epochs.
+    """A score with the option `epochs`: the last observation, or the mean over given epochs.
 
     Args:
-        epochs: None takes the last observation; an epoch, or several, counted from 1: the mean over them.
+        epochs: None for the last observation; one epoch or several, counted from 1, for the mean over them.
 
     """
 
@@ -177,29 +175,29 @@ class Pointwise(Observed):
     def __post_init__(self) -> None:
         if isinstance(self.epochs, list):
             object.__setattr__(self, "epochs", tuple(self.epochs))
-        asked = self.asked("unseen")
-        good = self.epochs != () and all(is_count(e, 1) for e in asked) and len(set(asked)) == len(asked)
+        epochs = self.epochs_read("unseen")
+        good = self.epochs != () and all(is_count(e, 1) for e in epochs) and len(set(epochs)) == len(epochs)
         if not good:
             raise ArgumentError(
                 f"epochs of {self.name} must be None (the last observation), an epoch of at least 1 or several "
                 f"different ones such as (3, 4), got {self.epochs!r}"
             )
 
-    def asked(self, side: Side) -> tuple[int, ...]:
-        """The option `epochs`, as a tuple."""
+    def epochs_read(self, side: Side) -> tuple[int, ...]:
+        """Return the option `epochs` as a tuple."""
         if self.epochs is None:
             return ()
         return self.epochs if isinstance(self.epochs, tuple) else (self.epochs,)
 
     @property
     def least_epochs(self) -> int:
-        """The last epoch asked for."""
-        return max(self.asked("unseen"), default=1)
+        """The last of the requested epochs."""
+        return max(self.epochs_read("unseen"), default=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Course(Score):
-    """A score from the course of training, which reads every observation up to an epoch.
+    """A score from the course of training: it reads every observation, or those of the first epochs.
 
     Args:
         epochs: the number of first epochs used; None uses all.
@@ -221,45 +219,45 @@ class Course(Score):
 
     @property
     def shortest(self) -> int:
-        """The shortest course that it can be computed on."""
+        """The least number of epochs that it can be computed from, whatever the option `epochs`."""
         return self.least
 
     @property
     def least_epochs(self) -> int:
-        """The number of epochs asked for, or the shortest possible."""
+        """The requested number of epochs, or the least possible."""
         return self.epochs or self.shortest
 
     @abstractmethod
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
-        """Fold one batch in; `state["count"][at]` tells how many observations came before."""
+        """Add one batch to the state; `state["count"][at]` is the number of earlier observations."""
 
     @abstractmethod
     def value(self, state: State) -> FloatArray:
-        """The score of each sample, once everything is in."""
+        """Return the score of each sample from the complete state."""
 
     def kept(self, m: int, classes: int) -> State:
-        """State beside the count of observations: a sum a sample."""
+        """Make the state besides the count of observations; by default a sum a sample."""
         return {"sum": np.zeros(m)}
 
     def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """Every epoch, or the first ones."""
+        """Tell whether this epoch is among those that are used."""
         return side in self.sides and (self.epochs is None or epoch <= self.epochs)
 
     def start(self, side: Side, m: int, classes: int) -> State:
-        """A count of observations, and what `kept` names."""
+        """Make the state: a count of observations, and the arrays of `kept`."""
         return {"count": np.zeros(m, np.int32), **self.kept(m, classes)}
 
     def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
-        """Fold one batch in, unless it comes after the epochs used."""
+        """Add one batch to the state, unless it comes after the epochs that are used."""
         if holds(observation, self.needs) and (self.epochs is None or observation.epoch <= self.epochs):
             self.fold(state, at, observation, labels)
             state["count"][at] += 1
 
     def finish(self, state: State, side: Side) -> State:
-        """The score over the epochs used.
+        """Return the score over the epochs that are used.
 
         Raises:
-            DataError: fewer observations than it needs.
+            DataError: there are fewer observations than the score needs.
 
         """
         require(self, state["count"], self.least_epochs)
@@ -268,7 +266,7 @@ class Course(Score):
 
 @dataclass(frozen=True, kw_only=True)
 class Windowed(Course):
-    """A score from windows of epochs that slide by one; a ring holds the values of the present window.
+    """A score from windows of epochs that slide by one; a ring buffer holds the values of the present window.
 
     Args:
         window: J, the number of epochs in a window.
@@ -291,12 +289,12 @@ class Windowed(Course):
 
 
 def holds(observation: Observation, needs: frozenset[str]) -> bool:
-    """Whether every field of the observation that is needed is given."""
+    """Tell whether the observation has all fields in `needs`."""
     return all(getattr(observation, need) is not None for need in needs)
 
 
 def require(score: Score, count: IntArray, least: int) -> None:
-    """Refuse to finish on fewer observations than a score needs."""
+    """Refuse to compute a score from fewer observations than it needs."""
     lowest = int(count.min(initial=least))
     if lowest < least:
         raise DataError(
@@ -306,18 +304,18 @@ def require(score: Score, count: IntArray, least: int) -> None:
 
 
 def is_count(value: Any, least: int) -> bool:
-    """Whether it is an integer of at least that much, and no bool."""
+    """Tell whether a value is an integer of at least `least`, and not a bool."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)
 
 
 def check_window(window: int, narrowest: int) -> None:
-    """Refuse a window too narrow for what is computed in it."""
+    """Refuse a window of fewer than `narrowest` epochs."""
     if not is_count(window, narrowest):
         raise ArgumentError(f"window must be an integer of at least {narrowest} epochs, got {window!r}")
 
 
 def first_epochs(history: Array, labels: Array | None, epochs: int | None, *, least: int) -> tuple[Array, Array]:
-    """The first epochs of a checked history, and its labels."""
+    """Check a history and its labels; return its first epochs, and the labels."""
     history = be.as_array(history)
     T = history.shape[0] if history.ndim else 0
     if epochs is not None and (not is_count(epochs, 1) or epochs > T):
@@ -332,7 +330,7 @@ def first_epochs(history: Array, labels: Array | None, epochs: int | None, *, le
 
 
 def series(kernel: be.Kernel, history: Array, labels: Array) -> Array:
-    """One kernel after every epoch: float64 (T, n)."""
+    """Apply a kernel to every epoch of a history, float64 (T, n)."""
     out = be.empty(tuple(history.shape[:2]), history)
     for t, logits in enumerate(history):
         out[t] = be.rowwise(kernel, logits, labels)
@@ -340,5 +338,5 @@ def series(kernel: be.Kernel, history: Array, labels: Array) -> Array:
 
 
 def mean_over(rows: Array | list[Array]) -> Array:
-    """The mean of equally shaped arrays, summed one after the other as a streaming score does."""
+    """Compute the mean of arrays of one shape, in the order of summation of the streaming form."""
     return sum(rows) / len(rows)

@@ -1,9 +1,7 @@
-"""Scores that compare models which saw a sample with models which did not, and models which did not among themselves.
+"""Scores from several models: models that saw a sample against models that did not, and held-out models among them.
 
-Predictions are (R, n, C) logits of R models, with an (R, n) mask of what each was trained on. (Log probabilities are
-logits too.) A sample that lacks a model on a side that is read gets NaN.
-
-Scores that compare models which saw a sample with models which did not: the shells of `sides`, side by side.
+Pure functions take predictions as (R, n, C) logits of R models, with an (R, n) mask of the samples that each model was
+trained on. (Log probabilities are logits too.) A sample without a model on a side that the score reads gets NaN.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ __all__ = [
 
 
 def memorization(predictions: Array, labels: Array, in_train: Array, *, probabilities: bool = False) -> Array:
-    """P[correct, in train] - P[correct, held out]: harder when higher, in [-1, 1].
+    """Compute memorisation, P[correct, in train] - P[correct, held out]: harder when higher, in [-1, 1].
 
     Feldman and Zhang 2020 (arXiv 2008.03703).
 
@@ -46,7 +44,7 @@ def memorization(predictions: Array, labels: Array, in_train: Array, *, probabil
         predictions: (R, n, C) logits of R models, NumPy or torch.
         labels: (n,) integers in 0 .. C - 1.
         in_train: bool (R, n), True where the model was trained on the sample.
-        probabilities: the probability of the label in place of being correct.
+        probabilities: use the probability of the label in place of 1 for a correct prediction.
 
     Returns:
         float64 (n,), NumPy or torch as the predictions are; NaN where a side has no model.
@@ -65,7 +63,7 @@ def memorization(predictions: Array, labels: Array, in_train: Array, *, probabil
 
 
 def holdout_gap(predictions: Array, labels: Array, in_train: Array) -> Array:
-    """Held-out loss less in-sample loss of models trained to the end: harder when higher, unbounded.
+    """Compute held-out loss less in-sample loss at the end of training: harder when higher, unbounded.
 
     High for memorised samples, wrong labels included.
 
@@ -91,9 +89,10 @@ def holdout_gap(predictions: Array, labels: Array, in_train: Array) -> Array:
 
 
 def reducible(early: Array, predictions: Array, labels: Array, in_train: Array) -> Array:
-    """In-sample loss at an early epoch less held-out loss at the end: worth more when higher, unbounded.
+    """Compute in-sample loss at an early epoch less held-out loss at the end: worth more when higher, unbounded.
 
-    High where learning is still to be had. RHO-LOSS (Mindermann et al. 2022, arXiv 2206.07137), turned static.
+    High for samples that can be learned but are not learned yet. A static form of RHO-LOSS (Mindermann et al. 2022,
+    arXiv 2206.07137).
 
     Args:
         early: (R, n, C) logits of R models at an early epoch, read where a model was trained on the sample.
@@ -123,14 +122,14 @@ def reducible(early: Array, predictions: Array, labels: Array, in_train: Array) 
 
 
 def disagreement(predictions: Array, labels: Array | None = None, in_train: Array | None = None) -> Array:
-    """Mutual information, entropy of the mean p less mean entropy over held-out models: worth more when higher.
+    """Compute the mutual information of held-out models: worth more when higher, in [0, log C].
 
-    In nats, in [0, log C]. Label-free.
+    It is the entropy of the mean p less the mean entropy, in nats. Label-free.
 
     Args:
         predictions: (R, n, C) logits of R models, at least 2, NumPy or torch.
-        labels: not read; taken so that every score can be called alike.
-        in_train: bool (R, n), True where the model was trained on the sample, and then not read; None: nowhere.
+        labels: not used; present so that all scores have the same signature.
+        in_train: bool (R, n), True where the model was trained on the sample and is left out; None: no model was.
 
     Returns:
         float64 (n,), NumPy or torch as the predictions are; NaN where no model held the sample out.
@@ -152,7 +151,7 @@ def disagreement(predictions: Array, labels: Array | None = None, in_train: Arra
         p = [be.softmax(be.class_first(model[part])) for model in predictions]
         weight = be.double(~seen[:, part])
         times = weight.sum(0)
-        with np.errstate(invalid="ignore"):  # no model: 0 / 0 is the NaN that is meant
+        with np.errstate(invalid="ignore"):  # without a model, 0 / 0 gives NaN, as intended
             mean = sum(w * q for w, q in zip(weight, p, strict=True)) / times
             own = sum(w * entropy(q) for w, q in zip(weight, p, strict=True)) / times
         out[part] = information(mean, own)
@@ -160,7 +159,7 @@ def disagreement(predictions: Array, labels: Array | None = None, in_train: Arra
 
 
 def _both_sides(predictions: Array, labels: Array | None, in_train: Array) -> tuple[Array, Array, Array]:
-    """Checked predictions, labels and mask, all of one kind."""
+    """Check predictions, labels and mask; return them as arrays of one kind."""
     predictions, labels = be.checked(predictions, labels, name="predictions", ndim=3)
     mask = be.to_numpy(in_train)
     if mask.dtype != np.bool_ or mask.shape != tuple(predictions.shape[:2]):
@@ -172,34 +171,34 @@ def _both_sides(predictions: Array, labels: Array | None, in_train: Array) -> tu
 
 
 def _mean_where(values: Array, mask: Array) -> Array:
-    """Mean over models of (R, n) where the mask is set, NaN where it never is."""
+    """Compute the mean over models of (R, n) where the mask is set, NaN where it is set for none."""
     weight = be.double(mask)
-    with np.errstate(invalid="ignore"):  # no model: 0 / 0 is the NaN that is meant
+    with np.errstate(invalid="ignore"):  # without a model, 0 / 0 gives NaN, as intended
         return (values * weight).sum(0) / weight.sum(0)
 
 
 def entropy(p: Array) -> Array:
-    """Entropy of (C, m) probabilities."""
+    """Compute the entropy of (C, m) probabilities."""
     return be.entr(p).sum(0)
 
 
 def information(mean: Array, own: Array) -> Array:
-    """Entropy of the mean less the mean entropy; rounding must not make it negative."""
+    """Compute the entropy of the mean less the mean entropy, at least 0 in spite of rounding."""
     return be.namespace(mean).clip(entropy(mean) - own, 0.0, None)
 
 
-MEMORIZATION = "memorization"  # what `stratified:cutoff=auto` reads beside the score
+MEMORIZATION = "memorization"  # `stratified:cutoff=auto` reads this score too
 
 Means = Mapping[Side, Mapping[str, npt.NDArray[Any]]]
 
 
 class _Sides(Observed):
-    """One number of the last observation on each side, and their difference."""
+    """A score that is the difference of one number of the last observation on each side."""
 
     sides: ClassVar[tuple[Side, ...]] = ("unseen", "seen")
 
-    def asked(self, side: Side) -> tuple[int, ...]:
-        """The last observation."""
+    def epochs_read(self, side: Side) -> tuple[int, ...]:
+        """Return no epochs, for the last observation."""
         return ()
 
 
@@ -208,14 +207,14 @@ class Memorization(_Sides):
     """`memorization`, streaming.
 
     Args:
-        probabilities: the probability of the label in place of being correct.
+        probabilities: use the probability of the label in place of 1 for a correct prediction.
 
     Cost:
         Two forward passes a model, over both sides; halves(r) trains 2 r models on half of the data each.
 
     Fails:
-        With few repeats: over r repeats it has few different values, and most samples tie at 0. Hardest-first collects
-        wrong labels, which only memorising gets right (benchmarks/quality/results.md: 16 points below random at 80 % on
+        With few repeats: it has few different values, and most samples tie at 0. Hardest-first collects wrong labels,
+        which a model gets right only by memorising (benchmarks/quality/results.md: 16 points below random at 80 % on
         CIFAR-10).
 
     """
@@ -229,25 +228,25 @@ class Memorization(_Sides):
     source = "Feldman and Zhang 2020 (arXiv 2008.03703)"
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Whether it is correct, or p_y."""
+        """Return 1 for a correct prediction and else 0, or p_y."""
         return rowwise(be.p_label if self.probabilities else be.is_correct, observation, labels)
 
     def join(self, means: Means) -> FloatArray:
-        """In train less held out."""
+        """Subtract held out from in train."""
         return np.asarray(means["seen"]["value"] - means["unseen"]["value"])
 
 
 class _Losses(_Sides):
-    """Losses on both sides; a recorded loss of any task takes the place of logits."""
+    """A difference of losses; it also accepts a recorded loss of any task in place of logits."""
 
     from_loss = True
 
     def readable(self, observation: Observation) -> bool:
-        """Logits or a loss."""
+        """Tell whether there are logits or a loss."""
         return observation.logits is not None or observation.loss is not None
 
     def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """The loss."""
+        """Compute the loss, or read it."""
         return observed_loss(observation, labels)
 
 
@@ -259,8 +258,8 @@ class HoldoutGap(_Losses):
         Two forward passes a model, over both sides; halves(r) trains 2 r models on half of the data each.
 
     Fails:
-        As a measure of worth: what is memorised is first of all what is wrongly labelled. At 80 % pruned hardest-first
-        loses 27 points to random on CIFAR-10 (benchmarks/quality/results.md). One outlying loss may be all of it.
+        As a measure of worth: wrong labels are memorised first of all. At 80 % pruned, hardest-first loses 27 points to
+        random on CIFAR-10 (benchmarks/quality/results.md). A single outlying loss can make a high score.
 
     """
 
@@ -271,7 +270,7 @@ class HoldoutGap(_Losses):
     source = "generalisation gap of one sample; after Feldman and Zhang 2020"
 
     def join(self, means: Means) -> FloatArray:
-        """Held out less in sample."""
+        """Subtract in sample from held out."""
         return np.asarray(means["unseen"]["value"] - means["seen"]["value"])
 
 
@@ -283,12 +282,12 @@ class Reducible(_Losses):
         epoch: the early epoch of the in-sample loss, counted from 1 and before the last.
 
     Cost:
-        A forward pass over the trained-on side after the early epoch, one over the other side at the end; halves(r)
-        trains 2 r models on half of the data each.
+        A forward pass over the training samples after the early epoch, and one over the held-out samples at the end;
+        halves(r) trains 2 r models on half of the data each.
 
     Fails:
-        The epoch must be given, and matters: too early everything is still to be learnt, too late nothing is. In strata
-        it loses 10 points to random at 80 % on CIFAR-10 (benchmarks/quality/results.md): its low tail is long and holds
+        The epoch must be given, and matters: too early nothing is learned yet, too late everything is. In strata it
+        loses 10 points to random at 80 % on CIFAR-10 (benchmarks/quality/results.md): its low tail is long and holds
         the outliers.
 
     """
@@ -310,26 +309,26 @@ class Reducible(_Losses):
         """One more than the early epoch."""
         return self.epoch + 1
 
-    def asked(self, side: Side) -> tuple[int, ...]:
-        """The early epoch in sample, the last held out."""
+    def epochs_read(self, side: Side) -> tuple[int, ...]:
+        """Return the early epoch in sample, and none held out, for the last observation."""
         return (self.epoch,) if side == "seen" else ()
 
     def join(self, means: Means) -> FloatArray:
-        """Early in-sample loss less held-out loss."""
+        """Subtract the held-out loss from the early in-sample loss."""
         return np.asarray(means["seen"]["value"] - means["unseen"]["value"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Disagreement(Score):
-    """`disagreement` of the last observations, over all repeats at once.
+    """`disagreement` of the last observations, from all repeats at once.
 
     Cost:
-        At least two repeats of the plan, so twice its trainings; the last probabilities of all C classes are kept for
-        each sample of a fit.
+        At least two repeats of the plan, so twice its trainings; the state holds the last probabilities of all C
+        classes for each sample of a fit.
 
     Fails:
-        With two models it is a rough estimate. A point above random on CIFAR-10 up to half pruned and three below at 80
-        % (benchmarks/quality/results.md): models also disagree about what cannot be learnt.
+        With two models it is a rough estimate. It is one point above random on CIFAR-10 up to half pruned and three
+        below at 80 % (benchmarks/quality/results.md): models also disagree about samples that cannot be learned.
 
     """
 
@@ -345,19 +344,19 @@ class Disagreement(Score):
 
     @property
     def least_repeats(self) -> int:
-        """Two, to disagree."""
+        """Two models, at least."""
         return 2
 
     def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """The last observation."""
+        """Tell whether this is the last observation of the held-out side."""
         return side == "unseen" and epoch == last
 
     def start(self, side: Side, m: int, classes: int) -> State:
-        """The last p."""
+        """Make the state: the last p."""
         return {"p": np.zeros((m, classes)), "count": np.zeros(m, np.int32)}
 
     def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
-        """Put this p in place of the last."""
+        """Replace the last p by this one."""
         if holds(observation, self.needs):
             logits = be.as_array(observation.logits)
             for part in be.blocks(logits):
@@ -365,11 +364,11 @@ class Disagreement(Score):
             state["count"][at] = 1
 
     def finish(self, state: State, side: Side) -> State:
-        """The last p and its entropy."""
+        """Return the last p and its entropy."""
         require(self, state["count"], 1)
         return {"p": state["p"], "entropy": entropy(state["p"].T)}
 
     def join(self, means: Means) -> FloatArray:
-        """Entropy of the mean p less the mean entropy."""
+        """Compute the entropy of the mean p less the mean entropy."""
         held_out = means["unseen"]
         return np.asarray(information(held_out["p"].T, held_out["entropy"]))

@@ -1,6 +1,6 @@
-"""Scores from windows of epochs that slide over the course of training.
+"""Scores from sliding windows of epochs over the course of training.
 
-Histories are (T, n, C) logits. A window of J epochs slides by one. Standard deviations are n - 1.
+Histories are (T, n, C) logits. A window of J epochs slides by one. Standard deviations divide by n - 1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Dual", "DynUnc", "Tdds", "dual", "dyn_unc", "tdds"]
 
 
 def dyn_unc(history: Array, labels: Array, *, window: int = 10, epochs: int | None = None) -> Array:
-    """Dynamic uncertainty, mean over windows of std(p_y): worth more when higher, in [0, 1/sqrt 2].
+    """Compute the dynamic uncertainty, mean over windows of std(p_y): worth more when higher, in [0, 1/sqrt 2].
 
     He et al. 2023 (arXiv 2306.05175).
 
@@ -50,9 +50,10 @@ def dyn_unc(history: Array, labels: Array, *, window: int = 10, epochs: int | No
 
 
 def dual(history: Array, labels: Array, *, window: int = 10, epochs: int | None = None) -> Array:
-    """Difficulty and uncertainty, mean over windows of std(p_y) x (1 - mean p_y): worth more when higher, in [0, 1).
+    """Compute the product of uncertainty and difficulty, averaged over windows: worth more when higher, in [0, 1).
 
-    Cho et al. 2025 (arXiv 2502.06905), who use the first 30 epochs on CIFAR and the first 60 on ImageNet.
+    It is the mean over windows of std(p_y) x (1 - mean p_y). Cho et al. 2025 (arXiv 2502.06905), who use the first 30
+    epochs on CIFAR and the first 60 on ImageNet.
 
     Args:
         history: (T, n, C) logits, NumPy or torch; T at least `window`.
@@ -79,16 +80,16 @@ def dual(history: Array, labels: Array, *, window: int = 10, epochs: int | None 
 def tdds(
     history: Array, labels: Array | None = None, *, window: int = 10, decay: float = 0.9, epochs: int | None = None
 ) -> Array:
-    """Temporal dual-depth score, how unevenly the prediction moves: worth more when higher, in [0, inf).
+    """Compute the temporal dual-depth score, how unevenly predictions change: worth more when higher, in [0, inf).
 
-    KD_t = sum over c of abs(p_{t+1} (log p_{t+1} - log p_t)). A window of J epochs holds J - 1 of them: norm2 over
-    them of (KD_t - their mean). Windows w = 0 .. W - 1 weigh decay x (1 - decay)^(W - 1 - w).
+    KD_t = sum over c of abs(p_{t+1} (log p_{t+1} - log p_t)). A window of J epochs has J - 1 such values; its statistic
+    is norm2 of (KD_t - their mean). Windows w = 0 .. W - 1 have the weights decay x (1 - decay)^(W - 1 - w).
     Zhang et al. 2024 (arXiv 2311.13613), where (T, J) depends on the share pruned: (90, 10), (70, 10), (60, 20),
     (20, 10), (10, 5) for 30, 50, 70, 80 and 90 %.
 
     Args:
         history: (T, n, C) logits, NumPy or torch; T at least `window`.
-        labels: not read; taken so that every score can be called alike.
+        labels: not used; present so that all scores have the same signature.
         window: J, the number of epochs in a window, at least 3.
         decay: the weight of the last window, in (0, 1].
         epochs: the number of first epochs used; None uses all.
@@ -113,34 +114,34 @@ def tdds(
     return score
 
 
-# Statistics of one window, (J, n) in and (n,) out, shared with the streaming shells.
+# ---- statistics of one window, (J, n) in and (n,) out, which pure functions and streaming forms share ----
 
 
 def uncertain_and_hard(p: Array) -> Array:
-    """Standard deviation times (1 - mean)."""
+    """Compute the standard deviation times (1 - mean)."""
     return be.deviation(p) * (1.0 - p.mean(0))
 
 
 def norm_about_mean(x: Array) -> Array:
-    """norm2 of x less its mean."""
+    """Compute norm2 of x less its mean."""
     centred = x - x.mean(0)
     return be.namespace(x).sqrt((centred * centred).sum(0))
 
 
 def shift(before: Array, after: Array) -> Array:
-    """KD of two (C, m) blocks of log probabilities."""
+    """Compute KD of two (C, m) blocks of log probabilities."""
     xp = be.namespace(after)
     return xp.abs(xp.exp(after) * (after - before)).sum(0)
 
 
 def check_decay(decay: float) -> None:
-    """Refuse a decay that weighs no window, or more than all."""
+    """Refuse a decay outside (0, 1]."""
     if not 0.0 < decay <= 1.0:
         raise ArgumentError(f"decay must be in (0, 1], got {decay!r}")
 
 
 def _shifts(history: Array) -> Array:
-    """KD of every two epochs in succession: float64 (T - 1, n)."""
+    """Compute KD of every two successive epochs, float64 (T - 1, n)."""
     out = be.empty((history.shape[0] - 1, history.shape[1]), history)
     for part in be.blocks(history[0]):
         before = be.log_softmax(be.class_first(history[0][part]))
@@ -152,36 +153,36 @@ def _shifts(history: Array) -> Array:
 
 
 def _windows(series: Array, width: int, statistic: Callable[[Array], Array]) -> list[Array]:
-    """The statistic of every window, (n,) each."""
+    """Compute the statistic of every window, (n,) each."""
     return [statistic(series[w : w + width]) for w in range(len(series) - width + 1)]
 
 
 def _push(ring: FloatArray, at: IntArray, turn: IntArray, values: FloatArray) -> IntArray:
-    """Put values in the ring in place of the oldest; which of `at` now have a full ring."""
+    """Replace the oldest values in the ring buffer; return which of `at` now have a full ring."""
     width = ring.shape[1]
     ring[at, turn % width] = values
     return np.flatnonzero(turn + 1 >= width)
 
 
 class _WindowMean(Windowed):
-    """The mean over windows of a statistic of p_y."""
+    """A score that is the mean over windows of a statistic of p_y."""
 
     @abstractmethod
     def statistic(self, p: Array) -> Array:
-        """Of one window, (J, m) in and (m,) out, whatever the order of its epochs."""
+        """Compute the statistic of one window, (J, m) in and (m,) out; the order of epochs must not matter."""
 
     def kept(self, m: int, classes: int) -> State:
-        """The window, and the sum over windows."""
+        """Make the state: the window, and the sum over windows."""
         return {"ring": np.zeros((m, self.window)), "sum": np.zeros(m)}
 
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
-        """Slide the window, and add its statistic."""
+        """Slide the window, and add its statistic to the sum."""
         p = be.to_numpy(rowwise(be.p_label, observation, labels))
         full = at[_push(state["ring"], at, state["count"][at], p)]
         state["sum"][full] += self.statistic(state["ring"][full].T)
 
     def value(self, state: State) -> FloatArray:
-        """Sum over the number of windows."""
+        """Divide the sum by the number of windows."""
         mean: FloatArray = state["sum"] / (state["count"] - self.window + 1)
         return mean
 
@@ -191,12 +192,12 @@ class DynUnc(_WindowMean):
     """`dyn_unc`, streaming.
 
     Cost:
-        A forward pass over the samples asked about after every epoch that is read, beside the trainings. It keeps a
+        A forward pass over the watch sets after every epoch that is read, besides the trainings. It keeps a
         window of J numbers a sample.
 
     Fails:
-        Shorter trainings than a window refuse it. Epochs after convergence only dilute it: say how many first epochs to
-        read.
+        If training is shorter than a window, it is refused. Epochs after convergence only dilute it: set `epochs`, the
+        number of first epochs to read.
 
     """
 
@@ -207,7 +208,7 @@ class DynUnc(_WindowMean):
     source = "He et al. 2023 (arXiv 2306.05175)"
 
     def statistic(self, p: Array) -> Array:
-        """Standard deviation."""
+        """Compute the standard deviation."""
         return be.deviation(p)
 
 
@@ -216,7 +217,7 @@ class Dual(_WindowMean):
     """`dual`, streaming.
 
     Cost:
-        A forward pass over the samples asked about after every epoch that is read, beside the trainings. It keeps a
+        A forward pass over the watch sets after every epoch that is read, besides the trainings. It keeps a
         window of J numbers a sample.
 
     Fails:
@@ -232,7 +233,7 @@ class Dual(_WindowMean):
     source = "Cho et al. 2025 (arXiv 2502.06905)"
 
     def statistic(self, p: Array) -> Array:
-        """Standard deviation times (1 - mean)."""
+        """Compute the standard deviation times (1 - mean)."""
         return uncertain_and_hard(p)
 
 
@@ -244,12 +245,12 @@ class Tdds(Windowed):
         decay: the weight of the last window.
 
     Cost:
-        A forward pass over the samples asked about after every epoch that is read, beside the trainings. It keeps the
+        A forward pass over the watch sets after every epoch that is read, besides the trainings. It keeps the
         last probabilities of all C classes and a window of J - 1 numbers a sample.
 
     Fails:
-        Where (T, J) do not suit the rate: the paper tunes them for each. With decay 0.9 the last two windows decide
-        nearly everything, so what happened early is not read.
+        If (T, J) do not suit the pruning rate: the paper tunes them for each rate. With decay 0.9 the last two windows
+        decide nearly everything, so early epochs hardly matter.
 
     """
 
@@ -269,22 +270,22 @@ class Tdds(Windowed):
         check_decay(self.decay)
 
     def kept(self, m: int, classes: int) -> State:
-        """The last log p, a window of KD, and the running average."""
+        """Make the state: the last log p, a window of KD, and the running average."""
         return {"log_p": np.zeros((m, classes)), "ring": np.zeros((m, self.window - 1)), "average": np.zeros(m)}
 
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
-        """Slide the window of KD, and average in its unevenness."""
+        """Slide the window of KD, and update the running average with its unevenness."""
         kd = np.empty(len(at))
         for part in be.blocks(observation.logits):
             after = be.to_numpy(be.log_softmax(be.class_first(be.as_array(observation.logits)[part])))
             kd[part] = shift(state["log_p"][at[part]].T, after)
             state["log_p"][at[part]] = after.T
-        known = state["count"][at] > 0  # the first observation moves from nothing
+        known = state["count"][at] > 0  # the first observation has no predecessor
         at, kd = at[known], kd[known]
         full = at[_push(state["ring"], at, state["count"][at] - 1, kd)]
         unevenness = norm_about_mean(state["ring"][full].T)
         state["average"][full] = self.decay * unevenness + (1.0 - self.decay) * state["average"][full]
 
     def value(self, state: State) -> FloatArray:
-        """The running average."""
+        """Return the running average."""
         return state["average"].copy()
