@@ -364,7 +364,6 @@ class RunDirectory(Run):
 
     def _own(self, path: Path) -> bool:
         """Return whether the file exists, is whole and belongs to this run."""
-
         owner = self._whole(path, owner_of)
         if owner is not None and owner != self._owner:
             self._ignore(path)
