@@ -312,8 +312,8 @@ class TrainingWatch:
             left_out = np.setdiff1d(fit.watch(side), rows)
             if left_out.size:
                 raise DataError(
-                    f"after epoch {epoch}, fit {fit.name} was evaluated without the ids {self._ids_of(left_out)} of its "
-                    f"{side} watch set: evaluate all of Subset(dataset, fit.{side}), without a limit on batches"
+                    f"after epoch {epoch}, fit {fit.name} was evaluated without the ids {self._ids_of(left_out)} of "
+                    f"its {side} watch set: evaluate all of Subset(dataset, fit.{side}), without a limit on batches"
                 )
             if self._recorded[side] < epoch:
                 self.recorder.record(self.recorder.ids[rows[chosen]], logits[chosen], epoch=epoch)
