@@ -222,12 +222,13 @@ class Work:
             raise ArgumentError(f"fix must be 'epochs' or 'iterations', got {fix!r}")
         if fix == "epochs":
             return self.learner
-        who: Any = self.learner
-        if not hasattr(who, "steps"):
+        learner: Any = self.learner
+        if not hasattr(learner, "steps"):
             raise ArgumentError(
-                f"fix='iterations' needs a learner that trains in steps, which {who.name!r} does not; use fix='epochs'"
+                f"fix='iterations' needs a learner that trains in steps, unlike {learner.name!r}; use fix='epochs'"
             )
-        longer: Learner = who.with_epochs(max(1, round(who.epochs * who.steps(of) / who.steps(samples))))
+        epochs = round(learner.epochs * learner.steps(of) / learner.steps(samples))
+        longer: Learner = learner.with_epochs(max(1, epochs))
         return longer
 
     def run_jobs(self, jobs: Iterable[executors.Job], report: Report) -> Iterator[tuple[executors.Job, Arrays]]:
@@ -297,9 +298,9 @@ def _find_groups(data: Data, groups: Groups) -> IntArray | None:
 # ---- scorings: the fits of one or several plans --------------------------------------------------------------------
 
 
-def _score_each(work: Work, asked: Sequence[Asked], who: Learner, *, announce: bool) -> list[ScoreTable]:
-    """Score by each request, with fits of `who`; see `Work.score`."""
-    scorings = [_make_scoring(work, one, who) for one in asked]
+def _score_each(work: Work, asked: Sequence[Asked], learner: Learner, *, announce: bool) -> list[ScoreTable]:
+    """Score by each request, with fits of this learner; see `Work.score`."""
+    scorings = [_make_scoring(work, one, learner) for one in asked]
     if announce:
         work.report("plan", **_describe_scoring(work, scorings[0]))
     owners = {}  # by the name of a job: its request and its scoring
@@ -307,7 +308,7 @@ def _score_each(work: Work, asked: Sequence[Asked], who: Learner, *, announce: b
     def jobs() -> Iterator[executors.Job]:
         for one, scoring in zip(asked, scorings, strict=True):
             for fit, sink, checkpoints in scoring.pending():
-                job = executors.Job(fit, sink, checkpoints, who, one.seed, one.name + fit.name)
+                job = executors.Job(fit, sink, checkpoints, learner, one.seed, one.name + fit.name)
                 owners[job.name] = one, scoring
                 yield job
 
@@ -319,20 +320,20 @@ def _score_each(work: Work, asked: Sequence[Asked], who: Learner, *, announce: b
     for job, result in work.run_jobs(jobs(), report):
         _, scoring = owners.pop(job.name)
         scoring.finish(job.fit, result)
-        work.report("fit_done", fit=job.name, epochs=who.epochs or 1, done=scoring.done, fits=scoring.fits_in_all)
+        work.report("fit_done", fit=job.name, epochs=learner.epochs or 1, done=scoring.done, fits=scoring.fits_in_all)
     tables = [scoring.table() for scoring in scorings]
-    if announce and who.closed_form and asked[0].plan.scored_side == "unseen":
-        _warn_if_perfect(tables[0], who.name)
+    if announce and learner.closed_form and asked[0].plan.scored_side == "unseen":
+        _warn_if_perfect(tables[0], learner.name)
     return tables
 
 
-def _make_scoring(work: Work, asked: Asked, who: Learner) -> Scoring:
+def _make_scoring(work: Work, asked: Asked, learner: Learner) -> Scoring:
     check_scores(work.data, map(resolve_score, asked.scores))
     return Scoring(
         work.samples,
         plan=asked.plan,
         scores=asked.scores,
-        learner=_describe_learner(who),
+        learner=_describe_learner(learner),
         run=asked.run,
         seed=asked.seed,
         settings={"threads": work.threads},

@@ -64,6 +64,8 @@ def make_callback(hooks: type, name: str, package: str, *modules: str) -> Any:
     raise MissingDependencyError(package, f"held_out of unseen.integrations, for {package},")
 
 
+# ---- the samples of a loader ---------------------------------------------------------------------------------------
+
 # Where the ids are in a batch: a key, a position, or a function of the batch.
 BatchIds = str | int | Callable[[Any], Array]
 
@@ -137,6 +139,8 @@ def find_ids(batch: Any, ids: BatchIds) -> Array:
         what = f"keys {', '.join(map(str, batch))}" if hasattr(batch, "keys") else type(batch).__name__
         raise ArgumentError(f"ids={ids!r} must be where a batch holds the ids of its samples, got {what}") from None
 
+
+# ---- one training --------------------------------------------------------------------------------------------------
 
 SIDES: tuple[Side, ...] = ("unseen", "seen")
 NEVER = 0  # epochs are counted from 1

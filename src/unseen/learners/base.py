@@ -74,6 +74,8 @@ def in_words(described: Any) -> str:
     return " ".join(word if word.isupper() or word in ("Gaussian", "Bernoulli") else word.lower() for word in words)
 
 
+# ---- checks of data and scores, and logits -------------------------------------------------------------------------
+
 FLOOR = float(np.finfo(np.float32).tiny)
 ROUNDING = 1e-2  # error of a sum of probabilities, as half precision leaves it
 
@@ -127,6 +129,9 @@ def check_scores(data: Data, scores: Iterable[Score]) -> None:
             raise ArgumentError(
                 f"score {score.label!r} needs classes, but this data set has a target; use 'loss', the squared residual"
             )
+
+
+# ---- learners of vectors that leave samples out in closed form -----------------------------------------------------
 
 
 def check_positive(name: str, value: float | str) -> float | str:

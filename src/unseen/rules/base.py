@@ -72,7 +72,7 @@ class Pool:
         return seeds.keys(self.seed, self.ids, "rule", *purpose)
 
     def need(self, what: str) -> npt.NDArray[Any]:
-        """Return a column that the rule declared that it needs; refuse to go on without it."""
+        """Return a column that the rule needs; raise an error where the pool has none."""
         column: npt.NDArray[Any] | None = getattr(self, what)
         if column is None:
             raise ArgumentError(f"this rule needs {what}, but the pool has none")

@@ -139,6 +139,8 @@ def _round_fraction(n: int, name: str, value: float, exact: Decimal) -> int:
     return kept
 
 
+# ---- quotas: the part of the budget of each class ------------------------------------------------------------------
+
 Quota: TypeAlias = Literal["proportional", "uniform", "error"] | Mapping[int | str, int]
 QUOTAS = ("proportional", "uniform", "error")
 

@@ -54,7 +54,7 @@ def choose(
             scores also the number of samples. NumPy, torch or list.
         score: which score of a table with several; then options such as `cutoff_by` may name another of them.
         keep: how many to keep: an int is a count, a float in (0, 1] a fraction, rounded half up.
-        prune: how many to remove, likewise; exactly one of the two.
+        prune: how many to remove, as a count or a fraction; give exactly one of keep and prune.
         labels: (n,) classes; default: those of the table.
         features: (n, d) finite features of one extractor, for rules that read them.
         quota: None, or how classes share the budget: `"proportional"` to their size, `"uniform"`, `"error"`

@@ -177,6 +177,8 @@ def _refine(points: FloatArray, candidates: IntArray, k: int) -> tuple[IntArray,
     return at, distances
 
 
+# ---- semantic de-duplication ---------------------------------------------------------------------------------------
+
 _LISTED = 16  # neighbours known of each sample before any is dropped
 _BATCH = 256  # samples whose neighbours are listed anew at a time
 _UNKNOWN = -1
@@ -298,6 +300,9 @@ def _embed(features: npt.NDArray[Any], metric: Metric) -> npt.NDArray[np.float64
         points /= np.where(length > 0, length, 1)
     centred: npt.NDArray[np.float64] = points - points.mean(axis=0)
     return centred
+
+
+# ---- rules on the graph of neighbours ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,8 @@ def _sort_descending(values: FloatArray, at: IntArray) -> IntArray:
     return at[np.argsort(-values[at], kind="stable")]
 
 
+# ---- the best window -----------------------------------------------------------------------------------------------
+
 Over = Literal["left_out", "all"]
 
 _BYTES = 2**25  # of a block of features in float64

@@ -150,7 +150,7 @@ class _Worker:
     def __init__(self) -> None:
         context = get_context("spawn")
         self.pipe, self._theirs = context.Pipe()
-        # Not a daemon: its learner may have loading processes of its own.
+        # Not a daemon, because its learner may start processes that load data.
         self.process = context.Process(target=work, args=(self._theirs,), name="unseen-worker")
         self.job: Job | None = None
         self._threads = 1
@@ -310,7 +310,7 @@ class LocalExecutor:
             for job in jobs:
                 yield job, run_job(job, data=data, threads=self.threads, report=report)
             return
-        # A run inside the loop over another has workers of its own.
+        # A run inside the loop over another one gets its own workers.
         warm = self._pool if self._pool and not self._pool.running else None
         with nullcontext(warm) if warm else WorkerPool(self.jobs) as pool:
             yield from pool.run(iter(jobs), report, data=data, threads=self.threads)

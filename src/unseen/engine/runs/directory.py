@@ -125,6 +125,8 @@ def _digest(file: BinaryIO, end: int) -> bytes:
     return digest.hexdigest().encode()
 
 
+# ---- checkpoints ---------------------------------------------------------------------------------------------------
+
 Named = dict[str, npt.NDArray[Any]]
 
 
@@ -156,6 +158,8 @@ class DirectoryCheckpoints:
         for path in [self.path, *self.path.parent.glob(f"{self.path.stem}-*{self.path.suffix}")]:
             remove(path)
 
+
+# ---- the run -------------------------------------------------------------------------------------------------------
 
 T = TypeVar("T")
 

@@ -116,6 +116,8 @@ def remove(path: Path) -> None:
         raise storage_error(path, error) from error
 
 
+# ---- one process at a time in a run directory ----------------------------------------------------------------------
+
 _held: weakref.WeakSet[Lock] = weakref.WeakSet()
 
 
@@ -180,6 +182,8 @@ def _forget_in_child() -> None:
 os.register_at_fork(after_in_child=_forget_in_child)
 
 
+# ---- folders that are there whole or not at all --------------------------------------------------------------------
+
 LOCK = ".lock"  # hidden, so that no class folder has this name
 
 
@@ -241,6 +245,8 @@ def mapped(path: Path, shape: tuple[int, ...]) -> Any:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return array
 
+
+# ---- the log of events ---------------------------------------------------------------------------------------------
 
 # The fields of an event that are read back, by its kind.
 _NEEDED = {

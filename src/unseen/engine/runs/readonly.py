@@ -141,6 +141,9 @@ class Looking(RunDirectory):
             return None
 
 
+# ---- results, and what a path or an `out` names --------------------------------------------------------------------
+
+
 def results_of(run: Path) -> Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]:
     """Yield the name and the arrays of each finished fit of this configuration, sorted by name.
 
