@@ -128,7 +128,7 @@ class SklearnLearner:
         ranked = seeds.order(seed, data.ids, "order", fit.repeat)
         train = ranked[np.isin(ranked, fit.train, assume_unique=True)]
         own = labels_for(self.estimator, data)
-        model = seeded(self.estimator, seeds.derive(seed, "init", fit.repeat, fit.fold, fit.part or 0))
+        model = clone_with_seeds(self.estimator, seeds.derive(seed, "init", fit.repeat, fit.fold, fit.part or 0))
         inputs = self._inputs(data, train)
         try:
             model.fit(inputs, own[data.labels[train]])
@@ -251,7 +251,7 @@ def probabilities(output: Any, classes: int, ids: npt.NDArray[Any], who: str) ->
     return p
 
 
-def seeded(estimator: Any, seed: int) -> Any:
+def clone_with_seeds(estimator: Any, seed: int) -> Any:
     """Clone an estimator, and give each `random_state` that is None its own seed."""
     model = clone(estimator)
     states = {

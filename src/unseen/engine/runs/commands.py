@@ -22,7 +22,7 @@ from typing import Any
 from unseen.core.files import replace_file
 from unseen.engine.runs.directory import OUTPUTS, RunDirectory
 from unseen.engine.runs.files import read_whole
-from unseen.engine.runs.manifest import differences, digest_of, normal, parsed, seal, unseal
+from unseen.engine.runs.manifest import differences, digest_of, normal, parse_object, seal, unseal
 from unseen.errors import CorruptFileError, RunError
 
 __all__ = [
@@ -137,7 +137,7 @@ def read_command(run: Path) -> Command:
     except FileNotFoundError:
         raise RunError(f"{run} was not begun on the command line, or no training had begun: there is no {COMMAND}") \
             from None  # fmt: skip
-    content = parsed(raw)
+    content = parse_object(raw)
     sealed = isinstance(content, dict) and "seal" in content
     if sealed:
         content = unseal(raw)

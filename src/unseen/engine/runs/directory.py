@@ -34,7 +34,7 @@ from unseen.core.files import remove_temporaries, replace_file, storage_error
 from unseen.core.protocols import CheckpointStore
 from unseen.engine.runs.base import Output, Run, check_name, plain_arrays
 from unseen.engine.runs.files import EventLog, Lock, file_digest, move_aside, read_whole, record, remove, understood
-from unseen.engine.runs.manifest import check_same, digest_of, malformed, normal, refuse_newer, seal, unseal
+from unseen.engine.runs.manifest import check_same, digest_of, find_malformed, normal, refuse_newer, seal, unseal
 from unseen.errors import CorruptFileError, RunError, RunMismatchError, StorageError
 
 __all__ = ["DirectoryCheckpoints", "RunDirectory", "owner_of", "read_arrays", "write_arrays"]
@@ -65,7 +65,7 @@ def owner_of(path: Path) -> str | None:
     """
     try:
         with path.open("rb") as file:
-            return _checked(file, path)
+            return _check_file(file, path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -105,7 +105,7 @@ def _member(members: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]
         return values
 
 
-def _checked(file: BinaryIO, path: Path) -> str:
+def _check_file(file: BinaryIO, path: Path) -> str:
     size = file.seek(0, 2)
     if size < 2 * _DIGEST:
         raise CorruptFileError(f"{path} is damaged: it was cut off after {size} bytes")
@@ -242,22 +242,22 @@ class RunDirectory(Run):
         if manifest is None:
             raise CorruptFileError(f"{self._manifest_path} is damaged or was edited; {_REPEAT}")
         refuse_newer(str(self.path), manifest)
-        if (wrong := malformed(manifest)) is not None:
+        if (wrong := find_malformed(manifest)) is not None:
             raise CorruptFileError(f"{self._manifest_path} does not hold what unseen writes there ({wrong}); {_REPEAT}")
         return manifest
 
     def checkpoints(self, fit: str) -> CheckpointStore:
         """Return the store for the latest checkpoint of a fit; move a damaged checkpoint aside at once."""
         path = self._fit_path(fit, "checkpoint.npz")
-        self._own(path)
+        self._is_own(path)
         return DirectoryCheckpoints(path, self._owner)
 
     def result(self, fit: str) -> Named | None:
         """Return the result of a finished fit; None where it is missing, damaged or of another configuration."""
         path = self._fit_path(fit, "result.npz")
-        if not self._own(path):
+        if not self._is_own(path):
             return None
-        arrays = self._whole(path, read_arrays)
+        arrays = self._read_or_none(path, read_arrays)
         if arrays is not None:
             self._drop_checkpoints(path)  # a kill may have come before this was done
         return arrays
@@ -291,18 +291,18 @@ class RunDirectory(Run):
                 self._ignore(path)
             return None
 
-        def checked(path: Path) -> Output:
+        def check_and_load(path: Path) -> Output:
             # Readers of parquet do not notice damage in columns that they skip, but other readers may need these.
             if file_digest(path) != listed["digests"][name]:
                 raise CorruptFileError(f"{path} is damaged or was replaced: its content does not match its digest")
             with understood(path):
                 return load(path)
 
-        return self._whole(path, checked)
+        return self._read_or_none(path, check_and_load)
 
     def outputs(self) -> dict[str, Any] | None:
         """Return the `"digests"` of the outputs by name, and their `"manifest"`; None before the first output."""
-        return self._whole(self.path / OUTPUTS, _read_outputs)
+        return self._read_or_none(self.path / OUTPUTS, _read_outputs)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep a JSON object under a file name such as `"command.json"`."""
@@ -311,7 +311,7 @@ class RunDirectory(Run):
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Return the JSON object of that name, or None."""
-        return self._whole(self.path / check_name(name), _read_sealed)
+        return self._read_or_none(self.path / check_name(name), _read_sealed)
 
     def part(self, name: str) -> RunDirectory:
         """Return a run inside this one, in the folder `parts/<name>`."""
@@ -366,14 +366,14 @@ class RunDirectory(Run):
         except OSError as error:
             raise storage_error(self.path, error) from error
 
-    def _own(self, path: Path) -> bool:
+    def _is_own(self, path: Path) -> bool:
         """Return whether the file exists, is whole and belongs to this run."""
-        owner = self._whole(path, owner_of)
+        owner = self._read_or_none(path, owner_of)
         if owner is not None and owner != self._owner:
             self._ignore(path)
         return owner == self._owner
 
-    def _whole(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
+    def _read_or_none(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
         try:
             return read(path)
         except FileNotFoundError:

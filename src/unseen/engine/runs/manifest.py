@@ -10,7 +10,17 @@ from typing import Any
 
 from unseen.errors import ArgumentError, RunError, RunMismatchError
 
-__all__ = ["check_same", "differences", "digest_of", "malformed", "normal", "parsed", "refuse_newer", "seal", "unseal"]
+__all__ = [
+    "check_same",
+    "differences",
+    "digest_of",
+    "find_malformed",
+    "normal",
+    "parse_object",
+    "refuse_newer",
+    "seal",
+    "unseal",
+]
 
 FORMAT = 1  # of the files of a run
 
@@ -68,7 +78,7 @@ def unseal(raw: bytes) -> dict[str, Any] | None:
     >>> unseal(seal({"seed": 0})), unseal(seal({"seed": 0}).replace(b"0", b"1"))
     ({'seed': 0}, None)
     """
-    content = parsed(raw)
+    content = parse_object(raw)
     if content is None or _SEAL not in content:
         return None
     found = content.pop(_SEAL)
@@ -79,7 +89,7 @@ def unseal(raw: bytes) -> dict[str, Any] | None:
     return content if whole else None
 
 
-def parsed(raw: bytes) -> dict[str, Any] | None:
+def parse_object(raw: bytes) -> dict[str, Any] | None:
     """Parse a JSON object; return None if the bytes are not one."""
     try:
         content = json.loads(raw)
@@ -133,10 +143,10 @@ def refuse_newer(name: str, manifest: Mapping[str, Any]) -> None:
     )
 
 
-def malformed(manifest: Mapping[str, Any]) -> str | None:
+def find_malformed(manifest: Mapping[str, Any]) -> str | None:
     """Describe the first value of a manifest that has not the type that unseen writes, or return None.
 
-    >>> malformed({"seed": 0, "fingerprint": []})
+    >>> find_malformed({"seed": 0, "fingerprint": []})
     'fingerprint must be an object, got []'
     """
     for name, (type_, word) in _TYPES.items():

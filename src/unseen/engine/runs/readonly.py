@@ -74,14 +74,14 @@ class Looking(RunDirectory):
     def result(self, fit: str) -> dict[str, npt.NDArray[Any]] | None:
         """Return the result of a finished fit, or None."""
         path = self._fit_path(fit, "result.npz")
-        return self._whole(path, read_arrays) if self._own(path) else None
+        return self._read_or_none(path, read_arrays) if self._is_own(path) else None
 
     def finished(self) -> int:
         """Count the finished fits, including those of runs inside this one."""
         owners = {path.parent: self._owner_in(path.parent) for path in self.path.rglob("manifest.json")}
         found = 0
         for path in self.path.rglob("result.npz"):
-            owner = self._whole(path, owner_of)
+            owner = self._read_or_none(path, owner_of)
             found += owner is not None and owner == owners.get(path.parents[2])
         return found
 
@@ -131,9 +131,9 @@ class Looking(RunDirectory):
         found = unseal(read_whole(path)) if path.exists() else None
         return None if found is None else digest_of(found)
 
-    def _whole(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
+    def _read_or_none(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
         try:
-            return super()._whole(path, read)
+            return super()._read_or_none(path, read)
         except CorruptFileError:
             name = str(path.relative_to(self.path))
             if name not in self.damaged:

@@ -156,7 +156,7 @@ class RowReader:
         Yields the number of rows done so far, after every few pieces; at that moment no piece is in work.
         """
         source, done = iter(pieces), 0
-        while more := self._work_on(work, islice(source, TOGETHER)):
+        while more := self._work_on_some(work, islice(source, TOGETHER)):
             done += more
             yield done
 
@@ -202,7 +202,7 @@ class RowReader:
                 turn.release()
 
         with one_thread_each():
-            self._each(add, pieces())
+            self._work_on_each(add, pieces())
         first, *others = ([one.sums() for one, _ in lane] for lane in lanes)
         for lane in others:
             first = [mine.take_in(theirs) for mine, theirs in zip(first, lane, strict=True)]
@@ -212,7 +212,7 @@ class RowReader:
         """Return how many sums are made side by side for each place."""
         return min(LANES, -(-AT_ONCE // places)) if self.products.side_by_side else 1
 
-    def _work_on(self, work: Callable[[IntArray, FloatArray], None], pieces: Iterator[Piece]) -> int:
+    def _work_on_some(self, work: Callable[[IntArray, FloatArray], None], pieces: Iterator[Piece]) -> int:
         """Work on these pieces, and return the number of their rows."""
         rows = 0
 
@@ -222,10 +222,10 @@ class RowReader:
                 rows += len(piece.rows)
                 yield piece
 
-        self._each(lambda piece: work(piece.rows, self.inputs_of(piece)), count_rows())
+        self._work_on_each(lambda piece: work(piece.rows, self.inputs_of(piece)), count_rows())
         return rows
 
-    def _each(self, work: Callable[[T], None], pieces: Iterable[T]) -> None:
+    def _work_on_each(self, work: Callable[[T], None], pieces: Iterable[T]) -> None:
         """Work on pieces, side by side on a processor or one by one on a device; read the next piece ahead."""
         coming = ahead(pieces)
         if self.products.side_by_side:
@@ -290,10 +290,10 @@ class SumCache:
 
 def enough_remains(sums: Sums, of: Sums) -> bool:
     """Return whether enough of the squares about the mean is left after a subtraction."""
-    return bool((_squares(sums) >= REMAINING * _squares(of)).all())
+    return bool((_sum_squares(sums) >= REMAINING * _sum_squares(of)).all())
 
 
-def _squares(sums: Sums) -> FloatArray:
+def _sum_squares(sums: Sums) -> FloatArray:
     """Return the sums of squares about the mean, float64 (d,), at least the rounding error of 0."""
     squares: FloatArray = np.diag(sums.gram) - sums.rows**2 / sums.n
     return np.maximum(squares, 1e-15 * np.diag(sums.gram))

@@ -226,7 +226,7 @@ class Model:
 
     def design(self, x: FloatArray) -> FloatArray:
         """Return x about the centre, with a last column of 1, float64 (m, d + 1)."""
-        return _design(x, self.centre)
+        return _make_design(x, self.centre)
 
     def outputs(self, x: FloatArray) -> FloatArray:
         """Return the logits, float64 (m, C), of x (m, d)."""
@@ -270,7 +270,7 @@ def train(rows: RowReader, chosen: IntArray, lam: float, name: str, start: Float
 
     def read() -> Iterable[Block]:
         for block in rows.blocks(chosen):
-            x = _design(rows.inputs(block), centre)
+            x = _make_design(rows.inputs(block), centre)
             codes = np.searchsorted(present, labels[block])
             step = max(64, rows.block // (len(present) + 1))  # then C copies of a part are no larger than a block
             yield from ((x[at : at + step], codes[at : at + step]) for at in range(0, len(x), step))
@@ -288,7 +288,7 @@ def train(rows: RowReader, chosen: IntArray, lam: float, name: str, start: Float
     return Model(centre, present, len(rows.data.class_names), theta, problem)
 
 
-def _design(x: FloatArray, centre: FloatArray) -> FloatArray:
+def _make_design(x: FloatArray, centre: FloatArray) -> FloatArray:
     design = np.ones((len(x), x.shape[1] + 1))
     np.subtract(x, centre, out=design[:, :-1])
     return design
