@@ -220,8 +220,8 @@ def test_the_program_ends_with_an_error_and_keeps_no_mixed_fit(tmp_path, jobs):
     script = tmp_path / "script.py"
     script.write_text(
         "import sys, numpy as np, unseen.engine.work as ready\n"
-        "whole = ready.Work.carried_out\n"
-        "def carried_out(self, jobs, report):\n"
+        "whole = ready.Work.run_jobs\n"
+        "def run_jobs(self, jobs, report):\n"
         "    for number, done in enumerate(whole(self, jobs, report)):\n"
         "        yield done\n"
         "        if number == 0:\n"
@@ -229,7 +229,7 @@ def test_the_program_ends_with_an_error_and_keeps_no_mixed_fit(tmp_path, jobs):
         "            x[:] = x[::-1].copy()\n"
         "            x.flush()\n"
         "if __name__ == '__main__':\n"
-        "    ready.Work.carried_out = carried_out\n"
+        "    ready.Work.run_jobs = run_jobs\n"
         "    from unseen.cli import main\n"
         "    main()\n"
     )

@@ -192,5 +192,5 @@ def test_several_processes(trainer):
     args.__class__ = Two
     with pytest.raises(unseen.ArgumentError, match="must be trained in one process, got 2"):
         record.on_train_begin(args, None, None, train_dataloader=None)
-    assert not record._watching.under_way
+    assert not record._watch.is_training
     assert fit.name == "r0f0"

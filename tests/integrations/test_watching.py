@@ -7,7 +7,15 @@ from loops import DATASET, IDS, LABELS, RNG, C, N, first_fit, network, recorder
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, IterableDataset, Subset
 
 import unseen
-from unseen.integrations.watching import Watching, callback_of, check_monitor, check_order, first_of, ids_in, rows_of
+from unseen.integrations.watching import (
+    TrainingWatch,
+    check_monitor,
+    check_order,
+    find_ids,
+    find_logits,
+    find_rows,
+    make_callback,
+)
 
 LOGITS = RNG.normal(size=(6, N, C))
 
@@ -19,22 +27,22 @@ class Model(torch.nn.Module):
 def begun(epochs=3, scores=("el2n",), **more):
     own = recorder(scores, **more)
     fit = first_fit(own)
-    watching = Watching(own)
+    watching = TrainingWatch(own)
     watching.begin(epochs=epochs)
     return fit, watching
 
 
 def evaluate(watching, rows, epoch, logits=None):
-    watching.listen(rows)
+    watching.begin_evaluation(rows)
     for batch in np.array_split(np.arange(len(rows)), 3):
-        watching.take((LOGITS[epoch - 1] if logits is None else logits)[rows[batch]], Model().eval())
-    watching.heard(epoch=epoch, step=10 * epoch)
+        watching.add_batch((LOGITS[epoch - 1] if logits is None else logits)[rows[batch]], Model().eval())
+    watching.end_evaluation(epoch=epoch, step=10 * epoch)
 
 
 def trained(watching, rows, epochs):
     for epoch in range(1, epochs + 1):
         evaluate(watching, rows, epoch)
-        watching.epoch_ends(epoch, step=10 * epoch)
+        watching.end_epoch(epoch, step=10 * epoch)
     watching.end(step=10 * epochs)
 
 
@@ -77,14 +85,14 @@ def test_both_sides_as_each_is_read():
 
 def test_training_on_what_must_not_be_seen():
     fit, watching = begun(ids=IDS)
-    watching.trains_on(fit.train[::2])
+    watching.check_training(fit.train[::2])
     with pytest.raises(
         unseen.ExposureError, match=rf"fit r0f0 would train on samples that it then judges: ids {IDS[fit.unseen[0]]};"
     ):
-        watching.trains_on(np.concatenate([fit.train, fit.unseen[:1]]))
+        watching.check_training(np.concatenate([fit.train, fit.unseen[:1]]))
     fit, watching = begun(plan=unseen.Exposure(train=np.arange(9), watch=np.arange(10, 19)))
     with pytest.raises(unseen.ExposureError, match="would train on samples that it was not given: ids 9;"):
-        watching.trains_on(np.array([1, 9]))
+        watching.check_training(np.array([1, 9]))
 
 
 def test_asking_about_what_was_trained_on():
@@ -92,10 +100,10 @@ def test_asking_about_what_was_trained_on():
     with pytest.raises(
         unseen.ExposureError, match=r"fit r0f0 is not asked about the ids .* Subset\(dataset, fit.unseen\)"
     ):
-        watching.listen(fit.train)
-    watching.listen()
+        watching.begin_evaluation(fit.train)
+    watching.begin_evaluation()
     with pytest.raises(unseen.ExposureError, match="is not asked about"):
-        watching.take(LOGITS[0][:1], Model().eval(), ids=fit.train[:1])
+        watching.add_batch(LOGITS[0][:1], Model().eval(), ids=fit.train[:1])
 
 
 @pytest.mark.parametrize(
@@ -111,33 +119,33 @@ def test_asking_about_what_was_trained_on():
 )  # fmt: skip
 def test_what_is_no_logits(logits, message):
     fit, watching = begun()
-    watching.listen(fit.unseen)
+    watching.begin_evaluation(fit.unseen)
     with pytest.raises(unseen.ArgumentError, match=message):
-        watching.take(logits, Model().eval())
+        watching.add_batch(logits, Model().eval())
 
 
 def test_logarithms_of_probabilities_are_logits():
     fit, watching = begun()
-    watching.listen(fit.unseen)
-    watching.take(torch.zeros(5, 3).log_softmax(1), Model().eval())
+    watching.begin_evaluation(fit.unseen)
+    watching.add_batch(torch.zeros(5, 3).log_softmax(1), Model().eval())
 
 
 def test_more_logits_than_samples():
     fit, watching = begun()
-    watching.listen(fit.unseen[:4])
+    watching.begin_evaluation(fit.unseen[:4])
     with pytest.raises(unseen.ArgumentError, match=r"the logits of 4 samples .* got \(5, 3\)"):
-        watching.take(LOGITS[0][:5], Model().eval())
+        watching.add_batch(LOGITS[0][:5], Model().eval())
 
 
 def test_a_part_in_training_mode():
     fit, watching = begun()
-    watching.listen(fit.unseen)
+    watching.begin_evaluation(fit.unseen)
     model = network().eval()
     model[2].train()
     with pytest.raises(
         unseen.ArgumentError, match=r"but its Dropout is in training mode .* call model.eval\(\) before"
     ):
-        watching.take(LOGITS[0][:5], model)
+        watching.add_batch(LOGITS[0][:5], model)
 
 
 def test_a_sample_twice():
@@ -145,9 +153,9 @@ def test_a_sample_twice():
     padded = np.concatenate([fit.unseen, fit.unseen[:1]])
     with pytest.raises(unseen.ArgumentError, match=rf"repeats the ids {IDS[fit.unseen[0]]}: a sampler .* pads"):
         evaluate(watching, padded, 1)
-    watching.listen()
+    watching.begin_evaluation()
     with pytest.raises(unseen.ArgumentError, match="ids must name each sample once"):
-        watching.take(LOGITS[0][:2], Model().eval(), ids=IDS[fit.unseen[[0, 0]]])
+        watching.add_batch(LOGITS[0][:2], Model().eval(), ids=IDS[fit.unseen[[0, 0]]])
 
 
 def test_samples_left_out():
@@ -156,22 +164,22 @@ def test_samples_left_out():
     with pytest.raises(
         unseen.DataError, match=rf"after epoch 3, .* without the ids {IDS[fit.unseen[0]]} of its unseen watch set"
     ):
-        watching.epoch_ends(3, step=30)
-    watching.listen(fit.unseen)
+        watching.end_epoch(3, step=30)
+    watching.begin_evaluation(fit.unseen)
     with pytest.raises(unseen.DataError, match="evaluated on no sample after epoch 3"):
-        watching.heard(epoch=3, step=30)
+        watching.end_evaluation(epoch=3, step=30)
 
 
 def test_evaluated_at_the_wrong_time():
     fit, watching = begun(scores=["aum"])
     with pytest.raises(unseen.ArgumentError, match="after epoch 1, but it was not evaluated between"):
-        watching.epoch_ends(1, step=10)
+        watching.end_epoch(1, step=10)
     evaluate(watching, fit.unseen, 1)
     with pytest.raises(unseen.ArgumentError, match="after epoch 1, but it was not evaluated between"):
-        watching.epoch_ends(1, step=11)
-    watching.epoch_ends(1, step=10)
+        watching.end_epoch(1, step=11)
+    watching.end_epoch(1, step=10)
     with pytest.raises(unseen.ArgumentError, match="after epoch 2, but it was not evaluated between"):
-        watching.epoch_ends(2, step=20)
+        watching.end_epoch(2, step=20)
 
 
 def test_only_the_last_evaluation_of_an_epoch_counts():
@@ -179,7 +187,7 @@ def test_only_the_last_evaluation_of_an_epoch_counts():
     own = watching.recorder
     evaluate(watching, fit.unseen, 1, logits=LOGITS[4])
     evaluate(watching, fit.unseen, 1)
-    watching.epoch_ends(1, step=10)
+    watching.end_epoch(1, step=10)
     watching.end(step=10)
     next(own.loop)
     first = own._job.run.result("r0f0")["0/unseen/value"]
@@ -189,7 +197,7 @@ def test_only_the_last_evaluation_of_an_epoch_counts():
 def test_refused_when_training_begins(monkeypatch):
     own = recorder(["el2n"])
     with pytest.raises(unseen.ArgumentError, match="inside `for fit in recorder:`"):
-        Watching(own).begin(epochs=3)
+        TrainingWatch(own).begin(epochs=3)
     for scores, epochs, message in [
         (["grand"], 3, "score 'grand' reads grad_norm, which the learner 'recorder' does not give"),
         (["dual:window=5"], 3, r"needs 5 epochs, but the learner 'recorder' has only 3"),
@@ -212,8 +220,8 @@ def test_refused_when_training_begins(monkeypatch):
 def test_rows_of_parts_of_parts():
     own = recorder()
     part = Subset(Subset(DATASET, np.arange(5, 50)), torch.tensor([3, 0]))
-    assert rows_of(part, own, use="use").tolist() == [8, 5]
-    assert rows_of(DATASET, own, use="use").tolist() == list(range(N))
+    assert find_rows(part, own, use="use").tolist() == [8, 5]
+    assert find_rows(DATASET, own, use="use").tolist() == list(range(N))
 
 
 class Stream(IterableDataset):
@@ -231,7 +239,7 @@ class Stream(IterableDataset):
 )
 def test_data_sets_that_do_not_say_which_samples_they_hold(dataset, message):
     with pytest.raises(unseen.ArgumentError, match=message):
-        rows_of(dataset, recorder(), use="use")
+        find_rows(dataset, recorder(), use="use")
 
 
 class Sorted(torch.utils.data.SequentialSampler):
@@ -260,20 +268,20 @@ def test_loaders_in_order():
 
 
 def test_ids_in_a_batch():
-    assert ids_in((None, [3]), 1) == [3]
-    assert ids_in((None, [3]), lambda batch: batch[1]) == [3]
+    assert find_ids((None, [3]), 1) == [3]
+    assert find_ids((None, [3]), lambda batch: batch[1]) == [3]
     with pytest.raises(unseen.ArgumentError, match=r"ids='id' must be where a batch holds the ids .* got keys x, y"):
-        ids_in({"x": 0, "y": 1}, "id")
+        find_ids({"x": 0, "y": 1}, "id")
     with pytest.raises(unseen.ArgumentError, match=r"ids=2 must be where .* got tuple"):
-        ids_in((None, [3]), 2)
+        find_ids((None, [3]), 2)
 
 
 def test_logits_in_an_output():
     logits = torch.zeros(2, 3)
     for output in (logits, (logits, "hidden"), [logits], {"logits": logits, "loss": 1}):
-        assert first_of(output) is logits
-    assert first_of({"loss": 1}) is None
-    assert first_of(None) is None
+        assert find_logits(output) is logits
+    assert find_logits({"loss": 1}) is None
+    assert find_logits(None) is None
 
 
 @pytest.mark.parametrize("monitor", ["val_loss", "eval_accuracy", None])
@@ -285,4 +293,4 @@ def test_models_chosen_by_the_samples_that_judge_them(monitor):
 
 def test_a_library_that_is_not_installed():
     with pytest.raises(unseen.MissingDependencyError, match=r"for nowhere, needs .* pip install nowhere"):
-        callback_of(object, "Callback", "nowhere", "nowhere.pytorch", "nowhere_else")
+        make_callback(object, "Callback", "nowhere", "nowhere.pytorch", "nowhere_else")

@@ -12,7 +12,7 @@ from unseen.core.table import ScoreTable
 from unseen.data import from_arrays
 from unseen.data.labels import joined_groups
 from unseen.learners.ridge import RidgeLearner, learner, passes, products
-from unseen.learners.ridge.reading import Rows
+from unseen.learners.ridge.reading import RowReader
 from unseen.scores import _backend as be
 
 N, D, CLASSES, LAM = 90, 7, 3, 0.7
@@ -201,7 +201,7 @@ def test_float32_products_are_near(plan):
 
 @pytest.mark.parametrize("block", [1, 4, 1000])
 def test_blocks_change_nothing(monkeypatch, block):
-    monkeypatch.setattr(Rows, "block", block)
+    monkeypatch.setattr(RowReader, "block", block)
     assert_equals_refits(exact(), unseen.leave_one_out(), by_sklearn)
     assert_equals_refits(exact(), unseen.folds(3), by_sklearn)
 
@@ -315,8 +315,8 @@ def test_workers_change_nothing():
 @pytest.mark.parametrize("plan", [unseen.leave_one_out(), unseen.folds(3)], ids=["leave one out", "folds"])
 def test_threads_change_nothing(monkeypatch, plan):
     """Sums are made in lanes and pieces of their own, however many threads there are."""
-    monkeypatch.setattr(Rows, "block", 10)
-    monkeypatch.setattr(Rows, "block_of", lambda self, parts: 10)
+    monkeypatch.setattr(RowReader, "block", 10)
+    monkeypatch.setattr(RowReader, "block_of", lambda self, parts: 10)
     learner = f"ridge:lam={LAM},temperature=1"
     one, *more = (unseen.score(data(), plan=plan, learner=learner, threads=threads) for threads in (1, 2, 5))
     for other in more:
@@ -338,7 +338,7 @@ def test_lambda_is_chosen_by_products_of_one_thread_each_where_columns_are_few(m
         return LAM, 1.0
 
     monkeypatch.setattr(passes, "SHARED", shared)
-    monkeypatch.setattr(learner, "tuned", told)
+    monkeypatch.setattr(learner, "choose_scalars", told)
     wide(unseen.leave_one_out(), threads=2)
     assert met == threads
 

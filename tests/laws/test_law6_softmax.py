@@ -127,7 +127,7 @@ def test_one_step_is_near_refits_by_the_learner_itself(monkeypatch):
     np.testing.assert_allclose(exact, by_sklearn(held, plan), atol=1e-8)
     assert_nearly_exact(judged(held, at_once(plan)), exact, held)
     # Planted: what was seen is passed off as held out.
-    monkeypatch.setattr(leave_group_out, "left_alone", lambda x, y, theta, inverse: (x @ theta.T, np.zeros(len(x))))
+    monkeypatch.setattr(leave_group_out, "leave_out_each", lambda x, y, theta, inverse: (x @ theta.T, np.zeros(len(x))))
     with pytest.raises(AssertionError):
         assert_nearly_exact(judged(held, at_once(plan)), exact, held)
 
@@ -164,7 +164,7 @@ def test_copies_leave_together(monkeypatch):
     # By one step they are 0.005 nats off, and 0.36 where labels are at odds. Planted: copies vouch for each other.
     monkeypatch.setattr(leave_group_out, "LARGE", 1.0)
     found = judged(held, at_once(unseen.leave_one_out()), groups=groups)
-    monkeypatch.setattr(leave_group_out, "left_together", each_alone)
+    monkeypatch.setattr(leave_group_out, "leave_out_group", each_alone)
     vouched = judged(held, at_once(unseen.leave_one_out()), groups=groups)
     step, planted = (np.abs(other[COPIES] - exact)[np.arange(6), held.labels[COPIES]] for other in (found, vouched))
     assert (3 * step < planted).all()
@@ -179,7 +179,7 @@ def without(held, rows):
 
 
 def each_alone(x, y, theta, inverse):
-    logits, far = leave_group_out.left_alone(x, y, theta, inverse)
+    logits, far = leave_group_out.leave_out_each(x, y, theta, inverse)
     return logits, float(far.max())
 
 

@@ -14,7 +14,7 @@ from unseen.errors import ArgumentError, DataError
 from unseen.learners import LEARNERS, RidgeLearner, resolve
 from unseen.learners.ridge import learner as tuning
 from unseen.learners.ridge import passes, products, reading
-from unseen.learners.ridge.reading import Rows
+from unseen.learners.ridge.reading import RowReader
 from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import resolve as resolve_score
 
@@ -49,7 +49,7 @@ def test_leave_one_out_has_no_limit():
 
 def test_lambda_is_that_of_least_leave_one_out_error():
     data = from_arrays(X, Y)
-    lam, _ = tuning.tuned(Rows(data, np.dtype(float)), np.arange(120), np.arange(120), 0, None, None)
+    lam, _ = tuning.choose_scalars(RowReader(data, np.dtype(float)), np.arange(120), np.arange(120), 0, None, None)
     grid = tuning.GRID * tuning.mean_eigenvalue(X.astype(float))
     chosen = RidgeCV(alphas=grid, scoring=None).fit(X.astype(float), np.eye(3)[Y]).alpha_
     assert lam == pytest.approx(chosen)
@@ -125,8 +125,8 @@ class Killed(Exception):  # noqa: N818 - it is no error
 @pytest.mark.parametrize("kept", [0, 2**28], ids=["sums made again", "sums kept"])
 @pytest.mark.parametrize("part", [0.2, 0.5, 0.8])
 def test_a_pass_that_was_killed_goes_on_to_the_same_numbers(monkeypatch, plan, kept, part):
-    monkeypatch.setattr(Rows, "block", 7)
-    monkeypatch.setattr(Rows, "block_of", lambda rows, parts: 7)
+    monkeypatch.setattr(RowReader, "block", 7)
+    monkeypatch.setattr(RowReader, "block_of", lambda rows, parts: 7)
     monkeypatch.setattr(passes.Passes, "part_rows", 7)
     monkeypatch.setattr(passes.Passes, "part_sums", 0)
     monkeypatch.setattr(passes.Passes, "fan", 3)
@@ -162,11 +162,11 @@ def test_sums_that_come_in_order_are_added_as_they_are_when_they_come_at_once(pa
         value = np.array([1.1**k + 0.1])
         return [Sums(1.0, np.zeros(1), value.copy(), value.copy(), value[:, None].copy(), value[:, None].copy())]
 
-    pile, nodes = passes.Pile(3), [sums(k) for k in range(parts)]
+    pile, nodes = passes.SumTree(3), [sums(k) for k in range(parts)]
     for k in range(parts):
         pile.push(sums(k))
     while len(nodes) > 1:
-        nodes = [passes.added(nodes[start : start + 3]) for start in range(0, len(nodes), 3)]
+        nodes = [passes.add_sums(nodes[start : start + 3]) for start in range(0, len(nodes), 3)]
     ours, theirs = pile.total()[0], nodes[0][0]
     assert (ours.n, ours.gram, ours.cross) == (theirs.n, theirs.gram, theirs.cross)
     assert ours.n == parts
@@ -242,7 +242,7 @@ def test_a_device_that_is_not_here():
 def test_sums_by_torch(precision, weighted):
     weights = RNG.uniform(0.5, 2.0, size=120) if weighted else None
     x, centre = X.astype(precision), X.mean(axis=0).astype(float)
-    adding = [sums for place in (products.OnCpu(), products.OnGpu("cpu")) for sums in place.adding(1, centre, 3)]
+    adding = [sums for place in (products.OnCpu(), products.OnGpu("cpu")) for sums in place.start_sums(1, centre, 3)]
     for rows in (slice(0, 50), slice(50, None)):
         for sums in adding:
             sums.add_labels(x[rows], Y[rows], None if weights is None else weights[rows])

@@ -13,7 +13,7 @@ from unseen.data.parts import Part
 from unseen.learners import RidgeLearner
 from unseen.learners.ridge import learner as tuning
 from unseen.learners.ridge import passes, products
-from unseen.learners.ridge.reading import Rows
+from unseen.learners.ridge.reading import RowReader
 from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import resolve as resolve_score
 
@@ -137,13 +137,13 @@ def test_products_on_a_gpu(plan):
 
 
 def test_blocks_change_nothing(monkeypatch):
-    monkeypatch.setattr(Rows, "block", 4)
+    monkeypatch.setattr(RowReader, "block", 4)
     assert_equals_refits(unseen.leave_one_out())
 
 
 def test_planted_in_sample_residuals_are_caught(monkeypatch):
     monkeypatch.setattr(passes, "left_out", lambda outputs, *_: (outputs, np.ones(len(outputs))))
-    monkeypatch.setattr(products, "fetched", lambda outputs: outputs)
+    monkeypatch.setattr(products, "fetch", lambda outputs: outputs)
     monkeypatch.setattr(products.OnCpu, "leverages", lambda self, solution, x: np.zeros(len(x)))
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         assert_equals_refits(unseen.leave_one_out())
@@ -161,7 +161,7 @@ def test_planted_copies_that_vouch_for_each_other_are_caught(monkeypatch):
 
 def test_lambda_is_that_of_least_leave_one_out_error():
     data = made(COPIES[:1])
-    lam, temperature = tuning.tuned(Rows(data, np.dtype(float)), np.arange(N), np.arange(N), 0, None, 1.0)
+    lam, temperature = tuning.choose_scalars(RowReader(data, np.dtype(float)), np.arange(N), np.arange(N), 0, None, 1.0)
     x = data.take(np.arange(N)).astype(float)
     chosen = RidgeCV(alphas=tuning.GRID * tuning.mean_eigenvalue(x), scoring=None).fit(x, data.targets).alpha_
     assert (lam, temperature) == (pytest.approx(chosen), 1.0)
@@ -264,8 +264,8 @@ def test_a_part_is_judged_by_its_own_targets():
 
 @pytest.mark.parametrize("part", [0.2, 0.8])
 def test_a_pass_that_was_killed_goes_on_to_the_same_numbers(monkeypatch, part):
-    monkeypatch.setattr(Rows, "block", 7)
-    monkeypatch.setattr(Rows, "block_of", lambda rows, parts: 7)
+    monkeypatch.setattr(RowReader, "block", 7)
+    monkeypatch.setattr(RowReader, "block_of", lambda rows, parts: 7)
     monkeypatch.setattr(passes.Passes, "part_rows", 7)
     monkeypatch.setattr(passes.Passes, "part_sums", 0)
     monkeypatch.setattr(passes, "SECONDS", 0.0)

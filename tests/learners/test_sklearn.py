@@ -27,7 +27,7 @@ import unseen
 from unseen.core import seeds
 from unseen.data import from_arrays
 from unseen.learners import LEARNERS, SklearnLearner, resolve
-from unseen.learners.sklearn import labels_for, seeded
+from unseen.learners.sklearn import clone_with_seeds, labels_for
 
 RNG = np.random.default_rng(0)
 IRIS = load_iris(return_X_y=True)
@@ -199,12 +199,12 @@ def test_a_random_state_that_is_set_stays():
         [("a", RandomForestClassifier(3, random_state=5)), ("b", make_pipeline(RandomForestClassifier(3)))],
         voting="soft",
     )
-    model = seeded(nested, 9)
+    model = clone_with_seeds(nested, 9)
     assert model.get_params()["a__random_state"] == 5
     inner = model.get_params()["b__randomforestclassifier__random_state"]
     assert inner is not None
-    assert inner == seeded(nested, 9).get_params()["b__randomforestclassifier__random_state"]
-    assert inner != seeded(nested, 10).get_params()["b__randomforestclassifier__random_state"]
+    assert inner == clone_with_seeds(nested, 9).get_params()["b__randomforestclassifier__random_state"]
+    assert inner != clone_with_seeds(nested, 10).get_params()["b__randomforestclassifier__random_state"]
     assert nested.get_params()["b__randomforestclassifier__random_state"] is None
 
 

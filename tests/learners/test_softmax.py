@@ -88,7 +88,7 @@ def test_same_seed_same_numbers(monkeypatch):
 def test_inputs_that_are_not_kept_in_memory(monkeypatch):
     kept = scored("softmax:lam=1.0").values["el2n"]
     monkeypatch.setattr(solving, "HELD_BYTES", 0)
-    monkeypatch.setattr(solving.Rows, "block", 7)
+    monkeypatch.setattr(solving.RowReader, "block", 7)
     monkeypatch.setattr(leave_group_out, "BATCH_BYTES", 8 * 21 * 5)
     np.testing.assert_allclose(scored("softmax:lam=1.0").values["el2n"], kept, rtol=1e-8)
 
@@ -142,7 +142,7 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_numbers(monkeypatch, plan):
         observed(SoftmaxLearner(1.0), data, fit, store, report)
     assert store.kept["watched"] > 1
     trained = []
-    monkeypatch.setattr(leave_group_out, "trained", lambda *given: (trained.append(1), solving.trained(*given))[1])
+    monkeypatch.setattr(leave_group_out, "train", lambda *given: (trained.append(1), solving.train(*given))[1])
     assert_equal(observed(SoftmaxLearner(1.0), data, fit, store), unbroken)
     assert len(trained) <= 2
 

@@ -1,1 +1,1 @@
-"""What carries fits out: the scoring job, the work, executors and runs."""
+"""The engine that carries out fits: the scoring job, the work of a verb, executors and runs."""

@@ -1,7 +1,8 @@
-"""One scoring job: a plan over the samples, the scores asked for, and the run that keeps what is done.
+"""One scoring job: a plan over the samples, the scores to compute, and the run that keeps the results.
 
-It refuses what cannot work before any training, hands out the fits that are still to be done, takes their results in
-any order and joins them. Who trains is not its business: verbs give the fits to an executor, the recorder to the user.
+The job refuses what cannot work before any training, hands out the fits that are still to be done, takes their results
+in any order and aggregates them. It does not train: verbs give the fits to an executor, the recorder gives them to the
+user.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ __all__ = ["Abilities", "Samples", "Scoring", "check_score", "versions"]
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """What a plan needs to know of a data set.
+    """The part of a data set that a plan reads.
 
     Args:
         ids: (n,) integer or text, unique.
@@ -48,7 +49,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Abilities:
-    """What a learner can be asked for; None where it is not known beforehand (the user's own loop)."""
+    """What a learner gives; None where this is not known beforehand (the user's own loop)."""
 
     description: dict[str, object]
     epochs: int | None = 1
@@ -63,13 +64,13 @@ class Scoring:
         samples: ids, labels and groups of the data set.
         plan: the exposure plan.
         scores: names (`"dual:window=5"`) or `Score` objects.
-        learner: what the learner can do.
-        run: where results and checkpoints are kept; opened here, closed by whoever made it.
+        learner: what the learner gives.
+        run: where results and checkpoints are kept; opened here, closed by the caller.
         seed: the root seed.
-        settings: what else changes the numbers (threads), for the manifest.
+        settings: other settings that change the numbers (threads), for the manifest.
 
     Raises:
-        ArgumentError: plan, scores and learner do not fit together.
+        ArgumentError: plan, scores and learner do not go together.
         RunMismatchError: the run holds another configuration.
     """
 
@@ -86,7 +87,7 @@ class Scoring:
     ) -> None:
         self.samples = samples
         self.plan = at_once(plan) if learner.closed_form else plan
-        self.scores = _distinct([resolve(score) for score in scores])
+        self.scores = _drop_duplicates([resolve(score) for score in scores])
         self.run = run
         self.seed = seed
         for score in self.scores:
@@ -97,13 +98,14 @@ class Scoring:
                 f"the plan asks for {self.fits_in_all:,} trainings (at most {MAX_FITS:,} without a closed form); "
                 "use folds(k), or a learner that has one, such as 'ridge'"
             )
-        # A plan that cannot divide these samples says so at its first fit: before the run is begun.
-        fits = iter(self._fits())
-        self._dealt: Iterator[Fit] | None = chain(list(islice(fits, 1)), fits)  # once: of many samples it takes seconds
-        self.manifest = self._manifest(learner, dict(settings or {}))
+        # A plan that cannot divide these samples fails at its first fit, so take that fit before the run begins.
+        fits = iter(self._make_fits())
+        # Kept for `pending`, since planning takes seconds for large data.
+        self._planned: Iterator[Fit] | None = chain(list(islice(fits, 1)), fits)
+        self.manifest = self._make_manifest(learner, dict(settings or {}))
         run.open(self.manifest)
         self._joiner = Joiner(self.scores, len(samples.ids), plan.repeats, plan.scored_side)
-        self._finished: set[str] = set()  # by name: a loop that is begun again meets the same fits again
+        self._finished: set[str] = set()  # by name: a loop that starts again meets the same fits again
 
     @property
     def done(self) -> int:
@@ -111,39 +113,39 @@ class Scoring:
         return len(self._finished)
 
     def pending(self) -> Iterator[tuple[Fit, ScoreSink, CheckpointStore]]:
-        """The fits that the run does not hold yet, each with its sink and the place of its checkpoints."""
+        """Yield the fits that the run does not hold yet, each with its accumulator and its checkpoint store."""
         samples = self.samples
-        fits, self._dealt = self._dealt or self._fits(), None
+        fits, self._planned = self._planned or self._make_fits(), None
         for fit in fits:
             result = self.run.result(fit.name)
             if result is not None:
-                self._take(fit, result)
+                self._add(fit, result)
                 continue
             sink = ScoreSink(fit, samples.labels, self.scores, len(samples.class_names), self.plan.scored_side)
             yield fit, sink, self.run.checkpoints(fit.name)
 
     def finish(self, fit: Fit, result: Arrays) -> None:
-        """Take and keep the result of one fit."""
+        """Keep the result of one fit in the run, and add it to the aggregate."""
         self.run.save_result(fit.name, result)
-        self._take(fit, result)
+        self._add(fit, result)
 
-    def _take(self, fit: Fit, result: Arrays) -> None:
+    def _add(self, fit: Fit, result: Arrays) -> None:
         self._joiner.add(fit, result)
         self._finished.add(fit.name)
 
     def table(self) -> ScoreTable:
-        """The score table; every fit of the plan must be finished."""
+        """Return the score table and keep it in the run; every fit of the plan must be finished."""
         if self.done < self.fits_in_all:
             raise ArgumentError(f"only {self.done} of {self.fits_in_all} fits are finished; record the others first")
         provenance = {key: self.manifest[key] for key in ("plan", "learner", "seed", "fingerprint")}
         table = self._joiner.table(self.samples.ids, self.samples.labels, self.samples.class_names, provenance)
         return self.run.save_table(table)
 
-    def _fits(self) -> Iterator[Fit]:
+    def _make_fits(self) -> Iterator[Fit]:
         samples = self.samples
         return self.plan.fits(samples.ids, samples.labels, groups=samples.groups, seed=self.seed)
 
-    def _manifest(self, learner: Abilities, settings: dict[str, object]) -> dict[str, object]:
+    def _make_manifest(self, learner: Abilities, settings: dict[str, object]) -> dict[str, object]:
         samples = self.samples
         return {
             "format": 1,
@@ -152,7 +154,7 @@ class Scoring:
             "plan": self.plan.describe(),
             "learner": learner.description,
             "settings": settings,
-            "scores": {score.label: _declared(score) for score in self.scores},
+            "scores": {score.label: _describe(score) for score in self.scores},
             "fingerprint": {
                 **samples.fingerprint,
                 "groups": None if samples.groups is None else digest(samples.groups),
@@ -160,7 +162,7 @@ class Scoring:
         }
 
 
-def _declared(score: Score) -> dict[str, object]:
+def _describe(score: Score) -> dict[str, object]:
     about: dict[str, object] = {"direction": score.direction}
     if score.fitted_on_labels is not None:
         about["fitted_on_labels"] = score.fitted_on_labels
@@ -168,7 +170,7 @@ def _declared(score: Score) -> dict[str, object]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
+    """Return the versions of the packages that the numbers depend on."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"unseen": unseen.__version__, "python": platform.python_version()}
@@ -180,14 +182,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _distinct(scores: list[Score]) -> tuple[Score, ...]:
+def _drop_duplicates(scores: list[Score]) -> tuple[Score, ...]:
     if not scores:
         raise ArgumentError("scores must name at least one score, got none")
     return tuple({score.label: score for score in scores}.values())
 
 
 def check_score(score: Score, plan: Plan, learner: Abilities) -> None:
-    """Refuse what cannot be computed, before any training."""
+    """Refuse a score that this plan or learner cannot give, before any training."""
     if isinstance(plan, type) or not hasattr(plan, "fits"):
         got = f"{getattr(plan, '__name__', plan)}, uncalled" if callable(plan) else repr(plan)
         raise ArgumentError(f"plan must be a plan, such as unseen.folds(5), got {got}")

@@ -1,14 +1,7 @@
-"""Who is told as work goes on.
+"""`Work`: a data set, a learner and an executor made ready, to score samples or to test coresets.
 
-What is settled before any work: threads, workers, and which samples are bound together.
-
-What is said of a scoring before it begins, and what is odd about its result.
-
-Scorings of a data set: fits of several handed to one executor, and their results to the scoring that asked.
-
-Trainings on parts of a data set, and what each comes to on test rows.
-
-The work itself: what was made ready, and what it can be asked for.
+Every verb makes one `Work` and calls it. `Work.score` scores by a plan; `Work.test` trains on parts of the data set and
+asks about test rows. Both turn their trainings into jobs, hand these to the executor, and keep each result in a run.
 """
 
 from __future__ import annotations
@@ -18,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -38,143 +31,23 @@ from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
 
-if TYPE_CHECKING:
-    # MOVE
-    # MOVE
-    pass  # MOVE
+__all__ = ["Asked", "Fix", "Groups", "Outcome", "Report", "Training", "Work"]
 
-__all__ = [
-    "Asked",
-    "Fix",
-    "Groups",
-    "Outcome",
-    "Report",
-    "Training",
-    "Work",
-    "abilities",
-    "bound",
-    "joined",
-    "outlook",
-    "scored",
-    "silent",
-    "tested",
-    "threaded",
-    "warn_if_perfect",
-]
-
-
-Report = Callable[..., None]
-
-
-def silent(kind: str, **fields: object) -> None:
-    """Report to nobody."""
-
-
+Report = Callable[..., None]  # called with (kind, **fields) as work goes on
 Groups = npt.ArrayLike | Literal["duplicates"] | None
-
-
-def abilities(learner: Learner) -> Abilities:
-    """What a scoring has to know of who trains."""
-    return Abilities(learner.describe(), learner.epochs, learner.provides, learner.closed_form)
-
-
-def threaded(learner: Learner, threads: int) -> tuple[Learner, int]:
-    """The learner at this many threads a fit, and how many it really takes: its recipe may say otherwise."""
-    if not hasattr(learner, "with_threads"):
-        return learner, threads
-    limited = learner.with_threads(threads)
-    return limited, limited.threads
-
-
-def joined(learner: Any, workers: int) -> Learner:
-    """The learner, each of its models trained by so many processes; part of what it says of itself, as the threads."""
-    if not hasattr(learner, "with_workers"):
-        raise ArgumentError(
-            f"workers must be 1 for learner {learner.name!r}, which trains a model in one process, got {workers}; use "
-            "executor='ray', which trains as many models at a time as there is room for"
-        )
-    joined: Learner = learner.with_workers(workers)
-    return joined
-
-
-def bound(data: Data, groups: Groups) -> IntArray | None:
-    """The samples bound together: by the data set itself, and as asked."""
-    held = data.groups
-    if isinstance(groups, str):
-        if groups != "duplicates":
-            raise ArgumentError(f"groups must be 'duplicates', an array of n groups or None, got {groups!r}")
-        held = joined_groups(held, data.duplicate_groups())
-    elif groups is not None:
-        given = to_numpy(groups, "groups")
-        if given.ndim == 1 and len(given) != len(data):
-            raise ArgumentError(f"groups must have one entry for each of {len(data)} samples, got {len(given)}")
-        held = joined_groups(held, grouping(given, len(data), "groups"))
-    return held
-
-
-def outlook(work: Work, job: Scoring) -> dict[str, object]:
-    """What is going to be done and what it will take, before it begins."""
-    data = work.data
-    n = len(data)
-    sample = sum(
-        a.nbytes
-        for score in job.scores
-        for side in score.sides
-        for a in score.start(side, 1, len(data.class_names)).values()
-    )
-    return {
-        "n": n,
-        "classes": len(data.class_names),
-        "target": data.targets is not None,
-        "learner": work.learner.name,
-        "plan": job.plan.describe(),
-        "scores": [score.label for score in job.scores],
-        "fits": job.fits_in_all,
-        "epochs": work.learner.epochs or 1,
-        "threads": work.threads,
-        "data_bytes": _data_bytes(work),
-        "learner_bytes": _working_bytes(work, job.plan),
-        "state_bytes": sample * n // max(1, job.fits_in_all // job.plan.repeats),
-        "groups": 0 if job.samples.groups is None else int(np.sum(np.bincount(job.samples.groups) > 1)),
-        "notes": list(getattr(data, "notes", ())),
-    }
-
-
-def _data_bytes(work: Work) -> int:
-    """What the data set takes: all of it, but for learners that read it in blocks only what it holds anyway."""
-    data = work.data
-    whole = int(len(data) * np.prod(data.sample_shape or (1,)) * data.dtype.itemsize)
-    return int(getattr(data, "held_bytes", whole)) if hasattr(work.learner, "memory") else whole
-
-
-def _working_bytes(work: Work, plan: Plan) -> int:
-    """What the learner needs beside the data and the scores, if it can tell."""
-    told = getattr(work.learner, "memory", None)
-    return 0 if told is None else int(told(work.data, plan))
-
-
-def warn_if_perfect(table: ScoreTable, learner: str) -> None:
-    """A linear model that is right about every sample it never saw is more often told the label than that good."""
-    if table.predictions is not None and (table.predictions == table.labels).all():
-        warnings.warn(
-            f"{learner} is right about every one of {len(table):,} samples that it never saw: the features may contain "
-            "the label. Look for a column that is the label or was made from it, for an embedding that was trained on "
-            "these labels, and for ids or file names that go by class",
-            UserWarning,
-            stacklevel=5,
-        )
+Fix = Literal["epochs", "iterations"]
 
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """One scoring among several.
+    """The request for one scoring.
 
     Args:
-        run: where its fits and its table are kept; closed by whoever made it.
+        run: the run that keeps its fits and its table; closed by the caller.
         plan: the exposure plan.
-        scores: what to measure.
+        scores: the scores to compute.
         seed: the root seed of this scoring.
-        name: put before the names of the fits in reports; another for each scoring.
+        name: the prefix of the names of its fits in reports; different for each scoring.
 
     """
 
@@ -185,57 +58,15 @@ class Asked:
     name: str = ""
 
 
-def scored(work: Work, asked: Sequence[Asked], who: Learner, *, announce: bool) -> list[ScoreTable]:
-    """Score several times over, by fits of `who`; see `Work.score`."""
-    scorings = [_scoring(work, one, who) for one in asked]
-    if announce:
-        work.report("plan", **outlook(work, scorings[0]))
-    mine = {}  # whose fit a job is
-
-    def jobs() -> Iterator[executors.Job]:
-        for one, scoring in zip(asked, scorings, strict=True):
-            for fit, sink, checkpoints in scoring.pending():
-                job = executors.Job(fit, sink, checkpoints, who, one.seed, one.name + fit.name)
-                mine[job.name] = one, scoring
-                yield job
-
-    def told(kind: str, *, fit: str, **fields: Any) -> None:
-        one, _ = mine[fit]
-        one.run.event(kind, fit=fit.removeprefix(one.name), **fields)
-        work.report(kind, fit=fit, **fields)
-
-    for job, result in work.carried_out(jobs(), told):
-        _, scoring = mine.pop(job.name)
-        scoring.finish(job.fit, result)
-        work.report("fit_done", fit=job.name, epochs=who.epochs or 1, done=scoring.done, fits=scoring.fits_in_all)
-    tables = [scoring.table() for scoring in scorings]
-    if announce and who.closed_form and asked[0].plan.scored_side == "unseen":
-        warn_if_perfect(tables[0], who.name)
-    return tables
-
-
-def _scoring(work: Work, asked: Asked, who: Learner) -> Scoring:
-    check_scores(work.data, map(resolve_score, asked.scores))
-    return Scoring(
-        work.samples,
-        plan=asked.plan,
-        scores=asked.scores,
-        learner=abilities(who),
-        run=asked.run,
-        seed=asked.seed,
-        settings={"threads": work.threads},
-    )
-
-
 @dataclass(frozen=True, eq=False)
 class Training:
-    """One training among several, to be tested.
+    """The request for one training on a part of the data set.
 
     Args:
-        name: under which its outcome is kept, in letters, digits, `_`, `.` and `-`.
-        rows: int64 (t,) trained on.
+        name: the name of its outcome in the run, in letters, digits, `_`, `.` and `-`.
+        rows: int64 (t,) the rows to train on.
         replicate: trainings of equal replicate have equal seeds.
-        learner: who is trained.
+        learner: the learner to train.
 
     """
 
@@ -247,13 +78,13 @@ class Training:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What one training on a part of the data set came to on the test rows, after its last epoch.
+    """The result of one training on the test rows, after its last epoch.
 
     Args:
         predictions: int64 (m,) predicted classes, in the order of the test rows.
         losses: float64 (m,) negative log-probability of the label.
-        correct: bool (m,).
-        samples_seen: training samples passed over, epochs counted.
+        correct: bool (m,) whether the prediction is right.
+        samples_seen: the number of training samples times the number of epochs.
 
     """
 
@@ -264,74 +95,21 @@ class Outcome:
 
     @property
     def accuracy(self) -> float:
-        """Share of the test rows predicted rightly."""
+        """The share of the test rows that are predicted correctly."""
         return float(self.correct.mean())
 
 
-def tested(
-    work: Work, run: Run, trainings: Iterable[Training], test: IntArray, *, seed: int
-) -> Iterator[tuple[Training, Outcome]]:
-    """Train on each subset and ask about the test rows; see `Work.test`."""
-    score = resolve_score("loss")
-    labels, classes = work.samples.labels, len(work.samples.class_names)
-
-    def outcome(one: Training, kept: Arrays) -> Outcome:
-        guess = np.asarray(kept["prediction"])
-        seen = len(one.rows) * (one.learner.epochs or 1)
-        return Outcome(guess, np.asarray(kept["loss"]), guess == labels[test], seen)
-
-    pending = {}
-    for one in trainings:
-        kept = run.result(one.name)
-        if kept is None or bytes(kept["trained_on"]) != _trained_on(one, test):
-            pending[one.name] = one
-        else:
-            yield one, outcome(one, kept)
-
-    def jobs() -> Iterator[executors.Job]:
-        for one in pending.values():
-            fit = Fit(train=one.rows, unseen=test, repeat=one.replicate)
-            sink = ScoreSink(fit, labels, [score], classes)
-            yield executors.Job(fit, sink, run.checkpoints(one.name), one.learner, seed, one.name)
-
-    def told(kind: str, **fields: Any) -> None:
-        run.event(kind, **fields)
-        work.report(kind, **fields)
-
-    for job, result in work.carried_out(jobs(), told):
-        one = pending[job.name]
-        kept = {"prediction": result["prediction"], "loss": score.join({"unseen": _quantities(result)})}
-        mark = np.frombuffer(_trained_on(one, test), np.uint8)
-        run.save_result(job.name, {**kept, "trained_on": mark})
-        work.report("fit_done", fit=job.name, epochs=job.learner.epochs or 1)
-        yield one, outcome(one, kept)
-
-
-def _quantities(result: Arrays) -> dict[str, npt.NDArray[Any]]:
-    return {name.split("/")[2]: array for name, array in result.items() if name.count("/") == 2}
-
-
-def _trained_on(one: Training, test: IntArray) -> bytes:
-    """A digest of what decides an outcome beside the seed: who was trained, on what, and asked about what."""
-    text = repr(sorted(one.learner.describe().items(), key=lambda item: item[0])).encode()
-    rows = np.asarray(one.rows, np.int64).tobytes() + b"|" + np.asarray(test, np.int64).tobytes()
-    return blake2b(text + rows, digest_size=16).digest()
-
-
-Fix = Literal["epochs", "iterations"]
-
-
 class Work:
-    """Scores a data set, and tests what training on a part of it comes to.
+    """Scores a data set by a plan, and tests trainings on parts of it.
 
     Args:
         data: an open data set.
         learner: see `unseen.learners.resolve`.
         groups: `"duplicates"`, an array (n,) or None; see `unseen.score`.
         executor: where fits run: `"local"`, `"ray"`, or an executor; see `unseen.engine.executors.resolve`.
-        jobs: fits at a time.
-        threads: threads a fit.
-        verify: how much of the content is in the fingerprint.
+        jobs: the number of fits at a time.
+        threads: the number of threads for each fit.
+        verify: `"full"` for a fingerprint of the whole content, else of a part.
         report: called with (kind, **fields) as work goes on.
 
     """
@@ -350,13 +128,13 @@ class Work:
     ) -> None:
         self.data = data
         self.executor = executors.resolve(executor, jobs=jobs, threads=threads)
-        self.learner, self.threads = threaded(learners.resolve(learner, data), self.executor.threads)
+        self.learner, self.threads = _set_threads(learners.resolve(learner, data), self.executor.threads)
         if self.executor.workers > 1:
-            self.learner = joined(self.learner, self.executor.workers)
+            self.learner = _set_workers(self.learner, self.executor.workers)
         self.learner.check(data)
         fingerprint = data.fingerprint(full=verify == "full")
-        self.samples = Samples(data.ids, data.labels, data.class_names, bound(data, groups), fingerprint)
-        self.report: Report = report or silent
+        self.samples = Samples(data.ids, data.labels, data.class_names, _find_groups(data, groups), fingerprint)
+        self.report: Report = report or _ignore_report
 
     def score(
         self,
@@ -369,55 +147,56 @@ class Work:
         name: str = "",
         announce: bool = False,
     ) -> ScoreTable:
-        """Score by a plan, the fits and the table kept in `run`, which is opened here.
+        """Score by a plan; open `run` and keep the fits and the table there.
 
         Args:
-            run: where; closed by the caller.
+            run: the run; closed by the caller.
             plan: the exposure plan.
-            scores: what to measure.
+            scores: the scores to compute.
             seed: the root seed of this scoring.
-            learner: another than that of this work, such as one trained for longer.
-            name: put before the names of the fits in reports.
-            announce: report `"plan"` first: what is going to be done and what it takes.
+            learner: a learner in place of the one of this work, such as one with more epochs.
+            name: the prefix of the names of the fits in reports.
+            announce: whether to report `"plan"` first: what will be done, and the memory and time that it needs.
 
         """
-        return scored(self, [Asked(run, plan, scores, seed, name)], learner or self.learner, announce=announce)[0]
+        return _score_each(self, [Asked(run, plan, scores, seed, name)], learner or self.learner, announce=announce)[0]
 
     def score_all(self, asked: Sequence[Asked]) -> list[ScoreTable]:
-        """Score several times over; fits of all scorings share the workers."""
-        return scored(self, asked, self.learner, announce=False)
+        """Score by several plans; the fits of all of them share the workers."""
+        return _score_each(self, asked, self.learner, announce=False)
 
     def session(self) -> AbstractContextManager[None]:
-        """Inside the block, scorings and tests share what an executor begins: one Ray, say."""
+        """Share what the executor starts, such as Ray, among all scorings and tests inside the block."""
         return self.executor.session()
 
     def check(self, plan: Plan, scores: Sequence[str | Score], learner: Learner | None = None) -> None:
-        """Refuse scores that this plan or learner cannot give, before a run is begun."""
+        """Refuse scores that this plan or learner cannot give, before a run begins."""
         check_scores(self.data, map(resolve_score, scores))
         for score in scores:
-            check_score(resolve_score(score), plan, abilities(learner or self.learner))
+            check_score(resolve_score(score), plan, _describe_learner(learner or self.learner))
 
     def test(
         self, run: Run, trainings: Iterable[Training], test: IntArray, *, seed: int
     ) -> Iterator[tuple[Training, Outcome]]:
-        """Train on each subset and ask about the test rows; what the run holds already is not trained again.
+        """Train on each part and predict the test rows; skip trainings whose outcome the run holds.
 
-        Trainings of equal replicate have equal seeds, whatever they train on: their initial weights, and the order of
-        the samples they share, are the same, so that their accuracies compare in pairs.
+        Trainings of equal replicate have equal seeds, whatever their rows: they have the same initial weights, and the
+        samples that they share come in the same order. So their accuracies compare in pairs.
 
         Args:
-            run: an open run; keeps each outcome under its name.
-            trainings: no one may be trained on a test row.
-            test: int64 (m,) rows asked about.
+            run: an open run, which keeps each outcome under its name.
+            trainings: the trainings; none may have a test row among its rows.
+            test: int64 (m,) the test rows.
             seed: the root seed.
 
         """
-        return tested(self, run, trainings, test, seed=seed)
+        return _test_each(self, run, trainings, test, seed=seed)
 
     def check_batch(self, samples: int) -> None:
-        """Refuse to judge a coreset that is below one batch of the learner: that is no training anybody would do.
+        """Refuse to judge a coreset that is smaller than one batch of the learner.
 
-        (On the way there, coresets may be smaller; they are trained on in one batch of what there is.)
+        Nobody would train on so few samples in practice. (Coresets on the way of a growth may be smaller. They are
+        trained on in one batch of all their samples.)
         """
         batch = getattr(self.learner, "batch_size", 1)
         if samples < batch:
@@ -427,13 +206,13 @@ class Work:
             )
 
     def lasting(self, fix: Fix, samples: int, of: int) -> Learner:
-        """The learner for a training on `samples` samples where one on `of` samples is its usual training.
+        """Return the learner for a training on `samples` samples by the budget of a training on `of` samples.
 
         Args:
-            fix: `"epochs"`: as many epochs, so fewer steps on less data; `"iterations"`: as many steps, to within
-                half an epoch, since epochs are whole.
-            samples: those trained on.
-            of: those of the training whose budget is kept.
+            fix: `"epochs"`: the same number of epochs, so fewer steps on less data; `"iterations"`: the same number of
+                steps, to within half an epoch, since epochs are whole.
+            samples: the number of samples of this training.
+            of: the number of samples of the training whose budget is kept.
 
         Raises:
             ArgumentError: `"iterations"` of a learner that does not train in steps.
@@ -443,27 +222,225 @@ class Work:
             raise ArgumentError(f"fix must be 'epochs' or 'iterations', got {fix!r}")
         if fix == "epochs":
             return self.learner
-        who: Any = self.learner
-        if not hasattr(who, "steps"):
+        learner: Any = self.learner
+        if not hasattr(learner, "steps"):
             raise ArgumentError(
-                f"fix='iterations' needs a learner that trains in steps, which {who.name!r} does not; use fix='epochs'"
+                f"fix='iterations' needs a learner that trains in steps, unlike {learner.name!r}; use fix='epochs'"
             )
-        longer: Learner = who.with_epochs(max(1, round(who.epochs * who.steps(of) / who.steps(samples))))
+        epochs = round(learner.epochs * learner.steps(of) / learner.steps(samples))
+        longer: Learner = learner.with_epochs(max(1, epochs))
         return longer
 
-    def carried_out(self, jobs: Iterable[executors.Job], report: Report) -> Iterator[tuple[executors.Job, Arrays]]:
-        """Each job with its result, as it ends; used by scorings and trainings.
+    def run_jobs(self, jobs: Iterable[executors.Job], report: Report) -> Iterator[tuple[executors.Job, Arrays]]:
+        """Run jobs of scorings or trainings; yield each with its result as it ends.
 
-        Files that have changed are refused before each fit, and before the result of one is taken.
+        Files that have changed are refused before each fit, and before its result is taken.
         """
 
-        def of_unchanged() -> Iterator[executors.Job]:
+        def check_and_yield() -> Iterator[executors.Job]:
             for job in jobs:
                 check_unchanged(self.data)
                 yield job
 
-        results = self.executor.run(of_unchanged(), data=self.data, report=report)
+        results = self.executor.run(check_and_yield(), data=self.data, report=report)
         with closing(results):  # Ctrl-C in this loop ends the workers at once
             for done in results:
                 check_unchanged(self.data)
                 yield done
+
+
+# ---- preparation: the learner's threads and processes, and the groups of samples -----------------------------------
+
+
+def _ignore_report(kind: str, **fields: object) -> None:
+    """Ignore a report."""
+
+
+def _describe_learner(learner: Learner) -> Abilities:
+    """Return what a scoring needs to know about a learner."""
+    return Abilities(learner.describe(), learner.epochs, learner.provides, learner.closed_form)
+
+
+def _set_threads(learner: Learner, threads: int) -> tuple[Learner, int]:
+    """Return the learner with this many threads for each fit, and the number that it uses; its recipe may fix one."""
+    if not hasattr(learner, "with_threads"):
+        return learner, threads
+    limited = learner.with_threads(threads)
+    return limited, limited.threads
+
+
+def _set_workers(learner: Any, workers: int) -> Learner:
+    """Return the learner with each model trained by so many processes; like threads, they are in its description."""
+    if not hasattr(learner, "with_workers"):
+        raise ArgumentError(
+            f"workers must be 1 for learner {learner.name!r}, which trains a model in one process, got {workers}; use "
+            "executor='ray', which trains as many models at a time as there is room for"
+        )
+    parallel: Learner = learner.with_workers(workers)
+    return parallel
+
+
+def _find_groups(data: Data, groups: Groups) -> IntArray | None:
+    """Return the group of each sample, by the data set itself and by the argument `groups`."""
+    found = data.groups
+    if isinstance(groups, str):
+        if groups != "duplicates":
+            raise ArgumentError(f"groups must be 'duplicates', an array of n groups or None, got {groups!r}")
+        found = joined_groups(found, data.duplicate_groups())
+    elif groups is not None:
+        given = to_numpy(groups, "groups")
+        if given.ndim == 1 and len(given) != len(data):
+            raise ArgumentError(f"groups must have one entry for each of {len(data)} samples, got {len(given)}")
+        found = joined_groups(found, grouping(given, len(data), "groups"))
+    return found
+
+
+# ---- scorings: the fits of one or several plans --------------------------------------------------------------------
+
+
+def _score_each(work: Work, asked: Sequence[Asked], learner: Learner, *, announce: bool) -> list[ScoreTable]:
+    """Score by each request, with fits of this learner; see `Work.score`."""
+    scorings = [_make_scoring(work, one, learner) for one in asked]
+    if announce:
+        work.report("plan", **_describe_scoring(work, scorings[0]))
+    owners = {}  # by the name of a job: its request and its scoring
+
+    def jobs() -> Iterator[executors.Job]:
+        for one, scoring in zip(asked, scorings, strict=True):
+            for fit, sink, checkpoints in scoring.pending():
+                job = executors.Job(fit, sink, checkpoints, learner, one.seed, one.name + fit.name)
+                owners[job.name] = one, scoring
+                yield job
+
+    def report(kind: str, *, fit: str, **fields: Any) -> None:
+        one, _ = owners[fit]
+        one.run.event(kind, fit=fit.removeprefix(one.name), **fields)
+        work.report(kind, fit=fit, **fields)
+
+    for job, result in work.run_jobs(jobs(), report):
+        _, scoring = owners.pop(job.name)
+        scoring.finish(job.fit, result)
+        work.report("fit_done", fit=job.name, epochs=learner.epochs or 1, done=scoring.done, fits=scoring.fits_in_all)
+    tables = [scoring.table() for scoring in scorings]
+    if announce and learner.closed_form and asked[0].plan.scored_side == "unseen":
+        _warn_if_perfect(tables[0], learner.name)
+    return tables
+
+
+def _make_scoring(work: Work, asked: Asked, learner: Learner) -> Scoring:
+    check_scores(work.data, map(resolve_score, asked.scores))
+    return Scoring(
+        work.samples,
+        plan=asked.plan,
+        scores=asked.scores,
+        learner=_describe_learner(learner),
+        run=asked.run,
+        seed=asked.seed,
+        settings={"threads": work.threads},
+    )
+
+
+def _describe_scoring(work: Work, job: Scoring) -> dict[str, object]:
+    """Describe a scoring before it begins: what will be done, and how much memory it needs."""
+    data = work.data
+    n = len(data)
+    sample = sum(
+        a.nbytes
+        for score in job.scores
+        for side in score.sides
+        for a in score.start(side, 1, len(data.class_names)).values()
+    )
+    return {
+        "n": n,
+        "classes": len(data.class_names),
+        "target": data.targets is not None,
+        "learner": work.learner.name,
+        "plan": job.plan.describe(),
+        "scores": [score.label for score in job.scores],
+        "fits": job.fits_in_all,
+        "epochs": work.learner.epochs or 1,
+        "threads": work.threads,
+        "data_bytes": _count_data_bytes(work),
+        "learner_bytes": _count_learner_bytes(work, job.plan),
+        "state_bytes": sample * n // max(1, job.fits_in_all // job.plan.repeats),
+        "groups": 0 if job.samples.groups is None else int(np.sum(np.bincount(job.samples.groups) > 1)),
+        "notes": list(getattr(data, "notes", ())),
+    }
+
+
+def _count_data_bytes(work: Work) -> int:
+    """Return the bytes of the data set in memory: all of it, or what it holds anyway if the learner reads blocks."""
+    data = work.data
+    whole = int(len(data) * np.prod(data.sample_shape or (1,)) * data.dtype.itemsize)
+    return int(getattr(data, "held_bytes", whole)) if hasattr(work.learner, "memory") else whole
+
+
+def _count_learner_bytes(work: Work, plan: Plan) -> int:
+    """Return the bytes that the learner needs beside the data and the scores; 0 if it does not know them."""
+    memory = getattr(work.learner, "memory", None)
+    return 0 if memory is None else int(memory(work.data, plan))
+
+
+def _warn_if_perfect(table: ScoreTable, learner: str) -> None:
+    """Warn where a linear model predicts every unseen sample, since the features more often contain the label then."""
+    if table.predictions is not None and (table.predictions == table.labels).all():
+        warnings.warn(
+            f"{learner} is right about every one of {len(table):,} samples that it never saw: the features may contain "
+            "the label. Look for a column that is the label or was made from it, for an embedding that was trained on "
+            "these labels, and for ids or file names that go by class",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+# ---- tests: trainings on parts of the data set ---------------------------------------------------------------------
+
+
+def _test_each(
+    work: Work, run: Run, trainings: Iterable[Training], test: IntArray, *, seed: int
+) -> Iterator[tuple[Training, Outcome]]:
+    """Train on each part and predict the test rows; see `Work.test`."""
+    score = resolve_score("loss")
+    labels, classes = work.samples.labels, len(work.samples.class_names)
+
+    def make_outcome(one: Training, kept: Arrays) -> Outcome:
+        guess = np.asarray(kept["prediction"])
+        seen = len(one.rows) * (one.learner.epochs or 1)
+        return Outcome(guess, np.asarray(kept["loss"]), guess == labels[test], seen)
+
+    pending = {}
+    for one in trainings:
+        kept = run.result(one.name)
+        if kept is None or bytes(kept["trained_on"]) != _digest_training(one, test):
+            pending[one.name] = one
+        else:
+            yield one, make_outcome(one, kept)
+
+    def jobs() -> Iterator[executors.Job]:
+        for one in pending.values():
+            fit = Fit(train=one.rows, unseen=test, repeat=one.replicate)
+            sink = ScoreSink(fit, labels, [score], classes)
+            yield executors.Job(fit, sink, run.checkpoints(one.name), one.learner, seed, one.name)
+
+    def report(kind: str, **fields: Any) -> None:
+        run.event(kind, **fields)
+        work.report(kind, **fields)
+
+    for job, result in work.run_jobs(jobs(), report):
+        one = pending[job.name]
+        kept = {"prediction": result["prediction"], "loss": score.join({"unseen": _select_quantities(result)})}
+        mark = np.frombuffer(_digest_training(one, test), np.uint8)
+        run.save_result(job.name, {**kept, "trained_on": mark})
+        work.report("fit_done", fit=job.name, epochs=job.learner.epochs or 1)
+        yield one, make_outcome(one, kept)
+
+
+def _select_quantities(result: Arrays) -> dict[str, npt.NDArray[Any]]:
+    return {name.split("/")[2]: array for name, array in result.items() if name.count("/") == 2}
+
+
+def _digest_training(one: Training, test: IntArray) -> bytes:
+    """Return a digest of what decides an outcome beside the seed: the learner, its training rows and the test rows."""
+    text = repr(sorted(one.learner.describe().items(), key=lambda item: item[0])).encode()
+    rows = np.asarray(one.rows, np.int64).tobytes() + b"|" + np.asarray(test, np.int64).tobytes()
+    return blake2b(text + rows, digest_size=16).digest()

@@ -1,4 +1,4 @@
-"""Lightning Fabric, and plain PyTorch: the loop is the user's, and calls what is here once an epoch."""
+"""Lightning Fabric, and plain PyTorch: an object whose hooks the user's loop calls once an epoch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from unseen.core.arrays import Array
 from unseen.errors import ArgumentError
 from unseen.integrations.recorder import Recorder
-from unseen.integrations.watching import BatchIds, Watching, check_order, first_of, ids_in, rows_of
+from unseen.integrations.watching import BatchIds, TrainingWatch, check_order, find_ids, find_logits, find_rows
 
 __all__ = ["held_out"]
 
@@ -16,13 +16,13 @@ Logits = Callable[[Any, Any], Array]
 
 
 def held_out(recorder: Recorder, *, ids: BatchIds | None = None, logits: Logits | None = None) -> HeldOut:
-    """What a loop with Fabric (or with plain PyTorch) calls once an epoch, by itself or through `fabric.call`.
+    """Make the hooks for a loop with Fabric or plain PyTorch; the loop calls them itself or by `fabric.call`.
 
     Args:
-        recorder: whose fits are trained, inside `for fit in recorder:`.
-        ids: where a batch of the evaluation loader holds the ids of its samples: a key, a place, or a function of the
-            batch; None: samples are known by their place in a `Subset` of the data set.
-        logits: from (model, batch) to logits (m, C); None: `model(batch[0])`.
+        recorder: the recorder whose fits are trained, inside `for fit in recorder:`.
+        ids: where a batch of the evaluation loader holds the ids of its samples: a key, a position, or a function of
+            the batch; None: the ids follow from the positions in a `Subset` of the data set.
+        logits: a function from (model, batch) to logits (m, C); None: `model(batch[0])`.
 
     Example:
         >>> import numpy as np, unseen
@@ -30,14 +30,14 @@ def held_out(recorder: Recorder, *, ids: BatchIds | None = None, logits: Logits 
         HeldOut()
 
     """
-    return HeldOut(recorder, ids, logits or _of_the_first)
+    return HeldOut(recorder, ids, logits or _call_on_first)
 
 
 class HeldOut:
-    """Evaluates the held-out samples and hands what the model says of them to a recorder."""
+    """Evaluates the held-out samples, and passes their logits to a recorder."""
 
     def __init__(self, recorder: Recorder, ids: BatchIds | None, logits: Logits) -> None:
-        self._watching = Watching(recorder)
+        self._watch = TrainingWatch(recorder)
         self._recorder, self._ids, self._logits = recorder, ids, logits
         self._epoch, self._epochs = 0, 0
 
@@ -45,46 +45,47 @@ class HeldOut:
         return "HeldOut()"
 
     def on_train_start(self, *, train_loader: Any, epochs: int) -> None:
-        """Before the first epoch.
+        """Check the training set; call this before the first epoch.
 
         Args:
-            train_loader: of `Subset(dataset, fit.train)`; with `ids`, of a data set whose items hold their ids.
-            epochs: how many there will be.
+            train_loader: the loader of `Subset(dataset, fit.train)`; with `ids`, of a data set whose items hold ids.
+            epochs: the number of epochs to come.
 
         Raises:
             ExposureError: the loader holds samples that the model must not see.
-            ArgumentError: it does not say which samples it holds; a score needs more epochs.
+            ArgumentError: the samples of the loader cannot be known, or a score needs more epochs.
         """
         if epochs < 1:
             raise ArgumentError(f"epochs must be at least 1, got {epochs}")
-        self._watching.begin(epochs=epochs)
+        self._watch.begin(epochs=epochs)
         self._epoch, self._epochs = 0, epochs
         if self._ids is None:
-            rows = rows_of(train_loader.dataset, self._recorder, use="train on Subset(dataset, fit.train)")
-            self._watching.trains_on(rows)
+            rows = find_rows(train_loader.dataset, self._recorder, use="train on Subset(dataset, fit.train)")
+            self._watch.check_training(rows)
 
     def on_train_batch_start(self, *, batch: Any) -> None:
-        """With `ids`, before each step: check what is trained on."""
+        """Check the ids of a training batch; with `ids`, call this before each step."""
         if self._ids is None:
             raise ArgumentError("on_train_batch_start reads ids, so ids= must say where they are in a batch, got None")
-        self._watching.trains_on(self._recorder.rows(ids_in(batch, self._ids)))
+        self._watch.check_training(self._recorder.rows(find_ids(batch, self._ids)))
 
     def on_train_epoch_end(self, *, model: Any, loader: Any) -> None:
-        """After each epoch: the watch sets are evaluated, if a score reads what the model says now.
+        """Evaluate the watch sets if a score reads this epoch; call this after each epoch.
 
         Args:
-            model: put into evaluation mode here, and back into the modes that its modules had.
-            loader: of `Subset(dataset, fit.unseen)`, unshuffled.
+            model: the model; put into evaluation mode here, and its modules back into the modes that they had.
+            loader: the loader of `Subset(dataset, fit.unseen)`, unshuffled.
 
         Raises:
             ExposureError: the loader holds samples that are in no watch set.
-            ArgumentError: it is shuffled, drops samples, or does not say which samples it holds; no logits come out.
-            DataError: it lacks samples of the watch sets.
+            ArgumentError: the loader is shuffled or drops samples, its samples cannot be known, or the model gives no
+                logits.
+            DataError: the loader lacks samples of the watch sets.
         """
         self._epoch += 1
         if self._epoch > self._epochs:
             raise ArgumentError(f"on_train_start announced {self._epochs} epochs, but this is number {self._epoch}")
-        if self._epoch == self._epochs or self._watching.every_epoch:
+        if self._epoch == self._epochs or self._watch.every_epoch:
             modes = [(module, module.training) for module in model.modules()]
             model.eval()
             try:
@@ -92,10 +93,10 @@ class HeldOut:
             finally:
                 for module, mode in modes:
                     module.training = mode
-            self._watching.heard(epoch=self._epoch, step=self._epoch)
-            self._watching.epoch_ends(self._epoch, step=self._epoch)
+            self._watch.end_evaluation(epoch=self._epoch, step=self._epoch)
+            self._watch.end_epoch(self._epoch, step=self._epoch)
         if self._epoch == self._epochs:
-            self._watching.end(step=self._epoch)
+            self._watch.end(step=self._epoch)
 
     def _evaluate(self, model: Any, loader: Any) -> None:
         import torch
@@ -103,15 +104,15 @@ class HeldOut:
         order = None
         if self._ids is None:
             check_order(loader)
-            order = rows_of(loader.dataset, self._recorder, use="evaluate Subset(dataset, fit.unseen)")
-        self._watching.listen(order)
+            order = find_rows(loader.dataset, self._recorder, use="evaluate Subset(dataset, fit.unseen)")
+        self._watch.begin_evaluation(order)
         with torch.no_grad():
             for batch in loader:
-                ids = None if self._ids is None else ids_in(batch, self._ids)
-                self._watching.take(first_of(self._logits(model, batch)), model, ids=ids)
+                ids = None if self._ids is None else find_ids(batch, self._ids)
+                self._watch.add_batch(find_logits(self._logits(model, batch)), model, ids=ids)
 
 
-def _of_the_first(model: Any, batch: Any) -> Array:
+def _call_on_first(model: Any, batch: Any) -> Array:
     if not isinstance(batch, (tuple, list)):
         raise ArgumentError(
             f"logits= must say how a batch becomes logits where it is no tuple, got a {type(batch).__name__}; pass "

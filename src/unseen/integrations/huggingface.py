@@ -1,4 +1,4 @@
-"""The `Trainer` of transformers: a callback that records what its evaluation says of the held-out samples."""
+"""The `Trainer` of transformers: a callback that records the logits of its evaluation."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from unseen.errors import ArgumentError
 from unseen.integrations.recorder import Recorder
 from unseen.integrations.watching import (
-    Watching,
-    callback_of,
+    TrainingWatch,
     check_evaluation_mode,
     check_monitor,
     check_order,
-    first_of,
-    rows_of,
+    find_logits,
+    find_rows,
+    make_callback,
 )
 
 __all__ = ["held_out"]
@@ -24,24 +24,25 @@ Metrics = Callable[[Any], dict[str, float]]
 
 
 def held_out(recorder: Recorder, *, compute_metrics: Metrics | None = None) -> Any:
-    """A `transformers.TrainerCallback` that is its Trainer's `compute_metrics` too, where the logits arrive.
+    """Make a `transformers.TrainerCallback` that is also the Trainer's `compute_metrics`, which receives the logits.
 
         record = held_out(recorder)
         Trainer(..., train_dataset=Subset(dataset, fit.train), eval_dataset=Subset(dataset, fit.unseen),
                 compute_metrics=record, callbacks=[record])
 
-    `dataset` may be one of `datasets`. With `eval_strategy="epoch"`, every epoch is recorded where a score reads it;
-    without, the last one, by `trainer.evaluate()` after `trainer.train()`.
+    `dataset` may be one of `datasets`. With `eval_strategy="epoch"`, every epoch that a score reads is recorded;
+    without it, only the last one, by `trainer.evaluate()` after `trainer.train()`.
 
     Args:
-        recorder: whose fits are trained, inside `for fit in recorder:`.
-        compute_metrics: your own, which is then called too.
+        recorder: the recorder whose fits are trained, inside `for fit in recorder:`.
+        compute_metrics: your own metrics, which are then computed too.
 
     Raises:
         MissingDependencyError: transformers is not installed.
 
-    While it trains: `ExposureError` if a training sample must not be seen, or if the model is chosen or stopped by the
-    held-out samples; `ArgumentError` and `DataError` if the evaluation is reordered, partial, or in several processes.
+    During training, `ExposureError` is raised if a training sample must not be seen, or if the model is chosen or
+    stopped by the held-out samples; `ArgumentError` or `DataError` if the evaluation is reordered, partial, or in
+    several processes.
 
     Example:
         >>> import numpy as np, unseen
@@ -49,15 +50,15 @@ def held_out(recorder: Recorder, *, compute_metrics: Metrics | None = None) -> A
         HeldOut()
 
     """
-    callback = callback_of(_Hooks, "TrainerCallback", "transformers", "transformers")
+    callback = make_callback(_TrainerHooks, "TrainerCallback", "transformers", "transformers")
     return callback(recorder, compute_metrics)
 
 
-class _Hooks:
+class _TrainerHooks:
     """The hooks of the callback, which the Trainer calls."""
 
     def __init__(self, recorder: Recorder, compute_metrics: Metrics | None) -> None:
-        self._watching = Watching(recorder)
+        self._watch = TrainingWatch(recorder)
         self._recorder, self._metrics = recorder, compute_metrics
         self._evaluating = False
         self._model: Any = None
@@ -71,43 +72,43 @@ class _Hooks:
         _check_arguments(args)
         self._over = self._evaluating = False
         epochs = math.ceil(args.num_train_epochs) if args.max_steps <= 0 else None
-        # The last epoch can be recorded afterwards, so one that is begun again is no harm to its scores.
-        self._watching.begin(epochs=epochs, first=math.floor(state.epoch or 0) + 1)
-        if self._watching.every_epoch and args.eval_strategy != "epoch":
+        # The last epoch can be recorded after training, so starting it again does not harm its scores.
+        self._watch.begin(epochs=epochs, first=math.floor(state.epoch or 0) + 1)
+        if self._watch.every_epoch and args.eval_strategy != "epoch":
             raise ArgumentError(
                 f"the scores read every epoch, so eval_strategy must be 'epoch', got {str(args.eval_strategy.value)!r}"
             )
         dataset = train_dataloader.dataset
-        rows = rows_of(dataset, self._recorder, use="train on torch.utils.data.Subset(dataset, fit.train)")
-        self._watching.trains_on(rows)
+        rows = find_rows(dataset, self._recorder, use="train on torch.utils.data.Subset(dataset, fit.train)")
+        self._watch.check_training(rows)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        # The Trainer evaluates an epoch after on_epoch_end, so what it said is handed in when the next one begins.
+        # The Trainer evaluates after on_epoch_end, so the logits of an epoch are recorded when the next one begins.
         if state.global_step:
-            self._epoch_over(state)
+            self._end_epoch(state)
 
     def on_prediction_step(
         self, args: Any, state: Any, control: Any, *, model: Any, eval_dataloader: Any, **more: Any
     ) -> None:
-        if not self._watching.under_way:
+        if not self._watch.is_training:
             return
         self._state, self._model = state, model
         if not self._evaluating:
             check_order(eval_dataloader)
             use = "evaluate torch.utils.data.Subset(dataset, fit.unseen)"
-            self._watching.listen(rows_of(eval_dataloader.dataset, self._recorder, use=use))
+            self._watch.begin_evaluation(find_rows(eval_dataloader.dataset, self._recorder, use=use))
             self._evaluating = True
         check_evaluation_mode(model)
 
     def __call__(self, prediction: Any) -> dict[str, float]:
-        """The logits of a whole evaluation, in the order of its data set."""
+        """Take the logits of a whole evaluation, in the order of its data set, and return the metrics."""
         metrics = {} if self._metrics is None else self._metrics(prediction)
         if not self._evaluating:
             return metrics
         self._evaluating = False
-        self._watching.take(first_of(prediction.predictions), self._model)
-        if self._state.global_step:  # else it was asked for before training, with eval_on_start
-            self._watching.heard(epoch=_epoch(self._state), step=self._state.global_step)
+        self._watch.add_batch(find_logits(prediction.predictions), self._model)
+        if self._state.global_step:  # 0 for the evaluation before training, by eval_on_start
+            self._watch.end_evaluation(epoch=_epoch(self._state), step=self._state.global_step)
             if self._over:
                 self._finish(self._state)
         return metrics
@@ -117,16 +118,16 @@ class _Hooks:
         if args.eval_strategy != "no":
             self._finish(state)
 
-    def _epoch_over(self, state: Any) -> None:
-        self._watching.epoch_ends(_epoch(state), step=state.global_step)
+    def _end_epoch(self, state: Any) -> None:
+        self._watch.end_epoch(_epoch(state), step=state.global_step)
 
     def _finish(self, state: Any) -> None:
-        self._epoch_over(state)
-        self._watching.end(step=state.global_step)
+        self._end_epoch(state)
+        self._watch.end(step=state.global_step)
 
 
 def _epoch(state: Any) -> int:
-    """The epoch under way, or the one that has just ended, from 1."""
+    """Return the current epoch, or the one that has just ended, from 1."""
     return max(1, math.ceil(round(state.epoch or 0, 6)))
 
 
@@ -138,7 +139,7 @@ def _check_arguments(args: Any) -> None:
         if getattr(args, name) != value:
             raise ArgumentError(f"{name} must be {value}, so that the logits of an evaluation arrive; leave it out")
     metric = args.metric_for_best_model or "loss"
-    monitor = metric if metric.startswith("eval_") else f"eval_{metric}"  # as the Trainer names it
+    monitor = metric if metric.startswith("eval_") else f"eval_{metric}"  # the name in the Trainer
     if args.lr_scheduler_type == "reduce_lr_on_plateau":
         check_monitor("reduce_lr_on_plateau", monitor)
     if args.load_best_model_at_end or args.metric_for_best_model is not None:

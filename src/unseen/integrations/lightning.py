@@ -1,4 +1,4 @@
-"""Lightning: a callback that records what `validation_step` says of the held-out samples."""
+"""Lightning: a callback that records the logits of `validation_step` for the held-out samples."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from unseen.errors import ArgumentError
 from unseen.integrations.recorder import Recorder
 from unseen.integrations.watching import (
     BatchIds,
-    Watching,
-    callback_of,
+    TrainingWatch,
     check_monitor,
     check_order,
-    first_of,
-    ids_in,
-    rows_of,
+    find_ids,
+    find_logits,
+    find_rows,
+    make_callback,
 )
 
 __all__ = ["held_out"]
 
 
 def held_out(recorder: Recorder, *, ids: BatchIds | None = None, loader: int = 0) -> Any:
-    """A `lightning.pytorch.Callback` that hands the logits of the validation loop to a recorder.
+    """Make a `lightning.pytorch.Callback` that passes the logits of the validation loop to a recorder.
 
     `validation_step` must return the logits (m, C), or a dict with them as `"logits"`. Train on
-    `Subset(dataset, fit.train)` and validate on `Subset(dataset, fit.unseen)`, unshuffled; or name the ids in the
-    batches, then the data sets may be anything. One callback serves all fits of the recorder.
+    `Subset(dataset, fit.train)` and validate on `Subset(dataset, fit.unseen)`, unshuffled. Or put ids into the
+    batches; then the data sets may be of any kind. One callback serves all fits of the recorder.
 
     Args:
-        recorder: whose fits are trained, inside `for fit in recorder:`.
-        ids: where a batch of training or validation holds the ids of its samples: a key, a place, or a function of
-            the batch; None: samples are known by their place in the `Subset`.
-        loader: which validation loader holds the watch set, where there are several.
+        recorder: the recorder whose fits are trained, inside `for fit in recorder:`.
+        ids: where a batch of training or validation holds the ids of its samples: a key, a position, or a function of
+            the batch; None: the ids follow from the positions in the `Subset`.
+        loader: the number of the validation loader that holds the watch set, where there are several.
 
     Raises:
         MissingDependencyError: Lightning is not installed.
 
-    While `trainer.fit` runs: `ExposureError` if a training sample must not be seen, or if `EarlyStopping` or
-    `ReduceLROnPlateau` looks at the held-out samples; `ArgumentError` and `DataError` if the validation is shuffled,
+    While `trainer.fit` runs, `ExposureError` is raised if a training sample must not be seen, or if `EarlyStopping` or
+    `ReduceLROnPlateau` reads the held-out samples; `ArgumentError` or `DataError` if the validation is shuffled,
     partial, in training mode or in several processes, or gives no logits.
 
     Example:
@@ -48,15 +48,15 @@ def held_out(recorder: Recorder, *, ids: BatchIds | None = None, loader: int = 0
         HeldOut()
 
     """
-    callback = callback_of(_Hooks, "Callback", "lightning", "lightning.pytorch", "pytorch_lightning")
+    callback = make_callback(_LightningHooks, "Callback", "lightning", "lightning.pytorch", "pytorch_lightning")
     return callback(recorder, ids, loader)
 
 
-class _Hooks:
+class _LightningHooks:
     """The hooks of the callback, which Lightning calls."""
 
     def __init__(self, recorder: Recorder, ids: BatchIds | None, loader: int) -> None:
-        self._watching = Watching(recorder)
+        self._watch = TrainingWatch(recorder)
         self._recorder, self._ids, self._loader = recorder, ids, loader
 
     def __repr__(self) -> str:
@@ -70,79 +70,79 @@ class _Hooks:
                 "nothing would be evaluated: pass a validation loader of Subset(dataset, fit.unseen), write "
                 "validation_step, and leave limit_val_batches out"
             )
-        self._watching.begin(epochs=_epochs(trainer))
-        if self._watching.every_epoch and trainer.check_val_every_n_epoch != 1:
+        self._watch.begin(epochs=_epochs(trainer))
+        if self._watch.every_epoch and trainer.check_val_every_n_epoch != 1:
             raise ArgumentError(
                 "the scores read every epoch, so check_val_every_n_epoch must be 1, got "
                 f"{trainer.check_val_every_n_epoch}"
             )
         for callback in trainer.callbacks:
-            if type(callback).__name__ == "EarlyStopping" and not self._elsewhere(callback.monitor):
+            if type(callback).__name__ == "EarlyStopping" and not self._is_of_other_loader(callback.monitor):
                 check_monitor("EarlyStopping", callback.monitor)
         for schedule in trainer.lr_scheduler_configs:
-            if schedule.reduce_on_plateau and not self._elsewhere(schedule.monitor):
+            if schedule.reduce_on_plateau and not self._is_of_other_loader(schedule.monitor):
                 check_monitor("ReduceLROnPlateau", schedule.monitor)
 
-    def _elsewhere(self, monitor: str | None) -> bool:
-        """Whether a metric is of another validation loader than the watch set's."""
+    def _is_of_other_loader(self, monitor: str | None) -> bool:
+        """Return whether a metric is of another validation loader than that of the watch set."""
         _, of, number = (monitor or "").partition("/dataloader_idx_")
         return bool(of) and number != str(self._loader)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         if trainer.current_epoch:
-            self._watching.begin(epochs=_epochs(trainer), first=trainer.current_epoch + 1)
+            self._watch.begin(epochs=_epochs(trainer), first=trainer.current_epoch + 1)
         if self._ids is None:
             dataset = trainer.train_dataloader.dataset
-            self._watching.trains_on(rows_of(dataset, self._recorder, use="train on Subset(dataset, fit.train)"))
+            self._watch.check_training(find_rows(dataset, self._recorder, use="train on Subset(dataset, fit.train)"))
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         if self._ids is not None:
-            self._watching.trains_on(self._recorder.rows(_distinct(ids_in(batch, self._ids))))
+            self._watch.check_training(self._recorder.rows(_drop_repeats(find_ids(batch, self._ids))))
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
-        if not self._watching.under_way:  # trainer.validate, after training
+        if not self._watch.is_training:  # trainer.validate, after training
             return
         order = None
         if self._ids is None:
-            loader = _listed(trainer.val_dataloaders)[self._loader]
+            loader = _list_loaders(trainer.val_dataloaders)[self._loader]
             check_order(loader)
-            order = rows_of(loader.dataset, self._recorder, use="validate on Subset(dataset, fit.unseen)")
-        self._watching.listen(order)
+            order = find_rows(loader.dataset, self._recorder, use="validate on Subset(dataset, fit.unseen)")
+        self._watch.begin_evaluation(order)
 
     def on_validation_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if not self._watching.under_way or dataloader_idx != self._loader:
+        if not self._watch.is_training or dataloader_idx != self._loader:
             return
-        logits = first_of(outputs)
+        logits = find_logits(outputs)
         if logits is None:
             raise ArgumentError("validation_step must return the logits, or a dict with them as 'logits'")
-        ids = None if self._ids is None else ids_in(batch, self._ids)
-        self._watching.take(logits, pl_module, ids=ids)
+        ids = None if self._ids is None else find_ids(batch, self._ids)
+        self._watch.add_batch(logits, pl_module, ids=ids)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        if self._watching.under_way and not trainer.sanity_checking:
-            self._watching.heard(epoch=trainer.current_epoch + 1, step=trainer.global_step)
+        if self._watch.is_training and not trainer.sanity_checking:
+            self._watch.end_evaluation(epoch=trainer.current_epoch + 1, step=trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        self._watching.epoch_ends(trainer.current_epoch + 1, step=trainer.global_step)
+        self._watch.end_epoch(trainer.current_epoch + 1, step=trainer.global_step)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        self._watching.end(step=trainer.global_step)
+        self._watch.end(step=trainer.global_step)
 
 
 def _epochs(trainer: Any) -> int | None:
-    """How many epochs there will be, where no other limit ends the training before."""
+    """Return the number of epochs, or None where another limit may end the training earlier."""
     known = trainer.max_epochs is not None and trainer.max_epochs > 0 and trainer.max_steps < 1
     return trainer.max_epochs if known else None
 
 
-def _listed(loaders: Any) -> list[Any]:
+def _list_loaders(loaders: Any) -> list[Any]:
     if hasattr(loaders, "values"):
         return list(loaders.values())
     return list(loaders) if isinstance(loaders, (list, tuple)) else [loaders]
 
 
-def _distinct(ids: Any) -> Any:
-    """Training may draw a sample twice."""
+def _drop_repeats(ids: Any) -> Any:
+    """Return each id once, because training may draw a sample twice."""
     return np.unique(np.asarray(ids.cpu() if hasattr(ids, "cpu") else ids))

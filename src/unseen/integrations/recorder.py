@@ -1,4 +1,4 @@
-"""Your own training loop: take the fits, train however you like, hand in what the model says.
+"""The recorder for your own training loop: take the fits, train in any way, and record the outputs of the model.
 
     recorder = unseen.Recorder(labels, plan=unseen.folds(5), scores=["el2n"])
     for fit in recorder:
@@ -7,8 +7,8 @@
             recorder.record(ids, model(x))
     table = recorder.table()
 
-The recorder refuses what the fit's model was trained on, a sample recorded twice in an epoch, and a fit whose watch set
-was not recorded whole.
+The recorder refuses samples on which the model of the fit was trained, a sample recorded twice in an epoch, and a fit
+with an incomplete watch set.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ from unseen.scores.streaming import Score
 
 __all__ = ["Recorder"]
 
-TELLING = 8  # rows: fewer may lie in [0, 1] and sum to 1 by chance
+TELLING = 8  # the least rows to judge by; fewer may be in [0, 1] and sum to 1 by chance
 
 
 class Recorder:
-    """Hands out the fits of a plan and takes observations by sample id.
+    """A recorder hands out the fits of a plan, and takes observations by sample id.
 
     Args:
-        labels: (n,) labels of one type that can be sorted; None for tasks without classes (only `loss=` is recorded
-            then), with `n`.
+        labels: (n,) labels of one type that can be sorted; None, with `n`, for tasks without classes, where only
+            `loss=` is recorded.
         plan: the exposure plan; `folds()` if not given.
         scores: one or several names or `Score` objects.
         ids: (n,) sample ids; the rows 0..n-1 if not given. `fit.train` holds rows, `record` takes ids.
-        groups: (n,) groups whose members must not part, or None.
-        classes: the number of classes, C, where a label may be missing from the data: labels are then 0..C-1, or have C
-            different values, whose sorted order is that of the columns of the logits.
+        groups: (n,) groups whose members stay on one side of each fit, or None.
+        classes: the number of classes, C, where a class may be missing from the data: labels are then 0..C-1, or have
+            C different values, whose sorted order is the order of the columns of the logits.
         n: the number of samples, where there are no labels.
         seed: the root seed.
-        out: a directory that keeps the run: finished fits are skipped when the same recorder is made again.
-        name: what the manifest calls your training loop; change it when you change the loop.
+        out: a directory that keeps the run; finished fits are skipped when the same recorder is made again.
+        name: the name of your training loop in the manifest; change it when you change the loop.
 
     Example:
         >>> import unseen
@@ -85,7 +85,7 @@ class Recorder:
         out: str | Path | None = None,
         name: str = "recorder",
     ) -> None:
-        encoded, class_names = _labels(labels, n, classes)
+        encoded, class_names = _encode_labels(labels, n, classes)
         checked = labelling(encoded, ids=ids, groups=groups, class_names=class_names)
         self._ids: IdArray = checked.ids
         samples = Samples(
@@ -98,7 +98,7 @@ class Recorder:
         self._order = np.argsort(self._ids, kind="stable")
         self._sorted = self._ids[self._order]
         self._run = open_run(out)
-        # A recorder that is let go of lets go of its run, so that another one can go on with it.
+        # The run of a deleted recorder is closed, so that another recorder can continue it.
         weakref.finalize(self, self._run.close)
         asked = listed(scores)
         if labels is None:
@@ -108,13 +108,13 @@ class Recorder:
         self._job = Scoring(
             samples, plan=plan or folds_plan(), scores=asked, learner=abilities, run=self._run, seed=seed
         )
-        self._alike: int | None = 0  # rows that look like probabilities, as long as all do
+        self._suspect_rows: int | None = 0  # the number of rows so far if all look like probabilities, else None
         self._fit: Fit | None = None
         self._sink: ScoreSink | None = None
         self._table: ScoreTable | None = None
 
     def __iter__(self) -> Iterator[Fit]:
-        """The fits that are not finished yet. Going on to the next one closes the last."""
+        """Yield the fits that are not finished yet; each step of the loop finishes the fit before."""
         if self._table is not None:
             return
         try:
@@ -122,30 +122,30 @@ class Recorder:
                 self._fit, self._sink = fit, sink
                 yield fit
                 self._job.finish(fit, sink.result())
-        finally:  # also where the loop is broken off: that fit is not finished, and will be handed out again
+        finally:  # where the loop is left early, the fit is not finished, and will be handed out again
             self._fit = self._sink = None
 
     @property
     def fit(self) -> Fit | None:
-        """The fit that is being iterated, or None outside of the loop."""
+        """The current fit of the loop, or None outside of it."""
         return self._fit
 
     @property
     def ids(self) -> IdArray:
-        """(n,) sample ids in dataset order."""
+        """The (n,) sample ids in dataset order."""
         return self._ids
 
     @property
     def classes(self) -> int:
-        """C, the number of classes: the width of the logits."""
+        """The number of classes, C, which is the width of the logits."""
         return len(self._job.samples.class_names)
 
     def check(self, *, provides: Sequence[str], epochs: int | None = None) -> None:
-        """Refuse scores that a loop cannot serve, before it trains.
+        """Refuse scores that a loop cannot give, before it trains.
 
         Args:
-            provides: what it will hand in: `"logits"`, `"features"`, `"grad_norm"`.
-            epochs: how many it will train and hand in; None where nobody knows.
+            provides: what the loop will record: `"logits"`, `"features"`, `"grad_norm"`.
+            epochs: how many epochs the loop will train and record; None if this is not known.
 
         Raises:
             ArgumentError: a score reads something else, or needs more epochs.
@@ -155,9 +155,9 @@ class Recorder:
             check_score(score, self._job.plan, abilities)
 
     def wants(self, side: Side, epoch: int, last: int) -> frozenset[str]:
-        """What the scores read of a watch set of the current fit after this epoch (from 1) of `last`; empty: nothing.
+        """Return what the scores read for a watch set of the current fit after this epoch (from 1) of `last`.
 
-        A loop may ask, to spare itself an evaluation; what is handed in unasked is taken too.
+        An empty set means that a loop can skip the evaluation. Observations that no score reads are accepted too.
         """
         if self._sink is None:
             raise ArgumentError("wants() belongs inside `for fit in recorder:`")
@@ -174,20 +174,20 @@ class Recorder:
         grad_norm: Array | None = None,
         probabilities: bool = False,
     ) -> None:
-        """Hand in what the current fit's model says of some samples, in evaluation mode and without augmentation.
+        """Record the outputs of the current fit's model for some samples, in evaluation mode, without augmentation.
 
         Args:
             ids: (m,) ids of the samples, from the watch sets of the current fit, in any order and batch size.
-            logits: (m, C) NumPy or torch. Log-probabilities are logits too; of probabilities there is a warning.
-            epoch: counted from 1; scores from the course of training need every epoch.
-            loss: (m,) per-sample losses instead of logits, of any task.
+            logits: (m, C) NumPy or torch. Log-probabilities are logits too; probabilities cause a warning.
+            epoch: counted from 1; scores of the course of training need every epoch.
+            loss: (m,) per-sample losses in place of logits, for any task.
             features: (m, d) input of the last layer, for `grand_last_layer`.
             grad_norm: (m,) gradient norms, for `grand`.
             probabilities: whether `logits` are probabilities; their logarithm is taken.
 
         Raises:
             ExposureError: a sample was trained on in this fit and is not in its seen watch set.
-            ArgumentError: an unknown id, a sample twice in an epoch, no fit is being iterated.
+            ArgumentError: an id is unknown, a sample occurs twice in an epoch, or the call is outside of the loop.
         """
         if self._fit is None or self._sink is None:
             raise ArgumentError("record() belongs inside `for fit in recorder:`")
@@ -195,15 +195,15 @@ class Recorder:
             raise ArgumentError("record() needs logits=, loss= or grad_norm=, got none")
         rows = self.rows(ids)
         given = {"logits": logits, "loss": loss, "features": features, "grad_norm": grad_norm}
-        parts = {name: _checked(name, value, len(rows)) for name, value in given.items() if value is not None}
+        parts = {name: _check_values(name, value, len(rows)) for name, value in given.items() if value is not None}
         if logits is not None:
-            parts["logits"] = self._logits(parts["logits"], probabilities)
-        for side, chosen in self._sides(rows, self._fit):
-            own = {name: _part(value, chosen) for name, value in parts.items()}
+            parts["logits"] = self._convert_logits(parts["logits"], probabilities)
+        for side, chosen in self._split_sides(rows, self._fit):
+            own = {name: _take_part(value, chosen) for name, value in parts.items()}
             self._sink.observe(side, Observation(rows[chosen], epoch, **own))
 
     def table(self) -> ScoreTable:
-        """The score table, once every fit is finished; the run is then closed."""
+        """Return the score table, when all fits are finished, and close the run."""
         if self._table is None:
             self._table = self._job.table()
             self._run.close()
@@ -219,21 +219,21 @@ class Recorder:
         ids: npt.ArrayLike | None = None,
         probabilities: bool = False,
     ) -> ScoreTable:
-        """A score table from predictions that you already have, each made by a model that did not see the sample.
+        """Make a score table from predictions that you already have, each by a model that did not see the sample.
 
         Args:
             predictions: logits (n, C), or (T, n, C) over T epochs, such as the log-probabilities from
                 `cross_val_predict`, NumPy or torch.
-            labels: (n,) numbers 0..C-1; or C different labels of any one type, whose sorted order is that of the
-                columns, as scikit-learn has it.
+            labels: (n,) numbers 0..C-1; or C different labels of any one type, whose sorted order is the order of the
+                columns, as in scikit-learn.
             scores: one or several names or `Score` objects.
             folds: (n,) the fold of each sample, so that scores can be aligned by fold; one fold if not given.
             ids: (n,) sample ids.
-            probabilities: whether `predictions` are probabilities; their logarithm is taken. Where they look like some
-                and this is not given, there is a warning.
+            probabilities: whether `predictions` are probabilities; their logarithm is taken. There is a warning where
+                they look like probabilities and this is not given.
 
-        That nobody was scored by a model that saw them is your word here: nothing can check it, and the table's
-        provenance says so.
+        Nothing can check that no sample was scored by a model that saw it. You state this, and the provenance of the
+        table records it as your statement.
         """
         history = to_numpy(predictions, "predictions")
         if history.ndim not in (2, 3) or history.shape[-1] < 2:
@@ -256,7 +256,7 @@ class Recorder:
         if fold_of.shape == (n,):
             grouping(fold_of, n, "folds")
         recorder = Recorder(
-            labels, plan=_Given(fold_of), scores=scores, ids=ids, classes=history.shape[2], name="predictions"
+            labels, plan=_GivenFolds(fold_of), scores=scores, ids=ids, classes=history.shape[2], name="predictions"
         )
         if len(recorder._ids) != n or fold_of.shape != (n,):
             raise ArgumentError(
@@ -264,14 +264,14 @@ class Recorder:
             )
         if not probabilities and look_like_probabilities(history):
             warn_of_probabilities(3)
-        recorder._alike = None
+        recorder._suspect_rows = None
         for fit in recorder:
             for epoch, logits in enumerate(history, start=1):
                 recorder.record(recorder._ids[fit.unseen], logits[fit.unseen], epoch=epoch, probabilities=probabilities)
         return recorder.table()
 
     def rows(self, ids: Array) -> IntArray:
-        """int64 (m,) rows of these ids, NumPy, torch or a list; unknown and repeated ones are refused."""
+        """Return the rows, int64 (m,), of ids (NumPy, torch or a list); refuse unknown and repeated ids."""
         wanted = to_numpy(ids, "ids")
         if wanted.ndim != 1:
             raise ArgumentError(f"ids must be one-dimensional, (m,), got shape {wanted.shape}")
@@ -300,20 +300,20 @@ class Recorder:
             )
         return self._order[found]
 
-    def _logits(self, values: Array, probabilities: bool) -> Array:
-        """The logits that were handed in, or those of probabilities."""
+    def _convert_logits(self, values: Array, probabilities: bool) -> Array:
+        """Return logits as they are, or the logarithm of probabilities."""
         if probabilities:
             if not look_like_probabilities(values):
                 raise ArgumentError("probabilities=True needs rows that lie in [0, 1] and sum to 1, but these do not")
             return logits_of(to_numpy(values, "logits"))
-        if self._alike is not None:  # once a row was something else, or it was said, there is nothing to say
-            self._alike = self._alike + len(values) if look_like_probabilities(values) else None
-            if self._alike is not None and self._alike >= TELLING:
+        if self._suspect_rows is not None:  # None after a row that is no probability, or after the warning
+            self._suspect_rows = self._suspect_rows + len(values) if look_like_probabilities(values) else None
+            if self._suspect_rows is not None and self._suspect_rows >= TELLING:
                 warn_of_probabilities(4)
-                self._alike = None
+                self._suspect_rows = None
         return values
 
-    def _sides(self, rows: IntArray, fit: Fit) -> Iterator[tuple[Side, npt.NDArray[Any]]]:
+    def _split_sides(self, rows: IntArray, fit: Fit) -> Iterator[tuple[Side, npt.NDArray[Any]]]:
         unseen_part, seen_part = np.isin(rows, fit.unseen), np.isin(rows, fit.seen)
         stray = rows[~(unseen_part | seen_part)]
         if stray.size:
@@ -328,8 +328,8 @@ class Recorder:
 
 
 @dataclass(frozen=True, eq=False)
-class _Given:
-    """Predictions made elsewhere: folds by number, what they were trained on unknown."""
+class _GivenFolds:
+    """The plan of predictions made elsewhere: the folds are given, the training rows are unknown."""
 
     fold_of: IntArray
     repeats: int = 1
@@ -348,7 +348,9 @@ class _Given:
             yield Fit(train=nothing, unseen=np.flatnonzero(self.fold_of == value), fold=fold)
 
 
-def _labels(labels: npt.ArrayLike | None, n: int | None, classes: int | None) -> tuple[IntArray, tuple[str, ...]]:
+def _encode_labels(
+    labels: npt.ArrayLike | None, n: int | None, classes: int | None
+) -> tuple[IntArray, tuple[str, ...]]:
     if labels is None:
         if n is None:
             raise ArgumentError("pass labels=, or n= for a task without classes")
@@ -374,7 +376,7 @@ def _labels(labels: npt.ArrayLike | None, n: int | None, classes: int | None) ->
 
 
 def warn_of_probabilities(stacklevel: int) -> None:
-    """Say that logits look like probabilities."""
+    """Warn that logits look like probabilities."""
     warnings.warn(
         "these logits look like probabilities (all rows lie in [0, 1] and sum to 1): scores of probabilities that are "
         "taken for logits are wrong; pass probabilities=True, or their logarithm",
@@ -392,7 +394,7 @@ def _check_label_free(scores: Sequence[str | Score]) -> None:
             )
 
 
-def _checked(name: str, value: Array, m: int) -> Array:
+def _check_values(name: str, value: Array, m: int) -> Array:
     array = dense(value, name) if is_tensor(value) else to_numpy(value, name)
     if array.ndim < 1 or len(array) != m:
         raise ArgumentError(f"{name} must have one entry for each of the {m} ids, got shape {tuple(array.shape)}")
@@ -400,5 +402,5 @@ def _checked(name: str, value: Array, m: int) -> Array:
     return array
 
 
-def _part(value: Array, chosen: npt.NDArray[Any]) -> Array:
+def _take_part(value: Array, chosen: npt.NDArray[Any]) -> Array:
     return value if chosen.all() else value[np.flatnonzero(chosen)]

@@ -1,17 +1,17 @@
-"""The class from which a library wants its callbacks to inherit, imported when a callback is made.
+"""The shared part of all callbacks: `TrainingWatch`, which checks a training and records its evaluations.
 
-Which samples of the data set a loader serves, and whether it serves them in an order that is known.
+A callback tells the watch when a training begins, which samples it trains on, when an evaluation begins and ends, the
+logits of each batch, and when an epoch and the training end. The watch refuses, before any training where possible:
 
-One training watched: what it trains on is checked, and what its model says of the watch sets is handed in.
+- training on samples that the model must not see;
+- an evaluation of samples outside the watch sets, of a sample twice, or without some samples;
+- an evaluation before the end of the epoch, in training mode, or of probabilities in place of logits;
+- loops in more than one process.
 
-What every callback of this room shares. A callback says when a training begins, which samples it trains on, when an
-evaluation begins and ends, what came out of each batch, and when an epoch and the training end. Refused are, before
-any training where that can be known: training on samples that the model must not see, an evaluation of other samples
-than the watch sets, of some twice or of some not at all, before the epoch was over, in training mode, of probabilities
-for logits, and loops in more than one process.
+Logits are kept until it is known whether a score reads them: those of every epoch for scores of the course of training,
+those of the last epoch for the others.
 
-Logits are kept until it is known whether a score reads them: of every epoch for scores of the course of training, of
-the last one for others.
+The functions find out the samples of a loader and their order, and make the callback class of a library.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ from unseen.integrations.recorder import Recorder
 
 __all__ = [
     "BatchIds",
-    "Watching",
-    "callback_of",
+    "TrainingWatch",
     "check_evaluation_mode",
     "check_monitor",
     "check_order",
-    "first_of",
-    "ids_in",
-    "rows_of",
+    "find_ids",
+    "find_logits",
+    "find_rows",
+    "make_callback",
 ]
 
 
-def callback_of(hooks: type, name: str, package: str, *modules: str) -> Any:
-    """A class with these hooks that inherits the rest of them from the library's own.
+def make_callback(hooks: type, name: str, package: str, *modules: str) -> Any:
+    """Make a class with these hooks that inherits from the callback class of a library, imported here.
 
     Args:
         hooks: a class of hooks.
-        name: of the library's class.
-        package: to install, for the message.
-        modules: where the class may be, in the order in which they are tried.
+        name: the name of the library's class.
+        package: the package to install, for the message.
+        modules: the modules that may hold the class, in the order of trying.
 
     Raises:
-        MissingDependencyError: none of them is installed.
+        MissingDependencyError: none of the modules is installed.
     """
     for module in modules:
         try:
@@ -64,20 +64,22 @@ def callback_of(hooks: type, name: str, package: str, *modules: str) -> Any:
     raise MissingDependencyError(package, f"held_out of unseen.integrations, for {package},")
 
 
-# Where the ids are in a batch: a key, a place, or a function of it.
+# ---- the samples of a loader ---------------------------------------------------------------------------------------
+
+# Where the ids are in a batch: a key, a position, or a function of the batch.
 BatchIds = str | int | Callable[[Any], Array]
 
 
-def rows_of(dataset: Any, recorder: Recorder, *, use: str) -> IntArray:
-    """int64 (m,) rows of a part of the data set, in its own order.
+def find_rows(dataset: Any, recorder: Recorder, *, use: str) -> IntArray:
+    """Find the rows, int64 (m,), of a part of the data set, in the order of the part.
 
     Args:
         dataset: `torch.utils.data.Subset` of the whole data set, or a part of such a part.
-        recorder: knows the whole.
-        use: what the data set is for, and what it should be, for the message: `"train on Subset(dataset, fit.train)"`.
+        recorder: the recorder, which knows the whole data set.
+        use: the remedy for the message, such as `"train on Subset(dataset, fit.train)"`.
 
     Raises:
-        ArgumentError: it does not say which samples it holds.
+        ArgumentError: the samples of the part cannot be known.
     """
     parts = []
     while hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
@@ -98,15 +100,15 @@ def rows_of(dataset: Any, recorder: Recorder, *, use: str) -> IntArray:
 
 
 def check_order(loader: Any) -> None:
-    """Refuse an evaluation loader whose batches are not the samples of its data set, in order, all of them.
+    """Refuse an evaluation loader that does not serve all samples of its data set in order.
 
     Raises:
-        ArgumentError: it shuffles, drops the last batch, or deals the samples to several processes.
+        ArgumentError: the loader shuffles, drops the last batch, or divides the samples among several processes.
     """
     batches = getattr(loader, "batch_sampler", None)
     if batches is None:
         order = loader.sampler
-    else:  # one of the user's own has an order of its own
+    else:  # a batch sampler of the user has its own order
         order = batches.sampler if type(batches).__name__ == "BatchSampler" else batches
     name = type(order).__name__
     if "Distributed" in name:
@@ -123,10 +125,10 @@ def check_order(loader: Any) -> None:
         raise ArgumentError("the evaluation loader must serve every sample, got drop_last=True; pass drop_last=False")
 
 
-def ids_in(batch: Any, ids: BatchIds) -> Array:
-    """The ids in a batch.
+def find_ids(batch: Any, ids: BatchIds) -> Array:
+    """Return the ids in a batch.
 
-    >>> ids_in({"x": [0.5, 0.1], "id": [7, 3]}, "id")
+    >>> find_ids({"x": [0.5, 0.1], "id": [7, 3]}, "id")
     [7, 3]
     """
     if callable(ids):
@@ -138,15 +140,17 @@ def ids_in(batch: Any, ids: BatchIds) -> Array:
         raise ArgumentError(f"ids={ids!r} must be where a batch holds the ids of its samples, got {what}") from None
 
 
+# ---- one training --------------------------------------------------------------------------------------------------
+
 SIDES: tuple[Side, ...] = ("unseen", "seen")
 NEVER = 0  # epochs are counted from 1
 
 
-class Watching:
+class TrainingWatch:
     """Watches the trainings of a recorder, one after the other.
 
     Args:
-        recorder: whose fits are trained.
+        recorder: the recorder whose fits are trained.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -156,56 +160,56 @@ class Watching:
 
     @property
     def fit(self) -> Fit:
-        """The fit that is being trained."""
+        """The fit in training."""
         if self._fit is None:
             raise ArgumentError("held_out() belongs to a training inside `for fit in recorder:`, got one outside of it")
         return self._fit
 
     @property
-    def under_way(self) -> bool:
-        """Whether a training has begun and what it came to is not handed in yet."""
+    def is_training(self) -> bool:
+        """Whether a training has begun and has not ended."""
         return self._fit is not None
 
     def begin(self, *, epochs: int | None, first: int = 1) -> None:
-        """A training begins.
+        """Begin a training.
 
         Args:
-            epochs: how many there will be, if anybody knows; it may still end before.
-            first: the first of them, above 1 where a training is continued.
+            epochs: the number of epochs, or None if it is not known; the training may still end earlier.
+            first: the first epoch, above 1 where a training continues.
         """
         self._fit = self.recorder.fit
         fit = self.fit
-        _check_alone()
-        # Masks, since every batch may be checked.
+        _refuse_several_processes()
+        # Masks, because every batch may be checked.
         self._learned, self._watched = _mask(self.recorder, fit.train), _mask(self.recorder, fit.unseen, fit.seen)
         self.recorder.check(provides=["logits"], epochs=epochs)
         self._last = NEVER if epochs is None else epochs
         self._trained, self._step = NEVER, NEVER
-        self._handed: dict[Side, int] = dict.fromkeys(SIDES, NEVER)
-        self._heard: tuple[int, IntArray, Array] | None = None
+        self._recorded: dict[Side, int] = dict.fromkeys(SIDES, NEVER)
+        self._evaluation: tuple[int, IntArray, Array] | None = None
         if first > 1 and self.every_epoch:
             raise ArgumentError(
                 f"the scores of fit {fit.name} read every epoch, but this training goes on at epoch {first}; begin the "
                 "fit anew, without a checkpoint"
             )
-        self.listen()
+        self.begin_evaluation()
 
     @property
     def epochs(self) -> int:
-        """How many epochs were announced; 0 if nobody knows."""
+        """The number of epochs; 0 if it is not known."""
         return self._last
 
     @property
     def every_epoch(self) -> bool:
-        """Whether some score reads another epoch than the last."""
+        """Whether a score reads another epoch than the last."""
         epochs = range(1, max(self._last, 3))
         return any(self.recorder.wants(side, epoch, sys.maxsize) for side in SIDES for epoch in epochs)
 
-    def trains_on(self, rows: IntArray) -> None:
-        """Check the rows of samples that are trained on: all of them, or a batch.
+    def check_training(self, rows: IntArray) -> None:
+        """Check training rows: all of them, or a batch.
 
         Raises:
-            ExposureError: the model must not see one of them.
+            ExposureError: the model must not see one of the samples.
         """
         fit = self.fit
         stray = rows[~self._learned[rows]]
@@ -213,43 +217,43 @@ class Watching:
             watched = np.intersect1d(stray, fit.unseen)
             which, why = (watched, "then judges") if watched.size else (stray, "was not given")
             raise ExposureError(
-                f"fit {fit.name} would train on samples that it {why}: ids {self._named(which)}; train on "
+                f"fit {fit.name} would train on samples that it {why}: ids {self._ids_of(which)}; train on "
                 "Subset(dataset, fit.train)"
             )
 
-    def asks_about(self, rows: IntArray) -> None:
-        """Check the rows of samples that are evaluated: all of them, or a batch.
+    def check_evaluation(self, rows: IntArray) -> None:
+        """Check evaluated rows: all of them, or a batch.
 
         Raises:
-            ExposureError: one of them is in no watch set.
+            ExposureError: one of the samples is in no watch set.
         """
         fit = self.fit
         stray = rows[~self._watched[rows]]
         if stray.size:
             raise ExposureError(
-                f"fit {fit.name} is not asked about the ids {self._named(stray)}: evaluate Subset(dataset, fit.unseen)"
+                f"fit {fit.name} is not asked about the ids {self._ids_of(stray)}: evaluate Subset(dataset, fit.unseen)"
                 + (" and those of fit.seen" if len(fit.seen) else "")
             )
 
-    def listen(self, order: IntArray | None = None) -> None:
-        """An evaluation begins.
+    def begin_evaluation(self, order: IntArray | None = None) -> None:
+        """Begin an evaluation.
 
         Args:
-            order: int64 rows of all samples that it will serve, in its order; None where each batch brings ids.
+            order: int64 rows of all its samples, in its order; None where each batch brings ids.
         """
         self._order, self._served = np.empty(0, np.int64) if order is None else order, 0
-        self.asks_about(self._order)
+        self.check_evaluation(self._order)
         self._rows: list[IntArray] = []
         self._logits: list[Array] = []
-        self._met = np.zeros(len(self.recorder.ids), bool)
+        self._served_rows = np.zeros(len(self.recorder.ids), bool)
 
-    def take(self, logits: Any, model: Any, *, ids: Array | None = None) -> None:
-        """One batch of an evaluation.
+    def add_batch(self, logits: Any, model: Any, *, ids: Array | None = None) -> None:
+        """Add one batch of an evaluation.
 
         Args:
             logits: (m, C), NumPy or torch.
-            model: the module that said so; must be in evaluation mode.
-            ids: (m,) of its samples; None: they are the next in order.
+            model: the module that gave the logits; it must be in evaluation mode.
+            ids: (m,) the ids of the samples; None: they are the next in order.
         """
         check_evaluation_mode(model)
         if not hasattr(logits, "shape"):
@@ -259,76 +263,76 @@ class Watching:
             self._served += len(rows)
         else:
             rows = self.recorder.rows(ids)
-            self.asks_about(rows)
-        logits = _checked(logits, len(rows), self.recorder.classes)
-        again = rows[self._met[rows]]
+            self.check_evaluation(rows)
+        logits = _check_logits(logits, len(rows), self.recorder.classes)
+        again = rows[self._served_rows[rows]]
         if again.size or len(np.unique(rows)) < len(rows):
             twice = again if again.size else rows
             raise ArgumentError(
-                f"an evaluation must serve each sample once, but it repeats the ids {self._named(twice)}: a sampler "
+                f"an evaluation must serve each sample once, but it repeats the ids {self._ids_of(twice)}: a sampler "
                 "that draws with replacement, or that pads what it deals to several processes"
             )
-        self._met[rows] = True
+        self._served_rows[rows] = True
         self._rows.append(rows)
         self._logits.append(logits)
 
-    def heard(self, *, epoch: int, step: int) -> None:
-        """An evaluation has ended, in this epoch (from 1) and after so many steps; it takes the place of earlier ones.
+    def end_evaluation(self, *, epoch: int, step: int) -> None:
+        """End an evaluation of this epoch (from 1) after so many steps; it replaces earlier evaluations.
 
         Raises:
-            DataError: it left out a sample of the watch sets that the scores read.
+            DataError: the evaluation had no samples.
         """
         if not self._rows:
             raise DataError(f"fit {self.fit.name} was evaluated on no sample after epoch {epoch}")
-        self._heard = epoch, np.concatenate(self._rows), _joined(self._logits)
+        self._evaluation = epoch, np.concatenate(self._rows), _concatenate(self._logits)
         self._step = step
-        self.listen()
+        self.begin_evaluation()
 
-    def epoch_ends(self, epoch: int, *, step: int) -> None:
-        """An epoch has ended: what its evaluation said is handed in, if some score reads it."""
+    def end_epoch(self, epoch: int, *, step: int) -> None:
+        """End an epoch: record its evaluation if a score reads it."""
         self._trained = epoch
         wanted = [side for side in SIDES if self.recorder.wants(side, epoch, self._last)]
         if wanted:
-            self._hand_in(wanted, step)
+            self._record_sides(wanted, step)
 
     def end(self, *, step: int) -> None:
-        """The training has ended, perhaps before its time: the last epoch is handed in, if it is not yet."""
+        """End the training, perhaps early: record the last epoch if this was not done yet."""
         last = self._trained
-        left = [s for s in SIDES if self._handed[s] < last and self.recorder.wants(s, last, last)]
+        left = [s for s in SIDES if self._recorded[s] < last and self.recorder.wants(s, last, last)]
         if left:
-            self._hand_in(left, step)
+            self._record_sides(left, step)
         self._fit = None
 
-    def _hand_in(self, sides: list[Side], step: int) -> None:
+    def _record_sides(self, sides: list[Side], step: int) -> None:
         fit, epoch = self.fit, self._trained
-        if self._heard is None or self._heard[0] != epoch or self._step != step:
+        if self._evaluation is None or self._evaluation[0] != epoch or self._step != step:
             raise ArgumentError(
                 f"the scores of fit {fit.name} read what its model says after epoch {epoch}, but it was not evaluated "
                 "between the last step of that epoch and the next; evaluate at the end of every epoch"
             )
-        _, rows, logits = self._heard
+        _, rows, logits = self._evaluation
         for side in sides:
             chosen = np.flatnonzero(np.isin(rows, fit.watch(side)))
             left_out = np.setdiff1d(fit.watch(side), rows)
             if left_out.size:
                 raise DataError(
-                    f"after epoch {epoch}, fit {fit.name} was evaluated without the ids {self._named(left_out)} of its "
-                    f"{side} watch set: evaluate all of Subset(dataset, fit.{side}), without a limit on batches"
+                    f"after epoch {epoch}, fit {fit.name} was evaluated without the ids {self._ids_of(left_out)} of "
+                    f"its {side} watch set: evaluate all of Subset(dataset, fit.{side}), without a limit on batches"
                 )
-            if self._handed[side] < epoch:
+            if self._recorded[side] < epoch:
                 self.recorder.record(self.recorder.ids[rows[chosen]], logits[chosen], epoch=epoch)
-                self._handed[side] = epoch
+                self._recorded[side] = epoch
 
-    def _named(self, rows: IntArray) -> str:
+    def _ids_of(self, rows: IntArray) -> str:
         return some(self.recorder.ids[rows].tolist())
 
 
 def check_monitor(what: str, monitor: str | None) -> None:
-    """Refuse to stop or to choose a model by what the samples say that judge it.
+    """Refuse to stop training or to choose a model by a metric of the held-out samples.
 
     Args:
         what: the callback or option.
-        monitor: the metric that it looks at; those that begin with `train` come from training.
+        monitor: the metric that it reads; a name that begins with `train` is a metric of training.
 
     >>> check_monitor("EarlyStopping", "train_loss")
     """
@@ -340,8 +344,8 @@ def check_monitor(what: str, monitor: str | None) -> None:
         )
 
 
-def first_of(output: Any) -> Any:
-    """The logits in what a model gives: itself, its entry or attribute `logits`, or the first of several."""
+def find_logits(output: Any) -> Any:
+    """Find the logits in a model's output: its entry or attribute `logits`, the first of several, or the output."""
     if isinstance(output, (tuple, list)):
         return output[0]
     if hasattr(output, "keys"):
@@ -350,7 +354,7 @@ def first_of(output: Any) -> Any:
 
 
 def check_evaluation_mode(model: Any) -> None:
-    """Refuse a module of which any part is in training mode."""
+    """Refuse a module if any part of it is in training mode."""
     for module in model.modules():
         if module.training:
             raise ArgumentError(
@@ -360,14 +364,14 @@ def check_evaluation_mode(model: Any) -> None:
 
 
 def _mask(recorder: Recorder, *parts: IntArray) -> npt.NDArray[np.bool_]:
-    """The rows in any of the parts, bool (n,)."""
+    """Return a mask of the rows in any of the parts, bool (n,)."""
     mask = np.zeros(len(recorder.ids), bool)
     for rows in parts:
         mask[rows] = True
     return mask
 
 
-def _check_alone() -> None:
+def _refuse_several_processes() -> None:
     torch = sys.modules.get("torch")
     if torch is None or not torch.distributed.is_available() or not torch.distributed.is_initialized():
         return
@@ -379,7 +383,7 @@ def _check_alone() -> None:
         )
 
 
-def _checked(logits: Any, m: int, classes: int) -> Array:
+def _check_logits(logits: Any, m: int, classes: int) -> Array:
     shape = tuple(logits.shape)
     if shape != (m, classes):
         hint = ""
@@ -398,7 +402,7 @@ def _checked(logits: Any, m: int, classes: int) -> Array:
     return logits
 
 
-def _joined(parts: list[Array]) -> Array:
+def _concatenate(parts: list[Array]) -> Array:
     if hasattr(parts[0], "detach"):
         import torch
 

@@ -1,4 +1,4 @@
-"""Who learns: scikit-learn estimators, ridge, softmax regression, the torch loop, your own loop by the recorder."""
+"""Learners: scikit-learn estimators, ridge and softmax regression in closed form, and the torch loop."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LEARNERS", "Recipe", "RidgeLearner", "SklearnLearner", "SoftmaxLearner", "TorchLearner", "resolve"]
 
-# Imported when asked for: torch takes seconds, and scikit-learn one, in each worker of a cluster that needs neither.
-_FROM = {
+# Imported at the first use: torch takes seconds and scikit-learn one, in each worker of a cluster that needs neither.
+_MODULES = {
     "LEARNERS": "registry",
     "resolve": "registry",
     "RidgeLearner": "ridge",
@@ -27,6 +27,6 @@ _FROM = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FROM:
-        return getattr(import_module(f"{__name__}.{_FROM[name]}"), name)
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,10 +1,6 @@
-"""Which learners there are of scikit-learn, which is taken when none is named, and what a learner is called in words.
+"""What all learners share: default learners, their names in words, checks of data and options, and groups.
 
-All of this is known without importing any.
-
-What classes ask for: no regression target, whose bins would be taken for them; and logits, not probabilities.
-
-What learners of vectors that leave samples out in closed form have in common.
+Nothing here imports scikit-learn or torch.
 """
 
 from __future__ import annotations
@@ -25,20 +21,20 @@ from unseen.scores.streaming import Score
 __all__ = [
     "DEFAULTS",
     "ESTIMATORS",
-    "bound",
+    "check_positive",
     "check_scores",
+    "check_vectors",
     "default_learner",
+    "find_groups",
     "in_words",
     "logits_of",
     "look_like_probabilities",
-    "positive",
     "refuse_target",
-    "vectors_only",
-    "whole_groups",
+    "split_whole_groups",
 ]
 
 
-ESTIMATORS = ("logistic", "forest", "extra_trees", "hist_gradient_boosting", "tfidf")  # functions of `presets`
+ESTIMATORS = ("logistic", "forest", "extra_trees", "hist_gradient_boosting", "tfidf")  # functions of `sklearn.py`
 
 DEFAULTS = {"image": "convnet", "vector": "logistic", "text": "tfidf", "table": "hist_gradient_boosting"}
 
@@ -46,12 +42,12 @@ TARGET = "ridge"  # for data of any kind that has a regression target
 
 
 def default_learner(data: Data) -> str:
-    """The learner where none is named."""
+    """Name the default learner for a data set."""
     return DEFAULTS[data.kind] if data.targets is None else TARGET
 
 
 def in_words(described: Any) -> str:
-    """Name a learner as people do, by what its `describe` gives; empty where that is not known.
+    """Name a learner in words, by its description; return an empty text where this has no learner.
 
     >>> in_words({"learner": "sklearn:LogisticRegression"}), in_words({"learner": "sklearn:RandomForestClassifier"})
     ('logistic regression', 'random forest')
@@ -74,12 +70,14 @@ def in_words(described: Any) -> str:
     name = name.removeprefix("sklearn:")
     short = name.removesuffix("Classifier") or name
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[^A-Z]+", short)
-    # Names of people stay as they are.
+    # Names of people keep their capitals.
     return " ".join(word if word.isupper() or word in ("Gaussian", "Bernoulli") else word.lower() for word in words)
 
 
+# ---- checks of data and scores, and logits -------------------------------------------------------------------------
+
 FLOOR = float(np.finfo(np.float32).tiny)
-ROUNDING = 1e-2  # of a sum of probabilities: half precision leaves as much
+ROUNDING = 1e-2  # error of a sum of probabilities, as half precision leaves it
 
 LEARN = "use the learner 'ridge', or hand in the losses of your own model with unseen.Recorder"
 
@@ -89,11 +87,11 @@ def refuse_target(data: Data, does: str, instead: str = LEARN) -> None:
 
     Args:
         data: the data set.
-        does: what it is refused by, and why, such as `"logistic learns classes"`.
-        instead: what can be done.
+        does: the reason, with its subject, such as `"logistic learns classes"`.
+        instead: the remedy.
 
     Raises:
-        DataError: it has a target.
+        DataError: the data set has a target.
 
     """
     if data.targets is not None:
@@ -101,7 +99,7 @@ def refuse_target(data: Data, does: str, instead: str = LEARN) -> None:
 
 
 def logits_of(probabilities: Any) -> FloatArray:
-    """The logarithm of probabilities; zero is raised to the smallest normal float32, so that a loss stays finite.
+    """Return the logarithm of probabilities; zero counts as the smallest normal float32, so that losses are finite.
 
     >>> logits_of(np.array([[1.0, 0.0]])).round(1).tolist()
     [[0.0, -87.3]]
@@ -111,7 +109,7 @@ def logits_of(probabilities: Any) -> FloatArray:
 
 
 def look_like_probabilities(values: Array) -> bool:
-    """Whether all rows lie in [0, 1] and sum to 1, NumPy or torch, (..., C)."""
+    """Return whether all rows are in [0, 1] and sum to 1; the values are NumPy or torch, (..., C)."""
     if not values.shape[0]:
         return False
     if not (float(values.min()) >= 0 and float(values.max()) <= 1 + ROUNDING):
@@ -120,10 +118,10 @@ def look_like_probabilities(values: Array) -> bool:
 
 
 def check_scores(data: Data, scores: Iterable[Score]) -> None:
-    """Refuse scores that read classes of data with a regression target.
+    """Refuse scores that read classes for data with a regression target.
 
     Raises:
-        ArgumentError: a score that reads logits, where no loss takes their place.
+        ArgumentError: a score reads logits and cannot be computed from a loss.
 
     """
     for score in scores:
@@ -133,8 +131,11 @@ def check_scores(data: Data, scores: Iterable[Score]) -> None:
             )
 
 
-def positive(name: str, value: float | str) -> float | str:
-    """An option that is a number above 0, or `"auto"`."""
+# ---- learners of vectors that leave samples out in closed form -----------------------------------------------------
+
+
+def check_positive(name: str, value: float | str) -> float | str:
+    """Refuse an option that is neither a number above 0 nor `"auto"`; return it."""
     if value == "auto":
         return "auto"
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
@@ -143,17 +144,20 @@ def positive(name: str, value: float | str) -> float | str:
     return float(value)
 
 
-def vectors_only(data: Data, learner: str) -> None:
-    """Refuse data of another kind."""
+def check_vectors(data: Data, learner: str) -> None:
+    """Refuse data that are not vectors."""
     if data.kind != "vector":
         raise DataError(
-            f"{learner} learns from vectors (n, d), but this is {data.kind} data: pass embeddings: those that "
-            "`unseen embed` makes without any label, or of a network that was not trained on these labels"
+            f"{learner} learns from vectors (n, d), but this is {data.kind} data: pass embeddings, which "
+            "`unseen embed` makes without any label, or those of a network that was not trained on these labels"
         )
 
 
-def bound(data: Data, fit: Fit) -> IntArray:
-    """int64 (n,): the groups that leave together while options are chosen; the folds of a fit are no groups."""
+def find_groups(data: Data, fit: Fit) -> IntArray:
+    """Return the group of each row, int64 (n,), that is left out as a whole while options are chosen.
+
+    The folds of a fit are no groups here.
+    """
     given = None
     if fit.apart is not None and fit.folds is None:
         given = np.arange(len(data))
@@ -162,13 +166,13 @@ def bound(data: Data, fit: Fit) -> IntArray:
     return np.arange(len(data)) if groups is None else groups
 
 
-def whole_groups(rows: IntArray, of: IntArray, block: int) -> Iterator[IntArray]:
-    """Rows in pieces of at least a block, no group in two of them, in the order in which groups appear.
+def split_whole_groups(rows: IntArray, of: IntArray, block: int) -> Iterator[IntArray]:
+    """Split rows into pieces of at least a block, each group in one piece, in the order in which groups appear.
 
     Args:
         rows: int64 (m,).
-        of: int64 (m,) group of each.
-        block: how many at a time.
+        of: int64 (m,) the group of each row.
+        block: the least number of rows of a piece, except the last.
 
     """
     _, first, group = np.unique(of, return_index=True, return_inverse=True)

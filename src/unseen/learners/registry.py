@@ -1,4 +1,4 @@
-"""Learners by name: `"convnet"`, `"ridge:lam=2"`, `"sklearn:module:function"`, `"torch:module:function"`."""
+"""The registry of learners by name: `"convnet"`, `"ridge:lam=2"`, `"sklearn:module:function"` and others."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from unseen.learners.torch.recipe import PRESETS
 
 __all__ = ["LEARNERS", "imported_by", "is_described", "resolve"]
 
-# A maker gets the data set and the options of the spec, and gives a learner.
+# A maker takes the data set and the options of the spec, and returns a learner.
 Maker = Callable[[Data, Mapping[str, Any]], Learner]
 
 LEARNERS: Registry[Maker] = Registry("learner", "unseen.learners")
 
 
 def resolve(spec: str | Learner | Any | None, data: Data) -> Learner:
-    """The learner of a name with options, of a scikit-learn estimator, or the learner itself.
+    """Make a learner from a name with options or a scikit-learn estimator; return a learner as it is.
 
     Args:
         spec: `"convnet:epochs=8,lr=0.2"` or another name of `unseen.learners.LEARNERS`; `"sklearn:module:function"`,
             a function without arguments that makes an estimator; `"torch:module:function"`, one that makes an
-            `nn.Module`, with the options of a recipe behind another colon; an unfitted estimator; a `Learner`; None:
+            `nn.Module`, with the options of a recipe after another colon; an unfitted estimator; a `Learner`; None:
             `convnet` for images, `logistic` for vectors, `tfidf` for text, `hist_gradient_boosting` for tables,
             `ridge` where there is a regression target.
         data: the data set to learn from; presets read its kind and columns, not its labels.
 
     Raises:
-        UnknownNameError: no learner of that name; the nearest are named.
-        ArgumentError: an option that the learner does not have.
+        UnknownNameError: there is no learner of that name; the message lists the nearest.
+        ArgumentError: the learner does not have an option.
     """
-    found = _learner(default_learner(data) if spec is None else spec, data)
+    found = _make_learner(default_learner(data) if spec is None else spec, data)
     suited: Learner = found.suited(data) if hasattr(found, "suited") else found
     return suited
 
 
 def imported_by(spec: str) -> str | None:
-    """The place `"module:function"` that a learner of this name imports; None where it imports nothing.
+    """Return the `"module:function"` that a learner of this name imports, or None where it imports nothing.
 
     >>> imported_by("sklearn:os:abort"), imported_by("convnet:network=a.b:f,epochs=2"), imported_by("forest")
     ('os:abort', 'a.b:f', None)
@@ -62,11 +62,11 @@ def imported_by(spec: str) -> str | None:
 
 
 def is_described(spec: str, about: Mapping[str, Any]) -> bool:
-    """Whether what a learner of this name imports is what a manifest says of it; nothing is imported to find out.
+    """Return whether a learner of this name imports the function of a manifest's description; import nothing.
 
     Args:
         spec: the name, as `resolve` takes it.
-        about: what `describe` of the learner gave.
+        about: the description of the learner in the manifest.
 
     >>> is_described("sklearn:sklearn.naive_bayes:GaussianNB", {"learner": "sklearn:GaussianNB"})
     True
@@ -75,7 +75,7 @@ def is_described(spec: str, about: Mapping[str, Any]) -> bool:
     """
     place = imported_by(spec)
     if place is None:
-        return True  # it is made, and compared as a whole
+        return True  # such a learner can be made and compared as a whole
     if spec.startswith("sklearn:"):
         made_by = about.get("made_by")
         return made_by == place if made_by else about.get("learner") == f"sklearn:{place.rpartition(':')[2]}"
@@ -83,24 +83,24 @@ def is_described(spec: str, about: Mapping[str, Any]) -> bool:
     return isinstance(recipe, Mapping) and recipe.get("network") == place
 
 
-def _learner(spec: Any, data: Data) -> Learner:
+def _make_learner(spec: Any, data: Data) -> Learner:
     if isinstance(spec, type):
         raise ArgumentError(f"learner must be an instance, got the class {spec.__name__}; call it: {spec.__name__}()")
     if not isinstance(spec, str):
         if hasattr(spec, "provides"):
             learner: Learner = spec
             return learner
-        return _estimator(spec)
+        return _wrap_estimator(spec)
     prefix, _, rest = spec.partition(":")
     if prefix == "sklearn" and ":" in rest and "=" not in rest:
-        return _estimator(_made(rest), made_by=rest)
+        return _wrap_estimator(_call_maker(rest), made_by=rest)
     if prefix == "torch" and ":" in rest:
-        return _torch_network(rest)
+        return _make_torch_network(rest)
     name, options = parse_spec(rest if prefix in ("sklearn", "torch") else spec)
     return LEARNERS.get(name)(data, options)
 
 
-def _preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
+def _make_preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
     estimator = getattr(import_module("unseen.learners.sklearn"), name)(data)
     own = _last_step(estimator)
     unknown = [key for key in options if key not in own.get_params(deep=False)]
@@ -108,11 +108,11 @@ def _preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
         known = ", ".join(sorted(own.get_params(deep=False)))
         raise ArgumentError(f"learner {name!r} has no option {unknown[0]!r}; its options: {known}")
     own.set_params(**options)
-    return _estimator(estimator, frames=False)  # its columns are told apart by their places in `Data.take`
+    return _wrap_estimator(estimator, frames=False)  # its encoder finds columns by their positions in `Data.take`
 
 
-def _estimator(estimator: Any, made_by: str | None = None, *, frames: bool = True) -> Learner:
-    from unseen.learners.sklearn import SklearnLearner  # with scikit-learn, whose import other learners do without
+def _wrap_estimator(estimator: Any, made_by: str | None = None, *, frames: bool = True) -> Learner:
+    from unseen.learners.sklearn import SklearnLearner  # imports scikit-learn, which other learners do not need
 
     return SklearnLearner(estimator, made_by=made_by, frames=frames)
 
@@ -121,7 +121,7 @@ def _last_step(estimator: Any) -> Any:
     return estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
 
 
-def _ridge(data: Data, options: Mapping[str, Any]) -> Learner:
+def _make_ridge(data: Data, options: Mapping[str, Any]) -> Learner:
     known = signature(RidgeLearner).parameters
     unknown = [key for key in options if key not in known]
     if unknown:
@@ -130,41 +130,41 @@ def _ridge(data: Data, options: Mapping[str, Any]) -> Learner:
     return learner
 
 
-def _torch_preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
-    torch_room = _torch_room(name)
-    learner: Learner = torch_room.TorchLearner(torch_room.Recipe.named(name, **options))
+def _make_torch_preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
+    torch_learners = _import_torch_learners(name)
+    learner: Learner = torch_learners.TorchLearner(torch_learners.Recipe.named(name, **options))
     return learner
 
 
-def _torch_network(rest: str) -> Learner:
-    """`module:function` and, behind a further colon, the options of a recipe."""
+def _make_torch_network(rest: str) -> Learner:
+    """Make a learner of `module:function` and, after another colon, the options of a recipe."""
     place, _, tail = rest.rpartition(":")
     if "=" not in tail:
         place, tail = rest, ""
     options = parse_spec(f"x:{tail}")[1]
-    torch_room = _torch_room(rest)
-    learner: Learner = torch_room.TorchLearner(torch_room.Recipe(network=place, **options))
+    torch_learners = _import_torch_learners(rest)
+    learner: Learner = torch_learners.TorchLearner(torch_learners.Recipe(network=place, **options))
     return learner
 
 
-def _torch_room(name: str) -> Any:
-    if find_spec("torch") is None:  # not imported here: the room says how its threads shall wait, first
+def _import_torch_learners(name: str) -> Any:
+    if find_spec("torch") is None:  # not imported here, because its package first sets how torch threads wait
         raise MissingDependencyError("torch", f"the learner {name!r}", extra="torch")
     return import_module("unseen.learners.torch")
 
 
-def _made(place: str) -> Any:
-    make = _imported(place)
+def _call_maker(place: str) -> Any:
+    make = _import_function(place)
     try:
         return make()
-    except Exception as error:  # whatever the function of the user does
+    except Exception as error:  # the function of a user may raise anything
         raise ArgumentError(
             f"learner {place!r} must be a function without arguments that makes an estimator, but calling it fails: "
             f"{type(error).__name__}: {error}"
         ) from error
 
 
-def _imported(place: str) -> Callable[[], Any]:
+def _import_function(place: str) -> Callable[[], Any]:
     module, _, function = place.partition(":")
     try:
         found: Callable[[], Any] = getattr(import_module(module), function)
@@ -174,8 +174,8 @@ def _imported(place: str) -> Callable[[], Any]:
 
 
 for _name in ESTIMATORS:
-    LEARNERS.add(_name, partial(_preset, _name))
-LEARNERS.add("ridge", _ridge)
+    LEARNERS.add(_name, partial(_make_preset, _name))
+LEARNERS.add("ridge", _make_ridge)
 LEARNERS.add("softmax", softmax_or_ridge)
 for _name in PRESETS:
-    LEARNERS.add(_name, partial(_torch_preset, _name))
+    LEARNERS.add(_name, partial(_make_torch_preset, _name))

@@ -1,12 +1,12 @@
-"""Any scikit-learn classifier with `predict_proba`, pipelines included.
+"""The learner of scikit-learn classifiers with `predict_proba`, pipelines included, and ready-made estimators.
 
 The estimator is cloned for every fit and sees the training rows only, so vocabularies, imputers and scalers inside a
-pipeline are held out with the rest. It sees the labels as the user gave them, so that `class_weight={2: 10}` is of the
-class 2 and `priors` are in the order of `classes_`; what it says is put in the order of the classes of the data set.
-Probabilities become logits by their logarithm; a probability of zero is raised to
-the smallest normal float32 (1.2e-38), so that a loss stays finite (at most 87.3).
+pipeline are fitted on these rows alone. It sees the labels as the user gave them, so `class_weight={2: 10}` means the
+class 2, and `priors` are in the order of `classes_`. Its outputs are put in the order of the classes of the data set.
+Probabilities become logits by their logarithm. A probability of zero counts as the smallest normal float32 (1.2e-38),
+so that a loss stays finite (at most 87.3).
 
-Ready-made scikit-learn learners: each function makes one for a data set.
+The functions `logistic`, `forest` and others each make an estimator for a data set.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from unseen.learners.base import logits_of, refuse_target
 __all__ = ["SklearnLearner", "extra_trees", "forest", "hist_gradient_boosting", "logistic", "tfidf"]
 
 
-BLOCK = 16_384  # rows asked about at a time
-ROUNDING = 1e-3  # float16 rounds a probability by half of that
-SEED_LIMIT = 2**32  # scikit-learn's random_state ends here
-# What estimators raise at data and parameters that they cannot use: NumPy's, SciPy's and Arrow's errors are of these.
-_OF_LIBRARIES = (
+BLOCK = 16_384  # rows to predict at a time
+ROUNDING = 1e-3  # twice the rounding error of a probability in float16
+SEED_LIMIT = 2**32  # the end of scikit-learn's random_state
+# The errors of estimators for data and parameters that they cannot use; those of NumPy, SciPy and Arrow are subclasses.
+_LIBRARY_ERRORS = (
     ArithmeticError,
     ValueError,
     TypeError,
@@ -49,18 +49,20 @@ _OF_LIBRARIES = (
     RuntimeError,
     MemoryError,
 )
-NUMBERED = {"skorch", "xgboost"}  # packages whose classifiers take no labels but 0..C-1
-ARRAYS_ONLY = {"skorch"}  # packages whose classifiers make something else of frames
+NUMBERED = {"skorch", "xgboost"}  # packages whose classifiers take only labels 0..C-1
+ARRAYS_ONLY = {"skorch"}  # packages whose classifiers do not take frames as tables
 
 
 class SklearnLearner:
-    """Learns by a scikit-learn estimator.
+    """The learner of a scikit-learn estimator.
 
     Args:
-        estimator: an unfitted classifier with `predict_proba`. Every `random_state` in it that is None gets a seed of
-            its own for each fit; one that is set stays.
-        made_by: the `module:function` that made it, if one was named. It is told unless it is the class of that name.
-        frames: whether it is given the frames that data sets were made of, with their names and types; else arrays.
+        estimator: an unfitted classifier with `predict_proba`. Each `random_state` in it that is None gets its own
+            seed for each fit; one that is set stays.
+        made_by: the `module:function` that made the estimator, if one was named. The description holds it, unless the
+            function is the class itself.
+        frames: whether the estimator takes the frames that data sets were made of, with their column names and types,
+            in place of arrays.
 
     >>> from sklearn.naive_bayes import GaussianNB
     >>> SklearnLearner(GaussianNB())
@@ -73,7 +75,7 @@ class SklearnLearner:
 
     def __init__(self, estimator: Any, made_by: str | None = None, *, frames: bool = True) -> None:
         for method in ("fit", "predict_proba", "get_params"):
-            if not (hasattr(estimator, method) or (method == "predict_proba" and _stacks(estimator))):
+            if not (hasattr(estimator, method) or (method == "predict_proba" and _is_default_stack(estimator))):
                 raise ArgumentError(
                     f"estimator must have {method}, but {type(estimator).__name__} has none"
                     + ("; wrap it in sklearn.calibration.CalibratedClassifierCV" if method == "predict_proba" else "")
@@ -86,25 +88,25 @@ class SklearnLearner:
                 )
         self.estimator = estimator
         self.frames = frames and not packages_of(estimator) & ARRAYS_ONLY
-        # A pipeline is known by its last step.
+        # The name of a pipeline is that of its last step.
         self.name = f"sklearn:{type(getattr(estimator, 'steps', [(0, estimator)])[-1][1]).__name__}"
-        told = made_by is not None and made_by.rpartition(":")[2] != self.name.removeprefix("sklearn:")
-        self.made_by = made_by if told else None
+        other = made_by is not None and made_by.rpartition(":")[2] != self.name.removeprefix("sklearn:")
+        self.made_by = made_by if other else None
 
     def __repr__(self) -> str:
         return f"SklearnLearner({self.estimator!r})"
 
     def describe(self) -> dict[str, object]:
-        """The estimator's class, every parameter, and the function that made it."""
+        """Return the class of the estimator, all its parameters, and the function that made it."""
         params = self.estimator.get_params(deep=True)
         about: dict[str, object] = {
             "learner": self.name,
-            "params": {name: _plain(params[name]) for name in sorted(params)},
+            "params": {name: _as_json(params[name]) for name in sorted(params)},
         }
         return about if self.made_by is None else {**about, "made_by": self.made_by}
 
     def check(self, data: Data) -> None:
-        """At least two classes."""
+        """Refuse data with a regression target, or with fewer than two classes."""
         refuse_target(data, f"{self.name} learns classes")
         if len(np.unique(data.labels)) < 2:
             raise DataError(
@@ -121,42 +123,44 @@ class SklearnLearner:
         seed: int,
         report: Callable[..., None],
     ) -> None:
-        """Train once and push one observation of each watch set. There is nothing to continue within a fit."""
-        # In an order that depends on (seed, id): shuffling the rows of the data set does not change the model.
+        """Train once and push one observation of each watch set; a fit cannot continue from a checkpoint."""
+        # The order depends on (seed, id), so that shuffling the rows of the data set does not change the model.
         ranked = seeds.order(seed, data.ids, "order", fit.repeat)
         train = ranked[np.isin(ranked, fit.train, assume_unique=True)]
         own = labels_for(self.estimator, data)
-        model = seeded(self.estimator, seeds.derive(seed, "init", fit.repeat, fit.fold, fit.part or 0))
+        model = clone_with_seeds(self.estimator, seeds.derive(seed, "init", fit.repeat, fit.fold, fit.part or 0))
         inputs = self._inputs(data, train)
         try:
             model.fit(inputs, own[data.labels[train]])
-        except _OF_LIBRARIES as error:
-            told = f"{self.name} cannot learn from fit {fit.name} ({len(train)} samples): {_told(error)}"
-            raise DataError(told) from error
+        except _LIBRARY_ERRORS as error:
+            message = f"{self.name} cannot learn from fit {fit.name} ({len(train)} samples): {_describe_error(error)}"
+            raise DataError(message) from error
         for side in ("unseen", "seen"):
             if sink.wants(side, 1, 1):
                 self._observe(model, data, fit, side, sink)
         report("epoch", epoch=1, epochs=1)
 
     def _observe(self, model: Any, data: Data, fit: Fit, side: Side, sink: Sink) -> None:
-        # In the order of the ids (dataset order, unless the data brings its own), so that what shares a block with a
-        # sample, and the rounding that comes of it, does not depend on the order of the rows either.
+        # Blocks are in the order of the ids, so that the other samples in a block, and the rounding that depends on
+        # them, do not depend on the order of the rows.
         rows = fit.watch(side)
         rows = rows[np.argsort(data.ids[rows], kind="stable")]
         last = model.steps[-1][1] if hasattr(model, "steps") else model
         columns = self._columns(model, data)
         for block in np.array_split(rows, max(1, -(-len(rows) // BLOCK))):
             p = np.zeros((len(block), len(data.class_names)))
-            # A class that the training rows lack keeps the probability 0.
+            # A class without training rows keeps the probability 0.
             inputs = self._inputs(data, block)
             try:
-                said = model.predict_proba(inputs)
-            except _OF_LIBRARIES as error:
-                raise DataError(f"{self.name} cannot judge the samples of fit {fit.name}: {_told(error)}") from error
+                output = model.predict_proba(inputs)
+            except _LIBRARY_ERRORS as error:
+                raise DataError(
+                    f"{self.name} cannot judge the samples of fit {fit.name}: {_describe_error(error)}"
+                ) from error
             if hasattr(last, "predict_joint_log_proba"):
-                # Naive Bayes is exact in logarithms only: where these are large, its rows sum to 2 by rounding.
-                said = said / said.sum(axis=1, keepdims=True)
-            p[:, columns] = probabilities(said, len(columns), data.ids[block], self.name)
+                # Naive Bayes is exact in logarithms only; where these are large, rounding makes its rows sum to 2.
+                output = output / output.sum(axis=1, keepdims=True)
+            p[:, columns] = probabilities(output, len(columns), data.ids[block], self.name)
             sink.observe(side, Observation(block, epoch=1, logits=logits_of(p)))
 
     def _inputs(self, data: Data, rows: IntArray) -> Any:
@@ -167,7 +171,7 @@ class SklearnLearner:
         return inputs.reshape(len(inputs), -1).astype(np.float32) if data.kind == "image" else inputs
 
     def _columns(self, model: Any, data: Data) -> IntArray:
-        """The class of each column of `predict_proba`."""
+        """Return the class of each column of `predict_proba`."""
         own = labels_for(self.estimator, data)
         try:
             return codes_of(model.classes_, own)
@@ -179,24 +183,24 @@ class SklearnLearner:
             ) from error
 
 
-def _told(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def labels_for(estimator: Any, data: Data) -> npt.NDArray[Any]:
-    """(C,) what stands for each class where this estimator sees it: the user's own label, else its number."""
+    """Return the labels of the C classes for this estimator: those of the user, or else 0..C-1."""
     own: npt.NDArray[Any] | None = getattr(data, "label_values", None)
     return np.arange(len(data.class_names)) if own is None or packages_of(estimator) & NUMBERED else own
 
 
 def packages_of(estimator: Any) -> set[str]:
-    """The packages that an estimator and its parts are of."""
+    """Return the packages of an estimator and its parts."""
     inner = (estimator, *estimator.get_params(deep=True).values())
     return {base.__module__.partition(".")[0] for part in inner for base in type(part).__mro__}
 
 
 def codes_of(classes: Any, own: npt.NDArray[Any]) -> IntArray:
-    """The number of each of an estimator's `classes_`.
+    """Return the class number of each of an estimator's `classes_`.
 
     >>> codes_of(["cat", "owl"], np.array(["ant", "cat", "owl"])).tolist()
     [1, 2]
@@ -205,23 +209,24 @@ def codes_of(classes: Any, own: npt.NDArray[Any]) -> IntArray:
     return np.array([number[label] for label in np.asarray(classes).tolist()], dtype=np.int64)
 
 
-def probabilities(said: Any, classes: int, ids: npt.NDArray[Any], who: str) -> npt.NDArray[np.float64]:
-    """What `predict_proba` gave, if it is (m, C) probabilities; rounding may leave a row's sum a little beside 1.
+def probabilities(output: Any, classes: int, ids: npt.NDArray[Any], who: str) -> npt.NDArray[np.float64]:
+    """Check that the output of `predict_proba` is (m, C) probabilities, up to rounding, and return them.
 
     Raises:
-        DataError: it is something else; the message names who said it, the rule and the first value that breaks it.
+        DataError: the output breaks a rule; the message names the estimator, the rule and the first such value.
 
     >>> probabilities([[0.5, 0.6]], 2, np.array([7]), "mine")
     Traceback (most recent call last):
     unseen.errors.DataError: mine: rows of predict_proba must sum to 1, but that of id 7 sums to 1.1
 
     """
-    said = of_tensor(said, f"{who}: predict_proba") if is_tensor(said) else unmasked(said, f"{who}: predict_proba")
+    name = f"{who}: predict_proba"
+    output = of_tensor(output, name) if is_tensor(output) else unmasked(output, name)
     try:
-        values = np.asarray(said)
+        values = np.asarray(output)
         p = values.astype(np.float64, casting="unsafe" if values.dtype.kind in "OUS" else "same_kind")
     except (TypeError, ValueError):
-        raise DataError(f"{who}: predict_proba must give an array of numbers, got {type(said).__name__}") from None
+        raise DataError(f"{who}: predict_proba must give an array of numbers, got {type(output).__name__}") from None
     if p.shape != (len(ids), classes):
         raise DataError(
             f"{who}: predict_proba must give a row for each sample asked about and a column for each class trained on, "
@@ -246,8 +251,8 @@ def probabilities(said: Any, classes: int, ids: npt.NDArray[Any], who: str) -> n
     return p
 
 
-def seeded(estimator: Any, seed: int) -> Any:
-    """A clone in which every `random_state` left open has a seed of its own."""
+def clone_with_seeds(estimator: Any, seed: int) -> Any:
+    """Clone an estimator, and give each `random_state` that is None its own seed."""
     model = clone(estimator)
     states = {
         name: seeds.derive(seed, name) % SEED_LIMIT
@@ -257,24 +262,24 @@ def seeded(estimator: Any, seed: int) -> Any:
     return model.set_params(**states)
 
 
-def _stacks(estimator: Any) -> bool:
-    """Whether it is a stack whose last model is its default, which gives probabilities once it is fitted."""
+def _is_default_stack(estimator: Any) -> bool:
+    """Return whether an estimator is a stack with the default last model, which has `predict_proba` once fitted."""
     last = getattr(estimator, "steps", [(0, estimator)])[-1][1]
     return getattr(last, "final_estimator", last) is None and hasattr(type(last), "predict_proba")
 
 
-def _plain(value: object) -> object:
-    """A parameter as JSON. A function or class is its name: its repr would hold an address."""
+def _as_json(value: object) -> object:
+    """Return a parameter as JSON; a function or class becomes its name, because its repr holds an address."""
     if isinstance(value, float) and not np.isfinite(value):
-        return str(value)  # which JSON has no word for
+        return str(value)  # JSON has no infinity and no NaN
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist())  # the repr of a long array is abridged
+        return _as_json(value.tolist())  # the repr of a long array is not complete
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_as_json(item) for item in value]
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _as_json(item) for key, item in value.items()}
     if hasattr(value, "get_params"):
         return type(value).__name__  # its own parameters follow under their full names
     if callable(value):
@@ -284,26 +289,28 @@ def _plain(value: object) -> object:
     return repr(value)
 
 
-MAX_CATEGORIES = 254  # HistGradientBoosting holds 255 bins, one of them for what was not seen in training
+# ---- ready-made estimators -----------------------------------------------------------------------------------------
+
+MAX_CATEGORIES = 254  # HistGradientBoosting has 255 bins, one of them for categories that training did not see
 
 
 def logistic(data: Data) -> Any:
-    """Logistic regression on standardised features; tables go through the encoder."""
+    """Make logistic regression on standardised features; tables are encoded first."""
     return make_pipeline(*_encoder(data), StandardScaler(), LogisticRegression(max_iter=1000))
 
 
 def forest(data: Data) -> Any:
-    """A random forest of 300 trees."""
+    """Make a random forest of 300 trees."""
     return make_pipeline(*_encoder(data), RandomForestClassifier(300))
 
 
 def extra_trees(data: Data) -> Any:
-    """300 extremely randomised trees without bootstrap: they fit their training set exactly."""
+    """Make 300 extremely randomised trees without bootstrap, which fit their training set exactly."""
     return make_pipeline(*_encoder(data), ExtraTreesClassifier(300))
 
 
 def hist_gradient_boosting(data: Data) -> Any:
-    """Gradient boosting on histograms; categories and missing values are handled as such."""
+    """Make gradient boosting on histograms, which handles categories and missing values by itself."""
     categorical, _ = _columns(data)
     # Without a penalty it diverges where classes of a few samples have almost no curvature: on KDD Cup 99 it is right on
     # 81 % of test rows, with it on 99.8 %.
@@ -313,14 +320,14 @@ def hist_gradient_boosting(data: Data) -> Any:
 
 
 def tfidf(data: Data) -> Any:
-    """Logistic regression on TF-IDF of words and word pairs."""
+    """Make logistic regression on TF-IDF of words and word pairs."""
     return make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(max_iter=1000))
 
 
 def _columns(data: Data) -> tuple[list[int], list[int]]:
-    """Columns of a table that hold text, and that hold numbers; not those without any entry.
+    """Find the columns of a table that hold text, and those that hold numbers; leave out empty columns.
 
-    Read from all rows, but no label and no value of theirs goes further.
+    All rows are read, but only the types are used: no label and no value goes into a model.
     """
     if data.kind != "table":
         return [], []
@@ -337,7 +344,7 @@ def _columns(data: Data) -> tuple[list[int], list[int]]:
 
 
 def _encoder(data: Data, *, fill: bool = True) -> list[Any]:
-    """Text columns to integers (those first), the others to floats; `fill` puts 0 where a number is missing."""
+    """Encode text columns as integers, put first, and the others as floats; `fill` puts 0 for a missing number."""
     if data.kind != "table":
         return []
     text, other = _columns(data)

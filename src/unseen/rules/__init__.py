@@ -1,4 +1,4 @@
-"""From scores to a coreset: `unseen.rules.stratified(table["el2n"], keep=0.3)`."""
+"""Rules choose a coreset by scores and a budget: `unseen.rules.stratified(table["el2n"], keep=0.3)`."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What every rule declares, and the pool of candidates that it picks from.
+"""The base class of rules, the pool of candidates that a rule picks from, and its answer.
 
-A rule is a frozen dataclass whose fields are its options. Its core is `pick(pool, budget)`; everything that all
-rules share (budgets, directions, missing scores, alignment, quotas, the coreset itself) is done around it by
-`unseen.rules.choosing`. A pool is always in the order of the ids, so a stable sort breaks ties by id, and what a
-rule picks cannot depend on the order of the rows.
+A rule is a frozen dataclass whose fields are its options. Its core is `pick(pool, budget)`. What all rules share
+(budgets, directions, missing scores, alignment, quotas, the coreset itself) is done around that core by
+`unseen.rules.choosing`. A pool is always in the order of the ids. So a stable sort breaks ties by id, and the picks
+of a rule cannot depend on the order of the rows.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class Pool:
     Args:
         ids: (m,) integer or text, ascending.
         seed: the root seed.
-        labels: int64 (m,) class of each, or None where none were given.
-        values: float64 (m,) finite, higher = harder (or worthier): scores that mean the opposite are negated. None
-            for rules that read no scores.
-        direction: what the score meant before that, or None.
+        labels: int64 (m,) class of each sample, or None where no labels were given.
+        values: float64 (m,) finite, higher = harder (or worthier); scores of the opposite direction are negated.
+            None for rules that read no scores.
+        direction: the direction of the score before it was negated, or None.
         features: float32 or float64 (m, d), or None.
         confidence: float64 (m,) mean probability of the label, or None.
         column: float64 (m,) the second score that a rule named in its options, oriented like `values`, or None.
         wrong: float64 (m,) 1 where the held-out prediction was wrong, 0 where right, NaN where there was none; or None.
-        beside: float64 (m,) each, NaN where unknown: the columns that the rule `reads_beside` and the table has.
+        beside: float64 (m,) each, NaN where unknown: the columns in the rule's `reads_beside` that the table has.
 
     """
 
@@ -62,17 +62,17 @@ class Pool:
         return len(self.ids)
 
     def take(self, at: IntArray) -> Pool:
-        """The pool of some of its members, given by ascending positions."""
+        """Return the pool of the members at these ascending positions."""
         columns = ("ids", "labels", "values", "features", "confidence", "column", "wrong")
         taken = {c: getattr(self, c)[at] for c in columns if getattr(self, c) is not None}
         return replace(self, **taken, beside={name: values[at] for name, values in self.beside.items()})
 
     def keys(self, *purpose: str | int) -> npt.NDArray[np.uint64]:
-        """A pseudo-random uint64 key for each member, a function of (seed, purpose, id) alone."""
+        """Return a pseudo-random uint64 key for each member, a function of (seed, purpose, id) alone."""
         return seeds.keys(self.seed, self.ids, "rule", *purpose)
 
     def need(self, what: str) -> npt.NDArray[Any]:
-        """One of its columns, which the rule declared that it needs."""
+        """Return a column that the rule needs; raise an error where the pool has none."""
         column: npt.NDArray[Any] | None = getattr(self, what)
         if column is None:
             raise ArgumentError(f"this rule needs {what}, but the pool has none")
@@ -81,14 +81,14 @@ class Pool:
 
 @dataclass(frozen=True, eq=False)
 class Pick:
-    """What a rule chose from a pool.
+    """The members of a pool that a rule chose.
 
     Args:
         at: int64 (budget,) unique positions in the pool, in the order of picking if `ordered`.
-        ordered: whether that order means anything.
-        parts: int64 (budget,) which part of the pool each came from, or None.
-        part: the word for such a part, such as `"stratum"`.
-        told: what the rule found on the way, as JSON, for the provenance.
+        ordered: whether the order of picking has a meaning.
+        parts: int64 (budget,) the part of the pool that each pick came from, or None.
+        part: the word for a part, such as `"stratum"`.
+        told: details for the provenance, as JSON, such as the number of samples cut off.
 
     """
 
@@ -100,9 +100,9 @@ class Pick:
 
 
 class Rule(ABC):
-    """A rule: scores or features of a pool, and a budget, to the members worth keeping.
+    """A rule chooses the members of a pool to keep, by their scores or features, within a budget.
 
-    Subclasses are frozen dataclasses whose fields are the options of the rule.
+    A subclass is a frozen dataclass whose fields are the options of the rule.
     """
 
     name: ClassVar[str]
@@ -116,55 +116,55 @@ class Rule(ABC):
 
     @property
     def aligns(self) -> tuple[Align, ...]:
-        """The ways of joining folds and repeats that it allows, the default first."""
+        """The ways to aggregate folds and repeats that the rule allows, the default first."""
         if self.reads == "nothing":
             return ()
         return ("rank", "none") if self.reads == "order" else ("none",)
 
     @property
     def column(self) -> ScoreTable | str | None:
-        """A second score that it reads, if its options name one."""
+        """The second score that the rule reads, if its options name one."""
         return None
 
     @property
     def reads_errors(self) -> bool:
-        """Whether it needs to know which held-out predictions were wrong."""
+        """Whether the rule needs to know which held-out predictions were wrong."""
         return False
 
     @property
     def reads_beside(self) -> tuple[str, ...]:
-        """Name the scores that it reads beside the one it chooses by, where the table has them."""
+        """The names of further scores that the rule reads where the table has them."""
         return ()
 
     def capacity(self, m: int) -> int:
-        """The largest budget that it can meet from a pool of m members."""
+        """Return the largest budget that the rule can meet from a pool of m members."""
         return m
 
     def limit(self) -> str:
-        """Why the capacity is less than the pool, for messages."""
+        """Name the reason why the capacity is below the size of the pool, for messages."""
         return f"rule {self.name}"
 
     def check(self, direction: Direction | None) -> None:
-        """Refuse a score whose direction it cannot use; called before any training."""
+        """Refuse a score whose direction the rule cannot use; called before any training."""
         if self.reads != "nothing" and direction is not None and direction not in self.directions:
             allowed = " or ".join(sorted(self.directions))
             raise ArgumentError(f"rule {self.name} needs a score whose direction is {allowed}, got {direction!r}")
 
     def options(self) -> dict[str, object]:
-        """Its options as JSON, for the provenance."""
+        """Return the options of the rule as JSON, for the provenance."""
         # The dataclass decorator is on the subclasses, so the fields are only known at run time.
         values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
         return {k: "+".join(v.scores) if isinstance(v, ScoreTable) else v for k, v in values.items()}
 
     @abstractmethod
     def pick(self, pool: Pool, budget: int) -> Pick:
-        """Exactly `budget` members of the pool, 1 <= budget <= capacity(len(pool))."""
+        """Pick exactly `budget` members of the pool; 1 <= budget <= capacity(len(pool))."""
 
 
 def smallest(values: npt.NDArray[Any], count: int) -> IntArray:
-    """The positions of the `count` smallest values, ascending; ties go to the first.
+    """Return the positions of the `count` smallest values, ascending; ties go to the first.
 
-    In linear time: the ties are looked at only where the cut falls.
+    The time is linear, because ties matter only at the last value that is taken.
 
     >>> smallest(np.array([3, 1, 2, 1, 2]), 3).tolist()
     [1, 2, 3]
@@ -181,7 +181,7 @@ def smallest(values: npt.NDArray[Any], count: int) -> IntArray:
 
 
 def largest(values: FloatArray, count: int) -> IntArray:
-    """The positions of the `count` largest values, ascending; ties go to the first.
+    """Return the positions of the `count` largest values, ascending; ties go to the first.
 
     >>> largest(np.array([3.0, 1.0, 2.0, 3.0, 2.0]), 3).tolist()
     [0, 2, 3]
@@ -190,6 +190,6 @@ def largest(values: FloatArray, count: int) -> IntArray:
 
 
 def one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    """Refuse an option that is not in the list."""
+    """Refuse an option whose value is not one of the allowed ones."""
     if value not in allowed:
         raise ArgumentError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")

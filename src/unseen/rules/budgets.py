@@ -1,6 +1,7 @@
-"""Counts from fractions: the one place that rounds.
+"""Budgets and quotas: how many samples are kept, and how many of each class.
 
-The part of the budget that each class gets: exact, by largest remainder, never 0 unless asked.
+Fractions become counts only here, so this is the one place that rounds. Quotas share a budget over the classes: the
+sum is exact, remainders go by the largest-remainder method, and no class gets 0 unless its count says so.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ __all__ = [
     "amounts",
     "budget",
     "budget_line",
+    "check_quota_form",
+    "check_share",
     "class_weights",
     "explicit_counts",
-    "known_quota",
     "share",
-    "share_of",
 ]
 
 
 def budget(n: int, *, keep: float | None = None, prune: float | None = None) -> int:
-    """The number of samples kept, from exactly one of `keep` and `prune`.
+    """Return the number of samples kept, by exactly one of `keep` and `prune`.
 
     An int is a count, a float a fraction; fractions are multiplied in decimal arithmetic and rounded half up, so
     `keep=0.1` of 50,000 is 5,000 and `keep=0.29` of 50 is 15. `prune=p` is `keep=1 - p` in decimals. `keep=1` is one
@@ -57,24 +58,24 @@ def budget(n: int, *, keep: float | None = None, prune: float | None = None) -> 
         raise BudgetError(f"give exactly one of keep and prune, got {given}")
     name, value = ("keep", keep) if prune is None else ("prune", prune)
     if isinstance(value, Integral) and not isinstance(value, bool):
-        return _counted(n, name, int(value))
+        return _check_count(n, name, int(value))
     if isinstance(value, Real) and not isinstance(value, bool):
         # str() gives the shortest decimal that means this float, of NumPy's floats too: 0.29, not 0.28999...
-        return _shared(n, name, float(value), Decimal(str(value)))
+        return _round_fraction(n, name, float(value), Decimal(str(value)))
     raise BudgetError(f"{name} must be an int (a count) or a float (a fraction), got {value!r}")
 
 
 def amounts(*, keep: float | str | None, prune: float | str | None) -> dict[str, float | None]:
-    """Both as numbers, where one may be text: `"70%"` is the fraction 0.7.
+    """Turn `keep` and `prune` into numbers; each may be text, such as `"70%"` for the fraction 0.7.
 
     >>> amounts(keep="70%", prune=None)
     {'keep': 0.7, 'prune': None}
 
     """
-    return {name: _number(name, value) for name, value in (("keep", keep), ("prune", prune))}
+    return {name: _parse_number(name, value) for name, value in (("keep", keep), ("prune", prune))}
 
 
-def _number(name: str, value: float | str | None) -> float | None:
+def _parse_number(name: str, value: float | str | None) -> float | None:
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -87,7 +88,7 @@ def _number(name: str, value: float | str | None) -> float | None:
 
 
 def budget_line(n: int, *, keep: float | None = None, prune: float | None = None) -> str:
-    """The budget in words, as counts; a `keep` of the int 1 is pointed out.
+    """Describe the budget in words, as counts, with a hint where `keep` is the int 1.
 
     >>> budget_line(50_000, prune=0.3)
     'keeping 35,000 of 50,000 samples, pruning 15,000'
@@ -101,9 +102,10 @@ def budget_line(n: int, *, keep: float | None = None, prune: float | None = None
 
 
 def share(fraction: float, n: int) -> int:
-    """A fraction of n in decimal arithmetic, rounded down: the part that is set aside, such as a cutoff.
+    """Return a fraction of n as a count, rounded down: the part that is set aside, such as a cutoff.
 
-    Rounded down, a cutoff of c and a budget of keep <= 1 - c (rounded half up) always fit in n together.
+    The product is decimal. Because it is rounded down, a cutoff of c and a budget of keep <= 1 - c (rounded half up)
+    always fit in n together.
 
     >>> share(0.3, 10), share(0.29, 50)
     (3, 14)
@@ -111,13 +113,13 @@ def share(fraction: float, n: int) -> int:
     return int((Decimal(str(fraction)) * n).to_integral_value(ROUND_FLOOR))
 
 
-def share_of(name: str, value: float) -> None:
+def check_share(name: str, value: float) -> None:
     """Refuse an option that is not a fraction in [0, 1)."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < 1:
         raise ArgumentError(f"{name} must be a fraction in [0, 1), got {value!r}")
 
 
-def _counted(n: int, name: str, value: int) -> int:
+def _check_count(n: int, name: str, value: int) -> int:
     kept = value if name == "keep" else n - value
     if not 1 <= kept <= n:
         allowed = f"1..{n}" if name == "keep" else f"0..{n - 1}"
@@ -125,7 +127,7 @@ def _counted(n: int, name: str, value: int) -> int:
     return kept
 
 
-def _shared(n: int, name: str, value: float, exact: Decimal) -> int:
+def _round_fraction(n: int, name: str, value: float, exact: Decimal) -> int:
     inside = 0 < value <= 1 if name == "keep" else 0 <= value < 1
     if not inside:
         allowed = "(0, 1]" if name == "keep" else "[0, 1)"
@@ -137,16 +139,19 @@ def _shared(n: int, name: str, value: float, exact: Decimal) -> int:
     return kept
 
 
+# ---- quotas: the part of the budget of each class ------------------------------------------------------------------
+
 Quota: TypeAlias = Literal["proportional", "uniform", "error"] | Mapping[int | str, int]
 QUOTAS = ("proportional", "uniform", "error")
 
 
 def allocate(budget: int, sizes: Sequence[int], weights: Sequence[int | Fraction], *, least: int = 1) -> list[int]:
-    """Share a budget over classes in proportion to weights, within what they have; the sum is exact.
+    """Share a budget over classes in proportion to weights, within their sizes; the sum is exact.
 
-    A class gets at least `least` and at most its size; what a full class cannot take goes to the others in
-    proportion to theirs. Fractions of a sample go by largest remainder, of equal ones to the lower class. Classes of
-    weight 0 stay at `least` until all others are full, then share by size. Exact rational arithmetic throughout.
+    A class gets at least `least` and at most its size. What a full class cannot take goes to the others, in
+    proportion to their weights. Fractions of a sample go by largest remainder; of equal remainders, to the lower
+    class. Classes of weight 0 stay at `least` until all others are full, then share by size. The arithmetic is exact
+    (rational numbers).
 
     Args:
         budget: at most the sum of sizes.
@@ -179,31 +184,31 @@ def allocate(budget: int, sizes: Sequence[int], weights: Sequence[int | Fraction
         shared = dict(zip(light, by_size, strict=True))
         return [shared.get(i, size) for i, size in enumerate(sizes)]
     counts = [least] * len(sizes)
-    filled = _filled(spare, [sizes[i] for i in heavy], [Fraction(weights[i]) for i in heavy], least)
+    filled = _fill(spare, [sizes[i] for i in heavy], [Fraction(weights[i]) for i in heavy], least)
     for i, count in zip(heavy, filled, strict=True):
         counts[i] = count
     return counts
 
 
-def known_quota(quota: object) -> None:
-    """Refuse what is no quota."""
+def check_quota_form(quota: object) -> None:
+    """Refuse a value that is not a quota: neither a known name nor a mapping of counts."""
     if quota is not None and not isinstance(quota, Mapping) and quota not in QUOTAS:
         raise ArgumentError(f"quota must be one of {', '.join(map(repr, QUOTAS))} or {{class: count}}, got {quota!r}")
 
 
 def class_weights(quota: str, codes: IntArray, sizes: Sequence[int], wrong: IntArray | None) -> list[int | Fraction]:
-    """The weight of each class under a named quota.
+    """Return the weight of each class under a named quota.
 
     Args:
         quota: `"proportional"` (its size), `"uniform"` (1) or `"error"` (its size times its held-out error, DRoP).
         codes: int64 (n,) class of each sample, 0..C-1.
         sizes: the size of each class.
         wrong: int64 (n,) 1 where a held-out prediction was wrong, 0 where right, -1 where there was none; only for
-            `"error"`. A class without any prediction is given the error of all. With no error at all the weights are
-            the sizes.
+            `"error"`. A class without any prediction gets the error over all classes. Where there is no error at all,
+            the weights are the sizes.
 
     Raises:
-        ArgumentError: no held-out predictions for `"error"`.
+        ArgumentError: `"error"` without held-out predictions.
 
     """
     if quota == "proportional":
@@ -228,12 +233,13 @@ def class_weights(quota: str, codes: IntArray, sizes: Sequence[int], wrong: IntA
 def explicit_counts(
     quota: Mapping[int | str, int], labels: Sequence[object], names: Sequence[str], sizes: Sequence[int], budget: int
 ) -> list[int]:
-    """The counts of a quota given class by class, checked: every class once, none above its size, the sum exact.
+    """Check the counts of a quota given class by class, and return them in the order of the classes.
 
+    The quota must name every class once, no count may be above the size of its class, and the sum must be the budget.
     An int key is a label, numbered from 0 or as the user gave it; a text key is a class name.
 
     Raises:
-        BudgetError: a class missing, unknown or asked for more than it has; a sum that is not the budget.
+        BudgetError: a class is missing, unknown or has too few samples, or the sum is not the budget.
 
     """
     place: dict[object, int] = {**{name: i for i, name in enumerate(names)}, **{x: i for i, x in enumerate(labels)}}
@@ -253,8 +259,8 @@ def explicit_counts(
     return [int(given[i]) for i in range(len(sizes))]
 
 
-def _filled(budget: int, sizes: Sequence[int], weights: Sequence[Fraction], least: int) -> list[int]:
-    """Clip level x weight to [least, size] at the one level where the sum is the budget, then round."""
+def _fill(budget: int, sizes: Sequence[int], weights: Sequence[Fraction], least: int) -> list[int]:
+    """Give each class level x weight, clipped to [least, size], at the level where the sum is the budget; round."""
 
     def targets(level: Fraction) -> list[Fraction]:
         return [min(max(level * w, Fraction(least)), Fraction(s)) for w, s in zip(weights, sizes, strict=True)]
@@ -262,7 +268,7 @@ def _filled(budget: int, sizes: Sequence[int], weights: Sequence[Fraction], leas
     def total(level: Fraction) -> Fraction:
         return sum(targets(level), Fraction(0))
 
-    bends = sorted({Fraction(bound) / w for w, s in zip(weights, sizes, strict=True) for bound in (least, s)})
+    bends = sorted({Fraction(limit) / w for w, s in zip(weights, sizes, strict=True) for limit in (least, s)})
     right = bisect_left(bends, Fraction(budget), key=total)
     exact = targets(bends[right])
     if right and total(bends[right]) > budget:
@@ -270,10 +276,11 @@ def _filled(budget: int, sizes: Sequence[int], weights: Sequence[Fraction], leas
         low, high = total(bends[right - 1]), total(bends[right])
         part = (budget - low) / (high - low)
         exact = targets(bends[right - 1] + part * (bends[right] - bends[right - 1]))
-    return _rounded(exact, budget)
+    return _round_to_sum(exact, budget)
 
 
-def _rounded(exact: Sequence[Fraction], budget: int) -> list[int]:
+def _round_to_sum(exact: Sequence[Fraction], budget: int) -> list[int]:
+    """Round down, then add 1 where the remainder is largest until the sum is the budget."""
     counts = [int(x) for x in exact]
     by_remainder = sorted(range(len(exact)), key=lambda i: (counts[i] - exact[i], i))
     for i in by_remainder[: budget - sum(counts)]:

@@ -1,4 +1,8 @@
-"""What all rules share: from scores and a budget to a coreset, around the core of one rule."""
+"""`choose`: the steps from scores and a budget to a coreset that all rules share.
+
+The arguments are checked and gathered (`unseen.rules.inputs`), the budget is shared over the classes where there is a
+quota, the rule picks from each part of the pool, and the picks are put together in dataset order.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +21,9 @@ from unseen.core.observation import Direction
 from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, BudgetError
 from unseen.rules.base import Align, Pick, Pool, Rule, one_of
-from unseen.rules.budgets import Quota, allocate, class_weights, explicit_counts, known_quota
+from unseen.rules.budgets import Quota, allocate, check_quota_form, class_weights, explicit_counts
 from unseen.rules.budgets import budget as budget_of
-from unseen.rules.inputs import Given, gather, pool_of
+from unseen.rules.inputs import RuleInputs, gather, make_pool
 
 __all__ = ["check_budget", "check_quota", "choose"]
 
@@ -42,7 +46,7 @@ def choose(
     direction: Direction | None = None,
     mean_confidence: npt.ArrayLike | None = None,
 ) -> Coreset:
-    """The coreset that a rule chooses. The arguments are those of every function in `unseen.rules`.
+    """Choose a coreset by a rule; every function in `unseen.rules` takes these arguments.
 
     Args:
         rule: the rule with its options.
@@ -50,16 +54,16 @@ def choose(
             scores also the number of samples. NumPy, torch or list.
         score: which score of a table with several; then options such as `cutoff_by` may name another of them.
         keep: how many to keep: an int is a count, a float in (0, 1] a fraction, rounded half up.
-        prune: how many to remove, likewise; exactly one of the two.
+        prune: how many to remove, as a count or a fraction; give exactly one of keep and prune.
         labels: (n,) classes; default: those of the table.
         features: (n, d) finite features of one extractor, for rules that read them.
         quota: None, or how classes share the budget: `"proportional"` to their size, `"uniform"`, `"error"`
             (density in proportion to the held-out class error, DRoP), or `{class: count}`, which is a budget by
             itself. The rule then picks inside each class; no class drops to 0 unless its count is 0.
         seed: the root seed; what is drawn for a sample depends on (seed, id) alone.
-        align: how scores of different folds are joined: `"rank"` or `"none"`; default: rank for rules that read
-            only the order, none for the others, which refuse rank. (For `"temperature"` give a table of scores
-            aligned that way, and none.)
+        align: how scores of different folds are aggregated: `"rank"` or `"none"`; default: rank for rules that read
+            only the order, none for the others, which refuse rank. (For `"temperature"` give a table of scores that
+            are already aligned, and `align="none"`.)
         nan: `"last"`: samples whose score is NaN or infinite are taken last, by id; default: an error.
         direction: what a high value of a bare array means: `"harder"`, `"easier"` or `"worth"`.
         mean_confidence: float (n,) mean probability of the label in [0, 1], where the table does not carry it.
@@ -91,9 +95,9 @@ def choose(
     if keep is None and prune is None and isinstance(quota, Mapping):
         keep = sum(quota.values())
     budget = budget_of(len(given.ids), keep=keep, prune=prune)
-    pool, rows, unscored = pool_of(rule, given, seed=seed, align=align, missing_last=nan == "last")
-    parts = list(_parts(rule, given, rows, unscored, quota, budget))
-    picked = [_picked(rule, pool, part) for part in parts]
+    pool, rows, unscored = make_pool(rule, given, seed=seed, align=align, missing_last=nan == "last")
+    parts = list(_split_by_class(rule, given, rows, unscored, quota, budget))
+    picked = [_pick_part(rule, pool, part) for part in parts]
     about = {
         "rule": rule.name,
         "options": rule.options(),
@@ -108,10 +112,10 @@ def choose(
         "direction": given.table.directions[given.score] if given.table is not None and given.score else None,
         "scores": given.table.provenance if given.table is not None else {},
     }
-    told = {part.name: pick.told for part, pick in zip(parts, picked, strict=True) if pick.told}
-    if told:
-        about["found"] = told[None] if quota is None else told
-    return _assembled(given, rows, parts, picked, about)
+    details = {part.name: pick.told for part, pick in zip(parts, picked, strict=True) if pick.told}
+    if details:
+        about["found"] = details[None] if quota is None else details
+    return _assemble(given, rows, parts, picked, about)
 
 
 def check_budget(rule: Rule, m: int, budget: int, where: str = "") -> None:
@@ -129,7 +133,7 @@ below the budget of 6
 
 
 def check_reading(rule: Rule, align: str | None, nan: str | None) -> None:
-    """Refuse `align` and `nan` where they mean nothing to the rule."""
+    """Refuse values of `align` and `nan` that the rule cannot use."""
     one_of("nan", nan, ("last", None))
     if rule.reads == "nothing":
         for name, value in (("align", align), ("nan", nan)):
@@ -147,8 +151,8 @@ def check_reading(rule: Rule, align: str | None, nan: str | None) -> None:
 
 
 def check_quota(rule: Rule, quota: object) -> None:
-    """Refuse what is no quota, and any of a rule that cannot choose inside one class."""
-    known_quota(quota)
+    """Refuse a value that is not a quota, and any quota where the rule cannot choose inside one class."""
+    check_quota_form(quota)
     if quota is not None and not rule.inside_classes:
         raise ArgumentError(
             f"rule {rule.name} tells classes apart, so it cannot choose inside one, as quota={quota!r} asks; leave the "
@@ -167,17 +171,17 @@ def quota_counts(
     room: Sequence[int],
     weights: Sequence[int | Fraction],
 ) -> list[int]:
-    """The budget of each class.
+    """Return the budget of each class.
 
     Args:
-        rule: for messages.
-        quota: named, or `{class: count}`.
-        budget: their sum.
+        rule: the rule, for messages.
+        quota: a name, or `{class: count}`.
+        budget: the sum over the classes.
         labels: the C labels.
         names: the C names.
-        sizes: how many each class has.
-        room: how many the rule can take from each, at most the size.
-        weights: of a named quota.
+        sizes: the number of samples of each class.
+        room: the number that the rule can take from each class, at most its size.
+        weights: the weights of a named quota.
 
     """
     if isinstance(quota, Mapping):
@@ -190,7 +194,7 @@ def quota_counts(
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """A class (or everything): its members in the pool, those without a score, and its budget."""
+    """One class (or the whole pool): its members, its samples without a score, and its budget."""
 
     name: str | None
     members: IntArray | None  # positions in the pool; None: all of it
@@ -199,8 +203,8 @@ class _Part:
     budget: int
 
 
-def _parts(
-    rule: Rule, given: Given, rows: IntArray, unscored: IntArray, quota: Quota | None, budget: int
+def _split_by_class(
+    rule: Rule, given: RuleInputs, rows: IntArray, unscored: IntArray, quota: Quota | None, budget: int
 ) -> Iterator[_Part]:
     if quota is None:
         _check_part(rule, len(rows), len(unscored), budget)
@@ -210,9 +214,9 @@ def _parts(
         raise ArgumentError(f"quota={quota!r} needs the classes: give labels=, or a score table")
     classes, codes = np.unique(given.labels, return_inverse=True)
     names = [given.class_name(label) for label in classes.tolist()]
-    members, without = _split(codes[rows], len(names)), _split(codes[unscored], len(names))
+    members, without = _group(codes[rows], len(names)), _group(codes[unscored], len(names))
     sizes = np.bincount(codes).tolist()
-    weights = [] if isinstance(quota, Mapping) else class_weights(quota, codes, sizes, _wrong(given, quota))
+    weights = [] if isinstance(quota, Mapping) else class_weights(quota, codes, sizes, _mark_wrong(given, quota))
     counts = quota_counts(
         rule,
         quota,
@@ -232,20 +236,20 @@ def _check_part(rule: Rule, scored: int, unscored: int, budget: int, where: str 
     check_budget(rule, scored, budget - min(unscored, budget), where)
 
 
-def _split(codes: IntArray, classes: int) -> list[IntArray]:
+def _group(codes: IntArray, classes: int) -> list[IntArray]:
     ends = np.cumsum(np.bincount(codes, minlength=classes))[:-1]
     return np.split(np.argsort(codes, kind="stable"), ends)
 
 
-def _wrong(given: Given, quota: str) -> IntArray | None:
+def _mark_wrong(given: RuleInputs, quota: str) -> IntArray | None:
     table = given.table
     if quota != "error" or table is None or table.predictions is None:
         return None
     return np.where(table.predictions < 0, -1, table.predictions != table.labels).astype(np.int64)
 
 
-def _picked(rule: Rule, pool: Pool, part: _Part) -> Pick:
-    """The members of one part, as positions in the pool."""
+def _pick_part(rule: Rule, pool: Pool, part: _Part) -> Pick:
+    """Pick from one part; return positions in the whole pool."""
     count = min(part.budget, rule.capacity(part.size))
     if not count:
         return Pick(np.empty(0, np.int64), ordered=rule.ordered)
@@ -261,8 +265,10 @@ def _picked(rule: Rule, pool: Pool, part: _Part) -> Pick:
     return pick if part.members is None else replace(pick, at=part.members[pick.at])
 
 
-def _assembled(given: Given, rows: IntArray, parts: list[_Part], picked: list[Pick], about: dict[str, Any]) -> Coreset:
-    """Put the parts together in dataset order."""
+def _assemble(
+    given: RuleInputs, rows: IntArray, parts: list[_Part], picked: list[Pick], about: dict[str, Any]
+) -> Coreset:
+    """Make the coreset of the picks of all parts, in dataset order."""
     n = len(given.ids)
     source = np.full(n, -1, np.int32)
     names: list[str] = []
@@ -272,12 +278,12 @@ def _assembled(given: Given, rows: IntArray, parts: list[_Part], picked: list[Pi
         mine = rows[pick.at]
         last = part.unscored[: part.budget - len(mine)]
         chosen.append(np.concatenate([mine, last]))
-        # In step: each class has given the same share of its quota when the order is cut anywhere.
+        # Wherever the order is cut, each class has given the same share of its quota.
         turns.append((np.arange(part.budget) + 0.5) / max(part.budget, 1))
-        source[mine] = _named(part.name, pick, names)
+        source[mine] = _name_sources(part.name, pick, names)
         if len(last):
             source[last] = len(names)
-            names.append(_joined(part.name, UNSCORED))
+            names.append(_source_name(part.name, UNSCORED))
     everything = np.concatenate(chosen)
     mask = np.zeros(n, bool)
     mask[everything] = True
@@ -294,17 +300,17 @@ def _assembled(given: Given, rows: IntArray, parts: list[_Part], picked: list[Pi
     )
 
 
-def _named(name: str | None, pick: Pick, names: list[str]) -> IntArray:
-    """For each pick the place of its source in `names`, which grows."""
+def _name_sources(name: str | None, pick: Pick, names: list[str]) -> IntArray:
+    """Return for each pick the position of its source in `names`; append new sources to `names`."""
     if pick.parts is None:
         codes, words = np.zeros(len(pick.at), np.int64), [""]
     else:
-        found, codes = np.unique(pick.parts, return_inverse=True)
-        words = [f"{pick.part} {i}" for i in found.tolist()]
+        parts, codes = np.unique(pick.parts, return_inverse=True)
+        words = [f"{pick.part} {i}" for i in parts.tolist()]
     first = len(names)
-    names.extend(_joined(name, word) for word in words)
+    names.extend(_source_name(name, word) for word in words)
     return codes + first
 
 
-def _joined(name: str | None, word: str) -> str:
+def _source_name(name: str | None, word: str) -> str:
     return ", ".join(filter(None, (None if name is None else f"class {name}", word)))

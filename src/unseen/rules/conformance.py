@@ -1,4 +1,4 @@
-"""The laws of a rule, for the rules here and those of other packages: `check_rule("top")`, `check_rule(Mine(k=3))`."""
+"""The conformance test of a rule, of this package or another: `check_rule("top")`, `check_rule(Mine(k=3))`."""
 
 from __future__ import annotations
 
@@ -24,35 +24,41 @@ __all__ = ["check_rule"]
 
 
 def check_rule(rule: str | Rule) -> None:
-    """Hold a rule to what every rule promises, on small made-up data.
+    """Check that a rule keeps the laws of all rules, on small made-up data.
 
-    Exact budgets, unique ids and ascending indices for random, tied, constant and one-class data at budgets from one
-    to all; the same ids and the same order whatever the order of the rows; an order if and only if it is declared;
-    nothing read that is not declared (a rule that reads only the order does not see a monotone change, one that reads
-    nothing sees no score); negated scores of the opposite direction choose the same; the global random state neither
-    read nor moved; the pool not written to; missing scores refused or last; options that are JSON.
+    The laws:
+
+    - Budgets are exact, ids unique and indices ascending, for random, tied, constant and one-class data, at budgets
+      from one sample to all.
+    - The ids and their order do not depend on the order of the rows. There is an order if and only if it is declared.
+    - Nothing is read that is not declared: a monotone change of the scores changes nothing for a rule that reads only
+      their order, and other scores change nothing for a rule that reads none.
+    - Negated scores of the opposite direction choose the same samples.
+    - The global random state is neither read nor changed, and the pool is not written to.
+    - Missing scores are refused or taken last.
+    - Options are JSON.
 
     Args:
         rule: a registered name, a spec, or a rule with its options.
 
     Raises:
-        AssertionError: it breaks one of these; the message says which.
+        AssertionError: the rule breaks a law; the message names it.
 
     >>> check_rule("top")
 
     """
     rule = resolve(rule)
     _check_declared(rule)
-    for case in _cases(rule):
+    for case in _make_cases(rule):
         for budget in sorted({1, 2, 7, case.capacity // 2, case.capacity}):
             if 1 <= budget <= case.capacity:
                 _check_budget(rule, case, budget)
         if case.capacity < len(case.ids):
             _check_too_much(rule, case)
-    case = next(_cases(rule))
+    case = next(_make_cases(rule))
     budget = max(1, case.capacity // 3)
     _check_reading(rule, case, budget)
-    _check_hands_off(rule, case, budget)
+    _check_purity(rule, case, budget)
     if rule.reads != "nothing":
         _check_direction(rule, case, budget)
         _check_missing(rule, case)
@@ -73,7 +79,7 @@ class _Case:
         return replace(self, **{c: getattr(self, c)[at] for c in columns})
 
     def table(self) -> ScoreTable:
-        # Confident where easy, as real models are.
+        # Real models are confident on easy samples, so the confidence falls with the score.
         with np.errstate(invalid="ignore"):
             confidence = 1 / (1 + np.where(np.isfinite(self.values), np.abs(self.values), 0.0))
         return ScoreTable.of(
@@ -86,7 +92,7 @@ class _Case:
         )
 
 
-def _cases(rule: Rule) -> Iterator[_Case]:
+def _make_cases(rule: Rule) -> Iterator[_Case]:
     n = 40
     random = seeds.generator(0, "conformance")
     direction: Direction = "harder" if "harder" in rule.directions else sorted(rule.directions)[0]
@@ -112,10 +118,10 @@ def _cases(rule: Rule) -> Iterator[_Case]:
 
 def _check_declared(rule: Rule) -> None:
     for word in ("name", "formula", "source"):
-        _hold(isinstance(getattr(rule, word, None), str) and getattr(rule, word), rule, f"declares no {word}")
-    _hold(rule.reads in ("nothing", "order", "values"), rule, f"declares reads={rule.reads!r}")
+        _require(isinstance(getattr(rule, word, None), str) and getattr(rule, word), rule, f"declares no {word}")
+    _require(rule.reads in ("nothing", "order", "values"), rule, f"declares reads={rule.reads!r}")
     known = {"labels", "features", "confidence"}
-    _hold(rule.needs <= known, rule, f"needs {sorted(rule.needs - known)}, of which no pool knows")
+    _require(rule.needs <= known, rule, f"needs {sorted(rule.needs - known)}, of which no pool knows")
     try:
         json.dumps(rule.options(), allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -124,16 +130,18 @@ def _check_declared(rule: Rule) -> None:
 
 def _check_budget(rule: Rule, case: _Case, budget: int) -> None:
     where = f"on {case.name} with a budget of {budget}"
-    coreset = _chosen(rule, case, budget, where)
-    _hold(len(coreset.ids) == budget, rule, f"returned {len(coreset.ids)} samples {where}")
-    _hold((np.diff(coreset.indices) > 0).all(), rule, f"returned rows that are not unique and ascending {where}")
-    _hold(
+    coreset = _choose_or_fail(rule, case, budget, where)
+    _require(len(coreset.ids) == budget, rule, f"returned {len(coreset.ids)} samples {where}")
+    _require((np.diff(coreset.indices) > 0).all(), rule, f"returned rows that are not unique and ascending {where}")
+    _require(
         (coreset.ids == case.ids[coreset.indices]).all(), rule, f"returned ids that are not those of its rows {where}"
     )
-    _hold((coreset.order is not None) == rule.ordered, rule, f"declares ordered={rule.ordered}, but is not so {where}")
+    _require(
+        (coreset.order is not None) == rule.ordered, rule, f"declares ordered={rule.ordered}, but is not so {where}"
+    )
     shuffled = case.rows(seeds.generator(1, "conformance").permutation(len(case.ids)))
-    _hold(
-        _story(shuffled, _chosen(rule, shuffled, budget, where)) == _story(case, coreset),
+    _require(
+        _describe(shuffled, _choose_or_fail(rule, shuffled, budget, where)) == _describe(case, coreset),
         rule,
         f"chose otherwise when the rows were shuffled, {where}",
     )
@@ -149,31 +157,35 @@ def _check_too_much(rule: Rule, case: _Case) -> None:
 
 def _check_reading(rule: Rule, case: _Case, budget: int) -> None:
     where = f"with a budget of {budget}"
-    story = _story(case, _chosen(rule, case, budget, where))
+    story = _describe(case, _choose_or_fail(rule, case, budget, where))
     if rule.reads == "order":
         bent = replace(case, values=np.exp(case.values) - 1)
-        _hold(
-            _story(bent, _chosen(rule, bent, budget, where)) == story, rule, "reads more of the scores than their order"
+        _require(
+            _describe(bent, _choose_or_fail(rule, bent, budget, where)) == story,
+            rule,
+            "reads more of the scores than their order",
         )
     if rule.reads == "nothing":
         other = replace(case, values=case.values[::-1].copy())
-        _hold(
-            _story(other, _chosen(rule, other, budget, where)) == story, rule, "reads scores that it says it does not"
+        _require(
+            _describe(other, _choose_or_fail(rule, other, budget, where)) == story,
+            rule,
+            "reads scores that it says it does not",
         )
 
 
-def _check_hands_off(rule: Rule, case: _Case, budget: int) -> None:
+def _check_purity(rule: Rule, case: _Case, budget: int) -> None:
     state = np.random.get_state()  # noqa: NPY002 - the point is that nobody touches it
     stories = []
     try:
         for seed in (1, 2):
             np.random.seed(seed)  # noqa: NPY002
             before = _global_state()
-            stories.append(_story(case, _chosen(rule, case, budget, "twice")))
-            _hold((_global_state() == before).all(), rule, "moved the global random state")
+            stories.append(_describe(case, _choose_or_fail(rule, case, budget, "twice")))
+            _require((_global_state() == before).all(), rule, "moved the global random state")
     finally:
         np.random.set_state(state)  # noqa: NPY002
-    _hold(stories[0] == stories[1], rule, "chose otherwise when asked again with the same seed")
+    _require(stories[0] == stories[1], rule, "chose otherwise when asked again with the same seed")
 
 
 def _global_state() -> npt.NDArray[np.uint32]:
@@ -186,7 +198,7 @@ def _check_direction(rule: Rule, case: _Case, budget: int) -> None:
         return
     hard, easy = replace(case, direction="harder"), replace(case, values=-case.values, direction="easier")
     same = [_choose(rule, c, budget).ids.tolist() for c in (hard, easy)]
-    _hold(same[0] == same[1], rule, "chose otherwise from the same difficulty in the opposite direction")
+    _require(same[0] == same[1], rule, "chose otherwise from the same difficulty in the opposite direction")
 
 
 def _check_missing(rule: Rule, case: _Case) -> None:
@@ -203,7 +215,7 @@ def _check_missing(rule: Rule, case: _Case) -> None:
     for budget in (room, room + 1, room + 3):
         coreset = _choose(rule, broken, budget, nan="last")
         missing = int(np.isin(coreset.indices, [0, 1, 2]).sum())
-        _hold(missing == budget - room, rule, "took samples without a score before the others")
+        _require(missing == budget - room, rule, "took samples without a score before the others")
 
 
 def _choose(rule: Rule, case: _Case, budget: int, **more: Any) -> Coreset:
@@ -211,7 +223,7 @@ def _choose(rule: Rule, case: _Case, budget: int, **more: Any) -> Coreset:
     return choose(rule, case.table(), keep=budget, features=features, seed=3, **more)
 
 
-def _chosen(rule: Rule, case: _Case, budget: int, where: str) -> Coreset:
+def _choose_or_fail(rule: Rule, case: _Case, budget: int, where: str) -> Coreset:
     for array in (case.values, case.labels, case.features):
         array.flags.writeable = False
     try:
@@ -224,13 +236,13 @@ def _chosen(rule: Rule, case: _Case, budget: int, where: str) -> Coreset:
         raise
 
 
-def _story(case: _Case, coreset: Coreset) -> tuple[object, ...]:
-    """What was chosen, told by ids alone."""
+def _describe(case: _Case, coreset: Coreset) -> tuple[object, ...]:
+    """Return the ids, their sources and their order, without row numbers."""
     order = None if coreset.order is None else case.ids[coreset.order].tolist()
     sources = [None] * len(coreset) if coreset.sources is None else coreset.sources.tolist()
     return sorted(zip(coreset.ids.tolist(), sources, strict=True)), order
 
 
-def _hold(law: object, rule: Rule, message: str) -> None:
+def _require(law: object, rule: Rule, message: str) -> None:
     if not law:
         raise AssertionError(f"rule {rule.name}: {message}")

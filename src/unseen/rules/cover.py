@@ -1,7 +1,8 @@
-"""Rules that cover the feature space: the middle of the distances, herding, and farthest first.
+"""Rules that cover the feature space: moderate, herding and k-center.
 
-All work on the features as given (float64, or float32 for anything else), one pass over them a pick: time O(n d) a
-pick, memory for one centred copy of the features and a few numbers a sample, never n x n.
+All work on the features in their own precision (float64, or float32 for any other type). Herding and k-center make one
+pass over the features for each pick: time O(n d) a pick, and memory for one centred copy of the features and a few
+numbers a sample, never n x n.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _ROWS = 4096  # of a block
 
 @dataclass(frozen=True)
 class Moderate(Rule):
-    """The middle of the ordering by distance to the class median.
+    """Keep the middle of the order by distance to the class median.
 
     Cost:
         O(n d), and a sort of n distances.
@@ -44,7 +45,7 @@ class Moderate(Rule):
     source: ClassVar[str] = "Xia et al. 2023 (Moderate coreset, ICLR)"
 
     def pick(self, pool: Pool, budget: int) -> Pick:
-        """The middle `budget` of the ordering, nearest to its middle first."""
+        """Pick the middle `budget` of the order, the nearest to its middle first."""
         order = np.argsort(distance_to_class_median(pool.need("features"), pool.need("labels")), kind="stable")
         start = (len(order) - budget) // 2
         middle = np.arange(start, start + budget)
@@ -54,7 +55,7 @@ class Moderate(Rule):
 
 @dataclass(frozen=True)
 class Herding(Rule):
-    """Samples whose running mean stays nearest to the mean of all.
+    """Keep samples whose running mean stays nearest to the mean of all.
 
     Cost:
         O(n d) a pick.
@@ -73,15 +74,15 @@ class Herding(Rule):
     source: ClassVar[str] = "Welling 2009; Rebuffi et al. 2017 (iCaRL, arXiv 1611.07725)"
 
     def pick(self, pool: Pool, budget: int) -> Pick:
-        """Greedy, the nearest first."""
-        centred, squares = _centred(pool.need("features"))
+        """Pick greedily the sample that brings the mean of the picks nearest to the mean of all."""
+        centred, squares = _centre(pool.need("features"))
         total = np.zeros(centred.shape[1])
         longest = float(np.sqrt(squares.max()))
         picks = np.empty(budget, np.int64)
         for t in range(budget):
             # |total + x|^2 less |total|^2; the mean of all is at the origin.
             error = squares + 2 * (centred @ total.astype(centred.dtype))
-            picks[t] = _first_least(error, longest * (longest + 2 * float(np.linalg.norm(total))))
+            picks[t] = _first_smallest(error, longest * (longest + 2 * float(np.linalg.norm(total))))
             total += centred[picks[t]]
             squares[picks[t]] = np.inf
         return Pick(picks, ordered=True)
@@ -89,7 +90,7 @@ class Herding(Rule):
 
 @dataclass(frozen=True)
 class KCenter(Rule):
-    """Farthest first: every sample has a picked one near.
+    """Keep the farthest first, so that every sample has a picked one near it.
 
     Cost:
         O(n d) a pick.
@@ -110,8 +111,8 @@ class KCenter(Rule):
     source: ClassVar[str] = "Gonzalez 1985; Sener and Savarese 2018 (arXiv 1708.00489)"
 
     def pick(self, pool: Pool, budget: int) -> Pick:
-        """Greedy, the farthest first."""
-        centred, squares = _centred(pool.need("features"))
+        """Pick greedily the sample farthest from all picks."""
+        centred, squares = _centre(pool.need("features"))
         scale = 4 * float(squares.max())
         nearest = np.full(len(squares), np.inf, squares.dtype)
         picks = np.empty(budget, np.int64)
@@ -120,12 +121,12 @@ class KCenter(Rule):
             last = picks[t - 1]
             np.minimum(nearest, squares + (squares[last] - 2 * (centred @ centred[last])), out=nearest)
             nearest[last] = -np.inf
-            picks[t] = _first_least(-nearest, scale)
+            picks[t] = _first_smallest(-nearest, scale)
         return Pick(picks, ordered=True)
 
 
 def distance_to_class_median(features: npt.NDArray[Any], labels: IntArray) -> FloatArray:
-    """The Euclidean distance of each sample to the feature-wise median of its class, float64 (n,).
+    """Return the Euclidean distance of each sample to the feature-wise median of its class, float64 (n,).
 
     >>> distance_to_class_median(np.array([[0.0], [1.0], [5.0], [7.0]]), np.array([0, 0, 0, 1])).tolist()
     [1.0, 0.0, 4.0, 0.0]
@@ -140,12 +141,12 @@ def distance_to_class_median(features: npt.NDArray[Any], labels: IntArray) -> Fl
     return distance
 
 
-def _centred(features: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """The features less their mean, and the squared length of each: both in the precision of the features."""
+def _centre(features: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return the features less their mean, and their squared lengths, both in the precision of the features."""
     centred = features - features.mean(axis=0, dtype=np.float64).astype(features.dtype)
     return centred, np.einsum("ij,ij->i", centred, centred)
 
 
-def _first_least(values: npt.NDArray[Any], scale: float) -> int:
-    # Copies of one sample may differ in the last bits of a matrix product: within them, the lowest id wins.
+def _first_smallest(values: npt.NDArray[Any], scale: float) -> int:
+    # Products of copies of one sample may differ in their last bits; among such values the lowest id wins.
     return int(np.argmax(values <= values.min() + 8 * np.finfo(values.dtype).eps * scale))

@@ -1,6 +1,6 @@
-"""The rules as functions: `unseen.rules.top(table, keep=0.3)`.
+"""The rules as functions, such as `unseen.rules.top(table, keep=0.3)`.
 
-The keywords that all rules share are described at `unseen.rules.choosing.choose`.
+`unseen.rules.choosing.choose` describes the keywords that all rules share.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Shared(TypedDict, total=False):
     mean_confidence: npt.ArrayLike | None
 
 
-def _spelled_out(function: F) -> F:
-    """Show the shared keywords by name in `help()`, as type checkers already see them."""
+def _show_shared_keywords(function: F) -> F:
+    """Show the shared keywords by name in `help()`; type checkers see them already."""
     own = inspect.signature(function)
     shared = [p for p in inspect.signature(choose).parameters.values() if p.name in Shared.__annotations__]
     options = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
@@ -66,11 +66,12 @@ def _spelled_out(function: F) -> F:
     return function
 
 
-@_spelled_out
+@_show_shared_keywords
 def random(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
-    """Uniformly at random; with `quota="proportional"` stratified by class. The baseline of every table.
+    """Choose uniformly at random; with `quota="proportional"` stratified by class.
 
-    A sample's draw depends on (seed, id) alone, and a larger budget with the same seed holds the smaller one.
+    This is the baseline of every table. A sample's draw depends on (seed, id) alone, and a larger budget with the same
+    seed holds the smaller one.
 
     Args:
         scores: a table or array (its values are not read), or the number of samples.
@@ -83,9 +84,11 @@ def random(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
     return choose(Random(), scores, **shared)
 
 
-@_spelled_out
+@_show_shared_keywords
 def top(scores: Scores, *, first: Literal["hard", "easy"] | None = None, **shared: Unpack[Shared]) -> Coreset:
-    """The hardest first (of a score of worth: the worthiest); ties by id. Collapses at high pruning rates.
+    """Choose the hardest first (of a score of worth: the worthiest); ties by id.
+
+    The rule collapses at high pruning rates.
 
     Args:
         scores: a table with one score, or an array (n,) with `direction=`.
@@ -102,13 +105,13 @@ def top(scores: Scores, *, first: Literal["hard", "easy"] | None = None, **share
     return choose(Top(first=first), scores, **shared)
 
 
-@_spelled_out
+@_show_shared_keywords
 def window(scores: Scores, *, offset: float = 0.0, **shared: Unpack[Shared]) -> Coreset:
-    """A window of the difficulty order, `offset` from the hard end (Choi et al. 2024, BWS, arXiv 2406.03057).
+    """Choose a window of the difficulty order, `offset` from the hard end (Choi et al. 2024, arXiv 2406.03057).
 
     Args:
         scores: a table with one score, or an array (n,) with `direction=`.
-        offset: what is skipped at the hard (or worthiest) end: a fraction in [0, 1), rounded down, or an int, a
+        offset: how much is skipped at the hard (or worthiest) end: a fraction in [0, 1), rounded down, or an int, a
             count. Under a quota it is skipped within each class.
         **shared: see `unseen.rules.choosing.choose`.
 
@@ -122,17 +125,17 @@ def window(scores: Scores, *, offset: float = 0.0, **shared: Unpack[Shared]) -> 
     return choose(Window(offset=offset), scores, **shared)
 
 
-@_spelled_out
+@_show_shared_keywords
 def bws(
     scores: Scores, *, steps: int = 20, lam: float = 0.1, over: Over = "left_out", **shared: Unpack[Shared]
 ) -> Coreset:
-    """The window of the difficulty order from which a linear model learns most (after BWS, arXiv 2406.03057).
+    """Choose the window of the difficulty order from which a linear model learns most (after BWS, arXiv 2406.03057).
 
-    A ridge regression of the labels on the features is trained on each window and tested on the samples it leaves
-    out; the most accurate window is kept, of equals the one nearest to the hard end. Choi et al. (2024) test on all
+    A ridge regression of the labels on the features is trained on each window and tested on the samples outside it.
+    The most accurate window is kept; of equal ones, the one nearest to the hard end. Choi et al. (2024) test on all
     samples, members as they were fitted. The offset, as a count, is in `sources` and `provenance["found"]`.
 
-    What a window leaves out is easier the harder the window is, and wrong labels inside it are never tested: where
+    The harder the window is, the easier are the samples outside it, and wrong labels inside it are never tested. Where
     labels are noisy or the budget is large, `over="all"` is fairer, at a higher price (see `BestWindow`).
 
     Args:
@@ -153,7 +156,7 @@ def bws(
     return choose(BestWindow(steps=steps, lam=lam, over=over), scores, **shared)
 
 
-@_spelled_out
+@_show_shared_keywords
 def stratified(
     scores: Scores,
     *,
@@ -163,11 +166,11 @@ def stratified(
     strata: int = 50,
     **shared: Unpack[Shared],
 ) -> Coreset:
-    """Coverage-centric selection (Zheng et al. 2023, CCS, arXiv 2210.15809).
+    """Choose from all strata of the score: coverage-centric selection (Zheng et al. 2023, CCS, arXiv 2210.15809).
 
-    Drops the `cutoff` hardest share, cuts the rest in strata of the score, shares the budget from the smallest
-    stratum up (what a stratum cannot give goes to the larger ones), and draws at random inside. Stratum 0 is the
-    easiest (or least worthy). Published cutoffs: CIFAR-10 at 90 % pruned 0.3, ImageNet at 80 % 0.2, at 90 % 0.3.
+    The rule drops the `cutoff` hardest share, cuts the rest in strata of the score, shares the budget from the
+    smallest stratum up (what a stratum cannot give goes to the larger ones), and draws at random inside. Stratum 0 is
+    the easiest (or least worthy). Published cutoffs: CIFAR-10 at 90 % pruned 0.3, ImageNet at 80 % 0.2, at 90 % 0.3.
 
     Args:
         scores: a table with one score, or an array (n,) with `direction=`.
@@ -191,13 +194,13 @@ def stratified(
     return choose(rule, scores, **shared)
 
 
-@_spelled_out
+@_show_shared_keywords
 def beta(scores: Scores, *, c: float = 5.5, **shared: Unpack[Shared]) -> Coreset:
-    """DUAL's sampler (Cho et al. 2025, arXiv 2502.06905): Beta density of the mean p_y, times the score.
+    """Draw by the Beta density of the mean p_y, times the score: DUAL's sampler (Cho et al. 2025, arXiv 2502.06905).
 
-    Drawn without replacement with b = 15 (1 - mu)(1 - r^c), at least 1, and a = 16 - b, where r is the pruned share
-    and mu the mean p_y of the ten highest scores; samples of score 0 come last, at random. Under a quota mu and r
-    are those of each class.
+    Samples are drawn without replacement with b = 15 (1 - mu)(1 - r^c), at least 1, and a = 16 - b. Here r is the
+    pruned share and mu the mean p_y of the ten highest scores. Samples of score 0 come last, at random. Under a quota,
+    each class has its own mu and r.
 
     Args:
         scores: a table with one score of at least 0, harder or worth when higher; or an array with `direction=`.
@@ -211,12 +214,12 @@ def beta(scores: Scores, *, c: float = 5.5, **shared: Unpack[Shared]) -> Coreset
     return choose(Beta(c=c), scores, **shared)
 
 
-@_spelled_out
+@_show_shared_keywords
 def moderate(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
-    """The middle of the distances to the class median (Xia et al. 2023): neither the typical nor the outlying.
+    """Choose the middle of the distances to the class median (Xia et al. 2023), neither typical nor outlying.
 
-    Orders all samples by the Euclidean distance of their features to the feature-wise median of their class and
-    keeps the middle of that ordering, from the median distance outwards. A class of one has distance 0.
+    The rule orders all samples by the Euclidean distance of their features to the feature-wise median of their class
+    and keeps the middle of that order, from the median distance outwards. A class of one has distance 0.
 
     Args:
         scores: a table or array (its values are not read), or the number of samples.
@@ -230,9 +233,11 @@ def moderate(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
     return choose(Moderate(), scores, **shared)
 
 
-@_spelled_out
+@_show_shared_keywords
 def herding(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
-    """Samples whose running mean stays nearest to the mean of all features (Welling 2009; iCaRL, arXiv 1611.07725).
+    """Choose samples whose running mean stays nearest to the mean of all features.
+
+    See Welling 2009, and iCaRL, arXiv 1611.07725.
 
     Args:
         scores: a table or array (its values are not read), or the number of samples.
@@ -245,9 +250,9 @@ def herding(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
     return choose(Herding(), scores, **shared)
 
 
-@_spelled_out
+@_show_shared_keywords
 def k_center(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
-    """Farthest first from a random start (Gonzalez 1985; Sener and Savarese 2018, arXiv 1708.00489).
+    """Choose the farthest first, from a random start (Gonzalez 1985; Sener and Savarese 2018, arXiv 1708.00489).
 
     Args:
         scores: a table or array (its values are not read), or the number of samples.
@@ -260,11 +265,12 @@ def k_center(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
     return choose(KCenter(), scores, **shared)
 
 
-@_spelled_out
+@_show_shared_keywords
 def dedup(scores: Scores | int, *, metric: Metric = "cosine", **shared: Unpack[Shared]) -> Coreset:
-    """Semantic de-duplication (after Abbas et al. 2023, SemDeDup, arXiv 2303.09540): near-copies go, nearest first.
+    """Drop near-copies, the nearest first (after Abbas et al. 2023, SemDeDup, arXiv 2303.09540).
 
-    Until the budget is met, drops the sample that lies closest to one that stays; of two, the one with the higher id.
+    Until the budget is met, the rule drops the sample that lies closest to one that stays; of two, the one with the
+    higher id.
 
     Args:
         scores: a table or array (its values are not read), or the number of samples.
@@ -278,7 +284,7 @@ def dedup(scores: Scores | int, *, metric: Metric = "cosine", **shared: Unpack[S
     return choose(Dedup(metric=metric), scores, **shared)
 
 
-@_spelled_out
+@_show_shared_keywords
 def graph(
     scores: Scores,
     *,
@@ -288,7 +294,7 @@ def graph(
     ann: bool | None = None,
     **shared: Unpack[Shared],
 ) -> Coreset:
-    """D2's message passing on a graph of neighbours (Maharana et al. 2024, arXiv 2310.07931).
+    """Choose by message passing on a graph of neighbours (D2, Maharana et al. 2024, arXiv 2310.07931).
 
     Two samples are neighbours if either is among the k nearest of the other; distances d are divided by the median
     neighbour distance. Forward: x_i += sum over neighbours of exp(-d_ij) x_j. Then, until the budget is met, the
@@ -314,13 +320,13 @@ def graph(
     return choose(Graph(k=k, gamma=gamma, metric=metric, ann=ann), scores, **shared)
 
 
-@_spelled_out
+@_show_shared_keywords
 def infomax(
     scores: Scores, *, alpha: float = 0.3, k: int = 5, ann: bool | None = None, **shared: Unpack[Shared]
 ) -> Coreset:
-    """The most score with the least similarity inside the coreset (Tan et al. 2025, InfoMax, arXiv 2506.01701).
+    """Choose the most score with the least similarity inside the coreset (Tan et al. 2025, arXiv 2506.01701, InfoMax).
 
-    Maximises, greedily, the sum of scores - alpha x the sum of similarities over ordered pairs within the coreset.
+    The rule maximises greedily the sum of scores - alpha x the sum of similarities over ordered pairs in the coreset.
     Scores are scaled to [0, 1]; similarity is the cosine of the features, at least 0, between samples of which
     either is among the k nearest of the other, and 0 elsewhere. (The paper relaxes the same problem instead.)
 

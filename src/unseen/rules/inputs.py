@@ -1,4 +1,8 @@
-"""From what a user hands in to a pool: directions, missing scores, alignment, the order of ids."""
+"""The inputs of a rule, checked against each other and turned into a pool.
+
+Scores are oriented (higher = harder or worthier), aggregated over folds and repeats, and sorted by id. Missing scores
+are refused or set apart.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +18,22 @@ from unseen.errors import ArgumentError, DataError, some
 from unseen.rules.base import Align, Pool, Rule, one_of
 from unseen.scores import alignment
 
-__all__ = ["Given", "as_array", "checked_features", "gather", "pool_of"]
+__all__ = ["RuleInputs", "as_array", "checked_features", "gather", "make_pool"]
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
-    """What the user handed in, checked; all arrays in dataset order.
+class RuleInputs:
+    """The checked inputs of a rule; all arrays are in dataset order.
 
     Args:
         ids: (n,).
-        table: the scores, or None where there were none (a bare n).
-        score: the name of the one score, or None where the rule reads none.
+        table: the scores, or None where only the number of samples was given.
+        score: the name of the one score, or None where the rule reads no score.
         labels: (n,) or None.
         features: (n, d) or None.
         confidence: float64 (n,) or None.
         second: the table with the one second score that the rule named, or None.
-        beside: float64 (n,) each: the scores that the rule reads beside its own and the table has.
+        beside: float64 (n,) each: the further scores that the rule reads where the table has them.
 
     """
 
@@ -43,14 +47,14 @@ class Given:
     beside: dict[str, FloatArray] = field(default_factory=dict)
 
     def class_name(self, label: object) -> str:
-        """The name of a class, where the table has one."""
+        """Return the name of a class if the table has one, else the label as text."""
         names = self.table.class_names if self.table is not None else ()
         named = isinstance(label, (int, np.integer)) and 0 <= label < len(names)
         return names[int(label)] if named else str(label)  # type: ignore[call-overload]
 
 
 def as_array(name: str, value: Any, *, text: bool = False) -> npt.NDArray[Any]:
-    """A NumPy array from whatever holds numbers (or text); a torch tensor is brought to the CPU."""
+    """Return a NumPy array of numbers (or text) from any array-like; copy a torch tensor to the CPU."""
     array = of_tensor(value, name) if is_tensor(value) else np.asarray(unmasked(value, name))
     if array.dtype.kind not in ("biufUS" if text else "biuf"):
         kind = "numbers or text" if text else "numbers"
@@ -67,9 +71,9 @@ def gather(
     features: npt.ArrayLike | None,
     direction: str | None,
     mean_confidence: npt.ArrayLike | None,
-) -> Given:
+) -> RuleInputs:
     """Check the arguments of a rule against each other."""
-    second = _second_table(rule, scores)
+    second = _find_second_table(rule, scores)
     beside = {}
     if isinstance(scores, ScoreTable):
         beside = {name: scores.column(name) for name in rule.reads_beside if name in scores.values}
@@ -77,19 +81,19 @@ def gather(
         if not isinstance(scores, ScoreTable):
             raise ArgumentError(f"score={score!r} names a score of a table, but scores is not a table")
         scores = scores[score]
-    table, only, own_labels = _table(rule, scores, direction)
-    n = len(table) if table is not None else _count(scores)
+    table, only, own_labels = _make_table(rule, scores, direction)
+    n = len(table) if table is not None else _check_count(scores)
     ids: IdArray = np.arange(n) if table is None else table.ids
     if mean_confidence is not None and table is not None and table.mean_confidence is not None:
         raise ArgumentError("mean_confidence= was given, but the table carries its own; leave it out")
     confidence = mean_confidence if table is None or table.mean_confidence is None else table.mean_confidence
-    given = Given(
+    given = RuleInputs(
         ids=ids,
         table=table,
         score=only,
-        labels=own_labels if labels is None else _labels(labels, ids),
+        labels=own_labels if labels is None else _check_labels(labels, ids),
         features=None if features is None else checked_features(features, ids),
-        confidence=None if confidence is None else _confidence(confidence, n),
+        confidence=None if confidence is None else _check_confidence(confidence, n),
         second=second,
         beside=beside,
     )
@@ -110,50 +114,50 @@ def gather(
     return given
 
 
-def pool_of(
-    rule: Rule, given: Given, *, seed: int, align: Align | None, missing_last: bool
+def make_pool(
+    rule: Rule, given: RuleInputs, *, seed: int, align: Align | None, missing_last: bool
 ) -> tuple[Pool, IntArray, IntArray]:
-    """The pool of candidates; then the row of each, and the rows of the samples without a score, by id.
+    """Return the pool of candidates, their rows, and the rows of samples without a score, all sorted by id.
 
     Raises:
         DataError: NaN or infinite scores, unless `missing_last`.
 
     """
-    rows = _by_id(given.ids)
+    rows = _sort_by_id(given.ids)
     values = column = None
     finite = np.ones(len(given.ids), bool)
     if given.table is not None and given.score is not None:
-        finite = _finite(given, rule, missing_last)
-        values = _oriented(given.table, given.score, align or rule.aligns[0], finite)
+        finite = _find_finite(given, rule, missing_last)
+        values = _orient(given.table, given.score, align or rule.aligns[0], finite)
     if given.second is not None:
-        column = _second(rule, given.second, given, finite)
+        column = _orient_second(rule, given.second, given, finite)
     kept = rows if finite.all() else rows[finite[rows]]
     in_order = len(kept) == len(given.ids) and bool((kept[1:] > kept[:-1]).all())
 
-    def arranged(array: npt.NDArray[Any] | None) -> Any:
+    def arrange(array: npt.NDArray[Any] | None) -> Any:
         if array is None:
             return None
         own = array.view() if in_order else array[kept]
-        own.flags.writeable = False  # a rule must not write into what the user handed in
+        own.flags.writeable = False  # a rule must not write into the user's arrays
         return own
 
     confidence = given.confidence if "confidence" in rule.needs else None
     pool = Pool(
-        ids=arranged(given.ids),
+        ids=arrange(given.ids),
         seed=seed,
-        labels=arranged(given.labels),
-        values=arranged(values),
+        labels=arrange(given.labels),
+        values=arrange(values),
         direction=given.table.directions[given.score] if given.table is not None and given.score is not None else None,
-        features=arranged(given.features) if "features" in rule.needs else None,
-        confidence=arranged(confidence),
-        column=arranged(column),
-        wrong=arranged(_wrong(given.table)) if rule.reads_errors else None,
-        beside={name: arranged(values) for name, values in given.beside.items()},
+        features=arrange(given.features) if "features" in rule.needs else None,
+        confidence=arrange(confidence),
+        column=arrange(column),
+        wrong=arrange(_mark_wrong(given.table)) if rule.reads_errors else None,
+        beside={name: arrange(values) for name, values in given.beside.items()},
     )
     return pool, kept, rows[~finite[rows]]
 
 
-def _table(
+def _make_table(
     rule: Rule, scores: ScoreTable | npt.ArrayLike | int, direction: str | None
 ) -> tuple[ScoreTable | None, str | None, npt.NDArray[Any] | None]:
     if isinstance(scores, ScoreTable):
@@ -179,14 +183,14 @@ def _table(
     return table, None if rule.reads == "nothing" else "scores", None
 
 
-def _second_table(rule: Rule, scores: object) -> ScoreTable | None:
+def _find_second_table(rule: Rule, scores: object) -> ScoreTable | None:
     column = rule.column
     if not isinstance(column, str):
         return column
     if isinstance(scores, ScoreTable) and column in scores.scores:
         return scores[column]
     raise ArgumentError(
-        f"rule {rule.name} names the score {column!r}, which is not in what it was given; pass table[{column!r}] itself"
+        f"rule {rule.name} names the score {column!r}, which its scores do not hold; pass table[{column!r}] itself"
     )
 
 
@@ -202,37 +206,37 @@ def _only_score(rule: Rule, table: ScoreTable) -> str | None:
     return table.scores[0]
 
 
-def _wrong(table: ScoreTable | None) -> FloatArray:
+def _mark_wrong(table: ScoreTable | None) -> FloatArray:
     assert table is not None
     assert table.predictions is not None
     wrong: FloatArray = np.where(table.predictions < 0, np.nan, table.predictions != table.labels)
     return wrong
 
 
-def _count(scores: object) -> int:
+def _check_count(scores: object) -> int:
     if isinstance(scores, bool) or not isinstance(scores, (int, np.integer)) or scores < 1:
         raise ArgumentError(f"scores must be a score table, an array or the number of samples, got {scores!r}")
     return int(scores)
 
 
-def _labels(value: npt.ArrayLike, ids: IdArray) -> npt.NDArray[Any]:
-    labels = _column("labels", value, len(ids), text=True)
+def _check_labels(value: npt.ArrayLike, ids: IdArray) -> npt.NDArray[Any]:
+    labels = _check_column("labels", value, len(ids), text=True)
     missing = labels != labels
     if missing.any():
         raise DataError(f"labels are NaN for ids {some(ids[missing].tolist())}; every sample needs a class")
     return labels
 
 
-def _column(name: str, value: npt.ArrayLike, n: int, *, text: bool = False) -> npt.NDArray[Any]:
+def _check_column(name: str, value: npt.ArrayLike, n: int, *, text: bool = False) -> npt.NDArray[Any]:
     array = as_array(name, value, text=text)
     if array.shape != (n,):
         raise ArgumentError(f"{name} must have shape ({n},), one entry a sample, got {array.shape}")
     return array
 
 
-def _confidence(value: npt.ArrayLike, n: int) -> FloatArray:
-    confidence: FloatArray = _column("mean_confidence", value, n).astype(np.float64, copy=False)
-    outside = (confidence < 0) | (confidence > 1)  # NaN is a missing value, not one outside
+def _check_confidence(value: npt.ArrayLike, n: int) -> FloatArray:
+    confidence: FloatArray = _check_column("mean_confidence", value, n).astype(np.float64, copy=False)
+    outside = (confidence < 0) | (confidence > 1)  # NaN is a missing value, not a value outside the range
     if outside.any():
         rows = np.flatnonzero(outside).tolist()
         raise ArgumentError(f"mean_confidence must be in [0, 1], but is not in rows {some(rows)}")
@@ -240,7 +244,7 @@ def _confidence(value: npt.ArrayLike, n: int) -> FloatArray:
 
 
 def checked_features(value: npt.ArrayLike, ids: IdArray) -> npt.NDArray[Any]:
-    """The features as floats, (n, d) and finite."""
+    """Return the features as floats; refuse them unless they are (n, d) and finite."""
     features = as_array("features", value)
     if features.ndim == 3:
         raise ArgumentError(
@@ -257,13 +261,13 @@ def checked_features(value: npt.ArrayLike, ids: IdArray) -> npt.NDArray[Any]:
     return features
 
 
-def _by_id(ids: IdArray) -> IntArray:
+def _sort_by_id(ids: IdArray) -> IntArray:
     if bool((ids[1:] > ids[:-1]).all()):
         return np.arange(len(ids))
     return np.argsort(ids, kind="stable")
 
 
-def _finite(given: Given, rule: Rule, missing_last: bool) -> npt.NDArray[np.bool_]:
+def _find_finite(given: RuleInputs, rule: Rule, missing_last: bool) -> npt.NDArray[np.bool_]:
     assert given.table is not None
     assert given.score is not None
     finite = np.isfinite(given.table.column(given.score))
@@ -278,21 +282,21 @@ def _finite(given: Given, rule: Rule, missing_last: bool) -> npt.NDArray[np.bool
     return finite
 
 
-def _oriented(table: ScoreTable, score: str, align: Align, finite: npt.NDArray[np.bool_]) -> FloatArray:
-    """The joined score, higher = harder (or worthier); NaN where not finite."""
+def _orient(table: ScoreTable, score: str, align: Align, finite: npt.NDArray[np.bool_]) -> FloatArray:
+    """Aggregate a score over folds and repeats; higher = harder (or worthier), NaN where not finite."""
     values, folds = table.values[score], table.folds
-    joined = np.full(len(table), np.nan)
+    aggregated = np.full(len(table), np.nan)
     one_scale = len(values) == 1 and (len(folds) > 1 or len(folds[0]) == 0 or bool((folds[0] == folds[0][0]).all()))
     if align == "none" or one_scale:
-        # On a single scale ranks are in the order of the values, so ranking them changes no choice.
-        joined = table.column(score)
+        # On a single scale the ranks have the order of the values, so ranking would change no choice.
+        aggregated = table.column(score)
     else:
-        # NaN where a repeat did not score a sample that others did: the mean is over those that did, as in `column`.
-        joined[finite] = np.nanmean(alignment.align(values[:, finite], folds[:, finite], how="rank"), axis=0)
-    return -joined if table.directions[score] == "easier" else joined
+        # A repeat that did not score a sample has NaN there; the mean is over the others, as in `column`.
+        aggregated[finite] = np.nanmean(alignment.align(values[:, finite], folds[:, finite], how="rank"), axis=0)
+    return -aggregated if table.directions[score] == "easier" else aggregated
 
 
-def _second(rule: Rule, table: ScoreTable, given: Given, finite: npt.NDArray[np.bool_]) -> FloatArray:
+def _orient_second(rule: Rule, table: ScoreTable, given: RuleInputs, finite: npt.NDArray[np.bool_]) -> FloatArray:
     name = _only_score(rule, table)
     assert name is not None
     if not np.array_equal(table.ids, given.ids):
@@ -302,4 +306,4 @@ def _second(rule: Rule, table: ScoreTable, given: Given, finite: npt.NDArray[np.
     bad = finite & ~np.isfinite(table.column(name))
     if bad.any():
         raise DataError(f"score {name!r} is NaN or infinite for ids {some(given.ids[bad].tolist())}")
-    return _oriented(table, name, "rank", finite)
+    return _orient(table, name, "rank", finite)

@@ -1,8 +1,8 @@
-"""Nearest neighbours in feature space: exact in blocks, or by an approximate index, and the graph they make.
+"""Nearest neighbours in feature space, and the rules that use them.
 
-Semantic de-duplication: a rule that drops whoever has the nearest neighbour.
-
-Rules that weigh a sample against its neighbours: D2's message passing, and InfoMax.
+Neighbours are found exactly, block by block, or by an approximate index. Three rules read them: `Dedup` drops the
+sample with the nearest neighbour (semantic de-duplication), and `Graph` (message passing of D2) and `Infomax` weigh the
+score of a sample against its neighbours.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class NeighbourGraph:
     distances: FloatArray
 
     def of(self, i: int) -> slice:
-        """Where the neighbours of i are."""
+        """Return the slice of `others` and `distances` that belongs to i."""
         return slice(int(self.starts[i]), int(self.starts[i + 1]))
 
     def sums(self, weights: FloatArray, values: FloatArray) -> FloatArray:
-        """For each sample the sum over its neighbours of weight x value, float64 (n,)."""
+        """Sum weight x value over the neighbours of each sample, float64 (n,)."""
         rows = np.repeat(np.arange(len(values)), np.diff(self.starts))
         sums: FloatArray = np.bincount(rows, weights * values[self.others], minlength=len(values)).astype(np.float64)
         return sums
@@ -68,17 +68,18 @@ class NeighbourGraph:
 def nearest(
     features: npt.NDArray[Any], k: int, *, metric: Metric = "euclidean", ann: bool | None = None, seed: int = 0
 ) -> tuple[IntArray, FloatArray]:
-    """The k nearest others of each sample, nearest first; ties by position.
+    """Find the k nearest other samples of each sample, nearest first; ties by position.
 
-    Exact: all distances, block by block in float32, and float64 for the few that are nearest; memory linear in n.
-    Approximate: an HNSW index (package hnswlib, one thread, so that it is reproducible).
+    The exact search computes all distances block by block in float32, and the few nearest again in float64; its memory
+    is linear in n. The approximate search is an HNSW index (package hnswlib, in one thread, so that it is
+    reproducible).
 
     Args:
         features: (n, d) float.
-        k: how many; at most n - 1 are given.
+        k: how many; at most n - 1 are returned.
         metric: `"euclidean"`; or `"cosine"`, the Euclidean distance of the unit vectors, sqrt(2 - 2 cos).
         ann: whether to use the index; None: beyond 100,000 samples.
-        seed: of the index.
+        seed: the seed of the index.
 
     Returns:
         int64 (n, k) positions and float64 (n, k) distances.
@@ -91,19 +92,19 @@ def nearest(
     ([1, 0, 1], [1.0, 1.0, 2.0])
 
     """
-    points = _unit(features) if metric == "cosine" else features
+    points = _normalize(features) if metric == "cosine" else features
     points = points - points.mean(axis=0, dtype=np.float64)  # float64; centred, so that float32 loses least
     n = len(points)
     k = min(k, n - 1)
     if ann or (ann is None and n > EXACT_UP_TO):
-        candidates = _indexed(points, k, seed)
+        candidates = _query_index(points, k, seed)
     else:
-        candidates = _candidates(points, min(k + _SPARE, n - 1))
-    return _refined(points, candidates, k)
+        candidates = _find_candidates(points, min(k + _SPARE, n - 1))
+    return _refine(points, candidates, k)
 
 
 def neighbour_graph(at: IntArray, distances: FloatArray) -> NeighbourGraph:
-    """Two samples are neighbours if either is among the nearest of the other.
+    """Connect two samples if either is among the nearest of the other.
 
     >>> graph = neighbour_graph(np.array([[1], [0], [1]]), np.array([[1.0], [1.0], [2.0]]))
     >>> graph.starts.tolist(), graph.others.tolist()
@@ -119,16 +120,16 @@ def neighbour_graph(at: IntArray, distances: FloatArray) -> NeighbourGraph:
     return NeighbourGraph(starts, others[order], np.tile(distances.ravel()[first], 2)[order])
 
 
-def _unit(features: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _normalize(features: npt.NDArray[Any]) -> npt.NDArray[Any]:
     length = np.linalg.norm(features, axis=1, keepdims=True)
     return features / np.where(length > 0, length, 1)
 
 
-def _candidates(points: FloatArray, k: int) -> IntArray:
+def _find_candidates(points: FloatArray, k: int) -> IntArray:
     n = len(points)
     small = points.astype(np.float32)
     squares = np.einsum("ij,ij->i", small, small)
-    found = np.empty((n, k), np.int64)
+    indices = np.empty((n, k), np.int64)
     rows = max(1, min(1024, _BLOCK // n))
     for start in range(0, n, rows):
         block = slice(start, min(start + rows, n))
@@ -136,11 +137,11 @@ def _candidates(points: FloatArray, k: int) -> IntArray:
         distance *= -2
         distance += squares  # less |x|^2, which is the same along a row
         distance[np.arange(block.stop - start), np.arange(start, block.stop)] = np.inf
-        found[block] = np.argpartition(distance, k - 1, axis=1)[:, :k] if k else 0
-    return found
+        indices[block] = np.argpartition(distance, k - 1, axis=1)[:, :k] if k else 0
+    return indices
 
 
-def _indexed(points: FloatArray, k: int, seed: int) -> IntArray:
+def _query_index(points: FloatArray, k: int, seed: int) -> IntArray:
     try:
         import hnswlib
     except ImportError:
@@ -151,17 +152,17 @@ def _indexed(points: FloatArray, k: int, seed: int) -> IntArray:
     index.set_num_threads(1)
     index.add_items(points.astype(np.float32), np.arange(len(points)), num_threads=1)
     index.set_ef(max(50, 4 * (k + 1)))
-    found, _ = index.knn_query(points.astype(np.float32), k=k + 1, num_threads=1)
-    at: IntArray = found.astype(np.int64)
-    # A sample finds itself first, unless it has copies: then whichever comes last makes room.
+    indices, _ = index.knn_query(points.astype(np.float32), k=k + 1, num_threads=1)
+    at: IntArray = indices.astype(np.int64)
+    # A sample finds itself first, unless it has copies; then the last one found is dropped instead.
     is_self = at == np.arange(len(at))[:, None]
     is_self[~is_self.any(axis=1), -1] = True
     others: IntArray = at[~is_self].reshape(len(at), k)
     return others
 
 
-def _refined(points: FloatArray, candidates: IntArray, k: int) -> tuple[IntArray, FloatArray]:
-    """The k nearest of the candidates, by distances in float64."""
+def _refine(points: FloatArray, candidates: IntArray, k: int) -> tuple[IntArray, FloatArray]:
+    """Choose the k nearest of the candidates, by distances in float64."""
     n = len(points)
     at, distances = np.empty((n, k), np.int64), np.empty((n, k))
     for start in range(0, n, 1024):
@@ -175,6 +176,8 @@ def _refined(points: FloatArray, candidates: IntArray, k: int) -> tuple[IntArray
         distances[start : start + 1024] = np.take_along_axis(apart, order, axis=1)
     return at, distances
 
+
+# ---- semantic de-duplication ---------------------------------------------------------------------------------------
 
 _LISTED = 16  # neighbours known of each sample before any is dropped
 _BATCH = 256  # samples whose neighbours are listed anew at a time
@@ -210,26 +213,27 @@ class Dedup(Rule):
         one_of("metric", self.metric, ("euclidean", "cosine"))
 
     def pick(self, pool: Pool, budget: int) -> Pick:
-        """Those that are left."""
-        return Pick(np.flatnonzero(_staying(pool.need("features"), budget, self.metric, pool.seed)))
+        """Pick the samples that stay."""
+        return Pick(np.flatnonzero(_drop_nearest(pool.need("features"), budget, self.metric, pool.seed)))
 
 
-def _staying(features: npt.NDArray[Any], budget: int, metric: Metric, seed: int) -> npt.NDArray[np.bool_]:
-    """Exact up to 100,000 samples, beyond as far as the index is. Memory linear in n."""
+def _drop_nearest(features: npt.NDArray[Any], budget: int, metric: Metric, seed: int) -> npt.NDArray[np.bool_]:
+    """Return which samples stay: exact up to 100,000 samples, then as exact as the index; memory linear in n."""
     n = len(features)
     at, distances = nearest(features, _LISTED, metric=metric, seed=seed)
-    near = _Near(_placed(features, metric), at, distances)
+    near = _NearestStaying(_embed(features, metric), at, distances)
     for _ in range(n - budget):
         near.staying[near.closest()] = False
     return near.staying
 
 
-class _Near:
-    """Who stays, and of each of them the nearest other that stays, looked up as late as can be.
+class _NearestStaying:
+    """The samples that stay, with a lazy search for the nearest other sample that stays.
 
-    Dropping samples only moves a neighbour away, so a heap of the distances known so far is never too high: what it
-    gives first is right once its neighbour is found to stay. Where all listed neighbours of a sample are gone, the
-    last of their distances is in its place, and new ones are listed when that comes first.
+    Dropping samples can only move the nearest neighbour of a sample away, so the distances known so far are lower
+    bounds. A heap of them gives the right sample first, once its neighbour is seen to stay. Where all listed neighbours
+    of a sample are gone, the last of their distances remains as the bound, and new neighbours are listed when this
+    bound comes first.
     """
 
     def __init__(self, points: npt.NDArray[np.float64], at: IntArray, distances: npt.NDArray[np.float64]) -> None:
@@ -237,13 +241,13 @@ class _Near:
         self._points, self._small = points, points.astype(np.float32)
         self._lists: list[Iterator[tuple[float, int]]] = [iter(())] * len(points)
         self._least = [0.0] * len(points)
-        self._without: set[int] = set()  # whose listed neighbours are gone
-        self._heap: list[tuple[float, int, int]] = []  # distance, less the position, the neighbour
+        self._without: set[int] = set()  # samples whose listed neighbours are all gone
+        self._heap: list[tuple[float, int, int]] = []  # distance, minus the position, the neighbour
         for i in range(len(points) if at.shape[1] else 0):
             self._list(i, distances[i], at[i])
 
     def closest(self) -> int:
-        """The sample that lies closest to another; of two, the later."""
+        """Return the sample that lies closest to another; of two, the later."""
         while True:
             apart, negative, j = heapq.heappop(self._heap)
             i = -negative
@@ -271,14 +275,14 @@ class _Near:
         heapq.heappush(self._heap, (self._least[i], -i, _UNKNOWN))
 
     def _list_anew(self) -> None:
-        """New neighbours for those without whose turn comes first, many at once: one matrix product."""
+        """List new neighbours of the next samples that have none left, many at once by one matrix product."""
         waiting = sorted((self._least[i], i) for i in self._without if self.staying[i])
         batch = np.array([i for _, i in waiting[:_BATCH]])
         self._without.intersection_update(i for _, i in waiting)
         others = np.flatnonzero(self.staying)
         points = self._small[others]
         squares = np.einsum("ij,ij->i", points, points)
-        rough = squares - 2 * (self._small[batch] @ points.T)  # less the square of each of the batch
+        rough = squares - 2 * (self._small[batch] @ points.T)  # without the square of each row, which moves no rank
         rough[np.arange(len(batch)), np.searchsorted(others, batch)] = np.inf
         k = min(_LISTED, len(others) - 1)
         spare = min(k + _SPARE, len(others) - 1)
@@ -289,7 +293,7 @@ class _Near:
             self._list(i, apart[order], near[order])
 
 
-def _placed(features: npt.NDArray[Any], metric: Metric) -> npt.NDArray[np.float64]:
+def _embed(features: npt.NDArray[Any], metric: Metric) -> npt.NDArray[np.float64]:
     points = features.astype(np.float64)
     if metric == "cosine":
         length = np.linalg.norm(points, axis=1, keepdims=True)
@@ -298,9 +302,12 @@ def _placed(features: npt.NDArray[Any], metric: Metric) -> npt.NDArray[np.float6
     return centred
 
 
+# ---- rules on the graph of neighbours ------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Graph(Rule):
-    """D2: scores spread over a graph of neighbours; what is taken damps those around it.
+    """Spread scores over a graph of neighbours, then take the largest and damp its neighbours (D2).
 
     Cost:
         All distances once, in blocks (an approximate index beyond 100,000 samples), then a heap of n k entries.
@@ -329,10 +336,10 @@ class Graph(Rule):
 
     def __post_init__(self) -> None:
         _check_graph(self.k, self.metric, self.ann)
-        _not_negative("gamma", self.gamma)
+        _check_not_negative("gamma", self.gamma)
 
     def pick(self, pool: Pool, budget: int) -> Pick:
-        """Greedy, the largest first."""
+        """Pick greedily the largest value, then damp its neighbours."""
         values = pool.need("values")
         values = values - min(float(values.min()), 0.0)  # a negative message would turn damping around
         at, distances = nearest(pool.need("features"), self.k, metric=self.metric, ann=self.ann, seed=pool.seed)
@@ -344,13 +351,13 @@ class Graph(Rule):
 
 @dataclass(frozen=True)
 class Infomax(Rule):
-    """The most score with the least similarity inside the coreset.
+    """Keep the most score with the least similarity inside the coreset.
 
     Cost:
         All distances once, in blocks (an approximate index beyond 100,000 samples), then a heap of n k entries.
 
     Fails:
-        At an alpha too small for the features it is `top` over again, and fails as that does: so with the default on
+        At an alpha too small for the features it equals `top` and fails in the same way, such as with the default on
         CIFAR-10 (benchmarks/quality/results.md). Only the k nearest count as similar: dense regions are damped little.
 
     """
@@ -371,10 +378,10 @@ class Infomax(Rule):
 
     def __post_init__(self) -> None:
         _check_graph(self.k, "cosine", self.ann)
-        _not_negative("alpha", self.alpha)
+        _check_not_negative("alpha", self.alpha)
 
     def pick(self, pool: Pool, budget: int) -> Pick:
-        """Greedy, the largest gain first."""
+        """Pick greedily the largest gain."""
         values = pool.need("values")
         low, high = float(values.min()), float(values.max())
         scaled = (values - low) / (high - low) if high > low else np.zeros(len(values))
@@ -391,8 +398,8 @@ def damped_greedy(
 
     Args:
         values: float64 (n,).
-        graph: who is whose neighbour.
-        weights: float64, one an entry of `graph.others`.
+        graph: the neighbours of each sample.
+        weights: float64, one for each entry of `graph.others`.
         budget: how many to take.
         by_taken: lower a neighbour by weight x the value taken, instead of by the weight.
 
@@ -409,7 +416,7 @@ def damped_greedy(
     while len(picks) < budget:
         negative, i = heapq.heappop(heap)
         if taken[i] or -negative != current[i]:
-            continue  # an entry from before it was damped
+            continue  # an entry that is older than the damping of i
         taken[i] = True
         picks.append(i)
         near = graph.of(i)
@@ -421,7 +428,7 @@ def damped_greedy(
 
 
 def _unit_distance(distances: FloatArray) -> float:
-    """The median neighbour distance; where most neighbours are copies, that of the others; else 1."""
+    """Return the median neighbour distance; without the copies where this is 0; 1 where all are copies."""
     if not distances.size or not distances.any():
         return 1.0
     return float(np.median(distances)) or float(np.median(distances[distances > 0]))
@@ -434,6 +441,6 @@ def _check_graph(k: object, metric: object, ann: object) -> None:
     one_of("ann", ann, (True, False, None))
 
 
-def _not_negative(name: str, value: object) -> None:
+def _check_not_negative(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < np.inf:
         raise ArgumentError(f"{name} must be a number of at least 0, got {value!r}")

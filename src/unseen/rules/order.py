@@ -1,6 +1,7 @@
-"""Rules that read only the order of the scores: the top, and a window of the order.
+"""Rules that read only the order of the scores: the top, a window of the order, and the best window.
 
-The window of the difficulty order from which a linear model learns most.
+The best window (BWS) is the one from which a ridge regression on the features learns most. The regressions of
+overlapping windows share their sums of products (`unseen.core.closed_form`).
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from unseen.core.closed_form import Solution, Summing, Sums, left_alone, solve
 from unseen.core.observation import Direction
 from unseen.errors import ArgumentError
 from unseen.rules.base import Pick, Pool, Reads, Rule, largest, one_of
-from unseen.rules.budgets import share, share_of
+from unseen.rules.budgets import check_share, share
 
 __all__ = ["BestWindow", "Over", "Top", "Window", "rate_windows"]
 
 
 @dataclass(frozen=True)
 class Top(Rule):
-    """The hardest, easiest or worthiest first.
+    """Keep the hardest, the easiest or the worthiest first.
 
     Cost:
         O(n), and the sort of what is kept.
@@ -49,7 +50,7 @@ class Top(Rule):
         one_of("first", self.first, ("hard", "easy", None))
 
     def check(self, direction: Direction | None) -> None:
-        """A score of worth has no hard and no easy end."""
+        """Refuse `first` for a score of worth, which has no hard and no easy end."""
         if direction == "worth" and self.first is not None:
             raise ArgumentError(
                 f"first={self.first!r} means difficulty, but this score measures worth: leave first out, "
@@ -57,16 +58,16 @@ class Top(Rule):
             )
 
     def pick(self, pool: Pool, budget: int) -> Pick:
-        """The budget hardest, in that order."""
+        """Pick the `budget` first of the order."""
         values = pool.need("values")
         if self.first == "easy":
             values = -values
-        return Pick(_descending(values, largest(values, budget)), ordered=True)
+        return Pick(_sort_descending(values, largest(values, budget)), ordered=True)
 
 
 @dataclass(frozen=True)
 class Window(Rule):
-    """A window of the difficulty order, some way from the hard end.
+    """Keep a window of the difficulty order, at an offset from the hard end.
 
     Cost:
         O(n), and the sort of what is kept.
@@ -87,55 +88,57 @@ class Window(Rule):
 
     def __post_init__(self) -> None:
         if isinstance(self.offset, bool) or not isinstance(self.offset, Integral):
-            share_of("offset (unless an int, a count)", self.offset)
+            check_share("offset (unless an int, a count)", self.offset)
         elif self.offset < 0:
             raise ArgumentError(f"offset as a count must be at least 0, got {self.offset}")
 
     def capacity(self, m: int) -> int:
-        """What is left behind the offset."""
-        return max(m - self._skipped(m), 0)
+        """Return the number of samples behind the offset."""
+        return max(m - self._count_skipped(m), 0)
 
     def limit(self) -> str:
-        """The offset."""
+        """Name the offset."""
         return f"window with offset={self.offset!r}"
 
     def pick(self, pool: Pool, budget: int) -> Pick:
-        """The window, hardest first."""
+        """Pick the window, hardest first."""
         values = pool.need("values")
-        skipped = self._skipped(len(values))
+        skipped = self._count_skipped(len(values))
         inside = np.zeros(len(values), bool)
         inside[largest(values, skipped + budget)] = True
         inside[largest(values, skipped)] = False
-        return Pick(_descending(values, np.flatnonzero(inside)), ordered=True)
+        return Pick(_sort_descending(values, np.flatnonzero(inside)), ordered=True)
 
-    def _skipped(self, m: int) -> int:
+    def _count_skipped(self, m: int) -> int:
         return int(self.offset) if isinstance(self.offset, Integral) else share(self.offset, m)
 
 
-def _descending(values: FloatArray, at: IntArray) -> IntArray:
+def _sort_descending(values: FloatArray, at: IntArray) -> IntArray:
     # `at` ascends and the sort is stable, so equal values stay in the order of their ids.
     return at[np.argsort(-values[at], kind="stable")]
 
 
+# ---- the best window -----------------------------------------------------------------------------------------------
+
 Over = Literal["left_out", "all"]
 
 _BYTES = 2**25  # of a block of features in float64
-_FLOOR = 1e-10  # of the largest window's mean eigenvalue: what rounding leaves of sums that were subtracted is below it
-_LEAST_GAP = 1e-8  # see closed_form.py: below it, the regression without a sample is not told from rounding
+_FLOOR = 1e-10  # of the largest window's mean eigenvalue; the rounding errors of subtracted sums are below it
+_LEAST_GAP = 1e-8  # see closed_form.py: below it, the regression without a sample is lost in rounding errors
 
 
 @dataclass(frozen=True)
 class BestWindow(Rule):
-    """BWS: of windows of the difficulty order, the one whose ridge regression predicts most.
+    """Keep the window of the difficulty order whose ridge regression is most accurate (BWS).
 
     Cost:
         Each row enters the sums of products once and leaves them at most once, at most 2 n d^2 for all windows; then
         d^3 / 3 + 2 n d C a window, and for `over="all"` budget x d^2 more. Memory: O(d^2 + steps d C) and a block.
 
     Fails:
-        What a window leaves out is easier the harder the window is, and wrong labels inside it are never tested: where
-        labels are noisy or the budget is large, `over="all"` is fairer. A linear model on the features judges for
-        whatever is trained later.
+        The harder the window is, the easier are the samples outside it, and wrong labels inside it are never tested:
+        where labels are noisy or the budget is large, `over="all"` is fairer. The judge is a linear model on the
+        features, whatever model is trained later.
 
     """
 
@@ -163,7 +166,7 @@ class BestWindow(Rule):
         one_of("over", self.over, ("left_out", "all"))
 
     def pick(self, pool: Pool, budget: int) -> Pick:
-        """The best window, hardest first."""
+        """Pick the best window, hardest first."""
         n = len(pool)
         order = np.argsort(-pool.need("values"), kind="stable")  # of the ids in order: ties by id
         offsets = sorted({i * n // self.steps for i in range(self.steps) if i * n // self.steps + budget <= n})
@@ -190,16 +193,17 @@ def rate_windows(
     lam: float = 0.1,
     over: Over = "left_out",
 ) -> FloatArray:
-    """The accuracy of each window's ridge regression, float64 (W,) in [0, 1]; higher is better.
+    """Return the accuracy of each window's ridge regression, float64 (W,) in [0, 1]; higher is better.
 
     Args:
         x: float (n, d) features.
         labels: (n,) classes.
         order: int64 (n,) rows.
         offsets: where in the order each window begins, ascending.
-        size: of a window; at n nothing is left out, and the accuracy on that is 0.
+        size: the size of a window; at n no sample is outside, and the accuracy outside is 0.
         lam: the penalty, in mean eigenvalues of the window's centred Gram matrix.
-        over: `"left_out"`, the samples outside the window; `"all"`, those inside too, by the regression without each.
+        over: `"left_out"`, the samples outside the window; `"all"`, also the samples inside, each by the regression
+            without it.
 
     >>> x, labels = np.array([[0.0], [9.0], [1.0], [8.0], [0.5], [0.6]]), np.array([0, 1, 0, 1, 0, 0])
     >>> rate_windows(x, labels, np.arange(6), [0, 4], 2).tolist()
@@ -209,10 +213,10 @@ def rate_windows(
     codes = np.unique(labels, return_inverse=True)[1]
     right = np.zeros(len(offsets), np.int64)
     lines = []
-    for w, (offset, solution) in enumerate(_solved(x, codes, order, offsets, size, lam)):
+    for w, (offset, solution) in enumerate(_solve_windows(x, codes, order, offsets, size, lam)):
         lines.append((solution.weights, solution.bias - solution.mean @ solution.weights))
         if over == "all":
-            right[w] = _right_inside(x, codes, order[offset : offset + size], solution)
+            right[w] = _count_right_inside(x, codes, order[offset : offset + size], solution)
     for start, rows in _blocks(x, order):
         inputs, place = x[rows].astype(np.float64), start + np.arange(len(rows))
         for w, (weights, constant) in enumerate(lines):
@@ -223,13 +227,13 @@ def rate_windows(
     return right / (len(order) if over == "all" else max(1, len(order) - size))
 
 
-def _solved(
+def _solve_windows(
     x: npt.NDArray[Any], codes: IntArray, order: IntArray, offsets: list[int], size: int, lam: float
 ) -> Iterator[tuple[int, Solution]]:
-    """The regression of each window, from sums that rows enter and leave as it moves on."""
+    """Solve the regression of each window, from sums of products that rows enter and leave as the window moves."""
     centre, classes = x.mean(axis=0, dtype=np.float64), int(codes.max()) + 1
 
-    def summed(rows: IntArray) -> Sums:
+    def sum_products(rows: IntArray) -> Sums:
         sums = Summing(centre, classes)
         for _, block in _blocks(x, rows):
             sums.add_labels(x[block].astype(np.float64), codes[block])
@@ -238,9 +242,9 @@ def _solved(
     before, sums, largest = -size, Sums.zero(centre, classes), 0.0
     for offset in offsets:
         if offset - before >= size:
-            sums = summed(order[offset : offset + size])
+            sums = sum_products(order[offset : offset + size])
         else:
-            sums = sums + summed(order[before + size : offset + size]) - summed(order[before:offset])
+            sums = sums + sum_products(order[before + size : offset + size]) - sum_products(order[before:offset])
         before = offset
         own = float(np.trace(sums.centred().gram)) / len(centre)
         largest = max(largest, own)
@@ -248,8 +252,8 @@ def _solved(
         yield offset, solve(sums, lam * (max(own, _FLOOR * largest) or 1.0))
 
 
-def _right_inside(x: npt.NDArray[Any], codes: IntArray, window: IntArray, solution: Solution) -> int:
-    """How many samples of the window the regression without each predicts."""
+def _count_right_inside(x: npt.NDArray[Any], codes: IntArray, window: IntArray, solution: Solution) -> int:
+    """Count the samples of the window that the regression without them predicts correctly."""
     right = 0
     for _, rows in _blocks(x, window):
         inputs = x[rows].astype(np.float64)
@@ -259,6 +263,6 @@ def _right_inside(x: npt.NDArray[Any], codes: IntArray, window: IntArray, soluti
 
 
 def _blocks(x: npt.NDArray[Any], rows: IntArray) -> Iterator[tuple[int, IntArray]]:
-    """Where each block begins, and its rows."""
+    """Yield blocks of rows, each with its start."""
     block = max(256, _BYTES // (8 * x.shape[1]))
     return ((start, rows[start : start + block]) for start in range(0, len(rows), block))

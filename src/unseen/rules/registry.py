@@ -1,4 +1,4 @@
-"""The rules by name, and what can be refused before anything is trained."""
+"""The registry of rules by name, and the checks of a choice before any training."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RuleInfo:
 
 
 def about(name: str) -> RuleInfo:
-    """What there is to know of a rule.
+    """Return what a rule reads and needs, its options, formula and source.
 
     >>> about("window").options
     {'offset': 0.0}
@@ -57,7 +57,7 @@ def about(name: str) -> RuleInfo:
 
 
 def resolve(spec: str | Rule) -> Rule:
-    """A rule from `"name:option=value,..."`.
+    """Make a rule from its spec, `"name:option=value,..."`; return a rule as it is.
 
     Raises:
         UnknownNameError: no such rule or option; the message lists the nearest.
@@ -96,20 +96,20 @@ def check(
     has_predictions: bool = True,
     align: str | None = None,
 ) -> int:
-    """Refuse before any training what a rule could not do after it, and say how many samples it will keep.
+    """Refuse before any training what a rule could not do after it, and return how many samples it will keep.
 
     Args:
         rule: the rule or its spec.
         n: the size of the data set.
         keep: see `choose`.
         prune: see `choose`.
-        direction: that of the score to come.
+        direction: the direction of the score that training will give.
         quota: see `choose`.
         class_sizes: the size of each class by name, in the order of the labels, empty ones with 0; for the quota.
         has_features: whether the user hands in features of one extractor.
-        features_by_fold: whether the features would be those recorded by the models of several folds.
-        has_confidence: whether the table to come carries the mean probability of the label.
-        has_predictions: whether it carries held-out predictions.
+        features_by_fold: whether the features would be recorded by the models of several folds.
+        has_confidence: whether the table will carry the mean probability of the label.
+        has_predictions: whether the table will carry held-out predictions.
         align: see `choose`.
 
     Returns:
@@ -117,7 +117,7 @@ def check(
 
     Raises:
         BudgetError: a budget, cutoff or quota that cannot be met.
-        ArgumentError: something that the rule needs is missing, or an argument that it cannot use.
+        ArgumentError: an input that the rule needs is missing, or the rule cannot use an argument.
 
     >>> check("stratified:cutoff=0.3", n=1000, keep=0.8)
     Traceback (most recent call last):

@@ -1,4 +1,4 @@
-"""Rules that draw at random: uniformly, and by DUAL's Beta weights."""
+"""Rules that draw at random: uniformly, or by DUAL's Beta weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HARDEST = 10  # the highest scores over which mu is taken
 
 @dataclass(frozen=True)
 class Random(Rule):
-    """Uniformly at random.
+    """Keep samples uniformly at random.
 
     Cost:
         O(n): one key a sample.
@@ -41,7 +41,7 @@ class Random(Rule):
     source: ClassVar[str] = "the baseline of every table; with quota='proportional' stratified by class"
 
     def pick(self, pool: Pool, budget: int) -> Pick:
-        """The smallest keys of (seed, id)."""
+        """Pick the members with the smallest keys of (seed, id)."""
         keys = pool.keys(self.name)
         at = smallest(keys, budget)
         return Pick(at[np.argsort(keys[at], kind="stable")], ordered=True)
@@ -49,14 +49,14 @@ class Random(Rule):
 
 @dataclass(frozen=True)
 class Beta(Rule):
-    """DUAL's sampler: the Beta density of the mean confidence, times the score.
+    """Draw by the Beta density of the mean confidence, times the score (DUAL's sampler).
 
     Cost:
         O(n): one weight and one key a sample.
 
     Fails:
-        With scores below 0, which are refused; with mean confidences near 1 throughout, as of a network that was
-        trained on the samples: then the density hardly tells them apart. c is tuned to a data set in the paper.
+        With scores below 0, which are refused; with mean confidences near 1 throughout, such as by a network that was
+        trained on the samples: then the density is almost the same for all. The paper tunes c to a data set.
 
     """
 
@@ -78,24 +78,24 @@ class Beta(Rule):
             raise ArgumentError(f"c must be a positive number, got {self.c!r}")
 
     def pick(self, pool: Pool, budget: int) -> Pick:
-        """Successive draws by the Gumbel trick; members of weight zero only when all others are taken."""
+        """Draw one by one by the Gumbel trick; draw members of weight zero only when all others are taken."""
         values = pool.need("values")
         confidence = np.clip(pool.need("confidence"), _TAIL, 1 - _TAIL)
         if (values < 0).any():
             bad = pool.ids[values < 0]
             raise ArgumentError(f"rule beta needs scores of at least 0, but these ids have less: {some(bad.tolist())}")
         a, b = beta_parameters(values, pool.need("confidence"), pruned=1 - budget / len(pool), c=self.c)
-        noise = _gumbel(pool.keys(self.name))
+        noise = _draw_gumbel(pool.keys(self.name))
         positive = values > 0
         weighed = noise[positive] + (a - 1) * np.log(confidence[positive]) + (b - 1) * np.log1p(-confidence[positive])
         weighed += np.log(values[positive])
-        drawn = _heaviest(np.flatnonzero(positive), weighed, budget)
-        rest = _heaviest(np.flatnonzero(~positive), noise[~positive], budget - len(drawn))
+        drawn = _take_heaviest(np.flatnonzero(positive), weighed, budget)
+        rest = _take_heaviest(np.flatnonzero(~positive), noise[~positive], budget - len(drawn))
         return Pick(np.concatenate([drawn, rest]), ordered=True)
 
 
 def beta_parameters(scores: FloatArray, confidence: FloatArray, *, pruned: float, c: float) -> tuple[float, float]:
-    """The a and b of DUAL's Beta density: at high pruning rates it moves to confident (easy) samples.
+    """Return a and b of DUAL's Beta density, which moves to confident (easy) samples at high pruning rates.
 
     Args:
         scores: float64 (n,), higher = kept first.
@@ -112,13 +112,13 @@ def beta_parameters(scores: FloatArray, confidence: FloatArray, *, pruned: float
     return _SUM - b, b
 
 
-def _gumbel(keys: npt.NDArray[np.uint64]) -> FloatArray:
+def _draw_gumbel(keys: npt.NDArray[np.uint64]) -> FloatArray:
     # 53 bits, moved by half a step: strictly between 0 and 1.
     uniform = ((keys >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
     noise: FloatArray = -np.log(-np.log(uniform))
     return noise
 
 
-def _heaviest(rows: IntArray, weights: FloatArray, count: int) -> IntArray:
+def _take_heaviest(rows: IntArray, weights: FloatArray, count: int) -> IntArray:
     at = largest(weights, count)
     return rows[at[np.argsort(-weights[at], kind="stable")]]

@@ -1,4 +1,4 @@
-"""A rule with its options and those that all rules share, checked before any training and carried out after it."""
+"""A choice: a rule with all its options, checked before training and applied to the table after it."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ from unseen.scores.two_sided import MEMORIZATION
 __all__ = ["FALLBACK", "SHARED", "Choice", "default_rule", "too_weak"]
 
 FALLBACK = "random:quota=proportional"  # where models are too weak to choose
-LEAST_STRENGTH = 0.05  # of the way from the largest class to 1 that held-out accuracy must cover
+LEAST_STRENGTH = 0.05  # part of the way from the largest class's share to 1 that held-out accuracy must cover
 SHARED = ("labels", "features", "quota", "align", "nan", "mean_confidence")
 
 
 def default_rule(direction: Direction, *, predicts: bool = True) -> str:
-    """Name the rule that is taken where none is given: strata of the score, less some of the hardest.
+    """Name the default rule: strata of the score, without some of the hardest samples.
 
-    How many is chosen by what held-out models got wrong and how much is pruned, see `unseen.rules.Stratified`. A score
-    of worth does not say who is hardest, and without held-out predictions there is no error: then nothing is cut off.
+    How many of the hardest are cut off depends on the held-out error and on how much is pruned, see
+    `unseen.rules.Stratified`. Nothing is cut off for a score of worth, which does not measure difficulty, nor without
+    held-out predictions, because then there is no error.
 
     >>> default_rule("harder"), default_rule("worth")
     ('stratified:cutoff=auto', 'stratified')
@@ -44,9 +45,10 @@ def default_rule(direction: Direction, *, predicts: bool = True) -> str:
 
 
 def too_weak(table: ScoreTable) -> str | None:
-    """Say why the models that made a table are too weak to choose, or give None if they are not.
+    """Return the reason why the models behind a table are too weak to choose by, or None if they are strong enough.
 
-    They are where held-out accuracy covers less than a twentieth of the way from the share of the largest class to 1.
+    Models are too weak where held-out accuracy covers less than a twentieth of the way from the share of the largest
+    class to 1.
     """
     if table.predictions is None or not (judged := table.predictions >= 0).any():
         return None
@@ -63,7 +65,7 @@ def too_weak(table: ScoreTable) -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """How a coreset is chosen from a table.
+    """A rule and the shared options, by which a coreset is chosen from a table.
 
     Args:
         rule: the rule with its own options.
@@ -81,7 +83,7 @@ class Choice:
 
     @classmethod
     def of(cls, rule: str | Rule, options: Mapping[str, Any] | None = None) -> Choice:
-        """From a rule's name, with options in it or beside it.
+        """Make a choice from a rule or its spec, with options inside the spec or beside it.
 
         Raises:
             UnknownNameError: no such rule or option; the message lists the nearest.
@@ -91,43 +93,43 @@ class Choice:
         if isinstance(rule, str):
             name, written = parse_spec(rule)
             shared = {key: value for key, value in written.items() if key in SHARED}
-            if "align" in shared:  # whose "none" is a word, not the absence of one
+            if "align" in shared:  # the parser reads "none" as None, but here it is a value
                 shared["align"] = shared["align"] or "none"
             own = ",".join(f"{key}={value}" for key, value in written.items() if key not in SHARED)
             rule, given = f"{name}:{own}" if own else name, {**shared, **given}
         if given.get("features") is not None:
             given["features"] = as_array("features", given["features"])
-        chosen = resolve_rule(rule)
+        resolved = resolve_rule(rule)
         own_options = {name: value for name, value in given.items() if name not in SHARED}
         for name in own_options:
-            if name not in chosen.options():
-                raise UnknownNameError(f"option of rule {chosen.name!r}", name, [*chosen.options(), *SHARED])
+            if name not in resolved.options():
+                raise UnknownNameError(f"option of rule {resolved.name!r}", name, [*resolved.options(), *SHARED])
         if own_options:
-            chosen = replace(cast(Any, chosen), **own_options)
-        return cls(chosen, {name: value for name, value in given.items() if name in SHARED})
+            resolved = replace(cast(Any, resolved), **own_options)
+        return cls(resolved, {name: value for name, value in given.items() if name in SHARED})
 
     @property
     def tempered(self) -> bool:
-        """Whether it reads scores at the temperature of each fold."""
+        """Whether the rule reads scores at the temperature of each fold."""
         return self.shared.get("align") == "temperature"
 
     def column(self, score: str) -> str:
-        """The column of the table that it reads for this score."""
+        """Return the name of the table's column that is read for this score."""
         return score + SUFFIX if self.tempered and not score.endswith(SUFFIX) else score
 
     def columns(self, score: str, plan: Plan) -> list[str]:
-        """Name the columns of the table that it reads: of the score, and what the rule reads beside it."""
+        """Name the columns of the table that are read: of the score, and the further scores of the rule."""
         beside = [name for name in self.rule.reads_beside if plan.two_sided or name != MEMORIZATION]
         return [*dict.fromkeys([score, self.column(score), *beside])]
 
     def check(self, data: Data, *, keep: Any, prune: Any, direction: Direction | None, predicts: bool = True) -> None:
-        """Refuse before any training what could not be chosen after it.
+        """Refuse before any training a choice that could not be made after it.
 
         Args:
             data: the data set.
-            keep: the budget, or
-            prune: what is removed.
-            direction: of the score to come.
+            keep: how many to keep, or
+            prune: how many to remove.
+            direction: the direction of the score that training will give.
             predicts: whether the learner predicts classes.
 
         """
@@ -151,7 +153,7 @@ class Choice:
     def coreset(
         self, table: ScoreTable, *, score: str | None, keep: float | None, prune: float | None = None, seed: int
     ) -> Coreset:
-        """Choose; `score` is None only for a rule that reads none."""
+        """Choose a coreset from a table; `score` is None only for a rule that reads no score."""
         shared = {**self.shared, "align": "none"} if self.tempered else self.shared
         name = None if score is None else self.column(score)
         if self.tempered and name not in table.values:

@@ -1,4 +1,4 @@
-"""Coverage-centric selection: drop the hardest share, cut the rest in strata, draw from all of them."""
+"""Coverage-centric selection (CCS): drop the hardest share, cut the rest in strata, draw from all strata."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unseen.core.observation import Direction
 from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError
 from unseen.rules.base import Align, Pick, Pool, Reads, Rule, largest, one_of, smallest
-from unseen.rules.budgets import share, share_of
+from unseen.rules.budgets import check_share, share
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.two_sided import MEMORIZATION
 
@@ -23,10 +23,10 @@ __all__ = ["Stratified", "share_out", "strata_by_rank", "strata_by_width"]
 
 @dataclass(frozen=True)
 class Stratified(Rule):
-    """CCS: drop the `cutoff` hardest share, then draw from strata of the score, the smallest filled first.
+    """Drop the `cutoff` hardest share, then draw from strata of the score, the smallest filled first (CCS).
 
-    Two cutoffs are ours. `"error"` drops as many of the hardest as held-out models got wrong, as far as the budget
-    leaves room. `"auto"`, the default of `unseen.prune`, drops the share
+    Two cutoffs are not from the paper. `"error"` drops as many of the hardest as held-out models got wrong, as far as
+    the budget leaves room. `"auto"`, the default of `unseen.prune`, drops the share
     `fit * max(min(error, pruned**2 / 2), issues**2 / error)` of the samples:
 
     - The hardest samples that models get wrong are, in part, label noise and ambiguity. But where little is pruned,
@@ -68,7 +68,7 @@ class Stratified(Rule):
         if self.cutoff not in ("auto", "error"):
             if isinstance(self.cutoff, str):
                 raise ArgumentError(f"cutoff must be a fraction in [0, 1), 'auto' or 'error', got {self.cutoff!r}")
-            share_of("cutoff", self.cutoff)
+            check_share("cutoff", self.cutoff)
         if isinstance(self.strata, bool) or not isinstance(self.strata, Integral) or not 1 <= self.strata <= 65_535:
             raise ArgumentError(f"strata must be an integer in 1..65535, got {self.strata!r}")
         if self.cutoff_by is not None and self.cutoff == 0:
@@ -76,16 +76,16 @@ class Stratified(Rule):
 
     @property
     def aligns(self) -> tuple[Align, ...]:
-        """Widths are distances between scores; ranks are not."""
+        """Only "none" for strata by width, because ranks do not keep the distances between scores."""
         return ("none",) if self.by == "width" else ("rank", "none")
 
     @property
     def column(self) -> ScoreTable | str | None:
-        """The difficulty by which the hardest are dropped."""
+        """The difficulty score by which the hardest are dropped, if it is another one."""
         return self.cutoff_by
 
     def check(self, direction: Direction | None) -> None:
-        """Worth is not difficulty: what is hardest must be said."""
+        """Refuse a cutoff by a score of worth, which does not measure difficulty, without `cutoff_by`."""
         if direction == "worth" and self.cutoff != 0 and self.cutoff_by is None:
             raise ArgumentError(
                 f"cutoff={self.cutoff!r} drops the hardest, but this score measures worth, not difficulty: "
@@ -94,27 +94,27 @@ class Stratified(Rule):
 
     @property
     def reads_errors(self) -> bool:
-        """For the cutoffs that follow from the held-out error."""
+        """Whether the cutoff depends on the held-out error."""
         return isinstance(self.cutoff, str)
 
     @property
     def reads_beside(self) -> tuple[str, ...]:
-        """For the cutoff that depends on how far models fit, and on label issues."""
+        """The scores that the cutoff `"auto"` reads: how far models fit, and label issues."""
         return (MEMORIZATION, LABEL_ISSUE) if self.cutoff == "auto" else ()
 
     def capacity(self, m: int) -> int:
-        """What the cutoff leaves; those that follow from the held-out error give way to the budget."""
+        """Return the number of samples that a fixed cutoff leaves; the others make room for the budget."""
         return m if isinstance(self.cutoff, str) else m - share(self.cutoff, m)
 
     def limit(self) -> str:
-        """The cutoff."""
+        """Name the cutoff."""
         return f"stratified with cutoff={self.cutoff!r} (keep + cutoff must be at most 1)"
 
     def pick(self, pool: Pool, budget: int) -> Pick:
-        """Random members of every stratum."""
+        """Draw random members of every stratum."""
         values = pool.need("values")
-        dropped = self._dropped(pool, budget)
-        rest = self._after_cutoff(pool, values, dropped)
+        dropped = self._count_dropped(pool, budget)
+        rest = self._drop_hardest(pool, values, dropped)
         cut = strata_by_width if self.by == "width" else strata_by_rank
         stratum = cut(values[rest], self.strata)
         sizes = np.bincount(stratum, minlength=self.strata)
@@ -133,8 +133,8 @@ class Stratified(Rule):
             told={} if self.cutoff == 0 else {"cut_off": dropped},
         )
 
-    def _dropped(self, pool: Pool, budget: int) -> int:
-        """How many of the hardest are dropped."""
+    def _count_dropped(self, pool: Pool, budget: int) -> int:
+        """Count the hardest samples to drop."""
         m = len(pool)
         if not isinstance(self.cutoff, str):
             return share(self.cutoff, m)
@@ -150,7 +150,7 @@ class Stratified(Rule):
         wanted = fit * max(min(error, (1 - budget / m) ** 2 / 2), issues**2 / error)
         return min(int(wanted * m), m - budget)
 
-    def _after_cutoff(self, pool: Pool, values: FloatArray, dropped: int) -> IntArray:
+    def _drop_hardest(self, pool: Pool, values: FloatArray, dropped: int) -> IntArray:
         if not dropped:
             return np.arange(len(pool))
         kept = np.ones(len(pool), bool)
@@ -159,13 +159,13 @@ class Stratified(Rule):
 
 
 def _mean(values: FloatArray) -> float:
-    """The mean of what is known, 0 if nothing is."""
+    """Return the mean without NaN, 0 if all are NaN."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else 0.0
 
 
 def strata_by_width(values: FloatArray, strata: int) -> npt.NDArray[np.uint16]:
-    """The stratum of each value, uint16 (m,): bins of equal width over their range, half-open, the last one closed.
+    """Return the stratum of each value, uint16 (m,): half-open bins of equal width, the last one closed.
 
     Equal values are always in one stratum; constant ones are all in the last.
 
@@ -182,7 +182,7 @@ def strata_by_width(values: FloatArray, strata: int) -> npt.NDArray[np.uint16]:
 
 
 def strata_by_rank(values: FloatArray, strata: int) -> npt.NDArray[np.uint16]:
-    """The stratum of each value, uint16 (m,): parts of the order whose sizes differ by one at most; ties by position.
+    """Return the stratum of each value, uint16 (m,): parts of the order of equal size, within one; ties by position.
 
     >>> strata_by_rank(np.array([7.0, 1.0, 1.0, 9.0]), 2).tolist()
     [1, 0, 0, 1]
@@ -194,9 +194,9 @@ def strata_by_rank(values: FloatArray, strata: int) -> npt.NDArray[np.uint16]:
 
 
 def share_out(budget: int, sizes: IntArray) -> IntArray:
-    """The budget of each stratum: from the smallest up, each an equal part of what is left, or all it has.
+    """Share a budget over strata: from the smallest up, each gets an equal part of the rest, or all it has.
 
-    What does not divide goes to the larger strata; of equally large ones, to the later.
+    Remainders go to the larger strata; of equally large ones, to the later.
 
     >>> share_out(10, np.array([6, 1, 0, 9])).tolist()
     [4, 1, 0, 5]

@@ -10,10 +10,10 @@ from pathlib import Path
 from unseen.errors import DataError
 from unseen.learners.ridge import RidgeLearner
 from unseen.learners.ridge.passes import Passes
-from unseen.learners.ridge.reading import Rows
+from unseen.learners.ridge.reading import RowReader
 
 
-class SmallRows(Rows):
+class SmallRows(RowReader):
     block = 50
 
     def block_of(self, parts):
@@ -31,7 +31,7 @@ class Parted(RidgeLearner):
 
     def in_parts(self, data, fit, wanted, seed):
         made = super().in_parts(data, fit, wanted, seed)
-        rows = SmallRows(**{f.name: getattr(made.rows, f.name) for f in fields(Rows)})
+        rows = SmallRows(**{f.name: getattr(made.rows, f.name) for f in fields(RowReader)})
         return self.parts(rows, made.lam, made.temperature, made.fit, made.wanted)
 
 

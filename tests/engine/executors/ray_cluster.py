@@ -58,7 +58,7 @@ def _state(pid):
 
 def training():
     """The processes in which a task is at work."""
-    tasks = ("ray::train", "ray::in_parts", "ray::_")
+    tasks = ("ray::train", "ray::_")
     return [pid for pid, command in descendants(os.getpid()).items() if command.startswith(tasks)]
 
 
@@ -70,7 +70,7 @@ def started(**options):
 
     before = set(descendants(os.getpid()))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(HERE))  # workers import the learners of these tests
+        patch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)  # workers import the learners of these tests
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         head = {"include_dashboard": False, "object_store_memory": STORE, **options}
         cluster = Cluster(initialize_head=True, head_node_args=head)

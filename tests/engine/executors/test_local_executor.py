@@ -99,7 +99,7 @@ def test_errors_of_every_make_come_over(mode):
     # Through the two functions that the pipe connects, since a process for each would take seconds.
     from unseen.engine.executors import worker
 
-    error = worker.rebuilt(*pickle.loads(pickle.dumps(worker.packed(ERRORS[mode]))))
+    error = worker.rebuild_error(*pickle.loads(pickle.dumps(worker.pack_error(ERRORS[mode]))))
     assert type(error) is type(ERRORS[mode])
     assert str(error) == str(ERRORS[mode])
     if mode == "odd":
@@ -287,25 +287,25 @@ def test_data_are_shared_once_by_the_runs_of_a_session():
 
 
 def test_shared_arrays_are_private_copies_and_leave_no_file(tmp_path, monkeypatch):
-    from unseen.engine.executors.worker import Shared, opened
+    from unseen.engine.executors.worker import SharedData, open_shared
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     fixed = np.arange(5)
     fixed.flags.writeable = False
     arrays = [np.arange(7.0).reshape(1, 7).T, fixed, np.empty((0, 3)), np.array(["a", None], dtype=object)]
-    shared = Shared(arrays)
+    shared = SharedData(arrays)
     assert not list(tmp_path.iterdir())
     for _ in range(2):
-        made = opened(shared.described, os.dup(shared.file.fileno()))
+        made = open_shared(shared.described, os.dup(shared.file.fileno()))
         for array, original in zip(made, arrays, strict=True):
             np.testing.assert_array_equal(array, original)
         assert [array.flags.writeable for array in made] == [True, False, True, True]
         assert not made[0].ctypes.data % 64
         made[0][:] = -1
     shared.close()
-    nothing = Shared([np.empty((0, 3))])
+    nothing = SharedData([np.empty((0, 3))])
     assert nothing.file is None
-    assert opened(nothing.described, None)[0].shape == (0, 3)
+    assert open_shared(nothing.described, None)[0].shape == (0, 3)
 
 
 def test_bad_numbers_are_refused():

@@ -135,8 +135,10 @@ def test_no_task_is_cancelled_that_has_said_its_last_word(monkeypatch):
 
     cancelled, flown = [], []
     monkeypatch.setattr(ray, "cancel", lambda stream, force: cancelled.append(stream))
-    real = ray_scheduler.Flights._speaking
-    monkeypatch.setattr(ray_scheduler.Flights, "_speaking", lambda self: flown.append(real(self)) or flown[-1])
+    real = ray_scheduler.TaskScheduler._wait_for_message
+    monkeypatch.setattr(
+        ray_scheduler.TaskScheduler, "_wait_for_message", lambda self: flown.append(real(self)) or flown[-1]
+    )
     with pytest.raises(ArgumentError, match="lr must be positive"):
         list(run(RayExecutor(jobs=2), learner=Ridge("error")))
     assert flown[-1] not in cancelled

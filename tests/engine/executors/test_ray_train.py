@@ -1,6 +1,7 @@
 """A fit by several workers of Ray: the scores of one worker, though one is killed; and errors as they are."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ def cluster():
     import ray
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # workers import the learners of these tests
+        # Workers import the learners of these tests.
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
         patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
         patch.setenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # an actor more
         ray.init(

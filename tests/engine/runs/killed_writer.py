@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import scipy.stats  # noqa: F401 - once here, not in every forked process
 
-from unseen.engine.runs import RunDirectory
 from unseen.core.coreset import Coreset
 from unseen.core.table import ScoreTable
+from unseen.engine.runs import RunDirectory
 
 MANIFEST = {"seed": 0}
 OLD, NEW = {"epoch": np.int64(1), "w": np.zeros(300)}, {"epoch": np.int64(2), "w": np.ones(300)}

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import unseen
-from unseen.errors import RunError
 from unseen.engine.runs.commands import read_command
 from unseen.engine.runs.directory import RunDirectory
+from unseen.errors import RunError
 
 GOLDEN = Path(__file__).with_name("golden")
 WRITTEN = {"format1": 1795850246135105994, "format2": 1795850312466822963}  # when the data was, by its fingerprint

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 import unseen
-from unseen.errors import CorruptFileError, UnseenError
 from unseen.engine.runs.manifest import seal, unseal
+from unseen.errors import CorruptFileError, UnseenError
 
 GOLDEN = Path(__file__).with_name("golden") / "format2"
 GONE = object()

@@ -14,10 +14,10 @@ import pytest
 from killed_writer import MANIFEST, NEW, OLD, work
 
 from unseen.core.files import replace_file
-from unseen.errors import StorageError
+from unseen.core.table import ScoreTable
 from unseen.engine.runs import RunDirectory
 from unseen.engine.runs.files import EventLog
-from unseen.core.table import ScoreTable
+from unseen.errors import StorageError
 
 KEPT = ["manifest.json", "outputs.json", "scores.parquet", "coreset.parquet", "fits/r0f0/result.npz"]
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from unseen.errors import ArgumentError, RunError, RunMismatchError
-from unseen.engine.runs import MemoryRun, RunDirectory
 from unseen.core.coreset import Coreset
 from unseen.core.table import ScoreTable
+from unseen.engine.runs import MemoryRun, RunDirectory
+from unseen.errors import ArgumentError, RunError, RunMismatchError
 
 MANIFEST = {"seed": 0, "plan": {"plan": "folds", "k": 5}, "fingerprint": {"labels": "a", "n": 10}}
 

@@ -1,4 +1,7 @@
-"""Where jobs run. A job is a fit with an opaque sink; which score is asked for is not known here."""
+"""Executors run jobs: in this process, in worker processes or on Ray.
+
+A job is a fit with its learner and an opaque sink for observations. An executor does not know the scores.
+"""
 
 from unseen.core.threads import default_threads
 from unseen.engine.executors.base import Executor, Job, ResultSink

@@ -1,4 +1,4 @@
-"""What an executor takes and gives."""
+"""The protocol of executors, and the job that they run."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ Report = Callable[..., None]
 
 
 class ResultSink(Sink, Protocol):
-    """A sink that says, in the end, what the fit yielded. Picklable, so that it can go to a worker process."""
+    """A sink that gives the result of the fit at the end. Picklable, so that it can go to a worker process."""
 
     def result(self) -> Named:
-        """What the fit yielded, as named arrays."""
+        """Return the result of the fit, as named arrays."""
 
     def within(self, rows: IntArray) -> ResultSink:
-        """A sink for these rows of the unseen watch set only, whose `pieces` are in their order."""
+        """Return a sink for only these rows of the unseen watch set; its `pieces` are in their order."""
 
     def pieces(self) -> Named:
-        """The result as far as it can be said of each sample by itself, as named arrays with an entry a sample."""
+        """Return the part of the result that exists for each sample by itself: named arrays, one entry a sample."""
 
     def joined(self, pieces: Arrays) -> Named:
-        """The result, from the pieces of all samples."""
+        """Return the result, made of the pieces of all samples."""
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One fit, who learns, where observations go, and where checkpoints are kept.
+    """One fit with its learner, the sink of its observations and the store of its checkpoints.
 
     Args:
-        fit: what is trained on, and what is asked.
-        sink: where observations go.
-        checkpoints: where the state is kept.
-        learner: who learns.
+        fit: the training rows and the watch sets.
+        sink: the sink that receives the observations.
+        checkpoints: the store of the training state.
+        learner: the learner to train.
         seed: the root seed, passed on to the learner.
-        name: of the fit among all those of a run of an executor; in reports, errors and events.
+        name: the name of the fit in reports, errors and events; unique in one call of `Executor.run`.
 
     """
 
@@ -59,54 +59,54 @@ class Job:
     name: str
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the learner, which is sent to a worker once for many jobs: it may hold data for the next one."""
+        """Leave out the learner, which goes to a worker once for many jobs and may hold data for the next one."""
         return {**self.__dict__, "learner": None}
 
 
 class Executor(Protocol):
-    """Runs jobs, anywhere."""
+    """An executor runs jobs."""
 
     @property
     def jobs(self) -> int | None:
-        """Fits at a time; None for as many as there is room for."""
+        """The number of fits at a time; None for as many as there is room for."""
 
     @property
     def threads(self) -> int:
-        """For each fit: part of the recipe, since sums depend on it."""
+        """The number of threads for each fit; part of the recipe, since sums depend on it."""
 
     @property
     def workers(self) -> int:
-        """Processes that train one model together: like the threads, sums depend on it."""
+        """The number of processes that train one model together; like the threads, part of the recipe."""
 
     def session(self) -> AbstractContextManager[None]:
-        """Inside the block, runs share what is costly to begin. A run outside of one begins and ends it by itself."""
+        """Share what is costly to start among all runs inside the block; a run outside a session starts its own."""
 
     def run(self, jobs: Iterable[Job], *, data: Data, report: Report) -> Generator[tuple[Job, Named], None, None]:
-        """Yield each job with what its fit yielded, as they finish. Closing the generator ends the workers.
+        """Run jobs, and yield each with its result as it finishes. Closing the generator ends the workers.
 
         Args:
-            jobs: taken one by one, only as workers come free.
-            data: what to learn from; sent to each worker once.
+            jobs: the jobs, taken one by one as workers become free.
+            data: the data set; sent to each worker once.
             report: called as `report(kind, fit=name, **fields)`, in this process: `"fit_start"` with the
-                number of `samples` trained on, whatever the learner reports, and `"fit_end"` with `seconds`.
+                number of training `samples`, the reports of the learner, and `"fit_end"` with `seconds`.
 
         """
 
 
 def run_job(job: Job, *, data: Data, threads: int, report: Report) -> Named:
-    """Run one job here. An error of the learner goes on as it is, with a note that names the fit."""
+    """Run one job in this process; an error of the learner passes through, with a note that names the fit."""
 
-    def tell(kind: str, **fields: object) -> None:
+    def report_fit(kind: str, **fields: object) -> None:
         report(kind, fit=job.name, **fields)
 
     started = perf_counter()
-    tell("fit_start", samples=job.fit.samples)
+    report_fit("fit_start", samples=job.fit.samples)
     try:
         with limited_threads(threads):
-            job.learner.fit(data, job.fit, job.sink, job.checkpoints, seed=job.seed, report=tell)
+            job.learner.fit(data, job.fit, job.sink, job.checkpoints, seed=job.seed, report=report_fit)
             result = job.sink.result()
     except Exception as error:
         error.add_note(f"in fit {job.name}")
         raise
-    tell("fit_end", seconds=perf_counter() - started)
+    report_fit("fit_end", seconds=perf_counter() - started)
     return result

@@ -1,13 +1,11 @@
-"""Worker processes that run one job each at a time.
+"""The local executor: jobs one after another in this process, or several at a time in worker processes.
 
-Not `concurrent.futures`: there a killed worker does not say which job it had, the processes cannot be ended, and
-workers outlive a killed parent. Here every worker has a pipe of its own, which carries its jobs, its progress and its
-results, and which tells either side when the other is gone.
+The pool is not `concurrent.futures`. There, one cannot find out which job a killed worker had, the processes cannot be
+ended, and workers outlive a killed parent. Here each worker has its own pipe, which carries its jobs, its progress and
+its results, and shows either side when the other is gone.
 
-A worker starts with nothing but its pipe and is sent data and a job once it says that it is ready: nothing large is
-ever written to a process that has not yet begun to read.
-
-Jobs on this machine: one after another in this process, or several at once in worker processes.
+A worker starts with only its pipe. It receives data and a job when it is ready, so nothing large is written to a
+process that does not read yet.
 """
 
 from __future__ import annotations
@@ -27,28 +25,28 @@ import numpy.typing as npt
 from unseen.core.protocols import Data, Learner
 from unseen.core.threads import default_threads
 from unseen.engine.executors.base import Job, Report, run_job
-from unseen.engine.executors.worker import Shared, rebuilt, work
+from unseen.engine.executors.worker import SharedData, rebuild_error, work
 from unseen.errors import ArgumentError, WorkerError
 
-__all__ = ["LocalExecutor", "Pool"]
+__all__ = ["LocalExecutor", "WorkerPool"]
 
 
 _GRACE = 3.0  # seconds between asking a worker to end and ending it
-_LOOK = 1.0  # seconds between looks whether the busy workers live
-_SETS = 2  # data sets that stay shared: one that is scored, and the same joined with a test set
+_CHECK_EVERY = 1.0  # seconds between checks that the busy workers are alive
+_SETS = 2  # data sets that stay shared: the scored one, and the same joined with a test set
 _UNPICKLABLE = (PicklingError, AttributeError, TypeError, RuntimeError)
 
 
-class Pool:
-    """Up to `size` workers, started as there are jobs for them, all ended on leaving the block.
+class WorkerPool:
+    """Up to `size` workers, started when there are jobs for them and ended when the block is left.
 
-    They go on from one `run` to the next: what is imported stays, and so do the data, as long as they are the same.
+    Workers continue from one `run` to the next. They keep their imported packages, and the same data.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._workers: list[_Worker] = []
-        self._shared: list[Shared] = []  # the last few data sets
+        self._shared: list[SharedData] = []  # the last few data sets
         self.running = False
 
     def __enter__(self) -> Self:
@@ -62,18 +60,18 @@ class Pool:
     def run(
         self, jobs: Iterator[Job], report: Report, *, data: Data, threads: int
     ) -> Iterator[tuple[Job, dict[str, npt.NDArray[Any]]]]:
-        """Yield results as they come; no more jobs are taken from `jobs` than there are workers free.
+        """Yield results as they come; take no more jobs from `jobs` than there are free workers.
 
-        Every worker is ended where this is left before its last result.
+        All workers are ended where this generator is left before its last result.
         """
         done, self.running = False, True
         try:
-            self._bury()
+            self._remove_dead()
             while self._feed(jobs, data, threads):
-                for worker in self._speaking():
+                for worker in self._wait_for_messages():
                     job, result = worker.take(report, self._in_flight)
                     if job is not None and result is not None:
-                        # First, so that the worker does not wait while the result is being kept.
+                        # Before the result is kept, so that the worker does not wait for that.
                         self._feed(jobs, data, threads)
                         yield job, result
             done = True
@@ -83,7 +81,7 @@ class Pool:
                 self.stop()
 
     def stop(self) -> None:
-        """End every worker: idle ones by themselves, busy ones at once."""
+        """End all workers: let idle ones end by themselves, and terminate busy ones."""
         for worker in self._workers:
             worker.dismiss()
         deadline = monotonic() + _GRACE
@@ -94,38 +92,38 @@ class Pool:
             self._shared.pop().close()
         atexit.unregister(self.stop)
 
-    def _bury(self) -> None:
-        """Forget the workers that died while they had nothing to do."""
+    def _remove_dead(self) -> None:
+        """Remove the workers that died while they were idle."""
         for worker in [worker for worker in self._workers if not worker.process.is_alive()]:
             self._workers.remove(worker)
             worker.dismiss()
             worker.end(monotonic())
 
-    def _share(self, data: Data) -> Shared:
-        """The data, pickled when they are first asked for."""
+    def _share(self, data: Data) -> SharedData:
+        """Return the data as shared with workers; pickle them at the first call."""
         for shared in self._shared:
             if shared.data is data:
                 return shared
         try:
-            made = Shared(data)
+            made = SharedData(data)
         except _UNPICKLABLE as error:
             raise ArgumentError(
                 f"with jobs above 1, data must be picklable, to be sent to worker processes: {error}; "
                 "define classes and functions at the top of a module, or use jobs=1"
             ) from error
-        # The file of one that is dropped closes when the last worker that is still to map it lets go of it.
+        # The file of a dropped data set closes when the last worker that has to map it closes its handle.
         self._shared = [made, *self._shared[: _SETS - 1]]
         return made
 
     def _feed(self, jobs: Iterator[Job], data: Data, threads: int) -> bool:
-        """Give every free worker a job; says whether any worker has one."""
+        """Give each free worker a job, and return whether any worker has one."""
         while (worker := next((w for w in self._workers if w.job is None), None)) or len(self._workers) < self._size:
             job = next(jobs, None)
             if job is None:
                 break
             if worker is None:
-                self._share(data)  # before a process is begun: it may be refused
-                # Should the loop over the results never be left properly, the interpreter would wait for idle workers.
+                self._share(data)  # before a process starts, since this may be refused
+                # If the loop over the results never ends properly, the interpreter would wait for idle workers.
                 atexit.register(self.stop)
                 worker = _Worker()
                 self._workers.append(worker)  # before it starts: Ctrl-C may come at any moment
@@ -133,12 +131,12 @@ class Pool:
             worker.give(job, self._share(data), threads)
         return bool(self._in_flight)
 
-    def _speaking(self) -> list[_Worker]:
-        """The busy workers that have something to say, or have died."""
+    def _wait_for_messages(self) -> list[_Worker]:
+        """Wait for the busy workers that have sent a message or have died."""
         busy = [worker for worker in self._workers if worker.job is not None]
-        signs = [sign for worker in busy for sign in (worker.pipe, worker.process.sentinel)]
-        ready = connection.wait(signs, timeout=_LOOK)
-        # A worker's own children may keep both open after its death, so they alone do not tell.
+        handles = [handle for worker in busy for handle in (worker.pipe, worker.process.sentinel)]
+        ready = connection.wait(handles, timeout=_CHECK_EVERY)
+        # Children of a dead worker may keep both handles open, so these alone do not show its death.
         return [worker for worker in busy if worker.pipe in ready or not worker.process.is_alive()]
 
     @property
@@ -147,23 +145,23 @@ class Pool:
 
 
 class _Worker:
-    """One worker process, as its parent sees it."""
+    """The parent's side of one worker process."""
 
     def __init__(self) -> None:
         context = get_context("spawn")
         self.pipe, self._theirs = context.Pipe()
-        # Not a daemon: its learner may have loading processes of its own.
+        # Not a daemon, because its learner may start processes that load data.
         self.process = context.Process(target=work, args=(self._theirs,), name="unseen-worker")
         self.job: Job | None = None
         self._threads = 1
-        self._wanted: Shared | None = None  # data of the job
-        self._shared: Shared | None = None  # data that it has
-        self._learner: Learner | None = None  # the one it has
+        self._wanted: SharedData | None = None  # the data of the job
+        self._shared: SharedData | None = None  # the data that the worker has
+        self._learner: Learner | None = None  # the learner that the worker has
         self._ready = False
 
     def start(self) -> None:
-        """Begin the process."""
-        # Ctrl-C goes to the whole process group; workers are ended by us, so they start with the signal blocked.
+        """Start the process."""
+        # Ctrl-C goes to the whole process group, but the parent ends the workers, so they start with it blocked.
         resource_tracker.ensure_running()  # its start would unblock the signal
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -172,8 +170,8 @@ class _Worker:
             self._theirs.close()
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def give(self, job: Job, shared: Shared, threads: int) -> None:
-        """Send a job, or have it sent as soon as the worker is ready."""
+    def give(self, job: Job, shared: SharedData, threads: int) -> None:
+        """Send a job at once, or as soon as the worker is ready."""
         self.job, self._wanted, self._threads = job, shared, threads
         if self._ready:
             self._send()
@@ -185,7 +183,7 @@ class _Worker:
         other = None if job.learner is self._learner else job.learner
         self._learner = job.learner
         try:
-            with suppress(ConnectionError):  # it has died: `take` says so
+            with suppress(ConnectionError):  # the worker has died, and `take` raises that
                 if shared is not self._shared:
                     self._shared = shared
                     self.pipe.send(("data", (shared.described, shared.file is not None)))
@@ -199,7 +197,7 @@ class _Worker:
             ) from error
 
     def take(self, report: Report, in_flight: list[str]) -> tuple[Job | None, dict[str, npt.NDArray[Any]] | None]:
-        """Read one message: pass progress on, raise an error, or give the result and be free."""
+        """Read one message: pass progress on, raise an error, or return the job with its result."""
         kind: str = "died"
         content: Any = None
         with suppress(EOFError, OSError):  # death in the middle of a message is an OSError without a number
@@ -213,22 +211,22 @@ class _Worker:
             self._ready = True
             self._send()
         elif kind == "failed":
-            raise rebuilt(*content)
+            raise rebuild_error(*content)
         elif kind == "died":
-            raise WorkerError(self._obituary(in_flight))
+            raise WorkerError(self._describe_death(in_flight))
         else:
             job, self.job = self.job, None
             return job, content
         return None, None
 
     def dismiss(self) -> None:
-        """Ask it to end: an idle one sees its pipe closed."""
+        """Ask the worker to end: an idle worker ends when its pipe closes."""
         self.pipe.close()
         if self.process.pid is not None and (self.job is not None or not self._ready):
             self.process.terminate()
 
     def end(self, deadline: float) -> None:
-        """Wait until the deadline, then end it."""
+        """Wait until the deadline, then kill the worker."""
         if self.process.pid is not None:
             self.process.join(max(0.0, deadline - monotonic()))
             if self.process.is_alive():
@@ -236,7 +234,7 @@ class _Worker:
                 self.process.join()
         self.process.close()
 
-    def _obituary(self, in_flight: list[str]) -> str:
+    def _describe_death(self, in_flight: list[str]) -> str:
         self.process.join(_GRACE)
         code = self.process.exitcode
         names = ", ".join(in_flight)
@@ -255,15 +253,15 @@ class _Worker:
 
 
 class LocalExecutor:
-    """Runs `jobs` fits at a time, each with `threads` threads. The numbers depend on `threads` only.
+    """An executor of `jobs` fits at a time, each with `threads` threads. The numbers depend on `threads` only.
 
     With more than one job, fits run in worker processes (spawned, so that neither threads nor CUDA are carried over).
-    Arrays in memory are written once to a temporary file without a name, which all of them map. Workers end with the
-    loop over `run`, or with the session around it; leaving the loop before its end, by whatever way, ends them at once.
+    Arrays in memory are written once to a temporary file without a name, which all workers map. Workers end with the
+    loop over `run`, or with the session around it. Leaving the loop before its end, in any way, ends them at once.
 
     Args:
-        jobs: fits at a time, at least 1.
-        threads: for each fit; by default the processors divided by `jobs`.
+        jobs: the number of fits at a time, at least 1.
+        threads: the number of threads for each fit; by default the processors divided by `jobs`.
 
     Raises:
         ArgumentError: a number below 1.
@@ -281,18 +279,18 @@ class LocalExecutor:
                 raise ArgumentError(f"{name} must be at least 1, got {value}")
         self.jobs = jobs
         self.threads = default_threads(jobs) if threads is None else threads
-        self._pool: Pool | None = None  # of the session
+        self._pool: WorkerPool | None = None  # the workers of the session
 
     def __repr__(self) -> str:
         return f"LocalExecutor(jobs={self.jobs}, threads={self.threads})"
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Inside the block, all runs share the worker processes: torch is imported once, and data shared once."""
+        """Share the worker processes among all runs inside the block: torch is imported once, data are sent once."""
         if self.jobs == 1 or self._pool is not None:
             yield
             return
-        with Pool(self.jobs) as self._pool:
+        with WorkerPool(self.jobs) as self._pool:
             try:
                 yield
             finally:
@@ -301,7 +299,7 @@ class LocalExecutor:
     def run(
         self, jobs: Iterable[Job], *, data: Data, report: Report
     ) -> Generator[tuple[Job, dict[str, npt.NDArray[Any]]], None, None]:
-        """Yield each job with what its fit yielded, as they finish; see `Executor.run`.
+        """Run jobs, and yield each with its result as it finishes; see `Executor.run`.
 
         Raises:
             ArgumentError: data, a learner or a job cannot be sent to a worker process.
@@ -312,7 +310,7 @@ class LocalExecutor:
             for job in jobs:
                 yield job, run_job(job, data=data, threads=self.threads, report=report)
             return
-        # A run inside the loop over another has workers of its own.
+        # A run inside the loop over another one gets its own workers.
         warm = self._pool if self._pool and not self._pool.running else None
-        with nullcontext(warm) if warm else Pool(self.jobs) as pool:
+        with nullcontext(warm) if warm else WorkerPool(self.jobs) as pool:
             yield from pool.run(iter(jobs), report, data=data, threads=self.threads)

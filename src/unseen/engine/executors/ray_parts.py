@@ -1,7 +1,7 @@
-"""A fit of many models as tasks over parts of the data: one task leads, the others sum, add, solve and judge.
+"""A fit of many models as tasks of Ray over parts of the data: one task leads, the others sum, add, solve and judge.
 
-The data are read where the tasks are. Sums are added in a tree whose shape depends on the data alone, so the numbers
-are those of one process; nothing larger than what is said of the samples comes to the one that leads.
+Each task reads its part of the data itself. Sums are added in a tree whose shape depends on the data alone, so the
+numbers are equal to those of one process. The leading task receives nothing larger than the results of the samples.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from unseen.core.protocols import PartedLearner, Parts
 from unseen.core.threads import limited_threads
 from unseen.engine.executors.base import Job
 from unseen.engine.executors.ray_scheduler import RETRIES, cause
-from unseen.engine.executors.ray_session import Message, Shared, data_and_learner
-from unseen.engine.executors.worker import packed, rebuilt
+from unseen.engine.executors.ray_session import Message, TaskContext, data_and_learner
+from unseen.engine.executors.worker import pack_error, rebuild_error
 from unseen.errors import WorkerError
 
-__all__ = ["Sizes", "in_parts", "is_parted"]
+__all__ = ["Sizes", "is_parted", "train_in_parts"]
 
 Named = dict[str, npt.NDArray[Any]]
 Ref = Any  # ray.ObjectRef
-Summed = Sequence[Any]  # the parts of the first pass
-Judged = Sequence[Sequence[IntArray]]  # and of the second
+Summed = Sequence[Any]  # the parts of the first pass, which sums
+Judged = Sequence[Sequence[IntArray]]  # the parts of the second pass, which judges
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the tasks of one fit claim.
+    """The resources of the tasks of one fit.
 
     Args:
-        cpus: of each.
-        gpus: of each.
-        at_once: how many at a time.
+        cpus: the CPUs of each task.
+        gpus: the GPUs of each task.
+        at_once: the number of tasks at a time.
 
     """
 
@@ -50,110 +50,110 @@ class Sizes:
 
 
 def is_parted(job: Job) -> bool:
-    """Whether it is a fit of many models, of a learner that can do these in parts."""
+    """Return whether the job is a fit of many models by a learner that can work on parts of the data."""
     return job.fit.apart is not None and hasattr(job.learner, "in_parts")
 
 
-def in_parts(shared: Shared, job: Job, sizes: Sizes) -> Iterator[Message]:
-    """Lead one job, yielding what `ray_task.train` yields."""
+def train_in_parts(shared: TaskContext, job: Job, sizes: Sizes) -> Iterator[Message]:
+    """Lead one job, as a task; yield the messages of `unseen.engine.executors.ray_session.train`."""
     from ray import exceptions as e
 
     started = perf_counter()
     yield "report", {"kind": "fit_start", "fit": job.name, "samples": job.fit.samples}
     try:
-        result = yield from _Lead(shared, job, sizes).run()
+        result = yield from _Leader(shared, job, sizes).run()
     except e.ObjectLostError:
-        raise  # with its node: the fit is begun again
+        raise  # the node is lost, and the whole fit starts again
     except Exception as error:
         error.add_note(f"in fit {job.name}")
-        yield "failed", packed(error)
+        yield "failed", pack_error(error)
         return
     yield "report", {"kind": "fit_end", "fit": job.name, "seconds": perf_counter() - started}
     yield "done", result
 
 
 @dataclass(eq=False)
-class _Lead:
-    """Both passes of one fit."""
+class _Leader:
+    """The leader of the two passes of one fit."""
 
-    shared: Shared
+    shared: TaskContext
     job: Job
     sizes: Sizes
     _job: Ref = field(init=False)
     _parts: Ref = field(init=False)
 
     def run(self) -> Generator[Message, None, Named]:
-        """What the fit yields, in the order of its watch set."""
+        """Return the result of the fit, in the order of its watch set."""
         import ray
 
         with suppress(OSError):
             os.chdir(self.shared.folder)
         self._job = ray.put(self.job)
-        prepared: Any = ray.get((yield from self._one(_prepared, self._job)))
+        prepared: Any = ray.get((yield from self._run_one(_prepare, self._job)))
         parts, summed, judged = cast(tuple[Parts, Summed, Judged], prepared)
         self._parts = ray.put(parts)
         sums = yield from self._first_pass(parts, summed)
-        solution = yield from self._one(_solved, self._parts, sums)
+        solution = yield from self._run_one(_solve, self._parts, sums)
         return (yield from self._second_pass(judged, solution))
 
     def _first_pass(self, parts: Parts, summed: Summed) -> Generator[Message, None, Ref]:
-        """Where the sums over all parts are."""
+        """Sum over all parts; return the reference of the sums."""
         count, fan = len(summed), parts.fan
         tree = _Tree(fan, self._add)
-        kept = {group for group in range(-(-count // fan)) if self._kept(f"sums-{group:05}") is not None}
+        kept = {group for group in range(-(-count // fan)) if self._load_kept(f"sums-{group:05}") is not None}
         todo = [part for part in range(count) if part // fan not in kept]
-        come: dict[int, Ref] = {}
+        arrived: dict[int, Ref] = {}
         due = iter(range(count))
 
-        def came(part: int, ref: Ref) -> None:
-            come[part] = ref
+        def take(part: int, ref: Ref) -> None:
+            arrived[part] = ref
 
-        steps = self._each(todo, lambda part: self._begun(_summed, self._parts, summed[part]), came, "sums", count)
+        steps = self._run_each(todo, lambda part: self._begin(_sum, self._parts, summed[part]), take, "sums", count)
         at = next(due, None)
         for message in steps:
-            while at is not None and (at in come or at // fan in kept):
-                at = self._push(tree, parts, at, come, count)
+            while at is not None and (at in arrived or at // fan in kept):
+                at = self._push(tree, parts, at, arrived, count)
             yield message
         while at is not None:
-            at = self._push(tree, parts, at, come, count)
+            at = self._push(tree, parts, at, arrived, count)
         return tree.total()
 
-    def _push(self, tree: _Tree, parts: Parts, part: int, come: dict[int, Ref], count: int) -> int | None:
-        """Give the tree the sums of one part, or those kept of its whole group; says which part is next."""
+    def _push(self, tree: _Tree, parts: Parts, part: int, arrived: dict[int, Ref], count: int) -> int | None:
+        """Give the tree the sums of one part, or the kept sums of its whole group; return the next part."""
         import ray
 
-        if part in come:
-            tree.push(come.pop(part))
+        if part in arrived:
+            tree.push(arrived.pop(part))
             after = part + 1
         else:
-            tree.push(ray.put(parts.unpacked(self._kept(f"sums-{part // parts.fan:05}") or {})), level=1)
+            tree.push(ray.put(parts.unpacked(self._load_kept(f"sums-{part // parts.fan:05}") or {})), level=1)
             after = (part // parts.fan + 1) * parts.fan
         return after if after < count else None
 
     def _add(self, sums: list[Ref], group: int | None) -> Ref:
-        """Where the sum of these is; that of a group of parts is kept."""
+        """Add sums in a task, which keeps the sum of a group of parts; return the reference of the sum."""
         import ray
 
         if len(sums) == 1:
             return sums[0]
-        task = ray.remote(_added).options(num_cpus=0, max_retries=RETRIES)
+        task = ray.remote(_add_sums).options(num_cpus=0, max_retries=RETRIES)
         return task.remote(self.shared, self._parts, self._job, group, *sums)
 
     def _second_pass(self, judged: Judged, solution: Ref) -> Generator[Message, None, Named]:
-        """What is said of every sample."""
+        """Judge all parts, and return the result of the fit."""
         import ray
 
         count = len(judged)
-        results = {part: kept for part in range(count) if (kept := self._kept(f"judged-{part:05}")) is not None}
+        results = {part: kept for part in range(count) if (kept := self._load_kept(f"judged-{part:05}")) is not None}
 
-        def came(part: int, ref: Ref) -> None:
+        def take(part: int, ref: Ref) -> None:
             found: Any = ray.get(ref)
             results[part] = found
 
         def judge(part: int) -> Any:
-            return self._begun(_judged, self._parts, self._job, solution, part, judged[part])
+            return self._begin(_judge, self._parts, self._job, solution, part, judged[part])
 
-        yield from self._each([part for part in range(count) if part not in results], judge, came, "judged", count)
+        yield from self._run_each([part for part in range(count) if part not in results], judge, take, "judged", count)
         watched = self.job.fit.unseen
         order = np.argsort(watched, kind="stable")
         joined: Named = {}
@@ -166,17 +166,17 @@ class _Lead:
                 joined[name][at] = values
         return self.job.sink.joined(joined)
 
-    def _kept(self, name: str) -> Named | None:
+    def _load_kept(self, name: str) -> Named | None:
         return self.job.checkpoints.part(name).load()
 
-    def _one(self, work: Callable[..., Any], *arguments: Any) -> Generator[Message, None, Ref]:
-        """Where the value of one task is."""
+    def _run_one(self, work: Callable[..., Any], *arguments: Any) -> Generator[Message, None, Ref]:
+        """Run one task, and return the reference of its value."""
         made: list[Ref] = []
-        yield from self._each([0], lambda _: self._begun(work, *arguments), lambda _, ref: made.append(ref))
+        yield from self._run_each([0], lambda _: self._begin(work, *arguments), lambda _, ref: made.append(ref))
         return made[0]
 
-    def _begun(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        """A task: where it will tell what went wrong, and what it has made."""
+    def _begin(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Start a task; return the references of its error, if any, and of its value."""
         import ray
 
         task = ray.remote(work).options(
@@ -184,15 +184,15 @@ class _Lead:
         )
         return task.remote(self.shared, *arguments)
 
-    def _each(
+    def _run_each(
         self,
         keys: list[int],
         submit: Callable[[int], tuple[Ref, Ref]],
-        came: Callable[[int, Ref], None],
+        take: Callable[[int, Ref], None],
         what: str | None = None,
         count: int = 1,
     ) -> Iterator[Message]:
-        """Do all of these, so many at a time; those that fail are told of when the others are done."""
+        """Run the tasks of all keys, so many at a time; raise the first error when the others are done."""
         import ray
         from ray import exceptions as e
 
@@ -203,12 +203,12 @@ class _Lead:
             while waiting or under_way:
                 while waiting and len(under_way) < self.sizes.at_once:
                     key = waiting.pop()
-                    said, value = submit(key)
-                    under_way[said] = key, value
-                (said,), _ = ray.wait(list(under_way), num_returns=1)
-                key, value = under_way.pop(said)
+                    status, value = submit(key)
+                    under_way[status] = key, value
+                (status,), _ = ray.wait(list(under_way), num_returns=1)
+                key, value = under_way.pop(status)
                 try:
-                    error = ray.get(said)
+                    error = ray.get(status)
                 except (e.WorkerCrashedError, e.NodeDiedError, e.OutOfMemoryError) as death:
                     retries[key] += 1
                     if retries[key] > RETRIES:
@@ -221,17 +221,17 @@ class _Lead:
                     yield self._report("retry", retry=retries[key], of=RETRIES, cause=f"{cause(death)}, part {key}")
                     continue
                 if error is not None:
-                    failed[key] = rebuilt(*error)
+                    failed[key] = rebuild_error(*error)
                     continue
-                came(key, value)
+                take(key, value)
                 done += 1
                 if what is not None:
                     share = done / count / 2
                     yield self._report("part", part=share + 0.5 * (what == "judged"), **{what: key})
         finally:
-            for said in under_way:
+            for status in under_way:
                 with suppress(Exception):
-                    ray.cancel(said, force=True)
+                    ray.cancel(status, force=True)
         if failed:
             first = failed[min(failed)]
             if len(failed) > 1:
@@ -243,15 +243,15 @@ class _Lead:
 
 
 class _Tree:
-    """Sums that come in order, added `fan` at a time in each node; see `Parts`."""
+    """A tree that adds sums in their order, `fan` at a time in each node; see `Parts`."""
 
     def __init__(self, fan: int, add: Callable[[list[Ref], int | None], Ref]) -> None:
         self._fan, self._add = fan, add
         self._levels: list[list[Ref]] = [[]]
-        self._nodes = 0  # of the lowest level
+        self._nodes = 0  # the number of nodes of the lowest level
 
     def push(self, sums: Ref, level: int = 0) -> None:
-        """The sums over the next part; at level 1, over the next `fan` of them."""
+        """Add the sums over the next part; at level 1, over the next `fan` parts."""
         while len(self._levels) <= level + 1:
             self._levels.append([])
         if level == 1:
@@ -261,7 +261,7 @@ class _Tree:
             self._rise(level)
 
     def total(self) -> Ref:
-        """Where the sums over all parts are."""
+        """Return the reference of the sums over all parts."""
         total: list[Ref] = []
         for level, held in enumerate(self._levels):
             nodes = held + total
@@ -274,26 +274,26 @@ class _Tree:
         self.push(node, level + 1)
 
 
-# What the tasks do. Each gives what went wrong, if anything, and what it has made.
+# ---- the tasks ------------------------------------------------------------------------------------------------------
 
-Said = tuple[Any, Any]
+TaskResult = tuple[Any, Any]  # the pack_error error, if any, and the value
 
 
-def _prepared(shared: Shared, job: Job) -> Said:
+def _prepare(shared: TaskContext, job: Job) -> TaskResult:
     def work(parts: None) -> tuple[Parts, Summed, Judged]:
         data, learner = data_and_learner(shared)
         wanted = job.sink.wants("unseen", 1, 1)
         made = cast(PartedLearner, learner).in_parts(data, job.fit, wanted, job.seed)
         return made, made.summed, made.judged
 
-    return _told(shared, None, work)
+    return _run_on_part(shared, None, work)
 
 
-def _summed(shared: Shared, parts: Parts, part: Any) -> Said:
-    return _told(shared, parts, lambda parts: parts.sums(part))
+def _sum(shared: TaskContext, parts: Parts, part: Any) -> TaskResult:
+    return _run_on_part(shared, parts, lambda parts: parts.sums(part))
 
 
-def _added(shared: Shared, parts: Parts, job: Job, group: int | None, *sums: Any) -> Any:
+def _add_sums(shared: TaskContext, parts: Parts, job: Job, group: int | None, *sums: Any) -> Any:
     with suppress(OSError):
         os.chdir(shared.folder)
     total = parts.added(sums)
@@ -302,11 +302,13 @@ def _added(shared: Shared, parts: Parts, job: Job, group: int | None, *sums: Any
     return total
 
 
-def _solved(shared: Shared, parts: Parts, sums: Any) -> Said:
-    return _told(shared, parts, lambda parts: parts.solved(sums))
+def _solve(shared: TaskContext, parts: Parts, sums: Any) -> TaskResult:
+    return _run_on_part(shared, parts, lambda parts: parts.solved(sums))
 
 
-def _judged(shared: Shared, parts: Parts, job: Job, solution: Any, part: int, blocks: Sequence[IntArray]) -> Said:
+def _judge(
+    shared: TaskContext, parts: Parts, job: Job, solution: Any, part: int, blocks: Sequence[IntArray]
+) -> TaskResult:
     def work(parts: Parts) -> Named:
         sink = job.sink.within(np.concatenate(blocks))
         for _ in parts.judge(blocks, solution, sink):
@@ -315,14 +317,14 @@ def _judged(shared: Shared, parts: Parts, job: Job, solution: Any, part: int, bl
         job.checkpoints.part(f"judged-{part:05}").save(result)
         return result
 
-    return _told(shared, parts, work)
+    return _run_on_part(shared, parts, work)
 
 
-def _told(shared: Shared, parts: Any, work: Callable[[Any], Any]) -> Said:
+def _run_on_part(shared: TaskContext, parts: Any, work: Callable[[Any], Any]) -> TaskResult:
     try:
         with limited_threads(shared.threads):
             if parts is not None:
                 parts.give(data_and_learner(shared)[0])
             return None, work(parts)
     except Exception as error:
-        return packed(error), None
+        return pack_error(error), None

@@ -1,4 +1,4 @@
-"""Tasks of Ray under way: their messages taken, dead workers replaced, all of them ended in the end."""
+"""The scheduler of tasks on Ray: it reads messages, starts the jobs of dead workers again, and cancels the rest."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import numpy.typing as npt
 
 from unseen.engine.executors.base import Job, Report
 from unseen.engine.executors.ray_session import no_space
-from unseen.engine.executors.worker import rebuilt
+from unseen.engine.executors.worker import rebuild_error
 from unseen.errors import WorkerError
 
-__all__ = ["RETRIES", "Flights", "Stream", "cause"]
+__all__ = ["RETRIES", "Stream", "TaskScheduler", "cause"]
 
 Named = dict[str, npt.NDArray[Any]]
 Stream = Any  # ray.ObjectRefGenerator
 Submit = Callable[[Job, bool], Stream]
 
-RETRIES = 3  # of one fit whose worker died
-LOOK = 10.0  # seconds of silence after which it is asked whether there is room left at all
+RETRIES = 3  # how often a fit whose worker died starts again
+LOOK = 10.0  # seconds without a message, after which the scheduler checks that there is still room for a fit
 KEPT = "Repeat the command with the same --out to go on: finished fits and epochs are kept"
 
 
 @dataclass(frozen=True, eq=False)
-class _Flight:
-    """One fit under way.
+class _RunningFit:
+    """A running fit.
 
     Args:
         job: the fit.
-        retries: how often it was begun again.
+        retries: how often it started again.
         alone: whether it has claimed a whole node.
 
     """
@@ -41,13 +41,13 @@ class _Flight:
     alone: bool = False
 
 
-class Flights:
-    """Up to `room` tasks at a time, all cancelled on leaving the loop over `run`.
+class TaskScheduler:
+    """Runs up to `room` tasks at a time, and cancels all of them when the loop over `run` is left.
 
     Args:
-        submit: begins a job, and gives the stream of its messages; it claims a whole node where the flag says so.
-        room: tasks at a time.
-        look: called after silence; raises where no node has room left.
+        submit: starts a job and returns the stream of its messages; the job claims a whole node where the flag is set.
+        room: the number of tasks at a time.
+        look: called when no message comes; raises where no node has room left.
 
     """
 
@@ -55,29 +55,29 @@ class Flights:
         self._submit = submit
         self._room = room
         self._look = look
-        self._under_way: dict[Stream, _Flight] = {}
+        self._under_way: dict[Stream, _RunningFit] = {}
 
     def run(self, jobs: Iterator[Job], report: Report) -> Iterator[tuple[Job, Named]]:
-        """Yield results as they come; no more jobs are taken from `jobs` than there is room for."""
+        """Yield results as they come; take no more jobs from `jobs` than there is room for."""
         try:
             while self._feed(jobs):
-                stream = self._speaking()
+                stream = self._wait_for_message()
                 job = self._under_way[stream].job
                 result = self._take(stream, report)
                 if result is not None:
-                    self._feed(jobs)  # first, so that no worker waits while the result is being kept
+                    self._feed(jobs)  # before the result is kept, so that no worker waits for that
                     yield job, result
         finally:
             self._stop()
 
     def _feed(self, jobs: Iterator[Job]) -> bool:
-        """Submit jobs as there is room; says whether any is under way."""
+        """Submit jobs as long as there is room, and return whether any is running."""
         while len(self._under_way) < self._room and (job := next(jobs, None)) is not None:
-            self._under_way[self._submit(job, False)] = _Flight(job)
+            self._under_way[self._submit(job, False)] = _RunningFit(job)
         return bool(self._under_way)
 
-    def _speaking(self) -> Stream:
-        """A task that has something to say."""
+    def _wait_for_message(self) -> Stream:
+        """Wait for a task that has sent a message, and return its stream."""
         import ray
 
         while True:
@@ -87,77 +87,77 @@ class Flights:
             self._look()
 
     def _take(self, stream: Stream, report: Report) -> Named | None:
-        """Read one message: pass progress on, or end the flight by its result, its error or the death of its worker."""
+        """Read one message: pass progress on, return a result, or handle an error or the death of the worker."""
         import ray
         from ray import exceptions as e
 
         try:
             kind, content = ray.get(next(stream))
         except (e.RayError, StopIteration) as error:
-            self._lost(self._under_way.pop(stream), error, report)
+            self._handle_death(self._under_way.pop(stream), error, report)
             return None
         if kind == "report":
             report(content.pop("kind"), **content)
             return None
-        flight = self._under_way.pop(stream)
+        fit = self._under_way.pop(stream)
         if kind == "failed":
-            self._failed(flight, rebuilt(*content), report)
+            self._handle_error(fit, rebuild_error(*content), report)
             return None
         result: Named = content
         return result
 
-    def _lost(self, flight: _Flight, error: Exception, report: Report) -> None:
-        """Begin a fit again whose task ended without a word of its own, unless nothing would be better then."""
+    def _handle_death(self, fit: _RunningFit, error: Exception, report: Report) -> None:
+        """Start a fit again whose worker died, unless it would only fail again."""
         from ray import exceptions as e
 
-        name = flight.job.name
-        if isinstance(error, e.OutOfMemoryError):  # of the node: Ray has killed the worker, to save the others
-            self._out_of_memory(flight, error, report)
+        name = fit.job.name
+        if isinstance(error, e.OutOfMemoryError):  # the node ran out of memory, and Ray killed the worker
+            self._handle_out_of_memory(fit, error, report)
         elif isinstance(error, e.ObjectStoreFullError | e.OutOfDiskError):
             raise WorkerError(f"fit {name}: {no_space('what it yields')}. {KEPT}") from error
         elif not isinstance(error, e.WorkerCrashedError | e.NodeDiedError | e.ObjectLostError | StopIteration):
-            raise WorkerError(f"Ray could not run fit {name}: {error}") from error  # a package is not there, say
-        elif flight.retries == RETRIES:
+            raise WorkerError(f"Ray could not run fit {name}: {error}") from error  # such as for a missing package
+        elif fit.retries == RETRIES:
             raise WorkerError(
                 f"the worker of fit {name} died {RETRIES + 1} times, at last by {cause(error)}. {KEPT}. If "
                 "memory ran out, use fewer jobs at a time or a smaller batch"
             ) from error
         else:
-            self._again(flight, flight.alone, cause(error), report)
+            self._start_again(fit, fit.alone, cause(error), report)
 
-    def _failed(self, flight: _Flight, error: Exception, report: Report) -> None:
-        if not _memory(error):
+    def _handle_error(self, fit: _RunningFit, error: Exception, report: Report) -> None:
+        if not _is_out_of_memory(error):
             raise error
-        self._out_of_memory(flight, error, report)
+        self._handle_out_of_memory(fit, error, report)
 
-    def _out_of_memory(self, flight: _Flight, error: Exception, report: Report) -> None:
-        """Begin a fit again alone on a node, if it had company there: by itself it would run out of it again."""
-        if flight.alone or not self._under_way or flight.retries == RETRIES:
-            raise WorkerError(_too_large(flight.job, error)) from error
-        self._again(flight, True, f"{cause(error)}; now alone on a node", report)
+    def _handle_out_of_memory(self, fit: _RunningFit, error: Exception, report: Report) -> None:
+        """Start a fit again alone on a node if others ran beside it; alone, it would run out of memory again."""
+        if fit.alone or not self._under_way or fit.retries == RETRIES:
+            raise WorkerError(_explain_out_of_memory(fit.job, error)) from error
+        self._start_again(fit, True, f"{cause(error)}; now alone on a node", report)
 
-    def _again(self, flight: _Flight, alone: bool, cause: str, report: Report) -> None:
-        again = replace(flight, retries=flight.retries + 1, alone=alone)
-        self._under_way[self._submit(flight.job, alone)] = again
-        report("retry", fit=flight.job.name, retry=again.retries, of=RETRIES, cause=cause)
+    def _start_again(self, fit: _RunningFit, alone: bool, cause: str, report: Report) -> None:
+        again = replace(fit, retries=fit.retries + 1, alone=alone)
+        self._under_way[self._submit(fit.job, alone)] = again
+        report("retry", fit=fit.job.name, retry=again.retries, of=RETRIES, cause=cause)
 
     def _stop(self) -> None:
-        """Cancel what is under way.
+        """Cancel the running tasks.
 
-        Not a task that has said its last word: Ray, up to 2.60 at least, ends the driver where a task that is just
-        ending is cancelled ("tried to complete task that was not pending").
+        A task that has sent its last message is left alone, because Ray (up to 2.60 at least) ends the driver when a
+        task is cancelled that is just ending ("tried to complete task that was not pending").
         """
         import ray
 
         for stream in self._under_way:
-            with suppress(Exception):  # it may have ended, or all of Ray
+            with suppress(Exception):  # the task or Ray itself may have ended
                 if not _has_ended(stream):
                     ray.cancel(stream, force=True)
         self._under_way.clear()
 
 
 def _has_ended(stream: Stream) -> bool:
-    """Whether a task's last word has come; raises where it died."""
+    """Return whether the last message of a task has come; raise the error of a task that died."""
     import ray
 
     while ray.wait([stream], timeout=0)[0]:
@@ -167,14 +167,14 @@ def _has_ended(stream: Stream) -> bool:
     return False
 
 
-def _memory(error: Exception) -> bool:
-    """Whether an error says that memory ran out: Python's, that of CUDA, or of torch on the CPU."""
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error means that memory ran out: in Python, on CUDA, or in torch on the CPU."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
-def _too_large(job: Job, error: Exception) -> str:
+def _explain_out_of_memory(job: Job, error: Exception) -> str:
     batch = getattr(job.learner, "batch_size", None)
     if batch is None:
         size, change = "", "a learner that needs less of it"
@@ -188,5 +188,5 @@ def _too_large(job: Job, error: Exception) -> str:
 
 
 def cause(error: Exception) -> str:
-    """An error in a line."""
+    """Describe an error in one line."""
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"

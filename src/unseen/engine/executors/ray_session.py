@@ -1,7 +1,4 @@
-"""The connection to Ray, and what is held in its object store.
-
-The other side of Ray: what one task does.
-"""
+"""The connection to Ray, its object store, and the task that runs one job in a worker of Ray."""
 
 from __future__ import annotations
 
@@ -19,23 +16,34 @@ from typing import Any
 from unseen.core.protocols import Data, Learner
 from unseen.core.threads import default_threads
 from unseen.engine.executors.base import Job, run_job
-from unseen.engine.executors.worker import packed
+from unseen.engine.executors.worker import pack_error
 from unseen.errors import ArgumentError, WorkerError
 
-__all__ = ["Held", "Message", "Ref", "Session", "Shared", "data_and_learner", "put", "room", "train", "whole_node"]
+__all__ = [
+    "Message",
+    "Ref",
+    "Session",
+    "SharedLearner",
+    "TaskContext",
+    "data_and_learner",
+    "put",
+    "room",
+    "train",
+    "whole_node",
+]
 
 
 Ref = Any  # ray.ObjectRef
 Resources = dict[str, float]
 
-HELD = 2  # data sets: verbs score one, and test on another
+HELD = 2  # data sets in the store at a time: verbs score one and test on another
 
 
 class Session:
-    """Ray, from the first run that needs it to `close`.
+    """The connection to Ray, from the first run that needs it until `close`.
 
     Args:
-        address: of a cluster, or None; see `RayExecutor`.
+        address: the address of a cluster, or None; see `RayExecutor`.
 
     """
 
@@ -46,13 +54,13 @@ class Session:
         self._data: list[tuple[Data, Ref]] = []
 
     def connect(self, cpus: int) -> None:
-        """Be connected; a Ray of our own has at least so many CPUs, and is started anew if it has fewer."""
+        """Connect to Ray; start a Ray of this session anew if it has fewer CPUs than `cpus`."""
         if self._cpus < cpus:
             self.close()
-            self._cpus = self._stack.enter_context(_connected(self._address, cpus))
+            self._cpus = self._stack.enter_context(_connect(self._address, cpus))
 
     def hold(self, data: Data) -> Ref:
-        """Where the data set is held: put there once, as long as no two others come after it."""
+        """Put the data set in the store and return its reference; the last two data sets stay there."""
         for known, ref in self._data:
             if known is data:
                 return ref
@@ -60,14 +68,14 @@ class Session:
         return self._data[-1][1]
 
     def close(self) -> None:
-        """Let go of what is held, and end what was begun here."""
+        """Release the data sets, and end a Ray that was started here."""
         self._data.clear()
         self._cpus = 0.0
         self._stack.close()
 
 
 def put(value: object, name: str) -> Ref:
-    """Put a value in the object store; `name` is what messages call it."""
+    """Put a value in the object store; `name` is its name in messages."""
     import ray
     from ray import exceptions as e
 
@@ -80,7 +88,7 @@ def put(value: object, name: str) -> Ref:
 
 
 def no_space(name: str) -> str:
-    """What to do where the object store is full, and the disk to which it spills."""
+    """Return the message for a full object store, where the disk to which it spills is full too."""
     return (
         f"{name} does not fit into the object store of Ray, nor on the disk to which it spills. Put the data in files "
         "(a folder of images, .npy files, parquet shards), which workers open by name; or start Ray with a larger "
@@ -90,10 +98,10 @@ def no_space(name: str) -> str:
 
 
 def room(cpus: int, gpus: float, workers: int = 1) -> int:
-    """Fits by so many workers of this size for which the nodes have room at the same time.
+    """Count the fits, of so many workers of this size, for which the nodes have room at the same time.
 
     Raises:
-        ArgumentError: for none.
+        ArgumentError: there is no room for a single fit.
 
     """
     nodes = _nodes()
@@ -101,18 +109,18 @@ def room(cpus: int, gpus: float, workers: int = 1) -> int:
     if 0 < found < workers:
         raise ArgumentError(
             f"the Ray cluster has room for {found} of the {workers} workers of a fit, of {cpus} CPUs and {gpus} GPUs "
-            f"each: it has {'; '.join(_told(node) for node in nodes)}; use fewer workers, or fewer threads"
+            f"each: it has {'; '.join(_describe_node(node) for node in nodes)}; use fewer workers, or fewer threads"
         )
     if found == 0:
         raise ArgumentError(
             f"no node of the Ray cluster has room for a fit of {cpus} CPUs and {gpus} GPUs: it has "
-            f"{'; '.join(_told(node) for node in nodes)}; use fewer threads, or num_gpus=0"
+            f"{'; '.join(_describe_node(node) for node in nodes)}; use fewer threads, or num_gpus=0"
         )
     return found // workers
 
 
 def whole_node(gpus: float) -> int:
-    """The CPUs of the largest node that has these GPUs."""
+    """Return the CPUs of the largest node that has these GPUs."""
     return int(max(node.get("CPU", 0) for node in _nodes() if node.get("GPU", 0) >= gpus))
 
 
@@ -128,13 +136,13 @@ def _room_on(node: Resources, cpus: int, gpus: float) -> int:
     return by_cpu if gpus == 0 else min(by_cpu, int(node.get("GPU", 0) / gpus + 1e-9))  # ten parts of 0.1 are one
 
 
-def _told(node: Resources) -> str:
+def _describe_node(node: Resources) -> str:
     return f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs"
 
 
 @contextmanager
-def _connected(address: str | None, cpus: int) -> Iterator[float]:
-    """Ray as it is, connected to, or started here: then it is ended here too. Yields how many CPUs it may have."""
+def _connect(address: str | None, cpus: int) -> Iterator[float]:
+    """Use the running Ray, connect to one, or start one; yield how many CPUs it may have, and disconnect at the end."""
     import ray
 
     if ray.is_initialized():
@@ -143,7 +151,7 @@ def _connected(address: str | None, cpus: int) -> Iterator[float]:
         yield float("inf")
         return
     address = address or os.environ.get("RAY_ADDRESS") or "local"
-    # Its notices would break up our display. As in a pool of our own, more threads may be asked for than processors.
+    # The notices of Ray would disturb the display. As in the local pool, there may be more threads than processors.
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     most = float("inf")
     if address == "local":
@@ -151,7 +159,7 @@ def _connected(address: str | None, cpus: int) -> Iterator[float]:
         options |= {"num_cpus": most, "include_dashboard": False}
     try:
         try:
-            with _unwatched():
+            with _without_usage_reports():
                 ray.init(address=address, **options)
         except ConnectionError as error:
             raise WorkerError(f"no Ray cluster answers at the address {address!r}: {error}") from error
@@ -161,8 +169,8 @@ def _connected(address: str | None, cpus: int) -> Iterator[float]:
 
 
 @contextmanager
-def _unwatched() -> Iterator[None]:
-    """Start Ray without reports of usage to its makers, unless the user has decided."""
+def _without_usage_reports() -> Iterator[None]:
+    """Disable the usage reports of Ray inside the block, unless the user has decided."""
     name = "RAY_USAGE_STATS_ENABLED"
     before = os.environ.get(name)
     os.environ.setdefault(name, "0")
@@ -175,18 +183,20 @@ def _unwatched() -> Iterator[None]:
             os.environ[name] = before
 
 
+# ---- the task that runs one job ------------------------------------------------------------------------------------
+
 Message = tuple[str, Any]
 
 
 @dataclass(frozen=True)
-class Held:
-    """A learner as it is held in the object store, and what it says of itself in the driver."""
+class SharedLearner:
+    """A learner in the object store, with its description in the driver."""
 
     learner: Learner
     about: dict[str, Any]
 
     def check(self) -> None:
-        """Refuse a worker in which the learner would make other numbers, such as on another device."""
+        """Refuse a worker in which the learner would give other numbers, such as on another device."""
         here = self.learner.describe()
         if here != self.about:
             differ = [f"{k}: {self.about.get(k)!r} in the driver, {here.get(k)!r} here"
@@ -199,14 +209,14 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Shared:
-    """What tasks have in common.
+class TaskContext:
+    """The context that the tasks of a run share.
 
     Args:
-        data: where the data set is held.
-        learner: where the learner is held, as `Held`.
-        threads: for each fit.
-        folder: the driver's working directory, which paths of data and checkpoints may start from.
+        data: the reference of the data set.
+        learner: the reference of the `SharedLearner`.
+        threads: the number of threads for each fit.
+        folder: the driver's working directory, where relative paths of data and checkpoints start.
 
     """
 
@@ -216,52 +226,52 @@ class Shared:
     folder: str
 
 
-# What this worker process had last, by where it is held: Ray uses a process for many tasks, and a learner may hold
-# decoded data for its next fit, as it may in a worker of the local pool.
+# The last data set and learner of this worker process, with their references. Ray uses a process for many tasks, and a
+# learner may hold decoded data for its next fit, as in a worker of the local pool.
 _last: dict[str, tuple[str, Any]] = {}
 
 
-def train(shared: Shared, job: Job) -> Iterator[Message]:
-    """Run one job, yielding `("report", fields)` as it goes on, and at last `("done", result)` or `("failed", ...)`.
+def train(shared: TaskContext, job: Job) -> Iterator[Message]:
+    """Run one job as a task; yield `("report", fields)` on the way, then `("done", result)` or `("failed", ...)`.
 
-    The fit has a thread of its own, since it calls back where a task has to yield.
+    The fit runs in its own thread, because it reports by calls, but a task has to yield.
     """
     messages: SimpleQueue[Message | None] = SimpleQueue()
     Thread(target=_work, args=(shared, job, messages), name=job.name, daemon=True).start()
-    while (message := messages.get()) is not None:  # Ray sends into the generator, which `yield from` would pass on
+    while (message := messages.get()) is not None:  # not `yield from`, which would pass on what Ray sends
         yield message
 
 
-def _work(shared: Shared, job: Job, messages: SimpleQueue[Message | None]) -> None:
+def _work(shared: TaskContext, job: Job, messages: SimpleQueue[Message | None]) -> None:
     def report(kind: str, **fields: object) -> None:
         messages.put(("report", {"kind": kind, **fields}))
 
     try:
         data, learner = data_and_learner(shared)
-        # Arrays come read-only out of the object store, and a sink writes to its own.
+        # Arrays from the object store are read-only, but a sink writes to its arrays.
         own = replace(deepcopy(job), learner=learner)
         messages.put(("done", run_job(own, data=data, threads=shared.threads, report=report)))
     except Exception as error:
-        messages.put(("failed", packed(error)))
+        messages.put(("failed", pack_error(error)))
     finally:
         messages.put(None)
 
 
-def data_and_learner(shared: Shared) -> tuple[Data, Learner]:
-    """Both as this worker has them; paths start from the driver's folder."""
-    with suppress(OSError):  # of a node that does not have it, absolute paths are asked for
+def data_and_learner(shared: TaskContext) -> tuple[Data, Learner]:
+    """Return the data set and the learner in this worker; relative paths start from the driver's folder."""
+    with suppress(OSError):  # a node without this folder needs absolute paths
         os.chdir(shared.folder)
-    data: Data = _held("data", shared.data)
-    held: Held = _held("learner", shared.learner)
-    held.check()
-    return data, held.learner
+    data: Data = _get_object("data", shared.data)
+    shared_learner: SharedLearner = _get_object("learner", shared.learner)
+    shared_learner.check()
+    return data, shared_learner.learner
 
 
-def _held(kind: str, ref: Ref) -> Any:
+def _get_object(kind: str, ref: Ref) -> Any:
     import ray
 
     name = ref.hex()
     if _last.get(kind, ("",))[0] != name:
-        _last.pop(kind, None)  # first, so that memory does not hold both
+        _last.pop(kind, None)  # first, so that memory never holds two
         _last[kind] = (name, ray.get(ref))
     return _last[kind][1]

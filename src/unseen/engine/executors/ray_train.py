@@ -1,7 +1,8 @@
-"""One fit by several workers: Ray Train starts them and joins them, this listens to them, and starts them again.
+"""One fit by several workers: Ray Train starts and connects them, and a task reads their messages.
 
-Of Ray Train only what joins processes is used. State, progress and results go the ways of every other fit, so nothing
-of a run lies in its storage; and a worker that died is told from a learner's error, as `executors/ray.py` says.
+Only the part of Ray Train that connects processes is used. State, progress and results take the same ways as in every
+other fit, so nothing of a run is in the storage of Ray Train. The death of a worker is distinguished from an error of
+the learner, as in `executors/ray.py`, and all workers then start again.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ from typing import Any
 from unseen.core.threads import limited_threads
 from unseen.engine.executors.base import Job, Report, run_job
 from unseen.engine.executors.ray_scheduler import KEPT, RETRIES
-from unseen.engine.executors.ray_session import Message, Shared
-from unseen.engine.executors.worker import packed
+from unseen.engine.executors.ray_session import Message, TaskContext
+from unseen.engine.executors.worker import pack_error
 from unseen.errors import ArgumentError, MissingDependencyError, WorkerError
 
-__all__ = ["Crew", "Places", "check_crew", "train_together"]
+__all__ = ["Placements", "WorkerGroup", "check_worker_group", "train_together"]
 
-_LOOK = 1.0  # seconds between looks whether the workers are still there
+_LOOK = 1.0  # seconds between checks that the workers are alive
 _LAST = ("done", "failed")
 _PLACED = "placed"
 
 
 @dataclass(frozen=True)
-class Crew:
+class WorkerGroup:
     """The workers of one fit.
 
     Args:
-        workers: how many.
-        cpus: claimed for each.
-        gpus: claimed for each.
+        workers: the number of workers.
+        cpus: the CPUs claimed for each.
+        gpus: the GPUs claimed for each.
 
     """
 
@@ -46,10 +47,10 @@ class Crew:
     gpus: float
 
 
-class Places:
-    """Where the workers of fits have their place, given back when the fits end, however they do.
+class Placements:
+    """The placement groups of the workers of fits, removed when the fits end, in whatever way.
 
-    Ray Train gives it back only where its controller lived on, or where Ray has a dashboard to ask about that.
+    Ray Train removes a placement group only where its controller survived, or where Ray has a dashboard to ask.
     """
 
     def __init__(self, report: Report) -> None:
@@ -57,15 +58,15 @@ class Places:
         self._held: dict[str, Any] = {}
 
     def report(self, kind: str, **fields: Any) -> None:
-        """Pass a report on, unless it tells of a place."""
+        """Pass a report on, unless it names a placement group."""
         if kind != _PLACED:
             self._report(kind, **fields)
             return
-        self._give_back(fields["fit"])  # that of workers who died
+        self._give_back(fields["fit"])  # the group of workers that died
         self._held[fields["fit"]] = fields["place"]
 
     def give_back(self) -> None:
-        """Give all places back."""
+        """Remove all placement groups."""
         for fit in list(self._held):
             self._give_back(fit)
 
@@ -78,12 +79,12 @@ class Places:
                 remove_placement_group(place)
 
 
-def check_crew(gpus: float) -> None:
-    """Refuse workers that Ray Train cannot join.
+def check_worker_group(gpus: float) -> None:
+    """Refuse workers that Ray Train cannot connect.
 
     Raises:
-        ArgumentError: parts of a GPU, or several, for each.
-        MissingDependencyError: what Ray Train needs beside Ray is not installed.
+        ArgumentError: a worker has a part of a GPU, or several.
+        MissingDependencyError: a package that Ray Train needs beside Ray is not installed.
 
     """
     if gpus not in (0, 1):
@@ -95,47 +96,51 @@ def check_crew(gpus: float) -> None:
             raise MissingDependencyError(package, "a fit by several workers", "ray")
 
 
-def train_together(shared: Shared, job: Job, crew: Crew) -> Iterator[Message]:
-    """A task of Ray that runs one job by several workers; yields what `unseen.engine.executors.ray_session.train` does.
+def train_together(shared: TaskContext, job: Job, group: WorkerGroup) -> Iterator[Message]:
+    """Run one job by several workers, as a task; yield the messages of `unseen.engine.executors.ray_session.train`.
 
-    Where a worker dies, all begin again after the last checkpoint, up to three times, each told as `"retry"`.
+    Where a worker dies, all workers start again after the last checkpoint, up to three times. Each time is reported as
+    `"retry"`.
     """
     import ray
     from ray.util.queue import Queue
 
-    told = Queue(actor_options={"num_cpus": 0})
-    config = {"shared": shared, "job": ray.put(job), "told": told}
+    queue = Queue(actor_options={"num_cpus": 0})
+    config = {"shared": shared, "job": ray.put(job), "queue": queue}
     for retry in range(1, RETRIES + 2):
-        attempt = _Attempt(crew, config)
-        for message in attempt.messages(told):  # noqa: UP028  # Ray sends into the generator
+        attempt = _Attempt(group, config)
+        for message in attempt.messages(queue):  # noqa: UP028  # Ray sends into the generator
             yield message
         if attempt.answered:
             return
         cause = attempt.cause()
-        if _memory(attempt.error):
-            yield "failed", packed(MemoryError(cause))
+        if _was_killed_for_memory(attempt.error):
+            yield "failed", pack_error(MemoryError(cause))
             return
         if retry <= RETRIES:
             yield "report", {"kind": "retry", "fit": job.name, "retry": retry, "of": RETRIES, "cause": cause}
-    yield "failed", packed(WorkerError(f"workers of fit {job.name} died {RETRIES + 1} times, at last: {cause}. {KEPT}"))
+    yield (
+        "failed",
+        pack_error(WorkerError(f"workers of fit {job.name} died {RETRIES + 1} times, at last: {cause}. {KEPT}")),
+    )
 
 
 class _Attempt:
-    """One start of all workers, in a thread of its own, since Ray Train returns only when they have ended."""
+    """One start of all workers, in its own thread, because Ray Train returns only when they have ended."""
 
-    def __init__(self, crew: Crew, config: dict[str, Any]) -> None:
+    def __init__(self, group: WorkerGroup, config: dict[str, Any]) -> None:
         self.answered = False
         self.error: BaseException | None = None
-        self._thread = Thread(target=self._fit, args=(crew, config), daemon=True)
+        self._thread = Thread(target=self._fit, args=(group, config), daemon=True)
         self._thread.start()
 
-    def _fit(self, crew: Crew, config: dict[str, Any]) -> None:
+    def _fit(self, group: WorkerGroup, config: dict[str, Any]) -> None:
         os.environ["RAY_TRAIN_V2_ENABLED"] = "1"  # read on import; the default from Ray 2.51 on
         from ray.train import RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
 
-        claimed = {"CPU": crew.cpus, **({"GPU": crew.gpus} if crew.gpus else {})}
-        scaling = ScalingConfig(num_workers=crew.workers, use_gpu=crew.gpus > 0, resources_per_worker=claimed)
+        claimed = {"CPU": group.cpus, **({"GPU": group.gpus} if group.gpus else {})}
+        scaling = ScalingConfig(num_workers=group.workers, use_gpu=group.gpus > 0, resources_per_worker=claimed)
         try:
             with TemporaryDirectory(prefix="unseen-") as folder:
                 run = RunConfig(name="fit", storage_path=folder)
@@ -143,65 +148,65 @@ class _Attempt:
         except Exception as error:
             self.error = error
 
-    def messages(self, told: Any) -> Iterator[Message]:
-        """What the workers say until they have ended; the last message comes when all is cleared away."""
+    def messages(self, queue: Any) -> Iterator[Message]:
+        """Yield the messages of the workers until these have ended; the last message comes when all is cleared."""
         from ray.util.queue import Empty
 
         last: Message | None = None
         lives = True
         while lives:
-            lives = self._thread.is_alive()  # asked first: what they said before their end is there after it
+            lives = self._thread.is_alive()  # before the queue is read, so that no last message is missed
             with suppress(Empty):
                 while True:
-                    message: Message = told.get(timeout=_LOOK) if lives else told.get_nowait()
+                    message: Message = queue.get(timeout=_LOOK) if lives else queue.get_nowait()
                     if message[0] not in _LAST:
                         yield message
-                    elif last is None:  # where one fails, others may in their turn
+                    elif last is None:  # only the first, because one failure can cause others
                         last = message
         self.answered = last is not None
         if last is not None:
             yield last
 
     def cause(self) -> str:
-        """Why it ended without an answer."""
+        """Describe why the workers ended without an answer."""
         failures = getattr(self.error, "worker_failures", {})
-        lost = [f"worker {rank}: {_line(error)}" for rank, error in sorted(failures.items()) if _lost(error)]
-        return "; ".join(lost) or (_line(self.error) if self.error else "the workers ended without a result")
+        lost = [f"worker {rank}: {_describe(error)}" for rank, error in sorted(failures.items()) if _is_lost(error)]
+        return "; ".join(lost) or (_describe(self.error) if self.error else "the workers ended without a result")
 
 
 def _take_part(config: dict[str, Any]) -> None:
-    """What each worker does: the fit; the first one also tells of it."""
+    """Run the fit in each worker; the first worker also sends the messages."""
     import ray
     from ray import train
     from ray.util import get_current_placement_group
 
-    shared: Shared = config["shared"]
-    told = config["told"]
+    shared: TaskContext = config["shared"]
+    queue = config["queue"]
 
     def report(kind: str, **fields: object) -> None:
-        told.put(("report", {"kind": kind, **fields}))
+        queue.put(("report", {"kind": kind, **fields}))
 
     try:
         with suppress(OSError):
-            os.chdir(shared.folder)  # Ray Train has gone to a folder of its own
+            os.chdir(shared.folder)  # Ray Train has changed to its own folder
         held: Any = ray.get(shared.learner)
         held.check()
         data: Any = ray.get(shared.data)
         own = replace(deepcopy(ray.get(config["job"])), learner=held.learner)
         if train.get_context().get_world_rank() == 0:
             report(_PLACED, fit=own.name, place=get_current_placement_group())
-            told.put(("done", run_job(own, data=data, threads=shared.threads, report=report)))
+            queue.put(("done", run_job(own, data=data, threads=shared.threads, report=report)))
         else:
             with limited_threads(shared.threads):
-                own.learner.fit(data, own.fit, own.sink, own.checkpoints, seed=own.seed, report=_silent)
+                own.learner.fit(data, own.fit, own.sink, own.checkpoints, seed=own.seed, report=_ignore_report)
     except Exception as error:
-        if not _of_a_peer(error):
-            told.put(("failed", packed(error)))
+        if not _is_peer_failure(error):
+            queue.put(("failed", pack_error(error)))
         raise
 
 
-def _of_a_peer(error: Exception) -> bool:
-    """Whether another worker is the cause: it no longer answers."""
+def _is_peer_failure(error: Exception) -> bool:
+    """Return whether the cause of an error is another worker that no longer answers."""
     from torch import distributed
 
     gone = ("Connection closed by peer", "Connection reset by peer", "gloo")
@@ -210,20 +215,20 @@ def _of_a_peer(error: Exception) -> bool:
     )
 
 
-def _lost(error: Exception) -> bool:
+def _is_lost(error: Exception) -> bool:
     return not isinstance(error, RuntimeError) or type(error).__module__.startswith("ray.")
 
 
-def _memory(error: BaseException | None) -> bool:
-    """Whether Ray killed a worker to save its node, which it tells of an actor in words only."""
+def _was_killed_for_memory(error: BaseException | None) -> bool:
+    """Return whether Ray killed a worker to save its node; for an actor, only the message shows this."""
     failures = getattr(error, "worker_failures", {})
     return any("running low on memory" in str(failure) for failure in failures.values())
 
 
-def _line(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"
 
 
-def _silent(kind: str, **fields: object) -> None:
-    """Report to nobody."""
+def _ignore_report(kind: str, **fields: object) -> None:
+    """Ignore a report."""

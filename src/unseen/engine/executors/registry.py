@@ -1,4 +1,4 @@
-"""From the name of an executor to the executor."""
+"""`resolve`: make an executor of its name."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _RAY_OPTIONS = ("address", "num_gpus", "workers")
 
 
 def resolve(executor: str | Executor, *, jobs: int | None = None, threads: int | None = None) -> Executor:
-    """The executor of that name, or the one that was given.
+    """Return the executor of a name, or an executor as it is.
 
     Args:
         executor: `"local"`, `"ray"`, `"ray:address=host:port,num_gpus=0.5"`, `"ray:workers=2"` for two processes that
             train each model together, or an `Executor`.
-        jobs: fits at a time; if not given 1 locally, and with Ray as many as there is room for.
-        threads: threads a fit.
+        jobs: the number of fits at a time; by default 1 locally, and with Ray as many as there is room for.
+        threads: the number of threads for each fit.
 
     Raises:
-        ArgumentError: jobs or threads beside an executor that has its own; an option that it does not have.
-        UnknownNameError: no executor of that name.
+        ArgumentError: jobs or threads are given beside an executor that has its own, or an option is unknown.
+        UnknownNameError: there is no executor of that name.
         MissingDependencyError: Ray is not installed.
 
     >>> resolve("local", jobs=2, threads=1)

@@ -1,6 +1,7 @@
-"""Data for worker processes: the arrays are written once to a file without a name, which every worker maps.
+"""The worker process of the local executor, and the data that worker processes share.
 
-The other side of the pipe: what a worker process does.
+The arrays of the data set are written once to a file without a name, which all workers map. `work` is the main loop of
+a worker. `pack_error` and `rebuild_error` carry an error from a worker to the parent.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ from unseen.errors import ArgumentError, WorkerError
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-__all__ = ["Described", "Shared", "opened", "packed", "rebuilt", "work"]
+__all__ = ["PickledData", "SharedData", "open_shared", "pack_error", "rebuild_error", "work"]
 
 
-_ALIGNED = 64  # bytes: a cache line, so that an array lies as well as one that NumPy made
+_ALIGNED = 64  # bytes of a cache line, so that arrays are aligned as well as those of NumPy
 
 
 @dataclass(frozen=True)
-class Described:
-    """Data without its arrays, small enough for a pipe.
+class PickledData:
+    """A data set without its arrays, small enough for a pipe.
 
     Args:
-        body: the pickle, whose buffers are apart.
+        body: the pickle without its buffers.
         spans: first byte and length of each buffer in the file, and whether it is read-only.
 
     """
@@ -48,8 +49,10 @@ class Described:
     spans: Sequence[tuple[int, int, bool]]
 
 
-class Shared:
-    """Data, pickled once for any number of workers. The file has no name, so that not even a killed process leaves it.
+class SharedData:
+    """A data set that is pickled once for any number of workers.
+
+    The file of its arrays has no name, so that even a killed process does not leave it behind.
 
     Raises:
         PicklingError, AttributeError, TypeError: the data cannot be pickled.
@@ -66,17 +69,17 @@ class Shared:
         for view in views:
             spans.append((end, view.nbytes, view.readonly))
             end += -(-view.nbytes // _ALIGNED) * _ALIGNED
-        self.described = Described(body, spans)
-        self.file = _file(views, spans) if end else None
+        self.described = PickledData(body, spans)
+        self.file = _make_file(views, spans) if end else None
 
     def close(self) -> None:
-        """Let go of the file; workers that have mapped it keep it."""
+        """Close the file; workers that have mapped it keep it."""
         if self.file is not None:
             self.file.close()
 
 
-def opened(described: Described, handle: int | None) -> Data:
-    """The data that another process shares. What a learner writes into an array stays in its own process."""
+def open_shared(described: PickledData, handle: int | None) -> Data:
+    """Open the data that another process shares; changes that a learner makes to an array stay in its process."""
     views = [memoryview(bytearray()) for _ in described.spans]  # all empty where there is no file
     if handle is not None:
         with os.fdopen(handle, "rb") as file:
@@ -89,18 +92,18 @@ def opened(described: Described, handle: int | None) -> Data:
     return data
 
 
-def _file(views: Sequence[memoryview], spans: Sequence[tuple[int, int, bool]]) -> BinaryIO:
+def _make_file(views: Sequence[memoryview], spans: Sequence[tuple[int, int, bool]]) -> BinaryIO:
     try:
-        return _filled(tempfile.TemporaryFile(), views, spans)
+        return _fill(tempfile.TemporaryFile(), views, spans)
     except OSError as error:
-        if hasattr(os, "memfd_create"):  # memory has room where the temporary folder has none
+        if hasattr(os, "memfd_create"):  # memory may have space where the temporary folder has none
             with suppress(OSError):
-                return _filled(os.fdopen(os.memfd_create("unseen"), "wb+"), views, spans)
+                return _fill(os.fdopen(os.memfd_create("unseen"), "wb+"), views, spans)
         place = Path(tempfile.tempdir or "a temporary folder (TMPDIR)")
         raise storage_error(place, error) from error
 
 
-def _filled(file: Any, views: Sequence[memoryview], spans: Sequence[tuple[int, int, bool]]) -> BinaryIO:
+def _fill(file: Any, views: Sequence[memoryview], spans: Sequence[tuple[int, int, bool]]) -> BinaryIO:
     try:
         for view, (start, _, _) in zip(views, spans, strict=True):
             file.seek(start)
@@ -113,8 +116,11 @@ def _filled(file: Any, views: Sequence[memoryview], spans: Sequence[tuple[int, i
     return file  # type: ignore[no-any-return]
 
 
+# ---- the main loop of a worker -------------------------------------------------------------------------------------
+
+
 def work(pipe: Connection) -> None:
-    """Run jobs from the pipe until it closes. Data comes before the first job on it, a learner before its first."""
+    """Run jobs from the pipe until it closes; data and a learner come before the first job that needs them."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     Thread(target=_end_with_parent, daemon=True).start()
     _send(pipe, "ready", None)
@@ -123,24 +129,24 @@ def work(pipe: Connection) -> None:
     learner: Any = None
     while True:
         try:
-            kind, content = _received(pipe)
+            kind, content = _receive(pipe)
             if kind == "data":
-                data = None  # first, so that two are never held at a time
-                data = _data(pipe, *content)
+                data = None  # first, so that memory never holds two data sets
+                data = _receive_data(pipe, *content)
             else:
                 job, other, threads = content
                 learner = learner if other is None else other
                 _do(replace(job, learner=learner), pipe, data, threads)
         except Exception as error:
-            _send(pipe, "failed", packed(error))
+            _send(pipe, "failed", pack_error(error))
 
 
-def _data(pipe: Connection, described: Described, apart: bool) -> Data:
-    handle = reduction.recv_handle(pipe) if apart else None
+def _receive_data(pipe: Connection, described: PickledData, has_file: bool) -> Data:
+    handle = reduction.recv_handle(pipe) if has_file else None
     try:
-        return opened(described, handle)
+        return open_shared(described, handle)
     except (AttributeError, ImportError) as error:
-        raise _unknown(error) from error
+        raise _import_error(error) from error
 
 
 def _do(job: Job, pipe: Connection, data: Data, threads: int) -> None:
@@ -150,50 +156,11 @@ def _do(job: Job, pipe: Connection, data: Data, threads: int) -> None:
     _send(pipe, "done", run_job(job, data=data, threads=threads, report=report))
 
 
-def rebuilt(kind: type[Exception], args: tuple[Any, ...], state: dict[str, Any], text: str, trace: str) -> Exception:
-    """The worker's exception, with its type, message and notes; the worker's traceback is its last note."""
-    error: Exception = WorkerError(f"{kind.__name__}: {text}")
-    # Errors whose constructor takes other arguments than it passes on are made without it.
-    for make in (_called, _bare):
-        try:
-            made = make(kind, args)
-            if str(made) == text:
-                error = made
-                break
-        except Exception:
-            continue
-    error.__dict__.update(state)
-    error.add_note(f"in a worker process:\n{trace}")
-    return error
-
-
-def _called(kind: type[Exception], args: tuple[Any, ...]) -> Exception:
-    return kind(*args)
-
-
-def _bare(kind: type[Exception], args: tuple[Any, ...]) -> Exception:
-    return kind.__new__(kind, *args)
-
-
-def packed(error: Exception) -> tuple[type[Exception], tuple[Any, ...], dict[str, Any], str, str]:
-    """An error as `rebuilt` takes it; as text where its class, or something it holds, cannot be pickled."""
-    text, trace = str(error), "".join(traceback.format_exception(error))
-    try:
-        # What `__reduce__` says are the arguments: for an OSError they hold the file name, which `args` lacks.
-        args: Any = error.__reduce__()[1]
-        content = (type(error), args, error.__dict__, text, trace)
-        pickle.dumps(content)
-    except Exception:
-        text = f"{type(error).__name__}: {text}"
-        return WorkerError, (text,), {"__notes__": getattr(error, "__notes__", [])}, text, trace
-    return content
-
-
-def _received(pipe: Connection) -> tuple[str, Any]:
+def _receive(pipe: Connection) -> tuple[str, Any]:
     try:
         received: tuple[str, Any] = pipe.recv()
     except (AttributeError, ImportError) as error:
-        raise _unknown(error) from error
+        raise _import_error(error) from error
     except OSError as error:
         if error.errno is None or isinstance(error, ConnectionError):
             sys.exit(1)  # the parent died, maybe in the middle of a message
@@ -203,8 +170,8 @@ def _received(pipe: Connection) -> tuple[str, Any]:
     return received
 
 
-def _unknown(error: Exception) -> ArgumentError:
-    """What to say of a class that the parent has and this process cannot import."""
+def _import_error(error: Exception) -> ArgumentError:
+    """Return the error for a class that the parent has and this process cannot import."""
     return ArgumentError(
         f"a worker process cannot import what it was sent: {error}; define classes and functions at the top of a "
         "module, or use jobs=1"
@@ -223,3 +190,47 @@ def _end_with_parent() -> None:
     if parent is not None:
         connection.wait([parent.sentinel])
         os._exit(1)
+
+
+# ---- errors between processes --------------------------------------------------------------------------------------
+
+
+def rebuild_error(
+    kind: type[Exception], args: tuple[Any, ...], state: dict[str, Any], text: str, trace: str
+) -> Exception:
+    """Return the worker's exception with its type, message and notes; its traceback is the last note."""
+    error: Exception = WorkerError(f"{kind.__name__}: {text}")
+    # An error whose constructor takes other arguments than it passes on is made without its constructor.
+    for make in (_call_constructor, _make_without_constructor):
+        try:
+            made = make(kind, args)
+            if str(made) == text:
+                error = made
+                break
+        except Exception:
+            continue
+    error.__dict__.update(state)
+    error.add_note(f"in a worker process:\n{trace}")
+    return error
+
+
+def _call_constructor(kind: type[Exception], args: tuple[Any, ...]) -> Exception:
+    return kind(*args)
+
+
+def _make_without_constructor(kind: type[Exception], args: tuple[Any, ...]) -> Exception:
+    return kind.__new__(kind, *args)
+
+
+def pack_error(error: Exception) -> tuple[type[Exception], tuple[Any, ...], dict[str, Any], str, str]:
+    """Return an error as arguments of `rebuild_error`; as text where the error cannot be pickled."""
+    text, trace = str(error), "".join(traceback.format_exception(error))
+    try:
+        # The arguments of `__reduce__` hold the file name of an OSError, which `args` lacks.
+        args: Any = error.__reduce__()[1]
+        content = (type(error), args, error.__dict__, text, trace)
+        pickle.dumps(content)
+    except Exception:
+        text = f"{type(error).__name__}: {text}"
+        return WorkerError, (text,), {"__notes__": getattr(error, "__notes__", [])}, text, trace
+    return content

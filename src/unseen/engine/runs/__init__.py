@@ -1,6 +1,6 @@
-"""Where a run is kept: in a directory that survives being killed, or in memory.
+"""Stores of a run: a directory, which survives a kill at any moment, or memory.
 
-Bytes and arrays by name. Nothing here knows a learner or a score.
+A store keeps bytes and arrays by name. It knows no learner and no score.
 """
 
 from unseen.engine.runs.base import Run

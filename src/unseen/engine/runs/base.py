@@ -1,4 +1,4 @@
-"""What every store of a run offers."""
+"""`Run`: the protocol of every store of a run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, Protocol, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from unseen.errors import ArgumentError
-from unseen.core.protocols import CheckpointStore
 from unseen.core.arrays import Arrays
 from unseen.core.coreset import Coreset
+from unseen.core.protocols import CheckpointStore
 from unseen.core.table import ScoreTable
+from unseen.errors import ArgumentError
 
 __all__ = ["Output", "Run", "Saved", "check_name", "plain_arrays"]
 
@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 class Saved(Protocol):
-    """What can be kept as an output: it writes itself to one file, atomically."""
+    """An output that writes itself to one file, atomically."""
 
     def save(self, path: str | Path) -> Path:
         """Write the file."""
@@ -33,24 +33,24 @@ Output = TypeVar("Output", bound=Saved)
 
 
 class Run(Protocol):
-    """Keeps a run: its manifest, the state and result of each fit, the score table, the coreset and its events.
+    """The store of a run: its manifest, the state and result of each fit, the score table, the coreset and its events.
 
-    A store derives from it and says how things are kept; under which names, is said here. `open` comes first;
-    everything that writes needs it. Leaving the `with` block closes the run.
+    A store derives from this class and decides how things are kept; this class decides the names. Call `open` before
+    anything that writes. Leaving the `with` block closes the run.
     """
 
     def open(self, manifest: Mapping[str, Any]) -> None:
-        """Begin or continue the run of this configuration (JSON).
+        """Begin the run of this configuration (JSON), or continue it.
 
         Raises:
-            RunLockedError: another process is working in it.
-            RunMismatchError: it is the run of another configuration; the message lists what differs.
-            StorageError: it cannot be written.
+            RunLockedError: another process works in the run.
+            RunMismatchError: the run has another configuration; the message lists what differs.
+            StorageError: the run cannot be written.
 
         """
 
     def close(self) -> None:
-        """Let go of the run; what was saved stays. Closing twice does nothing."""
+        """Release the run; what was saved stays. Closing twice does nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -61,57 +61,57 @@ class Run(Protocol):
         self.close()
 
     def manifest(self) -> dict[str, Any]:
-        """The configuration it was opened with."""
+        """Return the configuration that the run was opened with."""
 
     def checkpoints(self, fit: str) -> CheckpointStore:
-        """Where the fit of that name keeps its latest checkpoint; may be sent to a worker process."""
+        """Return the store for the latest checkpoint of a fit; it may be sent to a worker process."""
 
     def result(self, fit: str) -> dict[str, npt.NDArray[Any]] | None:
-        """What the finished fit yielded, or None where it is still to be done."""
+        """Return the result of a finished fit, or None where the fit is still to be done."""
 
     def save_result(self, fit: str, arrays: Arrays) -> None:
-        """Keep what a finished fit yielded, and drop its checkpoint."""
+        """Keep the result of a finished fit, and drop its checkpoint."""
 
     def save_table(self, table: ScoreTable) -> ScoreTable:
-        """Keep the score table; returns it."""
+        """Keep the score table, and return it."""
         return self.save_output("scores.parquet", table)
 
     def table(self) -> ScoreTable | None:
-        """The score table, or None."""
+        """Return the score table, or None."""
         return self.output("scores.parquet", ScoreTable.load)
 
     def save_coreset(self, coreset: Coreset) -> Coreset:
-        """Keep the coreset; returns it."""
+        """Keep the coreset, and return it."""
         return self.save_output("coreset.parquet", coreset)
 
     def coreset(self) -> Coreset | None:
-        """The coreset, or None."""
+        """Return the coreset, or None."""
         return self.output("coreset.parquet", Coreset.load)
 
     def save_output(self, name: str, output: Output) -> Output:
-        """Keep a result under a file name such as `"history.parquet"`; returns it."""
+        """Keep an output under a file name such as `"history.parquet"`, and return it."""
 
     def output(self, name: str, load: Callable[[Path], Output]) -> Output | None:
-        """The result of that name, or None; `load` reads what its `save` wrote."""
+        """Return the output of that name, or None; `load` reads the file that its `save` wrote."""
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep a JSON object under a file name such as `"command.json"`."""
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """The JSON object of that name, or None."""
+        """Return the JSON object of that name, or None."""
 
     def part(self, name: str) -> Run:
-        """A run inside this one, to be opened by itself: a step, or a scoring that several cells share."""
+        """Return a run inside this one, such as a step of a growth; it is opened by itself."""
 
     def event(self, kind: str, **fields: object) -> None:
-        """Log what happened, with time, process and host."""
+        """Log an event, with time, process and host."""
 
     def events(self) -> list[dict[str, Any]]:
-        """Everything logged, oldest first."""
+        """Return all events, oldest first."""
 
 
 def check_name(name: str) -> str:
-    """Refuse a name that would not be one plain file name.
+    """Refuse a name that is not one plain file name.
 
     >>> check_name("r0f3")
     'r0f3'
@@ -122,7 +122,7 @@ def check_name(name: str) -> str:
 
 
 def plain_arrays(arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
-    """The same as NumPy arrays of numbers, truth values, dates or text; anything else is refused by name.
+    """Return the arrays as NumPy arrays of numbers, truth values, dates or text; refuse any other array by its name.
 
     >>> plain_arrays({"a": np.array([{}])})
     Traceback (most recent call last):

@@ -1,9 +1,10 @@
-"""The command that began a run, and by which options it read its data: what leads from a run back to its data set.
+"""The command that began a run, with the options by which it read its data.
 
-`command.json` is sealed, as the manifest is, and names the manifest that it belongs to. A seal finds damage and edits,
-but anybody can make one. So what a command may import or connect to, which must not be for others to decide, is signed
-with a key that only this user can read; the key is made when the first such run is begun. The options are kept beside
-the digests of the results, too: those of a finished run are not to be changed later.
+By the command, a run can be continued, and its data set can be opened again for a report or an export. `command.json`
+is sealed like the manifest, and names the manifest that it belongs to. A seal finds damage and edits, but anybody can
+make one. Another user must not decide what a command imports or connects to. So such a command is signed with a key
+that only this user can read; the key is made with the first such run. The options are also kept beside the digests of
+the results, because the options of a finished run must not change later.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from unseen.core.files import replace_file
-from unseen.errors import CorruptFileError, RunError
 from unseen.engine.runs.directory import OUTPUTS, RunDirectory
 from unseen.engine.runs.files import read_whole
-from unseen.engine.runs.manifest import differences, digest_of, normal, parsed, seal, unseal
+from unseen.engine.runs.manifest import differences, digest_of, normal, parse_object, seal, unseal
+from unseen.errors import CorruptFileError, RunError
 
 __all__ = [
     "COMMAND",
@@ -40,7 +41,7 @@ __all__ = [
 COMMAND = "command.json"  # in the directory of a run that was begun on the command line
 FORMAT = 2  # of this file; 1 had no seal
 
-# Options of a subcommand, to those of the readers of data (`unseen.data.resolve`).
+# From the options of a subcommand to the options of `unseen.data.resolve`.
 READ_BY = {
     "label": "label",
     "target": "target",
@@ -56,10 +57,10 @@ READ_BY = {
     "on_error": "on_error",
 }
 
-_OF_SHOWING = ("json", "no_report", "out_dir", "quiet")  # options that change no result
+_DISPLAY_OPTIONS = ("json", "no_report", "out_dir", "quiet")  # options that change no result
 _LEARNERS = ("learner", "trainee")
 _PLACES = ("data", "test", "features", "start", "runs")
-_REGISTERED = re.compile(r"(sklearn:|torch:)?[\w.-]+(:[^:]*=[^:]*)?")  # a name, and options that name no module
+_REGISTERED = re.compile(r"(sklearn:|torch:)?[\w.-]+(:[^:]*=[^:]*)?")  # a name with options, none of them a module
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
 _REPEAT = "repeat the original command with the same --out"
 
@@ -71,8 +72,8 @@ class Command:
     Args:
         name: the subcommand.
         options: its options by name.
-        sealed: whether it carries a seal; in the runs of early versions it does not.
-        own: whether it was signed by this user.
+        sealed: whether it has a seal; the runs of early versions have none.
+        own: whether this user signed it.
 
     """
 
@@ -83,28 +84,31 @@ class Command:
 
 
 def keep_command(run: Path, command: Mapping[str, Any]) -> None:
-    """Write the command of a run that is open."""
+    """Write the command of an open run."""
     try:
         owner = digest_of(RunDirectory(run).manifest())
-    except RunError:  # what is done first is kept in a run inside this one
+    except RunError:  # the first step is in a run inside this one, which has no manifest yet
         owner = None
     content = {"format": FORMAT, **command, "manifest": owner}
-    if outside(command["options"]) and (signature := _signature(content, make=True)) is not None:
+    if outside(command["options"]) and (signature := _sign(content, make=True)) is not None:
         content["signature"] = signature
     if owner is not None:
-        _keep_beside_results(run, owner, normal(_deciding(command["command"], command["options"])))
+        _keep_beside_results(run, owner, normal(_deciding_options(command["command"], command["options"])))
     replace_file(run / COMMAND, lambda file: file.write(seal(content)))
 
 
 def changed_since(run: Path, command: Command) -> list[str]:
-    """How a command differs from the one whose results a run holds, option by option; empty for early versions."""
+    """List the options in which a command differs from the one behind the results of a run.
+
+    The list is empty for runs of early versions.
+    """
     kept = (RunDirectory(run).outputs() or {}).get("command")
-    now = _deciding(command.name, command.options)
+    now = _deciding_options(command.name, command.options)
     return differences(kept, {**kept, **now}) if isinstance(kept, dict) else []
 
 
-def _deciding(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    return {"command": name, **{key: value for key, value in options.items() if key not in _OF_SHOWING}}
+def _deciding_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"command": name, **{key: value for key, value in options.items() if key not in _DISPLAY_OPTIONS}}
 
 
 def _keep_beside_results(run: Path, owner: str, command: dict[str, Any]) -> None:
@@ -115,15 +119,15 @@ def _keep_beside_results(run: Path, owner: str, command: dict[str, Any]) -> None
     if kept is None or kept["manifest"] != owner:
         kept = {"manifest": owner, "digests": {}}
     if kept.get("command") != command:
-        more = {"more": True} if kept["digests"] else {}  # results are there, and of another command: more seeds, say
+        more = {"more": True} if kept["digests"] else {}  # the results are of another command, such as with fewer seeds
         replace_file(run / OUTPUTS, lambda file: file.write(seal({**kept, "command": command, **more})))
 
 
 def read_command(run: Path) -> Command:
-    """The command that began a run.
+    """Read the command that began a run.
 
     Raises:
-        RunError: it was not begun on the command line.
+        RunError: the run was not begun on the command line.
         CorruptFileError: the record is damaged, was edited, or belongs to another run.
 
     """
@@ -133,7 +137,7 @@ def read_command(run: Path) -> Command:
     except FileNotFoundError:
         raise RunError(f"{run} was not begun on the command line, or no training had begun: there is no {COMMAND}") \
             from None  # fmt: skip
-    content = parsed(raw)
+    content = parse_object(raw)
     sealed = isinstance(content, dict) and "seal" in content
     if sealed:
         content = unseal(raw)
@@ -143,7 +147,7 @@ def read_command(run: Path) -> Command:
         raise RunError(
             f"{path} is of format {content.get('format')!r}, and this version reads {FORMAT}; upgrade unseen"
         )
-    # None where what is done first is kept in a run inside this one, which had no manifest yet.
+    # None where the first step is in a run inside this one, and this one had no manifest yet.
     owner = content.get("manifest")
     if sealed and owner is not None and owner != digest_of(RunDirectory(run).manifest()):
         raise CorruptFileError(f"{path} belongs to another manifest than {run / 'manifest.json'}; {_REPEAT}")
@@ -151,13 +155,13 @@ def read_command(run: Path) -> Command:
     own = (
         sealed
         and isinstance(signature, str)
-        and hmac.compare_digest(signature.encode(), (_signature(content, make=False) or "").encode())
+        and hmac.compare_digest(signature.encode(), (_sign(content, make=False) or "").encode())
     )
     return Command(content["command"], content["options"], sealed, own)
 
 
 def outside(options: Mapping[str, Any]) -> list[str]:
-    """What a command with these options may import or connect to, in words.
+    """List in words what a command with these options may import or connect to.
 
     >>> outside({"learner": "sklearn:os:abort", "data": "s3://bucket/x", "trainee": "convnet:epochs=2"})
     ["imports learner 'sklearn:os:abort'", "connects to data 's3://bucket/x'"]
@@ -181,18 +185,18 @@ def outside(options: Mapping[str, Any]) -> list[str]:
 
 
 def options_of(run: Path) -> dict[str, Any]:
-    """The options of the command that began a run, its data set among them; of an evaluation, those of its first run.
+    """Return the options of the command that began a run, with its data set; for an evaluation, of its first run.
 
     Raises:
-        RunError: it was not begun on the command line, the record is damaged, or it would import or connect to what
-            another user named.
+        RunError: the run was not begun on the command line, the record is damaged, or the options would import or
+            connect to what another user named.
 
     """
     return _options_of(run, learner=False, deeper=3)
 
 
 def learner_of(run: Path) -> str | None:
-    """The learner of the command that began a run; errors as of `options_of`."""
+    """Return the learner of the command that began a run; raise the errors of `options_of`."""
     learner = _options_of(run, learner=True, deeper=3).get("learner")
     return None if learner is None else str(learner)
 
@@ -226,19 +230,19 @@ def _refuse_outside(run: Path, command: Command, options: dict[str, Any], what: 
 
 
 def read_by(run: Path) -> tuple[str, dict[str, Any]]:
-    """Which data set a run read, and by which options of `unseen.data.resolve`; errors as of `options_of`."""
+    """Return the data set of a run and its options for `unseen.data.resolve`; raise the errors of `options_of`."""
     options = options_of(run)
     given = {name: options.get(option) for option, name in READ_BY.items()}
     return str(options["data"]), {name: value for name, value in given.items() if value is not None and value != []}
 
 
-def _signature(content: Mapping[str, Any], *, make: bool) -> str | None:
-    key = _key(make=make)
+def _sign(content: Mapping[str, Any], *, make: bool) -> str | None:
+    key = _read_key(make=make)
     return None if key is None else hmac.new(key, digest_of(content).encode(), "sha256").hexdigest()
 
 
-def _key(*, make: bool) -> bytes | None:
-    """The key of this user, 32 bytes in a file that nobody else may read; None if there is none, or it is no secret."""
+def _read_key(*, make: bool) -> bytes | None:
+    """Return the key of this user, 32 bytes in a file that only this user can read; None without such a file."""
     try:
         place = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "unseen" / "key"
         if make and not place.exists():

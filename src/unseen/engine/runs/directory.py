@@ -1,57 +1,41 @@
-"""Named arrays in one file: an uncompressed `.npz` that says which manifest it belongs to and whether it is whole.
+"""A run in a directory, which survives a kill at any moment and continues to the same numbers.
 
-Both are in the comment at the end of the zip file: the digest of the manifest, then the digest of every byte before
-it. `numpy.load` reads the file too. Arrays of objects are refused, so nothing is ever unpickled.
-
-The checkpoint of one fit, in a file, and of its parts, beside it.
-
-A run kept in a directory: survives a kill at any moment, and goes on to the same numbers.
-
-    manifest.json                 the configuration, sealed; nothing of time, host or retries
-    events.jsonl                  what happened when
+    manifest.json                 the configuration, sealed; no times, hosts or retries
+    events.jsonl                  the events with their times
     lock                          held by the process that works here
-    fits/<name>/checkpoint.npz    the latest state of a fit under way; those of its parts, checkpoint-<part>.npz
-    fits/<name>/result.npz        what a finished fit yielded
-    scores.parquet, coreset.parquet, and other results
+    fits/<name>/checkpoint.npz    the latest state of a fit under way; of its parts, checkpoint-<part>.npz
+    fits/<name>/result.npz        the result of a finished fit
+    scores.parquet, coreset.parquet, and other outputs
     outputs.json                  the digests of these files, and the manifest that they belong to
     parts/<name>/                 runs inside this one
 
-Every file is written whole or not at all, knows whether it is damaged and which manifest it belongs to. A damaged
-file is moved aside (`<file>.damaged`) with an event, and its part is done again.
+Every file is written whole or not at all. Damage can be detected in each file, and each names the manifest that it
+belongs to. A damaged file is moved aside (`<file>.damaged`) with an event, and its part is done again.
+
+Arrays are in uncompressed `.npz` files. The comment at the end of the zip file holds the digest of the manifest, then
+the digest of every byte before it. `numpy.load` reads such a file too. Arrays of objects are refused, so nothing is
+ever unpickled.
 """
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
+
 import numpy as np
 import numpy.typing as npt
-from unseen.core.files import replace_file
-from unseen.errors import CorruptFileError, StorageError
-from unseen.engine.runs.base import plain_arrays
+
 from unseen.core.arrays import Arrays
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
-import numpy.typing as npt
-from unseen.errors import CorruptFileError
-from unseen.engine.runs.files import move_aside, remove
-from unseen.core.arrays import Arrays
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, TypeVar
-import numpy.typing as npt
 from unseen.core.files import remove_temporaries, replace_file, storage_error
-from unseen.errors import CorruptFileError, RunError, RunMismatchError
 from unseen.core.protocols import CheckpointStore
-from unseen.engine.runs.base import Output, Run, check_name
-from unseen.engine.runs.files import EventLog, record
-from unseen.engine.runs.files import file_digest, move_aside, read_whole, understood
-from unseen.engine.runs.files import Lock
-from unseen.engine.runs.manifest import check_same, digest_of, malformed, normal, refuse_newer, seal, unseal
-from unseen.core.arrays import Arrays
+from unseen.engine.runs.base import Output, Run, check_name, plain_arrays
+from unseen.engine.runs.files import EventLog, Lock, file_digest, move_aside, read_whole, record, remove, understood
+from unseen.engine.runs.manifest import check_same, digest_of, find_malformed, normal, refuse_newer, seal, unseal
+from unseen.errors import CorruptFileError, RunError, RunMismatchError, StorageError
 
 __all__ = ["DirectoryCheckpoints", "RunDirectory", "owner_of", "read_arrays", "write_arrays"]
 
@@ -61,7 +45,7 @@ _CHUNK = 1 << 20
 
 
 def write_arrays(path: Path, arrays: Arrays, owner: str) -> None:
-    """Write arrays for the manifest of digest `owner`, atomically; the bytes depend on content and owner alone.
+    """Write arrays atomically, with the digest of their manifest; equal arrays and owners give equal bytes.
 
     Raises:
         ArgumentError: an array holds objects.
@@ -73,7 +57,7 @@ def write_arrays(path: Path, arrays: Arrays, owner: str) -> None:
 
 
 def owner_of(path: Path) -> str | None:
-    """The digest of the manifest that the file belongs to, every byte checked; None if there is no such file.
+    """Check every byte of a file and return the digest of its manifest; None if there is no such file.
 
     Raises:
         CorruptFileError: the file is damaged.
@@ -81,7 +65,7 @@ def owner_of(path: Path) -> str | None:
     """
     try:
         with path.open("rb") as file:
-            return _checked(file, path)
+            return _check_file(file, path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -89,16 +73,16 @@ def owner_of(path: Path) -> str | None:
 
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of a file that `owner_of` found whole.
+    """Read the arrays of a file that `owner_of` has checked.
 
     Raises:
-        CorruptFileError: they cannot be read all the same.
+        CorruptFileError: the arrays cannot be read in spite of that.
 
     """
     try:
         with zipfile.ZipFile(path) as members:
             return {info.filename.removesuffix(".npy"): _member(members, info) for info in members.infolist()}
-    except Exception as error:  # NumPy raises anything from MemoryError to TokenError at headers that lie
+    except Exception as error:  # NumPy raises anything from MemoryError to TokenError for a wrong header
         raise CorruptFileError(f"{path} is damaged: {error}") from error
 
 
@@ -121,7 +105,7 @@ def _member(members: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]
         return values
 
 
-def _checked(file: BinaryIO, path: Path) -> str:
+def _check_file(file: BinaryIO, path: Path) -> str:
     size = file.seek(0, 2)
     if size < 2 * _DIGEST:
         raise CorruptFileError(f"{path} is damaged: it was cut off after {size} bytes")
@@ -141,18 +125,20 @@ def _digest(file: BinaryIO, end: int) -> bytes:
     return digest.hexdigest().encode()
 
 
+# ---- checkpoints ---------------------------------------------------------------------------------------------------
+
 Named = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class DirectoryCheckpoints:
-    """The latest checkpoint of one fit, in a file. Holds its path only, so it goes to worker processes."""
+    """The latest checkpoint of one fit in a file. The object holds only the path, so it can go to worker processes."""
 
     path: Path
     owner: str
 
     def load(self) -> Named | None:
-        """The latest checkpoint, or None; a damaged one is moved aside, one of another run left out of account."""
+        """Return the latest checkpoint, or None; move a damaged one aside and ignore one of another run."""
         try:
             return read_arrays(self.path) if owner_of(self.path) == self.owner else None
         except CorruptFileError:
@@ -160,18 +146,20 @@ class DirectoryCheckpoints:
             return None
 
     def save(self, arrays: Arrays) -> None:
-        """Replace it, atomically."""
+        """Replace the checkpoint atomically."""
         write_arrays(self.path, arrays, self.owner)
 
     def part(self, name: str) -> DirectoryCheckpoints:
-        """Where a part of the fit keeps its own, beside this one."""
+        """Return the checkpoint store of a part of the fit, a file beside this one."""
         return replace(self, path=self.path.with_name(f"{self.path.stem}-{name}{self.path.suffix}"))
 
     def clear(self) -> None:
-        """Drop it, and those of all parts."""
+        """Remove the checkpoint and those of all parts."""
         for path in [self.path, *self.path.parent.glob(f"{self.path.stem}-*{self.path.suffix}")]:
             remove(path)
 
+
+# ---- the run -------------------------------------------------------------------------------------------------------
 
 T = TypeVar("T")
 
@@ -180,10 +168,10 @@ _REPEAT = "repeat the original command with the same --out to rebuild it"
 
 
 class RunDirectory(Run):
-    """Keeps a run in a directory.
+    """A run in a directory.
 
-    Reading (`manifest`, `table`, `coreset`, `read_json`, `events`) needs no `open`; it then takes no lock, changes
-    nothing, and a damaged file is a `CorruptFileError`.
+    Reading (`manifest`, `table`, `coreset`, `read_json`, `events`) needs no `open`. It then takes no lock and changes
+    nothing, and a damaged file raises `CorruptFileError`.
 
     Args:
         path: the directory; made by `open`.
@@ -240,7 +228,7 @@ class RunDirectory(Run):
         self._lock = self._digest = None
 
     def manifest(self) -> dict[str, Any]:
-        """The configuration of the run kept here.
+        """Return the configuration of the run in this directory.
 
         Raises:
             RunError: there is no run here, or one in a newer format than this version of unseen reads.
@@ -254,28 +242,28 @@ class RunDirectory(Run):
         if manifest is None:
             raise CorruptFileError(f"{self._manifest_path} is damaged or was edited; {_REPEAT}")
         refuse_newer(str(self.path), manifest)
-        if (wrong := malformed(manifest)) is not None:
+        if (wrong := find_malformed(manifest)) is not None:
             raise CorruptFileError(f"{self._manifest_path} does not hold what unseen writes there ({wrong}); {_REPEAT}")
         return manifest
 
     def checkpoints(self, fit: str) -> CheckpointStore:
-        """Where the fit of that name keeps its latest checkpoint; a damaged one is moved aside at once."""
+        """Return the store for the latest checkpoint of a fit; move a damaged checkpoint aside at once."""
         path = self._fit_path(fit, "checkpoint.npz")
-        self._own(path)
+        self._is_own(path)
         return DirectoryCheckpoints(path, self._owner)
 
     def result(self, fit: str) -> Named | None:
-        """What the finished fit yielded, or None where it is still to be done: never begun, damaged, or foreign."""
+        """Return the result of a finished fit; None where it is missing, damaged or of another configuration."""
         path = self._fit_path(fit, "result.npz")
-        if not self._own(path):
+        if not self._is_own(path):
             return None
-        arrays = self._whole(path, read_arrays)
+        arrays = self._read_or_none(path, read_arrays)
         if arrays is not None:
-            self._drop_checkpoints(path)  # a kill may have come between the two
+            self._drop_checkpoints(path)  # a kill may have come before this was done
         return arrays
 
     def save_result(self, fit: str, arrays: Arrays) -> None:
-        """Keep what a finished fit yielded, and drop its checkpoint."""
+        """Keep the result of a finished fit, and drop its checkpoint."""
         path = self._fit_path(fit, "result.npz")
         write_arrays(path, arrays, self._owner)
         self._drop_checkpoints(path)
@@ -284,7 +272,7 @@ class RunDirectory(Run):
         DirectoryCheckpoints(result.with_name("checkpoint.npz"), self._owner).clear()
 
     def save_output(self, name: str, output: Output) -> Output:
-        """Keep a result under a file name, its digest beside those of the others; returns it."""
+        """Keep an output under a file name and its digest in `outputs.json`; return the output."""
         owner, before = self._owner, self.outputs()
         output.save(self.path / check_name(name))
         kept: dict[str, Any] = {"manifest": owner, "digests": {}}
@@ -294,27 +282,27 @@ class RunDirectory(Run):
         return output
 
     def output(self, name: str, load: Callable[[Path], Output]) -> Output | None:
-        """The result of that name, or None."""
+        """Return the output of that name, or None."""
         path, listed = self.path / name, self.outputs()
         if listed is None or name not in listed["digests"]:
-            return None  # never saved, or killed in between
+            return None  # never saved, or a kill came before its digest was kept
         if listed["manifest"] != (self._digest or digest_of(self.manifest())):
             if self._lock is not None:
                 self._ignore(path)
             return None
 
-        def checked(path: Path) -> Output:
-            # Parquet readers pass over damage in what they do not need; other readers may need it.
+        def check_and_load(path: Path) -> Output:
+            # Readers of parquet do not notice damage in columns that they skip, but other readers may need these.
             if file_digest(path) != listed["digests"][name]:
                 raise CorruptFileError(f"{path} is damaged or was replaced: its content does not match its digest")
             with understood(path):
                 return load(path)
 
-        return self._whole(path, checked)
+        return self._read_or_none(path, check_and_load)
 
     def outputs(self) -> dict[str, Any] | None:
-        """`"digests"` of the results by name, and the `"manifest"` that they belong to; None before the first."""
-        return self._whole(self.path / OUTPUTS, _read_outputs)
+        """Return the `"digests"` of the outputs by name, and their `"manifest"`; None before the first output."""
+        return self._read_or_none(self.path / OUTPUTS, _read_outputs)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep a JSON object under a file name such as `"command.json"`."""
@@ -322,20 +310,20 @@ class RunDirectory(Run):
         replace_file(self.path / check_name(name), lambda file: file.write(seal(content)))
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """The JSON object of that name, or None."""
-        return self._whole(self.path / check_name(name), _read_sealed)
+        """Return the JSON object of that name, or None."""
+        return self._read_or_none(self.path / check_name(name), _read_sealed)
 
     def part(self, name: str) -> RunDirectory:
-        """A run inside this one, in the folder `parts/<name>`."""
+        """Return a run inside this one, in the folder `parts/<name>`."""
         return RunDirectory(self.path / "parts" / check_name(name))
 
     def event(self, kind: str, **fields: object) -> None:
-        """Log what happened, with time, process and host."""
+        """Log an event, with time, process and host."""
         self._owner  # noqa: B018 - only an open run may be written
         self._log.append(record(kind, fields))
 
     def events(self) -> list[dict[str, Any]]:
-        """Everything logged, oldest first; lines that a kill or damage made unreadable are left out."""
+        """Return all events, oldest first; leave out lines that a kill or damage made unreadable."""
         return self._log.read()
 
     @property
@@ -358,12 +346,12 @@ class RunDirectory(Run):
             return None
 
     def _refuse_foreign(self, digest: str) -> None:
-        """Without a readable manifest, only the fits can say whose run this is."""
+        """Refuse a run without a readable manifest if one of its fits belongs to another configuration."""
         for path in sorted(self.path.glob("fits/*/*.npz")):
             try:
                 owner = owner_of(path)
             except CorruptFileError:
-                continue  # moved aside when its fit comes up
+                continue  # moved aside when its fit is read
             if owner != digest:
                 raise RunMismatchError(
                     f"{self._manifest_path} is damaged or lost, and {path.relative_to(self.path)} belongs to another "
@@ -378,14 +366,14 @@ class RunDirectory(Run):
         except OSError as error:
             raise storage_error(self.path, error) from error
 
-    def _own(self, path: Path) -> bool:
-        """Whether the file is there, whole, and of this run."""
-        owner = self._whole(path, owner_of)
+    def _is_own(self, path: Path) -> bool:
+        """Return whether the file exists, is whole and belongs to this run."""
+        owner = self._read_or_none(path, owner_of)
         if owner is not None and owner != self._owner:
             self._ignore(path)
         return owner == self._owner
 
-    def _whole(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
+    def _read_or_none(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
         try:
             return read(path)
         except FileNotFoundError:

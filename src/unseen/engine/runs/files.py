@@ -1,63 +1,60 @@
-"""What is done to whole files.
+"""The files of a run: how they are read, locked and made, and the log of events.
 
-One process at a time in a run directory.
-
-A folder that is there whole, or not at all, and arrays that are written in it piece by piece.
-
-The log of a run: one JSON object a line.
+- Files are read and removed with one-line errors; a damaged file is moved aside.
+- `Lock` lets one process at a time work in a run directory.
+- `NewFolder` makes a folder that is there whole or not at all; `mapped` makes an array to fill piece by piece.
+- `EventLog` keeps one JSON object a line.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from unseen.core.files import storage_error
-from unseen.errors import CorruptFileError, RunError, StorageError
 import errno
 import fcntl
+import hashlib
 import json
-import os
-import socket
-import weakref
-from contextlib import suppress
-from pathlib import Path
-from unseen.core.files import storage_error
-from unseen.errors import RunLockedError
 import os
 import shutil
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
-import numpy as np
-from unseen.core.files import storage_error
-from unseen.errors import StorageError
-import json
-import os
 import socket
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from unseen.core.files import storage_error
 
-__all__ = ["EventLog", "LOCK", "Lock", "NewFolder", "file_digest", "mapped", "move_aside", "read_whole", "reading", "record", "remove", "spent", "understood"]
+import numpy as np
+
+from unseen.core.files import storage_error
+from unseen.errors import CorruptFileError, RunError, RunLockedError, StorageError
+
+__all__ = [
+    "LOCK",
+    "EventLog",
+    "Lock",
+    "NewFolder",
+    "file_digest",
+    "mapped",
+    "move_aside",
+    "read_whole",
+    "reading",
+    "record",
+    "remove",
+    "spent",
+    "understood",
+]
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """What goes wrong in reading a file of a run, as an error of ours; FileNotFoundError where it is not there.
+    """Turn the errors of reading a file of a run into errors of unseen; FileNotFoundError stays.
 
     Raises:
-        CorruptFileError: something else than a file stands in its place.
-        StorageError: it cannot be read.
+        CorruptFileError: there is a folder, a pipe or a device in place of the file.
+        StorageError: the file cannot be read.
 
     """
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
+        if path.exists() and not path.is_file():  # to read from a pipe would wait forever
             raise CorruptFileError(f"{path} must be a file of the run, but it is a {_kind(path)}; move it away")
         yield
     except (FileNotFoundError, CorruptFileError, StorageError):
@@ -68,10 +65,10 @@ def reading(path: Path) -> Iterator[None]:
 
 @contextmanager
 def understood(path: Path) -> Iterator[None]:
-    """A whole file that does not hold what unseen writes, such as text in place of a number, as an error of ours.
+    """Turn the errors of parsing a file of a run into an error of unseen.
 
     Raises:
-        CorruptFileError: likewise.
+        CorruptFileError: the file is whole but does not hold what unseen writes, such as text in place of a number.
 
     """
     try:
@@ -86,13 +83,13 @@ def understood(path: Path) -> Iterator[None]:
 
 
 def read_whole(path: Path) -> bytes:
-    """Its bytes; errors as of `reading`."""
+    """Return the bytes of a file; raise the errors of `reading`."""
     with reading(path):
         return path.read_bytes()
 
 
 def file_digest(path: Path) -> str:
-    """32 hexadecimal digits of every byte; errors as of `reading`."""
+    """Return a digest of all bytes of a file, as 32 hexadecimal digits; raise the errors of `reading`."""
     with reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
@@ -102,9 +99,9 @@ def _kind(path: Path) -> str:
 
 
 def move_aside(path: Path) -> None:
-    """Keep a damaged file beside its place as `<file>.damaged`; no file is no error."""
+    """Rename a damaged file to `<file>.damaged`; do nothing where there is no file."""
     try:
-        os.replace(path, path.with_name(f"{path.name}.damaged"))  # noqa: PTH105 - the name that the fault tests stop at
+        os.replace(path, path.with_name(f"{path.name}.damaged"))  # noqa: PTH105 - fault tests stop at this name
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -112,23 +109,25 @@ def move_aside(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file; no file is no error."""
+    """Remove a file; do nothing where there is no file."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise storage_error(path, error) from error
 
 
+# ---- one process at a time in a run directory ----------------------------------------------------------------------
+
 _held: weakref.WeakSet[Lock] = weakref.WeakSet()
 
 
 class Lock:
-    """A lock on a file, held until `release` or the end of the process, however it ends.
+    """A lock on a file, held until `release` or the end of the process, however the process ends.
 
-    The kernel holds it (`flock`), so a killed process leaves none behind. The file says who holds it.
+    The kernel holds the lock (`flock`), so a killed process leaves none behind. The file names its holder.
 
     Raises:
-        RunLockedError: another process (or another `Lock` of this one) holds it.
+        RunLockedError: another process (or another `Lock` of this process) holds the lock.
         StorageError: the file cannot be written.
 
     """
@@ -147,14 +146,14 @@ class Lock:
             os.close(handle)
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 raise RunLockedError(
-                    f"{path.parent} is in use by {_holder(path)}; wait for it or stop it, or choose another --out"
+                    f"{path.parent} is in use by {_name_holder(path)}; wait for it or stop it, or choose another --out"
                 ) from None
             raise storage_error(path, error) from error
         self._handle: int | None = handle
         _held.add(self)
 
     def release(self) -> None:
-        """Let others in."""
+        """Release the lock."""
         if self._handle is not None:
             with suppress(OSError):
                 os.ftruncate(self._handle, 0)
@@ -166,7 +165,7 @@ class Lock:
             self._handle = None
 
 
-def _holder(path: Path) -> str:
+def _name_holder(path: Path) -> str:
     try:
         holder = json.loads(path.read_bytes())
         return f"process {holder['pid']} on {holder['host']}"
@@ -175,7 +174,7 @@ def _holder(path: Path) -> str:
 
 
 def _forget_in_child() -> None:
-    # A forked child (a data loader's, say) shares the handle; were it kept, a killed parent would stay locked out.
+    # A forked child, such as a data loader, shares the handle. With it the lock would outlive a killed parent.
     for lock in _held:
         lock._forget()
 
@@ -183,15 +182,17 @@ def _forget_in_child() -> None:
 os.register_at_fork(after_in_child=_forget_in_child)
 
 
-LOCK = ".lock"  # hidden, so that no class folder bears that name
+# ---- folders that are there whole or not at all --------------------------------------------------------------------
+
+LOCK = ".lock"  # hidden, so that no class folder has this name
 
 
 class NewFolder:
-    """Where a folder is written, under another name until it is whole. What a killed process left is begun anew.
+    """A folder that is written under another name until it is whole; the rest of a killed process is removed first.
 
     Raises:
         RunLockedError: another process writes this folder.
-        StorageError: it cannot be written.
+        StorageError: the folder cannot be written.
 
     """
 
@@ -216,7 +217,7 @@ class NewFolder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         try:
             if kind is None:
-                os.sync()  # one for all files: a call for each would take longer than writing them
+                os.sync()  # once for all files; one call for each file would take longer than to write it
                 (self.part / LOCK).unlink()
                 self.part.rename(self.folder.absolute())
         except OSError as failed:
@@ -231,21 +232,23 @@ class NewFolder:
 
 
 def mapped(path: Path, shape: tuple[int, ...]) -> Any:
-    """A new npy file of float32 zeros as an array to write in, its room on the disk taken at once.
+    """Make an npy file of float32 zeros, and return it as an array to fill; reserve its space on the disk at once.
 
     Raises:
-        OSError: there is no room.
+        OSError: the disk has not enough space.
 
     """
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    # A full disk is an error here and now; in the middle of a memory map it would be the end of the process.
+    # Here a full disk raises an error. Later, inside the memory map, it would kill the process.
     if hasattr(os, "posix_fallocate"):
         with path.open("rb+") as file, suppress(NotImplementedError):
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return array
 
 
-# What is read back of an event, by its kind.
+# ---- the log of events ---------------------------------------------------------------------------------------------
+
+# The fields of an event that are read back, by its kind.
 _NEEDED = {
     "epoch": ("fit", "epoch"),
     "fit_end": ("fit", "seconds"),
@@ -254,7 +257,7 @@ _NEEDED = {
 
 
 def record(kind: str, fields: Mapping[str, object]) -> dict[str, Any]:
-    """An event as it is kept: when, by whom, what."""
+    """Return an event as it is kept, with time, process and host."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "pid": os.getpid(),
@@ -265,7 +268,7 @@ def record(kind: str, fields: Mapping[str, object]) -> dict[str, Any]:
 
 
 def spent(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Seconds of each fit, those of epochs that a kill undid included.
+    """Return the seconds of each fit, including epochs that were lost by a kill.
 
     >>> epochs = [{"kind": "epoch", "fit": "r0f0", "seconds": 1.5, "observe_seconds": 0.25}] * 2
     >>> spent([*epochs, {"kind": "fit_end", "fit": "r0f0", "seconds": 4.0}])
@@ -280,21 +283,21 @@ def spent(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
             epochs[event["fit"]] = epochs.get(event["fit"], 0.0) + seconds
         elif event["kind"] == "fit_end":
             whole[event["fit"]] = whole.get(event["fit"], 0.0) + event["seconds"]
-    # An unbroken fit took longer than its epochs; of a broken one only the epochs tell the whole.
+    # An unbroken fit took longer than the sum of its epochs; for a broken fit only the epochs count all its time.
     return {fit: max(epochs.get(fit, 0.0), whole.get(fit, 0.0)) for fit in {**epochs, **whole}}
 
 
 class EventLog:
-    """Events appended to a file, each in one write, so that a kill tears the last line at most."""
+    """Events appended to a file, each in one write, so that a kill can only damage the last line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def append(self, event: Mapping[str, Any]) -> None:
-        """Add one line; on failure the log is as it was.
+        """Add one line; on failure the log stays as it was.
 
         Raises:
-            StorageError: it cannot be written.
+            StorageError: the log cannot be written.
 
         """
         line = json.dumps(event, default=str).encode() + b"\n"
@@ -317,12 +320,12 @@ class EventLog:
             os.truncate(self.path, raw.rfind(b"\n") + 1)
 
     def read(self) -> list[dict[str, Any]]:
-        """Every readable line, oldest first; torn and damaged ones are left out."""
+        """Return all readable events, oldest first; leave out damaged lines."""
         try:
             lines = read_whole(self.path).split(b"\n")
         except FileNotFoundError:
             return []
-        events = (_parsed(line) for line in lines if line)
+        events = (_parse(line) for line in lines if line)
         return [event for event in events if event is not None]
 
 
@@ -337,16 +340,16 @@ def _write_all(handle: int, line: bytes) -> None:
         raise
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return event if isinstance(event, dict) and _sound(event) else None
+    return event if isinstance(event, dict) and _is_sound(event) else None
 
 
-def _sound(event: Mapping[str, Any]) -> bool:
-    """Whether what is read back of an event is there and of its type; another program may have written here."""
+def _is_sound(event: Mapping[str, Any]) -> bool:
+    """Return whether the fields that are read back exist and have their types; another program may write here too."""
     if not all(name in event for name in _NEEDED.get(str(event.get("kind")), ())):
         return False
     texts = [event.get("kind"), event.get("fit", "")]

@@ -1,4 +1,4 @@
-"""JSON that knows whether it is whole, and what differs between two configurations."""
+"""Sealed JSON, which carries its own digest, and the comparison of two configurations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from typing import Any
 
 from unseen.errors import ArgumentError, RunError, RunMismatchError
 
-__all__ = ["check_same", "differences", "digest_of", "malformed", "normal", "parsed", "refuse_newer", "seal", "unseal"]
+__all__ = [
+    "check_same",
+    "differences",
+    "digest_of",
+    "find_malformed",
+    "normal",
+    "parse_object",
+    "refuse_newer",
+    "seal",
+    "unseal",
+]
 
 FORMAT = 1  # of the files of a run
 
@@ -30,7 +40,7 @@ _TYPES = {
 
 
 def normal(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The object as it will be read back: NumPy numbers and arrays become numbers and lists, tuples lists.
+    """Return the object as JSON gives it back: NumPy numbers and arrays become numbers and lists, tuples lists.
 
     >>> normal({"k": (1, 2)})
     {'k': [1, 2]}
@@ -40,7 +50,7 @@ def normal(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def digest_of(content: Mapping[str, Any]) -> str:
-    """32 hexadecimal digits, equal for equal objects whatever the order of their keys.
+    """Return a digest of 32 hexadecimal digits; equal objects have equal digests, whatever the order of their keys.
 
     >>> digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
     True
@@ -49,7 +59,7 @@ def digest_of(content: Mapping[str, Any]) -> str:
 
 
 def seal(content: Mapping[str, Any]) -> bytes:
-    """Canonical JSON (sorted keys, two spaces, a newline at the end) that carries the digest of its content.
+    """Return canonical JSON (sorted keys, two spaces, a newline at the end) with the digest of its content.
 
     >>> print(seal({"seed": 0}).decode(), end="")
     {
@@ -63,24 +73,24 @@ def seal(content: Mapping[str, Any]) -> bytes:
 
 
 def unseal(raw: bytes) -> dict[str, Any] | None:
-    """What `seal` wrote, or None if a single bit of it was changed.
+    """Return the object that `seal` wrote, or None if a single bit of it was changed.
 
     >>> unseal(seal({"seed": 0})), unseal(seal({"seed": 0}).replace(b"0", b"1"))
     ({'seed': 0}, None)
     """
-    content = parsed(raw)
+    content = parse_object(raw)
     if content is None or _SEAL not in content:
         return None
     found = content.pop(_SEAL)
     try:
         whole = bool(found == digest_of(content) and seal(content) == raw)
-    except (ArgumentError, RecursionError):  # JSON with NaN, say
+    except (ArgumentError, RecursionError):  # such as JSON with NaN
         return None
     return content if whole else None
 
 
-def parsed(raw: bytes) -> dict[str, Any] | None:
-    """A JSON object, or None if it is none."""
+def parse_object(raw: bytes) -> dict[str, Any] | None:
+    """Parse a JSON object; return None if the bytes are not one."""
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError):
@@ -89,12 +99,12 @@ def parsed(raw: bytes) -> dict[str, Any] | None:
 
 
 def differences(run: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """One line for each value that differs, its place written with dots; the first 20.
+    """List the values that differ, one line each, with their places written with dots; the first 20.
 
     >>> differences({"seed": 0, "plan": {"k": 5}}, {"seed": 0, "plan": {"k": 4}, "jobs": 2})
     ['jobs: absent (run) != 2 (now)', 'plan.k: 5 (run) != 4 (now)']
     """
-    lines = [f"{place}: {_shown(a)} (run) != {_shown(b)} (now)" for place, a, b in _differing("", run, now)]
+    lines = [f"{place}: {_show(a)} (run) != {_show(b)} (now)" for place, a, b in _compare("", run, now)]
     return lines if len(lines) <= _MOST else [*lines[:_MOST], f"... ({len(lines)} in all)"]
 
 
@@ -115,7 +125,7 @@ def check_same(name: str, run: Mapping[str, Any], now: Mapping[str, Any]) -> Non
 
 
 def refuse_newer(name: str, manifest: Mapping[str, Any]) -> None:
-    """Refuse a run whose files have a newer format than is known here.
+    """Refuse a run whose files have a newer format than this version reads.
 
     >>> refuse_newer("runs/x", {"format": 2, "versions": {"unseen": "9.0"}})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
@@ -133,31 +143,31 @@ def refuse_newer(name: str, manifest: Mapping[str, Any]) -> None:
     )
 
 
-def malformed(manifest: Mapping[str, Any]) -> str | None:
-    """What in a manifest is not of the type that unseen writes, in words.
+def find_malformed(manifest: Mapping[str, Any]) -> str | None:
+    """Describe the first value of a manifest that has not the type that unseen writes, or return None.
 
-    >>> malformed({"seed": 0, "fingerprint": []})
+    >>> find_malformed({"seed": 0, "fingerprint": []})
     'fingerprint must be an object, got []'
     """
     for name, (type_, word) in _TYPES.items():
         found = manifest.get(name, type_())
         if not isinstance(found, type_) or (type_ is int and isinstance(found, bool)):
-            return f"{name} must be {word}, got {_shown(found)}"
+            return f"{name} must be {word}, got {_show(found)}"
     return None
 
 
-def _differing(place: str, a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
+def _compare(place: str, a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in sorted({*a, *b}):
-            yield from _differing(f"{place}.{key}" if place else key, a.get(key, _ABSENT), b.get(key, _ABSENT))
+            yield from _compare(f"{place}.{key}" if place else key, a.get(key, _ABSENT), b.get(key, _ABSENT))
     elif isinstance(a, list) and isinstance(b, list):
         for i, (x, y) in enumerate(zip_longest(a, b, fillvalue=_ABSENT)):
-            yield from _differing(f"{place}[{i}]", x, y)
+            yield from _compare(f"{place}[{i}]", x, y)
     elif type(a) is not type(b) or a != b:
         yield place, a, b
 
 
-def _shown(value: Any) -> str:
+def _show(value: Any) -> str:
     if value is _ABSENT:
         return "absent"
     text = repr(value)
@@ -166,7 +176,7 @@ def _shown(value: Any) -> str:
 
 def _canonical(content: Mapping[str, Any]) -> bytes:
     try:
-        text = json.dumps(content, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=True, default=_plain)
+        text = json.dumps(content, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=True, default=_make_plain)
     except (TypeError, ValueError) as error:
         raise ArgumentError(
             f"what a run keeps as JSON must be JSON with text keys and finite numbers: {error}"
@@ -174,7 +184,7 @@ def _canonical(content: Mapping[str, Any]) -> bytes:
     return text.encode() + b"\n"
 
 
-def _plain(value: Any) -> Any:
+def _make_plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"a {type(value).__name__} is not JSON: {value!r}")

@@ -1,4 +1,4 @@
-"""A run kept in memory: for a call from Python without an output directory, and for tests."""
+"""A run in memory, for a call from Python without an output directory, and for tests."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy.typing as npt
 
-from unseen.errors import RunError
+from unseen.core.arrays import Arrays
 from unseen.core.protocols import CheckpointStore
 from unseen.engine.runs.base import Output, Run, check_name, plain_arrays
 from unseen.engine.runs.files import record
 from unseen.engine.runs.manifest import check_same, normal
-from unseen.core.arrays import Arrays
+from unseen.errors import RunError
 
 __all__ = ["MemoryCheckpoints", "MemoryRun"]
 
@@ -21,7 +21,7 @@ Named = dict[str, npt.NDArray[Any]]
 
 
 class MemoryCheckpoints:
-    """The latest checkpoint of one fit. Sent to another process it is a copy: what is saved there stays there.
+    """The latest checkpoint of one fit. In another process it is a copy, and what is saved there stays there.
 
     >>> store = MemoryCheckpoints()
     >>> store.load() is None
@@ -34,20 +34,20 @@ class MemoryCheckpoints:
         self._parts: dict[str, MemoryCheckpoints] = {}
 
     def load(self) -> Named | None:
-        """The latest checkpoint, or None."""
-        return None if self._latest is None else _copied(self._latest)
+        """Return the latest checkpoint, or None."""
+        return None if self._latest is None else _copy(self._latest)
 
     def save(self, arrays: Arrays) -> None:
-        """Replace it."""
-        self._latest = _copied(plain_arrays(arrays))
+        """Replace the checkpoint."""
+        self._latest = _copy(plain_arrays(arrays))
 
     def part(self, name: str) -> MemoryCheckpoints:
-        """Where a part of the fit keeps its own."""
+        """Return the checkpoint store of a part of the fit."""
         return self._parts.setdefault(name, MemoryCheckpoints())
 
 
 class MemoryRun(Run):
-    """Keeps a run as long as the object lives.
+    """A run that lives as long as the object.
 
     >>> with MemoryRun() as run:
     ...     run.open({"seed": 0})
@@ -66,40 +66,40 @@ class MemoryRun(Run):
         self._outputs: dict[str, Any] = {}
 
     def open(self, manifest: Mapping[str, Any]) -> None:
-        """Begin or continue the run of this configuration; another one is a RunMismatchError."""
+        """Begin or continue the run of this configuration; refuse another one by a RunMismatchError."""
         now = normal(manifest)
         if self._manifest is not None:
             check_same("this run in memory", self._manifest, now)
         self._manifest = now
 
     def close(self) -> None:
-        """Nothing to let go of; what was saved stays."""
+        """Do nothing; what was saved stays."""
 
     def manifest(self) -> dict[str, Any]:
-        """The configuration it was opened with."""
-        return normal(self._opened)
+        """Return the configuration that the run was opened with."""
+        return normal(self._open_manifest)
 
     def checkpoints(self, fit: str) -> CheckpointStore:
-        """Where the fit of that name keeps its latest checkpoint."""
+        """Return the store for the latest checkpoint of a fit."""
         return self._checkpoints.setdefault(check_name(fit), MemoryCheckpoints())
 
     def result(self, fit: str) -> Named | None:
-        """What the finished fit yielded, or None where it is still to be done."""
-        return _copied(self._results[fit]) if fit in self._results else None
+        """Return the result of a finished fit, or None where the fit is still to be done."""
+        return _copy(self._results[fit]) if fit in self._results else None
 
     def save_result(self, fit: str, arrays: Arrays) -> None:
-        """Keep what a finished fit yielded, and drop its checkpoint."""
-        self._results[check_name(fit)] = _copied(plain_arrays(arrays))
+        """Keep the result of a finished fit, and drop its checkpoint."""
+        self._results[check_name(fit)] = _copy(plain_arrays(arrays))
         self._checkpoints.pop(fit, None)
 
     def save_output(self, name: str, output: Output) -> Output:
-        """Keep a result under a file name; returns it."""
-        self._opened  # noqa: B018 - only an open run may be written
+        """Keep an output under a file name, and return it."""
+        self._open_manifest  # noqa: B018 - only an open run may be written
         self._outputs[check_name(name)] = output
         return output
 
     def output(self, name: str, load: Callable[[Path], Output]) -> Output | None:
-        """The result of that name, or None; it is the object itself, so `load` has nothing to read."""
+        """Return the output of that name, or None; it is the object itself, so `load` is not called."""
         kept: Output | None = self._outputs.get(name)
         return kept
 
@@ -108,27 +108,27 @@ class MemoryRun(Run):
         self._json[check_name(name)] = normal(content)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """The JSON object of that name, or None."""
+        """Return the JSON object of that name, or None."""
         return normal(self._json[name]) if name in self._json else None
 
     def part(self, name: str) -> MemoryRun:
-        """A run inside this one."""
+        """Return a run inside this one."""
         return self._parts.setdefault(check_name(name), MemoryRun())
 
     def event(self, kind: str, **fields: object) -> None:
-        """Log what happened, with time, process and host."""
+        """Log an event, with time, process and host."""
         self._events.append(record(kind, fields))
 
     def events(self) -> list[dict[str, Any]]:
-        """Everything logged, oldest first."""
+        """Return all events, oldest first."""
         return [dict(event) for event in self._events]
 
     @property
-    def _opened(self) -> dict[str, Any]:
+    def _open_manifest(self) -> dict[str, Any]:
         if self._manifest is None:
             raise RunError("the run is not open: call open(manifest) first")
         return self._manifest
 
 
-def _copied(arrays: Named) -> Named:
+def _copy(arrays: Named) -> Named:
     return {name: values.copy() for name, values in arrays.items()}

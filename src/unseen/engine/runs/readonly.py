@@ -1,40 +1,28 @@
-"""A run that is looked at and left as it is: what a configuration differs in from it, and what of it is finished.
+"""Reading a run without changing it, and opening a run by what a user passes as `out`.
 
-What the finished fits of a run yielded, read without taking part in it.
-
-From what a user passes as `out` to the store of the run, and back from a path to what it holds.
+`Looking` compares a configuration with a run and finds out which parts are finished. `results_of` reads the results of
+finished fits, and `load_file` reads one table or coreset.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, NoReturn, TypeVar
-import numpy.typing as npt
-from unseen.errors import CorruptFileError, RunError
-from unseen.engine.runs.directory import owner_of, read_arrays
-from unseen.engine.runs.base import Output, check_name
-from unseen.engine.runs.directory import RunDirectory
-from unseen.engine.runs.files import file_digest, read_whole
-from unseen.engine.runs.manifest import differences, digest_of, normal, unseal
-from unseen.core.arrays import Arrays
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-import numpy.typing as npt
-from unseen.engine.runs.directory import owner_of, read_arrays
-from unseen.engine.runs.directory import RunDirectory
-from unseen.engine.runs.manifest import digest_of
 import secrets
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from unseen.errors import ArgumentError, CorruptFileError, RunError
-from unseen.engine.runs.base import Run
-from unseen.engine.runs.directory import RunDirectory
-from unseen.engine.runs.files import understood
-from unseen.engine.runs.memory import MemoryRun
+from typing import Any, NoReturn, TypeVar
+
+import numpy.typing as npt
+
+from unseen.core.arrays import Arrays
 from unseen.core.coreset import Coreset
 from unseen.core.table import ScoreTable
+from unseen.engine.runs.base import Output, Run, check_name
+from unseen.engine.runs.directory import RunDirectory, owner_of, read_arrays
+from unseen.engine.runs.files import file_digest, read_whole, understood
+from unseen.engine.runs.manifest import differences, digest_of, normal, unseal
+from unseen.engine.runs.memory import MemoryRun
+from unseen.errors import ArgumentError, CorruptFileError, RunError
 
 __all__ = ["Looking", "load_file", "open_run", "results_of", "seed_of"]
 
@@ -43,17 +31,17 @@ T = TypeVar("T")
 
 
 class Looking(RunDirectory):
-    """Takes the place of the directory in a verb, up to where its work would begin.
+    """A read-only run directory, for a verb that stops before its work begins.
 
-    It takes no lock and changes nothing. Where `open` of the directory refuses another configuration, this one keeps
-    what differs; damaged files count as absent, and are kept by name.
+    It takes no lock and changes nothing. Where `open` of a run directory refuses another configuration, this one stores
+    the differences. Damaged files count as absent, and their names are stored.
 
     Args:
         path: the directory of the run.
 
     Attributes:
-        differences: lines as of `unseen.engine.runs.manifest.differences`; None before `open`.
-        damaged: paths of damaged files that were met.
+        differences: the lines of `unseen.engine.runs.manifest.differences`; None before `open`.
+        damaged: the paths of damaged files that were found.
 
     """
 
@@ -70,7 +58,7 @@ class Looking(RunDirectory):
         return str(self.path)
 
     def open(self, manifest: Mapping[str, Any]) -> None:
-        """Compare with what the run was begun with; a run that was not begun yet differs in nothing."""
+        """Compare with the configuration of the run; a run that has not begun yet differs in nothing."""
         now = normal(manifest)
         raw = self._raw_manifest()
         found = now if raw is None else unseal(raw)
@@ -79,33 +67,33 @@ class Looking(RunDirectory):
         self._digest = digest_of(found)
         self.differences = differences(found, now)
         above = self._above
-        while above is not None:  # what is inside a run counts as the run's
+        while above is not None:  # the differences of a run inside another count for both
             above.differences = [*(above.differences or []), *self.differences]
             above = above._above
 
     def result(self, fit: str) -> dict[str, npt.NDArray[Any]] | None:
-        """What a finished fit yielded, or None."""
+        """Return the result of a finished fit, or None."""
         path = self._fit_path(fit, "result.npz")
-        return self._whole(path, read_arrays) if self._own(path) else None
+        return self._read_or_none(path, read_arrays) if self._is_own(path) else None
 
     def finished(self) -> int:
-        """How many fits are finished, those in runs inside this one included."""
+        """Count the finished fits, including those of runs inside this one."""
         owners = {path.parent: self._owner_in(path.parent) for path in self.path.rglob("manifest.json")}
         found = 0
         for path in self.path.rglob("result.npz"):
-            owner = self._whole(path, owner_of)
+            owner = self._read_or_none(path, owner_of)
             found += owner is not None and owner == owners.get(path.parents[2])
         return found
 
     def under_way(self) -> list[str]:
-        """The fits that were begun and not finished."""
+        """List the fits that have begun and are not finished."""
         paths = sorted(self.path.rglob("checkpoint.npz"))
         return [path.parent.name for path in paths if not path.with_name("result.npz").exists()]
 
     def holds(self, name: str) -> bool:
-        """Whether a result of that name is there, whole, and of the configuration that the run was begun with.
+        """Return whether the run holds a whole output of that name, of its own configuration.
 
-        Not so where more was asked for since: more seeds of an evaluation, say.
+        The answer is no where a later command asked for more, such as more seeds of an evaluation.
         """
         if name.endswith(".json"):
             return self.read_json(name) is not None
@@ -118,7 +106,7 @@ class Looking(RunDirectory):
         return False
 
     def part(self, name: str) -> Looking:
-        """A run inside this one, looked at likewise."""
+        """Return a read-only run inside this one."""
         inside = Looking(self.path / "parts" / check_name(name))
         inside._above, inside.damaged = self, self.damaged
         return inside
@@ -127,15 +115,15 @@ class Looking(RunDirectory):
         """Log nothing."""
 
     def save_result(self, fit: str, arrays: Arrays) -> NoReturn:
-        """Refused."""
+        """Refuse to write."""
         raise RunError(f"{self.path} is only looked at")
 
     def save_output(self, name: str, output: Output) -> NoReturn:
-        """Refused."""
+        """Refuse to write."""
         raise RunError(f"{self.path} is only looked at")
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> NoReturn:
-        """Refused."""
+        """Refuse to write."""
         raise RunError(f"{self.path} is only looked at")
 
     def _owner_in(self, folder: Path) -> str | None:
@@ -143,9 +131,9 @@ class Looking(RunDirectory):
         found = unseal(read_whole(path)) if path.exists() else None
         return None if found is None else digest_of(found)
 
-    def _whole(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
+    def _read_or_none(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
         try:
-            return super()._whole(path, read)
+            return super()._read_or_none(path, read)
         except CorruptFileError:
             name = str(path.relative_to(self.path))
             if name not in self.damaged:
@@ -153,8 +141,11 @@ class Looking(RunDirectory):
             return None
 
 
+# ---- results, and what a path or an `out` names --------------------------------------------------------------------
+
+
 def results_of(run: Path) -> Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]:
-    """Name and arrays of every finished fit of this configuration, by name, one at a time.
+    """Yield the name and the arrays of each finished fit of this configuration, sorted by name.
 
     Raises:
         RunError: there is no run.
@@ -168,7 +159,7 @@ def results_of(run: Path) -> Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]:
 
 
 def open_run(out: str | Path | Run | None) -> Run:
-    """The directory of that name, or memory for None; what is a run already is taken as it is."""
+    """Return the run directory of that name, or a run in memory for None; return a run as it is."""
     if out is None:
         return MemoryRun()
     if isinstance(out, str) and (not out.strip() or "\0" in out):
@@ -177,7 +168,7 @@ def open_run(out: str | Path | Run | None) -> Run:
 
 
 def seed_of(out: str | Path | Run | None, seed: int | None) -> int:
-    """The seed; for None that of the run which `out` keeps, else one that is drawn."""
+    """Return the seed; for None the seed of the run in `out`, or else a random one."""
     if seed is not None:
         return seed
     if isinstance(out, (str, Path)) and Path(out).is_dir():
@@ -189,7 +180,7 @@ def seed_of(out: str | Path | Run | None, seed: int | None) -> int:
 
 
 def load_file(path: Path) -> ScoreTable | Coreset:
-    """The table or coreset in one parquet file."""
+    """Read the table or the coreset in one parquet file."""
     if not path.exists():
         raise RunError(f"there is no run or file {path}")
     if not path.is_file():

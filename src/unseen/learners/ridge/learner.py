@@ -1,12 +1,11 @@
-"""The two scalars of a ridge regression chosen by leave-one-out: lambda, and the temperature of its outputs.
+"""The learner `ridge`: linear algebra in place of the trainings of a plan.
 
-The learner `ridge`: one pass of linear algebra in place of the trainings of a plan.
+A fold is left out by subtracting its sums of products, a sample by its leverage, and a coreset has its own sums. The
+numbers are equal to a refit for every fit, up to rounding. The data are read in blocks, twice. Lambda and the
+temperature of the outputs are chosen by leave-one-out.
 
-A fold is left out by subtracting its sums of products, a sample by its leverage, and a coreset summed over itself:
-the same numbers as a refit for every fit, up to rounding. The data are read in blocks, twice.
-
-The features must never have used the labels: self-supervised or foreign ones. A backbone that was trained on the same
-labels has seen every sample, and no linear algebra on top of it can undo that.
+The features must never have used the labels: they are self-supervised, or of a model of other data. A backbone that was
+trained on the same labels has seen every sample, and no linear algebra on top of it can undo that.
 """
 
 from __future__ import annotations
@@ -27,22 +26,22 @@ from unseen.core.plans import Folds
 from unseen.core.protocols import CheckpointStore, Data, Sink
 from unseen.core.threads import for_each, one_thread_each
 from unseen.errors import ArgumentError, DataError
-from unseen.learners.base import bound, positive, vectors_only
-from unseen.learners.ridge.passes import INFLUENCE, LEAST_GAP, Passes, Together, steady
-from unseen.learners.ridge.products import answers_of, products_on
-from unseen.learners.ridge.reading import Known, Rows, by_id, solved
+from unseen.learners.base import check_positive, check_vectors, find_groups
+from unseen.learners.ridge.passes import INFLUENCE, LEAST_GAP, LocalPasses, Passes, limit_threads
+from unseen.learners.ridge.products import make_answers, make_products
+from unseen.learners.ridge.reading import RowReader, SumCache, by_id, solve_or_refuse
 from unseen.scores.alignment import temperature_of
 
-__all__ = ["GRID", "SAMPLE", "RidgeLearner", "sample_size", "tuned"]
+__all__ = ["GRID", "SAMPLE", "RidgeLearner", "choose_scalars", "sample_size"]
 
 
-SAMPLE, LEAST_SAMPLE = 20_000, 5_000  # rows that they are chosen on, at most and where there are very many answers
-SAMPLED_ANSWERS = 10**7  # of these rows
+SAMPLE, LEAST_SAMPLE = 20_000, 5_000  # the most rows by which both are chosen, and the most with very many classes
+SAMPLED_ANSWERS = 10**7  # entries of the answers of these rows
 GRID = np.logspace(-6, 2, 9)  # of lambda, in units of the mean eigenvalue of Z'Z
 
 
 def sample_size(n: int, width: int) -> int:
-    """How many of n rows they are chosen on, for answers of so many columns.
+    """Return how many of n rows lambda and temperature are chosen by, for answers of so many columns.
 
     >>> sample_size(1_281_167, 10), sample_size(1_281_167, 1_000)
     (20000, 10000)
@@ -51,18 +50,18 @@ def sample_size(n: int, width: int) -> int:
     return min(n, SAMPLE, max(LEAST_SAMPLE, SAMPLED_ANSWERS // width))
 
 
-def tuned(
-    given: Rows, among: IntArray, of: IntArray, seed: int, lam: float | None, temperature: float | None
+def choose_scalars(
+    given: RowReader, among: IntArray, of: IntArray, seed: int, lam: float | None, temperature: float | None
 ) -> tuple[float, float]:
-    """Lambda and temperature, by exact leave-one-out on a sample of these rows, drawn by (seed, id).
+    """Choose lambda and temperature by exact leave-one-out on a sample of these rows, drawn by (seed, id).
 
     Args:
         given: the data set.
         among: int64 rows to draw from.
-        of: int64 (n,) group of each row; groups are left out together.
-        seed: of the draw.
-        lam: the penalty where it is set, else None.
-        temperature: likewise.
+        of: int64 (n,) the group of each row; groups are left out as a whole.
+        seed: the seed of the draw.
+        lam: the penalty if it is set, else None.
+        temperature: the temperature if it is set, else None.
 
     """
     if lam is not None and temperature is not None:
@@ -97,13 +96,13 @@ def tuned(
     with one_thread_each():
         for_each(leave_out, blocks)
     if not sound.any():
-        return lam, 1.0  # all rows are copies of each other: nothing is learned, at any temperature
+        return lam, 1.0  # all rows are copies of each other, so nothing is learned at any temperature
     labels, outputs = (data.labels[sample], outputs) if sound.all() else (data.labels[sample][sound], outputs[sound])
     return lam, temperature_of(outputs, labels)
 
 
 def _error(regressions: EveryLam, lam: float, block: int, weights: FloatArray | None) -> float:
-    """The weighted squares of what each row's prediction without it is off by; infinite where that is not known."""
+    """Return the weighted sum of squared leave-one-out errors of a block; infinite where one is not known."""
     rows, off, gap = regressions.off(lam, block)
     if not (gap > LEAST_GAP).all():
         return np.inf
@@ -112,42 +111,42 @@ def _error(regressions: EveryLam, lam: float, block: int, weights: FloatArray | 
 
 
 def mean_eigenvalue(x: FloatArray) -> float:
-    """Of Z'Z, where Z is x less its mean."""
+    """Return the mean eigenvalue of Z'Z, where Z is x less its mean."""
     mean = x.mean(axis=0)
-    centred = (x[start : start + 1024] - mean for start in range(0, len(x), 1024))  # large new arrays are dear
+    centred = (x[start : start + 1024] - mean for start in range(0, len(x), 1024))  # large new arrays are slow to make
     return float(sum(np.vdot(z, z) for z in centred) / x.shape[1])
 
 
 class RidgeLearner:
-    """Learns by ridge regression of the one-hot label, or of a target, on a vector, with a bias that is not penalised.
+    """Ridge regression of the one-hot label, or of a target, on a vector, with a bias that is not penalised.
 
-    Exact for every plan. `folds` and `leave_one_out` take two passes over the data, whatever the number of folds;
-    copies and groups leave together. `leave_one_out` also tells leverages and Cook's distances. Logits are the raw
-    outputs divided by one temperature. Lambda and temperature are chosen by exact leave-one-out on at most 20,000 of
-    the rows that a fit is trained on; under `folds` and `leave_one_out`, which are done at once, those are all rows,
-    so there these two scalars saw every label.
+    The learner is exact for every plan. `folds` and `leave_one_out` take two passes over the data, whatever the number
+    of folds; copies and groups are left out as a whole. `leave_one_out` also gives leverages and Cook's distances.
+    Logits are the raw outputs divided by one temperature. Lambda and temperature are chosen by exact leave-one-out on
+    at most 20,000 training rows of a fit. `folds` and `leave_one_out` are one fit, whose training rows are all rows, so
+    there these two scalars saw every label.
 
-    Of data with a target, the squared residual is the loss, in the unit of the target, squared. There are no logits and
-    no temperature: the scores are `loss`, `holdout_gap`, `leverage` and `cooks_distance`.
+    For data with a target, the loss is the squared residual, in the squared unit of the target. There are no logits
+    and no temperature: the scores are `loss`, `holdout_gap`, `leverage` and `cooks_distance`.
 
     Memory, beside the data: O(d^2 + d C) float64 for `leave_one_out` and K times that for K folds, a block of rows,
-    and at most 20,000 (d + C) while lambda and temperature are chosen; `memory` tells.
+    and at most 20,000 (d + C) while lambda and temperature are chosen; `memory` returns it.
 
     Args:
-        lam: the penalty, above 0, as scikit-learn's `alpha`; `"auto"`: the one of least squared leave-one-out error
+        lam: the penalty, above 0, like scikit-learn's `alpha`; `"auto"` chooses the least squared leave-one-out error
             out of 1e-6, 1e-5, ..., 100 mean eigenvalues of the centred Gram matrix of the sample.
-        temperature: above 0; `"auto"`: the one of least leave-one-out log loss, in 0.01 .. 100. With 1 the logits are
+        temperature: above 0; `"auto"` chooses the least leave-one-out log loss, in 0.01 .. 100. With 1 the logits are
             the raw outputs.
-        class_weights: `"none"`, or `"balanced"`: a row weighs n / (C n_c), by the counts of the rows that a fit is
-            trained on; where it stands for many models, of all rows (then these counts saw every label too).
-        precision: of the products over rows, `"float64"` or `"float32"`, in half the time. Sums and solutions are
-            float64 in any case. Float32 outputs are off by about 6e-8 times the condition number of Z'Z + lam I,
-            relative, at worst; they are refused where that is more than 1 %.
-        device: where products over rows are made: `"cpu"`, or one of torch's, such as `"cuda"`.
+        class_weights: `"none"`, or `"balanced"`: a row weighs n / (C n_c), by the counts of the training rows of a
+            fit; where a fit has many models, of all rows (then these counts saw every label too).
+        precision: the type of the products over rows, `"float64"`, or `"float32"` in half the time. Sums and
+            solutions are always float64. The relative error of float32 outputs is at worst about 6e-8 times the
+            condition number of Z'Z + lam I; they are refused where that is more than 1 %.
+        device: where products over rows are made: `"cpu"`, or a device of torch, such as `"cuda"`.
 
     Raises:
-        ArgumentError: neither `"auto"` nor a number above 0; no such weights, precision or device.
-        MissingDependencyError: another device than the processor, and no torch.
+        ArgumentError: a number is neither `"auto"` nor above 0, or weights, precision or device are unknown.
+        MissingDependencyError: the device is not the processor, and torch is not installed.
 
     >>> import numpy as np
     >>> import unseen
@@ -171,25 +170,25 @@ class RidgeLearner:
         precision: str = "float64",
         device: str = "cpu",
     ) -> None:
-        self.lam = positive("lam", lam)
-        self.temperature = positive("temperature", temperature)
-        self.class_weights = _one_of("class_weights", class_weights, ("none", "balanced"))
-        self.precision = _one_of("precision", precision, ("float64", "float32"))
+        self.lam = check_positive("lam", lam)
+        self.temperature = check_positive("temperature", temperature)
+        self.class_weights = _check_choice("class_weights", class_weights, ("none", "balanced"))
+        self.precision = _check_choice("precision", precision, ("float64", "float32"))
         self.device = device
         self._of_target = False
-        self._products = products_on(device)
-        self._known: Known | None = None  # of one data set at a time
+        self._products = make_products(device)
+        self._known: SumCache | None = None  # the sums of one data set at a time
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={getattr(self, name)!r}" for name in _OPTIONS)
         return f"RidgeLearner({options})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the sums: another process makes its own."""
+        """Leave out the sums; another process makes its own."""
         return {**self.__dict__, "_known": None}
 
     def suited(self, data: Data) -> RidgeLearner:
-        """The same learner for this data set: of a target it speaks of no temperature."""
+        """Return this learner for a data set; for a target, its description has no temperature."""
         of_target = data.targets is not None
         if of_target == self._of_target:
             return self
@@ -198,7 +197,7 @@ class RidgeLearner:
         return other
 
     def describe(self) -> dict[str, object]:
-        """The options, and what is fitted on labels."""
+        """Return the options, and what is fitted on labels."""
         options = [name for name in _OPTIONS if not (self._of_target and name == "temperature")]
         chosen = [name for name in options if getattr(self, name) == "auto"]
         about: dict[str, object] = {"learner": self.name, **{name: getattr(self, name) for name in options}}
@@ -212,19 +211,19 @@ class RidgeLearner:
         return about
 
     def check(self, data: Data) -> None:
-        """Vectors, of at least two classes or with a target."""
-        vectors_only(data, self.name)
-        answers_of(data).check(self.class_weights, self.temperature)
+        """Refuse data that are not vectors, or have fewer than two classes and no target."""
+        check_vectors(data, self.name)
+        make_answers(data).check(self.class_weights, self.temperature)
 
     def memory(self, data: Data, plan: Plan) -> int:
-        """Bytes at most for sums, solutions and a block of rows; beside the data, and the scores."""
-        rows = Rows(data, np.dtype(self.precision))
+        """Return the most bytes of sums, solutions and a block of rows, beside the data and the scores."""
+        rows = RowReader(data, np.dtype(self.precision))
         d, width = int(data.sample_shape[0]), rows.answers.width
         sample = 0 if {self.lam, self.temperature}.isdisjoint({"auto"}) else sample_size(len(data), width)
         places = plan.k + 1 if isinstance(plan, Folds) and plan.together else 1
         lanes, block = rows.lanes(places), min(rows.summed_block(places), len(data))
-        # Sums of a part, and of two levels of the tree that they are added in, then solutions in the place of these;
-        # blocks that are worked on, and as many read ahead.
+        # The sums of a part, and of two levels of the tree that adds them, or solutions in place of these; then the
+        # blocks in work, and as many read ahead.
         passes = (lanes + 2) * places * d * (d + 2 * width) + (2 * lanes + 2) * block * (d + width)
         return 8 * max(passes, 3 * sample * (d + 2 * width))
 
@@ -238,16 +237,16 @@ class RidgeLearner:
         seed: int,
         report: Callable[..., None],
     ) -> None:
-        """Solve, and push the observations of each watch set; a fit of many models goes on from its checkpoint."""
+        """Solve, and push the observations of each watch set; a fit of many models continues from its checkpoint."""
         if fit.apart is not None:
             wanted = sink.wants("unseen", 1, 1)
             if wanted:
-                Together(self.in_parts(data, fit, wanted, seed), checkpoints, report).run(sink)
+                LocalPasses(self.in_parts(data, fit, wanted, seed), checkpoints, report).run(sink)
         else:
             if INFLUENCE & sink.wants("unseen", 1, 1):
                 raise ArgumentError(_LEAVE_ONE_OUT)
-            rows, lam, temperature = self._ready(data, fit, fit.train, seed)
-            solution = solved(self._summed(rows, fit), lam, fit.name, precision=self.precision)
+            rows, lam, temperature = self._prepare(data, fit, fit.train, seed)
+            solution = solve_or_refuse(self._sum(rows, fit), lam, fit.name, precision=self.precision)
             sides: tuple[Side, ...] = ("unseen", "seen")
             for side in sides:
                 if sink.wants(side, 1, 1):
@@ -255,27 +254,29 @@ class RidgeLearner:
         report("epoch", epoch=1, epochs=1)
 
     def in_parts(self, data: Data, fit: Fit, wanted: frozenset[str], seed: int) -> Passes:
-        """A fit of many models as two passes over parts of the data, for an executor that does each elsewhere."""
+        """Return a fit of many models as two passes over parts of the data, for an executor that distributes them."""
         if INFLUENCE & wanted and fit.folds is not None:
             raise ArgumentError(_LEAVE_ONE_OUT)
         trained = np.sort(np.concatenate([fit.train, fit.unseen]))
-        return Passes(*self._ready(data, fit, trained, seed), fit, wanted)
+        return Passes(*self._prepare(data, fit, trained, seed), fit, wanted)
 
-    def _ready(self, data: Data, fit: Fit, trained: IntArray, seed: int) -> tuple[Rows, float, float]:
-        """The rows as they are read, lambda and the temperature."""
+    def _prepare(self, data: Data, fit: Fit, trained: IntArray, seed: int) -> tuple[RowReader, float, float]:
+        """Return the reader of the rows, lambda and the temperature."""
         if data.targets is None:
             self._check_classes(data, fit, trained)
-        rows = Rows(data, np.dtype(self.precision), self._weights(data, trained), self._products)
-        temperature = _number(self.temperature) if data.targets is None else 1.0  # without logits, there is none
-        with steady(int(data.sample_shape[0])):
-            return rows, *tuned(rows, trained, bound(data, fit), seed, _number(self.lam), temperature)
+        rows = RowReader(data, np.dtype(self.precision), self._weights(data, trained), self._products)
+        temperature = _number_or_none(self.temperature) if data.targets is None else 1.0  # a target has no logits
+        with limit_threads(int(data.sample_shape[0])):
+            return rows, *choose_scalars(
+                rows, trained, find_groups(data, fit), seed, _number_or_none(self.lam), temperature
+            )
 
-    def _summed(self, rows: Rows, fit: Fit) -> Sums:
-        """The sums over the training rows of a fit."""
-        if rows.weights is not None:  # they are those of this fit, so no other sums are of use
-            return rows.summed(fit.train)
+    def _sum(self, rows: RowReader, fit: Fit) -> Sums:
+        """Return the sums over the training rows of a fit."""
+        if rows.weights is not None:  # the weights are of this fit, so no other sums can be used
+            return rows.sum_over(fit.train)
         if self._known is None or self._known.rows.data is not rows.data:
-            self._known = Known(rows)
+            self._known = SumCache(rows)
         return self._known.over(fit.train)
 
     def _weights(self, data: Data, trained: IntArray) -> FloatArray | None:
@@ -297,14 +298,14 @@ class RidgeLearner:
 
 
 def _judge(
-    rows: Rows, watched: IntArray, solution: Solution, temperature: float, observe: Callable[[Observation], None]
+    rows: RowReader, watched: IntArray, solution: Solution, temperature: float, observe: Callable[[Observation], None]
 ) -> None:
-    def say(piece: IntArray, x: FloatArray) -> None:
+    def observe_piece(piece: IntArray, x: FloatArray) -> None:
         outputs = rows.products.outputs(solution, x)
         observe(rows.answers.observation(piece, outputs, temperature))
 
     with one_thread_each():
-        for _ in rows.through(rows.read(rows.pieces(watched)), say):
+        for _ in rows.work_through(rows.read(rows.pieces(watched)), observe_piece):
             pass
 
 
@@ -312,11 +313,11 @@ _LEAVE_ONE_OUT = "scores 'leverage' and 'cooks_distance' need the plan leave_one
 _OPTIONS = ("lam", "temperature", "class_weights", "precision", "device")
 
 
-def _number(value: float | str) -> float | None:
+def _number_or_none(value: float | str) -> float | None:
     return None if isinstance(value, str) else value
 
 
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> str:
+def _check_choice(name: str, value: str, known: tuple[str, ...]) -> str:
     if value not in known:
         raise ArgumentError(f"{name} must be {' or '.join(map(repr, known))}, got {value!r}")
     return value

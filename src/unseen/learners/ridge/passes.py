@@ -1,14 +1,13 @@
-"""The two passes over the data of a fit that stands for one model a group (`Fit.apart`): leave one out, and folds.
+"""The two passes over the data of a fit that has one model for each group (`Fit.apart`): leave-one-out, and folds.
 
-The first pass sums products over all rows, and over the rows of each large group by itself; the second says what the
-regression without a row's group makes of it. A large group (a fold) is left out by subtracting its sums and solving
-again, a small one by its leverages. Memory: sums and a solution for all rows and for each large group, O(d^2 + d C)
-each, and a block of rows; never O(n d).
+The first pass sums products over all rows, and separately over the rows of each large group. The second pass predicts
+each row by the regression without the row's group. A large group (a fold) is left out by subtracting its sums and
+solving again, a small one by its leverages. Memory: sums and a solution for all rows and for each large group,
+O(d^2 + d C) each, and a block of rows; never O(n d).
 
-Both passes are divided into parts, and sums over parts are added in a tree, by the shape of the data alone: the
-numbers are the same wherever the parts are done, one after another or on many machines.
-
-Both passes of `Passes` in this process, one part after another, with checkpoints on the way.
+`Passes` divides both passes into parts and adds the sums over parts in a tree. Both depend on the shape of the data
+alone, so the numbers are equal whether the parts are done one after another or on many machines. `LocalPasses` does all
+parts in this process, with checkpoints on the way.
 """
 
 from __future__ import annotations
@@ -31,40 +30,40 @@ from unseen.core.exposure import Fit
 from unseen.core.protocols import CheckpointStore, Data, Sink
 from unseen.core.threads import for_each, one_thread_each
 from unseen.errors import DataError
-from unseen.learners.base import whole_groups
-from unseen.learners.ridge.reading import Piece, Rows, by_id, remains, solved
+from unseen.learners.base import split_whole_groups
+from unseen.learners.ridge.reading import Piece, RowReader, by_id, enough_remains, solve_or_refuse
 
 __all__ = [
     "INFLUENCE",
     "LEAST_GAP",
+    "LocalPasses",
     "Passes",
-    "Pile",
-    "Solved",
-    "Together",
-    "added",
+    "Solutions",
+    "SumTree",
+    "add_sums",
     "large_groups",
-    "packed",
-    "steady",
-    "unpacked",
+    "limit_threads",
+    "pack_sums",
+    "unpack_sums",
 ]
 
 
-LARGE_BYTES = 2**31  # of sums and solutions of groups that would do without
-# See closed_form.py: below it, rounding would pass 1e-8 of the outputs, and the group's model is refitted.
+LARGE_BYTES = 2**31  # of sums and solutions of groups that do not need their own
+# See closed_form.py: below it, rounding errors would be above 1e-8 of the outputs, so the group's model is refitted.
 LEAST_GAP = 1e-8
-COARSE_GAP = 1e-3  # likewise of float32 products, 1e-4 of the outputs
+COARSE_GAP = 1e-3  # the same for float32 products, where rounding errors would be above 1e-4 of the outputs
 MOST_REFITS = 100  # in a part
-SHARED = 1_024  # columns from which on several threads are quicker at a Cholesky factor than one
-KEPT_BYTES = 2**28  # of sums in a checkpoint; more are made again after a kill
+SHARED = 1_024  # columns from which several threads make a Cholesky factor faster than one
+KEPT_BYTES = 2**28  # of sums in a checkpoint; larger sums are made again after a kill
 INFLUENCE = frozenset({"leverage", "cooks_distance"})
 
 
 def large_groups(sizes: IntArray, d: int, classes: int, block: int) -> IntArray:
-    """The groups that get sums of their own, ascending.
+    """Choose the groups that get their own sums, ascending.
 
-    That is cheaper for more than about d / 6 rows (a Cholesky factor of d columns against the eigenvalues of the
-    group), and needed for more than a block, which is all of a group that can
-    be in memory. (Of the former no more than fit in a stated memory; of the latter there are at most n / block.)
+    Own sums are cheaper for a group of more than about d / 6 rows (a Cholesky factor of d columns against the
+    eigenvalues of the group), as many of them as fit in `LARGE_BYTES`. They are needed for a group of more than a
+    block, since only a block can be in memory; there are at most n / block of these.
     """
     most = int(LARGE_BYTES // (8 * d * (d + 2 * classes)))
     order = np.argsort(-sizes, kind="stable")
@@ -74,19 +73,19 @@ def large_groups(sizes: IntArray, d: int, classes: int, block: int) -> IntArray:
     return large
 
 
-def steady(d: int) -> AbstractContextManager[None]:
-    """One thread for each product of so many columns where that is as quick: then no digit depends on their number."""
+def limit_threads(d: int) -> AbstractContextManager[None]:
+    """Use one thread for each product of d columns where that is as fast, so that the number changes no digit."""
     return one_thread_each() if d < SHARED else nullcontext()
 
 
 @dataclass(frozen=True, eq=False)
-class Solved:
-    """What the second pass needs of the first.
+class Solutions:
+    """The solutions of the first pass, which the second pass reads.
 
     Args:
         whole: the regression on all rows.
-        without: that without each large group, by group.
-        variance: of a residual, times the parameters that are free; where influences are asked for.
+        without: the regression without each large group, by group.
+        variance: the variance of a residual times the degrees of freedom, or None if no influences are wanted.
 
     """
 
@@ -95,8 +94,8 @@ class Solved:
     variance: float | None
 
 
-def added(sums: Sequence[Sequence[Sums]]) -> list[Sums]:
-    """The sums of several parts, added one after another, in their arrays."""
+def add_sums(sums: Sequence[Sequence[Sums]]) -> list[Sums]:
+    """Add the sums of several parts, one after another, into the arrays of the first."""
     total = list(sums[0])
     for others in sums[1:]:
         total = [mine.take_in(theirs) for mine, theirs in zip(total, others, strict=True)]
@@ -105,37 +104,37 @@ def added(sums: Sequence[Sequence[Sums]]) -> list[Sums]:
 
 @dataclass(eq=False)
 class Passes:
-    """The models of one such fit.
+    """The two passes of a fit that has one model for each group, divided into parts.
 
     Args:
         rows: the data set.
         lam: the penalty.
-        temperature: outputs are divided by it.
-        fit: with `apart`.
-        wanted: what the sink wants of the watched rows.
+        temperature: the divisor of outputs.
+        fit: a fit with `apart`.
+        wanted: the quantities that the sink wants for the watched rows.
 
     """
 
-    rows: Rows
+    rows: RowReader
     lam: float
     temperature: float
     fit: Fit
     wanted: frozenset[str]
-    part_rows: ClassVar[int] = 2**16  # of a part, at least
-    part_sums: ClassVar[int] = 16  # times the columns of all its sums; likewise: these are small beside its work
-    fan: ClassVar[int] = 16  # sums that are added at a time, one after another, in each node of the tree
-    _of: IntArray = field(init=False)  # (n,) group of each row; -1: trained on, never left out
+    part_rows: ClassVar[int] = 2**16  # the least rows of a part
+    part_sums: ClassVar[int] = 16  # the least rows of a part, for each column of its sums; its work then exceeds these
+    fan: ClassVar[int] = 16  # sums that each node of the tree adds, one after another
+    _of: IntArray = field(init=False)  # (n,) the group of each row; -1 for rows that are never left out
     _sizes: IntArray = field(init=False)
-    _own: IntArray = field(init=False)  # the large groups, with sums of their own
+    _own: IntArray = field(init=False)  # the large groups, which have their own sums
     _refits: int = field(default=0, init=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the data and the parts; but with what is read of the data once for all parts."""
+        """Leave out the data and the parts, but keep the centre, which is read from the data once for all parts."""
         kept = {name: value for name, value in self.__dict__.items() if name not in ("summed", "judged")}
         return {**kept, "_centre": self._centre, "rows": replace(self.rows, data=cast(Data, None))}
 
     def give(self, data: Data) -> None:
-        """Give it the data set again, in another process."""
+        """Set the data set again, in another process."""
         self.rows = replace(self.rows, data=data)
 
     def __post_init__(self) -> None:
@@ -151,7 +150,7 @@ class Passes:
     @cached_property
     def summed(self) -> list[IntArray]:
         """The rows of each part of the first pass."""
-        rows, block = by_id(self.rows.data, self._trained()), self.rows.summed_block(len(self._own) + 1)
+        rows, block = by_id(self.rows.data, self._training_rows()), self.rows.summed_block(len(self._own) + 1)
         columns = (len(self._own) + 1) * (int(self.rows.data.sample_shape[0]) + self.rows.answers.width)
         size = -(-max(self.part_rows, self.part_sums * columns) // block) * block
         return [rows[start : start + size] for start in range(0, len(rows), size)]
@@ -170,26 +169,26 @@ class Passes:
         return parts
 
     def sums(self, part: IntArray) -> list[Sums]:
-        """The sums over the rows of one part in no large group, and over those in each large group."""
+        """Sum over the rows of one part in no large group, and over its rows in each large group."""
         places = len(self._own) + 1
-        of = np.zeros(len(self._sizes) + 1, np.int64)  # by group; the last is that of group -1
+        of = np.zeros(len(self._sizes) + 1, np.int64)  # by group; the last entry is for group -1
         of[self._own] = np.arange(1, places)
-        return self.rows.summed_by(of[self._of] if len(self._own) else None, places, part, self._centre)
+        return self.rows.sum_by_place(of[self._of] if len(self._own) else None, places, part, self._centre)
 
     def added(self, sums: Sequence[Sequence[Sums]]) -> list[Sums]:
-        """The sums of several parts, which are left as they are."""
-        return added([deepcopy(one) for one in sums])
+        """Add the sums of several parts, which do not change."""
+        return add_sums([deepcopy(one) for one in sums])
 
     def packed(self, sums: Sequence[Sums]) -> dict[str, npt.NDArray[np.float64]]:
-        """Sums as arrays, if they are not too large to be kept."""
-        return packed({"sums": sums})
+        """Return sums as arrays, or none if they are too large to keep."""
+        return pack_sums({"sums": sums})
 
     def unpacked(self, held: Arrays) -> list[Sums]:
-        """What was packed."""
-        return unpacked(held, "sums")
+        """Return the sums that `packed` made into arrays."""
+        return unpack_sums(held, "sums")
 
-    def solved(self, sums: Sequence[Sums]) -> Solved:
-        """What the sums over all parts say."""
+    def solved(self, sums: Sequence[Sums]) -> Solutions:
+        """Solve the regressions by the sums over all parts."""
         total = sums[0]
         for own in sums[1:]:
             total = total + own
@@ -198,51 +197,51 @@ class Passes:
 
         def leave_out(at: int) -> None:
             rest = total - sums[1 + at]
-            if not remains(rest, total):
-                rest = self.rows.summed(self._without(groups[at]))
-            without[groups[at]] = self._solved(rest).without_factor()
+            if not enough_remains(rest, total):
+                rest = self.rows.sum_over(self._without(groups[at]))
+            without[groups[at]] = self._solve(rest).without_factor()
 
-        with steady(len(total.centre)):
+        with limit_threads(len(total.centre)):
             if len(total.centre) < SHARED:
                 for_each(leave_out, range(len(groups)))
             else:
                 for at in range(len(groups)):
                     leave_out(at)
-            whole = self._solved(total)
-        return Solved(whole, without, self._variance(whole, total) if INFLUENCE & self.wanted else None)
+            whole = self._solve(total)
+        return Solutions(whole, without, self._variance(whole, total) if INFLUENCE & self.wanted else None)
 
-    def judge(self, blocks: Sequence[IntArray], solution: Solved, sink: Sink, done: int = 0) -> Iterator[int]:
-        """Push what the model without each row's group says of it; yields how many rows are done so far.
+    def judge(self, blocks: Sequence[IntArray], solution: Solutions, sink: Sink, done: int = 0) -> Iterator[int]:
+        """Push the predictions of each row by the model without its group; yield how many rows are done so far.
 
         Args:
-            blocks: of one part, or of several.
-            solution: of `solved`.
-            sink: takes observations of different rows from several threads.
-            done: rows that are done already, by what was yielded.
+            blocks: the blocks of one part or of several.
+            solution: the result of `solved`.
+            sink: the sink, which takes observations of different rows from several threads.
+            done: the number of rows that are done already, as it was yielded.
 
         """
 
-        def say(block: IntArray, x: FloatArray) -> None:
-            judged = self._large if self._of[block[0]] in self._own else self._small
+        def observe_piece(block: IntArray, x: FloatArray) -> None:
+            judged = self._judge_large if self._of[block[0]] in self._own else self._judge_small
             for rows, inside, outputs in judged(block, x, solution):
                 influence = {} if solution.variance is None else self._influence(rows, inside, solution)
                 sink.observe("unseen", self.rows.answers.observation(rows, outputs, self.temperature, **influence))
 
         with one_thread_each():
-            for more in self.rows.through(self._pieces(blocks, done), say):
+            for more in self.rows.work_through(self._pieces(blocks, done), observe_piece):
                 yield done + more
 
     @cached_property
     def _centre(self) -> FloatArray:
-        return self.rows.centre(self._trained())
+        return self.rows.centre(self._training_rows())
 
     def _small_blocks(self) -> Iterator[IntArray]:
-        """The watched rows of small groups in blocks, no group in two of them: rows alone first, by id."""
+        """Yield the watched rows of small groups in blocks, each group in one block; single rows come first, by id."""
         watched = self.fit.unseen[~np.isin(self._of[self.fit.unseen], self._own)]
         alone = self._sizes[self._of[watched]] == 1
         yield from self.rows.pieces(watched[alone])
         together = by_id(self.rows.data, watched[~alone])
-        yield from whole_groups(together, self._of[together], self.rows.block)
+        yield from split_whole_groups(together, self._of[together], self.rows.block)
 
     def _large_blocks(self) -> Iterator[IntArray]:
         watched = self.fit.unseen
@@ -250,7 +249,7 @@ class Passes:
         return self.rows.blocks(large, self.rows.block_of(len(self._own)))
 
     def _pieces(self, blocks: Sequence[IntArray], done: int) -> Iterator[Piece]:
-        """What is worked on by one thread: a block of small groups, or the rows of one large group in a block."""
+        """Yield the pieces for one thread each: a block of small groups, or the rows of one large group in a block."""
         for block in blocks:
             if done >= len(block):
                 done -= len(block)
@@ -263,13 +262,17 @@ class Passes:
                 else:
                     yield piece
 
-    def _large(self, block: IntArray, x: FloatArray, solution: Solved) -> Iterator[tuple[IntArray, FloatArray, Array]]:
-        """Rows of one large group, their inputs, and what the model without the group says of them."""
+    def _judge_large(
+        self, block: IntArray, x: FloatArray, solution: Solutions
+    ) -> Iterator[tuple[IntArray, FloatArray, Array]]:
+        """Yield rows of one large group, their inputs, and the outputs of the model without the group."""
         without = solution.without[int(self._of[block[0]])]
         yield block, x, self.rows.products.outputs(without, x)
 
-    def _small(self, block: IntArray, x: FloatArray, solution: Solved) -> Iterator[tuple[IntArray, FloatArray, Array]]:
-        """Likewise of small groups, all of each group in the block."""
+    def _judge_small(
+        self, block: IntArray, x: FloatArray, solution: Solutions
+    ) -> Iterator[tuple[IntArray, FloatArray, Array]]:
+        """Yield rows of small groups, their inputs, and the outputs without their groups, which are in the block."""
         whole, weights, of = solution.whole, self.rows.weights_of(block), self._of[block]
         outputs: Array
         if (self._sizes[of] == 1).all():
@@ -287,20 +290,20 @@ class Passes:
             self._refits += 1
             if self._refits > MOST_REFITS:
                 raise DataError(
-                    f"lam={self.lam:.3g} is too small for these features: of more than {MOST_REFITS} samples the "
-                    "regression without them cannot be told from the one with them; raise lam, or use folds(k)"
+                    f"lam={self.lam:.3g} is too small for these features: for more than {MOST_REFITS} samples the "
+                    "regression without them cannot be computed from the one with them; raise lam, or use folds(k)"
                 )
-            refit = self._solved(self.rows.summed(self._without(group)))
+            refit = self._solve(self.rows.sum_over(self._without(group)))
             yield block[of == group], x[of == group], self.rows.products.outputs(refit, x[of == group])
 
     def _variance(self, whole: Solution, total: Sums) -> float:
-        freedom, trained = whole.freedom(total, self.lam), self._trained()
+        freedom, trained = whole.freedom(total, self.lam), self._training_rows()
         squares = self.rows.answers.squares(trained, self.rows.weights_of(trained))
         left = whole.residual(total, squares) / max(len(trained) - freedom, 1.0)
         return freedom * max(left, float(np.finfo(float).tiny))
 
-    def _influence(self, block: IntArray, x: FloatArray, solution: Solved) -> dict[str, FloatArray]:
-        """Leverages, and Cook's distances of leaving out each row by itself."""
+    def _influence(self, block: IntArray, x: FloatArray, solution: Solutions) -> dict[str, FloatArray]:
+        """Return leverages, and Cook's distances of leaving out each row by itself."""
         assert solution.variance is not None
         x, weights, whole = x.astype(np.float64, copy=False), self.rows.weights_of(block), solution.whole
         leverages = np.minimum(whole.leverages(x, weights), 1.0)
@@ -310,19 +313,19 @@ class Passes:
             distances = residuals * leverages / ((1.0 - leverages) ** 2 * solution.variance)
         return {"leverage": leverages, "cooks_distance": np.where(leverages < 1.0, distances, 0.0)}
 
-    def _trained(self) -> IntArray:
-        """Every row that some model is trained on."""
+    def _training_rows(self) -> IntArray:
+        """Return all rows on which any model is trained."""
         return np.sort(np.concatenate([self.fit.train, self.fit.unseen]))
 
     def _without(self, group: int) -> IntArray:
-        """What the model of a group is trained on."""
+        """Return the rows on which the model of a group is trained."""
         watched = self.fit.unseen
         return np.sort(np.concatenate([self.fit.train, watched[self._of[watched] != group]]))
 
     def _check_classes(self) -> None:
-        """Refuse a large group without which the samples are of one class."""
+        """Refuse a large group if the samples without it are of one class."""
         labels, of = self.rows.data.labels, self._of
-        counts = np.bincount(labels[self._trained()], minlength=len(self.rows.data.class_names))
+        counts = np.bincount(labels[self._training_rows()], minlength=len(self.rows.data.class_names))
         for group in self._own.tolist():
             rest = counts - np.bincount(labels[of == group], minlength=len(counts))
             least = self.rows.answers.least
@@ -332,12 +335,12 @@ class Passes:
                     + ("them, the samples are of fewer than 2 classes" if least > 1 else "them, there are no samples")
                 )
 
-    def _solved(self, sums: Sums) -> Solution:
-        return solved(sums, self.lam, self.fit.name, precision=self.rows.dtype.name)
+    def _solve(self, sums: Sums) -> Solution:
+        return solve_or_refuse(sums, self.lam, self.fit.name, precision=self.rows.dtype.name)
 
 
-def packed(named: dict[str, Sequence[Sums]]) -> dict[str, npt.NDArray[np.float64]]:
-    """Sums as arrays, if they are not too large to be kept."""
+def pack_sums(named: dict[str, Sequence[Sums]]) -> dict[str, npt.NDArray[np.float64]]:
+    """Return named sums as arrays, or none if they are too large to keep."""
     if sum(s.gram.nbytes + s.cross.nbytes for sums in named.values() for s in sums) > KEPT_BYTES:
         return {}
     arrays: dict[str, npt.NDArray[np.float64]] = {}
@@ -348,33 +351,35 @@ def packed(named: dict[str, Sequence[Sums]]) -> dict[str, npt.NDArray[np.float64
     return arrays
 
 
-def unpacked(held: Arrays, name: str) -> list[Sums]:
-    """What was packed under this name; nothing where nothing was."""
+def unpack_sums(held: Arrays, name: str) -> list[Sums]:
+    """Return the sums that were packed under this name; an empty list if there were none."""
     if f"{name}/n" not in held:
         return []
     fields = [np.asarray(held[f"{name}/{one}"]) for one in ("n", "rows", "targets", "gram", "cross")]
     return [Sums(float(n), np.asarray(held[f"{name}/centre"]), *arrays) for n, *arrays in zip(*fields, strict=True)]
 
 
+# ---- both passes in this process -----------------------------------------------------------------------------------
+
 SECONDS = 30.0  # between checkpoints
 
 
-class Pile:
-    """Sums over parts, added in a tree of so many at a time as they come in order; held is one a level."""
+class SumTree:
+    """A tree that adds sums over parts in their order, `fan` at a time in each node; it holds one sum a level."""
 
     def __init__(self, fan: int) -> None:
         self.fan = fan
         self.parts = 0
-        self.levels: list[list[Sums]] = []  # what is added up so far in the node of each level; empty: nothing
+        self.levels: list[list[Sums]] = []  # the sum so far in the node of each level; empty if there is none
 
     def push(self, sums: list[Sums]) -> None:
-        """The sums over the next part."""
+        """Add the sums over the next part."""
         self.parts += 1
         whole = self.parts
         for level in range(len(self.levels) + 1):
             if level == len(self.levels):
                 self.levels.append([])
-            sums = added([self.levels[level], sums]) if self.levels[level] else sums
+            sums = add_sums([self.levels[level], sums]) if self.levels[level] else sums
             if whole % self.fan:
                 self.levels[level] = sums
                 return
@@ -382,22 +387,22 @@ class Pile:
             whole //= self.fan
 
     def total(self) -> list[Sums]:
-        """The sums over all parts. What is held is used up."""
+        """Return the sums over all parts; this uses up the tree."""
         nodes = [node for node in self.levels if node]
         total = nodes[0]
         for node in nodes[1:]:
-            total = added([node, total])
+            total = add_sums([node, total])
         return total
 
 
 @dataclass(eq=False)
-class Together:
-    """One fit, worked through.
+class LocalPasses:
+    """Both passes of one fit in this process, one part after another.
 
     Args:
-        passes: what there is to do.
-        checkpoints: where it is kept how far it is.
-        report: called with ("part", part=0..1) as it goes on.
+        passes: the two passes.
+        checkpoints: the store of the progress.
+        report: called with ("part", part=0..1) on the way.
 
     """
 
@@ -405,10 +410,10 @@ class Together:
     checkpoints: CheckpointStore
     report: Callable[..., None]
     _saved: float = field(default_factory=time.monotonic, init=False)
-    _told: float = field(default=0.0, init=False)
+    _reported: float = field(default=0.0, init=False)
 
     def run(self, sink: Sink) -> None:
-        """Push what each model says of its group; goes on from the checkpoint if there is one."""
+        """Push the predictions of each model for its group; continue from the checkpoint if there is one."""
         held = self.checkpoints.load() or {}
         sums = self._first_pass(held)
         solution, blocks = self.passes.solved(sums), list(chain(*self.passes.judged))
@@ -416,36 +421,36 @@ class Together:
         if before:
             sink.restore({name.removeprefix("sink/"): a for name, a in held.items() if name.startswith("sink/")})
         for done in self.passes.judge(blocks, solution, sink, before):
-            self._tell(0.5 + 0.5 * done / rows)
-            if self._due(done == rows):
+            self._report_part(0.5 + 0.5 * done / rows)
+            if self._is_due(done == rows):
                 state = {f"sink/{name}": array for name, array in sink.state().items()}
-                self._save({**packed({"total": sums}), **state, "watched": np.array(done)})
+                self._save({**pack_sums({"total": sums}), **state, "watched": np.array(done)})
 
     def _first_pass(self, held: Arrays) -> list[Sums]:
-        """The sums over all parts."""
+        """Return the sums over all parts."""
         if "watched" in held and "total/n" in held:
-            return unpacked(held, "total")
-        pile, parts = Pile(self.passes.fan), len(self.passes.summed)
+            return unpack_sums(held, "total")
+        tree, parts = SumTree(self.passes.fan), len(self.passes.summed)
         if "summed" in held:
-            pile.parts = int(held["summed"])
-            pile.levels = [unpacked(held, f"level{k}") for k in range(int(held["levels"]))]
-        for part in range(pile.parts, parts):
-            pile.push(self.passes.sums(self.passes.summed[part]))
-            self._tell(0.5 * (part + 1) / parts)
-            if self._due(part + 1 == parts):
-                sums = packed({f"level{k}": node for k, node in enumerate(pile.levels) if node})
+            tree.parts = int(held["summed"])
+            tree.levels = [unpack_sums(held, f"level{k}") for k in range(int(held["levels"]))]
+        for part in range(tree.parts, parts):
+            tree.push(self.passes.sums(self.passes.summed[part]))
+            self._report_part(0.5 * (part + 1) / parts)
+            if self._is_due(part + 1 == parts):
+                sums = pack_sums({f"level{k}": node for k, node in enumerate(tree.levels) if node})
                 if sums:
-                    self._save({**sums, "levels": np.array(len(pile.levels)), "summed": np.array(part + 1)})
-        return pile.total()
+                    self._save({**sums, "levels": np.array(len(tree.levels)), "summed": np.array(part + 1)})
+        return tree.total()
 
-    def _tell(self, part: float) -> None:
-        """Report every hundredth."""
-        if int(100 * part) > int(100 * self._told):
+    def _report_part(self, part: float) -> None:
+        """Report each hundredth of the work."""
+        if int(100 * part) > int(100 * self._reported):
             self.report("part", part=part)
-            self._told = part
+            self._reported = part
 
-    def _due(self, last: bool) -> bool:
-        """Whether it is time for a checkpoint; the end of a pass needs none."""
+    def _is_due(self, last: bool) -> bool:
+        """Return whether it is time for a checkpoint; the end of a pass needs none."""
         return not last and time.monotonic() - self._saved > SECONDS
 
     def _save(self, arrays: Arrays) -> None:

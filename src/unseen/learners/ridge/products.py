@@ -1,6 +1,7 @@
-"""Where the products over a block of rows are made: on the processor by NumPy, or on a GPU by torch.
+"""The products over a block of rows, on the processor or a GPU, and the answers that a ridge regression predicts.
 
-What a ridge regression is asked to predict: one-hot labels, or a target; and what is observed of its outputs.
+`OnCpu` makes products by NumPy, `OnGpu` by torch. `Labels` are one-hot answers, whose outputs are observed as logits;
+a `Target` is a number, whose squared residual is observed as the loss.
 """
 
 from __future__ import annotations
@@ -18,97 +19,97 @@ from unseen.core.observation import Observation
 from unseen.core.protocols import Data
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 
-__all__ = ["Answers", "OnCpu", "OnGpu", "Products", "answers_of", "fetched", "products_on"]
+__all__ = ["Answers", "OnCpu", "OnGpu", "Products", "fetch", "make_answers", "make_products"]
 
 
-class Adding(Protocol):
-    """Sums under way; see `closed_form.Summing`."""
+class SumBuilder(Protocol):
+    """Builds sums over blocks; see `closed_form.Summing`."""
 
     def add(self, x: FloatArray, y: FloatArray, weights: FloatArray | None = None) -> None:
         """Add one block; y is float64 (m, T) of few columns."""
 
     def add_labels(self, x: FloatArray, labels: IntArray, weights: FloatArray | None = None) -> None:
-        """Add one block; y are one-hot labels."""
+        """Add one block whose answers are one-hot labels."""
 
     def sums(self) -> Sums:
-        """The sums over all blocks."""
+        """Return the sums over all blocks."""
 
 
 class Products(Protocol):
-    """The products that the cost of the closed form consists of. x is float32 or float64 (m, d), and so are they."""
+    """The products that take most of the time of the closed form; x is float32 or float64 (m, d), and so are they."""
 
-    side_by_side: ClassVar[bool]  # whether several threads should make them at a time
+    side_by_side: ClassVar[bool]  # whether several threads should make products at a time
 
-    def adding(self, count: int, centre: FloatArray, width: int) -> Sequence[Adding]:
-        """So many sums over no rows yet, about a centre, of answers of so many columns."""
+    def start_sums(self, count: int, centre: FloatArray, width: int) -> Sequence[SumBuilder]:
+        """Return `count` builders of sums about a centre, for answers of so many columns."""
 
     def leverages(self, solution: Solution, x: FloatArray) -> FloatArray:
-        """float64 (m,), see `Solution.leverages`."""
+        """Return leverages, float64 (m,); see `Solution.leverages`."""
 
     def outputs(self, solution: Solution, x: FloatArray) -> Array:
-        """Raw outputs (m, C)."""
+        """Return raw outputs (m, C)."""
 
     def left_alone(
         self, solution: Solution, x: FloatArray, labels: IntArray, weights: FloatArray | None
     ) -> tuple[Array, FloatArray]:
-        """See `closed_form.left_alone`."""
+        """Return the outputs of each row without this row, and the gaps; see `closed_form.left_alone`."""
 
 
 class OnCpu:
-    """By NumPy and the BLAS behind it."""
+    """Products by NumPy and its BLAS."""
 
     side_by_side: ClassVar[bool] = True
 
-    def adding(self, count: int, centre: FloatArray, width: int) -> Sequence[Adding]:
-        """Sums over no rows yet."""
+    def start_sums(self, count: int, centre: FloatArray, width: int) -> Sequence[SumBuilder]:
+        """Return builders of sums."""
         return Summing.several(count, centre, width)
 
     def leverages(self, solution: Solution, x: FloatArray) -> FloatArray:
-        """float64 (m,)."""
+        """Return leverages, float64 (m,)."""
         return solution.leverages(x)
 
     def outputs(self, solution: Solution, x: FloatArray) -> Array:
-        """Raw outputs (m, C)."""
+        """Return raw outputs (m, C)."""
         return solution.outputs(x)
 
     def left_alone(
         self, solution: Solution, x: FloatArray, labels: IntArray, weights: FloatArray | None
     ) -> tuple[Array, FloatArray]:
-        """Outputs without each row, and the gaps."""
+        """Return the outputs of each row without this row, and the gaps."""
         outputs, leverages = solution.outputs_and_leverages(x, weights)
         return left_alone(outputs, labels, leverages)
 
 
 @dataclass(eq=False)
 class OnGpu:
-    """By torch, on any of its devices. Sums come back to the processor, outputs stay on the device.
+    """Products by torch, on any of its devices. Sums come back to the processor, outputs stay on the device.
 
     Args:
-        device: as torch names it.
+        device: the name of the device in torch.
 
     """
 
     device: str
-    side_by_side: ClassVar[bool] = False  # a device has threads of its own
+    side_by_side: ClassVar[bool] = False  # a device has its own threads
     _placed: tuple[Solution, tuple[Any, ...]] | None = field(default=None, init=False)
 
-    def adding(self, count: int, centre: FloatArray, width: int) -> Sequence[Adding]:
-        """Sums over no rows yet, on the device."""
-        return [_OnDevice(self, centre, width) for _ in range(count)]
+    def start_sums(self, count: int, centre: FloatArray, width: int) -> Sequence[SumBuilder]:
+        """Return builders of sums on the device."""
+        return [_GpuSums(self, centre, width) for _ in range(count)]
 
     def leverages(self, solution: Solution, x: FloatArray) -> FloatArray:
-        """float64 (m,)."""
-        return fetched(self._leverages(solution, x))
+        """Return leverages, float64 (m,)."""
+        return fetch(self._leverages(solution, x))
 
     def outputs(self, solution: Solution, x: FloatArray) -> Array:
-        """Raw outputs (m, C), a tensor."""
+        """Return raw outputs (m, C), a tensor."""
         mean, bias, weights, _ = self._solution(solution, x)
         return (self.on(x) - mean) @ weights + bias
 
     def left_alone(
         self, solution: Solution, x: FloatArray, labels: IntArray, weights: FloatArray | None
     ) -> tuple[Array, FloatArray]:
-        """Outputs without each row, a tensor, and the gaps."""
+        """Return the outputs of each row without this row, a tensor, and the gaps."""
         import torch
 
         leverages = self._leverages(solution, x)
@@ -119,7 +120,7 @@ class OnGpu:
         outputs[rows, of] -= 1.0
         outputs /= gap[:, None].to(outputs.dtype)
         outputs[rows, of] += 1.0
-        return outputs, fetched(gap)
+        return outputs, fetch(gap)
 
     def _leverages(self, solution: Solution, x: FloatArray) -> Any:
         import torch
@@ -129,21 +130,21 @@ class OnGpu:
         return 1 / solution.n + (v * v).sum(dim=0).double()
 
     def _solution(self, solution: Solution, x: FloatArray) -> tuple[Any, ...]:
-        """Mean, bias, weights and factor on the device, in the type of x."""
+        """Return mean, bias, weights and factor on the device, in the type of x."""
         if self._placed is None or self._placed[0] is not solution:
             arrays = (solution.mean, solution.bias, solution.weights, solution.factor)
             self._placed = solution, tuple(self.on(a.astype(x.dtype)) for a in arrays)
         return self._placed[1]
 
     def on(self, array: Any) -> Any:
-        """A tensor on the device."""
+        """Copy an array to the device, as a tensor."""
         import torch
 
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
 
-class _OnDevice:
-    """Sums under way on a device."""
+class _GpuSums:
+    """Builds sums on a device."""
 
     def __init__(self, place: OnGpu, centre: FloatArray, width: int) -> None:
         d = len(centre)
@@ -153,25 +154,25 @@ class _OnDevice:
         )
 
     def add(self, x: FloatArray, y: FloatArray, weights: FloatArray | None = None) -> None:
-        """Add one block."""
+        """Add one block; y is float64 (m, T) of few columns."""
         w, weighted = self._add(x, weights)
         t = self._place.on(y)
         self._targets += w @ t
         self._cross += weighted.double().T @ t
 
     def add_labels(self, x: FloatArray, labels: IntArray, weights: FloatArray | None = None) -> None:
-        """Add one block."""
+        """Add one block whose answers are one-hot labels."""
         w, weighted = self._add(x, weights)
         of = self._place.on(labels)
         self._targets.index_add_(0, of, w)
         self._cross.T.index_add_(0, of, weighted.double())
 
     def sums(self) -> Sums:
-        """The sums over all blocks, in main memory."""
-        return Sums(self._n, self._centre, *map(fetched, (self._rows, self._targets, self._gram, self._cross)))
+        """Return the sums over all blocks, in main memory."""
+        return Sums(self._n, self._centre, *map(fetch, (self._rows, self._targets, self._gram, self._cross)))
 
     def _add(self, x: FloatArray, weights: FloatArray | None) -> tuple[Any, Any]:
-        """Add what does not depend on the answers; gives weights, and weighted rows about the centre."""
+        """Add the part that does not depend on the answers; return weights, and weighted rows about the centre."""
         import torch
 
         z = self._place.on(x) - self._place.on(self._centre.astype(x.dtype))
@@ -183,17 +184,17 @@ class _OnDevice:
         return w, weighted
 
 
-def fetched(outputs: Array) -> FloatArray:
-    """What `Products.outputs` gave, in main memory."""
+def fetch(outputs: Array) -> FloatArray:
+    """Copy the outputs of `Products.outputs` to main memory."""
     array: FloatArray = outputs if isinstance(outputs, np.ndarray) else outputs.cpu().numpy()
     return array
 
 
-def products_on(device: str) -> Products:
-    """For `"cpu"`, or a device of torch such as `"cuda"`.
+def make_products(device: str) -> Products:
+    """Make the products of a device: `"cpu"`, or a device of torch such as `"cuda"`.
 
     Raises:
-        MissingDependencyError: another device than the processor, and no torch.
+        MissingDependencyError: the device is not the processor, and torch is not installed.
         ArgumentError: torch has no such device here.
 
     """
@@ -205,41 +206,44 @@ def products_on(device: str) -> Products:
 
     try:
         torch.empty(1, dtype=torch.float64, device=device)
-    except (RuntimeError, TypeError, AssertionError) as error:  # whichever of them torch likes
+    except (RuntimeError, TypeError, AssertionError) as error:  # torch raises any of them
         reason = str(error).splitlines()[0]
         raise ArgumentError(f"device must be 'cpu' or one that torch has here, got {device!r}: {reason}") from error
     return OnGpu(device)
+
+
+# ---- answers -------------------------------------------------------------------------------------------------------
 
 
 class Answers(Protocol):
     """The answers y (n, width) of a data set, by row."""
 
     width: int
-    least: int  # of `data.labels`, how many different ones there must be to learn from
+    least: int  # the least number of different `data.labels` to learn from
 
     def of(self, rows: IntArray) -> FloatArray:
-        """The answers float64 (m, width)."""
+        """Return the answers, float64 (m, width)."""
 
     def check(self, class_weights: str, temperature: float | str) -> None:
-        """Refuse data that there is nothing to learn from, and options that mean nothing for it."""
+        """Refuse data with nothing to learn, and options that have no meaning for them."""
 
-    def add(self, sums: Adding, rows: IntArray, x: FloatArray, weights: FloatArray | None) -> None:
-        """Add one block, whose inputs are x."""
+    def add(self, sums: SumBuilder, rows: IntArray, x: FloatArray, weights: FloatArray | None) -> None:
+        """Add one block, whose inputs are x, to sums."""
 
     def left_alone(
         self, products: Products, rows: IntArray, x: FloatArray, solution: Solution, weights: FloatArray | None
     ) -> tuple[Array, FloatArray]:
-        """What the regressions without each row say of it, and the gaps; see `closed_form.left_out`."""
+        """Return the outputs of each row without this row, and the gaps; see `closed_form.left_out`."""
 
     def squares(self, rows: IntArray, weights: FloatArray | None) -> float:
-        """The weighted sum of squares of these answers."""
+        """Return the weighted sum of squares of these answers."""
 
     def observation(self, rows: IntArray, outputs: Array, temperature: float, **influence: Array) -> Observation:
-        """What is observed of these raw outputs (m, width), which may be overwritten."""
+        """Make the observation of raw outputs (m, width), which may be overwritten."""
 
 
 class Labels:
-    """One-hot labels: logits are observed."""
+    """One-hot labels, whose outputs are observed as logits."""
 
     least = 2
 
@@ -248,41 +252,41 @@ class Labels:
         self.width = len(data.class_names)
 
     def of(self, rows: IntArray) -> FloatArray:
-        """The labels, one-hot float64 (m, C)."""
+        """Return the labels, one-hot float64 (m, C)."""
         return np.eye(self.width)[self.data.labels[rows]]
 
     def check(self, class_weights: str, temperature: float | str) -> None:
-        """At least two classes."""
+        """Refuse data of fewer than two classes."""
         data = self.data
         if len(np.unique(data.labels)) < self.least:
             raise DataError(f"ridge needs at least 2 classes, but every label is {data.class_names[data.labels[0]]!r}")
 
-    def add(self, sums: Adding, rows: IntArray, x: FloatArray, weights: FloatArray | None) -> None:
-        """By products that know labels to be one-hot."""
+    def add(self, sums: SumBuilder, rows: IntArray, x: FloatArray, weights: FloatArray | None) -> None:
+        """Add one block by the products for one-hot labels."""
         sums.add_labels(x, self.data.labels[rows], weights)
 
     def left_alone(
         self, products: Products, rows: IntArray, x: FloatArray, solution: Solution, weights: FloatArray | None
     ) -> tuple[Array, FloatArray]:
-        """Likewise."""
+        """Return the outputs of each row without this row, and the gaps."""
         return products.left_alone(solution, x, self.data.labels[rows], weights)
 
     def squares(self, rows: IntArray, weights: FloatArray | None) -> float:
-        """One a row, weighted as the row is."""
+        """Return the sum of the weights, because the square of a one-hot label is 1."""
         return float(len(rows) if weights is None else weights.sum())
 
     def observation(self, rows: IntArray, outputs: Array, temperature: float, **influence: Array) -> Observation:
-        """Logits: the outputs divided by the temperature."""
+        """Make an observation of logits: the outputs divided by the temperature."""
         outputs /= temperature
         return Observation(rows, epoch=1, logits=outputs, **influence)
 
 
 class Target:
-    """A regression target: the squared residual is observed, in the unit of the target, squared.
+    """A regression target, whose squared residual is observed, in the squared unit of the target.
 
-    Targets are regressed on about their median, and in units of the power of two below their standard deviation, so
-    that no digits are lost. That is a change of the unit and of the origin, which a regression with a bias follows:
-    of the rows that a fit is not trained on, nothing goes into it but rounding.
+    So that no digits are lost, the regression is on targets about their median, in units of the power of two below
+    their standard deviation. This changes only the unit and the origin, to which a regression with a bias adapts. So
+    the rows outside the training set of a fit change nothing but rounding errors.
     """
 
     least = 1
@@ -294,11 +298,11 @@ class Target:
         self._scaled = (targets - self.centre) / self.unit
 
     def of(self, rows: IntArray) -> FloatArray:
-        """The targets float64 (m, 1), about `centre` in units of `unit`."""
+        """Return the targets, float64 (m, 1), about `centre` in units of `unit`."""
         return self._scaled[rows, None]
 
     def check(self, class_weights: str, temperature: float | str) -> None:
-        """A target has no classes and no logits."""
+        """Refuse options for classes and for logits, which a target does not have."""
         if class_weights != "none":
             raise ArgumentError(
                 f"class_weights={class_weights!r} weighs classes, but this data set has a target; leave it out"
@@ -308,28 +312,28 @@ class Target:
                 f"temperature={temperature} divides logits, but this data set has a target; leave it out"
             )
 
-    def add(self, sums: Adding, rows: IntArray, x: FloatArray, weights: FloatArray | None) -> None:
-        """By products of dense targets, which are never weighted."""
+    def add(self, sums: SumBuilder, rows: IntArray, x: FloatArray, weights: FloatArray | None) -> None:
+        """Add one block by the products for dense targets, which have no weights."""
         sums.add(x, self.of(rows))
 
     def left_alone(
         self, products: Products, rows: IntArray, x: FloatArray, solution: Solution, weights: FloatArray | None
     ) -> tuple[Array, FloatArray]:
-        """The residual of each row, divided by its gap."""
+        """Return the outputs of each row without this row, by its residual divided by its gap, and the gaps."""
         y, gap = self.of(rows), 1.0 - products.leverages(solution, x)
-        with np.errstate(divide="ignore", invalid="ignore"):  # a gap of 0 is for the caller to judge
-            return y - (y - fetched(products.outputs(solution, x))) / gap[:, None], gap
+        with np.errstate(divide="ignore", invalid="ignore"):  # the caller handles a gap of 0
+            return y - (y - fetch(products.outputs(solution, x))) / gap[:, None], gap
 
     def squares(self, rows: IntArray, weights: FloatArray | None) -> float:
-        """Of the targets as they are regressed on."""
+        """Return the sum of squares of the centred and scaled targets."""
         return float(np.square(self._scaled[rows]).sum())
 
     def observation(self, rows: IntArray, outputs: Array, temperature: float, **influence: Array) -> Observation:
-        """The squared residual as the loss; there are no logits."""
-        residuals = self.unit * (self.of(rows) - fetched(outputs))[:, 0]
+        """Make an observation of the squared residual as the loss, without logits."""
+        residuals = self.unit * (self.of(rows) - fetch(outputs))[:, 0]
         return Observation(rows, epoch=1, loss=np.square(residuals), **influence)
 
 
-def answers_of(data: Data) -> Answers:
-    """Those of a data set."""
+def make_answers(data: Data) -> Answers:
+    """Make the answers of a data set."""
     return Labels(data) if data.targets is None else Target(data.targets)

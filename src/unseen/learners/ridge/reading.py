@@ -1,6 +1,7 @@
-"""Rows of a data set as the closed form takes them: in blocks, by id, checked, of one type.
+"""Reading rows of a data set for the closed form, and sums of products over them.
 
-Sums over the rows that fits are trained on, from those over all rows where that is nearer.
+`RowReader` reads rows in blocks, by id, checked and of one type, and sums their products. `SumCache` makes the sums
+over the training rows of a fit from the sums over all rows where that takes less work.
 """
 
 from __future__ import annotations
@@ -20,33 +21,33 @@ from unseen.core.closed_form import LinAlgError, Solution, Sums, solve
 from unseen.core.protocols import Data
 from unseen.core.threads import ahead, for_each, one_thread_each
 from unseen.errors import DataError, some
-from unseen.learners.ridge.products import Adding, Answers, OnCpu, Products, answers_of
+from unseen.learners.ridge.products import Answers, OnCpu, Products, SumBuilder, make_answers
 
-__all__ = ["BLOCK_BYTES", "Known", "Piece", "Rows", "by_id", "remains", "solved"]
+__all__ = ["BLOCK_BYTES", "Piece", "RowReader", "SumCache", "by_id", "enough_remains", "solve_or_refuse"]
 
 
 T = TypeVar("T")
 
-# Of a block of inputs or outputs in float64: small enough that its memory is used again by the next block, where
-# that of larger ones would be given back and cleared by the system each time.
+# A block of inputs or outputs in float64. It is so small that the next block uses its memory again; the system would
+# take back and clear the memory of larger blocks each time.
 BLOCK_BYTES = 2**24
-MUCH_BYTES = 2**27  # of a block, as it is read, where it is divided
-# Sums under way side by side, for as many threads; numbers of their own, so that sums do not depend on these.
+MUCH_BYTES = 2**27  # of a block as it is read, where it is divided over several sums
+# Sums that are made side by side. The number does not depend on the number of threads, so neither do the sums.
 AT_ONCE = 8
-LANES = 4  # at most, of the same rows: each takes memory
-TOGETHER = 64  # pieces between two reports of what is done
+LANES = 4  # the most sums of the same rows, since each takes memory
+TOGETHER = 64  # pieces between two reports of progress
 
-_reading = Lock()  # a data set is read by one thread at a time: it may hold files, and what it decoded last
+_reading = Lock()  # one thread at a time reads a data set, which may hold open files and its last decoded samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """Rows that one thread works on, of a block that is read.
+    """RowReader of a block that one thread works on.
 
     Args:
         rows: int64 (m,).
-        parts: where their inputs are, in their order: what the data set gave at a time, and int64 places in it, or
-            None: all of it.
+        parts: their inputs, in their order: arrays from the data set, each with int64 positions in it, or None for
+            the whole array.
 
     """
 
@@ -54,29 +55,29 @@ class Piece:
     parts: tuple[tuple[npt.NDArray[Any], IntArray | None], ...]
 
     def by(self, key: IntArray) -> Iterator[tuple[int, Piece]]:
-        """Of a block: the keys (m,) that there are, ascending, and the rows of each."""
+        """Divide a block by a key (m,); yield each key that occurs, ascending, with its rows."""
         order, starts = np.argsort(key, kind="stable"), np.cumsum([0, *(len(taken) for taken, _ in self.parts)])
         for inside in np.split(order, np.flatnonzero(np.diff(key[order])) + 1):
             by_part = np.split(inside, np.searchsorted(inside, starts[1:-1]))
             parts = zip(self.parts, by_part, starts.tolist(), strict=False)
-            found = tuple((taken, own - start) for (taken, _), own, start in parts if len(own))
-            yield int(key[inside[0]]), Piece(self.rows[inside], found)
+            chosen = tuple((taken, own - start) for (taken, _), own, start in parts if len(own))
+            yield int(key[inside[0]]), Piece(self.rows[inside], chosen)
 
     def inputs(self, dtype: npt.DTypeLike) -> FloatArray:
-        """The vectors (m, d)."""
+        """Return the vectors (m, d)."""
         parts = [taken if inside is None else taken[inside] for taken, inside in self.parts]
         return np.asarray(parts[0], dtype) if len(parts) == 1 else np.concatenate(parts, dtype=dtype)
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """A data set read for products.
+class RowReader:
+    """Reads rows of a data set, and makes sums of their products.
 
     Args:
-        data: vectors.
-        dtype: of the products over rows, float64 or float32.
-        weights: float64 (n,) of the rows, or None.
-        products: where they are made.
+        data: a data set of vectors.
+        dtype: the type of the products over rows, float64 or float32.
+        weights: float64 (n,) the weights of the rows, or None.
+        products: makes the products, on the processor or a GPU.
 
     """
 
@@ -87,39 +88,39 @@ class Rows:
 
     @cached_property
     def answers(self) -> Answers:
-        """What is to be predicted."""
-        return answers_of(self.data)
+        """The answers that the regression predicts."""
+        return make_answers(self.data)
 
     @property
     def block(self) -> int:
-        """How many rows at a time: a function of the shape alone, for the same sums on every machine."""
+        """The number of rows of a block; it depends on the shape alone, for equal sums on every machine."""
         d = int(self.data.sample_shape[0])
-        # At least 2 d, so that adding up X'X costs little beside making it.
+        # At least 2 d rows, so that adding X'X to the sum costs little beside making it.
         return max(256, 2 * d, BLOCK_BYTES // (8 * max(d, self.answers.width)))
 
     def block_of(self, parts: int) -> int:
-        """Likewise where a block is divided into so many parts, of d rows each if that takes little memory."""
+        """Return the number of rows of a block that is divided into parts, of d rows each if memory allows."""
         d = int(self.data.sample_shape[0])
-        most = max(MUCH_BYTES // (4 * d), parts * d // 4)  # as read; the latter is an eighth of as many sums
+        most = max(MUCH_BYTES // (4 * d), parts * d // 4)  # the second is an eighth of the memory of the sums
         return max(self.block, min(d * parts, most))
 
     def summed_block(self, places: int) -> int:
-        """Likewise where it is divided into sums, of 2 d rows each: see `block`."""
+        """Return the number of rows of a block that is divided over sums, of 2 d rows each; see `block`."""
         return self.block_of(2 * places)
 
     @property
     def piece(self) -> int:
-        """How many rows of a block are worked on by one thread."""
+        """The number of rows of a block that one thread works on."""
         return -(-self.block // 4) if self.products.side_by_side else self.block
 
     def inputs(self, rows: IntArray, dtype: Any = None) -> FloatArray:
-        """The vectors (m, d) of these rows."""
-        return self.inputs_of(self._taken(rows), dtype)
+        """Read the vectors (m, d) of these rows."""
+        return self.inputs_of(self._take(rows), dtype)
 
     def inputs_of(self, piece: Piece, dtype: Any = None) -> FloatArray:
-        """The vectors (m, d) of rows that are read."""
+        """Return the vectors (m, d) of a piece; refuse NaN and infinite entries."""
         x = piece.inputs(dtype or self.dtype)
-        if np.isfinite(x.sum()):  # then every entry is, and this is one pass of three
+        if np.isfinite(x.sum()):  # then every entry is finite; this is one pass in place of three
             return x
         finite = np.isfinite(x).all(axis=1)
         if not finite.all():
@@ -130,70 +131,70 @@ class Rows:
         return x
 
     def targets(self, rows: IntArray) -> FloatArray:
-        """What is to be predicted for these rows, float64: the labels, one-hot (m, C), or a target (m, 1)."""
+        """Return the answers of these rows, float64: one-hot labels (m, C), or a target (m, 1)."""
         return self.answers.of(rows)
 
     def weights_of(self, rows: IntArray) -> FloatArray | None:
-        """The weights float64 (m,) of these rows, if they have any."""
+        """Return the weights of these rows, float64 (m,), or None."""
         return None if self.weights is None else self.weights[rows]
 
     def blocks(self, rows: IntArray, size: int | None = None) -> Iterator[IntArray]:
-        """These rows by id, a block or so many at a time."""
+        """Yield these rows by id, a block or `size` rows at a time."""
         return _cut(by_id(self.data, rows), size or self.block)
 
     def pieces(self, rows: IntArray) -> Iterator[IntArray]:
-        """These rows by id, a piece at a time."""
+        """Yield these rows by id, a piece at a time."""
         return self.blocks(rows, self.piece)
 
     def read(self, blocks: Iterable[IntArray]) -> Iterator[Piece]:
-        """Blocks that are read."""
-        return map(self._taken, blocks)
+        """Read blocks."""
+        return map(self._take, blocks)
 
-    def through(self, pieces: Iterable[Piece], work: Callable[[IntArray, FloatArray], None]) -> Iterator[int]:
-        """Do the work on the rows and inputs of each piece, side by side, the next being read meanwhile.
+    def work_through(self, pieces: Iterable[Piece], work: Callable[[IntArray, FloatArray], None]) -> Iterator[int]:
+        """Work on the rows and inputs of each piece, side by side, while the next piece is read.
 
-        Yields the rows done so far, some pieces at a time; then none is under way.
+        Yields the number of rows done so far, after every few pieces; at that moment no piece is in work.
         """
         source, done = iter(pieces), 0
-        while more := self._some(work, islice(source, TOGETHER)):
+        while more := self._work_on_some(work, islice(source, TOGETHER)):
             done += more
             yield done
 
     def centre(self, rows: IntArray) -> FloatArray:
-        """float64 (d,): a centre near the mean of these rows, so that sums about it lose no digits."""
+        """Return a centre near the mean of these rows, float64 (d,), so that sums about it lose no digits."""
         first = by_id(self.data, rows)[: self.block]
         centre: FloatArray = self.inputs(first).mean(axis=0, dtype=np.float64).astype(np.float32).astype(np.float64)
         return centre
 
-    def summed(self, rows: IntArray, centre: FloatArray | None = None) -> Sums:
-        """The sums over any rows."""
-        (total,) = self.summed_by(None, 1, rows, self.centre(rows) if centre is None else centre)
+    def sum_over(self, rows: IntArray, centre: FloatArray | None = None) -> Sums:
+        """Sum over any rows."""
+        (total,) = self.sum_by_place(None, 1, rows, self.centre(rows) if centre is None else centre)
         return total
 
-    def summed_by(self, place: IntArray | None, places: int, rows: IntArray, centre: FloatArray) -> list[Sums]:
-        """Several sums, each over those of these rows that have its place.
+    def sum_by_place(self, place: IntArray | None, places: int, rows: IntArray, centre: FloatArray) -> list[Sums]:
+        """Make several sums, each over the rows of one place.
 
-        Where there are few, each is summed in several lanes, which take turns by the block and are added in the end.
-        In each, blocks are added one after another, in their order.
+        Where there are few places, each is summed in several lanes, which take turns by the block and are added at the
+        end. In each lane, blocks are added one after another, in their order.
 
         Args:
-            place: int64 (n,) by row of the data set, 0 to places - 1, or None: all 0.
-            places: of sums.
+            place: int64 (n,) the place of each row of the data set, 0 to places - 1, or None for all 0.
+            places: the number of sums.
             rows: int64 (m,).
-            centre: float64 (d,) of the sums.
+            centre: float64 (d,) the centre of the sums.
 
         """
-        made = self.products.adding(self.lanes(places) * places, centre, self.answers.width)
+        made = self.products.start_sums(self.lanes(places) * places, centre, self.answers.width)
         lanes = [[(own, Lock()) for own in made[at : at + places]] for at in range(0, len(made), places)]
 
-        def pieces() -> Iterator[tuple[Adding, Lock, Piece]]:
+        def pieces() -> Iterator[tuple[SumBuilder, Lock, Piece]]:
             for lane, block in zip(cycle(lanes), self.read(self.blocks(rows, self.summed_block(places))), strict=False):
                 for at, piece in [(0, block)] if place is None else block.by(place[block.rows]):
                     own, turn = lane[at]
-                    turn.acquire()  # pieces are made in their order, so they are added in it
+                    turn.acquire()  # pieces are made in their order, so this adds them in their order
                     yield own, turn, piece
 
-        def add(work: tuple[Adding, Lock, Piece]) -> None:
+        def add(work: tuple[SumBuilder, Lock, Piece]) -> None:
             own, turn, piece = work
             try:
                 self.answers.add(own, piece.rows, self.inputs_of(piece), self.weights_of(piece.rows))
@@ -201,31 +202,31 @@ class Rows:
                 turn.release()
 
         with one_thread_each():
-            self._each(add, pieces())
+            self._work_on_each(add, pieces())
         first, *others = ([one.sums() for one, _ in lane] for lane in lanes)
         for lane in others:
             first = [mine.take_in(theirs) for mine, theirs in zip(first, lane, strict=True)]
         return first
 
     def lanes(self, places: int) -> int:
-        """How many sums are made side by side for each place."""
+        """Return how many sums are made side by side for each place."""
         return min(LANES, -(-AT_ONCE // places)) if self.products.side_by_side else 1
 
-    def _some(self, work: Callable[[IntArray, FloatArray], None], pieces: Iterator[Piece]) -> int:
-        """Do the work on these; gives how many rows they had."""
+    def _work_on_some(self, work: Callable[[IntArray, FloatArray], None], pieces: Iterator[Piece]) -> int:
+        """Work on these pieces, and return the number of their rows."""
         rows = 0
 
-        def counted() -> Iterator[Piece]:
+        def count_rows() -> Iterator[Piece]:
             nonlocal rows
             for piece in pieces:
                 rows += len(piece.rows)
                 yield piece
 
-        self._each(lambda piece: work(piece.rows, self.inputs_of(piece)), counted())
+        self._work_on_each(lambda piece: work(piece.rows, self.inputs_of(piece)), count_rows())
         return rows
 
-    def _each(self, work: Callable[[T], None], pieces: Iterable[T]) -> None:
-        """Side by side on a processor, one after another on a device; the next is read ahead, for a disk is slow."""
+    def _work_on_each(self, work: Callable[[T], None], pieces: Iterable[T]) -> None:
+        """Work on pieces, side by side on a processor or one by one on a device; read the next piece ahead."""
         coming = ahead(pieces)
         if self.products.side_by_side:
             for_each(work, coming)
@@ -233,14 +234,14 @@ class Rows:
         for piece in coming:
             work(piece)
 
-    def _taken(self, rows: IntArray) -> Piece:
+    def _take(self, rows: IntArray) -> Piece:
         take = getattr(self.data, "as_kept", self.data.take)
         with _reading:
             return Piece(rows, tuple((take(some_rows), None) for some_rows in _cut(rows, self.block)))
 
 
 def by_id(data: Data, rows: IntArray) -> IntArray:
-    """In the order of the ids, so that rounding does not depend on the order of the rows."""
+    """Sort rows by their ids, so that rounding does not depend on the order of the rows."""
     ids = data.ids[rows]
     if ids.dtype.kind in "iu" and (ids[1:] > ids[:-1]).all():
         return rows
@@ -249,55 +250,57 @@ def by_id(data: Data, rows: IntArray) -> IntArray:
 
 
 def _cut(rows: IntArray, size: int) -> Iterator[IntArray]:
-    """At least one, of these or no rows."""
+    """Cut rows into blocks of this size; there is at least one block, which may be empty."""
     return (rows[start : start + size] for start in range(0, max(1, len(rows)), size))
 
 
-# Sums are subtracted while this share of every column's squares remains: rounding grows by at most its inverse, to
-# about 1e-13 relative. Below it, the sums are made anew.
+# ---- sums over training rows, and their solution -------------------------------------------------------------------
+
+# Sums are subtracted if this share of the squares of every column remains. Rounding errors grow by at most the inverse,
+# to about 1e-13 relative. If less remains, the sums are made anew.
 REMAINING = 1e-3
-MOST_ERROR = 0.01  # relative, of outputs by float32 products
+MOST_ERROR = 0.01  # the largest relative error of outputs by float32 products
 
 
 @dataclass(eq=False)
-class Known:
-    """Sums over training sets: of few rows made anew, of many those over all rows less the others.
+class SumCache:
+    """Sums over training rows: made anew for few rows, or for many rows from all rows by subtracting the others.
 
     Args:
         rows: the data set.
 
     """
 
-    rows: Rows
+    rows: RowReader
     _whole: Sums | None = field(default=None, init=False)
 
     def over(self, rows: IntArray) -> Sums:
-        """The sums over these rows, int64, ascending."""
+        """Return the sums over these rows, int64, ascending."""
         everything = np.arange(len(self.rows.data))
         if 2 * len(rows) <= len(everything):
-            return self.rows.summed(rows)
+            return self.rows.sum_over(rows)
         if self._whole is None:
-            self._whole = self.rows.summed(everything)
+            self._whole = self.rows.sum_over(everything)
         left = np.setdiff1d(everything, rows, assume_unique=True)
         if not len(left):
             return self._whole
-        rest = self._whole - self.rows.summed(left, self._whole.centre)
-        return rest if remains(rest, self._whole) else self.rows.summed(rows)
+        rest = self._whole - self.rows.sum_over(left, self._whole.centre)
+        return rest if enough_remains(rest, self._whole) else self.rows.sum_over(rows)
 
 
-def remains(sums: Sums, of: Sums) -> bool:
-    """Whether enough of the squares about the mean is left after a subtraction."""
-    return bool((_squares(sums) >= REMAINING * _squares(of)).all())
+def enough_remains(sums: Sums, of: Sums) -> bool:
+    """Return whether enough of the squares about the mean is left after a subtraction."""
+    return bool((_sum_squares(sums) >= REMAINING * _sum_squares(of)).all())
 
 
-def _squares(sums: Sums) -> FloatArray:
-    """float64 (d,) about the mean; never below what rounding makes of 0."""
+def _sum_squares(sums: Sums) -> FloatArray:
+    """Return the sums of squares about the mean, float64 (d,), at least the rounding error of 0."""
     squares: FloatArray = np.diag(sums.gram) - sums.rows**2 / sums.n
     return np.maximum(squares, 1e-15 * np.diag(sums.gram))
 
 
-def solved(sums: Sums, lam: float, fit: str, *, precision: str = "float64") -> Solution:
-    """The regression of these sums, or the reason why there is none."""
+def solve_or_refuse(sums: Sums, lam: float, fit: str, *, precision: str = "float64") -> Solution:
+    """Solve the regression of these sums, or refuse with the reason."""
     if precision == "float32":
         _check_condition(sums, lam)
     try:

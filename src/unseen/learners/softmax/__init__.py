@@ -1,4 +1,4 @@
-"""Multinomial logistic regression on frozen features, and what it says of samples left out, by one Newton step."""
+"""Multinomial logistic regression on frozen features, with samples left out by one Newton step."""
 
 from unseen.learners.softmax.learner import SoftmaxLearner
 

@@ -1,11 +1,9 @@
-"""The learner `softmax`: multinomial logistic regression on frozen features.
+"""The learner `softmax`: multinomial logistic regression on frozen features, or ridge where that would be too large.
 
-Every fit is solved until rounding, so that plans are exact, but for `leave_one_out`: it is one fit, and each sample or
-group is judged by one Newton step from it. The step errs where a sample moves the model far; see `tests/laws`.
+Every fit is solved up to rounding, so plans are exact, with one exception: `leave_one_out` is one fit, and each sample
+or group is judged by one Newton step from it. The step is wrong where a sample moves the model far; see `tests/laws`.
 
-The features must never have used the labels: self-supervised or foreign ones; see `ridge`.
-
-The learner of the name `softmax`: the regression, or ridge where it would be too large.
+The features must never have used the labels: they are self-supervised, or of a model of other data; see `ridge`.
 """
 
 from __future__ import annotations
@@ -21,11 +19,11 @@ from unseen.core.exposure import Fit, Plan
 from unseen.core.observation import Observation, Side
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.errors import ArgumentError, DataError
-from unseen.learners.base import bound, positive, refuse_target, vectors_only
+from unseen.learners.base import check_positive, check_vectors, find_groups, refuse_target
 from unseen.learners.ridge import RidgeLearner
-from unseen.learners.ridge.reading import Rows
-from unseen.learners.softmax.leave_group_out import BATCH_BYTES, SAMPLE, Apart, tuned
-from unseen.learners.softmax.solving import HELD_BYTES, trained
+from unseen.learners.ridge.reading import RowReader
+from unseen.learners.softmax.leave_group_out import BATCH_BYTES, SAMPLE, GroupModels, choose_lam
+from unseen.learners.softmax.solving import HELD_BYTES, train
 
 __all__ = ["MOST_COEFFICIENTS", "SoftmaxLearner", "coefficients", "softmax_or_ridge"]
 
@@ -34,25 +32,25 @@ MOST_COEFFICIENTS = 10_000  # the Hessian is the square of them: 800 MB
 
 
 class SoftmaxLearner:
-    """Learns by softmax regression with an L2 penalty on the weights and none on the biases.
+    """Softmax regression with an L2 penalty on the weights and none on the biases.
 
-    Every fit is solved on its own, from 0, until a Newton step would move no logit by more than about 1e-10: a warm
+    Every fit is solved by itself, from 0, until a Newton step would move no logit by more than about 1e-10; a warm
     start would only be faster. `folds`, `halves`, `seen` and `coreset` are exact. `leave_one_out` is one fit and, for
-    each sample or group, one Newton step (Rad and Maleki 2020, doi:10.1111/rssb.12374); groups of more than a
-    hundredth of the samples, those without which a class is absent, and up to 100 that the step moves by more than 50
-    nats are left out by training. A class that the training samples lack has the probability 1.2e-38.
+    each sample or group, one Newton step (Rad and Maleki 2020, doi:10.1111/rssb.12374). Three kinds of groups are left
+    out by training instead: those of more than a hundredth of the samples, those that hold all samples of a class, and
+    up to 100 that the step moves by more than 50 nats. A class without training samples has the probability 1.2e-38.
 
-    Memory, beside the data: three times (C (d + 1))^2 float64 and some blocks of rows; `memory` tells. Time:
-    n (C d)^2 and (C d)^3 operations, up to three times a fit.
+    Memory, beside the data: three times (C (d + 1))^2 float64 and some blocks of rows; `memory` returns it. Time:
+    n (C d)^2 and (C d)^3 operations, up to three times for each fit.
 
     Args:
-        lam: the penalty lam / 2 |W|^2 beside the sum of losses, above 0: 1 / C of scikit-learn's `LogisticRegression`
-            (2 / C of it for two classes, where it has one vector of weights). `"auto"`: the one of least log loss by
+        lam: the penalty lam / 2 |W|^2 beside the sum of losses, above 0; 1 / C of scikit-learn's `LogisticRegression`
+            (2 / C of it for two classes, where it has one vector of weights). `"auto"` chooses the least log loss by
             approximate leave-one-out on at most 5,000 training rows of each fit, out of 10, 1, ..., 1e-5 mean
             eigenvalues of their centred Gram matrix; under `leave_one_out`, of all rows.
 
     Raises:
-        ArgumentError: neither `"auto"` nor a number above 0.
+        ArgumentError: lam is neither `"auto"` nor a number above 0.
 
     >>> import numpy as np
     >>> import unseen
@@ -69,13 +67,13 @@ class SoftmaxLearner:
     closed_form = True
 
     def __init__(self, lam: float | str = "auto") -> None:
-        self.lam = positive("lam", lam)
+        self.lam = check_positive("lam", lam)
 
     def __repr__(self) -> str:
         return f"SoftmaxLearner(lam={self.lam!r})"
 
     def describe(self) -> dict[str, object]:
-        """The option, how one is left out, and what is fitted on labels."""
+        """Return the option, how samples are left out, and what is fitted on labels."""
         about: dict[str, object] = {"learner": self.name, "lam": self.lam, "leave_one_out": "one Newton step"}
         if self.lam == "auto":
             about["fitted_on_labels"] = (
@@ -85,9 +83,9 @@ class SoftmaxLearner:
         return about
 
     def check(self, data: Data) -> None:
-        """Vectors, of at least two classes, and not too many coefficients."""
+        """Refuse data that are not vectors, or have fewer than two classes or too many coefficients."""
         refuse_target(data, "softmax learns classes")
-        vectors_only(data, self.name)
+        check_vectors(data, self.name)
         if len(np.unique(data.labels)) < 2:
             raise DataError(
                 f"softmax needs at least 2 classes, but every label is {data.class_names[data.labels[0]]!r}"
@@ -99,7 +97,7 @@ class SoftmaxLearner:
             )
 
     def memory(self, data: Data, plan: Plan) -> int:
-        """Bytes at most for Hessians, inputs kept and blocks of rows; beside the data, and the scores."""
+        """Return the most bytes of Hessians, kept inputs and blocks of rows, beside the data and the scores."""
         held = min(HELD_BYTES, 8 * len(data) * (int(data.sample_shape[0]) + 1))
         return 8 * 3 * coefficients(data) ** 2 + held + 4 * BATCH_BYTES
 
@@ -113,17 +111,21 @@ class SoftmaxLearner:
         seed: int,
         report: Callable[..., None],
     ) -> None:
-        """Solve, and push the observations of each watch set; a fit of many models goes on from its checkpoint."""
-        rows = Rows(data, np.dtype(np.float64))
+        """Solve, and push the observations of each watch set; a fit of many models continues from its checkpoint."""
+        rows = RowReader(data, np.dtype(np.float64))
 
         def lam(chosen: IntArray) -> float:
-            return tuned(rows, chosen, bound(data, fit), seed, fit.name) if isinstance(self.lam, str) else self.lam
+            return (
+                choose_lam(rows, chosen, find_groups(data, fit), seed, fit.name)
+                if isinstance(self.lam, str)
+                else self.lam
+            )
 
         if fit.apart is not None:
             if sink.wants("unseen", 1, 1):
-                Apart(rows, fit, lam, checkpoints, report).run(sink)
+                GroupModels(rows, fit, lam, checkpoints, report).run(sink)
         else:
-            model = trained(rows, fit.train, lam(fit.train), fit.name)
+            model = train(rows, fit.train, lam(fit.train), fit.name)
             sides: tuple[Side, ...] = ("unseen", "seen")
             for side in sides:
                 if sink.wants(side, 1, 1):
@@ -133,15 +135,15 @@ class SoftmaxLearner:
 
 
 def coefficients(data: Data) -> int:
-    """C (d + 1)."""
+    """Return the number of coefficients, C (d + 1)."""
     return len(data.class_names) * (int(data.sample_shape[0]) + 1)
 
 
 def softmax_or_ridge(data: Data, options: Mapping[str, Any]) -> Learner:
-    """The learner, by the shape of the data set; a warning tells if it is another than asked for.
+    """Make the softmax learner, or ridge with a warning where the data set has too many coefficients.
 
-    The manifest then holds ridge, since that is what learns. `lam` does not go over: beside squared errors it would
-    mean another penalty, so ridge chooses its own.
+    The manifest then names ridge, which learns. `lam` is not passed to ridge, which chooses its own: beside squared
+    errors it would be another penalty.
     """
     unknown = [key for key in options if key != "lam"]
     if unknown:

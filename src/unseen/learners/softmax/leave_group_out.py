@@ -1,18 +1,17 @@
-"""What a softmax regression would say of a group without it: one Newton step from the solution over all rows.
+"""Leaving a group out of a softmax regression by one Newton step from the solution over all rows.
 
 For one row (Rad and Maleki 2020, doi:10.1111/rssb.12374), with M the inverse Hessian at the solution:
 
     z_i + G_i (I - D_i G_i)^-1 (p_i - y_i),   G_i = (I x x_i)' M (I x x_i),   D_i = diag(p_i) - p_i p_i'
 
-A group of m rows is the same with blocks: G of (m C, m C), D block-diagonal. Copies of a row are one row of their
-number: D_i times it, the residuals summed. A group of more than D distinct rows takes the step in theta itself,
-(I - M H_g)^-1 M g, which is of (C D, C D).
+For a group of m rows, these become blocks: G is (m C, m C), and D is block-diagonal. Copies of a row count as one row,
+with D_i times their number and the sum of their residuals. A group of more than D distinct rows takes the step in theta
+itself, (I - M H_g)^-1 M g, by a matrix of (C D, C D).
 
-Cost: n (C D)^2 for rows alone, after (C D)^3 for M.
+Cost: n (C D)^2 for single rows, after (C D)^3 for M.
 
-The penalty of a softmax regression chosen by approximate leave-one-out.
-
-Fits that stand for one model a group (`Fit.apart`): folds by training each, leave-one-out from one solution.
+`choose_lam` chooses the penalty by approximate leave-one-out. `GroupModels` carries out a fit of one model for each
+group (`Fit.apart`): it trains a model for each fold, and steps from one solution for leave-one-out.
 """
 
 from __future__ import annotations
@@ -32,34 +31,34 @@ from unseen.core.exposure import Fit
 from unseen.core.observation import Observation
 from unseen.core.protocols import CheckpointStore, Sink
 from unseen.errors import DataError
-from unseen.learners.base import whole_groups
-from unseen.learners.ridge.reading import Rows, by_id
-from unseen.learners.softmax.solving import Model, hessian_of, probabilities, trained
+from unseen.learners.base import split_whole_groups
+from unseen.learners.ridge.reading import RowReader, by_id
+from unseen.learners.softmax.solving import Model, hessian_of, probabilities, train
 
-__all__ = ["GRID", "SAMPLE", "Apart", "batches", "left_alone", "left_together", "tuned"]
+__all__ = ["GRID", "SAMPLE", "GroupModels", "batches", "choose_lam", "leave_out_each", "leave_out_group"]
 
 
-def left_alone(x: FloatArray, y: IntArray, theta: FloatArray, inverse: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Logits of rows, each without itself.
+def leave_out_each(x: FloatArray, y: IntArray, theta: FloatArray, inverse: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the logits of each row by the regression without this row.
 
     Args:
         x: float64 (m, D).
         y: int64 (m,) labels in 0..C-1.
         theta: float64 (C, D), the solution over all rows.
-        inverse: float64 (C D, C D), of the Hessian there.
+        inverse: float64 (C D, C D), the inverse of the Hessian at theta.
 
     Returns:
-        Logits float64 (m, C), and by how much at most they were moved, float64 (m,); infinite where there is no step.
+        Logits float64 (m, C), and the largest change of a logit of each row, float64 (m,), infinite without a step.
 
     """
     logits = x @ theta.T
     p = probabilities(logits)
     g = np.stack([_spread(x, part, len(theta)) @ x[:, :, None] for part in _rows_of(inverse, theta)], axis=1)[..., 0]
-    return _moved(logits, g, _weights(p), p - np.eye(len(theta))[y])
+    return _shift_logits(logits, g, _curvature(p), p - np.eye(len(theta))[y])
 
 
-def left_together(x: FloatArray, y: IntArray, theta: FloatArray, inverse: FloatArray) -> tuple[FloatArray, float]:
-    """Logits float64 (m, C) of the rows of one group, without all of them; arguments and results as `left_alone`."""
+def leave_out_group(x: FloatArray, y: IntArray, theta: FloatArray, inverse: FloatArray) -> tuple[FloatArray, float]:
+    """Return the logits of the rows of one group by the regression without the group; see `leave_out_each`."""
     distinct, copy = np.unique(x, axis=0, return_inverse=True)
     copy = copy.reshape(-1)
     u, classes = len(distinct), len(theta)
@@ -74,67 +73,71 @@ def left_together(x: FloatArray, y: IntArray, theta: FloatArray, inverse: FloatA
         step = np.linalg.solve(np.eye(len(inverse)) - inverse @ taken, gradient).reshape(theta.shape)
         shift = distinct @ step.T
         return (logits + shift)[copy], float(np.abs(shift).max())
-    # (u, C, C, u) to (u, C, u, C): between class c of one row and class k of another.
+    # From (u, C, C, u) to (u, C, u, C): between class c of one row and class k of another.
     g = np.stack([_spread(distinct, part, classes) @ distinct.T for part in _rows_of(inverse, theta)], axis=1)
     g = g.transpose(0, 1, 3, 2)
-    weights = count[:, None, None] * _weights(p)
+    weights = count[:, None, None] * _curvature(p)
     product = np.einsum("icd,idjk->icjk", weights, g).reshape(u * classes, -1)
-    moved, far = _solved(logits.reshape(1, -1), g.reshape(1, u * classes, -1), product[None], residuals.reshape(1, -1))
-    return moved.reshape(u, classes)[copy], float(far[0])
+    shifted, far = _solve_step(
+        logits.reshape(1, -1), g.reshape(1, u * classes, -1), product[None], residuals.reshape(1, -1)
+    )
+    return shifted.reshape(u, classes)[copy], float(far[0])
 
 
 def _rows_of(inverse: FloatArray, theta: FloatArray) -> list[FloatArray]:
-    """The rows of each class, (D, C D)."""
+    """Split the inverse into the rows of each class, (D, C D)."""
     return np.split(inverse, len(theta))
 
 
 def _spread(x: FloatArray, part: FloatArray, classes: int) -> FloatArray:
-    """Rows times the blocks of one class with every class: (m, C, D)."""
+    """Multiply rows by the blocks of one class with every class: (m, C, D)."""
     return (x @ part).reshape(len(x), classes, -1)
 
 
-def _weights(p: FloatArray) -> FloatArray:
-    """D of each row, (m, C, C)."""
+def _curvature(p: FloatArray) -> FloatArray:
+    """Return D of each row, (m, C, C)."""
     found: FloatArray = -p[:, :, None] * p[:, None, :]
     found[:, np.arange(p.shape[1]), np.arange(p.shape[1])] += p
     return found
 
 
-def _moved(
+def _shift_logits(
     logits: FloatArray, g: FloatArray, weights: FloatArray, residuals: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    return _solved(logits, g, weights @ g, residuals)
+    return _solve_step(logits, g, weights @ g, residuals)
 
 
-def _solved(
+def _solve_step(
     logits: FloatArray, g: FloatArray, product: FloatArray, residuals: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """The logits + G (I - DG)^-1 residuals, for each of a batch, and the largest shift."""
+    """Return logits + G (I - DG)^-1 residuals for each of a batch, and the largest shift of each."""
     system = np.eye(g.shape[-1]) - product
     try:
         shift = (g @ np.linalg.solve(system, residuals[..., None]))[..., 0]
-    except np.linalg.LinAlgError:  # one of the batch has no step: each by itself
+    except np.linalg.LinAlgError:  # one of the batch has no step, so solve each by itself
         if len(logits) == 1:
             return logits, np.array([np.inf])
-        each = [_solved(*(a[i : i + 1] for a in (logits, g, product, residuals))) for i in range(len(logits))]
-        return np.concatenate([moved for moved, _ in each]), np.concatenate([far for _, far in each])
+        each = [_solve_step(*(a[i : i + 1] for a in (logits, g, product, residuals))) for i in range(len(logits))]
+        return np.concatenate([shifted for shifted, _ in each]), np.concatenate([far for _, far in each])
     return logits + shift, np.abs(shift).max(axis=1)
 
 
-SAMPLE = 5_000  # rows that it is chosen on, at most
-GRID = np.logspace(1, -5, 7)  # in units of the mean eigenvalue of Z'Z over the sample, Z its centred features
+# ---- the penalty ---------------------------------------------------------------------------------------------------
+
+SAMPLE = 5_000  # the most rows by which lambda is chosen
+GRID = np.logspace(1, -5, 7)  # of lambda, in units of the mean eigenvalue of Z'Z, with Z the centred sample
 BATCH_BYTES = 2**26
 
 
-def tuned(rows: Rows, among: IntArray, of: IntArray, seed: int, name: str) -> float:
-    """The lambda of least log loss by approximate leave-one-out, on a sample of these rows drawn by (seed, id).
+def choose_lam(rows: RowReader, among: IntArray, of: IntArray, seed: int, name: str) -> float:
+    """Choose lambda by approximate leave-one-out log loss, on a sample of these rows drawn by (seed, id).
 
     Args:
         rows: the data set, read in float64.
         among: int64 rows to draw from.
-        of: int64 (n,) group of each row; groups leave together.
-        seed: of the draw.
-        name: of the fit, for messages.
+        of: int64 (n,) the group of each row; groups are left out as a whole.
+        seed: the seed of the draw.
+        name: the name of the fit, for messages.
 
     """
     data = rows.data
@@ -145,11 +148,11 @@ def tuned(rows: Rows, among: IntArray, of: IntArray, seed: int, name: str) -> fl
     best, least, theta = GRID[0] * scale, np.inf, None
     for lam in GRID * scale:
         try:
-            model = trained(rows, sample, lam, name, theta)
+            model = train(rows, sample, lam, name, theta)
         except DataError:
             if theta is None:
-                raise  # one class, or nothing to be solved at all
-            break  # smaller ones are worse conditioned still
+                raise  # the rows are of one class, or no lambda can be solved
+            break  # smaller lambdas have an even worse condition
         theta = model.theta
         loss = _log_loss(model, x, model.codes(data.labels[sample]), of[sample])
         if loss < least:
@@ -158,48 +161,50 @@ def tuned(rows: Rows, among: IntArray, of: IntArray, seed: int, name: str) -> fl
 
 
 def _log_loss(model: Model, x: FloatArray, y: IntArray, of: IntArray) -> float:
-    """Mean over the rows; infinite where a step is no longer one."""
+    """Return the mean log loss over the rows; infinite where a row has no step."""
     x, inverse = model.design(x), model.problem.inverse(model.theta)
     _, group, size = np.unique(of, return_inverse=True, return_counts=True)
     logits, far = np.empty((len(x), len(model.theta))), np.zeros(len(x))
     alone = np.flatnonzero(size[group] == 1)
     for batch in batches(alone, model):
-        logits[batch], far[batch] = left_alone(x[batch], y[batch], model.theta, inverse)
+        logits[batch], far[batch] = leave_out_each(x[batch], y[batch], model.theta, inverse)
     for each in np.flatnonzero(size > 1):
         inside = np.flatnonzero(group == each)
-        logits[inside], far[inside] = left_together(x[inside], y[inside], model.theta, inverse)
+        logits[inside], far[inside] = leave_out_group(x[inside], y[inside], model.theta, inverse)
     if not np.isfinite(far).all():
         return np.inf
     return float((logsumexp(logits, axis=1) - logits[np.arange(len(y)), y]).mean())
 
 
 def batches(rows: IntArray, model: Model) -> Iterator[IntArray]:
-    """These rows in batches whose products with the inverse Hessian take no more than a stated memory."""
+    """Yield these rows in batches whose products with the inverse Hessian take at most `BATCH_BYTES`."""
     batch = max(1, BATCH_BYTES // (8 * max(model.theta.size, len(model.theta) ** 2)))
     return (rows[start : start + batch] for start in range(0, len(rows), batch))
 
 
+# ---- fits of one model for each group ------------------------------------------------------------------------------
+
 SECONDS = 30.0  # between checkpoints
-LARGE = 0.01  # share of the rows; a larger group is no small change, and there are at most 100 of them
-# A step of more nats than this has left the region in which a quadratic model says anything: the model is trained.
+LARGE = 0.01  # share of the rows above which a group is trained without; there are at most 100 such groups
+# Nats; a longer step has left the region where the quadratic model is valid, so the model is trained instead.
 MOST_SHIFT = 50.0
-MOST_REFITS = 100  # for that reason
+MOST_REFITS = 100  # models that are trained for this reason
 
 
 @dataclass(eq=False)
-class Apart:
-    """The models of one such fit.
+class GroupModels:
+    """The models of a fit that has one model for each group.
 
     Args:
         rows: the data set, read in float64.
-        fit: with `apart`.
-        lam: gives the penalty of a model, from the rows it is trained on.
-        checkpoints: where it is kept how far the fit is.
+        fit: a fit with `apart`.
+        lam: returns the penalty of a model for its training rows.
+        checkpoints: the store of the progress of the fit.
         report: called with ("part", part=0..1).
 
     """
 
-    rows: Rows
+    rows: RowReader
     fit: Fit
     lam: Callable[[IntArray], float]
     checkpoints: CheckpointStore
@@ -211,12 +216,12 @@ class Apart:
         self._of[self.fit.unseen] = np.unique(np.asarray(self.fit.apart), return_inverse=True)[1]
         self._sizes = np.bincount(self._of[self.fit.unseen])
         self._everything = np.sort(np.concatenate([self.fit.train, self.fit.unseen]))
-        self._trained = self._to_be_trained()
+        self._trained = self._choose_trained()
         for group in np.flatnonzero(self._trained).tolist():
             self._check_classes(group)
 
     def run(self, sink: Sink) -> None:
-        """Push what each model says of its group; goes on from the checkpoint if there is one."""
+        """Push the predictions of each model for its group; continue from the checkpoint if there is one."""
         held = self.checkpoints.load() or {}
         done = int(held.get("watched", 0))
         if done:
@@ -224,7 +229,7 @@ class Apart:
         pieces = list(self._pieces())
         saved = time.monotonic()
         for number, piece in enumerate(pieces[done:], done + 1):
-            for block, logits in self._judged(piece):
+            for block, logits in self._judge(piece):
                 sink.observe("unseen", Observation(block, epoch=1, logits=logits))
             if 100 * number // len(pieces) > 100 * (number - 1) // len(pieces):
                 self.report("part", part=number / len(pieces))
@@ -233,8 +238,8 @@ class Apart:
                 self.checkpoints.save({**state, "watched": np.array(number)})
                 saved = time.monotonic()
 
-    def _to_be_trained(self) -> npt.NDArray[np.bool_]:
-        """Which groups, (G,): folds, more than a hundredth of the rows, and those without which a class is absent."""
+    def _choose_trained(self) -> npt.NDArray[np.bool_]:
+        """Return which groups are trained without, (G,): folds, large groups, and those with all rows of a class."""
         if self.fit.folds is not None:
             return np.ones(len(self._sizes), bool)
         labels, watched = self.rows.data.labels, self.fit.unseen
@@ -246,7 +251,7 @@ class Apart:
         return chosen
 
     def _check_classes(self, group: int) -> None:
-        """Refuse a group without which there is one class, before any training."""
+        """Refuse a group, before any training, if the rows without it are of one class."""
         classes = len(np.unique(self.rows.data.labels[self._without(group)]))
         if classes < 2:
             raise DataError(
@@ -255,53 +260,53 @@ class Apart:
             )
 
     def _pieces(self) -> Iterator[IntArray]:
-        """The watched rows, groups as a whole: rows alone in batches by id, small groups in batches, others by one."""
+        """Yield the watched rows by whole groups: single rows and small groups in batches, large groups one by one."""
         watched = by_id(self.rows.data, self.fit.unseen)
         of = self._of[watched]
         small = ~self._trained[of]
         if small.any():
             alone = watched[small & (self._sizes[of] == 1)]
             yield from batches(alone, self._model)
-            bound = watched[small & (self._sizes[of] > 1)]
-            yield from whole_groups(bound, self._of[bound], self.rows.block)
-        for group in _in_order(of[~small]):
+            grouped = watched[small & (self._sizes[of] > 1)]
+            yield from split_whole_groups(grouped, self._of[grouped], self.rows.block)
+        for group in _list_groups(of[~small]):
             yield watched[of == group]
 
-    def _judged(self, piece: IntArray) -> Iterator[tuple[IntArray, FloatArray]]:
+    def _judge(self, piece: IntArray) -> Iterator[tuple[IntArray, FloatArray]]:
         group = self._of[piece[0]]
         if self._trained[group]:
             yield from self._by_training(piece)
         elif self._sizes[group] == 1:
             x, y = self._inputs(piece)
-            logits, far = left_alone(x, y, self._model.theta, self._inverse)
+            logits, far = leave_out_each(x, y, self._model.theta, self._inverse)
             fine = far <= MOST_SHIFT
             if fine.any():
-                yield piece[fine], self._model.over_all(logits[fine])
+                yield piece[fine], self._model.to_all_classes(logits[fine])
             for row in piece[~fine]:
-                yield from self._again(np.array([row]))
+                yield from self._judge_by_refit(np.array([row]))
         else:
-            for one in _in_order(self._of[piece]):
+            for one in _list_groups(self._of[piece]):
                 rows = piece[self._of[piece] == one]
-                logits, shift = left_together(*self._inputs(rows), self._model.theta, self._inverse)
+                logits, shift = leave_out_group(*self._inputs(rows), self._model.theta, self._inverse)
                 if shift <= MOST_SHIFT:
-                    yield rows, self._model.over_all(logits)
+                    yield rows, self._model.to_all_classes(logits)
                 else:
-                    yield from self._again(rows)
+                    yield from self._judge_by_refit(rows)
 
-    def _again(self, rows: IntArray) -> Iterator[tuple[IntArray, FloatArray]]:
-        """A group that one step does not judge."""
+    def _judge_by_refit(self, rows: IntArray) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Judge a group by training, where one step is not valid; refuse too many of them."""
         self._refits += 1
         if self._refits > MOST_REFITS:
             raise DataError(
-                f"lam={self._model.problem.lam:.3g} is too small for these features: of more than {MOST_REFITS} "
-                "samples one step does not tell what the regression without them says; raise lam, or use folds(k)"
+                f"lam={self._model.problem.lam:.3g} is too small for these features: for more than {MOST_REFITS} "
+                "samples one step does not give the regression without them; raise lam, or use folds(k)"
             )
         return self._by_training(rows)
 
     def _by_training(self, rows: IntArray) -> Iterator[tuple[IntArray, FloatArray]]:
         chosen = self._without(self._of[rows[0]])
         lam = self.lam(chosen) if self.fit.folds is not None else self._model.problem.lam
-        model = trained(self.rows, chosen, lam, self.fit.name)
+        model = train(self.rows, chosen, lam, self.fit.name)
         for block in self.rows.blocks(rows):
             yield block, model.outputs(self.rows.inputs(block))
 
@@ -315,15 +320,15 @@ class Apart:
 
     @cached_property
     def _model(self) -> Model:
-        return trained(self.rows, self._everything, self.lam(self._everything), self.fit.name)
+        return train(self.rows, self._everything, self.lam(self._everything), self.fit.name)
 
     @cached_property
     def _inverse(self) -> FloatArray:
         return self._model.problem.inverse(self._model.theta)
 
 
-def _in_order(of: IntArray) -> list[int]:
-    """The groups in the order in which they appear."""
+def _list_groups(of: IntArray) -> list[int]:
+    """Return the groups in the order in which they appear."""
     groups, first = np.unique(of, return_index=True)
     ordered: list[int] = groups[np.argsort(first)].tolist()
     return ordered

@@ -1,17 +1,18 @@
-"""Multinomial logistic regression, solved until rounding: the objective, its Hessian, and damped Newton steps.
+"""Multinomial logistic regression, solved up to rounding: the objective, its Hessian, and damped Newton steps.
 
-Logits are theta x, with theta (C, D) and x (D,) the features about a centre and a last entry of 1. Minimised is
+Logits are theta x, with theta (C, D) and x (D,): the features about a centre, and a last entry of 1. The objective is
 
     sum of losses + lam / 2 |W|^2 + mu / 2 (sum of biases)^2,
 
-W all of theta but its last column, the biases. As in scikit-learn no bias is penalised. Adding one vector to the
-weights of every class changes no probability; lam fixes these directions for the weights, mu fixes the one of the
-biases. At the minimum their sum is 0 whatever mu is, so mu only conditions: it is n / C^2.
+where W is theta without its last column, the biases. As in scikit-learn, no bias is penalised. Adding one vector to
+the weights of every class changes no probability. lam fixes these directions for the weights, and mu fixes the one of
+the biases. At the minimum the sum of the biases is 0 for any mu, so mu only improves the condition: it is n / C^2.
 
-Cost: 4 n C D operations a pass of L-BFGS (30 to 90 of them), n (C D)^2 a Hessian (one to three) and (C D)^3 / 3 its
-factor.
+Cost: 4 n C D operations for each pass of L-BFGS (30 to 90 of them), n (C D)^2 for each Hessian (one to three) and
+(C D)^3 / 3 for its factor.
 
-A softmax regression trained on rows of a data set: read in blocks by id, its classes those that the rows have.
+`Problem` is the regression on blocks of rows. `train` solves it on rows of a data set, read in blocks by id, for the
+classes that these rows have.
 """
 
 from __future__ import annotations
@@ -26,28 +27,28 @@ from scipy.special import logsumexp
 
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.errors import DataError
-from unseen.learners.ridge.reading import Rows
+from unseen.learners.ridge.reading import RowReader
 
-__all__ = ["ABSENT", "LinAlgError", "Model", "Problem", "hessian_of", "probabilities", "trained"]
+__all__ = ["ABSENT", "LinAlgError", "Model", "Problem", "hessian_of", "probabilities", "train"]
 
 
-# Of the Newton decrement g' Hess^-1 g. The logits of a row are then off by at most 1e-10 times the root of its
-# leverage x' Hess^-1 x, in exact arithmetic.
+# The least Newton decrement g' Hess^-1 g. In exact arithmetic, the error of the logits of a row is then at most 1e-10
+# times the root of its leverage x' Hess^-1 x.
 LEAST_DECREMENT = 1e-20
-ROUNDING = 1e-14  # below it, a decrement that no longer falls is rounding of the gradient
+ROUNDING = 1e-14  # a decrement below this that no longer falls is a rounding error of the gradient
 MOST_STEPS = 100
-SMALL = 100  # coefficients; up to here a Hessian costs no more than a few passes
+SMALL = 100  # coefficients up to which a Hessian costs no more than a few passes
 
 Block = tuple[FloatArray, IntArray]
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """One regression to be solved.
+    """One regression to solve.
 
     Args:
-        blocks: gives the rows in blocks, the same at each call: x float64 (m, D), its last column 1; labels int64 (m,)
-            in 0..C-1, each of them somewhere.
+        blocks: returns the rows in blocks, the same at each call: x float64 (m, D), its last column 1, and labels
+            int64 (m,) in 0..C-1; each class occurs.
         classes: C.
         width: D.
         n: the number of rows.
@@ -62,10 +63,10 @@ class Problem:
     lam: float
 
     def solve(self, start: FloatArray | None = None) -> FloatArray:
-        """Theta float64 (C, D) at the minimum.
+        """Return theta, float64 (C, D), at the minimum.
 
         Args:
-            start: float64 (C, D), or None: 0.
+            start: float64 (C, D), or None for 0.
 
         Raises:
             LinAlgError: lam is too small for float64.
@@ -73,35 +74,35 @@ class Problem:
         """
         theta = np.zeros((self.classes, self.width)) if start is None else start
         if theta.size > SMALL:
-            theta = self._quickly(theta)
+            theta = self._approach(theta)
         factor, previous = None, np.inf
         for _ in range(MOST_STEPS):
             loss, gradient = self.objective(theta)
-            step, decrement = _newton(factor, gradient)
-            if factor is None or decrement > 1e-2 * previous:  # the factor of an earlier point serves no longer
+            step, decrement = _newton_step(factor, gradient)
+            if factor is None or decrement > 1e-2 * previous:  # the factor of an earlier point is no longer good enough
                 factor = cho_factor(self.hessian(theta), lower=True, overwrite_a=True, check_finite=False)
-                step, decrement = _newton(factor, gradient)
+                step, decrement = _newton_step(factor, gradient)
             if decrement <= LEAST_DECREMENT or 0.25 * previous < decrement < ROUNDING:
                 return theta - step
-            theta, previous = self._damped(theta, step, loss, decrement), decrement
+            theta, previous = self._step_damped(theta, step, loss, decrement), decrement
         raise LinAlgError(f"no minimum in {MOST_STEPS} Newton steps")
 
     def objective(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """What is minimised, and its gradient float64 (C, D)."""
+        """Return the objective and its gradient, float64 (C, D)."""
         weights, total = theta[:, :-1], theta[:, -1].sum()
         loss = 0.5 * self.lam * float(np.square(weights).sum()) + 0.5 * self._mu * float(total**2)
         gradient = self.lam * theta
         gradient[:, -1] = self._mu * total
         for x, y in self.blocks():
             logits, rows = x @ theta.T, np.arange(len(y))
-            residuals, norm = _normalised(logits)
+            residuals, norm = _softmax(logits)
             loss += float((norm - logits[rows, y]).sum())
             residuals[rows, y] -= 1.0
             gradient += residuals.T @ x
         return loss, gradient
 
     def hessian(self, theta: FloatArray) -> FloatArray:
-        """The second derivative float64 (C D, C D), the entries of a class side by side."""
+        """Return the Hessian, float64 (C D, C D), with the entries of a class side by side."""
         size = self.classes * self.width
         hessian = np.zeros((size, size))
         for x, _ in self.blocks():
@@ -114,7 +115,7 @@ class Problem:
         return hessian
 
     def inverse(self, theta: FloatArray) -> FloatArray:
-        """The inverse of the Hessian float64 (C D, C D)."""
+        """Return the inverse of the Hessian, float64 (C D, C D)."""
         factor, failed = lapack.dpotrf(self.hessian(theta).T, lower=1, overwrite_a=1)
         if not failed:
             inverse, failed = lapack.dpotri(factor, lower=1, overwrite_c=1)
@@ -128,8 +129,8 @@ class Problem:
     def _mu(self) -> float:
         return self.n / self.classes**2
 
-    def _quickly(self, theta: FloatArray) -> FloatArray:
-        """Near the minimum, by L-BFGS in coordinates in which the Hessian at theta = 0 is about 1."""
+    def _approach(self, theta: FloatArray) -> FloatArray:
+        """Return a point near the minimum by L-BFGS, in coordinates where the Hessian at theta = 0 is about 1."""
         gram = np.zeros((self.width, self.width))
         for x, _ in self.blocks():
             gram += x.T @ x
@@ -137,19 +138,19 @@ class Problem:
         gram[np.diag_indices(self.width - 1)] += self.lam
         root = cholesky(gram, lower=True, check_finite=False)
 
-        def back(values: FloatArray) -> FloatArray:
+        def to_theta(values: FloatArray) -> FloatArray:
             found: FloatArray = solve_triangular(root.T, values.reshape(theta.shape).T, check_finite=False).T
             return found
 
         def objective(values: FloatArray) -> tuple[float, FloatArray]:
-            loss, gradient = self.objective(back(values))
+            loss, gradient = self.objective(to_theta(values))
             return loss, solve_triangular(root, gradient.T, lower=True, check_finite=False).T.ravel()
 
         options = {"maxiter": 300, "maxcor": 20, "ftol": 1e-10, "gtol": 1e-8}
-        return back(minimize(objective, (theta @ root).ravel(), jac=True, method="L-BFGS-B", options=options).x)
+        return to_theta(minimize(objective, (theta @ root).ravel(), jac=True, method="L-BFGS-B", options=options).x)
 
-    def _damped(self, theta: FloatArray, step: FloatArray, loss: float, decrement: float) -> FloatArray:
-        """A step along the Newton direction that lowers the objective, up to rounding."""
+    def _step_damped(self, theta: FloatArray, step: FloatArray, loss: float, decrement: float) -> FloatArray:
+        """Step along the Newton direction so far that the objective falls, up to rounding; return the new theta."""
         share, rounding = 1.0, 1e-12 * (1.0 + abs(loss))
         for _ in range(60):
             reached = theta - share * step
@@ -160,7 +161,7 @@ class Problem:
 
 
 def hessian_of(x: FloatArray, p: FloatArray) -> FloatArray:
-    """The part of these rows, float64 (C D, C D): the sum of (diag(p) - p p') x x' in the sense of Kronecker.
+    """Return the part of these rows in the Hessian, float64 (C D, C D): the sum of (diag(p) - p p') kron (x x').
 
     Args:
         x: float64 (m, D).
@@ -178,12 +179,12 @@ def hessian_of(x: FloatArray, p: FloatArray) -> FloatArray:
 
 
 def probabilities(logits: FloatArray) -> FloatArray:
-    """float64 (m, C)."""
-    return _normalised(logits)[0]
+    """Return probabilities, float64 (m, C), of logits."""
+    return _softmax(logits)[0]
 
 
-def _normalised(logits: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Probabilities (m, C) and the logarithm of their common divisor (m,), with one exponential an entry."""
+def _softmax(logits: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return probabilities (m, C) and the log of the sum of exponentials (m,), with one exponential for each entry."""
     top = logits.max(axis=1)
     p: FloatArray = np.exp(logits - top[:, None])
     total = p.sum(axis=1)
@@ -191,27 +192,29 @@ def _normalised(logits: FloatArray) -> tuple[FloatArray, FloatArray]:
     return p, top + np.log(total)
 
 
-def _newton(factor: tuple[FloatArray, bool] | None, gradient: FloatArray) -> tuple[FloatArray, float]:
+def _newton_step(factor: tuple[FloatArray, bool] | None, gradient: FloatArray) -> tuple[FloatArray, float]:
     if factor is None:
         return gradient, np.inf
     step = cho_solve(factor, gradient.ravel(), check_finite=False).reshape(gradient.shape)
     return step, float((gradient * step).sum())
 
 
-HELD_BYTES = 2**28  # of inputs that are kept in memory while a model is solved; beyond, they are read at each pass
-ABSENT = float(np.log(np.finfo(np.float32).tiny))  # log-probability of a class that the training rows lack
+# ---- a regression on rows of a data set ----------------------------------------------------------------------------
+
+HELD_BYTES = 2**28  # of inputs that stay in memory while a model is solved; more are read at each pass
+ABSENT = float(np.log(np.finfo(np.float32).tiny))  # log-probability of a class without training rows
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A regression that is solved.
+    """A solved regression.
 
     Args:
         centre: float64 (d,), subtracted from each row.
-        present: int64 (P,) classes of the training rows, ascending.
+        present: int64 (P,) the classes of the training rows, ascending.
         classes: C of the data set.
         theta: float64 (P, d + 1).
-        problem: what it solves.
+        problem: the problem that theta solves.
 
     """
 
@@ -222,15 +225,15 @@ class Model:
     problem: Problem
 
     def design(self, x: FloatArray) -> FloatArray:
-        """float64 (m, d + 1): x about the centre, and 1."""
-        return _design(x, self.centre)
+        """Return x about the centre, with a last column of 1, float64 (m, d + 1)."""
+        return _make_design(x, self.centre)
 
     def outputs(self, x: FloatArray) -> FloatArray:
-        """Logits float64 (m, C) of x (m, d)."""
-        return self.over_all(self.design(x) @ self.theta.T)
+        """Return the logits, float64 (m, C), of x (m, d)."""
+        return self.to_all_classes(self.design(x) @ self.theta.T)
 
-    def over_all(self, logits: FloatArray) -> FloatArray:
-        """Logits (m, C) of logits (m, P): a class that was absent in training has the probability 1.2e-38."""
+    def to_all_classes(self, logits: FloatArray) -> FloatArray:
+        """Extend logits (m, P) to all classes (m, C); a class without training rows has the probability 1.2e-38."""
         if len(self.present) == self.classes:
             return logits
         everything = np.repeat(logsumexp(logits, axis=1, keepdims=True) + ABSENT, self.classes, axis=1)
@@ -238,19 +241,19 @@ class Model:
         return everything
 
     def codes(self, labels: IntArray) -> IntArray:
-        """Labels as places in `present`."""
+        """Return labels as positions in `present`."""
         return np.searchsorted(self.present, labels)
 
 
-def trained(rows: Rows, chosen: IntArray, lam: float, name: str, start: FloatArray | None = None) -> Model:
-    """The regression on these rows.
+def train(rows: RowReader, chosen: IntArray, lam: float, name: str, start: FloatArray | None = None) -> Model:
+    """Train the regression on these rows.
 
     Args:
         rows: the data set, read in float64.
-        chosen: int64 rows trained on.
+        chosen: int64, the training rows.
         lam: the penalty.
-        name: of the fit, for messages.
-        start: a theta to begin at, or None.
+        name: the name of the fit, for messages.
+        start: the theta to start from, or None for 0.
 
     Raises:
         DataError: the rows are of one class; lam is too small.
@@ -267,9 +270,9 @@ def trained(rows: Rows, chosen: IntArray, lam: float, name: str, start: FloatArr
 
     def read() -> Iterable[Block]:
         for block in rows.blocks(chosen):
-            x = _design(rows.inputs(block), centre)
+            x = _make_design(rows.inputs(block), centre)
             codes = np.searchsorted(present, labels[block])
-            step = max(64, rows.block // (len(present) + 1))  # so that C copies of a part are no larger than a block
+            step = max(64, rows.block // (len(present) + 1))  # then C copies of a part are no larger than a block
             yield from ((x[at : at + step], codes[at : at + step]) for at in range(0, len(x), step))
 
     width = len(centre) + 1
@@ -285,7 +288,7 @@ def trained(rows: Rows, chosen: IntArray, lam: float, name: str, start: FloatArr
     return Model(centre, present, len(rows.data.class_names), theta, problem)
 
 
-def _design(x: FloatArray, centre: FloatArray) -> FloatArray:
+def _make_design(x: FloatArray, centre: FloatArray) -> FloatArray:
     design = np.ones((len(x), x.shape[1] + 1))
     np.subtract(x, centre, out=design[:, :-1])
     return design
