@@ -28,7 +28,7 @@ from unseen.engine.work import Report, Work
 from unseen.errors import ArgumentError, RunError
 from unseen.evaluating.advise import FILE as ADVICE
 from unseen.evaluating.advise import Advice
-from unseen.evaluating.automatic import AUTO, Auto, best_method
+from unseen.evaluating.automatic import AUTO, Auto, find_best_method
 from unseen.evaluating.result import FILE as EVALUATION
 from unseen.evaluating.result import Evaluation
 from unseen.evaluating.sweep import FILE as SWEEP
@@ -286,7 +286,7 @@ def _prune_automatically(
     auto = Auto.of(options)
     with run.part(AUTO) as trials:
         share = budget / len(source)
-        best, evidence = best_method(source, auto, score=score.label, share=share, run=trials, seed=seed, **more)
+        best, evidence = find_best_method(source, auto, score=score.label, share=share, run=trials, seed=seed, **more)
     work = Work(source, **more)
     if best.grows:
         loop = Loop(work, best.growth(auto.features), keep=budget, seed=seed)
