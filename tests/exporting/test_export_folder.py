@@ -157,13 +157,13 @@ def test_a_link_that_cannot_be_made_names_the_way_out(source, tmp_path, monkeypa
 @pytest.mark.parametrize("link", ["hard", "copy"])
 def test_a_file_that_goes_away_on_the_way(source, tmp_path, monkeypatch, link):
     coreset = coreset_of(from_folder(source), ROWS)
-    linked = image_folder._linked
+    linked = image_folder._link_files
 
     def after_a_loss(*args):
         (source / coreset.ids[3]).unlink()
         linked(*args)
 
-    monkeypatch.setattr(image_folder, "_linked", after_a_loss)
+    monkeypatch.setattr(image_folder, "_link_files", after_a_loss)
     with pytest.raises(DataError, match=r"is gone; it was there when the data set was scored"):
         unseen.export(coreset, "folder", tmp_path / "kept", data=source, link=link)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
