@@ -66,7 +66,7 @@ def test_classes_of_a_table_get_safe_names(tmp_path):
     data = from_parquet(path)
     rows = list(range(0, 20, 2))
     # Folders are sorted, and these names sort in another order.
-    with pytest.warns(UserWarning, match="gets other numbers than the data set has"):
+    with pytest.warns(UserWarning, match="other numbers than the data set has"):
         out = unseen.export(coreset_of(data, rows), "folder", tmp_path / "deep" / "kept", data=path)
     inside = {safe_name(HOSTILE[label]) for label in data.labels[rows]}
     assert {folder.name for folder in out.iterdir()} == inside
