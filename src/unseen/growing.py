@@ -258,7 +258,7 @@ class Loop:
         self.work, self.growth, self.seed = work, growth, seeds.checked(seed)
         data, n = work.data, len(work.data)
         if "logits" not in work.learner.provides:
-            raise ArgumentError(f"to grow needs a learner that predicts classes, which {work.learner.name!r} does not")
+            raise ArgumentError(f"grow needs a learner that predicts classes, which {work.learner.name!r} does not do")
         self.plan = growth.plan or default_plan(closed_form=work.learner.closed_form)
         self.budget = budget_of(n, keep=keep, prune=prune)
         self.sizes = growth.sizes(self.budget)
@@ -362,8 +362,8 @@ class Loop:
         growth, choice = self.growth, self.growth.choice
         score = growth.first_score.label
         whole = choice.coreset(table, score=score, keep=self.budget, seed=self._seed("start"))
-        found = whole.provenance.get("found", {})
-        parts = {None: found} if growth.quota is None else found
+        by_class = whole.provenance.get("found", {})
+        parts = {None: by_class} if growth.quota is None else by_class
         column = choice.rule.column if isinstance(choice.rule.column, str) else choice.column(score)
         values = table.column(column)
         hardness = -values if table.direction(column) == "easier" else values

@@ -110,12 +110,12 @@ def make_arms(
         DataError: an arm has fewer than two classes to train on.
 
     """
-    chosen = [_coreset_arm(name, given, exam, replicates) for name, given in coresets.items()]
+    coreset_arms = [_coreset_arm(name, given, exam, replicates) for name, given in coresets.items()]
     arms = [Arm("full", "full", (exam.pool,) * replicates, 1)] if "full" in baselines else []
     drawn: dict[tuple[str, tuple[int, ...]], Arm] = {}
     kinds = [kind for kind in baselines if kind != "full"]
-    several = len({tuple(map(len, arm.rows)) for arm in chosen}) > 1
-    for arm in chosen:
+    several = len({tuple(map(len, arm.rows)) for arm in coreset_arms}) > 1
+    for arm in coreset_arms:
         sizes = tuple(map(len, arm.rows))
         arms.append(arm)
         if "full" in baselines:

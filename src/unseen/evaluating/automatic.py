@@ -167,10 +167,10 @@ def _halve(trials: Trials, methods: list[Method], budget: int) -> tuple[list[dic
         means = {method: values.mean() for method, values in zip(alive, accuracies, strict=True)}
         ranked = sorted(alive, key=lambda method: (-means[method], methods.index(method)))
         rounds.append({"replicates": replicates, "accuracy": {method.text: float(means[method]) for method in ranked}})
-        chosen = [method for method in ranked if method is not RANDOM]
-        if len(chosen) <= 1:
+        scored = [method for method in ranked if method is not RANDOM]
+        if len(scored) <= 1:
             return rounds, ranked
-        kept = chosen[: (len(chosen) + 1) // 2]
+        kept = scored[: (len(scored) + 1) // 2]
         alive, replicates = [method for method in methods if method in kept or method is RANDOM], 2 * replicates
 
 

@@ -388,5 +388,5 @@ def _price_as_json(price: Price | None) -> dict[str, Any] | None:
     return None if price is None else {"seconds": price.seconds, "samples": price.samples, "trainings": price.trainings}
 
 
-def _as_json(found: Interval) -> dict[str, Any]:
-    return {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
+def _as_json(mean: Interval) -> dict[str, Any]:
+    return {"mean": mean.mean, "low": mean.low, "high": mean.high, "n": mean.n}

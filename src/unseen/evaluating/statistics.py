@@ -198,9 +198,9 @@ def against_full(
     strict = spread.at_least(margin * (1 - margin))
     if mean - strict.half(level) > -margin:
         return Verdict("lossless", f"lossless{spread.whom} within {100 * margin:g} points{spread.alone}")
-    found = interval(x, level, sampling=sampling)
-    if found.high < 0:
-        return Verdict("loses", f"loses {_format_loss(found)} points{spread.whom}{spread.alone}")
+    difference = interval(x, level, sampling=sampling)
+    if difference.high < 0:
+        return Verdict("loses", f"loses {_format_loss(difference)} points{spread.whom}{spread.alone}")
 
     def decides(n: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         return np.asarray((mean - strict.half(level, n) > -margin) | (mean + spread.half((1 + level) / 2, n) < 0))
@@ -238,12 +238,12 @@ def against_random(
     spread = _Spread.of(x, sampling, each, trainee)
     if (unknown := _unknown(spread)) is not None:
         return unknown
-    found = interval(x, level, sampling=sampling)
-    if found.low > 0:
-        return Verdict("better", f"better by {found.text()} points{spread.whom}{spread.alone}")
-    if found.high < 0:
-        return Verdict("worse", f"worse by {_format_loss(found)} points{spread.whom}{spread.alone}")
-    return _undecided(spread, lambda n: abs(found.mean) > spread.half((1 + level) / 2, n))
+    difference = interval(x, level, sampling=sampling)
+    if difference.low > 0:
+        return Verdict("better", f"better by {difference.text()} points{spread.whom}{spread.alone}")
+    if difference.high < 0:
+        return Verdict("worse", f"worse by {_format_loss(difference)} points{spread.whom}{spread.alone}")
+    return _undecided(spread, lambda n: abs(difference.mean) > spread.half((1 + level) / 2, n))
 
 
 def describe_losses(
@@ -257,10 +257,10 @@ def describe_losses(
         large: a loss that is named even where it may be chance, for want of samples or seeds; None names none.
         than: the baseline that the classes lose against, in words; empty for the full data.
 
-    >>> found = {"cat": Interval(-0.09, -0.12, -0.06, 5), "dog": Interval(-0.06, -0.13, 0.01, 5)}
-    >>> describe_losses(found, margin=0.005)
+    >>> changes = {"cat": Interval(-0.09, -0.12, -0.06, 5), "dog": Interval(-0.06, -0.13, 0.01, 5)}
+    >>> describe_losses(changes, margin=0.005)
     (('cat',), 'class cat loses 9.0 ± 3.0 points')
-    >>> describe_losses(found, margin=0.005, large=0.05, than="random")[1]
+    >>> describe_losses(changes, margin=0.005, large=0.05, than="random")[1]
     'class cat loses 9.0 ± 3.0 points more than with random, class dog perhaps 6.0 ± 7.0'
 
     """
