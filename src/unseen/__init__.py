@@ -1,7 +1,8 @@
 """Find the part of a labelled data set worth training on: every sample is scored by models that never saw it.
 
-The verbs are `score`, `select` and `prune` (both); plans are `folds`, `halves`, `seen`, `leave_one_out` and `Exposure`.
-Everything public is listed in `__all__` and imported when it is first used, so that importing `unseen` is cheap.
+Verbs: `score`, `select` and `prune` (both in one); `grow` in several steps; `evaluate`, `sweep`, `advise` and
+`estimate`; `embed`, `export`, `report` and `load`. Plans: `folds`, `halves`, `seen`, `leave_one_out`, `coreset` and
+`Exposure`. Every public name is in `__all__` and imported when it is first used, so that importing `unseen` is cheap.
 """
 
 from importlib import import_module
@@ -9,7 +10,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# Where each public name lives. `__init__.pyi` says the same to type checkers, and a test compares the two.
+# The module of each public name. `__init__.pyi` holds the same for type checkers, and a test compares the two.
 _HOMES = {
     "Advice": "evaluating.advise",
     "ArgumentError": "errors",

@@ -1,7 +1,7 @@
-"""The verbs of the single step: `score`, `select`, and `prune`, which is both.
+"""The verbs of one step: `score`, `select`, and `prune`, which does both; and `load`, which reads what a run kept.
 
-A data set goes in, an exposure plan divides it into fits, a learner makes observations, scores make a table of them,
-a rule makes a coreset of the table.
+An exposure plan divides the data set into fits. A learner trains on each fit and makes observations. Scores turn the
+observations into a table, and a rule turns the table into a coreset.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from unseen.engine.work import Report, Work
 from unseen.errors import ArgumentError, RunError
 from unseen.evaluating.advise import FILE as ADVICE
 from unseen.evaluating.advise import Advice
-from unseen.evaluating.automatic import AUTO, Auto, best_method
+from unseen.evaluating.automatic import AUTO, Auto, find_best_method
 from unseen.evaluating.result import FILE as EVALUATION
 from unseen.evaluating.result import Evaluation
 from unseen.evaluating.sweep import FILE as SWEEP
@@ -48,17 +48,17 @@ __all__ = ["LABEL_ISSUE", "Pruned", "Scored", "label_error_share", "load", "prun
 
 
 class Pruned(NamedTuple):
-    """What `prune` gives: the scores of every sample, and the part worth training on."""
+    """The result of `prune`: the scores of every sample, and the part worth training on."""
 
     scores: ScoreTable
     coreset: Coreset
 
     def to_pandas(self) -> Any:
-        """Every sample with its scores, and whether it is `kept`; see `ScoreTable.to_pandas`."""
+        """Return a frame of every sample with its scores, and whether it is `kept`; see `ScoreTable.to_pandas`."""
         return self.scores.to_pandas(self.coreset)
 
     def to_arrow(self) -> Any:
-        """The same as a table of Arrow."""
+        """Return the same as an Arrow table; see `ScoreTable.to_arrow`."""
         return self.scores.to_arrow(self.coreset)
 
     def _repr_html_(self) -> str:
@@ -66,7 +66,7 @@ class Pruned(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """What `load` gives of a run: its scores, and its coreset if one was chosen."""
+    """A run as `load` reads it: its scores, and its coreset if one was chosen."""
 
     scores: ScoreTable
     coreset: Coreset | None
@@ -106,16 +106,15 @@ def score(
         learner: see `unseen.learners.resolve`; by the kind of data if not given.
         seed: the root seed, or None for one that is drawn; everything random follows from it.
         groups: `"duplicates"` keeps exact copies in one fold; an array (n,) keeps these groups together; None keeps
-            nothing together but the groups that the data set itself brings.
+            together only the groups that the data set itself brings.
         out: a directory that keeps the run. The same call continues it after a kill, and is refused if anything
             that changes the numbers differs.
         executor: where fits run: `"local"`, on this machine; `"ray"`, on Ray, here or (`"ray:address=host:port"`) on a
             cluster, see `unseen.engine.executors.RayExecutor`; or an executor. The numbers are the same.
-        jobs: fits trained at the same time, each in a process of its own; if not given 1, and with Ray as many as
-            there is room for.
-        threads: threads a fit; if not given the processors shared among the jobs, and with Ray 1. Part of the
-            manifest.
-        verify: `"full"` puts a digest of all content in the manifest, `"cheap"` one of a sample of it.
+        jobs: fits trained at the same time, each in its own process. The default is 1; with Ray, as many as there is
+            room for.
+        threads: threads a fit. The default is the processors shared among the jobs; with Ray, 1. Part of the manifest.
+        verify: `"full"` puts a digest of all content in the manifest, `"cheap"` a digest of a sample of it.
         report: called with (kind, **fields) as work goes on.
         features: the columns that are inputs.
         **reading: how `data` is read, as in `label="income"`; see `unseen.data.sources.Reading`.
@@ -153,16 +152,16 @@ def select(
     """Choose a coreset from a score table.
 
     Args:
-        scores: what `unseen.score` gave.
-        rule: the name of a rule, with options (`"stratified:cutoff=0.1"`); see `unseen rules`. If not given, strata of
-            the score, less some of the hardest samples (`"stratified:cutoff=auto"`, see `unseen.rules.Stratified`);
-            without that cutoff for scores of worth and for tables without predictions.
+        scores: the score table, from `unseen.score`.
+        rule: the name of a rule, with options (`"stratified:cutoff=0.1"`); see `unseen rules`. The default draws from
+            strata of the score after cutting off some of the hardest samples (`"stratified:cutoff=auto"`, see
+            `unseen.rules.Stratified`); it cuts off none for scores of worth and for tables without predictions.
         keep: how much is kept: a count (int), a fraction (float in (0, 1]) or `"70%"`. Exactly one of keep and prune.
         prune: how much is removed.
         score: which score of the table the rule reads; its only or first one if not given.
-        seed: for rules that draw; None draws one.
+        seed: the seed of rules that draw, or None for one that is drawn.
         options: `features`, `quota`, `align` and the options of the rule. `align="temperature"` reads the score
-            `<score>@temperature`, which `prune` measures by itself and `score` where it is named.
+            `<score>@temperature`; `prune` measures it unasked, `score` only where it is named.
 
     Example:
         >>> import unseen
@@ -205,17 +204,17 @@ def prune(
 ) -> Pruned:
     """Score every sample by models that never saw it, and choose the coreset.
 
-    The arguments are those of `score` and `select`; `features` are columns of inputs where they are names, else an
-    array (n, d) for rules that read it. `also` names further scores for the table; held-out label issues
-    (`label_issue`) are always among them, see `label_error_share`, unless the data has a regression target. What cannot
-    be met (a budget, a cutoff, a score that the learner does not give) is refused before any training.
+    The arguments are those of `score` and `select`. `features` are columns of inputs where they are names, else an
+    array (n, d) for rules that read it. `also` names further scores for the table. Held-out label issues
+    (`label_issue`, see `label_error_share`) are always measured, unless the data has a regression target. A budget, a
+    cutoff or a score that cannot be met is refused before any training.
 
-    Where no rule is named and the models turn out hardly better than naming the largest class, scores mean nothing:
-    the coreset is then random, each class in proportion, and a message says so.
+    If no rule is named and the models turn out hardly better than always predicting the largest class, their scores
+    mean nothing. The coreset is then random, each class in proportion, and a message says so.
 
-    `rule="auto"` first tries several ways to choose (scores, rules, cutoffs, one or several steps, and random) on a
-    split held out of the data, by successive halving, sets the best against random on fresh replicates, and then
-    chooses that way from everything. The evidence is in `coreset.provenance["auto"]`. Options: those of
+    `rule="auto"` first tries several methods (scores, rules, cutoffs, one or several steps, and random) on a split held
+    out of the data, by successive halving. It compares the best of them with random on fresh replicates, and then
+    chooses from everything by the winner. The evidence is in `coreset.provenance["auto"]`. The options are those of
     `unseen.evaluating.automatic.Auto`.
 
     Example:
@@ -239,7 +238,7 @@ def prune(
             more = {"learner": learner, "groups": groups, "executor": runner, "verify": verify, "report": report}
             budget = budget_of(len(source), **amount)
             with runner.session():
-                return _automatic(run, source, budget, score, also, seed, options, **more)
+                return _prune_automatically(run, source, budget, score, also, seed, options, **more)
         work = Work(
             source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
         )
@@ -261,19 +260,19 @@ def prune(
         return Pruned(table, run.save_coreset(coreset))
 
 
-_PRUNE = prune  # whose argument of the same name hides it
+_PRUNE = prune  # the argument `prune` hides the function in its body
 
 
 def _check_options(verb: Callable[..., Any], options: Mapping[str, Any], rule: str | Rule | None) -> None:
     """Refuse options that neither the verb nor the rule has."""
     if rule == AUTO:
-        own = [entry.name for entry in fields(Auto)]
+        names = [entry.name for entry in fields(Auto)]
     else:
-        own = [*Choice.of(rule or "stratified").rule.options(), *SHARED]
-    check_arguments(verb, options, own)
+        names = [*Choice.of(rule or "stratified").rule.options(), *SHARED]
+    check_arguments(verb, options, names)
 
 
-def _automatic(
+def _prune_automatically(
     run: runs.Run,
     source: Data,
     budget: int,
@@ -283,11 +282,11 @@ def _automatic(
     options: Mapping[str, Any],
     **more: Any,
 ) -> Pruned:
-    """Find the best way to choose, then choose that way from everything."""
+    """Find the best method on a held-out split, then choose by it from everything."""
     auto = Auto.of(options)
     with run.part(AUTO) as trials:
         share = budget / len(source)
-        best, evidence = best_method(source, auto, score=score.label, share=share, run=trials, seed=seed, **more)
+        best, evidence = find_best_method(source, auto, score=score.label, share=share, run=trials, seed=seed, **more)
     work = Work(source, **more)
     if best.grows:
         loop = Loop(work, best.growth(auto.features), keep=budget, seed=seed)
@@ -302,25 +301,31 @@ def _automatic(
         table = work.score(run, plan, [first, *beside, *also, LABEL_ISSUE], seed=seed, announce=True)
         name = None if best.score is None else first.label
         coreset = choice.coreset(table, score=name, keep=budget, seed=seed)
-    found = replace(coreset, provenance={**coreset.provenance, AUTO: evidence})
-    return Pruned(table, run.save_coreset(found))
+    coreset = replace(coreset, provenance={**coreset.provenance, AUTO: evidence})
+    return Pruned(table, run.save_coreset(coreset))
 
 
 def load(path: str | Path) -> Scored | Evaluation | Sweep | Advice | ScoreTable | Coreset:
     """Read a finished run, or one file of it.
 
     Args:
-        path: a run directory gives its scores and coreset (None where there is none yet), or the `Evaluation`,
-            `Sweep` or `Advice` that was made in it; a parquet file the `ScoreTable` or `Coreset` that was saved in it.
+        path: a run directory, or a parquet file.
+
+    Returns:
+        Of a run directory its scores and coreset (None if there is none yet), or the `Evaluation`, `Sweep` or `Advice`
+        that was made in it; of a parquet file the `ScoreTable` or `Coreset` that was saved in it.
+
+    Raises:
+        RunError: a folder that holds no run, a damaged manifest, or a run without scores.
     """
     place = Path(path)
     if not place.is_dir():
         return runs.load_file(place)
     run = runs.RunDirectory(place)
-    run.manifest()  # a folder that holds no run, or a damaged manifest, is an error
-    found = run.output(EVALUATION, Evaluation.load) or run.output(SWEEP, Sweep.load)
-    if found is not None:
-        return found
+    run.manifest()  # refuses a folder that holds no run, and a damaged manifest
+    result = run.output(EVALUATION, Evaluation.load) or run.output(SWEEP, Sweep.load)
+    if result is not None:
+        return result
     if (advice := run.read_json(ADVICE)) is not None:
         with understood(place / ADVICE):
             return Advice.from_json(advice)
@@ -330,22 +335,23 @@ def load(path: str | Path) -> Scored | Evaluation | Sweep | Advice | ScoreTable 
     return Scored(table, coreset)
 
 
-TELLING = 0.75  # held-out accuracy below which a contradicted label says more of the model than of the label
+LEAST_ACCURACY = 0.75  # below this held-out accuracy, a contradicted label is more likely the model's fault
 
 
 def label_error_share(table: ScoreTable, coreset: Coreset | None = None) -> float:
-    """The held-out disagreement: the share of labels that models contradict with confidence, averaged over repeats.
+    """Return the held-out disagreement: the share of labels that models confidently contradict, averaged over repeats.
 
-    Of a coreset, or of the whole data set (what random selection expects), by confident learning (Northcutt et al.
-    2021). Wrong labels are contradicted, and so are hard samples and what the models are too weak for: on known flips
-    of 0 to 20 % it was between 2 points too low and 13 too high where told (`benchmarks/results/label_errors.json`).
+    It is the share in a coreset, or in the whole data set, which is the expected share in a random coreset. Labels are
+    contradicted by confident learning (Northcutt et al. 2021). Wrong labels are contradicted, but so are hard samples
+    and samples that the models are too weak for: on known flips of 0 to 20 % of the labels, the share was between 2
+    points too low and 13 too high wherever it was not NaN (`benchmarks/results/label_errors.json`).
 
     Returns:
-        The share; NaN where the models are too weak to doubt a label: fewer than 75 % of the labels predicted
-        rightly, or no more than the largest class holds. Samples that nobody judged are left out.
+        The share; NaN where the models are too weak to doubt a label: they predict fewer than 75 % of the labels
+        rightly, or no more than the share of the largest class. Samples that no model judged are left out.
 
     Raises:
-        ArgumentError: a table without `label_issue`.
+        ArgumentError: the table has no score `label_issue`.
     """
     if LABEL_ISSUE not in table.values:
         raise ArgumentError(f"the table must hold the score {LABEL_ISSUE!r}, it has {', '.join(table.scores)}")
@@ -354,11 +360,11 @@ def label_error_share(table: ScoreTable, coreset: Coreset | None = None) -> floa
         judged = table.predictions >= 0
         labels = table.labels[judged]
         right = float(np.mean(table.predictions[judged] == labels)) if len(labels) else 0.0
-        if right < TELLING or right <= np.bincount(labels).max() / len(labels):
+        if right < LEAST_ACCURACY or right <= np.bincount(labels).max() / len(labels):
             return float("nan")
         flagged = np.where(judged, flagged, np.nan)
-    mine = flagged if coreset is None else flagged[coreset.indices]
-    return float(np.nanmean(mine)) if np.isfinite(mine).any() else float("nan")
+    flagged = flagged if coreset is None else flagged[coreset.indices]
+    return float(np.nanmean(flagged)) if np.isfinite(flagged).any() else float("nan")
 
 
 def _default_score(data: Data) -> str:

@@ -1,4 +1,7 @@
-"""The scikit-learn face: a sampler for pipelines, as imbalanced-learn defines it, without needing that package."""
+"""The scikit-learn interface: `Pruner`, a sampler for pipelines as imbalanced-learn defines it.
+
+It works in `imblearn.pipeline.Pipeline` and by itself, and does not need imbalanced-learn to be installed.
+"""
 
 from __future__ import annotations
 
@@ -29,24 +32,26 @@ __all__ = ["Pruner"]
 
 
 class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Keeps the part of a training set worth training on, judged by models that never saw it.
+    """A sampler that keeps the part of a training set worth training on, judged by models that never saw it.
 
-    A sampler for `imblearn.pipeline.Pipeline`: it acts when the pipeline is fitted, and passes everything on when the
-    pipeline predicts. It works the same without imbalanced-learn. What it does is `unseen.prune` on arrays.
+    In an `imblearn.pipeline.Pipeline` it acts when the pipeline is fitted, and passes everything on when the pipeline
+    predicts. It works the same without imbalanced-learn. It calls `unseen.prune` on arrays.
 
     Args:
         keep: how much is kept: a count (int) or a fraction (float in (0, 1]).
         sample_score: the name of a score (`"el2n"`), or a `Score`. (An attribute called `score` would make
             scikit-learn take this for a predictor.)
-        rule: the name of a rule, with options (`"stratified:cutoff=0.1"`), or a `Rule`; None as for `unseen.prune`.
-        plan: the number of folds, or a plan such as `unseen.folds(5, repeats=3)`; None as for `unseen.prune`: two
-            halves, and five folds for learners in closed form.
+        rule: the name of a rule, with options (`"stratified:cutoff=0.1"`), or a `Rule`; None for the default of
+            `unseen.prune`.
+        plan: the number of folds, or a plan such as `unseen.folds(5, repeats=3)`; None for the default of
+            `unseen.prune`: two halves, and five folds for learners in closed form.
         learner: a scikit-learn classifier with `predict_proba`, or what `unseen.learners.resolve` takes; None is
             logistic regression on standardised features, and gradient boosting where X holds text.
         quota: how the budget is shared among the classes (`"proportional"`, `"uniform"`, `"error"`), or None.
-        groups: `"duplicates"` keeps exact copies in one fold; an array (n,) keeps these groups together, and is of
-            the one X that is fitted, so not for cross-validation; None keeps nothing together.
-        random_state: an integer; a `RandomState`, of which one number is drawn; or None for another result each time.
+        groups: `"duplicates"` keeps exact copies in one fold; an array (n,) keeps these groups together, but fits
+            only the one X that it was made for, so it cannot be used in cross-validation; None keeps nothing together.
+        random_state: an integer; a `RandomState`, from which one number is drawn; or None for another result each
+            time.
 
     Attributes:
         sample_indices_: int64 (m,) rows kept, ascending.
@@ -99,8 +104,8 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
         """Score every sample and choose the coreset.
 
         Args:
-            X: (n, d) numbers, or numbers and text with missing entries; an array, a data frame or a list. An
-                estimator of yours is given a frame as it is. Sparse matrices are refused: samples are fingerprinted and
+            X: (n, d) numbers, or numbers and text with missing entries; an array, a data frame or a list. A data frame
+                is passed to your own estimator unchanged. Sparse matrices are refused: samples are fingerprinted and
                 compared by their content, which is dense here.
             y: (n,) labels, or (n, C) one-hot.
 
@@ -108,7 +113,7 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
             DataError: NaN or infinite numbers, one class only, labels that are not classes.
             ArgumentError: an option that cannot be met, before any training.
         """
-        data = from_arrays(*self._checked(X, y))
+        data = from_arrays(*self._check(X, y))
         self.scores_, self.coreset_ = prune(
             data,
             keep=self.keep,
@@ -116,7 +121,7 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
             rule=self.rule,
             plan=folds(int(self.plan)) if isinstance(self.plan, (int, np.integer)) else self.plan,
             learner=self.learner,
-            seed=_seed(self.random_state),
+            seed=_seed_of(self.random_state),
             groups=self.groups,
             quota=self.quota,
         )
@@ -126,17 +131,17 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
         return self
 
     def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
-        """Score, choose, and return the kept rows of X and y, in the containers and types they came in."""
+        """Score, choose, and return the kept rows of X and y in their original containers and types."""
         rows = self.fit(X, y).sample_indices_
         return _safe_indexing(X, rows), _safe_indexing(y, rows)
 
-    def _checked(self, X: Any, y: Any) -> tuple[Any, npt.NDArray[Any]]:
-        """X as an array, or as the frame that it is, and y as an array; sets what is learned of both."""
+    def _check(self, X: Any, y: Any) -> tuple[Any, npt.NDArray[Any]]:
+        """Return X as an array or an unchanged frame, and y as an array; set the attributes learned from both."""
         if y is None:
             raise ArgumentError("requires y to be passed, but the target y is None")
         X = to_numpy(X, "X") if is_tensor(X) or hasattr(X, "tocsr") else unmasked(X, "X")
         y = to_numpy(y, "y") if is_tensor(y) else unmasked(y, "y")
-        if np.ndim(y) == 1 and not np.iscomplexobj(y):  # of which scikit-learn has its own words
+        if np.ndim(y) == 1 and not np.iscomplexobj(y):  # scikit-learn refuses complex labels in its own words
             y = labels_in(to_numpy(y, "y"), "y")
         try:
             check_classification_targets(y)
@@ -154,7 +159,7 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
         except UnseenError:
             raise
         except (TypeError, ValueError) as error:
-            if "parse data" in str(error):  # scikit-learn and its friends know a sparse frame that is refused by this
+            if "parse data" in str(error):  # scikit-learn's checks of estimators expect this error for a sparse frame
                 raise
             raise DataError(" ".join(str(error).split())) from error
         return values, labels
@@ -170,7 +175,8 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
         )
 
 
-# What imbalanced-learn adds to scikit-learn's tags, so that its tools know a sampler without our importing it.
+# The tags that imbalanced-learn adds to scikit-learn's: its tools know a sampler by them. Defined here, so that
+# imbalanced-learn need not be imported.
 @dataclass
 class _SamplerInputTags(InputTags):  # type: ignore[misc]
     dataframe: bool = False
@@ -186,7 +192,7 @@ class _SamplerTags(Tags):  # type: ignore[misc]
     sampler_tags: _SampleIndices | None = None
 
 
-def _seed(random_state: int | np.random.RandomState | None) -> int:
+def _seed_of(random_state: int | np.random.RandomState | None) -> int:
     if random_state is None:
         return int(np.random.default_rng().integers(2**31))
     if isinstance(random_state, np.random.RandomState):

@@ -72,7 +72,7 @@ def test_blocks_do_not_change_the_result(by, monkeypatch):
     X, y = BUILT_IN[by], np.arange(len(BUILT_IN[by])) % 3
     whole = vectors(unseen.embed(X, y, by=by))
     monkeypatch.setattr(features, "block_of", lambda data, width: 7)
-    monkeypatch.setattr("unseen.embedding.features.BLOCK_BYTES", 8 * 6 * 7)
+    monkeypatch.setattr(features, "BLOCK_BYTES", 8 * 6 * 7)
     monkeypatch.setattr(features, "CUT_BYTES", 2000)
     np.testing.assert_allclose(vectors(unseen.embed(X, y, by=by)), whole, rtol=1e-6, atol=1e-6)
 

@@ -47,7 +47,7 @@ def vectors(X, by="efficientnet_lite0", **more):
 
 
 def package(name):
-    return backbones._packaged("it", name)
+    return backbones._package_folder("it", name)
 
 
 # ---- images ----------------------------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ def test_weights_are_never_unpickled(network, monkeypatch, tmp_path):
 
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "w.pth").write_bytes(pickle.dumps({"_fc.weight": Evil()}))
-    monkeypatch.setattr(backbones, "_packaged", lambda by, name: tmp_path)
+    monkeypatch.setattr(backbones, "_package_folder", lambda by, name: tmp_path)
     with pytest.raises(DataError, match=r"w\.pth is damaged: .*; install its package again"):
         vectors(IMAGES)
     assert not (tmp_path / "ran").exists()
@@ -232,6 +232,6 @@ def test_weights_are_never_unpickled(network, monkeypatch, tmp_path):
 def test_damaged_vectors_of_words_are_named(words, monkeypatch, tmp_path):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "l2_supercat_256.safetensors").write_bytes(b"not these")
-    monkeypatch.setattr(backbones, "_packaged", lambda by, name: tmp_path)
+    monkeypatch.setattr(backbones, "_package_folder", lambda by, name: tmp_path)
     with pytest.raises(DataError, match=r"l2_supercat_256\.safetensors is damaged: .*; install its package again"):
         vectors(TEXTS, by="wordllama")

@@ -49,8 +49,8 @@ def test_a_candidate_worse_than_random_loses_to_it():
 
 
 def test_several_steps_can_win(monkeypatch):
-    monkeypatch.setattr(automatic, "_confirmed", lambda trials, best, budget, seeds: (best, None))
-    monkeypatch.setattr(automatic, "_halved", lambda trials, methods, budget: ([], [methods[1]]))
+    monkeypatch.setattr(automatic, "_confirm", lambda trials, best, budget, seeds: (best, None))
+    monkeypatch.setattr(automatic, "_halve", lambda trials, methods, budget: ([], [methods[1]]))
     table, coreset = chosen(candidates=["grow:steps=2/el2n/stratified"])
     assert len(coreset) == 210
     assert set(coreset.sources) == {"start", "step 1", "step 2"}

@@ -413,7 +413,7 @@ def test_exact_copies_are_refused_by_name_or_dropped():
         ({"coresets": subset(range(9), n=500)}, DataError, "coreset 'coreset' is of other data: 9 of 500 samples"),
         ({"coresets": unseen.Coreset(np.array([7]), np.array([3]), 400)}, DataError, "or other ids"),
         ({"coresets": {}}, ArgumentError, "at least one coreset"),
-        ({"coresets": {"full": HALF}}, ArgumentError, "the name 'full' is that of a baseline"),
+        ({"coresets": {"full": HALF}}, ArgumentError, "the name 'full' is reserved for a baseline"),
         ({"coresets": {" ": HALF}}, ArgumentError, "must be a text"),
         (
             {"coresets": {"m": [HALF] * 3}},

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from unseen.errors import ArgumentError
-from unseen.evaluating.arms import by_draw
+from unseen.evaluating.arms import average_by_draw
 from unseen.evaluating.statistics import (
     MOST_SEEDS,
     Sampling,
@@ -251,6 +251,6 @@ def test_what_seeds_share_needs_several_coresets():
         selection = rng.normal(-0.005, chosen, (5, 1))
         each = selection + rng.normal(0, trained, (5, 5))  # five coresets, trained on five times each
         wrong["trainings"] += against_full(each[0]).word == "lossless"
-        wrong["coresets"] += against_full(by_draw(each.T.ravel(), 5)).word == "lossless"
+        wrong["coresets"] += against_full(average_by_draw(each.T.ravel(), 5)).word == "lossless"
     assert within_of(wrong["coresets"] / EXPERIMENTS, 0.05)
     assert not within_of(wrong["trainings"] / EXPERIMENTS, 0.05), "hence such a verdict says: of this coreset only"

@@ -63,7 +63,7 @@ def test_another_coreset_of_the_run(run, tmp_path):
     strange = Coreset(np.array([1, 2]), np.array([1, 2]), len(table))
     with pytest.raises(RunMismatchError, match="the coreset is of other samples than the run"):
         unseen.export(run, "npy", tmp_path / "s.npy", coreset=strange)
-    with pytest.raises(ArgumentError, match="coreset must be one, or the file of one, got ScoreTable"):
+    with pytest.raises(ArgumentError, match="coreset must be a Coreset, or the file of one, got ScoreTable"):
         unseen.export(run, "npy", tmp_path / "s.npy", coreset=run / "scores.parquet")
 
 

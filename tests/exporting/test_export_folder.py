@@ -66,7 +66,7 @@ def test_classes_of_a_table_get_safe_names(tmp_path):
     data = from_parquet(path)
     rows = list(range(0, 20, 2))
     # Folders are sorted, and these names sort in another order.
-    with pytest.warns(UserWarning, match="gets other numbers than the data set has"):
+    with pytest.warns(UserWarning, match="other numbers than the data set has"):
         out = unseen.export(coreset_of(data, rows), "folder", tmp_path / "deep" / "kept", data=path)
     inside = {safe_name(HOSTILE[label]) for label in data.labels[rows]}
     assert {folder.name for folder in out.iterdir()} == inside
@@ -157,13 +157,13 @@ def test_a_link_that_cannot_be_made_names_the_way_out(source, tmp_path, monkeypa
 @pytest.mark.parametrize("link", ["hard", "copy"])
 def test_a_file_that_goes_away_on_the_way(source, tmp_path, monkeypatch, link):
     coreset = coreset_of(from_folder(source), ROWS)
-    linked = image_folder._linked
+    linked = image_folder._link_files
 
     def after_a_loss(*args):
         (source / coreset.ids[3]).unlink()
         linked(*args)
 
-    monkeypatch.setattr(image_folder, "_linked", after_a_loss)
+    monkeypatch.setattr(image_folder, "_link_files", after_a_loss)
     with pytest.raises(DataError, match=r"is gone; it was there when the data set was scored"):
         unseen.export(coreset, "folder", tmp_path / "kept", data=source, link=link)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]

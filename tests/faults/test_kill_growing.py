@@ -85,12 +85,12 @@ def test_planted_step_that_draws_anew_is_caught(tmp_path, monkeypatch):
     arguments = {"keep": 60, "rule": "random", "learner": "logistic", "steps": 2, "threads": 1}
     unseen.grow(X, y, out=tmp_path / "run", **arguments)
     before = RunDirectory(tmp_path / "run").coreset()
-    chosen = unseen.growing.chosen
+    choose_rows = unseen.growing.choose_rows
 
     def drawn_anew(choice, table, rows, count, seed, **more):
-        return chosen(choice, table, rows, count, seed + 1, **more)
+        return choose_rows(choice, table, rows, count, seed + 1, **more)
 
-    monkeypatch.setattr(unseen.growing, "chosen", drawn_anew)
+    monkeypatch.setattr(unseen.growing, "choose_rows", drawn_anew)
     with pytest.raises(unseen.RunMismatchError, match=r"plan\.digest"):
         unseen.grow(X, y, out=tmp_path / "run", **arguments)
     np.testing.assert_array_equal(RunDirectory(tmp_path / "run").coreset().ids, before.ids)

@@ -115,7 +115,7 @@ def test_planted_groups_that_nobody_told_of_are_caught(tmp_path):
 
 
 def test_planted_step_that_forgets_the_copies_is_caught(tmp_path, monkeypatch):
-    original = Loop._step
+    original = Loop._plan_step
 
     def step(self, number, members, outside, room):
         forgetful = copy(self)
@@ -123,7 +123,7 @@ def test_planted_step_that_forgets_the_copies_is_caught(tmp_path, monkeypatch):
         forgetful.work.samples = replace(self.work.samples, groups=None)
         return original(forgetful, number, members, outside, room)
 
-    monkeypatch.setattr(Loop, "_step", step)
+    monkeypatch.setattr(Loop, "_plan_step", step)
     content = np.arange(N) // 6 * 3 + np.arange(N) % 3
     with pytest.raises(unseen.ExposureError, match="has groups on both sides"):  # the plan itself refuses it
         grown(tmp_path / "run", content=content)

@@ -1,4 +1,4 @@
-"""Where vectors come from: built-in features that read no label, and backbones of the user's own."""
+"""Vectors of images, texts and tables: `embed`, by built-in features that read no label or by a backbone of yours."""
 
 from unseen.embedding.base import Embedder, Embedding
 from unseen.embedding.features import Columns, Patches, Tfidf

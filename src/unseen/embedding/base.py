@@ -1,6 +1,7 @@
-"""What makes vectors of samples: an embedder with its options, and the embedding that it fits, label-free, to data.
+"""The protocol of embedders, and the writing of vectors.
 
-Vectors into a folder that is there whole, or not at all.
+An `Embedder` holds the options; the `Embedding` that it fits to a data set, without labels, makes the vectors. `write`
+puts the vectors of a data set in a folder.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ class Embedding:
 
     Args:
         width: d.
-        of: from inputs, as `Data.take` gives them, m of them, to numbers (m, d).
-        block: how many samples at a time.
-        memory: bytes beside inputs and outputs of one block, about.
+        of: the function: from m inputs, as `Data.take` returns them, to numbers (m, d).
+        block: how many samples to embed at a time.
+        memory: about how many bytes it takes beside the inputs and outputs of one block.
 
     """
 
@@ -46,62 +47,65 @@ class Embedding:
 
 
 class Embedder(Protocol):
-    """Makes an embedding. Whatever it fits is fitted on inputs alone: it is never given a label."""
+    """A maker of embeddings. It fits on inputs only: it is never given a label."""
 
-    labels: str  # that it was trained on, as `LABELS` says it; where that is not "none", the user may know better
+    labels: str  # the labels it was trained on, one of `LABELS`; unless it is "none", the user may know better
 
     def describe(self) -> dict[str, object]:
-        """`by`, its name, and everything that changes its numbers, as JSON."""
+        """Return its name as `by`, and everything that changes its numbers, as JSON."""
 
     def check(self, data: Data) -> None:
         """Refuse data that it cannot embed."""
 
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
-        """The embedding for this data set, and for others of its kind and shape; `threads`, if it starts any itself."""
+        """Fit an embedding to this data set; it also embeds others of the same kind and shape.
+
+        `threads` is for embedders that start threads themselves.
+        """
 
 
 def block_of(data: Data, width: int) -> int:
-    """Samples whose inputs and vectors are about 32 MiB."""
+    """Return the number of samples whose inputs and vectors take about 32 MiB."""
     inputs = int(np.prod(data.sample_shape, dtype=np.int64)) * data.dtype.itemsize
     return max(1, BLOCK_BYTES // (inputs + 4 * width))
 
 
-def require(embedder: str, data: Data, kind: str, made_of: str) -> None:
+def require(embedder: str, data: Data, kind: str, inputs: str) -> None:
     """Refuse data of another kind."""
     if data.kind != kind:
-        raise ArgumentError(f"by={embedder!r} makes vectors of {made_of}, but this is {data.kind} data")
+        raise ArgumentError(f"by={embedder!r} makes vectors of {inputs}, but this is {data.kind} data")
 
 
 def whole(name: str, value: object, least: int = 1) -> int:
-    """A whole number of at least `least`, or an error that names it."""
+    """Return the value if it is a whole number of at least `least`, else refuse it by name."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ArgumentError(f"{name} must be a whole number of at least {least}, got {value!r}")
     return value
 
 
-Told = Callable[[int, int], object]  # samples done, and before this block
+Progress = Callable[[int, int], object]  # called with the samples done, and those done before this block
 
 
 def is_there(folder: Path, about: Mapping[str, Any]) -> bool:
-    """Whether the folder holds this very embedding; False if there is nothing yet.
+    """Return whether the folder holds this very embedding; False if it is empty or does not exist.
 
     Raises:
-        RunMismatchError: it holds another one.
+        RunMismatchError: it holds another embedding.
         ArgumentError: it holds something else.
 
     """
-    found = provenance_of(folder) if folder.is_dir() else None
-    if found is not None:
+    stored = provenance_of(folder) if folder.is_dir() else None
+    if stored is not None:
         now = normal(about)
-        check_same(str(folder), {key: found.get(key) for key in now}, now)
+        check_same(str(folder), {key: stored.get(key) for key in now}, now)
         return True
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ArgumentError(f"out must not exist, be empty, or hold this embedding, but {folder} holds something else")
     return False
 
 
-def write(folder: Path, data: Data, embedding: Embedding, about: Mapping[str, Any], told: Told) -> None:
-    """Vectors, labels or target, ids and groups of one data set as npy files, and where they come from."""
+def write(folder: Path, data: Data, embedding: Embedding, about: Mapping[str, Any], progress: Progress) -> None:
+    """Write vectors, labels or target, ids and groups of one data set as npy files, and their provenance."""
     arrays: dict[str, npt.NDArray[Any]]
     arrays = {"y": data.labels} if data.targets is None else {"target": data.targets}
     if not np.array_equal(data.ids, np.arange(len(data))):
@@ -113,20 +117,20 @@ def write(folder: Path, data: Data, embedding: Embedding, about: Mapping[str, An
         vectors = mapped(folder / "x.npy", (len(data), embedding.width))
     except OSError as error:
         raise storage_error(folder, error) from error
-    fill(vectors, data, embedding, told)
+    fill(vectors, data, embedding, progress)
     vectors.flush()
     for name, array in arrays.items():
         replace_file(folder / f"{name}.npy", lambda file, array=array: np.save(file, array, allow_pickle=False))  # type: ignore[misc]
-    said = {**about, "class_names": list(data.class_names), "columns": embedding.width, "n": len(data)}
-    text = json.dumps(said, indent=2, sort_keys=True) + "\n"
+    provenance = {**about, "class_names": list(data.class_names), "columns": embedding.width, "n": len(data)}
+    text = json.dumps(provenance, indent=2, sort_keys=True) + "\n"
     replace_file(folder / PROVENANCE, lambda file: file.write(text.encode()))
 
 
-def fill(vectors: npt.NDArray[np.float32], data: Data, embedding: Embedding, told: Told) -> None:
-    """Write the vectors of all samples, block by block. Exact copies get one and the same vector.
+def fill(vectors: npt.NDArray[np.float32], data: Data, embedding: Embedding, progress: Progress) -> None:
+    """Fill an array with the vectors of all samples, block by block. Exact copies get one and the same vector.
 
     Raises:
-        DataError: a vector that is not finite, or data that has changed meanwhile.
+        DataError: a vector is not finite, or the data changed meanwhile.
 
     """
     copies = data.duplicate_groups()
@@ -136,12 +140,12 @@ def fill(vectors: npt.NDArray[np.float32], data: Data, embedding: Embedding, tol
         rows = np.arange(start, min(len(data), start + embedding.block))
         own = rows[first[rows] == rows]
         if own.size:
-            made = np.asarray(embedding.of(data.take(own)), dtype=np.float32)
-            bad = own[~np.isfinite(made).all(axis=1)]
+            computed = np.asarray(embedding.of(data.take(own)), dtype=np.float32)
+            bad = own[~np.isfinite(computed).all(axis=1)]
             if bad.size:
                 raise DataError(f"the embedding gives NaN or infinite values in {len(bad):,} rows: {some(bad)}")
-            vectors[own] = made
+            vectors[own] = computed
         copied = rows[first[rows] != rows]
         vectors[copied] = vectors[first[copied]]
-        told(start + len(rows), start)
+        progress(start + len(rows), start)
     check_unchanged(data)

@@ -1,12 +1,10 @@
-"""Tables to vectors without labels: a column a category, numbers standardised, gaps marked.
+"""Built-in embedders, none of which reads a label: `Columns` for tables, `Tfidf` for texts, `Patches` for images.
 
-Texts to vectors without labels: hashed TF-IDF, then a truncated singular value decomposition.
-
-Images to vectors without any training: random patches of the images themselves as filters.
-
-Coates and Ng, "The Importance of Encoding Versus Training with Sparse Coding and Vector Quantization", ICML 2011,
-without their learning: patches at random places are normalised and whitened, and serve as filters; both signs of the
-responses are rectified and pooled over the parts of the image. No label takes part.
+Tables: one column for each category, standardised numbers, and columns that mark missing entries. Texts: hashed TF-IDF,
+then a truncated singular value decomposition. Images: random patches of the images themselves as filters, after Coates
+and Ng, "The Importance of Encoding Versus Training with Sparse Coding and Vector Quantization", ICML 2011, without
+their learning. Patches at random places are normalised and whitened; both signs of the filters' responses are rectified
+and pooled over the parts of the image.
 """
 
 from __future__ import annotations
@@ -30,19 +28,21 @@ from unseen.errors import ArgumentError, DataError
 
 __all__ = ["CONTRAST", "THRESHOLD", "Columns", "Filters", "Patches", "Tfidf", "rotation"]
 
+# ---- tables ----------------------------------------------------------------------------------------------------------
 
-MOST = 20_000  # columns; beyond, the vectors are hardly what is wanted
+MOST = 20_000  # columns; a table with more categories than this is refused
 
 
 class Columns:
-    """Columns that hold any text become one column of 0 and 1 for each category, missing being one of them; the others
-    are numbers: of mean 0 and variance 1, 0 where one is missing, and one more column that says so.
+    """Vectors of tables: one-hot categories, standardised numbers, and marks of missing entries.
 
-    Categories, means and variances are fitted on all rows of the data set, and on no label. Order: categories, numbers,
-    gaps. Vectors are float32.
+    A column that holds any text becomes one column of 0 and 1 for each category; "missing" is one of the categories.
+    Any other column holds numbers: it is scaled to mean 0 and variance 1, a missing entry becomes 0, and one more
+    column marks the missing entries. The order is categories, numbers, marks. Categories, means and variances are
+    fitted on all rows of the data set, and on no label. Vectors are float32.
 
     Args:
-        rare: categories that fewer rows have are pooled, those of one column in one; 1 pools none.
+        rare: categories with fewer rows than this are pooled into one for each column; 1 pools none.
 
     """
 
@@ -52,16 +52,16 @@ class Columns:
         self.rare = whole("rare", rare)
 
     def describe(self) -> dict[str, object]:
-        """The options."""
+        """Return the options."""
         return {"by": "columns", "rare": self.rare}
 
     def check(self, data: Data) -> None:
-        """A table, or vectors."""
+        """Refuse all but tables and vectors."""
         if data.kind not in ("table", "vector"):
             raise ArgumentError(f"by='columns' makes vectors of tables, but this is {data.kind} data")
 
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
-        """Categories, means and variances of this table."""
+        """Fit categories, means and variances to this table."""
         from sklearn.impute import SimpleImputer
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -79,7 +79,7 @@ class Columns:
         categories = OneHotEncoder(
             min_frequency=self.rare, handle_unknown="infrequent_if_exist", sparse_output=False, dtype=np.float32
         )
-        # Fitted by themselves: a ColumnTransformer would hold the columns of all rows to be fitted.
+        # Fitted one after the other: a ColumnTransformer would hold copies of all columns at once.
         scaled = make_pipeline(StandardScaler(), SimpleImputer(strategy="constant", fill_value=0.0, add_indicator=True))
         parts, width = [], 0
         for columns, model, entries in ((texts, categories, _keys), (numbers, scaled, _floats)):
@@ -104,12 +104,12 @@ class Columns:
 
 
 def _keys(table: npt.NDArray[Any], columns: IntArray) -> npt.NDArray[Any]:
-    """Text (m, k) of categories, in the order of which a missing entry is the first."""
+    """Return the categories as text (m, k); a missing entry sorts first."""
     return np.array([["" if value is None else f"={value}" for value in row] for row in table[:, columns]], object)
 
 
 def _floats(table: npt.NDArray[Any], columns: IntArray) -> FloatArray:
-    """float64 (m, k), NaN where an entry is missing."""
+    """Return the numbers as float64 (m, k), NaN where an entry is missing."""
     try:
         return np.array(table[:, columns], dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -119,15 +119,17 @@ def _floats(table: npt.NDArray[Any], columns: IntArray) -> FloatArray:
         ) from error
 
 
+# ---- texts -----------------------------------------------------------------------------------------------------------
+
 HASHES = 2**18  # columns that words and word pairs are hashed to
 
 
 class Tfidf:
-    """Weights of words and word pairs, reduced: vectors float32 of `dimensions` numbers.
+    """Vectors of texts: TF-IDF weights of words and word pairs, reduced to float32 (m, `dimensions`).
 
     Frequencies and directions are fitted on all texts of the data set, and on no label. The decomposition leaves
-    columns of very unequal variance, and learners that standardise columns would blow up the least of them; so a random
-    rotation follows, which changes no distance.
+    columns of very unequal variance, and a learner that standardises columns would magnify the smallest of them. So a
+    random rotation follows, which changes no distance.
 
     Args:
         dimensions: d, at most the number of texts.
@@ -140,11 +142,11 @@ class Tfidf:
         self.dimensions = whole("dimensions", dimensions)
 
     def describe(self) -> dict[str, object]:
-        """The options."""
+        """Return the options."""
         return {"by": "tfidf", "dimensions": self.dimensions}
 
     def check(self, data: Data) -> None:
-        """Texts, enough of them."""
+        """Refuse all but texts, and fewer texts than dimensions."""
         require("tfidf", data, "text", "texts")
         if self.dimensions > len(data):
             raise ArgumentError(
@@ -153,7 +155,7 @@ class Tfidf:
             )
 
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
-        """Frequencies and directions of these texts."""
+        """Fit frequencies and directions to these texts."""
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
         from sklearn.pipeline import make_pipeline
@@ -163,38 +165,42 @@ class Tfidf:
         )
         reduce = TruncatedSVD(self.dimensions, random_state=seeds.derive(seed, "svd") % 2**32)
         model = make_pipeline(words, TfidfTransformer(sublinear_tf=True), reduce)
-        with np.errstate(invalid="ignore", divide="ignore"):  # the explained share of texts that are all alike
+        with np.errstate(invalid="ignore", divide="ignore"):  # where all texts are equal, the explained share is 0 / 0
             model.fit(data.take(np.arange(len(data))))
         turn = rotation(self.dimensions, seed)
 
         def of(texts: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            turned: npt.NDArray[Any] = model.transform(texts) @ turn
-            return turned
+            vectors: npt.NDArray[Any] = model.transform(texts) @ turn
+            return vectors
 
-        memory = 12 * HASHES * (self.dimensions + 10)  # three times the directions, while they are sought
+        memory = 12 * HASHES * (self.dimensions + 10)  # three times the directions, while they are fitted
         return Embedding(self.dimensions, of, max(1, BLOCK_BYTES // (8 * self.dimensions)), memory)
 
 
 def rotation(d: int, seed: int) -> FloatArray:
-    """float64 (d, d): a random orthogonal matrix."""
-    turned: FloatArray = np.linalg.qr(seeds.generator(seed, "rotation").standard_normal((d, d)))[0]
-    return turned
+    """Draw a random orthogonal matrix, float64 (d, d)."""
+    matrix: FloatArray = np.linalg.qr(seeds.generator(seed, "rotation").standard_normal((d, d)))[0]
+    return matrix
 
+
+# ---- images ----------------------------------------------------------------------------------------------------------
 
 CONTRAST, WHITENING, THRESHOLD = 10.0, 0.1, 0.25  # of pixels 0..255; of normalised patches; of unit filters
-WHITENED_BY = 50  # patches that the whitening is estimated from, for each that becomes a filter
-CUT_BYTES = 32 << 20  # of images that patches are cut from, at a time
+WHITENED_BY = 50  # patches for the estimate of the whitening, for each filter
+CUT_BYTES = 32 << 20  # bytes of images held at a time while patches are cut from them
 
 Take = Callable[[IntArray], npt.NDArray[Any]]
 
 
 class Patches:
-    """Random patches, whitened, two-sided rectified, pooled: vectors float32 of 2 * patches * pool^2 numbers.
+    """Vectors of images: responses to random whitened patches, rectified on both sides and pooled.
+
+    The vectors are float32 of 2 * patches * pool^2 numbers.
 
     Args:
-        patches: how many filters.
-        size: pixels of a side of a patch.
-        pool: parts of the image a side, over each of which responses are averaged.
+        patches: the number of filters.
+        size: the side of a patch in pixels.
+        pool: the image is divided into pool x pool parts, and responses are averaged over each.
 
     """
 
@@ -204,11 +210,11 @@ class Patches:
         self.patches, self.size, self.pool = whole("patches", patches), whole("size", size, 2), whole("pool", pool)
 
     def describe(self) -> dict[str, object]:
-        """The options."""
+        """Return the options."""
         return {"by": "patches", "patches": self.patches, "size": self.size, "pool": self.pool}
 
     def check(self, data: Data) -> None:
-        """Images, that hold `pool` places for a patch each way."""
+        """Refuse all but images, and images too small for `pool` places of a patch in each direction."""
         require("patches", data, "image", "images")
         places = min(data.sample_shape[:2]) - self.size + 1
         if places < self.pool:
@@ -219,7 +225,7 @@ class Patches:
             )
 
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
-        """Filters cut from these images. The numbers do not depend on the threads."""
+        """Cut filters from these images. The numbers do not depend on the threads."""
         filters = Filters.drawn(data.take, len(data), data.sample_shape, self.patches, self.size, seed)
         height, width, channels = data.sample_shape
         places = (height - self.size + 1) * (width - self.size + 1)
@@ -243,13 +249,23 @@ class Filters:
 
     @classmethod
     def drawn(cls, take: Take, n: int, shape: tuple[int, ...], count: int, size: int, seed: int) -> Filters:
-        """Filters and whitening from patches of n images uint8 (H, W, C) that `take` gives by their rows."""
+        """Draw filters, and fit their whitening, from random patches of images.
+
+        Args:
+            take: returns images uint8 (m, H, W, C) by their rows.
+            n: the number of images.
+            shape: (H, W, C).
+            count: the number of filters.
+            size: the side of a patch in pixels.
+            seed: the root seed.
+
+        """
         draw = seeds.generator(seed, "patches")
-        patches = _normalised(_cut(take, n, shape, WHITENED_BY * count, size, draw))
+        patches = _normalise(_cut(take, n, shape, WHITENED_BY * count, size, draw))
         mean = patches.mean(axis=0)
         values, vectors = np.linalg.eigh(np.cov(patches - mean, rowvar=False))
         whitening = (vectors / np.sqrt(values + WHITENING)) @ vectors.T
-        filters = (_normalised(_cut(take, n, shape, count, size, draw)) - mean) @ whitening
+        filters = (_normalise(_cut(take, n, shape, count, size, draw)) - mean) @ whitening
         filters /= np.maximum(np.linalg.norm(filters, axis=1, keepdims=True), 1e-12)
         weights = filters @ whitening  # the whitening is symmetric
         return cls(
@@ -257,7 +273,7 @@ class Filters:
         )
 
     def features(self, images: npt.NDArray[Any], pool: int, threads: int = 1) -> npt.NDArray[np.float32]:
-        """float32 (m, 2 k pool^2): roots of the means of positive and negative responses, part by part."""
+        """Return float32 (m, 2 k pool^2): the roots of the mean positive and negative responses of each part."""
         size = self.weights.shape[1]
         weights = np.ascontiguousarray(self.weights.reshape(len(self.weights), -1).T)
         down, across = (_pooling(side - size + 1, pool) for side in images.shape[1:3])
@@ -268,12 +284,12 @@ class Filters:
             image = images[at].astype(np.float32)
             windows = np.lib.stride_tricks.sliding_window_view(image, (size, size), axis=(0, 1))
             patches = windows.transpose(0, 1, 3, 4, 2).reshape(-1, len(weights))
-            response = _normalised(patches) @ weights
+            response = _normalise(patches) @ weights
             response += self.offsets
             out[at, 0] = (pooling @ np.maximum(response, THRESHOLD)).T
             out[at, 1] = -(pooling @ np.minimum(response, -THRESHOLD)).T
 
-        # One image a thread: its responses stay in the cache, and products this small are slower when they are shared.
+        # One image a thread: its responses stay in the cache, and so small a product is slower on several threads.
         with threadpool_limits(limits=1), ThreadPoolExecutor(threads) as pool_of_threads:
             deque(pool_of_threads.map(one, range(len(images))), maxlen=0)
         np.subtract(out, THRESHOLD, out=out)
@@ -282,13 +298,13 @@ class Filters:
 
 
 def _cut(take: Take, n: int, shape: tuple[int, ...], count: int, size: int, draw: np.random.Generator) -> FloatArray:
-    """float64 (count, s * s * C) patches at random places of random images."""
+    """Cut patches at random places of random images: float64 (count, s * s * C)."""
     height, width = (side - size + 1 for side in shape[:2])
     rows, tops, lefts = (draw.integers(high, size=count) for high in (n, height, width))
     patches = np.empty((count, size * size * shape[2]))
     span = np.arange(size)
     step = max(1, CUT_BYTES // int(np.prod(shape)))
-    order = np.argsort(rows, kind="stable")  # data in files is read in its order
+    order = np.argsort(rows, kind="stable")  # so that files are read in order
     for start in range(0, count, step):
         at = order[start : start + step]
         images = take(rows[at])
@@ -298,8 +314,8 @@ def _cut(take: Take, n: int, shape: tuple[int, ...], count: int, size: int, draw
     return patches
 
 
-def _normalised(patches: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Mean 0 and the same contrast; the constant keeps plain patches plain."""
+def _normalise(patches: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Scale patches to mean 0 and equal contrast; the constant `CONTRAST` keeps flat patches flat."""
     centred: npt.NDArray[Any] = patches - patches.mean(axis=1, keepdims=True)
     variance = np.einsum("ij,ij->i", centred, centred)[:, None] / patches.shape[1]
     centred /= np.sqrt(variance + centred.dtype.type(CONTRAST))
@@ -307,7 +323,10 @@ def _normalised(patches: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _pooling(places: int, parts: int) -> npt.NDArray[np.float32]:
-    """float32 (parts, places): the mean over each part; where they do not divide, a place belongs to two of them."""
+    """Return weights float32 (parts, places) that average over each part.
+
+    Where `parts` does not divide `places`, a place may belong to two parts.
+    """
     weights = np.zeros((parts, places), np.float32)
     for part in range(parts):
         start, end = part * places // parts, -(-(part + 1) * places // parts)

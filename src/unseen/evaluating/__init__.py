@@ -1,6 +1,7 @@
-"""What training on a coreset costs: it and its baselines trained on under paired seeds, and a verdict in words.
+"""What pruning costs in accuracy and in time: `evaluate`, `sweep`, `advise`, `estimate`, and `rule="auto"`.
 
-`evaluation.py` is the verb and `evaluated.py` its result; `candidates.py` the coresets to judge, `arms.py` what each
-arm trains on, `exams.py` who is asked about, `overlap.py` what the test set shares with the training set,
-`replicates.py` the trainings, `prices.py` what they and the choosing cost.
+`evaluation.py` is `evaluate` and `result.py` its result; `arms.py` makes the training sets that it compares,
+`test_set.py` the rows that it tests on. `sweep.py`, `advise.py` and `automatic.py` try methods (`methods.py`) by
+`trials.py`. `statistics.py` makes intervals and verdicts, `prices.py` reads what trainings cost. `estimate.py` predicts
+the cost of a scoring from short fits (`timings.py`) that `costs.py` multiplies.
 """

@@ -1,14 +1,11 @@
-"""The cheap first answer of `advise`: a linear head on features in place of the training that is meant.
+"""How much can be pruned: `advise` finds the largest share whose loss is within a margin, with few trainings.
 
-What `advise` says: the share that can be pruned, how sure that is, and everything that was tried.
+The search and the confirmation use different replicates. The share that the search finds is confirmed on fresh
+replicates, and only these enter the interval. Where they do not confirm it, the next smaller share is tried on further
+fresh replicates; each of these tries takes its part of the error level.
 
-How much can be left out: the largest share whose loss is within a margin, searched with few trainings.
-
-The search sees its own replicates only. What it finds is confirmed on fresh ones, and these alone enter the interval;
-where they do not confirm it, the next smaller share is tried on others again, and each of the tries has its part of
-the error level.
-
-The cheap first answer (`quick`) is the same with a linear head in place of the training, and looks at every share.
+`quick=True` gives a cheap first answer: a linear head on features takes the place of every training, and every share is
+tried.
 """
 
 from __future__ import annotations
@@ -32,188 +29,22 @@ from unseen.errors import ArgumentError
 from unseen.evaluating.methods import DEFAULT, FULL, Method
 from unseen.evaluating.statistics import FEWEST, Interval, Sampling, Verdict, against_full, against_random, interval
 from unseen.evaluating.test_set import Overlap
-from unseen.evaluating.trials import Trials, train_and_test
+from unseen.evaluating.trials import Trials, split_train_test
 from unseen.learners.base import refuse_target
 from unseen.rules.inputs import checked_features
 
-__all__ = ["ESTIMATE", "FILE", "LEARNER", "TRAP", "Advice", "Tried", "advise", "check_head", "vectors_of"]
+__all__ = ["ESTIMATE", "FILE", "LEARNER", "TRAP", "Advice", "TriedShare", "advise", "check_head", "vectors_of"]
 
+FILE = "advice.json"  # in the directory of a run
+FRESH = 1_000  # the replicates of try t begin at FRESH * (t + 1): never those of the search
+TRIES = 3  # shares that are confirmed at most
+LEVEL = 0.95
+RANDOM = Method.of("random")
+EVERYTHING = Method.of(FULL)
 
 ESTIMATE = "an estimate under a linear head"
 LEARNER = "ridge"
 TRAP = "a backbone that was trained on these labels has seen every sample: its features make the estimate too good"
-
-
-def vectors_of(data: Data, features: npt.ArrayLike | None, test: Any) -> Data:
-    """The data set as vectors: its features where they are given, or the vectors that it is.
-
-    Args:
-        data: any data set.
-        features: (n, d), or None.
-        test: the test set, which brings no features.
-
-    Raises:
-        DataError: a regression target in the place of classes.
-        ArgumentError: neither vectors nor features; or features, and a test set without.
-
-    """
-    refuse_target(data, "quick=True tests the accuracy of classes", "`prune` and `select` work without classes")
-    if features is None:
-        if data.kind != "vector":
-            raise ArgumentError(
-                f"quick=True trains a linear head on vectors, but this is {data.kind} data: give features=, an array "
-                "(n, d) of an extractor that never saw the labels, or leave quick out"
-            )
-        return data
-    if test is not None:
-        raise ArgumentError(
-            "quick=True with features= tests on a probe split, since the test set brings no features: leave test out, "
-            "or give data sets of vectors for both"
-        )
-    return from_arrays(
-        checked_features(features, data.ids),
-        data.labels,
-        ids=data.ids,
-        groups=data.groups,
-        class_names=data.class_names,
-    )
-
-
-def check_head(learner: Learner, trainee: Any) -> None:
-    """Refuse anything but one linear learner in closed form."""
-    if trainee is not None:
-        raise ArgumentError("quick=True trains a linear head on the coresets: leave trainee out, or quick")
-    if not learner.closed_form:
-        raise ArgumentError(
-            f"quick=True trains a linear head in closed form, which {learner.name!r} is not: leave learner out, or "
-            "give 'ridge:lam=...', or leave quick out"
-        )
-
-
-FILE = "advice.json"  # in the directory of a run
-
-
-@dataclass(frozen=True)
-class Tried:
-    """One share pruned that was tried.
-
-    Args:
-        prune: share pruned.
-        budget: samples kept.
-        difference: accuracy less that of everything, paired by replicate.
-        random: the same of as many samples drawn at random; None where they were not trained on.
-        confirming: whether on fresh replicates (else in the search).
-
-    """
-
-    prune: float
-    budget: int
-    difference: Interval
-    random: Interval | None
-    confirming: bool
-
-    def text(self) -> str:
-        """What it came to, in points.
-
-        >>> Tried(0.3, 70, Interval(-0.01, -0.02, 0.0, 5), Interval(-0.03, -0.04, -0.02, 5), False).text()
-        '30 % pruned, -1.0 ± 1.0 points (random -3.0 ± 1.0)'
-        """
-        beside = "" if self.random is None else f" (random {self.random.text(sign=True)})"
-        return f"{100 * self.prune:g} % pruned, {self.difference.text(sign=True)} points{beside}"
-
-
-@dataclass(frozen=True)
-class Advice:
-    """What can be left out.
-
-    Args:
-        prune: the share confirmed, 0.0 if none was.
-        budget: samples kept.
-        n: samples there were.
-        method: how the coreset is chosen.
-        margin: the loss that counts as none, in accuracy.
-        verdict: against everything, on fresh replicates.
-        beside_random: against as many samples drawn at random, on the same.
-        difference: to everything, on the same; None where nothing was confirmed.
-        tried: every share tried, in order.
-        estimate: what all of this is, where it is an estimate by a simpler learner; None where it is the real training.
-        about: data, learners, what was fixed.
-
-    """
-
-    prune: float
-    budget: int
-    n: int
-    method: str
-    margin: float
-    verdict: Verdict
-    beside_random: Verdict | None
-    difference: Interval | None
-    tried: tuple[Tried, ...]
-    estimate: str | None
-    about: dict[str, Any]
-
-    def __repr__(self) -> str:
-        kind = "" if self.estimate is None else f"{self.estimate}: "
-        if self.difference is None:
-            return f"Advice({kind}nothing can be pruned by {self.method}: {self.verdict.text})"
-        return (
-            f"Advice({kind}prune {self.prune:.0%} by {self.method}, keeping {self.budget:,} of {self.n:,}: "
-            f"{self.verdict.text}, {self.difference.text(sign=True)} points on {self.difference.n} fresh replicates)"
-        ).replace("%", " %")
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON; the bounds of a mean over one replicate, which has none, are null."""
-        content: dict[str, Any] = _without_nan(asdict(self))
-        return content
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """From what `to_json` gave."""
-        beside = content["beside_random"]
-        read: dict[str, Any] = {
-            **content,
-            **{name: float(content[name]) for name in ("prune", "margin")},
-            **{name: int(content[name]) for name in ("budget", "n")},
-            "verdict": Verdict(**content["verdict"]),
-            "beside_random": None if beside is None else Verdict(**beside),
-            "difference": _interval(content["difference"]),
-            "tried": tuple(
-                Tried(
-                    prune=float(one["prune"]),
-                    budget=int(one["budget"]),
-                    difference=Interval(**_numbers(one["difference"])),
-                    random=_interval(one["random"]),
-                    confirming=bool(one["confirming"]),
-                )
-                for one in content["tried"]
-            ),
-        }
-        return cls(**read)
-
-
-def _interval(content: Mapping[str, Any] | None) -> Interval | None:
-    return None if content is None else Interval(**_numbers(content))
-
-
-def _numbers(content: Mapping[str, Any]) -> dict[str, Any]:
-    bounds = {name: float("nan") if content[name] is None else float(content[name]) for name in ("low", "high")}
-    return {**content, **bounds, "mean": float(content["mean"]), "n": int(content["n"])}
-
-
-def _without_nan(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {name: _without_nan(value) for name, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_without_nan(value) for value in content]
-    return None if isinstance(content, float) and content != content else content
-
-
-FRESH = 1_000  # the replicates of try t begin at FRESH * (t + 1): never those of the search
-TRIES = 3
-LEVEL = 0.95
-RANDOM = Method.of("random")
-EVERYTHING = Method.of(FULL)
 
 
 def advise(
@@ -244,30 +75,31 @@ def advise(
 ) -> Advice:
     """Find the largest share that can be pruned with a loss within the margin.
 
-    Bisection over the multiples of `step`, each share on the same few replicates as everything; then confirmation on
-    fresh ones, beside everything and random. At most three shares are confirmed, each at a third of the error level.
+    The search is a bisection over the multiples of `step`; each share is trained on the same few replicates as
+    everything. The share that it finds is then confirmed on fresh replicates, beside everything and random. At most
+    three shares are put to that test, each at a third of the error level.
 
     `quick=True` is a cheap first answer, an estimate under a linear head: ridge regression on features stands in for
-    every training, to score and to test, and every share is tried beside random. It needs vectors, or `features`.
-    Features of a backbone that was trained on these labels leak, and make the estimate too good. How a network fares
-    on the same coresets is another question, which only its training answers.
+    every training, both to score and to test, and every share is tried beside random. It needs vectors, or `features`.
+    Features of a backbone that was trained on these labels leak them, and make the estimate too good. The estimate does
+    not tell how a network does on the same coresets: only training it does.
 
     Args:
         data: anything `unseen.data.resolve` takes.
         y: (n,) labels, where `data` is an array of inputs.
-        method: how the coreset is chosen, `"plan/score/rule"`; see `unseen.evaluating.methods.Method`. If not given,
-            as `unseen.prune` chooses: `"halves/el2n/stratified:cutoff=auto"`.
-        margin: the loss that counts as none, in accuracy: 0.005 is half a point.
+        method: how the coreset is chosen, `"plan/score/rule"`; see `unseen.evaluating.methods.Method`. The default is
+            that of `unseen.prune`: `"halves/el2n/stratified:cutoff=auto"`.
+        margin: the loss of accuracy that counts as none: 0.005 is half a point.
         test: the test set, in any form of a data set.
-        probe: where there is none, the share of the data set aside to test on.
+        probe: without a test set, the share of the data that is set aside to test on.
         overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
-        learner: who scores; with `quick` ridge regression, whose options may be given.
-        trainee: who is trained on the coresets, if another; not with `quick`.
-        fix: `"epochs"` or `"iterations"`.
-        step: shares tried are its multiples below 1.
-        quick: whether a linear head will do.
-        searching: replicates a share in the search; if not given 2, or 5 with `quick`.
-        seeds: fresh replicates that confirm, at least 3.
+        learner: the learner that scores; with `quick` ridge regression, whose options may be given.
+        trainee: the learner trained on the coresets, if another; not with `quick`.
+        fix: `"epochs"` or `"iterations"`; see `unseen.sweep`.
+        step: the shares tried are its multiples below 1.
+        quick: whether a linear head stands in for the real training.
+        searching: replicates a share in the search; the default is 2, or 5 with `quick`.
+        seeds: fresh replicates for the confirmation, at least 3.
         features: the columns that are inputs; or (n, d), for rules that read them; with `quick` also what the linear
             head is trained on.
         groups: see `unseen.score`.
@@ -292,8 +124,8 @@ def advise(
         'an estimate under a linear head'
 
     """
-    chosen = Method.of(method)
-    if chosen.rule is None:
+    method = Method.of(method)
+    if method.rule is None:
         raise ArgumentError("method must choose a part of the data, got 'full'")
     searching = (5 if quick else 2) if searching is None else searching
     _check(margin=margin, step=step, searching=searching, seeds=seeds)
@@ -305,10 +137,10 @@ def advise(
         test = None if test is None else opened_test(test, reading, columns)
         if quick:
             source, learner = vectors_of(source, features, test), LEARNER if learner is None else learner
-        train, tested, origin = train_and_test(source, test, probe, seed, overlap)
+        train, tested, origin = split_train_test(source, test, probe, seed, overlap)
         trials = Trials(
-            train, tested, [chosen, RANDOM], run=run,
-            about={"verb": "advise", "test": origin, "method": chosen.text, "margin": margin, "step": step,
+            train, tested, [method, RANDOM], run=run,
+            about={"verb": "advise", "test": origin, "method": method.text, "margin": margin, "step": step,
                    "searching": searching, "confirming": seeds, **({"quick": True} if quick else {})},
             learner=learner, trainee=trainee, fix=fix, features=features, groups=groups, seed=seed,
             executor=executor, jobs=jobs, threads=threads, report=report,
@@ -317,20 +149,143 @@ def advise(
             check_head(trials.scorer.learner, trainee)
         shares = [round(step * i, 10) for i in range(1, int(np.ceil(1 / step - 1e-9)))]
         budgets = {share: trials.budget(prune=share) for share in shares}
-        shares = [share for share in shares if _possible(trials, chosen, budgets[share], share == shares[0])]
+        shares = [share for share in shares if _is_possible(trials, method, budgets[share], share == shares[0])]
         budgets = {share: budgets[share] for share in shares}
         trials.open()
-        trials.report("work", **_outlook(trials, chosen, budgets, searching, seeds, quick))
-        search = _Search(trials, chosen, budgets, margin, ESTIMATE if quick else None)
+        trials.report("work", **_outlook(trials, method, budgets, searching, seeds, quick))
+        search = _Search(trials, method, budgets, margin, ESTIMATE if quick else None)
         with trials.session():
-            largest = (search.every if quick else search.bisect)(shares, range(searching))
-            advice = search.confirmed(shares[: largest + 1], seeds, origin)
+            largest = (search.try_all if quick else search.bisect)(shares, range(searching))
+            advice = search.confirm(shares[: largest + 1], seeds, origin)
         run.write_json(FILE, advice.to_json())
         return advice
 
 
+# ---- the result -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TriedShare:
+    """The result of trying one share.
+
+    Args:
+        prune: the share pruned.
+        budget: samples kept.
+        difference: the accuracy minus the accuracy of training on everything, paired by replicate.
+        random: the same for as many samples drawn at random; None where no model was trained on them.
+        confirming: True on fresh replicates, False in the search.
+
+    """
+
+    prune: float
+    budget: int
+    difference: Interval
+    random: Interval | None
+    confirming: bool
+
+    def text(self) -> str:
+        """Return the result in points.
+
+        >>> TriedShare(0.3, 70, Interval(-0.01, -0.02, 0.0, 5), Interval(-0.03, -0.04, -0.02, 5), False).text()
+        '30 % pruned, -1.0 ± 1.0 points (random -3.0 ± 1.0)'
+        """
+        beside = "" if self.random is None else f" (random {self.random.text(sign=True)})"
+        return f"{100 * self.prune:g} % pruned, {self.difference.text(sign=True)} points{beside}"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The result of `advise`: how much can be pruned, how sure that is, and every share that was tried.
+
+    Args:
+        prune: the largest share that was confirmed, 0.0 if none was.
+        budget: samples kept.
+        n: samples in the training set.
+        method: how the coreset is chosen.
+        margin: the loss of accuracy that counts as none.
+        verdict: the comparison with training on everything, on fresh replicates.
+        beside_random: the comparison with as many samples drawn at random, on the same replicates; None where nothing
+            was confirmed.
+        difference: the difference in accuracy to everything, on the same replicates; None where nothing was confirmed.
+        tried: every share tried, in order.
+        estimate: the kind of estimate, where a simpler learner stood in for the real training; else None.
+        about: data, learners, what was fixed.
+
+    """
+
+    prune: float
+    budget: int
+    n: int
+    method: str
+    margin: float
+    verdict: Verdict
+    beside_random: Verdict | None
+    difference: Interval | None
+    tried: tuple[TriedShare, ...]
+    estimate: str | None
+    about: dict[str, Any]
+
+    def __repr__(self) -> str:
+        kind = "" if self.estimate is None else f"{self.estimate}: "
+        if self.difference is None:
+            return f"Advice({kind}nothing can be pruned by {self.method}: {self.verdict.text})"
+        return (
+            f"Advice({kind}prune {self.prune:.0%} by {self.method}, keeping {self.budget:,} of {self.n:,}: "
+            f"{self.verdict.text}, {self.difference.text(sign=True)} points on {self.difference.n} fresh replicates)"
+        ).replace("%", " %")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the advice as JSON. A mean over one replicate has no interval: its bounds are null."""
+        content: dict[str, Any] = _without_nan(asdict(self))
+        return content
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read the result of `to_json`."""
+        beside = content["beside_random"]
+        read: dict[str, Any] = {
+            **content,
+            **{name: float(content[name]) for name in ("prune", "margin")},
+            **{name: int(content[name]) for name in ("budget", "n")},
+            "verdict": Verdict(**content["verdict"]),
+            "beside_random": None if beside is None else Verdict(**beside),
+            "difference": _interval(content["difference"]),
+            "tried": tuple(
+                TriedShare(
+                    prune=float(one["prune"]),
+                    budget=int(one["budget"]),
+                    difference=Interval(**_numbers(one["difference"])),
+                    random=_interval(one["random"]),
+                    confirming=bool(one["confirming"]),
+                )
+                for one in content["tried"]
+            ),
+        }
+        return cls(**read)
+
+
+def _interval(content: Mapping[str, Any] | None) -> Interval | None:
+    return None if content is None else Interval(**_numbers(content))
+
+
+def _numbers(content: Mapping[str, Any]) -> dict[str, Any]:
+    bounds = {name: float("nan") if content[name] is None else float(content[name]) for name in ("low", "high")}
+    return {**content, **bounds, "mean": float(content["mean"]), "n": int(content["n"])}
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _without_nan(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and content != content else content
+
+
+# ---- the search -----------------------------------------------------------------------------------------------------
+
+
 class _Difference(NamedTuple):
-    """Accuracy less that of another method: by replicate, and what the test set adds to the error of its mean."""
+    """The difference of two methods' accuracies: by replicate, and the error of its mean that the test set adds."""
 
     replicates: FloatArray
     sampling: Sampling
@@ -349,46 +304,49 @@ class _Difference(NamedTuple):
 
 
 class _Search:
-    """The trainings of one `advise`."""
+    """The search of one `advise`, with every share that it tried."""
 
     def __init__(
         self, trials: Trials, method: Method, budgets: dict[float, int], margin: float, estimate: str | None
     ) -> None:
         self.trials, self.method, self.budgets, self.margin, self.estimate = trials, method, budgets, margin, estimate
-        self.tried: list[Tried] = []
+        self.tried: list[TriedShare] = []
 
     def bisect(self, shares: list[float], replicates: range) -> int:
-        """The place of the largest share that seems within the margin; -1 for none."""
+        """Return the index of the largest share that seems within the margin, found by bisection; -1 for none."""
         low, high = -1, len(shares)
         while high - low > 1:
             middle = (low + high) // 2
-            difference = self.compared(shares[middle], replicates, random=False)[0]
+            difference = self._compare(shares[middle], replicates, random=False)[0]
             within = difference.mean >= -self.margin
             low, high = (middle, high) if within else (low, middle)
         return low
 
-    def every(self, shares: list[float], replicates: range) -> int:
-        """The same by trying every share, beside random."""
-        differences = [self.compared(share, replicates)[0].mean for share in shares]
+    def try_all(self, shares: list[float], replicates: range) -> int:
+        """Return the same index, found by trying every share beside random."""
+        differences = [self._compare(share, replicates)[0].mean for share in shares]
         return max((i for i, difference in enumerate(differences) if difference >= -self.margin), default=-1)
 
-    def confirmed(self, shares: list[float], seeds: int, origin: str) -> Advice:
-        """The first share, from the largest down, that fresh replicates confirm."""
+    def confirm(self, shares: list[float], seeds: int, origin: str) -> Advice:
+        """Advise the first share, from the largest down, that fresh replicates confirm."""
         level = 1 - (1 - LEVEL) / TRIES
         verdict = Verdict("loses", "the search found no share whose loss is within the margin")
         for attempt, share in enumerate(reversed(shares[-TRIES:])):
             first = FRESH * (attempt + 1)
-            difference, to_random = self.compared(share, range(first, first + seeds), confirming=True)
+            difference, to_random = self._compare(share, range(first, first + seeds), confirming=True)
             verdict = against_full(difference.replicates, sampling=difference.sampling, margin=self.margin, level=level)
             if verdict.word == "lossless":
                 beside = against_random(to_random.replicates, sampling=to_random.sampling)
                 return self._advice(share, verdict, beside, difference.interval, origin)
         return self._advice(0.0, verdict, None, None, origin)
 
-    def compared(
+    def _compare(
         self, share: float, replicates: range, *, confirming: bool = False, random: bool = True
     ) -> tuple[_Difference, _Difference]:
-        """Accuracy less that of everything, and less that of random (if it is trained on too)."""
+        """Train on a share, and return the differences in accuracy to everything and to random.
+
+        Without `random`, no model is trained on a random part, and both differences are those to everything.
+        """
         budget, some = self.budgets[share], list(replicates)
         beside = [(RANDOM, budget)] if random else []
         mine, full, *drawn = self.trials.right(
@@ -396,7 +354,7 @@ class _Search:
         )
         to_full = _Difference.of(drawn[0], full).interval if random else None
         difference = _Difference.of(mine, full)
-        self.tried.append(Tried(share, budget, difference.interval, to_full, confirming))
+        self.tried.append(TriedShare(share, budget, difference.interval, to_full, confirming))
         how = "confirming" if confirming else "searching"
         self.trials.report("say", text=f"{how}: {self.tried[-1].text()}")
         return difference, _Difference.of(mine, drawn[0] if random else full)
@@ -431,8 +389,8 @@ def _check(*, margin: float, step: float, searching: int, seeds: int) -> None:
         raise ArgumentError(f"seeds must be at least {FEWEST}, since fewer give no verdict, got {seeds!r}")
 
 
-def _possible(trials: Trials, method: Method, budget: int, must: bool) -> bool:
-    """Whether the method can meet this budget; a cutoff may be too large for the smallest shares."""
+def _is_possible(trials: Trials, method: Method, budget: int, must: bool) -> bool:
+    """Return whether the method can meet this budget: a cutoff may be too large for the smallest shares."""
     try:
         trials.check(method, budget)
     except ArgumentError:
@@ -445,6 +403,7 @@ def _possible(trials: Trials, method: Method, budget: int, must: bool) -> bool:
 def _outlook(
     trials: Trials, method: Method, budgets: dict[float, int], searching: int, seeds: int, quick: bool
 ) -> dict[str, Any]:
+    """Describe the work ahead, in words and in epochs."""
     probes = 2 * len(budgets) if quick else int(np.ceil(np.log2(len(budgets) + 1)))
     scorings = trials.scorings([method], [min(budgets.values())])
     trainings = searching * (1 + probes) + 3 * seeds * min(TRIES, len(budgets))
@@ -462,3 +421,53 @@ def _outlook(
     if quick:
         lines[:0] = [("note", f"{ESTIMATE}, {who.name} on the features"), ("trap", TRAP)]
     return {"lines": lines, "epochs": epochs, "held": 0}
+
+
+# ---- the cheap first answer -----------------------------------------------------------------------------------------
+
+
+def vectors_of(data: Data, features: npt.ArrayLike | None, test: Any) -> Data:
+    """Return the data set as vectors: with the features as inputs where they are given, else unchanged.
+
+    Args:
+        data: any data set.
+        features: (n, d), or None.
+        test: the test set, or None; it brings no features.
+
+    Raises:
+        DataError: the data has a regression target instead of classes.
+        ArgumentError: the data is not vectors and there are no features; or there are features, but the test set has
+            none.
+
+    """
+    refuse_target(data, "quick=True tests the accuracy of classes", "`prune` and `select` work without classes")
+    if features is None:
+        if data.kind != "vector":
+            raise ArgumentError(
+                f"quick=True trains a linear head on vectors, but this is {data.kind} data: give features=, an array "
+                "(n, d) of an extractor that never saw the labels, or leave quick out"
+            )
+        return data
+    if test is not None:
+        raise ArgumentError(
+            "quick=True with features= tests on a probe split, since the test set brings no features: leave test out, "
+            "or give data sets of vectors for both"
+        )
+    return from_arrays(
+        checked_features(features, data.ids),
+        data.labels,
+        ids=data.ids,
+        groups=data.groups,
+        class_names=data.class_names,
+    )
+
+
+def check_head(learner: Learner, trainee: Any) -> None:
+    """Refuse a learner without a closed form, and a second learner for the coresets."""
+    if trainee is not None:
+        raise ArgumentError("quick=True trains a linear head on the coresets: leave trainee out, or quick")
+    if not learner.closed_form:
+        raise ArgumentError(
+            f"quick=True trains a linear head in closed form, which {learner.name!r} is not: leave learner out, or "
+            "give 'ridge:lam=...', or leave quick out"
+        )

@@ -1,6 +1,7 @@
-"""The arms of an evaluation: what each trains on, replicate by replicate, all drawn before any training.
+"""The arms of an evaluation: the training sets that it compares, and their results.
 
-An arm after its trainings: what each replicate came to, and which replicates are draws of their own.
+An `Arm` holds the rows that each replicate trains on, all drawn before any training. An `ArmResult` holds what each
+replicate reached, and which replicates are independent draws.
 """
 
 from __future__ import annotations
@@ -24,8 +25,7 @@ from unseen.rules.choosing import choose
 from unseen.rules.neighbours import Dedup
 from unseen.rules.sampling import Random
 
-__all__ = ["BASELINES", "Arm", "ArmResult", "Kind", "arms_of", "by_draw", "check_baselines", "file_name"]
-
+__all__ = ["BASELINES", "Arm", "ArmResult", "Kind", "average_by_draw", "check_baselines", "file_name", "make_arms"]
 
 Kind = Literal["coreset", "full", "random", "random-stratified", "dedup"]
 BASELINES: tuple[Kind, ...] = ("full", "random", "random-stratified", "dedup")
@@ -33,14 +33,14 @@ BASELINES: tuple[Kind, ...] = ("full", "random", "random-stratified", "dedup")
 
 @dataclass(frozen=True, eq=False)
 class Arm:
-    """One thing to train on.
+    """One training set of an evaluation, drawn for each replicate.
 
     Args:
         name: unique.
-        kind: `"coreset"`, or which baseline it is.
+        kind: `"coreset"`, or the kind of baseline.
         rows: for each replicate the rows trained on, int64, ascending.
-        draws: how many of these differ by more than the seed of training: 1 where it is always the same set.
-        beside: of a coreset, the names of its baselines by kind.
+        draws: how many different sets there are among `rows`: 1 where it is always the same set.
+        beside: for a coreset, the names of its baselines by kind.
 
     """
 
@@ -52,12 +52,12 @@ class Arm:
 
     @property
     def file(self) -> str:
-        """Its name as that of a file."""
+        """The name of its files."""
         return file_name(self.name)
 
 
 def file_name(arm: str) -> str:
-    """The name of an arm as that of a file.
+    """Return a file name for the name of an arm.
 
     >>> file_name("random-40"), file_name("my method")
     ('random-40', 'my-method-e50b8fe1')
@@ -67,7 +67,7 @@ def file_name(arm: str) -> str:
 
 
 def check_baselines(baselines: Sequence[str], *, features: bool) -> tuple[Kind, ...]:
-    """The baselines, each known and each possible.
+    """Return the baselines in a fixed order; refuse unknown ones, and `"dedup"` without features.
 
     >>> check_baselines(["full", "randon"], features=False)
     Traceback (most recent call last):
@@ -83,7 +83,7 @@ def check_baselines(baselines: Sequence[str], *, features: bool) -> tuple[Kind, 
     return tuple(kind for kind in BASELINES if kind in baselines)
 
 
-def arms_of(
+def make_arms(
     exam: Exam,
     coresets: Mapping[str, Sequence[Coreset]],
     baselines: Sequence[Kind],
@@ -92,30 +92,30 @@ def arms_of(
     seed: int,
     features: npt.NDArray[Any] | None = None,
 ) -> list[Arm]:
-    """Every arm: the whole pool, each coreset, and beside it the baselines of its budget, shared where budgets agree.
+    """Make every arm: the whole pool, each coreset, and the baselines of its budget.
 
-    Replicate r of a name with several coresets is its coreset number r mod R. Random baselines are drawn anew for
-    each replicate.
+    Coresets of equal budgets share their baselines. Replicate r of a name with R coresets trains on its coreset number
+    r mod R. Random baselines are drawn anew for each replicate.
 
     Args:
-        exam: who may be trained on.
+        exam: the rows that may be trained on.
         coresets: name to the coresets of one method, which differ in their seed only.
-        baselines: checked.
+        baselines: the result of `check_baselines`.
         replicates: how many trainings of each arm.
         seed: the root seed.
         features: (n, d) of the training set, for `"dedup"`.
 
     Raises:
-        BudgetError: a budget below the number of classes, where a class-stratified draw is asked for.
+        BudgetError: a budget is below the number of classes, and a class-stratified draw is asked for.
         DataError: an arm has fewer than two classes to train on.
 
     """
-    chosen = [_of_coresets(name, given, exam, replicates) for name, given in coresets.items()]
+    coreset_arms = [_coreset_arm(name, given, exam, replicates) for name, given in coresets.items()]
     arms = [Arm("full", "full", (exam.pool,) * replicates, 1)] if "full" in baselines else []
     drawn: dict[tuple[str, tuple[int, ...]], Arm] = {}
     kinds = [kind for kind in baselines if kind != "full"]
-    several = len({tuple(map(len, arm.rows)) for arm in chosen}) > 1
-    for arm in chosen:
+    several = len({tuple(map(len, arm.rows)) for arm in coreset_arms}) > 1
+    for arm in coreset_arms:
         sizes = tuple(map(len, arm.rows))
         arms.append(arm)
         if "full" in baselines:
@@ -123,29 +123,29 @@ def arms_of(
         for kind in kinds:
             if (kind, sizes) not in drawn:
                 name = f"{kind}-{'-'.join(map(str, dict.fromkeys(sizes)))}" if several else kind
-                drawn[kind, sizes] = _baseline(name, kind, sizes, exam, seed, features)
+                drawn[kind, sizes] = _baseline_arm(name, kind, sizes, exam, seed, features)
             arm.beside[kind] = drawn[kind, sizes].name
-    every = [*arms, *drawn.values()]
-    _check(every, exam)
-    return every
+    arms += drawn.values()
+    _check_classes(arms, exam)
+    return arms
 
 
-def _of_coresets(name: str, given: Sequence[Coreset], exam: Exam, replicates: int) -> Arm:
+def _coreset_arm(name: str, given: Sequence[Coreset], exam: Exam, replicates: int) -> Arm:
     inside = [np.intersect1d(coreset.indices, exam.pool, assume_unique=True) for coreset in given]
     if not all(map(len, inside)):
         raise DataError(f"coreset {name!r} has nothing left to train on: all of it is in the probe split")
     return Arm(name, "coreset", tuple(inside[r % len(inside)] for r in range(replicates)), len(inside))
 
 
-def _baseline(
+def _baseline_arm(
     name: str, kind: Kind, sizes: tuple[int, ...], exam: Exam, seed: int, features: npt.NDArray[Any] | None
 ) -> Arm:
     data, pool = exam.data, exam.pool
     table = ScoreTable.unscored(data.ids[pool], data.labels[pool], data.class_names)
     if kind == "dedup":
         assert features is not None
-        near = features[pool]
-        kept = {size: pool[choose(Dedup(), table, keep=size, features=near).indices] for size in sorted(set(sizes))}
+        own = features[pool]
+        kept = {size: pool[choose(Dedup(), table, keep=size, features=own).indices] for size in sorted(set(sizes))}
         return Arm(name, kind, tuple(kept[size] for size in sizes), 1)
     classes = len(np.unique(data.labels[pool]))
     if kind == "random-stratified" and min(sizes) < classes:
@@ -161,7 +161,7 @@ def _baseline(
     return Arm(name, kind, tuple(pool[draw.indices] for draw in draws), len(draws))
 
 
-def _check(arms: Sequence[Arm], exam: Exam) -> None:
+def _check_classes(arms: Sequence[Arm], exam: Exam) -> None:
     for arm in arms:
         for rows in arm.rows:
             if len(np.unique(exam.data.labels[rows])) < 2:
@@ -172,22 +172,24 @@ def _check(arms: Sequence[Arm], exam: Exam) -> None:
 
 @dataclass(frozen=True, eq=False)
 class ArmResult:
-    """An arm after its trainings, last epoch only; arrays have one entry a replicate.
+    """The results of the trainings of one arm, after their last epoch; arrays have one entry a replicate.
 
     Args:
-        name: of the arm.
+        name: the name of the arm.
         kind: `"coreset"`, `"full"`, `"random"`, `"random-stratified"` or `"dedup"`.
         draws: how many different training sets there are among the replicates.
         kept: int64 (R,) samples trained on.
-        epochs: int64 (R,); 0 of a learner without epochs.
-        steps: int64 (R,) optimiser steps; 0 of a learner without.
-        samples_seen: int64 (R,) samples passed over.
+        epochs: int64 (R,); 0 for a learner without epochs.
+        steps: int64 (R,) optimiser steps; 0 for a learner without steps.
+        samples_seen: int64 (R,) samples passed over, epochs counted.
         accuracy: float64 (R,) share of the test samples predicted rightly.
-        by_class: float64 (R, C) the same of each class, NaN where the test holds none.
-        error: standard error of the mean accuracy that comes of the test set being a sample.
-        beside: of a coreset, its baselines: kind to name.
-        beside_error: the same error of the difference to each, by kind; and to the full data of a baseline, too.
-        class_error: likewise of each class, C of them; NaN where the test holds fewer than two of it.
+        by_class: float64 (R, C) the same for each class; NaN where the test set holds no sample of it.
+        error: standard error of the mean accuracy, as far as the test set is a random sample.
+        beside: for a coreset, its baselines: kind to name.
+        beside_error: the same error of the difference to each baseline, by kind; for a baseline, of the difference to
+            the full data.
+        class_error: the same error for each of the C classes, by kind; NaN where the test set holds fewer than two
+            samples of it.
 
     """
 
@@ -206,8 +208,17 @@ class ArmResult:
     class_error: dict[str, list[float]] = field(default_factory=dict)
 
 
-def by_draw(values: FloatArray, draws: int) -> FloatArray:
-    """Means of (R, ...) over the replicates that share a training set, if there are several sets, fewer than R."""
+def average_by_draw(values: FloatArray, draws: int) -> FloatArray:
+    """Average over the replicates that share a training set, if there are several sets and fewer than R.
+
+    Args:
+        values: float64 (R, ...), one entry a replicate.
+        draws: the number of different training sets; replicate r has the set r mod `draws`.
+
+    Returns:
+        float64 (draws, ...), or `values` unchanged.
+
+    """
     if not 1 < draws < len(values):
         return values
     return np.stack([values[draw::draws].mean(axis=0) for draw in range(draws)])

@@ -1,8 +1,8 @@
-"""`rule="auto"`: which way of choosing is best for this data at this budget, found on a split held out of it.
+"""`rule="auto"`: find the best method for this data at this budget, on a split held out of it.
 
-Candidates are tried by successive halving: all of them on one replicate, the better half on as many again, and so on.
-Random is always a candidate and never halved away. The winner is set against random once more on fresh replicates, and
-only these enter the verdict. The test set is never touched: there is none here.
+Candidates are tried by successive halving: all of them on one replicate, the better half on two, the better half of
+these on four, and so on. Random is always a candidate and is never dropped. The winner is compared with random once
+more on fresh replicates, and only these enter the verdict. No test set is used.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from unseen.evaluating.statistics import FEWEST, Sampling, against_random
 from unseen.evaluating.trials import Trials
 from unseen.scores.registry import resolve as resolve_score
 
-__all__ = ["AUTO", "CANDIDATES", "Auto", "best_method", "candidates_for", "told"]
+__all__ = ["AUTO", "CANDIDATES", "Auto", "candidates_for", "find_best_method", "told"]
 
 AUTO = "auto"
 
-# In each, {score} is the score asked for.
+# {score} stands for the score asked for.
 CANDIDATES = (
     "folds/{score}/top",
     "folds/{score}/stratified",
@@ -37,18 +37,18 @@ CANDIDATES = (
     "grow/{score}/stratified",
 )
 RANDOM = Method.of("random")
-FRESH = 1_000  # replicates from here on confirm
+FRESH = 1_000  # the first replicate of the confirmation
 
 
 def candidates_for(score: str, given: Sequence[str] | None) -> list[Method]:
-    """The methods to compare, random among them.
+    """Return the methods to compare, random among them.
 
     >>> [method.text for method in candidates_for("el2n", ["seen/el2n/top"])]
     ['random', 'seen/el2n/top']
     """
     lines = list(given or ())
     if given is None:
-        worth = resolve_score(score).direction == "worth"  # which does not say who is hardest, to be cut off
+        worth = resolve_score(score).direction == "worth"  # a score of worth names no hardest samples to cut off
         lines = [line.format(score=score) for line in CANDIDATES if not (worth and "cutoff" in line)]
     methods = [RANDOM, *(Method.of(line) for line in lines)]
     if any(method.rule is None for method in methods):
@@ -61,12 +61,12 @@ class Auto:
     """The options of `rule="auto"`.
 
     Args:
-        candidates: lines `"plan/score/rule"`; the usual ones for the score asked for if not given.
+        candidates: lines `"plan/score/rule"`; the default is `CANDIDATES` with the score asked for.
         probe: the share of the data that is held out to test candidates on.
         confirm: fresh replicates for the verdict, at least 3.
         fix: `"epochs"` or `"iterations"`; see `unseen.sweep`.
         features: (n, d), for rules that read them.
-        trainee: who is trained on the coresets, if another than the learner that scores.
+        trainee: the learner trained on the coresets, if another than the one that scores.
     """
 
     candidates: Sequence[str] | None = None
@@ -78,7 +78,7 @@ class Auto:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Auto:
-        """From the options given beside `rule="auto"`."""
+        """Read the options given beside `rule="auto"`; refuse unknown ones."""
         known = [entry.name for entry in fields(cls)]
         for name in options:
             if name not in known:
@@ -91,17 +91,17 @@ class Auto:
         return auto
 
 
-def best_method(
+def find_best_method(
     data: Data, auto: Auto, *, score: str, share: float, run: Run, seed: int, **more: Any
 ) -> tuple[Method, dict[str, Any]]:
-    """The winner, and the evidence for it as JSON.
+    """Find the best method, and return it with the evidence as JSON.
 
     Args:
         data: the training data; a probe split of it is held out here.
         auto: the options.
-        score: the score of the usual candidates.
+        score: the score of the default candidates.
         share: the share kept.
-        run: where the trainings are kept; opened here, closed by the caller.
+        run: where the trainings are kept; it is opened here and closed by the caller.
         seed: the root seed.
         more: learner, groups, executor, verify, report; see `Trials`.
     """
@@ -114,11 +114,11 @@ def best_method(
     )  # fmt: skip
     budget = max(1, round(share * len(pool)))
     named = auto.candidates is not None
-    possible = [method for method in candidates if _possible(trials, method, budget, named)]
+    possible = [method for method in candidates if _is_possible(trials, method, budget, named)]
     trials.open()
     trials.report("work", **_outlook(trials, possible, budget, auto.confirm))
-    rounds, order = _halved(trials, possible, budget)
-    winner, confirmed = _confirmed(trials, order[0], budget, auto.confirm)
+    rounds, order = _halve(trials, possible, budget)
+    winner, confirmed = _confirm(trials, order[0], budget, auto.confirm)
     evidence = {
         "winner": winner.text,
         "confirmed": confirmed,
@@ -133,7 +133,7 @@ def best_method(
 
 
 def told(evidence: Mapping[str, Any]) -> str:
-    """The evidence in one line."""
+    """Describe the evidence in one line."""
     confirmed = evidence["confirmed"]
     if confirmed is None:
         return "random was best already in the search; no score earns its cost here"
@@ -142,39 +142,40 @@ def told(evidence: Mapping[str, Any]) -> str:
     return f"{evidence['winner']}; {against}: {confirmed['to_random']}"
 
 
-def _confirmed(trials: Trials, best: Method, budget: int, seeds: int) -> tuple[Method, dict[str, Any] | None]:
-    """The winner after fresh replicates: random, where the best of the search does not hold up."""
+def _confirm(trials: Trials, best: Method, budget: int, seeds: int) -> tuple[Method, dict[str, Any] | None]:
+    """Compare the best of the search with random on fresh replicates; return the winner and the comparison."""
     if best is RANDOM:
         return RANDOM, None
     fresh = range(FRESH, FRESH + seeds)
-    mine, drawn = trials.right([(best, budget), (RANDOM, budget)], fresh)
-    differences = mine.mean(axis=1) - drawn.mean(axis=1)
+    right, random = trials.right([(best, budget), (RANDOM, budget)], fresh)
+    differences = right.mean(axis=1) - random.mean(axis=1)
     about = {
         "method": best.text,
-        "to_random": against_random(differences, sampling=Sampling.of(mine - drawn)).text,
+        "to_random": against_random(differences, sampling=Sampling.of(right - random)).text,
         "points": 100 * float(differences.mean()),
         "seeds": seeds,
     }
     return best if differences.mean() > 0 else RANDOM, about
 
 
-def _halved(trials: Trials, methods: list[Method], budget: int) -> tuple[list[dict[str, Any]], list[Method]]:
-    """The rounds as JSON, and the last survivors, the best first."""
+def _halve(trials: Trials, methods: list[Method], budget: int) -> tuple[list[dict[str, Any]], list[Method]]:
+    """Try the methods by successive halving; return the rounds as JSON, and the last survivors, best first."""
     rounds: list[dict[str, Any]] = []
     alive, replicates = methods, 1
     while True:
         accuracies = trials.accuracies([(method, budget) for method in alive], range(replicates))
-        means = {method: mine.mean() for method, mine in zip(alive, accuracies, strict=True)}
+        means = {method: values.mean() for method, values in zip(alive, accuracies, strict=True)}
         ranked = sorted(alive, key=lambda method: (-means[method], methods.index(method)))
         rounds.append({"replicates": replicates, "accuracy": {method.text: float(means[method]) for method in ranked}})
-        chosen = [method for method in ranked if method is not RANDOM]
-        if len(chosen) <= 1:
+        scored = [method for method in ranked if method is not RANDOM]
+        if len(scored) <= 1:
             return rounds, ranked
-        kept = chosen[: (len(chosen) + 1) // 2]
+        kept = scored[: (len(scored) + 1) // 2]
         alive, replicates = [method for method in methods if method in kept or method is RANDOM], 2 * replicates
 
 
-def _possible(trials: Trials, method: Method, budget: int, named: bool) -> bool:
+def _is_possible(trials: Trials, method: Method, budget: int, named: bool) -> bool:
+    """Return whether the method can meet the budget; where the user named it, refuse a budget that it cannot meet."""
     try:
         trials.check(method, budget)
     except BudgetError:
@@ -185,7 +186,7 @@ def _possible(trials: Trials, method: Method, budget: int, named: bool) -> bool:
 
 
 def _outlook(trials: Trials, methods: Sequence[Method], budget: int, seeds: int) -> dict[str, Any]:
-    """What is going to be done: the most that it may take, if the costliest candidates stay longest."""
+    """Describe the work ahead: the most that it can take, if the costliest candidates survive longest."""
     scorer = trials.scorer.learner
     alive, replicates, done, trainings = len(methods) - 1, 1, 0, 0
     scorings = trials.scorings(methods, [budget])
@@ -194,8 +195,8 @@ def _outlook(trials: Trials, methods: Sequence[Method], budget: int, seeds: int)
         if alive <= 1:
             break
         done, alive, replicates = replicates, (alive + 1) // 2, 2 * replicates
-    dearest = max((trials.scorings([method], [budget]) for method in methods), default=0)
-    scorings += dearest * (replicates - 1 + seeds)
+    costliest = max((trials.scorings([method], [budget]) for method in methods), default=0)
+    scorings += costliest * (replicates - 1 + seeds)
     trainings += 2 * seeds
     lines = [
         ("auto", f"{len(methods)} candidates at {budget:,} of {len(trials.train):,} samples, tested on "

@@ -1,4 +1,6 @@
-"""What fits cost, from short fits that are timed on a sample of the data (see `trials`) and multiplied.
+"""The cost of fits, extrapolated from short fits that are timed on a sample of the data (see `timings`).
+
+The seconds of a fit depend on the kind of learner:
 
 in epochs     setup + E (n_train a + checkpoint) + looks b, with a and b the seconds of one sample
 closed form   in proportion to the operations of the fit, counted by formula
@@ -21,7 +23,7 @@ from unseen.core.protocols import Learner
 from unseen.engine.scoring import Scoring
 from unseen.engine.work import Work
 from unseen.evaluating import timings as t
-from unseen.evaluating.timings import Sampled, Size, Trial
+from unseen.evaluating.timings import DataSample, Size, Trial
 from unseen.learners.ridge import RidgeLearner
 from unseen.learners.ridge.learner import GRID, sample_size
 from unseen.learners.ridge.passes import KEPT_BYTES, SECONDS
@@ -30,17 +32,19 @@ from unseen.learners.softmax.leave_group_out import GRID as SOFTMAX_GRID
 from unseen.learners.softmax.leave_group_out import SAMPLE as SOFTMAX_SAMPLE
 from unseen.scores.streaming import Score
 
-__all__ = ["Costs", "Range", "exponent", "operations"]
+__all__ = ["Costs", "Range", "fit_exponent", "operations"]
 
-# A machine is never twice as fast; what else runs on it, its clock and its caches move a time by about this much.
+# Times vary about this much with the other programs on a machine, its clock and its caches.
 FASTER, SLOWER = 0.8, 1.3
+# The times of short fits vary more, and the work between fits, which is not counted, is no small part of them.
+SHORT, SHORT_FASTER, SHORT_SLOWER = 1.0, 0.5, 2.5  # seconds; factors
 EPOCHS = 3  # of a trial, the first of which warms up
 FIRST, LEAST = 8, 256  # rows of the first trial: in epochs, and of any other learner
-DOUBT = 0.15  # of an exponent, at least
-COPIES = 3.0  # of the inputs, that a fit may make
-TRACED = 0.4  # seconds of a fit; to trace its memory slows it down many times
+DOUBT = 0.15  # the least uncertainty of an exponent
+COPIES = 3.0  # copies of the inputs that a fit may make
+TRACED = 0.4  # memory is traced only in fits of fewer seconds, because tracing slows them down many times
 PASSES, HESSIANS = 60.0, 2.0  # of L-BFGS, until a softmax regression is solved
-WARM_PASSES, WARM_HESSIANS = 20.0, 1.5  # begun from the solution of another penalty
+WARM_PASSES, WARM_HESSIANS = 20.0, 1.5  # the same when it starts from the solution of another penalty
 EIGENVECTORS = 9.0  # times d^3
 TRIED = 4  # samples in the forward pass whose memory is counted
 
@@ -50,9 +54,9 @@ class Range:
     """A figure that is not known exactly.
 
     Args:
-        low: it is hardly below.
+        low: the figure is unlikely to be lower.
         middle: the best guess.
-        high: it is hardly above.
+        high: the figure is unlikely to be higher.
 
     >>> Range(1.0, 2.0, 4.0) + Range.exactly(1)
     Range(low=2.0, middle=3.0, high=5.0)
@@ -66,38 +70,38 @@ class Range:
 
     @classmethod
     def exactly(cls, value: float) -> Range:
-        """Make the range of a figure that is known."""
+        """Make the range of a figure that is known exactly."""
         return cls(float(value), float(value), float(value))
 
     def __add__(self, other: Range) -> Range:
         return Range(self.low + other.low, self.middle + other.middle, self.high + other.high)
 
     def times(self, factor: float) -> Range:
-        """Multiply it."""
+        """Multiply the whole range by a factor."""
         return Range(self.low * factor, self.middle * factor, self.high * factor)
 
     def widened(self, low: float = FASTER, high: float = SLOWER) -> Range:
-        """Multiply its ends by these."""
+        """Multiply the low end and the high end by these factors."""
         return Range(self.low * low, self.middle, self.high * high)
 
     def at_least(self, least: float) -> Range:
-        """Raise what is below this."""
+        """Raise all three figures to at least this value."""
         return Range(max(self.low, least), max(self.middle, least), max(self.high, least))
 
 
 class Costs:
-    """What fits cost, by trials of the learner on a sample.
+    """The costs of the fits of a scoring, from trials of the learner on a sample.
 
     Args:
         work: data set, learner and threads.
-        job: what is to be done.
-        sizes: its fits by size.
-        sample: of the data set.
-        seconds: for the trials, about.
+        job: the scoring.
+        sizes: the number of its fits of each size.
+        sample: a sample of the data set.
+        seconds: the time for the trials, about.
 
     """
 
-    def __init__(self, work: Work, job: Scoring, sizes: Mapping[Size, int], sample: Sampled, seconds: float) -> None:
+    def __init__(self, work: Work, job: Scoring, sizes: Mapping[Size, int], sample: DataSample, seconds: float) -> None:
         self.learner: Any = work.learner
         self.job, self.sample, self.sizes, self.threads = job, sample, sizes, work.threads
         self.fits, self.n = sum(sizes.values()), len(work.data)
@@ -109,16 +113,21 @@ class Costs:
         self.notes: list[str] = []
         self.counted = self.operations(self.largest) is not None  # a closed form
         self._run = partial(
-            t.run, sample=sample, scores=self.scores, scored=job.plan.scored_side, threads=work.threads, seed=job.seed
+            t.time_fit,
+            sample=sample,
+            scores=self.scores,
+            scored=job.plan.scored_side,
+            threads=work.threads,
+            seed=job.seed,
         )
         most, d = len(sample), int(np.prod(sample.sample_shape))
         if self.in_epochs:
             least = FIRST
         elif not self.counted:
             least = max(LEAST, 3 * len(sample.class_names))
-        else:  # a fold is left out by its sums only where it has more than d / 6 rows
+        else:  # a fold is left out by subtracting its sums only if it has more than d / 6 rows
             least = max(512, 2 * d, self.largest.models * d // 3 if self.largest.apart == "folds" else 0)
-        self.trials = t.grown(self._fit, self.largest, least=least, most=most, seconds=seconds)
+        self.trials = t.time_growing_fits(self._fit, self.largest, least=least, most=most, seconds=seconds)
         self.last = self.trials[-1]
         self.memory = self._memory(self.largest, min(least, most))
         tried, batch = self.last.size, getattr(self.learner, "batch_size", 1)
@@ -138,29 +147,29 @@ class Costs:
         return self._run(self.learner.with_epochs(min(self.epochs, max(EPOCHS, least))), size=size)
 
     def operations(self, size: Size, n: int | None = None, fits: int | None = None) -> float | None:
-        """Count those of one fit of a closed form; None of another learner."""
+        """Count the operations of one fit of a closed form; None for another learner."""
         d = int(np.prod(self.sample.sample_shape))
-        if not self.looks(replace(size, unseen=0)):  # watched, but no score asks
+        if not self.looks(replace(size, unseen=0)):  # the plan watches them, but no score reads them
             size = replace(size, seen=0)
         return operations(self.learner, size, d, self.outputs, n or self.n, fits or self.fits)
 
     def looks(self, size: Size, epochs: int | None = None) -> int:
-        """Count the samples that a fit looks at, each as often as it is observed."""
-        return t.looks(size, self.scores, epochs or self.epochs, self.job.plan.scored_side)
+        """Count the samples that a fit observes, each as often as it is observed."""
+        return t.count_looks(size, self.scores, epochs or self.epochs, self.job.plan.scored_side)
 
     def seconds(self, size: Size) -> Range:
-        """Give the seconds of one fit."""
-        found = self._of_epochs(size) if self.in_epochs else self._of_work(size)
-        return found.widened()
+        """Estimate the seconds of one fit."""
+        seconds = self._seconds_of_epochs(size) if self.in_epochs else self._seconds_of_work(size)
+        return seconds.widened(SHORT_FASTER, SHORT_SLOWER) if seconds.middle < SHORT else seconds.widened()
 
-    def once(self) -> Range:
-        """Give the seconds that a process spends before its first fit: reading what it holds."""
+    def startup_seconds(self) -> Range:
+        """Estimate the seconds that a process spends before its first fit, reading the data that it holds."""
         held = self.in_epochs and self._held
         return Range.exactly(self.n * self.sample.run_seconds if held else 0.0).widened()
 
     @cached_property
     def _held(self) -> bool:
-        """Whether a learner in epochs holds the data set in memory: half of what is free where it has no limit."""
+        """Whether a learner in epochs holds the data set in memory: up to its limit, or half of the free memory."""
         if not hasattr(self.learner, "memory_limit"):
             return True
         import torch
@@ -171,23 +180,24 @@ class Costs:
         size = self.n * self.sample.bytes_each
         return bool(size <= (free_memory(torch.device("cpu")) / 2 if limit is None else limit))
 
-    def _of_epochs(self, size: Size) -> Range:
+    def _seconds_of_epochs(self, size: Size) -> Range:
+        """Estimate the seconds of a fit in epochs from the seconds of one sample in the last two trials."""
         last, ends = self.last, self.trials[-2:]
         floor = 0.0 if self._held else self.sample.random_seconds / max(1, getattr(self.learner, "data_workers", 1))
 
         def each(trial: Trial) -> list[float]:
-            told = trial.told("seconds")
-            return [seconds / trial.size.train for seconds in told[1 if len(told) > 1 else 0 :]]
+            epochs = trial.figures("seconds")
+            return [seconds / trial.size.train for seconds in epochs[1 if len(epochs) > 1 else 0 :]]
 
         every = [value for trial in ends for value in each(trial)]
         train = Range(min(every), median(each(last)), max(every))
         if last.size.train < min(getattr(self.learner, "batch_size", 1), size.train):
-            train = Range(train.low / 2, train.middle, train.high)  # in larger batches a sample takes less
+            train = Range(train.low / 2, train.middle, train.high)  # a sample takes less time in a larger batch
         looked = [self.looks(trial.size, len(trial.epochs)) for trial in ends]
-        watched = [sum(trial.told("observe_seconds")) / max(1, n) for trial, n in zip(ends, looked, strict=True)]
+        watched = [sum(trial.figures("observe_seconds")) / max(1, n) for trial, n in zip(ends, looked, strict=True)]
         look = Range(min(watched), watched[-1], max(watched))
-        # What else a fit took: network, means, first checkpoint.
-        spent = sum(last.told("seconds")) + sum(last.told("observe_seconds")) + sum(last.saving)
+        # The rest of the time of a fit: building the network, means, first checkpoint.
+        spent = sum(last.figures("seconds")) + sum(last.figures("observe_seconds")) + sum(last.saving)
         setup = Range.exactly(max(0.0, last.seconds - spent) + floor * size.train)
         state, growing = last.state
         saving = median(last.saving) * (1 + growing / state * (self._watched(size) - 1)) if last.saving else 0.0
@@ -198,19 +208,21 @@ class Costs:
             + Range.exactly(self.epochs * saving)
         )
 
-    def _of_work(self, size: Size) -> Range:
-        """Go on from the trials in the samples, or in the operations of a closed form."""
+    def _seconds_of_work(self, size: Size) -> Range:
+        """Extrapolate the seconds of the trials by the samples, or by the operations of a closed form."""
         last, wanted = self.last, self.operations(size) or size.rows
-        power, doubt = exponent([self._work(trial) for trial in self.trials], [trial.seconds for trial in self.trials])
+        power, doubt = fit_exponent(
+            [self._work(trial) for trial in self.trials], [trial.seconds for trial in self.trials]
+        )
         ratio = wanted / self._work(last)
         ends = [last.seconds * ratio**b for b in (power - doubt, power, power + doubt)]
         middle = ends[1]
-        if ratio > 1:  # no learner takes less than in proportion for ever
+        if ratio > 1:  # no learner grows slower than in proportion for ever
             before = self.trials[-2] if len(self.trials) > 1 else Trial(Size(0), 0.0)
             slope = max(0.0, last.seconds - before.seconds) / max(self._work(last) - self._work(before), 1)
             middle = max(middle, last.seconds + slope * (wanted - self._work(last)))
             ends.append(last.seconds * ratio)
-        if self.counted:  # the rates of the trials differ, since passes and solving run at rates of their own
+        if self.counted:  # the rates of the trials differ, since passes and solving run at different rates
             ends += [wanted * trial.seconds / self._work(trial) for trial in self.trials[-2:]]
         reads = size.rows + size.seen + (size.samples if size.apart else 0)
         reading = reads * (self.sample.run_seconds if self.counted else self.sample.random_seconds)
@@ -221,21 +233,21 @@ class Costs:
         return self.operations(trial.size, trial.size.rows, 1) or float(trial.size.rows)
 
     def measured(self) -> dict[str, float]:
-        """Say what was measured, in words with its unit."""
+        """Return the measurements, named in words with their units."""
         last, sample = self.last, self.sample
-        found = {"seconds of the largest trial": last.seconds, "samples tried": float(last.size.rows)}
+        figures = {"seconds of the largest trial": last.seconds, "samples tried": float(last.size.rows)}
         reading = sample.run_seconds if self.counted else sample.random_seconds
-        found["seconds to read a sample"] = reading
+        figures["seconds to read a sample"] = reading
         if self.counted:
-            found["GFLOP/s of the largest trial"] = self._work(last) / last.seconds / 1e9
+            figures["GFLOP/s of the largest trial"] = self._work(last) / last.seconds / 1e9
         if self.in_epochs:
-            found["seconds to train on a sample"] = last.told("seconds")[-1] / last.size.train
-            found["seconds to write a checkpoint"] = median(last.saving) if last.saving else 0.0
-        return found
+            figures["seconds to train on a sample"] = last.figures("seconds")[-1] / last.size.train
+            figures["seconds to write a checkpoint"] = median(last.saving) if last.saving else 0.0
+        return figures
 
     @property
     def checkpoint_bytes(self) -> float:
-        """Bytes of the checkpoint of one full fit."""
+        """The bytes of the checkpoint of one full fit."""
         if self.counted and self.largest.apart and self.seconds(self.largest).high > SECONDS:  # the first after so long
             d = int(self.sample.sample_shape[0])
             sums = 1 + (self.largest.models if self.largest.apart == "folds" else 0)
@@ -244,40 +256,40 @@ class Costs:
         return state + growing * (self._watched(self.largest) - 1) if self.learner.epochs else 0.0
 
     def _watched(self, size: Size) -> float:
-        """Tell how many times as many samples as in the largest trial are watched."""
+        """Return the number of watched samples relative to the largest trial."""
         tried = self.last.size.unseen + self.last.size.seen
         return (size.unseen + size.seen) / tried if tried else 1.0
 
     def _memory(self, size: Size, least: int) -> Range:
-        """Bytes of a process that does a fit, beside the interpreter, libraries and scores."""
+        """Estimate the bytes of a process that does a fit, beside the interpreter, libraries and scores."""
         sample, held = self.sample, self.sample.held_bytes
         if self.in_epochs:
             batch = min(getattr(self.learner, "batch_size", 1), size.train)
             weights, each = network_bytes(self.learner, sample)
             inputs = self.n * sample.bytes_each if self._held else 4 * batch * sample.bytes_each
-            # Allocators keep more than they hand out, and passes need room of their own beside what they keep.
+            # Allocators hold more than they hand out, and passes need working memory beside what they keep.
             return Range.exactly(inputs + weights + batch * each).widened(1.0, 1.5)
         if self.counted:
-            own = float(self.learner.memory(sample.whole, self.job.plan))
-            return Range(held + own / 2, held + own, held + own)
+            learner = float(self.learner.memory(sample.whole, self.job.plan))
+            return Range(held + learner / 2, held + learner, held + learner)
         small, large = size.scaled(least), size.scaled(min(2 * least, len(sample)))
         if self.trials[0].seconds > TRACED:
             self.notes.append(
                 f"fits are too slow here to trace their memory: {COPIES:.0f} copies of inputs are assumed"
             )
             return Range.exactly(held + COPIES * sample.bytes_each * size.rows).widened(0.8, 2.0)
-        # What a library in C takes is not seen.
-        low, most = (float(peak(partial(self._fit, each))) for each in (small, large))
+        # The memory of libraries in C is not traced.
+        low, most = (float(trace_peak(partial(self._fit, each))) for each in (small, large))
         each = max(0.0, most - low) / (large.rows - small.rows) if large.rows > small.rows else most / large.rows
         return Range.exactly(held + most + each * (size.rows - large.rows)).widened(0.8, 2.0)
 
 
-def exponent(work: Sequence[float], seconds: Sequence[float]) -> tuple[float, float]:
-    """Tell with which power of the work the seconds grow, by the larger trials, and how sure that is."""
+def fit_exponent(work: Sequence[float], seconds: Sequence[float]) -> tuple[float, float]:
+    """Fit the power of the work with which the seconds grow, on the larger trials; return it and its uncertainty."""
     if len(work) == 1:
         return 1.0, 0.5
     x, y = np.log(work), np.log(np.maximum(seconds, 1e-6))
-    last = x >= x[-1] - np.log(4.5)  # of up to three sizes, doubled each time
+    last = x >= x[-1] - np.log(4.5)  # up to three sizes, each double the one before
     if last.sum() < 2:
         last[-2:] = True
     power = float(np.clip(np.polyfit(x[last], y[last], 1)[0], 0.0, 3.0))
@@ -286,18 +298,18 @@ def exponent(work: Sequence[float], seconds: Sequence[float]) -> tuple[float, fl
 
 
 def operations(learner: Learner, size: Size, d: int, outputs: int, n: int, fits: int = 1) -> float | None:
-    """Count the floating-point operations of one fit of a closed form, by formula; None of any other learner.
+    """Count the floating-point operations of one fit of a closed form, by formula; None for any other learner.
 
     A symmetric product X'X of m rows counts m d^2, any other product of (m, d) and (d, C) 2 m d C, a Cholesky factor
     d^3 / 3, eigenvectors 9 d^3.
 
     Args:
         learner: `ridge` or `softmax`.
-        size: of the fit.
+        size: the size of the fit.
         d: features.
-        outputs: C, or 1 of a regression target.
+        outputs: C, or 1 for a regression target.
         n: samples of the data set.
-        fits: of the plan, which share the sums over all n samples where they subtract from them.
+        fits: fits of the plan; they share the sums over all n samples where they subtract from them.
 
     """
     if isinstance(learner, RidgeLearner):
@@ -309,17 +321,17 @@ def _ridge(learner: RidgeLearner, size: Size, d: int, outputs: int, n: int, fits
     squares, products, solving = float(d**2), 2.0 * d * outputs, d**3 / 3 + 2.0 * d**2 * outputs
     if size.apart:
         each = size.unseen // size.models
-        own = size.apart == "folds" and each > max(1, d // 6)  # the sums of a large fold are subtracted
-        work = size.samples * squares + size.unseen * (products if own else squares + products)
-        work += solving * (1 + size.models if own else 1)
-        if size.apart == "folds" and not own:
+        subtracts = size.apart == "folds" and each > max(1, d // 6)  # the sums of a large fold are subtracted
+        work = size.samples * squares + size.unseen * (products if subtracts else squares + products)
+        work += solving * (1 + size.models if subtracts else 1)
+        if size.apart == "folds" and not subtracts:
             work += size.models * (2.0 * each**2 * d + EIGENVECTORS * each**3)
     else:
-        # A fit on more than half of the samples subtracts the others from sums that are made once; a training that
-        # watches nothing is one by itself.
+        # A fit on more than half of the samples subtracts the others from sums over all, which are computed once. A
+        # training that watches nothing is not part of a plan, so it has no such sums.
         watched = size.unseen + size.seen
-        subtracts = watched and learner.class_weights == "none" and 2 * size.train > n
-        work = (n - size.train + n / fits if subtracts else size.train) * squares + watched * products + solving
+        shares = watched and learner.class_weights == "none" and 2 * size.train > n
+        work = (n - size.train + n / fits if shares else size.train) * squares + watched * products + solving
     tried = (len(GRID) if learner.lam == "auto" else 0) + (1 if learner.temperature == "auto" else 0)
     if tried:
         work += sample_size(size.samples, outputs) * (3 * squares + products * (1 + tried)) + EIGENVECTORS * d**3
@@ -329,25 +341,26 @@ def _ridge(learner: RidgeLearner, size: Size, d: int, outputs: int, n: int, fits
 def _softmax(learner: SoftmaxLearner, size: Size, coefficients: float) -> float:
     squares, cubes = coefficients**2, coefficients**3
 
-    def solved(rows: float, passes: float, hessians: float) -> float:
+    def solve(rows: float, passes: float, hessians: float) -> float:
         return rows * (4.0 * passes * coefficients + hessians * squares) + hessians * cubes / 3
 
     models = size.models if size.apart == "folds" else 1
     rows = size.samples * (1 - 1 / models) if models > 1 else size.samples
-    work = models * solved(rows, PASSES, HESSIANS) + 2.0 * (size.unseen + size.seen) * coefficients
+    work = models * solve(rows, PASSES, HESSIANS) + 2.0 * (size.unseen + size.seen) * coefficients
     if size.apart == "samples":
         work += 2.0 * size.unseen * squares + cubes
     if learner.lam == "auto":
         sample = min(rows, SOFTMAX_SAMPLE)
-        again = solved(sample, WARM_PASSES, WARM_HESSIANS) + 2.0 * sample * squares + cubes
+        again = solve(sample, WARM_PASSES, WARM_HESSIANS) + 2.0 * sample * squares + cubes
         work += models * len(SOFTMAX_GRID) * again
     return work
 
 
-def network_bytes(learner: Any, sample: Sampled) -> tuple[float, float]:
-    """Count the bytes of a network in training: parameters, gradients, momentum; what a sample adds going backward.
+def network_bytes(learner: Any, sample: DataSample) -> tuple[float, float]:
+    """Count the bytes of a network in training: of its parameters, gradients and momentum, and of each sample.
 
-    Counted in one forward pass on the processor; nothing for a learner that has no recipe.
+    The bytes of a sample are the activations kept for the backward pass, counted in one forward pass on the processor.
+    Both are 0 for a learner without a recipe.
     """
     if not hasattr(learner, "recipe"):
         return 0.0, 0.0
@@ -378,8 +391,8 @@ def network_bytes(learner: Any, sample: Sampled) -> tuple[float, float]:
     return 3.0 * trained + fixed, activations / len(inputs) * size / 4
 
 
-def peak(work: Callable[[], object]) -> int:
-    """Trace the bytes that Python and NumPy hold at most beside what they held before."""
+def trace_peak(work: Callable[[], object]) -> int:
+    """Trace the most bytes that Python and NumPy hold during a call, beyond those held before."""
     tracemalloc.start()
     try:
         work()

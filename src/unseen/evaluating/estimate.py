@@ -1,4 +1,4 @@
-"""The verb `estimate`: what a scoring will cost, before it begins."""
+"""The verb `estimate`: predict the cost of a scoring. A few short fits on a sample are timed and multiplied."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from unseen.engine.runs import MemoryRun, seed_of
 from unseen.engine.scoring import Abilities, Scoring
 from unseen.engine.work import Work
 from unseen.errors import ArgumentError
-from unseen.evaluating.costs import Costs, Range
+from unseen.evaluating.costs import SHORT, SHORT_FASTER, SHORT_SLOWER, Costs, Range
 from unseen.evaluating.prices import pays_back
-from unseen.evaluating.timings import Size, sampled, sizes
+from unseen.evaluating.timings import Size, count_sizes, read_sample
 from unseen.integrations.recorder import Recorder
 from unseen.rules.budgets import amounts
 from unseen.rules.budgets import budget as budget_of
@@ -32,37 +32,38 @@ from unseen.scores.streaming import Score
 
 __all__ = ["Estimate", "estimate"]
 
-SCORING_SECONDS, TRAINING_SECONDS = 12.0, 5.0  # for trials of the scoring, and of trainings by themselves
-START_LIMIT = 20.0  # seconds; beyond, a process that only imports tells nothing
+SCORING_SECONDS, TRAINING_SECONDS = 12.0, 5.0  # for trials of the scoring, and of trainings without scoring
+START_LIMIT = 20.0  # seconds to wait for a process that only imports
 TABLE_COLUMNS = 6  # of 8 bytes beside the scores: id, label, fold, confidence, prediction, and a row of the coreset
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Estimate:
-    """What a scoring, and a training on the coreset, will cost. Every `Range` is low, middle, high.
+    """The cost of a scoring and of a training on the coreset. Every `Range` is low, middle, high.
 
     Args:
         n: samples.
         budget: samples kept, or None where no budget was given.
         fits: trainings of the scoring.
-        epochs: of each; 1 of a learner without.
-        samples_trained: samples passed over in all trainings, epochs counted: what the events of the run will add to.
-        samples_watched: samples looked at, each as often as it is observed.
-        operations: floating-point operations of all fits, of a closed form; else None.
+        epochs: epochs of each training; 1 for a learner without epochs.
+        samples_trained: samples passed over in all trainings, epochs counted; the events of the run sum to this.
+        samples_watched: samples observed, each as often as it is observed.
+        operations: floating-point operations of all fits of a closed form; None for other learners.
         slots: fits at a time.
-        unit: of `hours`: `"core"` or `"GPU"`.
-        fit_seconds: of the largest fit.
-        opening_seconds: of opening the data, finding copies and starting processes.
-        wall_seconds: from the call to the scores.
+        unit: the unit of `hours`: `"core"` or `"GPU"`.
+        fit_seconds: the time of the largest fit.
+        opening_seconds: the time to open the data, find copies and start processes.
+        wall_seconds: the time from the call to the scores.
         hours: core or GPU hours of all fits.
-        memory_bytes: of the process of one fit, beside interpreter and libraries; of a GPU where it trains on one.
-        storage_bytes: of the run directory at its fullest.
-        full_seconds: of one training on everything.
-        coreset_seconds: of one training on the coreset, epochs fixed; None without a budget.
-        pays_after: trainings on the coreset after which the scoring has paid for itself; None: never, or no budget.
-        measured: what was measured, in words with its unit.
+        memory_bytes: the memory of the process of one fit, beside interpreter and libraries; of the GPU, if it trains
+            on one.
+        storage_bytes: the size of the run directory at its fullest.
+        full_seconds: the time of one training on everything.
+        coreset_seconds: the time of one training on the coreset, epochs fixed; None without a budget.
+        pays_after: trainings on the coreset that pay for the scoring; None if they never do, or without a budget.
+        measured: the measurements, named in words with their units.
         about: learner, plan, scores, threads, as JSON.
-        notes: what is to be known of how it was measured.
+        notes: remarks on how it was measured.
     """
 
     n: int
@@ -92,33 +93,33 @@ class Estimate:
         return f"Estimate({words['work']}; wall {words['wall']}; {words['memory']} a fit)"
 
     def to_json(self) -> dict[str, Any]:
-        """Give every field, ranges by `low`, `middle` and `high`."""
+        """Return every field as JSON, ranges by `low`, `middle` and `high`."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return {name: asdict(value) if isinstance(value, Range) else value for name, value in values.items()}
 
     def lines(self) -> list[tuple[str, str]]:
-        """Say the estimate in words: pairs of a word and what there is to say of it."""
+        """Describe the estimate in lines: pairs of a heading and its text."""
         looked = f", {self.samples_watched:,} looked at" if self.samples_watched else ""
         fits = f"{self.fits:,} fit{'s' if self.fits != 1 else ''}"
-        found = [
+        lines = [
             ("work", f"{fits}, {self.samples_trained:,} samples trained on, epochs counted{looked}"),
-            ("wall", f"{_ranged(self.wall_seconds, _time)}, {self.slots} at a time"),
-            ("one fit", _ranged(self.fit_seconds, _time)),
-            ("opening", _ranged(self.opening_seconds, _time)),
-            ("hours", _ranged(self.hours, _number) + f" {self.unit} hours"),
-            ("memory", _ranged(self.memory_bytes, _bytes)),
-            ("storage", _ranged(self.storage_bytes, _bytes)),
-            ("full", f"{_ranged(self.full_seconds, _time)} for a training on everything"),
+            ("wall", f"{_format_range(self.wall_seconds, _time)}, {self.slots} at a time"),
+            ("one fit", _format_range(self.fit_seconds, _time)),
+            ("opening", _format_range(self.opening_seconds, _time)),
+            ("hours", _format_range(self.hours, _number) + f" {self.unit} hours"),
+            ("memory", _format_range(self.memory_bytes, _bytes)),
+            ("storage", _format_range(self.storage_bytes, _bytes)),
+            ("full", f"{_format_range(self.full_seconds, _time)} for a training on everything"),
         ]
         if self.operations is not None:
-            found.insert(1, ("operations", _ranged(self.operations, lambda x: f"{x:.2g}")))
+            lines.insert(1, ("operations", _format_range(self.operations, lambda x: f"{x:.2g}")))
         if self.coreset_seconds is not None:
-            coreset = f"{_ranged(self.coreset_seconds, _time)} for a training on {self.budget:,} samples"
-            found += [("coreset", coreset), ("pays", self.verdict())]
-        return found
+            coreset = f"{_format_range(self.coreset_seconds, _time)} for a training on {self.budget:,} samples"
+            lines += [("coreset", coreset), ("pays", self.verdict())]
+        return lines
 
     def verdict(self) -> str:
-        """Say when pruning pays."""
+        """Describe when pruning pays."""
         if self.pays_after is None:
             return "never: a training on the coreset takes no less time"
         trainings = "one training" if self.pays_after == 1 else f"{self.pays_after:,} trainings"
@@ -147,31 +148,32 @@ def estimate(
 ) -> Estimate:
     """Estimate what `prune` will cost, and when it pays, from a few fits on a small sample. Takes under 30 s.
 
-    Counts of fits and samples are exact; times are measured on this machine and extrapolated, each with a range. Not
-    counted: joining the fits, choosing by the rule, and writing the table.
+    Counts of fits and samples are exact. Times are measured on this machine and extrapolated, each with a range. The
+    estimate leaves out joining the fits, choosing by the rule, and writing the table; where a fit takes less than a
+    second, its range is therefore wider: 0.5 to 2.5 times.
 
     Args:
         data: as in `unseen.prune`.
         y: (n,) labels, where `data` is an array of inputs.
-        keep: how much is kept; with neither `keep` nor `prune` nothing is said about trainings on the coreset.
+        keep: how much is kept; without `keep` and `prune`, trainings on the coreset are not estimated.
         prune: how much is removed.
-        score: the score that the rule reads. What the default rule reads beside it is counted, too.
+        score: the score that the rule reads. Further scores that the default rule reads are counted, too.
         also: further scores for the table.
-        plan: the exposure plan; that of `unseen.prune` if not given.
-        learner: who scores; see `unseen.learners.resolve`.
-        trainee: who is trained on the coreset, if another than the learner that scores.
-        gpus: GPUs, each of which trains a fit, as fast as the one here.
+        plan: the exposure plan; the default of `unseen.prune` if not given.
+        learner: the learner that scores; see `unseen.learners.resolve`.
+        trainee: the learner trained on the coreset, if another.
+        gpus: the number of GPUs, each of which trains one fit at a time, as fast as the GPU here.
         jobs: fits at a time on this machine, in place of `gpus`.
         threads: threads a fit.
         groups: `"duplicates"` counts the time to find exact copies, None does not.
-        seed: of the sample.
-        opening: seconds that opening `data` took, where it is open already.
+        seed: the seed of the sample.
+        opening: the seconds that opening `data` took, where it is open already.
         features: the columns that are inputs.
         **reading: how `data` is read, as in `label="income"`; see `unseen.score`.
 
     Raises:
-        ArgumentError: a `Recorder`, whose loop is not known before it runs; GPUs where the learner uses none; and all
-            that `unseen.prune` refuses before training.
+        ArgumentError: the learner is a `Recorder`, whose loop is not known before it runs; `gpus` is given for a
+            learner that uses no GPU; or `unseen.prune` would refuse the arguments before training.
 
     Example:
         >>> import unseen
@@ -183,8 +185,8 @@ def estimate(
     start = perf_counter()
     source = opened(estimate, data, y, reading, features)
     opening = perf_counter() - start if opening is None else opening
-    for who in (learner, trainee):
-        _refuse_recorder(who)
+    _refuse_recorder(learner)
+    _refuse_recorder(trainee)
     if gpus is not None and jobs is not None:
         raise ArgumentError(f"give gpus or jobs, not both, got gpus={gpus!r} and jobs={jobs!r}")
     slots = 1 if gpus is None and jobs is None else gpus or jobs
@@ -194,32 +196,37 @@ def estimate(
     first = resolve_score(score if score is not None else "el2n" if source.targets is None else "loss")
     job = _job(work, exposure, _scores(work, exposure, first, also), seed)
     budget = None if keep is None and prune is None else budget_of(len(source), **amounts(keep=keep, prune=prune))
-    sample = sampled(source, seed)
-    costs = Costs(work, job, sizes(job.plan, job.samples, seed), sample, SCORING_SECONDS)
+    sample = read_sample(source, seed)
+    costs = Costs(work, job, count_sizes(job.plan, job.samples, seed), sample, SCORING_SECONDS)
     training = costs
     if trainee is not None:
         work = Work(source, trainee, groups=None, jobs=1, threads=work.executor.threads)
-    if trainee is not None or not costs.in_epochs:  # a learner in epochs was measured by its scoring
+    if trainee is not None or not costs.in_epochs:  # else its epochs were timed in the scoring already
         alone = _job(work, seen(), [resolve_score("loss")], seed)
         training = Costs(work, alone, {Size(len(source)): 1}, sample, TRAINING_SECONDS)
     opening += len(source) * sample.hash_seconds() if groups == "duplicates" else 0.0
-    start_seconds = _start(costs, slots or 1)
-    return _added_up(costs, training, budget, slots or 1, Range.exactly(opening + start_seconds).widened())
+    start_seconds = _time_start(costs, slots or 1)
+    return _add_up(costs, training, budget, slots or 1, Range.exactly(opening + start_seconds).widened())
 
 
-def _added_up(costs: Costs, training: Costs, budget: int | None, slots: int, opening: Range) -> Estimate:
-    """Add the fits up."""
+def _add_up(costs: Costs, training: Costs, budget: int | None, slots: int, opening: Range) -> Estimate:
+    """Add up the costs of all fits."""
     job, learner, largest, fits, n = costs.job, costs.learner, costs.largest, costs.fits, costs.n
-    one, once, at_once = costs.seconds(largest), costs.once(), min(slots, fits)
+    one, once, at_once = costs.seconds(largest), costs.startup_seconds(), min(slots, fits)
     every = Range.exactly(0.0)
     for size, times in costs.sizes.items():
         every += costs.seconds(size).times(times)
     counted = [(costs.operations(size), times) for size, times in costs.sizes.items()]
     hours = (every + once.times(at_once)).times((1 if on_gpu(learner) else costs.threads) / 3600)
-    full = training.seconds(Size(n)) + training.once()
-    part = None if budget is None else training.seconds(Size(budget)) + training.once()
+    full = training.seconds(Size(n)) + training.startup_seconds()
+    part = None if budget is None else training.seconds(Size(budget)) + training.startup_seconds()
     busy = every.middle + once.middle * at_once
     notes = [*costs.notes, *(f"trainee: {note}" for note in training.notes if training.learner != learner)]
+    if one.middle < SHORT:
+        notes.append(
+            f"a fit takes less than {SHORT:g} s: its range is {SHORT_FASTER:g} to {SHORT_SLOWER:g} times what was "
+            "measured, since joining the fits, choosing and the table are not counted"
+        )
     if slots > fits:
         notes.append(f"the plan has {fits} fits, so {slots - fits} of {slots} places stand idle")
     return Estimate(
@@ -254,15 +261,15 @@ def _added_up(costs: Costs, training: Costs, budget: int | None, slots: int, ope
 
 
 def _state_bytes(job: Scoring, size: Size) -> float:
-    """Bytes of what scores keep of a fit while it runs."""
+    """Count the bytes that the scores keep of a fit while it runs."""
     classes = len(job.samples.class_names)
     starts = [score.start(side, 1, classes) for score in job.scores for side in score.sides]
     each = sum(array.nbytes for state in starts for array in state.values())
-    return float((each + 40) * (size.unseen + size.seen))  # 40: how often it was seen, confidence, prediction
+    return float((each + 40) * (size.unseen + size.seen))  # 40: count of observations, confidence, prediction
 
 
 def _storage(costs: Costs, at_once: int) -> Range:
-    """Bytes of results, table and coreset, which parquet may halve, and checkpoints of fits that run."""
+    """Estimate the bytes of results, table and coreset, which parquet may halve, and of checkpoints of running fits."""
     repeats, scores = costs.job.plan.repeats, len(costs.job.scores)
     table = 8.0 * costs.n * (TABLE_COLUMNS + scores + (repeats > 1) * (repeats + (1 + repeats) * scores))
     results = sum(times * costs.last.result_bytes * (s.unseen + s.seen) for s, times in costs.sizes.items())
@@ -270,7 +277,7 @@ def _storage(costs: Costs, at_once: int) -> Range:
 
 
 def _scores(work: Work, plan: Plan, score: Score, also: Sequence[str | Score]) -> list[str | Score]:
-    """Name what `prune` measures for its default rule."""
+    """List the scores that `prune` measures for its default rule."""
     classes = work.data.targets is None
     rule = default_rule(score.direction, predicts=classes and "logits" in work.learner.provides)
     beside = [name for name in Choice.of(rule).columns(score.label, plan)[1:] if name != LABEL_ISSUE]
@@ -280,8 +287,8 @@ def _scores(work: Work, plan: Plan, score: Score, also: Sequence[str | Score]) -
 def _job(work: Work, plan: Plan, scores: Sequence[str | Score], seed: int) -> Scoring:
     """Make the scoring job, which is never run: it refuses what `prune` would refuse before training."""
     work.check(plan, scores)
-    who = work.learner
-    abilities = Abilities(who.describe(), who.epochs, who.provides, who.closed_form)
+    own = work.learner
+    abilities = Abilities(own.describe(), own.epochs, own.provides, own.closed_form)
     with MemoryRun() as run:
         return Scoring(work.samples, plan=plan, scores=scores, learner=abilities, run=run, seed=seed)
 
@@ -308,15 +315,15 @@ def _check_gpus(learner: Learner, gpus: int | None) -> None:
 
 
 def on_gpu(learner: Learner) -> bool:
-    """Whether it trains on one here."""
+    """Return whether the learner trains on a GPU here."""
     return str(learner.describe().get("device", "cpu")).startswith("cuda")
 
 
-def _start(costs: Costs, slots: int) -> float:
-    """Measure the seconds until worker processes are there, where fits have processes of their own."""
+def _time_start(costs: Costs, slots: int) -> float:
+    """Measure the seconds that worker processes take to start; 0 where fits run in this process."""
     if slots == 1:
         return 0.0
-    code = "import unseen.engine.executors.worker, unseen.work"
+    code = "import unseen.engine.executors.worker, unseen.engine.work"
     if costs.in_epochs and costs.learner.name == "torch":
         code += ", unseen.learners.torch.loop"
     start = perf_counter()
@@ -327,8 +334,8 @@ def _start(costs: Costs, slots: int) -> float:
     return perf_counter() - start
 
 
-def _ranged(found: Range, words: Callable[[float], str]) -> str:
-    low, middle, high = words(found.low), words(found.middle), words(found.high)
+def _format_range(figure: Range, form: Callable[[float], str]) -> str:
+    low, middle, high = form(figure.low), form(figure.middle), form(figure.high)
     return middle if low == high else f"{middle} ({low} .. {high})"
 
 

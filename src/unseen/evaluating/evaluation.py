@@ -1,11 +1,8 @@
-"""The coresets to be evaluated, from whatever names them, checked against the data set that they were chosen from.
+"""The verb `evaluate`: train on coresets and on their baselines under paired seeds, and report the loss of accuracy.
 
-The trainings of an evaluation, arm by arm, each kept in the run as it ends.
-
-The verb `evaluate`: train on coresets and on their baselines under paired seeds, and say what is lost.
-
-Everything that can be refused or drawn is refused or drawn before the first training. Accuracies are those after the
-last epoch, never the best.
+`Candidates` reads the coresets and checks them against the data set that they were chosen from. `Replicates` trains
+every arm, and keeps each training in the run as it ends. Everything that can be refused or drawn is refused or drawn
+before the first training. Accuracies are measured after the last epoch, and the best epoch is not searched for.
 """
 
 from __future__ import annotations
@@ -20,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core import seeds
-from unseen.core import seeds as seeds_room
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.coreset import Coreset
 from unseen.core.protocols import Data, Learner
@@ -32,7 +28,7 @@ from unseen.engine.runs.base import Run
 from unseen.engine.scoring import versions
 from unseen.engine.work import Fix, Outcome, Report, Training, Work
 from unseen.errors import ArgumentError, DataError
-from unseen.evaluating.arms import BASELINES, Arm, ArmResult, Kind, arms_of, check_baselines
+from unseen.evaluating.arms import BASELINES, Arm, ArmResult, Kind, check_baselines, make_arms
 from unseen.evaluating.prices import CHOOSING, Price, of_arms, of_run, total
 from unseen.evaluating.result import FILE, Evaluation
 from unseen.evaluating.statistics import sampling_error
@@ -40,228 +36,19 @@ from unseen.evaluating.test_set import Exam, NearDuplicates, Overlap, near_dupli
 from unseen.learners.base import refuse_target
 from unseen.rules.inputs import checked_features
 
-__all__ = ["Candidates", "Chosen", "Replicates", "evaluate"]
-
-
-SAME_DATA = ("n", "kind", "sample_shape", "classes", "labels", "ids", "sample")  # of a fingerprint
-
-Chosen = Coreset | str | Path  # a coreset, or the run or the file that holds one
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """The coresets by name.
-
-    Args:
-        coresets: name to the coresets of one method.
-        prices: name to what choosing one of them cost, where it is known.
-
-    """
-
-    coresets: dict[str, list[Coreset]]
-    prices: dict[str, Price]
-
-    @classmethod
-    def of(cls, coresets: Any, data: Data, replicates: int) -> Candidates:
-        """From one coreset, or several by name.
-
-        Args:
-            coresets: a coreset, a path to a run or to a file that holds one, or name to one or several of these.
-            data: what they were chosen from.
-            replicates: of each name; a name has at most as many coresets.
-
-        Raises:
-            ArgumentError: a name or a number that cannot be.
-            DataError: a coreset of other data.
-
-        """
-        named = coresets if isinstance(coresets, Mapping) else {"coreset": coresets}
-        if not named:
-            raise ArgumentError("coresets must name at least one coreset, got none")
-        kept, prices = {}, {}
-        for name, value in named.items():
-            _check_name(name)
-            items = list(value) if isinstance(value, (list, tuple)) else [value]
-            if not 1 <= len(items) <= replicates:
-                raise ArgumentError(
-                    f"{name!r} has {len(items)} coresets, which must be 1 to {replicates}, the number of seeds: each "
-                    "is trained on at least once"
-                )
-            kept[name] = [_checked(name, _coreset(item, data), data) for item in items]
-            costs = [of_run(Path(item)) for item in items if not isinstance(item, Coreset) and Path(item).is_dir()]
-            known = total(cost for cost in costs if cost is not None)
-            if known is not None and len(costs) == len(items) and None not in costs:
-                prices[name] = known.divided(len(items))
-        return cls(kept, prices)
-
-
-def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not name.strip():
-        raise ArgumentError(f"the name of a coreset must be a text, got {name!r}")
-    if any(name == kind or name.startswith(f"{kind}-") for kind in BASELINES):
-        raise ArgumentError(f"the name {name!r} is that of a baseline; call the coreset something else")
-
-
-def _coreset(item: Chosen, data: Data) -> Coreset:
-    if isinstance(item, Coreset):
-        return item
-    if not isinstance(item, (str, Path)):
-        raise ArgumentError(
-            f"coresets must be coresets, or paths to a run or a coreset file, got {type(item).__name__}"
-        )
-    place = Path(item)
-    if not place.is_dir():
-        loaded = runs.load_file(place)
-        if isinstance(loaded, Coreset):
-            return loaded
-        raise ArgumentError(f"{place} holds scores, not a coreset; choose one by `unseen select`")
-    run = runs.RunDirectory(place)
-    known: dict[str, Any] = run.manifest().get("fingerprint", {})
-    here = data.fingerprint()
-    other = [key for key in SAME_DATA if key in known and known[key] != here.get(key)]
-    if other:
-        raise DataError(
-            f"{place} is a run on other data: its {', '.join(other)} differ; give the data that it chose from"
-        )
-    coreset = run.coreset()
-    if coreset is None:
-        raise ArgumentError(f"{place} holds no coreset yet: finish it by `unseen resume`, or choose by `unseen select`")
-    return coreset
-
-
-def _checked(name: str, coreset: Coreset, data: Data) -> Coreset:
-    same = coreset.n == len(data) and not len(coreset.indices[coreset.indices >= len(data)])
-    if not same or not np.array_equal(coreset.ids, data.ids[coreset.indices]):
-        raise DataError(
-            f"coreset {name!r} is of other data: {len(coreset):,} of {coreset.n:,} samples, but the data set has "
-            f"{len(data):,}, or other ids; give the data that it was chosen from"
-        )
-    return coreset
-
-
-class Replicates:
-    """The trainings of all arms.
-
-    Args:
-        work: trains.
-        exam: who is asked about.
-        arms: who is trained on.
-        fix: what stays equal where there is less data.
-        seed: the root seed of the evaluation.
-
-    Raises:
-        ArgumentError: a learner that cannot keep this fixed.
-
-    """
-
-    def __init__(self, work: Work, exam: Exam, arms: Sequence[Arm], fix: Fix, seed: int) -> None:
-        self.work, self.exam, self.arms = work, exam, arms
-        self.fix, self.seed = fix, seeds.derive(seed, "evaluation")
-        sizes = {len(rows) for arm in arms for rows in arm.rows}
-        for size in sizes:
-            work.check_batch(size)
-        self.learners = {size: work.lasting(fix, size, len(exam.pool)) for size in sorted(sizes)}
-
-    @property
-    def epochs(self) -> int:
-        """In all."""
-        return sum(self.learners[len(rows)].epochs or 1 for arm in self.arms for rows in arm.rows)
-
-    def held(self, run: Run) -> tuple[int, int]:
-        """Trainings that the run holds already, and their epochs."""
-        done = ((arm.file, r, len(rows)) for arm in self.arms for r, rows in enumerate(arm.rows))
-        epochs = [self.learners[size].epochs or 1 for file, r, size in done if run.result(f"{file}-r{r}") is not None]
-        return len(epochs), sum(epochs)
-
-    def outlook(self, replicates: int, held: int) -> list[tuple[str, str]]:
-        """What is going to be done, in words."""
-        count = len(self.arms) * replicates
-        seen = sum(len(rows) * (self.learners[len(rows)].epochs or 1) for arm in self.arms for rows in arm.rows)
-        arms = [f"{arm.name} ({_sizes(arm)})" for arm in self.arms]
-        return [
-            ("data", f"{len(self.exam.pool):,} samples to train on, {len(self.exam.data.class_names)} classes"),
-            ("test", self.exam.text),
-            ("arms", ", ".join(arms)),
-            (
-                "plan",
-                f"{len(self.arms)} arms x {replicates} seeds: {count} trainings by {self.work.learner.name}, "
-                f"{self.fix} fixed, {seen:,} samples seen in all",
-            ),
-            *([("done", f"{held} of {count} trainings before, kept in this run")] if held else []),
-            *(("note", note) for note in getattr(self.exam.data, "notes", ())),
-        ]
-
-    def run(self, run: Run) -> tuple[ArmResult, ...]:
-        """Train what the run does not hold yet."""
-        outcomes: dict[str, dict[int, Outcome]] = {arm.name: {} for arm in self.arms}
-        found = {}
-        places = {f"{arm.file}-r{r}": (arm, r) for arm in self.arms for r in range(len(arm.rows))}
-        trainings = [
-            Training(name, arm.rows[r], r, self.learners[len(arm.rows[r])]) for name, (arm, r) in places.items()
-        ]
-        for training, outcome in self.work.test(run, trainings, self.exam.test, seed=self.seed):
-            arm, r = places[training.name]
-            outcomes[arm.name][r] = outcome
-            if len(outcomes[arm.name]) == len(arm.rows):
-                found[arm.name] = self._tested(arm, [outcomes[arm.name][r] for r in range(len(arm.rows))])
-                accuracy = 100 * found[arm.name].accuracy.mean()
-                self.work.report("say", text=f"{arm.name}: accuracy {accuracy:.2f} %")
-        tested = [found[arm.name] for arm in self.arms]
-        labels, classes = self.exam.data.labels[self.exam.test], len(self.exam.data.class_names)
-        right = {name: np.stack([mine[r].correct for r in range(len(mine))]) for name, mine in outcomes.items()}
-        for result in tested:
-            mine = right[result.name].astype(np.int8)
-            full = {"full": "full"} if "full" in right and result.kind != "full" else {}
-            for kind, name in (full | result.beside).items():
-                differences = mine - right[name].astype(np.int8)
-                result.beside_error[kind] = sampling_error(differences)
-                result.class_error[kind] = [sampling_error(differences[:, labels == c]) for c in range(classes)]
-        return tuple(tested)
-
-    def _tested(self, arm: Arm, outcomes: Sequence[Outcome]) -> ArmResult:
-        labels, classes = self.exam.data.labels[self.exam.test], len(self.exam.data.class_names)
-        kept = np.array([len(rows) for rows in arm.rows])
-        who = [self.learners[size] for size in kept.tolist()]
-        right = np.stack([outcome.correct for outcome in outcomes])
-        return ArmResult(
-            name=arm.name,
-            kind=arm.kind,
-            draws=arm.draws,
-            kept=kept,
-            epochs=np.array([learner.epochs or 0 for learner in who]),
-            steps=np.array([_steps(learner, size) for learner, size in zip(who, kept.tolist(), strict=True)]),
-            samples_seen=np.array([outcome.samples_seen for outcome in outcomes]),
-            accuracy=right.mean(axis=1),
-            by_class=_by_class(right, labels, classes),
-            error=sampling_error(right),
-            beside=dict(arm.beside),
-        )
-
-
-def _by_class(right: npt.NDArray[np.bool_], labels: IntArray, classes: int) -> FloatArray:
-    counts = np.bincount(labels, minlength=classes)
-    of_class = np.stack([np.bincount(labels, row, minlength=classes) for row in right])
-    share: FloatArray = of_class / np.where(counts > 0, counts, np.nan)
-    return share
-
-
-def _steps(learner: Learner, samples: int) -> int:
-    return int(learner.steps(samples)) if hasattr(learner, "steps") else 0
-
-
-def _sizes(arm: Arm) -> str:
-    sizes = sorted({len(rows) for rows in arm.rows})
-    return f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
-
+__all__ = ["Candidates", "CoresetLike", "Replicates", "evaluate"]
 
 DEFAULT_BASELINES: tuple[Kind, ...] = ("full", "random", "random-stratified")
+SAME_DATA = ("n", "kind", "sample_shape", "classes", "labels", "ids", "sample")  # of a fingerprint
+
+CoresetLike = Coreset | str | Path  # a coreset, or the run or the file that holds one
 
 
 def evaluate(
     data: Any,
     y: npt.ArrayLike | None = None,
     *,
-    coresets: Chosen | Mapping[str, Chosen | Sequence[Chosen]],
+    coresets: CoresetLike | Mapping[str, CoresetLike | Sequence[CoresetLike]],
     test: Any = None,
     probe: float = 0.2,
     baselines: Sequence[str] | None = None,
@@ -281,7 +68,7 @@ def evaluate(
     report: Report | None = None,
     **reading: Unpack[Reading],
 ) -> Evaluation:
-    """Train on coresets and on their baselines, and say what training on less costs.
+    """Train on coresets and on their baselines, and measure what training on less costs in accuracy.
 
     Replicate r of every arm has the same seeds (initial weights, order of the samples), so that arms are compared in
     pairs. Random baselines are drawn anew for each replicate.
@@ -289,24 +76,25 @@ def evaluate(
     Args:
         data: the whole training set, in any form that `unseen.data.resolve` takes.
         y: (n,) labels, where `data` is an array of inputs.
-        coresets: a coreset of it, or several by name. A run directory or a coreset file does too; a run also says what
-            choosing cost. Several under one name differ only in their seed: replicates of one method, whose interval
-            then covers scoring and selection too.
-        test: the test set, in any of the same forms. None: a probe split of the training data, which no arm trains
-            on; the selection had seen its labels, which the result says.
+        coresets: a coreset of the data, or several by name, each a `Coreset`, a coreset file or a run directory; the
+            latter also holds the cost of choosing. Several coresets under one name must differ only in their seed:
+            they are replicates of one method, and its interval then covers scoring and selection too.
+        test: the test set, in any of the same forms. None takes a probe split of the training data, which no arm
+            trains on; the selection had seen its labels, and the result says so.
         probe: the share of the training data in that split, in (0, 0.5].
-        baselines: of `"full"`, `"random"`, `"random-stratified"` and `"dedup"` (semantic de-duplication, which needs
-            `features`); by default all that are possible.
-        learner: see `unseen.learners.resolve`; it need not be the one that chose.
-        seeds: replicates, at least 1; 3 or more for a verdict. More of them may be asked of the same `out` later: only
-            those are trained.
-        fix: `"epochs"`, as many passes over less data, or `"iterations"`, as many steps as the full data takes. Their
-            results do not compare.
+        baselines: some of `"full"`, `"random"`, `"random-stratified"` and `"dedup"` (semantic de-duplication, which
+            needs `features`); by default all that are possible.
+        learner: see `unseen.learners.resolve`; it need not be the learner that chose the coreset.
+        seeds: replicates, at least 1; 3 or more for a verdict. A later call with the same `out` may ask for more, and
+            trains only the additional ones.
+        fix: `"epochs"`, as many passes over less data, or `"iterations"`, as many steps as the full data takes. Results
+            under one are not comparable with results under the other.
         margin: the loss of accuracy that counts as none: 0.005 is half a point.
-        level: of the intervals; tests are at 1 - level.
+        level: the level of the intervals; tests are at 1 - level.
         overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
-        features: the columns that are inputs; or (n, d) of one extractor that saw no labels, for `"dedup"`; or a pair
-            of those of the training and of the test set, by which near-duplicates are then found.
+        features: the columns that are inputs; or (n, d) features of the training set for `"dedup"`, by an extractor
+            that saw no labels; or a pair of these for the training and the test set, by which near-duplicates are then
+            found.
         seed: the root seed, or None for one that is drawn.
         out: a directory that keeps the run. The same call continues it after a kill.
         executor: where trainings run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
@@ -320,8 +108,8 @@ def evaluate(
         The evaluation: accuracies, intervals, verdicts in words, prices.
 
     Raises:
-        ArgumentError: an argument breaks its rule, a baseline or a fix is not possible.
-        BudgetError: a budget below the number of classes, where `"random-stratified"` is asked for.
+        ArgumentError: an argument breaks its rule, or a baseline or `fix` is not possible.
+        BudgetError: a budget is below the number of classes, and `"random-stratified"` is asked for.
         DataError: a coreset of other data, a test set with unknown classes or with copies of training samples.
 
     Example:
@@ -337,34 +125,34 @@ def evaluate(
     source = opened(evaluate, data, y, reading, features)
     columns = columns_named(features)
     features = None if columns is not None else features
-    asked = None if test is None else opened_test(test, reading, columns)
+    test_set = None if test is None else opened_test(test, reading, columns)
     refuse_target(source, "evaluate tests the accuracy of classes", "`prune` and `select` work without classes")
-    chosen = Candidates.of(coresets, source, seeds)
-    own, whole = _features(features, source)
-    names = check_baselines(_default(own) if baselines is None else baselines, features=own is not None)
-    exam = with_probe(source, probe, seed=seed) if asked is None else with_test(source, asked, overlap=overlap)
-    whole = own if asked is None and whole is None else whole
+    candidates = Candidates.of(coresets, source, seeds)
+    own, whole = _read_features(features, source)
+    names = check_baselines(_default_baselines(own) if baselines is None else baselines, features=own is not None)
+    exam = with_probe(source, probe, seed=seed) if test_set is None else with_test(source, test_set, overlap=overlap)
+    whole = own if test_set is None and whole is None else whole
     if whole is not None and len(whole) != len(exam.data):
         raise ArgumentError(f"features of the test set must have one row for each of {len(exam.data) - len(source)}")
-    arms = arms_of(exam, chosen.coresets, names, replicates=seeds, seed=seed, features=own)
+    arms = make_arms(exam, candidates.coresets, names, replicates=seeds, seed=seed, features=own)
     work = Work(
         exam.data, learner, groups=None, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
     )
-    trials = Replicates(work, exam, arms, fix, seed)
+    replicates = Replicates(work, exam, arms, fix, seed)
     with runs.open_run(out) as run:
-        run.open(_manifest(work, exam, chosen, own, fix=fix, seed=seed))
-        held, epochs = trials.held(run)
-        work.report("work", lines=trials.outlook(seeds, held), epochs=trials.epochs, held=epochs)
+        run.open(_manifest(work, exam, candidates, own, fix=fix, seed=seed))
+        held, epochs = replicates.held(run)
+        work.report("work", lines=replicates.outlook(seeds, held), epochs=replicates.epochs, held=epochs)
         near = near_duplicates(exam.data, exam.pool, exam.test, features=whole)
         work.report("say", text=f"near-duplicates: {near.text()}")
-        tested = trials.run(run)
+        results = replicates.run(run)
         about = {"fix": fix, "margin": margin, "level": level, "seed": seed, "seeds": seeds}
-        found = Evaluation(tested, exam.data.class_names, {**about, **_about(work, exam, near)})
-        run.save_output(FILE, found)
-        for name, price in chosen.prices.items():
+        evaluation = Evaluation(results, exam.data.class_names, {**about, **_about(work, exam, near)})
+        run.save_output(FILE, evaluation)
+        for name, price in candidates.prices.items():
             run.event(CHOOSING, arm=name, **asdict(price))
-        found.times.update(of_arms(run.events(), {arm.name: arm.file for arm in arms}))
-        return found
+        evaluation.times.update(of_arms(run.events(), {arm.name: arm.file for arm in arms}))
+        return evaluation
 
 
 def _check_numbers(*, seeds: object, margin: object, level: object) -> None:
@@ -376,33 +164,36 @@ def _check_numbers(*, seeds: object, margin: object, level: object) -> None:
         raise ArgumentError(f"level must be in (0, 1), got {level!r}")
 
 
-def _features(features: Any, data: Data) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
-    """Those of the training set; and those of training and test set, one under the other."""
+def _read_features(features: Any, data: Data) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
+    """Return the features of the training set, and those of training and test set in one array; None where unknown."""
     if features is None:
         return None, None
     if not isinstance(features, tuple):
         return checked_features(features, data.ids), None
     own = checked_features(features[0], data.ids)
-    asked = checked_features(features[1], np.arange(len(features[1])))
-    if own.shape[1] != asked.shape[1]:
-        raise ArgumentError(f"features of both sets must be of one extractor, got {own.shape[1]} and {asked.shape[1]}")
-    return own, np.concatenate([own, asked])
+    test = checked_features(features[1], np.arange(len(features[1])))
+    if own.shape[1] != test.shape[1]:
+        raise ArgumentError(f"features of both sets must be of one extractor, got {own.shape[1]} and {test.shape[1]}")
+    return own, np.concatenate([own, test])
 
 
-def _default(features: npt.NDArray[Any] | None) -> tuple[Kind, ...]:
+def _default_baselines(features: npt.NDArray[Any] | None) -> tuple[Kind, ...]:
     return DEFAULT_BASELINES if features is None else (*DEFAULT_BASELINES, "dedup")
 
 
 def _manifest(
-    work: Work, exam: Exam, chosen: Candidates, features: npt.NDArray[Any] | None, *, fix: Fix, seed: int
+    work: Work, exam: Exam, candidates: Candidates, features: npt.NDArray[Any] | None, *, fix: Fix, seed: int
 ) -> dict[str, object]:
-    """What every training depends on. The number of seeds, margin and level are not in it: they may change later."""
-    arms = {name: [digest(coreset.indices) for coreset in given] for name, given in chosen.coresets.items()}
+    """Return everything that a training depends on.
+
+    The number of seeds, margin and level are left out, because they may change between calls.
+    """
+    arms = {name: [digest(coreset.indices) for coreset in given] for name, given in candidates.coresets.items()}
     return {
         "format": 1,
         "kind": "evaluation",
         "versions": versions(),
-        "seed": seeds_room.checked(seed),
+        "seed": seeds.checked(seed),
         "learner": work.learner.describe(),
         "settings": {"threads": work.threads},
         "fix": fix,
@@ -421,3 +212,220 @@ def _about(work: Work, exam: Exam, near: NearDuplicates) -> dict[str, Any]:
         "near_duplicates": near.describe(),
         "notes": list(getattr(exam.data, "notes", ())),
     }
+
+
+# ---- the coresets ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The coresets to evaluate, by name.
+
+    Args:
+        coresets: name to the coresets of one method.
+        prices: name to the cost of choosing one of them, where it is known.
+
+    """
+
+    coresets: dict[str, list[Coreset]]
+    prices: dict[str, Price]
+
+    @classmethod
+    def of(cls, coresets: Any, data: Data, replicates: int) -> Candidates:
+        """Read one coreset, or several by name.
+
+        Args:
+            coresets: a coreset, a path to a run or to a file that holds one, or name to one or several of these.
+            data: the data set that they were chosen from.
+            replicates: the number of trainings of each name, and so the most coresets that a name may have.
+
+        Raises:
+            ArgumentError: a name is not allowed, or has no coresets or too many.
+            DataError: a coreset was chosen from other data.
+
+        """
+        named = coresets if isinstance(coresets, Mapping) else {"coreset": coresets}
+        if not named:
+            raise ArgumentError("coresets must name at least one coreset, got none")
+        by_name, prices = {}, {}
+        for name, value in named.items():
+            _check_name(name)
+            items = list(value) if isinstance(value, (list, tuple)) else [value]
+            if not 1 <= len(items) <= replicates:
+                raise ArgumentError(
+                    f"{name!r} has {len(items)} coresets, which must be 1 to {replicates}, the number of seeds: each "
+                    "is trained on at least once"
+                )
+            by_name[name] = [_check_coreset(name, _read_coreset(item, data), data) for item in items]
+            costs = [of_run(Path(item)) for item in items if not isinstance(item, Coreset) and Path(item).is_dir()]
+            known = total(cost for cost in costs if cost is not None)
+            if known is not None and len(costs) == len(items) and None not in costs:
+                prices[name] = known.divided(len(items))
+        return cls(by_name, prices)
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name.strip():
+        raise ArgumentError(f"the name of a coreset must be a text, got {name!r}")
+    if any(name == kind or name.startswith(f"{kind}-") for kind in BASELINES):
+        raise ArgumentError(f"the name {name!r} is reserved for a baseline; call the coreset something else")
+
+
+def _read_coreset(item: CoresetLike, data: Data) -> Coreset:
+    """Return the coreset, or read it from the run or the file that holds it."""
+    if isinstance(item, Coreset):
+        return item
+    if not isinstance(item, (str, Path)):
+        raise ArgumentError(
+            f"coresets must be coresets, or paths to a run or a coreset file, got {type(item).__name__}"
+        )
+    place = Path(item)
+    if not place.is_dir():
+        loaded = runs.load_file(place)
+        if isinstance(loaded, Coreset):
+            return loaded
+        raise ArgumentError(f"{place} holds scores, not a coreset; choose one by `unseen select`")
+    run = runs.RunDirectory(place)
+    known: dict[str, Any] = run.manifest().get("fingerprint", {})
+    actual = data.fingerprint()
+    differing = [key for key in SAME_DATA if key in known and known[key] != actual.get(key)]
+    if differing:
+        raise DataError(
+            f"{place} is a run on other data: its {', '.join(differing)} differ; give the data that it chose from"
+        )
+    coreset = run.coreset()
+    if coreset is None:
+        raise ArgumentError(f"{place} holds no coreset yet: finish it by `unseen resume`, or choose by `unseen select`")
+    return coreset
+
+
+def _check_coreset(name: str, coreset: Coreset, data: Data) -> Coreset:
+    same = coreset.n == len(data) and not len(coreset.indices[coreset.indices >= len(data)])
+    if not same or not np.array_equal(coreset.ids, data.ids[coreset.indices]):
+        raise DataError(
+            f"coreset {name!r} is of other data: {len(coreset):,} of {coreset.n:,} samples, but the data set has "
+            f"{len(data):,}, or other ids; give the data that it was chosen from"
+        )
+    return coreset
+
+
+# ---- the trainings --------------------------------------------------------------------------------------------------
+
+
+class Replicates:
+    """The trainings of all arms.
+
+    Args:
+        work: the data set and the learner, made ready to train.
+        exam: the test rows.
+        arms: the training sets.
+        fix: what stays equal where there is less data: `"epochs"` or `"iterations"`.
+        seed: the root seed of the evaluation.
+
+    Raises:
+        ArgumentError: the learner cannot keep this fixed.
+
+    """
+
+    def __init__(self, work: Work, exam: Exam, arms: Sequence[Arm], fix: Fix, seed: int) -> None:
+        self.work, self.exam, self.arms = work, exam, arms
+        self.fix, self.seed = fix, seeds.derive(seed, "evaluation")
+        sizes = {len(rows) for arm in arms for rows in arm.rows}
+        for size in sizes:
+            work.check_batch(size)
+        self.learners = {size: work.lasting(fix, size, len(exam.pool)) for size in sorted(sizes)}
+
+    @property
+    def epochs(self) -> int:
+        """The epochs of all trainings together."""
+        return sum(self.learners[len(rows)].epochs or 1 for arm in self.arms for rows in arm.rows)
+
+    def held(self, run: Run) -> tuple[int, int]:
+        """Count the trainings that the run holds already, and their epochs."""
+        done = ((arm.file, r, len(rows)) for arm in self.arms for r, rows in enumerate(arm.rows))
+        epochs = [self.learners[size].epochs or 1 for file, r, size in done if run.result(f"{file}-r{r}") is not None]
+        return len(epochs), sum(epochs)
+
+    def outlook(self, replicates: int, held: int) -> list[tuple[str, str]]:
+        """Describe the work ahead in words."""
+        count = len(self.arms) * replicates
+        seen = sum(len(rows) * (self.learners[len(rows)].epochs or 1) for arm in self.arms for rows in arm.rows)
+        arms = [f"{arm.name} ({_sizes(arm)})" for arm in self.arms]
+        return [
+            ("data", f"{len(self.exam.pool):,} samples to train on, {len(self.exam.data.class_names)} classes"),
+            ("test", self.exam.text),
+            ("arms", ", ".join(arms)),
+            (
+                "plan",
+                f"{len(self.arms)} arms x {replicates} seeds: {count} trainings by {self.work.learner.name}, "
+                f"{self.fix} fixed, {seen:,} samples seen in all",
+            ),
+            *([("done", f"{held} of {count} trainings before, kept in this run")] if held else []),
+            *(("note", note) for note in getattr(self.exam.data, "notes", ())),
+        ]
+
+    def run(self, run: Run) -> tuple[ArmResult, ...]:
+        """Train what the run does not hold yet, and return the results of all arms."""
+        outcomes: dict[str, dict[int, Outcome]] = {arm.name: {} for arm in self.arms}
+        results = {}
+        places = {f"{arm.file}-r{r}": (arm, r) for arm in self.arms for r in range(len(arm.rows))}
+        trainings = [
+            Training(name, arm.rows[r], r, self.learners[len(arm.rows[r])]) for name, (arm, r) in places.items()
+        ]
+        for training, outcome in self.work.test(run, trainings, self.exam.test, seed=self.seed):
+            arm, r = places[training.name]
+            outcomes[arm.name][r] = outcome
+            if len(outcomes[arm.name]) == len(arm.rows):
+                results[arm.name] = self._arm_result(arm, [outcomes[arm.name][r] for r in range(len(arm.rows))])
+                accuracy = 100 * results[arm.name].accuracy.mean()
+                self.work.report("say", text=f"{arm.name}: accuracy {accuracy:.2f} %")
+        right = {arm: np.stack([of_arm[r].correct for r in range(len(of_arm))]) for arm, of_arm in outcomes.items()}
+        self._add_errors(results, {name: correct.astype(np.int8) for name, correct in right.items()})
+        return tuple(results[arm.name] for arm in self.arms)
+
+    def _add_errors(self, results: Mapping[str, ArmResult], right: Mapping[str, npt.NDArray[np.int8]]) -> None:
+        """Add the sampling errors of the differences between each arm and its baselines, of all and of each class."""
+        labels, classes = self.exam.data.labels[self.exam.test], len(self.exam.data.class_names)
+        for result in results.values():
+            full = {"full": "full"} if "full" in right and result.kind != "full" else {}
+            for kind, name in (full | result.beside).items():
+                differences = right[result.name] - right[name]
+                result.beside_error[kind] = sampling_error(differences)
+                result.class_error[kind] = [sampling_error(differences[:, labels == c]) for c in range(classes)]
+
+    def _arm_result(self, arm: Arm, outcomes: Sequence[Outcome]) -> ArmResult:
+        """Make the result of an arm from the outcomes of its replicates."""
+        labels, classes = self.exam.data.labels[self.exam.test], len(self.exam.data.class_names)
+        kept = np.array([len(rows) for rows in arm.rows])
+        learners = [self.learners[size] for size in kept.tolist()]
+        right = np.stack([outcome.correct for outcome in outcomes])
+        return ArmResult(
+            name=arm.name,
+            kind=arm.kind,
+            draws=arm.draws,
+            kept=kept,
+            epochs=np.array([learner.epochs or 0 for learner in learners]),
+            steps=np.array([_steps(learner, size) for learner, size in zip(learners, kept.tolist(), strict=True)]),
+            samples_seen=np.array([outcome.samples_seen for outcome in outcomes]),
+            accuracy=right.mean(axis=1),
+            by_class=_accuracy_by_class(right, labels, classes),
+            error=sampling_error(right),
+            beside=dict(arm.beside),
+        )
+
+
+def _accuracy_by_class(right: npt.NDArray[np.bool_], labels: IntArray, classes: int) -> FloatArray:
+    """Return float64 (R, C) accuracies; NaN for a class without test samples."""
+    counts = np.bincount(labels, minlength=classes)
+    of_class = np.stack([np.bincount(labels, row, minlength=classes) for row in right])
+    share: FloatArray = of_class / np.where(counts > 0, counts, np.nan)
+    return share
+
+
+def _steps(learner: Learner, samples: int) -> int:
+    return int(learner.steps(samples)) if hasattr(learner, "steps") else 0
+
+
+def _sizes(arm: Arm) -> str:
+    sizes = sorted({len(rows) for rows in arm.rows})
+    return f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"

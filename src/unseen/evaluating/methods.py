@@ -1,4 +1,7 @@
-"""A way to choose a coreset in one line, `plan/score/rule`, and what carries such lines out on shared scorings."""
+"""Methods of choosing a coreset, each written as one line `plan/score/rule`; and how they share scorings.
+
+A `Method` is such a line, parsed. A `Selector` chooses coresets by many methods.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +37,14 @@ DEFAULT = f"halves/el2n/{default_rule('harder')}"  # how `unseen.prune` chooses 
 
 @dataclass(frozen=True)
 class Method:
-    """How a coreset is chosen.
+    """One method of choosing a coreset.
 
     Args:
-        text: `"plan/score/rule"`, each with options: `"folds:k=2/el2n/stratified:cutoff=0.1"`, `"seen/aum/top"`,
-            `"grow:steps=2/el2n/top"`; `"score/rule"` under the plan `folds`; a rule that reads no scores alone:
-            `"random"`, `"random:quota=proportional"`; `"full"`, everything.
+        text: `"plan/score/rule"`, each with options, such as `"folds:k=2/el2n/stratified:cutoff=0.1"`,
+            `"seen/aum/top"` or `"grow:steps=2/el2n/top"`; or `"score/rule"`, under the plan `folds`; or only a rule
+            that reads no scores, such as `"random"` or `"random:quota=proportional"`; or `"full"`, which is everything.
         plan: the plan, or `"grow..."`; None where the rule reads no scores.
-        score: the score; None likewise.
+        score: the score; None where the rule reads no scores.
         rule: the rule with its options; None for everything.
 
     >>> Method.of("el2n/top").plan
@@ -61,8 +64,8 @@ class Method:
         """Parse a line.
 
         Raises:
-            ArgumentError: too many parts, or a rule that reads scores without one.
-            UnknownNameError: no such plan, score, rule or option.
+            ArgumentError: the line has too many parts, or its rule reads scores and it names none.
+            UnknownNameError: there is no such plan, score, rule or option.
 
         """
         if isinstance(text, Method):
@@ -76,27 +79,31 @@ class Method:
             )
         rule, score = parts[-1], parts[-2] if len(parts) > 1 else None
         plan = (parts[0] if len(parts) == 3 else "folds") if score else None
-        chosen = Choice.of(rule).rule
-        if score is None and chosen.reads != "nothing":
-            raise ArgumentError(f"rule {chosen.name} reads scores: say which, as in 'folds/el2n/{rule}'; got {text!r}")
-        if score is not None and chosen.reads == "nothing":
-            raise ArgumentError(f"rule {chosen.name} reads no scores, so {score!r} would change nothing; say {rule!r}")
+        resolved = Choice.of(rule).rule
+        if score is None and resolved.reads != "nothing":
+            raise ArgumentError(
+                f"rule {resolved.name} reads scores: say which, as in 'folds/el2n/{rule}'; got {text!r}"
+            )
+        if score is not None and resolved.reads == "nothing":
+            raise ArgumentError(
+                f"rule {resolved.name} reads no scores, so {score!r} would change nothing; say {rule!r}"
+            )
         if score is not None:
             resolve_score(score)
         method = cls(text, plan, score, rule)
         if method.grows:
-            method.growth()  # refuses options that it does not have
+            method.growth()  # refuses unknown options
         elif plan is not None:
             plan_named(plan)
         return method
 
     @property
     def grows(self) -> bool:
-        """Whether it goes on in several steps."""
+        """Whether it chooses in several steps."""
         return self.plan is not None and parse_spec(self.plan)[0] == GROW
 
     def growth(self, features: npt.ArrayLike | None = None) -> Growth:
-        """The settings of a method that goes on in several steps."""
+        """Return the settings of a method that chooses in several steps."""
         assert self.plan is not None
         assert self.score is not None
         options = parse_spec(self.plan)[1]
@@ -108,7 +115,7 @@ class Method:
         return Growth(choice=self.choice(features), score=self.score, **settings)
 
     def choice(self, features: npt.ArrayLike | None = None) -> Choice:
-        """The rule, with the features if it reads them."""
+        """Return the rule, with the features if it reads them."""
         assert self.rule is not None
         choice = Choice.of(self.rule)
         if features is None or "features" not in choice.rule.needs:
@@ -117,14 +124,14 @@ class Method:
 
 
 class Selector:
-    """Chooses coresets by many methods; methods of one plan share its scorings.
+    """A chooser of coresets by many methods; methods of one plan share its scorings.
 
     Args:
         work: the data set to choose from, and the learner that scores.
-        methods: all that will be asked for.
+        methods: every method that will be used.
         run: an open run; scorings are kept in parts of it.
         seed: the root seed; each replicate draws scoring and selection anew from it.
-        features: (n, d) for rules that read them.
+        features: (n, d), for rules that read them.
 
     """
 
@@ -139,7 +146,7 @@ class Selector:
         self._tables: dict[tuple[str, int], ScoreTable] = {}
 
     def check(self, method: Method, budget: int) -> None:
-        """Refuse before any training what the method cannot choose: a budget, or a score that nobody gives."""
+        """Refuse, before any training, a budget that the method cannot meet or a score the learner cannot give."""
         if method.rule is None:
             return
         if method.grows:
@@ -155,7 +162,7 @@ class Selector:
         choice.check(self.work.data, keep=budget, prune=None, direction=direction, predicts=predicts)
 
     def trainings(self, method: Method, budget: int) -> dict[str, int]:
-        """The scorings of one replicate that the method needs, each with its number of trainings."""
+        """Return the scorings that one replicate of the method needs, each with its number of trainings."""
         if method.plan is None:
             return {}
         if method.grows:
@@ -163,7 +170,7 @@ class Selector:
         return {self._part(method.plan): plan_named(method.plan).count(len(self.work.data))}
 
     def seconds(self, method: Method, budget: int, replicate: int) -> float:
-        """Seconds of the trainings that this choice took; methods of one plan share them."""
+        """Sum the seconds of the trainings behind this choice; methods of one plan share them."""
         if method.plan is None:
             return 0.0
         if method.grows:
@@ -173,19 +180,19 @@ class Selector:
         return sum(spent(self.run.part(f"{self._part(method.plan)}-r{replicate}").events()).values())
 
     def prepare(self, methods: Iterable[Method], replicates: Iterable[int]) -> None:
-        """Do at once, for all of these, the scorings that do not wait for one another."""
+        """Do all scorings of these methods at once, as far as they do not wait for one another."""
         plans = [method.plan for method in methods if method.plan is not None and not method.grows]
         self._score([(plan, replicate) for replicate in replicates for plan in plans])
 
     def rows(self, method: Method, budget: int, replicate: int) -> IntArray:
-        """int64 (budget,) rows of the coreset, ascending."""
+        """Choose a coreset, and return its rows, int64 (budget,), ascending."""
         if method.rule is None:
             return np.arange(len(self.work.data))
         if method.grows:
             part = f"{self._grown_part(method, budget)}-r{replicate}"
             with self.run.part(part) as run:
                 return self._loop(method, budget, replicate).run(run, name=f"{part}/")[0].indices
-        table = self._unscored() if method.plan is None else self._scored(method.plan, replicate)
+        table = self._unscored() if method.plan is None else self._table(method.plan, replicate)
         seed = seeds.derive(self.seed, "select", replicate)
         return method.choice(self._features).coreset(table, score=self._column(method), keep=budget, seed=seed).indices
 
@@ -199,25 +206,25 @@ class Selector:
     def _column(self, method: Method) -> str | None:
         return None if method.score is None else resolve_score(method.score).label
 
-    def _scored(self, plan: str, replicate: int) -> ScoreTable:
-        """The table of all scores that methods of this plan read."""
+    def _table(self, plan: str, replicate: int) -> ScoreTable:
+        """Return the table of all scores that methods of this plan read."""
         self._score([(plan, replicate)])
         return self._tables[plan, replicate]
 
     def _score(self, wanted: Iterable[tuple[str, int]]) -> None:
-        """Score by each plan, replicate by replicate, what is not scored yet."""
+        """Score by each plan and replicate that is not scored yet."""
         keys = [key for key in dict.fromkeys(wanted) if key not in self._tables]
         with ExitStack() as opened:
-            asked = []
+            scorings = []
             for plan, replicate in keys:
                 part = f"{self._part(plan)}-r{replicate}"
                 run = opened.enter_context(self.run.part(part))
                 seed = seeds.derive(self.seed, "score", replicate)
-                asked.append(Asked(run, plan_named(plan), self._scores(plan), seed, f"{part}/"))
-            self._tables.update(zip(keys, self.work.score_all(asked), strict=True))
+                scorings.append(Asked(run, plan_named(plan), self._scores(plan), seed, f"{part}/"))
+            self._tables.update(zip(keys, self.work.score_all(scorings), strict=True))
 
     def _scores(self, plan: str) -> list[str]:
-        """Every score that some method reads under this plan."""
+        """List every score that some method reads under this plan."""
         wanted: dict[str, None] = {}
         for method in self.methods:
             if method.plan == plan and method.score is not None:
@@ -226,7 +233,7 @@ class Selector:
         return sorted(wanted)
 
     def _part(self, plan: str) -> str:
-        # Another list of scores is another scoring; that of the old one stays.
+        # With another list of scores it is another scoring, which must not overwrite the old one.
         return slug(plan) + "-" + blake2b("\n".join(self._scores(plan)).encode(), digest_size=4).hexdigest()
 
     def _unscored(self) -> ScoreTable:
@@ -235,7 +242,7 @@ class Selector:
 
 
 def slug(text: str) -> str:
-    """A text as a file name.
+    """Return a file name for a text.
 
     >>> slug("folds:k=2/el2n/top")
     'folds_k_2_el2n_top'

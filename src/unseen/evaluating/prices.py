@@ -1,4 +1,7 @@
-"""What trainings cost, read from the events of a run: seconds and samples seen. Never part of a result's bytes."""
+"""Prices of trainings: the seconds and the samples seen, read from the events of a run.
+
+Seconds differ from run to run, so prices are never among the bytes of a saved result.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +28,19 @@ __all__ = [
     "worth",
 ]
 
-CHOOSING = "choosing"  # the event that tells what choosing a coreset cost
-IN_TRAININGS = ("cost", "saving", "pays_back", "cost_samples", "saving_samples", "pays_back_samples")  # of a price
-_UNTOLD = 0.05  # of a training, which does not make one more
+CHOOSING = "choosing"  # the event that holds the cost of choosing a coreset
+IN_TRAININGS = ("cost", "saving", "pays_back", "cost_samples", "saving_samples", "pays_back_samples")  # keys
+_NEGLIGIBLE = 0.05  # of a training: so small a remainder does not count as one more
 
 
 @dataclass(frozen=True)
 class Price:
-    """What one or several trainings cost.
+    """The price of one or several trainings.
 
     Args:
         trainings: how many.
-        seconds: their sum, observation included; trainings side by side each count in full.
-        samples: training samples passed over, epochs counted; None where the events do not say.
+        seconds: their sum, observation included; trainings that run at the same time each count in full.
+        samples: training samples passed over, epochs counted; None where the events do not hold it.
 
     """
 
@@ -46,14 +49,14 @@ class Price:
     samples: float | None
 
     def divided(self, parts: float) -> Price:
-        """The mean of so many parts."""
+        """Divide the price by a number of parts."""
         return Price(
             self.trainings / parts, self.seconds / parts, None if self.samples is None else self.samples / parts
         )
 
 
 def of_fits(events: Iterable[Mapping[str, Any]]) -> dict[str, Price]:
-    """What each fit cost. A fit that was killed and resumed counts each of its epochs once.
+    """Return the price of each fit. A fit that was killed and resumed counts each of its epochs once.
 
     >>> of_fits([
     ...     {"kind": "fit_start", "fit": "r0f0", "samples": 100},
@@ -81,7 +84,7 @@ def of_fits(events: Iterable[Mapping[str, Any]]) -> dict[str, Price]:
 
 
 def total(prices: Iterable[Price]) -> Price | None:
-    """The sum; None of nothing."""
+    """Add up prices; None for an empty list. The samples are unknown if those of one price are."""
     every = list(prices)
     if not every:
         return None
@@ -94,37 +97,37 @@ def total(prices: Iterable[Price]) -> Price | None:
 
 
 def of_arms(events: Sequence[Mapping[str, Any]], files: Mapping[str, str]) -> dict[str, Price]:
-    """The mean price of a training of each arm of an evaluation, and of choosing its coresets where that is logged.
+    """Return the mean price of a training of each arm of an evaluation, and of choosing its coresets where logged.
 
     Args:
-        events: those of the run of the evaluation.
-        files: the name of each arm to that of its files, which go on by `-r<replicate>`.
+        events: the events of the run of the evaluation.
+        files: the name of each arm to the name of its files, without their ending `-r<replicate>`.
 
     """
-    found = {
+    prices = {
         f"{CHOOSING} {event['arm']}": Price(event["trainings"], event["seconds"], event["samples"])
         for event in events
         if event.get("kind") == CHOOSING
     }
     of_fit = of_fits(events)
     for name, file in files.items():
-        mine = [price for fit, price in of_fit.items() if fit.rpartition("-r")[0] == file]
-        whole = total(mine)
+        of_arm = [price for fit, price in of_fit.items() if fit.rpartition("-r")[0] == file]
+        whole = total(of_arm)
         if whole is not None:
-            found[name] = whole.divided(len(mine))
-    return found
+            prices[name] = whole.divided(len(of_arm))
+    return prices
 
 
 def of_run(path: Path) -> Price | None:
-    """What all trainings of a run and of the runs inside it cost; None where it logged none."""
+    """Return the price of all trainings of a run and of the runs inside it; None where none is logged."""
     places = [path, *sorted(manifest.parent for manifest in path.rglob("parts/*/manifest.json"))]
     return total(price for place in places for price in of_fits(RunDirectory(place).events()).values())
 
 
 def worth(path: Path, n: int) -> float | None:
-    """How many trainings on all n samples the fits of a run are worth, by the samples that each is trained on.
+    """Express the fits of a run in trainings on all n samples, by the number of samples that each is trained on.
 
-    None where it logged none, and where runs inside it count, too, whose epochs may be others.
+    None where no fit is logged, and where the run holds further runs, since their epochs may differ.
     """
     if any(path.rglob("parts/*/manifest.json")):
         return None
@@ -141,16 +144,22 @@ def worth(path: Path, n: int) -> float | None:
 
 
 def pays_back(cost: float, full: float, part: float) -> int | None:
-    """After how many trainings on the part what it cost to choose is saved, to a twentieth of one; None: never.
+    """Count the trainings on the coreset that save what choosing cost; None if they never do.
+
+    A remainder of less than a twentieth of a training is dropped.
 
     >>> pays_back(100.0, 30.0, 20.0), pays_back(100.0, 30.0, 30.0)
     (10, None)
     """
-    return max(1, math.ceil(cost / (full - part) - _UNTOLD)) if full > part else None
+    return max(1, math.ceil(cost / (full - part) - _NEGLIGIBLE)) if full > part else None
 
 
 def paid(cost: float, saving: float) -> str:
-    """Say when choosing is paid, of its cost and of what a training on the coreset saves, in trainings on everything.
+    """Describe in words when choosing has paid for itself.
+
+    Args:
+        cost: the cost of choosing, in trainings on everything.
+        saving: what one training on the coreset saves, in trainings on everything.
 
     >>> paid(1.0, 0.5)
     'choosing cost 1.0 trainings on everything, each on the coreset saves 0.50: paid after 2 of them'
@@ -166,12 +175,15 @@ def paid(cost: float, saving: float) -> str:
 
 
 def in_trainings(choosing: Price, full: Price, part: Price) -> dict[str, Any]:
-    """Say in trainings what choosing cost and what a training on the coreset saves, and after how many it is paid.
+    """Express the cost of choosing and the saving of a training on the coreset in trainings on everything.
 
     Args:
-        choosing: what choosing took.
-        full: what a training on everything takes.
-        part: what a training on the coreset takes.
+        choosing: the price of choosing.
+        full: the price of a training on everything.
+        part: the price of a training on the coreset.
+
+    Returns:
+        The keys of `IN_TRAININGS`, by seconds and by samples seen, None where not known; and `text`, all in words.
 
     >>> halves = Price(2, 9.0, 1000), Price(1, 8.0, 1000), Price(1, 4.0, 500)
     >>> found = in_trainings(*halves)
@@ -180,15 +192,15 @@ def in_trainings(choosing: Price, full: Price, part: Price) -> dict[str, Any]:
 
     """
     found: dict[str, Any] = dict.fromkeys(IN_TRAININGS)
-    said = []
+    clauses = []
     for end, spent in (("", _seconds), ("_samples", _samples)):
         cost, whole, rest = spent(choosing), spent(full), spent(part)
         if cost is None or rest is None or not whole:
             continue
         found[f"cost{end}"], found[f"saving{end}"] = cost / whole, 1 - rest / whole
         found[f"pays_back{end}"] = pays_back(cost, whole, rest)
-        said.append(f"{'by samples seen' if end else 'by time'}, {paid(cost / whole, 1 - rest / whole)}")
-    return {**found, "text": "; ".join(said) or "not known when it pays back: no time was taken"}
+        clauses.append(f"{'by samples seen' if end else 'by time'}, {paid(cost / whole, 1 - rest / whole)}")
+    return {**found, "text": "; ".join(clauses) or "not known when it pays back: no time was taken"}
 
 
 def _seconds(price: Price) -> float | None:
@@ -200,7 +212,7 @@ def _samples(price: Price) -> float | None:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words.
+    """Format seconds in words.
 
     >>> duration(40), duration(300), duration(9000)
     ('40 s', '5 min', '2.5 h')

@@ -1,11 +1,12 @@
-"""What a few trainings say: means with intervals, paired differences, and verdicts in words.
+"""Statistics of a few trainings: means with intervals, paired differences, and verdicts in words.
 
 Numbers in, numbers and words out; nothing here knows a data set. A **replicate** is one training of each arm under the
-same seeds, so arms are compared replicate by replicate: what the seed does to both drops out of the difference.
+same seeds, so arms are compared replicate by replicate: the effect of a seed on both drops out of the difference.
 
-Two things were drawn: the seeds and the test samples. The variance of a mean is the sum of both: that over replicates
-/ R, and that over test samples / m, each of a sample's mean over replicates. What a seed does to single samples is
-counted in both, which errs on the safe side. The degrees of freedom are Satterthwaite's.
+The seeds and the test samples are both random draws. The variance of a mean is therefore the sum of two parts: the
+variance over R replicates, divided by R, and the variance over m test samples of their means over replicates, divided
+by m. The effect of a seed on single samples is counted in both parts, which errs on the safe side. The degrees of
+freedom are Satterthwaite's.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ __all__ = [
     "Verdict",
     "against_full",
     "against_random",
+    "describe_losses",
     "interval",
-    "losing",
     "paired",
     "sampling_error",
 ]
@@ -37,22 +38,22 @@ __all__ = [
 Word = Literal["lossless", "loses", "better", "worse", "undecided"]
 
 FEWEST = 3  # replicates that give a verdict; two may agree by chance
-MOST_SEEDS = 100  # more than these are not told as a number
-LARGE = 0.05  # what a class may lose beyond a random part before a verdict names it, however many samples it has
-TOLD = 3  # classes named one by one
-_NO_END = 10**9  # seeds
-_SAME = 1e-12  # differences of accuracies that differ by less are one number
+MOST_SEEDS = 100  # beyond this, the number of missing seeds is not given
+LARGE = 0.05  # a class that loses this much beyond a random part is named, however few samples it has
+NAMED = 3  # classes named one by one
+_UNLIMITED = 10**9  # seeds
+_SAME = 1e-12  # accuracy differences closer than this count as equal
 
 
 class Sampling(NamedTuple):
-    """The standard error of a mean that comes of the test set being a sample, and the number of test samples."""
+    """The standard error of a mean that is due to the random draw of the test set, and the number of test samples."""
 
     error: float
     n: int
 
     @classmethod
     def of(cls, values: npt.ArrayLike) -> Sampling:
-        """See `sampling_error`; of (R, m) values."""
+        """Compute it from (R, m) values; see `sampling_error`."""
         return cls(sampling_error(values), np.atleast_2d(np.asarray(values)).shape[1])
 
 
@@ -61,11 +62,11 @@ class Interval:
     """A mean over replicates, and the t-interval around it.
 
     Args:
-        mean: of the replicates.
-        low: NaN where it is not known: of fewer than two replicates, or of replicates that are all the same where
-            nothing is known of the test set.
-        high: likewise.
-        n: replicates.
+        mean: the mean over replicates.
+        low: the lower end. NaN where it is not known: with fewer than two replicates, or where all replicates are equal
+            and the sampling error of the test set is not known.
+        high: the upper end; NaN as `low`.
+        n: the number of replicates.
         level: the share of such intervals that hold the true mean.
 
     >>> interval([0.90, 0.92, 0.94]).text()
@@ -81,25 +82,25 @@ class Interval:
 
     @property
     def half(self) -> float:
-        """Half its width; NaN where it is not known."""
+        """Half the width; NaN where it is not known."""
         return (self.high - self.low) / 2
 
     def text(self, *, sign: bool = False, digits: int = 1) -> str:
-        """In per cent, or in points: `'92.0 ± 5.0'`; without an interval the mean alone."""
+        """Format it in per cent or in points: `'92.0 ± 5.0'`; without an interval only the mean."""
         mean = f"{100 * self.mean:{'+' if sign else ''}.{digits}f}"
         return mean if np.isnan(self.low) else f"{mean} ± {100 * self.half:.{digits}f}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a paired test says.
+    """The outcome of a paired test.
 
     Args:
         word: one of `lossless`, `loses`, `better`, `worse`, `undecided`.
         text: the same in words, with figures in points.
-        more: how many more replicates would decide at the spread seen; None where it is decided or nothing is known
-            of the spread, `MOST_SEEDS + 1` for more than are told as a number.
-        classes: those that lose, whatever is true of all together.
+        more: how many more replicates would decide at the spread seen; None where it is decided or the spread is not
+            known; `MOST_SEEDS + 1` for any number above `MOST_SEEDS`.
+        classes: the classes that lose, whatever the outcome for all classes together.
 
     """
 
@@ -110,23 +111,23 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        """Whether it is good news without a but: nothing is lost or something gained, and no class loses."""
+        """Whether it is good news without exception: nothing is lost or something gained, and no class loses."""
         return self.word in ("lossless", "better") and not self.classes
 
 
 def interval(values: npt.ArrayLike, level: float = 0.95, *, sampling: Sampling | None = None) -> Interval:
-    """The mean and its t-interval.
+    """Return the mean over replicates and its t-interval.
 
-    Replicates that are all the same show no spread, as with a learner that draws nothing: their interval is that of the
-    test set alone, or not known.
+    Replicates that are all equal, as with a deterministic learner, show no spread: their interval covers only the
+    sampling error of the test set, or is not known.
 
     Args:
         values: float (n,), one a replicate.
-        level: in (0, 1).
-        sampling: of the mean; without it, the interval holds for these test samples only.
+        level: the level of the interval, in (0, 1).
+        sampling: the sampling error of the mean; without it, the interval holds for these test samples only.
 
     Raises:
-        ArgumentError: no values, or a level outside (0, 1).
+        ArgumentError: there are no values, or the level is outside (0, 1).
 
     >>> interval([0.5, 0.5])
     Interval(mean=0.5, low=nan, high=nan, n=2, level=0.95)
@@ -134,13 +135,13 @@ def interval(values: npt.ArrayLike, level: float = 0.95, *, sampling: Sampling |
     '50.0 ± 2.0'
 
     """
-    x = _replicates(values, level)
+    x = _check_replicates(values, level)
     half = float(_Spread.of(x, sampling).half((1 + level) / 2))
     return Interval(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half, len(x), level)
 
 
 def paired(a: npt.ArrayLike, b: npt.ArrayLike, level: float = 0.95) -> Interval:
-    """The mean of a - b over replicates, and its t-interval.
+    """Return the mean of a - b over replicates, and its t-interval.
 
     >>> round(paired([0.91, 0.93, 0.90], [0.90, 0.92, 0.89]).mean, 6)
     0.01
@@ -160,19 +161,19 @@ def against_full(
     each: str = "seed",
     trainee: str = "",
 ) -> Verdict:
-    """Whether training on a part loses anything against training on everything.
+    """Judge whether training on a part loses accuracy against training on everything.
 
     `lossless`: non-inferior, that is, a one-sided paired test rejects at 1 - level that the loss is as large as the
     margin. `loses`: not lossless, and the interval of the difference is wholly below 0. `undecided` otherwise, and
-    always of fewer than three replicates.
+    always with fewer than three replicates.
 
     Args:
-        differences: float (n,) accuracy of the part less that of everything, one a replicate.
-        sampling: of their mean; without it, the verdict is about these test samples only.
-        margin: the loss that counts as none, in accuracy (0.005 is half a point).
-        level: of the interval; the test is at 1 - level.
-        each: what a difference is of, in words.
-        trainee: who was trained, in words.
+        differences: float (n,) accuracy of the part minus that of everything, one a replicate.
+        sampling: the sampling error of their mean; without it, the verdict holds for these test samples only.
+        margin: the loss of accuracy that counts as none (0.005 is half a point).
+        level: the level of the interval; the test is at 1 - level.
+        each: the unit of a difference, in words.
+        trainee: the learner that was trained, in words.
 
     >>> against_full([-0.001, 0.001, 0.0, 0.0], trainee="ridge regression").text
     'lossless for ridge regression within 0.5 points'
@@ -187,18 +188,19 @@ def against_full(
     """
     if not margin > 0:
         raise ArgumentError(f"margin must be above 0, got {margin!r}")
-    x = _replicates(differences, level)
+    x = _check_replicates(differences, level)
     spread = _Spread.of(x, sampling, each, trainee)
     if (unknown := _unknown(spread)) is not None:
         return unknown
     mean = float(x.mean())
-    # Under a loss of the margin at least that share of the test samples is lost, however few disagree here.
+    # If the true loss were the margin, at least that share of the test samples would be lost. The variance is at least
+    # that of such a share, however few samples disagree here.
     strict = spread.at_least(margin * (1 - margin))
     if mean - strict.half(level) > -margin:
         return Verdict("lossless", f"lossless{spread.whom} within {100 * margin:g} points{spread.alone}")
-    found = interval(x, level, sampling=sampling)
-    if found.high < 0:
-        return Verdict("loses", f"loses {_loss(found)} points{spread.whom}{spread.alone}")
+    difference = interval(x, level, sampling=sampling)
+    if difference.high < 0:
+        return Verdict("loses", f"loses {_format_loss(difference)} points{spread.whom}{spread.alone}")
 
     def decides(n: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         return np.asarray((mean - strict.half(level, n) > -margin) | (mean + spread.half((1 + level) / 2, n) < 0))
@@ -214,16 +216,17 @@ def against_random(
     each: str = "seed",
     trainee: str = "",
 ) -> Verdict:
-    """Whether a part chosen is better than as large a part drawn at random: the interval lies on one side of 0.
+    """Judge whether a chosen part is better than a random part of the same size.
 
-    `undecided` otherwise, and always of fewer than three replicates.
+    `better` or `worse` where the interval of the difference lies on one side of 0. `undecided` otherwise, and always
+    with fewer than three replicates.
 
     Args:
-        differences: float (n,) accuracy of the part less that of the random one, one a replicate.
-        sampling: of their mean; without it, the verdict is about these test samples only.
-        level: of the interval.
-        each: what a difference is of, in words.
-        trainee: who was trained, in words.
+        differences: float (n,) accuracy of the chosen part minus that of the random part, one a replicate.
+        sampling: the sampling error of their mean; without it, the verdict holds for these test samples only.
+        level: the level of the interval.
+        each: the unit of a difference, in words.
+        trainee: the learner that was trained, in words.
 
     >>> against_random([0.010, 0.012, 0.011]).text
     'better by 1.1 ± 0.2 points'
@@ -231,33 +234,33 @@ def against_random(
     'undecided: 2 independent replicates give no verdict, 3 or more are needed'
 
     """
-    x = _replicates(differences, level)
+    x = _check_replicates(differences, level)
     spread = _Spread.of(x, sampling, each, trainee)
     if (unknown := _unknown(spread)) is not None:
         return unknown
-    found = interval(x, level, sampling=sampling)
-    if found.low > 0:
-        return Verdict("better", f"better by {found.text()} points{spread.whom}{spread.alone}")
-    if found.high < 0:
-        return Verdict("worse", f"worse by {_loss(found)} points{spread.whom}{spread.alone}")
-    return _undecided(spread, lambda n: abs(found.mean) > spread.half((1 + level) / 2, n))
+    difference = interval(x, level, sampling=sampling)
+    if difference.low > 0:
+        return Verdict("better", f"better by {difference.text()} points{spread.whom}{spread.alone}")
+    if difference.high < 0:
+        return Verdict("worse", f"worse by {_format_loss(difference)} points{spread.whom}{spread.alone}")
+    return _undecided(spread, lambda n: abs(difference.mean) > spread.half((1 + level) / 2, n))
 
 
-def losing(
+def describe_losses(
     changes: Mapping[str, Interval], *, margin: float, large: float | None = None, than: str = ""
 ) -> tuple[tuple[str, ...], str]:
-    """Name the classes that lose, worst first, and say how much: those whose interval is wholly below 0.
+    """Name the classes that lose, worst first, and describe their losses: their interval is wholly below 0.
 
     Args:
-        changes: class to the change of its accuracy; intervals that hold together.
+        changes: class to the change of its accuracy, with joint intervals.
         margin: the loss that counts as none.
-        large: a loss that is told even where it may be chance, of too few samples or seeds; None tells none.
-        than: what they lose more than with.
+        large: a loss that is named even where it may be chance, for want of samples or seeds; None names none.
+        than: the baseline that the classes lose against, in words; empty for the full data.
 
-    >>> found = {"cat": Interval(-0.09, -0.12, -0.06, 5), "dog": Interval(-0.06, -0.13, 0.01, 5)}
-    >>> losing(found, margin=0.005)
+    >>> changes = {"cat": Interval(-0.09, -0.12, -0.06, 5), "dog": Interval(-0.06, -0.13, 0.01, 5)}
+    >>> describe_losses(changes, margin=0.005)
     (('cat',), 'class cat loses 9.0 ± 3.0 points')
-    >>> losing(found, margin=0.005, large=0.05, than="random")[1]
+    >>> describe_losses(changes, margin=0.005, large=0.05, than="random")[1]
     'class cat loses 9.0 ± 3.0 points more than with random, class dog perhaps 6.0 ± 7.0'
 
     """
@@ -267,24 +270,27 @@ def losing(
     named = sorted([*sure, *perhaps], key=lambda c: (c not in sure, changes[c].mean))
     if not named:
         return (), ""
-    who = [f"class {c}{'' if c in sure else ' perhaps'}" for c in named[:TOLD]]
-    loss = [_loss(changes[c]) for c in named[:TOLD]]
-    first = f"{who[0]} loses {loss[0]} points{f' more than with {than}' if than else ''}"
-    rest = [f"{one} {points}" for one, points in zip(who[1:], loss[1:], strict=True)]
-    if (more := len(named) - len(who)) > 0:
+    classes = [f"class {c}{'' if c in sure else ' perhaps'}" for c in named[:NAMED]]
+    losses = [_format_loss(changes[c]) for c in named[:NAMED]]
+    first = f"{classes[0]} loses {losses[0]} points{f' more than with {than}' if than else ''}"
+    rest = [f"{one} {points}" for one, points in zip(classes[1:], losses[1:], strict=True)]
+    if (more := len(named) - len(classes)) > 0:
         rest.append(f"{more} more class{'' if more == 1 else 'es'}")
     return tuple(named), ", ".join([first, *rest])
 
 
 def sampling_error(values: npt.ArrayLike) -> float:
-    """The standard error that comes of the test set being a sample, apart from that of the seeds.
+    """Return the standard error of a mean that is due to the random draw of the test set, not to the seeds.
 
-    Two samples are added, which deviate by one in all: a few samples that agree by chance are no certainty (after
-    Agresti and Min 2005).
+    Two samples are added, whose squared deviations sum to one: the error must not be 0 where a few samples agree by
+    chance (after Agresti and Min 2005).
 
     Args:
-        values: (R, m) whether (0 or 1) each of m test samples was predicted rightly in each of R replicates; or the
-            difference of two such arrays, for that of a paired difference.
+        values: (R, m), 1 where replicate r predicted test sample i rightly, else 0; or the difference of two such
+            arrays, for the error of a paired difference.
+
+    Returns:
+        The error; NaN with fewer than two test samples.
 
     >>> round(sampling_error([[1, 0, 1, 1]]), 3)
     0.22
@@ -294,15 +300,15 @@ def sampling_error(values: npt.ArrayLike) -> float:
 
 
 class _Spread(NamedTuple):
-    """What the mean of R replicates may be off by.
+    """The variance of a mean over R replicates, in its two parts.
 
     Args:
         replicates: R.
-        seeds: the variance over replicates, NaN of one.
-        test: the variance of the mean that comes of the test set; 0 where it counts as given.
-        samples: of the test set, 0 likewise.
-        each: what a replicate is of, in words.
-        trainee: who was trained, in words.
+        seeds: the variance over replicates; NaN for one replicate.
+        test: the variance of the mean due to the draw of the test set; 0 where the test set counts as given.
+        samples: the number of test samples; 0 where the test set counts as given.
+        each: the unit of a replicate, in words.
+        trainee: the learner that was trained, in words.
 
     """
 
@@ -322,21 +328,22 @@ class _Spread(NamedTuple):
 
     @property
     def whom(self) -> str:
-        """For whom a verdict holds, behind its first words."""
+        """The learner that a verdict holds for, to follow its first words."""
         return f" for {self.trainee}" if self.trainee else ""
 
     @property
     def alone(self) -> str:
-        """What a verdict says where the seeds add nothing."""
+        """The remark that a verdict needs where the seeds add no spread; else empty."""
         return "" if self.seeds else f", by the test set alone: the difference is the same for every {self.each}"
 
     def at_least(self, variance: float) -> _Spread:
-        """The same with at least this variance over single test samples."""
+        """Raise the variance over single test samples to at least this value."""
         return self._replace(test=max(self.test, variance / self.samples)) if self.samples else self
 
     def half(self, p: float, replicates: Any = None) -> Any:
-        """Half the width of the interval up to the quantile p, NaN where nothing is known; of other numbers of
-        replicates too, at the spread seen.
+        """Return half the width of the interval up to the quantile p; NaN where the variance is not known.
+
+        `replicates` gives other numbers of replicates, for which the spread seen is assumed.
         """
         from scipy.special import stdtrit
 
@@ -349,7 +356,7 @@ class _Spread(NamedTuple):
         return stdtrit(freedom, p) * np.sqrt(variance)
 
 
-def _replicates(values: npt.ArrayLike, level: float) -> FloatArray:
+def _check_replicates(values: npt.ArrayLike, level: float) -> FloatArray:
     x = np.asarray(values, np.float64)
     if x.ndim != 1 or not len(x):
         raise ArgumentError(f"values must have shape (n,), one a replicate, got {x.shape}")
@@ -359,7 +366,7 @@ def _replicates(values: npt.ArrayLike, level: float) -> FloatArray:
 
 
 def _unknown(spread: _Spread) -> Verdict | None:
-    """The verdict where there can be none."""
+    """Return the verdict where the replicates allow no decision, else None."""
     if spread.replicates < FEWEST:
         some = f"{spread.replicates} independent replicate{' gives' if spread.replicates == 1 else 's give'}"
         return Verdict("undecided", f"undecided{spread.whom}: {some} no verdict, {FEWEST} or more are needed")
@@ -370,14 +377,18 @@ def _unknown(spread: _Spread) -> Verdict | None:
 
 
 def _undecided(spread: _Spread, decides: Callable[[npt.NDArray[Any]], npt.NDArray[np.bool_]]) -> Verdict:
+    """Return the verdict `undecided`, with the number of further seeds that would decide.
+
+    `decides` maps numbers of replicates to whether they would decide, at the spread seen.
+    """
     enough = np.flatnonzero(decides(spread.replicates + 1 + np.arange(MOST_SEEDS)))
     more = int(enough[0]) + 1 if len(enough) else MOST_SEEDS + 1
-    if more > MOST_SEEDS and spread.samples and not decides(np.array([_NO_END]))[0]:
+    if more > MOST_SEEDS and spread.samples and not decides(np.array([_UNLIMITED]))[0]:
         few = f"{spread.samples:,} test samples are too few, whatever the number of seeds"
         return Verdict("undecided", f"undecided{spread.whom}, {few}", more)
-    told = f"more than {MOST_SEEDS}" if more > MOST_SEEDS else f"about {more}"
-    return Verdict("undecided", f"undecided{spread.whom}, {told} more seed{'' if more == 1 else 's'}", more)
+    seeds = f"more than {MOST_SEEDS}" if more > MOST_SEEDS else f"about {more}"
+    return Verdict("undecided", f"undecided{spread.whom}, {seeds} more seed{'' if more == 1 else 's'}", more)
 
 
-def _loss(found: Interval) -> str:
-    return Interval(-found.mean, -found.high, -found.low, found.n, found.level).text()
+def _format_loss(change: Interval) -> str:
+    return Interval(-change.mean, -change.high, -change.low, change.n, change.level).text()

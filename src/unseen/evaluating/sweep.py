@@ -1,6 +1,7 @@
-"""What a sweep found: one row a cell, its summary, a table and a figure of it.
+"""The verb `sweep`: try methods at several budgets, several times each; and `Sweep`, its result.
 
-Methods by budgets by replicates: coresets chosen, trained on and tested, cell by cell.
+A cell is one method at one budget in one replicate: a coreset is chosen, a model trained on it and tested. `Sweep`
+holds one row a cell, and makes a table and a figure of them.
 """
 
 from __future__ import annotations
@@ -23,30 +24,30 @@ from unseen.errors import ArgumentError
 from unseen.evaluating.methods import FULL, Method
 from unseen.evaluating.statistics import interval, paired
 from unseen.evaluating.test_set import Overlap
-from unseen.evaluating.trials import Trials, Tried, train_and_test
+from unseen.evaluating.trials import CellKey, Trials, split_train_test
 from unseen.rules.budgets import amounts
 
 __all__ = ["FILE", "Cell", "Sweep", "sweep"]
 
-
+BASELINES = (FULL, "random")
 FILE = "sweep.parquet"  # in the directory of a run
-_MARKS = "osv^Dx+*<>"
+_MARKS = "osv^Dx+*<>"  # of the methods in the figure
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One coreset, trained on and tested.
+    """The result of training on one coreset and testing.
 
     Args:
-        method: the line that names it.
-        plan: its plan, empty where it reads no scores.
-        score: its score, likewise.
-        rule: its rule, empty for everything.
-        keep: share kept.
-        budget: count kept.
+        method: the line that names the method.
+        plan: the plan of the method; empty where it reads no scores.
+        score: the score of the method; empty where it reads no scores.
+        rule: the rule of the method; empty for everything.
+        keep: the share kept.
+        budget: the count kept.
         replicate: counted from 0.
-        accuracy: on the test rows after the last epoch.
-        loss: mean negative log-probability of the label on them.
+        accuracy: the accuracy on the test rows after the last epoch.
+        loss: the mean negative log-probability of the labels of the test rows.
         samples_seen: training samples passed over, epochs counted.
 
     """
@@ -65,14 +66,14 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """The cells of a sweep, tidy: one row each.
+    """The cells of a sweep as a tidy table, one row each.
 
     Args:
         columns: name to (cells,) array, the fields of `Cell`.
         about: data, learners, what was fixed, where the test rows come from; as JSON.
         times: float64 (cells,) `"seconds"` of the training on the coreset, and `"scoring_seconds"` of the trainings
-            that choosing it took, which all cells of the plan and replicate share. They differ from run to run, so
-            they are in the event log and not in the file; empty where it was loaded from one.
+            behind its choice, which all cells of the plan and replicate share. They differ from run to run, so they are
+            in the event log and not in the file; empty in a sweep that was loaded from a file.
 
     """
 
@@ -84,7 +85,7 @@ class Sweep:
     def of(
         cls, cells: Sequence[Cell], about: dict[str, Any], times: dict[str, npt.NDArray[np.float64]] | None = None
     ) -> Self:
-        """From the cells."""
+        """Make a table of the cells."""
         rows = [asdict(cell) for cell in cells]
         columns = {each.name: np.array([row[each.name] for row in rows]) for each in fields(Cell)}
         return cls(columns, about, times or {})
@@ -94,7 +95,7 @@ class Sweep:
 
     @property
     def methods(self) -> list[str]:
-        """The methods, in the order they were named."""
+        """The methods, in the order in which they were named."""
         return list(dict.fromkeys(self.columns["method"].tolist()))
 
     @property
@@ -103,14 +104,14 @@ class Sweep:
         return sorted({b for b in self.columns["budget"].tolist() if b < self.about["n"]}, reverse=True)
 
     def accuracies(self, method: str, budget: int) -> npt.NDArray[np.float64]:
-        """The accuracies of a method at a budget, by replicate, float64 (R,); empty where it was not tried.
+        """Return the accuracies of a method at a budget, by replicate, float64 (R,); empty where it was not tried.
 
-        `"full"` answers for any budget: it is one.
+        `"full"` has one budget, which is returned whatever budget is asked for.
         """
-        mine = self.columns["method"] == method
+        of_method = self.columns["method"] == method
         if method != FULL:
-            mine &= self.columns["budget"] == budget
-        rows = np.flatnonzero(mine)
+            of_method &= self.columns["budget"] == budget
+        rows = np.flatnonzero(of_method)
         ordered = rows[np.argsort(self.columns["replicate"][rows], kind="stable")]
         accuracies: npt.NDArray[np.float64] = self.columns["accuracy"][ordered]
         return accuracies
@@ -128,7 +129,7 @@ class Sweep:
         return card(repr(self), [], tabled(rows))
 
     def markdown(self) -> str:
-        """A table: accuracy in percent with its interval, by method and share pruned, and its difference to random."""
+        """Format a table by method and share pruned: accuracy in per cent, interval, and difference to random."""
         head = ["method", *(self._pruned(b) for b in self.budgets)]
         lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
         for method in self.methods:
@@ -137,9 +138,9 @@ class Sweep:
         return "\n".join([*lines, "", self.caption()])
 
     def figure(self, path: str | Path) -> Path:
-        """Draw the pruning curve: accuracy against the share pruned, with intervals; the suffix says the format.
+        """Draw the pruning curve: accuracy against the share pruned, with intervals.
 
-        Equal sweeps give equal bytes.
+        The suffix of `path` decides the format. Equal sweeps give equal bytes.
         """
         import matplotlib as mpl
         from matplotlib.figure import Figure
@@ -165,31 +166,31 @@ class Sweep:
         return path
 
     def save(self, path: str | Path) -> Path:
-        """Write a parquet file, one row a cell; what it is about is in its metadata."""
+        """Write a parquet file, one row a cell, with `about` in its metadata."""
         return write_parquet(Path(path), self.columns, {"kind": "sweep", **self.about})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote."""
+        """Read a file written by `save`."""
         columns, about = read_parquet(Path(path), "sweep")
-        # Files of older versions hold them.
+        # Files of older versions hold the times, too.
         times: dict[str, npt.NDArray[np.float64]]
         times = {name: columns.pop(name) for name in ("seconds", "scoring_seconds") if name in columns}
         return cls(columns, about, times)
 
     def entry(self, method: str, budget: int) -> str:
-        """One entry of the table; empty where the method was not tried at this budget."""
-        mine, beside = self.accuracies(method, budget), self.accuracies("random", budget)
-        if not len(mine):
+        """Format one entry of the table; empty where the method was not tried at this budget."""
+        accuracies, random = self.accuracies(method, budget), self.accuracies("random", budget)
+        if not len(accuracies):
             return ""
-        text = interval(mine).text()
-        if method in (FULL, "random") or len(mine) != len(beside):
+        text = interval(accuracies).text()
+        if method in (FULL, "random") or len(accuracies) != len(random):
             return text
-        change = paired(mine, beside)
+        change = paired(accuracies, random)
         return f"{text} ({change.text(sign=True).split()[0]}{' *' if change.low > 0 or change.high < 0 else ''})"
 
     def caption(self) -> str:
-        """What the numbers are, in words."""
+        """Describe the numbers of the table in words."""
         about = self.about
         return (
             f"Accuracy in %, after the last epoch, on {about['n_test']:,} samples ({about['test']}); {about['fix']} "
@@ -204,20 +205,17 @@ class Sweep:
     def _curve(self, method: str) -> tuple[list[float], list[float], list[float]]:
         shares, means, errors = [], [], []
         for budget in self.budgets:
-            found = self.accuracies(method, budget)
-            if len(found):
-                around = interval(100 * found)
+            accuracies = self.accuracies(method, budget)
+            if len(accuracies):
+                mean = interval(100 * accuracies)
                 shares.append(100 * (1 - budget / self.about["n"]))
-                means.append(around.mean)
-                errors.append(0.0 if np.isnan(around.half) else around.half)
+                means.append(mean.mean)
+                errors.append(0.0 if np.isnan(mean.half) else mean.half)
         return shares, means, errors
 
 
 def _many(count: int, one: str) -> str:
     return f"{count} {one}{'' if count == 1 else 's'}"
-
-
-BASELINES = (FULL, "random")
 
 
 def sweep(
@@ -244,25 +242,25 @@ def sweep(
     report: Report | None = None,
     **reading: Unpack[Reading],
 ) -> Sweep:
-    """Try methods at several budgets, each several times, beside everything and random selection.
+    """Try methods at several budgets, several times each, beside everything and random selection.
 
     A replicate draws scoring, selection and training anew; methods of one plan share its scorings. Accuracies are
-    those after the last epoch. The same call with the same `out` continues after a kill, cell by cell; with more
+    measured after the last epoch. The same call with the same `out` continues after a kill, cell by cell; with more
     methods, budgets or seeds it adds those cells.
 
     Args:
-        data: anything `unseen.data.resolve` takes; what is chosen from.
+        data: the data set to choose from: anything `unseen.data.resolve` takes.
         y: (n,) labels, where `data` is an array of inputs.
         methods: lines `"plan/score/rule"`; see `unseen.evaluating.methods.Method`. `"full"` and `"random"` are always
             among them.
-        keep: fractions or counts kept; or
+        keep: fractions or counts kept. Exactly one of keep and prune.
         prune: fractions or counts removed.
         test: the test set, in any form of a data set.
-        probe: where there is no test set, the share of the data that is set aside to test on: no method scores it,
-            chooses it or trains on it.
+        probe: without a test set, the share of the data that is set aside to test on. No method scores it, chooses it
+            or trains on it.
         overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
-        learner: who scores.
-        trainee: who is trained on the coresets, if another.
+        learner: the learner that scores.
+        trainee: the learner trained on the coresets, if another.
         seeds: replicates, at least 2 for intervals.
         fix: `"epochs"`, so that less data is also less training; `"iterations"`, so that all train equally long.
         features: the columns that are inputs; or (n, d), for rules that read them.
@@ -270,7 +268,7 @@ def sweep(
         seed: the root seed, or None for one that is drawn.
         out: a directory that keeps the cells.
         executor: where fits run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
-        jobs: fits at a time, of any cells; if not given 1, and with Ray as many as there is room for.
+        jobs: fits at a time, of any cells; the default is 1, and with Ray as many as there is room for.
         threads: threads a fit.
         report: called with (kind, **fields) as work goes on.
         **reading: how `data` and `test` are read, as in `label="income"`; see `unseen.score`.
@@ -286,7 +284,7 @@ def sweep(
         Sweep(3 methods at 1 budget, 2 replicates; tested on 360 samples)
 
     """
-    lines = _lines(methods)
+    lines = _parse_methods(methods)
     if isinstance(seeds, bool) or seeds < 1:
         raise ArgumentError(f"seeds must be at least 1, got {seeds!r}")
     seed = runs.seed_of(out, seed)
@@ -295,33 +293,33 @@ def sweep(
         if (columns := columns_named(features)) is not None:
             features = None
         test = None if test is None else opened_test(test, reading, columns)
-        train, tested, origin = train_and_test(source, test, probe, seed, overlap)
+        train, tested, origin = split_train_test(source, test, probe, seed, overlap)
         trials = Trials(
             train, tested, lines, run=run, about={"verb": "sweep", "test": origin}, learner=learner, trainee=trainee,
             fix=fix, features=features, groups=groups, seed=seed, executor=executor, jobs=jobs,
             threads=threads, report=report,
         )  # fmt: skip
-        budgets = _budgets(trials, keep, prune)
+        budgets = _read_budgets(trials, keep, prune)
         for method in lines:
             for budget in budgets:
                 trials.check(method, budget)
         trials.open()
         trials.report("work", **_outlook(trials, lines, budgets, seeds))
         with trials.session():
-            outcomes = _outcomes(trials, lines, budgets, seeds)
+            outcomes = _run_trials(trials, lines, budgets, seeds)
         ordered = sorted(outcomes, key=lambda cell: (lines.index(cell[0]), -cell[1], cell[2]))
         cells = [_cell(trials, *one, outcomes[one]) for one in ordered]
         return run.save_output(FILE, Sweep.of(cells, trials.about(origin), _times(trials, ordered)))
 
 
-def _lines(methods: Sequence[str | Method]) -> list[Method]:
+def _parse_methods(methods: Sequence[str | Method]) -> list[Method]:
     if isinstance(methods, str) or not methods:
         raise ArgumentError(f"methods must be a list of lines 'plan/score/rule', got {methods!r}")
     given = [Method.of(text) for text in (*BASELINES, *methods)]
     return list({method.text: method for method in given}.values())
 
 
-def _budgets(trials: Trials, keep: Sequence[float | str] | None, prune: Sequence[float | str] | None) -> list[int]:
+def _read_budgets(trials: Trials, keep: Sequence[float | str] | None, prune: Sequence[float | str] | None) -> list[int]:
     if (keep is None) == (prune is None):
         raise ArgumentError("give exactly one of keep and prune, each a list of fractions or counts")
     for name, given in (("keep", keep), ("prune", prune)):
@@ -335,13 +333,16 @@ def _budgets(trials: Trials, keep: Sequence[float | str] | None, prune: Sequence
     return sorted(budgets, reverse=True)
 
 
-def _outcomes(
+def _run_trials(
     trials: Trials, methods: Sequence[Method], budgets: Sequence[int], replicates: int
-) -> dict[Tried, Outcome]:
-    """As many replicates together as there are jobs, so that a sweep broken off holds whole ones."""
+) -> dict[CellKey, Outcome]:
+    """Try every method at every budget, a few replicates at a time.
+
+    As many replicates run together as there are jobs, so that an interrupted sweep holds whole replicates.
+    """
     tried = [(method, budget) for method in methods for budget in trials.budgets_of(method, budgets)]
     together = trials.executor.jobs or replicates
-    outcomes: dict[Tried, Outcome] = {}
+    outcomes: dict[CellKey, Outcome] = {}
     for first in range(0, replicates, together):
         outcomes |= trials.outcomes(tried, range(first, min(first + together, replicates)))
     return outcomes
@@ -362,17 +363,17 @@ def _cell(trials: Trials, method: Method, budget: int, replicate: int, outcome: 
     )
 
 
-def _times(trials: Trials, cells: Sequence[Tried]) -> dict[str, npt.NDArray[np.float64]]:
-    """Seconds of each cell, by the event logs; NaN where a line was lost."""
-    took = trials.seconds()
+def _times(trials: Trials, cells: Sequence[CellKey]) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the seconds of each cell from the event logs; NaN where a line was lost."""
+    seconds = trials.seconds()
     return {
-        "seconds": np.array([took.get(trials.name(*cell), np.nan) for cell in cells]),
+        "seconds": np.array([seconds.get(trials.name(*cell), np.nan) for cell in cells]),
         "scoring_seconds": np.array([trials.selector.seconds(*cell) for cell in cells]),
     }
 
 
 def _outlook(trials: Trials, methods: Sequence[Method], budgets: Sequence[int], replicates: int) -> dict[str, Any]:
-    """What is going to be done, in words, and in epochs."""
+    """Describe the work ahead, in words and in epochs."""
     cells = [budget for method in methods for budget in trials.budgets_of(method, budgets)]
     scorings = trials.scorings(methods, budgets)
     scorer, trainee = trials.scorer.learner, trials.trainer.learner

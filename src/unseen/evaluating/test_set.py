@@ -1,14 +1,12 @@
-"""What a test set shares with the training set: exact copies, and near-duplicates by features.
+"""The test set of an evaluation: a given one or a probe split, and its overlap with the training set.
 
 Exact copies are found by a digest of the content and make an evaluation wrong, whatever their labels. Near-duplicates
 (3.3 % of CIFAR-10's test images have one, 10 % of CIFAR-100's, by Barz and Denzler 2020, arXiv 1902.00423) are a matter
 of degree: they are counted and reported, and nothing is done about them.
 
-Candidates are found by small descriptions of all pairs, and confirmed one by one: images by their edges at full
-resolution, which alone tell a copy from another image of the same shape; vectors by their distance; texts by their
-words. How often this is wrong, and which altered copies it finds: docs/comparing.md.
-
-What an evaluation asks about: a test set of its own, or a probe split of the training set.
+Candidates for near-duplicates are found among all pairs by small descriptors, and confirmed one by one: images by their
+edges at full resolution, because only these distinguish a copy from another image of the same shape; vectors by their
+distance; texts by their words. How often this is wrong, and which altered copies it finds: docs/comparing.md.
 """
 
 from __future__ import annotations
@@ -40,26 +38,112 @@ __all__ = [
     "with_test",
 ]
 
-
 # From which similarity on two samples count as near-duplicates.
 THRESHOLDS = {"image": 0.8, "vector": 0.99, "text": 0.9, "features": 0.95}
 MOST_PAIRS = 4_000_000_000  # about a minute
 _CANDIDATES = 8  # for each test sample, to be confirmed
 _SIDE = 8  # of the thumbnails of images
-_LOOSE = 0.6  # the least correlation of thumbnails of an image that is looked at more closely
+_LOOSE = 0.6  # the least correlation of thumbnails for a closer look
 _FULL = 32  # images of twice this side and more are reduced for the closer look
 _REACH = 2  # pixels by which images may be shifted, in each direction
 _SCALES = (1.0, 0.9, 1 / 0.9)
 _PROMISING = 0.3  # from which similarity on at the first scale the others are tried
 _CONTRAST = 2.0  # the least standard deviation of an image, in grey levels
-# A copy is much nearer than what is merely alike: its residual is at most this part of the other candidates' median.
+# A copy is much nearer than images that are merely alike: its residual is at most this part of the candidates' median.
 _STANDS_OUT = 0.3
-_SURE = 0.99  # from which similarity on it need not stand out: there may be many copies
-_TOKENS = 0.8  # the least share of the words of two texts that both have
+_SURE = 0.99  # from this similarity on, a copy need not stand out: there may be many copies
+_TOKENS = 0.8  # the least share of common words among all words of two texts
 _CELLS = 1 << 24  # similarities held at once: 64 MiB in float32
 _HASHED = 2**18  # dimensions of hashed texts
 
+Overlap = Literal["refuse", "drop"]
 Take = Callable[[IntArray], npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Exam:
+    """The rows that an evaluation may train on, and the rows that it tests on.
+
+    Args:
+        data: the data set that holds both.
+        pool: int64 rows that may be trained on; rows of the training set keep their numbers.
+        test: int64 rows to test on.
+        text: the origin of the test rows in words.
+        about: the same as JSON.
+
+    """
+
+    data: Data
+    pool: IntArray
+    test: IntArray
+    text: str
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def with_test(train: Data, test: Data, *, overlap: Overlap = "refuse") -> Exam:
+    """Make the exam of a given test set.
+
+    Args:
+        train: the training set; all of it may be trained on.
+        test: the test set; all of it is tested on, except dropped copies.
+        overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
+
+    Raises:
+        DataError: the test set is of another kind, holds unknown classes, or overlaps with the training set.
+
+    >>> from unseen.data import resolve
+    >>> train, test = resolve(([[0.0], [1.0], [2.0]], [0, 1, 0])), resolve(([[3.0], [1.0]], [0, 1]))
+    >>> with_test(train, test, overlap="drop").test.tolist()
+    [3]
+
+    """
+    if overlap not in ("refuse", "drop"):
+        raise ArgumentError(f"overlap must be 'refuse' or 'drop', got {overlap!r}")
+    data = Joined(train, test)
+    pool, rows = np.arange(len(train)), data.test_rows
+    copies = exact_copies(data, pool, rows)
+    copied = test.ids[copies[:, 0] - len(train)]
+    if len(copies) and overlap == "refuse":
+        pairs = [
+            f"{a} (training id {b})" for a, b in zip(copied.tolist(), train.ids[copies[:, 1]].tolist(), strict=True)
+        ]
+        raise DataError(
+            f"{len(copies):,} of {len(test):,} test samples are exact copies of training samples: test ids "
+            f"{some(pairs)}; overlap='drop' leaves them out of the test"
+        )
+    rows = np.setdiff1d(rows, copies[:, 0], assume_unique=True)
+    if not len(rows):
+        raise DataError("every test sample is an exact copy of a training sample: there is nothing to test on")
+    dropped = f", less {len(copies):,} exact copies of training samples" if len(copies) else ""
+    about = {"by": "test set", "n": len(rows), "dropped": len(copies), "dropped_ids": copied[:20].tolist()}
+    return Exam(data, pool, rows, f"a test set of {len(test):,} samples{dropped}", about)
+
+
+def with_probe(train: Data, share: float, *, seed: int) -> Exam:
+    """Make the exam without a test set: a fixed, class-stratified part of the training set that no arm trains on.
+
+    (seed, id) decide whether a sample is in that part. Copies of one sample, and groups that the data set brings, are
+    in it or out of it together.
+
+    Args:
+        train: the training set.
+        share: the share of the samples in that part, in (0, 0.5]; rounded to one part in 2..100.
+        seed: the root seed.
+
+    """
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < float(share) <= 0.5:
+        raise ArgumentError(f"probe must be a share of the samples in (0, 0.5], got {share!r}")
+    groups = joined_groups(train.groups, train.duplicate_groups())
+    rest, probe = split_off(train, float(share), seed=seed, groups=groups)
+    pool, rows = rest.rows, probe.rows
+    text = (
+        f"a probe split of {len(rows):,} training samples, on which no arm trains; whoever chose the coreset had seen "
+        "their labels"
+    )
+    return Exam(train, pool, rows, text, {"by": "probe split", "n": len(rows), "share": float(share)})
+
+
+# ---- overlap with the training set ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +151,13 @@ class NearDuplicates:
     """The test samples that have a near-duplicate in the training set.
 
     Args:
-        by: what was compared, in words; `""` where nothing was, and `why` says why.
+        by: the measure compared, in words; `""` where nothing was compared.
         threshold: the least similarity of a near-duplicate.
         looked_at: how many test samples there are.
-        test_rows: int64 (d,) rows of those found, most similar first.
+        test_rows: int64 (d,) rows of the near-duplicates, most similar first.
         train_rows: int64 (d,) the nearest training sample of each.
         similarity: float64 (d,), rounded to 4 decimals.
-        why: the reason why nothing was compared.
+        why: the reason where nothing was compared.
 
     """
 
@@ -87,11 +171,11 @@ class NearDuplicates:
 
     @property
     def share(self) -> float:
-        """Of the test samples."""
+        """The share of the test samples that have a near-duplicate."""
         return len(self.test_rows) / self.looked_at
 
     def text(self) -> str:
-        """In words."""
+        """Describe the result in words."""
         if not self.by:
             return f"not looked for: {self.why}"
         return (
@@ -100,15 +184,15 @@ class NearDuplicates:
         )
 
     def describe(self, most: int = 20) -> dict[str, Any]:
-        """As JSON, with the pairs that are most alike."""
-        found = zip(self.test_rows.tolist(), self.train_rows.tolist(), self.similarity.tolist(), strict=True)
-        pairs = [{"test_row": t, "train_row": r, "similarity": s} for t, r, s in list(found)[:most]]
+        """Return the result as JSON, with the `most` pairs that are most alike."""
+        pairs = zip(self.test_rows.tolist(), self.train_rows.tolist(), self.similarity.tolist(), strict=True)
+        alike = [{"test_row": t, "train_row": r, "similarity": s} for t, r, s in list(pairs)[:most]]
         about = {"by": self.by, "threshold": self.threshold, "looked_at": self.looked_at, "why": self.why}
-        return {**about, "found": len(self.test_rows), "text": self.text(), "most_alike": pairs}
+        return {**about, "found": len(self.test_rows), "text": self.text(), "most_alike": alike}
 
 
 def exact_copies(data: Data, train: IntArray, test: IntArray) -> IntArray:
-    """The test rows whose content is that of a training row, whatever the labels.
+    """Find the test rows with the same content as a training row, whatever the labels.
 
     Args:
         data: the data set that holds both.
@@ -116,7 +200,7 @@ def exact_copies(data: Data, train: IntArray, test: IntArray) -> IntArray:
         test: int64 rows.
 
     Returns:
-        int64 (d, 2): row in the test set and the first training row of the same content, in the order of `test`.
+        int64 (d, 2): the test row and the first training row of the same content, in the order of `test`.
 
     >>> from unseen.data import resolve
     >>> data = resolve(([[0.0, 1.0], [2.0, 3.0], [0.0, 1.0]], [0, 1, 1]))
@@ -139,27 +223,27 @@ def near_duplicates(
     features: npt.NDArray[Any] | None = None,
     threshold: float | None = None,
 ) -> NearDuplicates:
-    """The test rows that are nearly equal to a training row, by the kind of data.
+    """Find the test rows that are nearly equal to a training row.
 
-    All pairs are compared, block by block: time O(n m), memory O(n + m). The eight candidates of each test row that
-    are most alike are then looked at more closely:
+    All pairs are compared, block by block: time O(n m), memory O(n + m). The eight nearest candidates of each test row
+    are then examined, by the kind of data:
 
     - Images: candidates by thumbnails of 8 x 8 pixels, also mirrored. Confirmed by the correlation of gradients at
       full resolution, the best over shifts of up to 2 pixels and 10 % in size; images of 64 pixels and more are
-      reduced to 32 to 63 first. The residual must be at most 0.3 of the median candidate's: a copy stands out, where
-      all images are alike. Images without contrast are near nothing.
-    - Vectors: candidates by the cosine of the features, standardised by the training rows. Confirmed by the distance
-      relative to the longer of the two, at that of the threshold between vectors of one length.
-    - Texts: candidates by the cosine of their TF-IDF vectors (words and word pairs, hashed). Confirmed where four
-      fifths of the words that either has are in both.
-    - Tables: nothing, exact copies only.
+      reduced to 32 to 63 first. The residual (1 - correlation) must be at most 0.3 of the median over the candidates:
+      where all images are alike, only a copy stands out. An image without contrast has no near-duplicate.
+    - Vectors: candidates by the cosine of the features, standardised by the training rows. Confirmed by
+      1 - d^2 / 2, where d is the distance relative to the longer of the two vectors.
+    - Texts: candidates by the cosine of their TF-IDF vectors (words and word pairs, hashed). Confirmed where at least
+      four fifths of the words of both texts together are common to both.
+    - Tables: not compared; only exact copies are found.
 
     Args:
         data: the data set that holds both.
         train: int64 (n,) rows.
         test: int64 (m,) rows.
         features: (N, d) of every row of `data`, compared as vectors in place of the content.
-        threshold: the least similarity, in (0, 1]; by the kind of data if not given.
+        threshold: the least similarity, in (0, 1]; the default depends on the kind of data, see `THRESHOLDS`.
 
     >>> from unseen.data import resolve
     >>> images = np.random.default_rng(0).integers(0, 200, (4, 8, 8, 1), np.uint8)
@@ -173,7 +257,7 @@ def near_duplicates(
         raise ArgumentError(f"threshold must be in (0, 1], got {threshold!r}")
     least = THRESHOLDS.get(kind, 1.0) if threshold is None else threshold
     nothing, none = np.empty(0, np.int64), np.empty(0)
-    why = _why_not(data, kind, len(train) * len(test))
+    why = _reason_to_skip(data, kind, len(train) * len(test))
     if why:
         return NearDuplicates("", least, len(test), nothing, nothing, none, why)
     compare = _compare_images if kind == "image" else _compare_texts if kind == "text" else None
@@ -182,14 +266,15 @@ def near_duplicates(
     else:
         by, at, similarity = _compare_vectors(data.take if features is None else features.__getitem__, train, test)
         by = by if features is None else f"{by} given"
-    # Rounded beyond what a sum in another order moves.
+    # Rounded, so that the order of a sum does not show.
     similarity = np.round(similarity, 4)
-    found = np.flatnonzero(similarity >= least)
-    found = found[np.argsort(-similarity[found], kind="stable")]
-    return NearDuplicates(by, least, len(test), test[found], train[at[found]], similarity[found])
+    near = np.flatnonzero(similarity >= least)
+    near = near[np.argsort(-similarity[near], kind="stable")]
+    return NearDuplicates(by, least, len(test), test[near], train[at[near]], similarity[near])
 
 
-def _why_not(data: Data, kind: str, pairs: int) -> str:
+def _reason_to_skip(data: Data, kind: str, pairs: int) -> str:
+    """Return why the samples cannot be compared; empty where they can."""
     if kind == "table":
         return "tables are compared for exact copies only"
     if pairs > MOST_PAIRS:
@@ -200,15 +285,20 @@ def _why_not(data: Data, kind: str, pairs: int) -> str:
 
 
 def _compare_images(data: Data, train: IntArray, test: IntArray) -> tuple[str, IntArray, FloatArray]:
-    """What is compared in words; for each test row the position of the nearest training row, and their similarity."""
+    """Compare images.
+
+    Returns:
+        The measure in words; and for each test row the position of the nearest training row, and their similarity.
+
+    """
     known = np.concatenate(list(_thumbnails(data, train)))
-    asked = [np.concatenate(list(_thumbnails(data, test, mirrored))) for mirrored in (False, True)]
-    at, alike, mirrored = _candidates(known, asked)
+    queries = [np.concatenate(list(_thumbnails(data, test, mirrored))) for mirrored in (False, True)]
+    at, alike, mirrored = _find_candidates(known, queries)
     edges = np.zeros(at.shape)
-    looked = np.flatnonzero(alike[:, 0] >= _LOOSE)
+    promising = np.flatnonzero(alike[:, 0] >= _LOOSE)
     size = 64 * at.shape[1] * int(np.prod(data.sample_shape, dtype=np.int64))
-    for block in blocks(len(looked), size):
-        rows = looked[block]
+    for block in blocks(len(promising), size):
+        rows = promising[block]
         images, others = _grey(data.take(test[rows])), _grey(data.take(train[at[rows].ravel()]))
         images = np.repeat(images, at.shape[1], axis=0)
         turned = mirrored[rows].ravel()
@@ -224,12 +314,15 @@ def _compare_images(data: Data, train: IntArray, test: IntArray) -> tuple[str, I
 
 
 def _compare_vectors(take: Take, train: IntArray, test: IntArray) -> tuple[str, IntArray, FloatArray]:
-    """The same of vectors: 1 - d^2 / 2 of the relative distance d, the cosine where both are of one length."""
-    known, asked = _standardised(take, train, test)
-    at, _, _ = _candidates(_unit(known), [_unit(asked)])
+    """Compare vectors by 1 - d^2 / 2 of their relative distance d: the cosine where both have the same length.
+
+    Returns as `_compare_images`.
+    """
+    known, queries = _standardise(take, train, test)
+    at, _, _ = _find_candidates(_unit(known), [_unit(queries)])
     similarity = np.empty(at.shape)
     for block in blocks(len(test), 8 * at.shape[1] * known.shape[1]):
-        a, b = asked[block][:, None], known[at[block]]
+        a, b = queries[block][:, None], known[at[block]]
         length = np.maximum(np.linalg.norm(a, axis=2), np.linalg.norm(b, axis=2))
         distance = np.where(length > 1e-3, np.linalg.norm(a - b, axis=2) / np.maximum(length, 1e-3), 1)
         similarity[block] = 1 - distance**2 / 2
@@ -239,9 +332,12 @@ def _compare_vectors(take: Take, train: IntArray, test: IntArray) -> tuple[str, 
 
 
 def _compare_texts(data: Data, train: IntArray, test: IntArray) -> tuple[str, IntArray, FloatArray]:
-    """The same of texts: the cosine where the sets of words agree, 0 elsewhere."""
-    known, asked = _tfidf(data, train, test)
-    at, similarity, _ = _candidates(known, [asked])
+    """Compare texts by the cosine of their TF-IDF vectors where their sets of words agree, else 0.
+
+    Returns as `_compare_images`.
+    """
+    known, queries = _tfidf(data, train, test)
+    at, similarity, _ = _find_candidates(known, [queries])
     for i in np.flatnonzero(similarity[:, 0] > 0):
         words = _words(data.take(test[i : i + 1])[0])
         for j, text in enumerate(data.take(train[at[i]])):
@@ -258,7 +354,7 @@ def _words(text: str) -> set[str]:
 
 
 def _grey(images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Float32 (m, H, W): the mean of the colours, of images reduced by a whole factor to a side of 32 to 63."""
+    """Average the colours, and reduce large images by a whole factor to a side of 32 to 63: float32 (m, H, W)."""
     grey = images.mean(axis=3, dtype=np.float32)
     _, height, width = grey.shape
     factor = max(1, min(height, width) // _FULL)
@@ -269,23 +365,23 @@ def _grey(images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def _edge_correlation(images: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> FloatArray:
-    """Float64 (m,): correlation of the gradients of pairs of images, the best over small shifts and changes of size."""
+    """Correlate the gradients of pairs of images: float64 (m,), the best over small shifts and changes of size."""
     _, height, width = images.shape
     reach = min(_REACH, min(height, width) // 8)
     inner = (slice(None), slice(reach, height - reach), slice(reach, width - reach))
     wanted = _gradients(images)[inner].reshape(len(images), 1, -1)
     contrast = np.minimum(images.std(axis=(1, 2)), others.std(axis=(1, 2)))
     best = np.zeros(len(images))
-    asked = np.flatnonzero(contrast >= _CONTRAST)
+    enough = np.flatnonzero(contrast >= _CONTRAST)
     for scale in _SCALES:
-        look = asked if scale == 1 else asked[best[asked] >= _PROMISING]
-        gradients, sought = _gradients(_scaled(others[look], scale)), wanted[look]
+        look = enough if scale == 1 else enough[best[enough] >= _PROMISING]
+        gradients, targets = _gradients(_rescale(others[look], scale)), wanted[look]
         for down in range(2 * reach + 1):
             for across in range(2 * reach + 1):
                 window = gradients[:, down : height - 2 * reach + down, across : width - 2 * reach + across]
-                window = window.reshape(len(look), sought.shape[2], 1)
-                lengths = np.linalg.norm(sought[:, 0], axis=1) * np.linalg.norm(window[:, :, 0], axis=1)
-                best[look] = np.maximum(best[look], (sought @ window)[:, 0, 0] / np.maximum(lengths, 1e-3))
+                window = window.reshape(len(look), targets.shape[2], 1)
+                lengths = np.linalg.norm(targets[:, 0], axis=1) * np.linalg.norm(window[:, :, 0], axis=1)
+                best[look] = np.maximum(best[look], (targets @ window)[:, 0, 0] / np.maximum(lengths, 1e-3))
     return best
 
 
@@ -294,8 +390,8 @@ def _gradients(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.stack([wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1], wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2]], axis=3)
 
 
-def _scaled(images: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.float32]:
-    """Resize images about their centre by linear interpolation; below 1 what is shown is larger."""
+def _rescale(images: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.float32]:
+    """Resize images about their centre by linear interpolation; a scale below 1 enlarges the content."""
     if scale == 1:
         return images
     down, across = (_interpolation(side, scale) for side in images.shape[1:])
@@ -314,11 +410,11 @@ def _interpolation(side: int, scale: float) -> npt.NDArray[np.float32]:
 def _contents(data: Data, rows: IntArray) -> Iterator[bytes]:
     size = int(np.prod(data.sample_shape, dtype=np.int64)) * data.dtype.itemsize
     for block in blocks(len(rows), size):
-        for content in _hashed(data.kind, data.take(rows[block])):
+        for content in _hash(data.kind, data.take(rows[block])):
             yield content.tobytes()
 
 
-def _hashed(kind: str, inputs: npt.NDArray[Any]) -> Hashes:
+def _hash(kind: str, inputs: npt.NDArray[Any]) -> Hashes:
     if kind == "text":
         return hash_items(text.encode("utf-8", "surrogatepass") for text in inputs)
     if kind == "table":
@@ -332,7 +428,7 @@ def _entry(value: object) -> str:
 
 
 def _thumbnails(data: Data, rows: IntArray, mirrored: bool = False) -> Iterator[npt.NDArray[np.float32]]:
-    """Float32 (m, d) unit vectors without a mean: means over the cells of a grid, each colour by itself."""
+    """Yield thumbnails as float32 (m, d) unit vectors of mean 0: averages over a grid, each colour by itself."""
     height, width, channels = data.sample_shape
     down = np.arange(min(_SIDE, height)) * height // min(_SIDE, height)
     across = np.arange(min(_SIDE, width)) * width // min(_SIDE, width)
@@ -345,11 +441,11 @@ def _thumbnails(data: Data, rows: IntArray, mirrored: bool = False) -> Iterator[
         yield _unit(small - small.mean(axis=1, keepdims=True))
 
 
-def _standardised(take: Take, train: IntArray, test: IntArray) -> tuple[npt.NDArray[np.float32], ...]:
-    known, asked = (np.asarray(take(rows), np.float32) for rows in (train, test))
+def _standardise(take: Take, train: IntArray, test: IntArray) -> tuple[npt.NDArray[np.float32], ...]:
+    known, queries = (np.asarray(take(rows), np.float32) for rows in (train, test))
     mean, spread = known.mean(axis=0, dtype=np.float64), known.std(axis=0, dtype=np.float64)
     spread[spread == 0] = 1
-    return tuple(((values - mean) / spread).astype(np.float32) for values in (known, asked))
+    return tuple(((values - mean) / spread).astype(np.float32) for values in (known, queries))
 
 
 def _tfidf(data: Data, train: IntArray, test: IntArray) -> tuple[Any, ...]:
@@ -362,121 +458,39 @@ def _tfidf(data: Data, train: IntArray, test: IntArray) -> tuple[Any, ...]:
 
 
 def _unit(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    # What is all but constant points nowhere: rounding must not give it a direction.
+    # A vector of nearly 0 has no direction: rounding must not give it one.
     length = np.linalg.norm(values, axis=1, keepdims=True)
     unit: npt.NDArray[np.float32] = np.where(length > 1e-3, values / np.maximum(length, 1e-3), 0)
     return unit
 
 
-def _candidates(known: Any, asked: list[Any]) -> tuple[IntArray, FloatArray, npt.NDArray[np.bool_]]:
-    """For each vector asked about, in one or two forms: the positions of the most similar known ones, nearest first.
+def _find_candidates(known: Any, queries: list[Any]) -> tuple[IntArray, FloatArray, npt.NDArray[np.bool_]]:
+    """Find for each query the most similar known vectors, nearest first.
+
+    Args:
+        known: (n, d) unit vectors.
+        queries: one or two forms of the m queries, (m, d) unit vectors each; the nearer form counts.
 
     Returns:
         int64, float64 and bool (m, k): position, similarity and whether the second form is the nearer one.
 
     """
-    m, n = asked[0].shape[0], known.shape[0]
+    m, n = queries[0].shape[0], known.shape[0]
     k = min(_CANDIDATES, n)
     at, similarity, second = np.empty((m, k), np.int64), np.empty((m, k)), np.zeros((m, k), np.bool_)
     step = max(1, _CELLS // max(1, n))
     turned = known.T.tocsc() if hasattr(known, "tocsc") else known.T
     for start in range(0, m, step):
         block = slice(start, min(start + step, m))
-        forms = [form[block] @ turned for form in asked]
+        forms = [form[block] @ turned for form in queries]
         forms = [form.toarray() if hasattr(form, "toarray") else form for form in forms]
         products = forms[0] if len(forms) == 1 else np.maximum(*forms)
         best = np.argpartition(products, n - k, axis=1)[:, n - k :]
-        found = np.take_along_axis(products, best, axis=1)
-        # Rounded, and of equals the first row: the order of a sum must not show.
-        order = np.lexsort((best, -np.round(found, 4)), axis=1)
+        highest = np.take_along_axis(products, best, axis=1)
+        # Rounded, and among equals the first row comes first, so that the order of a sum does not show.
+        order = np.lexsort((best, -np.round(highest, 4)), axis=1)
         at[block] = np.take_along_axis(best, order, axis=1)
-        similarity[block] = np.take_along_axis(found, order, axis=1)
+        similarity[block] = np.take_along_axis(highest, order, axis=1)
         if len(forms) == 2:
             second[block] = np.take_along_axis(forms[1] > forms[0], at[block], axis=1)
     return at, similarity, second
-
-
-Overlap = Literal["refuse", "drop"]
-
-
-@dataclass(frozen=True, eq=False)
-class Exam:
-    """Who may be trained on, and who is asked about.
-
-    Args:
-        data: the data set that holds both.
-        pool: int64 rows that may be trained on; rows of the training set keep their numbers.
-        test: int64 rows asked about.
-        text: the same in words.
-        about: the same as JSON.
-
-    """
-
-    data: Data
-    pool: IntArray
-    test: IntArray
-    text: str
-    about: dict[str, Any] = field(default_factory=dict)
-
-
-def with_test(train: Data, test: Data, *, overlap: Overlap = "refuse") -> Exam:
-    """The exam of a test set of its own.
-
-    Args:
-        train: all of it may be trained on.
-        test: all of it is asked about, less what is dropped.
-        overlap: test samples whose content a training sample has too: `"refuse"` or `"drop"` them.
-
-    Raises:
-        DataError: the test set is of another kind, holds unknown classes, or overlaps with the training set.
-
-    >>> from unseen.data import resolve
-    >>> train, test = resolve(([[0.0], [1.0], [2.0]], [0, 1, 0])), resolve(([[3.0], [1.0]], [0, 1]))
-    >>> with_test(train, test, overlap="drop").test.tolist()
-    [3]
-
-    """
-    if overlap not in ("refuse", "drop"):
-        raise ArgumentError(f"overlap must be 'refuse' or 'drop', got {overlap!r}")
-    data = Joined(train, test)
-    pool, rows = np.arange(len(train)), data.test_rows
-    copies = exact_copies(data, pool, rows)
-    asked = test.ids[copies[:, 0] - len(train)]
-    if len(copies) and overlap == "refuse":
-        pairs = [
-            f"{a} (training id {b})" for a, b in zip(asked.tolist(), train.ids[copies[:, 1]].tolist(), strict=True)
-        ]
-        raise DataError(
-            f"{len(copies):,} of {len(test):,} test samples are exact copies of training samples: test ids "
-            f"{some(pairs)}; overlap='drop' leaves them out of the test"
-        )
-    rows = np.setdiff1d(rows, copies[:, 0], assume_unique=True)
-    if not len(rows):
-        raise DataError("every test sample is an exact copy of a training sample: there is nothing to test on")
-    dropped = f", less {len(copies):,} exact copies of training samples" if len(copies) else ""
-    about = {"by": "test set", "n": len(rows), "dropped": len(copies), "dropped_ids": asked[:20].tolist()}
-    return Exam(data, pool, rows, f"a test set of {len(test):,} samples{dropped}", about)
-
-
-def with_probe(train: Data, share: float, *, seed: int) -> Exam:
-    """The exam without a test set: a fixed, class-stratified part of the training set, trained on by nobody.
-
-    A sample is in it by (seed, id); copies of one sample, and groups that the data set brings, are in it or out of it
-    together.
-
-    Args:
-        train: the training set.
-        share: of the samples, in (0, 0.5]; rounded to one part in 2..100.
-        seed: the root seed.
-
-    """
-    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < float(share) <= 0.5:
-        raise ArgumentError(f"probe must be a share of the samples in (0, 0.5], got {share!r}")
-    groups = joined_groups(train.groups, train.duplicate_groups())
-    rest, asked = split_off(train, float(share), seed=seed, groups=groups)
-    pool, rows = rest.rows, asked.rows
-    text = (
-        f"a probe split of {len(rows):,} training samples, on which no arm trains; whoever chose the coreset had seen "
-        "their labels"
-    )
-    return Exam(train, pool, rows, text, {"by": "probe split", "n": len(rows), "share": float(share)})

@@ -1,4 +1,4 @@
-"""Time fits on a small sample of the data, and count what a plan does: fits by size, samples, operations."""
+"""Timings of short fits on a small sample of the data; and counts of a plan: its fits by size, its samples."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from unseen.scores.accumulator import ScoreSink
 from unseen.scores.streaming import Score
 
 __all__ = [
-    "Sampled",
+    "DataSample",
     "Size",
     "Trial",
-    "grown",
-    "looks",
-    "run",
-    "sampled",
-    "sizes",
+    "count_looks",
+    "count_sizes",
+    "read_sample",
+    "time_fit",
+    "time_growing_fits",
 ]
 
 MOST_ROWS, MOST_BYTES, READING_SECONDS = 32_768, 2**29, 4.0  # of a sample
@@ -51,11 +51,11 @@ class Size:
     """The size of a fit.
 
     Args:
-        train: samples trained on; of a fit that stands for many models, those that all of them are trained on.
+        train: samples trained on; if the fit stands for many models, the samples that all of them are trained on.
         unseen: samples watched that it is not trained on.
         seen: samples watched that it is trained on.
-        apart: what the models of a fit that stands for many each leave out, if it does.
-        models: how many it stands for.
+        apart: if the fit stands for many models, what each of them leaves out: one of the folds, or one sample.
+        models: how many models the fit stands for.
 
     """
 
@@ -67,16 +67,16 @@ class Size:
 
     @property
     def samples(self) -> int:
-        """How many samples are learned from; that of `unseen.Fit.samples`."""
+        """How many samples are learned from, as in `unseen.Fit.samples`."""
         return self.train + (self.unseen if self.apart else 0)
 
     @property
     def rows(self) -> int:
-        """How many different samples it concerns."""
+        """How many different samples are trained on or watched."""
         return self.train + self.unseen
 
     def scaled(self, rows: int) -> Size:
-        """Give the largest size of about these proportions with at most so many samples, two of them to train on.
+        """Return the largest size of about these proportions with at most `rows` samples, at least two to train on.
 
         >>> Size(80, 20).scaled(10)
         Size(train=8, unseen=2, seen=0, apart='', models=1)
@@ -94,7 +94,7 @@ class Size:
         return Size(train, unseen, seen)
 
     def fit(self) -> Fit:
-        """Make a fit of this size, of rows 0, 1, ...
+        """Make a fit of this size on rows 0, 1, ...
 
         >>> Size(2, 1).fit().unseen.tolist()
         [2]
@@ -106,13 +106,13 @@ class Size:
         return Fit(train=train, unseen=unseen, apart=apart, folds=apart if self.apart == "folds" else None)
 
 
-def sizes(plan: Plan, samples: Samples, seed: int) -> Counter[Size]:
-    """Count the fits of each size that a plan has.
+def count_sizes(plan: Plan, samples: Samples, seed: int) -> Counter[Size]:
+    """Count the fits of each size in a plan.
 
-    The sizes of this package's plans follow from n: a fold may hold a few samples more or less than told here, all
-    folds together do not. Of other plans every fit is looked at.
+    The sizes of this package's plans follow from n: one fold may hold a few samples more or less than counted here, but
+    the sum over all folds is exact. For other plans, every fit is made and measured.
     """
-    n, found = len(samples.ids), Counter[Size]()
+    n, counts = len(samples.ids), Counter[Size]()
     if isinstance(plan, Seen):
         return Counter({Size(n, 0, n): plan.repeats})
     if isinstance(plan, LeaveOneOut):
@@ -127,11 +127,11 @@ def sizes(plan: Plan, samples: Samples, seed: int) -> Counter[Size]:
         small, larger = divmod(n, plan.k)
         for out, times in ((small + 1, larger), (small, plan.k - larger)):
             if times:
-                found[Size(n - out, out, (n - out) * plan.watch_seen)] += times * plan.repeats
-        return found
+                counts[Size(n - out, out, (n - out) * plan.watch_seen)] += times * plan.repeats
+        return counts
     for fit in plan.fits(samples.ids, samples.labels, groups=samples.groups, seed=seed):
-        found[_size_of(fit)] += 1
-    return found
+        counts[_size_of(fit)] += 1
+    return counts
 
 
 def _size_of(fit: Fit) -> Size:
@@ -140,9 +140,9 @@ def _size_of(fit: Fit) -> Size:
     return Size(len(fit.train), len(fit.unseen), 0, "samples" if fit.folds is None else "folds", len(set(fit.apart)))
 
 
-def looks(size: Size, scores: Sequence[Score], epochs: int, scored: Side) -> int:
-    """Count the samples that a fit looks at, each as often as it is observed."""
-    # What is wanted does not depend on how many are watched, only on whether any are.
+def count_looks(size: Size, scores: Sequence[Score], epochs: int, scored: Side) -> int:
+    """Count the samples that a fit observes, each as often as it is observed."""
+    # The schedule of observations depends on whether samples are watched, not on how many.
     one, other = np.arange(1), np.arange(1, 2)
     fit = Fit(train=one, unseen=other[: size.unseen], seen=one[: size.seen])
     sink = ScoreSink(fit, np.zeros(2, np.int64), scores, 2, scored)
@@ -153,15 +153,17 @@ def looks(size: Size, scores: Sequence[Score], epochs: int, scored: Side) -> int
     return size.unseen * times("unseen") + size.seen * times("seen")
 
 
-class Sampled(Part):
-    """Rows of a data set that are held in memory, some of every class first. Copies are not looked for among them.
+class DataSample(Part):
+    """A sample of the rows of a data set, held in memory, that begins with rows of every class.
+
+    It does not look for copies among its rows.
 
     Args:
         whole: the data set.
         rows: int64 (m,).
-        inputs: those of these rows.
-        random_seconds: seconds to read one row among others at random.
-        run_seconds: seconds to read one row of consecutive ones.
+        inputs: the inputs of these rows.
+        random_seconds: seconds to read one row, when rows are read at random.
+        run_seconds: seconds to read one row, when consecutive rows are read.
 
     """
 
@@ -173,22 +175,22 @@ class Sampled(Part):
         self.random_seconds, self.run_seconds = random_seconds, run_seconds
 
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
-        """Give the inputs of these rows of the sample, without reading them again."""
+        """Return the inputs of these rows of the sample, without reading them again."""
         taken: npt.NDArray[Any] = self._inputs[np.asarray(rows)]
         return taken
 
     as_kept = take
 
     def duplicate_groups(self) -> None:
-        """Find none: for that, all of the data set would have to be read."""
+        """Return None: the whole data set would have to be read to find copies."""
 
-    def first(self, rows: int) -> Sampled:
-        """Give the sample of so many rows only."""
-        return Sampled(self.whole, self.rows[:rows], self._inputs[:rows], self.random_seconds, self.run_seconds)
+    def first(self, rows: int) -> DataSample:
+        """Return the sample of the first `rows` rows."""
+        return DataSample(self.whole, self.rows[:rows], self._inputs[:rows], self.random_seconds, self.run_seconds)
 
     @property
     def bytes_each(self) -> float:
-        """Bytes of one input in memory."""
+        """The bytes of one input in memory."""
         if self.dtype.kind != "O":
             return self._inputs.nbytes / len(self)
         some = self._inputs[:HASHED].reshape(-1)
@@ -196,13 +198,13 @@ class Sampled(Part):
 
     @property
     def held_bytes(self) -> float:
-        """Bytes of all inputs of the whole data set that are in memory."""
+        """The bytes of the inputs of the whole data set that are held in memory."""
         if self.dtype.kind != "O" and hasattr(self.whole, "held_bytes"):
             return float(self.whole.held_bytes)
         return len(self.whole) * self.bytes_each if getattr(self.whole, "in_memory", True) else 0.0
 
     def hash_seconds(self) -> float:
-        """Measure the seconds to hash one input, as is done to find copies."""
+        """Measure the seconds to hash one input, which is done to find copies."""
         some, start = self._inputs[:HASHED], perf_counter()
         if self.dtype.kind == "O":
             hash_items(repr(row).encode() for row in some)
@@ -211,11 +213,11 @@ class Sampled(Part):
         return (perf_counter() - start) / len(some)
 
 
-def sampled(data: Data, seed: int) -> Sampled:
+def read_sample(data: Data, seed: int) -> DataSample:
     """Read a sample of at most 32,768 rows, 512 MiB and about 4 s of reading.
 
-    Drawn at random, except from data in shards: there consecutive rows from 32 places, since reading single rows would
-    read all shards.
+    Rows are drawn at random. From data in shards, consecutive rows are read at 32 places, because single rows at random
+    would need all shards.
     """
     n, in_shards = len(data), data.kind == "vector" and not getattr(data, "in_memory", True)
     rng = seeds.generator(seed, "estimate")
@@ -225,8 +227,8 @@ def sampled(data: Data, seed: int) -> Sampled:
         rng.shuffle(starts)
         pieces = [np.arange(start, min(start + length, n)) for start in starts.tolist()]
     else:
-        chosen = rng.choice(n, min(MOST_ROWS, n), replace=False)
-        pieces = [chosen[at : at + PIECE] for at in range(0, len(chosen), PIECE)]
+        drawn = rng.choice(n, min(MOST_ROWS, n), replace=False)
+        pieces = [drawn[at : at + PIECE] for at in range(0, len(drawn), PIECE)]
     inputs, start = list[npt.NDArray[Any]](), perf_counter()
     for piece in pieces:
         inputs.append(data.take(piece))
@@ -242,11 +244,13 @@ def sampled(data: Data, seed: int) -> Sampled:
         more = np.flatnonzero(data.labels != data.labels[rows[0]])[:1]
         rows, inputs = np.concatenate([rows, more]), [*inputs, data.take(more)]
     order = _classes_first(data.labels[rows], rng)
-    return Sampled(data, rows[order], np.concatenate(inputs)[order], *((other, each) if in_shards else (each, other)))
+    return DataSample(
+        data, rows[order], np.concatenate(inputs)[order], *((other, each) if in_shards else (each, other))
+    )
 
 
 def _classes_first(labels: IntArray, rng: np.random.Generator) -> IntArray:
-    """Begin with two samples of each class, so that every part of the sample that is not tiny has them all."""
+    """Return an order that begins with two samples of each class, so that small parts hold all classes."""
     order = rng.permutation(len(labels))
     by_class = order[np.argsort(labels[order], kind="stable")]
     place = np.arange(len(order)) - np.searchsorted(labels[by_class], labels[by_class])  # within its class
@@ -256,15 +260,15 @@ def _classes_first(labels: IntArray, rng: np.random.Generator) -> IntArray:
 
 @dataclass(frozen=True)
 class Trial:
-    """One fit on a sample.
+    """The measurements of one fit on a sample.
 
     Args:
-        size: of the fit.
-        seconds: in all.
-        epochs: what the learner told of each epoch.
-        saving: seconds that it took to write each checkpoint.
-        state: bytes of the last checkpoint, and those of it that grow with the samples watched.
-        result_bytes: of what its sink measured, for each sample watched.
+        size: the size of the fit.
+        seconds: the time of the whole fit.
+        epochs: the fields that the learner reported for each epoch.
+        saving: the seconds to write each checkpoint.
+        state: the bytes of the last checkpoint, and the part of them that grows with the samples watched.
+        result_bytes: the bytes of the scores' result, for each sample watched.
 
     """
 
@@ -275,14 +279,14 @@ class Trial:
     state: tuple[float, float] = (0.0, 0.0)
     result_bytes: float = 0.0
 
-    def told(self, name: str) -> list[float]:
-        """Give one figure of every epoch, where the learner tells it."""
+    def figures(self, name: str) -> list[float]:
+        """Return one figure of every epoch, as far as the learner reported it."""
         return [float(epoch[name]) for epoch in self.epochs if name in epoch]
 
 
 @dataclass
-class _Timed:
-    """Write checkpoints to a temporary folder, as runs do, and never give one back."""
+class _TimedCheckpoints:
+    """A store that writes checkpoints to a temporary folder, as runs do, measures the time, and never loads one."""
 
     store: DirectoryCheckpoints
     seconds: list[float] = field(default_factory=list)
@@ -298,14 +302,14 @@ class _Timed:
         held = {name: np.asarray(values).nbytes for name, values in arrays.items()}
         self.state = (sum(held.values()), sum(held[name] for name in held if name.startswith("sink/")))
 
-    def part(self, name: str) -> _Timed:
-        return _Timed(self.store.part(name))
+    def part(self, name: str) -> _TimedCheckpoints:
+        return _TimedCheckpoints(self.store.part(name))
 
 
-def run(
-    learner: Learner, sample: Sampled, size: Size, scores: Sequence[Score], scored: Side, *, threads: int, seed: int
+def time_fit(
+    learner: Learner, sample: DataSample, size: Size, scores: Sequence[Score], scored: Side, *, threads: int, seed: int
 ) -> Trial:
-    """Time one fit of this size, of the first rows of the sample. Warnings are for the run itself to give."""
+    """Time one fit of this size on the first rows of the sample. Warnings are silenced: the run itself gives them."""
     fit, sample = size.fit(), sample.first(size.rows)
     sink = ScoreSink(fit, sample.labels, scores, len(sample.class_names), scored)
     epochs = list[Mapping[str, Any]]()
@@ -316,26 +320,35 @@ def run(
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), limited_threads(threads):
         warnings.simplefilter("ignore")
-        kept = _Timed(DirectoryCheckpoints(Path(folder) / "state.npz", "0" * 32))
+        checkpoints = _TimedCheckpoints(DirectoryCheckpoints(Path(folder) / "state.npz", "0" * 32))
         start = perf_counter()
-        learner.fit(sample, fit, sink, kept, seed=seed, report=report)
+        learner.fit(sample, fit, sink, checkpoints, seed=seed, report=report)
         result = sink.result()
         seconds = perf_counter() - start
     measured = sum(array.nbytes for array in result.values()) / max(1, size.unseen + size.seen)
-    return Trial(size, seconds, epochs, kept.seconds, kept.state, measured)
+    return Trial(size, seconds, epochs, checkpoints.seconds, checkpoints.state, measured)
 
 
-def grown(fit: Callable[[Size], Trial], size: Size, *, least: int, most: int, seconds: float) -> list[Trial]:
-    """Time fits on twice as many rows each, until about so many seconds or `most` rows are used up.
+def time_growing_fits(
+    fit: Callable[[Size], Trial], size: Size, *, least: int, most: int, seconds: float
+) -> list[Trial]:
+    """Time fits on more and more rows, each on twice as many as the one before.
 
-    The first is done cold, and its time counts only where there is none for another.
+    The first fit runs cold; its time counts only where there is no time for another.
+
+    Args:
+        fit: times one fit of a size.
+        size: the size whose proportions the fits have.
+        least: rows of the first fit.
+        most: rows of the largest fit at most.
+        seconds: the time for all fits, about.
     """
     most = min(most, size.rows)
     rows = min(max(least, 2), most)
     first, start = fit(size.scaled(rows)), perf_counter()
-    # The first fit of a network loads its library, which says nothing of others.
-    trials, took = [], sum(first.told("seconds") + first.told("observe_seconds")) or first.seconds
-    if took > seconds / 10 and rows < most:  # no time to do it again
+    # The first fit of a network also loads its library, so only the time of its epochs counts.
+    trials, took = [], sum(first.figures("seconds") + first.figures("observe_seconds")) or first.seconds
+    if took > seconds / 10 and rows < most:  # no time to repeat it
         trials, rows, took = [first], min(2 * rows, most), 2 * took
     while not trials or (trials[-1].size.rows < most and perf_counter() - start + 1.2 * took < seconds):
         trials.append(fit(size.scaled(rows)))

@@ -1,4 +1,7 @@
-"""Methods tried out: a coreset chosen, a model trained on it and tested, replicate by replicate, all of it kept."""
+"""Trials of methods: choose a coreset, train a model on it and test it, replicate by replicate.
+
+`sweep`, `advise` and `rule="auto"` are made of such trials. A run keeps all of them.
+"""
 
 from __future__ import annotations
 
@@ -26,29 +29,29 @@ from unseen.learners.base import refuse_target
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.inputs import as_array
 
-__all__ = ["Trials", "Tried", "train_and_test"]
+__all__ = ["CellKey", "Trials", "split_train_test"]
 
-Tried = tuple[Method, int, int]  # method, budget, replicate
+CellKey = tuple[Method, int, int]  # method, budget, replicate
 
 
 class Trials:
-    """Tries methods on one training set and one test set.
+    """Trials of methods on one training set and one test set.
 
     A replicate draws everything anew from (seed, replicate): the scoring, the selection and the training. Equal
     replicates of two methods share what they can (initial weights, the order of common samples, the scoring itself
-    where the plan is the same), so that their accuracies compare in pairs.
+    where the plan is the same), so that their accuracies are compared in pairs.
 
     Args:
-        train: what is chosen from.
-        test: what is tested on; never trained on, never scored.
-        methods: all that will be tried.
-        run: where everything is kept; opened here, closed by the caller.
-        about: what else the manifest says, such as the verb.
-        learner: who scores.
-        trainee: who is trained on the coresets; the learner if not given (another one: cross-architecture).
+        train: the data set to choose from.
+        test: the data set to test on; it is never trained on and never scored.
+        methods: every method that will be tried.
+        run: where everything is kept; it is opened here and closed by the caller.
+        about: further entries of the manifest, such as the verb.
+        learner: the learner that scores.
+        trainee: the learner trained on the coresets; the same one if not given (another one: cross-architecture).
         fix: `"epochs"` or `"iterations"`; see `Work.lasting`.
         features: (n, d) of `train`, or of the data set that it is a part of; for rules that read distances.
-        groups: see `unseen.score`; likewise.
+        groups: see `unseen.score`; of `train`, or of the data set that it is a part of.
         seed: the root seed.
         executor: where fits run; see `unseen.score`.
         jobs: fits at a time.
@@ -87,7 +90,7 @@ class Trials:
         self.executor = resolve(executor, jobs=jobs, threads=threads)
         more: dict[str, Any] = {"executor": self.executor, "verify": verify, "report": report}
         self.scorer = Work(train, learner, groups=groups, **more)
-        # No groups: a test asks about the test rows only, and what it trains on was chosen already.
+        # No groups: a test asks about the test rows only, and its training rows are chosen already.
         self.trainer = Work(self.joined, learner if trainee is None else trainee, groups=None, **more)
         self.selector = Selector(self.scorer, methods, run=run, seed=seed, features=features)
         self.report = self.scorer.report
@@ -104,15 +107,15 @@ class Trials:
         }
 
     def open(self) -> None:
-        """Begin or continue the run, once everything that can be refused has been."""
+        """Begin or continue the run; called once nothing can be refused any more."""
         self.run.open(self._manifest)
 
     def budget(self, *, keep: float | None = None, prune: float | None = None) -> int:
-        """The count that a fraction or count of the training set comes to."""
+        """Return a fraction or count of the training set as a count."""
         return budget_of(len(self.train), keep=keep, prune=prune)
 
     def check(self, method: Method, budget: int) -> None:
-        """Refuse before any training what cannot be chosen."""
+        """Refuse, before any training, a method that cannot choose this budget, or a budget too small to train on."""
         if budget < 2:
             raise ArgumentError(f"a coreset to train on needs at least 2 samples, got a budget of {budget}")
         self.trainer.check_batch(budget)
@@ -120,50 +123,50 @@ class Trials:
         self.selector.check(method, budget)
 
     def budgets_of(self, method: Method, budgets: Sequence[int]) -> Sequence[int]:
-        """The budgets at which a method is tried: everything has only one."""
+        """Return the budgets at which a method is tried: `full` has only one."""
         return (len(self.train),) if method.rule is None else budgets
 
     def session(self) -> AbstractContextManager[None]:
-        """Inside the block, all trainings share what the executor begins."""
+        """Open a block in which all trainings share the executor's processes."""
         return self.scorer.session()
 
-    def outcomes(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> dict[Tried, Outcome]:
-        """What training on the coresets of these methods at these budgets came to, replicate by replicate.
+    def outcomes(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> dict[CellKey, Outcome]:
+        """Try these methods at these budgets in these replicates, and return the outcome of each.
 
-        First come the scorings of all of them, then their steps, then their tests: each kind together, so that fits
-        of all cells share the workers.
+        The scorings of all cells come first, then the growing in steps, then the tests: each kind together, so that
+        fits of all cells share the workers.
         """
         self.selector.prepare([method for method, _ in tried], replicates)
         cells = {}
         for replicate in replicates:
             for method, budget in tried:
                 rows = self.selector.rows(method, budget, replicate)
-                who = self.trainer.lasting(self.fix, budget, len(self.train))
+                trainee = self.trainer.lasting(self.fix, budget, len(self.train))
                 name = self.name(method, budget, replicate)
-                cells[name] = (method, budget, replicate), Training(name, rows, replicate, who)
+                cells[name] = (method, budget, replicate), Training(name, rows, replicate, trainee)
         trainings = [training for _, training in cells.values()]
         tested = self.trainer.test(self.run, trainings, self.joined.test_rows, seed=self.seed)
         return {cells[training.name][0]: outcome for training, outcome in tested}
 
     def accuracies(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> list[FloatArray]:
-        """For each method and budget, float64 (R,) test accuracy of each replicate."""
+        """Return for each method and budget the test accuracy of each replicate, float64 (R,)."""
         return [right.mean(axis=1) for right in self.right(tried, replicates)]
 
     def right(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> list[npt.NDArray[np.int8]]:
-        """For each method and budget, (R, m) whether (0 or 1) each replicate predicted each test sample rightly."""
+        """Return for each method and budget int8 (R, m): 1 where a replicate predicted a test sample rightly."""
         outcomes = self.outcomes(tried, replicates)
         return [np.stack([outcomes[*one, r].correct for r in replicates]).astype(np.int8) for one in tried]
 
     def name(self, method: Method, budget: int, replicate: int) -> str:
-        """The name under which an outcome is kept."""
+        """Return the name under which the run keeps an outcome."""
         return f"{slug(method.text)}-k{budget}-r{replicate}"
 
     def epochs(self, budget: int) -> int:
-        """Epochs of one training on so many samples."""
+        """Return the epochs of one training on this many samples."""
         return self.trainer.lasting(self.fix, budget, len(self.train)).epochs or 1
 
     def scorings(self, methods: Iterable[Method], budgets: Sequence[int]) -> int:
-        """Trainings that choosing takes, for one replicate of these methods at these budgets."""
+        """Count the trainings behind the choices of one replicate of these methods at these budgets."""
         needed: dict[str, int] = {}
         for method in methods:
             for budget in budgets:
@@ -171,7 +174,7 @@ class Trials:
         return sum(needed.values())
 
     def held(self, methods: Iterable[Method], budgets: Sequence[int], replicates: int) -> int:
-        """Epochs of these trainings that the run holds from before."""
+        """Count the epochs of these trainings that the run holds already."""
         held = 0
         for method in methods:
             for budget in self.budgets_of(method, budgets):
@@ -180,11 +183,11 @@ class Trials:
         return held
 
     def seconds(self) -> dict[str, float]:
-        """Seconds of each training kept here, by its name."""
+        """Return the seconds of each training that the run keeps, by its name."""
         return spent(self.run.events())
 
     def about(self, test: str) -> dict[str, Any]:
-        """What a result says of itself."""
+        """Return the description that a result carries: data, learners, what was fixed, the test set in words."""
         return {
             "n": len(self.train),
             "n_test": len(self.joined.test),
@@ -197,16 +200,16 @@ class Trials:
         }
 
 
-def train_and_test(
+def split_train_test(
     source: Data, test: Data | None, probe: float, seed: int, overlap: Overlap = "refuse"
 ) -> tuple[Data, Data, str]:
-    """What is chosen from, what is tested on, and in words where that comes from.
+    """Return the data to choose from, the data to test on, and the origin of the latter in words.
 
     Args:
         source: the data set.
         test: the test set; None for a probe split.
-        probe: its share of the data.
-        seed: the root seed, which draws it.
+        probe: the share of the data in a probe split.
+        seed: the root seed, which draws the probe split.
         overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
 
     Raises:

@@ -1,6 +1,6 @@
-"""The way out: coresets as image folders, tables, shards, index files, and in training loops.
+"""The export of coresets: as image folders, tables, shards and index files, and into training loops.
 
-A kind is a function that writes; they are listed in `unseen.exporting.api`.
+A kind of export is a function that writes; `unseen.exporting.api` lists them.
 """
 
 from unseen.exporting.api import export

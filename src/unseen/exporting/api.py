@@ -1,6 +1,6 @@
-"""The kinds of export by name: ours, and those of other packages by the entry-point group `unseen.exports`.
+"""The verb `export`: write a coreset in a form that other tools read; and the kinds of export by name.
 
-The verb `export`: a coreset to wherever training happens.
+Other packages add kinds by the entry-point group `unseen.exports`.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from unseen.core.registry import Registry
 from unseen.errors import ArgumentError
 from unseen.exporting import images, tables
 from unseen.exporting.files import refuse_existing
-from unseen.exporting.request import Report, asked
+from unseen.exporting.request import Report, make_request
 
 __all__ = ["KINDS", "Kind", "check_options", "export"]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One way out.
+    """One kind of export.
 
     Args:
-        write: called with what is asked, the place, and the options by name; writes all of it or nothing.
-        summary: what it makes, in a few words.
-        use: how to go on with it, in code; `{out}` is the place.
+        write: called with the request, the place, and the options by name; writes everything or nothing.
+        summary: what it writes, in a few words.
+        use: code that reads the result; `{out}` is the place.
 
     """
 
@@ -37,9 +37,9 @@ class Kind:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Its options and their defaults."""
-        found = inspect.signature(self.write).parameters.values()
-        return {option.name: option.default for option in found if option.kind is option.KEYWORD_ONLY}
+        """The options and their defaults."""
+        parameters = inspect.signature(self.write).parameters.values()
+        return {option.name: option.default for option in parameters if option.kind is option.KEYWORD_ONLY}
 
 
 KINDS: Registry[Kind] = Registry("kind of export", "unseen.exports")
@@ -75,11 +75,11 @@ for _name, _kind in {
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> Kind:
-    """The kind of that name, which has these options.
+    """Return the kind of that name, and refuse options that it does not have.
 
     Raises:
-        UnknownNameError: no such kind.
-        ArgumentError: it does not have one of the options.
+        UnknownNameError: there is no such kind.
+        ArgumentError: the kind has no such option.
 
     """
     kind = KINDS.get(name)
@@ -101,26 +101,26 @@ def export(
     report: Report | None = None,
     **options: Any,
 ) -> Path:
-    """Write a coreset in a form that other tools read. It is there whole or not at all, and overwrites nothing.
+    """Write a coreset in a form that other tools read, completely or not at all. Nothing is overwritten.
 
     Args:
-        source: the directory of a run of `prune` or `grow`; what these gave; a `Coreset`, or the file of one.
+        source: the directory of a run of `prune` or `grow`, the result of one of these, a `Coreset`, or a coreset file.
         to: the kind: `"folder"`, `"parquet"`, `"huggingface"`, `"webdataset"`, `"npy"`,
             `"cleanlab"` or `"fiftyone"`.
-        out: the file or folder that is made; it must not exist.
-        data: the data set, as `unseen.data.resolve` takes it; if not given, the one that the run was begun with on the
-            command line. Index files and `"cleanlab"` need none. A path gives most: files are linked, and tables keep
-            all their columns; a data set that is open already gives what learners see.
-        data_options: of the reader of `data`; if not given, those that the run was begun with.
-        coreset: another coreset of the same data set (or its file), in place of that of the run.
+        out: the file or folder to make; it must not exist.
+        data: the data set, as `unseen.data.resolve` takes it. The default is the one that the run was started with on
+            the command line. Index files and `"cleanlab"` need none. A path exports most: files are linked, and tables
+            keep all their columns. From a data set that is open already, only what learners see can be exported.
+        data_options: options of the reader of `data`; the default is those that the run was started with.
+        coreset: another coreset of the same data set (or its file), instead of the coreset of the run.
         report: called with (kind, **fields) as work goes on: `"exported"`, with `done` samples of `n`.
-        **options: of the kind: `link`; `column`; `keys`, `shards`, `shard_bytes`.
+        **options: options of the kind: `link`; `column`; `keys`, `shards`, `shard_bytes`.
 
     Returns:
         `out`.
 
     Raises:
-        ArgumentError: no such kind or option, no coreset, `out` exists, data that this kind cannot be made of.
+        ArgumentError: there is no such kind, option or coreset, `out` exists, or the data does not fit the kind.
         RunMismatchError: the data set is not the one that was scored; the message lists what differs.
         DataError: the data set lacks samples of the coreset, or cannot be read any more.
         StorageError: `out` cannot be written.
@@ -139,5 +139,5 @@ def export(
     kind = check_options(to, options)
     place = Path(out)
     refuse_existing(place)
-    kind.write(asked(source, data, data_options, coreset, report), place, **options)
+    kind.write(make_request(source, data, data_options, coreset, report), place, **options)
     return place

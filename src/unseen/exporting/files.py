@@ -1,8 +1,6 @@
-"""Where exports are written: under another name until they are whole, and never over anything.
+"""The files of exports: writing them completely or not at all, naming them safely, and reading them from tables.
 
-Names of files from whatever a data set calls its classes and samples.
-
-The files in the rows of a table: images as they are encoded, and what their names end in.
+An export is written under a temporary name until it is complete, and overwrites nothing.
 """
 
 from __future__ import annotations
@@ -21,24 +19,33 @@ from unseen.core.files import replace_file, storage_error
 from unseen.data.columns import is_image
 from unseen.engine.runs.files import NewFolder
 from unseen.errors import ArgumentError, DataError, UnseenError
-from unseen.exporting.request import Asked
+from unseen.exporting.request import ExportRequest
 
-__all__ = ["file_columns", "image_of", "new_file", "new_folder", "refuse_existing", "safe_name", "suffix"]
+__all__ = [
+    "file_columns",
+    "image_column",
+    "new_file",
+    "new_folder",
+    "read_contents",
+    "refuse_existing",
+    "safe_name",
+    "suffix",
+]
 
 
 def refuse_existing(out: Path) -> None:
-    """Refuse a place where something is already, if only a link that leads nowhere."""
+    """Refuse a place where something exists already, even a broken link."""
     if os.path.lexists(out):
         raise ArgumentError(f"out {out} exists already, and exports overwrite nothing; choose another name")
 
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder to write in, which gets the name `out` when the block ends well, and is removed when it does not.
+    """Open a folder to write in. It gets the name `out` when the block succeeds, and is removed when it fails.
 
     Raises:
         RunLockedError: another process exports to this place.
-        StorageError: it cannot be written.
+        StorageError: the folder cannot be written.
 
     """
     with NewFolder(out) as part:
@@ -52,7 +59,7 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 
 def new_file(out: Path, write: Callable[[BinaryIO], object]) -> Path:
-    """Put what `write` writes under the name `out`, whole or not at all; errors as of `new_folder`."""
+    """Write a file under the name `out`, completely or not at all; errors as in `new_folder`."""
     replace_file(out, write)
     return out
 
@@ -63,31 +70,31 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  
 
 
 def safe_name(text: str) -> str:
-    """One plain file name, on any system, in any script; different texts get different names.
+    """Make a plain file name of a text in any script, valid on any system; different texts get different names.
 
-    What cannot be in a name is written as `%` and its code: separators, control characters, a dot or an underscore
-    in front (`..`, hidden files, which readers leave out), dots and spaces at the end. A text that is too long ends in
-    its digest.
+    Characters that a name must not have are written as `%` and their code: separators, control characters, a dot or an
+    underscore in front (`..`, hidden files, which readers leave out), dots and spaces at the end. A text that is too
+    long is cut and ends in its digest.
 
     >>> [safe_name(text) for text in ("cat", "a/b", "..", "_x", "", "nul", "100 %", "кот")]
     ['cat', 'a%2Fb', '%2E%2E', '%5Fx', '%', '%6Eul', '100 %25', 'кот']
 
     """
-    name = _UNSAFE.sub(_coded, text)
-    name = re.sub(r"^[.\s~_-]|[.\s]+$", _coded, name) or "%"
+    name = _UNSAFE.sub(_escape_match, text)
+    name = re.sub(r"^[.\s~_-]|[.\s]+$", _escape_match, name) or "%"
     if _RESERVED.fullmatch(name):
-        name = _code(name[0]) + name[1:]
+        name = _escape(name[0]) + name[1:]
     if len(name.encode()) > _MOST:
         digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
         name = name.encode()[: _MOST - len(digest) - 1].decode("utf-8", "ignore") + "~" + digest
     return name
 
 
-def _coded(found: re.Match[str]) -> str:
-    return "".join(map(_code, found[0]))
+def _escape_match(match: re.Match[str]) -> str:
+    return "".join(map(_escape, match[0]))
 
 
-def _code(sign: str) -> str:
+def _escape(sign: str) -> str:
     return f"%{ord(sign):02X}"
 
 
@@ -105,7 +112,7 @@ _STARTS = {
 
 
 def suffix(content: bytes, path: str | None) -> str:
-    r"""What the name of this file ends in: by how it begins, else by its path; `"bin"` where neither tells.
+    r"""Return the suffix of a file by its first bytes, else by its path; `"bin"` where neither is known.
 
     >>> suffix(b"\x89PNG\r\n\x1a\n...", "a.jpg"), suffix(b"?", "sound.flac"), suffix(b"?", None)
     ('png', 'flac', 'bin')
@@ -121,24 +128,24 @@ def suffix(content: bytes, path: str | None) -> str:
 
 
 def file_columns(schema: pa.Schema) -> list[str]:
-    """The columns that hold files: structs of bytes and path."""
+    """List the columns that hold files: structs of bytes and path."""
     return [field.name for field in schema if is_image(field)]
 
 
-def image_of(asked: Asked) -> str:
-    """The one column of images that a class folder is filled from."""
-    names = file_columns(asked.source.schema)
-    chosen = getattr(asked.source, "options", {}).get("image")
+def image_column(request: ExportRequest) -> str:
+    """Return the column of images that class folders are filled from."""
+    names = file_columns(request.source.schema)
+    option = getattr(request.source, "options", {}).get("image")
     if not names:
         raise ArgumentError("to='folder' is for images, which the data set does not hold; use to='parquet'")
-    return str(chosen or names[0])
+    return str(option or names[0])
 
 
-def contents(tables: Iterator[pa.Table], column: str) -> Iterator[tuple[bytes, str]]:
-    """The bytes of each file in a column, and what its name ends in.
+def read_contents(tables: Iterator[pa.Table], column: str) -> Iterator[tuple[bytes, str]]:
+    """Yield the bytes and the suffix of each file in a column.
 
     Raises:
-        DataError: a row without one.
+        DataError: a row has no file.
 
     """
     row = 0

@@ -1,6 +1,6 @@
-"""A folder of images, one folder a class: links to the files of the data set, or files of their own.
+"""Exports of images: class folders of links or files (`to_folder`), and tar shards for WebDataset (`to_webdataset`).
 
-WebDataset: tar shards of the samples kept, made of a data set or of shards that there are; or their keys alone.
+Shards are made from a data set, or copied from existing shards; or only the keys of the samples are written.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ import numpy as np
 from unseen.data.columns import is_list
 from unseen.data.folders import SUFFIXES
 from unseen.errors import ArgumentError, DataError, some
-from unseen.exporting.files import contents, file_columns, image_of, new_file, new_folder, safe_name, suffix
-from unseen.exporting.request import Asked
+from unseen.exporting.files import file_columns, image_column, new_file, new_folder, read_contents, safe_name, suffix
+from unseen.exporting.request import ExportRequest
 from unseen.exporting.sources import FolderSource
 
 __all__ = ["to_folder", "to_webdataset"]
 
+# ---- class folders ---------------------------------------------------------------------------------------------------
 
 Link = Literal["hard", "symlink", "copy"]
 
@@ -39,47 +40,48 @@ _LINKS: dict[str, Callable[[Path, Path], object]] = {
 _UNLINKABLE = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
 
 
-def to_folder(asked: Asked, out: Path, *, link: Link | None = None) -> None:
-    """Images in one folder a class, as torchvision's `ImageFolder` reads them.
+def to_folder(request: ExportRequest, out: Path, *, link: Link | None = None) -> None:
+    """Write images into one folder a class, as torchvision's `ImageFolder` reads them.
 
-    From a folder of images the paths below it are kept. From other data sets, class folders bear the names of classes
-    and files those of ids, made safe; images are written as they are encoded, pixels of arrays as PNG.
+    From a folder of images, the paths below it are kept. From other data sets, class folders are named by class and
+    files by id, made safe; images are written as they are encoded, and pixels of arrays as PNG.
 
     Args:
-        asked: the coreset.
-        out: the folder that is made.
-        link: from a folder of images: `"hard"` links to the same files, which take no room and outlive the removal of
-            the originals (the default); `"symlink"` to where they are; `"copy"`. Otherwise there is nothing to link to.
+        request: the coreset.
+        out: the folder to make.
+        link: how files of a folder of images are exported: `"hard"` (the default) links to the same files, which takes
+            no room and outlives the removal of the originals; `"symlink"` links to their paths; `"copy"` copies them.
+            Other data sets have no files to link to.
 
     Raises:
-        ArgumentError: no images, links where there are no files or that the file system refuses.
+        ArgumentError: there are no images, there are no files to link to, or the file system refuses links.
 
     Warns:
-        UserWarning: whoever numbers classes by the order of folders gets other numbers than those of the data set.
+        UserWarning: readers that number classes by the order of folders get other numbers than the data set has.
 
     """
     if link is not None and link not in _LINKS:
         raise ArgumentError(f"link must be one of {', '.join(_LINKS)}, got {link!r}")
-    if asked.source.labelling.targets is not None:
+    if request.source.labelling.targets is not None:
         raise ArgumentError("to='folder' needs classes, but the data set has a target; use to='parquet'")
-    if isinstance(asked.source, FolderSource):
-        _linked(asked, asked.source, out, link or "hard")
-        names = list(asked.source.labelling.class_names)
+    if isinstance(request.source, FolderSource):
+        _link_files(request, request.source, out, link or "hard")
+        names = list(request.source.labelling.class_names)
     else:
         if link not in (None, "copy"):
             raise ArgumentError(f"link={link!r} is for data sets that are folders of images; leave it out")
-        _written(asked, out)
-        names = [safe_name(name) for name in asked.source.labelling.class_names]
-    _warn_of_numbers(asked, names)
+        _write_files(request, out)
+        names = [safe_name(name) for name in request.source.labelling.class_names]
+    _warn_of_numbers(request, names)
 
 
-def _linked(asked: Asked, source: FolderSource, out: Path, link: Link) -> None:
+def _link_files(request: ExportRequest, source: FolderSource, out: Path, link: Link) -> None:
     if out.absolute().resolve().is_relative_to(source.root.resolve()):
-        raise ArgumentError(f"out {out} lies inside the data set {source.root}, of which it would be a class")
+        raise ArgumentError(f"out {out} lies inside the data set {source.root}, where it would become a class")
     put = _LINKS[link]
     made: set[Path] = set()
     with new_folder(out) as part:
-        for row in asked.counted(asked.rows.tolist()):
+        for row in request.report_each(request.rows.tolist()):
             target = part / source.paths[row]
             if target.parent not in made:
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -87,10 +89,11 @@ def _linked(asked: Asked, source: FolderSource, out: Path, link: Link) -> None:
             try:
                 put(source.root / source.paths[row], target)
             except OSError as error:
-                raise _refused(error, source.root / source.paths[row], link) from error
+                raise _explain_refusal(error, source.root / source.paths[row], link) from error
 
 
-def _refused(error: OSError, path: Path, link: Link) -> Exception:
+def _explain_refusal(error: OSError, path: Path, link: Link) -> Exception:
+    """Return the error that explains why a file could not be linked or copied."""
     if link == "hard" and error.errno in _UNLINKABLE:
         reason = error.strerror or str(error)
         return ArgumentError(f"{path} cannot be linked to from there: {reason}; use link='symlink' or link='copy'")
@@ -99,16 +102,16 @@ def _refused(error: OSError, path: Path, link: Link) -> Exception:
     return error
 
 
-def _written(asked: Asked, out: Path) -> None:
-    column, source = image_of(asked), asked.source
+def _write_files(request: ExportRequest, out: Path) -> None:
+    column, source = image_column(request), request.source
     classes = [safe_name(name) for name in source.labelling.class_names]
-    ids = asked.coreset.ids
-    width = len(str(asked.coreset.n))
+    ids = request.coreset.ids
+    width = len(str(request.coreset.n))
     with new_folder(out) as part:
-        for label in np.unique(asked.labels).tolist():
+        for label in np.unique(request.labels).tolist():
             (part / classes[label]).mkdir()
-        images = contents(asked.tables(), column)
-        for identity, label, (content, end) in zip(ids.tolist(), asked.labels.tolist(), images, strict=True):
+        images = read_contents(request.tables(), column)
+        for identity, label, (content, end) in zip(ids.tolist(), request.labels.tolist(), images, strict=True):
             if f".{end}" not in SUFFIXES:
                 raise DataError(f"sample {identity!r} is no image that folders hold ({', '.join(SUFFIXES)})")
             stem = f"{identity:0{width}}" if isinstance(identity, int) else safe_name(cast(str, identity))
@@ -116,49 +119,51 @@ def _written(asked: Asked, out: Path) -> None:
                 file.write(content)
 
 
-def _warn_of_numbers(asked: Asked, names: list[str]) -> None:
-    present = [names[label] for label in np.unique(asked.labels).tolist()]
+def _warn_of_numbers(request: ExportRequest, names: list[str]) -> None:
+    present = [names[label] for label in np.unique(request.labels).tolist()]
     if len(present) == len(names) and sorted(names) == names:
         return
     lost = sorted(set(names) - set(present))
     why = f"no sample of {some(lost)} was kept" if lost else "names of classes sort in another order"
     warnings.warn(
-        "whoever numbers classes by sorted folders, as ImageFolder does, gets other numbers than the data set has: "
+        "readers that number classes by sorted folders, as ImageFolder does, get other numbers than the data set has: "
         f"{why}",
         UserWarning,
         stacklevel=4,
     )
 
 
-_MEMBER = re.compile(r"((?:.*/)?[^.]+)\.([^/]*)")  # key and extension, as webdataset parts the names of members
+# ---- tar shards ------------------------------------------------------------------------------------------------------
+
+_MEMBER = re.compile(r"((?:.*/)?[^.]+)\.([^/]*)")  # key and extension, as webdataset splits the names of members
 _DATED = 0  # a fixed time: equal coresets give equal shards
 
 
 def to_webdataset(
-    asked: Asked,
+    request: ExportRequest,
     out: Path,
     *,
     keys: bool = False,
     shards: Sequence[str | Path] | str | Path = (),
     shard_bytes: int = 512 << 20,
 ) -> None:
-    """Tar shards as the library `webdataset` reads them.
+    """Write tar shards as the library `webdataset` reads them.
 
-    Made of the data set, a sample has as key its row in the data set, and as files: `cls`, the number of its class (a
-    target: `target.txt`); images under their format (`jpg`); lists of numbers as `<column>.npy`, float32; everything
-    else in `json`, with the id of the sample as `__id__`.
+    From a data set, the key of a sample is its row, and its files are: `cls`, the number of its class (for a regression
+    target `target.txt`); images under their format (`jpg`); lists of numbers as `<column>.npy`, float32; and `json`
+    with all other columns, and the id of the sample as `__id__`.
 
     Args:
-        asked: the coreset.
-        out: the folder that is made; with `keys` a text file.
-        keys: write ids as keys, one a line, for a data set that is in shards already.
-        shards: tars whose keys are the ids; those of their samples that were kept are copied to shards of the same
-            names, in the order they have. No other data is read.
-        shard_bytes: about how large shards become.
+        request: the coreset.
+        out: the folder to make; with `keys` a text file.
+        keys: whether to write only the ids as keys, one a line, for a data set that is in shards already.
+        shards: tar files whose keys are the ids. The kept samples are copied to shards of the same names, in the same
+            order. No other data is read.
+        shard_bytes: the size of a shard, about.
 
     Raises:
-        ArgumentError: options that go against each other.
-        DataError: shards that lack a sample, or hold it twice.
+        ArgumentError: both `keys` and `shards` are given, or `shard_bytes` is no positive integer.
+        DataError: the shards lack a sample, or hold it twice.
 
     """
     if keys and shards:
@@ -168,16 +173,16 @@ def to_webdataset(
     if not isinstance(shard_bytes, int) or shard_bytes < 1:
         raise ArgumentError(f"shard_bytes must be an integer of at least 1, got {shard_bytes!r}")
     if keys:
-        text = _lines(asked.coreset.ids.tolist())
+        text = _format_lines(request.coreset.ids.tolist())
         new_file(out, lambda file: file.write(text))
     elif shards:
-        _copied(asked, out, [shards] if isinstance(shards, (str, Path)) else list(shards))
+        _copy_shards(request, out, [shards] if isinstance(shards, (str, Path)) else list(shards))
     else:
-        _made(asked, out, shard_bytes)
+        _make_shards(request, out, shard_bytes)
 
 
-def _lines(ids: Sequence[object]) -> bytes:
-    """One id a line."""
+def _format_lines(ids: Sequence[object]) -> bytes:
+    """Format one id a line."""
     broken = [str(value) for value in ids if len(f"{value}\n".splitlines()) != 1]
     if broken:
         raise DataError(
@@ -186,8 +191,8 @@ def _lines(ids: Sequence[object]) -> bytes:
     return "".join(f"{value}\n" for value in ids).encode("utf-8", "surrogatepass")
 
 
-def _made(asked: Asked, out: Path, shard_bytes: int) -> None:
-    samples = _samples(asked)
+def _make_shards(request: ExportRequest, out: Path, shard_bytes: int) -> None:
+    samples = _samples(request)
     with new_folder(out) as part:
         number, shard = 0, None
         try:
@@ -206,17 +211,17 @@ def _made(asked: Asked, out: Path, shard_bytes: int) -> None:
                 shard.close()
 
 
-def _samples(asked: Asked) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """The key of each sample, and its files by extension."""
-    source, coreset = asked.source, asked.coreset
-    labelling, rows = source.labelling, asked.rows
-    images = _named(file_columns(source.schema))
-    vectors = _named([field.name for field in source.schema if is_list(field.type)])
+def _samples(request: ExportRequest) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Yield the key of each sample, and its files by extension."""
+    source, coreset = request.source, request.coreset
+    labelling, rows = source.labelling, request.rows
+    images = _file_names(file_columns(source.schema))
+    vectors = _file_names([field.name for field in source.schema if is_list(field.type)])
     width = len(str(coreset.n))
     at = 0
-    for table in asked.tables():
+    for table in request.tables():
         for record in table.to_pylist():
-            files = _files(record, images, vectors)
+            files = _take_files(record, images, vectors)
             record["__id__"] = coreset.ids[at].item() if hasattr(coreset.ids[at], "item") else coreset.ids[at]
             files["json"] = json.dumps(record, default=str).encode()
             if labelling.targets is None:
@@ -227,8 +232,8 @@ def _samples(asked: Asked) -> Iterator[tuple[str, dict[str, bytes]]]:
             at += 1
 
 
-def _files(record: dict[str, Any], images: dict[str, str], vectors: dict[str, str]) -> dict[str, bytes]:
-    """The columns of a row that become files; they are taken out of it."""
+def _take_files(record: dict[str, Any], images: dict[str, str], vectors: dict[str, str]) -> dict[str, bytes]:
+    """Take the columns that become files out of a row, and return the files by extension."""
     files: dict[str, bytes] = {}
     for column, name in images.items():
         value = record.pop(column)
@@ -243,48 +248,48 @@ def _files(record: dict[str, Any], images: dict[str, str], vectors: dict[str, st
     return files
 
 
-def _named(columns: list[str]) -> dict[str, str]:
-    """What the files of each column are called: plain, in lower case, as the library reads them, and different."""
+def _file_names(columns: list[str]) -> dict[str, str]:
+    """Name the files of each column: in plain lower case, as the library reads them, and all different."""
     plain = [re.sub(r"[^a-z0-9_]", "_", column.lower()) for column in columns]
     return {c: p if plain.count(p) == 1 else f"{p}_{i}" for i, (c, p) in enumerate(zip(columns, plain, strict=True))}
 
 
-def _copied(asked: Asked, out: Path, shards: list[str | Path]) -> None:
+def _copy_shards(request: ExportRequest, out: Path, shards: list[str | Path]) -> None:
     paths = [Path(shard) for shard in shards]
     names = [path.name.removesuffix(".gz") for path in paths]
     if len(set(names)) < len(names):
         raise ArgumentError(f"shards must have different names, as they are written to one folder, got {some(names)}")
-    wanted = {str(identity) for identity in asked.coreset.ids.tolist()}
+    wanted = {str(identity) for identity in request.coreset.ids.tolist()}
     seen: set[str] = set()
     with new_folder(out) as part:
         for path, name in zip(paths, names, strict=True):
-            found = _copy(path, part / name, wanted)
-            if again := found & seen:
+            copied = _copy_shard(path, part / name, wanted)
+            if again := copied & seen:
                 raise DataError(f"{path} holds samples that an earlier shard holds, too: {some(sorted(again))}")
-            seen |= found
+            seen |= copied
         if lost := wanted - seen:
             raise DataError(f"the shards lack {len(lost):,} samples of the coreset: {some(sorted(lost))}")
 
 
-def _copy(path: Path, target: Path, wanted: set[str]) -> set[str]:
-    """Copy the samples that are wanted, and say which they are."""
-    found: set[str] = set()
+def _copy_shard(path: Path, target: Path, wanted: set[str]) -> set[str]:
+    """Copy the wanted samples of a shard, and return their keys."""
+    copied: set[str] = set()
     last = None
     try:
         with tarfile.open(path, "r|*") as source, tarfile.open(target, "x", format=tarfile.PAX_FORMAT) as shard:
             for member in source:
-                named = _MEMBER.fullmatch(member.name)
-                key = named[1] if named and member.isfile() else None
+                match = _MEMBER.fullmatch(member.name)
+                key = match[1] if match and member.isfile() else None
                 if key in wanted and key is not None:
-                    if key != last and key in found:
+                    if key != last and key in copied:
                         raise DataError(f"{path} holds sample {key!r} twice")
-                    found.add(key)
+                    copied.add(key)
                     shard.addfile(member, source.extractfile(member))
                 last = key
     except (tarfile.TarError, EOFError) as error:
         raise DataError(f"{path} is no sound tar file: {error}") from error
     except FileNotFoundError as error:
         raise DataError(f"there is no shard {path}") from error
-    if not found:
+    if not copied:
         target.unlink()
-    return found
+    return copied

@@ -1,4 +1,4 @@
-"""What is asked to be exported: a coreset, its scores where they are known, and the data set that both are of."""
+"""The request of an export: a coreset, its scores where they are known, and the data set of both."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from unseen.engine.runs.manifest import differences
 from unseen.errors import ArgumentError, RunError, RunMismatchError
 from unseen.exporting.sources import Source, rows_of, source_of
 
-__all__ = ["Asked", "Report", "asked"]
+__all__ = ["ExportRequest", "Report", "make_request"]
 
 Report: TypeAlias = Callable[..., None]
 T = TypeVar("T")
 
-_TOLD = 500  # samples between reports
+_REPORTED = 500  # samples between reports
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """A coreset to export; the data set is opened when it is first asked for, and must be the one that was scored.
+class ExportRequest:
+    """A coreset to export. The data set is opened when it is first needed, and must be the one that was scored.
 
     Args:
         chosen: the coreset, or None.
         table: the scores, or None.
         run: the directory of the run, or None.
-        named: the data set, as `unseen.data.resolve` takes it; None: the one that the run read.
-        options: of its reader; None: those by which the run read it.
-        report: called with (kind, **fields) as work goes on: `"exported"`, with how many samples of how many.
+        named: the data set, as `unseen.data.resolve` takes it; None for the one that the run read.
+        options: options of its reader; None for those by which the run read it.
+        report: called with (kind, **fields) as work goes on: `"exported"`, with `done` samples of `n`.
 
     """
 
@@ -51,10 +51,10 @@ class Asked:
 
     @property
     def coreset(self) -> Coreset:
-        """What is exported.
+        """The coreset to export.
 
         Raises:
-            ArgumentError: there is none.
+            ArgumentError: there is no coreset.
 
         """
         if self.chosen is None:
@@ -63,21 +63,21 @@ class Asked:
 
     @cached_property
     def source(self) -> Source:
-        """The data set where it lies, checked.
+        """The data set as it is stored, checked against the one that was scored.
 
         Raises:
-            ArgumentError: it is not known which one.
+            ArgumentError: the data set is not known.
             RunMismatchError: it is not the one that was scored; the message lists what differs.
 
         """
-        named, options = self._named()
+        named, options = self._find_data()
         source = source_of(named, options)
         self._check(source)
         return source
 
     @cached_property
     def rows(self) -> IntArray:
-        """int64 (m,) rows of the coreset in the source, ascending.
+        """The rows of the coreset in the source, int64 (m,), ascending.
 
         Raises:
             ArgumentError: the coreset is not in the order of the data set, or holds a sample twice.
@@ -90,30 +90,31 @@ class Asked:
 
     @property
     def labels(self) -> IntArray:
-        """int64 (m,) labels of the coreset."""
+        """The labels of the coreset, int64 (m,)."""
         labels: IntArray = self.source.labelling.labels[self.rows]
         return labels
 
     def tables(self) -> Iterator[pa.Table]:
-        """The rows of the coreset with all columns, piece by piece; told as they are taken."""
+        """Yield the rows of the coreset with all columns, piece by piece, and report the progress."""
         done = 0
         for table in self.source.tables(self.rows):
             yield table
             done += len(table)
-            self._tell(done)
+            self._report(done)
 
-    def counted(self, samples: Iterable[T]) -> Iterator[T]:
-        """One thing for each sample of the coreset; told as they are taken."""
+    def report_each(self, samples: Iterable[T]) -> Iterator[T]:
+        """Yield one item for each sample of the coreset, and report the progress."""
         for done, sample in enumerate(samples, 1):
             yield sample
-            if done % _TOLD == 0 or done == len(self.coreset):
-                self._tell(done)
+            if done % _REPORTED == 0 or done == len(self.coreset):
+                self._report(done)
 
-    def _tell(self, done: int) -> None:
+    def _report(self, done: int) -> None:
         if self.report is not None:
             self.report("exported", done=done, n=len(self.coreset))
 
-    def _named(self) -> tuple[Any, Mapping[str, Any]]:
+    def _find_data(self) -> tuple[Any, Mapping[str, Any]]:
+        """Return the data set and the options of its reader: as given, else as the run read it."""
         if self.named is None and self.run is None:
             raise ArgumentError("a coreset alone does not say which data set it is of; pass data=")
         if self.named is not None and not isinstance(self.named, (str, Path)):
@@ -127,9 +128,10 @@ class Asked:
         return (named if self.named is None else self.named), (options if self.options is None else self.options)
 
     def _check(self, source: Source) -> None:
+        """Refuse a data set other than the one that was scored."""
         known = self._fingerprint()
         files = source.files
-        # Files with the names, sizes and times that they had are not read again to see that they are the same.
+        # Files whose names, sizes and times are unchanged are not read again.
         if files is not None and files.digest == known.get("stamps"):
             return
         if not known:
@@ -140,7 +142,7 @@ class Asked:
                 )
             return
         now = source.data.fingerprint(full="content" in known)
-        ignored = {"groups"}  # of a run, that says what was held together
+        ignored = {"groups"}  # depends on the options of the run, not on the data
         if self.named is not None:
             ignored.add("stamps")  # copies of files have other times
         differing = differences(*({k: v for k, v in about.items() if k not in ignored} for about in (known, now)))
@@ -151,52 +153,52 @@ class Asked:
             raise RunMismatchError("\n  ".join([head, *differing]))
 
     def _fingerprint(self) -> dict[str, Any]:
-        """Of the data set that was scored; empty where it is not known."""
+        """Return the fingerprint of the data set that was scored; empty where it is not known."""
         if self.table is not None and "fingerprint" in self.table.provenance:
             return dict(self.table.provenance["fingerprint"])
         about = {} if self.chosen is None else self.chosen.provenance.get("scores") or {}
         return dict(about.get("fingerprint", {}))
 
 
-def asked(
+def make_request(
     source: Any,
     data: Any = None,
     options: Mapping[str, Any] | None = None,
     coreset: Any = None,
     report: Report | None = None,
-) -> Asked:
-    """What `source` asks to export: a run, what a verb gave, a coreset, or the file of one.
+) -> ExportRequest:
+    """Make the request to export a run, the result of a verb, a coreset, or a coreset file.
 
     Args:
-        source: a directory, a `Pruned`, `Scored` or `Grown`, a `Coreset`, or the file of one.
+        source: a directory, a `Pruned`, `Scored` or `Grown`, a `Coreset`, or a coreset file.
         data: the data set, if not the one that the run read.
-        options: of its reader.
-        coreset: another one of the same data set, as `unseen select` writes it, in place of that of the run.
-        report: see `Asked`.
+        options: options of its reader.
+        coreset: another coreset of the same data set, as `unseen select` writes it, instead of the coreset of the run.
+        report: see `ExportRequest`.
 
     """
     run = None
     if isinstance(source, (str, Path)):
         run = Path(source) if Path(source).is_dir() else None
-        source = runs.load_file(Path(source)) if run is None else _loaded(run)
-    found = Asked(*_chosen_and_scores(source), run, data, options, report)
+        source = runs.load_file(Path(source)) if run is None else _load(run)
+    request = ExportRequest(*_coreset_and_scores(source), run, data, options, report)
     if coreset is None:
-        return found
+        return request
     other = runs.load_file(Path(coreset)) if isinstance(coreset, (str, Path)) else coreset
     if not isinstance(other, Coreset):
-        raise ArgumentError(f"coreset must be one, or the file of one, got {type(other).__name__}")
-    if found.table is not None:
-        _check_same_samples(other, found.table)
-    return replace(found, chosen=other)
+        raise ArgumentError(f"coreset must be a Coreset, or the file of one, got {type(other).__name__}")
+    if request.table is not None:
+        _check_same_samples(other, request.table)
+    return replace(request, chosen=other)
 
 
-def _loaded(run: Path) -> Any:
-    from unseen.pruning import load  # which knows every verb, and takes seconds to import
+def _load(run: Path) -> Any:
+    from unseen.pruning import load  # imports every verb, which takes seconds
 
     return load(run)
 
 
-def _chosen_and_scores(source: Any) -> tuple[Coreset | None, ScoreTable | None]:
+def _coreset_and_scores(source: Any) -> tuple[Coreset | None, ScoreTable | None]:
     if isinstance(source, Coreset):
         return source, None
     scores = getattr(source, "scores", None)

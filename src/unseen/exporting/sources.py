@@ -1,14 +1,8 @@
-"""What every form of data set offers to exports: its rows as they are in the source, not as learners see them.
+"""The sources of exports: the rows of a data set as they are stored, not as learners see them.
 
-Any open data set as a source: what `take` gives, with images as PNG files.
-
-A folder of images as a source: the files themselves.
-
-Parquet files as a source: their rows, with all columns, row group by row group.
-
-A Hugging Face `Dataset` as a source. The library is not imported: the object brings all that is needed.
-
-From whatever names a data set to its source.
+`source_of` opens the source of a data set: `FolderSource` gives the files of a folder of images, `ParquetRows` the rows
+of parquet files with all columns, `HuggingFaceRows` those of a Hugging Face `Dataset` (whose library is not imported),
+and `OpenData` the inputs of any open data set, with images as PNG files.
 """
 
 from __future__ import annotations
@@ -52,17 +46,16 @@ __all__ = [
     "with_features",
 ]
 
-
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # how Hugging Face writes images
 
 
 class Source(Protocol):
-    """A data set where it lies.
+    """A data set as it is stored.
 
     Attributes:
-        files: names, sizes and times of the files behind it; None where there are none.
-        labelling: ids, labels and classes of its rows, of which some may not have been scored (unreadable images).
-        schema: of its columns.
+        files: names, sizes and times of its files; None where there are none.
+        labelling: ids, labels and classes of its rows; some of them may not have been scored (unreadable images).
+        schema: the schema of its columns.
 
     """
 
@@ -72,33 +65,33 @@ class Source(Protocol):
 
     @property
     def data(self) -> Data:
-        """The data set as it was scored; may read all of it."""
+        """The data set as it was scored. Opening it may read all of it."""
 
     def tables(self, rows: IntArray) -> Iterator[pa.Table]:
-        """These rows, ascending, with all columns, in pieces that fit in memory."""
+        """Yield these rows, ascending, with all columns, in pieces that fit in memory."""
 
 
 def rows_of(ids: IdArray, source: Source) -> IntArray:
-    """int64 (m,) rows of these samples in the source.
+    """Find the rows of these samples in the source, int64 (m,).
 
     Raises:
-        DataError: it lacks some of them.
+        DataError: the source lacks some of them.
 
     """
     known, wanted = source.labelling.ids, ids.tolist()
     if known.dtype.kind in "iu" and np.array_equal(known, np.arange(len(known))):
-        found = [row if isinstance(row, int) and 0 <= row < len(known) else -1 for row in wanted]
+        rows = [row if isinstance(row, int) and 0 <= row < len(known) else -1 for row in wanted]
     else:
         place = {identity: row for row, identity in enumerate(known.tolist())}
-        found = [place.get(identity, -1) for identity in wanted]
-    lost = [identity for identity, row in zip(wanted, found, strict=True) if row < 0]
+        rows = [place.get(identity, -1) for identity in wanted]
+    lost = [identity for identity, row in zip(wanted, rows, strict=True) if row < 0]
     if lost:
         raise DataError(f"the data set lacks {len(lost):,} samples of the coreset: {some(lost)}")
-    return np.array(found, dtype=np.int64)
+    return np.array(rows, dtype=np.int64)
 
 
 def with_features(schema: pa.Schema, classes: Mapping[str, Sequence[str]]) -> pa.Schema:
-    """The schema with what Hugging Face needs to know: which columns are images, and the names of classes.
+    """Add to the schema what Hugging Face needs: which columns are images, and the names of classes.
 
     >>> about = with_features(pa.schema([("label", pa.int64())]), {"label": ["cat", "dog"]}).metadata[b"huggingface"]
     >>> json.loads(about)["info"]["features"]["label"]
@@ -110,15 +103,17 @@ def with_features(schema: pa.Schema, classes: Mapping[str, Sequence[str]]) -> pa
     return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
 
 
+# ---- open data sets --------------------------------------------------------------------------------------------------
+
 _ROW_BYTES = 256  # of text and tables, guessed
 
 
 class OpenData:
-    """An open data set: arrays, npz and npy files, map-style data sets.
+    """The source of an open data set: arrays, npz and npy files, map-style data sets.
 
     Args:
-        data: the data set. Its columns: `image`, `features` (one column a feature where they have names) or `text`;
-            `label` or `target`; and `id`, if ids are not rows.
+        data: the data set. Its columns are `image`, `features` (one column a feature, where these have names) or
+            `text`; `label` or `target`; and `id`, if ids are not rows.
 
     """
 
@@ -136,7 +131,7 @@ class OpenData:
         self.schema = with_features(schema, {"label": data.class_names} if data.targets is None else {})
 
     def tables(self, rows: IntArray) -> Iterator[pa.Table]:
-        """What `take` gives, block by block."""
+        """Yield the inputs and labels of these rows, block by block."""
         data = self.data
         size = max(_ROW_BYTES, int(np.prod(data.sample_shape, dtype=np.int64)) * data.dtype.itemsize)
         for block in blocks(len(rows), size):
@@ -166,12 +161,12 @@ class OpenData:
                 return [(name, pa.float32()) for name in self._names]
             return [("features", pa.list_(pa.float32(), self.data.sample_shape[0]))]
         inputs = self.data.take(np.arange(len(self.data)))
-        return [(name, _type(inputs[:, at].tolist())) for at, name in enumerate(self._names)]
+        return [(name, _column_type(inputs[:, at].tolist())) for at, name in enumerate(self._names)]
 
     def _inputs(self, taken: npt.NDArray[Any]) -> list[Any]:
         kind = self.data.kind
         if kind == "image":
-            return [[{"bytes": _png(image), "path": None} for image in taken]]
+            return [[{"bytes": _encode_png(image), "path": None} for image in taken]]
         if kind == "text":
             return [taken.tolist()]
         if kind == "vector" and not self._names:
@@ -180,11 +175,11 @@ class OpenData:
         if kind == "vector":
             return columns
         types = self.schema.types
-        return [[_as(value, types[at]) for value in column.tolist()] for at, column in enumerate(columns)]
+        return [[_convert(value, types[at]) for value in column.tolist()] for at, column in enumerate(columns)]
 
 
-def _type(values: list[Any]) -> pa.DataType:
-    """The one type of a column; text where it mixes numbers and text."""
+def _column_type(values: list[Any]) -> pa.DataType:
+    """Find the one type of a column: text where it mixes numbers and text."""
     kinds = {type(value) for value in values} - {type(None)}
     if kinds <= {bool}:
         return pa.bool_()
@@ -193,7 +188,7 @@ def _type(values: list[Any]) -> pa.DataType:
     return pa.float64() if kinds <= {int, float, bool} else pa.string()
 
 
-def _as(value: Any, kind: pa.DataType) -> Any:
+def _convert(value: Any, kind: pa.DataType) -> Any:
     if value is None:
         return None
     if pa.types.is_string(kind):
@@ -201,21 +196,23 @@ def _as(value: Any, kind: pa.DataType) -> Any:
     return float(value) if pa.types.is_floating(kind) else value
 
 
-def _png(image: npt.NDArray[Any]) -> bytes:
+def _encode_png(image: npt.NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
+# ---- folders of images -----------------------------------------------------------------------------------------------
+
 _PIECE_BYTES = 64 << 20  # bytes of files in one table
 
 
 class FolderSource:
-    """Image files below one folder, one folder a class.
+    """The source of a folder of images, one folder a class: the files themselves.
 
     Args:
         path: the folder.
-        options: of `unseen.data.from_folder`, by which it was scored.
+        options: the options of `unseen.data.from_folder` by which it was scored.
 
     """
 
@@ -231,11 +228,11 @@ class FolderSource:
 
     @cached_property
     def data(self) -> Data:
-        """Every image, decoded."""
+        """The data set of decoded images."""
         return from_folder(self.root, **self.options)
 
     def tables(self, rows: IntArray) -> Iterator[pa.Table]:
-        """The files as they are, the numbers of their classes, and their paths."""
+        """Yield the files unchanged, the numbers of their classes, and their paths."""
         images: list[dict[str, Any]] = []
         kept: list[int] = []
         size = 0
@@ -251,7 +248,7 @@ class FolderSource:
             yield self._table(images, kept)
 
     def read(self, row: int) -> bytes:
-        """The content of one file."""
+        """Read the content of one file."""
         path = self.root / self.paths[row]
         try:
             return path.read_bytes()
@@ -263,12 +260,15 @@ class FolderSource:
         return pa.table([pa.array(c, t) for c, t in zip(columns, self.schema.types, strict=True)], schema=self.schema)
 
 
+# ---- parquet ---------------------------------------------------------------------------------------------------------
+
+
 class ParquetRows:
-    """A parquet file, or those below a folder.
+    """The source of a parquet file, or of the parquet files below a folder.
 
     Args:
         path: the file or folder, or its URL.
-        options: of `unseen.data.from_parquet`, by which it was scored.
+        options: the options of `unseen.data.from_parquet` by which it was scored.
 
     """
 
@@ -281,11 +281,11 @@ class ParquetRows:
 
     @cached_property
     def data(self) -> Data:
-        """The inputs and labels, read."""
+        """The data set of the inputs and labels."""
         return from_parquet(self.path, **self.options)
 
     def tables(self, rows: IntArray) -> Iterator[pa.Table]:
-        """All columns, one table a row group."""
+        """Yield these rows with all columns, one table a row group."""
         places = self._source.rows[rows]
         starts = np.cumsum([0, *(count for *_, count in self._source.groups)])
         group_of = np.searchsorted(starts, places, side="right") - 1
@@ -306,20 +306,22 @@ class ParquetRows:
 
 
 def roles_in(options: Mapping[str, Any]) -> Roles:
-    """What the options of a reader say of the columns."""
+    """Return the roles of columns among the options of a reader."""
     known = {field.name for field in fields(Roles)}
     return Roles(**{name: value for name, value in options.items() if name in known})
 
+
+# ---- Hugging Face ----------------------------------------------------------------------------------------------------
 
 _PIECE_ROWS = 1000  # rows in one table
 
 
 class HuggingFaceRows:
-    """One split.
+    """The source of one split of a Hugging Face data set.
 
     Args:
         ds: the `datasets.Dataset`.
-        options: of `unseen.data.from_huggingface`, by which it was scored.
+        options: the options of `unseen.data.from_huggingface` by which it was scored.
 
     """
 
@@ -334,26 +336,26 @@ class HuggingFaceRows:
 
     @cached_property
     def data(self) -> Data:
-        """The inputs and labels, read."""
+        """The data set of the inputs and labels."""
         return from_huggingface(self.ds, **self.options)
 
     def tables(self, rows: IntArray) -> Iterator[pa.Table]:
-        """All columns, without transforms; files that are only named are read."""
+        """Yield these rows with all columns, without transforms; files that are only named are read in."""
         plain = self.ds.with_format("arrow")
         for start in range(0, len(rows), _PIECE_ROWS):
-            yield _embedded(plain[rows[start : start + _PIECE_ROWS].tolist()].cast(self.schema))
+            yield _read_files(plain[rows[start : start + _PIECE_ROWS].tolist()].cast(self.schema))
 
 
-def _embedded(table: pa.Table) -> pa.Table:
-    """The same with the bytes of files that the table only names, as they may not be where it goes."""
+def _read_files(table: pa.Table) -> pa.Table:
+    """Put the bytes of files that the table only names into it, since the files may be missing at its destination."""
     for at, field in enumerate(table.schema):
         if is_image(field):
-            column = [_read(value) for value in table.column(at).to_pylist()]
+            column = [_read_file(value) for value in table.column(at).to_pylist()]
             table = table.set_column(at, field, pa.array(column, field.type))
     return table
 
 
-def _read(value: dict[str, Any] | None) -> dict[str, Any] | None:
+def _read_file(value: dict[str, Any] | None) -> dict[str, Any] | None:
     if value is None or value["bytes"] is not None or not value.get("path"):
         return value
     path = Path(value["path"])
@@ -364,7 +366,7 @@ def _read(value: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def source_of(named: Any, options: Mapping[str, Any]) -> Source:
-    """The source of what `unseen.data.resolve(named, **options)` opens."""
+    """Open the source of the data set that `unseen.data.resolve(named, **options)` opens."""
     if isinstance(named, (str, Path)) or hasattr(named, "with_format"):
         reader = reader_of(named)[0]
         for name in options:

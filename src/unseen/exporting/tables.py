@@ -1,12 +1,8 @@
-"""Index files: which samples were kept, for whatever reads rows or ids.
+"""Exports of rows and tables: index files, parquet, Hugging Face data sets, and inputs of cleanlab and FiftyOne.
 
-The rows kept, with all columns of the source: parquet, and data sets of Hugging Face.
-
-Held-out probabilities and labels, as cleanlab and its like take them.
-
-Fields for FiftyOne: a JSON file of values by the paths of images, from which `dataset.set_values` is filled.
-
-The library needs a database server, which the tests here do without: one of them runs where both are installed.
+`to_npy` writes rows or ids. `to_parquet` and `to_huggingface` write the kept rows with all columns of the source.
+`to_cleanlab` writes held-out probabilities and labels. `to_fiftyone` writes a JSON file of values by the paths of
+images, for `dataset.set_values`. FiftyOne needs a database server; a test with it runs only where both are installed.
 """
 
 from __future__ import annotations
@@ -29,25 +25,25 @@ from unseen.engine.runs.files import mapped
 from unseen.engine.runs.readonly import results_of
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, some
 from unseen.exporting.files import new_file, new_folder
-from unseen.exporting.request import Asked
+from unseen.exporting.request import ExportRequest
 from unseen.exporting.sources import FolderSource, HuggingFaceRows
 from unseen.scores.label_quality import PROBABILITIES, ROWS
 
 __all__ = ["to_cleanlab", "to_fiftyone", "to_huggingface", "to_npy", "to_parquet"]
 
 
-def to_npy(asked: Asked, out: Path, *, column: Literal["row", "id"] = "row") -> None:
+def to_npy(request: ExportRequest, out: Path, *, column: Literal["row", "id"] = "row") -> None:
     """Write one array (m,): rows, or ids, in dataset order. Text is fixed-width, so that nothing is pickled.
 
     Args:
-        asked: the coreset.
+        request: the coreset.
         out: the file.
-        column: `"row"`, what `torch.utils.data.Subset` takes, or `"id"`.
+        column: `"row"`, which `torch.utils.data.Subset` takes, or `"id"`.
 
     """
     if column not in ("row", "id"):
         raise ArgumentError(f"column must be 'row' or 'id', got {column!r}")
-    values = asked.coreset.indices if column == "row" else asked.coreset.ids
+    values = request.coreset.indices if column == "row" else request.coreset.ids
     plain = np.array(values.tolist()) if values.dtype.kind == "O" else values
     new_file(out, lambda file: np.save(file, plain, allow_pickle=False))
 
@@ -55,36 +51,36 @@ def to_npy(asked: Asked, out: Path, *, column: Literal["row", "id"] = "row") -> 
 _GROUP = 64 << 20  # bytes of a row group, before compression
 
 
-def to_parquet(asked: Asked, out: Path) -> None:
-    """One parquet file with the rows kept, in the order of the data set, and every column that it has.
+def to_parquet(request: ExportRequest, out: Path) -> None:
+    """Write one parquet file with the kept rows, in the order of the data set, and all its columns.
 
-    Written row group by row group. From a folder of images: `image` (bytes and path), `label` and `id`; from arrays:
-    see `unseen.exporting.sources.OpenData`.
+    It is written row group by row group. From a folder of images, the columns are `image` (bytes and path), `label` and
+    `id`; from arrays, see `unseen.exporting.sources.OpenData`.
 
     Args:
-        asked: the coreset.
+        request: the coreset.
         out: the file.
 
     """
-    schema = asked.source.schema
+    schema = request.source.schema
 
     def write(file: BinaryIO) -> None:
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            for group in _gathered(asked.tables()):
+            for group in _gather_pieces(request.tables()):
                 writer.write_table(group, row_group_size=len(group))
 
     new_file(out, write)
 
 
-def to_huggingface(asked: Asked, out: Path) -> None:
-    """A folder of `Dataset.save_to_disk`, which `datasets.load_from_disk` opens.
+def to_huggingface(request: ExportRequest, out: Path) -> None:
+    """Write a folder by `Dataset.save_to_disk`, which `datasets.load_from_disk` opens.
 
-    Of a `Dataset` it is `ds.select(rows)`, rows ascending; of other data sets it has the columns of `to_parquet`, and
-    takes twice its room while it is written.
+    From a `Dataset` it is `ds.select(rows)`, rows ascending. From other data sets it has the columns of `to_parquet`,
+    and takes twice its disk space while it is written.
 
     Args:
-        asked: the coreset.
-        out: the folder that is made.
+        request: the coreset.
+        out: the folder to make.
 
     Raises:
         MissingDependencyError: `datasets` is not installed.
@@ -94,22 +90,22 @@ def to_huggingface(asked: Asked, out: Path) -> None:
         import datasets
     except ImportError as error:
         raise MissingDependencyError("datasets", "to='huggingface'", "huggingface") from error
-    source = asked.source
-    with new_folder(out) as part, _quiet(datasets):
+    source = request.source
+    with new_folder(out) as part, _silence(datasets):
         if isinstance(source, HuggingFaceRows):
-            source.ds.select(asked.rows).save_to_disk(part)
+            source.ds.select(request.rows).save_to_disk(part)
             return
         spool = part / "spool"
         spool.mkdir()
         with pa.ipc.new_stream(str(spool / "rows.arrow"), source.schema) as stream:
-            for table in asked.tables():
+            for table in request.tables():
                 stream.write_table(table)
         datasets.Dataset.from_file(str(spool / "rows.arrow")).save_to_disk(part)
         shutil.rmtree(spool)
 
 
-def _gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Pieces put together to row groups of a useful size."""
+def _gather_pieces(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Join pieces to row groups of a useful size."""
     held: list[pa.Table] = []
     for table in tables:
         held.append(table)
@@ -121,8 +117,8 @@ def _gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
 
 
 @contextmanager
-def _quiet(datasets: Any) -> Iterator[None]:
-    """Without the progress bars of the library, which are set for the whole process."""
+def _silence(datasets: Any) -> Iterator[None]:
+    """Disable the progress bars of the library inside the block. It sets them for the whole process."""
     shown = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
@@ -135,22 +131,23 @@ def _quiet(datasets: Any) -> Iterator[None]:
 _HOW = "repeat it into another directory with --also self_confidence@probabilities (`also=` of `unseen.prune`)"
 
 
-def to_cleanlab(asked: Asked, out: Path) -> None:
-    """A folder: `pred_probs.npy` float32 (n, C), `labels.npy` int64 (n,), `ids.npy`: all samples, in dataset order.
+def to_cleanlab(request: ExportRequest, out: Path) -> None:
+    """Write a folder for cleanlab, with all samples in dataset order.
 
-    Each row is the mean, over the models that never saw the sample, of the probabilities they give to the C classes.
-    The run must have kept them, which any score does whose name ends in `@probabilities`.
+    It holds `pred_probs.npy` float32 (n, C), `labels.npy` int64 (n,) and `ids.npy`. Each row of probabilities is the
+    mean over the models that never saw the sample. The run must have kept them, which any score does whose name ends in
+    `@probabilities`.
 
     Args:
-        asked: the run.
-        out: the folder that is made.
+        request: the run.
+        out: the folder to make.
 
     Raises:
-        ArgumentError: not a run, or one that kept no probabilities, or in-sample ones.
-        DataError: some samples were judged by nobody.
+        ArgumentError: the source is not a run, or the run kept no probabilities, or only in-sample ones.
+        DataError: no model judged some of the samples.
 
     """
-    table, run = asked.table, asked.run
+    table, run = request.table, request.run
     if run is None or table is None:
         raise ArgumentError("to='cleanlab' needs the directory of a run, in which the probabilities are kept")
     if table.provenance.get("plan", {}).get("plan") == "seen":
@@ -159,58 +156,59 @@ def to_cleanlab(asked: Asked, out: Path) -> None:
             "such as folds"
         )
     with new_folder(out) as part:
-        gathered = mapped(part / "pred_probs.npy", (len(table), len(table.class_names)))
-        _gather(gathered, run, table)
-        gathered.flush()
+        probabilities = mapped(part / "pred_probs.npy", (len(table), len(table.class_names)))
+        _average_probabilities(probabilities, run, table)
+        probabilities.flush()
         np.save(part / "labels.npy", table.labels, allow_pickle=False)
         ids = np.array(table.ids.tolist()) if table.ids.dtype.kind == "O" else table.ids
         np.save(part / "ids.npy", ids, allow_pickle=False)
 
 
-def _gather(gathered: npt.NDArray[np.float32], run: Path, table: ScoreTable) -> None:
+def _average_probabilities(mean: npt.NDArray[np.float32], run: Path, table: ScoreTable) -> None:
+    """Add up the held-out probabilities of all fits of the run in `mean`, which begins at 0, and divide by the fits."""
     times = np.zeros(len(table), np.int64)
     for _, result in results_of(run):
-        # Several scores may have kept the same.
+        # Several scores may have kept the same probabilities.
         names = [name for name in result if name.endswith(f"/{PROBABILITIES}")]
         if not names:
             raise ArgumentError(f"{run} kept no probabilities; {_HOW}")
         rows: npt.NDArray[Any] = result[names[0].removesuffix(PROBABILITIES) + ROWS]
-        gathered[rows] += result[names[0]]
+        mean[rows] += result[names[0]]
         times[rows] += 1
     if not times.any():
         raise ArgumentError(f"{run} holds no results of fits of its own, as runs of several steps do; {_HOW}")
     if not times.all():
         raise DataError(f"no model judged {np.sum(times == 0):,} samples: rows {some(np.flatnonzero(times == 0))}")
-    gathered /= times[:, None].astype(np.float32)
+    mean /= times[:, None].astype(np.float32)
 
 
-def to_fiftyone(asked: Asked, out: Path) -> None:
-    """One object: `key_field`, and `fields`, each an object of absolute path to value, for all samples.
+def to_fiftyone(request: ExportRequest, out: Path) -> None:
+    """Write a JSON object with `key_field` and `fields`; each field maps absolute paths to values, for all samples.
 
-    Fields: `unseen_kept`, and with the scores of the run `unseen_<score>`, `unseen_prediction` (a class held-out models
-    gave) and `unseen_mean_confidence`. What was not measured is null. A field without any value is left out, since
-    FiftyOne cannot tell its type.
+    The fields are `unseen_kept`, and with the scores of a run `unseen_<score>`, `unseen_prediction` (the class that
+    held-out models predict) and `unseen_mean_confidence`. A missing value is null. A field without any value is left
+    out, since FiftyOne could not find out its type.
 
     Args:
-        asked: the coreset.
+        request: the coreset.
         out: the file.
 
     Raises:
-        ArgumentError: the data set is no folder of images, so that samples have no paths.
+        ArgumentError: the data set is no folder of images, so its samples have no paths.
 
     """
-    coreset, table, source = asked.coreset, asked.table, asked.source
+    coreset, table, source = request.coreset, request.table, request.source
     if not isinstance(source, FolderSource):
         raise ArgumentError("to='fiftyone' goes by the paths of images, so the data set must be a folder of images")
     ids = source.paths if table is None else table.ids.tolist()
     values: dict[str, list[Any]] = {}
     if table is None:
         kept = np.zeros(len(ids), bool)
-        kept[asked.rows] = True
+        kept[request.rows] = True
         values["kept"] = kept.tolist()
     else:
         values["kept"] = coreset.mask.tolist()
-        values |= {_field(name): _numbers(table.column(name)) for name in table.scores}
+        values |= {_field_name(name): _numbers(table.column(name)) for name in table.scores}
         if table.mean_confidence is not None:
             values["mean_confidence"] = _numbers(table.mean_confidence)
         if table.predictions is not None:
@@ -230,8 +228,8 @@ def to_fiftyone(asked: Asked, out: Path) -> None:
     new_file(out, lambda file: file.write(text.encode()))
 
 
-def _field(name: str) -> str:
-    """A name that MongoDB takes: without dots and dollars."""
+def _field_name(name: str) -> str:
+    """Make a name that MongoDB accepts: without dots and dollars."""
     return "".join(sign if sign.isalnum() else "_" for sign in name)
 
 

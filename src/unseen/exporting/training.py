@@ -1,4 +1,4 @@
-"""Coresets in a training loop: a subset, and a sampler in an order that is a function of seed, epoch and id alone."""
+"""Coresets in a training loop: a subset, and a sampler whose order depends only on seed, epoch and id."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["CoresetSampler", "subset"]
 
 
 def subset(coreset: Coreset, dataset: Any) -> Subset[Any]:
-    """The part of a map-style data set that was kept, in its order: a `torch.utils.data.Subset`.
+    """Return the kept part of a map-style data set, in its order, as a `torch.utils.data.Subset`.
 
     Args:
-        coreset: chosen from this data set.
-        dataset: with as many samples, in the same order, as were scored.
+        coreset: a coreset of this data set.
+        dataset: the data set, with the same samples in the same order as were scored.
 
     Raises:
-        ArgumentError: it has another number of samples.
+        ArgumentError: the data set has another number of samples.
         MissingDependencyError: torch is not installed.
 
     >>> import numpy as np
@@ -44,15 +44,15 @@ def subset(coreset: Coreset, dataset: Any) -> Subset[Any]:
 
 
 class CoresetSampler:
-    """Rows of a coreset in another order each epoch, for the `sampler` of a `DataLoader` over the whole data set.
+    """A sampler of the rows of a coreset, in a new order each epoch, for a `DataLoader` over the whole data set.
 
-    The order depends on (seed, epoch, id) alone: of two coresets, the samples they share come in the same order, and
-    that is their order in a pass over everything.
+    The order depends only on (seed, epoch, id): samples that two coresets share come in the same order in both, which
+    is also their order in a pass over everything.
 
     Args:
-        coreset: what to train on.
+        coreset: the coreset to train on.
         seed: the root seed.
-        epoch: the first epoch, counted from 0; each pass is the next one, unless `set_epoch` says otherwise.
+        epoch: the first epoch, counted from 0; each pass is the next epoch, unless `set_epoch` changes it.
 
     >>> import numpy as np
     >>> sampler = CoresetSampler(Coreset(np.array([3, 5, 8]), np.array([3, 5, 8]), n=10), seed=0)
@@ -65,7 +65,7 @@ class CoresetSampler:
         self.coreset, self.seed, self.epoch = coreset, seed, epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """The epoch of the next pass, as distributed samplers have it: call it to continue a training that was cut."""
+        """Set the epoch of the next pass, as in distributed samplers; needed to continue an interrupted training."""
         self.epoch = epoch
 
     def __len__(self) -> int:
