@@ -9,15 +9,16 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from itertools import count, islice
+from pathlib import Path, PurePosixPath
 from threading import Event, Lock
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-__all__ = ["ahead", "default_threads", "for_each", "limited_threads", "one_thread_each"]
+__all__ = ["ahead", "count_cores", "default_threads", "for_each", "limited_threads", "one_thread_each"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,16 +26,60 @@ _allowed: ContextVar[int | None] = ContextVar("allowed", default=None)
 
 # Read by the libraries when they are loaded, which may happen inside the first fit.
 _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_MEMBERSHIP, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+
+
+def count_cores() -> int:
+    """Count the cores that this process may use: the smaller of its affinity and its cgroup's quota, at least 1.
+
+    A quota of part of a core counts as none of it: threads beyond the quota wait for the next period.
+
+    >>> count_cores() >= 1
+    True
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min([usable, *_read_quotas()])))
 
 
 def default_threads(jobs: int = 1) -> int:
-    """Return the number of processors of this process divided by the number of concurrent jobs, at least 1.
+    """Divide the cores among concurrent jobs; at least 1 thread each, and at most `OMP_NUM_THREADS` where it is set.
 
     >>> default_threads(10_000)
     1
     """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, usable // jobs)
+    # A list, such as "4,2", is for nested regions; the first is for the outermost.
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    most = int(asked) if asked.isdecimal() and int(asked) else sys.maxsize  # OpenMP ignores anything else, too
+    return min(max(1, count_cores() // jobs), most)
+
+
+def _read_quotas() -> Iterator[float]:
+    """Yield the quota, in cores, of each cgroup around this process that has one; version 1 or 2, Linux only."""
+    try:
+        lines = _MEMBERSHIP.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        number, controllers, place = line.split(":", 2)
+        if number == "0" and not controllers:  # version 2
+            root = _CGROUPS
+        elif "cpu" in controllers.split(","):
+            root = _CGROUPS / "cpu"
+        else:
+            continue
+        inside = PurePosixPath(place.lstrip("/"))
+        # The limits of all parents hold, too. In a container the path may be the host's, where only the root is seen.
+        for folder in (inside, *inside.parents):
+            yield from _read_quota(root / folder)
+
+
+def _read_quota(group: Path) -> Iterator[float]:
+    """Yield the quota of one cgroup, in cores, if it has one."""
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        with suppress(OSError, ValueError):  # no such file, or "max": no limit
+            quota, period = map(int, " ".join((group / name).read_text() for name in names).split())
+            if quota > 0 and period > 0:  # -1: no limit
+                yield quota / period
 
 
 @contextmanager

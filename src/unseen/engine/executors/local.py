@@ -261,7 +261,8 @@ class LocalExecutor:
 
     Args:
         jobs: the number of fits at a time, at least 1.
-        threads: the number of threads for each fit; by default the processors divided by `jobs`.
+        threads: the number of threads for each fit; by default the cores that this process may use, divided by
+            `jobs`, and at most `OMP_NUM_THREADS`.
 
     Raises:
         ArgumentError: a number below 1.

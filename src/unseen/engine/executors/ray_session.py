@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any
 
 from unseen.core.protocols import Data, Learner
-from unseen.core.threads import default_threads
+from unseen.core.threads import count_cores
 from unseen.engine.executors.base import Job, run_job
 from unseen.engine.executors.worker import pack_error
 from unseen.errors import ArgumentError, WorkerError
@@ -155,7 +155,7 @@ def _connect(address: str | None, cpus: int) -> Iterator[float]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     most = float("inf")
     if address == "local":
-        most = max(default_threads(), cpus)
+        most = max(count_cores(), cpus)
         options |= {"num_cpus": most, "include_dashboard": False}
     try:
         try:

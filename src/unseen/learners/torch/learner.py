@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.core.protocols import CheckpointStore, Data, Sink
+from unseen.core.threads import default_threads
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 from unseen.learners.base import refuse_target
 from unseen.learners.torch.recipe import Recipe
@@ -161,7 +162,7 @@ class TorchLearner:
         self.memory_limit = memory_limit
         self.epochs: int | None = self.recipe.epochs
         # Fixed here, so that a fit in another process or on another machine runs with as many.
-        self.threads = self.recipe.threads or _cores()
+        self.threads = self.recipe.threads or default_threads()
         # A list, so that the same learner at other epochs or threads shares what is held.
         self._opened: list[tuple[Data, Held | Streamed]] = []
 
@@ -356,10 +357,3 @@ class TorchLearner:
                 f"features need a network with a torch.nn.Linear (they are the input of the last one), but "
                 f"{self.recipe.network!r} has none; choose scores without features, or another network"
             )
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        return os.cpu_count() or 1
