@@ -417,7 +417,10 @@ def _test_each(
             yield one, make_outcome(one, kept)
 
     def jobs() -> Iterator[executors.Job]:
-        for one in pending.values():
+        todo = list(pending.values())
+        if work.executor.jobs != 1:  # the longest first, so that no worker is left with one when the others are done
+            todo.sort(key=lambda one: len(one.rows) * (one.learner.epochs or 1), reverse=True)
+        for one in todo:
             fit = Fit(train=one.rows, unseen=test, repeat=one.replicate)
             sink = ScoreSink(fit, labels, [score], classes)
             yield executors.Job(fit, sink, run.checkpoints(one.name), one.learner, seed, one.name)
