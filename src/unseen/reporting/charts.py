@@ -11,6 +11,7 @@ import numpy as np
 from unseen.core.arrays import FloatArray
 from unseen.core.observation import meaning
 from unseen.core.table import ScoreTable
+from unseen.evaluating.advise import Advice
 from unseen.evaluating.methods import FULL
 from unseen.evaluating.result import Evaluation
 from unseen.evaluating.statistics import interval
@@ -57,6 +58,8 @@ def charts_of(facts: Facts, cut: Cut | None) -> list[Chart]:
         found += _distribution(facts, facts.table, facts.score, cut)
     if facts.sweep is not None and facts.sweep.budgets:
         found.append(_swept(facts.sweep))
+    if facts.advice is not None and facts.advice.tried:
+        found.append(_tried(facts.advice))
     return found
 
 
@@ -189,6 +192,34 @@ def _swept(sweep: Sweep) -> Chart:
         ),
         columns=("method", *(f"{100 * (1 - budget / n):.3g} % pruned" for budget in sweep.budgets)),
         rows=[(method, *(sweep.entry(method, budget) for budget in sweep.budgets)) for method in sweep.methods],
+    )  # fmt: skip
+
+
+def _tried(advice: Advice) -> Chart:
+    """Draw the difference to everything at each share that was tried."""
+    rows, numbers, marked = [], [], []
+    for i, one in enumerate(advice.tried, 1):
+        name = f"{i}: {100 * one.prune:g} %" + (", again" if one.confirming else "")
+        for who, found in ((name, one.difference), (f"{i}: random", one.random)):
+            if found is not None:
+                half = 0.0 if np.isnan(found.half) else 100 * found.half
+                rows.append((who, 100 * found.mean, half, [100 * found.mean]))
+                numbers.append((who, f"{one.budget:,}", found.text(sign=True), str(found.n)))
+        if one.confirming:
+            marked.append(name)
+    return Chart(
+        key="tried",
+        title="What was tried",
+        text=(
+            f"Accuracy less that of everything, in points, with its interval, at each share pruned by {advice.method}, "
+            f"in the order tried; again: on fresh replicates; a loss of {100 * advice.margin:g} points counts as none."
+        ),
+        svg=pictures.intervals(
+            "tried", rows, label="difference to everything, points", marked=marked,
+            said="Difference to everything: " + "; ".join(f"{name} {text}" for name, _, text, _ in numbers),
+        ),
+        columns=("share pruned", "kept", "difference, points", "replicates"),
+        rows=numbers,
     )  # fmt: skip
 
 

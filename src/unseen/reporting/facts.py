@@ -106,6 +106,16 @@ class Facts:
         whole: dict[str, Any] = found.get("whole", found)
         return whole
 
+    @property
+    def samples(self) -> int | None:
+        """How many samples there were to choose from; None where that is not on record."""
+        n = self.fingerprint.get("n")
+        if n is None and self.sweep is not None:
+            n = self.sweep.about.get("n")
+        if n is None and self.advice is not None:
+            n = self.advice.n
+        return n if isinstance(n, int) else None
+
 
 def gather(run: Path, beside: Sequence[Path] = ()) -> Facts:
     """What a run holds, and what the runs beside it add: an evaluation, a sweep, advice, scores by another exposure.

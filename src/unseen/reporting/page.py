@@ -78,7 +78,7 @@ def rendered(facts: Facts, views: Views | str, *, images: int) -> str:
         title=words.titled(facts),
         done=words.done(facts),
         figures=words.figures(facts),
-        verdicts=[] if facts.evaluation is None else words.verdicts(facts.evaluation),
+        verdicts=words.verdicts(facts),
         arms=[] if facts.evaluation is None else _filled(facts.evaluation.rows()),
         worst=_worst(facts),
         charts=[_marked(chart) for chart in charts_of(facts, cut)],
@@ -185,7 +185,7 @@ def _details(facts: Facts) -> list[tuple[str, str]]:
     lines = [
         ("run", str(facts.run)),
         ("data", str(options.get("data", "as given from Python"))),
-        ("samples", f"{facts.fingerprint.get('n', '?')} of kind {facts.fingerprint.get('kind', '?')}"),
+        ("samples", " of kind ".join(str(part) for part in (facts.samples, facts.fingerprint.get("kind")) if part)),
         ("exposure", "" if facts.table is None else exposure_of(facts.table)),
         ("versions", ", ".join(f"{name} {v}" for name, v in sorted((facts.manifest.get("versions") or {}).items()))),
     ]

@@ -9,13 +9,20 @@ import numpy as np
 
 from unseen.core.observation import meaning
 from unseen.core.table import ScoreTable
+from unseen.evaluating import statistics
+from unseen.evaluating.advise import Advice
 from unseen.evaluating.arms import ArmResult
+from unseen.evaluating.methods import FULL
 from unseen.evaluating.prices import Price, duration, paid
 from unseen.evaluating.result import Evaluation
+from unseen.evaluating.statistics import paired
+from unseen.evaluating.sweep import Sweep
 from unseen.learners.base import in_words
 from unseen.pruning import label_error_share
 from unseen.reporting.facts import Facts, exposure_of
 from unseen.scores.label_quality import LABEL_ISSUE
+
+RANDOM = "random"  # the baseline of a sweep
 
 __all__ = ["Snippet", "Verdict", "cost", "done", "figures", "percent", "snippets", "titled", "verdicts"]
 
@@ -61,8 +68,6 @@ def titled(facts: Facts) -> str:
 def done(facts: Facts) -> str:
     """What was done, in one paragraph."""
     said = [_scored(facts), _chosen(facts), _grown(facts), cost(facts.price), _paid(facts)]
-    if facts.advice is not None:
-        said.append(f"Advice: {facts.advice!r}.")
     return " ".join(sentence for sentence in said if sentence)
 
 
@@ -104,9 +109,14 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
     return found
 
 
-def verdicts(evaluation: Evaluation) -> list[Verdict]:
-    """What an evaluation says of each coreset."""
-    return [_verdict(evaluation, name) for name in evaluation.coresets]
+def verdicts(facts: Facts) -> list[Verdict]:
+    """Return the verdict on each coreset of an evaluation, on the advice and on the sweep; empty without any of them."""
+    found = [] if facts.evaluation is None else [_evaluated(facts.evaluation, c) for c in facts.evaluation.coresets]
+    if facts.advice is not None:
+        found.append(_advised(facts.advice))
+    if facts.sweep is not None and (compared := _compared(facts.sweep)) is not None:
+        found.append(compared)
+    return found
 
 
 def snippets(facts: Facts) -> list[Snippet]:
@@ -138,8 +148,7 @@ def snippets(facts: Facts) -> list[Snippet]:
 def _scored(facts: Facts) -> str:
     table = facts.table
     if table is None:
-        n = facts.fingerprint.get("n")
-        of = f"{n:,} samples" if isinstance(n, int) else "a data set"
+        of = "a data set" if facts.samples is None else f"{facts.samples:,} samples"
         return f"Methods were compared on {of}." if facts.sweep is not None else f"Coresets of {of} were compared."
     classes = len(table.class_names)
     answers = f"a target in {classes} bins" if facts.targets else f"{classes:,} classes"
@@ -214,7 +223,8 @@ def _sampling(arm: ArmResult) -> str:
     return f"{', '.join(told)} (standard errors, in points)" if told else "an error that is not known"
 
 
-def _verdict(evaluation: Evaluation, name: str) -> Verdict:
+def _evaluated(evaluation: Evaluation, name: str) -> Verdict:
+    """State the verdict of an evaluation on one coreset."""
     arm = evaluation[name]
     against = list(arm.beside)
     first = "full" if "full" in against else next(iter(against), None)
@@ -227,6 +237,50 @@ def _verdict(evaluation: Evaluation, name: str) -> Verdict:
     lines.append(evaluation.price(name)["text"])
     if first is None:
         return Verdict("measured", f"{name}: {lines[0]}", tuple(lines))
-    found = evaluation.verdict(name, first)
-    word = "mixed" if found.word in ("lossless", "better") and not found.good else found.word
-    return Verdict(word, f"{name} against {first}: {found.text}", tuple(lines))
+    verdict = evaluation.verdict(name, first)
+    return Verdict(_word(verdict), f"{name} against {first}: {verdict.text}", tuple(lines))
+
+
+def _advised(advice: Advice) -> Verdict:
+    """State how much can be pruned, and what each share came to."""
+    text = f"Nothing can be pruned by {advice.method}: {advice.verdict.text}"
+    if advice.difference is not None:
+        text = (
+            f"Prune {percent(advice.prune)} by {advice.method}, keeping {advice.budget:,} of {advice.n:,}: "
+            f"{advice.verdict.text}, {advice.difference.text(sign=True)} points"
+        )
+    lines = [f"{tried.text()}{', on fresh replicates' if tried.confirming else ''}" for tried in advice.tried]
+    if advice.estimate is not None:
+        lines.insert(0, advice.estimate)
+    return Verdict(_word(advice.verdict), text, tuple(lines))
+
+
+def _compared(sweep: Sweep) -> Verdict | None:
+    """Count where the methods of a sweep beat random, and name the best of each budget; None where none was tried."""
+    methods = [method for method in sweep.methods if method not in (FULL, RANDOM)]
+    better = worse = compared = 0
+    lines = []
+    for budget in sweep.budgets:
+        beside = sweep.accuracies(RANDOM, budget)
+        tried = {method: sweep.accuracies(method, budget) for method in methods}
+        tried = {method: accuracies for method, accuracies in tried.items() if len(accuracies)}
+        for accuracies in tried.values():
+            if len(accuracies) == len(beside):
+                change = paired(accuracies, beside)
+                better, worse, compared = better + (change.low > 0), worse + (change.high < 0), compared + 1
+        if tried:
+            best = max(tried, key=lambda method: float(tried[method].mean()))
+            ends = [f"{name} {sweep.entry(name, budget)}" for name in (RANDOM, FULL) if sweep.entry(name, budget)]
+            pruned = f"{100 * (1 - budget / sweep.about['n']):.3g} % pruned"
+            lines.append("; ".join([f"{pruned}: best, by hindsight, is {best} {sweep.entry(best, budget)}", *ends]))
+    if not lines:
+        return None
+    if not compared:
+        return Verdict("measured", "Measured, but not beside random", tuple(lines))
+    text = f"Better than random in {better} of {compared} comparisons, worse in {worse}, undecided in the others"
+    return Verdict("measured", text, tuple(lines))
+
+
+def _word(verdict: statistics.Verdict) -> str:
+    """Return the word of a verdict, or "mixed" where it is good news with a but."""
+    return "mixed" if verdict.word in ("lossless", "better") and not verdict.good else verdict.word
