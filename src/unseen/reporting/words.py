@@ -1,4 +1,7 @@
-"""What was done and what came of it, in sentences and short lists. Plain text: the page escapes it."""
+"""The sentences of a report: what was done, the verdicts, the figures, and code to copy.
+
+All of it is plain text; the page escapes it.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +27,18 @@ from unseen.scores.label_quality import LABEL_ISSUE
 
 RANDOM = "random"  # the baseline of a sweep
 
-__all__ = ["Snippet", "Verdict", "cost", "done", "figures", "percent", "snippets", "titled", "verdicts"]
+__all__ = ["Snippet", "Verdict", "cost", "describe", "figures", "percent", "snippets", "title_of", "verdicts"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an evaluation says of a coreset.
+    """The verdict on a coreset, on a share pruned, or on the methods of a sweep.
 
     Args:
         word: the verdict against full, or against random where full was not trained on; "mixed" where it is good
-            news that is not true of some classes.
-        text: the same in words, with the names of the coreset, of these classes and of who was trained.
-        lines: accuracies, differences, what the interval covers, what it saves.
+            news but some classes lose; "measured" where nothing is judged.
+        text: the headline: the verdict with the names of the coreset, of these classes and of the trainee.
+        lines: the details: accuracies, differences, what the interval covers, what the coreset saves.
 
     """
 
@@ -46,33 +49,43 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Snippet:
-    """Code to copy."""
+    """Code to copy, with a title."""
 
     title: str
     code: str
 
 
 def percent(share: float) -> str:
-    """`0.913` is `"91.3 %"`."""
+    """Write a share in per cent.
+
+    >>> percent(0.913)
+    '91.3 %'
+    """
     return f"{100 * share:.1f} %"
 
 
-def titled(facts: Facts) -> str:
-    """The heading of the page."""
+def title_of(facts: Facts) -> str:
+    """Return the heading of the page."""
     name = facts.run.absolute().name
     if facts.coreset is not None:
         return f"{name}: {len(facts.coreset):,} of {facts.coreset.n:,} samples kept"
     return name
 
 
-def done(facts: Facts) -> str:
-    """What was done, in one paragraph."""
-    said = [_scored(facts), _chosen(facts), _grown(facts), cost(facts.price), _paid(facts)]
-    return " ".join(sentence for sentence in said if sentence)
+def describe(facts: Facts) -> str:
+    """Describe what was done, in one paragraph."""
+    sentences = [
+        _describe_scoring(facts),
+        _describe_choice(facts),
+        _describe_steps(facts),
+        cost(facts.price),
+        _describe_saving(facts),
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def cost(price: Price | None) -> str:
-    """What the trainings took, in a sentence; empty where it is not known."""
+    """Say how long the trainings took, in a sentence; empty where that is not known."""
     if price is None:
         return ""
     seen = "" if price.samples is None else f" and passed over {price.samples:,.0f} samples, epochs counted"
@@ -82,7 +95,7 @@ def cost(price: Price | None) -> str:
 
 
 def figures(facts: Facts) -> list[tuple[str, str]]:
-    """The most telling numbers and what they are."""
+    """Return the key figures, each with its caption."""
     found: list[tuple[str, str]] = []
     table, coreset = facts.table, facts.coreset
     if coreset is not None:
@@ -97,7 +110,9 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
         if np.isfinite(share):
             found.append((percent(share), f"of the labels contradicted by {exposure_of(table)} models{inside}"))
         else:
-            found.append(("–", "labels contradicted by models: not told, they are too weak to doubt a label"))
+            found.append(
+                ("–", "labels contradicted by models: not counted, since the models are too weak to doubt a label")
+            )
     if table is not None and facts.score is not None and len(table.folds) > 1:
         note = table.reliability_note(facts.score)
         found.append(
@@ -110,17 +125,17 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
 
 
 def verdicts(facts: Facts) -> list[Verdict]:
-    """Return the verdict on each coreset of an evaluation, on the advice and on the sweep; empty without any of them."""
-    found = [] if facts.evaluation is None else [_evaluated(facts.evaluation, c) for c in facts.evaluation.coresets]
+    """Return the verdicts on the coresets of an evaluation, on advice and on a sweep; empty if there is none."""
+    found = [] if facts.evaluation is None else [_judge_coreset(facts.evaluation, c) for c in facts.evaluation.coresets]
     if facts.advice is not None:
-        found.append(_advised(facts.advice))
-    if facts.sweep is not None and (compared := _compared(facts.sweep)) is not None:
+        found.append(_judge_advice(facts.advice))
+    if facts.sweep is not None and (compared := _judge_sweep(facts.sweep)) is not None:
         found.append(compared)
     return found
 
 
 def snippets(facts: Facts) -> list[Snippet]:
-    """Three ways to use the coreset."""
+    """Return code for three ways to use the coreset."""
     if facts.coreset is None:
         return []
     run = repr(str(facts.scoring))
@@ -145,7 +160,7 @@ def snippets(facts: Facts) -> list[Snippet]:
     ]
 
 
-def _scored(facts: Facts) -> str:
+def _describe_scoring(facts: Facts) -> str:
     table = facts.table
     if table is None:
         of = "a data set" if facts.samples is None else f"{facts.samples:,} samples"
@@ -160,32 +175,32 @@ def _scored(facts: Facts) -> str:
     that = "that had seen it" if exposure_of(table) == "in-sample" else "that never saw it"
     return (
         f"Each of {len(table):,} samples ({answers}){_data(facts)} was scored{by}, by {who} models {that}: plan "
-        f"{_planned(plan)}{repeats}, seed {facts.manifest.get('seed', '?')}."
+        f"{_describe_plan(plan)}{repeats}, seed {facts.manifest.get('seed', '?')}."
     )
 
 
-def _chosen(facts: Facts) -> str:
+def _describe_choice(facts: Facts) -> str:
     coreset = facts.coreset
     if coreset is None:
         return ""
     provenance = coreset.provenance
     options = provenance.get("options") or {}
-    told = ", ".join(f"{name} {_option(value)}" for name, value in sorted(options.items()) if value is not None)
-    rule = f"{provenance.get('rule', '?')}{f' ({told})' if told else ''}"
+    named = ", ".join(f"{name} {_option(value)}" for name, value in sorted(options.items()) if value is not None)
+    rule = f"{provenance.get('rule', '?')}{f' ({named})' if named else ''}"
     return (
         f"The rule {rule} kept {len(coreset):,} ({percent(len(coreset) / coreset.n)}) and left out "
         f"{coreset.n - len(coreset):,}."
     )
 
 
-def _grown(facts: Facts) -> str:
+def _describe_steps(facts: Facts) -> str:
     history = facts.history
     if history is None:
         return ""
     return f"It was chosen in several steps: {history}."
 
 
-def _paid(facts: Facts) -> str:
+def _describe_saving(facts: Facts) -> str:
     if facts.worth is None or facts.coreset is None:
         return ""
     said = paid(facts.worth, 1 - len(facts.coreset) / facts.coreset.n)
@@ -197,9 +212,9 @@ def _data(facts: Facts) -> str:
     return f" of {str(options['data']).rstrip('/').rpartition('/')[2]}" if options.get("data") else ""
 
 
-def _planned(plan: dict[str, Any]) -> str:
-    """`folds (k=5)`: the plan with its short options."""
-    hidden = ("plan", "digest", "members")  # the coreset of a step is told by its size elsewhere
+def _describe_plan(plan: dict[str, Any]) -> str:
+    """Write a plan with its short options: `folds (k=5)`."""
+    hidden = ("plan", "digest", "members")  # the coreset of a step is named by its size elsewhere
     short = {k: v for k, v in plan.items() if k not in hidden and isinstance(v, int | float | str) and v is not False}
     options = ", ".join(f"{name}={value}" for name, value in short.items() if not (name == "repeats" and value == 1))
     return f"{plan.get('plan', '?')}{f' ({options})' if options else ''}"
@@ -217,13 +232,13 @@ def _accuracy(table: ScoreTable) -> float | None:
 
 
 def _sampling(arm: ArmResult) -> str:
-    """Standard errors that no seed shows."""
+    """Write the standard errors that come from the test set, which repeating with other seeds does not show."""
     errors = {"the accuracy": arm.error, **{f"the difference to {to}": arm.beside_error[to] for to in arm.beside_error}}
-    told = [f"± {100 * error:.1f} to {what}" for what, error in errors.items() if np.isfinite(error)]
-    return f"{', '.join(told)} (standard errors, in points)" if told else "an error that is not known"
+    known = [f"± {100 * error:.1f} to {what}" for what, error in errors.items() if np.isfinite(error)]
+    return f"{', '.join(known)} (standard errors, in points)" if known else "an error that is not known"
 
 
-def _evaluated(evaluation: Evaluation, name: str) -> Verdict:
+def _judge_coreset(evaluation: Evaluation, name: str) -> Verdict:
     """State the verdict of an evaluation on one coreset."""
     arm = evaluation[name]
     against = list(arm.beside)
@@ -241,7 +256,7 @@ def _evaluated(evaluation: Evaluation, name: str) -> Verdict:
     return Verdict(_word(verdict), f"{name} against {first}: {verdict.text}", tuple(lines))
 
 
-def _advised(advice: Advice) -> Verdict:
+def _judge_advice(advice: Advice) -> Verdict:
     """State how much can be pruned, and what each share came to."""
     text = f"Nothing can be pruned by {advice.method}: {advice.verdict.text}"
     if advice.difference is not None:
@@ -255,7 +270,7 @@ def _advised(advice: Advice) -> Verdict:
     return Verdict(_word(advice.verdict), text, tuple(lines))
 
 
-def _compared(sweep: Sweep) -> Verdict | None:
+def _judge_sweep(sweep: Sweep) -> Verdict | None:
     """Count where the methods of a sweep beat random, and name the best of each budget; None where none was tried."""
     methods = [method for method in sweep.methods if method not in (FULL, RANDOM)]
     better = worse = compared = 0
