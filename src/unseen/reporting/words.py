@@ -252,8 +252,8 @@ def _judge_coreset(evaluation: Evaluation, name: str) -> Verdict:
     lines.append(evaluation.price(name)["text"])
     if first is None:
         return Verdict("measured", f"{name}: {lines[0]}", tuple(lines))
-    verdict = evaluation.verdict(name, first)
-    return Verdict(_word(verdict), f"{name} against {first}: {verdict.text}", tuple(lines))
+    judged = evaluation.verdict(name, first)
+    return Verdict(_word(judged), f"{name} against {first}: {judged.text}", tuple(lines))
 
 
 def _judge_advice(advice: Advice) -> Verdict:
