@@ -364,6 +364,7 @@ def evaluate(
         for name, price in chosen.prices.items():
             run.event(CHOOSING, arm=name, **asdict(price))
         found.times.update(of_arms(run.events(), {arm.name: arm.file for arm in arms}))
+        work.report("result", result=found, run=out)
         return found
 
 
