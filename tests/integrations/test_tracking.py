@@ -2,14 +2,13 @@
 
 import json
 import struct
+import sys
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
-from typer.testing import CliRunner
 
 import unseen
-from unseen.cli import app
 from unseen.errors import ArgumentError, MissingDependencyError, UnknownNameError
 from unseen.integrations import tracking
 from unseen.integrations.tracking import to_mlflow, to_tensorboard, to_wandb, tracker_of
@@ -123,7 +122,7 @@ def test_wandb(tmp_path):
     settings = wandb.Settings(silent=True, console="off")
     with to_wandb(project="unseen", mode="offline", dir=str(tmp_path), settings=settings) as track:
         track("epoch", fit="r0f1", epoch=2, epochs=3, loss=0.25)
-        pruned, evaluation = logged(tmp_path, track)
+        _, evaluation = logged(tmp_path, track)
         run = wandb.run
         with pytest.raises(ArgumentError, match=r"a run of wandb is active.*leave out project, or call wandb.finish"):
             to_wandb(project="other")
@@ -158,24 +157,6 @@ def test_mlflow(tmp_path, monkeypatch):
     assert sum(json.loads((kept / "score" / "el2n.json").read_text())["counts"]) == 150
 
 
-def test_on_the_command_line(tmp_path, monkeypatch):
-    pytest.importorskip("tensorboardX", reason="pip install 'unseen[tensorboard]'")
-    monkeypatch.chdir(tmp_path)
-    np.savez("iris.npz", x=X, y=Y)
-    options = "--learner ridge --threads 1 --no-report --quiet --log tensorboard:log"
-    for line in (
-        f"prune iris.npz --keep 0.5 --out run {options}",
-        f"evaluate run --seeds 3 --out evaluation {options}",
-    ):
-        done = CliRunner().invoke(app, line.split())
-        assert done.exit_code == 0, done.output
-    found = events_of(tmp_path / "log")
-    assert {"held_out_accuracy", "score/el2n", "accuracy/full", "verdict/run/text_summary"} <= set(found)
-    assert (tmp_path / "log" / "report.html").exists()
-    kept = json.loads((tmp_path / "run" / "command.json").read_text())
-    assert kept["options"]["log"] == f"tensorboard:{tmp_path / 'log'}"  # `resume` may be called from elsewhere
-
-
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
@@ -190,6 +171,6 @@ def test_what_cannot_be_logged_to_is_refused(text, error, message):
 
 
 def test_a_library_that_is_missing_is_named_with_its_extra(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "wandb", None)
+    monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(MissingDependencyError, match=r"logging to wandb needs .*pip install 'unseen\[wandb\]'"):
         to_wandb()
