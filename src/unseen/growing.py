@@ -151,7 +151,9 @@ def grow(
         )
         loop = Loop(work, growth, **amounts(keep=keep, prune=prune), seed=seed)
         with work.session():
-            return Grown(*loop.run(run, announce=True))
+            grown = Grown(*loop.run(run, announce=True))
+        work.report("result", result=grown, run=out)
+        return grown
 
 
 # ---- settings and steps ------------------------------------------------------------------------------------------

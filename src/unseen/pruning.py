@@ -136,7 +136,9 @@ def score(
         )
         wanted = [_default_score(source)] if scores is None else listed(scores)
         exposure = plan_of(plan, closed_form=work.learner.closed_form)
-        return work.score(run, exposure, wanted, seed=seed, announce=True)
+        table = work.score(run, exposure, wanted, seed=seed, announce=True)
+        work.report("result", result=table, run=out)
+        return table
 
 
 def select(
@@ -238,7 +240,10 @@ def prune(
             more = {"learner": learner, "groups": groups, "executor": runner, "verify": verify, "report": report}
             budget = budget_of(len(source), **amount)
             with runner.session():
-                return _prune_automatically(run, source, budget, score, also, seed, options, **more)
+                pruned = _prune_automatically(run, source, budget, score, also, seed, options, **more)
+            if report is not None:
+                report("result", result=pruned, run=out)
+            return pruned
         work = Work(
             source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
         )
@@ -257,7 +262,9 @@ def prune(
             coreset = replace(coreset, provenance={**coreset.provenance, "fallback": why})
         else:
             coreset = choice.coreset(table, score=score.label, **amount, seed=seed)
-        return Pruned(table, run.save_coreset(coreset))
+        pruned = Pruned(table, run.save_coreset(coreset))
+        work.report("result", result=pruned, run=out)
+        return pruned
 
 
 _PRUNE = prune  # the argument `prune` hides the function in its body

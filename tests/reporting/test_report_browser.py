@@ -8,12 +8,15 @@ from reported_runs import (
     ODD_CLASSES,
     SCRIPT,
     digits_run_fixture,  # noqa: F401
+    made,
     pictures_fixture,  # noqa: F401
     pictures_run_fixture,  # noqa: F401
     texts_run_fixture,  # noqa: F401
 )
+from sklearn.datasets import load_digits
 
 import unseen
+from unseen.data import resolve
 
 SCHEMES = [(width, scheme) for width in (390, 1280) for scheme in ("light", "dark")]
 
@@ -37,6 +40,28 @@ def files(tmp_path_factory, digits_run, pictures_run, texts_run):
     folder = tmp_path_factory.mktemp("reports")
     runs = {"digits": digits_run, "pictures": pictures_run, "texts": texts_run}
     return {name: unseen.report(run, out=folder / f"{name} 'q\".html", images=8) for name, run in runs.items()}
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory, digits_run):
+    """A report of each verb that writes one, and one with three charts: prune, an evaluation and in-sample scores."""
+    folder = tmp_path_factory.mktemp("kinds")
+    X, y = load_digits(return_X_y=True)
+    few = X[:400], y[:400]
+    quick = {"learner": "ridge", "threads": 1}
+    unseen.grow(few, keep=0.3, steps=2, out=folder / "grow", **quick)
+    coreset = unseen.load(digits_run).coreset
+    unseen.evaluate("digits", coresets=coreset, seeds=3, out=folder / "evaluate", **quick)
+    unseen.sweep(few, methods=["folds:k=2/el2n/top"], keep=[0.5, 0.2], seeds=2, out=folder / "sweep", **quick)
+    unseen.advise(few, quick=True, seeds=3, searching=1, step=0.5, out=folder / "advise", **quick)
+    made(folder / "seen", resolve("digits"), plan="seen")
+    found = {name: unseen.report(folder / name, images=8) for name in ("grow", "evaluate", "sweep", "advise")}
+    beside = [folder / "evaluate", folder / "seen"]
+    return {
+        "prune": unseen.report(digits_run, images=8, out=folder / "prune.html"),
+        "all": unseen.report(digits_run, beside=beside, images=8, out=folder / "all.html"),
+        **found,
+    }
 
 
 @contextmanager
@@ -84,6 +109,66 @@ def test_it_fits_and_can_be_read(browser, files, width, scheme):
             });
         }""")
         assert min(contrast) >= 4.5
+
+
+@pytest.mark.parametrize("name", ["prune", "grow", "evaluate", "sweep", "advise", "all"])
+def test_no_part_of_the_screen_is_left_empty(browser, kinds, name):
+    """Nothing sticks out; the verdict is above the first chart; the charts fill their rows."""
+    for width in (1280, 390):
+        with opened(browser, kinds[name], width=width) as page:
+            assert page.said == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            boxes = page.locator(".chart-card").evaluate_all("all => all.map((one) => one.getBoundingClientRect())")
+            charts = page.locator(".charts").bounding_box()
+            assert page.locator(".verdict").first.bounding_box()["y"] < boxes[0]["top"]
+            for top in {box["top"] for box in boxes}:
+                row = [box for box in boxes if box["top"] == top]
+                assert sum(box["width"] for box in row) + 16 * (len(row) - 1) == pytest.approx(charts["width"], abs=1)
+                assert len({box["height"] for box in row}) == 1
+            # Every letter of a drawing lies within it, and the drawing within its card.
+            outside = page.locator(".chart-card").evaluate_all("""cards => cards.flatMap((card) => {
+                const svg = card.querySelector("svg"), inner = svg.getBoundingClientRect();
+                const within = (a, b) => a.left >= b.left - 1 && a.right <= b.right + 1
+                    && a.top >= b.top - 1 && a.bottom <= b.bottom + 1;
+                const lost = [...svg.querySelectorAll("text")]
+                    .filter((text) => !within(text.getBoundingClientRect(), inner)).map((text) => text.textContent);
+                return within(inner, card.getBoundingClientRect()) ? lost : [...lost, card.id];
+            })""")
+            assert outside == []
+            links = page.locator(".top a").evaluate_all("all => all.map((one) => one.getAttribute('href'))")
+            assert all(page.locator(link).count() == 1 for link in links)
+
+
+def test_galleries_off_the_screen_are_not_laid_out(browser, kinds):
+    shown = "all => all.map((one) => one.checkVisibility({contentVisibilityAuto: true}))"
+    with opened(browser, kinds["prune"]) as page:
+        cards = page.locator(".card")
+        at_first = cards.evaluate_all(shown)
+        assert not any(at_first[len(at_first) // 2 :])
+        page.locator(".wall").last.scroll_into_view_if_needed()
+        for _ in range(50):  # the browser lays out what is in sight before its next picture
+            page.wait_for_timeout(20)
+            if any(page.locator(".wall").last.locator(".card").evaluate_all(shown)):
+                break
+        else:
+            pytest.fail("the last gallery is in sight, but its samples are not laid out")
+        page.emulate_media(media="print")
+        assert all(cards.evaluate_all(shown))
+
+
+def test_on_paper_charts_and_galleries_stay_whole(browser, kinds):
+    with opened(browser, kinds["all"], width=700) as page:
+        page.emulate_media(media="print")
+        broken = page.locator(".chart-card, .wall, .verdict, tr, h2").evaluate_all(
+            "all => all.filter((one) => one.tagName === 'H2' ? getComputedStyle(one).breakAfter !== 'avoid'"
+            " : getComputedStyle(one).breakInside !== 'avoid').length"
+        )
+        assert broken == 0
+        assert page.locator(".filters, .copy, .top").evaluate_all(
+            "all => all.every((one) => getComputedStyle(one).display === 'none')"
+        )
+        # Tables do not scroll on paper: what is cut off is lost.
+        assert page.evaluate("document.documentElement.scrollWidth") <= 700
 
 
 def test_names_that_look_like_code_do_no_harm(browser, files):
@@ -169,7 +254,8 @@ def test_each_chart_has_words_and_numbers(browser, files):
     with opened(browser, files["digits"]) as page:
         for card in page.locator(".chart-card").all():
             assert card.locator("svg[role=img]").get_attribute("aria-label")
-            card.locator("summary").click()
+            if card.locator("details:not([open])").count():
+                card.locator("summary").click()
             assert card.locator("details td").first.is_visible()
         missing = page.locator("img:not([alt])").count()
         assert missing == 0

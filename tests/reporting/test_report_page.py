@@ -259,6 +259,10 @@ def test_curves_are_shown(tmp_path):
     page = page_of(tmp_path / "swept", tmp_path)
     assert 'id="chart-curve"' in page
     assert "folds:k=2/el2n/top" in page
+    assert "Measured" in page or re.search(r"Better than random in \d of 2 comparisons", page)
+    assert "50 % pruned: best, by hindsight, is folds:k=2/el2n/top" in page
+    assert "Methods were compared on 1,437 samples." in page
+    assert 'href="#galleries"' not in page
 
 
 def test_targets_are_told_as_bins(tmp_path):

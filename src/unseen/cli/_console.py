@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -22,6 +22,9 @@ from rich.text import Text
 from unseen.engine.runs.commands import keep_command
 from unseen.engine.runs.readonly import Looking
 from unseen.evaluating.prices import duration
+
+if TYPE_CHECKING:
+    from unseen.integrations.tracking import Tracker
 
 __all__ = [
     "Interrupted",
@@ -147,7 +150,7 @@ class Reporter:
         quiet: show nothing.
         run: the directory in which the work is kept; the command is written there when the work begins. Where it is
             only looked at, nothing is shown, and the work ends (`Outlook`) where it would begin.
-        command: the subcommand and its options, for `unseen resume`.
+        command: the subcommand and its options, for `unseen resume`; its option `log` names where all is logged.
     """
 
     def __init__(self, *, quiet: bool, run: Path | Looking, command: dict[str, Any]) -> None:
@@ -155,6 +158,7 @@ class Reporter:
         self.run = Path(run)
         self._looking = isinstance(run, Looking)
         self.command = command
+        self._log = None if self._looking or command["options"].get("log") is None else _log(command["options"]["log"])
         self._budget: str | None = None
         self._bar: Progress | None = None
         self._task: Any = None
@@ -169,6 +173,8 @@ class Reporter:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+        if self._log is not None:
+            self._log.close()
         if isinstance(error, KeyboardInterrupt) and self._begun:
             raise Interrupted(
                 f"what is finished is kept, `unseen resume {self.run}` or the same command goes on"
@@ -183,6 +189,11 @@ class Reporter:
         handle = getattr(self, f"_on_{kind}", None)
         if handle is not None:
             handle(**fields)
+        if self._log is not None:
+            from unseen.cli._report import drawing
+
+            with drawing():  # the log has the page, too
+                self._log(kind, **fields)
 
     def _on_budget(self, *, text: str) -> None:
         self._budget = text
@@ -246,6 +257,13 @@ class Reporter:
         elif tell and self._work.worth_a_line(before):
             left = self._work.left()
             err.print(Text(text + (f", about {duration(left)} left" if left else "")))
+
+
+def _log(text: str) -> Tracker:
+    """Open the log that `--log` names."""
+    from unseen.integrations.tracking import tracker_of
+
+    return tracker_of(text)
 
 
 class Work:

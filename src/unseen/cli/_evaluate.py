@@ -88,6 +88,7 @@ def command(
     jobs: o.JobsOrNone = None,
     threads: o.Threads = None,
     verify: o.Verify = "cheap",
+    log: o.Log = None,
     no_report: NoReport = False,
     quiet: o.Quiet = False,
     json: o.Json = False,

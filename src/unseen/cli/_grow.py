@@ -68,6 +68,7 @@ def command(
     threads: o.Threads = None,
     groups: o.Groups = "duplicates",
     verify: o.Verify = "cheap",
+    log: o.Log = None,
     *,
     reading: r.Reading,
     no_report: NoReport = False,

@@ -245,6 +245,24 @@ def array(path: Path) -> np.ndarray[Any, Any]:
     return read_npy(path)
 
 
+def _absolute_log(text: str | None) -> str | None:
+    """Make the folder of a log absolute, so that `unseen resume` finds it from any folder."""
+    library, colon, folder = (text or "").partition(":")
+    return f"{library}:{Path(folder).absolute()}" if colon and folder and library == "tensorboard" else text
+
+
+Log = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LOG",
+        callback=_absolute_log,
+        help="Log losses, accuracies, scores, the verdict and the page: tensorboard:FOLDER, wandb:PROJECT or "
+        "mlflow:RUN_NAME.",
+        rich_help_panel=WORK,
+    ),
+]
+
+
 def remembered(command: str, given: dict[str, Any]) -> dict[str, Any]:
     """A subcommand and its options as JSON, from which `unseen resume` calls it again from any folder."""
     flat = {**given, **given.get("reading", {})}

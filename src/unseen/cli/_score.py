@@ -43,6 +43,7 @@ def command(
     jobs: o.JobsOrNone = None,
     threads: o.Threads = None,
     verify: o.Verify = "cheap",
+    log: o.Log = None,
     *,
     reading: r.Reading,
     quiet: o.Quiet = False,

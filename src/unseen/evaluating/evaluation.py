@@ -152,6 +152,7 @@ def evaluate(
         for name, price in candidates.prices.items():
             run.event(CHOOSING, arm=name, **asdict(price))
         evaluation.times.update(of_arms(run.events(), {arm.name: arm.file for arm in arms}))
+        work.report("result", result=evaluation, run=out)
         return evaluation
 
 

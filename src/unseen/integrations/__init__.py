@@ -1,10 +1,11 @@
-"""Callbacks that record held-out logits from training loops of other libraries, one module for each library.
+"""Callbacks for other libraries: those that record held-out logits from your training loop, and those that track runs.
 
     from unseen.integrations.lightning import held_out     # Lightning's Trainer
     from unseen.integrations.fabric import held_out        # Fabric, and plain PyTorch
     from unseen.integrations.huggingface import held_out   # the Trainer of transformers
     from unseen.integrations.skorch import held_out        # skorch
 
-All of them feed an `unseen.Recorder`, and refuse what would make the scores wrong; see `unseen.integrations.watching`.
-A library is imported only when its `held_out` is called.
+All of these feed an `unseen.Recorder`, and refuse what would make the scores wrong: see `unseen.integrations.watching`.
+`unseen.integrations.tracking` logs the results of the verbs to TensorBoard, Weights & Biases or MLflow. No library is
+imported before its callback is made.
 """

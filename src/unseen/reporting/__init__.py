@@ -1,5 +1,6 @@
-"""What a run found, on one page: facts, pictures, galleries, and the page itself.
+"""The report of a run: one HTML page that needs no other file.
 
-`facts` gathers what runs hold, `numbers` reduces it to what a page can show, `pictures` draws, `galleries` chooses
-samples, `viewing` shows them, `page` puts the page together and `writing` is the verb.
+`facts` gathers the results of a run and reduces them to a few numbers, `words` puts them into sentences, `pictures`
+draws, `charts` chooses the drawings, `galleries` chooses samples and shows them, and `page` fills the template; its
+`report` is the verb.
 """

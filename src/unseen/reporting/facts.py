@@ -1,6 +1,6 @@
-"""What there is to report: everything that a run holds, and what other runs on the same samples add to it.
+"""The facts of a report: the results of a run, and those that other runs on the same samples add.
 
-Scores and coresets reduced to what a page can show: arrays in, a few numbers out.
+The second part reduces scores and coresets to what a page can show: it takes arrays and returns a few numbers.
 """
 
 from __future__ import annotations
@@ -47,21 +47,21 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """What is known of a run; None for what it does not hold.
+    """The results of a run; None for what it does not hold.
 
     Args:
         run: its directory.
         manifest: its configuration.
         table: the scores.
-        coreset: what was chosen.
-        history: how it was grown.
-        evaluation: what training on it costs.
+        coreset: the samples that were chosen.
+        history: the steps in which they were chosen.
+        evaluation: what training on the coreset costs in accuracy.
         sweep: methods against budgets.
         advice: how much can be pruned.
         other: scores of the same samples under another exposure.
-        price: what the trainings of the run took.
-        worth: how many trainings on everything they were worth.
-        command: the options of the command that began it.
+        price: what the trainings of the run cost.
+        worth: that cost, in trainings on everything.
+        command: the name and options of the command that began the run.
         scored_in: the run that holds the table, where that is another one.
 
     """
@@ -100,15 +100,27 @@ class Facts:
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What the data set looked like when it was scored."""
+        """The fingerprint of the data set when it was scored."""
         provenance = {} if self.table is None else self.table.provenance
         found: dict[str, Any] = self.manifest.get("fingerprint") or provenance.get("fingerprint") or {}
         whole: dict[str, Any] = found.get("whole", found)
         return whole
 
+    @property
+    def samples(self) -> int | None:
+        """How many samples there were to choose from; None where that is not on record."""
+        n = self.fingerprint.get("n")
+        if n is None and self.sweep is not None:
+            n = self.sweep.about.get("n")
+        if n is None and self.advice is not None:
+            n = self.advice.n
+        return n if isinstance(n, int) else None
+
 
 def gather(run: Path, beside: Sequence[Path] = ()) -> Facts:
-    """What a run holds, and what the runs beside it add: an evaluation, a sweep, advice, scores by another exposure.
+    """Gather the results of a run and of the runs beside it.
+
+    Runs beside it add an evaluation, a sweep, advice, or scores by another exposure.
 
     Raises:
         RunError: no run, one of a newer format, or one without any result yet.
@@ -117,14 +129,14 @@ def gather(run: Path, beside: Sequence[Path] = ()) -> Facts:
     """
     facts = _read(run)
     if facts.table is None and facts.evaluation is not None:
-        facts = _with_judged(facts)
+        facts = _add_judged(facts)
     for place in beside:
-        facts = _joined(facts, _read(place))
+        facts = _add(facts, _read(place))
     return facts
 
 
 def exposure_of(table: ScoreTable) -> str:
-    """`"in-sample"` of scores by models that were trained on the samples, else `"held-out"`."""
+    """Return `"in-sample"` for scores by models that were trained on the samples, else `"held-out"`."""
     return "in-sample" if table.provenance.get("plan", {}).get("plan") == "seen" else "held-out"
 
 
@@ -162,8 +174,8 @@ def _command(place: Path) -> dict[str, Any] | None:
     return {"command": found.name, "options": found.options}
 
 
-def _with_judged(facts: Facts) -> Facts:
-    """An evaluation with the scores and the coreset of the first run that it judged, where that is still there."""
+def _add_judged(facts: Facts) -> Facts:
+    """Add the scores and the coreset of the first run that an evaluation judged, if that run is still there."""
     judged = None if facts.command is None else facts.command["options"].get("runs")
     try:
         first = _read(Path(judged[0])) if isinstance(judged, list) and judged and isinstance(judged[0], str) else None
@@ -178,7 +190,7 @@ def _same_classes(table: ScoreTable, evaluation: Evaluation | None) -> bool:
     return evaluation is not None and table.class_names == evaluation.class_names
 
 
-def _joined(facts: Facts, other: Facts) -> Facts:
+def _add(facts: Facts, other: Facts) -> Facts:
     found: dict[str, Any] = {
         name: getattr(other, name)
         for name in ("evaluation", "sweep", "advice")
@@ -207,8 +219,9 @@ def _check_same_samples(facts: Facts, other: Facts) -> None:
         )
 
 
-_BINS = 100
-_AROUND = 0.125  # share of the samples on each side of a cut by which it is judged
+# ---- numbers from scores and coresets ----------------------------------------------------------------------------
+
+_AROUND = 0.125  # share of the samples on each side of a cut that decides whether it is one
 _CLEAR = 0.5  # difference of the shares kept on both sides from which on it is a cut
 
 Kept = npt.NDArray[np.bool_]
@@ -234,7 +247,7 @@ class Crowding:
 
 @dataclass(frozen=True)
 class Cut:
-    """Where in the order of the scores choosing changes most.
+    """The place in the order of the scores where the share kept changes most.
 
     Args:
         value: the score there.
@@ -271,7 +284,7 @@ class ClassRow:
 
 
 def order_of(values: FloatArray) -> IntArray:
-    """int64 rows from the lowest to the highest score, equal ones by row; those without a score are left out.
+    """Order the rows from the lowest to the highest score, int64; equal ones by row, those without a score left out.
 
     >>> order_of(np.array([0.5, np.nan, 0.1, 0.5])).tolist()
     [2, 0, 3]
@@ -281,13 +294,13 @@ def order_of(values: FloatArray) -> IntArray:
 
 
 def scored(table: ScoreTable, score: str) -> FloatArray:
-    """The score of each sample, float64 (n,); NaN where there is none, or no finite one."""
+    """Return the score of each sample, float64 (n,); NaN where there is no finite one."""
     values = table.column(score)
     return values if np.isfinite(values).all() else np.where(np.isfinite(values), values, np.nan)
 
 
 def edges_of(*columns: FloatArray, bins: int = 60) -> FloatArray:
-    """Edges of equal bins over the common range of some scores, float64 (bins + 1,).
+    """Return the edges of equal bins over the common range of some scores, float64 (bins + 1,).
 
     >>> edges_of(np.array([0.0, 1.0]), np.array([2.0, np.nan]), bins=4).tolist()
     [0.0, 0.5, 1.0, 1.5, 2.0]
@@ -300,7 +313,7 @@ def edges_of(*columns: FloatArray, bins: int = 60) -> FloatArray:
 
 
 def crowding(values: FloatArray, edges: FloatArray) -> Crowding:
-    """How well a score tells samples apart, in bins of a range that it may share with others.
+    """Measure how well a score tells samples apart, in bins of a range that it may share with others.
 
     >>> found = crowding(np.array([0.0, 0.0, 0.9, 0.4]), np.linspace(0, 1, 11))
     >>> found.distinct, found.fullest, round(found.filled, 2)
@@ -314,7 +327,7 @@ def crowding(values: FloatArray, edges: FloatArray) -> Crowding:
 
 
 def cut_of(values: FloatArray, kept: Kept) -> Cut | None:
-    """The score at which the share kept changes most, or None where it nowhere changes by half.
+    """Find the score at which the share kept changes most; None where it nowhere changes by half.
 
     >>> cut_of(np.arange(10.0), np.arange(10) < 7)
     Cut(value=6.5, at=7, below=1.0, above=0.0)
@@ -337,7 +350,7 @@ def cut_of(values: FloatArray, kept: Kept) -> Cut | None:
 
 
 def class_rows(table: ScoreTable, score: str | None, coreset: Coreset | None, most: int) -> list[ClassRow]:
-    """The largest classes, largest first."""
+    """Summarise the largest classes, largest first."""
     labels, classes = table.labels, len(table.class_names)
     sizes = np.bincount(labels, minlength=classes)
     kept = None if coreset is None else np.bincount(labels[coreset.indices], minlength=classes)
@@ -356,7 +369,7 @@ def class_rows(table: ScoreTable, score: str | None, coreset: Coreset | None, mo
 
 
 def _predicted(table: ScoreTable, classes: int) -> tuple[IntArray, IntArray]:
-    """Samples of each class that were predicted, and those that were predicted rightly."""
+    """Count the samples of each class that were predicted, and those that were predicted rightly."""
     if table.predictions is None:
         none = np.zeros(classes, np.int64)
         return none, none
@@ -369,7 +382,7 @@ def _predicted(table: ScoreTable, classes: int) -> tuple[IntArray, IntArray]:
 
 
 class _Quantiles:
-    """Of every class, from one sort."""
+    """The quantiles of the score in every class, from one sort."""
 
     def __init__(self, values: FloatArray, labels: IntArray, sizes: IntArray) -> None:
         order = np.lexsort((values, labels))

@@ -1,6 +1,7 @@
-"""Which samples are worth a look: rows chosen from scores, coreset and history, nothing read.
+"""The samples of a report: which ones are worth a look, and how the page shows them.
 
-Samples as the page shows them: small pictures within a budget of bytes, short texts, a few entries of a row.
+Rows are chosen from scores, coreset and history without reading the data set. Then only the chosen samples are read:
+they become small pictures within a budget of bytes, short texts, or a few entries of a row.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ __all__ = ["MOST_BYTES", "Gallery", "View", "Views", "galleries", "view_of"]
 
 
 _CLASSES = 16  # largest classes of which the hardest are shown
-_STEPS = 6  # of a history
+_STEPS = 6  # of a history that are shown
+
+# ---- which samples are shown -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Gallery:
         key: its name in the page.
         title: its heading.
         text: what they are.
-        rows: of the score table, in the order in which they are shown.
+        rows: rows of the score table, in the order in which they are shown.
 
     """
 
@@ -50,7 +53,7 @@ class Gallery:
 
 
 def galleries(facts: Facts, cut: Cut | None, most: int) -> list[Gallery]:
-    """Up to `most` samples of each kind; kinds of which there is none are left out."""
+    """Choose up to `most` samples of each kind, and leave out the kinds that have none."""
     if facts.table is None or facts.score is None or most == 0:
         return []
     order = _hard_first(facts.table, facts.score)
@@ -144,6 +147,8 @@ def _rows(rows: Sequence[int] | IntArray) -> tuple[int, ...]:
     return tuple(np.asarray(rows, np.int64).tolist())
 
 
+# ---- how they are shown ------------------------------------------------------------------------------------------
+
 MOST_BYTES = 6 << 20  # of all pictures, before they become text
 _SIDE = 144  # pixels of the longer side: twice what the page shows
 _TINY = 64  # up to this side pictures stay as they are, without loss
@@ -153,7 +158,7 @@ _MOST_NUMBERS = 64  # of a vector whose first ones are shown
 
 @dataclass(frozen=True)
 class View:
-    """One sample, as it is shown; all None where there is nothing to see.
+    """One sample as the page shows it; everything is None where there is nothing to see.
 
     Args:
         picture: a data address.
@@ -174,7 +179,7 @@ class Views:
 
     Args:
         samples: the data set.
-        places: int64 (n,) row in it of each row of the table.
+        places: int64 (n,) the row in the data set of each row of the table.
 
     """
 
@@ -185,11 +190,11 @@ class Views:
 
     @property
     def kind(self) -> str:
-        """`"image"`, `"text"`, `"table"` or `"vector"`."""
+        """The kind of the data set: `"image"`, `"text"`, `"table"` or `"vector"`."""
         return self._samples.kind
 
     def of(self, rows: Sequence[int]) -> dict[int, View]:
-        """These rows, in the order in which pictures are given up when the budget is spent."""
+        """Read these rows. Once the budget of bytes is spent, the later rows have no picture."""
         unique = list(dict.fromkeys(rows))
         shown = self._samples.show(self._places[np.array(unique, np.int64)]) if unique else []
         return {row: self._view(seen) for row, seen in zip(unique, shown, strict=True)}
@@ -214,7 +219,7 @@ class Views:
 
 
 def view_of(facts: Facts, data: Any = None) -> Views | str:
-    """The samples of a run, or in words why they cannot be shown.
+    """Open the samples of a run, or return the reason why they cannot be shown.
 
     Args:
         facts: of the run.
@@ -245,13 +250,13 @@ def view_of(facts: Facts, data: Any = None) -> Views | str:
 
 
 def _wide(facts: Facts) -> bool:
-    """Whether the samples are vectors of more numbers than anybody reads."""
+    """Return whether the samples are vectors of more numbers than a person reads."""
     shape = facts.fingerprint.get("sample_shape") or [0]
     return facts.fingerprint.get("kind") == "vector" and int(shape[0]) > _MOST_NUMBERS
 
 
 def _options(facts: Facts, data: Any) -> dict[str, Any]:
-    """The options of the run, for the same data in another place; none for data that is open."""
+    """Return the reading options of the run for the same data in another place; none for data that is already open."""
     if not isinstance(data, (str, Path)):
         return {}
     try:
@@ -262,7 +267,7 @@ def _options(facts: Facts, data: Any) -> dict[str, Any]:
 
 
 def _places(wanted: IdArray, found: IdArray) -> IntArray | None:
-    """Where each wanted id is, or None where one is not there."""
+    """Find the row of each wanted id; None if one is missing."""
     if len(wanted) == len(found) and np.array_equal(wanted, found):
         return np.arange(len(wanted))
     order = np.argsort(found, kind="stable")
@@ -278,7 +283,7 @@ def _places(wanted: IdArray, found: IdArray) -> IntArray | None:
 def _differing(scored: dict[str, Any], samples: Look) -> list[str]:
     # Times of files are left out: a copy of the same files is the same data here.
     names = {"sample": "content", "files": "the number of files", "bytes": "the size of the files"}
-    return [told for name, told in names.items() if scored.get(name) != samples.known.get(name, scored.get(name))]
+    return [part for name, part in names.items() if scored.get(name) != samples.known.get(name, scored.get(name))]
 
 
 def _encoded(image: Image.Image, *, tiny: bool) -> bytes:

@@ -1,6 +1,6 @@
-"""The page: facts become charts and tables, and a template puts them in order. It escapes whatever it is given.
+"""The page of a run and the verb `report`, which writes it.
 
-The verb `report`: what a run found, in one file.
+Facts become charts and tables, and a template puts them in order. The template escapes whatever it is given.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from unseen.reporting.charts import Chart, charts_of, strip
 from unseen.reporting.facts import ClassRow, Cut, Facts, class_rows, cut_of, exposure_of, gather, scored
 from unseen.reporting.galleries import MOST_BYTES, Gallery, View, Views, galleries, view_of
 
-__all__ = ["FILE", "MOST_CLASSES", "rendered", "report"]
+__all__ = ["FILE", "MOST_CLASSES", "render", "report"]
 
 
 MOST_CLASSES = 60  # in the table of classes, largest first
@@ -52,13 +52,13 @@ class Wall:
     cards: list[Card] = field(default_factory=list)
 
 
-def rendered(facts: Facts, views: Views | str, *, images: int) -> str:
-    """The whole page as HTML, the same for the same run.
+def render(facts: Facts, views: Views | str, *, images: int) -> str:
+    """Render the whole page as HTML. The same run gives the same page.
 
     Args:
-        facts: of the run.
-        views: its samples, or why they cannot be shown.
-        images: samples a gallery.
+        facts: the results of the run.
+        views: its samples, or the reason why they cannot be shown.
+        images: number of samples in a gallery.
 
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -75,13 +75,13 @@ def rendered(facts: Facts, views: Views | str, *, images: int) -> str:
     rows = _classes(facts)
     return environment.get_template("report.html.j2").render(
         facts=facts,
-        title=words.titled(facts),
-        done=words.done(facts),
+        title=words.title_of(facts),
+        done=words.describe(facts),
         figures=words.figures(facts),
-        verdicts=[] if facts.evaluation is None else words.verdicts(facts.evaluation),
-        arms=[] if facts.evaluation is None else _filled(facts.evaluation.rows()),
+        verdicts=words.verdicts(facts),
+        arms=[] if facts.evaluation is None else _drop_empty(facts.evaluation.rows()),
         worst=_worst(facts),
-        charts=[_marked(chart) for chart in charts_of(facts, cut)],
+        charts=[_as_markup(chart) for chart in charts_of(facts, cut)],
         classes=rows,
         exposure="" if facts.table is None else exposure_of(facts.table),
         strips=_strips(facts, rows),
@@ -101,7 +101,7 @@ def rendered(facts: Facts, views: Views | str, *, images: int) -> str:
     )
 
 
-def _marked(chart: Chart) -> dict[str, Any]:
+def _as_markup(chart: Chart) -> dict[str, Any]:
     from markupsafe import Markup
 
     return {"svg": Markup(chart.svg), "chart": chart}  # matplotlib escapes what it writes
@@ -118,14 +118,14 @@ def _classes(facts: Facts) -> list[ClassRow]:
 
 
 def _strips(facts: Facts, rows: list[ClassRow]) -> list[tuple[float, ...] | None]:
-    """Where the quantiles of each class lie on the common range, in per cent."""
+    """Return where the quantiles of each class lie on the common range, in per cent."""
     if facts.table is None or facts.score is None:
         return [None] * len(rows)
     return strip([row.quantiles for row in rows])
 
 
 def _worst(facts: Facts) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The classes that lose most against full, of each coreset."""
+    """Name the classes that lose most against full, for each coreset."""
     evaluation = facts.evaluation
     if evaluation is None:
         return []
@@ -136,14 +136,14 @@ def _worst(facts: Facts) -> list[tuple[str, list[tuple[str, str]]]]:
     ]
 
 
-def _filled(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Without the columns that say nothing of any arm."""
-    told = [name for name in rows[0] if any(row[name] for row in rows)]
-    return [{name: row[name] for name in told} for row in rows]
+def _drop_empty(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Drop the columns that are empty in every row."""
+    filled = [name for name in rows[0] if any(row[name] for row in rows)]
+    return [{name: row[name] for name in filled} for row in rows]
 
 
 def _scores(facts: Facts) -> list[tuple[str, str, str, str, str]]:
-    """Every score of the table: name, meaning, quantiles."""
+    """List every score of the table: name, meaning of its direction, quantiles."""
     table = facts.table
     if table is None:
         return []
@@ -180,12 +180,12 @@ def _walls(facts: Facts, views: Views, chosen: list[Gallery]) -> list[Wall]:
 
 
 def _details(facts: Facts) -> list[tuple[str, str]]:
-    """What somebody needs who wants to do it again."""
+    """List what is needed to repeat the run."""
     options = {} if facts.command is None else facts.command["options"]
     lines = [
         ("run", str(facts.run)),
         ("data", str(options.get("data", "as given from Python"))),
-        ("samples", f"{facts.fingerprint.get('n', '?')} of kind {facts.fingerprint.get('kind', '?')}"),
+        ("samples", " of kind ".join(str(part) for part in (facts.samples, facts.fingerprint.get("kind")) if part)),
         ("exposure", "" if facts.table is None else exposure_of(facts.table)),
         ("versions", ", ".join(f"{name} {v}" for name, v in sorted((facts.manifest.get("versions") or {}).items()))),
     ]
@@ -208,10 +208,10 @@ def report(
     out: str | Path | None = None,
     images: int = 20,
 ) -> Path:
-    """Write what a run found as one HTML file that needs nothing beside it, neither network nor other files.
+    """Write the results of a run as one HTML file, which needs neither network nor other files.
 
-    What was done, the verdict, how the score spreads, classes before and after, samples worth a look, and how to use
-    the coreset. Nothing is trained. The bytes depend on the run and its data alone.
+    The page has the verdict, what was done, how the score spreads, the classes before and after, samples worth a look,
+    and how to use the coreset. Nothing is trained. The bytes depend on the run and its data alone.
 
     Args:
         run: the directory of a run: of `score`, `prune`, `grow`, `evaluate`, `sweep` or `advise`.
@@ -242,7 +242,7 @@ def report(
         raise ArgumentError(f"images must be an integer from 0 to {_MOST_IMAGES}, got {images!r}")
     facts = gather(Path(run), [Path(place) for place in beside])
     views = view_of(facts, data) if images else "none were asked for"
-    page = rendered(facts, views, images=images).encode("utf-8", "replace")
+    page = render(facts, views, images=images).encode("utf-8", "replace")
     path = Path(run) / FILE if out is None else Path(out)
     replace_file(path, lambda file: file.write(page))
     return path

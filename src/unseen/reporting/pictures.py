@@ -1,8 +1,8 @@
-"""Charts as inline SVG: drawn by matplotlib, coloured by the page, the same bytes for the same numbers.
+"""Charts as inline SVG, drawn by matplotlib and coloured by the page.
 
-Charts are drawn in stand-in colours, which become variables of the page's style, so that one drawing reads well on
-light and on dark. Text stays text. Each chart says in words what it shows, for those who do not see it; the page puts
-its numbers in a table beside it.
+The same numbers give the same bytes. Charts are drawn in stand-in colours, which become variables of the page's style,
+so that one drawing reads well on a light and on a dark page. Text stays text. Each chart carries a description for
+readers who do not see it (`alt`).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Draw = TypeVar("Draw", bound=Callable[..., str])
 
 @dataclass(frozen=True, eq=False)
 class Bars:
-    """A histogram: `kept` and `pruned` are counts a bin, shaded apart; without a coreset all are `kept`."""
+    """A histogram: `kept` and `pruned` are counts a bin, in two colours; without a coreset all are `kept`."""
 
     title: str
     kept: FloatArray
@@ -80,8 +80,8 @@ def _plainly(draw: Draw) -> Draw:
 
 
 @_plainly
-def histograms(name: str, bars: Sequence[Bars], edges: FloatArray, *, label: str, said: str, cut: float | None) -> str:
-    """Histograms over one axis, one above the other; `cut` is marked where choosing changes most."""
+def histograms(name: str, bars: Sequence[Bars], edges: FloatArray, *, label: str, alt: str, cut: float | None) -> str:
+    """Draw histograms over one axis, one above the other; a dotted line marks `cut`."""
     figure, axes = _figure(rows=len(bars))
     for at, panel in zip(axes, bars, strict=True):
         color = KEPT if panel.pruned is not None or at is axes[-1] else OTHER
@@ -90,16 +90,16 @@ def histograms(name: str, bars: Sequence[Bars], edges: FloatArray, *, label: str
             top = panel.kept + panel.pruned
             at.stairs(top, edges, baseline=panel.kept, fill=True, color=PRUNED, alpha=0.9, linewidth=0)
         at.set_title(panel.title, loc="left", fontsize=_FONT, color=INK, parse_math=False)
-        _counted(at, panel.kept if panel.pruned is None else panel.kept + panel.pruned)
+        _label_counts(at, panel.kept if panel.pruned is None else panel.kept + panel.pruned)
     if cut is not None:
         axes[-1].axvline(cut, color=INK, linewidth=1, linestyle=(0, (2, 2)))
     axes[-1].set_xlabel(label, parse_math=False)
-    return _svg(figure, name, said)
+    return _svg(figure, name, alt)
 
 
 @_plainly
-def density(name: str, x: FloatArray, y: FloatArray, edges: FloatArray, *, labels: tuple[str, str], said: str) -> str:
-    """How often two scores of a sample meet: squares that are larger where there are more samples."""
+def density(name: str, x: FloatArray, y: FloatArray, edges: FloatArray, *, labels: tuple[str, str], alt: str) -> str:
+    """Draw two scores of each sample against each other: squares, larger where there are more samples."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
@@ -120,14 +120,14 @@ def density(name: str, x: FloatArray, y: FloatArray, edges: FloatArray, *, label
     at.set_aspect("equal")
     at.set_xlabel(labels[0], parse_math=False)
     at.set_ylabel(labels[1], parse_math=False)
-    return _svg(figure, name, said)
+    return _svg(figure, name, alt)
 
 
 @_plainly
 def curves(
-    name: str, lines: Sequence[Line], *, labels: tuple[str, str], said: str, level: tuple[float, float] | None = None
+    name: str, lines: Sequence[Line], *, labels: tuple[str, str], alt: str, level: tuple[float, float] | None = None
 ) -> str:
-    """Curves with intervals; `level` is a horizontal line and half its interval, such as training on everything."""
+    """Draw curves with intervals; `level` is a horizontal line with half its interval, such as full training."""
     figure, (at,) = _figure(size=(_SIZE[0], 3.5))
     if level is not None:
         at.axhline(level[0], color=MUTED, linewidth=1.2, label="full")
@@ -146,7 +146,7 @@ def curves(
         )
         for text in legend.get_texts():
             text.set_parse_math(False)
-    return _svg(figure, name, said)
+    return _svg(figure, name, alt)
 
 
 @_plainly
@@ -155,10 +155,10 @@ def intervals(
     rows: Sequence[tuple[str, float, float, Sequence[float]]],
     *,
     label: str,
-    said: str,
+    alt: str,
     marked: Collection[str] = (),
 ) -> str:
-    """Means with half intervals, a row each, and the values that they are means of: (name, mean, half, values)."""
+    """Draw a mean with its interval in each row, (name, mean, half, values), and the values that it averages."""
     figure, (at,) = _figure(size=(_SIZE[0], 0.9 + 0.36 * len(rows)))
     at.grid(visible=True, axis="x", color=LINE, linewidth=0.6)
     at.grid(visible=False, axis="y")
@@ -170,7 +170,7 @@ def intervals(
     at.set_yticks(range(len(rows)), [row[0] for row in rows], parse_math=False)
     at.set_ylim(len(rows) - 0.5, -0.5)
     at.set_xlabel(label, parse_math=False)
-    return _svg(figure, name, said)
+    return _svg(figure, name, alt)
 
 
 def _figure(*, rows: int = 1, size: tuple[float, float] | None = None) -> tuple[Any, Any]:
@@ -194,8 +194,8 @@ def _figure(*, rows: int = 1, size: tuple[float, float] | None = None) -> tuple[
     return figure, axes
 
 
-def _counted(at: Any, counts: FloatArray) -> None:
-    """Numbers of samples upwards; on a square root scale where one bar would dwarf all others."""
+def _label_counts(at: Any, counts: FloatArray) -> None:
+    """Label the axis of counts; use a square root scale where one bar would dwarf all others."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
     at.set_ylabel("samples")
@@ -212,8 +212,8 @@ def _counted(at: Any, counts: FloatArray) -> None:
     at.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def _svg(figure: Any, name: str, said: str) -> str:
-    """The drawing as an element of the page: no date, its own ids, the page's colours, and words for it."""
+def _svg(figure: Any, name: str, alt: str) -> str:
+    """Write the drawing as an element of the page: no date, ids of its own, the page's colours, and a description."""
     import matplotlib as mpl
 
     written = io.StringIO()
@@ -229,5 +229,5 @@ def _svg(figure: Any, name: str, said: str) -> str:
         drawn = drawn.replace(color, variable)
     view = re.search(r'viewBox="[^"]*"', drawn)
     body = re.sub(r">\s+<", "><", drawn[drawn.index(">", drawn.index("<svg")) + 1 :])
-    head = f'<svg class="chart" {view[0] if view else ""} role="img" aria-label={quoteattr(said)}>'
-    return f"{head}<title>{escape(said)}</title>{body}"
+    head = f'<svg class="chart" {view[0] if view else ""} role="img" aria-label={quoteattr(alt)}>'
+    return f"{head}<title>{escape(alt)}</title>{body}"

@@ -1,4 +1,7 @@
-"""What was done and what came of it, in sentences and short lists. Plain text: the page escapes it."""
+"""The sentences of a report: what was done, the verdicts, the figures, and code to copy.
+
+All of it is plain text; the page escapes it.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +12,33 @@ import numpy as np
 
 from unseen.core.observation import meaning
 from unseen.core.table import ScoreTable
+from unseen.evaluating import statistics
+from unseen.evaluating.advise import Advice
 from unseen.evaluating.arms import ArmResult
+from unseen.evaluating.methods import FULL
 from unseen.evaluating.prices import Price, duration, paid
 from unseen.evaluating.result import Evaluation
+from unseen.evaluating.statistics import paired
+from unseen.evaluating.sweep import Sweep
 from unseen.learners.base import in_words
 from unseen.pruning import label_error_share
 from unseen.reporting.facts import Facts, exposure_of
 from unseen.scores.label_quality import LABEL_ISSUE
 
-__all__ = ["Snippet", "Verdict", "cost", "done", "figures", "percent", "snippets", "titled", "verdicts"]
+RANDOM = "random"  # the baseline of a sweep
+
+__all__ = ["Snippet", "Verdict", "cost", "describe", "figures", "percent", "snippets", "title_of", "verdicts"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an evaluation says of a coreset.
+    """The verdict on a coreset, on a share pruned, or on the methods of a sweep.
 
     Args:
         word: the verdict against full, or against random where full was not trained on; "mixed" where it is good
-            news that is not true of some classes.
-        text: the same in words, with the names of the coreset, of these classes and of who was trained.
-        lines: accuracies, differences, what the interval covers, what it saves.
+            news but some classes lose; "measured" where nothing is judged.
+        text: the headline: the verdict with the names of the coreset, of these classes and of the trainee.
+        lines: the details: accuracies, differences, what the interval covers, what the coreset saves.
 
     """
 
@@ -39,35 +49,43 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Snippet:
-    """Code to copy."""
+    """Code to copy, with a title."""
 
     title: str
     code: str
 
 
 def percent(share: float) -> str:
-    """`0.913` is `"91.3 %"`."""
+    """Write a share in per cent.
+
+    >>> percent(0.913)
+    '91.3 %'
+    """
     return f"{100 * share:.1f} %"
 
 
-def titled(facts: Facts) -> str:
-    """The heading of the page."""
+def title_of(facts: Facts) -> str:
+    """Return the heading of the page."""
     name = facts.run.absolute().name
     if facts.coreset is not None:
         return f"{name}: {len(facts.coreset):,} of {facts.coreset.n:,} samples kept"
     return name
 
 
-def done(facts: Facts) -> str:
-    """What was done, in one paragraph."""
-    said = [_scored(facts), _chosen(facts), _grown(facts), cost(facts.price), _paid(facts)]
-    if facts.advice is not None:
-        said.append(f"Advice: {facts.advice!r}.")
-    return " ".join(sentence for sentence in said if sentence)
+def describe(facts: Facts) -> str:
+    """Describe what was done, in one paragraph."""
+    sentences = [
+        _describe_scoring(facts),
+        _describe_choice(facts),
+        _describe_steps(facts),
+        cost(facts.price),
+        _describe_saving(facts),
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def cost(price: Price | None) -> str:
-    """What the trainings took, in a sentence; empty where it is not known."""
+    """Say how long the trainings took, in a sentence; empty where that is not known."""
     if price is None:
         return ""
     seen = "" if price.samples is None else f" and passed over {price.samples:,.0f} samples, epochs counted"
@@ -77,7 +95,7 @@ def cost(price: Price | None) -> str:
 
 
 def figures(facts: Facts) -> list[tuple[str, str]]:
-    """The most telling numbers and what they are."""
+    """Return the key figures, each with its caption."""
     found: list[tuple[str, str]] = []
     table, coreset = facts.table, facts.coreset
     if coreset is not None:
@@ -92,7 +110,9 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
         if np.isfinite(share):
             found.append((percent(share), f"of the labels contradicted by {exposure_of(table)} models{inside}"))
         else:
-            found.append(("–", "labels contradicted by models: not told, they are too weak to doubt a label"))
+            found.append(
+                ("–", "labels contradicted by models: not counted, since the models are too weak to doubt a label")
+            )
     if table is not None and facts.score is not None and len(table.folds) > 1:
         note = table.reliability_note(facts.score)
         found.append(
@@ -104,13 +124,18 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
     return found
 
 
-def verdicts(evaluation: Evaluation) -> list[Verdict]:
-    """What an evaluation says of each coreset."""
-    return [_verdict(evaluation, name) for name in evaluation.coresets]
+def verdicts(facts: Facts) -> list[Verdict]:
+    """Return the verdicts on the coresets of an evaluation, on advice and on a sweep; empty if there is none."""
+    found = [] if facts.evaluation is None else [_judge_coreset(facts.evaluation, c) for c in facts.evaluation.coresets]
+    if facts.advice is not None:
+        found.append(_judge_advice(facts.advice))
+    if facts.sweep is not None and (compared := _judge_sweep(facts.sweep)) is not None:
+        found.append(compared)
+    return found
 
 
 def snippets(facts: Facts) -> list[Snippet]:
-    """Three ways to use the coreset."""
+    """Return code for three ways to use the coreset."""
     if facts.coreset is None:
         return []
     run = repr(str(facts.scoring))
@@ -135,11 +160,10 @@ def snippets(facts: Facts) -> list[Snippet]:
     ]
 
 
-def _scored(facts: Facts) -> str:
+def _describe_scoring(facts: Facts) -> str:
     table = facts.table
     if table is None:
-        n = facts.fingerprint.get("n")
-        of = f"{n:,} samples" if isinstance(n, int) else "a data set"
+        of = "a data set" if facts.samples is None else f"{facts.samples:,} samples"
         return f"Methods were compared on {of}." if facts.sweep is not None else f"Coresets of {of} were compared."
     classes = len(table.class_names)
     answers = f"a target in {classes} bins" if facts.targets else f"{classes:,} classes"
@@ -151,32 +175,32 @@ def _scored(facts: Facts) -> str:
     that = "that had seen it" if exposure_of(table) == "in-sample" else "that never saw it"
     return (
         f"Each of {len(table):,} samples ({answers}){_data(facts)} was scored{by}, by {who} models {that}: plan "
-        f"{_planned(plan)}{repeats}, seed {facts.manifest.get('seed', '?')}."
+        f"{_describe_plan(plan)}{repeats}, seed {facts.manifest.get('seed', '?')}."
     )
 
 
-def _chosen(facts: Facts) -> str:
+def _describe_choice(facts: Facts) -> str:
     coreset = facts.coreset
     if coreset is None:
         return ""
     provenance = coreset.provenance
     options = provenance.get("options") or {}
-    told = ", ".join(f"{name} {_option(value)}" for name, value in sorted(options.items()) if value is not None)
-    rule = f"{provenance.get('rule', '?')}{f' ({told})' if told else ''}"
+    named = ", ".join(f"{name} {_option(value)}" for name, value in sorted(options.items()) if value is not None)
+    rule = f"{provenance.get('rule', '?')}{f' ({named})' if named else ''}"
     return (
         f"The rule {rule} kept {len(coreset):,} ({percent(len(coreset) / coreset.n)}) and left out "
         f"{coreset.n - len(coreset):,}."
     )
 
 
-def _grown(facts: Facts) -> str:
+def _describe_steps(facts: Facts) -> str:
     history = facts.history
     if history is None:
         return ""
     return f"It was chosen in several steps: {history}."
 
 
-def _paid(facts: Facts) -> str:
+def _describe_saving(facts: Facts) -> str:
     if facts.worth is None or facts.coreset is None:
         return ""
     said = paid(facts.worth, 1 - len(facts.coreset) / facts.coreset.n)
@@ -188,9 +212,9 @@ def _data(facts: Facts) -> str:
     return f" of {str(options['data']).rstrip('/').rpartition('/')[2]}" if options.get("data") else ""
 
 
-def _planned(plan: dict[str, Any]) -> str:
-    """`folds (k=5)`: the plan with its short options."""
-    hidden = ("plan", "digest", "members")  # the coreset of a step is told by its size elsewhere
+def _describe_plan(plan: dict[str, Any]) -> str:
+    """Write a plan with its short options: `folds (k=5)`."""
+    hidden = ("plan", "digest", "members")  # the coreset of a step is named by its size elsewhere
     short = {k: v for k, v in plan.items() if k not in hidden and isinstance(v, int | float | str) and v is not False}
     options = ", ".join(f"{name}={value}" for name, value in short.items() if not (name == "repeats" and value == 1))
     return f"{plan.get('plan', '?')}{f' ({options})' if options else ''}"
@@ -208,13 +232,14 @@ def _accuracy(table: ScoreTable) -> float | None:
 
 
 def _sampling(arm: ArmResult) -> str:
-    """Standard errors that no seed shows."""
+    """Write the standard errors that come from the test set, which repeating with other seeds does not show."""
     errors = {"the accuracy": arm.error, **{f"the difference to {to}": arm.beside_error[to] for to in arm.beside_error}}
-    told = [f"± {100 * error:.1f} to {what}" for what, error in errors.items() if np.isfinite(error)]
-    return f"{', '.join(told)} (standard errors, in points)" if told else "an error that is not known"
+    known = [f"± {100 * error:.1f} to {what}" for what, error in errors.items() if np.isfinite(error)]
+    return f"{', '.join(known)} (standard errors, in points)" if known else "an error that is not known"
 
 
-def _verdict(evaluation: Evaluation, name: str) -> Verdict:
+def _judge_coreset(evaluation: Evaluation, name: str) -> Verdict:
+    """State the verdict of an evaluation on one coreset."""
     arm = evaluation[name]
     against = list(arm.beside)
     first = "full" if "full" in against else next(iter(against), None)
@@ -227,6 +252,50 @@ def _verdict(evaluation: Evaluation, name: str) -> Verdict:
     lines.append(evaluation.price(name)["text"])
     if first is None:
         return Verdict("measured", f"{name}: {lines[0]}", tuple(lines))
-    found = evaluation.verdict(name, first)
-    word = "mixed" if found.word in ("lossless", "better") and not found.good else found.word
-    return Verdict(word, f"{name} against {first}: {found.text}", tuple(lines))
+    judged = evaluation.verdict(name, first)
+    return Verdict(_word(judged), f"{name} against {first}: {judged.text}", tuple(lines))
+
+
+def _judge_advice(advice: Advice) -> Verdict:
+    """State how much can be pruned, and what each share came to."""
+    text = f"Nothing can be pruned by {advice.method}: {advice.verdict.text}"
+    if advice.difference is not None:
+        text = (
+            f"Prune {percent(advice.prune)} by {advice.method}, keeping {advice.budget:,} of {advice.n:,}: "
+            f"{advice.verdict.text}, {advice.difference.text(sign=True)} points"
+        )
+    lines = [f"{tried.text()}{', on fresh replicates' if tried.confirming else ''}" for tried in advice.tried]
+    if advice.estimate is not None:
+        lines.insert(0, advice.estimate)
+    return Verdict(_word(advice.verdict), text, tuple(lines))
+
+
+def _judge_sweep(sweep: Sweep) -> Verdict | None:
+    """Count where the methods of a sweep beat random, and name the best of each budget; None where none was tried."""
+    methods = [method for method in sweep.methods if method not in (FULL, RANDOM)]
+    better = worse = compared = 0
+    lines = []
+    for budget in sweep.budgets:
+        beside = sweep.accuracies(RANDOM, budget)
+        tried = {method: sweep.accuracies(method, budget) for method in methods}
+        tried = {method: accuracies for method, accuracies in tried.items() if len(accuracies)}
+        for accuracies in tried.values():
+            if len(accuracies) == len(beside):
+                change = paired(accuracies, beside)
+                better, worse, compared = better + (change.low > 0), worse + (change.high < 0), compared + 1
+        if tried:
+            best = max(tried, key=lambda method: float(tried[method].mean()))
+            ends = [f"{name} {sweep.entry(name, budget)}" for name in (RANDOM, FULL) if sweep.entry(name, budget)]
+            pruned = f"{100 * (1 - budget / sweep.about['n']):.3g} % pruned"
+            lines.append("; ".join([f"{pruned}: best, by hindsight, is {best} {sweep.entry(best, budget)}", *ends]))
+    if not lines:
+        return None
+    if not compared:
+        return Verdict("measured", "Measured, but not beside random", tuple(lines))
+    text = f"Better than random in {better} of {compared} comparisons, worse in {worse}, undecided in the others"
+    return Verdict("measured", text, tuple(lines))
+
+
+def _word(verdict: statistics.Verdict) -> str:
+    """Return the word of a verdict, or "mixed" where it is good news with a but."""
+    return "mixed" if verdict.word in ("lossless", "better") and not verdict.good else verdict.word

@@ -1,6 +1,11 @@
 "use strict";
 document.documentElement.classList.remove("no-script");
 
+// Numbers are closed at first where the charts stand one below the other.
+if (!window.matchMedia("(min-width: 56rem)").matches) {
+  for (const numbers of document.querySelectorAll(".chart-card details")) numbers.open = false;
+}
+
 // Tables: a click on a head sorts by it, another one the other way round.
 const value = (row, at) => {
   const cell = row.cells[at];
