@@ -9,22 +9,26 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO
 
+import typer
 from rich.console import Console
-from rich.measure import Measurement
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
-from unseen.engine.runs.commands import keep_command
-from unseen.engine.runs.readonly import Looking
-from unseen.evaluating.prices import duration
+from unseen.cli import _options as o
+from unseen.errors import UnseenError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from unseen.core.protocols import Data
 
 __all__ = [
     "Interrupted",
+    "Measure",
     "Outlook",
     "Reporter",
     "aligned",
@@ -79,6 +83,9 @@ def aligned(lines: list[tuple[str, str]], console: Console = out) -> None:
 
 def grid(columns: list[str], rows: list[list[str]]) -> None:
     """A table of short texts, numbers to the right."""
+    from rich.measure import Measurement
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for i, column in enumerate(columns):
         numbers = all(_is_number(row[i]) for row in rows)
@@ -93,6 +100,8 @@ def grid(columns: list[str], rows: list[list[str]]) -> None:
 
 def stacked(columns: list[str], rows: list[tuple[list[str], list[str]]]) -> None:
     """A list of things: short texts in columns, longer ones under each other in the last column."""
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), header_style="bold")
     for column in columns[:-1]:
         table.add_column(column, no_wrap=True)
@@ -140,6 +149,41 @@ class Outlook(Exception):  # noqa: N818 - it is no error
         self.kind, self.about = kind, about
 
 
+class Training(NamedTuple):
+    """One training on everything, as it was measured."""
+
+    seconds: float
+    epochs: int
+
+
+Measure = Callable[[int], Training | None]  # before so many trainings
+DECLINED = 1  # the exit code
+
+ASK = 600.0  # seconds of work from which on the program asks before it begins
+# Measuring takes up to half a minute, so it is done where the work may well be long: by values of all samples.
+MANY_VALUES, MANY_TRAININGS = 20_000_000, 10
+
+
+def measure(data: Data, learner: str | None, running: o.Running) -> Measure | None:
+    """Return what measures one training before long work begins; None where nobody is to be asked."""
+    if running.yes or running.executor != "local" or not (err.is_terminal and sys.stdin.isatty()):
+        return None
+
+    def one(trainings: int) -> Training | None:
+        import unseen
+
+        if len(data) * math.prod(data.sample_shape) < MANY_VALUES and trainings < MANY_TRAININGS:
+            return None
+        err.print(Text("time    one training is measured first ..."))
+        try:
+            found = unseen.estimate(data, plan="seen", learner=learner, threads=running.threads, groups=None)
+        except UnseenError:  # what can be measured here is not all that can be trained
+            return None
+        return Training(found.full_seconds.middle / (running.jobs or 1), found.epochs)
+
+    return one
+
+
 class Reporter:
     """Shows how the work goes: a bar with the time left on a terminal, plain lines otherwise, nothing if quiet.
 
@@ -148,13 +192,28 @@ class Reporter:
         run: the directory in which the work is kept; the command is written there when the work begins. Where it is
             only looked at, nothing is shown, and the work ends (`Outlook`) where it would begin.
         command: the subcommand and its options, for `unseen resume`.
+        measure: measures one training; where the work will take longer than ten minutes, the program asks whether to
+            begin. None: it does not ask.
+        above: where this run is one of several in a folder: the folder, and the command that makes all of them.
     """
 
-    def __init__(self, *, quiet: bool, run: Path | Looking, command: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        *,
+        quiet: bool,
+        run: Any,
+        command: dict[str, Any],
+        measure: Measure | None = None,
+        above: tuple[Path, dict[str, Any]] | None = None,
+    ) -> None:
+        from unseen.engine.runs.readonly import Looking
+
         self.quiet = quiet
         self.run = Path(run)
         self._looking = isinstance(run, Looking)
         self.command = command
+        self._measure = measure
+        self._above = above
         self._budget: str | None = None
         self._bar: Progress | None = None
         self._task: Any = None
@@ -170,8 +229,9 @@ class Reporter:
         if self._bar is not None:
             self._bar.stop()
         if isinstance(error, KeyboardInterrupt) and self._begun:
+            run = self.run if self._above is None else self._above[0]
             raise Interrupted(
-                f"what is finished is kept, `unseen resume {self.run}` or the same command goes on"
+                f"what is finished is kept, `unseen resume {run}` or the same command goes on"
             ) from None
 
     def __call__(self, kind: str, **fields: Any) -> None:
@@ -191,25 +251,49 @@ class Reporter:
         """A scoring is about to begin."""
         held = min(len(list(self.run.glob("fits/*/result.npz"))), plan["fits"])
         lines = outlook(plan, self.command["options"], self._budget, held)
-        self._on_work(lines=lines, epochs=plan["fits"] * plan["epochs"], held=held * plan["epochs"])
+        self._begin(lines, plan["fits"] * plan["epochs"], held * plan["epochs"], plan["fits"] - held)
 
     def _on_work(self, *, lines: list[tuple[str, str]], epochs: int, held: int = 0) -> None:
+        """Work of many trainings is about to begin."""
+        self._begin(lines, epochs, held, MANY_TRAININGS)
+
+    def _begin(self, lines: list[tuple[str, str]], epochs: int, held: int, trainings: int) -> None:
         """Work of any kind is about to begin: what it is in words, its epochs in all, those already done."""
+        from unseen.engine.runs.commands import keep_command
+
+        if not self.quiet:
+            aligned(lines, err)
+            self._ask(epochs - held, trainings)
         keep_command(self.run, self.command)
+        if self._above is not None:
+            keep_command(*self._above)
         self._begun = True
         self._work = Work(epochs, held)
         if self._bar is not None:  # one piece of work may follow another
             self._bar.stop()
         if self.quiet:
             return
-        aligned(lines, err)
         if err.is_terminal:
-            self._bar = Progress(
-                TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs,"), TimeElapsedColumn(),
-                _Left(self._work), TextColumn("{task.description}"), console=err,
-            )  # fmt: skip
+            self._bar = _bar(self._work)
             self._bar.start()
             self._task = self._bar.add_task("", total=self._work.total, completed=int(self._work.done))
+
+    def _ask(self, epochs: int, trainings: int) -> None:
+        """Ask whether to begin so many epochs of work, where they will take long and somebody is there to ask."""
+        one = None if self._measure is None or epochs <= 0 else self._measure(trainings)
+        self._measure = None  # asked once
+        if one is None:
+            return
+        seconds = epochs / one.epochs * one.seconds
+        if seconds < ASK:
+            return
+        from unseen.evaluating.prices import duration
+
+        number = _many(-(-epochs // one.epochs), "training")
+        err.print(Text(f"price   up to {number}, about {duration(seconds)} in all on this machine"))
+        if not typer.confirm("Begin? (--yes begins without asking)", err=True):
+            err.print(Text("nothing was trained"))
+            raise typer.Exit(DECLINED)
 
     def _on_say(self, *, text: str) -> None:
         """A result on the way, such as the quality at a step."""
@@ -244,6 +328,8 @@ class Reporter:
         if self._bar is not None:
             self._bar.update(self._task, completed=self._work.done, description=text)
         elif tell and self._work.worth_a_line(before):
+            from unseen.evaluating.prices import duration
+
             left = self._work.left()
             err.print(Text(text + (f", about {duration(left)} left" if left else "")))
 
@@ -294,16 +380,29 @@ class Work:
         return self._reports <= 1 or self.done >= self.total or step == 1 or self.done // step > before // step
 
 
-class _Left(ProgressColumn):
-    """The time left, by the mean speed so far."""
+def _bar(work: Work) -> Progress:
+    """Return the bar of the work, with the time left by the mean speed so far."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+    )
 
-    def __init__(self, work: Work) -> None:
-        super().__init__()
-        self._work = work
+    from unseen.evaluating.prices import duration
 
-    def render(self, task: Task) -> Text:
-        left = self._work.left()
-        return Text("" if left is None else f"about {duration(left)} left", style="cyan")
+    class Left(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            left = work.left()
+            return Text("" if left is None else f"about {duration(left)} left", style="cyan")
+
+    return Progress(
+        TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs,"), TimeElapsedColumn(),
+        Left(), TextColumn("{task.description}"), console=err,
+    )  # fmt: skip
 
 
 def outlook(plan: dict[str, Any], options: dict[str, Any], budget: str | None, held: int = 0) -> list[tuple[str, str]]:
