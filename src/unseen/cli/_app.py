@@ -29,8 +29,8 @@ from unseen.cli import (
     _select,
     _sweep,
 )
-from unseen.cli._subcommand import Brief
 from unseen.cli._console import Interrupted, complain, err, out, warn
+from unseen.cli._subcommand import Brief
 from unseen.errors import RunError, UnseenError
 
 __all__ = ["app", "run"]
@@ -47,11 +47,11 @@ class _Group(TyperGroup):
         if not args or args[0].startswith("-"):
             return super().parse_args(ctx, args)
         # There are none. Even so typer would load pydantic to read them, a fifth of a second.
-        params, self.params = self.params, []
+        params, self.params, self.add_help_option = self.params, [], False
         try:
             return super().parse_args(ctx, args)
         finally:
-            self.params = params
+            self.params, self.add_help_option = params, True
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:

@@ -53,7 +53,9 @@ Device = Annotated[
 ]
 Batch = Annotated[
     int | None,
-    typer.Option("--batch-size", metavar="N", help="Of a module or model: samples at a time.", rich_help_panel=EMBEDDING),
+    typer.Option(
+        "--batch-size", metavar="N", help="Of a module or model: samples at a time.", rich_help_panel=EMBEDDING
+    ),
 ]
 Threads = Annotated[
     int | None, typer.Option(metavar="N", help="Threads.", show_default="all", rich_help_panel=EMBEDDING)

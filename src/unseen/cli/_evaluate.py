@@ -105,9 +105,7 @@ def command(
     for who, folder in _folders(out_dir, learners, source).items():
         remembered = o.remembered("evaluate", given, runs=absolute, learner=who)
         asks = measure(source, who, running)
-        with Reporter(
-            quiet=showing.silent, run=folder, command=remembered, measure=asks, above=above
-        ) as report:
+        with Reporter(quiet=showing.silent, run=folder, command=remembered, measure=asks, above=above) as report:
             results[folder] = unseen.evaluate(
                 source,
                 coresets=_methods(places),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +33,7 @@ class Growing:
         str,
         typer.Option(
             metavar="START",
-            help="Share of the budget that the first step chooses, or a run or parquet file whose coreset is the start.",
+            help="Share of the budget chosen in the first step, or a run or parquet file whose coreset is the start.",
             rich_help_panel=STEPS,
         ),
     ] = "0.75"

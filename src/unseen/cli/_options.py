@@ -9,7 +9,7 @@ Nothing here imports NumPy or the rest of `unseen` before a subcommand runs, so 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from unseen.core.exposure import Plan
 
 __all__ = [
-    "Amount", "Choice", "Kept", "Labels", "Labelled", "Page", "Running", "Scoring", "Showing", "Testing",
+    "Amount",
+    "Choice",
+    "Kept",
+    "Labelled",
+    "Labels",
+    "Page",
+    "Running",
+    "Scoring",
+    "Showing",
+    "Testing",
 ]  # fmt: skip
 
 
@@ -301,9 +310,7 @@ class Testing:
 
     test: Annotated[
         str | None,
-        typer.Option(
-            metavar="DATA", help="The test set, read as DATA is.", show_default="none", rich_help_panel=DATA
-        ),
+        typer.Option(metavar="DATA", help="The test set, read as DATA is.", show_default="none", rich_help_panel=DATA),
     ] = None
     probe: Annotated[
         float,

@@ -86,7 +86,7 @@ class Brief(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, without the other options unless all are asked for."""
         usual = getattr(self.callback, "usual", ())
-        options = [one for one in self.params if one.param_type_name == "option" and one.name not in usual]
+        options: list[Any] = [one for one in self.params if one.param_type_name == "option" and one.name not in usual]
         hidden = [] if ctx.meta.get(_ALL) else options
         if hidden:
             self.epilog = f"{len(hidden)} more options: {ctx.command_path} {_ALL}"
