@@ -46,6 +46,7 @@ Searching = Annotated[
 def command(
     data: o.Source,
     out_dir: o.Out,
+    reading: o.Labels,
     method: Method = None,
     margin: o.Margin = 0.5,
     step: Step = 0.1,
@@ -58,7 +59,6 @@ def command(
     trainee: o.Trainee = None,
     groups: o.Groups = "duplicates",
     running: o.Running,
-    reading: o.Labels,
     showing: o.Page,
 ) -> None:
     """Find the largest share that can be pruned with a loss within the margin, and confirm it on fresh replicates.

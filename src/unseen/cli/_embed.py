@@ -66,6 +66,7 @@ Threads = Annotated[
 def command(
     data: o.Source,
     out_dir: Out,
+    reading: o.Labels,
     backbone: Backbone = "auto",
     labels: Labels = None,
     test: Test = None,
@@ -76,7 +77,6 @@ def command(
     threads: Threads = None,
     verify: o.Verify = "cheap",
     *,
-    reading: o.Labels,
     showing: o.Showing,
 ) -> None:
     """Make vectors of a data set, by features that read no label or by a trained backbone; a data set like any other.

@@ -29,6 +29,7 @@ Jobs = Annotated[
 @subcommand("keep prune score learner plan folds repeats label target gpus jobs threads json")
 def command(
     data: o.Source,
+    reading: o.Labelled,
     amount: o.Amount,
     score: o.Scores = None,
     *,
@@ -38,7 +39,6 @@ def command(
     jobs: Jobs = None,
     threads: o.Threads = None,
     seed: o.Seed = 0,
-    reading: o.Labelled,
     json: o.Json = False,
 ) -> None:
     """Predict time, GPU or core hours, memory and storage of a scoring, and when pruning pays, in half a minute.

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from unseen.core.coreset import Coreset
     from unseen.core.protocols import Data
 
-COMPARISON = "Comparison"
 MOST_CLASSES = 3  # told of a coreset, worst first
 
 Runs = Annotated[
@@ -36,7 +35,7 @@ TestSplit = Annotated[
     ),
 ]
 Level = Annotated[
-    float, typer.Option(metavar="LEVEL", help="Of the intervals; tests are at 1 - level.", rich_help_panel=COMPARISON)
+    float, typer.Option(metavar="LEVEL", help="Of the intervals; tests are at 1 - level.", rich_help_panel=o.COMPARISON)
 ]
 Baseline = Annotated[
     list[str] | None,
@@ -45,12 +44,14 @@ Baseline = Annotated[
         metavar="NAME",
         help="full, random, random-stratified, dedup (needs --features); repeat for several.",
         show_default="all possible",
-        rich_help_panel=COMPARISON,
+        rich_help_panel=o.COMPARISON,
     ),
 ]
 Features = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="A .npy file (n, d) of the training set, for dedup.", rich_help_panel=COMPARISON),
+    typer.Option(
+        metavar="FILE", help="A .npy file (n, d) of the training set, for dedup.", rich_help_panel=o.COMPARISON
+    ),
 ]
 Trained = Annotated[
     list[str] | None,
@@ -68,9 +69,9 @@ Trained = Annotated[
 def command(
     runs: Runs,
     out_dir: o.Out,
+    testing: o.Testing,
     learner: Trained = None,
     *,
-    testing: o.Testing,
     test_split: TestSplit = None,
     margin: o.Margin = 0.5,
     level: Level = 0.95,

@@ -52,6 +52,7 @@ class Growing:
 def command(
     data: o.Source,
     out_dir: o.Out,
+    reading: o.Labels,
     amount: o.Amount,
     score: Score = "el2n",
     *,
@@ -59,7 +60,6 @@ def command(
     growing: Growing,
     scoring: o.Scoring,
     running: o.Kept,
-    reading: o.Labels,
     showing: o.Page,
 ) -> None:
     """Choose a part as `prune` does, and the rest by models of the coreset so far.

@@ -41,6 +41,7 @@ DATA = "Data"
 CHOICE = "What is kept"
 TRAINING = "Training"
 RUNNING = "Where it runs"
+COMPARISON = "Comparison"
 
 
 # ---- options of more than one subcommand ----------------------------------------------------------------------------
@@ -130,7 +131,7 @@ TestSplit = Annotated[
     ),
 ]
 Margin = Annotated[
-    float, typer.Option(metavar="POINTS", help="The loss that counts as none, in points.", rich_help_panel=CHOICE)
+    float, typer.Option(metavar="POINTS", help="The loss that counts as none, in points.", rich_help_panel=COMPARISON)
 ]
 
 

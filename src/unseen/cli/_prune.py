@@ -77,6 +77,7 @@ class Auto:
 def command(
     data: o.Source,
     out_dir: o.Out,
+    reading: o.Labelled,
     amount: o.Amount,
     score: o.Score = None,
     also: Also = [],  # noqa: B006 - typer reads the default and never changes it
@@ -85,7 +86,6 @@ def command(
     auto: Auto,
     scoring: o.Scoring,
     running: o.Kept,
-    reading: o.Labelled,
     showing: o.Page,
 ) -> None:
     """Score every sample by models that never saw it, and choose the part worth training on.

@@ -15,11 +15,11 @@ from unseen.cli._subcommand import subcommand
 def command(
     data: o.Source,
     out_dir: o.Out,
+    reading: o.Labelled,
     score: o.Scores = None,
     *,
     scoring: o.Scoring,
     running: o.Kept,
-    reading: o.Labelled,
     showing: o.Showing,
 ) -> None:
     """Score every sample by models that never saw it; `unseen select` chooses from the scores.

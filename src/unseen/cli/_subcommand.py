@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand
+from typer.models import OptionInfo
 
 __all__ = ["Brief", "subcommand"]
 
@@ -29,9 +30,13 @@ def subcommand(usual: str) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         parameters, bundles = _unfold(command)
-        shown = usual.split()
-        if unknown := set(shown) - {one.name for one in parameters}:
+        shown = set(usual.split())
+        options = {one.name for one in parameters if any(isinstance(each, OptionInfo) for each in _extras(one))}
+        if unknown := shown - options:
             raise TypeError(f"{command.__module__} shows options that it does not have: {', '.join(sorted(unknown))}")
+        if options - shown:
+            kind = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(inspect.Parameter("help_all", kind, default=False, annotation=_HelpAll))
 
         def outer(**given: Any) -> None:
             given.pop("help_all", None)
@@ -42,8 +47,8 @@ def subcommand(usual: str) -> Callable[[Command], Command]:
         # What typer reads: the signature, the annotations and the docstring.
         outer.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         outer.__annotations__ = {one.name: one.annotation for one in parameters}
-        outer.__name__, outer.__doc__, outer.__module__ = command.__name__, command.__doc__, command.__module__
-        outer.usual = [*shown, "help_all"]  # type: ignore[attr-defined]
+        outer.__name__, outer.__module__, outer.__doc__ = command.__name__, command.__module__, _reflow(command.__doc__)
+        outer.usual = shown | {"help_all"}  # type: ignore[attr-defined]
         return outer
 
     return decorate
@@ -64,7 +69,17 @@ def _unfold(command: Command) -> tuple[list[inspect.Parameter], dict[str, Any]]:
         for each in fields(bundle):
             default = each.default_factory() if each.default_factory is not MISSING else each.default
             parameters.append(inspect.Parameter(each.name, kind, default=default, annotation=hints[each.name]))
-    return [*parameters, inspect.Parameter("help_all", kind, default=False, annotation=_HelpAll)], bundles
+    return parameters, bundles
+
+
+def _extras(parameter: inspect.Parameter) -> tuple[Any, ...]:
+    return getattr(parameter.annotation, "__metadata__", ())
+
+
+def _reflow(text: str | None) -> str:
+    """Join the lines of each paragraph but those of the examples: the terminal breaks them where it ends."""
+    paragraphs = inspect.cleandoc(text or "").split("\n\n")
+    return "\n\n".join(each if each.startswith("Examples:") else " ".join(each.split()) for each in paragraphs)
 
 
 def _show_all(ctx: typer.Context, asked: bool) -> None:

@@ -52,6 +52,7 @@ class Testing(o.Testing):
 def command(
     data: o.Source,
     out_dir: o.Out,
+    reading: o.Labels,
     method: Methods = None,
     keep: Keeps = None,
     prune: Prunes = None,
@@ -62,7 +63,6 @@ def command(
     trainee: o.Trainee = None,
     groups: o.Groups = "duplicates",
     running: o.Running,
-    reading: o.Labels,
     showing: o.Page,
 ) -> None:
     """Try methods at several budgets, beside everything and random: which one, and what does pruning cost?
@@ -72,8 +72,8 @@ def command(
 
     Examples:
       unseen sweep digits --prune 0.5 --out runs/first
-      unseen sweep digits --method el2n/top --method seen/el2n/top --prune 0.5 --prune 0.8 --out runs/sweep
-      unseen sweep t.parquet --label y --test v.parquet --method el2n/stratified --prune 0.3 --out runs/s
+      unseen sweep digits --method el2n/top --method seen/el2n/top --prune 0.5 --prune 0.8 --out runs/s
+      unseen sweep t.parquet --label y --test v.parquet --method el2n/beta --prune 0.3 --out runs/t
     """
     given = dict(locals())
     from unseen.data import resolve
