@@ -167,7 +167,7 @@ def test_what_is_no_run_to_resume(unseen_says, finished, tmp_path):
 @pytest.mark.parametrize(
     ("command", "epochs"),
     [
-        (["grow", "DATA", "--keep", "0.5", "--steps", "1", "--folds", "2"], 2),
+        (["grow", "DATA", "--keep", "0.5", "--rule", "stratified"], 4),
         (["evaluate", "RUN", "--seeds", "1", "--baseline", "random"], 2),
         (["sweep", "DATA", "--method", "folds:k=2/el2n/top", "--keep", "0.5", "--seeds", "1"], 5),
     ],

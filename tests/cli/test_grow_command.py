@@ -22,10 +22,10 @@ def test_it_tells_what_it_will_do_each_step_and_the_result(unseen_says, grow, tm
     run = tmp_path / "run"
     said = unseen_says(*grow, "--steps", "2", "--out", run)
     assert said.code == 0, said.err
-    assert re.search(r"steps +60 to 70, 70 to 80, by entropy", said.err)
+    assert re.search(r"steps +40 to 60, 60 to 80, by entropy", said.err)
     assert "4 trainings by sklearn:LogisticRegression, 1 thread each" in said.err
-    assert re.search(r"^step 2: 80 samples, 10 entered$", said.err, re.M)
-    assert re.search(r"^step 2 +80 +\+10 +entropy, by models of 70$", said.out, re.M)
+    assert re.search(r"^step 2: 80 samples, 20 entered$", said.err, re.M)
+    assert re.search(r"^step 2 +80 +\+20 +entropy, by models of 60$", said.out, re.M)
     assert re.search(r"^kept +80 of 200 samples \(40\.0 %\), by stratified$", said.out, re.M)
     assert {"coreset.parquet", "history.parquet", "scores.parquet", "command.json"} <= {p.name for p in run.iterdir()}
     assert len(unseen.load(run).coreset) == 80
@@ -37,7 +37,7 @@ def test_json_is_one_object_of_numbers(unseen_says, grow, tmp_path):
     assert said.err == ""
     result = json.loads(said.out)
     assert result["kept"] + result["pruned"] == result["n"] == 200
-    assert result["sizes"] == [60, 80]
+    assert result["sizes"] == [40, 60, 80]
 
 
 def test_a_finished_run_is_shown_by_resume_wherever_it_is(unseen_says, grow, tmp_path):
@@ -65,9 +65,9 @@ def test_it_begins_with_the_coreset_of_another_run(unseen_says, grow, tmp_path):
 @pytest.mark.parametrize(
     ("options", "pattern"),
     [
-        (["--keep", "0.04"], "the start of 6 samples is too small to train on"),
+        (["--keep", "0.04"], "the start of 4 samples is too small to train on"),
         (["--start", "1.5"], r"start must be a share of the budget in \(0, 1\)"),
-        (["--start", "nowhere"], r"--start must be a share of the budget \(0\.75\), or a run or parquet file"),
+        (["--start", "nowhere"], r"--start must be a share of the budget \(0\.5\), or a run or parquet file"),
         (["--steps", "0"], "steps must be an integer of at least 1"),
         (["--score", "aum"], "score 'aum' needs 2 epochs"),
         (["--refill", "entropie"], "unknown score 'entropie'; did you mean 'entropy'"),
@@ -88,7 +88,7 @@ def test_a_start_without_a_coreset_is_refused(unseen_says, grow, digits_file, tm
 
 def test_another_configuration_is_refused(unseen_says, grow, tmp_path):
     assert unseen_says(*grow, "--quiet", "--out", tmp_path / "run").code == 0
-    refused(unseen_says(*grow, "--steps", "2", "--out", tmp_path / "run"), 3, r"grow\.sizes")
+    refused(unseen_says(*grow, "--steps", "3", "--out", tmp_path / "run"), 3, r"grow\.sizes")
 
 
 def test_help_has_panels_and_examples(unseen_says):

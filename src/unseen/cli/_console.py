@@ -288,7 +288,7 @@ class Reporter:
         from unseen.evaluating.prices import duration
 
         number = _many(-(-epochs // one.epochs), "training")
-        err.print(Text(f"price   up to {number}, about {duration(seconds)} in all on this machine"))
+        err.print(Text(f"takes   up to {number}, about {duration(seconds)} in all on this machine"))
         if not typer.confirm("Begin? (--yes begins without asking)", err=True):
             err.print(Text("nothing was trained"))
             raise typer.Exit(DECLINED)

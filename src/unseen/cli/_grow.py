@@ -36,10 +36,10 @@ class Growing:
             help="Share of the budget chosen in the first step, or a run or parquet file whose coreset is the start.",
             rich_help_panel=STEPS,
         ),
-    ] = "0.75"
+    ] = "0.5"
     steps: Annotated[
         int, typer.Option(metavar="N", help="Further steps, which add equally many samples.", rich_help_panel=STEPS)
-    ] = 1
+    ] = 2
     refill: Annotated[
         str,
         typer.Option(
@@ -66,7 +66,7 @@ def command(
 
     Examples:
       unseen grow digits --keep 0.3 --out runs/grown
-      unseen grow photos/ --keep 0.5 --steps 2 --out runs/grown
+      unseen grow photos/ --keep 0.5 --steps 3 --out runs/grown
       unseen grow t.parquet --label y --keep 500 --start runs/before --out runs/t
     """
     given = dict(locals())
@@ -130,7 +130,7 @@ def started_from(start: str) -> Any:
         pass
     if not Path(start).exists():
         raise ArgumentError(
-            f"--start must be a share of the budget (0.75), or a run or parquet file with a coreset, got {start!r}"
+            f"--start must be a share of the budget (0.5), or a run or parquet file with a coreset, got {start!r}"
         )
     loaded = unseen.load(start)
     coreset = loaded if isinstance(loaded, unseen.Coreset) else getattr(loaded, "coreset", None)

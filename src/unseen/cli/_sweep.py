@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,8 +15,12 @@ from unseen.cli._report import drawing
 from unseen.cli._report import written as page_written
 from unseen.cli._subcommand import subcommand
 
-# Beside the way of `unseen prune`: CCS, the method of others that did best in docs/results.md.
-PEER = "seen/aum/stratified:cutoff=0"
+if TYPE_CHECKING:
+    from unseen.core.protocols import Data
+
+# Beside the way of `unseen prune`: CCS, the method of others that did best in docs/results.md, by the in-sample margin;
+# `aum` is its mean over epochs, where there are several.
+PEER, PEER_IN_ONE_EPOCH = "seen/aum/stratified:cutoff=0", "seen/label_margin:space=logits/stratified:cutoff=0"
 
 Methods = Annotated[
     list[str] | None,
@@ -25,7 +29,7 @@ Methods = Annotated[
         metavar="METHOD",
         help="How coresets are chosen: plan/score/rule, such as folds:k=2/el2n/top, seen/aum/beta or "
         "grow:steps=2/el2n/stratified; repeat for several. 'full' and 'random' are always there.",
-        show_default=f"as `unseen prune` chooses, and {PEER}",
+        show_default="as `unseen prune` chooses, and CCS, in-sample",
         rich_help_panel=o.CHOICE,
     ),
 ]
@@ -77,12 +81,12 @@ def command(
     """
     given = dict(locals())
     from unseen.data import resolve
-    from unseen.evaluating.methods import DEFAULT
     from unseen.learners.base import DEFAULTS
 
     read = reading.given()
     source = resolve(data, **read)
-    learner, method = learner or DEFAULTS[source.kind], method or [DEFAULT, PEER]
+    learner = learner or DEFAULTS[source.kind]
+    method = method or usual_methods(learner, source)
     remembered = o.remembered("sweep", given, learner=learner, method=method)
     asks = measure(source, trainee or learner, running)
     with Reporter(quiet=showing.silent, run=out_dir, command=remembered, measure=asks) as report:
@@ -102,6 +106,14 @@ def command(
             **running.given(),
         )
     tell(result, out_dir, json=showing.json, no_report=showing.no_report)
+
+
+def usual_methods(learner: str, data: Data) -> list[str]:
+    """Return the methods that are compared where none is named: the way of `unseen prune`, and the best peer."""
+    from unseen.evaluating.methods import DEFAULT
+    from unseen.learners.registry import resolve
+
+    return [DEFAULT, PEER if (resolve(learner, data).epochs or 1) > 1 else PEER_IN_ONE_EPOCH]
 
 
 def tell(result: unseen.Sweep, run: Path, *, json: bool, no_report: bool) -> None:
