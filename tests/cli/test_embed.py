@@ -12,6 +12,7 @@ import pytest
 from command_line import refused, unseen_says_fixture  # noqa: F401
 
 import unseen
+from unseen.cli import _prune
 from unseen.embedding import api
 from unseen.evaluating.costs import Range
 
