@@ -50,7 +50,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def complain(error: object) -> None:
-    """An error in one paragraph, with the notes that were added to it on the way."""
+    """Print an error in one paragraph, with the notes that were added to it on the way."""
     err.print(Text.assemble(("error: ", "bold red"), str(error)))
     for note in getattr(error, "__notes__", ()):
         if "\n" not in note:  # a worker's traceback is for its developers
@@ -65,24 +65,24 @@ def warn(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """A warning in one line; takes the place of `warnings.showwarning`."""
+    """Print a warning in one line; takes the place of `warnings.showwarning`."""
     err.print(Text.assemble(("warning: ", "yellow"), " ".join(str(message).split())))
 
 
 def print_json(result: dict[str, Any]) -> None:
-    """One JSON object on stdout; what is no finite number is null, since JSON has no NaN."""
+    """Write one JSON object to stdout; what is no finite number is null, since JSON has no NaN."""
     sys.stdout.write(json.dumps(_finite(result), indent=2, allow_nan=False) + "\n")
 
 
 def aligned(lines: list[tuple[str, str]], console: Console = out) -> None:
-    """Lines of a word and what there is to say of it, one under the other."""
+    """Print lines of a word and its text, the texts one under the other."""
     width = max(len(word) for word, _ in lines) + 2
     for word, text in lines:
         console.print(Text.assemble((word.ljust(width), "bold"), text))
 
 
 def grid(columns: list[str], rows: list[list[str]]) -> None:
-    """A table of short texts, numbers to the right."""
+    """Print a table of short texts, numbers to the right."""
     from rich.measure import Measurement
     from rich.table import Table
 
@@ -99,7 +99,7 @@ def grid(columns: list[str], rows: list[list[str]]) -> None:
 
 
 def stacked(columns: list[str], rows: list[tuple[list[str], list[str]]]) -> None:
-    """A list of things: short texts in columns, longer ones under each other in the last column."""
+    """Print a list: short texts in columns, longer ones under each other in the last column."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), header_style="bold")
@@ -246,17 +246,17 @@ class Reporter:
         self._budget = text
 
     def _on_plan(self, **plan: Any) -> None:
-        """A scoring is about to begin."""
+        """Announce a scoring."""
         held = min(len(list(self.run.glob("fits/*/result.npz"))), plan["fits"])
         lines = outlook(plan, self.command["options"], self._budget, held)
         self._begin(lines, plan["fits"] * plan["epochs"], held * plan["epochs"], plan["fits"] - held)
 
     def _on_work(self, *, lines: list[tuple[str, str]], epochs: int, held: int = 0) -> None:
-        """Work of many trainings is about to begin."""
+        """Announce work of many trainings."""
         self._begin(lines, epochs, held, MANY_TRAININGS)
 
     def _begin(self, lines: list[tuple[str, str]], epochs: int, held: int, trainings: int) -> None:
-        """Work of any kind is about to begin: what it is in words, its epochs in all, those already done."""
+        """Announce work of any kind: what it is in words, its epochs in all, those already done."""
         from unseen.engine.runs.commands import keep_command
 
         if not self.quiet:
@@ -294,7 +294,7 @@ class Reporter:
             raise typer.Exit(DECLINED)
 
     def _on_say(self, *, text: str) -> None:
-        """A result on the way, such as the quality at a step."""
+        """Print a result on the way, such as the quality at a step."""
         if not self.quiet:
             err.print(Text(text))
 
@@ -304,12 +304,12 @@ class Reporter:
         self._advance(fit, epoch, f"fit {fit}: {at}", tell=epochs > 1)
 
     def _on_part(self, *, fit: str, part: float) -> None:
-        """A share of a fit without epochs, such as the passes of a closed form."""
+        """Count a share of a fit without epochs, such as the passes of a closed form."""
         before = self._work.of(fit)
         self._advance(fit, part, f"fit {fit}: {part:.0%}", tell=int(10 * part) > int(10 * before))
 
     def _on_retry(self, *, fit: str, retry: int, of: int, cause: str) -> None:
-        """A worker died, and its fit is begun again."""
+        """Say that a worker died, and that its fit is begun again."""
         self._on_say(text=f"fit {fit}: its worker died, retry {retry} of {of} ({cause})")
 
     def _on_fit_done(
@@ -355,25 +355,25 @@ class Work:
         return self._held + sum(self._epochs.values())
 
     def of(self, fit: str) -> float:
-        """Epochs of one fit that are behind us."""
+        """Return the epochs of one fit that are done."""
         return self._epochs.get(fit, 0)
 
     def reached(self, fit: str, epoch: float) -> None:
-        """A fit has come so far. What it had done before a kill counts as done, but not towards the speed."""
+        """Count the progress of a fit. What it had done before a kill is not counted towards the speed."""
         more = max(0, epoch - self.of(fit))
         self._reports += more > 0
         self._gained += min(1, more)
         self._epochs[fit] = self.of(fit) + more
 
     def left(self) -> float | None:
-        """Seconds to go; None before the first epoch and after the last."""
+        """Return the seconds left; None before the first epoch and after the last."""
         remaining = self.total - self.done
         if not self._gained or remaining <= 0:
             return None
         return (time.monotonic() - self._started) / self._gained * remaining
 
     def worth_a_line(self, before: float) -> bool:
-        """The first and the last report, and about a hundred of those between."""
+        """Return whether to print this report: the first, the last, and about a hundred of those between."""
         step = -(-self.total // MOST_LINES)
         return self._reports <= 1 or self.done >= self.total or step == 1 or self.done // step > before // step
 
@@ -404,7 +404,7 @@ def _bar(work: Work) -> Progress:
 
 
 def outlook(plan: dict[str, Any], options: dict[str, Any], budget: str | None, held: int = 0) -> list[tuple[str, str]]:
-    """What is going to be done and what it takes, in words."""
+    """Describe what is going to be done and what it takes."""
     about = dict(plan["plan"])
     name = about.pop("plan")
     details = ", ".join(f"{key}={value}" for key, value in about.items() if value is not False)

@@ -106,7 +106,7 @@ def command(
             seed=seed,
             threads=threads,
             verify=verify,
-            report=Told(quiet=showing.silent),
+            report=Progress(quiet=showing.silent),
             **o.data_options(device=device, batch_size=batch_size),
         )
     except KeyboardInterrupt:
@@ -115,7 +115,7 @@ def command(
 
 
 def show(made: Any, folder: Path, *, json: bool) -> None:
-    """What was made, and where it is."""
+    """Print what was made, and where it is."""
     n, width = len(made), made.sample_shape[0]
     if json:
         print_json({"data": str(folder), "n": n, "columns": width, "embedding": made.embedding})
@@ -124,7 +124,7 @@ def show(made: Any, folder: Path, *, json: bool) -> None:
     aligned([*lines, ("data", str(folder))])
 
 
-class Told:
+class Progress:
     """What is going to be done and how far it is, in lines."""
 
     def __init__(self, *, quiet: bool) -> None:

@@ -77,7 +77,7 @@ def command(
     level: Level = 0.95,
     baseline: Baseline = None,
     features: Features = None,
-    running: o.Kept,
+    running: o.VerifiedRunning,
     showing: o.Page,
 ) -> None:
     """Train on the coresets of runs and on their baselines, and say what training on less costs.

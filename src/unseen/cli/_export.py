@@ -107,16 +107,16 @@ def command(
     options = o.data_options(
         link=link, column=column, keys=keys or None, shards=shard or None, shard_bytes=shard_bytes
     )  # fmt: skip
-    report = None if quiet or json else Told()
+    report = None if quiet or json else Progress()
     place = unseen.export(run, to, out, data=data, coreset=coreset, report=report, **options)
     kind = KINDS.get(to)
     if json:
         print_json({"run": str(run), "to": to, "out": str(place)})
     else:
-        aligned(told(to, place, kind.summary, kind.use, keys=keys))
+        aligned(describe(to, place, kind.summary, kind.use, keys=keys))
 
 
-class Told:
+class Progress:
     """How far it is, in lines, where it takes longer than a moment."""
 
     def __init__(self) -> None:
@@ -130,8 +130,8 @@ class Told:
             self._next = now + _MOMENT
 
 
-def told(to: str, place: Path, summary: str, use: str, *, keys: bool) -> list[tuple[str, str]]:
-    """What was made, where it is, and how to go on."""
+def describe(to: str, place: Path, summary: str, use: str, *, keys: bool) -> list[tuple[str, str]]:
+    """Describe what was made, where it is, and how to go on."""
     if keys:
         summary, use = "the keys of samples, one a line", "set(open({out!r}).read().splitlines())"
     return [("made", f"{to}: {summary}"), ("at", str(place)), ("use", use.format(out=str(place)))]

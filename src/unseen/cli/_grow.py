@@ -12,7 +12,7 @@ import typer
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Reporter, aligned, grid, measure, percent, print_json
-from unseen.cli._prune import disagreement, told_disagreement
+from unseen.cli._prune import describe_disagreement, disagreement
 from unseen.cli._report import written
 from unseen.cli._subcommand import subcommand
 from unseen.errors import ArgumentError
@@ -59,7 +59,7 @@ def command(
     choice: o.Choice,
     growing: Growing,
     scoring: o.Scoring,
-    running: o.Kept,
+    running: o.VerifiedRunning,
     showing: o.Page,
 ) -> None:
     """Choose a part as `prune` does, and the rest by models of the coreset so far.
@@ -179,7 +179,7 @@ def show(result: unseen.Grown, summary: dict[str, Any]) -> None:
         [
             ("kept", f"{kept:,} of {n:,} samples ({percent(kept / n)}), by {summary['rule']}"),
             ("score", f"{summary['score']}, {meaning(summary['direction'])}"),
-            ("labels", told_disagreement(summary)),
+            ("labels", describe_disagreement(summary)),
             ("coreset", summary["coreset"]),
             ("history", summary["history"]),
             *([("report", summary["report"])] if "report" in summary else []),

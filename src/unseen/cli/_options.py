@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Amount",
     "Choice",
-    "Kept",
     "Labelled",
     "Labels",
     "Page",
@@ -33,6 +32,7 @@ __all__ = [
     "Scoring",
     "Showing",
     "Testing",
+    "VerifiedRunning",
 ]  # fmt: skip
 
 
@@ -283,7 +283,7 @@ class Scoring:
         str | None,
         typer.Option(
             metavar="PLAN",
-            help="Who judges whom: halves, folds (folds:k=3), leave_one_out; or seen, the classic in-sample score.",
+            help="Exposure plan: halves, folds (folds:k=3), leave_one_out, or seen (the classic in-sample score).",
             show_default="halves; folds with --folds, and for learners in closed form",
             callback=_check_plan,
             rich_help_panel=TRAINING,
@@ -378,7 +378,7 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Kept(Running):
+class VerifiedRunning(Running):
     """Where and how the work runs, where the data is remembered by its fingerprint."""
 
     verify: Verify = "cheap"

@@ -85,7 +85,7 @@ def command(
     choice: o.Choice,
     auto: Auto,
     scoring: o.Scoring,
-    running: o.Kept,
+    running: o.VerifiedRunning,
     showing: o.Page,
 ) -> None:
     """Score every sample by models that never saw it, and choose the part worth training on.
@@ -136,7 +136,7 @@ def command(
 
 
 def tell(result: Pruned, run: Path, *, json: bool, no_report: bool) -> None:
-    """The result, after its report is written."""
+    """Print the result, after its report is written."""
     summary = summarise(result, run, run / "coreset.parquet")
     if page := written(run, skip=no_report):
         summary["report"] = str(page)
@@ -147,7 +147,7 @@ def tell(result: Pruned, run: Path, *, json: bool, no_report: bool) -> None:
 
 
 def shown(run: Path, *, json: bool, no_report: bool) -> None:
-    """What a finished run holds."""
+    """Print what a finished run holds."""
     from unseen.pruning import Pruned
 
     loaded: Any = unseen.load(run)
@@ -155,7 +155,7 @@ def shown(run: Path, *, json: bool, no_report: bool) -> None:
 
 
 def by_embedding(data: Data, learner: str, plan: Plan | None) -> str | None:
-    """Where the default network would train long: the minutes of that, and of embedding by a pretrained one.
+    """Compare the minutes of training the default network, where they are many, with those of embedding.
 
     Both are measured, which takes up to half a minute; so only where there are many pixels.
     """
@@ -193,7 +193,7 @@ def _only_with_auto(trying: dict[str, Any]) -> None:
 
 
 def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None) -> dict[str, Any]:
-    """The result as numbers."""
+    """Return the result as numbers."""
     from unseen.evaluating.prices import paid, pays_back, worth
     from unseen.scores.label_quality import LABEL_ISSUE
 
@@ -230,14 +230,14 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
 
 
 def disagreement(table: ScoreTable, chosen: Coreset) -> dict[str, float | None]:
-    """The held-out disagreement with the labels of the coreset and of all; None where it is withheld."""
+    """Return the held-out disagreement with the labels of the coreset and of all; None where it is withheld."""
     share = unseen.label_error_share
     found = {"label_errors_kept": share(table, chosen), "label_errors_random": share(table)}
     return {name: None if isnan(value) else value for name, value in found.items()}
 
 
-def told_disagreement(summary: Mapping[str, Any]) -> str:
-    """The same in words."""
+def describe_disagreement(summary: Mapping[str, Any]) -> str:
+    """Describe the held-out disagreement."""
     inside, outside = summary["label_errors_kept"], summary["label_errors_random"]
     if inside is None or outside is None:
         return "held-out disagreement not told: the models are too weak to doubt a label"
@@ -245,7 +245,7 @@ def told_disagreement(summary: Mapping[str, Any]) -> str:
 
 
 def show(result: Pruned, summary: dict[str, Any]) -> None:
-    """The result in words."""
+    """Print the result in words."""
     import numpy as np
 
     from unseen.core.observation import meaning
@@ -269,7 +269,7 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
         left, wrong = percent(summary["cut_off"]), percent(1.0 - summary["accuracy"])
         lines.append(("hardest", f"{left} left out as such, since models got {wrong} wrong; {WEAK}"))
     if "label_errors_kept" in summary:
-        lines.append(("labels", told_disagreement(summary)))
+        lines.append(("labels", describe_disagreement(summary)))
     if "paid" in summary:
         lines.append(("price", f"by samples seen, {summary['paid']}"))
     files = [("table", summary["scores"]), ("coreset", summary["coreset"])]

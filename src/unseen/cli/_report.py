@@ -88,7 +88,7 @@ def drawing() -> Iterator[None]:
 
 
 def written(run: Path, *, skip: bool) -> Path | None:
-    """The report at the end of a subcommand; the run is finished by then, so what goes wrong here is a warning."""
+    """Write the report at the end of a subcommand; what goes wrong is a warning, since the run is finished by then."""
     if skip:
         return None
     try:

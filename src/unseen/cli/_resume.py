@@ -150,7 +150,7 @@ class Found:
         return 0 if self.finished else UNFINISHED
 
     def to_json(self) -> dict[str, Any]:
-        """The same as JSON."""
+        """Return the findings as JSON."""
         return {
             "run": str(self.run),
             "command": self.command,
@@ -165,7 +165,7 @@ class Found:
         }
 
     def lines(self) -> list[tuple[str, str]]:
-        """The same in words."""
+        """Describe the findings."""
         lines = [("data", "the same as was scored" if not self.data else "other than was scored")]
         lines += [("", line) for line in self.data]
         if self.finished:
@@ -256,7 +256,7 @@ def looked_at_from_outside(run: Path, begun: Command, risks: list[str]) -> Found
 
 
 def _work(outlook: Outlook, fits: int, *, finished: bool) -> dict[str, Any]:
-    """How much the command announces, and how much of it is done."""
+    """Return how much work the command announces, and how much of it is done."""
     about = outlook.about
     if outlook.kind == "plan":
         return {"of": about["fits"], "done": min(fits, about["fits"]), "unit": "fits"}
@@ -311,7 +311,7 @@ def _refuse_other_learners(run: Path, begun: Command) -> None:
 
 
 def _checked(run: Path, begun: Command) -> dict[str, Any]:
-    """The options of the command, each of the type that it has on the command line."""
+    """Return the options of the command; refuse one that has not its type of the command line."""
     if begun.name not in ROOMS:
         raise RunError(f"{run / COMMAND} names the command {begun.name!r}, which no run begins with; it was edited")
     known = inspect.signature(ROOMS[begun.name].command, eval_str=True).parameters
@@ -339,7 +339,7 @@ def _checked(run: Path, begun: Command) -> dict[str, Any]:
 
 
 def _is_of(value: Any, kind: Any) -> bool:
-    """Whether a value of JSON is what a parameter of this type is given on the command line."""
+    """Return whether a value of JSON is what a parameter of this type is given on the command line."""
     origin, of = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return _is_of(value, of[0])

@@ -19,7 +19,7 @@ def command(
     score: o.Scores = None,
     *,
     scoring: o.Scoring,
-    running: o.Kept,
+    running: o.VerifiedRunning,
     showing: o.Showing,
 ) -> None:
     """Score every sample by models that never saw it; `unseen select` chooses from the scores.
@@ -53,13 +53,13 @@ def command(
 
 
 def shown(run: Path, *, json: bool, no_report: bool = True) -> None:
-    """What a finished run holds."""
+    """Print what a finished run holds."""
     loaded: Any = unseen.load(run)
     show(loaded.scores, run, json=json)
 
 
 def show(table: unseen.ScoreTable, run: Path, *, json: bool) -> None:
-    """Quantiles of every score."""
+    """Print quantiles of every score."""
     import numpy as np
 
     from unseen.core.observation import meaning
