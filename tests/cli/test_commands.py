@@ -297,7 +297,7 @@ OPTIONS = {
         "--address": None,
         "--out": None,  # given to every run here
         "--no-report": None,  # changes no number; see tests/cli/test_cli_report.py
-        "--yes": None,  # changes no number; see test_asking.py
+        "--yes": None,  # changes no number; see test_long_work.py
         "--candidate": None,  # this and the next two go with --rule auto; see test_prune_auto
         "--probe": None,
         "--confirm": None,
