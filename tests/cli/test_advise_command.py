@@ -30,7 +30,9 @@ def test_advise_says_what_it_tried(unseen_says, digits_file, tmp_path):
     assert re.search(r"^confirming +\d+ % pruned, .* points \(random .*\)$", said.out, re.MULTILINE)
     assert "estimate" not in said.out + said.err
     again = unseen_says("resume", tmp_path / "a", "--json")
-    assert json.loads(again.out) == unseen.load(tmp_path / "a").to_json()
+    page = {"report": str(tmp_path / "a" / "report.html")}
+    assert json.loads(again.out) == {**unseen.load(tmp_path / "a").to_json(), **page}
+    assert (tmp_path / "a" / "report.html").exists()
 
 
 def test_the_quick_answer_says_everywhere_that_it_is_an_estimate(unseen_says, digits_file, tmp_path):

@@ -297,6 +297,7 @@ OPTIONS = {
         "--address": None,
         "--out": None,  # given to every run here
         "--no-report": None,  # changes no number; see tests/cli/test_cli_report.py
+        "--yes": None,  # changes no number; see test_long_work.py
         "--candidate": None,  # this and the next two go with --rule auto; see test_prune_auto
         "--probe": None,
         "--confirm": None,
@@ -380,7 +381,7 @@ def test_every_option_of_prune_changes_something(unseen_says, forms, form, optio
 def test_no_option_of_prune_is_left_out_above():
     prune = typer.main.get_command(app).commands["prune"]
     has = {max(p.opts, key=len) for p in prune.params if p.opts[0].startswith("-")}
-    assert has - {"--help"} == {option for options in OPTIONS.values() for option in options}
+    assert has - {"--help", "--help-all"} == {option for options in OPTIONS.values() for option in options}
 
 
 AUTO = ["--keep", "0.3", "--rule", "auto", "--learner", "sklearn:sklearn.naive_bayes:GaussianNB", "--threads", "1"]

@@ -13,6 +13,7 @@ from command_line import refused, unseen_says_fixture  # noqa: F401
 
 import unseen
 from unseen.cli import _prune
+from unseen.embedding import api
 from unseen.evaluating.costs import Range
 
 
@@ -203,7 +204,7 @@ def pruned(unseen_says, images, *more):
 
 
 def test_where_training_takes_long_prune_names_a_pretrained_backbone_once(unseen_says, images, monkeypatch):
-    monkeypatch.setattr(_prune, "seconds_to_embed", lambda data, by: {"efficientnet_lite0": 180.0}[by])
+    monkeypatch.setattr(api, "seconds_to_embed", lambda data, by: {"efficientnet_lite0": 180.0}[by])
     told = pruned(unseen_says, images)
     assert told.splitlines()[0] == (
         "convnet will take about 20 min; vectors of a network that was trained on other data take about 3 min: "
@@ -216,7 +217,7 @@ def test_where_training_takes_long_prune_names_a_pretrained_backbone_once(unseen
     ("seconds", "more"), [(900.0, ()), (180.0, ("--learner", "convnet:epochs=1")), (180.0, ("--quiet",))]
 )
 def test_no_backbone_is_named_where_it_saves_little_or_was_not_asked(unseen_says, images, monkeypatch, seconds, more):
-    monkeypatch.setattr(_prune, "seconds_to_embed", lambda data, by: seconds)
+    monkeypatch.setattr(api, "seconds_to_embed", lambda data, by: seconds)
     assert "--backbone" not in pruned(unseen_says, images, *more)
 
 

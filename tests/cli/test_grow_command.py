@@ -94,6 +94,6 @@ def test_another_configuration_is_refused(unseen_says, grow, tmp_path):
 def test_help_has_panels_and_examples(unseen_says):
     said = unseen_says("grow", "--help")
     assert said.code == 0
-    for panel in ("Choice", "Steps", "Work", "Data"):
+    for panel in ("What is kept", "Steps", "Training", "Where it runs", "Data"):
         assert f"─ {panel} ─" in said.out
     assert re.search(r"Examples:\s*\n\s*unseen grow digits --keep 0\.3 --out runs/grown", said.out)

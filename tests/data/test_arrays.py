@@ -331,7 +331,9 @@ def test_arrays_of_other_names_in_npz(tmp_path):
     for data in (resolve(path, x="images", label="labels"), resolve(path, x="images", y="labels")):
         np.testing.assert_array_equal(everything(data), X)
         assert data.labels.tolist() == Y.tolist()
-    with pytest.raises(UnknownNameError, match=r"no array 'x'; x= names the array of inputs, .*; it has images, labels"):
+    with pytest.raises(
+        UnknownNameError, match=r"no array 'x'; x= names the array of inputs, .*; it has images, labels"
+    ):
         resolve(path)
     with pytest.raises(UnknownNameError, match=r"unknown array in set.npz 'label'; did you mean 'labels'"):
         resolve(path, x="images", label="label")

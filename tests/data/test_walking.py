@@ -92,7 +92,9 @@ def test_a_folder_that_must_not_be_read_is_refused(photos, table):
             parent.chmod(0o755)
     with nobody():
         for path, name in ((photos, "photos/cat/private"), (table, "table/private")):
-            with pytest.raises(DataError, match=f"{name} cannot be read: Permission denied; repair it, or move it away"):
+            with pytest.raises(
+                DataError, match=f"{name} cannot be read: Permission denied; repair it, or move it away"
+            ):
                 resolve(path)
 
 

@@ -429,9 +429,15 @@ def test_inputs(case, way, tmp_path):
             pd.date_range("2020-01-01", periods=N),
             "column 'b' has type timestamp.*, which is no feature; make numbers of it",
         ),
-        (pd.to_timedelta(np.arange(N), unit="s"), "column 'b' has type duration.*, which is no feature; make numbers of it"),
+        (
+            pd.to_timedelta(np.arange(N), unit="s"),
+            "column 'b' has type duration.*, which is no feature; make numbers of it",
+        ),
         ([[1]] * N, "column 'b' has type list.*, which is no feature"),
-        (["a", 1, 2.5] * (N // 3), "column 'b' must hold entries of one type, but row 1 holds int 1 among str; make it text"),
+        (
+            ["a", 1, 2.5] * (N // 3),
+            "column 'b' must hold entries of one type, but row 1 holds int 1 among str; make it text",
+        ),
     ],
     ids=["dates", "durations", "lists", "text-and-numbers"],
 )

@@ -9,21 +9,18 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli import _options as r
-from unseen.cli._console import Reporter, aligned, percent, print_json
-from unseen.data import resolve
-from unseen.evaluating.advise import LEARNER, TRAP
-from unseen.evaluating.methods import DEFAULT
-from unseen.learners.base import DEFAULTS
+from unseen.cli._console import Reporter, aligned, measure, percent, print_json
+from unseen.cli._report import written
+from unseen.cli._subcommand import subcommand
 
 Method = Annotated[
-    str,
+    str | None,
     typer.Option(
-        metavar="METHOD", help="How coresets are chosen: plan/score/rule; see `unseen sweep`.", rich_help_panel=o.CHOICE
+        metavar="METHOD",
+        help="How coresets are chosen: plan/score/rule; see `unseen sweep`.",
+        show_default="as `unseen prune` chooses",
+        rich_help_panel=o.CHOICE,
     ),
-]
-Margin = Annotated[
-    float, typer.Option(metavar="POINTS", help="The loss that counts as none, in points.", rich_help_panel=o.CHOICE)
 ]
 Step = Annotated[float, typer.Option(metavar="SHARE", help="Shares tried are its multiples.", rich_help_panel=o.CHOICE)]
 Quick = Annotated[
@@ -36,37 +33,33 @@ Quick = Annotated[
 ]
 Searching = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Replicates a share in the search: 2, or 5 with --quick.", rich_help_panel=o.WORK),
+    typer.Option(
+        metavar="N",
+        help="Replicates of a share in the search.",
+        show_default="2; 5 with --quick",
+        rich_help_panel=o.TRAINING,
+    ),
 ]
 
 
-@r.reads_labels
+@subcommand("out_dir method margin quick test seeds fix learner trainee label jobs yes json")
 def command(
     data: o.Source,
     out_dir: o.Out,
-    method: Method = DEFAULT,
-    margin: Margin = 0.5,
+    reading: o.Labels,
+    method: Method = None,
+    margin: o.Margin = 0.5,
     step: Step = 0.1,
     quick: Quick = False,
     features: o.Features = None,
-    test: o.Test = None,
-    probe: o.Probe = 0.2,
-    overlap: o.Overlap = "refuse",
+    *,
+    testing: o.Testing,
     searching: Searching = None,
-    seeds: o.Seeds = 5,
-    fix: o.Fixed = "epochs",
     learner: o.Learner = None,
     trainee: o.Trainee = None,
-    seed: o.Seed = 0,
     groups: o.Groups = "duplicates",
-    executor: o.Executor = "local",
-    address: o.Address = None,
-    jobs: o.JobsOrNone = None,
-    threads: o.Threads = None,
-    *,
-    reading: r.Reading,
-    quiet: o.Quiet = False,
-    json: o.Json = False,
+    running: o.Running,
+    showing: o.Page,
 ) -> None:
     """Find the largest share that can be pruned with a loss within the margin, and confirm it on fresh replicates.
 
@@ -76,52 +69,58 @@ def command(
       unseen advise t.parquet --label y --test v.parquet --fix iterations --out runs/advice
     """
     given = dict(locals())
-    read = r.options(reading)
+    from unseen.data import resolve
+    from unseen.evaluating.advise import LEARNER
+    from unseen.evaluating.methods import DEFAULT
+    from unseen.learners.base import DEFAULTS
+
+    read = reading.given()
     source = resolve(data, **read)
-    given["learner"] = learner = learner or (LEARNER if quick else DEFAULTS[source.kind])
-    with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("advise", given)) as report:
+    learner, method = learner or (LEARNER if quick else DEFAULTS[source.kind]), method or DEFAULT
+    remembered = o.remembered("advise", given, learner=learner, method=method)
+    asks = None if quick else measure(source, trainee or learner, running)
+    with Reporter(quiet=showing.silent, run=out_dir, command=remembered, measure=asks) as report:
         advice = unseen.advise(
             source,
             method=method,
             margin=margin / 100,
-            test=None if test is None else resolve(test, **read),
-            probe=probe,
-            overlap=overlap,
+            test=None if testing.test is None else resolve(testing.test, **read),
             learner=learner,
             trainee=trainee,
-            fix=fix,
             step=step,
             quick=quick,
             searching=searching,
-            seeds=seeds,
-            features=None if features is None else o.array(features),
-            groups="duplicates" if groups == "duplicates" else None,
-            seed=seed,
+            features=o.array_or_none(features),
+            groups=o.groups_of(groups),
             out=out_dir,
-            executor=o.executor_at(executor, address),
-            jobs=jobs,
-            threads=threads,
             report=report,
+            **testing.given(),
+            **running.given(),
         )
-    tell(advice, json=json)
+    tell(advice, out_dir, json=showing.json, no_report=showing.no_report)
 
 
-def tell(advice: unseen.Advice, *, json: bool) -> None:
-    """The advice as JSON or in words."""
+def tell(advice: unseen.Advice, run: Path, *, json: bool, no_report: bool) -> None:
+    """Print the advice as JSON or in words, after its page is written."""
+    page = written(run, skip=no_report)
     if json:
-        print_json(advice.to_json())
+        print_json({**advice.to_json(), **({} if page is None else {"report": str(page)})})
     else:
         show(advice)
+        if page is not None:
+            aligned([("report", str(page))])
 
 
-def shown(run: Path, *, json: bool, no_report: bool = True) -> None:
-    """What a finished run holds."""
+def shown(run: Path, *, json: bool, no_report: bool) -> None:
+    """Print what a finished run holds."""
     loaded: Any = unseen.load(run)
-    tell(loaded, json=json)
+    tell(loaded, run, json=json, no_report=no_report)
 
 
 def show(advice: unseen.Advice) -> None:
-    """The advice in words."""
+    """Print the advice in words."""
+    from unseen.evaluating.advise import TRAP
+
     kept = f"{advice.budget:,} of {advice.n:,} samples ({percent(advice.budget / advice.n)}) by {advice.method}"
     lines: list[tuple[str, Any]] = []
     if advice.estimate is not None:

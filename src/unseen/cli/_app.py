@@ -30,6 +30,7 @@ from unseen.cli import (
     _sweep,
 )
 from unseen.cli._console import Interrupted, complain, err, out, warn
+from unseen.cli._subcommand import Brief
 from unseen.errors import RunError, UnseenError
 
 __all__ = ["app", "run"]
@@ -40,6 +41,17 @@ FAILED, RUN_PROBLEM = 1, 3
 
 class _Group(TyperGroup):
     """The subcommands. Ctrl-C comes out as it is, which typer would turn into an exit without a word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options of the program itself, which stand before the subcommand."""
+        if not args or args[0].startswith("-"):
+            return super().parse_args(ctx, args)
+        # There are none. Even so typer would load pydantic to read them, a fifth of a second.
+        params, self.params, self.add_help_option = self.params, [], False
+        try:
+            return super().parse_args(ctx, args)
+        finally:
+            self.params, self.add_help_option = params, True
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -55,7 +67,6 @@ app = typer.Typer(
     name="unseen",
     cls=_Group,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog=(
@@ -64,21 +75,17 @@ app = typer.Typer(
         "143 terminated (SIGTERM), and the run can be resumed."
     ),
 )
-app.command("prune")(_prune.command)
-app.command("grow")(_grow.command)
-app.command("score")(_score.command)
-app.command("select")(_select.command)
-app.command("estimate")(_estimate.command)
-app.command("evaluate")(_evaluate.command)
-app.command("sweep")(_sweep.command)
-app.command("advise")(_advise.command)
-app.command("embed")(_embed.command)
-app.command("report")(_report.command)
-app.command("export")(_export.command)
-app.command("resume")(_resume.command)
-app.command("scores")(_lists.scores)
-app.command("rules")(_lists.rules)
-app.command("learners")(_lists.learners)
+# In the order in which people use them.
+COMMANDS = {
+    "Choose": {"prune": _prune.command, "evaluate": _evaluate.command, "export": _export.command},
+    "Runs": {"report": _report.command, "resume": _resume.command},
+    "In steps": {"embed": _embed.command, "score": _score.command, "select": _select.command, "grow": _grow.command},
+    "Before you decide": {"estimate": _estimate.command, "advise": _advise.command, "sweep": _sweep.command},
+    "What there is": {"scores": _lists.scores, "rules": _lists.rules, "learners": _lists.learners},
+}
+for _panel, _commands in COMMANDS.items():
+    for _name, _command in _commands.items():
+        app.command(_name, cls=Brief, rich_help_panel=_panel)(_command)
 
 
 def _version(asked: bool) -> None:

@@ -9,25 +9,27 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO
 
+import typer
 from rich.console import Console
-from rich.measure import Measurement
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
-from unseen.engine.runs.commands import keep_command
-from unseen.engine.runs.readonly import Looking
-from unseen.evaluating.prices import duration
+from unseen.cli import _options as o
+from unseen.errors import UnseenError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from unseen.core.protocols import Data
     from unseen.integrations.tracking import Tracker
 
 __all__ = [
     "Interrupted",
+    "Measure",
     "Outlook",
     "Reporter",
     "aligned",
@@ -49,7 +51,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def complain(error: object) -> None:
-    """An error in one paragraph, with the notes that were added to it on the way."""
+    """Print an error in one paragraph, with the notes that were added to it on the way."""
     err.print(Text.assemble(("error: ", "bold red"), str(error)))
     for note in getattr(error, "__notes__", ()):
         if "\n" not in note:  # a worker's traceback is for its developers
@@ -64,24 +66,27 @@ def warn(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """A warning in one line; takes the place of `warnings.showwarning`."""
+    """Print a warning in one line; takes the place of `warnings.showwarning`."""
     err.print(Text.assemble(("warning: ", "yellow"), " ".join(str(message).split())))
 
 
 def print_json(result: dict[str, Any]) -> None:
-    """One JSON object on stdout; what is no finite number is null, since JSON has no NaN."""
+    """Write one JSON object to stdout; what is no finite number is null, since JSON has no NaN."""
     sys.stdout.write(json.dumps(_finite(result), indent=2, allow_nan=False) + "\n")
 
 
 def aligned(lines: list[tuple[str, str]], console: Console = out) -> None:
-    """Lines of a word and what there is to say of it, one under the other."""
+    """Print lines of a word and its text, the texts one under the other."""
     width = max(len(word) for word, _ in lines) + 2
     for word, text in lines:
         console.print(Text.assemble((word.ljust(width), "bold"), text))
 
 
 def grid(columns: list[str], rows: list[list[str]]) -> None:
-    """A table of short texts, numbers to the right."""
+    """Print a table of short texts, numbers to the right."""
+    from rich.measure import Measurement
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for i, column in enumerate(columns):
         numbers = all(_is_number(row[i]) for row in rows)
@@ -95,7 +100,9 @@ def grid(columns: list[str], rows: list[list[str]]) -> None:
 
 
 def stacked(columns: list[str], rows: list[tuple[list[str], list[str]]]) -> None:
-    """A list of things: short texts in columns, longer ones under each other in the last column."""
+    """Print a list: short texts in columns, longer ones under each other in the last column."""
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), header_style="bold")
     for column in columns[:-1]:
         table.add_column(column, no_wrap=True)
@@ -143,6 +150,48 @@ class Outlook(Exception):  # noqa: N818 - it is no error
         self.kind, self.about = kind, about
 
 
+class Training(NamedTuple):
+    """One training on everything, as it was measured."""
+
+    seconds: float
+    epochs: int
+
+
+Measure = Callable[[int], Training | None]  # before so many trainings
+DECLINED = 1  # the exit code
+
+ASK = 600.0  # seconds of work from which on the program asks before it begins
+# Measuring takes up to half a minute, so it is done where the work may well be long: by values of all samples.
+MANY_VALUES, MANY_TRAININGS = 20_000_000, 10
+
+
+def measure(data: Data, learner: str | None, running: o.Running) -> Measure | None:
+    """Return what measures one training before long work begins; None where nobody is to be asked."""
+    if running.yes or running.executor != "local" or not (err.is_terminal and sys.stdin.isatty()):
+        return None
+
+    def one(trainings: int) -> Training | None:
+        import unseen
+
+        if len(data) * math.prod(data.sample_shape) < MANY_VALUES and trainings < MANY_TRAININGS:
+            return None
+        err.print(Text("time    one training is measured first ..."))
+        try:
+            found = unseen.estimate(data, plan="seen", learner=learner, threads=running.threads, groups=None)
+        except UnseenError:  # what can be measured here is not all that can be trained
+            return None
+        return Training(found.full_seconds.middle / (running.jobs or 1), found.epochs)
+
+    return one
+
+
+def _open_log(text: str) -> Tracker:
+    """Open the log that `--log` names."""
+    from unseen.integrations.tracking import tracker_of
+
+    return tracker_of(text)
+
+
 class Reporter:
     """Shows how the work goes: a bar with the time left on a terminal, plain lines otherwise, nothing if quiet.
 
@@ -151,19 +200,35 @@ class Reporter:
         run: the directory in which the work is kept; the command is written there when the work begins. Where it is
             only looked at, nothing is shown, and the work ends (`Outlook`) where it would begin.
         command: the subcommand and its options, for `unseen resume`; its option `log` names where all is logged.
+        measure: measures one training; where the work will take longer than ten minutes, the program asks whether to
+            begin. None: it does not ask.
+        above: where this run is one of several in a folder: the folder, and the command that makes all of them.
     """
 
-    def __init__(self, *, quiet: bool, run: Path | Looking, command: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        *,
+        quiet: bool,
+        run: Any,
+        command: dict[str, Any],
+        measure: Measure | None = None,
+        above: tuple[Path, dict[str, Any]] | None = None,
+    ) -> None:
+        from unseen.engine.runs.readonly import Looking
+
         self.quiet = quiet
         self.run = Path(run)
         self._looking = isinstance(run, Looking)
         self.command = command
-        self._log = None if self._looking or command["options"].get("log") is None else _log(command["options"]["log"])
+        self._measure = measure
+        self._above = above
         self._budget: str | None = None
         self._bar: Progress | None = None
         self._task: Any = None
         self._work = Work(0, 0)
         self._begun = False
+        wanted = None if self._looking else command["options"].get("log")
+        self._log = None if wanted is None else _open_log(wanted)
 
     def __enter__(self) -> Self:
         return self
@@ -176,9 +241,8 @@ class Reporter:
         if self._log is not None:
             self._log.close()
         if isinstance(error, KeyboardInterrupt) and self._begun:
-            raise Interrupted(
-                f"what is finished is kept, `unseen resume {self.run}` or the same command goes on"
-            ) from None
+            run = self.run if self._above is None else self._above[0]
+            raise Interrupted(f"what is finished is kept, `unseen resume {run}` or the same command goes on") from None
 
     def __call__(self, kind: str, **fields: Any) -> None:
         """Take one report."""
@@ -199,31 +263,55 @@ class Reporter:
         self._budget = text
 
     def _on_plan(self, **plan: Any) -> None:
-        """A scoring is about to begin."""
+        """Announce a scoring."""
         held = min(len(list(self.run.glob("fits/*/result.npz"))), plan["fits"])
         lines = outlook(plan, self.command["options"], self._budget, held)
-        self._on_work(lines=lines, epochs=plan["fits"] * plan["epochs"], held=held * plan["epochs"])
+        self._begin(lines, plan["fits"] * plan["epochs"], held * plan["epochs"], plan["fits"] - held)
 
     def _on_work(self, *, lines: list[tuple[str, str]], epochs: int, held: int = 0) -> None:
-        """Work of any kind is about to begin: what it is in words, its epochs in all, those already done."""
+        """Announce work of many trainings."""
+        self._begin(lines, epochs, held, MANY_TRAININGS)
+
+    def _begin(self, lines: list[tuple[str, str]], epochs: int, held: int, trainings: int) -> None:
+        """Announce work of any kind: what it is in words, its epochs in all, those already done."""
+        from unseen.engine.runs.commands import keep_command
+
+        if not self.quiet:
+            aligned(lines, err)
+            self._ask(epochs - held, trainings)
         keep_command(self.run, self.command)
+        if self._above is not None:
+            keep_command(*self._above)
         self._begun = True
         self._work = Work(epochs, held)
         if self._bar is not None:  # one piece of work may follow another
             self._bar.stop()
         if self.quiet:
             return
-        aligned(lines, err)
         if err.is_terminal:
-            self._bar = Progress(
-                TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs,"), TimeElapsedColumn(),
-                _Left(self._work), TextColumn("{task.description}"), console=err,
-            )  # fmt: skip
+            self._bar = _bar(self._work)
             self._bar.start()
             self._task = self._bar.add_task("", total=self._work.total, completed=int(self._work.done))
 
+    def _ask(self, epochs: int, trainings: int) -> None:
+        """Ask whether to begin so many epochs of work, where they will take long and somebody is there to ask."""
+        one = None if self._measure is None or epochs <= 0 else self._measure(trainings)
+        self._measure = None  # asked once
+        if one is None:
+            return
+        seconds = epochs / one.epochs * one.seconds
+        if seconds < ASK:
+            return
+        from unseen.evaluating.prices import duration
+
+        number = _many(-(-epochs // one.epochs), "training")
+        err.print(Text(f"takes   up to {number}, about {duration(seconds)} in all on this machine"))
+        if not typer.confirm("Begin? (--yes begins without asking)", err=True):
+            err.print(Text("nothing was trained"))
+            raise typer.Exit(DECLINED)
+
     def _on_say(self, *, text: str) -> None:
-        """A result on the way, such as the quality at a step."""
+        """Print a result on the way, such as the quality at a step."""
         if not self.quiet:
             err.print(Text(text))
 
@@ -233,12 +321,12 @@ class Reporter:
         self._advance(fit, epoch, f"fit {fit}: {at}", tell=epochs > 1)
 
     def _on_part(self, *, fit: str, part: float) -> None:
-        """A share of a fit without epochs, such as the passes of a closed form."""
+        """Count a share of a fit without epochs, such as the passes of a closed form."""
         before = self._work.of(fit)
         self._advance(fit, part, f"fit {fit}: {part:.0%}", tell=int(10 * part) > int(10 * before))
 
     def _on_retry(self, *, fit: str, retry: int, of: int, cause: str) -> None:
-        """A worker died, and its fit is begun again."""
+        """Say that a worker died, and that its fit is begun again."""
         self._on_say(text=f"fit {fit}: its worker died, retry {retry} of {of} ({cause})")
 
     def _on_fit_done(
@@ -255,15 +343,10 @@ class Reporter:
         if self._bar is not None:
             self._bar.update(self._task, completed=self._work.done, description=text)
         elif tell and self._work.worth_a_line(before):
+            from unseen.evaluating.prices import duration
+
             left = self._work.left()
             err.print(Text(text + (f", about {duration(left)} left" if left else "")))
-
-
-def _log(text: str) -> Tracker:
-    """Open the log that `--log` names."""
-    from unseen.integrations.tracking import tracker_of
-
-    return tracker_of(text)
 
 
 class Work:
@@ -289,43 +372,56 @@ class Work:
         return self._held + sum(self._epochs.values())
 
     def of(self, fit: str) -> float:
-        """Epochs of one fit that are behind us."""
+        """Return the epochs of one fit that are done."""
         return self._epochs.get(fit, 0)
 
     def reached(self, fit: str, epoch: float) -> None:
-        """A fit has come so far. What it had done before a kill counts as done, but not towards the speed."""
+        """Count the progress of a fit. What it had done before a kill is not counted towards the speed."""
         more = max(0, epoch - self.of(fit))
         self._reports += more > 0
         self._gained += min(1, more)
         self._epochs[fit] = self.of(fit) + more
 
     def left(self) -> float | None:
-        """Seconds to go; None before the first epoch and after the last."""
+        """Return the seconds left; None before the first epoch and after the last."""
         remaining = self.total - self.done
         if not self._gained or remaining <= 0:
             return None
         return (time.monotonic() - self._started) / self._gained * remaining
 
     def worth_a_line(self, before: float) -> bool:
-        """The first and the last report, and about a hundred of those between."""
+        """Return whether to print this report: the first, the last, and about a hundred of those between."""
         step = -(-self.total // MOST_LINES)
         return self._reports <= 1 or self.done >= self.total or step == 1 or self.done // step > before // step
 
 
-class _Left(ProgressColumn):
-    """The time left, by the mean speed so far."""
+def _bar(work: Work) -> Progress:
+    """Return the bar of the work, with the time left by the mean speed so far."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+    )
 
-    def __init__(self, work: Work) -> None:
-        super().__init__()
-        self._work = work
+    from unseen.evaluating.prices import duration
 
-    def render(self, task: Task) -> Text:
-        left = self._work.left()
-        return Text("" if left is None else f"about {duration(left)} left", style="cyan")
+    class Left(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            left = work.left()
+            return Text("" if left is None else f"about {duration(left)} left", style="cyan")
+
+    return Progress(
+        TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs,"), TimeElapsedColumn(),
+        Left(), TextColumn("{task.description}"), console=err,
+    )  # fmt: skip
 
 
 def outlook(plan: dict[str, Any], options: dict[str, Any], budget: str | None, held: int = 0) -> list[tuple[str, str]]:
-    """What is going to be done and what it takes, in words."""
+    """Describe what is going to be done and what it takes."""
     about = dict(plan["plan"])
     name = about.pop("plan")
     details = ", ".join(f"{key}={value}" for key, value in about.items() if value is not False)

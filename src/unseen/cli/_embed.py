@@ -10,9 +10,10 @@ from rich.text import Text
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli import _options as r
 from unseen.cli._console import Interrupted, aligned, err, print_json, size
-from unseen.data import resolve
+from unseen.cli._subcommand import subcommand
+
+EMBEDDING = "Embedding"
 
 LINES = 10  # of progress, for each part
 
@@ -28,14 +29,15 @@ Backbone = Annotated[
         help="Reads no label: patches (images), tfidf (text), columns (tables). Pretrained on other data: "
         "efficientnet_lite0 (images), wordllama (text). Each with options, such as patches:size=5. Of your own: "
         "module:function, which makes an nn.Module; the folder of a model. auto: by the kind of data, without labels.",
-        rich_help_panel=o.WORK,
+        rich_help_panel=EMBEDDING,
     ),
 ]
 Labels = Annotated[
     Literal["unknown", "none", "these", "others"] | None,
     typer.Option(
-        help="What a module, model or pretrained backbone was trained on. [default: what is known]",
-        rich_help_panel=o.WORK,
+        help="What a module, model or pretrained backbone was trained on.",
+        show_default="what is known",
+        rich_help_panel=EMBEDDING,
     ),
 ]
 Test = Annotated[
@@ -46,41 +48,36 @@ Test = Annotated[
         rich_help_panel=o.DATA,
     ),
 ]
-TestSplit = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Rows of the test set (of DATA, without --test) whose column 'split' has this value.",
-        rich_help_panel=o.DATA,
-    ),
-]
 Device = Annotated[
-    str | None, typer.Option(metavar="DEVICE", help="Of a network: cpu, cuda, ...", rich_help_panel=o.WORK)
+    str | None, typer.Option(metavar="DEVICE", help="Of a network: cpu, cuda, ...", rich_help_panel=EMBEDDING)
 ]
 Batch = Annotated[
     int | None,
-    typer.Option("--batch-size", metavar="N", help="Of a module or model: samples at a time.", rich_help_panel=o.WORK),
+    typer.Option(
+        "--batch-size", metavar="N", help="Of a module or model: samples at a time.", rich_help_panel=EMBEDDING
+    ),
 ]
-Threads = Annotated[int | None, typer.Option(metavar="N", help="Threads; default: all.", rich_help_panel=o.WORK)]
+Threads = Annotated[
+    int | None, typer.Option(metavar="N", help="Threads.", show_default="all", rich_help_panel=EMBEDDING)
+]
 
 
-@r.reads_labels
+@subcommand("out_dir backbone labels test test_split device batch_size label image text threads quiet json")
 def command(
     data: o.Source,
     out_dir: Out,
+    reading: o.Labels,
     backbone: Backbone = "auto",
     labels: Labels = None,
     test: Test = None,
-    test_split: TestSplit = None,
+    test_split: o.TestSplit = None,
     device: Device = None,
     batch_size: Batch = None,
     seed: o.Seed = 0,
     threads: Threads = None,
     verify: o.Verify = "cheap",
     *,
-    reading: r.Reading,
-    quiet: o.Quiet = False,
-    json: o.Json = False,
+    showing: o.Showing,
 ) -> None:
     """Make vectors of a data set, by features that read no label or by a trained backbone; a data set like any other.
 
@@ -91,7 +88,9 @@ def command(
       unseen embed photos/ --backbone efficientnet_lite0 --out features/photos
       unseen prune features/photos --learner ridge --plan leave_one_out --keep 0.7 --out runs/photos
     """
-    read = r.options(reading)
+    from unseen.data import resolve
+
+    read = reading.given()
     split = o.data_options(split=read.pop("split", None))
     source = resolve(data, **read, **split)
     asked = None
@@ -107,16 +106,16 @@ def command(
             seed=seed,
             threads=threads,
             verify=verify,
-            report=Told(quiet=quiet or json),
+            report=Progress(quiet=showing.silent),
             **o.data_options(device=device, batch_size=batch_size),
         )
     except KeyboardInterrupt:
         raise Interrupted("nothing is kept, the same command begins anew") from None
-    show(made, out_dir, json=json)
+    show(made, out_dir, json=showing.json)
 
 
 def show(made: Any, folder: Path, *, json: bool) -> None:
-    """What was made, and where it is."""
+    """Print what was made, and where it is."""
     n, width = len(made), made.sample_shape[0]
     if json:
         print_json({"data": str(folder), "n": n, "columns": width, "embedding": made.embedding})
@@ -125,7 +124,7 @@ def show(made: Any, folder: Path, *, json: bool) -> None:
     aligned([*lines, ("data", str(folder))])
 
 
-class Told:
+class Progress:
     """What is going to be done and how far it is, in lines."""
 
     def __init__(self, *, quiet: bool) -> None:

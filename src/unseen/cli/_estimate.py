@@ -3,57 +3,42 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli import _options as r
 from unseen.cli._console import aligned, print_json
-from unseen.data import resolve
+from unseen.cli._subcommand import subcommand
 
-Score = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--score",
-        metavar="SCORE",
-        help="A score that will be measured; repeat for several. [default: el2n; of a target, loss]",
-        rich_help_panel=o.WORK,
-    ),
-]
 Gpus = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="GPUs, each of which trains a fit, as fast as the one here.", rich_help_panel=o.WORK
+        metavar="N", help="GPUs, each of which trains a fit, as fast as the one here.", rich_help_panel=o.RUNNING
     ),
 ]
 Jobs = Annotated[
     int | None,
     typer.Option(
-        "--jobs", metavar="N", help="Fits at a time on this machine, in place of --gpus.", rich_help_panel=o.WORK
+        "--jobs", metavar="N", help="Fits at a time on this machine, in place of --gpus.", rich_help_panel=o.RUNNING
     ),
 ]
 
 
-@r.reads_data
+@subcommand("keep prune score learner plan folds repeats label target gpus jobs threads json")
 def command(
     data: o.Source,
-    keep: o.Keep = None,
-    prune: o.Prune = None,
-    score: Score = None,
-    plan: o.PlanName = None,
-    folds: o.Folds = None,
-    repeats: o.Repeats = 1,
-    learner: o.Learner = None,
+    reading: o.Labelled,
+    amount: o.Amount,
+    score: o.Scores = None,
+    *,
+    scoring: o.Scoring,
     trainee: o.Trainee = None,
     gpus: Gpus = None,
     jobs: Jobs = None,
     threads: o.Threads = None,
-    groups: o.Groups = "duplicates",
     seed: o.Seed = 0,
-    *,
-    reading: r.Reading,
     json: o.Json = False,
 ) -> None:
     """Predict time, GPU or core hours, memory and storage of a scoring, and when pruning pays, in half a minute.
@@ -63,24 +48,26 @@ def command(
       unseen estimate photos/ --learner resnet50 --folds 5 --repeats 2 --keep 0.7 --gpus 8
       unseen estimate features/photos --learner ridge --plan leave_one_out
     """
-    exposure = o.plan_of(plan, folds, repeats)
-    amounts: dict[str, Any] = {"keep": o.amount(keep, "keep"), "prune": o.amount(prune, "prune")}
+    from unseen.data import resolve
+
+    exposure = scoring.exposure()
+    budget = amount.given()
     start = perf_counter()
-    source = resolve(data, **r.options(reading))
+    source = resolve(data, **reading.given())
     opening = perf_counter() - start
     names = score or []
     found = unseen.estimate(
         source,
-        **amounts,
+        **budget,
         score=names[0] if names else None,
         also=names[1:],
         plan=exposure,
-        learner=learner,
+        learner=scoring.learner,
         trainee=trainee,
         gpus=gpus,
         jobs=jobs,
         threads=threads,
-        groups="duplicates" if groups == "duplicates" else None,
+        groups=o.groups_of(scoring.groups),
         seed=seed,
         opening=opening,
     )

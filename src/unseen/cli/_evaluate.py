@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from math import isnan
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import Reporter, aligned, grid, print_json
-from unseen.cli._report import NoReport, written
-from unseen.core.coreset import Coreset
-from unseen.core.protocols import Data
-from unseen.data import resolve
-from unseen.engine.runs import RunDirectory
-from unseen.engine.runs.commands import learner_of, read_by
-from unseen.engine.runs.manifest import digest_of
+from unseen.cli._console import Reporter, aligned, grid, measure, print_json
+from unseen.cli._report import written
+from unseen.cli._subcommand import subcommand
 from unseen.errors import ArgumentError, UnknownNameError
-from unseen.evaluating.prices import duration
 
-COMPARISON = "Comparison"
+if TYPE_CHECKING:
+    from unseen.core.coreset import Coreset
+    from unseen.core.protocols import Data
+
 MOST_CLASSES = 3  # told of a coreset, worst first
 
 Runs = Annotated[
@@ -37,61 +34,51 @@ TestSplit = Annotated[
         metavar="NAME", help="Rows of the test set whose column 'split' has this value.", rich_help_panel=o.DATA
     ),
 ]
-Margin = Annotated[
-    float,
-    typer.Option(metavar="POINTS", help="The loss that counts as none, in points.", rich_help_panel=COMPARISON),
-]
 Level = Annotated[
-    float, typer.Option(metavar="LEVEL", help="Of the intervals; tests are at 1 - level.", rich_help_panel=COMPARISON)
+    float, typer.Option(metavar="LEVEL", help="Of the intervals; tests are at 1 - level.", rich_help_panel=o.COMPARISON)
 ]
 Baseline = Annotated[
     list[str] | None,
     typer.Option(
         "--baseline",
         metavar="NAME",
-        help="full, random, random-stratified, dedup (needs --features); repeat for several. [default: all possible]",
-        rich_help_panel=COMPARISON,
+        help="full, random, random-stratified, dedup (needs --features); repeat for several.",
+        show_default="all possible",
+        rich_help_panel=o.COMPARISON,
     ),
 ]
 Features = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="A .npy file (n, d) of the training set, for dedup.", rich_help_panel=COMPARISON),
+    typer.Option(
+        metavar="FILE", help="A .npy file (n, d) of the training set, for dedup.", rich_help_panel=o.COMPARISON
+    ),
 ]
 Trained = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--learner",
         metavar="LEARNER",
-        help="Who is trained; default: who scored in the first run.",
-        rich_help_panel=o.WORK,
+        help="Learner that is trained; repeat for a verdict of each, kept in a folder of RUN of its name.",
+        show_default="that of the first run",
+        rich_help_panel=o.TRAINING,
     ),
 ]
 
 
+@subcommand("out_dir learner test seeds fix margin baseline jobs threads yes no_report quiet json")
 def command(
     runs: Runs,
     out_dir: o.Out,
-    test: o.Test = None,
-    test_split: TestSplit = None,
-    probe: o.Probe = 0.2,
+    testing: o.Testing,
     learner: Trained = None,
-    seeds: o.Seeds = 5,
-    fix: o.Fixed = "epochs",
-    margin: Margin = 0.5,
+    *,
+    test_split: TestSplit = None,
+    margin: o.Margin = 0.5,
     level: Level = 0.95,
     baseline: Baseline = None,
-    overlap: o.Overlap = "refuse",
     features: Features = None,
-    seed: o.Seed = 0,
-    executor: o.Executor = "local",
-    address: o.Address = None,
-    jobs: o.JobsOrNone = None,
-    threads: o.Threads = None,
-    verify: o.Verify = "cheap",
-    log: o.Log = None,
-    no_report: NoReport = False,
-    quiet: o.Quiet = False,
-    json: o.Json = False,
+    running: o.VerifiedRunning,
+    showing: o.Page,
 ) -> None:
     """Train on the coresets of runs and on their baselines, and say what training on less costs.
 
@@ -101,61 +88,83 @@ def command(
     Examples:
       unseen evaluate runs/photos --test holdout/ --out runs/photos-eval
       unseen evaluate runs/s0 runs/s1 --seeds 2 --fix iterations --out runs/method
+      unseen evaluate runs/digits --learner logistic --learner forest --out runs/two
     """
     given = dict(locals())
+    from unseen.engine.runs import RunDirectory
+    from unseen.engine.runs.commands import learner_of
+
     places = [Path(run) for run in runs]
-    given["runs"] = [str(place.absolute()) for place in places]
+    absolute = [str(place.absolute()) for place in places]
     RunDirectory(places[0]).manifest()  # no run, or a damaged one, is an error of its own
-    source, asked = _data(places[0], test, test_split)
-    given["learner"] = learner = learner or learner_of(places[0])
-    with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("evaluate", given)) as report:
-        found = unseen.evaluate(
-            source,
-            coresets=_methods(places),
-            test=asked,
-            probe=probe,
-            baselines=baseline,
-            learner=learner,
-            seeds=seeds,
-            fix=fix,
-            margin=margin / 100,
-            level=level,
-            overlap=overlap,
-            features=None if features is None else o.array(Path(features)),
-            seed=seed,
-            out=out_dir,
-            executor=o.executor_at(executor, address),
-            jobs=jobs,
-            threads=threads,
-            verify=verify,
-            report=report,
-        )
-    tell(found, out_dir, json=json, no_report=no_report)
+    source, asked = _data(places[0], testing.test, test_split)
+    learners: list[str | None] = [*dict.fromkeys(learner)] if learner else [learner_of(places[0])]
+    above = None
+    if len(learners) > 1:
+        above = (out_dir, o.remembered("evaluate", given, runs=absolute, learner=learners))
+    results: dict[Path, unseen.Evaluation] = {}
+    for who, folder in _folders(out_dir, learners, source).items():
+        remembered = o.remembered("evaluate", given, runs=absolute, learner=who)
+        asks = measure(source, who, running)
+        with Reporter(quiet=showing.silent, run=folder, command=remembered, measure=asks, above=above) as report:
+            results[folder] = unseen.evaluate(
+                source,
+                coresets=_methods(places),
+                test=asked,
+                baselines=baseline,
+                learner=who,
+                margin=margin / 100,
+                level=level,
+                features=o.array_or_none(None if features is None else Path(features)),
+                out=folder,
+                report=report,
+                **testing.given(),
+                **running.given(),
+            )
+    tell(results, out_dir, json=showing.json, no_report=showing.no_report)
 
 
-def tell(found: unseen.Evaluation, run: Path, *, json: bool, no_report: bool) -> None:
-    """The result, after its report is written."""
-    page = written(run, skip=no_report)
-    files = {"run": str(run), **({} if page is None else {"report": str(page)})}
+def _folders(out_dir: Path, learners: list[str | None], source: Data) -> dict[str | None, Path]:
+    """Return where the evaluation of each learner is kept; refuse a learner that does not exist before any trains."""
+    if len(learners) == 1:
+        return {learners[0]: out_dir}
+    from unseen.evaluating.methods import slug
+    from unseen.learners.registry import resolve
+
+    for name in learners:
+        resolve(name, source)
+    return {name: out_dir / slug(str(name)) for name in learners}
+
+
+def tell(results: dict[Path, unseen.Evaluation], run: Path, *, json: bool, no_report: bool) -> None:
+    """Print the results, one for each learner that was trained, after their pages are written."""
+    summaries: list[dict[str, Any]] = []
+    for folder in results:
+        page = written(folder, skip=no_report)
+        summaries.append({"run": str(folder), **({} if page is None else {"report": str(page)})})
     if json:
-        print_json({**files, **found.summary()})
-    else:
-        show(found, run)
-        if page is not None:
-            aligned([("report", str(page))])
+        found = [{**files, **one.summary()} for files, one in zip(summaries, results.values(), strict=True)]
+        print_json(found[0] if len(found) == 1 else {"run": str(run), "evaluations": found})
+        return
+    rows = [row for one in results.values() for row in one.rows()]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    grid(columns, [[row.get(column, "") for column in columns] for row in rows])
+    for files, (folder, one) in zip(summaries, results.items(), strict=True):
+        show(one, folder, headline=len(results) > 1)
+        if "report" in files:
+            aligned([("report", files["report"])])
 
 
 def shown(run: Path, *, json: bool, no_report: bool) -> None:
-    """What a finished run holds."""
-    tell(unseen.Evaluation.load(run), run, json=json, no_report=no_report)
+    """Print what a finished run holds."""
+    tell({run: unseen.Evaluation.load(run)}, run, json=json, no_report=no_report)
 
 
-def show(found: unseen.Evaluation, run: Path) -> None:
-    """The table, then what there is to say of each coreset."""
-    rows = found.rows()
-    grid(list(rows[0]), [list(row.values()) for row in rows])
+def show(found: unseen.Evaluation, run: Path, *, headline: bool) -> None:
+    """Print what there is to say of each coreset, under the name of the learner where there are several."""
     about = found.about
     lines = [
+        *([("trained", found.trainee)] if headline else []),
         ("fixed", f"{about['fix']}; lossless: within {100 * about['margin']:g} points"),
         (
             "test",
@@ -182,6 +191,8 @@ def _points(error: float) -> str:
 
 
 def _spent(price: dict[str, Any]) -> str:
+    from unseen.evaluating.prices import duration
+
     told = [
         f"{word} {duration(price[key]['seconds'])}"
         + ("" if price[key]["samples"] is None else f", {price[key]['samples']:,.0f} samples seen")
@@ -192,7 +203,10 @@ def _spent(price: dict[str, Any]) -> str:
 
 
 def _data(run: Path, test: str | None, test_split: str | None) -> tuple[Data, Data | None]:
-    """The data set of a run, and the test set, read by the same options."""
+    """Read the data set of a run, and the test set by the same options."""
+    from unseen.data import resolve
+    from unseen.engine.runs.commands import read_by
+
     own, read = read_by(run)
     source = resolve(own, **read)
     if test is None and test_split is None:
@@ -210,7 +224,10 @@ def _data(run: Path, test: str | None, test_split: str | None) -> tuple[Data, Da
 
 
 def _methods(places: list[Path]) -> dict[str, list[Path]]:
-    """The runs by method: those whose configurations are equal but for the seed belong together."""
+    """Sort the runs by method: those whose configurations are equal but for the seed belong together."""
+    from unseen.engine.runs import RunDirectory
+    from unseen.engine.runs.manifest import digest_of
+
     methods: dict[str, list[Path]] = {}
     for place in places:
         run = RunDirectory(place)

@@ -12,7 +12,7 @@ from rich.text import Text
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import aligned, err, print_json
-from unseen.exporting.api import KINDS
+from unseen.cli._subcommand import subcommand
 
 KIND = "Kind"
 
@@ -44,17 +44,18 @@ Coreset = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Another coreset of the same data set, from `unseen select`. [default: that of the run]",
+        help="Another coreset of the same data set, from `unseen select`.",
+        show_default="that of the run",
         rich_help_panel=o.DATA,
     ),
 ]
 Link = Annotated[
     Literal["hard", "symlink", "copy"] | None,
-    typer.Option(help="folder: what the files are. [default: hard links]", rich_help_panel=KIND),
+    typer.Option(help="folder: what the files are.", show_default="hard links", rich_help_panel=KIND),
 ]
 Column = Annotated[
     Literal["row", "id"] | None,
-    typer.Option(help="npy: rows in dataset order, or ids. [default: row]", rich_help_panel=KIND),
+    typer.Option(help="npy: rows in dataset order, or ids.", show_default="row", rich_help_panel=KIND),
 ]
 Keys = Annotated[
     bool, typer.Option("--keys", help="webdataset: write the ids as keys, and no shards.", rich_help_panel=KIND)
@@ -71,11 +72,15 @@ Shard = Annotated[
 ShardBytes = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="webdataset: about how large shards become. [default: 512 MiB]", rich_help_panel=KIND
+        metavar="N",
+        help="webdataset: about how large shards become.",
+        show_default="512 MiB",
+        rich_help_panel=KIND,
     ),
 ]
 
 
+@subcommand("to out data coreset link column keys shard shard_bytes quiet json")
 def command(
     run: Run,
     to: To,
@@ -97,19 +102,21 @@ def command(
       unseen export runs/t --to parquet --out kept.parquet
       unseen export runs/photos --coreset half.parquet --to npy --out half.npy
     """
+    from unseen.exporting.api import KINDS
+
     options = o.data_options(
         link=link, column=column, keys=keys or None, shards=shard or None, shard_bytes=shard_bytes
     )  # fmt: skip
-    report = None if quiet or json else Told()
+    report = None if quiet or json else Progress()
     place = unseen.export(run, to, out, data=data, coreset=coreset, report=report, **options)
     kind = KINDS.get(to)
     if json:
         print_json({"run": str(run), "to": to, "out": str(place)})
     else:
-        aligned(told(to, place, kind.summary, kind.use, keys=keys))
+        aligned(describe(to, place, kind.summary, kind.use, keys=keys))
 
 
-class Told:
+class Progress:
     """How far it is, in lines, where it takes longer than a moment."""
 
     def __init__(self) -> None:
@@ -123,8 +130,8 @@ class Told:
             self._next = now + _MOMENT
 
 
-def told(to: str, place: Path, summary: str, use: str, *, keys: bool) -> list[tuple[str, str]]:
-    """What was made, where it is, and how to go on."""
+def describe(to: str, place: Path, summary: str, use: str, *, keys: bool) -> list[tuple[str, str]]:
+    """Describe what was made, where it is, and how to go on."""
     if keys:
         summary, use = "the keys of samples, one a line", "set(open({out!r}).read().splitlines())"
     return [("made", f"{to}: {summary}"), ("at", str(place)), ("use", use.format(out=str(place)))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,70 +11,56 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli import _options as r
-from unseen.cli._console import Reporter, aligned, grid, percent, print_json
-from unseen.cli._prune import Score, disagreement, told_disagreement
-from unseen.cli._report import NoReport, written
-from unseen.core.history import HISTORY, History
-from unseen.core.observation import meaning
-from unseen.data import resolve
-from unseen.engine.runs import RunDirectory
+from unseen.cli._console import Reporter, aligned, grid, measure, percent, print_json
+from unseen.cli._prune import describe_disagreement, disagreement
+from unseen.cli._report import written
+from unseen.cli._subcommand import subcommand
 from unseen.errors import ArgumentError
-from unseen.learners.base import DEFAULTS
-from unseen.scores.label_quality import LABEL_ISSUE
 
 STEPS = "Steps"
 
-Start = Annotated[
+Score = Annotated[
     str,
-    typer.Option(
-        metavar="START",
-        help="Share of the budget that the first step chooses, or a run or parquet file whose coreset is the start.",
-        rich_help_panel=STEPS,
-    ),
-]
-Steps = Annotated[
-    int, typer.Option(metavar="N", help="Further steps, which add equally many samples.", rich_help_panel=STEPS)
-]
-Refill = Annotated[
-    str,
-    typer.Option(
-        metavar="SCORE", help="Score by which outsiders enter; the coreset's models give it.", rich_help_panel=STEPS
-    ),
+    typer.Option(metavar="SCORE", help="The score that the rule reads; see `unseen scores`.", rich_help_panel=o.CHOICE),
 ]
 
 
-@r.reads_labels
+@dataclass(frozen=True)
+class Growing:
+    """The steps in which a coreset grows."""
+
+    start: Annotated[
+        str,
+        typer.Option(
+            metavar="START",
+            help="Share of the budget chosen in the first step, or a run or parquet file whose coreset is the start.",
+            rich_help_panel=STEPS,
+        ),
+    ] = "0.5"
+    steps: Annotated[
+        int, typer.Option(metavar="N", help="Further steps, which add equally many samples.", rich_help_panel=STEPS)
+    ] = 2
+    refill: Annotated[
+        str,
+        typer.Option(
+            metavar="SCORE", help="Score by which outsiders enter; the coreset's models give it.", rich_help_panel=STEPS
+        ),
+    ] = "entropy"
+
+
+@subcommand("out_dir keep prune start steps rule label learner plan jobs seed yes json")
 def command(
     data: o.Source,
     out_dir: o.Out,
-    keep: o.Keep = None,
-    prune: o.Prune = None,
+    reading: o.Labels,
+    amount: o.Amount,
     score: Score = "el2n",
-    rule: o.Rule = None,
-    quota: o.Quota = None,
-    align: o.Align = None,
-    features: o.Features = None,
-    plan: o.PlanName = None,
-    folds: o.Folds = None,
-    repeats: o.Repeats = 1,
-    start: Start = "0.5",
-    steps: Steps = 2,
-    refill: Refill = "entropy",
-    learner: o.Learner = None,
-    seed: o.Seed = 0,
-    executor: o.Executor = "local",
-    address: o.Address = None,
-    jobs: o.JobsOrNone = None,
-    threads: o.Threads = None,
-    groups: o.Groups = "duplicates",
-    verify: o.Verify = "cheap",
-    log: o.Log = None,
     *,
-    reading: r.Reading,
-    no_report: NoReport = False,
-    quiet: o.Quiet = False,
-    json: o.Json = False,
+    choice: o.Choice,
+    growing: Growing,
+    scoring: o.Scoring,
+    running: o.VerifiedRunning,
+    showing: o.Page,
 ) -> None:
     """Choose a part as `prune` does, and the rest by models of the coreset so far.
 
@@ -83,34 +70,34 @@ def command(
       unseen grow t.parquet --label y --keep 500 --start runs/before --out runs/t
     """
     given = dict(locals())
-    choice = o.rule_options(rule, quota, align, features)
-    source = resolve(data, **r.options(reading))
-    given["learner"] = learner = learner or DEFAULTS[source.kind]
-    begin = started_from(start)
-    given["start"] = start if isinstance(begin, float) else str(Path(start).absolute())
-    with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("grow", given)) as report:
+    from unseen.data import resolve
+    from unseen.learners.base import DEFAULTS
+
+    options = choice.given()
+    source = resolve(data, **reading.given())
+    learner = scoring.learner or DEFAULTS[source.kind]
+    begin = started_from(growing.start)
+    start = growing.start if isinstance(begin, float) else str(Path(growing.start).absolute())
+    remembered = o.remembered("grow", given, learner=learner, start=start)
+    asks = measure(source, learner, running)
+    with Reporter(quiet=showing.silent, run=out_dir, command=remembered, measure=asks) as report:
         result = unseen.grow(
             source,
-            keep=o.amount(keep, "keep"),
-            prune=o.amount(prune, "prune"),
+            **amount.given(),
             score=score,
-            rule=rule,
-            plan=o.plan_of(plan, folds, repeats),
+            rule=choice.rule,
+            plan=scoring.exposure(),
             start=begin,
-            steps=steps,
-            refill=refill,
+            steps=growing.steps,
+            refill=growing.refill,
             learner=learner,
-            seed=seed,
-            groups=None if groups == "none" else groups,
+            groups=o.groups_of(scoring.groups),
             out=out_dir,
-            executor=o.executor_at(executor, address),
-            jobs=jobs,
-            threads=threads,
-            verify=verify,
             report=report,
-            **choice,
+            **running.given(),
+            **options,
         )
-    tell(result, out_dir, json=json, no_report=no_report)
+    tell(result, out_dir, json=showing.json, no_report=showing.no_report)
 
 
 def tell(result: unseen.Grown, run: Path, *, json: bool, no_report: bool) -> None:
@@ -126,6 +113,9 @@ def tell(result: unseen.Grown, run: Path, *, json: bool, no_report: bool) -> Non
 
 def shown(run: Path, *, json: bool, no_report: bool) -> None:
     """Print what a finished run holds."""
+    from unseen.core.history import HISTORY, History
+    from unseen.engine.runs import RunDirectory
+
     loaded: Any = unseen.load(run)
     history = RunDirectory(run).output(HISTORY, History.load)
     assert history is not None  # it is finished
@@ -151,6 +141,9 @@ def started_from(start: str) -> Any:
 
 def summarise(result: unseen.Grown, run: Path) -> dict[str, Any]:
     """Give the result as numbers."""
+    from unseen.core.history import HISTORY
+    from unseen.scores.label_quality import LABEL_ISSUE
+
     coreset, history, table = result
     about = history.about
     return {
@@ -173,6 +166,8 @@ def summarise(result: unseen.Grown, run: Path) -> dict[str, Any]:
 
 def show(result: unseen.Grown, summary: dict[str, Any]) -> None:
     """Print the result in words."""
+    from unseen.core.observation import meaning
+
     sizes = result.history.sizes
     refill = result.history.about["grown"].get("refill", summary["score"])
     rows = [["start", f"{sizes[0]:,}", "", f"{summary['rule']} by {summary['score']}"]]
@@ -184,7 +179,7 @@ def show(result: unseen.Grown, summary: dict[str, Any]) -> None:
         [
             ("kept", f"{kept:,} of {n:,} samples ({percent(kept / n)}), by {summary['rule']}"),
             ("score", f"{summary['score']}, {meaning(summary['direction'])}"),
-            ("labels", told_disagreement(summary)),
+            ("labels", describe_disagreement(summary)),
             ("coreset", summary["coreset"]),
             ("history", summary["history"]),
             *([("report", summary["report"])] if "report" in summary else []),

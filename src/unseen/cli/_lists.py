@@ -8,8 +8,10 @@ from typing import Any
 
 from unseen.cli import _options as o
 from unseen.cli._console import print_json, stacked
+from unseen.cli._subcommand import subcommand
 
 
+@subcommand("json")
 def scores(json: o.Json = False) -> None:
     """List the scores: what a high value means, what they need, where they come from."""
     from unseen.scores import describe_all
@@ -27,6 +29,7 @@ def scores(json: o.Json = False) -> None:
     )
 
 
+@subcommand("json")
 def rules(json: o.Json = False) -> None:
     """List the rules: what they read, their options, where they come from."""
     from unseen.rules.registry import RULES, about
@@ -41,6 +44,7 @@ def rules(json: o.Json = False) -> None:
     )
 
 
+@subcommand("json")
 def learners(json: o.Json = False) -> None:
     """List the learners, and the default for each kind of data."""
     from unseen.learners import LEARNERS

@@ -3,111 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isnan
+from dataclasses import dataclass
+from math import isnan, prod
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli import _options as r
-from unseen.cli._console import Reporter, aligned, percent, print_json
-from unseen.cli._report import NoReport, written
-from unseen.core.coreset import Coreset
-from unseen.core.exposure import Plan
-from unseen.core.observation import meaning
-from unseen.core.protocols import Data
-from unseen.core.table import ScoreTable
-from unseen.data import resolve
-from unseen.embedding.api import seconds_to_embed
+from unseen.cli._console import Reporter, aligned, measure, percent, print_json
+from unseen.cli._report import written
+from unseen.cli._subcommand import subcommand
 from unseen.errors import ArgumentError, MissingDependencyError
-from unseen.evaluating.automatic import AUTO, told
-from unseen.evaluating.prices import duration, paid, pays_back, worth
-from unseen.learners.base import DEFAULTS, default_learner
-from unseen.pruning import Pruned, label_error_share
-from unseen.scores.label_quality import LABEL_ISSUE
 
+if TYPE_CHECKING:
+    from unseen.core.coreset import Coreset
+    from unseen.core.exposure import Plan
+    from unseen.core.protocols import Data
+    from unseen.core.table import ScoreTable
+    from unseen.pruning import Pruned
+
+AUTO = "auto"  # the rule
 BACKBONE = "efficientnet_lite0"
 MANY_PIXELS, LONG = 20_000_000, 300.0  # of all images; seconds
 
 WEAK = "where these are weak, random may do better: see `unseen evaluate`"
 
-Score = Annotated[
-    str,
-    typer.Option(metavar="SCORE", help="The score that the rule reads; see `unseen scores`.", rich_help_panel=o.WORK),
-]
-ScoreOrNone = Annotated[
-    str | None,
-    typer.Option(
-        "--score",
-        metavar="SCORE",
-        help="The score that the rule reads; see `unseen scores`. [default: el2n; of a target, loss]",
-        rich_help_panel=o.WORK,
-    ),
-]
 Also = Annotated[
     list[str],
-    typer.Option(metavar="SCORE", help="A further score for the table; repeat for several.", rich_help_panel=o.WORK),
-]
-Candidate = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--candidate",
-        metavar="METHOD",
-        help="With --rule auto: a way to choose, plan/score/rule; repeat for several. See `unseen sweep`.",
-        rich_help_panel=o.CHOICE,
-    ),
-]
-AutoProbe = Annotated[
-    float | None,
-    typer.Option(
-        metavar="SHARE", help="With --rule auto: the share held out. [default: 0.2]", rich_help_panel=o.CHOICE
-    ),
-]
-Confirm = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        help="With --rule auto: fresh replicates that confirm the best. [default: 5]",
-        rich_help_panel=o.CHOICE,
-    ),
+    typer.Option(metavar="SCORE", help="A further score for the table; repeat for several.", rich_help_panel=o.CHOICE),
 ]
 
 
-@r.reads_data
+@dataclass(frozen=True)
+class Auto:
+    """How `--rule auto` finds the best way to choose."""
+
+    candidate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--candidate",
+            metavar="METHOD",
+            help="With --rule auto: a way to choose, plan/score/rule; repeat for several. See `unseen sweep`.",
+            rich_help_panel=o.CHOICE,
+        ),
+    ] = None
+    probe: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="With --rule auto: the share held out.",
+            show_default="0.2",
+            rich_help_panel=o.CHOICE,
+        ),
+    ] = None
+    confirm: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="With --rule auto: fresh replicates that confirm the best.",
+            show_default="5",
+            rich_help_panel=o.CHOICE,
+        ),
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that were given."""
+        return o.data_options(candidates=self.candidate or None, probe=self.probe, confirm=self.confirm)
+
+
+@subcommand("out_dir keep prune rule score label target learner plan jobs seed yes json")
 def command(
     data: o.Source,
     out_dir: o.Out,
-    keep: o.Keep = None,
-    prune: o.Prune = None,
-    score: ScoreOrNone = None,
+    reading: o.Labelled,
+    amount: o.Amount,
+    score: o.Score = None,
     also: Also = [],  # noqa: B006 - typer reads the default and never changes it
-    rule: o.Rule = None,
-    quota: o.Quota = None,
-    align: o.Align = None,
-    features: o.Features = None,
-    candidate: Candidate = None,
-    probe: AutoProbe = None,
-    confirm: Confirm = None,
-    plan: o.PlanName = None,
-    folds: o.Folds = None,
-    repeats: o.Repeats = 1,
-    learner: o.Learner = None,
-    seed: o.Seed = 0,
-    groups: o.Groups = "duplicates",
-    executor: o.Executor = "local",
-    address: o.Address = None,
-    jobs: o.JobsOrNone = None,
-    threads: o.Threads = None,
-    verify: o.Verify = "cheap",
-    log: o.Log = None,
     *,
-    reading: r.Reading,
-    no_report: NoReport = False,
-    quiet: o.Quiet = False,
-    json: o.Json = False,
+    choice: o.Choice,
+    auto: Auto,
+    scoring: o.Scoring,
+    running: o.VerifiedRunning,
+    showing: o.Page,
 ) -> None:
     """Score every sample by models that never saw it, and choose the part worth training on.
 
@@ -118,45 +97,46 @@ def command(
       unseen prune digits --keep 0.3 --rule auto --out runs/auto
     """
     given = dict(locals())
+    from unseen.data import resolve
+    from unseen.learners.base import default_learner
+
     exposure: Plan | None = None
-    trying = o.data_options(candidates=candidate or None, probe=probe, confirm=confirm)
-    if rule == AUTO:
-        _no_plan(plan, folds, repeats)
-        choice = {**trying, **o.data_options(features=None if features is None else o.array(features))}
+    if choice.rule == AUTO:
+        _no_plan(scoring)
+        options = {**auto.given(), **o.data_options(features=o.array_or_none(choice.features))}
     else:
-        _only_with_auto(trying)
-        exposure = o.plan_of(plan, folds, repeats)
-        choice = o.rule_options(rule, quota, align, features)
-    amounts: dict[str, Any] = {"keep": o.amount(keep, "keep"), "prune": o.amount(prune, "prune")}
-    source = resolve(data, **r.options(reading))
-    given["learner"] = learner = learner or default_learner(source)
-    quicker = None if quiet or json or rule == AUTO or out_dir.exists() else by_embedding(source, learner, exposure)
-    with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("prune", given)) as report:
+        _only_with_auto(auto.given())
+        exposure = scoring.exposure()
+        options = choice.given()
+    budget = amount.given()
+    source = resolve(data, **reading.given())
+    learner = scoring.learner or default_learner(source)
+    looks = not showing.silent and choice.rule != AUTO and not out_dir.exists()
+    quicker = by_embedding(source, learner, exposure) if looks else None
+    remembered = o.remembered("prune", given, learner=learner)
+    asks = measure(source, learner, running)
+    with Reporter(quiet=showing.silent, run=out_dir, command=remembered, measure=asks) as report:
         if quicker:
             report("say", text=quicker)
         result = unseen.prune(
             source,
-            **amounts,
+            **budget,
             score=score,
             also=also,
-            rule=rule,
+            rule=choice.rule,
             plan=exposure,
             learner=learner,
-            seed=seed,
-            groups="duplicates" if groups == "duplicates" else None,
+            groups=o.groups_of(scoring.groups),
             out=out_dir,
-            executor=o.executor_at(executor, address),
-            jobs=jobs,
-            threads=threads,
-            verify=verify,
             report=report,
-            **choice,
+            **running.given(),
+            **options,
         )
-    tell(result, out_dir, json=json, no_report=no_report)
+    tell(result, out_dir, json=showing.json, no_report=showing.no_report)
 
 
 def tell(result: Pruned, run: Path, *, json: bool, no_report: bool) -> None:
-    """The result, after its report is written."""
+    """Print the result, after its report is written."""
     summary = summarise(result, run, run / "coreset.parquet")
     if page := written(run, skip=no_report):
         summary["report"] = str(page)
@@ -167,17 +147,23 @@ def tell(result: Pruned, run: Path, *, json: bool, no_report: bool) -> None:
 
 
 def shown(run: Path, *, json: bool, no_report: bool) -> None:
-    """What a finished run holds."""
+    """Print what a finished run holds."""
+    from unseen.pruning import Pruned
+
     loaded: Any = unseen.load(run)
     tell(Pruned(*loaded), run, json=json, no_report=no_report)
 
 
 def by_embedding(data: Data, learner: str, plan: Plan | None) -> str | None:
-    """Where the default network would train long: the minutes of that, and of embedding by a pretrained one.
+    """Compare the minutes of training the default network, where they are many, with those of embedding.
 
     Both are measured, which takes up to half a minute; so only where there are many pixels.
     """
-    if data.kind != "image" or learner != DEFAULTS["image"] or len(data) * np.prod(data.sample_shape[:2]) < MANY_PIXELS:
+    from unseen.embedding.api import seconds_to_embed
+    from unseen.evaluating.prices import duration
+    from unseen.learners.base import DEFAULTS
+
+    if data.kind != "image" or learner != DEFAULTS["image"] or len(data) * prod(data.sample_shape[:2]) < MANY_PIXELS:
         return None
     training = unseen.estimate(data, plan=plan, learner=learner, groups=None).wall_seconds.middle
     try:
@@ -193,8 +179,8 @@ def by_embedding(data: Data, learner: str, plan: Plan | None) -> str | None:
     )
 
 
-def _no_plan(plan: str | None, folds: int | None, repeats: int) -> None:
-    if (plan, folds, repeats) != (None, None, 1):
+def _no_plan(scoring: o.Scoring) -> None:
+    if (scoring.plan, scoring.folds, scoring.repeats) != (None, None, 1):
         raise ArgumentError(
             "--rule auto chooses the plan itself; leave --plan, --folds and --repeats out, or name --candidate"
         )
@@ -207,7 +193,10 @@ def _only_with_auto(trying: dict[str, Any]) -> None:
 
 
 def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None) -> dict[str, Any]:
-    """The result as numbers."""
+    """Return the result as numbers."""
+    from unseen.evaluating.prices import paid, pays_back, worth
+    from unseen.scores.label_quality import LABEL_ISSUE
+
     table, chosen = result
     name = score or table.scores[0]
     summary: dict[str, Any] = {
@@ -230,7 +219,7 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
         summary[AUTO] = chosen.provenance[AUTO]
     if table.predictions is not None:
         judged = table.predictions >= 0
-        summary["accuracy"] = float(np.mean(table.predictions[judged] == table.labels[judged]))
+        summary["accuracy"] = float((table.predictions[judged] == table.labels[judged]).mean())
         in_sample = table.provenance.get("plan", {}).get("plan") == "seen"
         summary["accuracy_is"] = "in-sample" if in_sample else "held-out"
         if isinstance(cut_off := chosen.provenance.get("found", {}).get("cut_off"), int):
@@ -241,13 +230,14 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
 
 
 def disagreement(table: ScoreTable, chosen: Coreset) -> dict[str, float | None]:
-    """The held-out disagreement with the labels of the coreset and of all; None where it is withheld."""
-    found = {"label_errors_kept": label_error_share(table, chosen), "label_errors_random": label_error_share(table)}
-    return {name: None if isnan(share) else share for name, share in found.items()}
+    """Return the held-out disagreement with the labels of the coreset and of all; None where it is withheld."""
+    share = unseen.label_error_share
+    found = {"label_errors_kept": share(table, chosen), "label_errors_random": share(table)}
+    return {name: None if isnan(value) else value for name, value in found.items()}
 
 
-def told_disagreement(summary: Mapping[str, Any]) -> str:
-    """The same in words."""
+def describe_disagreement(summary: Mapping[str, Any]) -> str:
+    """Describe the held-out disagreement."""
     inside, outside = summary["label_errors_kept"], summary["label_errors_random"]
     if inside is None or outside is None:
         return "held-out disagreement not told: the models are too weak to doubt a label"
@@ -255,7 +245,12 @@ def told_disagreement(summary: Mapping[str, Any]) -> str:
 
 
 def show(result: Pruned, summary: dict[str, Any]) -> None:
-    """The result in words."""
+    """Print the result in words."""
+    import numpy as np
+
+    from unseen.core.observation import meaning
+    from unseen.evaluating.automatic import told
+
     n, kept, name = summary["n"], summary["kept"], summary["score"]
     low, middle, high = np.nanpercentile(result.scores.column(name), [5, 50, 95])
     lines = [
@@ -274,7 +269,7 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
         left, wrong = percent(summary["cut_off"]), percent(1.0 - summary["accuracy"])
         lines.append(("hardest", f"{left} left out as such, since models got {wrong} wrong; {WEAK}"))
     if "label_errors_kept" in summary:
-        lines.append(("labels", told_disagreement(summary)))
+        lines.append(("labels", describe_disagreement(summary)))
     if "paid" in summary:
         lines.append(("price", f"by samples seen, {summary['paid']}"))
     files = [("table", summary["scores"]), ("coreset", summary["coreset"])]

@@ -15,16 +15,16 @@ import typer
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Interrupted, aligned, print_json, warn
+from unseen.cli._subcommand import subcommand
 
-__all__ = ["NoReport", "command", "drawing", "written"]
+__all__ = ["command", "drawing", "written"]
 
-NoReport = Annotated[bool, typer.Option("--no-report", help="Leave out the page that shows the run (RUN/report.html).")]
 Data = Annotated[
     Path | None,
     typer.Option(
         metavar="DATA",
-        help="The data set whose samples are shown, where it moved, or the images that vectors were made of. [default: "
-        "what the run read]",
+        help="The data set whose samples are shown, where it moved, or the images that vectors were made of.",
+        show_default="what the run read",
         rich_help_panel=o.DATA,
     ),
 ]
@@ -36,10 +36,11 @@ Beside = Annotated[
         help="A further run on the same samples: an evaluation, a sweep, scores by another plan; repeat for several.",
     ),
 ]
-File = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The file. [default: RUN/report.html]")]
+File = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The file.", show_default="RUN/report.html")]
 Images = Annotated[int, typer.Option(metavar="N", help="Samples shown in a gallery; 0 for none.")]
 
 
+@subcommand("data beside out_file images json")
 def command(
     run: o.Run,
     data: Data = None,
@@ -87,7 +88,7 @@ def drawing() -> Iterator[None]:
 
 
 def written(run: Path, *, skip: bool) -> Path | None:
-    """The report at the end of a subcommand; the run is finished by then, so what goes wrong here is a warning."""
+    """Write the report at the end of a subcommand; what goes wrong is a warning, since the run is finished by then."""
     if skip:
         return None
     try:

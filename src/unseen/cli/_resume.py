@@ -6,21 +6,20 @@ import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
 from unseen.cli import _advise, _evaluate, _grow, _prune, _score, _sweep
 from unseen.cli import _options as o
 from unseen.cli._console import Outlook, aligned, print_json
-from unseen.data import resolve
-from unseen.engine.runs import RunDirectory
-from unseen.engine.runs.commands import COMMAND, Command, changed_since, outside, read_by, read_command
-from unseen.engine.runs.manifest import differences, normal
-from unseen.engine.runs.readonly import Looking
+from unseen.cli._subcommand import subcommand
 from unseen.errors import ArgumentError, CorruptFileError, DataError, RunError
-from unseen.learners.registry import is_described
 
+if TYPE_CHECKING:
+    from unseen.engine.runs.commands import Command
+
+COMMAND = "command.json"  # the name of the file, as in `unseen.engine.runs.commands`
 ROOMS = {"advise": _advise, "evaluate": _evaluate, "grow": _grow, "prune": _prune, "score": _score, "sweep": _sweep}
 # What each of them has written when it is finished.
 RESULTS = {
@@ -55,6 +54,7 @@ Trust = Annotated[
 ]
 
 
+@subcommand("dry_run trust quiet json")
 def command(
     run: o.Run, dry_run: DryRun = False, trust: Trust = False, quiet: o.Quiet = False, json: o.Json = False
 ) -> None:
@@ -66,6 +66,9 @@ def command(
       unseen resume runs/photos
       unseen resume runs/photos --dry-run
     """
+    from unseen.engine.runs.commands import changed_since, outside
+    from unseen.engine.runs.readonly import Looking
+
     begun = _begun(run)
     name, options = begun.name, _checked(run, begun)
     if options.get("features") is not None:
@@ -79,6 +82,9 @@ def command(
     if risks and trust:
         _refuse_other_learners(run, begun)
         risks = []
+    if dry_run and name == "evaluate" and len(options["learner"] or ()) > 1:
+        inside = ", ".join(str(path.parent) for path in sorted(run.glob("*/manifest.json")))
+        raise ArgumentError(f"{run} holds an evaluation for each learner; look at one of them: {inside}")
     if dry_run:
         found = looked_at(run, name, options) if not risks else looked_at_from_outside(run, begun, risks)
         if json:
@@ -87,6 +93,7 @@ def command(
             aligned(found.lines())
         raise typer.Exit(found.code)
     options["json"] = json or options["json"]
+    options["yes"] = True  # asked when it was begun
     if all(Looking(run).holds(result) for result in RESULTS[name]):
         if lines := changed_since(run, begun):
             head = (
@@ -143,7 +150,7 @@ class Found:
         return 0 if self.finished else UNFINISHED
 
     def to_json(self) -> dict[str, Any]:
-        """The same as JSON."""
+        """Return the findings as JSON."""
         return {
             "run": str(self.run),
             "command": self.command,
@@ -158,7 +165,7 @@ class Found:
         }
 
     def lines(self) -> list[tuple[str, str]]:
-        """The same in words."""
+        """Describe the findings."""
         lines = [("data", "the same as was scored" if not self.data else "other than was scored")]
         lines += [("", line) for line in self.data]
         if self.finished:
@@ -181,6 +188,8 @@ def looked_at(run: Path, name: str, options: dict[str, Any]) -> Found:
         name: the subcommand.
         options: its options.
     """
+    from unseen.engine.runs.readonly import Looking
+
     looking, announced, refused = Looking(run), None, []
     try:
         ROOMS[name].command(**{**options, "out_dir": looking, "quiet": True})
@@ -214,6 +223,12 @@ def looked_at_from_outside(run: Path, begun: Command, risks: list[str]) -> Found
         begun: the command that began it.
         risks: what following it would do, in words.
     """
+    from unseen.data import resolve
+    from unseen.engine.runs import RunDirectory
+    from unseen.engine.runs.commands import outside, read_by
+    from unseen.engine.runs.manifest import differences, normal
+    from unseen.engine.runs.readonly import Looking
+
     looking, manifest, data = Looking(run), RunDirectory(run).manifest(), begun.options.get("data")
     known = manifest.get("fingerprint", {})
     if not isinstance(data, str) or any(outside({"data": data})) or "n" not in known:
@@ -241,7 +256,7 @@ def looked_at_from_outside(run: Path, begun: Command, risks: list[str]) -> Found
 
 
 def _work(outlook: Outlook, fits: int, *, finished: bool) -> dict[str, Any]:
-    """How much the command announces, and how much of it is done."""
+    """Return how much work the command announces, and how much of it is done."""
     about = outlook.about
     if outlook.kind == "plan":
         return {"of": about["fits"], "done": min(fits, about["fits"]), "unit": "fits"}
@@ -263,6 +278,8 @@ def _counted(number: int, unit: str) -> str:
 
 
 def _begun(run: Path) -> Command:
+    from unseen.engine.runs.commands import read_command
+
     try:
         return read_command(run)
     except CorruptFileError:
@@ -278,6 +295,9 @@ def _begun(run: Path) -> Command:
 
 def _refuse_other_learners(run: Path, begun: Command) -> None:
     """Refuse a command that would import other learners than the manifest says, before they are imported."""
+    from unseen.engine.runs import RunDirectory
+    from unseen.learners.registry import is_described
+
     if not (run / "manifest.json").exists():
         return  # nothing was begun that it could be compared with
     manifest = RunDirectory(run).manifest()
@@ -291,7 +311,7 @@ def _refuse_other_learners(run: Path, begun: Command) -> None:
 
 
 def _checked(run: Path, begun: Command) -> dict[str, Any]:
-    """The options of the command, each of the type that it has on the command line."""
+    """Return the options of the command; refuse one that has not its type of the command line."""
     if begun.name not in ROOMS:
         raise RunError(f"{run / COMMAND} names the command {begun.name!r}, which no run begins with; it was edited")
     known = inspect.signature(ROOMS[begun.name].command, eval_str=True).parameters
@@ -305,6 +325,8 @@ def _checked(run: Path, begun: Command) -> dict[str, Any]:
         if parameter.name == "out_dir":
             continue
         given = begun.options.get(parameter.name, parameter.default)
+        if isinstance(given, str) and _is_of([given], parameter.annotation):
+            given = [given]  # an option that may be repeated, and that was given once
         needed = parameter.default is parameter.empty
         if given is parameter.empty or (needed and given == []) or not _is_of(given, parameter.annotation):
             got = "it is missing" if given is parameter.empty else f"got {given!r}"
@@ -317,7 +339,7 @@ def _checked(run: Path, begun: Command) -> dict[str, Any]:
 
 
 def _is_of(value: Any, kind: Any) -> bool:
-    """Whether a value of JSON is what a parameter of this type is given on the command line."""
+    """Return whether a value of JSON is what a parameter of this type is given on the command line."""
     origin, of = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return _is_of(value, of[0])

@@ -3,51 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
-
-import numpy as np
-import typer
+from typing import Any
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli import _options as r
-from unseen.cli._console import Reporter, aligned, grid, print_json
-from unseen.core.observation import meaning
-from unseen.data import resolve
-from unseen.learners.base import default_learner
-
-Scores = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--score",
-        metavar="SCORE",
-        help="A score and its options, such as dual:window=5; repeat for several. [default: el2n; of a target, loss]",
-        rich_help_panel=o.WORK,
-    ),
-]
+from unseen.cli._console import Reporter, aligned, grid, measure, print_json
+from unseen.cli._subcommand import subcommand
 
 
-@r.reads_data
+@subcommand("out_dir score learner plan folds repeats label target jobs seed yes quiet json")
 def command(
     data: o.Source,
     out_dir: o.Out,
-    score: Scores = None,
-    plan: o.PlanName = None,
-    folds: o.Folds = None,
-    repeats: o.Repeats = 1,
-    learner: o.Learner = None,
-    seed: o.Seed = 0,
-    groups: o.Groups = "duplicates",
-    executor: o.Executor = "local",
-    address: o.Address = None,
-    jobs: o.JobsOrNone = None,
-    threads: o.Threads = None,
-    verify: o.Verify = "cheap",
-    log: o.Log = None,
+    reading: o.Labelled,
+    score: o.Scores = None,
     *,
-    reading: r.Reading,
-    quiet: o.Quiet = False,
-    json: o.Json = False,
+    scoring: o.Scoring,
+    running: o.VerifiedRunning,
+    showing: o.Showing,
 ) -> None:
     """Score every sample by models that never saw it; `unseen select` chooses from the scores.
 
@@ -57,35 +30,40 @@ def command(
       unseen select runs/photos --keep 0.5 --score aum --rule beta --out half.parquet
     """
     given = dict(locals())
-    exposure = o.plan_of(plan, folds, repeats)
-    source = resolve(data, **r.options(reading))
-    given["learner"] = learner = learner or default_learner(source)
-    with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("score", given)) as report:
+    from unseen.data import resolve
+    from unseen.learners.base import default_learner
+
+    exposure = scoring.exposure()
+    source = resolve(data, **reading.given())
+    learner = scoring.learner or default_learner(source)
+    remembered = o.remembered("score", given, learner=learner)
+    asks = measure(source, learner, running)
+    with Reporter(quiet=showing.silent, run=out_dir, command=remembered, measure=asks) as report:
         table = unseen.score(
             source,
             scores=score or None,
             plan=exposure,
             learner=learner,
-            seed=seed,
-            groups="duplicates" if groups == "duplicates" else None,
+            groups=o.groups_of(scoring.groups),
             out=out_dir,
-            executor=o.executor_at(executor, address),
-            jobs=jobs,
-            threads=threads,
-            verify=verify,
             report=report,
+            **running.given(),
         )
-    show(table, out_dir, json=json)
+    show(table, out_dir, json=showing.json)
 
 
 def shown(run: Path, *, json: bool, no_report: bool = True) -> None:
-    """What a finished run holds."""
+    """Print what a finished run holds."""
     loaded: Any = unseen.load(run)
     show(loaded.scores, run, json=json)
 
 
 def show(table: unseen.ScoreTable, run: Path, *, json: bool) -> None:
-    """Quantiles of every score."""
+    """Print quantiles of every score."""
+    import numpy as np
+
+    from unseen.core.observation import meaning
+
     quantiles = {name: np.nanpercentile(table.column(name), [5, 50, 95]).tolist() for name in table.scores}
     if json:
         print_json(

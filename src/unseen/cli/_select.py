@@ -11,29 +11,28 @@ import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import print_json
 from unseen.cli._prune import show, summarise
+from unseen.cli._subcommand import subcommand
 from unseen.errors import ArgumentError
-from unseen.pruning import Pruned, Scored
 
 Score = Annotated[
     str | None,
     typer.Option(
         metavar="SCORE",
-        help="The score of the table that the rule reads; default: its first.",
+        help="The score of the table that the rule reads.",
+        show_default="its first",
         rich_help_panel=o.CHOICE,
     ),
 ]
 
 
+@subcommand("out_file keep prune score rule quota align features seed json")
 def command(
     run: o.Run,
     out_file: Annotated[Path, typer.Option("--out", metavar="FILE", help="Parquet file for the coreset.")],
-    keep: o.Keep = None,
-    prune: o.Prune = None,
+    amount: o.Amount,
     score: Score = None,
-    rule: o.Rule = None,
-    quota: o.Quota = None,
-    align: o.Align = None,
-    features: o.Features = None,
+    *,
+    choice: o.Choice,
     seed: o.Seed = 0,
     json: o.Json = False,
 ) -> None:
@@ -43,6 +42,8 @@ def command(
       unseen select runs/photos --prune 0.5 --rule beta --out half.parquet
       unseen select runs/photos --keep 1000 --rule top --score aum --out k.parquet
     """
+    from unseen.pruning import Pruned, Scored
+
     if out_file.exists():
         raise ArgumentError(f"--out {out_file} exists already; choose another name")
     loaded = unseen.load(run)
@@ -51,12 +52,11 @@ def command(
         raise ArgumentError(f"{run} holds no scores; run `unseen score` first")
     coreset = unseen.select(
         table,
-        rule=rule,
-        keep=o.amount(keep, "keep"),
-        prune=o.amount(prune, "prune"),
+        rule=choice.rule,
         score=score,
         seed=seed,
-        **o.rule_options(rule, quota, align, features),
+        **amount.given(),
+        **choice.given(),
     )
     coreset.save(out_file)
     result = Pruned(table, coreset)

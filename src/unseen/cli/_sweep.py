@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli import _options as r
-from unseen.cli._console import Reporter, aligned, grid, out, print_json
+from unseen.cli._console import Reporter, aligned, grid, measure, out, print_json
 from unseen.cli._report import drawing
-from unseen.core.files import replace_file
-from unseen.data import resolve
-from unseen.evaluating.statistics import interval, paired
-from unseen.evaluating.sweep import FILE
-from unseen.learners.base import DEFAULTS
+from unseen.cli._report import written as page_written
+from unseen.cli._subcommand import subcommand
+
+if TYPE_CHECKING:
+    from unseen.core.protocols import Data
+
+# Beside the way of `unseen prune`: CCS, the method of others that did best in docs/results.md, by the in-sample margin;
+# `aum` is its mean over epochs, where there are several.
+PEER, PEER_IN_ONE_EPOCH = "seen/aum/stratified:cutoff=0", "seen/label_margin:space=logits/stratified:cutoff=0"
 
 Methods = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--method",
         metavar="METHOD",
         help="How coresets are chosen: plan/score/rule, such as folds:k=2/el2n/top, seen/aum/beta or "
         "grow:steps=2/el2n/stratified; repeat for several. 'full' and 'random' are always there.",
+        show_default="as `unseen prune` chooses, and CCS, in-sample",
         rich_help_panel=o.CHOICE,
     ),
 ]
@@ -40,87 +45,99 @@ Prunes = Annotated[
 ]
 
 
-@r.reads_labels
+@dataclass(frozen=True)
+class Testing(o.Testing):
+    """How the coresets of a sweep are tested."""
+
+    seeds: o.Seeds = 3
+
+
+@subcommand("out_dir method keep prune test seeds fix learner trainee label jobs yes json")
 def command(
     data: o.Source,
     out_dir: o.Out,
-    method: Methods,
+    reading: o.Labels,
+    method: Methods = None,
     keep: Keeps = None,
     prune: Prunes = None,
     features: o.Features = None,
-    test: o.Test = None,
-    probe: o.Probe = 0.2,
-    overlap: o.Overlap = "refuse",
-    seeds: o.Seeds = 3,
-    fix: o.Fixed = "epochs",
+    *,
+    testing: Testing,
     learner: o.Learner = None,
     trainee: o.Trainee = None,
-    seed: o.Seed = 0,
     groups: o.Groups = "duplicates",
-    executor: o.Executor = "local",
-    address: o.Address = None,
-    jobs: o.JobsOrNone = None,
-    threads: o.Threads = None,
-    *,
-    reading: r.Reading,
-    quiet: o.Quiet = False,
-    json: o.Json = False,
+    running: o.Running,
+    showing: o.Page,
 ) -> None:
     """Try methods at several budgets, beside everything and random: which one, and what does pruning cost?
 
-    Writes sweep.parquet (a row a cell), sweep.md and sweep.svg. The same command goes on after a kill,
-    cell by cell; with more methods, budgets or seeds it adds those.
+    Writes sweep.parquet (a row a cell), sweep.md, sweep.svg and its page, report.html. The same command goes on after
+    a kill, cell by cell; with more methods, budgets or seeds it adds those.
 
     Examples:
-      unseen sweep digits --method el2n/top --method seen/el2n/top --prune 0.5 --prune 0.8 --out runs/sweep
-      unseen sweep t.parquet --label y --test v.parquet --method el2n/stratified --prune 0.3 --out runs/s
+      unseen sweep digits --prune 0.5 --out runs/first
+      unseen sweep digits --method el2n/top --method seen/el2n/top --prune 0.5 --prune 0.8 --out runs/s
+      unseen sweep t.parquet --label y --test v.parquet --method el2n/beta --prune 0.3 --out runs/t
     """
     given = dict(locals())
-    read = r.options(reading)
+    from unseen.data import resolve
+    from unseen.learners.base import DEFAULTS
+
+    read = reading.given()
     source = resolve(data, **read)
-    given["learner"] = learner = learner or DEFAULTS[source.kind]
-    with Reporter(quiet=quiet or json, run=out_dir, command=o.remembered("sweep", given)) as report:
+    learner = learner or DEFAULTS[source.kind]
+    method = method or usual_methods(learner, source)
+    remembered = o.remembered("sweep", given, learner=learner, method=method)
+    asks = measure(source, trainee or learner, running)
+    with Reporter(quiet=showing.silent, run=out_dir, command=remembered, measure=asks) as report:
         result = unseen.sweep(
             source,
             methods=method,
             keep=o.amounts(keep, "keep"),
             prune=o.amounts(prune, "prune"),
-            test=None if test is None else resolve(test, **read),
-            probe=probe,
-            overlap=overlap,
+            test=None if testing.test is None else resolve(testing.test, **read),
             learner=learner,
             trainee=trainee,
-            seeds=seeds,
-            fix=fix,
-            features=None if features is None else o.array(features),
-            groups="duplicates" if groups == "duplicates" else None,
-            seed=seed,
+            features=o.array_or_none(features),
+            groups=o.groups_of(groups),
             out=out_dir,
-            executor=o.executor_at(executor, address),
-            jobs=jobs,
-            threads=threads,
             report=report,
+            **testing.given(),
+            **running.given(),
         )
-    tell(result, out_dir, json=json)
+    tell(result, out_dir, json=showing.json, no_report=showing.no_report)
 
 
-def tell(result: unseen.Sweep, run: Path, *, json: bool) -> None:
-    """The result, after its table and figure are written."""
+def usual_methods(learner: str, data: Data) -> list[str]:
+    """Return the methods that are compared where none is named: the way of `unseen prune`, and the best peer."""
+    from unseen.evaluating.methods import DEFAULT
+    from unseen.learners.registry import resolve
+
+    return [DEFAULT, PEER if (resolve(learner, data).epochs or 1) > 1 else PEER_IN_ONE_EPOCH]
+
+
+def tell(result: unseen.Sweep, run: Path, *, json: bool, no_report: bool) -> None:
+    """Print the result, after its table, figure and page are written."""
     files = written(result, run)
+    if page := page_written(run, skip=no_report):
+        files["report"] = str(page)
     if json:
         print_json({"run": str(run), "files": files, "cells": rows(result)})
     else:
         show(result, files)
 
 
-def shown(run: Path, *, json: bool, no_report: bool = True) -> None:
-    """What a finished run holds."""
+def shown(run: Path, *, json: bool, no_report: bool) -> None:
+    """Print what a finished run holds."""
     loaded: Any = unseen.load(run)
-    tell(loaded, run, json=json)
+    tell(loaded, run, json=json, no_report=no_report)
 
 
 def written(result: unseen.Sweep, folder: Path) -> dict[str, str]:
-    """The files of a sweep, and where they are."""
+    """Write the files of a sweep, and return where they are."""
+    from unseen.core.files import replace_file
+    from unseen.evaluating.sweep import FILE
+
     files = {"table": folder / FILE, "markdown": folder / "sweep.md", "figure": folder / "sweep.svg"}
     text = result.markdown() + "\n"
     replace_file(files["markdown"], lambda file: file.write(text.encode()))
@@ -130,7 +147,9 @@ def written(result: unseen.Sweep, folder: Path) -> dict[str, str]:
 
 
 def rows(result: unseen.Sweep) -> list[dict[str, Any]]:
-    """A row for each method and budget, as numbers."""
+    """Return a row for each method and budget, as numbers."""
+    from unseen.evaluating.statistics import interval, paired
+
     found = []
     for name in result.methods:
         for budget in result.budgets:
@@ -148,7 +167,7 @@ def rows(result: unseen.Sweep) -> list[dict[str, Any]]:
 
 
 def show(result: unseen.Sweep, files: dict[str, str]) -> None:
-    """Accuracies by method and share pruned."""
+    """Print accuracies by method and share pruned."""
     n = result.about["n"]
     columns = ["method", *(f"{100 * (1 - b / n):.3g} % pruned" for b in result.budgets)]
     grid(columns, [[name, *(result.entry(name, b) for b in result.budgets)] for name in result.methods])

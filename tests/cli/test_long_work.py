@@ -1,0 +1,91 @@
+"""Long work is announced with its price, and a person at a terminal is asked before it begins."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import sys
+
+import pytest
+from command_line import digits_file_fixture, unseen_says_fixture  # noqa: F401
+
+# The program with trainings of an hour each, so that any work is long.
+PROGRAM = """
+import sys, unseen
+from types import SimpleNamespace
+from unseen.cli import main, _console
+_console.MANY_TRAININGS = {many}
+class Middle: middle = 3600.0
+unseen.estimate = lambda *args, **more: SimpleNamespace(full_seconds=Middle, epochs=1)
+main()
+"""
+QUICK = ["--learner", "sklearn:sklearn.naive_bayes:GaussianNB", "--threads", "1", "--no-report"]
+
+
+def at_a_terminal(argv, answer, *, many=10):
+    """The exit code and what a terminal showed, after the answer was typed where a question came."""
+    master, slave = pty.openpty()
+    argv = [sys.executable, "-c", PROGRAM.format(many=many), *map(str, argv)]
+    program = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env={**os.environ, "COLUMNS": "100"})
+    os.close(slave)
+    shown, answered = b"", False
+    while select.select([master], [], [], 60)[0]:
+        try:
+            piece = os.read(master, 4096)
+        except OSError:  # the program has ended
+            break
+        if not piece:
+            break
+        shown += piece
+        if b"[y/N]" in shown and not answered:
+            os.write(master, answer)
+            answered = True
+    os.close(master)
+    return program.wait(60), shown.decode()
+
+
+@pytest.fixture(name="auto")
+def auto_fixture(digits_file, tmp_path):
+    ways = ["--candidate", "folds:k=2/el2n/top", "--confirm", "3"]
+    return ["prune", digits_file, "--keep", "0.3", "--rule", "auto", *ways, *QUICK, "--out", tmp_path / "run"]
+
+
+def test_no_begins_nothing(auto, tmp_path):
+    code, shown = at_a_terminal(auto, b"n\n")
+    assert code == 1, shown
+    assert "takes   up to 16 trainings, about 16.0 h in all on this machine" in shown, shown
+    assert "nothing was trained" in shown
+    assert not list((tmp_path / "run").rglob("result.npz"))
+
+
+def test_yes_begins_and_so_does_the_option_without_asking(auto, tmp_path):
+    code, shown = at_a_terminal(auto, b"y\n")
+    assert code == 0, shown
+    assert "kept" in shown
+    code, shown = at_a_terminal([*auto[:-1], tmp_path / "other", "--yes"], b"")
+    assert code == 0, shown
+    assert "takes" not in shown
+
+
+def test_few_trainings_of_little_data_are_not_measured(digits_file, tmp_path):
+    argv = ["prune", digits_file, "--keep", "0.3", *QUICK, "--out", tmp_path / "run"]
+    code, shown = at_a_terminal(argv, b"")
+    assert code == 0, shown
+    assert "takes" not in shown
+    code, shown = at_a_terminal([*argv[:-1], tmp_path / "other"], b"n\n", many=2)
+    assert code == 1, shown
+    assert "takes   up to 2 trainings, about 2.0 h" in shown, shown
+
+
+def test_without_a_terminal_the_work_begins(unseen_says, auto, monkeypatch):
+    import unseen
+
+    def fail(*args, **more):
+        raise AssertionError("nobody is there to ask")
+
+    monkeypatch.setattr(unseen, "estimate", fail)
+    said = unseen_says(*auto)
+    assert said.code == 0, said.err
+    assert "takes" not in said.err
