@@ -6,7 +6,7 @@ samples come from (arrays, files, data sets of other libraries) is for the reade
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.arrays import FloatArray, IdArray, IntArray
+from unseen.core.arrays import IntArray
+from unseen.core.protocols import Data
 from unseen.data.content import (
     Files,
     Hashes,
@@ -34,35 +35,17 @@ from unseen.data.labels import Labelling
 
 __all__ = ["ArrayData", "Samples", "TableData", "TextData"]
 
-Kind = Literal["image", "vector", "table", "text"]
 
-
-class Samples(ABC):
+class Samples(Data):
     """A labelled data set: everything but where its inputs are.
 
     Attributes beyond the protocol:
-        notes: what was done to the data on the way in (a resize rule, dropped files), one sentence each.
-        feature_names: names of the d features of vectors and tables, or None.
-        in_memory: whether `take` reads from memory rather than decode files.
-        sample_bytes: bytes of one input as `take` gives it.
-        label_values: (C,) the label of each class as the user gave it, for estimators that name classes by it; None
-            where labels were numbers of classes already.
-        held_bytes: of all inputs that are in memory as long as the data set is.
         embedding: of vectors that `unseen.embed` made: by what, and what is known of its labels; part of the
             fingerprint, and so of the manifest of a run.
         frame: of vectors and tables that were given as a frame of pandas or polars: it, with the features only.
 
     """
 
-    ids: IdArray
-    labels: IntArray
-    class_names: tuple[str, ...]
-    kind: Kind
-    sample_shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    groups: IntArray | None
-    targets: FloatArray | None
-    in_memory = True
     embedding: dict[str, Any] | None = None
     frame: Any = None
 
@@ -77,39 +60,10 @@ class Samples(ABC):
         self.ids, self.labels, self.class_names = labelled.ids, labelled.labels, labelled.class_names
         self.groups, self.targets = labelled.groups, labelled.targets
         self.label_values = labelled.values
-        self.notes: tuple[str, ...] = (*labelled.notes, *notes)
+        self.notes = (*labelled.notes, *notes)
         self.files = files
         self.feature_names = None if feature_names is None else tuple(feature_names)
         self._duplicates: IntArray | None = None
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def sample_bytes(self) -> int:
-        """Bytes of one input as `take` gives it; 8 a pointer for text and tables."""
-        return int(np.prod(self.sample_shape, dtype=np.int64)) * self.dtype.itemsize
-
-    @property
-    def held_bytes(self) -> int:
-        """0 where inputs are read from files as they are needed."""
-        return len(self) * self.sample_bytes if self.in_memory else 0
-
-    @abstractmethod
-    def take(self, rows: IntArray) -> npt.NDArray[Any]:
-        """The inputs of these rows, in that order."""
-
-    def check_unchanged(self) -> None:  # noqa: B027 - what is in memory has nothing to check
-        """Refuse files that `take` reads again and that have changed since they were opened.
-
-        Raises:
-            DataError: a file has changed; the message names it.
-
-        """
-
-    def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
-        """`take`, but of vectors that are kept as float16, these: half as much, for who casts them anyway."""
-        return self.take(rows)
 
     def as_frame(self, rows: IntArray) -> Any:
         """These rows as the frame that was given, with its names and types; None where none was."""

@@ -34,6 +34,7 @@ class VectorSource(Protocol):
     counts: Sequence[int]  # rows of each shard
     width: int
     mapped: bool  # whether `read` gives memory maps, which may change under way
+    cache_bytes: int  # of shards read that it keeps, at most
 
     def read(self, shard: int) -> Rows:
         """Numbers (counts[shard], width) of any type: a memory map, rows of a store, or an array that may be kept.
@@ -84,7 +85,7 @@ class ShardedVectors(Samples):
     @property
     def held_bytes(self) -> int:
         """What the source keeps, at most."""
-        return min(len(self) * self.sample_bytes, getattr(self._source, "cache_bytes", 0))
+        return min(len(self) * self.sample_bytes, self._source.cache_bytes)
 
     def take(self, rows: IntArray) -> npt.NDArray[np.float32]:
         """These rows, float32 (m, d), in any order; fastest where they are consecutive."""
@@ -184,7 +185,7 @@ class NpyShards:
 
     def __init__(self, storage: Storage, names: Sequence[str]) -> None:
         self.storage, self.names = storage, names
-        self.mapped = isinstance(storage, LocalStorage)
+        self.mapped, self.cache_bytes = isinstance(storage, LocalStorage), 0
         shapes = [_checked(name, rows) for name, rows in zip(names, storage.rows(names), strict=True)]
         self.counts: Sequence[int] = [count for count, _ in shapes]
         self.width = shapes[0][1]

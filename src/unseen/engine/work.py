@@ -26,7 +26,7 @@ import numpy.typing as npt
 from unseen import learners
 from unseen.core.arrays import Arrays, IntArray
 from unseen.core.exposure import Fit, Plan
-from unseen.core.protocols import Data, Learner, check_unchanged
+from unseen.core.protocols import Data, Learner
 from unseen.core.table import ScoreTable
 from unseen.data.labels import grouping, joined_groups, to_numpy
 from unseen.engine import executors
@@ -80,20 +80,18 @@ def abilities(learner: Learner) -> Abilities:
 
 def threaded(learner: Learner, threads: int) -> tuple[Learner, int]:
     """The learner at this many threads a fit, and how many it really takes: its recipe may say otherwise."""
-    if not hasattr(learner, "with_threads"):
-        return learner, threads
     limited = learner.with_threads(threads)
-    return limited, limited.threads
+    return (learner, threads) if limited is None else (limited, limited.threads or threads)
 
 
-def joined(learner: Any, workers: int) -> Learner:
+def joined(learner: Learner, workers: int) -> Learner:
     """The learner, each of its models trained by so many processes; part of what it says of itself, as the threads."""
-    if not hasattr(learner, "with_workers"):
+    joined = learner.with_workers(workers)
+    if joined is None:
         raise ArgumentError(
             f"workers must be 1 for learner {learner.name!r}, which trains a model in one process, got {workers}; use "
             "executor='ray', which trains as many models at a time as there is room for"
         )
-    joined: Learner = learner.with_workers(workers)
     return joined
 
 
@@ -114,7 +112,7 @@ def bound(data: Data, groups: Groups) -> IntArray | None:
 
 def outlook(work: Work, job: Scoring) -> dict[str, object]:
     """What is going to be done and what it will take, before it begins."""
-    data = work.data
+    data, own = work.data, work.learner.memory(work.data, job.plan)
     n = len(data)
     sample = sum(
         a.nbytes
@@ -132,25 +130,13 @@ def outlook(work: Work, job: Scoring) -> dict[str, object]:
         "fits": job.fits_in_all,
         "epochs": work.learner.epochs or 1,
         "threads": work.threads,
-        "data_bytes": _data_bytes(work),
-        "learner_bytes": _working_bytes(work, job.plan),
+        # Who reads the data in blocks holds no more of it than the data set itself does.
+        "data_bytes": n * data.sample_bytes if own is None else data.held_bytes,
+        "learner_bytes": own or 0,
         "state_bytes": sample * n // max(1, job.fits_in_all // job.plan.repeats),
         "groups": 0 if job.samples.groups is None else int(np.sum(np.bincount(job.samples.groups) > 1)),
-        "notes": list(getattr(data, "notes", ())),
+        "notes": list(data.notes),
     }
-
-
-def _data_bytes(work: Work) -> int:
-    """What the data set takes: all of it, but for learners that read it in blocks only what it holds anyway."""
-    data = work.data
-    whole = int(len(data) * np.prod(data.sample_shape or (1,)) * data.dtype.itemsize)
-    return int(getattr(data, "held_bytes", whole)) if hasattr(work.learner, "memory") else whole
-
-
-def _working_bytes(work: Work, plan: Plan) -> int:
-    """What the learner needs beside the data and the scores, if it can tell."""
-    told = getattr(work.learner, "memory", None)
-    return 0 if told is None else int(told(work.data, plan))
 
 
 def warn_if_perfect(table: ScoreTable, learner: str) -> None:
@@ -419,7 +405,7 @@ class Work:
 
         (On the way there, coresets may be smaller; they are trained on in one batch of what there is.)
         """
-        batch = getattr(self.learner, "batch_size", 1)
+        batch = self.learner.batch_size or 1
         if samples < batch:
             raise ArgumentError(
                 f"a training on {samples} samples is below one batch of {batch}: keep more, or give the learner a "
@@ -443,12 +429,13 @@ class Work:
             raise ArgumentError(f"fix must be 'epochs' or 'iterations', got {fix!r}")
         if fix == "epochs":
             return self.learner
-        who: Any = self.learner
-        if not hasattr(who, "steps"):
+        who = self.learner
+        usual, fewer = who.steps(of), who.steps(samples)
+        longer = who.with_epochs(max(1, round((who.epochs or 1) * usual / fewer))) if usual and fewer else None
+        if longer is None:
             raise ArgumentError(
                 f"fix='iterations' needs a learner that trains in steps, which {who.name!r} does not; use fix='epochs'"
             )
-        longer: Learner = who.with_epochs(max(1, round(who.epochs * who.steps(of) / who.steps(samples))))
         return longer
 
     def carried_out(self, jobs: Iterable[executors.Job], report: Report) -> Iterator[tuple[executors.Job, Arrays]]:
@@ -459,11 +446,11 @@ class Work:
 
         def of_unchanged() -> Iterator[executors.Job]:
             for job in jobs:
-                check_unchanged(self.data)
+                self.data.check_unchanged()
                 yield job
 
         results = self.executor.run(of_unchanged(), data=self.data, report=report)
         with closing(results):  # Ctrl-C in this loop ends the workers at once
             for done in results:
-                check_unchanged(self.data)
+                self.data.check_unchanged()
                 yield done

@@ -195,11 +195,11 @@ class Sampled(Part):
         return sum(8 + sys.getsizeof(value) for value in some) / min(len(self), HASHED)
 
     @property
-    def held_bytes(self) -> float:
+    def held_bytes(self) -> int:
         """Bytes of all inputs of the whole data set that are in memory."""
-        if self.dtype.kind != "O" and hasattr(self.whole, "held_bytes"):
-            return float(self.whole.held_bytes)
-        return len(self.whole) * self.bytes_each if getattr(self.whole, "in_memory", True) else 0.0
+        if self.dtype.kind != "O":
+            return self.whole.held_bytes
+        return int(len(self.whole) * self.bytes_each) if self.whole.in_memory else 0
 
     def hash_seconds(self) -> float:
         """Measure the seconds to hash one input, as is done to find copies."""
@@ -217,7 +217,7 @@ def sampled(data: Data, seed: int) -> Sampled:
     Drawn at random, except from data in shards: there consecutive rows from 32 places, since reading single rows would
     read all shards.
     """
-    n, in_shards = len(data), data.kind == "vector" and not getattr(data, "in_memory", True)
+    n, in_shards = len(data), data.kind == "vector" and not data.in_memory
     rng = seeds.generator(seed, "estimate")
     if in_shards:
         length = max(1, min(MOST_ROWS, n) // RUNS)

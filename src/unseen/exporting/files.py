@@ -128,7 +128,7 @@ def file_columns(schema: pa.Schema) -> list[str]:
 def image_of(asked: Asked) -> str:
     """The one column of images that a class folder is filled from."""
     names = file_columns(asked.source.schema)
-    chosen = getattr(asked.source, "options", {}).get("image")
+    chosen = asked.source.options.get("image")
     if not names:
         raise ArgumentError("to='folder' is for images, which the data set does not hold; use to='parquet'")
     return str(chosen or names[0])

@@ -28,7 +28,7 @@ from unseen.core import seeds
 from unseen.core.arrays import IntArray, is_tensor, of_tensor, unmasked
 from unseen.core.exposure import Fit
 from unseen.core.observation import Observation, Side
-from unseen.core.protocols import CheckpointStore, Data, Sink
+from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.errors import ArgumentError, DataError, some
 from unseen.learners.base import logits_of, refuse_target
 
@@ -53,7 +53,7 @@ NUMBERED = {"skorch", "xgboost"}  # packages whose classifiers take no labels bu
 ARRAYS_ONLY = {"skorch"}  # packages whose classifiers make something else of frames
 
 
-class SklearnLearner:
+class SklearnLearner(Learner):
     """Learns by a scikit-learn estimator.
 
     Args:
@@ -66,10 +66,6 @@ class SklearnLearner:
     >>> SklearnLearner(GaussianNB())
     SklearnLearner(GaussianNB())
     """
-
-    epochs: int | None = None
-    provides: frozenset[str] = frozenset({"logits"})
-    closed_form = False
 
     def __init__(self, estimator: Any, made_by: str | None = None, *, frames: bool = True) -> None:
         for method in ("fit", "predict_proba", "get_params"):
@@ -160,8 +156,7 @@ class SklearnLearner:
             sink.observe(side, Observation(block, epoch=1, logits=logits_of(p)))
 
     def _inputs(self, data: Data, rows: IntArray) -> Any:
-        as_frame = getattr(data, "as_frame", None) if self.frames else None
-        if as_frame is not None and (frame := as_frame(rows)) is not None:
+        if self.frames and (frame := data.as_frame(rows)) is not None:
             return frame
         inputs = data.take(rows)
         return inputs.reshape(len(inputs), -1).astype(np.float32) if data.kind == "image" else inputs
@@ -185,7 +180,7 @@ def _told(error: Exception) -> str:
 
 def labels_for(estimator: Any, data: Data) -> npt.NDArray[Any]:
     """(C,) what stands for each class where this estimator sees it: the user's own label, else its number."""
-    own: npt.NDArray[Any] | None = getattr(data, "label_values", None)
+    own = data.label_values
     return np.arange(len(data.class_names)) if own is None or packages_of(estimator) & NUMBERED else own
 
 

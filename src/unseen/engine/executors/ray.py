@@ -138,8 +138,7 @@ class RayExecutor:
                 places.give_back()
 
     def _cpus(self, learner: Learner) -> int:
-        threads: int = getattr(learner, "threads", self.threads)  # its recipe may say otherwise
-        return threads
+        return learner.threads or self.threads  # its recipe may say otherwise
 
     def _room(self, cpus: int) -> int:
         """Fits at a time."""
