@@ -1,7 +1,4 @@
-"""The conformance test of scores: what every score must do, ours or yours. Call `check_score` from a test.
-
-Observations are made up, so no model is trained. What is wrong comes as an `AssertionError` that says what.
-"""
+"""The conformance test of scores. Observations are made up, so no model is trained."""
 
 from __future__ import annotations
 
