@@ -11,10 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-import unseen.data
+import unseen
+from unseen.core.protocols import Data
 from unseen.data import from_arrays, resolve
 from unseen.data.arrays import from_npz
 from unseen.data.parts import Joined, Part
+from unseen.data.sources import reader_of
+from unseen.errors import ArgumentError
 from unseen.testing import check_data
 
 RNG = np.random.default_rng(0)
@@ -164,11 +167,50 @@ def test_every_form_conforms(form, tmp_path):
     check_data(opened(form, tmp_path / "a"), variants=variants)
 
 
-def test_every_reader_is_among_the_forms():
+def test_every_reader_is_among_the_forms(tmp_path):
     """A new reader wants a form above."""
-    tried = {"from_arrays", "from_npz", "from_shards", "from_parquet", "from_csv", "from_json_lines", "from_frame"}
-    tried |= {"from_huggingface", "from_dataset", "from_folder", "digits", "from_batches"}
-    assert {name for name in unseen.data.__all__ if name != "resolve"} == tried
+    tried = [unseen.data.digits, unseen.data.from_batches, unseen.data.resolve]
+    for form in FORMS:
+        if form is not frame_of_polars:
+            (tmp_path / form.__name__).mkdir()
+            tried.append(reader_of(form(tmp_path / form.__name__, X, Y)[0])[0])
+    assert [name for name in unseen.data.__all__ if getattr(unseen.data, name) not in tried] == []
+
+
+class Foreign(Data):
+    """A data set of another package, with what is required alone."""
+
+    kind, sample_shape, dtype = "vector", (4,), np.dtype(np.float32)
+
+    def __init__(self, x, y):
+        self.x, self.labels = x, y
+        self.ids, self.class_names = np.arange(len(x)), ("a", "b", "c")
+
+    def take(self, rows):
+        return self.x[rows]
+
+    def fingerprint(self, *, full=False):
+        return {"x": self.x.sum().item(), "labels": self.labels.tolist()}
+
+
+def test_a_data_set_of_another_package_reaches_every_verb(tmp_path):
+    x, y = np.repeat(X, 5, axis=0) + RNG.normal(size=(60, 4)).astype(np.float32), np.repeat(Y, 5)
+    data = Foreign(x, y)
+    check_data(data, variants=[Foreign(x + 1, y)])
+    for learner in ("logistic", "ridge"):
+        pruned = unseen.prune(data, keep=0.5, learner=learner, plan=unseen.folds(2), jobs=1, out=tmp_path / learner)
+        assert len(pruned.coreset.ids) == 30
+    unseen.export(tmp_path / "ridge", to="parquet", data=data, out=tmp_path / "parquet")
+    assert unseen.report(tmp_path / "ridge", data=data).exists()
+
+
+def test_what_only_looks_like_a_data_set_is_refused():
+    class Duck:
+        ids, labels = np.arange(2), np.arange(2)
+        take, fingerprint = Foreign.take, Foreign.fingerprint
+
+    with pytest.raises(ArgumentError, match=r"derives from unseen\.core\.protocols\.Data"):
+        resolve(Duck())
 
 
 def test_the_other_ways_in_conform(tmp_path):

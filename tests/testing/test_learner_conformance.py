@@ -6,9 +6,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import unseen
 from unseen.core.observation import Observation
 from unseen.core.protocols import Learner
 from unseen.data import from_arrays
+from unseen.engine.work import Work, joined
+from unseen.errors import ArgumentError
 from unseen.learners import LEARNERS, RidgeLearner
 from unseen.learners.torch import PRESETS
 from unseen.testing import check_learner
@@ -127,6 +130,31 @@ class Descent(Learner):
 def test_a_learner_that_does_all_of_it_passes():
     check_learner(Descent())
     check_learner(Descent(epochs=1))
+
+
+def test_a_learner_of_another_package_reaches_what_is_optional():
+    x = RNG.normal(size=(120, 5)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(int)
+    work = Work(from_arrays(x, y), Descent(), threads=1)
+    assert work.learner.threads == 1
+    assert work.lasting("iterations", 30, 60).epochs == 6  # 3 epochs of 6 steps, then 6 of 3
+    half, test = unseen.rules.random(120, keep=0.5), (x[:40] + 0.01, y[:40])
+    found = unseen.evaluate(x, y, coresets=half, test=test, learner=Descent(), fix="iterations", seeds=2, jobs=1)
+    seen = {arm.name: arm.samples_seen for arm in found.arms}
+    assert len(set(map(str, seen.values()))) == 1, seen  # as many steps on half as on all
+    with pytest.raises(ArgumentError, match="batch"):
+        work.check_batch(5)
+    with pytest.raises(ArgumentError, match="workers must be 1 for learner 'descent'"):
+        joined(work.learner, 2)
+
+
+def test_what_only_looks_like_a_learner_is_refused():
+    class Duck:
+        name, epochs, provides, closed_form = "duck", None, frozenset({"logits"}), False
+        describe, fit = Descent.describe, Descent.fit
+
+    with pytest.raises(ArgumentError, match=r"derive from unseen\.core\.protocols\.Learner, got an object of Duck"):
+        unseen.prune(RNG.normal(size=(30, 2)), np.arange(30) % 3, keep=0.5, learner=Duck())
 
 
 class TrainsOnTheWatched(Descent):
