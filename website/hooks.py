@@ -57,6 +57,9 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         markdown = landing.filled(markdown)
     if page.file.src_uri == "reference.md":
         markdown = reference.filled(markdown)
+    for room in ("data", "functional", "rules"):
+        if page.file.src_uri == f"reference/{room}.md":
+            markdown = reference.filled(markdown, f"unseen.{room}")
     markdown = landing.linked(markdown, page.file.src_uri)
     return re.sub(r"^( *)```python(?=\n *>>>)", r"\1```pycon", markdown, flags=re.M)
 

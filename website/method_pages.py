@@ -56,7 +56,9 @@ def _all_scores() -> str:
         "Under `folds` or `leave_one_out` every one of them is held out; under `seen` it is the classic score.",
         "",
     ]
-    for family, title in [*FAMILIES.items(), ("", "Of other packages")]:
+    own = {family for _, kind in SCORES.items() if (family := _family(kind)) and family not in FAMILIES}
+    others = [(family, family.replace("_", " ").capitalize()) for family in sorted(own)]
+    for family, title in [*FAMILIES.items(), *others, ("", "Of other packages")]:
         mine = [name for name, kind in SCORES.items() if _family(kind) == family]
         if mine:
             lines += [f"## {title}", "", *_table(["score", "high means", "reads", "formula"], map(_line, mine)), ""]

@@ -19,11 +19,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import unseen
+from unseen.core.observation import meaning
 from unseen.rules import RULES
 from unseen.rules.base import Rule
 from unseen.scores import SCORES
 from unseen.scores.streaming import Score
-from unseen.core.observation import meaning
 
 HELD_OUT, IN_SAMPLE, QUIET = "#0072b2", "#e69f00", "#808080"
 EXAMPLES = 6  # digits a row

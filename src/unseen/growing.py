@@ -476,7 +476,7 @@ class Loop:
             held += min(len(ended), plan.count(n)) * epochs
         start = "a coreset of your own" if isinstance(growth.start, Coreset) else f"by {growth.first_score.label}"
         threads = f"{work.threads} thread{'' if work.threads == 1 else 's'} each"
-        notes: list[str] = getattr(work.data, "notes", [])
+        notes = work.data.notes
         lines = [
             ("data", f"{n:,} samples, {len(work.data.class_names)} classes"),
             ("budget", budget_line(n, keep=self.budget)),

@@ -12,6 +12,7 @@ from sklearn.naive_bayes import GaussianNB
 
 import unseen
 from unseen.core.closed_form import Summing
+from unseen.core.protocols import Learner
 from unseen.engine.runs import RunDirectory
 from unseen.errors import ArgumentError, BudgetError
 from unseen.evaluating.costs import fit_exponent, operations
@@ -127,16 +128,13 @@ def test_the_operations_of_ridge_are_those_that_its_products_make(plan, size, mo
     assert found.operations.middle == pytest.approx(told)
 
 
-class Undecided:
+class Undecided(Learner):
     """A learner of somebody else's, about which nothing is known."""
 
-    name, epochs, provides, closed_form = "undecided", None, frozenset({"logits"}), False
+    name = "undecided"
 
     def describe(self):
         return {"learner": self.name}
-
-    def check(self, data):
-        pass
 
     def fit(self, data, fit, sink, checkpoints, *, seed, report):
         if sink.wants("unseen", 1, 1):

@@ -16,7 +16,6 @@ from PIL import Image
 from sklearn.naive_bayes import GaussianNB
 
 import unseen
-from unseen.core.protocols import check_unchanged
 from unseen.data import from_arrays, from_dataset, from_folder, from_huggingface, from_parquet, from_shards, resolve
 from unseen.data.parts import Joined, Part
 from unseen.errors import DataError
@@ -196,18 +195,18 @@ def test_a_file_that_another_took_the_place_of_is_refused(tmp_path):
     times = (tmp_path / "x.npy").stat()
     np.save(tmp_path / "other.npy", X[::-1])
     os.utime(tmp_path / "other.npy", ns=(times.st_atime_ns, times.st_mtime_ns))
-    check_unchanged(data)
+    data.check_unchanged()
     (tmp_path / "other.npy").replace(tmp_path / "x.npy")
     for part in (data, Part(data, np.arange(10)), Joined(from_arrays(X, Y), data)):
         with pytest.raises(DataError, match=r"x\.npy has changed since it was opened"):
-            check_unchanged(part)
+            part.check_unchanged()
 
 
 def test_a_file_that_is_gone_is_refused(tmp_path):
     data = npy_folder(tmp_path)
     (tmp_path / "y.npy").unlink()
     with pytest.raises(DataError, match=r"y\.npy has changed since it was opened"):
-        check_unchanged(data)
+        data.check_unchanged()
 
 
 @pytest.mark.slow

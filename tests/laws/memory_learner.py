@@ -9,19 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from unseen.core.observation import Observation
+from unseen.core.protocols import Learner
 
 
-class MemoryLearner:
+class MemoryLearner(Learner):
     name = "memory"
-    epochs = None
-    provides = frozenset({"logits"})
-    closed_form = False
 
     def describe(self):
         return {"learner": self.name}
-
-    def check(self, data):
-        pass
 
     def trained_on(self, data, fit):
         return fit.train

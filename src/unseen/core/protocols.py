@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol
 
@@ -9,68 +10,126 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray
-from unseen.core.exposure import Fit
+from unseen.core.exposure import Fit, Plan
 from unseen.core.observation import Observation, Side
 
-__all__ = ["CheckpointStore", "Data", "Learner", "PartedLearner", "Parts", "Sink", "check_unchanged"]
+__all__ = ["CheckpointStore", "Data", "Learner", "Parts", "Sink"]
 
 
-class Data(Protocol):
-    """A labelled data set. Rows are positions in dataset order."""
+class Data(ABC):
+    """Give the samples of a labelled data set; derive from it. Rows are positions in dataset order.
+
+    `take` and `fingerprint` are required, and the attributes without a value below. Everything else has a default that
+    says what the data set cannot do, or that there is nothing of it.
+
+    Attributes:
+        ids: (n,) unique, of integers or text.
+        labels: int64 (n,) in 0..C-1.
+        class_names: (C,).
+        kind: what an input is.
+        sample_shape: of one input: (H, W, channels), (d,), or () for text.
+        dtype: of what `take` gives.
+        groups: int64 (n,) groups that the user gave, which never part; None: there are none.
+        targets: float64 (n,) of a regression, whose bins `labels` are then; None: it is a classification.
+        label_values: (C,) the label of each class as the user gave it, which estimators see; None: its number.
+        feature_names: of the d features of vectors and tables; None: they have none.
+        notes: what was done to the data on the way in, one sentence each.
+        in_memory: whether `take` reads from memory rather than decode files.
+        files: `unseen.data.content.Files` behind it; None: there are none, or they are not known.
+
+    """
 
     ids: IdArray
     labels: IntArray
     class_names: tuple[str, ...]
     kind: Literal["image", "vector", "table", "text"]
-    sample_shape: tuple[int, ...]  # of one input: (H, W, channels), (d,) or () for text
+    sample_shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    groups: IntArray | None  # (n,) groups that the user gave; a group stays in one fold
-    targets: FloatArray | None  # (n,) regression targets; `labels` are then their bins
+    groups: IntArray | None = None
+    targets: FloatArray | None = None
+    label_values: npt.NDArray[Any] | None = None
+    feature_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    in_memory: bool = True
+    files: Any = None
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return len(self.ids)
 
+    @abstractmethod
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
-        """Read the inputs of these rows, in that order: images uint8 (m, H, W, 3 or 1), vectors float32 (m, d), ...
+        """Give the inputs of these rows, in that order: images uint8 (m, H, W, 3 or 1), vectors float32 (m, d), ..."""
 
-        A data set may also have these: `as_kept`, which gives vectors as float16 if they are stored so;
-        `label_values`, (C,), the label of each class as the user gave it, for estimators; `as_frame(rows)`, these rows
-        as the frame that the user gave, or None; and `check_unchanged()`, which refuses files that have changed since
-        they were opened.
-        """
-
+    @abstractmethod
     def fingerprint(self, *, full: bool = False) -> dict[str, object]:
-        """Return a fingerprint of content and order, as JSON; cheap unless `full`."""
+        """Describe content and order as JSON; cheap unless `full`."""
 
     def duplicate_groups(self) -> IntArray | None:
-        """Return the group of each sample, int64 (n,), exact copies in one group; None if content is not hashed."""
+        """Give int64 (n,), a group for each sample, shared by exact copies. Default None: content is not compared."""
+        return None
+
+    def check_unchanged(self) -> None:  # noqa: B027 - what is in memory has nothing to check
+        """Refuse files that `take` reads again and that have changed since they were opened. Default: there are none.
+
+        Raises:
+            DataError: a file has changed; the message names it.
+
+        """
+
+    def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
+        """Give what `take` gives, or float16 vectors where these are what is kept. Default: it is what `take` gives."""
+        return self.take(rows)
+
+    def as_frame(self, rows: IntArray) -> Any:
+        """Give these rows as the frame that the user gave, with its names and types. Default None: none was given."""
+        return None
+
+    @property
+    def sample_bytes(self) -> int:
+        """Count the bytes of one input as `take` gives it; of text and tables 8 a pointer."""
+        return int(np.prod(self.sample_shape, dtype=np.int64)) * self.dtype.itemsize
+
+    @property
+    def held_bytes(self) -> int:
+        """Count the bytes of inputs that are in memory as long as the data set is. Default: all, or 0 if in files."""
+        return len(self) * self.sample_bytes if self.in_memory else 0
 
 
-def check_unchanged(data: Data) -> None:
-    """Refuse a data set whose files have changed since they were opened, if it can check that.
+class Learner(ABC):
+    """Fit on `fit.train`, and say what the model then makes of the watch sets; derive from it.
 
-    Raises:
-        DataError: a file has changed; the message names it.
+    `name`, `describe` and `fit` are required. Everything else has a default that says what the learner cannot do; the
+    verbs ask for each ability here and nowhere else. `unseen.testing.check_learner` proves what a learner promises.
+
+    Attributes:
+        name: of the learner, for people.
+        epochs: of one training; None: it has none, and observes once.
+        provides: the fields of an `Observation` that it can fill.
+        closed_form: whether it does the fits of leave_one_out and of folds at once, told by `Fit.apart`.
+        in_passes: whether such a fit can be done in parts elsewhere; see `in_parts`.
+        threads: of a fit, if the learner fixes them; None: those of the executor.
+        batch_size: samples a step; None: it does not train in batches.
+        data_workers: processes beside it that read batches.
 
     """
-    check = getattr(data, "check_unchanged", None)
-    if check is not None:
-        check()
-
-
-class Learner(Protocol):
-    """A learner: it trains on `fit.train` and pushes observations of the watch sets."""
 
     name: str
-    epochs: int | None  # None: no epochs, one observation a fit
-    provides: frozenset[str]  # the fields of an Observation that the learner can fill
-    closed_form: bool  # whether it can do the fits of leave_one_out and of folds at once, given by `Fit.apart`
+    epochs: int | None = None
+    provides: frozenset[str] = frozenset({"logits"})
+    closed_form: bool = False
+    in_passes: bool = False
+    threads: int | None = None
+    batch_size: int | None = None
+    data_workers: int = 0
 
+    @abstractmethod
     def describe(self) -> dict[str, object]:
-        """Return everything that changes its numbers, as JSON; compared when a run is resumed."""
+        """Give everything that changes its numbers, as JSON: compared when a run is resumed."""
 
-    def check(self, data: Data) -> None:
-        """Refuse data that the learner cannot train on, before any training."""
+    def check(self, data: Data) -> None:  # noqa: B027 - it takes any data
+        """Refuse data that it cannot learn from, before any training. Default: it learns from any."""
 
+    @abstractmethod
     def fit(
         self,
         data: Data,
@@ -86,6 +145,59 @@ class Learner(Protocol):
         `report(kind, **fields)` reports progress, such as `report("epoch", epoch=3, epochs=10, seconds=1.2)`.
         """
 
+    def suited(self, data: Data) -> Learner:
+        """Give the learner for this data set. Default: the same for all."""
+        return self
+
+    def with_threads(self, threads: int) -> Learner | None:
+        """Give the learner at so many threads a fit, or as its `threads` then says. Default None: it fixes none."""
+        return None
+
+    def with_workers(self, workers: int) -> Learner | None:
+        """Give the learner, each model trained by so many processes together. Default None: it trains in one."""
+        return None
+
+    def with_epochs(self, epochs: int) -> Learner | None:
+        """Give the learner, trained for so many epochs. Default None: it has no epochs, or no others."""
+        return None
+
+    def steps(self, samples: int) -> int | None:
+        """Count the optimiser steps of one training on so many samples. Default None: it does not train in steps.
+
+        With `with_epochs`, it is what `fix="iterations"` asks for.
+        """
+        return None
+
+    def in_parts(self, data: Data, fit: Fit, wanted: frozenset[str], seed: int) -> Parts:
+        """Give a fit of many models as passes over parts of the data; asked only where `in_passes`.
+
+        Args:
+            data: the data set.
+            fit: with `apart`.
+            wanted: what the sink wants of it.
+            seed: the root seed.
+
+        Raises:
+            UnseenError: what cannot be learned.
+
+        """
+        raise NotImplementedError(f"learner {self.name!r} says in_passes, and has no in_parts")
+
+    def memory(self, data: Data, plan: Plan) -> int | None:
+        """Count the bytes that it needs at most beside data and scores, reading the data in blocks.
+
+        Default None: it holds its inputs, and cannot tell what else.
+        """
+        return None
+
+    def holds(self, data_bytes: int) -> bool:
+        """Tell whether a training keeps inputs of so many bytes in memory. Default: always, whatever their size."""
+        return True
+
+    def network_bytes(self, data: Data) -> tuple[float, float]:
+        """Count the bytes of a network in training, and what each sample of a batch adds. Default: not counted."""
+        return 0.0, 0.0
+
 
 class Parts(Protocol):
     """A fit of many models in two passes over parts of the data: sums first, then observations.
@@ -95,9 +207,17 @@ class Parts(Protocol):
     parts: each worker is given the part that it computes.
     """
 
-    fan: int  # number of sums that each node of the summation tree adds; the leaves are consecutive parts
-    summed: Sequence[Any]  # each part of the first pass, as `sums` takes it
-    judged: Sequence[Sequence[IntArray]]  # the blocks of rows of each part of the second pass
+    @property
+    def fan(self) -> int:
+        """How many sums are added at a time in each node of the tree, the lowest over consecutive parts."""
+
+    @property
+    def summed(self) -> Sequence[Any]:
+        """Each part of the first pass, as `sums` takes it."""
+
+    @property
+    def judged(self) -> Sequence[Sequence[IntArray]]:
+        """The blocks of rows of each part of the second pass."""
 
     def give(self, data: Data) -> None:
         """Attach the data set, in another process."""
@@ -119,16 +239,6 @@ class Parts(Protocol):
 
     def judge(self, blocks: Sequence[IntArray], solution: Any, sink: Sink) -> Iterator[int]:
         """Push the observations of these blocks; yield the number of rows done so far."""
-
-
-class PartedLearner(Learner, Protocol):
-    """A learner with a closed form that can compute a fit of many models in parts."""
-
-    def in_parts(self, data: Data, fit: Fit, wanted: frozenset[str], seed: int) -> Parts:
-        """Divide the fit into passes over parts; refuse data that it cannot train on.
-
-        `wanted` are the fields of an observation that the sink wants.
-        """
 
 
 class Sink(Protocol):

@@ -6,7 +6,7 @@ readers in the other modules of this package make these objects from arrays, fil
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.arrays import FloatArray, IdArray, IntArray
+from unseen.core.arrays import IntArray
+from unseen.core.protocols import Data
 from unseen.data.content import (
     Files,
     Hashes,
@@ -34,35 +35,17 @@ from unseen.data.labels import Labelling
 
 __all__ = ["ArrayData", "Samples", "TableData", "TextData"]
 
-Kind = Literal["image", "vector", "table", "text"]
 
-
-class Samples(ABC):
+class Samples(Data):
     """A labelled data set, without its inputs, which subclasses hold or read.
 
     Attributes beyond the protocol:
-        notes: changes that the reader made to the data (a resize rule, dropped files), one sentence each.
-        feature_names: names of the d features of vectors and tables, or None.
-        in_memory: whether `take` reads from memory; if not, it decodes files.
-        sample_bytes: bytes of one input as `take` gives it.
-        label_values: (C,) the label of each class as the user gave it, for estimators that name classes by it; None
-            if labels were numbers of classes already.
-        held_bytes: bytes of all inputs that stay in memory as long as the data set.
         embedding: for vectors that `unseen.embed` made, the model and what is known of its training labels; part of
             the fingerprint, and so of the manifest of a run.
         frame: for vectors and tables from a pandas or polars frame, that frame with the features only.
 
     """
 
-    ids: IdArray
-    labels: IntArray
-    class_names: tuple[str, ...]
-    kind: Kind
-    sample_shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    groups: IntArray | None
-    targets: FloatArray | None
-    in_memory = True
     embedding: dict[str, Any] | None = None
     frame: Any = None
 
@@ -77,39 +60,10 @@ class Samples(ABC):
         self.ids, self.labels, self.class_names = labelled.ids, labelled.labels, labelled.class_names
         self.groups, self.targets = labelled.groups, labelled.targets
         self.label_values = labelled.values
-        self.notes: tuple[str, ...] = (*labelled.notes, *notes)
+        self.notes = (*labelled.notes, *notes)
         self.files = files
         self.feature_names = None if feature_names is None else tuple(feature_names)
         self._duplicates: IntArray | None = None
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def sample_bytes(self) -> int:
-        """Bytes of one input as `take` gives it; 8 a pointer for text and tables."""
-        return int(np.prod(self.sample_shape, dtype=np.int64)) * self.dtype.itemsize
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of inputs in memory; 0 if inputs are read from files as they are needed."""
-        return len(self) * self.sample_bytes if self.in_memory else 0
-
-    @abstractmethod
-    def take(self, rows: IntArray) -> npt.NDArray[Any]:
-        """Return the inputs of these rows, in that order."""
-
-    def check_unchanged(self) -> None:  # noqa: B027 - what is in memory has nothing to check
-        """Refuse changed files: those that `take` reads again and that have changed since they were opened.
-
-        Raises:
-            DataError: a file has changed; the message names it.
-
-        """
-
-    def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
-        """Return the inputs as `take` does, but vectors that are stored as float16 uncast, in half of the memory."""
-        return self.take(rows)
 
     def as_frame(self, rows: IntArray) -> Any:
         """Return these rows as the frame that the user gave, with its names and types; None if there is none."""

@@ -14,14 +14,14 @@ import numpy.typing as npt
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IdArray, IntArray
 from unseen.core.fold_assignment import assign_folds
-from unseen.core.protocols import Data, check_unchanged
+from unseen.core.protocols import Data
 from unseen.data.content import digest
 from unseen.errors import ArgumentError, DataError, some
 
 __all__ = ["Joined", "Part", "restricted", "split_off"]
 
 
-class Part:
+class Part(Data):
     """Some rows of a data set, with their ids; row i of the part is row `rows[i]` of the whole.
 
     Args:
@@ -36,15 +36,13 @@ class Part:
         self.ids = whole.ids[self.rows]
         self.labels = whole.labels[self.rows]
         self.class_names = whole.class_names
-        self.label_values = getattr(whole, "label_values", None)
+        self.label_values = whole.label_values
         self.kind: Literal["image", "vector", "table", "text"] = whole.kind
         self.sample_shape = whole.sample_shape
         self.dtype: np.dtype[Any] = whole.dtype
         self.groups = None if whole.groups is None else whole.groups[self.rows]
         self.targets = None if whole.targets is None else whole.targets[self.rows]
-        self.in_memory = getattr(whole, "in_memory", True)
-        self.notes = getattr(whole, "notes", ())
-        self.feature_names = getattr(whole, "feature_names", None)
+        self.in_memory, self.notes, self.feature_names = whole.in_memory, whole.notes, whole.feature_names
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -55,16 +53,20 @@ class Part:
 
     def as_frame(self, rows: IntArray) -> Any:
         """Return these rows as the frame that the user gave for the whole; None if there is none."""
-        as_frame = getattr(self.whole, "as_frame", None)
-        return None if as_frame is None else as_frame(self.rows[np.asarray(rows)])
+        return self.whole.as_frame(self.rows[np.asarray(rows)])
 
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
         """Return the inputs as the whole stores them; see `Data.take`."""
-        return getattr(self.whole, "as_kept", self.whole.take)(self.rows[np.asarray(rows)])
+        return self.whole.as_kept(self.rows[np.asarray(rows)])
+
+    @property
+    def held_bytes(self) -> int:
+        """The bytes of the whole, which stay in memory as long as the part does."""
+        return self.whole.held_bytes
 
     def check_unchanged(self) -> None:
         """Refuse changed files of the whole."""
-        check_unchanged(self.whole)
+        self.whole.check_unchanged()
 
     def fingerprint(self, *, full: bool = False) -> dict[str, object]:
         """Return the fingerprint of the whole, and a digest of the rows."""
@@ -101,7 +103,7 @@ def split_off(data: Data, share: float, *, seed: int, groups: IntArray | None = 
     return Part(data, np.flatnonzero(fold != 0)), Part(data, np.flatnonzero(fold == 0))
 
 
-class Joined:
+class Joined(Data):
     """The samples of `train`, then those of `test`, with the classes, or the bins of a target, of `train`.
 
     Args:
@@ -125,15 +127,15 @@ class Joined:
         self.targets = None if train.targets is None else np.concatenate([train.targets, _targets_of(test)])
         self.ids: IdArray = np.concatenate([train.ids, _ids_of(test, train.ids)])
         self.class_names = train.class_names
-        self.label_values = getattr(train, "label_values", None)
+        self.label_values, self.feature_names = train.label_values, train.feature_names
         self.kind: Literal["image", "vector", "table", "text"] = train.kind
         self.sample_shape = train.sample_shape
         self.dtype: np.dtype[Any] = train.dtype
         self.groups = None if train.groups is None else _with_singles(train.groups, len(test))
-        self.in_memory = all(getattr(part, "in_memory", True) for part in (train, test))
+        self.in_memory = train.in_memory and test.in_memory
         # A note of both sets appears once.
-        self.notes = tuple(dict.fromkeys((*getattr(train, "notes", ()), *getattr(test, "notes", ()))))
-        self.feature_names = getattr(train, "feature_names", None)
+        self.notes = tuple(dict.fromkeys((*train.notes, *test.notes)))
+        self.feature_names = train.feature_names
 
     def __len__(self) -> int:
         return len(self.train) + len(self.test)
@@ -159,9 +161,9 @@ class Joined:
 
     def as_frame(self, rows: IntArray) -> Any:
         """Return these rows as a frame, if both sets were given as frames; all rows must be in one set."""
-        train, test = (getattr(part, "as_frame", None) for part in (self.train, self.test))
+        train, test = self.train.as_frame, self.test.as_frame
         no_rows = np.empty(0, np.int64)
-        if train is None or test is None or train(no_rows) is None or test(no_rows) is None:
+        if train(no_rows) is None or test(no_rows) is None:
             return None
         rows, cut = np.asarray(rows), len(self.train)
         outside = rows >= cut
@@ -173,10 +175,15 @@ class Joined:
             )
         return train(rows)
 
+    @property
+    def held_bytes(self) -> int:
+        """The bytes of both sets."""
+        return self.train.held_bytes + self.test.held_bytes
+
     def check_unchanged(self) -> None:
         """Refuse changed files of either set."""
-        check_unchanged(self.train)
-        check_unchanged(self.test)
+        self.train.check_unchanged()
+        self.test.check_unchanged()
 
     def fingerprint(self, *, full: bool = False) -> dict[str, object]:
         """Return the fingerprints of both sets."""
@@ -228,7 +235,7 @@ def _check_answers(train: Data, test: Data) -> None:
 
 
 def _check_columns(train: Data, test: Data) -> None:
-    a, b = (getattr(part, "feature_names", None) for part in (train, test))
+    a, b = train.feature_names, test.feature_names
     if a is not None and b is not None and a != b:
         odd = sorted(set(a) ^ set(b)) or list(b)
         raise DataError(f"the test set must have the columns of the training set, in the same order: {some(odd)}")

@@ -63,7 +63,7 @@ def look(source: Any, **options: Any) -> Look:
     """
     if isinstance(source, str) and source == "digits":
         return _Opened(resolve("digits", images=True))
-    if hasattr(source, "fingerprint"):
+    if isinstance(source, Data):
         return _Opened(resolve(source, **options))
     reader, arguments = reader_of(source)
     if reader is from_folder:
@@ -106,8 +106,7 @@ class _Opened(Look):
 
     def __init__(self, data: Data) -> None:
         self._data, self.ids, self.labels, self.kind = data, data.ids, data.labels, data.kind
-        names = getattr(data, "feature_names", None)
-        self._names: Sequence[str] | None = names
+        self._names: Sequence[str] | None = data.feature_names
         self.known = data.fingerprint()
 
     def show(self, rows: IntArray) -> list[Seen]:

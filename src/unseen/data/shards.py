@@ -32,6 +32,7 @@ class VectorSource(Protocol):
     counts: Sequence[int]  # the number of rows of each shard
     width: int
     mapped: bool  # whether `read` returns memory maps, which may change later
+    cache_bytes: int  # the most bytes of shards that the source keeps
 
     def read(self, shard: int) -> Rows:
         """Return numbers (counts[shard], width) of any type: a memory map, rows of a store, or an array.
@@ -82,7 +83,7 @@ class ShardedVectors(Samples):
     @property
     def held_bytes(self) -> int:
         """The most bytes that the source keeps in memory."""
-        return min(len(self) * self.sample_bytes, getattr(self._source, "cache_bytes", 0))
+        return min(len(self) * self.sample_bytes, self._source.cache_bytes)
 
     def take(self, rows: IntArray) -> npt.NDArray[np.float32]:
         """Read these rows, float32 (m, d), in any order; consecutive rows are fastest."""
@@ -182,7 +183,7 @@ class NpyShards:
 
     def __init__(self, storage: Storage, names: Sequence[str]) -> None:
         self.storage, self.names = storage, names
-        self.mapped = isinstance(storage, LocalStorage)
+        self.mapped, self.cache_bytes = isinstance(storage, LocalStorage), 0
         shapes = [_check_shape(name, rows) for name, rows in zip(names, storage.rows(names), strict=True)]
         self.counts: Sequence[int] = [count for count, _ in shapes]
         self.width = shapes[0][1]

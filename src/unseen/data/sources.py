@@ -48,7 +48,8 @@ FORMS = """a data set is one of:
   path to a .npz file               or to a folder with x.npy and y.npy
   path to a folder of shards        x-00000.npy, y-00000.npy, x-00001.npy, ...
   path to a folder                  that datasets.Dataset.save_to_disk wrote
-  URL of parquet files, or shards   s3://bucket/folder, in any store that fsspec knows"""
+  URL of parquet files, or shards   s3://bucket/folder, in any store that fsspec knows
+  an open data set                  of a class that derives from unseen.core.protocols.Data"""
 
 
 def resolve(source: Any, **options: Any) -> Data:
@@ -69,10 +70,10 @@ def resolve(source: Any, **options: Any) -> Data:
     ArrayData(1,797 samples, 10 classes, vector 64 float32)
 
     """
-    if hasattr(source, "fingerprint") and hasattr(source, "take"):
+    if isinstance(source, Data):
         if options:
             raise ArgumentError(f"a data set that is already open takes no options, got {', '.join(options)}")
-        return cast(Data, source)
+        return source
     reader, arguments = reader_of(source)
     known = list(inspect.signature(reader).parameters)[len(arguments) :]
     options = _rename_options(reader, options)
@@ -158,8 +159,8 @@ def opened(verb: Callable[..., Any], data: Any, y: Any, reading: Mapping[str, ob
 
 def opened_test(test: Any, reading: Mapping[str, object], features: Any = None) -> Data:
     """Open the test set with the options of the training set, as far as its form has them."""
-    if hasattr(test, "fingerprint"):
-        return resolve(test)
+    if isinstance(test, Data):
+        return test
     left_out = ("split", "ids")  # these are for the training set only
     options: dict[str, Any] = {k: v for k, v in reading.items() if v is not None and k not in left_out}
     if (columns := columns_named(features)) is not None:

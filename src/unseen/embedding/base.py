@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.files import replace_file, storage_error
-from unseen.core.protocols import Data, check_unchanged
+from unseen.core.protocols import Data
 from unseen.data.content import PROVENANCE, provenance_of
 from unseen.engine.runs.files import mapped
 from unseen.engine.runs.manifest import check_same, normal
@@ -148,4 +148,4 @@ def fill(vectors: npt.NDArray[np.float32], data: Data, embedding: Embedding, pro
         copied = rows[first[rows] != rows]
         vectors[copied] = vectors[first[copied]]
         progress(start + len(rows), start)
-    check_unchanged(data)
+    data.check_unchanged()

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from unseen import learners
 from unseen.core.arrays import Arrays, IntArray
 from unseen.core.exposure import Fit, Plan
-from unseen.core.protocols import Data, Learner, check_unchanged
+from unseen.core.protocols import Data, Learner
 from unseen.core.table import ScoreTable
 from unseen.data.labels import grouping, joined_groups, to_numpy
 from unseen.engine import executors
@@ -198,7 +198,7 @@ class Work:
         Nobody would train on so few samples in practice. (Coresets on the way of a growth may be smaller. They are
         trained on in one batch of all their samples.)
         """
-        batch = getattr(self.learner, "batch_size", 1)
+        batch = self.learner.batch_size or 1
         if samples < batch:
             raise ArgumentError(
                 f"a training on {samples} samples is below one batch of {batch}: keep more, or give the learner a "
@@ -222,13 +222,13 @@ class Work:
             raise ArgumentError(f"fix must be 'epochs' or 'iterations', got {fix!r}")
         if fix == "epochs":
             return self.learner
-        learner: Any = self.learner
-        if not hasattr(learner, "steps"):
+        who = self.learner
+        usual, fewer = who.steps(of), who.steps(samples)
+        longer = who.with_epochs(max(1, round((who.epochs or 1) * usual / fewer))) if usual and fewer else None
+        if longer is None:
             raise ArgumentError(
-                f"fix='iterations' needs a learner that trains in steps, unlike {learner.name!r}; use fix='epochs'"
+                f"fix='iterations' needs a learner that trains in steps, unlike {who.name!r}; use fix='epochs'"
             )
-        epochs = round(learner.epochs * learner.steps(of) / learner.steps(samples))
-        longer: Learner = learner.with_epochs(max(1, epochs))
         return longer
 
     def run_jobs(self, jobs: Iterable[executors.Job], report: Report) -> Iterator[tuple[executors.Job, Arrays]]:
@@ -239,13 +239,13 @@ class Work:
 
         def check_and_yield() -> Iterator[executors.Job]:
             for job in jobs:
-                check_unchanged(self.data)
+                self.data.check_unchanged()
                 yield job
 
         results = self.executor.run(check_and_yield(), data=self.data, report=report)
         with closing(results):  # Ctrl-C in this loop ends the workers at once
             for done in results:
-                check_unchanged(self.data)
+                self.data.check_unchanged()
                 yield done
 
 
@@ -263,20 +263,18 @@ def _describe_learner(learner: Learner) -> Abilities:
 
 def _set_threads(learner: Learner, threads: int) -> tuple[Learner, int]:
     """Return the learner with this many threads for each fit, and the number that it uses; its recipe may fix one."""
-    if not hasattr(learner, "with_threads"):
-        return learner, threads
     limited = learner.with_threads(threads)
-    return limited, limited.threads
+    return (learner, threads) if limited is None else (limited, limited.threads or threads)
 
 
-def _set_workers(learner: Any, workers: int) -> Learner:
+def _set_workers(learner: Learner, workers: int) -> Learner:
     """Return the learner with each model trained by so many processes; like threads, they are in its description."""
-    if not hasattr(learner, "with_workers"):
+    parallel = learner.with_workers(workers)
+    if parallel is None:
         raise ArgumentError(
             f"workers must be 1 for learner {learner.name!r}, which trains a model in one process, got {workers}; use "
             "executor='ray', which trains as many models at a time as there is room for"
         )
-    parallel: Learner = learner.with_workers(workers)
     return parallel
 
 
@@ -343,7 +341,7 @@ def _make_scoring(work: Work, asked: Asked, learner: Learner) -> Scoring:
 def _describe_scoring(work: Work, job: Scoring) -> dict[str, object]:
     """Describe a scoring before it begins: what will be done, and how much memory it needs."""
     data = work.data
-    n = len(data)
+    n, own = len(data), work.learner.memory(data, job.plan)
     sample = sum(
         a.nbytes
         for score in job.scores
@@ -360,25 +358,13 @@ def _describe_scoring(work: Work, job: Scoring) -> dict[str, object]:
         "fits": job.fits_in_all,
         "epochs": work.learner.epochs or 1,
         "threads": work.threads,
-        "data_bytes": _count_data_bytes(work),
-        "learner_bytes": _count_learner_bytes(work, job.plan),
+        # A learner that reads the data in blocks holds no more of it than the data set itself does.
+        "data_bytes": n * data.sample_bytes if own is None else data.held_bytes,
+        "learner_bytes": own or 0,
         "state_bytes": sample * n // max(1, job.fits_in_all // job.plan.repeats),
         "groups": 0 if job.samples.groups is None else int(np.sum(np.bincount(job.samples.groups) > 1)),
-        "notes": list(getattr(data, "notes", ())),
+        "notes": list(data.notes),
     }
-
-
-def _count_data_bytes(work: Work) -> int:
-    """Return the bytes of the data set in memory: all of it, or what it holds anyway if the learner reads blocks."""
-    data = work.data
-    whole = int(len(data) * np.prod(data.sample_shape or (1,)) * data.dtype.itemsize)
-    return int(getattr(data, "held_bytes", whole)) if hasattr(work.learner, "memory") else whole
-
-
-def _count_learner_bytes(work: Work, plan: Plan) -> int:
-    """Return the bytes that the learner needs beside the data and the scores; 0 if it does not know them."""
-    memory = getattr(work.learner, "memory", None)
-    return 0 if memory is None else int(memory(work.data, plan))
 
 
 def _warn_if_perfect(table: ScoreTable, learner: str) -> None:

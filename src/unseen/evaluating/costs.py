@@ -15,7 +15,6 @@ from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from statistics import median
-from typing import Any
 
 import numpy as np
 
@@ -46,7 +45,6 @@ TRACED = 0.4  # memory is traced only in fits of fewer seconds, because tracing 
 PASSES, HESSIANS = 60.0, 2.0  # of L-BFGS, until a softmax regression is solved
 WARM_PASSES, WARM_HESSIANS = 20.0, 1.5  # the same when it starts from the solution of another penalty
 EIGENVECTORS = 9.0  # times d^3
-TRIED = 4  # samples in the forward pass whose memory is counted
 
 
 @dataclass(frozen=True)
@@ -102,14 +100,14 @@ class Costs:
     """
 
     def __init__(self, work: Work, job: Scoring, sizes: Mapping[Size, int], sample: DataSample, seconds: float) -> None:
-        self.learner: Any = work.learner
+        self.learner = work.learner
         self.job, self.sample, self.sizes, self.threads = job, sample, sizes, work.threads
         self.fits, self.n = sum(sizes.values()), len(work.data)
         self.outputs = 1 if sample.targets is not None else len(sample.class_names)
         self.largest = max(sizes, key=lambda size: (size.samples, size.rows))
         self.scores: Sequence[Score] = job.scores if self.largest.unseen + self.largest.seen else ()
         self.epochs = int(work.learner.epochs or 1)
-        self.in_epochs = bool(work.learner.epochs) and hasattr(work.learner, "with_epochs")
+        self.in_epochs = bool(work.learner.epochs) and work.learner.with_epochs(self.epochs) is not None
         self.notes: list[str] = []
         self.counted = self.operations(self.largest) is not None  # a closed form
         self._run = partial(
@@ -130,7 +128,7 @@ class Costs:
         self.trials = t.time_growing_fits(self._fit, self.largest, least=least, most=most, seconds=seconds)
         self.last = self.trials[-1]
         self.memory = self._memory(self.largest, min(least, most))
-        tried, batch = self.last.size, getattr(self.learner, "batch_size", 1)
+        tried, batch = self.last.size, self.learner.batch_size or 1
         if self.in_epochs and tried.train < min(batch, self.largest.train):
             self.notes.append(f"tried on batches of up to {tried.train}, since those of {batch} take too long here")
         if self.in_epochs and not self._held:
@@ -141,10 +139,9 @@ class Costs:
             )
 
     def _fit(self, size: Size) -> Trial:
-        if not self.in_epochs:
-            return self._run(copy(self.learner), size=size)
         least = max((score.least_epochs for score in self.scores), default=1)
-        return self._run(self.learner.with_epochs(min(self.epochs, max(EPOCHS, least))), size=size)
+        fewer = self.learner.with_epochs(min(self.epochs, max(EPOCHS, least))) if self.in_epochs else None
+        return self._run(fewer or copy(self.learner), size=size)
 
     def operations(self, size: Size, n: int | None = None, fits: int | None = None) -> float | None:
         """Count the operations of one fit of a closed form; None for another learner."""
@@ -170,20 +167,12 @@ class Costs:
     @cached_property
     def _held(self) -> bool:
         """Whether a learner in epochs holds the data set in memory: up to its limit, or half of the free memory."""
-        if not hasattr(self.learner, "memory_limit"):
-            return True
-        import torch
-
-        from unseen.learners.torch.inputs import free_memory
-
-        limit = self.learner.memory_limit
-        size = self.n * self.sample.bytes_each
-        return bool(size <= (free_memory(torch.device("cpu")) / 2 if limit is None else limit))
+        return self.learner.holds(int(self.n * self.sample.bytes_each))
 
     def _seconds_of_epochs(self, size: Size) -> Range:
         """Estimate the seconds of a fit in epochs from the seconds of one sample in the last two trials."""
         last, ends = self.last, self.trials[-2:]
-        floor = 0.0 if self._held else self.sample.random_seconds / max(1, getattr(self.learner, "data_workers", 1))
+        floor = 0.0 if self._held else self.sample.random_seconds / max(1, self.learner.data_workers)
 
         def each(trial: Trial) -> list[float]:
             epochs = trial.figures("seconds")
@@ -191,7 +180,7 @@ class Costs:
 
         every = [value for trial in ends for value in each(trial)]
         train = Range(min(every), median(each(last)), max(every))
-        if last.size.train < min(getattr(self.learner, "batch_size", 1), size.train):
+        if last.size.train < min(self.learner.batch_size or 1, size.train):
             train = Range(train.low / 2, train.middle, train.high)  # a sample takes less time in a larger batch
         looked = [self.looks(trial.size, len(trial.epochs)) for trial in ends]
         watched = [sum(trial.figures("observe_seconds")) / max(1, n) for trial, n in zip(ends, looked, strict=True)]
@@ -226,7 +215,7 @@ class Costs:
             ends += [wanted * trial.seconds / self._work(trial) for trial in self.trials[-2:]]
         reads = size.rows + size.seen + (size.samples if size.apart else 0)
         reading = reads * (self.sample.run_seconds if self.counted else self.sample.random_seconds)
-        least = 0.0 if getattr(self.sample.whole, "in_memory", True) else reading
+        least = 0.0 if self.sample.whole.in_memory else reading
         return Range(min(ends), middle, max(*ends, middle)) + Range(least, reading, reading)
 
     def _work(self, trial: Trial) -> float:
@@ -264,14 +253,14 @@ class Costs:
         """Estimate the bytes of a process that does a fit, beside the interpreter, libraries and scores."""
         sample, held = self.sample, self.sample.held_bytes
         if self.in_epochs:
-            batch = min(getattr(self.learner, "batch_size", 1), size.train)
-            weights, each = network_bytes(self.learner, sample)
+            batch = min(self.learner.batch_size or 1, size.train)
+            weights, each = self.learner.network_bytes(sample)
             inputs = self.n * sample.bytes_each if self._held else 4 * batch * sample.bytes_each
             # Allocators hold more than they hand out, and passes need working memory beside what they keep.
             return Range.exactly(inputs + weights + batch * each).widened(1.0, 1.5)
         if self.counted:
-            learner = float(self.learner.memory(sample.whole, self.job.plan))
-            return Range(held + learner / 2, held + learner, held + learner)
+            own = float(self.learner.memory(sample.whole, self.job.plan) or 0)
+            return Range(held + own / 2, held + own, held + own)
         small, large = size.scaled(least), size.scaled(min(2 * least, len(sample)))
         if self.trials[0].seconds > TRACED:
             self.notes.append(
@@ -354,41 +343,6 @@ def _softmax(learner: SoftmaxLearner, size: Size, coefficients: float) -> float:
         again = solve(sample, WARM_PASSES, WARM_HESSIANS) + 2.0 * sample * squares + cubes
         work += models * len(SOFTMAX_GRID) * again
     return work
-
-
-def network_bytes(learner: Any, sample: DataSample) -> tuple[float, float]:
-    """Count the bytes of a network in training: of its parameters, gradients and momentum, and of each sample.
-
-    The bytes of a sample are the activations kept for the backward pass, counted in one forward pass on the processor.
-    Both are 0 for a learner without a recipe.
-    """
-    if not hasattr(learner, "recipe"):
-        return 0.0, 0.0
-    import torch
-
-    from unseen.learners.torch.loop import network_for
-
-    kept: dict[int, int] = {}
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.random.fork_rng([]):
-        model = network_for(sample, learner.recipe).train()
-        inputs = torch.from_numpy(np.array(sample.take(np.arange(len(sample))[:TRIED]), np.float32))
-        if sample.kind == "image":
-            inputs = inputs.permute(0, 3, 1, 2)
-        own = {p.untyped_storage().data_ptr() for p in model.parameters()}
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            outputs = model(inputs)
-    del outputs
-    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
-    fixed = sum(t.numel() * t.element_size() for t in [*model.parameters(), *model.buffers()]) - trained
-    size = 2 if learner.recipe.precision in ("bf16", "fp16") else 4
-    activations = sum(nbytes for place, nbytes in kept.items() if place not in own)
-    return 3.0 * trained + fixed, activations / len(inputs) * size / 4
 
 
 def trace_peak(work: Callable[[], object]) -> int:

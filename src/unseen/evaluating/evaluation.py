@@ -211,7 +211,7 @@ def _about(work: Work, exam: Exam, near: NearDuplicates) -> dict[str, Any]:
         "test": {**exam.about, "text": exam.text, "of_class": of_class.tolist()},
         "learner": work.learner.describe(),
         "near_duplicates": near.describe(),
-        "notes": list(getattr(exam.data, "notes", ())),
+        "notes": list(exam.data.notes),
     }
 
 
@@ -362,7 +362,7 @@ class Replicates:
                 f"{self.fix} fixed, {seen:,} samples seen in all",
             ),
             *([("done", f"{held} of {count} trainings before, kept in this run")] if held else []),
-            *(("note", note) for note in getattr(self.exam.data, "notes", ())),
+            *(("note", note) for note in self.exam.data.notes),
         ]
 
     def run(self, run: Run) -> tuple[ArmResult, ...]:
@@ -424,7 +424,7 @@ def _accuracy_by_class(right: npt.NDArray[np.bool_], labels: IntArray, classes: 
 
 
 def _steps(learner: Learner, samples: int) -> int:
-    return int(learner.steps(samples)) if hasattr(learner, "steps") else 0
+    return learner.steps(samples) or 0
 
 
 def _sizes(arm: Arm) -> str:

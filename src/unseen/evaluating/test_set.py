@@ -279,7 +279,7 @@ def _reason_to_skip(data: Data, kind: str, pairs: int) -> str:
         return "tables are compared for exact copies only"
     if pairs > MOST_PAIRS:
         return f"{pairs:,} pairs of samples are too many to compare"
-    if kind == "image" and not getattr(data, "in_memory", True):
+    if kind == "image" and not data.in_memory:
         return "the images are read from files as they are needed; give features to compare by"
     return ""
 

@@ -197,11 +197,11 @@ class DataSample(Part):
         return sum(8 + sys.getsizeof(value) for value in some) / min(len(self), HASHED)
 
     @property
-    def held_bytes(self) -> float:
+    def held_bytes(self) -> int:
         """The bytes of the inputs of the whole data set that are held in memory."""
-        if self.dtype.kind != "O" and hasattr(self.whole, "held_bytes"):
-            return float(self.whole.held_bytes)
-        return len(self.whole) * self.bytes_each if getattr(self.whole, "in_memory", True) else 0.0
+        if self.dtype.kind != "O":
+            return self.whole.held_bytes
+        return int(len(self.whole) * self.bytes_each) if self.whole.in_memory else 0
 
     def hash_seconds(self) -> float:
         """Measure the seconds to hash one input, which is done to find copies."""
@@ -219,7 +219,7 @@ def read_sample(data: Data, seed: int) -> DataSample:
     Rows are drawn at random. From data in shards, consecutive rows are read at 32 places, because single rows at random
     would need all shards.
     """
-    n, in_shards = len(data), data.kind == "vector" and not getattr(data, "in_memory", True)
+    n, in_shards = len(data), data.kind == "vector" and not data.in_memory
     rng = seeds.generator(seed, "estimate")
     if in_shards:
         length = max(1, min(MOST_ROWS, n) // RUNS)

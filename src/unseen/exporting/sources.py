@@ -56,12 +56,14 @@ class Source(Protocol):
         files: names, sizes and times of its files; None where there are none.
         labelling: ids, labels and classes of its rows; some of them may not have been scored (unreadable images).
         schema: the schema of its columns.
+        options: the options of the reader by which it was scored.
 
     """
 
     files: Files | None
     labelling: Labelling
     schema: pa.Schema
+    options: Mapping[str, Any]
 
     @property
     def data(self) -> Data:
@@ -119,8 +121,8 @@ class OpenData:
 
     def __init__(self, data: Data) -> None:
         self.data: Data = data
-        files = getattr(data, "files", None)
-        self.files: Files | None = files if isinstance(files, Files) else None
+        self.files: Files | None = data.files
+        self.options: Mapping[str, Any] = {}
         self.labelling = Labelling(data.ids, data.labels, data.class_names, data.groups, targets=data.targets)
         self._names = self._feature_names()
         fields = [*self._input_fields(), ("label", pa.int64()) if data.targets is None else ("target", pa.float64())]
@@ -144,7 +146,7 @@ class OpenData:
             yield pa.table(arrays, schema=self.schema)
 
     def _feature_names(self) -> list[str]:
-        names = getattr(self.data, "feature_names", None)
+        names: Sequence[str] | None = self.data.feature_names
         if names is None and self.data.kind == "table":
             names = [f"feature_{at}" for at in range(self.data.sample_shape[0])]
         taken = {"label", "target", "id"}
@@ -217,7 +219,7 @@ class FolderSource:
     """
 
     def __init__(self, path: str | Path, options: Mapping[str, Any]) -> None:
-        self.root, self.options = Path(path).absolute(), dict(options)
+        self.root, self.options = Path(path).absolute(), options
         images, self.labelling, about = listed(self.root)
         self.paths: list[str] = images.paths.tolist()
         self.files: Files | None = about["files"]
@@ -273,7 +275,7 @@ class ParquetRows:
     """
 
     def __init__(self, path: str | Path, options: Mapping[str, Any]) -> None:
-        self.path, self.options = path, dict(options)
+        self.path, self.options = path, options
         self._source = ParquetSource(self.path, self.options.get("split"))
         self.files: Files | None = self._source.files
         self.schema = self._source.schema
@@ -328,7 +330,7 @@ class HuggingFaceRows:
     files: Files | None = None
 
     def __init__(self, ds: Any, options: Mapping[str, Any]) -> None:
-        self.options = dict(options)
+        self.options = options
         source = HuggingFaceSource(ds)
         self.schema: pa.Schema = source.schema
         self.labelling = labelling_of(source, roles_in(options))

@@ -41,8 +41,7 @@ def resolve(spec: str | Learner | Any | None, data: Data) -> Learner:
         ArgumentError: the learner does not have an option.
     """
     found = _make_learner(default_learner(data) if spec is None else spec, data)
-    suited: Learner = found.suited(data) if hasattr(found, "suited") else found
-    return suited
+    return found.suited(data)
 
 
 def imported_by(spec: str) -> str | None:
@@ -87,9 +86,13 @@ def _make_learner(spec: Any, data: Data) -> Learner:
     if isinstance(spec, type):
         raise ArgumentError(f"learner must be an instance, got the class {spec.__name__}; call it: {spec.__name__}()")
     if not isinstance(spec, str):
-        if hasattr(spec, "provides"):
-            learner: Learner = spec
-            return learner
+        if isinstance(spec, Learner):
+            return spec
+        if not hasattr(spec, "get_params"):
+            raise ArgumentError(
+                "learner must be a name, an estimator of scikit-learn, or derive from unseen.core.protocols.Learner, "
+                f"got an object of {type(spec).__name__}"
+            )
         return _wrap_estimator(spec)
     prefix, _, rest = spec.partition(":")
     if prefix == "sklearn" and ":" in rest and "=" not in rest:

@@ -28,7 +28,7 @@ from unseen.core import seeds
 from unseen.core.arrays import IntArray, is_tensor, of_tensor, unmasked
 from unseen.core.exposure import Fit
 from unseen.core.observation import Observation, Side
-from unseen.core.protocols import CheckpointStore, Data, Sink
+from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.errors import ArgumentError, DataError, some
 from unseen.learners.base import logits_of, refuse_target
 
@@ -53,7 +53,7 @@ NUMBERED = {"skorch", "xgboost"}  # packages whose classifiers take only labels 
 ARRAYS_ONLY = {"skorch"}  # packages whose classifiers do not take frames as tables
 
 
-class SklearnLearner:
+class SklearnLearner(Learner):
     """The learner of a scikit-learn estimator.
 
     Args:
@@ -68,10 +68,6 @@ class SklearnLearner:
     >>> SklearnLearner(GaussianNB())
     SklearnLearner(GaussianNB())
     """
-
-    epochs: int | None = None
-    provides: frozenset[str] = frozenset({"logits"})
-    closed_form = False
 
     def __init__(self, estimator: Any, made_by: str | None = None, *, frames: bool = True) -> None:
         for method in ("fit", "predict_proba", "get_params"):
@@ -164,8 +160,7 @@ class SklearnLearner:
             sink.observe(side, Observation(block, epoch=1, logits=logits_of(p)))
 
     def _inputs(self, data: Data, rows: IntArray) -> Any:
-        as_frame = getattr(data, "as_frame", None) if self.frames else None
-        if as_frame is not None and (frame := as_frame(rows)) is not None:
+        if self.frames and (frame := data.as_frame(rows)) is not None:
             return frame
         inputs = data.take(rows)
         return inputs.reshape(len(inputs), -1).astype(np.float32) if data.kind == "image" else inputs
@@ -189,7 +184,7 @@ def _describe_error(error: Exception) -> str:
 
 def labels_for(estimator: Any, data: Data) -> npt.NDArray[Any]:
     """Return the labels of the C classes for this estimator: those of the user, or else 0..C-1."""
-    own: npt.NDArray[Any] | None = getattr(data, "label_values", None)
+    own = data.label_values
     return np.arange(len(data.class_names)) if own is None or packages_of(estimator) & NUMBERED else own
 
 
@@ -312,8 +307,8 @@ def extra_trees(data: Data) -> Any:
 def hist_gradient_boosting(data: Data) -> Any:
     """Make gradient boosting on histograms, which handles categories and missing values by itself."""
     categorical, _ = _columns(data)
-    # Without a penalty it diverges where classes of a few samples have almost no curvature: on KDD Cup 99 it is right on
-    # 81 % of test rows, with it on 99.8 %.
+    # Without a penalty it diverges where classes of a few samples have almost no curvature: on KDD Cup 99 it is right
+    # on 81 % of test rows, with it on 99.8 %.
     columns = list(range(len(categorical))) or None
     model = HistGradientBoostingClassifier(categorical_features=columns, l2_regularization=1.0)
     return make_pipeline(*_encoder(data, fill=False), model)

@@ -14,14 +14,13 @@ import numpy as np
 
 from unseen.core import seeds
 from unseen.core.observation import Observation
+from unseen.core.protocols import Learner
 
 
-class Steps:
+class Steps(Learner):
     """Softmax regression by gradient descent; says each epoch which process it is in."""
 
     name = "steps"
-    provides = frozenset({"logits"})
-    closed_form = False
     batch_size = 64
 
     def __init__(self, epochs=4, pause=0.0):
@@ -29,9 +28,6 @@ class Steps:
 
     def describe(self):
         return {"learner": self.name, "epochs": self.epochs}
-
-    def check(self, data):
-        pass
 
     def with_epochs(self, epochs):
         return type(self)(epochs, self.pause)
@@ -118,7 +114,7 @@ class Killer:
         return sum(k == kind for k, _ in self.told)
 
 
-class Glance:
+class Glance(Learner):
     """Looks at one row, so that large data costs nothing to learn from."""
 
     def describe(self):

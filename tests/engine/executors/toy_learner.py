@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_info
 
 from unseen.core.exposure import Fit
 from unseen.core.observation import Observation
+from unseen.core.protocols import Learner
 from unseen.engine.executors import Job
 from unseen.engine.runs.memory import MemoryCheckpoints
 from unseen.errors import ArgumentError, UnknownNameError
@@ -64,7 +65,7 @@ class UnspeakableError(Exception):
 
 
 @dataclass
-class Ridge:
+class Ridge(Learner):
     """Least squares, and what a test wants to go wrong in the fit `where`."""
 
     mode: str = ""

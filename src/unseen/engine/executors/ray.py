@@ -141,8 +141,7 @@ class RayExecutor:
                 placements.give_back()
 
     def _cpus(self, learner: Learner) -> int:
-        threads: int = getattr(learner, "threads", self.threads)  # the recipe of a learner may fix another number
-        return threads
+        return learner.threads or self.threads  # the recipe of a learner may fix another number
 
     def _room(self, cpus: int) -> int:
         """Return the number of fits at a time."""

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import IntArray
-from unseen.core.protocols import PartedLearner, Parts
+from unseen.core.protocols import Parts
 from unseen.core.threads import limited_threads
 from unseen.engine.executors.base import Job
 from unseen.engine.executors.ray_scheduler import RETRIES, cause
@@ -51,7 +51,7 @@ class Sizes:
 
 def is_parted(job: Job) -> bool:
     """Return whether the job is a fit of many models by a learner that can work on parts of the data."""
-    return job.fit.apart is not None and hasattr(job.learner, "in_parts")
+    return job.fit.apart is not None and job.learner.in_passes
 
 
 def train_in_parts(shared: TaskContext, job: Job, sizes: Sizes) -> Iterator[Message]:
@@ -283,7 +283,7 @@ def _prepare(shared: TaskContext, job: Job) -> TaskResult:
     def work(parts: None) -> tuple[Parts, Summed, Judged]:
         data, learner = data_and_learner(shared)
         wanted = job.sink.wants("unseen", 1, 1)
-        made = cast(PartedLearner, learner).in_parts(data, job.fit, wanted, job.seed)
+        made = learner.in_parts(data, job.fit, wanted, job.seed)
         return made, made.summed, made.judged
 
     return _run_on_part(shared, None, work)

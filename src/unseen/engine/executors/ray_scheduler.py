@@ -175,7 +175,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _explain_out_of_memory(job: Job, error: Exception) -> str:
-    batch = getattr(job.learner, "batch_size", None)
+    batch = job.learner.batch_size
     if batch is None:
         size, change = "", "a learner that needs less of it"
     else:

@@ -23,7 +23,7 @@ from unseen.core.closed_form import EveryLam, Solution, Sums
 from unseen.core.exposure import Fit, Plan
 from unseen.core.observation import Observation, Side
 from unseen.core.plans import Folds
-from unseen.core.protocols import CheckpointStore, Data, Sink
+from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import for_each, one_thread_each
 from unseen.errors import ArgumentError, DataError
 from unseen.learners.base import check_positive, check_vectors, find_groups
@@ -117,7 +117,7 @@ def mean_eigenvalue(x: FloatArray) -> float:
     return float(sum(np.vdot(z, z) for z in centred) / x.shape[1])
 
 
-class RidgeLearner:
+class RidgeLearner(Learner):
     """Ridge regression of the one-hot label, or of a target, on a vector, with a bias that is not penalised.
 
     The learner is exact for every plan. `folds` and `leave_one_out` take two passes over the data, whatever the number
@@ -158,9 +158,8 @@ class RidgeLearner:
     """
 
     name = "ridge"
-    epochs: int | None = None
-    provides: frozenset[str] = frozenset({"logits"}) | INFLUENCE
-    closed_form = True
+    provides = frozenset({"logits"}) | INFLUENCE
+    closed_form = in_passes = True
 
     def __init__(
         self,

@@ -235,9 +235,8 @@ class RowReader:
             work(piece)
 
     def _take(self, rows: IntArray) -> Piece:
-        take = getattr(self.data, "as_kept", self.data.take)
         with _reading:
-            return Piece(rows, tuple((take(some_rows), None) for some_rows in _cut(rows, self.block)))
+            return Piece(rows, tuple((self.data.as_kept(some_rows), None) for some_rows in _cut(rows, self.block)))
 
 
 def by_id(data: Data, rows: IntArray) -> IntArray:

@@ -31,7 +31,7 @@ __all__ = ["MOST_COEFFICIENTS", "SoftmaxLearner", "coefficients", "softmax_or_ri
 MOST_COEFFICIENTS = 10_000  # the Hessian is the square of them: 800 MB
 
 
-class SoftmaxLearner:
+class SoftmaxLearner(Learner):
     """Softmax regression with an L2 penalty on the weights and none on the biases.
 
     Every fit is solved by itself, from 0, until a Newton step would move no logit by more than about 1e-10; a warm
@@ -62,8 +62,6 @@ class SoftmaxLearner:
     """
 
     name = "softmax"
-    epochs: int | None = None
-    provides: frozenset[str] = frozenset({"logits"})
     closed_form = True
 
     def __init__(self, lam: float | str = "auto") -> None:

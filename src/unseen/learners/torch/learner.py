@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unseen.core.protocols import CheckpointStore, Data, Sink
+from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import default_threads
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 from unseen.learners.base import refuse_target
@@ -118,7 +118,7 @@ def try_network(recipe: Recipe, data: Data, workers: int) -> None:
         raise ArgumentError(f"network {recipe.network!r} must give (m, {classes}) logits, got {got} for m=2")
 
 
-class TorchLearner:
+class TorchLearner(Learner):
     """The built-in training loop, for images and vectors.
 
     Args:
@@ -141,7 +141,6 @@ class TorchLearner:
 
     name = "torch"
     provides = frozenset({"logits", "features", "grad_norm"})
-    closed_form = False
     workers = 1  # processes that train one model together; see with_workers
 
     def __init__(
@@ -160,9 +159,9 @@ class TorchLearner:
         self.device = str(device)
         self.data_workers = data_workers
         self.memory_limit = memory_limit
-        self.epochs: int | None = self.recipe.epochs
+        self.epochs, self.batch_size = self.recipe.epochs, self.recipe.batch_size
         # Fixed here, so that a fit in another process or on another machine runs with as many.
-        self.threads = self.recipe.threads or default_threads()
+        self.threads: int = self.recipe.threads or default_threads()
         # A list, so that the same learner at other epochs or threads shares what is held.
         self._opened: list[tuple[Data, Held | Streamed]] = []
 
@@ -206,11 +205,6 @@ class TorchLearner:
         joined.workers = workers
         return joined
 
-    @property
-    def batch_size(self) -> int:
-        """Samples a step."""
-        return self.recipe.batch_size
-
     def steps(self, samples: int) -> int:
         """Optimiser steps of one training on so many samples.
 
@@ -233,6 +227,27 @@ class TorchLearner:
         other.recipe = replace(self.recipe, epochs=epochs)
         other.epochs = epochs
         return other
+
+    def holds(self, data_bytes: int) -> bool:
+        """Tell whether inputs of so many bytes fit `memory_limit`, of the processor where it is half of what is free.
+
+        >>> TorchLearner("mlp", memory_limit=1000).holds(1001)
+        False
+
+        """
+        if self.memory_limit is not None:
+            return data_bytes <= self.memory_limit
+        import torch
+
+        from unseen.learners.torch.inputs import free_memory
+
+        return data_bytes <= free_memory(torch.device("cpu")) / 2
+
+    def network_bytes(self, data: Data) -> tuple[float, float]:
+        """Count the bytes of parameters, gradients and momentum, and what a sample adds going backward."""
+        from unseen.learners.torch.loop import network_bytes
+
+        return network_bytes(self.recipe, data)
 
     def describe(self) -> dict[str, object]:
         """The recipe, the kind of device, the threads, and the workers if several: what its numbers depend on.

@@ -40,6 +40,7 @@ __all__ = [
     "gradient_norms",
     "last_linear",
     "listening",
+    "network_bytes",
     "network_for",
     "pack",
     "packed_optimiser",
@@ -218,6 +219,37 @@ def network_for(data: Data, recipe: Recipe) -> nn.Module:
         return networks.build(recipe.network, classes=classes, features=int(np.prod(data.sample_shape)))
     height, width, channels = data.sample_shape
     return networks.build(recipe.network, classes=classes, channels=channels, image_size=(height, width))
+
+
+TRIED = 4  # samples in the forward pass whose memory is counted
+
+
+def network_bytes(recipe: Recipe, data: Data) -> tuple[float, float]:
+    """Count the bytes of a network in training: parameters, gradients, momentum; what a sample adds going backward.
+
+    Counted in one forward pass on the processor.
+    """
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.random.fork_rng([]):
+        model = network_for(data, recipe).train()
+        inputs = torch.from_numpy(np.array(data.take(np.arange(len(data))[:TRIED]), np.float32))
+        if data.kind == "image":
+            inputs = inputs.permute(0, 3, 1, 2)
+        own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            outputs = model(inputs)
+    del outputs
+    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    fixed = sum(t.numel() * t.element_size() for t in [*model.parameters(), *model.buffers()]) - trained
+    size = 2 if recipe.precision in ("bf16", "fp16") else 4
+    activations = sum(nbytes for place, nbytes in kept.items() if place not in own)
+    return 3.0 * trained + fixed, activations / len(inputs) * size / 4
 
 
 def batched(rows: IntArray, size: int) -> list[IntArray]:

@@ -1,4 +1,4 @@
-"""The conformance test for scores, built-in or your own. Call `check_score` from a test.
+"""The conformance test for scores, built-in or your own.
 
 Observations are random, so no model is trained. A violation raises an `AssertionError` that names the rule.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, cast
+from types import UnionType
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -127,7 +128,7 @@ def _state(score: Score, story: Story, side: Side, repeat: int, split: Split | N
 def check_score(
     score: Score,
     *,
-    variants: Sequence[Score] = (),
+    variants: Sequence[Score] | None = None,
     reference: Callable[[Story], FloatArray] | None = None,
     seed: int = 0,
 ) -> None:
@@ -139,7 +140,8 @@ def check_score(
 
     Args:
         score: the score to check.
-        variants: the same score with other options; together they must vary every option, and each must matter.
+        variants: the same score with other options; together they must vary every option, and each must matter. By
+            default one is made for each option, by its type.
         reference: other code for the score of each sample, float (R, n) or (1, n); both must agree to 1e-10.
         seed: the seed of the random observations.
 
@@ -147,7 +149,7 @@ def check_score(
         AssertionError: a rule is broken; the first one is named.
 
     >>> from unseen.scores import resolve
-    >>> check_score(resolve("el2n"), variants=[resolve("el2n:epochs=1")])
+    >>> check_score(resolve("el2n"))
 
     """
     _check_declared(score)
@@ -165,7 +167,7 @@ def check_score(
         _same(score, "torch tensors give the same as NumPy arrays", play(score, story, torch=True), values)
     if reference is not None:
         _same(score, "streaming equals the reference", values, reference(story))
-    _check_options(score, variants, story, values)
+    _check_options(score, _variants(score) if variants is None else variants, story, values)
 
 
 def _need(condition: object, score: Score, rule: str, got: object = "") -> None:
@@ -294,6 +296,32 @@ def _check_inputs(score: Score, story: Story) -> None:
             for name in OBSERVED:
                 untouched = np.array_equal(getattr(given, name), getattr(kept, name))
                 _need(untouched, score, f"leaves the {name} it is given alone")
+
+
+def _variants(score: Score) -> list[Score]:
+    """The same score with one option changed, for each of them."""
+    types = get_type_hints(type(score))
+    return [
+        replace(cast(Any, score), **{field.name: _another(score, getattr(score, field.name), types[field.name])})
+        for field in fields(cast(Any, score))
+    ]
+
+
+def _another(score: Score, value: Any, kind: Any) -> Any:
+    """Another value of an option: of the words it may be, or a number beside it."""
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    words = [word for one in kinds if get_origin(one) is Literal for word in get_args(one)]
+    if words:
+        return next(word for word in words if word != value)
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, float):
+        return value / 2 or 0.5
+    if value is None and int in kinds:
+        return score.least_epochs + 1  # fewer than the story has
+    raise AssertionError(f"score {score.name!r}: variants= must be given, no other value is known beside {value!r}")
 
 
 def _check_options(score: Score, variants: Sequence[Score], story: Story, values: FloatArray) -> None:

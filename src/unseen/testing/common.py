@@ -1,0 +1,43 @@
+"""What the conformance tests of learners and data sets have in common: how they say what is wrong."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from multiprocessing.reduction import ForkingPickler
+from typing import TypeVar
+
+from unseen.core.protocols import Data, Learner
+
+__all__ = ["as_json", "ensure", "sent_away"]
+
+T = TypeVar("T")
+
+
+def ensure(condition: object, of: object, rule: str, got: object = "") -> None:
+    """Raise an AssertionError that names whose rule is broken, unless the condition holds."""
+    if not condition:
+        raise AssertionError(f"{_name(of)}: {rule}" + (f", got {got}" if str(got) != "" else ""))
+
+
+def as_json(of: object, rule: str, value: object) -> str:
+    """Write a value as JSON, of sorted keys; refuse what is none."""
+    try:
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise AssertionError(f"{_name(of)}: {rule} is JSON, got {error}") from error
+
+
+def sent_away(value: T) -> T:
+    """Give what another process would get: by the same state, `__getstate__` and all, that goes through the pipe."""
+    try:
+        ForkingPickler.dumps(value)
+        return deepcopy(value)
+    except Exception as error:
+        raise AssertionError(f"{_name(value)}: travels to other processes, got {error}") from error
+
+
+def _name(of: object) -> str:
+    if isinstance(of, Learner):
+        return f"learner {of.name!r}"
+    return f"data set {type(of).__name__}" if isinstance(of, Data) else type(of).__name__
