@@ -141,14 +141,14 @@ def _vectors() -> Data:
 
 
 def _fit_of(data: Data) -> tuple[Fit, IntArray]:
-    """A fit on half of each class, asked about a quarter of it and of what it saw; and the rest of the rows."""
+    """Make a fit on half of each class, asked about a quarter of it and of what it saw; and the rest of the rows."""
     order = np.argsort(data.labels, kind="stable")
     parts = [np.sort(order[np.isin(np.arange(len(order)) % 4, of)]) for of in ((0, 2), (1,), (3,))]
     return Fit(train=parts[0], unseen=parts[1], seen=parts[0][::3]), parts[2]
 
 
 def _words(who: Learner) -> frozenset[str]:
-    """What to ask for; leverage and Cook's distance are of one plan only."""
+    """Return the fields to ask for; leverage and Cook's distance belong to one plan only."""
     return who.provides & {"logits", "loss", "features", "grad_norm"}
 
 
@@ -162,7 +162,7 @@ def _trained(
     store: _Store | None = None,
     epochs: list[int] | None = None,
 ) -> Named:
-    """What a training tells, in the order of the rows."""
+    """Return the observations of a training, in the order of the rows."""
     tape = _Tape(_words(who)) if tape is None else tape
 
     def report(kind: str, **fields: Any) -> None:

@@ -299,7 +299,7 @@ def _check_inputs(score: Score, story: Story) -> None:
 
 
 def _variants(score: Score) -> list[Score]:
-    """The same score with one option changed, for each of them."""
+    """Return the same score with one option changed, for each option."""
     types = get_type_hints(type(score))
     return [
         replace(cast(Any, score), **{field.name: _another(score, getattr(score, field.name), types[field.name])})

@@ -173,7 +173,7 @@ class TorchLearner(Learner):
         return {**self.__dict__, "_opened": []}
 
     def with_threads(self, threads: int) -> TorchLearner:
-        """The same learner at so many threads a fit, unless its recipe says how many.
+        """Return the same learner at so many threads a fit, unless its recipe says how many.
 
         >>> TorchLearner("mlp").with_threads(1).threads
         1
@@ -186,7 +186,7 @@ class TorchLearner(Learner):
         return limited
 
     def with_workers(self, workers: int) -> TorchLearner:
-        """The same learner, each of its models trained by so many processes, each with a slice of every batch.
+        """Return the same learner with each model trained by so many processes, each on a slice of every batch.
 
         They have to be joined by `torch.distributed`, which `executor="ray:workers=2"` does. Batch and learning rate
         stay those of the recipe, and so do the steps, up to the order in which numbers are added; only dropout draws
@@ -217,7 +217,7 @@ class TorchLearner(Learner):
         return self.recipe.epochs * (-(-samples // size) - alone)
 
     def with_epochs(self, epochs: int) -> TorchLearner:
-        """The same learner, trained for another number of epochs.
+        """Return the same learner, trained for another number of epochs.
 
         >>> TorchLearner("mlp").with_epochs(3).epochs
         3
@@ -250,7 +250,7 @@ class TorchLearner(Learner):
         return network_bytes(self.recipe, data)
 
     def describe(self) -> dict[str, object]:
-        """The recipe, the kind of device, the threads, and the workers if several: what its numbers depend on.
+        """Return what its numbers depend on: recipe, kind of device, threads, and the workers if there are several.
 
         >>> about = TorchLearner(Recipe(network="mlp", threads=1), device="cpu").describe()
         >>> about["learner"], about["device"], about["threads"]

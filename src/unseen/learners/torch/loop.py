@@ -52,18 +52,18 @@ __all__ = [
 
 
 def to_array(tensor: Tensor) -> npt.NDArray[Any]:
-    """A copy of a tensor as an array; NumPy has no bfloat16, so its bits become int16."""
+    """Copy a tensor to an array; NumPy has no bfloat16, so its bits become int16."""
     copy = tensor.detach().to("cpu", copy=True).contiguous()
     return copy.view(torch.int16).numpy() if copy.dtype == torch.bfloat16 else copy.numpy()
 
 
 def pack(prefix: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """The same arrays under `prefix/name`."""
+    """Return the same arrays under `prefix/name`."""
     return {f"{prefix}/{name}": array for name, array in arrays.items()}
 
 
 def part(prefix: str, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
-    """The arrays that `pack` put under that prefix.
+    """Return the arrays that `pack` put under that prefix.
 
     >>> sorted(part("a", {"a/x": np.zeros(1), "a/y/z": np.zeros(1), "b/x": np.zeros(1)}))
     ['x', 'y/z']
@@ -85,7 +85,7 @@ def unpack_model(model: nn.Module, arrays: Arrays) -> None:
 
 
 def packed_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, npt.NDArray[Any]]:
-    """The momentum of each parameter under the name of the parameter."""
+    """Return the momentum of each parameter under the name of the parameter."""
     return {
         name: to_array(optimiser.state[p]["momentum_buffer"])
         for name, p in model.named_parameters()
@@ -123,7 +123,7 @@ _GRADIENT_FLOATS = 1 << 25  # 128 MiB of one-sample gradients at a time
 
 
 def last_linear(model: nn.Module) -> nn.Linear | None:
-    """The linear layer that was defined last, or None.
+    """Return the linear layer that was defined last, or None.
 
     >>> last_linear(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4)))
     Linear(in_features=3, out_features=4, bias=True)
@@ -134,7 +134,7 @@ def last_linear(model: nn.Module) -> nn.Linear | None:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode; every module goes back to the mode it was in."""
+    """Switch to evaluation mode; every module goes back to its own mode afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -213,7 +213,7 @@ SUM_OF_ONE = 0.01  # bfloat16 rounds a probability by less than half of that
 
 
 def network_for(data: Data, recipe: Recipe) -> nn.Module:
-    """The network of a recipe for this data set, on the CPU."""
+    """Build the network of a recipe for this data set, on the CPU."""
     classes = len(data.class_names)
     if data.kind == "vector":
         return networks.build(recipe.network, classes=classes, features=int(np.prod(data.sample_shape)))
@@ -446,7 +446,7 @@ class Training:
         )
 
     def _refuse_probabilities(self, logits: Tensor) -> None:
-        """Logits that all happen to be probabilities are none. (Log-probabilities are logits, too.)"""
+        """Warn where the logits look like probabilities. Log-probabilities are logits, too."""
         if len(logits) < 2 or bool((logits < 0).any()):
             return
         if bool(((logits.sum(dim=1) - 1).abs() < SUM_OF_ONE).all()):

@@ -216,7 +216,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 def build(
     network: str, *, classes: int, channels: int = 0, image_size: tuple[int, int] | None = None, features: int = 0
 ) -> nn.Module:
-    """A network by name, its weights drawn from the global torch generator (seed that inside `fork_rng`).
+    """Build a network by name, its weights drawn from the global torch generator (seed that inside `fork_rng`).
 
     Args:
         network: a built-in name, or `"package.module:function"`.

@@ -141,7 +141,7 @@ class Team:
         return self.rank == 0
 
     def slice(self, samples: int) -> slice:
-        """The part of a batch of so many samples that this process takes; with fewer than processes, nothing for some.
+        """Return the part of a batch that this process takes; none if the batch has fewer samples than processes.
 
         >>> [Team(rank, 3).slice(7) for rank in range(3)]
         [slice(0, 2, None), slice(2, 4, None), slice(4, 7, None)]
@@ -159,7 +159,7 @@ class Team:
         return batches[self.rank :: self.size]
 
     def joined(self, model: nn.Module) -> nn.Module:
-        """What to call in training instead of the model, which stays the place of the weights."""
+        """Return what training calls in place of the model, which keeps the weights."""
         if self.size == 1:
             return model
         synchronise(model, self.device)
@@ -168,7 +168,7 @@ class Team:
         return nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
 
     def loss(self, logits: Tensor, labels: Tensor, smoothing: float, samples: int) -> Tensor:
-        """A loss whose mean over the team is the mean cross-entropy of the whole batch, which has so many samples.
+        """Return a loss whose mean over the team is the mean cross-entropy of the whole batch, which has so many samples.
 
         Gradients are then averaged over the team, too.
         """
@@ -178,7 +178,7 @@ class Team:
         return total * (self.size / samples)
 
     def sum(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The sum of the arrays of all processes, which are of one shape and dtype."""
+        """Add up the arrays of all processes, which are of one shape and dtype."""
         if self.size == 1:
             return array
         total = torch.from_numpy(np.array(array)).to(self.device)
@@ -186,7 +186,7 @@ class Team:
         return total.cpu().numpy()
 
     def shared(self, arrays: Arrays | None) -> Arrays | None:
-        """The named arrays (or None) that the first process gives; what others give does not matter."""
+        """Return the named arrays, or None, of the first process; those of the others are ignored."""
         if self.size == 1:
             return arrays
         packed = BytesIO()
@@ -205,7 +205,7 @@ class Team:
             return dict(opened)
 
     def gathered(self, own: Iterator[Said], rows: Sequence[int]) -> Iterator[Said]:
-        """What was said of all batches, in their order, for the first process; for the others, which send, nothing.
+        """Gather the outputs of all batches, in their order, in the first process; the others send and get none.
 
         Args:
             own: what this process says of the batches that are `mine`.
@@ -226,7 +226,7 @@ ALONE = Team()
 
 
 def find_team(workers: int, device: torch.device) -> Team:
-    """The team of `workers` processes that this one belongs to, by `torch.distributed`.
+    """Return the team of `workers` processes that this one belongs to, by `torch.distributed`.
 
     Raises:
         ArgumentError: there are not as many.

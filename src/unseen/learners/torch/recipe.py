@@ -94,7 +94,7 @@ class Recipe:
 
     @classmethod
     def named(cls, name: str, **changes: Any) -> Self:  # the values are checked by the constructor
-        """A preset, with changes.
+        """Return a preset, with changes.
 
         Raises:
             UnknownNameError: no preset of that name.
@@ -122,7 +122,7 @@ class Recipe:
         return asdict(self)
 
     def rate(self, step: int, steps: int) -> float:
-        """The learning rate of one step, counted from 0, of `steps` in all.
+        """Return the learning rate of one step, counted from 0, of `steps` in all.
 
         >>> recipe = Recipe(lr=1.0, schedule="one_cycle", warmup=0.5)
         >>> [recipe.rate(step, 4) for step in range(4)]

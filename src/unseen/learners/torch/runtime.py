@@ -18,7 +18,7 @@ __all__ = ["borrowed", "explained", "find_device", "load_compiler", "seed_global
 
 
 def find_device(name: str) -> torch.device:
-    """The device of that name; `"auto"` is the current CUDA device where there is one, or else the CPU.
+    """Return the device of that name; `"auto"` is the current CUDA device where there is one, or else the CPU.
 
     Raises:
         ArgumentError: no such device, or none that this package supports.
