@@ -168,7 +168,7 @@ class Team:
         return nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
 
     def loss(self, logits: Tensor, labels: Tensor, smoothing: float, samples: int) -> Tensor:
-        """Return a loss whose mean over the team is the mean cross-entropy of the whole batch, which has so many samples.
+        """Return a loss whose mean over the team is the mean cross-entropy of the whole batch.
 
         Gradients are then averaged over the team, too.
         """
