@@ -454,6 +454,12 @@ def epochs(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
         yield keep, {name: designs[name] for name in ("random", "default", "CCS")}
 
 
+def damped(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
+    """Random, the default and CCS only, on kdd by boosting that does not diverge: a fit takes long."""
+    for keep, designs in report(of, seed):
+        yield keep, {name: designs[name] for name in ("random", "default", "CCS")}
+
+
 STUDIES = {
     "cutoffs": (cutoffs, "tuning", 3),
     "steps": (steps, "tuning", 3),
@@ -461,6 +467,7 @@ STUDIES = {
     "grown": (grown, "report", 5),
     "epochs": (epochs, "report", 5),
     "prices": (prices, "tuning", 3),
+    "damped": (damped, "report", 3),
 }
 
 

@@ -286,3 +286,25 @@ def test_the_automatic_cutoff_counts_label_issues():
     coreset = rules.choose(rules.resolve("stratified:cutoff=auto"), table, score="el2n", keep=80)
     assert coreset.provenance["found"] == {"cut_off": 10}  # 0.2^2 / 0.4, more than 0.02
     assert len(rules.choose(rules.resolve("stratified:cutoff=auto"), table, score="el2n", keep=95)) == 95
+
+
+def test_the_automatic_cutoff_spares_rare_classes():
+    """Their samples are hard because they are rare: without them the class is gone."""
+    n = 1000
+    labels = np.where(np.arange(n) < 990, np.arange(n) % 2, 2)  # ten samples of a third class, the hardest of all
+    table = unseen.ScoreTable(
+        ids=np.arange(n),
+        labels=labels,
+        class_names=("a", "b", "rare"),
+        folds=np.zeros((1, n), np.int32),
+        values={"el2n": np.arange(n, dtype=float)[None]},
+        directions={"el2n": "harder"},
+        predictions=np.where(np.arange(n) < 800, labels, (labels + 1) % 3),
+    )
+    coreset = unseen.select(table, keep=0.5)
+    assert coreset.provenance["found"]["cut_off"] == 125
+    kept = np.isin(np.arange(n), coreset.indices)
+    assert kept[990:].all()  # they are alone in the hardest stratum
+    assert not kept[990 - 125 : 990].any()  # and the hardest of the others went in their place
+    unspared = unseen.select(table, keep=0.5, rule="stratified", cutoff=0.125)
+    assert not np.isin(np.arange(990, n), unspared.indices).any()
