@@ -163,7 +163,8 @@ class Stratified(Rule):
 def find_hardest(hardness: FloatArray, count: int, labels: IntArray | None = None) -> IntArray:
     """Return the positions of the hardest samples, ascending; given labels, rare classes are spared.
 
-    There may then be fewer than `count`. A class is rare if it is smaller than a tenth of the mean size of the classes that have samples.
+    There may then be fewer than `count`. A class is rare if it is smaller than a tenth of the mean size of the classes
+    that have samples.
 
     >>> find_hardest(np.arange(5.0), 2).tolist()
     [3, 4]
