@@ -293,11 +293,12 @@ OPTIONS = {
         "--quiet": ["--quiet"],
         "--json": ["--json"],
         "--jobs": None,  # changes no number, by law 2; see the test of Ctrl-C
-        "--executor": None,  # the same; see tests/executors/test_ray.py, for its address too
+        "--executor": None,  # the same; see tests/engine/executors/test_ray.py, for its address too
         "--address": None,
         "--out": None,  # given to every run here
         "--no-report": None,  # changes no number; see tests/cli/test_cli_report.py
         "--yes": None,  # changes no number; see test_long_work.py
+        "--log": None,  # changes no number; see test_log.py
         "--candidate": None,  # this and the next two go with --rule auto; see test_prune_auto
         "--probe": None,
         "--confirm": None,

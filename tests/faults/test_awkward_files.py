@@ -262,7 +262,7 @@ FOLDERS = {
     "loop": Case(after(photos, lambda p: (p / "cat/loop").symlink_to("..")), PHOTOS, "cat/loop"),
     "hidden": Case(after(photos, hidden_images), PHOTOS, "as hidden: 3 files or folders"),
     "one class twice": Case(after(photos, lambda p: (p / "kitten").symlink_to("cat")), refusal="kitten is cat"),
-    "of systems": Case(after(photos, systems), PHOTOS, "own there: $RECYCLE.BIN, lost+found, cat/@eaDir"),
+    "of systems": Case(after(photos, systems), PHOTOS, "own files there: $RECYCLE.BIN, lost+found, cat/@eaDir"),
     "a link beside the image": Case(
         after(photos, lambda p: (p / "cat/z.png").symlink_to("0.png")), PHOTOS, "cat/z.png (is cat/0.png)"
     ),

@@ -10,7 +10,7 @@ import unseen
 from unseen.core.observation import Observation
 from unseen.core.protocols import Learner
 from unseen.data import from_arrays
-from unseen.engine.work import Work, joined
+from unseen.engine.work import Work, _set_workers
 from unseen.errors import ArgumentError
 from unseen.learners import LEARNERS, RidgeLearner
 from unseen.learners.torch import PRESETS
@@ -145,7 +145,7 @@ def test_a_learner_of_another_package_reaches_what_is_optional():
     with pytest.raises(ArgumentError, match="batch"):
         work.check_batch(5)
     with pytest.raises(ArgumentError, match="workers must be 1 for learner 'descent'"):
-        joined(work.learner, 2)
+        _set_workers(work.learner, 2)
 
 
 def test_what_only_looks_like_a_learner_is_refused():

@@ -41,7 +41,7 @@ class Stratified(Rule):
       column `memorization` of a table scored by `halves()`, and scaled from half of the data to the budget. Without
       that column it is 1.
     - Classes smaller than a tenth of the mean are spared: their samples are hard because they are rare. On CIFAR-10
-      with a long tail this saves 3 to 12 points of mean recall, for less than a point of accuracy.
+      with a long tail this saves 3 to 9 points of mean recall, for less than a point of accuracy.
 
     Cost:
         O(n), and a key a sample.
