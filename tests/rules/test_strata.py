@@ -308,3 +308,18 @@ def test_the_automatic_cutoff_spares_rare_classes():
     assert not kept[990 - 125 : 990].any()  # and the hardest of the others went in their place
     unspared = unseen.select(table, keep=0.5, rule="stratified", cutoff=0.125)
     assert not np.isin(np.arange(990, n), unspared.indices).any()
+
+
+def test_more_label_issues_than_errors_count_as_many_as_errors():
+    """Where a class is rare, label issues can be more than errors; their square over the error would cut off too many."""
+    n = 1000
+    table = unseen.ScoreTable(
+        ids=np.arange(n),
+        labels=np.arange(n) % 2,
+        class_names=("a", "b"),
+        folds=np.zeros((1, n), np.int32),
+        values={"el2n": np.arange(n, dtype=float)[None], "label_issue": (np.arange(n) >= 950).astype(float)[None]},
+        directions={"el2n": "harder", "label_issue": "harder"},
+        predictions=np.where(np.arange(n) < 990, np.arange(n) % 2, (np.arange(n) + 1) % 2),
+    )
+    assert unseen.select(table, keep=0.5, score="el2n").provenance["found"]["cut_off"] == 10

@@ -35,7 +35,7 @@ class Stratified(Rule):
     - The hardest samples that models get wrong are, in part, label noise and ambiguity. But where little is pruned,
       leaving out only these leaves out whole classes, so the cutoff grows with the square of the pruned share.
     - Wrong labels are worth leaving out however little is pruned. `issues` is the share of label issues, read from the
-      column `label_issue`, and 0 without it; its square counts it the more, the more of the error it explains.
+      column `label_issue`, at most the error, and 0 without it; its square counts it the more, the more of the error it explains.
     - Only a model that fits what it is trained on is harmed by wrong labels; to others the hardest teach the boundary.
       `fit` is the share of held-out errors that the models would get right if they were trained on them, read from the
       column `memorization` of a table scored by `halves()`, and scaled from half of the data to the budget. Without
@@ -155,7 +155,7 @@ class Stratified(Rule):
             # A model of the budget fits more than one of half of the data, about in inverse proportion to their sizes.
             fit = min(1.0, max(0.0, _mean(pool.beside[MEMORIZATION])) / error * m / (2 * budget))
         if LABEL_ISSUE in pool.beside:
-            issues = _mean(pool.beside[LABEL_ISSUE])
+            issues = min(_mean(pool.beside[LABEL_ISSUE]), error)  # where classes are rare, issues can exceed errors
         wanted = fit * max(min(error, (1 - budget / m) ** 2 / 2), issues**2 / error)
         return min(int(wanted * m), m - budget)
 

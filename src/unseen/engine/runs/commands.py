@@ -57,7 +57,8 @@ READ_BY = {
     "on_error": "on_error",
 }
 
-_DISPLAY_OPTIONS = ("json", "no_report", "out_dir", "quiet")  # options that change no result
+# Options that change no result: what is shown, and where fits run (law 2).
+_WITHOUT_EFFECT = ("json", "no_report", "out_dir", "quiet", "log", "yes", "jobs", "executor", "address")
 _LEARNERS = ("learner", "trainee")
 _PLACES = ("data", "test", "features", "start", "runs")
 _REGISTERED = re.compile(r"(sklearn:|torch:)?[\w.-]+(:[^:]*=[^:]*)?")  # a name with options, none of them a module
@@ -108,7 +109,7 @@ def changed_since(run: Path, command: Command) -> list[str]:
 
 
 def _deciding_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    return {"command": name, **{key: value for key, value in options.items() if key not in _DISPLAY_OPTIONS}}
+    return {"command": name, **{key: value for key, value in options.items() if key not in _WITHOUT_EFFECT}}
 
 
 def _keep_beside_results(run: Path, owner: str, command: dict[str, Any]) -> None:
