@@ -311,7 +311,7 @@ def test_the_automatic_cutoff_spares_rare_classes():
 
 
 def test_more_label_issues_than_errors_count_as_many_as_errors():
-    """Where a class is rare, label issues can be more than errors; their square over the error would cut off too many."""
+    """Where a class is rare, issues can be more than errors; their square over the error would be too many."""
     n = 1000
     table = unseen.ScoreTable(
         ids=np.arange(n),

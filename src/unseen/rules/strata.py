@@ -35,7 +35,8 @@ class Stratified(Rule):
     - The hardest samples that models get wrong are, in part, label noise and ambiguity. But where little is pruned,
       leaving out only these leaves out whole classes, so the cutoff grows with the square of the pruned share.
     - Wrong labels are worth leaving out however little is pruned. `issues` is the share of label issues, read from the
-      column `label_issue`, at most the error, and 0 without it; its square counts it the more, the more of the error it explains.
+      column `label_issue`, at most the error, and 0 without it. Its square counts it the more, the more of the error
+      it explains.
     - Only a model that fits what it is trained on is harmed by wrong labels; to others the hardest teach the boundary.
       `fit` is the share of held-out errors that the models would get right if they were trained on them, read from the
       column `memorization` of a table scored by `halves()`, and scaled from half of the data to the budget. Without
