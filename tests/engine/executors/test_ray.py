@@ -63,7 +63,7 @@ SWEPT = ["folds:k=2/el2n/top", "grow:steps=2/el2n/top"]
 CORESET = unseen.Coreset(ids=np.arange(400), indices=np.arange(400), n=1797)
 VERBS = {
     "prune": {"keep": 0.2, "rule": "auto", "candidates": SWEPT[:1], "confirm": 3},
-    "grow": {"keep": 0.2, "steps": 2, "folds": 2},
+    "grow": {"keep": 0.2, "plan": unseen.folds(2)},
     "evaluate": {"coresets": CORESET, "seeds": 2, "baselines": ["random"]},
     "sweep": {"methods": SWEPT, "keep": [0.5, 0.2], "seeds": 2},
     "advise": {"method": SWEPT[0], "step": 0.4, "searching": 1, "seeds": 3},

@@ -126,6 +126,7 @@ def test_some_of_them_are_met_by_every_command(name: str, file: str, tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # advise and sweep write a page each time
 @pytest.mark.parametrize(("name", "file"), [*MANY, ("grow", "manifest.json"), ("sweep", "manifest.json")])
 def test_all_of_them_are_met_by_every_command(name: str, file: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
