@@ -126,16 +126,17 @@ def test_some_of_them_are_met_by_every_command(name: str, file: str, tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # advise and sweep write a page each time
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("name", "file"), [*MANY, ("grow", "manifest.json"), ("sweep", "manifest.json")])
 def test_all_of_them_are_met_by_every_command(name: str, file: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert mangled(name, file, tmp_path, loaded, reported, looked_at, resumed) > 40
+    every = 4 if name == "advise" else 1  # a page is drawn each time
+    assert mangled(name, file, tmp_path, loaded, reported, looked_at, resumed, every=every) > 40 // every
 
 
 def exported(run: Path) -> None:
     shutil.rmtree(run.parent / "out", ignore_errors=True)
-    unseen.export(run, "csv", run.parent / "out" / "a.csv")
+    unseen.export(run, "npy", run.parent / "out" / "a.npy")
 
 
 def evaluated(run: Path) -> None:
