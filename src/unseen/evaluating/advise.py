@@ -270,7 +270,10 @@ def _interval(content: Mapping[str, Any] | None) -> Interval | None:
 
 def _numbers(content: Mapping[str, Any]) -> dict[str, Any]:
     bounds = {name: float("nan") if content[name] is None else float(content[name]) for name in ("low", "high")}
-    return {**content, **bounds, "mean": float(content["mean"]), "n": int(content["n"])}
+    mean = float(content["mean"])
+    if bounds["low"] > mean or bounds["high"] < mean:
+        raise ValueError(f"an interval must hold its mean, got {bounds['low']} .. {bounds['high']} around {mean}")
+    return {**content, **bounds, "mean": mean, "n": int(content["n"])}
 
 
 def _without_nan(content: Any) -> Any:
