@@ -96,6 +96,10 @@ def test_where_models_are_too_weak_the_coreset_is_random_and_says_so():
     assert "hardly better than naming the largest class" in coreset.provenance["fallback"]
     assert any("hardly better" in more["text"] for kind, more in said if kind == "say")
     np.testing.assert_array_equal(np.bincount(y[coreset.indices]), 25)
+    rows = np.arange(0, 60)
+    larger = grow((X, y), keep=100, start=unseen.Coreset(ids=rows, indices=rows, n=400))
+    assert set(rows) <= set(larger.coreset.indices)  # the start of the user stays
+    assert "fallback" in larger.coreset.provenance
     named = grow((X, y), keep=100, rule="stratified:cutoff=auto")
     assert len(named.history) == 3  # who names a rule decides
 

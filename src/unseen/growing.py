@@ -302,9 +302,12 @@ class Loop:
         table = self._score(run, next(self.scorings()), 0, name)
         weak = too_weak(table) if self.growth.fallback else None
         if weak is not None:
-            self.work.report("say", text=f"{weak}; the coreset is random, each class in proportion (name a rule)")
-            rows = choose_rows(Choice.of(FALLBACK), table, np.arange(len(table)), self.budget, self._seed("start"))
-            parts, scores = [rows], [np.full(len(rows), np.nan)]
+            self.work.report("say", text=f"{weak}; samples are added at random, each class in proportion (name a rule)")
+            own = self._own_start()
+            rest = np.setdiff1d(np.arange(len(table)), own)
+            rows = choose_rows(Choice.of(FALLBACK), table, rest, self.budget - len(own), self._seed("start"))
+            parts = [part for part in (own, rows) if len(part)]
+            scores = [np.full(len(part), np.nan) for part in parts]
         else:
             parts, scores = self._add_steps(run, table, name, announce=announce)
         return self._save(run, table, parts, scores, {} if weak is None else {"fallback": weak})
@@ -315,9 +318,8 @@ class Loop:
         """Return the rows that the start and each step add, and the scores by which they were added."""
         growth = self.growth
         left = self._rows_after_cutoff(table)
-        if isinstance(growth.start, Coreset):
-            start = growth.start.indices if growth.start.order is None else growth.start.order
-        else:
+        start = self._own_start()
+        if not len(start):
             start = choose_rows(_without_cutoff(growth.choice), table, left, self.sizes[0], self._seed("start"),
                                 score=growth.first_score.label)  # fmt: skip
         parts, scores = [start], [table.column(growth.first_score.label)[start]]
@@ -346,6 +348,13 @@ class Loop:
             entered.append(choose_rows(choice, table, rows, count, seed, score=self.growth.refill_score.label))
             room -= count
         return np.concatenate(entered)
+
+    def _own_start(self) -> IntArray:
+        """Return the rows of the user's coreset to begin with, in the order of their choice; none without one."""
+        start = self.growth.start
+        if not isinstance(start, Coreset):
+            return np.empty(0, np.int64)
+        return start.indices if start.order is None else start.order
 
     def _plan_step(self, step: int, members: IntArray, outside: IntArray, room: int) -> ScoringStep:
         """Make the scoring of a step: by one model of all members, if it may judge enough outsiders.
