@@ -9,7 +9,7 @@ from unseen.core.exposure import Plan
 from unseen.core.observation import Side
 from unseen.core.plans import plan_named
 from unseen.core.protocols import Learner
-from unseen.engine.scoring import Samples
+from unseen.engine.scoring import SampleInfo
 from unseen.engine.work import Fix, Work
 from unseen.evaluating.methods import Method
 from unseen.growing import Loop
@@ -65,7 +65,7 @@ def total(trainings: Iterable[Training]) -> float:
     return sum(training.images for training in trainings)
 
 
-def _fits(work: Work, plan: Plan, learner: Learner, score: str, samples: Samples) -> Iterator[Training]:
+def _fits(work: Work, plan: Plan, learner: Learner, score: str, samples: SampleInfo) -> Iterator[Training]:
     last = learner.epochs or 1
     for fit in plan.fits(samples.ids, samples.labels, groups=samples.groups, seed=0):
         sink = ScoreSink(fit, samples.labels, [resolve_score(score)], len(samples.class_names), plan.scored_side)

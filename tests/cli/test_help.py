@@ -102,14 +102,14 @@ def test_no_function_of_the_command_line_takes_too_many_parameters():
 
 def test_a_bundle_gives_names_defaults_and_texts_once():
     @subcommand("seed")
-    def command(running: _options.Running) -> None:
+    def command(running: _options.RunOptions) -> None:
         found.append(running)
 
-    found: list[_options.Running] = []
+    found: list[_options.RunOptions] = []
     command(seed=3)
-    assert found == [_options.Running(seed=3)]
+    assert found == [_options.RunOptions(seed=3)]
     parameters = inspect.signature(command).parameters
-    assert {name: one.default for name, one in parameters.items()} == {**vars(_options.Running()), "help_all": False}
+    assert {name: one.default for name, one in parameters.items()} == {**vars(_options.RunOptions()), "help_all": False}
     with pytest.raises(TypeError, match="shows options that it does not have: sed"):
         subcommand("sed")(command)
 

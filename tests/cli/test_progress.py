@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from command_line import SCRIPT, content, digits_file_fixture, prune_fixture, unseen_says_fixture  # noqa: F401
 
-from unseen.cli._console import Work, outlook
+from unseen.cli._console import EpochCount, outlook
 
 # Three fits of about a second, to be interrupted.
 SLOW = [
@@ -77,7 +77,7 @@ def test_copies_that_stay_together_are_told(unseen_says, tmp_path):
 def test_the_time_left_counts_what_this_process_did(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    work = Work(total=10, held=2)
+    work = EpochCount(total=10, held=2)
     assert work.left() is None
     now[0] = 3.0
     work.reached("r0f1", 2)  # its first epoch was done before the kill
@@ -95,7 +95,7 @@ def test_the_time_left_counts_what_this_process_did(monkeypatch):
 def test_parts_of_a_fit_without_epochs(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    work = Work(total=2, held=0)
+    work = EpochCount(total=2, held=0)
     now[0] = 3.0
     work.reached("r0f0", 0.25)
     assert work.left() == 12.0 * 1.75
@@ -104,7 +104,7 @@ def test_parts_of_a_fit_without_epochs(monkeypatch):
 
 
 def test_a_long_plan_gets_about_a_hundred_lines():
-    work = Work(total=5000, held=0)
+    work = EpochCount(total=5000, held=0)
     lines = 0
     for epoch in range(1, 5001):
         before = work.done

@@ -46,20 +46,20 @@ Searching = Annotated[
 def command(
     data: o.Source,
     out_dir: o.Out,
-    reading: o.Labels,
+    reading: o.LabelOptions,
     method: Method = None,
     margin: o.Margin = 0.5,
     step: Step = 0.1,
     quick: Quick = False,
     features: o.Features = None,
     *,
-    testing: o.Testing,
+    testing: o.TestOptions,
     searching: Searching = None,
     learner: o.Learner = None,
     trainee: o.Trainee = None,
     groups: o.Groups = "duplicates",
-    running: o.Running,
-    showing: o.Page,
+    running: o.RunOptions,
+    showing: o.PageOptions,
 ) -> None:
     """Find the largest share that can be pruned with a loss within the margin, and confirm it on fresh replicates.
 

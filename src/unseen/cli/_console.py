@@ -150,14 +150,14 @@ class Outlook(Exception):  # noqa: N818 - it is no error
         self.kind, self.about = kind, about
 
 
-class Training(NamedTuple):
+class MeasuredTraining(NamedTuple):
     """One training on everything, as it was measured."""
 
     seconds: float
     epochs: int
 
 
-Measure = Callable[[int], Training | None]  # before so many trainings
+Measure = Callable[[int], MeasuredTraining | None]  # before so many trainings
 DECLINED = 1  # the exit code
 
 ASK = 600.0  # seconds of work from which on the program asks before it begins
@@ -165,12 +165,12 @@ ASK = 600.0  # seconds of work from which on the program asks before it begins
 MANY_VALUES, MANY_TRAININGS = 20_000_000, 10
 
 
-def measure(data: Data, learner: str | None, running: o.Running) -> Measure | None:
+def measure(data: Data, learner: str | None, running: o.RunOptions) -> Measure | None:
     """Return what measures one training before long work begins; None where nobody is to be asked."""
     if running.yes or running.executor != "local" or not (err.is_terminal and sys.stdin.isatty()):
         return None
 
-    def one(trainings: int) -> Training | None:
+    def one(trainings: int) -> MeasuredTraining | None:
         import unseen
 
         if len(data) * math.prod(data.sample_shape) < MANY_VALUES and trainings < MANY_TRAININGS:
@@ -180,7 +180,7 @@ def measure(data: Data, learner: str | None, running: o.Running) -> Measure | No
             found = unseen.estimate(data, plan="seen", learner=learner, threads=running.threads, groups=None)
         except UnseenError:  # what can be measured here is not all that can be trained
             return None
-        return Training(found.full_seconds.middle / (running.jobs or 1), found.epochs)
+        return MeasuredTraining(found.full_seconds.middle / (running.jobs or 1), found.epochs)
 
     return one
 
@@ -225,7 +225,7 @@ class Reporter:
         self._budget: str | None = None
         self._bar: Progress | None = None
         self._task: Any = None
-        self._work = Work(0, 0)
+        self._work = EpochCount(0, 0)
         self._begun = False
         wanted = None if self._looking else command["options"].get("log")
         self._log = None if wanted is None else _open_log(wanted)
@@ -283,7 +283,7 @@ class Reporter:
         if self._above is not None:
             keep_command(*self._above)
         self._begun = True
-        self._work = Work(epochs, held)
+        self._work = EpochCount(epochs, held)
         if self._bar is not None:  # one piece of work may follow another
             self._bar.stop()
         if self.quiet:
@@ -349,10 +349,10 @@ class Reporter:
             err.print(Text(text + (f", about {duration(left)} left" if left else "")))
 
 
-class Work:
+class EpochCount:
     """Epochs in all, those that were done before, and how fast the others go.
 
-    >>> work = Work(6, 2)
+    >>> work = EpochCount(6, 2)
     >>> work.reached("r0f1", 2)
     >>> work.done
     4
@@ -395,7 +395,7 @@ class Work:
         return self._reports <= 1 or self.done >= self.total or step == 1 or self.done // step > before // step
 
 
-def _bar(work: Work) -> Progress:
+def _bar(work: EpochCount) -> Progress:
     """Return the bar of the work, with the time left by the mean speed so far."""
     from rich.progress import (
         BarColumn,

@@ -66,7 +66,7 @@ Threads = Annotated[
 def command(
     data: o.Source,
     out_dir: Out,
-    reading: o.Labels,
+    reading: o.LabelOptions,
     backbone: Backbone = "auto",
     labels: Labels = None,
     test: Test = None,
@@ -77,7 +77,7 @@ def command(
     threads: Threads = None,
     verify: o.Verify = "cheap",
     *,
-    showing: o.Showing,
+    showing: o.DisplayOptions,
 ) -> None:
     """Make vectors of a data set, by features that read no label or by a trained backbone; a data set like any other.
 
@@ -106,7 +106,7 @@ def command(
             seed=seed,
             threads=threads,
             verify=verify,
-            report=Progress(quiet=showing.silent),
+            report=EmbedProgress(quiet=showing.silent),
             **o.data_options(device=device, batch_size=batch_size),
         )
     except KeyboardInterrupt:
@@ -124,7 +124,7 @@ def show(made: Any, folder: Path, *, json: bool) -> None:
     aligned([*lines, ("data", str(folder))])
 
 
-class Progress:
+class EmbedProgress:
     """What is going to be done and how far it is, in lines."""
 
     def __init__(self, *, quiet: bool) -> None:

@@ -29,11 +29,11 @@ Jobs = Annotated[
 @subcommand("keep prune score learner plan folds repeats label target gpus jobs threads json")
 def command(
     data: o.Source,
-    reading: o.Labelled,
-    amount: o.Amount,
+    reading: o.LabelledOptions,
+    amount: o.AmountOptions,
     score: o.Scores = None,
     *,
-    scoring: o.Scoring,
+    scoring: o.ScoringOptions,
     trainee: o.Trainee = None,
     gpus: Gpus = None,
     jobs: Jobs = None,

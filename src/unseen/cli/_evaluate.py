@@ -69,7 +69,7 @@ Trained = Annotated[
 def command(
     runs: Runs,
     out_dir: o.Out,
-    testing: o.Testing,
+    testing: o.TestOptions,
     learner: Trained = None,
     *,
     test_split: TestSplit = None,
@@ -77,8 +77,8 @@ def command(
     level: Level = 0.95,
     baseline: Baseline = None,
     features: Features = None,
-    running: o.VerifiedRunning,
-    showing: o.Page,
+    running: o.VerifiedRunOptions,
+    showing: o.PageOptions,
 ) -> None:
     """Train on the coresets of runs and on their baselines, and say what training on less costs.
 

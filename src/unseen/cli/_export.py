@@ -107,7 +107,7 @@ def command(
     options = o.data_options(
         link=link, column=column, keys=keys or None, shards=shard or None, shard_bytes=shard_bytes
     )  # fmt: skip
-    report = None if quiet or json else Progress()
+    report = None if quiet or json else ExportProgress()
     place = unseen.export(run, to, out, data=data, coreset=coreset, report=report, **options)
     kind = KINDS.get(to)
     if json:
@@ -116,7 +116,7 @@ def command(
         aligned(describe(to, place, kind.summary, kind.use, keys=keys))
 
 
-class Progress:
+class ExportProgress:
     """How far it is, in lines, where it takes longer than a moment."""
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ Score = Annotated[
 
 
 @dataclass(frozen=True)
-class Growing:
+class GrowOptions:
     """The steps in which a coreset grows."""
 
     start: Annotated[
@@ -52,15 +52,15 @@ class Growing:
 def command(
     data: o.Source,
     out_dir: o.Out,
-    reading: o.Labels,
-    amount: o.Amount,
+    reading: o.LabelOptions,
+    amount: o.AmountOptions,
     score: Score = "el2n",
     *,
-    choice: o.Choice,
-    growing: Growing,
-    scoring: o.Scoring,
-    running: o.VerifiedRunning,
-    showing: o.Page,
+    choice: o.ChoiceOptions,
+    growing: GrowOptions,
+    scoring: o.ScoringOptions,
+    running: o.VerifiedRunOptions,
+    showing: o.PageOptions,
 ) -> None:
     """Choose a part as `prune` does, and the rest by models of the coreset so far.
 

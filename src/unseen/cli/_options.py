@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from unseen.core.exposure import Plan
 
 __all__ = [
-    "Amount",
-    "Choice",
-    "Labelled",
-    "Labels",
-    "Page",
-    "Running",
-    "Scoring",
-    "Showing",
-    "Testing",
-    "VerifiedRunning",
+    "AmountOptions",
+    "ChoiceOptions",
+    "DisplayOptions",
+    "LabelOptions",
+    "LabelledOptions",
+    "PageOptions",
+    "RunOptions",
+    "ScoringOptions",
+    "TestOptions",
+    "VerifiedRunOptions",
 ]  # fmt: skip
 
 
@@ -139,7 +139,7 @@ Margin = Annotated[
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelOptions:
     """How data with labels is read. None where an option was not given; a form of data refuses what it has not."""
 
     label: Annotated[
@@ -187,7 +187,7 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Labelled(Labels):
+class LabelledOptions(LabelOptions):
     """How data with labels or with a target is read."""
 
     target: Annotated[
@@ -199,7 +199,7 @@ class Labelled(Labels):
 
 
 @dataclass(frozen=True)
-class Amount:
+class AmountOptions:
     """How much is kept or removed."""
 
     keep: Annotated[
@@ -219,7 +219,7 @@ class Amount:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChoiceOptions:
     """How a coreset is chosen from scores."""
 
     rule: Annotated[
@@ -275,7 +275,7 @@ def _check_plan(text: str | None) -> str | None:
 
 
 @dataclass(frozen=True)
-class Scoring:
+class ScoringOptions:
     """Which models score, trained on which part of the data."""
 
     learner: Learner = None
@@ -306,7 +306,7 @@ class Scoring:
 
 
 @dataclass(frozen=True)
-class Testing:
+class TestOptions:
     """How coresets are tested."""
 
     test: Annotated[
@@ -343,7 +343,7 @@ def _absolute_log(text: str | None) -> str | None:
 
 
 @dataclass(frozen=True)
-class Running:
+class RunOptions:
     """Where and how the work runs."""
 
     seed: Seed = 0
@@ -394,7 +394,7 @@ class Running:
 
 
 @dataclass(frozen=True)
-class VerifiedRunning(Running):
+class VerifiedRunOptions(RunOptions):
     """Where and how the work runs, where the data is remembered by its fingerprint."""
 
     verify: Verify = "cheap"
@@ -405,7 +405,7 @@ class VerifiedRunning(Running):
 
 
 @dataclass(frozen=True)
-class Showing:
+class DisplayOptions:
     """What is printed."""
 
     quiet: Quiet = False
@@ -418,7 +418,7 @@ class Showing:
 
 
 @dataclass(frozen=True)
-class Page(Showing):
+class PageOptions(DisplayOptions):
     """What is printed, and whether the page of the run is written."""
 
     no_report: Annotated[

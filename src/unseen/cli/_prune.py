@@ -37,7 +37,7 @@ Also = Annotated[
 
 
 @dataclass(frozen=True)
-class Auto:
+class AutoOptions:
     """How `--rule auto` finds the best way to choose."""
 
     candidate: Annotated[
@@ -77,16 +77,16 @@ class Auto:
 def command(
     data: o.Source,
     out_dir: o.Out,
-    reading: o.Labelled,
-    amount: o.Amount,
+    reading: o.LabelledOptions,
+    amount: o.AmountOptions,
     score: o.Score = None,
     also: Also = [],  # noqa: B006 - typer reads the default and never changes it
     *,
-    choice: o.Choice,
-    auto: Auto,
-    scoring: o.Scoring,
-    running: o.VerifiedRunning,
-    showing: o.Page,
+    choice: o.ChoiceOptions,
+    auto: AutoOptions,
+    scoring: o.ScoringOptions,
+    running: o.VerifiedRunOptions,
+    showing: o.PageOptions,
 ) -> None:
     """Score every sample by models that never saw it, and choose the part worth training on.
 
@@ -179,7 +179,7 @@ def by_embedding(data: Data, learner: str, plan: Plan | None) -> str | None:
     )
 
 
-def _no_plan(scoring: o.Scoring) -> None:
+def _no_plan(scoring: o.ScoringOptions) -> None:
     if (scoring.plan, scoring.folds, scoring.repeats) != (None, None, 1):
         raise ArgumentError(
             "--rule auto chooses the plan itself; leave --plan, --folds and --repeats out, or name --candidate"

@@ -15,12 +15,12 @@ from unseen.cli._subcommand import subcommand
 def command(
     data: o.Source,
     out_dir: o.Out,
-    reading: o.Labelled,
+    reading: o.LabelledOptions,
     score: o.Scores = None,
     *,
-    scoring: o.Scoring,
-    running: o.VerifiedRunning,
-    showing: o.Showing,
+    scoring: o.ScoringOptions,
+    running: o.VerifiedRunOptions,
+    showing: o.DisplayOptions,
 ) -> None:
     """Score every sample by models that never saw it; `unseen select` chooses from the scores.
 

@@ -29,10 +29,10 @@ Score = Annotated[
 def command(
     run: o.Run,
     out_file: Annotated[Path, typer.Option("--out", metavar="FILE", help="Parquet file for the coreset.")],
-    amount: o.Amount,
+    amount: o.AmountOptions,
     score: Score = None,
     *,
-    choice: o.Choice,
+    choice: o.ChoiceOptions,
     seed: o.Seed = 0,
     json: o.Json = False,
 ) -> None:

@@ -46,7 +46,7 @@ Prunes = Annotated[
 
 
 @dataclass(frozen=True)
-class Testing(o.Testing):
+class SweepTestOptions(o.TestOptions):
     """How the coresets of a sweep are tested."""
 
     seeds: o.Seeds = 3
@@ -56,18 +56,18 @@ class Testing(o.Testing):
 def command(
     data: o.Source,
     out_dir: o.Out,
-    reading: o.Labels,
+    reading: o.LabelOptions,
     method: Methods = None,
     keep: Keeps = None,
     prune: Prunes = None,
     features: o.Features = None,
     *,
-    testing: Testing,
+    testing: SweepTestOptions,
     learner: o.Learner = None,
     trainee: o.Trainee = None,
     groups: o.Groups = "duplicates",
-    running: o.Running,
-    showing: o.Page,
+    running: o.RunOptions,
+    showing: o.PageOptions,
 ) -> None:
     """Try methods at several budgets, beside everything and random: which one, and what does pruning cost?
 

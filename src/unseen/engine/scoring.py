@@ -25,11 +25,11 @@ from unseen.scores.accumulator import Joiner, ScoreSink
 from unseen.scores.registry import resolve
 from unseen.scores.streaming import Course, Score
 
-__all__ = ["Abilities", "Samples", "Scoring", "check_score", "versions"]
+__all__ = ["Abilities", "SampleInfo", "Scoring", "check_score", "versions"]
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class SampleInfo:
     """The part of a data set that a plan reads.
 
     Args:
@@ -76,7 +76,7 @@ class Scoring:
 
     def __init__(
         self,
-        samples: Samples,
+        samples: SampleInfo,
         *,
         plan: Plan,
         scores: Sequence[str | Score],

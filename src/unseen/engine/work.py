@@ -24,7 +24,7 @@ from unseen.core.table import ScoreTable
 from unseen.data.labels import grouping, joined_groups, to_numpy
 from unseen.engine import executors
 from unseen.engine.runs.base import Run
-from unseen.engine.scoring import Abilities, Samples, Scoring, check_score
+from unseen.engine.scoring import Abilities, SampleInfo, Scoring, check_score
 from unseen.errors import ArgumentError
 from unseen.learners.base import check_scores
 from unseen.scores.accumulator import ScoreSink
@@ -133,7 +133,7 @@ class Work:
             self.learner = _set_workers(self.learner, self.executor.workers)
         self.learner.check(data)
         fingerprint = data.fingerprint(full=verify == "full")
-        self.samples = Samples(data.ids, data.labels, data.class_names, _find_groups(data, groups), fingerprint)
+        self.samples = SampleInfo(data.ids, data.labels, data.class_names, _find_groups(data, groups), fingerprint)
         self.report: Report = report or _ignore_report
 
     def score(

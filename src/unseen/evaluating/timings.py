@@ -25,7 +25,7 @@ from unseen.core.threads import limited_threads
 from unseen.data.content import hash_items, hash_rows
 from unseen.data.parts import Part
 from unseen.engine.runs.directory import DirectoryCheckpoints
-from unseen.engine.scoring import Samples
+from unseen.engine.scoring import SampleInfo
 from unseen.scores.accumulator import ScoreSink
 from unseen.scores.streaming import Score
 
@@ -106,7 +106,7 @@ class Size:
         return Fit(train=train, unseen=unseen, apart=apart, folds=apart if self.apart == "folds" else None)
 
 
-def count_sizes(plan: Plan, samples: Samples, seed: int) -> Counter[Size]:
+def count_sizes(plan: Plan, samples: SampleInfo, seed: int) -> Counter[Size]:
     """Count the fits of each size in a plan.
 
     The sizes of this package's plans follow from n: one fold may hold a few samples more or less than counted here, but

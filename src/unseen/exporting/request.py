@@ -18,7 +18,7 @@ from unseen.engine import runs
 from unseen.engine.runs.commands import read_by
 from unseen.engine.runs.manifest import differences
 from unseen.errors import ArgumentError, RunError, RunMismatchError
-from unseen.exporting.sources import Source, rows_of, source_of
+from unseen.exporting.sources import ExportSource, rows_of, source_of
 
 __all__ = ["ExportRequest", "Report", "make_request"]
 
@@ -62,7 +62,7 @@ class ExportRequest:
         return self.chosen
 
     @cached_property
-    def source(self) -> Source:
+    def source(self) -> ExportSource:
         """The data set as it is stored, checked against the one that was scored.
 
         Raises:
@@ -127,7 +127,7 @@ class ExportRequest:
             named, options = None, {}
         return (named if self.named is None else self.named), (options if self.options is None else self.options)
 
-    def _check(self, source: Source) -> None:
+    def _check(self, source: ExportSource) -> None:
         """Refuse a data set other than the one that was scored."""
         known = self._fingerprint()
         files = source.files

@@ -35,11 +35,11 @@ from unseen.errors import DataError, UnknownNameError, some
 
 __all__ = [
     "IMAGE",
+    "ExportSource",
     "FolderSource",
     "HuggingFaceRows",
     "OpenData",
     "ParquetRows",
-    "Source",
     "roles_in",
     "rows_of",
     "source_of",
@@ -49,7 +49,7 @@ __all__ = [
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # how Hugging Face writes images
 
 
-class Source(Protocol):
+class ExportSource(Protocol):
     """A data set as it is stored.
 
     Attributes:
@@ -73,7 +73,7 @@ class Source(Protocol):
         """Yield these rows, ascending, with all columns, in pieces that fit in memory."""
 
 
-def rows_of(ids: IdArray, source: Source) -> IntArray:
+def rows_of(ids: IdArray, source: ExportSource) -> IntArray:
     """Find the rows of these samples in the source, int64 (m,).
 
     Raises:
@@ -367,7 +367,7 @@ def _read_file(value: dict[str, Any] | None) -> dict[str, Any] | None:
         raise DataError(f"{path}, which the data set names, cannot be read: {error.strerror or error}") from error
 
 
-def source_of(named: Any, options: Mapping[str, Any]) -> Source:
+def source_of(named: Any, options: Mapping[str, Any]) -> ExportSource:
     """Open the source of the data set that `unseen.data.resolve(named, **options)` opens."""
     if isinstance(named, (str, Path)) or hasattr(named, "with_format"):
         reader = reader_of(named)[0]

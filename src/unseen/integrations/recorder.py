@@ -32,7 +32,7 @@ from unseen.core.table import ScoreTable
 from unseen.data.content import digest
 from unseen.data.labels import check_single, grouping, labelling, labels_in, to_numpy
 from unseen.engine.runs import open_run
-from unseen.engine.scoring import Abilities, Samples, Scoring, check_score
+from unseen.engine.scoring import Abilities, SampleInfo, Scoring, check_score
 from unseen.errors import ArgumentError, DataError, ExposureError, some
 from unseen.learners.base import logits_of, look_like_probabilities
 from unseen.scores.accumulator import ScoreSink
@@ -88,7 +88,7 @@ class Recorder:
         encoded, class_names = _encode_labels(labels, n, classes)
         checked = labelling(encoded, ids=ids, groups=groups, class_names=class_names)
         self._ids: IdArray = checked.ids
-        samples = Samples(
+        samples = SampleInfo(
             ids=self._ids,
             labels=encoded,
             class_names=class_names,

@@ -36,7 +36,7 @@ _BINS = 64  # of a histogram of scores
 _PAGE = "report.html"
 
 
-class Sink(Protocol):
+class TrackingBackend(Protocol):
     """What a tracking library takes."""
 
     def scalar(self, name: str, value: float, step: int) -> None:
@@ -66,7 +66,7 @@ class Tracker:
 
     """
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: TrackingBackend) -> None:
         self._sink = sink
 
     def __call__(self, kind: str, **fields: Any) -> None:

@@ -27,11 +27,11 @@ from unseen.scores.label_quality import LABEL_ISSUE
 
 RANDOM = "random"  # the baseline of a sweep
 
-__all__ = ["Snippet", "Verdict", "cost", "describe", "figures", "percent", "snippets", "title_of", "verdicts"]
+__all__ = ["Snippet", "VerdictBox", "cost", "describe", "figures", "percent", "snippets", "title_of", "verdicts"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VerdictBox:
     """The verdict on a coreset, on a share pruned, or on the methods of a sweep.
 
     Args:
@@ -124,7 +124,7 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
     return found
 
 
-def verdicts(facts: Facts) -> list[Verdict]:
+def verdicts(facts: Facts) -> list[VerdictBox]:
     """Return the verdicts on the coresets of an evaluation, on advice and on a sweep; empty if there is none."""
     found = [] if facts.evaluation is None else [_judge_coreset(facts.evaluation, c) for c in facts.evaluation.coresets]
     if facts.advice is not None:
@@ -238,7 +238,7 @@ def _sampling(arm: ArmResult) -> str:
     return f"{', '.join(known)} (standard errors, in points)" if known else "an error that is not known"
 
 
-def _judge_coreset(evaluation: Evaluation, name: str) -> Verdict:
+def _judge_coreset(evaluation: Evaluation, name: str) -> VerdictBox:
     """State the verdict of an evaluation on one coreset."""
     arm = evaluation[name]
     against = list(arm.beside)
@@ -251,12 +251,12 @@ def _judge_coreset(evaluation: Evaluation, name: str) -> Verdict:
     lines.append(f"of that, the test set alone makes {_sampling(arm)}")
     lines.append(evaluation.price(name)["text"])
     if first is None:
-        return Verdict("measured", f"{name}: {lines[0]}", tuple(lines))
+        return VerdictBox("measured", f"{name}: {lines[0]}", tuple(lines))
     judged = evaluation.verdict(name, first)
-    return Verdict(_word(judged), f"{name} against {first}: {judged.text}", tuple(lines))
+    return VerdictBox(_word(judged), f"{name} against {first}: {judged.text}", tuple(lines))
 
 
-def _judge_advice(advice: Advice) -> Verdict:
+def _judge_advice(advice: Advice) -> VerdictBox:
     """State how much can be pruned, and what each share came to."""
     text = f"Nothing can be pruned by {advice.method}: {advice.verdict.text}"
     if advice.difference is not None:
@@ -267,10 +267,10 @@ def _judge_advice(advice: Advice) -> Verdict:
     lines = [f"{tried.text()}{', on fresh replicates' if tried.confirming else ''}" for tried in advice.tried]
     if advice.estimate is not None:
         lines.insert(0, advice.estimate)
-    return Verdict(_word(advice.verdict), text, tuple(lines))
+    return VerdictBox(_word(advice.verdict), text, tuple(lines))
 
 
-def _judge_sweep(sweep: Sweep) -> Verdict | None:
+def _judge_sweep(sweep: Sweep) -> VerdictBox | None:
     """Count where the methods of a sweep beat random, and name the best of each budget; None where none was tried."""
     methods = [method for method in sweep.methods if method not in (FULL, RANDOM)]
     better = worse = compared = 0
@@ -291,9 +291,9 @@ def _judge_sweep(sweep: Sweep) -> Verdict | None:
     if not lines:
         return None
     if not compared:
-        return Verdict("measured", "Measured, but not beside random", tuple(lines))
+        return VerdictBox("measured", "Measured, but not beside random", tuple(lines))
     text = f"Better than random in {better} of {compared} comparisons, worse in {worse}, undecided in the others"
-    return Verdict("measured", text, tuple(lines))
+    return VerdictBox("measured", text, tuple(lines))
 
 
 def _word(verdict: statistics.Verdict) -> str:

@@ -57,7 +57,7 @@ def test_out_of_memory_says_what_to_change(monkeypatch):
     def exhausted(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(loop.Training, "epoch", exhausted)
+    monkeypatch.setattr(loop.TorchTraining, "epoch", exhausted)
     with pytest.raises(ArgumentError, match=r"batch_size=16 .* does not fit the memory of cuda:0; use batch_size=8"):
         train(pictures(), quick(), device="cuda")
 

@@ -1,6 +1,6 @@
 """The products over a block of rows, on the processor or a GPU, and the answers that a ridge regression predicts.
 
-`OnCpu` makes products by NumPy, `OnGpu` by torch. `Labels` are one-hot answers, whose outputs are observed as logits;
+`OnCpu` makes products by NumPy, `OnGpu` by torch. `OneHotLabels` have outputs that are observed as logits;
 a `Target` is a number, whose squared residual is observed as the loss.
 """
 
@@ -242,7 +242,7 @@ class Answers(Protocol):
         """Make the observation of raw outputs (m, width), which may be overwritten."""
 
 
-class Labels:
+class OneHotLabels:
     """One-hot labels, whose outputs are observed as logits."""
 
     least = 2
@@ -336,4 +336,4 @@ class Target:
 
 def make_answers(data: Data) -> Answers:
     """Make the answers of a data set."""
-    return Labels(data) if data.targets is None else Target(data.targets)
+    return OneHotLabels(data) if data.targets is None else Target(data.targets)

@@ -312,14 +312,14 @@ class TorchLearner(Learner):
 
         """
         from unseen.learners.torch import loop
-        from unseen.learners.torch.loop import Training, seconds_since
+        from unseen.learners.torch.loop import TorchTraining, seconds_since
         from unseen.learners.torch.parallel import find_team
         from unseen.learners.torch.runtime import borrowed, explained
 
         device = self._device()
         team = find_team(self.workers, device)
         with borrowed(self.recipe, device, self.threads), explained(self.recipe, device):
-            training = Training(self.recipe, data, fit, self._inputs(data, device, team.local), device, seed, team)
+            training = TorchTraining(self.recipe, data, fit, self._inputs(data, device, team.local), device, seed, team)
             self._check_wishes(training.model, sink)
             saved = checkpoints.load() if team.leads else None
             if saved is not None:

@@ -34,7 +34,7 @@ from unseen.learners.torch.recipe import Recipe
 from unseen.learners.torch.runtime import load_compiler, seed_global
 
 __all__ = [
-    "Training",
+    "TorchTraining",
     "batched",
     "evaluating",
     "gradient_norms",
@@ -265,7 +265,7 @@ def batched(rows: IntArray, size: int) -> list[IntArray]:
 
 
 @dataclass
-class Training:
+class TorchTraining:
     """Trains one network on `fit.train`; everything random depends on (seed, repeat, fold, epoch) alone.
 
     Args:
