@@ -253,6 +253,7 @@ def test_no_space_left_is_said_and_the_run_goes_on_later(unseen_says, prune, fin
     ended = subprocess.run(
         [SCRIPT, *map(str, prune), "--quiet", "--out", run],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # which the limit would cut off, too
         capture_output=True,
         text=True,
         check=False,

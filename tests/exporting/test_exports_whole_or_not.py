@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sys
 import time
 
 import numpy as np
@@ -114,7 +115,7 @@ def test_a_read_only_place_is_named(tmp_path, to):
 
 
 @pytest.mark.parametrize("to", [*PLAIN, "folder"])
-def test_no_room_is_told_and_nothing_is_left(tmp_path, to):
+def test_no_room_is_told_and_nothing_is_left(tmp_path, to, monkeypatch):
     """The limit of a file's size stands for the end of the disk: both are found where bytes are written."""
     n = 4000
     if to == "folder":
@@ -122,6 +123,7 @@ def test_no_room_is_told_and_nothing_is_left(tmp_path, to):
     else:
         data = from_arrays(np.random.default_rng(0).normal(size=(n, 20)), np.arange(n) % 2)
     coreset = coreset_of(data, range(len(data)))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # the limit would cut off what Python keeps of modules, too
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8000, hard))
