@@ -37,7 +37,7 @@ class ScoreTable:
         directions: name to `"harder"`, `"easier"` or `"worth"`: what a high value means.
         mean_confidence: float64 (n,) mean probability of the label over observed epochs and repeats, or None.
         predictions: int64 (n,) class predicted by the final model of the first repeat, or None; -1 if no model judged
-            the sample, or if its model was trained on an exact copy of it, which can happen in growing.
+            the sample.
         provenance: where the scores come from (plan, learner, seed, fingerprint), as JSON.
 
     >>> table = ScoreTable.of("el2n", [0.3, 1.2, 0.1], direction="harder")
