@@ -10,6 +10,7 @@ Arms:
 - `random`: as many samples, classes in proportion;
 - `peer`: the best in-sample peer, CCS: `aum` of a model of everything, strata less the published cutoff;
 - `default`: `unseen.select` with no rule named, from `halves`, as `unseen.prune` chooses;
+- `short`: the default, from models trained for a quarter of the epochs;
 - `steps`: several steps, as `--steps` names them (`"grow/el2n/stratified:cutoff=auto"`); left out if it does not.
 
 The network is the preset `convnet7`, which scores and is trained on what was chosen: seven convolutions in bfloat16,
@@ -21,7 +22,7 @@ copies of training images (none of CIFAR-10, ten of CIFAR-100). `--fix epochs` t
 `--data` holds `cifar10-train.parquet`, `cifar10-test.parquet` and the same of CIFAR-100. `--out` keeps everything: a
 run broken off goes on after the last epoch; `--hours` stops it before the epoch that would end too late. Every finished
 cell is a line of `OUT/<set>.jsonl`, and all of them are written to benchmarks/results/real_networks_<set>.json (or
-`--json`) with hardware, versions and commit. A cell of `default` or `steps` is trained
+`--json`) with hardware, versions and commit. A cell of `default`, `short` or `steps` is trained
 again where the library has come to choose otherwise. A cell says what choosing cost: samples trained on and looked at,
 and seconds of the scoring, which all budgets of a seed share (each budget of several steps has its own).
 """
@@ -30,11 +31,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from itertools import product
 from pathlib import Path
@@ -58,9 +60,9 @@ from unseen.learners import Recipe, TorchLearner
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import RESULTS, about, write
 
-ARMS = ("full", "random", "peer", "default", "steps")
+ARMS = ("full", "random", "peer", "default", "short", "steps")
 SETS = ("cifar10", "cifar100", "toy")
-FOLLOWS = ("default", "steps")  # chosen anew at each call: done again if the library now chooses otherwise
+FOLLOWS = ("default", "short", "steps")  # chosen anew at each call: done again if the library now chooses otherwise
 FIXES = ("epochs", "iterations")
 KEEPS, SEEDS = [0.7, 0.5, 0.3], 3
 PLAN = "halves"
@@ -118,7 +120,9 @@ class Tier:
         self.train, test = read(name, given.data)
         self.exam = with_test(self.train, test, overlap="drop")
         self.learner = TorchLearner(recipe, device="cpu").with_threads(1)
+        brief = TorchLearner(replace(recipe, epochs=math.ceil(recipe.epochs / 4)), device="cpu").with_threads(1)
         self.scorer = Work(self.train, self.learner, threads=1, report=watch)
+        self.brief = Work(self.train, brief, threads=1, report=watch)
         self.trainer = Work(self.exam.data, self.learner, groups=None, threads=1, report=watch)
 
     def method(self, cell: Cell) -> Method:
@@ -139,7 +143,7 @@ class Tier:
         """The trainings that choosing takes, and the one on what was chosen."""
         method, budget = self.method(cell), self.budget(cell)
         test = costs.test(self.trainer, budget, cell.fix, len(self.train), len(self.exam.test))
-        return costs.scorings(self.scorer, method, budget), test
+        return costs.scorings(self.brief if cell.arm == "short" else self.scorer, method, budget), test
 
     def chosen(self, cell: Cell) -> tuple[np.ndarray, dict[str, Any]]:
         """Rows of the coreset, and what choosing them took."""
@@ -147,10 +151,11 @@ class Tier:
         scorings, _ = self.priced(cell)
         found: dict[str, Any] = {"models": len(scorings), "seconds": 0.0}
         found |= {name: sum(getattr(one, name) for one in scorings) for name in ("trained", "watched")}
-        if cell.arm == "default":
-            path = self.folder / f"default-s{cell.seed}"
+        if cell.arm in ("default", "short"):
+            path = self.folder / f"{cell.arm}-s{cell.seed}"
+            learner = (self.brief if cell.arm == "short" else self.scorer).learner
             table = unseen.score(
-                self.train, scores=READ, learner=self.learner, seed=cell.seed, out=path, threads=1, report=self.watch
+                self.train, scores=READ, learner=learner, seed=cell.seed, out=path, threads=1, report=self.watch
             )
             coreset = unseen.select(table, keep=budget, seed=cell.seed)
             found |= {"seconds": sum(spent(RunDirectory(path).events()).values())}
