@@ -460,7 +460,29 @@ def damped(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
         yield keep, {name: designs[name] for name in ("random", "default", "CCS")}
 
 
+def quotas(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
+    """Does every class get its share? The default rule over all samples, and inside each class."""
+    n = len(of.X)
+    table = _default_table(of, seed)
+    for keep in KEEPS[1:]:
+        shared = {"keep": round(keep * n), "seed": seed}
+
+        def by(rule: str, shared: dict[str, int] = shared) -> Rows:
+            return unseen.select(table, score="el2n", rule=rule, **shared).indices
+
+        yield (
+            keep,
+            {
+                "random": (0, lambda s=shared: rules.random(n, **s).indices),
+                "random, by class": (0, lambda by=by: by("random:quota=proportional")),
+                "over all": (1, lambda by=by: by("stratified:cutoff=auto")),
+                "in each class": (1, lambda by=by: by("stratified:cutoff=auto,quota=proportional")),
+            },
+        )
+
+
 STUDIES = {
+    "quotas": (quotas, "tuning", 3),
     "cutoffs": (cutoffs, "tuning", 3),
     "steps": (steps, "tuning", 3),
     "report": (report, "report", 5),

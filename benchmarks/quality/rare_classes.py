@@ -20,13 +20,16 @@ import designs
 import numpy as np
 from beds import BEDS, Replicate, _read, train
 
+import unseen
 from unseen import rules
+from unseen.rules.budgets import allocate
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write
 
 SHARES = 500.0 ** (-np.arange(10) / 9)
 LARGEST, LARGEST_TESTED = 4000, 1000
+FLOORS = (0.1, 0.2, 0.5)
 
 
 def long_tailed(seed: int, cache: Path, data: Path) -> Replicate:
@@ -68,6 +71,13 @@ def cells(seed: int, cache: Path, data: Path) -> Iterator[dict[str, Any]]:
             hardness = np.where(rare[of.y], -np.inf, score)
             left = designs.less_hardest(hardness, min(cut, int((~rare[of.y]).sum())))
             chosen[name] = designs.from_strata(score, left, budget, np.random.default_rng([seed, int(keep * 100)]))
+        rule = "stratified:cutoff=auto,quota=proportional"
+        chosen["in each class"] = unseen.select(table, score="el2n", rule=rule, **shared).indices
+        for floor in FLOORS:
+            weights = np.maximum(sizes, floor * n / 10).astype(int).tolist()
+            quota = dict(enumerate(allocate(budget, sizes.tolist(), weights)))
+            inside = unseen.select(table, score="el2n", rule="stratified:cutoff=auto", quota=quota, **shared)
+            chosen[f"in each class, at least {floor} of a mean share"] = inside.indices
         for name, rows in chosen.items():
             model = train(of, np.sort(rows), seed + 1000, of.iterations)
             right = ~designs.wrong(model.logits(of.X_test), of.y_test)
