@@ -45,10 +45,12 @@ def grow(data, **arguments):
 def test_the_start_is_chosen_among_who_is_not_cut_off_at_the_whole_budget():
     coreset, history, table = grow(digits(), keep=90)
     whole = unseen.select(table, keep=90)
-    cut_off = whole.provenance["found"]["cut_off"]
-    assert cut_off > 0
-    hardest = table.ids[np.argsort(-table.column("el2n"), kind="stable")[:cut_off]]
-    assert not np.isin(coreset.ids, hardest).any()
+    cut_off = {name: found["cut_off"] for name, found in whole.provenance["found"].items()}
+    assert max(cut_off.values()) > 0
+    for label, name in enumerate(table.class_names):
+        members = table.ids[table.labels == label]
+        hardest = members[np.argsort(-table.column("el2n")[table.labels == label], kind="stable")[: cut_off[name]]]
+        assert not np.isin(coreset.ids, hardest).any()
     assert history.sizes == [45, 67, 90]
 
 

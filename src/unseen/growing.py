@@ -36,11 +36,11 @@ from unseen.engine.scoring import versions
 from unseen.engine.work import Report, Work
 from unseen.errors import ArgumentError, BudgetError
 from unseen.learners.base import refuse_target
-from unseen.rules.base import Rule, one_of
+from unseen.rules.base import Rule, largest, one_of
 from unseen.rules.budgets import QUOTAS, amounts, budget_line
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.selecting import FALLBACK, SHARED, Choice, default_rule, too_weak
-from unseen.rules.strata import Stratified, find_hardest
+from unseen.rules.strata import Stratified
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
@@ -378,14 +378,12 @@ class Loop:
         column = choice.rule.column if isinstance(choice.rule.column, str) else choice.column(score)
         values = table.column(column)
         hardness = -values if table.direction(column) == "easier" else values
-        sparing = isinstance(choice.rule, Stratified) and choice.rule.cutoff == "auto"
         left = np.ones(len(table), bool)
         for label, part in parts.items():
             names = np.array(table.class_names)[table.labels]
             rows = np.arange(len(table)) if label is None else np.flatnonzero(names == label)
             rows = rows[np.argsort(table.ids[rows], kind="stable")]
-            labels = table.labels[rows] if sparing else None
-            left[rows[find_hardest(hardness[rows], part.get("cut_off", 0), labels)]] = False
+            left[rows[largest(hardness[rows], part.get("cut_off", 0))]] = False
         return np.flatnonzero(left)
 
     def _score(self, run: Run, scoring: ScoringStep, step: int, name: str) -> ScoreTable:

@@ -155,9 +155,10 @@ def select(
 
     Args:
         scores: the score table, from `unseen.score`.
-        rule: the name of a rule, with options (`"stratified:cutoff=0.1"`); see `unseen rules`. The default draws from
-            strata of the score after cutting off some of the hardest samples (`"stratified:cutoff=auto"`, see
-            `unseen.rules.Stratified`); it cuts off none for scores of worth and for tables without predictions.
+        rule: the name of a rule, with options (`"stratified:cutoff=0.1"`); see `unseen rules`. The default is
+            `"stratified:cutoff=auto,quota=floored"`: in each class it draws from strata of the score after cutting off
+            some of the hardest samples, see `unseen.rules.Stratified`. It cuts off none for scores of worth and for
+            tables without predictions.
         keep: how much is kept: a count (int), a fraction (float in (0, 1]) or `"70%"`. Exactly one of keep and prune.
         prune: how much is removed.
         score: which score of the table the rule reads; its only or first one if not given.

@@ -164,7 +164,7 @@ def test_provenance_says_all_that_matters():
         ({"labels": [0, 1]}, ArgumentError, r"labels must have shape \(3,\), one entry a sample, got \(2,\)"),
         ({"labels": [0, 1, np.nan]}, DataError, "labels are NaN for ids 2"),
         ({"labels": [0, 1, None]}, ArgumentError, "labels must be an array of numbers or text"),
-        ({"quota": "fair"}, ArgumentError, "quota must be one of 'proportional', 'uniform', 'error' or"),
+        ({"quota": "fair"}, ArgumentError, "quota must be one of 'proportional', 'floored', 'uniform', 'error' or"),
         ({"scores": ["a", "b", "c"]}, ArgumentError, "scores must be an array of numbers"),
         ({"scores": np.empty(0)}, BudgetError, "no samples to choose from"),
     ],

@@ -222,8 +222,10 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
         summary["accuracy"] = float((table.predictions[judged] == table.labels[judged]).mean())
         in_sample = table.provenance.get("plan", {}).get("plan") == "seen"
         summary["accuracy_is"] = "in-sample" if in_sample else "held-out"
-        if isinstance(cut_off := chosen.provenance.get("found", {}).get("cut_off"), int):
-            summary["cut_off"] = cut_off / chosen.n
+        found = chosen.provenance.get("found", {})
+        by_class = found.values() if chosen.provenance.get("quota") else [found]
+        if cut_off := [part["cut_off"] for part in by_class if "cut_off" in part]:
+            summary["cut_off"] = sum(cut_off) / chosen.n
     if LABEL_ISSUE in table.values:
         summary |= disagreement(table, chosen)
     return summary

@@ -141,8 +141,9 @@ def _round_fraction(n: int, name: str, value: float, exact: Decimal) -> int:
 
 # ---- quotas: the part of the budget of each class ------------------------------------------------------------------
 
-Quota: TypeAlias = Literal["proportional", "uniform", "error"] | Mapping[int | str, int]
-QUOTAS = ("proportional", "uniform", "error")
+Quota: TypeAlias = Literal["proportional", "floored", "uniform", "error"] | Mapping[int | str, int]
+QUOTAS = ("proportional", "floored", "uniform", "error")
+FLOOR = Fraction(1, 5)  # of the mean size of a class: smaller ones count as so large under "floored"
 
 
 def allocate(budget: int, sizes: Sequence[int], weights: Sequence[int | Fraction], *, least: int = 1) -> list[int]:
@@ -200,7 +201,8 @@ def class_weights(quota: str, codes: IntArray, sizes: Sequence[int], wrong: IntA
     """Return the weight of each class under a named quota.
 
     Args:
-        quota: `"proportional"` (its size), `"uniform"` (1) or `"error"` (its size times its held-out error, DRoP).
+        quota: `"proportional"` (its size), `"floored"` (its size, or a fifth of the mean size if that is more),
+            `"uniform"` (1) or `"error"` (its size times its held-out error, DRoP).
         codes: int64 (n,) class of each sample, 0..C-1.
         sizes: the size of each class.
         wrong: int64 (n,) 1 where a held-out prediction was wrong, 0 where right, -1 where there was none; only for
@@ -213,12 +215,14 @@ def class_weights(quota: str, codes: IntArray, sizes: Sequence[int], wrong: IntA
     """
     if quota == "proportional":
         return list(sizes)
+    if quota == "floored":
+        return [max(size, FLOOR * sum(sizes) / len(sizes)) for size in sizes]
     if quota == "uniform":
         return [1] * len(sizes)
     if wrong is None or not (wrong >= 0).any():
         raise ArgumentError(
             "quota='error' needs held-out predictions, which this table does not carry: score with a learner that "
-            "predicts classes, or use quota='proportional', 'uniform' or {class: count}"
+            "predicts classes, or use quota='proportional', 'floored', 'uniform' or {class: count}"
         )
     asked = np.bincount(codes[wrong >= 0], minlength=len(sizes))
     missed = np.bincount(codes[wrong == 1], minlength=len(sizes))

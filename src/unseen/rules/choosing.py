@@ -57,9 +57,10 @@ def choose(
         prune: how many to remove, as a count or a fraction; give exactly one of keep and prune.
         labels: (n,) classes; default: those of the table.
         features: (n, d) finite features of one extractor, for rules that read them.
-        quota: None, or how classes share the budget: `"proportional"` to their size, `"uniform"`, `"error"`
-            (density in proportion to the held-out class error, DRoP), or `{class: count}`, which is a budget by
-            itself. The rule then picks inside each class; no class drops to 0 unless its count is 0.
+        quota: None, or how classes share the budget: `"proportional"` to their size; `"floored"`, the same, but no
+            class counts as smaller than a fifth of the mean; `"uniform"`; `"error"` (density in proportion to the
+            held-out class error, DRoP); or `{class: count}`, which is a budget by itself. The rule then picks inside
+            each class. No class drops to 0 unless its count is 0, or `"floored"` has fewer samples than classes.
         seed: the root seed; what is drawn for a sample depends on (seed, id) alone.
         align: how scores of different folds are aggregated: `"rank"` or `"none"`; default: rank for rules that read
             only the order, none for the others, which refuse rank. (For `"temperature"` give a table of scores that
@@ -186,10 +187,10 @@ def quota_counts(
     """
     if isinstance(quota, Mapping):
         return explicit_counts(quota, labels, names, sizes, budget)
-    if 0 in room:
+    if 0 in room and quota != "floored":
         empty = names[list(room).index(0)]
         raise BudgetError(f"{rule.limit()} leaves nothing of class {empty}, but a quota needs one of each class")
-    return allocate(budget, room, weights)
+    return allocate(budget, room, weights, least=0 if quota == "floored" else 1)
 
 
 @dataclass(frozen=True, eq=False)

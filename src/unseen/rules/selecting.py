@@ -25,23 +25,24 @@ from unseen.scores.two_sided import MEMORIZATION
 
 __all__ = ["FALLBACK", "SHARED", "Choice", "default_rule", "too_weak"]
 
-FALLBACK = "random:quota=proportional"  # where models are too weak to choose
+FALLBACK = "random:quota=floored"  # where models are too weak to choose
 LEAST_STRENGTH = 0.05  # part of the way from the largest class's share to 1 that held-out accuracy must cover
 SHARED = ("labels", "features", "quota", "align", "nan", "mean_confidence")
 
 
 def default_rule(direction: Direction, *, predicts: bool = True) -> str:
-    """Name the default rule: strata of the score, without some of the hardest samples.
+    """Name the default rule: in each class, strata of the score, without some of the hardest samples.
 
     How many of the hardest are cut off depends on the held-out error and on how much is pruned, see
     `unseen.rules.Stratified`. Nothing is cut off for a score of worth, which does not measure difficulty, nor without
     held-out predictions, because then there is no error.
 
     >>> default_rule("harder"), default_rule("worth")
-    ('stratified:cutoff=auto', 'stratified')
+    ('stratified:cutoff=auto,quota=floored', 'stratified:quota=floored')
 
     """
-    return "stratified" if direction == "worth" or not predicts else "stratified:cutoff=auto"
+    cut = "" if direction == "worth" or not predicts else "cutoff=auto,"
+    return f"stratified:{cut}quota=floored"
 
 
 def too_weak(table: ScoreTable) -> str | None:

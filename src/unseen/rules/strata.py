@@ -18,10 +18,7 @@ from unseen.rules.budgets import check_share, share
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.two_sided import MEMORIZATION
 
-__all__ = ["Stratified", "find_hardest", "share_out", "strata_by_rank", "strata_by_width"]
-
-
-RARE = 0.1  # of the mean size of a class: classes below are spared by `cutoff="auto"`
+__all__ = ["Stratified", "share_out", "strata_by_rank", "strata_by_width"]
 
 
 @dataclass(frozen=True)
@@ -41,8 +38,9 @@ class Stratified(Rule):
       `fit` is the share of held-out errors that the models would get right if they were trained on them, read from the
       column `memorization` of a table scored by `halves()`, and scaled from half of the data to the budget. Without
       that column it is 1.
-    - Classes smaller than a tenth of the mean are spared: their samples are hard because they are rare. On CIFAR-10
-      with a long tail this saves 3 to 9 points of mean recall, for less than a point of accuracy.
+
+    Give `quota="floored"` beside it, as the default does. Over all classes at once, weak models cut off the smaller or
+    harder class, and what is trained on the rest is worse than on random samples.
 
     Cost:
         O(n), and a key a sample.
@@ -120,8 +118,7 @@ class Stratified(Rule):
         """Draw random members of every stratum."""
         values = pool.need("values")
         hardness = values if pool.column is None else pool.column
-        sparing = pool.labels if self.cutoff == "auto" else None
-        dropped = find_hardest(hardness, self._count_dropped(pool, budget), sparing)
+        dropped = largest(hardness, self._count_dropped(pool, budget))
         left = np.ones(len(pool), bool)
         left[dropped] = False
         rest = np.flatnonzero(left)
@@ -156,28 +153,9 @@ class Stratified(Rule):
             # A model of the budget fits more than one of half of the data, about in inverse proportion to their sizes.
             fit = min(1.0, max(0.0, _mean(pool.beside[MEMORIZATION])) / error * m / (2 * budget))
         if LABEL_ISSUE in pool.beside:
-            issues = min(_mean(pool.beside[LABEL_ISSUE]), error)  # where classes are rare, issues can exceed errors
+            issues = min(_mean(pool.beside[LABEL_ISSUE]), error)  # in a rare class issues can exceed errors
         wanted = fit * max(min(error, (1 - budget / m) ** 2 / 2), issues**2 / error)
         return min(int(wanted * m), m - budget)
-
-
-def find_hardest(hardness: FloatArray, count: int, labels: IntArray | None = None) -> IntArray:
-    """Return the positions of the hardest samples, ascending; given labels, rare classes are spared.
-
-    There may then be fewer than `count`. A class is rare if it is smaller than a tenth of the mean size of the classes
-    that have samples.
-
-    >>> find_hardest(np.arange(5.0), 2).tolist()
-    [3, 4]
-    >>> find_hardest(np.arange(100.0), 2, np.repeat([0, 1], [98, 2])).tolist()
-    [96, 97]
-
-    """
-    if labels is None:
-        return largest(hardness, count)
-    _, of, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    common = np.flatnonzero((sizes >= RARE * sizes.mean())[of])
-    return common[largest(hardness[common], min(count, len(common)))]
 
 
 def _mean(values: FloatArray) -> float:
