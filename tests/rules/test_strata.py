@@ -289,7 +289,7 @@ def test_the_automatic_cutoff_counts_label_issues():
 
 
 def hard_class():
-    """A table of 500 easy, 490 hard and 10 hardest samples of the classes a, b and rare; b and rare are always wrong."""
+    """500 easy, 490 hard and 10 hardest samples of the classes a, b and rare; b and rare are always wrong."""
     n = 1000
     labels = np.repeat([0, 1, 2], [500, 490, 10])
     return unseen.ScoreTable(
@@ -304,7 +304,7 @@ def hard_class():
 
 
 def test_the_default_keeps_the_share_of_a_class_that_models_get_wrong():
-    """Weak models that name one class too often would cut the other one off, and more so what is trained on the rest."""
+    """Weak models name one class too often, and cut over all samples the other one would lose most."""
     table = hard_class()
     coreset = unseen.select(table, keep=0.5)
     kept = np.bincount(table.labels[coreset.indices])
