@@ -104,7 +104,7 @@ def test_a_sweep_without_methods_compares_the_default_with_the_best_peer(unseen_
     assert found.methods == [
         "full",
         "random",
-        "halves/el2n/stratified:cutoff=auto",
+        "halves/el2n/stratified:cutoff=auto,quota=floored",
         "seen/label_margin:space=logits/stratified:cutoff=0",
     ]
     assert json.loads(said.out)["files"]["report"] == str(tmp_path / "run" / "report.html")

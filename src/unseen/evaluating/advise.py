@@ -88,7 +88,7 @@ def advise(
         data: anything `unseen.data.resolve` takes.
         y: (n,) labels, where `data` is an array of inputs.
         method: how the coreset is chosen, `"plan/score/rule"`; see `unseen.evaluating.methods.Method`. The default is
-            that of `unseen.prune`: `"halves/el2n/stratified:cutoff=auto"`.
+            that of `unseen.prune`: `"halves/el2n/stratified:cutoff=auto,quota=floored"`.
         margin: the loss of accuracy that counts as none: 0.005 is half a point.
         test: the test set, in any form of a data set.
         probe: without a test set, the share of the data that is set aside to test on.

@@ -31,7 +31,7 @@ AUTO = "auto"
 CANDIDATES = (
     "folds/{score}/top",
     "folds/{score}/stratified",
-    "halves/{score}/stratified:cutoff=auto",
+    "halves/{score}/stratified:cutoff=auto,quota=floored",
     "folds/{score}/stratified:cutoff=error",
     "folds/{score}/stratified:cutoff=0.3",
     "grow/{score}/stratified",
