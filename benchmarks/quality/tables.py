@@ -15,6 +15,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from itertools import product
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,14 @@ def blocks() -> dict[str, list[str]]:
     for study, beds in tuning["studies"].items():
         for keep in ("0.7", "0.5", "0.3"):
             made[f"designs {study.split(' ')[0]} {keep}"] = by_bed(beds, keep)
+    quotas = _result("designs_quotas")
+    made |= {f"quotas {keep}": by_bed(quotas["beds"], keep) for keep in KEEPS}
+    made["quotas setting"] = setting(quotas)
+    made["rare classes"] = rare_classes(_result("rare_classes"))
+    for side in ("tuning", "report"):
+        small = _result(f"small_data_{side}")
+        made[f"small data {side}"] = small_data(small["cells"]) + setting(small)
+    made["answer small data"] = small_data(small["cells"], sizes=(300, 3000))
     steps = _result("designs_steps") if (RESULTS / "designs_steps.json").exists() else None
     beds = steps["beds"] if steps else tuning["studies"][STEPS]
     made |= {f"designs steps {keep}": by_bed(beds, keep) for keep in KEEPS}
@@ -337,6 +346,37 @@ def across_beds(result: dict[str, Any]) -> list[str]:
         means = [f"{np.mean([gains(bed, design, keep).mean() for bed in tried]):+.1f}" for keep in KEEPS]
         rows.append([design, f"{np.mean(found):.1f}", str(len(tried)), *means])
     return table(["design", "mean rank", "beds", *map(percent_pruned, KEEPS)], rows)
+
+
+def small_data(cells: list[dict[str, Any]], sizes: Sequence[int] = (300, 1000, 3000)) -> list[str]:
+    """By estimator and size: points over random, mean over beds and replicates, and the lowest mean of a bed."""
+    rows = []
+    estimators = dict.fromkeys(cell["estimator"] for cell in cells)
+    for estimator, n, arm in product(estimators, sizes, ("over all", "default")):
+        entries = []
+        for keep in KEEPS:
+            by_bed: dict[str, list[float]] = {}
+            for cell in cells:
+                if (cell["estimator"], cell["n"]) == (estimator, n) and keep in cell["arms"].get(arm, {}):
+                    gain = cell["arms"][arm][keep] - cell["arms"]["random"][keep]
+                    by_bed.setdefault(cell["bed"], []).append(100 * gain)
+            means = [float(np.mean(gain)) for gain in by_bed.values()]
+            entries.append(f"{np.mean(means):+.1f} ({min(means):+.1f})" if means else "")
+        rows.append([f"{estimator}, {n:,} rows, {arm}", *entries])
+    return table(["over random (lowest bed)", *map(percent_pruned, KEEPS)], rows)
+
+
+def rare_classes(result: dict[str, Any]) -> list[str]:
+    """By design and budget: accuracy, and in brackets the mean recall of classes."""
+    rows = []
+    for design in dict.fromkeys(cell["design"] for cell in result["cells"]):
+        entries = []
+        for keep in KEEPS:
+            own = [cell for cell in result["cells"] if (cell["design"], cell["keep"]) == (design, float(keep))]
+            accuracy, recall = (100 * np.mean([cell[what] for cell in own]) for what in ("accuracy", "mean_recall"))
+            entries.append(f"{accuracy:.1f} ({recall:.1f})")
+        rows.append([design, *entries])
+    return table(["accuracy (mean recall)", *map(percent_pruned, KEEPS)], rows) + setting(result)
 
 
 def lost_by_a_class(result: dict[str, Any]) -> list[str]:
