@@ -6,9 +6,8 @@ Histories are (T, n, C) logits. Standard deviations divide by n - 1.
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -160,13 +159,15 @@ def variability(history: Array, labels: Array, *, epochs: int | None = None) -> 
 class _MeanOver(Course):
     """A score that is the mean over epochs of one number an observation."""
 
-    @abstractmethod
-    def kernel(self) -> be.Kernel:
-        """Return the kernel that measures one observation."""
+    kernel: ClassVar[Any]  # what is measured of the logits, a `be.Kernel`
+
+    def measure(self, observation: Observation, labels: IntArray) -> Array:
+        """Measure one observation."""
+        return rowwise(self.kernel, observation, labels)
 
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
         """Add the measured number."""
-        state["sum"][at] += be.to_numpy(rowwise(self.kernel(), observation, labels))
+        state["sum"][at] += be.to_numpy(self.measure(observation, labels))
 
     def value(self, state: State) -> FloatArray:
         """Divide the sum by the count."""
@@ -203,9 +204,9 @@ class Aum(_MeanOver):
         super().__post_init__()
         be.label_margin(self.space)  # refuses an unknown space
 
-    def kernel(self) -> be.Kernel:
-        """Return the label margin in the requested space."""
-        return be.label_margin(self.space)
+    def measure(self, observation: Observation, labels: IntArray) -> Array:
+        """Compute the label margin in the requested space."""
+        return rowwise(be.label_margin(self.space), observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,14 +222,11 @@ class Correctness(_MeanOver):
     """
 
     name = "correctness"
+    kernel = staticmethod(be.is_correct)
     direction: ClassVar[Direction] = "easier"
     low, high = 0.0, 1.0
     formula = "share of observations with argmax p = y"
     source = "Jiang et al. 2021 (arXiv 2002.03206)"
-
-    def kernel(self) -> be.Kernel:
-        """Return the kernel that is 1 where the prediction is the label."""
-        return be.is_correct
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,14 +243,11 @@ class Confidence(_MeanOver):
     """
 
     name = "confidence"
+    kernel = staticmethod(be.p_label)
     direction: ClassVar[Direction] = "easier"
     low, high = 0.0, 1.0
     formula = "mean over t of p_y"
     source = "Swayamdipta et al. 2020 (arXiv 2009.10795)"
-
-    def kernel(self) -> be.Kernel:
-        """Return the kernel of the probability of the label."""
-        return be.p_label
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -204,14 +204,11 @@ class SelfConfidence(Pointwise):
     """
 
     name = "self_confidence"
+    kernel = staticmethod(be.p_label)
     direction: ClassVar[Direction] = "easier"
     low, high = 0.0, 1.0
     formula = "p_y"
     source = "Northcutt et al. 2021 (arXiv 1911.00068)"
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute `self_confidence`."""
-        return rowwise(be.p_label, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)

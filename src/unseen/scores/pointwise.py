@@ -10,7 +10,7 @@ from unseen.core.arrays import Array, IntArray
 from unseen.core.observation import Direction, Observation
 from unseen.scores import _backend as be
 from unseen.scores._backend import Space
-from unseen.scores.streaming import Pointwise, observed_loss, rowwise
+from unseen.scores.streaming import Pointwise, rowwise
 
 __all__ = [
     "El2n",
@@ -180,14 +180,11 @@ class El2n(Pointwise):
     """
 
     name = "el2n"
+    kernel = staticmethod(be.el2n)
     direction: ClassVar[Direction] = "harder"
     low, high = 0.0, math.sqrt(2)
     formula = "norm2(p - onehot(y))"
     source = "Paul et al. 2021 (arXiv 2107.07075)"
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute `el2n`."""
-        return rowwise(be.el2n, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,14 +208,6 @@ class Loss(Pointwise):
     source = "cross-entropy"
     from_loss = True
 
-    def readable(self, observation: Observation) -> bool:
-        """Tell whether there are logits or a loss."""
-        return observation.logits is not None or observation.loss is not None
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute `loss`, or read it."""
-        return observed_loss(observation, labels)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Entropy(Pointwise):
@@ -235,15 +224,12 @@ class Entropy(Pointwise):
     """
 
     name = "entropy"
+    kernel = staticmethod(be.entropy)
     direction: ClassVar[Direction] = "harder"
     low, high = 0.0, math.inf
     formula = "-sum p log p"
     source = "Coleman et al. 2020 (arXiv 1906.11829)"
     label_free = True
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute `entropy`."""
-        return rowwise(be.entropy, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,15 +245,12 @@ class LeastConfidence(Pointwise):
     """
 
     name = "least_confidence"
+    kernel = staticmethod(be.least_confidence)
     direction: ClassVar[Direction] = "harder"
     low, high = 0.0, 1.0
     formula = "1 - max p"
     source = "Lewis and Gale 1994"
     label_free = True
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute `least_confidence`."""
-        return rowwise(be.least_confidence, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,15 +266,12 @@ class Margin(Pointwise):
     """
 
     name = "margin"
+    kernel = staticmethod(be.margin)
     direction: ClassVar[Direction] = "easier"
     low, high = 0.0, 1.0
     formula = "p(1st) - p(2nd)"
     source = "Scheffer et al. 2001"
     label_free = True
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute `margin`."""
-        return rowwise(be.margin, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)

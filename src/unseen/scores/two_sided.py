@@ -18,7 +18,7 @@ from unseen.core.arrays import Array, FloatArray, IntArray
 from unseen.core.observation import Direction, Observation, Side
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
-from unseen.scores.streaming import Observed, Score, State, holds, is_count, observed_loss, require, rowwise, series
+from unseen.scores.streaming import Observed, Score, State, holds, is_count, require, rowwise, series
 
 __all__ = [
     "MEMORIZATION",
@@ -197,9 +197,9 @@ class _Sides(Observed):
 
     sides: ClassVar[tuple[Side, ...]] = ("unseen", "seen")
 
-    def epochs_read(self, side: Side) -> tuple[int, ...]:
-        """Return no epochs, for the last observation."""
-        return ()
+    def join(self, means: Means) -> FloatArray:
+        """Subtract held out from in sample."""
+        return np.asarray(means["seen"]["value"] - means["unseen"]["value"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,27 +231,9 @@ class Memorization(_Sides):
         """Return 1 for a correct prediction and else 0, or p_y."""
         return rowwise(be.p_label if self.probabilities else be.is_correct, observation, labels)
 
-    def join(self, means: Means) -> FloatArray:
-        """Subtract held out from in train."""
-        return np.asarray(means["seen"]["value"] - means["unseen"]["value"])
-
-
-class _Losses(_Sides):
-    """A difference of losses; it also accepts a recorded loss of any task in place of logits."""
-
-    from_loss = True
-
-    def readable(self, observation: Observation) -> bool:
-        """Tell whether there are logits or a loss."""
-        return observation.logits is not None or observation.loss is not None
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute the loss, or read it."""
-        return observed_loss(observation, labels)
-
 
 @dataclass(frozen=True, kw_only=True)
-class HoldoutGap(_Losses):
+class HoldoutGap(_Sides):
     """`holdout_gap`, streaming.
 
     Cost:
@@ -266,6 +248,7 @@ class HoldoutGap(_Losses):
     name = "holdout_gap"
     direction: ClassVar[Direction] = "harder"
     low, high = -math.inf, math.inf
+    from_loss = True
     formula = "held-out loss - in-sample loss"
     source = "generalisation gap of one sample; after Feldman and Zhang 2020"
 
@@ -275,7 +258,7 @@ class HoldoutGap(_Losses):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reducible(_Losses):
+class Reducible(_Sides):
     """`reducible`, streaming.
 
     Args:
@@ -297,6 +280,7 @@ class Reducible(_Losses):
     name = "reducible"
     direction: ClassVar[Direction] = "worth"
     low, high = -math.inf, math.inf
+    from_loss = True
     formula = "in-sample loss at an early epoch - held-out loss at the end"
     source = "after RHO-LOSS, Mindermann et al. 2022 (arXiv 2206.07137)"
 
@@ -312,10 +296,6 @@ class Reducible(_Losses):
     def epochs_read(self, side: Side) -> tuple[int, ...]:
         """Return the early epoch in sample, and none held out, for the last observation."""
         return (self.epoch,) if side == "seen" else ()
-
-    def join(self, means: Means) -> FloatArray:
-        """Subtract the held-out loss from the early in-sample loss."""
-        return np.asarray(means["seen"]["value"] - means["unseen"]["value"])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,9 @@ Histories are (T, n, C) logits. A window of J epochs slides by one. Standard dev
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -167,9 +166,8 @@ def _push(ring: FloatArray, at: IntArray, turn: IntArray, values: FloatArray) ->
 class _WindowMean(Windowed):
     """A score that is the mean over windows of a statistic of p_y."""
 
-    @abstractmethod
-    def statistic(self, p: Array) -> Array:
-        """Compute the statistic of one window, (J, m) in and (m,) out; the order of epochs must not matter."""
+    # Of one window, (J, m) in and (m,) out; the order of epochs must not matter.
+    statistic: ClassVar[Any]
 
     def kept(self, m: int, classes: int) -> State:
         """Make the state: the window, and the sum over windows."""
@@ -202,14 +200,11 @@ class DynUnc(_WindowMean):
     """
 
     name = "dyn_unc"
+    statistic = staticmethod(be.deviation)
     direction: ClassVar[Direction] = "worth"
     low, high = 0.0, 1 / math.sqrt(2)
     formula = "mean over windows of std(p_y)"
     source = "He et al. 2023 (arXiv 2306.05175)"
-
-    def statistic(self, p: Array) -> Array:
-        """Compute the standard deviation."""
-        return be.deviation(p)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,14 +222,11 @@ class Dual(_WindowMean):
     """
 
     name = "dual"
+    statistic = staticmethod(uncertain_and_hard)
     direction: ClassVar[Direction] = "worth"
     low, high = 0.0, 1 / math.sqrt(2)
     formula = "mean over windows of std(p_y) x (1 - mean p_y)"
     source = "Cho et al. 2025 (arXiv 2502.06905)"
-
-    def statistic(self, p: Array) -> Array:
-        """Compute the standard deviation times (1 - mean)."""
-        return uncertain_and_hard(p)
 
 
 @dataclass(frozen=True, kw_only=True)
