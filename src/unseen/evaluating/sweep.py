@@ -16,15 +16,12 @@ import numpy.typing as npt
 
 from unseen.core.cards import card, tabled
 from unseen.core.files import read_parquet, replace_file, write_parquet
-from unseen.data.sources import Reading, columns_named, opened, opened_test
 from unseen.engine import runs
-from unseen.engine.executors import Executor
-from unseen.engine.work import Fix, Groups, Outcome, Report
+from unseen.engine.work import Outcome
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import FULL, Method
 from unseen.evaluating.statistics import interval, paired
-from unseen.evaluating.test_set import Overlap
-from unseen.evaluating.trials import CellKey, Trials, split_train_test
+from unseen.evaluating.trials import CellKey, TrialOptions, Trials, open_data, split_train_test
 from unseen.rules.budgets import amounts
 
 __all__ = ["FILE", "Cell", "Sweep", "sweep"]
@@ -225,22 +222,10 @@ def sweep(
     methods: Sequence[str | Method],
     keep: Sequence[float | str] | None = None,
     prune: Sequence[float | str] | None = None,
-    test: Any = None,
-    probe: float = 0.2,
-    overlap: Overlap = "refuse",
-    learner: Any = None,
-    trainee: Any = None,
     seeds: int = 3,
-    fix: Fix = "epochs",
-    features: npt.ArrayLike | Sequence[str] | None = None,
-    groups: Groups = "duplicates",
     seed: int | None = 0,
     out: str | Path | None = None,
-    executor: str | Executor = "local",
-    jobs: int | None = None,
-    threads: int | None = None,
-    report: Report | None = None,
-    **reading: Unpack[Reading],
+    **options: Unpack[TrialOptions],
 ) -> Sweep:
     """Try methods at several budgets, several times each, beside everything and random selection.
 
@@ -255,23 +240,11 @@ def sweep(
             among them.
         keep: fractions or counts kept. Exactly one of keep and prune.
         prune: fractions or counts removed.
-        test: the test set, in any form of a data set.
-        probe: without a test set, the share of the data that is set aside to test on. No method scores it, chooses it
-            or trains on it.
-        overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
-        learner: the learner that scores.
-        trainee: the learner trained on the coresets, if another.
         seeds: replicates, at least 2 for intervals.
-        fix: `"epochs"`, so that less data is also less training; `"iterations"`, so that all train equally long.
-        features: the columns that are inputs; or (n, d), for rules that read them.
-        groups: see `unseen.score`.
         seed: the root seed, or None for one that is drawn.
         out: a directory that keeps the cells.
-        executor: where fits run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
-        jobs: fits at a time, of any cells; the default is 1, and with Ray as many as there is room for.
-        threads: threads a fit.
-        report: called with (kind, **fields) as work goes on.
-        **reading: how `data` and `test` are read, as in `label="income"`; see `unseen.score`.
+        **options: the test set, learners, where they run, and how data is read; see
+            `unseen.evaluating.trials.TrialOptions` and `unseen.score`.
 
     Raises:
         ArgumentError: a method, budget or learner that cannot work; before any training.
@@ -289,16 +262,9 @@ def sweep(
         raise ArgumentError(f"seeds must be at least 1, got {seeds!r}")
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = opened(sweep, data, y, reading, features)
-        if (columns := columns_named(features)) is not None:
-            features = None
-        test = None if test is None else opened_test(test, reading, columns)
-        train, tested, origin = split_train_test(source, test, probe, seed, overlap)
-        trials = Trials(
-            train, tested, lines, run=run, about={"verb": "sweep", "test": origin}, learner=learner, trainee=trainee,
-            fix=fix, features=features, groups=groups, seed=seed, executor=executor, jobs=jobs,
-            threads=threads, report=report,
-        )  # fmt: skip
+        source, test, left = open_data(sweep, data, y, options)
+        train, tested, origin = split_train_test(source, test, seed, left)
+        trials = Trials(train, tested, lines, run=run, about={"verb": "sweep", "test": origin}, seed=seed, **left)
         budgets = _read_budgets(trials, keep, prune)
         for method in lines:
             for budget in budgets:
