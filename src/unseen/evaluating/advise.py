@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray
+from unseen.core.exposure import at_least
 from unseen.core.protocols import Data, Learner
 from unseen.data.arrays import from_arrays
 from unseen.engine import runs
@@ -28,8 +29,6 @@ from unseen.evaluating.statistics import FEWEST, Interval, Sampling, Verdict, ag
 from unseen.evaluating.trials import TrialOptions, Trials, open_data, split_train_test
 from unseen.learners.base import refuse_target
 from unseen.rules.inputs import checked_features
-
-__all__ = ["ESTIMATE", "FILE", "LEARNER", "TRAP", "Advice", "TriedShare", "advise", "check_head", "vectors_of"]
 
 FILE = "advice.json"  # in the directory of a run
 FRESH = 1_000  # the replicates of try t begin at FRESH * (t + 1): never those of the search
@@ -135,22 +134,13 @@ def advise(
 
 @dataclass(frozen=True)
 class TriedShare:
-    """The result of trying one share.
+    """The result of trying one share."""
 
-    Args:
-        prune: the share pruned.
-        budget: samples kept.
-        difference: the accuracy minus the accuracy of training on everything, paired by replicate.
-        random: the same for as many samples drawn at random; None where no model was trained on them.
-        confirming: True on fresh replicates, False in the search.
-
-    """
-
-    prune: float
-    budget: int
-    difference: Interval
-    random: Interval | None
-    confirming: bool
+    prune: float  # the share pruned
+    budget: int  # samples kept
+    difference: Interval  # the accuracy minus the accuracy of training on everything, paired by replicate
+    random: Interval | None  # the same for as many samples drawn at random; None where no model was trained on them
+    confirming: bool  # True on fresh replicates, False in the search
 
     def text(self) -> str:
         """Return the result in points.
@@ -355,8 +345,7 @@ def _check(*, margin: float, step: float, searching: int, seeds: int) -> None:
         raise ArgumentError(f"margin must be an accuracy in (0, 1), such as 0.005 for half a point, got {margin!r}")
     if not 0.01 <= step <= 0.5:
         raise ArgumentError(f"step must be a share in [0.01, 0.5], got {step!r}")
-    if searching < 1:
-        raise ArgumentError(f"searching must be at least 1, got {searching!r}")
+    at_least("searching", searching, 1)
     if seeds < FEWEST:
         raise ArgumentError(f"seeds must be at least {FEWEST}, since fewer give no verdict, got {seeds!r}")
 

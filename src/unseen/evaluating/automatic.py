@@ -23,8 +23,6 @@ from unseen.evaluating.statistics import FEWEST, Sampling, against_random
 from unseen.evaluating.trials import Trials
 from unseen.scores.registry import resolve as resolve_score
 
-__all__ = ["AUTO", "CANDIDATES", "Auto", "candidates_for", "find_best_method", "told"]
-
 AUTO = "auto"
 
 # {score} stands for the score asked for.

@@ -40,8 +40,6 @@ from unseen.learners.softmax.leave_group_out import SAMPLE as SOFTMAX_SAMPLE
 from unseen.scores.accumulator import ScoreSink
 from unseen.scores.streaming import Score
 
-__all__ = ["Costs", "DataSample", "Range", "Size", "count_fits", "count_looks", "operations"]
-
 MOST_ROWS, MOST_BYTES, READING_SECONDS = 32_768, 2**29, 4.0  # of a sample
 RUNS, PROBED = 32, 64  # places of data in shards from which consecutive rows are read; rows read to time reading
 EPOCHS = 3  # of a trial, the first of which warms up

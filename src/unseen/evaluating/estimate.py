@@ -12,7 +12,7 @@ from typing import Any, Literal, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.exposure import Exposure, Plan
+from unseen.core.exposure import Exposure, Plan, at_least
 from unseen.core.plans import plan_of
 from unseen.core.protocols import Data, Learner
 from unseen.data.content import hash_items, hash_rows
@@ -30,8 +30,6 @@ from unseen.rules.selecting import Choice, default_rule
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
-
-__all__ = ["Estimate", "estimate"]
 
 SCORING_SECONDS, TRAINING_SECONDS = 12.0, 5.0  # for trials of the scoring, and of trainings without scoring
 HASHED = 1_024  # rows
@@ -305,8 +303,7 @@ def _refuse_recorder(learner: Any) -> None:
 def _check_gpus(learner: Learner, gpus: int | None) -> None:
     if gpus is None:
         return
-    if isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 1:
-        raise ArgumentError(f"gpus must be an integer of at least 1, got {gpus!r}")
+    at_least("gpus", gpus, 1)
     if not on_gpu(learner):
         raise ArgumentError(
             f"gpus={gpus} needs a learner on a GPU here to be measured, but {learner.name!r} uses "

@@ -13,21 +13,6 @@ from typing import Any
 
 from unseen.engine.runs import RunDirectory
 
-__all__ = [
-    "CHOOSING",
-    "IN_TRAININGS",
-    "Price",
-    "duration",
-    "in_trainings",
-    "of_arms",
-    "of_fits",
-    "of_run",
-    "paid",
-    "pays_back",
-    "total",
-    "worth",
-]
-
 CHOOSING = "choosing"  # the event that holds the cost of choosing a coreset
 IN_TRAININGS = ("cost", "saving", "pays_back", "cost_samples", "saving_samples", "pays_back_samples")  # keys
 _NEGLIGIBLE = 0.05  # of a training: so small a remainder does not count as one more
@@ -35,18 +20,11 @@ _NEGLIGIBLE = 0.05  # of a training: so small a remainder does not count as one 
 
 @dataclass(frozen=True)
 class Price:
-    """The price of one or several trainings.
+    """The price of one or several trainings."""
 
-    Args:
-        trainings: how many.
-        seconds: their sum, observation included; trainings that run at the same time each count in full.
-        samples: training samples passed over, epochs counted; None where the events do not hold it.
-
-    """
-
-    trainings: float
-    seconds: float
-    samples: float | None
+    trainings: float  # how many
+    seconds: float  # their sum, observation included; trainings that run at the same time each count in full
+    samples: float | None  # training samples passed over, epochs counted; None where the events do not hold it
 
     def divided(self, parts: float) -> Price:
         """Divide the price by a number of parts."""

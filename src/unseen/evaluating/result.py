@@ -32,8 +32,6 @@ from unseen.evaluating.statistics import (
 )
 from unseen.learners.base import in_words
 
-__all__ = ["FILE", "Evaluation"]
-
 FILE = "evaluation.parquet"  # in the directory of a run
 
 _COLUMNS = ("kept", "epochs", "steps", "samples_seen", "accuracy")

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.cards import card, tabled
+from unseen.core.exposure import at_least
 from unseen.core.files import read_parquet, replace_file, write_parquet
 from unseen.engine import runs
 from unseen.engine.work import Outcome
@@ -24,8 +25,6 @@ from unseen.evaluating.statistics import interval, paired
 from unseen.evaluating.trials import CellKey, TrialOptions, Trials, open_data, split_train_test
 from unseen.rules.budgets import amounts
 
-__all__ = ["FILE", "Cell", "Sweep", "sweep"]
-
 BASELINES = (FULL, "random")
 FILE = "sweep.parquet"  # in the directory of a run
 _MARKS = "osv^Dx+*<>"  # of the methods in the figure
@@ -33,32 +32,18 @@ _MARKS = "osv^Dx+*<>"  # of the methods in the figure
 
 @dataclass(frozen=True)
 class Cell:
-    """The result of training on one coreset and testing.
+    """The result of training on one coreset and testing."""
 
-    Args:
-        method: the line that names the method.
-        plan: the plan of the method; empty where it reads no scores.
-        score: the score of the method; empty where it reads no scores.
-        rule: the rule of the method; empty for everything.
-        keep: the share kept.
-        budget: the count kept.
-        replicate: counted from 0.
-        accuracy: the accuracy on the test rows after the last epoch.
-        loss: the mean negative log-probability of the labels of the test rows.
-        samples_seen: training samples passed over, epochs counted.
-
-    """
-
-    method: str
-    plan: str
-    score: str
-    rule: str
-    keep: float
-    budget: int
-    replicate: int
-    accuracy: float
-    loss: float
-    samples_seen: int
+    method: str  # the line that names the method
+    plan: str  # the plan of the method; empty where it reads no scores
+    score: str  # the score of the method; empty where it reads no scores
+    rule: str  # the rule of the method; empty for everything
+    keep: float  # the share kept
+    budget: int  # the count kept
+    replicate: int  # counted from 0
+    accuracy: float  # the accuracy on the test rows after the last epoch
+    loss: float  # the mean negative log-probability of the labels of the test rows
+    samples_seen: int  # training samples passed over, epochs counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,8 +243,7 @@ def sweep(
 
     """
     lines = _parse_methods(methods)
-    if isinstance(seeds, bool) or seeds < 1:
-        raise ArgumentError(f"seeds must be at least 1, got {seeds!r}")
+    at_least("seeds", seeds, 1)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
         source, test, left = open_data(sweep, data, y, options)

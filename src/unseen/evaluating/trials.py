@@ -30,8 +30,6 @@ from unseen.learners.base import refuse_target
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.inputs import as_array
 
-__all__ = ["CellKey", "Running", "TrialOptions", "Trials", "open_data", "split_train_test"]
-
 CellKey = tuple[Method, int, int]  # method, budget, replicate
 
 

@@ -10,8 +10,6 @@ from unseen.errors import ArgumentError
 from unseen.integrations.recorder import Recorder
 from unseen.integrations.watching import BatchIds, TrainingWatch
 
-__all__ = ["held_out"]
-
 Logits = Callable[[Any, Any], Array]
 
 

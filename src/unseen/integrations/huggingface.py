@@ -10,8 +10,6 @@ from unseen.errors import ArgumentError
 from unseen.integrations.recorder import Recorder
 from unseen.integrations.watching import TrainingWatch, check_evaluation_mode, check_monitor, make_callback
 
-__all__ = ["held_out"]
-
 Metrics = Callable[[Any], dict[str, float]]
 
 

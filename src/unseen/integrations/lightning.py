@@ -8,8 +8,6 @@ from unseen.errors import ArgumentError
 from unseen.integrations.recorder import Recorder
 from unseen.integrations.watching import BatchIds, TrainingWatch, check_monitor, find_logits, make_callback
 
-__all__ = ["held_out"]
-
 
 def held_out(recorder: Recorder, *, ids: BatchIds | None = None, loader: int = 0) -> Any:
     """Make a `lightning.pytorch.Callback` that passes the logits of the validation loop to a recorder.

@@ -9,8 +9,6 @@ from unseen.errors import ArgumentError
 from unseen.integrations.recorder import Recorder
 from unseen.integrations.watching import TrainingWatch, check_monitor, find_logits, make_callback
 
-__all__ = ["held_out"]
-
 
 def held_out(recorder: Recorder) -> Any:
     """Make a `skorch.callbacks.Callback` that passes the logits of a net's validation batches to a recorder.

@@ -30,18 +30,6 @@ from unseen.core.observation import Side
 from unseen.errors import ArgumentError, DataError, ExposureError, MissingDependencyError, some
 from unseen.integrations.recorder import Recorder
 
-__all__ = [
-    "BatchIds",
-    "TrainingWatch",
-    "check_evaluation_mode",
-    "check_monitor",
-    "check_order",
-    "find_ids",
-    "find_logits",
-    "find_rows",
-    "make_callback",
-]
-
 
 def make_callback(hooks: type, name: str, package: str, *modules: str) -> Any:
     """Make a class with these hooks that inherits from the callback class of a library, imported here.

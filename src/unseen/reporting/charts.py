@@ -19,34 +19,21 @@ from unseen.evaluating.sweep import Sweep
 from unseen.reporting import pictures
 from unseen.reporting.facts import Crowding, Cut, Facts, crowding, edges_of, exposure_of, scored
 
-__all__ = ["Chart", "charts_of", "strip"]
-
 _TABLE_BINS = 12  # of a histogram, in its table of numbers
 _METHODS = 12  # of a sweep that are drawn; more would hide each other
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing with its caption and its table of numbers.
+    """A drawing with its caption and its table of numbers."""
 
-    Args:
-        key: its name in the page.
-        title: its heading.
-        text: its caption.
-        svg: the drawing.
-        columns: the heads of the table of its numbers.
-        rows: the rows of that table.
-        colored: whether it shows kept and pruned samples in two colours.
-
-    """
-
-    key: str
-    title: str
-    text: str
-    svg: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    colored: bool = False
+    key: str  # its name in the page
+    title: str  # its heading
+    text: str  # its caption
+    svg: str  # the drawing
+    columns: tuple[str, ...]  # the heads of the table of its numbers
+    rows: Sequence[tuple[str, ...]]  # the rows of that table
+    colored: bool = False  # whether it shows kept and pruned samples in two colours
 
 
 def charts_of(facts: Facts, cut: Cut | None) -> list[Chart]:

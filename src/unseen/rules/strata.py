@@ -18,9 +18,6 @@ from unseen.rules.budgets import check_share, share
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.two_sided import MEMORIZATION
 
-__all__ = ["Stratified", "find_hardest", "share_out", "strata_by_rank", "strata_by_width"]
-
-
 RARE = 0.1  # of the mean size of a class: classes below are spared by `cutoff="auto"`
 
 

@@ -17,19 +17,6 @@ from unseen.scores import _backend as be
 from unseen.scores._backend import Space
 from unseen.scores.streaming import Course, State, first_epochs, mean_over, rowwise, series
 
-__all__ = [
-    "Aum",
-    "Confidence",
-    "Correctness",
-    "Forgetting",
-    "Variability",
-    "aum",
-    "confidence",
-    "correctness",
-    "forgetting",
-    "variability",
-]
-
 
 def aum(history: Array, labels: Array, *, space: Space = "logits", epochs: int | None = None) -> Array:
     """Compute the area under the margin, mean over t of (z_y - max of other z): easier when higher, unbounded.

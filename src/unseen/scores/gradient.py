@@ -16,8 +16,6 @@ from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores.streaming import Pointwise, rowwise
 
-__all__ = ["CooksDistance", "Grand", "GrandLastLayer", "Leverage", "grand_last_layer"]
-
 
 def grand_last_layer(logits: Array, features: Array, labels: Array, *, bias: bool = True) -> Array:
     """Compute the length of the cross-entropy gradient over the last linear layer: harder when higher, in [0, inf).

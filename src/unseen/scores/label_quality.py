@@ -24,22 +24,6 @@ from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores.streaming import Pointwise, Score, State, holds, require, rowwise
 
-__all__ = [
-    "KEPT",
-    "PROBABILITIES",
-    "ROWS",
-    "SUFFIX",
-    "Keeping",
-    "LabelIssue",
-    "NormalizedMargin",
-    "SelfConfidence",
-    "label_error_share",
-    "label_issue",
-    "normalized_margin",
-    "self_confidence",
-]
-
-
 LABEL_ISSUE = "label_issue"  # the score that estimates the number of wrong labels in a coreset
 
 CANDIDATES = 12  # most probable classes of a sample that are kept; any other class has a probability below 1/13

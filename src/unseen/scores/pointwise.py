@@ -12,21 +12,6 @@ from unseen.scores import _backend as be
 from unseen.scores._backend import Space
 from unseen.scores.streaming import Pointwise, rowwise
 
-__all__ = [
-    "El2n",
-    "Entropy",
-    "LabelMargin",
-    "LeastConfidence",
-    "Loss",
-    "Margin",
-    "el2n",
-    "entropy",
-    "label_margin",
-    "least_confidence",
-    "loss",
-    "margin",
-]
-
 
 def el2n(logits: Array, labels: Array) -> Array:
     """Compute the length of the error vector, norm2(p - onehot(y)): harder when higher, in [0, sqrt 2].

@@ -25,9 +25,6 @@ from unseen.core.observation import Direction, Observation, Side
 from unseen.errors import ArgumentError, DataError
 from unseen.scores import _backend as be
 
-__all__ = ["Course", "Observed", "Pointwise", "Score", "State", "Windowed", "observed_loss", "rowwise"]
-
-
 State = dict[str, npt.NDArray[Any]]
 
 

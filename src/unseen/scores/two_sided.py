@@ -15,24 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import Array, FloatArray, IntArray
+from unseen.core.exposure import at_least
 from unseen.core.observation import Direction, Observation, Side
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
-from unseen.scores.streaming import Observed, Score, State, holds, is_count, require, rowwise, series
-
-__all__ = [
-    "MEMORIZATION",
-    "Disagreement",
-    "HoldoutGap",
-    "Memorization",
-    "Reducible",
-    "disagreement",
-    "entropy",
-    "holdout_gap",
-    "information",
-    "memorization",
-    "reducible",
-]
+from unseen.scores.streaming import Observed, Score, State, holds, require, rowwise, series
 
 
 def memorization(predictions: Array, labels: Array, in_train: Array, *, probabilities: bool = False) -> Array:
@@ -285,8 +272,7 @@ class Reducible(_Sides):
     source = "after RHO-LOSS, Mindermann et al. 2022 (arXiv 2206.07137)"
 
     def __post_init__(self) -> None:
-        if not is_count(self.epoch, 1):
-            raise ArgumentError(f"epoch of reducible must be an integer of at least 1, got {self.epoch!r}")
+        at_least("epoch of reducible", self.epoch, 1)
 
     @property
     def least_epochs(self) -> int:

@@ -18,8 +18,6 @@ from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores.streaming import State, Windowed, check_window, first_epochs, mean_over, rowwise, series
 
-__all__ = ["Dual", "DynUnc", "Tdds", "dual", "dyn_unc", "tdds"]
-
 
 def dyn_unc(history: Array, labels: Array, *, window: int = 10, epochs: int | None = None) -> Array:
     """Compute the dynamic uncertainty, mean over windows of std(p_y): worth more when higher, in [0, 1/sqrt 2].
