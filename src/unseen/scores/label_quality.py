@@ -2,7 +2,7 @@
 
 These scores read the same held-out predictions as scores of hardness. But a low quality suggests removing the sample,
 whereas as hardness the same signal may suggest keeping it. Use held-out predictions only: a model that was trained on a
-wrong label confirms it.
+wrong label confirms it. The pure functions take and return arrays as those in `pointwise` do.
 
 `Keeping` wraps a score and also keeps the held-out probabilities of all classes. They stay in the results of the fits
 (C float32 a sample) and are in no table. `unseen.export` writes them to a file that other tools read.
@@ -34,15 +34,7 @@ ROUNDING = 1e-12
 def self_confidence(logits: Array, labels: Array) -> Array:
     """Compute p_y: easier when higher, low where the label is doubtful, in [0, 1].
 
-    Args:
-        logits: (n, C) float, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-
-    Returns:
-        float64 (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits.
+    (n, C) logits and (n,) labels give float64 (n,); `ArgumentError` says what does not fit.
 
     >>> self_confidence(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
     [0.5, 0.1]
@@ -54,15 +46,7 @@ def self_confidence(logits: Array, labels: Array) -> Array:
 def normalized_margin(logits: Array, labels: Array) -> Array:
     """Compute (p_y - largest other p + 1) / 2: easier when higher, low where the label is doubtful, in [0, 1].
 
-    Args:
-        logits: (n, C) float, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-
-    Returns:
-        float64 (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits.
+    (n, C) logits and (n,) labels give float64 (n,); `ArgumentError` says what does not fit.
 
     >>> normalized_margin(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
     [0.5, 0.1]
@@ -78,15 +62,7 @@ def label_issue(logits: Array, labels: Array) -> Array:
     threshold and the most probable of these classes is not the label. Only the 12 most probable classes of a sample are
     considered. A class without samples has no threshold, and is never reached.
 
-    Args:
-        logits: (n, C) float, held out, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-
-    Returns:
-        bool (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits.
+    (n, C) held-out logits and (n,) labels give bool (n,); `ArgumentError` says what does not fit.
 
     >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.95, 0.05]])
     >>> label_issue(np.log(p), np.array([0, 0, 1, 1, 1])).tolist()

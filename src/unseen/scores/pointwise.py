@@ -1,4 +1,9 @@
-"""Scores from one observation of a sample: the logits of one model after one epoch."""
+"""Scores from one observation of a sample: the logits of one model after one epoch.
+
+The pure functions take logits, float (n, C), and labels, integers (n,) in 0 .. C - 1, of NumPy or torch. They return
+float64 (n,), of the kind and on the device of the logits, and raise `ArgumentError` for wrong shapes, labels out of
+range, and NaN or infinite logits.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +23,7 @@ def el2n(logits: Array, labels: Array) -> Array:
 
     Paul et al. 2021 (arXiv 2107.07075), who take it early in training and average over several models.
 
-    Args:
-        logits: (n, C) float, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-
-    Returns:
-        float64 (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits.
+    (n, C) logits and (n,) labels give float64 (n,); `ArgumentError` says what does not fit.
 
     >>> import numpy as np
     >>> el2n(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
@@ -39,15 +36,7 @@ def el2n(logits: Array, labels: Array) -> Array:
 def loss(logits: Array, labels: Array) -> Array:
     """Compute the cross-entropy, -log p_y: harder when higher, in [0, inf).
 
-    Args:
-        logits: (n, C) float, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-
-    Returns:
-        float64 (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits.
+    (n, C) logits and (n,) labels give float64 (n,); `ArgumentError` says what does not fit.
 
     >>> import numpy as np
     >>> loss(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
@@ -62,15 +51,7 @@ def entropy(logits: Array, labels: Array | None = None) -> Array:
 
     0 log 0 counts as 0. Label-free (Coleman et al. 2020).
 
-    Args:
-        logits: (n, C) float, NumPy or torch.
-        labels: not used; present so that all scores have the same signature.
-
-    Returns:
-        float64 (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, NaN or infinite logits.
+    (n, C) logits give float64 (n,); labels are not read. `ArgumentError` says what does not fit.
 
     >>> import numpy as np
     >>> entropy(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4).tolist()
@@ -85,15 +66,7 @@ def least_confidence(logits: Array, labels: Array | None = None) -> Array:
 
     Label-free.
 
-    Args:
-        logits: (n, C) float, NumPy or torch.
-        labels: not used; present so that all scores have the same signature.
-
-    Returns:
-        float64 (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, NaN or infinite logits.
+    (n, C) logits give float64 (n,); labels are not read. `ArgumentError` says what does not fit.
 
     >>> import numpy as np
     >>> least_confidence(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4).tolist()
@@ -108,15 +81,7 @@ def margin(logits: Array, labels: Array | None = None) -> Array:
 
     Label-free.
 
-    Args:
-        logits: (n, C) float, NumPy or torch.
-        labels: not used; present so that all scores have the same signature.
-
-    Returns:
-        float64 (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, NaN or infinite logits.
+    (n, C) logits give float64 (n,); labels are not read. `ArgumentError` says what does not fit.
 
     >>> import numpy as np
     >>> margin(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4).tolist()
@@ -129,16 +94,8 @@ def margin(logits: Array, labels: Array | None = None) -> Array:
 def label_margin(logits: Array, labels: Array, *, space: Space = "probabilities") -> Array:
     """Compute p_y less the largest other p: easier when higher, in [-1, 1]; below 0 where the prediction is wrong.
 
-    Args:
-        logits: (n, C) float, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-        space: `"logits"` takes the same difference of logits, unbounded.
-
-    Returns:
-        float64 (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, another space.
+    (n, C) logits and (n,) labels give float64 (n,); `ArgumentError` says what does not fit.
+    With `space="logits"` it is the same difference of logits, unbounded.
 
     >>> import numpy as np
     >>> label_margin(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()

@@ -1,7 +1,10 @@
 """Scores from several models: models that saw a sample against models that did not, and held-out models among them.
 
-Pure functions take predictions as (R, n, C) logits of R models, with an (R, n) mask of the samples that each model was
-trained on. (Log probabilities are logits too.) A sample without a model on a side that the score reads gets NaN.
+The pure functions take predictions, (R, n, C) logits of R models (log probabilities are logits too), labels, integers
+(n,) in 0 .. C - 1, and `in_train`, a bool (R, n) mask of the samples that each model was trained on, of NumPy or torch.
+They return float64 (n,), of the kind and on the device of the predictions; a sample without a model on a side that the
+score reads gets NaN. They raise `ArgumentError` for wrong shapes, labels out of range, NaN or infinite predictions, and
+a mask that is not bool.
 """
 
 from __future__ import annotations
@@ -27,17 +30,8 @@ def memorization(predictions: Array, labels: Array, in_train: Array, *, probabil
 
     Feldman and Zhang 2020 (arXiv 2008.03703).
 
-    Args:
-        predictions: (R, n, C) logits of R models, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-        in_train: bool (R, n), True where the model was trained on the sample.
-        probabilities: use the probability of the label in place of 1 for a correct prediction.
-
-    Returns:
-        float64 (n,), NumPy or torch as the predictions are; NaN where a side has no model.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite predictions, a mask that is not bool.
+    (R, n, C) predictions, (n,) labels and the (R, n) mask `in_train` give float64 (n,); `ArgumentError` says what does
+    not fit. With `probabilities`, the probability of the label takes the place of 1 for a correct prediction.
 
     >>> predictions = np.array([[[9.0, 0.0]], [[0.0, 9.0]], [[9.0, 0.0]]])
     >>> memorization(predictions, np.array([0]), np.array([[True], [False], [True]])).tolist()
@@ -54,16 +48,8 @@ def holdout_gap(predictions: Array, labels: Array, in_train: Array) -> Array:
 
     High for memorised samples, wrong labels included.
 
-    Args:
-        predictions: (R, n, C) logits of R models, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-        in_train: bool (R, n), True where the model was trained on the sample.
-
-    Returns:
-        float64 (n,), NumPy or torch as the predictions are; NaN where a side has no model.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite predictions, a mask that is not bool.
+    (R, n, C) predictions, (n,) labels and the (R, n) mask `in_train` give float64 (n,); `ArgumentError` says what does
+    not fit.
 
     >>> predictions = np.log([[[0.5, 0.5]], [[0.25, 0.75]]])
     >>> holdout_gap(predictions, np.array([0]), np.array([[True], [False]])).round(4).tolist()
@@ -81,17 +67,8 @@ def reducible(early: Array, predictions: Array, labels: Array, in_train: Array) 
     High for samples that can be learned but are not learned yet. A static form of RHO-LOSS (Mindermann et al. 2022,
     arXiv 2206.07137).
 
-    Args:
-        early: (R, n, C) logits of R models at an early epoch, read where a model was trained on the sample.
-        predictions: (R, n, C) logits of the same models at the end, read where it was not.
-        labels: (n,) integers in 0 .. C - 1.
-        in_train: bool (R, n), True where the model was trained on the sample.
-
-    Returns:
-        float64 (n,), NumPy or torch as the predictions are; NaN where a side has no model.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite predictions, a mask that is not bool.
+    (R, n, C) predictions at an `early` epoch and at the end, (n,) labels and the (R, n) mask `in_train` give float64
+    (n,); `ArgumentError` says what does not fit.
 
     >>> early, final = np.log([[[0.25, 0.75]], [[0.5, 0.5]]]), np.log([[[0.9, 0.1]], [[0.5, 0.5]]])
     >>> reducible(early, final, np.array([0]), np.array([[True], [False]])).round(4).tolist()
@@ -113,16 +90,8 @@ def disagreement(predictions: Array, labels: Array | None = None, in_train: Arra
 
     It is the entropy of the mean p less the mean entropy, in nats. Label-free.
 
-    Args:
-        predictions: (R, n, C) logits of R models, at least 2, NumPy or torch.
-        labels: not used; present so that all scores have the same signature.
-        in_train: bool (R, n), True where the model was trained on the sample and is left out; None: no model was.
-
-    Returns:
-        float64 (n,), NumPy or torch as the predictions are; NaN where no model held the sample out.
-
-    Raises:
-        ArgumentError: wrong shapes, one model only, NaN or infinite predictions, a mask that is not bool.
+    (R, n, C) predictions, R at least 2, give float64 (n,); labels are not read, and without `in_train` no model was
+    trained on any sample. `ArgumentError` says what does not fit.
 
     >>> disagreement(np.log([[[0.9, 0.1]], [[0.1, 0.9]]])).round(4).tolist()
     [0.3681]

@@ -1,6 +1,9 @@
 """Scores from sliding windows of epochs over the course of training.
 
-Histories are (T, n, C) logits. A window of J epochs slides by one. Standard deviations divide by n - 1.
+The pure functions take histories, (T, n, C) logits, and labels, integers (n,) in 0 .. C - 1, of NumPy or torch. They
+return float64 (n,), of the kind and on the device of the history, and raise `ArgumentError` for wrong shapes, labels
+out of range, NaN or infinite logits, and fewer epochs than they need or are asked to use. Standard deviations divide by
+n - 1. A window of J epochs slides by one.
 """
 
 from __future__ import annotations
@@ -24,17 +27,8 @@ def dyn_unc(history: Array, labels: Array, *, window: int = 10, epochs: int | No
 
     He et al. 2023 (arXiv 2306.05175).
 
-    Args:
-        history: (T, n, C) logits, NumPy or torch; T at least `window`.
-        labels: (n,) integers in 0 .. C - 1.
-        window: J, the number of epochs in a window, at least 2.
-        epochs: the number of first epochs used; None uses all.
-
-    Returns:
-        float64 (n,), NumPy or torch as the history is.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, too few epochs.
+    A (T, n, C) history of logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. T is
+    at least `window`, the number J of epochs in a window, 2 or more. `ArgumentError` says what does not fit.
 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> dyn_unc(history, np.array([0]), window=2).round(4).tolist()
@@ -52,17 +46,8 @@ def dual(history: Array, labels: Array, *, window: int = 10, epochs: int | None 
     It is the mean over windows of std(p_y) x (1 - mean p_y). Cho et al. 2025 (arXiv 2502.06905), who use the first 30
     epochs on CIFAR and the first 60 on ImageNet.
 
-    Args:
-        history: (T, n, C) logits, NumPy or torch; T at least `window`.
-        labels: (n,) integers in 0 .. C - 1.
-        window: J, the number of epochs in a window, at least 2.
-        epochs: the number of first epochs used; None uses all.
-
-    Returns:
-        float64 (n,), NumPy or torch as the history is.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, too few epochs.
+    A (T, n, C) history of logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. T is
+    at least `window`, the number J of epochs in a window, 2 or more. `ArgumentError` says what does not fit.
 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> dual(history, np.array([0]), window=2).round(4).tolist()
@@ -84,18 +69,9 @@ def tdds(
     Zhang et al. 2024 (arXiv 2311.13613), where (T, J) depends on the share pruned: (90, 10), (70, 10), (60, 20),
     (20, 10), (10, 5) for 30, 50, 70, 80 and 90 %.
 
-    Args:
-        history: (T, n, C) logits, NumPy or torch; T at least `window`.
-        labels: not used; present so that all scores have the same signature.
-        window: J, the number of epochs in a window, at least 3.
-        decay: the weight of the last window, in (0, 1].
-        epochs: the number of first epochs used; None uses all.
-
-    Returns:
-        float64 (n,), NumPy or torch as the history is.
-
-    Raises:
-        ArgumentError: wrong shapes, NaN or infinite logits, too few epochs, a decay out of range.
+    A (T, n, C) history of logits gives float64 (n,), by the first `epochs` epochs, or all; labels are not read. T is at
+    least `window`, the number J of epochs in a window, 3 or more; `decay`, in (0, 1], is the weight of the last window.
+    `ArgumentError` says what does not fit.
 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> tdds(history, window=3, decay=1.0).round(4).tolist()
