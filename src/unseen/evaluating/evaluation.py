@@ -20,7 +20,7 @@ from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.coreset import Coreset
 from unseen.core.exposure import at_least
-from unseen.core.protocols import Data, Learner
+from unseen.core.protocols import Data
 from unseen.data.content import digest
 from unseen.data.sources import Reading, check_arguments, columns_named, opened, opened_test, without_reading
 from unseen.engine import runs
@@ -126,7 +126,9 @@ def evaluate(
     refuse_target(source, "evaluate tests the accuracy of classes", "`prune` and `select` work without classes")
     candidates = Candidates.of(coresets, source, seeds)
     own, whole = _read_features(features, source)
-    names = check_baselines(_default_baselines(own) if baselines is None else baselines, features=own is not None)
+    if baselines is None:
+        baselines = DEFAULT_BASELINES if own is None else (*DEFAULT_BASELINES, "dedup")
+    names = check_baselines(baselines, features=own is not None)
     exam = with_probe(source, probe, seed=seed) if test_set is None else with_test(source, test_set, overlap=overlap)
     whole = own if test_set is None and whole is None else whole
     if whole is not None and len(whole) != len(exam.data):
@@ -169,10 +171,6 @@ def _read_features(features: Any, data: Data) -> tuple[npt.NDArray[Any] | None, 
     if own.shape[1] != test.shape[1]:
         raise ArgumentError(f"features of both sets must be of one extractor, got {own.shape[1]} and {test.shape[1]}")
     return own, np.concatenate([own, test])
-
-
-def _default_baselines(features: npt.NDArray[Any] | None) -> tuple[Kind, ...]:
-    return DEFAULT_BASELINES if features is None else (*DEFAULT_BASELINES, "dedup")
 
 
 def _manifest(
@@ -393,7 +391,7 @@ class Replicates:
             draws=arm.draws,
             kept=kept,
             epochs=np.array([learner.epochs or 0 for learner in learners]),
-            steps=np.array([_steps(learner, size) for learner, size in zip(learners, kept.tolist(), strict=True)]),
+            steps=np.array([learner.steps(size) or 0 for learner, size in zip(learners, kept.tolist(), strict=True)]),
             samples_seen=np.array([outcome.samples_seen for outcome in outcomes]),
             accuracy=right.mean(axis=1),
             by_class=_accuracy_by_class(right, labels, classes),
@@ -408,10 +406,6 @@ def _accuracy_by_class(right: npt.NDArray[np.bool_], labels: IntArray, classes: 
     of_class = np.stack([np.bincount(labels, row, minlength=classes) for row in right])
     share: FloatArray = of_class / np.where(counts > 0, counts, np.nan)
     return share
-
-
-def _steps(learner: Learner, samples: int) -> int:
-    return learner.steps(samples) or 0
 
 
 def _sizes(arm: Arm) -> str:

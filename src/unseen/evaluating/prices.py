@@ -171,22 +171,14 @@ def in_trainings(choosing: Price, full: Price, part: Price) -> dict[str, Any]:
     """
     found: dict[str, Any] = dict.fromkeys(IN_TRAININGS)
     clauses = []
-    for end, spent in (("", _seconds), ("_samples", _samples)):
-        cost, whole, rest = spent(choosing), spent(full), spent(part)
+    for end, unit in (("", "seconds"), ("_samples", "samples")):
+        cost, whole, rest = (getattr(price, unit) for price in (choosing, full, part))
         if cost is None or rest is None or not whole:
             continue
         found[f"cost{end}"], found[f"saving{end}"] = cost / whole, 1 - rest / whole
         found[f"pays_back{end}"] = pays_back(cost, whole, rest)
         clauses.append(f"{'by samples seen' if end else 'by time'}, {paid(cost / whole, 1 - rest / whole)}")
     return {**found, "text": "; ".join(clauses) or "not known when it pays back: no time was taken"}
-
-
-def _seconds(price: Price) -> float | None:
-    return price.seconds
-
-
-def _samples(price: Price) -> float | None:
-    return price.samples
 
 
 def duration(seconds: float) -> str:

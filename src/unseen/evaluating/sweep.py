@@ -21,6 +21,7 @@ from unseen.engine import runs
 from unseen.engine.work import Outcome
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import FULL, Method
+from unseen.evaluating.result import markdown_table
 from unseen.evaluating.statistics import interval, paired
 from unseen.evaluating.trials import CellKey, TrialOptions, Trials, open_data, split_train_test
 from unseen.rules.budgets import amounts
@@ -106,18 +107,20 @@ class Sweep:
         )
 
     def _repr_html_(self) -> str:
-        rows = [{"method": method, **{self._pruned(b): self.entry(method, b) for b in self.budgets}}
-                for method in self.methods]  # fmt: skip
-        return card(repr(self), [], tabled(rows))
+        return card(repr(self), [], tabled(self.rows()))
+
+    def rows(self) -> list[dict[str, str]]:
+        """Return the table as texts, one row a method: its entry at each share pruned."""
+        heads = {budget: f"{100 * (1 - budget / self.about['n']):.3g} % pruned" for budget in self.budgets}
+        return [
+            {"method": method, **{head: self.entry(method, budget) for budget, head in heads.items()}}
+            for method in self.methods
+        ]
 
     def markdown(self) -> str:
         """Format a table by method and share pruned: accuracy in per cent, interval, and difference to random."""
-        head = ["method", *(self._pruned(b) for b in self.budgets)]
-        lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-        for method in self.methods:
-            entries = [self.entry(method, budget) for budget in self.budgets]
-            lines.append("| " + " | ".join([f"`{method}`", *entries]) + " |")
-        return "\n".join([*lines, "", self.caption()])
+        rows = [{**row, "method": f"`{row['method']}`"} for row in self.rows()]
+        return f"{markdown_table(rows)}\n\n{self.caption()}"
 
     def figure(self, path: str | Path) -> Path:
         """Draw the pruning curve: accuracy against the share pruned, with intervals.
@@ -130,7 +133,7 @@ class Sweep:
         figure = Figure(figsize=(7, 4.5), layout="constrained")
         axes = figure.subplots()
         for mark, method in zip(_MARKS * len(self.methods), (m for m in self.methods if m != FULL), strict=False):
-            shares, means, errors = self._curve(method)
+            shares, means, errors = self.curve(method)
             line = "--" if method == "random" else "-"
             axes.errorbar(shares, means, yerr=errors, marker=mark, linestyle=line, capsize=3, label=method)
         everything = interval(100 * self.accuracies(FULL, 0))
@@ -181,10 +184,8 @@ class Sweep:
             "brackets the paired difference to random, * where its interval excludes 0."
         )
 
-    def _pruned(self, budget: int) -> str:
-        return f"{100 * (1 - budget / self.about['n']):.3g} % pruned"
-
-    def _curve(self, method: str) -> tuple[list[float], list[float], list[float]]:
+    def curve(self, method: str) -> tuple[list[float], list[float], list[float]]:
+        """Return shares pruned, mean accuracies and half intervals (0 where not known), in per cent, of a method."""
         shares, means, errors = [], [], []
         for budget in self.budgets:
             accuracies = self.accuracies(method, budget)

@@ -148,21 +148,9 @@ def _draw_evaluation(found: Evaluation) -> Chart:
 
 
 def _draw_sweep(sweep: Sweep) -> Chart:
-    n = sweep.about["n"]
     methods = [method for method in sweep.methods if method != FULL]
-    lines = []
-    for method in methods[:_METHODS]:
-        tried = [(budget, sweep.accuracies(method, budget)) for budget in sweep.budgets]
-        around = [(budget, interval(100 * found)) for budget, found in tried if len(found)]
-        lines.append(
-            pictures.Line(
-                method,
-                [100 * (1 - budget / n) for budget, _ in around],
-                [found.mean for _, found in around],
-                [0.0 if np.isnan(found.half) else found.half for _, found in around],
-                dashed=method == "random",
-            )
-        )
+    lines = [pictures.Line(method, *sweep.curve(method), dashed=method == "random") for method in methods[:_METHODS]]
+    rows = sweep.rows()
     everything = sweep.accuracies(FULL, 0)
     level = None
     if len(everything):
@@ -177,8 +165,8 @@ def _draw_sweep(sweep: Sweep) -> Chart:
             "curve", lines, labels=("pruned, %", "test accuracy, %"), level=level,
             alt=f"Pruning curve: test accuracy of {len(methods)} methods against the share pruned.",
         ),
-        columns=("method", *(f"{100 * (1 - budget / n):.3g} % pruned" for budget in sweep.budgets)),
-        rows=[(method, *(sweep.entry(method, budget) for budget in sweep.budgets)) for method in sweep.methods],
+        columns=tuple(rows[0]),
+        rows=[tuple(row.values()) for row in rows],
     )  # fmt: skip
 
 
