@@ -23,8 +23,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from unseen.evaluating.costs import Size
 from unseen.evaluating.costs import operations as operations_of
-from unseen.evaluating.timings import Size
 from unseen.learners.ridge import RidgeLearner
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))

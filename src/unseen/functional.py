@@ -6,6 +6,9 @@ From one observation (n, C): `el2n`, `loss`, `entropy`, `least_confidence`, `mar
 `disagreement`. For label quality (n, C): `self_confidence`, `normalized_margin`, `label_issue`, `label_error_share`.
 To put folds on one scale: `align`, `temperatures`.
 
+Logits are float, labels integers (n,) in 0 .. C - 1. The result is float64 (n,), of the kind and on the device of the
+logits. An `ArgumentError` refuses wrong shapes, labels out of range, NaN and infinite logits, and names what is wrong.
+
 >>> import numpy as np
 >>> from unseen import functional
 >>> functional.margin(np.array([[0.0, 0.0]])).tolist()

@@ -12,12 +12,13 @@ from sklearn.naive_bayes import GaussianNB
 
 import unseen
 from unseen.core.closed_form import Summing
+from unseen.core.plans import at_once
 from unseen.core.protocols import Learner
 from unseen.engine.runs import RunDirectory
+from unseen.engine.scoring import SampleInfo
 from unseen.errors import ArgumentError, BudgetError
-from unseen.evaluating.costs import fit_exponent, operations
+from unseen.evaluating.costs import DataSample, Size, count_fits, count_looks, operations
 from unseen.evaluating.prices import of_fits
-from unseen.evaluating.timings import Size, count_looks, read_sample
 from unseen.learners.ridge import RidgeLearner
 from unseen.learners.ridge.products import OnCpu
 from unseen.scores.accumulator import ScoreSink
@@ -237,21 +238,37 @@ def test_json_holds_every_figure_with_its_range():
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_what_prune_would_refuse_is_refused_before_anything_is_tried(given, error, message, monkeypatch):
-    monkeypatch.setattr("unseen.evaluating.estimate.read_sample", lambda *_: pytest.fail("a sample was read"))
+    monkeypatch.setattr("unseen.evaluating.estimate.Costs", lambda *_: pytest.fail("a fit was timed"))
     with pytest.raises(error, match=message):
         unseen.estimate(X, Y, **{"learner": GaussianNB(), **given})
 
 
-@pytest.mark.parametrize("size", [Size(80, 20), Size(100, 0, 100), Size(0, 100, 0, "folds", 5), Size(99, 1)], ids=str)
-@pytest.mark.parametrize("rows", [2, 7, 50, 100, 1000])
-def test_a_scaled_size_keeps_its_proportions(size, rows):
-    scaled = size.scaled(rows)
-    assert scaled.rows <= max(rows, 3)
+PLANS = {
+    "folds": unseen.folds(5),
+    "seen": unseen.seen(),
+    "halves": unseen.halves(),
+    "folds at once": at_once(unseen.folds(5)),
+    "one out": unseen.leave_one_out(),
+    "one out at once": at_once(unseen.leave_one_out()),
+    "pairs": unseen.Exposure(train=np.arange(200), watch=np.arange(250, 300)),
+}
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("rows", [7, 50, 300, 1000])
+def test_a_fit_restricted_to_a_sample_keeps_its_proportions(plan, rows):
+    data = unseen.data.resolve((X, Y))
+    samples = SampleInfo(data.ids, data.labels, data.class_names, None, {})
+    sizes, fit = count_fits(PLANS[plan], samples, 0)
+    assert sizes.total() == PLANS[plan].count(600)
+    size, sample = Size.of(fit), DataSample(data, fit, 0)
+    part, scaled = sample.first(rows)[0], Size.of(sample.first(rows)[1])
+    assert len(part) == scaled.rows == min(rows, size.rows)
     assert scaled.samples >= 2
     assert bool(scaled.unseen) == bool(size.unseen)
     assert bool(scaled.seen) == bool(size.seen)
-    assert scaled.seen <= scaled.train
-    assert rows < 50 or scaled.unseen / scaled.rows == pytest.approx(size.unseen / size.rows, abs=0.02)
+    assert (scaled.apart, scaled.models <= size.models) == (size.apart, True)
+    assert rows < 300 or scaled.unseen / scaled.rows == pytest.approx(size.unseen / size.rows, abs=0.1)
 
 
 def test_looks_follow_the_schedule():
@@ -260,16 +277,19 @@ def test_looks_follow_the_schedule():
     assert count_looks(Size(400, 200, 400), [gap], 3, "unseen") == 200 + 400
 
 
-def test_a_sample_begins_with_every_class_and_is_the_data(monkeypatch):
+def test_a_sample_begins_with_every_class_and_is_the_data():
     labels = np.r_[np.zeros(5000, int), np.arange(1, 40)]
     inputs = np.arange(len(labels), dtype=np.float32)[:, None] + np.zeros(3, np.float32)
-    sample = read_sample(unseen.data.resolve((inputs, labels)), 0)
-    assert set(sample.labels[:80]) == set(range(40))
-    np.testing.assert_array_equal(sample.take(np.arange(10))[:, 0], sample.rows[:10])
-    assert len(np.unique(sample.rows)) == len(sample)
+    everything = np.arange(len(labels))
+    sample = DataSample(unseen.data.resolve((inputs, labels)), unseen.Fit(everything, [], everything), 0)
+    part, fit = sample.first(80)
+    assert set(part.labels) == set(range(40))
+    np.testing.assert_array_equal(part.take(np.arange(10))[:, 0], sample.rows[:10])
+    np.testing.assert_array_equal(fit.seen, np.arange(80))
+    assert len(np.unique(sample.rows)) == len(sample.rows)
 
 
-def test_a_sample_of_shards_is_runs_of_rows(tmp_path):
+def test_a_sample_of_shards_is_runs_of_rows(tmp_path, monkeypatch):
     folder = tmp_path / "shards"
     folder.mkdir()
     for part in range(4):
@@ -277,16 +297,31 @@ def test_a_sample_of_shards_is_runs_of_rows(tmp_path):
         np.save(folder / f"y-{part}.npy", Y[part * 150 : (part + 1) * 150])
     data = unseen.data.resolve(folder)
     assert not data.in_memory
-    sample = read_sample(data, 0)
-    np.testing.assert_array_equal(sample.take(np.arange(50)), X[sample.rows[:50]])
     found = unseen.estimate(folder, learner="ridge", plan=unseen.leave_one_out(), threads=1)
     assert found.samples_trained == 600
+    monkeypatch.setattr("unseen.evaluating.costs.MOST_ROWS", 300)
+    monkeypatch.setattr("unseen.evaluating.costs.RUNS", 5)
+    sample = DataSample(data, unseen.Fit(np.arange(600), [], []), 0)
+    assert np.sum(np.diff(sample.rows) == 1) > 250
+    np.testing.assert_array_equal(sample.first(50)[0].take(np.arange(50)), X[sample.rows[:50]])
 
 
-def test_exponents_are_those_of_the_times():
-    rows = [256, 512, 1024]
-    assert fit_exponent(rows, [1e-6 * n**2 for n in rows])[0] == pytest.approx(2.0)
-    assert fit_exponent(rows[:1], [1.0]) == (1.0, 0.5)
+class Sleeping(Undecided):
+    """A learner whose fits take so many seconds for n samples."""
+
+    def __init__(self, power):
+        self.power = power
+
+    def fit(self, data, fit, sink, checkpoints, *, seed, report):
+        time.sleep(2 * (len(fit.train) / 10_000) ** self.power)
+        super().fit(data, fit, sink, checkpoints, seed=seed, report=report)
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_the_time_grows_with_the_samples_as_in_the_trials(power):
+    inputs = np.zeros((20_000, 2), np.float32)
+    found = unseen.estimate(inputs, np.arange(20_000) % 3, learner=Sleeping(power), plan=unseen.folds(2), threads=1)
+    assert found.fit_seconds.middle == pytest.approx(2.0, rel=0.3)
 
 
 @pytest.mark.slow

@@ -102,8 +102,9 @@ def test_asking_about_what_was_trained_on():
     ):
         watching.begin_evaluation(fit.train)
     watching.begin_evaluation()
+    watching.ids = "id"
     with pytest.raises(unseen.ExposureError, match="is not asked about"):
-        watching.add_batch(LOGITS[0][:1], Model().eval(), ids=fit.train[:1])
+        watching.add_batch(LOGITS[0][:1], Model().eval(), batch={"id": fit.train[:1]})
 
 
 @pytest.mark.parametrize(
@@ -153,9 +154,10 @@ def test_a_sample_twice():
     padded = np.concatenate([fit.unseen, fit.unseen[:1]])
     with pytest.raises(unseen.ArgumentError, match=rf"repeats the ids {IDS[fit.unseen[0]]}: a sampler .* pads"):
         evaluate(watching, padded, 1)
+    watching.ids = "id"
     watching.begin_evaluation()
     with pytest.raises(unseen.ArgumentError, match="ids must name each sample once"):
-        watching.add_batch(LOGITS[0][:2], Model().eval(), ids=IDS[fit.unseen[[0, 0]]])
+        watching.add_batch(LOGITS[0][:2], Model().eval(), batch={"id": IDS[fit.unseen[[0, 0]]]})
 
 
 def test_samples_left_out():

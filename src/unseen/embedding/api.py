@@ -32,8 +32,6 @@ from unseen.engine.runs.files import NewFolder
 from unseen.engine.scoring import versions
 from unseen.errors import ArgumentError, UnknownNameError
 
-__all__ = ["AUTO", "embed", "embedder_of", "seconds_to_embed"]
-
 AUTO = "auto"
 TEST = "test"
 BUILT_IN: dict[str, type[Embedder]] = {"patches": Patches, "tfidf": Tfidf, "columns": Columns, "wordllama": WordLlama}

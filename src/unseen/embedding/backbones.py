@@ -28,8 +28,6 @@ from unseen.core.protocols import Data
 from unseen.embedding.base import Embedding, block_of, require, whole
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 
-__all__ = ["EfficientNetLite0", "ModelFolder", "Network", "WordLlama", "import_torch", "move_to_device"]
-
 Of = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 _CHUNK = 1 << 20

@@ -22,28 +22,18 @@ from unseen.engine.runs.files import mapped
 from unseen.engine.runs.manifest import check_same, normal
 from unseen.errors import ArgumentError, DataError, some
 
-__all__ = ["Embedder", "Embedding", "block_of", "fill", "is_there", "require", "whole", "write"]
-
-
 BLOCK_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """A function from inputs to vectors.
+    """A function from inputs to vectors."""
 
-    Args:
-        width: d.
-        of: the function: from m inputs, as `Data.take` returns them, to numbers (m, d).
-        block: how many samples to embed at a time.
-        memory: about how many bytes it takes beside the inputs and outputs of one block.
-
-    """
-
-    width: int
+    width: int  # d
+    # The function: from m inputs, as `Data.take` returns them, to numbers (m, d).
     of: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
-    block: int
-    memory: int = 0
+    block: int  # how many samples to embed at a time
+    memory: int = 0  # about how many bytes it takes beside the inputs and outputs of one block
 
 
 class Embedder(Protocol):

@@ -26,8 +26,6 @@ from unseen.core.protocols import Data
 from unseen.embedding.base import BLOCK_BYTES, Embedding, block_of, require, whole
 from unseen.errors import ArgumentError, DataError
 
-__all__ = ["CONTRAST", "THRESHOLD", "Columns", "Filters", "Patches", "Tfidf", "rotation"]
-
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 MOST = 20_000  # columns; a table with more categories than this is refused

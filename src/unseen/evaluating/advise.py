@@ -10,7 +10,7 @@ tried.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self, Unpack
@@ -19,21 +19,16 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray
+from unseen.core.exposure import at_least
 from unseen.core.protocols import Data, Learner
 from unseen.data.arrays import from_arrays
-from unseen.data.sources import Reading, columns_named, opened, opened_test
 from unseen.engine import runs
-from unseen.engine.executors import Executor
-from unseen.engine.work import Fix, Groups, Report
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import DEFAULT, FULL, Method
 from unseen.evaluating.statistics import FEWEST, Interval, Sampling, Verdict, against_full, against_random, interval
-from unseen.evaluating.test_set import Overlap
-from unseen.evaluating.trials import Trials, split_train_test
+from unseen.evaluating.trials import TrialOptions, Trials, open_data, split_train_test
 from unseen.learners.base import refuse_target
 from unseen.rules.inputs import checked_features
-
-__all__ = ["ESTIMATE", "FILE", "LEARNER", "TRAP", "Advice", "TriedShare", "advise", "check_head", "vectors_of"]
 
 FILE = "advice.json"  # in the directory of a run
 FRESH = 1_000  # the replicates of try t begin at FRESH * (t + 1): never those of the search
@@ -53,25 +48,13 @@ def advise(
     *,
     method: str | Method = DEFAULT,
     margin: float = 0.005,
-    test: Any = None,
-    probe: float = 0.2,
-    overlap: Overlap = "refuse",
-    learner: Any = None,
-    trainee: Any = None,
-    fix: Fix = "epochs",
     step: float = 0.1,
     quick: bool = False,
     searching: int | None = None,
     seeds: int = 5,
-    features: npt.ArrayLike | Sequence[str] | None = None,
-    groups: Groups = "duplicates",
     seed: int | None = 0,
     out: str | Path | None = None,
-    executor: str | Executor = "local",
-    jobs: int | None = None,
-    threads: int | None = None,
-    report: Report | None = None,
-    **reading: Unpack[Reading],
+    **options: Unpack[TrialOptions],
 ) -> Advice:
     """Find the largest share that can be pruned with a loss within the margin.
 
@@ -90,26 +73,15 @@ def advise(
         method: how the coreset is chosen, `"plan/score/rule"`; see `unseen.evaluating.methods.Method`. The default is
             that of `unseen.prune`: `"halves/el2n/stratified:cutoff=auto,quota=floored"`.
         margin: the loss of accuracy that counts as none: 0.005 is half a point.
-        test: the test set, in any form of a data set.
-        probe: without a test set, the share of the data that is set aside to test on.
-        overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
-        learner: the learner that scores; with `quick` ridge regression, whose options may be given.
-        trainee: the learner trained on the coresets, if another; not with `quick`.
-        fix: `"epochs"` or `"iterations"`; see `unseen.sweep`.
         step: the shares tried are its multiples below 1.
         quick: whether a linear head stands in for the real training.
         searching: replicates a share in the search; the default is 2, or 5 with `quick`.
         seeds: fresh replicates for the confirmation, at least 3.
-        features: the columns that are inputs; or (n, d), for rules that read them; with `quick` also what the linear
-            head is trained on.
-        groups: see `unseen.score`.
         seed: the root seed, or None for one that is drawn.
         out: a directory that keeps every training.
-        executor: where fits run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
-        jobs: fits at a time.
-        threads: threads a fit.
-        report: called with (kind, **fields) as work goes on.
-        **reading: how `data` and `test` are read, as in `label="income"`; see `unseen.score`.
+        **options: the test set, learners, where they run, and how data is read; see
+            `unseen.evaluating.trials.TrialOptions` and `unseen.score`. With `quick`, `learner` is ridge regression,
+            there is no `trainee`, and `features` are also what the linear head is trained on.
 
     Raises:
         ArgumentError: an argument that breaks its rule, before any training.
@@ -131,25 +103,21 @@ def advise(
     _check(margin=margin, step=step, searching=searching, seeds=seeds)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = opened(advise, data, y, reading, features)
-        if (columns := columns_named(features)) is not None:
-            features = None
-        test = None if test is None else opened_test(test, reading, columns)
+        source, test, left = open_data(advise, data, y, options)
         if quick:
-            source, learner = vectors_of(source, features, test), LEARNER if learner is None else learner
-        train, tested, origin = split_train_test(source, test, probe, seed, overlap)
+            source = vectors_of(source, left.get("features"), test)
+            left["learner"] = LEARNER if left.get("learner") is None else left["learner"]
+        train, tested, origin = split_train_test(source, test, seed, left)
         trials = Trials(
-            train, tested, [method, RANDOM], run=run,
+            train, tested, [method, RANDOM], run=run, seed=seed, **left,
             about={"verb": "advise", "test": origin, "method": method.text, "margin": margin, "step": step,
                    "searching": searching, "confirming": seeds, **({"quick": True} if quick else {})},
-            learner=learner, trainee=trainee, fix=fix, features=features, groups=groups, seed=seed,
-            executor=executor, jobs=jobs, threads=threads, report=report,
         )  # fmt: skip
         if quick:
-            check_head(trials.scorer.learner, trainee)
+            check_head(trials.scorer.learner, left.get("trainee"))
         shares = [round(step * i, 10) for i in range(1, int(np.ceil(1 / step - 1e-9)))]
         budgets = {share: trials.budget(prune=share) for share in shares}
-        shares = [share for share in shares if _is_possible(trials, method, budgets[share], share == shares[0])]
+        shares = [share for share in shares if trials.possible(method, budgets[share], must=share == shares[0])]
         budgets = {share: budgets[share] for share in shares}
         trials.open()
         trials.report("work", **_outlook(trials, method, budgets, searching, seeds, quick))
@@ -166,22 +134,13 @@ def advise(
 
 @dataclass(frozen=True)
 class TriedShare:
-    """The result of trying one share.
+    """The result of trying one share."""
 
-    Args:
-        prune: the share pruned.
-        budget: samples kept.
-        difference: the accuracy minus the accuracy of training on everything, paired by replicate.
-        random: the same for as many samples drawn at random; None where no model was trained on them.
-        confirming: True on fresh replicates, False in the search.
-
-    """
-
-    prune: float
-    budget: int
-    difference: Interval
-    random: Interval | None
-    confirming: bool
+    prune: float  # the share pruned
+    budget: int  # samples kept
+    difference: Interval  # the accuracy minus the accuracy of training on everything, paired by replicate
+    random: Interval | None  # the same for as many samples drawn at random; None where no model was trained on them
+    confirming: bool  # True on fresh replicates, False in the search
 
     def text(self) -> str:
         """Return the result in points.
@@ -386,21 +345,9 @@ def _check(*, margin: float, step: float, searching: int, seeds: int) -> None:
         raise ArgumentError(f"margin must be an accuracy in (0, 1), such as 0.005 for half a point, got {margin!r}")
     if not 0.01 <= step <= 0.5:
         raise ArgumentError(f"step must be a share in [0.01, 0.5], got {step!r}")
-    if searching < 1:
-        raise ArgumentError(f"searching must be at least 1, got {searching!r}")
+    at_least("searching", searching, 1)
     if seeds < FEWEST:
         raise ArgumentError(f"seeds must be at least {FEWEST}, since fewer give no verdict, got {seeds!r}")
-
-
-def _is_possible(trials: Trials, method: Method, budget: int, must: bool) -> bool:
-    """Return whether the method can meet this budget: a cutoff may be too large for the smallest shares."""
-    try:
-        trials.check(method, budget)
-    except ArgumentError:
-        if must:
-            raise
-        return False
-    return True
 
 
 def _outlook(

@@ -25,30 +25,19 @@ from unseen.rules.choosing import choose
 from unseen.rules.neighbours import Dedup
 from unseen.rules.sampling import Random
 
-__all__ = ["BASELINES", "Arm", "ArmResult", "Kind", "average_by_draw", "check_baselines", "file_name", "make_arms"]
-
 Kind = Literal["coreset", "full", "random", "random-stratified", "dedup"]
 BASELINES: tuple[Kind, ...] = ("full", "random", "random-stratified", "dedup")
 
 
 @dataclass(frozen=True, eq=False)
 class Arm:
-    """One training set of an evaluation, drawn for each replicate.
+    """One training set of an evaluation, drawn for each replicate."""
 
-    Args:
-        name: unique.
-        kind: `"coreset"`, or the kind of baseline.
-        rows: for each replicate the rows trained on, int64, ascending.
-        draws: how many different sets there are among `rows`: 1 where it is always the same set.
-        beside: for a coreset, the names of its baselines by kind.
-
-    """
-
-    name: str
-    kind: Kind
-    rows: tuple[IntArray, ...]
-    draws: int
-    beside: dict[str, str] = field(default_factory=dict)
+    name: str  # unique
+    kind: Kind  # `"coreset"`, or the kind of baseline
+    rows: tuple[IntArray, ...]  # for each replicate the rows trained on, int64, ascending
+    draws: int  # how many different sets there are among `rows`: 1 where it is always the same set
+    beside: dict[str, str] = field(default_factory=dict)  # for a coreset, the names of its baselines by kind
 
     @property
     def file(self) -> str:
@@ -172,39 +161,22 @@ def _check_classes(arms: Sequence[Arm], exam: Exam) -> None:
 
 @dataclass(frozen=True, eq=False)
 class ArmResult:
-    """The results of the trainings of one arm, after their last epoch; arrays have one entry a replicate.
+    """The results of the trainings of one arm, after their last epoch; arrays have one entry a replicate."""
 
-    Args:
-        name: the name of the arm.
-        kind: `"coreset"`, `"full"`, `"random"`, `"random-stratified"` or `"dedup"`.
-        draws: how many different training sets there are among the replicates.
-        kept: int64 (R,) samples trained on.
-        epochs: int64 (R,); 0 for a learner without epochs.
-        steps: int64 (R,) optimiser steps; 0 for a learner without steps.
-        samples_seen: int64 (R,) samples passed over, epochs counted.
-        accuracy: float64 (R,) share of the test samples predicted rightly.
-        by_class: float64 (R, C) the same for each class; NaN where the test set holds no sample of it.
-        error: standard error of the mean accuracy, as far as the test set is a random sample.
-        beside: for a coreset, its baselines: kind to name.
-        beside_error: the same error of the difference to each baseline, by kind; for a baseline, of the difference to
-            the full data.
-        class_error: the same error for each of the C classes, by kind; NaN where the test set holds fewer than two
-            samples of it.
-
-    """
-
-    name: str
-    kind: Kind
-    draws: int
-    kept: IntArray
-    epochs: IntArray
-    steps: IntArray
-    samples_seen: IntArray
-    accuracy: FloatArray
-    by_class: FloatArray
-    error: float
-    beside: dict[str, str] = field(default_factory=dict)
+    name: str  # the name of the arm
+    kind: Kind  # `"coreset"`, `"full"`, `"random"`, `"random-stratified"` or `"dedup"`
+    draws: int  # how many different training sets there are among the replicates
+    kept: IntArray  # int64 (R,) samples trained on
+    epochs: IntArray  # int64 (R,); 0 for a learner without epochs
+    steps: IntArray  # int64 (R,) optimiser steps; 0 for a learner without steps
+    samples_seen: IntArray  # int64 (R,) samples passed over, epochs counted
+    accuracy: FloatArray  # float64 (R,) share of the test samples predicted rightly
+    by_class: FloatArray  # float64 (R, C) the same for each class; NaN where the test set holds no sample of it
+    error: float  # standard error of the mean accuracy, as far as the test set is a random sample
+    beside: dict[str, str] = field(default_factory=dict)  # for a coreset, its baselines: kind to name
+    # The same error of the difference to each baseline, by kind; for a baseline, of the difference to the full data.
     beside_error: dict[str, float] = field(default_factory=dict)
+    # The same error for each of the C classes, by kind; NaN where the test set holds fewer than two samples of it.
     class_error: dict[str, list[float]] = field(default_factory=dict)
 
 

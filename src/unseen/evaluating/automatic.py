@@ -23,8 +23,6 @@ from unseen.evaluating.statistics import FEWEST, Sampling, against_random
 from unseen.evaluating.trials import Trials
 from unseen.scores.registry import resolve as resolve_score
 
-__all__ = ["AUTO", "CANDIDATES", "Auto", "candidates_for", "find_best_method", "told"]
-
 AUTO = "auto"
 
 # {score} stands for the score asked for.
@@ -114,7 +112,7 @@ def find_best_method(
     )  # fmt: skip
     budget = max(1, round(share * len(pool)))
     named = auto.candidates is not None
-    possible = [method for method in candidates if _is_possible(trials, method, budget, named)]
+    possible = [m for m in candidates if trials.possible(m, budget, must=named, refusal=BudgetError)]
     trials.open()
     trials.report("work", **_outlook(trials, possible, budget, auto.confirm))
     rounds, order = _halve(trials, possible, budget)
@@ -172,17 +170,6 @@ def _halve(trials: Trials, methods: list[Method], budget: int) -> tuple[list[dic
             return rounds, ranked
         kept = scored[: (len(scored) + 1) // 2]
         alive, replicates = [method for method in methods if method in kept or method is RANDOM], 2 * replicates
-
-
-def _is_possible(trials: Trials, method: Method, budget: int, named: bool) -> bool:
-    """Return whether the method can meet the budget; where the user named it, refuse a budget that it cannot meet."""
-    try:
-        trials.check(method, budget)
-    except BudgetError:
-        if named:
-            raise
-        return False
-    return True
 
 
 def _outlook(trials: Trials, methods: Sequence[Method], budget: int, seeds: int) -> dict[str, Any]:

@@ -1,47 +1,55 @@
-"""The cost of fits, extrapolated from short fits that are timed on a sample of the data (see `timings`).
+"""The cost of the fits of a plan: short fits on a sample of the data are timed, and their time is extrapolated.
 
-The seconds of a fit depend on the kind of learner:
-
-in epochs     setup + E (n_train a + checkpoint) + looks b, with a and b the seconds of one sample
-closed form   in proportion to the operations of the fit, counted by formula
-any other     seconds of the largest trial x (samples / its samples) ^ b
+A learner in epochs takes its time in proportion to the samples trained on and looked at, a closed form in proportion to
+its operations, which are counted. The time of any other grows with a power of the samples that is fitted to the trials.
 """
 
 from __future__ import annotations
 
+import tempfile
 import tracemalloc
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from math import log
+from pathlib import Path
 from statistics import median
+from time import perf_counter
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from unseen.core.protocols import Learner
-from unseen.engine.scoring import Scoring
+from unseen.core import seeds
+from unseen.core.arrays import Arrays, IntArray
+from unseen.core.exposure import Fit, Plan
+from unseen.core.observation import Side
+from unseen.core.plans import LeaveOneOut
+from unseen.core.protocols import Data, Learner
+from unseen.core.threads import limited_threads
+from unseen.data.parts import Part
+from unseen.engine.runs.directory import DirectoryCheckpoints
+from unseen.engine.scoring import SampleInfo, Scoring
 from unseen.engine.work import Work
-from unseen.evaluating import timings as t
-from unseen.evaluating.timings import DataSample, Size, Trial
 from unseen.learners.ridge import RidgeLearner
 from unseen.learners.ridge.learner import GRID, sample_size
-from unseen.learners.ridge.passes import KEPT_BYTES, SECONDS
 from unseen.learners.softmax import SoftmaxLearner
 from unseen.learners.softmax.leave_group_out import GRID as SOFTMAX_GRID
 from unseen.learners.softmax.leave_group_out import SAMPLE as SOFTMAX_SAMPLE
+from unseen.scores.accumulator import ScoreSink
 from unseen.scores.streaming import Score
 
-__all__ = ["Costs", "Range", "fit_exponent", "operations"]
-
+MOST_ROWS, MOST_BYTES, READING_SECONDS = 32_768, 2**29, 4.0  # of a sample
+RUNS, PROBED = 32, 64  # places of data in shards from which consecutive rows are read; rows read to time reading
+EPOCHS = 3  # of a trial, the first of which warms up
+FIRST, LEAST = 8, 256  # rows of the first trial: in epochs, and of any other learner
 # Times vary about this much with the other programs on a machine, its clock and its caches.
 FASTER, SLOWER = 0.8, 1.3
 # The times of short fits vary more, and the work between fits, which is not counted, is no small part of them.
 SHORT, SHORT_FASTER, SHORT_SLOWER = 1.0, 0.5, 2.5  # seconds; factors
-EPOCHS = 3  # of a trial, the first of which warms up
-FIRST, LEAST = 8, 256  # rows of the first trial: in epochs, and of any other learner
-DOUBT = 0.15  # the least uncertainty of an exponent
-COPIES = 3.0  # copies of the inputs that a fit may make
-TRACED = 0.4  # memory is traced only in fits of fewer seconds, because tracing slows them down many times
+DOUBT = 0.2  # the uncertainty of an exponent
+COPIES, TRACED = 3.0, 0.4  # copies of inputs assumed where a trial takes more seconds, since tracing slows it down
 PASSES, HESSIANS = 60.0, 2.0  # of L-BFGS, until a softmax regression is solved
 WARM_PASSES, WARM_HESSIANS = 20.0, 1.5  # the same when it starts from the solution of another penalty
 EIGENVECTORS = 9.0  # times d^3
@@ -82,9 +90,145 @@ class Range:
         """Multiply the low end and the high end by these factors."""
         return Range(self.low * low, self.middle, self.high * high)
 
-    def at_least(self, least: float) -> Range:
-        """Raise all three figures to at least this value."""
-        return Range(max(self.low, least), max(self.middle, least), max(self.high, least))
+
+class Size(NamedTuple):
+    """The size of a fit: samples trained on and watched; if it stands for many models, what each of them leaves out."""
+
+    train: int
+    unseen: int = 0
+    seen: int = 0
+    apart: Literal["", "folds", "samples"] = ""
+    models: int = 1
+
+    @classmethod
+    def of(cls, fit: Fit) -> Size:
+        """Return the size of a fit."""
+        sides = len(fit.train), len(fit.unseen), len(fit.seen)
+        if fit.apart is None:
+            return cls(*sides)
+        return cls(*sides, "samples" if fit.folds is None else "folds", len(np.unique(fit.apart)))
+
+    @property
+    def samples(self) -> int:
+        """How many samples are learned from, as in `unseen.Fit.samples`."""
+        return self.train + (self.unseen if self.apart else 0)
+
+    @property
+    def rows(self) -> int:
+        """How many different samples are trained on or watched."""
+        return self.train + self.unseen
+
+
+def count_fits(plan: Plan, samples: SampleInfo, seed: int) -> tuple[Counter[Size], Fit]:
+    """Count the fits of each size in a plan; return one of the largest, too."""
+    n = len(samples.ids)
+    fits = plan.fits(samples.ids, samples.labels, groups=samples.groups, seed=seed)
+    if isinstance(plan, LeaveOneOut) and samples.groups is None and not plan.together:
+        return Counter({Size(n - 1, 1): n}), next(fits)  # n fits of n rows would take long to make
+    largest = next(fits)
+    sizes = Counter([Size.of(largest)])
+    for fit in fits:
+        sizes[Size.of(fit)] += 1
+        largest = fit if (fit.samples, len(fit.unseen)) > (largest.samples, len(largest.unseen)) else largest
+    return sizes, largest
+
+
+def count_looks(size: Size, scores: Sequence[Score], epochs: int, scored: Side) -> int:
+    """Count the samples that a fit observes, each as often as it is observed."""
+    # The schedule of observations depends on whether samples are watched, not on how many.
+    fit = Fit(train=np.arange(1), unseen=np.arange(1, 2)[: size.unseen], seen=np.arange(1)[: size.seen])
+    sink = ScoreSink(fit, np.zeros(2, np.int64), scores, 2, scored)
+    watched: dict[Side, int] = {"unseen": size.unseen, "seen": size.seen}
+    return sum(watched[side] * bool(sink.wants(side, epoch + 1, epochs)) for side in watched for epoch in range(epochs))
+
+
+class DataSample:
+    """Rows of a fit, at most 32,768, 512 MiB and about 4 s of reading; those of every class come first.
+
+    Rows are drawn at random. From data in shards, consecutive rows are taken at 32 places, because single rows at
+    random would need all shards.
+
+    Attributes:
+        rows: int64 (m,).
+        random_seconds: seconds to read one row, when rows are read at random.
+        run_seconds: seconds to read one row, when consecutive rows are read.
+
+    """
+
+    def __init__(self, data: Data, fit: Fit, seed: int) -> None:
+        self.data, self.fit = data, fit
+        n, in_shards, rng = len(data), data.kind == "vector" and not data.in_memory, seeds.generator(seed, "estimate")
+        self.random_seconds = _time_reading(data, rng.choice(n, min(PROBED, n), replace=False))
+        self.run_seconds = _time_reading(data, np.arange(min(PROBED, n)))
+        each = self.run_seconds if in_shards else self.random_seconds
+        pool = np.concatenate([fit.train, fit.unseen])
+        most = int(min(len(pool), MOST_ROWS, MOST_BYTES // data.sample_bytes, max(PROBED, READING_SECONDS / each)))
+        if in_shards:
+            length = max(1, most // RUNS)
+            starts = length * rng.choice(-(-n // length), min(RUNS, -(-n // length)), replace=False)
+            rows = (starts[:, None] + np.arange(length)).reshape(-1)
+            rows = rows[np.isin(rows, pool)]
+        else:
+            rows = rng.choice(pool, most, replace=False)
+        learned = fit.train if len(fit.train) else fit.unseen
+        labels = data.labels[learned]
+        needed = [fit.unseen[:1], learned[:1], learned[labels != labels[0]][:1]]  # one watched, and two classes
+        rows = np.unique(np.concatenate([*needed, rows]))
+        # Two of each class come first, and two that are only watched.
+        classes = np.where(np.isin(rows, learned), data.labels[rows], -1)
+        order = rng.permutation(len(rows))
+        order = order[np.argsort(classes[order], kind="stable")]
+        place = np.arange(len(rows)) - np.searchsorted(classes[order], classes[order])  # within its class
+        first = order[np.argsort(place, kind="stable")][: int((place < 2).sum())]
+        rest = np.setdiff1d(np.arange(len(rows)), first) if in_shards else order[~np.isin(order, first)]
+        self.rows = rows[np.concatenate([first, rest if in_shards else rng.permutation(rest)])]
+
+    def first(self, rows: int) -> tuple[Part, Fit]:
+        """Return the first `rows` rows as a data set, and the fit restricted to them."""
+        data = Part(self.data, self.rows[:rows])
+        train, unseen, seen = (
+            np.flatnonzero(np.isin(data.rows, side)) for side in (self.fit.train, self.fit.unseen, self.fit.seen)
+        )
+        if self.fit.apart is None:
+            return data, Fit(train, unseen, seen)
+        order = np.argsort(self.fit.unseen)
+        places = order[np.searchsorted(self.fit.unseen, data.rows[unseen], sorter=order)]
+        apart = np.unique(self.fit.apart[places], return_inverse=True)[1]
+        return data, Fit(train, unseen, seen, apart=apart, folds=None if self.fit.folds is None else apart)
+
+
+def _time_reading(data: Data, rows: IntArray) -> float:
+    start = perf_counter()
+    data.take(rows)
+    return (perf_counter() - start) / len(rows)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """The measurements of one fit on a sample."""
+
+    size: Size
+    seconds: float
+    epochs: Sequence[Mapping[str, Any]]  # what the learner reported of each
+    saved: Sequence[tuple[float, int]]  # of each checkpoint: seconds to write it, bytes beside the scores' state
+    result_bytes: int  # of the scores
+
+    def figures(self, name: str) -> list[float]:
+        """Return one figure of every epoch, as far as the learner reported it."""
+        return [float(epoch[name]) for epoch in self.epochs if name in epoch]
+
+
+@dataclass(frozen=True)
+class _TimedCheckpoints(DirectoryCheckpoints):
+    """A store that writes checkpoints as runs do, and measures them."""
+
+    saved: list[tuple[float, int]] = field(default_factory=list)
+
+    def save(self, arrays: Arrays) -> None:
+        start = perf_counter()
+        super().save(arrays)
+        held = (np.asarray(values).nbytes for name, values in arrays.items() if not name.startswith("sink/"))
+        self.saved.append((perf_counter() - start, sum(held)))
 
 
 class Costs:
@@ -93,66 +237,89 @@ class Costs:
     Args:
         work: data set, learner and threads.
         job: the scoring.
-        sizes: the number of its fits of each size.
-        sample: a sample of the data set.
         seconds: the time for the trials, about.
 
     """
 
-    def __init__(self, work: Work, job: Scoring, sizes: Mapping[Size, int], sample: DataSample, seconds: float) -> None:
-        self.learner = work.learner
-        self.job, self.sample, self.sizes, self.threads = job, sample, sizes, work.threads
-        self.fits, self.n = sum(sizes.values()), len(work.data)
-        self.outputs = 1 if sample.targets is not None else len(sample.class_names)
-        self.largest = max(sizes, key=lambda size: (size.samples, size.rows))
+    def __init__(self, work: Work, job: Scoring, seconds: float) -> None:
+        self.learner, self.threads, self.data, self.job = work.learner, work.threads, work.data, job
+        self.sizes, fit = count_fits(job.plan, job.samples, job.seed)
+        self.largest, self.fits, self.n = Size.of(fit), self.sizes.total(), len(work.data)
+        self.sample = DataSample(work.data, fit, job.seed)
         self.scores: Sequence[Score] = job.scores if self.largest.unseen + self.largest.seen else ()
         self.epochs = int(work.learner.epochs or 1)
         self.in_epochs = bool(work.learner.epochs) and work.learner.with_epochs(self.epochs) is not None
-        self.notes: list[str] = []
         self.counted = self.operations(self.largest) is not None  # a closed form
-        self._run = partial(
-            t.time_fit,
-            sample=sample,
-            scores=self.scores,
-            scored=job.plan.scored_side,
-            threads=work.threads,
-            seed=job.seed,
-        )
-        most, d = len(sample), int(np.prod(sample.sample_shape))
-        if self.in_epochs:
-            least = FIRST
-        elif not self.counted:
-            least = max(LEAST, 3 * len(sample.class_names))
-        else:  # a fold is left out by subtracting its sums only if it has more than d / 6 rows
+        # Whether a learner in epochs holds the data set in memory: up to its limit, or half of the free memory.
+        self.held = self.in_epochs and self.learner.holds(self.n * self.data.sample_bytes)
+        least = FIRST if self.in_epochs else max(LEAST, 3 * len(self.data.class_names))
+        if self.counted:  # a fold is left out by subtracting its sums only if it has more than d / 6 rows
+            d = int(self.data.sample_shape[0])
             least = max(512, 2 * d, self.largest.models * d // 3 if self.largest.apart == "folds" else 0)
-        self.trials = t.time_growing_fits(self._fit, self.largest, least=least, most=most, seconds=seconds)
+        self.trials = self._try(least, seconds)
         self.last = self.trials[-1]
-        self.memory = self._memory(self.largest, min(least, most))
+        self.notes: list[str] = []
+        self.memory = self._memory(least)
         tried, batch = self.last.size, self.learner.batch_size or 1
         if self.in_epochs and tried.train < min(batch, self.largest.train):
             self.notes.append(f"tried on batches of up to {tried.train}, since those of {batch} take too long here")
-        if self.in_epochs and not self._held:
+        if self.in_epochs and not self.held:
             self.notes.append("the data set is too large to be held: every batch is read when it is needed")
         if not self.in_epochs and not self.counted and tried.rows < self.largest.rows / 10:
             self.notes.append(
                 f"the largest fit tried has {tried.rows:,} of {self.largest.rows:,} samples: the range is wide"
             )
 
-    def _fit(self, size: Size) -> Trial:
-        least = max((score.least_epochs for score in self.scores), default=1)
-        fewer = self.learner.with_epochs(min(self.epochs, max(EPOCHS, least))) if self.in_epochs else None
-        return self._run(fewer or copy(self.learner), size=size)
+    def _try(self, rows: int, seconds: float) -> list[_Trial]:
+        """Time fits for so many seconds, each on twice as many rows as the one before.
+
+        The first fit runs cold; its time counts only where there is no time for another.
+        """
+        most = len(self.sample.rows)
+        rows = min(rows, most)
+        first, start = self._fit(rows), perf_counter()
+        # The first fit of a network also loads its library, so only the time of its epochs counts.
+        trials, took = [], sum(first.figures("seconds") + first.figures("observe_seconds")) or first.seconds
+        if took > seconds / 10 and rows < most:  # no time to repeat it
+            trials, rows, took = [first], min(2 * rows, most), 2 * took
+        while not trials or (trials[-1].size.rows < most and perf_counter() - start + 1.2 * took < seconds):
+            trials.append(self._fit(rows))
+            rows, took = min(2 * rows, most), 2 * trials[-1].seconds
+        return trials
+
+    def _fit(self, rows: int) -> _Trial:
+        """Time one fit on the first rows of the sample. Warnings are silenced: the run itself gives them."""
+        data, fit = self.sample.first(rows)
+        learner, epochs = copy(self.learner), list[Mapping[str, Any]]()
+        if self.in_epochs:
+            least = max((score.least_epochs for score in self.scores), default=1)
+            learner = self.learner.with_epochs(min(self.epochs, max(EPOCHS, least))) or learner
+        sink = ScoreSink(fit, data.labels, self.scores, len(data.class_names), self.job.plan.scored_side)
+
+        def report(kind: str, **fields: Any) -> None:
+            if kind == "epoch":
+                epochs.append(fields)
+
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), limited_threads(self.threads):
+            warnings.simplefilter("ignore")
+            checkpoints = _TimedCheckpoints(Path(folder) / "state.npz", "0" * 32)
+            start = perf_counter()
+            learner.fit(data, fit, sink, checkpoints, seed=self.job.seed, report=report)
+            result = sink.result()
+            seconds = perf_counter() - start
+        return _Trial(Size.of(fit), seconds, epochs, checkpoints.saved, sum(array.nbytes for array in result.values()))
 
     def operations(self, size: Size, n: int | None = None, fits: int | None = None) -> float | None:
         """Count the operations of one fit of a closed form; None for another learner."""
-        d = int(np.prod(self.sample.sample_shape))
-        if not self.looks(replace(size, unseen=0)):  # the plan watches them, but no score reads them
-            size = replace(size, seen=0)
-        return operations(self.learner, size, d, self.outputs, n or self.n, fits or self.fits)
+        if not self.looks(size._replace(unseen=0)):  # the plan watches them, but no score reads them
+            size = size._replace(seen=0)
+        d = int(np.prod(self.data.sample_shape))
+        outputs = 1 if self.data.targets is not None else len(self.data.class_names)
+        return operations(self.learner, size, d, outputs, n or self.n, fits or self.fits)
 
     def looks(self, size: Size, epochs: int | None = None) -> int:
         """Count the samples that a fit observes, each as often as it is observed."""
-        return t.count_looks(size, self.scores, epochs or self.epochs, self.job.plan.scored_side)
+        return count_looks(size, self.scores, epochs or self.epochs, self.job.plan.scored_side)
 
     def seconds(self, size: Size) -> Range:
         """Estimate the seconds of one fit."""
@@ -161,129 +328,59 @@ class Costs:
 
     def startup_seconds(self) -> Range:
         """Estimate the seconds that a process spends before its first fit, reading the data that it holds."""
-        held = self.in_epochs and self._held
-        return Range.exactly(self.n * self.sample.run_seconds if held else 0.0).widened()
-
-    @cached_property
-    def _held(self) -> bool:
-        """Whether a learner in epochs holds the data set in memory: up to its limit, or half of the free memory."""
-        return self.learner.holds(int(self.n * self.sample.bytes_each))
+        return Range.exactly(self.n * self.sample.run_seconds if self.held else 0.0).widened()
 
     def _seconds_of_epochs(self, size: Size) -> Range:
-        """Estimate the seconds of a fit in epochs from the seconds of one sample in the last two trials."""
-        last, ends = self.last, self.trials[-2:]
-        floor = 0.0 if self._held else self.sample.random_seconds / max(1, self.learner.data_workers)
-
-        def each(trial: Trial) -> list[float]:
-            epochs = trial.figures("seconds")
-            return [seconds / trial.size.train for seconds in epochs[1 if len(epochs) > 1 else 0 :]]
-
-        every = [value for trial in ends for value in each(trial)]
-        train = Range(min(every), median(each(last)), max(every))
-        if last.size.train < min(self.learner.batch_size or 1, size.train):
-            train = Range(train.low / 2, train.middle, train.high)  # a sample takes less time in a larger batch
-        looked = [self.looks(trial.size, len(trial.epochs)) for trial in ends]
-        watched = [sum(trial.figures("observe_seconds")) / max(1, n) for trial, n in zip(ends, looked, strict=True)]
-        look = Range(min(watched), watched[-1], max(watched))
-        # The rest of the time of a fit: building the network, means, first checkpoint.
-        spent = sum(last.figures("seconds")) + sum(last.figures("observe_seconds")) + sum(last.saving)
-        setup = Range.exactly(max(0.0, last.seconds - spent) + floor * size.train)
-        state, growing = last.state
-        saving = median(last.saving) * (1 + growing / state * (self._watched(size) - 1)) if last.saving else 0.0
-        return (
-            train.at_least(floor).times(self.epochs * size.train)
-            + (look.at_least(floor) if self.looks(size) else look).times(self.looks(size))
-            + setup
-            + Range.exactly(self.epochs * saving)
-        )
+        """Multiply the seconds of one sample in the largest trial, and add what else that trial took."""
+        last = self.last
+        floor = 0.0 if self.held else self.sample.random_seconds / max(1, self.learner.data_workers)
+        epochs, watched = last.figures("seconds"), sum(last.figures("observe_seconds"))
+        each = [seconds / last.size.train for seconds in epochs[len(epochs) > 1 :]]
+        low = min(each) / (2 if last.size.train < min(self.learner.batch_size or 1, size.train) else 1)  # small batches
+        look = max(floor, watched / max(1, self.looks(last.size, len(epochs))))
+        saving = [seconds for seconds, _ in last.saved] or [0.0]
+        setup = max(0.0, last.seconds - sum(epochs) - watched - sum(saving))
+        train = (self.epochs * size.train * max(floor, a) for a in (low, median(each), max(each)))
+        return Range(*train) + Range.exactly(self.looks(size) * look + setup + self.epochs * median(saving))
 
     def _seconds_of_work(self, size: Size) -> Range:
         """Extrapolate the seconds of the trials by the samples, or by the operations of a closed form."""
-        last, wanted = self.last, self.operations(size) or size.rows
-        power, doubt = fit_exponent(
-            [self._work(trial) for trial in self.trials], [trial.seconds for trial in self.trials]
-        )
-        ratio = wanted / self._work(last)
-        ends = [last.seconds * ratio**b for b in (power - doubt, power, power + doubt)]
-        middle = ends[1]
-        if ratio > 1:  # no learner grows slower than in proportion for ever
-            before = self.trials[-2] if len(self.trials) > 1 else Trial(Size(0), 0.0)
-            slope = max(0.0, last.seconds - before.seconds) / max(self._work(last) - self._work(before), 1)
-            middle = max(middle, last.seconds + slope * (wanted - self._work(last)))
-            ends.append(last.seconds * ratio)
-        if self.counted:  # the rates of the trials differ, since passes and solving run at different rates
-            ends += [wanted * trial.seconds / self._work(trial) for trial in self.trials[-2:]]
-        reads = size.rows + size.seen + (size.samples if size.apart else 0)
-        reading = reads * (self.sample.run_seconds if self.counted else self.sample.random_seconds)
-        least = 0.0 if self.sample.whole.in_memory else reading
-        return Range(min(ends), middle, max(*ends, middle)) + Range(least, reading, reading)
+        work = [self.operations(trial.size, trial.size.rows, 1) or float(trial.size.rows) for trial in self.trials]
+        wanted, last = self.operations(size) or float(size.rows), self.last.seconds
+        ratio, power, slope = wanted / work[-1], 1.0, last / work[-1]
+        if len(work) > 1:
+            early = max(0, len(work) - 3)
+            power = log(last / self.trials[early].seconds) / log(work[-1] / work[early])
+            slope = max(0.0, last - self.trials[-2].seconds) / (work[-1] - work[-2])
+        # No learner grows slower than in proportion for ever.
+        line = last + slope * (wanted - work[-1]) if ratio > 1 else 0.0
+        middle = max(last * ratio ** min(max(power, 0.0), 3.0), line)
+        ends = middle * ratio**DOUBT, middle / ratio**DOUBT
+        return Range(min(ends), middle, max(*ends, last * ratio))
 
-    def _work(self, trial: Trial) -> float:
-        return self.operations(trial.size, trial.size.rows, 1) or float(trial.size.rows)
-
-    def measured(self) -> dict[str, float]:
-        """Return the measurements, named in words with their units."""
-        last, sample = self.last, self.sample
-        figures = {"seconds of the largest trial": last.seconds, "samples tried": float(last.size.rows)}
-        reading = sample.run_seconds if self.counted else sample.random_seconds
-        figures["seconds to read a sample"] = reading
-        if self.counted:
-            figures["GFLOP/s of the largest trial"] = self._work(last) / last.seconds / 1e9
-        if self.in_epochs:
-            figures["seconds to train on a sample"] = last.figures("seconds")[-1] / last.size.train
-            figures["seconds to write a checkpoint"] = median(last.saving) if last.saving else 0.0
-        return figures
-
-    @property
-    def checkpoint_bytes(self) -> float:
-        """The bytes of the checkpoint of one full fit."""
-        if self.counted and self.largest.apart and self.seconds(self.largest).high > SECONDS:  # the first after so long
-            d = int(self.sample.sample_shape[0])
-            sums = 1 + (self.largest.models if self.largest.apart == "folds" else 0)
-            return min(float(KEPT_BYTES), 8.0 * sums * d * (d + self.outputs))
-        state, growing = self.last.state
-        return state + growing * (self._watched(self.largest) - 1) if self.learner.epochs else 0.0
-
-    def _watched(self, size: Size) -> float:
-        """Return the number of watched samples relative to the largest trial."""
-        tried = self.last.size.unseen + self.last.size.seen
-        return (size.unseen + size.seen) / tried if tried else 1.0
-
-    def _memory(self, size: Size, least: int) -> Range:
+    def _memory(self, least: int) -> Range:
         """Estimate the bytes of a process that does a fit, beside the interpreter, libraries and scores."""
-        sample, held = self.sample, self.sample.held_bytes
+        held, size = self.data.held_bytes, self.largest
         if self.in_epochs:
             batch = min(self.learner.batch_size or 1, size.train)
-            weights, each = self.learner.network_bytes(sample)
-            inputs = self.n * sample.bytes_each if self._held else 4 * batch * sample.bytes_each
+            weights, each = self.learner.network_bytes(self.data)
+            inputs = self.data.sample_bytes * (self.n if self.held else 4 * batch)
             # Allocators hold more than they hand out, and passes need working memory beside what they keep.
             return Range.exactly(inputs + weights + batch * each).widened(1.0, 1.5)
-        if self.counted:
-            own = float(self.learner.memory(sample.whole, self.job.plan) or 0)
+        if (own := self.learner.memory(self.data, self.job.plan)) is not None:
             return Range(held + own / 2, held + own, held + own)
-        small, large = size.scaled(least), size.scaled(min(2 * least, len(sample)))
         if self.trials[0].seconds > TRACED:
             self.notes.append(
                 f"fits are too slow here to trace their memory: {COPIES:.0f} copies of inputs are assumed"
             )
-            return Range.exactly(held + COPIES * sample.bytes_each * size.rows).widened(0.8, 2.0)
-        # The memory of libraries in C is not traced.
-        low, most = (float(trace_peak(partial(self._fit, each))) for each in (small, large))
-        each = max(0.0, most - low) / (large.rows - small.rows) if large.rows > small.rows else most / large.rows
-        return Range.exactly(held + most + each * (size.rows - large.rows)).widened(0.8, 2.0)
-
-
-def fit_exponent(work: Sequence[float], seconds: Sequence[float]) -> tuple[float, float]:
-    """Fit the power of the work with which the seconds grow, on the larger trials; return it and its uncertainty."""
-    if len(work) == 1:
-        return 1.0, 0.5
-    x, y = np.log(work), np.log(np.maximum(seconds, 1e-6))
-    last = x >= x[-1] - np.log(4.5)  # up to three sizes, each double the one before
-    if last.sum() < 2:
-        last[-2:] = True
-    power = float(np.clip(np.polyfit(x[last], y[last], 1)[0], 0.0, 3.0))
-    ends = (y[-1] - y[-2]) / (x[-1] - x[-2])
-    return power, max(DOUBT, min(0.5, abs(float(ends) - power)))
+            return Range.exactly(held + COPIES * self.data.sample_bytes * size.rows).widened(0.8, 2.0)
+        tracemalloc.start()  # what libraries in C hold is not seen
+        try:
+            tried = self._fit(least).size.rows
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        return Range.exactly(held + most / tried * size.rows).widened(0.5, 2.0)
 
 
 def operations(learner: Learner, size: Size, d: int, outputs: int, n: int, fits: int = 1) -> float | None:
@@ -343,13 +440,3 @@ def _softmax(learner: SoftmaxLearner, size: Size, coefficients: float) -> float:
         again = solve(sample, WARM_PASSES, WARM_HESSIANS) + 2.0 * sample * squares + cubes
         work += models * len(SOFTMAX_GRID) * again
     return work
-
-
-def trace_peak(work: Callable[[], object]) -> int:
-    """Trace the most bytes that Python and NumPy hold during a call, beyond those held before."""
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()

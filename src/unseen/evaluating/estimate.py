@@ -9,19 +9,20 @@ from dataclasses import asdict, dataclass, field, fields
 from time import perf_counter
 from typing import Any, Literal, Unpack
 
+import numpy as np
 import numpy.typing as npt
 
-from unseen.core.exposure import Plan
-from unseen.core.plans import plan_of, seen
-from unseen.core.protocols import Learner
+from unseen.core.exposure import Exposure, Plan, at_least
+from unseen.core.plans import plan_of
+from unseen.core.protocols import Data, Learner
+from unseen.data.content import hash_items, hash_rows
 from unseen.data.sources import Reading, opened
 from unseen.engine.runs import MemoryRun, seed_of
 from unseen.engine.scoring import Abilities, Scoring
 from unseen.engine.work import Work
 from unseen.errors import ArgumentError
-from unseen.evaluating.costs import SHORT, SHORT_FASTER, SHORT_SLOWER, Costs, Range
+from unseen.evaluating.costs import SHORT, SHORT_FASTER, SHORT_SLOWER, Costs, Range, Size
 from unseen.evaluating.prices import pays_back
-from unseen.evaluating.timings import Size, count_sizes, read_sample
 from unseen.integrations.recorder import Recorder
 from unseen.rules.budgets import amounts
 from unseen.rules.budgets import budget as budget_of
@@ -30,9 +31,8 @@ from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
 
-__all__ = ["Estimate", "estimate"]
-
 SCORING_SECONDS, TRAINING_SECONDS = 12.0, 5.0  # for trials of the scoring, and of trainings without scoring
+HASHED = 1_024  # rows
 START_LIMIT = 20.0  # seconds to wait for a process that only imports
 TABLE_COLUMNS = 6  # of 8 bytes beside the scores: id, label, fold, confidence, prediction, and a row of the coreset
 
@@ -61,7 +61,6 @@ class Estimate:
         full_seconds: the time of one training on everything.
         coreset_seconds: the time of one training on the coreset, epochs fixed; None without a budget.
         pays_after: trainings on the coreset that pay for the scoring; None if they never do, or without a budget.
-        measured: the measurements, named in words with their units.
         about: learner, plan, scores, threads, as JSON.
         notes: remarks on how it was measured.
     """
@@ -84,7 +83,6 @@ class Estimate:
     full_seconds: Range
     coreset_seconds: Range | None
     pays_after: int | None
-    measured: dict[str, float] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -196,15 +194,15 @@ def estimate(
     first = resolve_score(score if score is not None else "el2n" if source.targets is None else "loss")
     job = _job(work, exposure, _scores(work, exposure, first, also), seed)
     budget = None if keep is None and prune is None else budget_of(len(source), **amounts(keep=keep, prune=prune))
-    sample = read_sample(source, seed)
-    costs = Costs(work, job, count_sizes(job.plan, job.samples, seed), sample, SCORING_SECONDS)
+    costs = Costs(work, job, SCORING_SECONDS)
     training = costs
     if trainee is not None:
         work = Work(source, trainee, groups=None, jobs=1, threads=work.executor.threads)
     if trainee is not None or not costs.in_epochs:  # else its epochs were timed in the scoring already
-        alone = _job(work, seen(), [resolve_score("loss")], seed)
-        training = Costs(work, alone, {Size(len(source)): 1}, sample, TRAINING_SECONDS)
-    opening += len(source) * sample.hash_seconds() if groups == "duplicates" else 0.0
+        everything = Exposure(train=[np.arange(len(source))], watch=[np.empty(0, np.int64)])
+        alone = _job(work, everything, [resolve_score("loss")], seed)
+        training = Costs(work, alone, TRAINING_SECONDS)
+    opening += _time_hashing(source) if groups == "duplicates" else 0.0
     start_seconds = _time_start(costs, slots or 1)
     return _add_up(costs, training, budget, slots or 1, Range.exactly(opening + start_seconds).widened())
 
@@ -248,7 +246,6 @@ def _add_up(costs: Costs, training: Costs, budget: int | None, slots: int, openi
         full_seconds=full,
         coreset_seconds=part,
         pays_after=None if part is None else pays_back(busy, full.middle, part.middle),
-        measured=costs.measured(),
         about={
             "learner": learner.describe(),
             "trainee": training.learner.describe(),
@@ -272,8 +269,10 @@ def _storage(costs: Costs, at_once: int) -> Range:
     """Estimate the bytes of results, table and coreset, which parquet may halve, and of checkpoints of running fits."""
     repeats, scores = costs.job.plan.repeats, len(costs.job.scores)
     table = 8.0 * costs.n * (TABLE_COLUMNS + scores + (repeats > 1) * (repeats + (1 + repeats) * scores))
-    results = sum(times * costs.last.result_bytes * (s.unseen + s.seen) for s, times in costs.sizes.items())
-    return Range(table / 2, 0.8 * table, table) + Range.exactly(results + at_once * costs.checkpoint_bytes)
+    last, watched = costs.last, sum(times * (size.unseen + size.seen) for size, times in costs.sizes.items())
+    results = watched * last.result_bytes / max(1, last.size.unseen + last.size.seen)
+    checkpoint = last.saved[-1][1] + _state_bytes(costs.job, costs.largest) if last.saved else 0.0
+    return Range(table / 2, 0.8 * table, table) + Range.exactly(results + at_once * checkpoint)
 
 
 def _scores(work: Work, plan: Plan, score: Score, also: Sequence[str | Score]) -> list[str | Score]:
@@ -304,8 +303,7 @@ def _refuse_recorder(learner: Any) -> None:
 def _check_gpus(learner: Learner, gpus: int | None) -> None:
     if gpus is None:
         return
-    if isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 1:
-        raise ArgumentError(f"gpus must be an integer of at least 1, got {gpus!r}")
+    at_least("gpus", gpus, 1)
     if not on_gpu(learner):
         raise ArgumentError(
             f"gpus={gpus} needs a learner on a GPU here to be measured, but {learner.name!r} uses "
@@ -317,6 +315,17 @@ def _check_gpus(learner: Learner, gpus: int | None) -> None:
 def on_gpu(learner: Learner) -> bool:
     """Return whether the learner trains on a GPU here."""
     return str(learner.describe().get("device", "cpu")).startswith("cuda")
+
+
+def _time_hashing(data: Data) -> float:
+    """Measure the seconds to hash all inputs, which is done to find copies, on some of them."""
+    some = data.take(np.arange(min(HASHED, len(data))))
+    start = perf_counter()
+    if data.dtype.kind == "O":
+        hash_items(repr(row).encode() for row in some)
+    else:
+        hash_rows(some)
+    return (perf_counter() - start) / len(some) * len(data)
 
 
 def _time_start(costs: Costs, slots: int) -> float:

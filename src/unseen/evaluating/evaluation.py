@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -19,29 +19,32 @@ import numpy.typing as npt
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.coreset import Coreset
-from unseen.core.protocols import Data, Learner
+from unseen.core.exposure import at_least
+from unseen.core.protocols import Data
 from unseen.data.content import digest
-from unseen.data.sources import Reading, columns_named, opened, opened_test
+from unseen.data.sources import Reading, check_arguments, columns_named, opened, opened_test, without_reading
 from unseen.engine import runs
-from unseen.engine.executors import Executor
 from unseen.engine.runs.base import Run
 from unseen.engine.scoring import versions
-from unseen.engine.work import Fix, Outcome, Report, Training, Work
+from unseen.engine.work import Fix, Outcome, Training, Work
 from unseen.errors import ArgumentError, DataError
 from unseen.evaluating.arms import BASELINES, Arm, ArmResult, Kind, check_baselines, make_arms
 from unseen.evaluating.prices import CHOOSING, Price, of_arms, of_run, total
 from unseen.evaluating.result import FILE, Evaluation
 from unseen.evaluating.statistics import sampling_error
 from unseen.evaluating.test_set import Exam, NearDuplicates, Overlap, near_duplicates, with_probe, with_test
+from unseen.evaluating.trials import Running
 from unseen.learners.base import refuse_target
 from unseen.rules.inputs import checked_features
-
-__all__ = ["Candidates", "CoresetLike", "Replicates", "evaluate"]
 
 DEFAULT_BASELINES: tuple[Kind, ...] = ("full", "random", "random-stratified")
 SAME_DATA = ("n", "kind", "sample_shape", "classes", "labels", "ids", "sample")  # of a fingerprint
 
 CoresetLike = Coreset | str | Path  # a coreset, or the run or the file that holds one
+
+
+class EvaluationOptions(Reading, Running, total=False):
+    """How the data sets of `evaluate` are read, and where it trains."""
 
 
 def evaluate(
@@ -61,12 +64,7 @@ def evaluate(
     features: npt.ArrayLike | tuple[npt.ArrayLike, npt.ArrayLike] | Sequence[str] | None = None,
     seed: int | None = 0,
     out: str | Path | None = None,
-    executor: str | Executor = "local",
-    jobs: int | None = None,
-    threads: int | None = None,
-    verify: Literal["cheap", "full"] = "cheap",
-    report: Report | None = None,
-    **reading: Unpack[Reading],
+    **options: Unpack[EvaluationOptions],
 ) -> Evaluation:
     """Train on coresets and on their baselines, and measure what training on less costs in accuracy.
 
@@ -97,12 +95,8 @@ def evaluate(
             found.
         seed: the root seed, or None for one that is drawn.
         out: a directory that keeps the run. The same call continues it after a kill.
-        executor: where trainings run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
-        jobs: trainings at the same time.
-        threads: threads a training.
-        verify: `"full"` puts a digest of all content in the manifest.
-        report: called with (kind, **fields) as work goes on.
-        **reading: how `data` and `test` are read, as in `label="income"`; see `unseen.score`.
+        **options: where trainings run, see `unseen.evaluating.trials.Running`; and how `data` and `test` are read, as
+            in `label="income"`, see `unseen.score`.
 
     Returns:
         The evaluation: accuracies, intervals, verdicts in words, prices.
@@ -120,7 +114,10 @@ def evaluate(
         >>> found.verdict("coreset", "full").word, found.verdict("coreset", "random").word
         ('undecided', 'undecided')
     """
-    _check_numbers(seeds=seeds, margin=margin, level=level)
+    check_arguments(evaluate, options, Running.__annotations__)
+    reading, running = without_reading(options)
+    at_least("seeds", seeds, 1)
+    _check_numbers(margin=margin, level=level)
     seed = runs.seed_of(out, seed)
     source = opened(evaluate, data, y, reading, features)
     columns = columns_named(features)
@@ -129,15 +126,15 @@ def evaluate(
     refuse_target(source, "evaluate tests the accuracy of classes", "`prune` and `select` work without classes")
     candidates = Candidates.of(coresets, source, seeds)
     own, whole = _read_features(features, source)
-    names = check_baselines(_default_baselines(own) if baselines is None else baselines, features=own is not None)
+    if baselines is None:
+        baselines = DEFAULT_BASELINES if own is None else (*DEFAULT_BASELINES, "dedup")
+    names = check_baselines(baselines, features=own is not None)
     exam = with_probe(source, probe, seed=seed) if test_set is None else with_test(source, test_set, overlap=overlap)
     whole = own if test_set is None and whole is None else whole
     if whole is not None and len(whole) != len(exam.data):
         raise ArgumentError(f"features of the test set must have one row for each of {len(exam.data) - len(source)}")
     arms = make_arms(exam, candidates.coresets, names, replicates=seeds, seed=seed, features=own)
-    work = Work(
-        exam.data, learner, groups=None, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
-    )
+    work = Work(exam.data, learner, groups=None, **running)
     replicates = Replicates(work, exam, arms, fix, seed)
     with runs.open_run(out) as run:
         run.open(_manifest(work, exam, candidates, own, fix=fix, seed=seed))
@@ -156,9 +153,7 @@ def evaluate(
         return evaluation
 
 
-def _check_numbers(*, seeds: object, margin: object, level: object) -> None:
-    if isinstance(seeds, bool) or not isinstance(seeds, Integral) or seeds < 1:
-        raise ArgumentError(f"seeds must be an integer of at least 1, got {seeds!r}")
+def _check_numbers(*, margin: object, level: object) -> None:
     if isinstance(margin, bool) or not isinstance(margin, Real) or not 0 < float(margin) < 1:
         raise ArgumentError(f"margin must be an accuracy above 0 and below 1 (0.005 is half a point), got {margin!r}")
     if isinstance(level, bool) or not isinstance(level, Real) or not 0 < float(level) < 1:
@@ -176,10 +171,6 @@ def _read_features(features: Any, data: Data) -> tuple[npt.NDArray[Any] | None, 
     if own.shape[1] != test.shape[1]:
         raise ArgumentError(f"features of both sets must be of one extractor, got {own.shape[1]} and {test.shape[1]}")
     return own, np.concatenate([own, test])
-
-
-def _default_baselines(features: npt.NDArray[Any] | None) -> tuple[Kind, ...]:
-    return DEFAULT_BASELINES if features is None else (*DEFAULT_BASELINES, "dedup")
 
 
 def _manifest(
@@ -220,16 +211,10 @@ def _about(work: Work, exam: Exam, near: NearDuplicates) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The coresets to evaluate, by name.
+    """The coresets to evaluate, by name."""
 
-    Args:
-        coresets: name to the coresets of one method.
-        prices: name to the cost of choosing one of them, where it is known.
-
-    """
-
-    coresets: dict[str, list[Coreset]]
-    prices: dict[str, Price]
+    coresets: dict[str, list[Coreset]]  # name to the coresets of one method
+    prices: dict[str, Price]  # name to the cost of choosing one of them, where it is known
 
     @classmethod
     def of(cls, coresets: Any, data: Data, replicates: int) -> Candidates:
@@ -406,7 +391,7 @@ class Replicates:
             draws=arm.draws,
             kept=kept,
             epochs=np.array([learner.epochs or 0 for learner in learners]),
-            steps=np.array([_steps(learner, size) for learner, size in zip(learners, kept.tolist(), strict=True)]),
+            steps=np.array([learner.steps(size) or 0 for learner, size in zip(learners, kept.tolist(), strict=True)]),
             samples_seen=np.array([outcome.samples_seen for outcome in outcomes]),
             accuracy=right.mean(axis=1),
             by_class=_accuracy_by_class(right, labels, classes),
@@ -421,10 +406,6 @@ def _accuracy_by_class(right: npt.NDArray[np.bool_], labels: IntArray, classes: 
     of_class = np.stack([np.bincount(labels, row, minlength=classes) for row in right])
     share: FloatArray = of_class / np.where(counts > 0, counts, np.nan)
     return share
-
-
-def _steps(learner: Learner, samples: int) -> int:
-    return learner.steps(samples) or 0
 
 
 def _sizes(arm: Arm) -> str:

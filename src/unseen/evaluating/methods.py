@@ -28,8 +28,6 @@ from unseen.growing import Growth, Loop
 from unseen.rules.selecting import Choice, default_rule
 from unseen.scores.registry import resolve as resolve_score
 
-__all__ = ["DEFAULT", "FULL", "Method", "Selector", "slug"]
-
 FULL = "full"
 GROW = "grow"
 DEFAULT = f"halves/el2n/{default_rule('harder')}"  # how `unseen.prune` chooses where nothing is named

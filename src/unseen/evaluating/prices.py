@@ -13,21 +13,6 @@ from typing import Any
 
 from unseen.engine.runs import RunDirectory
 
-__all__ = [
-    "CHOOSING",
-    "IN_TRAININGS",
-    "Price",
-    "duration",
-    "in_trainings",
-    "of_arms",
-    "of_fits",
-    "of_run",
-    "paid",
-    "pays_back",
-    "total",
-    "worth",
-]
-
 CHOOSING = "choosing"  # the event that holds the cost of choosing a coreset
 IN_TRAININGS = ("cost", "saving", "pays_back", "cost_samples", "saving_samples", "pays_back_samples")  # keys
 _NEGLIGIBLE = 0.05  # of a training: so small a remainder does not count as one more
@@ -35,18 +20,11 @@ _NEGLIGIBLE = 0.05  # of a training: so small a remainder does not count as one 
 
 @dataclass(frozen=True)
 class Price:
-    """The price of one or several trainings.
+    """The price of one or several trainings."""
 
-    Args:
-        trainings: how many.
-        seconds: their sum, observation included; trainings that run at the same time each count in full.
-        samples: training samples passed over, epochs counted; None where the events do not hold it.
-
-    """
-
-    trainings: float
-    seconds: float
-    samples: float | None
+    trainings: float  # how many
+    seconds: float  # their sum, observation included; trainings that run at the same time each count in full
+    samples: float | None  # training samples passed over, epochs counted; None where the events do not hold it
 
     def divided(self, parts: float) -> Price:
         """Divide the price by a number of parts."""
@@ -193,22 +171,14 @@ def in_trainings(choosing: Price, full: Price, part: Price) -> dict[str, Any]:
     """
     found: dict[str, Any] = dict.fromkeys(IN_TRAININGS)
     clauses = []
-    for end, spent in (("", _seconds), ("_samples", _samples)):
-        cost, whole, rest = spent(choosing), spent(full), spent(part)
+    for end, unit in (("", "seconds"), ("_samples", "samples")):
+        cost, whole, rest = (getattr(price, unit) for price in (choosing, full, part))
         if cost is None or rest is None or not whole:
             continue
         found[f"cost{end}"], found[f"saving{end}"] = cost / whole, 1 - rest / whole
         found[f"pays_back{end}"] = pays_back(cost, whole, rest)
         clauses.append(f"{'by samples seen' if end else 'by time'}, {paid(cost / whole, 1 - rest / whole)}")
     return {**found, "text": "; ".join(clauses) or "not known when it pays back: no time was taken"}
-
-
-def _seconds(price: Price) -> float | None:
-    return price.seconds
-
-
-def _samples(price: Price) -> float | None:
-    return price.samples
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ Nothing here trains.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -31,8 +31,6 @@ from unseen.evaluating.statistics import (
     interval,
 )
 from unseen.learners.base import in_words
-
-__all__ = ["FILE", "Evaluation"]
 
 FILE = "evaluation.parquet"  # in the directory of a run
 
@@ -276,16 +274,13 @@ class Evaluation:
 
     def to_markdown(self) -> str:
         """Format the table in Markdown: accuracy in per cent, differences in points, with their intervals."""
-        rows = self.rows()
-        lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
         about = f"{self.about['fix']} fixed; {self.about['test']['text']}; intervals at {100 * self.about['level']:g} %"
         verdicts = [
             f"- {name} against {to}: {self.verdict(name, to).text}"
             for name in self.coresets
             for to in self[name].beside
         ]
-        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        return "\n".join([table, "", f"{about[0].upper()}{about[1:]}.", "", *verdicts, ""])
+        return "\n".join([markdown_table(self.rows()), "", f"{about[0].upper()}{about[1:]}.", "", *verdicts, ""])
 
     def summary(self) -> dict[str, Any]:
         """Return everything as JSON, times included; NaN where there is no interval."""
@@ -355,6 +350,12 @@ class Evaluation:
             kind = str(columns["kind"][mine][0])
             arms.append(ArmResult(name=name, kind=kind, by_class=by_class, **own, **about["arms"][name]))  # type: ignore[arg-type]
         return cls(tuple(arms), names, about["about"])
+
+
+def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Format rows as a Markdown table, the keys of the first row as its head."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _describe_draws(arm: ArmResult) -> str:

@@ -21,20 +21,6 @@ import numpy.typing as npt
 from unseen.core.arrays import FloatArray
 from unseen.errors import ArgumentError
 
-__all__ = [
-    "FEWEST",
-    "MOST_SEEDS",
-    "Interval",
-    "Sampling",
-    "Verdict",
-    "against_full",
-    "against_random",
-    "describe_losses",
-    "interval",
-    "paired",
-    "sampling_error",
-]
-
 Word = Literal["lossless", "loses", "better", "worse", "undecided"]
 
 FEWEST = 3  # replicates that give a verdict; two may agree by chance
@@ -300,24 +286,14 @@ def sampling_error(values: npt.ArrayLike) -> float:
 
 
 class _Spread(NamedTuple):
-    """The variance of a mean over R replicates, in its two parts.
+    """The variance of a mean over R replicates, in its two parts."""
 
-    Args:
-        replicates: R.
-        seeds: the variance over replicates; NaN for one replicate.
-        test: the variance of the mean due to the draw of the test set; 0 where the test set counts as given.
-        samples: the number of test samples; 0 where the test set counts as given.
-        each: the unit of a replicate, in words.
-        trainee: the learner that was trained, in words.
-
-    """
-
-    replicates: int
-    seeds: float
-    test: float
-    samples: int
-    each: str
-    trainee: str
+    replicates: int  # R
+    seeds: float  # the variance over replicates; NaN for one replicate
+    test: float  # the variance of the mean due to the draw of the test set; 0 where the test set counts as given
+    samples: int  # the number of test samples; 0 where the test set counts as given
+    each: str  # the unit of a replicate, in words
+    trainee: str  # the learner that was trained, in words
 
     @classmethod
     def of(cls, x: FloatArray, sampling: Sampling | None, each: str = "seed", trainee: str = "") -> _Spread:

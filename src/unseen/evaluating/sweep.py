@@ -15,19 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.cards import card, tabled
+from unseen.core.exposure import at_least
 from unseen.core.files import read_parquet, replace_file, write_parquet
-from unseen.data.sources import Reading, columns_named, opened, opened_test
 from unseen.engine import runs
-from unseen.engine.executors import Executor
-from unseen.engine.work import Fix, Groups, Outcome, Report
+from unseen.engine.work import Outcome
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import FULL, Method
+from unseen.evaluating.result import markdown_table
 from unseen.evaluating.statistics import interval, paired
-from unseen.evaluating.test_set import Overlap
-from unseen.evaluating.trials import CellKey, Trials, split_train_test
+from unseen.evaluating.trials import CellKey, TrialOptions, Trials, open_data, split_train_test
 from unseen.rules.budgets import amounts
-
-__all__ = ["FILE", "Cell", "Sweep", "sweep"]
 
 BASELINES = (FULL, "random")
 FILE = "sweep.parquet"  # in the directory of a run
@@ -36,32 +33,18 @@ _MARKS = "osv^Dx+*<>"  # of the methods in the figure
 
 @dataclass(frozen=True)
 class Cell:
-    """The result of training on one coreset and testing.
+    """The result of training on one coreset and testing."""
 
-    Args:
-        method: the line that names the method.
-        plan: the plan of the method; empty where it reads no scores.
-        score: the score of the method; empty where it reads no scores.
-        rule: the rule of the method; empty for everything.
-        keep: the share kept.
-        budget: the count kept.
-        replicate: counted from 0.
-        accuracy: the accuracy on the test rows after the last epoch.
-        loss: the mean negative log-probability of the labels of the test rows.
-        samples_seen: training samples passed over, epochs counted.
-
-    """
-
-    method: str
-    plan: str
-    score: str
-    rule: str
-    keep: float
-    budget: int
-    replicate: int
-    accuracy: float
-    loss: float
-    samples_seen: int
+    method: str  # the line that names the method
+    plan: str  # the plan of the method; empty where it reads no scores
+    score: str  # the score of the method; empty where it reads no scores
+    rule: str  # the rule of the method; empty for everything
+    keep: float  # the share kept
+    budget: int  # the count kept
+    replicate: int  # counted from 0
+    accuracy: float  # the accuracy on the test rows after the last epoch
+    loss: float  # the mean negative log-probability of the labels of the test rows
+    samples_seen: int  # training samples passed over, epochs counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,18 +107,20 @@ class Sweep:
         )
 
     def _repr_html_(self) -> str:
-        rows = [{"method": method, **{self._pruned(b): self.entry(method, b) for b in self.budgets}}
-                for method in self.methods]  # fmt: skip
-        return card(repr(self), [], tabled(rows))
+        return card(repr(self), [], tabled(self.rows()))
+
+    def rows(self) -> list[dict[str, str]]:
+        """Return the table as texts, one row a method: its entry at each share pruned."""
+        heads = {budget: f"{100 * (1 - budget / self.about['n']):.3g} % pruned" for budget in self.budgets}
+        return [
+            {"method": method, **{head: self.entry(method, budget) for budget, head in heads.items()}}
+            for method in self.methods
+        ]
 
     def markdown(self) -> str:
         """Format a table by method and share pruned: accuracy in per cent, interval, and difference to random."""
-        head = ["method", *(self._pruned(b) for b in self.budgets)]
-        lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-        for method in self.methods:
-            entries = [self.entry(method, budget) for budget in self.budgets]
-            lines.append("| " + " | ".join([f"`{method}`", *entries]) + " |")
-        return "\n".join([*lines, "", self.caption()])
+        rows = [{**row, "method": f"`{row['method']}`"} for row in self.rows()]
+        return f"{markdown_table(rows)}\n\n{self.caption()}"
 
     def figure(self, path: str | Path) -> Path:
         """Draw the pruning curve: accuracy against the share pruned, with intervals.
@@ -148,7 +133,7 @@ class Sweep:
         figure = Figure(figsize=(7, 4.5), layout="constrained")
         axes = figure.subplots()
         for mark, method in zip(_MARKS * len(self.methods), (m for m in self.methods if m != FULL), strict=False):
-            shares, means, errors = self._curve(method)
+            shares, means, errors = self.curve(method)
             line = "--" if method == "random" else "-"
             axes.errorbar(shares, means, yerr=errors, marker=mark, linestyle=line, capsize=3, label=method)
         everything = interval(100 * self.accuracies(FULL, 0))
@@ -199,10 +184,8 @@ class Sweep:
             "brackets the paired difference to random, * where its interval excludes 0."
         )
 
-    def _pruned(self, budget: int) -> str:
-        return f"{100 * (1 - budget / self.about['n']):.3g} % pruned"
-
-    def _curve(self, method: str) -> tuple[list[float], list[float], list[float]]:
+    def curve(self, method: str) -> tuple[list[float], list[float], list[float]]:
+        """Return shares pruned, mean accuracies and half intervals (0 where not known), in per cent, of a method."""
         shares, means, errors = [], [], []
         for budget in self.budgets:
             accuracies = self.accuracies(method, budget)
@@ -225,22 +208,10 @@ def sweep(
     methods: Sequence[str | Method],
     keep: Sequence[float | str] | None = None,
     prune: Sequence[float | str] | None = None,
-    test: Any = None,
-    probe: float = 0.2,
-    overlap: Overlap = "refuse",
-    learner: Any = None,
-    trainee: Any = None,
     seeds: int = 3,
-    fix: Fix = "epochs",
-    features: npt.ArrayLike | Sequence[str] | None = None,
-    groups: Groups = "duplicates",
     seed: int | None = 0,
     out: str | Path | None = None,
-    executor: str | Executor = "local",
-    jobs: int | None = None,
-    threads: int | None = None,
-    report: Report | None = None,
-    **reading: Unpack[Reading],
+    **options: Unpack[TrialOptions],
 ) -> Sweep:
     """Try methods at several budgets, several times each, beside everything and random selection.
 
@@ -255,23 +226,11 @@ def sweep(
             among them.
         keep: fractions or counts kept. Exactly one of keep and prune.
         prune: fractions or counts removed.
-        test: the test set, in any form of a data set.
-        probe: without a test set, the share of the data that is set aside to test on. No method scores it, chooses it
-            or trains on it.
-        overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
-        learner: the learner that scores.
-        trainee: the learner trained on the coresets, if another.
         seeds: replicates, at least 2 for intervals.
-        fix: `"epochs"`, so that less data is also less training; `"iterations"`, so that all train equally long.
-        features: the columns that are inputs; or (n, d), for rules that read them.
-        groups: see `unseen.score`.
         seed: the root seed, or None for one that is drawn.
         out: a directory that keeps the cells.
-        executor: where fits run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
-        jobs: fits at a time, of any cells; the default is 1, and with Ray as many as there is room for.
-        threads: threads a fit.
-        report: called with (kind, **fields) as work goes on.
-        **reading: how `data` and `test` are read, as in `label="income"`; see `unseen.score`.
+        **options: the test set, learners, where they run, and how data is read; see
+            `unseen.evaluating.trials.TrialOptions` and `unseen.score`.
 
     Raises:
         ArgumentError: a method, budget or learner that cannot work; before any training.
@@ -285,20 +244,12 @@ def sweep(
 
     """
     lines = _parse_methods(methods)
-    if isinstance(seeds, bool) or seeds < 1:
-        raise ArgumentError(f"seeds must be at least 1, got {seeds!r}")
+    at_least("seeds", seeds, 1)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = opened(sweep, data, y, reading, features)
-        if (columns := columns_named(features)) is not None:
-            features = None
-        test = None if test is None else opened_test(test, reading, columns)
-        train, tested, origin = split_train_test(source, test, probe, seed, overlap)
-        trials = Trials(
-            train, tested, lines, run=run, about={"verb": "sweep", "test": origin}, learner=learner, trainee=trainee,
-            fix=fix, features=features, groups=groups, seed=seed, executor=executor, jobs=jobs,
-            threads=threads, report=report,
-        )  # fmt: skip
+        source, test, left = open_data(sweep, data, y, options)
+        train, tested, origin = split_train_test(source, test, seed, left)
+        trials = Trials(train, tested, lines, run=run, about={"verb": "sweep", "test": origin}, seed=seed, **left)
         budgets = _read_budgets(trials, keep, prune)
         for method in lines:
             for budget in budgets:

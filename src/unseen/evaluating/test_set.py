@@ -27,17 +27,6 @@ from unseen.data.labels import joined_groups
 from unseen.data.parts import Joined, split_off
 from unseen.errors import ArgumentError, DataError, some
 
-__all__ = [
-    "MOST_PAIRS",
-    "THRESHOLDS",
-    "Exam",
-    "NearDuplicates",
-    "exact_copies",
-    "near_duplicates",
-    "with_probe",
-    "with_test",
-]
-
 # From which similarity on two samples count as near-duplicates.
 THRESHOLDS = {"image": 0.8, "vector": 0.99, "text": 0.9, "features": 0.95}
 MOST_PAIRS = 4_000_000_000  # about a minute
@@ -62,22 +51,13 @@ Take = Callable[[IntArray], npt.NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Exam:
-    """The rows that an evaluation may train on, and the rows that it tests on.
+    """The rows that an evaluation may train on, and the rows that it tests on."""
 
-    Args:
-        data: the data set that holds both.
-        pool: int64 rows that may be trained on; rows of the training set keep their numbers.
-        test: int64 rows to test on.
-        text: the origin of the test rows in words.
-        about: the same as JSON.
-
-    """
-
-    data: Data
-    pool: IntArray
-    test: IntArray
-    text: str
-    about: dict[str, Any] = field(default_factory=dict)
+    data: Data  # the data set that holds both
+    pool: IntArray  # int64 rows that may be trained on; rows of the training set keep their numbers
+    test: IntArray  # int64 rows to test on
+    text: str  # the origin of the test rows in words
+    about: dict[str, Any] = field(default_factory=dict)  # the same as JSON
 
 
 def with_test(train: Data, test: Data, *, overlap: Overlap = "refuse") -> Exam:
@@ -148,26 +128,15 @@ def with_probe(train: Data, share: float, *, seed: int) -> Exam:
 
 @dataclass(frozen=True, eq=False)
 class NearDuplicates:
-    """The test samples that have a near-duplicate in the training set.
+    """The test samples that have a near-duplicate in the training set."""
 
-    Args:
-        by: the measure compared, in words; `""` where nothing was compared.
-        threshold: the least similarity of a near-duplicate.
-        looked_at: how many test samples there are.
-        test_rows: int64 (d,) rows of the near-duplicates, most similar first.
-        train_rows: int64 (d,) the nearest training sample of each.
-        similarity: float64 (d,), rounded to 4 decimals.
-        why: the reason where nothing was compared.
-
-    """
-
-    by: str
-    threshold: float
-    looked_at: int
-    test_rows: IntArray
-    train_rows: IntArray
-    similarity: FloatArray
-    why: str = ""
+    by: str  # the measure compared, in words; `""` where nothing was compared
+    threshold: float  # the least similarity of a near-duplicate
+    looked_at: int  # how many test samples there are
+    test_rows: IntArray  # int64 (d,) rows of the near-duplicates, most similar first
+    train_rows: IntArray  # int64 (d,) the nearest training sample of each
+    similarity: FloatArray  # float64 (d,), rounded to 4 decimals
+    why: str = ""  # the reason where nothing was compared
 
     @property
     def share(self) -> float:

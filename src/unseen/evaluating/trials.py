@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from unseen.core.arrays import FloatArray
 from unseen.core.protocols import Data
 from unseen.data.labels import to_numpy
 from unseen.data.parts import Joined, Part, restricted, split_off
+from unseen.data.sources import Reading, check_arguments, opened, opened_test, without_reading
 from unseen.engine.executors import Executor, resolve
 from unseen.engine.runs.base import Run
 from unseen.engine.runs.files import spent
@@ -29,9 +30,53 @@ from unseen.learners.base import refuse_target
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.inputs import as_array
 
-__all__ = ["CellKey", "Trials", "split_train_test"]
-
 CellKey = tuple[Method, int, int]  # method, budget, replicate
+
+
+class Running(TypedDict, total=False):
+    """Where trainings run.
+
+    Attributes:
+        executor: `"local"`, `"ray"`, or an executor; see `unseen.score`.
+        jobs: trainings at the same time; the default is 1, and with Ray as many as there is room for.
+        threads: threads a training.
+        verify: `"full"` puts a digest of all content in the manifest.
+        report: called with (kind, **fields) as work goes on.
+
+    """
+
+    executor: str | Executor
+    jobs: int | None
+    threads: int | None
+    verify: Literal["cheap", "full"]
+    report: Report | None
+
+
+class TrialOptions(Reading, Running, total=False):
+    """What `sweep` and `advise` are given alike, besides how data is read and where trainings run.
+
+    Attributes:
+        test: the test set, in any form of a data set.
+        probe: without a test set, the share of the data that is set aside to test on, 0.2 by default. No method scores
+            it, chooses it or trains on it.
+        overlap: test samples whose content is in the training data too: `"refuse"`, the default, or `"drop"` them.
+        learner: the learner that scores.
+        trainee: the learner trained on the coresets, if another.
+        fix: `"epochs"`, the default, so that less data is also less training; `"iterations"`, so that all train
+            equally long.
+        features: the columns that are inputs; or (n, d), for rules that read them.
+        groups: see `unseen.score`.
+
+    """
+
+    test: Any
+    probe: float
+    overlap: Overlap
+    learner: Any
+    trainee: Any
+    fix: Fix
+    features: npt.ArrayLike | Sequence[str] | None
+    groups: Groups
 
 
 class Trials:
@@ -53,11 +98,7 @@ class Trials:
         features: (n, d) of `train`, or of the data set that it is a part of; for rules that read distances.
         groups: see `unseen.score`; of `train`, or of the data set that it is a part of.
         seed: the root seed.
-        executor: where fits run; see `unseen.score`.
-        jobs: fits at a time.
-        threads: threads a fit.
-        verify: how much of the content is in the fingerprint.
-        report: called with (kind, **fields) as work goes on.
+        **running: where fits run.
 
     """
 
@@ -75,11 +116,7 @@ class Trials:
         features: npt.ArrayLike | None = None,
         groups: Groups = "duplicates",
         seed: int = 0,
-        executor: str | Executor = "local",
-        jobs: int | None = None,
-        threads: int | None = None,
-        verify: str = "cheap",
-        report: Report | None = None,
+        **running: Unpack[Running],
     ) -> None:
         self.train, self.run, self.seed, self.fix = train, run, seed, fix
         self.joined = Joined(train, test)
@@ -87,11 +124,11 @@ class Trials:
             features = restricted(train, as_array("features", features))
         if groups is not None and not isinstance(groups, str):
             groups = restricted(train, to_numpy(groups, "groups"))
-        self.executor = resolve(executor, jobs=jobs, threads=threads)
-        more: dict[str, Any] = {"executor": self.executor, "verify": verify, "report": report}
-        self.scorer = Work(train, learner, groups=groups, **more)
+        jobs, threads = running.pop("jobs", None), running.pop("threads", None)
+        running["executor"] = self.executor = resolve(running.get("executor", "local"), jobs=jobs, threads=threads)
+        self.scorer = Work(train, learner, groups=groups, **running)
         # No groups: a test asks about the test rows only, and its training rows are chosen already.
-        self.trainer = Work(self.joined, learner if trainee is None else trainee, groups=None, **more)
+        self.trainer = Work(self.joined, learner if trainee is None else trainee, groups=None, **running)
         self.selector = Selector(self.scorer, methods, run=run, seed=seed, features=features)
         self.report = self.scorer.report
         self._manifest = {
@@ -121,6 +158,18 @@ class Trials:
         self.trainer.check_batch(budget)
         self.trainer.lasting(self.fix, budget, len(self.train))
         self.selector.check(method, budget)
+
+    def possible(
+        self, method: Method, budget: int, *, must: bool, refusal: type[ArgumentError] = ArgumentError
+    ) -> bool:
+        """Return whether `check` passes; raise the refusal where it `must`. A cutoff may be too large for a budget."""
+        try:
+            self.check(method, budget)
+        except refusal:
+            if must:
+                raise
+            return False
+        return True
 
     def budgets_of(self, method: Method, budgets: Sequence[int]) -> Sequence[int]:
         """Return the budgets at which a method is tried: `full` has only one."""
@@ -200,22 +249,31 @@ class Trials:
         }
 
 
-def split_train_test(
-    source: Data, test: Data | None, probe: float, seed: int, overlap: Overlap = "refuse"
-) -> tuple[Data, Data, str]:
+def open_data(
+    verb: Callable[..., Any], data: Any, y: Any, options: Mapping[str, Any]
+) -> tuple[Data, Data | None, dict[str, Any]]:
+    """Open the data set and the test set; return them with the options that are left."""
+    check_arguments(verb, options, TrialOptions.__annotations__)
+    reading, left = without_reading(options)
+    columns = reading.pop("features", None)
+    source, test = opened(verb, data, y, reading, columns), left.pop("test", None)
+    return source, None if test is None else opened_test(test, reading, columns), left
+
+
+def split_train_test(source: Data, test: Data | None, seed: int, options: dict[str, Any]) -> tuple[Data, Data, str]:
     """Return the data to choose from, the data to test on, and the origin of the latter in words.
 
     Args:
         source: the data set.
         test: the test set; None for a probe split.
-        probe: the share of the data in a probe split.
         seed: the root seed, which draws the probe split.
-        overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
+        options: `probe` and `overlap` are taken out of it; see `TrialOptions`.
 
     Raises:
         DataError: a test set with unknown classes, or with copies of training samples.
 
     """
+    probe, overlap = options.pop("probe", 0.2), options.pop("overlap", "refuse")
     refuse_target(source, "trials compare the accuracy of classes", "`prune` and `select` work without classes")
     if test is None:
         return *split_off(source, probe, seed=seed), f"probe split, {probe:g} of the data"

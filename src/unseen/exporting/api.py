@@ -17,8 +17,6 @@ from unseen.exporting import images, tables
 from unseen.exporting.files import refuse_existing
 from unseen.exporting.request import Report, make_request
 
-__all__ = ["KINDS", "Kind", "check_options", "export"]
-
 
 @dataclass(frozen=True)
 class Kind:

@@ -21,17 +21,6 @@ from unseen.engine.runs.files import NewFolder
 from unseen.errors import ArgumentError, DataError, UnseenError
 from unseen.exporting.request import ExportRequest
 
-__all__ = [
-    "file_columns",
-    "image_column",
-    "new_file",
-    "new_folder",
-    "read_contents",
-    "refuse_existing",
-    "safe_name",
-    "suffix",
-]
-
 
 def refuse_existing(out: Path) -> None:
     """Refuse a place where something exists already, even a broken link."""

@@ -20,8 +20,6 @@ from unseen.engine.runs.manifest import differences
 from unseen.errors import ArgumentError, RunError, RunMismatchError
 from unseen.exporting.sources import ExportSource, rows_of, source_of
 
-__all__ = ["ExportRequest", "Report", "make_request"]
-
 Report: TypeAlias = Callable[..., None]
 T = TypeVar("T")
 

@@ -29,8 +29,6 @@ from unseen.exporting.request import ExportRequest
 from unseen.exporting.sources import FolderSource, HuggingFaceRows
 from unseen.scores.label_quality import PROBABILITIES, ROWS
 
-__all__ = ["to_cleanlab", "to_fiftyone", "to_huggingface", "to_npy", "to_parquet"]
-
 
 def to_npy(request: ExportRequest, out: Path, *, column: Literal["row", "id"] = "row") -> None:
     """Write one array (m,): rows, or ids, in dataset order. Text is fixed-width, so that nothing is pickled.

@@ -8,9 +8,7 @@ from typing import Any
 from unseen.core.arrays import Array
 from unseen.errors import ArgumentError
 from unseen.integrations.recorder import Recorder
-from unseen.integrations.watching import BatchIds, TrainingWatch, check_order, find_ids, find_logits, find_rows
-
-__all__ = ["held_out"]
+from unseen.integrations.watching import BatchIds, TrainingWatch
 
 Logits = Callable[[Any, Any], Array]
 
@@ -37,8 +35,7 @@ class HeldOut:
     """Evaluates the held-out samples, and passes their logits to a recorder."""
 
     def __init__(self, recorder: Recorder, ids: BatchIds | None, logits: Logits) -> None:
-        self._watch = TrainingWatch(recorder)
-        self._recorder, self._ids, self._logits = recorder, ids, logits
+        self._watch, self._logits = TrainingWatch(recorder, ids), logits
         self._epoch, self._epochs = 0, 0
 
     def __repr__(self) -> str:
@@ -59,15 +56,13 @@ class HeldOut:
             raise ArgumentError(f"epochs must be at least 1, got {epochs}")
         self._watch.begin(epochs=epochs)
         self._epoch, self._epochs = 0, epochs
-        if self._ids is None:
-            rows = find_rows(train_loader.dataset, self._recorder, use="train on Subset(dataset, fit.train)")
-            self._watch.check_training(rows)
+        self._watch.check_training_set(getattr(train_loader, "dataset", None))
 
     def on_train_batch_start(self, *, batch: Any) -> None:
         """Check the ids of a training batch; with `ids`, call this before each step."""
-        if self._ids is None:
+        if self._watch.ids is None:
             raise ArgumentError("on_train_batch_start reads ids, so ids= must say where they are in a batch, got None")
-        self._watch.check_training(self._recorder.rows(find_ids(batch, self._ids)))
+        self._watch.check_training_batch(batch)
 
     def on_train_epoch_end(self, *, model: Any, loader: Any) -> None:
         """Evaluate the watch sets if a score reads this epoch; call this after each epoch.
@@ -101,15 +96,10 @@ class HeldOut:
     def _evaluate(self, model: Any, loader: Any) -> None:
         import torch
 
-        order = None
-        if self._ids is None:
-            check_order(loader)
-            order = find_rows(loader.dataset, self._recorder, use="evaluate Subset(dataset, fit.unseen)")
-        self._watch.begin_evaluation(order)
+        self._watch.begin_evaluation_of(loader)
         with torch.no_grad():
             for batch in loader:
-                ids = None if self._ids is None else find_ids(batch, self._ids)
-                self._watch.add_batch(find_logits(self._logits(model, batch)), model, ids=ids)
+                self._watch.add_batch(self._logits(model, batch), model, batch=batch)
 
 
 def _call_on_first(model: Any, batch: Any) -> Array:

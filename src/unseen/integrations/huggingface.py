@@ -8,17 +8,7 @@ from typing import Any
 
 from unseen.errors import ArgumentError
 from unseen.integrations.recorder import Recorder
-from unseen.integrations.watching import (
-    TrainingWatch,
-    check_evaluation_mode,
-    check_monitor,
-    check_order,
-    find_logits,
-    find_rows,
-    make_callback,
-)
-
-__all__ = ["held_out"]
+from unseen.integrations.watching import TrainingWatch, check_evaluation_mode, check_monitor, make_callback
 
 Metrics = Callable[[Any], dict[str, float]]
 
@@ -58,8 +48,7 @@ class _TrainerHooks:
     """The hooks of the callback, which the Trainer calls."""
 
     def __init__(self, recorder: Recorder, compute_metrics: Metrics | None) -> None:
-        self._watch = TrainingWatch(recorder)
-        self._recorder, self._metrics = recorder, compute_metrics
+        self._watch, self._metrics = TrainingWatch(recorder), compute_metrics
         self._evaluating = False
         self._model: Any = None
         self._state: Any = None
@@ -78,9 +67,8 @@ class _TrainerHooks:
             raise ArgumentError(
                 f"the scores read every epoch, so eval_strategy must be 'epoch', got {str(args.eval_strategy.value)!r}"
             )
-        dataset = train_dataloader.dataset
-        rows = find_rows(dataset, self._recorder, use="train on torch.utils.data.Subset(dataset, fit.train)")
-        self._watch.check_training(rows)
+        use = "train on torch.utils.data.Subset(dataset, fit.train)"
+        self._watch.check_training_set(train_dataloader.dataset, use=use)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         # The Trainer evaluates after on_epoch_end, so the logits of an epoch are recorded when the next one begins.
@@ -94,9 +82,8 @@ class _TrainerHooks:
             return
         self._state, self._model = state, model
         if not self._evaluating:
-            check_order(eval_dataloader)
             use = "evaluate torch.utils.data.Subset(dataset, fit.unseen)"
-            self._watch.begin_evaluation(find_rows(eval_dataloader.dataset, self._recorder, use=use))
+            self._watch.begin_evaluation_of(eval_dataloader, use=use)
             self._evaluating = True
         check_evaluation_mode(model)
 
@@ -106,7 +93,7 @@ class _TrainerHooks:
         if not self._evaluating:
             return metrics
         self._evaluating = False
-        self._watch.add_batch(find_logits(prediction.predictions), self._model)
+        self._watch.add_batch(prediction.predictions, self._model)
         if self._state.global_step:  # 0 for the evaluation before training, by eval_on_start
             self._watch.end_evaluation(epoch=_epoch(self._state), step=self._state.global_step)
             if self._over:

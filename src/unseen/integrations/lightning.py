@@ -4,22 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from unseen.errors import ArgumentError
 from unseen.integrations.recorder import Recorder
-from unseen.integrations.watching import (
-    BatchIds,
-    TrainingWatch,
-    check_monitor,
-    check_order,
-    find_ids,
-    find_logits,
-    find_rows,
-    make_callback,
-)
-
-__all__ = ["held_out"]
+from unseen.integrations.watching import BatchIds, TrainingWatch, check_monitor, find_logits, make_callback
 
 
 def held_out(recorder: Recorder, *, ids: BatchIds | None = None, loader: int = 0) -> Any:
@@ -56,8 +43,7 @@ class _LightningHooks:
     """The hooks of the callback, which Lightning calls."""
 
     def __init__(self, recorder: Recorder, ids: BatchIds | None, loader: int) -> None:
-        self._watch = TrainingWatch(recorder)
-        self._recorder, self._ids, self._loader = recorder, ids, loader
+        self._watch, self._loader = TrainingWatch(recorder, ids), loader
 
     def __repr__(self) -> str:
         return "HeldOut()"
@@ -91,34 +77,24 @@ class _LightningHooks:
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         if trainer.current_epoch:
             self._watch.begin(epochs=_epochs(trainer), first=trainer.current_epoch + 1)
-        if self._ids is None:
-            dataset = trainer.train_dataloader.dataset
-            self._watch.check_training(find_rows(dataset, self._recorder, use="train on Subset(dataset, fit.train)"))
+        self._watch.check_training_set(trainer.train_dataloader.dataset)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        if self._ids is not None:
-            self._watch.check_training(self._recorder.rows(_drop_repeats(find_ids(batch, self._ids))))
+        self._watch.check_training_batch(batch)
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
-        if not self._watch.is_training:  # trainer.validate, after training
-            return
-        order = None
-        if self._ids is None:
+        if self._watch.is_training:  # else by trainer.validate, after training
             loader = _list_loaders(trainer.val_dataloaders)[self._loader]
-            check_order(loader)
-            order = find_rows(loader.dataset, self._recorder, use="validate on Subset(dataset, fit.unseen)")
-        self._watch.begin_evaluation(order)
+            self._watch.begin_evaluation_of(loader, use="validate on Subset(dataset, fit.unseen)")
 
     def on_validation_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         if not self._watch.is_training or dataloader_idx != self._loader:
             return
-        logits = find_logits(outputs)
-        if logits is None:
+        if find_logits(outputs) is None:
             raise ArgumentError("validation_step must return the logits, or a dict with them as 'logits'")
-        ids = None if self._ids is None else find_ids(batch, self._ids)
-        self._watch.add_batch(logits, pl_module, ids=ids)
+        self._watch.add_batch(outputs, pl_module, batch=batch)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         if self._watch.is_training and not trainer.sanity_checking:
@@ -141,8 +117,3 @@ def _list_loaders(loaders: Any) -> list[Any]:
     if hasattr(loaders, "values"):
         return list(loaders.values())
     return list(loaders) if isinstance(loaders, (list, tuple)) else [loaders]
-
-
-def _drop_repeats(ids: Any) -> Any:
-    """Return each id once, because training may draw a sample twice."""
-    return np.unique(np.asarray(ids.cpu() if hasattr(ids, "cpu") else ids))

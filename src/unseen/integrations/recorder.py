@@ -39,8 +39,6 @@ from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import listed, resolve
 from unseen.scores.streaming import Score
 
-__all__ = ["Recorder"]
-
 TELLING = 8  # the least rows to judge by; fewer may be in [0, 1] and sum to 1 by chance
 
 

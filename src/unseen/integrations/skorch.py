@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from unseen.core.arrays import Array, IntArray
+from unseen.core.arrays import Array
 from unseen.errors import ArgumentError
 from unseen.integrations.recorder import Recorder
-from unseen.integrations.watching import (
-    TrainingWatch,
-    check_monitor,
-    check_order,
-    find_logits,
-    find_rows,
-    make_callback,
-)
-
-__all__ = ["held_out"]
+from unseen.integrations.watching import TrainingWatch, check_monitor, find_logits, make_callback
 
 
 def held_out(recorder: Recorder) -> Any:
@@ -54,7 +45,6 @@ class _SkorchHooks:
     def __init__(self, recorder: Recorder) -> None:
         self._watch = TrainingWatch(recorder)
         self.recorder = recorder  # named like the argument, because scikit-learn's get_params reads it by that name
-        self._rows: IntArray | None = None  # the rows of the validation set, in its order
         self._epoch = 0
 
     def __repr__(self) -> str:
@@ -62,24 +52,17 @@ class _SkorchHooks:
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **more: Any) -> None:
         self._epoch = len(net.history)  # not empty where partial_fit continues
-        self._rows = None
         self._watch.begin(epochs=self._epoch + net.max_epochs, first=self._epoch + 1)
         for _, callback in net.callbacks_:
             if _reads_metric(callback):
                 check_monitor(type(callback).__name__, _monitor_of(callback))
 
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **more: Any) -> None:
-        if self._rows is None:  # the same data sets in every epoch
-            rows = find_rows(dataset_train, self.recorder, use="fit the net on Subset(dataset, fit.train)")
-            self._watch.check_training(rows)
-            if dataset_valid is None:
-                raise ArgumentError(
-                    "nothing would be evaluated: pass train_split=predefined_split(Subset(dataset, fit.unseen))"
-                )
-            check_order(net.get_iterator(dataset_valid, training=False))
-            use = "pass train_split=predefined_split(Subset(dataset, fit.unseen))"
-            self._rows = find_rows(dataset_valid, self.recorder, use=use)
-        self._watch.begin_evaluation(self._rows)
+        self._watch.check_training_set(dataset_train, use="fit the net on Subset(dataset, fit.train)")
+        use = "pass train_split=predefined_split(Subset(dataset, fit.unseen))"
+        if dataset_valid is None:
+            raise ArgumentError(f"nothing would be evaluated: {use}")
+        self._watch.begin_evaluation_of(net.get_iterator(dataset_valid, training=False), use=use)
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool | None = None, y_pred: Any = None, **more: Any

@@ -30,8 +30,6 @@ from unseen.core.arrays import FloatArray
 from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, MissingDependencyError, UnknownNameError
 
-__all__ = ["Tracker", "to_mlflow", "to_tensorboard", "to_wandb", "tracker_of"]
-
 _BINS = 64  # of a histogram of scores
 _PAGE = "report.html"
 

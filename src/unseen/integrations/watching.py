@@ -30,18 +30,6 @@ from unseen.core.observation import Side
 from unseen.errors import ArgumentError, DataError, ExposureError, MissingDependencyError, some
 from unseen.integrations.recorder import Recorder
 
-__all__ = [
-    "BatchIds",
-    "TrainingWatch",
-    "check_evaluation_mode",
-    "check_monitor",
-    "check_order",
-    "find_ids",
-    "find_logits",
-    "find_rows",
-    "make_callback",
-]
-
 
 def make_callback(hooks: type, name: str, package: str, *modules: str) -> Any:
     """Make a class with these hooks that inherits from the callback class of a library, imported here.
@@ -151,10 +139,11 @@ class TrainingWatch:
 
     Args:
         recorder: the recorder whose fits are trained.
+        ids: where a batch holds the ids of its samples; None: they follow from the positions in a `Subset`.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
-        self.recorder = recorder
+    def __init__(self, recorder: Recorder, ids: BatchIds | None = None) -> None:
+        self.recorder, self.ids = recorder, ids
         self._fit: Fit | None = None
         self._last = NEVER
 
@@ -205,6 +194,17 @@ class TrainingWatch:
         epochs = range(1, max(self._last, 3))
         return any(self.recorder.wants(side, epoch, sys.maxsize) for side in SIDES for epoch in epochs)
 
+    def check_training_set(self, dataset: Any, *, use: str = "train on Subset(dataset, fit.train)") -> None:
+        """Check the data set that the model is trained on; if batches hold ids, `check_training_batch` does it."""
+        if self.ids is None:
+            self.check_training(find_rows(dataset, self.recorder, use=use))
+
+    def check_training_batch(self, batch: Any) -> None:
+        """Check the ids of a batch of training, which may draw a sample twice; without ids there is nothing to do."""
+        if self.ids is not None:
+            ids = find_ids(batch, self.ids)
+            self.check_training(self.recorder.rows(np.unique(np.asarray(ids.cpu() if hasattr(ids, "cpu") else ids))))
+
     def check_training(self, rows: IntArray) -> None:
         """Check training rows: all of them, or a batch.
 
@@ -235,6 +235,14 @@ class TrainingWatch:
                 + (" and those of fit.seen" if len(fit.seen) else "")
             )
 
+    def begin_evaluation_of(self, loader: Any, *, use: str = "evaluate Subset(dataset, fit.unseen)") -> None:
+        """Begin an evaluation of a loader, which must serve its samples in order unless its batches hold ids."""
+        order = None
+        if self.ids is None:
+            check_order(loader)
+            order = find_rows(loader.dataset, self.recorder, use=use)
+        self.begin_evaluation(order)
+
     def begin_evaluation(self, order: IntArray | None = None) -> None:
         """Begin an evaluation.
 
@@ -247,22 +255,23 @@ class TrainingWatch:
         self._logits: list[Array] = []
         self._served_rows = np.zeros(len(self.recorder.ids), bool)
 
-    def add_batch(self, logits: Any, model: Any, *, ids: Array | None = None) -> None:
+    def add_batch(self, output: Any, model: Any, *, batch: Any = None) -> None:
         """Add one batch of an evaluation.
 
         Args:
-            logits: (m, C), NumPy or torch.
+            output: the logits (m, C), NumPy or torch, or an output that holds them; see `find_logits`.
             model: the module that gave the logits; it must be in evaluation mode.
-            ids: (m,) the ids of the samples; None: they are the next in order.
+            batch: what the model was given; read where it holds the ids.
         """
         check_evaluation_mode(model)
+        logits = find_logits(output)
         if not hasattr(logits, "shape"):
             raise ArgumentError(f"an evaluation must give logits, got {type(logits).__name__}")
-        if ids is None:
+        if self.ids is None:
             rows = self._order[self._served : self._served + len(logits)]
             self._served += len(rows)
         else:
-            rows = self.recorder.rows(ids)
+            rows = self.recorder.rows(find_ids(batch, self.ids))
             self.check_evaluation(rows)
         logits = _check_logits(logits, len(rows), self.recorder.classes)
         again = rows[self._served_rows[rows]]

@@ -19,34 +19,21 @@ from unseen.evaluating.sweep import Sweep
 from unseen.reporting import pictures
 from unseen.reporting.facts import Crowding, Cut, Facts, crowding, edges_of, exposure_of, scored
 
-__all__ = ["Chart", "charts_of", "strip"]
-
 _TABLE_BINS = 12  # of a histogram, in its table of numbers
 _METHODS = 12  # of a sweep that are drawn; more would hide each other
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing with its caption and its table of numbers.
+    """A drawing with its caption and its table of numbers."""
 
-    Args:
-        key: its name in the page.
-        title: its heading.
-        text: its caption.
-        svg: the drawing.
-        columns: the heads of the table of its numbers.
-        rows: the rows of that table.
-        colored: whether it shows kept and pruned samples in two colours.
-
-    """
-
-    key: str
-    title: str
-    text: str
-    svg: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    colored: bool = False
+    key: str  # its name in the page
+    title: str  # its heading
+    text: str  # its caption
+    svg: str  # the drawing
+    columns: tuple[str, ...]  # the heads of the table of its numbers
+    rows: Sequence[tuple[str, ...]]  # the rows of that table
+    colored: bool = False  # whether it shows kept and pruned samples in two colours
 
 
 def charts_of(facts: Facts, cut: Cut | None) -> list[Chart]:
@@ -161,21 +148,9 @@ def _draw_evaluation(found: Evaluation) -> Chart:
 
 
 def _draw_sweep(sweep: Sweep) -> Chart:
-    n = sweep.about["n"]
     methods = [method for method in sweep.methods if method != FULL]
-    lines = []
-    for method in methods[:_METHODS]:
-        tried = [(budget, sweep.accuracies(method, budget)) for budget in sweep.budgets]
-        around = [(budget, interval(100 * found)) for budget, found in tried if len(found)]
-        lines.append(
-            pictures.Line(
-                method,
-                [100 * (1 - budget / n) for budget, _ in around],
-                [found.mean for _, found in around],
-                [0.0 if np.isnan(found.half) else found.half for _, found in around],
-                dashed=method == "random",
-            )
-        )
+    lines = [pictures.Line(method, *sweep.curve(method), dashed=method == "random") for method in methods[:_METHODS]]
+    rows = sweep.rows()
     everything = sweep.accuracies(FULL, 0)
     level = None
     if len(everything):
@@ -190,8 +165,8 @@ def _draw_sweep(sweep: Sweep) -> Chart:
             "curve", lines, labels=("pruned, %", "test accuracy, %"), level=level,
             alt=f"Pruning curve: test accuracy of {len(methods)} methods against the share pruned.",
         ),
-        columns=("method", *(f"{100 * (1 - budget / n):.3g} % pruned" for budget in sweep.budgets)),
-        rows=[(method, *(sweep.entry(method, budget) for budget in sweep.budgets)) for method in sweep.methods],
+        columns=tuple(rows[0]),
+        rows=[tuple(row.values()) for row in rows],
     )  # fmt: skip
 
 

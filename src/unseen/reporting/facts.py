@@ -29,56 +29,24 @@ from unseen.evaluating.result import Evaluation
 from unseen.evaluating.sweep import FILE as SWEEP
 from unseen.evaluating.sweep import Sweep
 
-__all__ = [
-    "ClassRow",
-    "Crowding",
-    "Cut",
-    "Facts",
-    "class_rows",
-    "crowding",
-    "cut_of",
-    "edges_of",
-    "exposure_of",
-    "gather",
-    "order_of",
-    "scored",
-]
-
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """The results of a run; None for what it does not hold.
+    """The results of a run; None for what it does not hold."""
 
-    Args:
-        run: its directory.
-        manifest: its configuration.
-        table: the scores.
-        coreset: the samples that were chosen.
-        history: the steps in which they were chosen.
-        evaluation: what training on the coreset costs in accuracy.
-        sweep: methods against budgets.
-        advice: how much can be pruned.
-        other: scores of the same samples under another exposure.
-        price: what the trainings of the run cost.
-        worth: that cost, in trainings on everything.
-        command: the name and options of the command that began the run.
-        scored_in: the run that holds the table, where that is another one.
-
-    """
-
-    run: Path
-    manifest: dict[str, Any]
-    table: ScoreTable | None = None
-    coreset: Coreset | None = None
-    history: History | None = None
-    evaluation: Evaluation | None = None
-    sweep: Sweep | None = None
-    advice: Advice | None = None
-    other: ScoreTable | None = None
-    price: Price | None = None
-    worth: float | None = None
-    command: dict[str, Any] | None = None
-    scored_in: Path | None = None
+    run: Path  # its directory
+    manifest: dict[str, Any]  # its configuration
+    table: ScoreTable | None = None  # the scores
+    coreset: Coreset | None = None  # the samples that were chosen
+    history: History | None = None  # the steps in which they were chosen
+    evaluation: Evaluation | None = None  # what training on the coreset costs in accuracy
+    sweep: Sweep | None = None  # methods against budgets
+    advice: Advice | None = None  # how much can be pruned
+    other: ScoreTable | None = None  # scores of the same samples under another exposure
+    price: Price | None = None  # what the trainings of the run cost
+    worth: float | None = None  # that cost, in trainings on everything
+    command: dict[str, Any] | None = None  # the name and options of the command that began the run
+    scored_in: Path | None = None  # the run that holds the table, where that is another one
 
     @property
     def score(self) -> str | None:
@@ -229,58 +197,33 @@ Kept = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Crowding:
-    """How well a score tells samples apart.
+    """How well a score tells samples apart."""
 
-    Args:
-        distinct: different values.
-        n: samples scored.
-        fullest: share of the samples in the fullest hundredth of the range.
-        filled: how many equally full hundredths would hold as much information (exp of the entropy).
-
-    """
-
-    distinct: int
-    n: int
-    fullest: float
-    filled: float
+    distinct: int  # different values
+    n: int  # samples scored
+    fullest: float  # share of the samples in the fullest hundredth of the range
+    filled: float  # how many equally full hundredths would hold as much information (exp of the entropy)
 
 
 @dataclass(frozen=True)
 class Cut:
-    """The place in the order of the scores where the share kept changes most.
+    """The place in the order of the scores where the share kept changes most."""
 
-    Args:
-        value: the score there.
-        at: how many samples lie below it in the order.
-        below: share kept of those just below.
-        above: share kept of those just above.
-
-    """
-
-    value: float
-    at: int
-    below: float
-    above: float
+    value: float  # the score there
+    at: int  # how many samples lie below it in the order
+    below: float  # share kept of those just below
+    above: float  # share kept of those just above
 
 
 @dataclass(frozen=True)
 class ClassRow:
-    """A class before and after.
+    """A class before and after."""
 
-    Args:
-        name: of the class.
-        n: its samples.
-        kept: those in the coreset, or None without one.
-        accuracy: share of its samples that were predicted rightly; None where nobody predicted.
-        quantiles: of its scores, at 5, 25, 50, 75 and 95 %; None where none was scored.
-
-    """
-
-    name: str
-    n: int
-    kept: int | None
-    accuracy: float | None
-    quantiles: tuple[float, ...] | None
+    name: str  # of the class
+    n: int  # its samples
+    kept: int | None  # those in the coreset, or None without one
+    accuracy: float | None  # share of its samples that were predicted rightly; None where nobody predicted
+    quantiles: tuple[float, ...] | None  # of its scores, at 5, 25, 50, 75 and 95 %; None where none was scored
 
 
 def order_of(values: FloatArray) -> IntArray:

@@ -25,9 +25,6 @@ from unseen.errors import UnseenError
 from unseen.reporting.facts import Cut, Facts, order_of, scored
 from unseen.scores.label_quality import LABEL_ISSUE
 
-__all__ = ["MOST_BYTES", "Gallery", "View", "Views", "galleries", "view_of"]
-
-
 _CLASSES = 16  # largest classes of which the hardest are shown
 _STEPS = 6  # of a history that are shown
 
@@ -36,20 +33,12 @@ _STEPS = 6  # of a history that are shown
 
 @dataclass(frozen=True)
 class Gallery:
-    """Some samples and why they are shown.
+    """Some samples and why they are shown."""
 
-    Args:
-        key: its name in the page.
-        title: its heading.
-        text: what they are.
-        rows: rows of the score table, in the order in which they are shown.
-
-    """
-
-    key: str
-    title: str
-    text: str
-    rows: tuple[int, ...]
+    key: str  # its name in the page
+    title: str  # its heading
+    text: str  # what they are
+    rows: tuple[int, ...]  # rows of the score table, in the order in which they are shown
 
 
 def galleries(facts: Facts, cut: Cut | None, most: int) -> list[Gallery]:
@@ -158,20 +147,12 @@ _MOST_NUMBERS = 64  # of a vector whose first ones are shown
 
 @dataclass(frozen=True)
 class View:
-    """One sample as the page shows it; everything is None where there is nothing to see.
+    """One sample as the page shows it; everything is None where there is nothing to see."""
 
-    Args:
-        picture: a data address.
-        tiny: whether its pixels are to be seen as squares.
-        text: the beginning of a text.
-        entries: the first named entries of a row.
-
-    """
-
-    picture: str | None = None
-    tiny: bool = False
-    text: str | None = None
-    entries: tuple[tuple[str, str], ...] = ()
+    picture: str | None = None  # a data address
+    tiny: bool = False  # whether its pixels are to be seen as squares
+    text: str | None = None  # the beginning of a text
+    entries: tuple[tuple[str, str], ...] = ()  # the first named entries of a row
 
 
 class Views:

@@ -23,9 +23,6 @@ from unseen.reporting.charts import Chart, charts_of, strip
 from unseen.reporting.facts import ClassRow, Cut, Facts, class_rows, cut_of, exposure_of, gather, scored
 from unseen.reporting.galleries import MOST_BYTES, Gallery, View, Views, galleries, view_of
 
-__all__ = ["FILE", "MOST_CLASSES", "render", "report"]
-
-
 MOST_CLASSES = 60  # in the table of classes, largest first
 _LONG = 80  # letters of an id or a name of a class on a card
 

@@ -20,8 +20,6 @@ import numpy as np
 
 from unseen.core.arrays import FloatArray
 
-__all__ = ["Bars", "Line", "curves", "density", "histograms", "intervals"]
-
 _SIZE = (5.0, 2.9)  # inches of 72 units: as wide as a telephone, so that its letters are not shrunk there
 _FONT = 10.0
 _GRID = 36  # cells of a density, each way

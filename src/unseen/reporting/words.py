@@ -27,24 +27,16 @@ from unseen.scores.label_quality import LABEL_ISSUE
 
 RANDOM = "random"  # the baseline of a sweep
 
-__all__ = ["Snippet", "VerdictBox", "cost", "describe", "figures", "percent", "snippets", "title_of", "verdicts"]
-
 
 @dataclass(frozen=True)
 class VerdictBox:
-    """The verdict on a coreset, on a share pruned, or on the methods of a sweep.
+    """The verdict on a coreset, on a share pruned, or on the methods of a sweep."""
 
-    Args:
-        word: the verdict against full, or against random where full was not trained on; "mixed" where it is good
-            news but some classes lose; "measured" where nothing is judged.
-        text: the headline: the verdict with the names of the coreset, of these classes and of the trainee.
-        lines: the details: accuracies, differences, what the interval covers, what the coreset saves.
-
-    """
-
+    # The verdict against full, or against random where full was not trained on; "mixed" where it is good news but some
+    # classes lose; "measured" where nothing is judged.
     word: str
-    text: str
-    lines: tuple[str, ...]
+    text: str  # the headline: the verdict with the names of the coreset, of these classes and of the trainee
+    lines: tuple[str, ...]  # the details: accuracies, differences, what the interval covers, what the coreset saves
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,6 @@ from unseen.core.observation import Direction
 from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError
 
-__all__ = ["Align", "Pick", "Pool", "Reads", "Rule", "largest", "one_of", "smallest"]
-
 Align: TypeAlias = Literal["rank", "none"]
 Reads: TypeAlias = Literal["nothing", "order", "values"]
 

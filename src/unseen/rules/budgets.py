@@ -18,19 +18,6 @@ import numpy as np
 from unseen.core.arrays import IntArray
 from unseen.errors import ArgumentError, BudgetError, some
 
-__all__ = [
-    "Quota",
-    "allocate",
-    "amounts",
-    "budget",
-    "budget_line",
-    "check_quota_form",
-    "check_share",
-    "class_weights",
-    "explicit_counts",
-    "share",
-]
-
 
 def budget(n: int, *, keep: float | None = None, prune: float | None = None) -> int:
     """Return the number of samples kept, by exactly one of `keep` and `prune`.

@@ -25,8 +25,6 @@ from unseen.rules.budgets import Quota, allocate, check_quota_form, class_weight
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.inputs import RuleInputs, gather, make_pool
 
-__all__ = ["check_budget", "check_quota", "choose"]
-
 UNSCORED = "no score"
 
 

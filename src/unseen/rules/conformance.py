@@ -20,8 +20,6 @@ from unseen.rules.base import Rule
 from unseen.rules.choosing import choose
 from unseen.rules.registry import resolve
 
-__all__ = ["check_rule"]
-
 
 def check_rule(rule: str | Rule) -> None:
     """Check that a rule keeps the laws of all rules, on small made-up data.

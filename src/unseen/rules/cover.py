@@ -16,8 +16,6 @@ import numpy.typing as npt
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.rules.base import Pick, Pool, Reads, Rule
 
-__all__ = ["Herding", "KCenter", "Moderate", "distance_to_class_median"]
-
 _ROWS = 4096  # of a block
 
 

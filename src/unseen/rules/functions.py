@@ -23,21 +23,6 @@ from unseen.rules.order import BestWindow, Over, Top, Window
 from unseen.rules.sampling import Beta, Random
 from unseen.rules.strata import Stratified
 
-__all__ = [
-    "beta",
-    "bws",
-    "dedup",
-    "graph",
-    "herding",
-    "infomax",
-    "k_center",
-    "moderate",
-    "random",
-    "stratified",
-    "top",
-    "window",
-]
-
 Scores = ScoreTable | npt.ArrayLike
 F = TypeVar("F", bound=Callable[..., Coreset])
 

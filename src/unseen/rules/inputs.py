@@ -18,32 +18,19 @@ from unseen.errors import ArgumentError, DataError, some
 from unseen.rules.base import Align, Pool, Rule, one_of
 from unseen.scores import alignment
 
-__all__ = ["RuleInputs", "as_array", "checked_features", "gather", "make_pool"]
-
 
 @dataclass(frozen=True, eq=False)
 class RuleInputs:
-    """The checked inputs of a rule; all arrays are in dataset order.
+    """The checked inputs of a rule; all arrays are in dataset order."""
 
-    Args:
-        ids: (n,).
-        table: the scores, or None where only the number of samples was given.
-        score: the name of the one score, or None where the rule reads no score.
-        labels: (n,) or None.
-        features: (n, d) or None.
-        confidence: float64 (n,) or None.
-        second: the table with the one second score that the rule named, or None.
-        beside: float64 (n,) each: the further scores that the rule reads where the table has them.
-
-    """
-
-    ids: IdArray
-    table: ScoreTable | None
-    score: str | None
-    labels: npt.NDArray[Any] | None
-    features: npt.NDArray[Any] | None
-    confidence: FloatArray | None
-    second: ScoreTable | None = None
+    ids: IdArray  # (n,)
+    table: ScoreTable | None  # the scores, or None where only the number of samples was given
+    score: str | None  # the name of the one score, or None where the rule reads no score
+    labels: npt.NDArray[Any] | None  # (n,) or None
+    features: npt.NDArray[Any] | None  # (n, d) or None
+    confidence: FloatArray | None  # float64 (n,) or None
+    second: ScoreTable | None = None  # the table with the one second score that the rule named, or None
+    # Float64 (n,) each: the further scores that the rule reads where the table has them.
     beside: dict[str, FloatArray] = field(default_factory=dict)
 
     def class_name(self, label: object) -> str:

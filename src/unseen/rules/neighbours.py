@@ -10,28 +10,16 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.exposure import at_least
 from unseen.errors import ArgumentError, MissingDependencyError
 from unseen.rules.base import Pick, Pool, Reads, Rule, one_of
-
-__all__ = [
-    "EXACT_UP_TO",
-    "Dedup",
-    "Graph",
-    "Infomax",
-    "Metric",
-    "NeighbourGraph",
-    "damped_greedy",
-    "nearest",
-    "neighbour_graph",
-]
-
 
 Metric: TypeAlias = Literal["euclidean", "cosine"]
 EXACT_UP_TO = 100_000
@@ -41,18 +29,11 @@ _SPARE = 4  # candidates beyond k, among which float64 decides
 
 @dataclass(frozen=True, eq=False)
 class NeighbourGraph:
-    """An undirected graph in compressed rows: the neighbours of i are `others[starts[i]:starts[i + 1]]`.
+    """An undirected graph in compressed rows: the neighbours of i are `others[starts[i]:starts[i + 1]]`."""
 
-    Args:
-        starts: int64 (n + 1,).
-        others: int64 (edges x 2,), ascending within a row.
-        distances: float64 (edges x 2,).
-
-    """
-
-    starts: IntArray
-    others: IntArray
-    distances: FloatArray
+    starts: IntArray  # int64 (n + 1,)
+    others: IntArray  # int64 (edges x 2,), ascending within a row
+    distances: FloatArray  # float64 (edges x 2,)
 
     def of(self, i: int) -> slice:
         """Return the slice of `others` and `distances` that belongs to i."""
@@ -92,8 +73,7 @@ def nearest(
     ([1, 0, 1], [1.0, 1.0, 2.0])
 
     """
-    points = _normalize(features) if metric == "cosine" else features
-    points = points - points.mean(axis=0, dtype=np.float64)  # float64; centred, so that float32 loses least
+    points = _embed(features, metric)
     n = len(points)
     k = min(k, n - 1)
     if ann or (ann is None and n > EXACT_UP_TO):
@@ -118,11 +98,6 @@ def neighbour_graph(at: IntArray, distances: FloatArray) -> NeighbourGraph:
     order = np.lexsort((others, rows))
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
     return NeighbourGraph(starts, others[order], np.tile(distances.ravel()[first], 2)[order])
-
-
-def _normalize(features: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    length = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.where(length > 0, length, 1)
 
 
 def _find_candidates(points: FloatArray, k: int) -> IntArray:
@@ -293,13 +268,14 @@ class _NearestStaying:
             self._list(i, apart[order], near[order])
 
 
-def _embed(features: npt.NDArray[Any], metric: Metric) -> npt.NDArray[np.float64]:
-    points = features.astype(np.float64)
+def _embed(features: npt.NDArray[Any], metric: Metric) -> FloatArray:
+    """Return points whose Euclidean distance is the metric, centred, so that float32 loses least."""
+    points: FloatArray = features.astype(np.float64)
     if metric == "cosine":
         length = np.linalg.norm(points, axis=1, keepdims=True)
         points /= np.where(length > 0, length, 1)
-    centred: npt.NDArray[np.float64] = points - points.mean(axis=0)
-    return centred
+    points -= points.mean(axis=0)
+    return points
 
 
 # ---- rules on the graph of neighbours ------------------------------------------------------------------------------
@@ -434,9 +410,8 @@ def _unit_distance(distances: FloatArray) -> float:
     return float(np.median(distances)) or float(np.median(distances[distances > 0]))
 
 
-def _check_graph(k: object, metric: object, ann: object) -> None:
-    if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
-        raise ArgumentError(f"k must be an integer of at least 1, got {k!r}")
+def _check_graph(k: int, metric: object, ann: object) -> None:
+    at_least("k", k, 1)
     one_of("metric", metric, ("euclidean", "cosine"))
     one_of("ann", ann, (True, False, None))
 

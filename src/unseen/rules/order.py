@@ -21,8 +21,6 @@ from unseen.errors import ArgumentError
 from unseen.rules.base import Pick, Pool, Reads, Rule, largest, one_of
 from unseen.rules.budgets import check_share, share
 
-__all__ = ["BestWindow", "Over", "Top", "Window", "rate_windows"]
-
 
 @dataclass(frozen=True)
 class Top(Rule):

@@ -18,8 +18,6 @@ from unseen.rules.order import BestWindow, Top, Window
 from unseen.rules.sampling import Beta, Random
 from unseen.rules.strata import Stratified
 
-__all__ = ["RULES", "RuleInfo", "about", "check", "resolve"]
-
 RULES: Registry[type[Rule]] = Registry("rule", "unseen.rules")
 for _rule in (Random, Top, Window, BestWindow, Stratified, Beta, Moderate, Herding, KCenter, Graph, Infomax, Dedup):
     RULES.add(_rule.name, _rule)

@@ -14,8 +14,6 @@ from unseen.core.observation import Direction
 from unseen.errors import ArgumentError, some
 from unseen.rules.base import Pick, Pool, Reads, Rule, largest, smallest
 
-__all__ = ["Beta", "Random", "beta_parameters"]
-
 _TAIL = 1e-6  # p is kept this far from 0 and 1, where the density is 0 or infinite
 _SUM = 16.0  # a + b
 _HARDEST = 10  # the highest scores over which mu is taken

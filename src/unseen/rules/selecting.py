@@ -23,8 +23,6 @@ from unseen.rules.registry import resolve as resolve_rule
 from unseen.scores.alignment import SUFFIX
 from unseen.scores.two_sided import MEMORIZATION
 
-__all__ = ["FALLBACK", "SHARED", "Choice", "default_rule", "too_weak"]
-
 FALLBACK = "random:quota=floored"  # where models are too weak to choose
 LEAST_STRENGTH = 0.05  # part of the way from the largest class's share to 1 that held-out accuracy must cover
 SHARED = ("labels", "features", "quota", "align", "nan", "mean_confidence")
@@ -68,10 +66,6 @@ def too_weak(table: ScoreTable) -> str | None:
 class Choice:
     """A rule and the shared options, by which a coreset is chosen from a table.
 
-    Args:
-        rule: the rule with its own options.
-        shared: the options that all rules share, as `unseen.rules.choosing.choose` takes them.
-
     >>> Choice.of("stratified:cutoff=0.1,quota=uniform").shared
     {'quota': 'uniform'}
     >>> Choice.of("top:align=none").shared
@@ -79,7 +73,8 @@ class Choice:
 
     """
 
-    rule: Rule
+    rule: Rule  # the rule with its own options
+    # The options that all rules share, as `unseen.rules.choosing.choose` takes them.
     shared: dict[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -18,8 +18,6 @@ from unseen.rules.budgets import check_share, share
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.two_sided import MEMORIZATION
 
-__all__ = ["Stratified", "share_out", "strata_by_rank", "strata_by_width"]
-
 
 @dataclass(frozen=True)
 class Stratified(Rule):

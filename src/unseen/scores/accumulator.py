@@ -27,9 +27,6 @@ from unseen.scores import _backend as be
 from unseen.scores.label_quality import KEPT
 from unseen.scores.streaming import Score, State, rowwise
 
-__all__ = ["Joiner", "ScoreSink"]
-
-
 SIDES: tuple[Side, ...] = ("unseen", "seen")
 STATE = "/state/"  # marks the pieces that hold the state of a score
 

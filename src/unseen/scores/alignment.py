@@ -23,9 +23,6 @@ from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores.streaming import Pointwise, Score, State, require
 
-__all__ = ["SUFFIX", "Alignment", "Tempered", "align", "temperature_of", "temperatures"]
-
-
 Alignment: TypeAlias = Literal["rank", "none", "temperature"]
 HOW: tuple[Alignment, ...] = ("rank", "none", "temperature")
 SHARPEST, FLATTEST = 1e-2, 1e2  # a temperature beyond these only means that a fold is all right or all wrong

@@ -1,14 +1,16 @@
 """Scores from the course of training: statistics of a sample's predictions over T epochs.
 
-Histories are (T, n, C) logits. Standard deviations divide by n - 1.
+The pure functions take histories, (T, n, C) logits, and labels, integers (n,) in 0 .. C - 1, of NumPy or torch. They
+return float64 (n,), of the kind and on the device of the history, and raise `ArgumentError` for wrong shapes, labels
+out of range, NaN or infinite logits, and fewer epochs than they need or are asked to use. Standard deviations divide by
+n - 1.
 """
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,36 +20,14 @@ from unseen.scores import _backend as be
 from unseen.scores._backend import Space
 from unseen.scores.streaming import Course, State, first_epochs, mean_over, rowwise, series
 
-__all__ = [
-    "Aum",
-    "Confidence",
-    "Correctness",
-    "Forgetting",
-    "Variability",
-    "aum",
-    "confidence",
-    "correctness",
-    "forgetting",
-    "variability",
-]
-
 
 def aum(history: Array, labels: Array, *, space: Space = "logits", epochs: int | None = None) -> Array:
     """Compute the area under the margin, mean over t of (z_y - max of other z): easier when higher, unbounded.
 
     Pleiss et al. 2020 (arXiv 2001.10528).
 
-    Args:
-        history: (T, n, C) logits, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-        space: `"probabilities"` takes the margin of probabilities, in [-1, 1].
-        epochs: the number of first epochs used; None uses all.
-
-    Returns:
-        float64 (n,), NumPy or torch as the history is.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, fewer epochs than requested.
+    A (T, n, C) history of logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. With
+    `space="probabilities"` it is the margin of probabilities, in [-1, 1]. `ArgumentError` says what does not fit.
 
     >>> aum(np.array([[[2.0, 0.0]], [[0.0, 1.0]]]), np.array([0])).tolist()
     [0.5]
@@ -62,16 +42,8 @@ def forgetting(history: Array, labels: Array, *, epochs: int | None = None) -> A
 
     A sample that was never right gets T, more than any learned sample. Toneva et al. 2019 (arXiv 1812.05159).
 
-    Args:
-        history: (T, n, C) logits, NumPy or torch; T at least 2.
-        labels: (n,) integers in 0 .. C - 1.
-        epochs: the number of first epochs used; None uses all.
-
-    Returns:
-        float64 (n,), NumPy or torch as the history is.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, too few epochs.
+    A (T, n, C) history of logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. T is
+    at least 2. `ArgumentError` says what does not fit.
 
     >>> right, wrong = [1.0, 0.0], [0.0, 1.0]
     >>> forgetting(np.array([[right, wrong], [wrong, wrong], [right, wrong]]), np.array([0, 0])).tolist()
@@ -90,16 +62,8 @@ def correctness(history: Array, labels: Array, *, epochs: int | None = None) -> 
 
     Held out, this is the estimate of the C-score (Jiang et al. 2021, arXiv 2002.03206).
 
-    Args:
-        history: (T, n, C) logits, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-        epochs: the number of first epochs used; None uses all.
-
-    Returns:
-        float64 (n,), NumPy or torch as the history is.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, fewer epochs than requested.
+    A (T, n, C) history of logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all.
+    `ArgumentError` says what does not fit.
 
     >>> correctness(np.array([[[2.0, 0.0]], [[0.0, 1.0]]]), np.array([0])).tolist()
     [0.5]
@@ -114,16 +78,8 @@ def confidence(history: Array, labels: Array, *, epochs: int | None = None) -> A
 
     One axis of dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795).
 
-    Args:
-        history: (T, n, C) logits, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-        epochs: the number of first epochs used; None uses all.
-
-    Returns:
-        float64 (n,), NumPy or torch as the history is.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, fewer epochs than requested.
+    A (T, n, C) history of logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all.
+    `ArgumentError` says what does not fit.
 
     >>> confidence(np.log([[[0.5, 0.5]], [[0.9, 0.1]]]), np.array([0])).round(4).tolist()
     [0.7]
@@ -136,18 +92,10 @@ def confidence(history: Array, labels: Array, *, epochs: int | None = None) -> A
 def variability(history: Array, labels: Array, *, epochs: int | None = None) -> Array:
     """Compute the standard deviation over t of p_y: worth more when higher, in [0, 1/sqrt 2].
 
-    The other axis of dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795), with n - 1.
+    The other axis of dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795).
 
-    Args:
-        history: (T, n, C) logits, NumPy or torch; T at least 2.
-        labels: (n,) integers in 0 .. C - 1.
-        epochs: the number of first epochs used; None uses all.
-
-    Returns:
-        float64 (n,), NumPy or torch as the history is.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, too few epochs.
+    A (T, n, C) history of logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. T is
+    at least 2. `ArgumentError` says what does not fit.
 
     >>> variability(np.log([[[0.5, 0.5]], [[0.9, 0.1]]]), np.array([0])).round(4).tolist()
     [0.2828]
@@ -160,13 +108,15 @@ def variability(history: Array, labels: Array, *, epochs: int | None = None) -> 
 class _MeanOver(Course):
     """A score that is the mean over epochs of one number an observation."""
 
-    @abstractmethod
-    def kernel(self) -> be.Kernel:
-        """Return the kernel that measures one observation."""
+    kernel: ClassVar[Any]  # what is measured of the logits, a `be.Kernel`
+
+    def measure(self, observation: Observation, labels: IntArray) -> Array:
+        """Measure one observation."""
+        return rowwise(self.kernel, observation, labels)
 
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
         """Add the measured number."""
-        state["sum"][at] += be.to_numpy(rowwise(self.kernel(), observation, labels))
+        state["sum"][at] += be.to_numpy(self.measure(observation, labels))
 
     def value(self, state: State) -> FloatArray:
         """Divide the sum by the count."""
@@ -203,9 +153,9 @@ class Aum(_MeanOver):
         super().__post_init__()
         be.label_margin(self.space)  # refuses an unknown space
 
-    def kernel(self) -> be.Kernel:
-        """Return the label margin in the requested space."""
-        return be.label_margin(self.space)
+    def measure(self, observation: Observation, labels: IntArray) -> Array:
+        """Compute the label margin in the requested space."""
+        return rowwise(be.label_margin(self.space), observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,14 +171,11 @@ class Correctness(_MeanOver):
     """
 
     name = "correctness"
+    kernel = staticmethod(be.is_correct)
     direction: ClassVar[Direction] = "easier"
     low, high = 0.0, 1.0
     formula = "share of observations with argmax p = y"
     source = "Jiang et al. 2021 (arXiv 2002.03206)"
-
-    def kernel(self) -> be.Kernel:
-        """Return the kernel that is 1 where the prediction is the label."""
-        return be.is_correct
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,14 +192,11 @@ class Confidence(_MeanOver):
     """
 
     name = "confidence"
+    kernel = staticmethod(be.p_label)
     direction: ClassVar[Direction] = "easier"
     low, high = 0.0, 1.0
     formula = "mean over t of p_y"
     source = "Swayamdipta et al. 2020 (arXiv 2009.10795)"
-
-    def kernel(self) -> be.Kernel:
-        """Return the kernel of the probability of the label."""
-        return be.p_label
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,6 @@ from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores.streaming import Pointwise, rowwise
 
-__all__ = ["CooksDistance", "Grand", "GrandLastLayer", "Leverage", "grand_last_layer"]
-
 
 def grand_last_layer(logits: Array, features: Array, labels: Array, *, bias: bool = True) -> Array:
     """Compute the length of the cross-entropy gradient over the last linear layer: harder when higher, in [0, inf).
@@ -116,10 +114,6 @@ class Grand(Pointwise):
     formula = "norm2 of the loss gradient over all parameters, one sample at a time"
     source = "Paul et al. 2021 (arXiv 2107.07075); at initialisation not reproducible (arXiv 2303.14753)"
 
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Return the gradient norm of the observation."""
-        return be.double(be.as_array(observation.grad_norm))
-
 
 @dataclass(frozen=True, kw_only=True)
 class Leverage(Pointwise):
@@ -144,10 +138,6 @@ class Leverage(Pointwise):
     formula = "h_ii, the diagonal of H = X (X'X + lam R)^-1 X'"
     source = "Hoaglin and Welsch 1978; from 'ridge' under leave_one_out"
 
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Return the leverage of the observation."""
-        return be.double(be.as_array(observation.leverage))
-
 
 @dataclass(frozen=True, kw_only=True)
 class CooksDistance(Pointwise):
@@ -168,7 +158,3 @@ class CooksDistance(Pointwise):
     needs = frozenset({"cooks_distance"})
     formula = "norm2(Y_i - F_i)^2 h_ii / ((1 - h_ii)^2 p s^2), p the trace of H, s^2 = RSS / (n - p)"
     source = "Cook 1977, summed over outputs; from 'ridge' under leave_one_out"
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Return Cook's distance of the observation."""
-        return be.double(be.as_array(observation.cooks_distance))

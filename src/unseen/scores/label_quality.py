@@ -2,7 +2,7 @@
 
 These scores read the same held-out predictions as scores of hardness. But a low quality suggests removing the sample,
 whereas as hardness the same signal may suggest keeping it. Use held-out predictions only: a model that was trained on a
-wrong label confirms it.
+wrong label confirms it. The pure functions take and return arrays as those in `pointwise` do.
 
 `Keeping` wraps a score and also keeps the held-out probabilities of all classes. They stay in the results of the fits
 (C float32 a sample) and are in no table. `unseen.export` writes them to a file that other tools read.
@@ -24,22 +24,6 @@ from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores.streaming import Pointwise, Score, State, holds, require, rowwise
 
-__all__ = [
-    "KEPT",
-    "PROBABILITIES",
-    "ROWS",
-    "SUFFIX",
-    "Keeping",
-    "LabelIssue",
-    "NormalizedMargin",
-    "SelfConfidence",
-    "label_error_share",
-    "label_issue",
-    "normalized_margin",
-    "self_confidence",
-]
-
-
 LABEL_ISSUE = "label_issue"  # the score that estimates the number of wrong labels in a coreset
 
 CANDIDATES = 12  # most probable classes of a sample that are kept; any other class has a probability below 1/13
@@ -50,15 +34,7 @@ ROUNDING = 1e-12
 def self_confidence(logits: Array, labels: Array) -> Array:
     """Compute p_y: easier when higher, low where the label is doubtful, in [0, 1].
 
-    Args:
-        logits: (n, C) float, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-
-    Returns:
-        float64 (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits.
+    (n, C) logits and (n,) labels give float64 (n,); `ArgumentError` says what does not fit.
 
     >>> self_confidence(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
     [0.5, 0.1]
@@ -70,15 +46,7 @@ def self_confidence(logits: Array, labels: Array) -> Array:
 def normalized_margin(logits: Array, labels: Array) -> Array:
     """Compute (p_y - largest other p + 1) / 2: easier when higher, low where the label is doubtful, in [0, 1].
 
-    Args:
-        logits: (n, C) float, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-
-    Returns:
-        float64 (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits.
+    (n, C) logits and (n,) labels give float64 (n,); `ArgumentError` says what does not fit.
 
     >>> normalized_margin(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
     [0.5, 0.1]
@@ -94,15 +62,7 @@ def label_issue(logits: Array, labels: Array) -> Array:
     threshold and the most probable of these classes is not the label. Only the 12 most probable classes of a sample are
     considered. A class without samples has no threshold, and is never reached.
 
-    Args:
-        logits: (n, C) float, held out, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-
-    Returns:
-        bool (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits.
+    (n, C) held-out logits and (n,) labels give bool (n,); `ArgumentError` says what does not fit.
 
     >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.95, 0.05]])
     >>> label_issue(np.log(p), np.array([0, 0, 1, 1, 1])).tolist()
@@ -204,14 +164,11 @@ class SelfConfidence(Pointwise):
     """
 
     name = "self_confidence"
+    kernel = staticmethod(be.p_label)
     direction: ClassVar[Direction] = "easier"
     low, high = 0.0, 1.0
     formula = "p_y"
     source = "Northcutt et al. 2021 (arXiv 1911.00068)"
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute `self_confidence`."""
-        return rowwise(be.p_label, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,9 @@
-"""Scores from one observation of a sample: the logits of one model after one epoch."""
+"""Scores from one observation of a sample: the logits of one model after one epoch.
+
+The pure functions take logits, float (n, C), and labels, integers (n,) in 0 .. C - 1, of NumPy or torch. They return
+float64 (n,), of the kind and on the device of the logits, and raise `ArgumentError` for wrong shapes, labels out of
+range, and NaN or infinite logits.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +15,7 @@ from unseen.core.arrays import Array, IntArray
 from unseen.core.observation import Direction, Observation
 from unseen.scores import _backend as be
 from unseen.scores._backend import Space
-from unseen.scores.streaming import Pointwise, observed_loss, rowwise
-
-__all__ = [
-    "El2n",
-    "Entropy",
-    "LabelMargin",
-    "LeastConfidence",
-    "Loss",
-    "Margin",
-    "el2n",
-    "entropy",
-    "label_margin",
-    "least_confidence",
-    "loss",
-    "margin",
-]
+from unseen.scores.streaming import Pointwise, rowwise
 
 
 def el2n(logits: Array, labels: Array) -> Array:
@@ -33,15 +23,7 @@ def el2n(logits: Array, labels: Array) -> Array:
 
     Paul et al. 2021 (arXiv 2107.07075), who take it early in training and average over several models.
 
-    Args:
-        logits: (n, C) float, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-
-    Returns:
-        float64 (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits.
+    (n, C) logits and (n,) labels give float64 (n,); `ArgumentError` says what does not fit.
 
     >>> import numpy as np
     >>> el2n(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
@@ -54,15 +36,7 @@ def el2n(logits: Array, labels: Array) -> Array:
 def loss(logits: Array, labels: Array) -> Array:
     """Compute the cross-entropy, -log p_y: harder when higher, in [0, inf).
 
-    Args:
-        logits: (n, C) float, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-
-    Returns:
-        float64 (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits.
+    (n, C) logits and (n,) labels give float64 (n,); `ArgumentError` says what does not fit.
 
     >>> import numpy as np
     >>> loss(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
@@ -77,15 +51,7 @@ def entropy(logits: Array, labels: Array | None = None) -> Array:
 
     0 log 0 counts as 0. Label-free (Coleman et al. 2020).
 
-    Args:
-        logits: (n, C) float, NumPy or torch.
-        labels: not used; present so that all scores have the same signature.
-
-    Returns:
-        float64 (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, NaN or infinite logits.
+    (n, C) logits give float64 (n,); labels are not read. `ArgumentError` says what does not fit.
 
     >>> import numpy as np
     >>> entropy(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4).tolist()
@@ -100,15 +66,7 @@ def least_confidence(logits: Array, labels: Array | None = None) -> Array:
 
     Label-free.
 
-    Args:
-        logits: (n, C) float, NumPy or torch.
-        labels: not used; present so that all scores have the same signature.
-
-    Returns:
-        float64 (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, NaN or infinite logits.
+    (n, C) logits give float64 (n,); labels are not read. `ArgumentError` says what does not fit.
 
     >>> import numpy as np
     >>> least_confidence(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4).tolist()
@@ -123,15 +81,7 @@ def margin(logits: Array, labels: Array | None = None) -> Array:
 
     Label-free.
 
-    Args:
-        logits: (n, C) float, NumPy or torch.
-        labels: not used; present so that all scores have the same signature.
-
-    Returns:
-        float64 (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, NaN or infinite logits.
+    (n, C) logits give float64 (n,); labels are not read. `ArgumentError` says what does not fit.
 
     >>> import numpy as np
     >>> margin(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4).tolist()
@@ -144,16 +94,8 @@ def margin(logits: Array, labels: Array | None = None) -> Array:
 def label_margin(logits: Array, labels: Array, *, space: Space = "probabilities") -> Array:
     """Compute p_y less the largest other p: easier when higher, in [-1, 1]; below 0 where the prediction is wrong.
 
-    Args:
-        logits: (n, C) float, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-        space: `"logits"` takes the same difference of logits, unbounded.
-
-    Returns:
-        float64 (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, another space.
+    (n, C) logits and (n,) labels give float64 (n,); `ArgumentError` says what does not fit.
+    With `space="logits"` it is the same difference of logits, unbounded.
 
     >>> import numpy as np
     >>> label_margin(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
@@ -180,14 +122,11 @@ class El2n(Pointwise):
     """
 
     name = "el2n"
+    kernel = staticmethod(be.el2n)
     direction: ClassVar[Direction] = "harder"
     low, high = 0.0, math.sqrt(2)
     formula = "norm2(p - onehot(y))"
     source = "Paul et al. 2021 (arXiv 2107.07075)"
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute `el2n`."""
-        return rowwise(be.el2n, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,14 +150,6 @@ class Loss(Pointwise):
     source = "cross-entropy"
     from_loss = True
 
-    def readable(self, observation: Observation) -> bool:
-        """Tell whether there are logits or a loss."""
-        return observation.logits is not None or observation.loss is not None
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute `loss`, or read it."""
-        return observed_loss(observation, labels)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Entropy(Pointwise):
@@ -235,15 +166,12 @@ class Entropy(Pointwise):
     """
 
     name = "entropy"
+    kernel = staticmethod(be.entropy)
     direction: ClassVar[Direction] = "harder"
     low, high = 0.0, math.inf
     formula = "-sum p log p"
     source = "Coleman et al. 2020 (arXiv 1906.11829)"
     label_free = True
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute `entropy`."""
-        return rowwise(be.entropy, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,15 +187,12 @@ class LeastConfidence(Pointwise):
     """
 
     name = "least_confidence"
+    kernel = staticmethod(be.least_confidence)
     direction: ClassVar[Direction] = "harder"
     low, high = 0.0, 1.0
     formula = "1 - max p"
     source = "Lewis and Gale 1994"
     label_free = True
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute `least_confidence`."""
-        return rowwise(be.least_confidence, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,15 +208,12 @@ class Margin(Pointwise):
     """
 
     name = "margin"
+    kernel = staticmethod(be.margin)
     direction: ClassVar[Direction] = "easier"
     low, high = 0.0, 1.0
     formula = "p(1st) - p(2nd)"
     source = "Scheffer et al. 2001"
     label_free = True
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute `margin`."""
-        return rowwise(be.margin, observation, labels)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,6 @@ from unseen.scores.label_quality import SUFFIX as KEEP
 from unseen.scores.label_quality import Keeping
 from unseen.scores.streaming import Score
 
-__all__ = ["SCORES", "describe_all", "listed", "resolve"]
-
 SCORES: Registry[type[Score]] = Registry("score", "unseen.scores")
 
 for _score in (

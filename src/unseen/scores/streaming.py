@@ -25,9 +25,6 @@ from unseen.core.observation import Direction, Observation, Side
 from unseen.errors import ArgumentError, DataError
 from unseen.scores import _backend as be
 
-__all__ = ["Course", "Observed", "Pointwise", "Score", "State", "Windowed", "observed_loss", "rowwise"]
-
-
 State = dict[str, npt.NDArray[Any]]
 
 
@@ -116,18 +113,25 @@ class Observed(Score):
 
     needs = frozenset({"logits"})
     state = "O(1)"
+    # What is measured of the logits, a `be.Kernel`; without it, a loss, or the one field that the score needs.
+    kernel: ClassVar[Any] = None
 
-    @abstractmethod
     def epochs_read(self, side: Side) -> tuple[int, ...]:
         """Return the epochs that are read on this side; empty for the last observation."""
+        return ()
 
-    @abstractmethod
     def measure(self, observation: Observation, labels: IntArray) -> Array:
         """Measure each sample of one batch, (m,), on the device of the observation."""
+        if self.kernel is not None:
+            return rowwise(self.kernel, observation, labels)
+        if self.from_loss:
+            return observed_loss(observation, labels)
+        (field,) = self.needs
+        return be.double(be.as_array(getattr(observation, field)))
 
     def readable(self, observation: Observation) -> bool:
         """Tell whether the observation holds the fields that `measure` reads."""
-        return holds(observation, self.needs)
+        return holds(observation, self.needs) or (self.from_loss and observation.loss is not None)
 
     def wants(self, side: Side, epoch: int, last: int) -> bool:
         """Tell whether this epoch is a requested one, or the last one if none is requested."""

@@ -1,7 +1,10 @@
 """Scores from several models: models that saw a sample against models that did not, and held-out models among them.
 
-Pure functions take predictions as (R, n, C) logits of R models, with an (R, n) mask of the samples that each model was
-trained on. (Log probabilities are logits too.) A sample without a model on a side that the score reads gets NaN.
+The pure functions take predictions, (R, n, C) logits of R models (log probabilities are logits too), labels, integers
+(n,) in 0 .. C - 1, and `in_train`, a bool (R, n) mask of the samples that each model was trained on, of NumPy or torch.
+They return float64 (n,), of the kind and on the device of the predictions; a sample without a model on a side that the
+score reads gets NaN. They raise `ArgumentError` for wrong shapes, labels out of range, NaN or infinite predictions, and
+a mask that is not bool.
 """
 
 from __future__ import annotations
@@ -15,24 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import Array, FloatArray, IntArray
+from unseen.core.exposure import at_least
 from unseen.core.observation import Direction, Observation, Side
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
-from unseen.scores.streaming import Observed, Score, State, holds, is_count, observed_loss, require, rowwise, series
-
-__all__ = [
-    "MEMORIZATION",
-    "Disagreement",
-    "HoldoutGap",
-    "Memorization",
-    "Reducible",
-    "disagreement",
-    "entropy",
-    "holdout_gap",
-    "information",
-    "memorization",
-    "reducible",
-]
+from unseen.scores.streaming import Observed, Score, State, holds, require, rowwise, series
 
 
 def memorization(predictions: Array, labels: Array, in_train: Array, *, probabilities: bool = False) -> Array:
@@ -40,17 +30,8 @@ def memorization(predictions: Array, labels: Array, in_train: Array, *, probabil
 
     Feldman and Zhang 2020 (arXiv 2008.03703).
 
-    Args:
-        predictions: (R, n, C) logits of R models, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-        in_train: bool (R, n), True where the model was trained on the sample.
-        probabilities: use the probability of the label in place of 1 for a correct prediction.
-
-    Returns:
-        float64 (n,), NumPy or torch as the predictions are; NaN where a side has no model.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite predictions, a mask that is not bool.
+    (R, n, C) predictions, (n,) labels and the (R, n) mask `in_train` give float64 (n,); `ArgumentError` says what does
+    not fit. With `probabilities`, the probability of the label takes the place of 1 for a correct prediction.
 
     >>> predictions = np.array([[[9.0, 0.0]], [[0.0, 9.0]], [[9.0, 0.0]]])
     >>> memorization(predictions, np.array([0]), np.array([[True], [False], [True]])).tolist()
@@ -67,16 +48,8 @@ def holdout_gap(predictions: Array, labels: Array, in_train: Array) -> Array:
 
     High for memorised samples, wrong labels included.
 
-    Args:
-        predictions: (R, n, C) logits of R models, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-        in_train: bool (R, n), True where the model was trained on the sample.
-
-    Returns:
-        float64 (n,), NumPy or torch as the predictions are; NaN where a side has no model.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite predictions, a mask that is not bool.
+    (R, n, C) predictions, (n,) labels and the (R, n) mask `in_train` give float64 (n,); `ArgumentError` says what does
+    not fit.
 
     >>> predictions = np.log([[[0.5, 0.5]], [[0.25, 0.75]]])
     >>> holdout_gap(predictions, np.array([0]), np.array([[True], [False]])).round(4).tolist()
@@ -94,17 +67,8 @@ def reducible(early: Array, predictions: Array, labels: Array, in_train: Array) 
     High for samples that can be learned but are not learned yet. A static form of RHO-LOSS (Mindermann et al. 2022,
     arXiv 2206.07137).
 
-    Args:
-        early: (R, n, C) logits of R models at an early epoch, read where a model was trained on the sample.
-        predictions: (R, n, C) logits of the same models at the end, read where it was not.
-        labels: (n,) integers in 0 .. C - 1.
-        in_train: bool (R, n), True where the model was trained on the sample.
-
-    Returns:
-        float64 (n,), NumPy or torch as the predictions are; NaN where a side has no model.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite predictions, a mask that is not bool.
+    (R, n, C) predictions at an `early` epoch and at the end, (n,) labels and the (R, n) mask `in_train` give float64
+    (n,); `ArgumentError` says what does not fit.
 
     >>> early, final = np.log([[[0.25, 0.75]], [[0.5, 0.5]]]), np.log([[[0.9, 0.1]], [[0.5, 0.5]]])
     >>> reducible(early, final, np.array([0]), np.array([[True], [False]])).round(4).tolist()
@@ -126,16 +90,8 @@ def disagreement(predictions: Array, labels: Array | None = None, in_train: Arra
 
     It is the entropy of the mean p less the mean entropy, in nats. Label-free.
 
-    Args:
-        predictions: (R, n, C) logits of R models, at least 2, NumPy or torch.
-        labels: not used; present so that all scores have the same signature.
-        in_train: bool (R, n), True where the model was trained on the sample and is left out; None: no model was.
-
-    Returns:
-        float64 (n,), NumPy or torch as the predictions are; NaN where no model held the sample out.
-
-    Raises:
-        ArgumentError: wrong shapes, one model only, NaN or infinite predictions, a mask that is not bool.
+    (R, n, C) predictions, R at least 2, give float64 (n,); labels are not read, and without `in_train` no model was
+    trained on any sample. `ArgumentError` says what does not fit.
 
     >>> disagreement(np.log([[[0.9, 0.1]], [[0.1, 0.9]]])).round(4).tolist()
     [0.3681]
@@ -197,9 +153,9 @@ class _Sides(Observed):
 
     sides: ClassVar[tuple[Side, ...]] = ("unseen", "seen")
 
-    def epochs_read(self, side: Side) -> tuple[int, ...]:
-        """Return no epochs, for the last observation."""
-        return ()
+    def join(self, means: Means) -> FloatArray:
+        """Subtract held out from in sample."""
+        return np.asarray(means["seen"]["value"] - means["unseen"]["value"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,27 +187,9 @@ class Memorization(_Sides):
         """Return 1 for a correct prediction and else 0, or p_y."""
         return rowwise(be.p_label if self.probabilities else be.is_correct, observation, labels)
 
-    def join(self, means: Means) -> FloatArray:
-        """Subtract held out from in train."""
-        return np.asarray(means["seen"]["value"] - means["unseen"]["value"])
-
-
-class _Losses(_Sides):
-    """A difference of losses; it also accepts a recorded loss of any task in place of logits."""
-
-    from_loss = True
-
-    def readable(self, observation: Observation) -> bool:
-        """Tell whether there are logits or a loss."""
-        return observation.logits is not None or observation.loss is not None
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute the loss, or read it."""
-        return observed_loss(observation, labels)
-
 
 @dataclass(frozen=True, kw_only=True)
-class HoldoutGap(_Losses):
+class HoldoutGap(_Sides):
     """`holdout_gap`, streaming.
 
     Cost:
@@ -266,6 +204,7 @@ class HoldoutGap(_Losses):
     name = "holdout_gap"
     direction: ClassVar[Direction] = "harder"
     low, high = -math.inf, math.inf
+    from_loss = True
     formula = "held-out loss - in-sample loss"
     source = "generalisation gap of one sample; after Feldman and Zhang 2020"
 
@@ -275,7 +214,7 @@ class HoldoutGap(_Losses):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reducible(_Losses):
+class Reducible(_Sides):
     """`reducible`, streaming.
 
     Args:
@@ -297,12 +236,12 @@ class Reducible(_Losses):
     name = "reducible"
     direction: ClassVar[Direction] = "worth"
     low, high = -math.inf, math.inf
+    from_loss = True
     formula = "in-sample loss at an early epoch - held-out loss at the end"
     source = "after RHO-LOSS, Mindermann et al. 2022 (arXiv 2206.07137)"
 
     def __post_init__(self) -> None:
-        if not is_count(self.epoch, 1):
-            raise ArgumentError(f"epoch of reducible must be an integer of at least 1, got {self.epoch!r}")
+        at_least("epoch of reducible", self.epoch, 1)
 
     @property
     def least_epochs(self) -> int:
@@ -312,10 +251,6 @@ class Reducible(_Losses):
     def epochs_read(self, side: Side) -> tuple[int, ...]:
         """Return the early epoch in sample, and none held out, for the last observation."""
         return (self.epoch,) if side == "seen" else ()
-
-    def join(self, means: Means) -> FloatArray:
-        """Subtract the held-out loss from the early in-sample loss."""
-        return np.asarray(means["seen"]["value"] - means["unseen"]["value"])
 
 
 @dataclass(frozen=True, kw_only=True)

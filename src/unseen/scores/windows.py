@@ -1,15 +1,17 @@
 """Scores from sliding windows of epochs over the course of training.
 
-Histories are (T, n, C) logits. A window of J epochs slides by one. Standard deviations divide by n - 1.
+The pure functions take histories, (T, n, C) logits, and labels, integers (n,) in 0 .. C - 1, of NumPy or torch. They
+return float64 (n,), of the kind and on the device of the history, and raise `ArgumentError` for wrong shapes, labels
+out of range, NaN or infinite logits, and fewer epochs than they need or are asked to use. Standard deviations divide by
+n - 1. A window of J epochs slides by one.
 """
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,25 +21,14 @@ from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores.streaming import State, Windowed, check_window, first_epochs, mean_over, rowwise, series
 
-__all__ = ["Dual", "DynUnc", "Tdds", "dual", "dyn_unc", "tdds"]
-
 
 def dyn_unc(history: Array, labels: Array, *, window: int = 10, epochs: int | None = None) -> Array:
     """Compute the dynamic uncertainty, mean over windows of std(p_y): worth more when higher, in [0, 1/sqrt 2].
 
     He et al. 2023 (arXiv 2306.05175).
 
-    Args:
-        history: (T, n, C) logits, NumPy or torch; T at least `window`.
-        labels: (n,) integers in 0 .. C - 1.
-        window: J, the number of epochs in a window, at least 2.
-        epochs: the number of first epochs used; None uses all.
-
-    Returns:
-        float64 (n,), NumPy or torch as the history is.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, too few epochs.
+    A (T, n, C) history of logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. T is
+    at least `window`, the number J of epochs in a window, 2 or more. `ArgumentError` says what does not fit.
 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> dyn_unc(history, np.array([0]), window=2).round(4).tolist()
@@ -55,17 +46,8 @@ def dual(history: Array, labels: Array, *, window: int = 10, epochs: int | None 
     It is the mean over windows of std(p_y) x (1 - mean p_y). Cho et al. 2025 (arXiv 2502.06905), who use the first 30
     epochs on CIFAR and the first 60 on ImageNet.
 
-    Args:
-        history: (T, n, C) logits, NumPy or torch; T at least `window`.
-        labels: (n,) integers in 0 .. C - 1.
-        window: J, the number of epochs in a window, at least 2.
-        epochs: the number of first epochs used; None uses all.
-
-    Returns:
-        float64 (n,), NumPy or torch as the history is.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits, too few epochs.
+    A (T, n, C) history of logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. T is
+    at least `window`, the number J of epochs in a window, 2 or more. `ArgumentError` says what does not fit.
 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> dual(history, np.array([0]), window=2).round(4).tolist()
@@ -87,18 +69,9 @@ def tdds(
     Zhang et al. 2024 (arXiv 2311.13613), where (T, J) depends on the share pruned: (90, 10), (70, 10), (60, 20),
     (20, 10), (10, 5) for 30, 50, 70, 80 and 90 %.
 
-    Args:
-        history: (T, n, C) logits, NumPy or torch; T at least `window`.
-        labels: not used; present so that all scores have the same signature.
-        window: J, the number of epochs in a window, at least 3.
-        decay: the weight of the last window, in (0, 1].
-        epochs: the number of first epochs used; None uses all.
-
-    Returns:
-        float64 (n,), NumPy or torch as the history is.
-
-    Raises:
-        ArgumentError: wrong shapes, NaN or infinite logits, too few epochs, a decay out of range.
+    A (T, n, C) history of logits gives float64 (n,), by the first `epochs` epochs, or all; labels are not read. T is at
+    least `window`, the number J of epochs in a window, 3 or more; `decay`, in (0, 1], is the weight of the last window.
+    `ArgumentError` says what does not fit.
 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> tdds(history, window=3, decay=1.0).round(4).tolist()
@@ -167,9 +140,8 @@ def _push(ring: FloatArray, at: IntArray, turn: IntArray, values: FloatArray) ->
 class _WindowMean(Windowed):
     """A score that is the mean over windows of a statistic of p_y."""
 
-    @abstractmethod
-    def statistic(self, p: Array) -> Array:
-        """Compute the statistic of one window, (J, m) in and (m,) out; the order of epochs must not matter."""
+    # Of one window, (J, m) in and (m,) out; the order of epochs must not matter.
+    statistic: ClassVar[Any]
 
     def kept(self, m: int, classes: int) -> State:
         """Make the state: the window, and the sum over windows."""
@@ -202,14 +174,11 @@ class DynUnc(_WindowMean):
     """
 
     name = "dyn_unc"
+    statistic = staticmethod(be.deviation)
     direction: ClassVar[Direction] = "worth"
     low, high = 0.0, 1 / math.sqrt(2)
     formula = "mean over windows of std(p_y)"
     source = "He et al. 2023 (arXiv 2306.05175)"
-
-    def statistic(self, p: Array) -> Array:
-        """Compute the standard deviation."""
-        return be.deviation(p)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,14 +196,11 @@ class Dual(_WindowMean):
     """
 
     name = "dual"
+    statistic = staticmethod(uncertain_and_hard)
     direction: ClassVar[Direction] = "worth"
     low, high = 0.0, 1 / math.sqrt(2)
     formula = "mean over windows of std(p_y) x (1 - mean p_y)"
     source = "Cho et al. 2025 (arXiv 2502.06905)"
-
-    def statistic(self, p: Array) -> Array:
-        """Compute the standard deviation times (1 - mean)."""
-        return uncertain_and_hard(p)
 
 
 @dataclass(frozen=True, kw_only=True)

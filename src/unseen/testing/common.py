@@ -1,4 +1,4 @@
-"""What the conformance tests of learners and data sets have in common: how they say what is wrong."""
+"""What the conformance tests have in common: how they say what is wrong."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import TypeVar
 
 from unseen.core.protocols import Data, Learner
-
-__all__ = ["as_json", "ensure", "sent_away"]
+from unseen.scores.streaming import Score
 
 T = TypeVar("T")
 
@@ -38,6 +37,6 @@ def sent_away(value: T) -> T:
 
 
 def _name(of: object) -> str:
-    if isinstance(of, Learner):
-        return f"learner {of.name!r}"
+    if isinstance(of, (Learner, Score)):
+        return f"{'score' if isinstance(of, Score) else 'learner'} {of.name!r}"
     return f"data set {type(of).__name__}" if isinstance(of, Data) else type(of).__name__

@@ -11,8 +11,6 @@ from unseen.core.arrays import IntArray
 from unseen.core.protocols import Data
 from unseen.testing.common import as_json, ensure, sent_away
 
-__all__ = ["check_data"]
-
 TAKEN = 200  # rows looked at
 SHAPES = {"image": (3, "uint8"), "vector": (1, "float32"), "table": (1, "object"), "text": (0, "object")}
 

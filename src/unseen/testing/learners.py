@@ -22,8 +22,6 @@ from unseen.learners import registry as learners
 from unseen.testing.common import as_json, ensure, sent_away
 from unseen.testing.scores import OBSERVED
 
-__all__ = ["check_learner"]
-
 NEAR = 1e-5  # relative: what float32 and sums in another order leave; a leak moves far more
 _SIDES: tuple[Side, ...] = ("unseen", "seen")
 Named = dict[str, npt.NDArray[Any]]

@@ -17,8 +17,7 @@ import numpy.typing as npt
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.observation import DIRECTIONS, Observation, Side
 from unseen.scores.streaming import Score, State
-
-__all__ = ["Story", "check_score", "play"]
+from unseen.testing.common import ensure
 
 SAMPLES, CLASSES, FEATURES = 40, 4, 3
 CLOSE = 1e-10
@@ -170,44 +169,39 @@ def check_score(
     _check_options(score, _variants(score) if variants is None else variants, story, values)
 
 
-def _need(condition: object, score: Score, rule: str, got: object = "") -> None:
-    if not condition:
-        raise AssertionError(f"score {score.name!r}: {rule}" + (f", got {got}" if got != "" else ""))
-
-
 def _same(score: Score, rule: str, left: FloatArray, right: FloatArray) -> None:
-    _need(left.shape == right.shape, score, f"{rule} (shape)", f"{left.shape} and {right.shape}")
+    ensure(left.shape == right.shape, score, f"{rule} (shape)", f"{left.shape} and {right.shape}")
     gap = np.abs(left - right) / np.maximum(1.0, np.abs(right))
-    _need(not (gap > CLOSE).any() and not np.isnan(gap).any(), score, rule, f"a difference of {gap.max():.3g}")
+    ensure(not (gap > CLOSE).any() and not np.isnan(gap).any(), score, rule, f"a difference of {gap.max():.3g}")
 
 
 def _check_declared(score: Score) -> None:
-    _need(is_dataclass(score), score, "a score is a frozen dataclass, its fields the options")
-    _need(score.direction in DIRECTIONS, score, f"direction is one of {DIRECTIONS}", score.direction)
-    _need(score.low < score.high, score, "low is below high", (score.low, score.high))
+    ensure(is_dataclass(score), score, "a score is a frozen dataclass, its fields the options")
+    ensure(score.direction in DIRECTIONS, score, f"direction is one of {DIRECTIONS}", score.direction)
+    ensure(score.low < score.high, score, "low is below high", (score.low, score.high))
     fields_known = {*OBSERVED, "loss"}
-    _need(score.needs and score.needs <= fields_known, score, f"needs are among {sorted(fields_known)}", score.needs)
-    _need(score.state in ("O(1)", "O(J)", "O(C)"), score, "state is 'O(1)', 'O(J)' or 'O(C)'", score.state)
-    _need(score.formula and score.source, score, "formula and source are stated")
+    ensure(score.needs and score.needs <= fields_known, score, f"needs are among {sorted(fields_known)}", score.needs)
+    ensure(score.state in ("O(1)", "O(J)", "O(C)"), score, "state is 'O(1)', 'O(J)' or 'O(C)'", score.state)
+    ensure(score.formula and score.source, score, "formula and source are stated")
 
 
 def _check_wants(score: Score, epochs: int) -> None:
     for side in score.sides:
         wanted = any(score.wants(side, epoch, epochs) for epoch in range(1, epochs + 1))
-        _need(wanted, score, f"wants some observation of the {side} side in {epochs} epochs")
+        ensure(wanted, score, f"wants some observation of the {side} side in {epochs} epochs")
     # An observation that is not needed would cost a forward pass.
-    _need("seen" in score.sides or not score.wants("seen", epochs, epochs), score, "wants only the sides it declares")
+    ensure("seen" in score.sides or not score.wants("seen", epochs, epochs), score, "wants only the sides it declares")
 
 
 def _check_values(score: Score, values: FloatArray, story: Story) -> None:
     rows = story.repeats if score.per_repeat else 1
-    _need(values.shape == (rows, SAMPLES), score, "one float64 a sample", f"shape {values.shape}")
-    _need(values.dtype == np.float64, score, "one float64 a sample", values.dtype)
-    _need(np.isfinite(values).all(), score, "finite on finite logits")
+    ensure(values.shape == (rows, SAMPLES), score, "one float64 a sample", f"shape {values.shape}")
+    ensure(values.dtype == np.float64, score, "one float64 a sample", values.dtype)
+    ensure(np.isfinite(values).all(), score, "finite on finite logits")
     extremes = play(score, _extremes(score))
     for shown in (values, extremes):
         inside = shown.min() >= score.low - CLOSE and shown.max() <= score.high + CLOSE
-        _need(inside, score, f"within [{score.low:.4g}, {score.high:.4g}]", f"{shown.min():.6g} .. {shown.max():.6g}")
+        ensure(inside, score, f"within [{score.low:.4g}, {score.high:.4g}]", f"{shown.min():.6g} .. {shown.max():.6g}")
 
 
 def _extremes(score: Score) -> Story:
@@ -236,7 +230,7 @@ def _check_direction(score: Score) -> None:
     features = {side: np.ones(x.shape) for side, x in story.features.items()}
     easy, hard = play(score, replace(story, logits=logits, features=features, grad_norm=norms))[0, :2]
     sane = hard > easy if score.direction == "harder" else hard < easy
-    _need(sane, score, f"{score.direction} when higher", f"{hard:.4g} for a wrong and {easy:.4g} for a right sample")
+    ensure(sane, score, f"{score.direction} when higher", f"{hard:.4g} for a wrong and {easy:.4g} for a right sample")
 
 
 def _check_state(score: Score) -> None:
@@ -246,14 +240,14 @@ def _check_state(score: Score) -> None:
         before = score.start("unseen", SAMPLES, classes)
         after = _state(score, story, "unseen", 0, None, torch=False)
         for name, array in {**before, **after}.items():
-            _need(len(array) == SAMPLES, score, f"state {name!r} has one entry a sample", array.shape)
+            ensure(len(array) == SAMPLES, score, f"state {name!r} has one entry a sample", array.shape)
         sizes[classes] = sum(array.nbytes for array in after.values()) / SAMPLES
-        _need(sizes[classes] == sum(a.nbytes for a in before.values()) / SAMPLES, score, "state keeps its size")
+        ensure(sizes[classes] == sum(a.nbytes for a in before.values()) / SAMPLES, score, "state keeps its size")
     grows = sizes[20 * CLASSES] > sizes[10 * CLASSES]
-    _need(grows == (score.state == "O(C)"), score, f"state is {score.state}", f"{sizes} bytes by number of classes")
+    ensure(grows == (score.state == "O(C)"), score, f"state is {score.state}", f"{sizes} bytes by number of classes")
     if score.state == "O(1)":
         size = sizes[20 * CLASSES]
-        _need(size < O1_BYTES, score, f"O(1) state below {O1_BYTES} bytes a sample", size)
+        ensure(size < O1_BYTES, score, f"O(1) state below {O1_BYTES} bytes a sample", size)
 
 
 def _check_batches(score: Score, story: Story, values: FloatArray, seed: int) -> None:
@@ -295,7 +289,7 @@ def _check_inputs(score: Score, story: Story) -> None:
             score.update(state, side, rows, given, _frozen(story.labels.copy()))
             for name in OBSERVED:
                 untouched = np.array_equal(getattr(given, name), getattr(kept, name))
-                _need(untouched, score, f"leaves the {name} it is given alone")
+                ensure(untouched, score, f"leaves the {name} it is given alone")
 
 
 def _variants(score: Score) -> list[Score]:
@@ -332,8 +326,8 @@ def _check_options(score: Score, variants: Sequence[Score], story: Story, values
         varied |= differs
         changed = play(variant, story)
         matters = not np.array_equal(changed, values)
-        _need(matters, score, f"option {', '.join(sorted(differs))} changes something", repr(variant))
-    _need(varied == names, score, "variants vary every option; missing", sorted(names - varied))
+        ensure(matters, score, f"option {', '.join(sorted(differs))} changes something", repr(variant))
+    ensure(varied == names, score, "variants vary every option; missing", sorted(names - varied))
 
 
 def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
