@@ -17,14 +17,15 @@ memory if they fit. If they do not, `ImageData` decodes them whenever they are t
 from __future__ import annotations
 
 import io
-import os
 import time
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,18 +37,16 @@ from unseen.data.base import ArrayData, Samples
 from unseen.data.content import Hashes, changed, digest, hash_items
 from unseen.data.files import no_file
 from unseen.data.labels import Labelling
-from unseen.errors import ArgumentError, DataError, some
+from unseen.data.options import ReadOptions
+from unseen.errors import DataError, some
 
 __all__ = [
     "Decoded",
     "Encoded",
     "ImageData",
-    "ImageOptions",
     "ImageSource",
     "Pixels",
     "decode",
-    "default_memory_limit",
-    "default_workers",
     "header_size",
     "is_deep",
     "note_on_black",
@@ -94,12 +93,6 @@ class Pixels:
     mode: Literal["RGB", "L"]
     square: int | None
     size: Size
-
-    def __post_init__(self) -> None:
-        if self.mode not in ("RGB", "L"):
-            raise ArgumentError(f"mode must be 'RGB' or 'L', got {self.mode!r}")
-        if self.square is not None and (not isinstance(self.square, int) or self.square < 1):
-            raise ArgumentError(f"image_size must be an integer of at least 1, got {self.square!r}")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -266,47 +259,33 @@ _PATIENCE = 8.0  # seconds of work below which starting workers does not pay
 _BATCH_BYTES = 16 << 20
 
 
-class ImageSource(Protocol):
-    """A source of encoded images."""
+class ImageSource(ABC):
+    """Encoded images in some places of files or of a table.
 
-    def __len__(self) -> int: ...
+    Args:
+        places: int64 (n,), the place of each image.
 
+    """
+
+    def __init__(self, places: IntArray) -> None:
+        self.places = places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @abstractmethod
     def read(self, rows: IntArray) -> list[Encoded]:
         """Return the encoded images of these rows, in a form that is cheap to send to a worker process."""
 
     def name(self, row: int) -> str:
         """Return the name of an image, for messages."""
+        return f"row {int(self.places[row])}"
 
-    def keep(self, rows: IntArray) -> ImageSource:
+    def keep(self, rows: IntArray) -> Self:
         """Return a source of these rows only."""
-
-
-@dataclass(frozen=True)
-class ImageOptions:
-    """The options for opening images; see `from_folder`."""
-
-    image_size: int | None = None
-    mode: Literal["RGB", "L"] = "RGB"
-    on_error: Literal["raise", "skip"] = "raise"
-    memory_limit: int | None = None
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.on_error not in ("raise", "skip"):
-            raise ArgumentError(f"on_error must be 'raise' or 'skip', got {self.on_error!r}")
-        if self.workers is not None and self.workers < 1:
-            raise ArgumentError(f"workers must be at least 1, got {self.workers!r}")
-        Pixels(self.mode, self.image_size, (1, 1))
-
-    @property
-    def processes(self) -> int:
-        """The number of worker processes, if starting them pays."""
-        return default_workers() if self.workers is None else self.workers
-
-    @property
-    def bytes_in_memory(self) -> int:
-        """The memory limit: the given one, or the default."""
-        return default_memory_limit() if self.memory_limit is None else self.memory_limit
+        kept = copy(self)
+        kept.places = self.places[rows]
+        return kept
 
 
 class ImageData(Samples):
@@ -340,7 +319,7 @@ class ImageData(Samples):
         return digest(self._known[rows])
 
 
-def open_images(source: ImageSource, labelled: Labelling, options: ImageOptions, **about: Any) -> Samples:
+def open_images(source: ImageSource, labelled: Labelling, options: ReadOptions, **about: Any) -> Samples:
     """Read every image once: find those that cannot be read, hash all, and keep them if they fit in memory."""
     rule = _rule(source, options)
     opened = _read_all(source, rule, options)
@@ -361,24 +340,7 @@ def open_images(source: ImageSource, labelled: Labelling, options: ImageOptions,
     return ArrayData(images, labelled, "image", hashes=hashes, notes=notes, **about)
 
 
-def default_memory_limit() -> int:
-    """Return a quarter of the memory of this machine, or of the limit of its control group, in bytes."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        limit = Path("/sys/fs/cgroup") / name
-        if limit.exists() and (text := limit.read_text().strip()).isdigit():
-            total = min(total, int(text))
-    return total // 4
-
-
-def default_workers() -> int:
-    """Return the number of cores that this process may use."""
-    import joblib  # type: ignore[import-untyped]
-
-    return int(joblib.cpu_count())
-
-
-def _rule(source: ImageSource, options: ImageOptions) -> Pixels:
+def _rule(source: ImageSource, options: ReadOptions) -> Pixels:
     if options.image_size is not None:
         return Pixels(options.mode, options.image_size, (options.image_size, options.image_size))
     sizes = _sampled_sizes(source)
@@ -387,7 +349,7 @@ def _rule(source: ImageSource, options: ImageOptions) -> Pixels:
     return _squares(sizes, options)
 
 
-def _squares(sizes: Sequence[tuple[int, int]], options: ImageOptions) -> Pixels:
+def _squares(sizes: Sequence[tuple[int, int]], options: ReadOptions) -> Pixels:
     side = min(224, int(np.median([min(size) for size in sizes]))) if sizes else 224
     return Pixels(options.mode, side, (side, side))
 
@@ -409,7 +371,7 @@ class _Images:
     black: int = 0
 
 
-def _read_all(source: ImageSource, rule: Pixels, options: ImageOptions) -> _Images:
+def _read_all(source: ImageSource, rule: Pixels, options: ReadOptions) -> _Images:
     n = len(source)
     image_bytes = int(np.prod(rule.shape))
     keep = n * image_bytes <= options.bytes_in_memory
@@ -443,7 +405,7 @@ def _decode_all(parts: Iterable[tuple[list[Encoded], Pixels, bool]], workers: in
     if workers == 1:
         yield from (decode(encoded, rule, keep=keep) for encoded, rule, keep in parts)
         return
-    import joblib
+    import joblib  # type: ignore[import-untyped]
 
     pool = joblib.Parallel(
         n_jobs=workers, return_as="generator", batch_size=1, pre_dispatch="2 * n_jobs", max_nbytes=None
@@ -451,7 +413,7 @@ def _decode_all(parts: Iterable[tuple[list[Encoded], Pixels, bool]], workers: in
     yield from pool(joblib.delayed(decode)(encoded, rule, keep=keep) for encoded, rule, keep in parts)
 
 
-def _refuse_or_skip(source: ImageSource, broken: Sequence[tuple[int, str]], options: ImageOptions) -> str:
+def _refuse_or_skip(source: ImageSource, broken: Sequence[tuple[int, str]], options: ReadOptions) -> str:
     named = some([f"{source.name(row)} ({reason})" for row, reason in broken])
     images = "1 image" if len(broken) == 1 else f"{len(broken):,} images"
     if options.on_error == "raise":

@@ -31,9 +31,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unseen.core.arrays import IntArray
-from unseen.data.arrays import npy_error, npy_header, read_npy
 from unseen.data.content import Files, changed, stamp_states
-from unseen.data.files import drop_repeated_links, is_folder, is_hidden, readable, walk
+from unseen.data.files import (
+    drop_repeated_links,
+    is_folder,
+    is_hidden,
+    npy_error,
+    npy_header,
+    read_npy,
+    readable,
+    walk,
+)
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
 
 __all__ = [
