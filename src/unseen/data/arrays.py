@@ -332,7 +332,7 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         raise DataError(f"{path} is damaged: it is no .npz file, which np.savez writes")
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: _read_member(file, _match_name(name, file.files, path)) for name in names}
+            return {name: _read_member(file, _match_name(name, file.files, path.name)) for name in names}
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}") from error
     except (OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # also encrypted
@@ -353,13 +353,13 @@ def _read_member(file: Any, name: str) -> npt.NDArray[Any]:
     return values
 
 
-def _match_name(name: str, present: Sequence[str], path: Path) -> str:
+def _match_name(name: str, present: Sequence[str], where: str) -> str:
     """Find the array of that name, in lower or upper case, since X and x are both usual."""
     alike = [other for other in present if other.lower() == name.lower()]
     if name in present or len(alike) != 1:
         alike = [name]
     if alike[0] not in present:
-        raise UnknownArrayError(path.name, name, present)
+        raise UnknownArrayError(where, name, present)
     return alike[0]
 
 
@@ -379,10 +379,5 @@ def _npy_file(folder: Path, name: str) -> Path:
     """Find `<name>.npy`, in lower or upper case, as in an npz file."""
     if not is_folder(folder):
         raise DataError(f"there is no folder {folder}")
-    present = {found.name: found for found in folder.iterdir() if found.suffix.lower() == ".npy"}
-    alike = [found for known, found in present.items() if known.lower() == f"{name}.npy".lower()]
-    if f"{name}.npy" in present:
-        return present[f"{name}.npy"]
-    if len(alike) != 1:
-        raise UnknownNameError(f"array in {folder}", name, [found.stem for found in present.values()])
-    return alike[0]
+    present = {found.stem: found for found in folder.iterdir() if found.suffix.lower() == ".npy"}
+    return present[_match_name(name, list(present), str(folder))]

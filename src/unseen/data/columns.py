@@ -24,12 +24,12 @@ from unseen.core.arrays import IntArray
 from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.formats import Format
 from unseen.data.images import Encoded, ImageSource, open_images
-from unseen.data.labels import Labelling, label_or_target, labelling, targeting
+from unseen.data.labels import Labelling, label_or_target
 from unseen.data.options import COLUMNS, IMAGES
 from unseen.data.shards import ShardedVectors
 from unseen.errors import ArgumentError, DataError, some
 
-__all__ = ["ColumnImages", "TableFormat", "encoded", "is_image", "is_list", "matrix", "of_text"]
+__all__ = ["ColumnImages", "TableFormat", "encoded", "is_image", "is_list", "matrix", "of_text", "refuse_twice"]
 
 _FEW = 10  # with fewer rows, columns are not tested for row numbers
 _PANDAS = re.compile(r"__index_level_\d+__")
@@ -116,17 +116,15 @@ class TableFormat(Format):
         names = list(dict.fromkeys(filter(None, (answers, options.id, options.group))))
         table = self.read(names) if names else None
         columns = {} if table is None else {name: _to_array(table.column(name)) for name in names}
-        about = dict(self.beside)
+        about: dict[str, Any] = {"y": None, "target": None, "class_names": None, **self.beside}
         given = (("ids", options.id), ("groups", options.group))
         about |= {word: columns[name] for word, name in given if name is not None}
-        if answers is None:
-            y, target, class_names = (about.pop(word, None) for word in ("y", "target", "class_names"))
-            return label_or_target(y, target, class_names, **about)
-        name = f"column {answers!r}"
-        if options.target is not None:
-            return targeting(columns[answers], name=name, **about)
-        class_names = _class_names(self.schema, answers) if columns[answers].dtype.kind in "iu" else None
-        return labelling(columns[answers], class_names=class_names, name=name, **about)
+        if answers is not None:
+            about["y" if options.target is None else "target"] = columns[answers]
+            about["names"] = [f"column {answers!r}"] * 2
+            if options.target is None and columns[answers].dtype.kind in "iu":
+                about["class_names"] = _class_names(self.schema, answers)
+        return label_or_target(**about)
 
     def choose_split(self, column: Callable[[], pa.ChunkedArray], lacking: str) -> None:
         """Choose the rows of the split that the user named, by the column `split`; note it if none is named.
@@ -196,6 +194,18 @@ class ColumnImages(ImageSource):
     def read(self, rows: IntArray) -> list[Encoded]:
         """Return the encoded bytes, or paths if the column holds only these."""
         return [encoded(value) for value in self.column.take(self.places[rows]).to_pylist()]
+
+
+def refuse_twice(names: Sequence[str], where: str) -> None:
+    """Refuse two columns of one name.
+
+    Raises:
+        DataError: a name occurs twice.
+
+    """
+    if len(set(names)) < len(names):
+        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        raise DataError(f"{where} must not have two columns of one name, but it has of {some(twice)}; rename one")
 
 
 def of_text(table: pa.Table) -> pa.Table:

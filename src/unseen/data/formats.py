@@ -191,55 +191,42 @@ class Format(ABC):
         By default these are columns of what learners see: `image`, `features` (one column a feature, where these have
         names) or `text`; `label` or `target`; and `id`, if ids are not rows.
         """
-        data = self.data
-        fields = [*self._input_fields, ("label", pa.int64()) if data.targets is None else ("target", pa.float64())]
-        if not np.array_equal(data.ids, np.arange(len(data))):
-            fields.append(("id", pa.string() if data.ids.dtype.kind in "UO" else pa.int64()))
-        return with_features(pa.schema(fields), {"label": data.class_names} if data.targets is None else {})
+        return self._as_stored.schema
 
     def stored(self, rows: IntArray) -> Iterator[pa.Table]:
         """Yield these rows, ascending, as they are stored, with all columns, in pieces that fit in memory."""
-        data, schema = self.data, self.stored_schema
-        for block in blocks(len(rows), max(_ROW_BYTES, data.sample_bytes)):
-            some = rows[block]
-            columns = self._inputs(data.take(some))
-            columns.append((data.labels if data.targets is None else data.targets)[some])
-            if "id" in schema.names:
-                columns.append(data.ids[some].tolist())
-            arrays = [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)]
-            yield pa.table(arrays, schema=schema)
+        if self.data.kind == "table":
+            yield self._as_stored.take(rows)
+            return
+        for block in blocks(len(rows), max(_ROW_BYTES, self.data.sample_bytes)):
+            yield self._to_table(rows[block])
 
     @cached_property
-    def _input_fields(self) -> list[tuple[str, pa.DataType]]:
-        data = self.data
-        if data.kind == "image":
-            return [("image", IMAGE)]
-        if data.kind == "text":
-            return [("text", pa.string())]
-        width = data.sample_shape[0]
-        if data.kind == "vector" and not data.feature_names:
-            return [("features", pa.list_(pa.float32(), width))]
-        names = data.feature_names or [f"feature_{at}" for at in range(width)]
-        names = [f"feature_{name}" if name in ("label", "target", "id") else name for name in map(str, names)]
-        if data.kind == "vector":
-            return [(name, pa.float32()) for name in names]
-        inputs = data.take(np.arange(len(data)))
-        return [(name, _column_type(inputs[:, at].tolist())) for at, name in enumerate(names)]
+    def _as_stored(self) -> pa.Table:
+        """All rows of a table, whose entries tell the types of columns; no rows of other data, for its schema."""
+        return self._to_table(np.arange(len(self.data) if self.data.kind == "table" else 0))
 
-    def _inputs(self, taken: npt.NDArray[Any]) -> list[Any]:
-        """Convert what learners see to columns."""
-        kind = self.data.kind
-        if kind == "image":
-            return [[{"bytes": _encode_png(image), "path": None} for image in taken]]
-        if kind == "text" or pa.types.is_fixed_size_list(self._input_fields[0][1]):
-            return [list(taken)]
-        columns = [taken[:, at] for at in range(taken.shape[1])]
-        if kind == "vector":
-            return columns
-        return [
-            [_convert(value, of) for value in column.tolist()]
-            for column, (_, of) in zip(columns, self._input_fields, strict=True)
-        ]
+    def _to_table(self, rows: IntArray) -> pa.Table:
+        """Convert these rows, as learners see them, to columns."""
+        data, taken = self.data, self.data.take(rows)
+        columns: dict[str, pa.Array]
+        if data.kind == "image":
+            columns = {"image": pa.array([{"bytes": _encode_png(image), "path": None} for image in taken], IMAGE)}
+        elif data.kind == "text":
+            columns = {"text": pa.array(taken, pa.string())}
+        elif data.kind == "vector" and not data.feature_names:
+            columns = {"features": pa.FixedSizeListArray.from_arrays(taken.ravel(), taken.shape[1])}
+        else:
+            names = [str(name) for name in data.feature_names or [f"feature_{at}" for at in range(taken.shape[1])]]
+            names = [f"feature_{name}" if name in ("label", "target", "id") else name for name in names]
+            convert = pa.array if data.kind == "vector" else _convert
+            columns = {name: convert(column) for name, column in zip(names, taken.T, strict=True)}
+        columns |= {"label": data.labels[rows]} if data.targets is None else {"target": data.targets[rows]}
+        if not np.array_equal(data.ids, np.arange(len(data))):
+            kind = pa.string() if data.ids.dtype.kind in "UO" else pa.int64()
+            columns["id"] = pa.array(data.ids[rows].tolist(), kind)
+        table = pa.table(columns)
+        return table.cast(with_features(table.schema, {} if data.targets is not None else {"label": data.class_names}))
 
 
 class OpenFormat(Format):
@@ -280,22 +267,14 @@ def with_features(schema: pa.Schema, classes: Mapping[str, Sequence[str]]) -> pa
 _ROW_BYTES = 256  # of text and tables, guessed
 
 
-def _column_type(values: list[Any]) -> pa.DataType:
-    """Find the one type of a column: text where it mixes numbers and text."""
+def _convert(column: npt.NDArray[Any]) -> pa.Array:
+    """Convert a column of a table to entries of one type: text where it mixes numbers and text."""
+    values = column.tolist()
     kinds = {type(value) for value in values} - {type(None)}
-    if kinds <= {bool}:
-        return pa.bool_()
-    if kinds <= {int, bool}:
-        return pa.int64()
-    return pa.float64() if kinds <= {int, float, bool} else pa.string()
-
-
-def _convert(value: Any, kind: pa.DataType) -> Any:
-    if value is None:
-        return None
-    if pa.types.is_string(kind):
-        return str(value)
-    return float(value) if pa.types.is_floating(kind) else value
+    usable = ((bool, {bool}), (int, {int, bool}), (float, {int, float, bool}))
+    of: Any = next((of for of, able in usable if kinds <= able), str)
+    converted = [None if value is None else of(value) for value in values]
+    return pa.array(converted, pa.string() if of is str else pa.from_numpy_dtype(of))
 
 
 def _as_image(values: npt.NDArray[Any]) -> Image.Image:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from unseen.core.arrays import IdArray, IntArray
 from unseen.data.base import Samples
-from unseen.data.columns import ColumnImages, TableFormat
+from unseen.data.columns import ColumnImages, TableFormat, refuse_twice
 from unseen.data.labels import is_missing
 from unseen.data.options import BESIDE, ReaderOptions
 from unseen.errors import ArgumentError, DataError, some
@@ -152,9 +152,7 @@ def to_arrow(frame: Any) -> pa.Table:
     if isinstance(frame, pa.RecordBatch):
         frame = pa.Table.from_batches([frame])
     names = [str(name) for name in (frame.column_names if isinstance(frame, pa.Table) else frame.columns)]
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
-    if twice:
-        raise DataError(f"the frame must not have two columns of one name, but it has of {some(twice)}; rename one")
+    refuse_twice(names, "the frame")
     if isinstance(frame, pa.Table):
         return frame
     if not hasattr(frame, "iloc"):

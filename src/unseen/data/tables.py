@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from unseen.core.arrays import IntArray
 from unseen.data.base import Samples
-from unseen.data.columns import TableFormat, encoded, is_list, matrix, of_text
+from unseen.data.columns import TableFormat, encoded, is_list, matrix, of_text, refuse_twice
 from unseen.data.formats import Place
 from unseen.data.images import Encoded, ImageSource
 from unseen.data.labels import Labelling
@@ -117,11 +117,7 @@ class RowGroups:
         for file, name in enumerate(files):
             where, footer = storage.where(name), self.footer(file)
             own = footer.schema.to_arrow_schema()
-            twice = sorted({column for column in own.names if own.names.count(column) > 1})
-            if twice:
-                raise DataError(
-                    f"{where} must not have two columns of one name, but it has of {some(twice)}; rename one"
-                )
+            refuse_twice(own.names, where)
             schema = own if schema is None else schema
             if own.names != schema.names:
                 raise DataError(f"{where} must have the columns of {files[0]} ({some(schema.names)}), but it does not")

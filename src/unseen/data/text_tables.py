@@ -13,6 +13,7 @@ import pyarrow.csv
 import pyarrow.json
 
 from unseen.data.base import Samples
+from unseen.data.columns import refuse_twice
 from unseen.data.content import stamp
 from unseen.data.files import readable
 from unseen.data.formats import Place
@@ -48,10 +49,7 @@ class CsvFormat(LoadedFormat):
         super().__init__(source, **given)
         path = readable(Path(source))
         table, notes = self.parse(path)
-        names = table.column_names
-        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
-        if twice:
-            raise DataError(f"{path} must not have two columns of one name, but it has of {some(twice)}; rename one")
+        refuse_twice(table.column_names, str(path))
         self.files = stamp(path.parent, [path.name])
         self.hold(table, str(path))
         kinds = [f"{field.name} {_WORDS.get(str(field.type), field.type)}" for field in table.schema]
