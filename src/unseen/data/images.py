@@ -1,17 +1,12 @@
 """Images: decoding with Pillow, the resize rule, and the pass over all images that opens a data set.
 
-**Decoding.** An image is decoded, turned upright by its EXIF orientation (viewers and Hugging Face `datasets` do so,
-torchvision's `ImageFolder` does not; a value outside the standard's 1 to 8 is ignored), and converted to `"RGB"` or
-`"L"`. Transparency is dropped. 16-bit channels keep their upper 8 bits, and a note counts the images that become all
-black by this. The first frame of an animation is used. 32-bit and floating-point images are refused.
+**Decoding.** An image is turned upright by its EXIF orientation, as Hugging Face `datasets` does and torchvision's
+`ImageFolder` does not, and converted to `"RGB"` or `"L"`. Transparency is dropped, 16-bit channels keep their upper 8
+bits, and the first frame of an animation is used. 32-bit and floating-point images are refused.
 
 **Resize rule.** Images that all have one size are left as they are, unless `image_size` is given. Otherwise the
 shorter side is resized to S (Pillow's bilinear filter, which is antialiased), and the central S x S is cropped. S is
-`image_size` or, by default, the smaller of 224 and the median shorter side of a seeded sample of 256 images (16 runs
-of 16). The notes of the data set say which rule was used.
-
-**Opening.** `open_images` reads all images once. It finds those that cannot be read, hashes all, and keeps them in
-memory if they fit. If they do not, `ImageData` decodes them whenever they are taken.
+`image_size` or, by default, the smaller of 224 and the median shorter side of a seeded sample of 256 images.
 """
 
 from __future__ import annotations
@@ -22,7 +17,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
@@ -106,15 +101,15 @@ class Pixels:
         return f"images are resized: shorter side to {self.square}, then the central square; mode {self.mode}"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Decoded:
-    """A decoded batch of images.
+    """Decoded images, a batch or all.
 
     Args:
         images: uint8 (m, H, W, channels), zero where not decoded; None if not requested.
         hashes: uint64 (m, 2) hashes of the pixels.
-        broken: (place in the batch, reason) of images that cannot be read.
-        other_size: (place in the batch, (H, W)) of the first readable image of an unexpected size, or None.
+        broken: (row, reason) of images that cannot be read.
+        other_size: (row, (H, W)) of the first readable image of an unexpected size, or None.
         black: the number of 16-bit images that are all black in 8 bits.
 
     """
@@ -122,7 +117,7 @@ class Decoded:
     images: npt.NDArray[np.uint8] | None
     hashes: Hashes
     broken: list[tuple[int, str]]
-    other_size: tuple[int, Size] | None
+    other_size: tuple[int, Size] | None = None
     black: int = 0
 
 
@@ -362,21 +357,12 @@ def _sampled_sizes(source: ImageSource) -> list[tuple[int, int]]:
     return [size for encoded in source.read(rows) if (size := header_size(encoded)) is not None]
 
 
-@dataclass
-class _Images:
-    images: npt.NDArray[np.uint8] | None
-    hashes: Hashes
-    broken: list[tuple[int, str]]
-    other_size: tuple[int, tuple[int, int]] | None = None
-    black: int = 0
-
-
-def _read_all(source: ImageSource, rule: Pixels, options: ReadOptions) -> _Images:
+def _read_all(source: ImageSource, rule: Pixels, options: ReadOptions) -> Decoded:
     n = len(source)
     image_bytes = int(np.prod(rule.shape))
     keep = n * image_bytes <= options.bytes_in_memory
     images = np.zeros((n, *rule.shape), np.uint8) if keep else None
-    opened = _Images(images, np.zeros((n, 2), np.uint64), [])
+    opened = Decoded(images, np.zeros((n, 2), np.uint64), [])
     step = max(1, min(512, _BATCH_BYTES // image_bytes))
     starts = [0, *range(_FIRST, n, step)]
     slices = [slice(a, b) for a, b in zip(starts, [*starts[1:], n], strict=True)]
@@ -393,7 +379,8 @@ def _read_all(source: ImageSource, rule: Pixels, options: ReadOptions) -> _Image
         opened.black += decoded.black
         opened.broken += [(at.start + place, reason) for place, reason in decoded.broken]
         if decoded.other_size is not None:
-            return replace(opened, other_size=decoded.other_size)
+            opened.other_size = decoded.other_size
+            break
     return opened
 
 

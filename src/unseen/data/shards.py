@@ -1,9 +1,7 @@
 """Vectors of any size in many files, read as they are needed; and the reader of numbered npy files.
 
-Labels, ids and groups are in memory, O(n); inputs stay in the files. Besides these, memory holds the rows that are
-taken, 16 bytes a row once contents are hashed, and the cache of the source: none for npy files, which are memory-mapped
-or read by ranges of bytes from a store (`NpyShards`), and row groups up to the memory limit for parquet
-(`unseen.data.tables.ParquetVectors`).
+Labels, ids and groups are in memory, O(n); inputs stay in the files. Sources are `NpyShards`, which are memory-mapped
+or read by ranges of bytes from a store, and `unseen.data.tables.ParquetVectors`, which caches row groups.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Reader of parquet files: images as Hugging Face writes them, feature columns, embeddings, text.
+"""Parquet files: images as Hugging Face writes them, feature columns, embeddings, text.
 
-Vectors larger than the memory limit stay in the files, and are read by row groups (`ParquetVectors`). Memory then holds
-the row groups that were read last, as float32, up to the limit, but at least one; and one more in its stored form while
-it is read. So a file of one large row group is read whole: write files with row groups of about 100 MB.
+Vectors larger than the memory limit stay in the files. Memory then holds the row groups that were read last, as
+float32, up to the limit, but at least one; and one more in its stored form while it is read.
 """
 
 from __future__ import annotations
@@ -152,13 +151,22 @@ class RowGroups:
         self.storage.check(self.files[self._places[group][0]])
 
     def read(
-        self, group: int, columns: Sequence[str], wrong: str = "is damaged", *, schema: pa.Schema | None = None
+        self,
+        group: int,
+        columns: Sequence[str],
+        wrong: str = "is damaged",
+        *,
+        schema: pa.Schema | None = None,
+        fresh: bool = True,
     ) -> pa.Table:
-        """Read these columns of a row group, cast to the schema if one is given."""
+        """Read these columns of a row group, cast to the schema if one is given; unless `fresh`, by the footer known.
+
+        With a fresh footer, a file that was replaced a moment ago is read as it is now, and known by its content.
+        """
         file, number = self._places[group]
 
         def read() -> pa.Table:
-            with opened_parquet(self.storage, self.files[file], self.footer(file)) as parquet:
+            with opened_parquet(self.storage, self.files[file], None if fresh else self.footer(file)) as parquet:
                 own = parquet.read_row_group(number, columns=self.folders.others(columns), use_threads=False)
             table = self.folders.filled(file, own, columns)
             return table if schema is None else table.cast(schema)
@@ -236,7 +244,7 @@ class ParquetVectors:
         return self.groups.name(int(self.groups.starts[shard]) + row)
 
     def _read(self, shard: int) -> npt.NDArray[np.float32]:
-        read = self.groups.read(shard, self.columns)
+        read = self.groups.read(shard, self.columns, fresh=False)
         try:
             values = matrix(read)
         except DataError as error:
