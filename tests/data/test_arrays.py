@@ -337,5 +337,5 @@ def test_arrays_of_other_names_in_npz(tmp_path):
         resolve(path)
     with pytest.raises(UnknownNameError, match=r"unknown array in set.npz 'label'; did you mean 'labels'"):
         resolve(path, x="images", label="label")
-    with pytest.raises(ArgumentError, match="'y' is named twice"):
+    with pytest.raises(ArgumentError, match="'label' is named twice"):
         resolve(path, x="images", label="labels", y="labels")

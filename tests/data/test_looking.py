@@ -10,7 +10,7 @@ from PIL import Image
 
 import unseen.data
 from unseen.data import folders, images, tables
-from unseen.data.preview import look
+from unseen.data.sources import find_format
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def test_images_are_shown_as_they_are_and_none_is_read_before(folder, tmp_path, 
     opened = []
     real = images._open
     monkeypatch.setattr(images, "_open", lambda encoded: (opened.append(encoded), real(encoded))[1])
-    for samples in (look(str(folder)), look(str(in_parquet(folder, tmp_path / "t.parquet")))):
-        assert (samples.kind, opened, samples.labels.tolist()) == ("image", [], [0, 0, 0, 1, 1, 1])
+    for samples in (find_format(str(folder)), find_format(str(in_parquet(folder, tmp_path / "t.parquet")))):
+        assert (samples.kind, opened, samples.labelling.labels.tolist()) == ("image", [], [0, 0, 0, 1, 1, 1])
         shown = samples.show(np.array([4, 0]))
         assert [image.size for image in shown] == [(21, 10), (20, 10)]  # no central square
         assert shown[0].getpixel((0, 0)) == (40, 100, 0)
@@ -46,14 +46,14 @@ def test_ids_labels_and_files_are_those_of_the_data_set_that_is_trained_on(folde
         (folder, folders.from_folder),
         (in_parquet(folder, tmp_path / "t.parquet"), tables.from_parquet),
     ):
-        data, samples = reader(source), look(str(source))
-        assert samples.ids.tolist() == data.ids.tolist()
-        assert samples.labels.tolist() == data.labels.tolist()
-        assert samples.known.items() <= data.fingerprint().items()
+        data, samples = reader(source), find_format(str(source))
+        assert samples.labelling.ids.tolist() == data.ids.tolist()
+        assert samples.labelling.labels.tolist() == data.labels.tolist()
+        assert samples.known().items() <= data.fingerprint().items()
 
 
 def test_what_cannot_be_read_any_more_is_none(folder):
-    samples = look(str(folder))
+    samples = find_format(str(folder))
     (folder / "a" / "1.png").write_bytes(b"no image")
     (folder / "a" / "2.png").unlink()
     shown = samples.show(np.arange(3))
@@ -77,11 +77,11 @@ def test_grey_and_turned_and_transparent_images():
 
 
 def test_texts_rows_and_vectors():
-    text = look((np.array(["one", "two"], object), [0, 1]))
+    text = find_format((np.array(["one", "two"], object), [0, 1]))
     assert text.show(np.array([1])) == ["two"]
-    table = look((np.array([["x", 1], [None, 2]], object), [0, 1]))
+    table = find_format((np.array([["x", 1], [None, 2]], object), [0, 1]))
     assert table.show(np.array([1])) == [{"column 0": None, "column 1": 2}]
-    vector = look(unseen.data.from_arrays([[0.5, 2.0], [1.0, 3.0]], [0, 1]))
+    vector = find_format(unseen.data.from_arrays([[0.5, 2.0], [1.0, 3.0]], [0, 1]))
     assert vector.show(np.array([0])) == [{"column 0": 0.5, "column 1": 2.0}]
 
 
@@ -90,4 +90,4 @@ def test_a_hugging_face_data_set_on_disk(folder, tmp_path):
     datasets.Dataset.from_parquet(
         str(in_parquet(folder, tmp_path / "t.parquet")), cache_dir=str(tmp_path / "cache")
     ).save_to_disk(tmp_path / "saved")
-    assert look(str(tmp_path / "saved")).show(np.array([2]))[0].size == (22, 10)
+    assert find_format(str(tmp_path / "saved")).show(np.array([2]))[0].size == (22, 10)

@@ -56,7 +56,7 @@ def test_no_more_than_one_row_group_beyond_the_limit_is_held(tmp_path, reads):
     for start in range(0, 500, 20):
         data.take(np.arange(start, start + 20))
         assert sum(array.nbytes for array in data._source._cache.values()) <= 3 * each
-    assert [number for _, number in reads] == list(range(13)), "each once"
+    assert [group for (group,) in reads] == list(range(13)), "each once"
     data.take(np.arange(450, 500))
     assert len(reads) == 13, "the last are kept"
     data._source.cache_bytes = 0
@@ -86,7 +86,7 @@ def lists(*lengths):
 @pytest.mark.parametrize(
     ("vectors", "message"),
     [
-        (lists(2, 2, 3, 3), r"those in a.parquet have 2 entries and those in row group 1 of a.parquet have 3"),
+        (lists(2, 2, 3, 3), r"those in a.parquet have 2 entries and those in row group 1 of .*a.parquet have 3"),
         (lists(2, 2, 2, 3), r"row group 1 of .*a.parquet: column 'v' .* row 0 has 2 entries and row 1 has 3"),
         (pa.array([[1.0], [1.0], [1.0], [None]]), r"row group 1 of .*a.parquet: column 'v' .* entries are missing"),
         (pa.array([[1.0], [1.0], [1.0], None]), r"row group 1 of .*a.parquet: column 'v' .* row 1 has 0"),

@@ -14,7 +14,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import unseen
 from unseen.data import from_parquet, resolve
-from unseen.data.tables import ParquetSource
+from unseen.data.tables import ParquetFormat
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 
 
@@ -252,7 +252,7 @@ def test_columns_in_the_names_of_folders_are_read_as_pyarrow_reads_them(tmp_path
                 pq.write_table(pa.table({"f": [at + 0.5, at + 0.25]}), folder / "0.parquet")
                 at += 2
     theirs = pa.dataset.dataset(tmp_path, partitioning="hive").to_table()
-    source = ParquetSource(tmp_path, None)
+    source = ParquetFormat(tmp_path)
     assert source.read(["f", "split", "label", "year"]) == theirs.select(["f", "split", "label", "year"])
     with pytest.raises(DataError, match=r"column 'label' must be given .* missing in 4 rows"):
         from_parquet(tmp_path, split="train", **ask)

@@ -14,8 +14,8 @@ from small_exports import coreset_of, photos, pictures_table, same_samples
 import unseen
 from unseen.core.coreset import Coreset
 from unseen.data import from_arrays, from_folder, from_huggingface, from_parquet
+from unseen.data.folders import FolderFormat
 from unseen.errors import ArgumentError, DataError, RunError, RunMismatchError, UnknownNameError
-from unseen.exporting.sources import FolderSource
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 Y = np.arange(40) % 2
@@ -128,7 +128,7 @@ CHEAP = {"keep": 6, "rule": "random", "learner": "mlp:epochs=1", "plan": unseen.
 def test_files_with_their_stamps_are_not_decoded_again(tmp_path, monkeypatch):
     source = photos(tmp_path / "photos")
     coreset = coreset_of(from_folder(source), [0, 4, 8])
-    monkeypatch.setattr(FolderSource, "data", property(lambda self: pytest.fail("all images are read")))
+    monkeypatch.setattr(FolderFormat, "open", lambda self: pytest.fail("all images are read"))
     unseen.export(coreset, "folder", tmp_path / "kept", data=source)
 
 

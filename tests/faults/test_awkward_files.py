@@ -26,8 +26,7 @@ from PIL import Image
 
 import unseen
 from unseen.data import resolve
-from unseen.data.preview import look
-from unseen.exporting.sources import source_of
+from unseen.data.sources import find_format
 
 N = 24
 RNG = np.random.default_rng(0)
@@ -103,11 +102,13 @@ def by_command(source, options, tmp_path, capfd):
 
 
 def by_look(source, options, tmp_path, capfd):
-    return look(source, **{name: value for name, value in options.items() if name != "on_error"}).ids
+    samples = find_format(source, **{name: value for name, value in options.items() if name != "on_error"})
+    samples.known()
+    return samples.labelling.ids
 
 
 def by_export(source, options, tmp_path, capfd):
-    return source_of(source, options).labelling.ids
+    return find_format(source, **options).labelling.ids
 
 
 READERS = [by_resolve, by_score, by_prune, by_command]

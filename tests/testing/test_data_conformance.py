@@ -1,6 +1,8 @@
 """Every format keeps the contract of data sets; for each promise there is a planted violation, which is caught."""
 
 import copy
+from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -12,12 +14,14 @@ import pytest
 from PIL import Image
 
 import unseen
+from unseen.core import registry
 from unseen.core.protocols import Data
 from unseen.data import from_arrays, resolve
 from unseen.data.arrays import from_npz
+from unseen.data.formats import Format, Place
 from unseen.data.parts import Joined, Part
-from unseen.data.sources import reader_of
-from unseen.errors import ArgumentError
+from unseen.data.sources import FORMATS, LAST, find_format, format_of
+from unseen.errors import ArgumentError, UnknownNameError
 from unseen.testing import check_data
 
 RNG = np.random.default_rng(0)
@@ -164,17 +168,21 @@ def opened(form, folder, x=X, y=Y):
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
 def test_every_form_conforms(form, tmp_path):
     variants = [opened(form, tmp_path / "x", x=other(X)), opened(form, tmp_path / "y", y=other(Y))]
-    check_data(opened(form, tmp_path / "a"), variants=variants)
+    (tmp_path / "a").mkdir()
+    source, options = form(tmp_path / "a", X, Y)
+    check_data(find_format(source, **options), variants=variants)
 
 
-def test_every_reader_is_among_the_forms(tmp_path):
-    """A new reader wants a form above."""
-    tried = [unseen.data.digits, unseen.data.from_batches, unseen.data.resolve]
+def test_every_format_is_among_the_forms(tmp_path):
+    """A new format wants a form above, and its reader a name."""
+    tried = [format_of("digits"), format_of(from_arrays(X, Y))]
     for form in FORMS:
         if form is not frame_of_polars:
             (tmp_path / form.__name__).mkdir()
-            tried.append(reader_of(form(tmp_path / form.__name__, X, Y)[0])[0])
-    assert [name for name in unseen.data.__all__ if getattr(unseen.data, name) not in tried] == []
+            tried.append(format_of(form(tmp_path / form.__name__, X, Y)[0]))
+    kinds = [*(kind for _, kind in FORMATS.items()), *LAST]
+    assert [kind for kind in kinds if kind not in tried] == []
+    assert {kind.reader for kind in kinds} == {*unseen.data.__all__} - {"from_batches"}
 
 
 class Foreign(Data):
@@ -202,6 +210,74 @@ def test_a_data_set_of_another_package_reaches_every_verb(tmp_path):
         assert len(pruned.coreset.ids) == 30
     unseen.export(tmp_path / "ridge", to="parquet", data=data, out=tmp_path / "parquet")
     assert unseen.report(tmp_path / "ridge", data=data).exists()
+
+
+class SpectraFormat(Format):
+    """A format of another package: a name and numbers in each line of a file."""
+
+    reader = "from_spectra"
+    about = ("path to a .spc file", "of the spectrometer")
+    options = ("class_names", "scale")
+
+    @classmethod
+    def reads(cls, source):
+        return isinstance(source, Place) and source.suffix == ".spc"
+
+    def open(self):
+        rows = [line.split() for line in self.source.read_text().splitlines()]
+        x = np.array([row[1:] for row in rows], dtype=np.float32) * self.given.get("scale", 1)
+        return from_arrays(x, [row[0] for row in rows])
+
+
+@pytest.fixture
+def foreign(monkeypatch):
+    """The format is announced as if its package were installed."""
+    point = EntryPoint("spectra", f"{__name__}:SpectraFormat", "unseen.formats")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == point.group else [])
+    monkeypatch.setattr(FORMATS, "_foreign_loaded", False)
+    monkeypatch.setattr(FORMATS, "_entries", dict(FORMATS._entries))
+
+
+def test_a_format_of_another_package_reaches_reading_report_and_export(foreign, tmp_path):
+    path, x = tmp_path / "a.spc", np.repeat(X, 5, axis=0) + RNG.normal(size=(60, 4)).round(3)
+    lines = [f"class{label} {' '.join(map(str, row))}" for row, label in zip(x, np.repeat(Y, 5), strict=True)]
+    path.write_text("\n".join(lines))
+    check_data(find_format(path, scale=2), variants=[resolve(path)])
+    np.testing.assert_array_equal(resolve(path, scale=2).take(np.array([3])), 2 * x[3:4].astype(np.float32))
+    run = tmp_path / "run"
+    coreset = unseen.prune(path, keep=0.5, rule="top", learner="logistic", plan=unseen.folds(2), out=run).coreset
+    kept = pq.read_table(unseen.export(run, "parquet", tmp_path / "kept.parquet", data=path))
+    np.testing.assert_array_equal(np.stack(kept["features"].to_pylist()), x[coreset.indices].astype(np.float32))
+    assert unseen.report(run, data=path).read_text().count("column 0") > 5
+    with pytest.raises(UnknownNameError, match="unknown option of from_spectra 'scales'; did you mean 'scale'"):
+        resolve(path, scales=2)
+    with pytest.raises(ArgumentError, match=r"from int; (.|\n)* path to a \.spc file +of the spectrometer"):
+        resolve(5)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "rule"),
+    [
+        ("reads", classmethod(lambda cls, source: False), "reads its own source"),
+        ("reads", classmethod(lambda cls, source: True), "reads no other source"),
+        ("labelling", from_arrays(X, Y, ids=np.arange(N) + 3), "labelling has the samples"),
+        ("labelling", from_arrays(X, Y[::-1]), "labelling has the labels"),
+        ("show", lambda self, rows: [{}], "show gives 12 samples, got 1"),
+        ("show", lambda self, rows: ["text"] * len(rows), "show gives samples of kind vector"),
+        ("stored_schema", pa.schema([("x", pa.int64())]), "stored gives tables of stored_schema"),
+        ("stored", lambda self, rows: iter(()), "stored gives 6 rows, got 0"),
+        ("known", lambda self: {"x": X}, r"known\(\) is JSON"),
+        ("root", Path("/"), "ids name the files below root"),
+    ],
+)
+def test_a_broken_format_is_caught(name, wrong, rule, tmp_path):
+    path = tmp_path / "a.spc"
+    path.write_text("\n".join(f"{label} {' '.join(map(str, row))}" for row, label in zip(X, "abc" * 4, strict=True)))
+    planted = type("Planted", (SpectraFormat,), {name: wrong})
+    if name == "stored_schema":
+        planted.stored = lambda self, rows: SpectraFormat(path).stored(rows)
+    with pytest.raises(AssertionError, match=rule):
+        check_data(planted(path))
 
 
 def test_what_only_looks_like_a_data_set_is_refused():

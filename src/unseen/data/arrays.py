@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-import math
-import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Real
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from unseen.core.arrays import IntArray
 from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.content import Files, Watch, note, provenance_of, stamp, warn_if_seen
-from unseen.data.files import is_folder, readable
+from unseen.data.files import is_folder, npy_error, npy_header, read_npy, readable
+from unseen.data.formats import Format, OpenFormat, Place, Seen
 from unseen.data.frames import column_of, from_frame, is_frame, name_of
 from unseen.data.labels import Labelling, is_missing, label_or_target, to_numpy
+from unseen.data.options import ARRAYS, BESIDE
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 
-__all__ = ["as_images", "digits", "from_arrays", "from_npz", "from_values", "npy_header", "read_npy"]
+__all__ = [
+    "ArraysFormat",
+    "DigitsFormat",
+    "NpzFormat",
+    "as_images",
+    "digits",
+    "from_arrays",
+    "from_npz",
+    "from_values",
+    "read_npy",
+]
 
 
 def from_arrays(
@@ -127,6 +138,99 @@ def as_images(values: npt.NDArray[Any], *, channels_first: bool = False) -> tupl
     )
 
 
+class ArraysFormat(Format):
+    """A pair of inputs and labels."""
+
+    reader = "from_arrays"
+    about = ("(X, y)", "NumPy arrays, torch tensors, lists or data frames")
+    options = ("target", *BESIDE)
+
+    @classmethod
+    def reads(cls, source: Any) -> bool:
+        """Tell whether it is a pair."""
+        return isinstance(source, tuple) and len(source) == 2
+
+    def open(self) -> Samples:
+        """Make the data set."""
+        return from_arrays(*self.source, **self.given)
+
+
+class NpzFormat(Format):
+    """Arrays in one npz file, or in npy files of one folder, which are memory-mapped."""
+
+    reader = "from_npz"
+    about = ("path to a .npz file", "or to a folder with x.npy and y.npy")
+    options = ARRAYS
+    aliases: ClassVar = {"y": "label"}
+
+    @classmethod
+    def reads(cls, source: Any) -> bool:
+        """Tell whether it is such a file, or a folder with npy files."""
+        if not isinstance(source, Place) or source.is_url:
+            return False
+        return source.holds(".npy", deep=False) if source.is_folder else source.suffix in (".npz", ".npy")
+
+    def open(self) -> Samples:
+        """Open the arrays."""
+        options, path = self.reading, Path(self.source)
+        x, y, target = options.x or "x", options.label, options.target
+        id, group, class_names = options.id, options.group, options.class_names
+        folder = path if is_folder(path) else path.parent
+        zipped = path.suffix.lower() == ".npz" and path != folder
+        made = None if zipped else provenance_of(folder)
+        if made is not None:
+            id, group = (
+                name if name is not None or not (folder / f"{usual}.npy").exists() else usual
+                for name, usual in ((id, "id"), (group, "group"))
+            )
+            if y is None and target is None and (folder / "target.npy").exists():
+                target = "target"
+            class_names = made["class_names"] if class_names is None and target is None else class_names
+        y = "y" if y is None and target is None else y
+        names = [name for name in (x, y, target, id, group) if name is not None]
+        places = {name: readable(path) if zipped else _npy_file(folder, name) for name in names}
+        watch = Watch(places.values())
+        files = stamp(folder, dict.fromkeys(place.name for place in places.values()))
+        arrays = _read_npz(path, names) if zipped else {name: read_npy(place) for name, place in places.items()}
+        labels, targets, ids, groups = (None if name is None else arrays[name] for name in (y, target, id, group))
+        if arrays[x].ndim == 0:
+            raise DataError(f"array {x!r} of {path} must hold n samples, got a single {arrays[x].dtype}")
+        about = {"n": len(arrays[x]), "ids": ids, "groups": groups}
+        labelled = label_or_target(labels, targets, class_names, names=(y or "y", target or "target"), **about)
+        data = from_values(arrays[x], labelled, files=files)
+        if isinstance(data, ArrayData) and data.watch is not None:
+            data.watch = watch
+            data.npy_file = places[x].resolve() if data.array is arrays[x] else None
+        watch.check()
+        if made is not None:
+            warn_if_seen(made, str(folder))
+            data.notes += (note(made),)
+            data.embedding = {"labels": made["labels"], **made["embedding"]}
+        return data
+
+
+class DigitsFormat(Format):
+    """scikit-learn's digits."""
+
+    reader = "digits"
+    about = ('"digits"', "scikit-learn's digits")
+    options = ("images",)
+    kind = "image"
+
+    @classmethod
+    def reads(cls, source: Any) -> bool:
+        """Tell whether it is their name."""
+        return isinstance(source, Place) and source.given == "digits"
+
+    def open(self) -> Samples:
+        """Load them."""
+        return digits(images=self.reading.images)
+
+    def show(self, rows: IntArray) -> list[Seen]:
+        """Return them as images, whatever learners get."""
+        return OpenFormat(digits(images=True)).show(rows)
+
+
 def from_npz(
     path: str | Path,
     x: str = "x",
@@ -139,6 +243,9 @@ def from_npz(
 ) -> Samples:
     """Open arrays in one npz file, or in npy files of one folder (which are memory-mapped, not read).
 
+    In a folder that `unseen.embed` made, its ids, groups, class names and target are used, unless others are given
+    here.
+
     Args:
         path: the npz file; or the folder, or one of its npy files.
         x: name of the array of inputs, as in `from_arrays`.
@@ -149,47 +256,12 @@ def from_npz(
         group: name of an array of groups.
         class_names: the C names.
 
-    In a folder that `unseen.embed` made, its ids, groups, class names and target are used, unless others are given
-    here.
-
     Raises:
         DataError: as `from_arrays`; and arrays of Python objects, which would have to be unpickled.
         UnknownNameError: no array of that name.
 
     """
-    path = Path(path)
-    folder = path if is_folder(path) else path.parent
-    zipped = path.suffix.lower() == ".npz" and path != folder
-    made = None if zipped else provenance_of(folder)
-    if made is not None:
-        id, group = (
-            name if name is not None or not (folder / f"{usual}.npy").exists() else usual
-            for name, usual in ((id, "id"), (group, "group"))
-        )
-        if y is None and target is None and (folder / "target.npy").exists():
-            target = "target"
-        class_names = made["class_names"] if class_names is None and target is None else class_names
-    y = "y" if y is None and target is None else y
-    names = [name for name in (x, y, target, id, group) if name is not None]
-    places = {name: readable(path) if zipped else _npy_file(folder, name) for name in names}
-    watch = Watch(places.values())
-    files = stamp(folder, dict.fromkeys(place.name for place in places.values()))
-    arrays = _read_npz(path, names) if zipped else {name: read_npy(place) for name, place in places.items()}
-    labels, targets, ids, groups = (None if name is None else arrays[name] for name in (y, target, id, group))
-    if arrays[x].ndim == 0:
-        raise DataError(f"array {x!r} of {path} must hold n samples, got a single {arrays[x].dtype}")
-    about = {"n": len(arrays[x]), "ids": ids, "groups": groups}
-    labelled = label_or_target(labels, targets, class_names, names=(y or "y", target or "target"), **about)
-    data = from_values(arrays[x], labelled, files=files)
-    if isinstance(data, ArrayData) and data.watch is not None:
-        data.watch = watch
-        data.npy_file = places[x].resolve() if data.array is arrays[x] else None
-    watch.check()
-    if made is not None:
-        warn_if_seen(made, str(folder))
-        data.notes += (note(made),)
-        data.embedding = {"labels": made["labels"], **made["embedding"]}
-    return data
+    return NpzFormat(path, x=x, y=y, target=target, id=id, group=group, class_names=class_names).open()
 
 
 def digits(*, images: bool = False) -> Samples:
@@ -260,7 +332,7 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         raise DataError(f"{path} is damaged: it is no .npz file, which np.savez writes")
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: _read_member(file, _match_name(name, file.files, path)) for name in names}
+            return {name: _read_member(file, _match_name(name, file.files, path.name)) for name in names}
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}") from error
     except (OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # also encrypted
@@ -281,36 +353,13 @@ def _read_member(file: Any, name: str) -> npt.NDArray[Any]:
     return values
 
 
-def npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Read the header of an open npy file: shape, whether in Fortran order, and type; moves to the numbers.
-
-    Raises:
-        ValueError: it is not a header, or claims more than a file of `size` bytes holds.
-
-    """
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0), (3, 0)):
-        raise ValueError(f"its format version is {version}, which is unknown")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    try:
-        shape, columns_first, dtype = read(file)
-    except (TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError) as error:
-        raise ValueError("its header is none of an array") from error
-    if any(isinstance(length, bool) or not 0 <= length < 2**63 for length in shape):
-        raise ValueError(f"its header says shape {shape}")
-    wanted = file.tell() + math.prod(shape) * dtype.itemsize
-    if wanted > size and not dtype.hasobject:
-        raise ValueError(f"it has {size:,} bytes, and its header says {wanted:,} (shape {shape} of {dtype})")
-    return shape, columns_first, dtype
-
-
-def _match_name(name: str, present: Sequence[str], path: Path) -> str:
+def _match_name(name: str, present: Sequence[str], where: str) -> str:
     """Find the array of that name, in lower or upper case, since X and x are both usual."""
     alike = [other for other in present if other.lower() == name.lower()]
     if name in present or len(alike) != 1:
         alike = [name]
     if alike[0] not in present:
-        raise UnknownArrayError(path.name, name, present)
+        raise UnknownArrayError(where, name, present)
     return alike[0]
 
 
@@ -330,37 +379,5 @@ def _npy_file(folder: Path, name: str) -> Path:
     """Find `<name>.npy`, in lower or upper case, as in an npz file."""
     if not is_folder(folder):
         raise DataError(f"there is no folder {folder}")
-    present = {found.name: found for found in folder.iterdir() if found.suffix.lower() == ".npy"}
-    alike = [found for known, found in present.items() if known.lower() == f"{name}.npy".lower()]
-    if f"{name}.npy" in present:
-        return present[f"{name}.npy"]
-    if len(alike) != 1:
-        raise UnknownNameError(f"array in {folder}", name, [found.stem for found in present.values()])
-    return alike[0]
-
-
-def read_npy(path: Path) -> npt.NDArray[Any]:
-    """Open the memory map of an npy file."""
-    readable(path)
-    try:
-        with path.open("rb") as opened:
-            npy_header(opened, path.stat().st_size)
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    except ValueError as error:
-        raise npy_error(path, error) from error
-    return array
-
-
-def npy_error(path: Path | str, error: Exception) -> Exception:
-    """Make the error for an npy file that cannot be read."""
-    # np.load has two messages for files that hold objects; unseen never unpickles.
-    if isinstance(error, (DataError, UnknownNameError)):
-        return error
-    if "allow_pickle" in str(error) or "Python objects" in str(error):
-        return DataError(
-            f"{path} holds Python objects, which are never unpickled; save the array as numbers, as in "
-            "array.astype(float), or as text, array.astype(str)"
-        )
-    return DataError(f"{path} is damaged: {error}")
+    present = {found.stem: found for found in folder.iterdir() if found.suffix.lower() == ".npy"}
+    return present[_match_name(name, list(present), str(folder))]

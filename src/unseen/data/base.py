@@ -157,7 +157,7 @@ class ArrayData(Samples):
         self._sampled = None if self._mapped is None else self._digest_sample()
         if array.dtype.kind == "f":
             wide = array.itemsize > self.dtype.itemsize  # a value that is too large for float32 becomes infinite
-            for block in self._blocks():
+            for block in blocks(len(self), self.sample_bytes):
                 values = self._cast(array[block]) if wide else array[block]
                 check_finite(values, columns=self.feature_names, first_row=block.start)
 
@@ -205,9 +205,6 @@ class ArrayData(Samples):
 
     def _cast(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.ascontiguousarray(values if self.kind == "image" else to_float32(values))
-
-    def _blocks(self) -> list[slice]:
-        return list(blocks(len(self), self.sample_bytes))
 
     def _hashes(self) -> Hashes:
         if self._known is None:

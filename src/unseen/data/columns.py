@@ -1,17 +1,19 @@
 """Columns of Arrow tables: the role of each column (inputs, labels, ids, groups), and the data set of its values.
 
-Readers of parquet, CSV, frames and Hugging Face data sets give a `Source` of columns; `open_columns` opens it.
+The formats of parquet, CSV, frames and Hugging Face data sets derive from `TableFormat`.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,26 +22,14 @@ import pyarrow.compute as pc
 
 from unseen.core.arrays import IntArray
 from unseen.data.base import ArrayData, Samples, TableData, TextData
-from unseen.data.content import Files
-from unseen.data.images import Encoded, ImageOptions, ImageSource, open_images
-from unseen.data.labels import Labelling, label_or_target, labelling, targeting
-from unseen.errors import ArgumentError, DataError, UnknownNameError, some
+from unseen.data.formats import Format
+from unseen.data.images import Encoded, ImageSource, open_images
+from unseen.data.labels import Labelling, label_or_target
+from unseen.data.options import COLUMNS, IMAGES
+from unseen.data.shards import ShardedVectors
+from unseen.errors import ArgumentError, DataError, some
 
-if TYPE_CHECKING:  # a circle at run time: shards import arrays, arrays import frames, frames import this module
-    from unseen.data.shards import ShardedVectors
-
-__all__ = [
-    "Roles",
-    "Source",
-    "encoded",
-    "image_column",
-    "is_image",
-    "is_list",
-    "labelling_of",
-    "matrix",
-    "of_text",
-    "open_columns",
-]
+__all__ = ["ColumnImages", "TableFormat", "encoded", "is_image", "is_list", "matrix", "of_text", "refuse_twice"]
 
 _FEW = 10  # with fewer rows, columns are not tested for row numbers
 _PANDAS = re.compile(r"__index_level_\d+__")
@@ -51,110 +41,171 @@ _LABELS = {"label", "labels", "class", "classes", "target", "y", "category", "ou
 _CLASSES = 50  # most distinct values of a column that is suggested as labels
 
 
-@dataclass(frozen=True)
-class Roles:
-    """The roles of columns that the user gave; None for a role to be detected."""
+class TableFormat(Format):
+    """A table that is read column by column: columns of inputs, labels, ids and groups.
 
-    label: str | None = None  # "label", unless there is a target
-    image: str | None = None
-    text: str | None = None
-    features: str | Sequence[str] | None = None
-    id: str | None = None
-    group: str | None = None
-    target: str | None = None
-    beside: Mapping[str, Any] = field(default_factory=dict)  # arrays in place of columns, as `labelling` takes them
+    `reads`, `read`, `head` and `images` are required, and the attribute `schema`.
+
+    Attributes:
+        schema: the columns.
+        notes: what was left out.
+        reserved: columns that are features only if the user names them.
+        parts: the column of splits, if rows of several splits are used.
+        rows: int64 (n,), the rows of the split.
+        beside: arrays in place of columns, as `labelling` takes them.
+
+    """
+
+    options: ClassVar[tuple[str, ...]] = (*COLUMNS, *IMAGES)
+    schema: pa.Schema
+    notes: tuple[str, ...] = ()
+    reserved: frozenset[str] = frozenset()
+    parts: str | None = None
+    rows: IntArray
+    beside: Mapping[str, Any] = MappingProxyType({})
+
+    @abstractmethod
+    def read(self, names: Sequence[str]) -> pa.Table:
+        """Read these columns of all rows."""
+
+    @abstractmethod
+    def head(self, names: Sequence[str]) -> pa.Table:
+        """Read these columns of the first rows, as many as are cheap to read."""
+
+    @abstractmethod
+    def images(self, name: str) -> ImageSource:
+        """Return the encoded images of a column."""
+
+    def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> ShardedVectors | None:
+        """Return the vectors in these columns if they stay in the files; None, the default, reads them into memory."""
+        return None
 
     @property
     def answers(self) -> str | None:
         """The column of labels or targets; None if these are given as arrays besides the table."""
         if any(self.beside.get(name) is not None for name in ("y", "target")):
             return None
-        return self.target or self.label or "label"
+        return self.reading.target or self.reading.label or "label"
 
     @property
     def taken(self) -> set[str]:
-        """The columns that are not inputs: answers, ids and groups."""
-        return set(filter(None, (self.answers, self.id, self.group)))
+        """The columns that are not inputs: answers, ids, groups and the split."""
+        return {*filter(None, (self.answers, self.reading.id, self.reading.group)), *self.reserved}
 
-    @property
-    def wanted(self) -> list[str]:
-        """The feature columns that the user named."""
-        return [self.features] if isinstance(self.features, str) else list(self.features or [])
+    @cached_property
+    def image(self) -> str | None:
+        """The column of images; None if the inputs are not images."""
+        names = self.schema.names
+        self.reading.check_columns(names)
+        if self.answers is not None and self.answers not in names:
+            raise ArgumentError(f"label= must name the column of labels{likely_label(self)}")
+        if self.reading.image is not None or self.reading.text or self.reading.wanted:
+            return self.reading.image
+        return next((name for name in names if name not in self.taken and is_image(self.schema.field(name))), None)
 
-    def check(self, names: Sequence[str]) -> None:
-        """Refuse columns that do not exist, and more than one kind of input."""
-        if self.label is not None and self.target is not None:
-            raise ArgumentError(
-                f"give label (classes) or target (numbers to regress on), got label={self.label!r} and "
-                f"target={self.target!r}"
-            )
-        given = [word for word in ("image", "text", "features") if getattr(self, word) is not None]
-        if len(given) > 1:
-            raise ArgumentError(f"inputs are one of image, text and features, got {' and '.join(given)}")
-        named = {role: getattr(self, role) for role in ("label", "target", "image", "text", "id", "group")}
-        for role, name in named.items():
-            if name is not None and name not in names:
-                raise UnknownNameError(f"column for {role}", name, names)
-        for name in self.wanted:
-            if name not in names:
-                raise UnknownNameError("column for features", name, names)
+    @cached_property
+    def encoded(self) -> ImageSource | None:
+        """The images in the column of images."""
+        return None if self.image is None else self.images(self.image)
+
+    @cached_property
+    def labelling(self) -> Labelling:
+        """Read and check labels or targets, ids and groups."""
+        options, answers = self.reading, self.answers
+        _ = self.image  # checks the columns
+        names = list(dict.fromkeys(filter(None, (answers, options.id, options.group))))
+        table = self.read(names) if names else None
+        columns = {} if table is None else {name: _to_array(table.column(name)) for name in names}
+        about: dict[str, Any] = {"y": None, "target": None, "class_names": None, **self.beside}
+        given = (("ids", options.id), ("groups", options.group))
+        about |= {word: columns[name] for word, name in given if name is not None}
+        if answers is not None:
+            about["y" if options.target is None else "target"] = columns[answers]
+            about["names"] = [f"column {answers!r}"] * 2
+            if options.target is None and columns[answers].dtype.kind in "iu":
+                about["class_names"] = _class_names(self.schema, answers)
+        return label_or_target(**about)
+
+    def choose_split(self, column: Callable[[], pa.ChunkedArray], lacking: str) -> None:
+        """Choose the rows of the split that the user named, by the column `split`; note it if none is named.
+
+        Args:
+            column: reads the column.
+            lacking: what the source has instead of the column, for the message.
+
+        """
+        split = self.reading.split
+        if "split" not in self.schema.names:
+            if split is not None:
+                raise ArgumentError(f"split={split!r} needs {lacking}")
+            return
+        self.reserved = frozenset({"split"})
+        values = column()
+        known = sorted(str(value) for value in pc.unique(values).to_pylist())
+        if split is None:
+            self.parts = "split"
+            self.notes += (f"all splits are used: {some(known)}; split= chooses one",)
+            return
+        if split not in known:
+            raise ArgumentError(f"split must be one of {some(known)}, got {split!r}")
+        self.rows = np.flatnonzero(pc.equal(values.cast(pa.string()), split).fill_null(False).to_numpy())
+
+    def open(self) -> Samples:
+        """Open the data set: images, vectors, text or a table, by the types of the columns."""
+        options, schema, image = self.reading, self.schema, self.image
+        rest = [name for name in schema.names if name not in self.taken]
+        labelled, notes = self.labelling, list(self.notes)
+        about: dict[str, Any] = {"files": self.files, "notes": notes}
+        if image is not None:
+            notes.append(f"columns used as inputs: {image}")
+            _note_unused(notes, set(rest) - {image})
+            return open_images(self.images(image), labelled, options, **about)
+        if options.for_images:
+            raise ArgumentError("image_size, mode, on_error and workers are for images; there are none here")
+        text = options.text
+        # If labels are given besides the table, all columns of the table are meant as inputs, like named ones.
+        chosen = text is not None or options.wanted or self.answers is None
+        numbering = {} if chosen else row_numbers(self, rest)
+        wanted = [text] if text is not None else (options.wanted or [n for n in rest if n not in numbering])
+        if not wanted:
+            beside = f"there is no column of inputs beside {some(sorted(self.taken))}"
+            raise DataError(f"{beside}; {_note_left_out(numbering)}" if numbering else beside)
+        notes.append(f"columns used as inputs: {some(wanted, 20)}")
+        if numbering:
+            notes.append(_note_left_out(numbering))
+        _note_unused(notes, set(rest) - set(wanted) - set(numbering))
+        if text is None and _are_vectors([schema.field(name).type for name in wanted]):
+            vectors = self.vectors(wanted, labelled, **about)
+            return _open_features(self.read(wanted), labelled, about) if vectors is None else vectors
+        if options.memory_limit is not None:
+            raise ArgumentError("memory_limit is for images and vectors; there are none here")
+        if text is not None or (len(wanted) == 1 and _is_text(schema.field(wanted[0]).type)):
+            return TextData(_to_texts(self.read(wanted).column(0), wanted[0]), labelled, **about)
+        return _open_features(self.read(wanted), labelled, about)
 
 
-class Source(Protocol):
-    """A table that is read column by column."""
+class ColumnImages(ImageSource):
+    """A column of encoded images in memory."""
 
-    schema: pa.Schema
-    files: Files | None
-    notes: tuple[str, ...]
-    reserved: frozenset[str]  # columns that are features only if the user names them
-    parts: str | None  # the column of splits, if rows of several splits are used
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        super().__init__(np.arange(len(column)))
+        self.column = column
 
-    def read(self, names: Sequence[str]) -> pa.Table:
-        """Read these columns of all rows."""
-
-    def head(self, names: Sequence[str]) -> pa.Table:
-        """Read these columns of the first rows, as many as are cheap to read."""
-
-    def images(self, name: str) -> ImageSource:
-        """Return the source of the encoded images of a column."""
-
-    def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> ShardedVectors | None:
-        """Return the vectors in these columns if they stay in the files; None to read them into memory."""
+    def read(self, rows: IntArray) -> list[Encoded]:
+        """Return the encoded bytes, or paths if the column holds only these."""
+        return [encoded(value) for value in self.column.take(self.places[rows]).to_pylist()]
 
 
-def open_columns(source: Source, roles: Roles, options: ImageOptions) -> Samples:
-    """Open the data set of a table."""
-    schema = source.schema
-    image = image_column(source, roles)
-    taken = roles.taken
-    rest = [name for name in schema.names if name not in taken | source.reserved]
-    about: dict[str, Any] = {"files": source.files, "notes": list(source.notes)}
-    labelled = labelling_of(source, roles)
-    if image is not None:
-        about["notes"].append(f"columns used as inputs: {image}")
-        _note_unused(about, set(rest) - {image})
-        return open_images(source.images(image), labelled, options, **about)
-    if replace(options, memory_limit=None) != ImageOptions():
-        raise ArgumentError("image_size, mode, on_error and workers are for images; there are none here")
-    # If labels are given besides the table, all columns of the table are meant as inputs, like named ones.
-    chosen = roles.text is not None or roles.wanted or roles.answers is None
-    numbering = {} if chosen else row_numbers(source, rest)
-    wanted = [roles.text] if roles.text is not None else (roles.wanted or [n for n in rest if n not in numbering])
-    if not wanted:
-        beside = f"there is no column of inputs beside {some(sorted(taken | source.reserved))}"
-        raise DataError(f"{beside}; {_note_left_out(numbering)}" if numbering else beside)
-    about["notes"].append(f"columns used as inputs: {some(wanted, 20)}")
-    if numbering:
-        about["notes"].append(_note_left_out(numbering))
-    _note_unused(about, set(rest) - set(wanted) - set(numbering))
-    if roles.text is None and _are_vectors([schema.field(name).type for name in wanted]):
-        vectors = source.vectors(wanted, labelled, **about)
-        return _open_features(source.read(wanted), labelled, about) if vectors is None else vectors
-    if options.memory_limit is not None:
-        raise ArgumentError("memory_limit is for images and vectors; there are none here")
-    if roles.text is not None or (len(wanted) == 1 and _is_text(schema.field(wanted[0]).type)):
-        return TextData(_to_texts(source.read(wanted).column(0), wanted[0]), labelled, **about)
-    return _open_features(source.read(wanted), labelled, about)
+def refuse_twice(names: Sequence[str], where: str) -> None:
+    """Refuse two columns of one name.
+
+    Raises:
+        DataError: a name occurs twice.
+
+    """
+    if len(set(names)) < len(names):
+        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        raise DataError(f"{where} must not have two columns of one name, but it has of {some(twice)}; rename one")
 
 
 def of_text(table: pa.Table) -> pa.Table:
@@ -176,7 +227,7 @@ def of_text(table: pa.Table) -> pa.Table:
     return table
 
 
-def row_numbers(source: Source, names: Sequence[str]) -> dict[str, str]:
+def row_numbers(source: TableFormat, names: Sequence[str]) -> dict[str, str]:
     """Find the columns that number or name the rows, each with the reason; a learner must not read them.
 
     These are:
@@ -316,18 +367,6 @@ def _note_left_out(numbering: dict[str, str]) -> str:
     return f"left out of the inputs, as they number the rows: {named}; features= takes them in, id= makes one the ids"
 
 
-def image_column(source: Source, roles: Roles) -> str | None:
-    """Find the column of images; None if the inputs are not images."""
-    schema = source.schema
-    roles.check(schema.names)
-    if roles.answers is not None and roles.answers not in schema.names:
-        raise ArgumentError(f"label= must name the column of labels{likely_label(source)}")
-    if roles.image is not None or roles.text or roles.wanted:
-        return roles.image
-    taken = roles.taken | source.reserved
-    return next((name for name in schema.names if name not in taken and is_image(schema.field(name))), None)
-
-
 def encoded(value: Any) -> Encoded:
     """Return the bytes of an entry of an image column, or else its path."""
     if isinstance(value, dict):
@@ -345,7 +384,7 @@ def is_image(field: pa.Field) -> bool:
     return bool(pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
 
 
-def likely_label(source: Source) -> str:
+def likely_label(source: TableFormat) -> str:
     """Describe, for a message, the column that is likely to hold the labels, and the existing columns."""
     schema = source.schema
     names = [name for name in schema.names if name not in source.reserved]
@@ -362,23 +401,6 @@ def likely_label(source: Source) -> str:
     return f", as in label={likely[0]!r}; {there}" if len(likely) == 1 else f"; {there}"
 
 
-def labelling_of(source: Source, roles: Roles) -> Labelling:
-    """Read and check labels or targets, ids and groups."""
-    names = list(dict.fromkeys(filter(None, (roles.answers, roles.id, roles.group))))
-    table = source.read(names) if names else None
-    columns = {} if table is None else {name: _to_array(table.column(name)) for name in names}
-    about = dict(roles.beside)
-    about |= {word: columns[name] for word, name in (("ids", roles.id), ("groups", roles.group)) if name is not None}
-    if roles.answers is None:
-        y, target, class_names = (about.pop(word, None) for word in ("y", "target", "class_names"))
-        return label_or_target(y, target, class_names, **about)
-    answers, name = columns[roles.answers], f"column {roles.answers!r}"
-    if roles.target is not None:
-        return targeting(answers, name=name, **about)
-    class_names = _class_names(source.schema, roles.answers) if answers.dtype.kind in "iu" else None
-    return labelling(answers, class_names=class_names, name=name, **about)
-
-
 def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
     """Read the class names that Hugging Face stores in the metadata of the schema."""
     try:
@@ -389,9 +411,9 @@ def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
     return None if names is None else list(map(str, names))
 
 
-def _note_unused(about: dict[str, Any], names: set[str]) -> None:
+def _note_unused(notes: list[str], names: set[str]) -> None:
     if names:
-        about["notes"].append(f"columns that are not used: {some(sorted(names), 20)}")
+        notes.append(f"columns that are not used: {some(sorted(names), 20)}")
 
 
 def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) -> Samples:

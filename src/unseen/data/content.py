@@ -1,20 +1,11 @@
 """The content of samples: hashes, exact copies, fingerprints, changed files, and the provenance of embeddings.
 
-**Fingerprints** identify a data set by a few digests, so that a run is never continued on other data.
+**Fingerprints** identify a data set by a few digests, so that a run is never continued on other data. The cheap one has
+digests of labels, ids, class names and groups, the content of 256 samples, and names, sizes and times of files; the
+full one has the content of every sample and no times. `docs/data.md` says what the cheap one misses.
 
-- The **cheap** fingerprint (the default) holds: the number, shape, type and kind of samples; digests of all labels,
-  ids, class names and groups, in order; the content of 256 samples, chosen by a fixed seed; and, for data in files,
-  the name, size and modification time of every file. It is cheap for a million images.
-- It **misses**, for arrays and other data in memory, a changed sample that is not among the 256 (a change of one sample
-  in a million is missed with probability 0.9997, of 1 % of the samples with 0.08). For data in files, it misses a
-  changed file outside the 256 if size and modification time are the same (`cp -p` of a file of the same size, a disk
-  fault). It also reports a difference where there is none: a copy of the files with new times is "other data".
-- The **full** fingerprint (`full=True`, `--verify full`) has digests of the content of every sample instead, and no
-  modification times: it detects every change, and a copy of the files is the same data.
-
-**Provenance** of vectors is in the `provenance.json` beside them. It says whether the embedding model was trained on
-these labels. If it was, it has seen every sample. A model that is fitted on such vectors holds samples out from its own
-training only, so scores on them are not held out, whatever the plan.
+**Provenance** of vectors is in the `provenance.json` beside them: whether the embedding model was trained on these
+labels. If it was, it has seen every sample, and scores on such vectors are not held out, whatever the plan.
 """
 
 from __future__ import annotations

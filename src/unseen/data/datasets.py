@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -18,86 +18,35 @@ import pyarrow as pa
 from unseen.core.arrays import IntArray
 from unseen.data.arrays import as_images, from_values
 from unseen.data.base import ArrayData, Samples
-from unseen.data.columns import Roles, encoded, of_text, open_columns
-from unseen.data.content import Files, Hashes, Watch, blocks, hash_rows
-from unseen.data.images import (
-    Encoded,
-    ImageOptions,
-    Pixels,
-    default_memory_limit,
-    default_workers,
-    is_deep,
-    note_on_black,
-    pixels,
-)
+from unseen.data.columns import TableFormat, encoded, is_image, of_text
+from unseen.data.content import Hashes, Watch, blocks, hash_rows
+from unseen.data.formats import Format, Place
+from unseen.data.images import Encoded, ImageSource, Pixels, is_deep, note_on_black, pixels
 from unseen.data.labels import Labelling, labelling, to_numpy
-from unseen.errors import ArgumentError, DataError, UnknownNameError, some
+from unseen.data.options import BESIDE, ReaderOptions, default_workers
+from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError, some
 
-__all__ = ["DatasetImages", "from_dataset", "from_huggingface"]
-
+__all__ = ["DatasetFormat", "DatasetImages", "HuggingFaceFormat", "SavedFormat", "from_dataset", "from_huggingface"]
 
 _HEAD = 1024  # rows
+_PIECE_ROWS = 1000  # rows in one table of an export
 
 
-def from_huggingface(
-    ds: Any,
-    *,
-    label: str | None = None,
-    target: str | None = None,
-    image: str | None = None,
-    text: str | None = None,
-    features: str | Sequence[str] | None = None,
-    id: str | None = None,
-    group: str | None = None,
-    image_size: int | None = None,
-    mode: Literal["RGB", "L"] = "RGB",
-    on_error: Literal["raise", "skip"] = "raise",
-    memory_limit: int | None = None,
-    workers: int | None = None,
-) -> Samples:
-    """Open a `datasets.Dataset`: one split, with its selection and order, without its transforms.
+class HuggingFaceFormat(TableFormat):
+    """One split of a Hugging Face data set, its rows in their order, without its transforms."""
 
-    Args:
-        ds: the data set; choose one split of a `DatasetDict`; a streaming data set cannot be used.
-        label: the column of labels; class names are those of its `ClassLabel`.
-        target: a column of numbers to regress on, in place of labels.
-        image: the column of images; this and the next four are as in `from_parquet`.
-        text: see there.
-        features: see there.
-        id: see there.
-        group: see there.
-        image_size: as in `from_folder`, and so are the next four; refused if there are no images.
-        mode: see there.
-        on_error: see there.
-        memory_limit: see there; refused for vectors, which are read into memory.
-        workers: see there.
+    reader = "from_huggingface"
+    about = ("a Hugging Face Dataset", "one split of it")
+    options = tuple(name for name in TableFormat.options if name != "split")
 
-    Raises:
-        ArgumentError: several splits, or a streaming data set.
-        DataError: as `from_parquet`.
+    @classmethod
+    def reads(cls, source: Any) -> bool:
+        """Tell whether it is a Hugging Face data set."""
+        return hasattr(source, "with_format")
 
-    """
-    options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
-    source = HuggingFaceSource(ds, memory_limit)
-    files = [Path(file["filename"]) for file in getattr(ds, "cache_files", ())]  # memory-mapped by `datasets`
-    watch = Watch(files)
-    data = open_columns(source, Roles(label, image, text, features, id, group, target), options)
-    watch.check()
-    if files and isinstance(data, ArrayData) and data.kind == "vector":  # a column of lists is not copied
-        data.maps(files, watch)
-    return data
-
-
-class HuggingFaceSource:
-    """A Hugging Face data set as a `Source` of columns, its rows in their order."""
-
-    files: Files | None = None
-    notes: tuple[str, ...] = ()
-    reserved: frozenset[str] = frozenset()
-    parts: str | None = None
-
-    def __init__(self, ds: Any, memory_limit: int | None = None) -> None:
-        self.memory_limit = memory_limit
+    def __init__(self, source: Any, **given: Any) -> None:
+        super().__init__(source, **given)
+        self.ds = ds = self.loaded(source)
         if isinstance(ds, dict):
             raise ArgumentError(
                 f"the data set has splits {some(ds)}; give one of them, as in ds[{next(iter(ds), 'train')!r}]"
@@ -106,50 +55,118 @@ class HuggingFaceSource:
             raise ArgumentError("a streaming data set cannot be scored, as samples are read by row; load it whole")
         if not len(ds):
             raise DataError("the data set is empty: it has no samples")
-        self.ds = ds.with_format("arrow")
-        self.schema: pa.Schema = ds.features.arrow_schema
+        self.files = None
+        self._arrow = ds.with_format("arrow")
+        self.schema = self.stored_schema = ds.features.arrow_schema
+
+    def loaded(self, source: Any) -> Any:
+        """Return the data set of the library."""
+        return source
 
     def read(self, names: Sequence[str]) -> pa.Table:
         """Read these columns of all rows."""
-        return of_text(self.ds.select_columns(list(names))[:])
+        return of_text(self._arrow.select_columns(list(names))[:])
 
     def head(self, names: Sequence[str]) -> pa.Table:
         """Read these columns of the first rows."""
-        return of_text(self.ds.select_columns(list(names))[:_HEAD])
+        return of_text(self._arrow.select_columns(list(names))[:_HEAD])
+
+    def images(self, name: str) -> HuggingFaceImages:
+        """Return the encoded images of a column, memory-mapped by the library."""
+        return HuggingFaceImages(self._arrow.select_columns([name]))
 
     def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> None:
         """Return None: vectors are read into memory, whatever their size."""
-        if self.memory_limit is not None:
+        if self.reading.memory_limit is not None:
             raise ArgumentError(
                 "memory_limit is for images here, vectors are read into memory; for larger data write parquet files, "
                 "which `from_parquet` reads as needed"
             )
 
-    def images(self, name: str) -> HuggingFaceImages:
-        """Return the source of the encoded images of a column."""
-        return HuggingFaceImages(self.ds.select_columns([name]), np.arange(len(self.ds)))
+    def open(self) -> Samples:
+        """Open the data set; vectors in one column of lists stay in the files that the library maps."""
+        files = [Path(file["filename"]) for file in getattr(self.ds, "cache_files", ())]
+        watch = Watch(files)
+        data = super().open()
+        watch.check()
+        if files and isinstance(data, ArrayData) and data.kind == "vector":
+            data.maps(files, watch)
+        return data
+
+    def stored(self, rows: IntArray) -> Iterator[pa.Table]:
+        """Yield these rows with all columns; files that are only named are read in, as they may be missing later."""
+        for start in range(0, len(rows), _PIECE_ROWS):
+            table = self._arrow[rows[start : start + _PIECE_ROWS].tolist()].cast(self.schema)
+            for at, field in enumerate(table.schema):
+                if is_image(field):
+                    column = [_read_named(value) for value in table.column(at).to_pylist()]
+                    table = table.set_column(at, field, pa.array(column, field.type))
+            yield table
 
 
-class HuggingFaceImages:
+class SavedFormat(HuggingFaceFormat):
+    """A Hugging Face data set that `save_to_disk` wrote in a folder."""
+
+    about = ("path to a folder", "that datasets.Dataset.save_to_disk wrote")
+
+    @classmethod
+    def reads(cls, source: Any) -> bool:
+        """Tell whether it is such a folder."""
+        made = ("state.json", "dataset_dict.json")
+        return isinstance(source, Place) and source.is_folder and any(name in source.names for name in made)
+
+    def loaded(self, source: Any) -> Any:
+        """Load the data set from the folder."""
+        try:
+            from datasets import load_from_disk
+        except ImportError as error:
+            raise MissingDependencyError("datasets", f"reading {source}") from error
+        try:
+            return load_from_disk(str(source))
+        except (OSError, ValueError, KeyError, TypeError) as error:  # ArrowInvalid is a ValueError
+            kind = type(error).__name__
+            raise DataError(f"{source} is not a sound data set of save_to_disk: {kind}: {error}") from error
+
+
+class HuggingFaceImages(ImageSource):
     """A column of encoded images, memory-mapped by `datasets`."""
 
-    def __init__(self, ds: Any, rows: IntArray) -> None:
-        self.ds, self.rows = ds, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
+    def __init__(self, ds: Any) -> None:
+        super().__init__(np.arange(len(ds)))
+        self.ds = ds
 
     def read(self, rows: IntArray) -> list[Encoded]:
         """Return the encoded bytes, or paths if the column holds only these."""
-        return [encoded(value) for value in self.ds[self.rows[rows].tolist()].column(0).to_pylist()]
+        return [encoded(value) for value in self.ds[self.places[rows].tolist()].column(0).to_pylist()]
 
-    def name(self, row: int) -> str:
-        """Return the row number, for messages."""
-        return f"row {int(self.rows[row])}"
 
-    def keep(self, rows: IntArray) -> HuggingFaceImages:
-        """Return a source of these rows only."""
-        return HuggingFaceImages(self.ds, self.rows[rows])
+def from_huggingface(ds: Any, **options: Unpack[ReaderOptions]) -> Samples:
+    """Open a `datasets.Dataset`: one split, with its selection and order, without its transforms.
+
+    Class names are those of its `ClassLabel`.
+
+    Args:
+        ds: the data set; choose one split of a `DatasetDict`; a streaming data set cannot be used.
+        **options: those of `from_parquet`, but `split`; `memory_limit` is refused for vectors, which are read into
+            memory.
+
+    Raises:
+        ArgumentError: several splits, or a streaming data set.
+        DataError: as `from_parquet`.
+
+    """
+    return HuggingFaceFormat(ds, **options).open()
+
+
+def _read_named(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Read in the file that an entry of an image column only names."""
+    if value is None or value["bytes"] is not None or not value.get("path"):
+        return value
+    path = Path(value["path"])
+    try:
+        return {**value, "bytes": path.read_bytes(), "path": path.name}
+    except OSError as error:
+        raise DataError(f"{path}, which the data set names, cannot be read: {error.strerror or error}") from error
 
 
 _READ_TWICE = 32
@@ -157,19 +174,53 @@ _USUAL_X = {"image", "img", "images", "pixel_values", "x", "input", "inputs", "t
 _USUAL_Y = {"label", "labels", "y", "target", "targets", "class", "fine_label"}
 
 
-def from_dataset(
-    ds: Any,
-    *,
-    x: str | None = None,
-    label: str | None = None,
-    ids: Any = None,
-    groups: Any = None,
-    class_names: Sequence[str] | None = None,
-    image_size: int | None = None,
-    mode: Literal["RGB", "L"] = "RGB",
-    memory_limit: int | None = None,
-    workers: int | None = None,
-) -> Samples:
+class DatasetFormat(Format):
+    """A map-style data set: `len(ds)`, and `ds[i]` giving (x, y) or a dictionary."""
+
+    reader = "from_dataset"
+    about = ("a map-style data set", "len(ds), and ds[i] giving (x, y), as torch's Dataset, or a dictionary of them")
+    options = ("x", "label", *BESIDE, "image_size", "mode", "memory_limit", "workers")
+    aliases: ClassVar = {"image": "x", "text": "x"}
+
+    @classmethod
+    def reads(cls, source: Any) -> bool:
+        """Tell whether samples can be taken by their number."""
+        return hasattr(source, "__getitem__") and not isinstance(source, (tuple, dict)) and not hasattr(source, "shape")
+
+    def open(self) -> Samples:
+        """Read the data set once, from first to last."""
+        ds, options = self.source, self.reading
+        if not hasattr(ds, "__len__") or not hasattr(ds, "__getitem__"):
+            raise ArgumentError(
+                f"ds must have len(ds) and ds[i], got {type(ds).__name__}; an iterable one cannot be scored"
+            )
+        if not len(ds):
+            raise DataError("the data set is empty: it has no samples")
+        about = {"ids": options.ids, "groups": options.groups, "class_names": options.class_names}
+        reader = _Reader(ds, options.mode, options.image_size, (options.x, options.label))
+        first, _ = reader.read(0)
+        limit = options.bytes_in_memory
+        if isinstance(first, np.ndarray) and first.nbytes * len(ds) > limit:
+            if first.ndim < 2:
+                raise DataError(
+                    f"{len(ds):,} vectors of {first.nbytes:,} bytes are more than memory_limit={limit:,}; raise it, or "
+                    f"save them as x.npy and y.npy, which are read from disk"
+                )
+            return _open_large(reader, options.workers, **about)
+        reader.black = 0
+        samples, labels = zip(*(reader.read(row) for row in range(len(ds))), strict=True)
+        if isinstance(first, str):
+            values = np.empty(len(samples), object)
+            values[:] = samples
+        else:
+            values = _stack(samples)
+        data = from_values(values, _encode_labels(ds, list(labels), **about), channels_first=reader.tensors)
+        data.notes += tuple(note_on_black(reader.black))
+        _check_steady(labels, values.__getitem__, reader.read)
+        return data
+
+
+def from_dataset(ds: Any, **options: Unpack[ReaderOptions]) -> Samples:
     """Read a map-style data set once, from first to last. `ds[i]` must give (x, y) or a dictionary.
 
     x may be a Pillow image, a tensor or array (images in either order of axes, with real numbers 0..1 kept as uint8; or
@@ -178,16 +229,11 @@ def from_dataset(
 
     Args:
         ds: the data set.
-        x: the key of the inputs, if items are dictionaries; by default the only key with a usual name.
-        label: the key of the labels, likewise.
-        ids: (n,) integers or text, unique; default 0..n-1.
-        groups: (n,) any values; samples of one group stay in one fold.
-        class_names: the C names; by default those in `ds.classes`, if there are any and labels are their numbers.
-        image_size: for Pillow images, the S of the resize rule of `unseen.data.images`; None: all must have one size.
-        mode: for Pillow images, `"RGB"` or `"L"`.
-        memory_limit: bytes up to which the samples stay in memory; default a quarter of the machine's memory.
-            Images of larger data are read again whenever they are taken.
-        workers: processes of torch's `DataLoader` that read such larger data; default one a core, 0 without torch.
+        **options: `x` and `label` of `ReadOptions`, the keys if items are dictionaries, by default the only ones with a
+            usual name; `ids` and `groups`; `class_names`, by default those in `ds.classes`, if there are any and labels
+            are their numbers; for Pillow images `image_size`, without which all must have one size, and `mode`;
+            `memory_limit`: images of larger data are read again whenever they are taken; `workers`: processes of
+            torch's `DataLoader` that read such larger data, 0 without torch.
 
     Raises:
         DataError: samples of several shapes, items that are no pair, a data set that gives different samples each
@@ -197,34 +243,7 @@ def from_dataset(
     ArrayData(2 samples, 2 classes, vector 2 float32)
 
     """
-    if not hasattr(ds, "__len__") or not hasattr(ds, "__getitem__"):
-        raise ArgumentError(
-            f"ds must have len(ds) and ds[i], got {type(ds).__name__}; an iterable one cannot be scored"
-        )
-    if not len(ds):
-        raise DataError("the data set is empty: it has no samples")
-    reader = _Reader(ds, mode, image_size, (x, label))
-    first, _ = reader.read(0)
-    limit = default_memory_limit() if memory_limit is None else memory_limit
-    if isinstance(first, np.ndarray) and first.nbytes * len(ds) > limit:
-        if first.ndim < 2:
-            raise DataError(
-                f"{len(ds):,} vectors of {first.nbytes:,} bytes are more than memory_limit={limit:,}; raise it, or "
-                f"save them as x.npy and y.npy, which are read from disk"
-            )
-        return _open_large(reader, workers, ids=ids, groups=groups, class_names=class_names)
-    reader.black = 0
-    samples, labels = zip(*(reader.read(row) for row in range(len(ds))), strict=True)
-    if isinstance(first, str):
-        values = np.empty(len(samples), object)
-        values[:] = samples
-    else:
-        values = _stack(samples)
-    labelled = _encode_labels(ds, list(labels), ids=ids, groups=groups, class_names=class_names)
-    data = from_values(values, labelled, channels_first=reader.tensors)
-    data.notes += tuple(note_on_black(reader.black))
-    _check_steady(labels, values.__getitem__, reader.read)
-    return data
+    return DatasetFormat(ds, **options).open()
 
 
 class DatasetImages(Samples):

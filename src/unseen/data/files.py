@@ -1,16 +1,25 @@
-"""Lists of the files below a folder, each folder once and without hidden files; and checks that a path is readable."""
+"""Files on disk: lists of those below a folder, checks that a path is readable, and npy files, never unpickled.
+
+A list has each folder once, and no hidden files.
+"""
 
 from __future__ import annotations
 
 import errno
+import math
 import os
 import stat
+import tokenize
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
-from unseen.errors import DataError, some
+import numpy as np
+import numpy.typing as npt
+
+from unseen.errors import DataError, UnknownNameError, some
 
 __all__ = [
     "NOTHING",
@@ -19,6 +28,9 @@ __all__ = [
     "is_folder",
     "is_hidden",
     "no_file",
+    "npy_error",
+    "npy_header",
+    "read_npy",
     "readable",
     "shown",
     "unreadable_message",
@@ -219,3 +231,53 @@ def _utf8(root: Path, name: str) -> str:
     except UnicodeEncodeError as error:
         raise DataError(f"the name of the folder {shown(root / name)} is not UTF-8; rename it") from error
     return name
+
+
+def npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the header of an open npy file: shape, whether in Fortran order, and type; moves to the numbers.
+
+    Raises:
+        ValueError: it is not a header, or claims more than a file of `size` bytes holds.
+
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"its format version is {version}, which is unknown")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    try:
+        shape, columns_first, dtype = read(file)
+    except (TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError) as error:
+        raise ValueError("its header is none of an array") from error
+    if any(isinstance(length, bool) or not 0 <= length < 2**63 for length in shape):
+        raise ValueError(f"its header says shape {shape}")
+    wanted = file.tell() + math.prod(shape) * dtype.itemsize
+    if wanted > size and not dtype.hasobject:
+        raise ValueError(f"it has {size:,} bytes, and its header says {wanted:,} (shape {shape} of {dtype})")
+    return shape, columns_first, dtype
+
+
+def read_npy(path: Path) -> npt.NDArray[Any]:
+    """Open the memory map of an npy file."""
+    readable(path)
+    try:
+        with path.open("rb") as opened:
+            npy_header(opened, path.stat().st_size)
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    except ValueError as error:
+        raise npy_error(path, error) from error
+    return array
+
+
+def npy_error(path: Path | str, error: Exception) -> Exception:
+    """Make the error for an npy file that cannot be read."""
+    # np.load has two messages for files that hold objects; unseen never unpickles.
+    if isinstance(error, (DataError, UnknownNameError)):
+        return error
+    if "allow_pickle" in str(error) or "Python objects" in str(error):
+        return DataError(
+            f"{path} holds Python objects, which are never unpickled; save the array as numbers, as in "
+            "array.astype(float), or as text, array.astype(str)"
+        )
+    return DataError(f"{path} is damaged: {error}")

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from unseen.core.arrays import IntArray
 from unseen.data.base import Samples
 from unseen.data.content import stamp
 from unseen.data.files import Walk, drop_repeated_links, is_folder, shown, walk
-from unseen.data.images import Encoded, ImageOptions, open_images
+from unseen.data.formats import IMAGE, Format, Place, with_features
+from unseen.data.images import Encoded, ImageSource, open_images
 from unseen.data.labels import Labelling, labelling
+from unseen.data.options import IMAGES, ReaderOptions
 from unseen.errors import DataError, some
 
-__all__ = ["SUFFIXES", "from_folder", "listed"]
+__all__ = ["SUFFIXES", "FolderFormat", "from_folder"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # the list of torchvision
 
+_PIECE_BYTES = 64 << 20  # bytes of files in one table
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
 
@@ -35,37 +40,75 @@ def _leave_out_links(root: Path, found: Walk) -> None:
     found.again |= again
 
 
-class FolderImages:
+class FolderImages(ImageSource):
     """Image files below one folder."""
 
     def __init__(self, root: Path, paths: npt.NDArray[np.str_]) -> None:
+        super().__init__(np.arange(len(paths)))
         self.root, self.paths = root, paths
-
-    def __len__(self) -> int:
-        return len(self.paths)
 
     def read(self, rows: IntArray) -> list[Encoded]:
         """Return only the paths; the process that decodes a file reads it."""
-        return [self.root / str(path) for path in self.paths[rows]]
+        return [self.root / str(path) for path in self.paths[self.places[rows]]]
 
     def name(self, row: int) -> str:
         """Return the path below the root."""
-        return shown(str(self.paths[row]))
-
-    def keep(self, rows: IntArray) -> FolderImages:
-        """Return a source of these files only."""
-        return FolderImages(self.root, self.paths[rows])
+        return shown(str(self.paths[self.places[row]]))
 
 
-def from_folder(
-    path: str | Path,
-    *,
-    image_size: int | None = None,
-    mode: Literal["RGB", "L"] = "RGB",
-    on_error: Literal["raise", "skip"] = "raise",
-    memory_limit: int | None = None,
-    workers: int | None = None,
-) -> Samples:
+class FolderFormat(Format):
+    """A folder of images, one folder a class."""
+
+    reader = "from_folder"
+    about = ("path to a folder of images", "one folder a class")
+    options = IMAGES
+
+    @classmethod
+    def reads(cls, source: Any) -> bool:
+        """Tell whether it is a folder."""
+        return isinstance(source, Place) and source.is_folder
+
+    def __init__(self, source: Any, **given: Any) -> None:
+        super().__init__(source, **given)
+        root = Path(source)
+        if not is_folder(root):
+            raise DataError(f"there is no folder {shown(root)}")
+        self.root: Path = root.absolute()
+        self.labelling, self._notes = _list_images(root)
+        paths = self.labelling.ids
+        self.files = stamp(root, paths.tolist())
+        self.encoded = self._images = FolderImages(root, paths)
+
+    def open(self) -> Samples:
+        """Decode every image once."""
+        return open_images(self._images, self.labelling, self.reading, files=self.files, notes=self._notes)
+
+    @cached_property
+    def stored_schema(self) -> pa.Schema:
+        """The file, the number of its class, and its path."""
+        columns = pa.schema([("image", IMAGE), ("label", pa.int64()), ("id", pa.string())])
+        return with_features(columns, {"label": self.labelling.class_names})
+
+    def stored(self, rows: IntArray) -> Iterator[pa.Table]:
+        """Yield the files unchanged, the numbers of their classes, and their paths."""
+        images: list[dict[str, Any]] = []
+        start = size = 0
+        for end, path in enumerate(map(self.root.joinpath, self.labelling.ids[rows].tolist()), 1):
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                reason = error.strerror or error
+                raise DataError(f"{path} cannot be read: {reason}; it was there when scored") from error
+            images.append({"bytes": content, "path": path.name})
+            size += len(content)
+            if size > _PIECE_BYTES or end == len(rows):
+                piece = self.labelling.keep(rows[start:end])
+                columns = zip((images, piece.labels, piece.ids.tolist()), self.stored_schema.types, strict=True)
+                yield pa.table([pa.array(column, kind) for column, kind in columns], schema=self.stored_schema)
+                images, start, size = [], end, 0
+
+
+def from_folder(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
     """Open a folder that holds one folder a class, with images at any depth.
 
     Classes are the sorted names of the folders, samples are ordered as in torchvision's `ImageFolder`, and ids are
@@ -77,13 +120,7 @@ def from_folder(
 
     Args:
         path: the folder.
-        image_size: side of the square to which every image is resized and cropped; None keeps images as they are if
-            all have one size.
-        mode: `"RGB"` gives 3 channels, `"L"` 1.
-        on_error: `"raise"` refuses images that cannot be read, `"skip"` drops them with a note.
-        memory_limit: bytes up to which the decoded images stay in memory, in one array; default a quarter of
-            the machine's memory. Larger data is decoded whenever it is taken.
-        workers: the number of worker processes that decode; by default one a core if the work takes seconds.
+        **options: `image_size`, `mode`, `on_error`, `memory_limit` and `workers` of `ReadOptions`.
 
     Raises:
         DataError: no class folders, a class folder without images, images that cannot be read (damaged files, broken
@@ -91,15 +128,11 @@ def from_folder(
             folders that look like splits rather than classes.
 
     """
-    options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
-    images, labelled, about = listed(Path(path))
-    return open_images(images, labelled, options, **about)
+    return FolderFormat(path, **options).open()
 
 
-def listed(root: Path) -> tuple[FolderImages, Labelling, dict[str, Any]]:
-    """List the images of a folder, their labels, and what else is known before any image is read."""
-    if not is_folder(root):
-        raise DataError(f"there is no folder {shown(root)}")
+def _list_images(root: Path) -> tuple[Labelling, list[str]]:
+    """List the images of a folder with their labels, before any is read; and note what is left out."""
     found = walk(root)
     twice = {link: target for link, target in found.again.items() if "/" not in link}
     if twice:
@@ -118,18 +151,11 @@ def listed(root: Path) -> tuple[FolderImages, Labelling, dict[str, Any]]:
         raise DataError(
             f"class folder {empty[0]!r} holds no images ({', '.join(SUFFIXES)}); remove it from {root}, or fill it"
         )
-    paths = [path for images in below.values() for path in images]
+    paths = np.array([path for images in below.values() for path in images])
     labels = np.repeat(np.arange(len(classes)), [len(images) for images in below.values()])
     others = len(found.files) - len(paths)
-    ids = np.array(paths)
-    about = {
-        "files": stamp(root, paths),
-        "notes": [
-            *([f"{others:,} files are not images of a class and are left out"] if others else []),
-            *found.notes,
-        ],
-    }
-    return FolderImages(root, ids), labelling(labels, class_names=classes, default_ids=ids), about
+    notes = [f"{others:,} files are not images of a class and are left out"] if others else []
+    return labelling(labels, class_names=classes, default_ids=paths), [*notes, *found.notes]
 
 
 def _refuse_splits(root: Path, classes: Sequence[str]) -> None:

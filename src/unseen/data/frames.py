@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from unseen.core.arrays import IdArray, IntArray
 from unseen.data.base import Samples
-from unseen.data.columns import Roles, encoded, open_columns
-from unseen.data.content import Files
-from unseen.data.images import Encoded, ImageOptions
-from unseen.data.labels import Labelling, is_missing
+from unseen.data.columns import ColumnImages, TableFormat, refuse_twice
+from unseen.data.labels import is_missing
+from unseen.data.options import BESIDE, ReaderOptions
 from unseen.errors import ArgumentError, DataError, some
 
-__all__ = ["TableSource", "column_of", "from_frame", "is_frame", "name_of", "rows_of", "to_arrow"]
+__all__ = ["FrameFormat", "LoadedFormat", "column_of", "from_frame", "is_frame", "name_of", "rows_of", "to_arrow"]
 
 _HEAD = 1024  # rows
 _ARROW = (pa.Table, pa.RecordBatch)
@@ -33,27 +31,93 @@ def is_frame(source: Any) -> bool:
     return hasattr(source, "columns") and (hasattr(source, "iloc") or hasattr(source, "__arrow_c_stream__"))
 
 
-def from_frame(
-    frame: Any,
-    y: Any = None,
-    *,
-    label: str | None = None,
-    target: Any = None,
-    image: str | None = None,
-    text: str | None = None,
-    features: str | Sequence[str] | None = None,
-    id: str | None = None,
-    group: str | None = None,
-    split: str | None = None,
-    image_size: int | None = None,
-    mode: Literal["RGB", "L"] = "RGB",
-    on_error: Literal["raise", "skip"] = "raise",
-    memory_limit: int | None = None,
-    workers: int | None = None,
-    ids: Any = None,
-    groups: Any = None,
-    class_names: Sequence[str] | None = None,
-) -> Samples:
+class LoadedFormat(TableFormat):
+    """A table that is in memory as a whole."""
+
+    table: pa.Table
+
+    def hold(self, table: pa.Table, where: str) -> None:
+        """Take the rows of one split of a table; `where` is its name, for messages."""
+        self.schema = table.schema
+        self.rows = np.arange(len(table))
+        self.choose_split(lambda: table.column("split"), f"a column 'split', which {where} does not have")
+        self.table = table if len(self.rows) == len(table) else table.take(self.rows)
+
+    def read(self, names: Sequence[str]) -> pa.Table:
+        """Read these columns of all rows."""
+        return self.table.select(list(names))
+
+    def head(self, names: Sequence[str]) -> pa.Table:
+        """Read these columns of the first rows."""
+        return self.table.select(list(names)).slice(0, _HEAD)
+
+    def images(self, name: str) -> ColumnImages:
+        """Return the encoded images of a column."""
+        return ColumnImages(self.table.column(name))
+
+
+class FrameFormat(LoadedFormat):
+    """A frame of pandas or polars, or an Arrow table; or a pair of such a frame and labels."""
+
+    reader = "from_frame"
+    about = ("a frame", "of pandas or polars, or a pyarrow table; label= names the column of labels")
+    options = ("y", *TableFormat.options, *BESIDE)
+
+    @classmethod
+    def reads(cls, source: Any) -> bool:
+        """Tell whether it has named columns in memory."""
+        return is_frame(source[0] if isinstance(source, tuple) and len(source) == 2 else source)
+
+    def __init__(self, source: Any, **given: Any) -> None:
+        self.frame, y = source if isinstance(source, tuple) else (source, given.pop("y", None))
+        if isinstance(y, str):
+            if (label := given.get("label")) is not None:
+                raise ArgumentError(f"the column of labels is named twice: y={y!r} and label={label!r}; leave one out")
+            y, given["label"] = None, y
+        numbers = None if isinstance(given.get("target"), str) else given.pop("target", None)
+        super().__init__(source, **given)
+        self.files = None
+        options, outside = self.reading, y is not None or numbers is not None
+        self._check_once(outside)
+        table = to_arrow(self.frame)
+        self.hold(table, "the frame")
+        beside = {"ids": options.ids, "groups": options.groups}
+        if outside:
+            names = (name_of(y, "y"), name_of(numbers, "target"))
+            beside |= {"y": column_of(y), "target": column_of(numbers), "n": len(table), "names": names}
+            beside["class_names"] = options.class_names
+        elif options.class_names is not None:
+            raise ArgumentError("class_names go with labels given as y; a column of text names its classes itself")
+        if options.id is None and options.ids is None:
+            beside["default_ids"], notes = _index_of(self.frame, self.rows)
+            self.notes += notes
+        self.beside = {name: value for name, value in beside.items() if value is not None}
+
+    def _check_once(self, outside: bool) -> None:
+        """Refuse ids, groups, labels or targets that are given both as an array and as a column."""
+        options = self.reading
+        for array, column in (("ids", "id"), ("groups", "group")):
+            if getattr(options, array) is not None and getattr(options, column) is not None:
+                raise ArgumentError(f"give {array} (an array) or {column} (a column), got both; leave one out")
+        if not outside:
+            return
+        for column in ("label", "target"):
+            if (name := getattr(options, column)) is not None:
+                raise ArgumentError(f"labels are given twice, as an array and by {column}={name!r}; leave one out")
+        if options.split is not None:
+            raise ArgumentError(f"split={options.split!r} goes with a column of labels; name it with label=")
+
+    def open(self) -> Samples:
+        """Read the frame; estimators of scikit-learn get it with its names and types."""
+        data, frame = super().open(), self.frame
+        if data.kind in ("vector", "table") and data.feature_names is not None and not isinstance(frame, _ARROW):
+            places = [self.schema.names.index(name) for name in data.feature_names]
+            inputs = frame.iloc[:, places] if hasattr(frame, "iloc") else frame[:, places]
+            data.frame = inputs if len(self.rows) == len(frame) else rows_of(inputs, self.rows)
+        return data
+
+
+def from_frame(frame: Any, y: Any = None, **options: Unpack[ReaderOptions]) -> Samples:
     """Read a pandas or polars frame, or an Arrow table; the roles and types of columns are as in `from_parquet`.
 
     Estimators of scikit-learn get the frame itself, with its names and types; other learners get arrays.
@@ -61,23 +125,9 @@ def from_frame(
     Args:
         frame: the frame, with the labels in one of its columns; or only the inputs, and the labels in `y`.
         y: (n,) labels: an array, a series, a frame of one column; or the name of a column.
-        label: the column of labels; default `"label"`.
-        target: a column of numbers to regress on, in place of labels; or (n,) such numbers.
-        image: the column of images; this and the next four are as in `from_parquet`.
-        text: see there.
-        features: see there.
-        id: see there. By default, ids are the index of a pandas frame if it holds unique integers or text;
-            else row numbers.
-        group: see there.
-        split: use only the rows with this value in the column `split`.
-        image_size: as in `from_folder`, and so are the next four; refused if there are no images.
-        mode: see there.
-        on_error: see there.
-        memory_limit: see there.
-        workers: see there.
-        ids: (n,) ids, in place of `id`.
-        groups: (n,) groups, in place of `group`.
-        class_names: the C names, if labels are given as `y`.
+        **options: those of `from_parquet`; and `ids` and `groups`, arrays in place of columns, and `class_names`, if
+            labels are given as `y`. A target may be a column or (n,) numbers. By default, ids are the index of a pandas
+            frame if it holds unique integers or text; else row numbers.
 
     Raises:
         UnknownNameError: no such column; the message lists the nearest names.
@@ -89,30 +139,7 @@ def from_frame(
     (ArrayData(2 samples, 2 classes, vector 1 float32), ('age',))
 
     """
-    if isinstance(y, str):
-        if label is not None:
-            raise ArgumentError(f"the column of labels is named twice: y={y!r} and label={label!r}; leave one out")
-        y, label = None, y
-    numbers, target = (None, target) if target is None or isinstance(target, str) else (target, None)
-    beside = {"ids": ids, "groups": groups}
-    _check_once(beside, label=label, target=target, id=id, group=group, split=split, outside=(y, numbers))
-    source = TableSource(to_arrow(frame), "the frame", split)
-    if y is not None or numbers is not None:
-        names = (name_of(y, "y"), name_of(numbers, "target"))
-        beside |= {"y": column_of(y), "target": column_of(numbers), "n": source.whole, "names": names}
-        beside["class_names"] = class_names
-    elif class_names is not None:
-        raise ArgumentError("class_names go with labels given as y; a column of text names its classes itself")
-    if id is None and ids is None:
-        beside["default_ids"], notes = _index_of(frame, source.rows)
-        source.notes += notes
-    roles = Roles(label, image, text, features, id, group, target, {k: v for k, v in beside.items() if v is not None})
-    data = open_columns(source, roles, ImageOptions(image_size, mode, on_error, memory_limit, workers))
-    if data.kind in ("vector", "table") and data.feature_names is not None and not isinstance(frame, _ARROW):
-        places = [source.schema.names.index(name) for name in data.feature_names]
-        inputs = frame.iloc[:, places] if hasattr(frame, "iloc") else frame[:, places]
-        data.frame = inputs if len(source.rows) == source.whole else rows_of(inputs, source.rows)
-    return data
+    return FrameFormat(frame if y is None else (frame, y), **options).open()
 
 
 def to_arrow(frame: Any) -> pa.Table:
@@ -125,9 +152,7 @@ def to_arrow(frame: Any) -> pa.Table:
     if isinstance(frame, pa.RecordBatch):
         frame = pa.Table.from_batches([frame])
     names = [str(name) for name in (frame.column_names if isinstance(frame, pa.Table) else frame.columns)]
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
-    if twice:
-        raise DataError(f"the frame must not have two columns of one name, but it has of {some(twice)}; rename one")
+    refuse_twice(names, "the frame")
     if isinstance(frame, pa.Table):
         return frame
     if not hasattr(frame, "iloc"):
@@ -181,22 +206,6 @@ def rows_of(frame: Any, rows: IntArray) -> Any:
     return frame.iloc[rows] if hasattr(frame, "iloc") else frame[rows]
 
 
-def _check_once(beside: dict[str, Any], *, outside: tuple[Any, Any], split: str | None, **columns: str | None) -> None:
-    """Refuse ids, groups, labels or targets that are given both as an array and as a column."""
-    for array, column in (("ids", "id"), ("groups", "group")):
-        if beside[array] is not None and columns[column] is not None:
-            raise ArgumentError(f"give {array} (an array) or {column} (a column), got both; leave one out")
-    if all(values is None for values in outside):
-        return
-    for column in ("label", "target"):
-        if columns[column] is not None:
-            raise ArgumentError(
-                f"labels are given twice, as an array and by {column}={columns[column]!r}; leave one out"
-            )
-    if split is not None:
-        raise ArgumentError(f"split={split!r} goes with a column of labels; name it with label=")
-
-
 def _index_of(frame: Any, rows: IntArray) -> tuple[IdArray | None, tuple[str, ...]]:
     """Return the ids in the index of a pandas frame, if the user set one, and the notes on it."""
     index = getattr(frame, "index", None)
@@ -207,76 +216,3 @@ def _index_of(frame: Any, rows: IntArray) -> tuple[IdArray | None, tuple[str, ..
     if kinds in ({int}, {str}) and len(set(values.tolist())) == len(values):
         return np.array(values.tolist()), ("ids are the index of the frame",)
     return None, ("ids are row numbers, as the index of the frame is not of unique integers or text",)
-
-
-class TableSource:
-    """A table in memory as a `Source` of columns, with the rows of one split if one is given.
-
-    Args:
-        table: the table.
-        where: its name, for messages.
-        split: the value of the column `split`, or None for all rows.
-        files: the files that it was read from.
-
-    """
-
-    parts: str | None = None
-
-    def __init__(self, table: pa.Table, where: str, split: str | None = None, files: Files | None = None) -> None:
-        self.schema, self.files, self.where = table.schema, files, where
-        self.notes: tuple[str, ...] = ()
-        self.whole = len(table)
-        self.rows = np.arange(len(table))
-        self.reserved: frozenset[str] = frozenset({"split"} & set(table.column_names))
-        if self.reserved:
-            self.rows = self._choose_rows(table.column("split"), split)
-        elif split is not None:
-            raise ArgumentError(f"split={split!r} needs a column 'split', which {where} does not have")
-        self.parts = "split" if self.reserved and split is None else None
-        self.table = table if len(self.rows) == len(table) else table.take(self.rows)
-
-    def _choose_rows(self, column: pa.ChunkedArray, split: str | None) -> IntArray:
-        known = sorted(str(value) for value in pc.unique(column).to_pylist())
-        if split is None:
-            self.notes += (f"all splits are used: {some(known)}; split= chooses one",)
-            return self.rows
-        if split not in known:
-            raise ArgumentError(f"split must be one of {some(known)}, got {split!r}")
-        return np.flatnonzero(pc.equal(column.cast(pa.string()), split).fill_null(False).to_numpy())
-
-    def read(self, names: Sequence[str]) -> pa.Table:
-        """Read these columns of all rows."""
-        return self.table.select(list(names))
-
-    def head(self, names: Sequence[str]) -> pa.Table:
-        """Read these columns of the first rows."""
-        return self.table.select(list(names)).slice(0, _HEAD)
-
-    def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> None:
-        """Return None: vectors are in memory."""
-
-    def images(self, name: str) -> TableImages:
-        """Return the source of the encoded images of a column."""
-        return TableImages(self.table.column(name), np.arange(len(self.table)))
-
-
-class TableImages:
-    """A column of encoded images in memory."""
-
-    def __init__(self, column: pa.ChunkedArray, rows: IntArray) -> None:
-        self.column, self.rows = column, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def read(self, rows: IntArray) -> list[Encoded]:
-        """Return the encoded bytes, or paths if the column holds only these."""
-        return [encoded(value) for value in self.column.take(self.rows[rows]).to_pylist()]
-
-    def name(self, row: int) -> str:
-        """Return the row number, for messages."""
-        return f"row {int(self.rows[row])}"
-
-    def keep(self, rows: IntArray) -> TableImages:
-        """Return a source of these rows only."""
-        return TableImages(self.column, self.rows[rows])

@@ -1,30 +1,26 @@
 """Images: decoding with Pillow, the resize rule, and the pass over all images that opens a data set.
 
-**Decoding.** An image is decoded, turned upright by its EXIF orientation (viewers and Hugging Face `datasets` do so,
-torchvision's `ImageFolder` does not; a value outside the standard's 1 to 8 is ignored), and converted to `"RGB"` or
-`"L"`. Transparency is dropped. 16-bit channels keep their upper 8 bits, and a note counts the images that become all
-black by this. The first frame of an animation is used. 32-bit and floating-point images are refused.
+**Decoding.** An image is turned upright by its EXIF orientation, as Hugging Face `datasets` does and torchvision's
+`ImageFolder` does not, and converted to `"RGB"` or `"L"`. Transparency is dropped, 16-bit channels keep their upper 8
+bits, and the first frame of an animation is used. 32-bit and floating-point images are refused.
 
 **Resize rule.** Images that all have one size are left as they are, unless `image_size` is given. Otherwise the
 shorter side is resized to S (Pillow's bilinear filter, which is antialiased), and the central S x S is cropped. S is
-`image_size` or, by default, the smaller of 224 and the median shorter side of a seeded sample of 256 images (16 runs
-of 16). The notes of the data set say which rule was used.
-
-**Opening.** `open_images` reads all images once. It finds those that cannot be read, hashes all, and keeps them in
-memory if they fit. If they do not, `ImageData` decodes them whenever they are taken.
+`image_size` or, by default, the smaller of 224 and the median shorter side of a seeded sample of 256 images.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import time
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,18 +32,16 @@ from unseen.data.base import ArrayData, Samples
 from unseen.data.content import Hashes, changed, digest, hash_items
 from unseen.data.files import no_file
 from unseen.data.labels import Labelling
-from unseen.errors import ArgumentError, DataError, some
+from unseen.data.options import ReadOptions
+from unseen.errors import DataError, some
 
 __all__ = [
     "Decoded",
     "Encoded",
     "ImageData",
-    "ImageOptions",
     "ImageSource",
     "Pixels",
     "decode",
-    "default_memory_limit",
-    "default_workers",
     "header_size",
     "is_deep",
     "note_on_black",
@@ -95,12 +89,6 @@ class Pixels:
     square: int | None
     size: Size
 
-    def __post_init__(self) -> None:
-        if self.mode not in ("RGB", "L"):
-            raise ArgumentError(f"mode must be 'RGB' or 'L', got {self.mode!r}")
-        if self.square is not None and (not isinstance(self.square, int) or self.square < 1):
-            raise ArgumentError(f"image_size must be an integer of at least 1, got {self.square!r}")
-
     @property
     def shape(self) -> tuple[int, int, int]:
         """(H, W, channels)."""
@@ -113,15 +101,15 @@ class Pixels:
         return f"images are resized: shorter side to {self.square}, then the central square; mode {self.mode}"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Decoded:
-    """A decoded batch of images.
+    """Decoded images, a batch or all.
 
     Args:
         images: uint8 (m, H, W, channels), zero where not decoded; None if not requested.
         hashes: uint64 (m, 2) hashes of the pixels.
-        broken: (place in the batch, reason) of images that cannot be read.
-        other_size: (place in the batch, (H, W)) of the first readable image of an unexpected size, or None.
+        broken: (row, reason) of images that cannot be read.
+        other_size: (row, (H, W)) of the first readable image of an unexpected size, or None.
         black: the number of 16-bit images that are all black in 8 bits.
 
     """
@@ -129,7 +117,7 @@ class Decoded:
     images: npt.NDArray[np.uint8] | None
     hashes: Hashes
     broken: list[tuple[int, str]]
-    other_size: tuple[int, Size] | None
+    other_size: tuple[int, Size] | None = None
     black: int = 0
 
 
@@ -266,47 +254,33 @@ _PATIENCE = 8.0  # seconds of work below which starting workers does not pay
 _BATCH_BYTES = 16 << 20
 
 
-class ImageSource(Protocol):
-    """A source of encoded images."""
+class ImageSource(ABC):
+    """Encoded images in some places of files or of a table.
 
-    def __len__(self) -> int: ...
+    Args:
+        places: int64 (n,), the place of each image.
 
+    """
+
+    def __init__(self, places: IntArray) -> None:
+        self.places = places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @abstractmethod
     def read(self, rows: IntArray) -> list[Encoded]:
         """Return the encoded images of these rows, in a form that is cheap to send to a worker process."""
 
     def name(self, row: int) -> str:
         """Return the name of an image, for messages."""
+        return f"row {int(self.places[row])}"
 
-    def keep(self, rows: IntArray) -> ImageSource:
+    def keep(self, rows: IntArray) -> Self:
         """Return a source of these rows only."""
-
-
-@dataclass(frozen=True)
-class ImageOptions:
-    """The options for opening images; see `from_folder`."""
-
-    image_size: int | None = None
-    mode: Literal["RGB", "L"] = "RGB"
-    on_error: Literal["raise", "skip"] = "raise"
-    memory_limit: int | None = None
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.on_error not in ("raise", "skip"):
-            raise ArgumentError(f"on_error must be 'raise' or 'skip', got {self.on_error!r}")
-        if self.workers is not None and self.workers < 1:
-            raise ArgumentError(f"workers must be at least 1, got {self.workers!r}")
-        Pixels(self.mode, self.image_size, (1, 1))
-
-    @property
-    def processes(self) -> int:
-        """The number of worker processes, if starting them pays."""
-        return default_workers() if self.workers is None else self.workers
-
-    @property
-    def bytes_in_memory(self) -> int:
-        """The memory limit: the given one, or the default."""
-        return default_memory_limit() if self.memory_limit is None else self.memory_limit
+        kept = copy(self)
+        kept.places = self.places[rows]
+        return kept
 
 
 class ImageData(Samples):
@@ -340,7 +314,7 @@ class ImageData(Samples):
         return digest(self._known[rows])
 
 
-def open_images(source: ImageSource, labelled: Labelling, options: ImageOptions, **about: Any) -> Samples:
+def open_images(source: ImageSource, labelled: Labelling, options: ReadOptions, **about: Any) -> Samples:
     """Read every image once: find those that cannot be read, hash all, and keep them if they fit in memory."""
     rule = _rule(source, options)
     opened = _read_all(source, rule, options)
@@ -361,24 +335,7 @@ def open_images(source: ImageSource, labelled: Labelling, options: ImageOptions,
     return ArrayData(images, labelled, "image", hashes=hashes, notes=notes, **about)
 
 
-def default_memory_limit() -> int:
-    """Return a quarter of the memory of this machine, or of the limit of its control group, in bytes."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        limit = Path("/sys/fs/cgroup") / name
-        if limit.exists() and (text := limit.read_text().strip()).isdigit():
-            total = min(total, int(text))
-    return total // 4
-
-
-def default_workers() -> int:
-    """Return the number of cores that this process may use."""
-    import joblib  # type: ignore[import-untyped]
-
-    return int(joblib.cpu_count())
-
-
-def _rule(source: ImageSource, options: ImageOptions) -> Pixels:
+def _rule(source: ImageSource, options: ReadOptions) -> Pixels:
     if options.image_size is not None:
         return Pixels(options.mode, options.image_size, (options.image_size, options.image_size))
     sizes = _sampled_sizes(source)
@@ -387,7 +344,7 @@ def _rule(source: ImageSource, options: ImageOptions) -> Pixels:
     return _squares(sizes, options)
 
 
-def _squares(sizes: Sequence[tuple[int, int]], options: ImageOptions) -> Pixels:
+def _squares(sizes: Sequence[tuple[int, int]], options: ReadOptions) -> Pixels:
     side = min(224, int(np.median([min(size) for size in sizes]))) if sizes else 224
     return Pixels(options.mode, side, (side, side))
 
@@ -400,21 +357,12 @@ def _sampled_sizes(source: ImageSource) -> list[tuple[int, int]]:
     return [size for encoded in source.read(rows) if (size := header_size(encoded)) is not None]
 
 
-@dataclass
-class _Images:
-    images: npt.NDArray[np.uint8] | None
-    hashes: Hashes
-    broken: list[tuple[int, str]]
-    other_size: tuple[int, tuple[int, int]] | None = None
-    black: int = 0
-
-
-def _read_all(source: ImageSource, rule: Pixels, options: ImageOptions) -> _Images:
+def _read_all(source: ImageSource, rule: Pixels, options: ReadOptions) -> Decoded:
     n = len(source)
     image_bytes = int(np.prod(rule.shape))
     keep = n * image_bytes <= options.bytes_in_memory
     images = np.zeros((n, *rule.shape), np.uint8) if keep else None
-    opened = _Images(images, np.zeros((n, 2), np.uint64), [])
+    opened = Decoded(images, np.zeros((n, 2), np.uint64), [])
     step = max(1, min(512, _BATCH_BYTES // image_bytes))
     starts = [0, *range(_FIRST, n, step)]
     slices = [slice(a, b) for a, b in zip(starts, [*starts[1:], n], strict=True)]
@@ -431,7 +379,8 @@ def _read_all(source: ImageSource, rule: Pixels, options: ImageOptions) -> _Imag
         opened.black += decoded.black
         opened.broken += [(at.start + place, reason) for place, reason in decoded.broken]
         if decoded.other_size is not None:
-            return replace(opened, other_size=decoded.other_size)
+            opened.other_size = decoded.other_size
+            break
     return opened
 
 
@@ -443,7 +392,7 @@ def _decode_all(parts: Iterable[tuple[list[Encoded], Pixels, bool]], workers: in
     if workers == 1:
         yield from (decode(encoded, rule, keep=keep) for encoded, rule, keep in parts)
         return
-    import joblib
+    import joblib  # type: ignore[import-untyped]
 
     pool = joblib.Parallel(
         n_jobs=workers, return_as="generator", batch_size=1, pre_dispatch="2 * n_jobs", max_nbytes=None
@@ -451,7 +400,7 @@ def _decode_all(parts: Iterable[tuple[list[Encoded], Pixels, bool]], workers: in
     yield from pool(joblib.delayed(decode)(encoded, rule, keep=keep) for encoded, rule, keep in parts)
 
 
-def _refuse_or_skip(source: ImageSource, broken: Sequence[tuple[int, str]], options: ImageOptions) -> str:
+def _refuse_or_skip(source: ImageSource, broken: Sequence[tuple[int, str]], options: ReadOptions) -> str:
     named = some([f"{source.name(row)} ({reason})" for row, reason in broken])
     images = "1 image" if len(broken) == 1 else f"{len(broken):,} images"
     if options.on_error == "raise":

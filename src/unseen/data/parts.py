@@ -6,7 +6,7 @@ judges the rows of the test set.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,14 +35,10 @@ class Part(Data):
         self.rows = np.asarray(rows, dtype=np.int64)
         self.ids = whole.ids[self.rows]
         self.labels = whole.labels[self.rows]
-        self.class_names = whole.class_names
-        self.label_values = whole.label_values
-        self.kind: Literal["image", "vector", "table", "text"] = whole.kind
-        self.sample_shape = whole.sample_shape
-        self.dtype: np.dtype[Any] = whole.dtype
         self.groups = None if whole.groups is None else whole.groups[self.rows]
         self.targets = None if whole.targets is None else whole.targets[self.rows]
-        self.in_memory, self.notes, self.feature_names = whole.in_memory, whole.notes, whole.feature_names
+        self.in_memory, self.notes = whole.in_memory, whole.notes
+        _say_as(self, whole)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -76,6 +72,12 @@ class Part(Data):
         """Return the group of each sample, int64 (m,), exact copies in one group."""
         groups = self.whole.duplicate_groups()
         return None if groups is None else np.unique(groups[self.rows], return_inverse=True)[1]
+
+
+def _say_as(data: Data, other: Data) -> None:
+    """Give a data set the classes, kind, shape, type and names of another one."""
+    for name in ("class_names", "label_values", "kind", "sample_shape", "dtype", "feature_names"):
+        setattr(data, name, getattr(other, name))
 
 
 def restricted(data: Data, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -126,16 +128,11 @@ class Joined(Data):
         self.labels: IntArray = np.concatenate([train.labels, _labels_of(train, test)])
         self.targets = None if train.targets is None else np.concatenate([train.targets, _targets_of(test)])
         self.ids: IdArray = np.concatenate([train.ids, _ids_of(test, train.ids)])
-        self.class_names = train.class_names
-        self.label_values, self.feature_names = train.label_values, train.feature_names
-        self.kind: Literal["image", "vector", "table", "text"] = train.kind
-        self.sample_shape = train.sample_shape
-        self.dtype: np.dtype[Any] = train.dtype
+        _say_as(self, train)
         self.groups = None if train.groups is None else _with_singles(train.groups, len(test))
         self.in_memory = train.in_memory and test.in_memory
         # A note of both sets appears once.
         self.notes = tuple(dict.fromkeys((*train.notes, *test.notes)))
-        self.feature_names = train.feature_names
 
     def __len__(self) -> int:
         return len(self.train) + len(self.test)

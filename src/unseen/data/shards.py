@@ -1,9 +1,7 @@
 """Vectors of any size in many files, read as they are needed; and the reader of numbered npy files.
 
-Labels, ids and groups are in memory, O(n); inputs stay in the files. Besides these, memory holds the rows that are
-taken, 16 bytes a row once contents are hashed, and the cache of the source: none for npy files, which are memory-mapped
-or read by ranges of bytes from a store (`NpyShards`), and row groups up to the memory limit for parquet
-(`unseen.data.tables.ParquetVectors`).
+Labels, ids and groups are in memory, O(n); inputs stay in the files. Sources are `NpyShards`, which are memory-mapped
+or read by ranges of bytes from a store, and `unseen.data.tables.ParquetVectors`, which caches row groups.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +17,13 @@ import numpy.typing as npt
 from unseen.core.arrays import IntArray
 from unseen.data.base import Samples
 from unseen.data.content import Hashes, changed, hash_all, hash_rows, sample_rows, to_float32
+from unseen.data.formats import Format, Place
 from unseen.data.labels import Labelling, label_or_target, labels_in
+from unseen.data.options import ARRAYS
 from unseen.data.storage import LocalStorage, Rows, Storage, storage_of
 from unseen.errors import DataError, some
 
-__all__ = ["NpyShards", "ShardedVectors", "VectorSource", "from_shards", "numbered"]
+__all__ = ["NpyShards", "ShardedVectors", "ShardsFormat", "VectorSource", "from_shards"]
 
 
 class VectorSource(Protocol):
@@ -215,6 +215,48 @@ def _check_shape(name: str, rows: Rows) -> tuple[int, int]:
     return rows.shape[0], rows.shape[1]
 
 
+class ShardsFormat(Format):
+    """Vectors in pairs of numbered npy files in one folder."""
+
+    reader = "from_shards"
+    about = ("path to a folder of shards", "x-00000.npy, y-00000.npy, x-00001.npy, ...; or its URL")
+    options = ARRAYS
+    aliases: ClassVar = {"y": "label"}
+
+    @classmethod
+    def reads(cls, source: Any) -> bool:
+        """Tell whether it holds numbered npy files of inputs, and no x.npy."""
+        if not isinstance(source, Place) or (source.is_url and source.holds(".parquet")):
+            return False
+        stems = [stem.lower() for stem in numbered(source.names, source.given)]
+        return "x" in stems or bool(stems and "x.npy" not in map(str.lower, source.names))
+
+    def open(self) -> ShardedVectors:
+        """Open the files."""
+        folder, options = self.source, self.reading
+        x, y, target = options.x or "x", options.label, options.target
+        storage = storage_of(folder, ".npy")
+        if storage.single:
+            raise DataError(f"there is no folder {folder}")
+        files = numbered(storage.names(".npy"), folder)
+        inputs = _shards_of(files, folder, x)
+        if f"{x}.npy".lower() in map(str.lower, storage.states):
+            raise DataError(f"{folder} holds both {x}.npy and {inputs[min(inputs)]}; move one of the two away")
+        source = NpyShards(storage, list(inputs.values()))
+        y = "y" if y is None and target is None else y
+        roles = {role: role for role in ("id", "group") if _files_of(files, role)}
+        given = {"y": y, "target": target, "id": options.id, "group": options.group}
+        roles |= {role: stem for role, stem in given.items() if stem is not None}
+        names = {role: _partners(files, folder, inputs, stem) for role, stem in roles.items()}
+        columns = {role: _column(source, of, role == "y") for role, of in names.items()}
+        about = {"n": sum(source.counts), "ids": columns.get("id"), "groups": columns.get("group")}
+        labels, targets = (columns.get(role) for role in ("y", "target"))
+        answers = (y or "y", target or "target")
+        labelled = label_or_target(labels, targets, options.class_names, names=answers, **about)
+        every = [name for of in (source.names, *names.values()) for name in of]
+        return ShardedVectors(source, labelled, files=storage.stamp(every), notes=storage.notes)
+
+
 def from_shards(
     folder: str | Path,
     x: str = "x",
@@ -255,28 +297,7 @@ def from_shards(
     (ShardedVectors(6 samples, 2 classes, vector 4 float32), [[0.0, 0.0, 0.0, 0.0], [2.0, 2.0, 2.0, 2.0]])
 
     """
-    storage = storage_of(folder, ".npy")
-    if storage.single:
-        raise DataError(f"there is no folder {folder}")
-    files = numbered(storage.names(".npy"), folder)
-    inputs = _shards_of(files, folder, x)
-    if f"{x}.npy".lower() in map(str.lower, storage.states):
-        raise DataError(f"{folder} holds both {x}.npy and {inputs[min(inputs)]}; move one of the two away")
-    source = NpyShards(storage, list(inputs.values()))
-    y = "y" if y is None and target is None else y
-    given = {role: stem for role, stem in (("y", y), ("target", target)) if stem is not None}
-    roles = given | {role: role for role in ("id", "group") if _files_of(files, role)}
-    if id is not None:
-        roles["id"] = id
-    if group is not None:
-        roles["group"] = group
-    names = {role: _partners(files, folder, inputs, stem) for role, stem in roles.items()}
-    columns = {role: _column(source, of, role == "y") for role, of in names.items()}
-    about = {"n": sum(source.counts), "ids": columns.get("id"), "groups": columns.get("group")}
-    labels, targets = (columns.get(role) for role in ("y", "target"))
-    labelled = label_or_target(labels, targets, class_names, names=(y or "y", target or "target"), **about)
-    every = [name for of in (source.names, *names.values()) for name in of]
-    return ShardedVectors(source, labelled, files=storage.stamp(every), notes=storage.notes)
+    return ShardsFormat(folder, x=x, y=y, target=target, id=id, group=group, class_names=class_names).open()
 
 
 def numbered(names: Iterable[str], folder: str | Path) -> dict[str, dict[int, str]]:

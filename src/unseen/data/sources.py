@@ -1,55 +1,66 @@
-"""Dispatch: the reader for anything that names a data set, and the options of reading that public functions take."""
+"""The registry of data formats, the choice among them, and the options of reading that public functions take."""
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypedDict, cast
+from typing import Any
 
 from unseen.core.protocols import Data
-from unseen.data.arrays import digits, from_arrays, from_npz
-from unseen.data.base import Samples
-from unseen.data.datasets import from_dataset, from_huggingface
-from unseen.data.files import NOTHING, is_folder, no_file, unreadable_message, walk
-from unseen.data.folders import from_folder
-from unseen.data.frames import from_frame, is_frame
-from unseen.data.shards import from_shards, numbered
-from unseen.data.storage import is_url, storage_of
-from unseen.data.tables import from_parquet
-from unseen.data.text_tables import CSV, JSON_LINES, from_csv, from_json_lines
-from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownArgumentError, UnknownNameError
+from unseen.core.registry import Registry
+from unseen.data.arrays import ArraysFormat, DigitsFormat, NpzFormat
+from unseen.data.datasets import DatasetFormat, HuggingFaceFormat, SavedFormat
+from unseen.data.files import NOTHING, no_file, unreadable_message
+from unseen.data.folders import FolderFormat
+from unseen.data.formats import Format, OpenFormat, Place
+from unseen.data.frames import FrameFormat, is_frame
+from unseen.data.options import Reading
+from unseen.data.shards import ShardsFormat
+from unseen.data.tables import ParquetFormat
+from unseen.data.text_tables import CsvFormat, JsonLinesFormat
+from unseen.errors import ArgumentError, DataError, UnknownArgumentError
 
 __all__ = [
+    "FORMATS",
     "Reading",
     "check_arguments",
     "columns_named",
-    "from_disk",
-    "loaded",
+    "find_format",
+    "format_of",
     "opened",
     "opened_test",
-    "reader_of",
     "resolve",
     "without_reading",
 ]
 
-COLUMNS = ("label", "target", "image", "text", "features", "id", "group")  # options that name columns
+FORMATS: Registry[type[Format]] = Registry("data format", "unseen.formats")
 
-FORMS = """a data set is one of:
-  "digits"                          scikit-learn's digits
-  (X, y)                            NumPy arrays, torch tensors, lists or data frames
-  a frame                           of pandas or polars, or a pyarrow table; label= names the column of labels
-  a map-style data set              len(ds), and ds[i] giving (x, y), as torch's Dataset, or a dictionary of them
-  a Hugging Face Dataset            one split of it
-  path to a folder of images        one folder a class
-  path to a .parquet file           or to a folder of them
-  path to a .csv, .tsv or .jsonl file
-  path to a .npz file               or to a folder with x.npy and y.npy
-  path to a folder of shards        x-00000.npy, y-00000.npy, x-00001.npy, ...
-  path to a folder                  that datasets.Dataset.save_to_disk wrote
-  URL of parquet files, or shards   s3://bucket/folder, in any store that fsspec knows
-  an open data set                  of a class that derives from unseen.core.protocols.Data"""
+# The first that reads a source is taken; those of other packages are asked before `LAST`, which read all else.
+FORMATS.add("digits", DigitsFormat)
+FORMATS.add("open", OpenFormat)
+FORMATS.add("frame", FrameFormat)
+FORMATS.add("arrays", ArraysFormat)
+FORMATS.add("huggingface", HuggingFaceFormat)
+FORMATS.add("saved_huggingface", SavedFormat)
+FORMATS.add("shards", ShardsFormat)
+FORMATS.add("npz", NpzFormat)
+FORMATS.add("parquet", ParquetFormat)
+FORMATS.add("csv", CsvFormat)
+FORMATS.add("json_lines", JsonLinesFormat)
+LAST: tuple[type[Format], ...] = (FolderFormat, DatasetFormat)
+
+
+def find_format(source: Any, **options: Any) -> Format:
+    """Return a data set in any form that `resolve` reads, as it is stored: for the report and the export.
+
+    >>> import numpy as np
+    >>> digits = find_format("digits")
+    >>> digits.kind, digits.show(np.array([0]))[0].size
+    ('image', (8, 8))
+
+    """
+    return format_of(source)(source, **options)
 
 
 def resolve(source: Any, **options: Any) -> Data:
@@ -70,69 +81,43 @@ def resolve(source: Any, **options: Any) -> Data:
     ArrayData(1,797 samples, 10 classes, vector 64 float32)
 
     """
-    if isinstance(source, Data):
-        if options:
-            raise ArgumentError(f"a data set that is already open takes no options, got {', '.join(options)}")
-        return source
-    reader, arguments = reader_of(source)
-    known = list(inspect.signature(reader).parameters)[len(arguments) :]
-    options = _rename_options(reader, options)
-    for name in options:
-        if name in COLUMNS and name not in known and isinstance(options[name], (str, list)):
-            raise ArgumentError(
-                f"{name}={options[name]!r} names a column, and {reader.__name__} has none; its options: "
-                f"{', '.join(known) or 'none'}"
-            )
-        if name not in known:
-            raise UnknownNameError(f"option of {reader.__name__}", name, known)
-    return cast(Data, reader(*arguments, **options))
+    return find_format(source, **options).open()
 
 
-def _rename_options(reader: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename options to the names that this reader uses."""
-    names = _ALIASES.get(reader, {})
-    renamed: dict[str, Any] = {}
-    for name, value in options.items():
-        own = names.get(name, name)
-        if own in renamed:
-            raise ArgumentError(f"{own!r} is named twice, by {name}={value!r} too; leave one out")
-        renamed[own] = value
-    return renamed
+def format_of(source: Any) -> type[Format]:
+    """Return the format of a source.
 
-
-class Reading(TypedDict, total=False):
-    """The options of reading a data set that public functions take, besides `features`; see the reader of each form.
-
-    Attributes:
-        label: the column of labels; in an npz file, the name of their array; their key, if items are dictionaries.
-        target: the column of numbers to regress on, in place of labels; or (n,) such numbers, beside arrays.
-        text: the column of text.
-        image: the column of images.
-        id: the column of ids.
-        group: the column of groups that stay in one fold.
-        split: the rows, or files, that are read.
-        x: in an npz file, the name of the array of inputs; their key, if items are dictionaries.
-        image_size: the side to which images are resized and cropped.
-        mode: `"RGB"` or `"L"`.
-        on_error: `"raise"` refuses an unreadable image, `"skip"` drops it.
-        class_names: the names of the classes.
-        ids: (n,) ids, beside arrays.
+    Raises:
+        ArgumentError: it is of no format; the message lists all.
+        DataError: there is no such file or folder, or it cannot be read.
 
     """
+    if isinstance(source, str) and not source.strip():
+        raise ArgumentError(f"the path of the data set is empty; {_describe_formats()}")
+    place = Place(source) if isinstance(source, (str, Path)) else source
+    for kind in _all_formats():
+        if kind.reads(place):
+            return kind
+    if not isinstance(place, Place):
+        raise ArgumentError(f"cannot read a data set from {type(source).__name__}; {_describe_formats()}")
+    if place.is_url:
+        raise DataError(
+            f"{source} holds neither parquet files nor numbered shards x-00000.npy, y-00000.npy, ..., which are what "
+            "is read from a store; copy it to a local folder"
+        )
+    if (reason := no_file(Path(source))) is not None:
+        formats = f"; {_describe_formats()}" if reason == NOTHING else ""
+        raise DataError(f"{unreadable_message(Path(source), reason)}{formats}")
+    raise ArgumentError(f"cannot read a data set from {source}; {_describe_formats()}")
 
-    label: str
-    target: Any
-    text: str
-    image: str
-    id: str
-    group: str
-    split: str
-    x: str
-    image_size: int
-    mode: Literal["RGB", "L"]
-    on_error: Literal["raise", "skip"]
-    class_names: Any
-    ids: Any
+
+def _all_formats() -> list[type[Format]]:
+    return [*(kind for _, kind in FORMATS.items()), *LAST]
+
+
+def _describe_formats() -> str:
+    lines = [f"  {source:<31} {what}" for source, what in (kind.about for kind in _all_formats())]
+    return "\n".join(["a data set is one of:", *lines])
 
 
 def opened(verb: Callable[..., Any], data: Any, y: Any, reading: Mapping[str, object], features: Any = None) -> Data:
@@ -165,11 +150,10 @@ def opened_test(test: Any, reading: Mapping[str, object], features: Any = None) 
     options: dict[str, Any] = {k: v for k, v in reading.items() if v is not None and k not in left_out}
     if (columns := columns_named(features)) is not None:
         options["features"] = columns
-    reader, arguments = reader_of(test)
-    known = set(list(inspect.signature(reader).parameters)[len(arguments) :])
-    options = _rename_options(reader, options)
-    unused = {"label", "target"} if len(arguments) > 1 else {"class_names"} & known
-    return resolve(test, **{name: value for name, value in options.items() if name in known - unused})
+    kind = format_of(test)
+    unused = ("label", "target") if isinstance(test, tuple) else ("class_names",)
+    known = [name for name in kind.options if name not in unused]
+    return kind(test, **{name: value for name, value in kind.named(options).items() if name in known}).open()
 
 
 def columns_named(features: Any) -> str | list[str] | None:
@@ -206,85 +190,3 @@ def check_arguments(verb: Callable[..., Any], given: Iterable[str], beside: Iter
     for name in given:
         if name not in known:
             raise UnknownArgumentError(verb.__name__, name, known)
-
-
-def reader_of(source: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """Choose the reader for a source, and its positional arguments."""
-    if isinstance(source, str) and source == "digits":
-        return digits, ()
-    if isinstance(source, str) and is_url(source):
-        return _remote_reader(source), (source,)
-    if isinstance(source, str) and not source.strip():
-        raise ArgumentError(f"the path of the data set is empty; {FORMS}")
-    if isinstance(source, (str, Path)):
-        return _file_reader(Path(source)), (source,)
-    if isinstance(source, tuple) and len(source) == 2:
-        return (from_frame if is_frame(source[0]) else from_arrays), source
-    if is_frame(source):
-        return from_frame, (source,)
-    if hasattr(source, "with_format"):
-        return from_huggingface, (source,)
-    if hasattr(source, "__getitem__") and not isinstance(source, (tuple, bytes, dict)) and not hasattr(source, "shape"):
-        return from_dataset, (source,)
-    raise ArgumentError(f"cannot read a data set from {type(source).__name__}; {FORMS}")
-
-
-# Options that some readers have under another name.
-_ALIASES: dict[Callable[..., Any], dict[str, str]] = {
-    from_npz: {"label": "y"},
-    from_shards: {"label": "y"},
-    from_dataset: {"image": "x", "text": "x"},
-}
-
-
-def _file_reader(path: Path) -> Callable[..., Any]:
-    if not is_folder(path) and (reason := no_file(path)) is not None:
-        forms = f"; {FORMS}" if reason == NOTHING else ""
-        raise DataError(f"{unreadable_message(path, reason)}{forms}")
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        return from_parquet
-    if suffix in CSV + JSON_LINES and not is_folder(path):
-        return from_csv if suffix in CSV else from_json_lines
-    if suffix in (".npz", ".npy") and not is_folder(path):
-        return from_npz
-    if not is_folder(path):
-        raise ArgumentError(f"cannot read a data set from {path}; {FORMS}")
-    names = walk(path).files
-    if "state.json" in names or "dataset_dict.json" in names:
-        return from_disk
-    if arrays := [name for name in names if "/" not in name and name.lower().endswith(".npy")]:
-        shards = numbered(arrays, path)
-        whole = any(name.lower() == "x.npy" for name in arrays)
-        return from_shards if "x" in map(str.lower, shards) or (shards and not whole) else from_npz
-    return from_parquet if any(name.lower().endswith(".parquet") for name in names) else from_folder
-
-
-def _remote_reader(url: str) -> Callable[..., Any]:
-    storage = storage_of(url, "")
-    if storage.names(".parquet"):
-        return from_parquet
-    if numbered(storage.names(".npy"), url):
-        return from_shards
-    raise DataError(
-        f"{url} holds neither parquet files nor numbered shards x-00000.npy, y-00000.npy, ..., which are what is read "
-        "from a store; copy it to a local folder"
-    )
-
-
-@functools.wraps(from_huggingface)  # it has the same options
-def from_disk(path: str | Path, **options: Any) -> Samples:
-    """Open the data set that `save_to_disk` wrote in a folder."""
-    return from_huggingface(loaded(path), **options)
-
-
-def loaded(path: str | Path) -> Any:
-    """Load the Hugging Face data set that `save_to_disk` wrote."""
-    try:
-        from datasets import load_from_disk
-    except ImportError as error:
-        raise MissingDependencyError("datasets", f"reading {path}") from error
-    try:
-        return load_from_disk(str(path))
-    except (OSError, ValueError, KeyError, TypeError) as error:  # ArrowInvalid is a ValueError
-        raise DataError(f"{path} is not a sound data set of save_to_disk: {type(error).__name__}: {error}") from error

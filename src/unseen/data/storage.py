@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -31,9 +32,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unseen.core.arrays import IntArray
-from unseen.data.arrays import npy_error, npy_header, read_npy
 from unseen.data.content import Files, changed, stamp_states
-from unseen.data.files import drop_repeated_links, is_folder, is_hidden, readable, walk
+from unseen.data.files import (
+    drop_repeated_links,
+    is_folder,
+    is_hidden,
+    npy_error,
+    npy_header,
+    read_npy,
+    readable,
+    walk,
+)
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
 
 __all__ = [
@@ -56,19 +65,8 @@ _OTHER = "its size or time differs"
 _MAPS = 256  # memory maps open at a time; an operating system allows some 65,000
 
 
-class Rows(Protocol):
-    """Numbers (n, d) in a file, or in memory; only the requested rows are read."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n, d), if the file holds vectors."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The stored type."""
-
-    def __getitem__(self, at: slice | IntArray, /) -> npt.NDArray[Any]:
-        """Read consecutive rows, or any rows."""
+# Numbers (n, d) in a file, of which only the requested rows are read; or in memory.
+Rows: TypeAlias = "npt.NDArray[Any] | RemoteRows"
 
 
 class State(NamedTuple):
@@ -135,7 +133,7 @@ class Storage(ABC):
             raise changed(self.where(name), _OTHER)
         self._last, self._looked = name, now
 
-    def check_all(self, names: Iterable[str]) -> None:
+    def check_all(self, names: Sequence[str]) -> None:
         """Refuse files that have changed since they were listed; each is checked.
 
         Raises:
@@ -147,7 +145,7 @@ class Storage(ABC):
             if not self.states[name].same(now.get(name)):
                 raise changed(self.where(name), _OTHER)
 
-    def all_now(self, names: Iterable[str]) -> dict[str, State]:
+    def all_now(self, names: Sequence[str]) -> dict[str, State]:
         """Return the present states of these files; files that are gone are left out."""
         return {name: state for name in names if (state := self.now(name)) is not None}
 
@@ -168,9 +166,9 @@ class Storage(ABC):
 
         """
 
-    @abstractmethod
     def arrays(self, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
-        """Yield the whole array of each npy file; raises as `rows`."""
+        """Yield the whole array of each npy file; raises as `rows`. Default: the memory maps that `rows` yields."""
+        yield from map(np.asarray, self.rows(names))
 
     @abstractmethod
     def reading(self, what: str, wrong: str, work: Callable[[], T]) -> T:
@@ -217,11 +215,6 @@ class LocalStorage(Storage):
                 if len(self._maps) > _MAPS:
                     self._maps.popitem(last=False)
             yield self._maps[name]
-
-    def arrays(self, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
-        """Yield memory maps."""
-        for name in names:
-            yield read_npy(self._folder / name)
 
     def reading(self, what: str, wrong: str, work: Callable[[], T]) -> T:
         """Read once, without further tries."""
@@ -300,7 +293,6 @@ class RemoteStorage(Storage):
     def __init__(self, url: str, states: dict[str, State], *, single: bool) -> None:
         super().__init__(url, states, single=single)
         self._headers: dict[str, tuple[tuple[int, ...], np.dtype[Any], int]] = {}
-        self._reached: tuple[Any, str] | None = None
 
     @classmethod
     def listed(cls, url: str) -> RemoteStorage:
@@ -329,7 +321,12 @@ class RemoteStorage(Storage):
         return cls(url[: -len(next(iter(states)))] if single else url, states, single=single)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_reached": None}
+        return {name: value for name, value in super().__getstate__().items() if name != "_store"}
+
+    @cached_property
+    def _store(self) -> tuple[Any, str]:
+        """The file system of fsspec, and the path of the folder in it."""
+        return open_store(self.root)
 
     def now(self, name: str) -> State | None:
         """Return the state that the store gives."""
@@ -344,12 +341,9 @@ class RemoteStorage(Storage):
 
         return retry(self.where(name), ask)
 
-    def all_now(self, names: Iterable[str]) -> dict[str, State]:
+    def all_now(self, names: Sequence[str]) -> dict[str, State]:
         """Return the present states, by one listing; for one file, by asking for it."""
-        names = list(names)
-        if len(names) == 1:
-            return super().all_now(names)
-        return RemoteStorage.listed(self.root).states
+        return super().all_now(names) if len(names) == 1 else RemoteStorage.listed(self.root).states
 
     def opened(self, name: str) -> AbstractContextManager[Any]:
         """Open a file of the store."""
@@ -428,15 +422,10 @@ class RemoteStorage(Storage):
 
     @property
     def _system(self) -> Any:
-        return self._reach()[0]
+        return self._store[0]
 
     def _path(self, name: str) -> str:
-        return f"{self._reach()[1].rstrip('/')}/{name}"
-
-    def _reach(self) -> tuple[Any, str]:
-        if self._reached is None:
-            self._reached = open_store(self.root)
-        return self._reached
+        return f"{self._store[1].rstrip('/')}/{name}"
 
 
 @dataclass(frozen=True)

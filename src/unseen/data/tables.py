@@ -1,38 +1,36 @@
-"""Reader of parquet files: images as Hugging Face writes them, feature columns, embeddings, text.
+"""Parquet files: images as Hugging Face writes them, feature columns, embeddings, text.
 
-Vectors larger than the memory limit stay in the files, and are read by row groups (`ParquetVectors`). Memory then holds
-the row groups that were read last, as float32, up to the limit, but at least one; and one more in its stored form while
-it is read. So a file of one large row group is read whole: write files with row groups of about 100 MB.
+Vectors larger than the memory limit stay in the files. Memory then holds the row groups that were read last, as
+float32, up to the limit, but at least one; and one more in its stored form while it is read.
 """
 
 from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from unseen.core.arrays import IntArray
 from unseen.data.base import Samples
-from unseen.data.columns import Roles, encoded, is_list, matrix, of_text, open_columns
-from unseen.data.content import Files
-from unseen.data.images import Encoded, ImageOptions
+from unseen.data.columns import TableFormat, encoded, is_list, matrix, of_text, refuse_twice
+from unseen.data.formats import Place
+from unseen.data.images import Encoded, ImageSource
 from unseen.data.labels import Labelling
+from unseen.data.options import ReaderOptions
 from unseen.data.shards import ShardedVectors
 from unseen.data.storage import Storage, opened_parquet, storage_of
 from unseen.errors import ArgumentError, DataError, some
 
-__all__ = ["FolderColumns", "ParquetVectors", "from_parquet"]
-
+__all__ = ["FolderColumns", "ParquetFormat", "ParquetVectors", "from_parquet"]
 
 _NULL = "__HIVE_DEFAULT_PARTITION__"  # a missing value in the folder names of Hive and pyarrow
 _INT32 = 2**31
@@ -91,93 +89,98 @@ def _is_int32(text: str) -> bool:
     return re.fullmatch(r"-?[0-9]{1,10}", text) is not None and -_INT32 <= int(text) < _INT32
 
 
-class ParquetVectors:
-    """Vectors in feature columns, or in one column of lists, read by row groups; those read last are cached.
+class RowGroups:
+    """The row groups of parquet files, with the columns in the names of their folders.
 
     Args:
         storage: the storage of the files.
         files: their names.
-        groups: (file, row group in it, number of rows) of every row group.
-        columns: names of the columns.
-        cache_bytes: bytes of row groups that stay in memory, as float32.
-        folders: the columns in the names of folders.
+
+    Attributes:
+        schema: the common schema.
+        counts: the number of rows of each row group.
+        starts: the first row of each, and the number of all rows.
 
     Raises:
-        DataError: lists of another length than in the first row group; a damaged file.
+        DataError: a damaged file, other columns than in the first file, two columns of one name.
 
     """
 
-    mapped = False
-
-    def __init__(
-        self,
-        storage: Storage,
-        files: Sequence[str],
-        groups: Sequence[tuple[int, int, int]],
-        columns: Sequence[str],
-        cache_bytes: int,
-        folders: FolderColumns,
-    ) -> None:
-        self.storage, self.files, self.folders = storage, files, folders
-        self.groups, self.columns, self.cache_bytes = groups, list(columns), cache_bytes
-        self.counts: Sequence[int] = [count for *_, count in groups]
-        self._cache: OrderedDict[int, npt.NDArray[np.float32]] = OrderedDict()
+    def __init__(self, storage: Storage, files: Sequence[str]) -> None:
+        self.storage, self.files = storage, files
         self._footer: tuple[int, pq.FileMetaData] | None = None  # of the file that was read last, with its number
-        of_lists = is_list(folders.added_to(self._metadata(0).schema.to_arrow_schema()).field(self.columns[0]).type)
-        self.feature_names = None if of_lists else self.columns
-        self.gaps = False  # whether the footers or folders show that numbers are missing
-        self.width = len(self.columns)
-        if of_lists:
-            self._find_width()
-        else:
-            self._find_gaps()
+        self._places: list[tuple[int, int]] = []  # the file of each row group, and its number in the file
+        self.counts: list[int] = []
+        self.folders = FolderColumns(storage, files)
+        schema: pa.Schema | None = None
+        for file, name in enumerate(files):
+            where, footer = storage.where(name), self.footer(file)
+            own = footer.schema.to_arrow_schema()
+            refuse_twice(own.names, where)
+            schema = own if schema is None else schema
+            if own.names != schema.names:
+                raise DataError(f"{where} must have the columns of {files[0]} ({some(schema.names)}), but it does not")
+            self._places += [(file, number) for number in range(footer.num_row_groups)]
+            self.counts += [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
+        self.schema = self.folders.added_to(schema)
+        self.starts = np.cumsum([0, *self.counts])
+
+    def __len__(self) -> int:
+        return len(self.counts)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Only the names of files are pickled, not their content.
-        return {**self.__dict__, "_cache": OrderedDict(), "_footer": None}
+        return {**self.__dict__, "_footer": None}
 
-    def read(self, shard: int) -> npt.NDArray[np.float32]:
-        """Read the vectors of a row group."""
-        file, number, _ = self.groups[shard]
-        self.storage.check(self.files[file])
-        if shard not in self._cache:
-            self._make_room(self.counts[shard] * self.width * 4)
-            self._cache[shard] = self._read(file, number)
-        self._cache.move_to_end(shard)
-        return self._cache[shard]
+    def of(self, rows: IntArray) -> IntArray:
+        """Return the row group of each row."""
+        return np.searchsorted(self.starts, rows, side="right") - 1
 
-    def check(self) -> None:
-        """Refuse changed files; each is checked."""
-        self.storage.check_all(self.files)
+    def where(self, group: int) -> str:
+        """Return the name of a row group, for messages."""
+        file, number = self._places[group]
+        return f"row group {number} of {self.storage.where(self.files[file])}"
 
-    def name(self, shard: int, row: int) -> str:
-        """Return the row in the file, and the file, for messages."""
-        file = self.groups[shard][0]
-        before = sum(count for of, _, count in self.groups[:shard] if of == file)
-        return f"row {before + row} of {self.files[file]}"
+    def name(self, row: int) -> str:
+        """Return the row in its file, and the file, for messages."""
+        file = self._places[int(self.of(np.array(row)))][0]
+        first = next(start for start, (of, _) in zip(self.starts, self._places, strict=False) if of == file)
+        return f"row {row - first} of {self.files[file]}"
 
-    def _make_room(self, wanted: int) -> None:
-        while self._cache and wanted + sum(array.nbytes for array in self._cache.values()) > self.cache_bytes:
-            self._cache.popitem(last=False)
+    def check(self, group: int) -> None:
+        """Refuse a row group whose file has changed."""
+        self.storage.check(self.files[self._places[group][0]])
 
-    def _read(self, file: int, number: int) -> npt.NDArray[np.float32]:
-        where, metadata = self.storage.where(self.files[file]), self._metadata(file)
+    def read(
+        self,
+        group: int,
+        columns: Sequence[str],
+        wrong: str = "is damaged",
+        *,
+        schema: pa.Schema | None = None,
+        fresh: bool = True,
+    ) -> pa.Table:
+        """Read these columns of a row group, cast to the schema if one is given; unless `fresh`, by the footer known.
 
-        def table() -> pa.Table:
-            with opened_parquet(self.storage, self.files[file], metadata) as parquet:
-                own = parquet.read_row_group(number, columns=self.folders.others(self.columns), use_threads=False)
-            return self.folders.filled(file, own, self.columns)
+        With a fresh footer, a file that was replaced a moment ago is read as it is now, and known by its content.
+        """
+        file, number = self._places[group]
 
-        read = self.storage.reading(f"row group {number} of {where}", "is damaged", table)
-        try:
-            values = matrix(read)
-        except DataError as error:
-            raise DataError(f"row group {number} of {where}: {error}") from error
-        if values.shape[1] != self.width:
-            raise DataError(self._other_width(file, number, values.shape[1]))
-        return values
+        def read() -> pa.Table:
+            with opened_parquet(self.storage, self.files[file], None if fresh else self.footer(file)) as parquet:
+                own = parquet.read_row_group(number, columns=self.folders.others(columns), use_threads=False)
+            table = self.folders.filled(file, own, columns)
+            return table if schema is None else table.cast(schema)
 
-    def _metadata(self, file: int) -> pq.FileMetaData:
+        return self.storage.reading(self.where(group), wrong, read)
+
+    def chunks(self, group: int) -> list[pq.ColumnChunkMetaData]:
+        """Return what the footer says of each column of a row group."""
+        file, number = self._places[group]
+        about = self.footer(file).row_group(number)
+        return [about.column(at) for at in range(about.num_columns)]
+
+    def footer(self, file: int) -> pq.FileMetaData:
+        """Return the footer of a file, which is read once for all its row groups."""
         if self._footer is None or self._footer[0] != file:
 
             def footer() -> pq.FileMetaData:
@@ -188,55 +191,171 @@ class ParquetVectors:
             self._footer = file, self.storage.reading(name, "is not a sound parquet file", footer)
         return self._footer[1]
 
+
+class ParquetVectors:
+    """Vectors in feature columns, or in one column of lists, read by row groups; those read last are cached.
+
+    Args:
+        groups: the row groups.
+        columns: names of the columns.
+        cache_bytes: bytes of row groups that stay in memory, as float32.
+
+    Raises:
+        DataError: lists of another length than in the first row group; a damaged file.
+
+    """
+
+    mapped = False
+
+    def __init__(self, groups: RowGroups, columns: Sequence[str], cache_bytes: int) -> None:
+        self.groups, self.columns, self.cache_bytes = groups, list(columns), cache_bytes
+        self.counts: Sequence[int] = groups.counts
+        self._cache: OrderedDict[int, npt.NDArray[np.float32]] = OrderedDict()
+        of_lists = is_list(groups.schema.field(self.columns[0]).type)
+        self.feature_names = None if of_lists else self.columns
+        self.gaps = False  # whether the footers or folders show that numbers are missing
+        self.width = len(self.columns)
+        if of_lists:
+            self._find_width()
+        else:
+            self._find_gaps()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Only the names of files are pickled, not their content.
+        return {**self.__dict__, "_cache": OrderedDict()}
+
+    def read(self, shard: int) -> npt.NDArray[np.float32]:
+        """Read the vectors of a row group."""
+        self.groups.check(shard)
+        if shard not in self._cache:
+            wanted = self.counts[shard] * self.width * 4
+            while self._cache and wanted + sum(array.nbytes for array in self._cache.values()) > self.cache_bytes:
+                self._cache.popitem(last=False)
+            self._cache[shard] = self._read(shard)
+        self._cache.move_to_end(shard)
+        return self._cache[shard]
+
+    def check(self) -> None:
+        """Refuse changed files; each is checked."""
+        self.groups.storage.check_all(self.groups.files)
+
+    def name(self, shard: int, row: int) -> str:
+        """Return the row in the file, and the file, for messages."""
+        return self.groups.name(int(self.groups.starts[shard]) + row)
+
+    def _read(self, shard: int) -> npt.NDArray[np.float32]:
+        read = self.groups.read(shard, self.columns, fresh=False)
+        try:
+            values = matrix(read)
+        except DataError as error:
+            raise DataError(f"{self.groups.where(shard)}: {error}") from error
+        if values.shape[1] != self.width:
+            raise DataError(
+                f"column {self.columns[0]!r} must hold lists of one length, but those in {self.groups.files[0]} have "
+                f"{self.width} entries and those in {self.groups.where(shard)} have {values.shape[1]}"
+            )
+        return values
+
     def _find_width(self) -> None:
         """Find the length of lists from the footers; read a row group where they do not fit."""
         self.width = 0
-        for file, number, count in self.groups:
-            values = sum(
-                c.num_values for c in self._chunks(file, number) if c.path_in_schema.startswith(f"{self.columns[0]}.")
-            )
+        for shard, count in enumerate(self.counts):
+            chunks = self.groups.chunks(shard)
+            values = sum(c.num_values for c in chunks if c.path_in_schema.startswith(f"{self.columns[0]}."))
             self.width = self.width or values // max(1, count)
             if values != self.width * count:
-                self._read(file, number)  # raises, with the row or the width
+                self._read(shard)  # raises, with the row or the width
 
     def _find_gaps(self) -> None:
         wanted = set(self.columns)
-        self.gaps = any(None in of for name, of in self.folders.values.items() if name in wanted)
-        for file, number, _ in self.groups:
-            own = [c for c in self._chunks(file, number) if c.path_in_schema in wanted and c.is_stats_set]
+        self.gaps = any(None in of for name, of in self.groups.folders.values.items() if name in wanted)
+        for shard in range(len(self.counts)):
+            own = [c for c in self.groups.chunks(shard) if c.path_in_schema in wanted and c.is_stats_set]
             self.gaps = self.gaps or any(c.statistics.has_null_count and c.statistics.null_count for c in own)
-
-    def _chunks(self, file: int, number: int) -> list[pq.ColumnChunkMetaData]:
-        group = self._metadata(file).row_group(number)
-        return [group.column(at) for at in range(group.num_columns)]
-
-    def _other_width(self, file: int, number: int, width: int) -> str:
-        return (
-            f"column {self.columns[0]!r} must hold lists of one length, but those in {self.files[0]} have "
-            f"{self.width} entries and those in row group {number} of {self.files[file]} have {width}"
-        )
 
 
 _SHARD = re.compile(r"(?P<split>.+?)-\d{5}-of-\d{5}(-.*)?\.parquet")
 
 
-def from_parquet(
-    path: str | Path,
-    *,
-    label: str | None = None,
-    target: str | None = None,
-    image: str | None = None,
-    text: str | None = None,
-    features: str | Sequence[str] | None = None,
-    id: str | None = None,
-    group: str | None = None,
-    split: str | None = None,
-    image_size: int | None = None,
-    mode: Literal["RGB", "L"] = "RGB",
-    on_error: Literal["raise", "skip"] = "raise",
-    memory_limit: int | None = None,
-    workers: int | None = None,
-) -> Samples:
+class ParquetFormat(TableFormat):
+    """Parquet files, one or all below a folder, with the rows of one split."""
+
+    reader = "from_parquet"
+    about = ("path to a .parquet file", "or to a folder of them; or their URL, in any store that fsspec knows")
+
+    @classmethod
+    def reads(cls, source: Any) -> bool:
+        """Tell whether it is of parquet files."""
+        return isinstance(source, Place) and (source.suffix == ".parquet" or source.holds(".parquet"))
+
+    def __init__(self, source: Any, **given: Any) -> None:
+        super().__init__(source, **given)
+        # Each worker of a learner has its own cache.
+        self._cache_bytes = self.reading.bytes_in_memory // self.reading.processes
+        self.storage = storage_of(source, ".parquet", deep=True)
+        names = self.storage.names("" if self.storage.single else ".parquet")
+        if not names:
+            raise DataError(f"the folder {source} holds no parquet files")
+        by_shard = not self.storage.single and any(_SHARD.fullmatch(Path(name).name) for name in names)
+        self.names = names if self.storage.single else _select_split(names, self.reading.split)
+        self.files = self.storage.stamp(self.names)
+        self.groups = RowGroups(self.storage, self.names)
+        self.schema = self.stored_schema = self.groups.schema
+        self.notes = self.storage.notes
+        self.rows = np.arange(self.groups.starts[-1])
+        if "split" in self.schema.names or not by_shard:
+            lacking = f"a column 'split' or files named by split; {source} has neither"
+            self.choose_split(lambda: self.read(["split"]).column(0), lacking)
+
+    def read(self, names: Sequence[str]) -> pa.Table:
+        """Read these columns of the chosen rows."""
+        what, wrong = f"columns {some(names)} of {self.storage.root}", "cannot be read"
+        own = self.groups.folders.others(names)
+        tables = [
+            self.groups.folders.filled(at, self.storage.reading(what, wrong, partial(self._columns, file, own)), names)
+            for at, file in enumerate(self.names)
+        ]
+        try:
+            table = pa.concat_tables(tables, promote_options="permissive")
+        except pa.ArrowException as error:
+            raise DataError(f"{what} {wrong}: {error}") from error
+        return of_text(table if len(self.rows) == len(table) else table.take(self.rows))
+
+    def _columns(self, file: str, names: list[str]) -> pa.Table:
+        with self.storage.opened(file) as opened:
+            return pq.read_table(opened, columns=names, partitioning=None)
+
+    def head(self, names: Sequence[str]) -> pa.Table:
+        """Read these columns of the chosen rows in the first row group that has any."""
+        group = int(self.groups.of(self.rows[0])) if len(self.rows) else 0
+        if group >= len(self.groups):
+            return self.schema.empty_table().select(list(names))
+        local = self.rows - self.groups.starts[group]
+        table = self.groups.read(group, names)
+        return of_text(table.take(local[(local >= 0) & (local < len(table))]))
+
+    def images(self, name: str) -> ParquetImages:
+        """Return the encoded images of a column, read by row groups."""
+        return ParquetImages(self.groups, name, self.rows, self._cache_bytes)
+
+    def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> ShardedVectors | None:
+        """Return the vectors in these columns, read by row groups; None if they fit in the limit or have gaps."""
+        source = ParquetVectors(self.groups, names, self._cache_bytes)
+        if source.gaps or len(self.rows) * source.width * 4 <= self.reading.bytes_in_memory:
+            return None
+        chosen = self.rows if len(self.rows) < sum(source.counts) else None
+        return ShardedVectors(source, labelled, chosen=chosen, feature_names=source.feature_names, **about)
+
+    def stored(self, rows: IntArray) -> Iterator[pa.Table]:
+        """Yield these rows with all columns, one table a row group."""
+        places = self.rows[rows]
+        group_of = self.groups.of(places)
+        for group in np.unique(group_of).tolist():
+            table = self.groups.read(group, self.schema.names, "cannot be read", schema=self.schema)
+            yield table.take(places[group_of == group] - self.groups.starts[group])
+
+
+def from_parquet(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
     """Open a parquet file, or all those below a folder, in order of their names, without hidden ones.
 
     Columns in the names of folders, as `label=a/split=train/1.parquet`, are read as in `pyarrow.dataset`.
@@ -250,25 +369,14 @@ def from_parquet(
     with at least 10 rows, whole numbers that all differ and are in order, have no gaps, stand beside text, or have a
     usual name of row numbers. The notes say which columns are used and which are left out, and why.
 
+    If Hugging Face stored class names in the file, numbers in the column of labels get these names.
+
     Args:
         path: the file or folder, or its URL in a store that fsspec knows.
-        label: the column of labels; default `"label"`. If Hugging Face stored class names in the file, numbers get
-            these names.
-        target: a column of numbers to regress on, in place of labels; see `from_arrays`.
-        image: the column of images.
-        text: the column of text.
-        features: one or more columns of features.
-        id: a column of ids; default the row number.
-        group: a column of groups.
-        split: use only the rows with this value in the column `split`; or, in a folder, only the files
-            `<split>-00000-of-00001.parquet`.
-        image_size: as in `from_folder`, and so are the next four; refused if there are no images.
-        mode: see there.
-        on_error: see there.
-        memory_limit: bytes up to which decoded images, or vectors as float32, stay in memory; default a quarter of
-            the machine's memory. Larger data is read by row groups, as needed. Taking it in random order is slow unless
-            row groups are small or fit in the limit (images: encoded). Refused for text and tables.
-        workers: see there.
+        **options: `label`, `target`, `image`, `text`, `features`, `id`, `group` and `split` of `ReadOptions`;
+            `memory_limit`; and `image_size`, `mode`, `on_error` and `workers`, refused if there are no images. Data
+            larger than `memory_limit` is read by row groups, as needed. Taking it in random order is slow unless row
+            groups are small or fit in the limit (images: encoded). It is refused for text and tables.
 
     Raises:
         UnknownNameError: no such column; the message lists the nearest names.
@@ -276,157 +384,43 @@ def from_parquet(
         MissingDependencyError: for a URL: fsspec, or its package for that store, is not installed.
 
     """
-    source = ParquetSource(path, split)
-    options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
-    source.bytes_in_memory = options.bytes_in_memory
-    source.cache_bytes = options.bytes_in_memory // options.processes  # each worker of a learner has its own cache
-    return open_columns(source, Roles(label, image, text, features, id, group, target), options)
+    return ParquetFormat(path, **options).open()
 
 
-class ParquetSource:
-    """Parquet files as a `Source` of columns, with the rows of one split."""
-
-    files: Files | None
-    bytes_in_memory = cache_bytes = 0
-
-    def __init__(self, path: str | Path, split: str | None) -> None:
-        self.storage = storage_of(path, ".parquet", deep=True)
-        names = self.storage.names("" if self.storage.single else ".parquet")
-        if not names:
-            raise DataError(f"the folder {path} holds no parquet files")
-        by_shard = split is not None and any(_SHARD.fullmatch(Path(name).name) for name in names)
-        self.names = names if self.storage.single else _select_split(names, split)
-        self.files = self.storage.stamp(self.names)
-        own, self.groups = _row_groups(self.storage, self.names)
-        self.folders = FolderColumns(self.storage, self.names)
-        self.schema = self.folders.added_to(own)
-        self.notes: tuple[str, ...] = self.storage.notes
-        self.reserved: frozenset[str] = frozenset({"split"} & set(self.schema.names))
-        self.rows = np.arange(sum(count for *_, count in self.groups))
-        self.parts = "split" if self.reserved and split is None else None
-        if self.reserved:
-            self._choose(split)
-        elif split is not None and not by_shard:
-            raise ArgumentError(f"split={split!r} needs a column 'split' or files named by split; {path} has neither")
-
-    def _choose(self, split: str | None) -> None:
-        column = self.read(["split"]).column(0)
-        known = sorted(str(value) for value in pc.unique(column).to_pylist())
-        if split is None:
-            self.notes += (f"all splits are used: {some(known)}; split= chooses one",)
-            return
-        if split not in known:
-            raise ArgumentError(f"split must be one of {some(known)}, got {split!r}")
-        self.rows = np.flatnonzero(pc.equal(column.cast(pa.string()), split).fill_null(False).to_numpy())
-
-    def read(self, names: Sequence[str]) -> pa.Table:
-        """Read these columns of the chosen rows."""
-        what, wrong = f"columns {some(names)} of {self.storage.root}", "cannot be read"
-        tables = [
-            self.folders.filled(at, self.storage.reading(what, wrong, partial(self._columns, file, list(names))), names)
-            for at, file in enumerate(self.names)
-        ]
-        try:
-            table = pa.concat_tables(tables, promote_options="permissive")
-        except pa.ArrowException as error:
-            raise DataError(f"{what} {wrong}: {error}") from error
-        return of_text(table if len(self.rows) == len(table) else table.take(self.rows))
-
-    def _columns(self, file: str, names: list[str]) -> pa.Table:
-        with self.storage.opened(file) as opened:
-            return pq.read_table(opened, columns=self.folders.others(names), partitioning=None)
-
-    def head(self, names: Sequence[str]) -> pa.Table:
-        """Read these columns of the chosen rows in the first row group that has any."""
-        starts = np.cumsum([0, *(count for *_, count in self.groups)])
-        group = int(np.searchsorted(starts, self.rows[0], side="right")) - 1 if len(self.rows) else 0
-        if group >= len(self.groups):
-            return self.schema.empty_table().select(list(names))
-        file, number, count = self.groups[group]
-        what = f"row group {number} of {self.storage.where(self.names[file])}"
-
-        def read() -> pa.Table:
-            with opened_parquet(self.storage, self.names[file]) as parquet:
-                return parquet.read_row_group(number, columns=self.folders.others(names), use_threads=False)
-
-        table = self.folders.filled(file, self.storage.reading(what, "is damaged", read), names)
-        local = self.rows - starts[group]
-        return of_text(table.take(local[(local >= 0) & (local < count)]))
-
-    def images(self, name: str) -> ParquetImages:
-        """Return the source of the encoded images of a column."""
-        return ParquetImages(self.storage, self.names, self.groups, name, self.rows, self.cache_bytes)
-
-    def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> ShardedVectors | None:
-        """Return the vectors in these columns, read by row groups; None if they fit in the limit or have gaps."""
-        source = ParquetVectors(self.storage, self.names, self.groups, names, self.cache_bytes, self.folders)
-        if source.gaps or len(self.rows) * source.width * 4 <= self.bytes_in_memory:
-            return None
-        chosen = self.rows if len(self.rows) < sum(source.counts) else None
-        return ShardedVectors(source, labelled, chosen=chosen, feature_names=source.feature_names, **about)
-
-
-class ParquetImages:
+class ParquetImages(ImageSource):
     """A column of encoded images, read by row groups; those read last are cached up to `cache_bytes`."""
 
-    def __init__(
-        self,
-        storage: Storage,
-        files: Sequence[str],
-        groups: Sequence[tuple[int, int, int]],
-        column: str,
-        rows: IntArray,
-        cache_bytes: int,
-    ) -> None:
-        self.storage, self.files, self.groups = storage, files, groups
-        self.column, self.rows, self.cache_bytes = column, rows, cache_bytes
-        self.starts = np.cumsum([0, *(count for *_, count in groups)])
+    def __init__(self, groups: RowGroups, column: str, rows: IntArray, cache_bytes: int) -> None:
+        super().__init__(rows)
+        self.groups, self.column, self.cache_bytes = groups, column, cache_bytes
         self._cache: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_cache": OrderedDict()}
 
     def read(self, rows: IntArray) -> list[Encoded]:
         """Read the encoded bytes."""
-        places = self.rows[rows]
-        group_of = np.searchsorted(self.starts, places, side="right") - 1
+        places = self.places[rows]
+        group_of = self.groups.of(places)
         images: list[Encoded] = [None] * len(places)
         for group in np.unique(group_of):
             column = self._group(int(group))
             for at in np.flatnonzero(group_of == group):
-                images[at] = encoded(column[int(places[at] - self.starts[group])].as_py())
+                images[at] = encoded(column[int(places[at] - self.groups.starts[group])].as_py())
         return images
 
     def name(self, row: int) -> str:
         """Return row and file, for messages."""
-        place = int(self.rows[row])
-        file = self.groups[int(np.searchsorted(self.starts, place, side="right")) - 1][0]
-        first = min(int(start) for start, group in zip(self.starts, self.groups, strict=False) if group[0] == file)
-        return f"row {place - first} of {self.files[file]}"
-
-    def keep(self, rows: IntArray) -> ParquetImages:
-        """Return a source of these rows only."""
-        return ParquetImages(self.storage, self.files, self.groups, self.column, self.rows[rows], self.cache_bytes)
+        return self.groups.name(int(self.places[row]))
 
     def _group(self, group: int) -> pa.ChunkedArray:
-        if group in self._cache:
-            self._cache.move_to_end(group)
-            return self._cache[group]
-        file, number, _ = self.groups[group]
-        self.storage.check(self.files[file])
-
-        def read() -> pa.ChunkedArray:
-            with opened_parquet(self.storage, self.files[file]) as parquet:
-                return parquet.read_row_group(number, columns=[self.column], use_threads=False).column(0)
-
-        what = f"row group {number} of {self.storage.where(self.files[file])}"
-        self._cache[group] = column = self.storage.reading(what, "is damaged", read)
-        while len(self._cache) > 1 and sum(c.nbytes for c in self._cache.values()) > self.cache_bytes:
-            self._cache.popitem(last=False)
-        return column
+        if group not in self._cache:
+            self.groups.check(group)
+            self._cache[group] = self.groups.read(group, [self.column]).column(0)
+            while len(self._cache) > 1 and sum(c.nbytes for c in self._cache.values()) > self.cache_bytes:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(group)
+        return self._cache[group]
 
 
 def _select_split(names: list[str], split: str | None) -> list[str]:
@@ -440,24 +434,3 @@ def _select_split(names: list[str], split: str | None) -> list[str]:
     if split not in known:
         raise ArgumentError(f"split must be one of {some(known)}, got {split!r}")
     return [name for name in names if of.get(name) == split]
-
-
-def _row_groups(storage: Storage, names: Sequence[str]) -> tuple[pa.Schema, list[tuple[int, int, int]]]:
-    """Read the common schema, and (file, row group in it, number of rows) of every row group."""
-
-    def footer(name: str) -> tuple[pa.Schema, pq.FileMetaData]:
-        with opened_parquet(storage, name) as parquet:
-            return parquet.schema_arrow, parquet.metadata
-
-    schema, groups = None, []
-    for file, name in enumerate(names):
-        where = storage.where(name)
-        own, metadata = storage.reading(where, "is not a sound parquet file", partial(footer, name))
-        twice = sorted({column for column in own.names if own.names.count(column) > 1})
-        if twice:
-            raise DataError(f"{where} must not have two columns of one name, but it has of {some(twice)}; rename one")
-        schema = own if schema is None else schema
-        if own.names != schema.names:
-            raise DataError(f"{where} must have the columns of {names[0]} ({some(schema.names)}), but it does not")
-        groups += [(file, number, metadata.row_group(number).num_rows) for number in range(metadata.num_row_groups)]
-    return schema, groups

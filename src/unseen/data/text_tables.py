@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import codecs
-import functools
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -15,17 +13,15 @@ import pyarrow.csv
 import pyarrow.json
 
 from unseen.data.base import Samples
-from unseen.data.columns import Roles, open_columns
+from unseen.data.columns import refuse_twice
 from unseen.data.content import stamp
 from unseen.data.files import readable
-from unseen.data.frames import TableSource
-from unseen.data.images import ImageOptions
+from unseen.data.formats import Place
+from unseen.data.frames import LoadedFormat
+from unseen.data.options import ReaderOptions
 from unseen.errors import DataError, some
 
-__all__ = ["CSV", "JSON_LINES", "from_csv", "from_json_lines"]
-
-CSV = (".csv", ".tsv")
-JSON_LINES = (".jsonl", ".ndjson", ".json")
+__all__ = ["CsvFormat", "JsonLinesFormat", "from_csv", "from_json_lines"]
 
 _SEPARATORS = ",;\t"
 _BLOCK = 1 << 20  # bytes that pyarrow parses at a time; a row must fit
@@ -36,22 +32,47 @@ _DECIMAL_COMMA = r"^\s*[-+]?\d+,\d+\s*$"
 _WORDS = {"int64": "integer", "double": "real", "string": "text", "bool": "yes/no", "null": "nothing"}
 
 
-def from_csv(
-    path: str | Path,
-    *,
-    label: str | None = None,
-    target: str | None = None,
-    image: str | None = None,
-    text: str | None = None,
-    features: str | Sequence[str] | None = None,
-    id: str | None = None,
-    group: str | None = None,
-    split: str | None = None,
-    image_size: int | None = None,
-    mode: Literal["RGB", "L"] = "RGB",
-    on_error: Literal["raise", "skip"] = "raise",
-    workers: int | None = None,
-) -> Samples:
+class CsvFormat(LoadedFormat):
+    """A CSV file with commas, semicolons or tabs."""
+
+    reader = "from_csv"
+    about = ("path to a .csv or .tsv file", "the first row names the columns")
+    options = tuple(name for name in LoadedFormat.options if name != "memory_limit")
+    suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv")
+
+    @classmethod
+    def reads(cls, source: Any) -> bool:
+        """Tell whether it is a file with one of the suffixes."""
+        return isinstance(source, Place) and source.is_file and source.suffix in cls.suffixes
+
+    def __init__(self, source: Any, **given: Any) -> None:
+        super().__init__(source, **given)
+        path = readable(Path(source))
+        table, notes = self.parse(path)
+        refuse_twice(table.column_names, str(path))
+        self.files = stamp(path.parent, [path.name])
+        self.hold(table, str(path))
+        kinds = [f"{field.name} {_WORDS.get(str(field.type), field.type)}" for field in table.schema]
+        self.notes += (*notes, f"types found: {some(kinds, 20)}")
+
+    def parse(self, path: Path) -> tuple[pa.Table, list[str]]:
+        """Read the table, and notes on separators and decimal commas."""
+        return _read_csv(path)
+
+
+class JsonLinesFormat(CsvFormat):
+    """A file of JSON objects, one a line."""
+
+    reader = "from_json_lines"
+    about = ("path to a .jsonl file", "one JSON object a line")
+    suffixes = (".jsonl", ".ndjson", ".json")
+
+    def parse(self, path: Path) -> tuple[pa.Table, list[str]]:
+        """Read the table."""
+        return _read_json_lines(path), []
+
+
+def from_csv(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
     """Read a whole CSV file; the roles and types of columns are as in `from_parquet`.
 
     The first row names the columns. The separator is the comma, semicolon or tab, whichever is most frequent in the
@@ -60,18 +81,7 @@ def from_csv(
 
     Args:
         path: the file, UTF-8 with or without a byte-order mark.
-        label: the column of labels; default `"label"`.
-        target: a column of numbers to regress on, in place of labels.
-        image: the column of images; in a JSON-lines file, of their paths.
-        text: as in `from_parquet`, and so are the next ones.
-        features: see there.
-        id: see there.
-        group: see there.
-        split: use only the rows with this value in the column `split`.
-        image_size: see there.
-        mode: see there.
-        on_error: see there.
-        workers: see there.
+        **options: those of `from_parquet`, but `memory_limit`; a column of images holds their paths.
 
     Raises:
         UnknownNameError: no such column; the message has the nearest names.
@@ -79,24 +89,12 @@ def from_csv(
         DataError: rows of another number of entries, another encoding, numbers with thousands separators.
 
     """
-    place = readable(Path(path))
-    csv = place.suffix.lower() in CSV
-    table, notes = _read_csv(place) if csv else (_read_json_lines(place), [])
-    names = table.column_names
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
-    if twice:
-        raise DataError(f"{place} must not have two columns of one name, but it has of {some(twice)}; rename one")
-    source = TableSource(table, str(place), split, stamp(place.parent, [place.name]))
-    kinds = [f"{field.name} {_WORDS.get(str(field.type), field.type)}" for field in table.schema]
-    source.notes += (*notes, f"types found: {some(kinds, 20)}")
-    roles = Roles(label, image, text, features, id, group, target)
-    return open_columns(source, roles, ImageOptions(image_size, mode, on_error, None, workers))
+    return CsvFormat(path, **options).open()
 
 
-@functools.wraps(from_csv)  # it has the same options
-def from_json_lines(path: str | Path, **options: Any) -> Samples:
-    """Read a file of JSON objects, one a line."""
-    return from_csv(path, **options)
+def from_json_lines(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
+    """Read a file of JSON objects, one a line; all else is as in `from_csv`."""
+    return JsonLinesFormat(path, **options).open()
 
 
 def _read_csv(path: Path) -> tuple[pa.Table, list[str]]:

@@ -123,8 +123,8 @@ def file_columns(schema: pa.Schema) -> list[str]:
 
 def image_column(request: ExportRequest) -> str:
     """Return the column of images that class folders are filled from."""
-    names = file_columns(request.source.schema)
-    option = request.source.options.get("image")
+    names = file_columns(request.source.stored_schema)
+    option = request.source.reading.image
     if not names:
         raise ArgumentError("to='folder' is for images, which the data set does not hold; use to='parquet'")
     return str(option or names[0])

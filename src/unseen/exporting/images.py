@@ -24,7 +24,6 @@ from unseen.data.folders import SUFFIXES
 from unseen.errors import ArgumentError, DataError, some
 from unseen.exporting.files import file_columns, image_column, new_file, new_folder, read_contents, safe_name, suffix
 from unseen.exporting.request import ExportRequest
-from unseen.exporting.sources import FolderSource
 
 __all__ = ["to_folder", "to_webdataset"]
 
@@ -64,8 +63,8 @@ def to_folder(request: ExportRequest, out: Path, *, link: Link | None = None) ->
         raise ArgumentError(f"link must be one of {', '.join(_LINKS)}, got {link!r}")
     if request.source.labelling.targets is not None:
         raise ArgumentError("to='folder' needs classes, but the data set has a target; use to='parquet'")
-    if isinstance(request.source, FolderSource):
-        _link_files(request, request.source, out, link or "hard")
+    if request.source.root is not None:
+        _link_files(request, request.source.root, out, link or "hard")
         names = list(request.source.labelling.class_names)
     else:
         if link not in (None, "copy"):
@@ -75,21 +74,21 @@ def to_folder(request: ExportRequest, out: Path, *, link: Link | None = None) ->
     _warn_of_numbers(request, names)
 
 
-def _link_files(request: ExportRequest, source: FolderSource, out: Path, link: Link) -> None:
-    if out.absolute().resolve().is_relative_to(source.root.resolve()):
-        raise ArgumentError(f"out {out} lies inside the data set {source.root}, where it would become a class")
+def _link_files(request: ExportRequest, root: Path, out: Path, link: Link) -> None:
+    if out.absolute().resolve().is_relative_to(root.resolve()):
+        raise ArgumentError(f"out {out} lies inside the data set {root}, where it would become a class")
     put = _LINKS[link]
     made: set[Path] = set()
     with new_folder(out) as part:
-        for row in request.report_each(request.rows.tolist()):
-            target = part / source.paths[row]
+        for name in request.report_each(request.coreset.ids.tolist()):
+            target = part / name
             if target.parent not in made:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 made.add(target.parent)
             try:
-                put(source.root / source.paths[row], target)
+                put(root / name, target)
             except OSError as error:
-                raise _explain_refusal(error, source.root / source.paths[row], link) from error
+                raise _explain_refusal(error, root / name, link) from error
 
 
 def _explain_refusal(error: OSError, path: Path, link: Link) -> Exception:
@@ -215,8 +214,8 @@ def _samples(request: ExportRequest) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yield the key of each sample, and its files by extension."""
     source, coreset = request.source, request.coreset
     labelling, rows = source.labelling, request.rows
-    images = _file_names(file_columns(source.schema))
-    vectors = _file_names([field.name for field in source.schema if is_list(field.type)])
+    images = _file_names(file_columns(source.stored_schema))
+    vectors = _file_names([field.name for field in source.stored_schema if is_list(field.type)])
     width = len(str(coreset.n))
     at = 0
     for table in request.tables():

@@ -11,14 +11,15 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from unseen.core.arrays import IntArray
+from unseen.core.arrays import IdArray, IntArray
 from unseen.core.coreset import Coreset
 from unseen.core.table import ScoreTable
+from unseen.data.formats import Format
+from unseen.data.sources import find_format
 from unseen.engine import runs
 from unseen.engine.runs.commands import read_by
 from unseen.engine.runs.manifest import differences
-from unseen.errors import ArgumentError, RunError, RunMismatchError
-from unseen.exporting.sources import ExportSource, rows_of, source_of
+from unseen.errors import ArgumentError, DataError, RunError, RunMismatchError, some
 
 Report: TypeAlias = Callable[..., None]
 T = TypeVar("T")
@@ -60,7 +61,7 @@ class ExportRequest:
         return self.chosen
 
     @cached_property
-    def source(self) -> ExportSource:
+    def source(self) -> Format:
         """The data set as it is stored, checked against the one that was scored.
 
         Raises:
@@ -69,7 +70,7 @@ class ExportRequest:
 
         """
         named, options = self._find_data()
-        source = source_of(named, options)
+        source = find_format(named, **options)
         self._check(source)
         return source
 
@@ -81,7 +82,7 @@ class ExportRequest:
             ArgumentError: the coreset is not in the order of the data set, or holds a sample twice.
 
         """
-        rows = rows_of(self.coreset.ids, self.source)
+        rows = _find_rows(self.coreset.ids, self.source.labelling.ids)
         if (np.diff(rows) <= 0).any():
             raise ArgumentError("the ids of a coreset must be in the order of the data set, each once; sort its rows")
         return rows
@@ -95,7 +96,7 @@ class ExportRequest:
     def tables(self) -> Iterator[pa.Table]:
         """Yield the rows of the coreset with all columns, piece by piece, and report the progress."""
         done = 0
-        for table in self.source.tables(self.rows):
+        for table in self.source.stored(self.rows):
             yield table
             done += len(table)
             self._report(done)
@@ -125,7 +126,7 @@ class ExportRequest:
             named, options = None, {}
         return (named if self.named is None else self.named), (options if self.options is None else self.options)
 
-    def _check(self, source: ExportSource) -> None:
+    def _check(self, source: Format) -> None:
         """Refuse a data set other than the one that was scored."""
         known = self._fingerprint()
         files = source.files
@@ -213,3 +214,17 @@ def _coreset_and_scores(source: Any) -> tuple[Coreset | None, ScoreTable | None]
 def _check_same_samples(coreset: Coreset, table: ScoreTable) -> None:
     if coreset.n != len(table) or not np.array_equal(table.ids[coreset.indices].tolist(), coreset.ids.tolist()):
         raise RunMismatchError("the coreset is of other samples than the run; name the run whose scores chose it")
+
+
+def _find_rows(wanted: IdArray, known: IdArray) -> IntArray:
+    """Find the rows of these samples among the ids of the data set, int64 (m,); refuse samples that it lacks."""
+    ids = wanted.tolist()
+    if known.dtype.kind in "iu" and np.array_equal(known, np.arange(len(known))):
+        rows = [row if isinstance(row, int) and 0 <= row < len(known) else -1 for row in ids]
+    else:
+        place = {identity: row for row, identity in enumerate(known.tolist())}
+        rows = [place.get(identity, -1) for identity in ids]
+    lost = [identity for identity, row in zip(ids, rows, strict=True) if row < 0]
+    if lost:
+        raise DataError(f"the data set lacks {len(lost):,} samples of the coreset: {some(lost)}")
+    return np.array(rows, dtype=np.int64)

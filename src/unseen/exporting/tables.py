@@ -21,12 +21,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unseen.core.table import ScoreTable
+from unseen.data.datasets import HuggingFaceFormat
 from unseen.engine.runs.files import mapped
 from unseen.engine.runs.readonly import results_of
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, some
 from unseen.exporting.files import new_file, new_folder
 from unseen.exporting.request import ExportRequest
-from unseen.exporting.sources import FolderSource, HuggingFaceRows
 from unseen.scores.label_quality import PROBABILITIES, ROWS
 
 
@@ -53,14 +53,14 @@ def to_parquet(request: ExportRequest, out: Path) -> None:
     """Write one parquet file with the kept rows, in the order of the data set, and all its columns.
 
     It is written row group by row group. From a folder of images, the columns are `image` (bytes and path), `label` and
-    `id`; from arrays, see `unseen.exporting.sources.OpenData`.
+    `id`; from arrays, see `unseen.data.formats.Format.stored_schema`.
 
     Args:
         request: the coreset.
         out: the file.
 
     """
-    schema = request.source.schema
+    schema = request.source.stored_schema
 
     def write(file: BinaryIO) -> None:
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
@@ -90,12 +90,12 @@ def to_huggingface(request: ExportRequest, out: Path) -> None:
         raise MissingDependencyError("datasets", "to='huggingface'", "huggingface") from error
     source = request.source
     with new_folder(out) as part, _silence(datasets):
-        if isinstance(source, HuggingFaceRows):
+        if isinstance(source, HuggingFaceFormat):
             source.ds.select(request.rows).save_to_disk(part)
             return
         spool = part / "spool"
         spool.mkdir()
-        with pa.ipc.new_stream(str(spool / "rows.arrow"), source.schema) as stream:
+        with pa.ipc.new_stream(str(spool / "rows.arrow"), source.stored_schema) as stream:
             for table in request.tables():
                 stream.write_table(table)
         datasets.Dataset.from_file(str(spool / "rows.arrow")).save_to_disk(part)
@@ -196,9 +196,9 @@ def to_fiftyone(request: ExportRequest, out: Path) -> None:
 
     """
     coreset, table, source = request.coreset, request.table, request.source
-    if not isinstance(source, FolderSource):
+    if source.root is None:
         raise ArgumentError("to='fiftyone' goes by the paths of images, so the data set must be a folder of images")
-    ids = source.paths if table is None else table.ids.tolist()
+    ids = source.labelling.ids.tolist() if table is None else table.ids.tolist()
     values: dict[str, list[Any]] = {}
     if table is None:
         kept = np.zeros(len(ids), bool)

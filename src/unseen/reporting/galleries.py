@@ -19,7 +19,8 @@ from PIL import Image
 from unseen.core.arrays import IdArray, IntArray
 from unseen.core.history import History
 from unseen.core.table import ScoreTable
-from unseen.data.preview import Look, Seen, look
+from unseen.data.formats import Format, Seen
+from unseen.data.sources import find_format
 from unseen.engine.runs.commands import read_by
 from unseen.errors import UnseenError
 from unseen.reporting.facts import Cut, Facts, order_of, scored
@@ -164,7 +165,7 @@ class Views:
 
     """
 
-    def __init__(self, samples: Look, places: IntArray) -> None:
+    def __init__(self, samples: Format, places: IntArray) -> None:
         self._samples, self._places = samples, places
         self.bytes = 0  # of the pictures so far
         self.dropped = 0  # samples without a picture for want of bytes
@@ -215,15 +216,16 @@ def view_of(facts: Facts, data: Any = None) -> Views | str:
             if _wide(facts):
                 return "they are vectors, which say nothing to the eye; name the images or texts that they were made of"
             source, options = read_by(facts.scoring)
-            samples = look(source, **options)
+            samples = find_format(source, **options)
         else:
-            samples = look(data, **_options(facts, data))
+            samples = find_format(data, **_options(facts, data))
+        labelled = samples.labelling
     except UnseenError as error:
         return str(error).split("; a data set is one of:")[0]
     except OSError as error:
         return f"the data set cannot be read: {error.strerror or error}"
-    places = _places(facts.table.ids, samples.ids)
-    if places is None or not np.array_equal(samples.labels[places], facts.table.labels):
+    places = _places(facts.table.ids, labelled.ids)
+    if places is None or not np.array_equal(labelled.labels[places], facts.table.labels):
         return "the data set is not what was scored: its ids or labels differ"
     if samples.kind == facts.fingerprint.get("kind") and (differing := _differing(facts.fingerprint, samples)):
         return f"the data set is not what was scored: {', '.join(differing)} changed since"
@@ -261,10 +263,11 @@ def _places(wanted: IdArray, found: IdArray) -> IntArray | None:
     return places if np.array_equal(found[places], wanted) else None
 
 
-def _differing(scored: dict[str, Any], samples: Look) -> list[str]:
+def _differing(scored: dict[str, Any], samples: Format) -> list[str]:
     # Times of files are left out: a copy of the same files is the same data here.
     names = {"sample": "content", "files": "the number of files", "bytes": "the size of the files"}
-    return [part for name, part in names.items() if scored.get(name) != samples.known.get(name, scored.get(name))]
+    known = samples.known()
+    return [part for name, part in names.items() if scored.get(name) != known.get(name, scored.get(name))]
 
 
 def _encoded(image: Image.Image, *, tiny: bool) -> bytes:

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from unseen.core.arrays import IntArray
 from unseen.core.protocols import Data
+from unseen.data.formats import Format, Place
 from unseen.testing.common import as_json, ensure, sent_away
 
 TAKEN = 200  # rows looked at
 SHAPES = {"image": (3, "uint8"), "vector": (1, "float32"), "table": (1, "object"), "text": (0, "object")}
 
 
-def check_data(data: Data, *, variants: Sequence[Data] = (), seed: int = 0) -> None:
-    """Check that a data set keeps what is asked of every data set.
+def check_data(data: Data | Format, *, variants: Sequence[Data] = (), seed: int = 0) -> None:
+    """Check that a data set, and its format, keep what is asked of every data set.
 
     Ids are unique, labels in 0..C-1. Rows are taken in any order, repeated or not at all, in the declared shape and
     type, as copies. Frames and vectors as they are kept hold the same. Copies are found where it looks for them. The
-    fingerprint is JSON, stays the same, and is another for another content. It travels to other processes.
+    fingerprint is JSON, stays the same, and is another for another content. It travels to other processes. A format
+    knows its own sources, shows samples, and gives rows of the samples that it opens, as it says.
 
     Args:
-        data: the data set, small: rows are taken several times.
+        data: the data set, small: rows are taken several times; or its format, as `unseen.data.sources.find_format`
+            gives it.
         variants: the same data set with another input, label or id; each must have another full fingerprint.
         seed: of the rows taken.
 
@@ -34,6 +39,9 @@ def check_data(data: Data, *, variants: Sequence[Data] = (), seed: int = 0) -> N
     >>> check_data(from_arrays(np.eye(3, dtype=np.float32), [0, 1, 1]))
 
     """
+    if isinstance(data, Format):
+        _check_format(data)
+        data = data.data
     ensure(isinstance(data, Data), data, "derives from unseen.core.protocols.Data")
     _check_columns(data)
     rows = np.random.default_rng(seed).integers(0, len(data), min(TAKEN, 3 * len(data)))
@@ -44,6 +52,30 @@ def check_data(data: Data, *, variants: Sequence[Data] = (), seed: int = 0) -> N
     sent = sent_away(data)
     ensure(sent.fingerprint() == data.fingerprint(), data, "has the same fingerprint in another process")
     ensure(_alike(sent.take(rows), data.take(rows)), data, "gives the same rows in another process")
+
+
+def _check_format(stored: Format) -> None:
+    place = Place(stored.source) if isinstance(stored.source, (str, Path)) else stored.source
+    ensure(stored.reads(place), stored, "reads its own source", stored.source)
+    ensure(not stored.reads(object()), stored, "reads no other source")
+    data, known = stored.data, stored.labelling
+    rows = np.flatnonzero(np.isin(known.ids, data.ids))
+    ensure(len(rows) == len(data), stored, "labelling has the samples of the open data set", len(rows))
+    ensure(_alike(known.labels[rows], data.labels), stored, "labelling has the labels of the open data set")
+    shown = stored.show(rows[::-1])
+    kinds = {"image": Image.Image, "text": str}
+    ensure(len(shown) == len(rows), stored, f"show gives {len(rows)} samples", len(shown))
+    right = all(isinstance(seen, kinds.get(stored.kind, dict)) for seen in shown)
+    ensure(right, stored, f"show gives samples of kind {stored.kind}", {type(seen).__name__ for seen in shown})
+    given = 0
+    for table in stored.stored(rows[::2]):
+        ensure(table.schema.equals(stored.stored_schema), stored, "stored gives tables of stored_schema", table.schema)
+        given += len(table)
+    ensure(given == len(rows[::2]), stored, f"stored gives {len(rows[::2])} rows", given)
+    as_json(stored, "known()", stored.known())
+    if stored.root is not None:
+        files = [stored.root / str(identity) for identity in known.ids]
+        ensure(all(file.is_file() for file in files), stored, "ids name the files below root")
 
 
 def _alike(left: Any, right: Any) -> bool:

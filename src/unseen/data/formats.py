@@ -1,0 +1,287 @@
+"""The data formats: one class each, by which reading, the report and the export go.
+
+A `Format` is a data set as it is stored. `open` gives what learners read. The report shows samples of it by `show`, and
+the export writes its rows by `stored`, without the pass over all samples that opening takes where a format can do so.
+`unseen.data.sources` has the registry of formats. Other packages add theirs by the entry-point group `unseen.formats`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from PIL import Image
+
+from unseen.core.arrays import IntArray
+from unseen.core.protocols import Data
+from unseen.data.content import Files, blocks
+from unseen.data.files import is_folder, no_file, walk
+from unseen.data.images import ImageSource, upright
+from unseen.data.labels import Labelling
+from unseen.data.options import COLUMNS, ReadOptions
+from unseen.data.storage import is_url, storage_of
+from unseen.errors import ArgumentError, DataError, UnknownNameError
+
+__all__ = ["IMAGE", "Format", "OpenFormat", "Place", "Seen", "with_features"]
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # how Hugging Face writes images
+
+# An image, a text, or a row of named entries; None for a sample that cannot be read any more.
+Seen: TypeAlias = Image.Image | str | dict[str, Any] | None
+
+
+class Place:
+    """A path or URL, looked at once for all formats.
+
+    Attributes:
+        given: as the user gave it.
+        is_url: whether it is the URL of a store.
+        is_folder: whether it is a folder that may be accessed.
+        is_file: whether it is a readable file.
+
+    """
+
+    def __init__(self, given: str | Path) -> None:
+        self.given = given
+        self.is_url = is_url(given)
+        self.is_folder = not self.is_url and is_folder(Path(given))
+        self.is_file = not self.is_url and not self.is_folder and no_file(Path(given)) is None
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of the file or folder, in lower case; empty for a URL, and if there is none of that name."""
+        return Path(self.given).suffix.lower() if self.is_file or self.is_folder else ""
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The files below the folder or URL; none for a folder whose suffix tells its format."""
+        if self.is_url:
+            return storage_of(str(self.given), "").names("")
+        return walk(Path(self.given)).files if self.is_folder and self.suffix != ".parquet" else []
+
+    def holds(self, suffix: str, *, deep: bool = True) -> bool:
+        """Tell whether one of the files has this suffix, in lower or upper case."""
+        return any(name.lower().endswith(suffix) and (deep or "/" not in name) for name in self.names)
+
+
+class Format(ABC):
+    """A data set as it is stored, in one format; derive from it.
+
+    `reads` and `open` are required. Everything else has a default that goes by the open data set.
+
+    Args:
+        source: what the user gave, such as a path.
+        **given: options of reading.
+
+    Attributes:
+        reader: the name of the public function that reads the format, for messages.
+        about: a source of this format, and what it is, for people.
+        options: the options that it has: those of `ReadOptions`, or others of its own.
+        aliases: other names of options.
+        root: the folder below which each sample is a file that is named by its id; None if there is none.
+
+    """
+
+    reader: ClassVar[str]
+    about: ClassVar[tuple[str, str]]
+    options: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[Mapping[str, str]] = {}
+    root: Path | None = None
+
+    def __init__(self, source: Any, **given: Any) -> None:
+        self.source, self.given = source, self.named(given)
+        for name, value in self.given.items():
+            if name in COLUMNS and name not in self.options and isinstance(value, (str, list)):
+                raise ArgumentError(
+                    f"{name}={value!r} names a column, and {self.reader} has none; its options: "
+                    f"{', '.join(self.options) or 'none'}"
+                )
+            if name not in self.options:
+                raise UnknownNameError(f"option of {self.reader}", name, self.options)
+        known = {field.name for field in fields(ReadOptions)}
+        self.reading = ReadOptions(**{name: value for name, value in self.given.items() if name in known})
+
+    @classmethod
+    @abstractmethod
+    def reads(cls, source: Any) -> bool:
+        """Tell whether a source is of this format; a path or URL comes as a `Place`."""
+
+    @abstractmethod
+    def open(self) -> Data:
+        """Open the data set for learners, which may read all of it."""
+
+    @classmethod
+    def named(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Rename options to the names that this format uses; leave out those that are None."""
+        named: dict[str, Any] = {}
+        for name, value in given.items():
+            own = cls.aliases.get(name, name)
+            if value is None:
+                continue
+            if own in named:
+                raise ArgumentError(f"{own!r} is named twice, by {name}={value!r} too; leave one out")
+            named[own] = value
+        return named
+
+    @cached_property
+    def data(self) -> Data:
+        """The open data set."""
+        return self.open()
+
+    @cached_property
+    def encoded(self) -> ImageSource | None:
+        """The encoded images of its rows, in the order of `labelling`; None if it has none."""
+        return None
+
+    @property
+    def kind(self) -> str:
+        """What a sample is: `"image"`, `"vector"`, `"table"` or `"text"`."""
+        return self.data.kind if self.encoded is None else "image"
+
+    @cached_property
+    def files(self) -> Files | None:
+        """Names, sizes and times of its files; None if there are none."""
+        files: Files | None = self.data.files
+        return files
+
+    @cached_property
+    def labelling(self) -> Labelling:
+        """Ids, labels and classes of its rows; some of them may not have been scored (unreadable images)."""
+        data = self.data
+        return Labelling(data.ids, data.labels, data.class_names, data.groups, targets=data.targets)
+
+    def known(self) -> dict[str, object]:
+        """Return the entries of the fingerprint that are known without reading more samples."""
+        if self.encoded is None:
+            return self.data.fingerprint()
+        return {} if self.files is None else {"files": self.files.count, "bytes": self.files.bytes}
+
+    def show(self, rows: IntArray) -> list[Seen]:
+        """Return these samples for display; encoded images in full size, not in the one that learners get."""
+        if self.encoded is not None:
+            return [upright(image) for image in self.encoded.read(np.asarray(rows))]
+        try:
+            return [self._seen(values) for values in self.data.take(rows)]
+        except DataError as error:
+            warnings.warn(f"samples cannot be shown: {error}", UserWarning, stacklevel=2)
+            return [None] * len(rows)
+
+    def _seen(self, values: npt.NDArray[Any] | str) -> Seen:
+        if isinstance(values, str):
+            return values
+        if self.data.kind == "image":
+            return _as_image(values)
+        names = self.data.feature_names or [f"column {at}" for at in range(len(values))]
+        return dict(zip(names, values.tolist(), strict=True))
+
+    @cached_property
+    def stored_schema(self) -> pa.Schema:
+        """The schema of `stored`.
+
+        By default these are columns of what learners see: `image`, `features` (one column a feature, where these have
+        names) or `text`; `label` or `target`; and `id`, if ids are not rows.
+        """
+        return self._as_stored.schema
+
+    def stored(self, rows: IntArray) -> Iterator[pa.Table]:
+        """Yield these rows, ascending, as they are stored, with all columns, in pieces that fit in memory."""
+        if self.data.kind == "table":
+            yield self._as_stored.take(rows)
+            return
+        for block in blocks(len(rows), max(_ROW_BYTES, self.data.sample_bytes)):
+            yield self._to_table(rows[block])
+
+    @cached_property
+    def _as_stored(self) -> pa.Table:
+        """All rows of a table, whose entries tell the types of columns; no rows of other data, for its schema."""
+        return self._to_table(np.arange(len(self.data) if self.data.kind == "table" else 0))
+
+    def _to_table(self, rows: IntArray) -> pa.Table:
+        """Convert these rows, as learners see them, to columns."""
+        data, taken = self.data, self.data.take(rows)
+        columns: dict[str, pa.Array]
+        if data.kind == "image":
+            columns = {"image": pa.array([{"bytes": _encode_png(image), "path": None} for image in taken], IMAGE)}
+        elif data.kind == "text":
+            columns = {"text": pa.array(taken, pa.string())}
+        elif data.kind == "vector" and not data.feature_names:
+            columns = {"features": pa.FixedSizeListArray.from_arrays(taken.ravel(), taken.shape[1])}
+        else:
+            names = [str(name) for name in data.feature_names or [f"feature_{at}" for at in range(taken.shape[1])]]
+            names = [f"feature_{name}" if name in ("label", "target", "id") else name for name in names]
+            convert = pa.array if data.kind == "vector" else _convert
+            columns = {name: convert(column) for name, column in zip(names, taken.T, strict=True)}
+        columns |= {"label": data.labels[rows]} if data.targets is None else {"target": data.targets[rows]}
+        if not np.array_equal(data.ids, np.arange(len(data))):
+            kind = pa.string() if data.ids.dtype.kind in "UO" else pa.int64()
+            columns["id"] = pa.array(data.ids[rows].tolist(), kind)
+        table = pa.table(columns)
+        return table.cast(with_features(table.schema, {} if data.targets is not None else {"label": data.class_names}))
+
+
+class OpenFormat(Format):
+    """A data set that is open already."""
+
+    reader = "resolve"
+    about = ("an open data set", "of a class that derives from unseen.core.protocols.Data")
+
+    @classmethod
+    def reads(cls, source: Any) -> bool:
+        """Tell whether it is a data set."""
+        return isinstance(source, Data)
+
+    def __init__(self, source: Any, **given: Any) -> None:
+        if given:
+            raise ArgumentError(f"a data set that is already open takes no options, got {', '.join(given)}")
+        super().__init__(source)
+
+    def open(self) -> Data:
+        """Return the data set."""
+        data: Data = self.source
+        return data
+
+
+def with_features(schema: pa.Schema, classes: Mapping[str, Sequence[str]]) -> pa.Schema:
+    """Add to the schema what Hugging Face needs: which columns are images, and the names of classes.
+
+    >>> about = with_features(pa.schema([("label", pa.int64())]), {"label": ["cat", "dog"]}).metadata[b"huggingface"]
+    >>> json.loads(about)["info"]["features"]["label"]
+    {'names': ['cat', 'dog'], '_type': 'ClassLabel'}
+
+    """
+    features: dict[str, Any] = {name: {"names": list(names), "_type": "ClassLabel"} for name, names in classes.items()}
+    features |= {field.name: {"_type": "Image"} for field in schema if field.type == IMAGE}
+    return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+
+
+_ROW_BYTES = 256  # of text and tables, guessed
+
+
+def _convert(column: npt.NDArray[Any]) -> pa.Array:
+    """Convert a column of a table to entries of one type: text where it mixes numbers and text."""
+    values = column.tolist()
+    kinds = {type(value) for value in values} - {type(None)}
+    usable = ((bool, {bool}), (int, {int, bool}), (float, {int, float, bool}))
+    of: Any = next((of for of, able in usable if kinds <= able), str)
+    converted = [None if value is None else of(value) for value in values]
+    return pa.array(converted, pa.string() if of is str else pa.from_numpy_dtype(of))
+
+
+def _as_image(values: npt.NDArray[Any]) -> Image.Image:
+    return Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
+
+
+def _encode_png(image: npt.NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    _as_image(image).save(buffer, format="PNG")
+    return buffer.getvalue()
