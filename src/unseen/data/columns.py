@@ -134,7 +134,7 @@ def open_columns(source: Source, roles: Roles, options: ImageOptions) -> Samples
         about["notes"].append(f"columns used as inputs: {image}")
         _note_unused(about, set(rest) - {image})
         return open_images(source.images(image), labelled, options, **about)
-    if replace(options, memory_limit=None) != ImageOptions():
+    if replace(options, memory_limit=None, cache=None) != ImageOptions():
         raise ArgumentError("image_size, mode, on_error and workers are for images; there are none here")
     # If labels are given besides the table, all columns of the table are meant as inputs, like named ones.
     chosen = roles.text is not None or roles.wanted or roles.answers is None

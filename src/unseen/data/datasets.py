@@ -54,6 +54,7 @@ def from_huggingface(
     on_error: Literal["raise", "skip"] = "raise",
     memory_limit: int | None = None,
     workers: int | None = None,
+    cache: str | Path | None = None,
 ) -> Samples:
     """Open a `datasets.Dataset`: one split, with its selection and order, without its transforms.
 
@@ -71,13 +72,14 @@ def from_huggingface(
         on_error: see there.
         memory_limit: see there; refused for vectors, which are read into memory.
         workers: see there.
+        cache: see `from_folder`.
 
     Raises:
         ArgumentError: several splits, or a streaming data set.
         DataError: as `from_parquet`.
 
     """
-    options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
+    options = ImageOptions(image_size, mode, on_error, memory_limit, workers, cache)
     source = HuggingFaceSource(ds, memory_limit)
     files = [Path(file["filename"]) for file in getattr(ds, "cache_files", ())]  # memory-mapped by `datasets`
     watch = Watch(files)

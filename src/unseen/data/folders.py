@@ -65,6 +65,7 @@ def from_folder(
     on_error: Literal["raise", "skip"] = "raise",
     memory_limit: int | None = None,
     workers: int | None = None,
+    cache: str | Path | None = None,
 ) -> Samples:
     """Open a folder that holds one folder a class, with images at any depth.
 
@@ -84,6 +85,8 @@ def from_folder(
         memory_limit: bytes up to which the decoded images stay in memory, in one array; default a quarter of
             the machine's memory. Larger data is decoded whenever it is taken.
         workers: the number of worker processes that decode; by default one a core if the work takes seconds.
+        cache: a folder, such as that of a run, that keeps the decoded images if decoding takes long or they do not fit
+            in memory; see `unseen.data.proxies`.
 
     Raises:
         DataError: no class folders, a class folder without images, images that cannot be read (damaged files, broken
@@ -91,7 +94,7 @@ def from_folder(
             folders that look like splits rather than classes.
 
     """
-    options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
+    options = ImageOptions(image_size, mode, on_error, memory_limit, workers, cache)
     images, labelled, about = listed(Path(path))
     return open_images(images, labelled, options, **about)
 

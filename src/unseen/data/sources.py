@@ -52,7 +52,7 @@ FORMS = """a data set is one of:
   an open data set                  of a class that derives from unseen.core.protocols.Data"""
 
 
-def resolve(source: Any, **options: Any) -> Data:
+def resolve(source: Any, *, cache: str | Path | None = None, **options: Any) -> Data:
     """Open the data set that `source` names, in any of the forms that `unseen` reads.
 
     Args:
@@ -60,6 +60,7 @@ def resolve(source: Any, **options: Any) -> Data:
             `Dataset` or anything map-style; a Hugging Face `Dataset`; a path to a folder of images, to parquet, CSV,
             JSON-lines, npz or npy files, or to a saved Hugging Face data set; the URL of parquet files or numbered npy
             files in a store that fsspec knows.
+        cache: a folder that may keep decoded images; see `from_folder`. Other forms do without.
         **options: options of the reader of that form; an unknown one is refused.
 
     Raises:
@@ -85,6 +86,8 @@ def resolve(source: Any, **options: Any) -> Data:
             )
         if name not in known:
             raise UnknownNameError(f"option of {reader.__name__}", name, known)
+    if cache is not None and "cache" in known:
+        options["cache"] = cache
     return cast(Data, reader(*arguments, **options))
 
 
@@ -135,7 +138,15 @@ class Reading(TypedDict, total=False):
     ids: Any
 
 
-def opened(verb: Callable[..., Any], data: Any, y: Any, reading: Mapping[str, object], features: Any = None) -> Data:
+def opened(
+    verb: Callable[..., Any],
+    data: Any,
+    y: Any,
+    reading: Mapping[str, object],
+    features: Any = None,
+    *,
+    cache: Any = None,
+) -> Data:
     """Open the data set that a public function is given.
 
     Args:
@@ -144,6 +155,7 @@ def opened(verb: Callable[..., Any], data: Any, y: Any, reading: Mapping[str, ob
         y: labels, if `data` is inputs only; or the name of their column.
         reading: options of reading, see `Reading`; any other option is refused.
         features: the argument `features`; names of columns in it are an option of reading.
+        cache: the argument `out`: if it is a folder, it may keep decoded images.
 
     """
     check_arguments(verb, reading)
@@ -154,10 +166,10 @@ def opened(verb: Callable[..., Any], data: Any, y: Any, reading: Mapping[str, ob
         if "label" in options:
             raise ArgumentError(f"the column of labels is named twice: y={y!r} and label={options['label']!r}")
         y, options["label"] = None, y
-    return resolve(data if y is None else (data, y), **options)
+    return resolve(data if y is None else (data, y), cache=_folder(cache), **options)
 
 
-def opened_test(test: Any, reading: Mapping[str, object], features: Any = None) -> Data:
+def opened_test(test: Any, reading: Mapping[str, object], features: Any = None, *, cache: Any = None) -> Data:
     """Open the test set with the options of the training set, as far as its form has them."""
     if isinstance(test, Data):
         return test
@@ -169,7 +181,13 @@ def opened_test(test: Any, reading: Mapping[str, object], features: Any = None) 
     known = set(list(inspect.signature(reader).parameters)[len(arguments) :])
     options = _rename_options(reader, options)
     unused = {"label", "target"} if len(arguments) > 1 else {"class_names"} & known
-    return resolve(test, **{name: value for name, value in options.items() if name in known - unused})
+    used = {name: value for name, value in options.items() if name in known - unused}
+    return resolve(test, cache=_folder(cache), **used)
+
+
+def _folder(out: Any) -> str | Path | None:
+    """Return the folder of a run; None for a run in memory."""
+    return out if isinstance(out, (str, Path)) else None
 
 
 def columns_named(features: Any) -> str | list[str] | None:

@@ -236,6 +236,7 @@ def from_parquet(
     on_error: Literal["raise", "skip"] = "raise",
     memory_limit: int | None = None,
     workers: int | None = None,
+    cache: str | Path | None = None,
 ) -> Samples:
     """Open a parquet file, or all those below a folder, in order of their names, without hidden ones.
 
@@ -269,6 +270,7 @@ def from_parquet(
             the machine's memory. Larger data is read by row groups, as needed. Taking it in random order is slow unless
             row groups are small or fit in the limit (images: encoded). Refused for text and tables.
         workers: see there.
+        cache: see `from_folder`.
 
     Raises:
         UnknownNameError: no such column; the message lists the nearest names.
@@ -277,7 +279,7 @@ def from_parquet(
 
     """
     source = ParquetSource(path, split)
-    options = ImageOptions(image_size, mode, on_error, memory_limit, workers)
+    options = ImageOptions(image_size, mode, on_error, memory_limit, workers, cache)
     source.bytes_in_memory = options.bytes_in_memory
     source.cache_bytes = options.bytes_in_memory // options.processes  # each worker of a learner has its own cache
     return open_columns(source, Roles(label, image, text, features, id, group, target), options)

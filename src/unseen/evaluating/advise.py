@@ -131,10 +131,10 @@ def advise(
     _check(margin=margin, step=step, searching=searching, seeds=seeds)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = opened(advise, data, y, reading, features)
+        source = opened(advise, data, y, reading, features, cache=out)
         if (columns := columns_named(features)) is not None:
             features = None
-        test = None if test is None else opened_test(test, reading, columns)
+        test = None if test is None else opened_test(test, reading, columns, cache=out)
         if quick:
             source, learner = vectors_of(source, features, test), LEARNER if learner is None else learner
         train, tested, origin = split_train_test(source, test, probe, seed, overlap)

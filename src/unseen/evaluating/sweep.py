@@ -289,10 +289,10 @@ def sweep(
         raise ArgumentError(f"seeds must be at least 1, got {seeds!r}")
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = opened(sweep, data, y, reading, features)
+        source = opened(sweep, data, y, reading, features, cache=out)
         if (columns := columns_named(features)) is not None:
             features = None
-        test = None if test is None else opened_test(test, reading, columns)
+        test = None if test is None else opened_test(test, reading, columns, cache=out)
         train, tested, origin = split_train_test(source, test, probe, seed, overlap)
         trials = Trials(
             train, tested, lines, run=run, about={"verb": "sweep", "test": origin}, learner=learner, trainee=trainee,
