@@ -77,11 +77,10 @@ def large_images(result: Row) -> list[str]:
     return [
         "## Large images",
         "",
-        f"{result['images']:,} JPEG files of 12 megapixels ({result['different_images']} different ones, written again",
-        f"and again), brought to {result['size']} pixels, convnet, {result['folds']} folds x {result['epochs']} epochs,",
-        "beside the loop of the field's public code, which decodes in each epoch "
-        f"({result['public_folds']} of its folds timed,",
-        "and multiplied). Goal: decoded once, at least 3 times as fast.",
+        f"{result['images']:,} JPEG files of 12 megapixels, {result['different_images']} of them different, brought to",
+        f"{result['size']} pixels; convnet, {result['folds']} folds x {result['epochs']} epochs. Beside the loop of",
+        f"the field's public code, which decodes in each epoch ({result['public_folds']} of its folds timed).",
+        "Goal: decoded once, at least 3 times as fast.",
         "",
         *table(
             ["public loop", "ours", "of it decoding", "of it training", "times"],
