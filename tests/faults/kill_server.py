@@ -31,7 +31,6 @@ def warm():
     import pyarrow.parquet  # noqa: F401
     import sklearn.datasets
     import sklearn.ensemble  # noqa: F401
-    import torch._dynamo  # noqa: F401 - the first optimiser imports it
 
     import unseen.cli._app
     import unseen.learners.torch.loop
