@@ -36,6 +36,9 @@ def warm():
     import unseen.learners.torch.loop
     import unseen.learners.torch.runtime
     import unseen.pruning  # noqa: F401
+    from unseen.engine.runs.directory import DirectoryCheckpoints
+
+    DirectoryCheckpoints.spacing = 0.0  # epochs of these tests take less than a second
 
 
 class Boundaries:

@@ -1,4 +1,4 @@
-"""The state of a training as named NumPy arrays, and back: no pickle, one commit an epoch.
+"""The state of a training as named NumPy arrays, and back: no pickle.
 
 What a model says of samples: evaluation mode, no augmentation, no gradient but the one asked for.
 
