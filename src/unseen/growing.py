@@ -144,7 +144,7 @@ def grow(
     growth = Growth(choice, score, refill, start, steps, exposure, fallback=rule is None)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = opened(grow, data, y, reading, reading.pop("features", None))
+        source = opened(grow, data, y, reading, reading.pop("features", None), cache=out)
         refuse_target(source, "grow scores outsiders by what is predicted of classes", "`prune` works without classes")
         work = Work(
             source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report

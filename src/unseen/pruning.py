@@ -130,7 +130,7 @@ def score(
     """
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = opened(score, data, y, reading, features)
+        source = opened(score, data, y, reading, features, cache=out)
         work = Work(
             source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
         )
@@ -231,7 +231,7 @@ def prune(
     amount = amounts(keep=keep, prune=prune)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = opened(_PRUNE, data, y, reading, reading.pop("features", None))
+        source = opened(_PRUNE, data, y, reading, reading.pop("features", None), cache=out)
         score = resolve_score(_default_score(source) if score is None else score)
         if rule == AUTO:
             refuse_target(source, "rule='auto' compares accuracies of classes", "name a rule")

@@ -31,12 +31,14 @@ def warm():
     import pyarrow.parquet  # noqa: F401
     import sklearn.datasets
     import sklearn.ensemble  # noqa: F401
-    import torch._dynamo  # noqa: F401 - the first optimiser imports it
 
     import unseen.cli._app
     import unseen.learners.torch.loop
     import unseen.learners.torch.runtime
     import unseen.pruning  # noqa: F401
+    from unseen.engine.runs.directory import DirectoryCheckpoints
+
+    DirectoryCheckpoints.spacing = 0.0  # epochs of these tests take less than a second
 
 
 class Boundaries:

@@ -32,6 +32,18 @@ def test_nothing_heavy(code):
     assert heavy_imports(code) == "[]"
 
 
+def test_training_does_not_import_the_compiler_of_torch():
+    """It takes as long as torch itself, and every optimiser of torch imports it."""
+    script = (
+        "import sys, unseen; from unseen.learners import Recipe, TorchLearner; "
+        "learner = TorchLearner(Recipe(network='mlp', epochs=1), device='cpu'); "
+        "unseen.score('digits', plan=unseen.folds(2), learner=learner); "
+        "print('torch' in sys.modules, 'torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True False"
+
+
 def test_planted_import_is_caught():
     assert heavy_imports("import unseen, jinja2") == "['jinja2']"
 

@@ -75,7 +75,7 @@ def command(
     from unseen.learners.base import DEFAULTS
 
     read = reading.given()
-    source = resolve(data, **read)
+    source = resolve(data, cache=out_dir, **read)
     learner, method = learner or (LEARNER if quick else DEFAULTS[source.kind]), method or DEFAULT
     remembered = o.remembered("advise", given, learner=learner, method=method)
     asks = None if quick else measure(source, trainee or learner, running)
@@ -84,7 +84,7 @@ def command(
             source,
             method=method,
             margin=margin / 100,
-            test=None if testing.test is None else resolve(testing.test, **read),
+            test=None if testing.test is None else resolve(testing.test, cache=out_dir, **read),
             learner=learner,
             trainee=trainee,
             step=step,

@@ -74,7 +74,7 @@ def command(
     from unseen.learners.base import DEFAULTS
 
     options = choice.given()
-    source = resolve(data, **reading.given())
+    source = resolve(data, cache=out_dir, **reading.given())
     learner = scoring.learner or DEFAULTS[source.kind]
     begin = started_from(growing.start)
     start = growing.start if isinstance(begin, float) else str(Path(growing.start).absolute())

@@ -109,9 +109,9 @@ def command(
         exposure = scoring.exposure()
         options = choice.given()
     budget = amount.given()
-    source = resolve(data, **reading.given())
-    learner = scoring.learner or default_learner(source)
     looks = not showing.silent and choice.rule != AUTO and not out_dir.exists()
+    source = resolve(data, cache=out_dir, **reading.given())
+    learner = scoring.learner or default_learner(source)
     quicker = by_embedding(source, learner, exposure) if looks else None
     remembered = o.remembered("prune", given, learner=learner)
     asks = measure(source, learner, running)

@@ -34,7 +34,7 @@ def command(
     from unseen.learners.base import default_learner
 
     exposure = scoring.exposure()
-    source = resolve(data, **reading.given())
+    source = resolve(data, cache=out_dir, **reading.given())
     learner = scoring.learner or default_learner(source)
     remembered = o.remembered("score", given, learner=learner)
     asks = measure(source, learner, running)

@@ -84,7 +84,7 @@ def command(
     from unseen.learners.base import DEFAULTS
 
     read = reading.given()
-    source = resolve(data, **read)
+    source = resolve(data, cache=out_dir, **read)
     learner = learner or DEFAULTS[source.kind]
     method = method or usual_methods(learner, source)
     remembered = o.remembered("sweep", given, learner=learner, method=method)
@@ -95,7 +95,7 @@ def command(
             methods=method,
             keep=o.amounts(keep, "keep"),
             prune=o.amounts(prune, "prune"),
-            test=None if testing.test is None else resolve(testing.test, **read),
+            test=None if testing.test is None else resolve(testing.test, cache=out_dir, **read),
             learner=learner,
             trainee=trainee,
             features=o.array_or_none(features),

@@ -262,7 +262,10 @@ class Sink(Protocol):
 
 
 class CheckpointStore(Protocol):
-    """A store of the latest checkpoint of one fit: model, optimiser, random state and sink in one atomic commit."""
+    """A store of the latest checkpoint of one fit: model, optimiser, random state and sink in one atomic commit.
+
+    A store may have an attribute `spacing`: the seconds after a commit in which another one is not worth its time.
+    """
 
     def load(self) -> dict[str, npt.NDArray[Any]] | None:
         """Return the latest checkpoint, or None."""

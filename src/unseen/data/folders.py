@@ -120,7 +120,7 @@ def from_folder(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
 
     Args:
         path: the folder.
-        **options: `image_size`, `mode`, `on_error`, `memory_limit` and `workers` of `ReadOptions`.
+        **options: `image_size`, `mode`, `on_error`, `memory_limit`, `workers` and `cache` of `ReadOptions`.
 
     Raises:
         DataError: no class folders, a class folder without images, images that cannot be read (damaged files, broken

@@ -14,7 +14,7 @@ __all__ = ["ARRAYS", "BESIDE", "COLUMNS", "IMAGES", "ReadOptions", "ReaderOption
 
 # Options that formats have in common.
 COLUMNS = ("label", "target", "image", "text", "features", "id", "group", "split")
-IMAGES = ("image_size", "mode", "on_error", "memory_limit", "workers")
+IMAGES = ("image_size", "mode", "on_error", "memory_limit", "workers", "cache")
 ARRAYS = ("x", "label", "target", "id", "group", "class_names")  # in files of NumPy
 BESIDE = ("ids", "groups", "class_names")
 
@@ -43,6 +43,8 @@ class ReadOptions:
         memory_limit: bytes up to which decoded images, or vectors of parquet files as float32, stay in memory; default
             a quarter of the machine's memory. Larger data is read again whenever it is taken.
         workers: the number of processes that decode images; by default one a core if the work takes seconds.
+        cache: a folder, such as that of a run, that keeps the decoded images if decoding takes long or they do not fit
+            in memory; see `unseen.data.proxies`.
         ids: (n,) integers or text, unique, beside arrays or a frame.
         groups: (n,) any values, beside arrays or a frame; samples of one group stay in one fold.
         class_names: the C names of the classes; labels are then numbers 0..C-1 or these names.
@@ -64,6 +66,7 @@ class ReadOptions:
     on_error: Literal["raise", "skip"] = "raise"
     memory_limit: int | None = None
     workers: int | None = None
+    cache: str | Path | None = None
     ids: Any = None
     groups: Any = None
     class_names: Sequence[str] | None = None
@@ -146,6 +149,7 @@ class ReaderOptions(Reading, total=False):
     features: str | Sequence[str]
     memory_limit: int
     workers: int
+    cache: str | Path
     groups: Any
 
 

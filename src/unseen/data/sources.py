@@ -63,7 +63,7 @@ def find_format(source: Any, **options: Any) -> Format:
     return format_of(source)(source, **options)
 
 
-def resolve(source: Any, **options: Any) -> Data:
+def resolve(source: Any, *, cache: str | Path | None = None, **options: Any) -> Data:
     """Open the data set that `source` names, in any of the forms that `unseen` reads.
 
     Args:
@@ -71,6 +71,7 @@ def resolve(source: Any, **options: Any) -> Data:
             `Dataset` or anything map-style; a Hugging Face `Dataset`; a path to a folder of images, to parquet, CSV,
             JSON-lines, npz or npy files, or to a saved Hugging Face data set; the URL of parquet files or numbered npy
             files in a store that fsspec knows.
+        cache: a folder that may keep decoded images; see `from_folder`. Other forms do without.
         **options: options of the reader of that form; an unknown one is refused.
 
     Raises:
@@ -81,7 +82,10 @@ def resolve(source: Any, **options: Any) -> Data:
     ArrayData(1,797 samples, 10 classes, vector 64 float32)
 
     """
-    return find_format(source, **options).open()
+    kind = format_of(source)
+    if "cache" in kind.options and cache is not None:
+        options["cache"] = cache
+    return kind(source, **options).open()
 
 
 def format_of(source: Any) -> type[Format]:
@@ -120,7 +124,15 @@ def _describe_formats() -> str:
     return "\n".join(["a data set is one of:", *lines])
 
 
-def opened(verb: Callable[..., Any], data: Any, y: Any, reading: Mapping[str, object], features: Any = None) -> Data:
+def opened(
+    verb: Callable[..., Any],
+    data: Any,
+    y: Any,
+    reading: Mapping[str, object],
+    features: Any = None,
+    *,
+    cache: Any = None,
+) -> Data:
     """Open the data set that a public function is given.
 
     Args:
@@ -129,6 +141,7 @@ def opened(verb: Callable[..., Any], data: Any, y: Any, reading: Mapping[str, ob
         y: labels, if `data` is inputs only; or the name of their column.
         reading: options of reading, see `Reading`; any other option is refused.
         features: the argument `features`; names of columns in it are an option of reading.
+        cache: the argument `out`: if it is a folder, it may keep decoded images.
 
     """
     check_arguments(verb, reading)
@@ -139,10 +152,10 @@ def opened(verb: Callable[..., Any], data: Any, y: Any, reading: Mapping[str, ob
         if "label" in options:
             raise ArgumentError(f"the column of labels is named twice: y={y!r} and label={options['label']!r}")
         y, options["label"] = None, y
-    return resolve(data if y is None else (data, y), **options)
+    return resolve(data if y is None else (data, y), cache=_folder(cache), **options)
 
 
-def opened_test(test: Any, reading: Mapping[str, object], features: Any = None) -> Data:
+def opened_test(test: Any, reading: Mapping[str, object], features: Any = None, *, cache: Any = None) -> Data:
     """Open the test set with the options of the training set, as far as its form has them."""
     if isinstance(test, Data):
         return test
@@ -153,7 +166,13 @@ def opened_test(test: Any, reading: Mapping[str, object], features: Any = None) 
     kind = format_of(test)
     unused = ("label", "target") if isinstance(test, tuple) else ("class_names",)
     known = [name for name in kind.options if name not in unused]
-    return kind(test, **{name: value for name, value in kind.named(options).items() if name in known}).open()
+    used = {name: value for name, value in kind.named(options).items() if name in known}
+    return resolve(test, cache=_folder(cache), **used)
+
+
+def _folder(out: Any) -> str | Path | None:
+    """Return the folder of a run; None for a run in memory."""
+    return out if isinstance(out, (str, Path)) else None
 
 
 def columns_named(features: Any) -> str | list[str] | None:

@@ -103,7 +103,7 @@ def advise(
     _check(margin=margin, step=step, searching=searching, seeds=seeds)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source, test, left = open_data(advise, data, y, options)
+        source, test, left = open_data(advise, data, y, options, cache=out)
         if quick:
             source = vectors_of(source, left.get("features"), test)
             left["learner"] = LEARNER if left.get("learner") is None else left["learner"]

@@ -119,10 +119,10 @@ def evaluate(
     at_least("seeds", seeds, 1)
     _check_numbers(margin=margin, level=level)
     seed = runs.seed_of(out, seed)
-    source = opened(evaluate, data, y, reading, features)
+    source = opened(evaluate, data, y, reading, features, cache=out)
     columns = columns_named(features)
     features = None if columns is not None else features
-    test_set = None if test is None else opened_test(test, reading, columns)
+    test_set = None if test is None else opened_test(test, reading, columns, cache=out)
     refuse_target(source, "evaluate tests the accuracy of classes", "`prune` and `select` work without classes")
     candidates = Candidates.of(coresets, source, seeds)
     own, whole = _read_features(features, source)

@@ -247,7 +247,7 @@ def sweep(
     at_least("seeds", seeds, 1)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source, test, left = open_data(sweep, data, y, options)
+        source, test, left = open_data(sweep, data, y, options, cache=out)
         train, tested, origin = split_train_test(source, test, seed, left)
         trials = Trials(train, tested, lines, run=run, about={"verb": "sweep", "test": origin}, seed=seed, **left)
         budgets = _read_budgets(trials, keep, prune)

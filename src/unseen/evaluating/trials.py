@@ -250,14 +250,17 @@ class Trials:
 
 
 def open_data(
-    verb: Callable[..., Any], data: Any, y: Any, options: Mapping[str, Any]
+    verb: Callable[..., Any], data: Any, y: Any, options: Mapping[str, Any], *, cache: Any = None
 ) -> tuple[Data, Data | None, dict[str, Any]]:
-    """Open the data set and the test set; return them with the options that are left."""
+    """Open the data set and the test set; return them with the options that are left.
+
+    A folder `cache`, such as that of the run, may keep decoded images.
+    """
     check_arguments(verb, options, TrialOptions.__annotations__)
     reading, left = without_reading(options)
     columns = reading.pop("features", None)
-    source, test = opened(verb, data, y, reading, columns), left.pop("test", None)
-    return source, None if test is None else opened_test(test, reading, columns), left
+    source, test = opened(verb, data, y, reading, columns, cache=cache), left.pop("test", None)
+    return source, None if test is None else opened_test(test, reading, columns, cache=cache), left
 
 
 def split_train_test(source: Data, test: Data | None, seed: int, options: dict[str, Any]) -> tuple[Data, Data, str]:

@@ -277,3 +277,15 @@ def test_denormal_numbers_are_flushed_in_a_fit_and_no_longer(digits):
     train(data, Recipe(network="mlp", epochs=1, threads=1))
     assert set(inside) == {0.0}
     assert float(tiny.mul(0.5)) != 0
+
+
+@pytest.mark.parametrize(("spacing", "saves"), [(0.0, 3), (1000.0, 0)])
+def test_a_store_is_given_no_more_checkpoints_than_are_worth_their_time(spacing, saves):
+    data, recipe = pictures(n=20), quick("mlp", epochs=3)
+    _, reference, _ = train(data, recipe)
+    store = Store()
+    store.spacing = spacing
+    tape, store, _ = train(data, recipe, store=store)
+    assert [int(state["epoch"]) for state in store.history] == list(range(1, saves + 1))
+    assert "unseen.3.logits" in tape.taken
+    assert len(reference.history) == 3

@@ -8,7 +8,7 @@ from torch_stand_ins import Store, Tape, pictures, quick, split, train
 
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.learners.torch import PRESETS, Recipe
-from unseen.learners.torch.loop import network_for, to_array, unpack_model
+from unseen.learners.torch.loop import SGD, network_for, to_array, unpack_model
 from unseen.learners.torch.networks import build
 
 
@@ -152,6 +152,32 @@ def test_one_step_equals_plain_torch():
     for name, p in model.named_parameters():
         np.testing.assert_allclose(store.saved[f"model/{name}"], p.detach().numpy(), rtol=1e-4, atol=1e-6)
     assert math.isclose(reports[0][1]["loss"], loss.item(), rel_tol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.9, True), (0.9, False), (0.0, False)])
+def test_many_steps_equal_those_of_torch(momentum, nesterov, dtype):
+    recipe = quick("mlp", momentum=momentum, nesterov=nesterov, weight_decay=0.01, lr=0.1)
+    ours, theirs = (torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Linear(4, 3)).to(dtype) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    ours[0].bias.requires_grad_(False)
+    theirs[0].bias.requires_grad_(False)
+    groups = [
+        {"params": [layer.weight for layer in theirs], "weight_decay": 0.01},
+        {"params": [theirs[1].bias]},
+    ]
+    mine, optimiser = SGD(ours, recipe), torch.optim.SGD(groups, lr=0.1, momentum=momentum, nesterov=nesterov)
+    for step in range(1, 6):
+        mine.lr = optimiser.param_groups[0]["lr"] = optimiser.param_groups[1]["lr"] = 0.1 / step
+        x = torch.randn(6, 5).to(dtype)
+        for network, one in ((ours, mine), (theirs, optimiser)):
+            one.zero_grad()
+            network(x).square().mean().backward()
+            one.step()
+    tolerance = {"rtol": 1e-5, "atol": 1e-7} if dtype == torch.float32 else {"rtol": 0, "atol": 0}
+    for own, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(own, other, **tolerance)
+    assert sorted(mine.state()) == (["0.weight", "1.bias", "1.weight"] if momentum else [])
 
 
 def test_layout_changes_speed_and_not_the_result():

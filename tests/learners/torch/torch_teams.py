@@ -17,7 +17,7 @@ def together(workers, cases):
     the first checkpoint of the case before to begin with (`resumed`).
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["unseen.learners.torch.loop", "torch._dynamo"])  # imported once for all teams
+    context.set_forkserver_preload(["unseen.learners.torch.loop"])  # imported once for all teams
     with tempfile.TemporaryDirectory() as folder, context.Pool(workers) as pool:
         given = [(rank, workers, str(Path(folder) / "meeting"), cases) for rank in range(workers)]
         kept = pool.starmap(_one, given, chunksize=1)

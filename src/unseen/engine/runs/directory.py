@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -136,6 +136,7 @@ class DirectoryCheckpoints:
 
     path: Path
     owner: str
+    spacing: ClassVar[float] = 1.0  # a commit may take as long as an epoch on little data
 
     def load(self) -> Named | None:
         """Return the latest checkpoint, or None; move a damaged one aside and ignore one of another run."""

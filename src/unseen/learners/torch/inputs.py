@@ -216,18 +216,22 @@ def _exact_moments(inputs: Inputs, ids: IdArray, chunks: Sequence[IntArray], cha
 def _float_moments(inputs: Inputs, ids: IdArray, chunks: Sequence[IntArray], channels: int, team: Team) -> _Moments:
     """In two passes of float64."""
 
-    def passed(centre: npt.NDArray[np.float64] | float, power: int) -> npt.NDArray[np.float64]:
+    def passed(centre: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
         total, n = np.zeros(channels), 0
         for rows, raw in zip(chunks, inputs.batches(chunks), strict=True):
             values = raw.cpu().numpy().astype(np.float64)
-            _refuse_nonfinite(values, ids[rows])
             flat = values.reshape(-1, values.shape[-1])
-            total = total + ((flat - centre) ** power).sum(axis=0)
+            if centre is None:
+                _refuse_nonfinite(values, ids[rows])
+            else:
+                flat -= centre
+                flat *= flat
+            total = total + flat.sum(axis=0)
             n += len(flat)
         return np.asarray(team.sum(total) / team.sum(np.asarray(n)))
 
-    mean = passed(0.0, 1)
-    return mean, np.sqrt(passed(mean, 2))
+    mean = passed(None)
+    return mean, np.sqrt(passed(mean))
 
 
 def _refuse_nonfinite(values: npt.NDArray[np.float64], ids: IdArray) -> None:

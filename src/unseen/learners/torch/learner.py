@@ -301,9 +301,9 @@ class TorchLearner(Learner):
     ) -> None:
         """Train once, observing after each epoch that the sink asks for; continue after the last saved epoch.
 
-        Each epoch ends in one `checkpoints.save` of model, optimiser and sink. `report("epoch", epoch=, epochs=,
-        loss=, seconds=, observe_seconds=)` follows it. With several workers all of them call this, and the first alone
-        feeds the sink, loads, saves and reports.
+        An epoch ends in one `checkpoints.save` of model, optimiser and sink, unless the last one is not as long ago as
+        the store wants. `report("epoch", epoch=, epochs=, loss=, seconds=, observe_seconds=)` follows it. With several
+        workers all of them call this, and the first alone feeds the sink, loads, saves and reports.
 
         Raises:
             ArgumentError: training diverged, the batch does not fit the device, or the sink wants features of a
@@ -325,6 +325,7 @@ class TorchLearner(Learner):
             if saved is not None:
                 sink.restore(loop.part("sink", saved))
             done = training.go_on(saved)
+            saved_at = time.monotonic()
             for epoch in range(done + 1, self.recipe.epochs + 1):
                 start = time.perf_counter()
                 loss = training.epoch(epoch)
@@ -334,8 +335,10 @@ class TorchLearner(Learner):
                 observed = seconds_since(start, device)
                 if not team.leads:
                     continue
-                state = {"epoch": np.asarray(epoch), **training.state(), **loop.pack("sink", sink.state())}
-                checkpoints.save(state)
+                if time.monotonic() - saved_at >= getattr(checkpoints, "spacing", 0.0):
+                    state = {"epoch": np.asarray(epoch), **training.state(), **loop.pack("sink", sink.state())}
+                    checkpoints.save(state)
+                    saved_at = time.monotonic()
                 report(
                     "epoch",
                     epoch=epoch,

@@ -1,4 +1,4 @@
-"""The state of a training as named NumPy arrays, and back: no pickle, one commit an epoch.
+"""The state of a training as named NumPy arrays, and back: no pickle.
 
 What a model says of samples: evaluation mode, no augmentation, no gradient but the one asked for.
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional
+from torch.optim.sgd import sgd
 
 from unseen.core import seeds
 from unseen.core.arrays import Arrays, IntArray
@@ -34,6 +35,7 @@ from unseen.learners.torch.recipe import Recipe
 from unseen.learners.torch.runtime import load_compiler, seed_global
 
 __all__ = [
+    "SGD",
     "TorchTraining",
     "batched",
     "evaluating",
@@ -43,11 +45,9 @@ __all__ = [
     "network_bytes",
     "network_for",
     "pack",
-    "packed_optimiser",
     "part",
     "to_array",
     "unpack_model",
-    "unpack_optimiser",
 ]
 
 
@@ -84,23 +84,71 @@ def unpack_model(model: nn.Module, arrays: Arrays) -> None:
         _copy(tensor, arrays[name])
 
 
-def packed_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, npt.NDArray[Any]]:
-    """Return the momentum of each parameter under the name of the parameter."""
-    return {
-        name: to_array(optimiser.state[p]["momentum_buffer"])
-        for name, p in model.named_parameters()
-        if optimiser.state.get(p, {}).get("momentum_buffer") is not None
-    }
+class SGD:
+    """Stochastic gradient descent with momentum, as `torch.optim.SGD`, in one pass over the weights.
 
+    Optimisers of torch import its compiler at their first step, which takes as long as importing torch itself. Like
+    them, this one has `param_groups` and `step`, which is what `torch.amp.GradScaler` uses.
 
-def unpack_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer, arrays: Arrays) -> None:
-    """Give each parameter its momentum back."""
-    named = dict(model.named_parameters())
-    _same("optim", {name: tuple(named[name].shape) for name in arrays if name in named}, arrays)
-    for name, array in arrays.items():
-        buffer = torch.empty_like(named[name], requires_grad=False)
-        _copy(buffer, array)
-        optimiser.state[named[name]]["momentum_buffer"] = buffer
+    Raises:
+        ArgumentError: the network has nothing to train.
+
+    """
+
+    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
+        trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        if not trained:
+            raise ArgumentError(
+                f"network {recipe.network!r} must have parameters to train, but none requires a gradient"
+            )
+        self._momentum, self._nesterov = recipe.momentum, recipe.nesterov
+        self.lr = recipe.lr
+        self.buffers = {name: torch.zeros_like(p) for name, p in trained.items()} if recipe.momentum else {}
+        self.param_groups: list[dict[str, Any]] = []
+        for decay, chosen in (
+            (recipe.weight_decay, [name for name, p in trained.items() if p.ndim > 1]),
+            (0.0, [name for name, p in trained.items() if p.ndim <= 1]),  # biases, normalisation
+        ):
+            pairs = [(trained[name], self.buffers.get(name)) for name in chosen]
+            self.param_groups.append({"params": [p for p, _ in pairs], "buffers": pairs, "weight_decay": decay})
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update the parameters that have a gradient."""
+        for group in self.param_groups:
+            used = [(p, buffer) for p, buffer in group["buffers"] if p.grad is not None]
+            if not used:
+                continue
+            sgd(
+                [p for p, _ in used],
+                [p.grad for p, _ in used],
+                [buffer for _, buffer in used],
+                # Of bfloat16, torch 2.13 gives another momentum each time.
+                fused=all(p.dtype == torch.float32 and not p.grad.is_sparse for p, _ in used),
+                foreach=False,
+                weight_decay=group["weight_decay"],
+                momentum=self._momentum,
+                lr=self.lr,
+                dampening=0.0,
+                nesterov=self._nesterov,
+                maximize=False,
+            )
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the momentum of each parameter under the name of the parameter."""
+        return {name: to_array(buffer) for name, buffer in self.buffers.items()}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Give each parameter its momentum back."""
+        _same("optim", {name: tuple(self.buffers[name].shape) for name in arrays if name in self.buffers}, arrays)
+        for name, array in arrays.items():
+            _copy(self.buffers[name], array)
 
 
 def _copy(target: Tensor, array: npt.NDArray[Any]) -> None:
@@ -190,6 +238,7 @@ def gradient_norms(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
     >>> round(gradient_norms(model, torch.tensor([[3.0, 4.0]]), torch.tensor([0])).item(), 4)
     3.5355
     """
+    load_compiler()
     trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     fixed = {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
     fixed.update(model.named_buffers())
@@ -299,8 +348,8 @@ class TorchTraining:
         self.model.to(memory_format=self._layout)  # type: ignore[call-overload]  # missing in torch's stubs
         joined = self.team.joined(self.model)
         self._call: Any = torch.compile(joined) if recipe.compile else joined
-        self._optimiser = _optimiser(self.model, recipe)
-        self._scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
+        self._optimiser = SGD(self.model, recipe)
+        self._scaler: Any = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
         self._normalise: Normaliser = fit_normaliser(
             self.inputs, self.data.ids, self.fit.train, self.team, device=device
         )
@@ -349,7 +398,7 @@ class TorchTraining:
         return {
             "step": np.asarray(self._step),
             **pack("model", {n: to_array(t) for n, t in self.model.state_dict().items()}),
-            **pack("optim", packed_optimiser(self.model, self._optimiser)),
+            **pack("optim", self._optimiser.state()),
             **pack("scaler", scaler),
         }
 
@@ -357,7 +406,7 @@ class TorchTraining:
         """Go back to a saved state."""
         self._step = int(arrays["step"])
         unpack_model(self.model, part("model", arrays))
-        unpack_optimiser(self.model, self._optimiser, part("optim", arrays))
+        self._optimiser.restore(part("optim", arrays))
         scaler = {name: array.item() for name, array in part("scaler", arrays).items()}
         if scaler:
             self._scaler.load_state_dict(scaler)
@@ -375,13 +424,12 @@ class TorchTraining:
         return int(state["epoch"])
 
     def _train(self, inputs: Tensor, labels: Tensor, samples: int) -> Tensor:
-        for group in self._optimiser.param_groups:
-            group["lr"] = self.recipe.rate(self._step, self._steps)
-        self._optimiser.zero_grad(set_to_none=True)
+        self._optimiser.lr = self.recipe.rate(self._step, self._steps)
+        self._optimiser.zero_grad()
         with self._mixed():
             logits = self._call(inputs)
         loss = self.team.loss(logits.float(), labels, self.recipe.label_smoothing, samples)
-        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._scaler.scale(loss).backward()
         self._scaler.step(self._optimiser)
         self._scaler.update()
         self._step += 1
@@ -454,19 +502,6 @@ class TorchTraining:
                 f"network {self.recipe.network!r} must give logits, but its outputs in fit {self.fit.name} are "
                 "probabilities: every row lies in [0, 1] and sums to 1; leave out its last softmax"
             )
-
-
-def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},  # biases, normalisation
-    ]
-    groups = [group for group in groups if group["params"]]
-    if not groups:
-        raise ArgumentError(f"network {recipe.network!r} must have parameters to train, but none requires a gradient")
-    load_compiler()
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
 
 
 def seconds_since(start: float, device: torch.device) -> float:

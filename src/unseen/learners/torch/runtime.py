@@ -105,7 +105,7 @@ def explained(recipe: Recipe, device: torch.device) -> Iterator[None]:
 
 
 def load_compiler() -> None:
-    """Load the compiler of torch, which every optimiser does, without the empty cache folder that this would make.
+    """Load the compiler of torch, which `vmap` does, without the empty cache folder that this would make.
 
     A folder that exists is named for that moment; what is compiled later goes where torch or the user wants it.
     """
