@@ -15,6 +15,7 @@ from unseen.data.datasets import from_dataset, from_huggingface
 from unseen.data.files import NOTHING, is_folder, no_file, unreadable_message, walk
 from unseen.data.folders import from_folder
 from unseen.data.frames import from_frame, is_frame
+from unseen.data.names import from_openml, hub_data, is_name
 from unseen.data.shards import from_shards, numbered
 from unseen.data.storage import is_url, storage_of
 from unseen.data.tables import from_parquet
@@ -38,6 +39,8 @@ COLUMNS = ("label", "target", "image", "text", "features", "id", "group")  # opt
 
 FORMS = """a data set is one of:
   "digits"                          scikit-learn's digits
+  "openml:adult"                    a data set of OpenML by its name; "openml:adult@2" is its version 2
+  "hf:user/name:split"              a split of a data set of the Hugging Face hub
   (X, y)                            NumPy arrays, torch tensors, lists or data frames
   a frame                           of pandas or polars, or a pyarrow table; label= names the column of labels
   a map-style data set              len(ds), and ds[i] giving (x, y), as torch's Dataset, or a dictionary of them
@@ -56,10 +59,10 @@ def resolve(source: Any, **options: Any) -> Data:
     """Open the data set that `source` names, in any of the forms that `unseen` reads.
 
     Args:
-        source: a `Data` object; `"digits"`; a pair (X, y); a frame of pandas or polars, a pyarrow table; a torch
-            `Dataset` or anything map-style; a Hugging Face `Dataset`; a path to a folder of images, to parquet, CSV,
-            JSON-lines, npz or npy files, or to a saved Hugging Face data set; the URL of parquet files or numbered npy
-            files in a store that fsspec knows.
+        source: a `Data` object; a name, `"digits"`, `"openml:adult"` or `"hf:user/name:split"`; a pair (X, y); a frame
+            of pandas or polars, a pyarrow table; a torch `Dataset` or anything map-style; a Hugging Face `Dataset`; a
+            path to a folder of images, to parquet, CSV, JSON-lines, npz or npy files, or to a saved Hugging Face data
+            set; the URL of parquet files or numbered npy files in a store that fsspec knows.
         **options: options of the reader of that form; an unknown one is refused.
 
     Raises:
@@ -212,6 +215,8 @@ def reader_of(source: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """Choose the reader for a source, and its positional arguments."""
     if isinstance(source, str) and source == "digits":
         return digits, ()
+    if is_name(source):
+        return (from_openml if source.startswith("openml:") else from_disk), (source,)
     if isinstance(source, str) and is_url(source):
         return _remote_reader(source), (source,)
     if isinstance(source, str) and not source.strip():
@@ -274,12 +279,14 @@ def _remote_reader(url: str) -> Callable[..., Any]:
 
 @functools.wraps(from_huggingface)  # it has the same options
 def from_disk(path: str | Path, **options: Any) -> Samples:
-    """Open the data set that `save_to_disk` wrote in a folder."""
+    """Open the data set that `save_to_disk` wrote in a folder, or a split of the hub."""
     return from_huggingface(loaded(path), **options)
 
 
 def loaded(path: str | Path) -> Any:
-    """Load the Hugging Face data set that `save_to_disk` wrote."""
+    """Load the Hugging Face data set that `save_to_disk` wrote, or that is on the hub under this name."""
+    if is_name(path):
+        return hub_data(str(path))
     try:
         from datasets import load_from_disk
     except ImportError as error:

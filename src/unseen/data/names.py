@@ -1,0 +1,131 @@
+"""Data sets by name: `openml:adult`, which scikit-learn downloads, and `hf:user/name:split`, which `datasets` does.
+
+Both libraries keep what they have downloaded. Without a network, a name ends in one line, within seconds.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from typing import Any
+
+from unseen.data.base import Samples
+from unseen.data.frames import from_frame
+from unseen.errors import ArgumentError, DataError, MissingDependencyError
+
+__all__ = ["from_openml", "hub_data", "is_name"]
+
+_PATIENCE = 15.0  # seconds until a server must answer; its library waits without end, or tries again for long
+
+
+def is_name(source: object) -> bool:
+    """Tell whether a source is the name of a data set that is downloaded; `hf://...` is a URL.
+
+    >>> is_name("openml:adult"), is_name("hf:user/name:train"), is_name("hf://datasets/user/name"), is_name("adult.csv")
+    (True, True, False, False)
+
+    """
+    return isinstance(source, str) and re.match("(openml|hf):(?!//)", source) is not None
+
+
+@functools.wraps(from_frame)  # it has the same options
+def from_openml(name: str, **options: Any) -> Samples:
+    """Open a data set of OpenML as a frame, with its target as the label: `openml:adult`, or `openml:adult@2`."""
+    found = _fetch_openml(name)
+    targets = list(found.target_names or ())
+    if options.get("label") is None and options.get("target") is None and len(targets) == 1:
+        options["label"] = targets[0]
+    data = from_frame(found.frame, **options)
+    about = found.details
+    data.notes += (f"{name} is version {about.get('version')} of OpenML's {about.get('name')}, id {about.get('id')}",)
+    return data
+
+
+def _fetch_openml(named: str) -> Any:
+    name, at, version = named.removeprefix("openml:").partition("@")
+    if not name or (at and not re.fullmatch("[1-9][0-9]*", version)):
+        raise ArgumentError(
+            f"a name of OpenML is openml:NAME or openml:NAME@VERSION, as in openml:adult@2, got {named!r}"
+        )
+    from sklearn.datasets import fetch_openml
+
+    try:
+        with _impatient(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # several versions, which a note tells; another try
+            return fetch_openml(name, version=int(version) if at else "active", as_frame=True, n_retries=1)
+    except ImportError as error:
+        raise MissingDependencyError("pandas", f"reading {named}") from error
+    except (ValueError, HTTPException) as error:  # no such name or version, no table, a broken file
+        raise DataError(f"{named} cannot be read from OpenML: {_line(error)}") from error
+    except OSError as error:  # those of urllib among them
+        raise DataError(f"{named} cannot be downloaded: {_line(error)}; {_AGAIN}") from error
+
+
+_AGAIN = "try again with a network, or give the path of a file"
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Give every new socket a time limit, since urllib has none of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_PATIENCE)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def hub_data(named: str) -> Any:
+    """Return one split of a data set of the Hugging Face hub, as a `datasets.Dataset`.
+
+    Raises:
+        ArgumentError: no split is named.
+        MissingDependencyError: `datasets` is not installed.
+        DataError: no such data set or split, or no network.
+
+    """
+    parts = re.fullmatch(r"hf:([^:]+):([^:\[\]]+(?:\[[^\]]*\])?)", named)
+    if parts is None:
+        raise ArgumentError(
+            f"a name of the hub is hf:USER/NAME:SPLIT or hf:NAME:SPLIT, as in hf:ag_news:train, got {named!r}"
+        )
+    name, split = parts.groups()
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingDependencyError("datasets", f"reading {named}", extra="huggingface") from error
+    try:
+        _check_hub(name, datasets.config.HF_HUB_OFFLINE)
+        return datasets.load_dataset(name, split=split)
+    except ConnectionError as error:
+        kept = "HF_HUB_OFFLINE=1 reads what was downloaded before"
+        raise DataError(f"{named} cannot be downloaded: {_line(error)}; {_AGAIN}; {kept}") from error
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise DataError(f"{named} cannot be read from the hub: {_line(error)}") from error
+
+
+def _check_hub(name: str, offline: bool) -> None:
+    """Ask the hub once for this name, since `load_dataset` asks for half a minute before it gives up."""
+    if offline:
+        return
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import HfHubHTTPError
+
+    try:
+        HfApi().dataset_info(name, timeout=_PATIENCE)
+    except (HfHubHTTPError, ValueError):
+        return  # it answered, or the name is none: `load_dataset` says which
+    except Exception as error:  # the errors of its client for HTTP, which depends on its version
+        raise ConnectionError(f"the hub does not answer ({_line(error)})") from error
+
+
+def _line(error: BaseException) -> str:
+    """Return the message of an error of another library in one line."""
+    reason = getattr(error, "reason", None)
+    text = " ".join(str(error if reason is None else reason).split())
+    return text if len(text) <= 300 else f"{text[:300]}..."
