@@ -181,6 +181,7 @@ def test_a_hub_that_does_not_answer_is_not_asked_again(asked, monkeypatch):
 
 def test_what_the_hub_refuses_is_for_datasets_to_explain(asked, monkeypatch):
     refusal = HfHubHTTPError.__new__(HfHubHTTPError)
+    refusal.response = object()
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", fails(refusal))
     monkeypatch.setattr(datasets, "load_dataset", fails(datasets.exceptions.DatasetNotFoundError("no such set")))
     with pytest.raises(DataError, match="no such set"):

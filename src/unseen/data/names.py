@@ -114,14 +114,14 @@ def _check_hub(name: str, offline: bool) -> None:
     if offline:
         return
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import HfHubHTTPError
 
     try:
         HfApi().dataset_info(name, timeout=_PATIENCE)
-    except (HfHubHTTPError, ValueError):
-        return  # it answered, or the name is none: `load_dataset` says which
-    except Exception as error:  # the errors of its client for HTTP, which depends on its version
-        raise ConnectionError(f"the hub does not answer ({_line(error)})") from error
+    except ValueError:
+        return  # no name of a data set, as `load_dataset` will say
+    except Exception as error:  # its client for HTTP, whose errors these are, depends on its version
+        if getattr(error, "response", None) is None:
+            raise ConnectionError(f"the hub does not answer ({_line(error)})") from error
 
 
 def _line(error: BaseException) -> str:
