@@ -141,7 +141,7 @@ def read_parquet(path: Path, kind: str) -> tuple[dict[str, npt.NDArray[Any]], di
     if path.is_dir():
         raise CorruptFileError(f"{path} must be a file, but it is a folder")
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
+        table = pq.read_table(path.absolute(), page_checksum_verification=True)  # "photos:2" would be a URI
         columns = {name: table.column(name).to_numpy() for name in table.column_names}
         text = table.schema.metadata[b"unseen"].decode()
         # The page checksums do not cover the footer, where names, types and metadata are.
