@@ -91,6 +91,8 @@ def storage_error(path: Path, error: OSError) -> StorageError:
 
 
 def _sync_folder(folder: Path) -> None:
+    if not hasattr(os, "O_DIRECTORY"):
+        return  # Windows, where a folder cannot be opened
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

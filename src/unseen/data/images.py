@@ -53,6 +53,7 @@ __all__ = [
     "note_on_black",
     "open_images",
     "pixels",
+    "total_memory",
     "upright",
 ]
 
@@ -363,12 +364,20 @@ def open_images(source: ImageSource, labelled: Labelling, options: ImageOptions,
 
 def default_memory_limit() -> int:
     """Return a quarter of the memory of this machine, or of the limit of its control group, in bytes."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    total = total_memory()
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         limit = Path("/sys/fs/cgroup") / name
         if limit.exists() and (text := limit.read_text().strip()).isdigit():
             total = min(total, int(text))
     return total // 4
+
+
+def total_memory() -> int:
+    """Return the bytes of memory of this machine; where the system does not say, as Windows, 8 GiB."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):
+        return 8 << 30
 
 
 def default_workers() -> int:
