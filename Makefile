@@ -1,11 +1,11 @@
-# The verbs: demo, test, check, docs, bench. Everything happens in virtual environments inside this folder.
+# The verbs: demo, test, test-wheel, check, docs, bench. Everything happens in virtual environments inside this folder.
 PYTHON ?= python3
 # The demo needs no torch, so it has an environment of its own that is ready in a fraction of the time.
 DEMO = .venv-demo/bin
 DEV = .venv/bin
 INSTALL = install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all lint types check docs bench clean
+.PHONY: demo test test-all test-wheel lint types check docs bench clean
 
 demo: .venv-demo/ready
 	$(DEMO)/unseen prune digits --keep 0.7 --score el2n --rule top --learner extra_trees --folds 5 --out runs/demo
@@ -15,6 +15,10 @@ test: .venv/ready
 
 test-all: .venv/ready
 	$(DEV)/python -m pytest -q -n auto -m "not gpu"
+
+# The README's five users with the wheel in an empty environment, which takes minutes and a package index.
+test-wheel: .venv/ready
+	$(DEV)/python -m pytest -q -m slow tests/docs/test_wheel.py
 
 lint: .venv/ready
 	$(DEV)/ruff check .

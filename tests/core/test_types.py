@@ -53,6 +53,12 @@ def test_a_table_comes_back_and_saves_to_the_same_bytes(tmp_path, repeats, text)
     assert_same(unseen.load(tmp_path / "b.parquet"), first)
 
 
+def test_a_name_with_a_colon_is_no_url(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ScoreTable.of("el2n", [0.3, 1.2, 0.1], direction="harder").save("photos:2.parquet")
+    assert ScoreTable.load("photos:2.parquet").column("el2n").tolist() == [0.3, 1.2, 0.1]
+
+
 def test_a_table_without_predictions(tmp_path):
     bare = ScoreTable.of("el2n", [0.1, 0.2], direction="harder")
     back = ScoreTable.load(bare.save(tmp_path / "a.parquet"))

@@ -1,6 +1,6 @@
 """Fields for FiftyOne: by the paths that it gives its samples, values where something was measured.
 
-The last test uses the library itself where it and its database are installed. It was last seen to pass with FiftyOne
+The last tests use the library itself where it and its database are installed. They were last seen to pass with FiftyOne
 1.22.1, with a server that speaks MongoDB's protocol (SecantusDB 0.7.0b3) in the place of `mongod`.
 """
 
@@ -27,7 +27,7 @@ from unseen.pruning import Scored
 
 KEPT = [0, 4, 8]
 NO_DATABASE = 77
-LOADED = """
+OPENED = """
 import json, sys
 import fiftyone as fo
 from fiftyone.core.config import FiftyOneConfigError
@@ -40,6 +40,8 @@ except FiftyOneConfigError as error:
 tree = fo.types.ImageClassificationDirectoryTree
 dataset = fo.Dataset.from_dir(photos, dataset_type=tree, label_field="label", progress=False)
 exec(use)
+""".replace("{NO_DATABASE}", str(NO_DATABASE))
+LOADED = """
 kept = dataset.match(fo.ViewField("unseen_kept"))
 names = [name for name in dataset.get_field_schema() if name.startswith("unseen_")]
 print(json.dumps({
@@ -48,7 +50,7 @@ print(json.dumps({
     "kept": kept.values("filepath"),
     "labels": kept.values("label.label"),
 }))
-""".replace("{NO_DATABASE}", str(NO_DATABASE))
+"""
 
 
 def exported(source, out, **more):
@@ -128,14 +130,16 @@ def test_fiftyone_of_a_coreset_alone(tmp_path):
         unseen.export(Coreset(np.arange(3), np.arange(3), 200), "fiftyone", tmp_path / "g.json", data=vectors)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("fiftyone") is None, reason="pip install fiftyone")
-def test_fiftyone_itself_takes_the_fields(tmp_path):
-    """In a process of its own, with nothing left behind: a server that FiftyOne starts ends with it."""
-    source = photos(tmp_path / "photos")
-    out = exported(source, tmp_path / "f.json")
+def in_fiftyone(code, tmp_path, source):
+    """What code prints that has `dataset`, of the images in `source`: in its own process, with nothing left behind.
+
+    A server that FiftyOne starts ends with it.
+    """
+    if importlib.util.find_spec("fiftyone") is None:
+        pytest.skip("pip install fiftyone")
     own = {"HOME": str(tmp_path), "FIFTYONE_DATABASE_DIR": str(tmp_path / "db"), "FIFTYONE_DATABASE_NAME": "of_a_test"}
     said = subprocess.run(
-        [sys.executable, "-c", LOADED, used(out), str(source)],
+        [sys.executable, "-c", OPENED, code, str(source)],
         env=os.environ | own | {"FIFTYONE_DO_NOT_TRACK": "1"},
         capture_output=True,
         text=True,
@@ -144,7 +148,13 @@ def test_fiftyone_itself_takes_the_fields(tmp_path):
     if said.returncode == NO_DATABASE:
         pytest.skip(f"FiftyOne has no database here: {said.stderr.strip().splitlines()[-1]}")
     assert said.returncode == 0, said.stderr
-    found = json.loads(said.stdout.splitlines()[-1])
+    return said.stdout
+
+
+def test_fiftyone_itself_takes_the_fields(tmp_path):
+    source = photos(tmp_path / "photos")
+    out = exported(source, tmp_path / "f.json")
+    found = json.loads(in_fiftyone(used(out) + LOADED, tmp_path, source).splitlines()[-1])
     assert found["types"] == {
         "unseen_kept": "BooleanField",
         "unseen_el2n": "FloatField",
@@ -155,3 +165,17 @@ def test_fiftyone_itself_takes_the_fields(tmp_path):
     ids = from_folder(source).ids
     assert sorted(found["kept"]) == sorted(str(source / ids[row]) for row in KEPT)
     assert sorted(found["labels"]) == ["cat", "dog", "owl"]
+
+
+def test_fiftyone_itself_exports_what_is_read(tmp_path):
+    source, out = photos(tmp_path / "photos"), tmp_path / "from_fiftyone"
+    code = f"dataset.export(export_dir={str(out)!r}, dataset_type=tree, label_field='label', progress=False)"
+    in_fiftyone(code, tmp_path, source)
+    mine, theirs = from_folder(source), from_folder(out)
+    assert theirs.class_names == mine.class_names
+    for label in range(len(mine.class_names)):
+        images = [
+            sorted(image.tobytes() for image in data.take(np.flatnonzero(data.labels == label)))
+            for data in (mine, theirs)
+        ]
+        assert images[0] == images[1]

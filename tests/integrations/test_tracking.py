@@ -130,6 +130,7 @@ def test_wandb(tmp_path):
         assert wandb.run is run
         assert run.summary["verdict/coreset"].startswith("coreset against full:")
     assert wandb.run is None
+    wandb.teardown()  # its service writes the end of the file after finish() has returned
     (written,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     content = written.read_bytes()
     assert all(name in content for name in (b"loss/r0f1", b"held_out_accuracy", b"score/el2n", b"report.html"))

@@ -51,7 +51,8 @@ Source = Annotated[
     typer.Argument(
         metavar="DATA",
         help="A folder of images (one folder a class), a parquet file or a folder of them, a .csv, .jsonl or .npz "
-        "file, 'digits', or the URL of parquet or npy shards in a store (s3://bucket/folder).",
+        "file, 'digits', 'openml:adult', 'hf:user/name:split', or the URL of parquet or npy shards in a store "
+        "(s3://bucket/folder).",
         show_default=False,
     ),
 ]

@@ -91,6 +91,8 @@ def storage_error(path: Path, error: OSError) -> StorageError:
 
 
 def _sync_folder(folder: Path) -> None:
+    if not hasattr(os, "O_DIRECTORY"):
+        return  # Windows, where a folder cannot be opened
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -141,7 +143,7 @@ def read_parquet(path: Path, kind: str) -> tuple[dict[str, npt.NDArray[Any]], di
     if path.is_dir():
         raise CorruptFileError(f"{path} must be a file, but it is a folder")
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
+        table = pq.read_table(path.absolute(), page_checksum_verification=True)  # "photos:2" would be a URI
         columns = {name: table.column(name).to_numpy() for name in table.column_names}
         text = table.schema.metadata[b"unseen"].decode()
         # The page checksums do not cover the footer, where names, types and metadata are.

@@ -7,8 +7,8 @@ bits, and the first frame of an animation is used. 32-bit and floating-point ima
 **Resize rule.** Images that all have one size are left as they are, unless `image_size` is given. Otherwise the
 shorter side is resized to S (Pillow's bilinear filter, which is antialiased), and the central S x S is cropped. S is
 `image_size` or, by default, the smaller of 224 and the median shorter side of a seeded sample of 256 images. A JPEG
-file whose shorter side is at least 4 S is decoded at 1/2, 1/4 or 1/8 of its size, so at 2 S or more: three times as quick
-for 12 megapixels, while grey levels differ by 0.2 on average.
+file whose shorter side is at least 4 S is decoded at 1/2, 1/4 or 1/8 of its size, so at 2 S or more: three times as
+quick for 12 megapixels, while grey levels differ by 0.2 on average.
 """
 
 from __future__ import annotations

@@ -10,7 +10,17 @@ from typing import Any, Literal, TypedDict
 
 from unseen.errors import ArgumentError, UnknownNameError
 
-__all__ = ["ARRAYS", "BESIDE", "COLUMNS", "IMAGES", "ReadOptions", "ReaderOptions", "Reading", "default_workers"]
+__all__ = [
+    "ARRAYS",
+    "BESIDE",
+    "COLUMNS",
+    "IMAGES",
+    "ReadOptions",
+    "ReaderOptions",
+    "Reading",
+    "default_workers",
+    "total_memory",
+]
 
 # Options that formats have in common.
 COLUMNS = ("label", "target", "image", "text", "features", "id", "group", "split")
@@ -102,7 +112,7 @@ class ReadOptions:
         """The memory limit; by default a quarter of the memory of this machine, or of its control group."""
         if self.memory_limit is not None:
             return self.memory_limit
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        total = total_memory()
         for name in ("memory.max", "memory/memory.limit_in_bytes"):
             limit = Path("/sys/fs/cgroup") / name
             if limit.exists() and (text := limit.read_text().strip()).isdigit():
@@ -151,6 +161,14 @@ class ReaderOptions(Reading, total=False):
     workers: int
     cache: str | Path
     groups: Any
+
+
+def total_memory() -> int:
+    """Return the bytes of memory of this machine; where the system does not say, as Windows, 8 GiB."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):
+        return 8 << 30
 
 
 def default_workers() -> int:

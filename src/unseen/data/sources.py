@@ -15,6 +15,7 @@ from unseen.data.files import NOTHING, no_file, unreadable_message
 from unseen.data.folders import FolderFormat
 from unseen.data.formats import Format, OpenFormat, Place
 from unseen.data.frames import FrameFormat, is_frame
+from unseen.data.names import HubFormat, OpenmlFormat
 from unseen.data.options import Reading
 from unseen.data.shards import ShardsFormat
 from unseen.data.tables import ParquetFormat
@@ -38,6 +39,8 @@ FORMATS: Registry[type[Format]] = Registry("data format", "unseen.formats")
 
 # The first that reads a source is taken; those of other packages are asked before `LAST`, which read all else.
 FORMATS.add("digits", DigitsFormat)
+FORMATS.add("openml", OpenmlFormat)
+FORMATS.add("hub", HubFormat)
 FORMATS.add("open", OpenFormat)
 FORMATS.add("frame", FrameFormat)
 FORMATS.add("arrays", ArraysFormat)
@@ -67,10 +70,10 @@ def resolve(source: Any, *, cache: str | Path | None = None, **options: Any) -> 
     """Open the data set that `source` names, in any of the forms that `unseen` reads.
 
     Args:
-        source: a `Data` object; `"digits"`; a pair (X, y); a frame of pandas or polars, a pyarrow table; a torch
-            `Dataset` or anything map-style; a Hugging Face `Dataset`; a path to a folder of images, to parquet, CSV,
-            JSON-lines, npz or npy files, or to a saved Hugging Face data set; the URL of parquet files or numbered npy
-            files in a store that fsspec knows.
+        source: a `Data` object; a name, `"digits"`, `"openml:adult"` or `"hf:user/name:split"`; a pair (X, y); a frame
+            of pandas or polars, a pyarrow table; a torch `Dataset` or anything map-style; a Hugging Face `Dataset`; a
+            path to a folder of images, to parquet, CSV, JSON-lines, npz or npy files, or to a saved Hugging Face data
+            set; the URL of parquet files or numbered npy files in a store that fsspec knows.
         cache: a folder that may keep decoded images; see `from_folder`. Other forms do without.
         **options: options of the reader of that form; an unknown one is refused.
 

@@ -375,8 +375,8 @@ def from_parquet(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
         path: the file or folder, or its URL in a store that fsspec knows.
         **options: `label`, `target`, `image`, `text`, `features`, `id`, `group` and `split` of `ReadOptions`;
             `memory_limit`; `cache`; and `image_size`, `mode`, `on_error` and `workers`, refused if there are no
-            images. Data larger than `memory_limit` is read by row groups, as needed. Taking it in random order is slow unless row
-            groups are small or fit in the limit (images: encoded). It is refused for text and tables.
+            images. Data larger than `memory_limit` is read by row groups, as needed. Taking it in random order is slow
+            unless row groups are small or fit in the limit (images: encoded). It is refused for text and tables.
 
     Raises:
         UnknownNameError: no such column; the message lists the nearest names.

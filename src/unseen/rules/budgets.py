@@ -203,7 +203,7 @@ def class_weights(quota: str, codes: IntArray, sizes: Sequence[int], wrong: IntA
     if quota == "proportional":
         return list(sizes)
     if quota == "floored":
-        return [max(size, FLOOR * sum(sizes) / len(sizes)) for size in sizes]
+        return [max(Fraction(size), FLOOR * sum(sizes) / len(sizes)) for size in sizes]
     if quota == "uniform":
         return [1] * len(sizes)
     if wrong is None or not (wrong >= 0).any():

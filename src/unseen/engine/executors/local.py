@@ -265,7 +265,7 @@ class LocalExecutor:
             `jobs`, and at most `OMP_NUM_THREADS`.
 
     Raises:
-        ArgumentError: a number below 1.
+        ArgumentError: a number below 1; more than one job on Windows.
 
     >>> LocalExecutor(jobs=2, threads=1)
     LocalExecutor(jobs=2, threads=1)
@@ -278,6 +278,8 @@ class LocalExecutor:
         for name, value in (("jobs", jobs), ("threads", threads)):
             if value is not None and value < 1:
                 raise ArgumentError(f"{name} must be at least 1, got {value}")
+        if jobs > 1 and not hasattr(signal, "pthread_sigmask"):
+            raise ArgumentError(f"jobs must be 1 on this system (Windows), got {jobs}; Linux, macOS and WSL take more")
         self.jobs = jobs
         self.threads = default_threads(jobs) if threads is None else threads
         self._pool: WorkerPool | None = None  # the workers of the session

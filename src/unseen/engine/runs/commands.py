@@ -62,7 +62,7 @@ _WITHOUT_EFFECT = ("json", "no_report", "out_dir", "quiet", "log", "yes", "jobs"
 _LEARNERS = ("learner", "trainee")
 _PLACES = ("data", "test", "features", "start", "runs")
 _REGISTERED = re.compile(r"(sklearn:|torch:)?[\w.-]+(:[^:]*=[^:]*)?")  # a name with options, none of them a module
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
+_ELSEWHERE = re.compile(r"(openml|hf):|[A-Za-z][A-Za-z0-9+.-]*(::|://)")  # a name that is downloaded, or a URL
 _REPEAT = "repeat the original command with the same --out"
 
 
@@ -177,7 +177,7 @@ def outside(options: Mapping[str, Any]) -> list[str]:
     for name in _PLACES:
         value = options.get(name)
         places = value if isinstance(value, list) else [value]
-        found += [f"connects to {name} {place!r}" for place in places if _URL.match(str(place))]
+        found += [f"connects to {name} {place!r}" for place in places if _ELSEWHERE.match(str(place))]
     if options.get("address") is not None:
         found.append(f"connects to address {options['address']!r}")
     if "address" in str(options.get("executor")):

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -26,6 +25,11 @@ import numpy as np
 
 from unseen.core.files import storage_error
 from unseen.errors import CorruptFileError, RunError, RunLockedError, StorageError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = [
     "LOCK",
@@ -129,10 +133,16 @@ class Lock:
     Raises:
         RunLockedError: another process (or another `Lock` of this process) holds the lock.
         StorageError: the file cannot be written.
+        RunError: the system has no such locks.
 
     """
 
     def __init__(self, path: Path) -> None:
+        if fcntl is None:
+            raise RunError(
+                f"{path.parent} cannot be locked, as this system has no flock (Windows); use Linux, macOS or WSL, or "
+                "leave out= away: then results stay in memory"
+            )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -179,7 +189,8 @@ def _forget_in_child() -> None:
         lock._forget()
 
 
-os.register_at_fork(after_in_child=_forget_in_child)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
 
 
 # ---- folders that are there whole or not at all --------------------------------------------------------------------

@@ -11,7 +11,6 @@ the same shifts and flips on every device, and one gather then crops and flips a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unseen.core.arrays import IdArray, IntArray
 from unseen.core.protocols import Data
+from unseen.data.options import total_memory
 from unseen.errors import DataError, some
 from unseen.learners.torch.parallel import ALONE, Team
 from unseen.learners.torch.recipe import Recipe
@@ -142,8 +142,8 @@ def free_memory(place: torch.device) -> int:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):  # not Linux: leave the page cache out
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, StopIteration):  # not Linux: half of what there is
+        return total_memory() // 2
 
 
 @dataclass(frozen=True)
