@@ -15,10 +15,10 @@ import pytest
 import sklearn.datasets
 from huggingface_hub.errors import HfHubHTTPError
 from sklearn.datasets._openml import OpenMLError
-from unseen.data.preview import look
 
 import unseen
 from unseen.data import resolve
+from unseen.data.sources import find_format
 from unseen.engine.runs.commands import outside
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 
@@ -87,7 +87,7 @@ def test_the_hub_gives_one_split(asked):
     data = resolve("hf:user/name:train[:10%]", label="label")
     assert (data.kind, data.class_names) == ("text", ("neg", "pos"))
     assert asked == [("user/name", {"split": "train[:10%]"})]
-    assert look("hf:name:train").show(np.array([0])) == ["good word0"]
+    assert find_format("hf:name:train").show(np.array([0])) == ["good word0"]
 
 
 @pytest.mark.parametrize(
