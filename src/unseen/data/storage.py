@@ -1,12 +1,7 @@
 """Storage of the files of a data set: a local folder, or a remote store that fsspec reads.
 
-Readers of parquet and of numbered npy files ask a `Storage` for names, content and changes of files. They do not know
-whether it is local (`LocalStorage`) or remote (`RemoteStorage`: `s3://`, `gs://`, `abfs://`, `hf://`, `https://`,
-`memory://`, ...).
-
-Addresses and credentials come from the URL, the environment and the configuration of fsspec. Remote parquet is read
-through open files. Remote npy files are read by ranges of bytes: the header once, then the requested rows. Only headers
-are cached; with `simplecache::s3://...` and the like, fsspec keeps files on a local disk.
+Addresses and credentials of a store come from the URL, the environment and the configuration of fsspec. Remote parquet
+is read through open files, remote npy files by ranges of bytes: the header once, then the requested rows.
 """
 
 from __future__ import annotations
@@ -33,29 +28,10 @@ import pyarrow.parquet as pq
 
 from unseen.core.arrays import IntArray
 from unseen.data.content import Files, changed, stamp_states
-from unseen.data.files import (
-    drop_repeated_links,
-    is_folder,
-    is_hidden,
-    npy_error,
-    npy_header,
-    read_npy,
-    readable,
-    walk,
-)
+from unseen.data.files import drop_repeated_links, is_folder, is_hidden, npy_error, npy_header, read_npy, readable, walk
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
 
-__all__ = [
-    "LocalStorage",
-    "RemoteRows",
-    "RemoteStorage",
-    "Rows",
-    "State",
-    "Storage",
-    "is_url",
-    "opened_parquet",
-    "storage_of",
-]
+__all__ = ["LocalStorage", "RemoteStorage", "Rows", "Storage", "is_url", "opened_parquet", "storage_of"]
 
 
 T = TypeVar("T")
@@ -176,15 +152,7 @@ class Storage(ABC):
 
 
 class LocalStorage(Storage):
-    """Local files; npy files are memory maps.
-
-    Args:
-        root: the folder.
-        names: names of files in it.
-        single: see `Storage`.
-        notes: see `Storage`.
-
-    """
+    """Local files, by their names in a folder; npy files are memory maps."""
 
     def __init__(self, root: Path, names: Iterable[str], *, single: bool = False, notes: Sequence[str] = ()) -> None:
         self._folder = root.resolve()
@@ -281,18 +249,11 @@ def storage_of(source: str | Path, suffix: str, *, deep: bool = False) -> Storag
 
 
 class RemoteStorage(Storage):
-    """Files of a store. Only URLs are pickled: another process needs credentials of its own.
-
-    Args:
-        url: the folder.
-        states: see `Storage`.
-        single: see `Storage`.
-
-    """
+    """Files of a store. Only URLs are pickled: another process needs credentials of its own."""
 
     def __init__(self, url: str, states: dict[str, State], *, single: bool) -> None:
         super().__init__(url, states, single=single)
-        self._headers: dict[str, tuple[tuple[int, ...], np.dtype[Any], int]] = {}
+        self._headers: dict[str, RemoteRows] = {}
 
     @classmethod
     def listed(cls, url: str) -> RemoteStorage:
@@ -355,9 +316,8 @@ class RemoteStorage(Storage):
         unknown = [name for name in names if name not in self._headers]
         ranges = [(name, 0, min(_HEADER, self.states[name].size)) for name in unknown]
         for name, content in zip(unknown, self.fetch(ranges), strict=True):
-            self._headers[name] = self._header(name, content)
-        for name in names:
-            yield RemoteRows(self, name, *self._headers[name])
+            self._headers[name] = self._rows(name, content)
+        yield from map(self._headers.__getitem__, names)
 
     def arrays(self, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
         """Read whole files, and yield their arrays."""
@@ -404,8 +364,8 @@ class RemoteStorage(Storage):
 
         return retry(self.where(name), again)
 
-    def _header(self, name: str, content: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-        """Read shape, type and offset of the numbers from the header of an npy file."""
+    def _rows(self, name: str, content: bytes) -> RemoteRows:
+        """Return the rows of an npy file, by the bytes of its header."""
         file = io.BytesIO(content)
         try:
             shape, columns_first, dtype = npy_header(file, self.states[name].size)
@@ -418,7 +378,7 @@ class RemoteStorage(Storage):
                 f"{self.where(name)} is stored column by column, of which no rows can be read from a store; write it "
                 "again as np.ascontiguousarray(x)"
             )
-        return shape, dtype, file.tell()
+        return RemoteRows(self, name, shape, dtype, file.tell())
 
     @property
     def _system(self) -> Any:
