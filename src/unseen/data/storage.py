@@ -13,7 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -31,13 +31,12 @@ from unseen.data.content import Files, changed, stamp_states
 from unseen.data.files import drop_repeated_links, is_folder, is_hidden, npy_error, npy_header, read_npy, readable, walk
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
 
-__all__ = ["LocalStorage", "RemoteStorage", "Rows", "Storage", "is_url", "opened_parquet", "storage_of"]
+__all__ = ["LocalStorage", "RemoteStorage", "Rows", "Storage", "is_url", "storage_of"]
 
 
 T = TypeVar("T")
 
 _SECONDS = 1.0  # between two checks of one file
-_OTHER = "its size or time differs"
 _MAPS = 256  # memory maps open at a time; an operating system allows some 65,000
 
 
@@ -103,11 +102,9 @@ class Storage(ABC):
 
         """
         now = time.monotonic()
-        if name == self._last and now - self._looked < _SECONDS:
-            return
-        if not self.states[name].same(self.now(name)):
-            raise changed(self.where(name), _OTHER)
-        self._last, self._looked = name, now
+        if name != self._last or now - self._looked >= _SECONDS:
+            self.check_all([name])
+            self._last, self._looked = name, now
 
     def check_all(self, names: Sequence[str]) -> None:
         """Refuse files that have changed since they were listed; each is checked.
@@ -116,18 +113,22 @@ class Storage(ABC):
             DataError: a file has changed.
 
         """
-        now = self.all_now(names)
+        now = self.now(names)
         for name in names:
             if not self.states[name].same(now.get(name)):
-                raise changed(self.where(name), _OTHER)
+                raise changed(self.where(name), "its size or time differs")
 
-    def all_now(self, names: Sequence[str]) -> dict[str, State]:
-        """Return the present states of these files; files that are gone are left out."""
-        return {name: state for name in names if (state := self.now(name)) is not None}
+    @contextmanager
+    def parquet(self, name: str, metadata: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
+        """Open a parquet file; from a store, the requested columns of a row group are read in few long ranges."""
+        with self.opened(name) as source:
+            buffered = not isinstance(source, Path)
+            with pq.ParquetFile(source, metadata=metadata, pre_buffer=buffered) as parquet:
+                yield parquet
 
     @abstractmethod
-    def now(self, name: str) -> State | None:
-        """Return the present state of a file; None if it is gone."""
+    def now(self, names: Sequence[str]) -> dict[str, State]:
+        """Return the present states of these files; files that are gone are left out."""
 
     @abstractmethod
     def opened(self, name: str) -> AbstractContextManager[Any]:
@@ -164,12 +165,13 @@ class LocalStorage(Storage):
         # Only the names of files are pickled, not their content.
         return {**super().__getstate__(), "_maps": OrderedDict()}
 
-    def now(self, name: str) -> State | None:
-        """Return size and time."""
-        try:
-            return _local_state(self._folder / name)
-        except OSError:
-            return None
+    def now(self, names: Sequence[str]) -> dict[str, State]:
+        """Return sizes and times."""
+        states = {}
+        for name in names:
+            with suppress(OSError):
+                states[name] = _local_state(self._folder / name)
+        return states
 
     def opened(self, name: str) -> AbstractContextManager[Path]:
         """Return the path."""
@@ -190,15 +192,6 @@ class LocalStorage(Storage):
             return work()
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DataError(f"{what} {wrong}: {error}") from error
-
-
-@contextmanager
-def opened_parquet(storage: Storage, name: str, metadata: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
-    """Open a parquet file; from a store, the requested columns of a row group are read in few long ranges."""
-    with storage.opened(name) as source:
-        buffered = not isinstance(source, Path)
-        with pq.ParquetFile(source, metadata=metadata, pre_buffer=buffered) as parquet:
-            yield parquet
 
 
 def _local_state(path: Path) -> State:
@@ -289,22 +282,20 @@ class RemoteStorage(Storage):
         """The file system of fsspec, and the path of the folder in it."""
         return open_store(self.root)
 
-    def now(self, name: str) -> State | None:
-        """Return the state that the store gives."""
+    def now(self, names: Sequence[str]) -> dict[str, State]:
+        """Return what the store says of one file, or of several by listing all."""
+        if len(names) > 1:
+            return RemoteStorage.listed(self.root).states
+        (name,) = names
 
-        def ask() -> State | None:
-            path = self._path(name)
+        def ask() -> dict[str, State]:
             self._system.invalidate_cache()
             try:
-                return read_state(self._system.info(path), path)
+                return {name: read_state(self._system.info(self._path(name)), name)}
             except FileNotFoundError:
-                return None
+                return {}
 
         return retry(self.where(name), ask)
-
-    def all_now(self, names: Sequence[str]) -> dict[str, State]:
-        """Return the present states, by one listing; for one file, by asking for it."""
-        return super().all_now(names) if len(names) == 1 else RemoteStorage.listed(self.root).states
 
     def opened(self, name: str) -> AbstractContextManager[Any]:
         """Open a file of the store."""

@@ -27,7 +27,7 @@ from unseen.data.images import Encoded, ImageSource
 from unseen.data.labels import Labelling
 from unseen.data.options import ReaderOptions
 from unseen.data.shards import ShardedVectors
-from unseen.data.storage import Storage, opened_parquet, storage_of
+from unseen.data.storage import Storage, storage_of
 from unseen.errors import ArgumentError, DataError, some
 
 __all__ = ["FolderColumns", "ParquetFormat", "ParquetVectors", "from_parquet"]
@@ -166,7 +166,7 @@ class RowGroups:
         file, number = self._places[group]
 
         def read() -> pa.Table:
-            with opened_parquet(self.storage, self.files[file], None if fresh else self.footer(file)) as parquet:
+            with self.storage.parquet(self.files[file], None if fresh else self.footer(file)) as parquet:
                 own = parquet.read_row_group(number, columns=self.folders.others(columns), use_threads=False)
             table = self.folders.filled(file, own, columns)
             return table if schema is None else table.cast(schema)
@@ -184,7 +184,7 @@ class RowGroups:
         if self._footer is None or self._footer[0] != file:
 
             def footer() -> pq.FileMetaData:
-                with opened_parquet(self.storage, self.files[file]) as parquet:
+                with self.storage.parquet(self.files[file]) as parquet:
                     return parquet.metadata
 
             name = self.storage.where(self.files[file])
@@ -322,8 +322,8 @@ class ParquetFormat(TableFormat):
         return of_text(table if len(self.rows) == len(table) else table.take(self.rows))
 
     def _columns(self, file: str, names: list[str]) -> pa.Table:
-        with self.storage.opened(file) as opened:
-            return pq.read_table(opened, columns=names, partitioning=None)
+        with self.storage.parquet(file) as parquet:
+            return parquet.read(names)
 
     def head(self, names: Sequence[str]) -> pa.Table:
         """Read these columns of the chosen rows in the first row group that has any."""
