@@ -117,7 +117,7 @@ def score(
         verify: `"full"` puts a digest of all content in the manifest, `"cheap"` a digest of a sample of it.
         report: called with (kind, **fields) as work goes on.
         features: the columns that are inputs.
-        **reading: how `data` is read, as in `label="income"`; see `unseen.data.sources.Reading`.
+        **reading: how `data` is read, as in `label="income"`; see `unseen.data.options.ReadOptions`.
 
     Returns:
         The score table, in dataset order.

@@ -195,7 +195,7 @@ class NpzFormat(Format):
         labels, targets, ids, groups = (None if name is None else arrays[name] for name in (y, target, id, group))
         if arrays[x].ndim == 0:
             raise DataError(f"array {x!r} of {path} must hold n samples, got a single {arrays[x].dtype}")
-        about = {"n": len(arrays[x]), "ids": ids, "groups": groups}
+        about: dict[str, Any] = {"n": len(arrays[x]), "ids": ids, "groups": groups}
         labelled = label_or_target(labels, targets, class_names, names=(y or "y", target or "target"), **about)
         data = from_values(arrays[x], labelled, files=files)
         if isinstance(data, ArrayData) and data.watch is not None:

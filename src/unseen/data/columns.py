@@ -174,12 +174,13 @@ class TableFormat(Format):
         if numbering:
             notes.append(_note_left_out(numbering))
         _note_unused(notes, set(rest) - set(wanted) - set(numbering))
-        if text is None and _are_vectors([schema.field(name).type for name in wanted]):
+        kinds = [schema.field(name).type for name in wanted]
+        if text is None and ((len(kinds) == 1 and is_list(kinds[0])) or all(map(_is_number, kinds))):
             vectors = self.vectors(wanted, labelled, **about)
             return _open_features(self.read(wanted), labelled, about) if vectors is None else vectors
         if options.memory_limit is not None:
             raise ArgumentError("memory_limit is for images and vectors; there are none here")
-        if text is not None or (len(wanted) == 1 and _is_text(schema.field(wanted[0]).type)):
+        if text is not None or (len(kinds) == 1 and _is_text(kinds[0])):
             return TextData(_to_texts(self.read(wanted).column(0), wanted[0]), labelled, **about)
         return _open_features(self.read(wanted), labelled, about)
 
@@ -244,11 +245,13 @@ def row_numbers(source: TableFormat, names: Sequence[str]) -> dict[str, str]:
     kinds = {name: _value_type(source.schema.field(name).type) for name in names if name not in reasons}
     able = [n for n, kind in kinds.items() if _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)]
     parts = [] if source.parts is None else [source.parts]
-    head = source.head([*able, *parts]) if able else None
+    head = source.head([*able, *parts]) if able else source.schema.empty_table()
     for name in able:
         beside_text = any(_is_text(kind) for other, kind in kinds.items() if other != name)
         usual = name.lower() in _USUAL
-        if head is not None and _may_number(*_present_entries(head.select([name, *parts])), usual=usual):
+        # The first rows tell that most columns do not, so that few columns are read whole.
+        entries, of = _present_entries(head.select([name, *parts]))
+        if entries is not None and (usual or _all_differ(_ranks(entries), of)):
             entries, of = _present_entries(source.read([name, *parts]))
             reason = _numbering_reason(entries, of, beside_text=beside_text, usual=usual)
             if reason is not None:
@@ -288,11 +291,6 @@ def _entries(column: pa.ChunkedArray) -> npt.NDArray[Any] | None:
         if not (np.isfinite(values).all() and (values == np.floor(values)).all()):
             return None
     return values
-
-
-def _may_number(entries: npt.NDArray[Any] | None, parts: IntArray, *, usual: bool) -> bool:
-    """Tell by the first rows whether a column may number the rows, so that few columns are read whole."""
-    return entries is not None and (usual or _all_differ(_ranks(entries), parts))
 
 
 def _numbering_reason(
@@ -528,10 +526,6 @@ def _value_type(kind: pa.DataType) -> pa.DataType:
 
 def _decode_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(_value_type(column.type)) if pa.types.is_dictionary(column.type) else column
-
-
-def _are_vectors(kinds: Sequence[pa.DataType]) -> bool:
-    return (len(kinds) == 1 and is_list(kinds[0])) or all(_is_number(kind) for kind in kinds)
 
 
 def _any_of(*tests: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], bool]:

@@ -225,7 +225,7 @@ def changed(where: Path | str, how: str) -> DataError:
 
 def stamp(root: Path, names: Iterable[str]) -> Files:
     """Digest names, sizes and modification times of files below `root`; for a missing file, its name only."""
-    return stamp_states((name, *_state(root / name)) for name in names)
+    return stamp_states((name, *(_identity(root / name) or (0, None))[:2]) for name in names)
 
 
 def stamp_states(files: Iterable[tuple[str, int, int | str | None]]) -> Files:
@@ -235,14 +235,6 @@ def stamp_states(files: Iterable[tuple[str, int, int | str | None]]) -> Files:
         seen.update(json.dumps([name, size, mark]).encode())
         count, total = count + 1, total + size
     return Files(count, total, seen.hexdigest())
-
-
-def _state(path: Path) -> tuple[int, int | None]:
-    try:
-        status = path.stat()
-    except OSError:  # a broken link, which the reader of the data set refuses or skips
-        return 0, None
-    return status.st_size, status.st_mtime_ns
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:

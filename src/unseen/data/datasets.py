@@ -312,7 +312,9 @@ class _Reader:
                 f"ds[{row}] must be a pair (x, y), got {type(item).__name__}; wrap the data set to give pairs"
             )
         x, y = item
-        label = _to_scalar(to_numpy(y, f"the label of ds[{row}]")) if hasattr(y, "shape") else y
+        label = to_numpy(y, f"the label of ds[{row}]") if hasattr(y, "shape") else y
+        if isinstance(label, np.ndarray) and label.size == 1:
+            label = label.item()
         if isinstance(x, str):
             return x, label
         if hasattr(x, "getexif"):
@@ -387,10 +389,6 @@ def _read_ahead(
 
 def _as_is(batch: Any) -> Any:
     return batch
-
-
-def _to_scalar(label: npt.NDArray[Any]) -> Any:
-    return label.item() if label.size == 1 else label
 
 
 def _stack(samples: Sequence[Any], rows: Sequence[int] | IntArray | None = None) -> npt.NDArray[Any]:

@@ -16,7 +16,7 @@ from unseen.data.labels import is_missing
 from unseen.data.options import BESIDE, ReaderOptions
 from unseen.errors import ArgumentError, DataError, some
 
-__all__ = ["FrameFormat", "LoadedFormat", "column_of", "from_frame", "is_frame", "name_of", "rows_of", "to_arrow"]
+__all__ = ["FrameFormat", "LoadedFormat", "column_of", "from_frame", "is_frame", "name_of", "to_arrow"]
 
 _HEAD = 1024  # rows
 _ARROW = (pa.Table, pa.RecordBatch)
@@ -113,7 +113,9 @@ class FrameFormat(LoadedFormat):
         if data.kind in ("vector", "table") and data.feature_names is not None and not isinstance(frame, _ARROW):
             places = [self.schema.names.index(name) for name in data.feature_names]
             inputs = frame.iloc[:, places] if hasattr(frame, "iloc") else frame[:, places]
-            data.frame = inputs if len(self.rows) == len(frame) else rows_of(inputs, self.rows)
+            data.frame = inputs
+            if len(self.rows) < len(frame):
+                data.frame = data.as_frame(self.rows)
         return data
 
 
@@ -199,11 +201,6 @@ def name_of(values: Any, otherwise: str) -> str:
     """Return the name of labels for messages: their column if they have one, else `otherwise`."""
     name = str(values.columns[0]) if is_frame(values) and hasattr(values, "iloc") else getattr(values, "name", None)
     return f"column {name!r}" if isinstance(name, str) and name else otherwise
-
-
-def rows_of(frame: Any, rows: IntArray) -> Any:
-    """Return these rows of a pandas or polars frame, in that order."""
-    return frame.iloc[rows] if hasattr(frame, "iloc") else frame[rows]
 
 
 def _index_of(frame: Any, rows: IntArray) -> tuple[IdArray | None, tuple[str, ...]]:

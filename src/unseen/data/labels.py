@@ -29,7 +29,6 @@ __all__ = [
     "label_or_target",
     "labelling",
     "labels_in",
-    "targeting",
     "to_numpy",
 ]
 
@@ -55,6 +54,11 @@ class Labelling:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def rows_of(self, ids: IdArray) -> IntArray:
+        """Return the row of each of these ids, int64 (m,); -1 for an id that is not there."""
+        place = {identity: row for row, identity in enumerate(self.ids.tolist())}
+        return np.array([place.get(identity, -1) for identity in ids.tolist()], dtype=np.int64)
 
     def keep(self, rows: IntArray) -> Labelling:
         """Return these rows only, in that order; the classes do not change."""
@@ -369,56 +373,36 @@ BINS = 10
 LARGEST_TARGET = 1e150  # so that squared residuals, and their sums, are finite
 
 
-def targeting(
-    values: Any,
+def label_or_target(
+    y: Any,
+    target: Any,
+    class_names: Sequence[str] | None = None,
     *,
+    names: Sequence[str] = ("y", "target"),
     n: int | None = None,
     ids: Any = None,
     groups: Any = None,
     default_ids: IdArray | None = None,
-    name: str = "target",
 ) -> Labelling:
-    """Check targets (n,), and number their bins as labels; the other arguments are those of `labelling`.
-
-    >>> labelled = targeting([0.5, 2.0, 0.5, 8.0])
-    >>> labelled.targets.tolist(), labelled.labels.tolist(), labelled.class_names
-    ([0.5, 2.0, 0.5, 8.0], [0, 1, 0, 2], ('0.5', '2', '8'))
-
-    Raises:
-        DataError: targets that are missing, infinite, no numbers, or all the same; counts that differ; ids that occur
-            twice.
-
-    """
-    targets = _numbers(to_numpy(values, name), name)
-    if n is not None and len(targets) != n:
-        raise DataError(f"X and {name} must have one entry a sample, but X has {n} and {name} has {len(targets)}")
-    if not len(targets):
-        raise DataError("the data set is empty: it has no samples")
-    _check_size(targets, name)
-    codes, names = bins_of(targets)
-    note = (
-        f"{name} is regressed on; its {len(names)} bins, of about equal counts, stand for classes where folds "
-        "are stratified and budgets shared"
-    )
-    return Labelling(
-        ids_of(ids, len(targets), default_ids), codes, names, groups_of(groups, len(targets)), (note,), targets
-    )
-
-
-def label_or_target(
-    y: Any, target: Any, class_names: Sequence[str] | None, *, names: tuple[str, str] = ("y", "target"), **about: Any
-) -> Labelling:
-    """Check and encode labels or targets, whichever is given.
+    """Check labels or targets, whichever is given, and encode them; of targets, number their bins as labels.
 
     Args:
         y: (n,) labels, or None.
         target: (n,) targets, or None.
         class_names: the C names, for labels only.
         names: the names of `y` and `target` for messages.
-        **about: n, ids, groups and default_ids, as in `labelling`.
+        n: as in `labelling`, and so are the next ones.
+        ids: see there.
+        groups: see there.
+        default_ids: see there.
 
     Raises:
         ArgumentError: both, or neither; class names of targets.
+        DataError: as `labelling`; targets that are missing, infinite, no numbers, or all the same.
+
+    >>> labelled = label_or_target(None, [0.5, 2.0, 0.5, 8.0])
+    >>> labelled.targets.tolist(), labelled.labels.tolist(), labelled.class_names
+    ([0.5, 2.0, 0.5, 8.0], [0, 1, 0, 2], ('0.5', '2', '8'))
 
     """
     if (y is None) == (target is None):
@@ -426,10 +410,24 @@ def label_or_target(
             f"give exactly one of y (labels) and target (numbers to regress on), got {'none' if y is None else 'both'}"
         )
     if target is None:
+        about = {"n": n, "ids": ids, "groups": groups, "default_ids": default_ids}
         return labelling(y, class_names=class_names, name=names[0], **about)
     if class_names is not None:
         raise ArgumentError("class_names are for labels, but a target was given; leave them out")
-    return targeting(target, name=names[1], **about)
+    name = names[1]
+    targets = _numbers(to_numpy(target, name), name)
+    if n is not None and len(targets) != n:
+        raise DataError(f"X and {name} must have one entry a sample, but X has {n} and {name} has {len(targets)}")
+    if not len(targets):
+        raise DataError("the data set is empty: it has no samples")
+    _check_size(targets, name)
+    codes, bins = bins_of(targets)
+    note = (
+        f"{name} is regressed on; its {len(bins)} bins, of about equal counts, stand for classes where folds "
+        "are stratified and budgets shared"
+    )
+    n = len(targets)
+    return Labelling(ids_of(ids, n, default_ids), codes, bins, groups_of(groups, n), (note,), targets)
 
 
 def bins_of(targets: FloatArray) -> tuple[IntArray, tuple[str, ...]]:

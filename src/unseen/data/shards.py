@@ -249,7 +249,7 @@ class ShardsFormat(Format):
         roles |= {role: stem for role, stem in given.items() if stem is not None}
         names = {role: _partners(files, folder, inputs, stem) for role, stem in roles.items()}
         columns = {role: _column(source, of, role == "y") for role, of in names.items()}
-        about = {"n": sum(source.counts), "ids": columns.get("id"), "groups": columns.get("group")}
+        about: dict[str, Any] = {"n": sum(source.counts), "ids": columns.get("id"), "groups": columns.get("group")}
         labels, targets = (columns.get(role) for role in ("y", "target"))
         answers = (y or "y", target or "target")
         labelled = label_or_target(labels, targets, options.class_names, names=answers, **about)

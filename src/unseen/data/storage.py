@@ -1,12 +1,7 @@
 """Storage of the files of a data set: a local folder, or a remote store that fsspec reads.
 
-Readers of parquet and of numbered npy files ask a `Storage` for names, content and changes of files. They do not know
-whether it is local (`LocalStorage`) or remote (`RemoteStorage`: `s3://`, `gs://`, `abfs://`, `hf://`, `https://`,
-`memory://`, ...).
-
-Addresses and credentials come from the URL, the environment and the configuration of fsspec. Remote parquet is read
-through open files. Remote npy files are read by ranges of bytes: the header once, then the requested rows. Only headers
-are cached; with `simplecache::s3://...` and the like, fsspec keeps files on a local disk.
+Addresses and credentials of a store come from the URL, the environment and the configuration of fsspec. Remote parquet
+is read through open files, remote npy files by ranges of bytes: the header once, then the requested rows.
 """
 
 from __future__ import annotations
@@ -18,7 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -33,35 +28,15 @@ import pyarrow.parquet as pq
 
 from unseen.core.arrays import IntArray
 from unseen.data.content import Files, changed, stamp_states
-from unseen.data.files import (
-    drop_repeated_links,
-    is_folder,
-    is_hidden,
-    npy_error,
-    npy_header,
-    read_npy,
-    readable,
-    walk,
-)
+from unseen.data.files import drop_repeated_links, is_folder, is_hidden, npy_error, npy_header, read_npy, readable, walk
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
 
-__all__ = [
-    "LocalStorage",
-    "RemoteRows",
-    "RemoteStorage",
-    "Rows",
-    "State",
-    "Storage",
-    "is_url",
-    "opened_parquet",
-    "storage_of",
-]
+__all__ = ["LocalStorage", "RemoteStorage", "Rows", "Storage", "is_url", "storage_of"]
 
 
 T = TypeVar("T")
 
 _SECONDS = 1.0  # between two checks of one file
-_OTHER = "its size or time differs"
 _MAPS = 256  # memory maps open at a time; an operating system allows some 65,000
 
 
@@ -127,11 +102,9 @@ class Storage(ABC):
 
         """
         now = time.monotonic()
-        if name == self._last and now - self._looked < _SECONDS:
-            return
-        if not self.states[name].same(self.now(name)):
-            raise changed(self.where(name), _OTHER)
-        self._last, self._looked = name, now
+        if name != self._last or now - self._looked >= _SECONDS:
+            self.check_all([name])
+            self._last, self._looked = name, now
 
     def check_all(self, names: Sequence[str]) -> None:
         """Refuse files that have changed since they were listed; each is checked.
@@ -140,18 +113,22 @@ class Storage(ABC):
             DataError: a file has changed.
 
         """
-        now = self.all_now(names)
+        now = self.now(names)
         for name in names:
             if not self.states[name].same(now.get(name)):
-                raise changed(self.where(name), _OTHER)
+                raise changed(self.where(name), "its size or time differs")
 
-    def all_now(self, names: Sequence[str]) -> dict[str, State]:
-        """Return the present states of these files; files that are gone are left out."""
-        return {name: state for name in names if (state := self.now(name)) is not None}
+    @contextmanager
+    def parquet(self, name: str, metadata: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
+        """Open a parquet file; from a store, the requested columns of a row group are read in few long ranges."""
+        with self.opened(name) as source:
+            buffered = not isinstance(source, Path)
+            with pq.ParquetFile(source, metadata=metadata, pre_buffer=buffered) as parquet:
+                yield parquet
 
     @abstractmethod
-    def now(self, name: str) -> State | None:
-        """Return the present state of a file; None if it is gone."""
+    def now(self, names: Sequence[str]) -> dict[str, State]:
+        """Return the present states of these files; files that are gone are left out."""
 
     @abstractmethod
     def opened(self, name: str) -> AbstractContextManager[Any]:
@@ -176,15 +153,7 @@ class Storage(ABC):
 
 
 class LocalStorage(Storage):
-    """Local files; npy files are memory maps.
-
-    Args:
-        root: the folder.
-        names: names of files in it.
-        single: see `Storage`.
-        notes: see `Storage`.
-
-    """
+    """Local files, by their names in a folder; npy files are memory maps."""
 
     def __init__(self, root: Path, names: Iterable[str], *, single: bool = False, notes: Sequence[str] = ()) -> None:
         self._folder = root.resolve()
@@ -196,12 +165,13 @@ class LocalStorage(Storage):
         # Only the names of files are pickled, not their content.
         return {**super().__getstate__(), "_maps": OrderedDict()}
 
-    def now(self, name: str) -> State | None:
-        """Return size and time."""
-        try:
-            return _local_state(self._folder / name)
-        except OSError:
-            return None
+    def now(self, names: Sequence[str]) -> dict[str, State]:
+        """Return sizes and times."""
+        states = {}
+        for name in names:
+            with suppress(OSError):
+                states[name] = _local_state(self._folder / name)
+        return states
 
     def opened(self, name: str) -> AbstractContextManager[Path]:
         """Return the path."""
@@ -222,15 +192,6 @@ class LocalStorage(Storage):
             return work()
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DataError(f"{what} {wrong}: {error}") from error
-
-
-@contextmanager
-def opened_parquet(storage: Storage, name: str, metadata: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
-    """Open a parquet file; from a store, the requested columns of a row group are read in few long ranges."""
-    with storage.opened(name) as source:
-        buffered = not isinstance(source, Path)
-        with pq.ParquetFile(source, metadata=metadata, pre_buffer=buffered) as parquet:
-            yield parquet
 
 
 def _local_state(path: Path) -> State:
@@ -281,18 +242,11 @@ def storage_of(source: str | Path, suffix: str, *, deep: bool = False) -> Storag
 
 
 class RemoteStorage(Storage):
-    """Files of a store. Only URLs are pickled: another process needs credentials of its own.
-
-    Args:
-        url: the folder.
-        states: see `Storage`.
-        single: see `Storage`.
-
-    """
+    """Files of a store. Only URLs are pickled: another process needs credentials of its own."""
 
     def __init__(self, url: str, states: dict[str, State], *, single: bool) -> None:
         super().__init__(url, states, single=single)
-        self._headers: dict[str, tuple[tuple[int, ...], np.dtype[Any], int]] = {}
+        self._headers: dict[str, RemoteRows] = {}
 
     @classmethod
     def listed(cls, url: str) -> RemoteStorage:
@@ -328,22 +282,20 @@ class RemoteStorage(Storage):
         """The file system of fsspec, and the path of the folder in it."""
         return open_store(self.root)
 
-    def now(self, name: str) -> State | None:
-        """Return the state that the store gives."""
+    def now(self, names: Sequence[str]) -> dict[str, State]:
+        """Return what the store says of one file, or of several by listing all."""
+        if len(names) > 1:
+            return RemoteStorage.listed(self.root).states
+        (name,) = names
 
-        def ask() -> State | None:
-            path = self._path(name)
+        def ask() -> dict[str, State]:
             self._system.invalidate_cache()
             try:
-                return read_state(self._system.info(path), path)
+                return {name: read_state(self._system.info(self._path(name)), name)}
             except FileNotFoundError:
-                return None
+                return {}
 
         return retry(self.where(name), ask)
-
-    def all_now(self, names: Sequence[str]) -> dict[str, State]:
-        """Return the present states, by one listing; for one file, by asking for it."""
-        return super().all_now(names) if len(names) == 1 else RemoteStorage.listed(self.root).states
 
     def opened(self, name: str) -> AbstractContextManager[Any]:
         """Open a file of the store."""
@@ -355,9 +307,8 @@ class RemoteStorage(Storage):
         unknown = [name for name in names if name not in self._headers]
         ranges = [(name, 0, min(_HEADER, self.states[name].size)) for name in unknown]
         for name, content in zip(unknown, self.fetch(ranges), strict=True):
-            self._headers[name] = self._header(name, content)
-        for name in names:
-            yield RemoteRows(self, name, *self._headers[name])
+            self._headers[name] = self._rows(name, content)
+        yield from map(self._headers.__getitem__, names)
 
     def arrays(self, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
         """Read whole files, and yield their arrays."""
@@ -404,8 +355,8 @@ class RemoteStorage(Storage):
 
         return retry(self.where(name), again)
 
-    def _header(self, name: str, content: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-        """Read shape, type and offset of the numbers from the header of an npy file."""
+    def _rows(self, name: str, content: bytes) -> RemoteRows:
+        """Return the rows of an npy file, by the bytes of its header."""
         file = io.BytesIO(content)
         try:
             shape, columns_first, dtype = npy_header(file, self.states[name].size)
@@ -418,7 +369,7 @@ class RemoteStorage(Storage):
                 f"{self.where(name)} is stored column by column, of which no rows can be read from a store; write it "
                 "again as np.ascontiguousarray(x)"
             )
-        return shape, dtype, file.tell()
+        return RemoteRows(self, name, shape, dtype, file.tell())
 
     @property
     def _system(self) -> Any:

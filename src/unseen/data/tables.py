@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
@@ -27,13 +28,12 @@ from unseen.data.images import Encoded, ImageSource
 from unseen.data.labels import Labelling
 from unseen.data.options import ReaderOptions
 from unseen.data.shards import ShardedVectors
-from unseen.data.storage import Storage, opened_parquet, storage_of
+from unseen.data.storage import Storage, storage_of
 from unseen.errors import ArgumentError, DataError, some
 
 __all__ = ["FolderColumns", "ParquetFormat", "ParquetVectors", "from_parquet"]
 
 _NULL = "__HIVE_DEFAULT_PARTITION__"  # a missing value in the folder names of Hive and pyarrow
-_INT32 = 2**31
 
 
 class FolderColumns:
@@ -48,45 +48,39 @@ class FolderColumns:
     def __init__(self, storage: Storage, files: Sequence[str]) -> None:
         self.where = storage.where(files[0])
         entries = [dict(_key_and_value(part) for part in name.split("/")[:-1] if "=" in part) for name in files]
-        names = list(dict.fromkeys(name for of in entries for name in of))
-        values = {name: [of.get(name) for of in entries] for name in names}
-        whole = {name: all(v is None or _is_int32(v) for v in of) and any(of) for name, of in values.items()}
-        self.schema = pa.schema([(name, pa.int32() if whole[name] else pa.string()) for name in names])
-        self.values: dict[str, list[Any]] = {
-            name: [None if v is None else int(v) for v in of] if whole[name] else of for name, of in values.items()
-        }
+        self.columns: dict[str, pa.Array] = {}
+        for name in dict.fromkeys(name for of in entries for name in of):
+            column = pa.array([of.get(name) for of in entries], pa.string())
+            with suppress(pa.ArrowInvalid):
+                column = column if column.null_count == len(column) else column.cast(pa.int32())
+            self.columns[name] = column
 
     def added_to(self, schema: pa.Schema) -> pa.Schema:
         """Append these columns to a schema."""
-        twice = sorted(set(schema.names) & set(self.schema.names))
+        twice = sorted(set(schema.names) & set(self.columns))
         if twice:
             raise DataError(
                 f"column {twice[0]!r} is in {self.where} and in the name of its folder; rename one of the two"
             )
-        for field in self.schema:
-            schema = schema.append(field)
+        for name, column in self.columns.items():
+            schema = schema.append(pa.field(name, column.type))
         return schema
 
     def others(self, names: Sequence[str]) -> list[str]:
         """Return those of the columns that are in the files."""
-        return [name for name in names if name not in self.values]
+        return [name for name in names if name not in self.columns]
 
     def filled(self, file: int, table: pa.Table, names: Sequence[str]) -> pa.Table:
         """Add the folder columns to a table of rows of one file, and select columns by name."""
-        for field in self.schema:
-            if field.name in names:
-                value = pa.scalar(self.values[field.name][file], field.type)
-                table = table.append_column(field, pa.repeat(value, len(table)))
+        for name, column in self.columns.items():
+            if name in names:
+                table = table.append_column(name, pa.repeat(column[file], len(table)))
         return table.select(list(names))
 
 
 def _key_and_value(part: str) -> tuple[str, str | None]:
     name, _, value = part.partition("=")
     return unquote(name), None if value == _NULL else unquote(value)
-
-
-def _is_int32(text: str) -> bool:
-    return re.fullmatch(r"-?[0-9]{1,10}", text) is not None and -_INT32 <= int(text) < _INT32
 
 
 class RowGroups:
@@ -166,7 +160,7 @@ class RowGroups:
         file, number = self._places[group]
 
         def read() -> pa.Table:
-            with opened_parquet(self.storage, self.files[file], None if fresh else self.footer(file)) as parquet:
+            with self.storage.parquet(self.files[file], None if fresh else self.footer(file)) as parquet:
                 own = parquet.read_row_group(number, columns=self.folders.others(columns), use_threads=False)
             table = self.folders.filled(file, own, columns)
             return table if schema is None else table.cast(schema)
@@ -184,7 +178,7 @@ class RowGroups:
         if self._footer is None or self._footer[0] != file:
 
             def footer() -> pq.FileMetaData:
-                with opened_parquet(self.storage, self.files[file]) as parquet:
+                with self.storage.parquet(self.files[file]) as parquet:
                     return parquet.metadata
 
             name = self.storage.where(self.files[file])
@@ -268,7 +262,7 @@ class ParquetVectors:
 
     def _find_gaps(self) -> None:
         wanted = set(self.columns)
-        self.gaps = any(None in of for name, of in self.groups.folders.values.items() if name in wanted)
+        self.gaps = any(of.null_count for name, of in self.groups.folders.columns.items() if name in wanted)
         for shard in range(len(self.counts)):
             own = [c for c in self.groups.chunks(shard) if c.path_in_schema in wanted and c.is_stats_set]
             self.gaps = self.gaps or any(c.statistics.has_null_count and c.statistics.null_count for c in own)
@@ -322,8 +316,8 @@ class ParquetFormat(TableFormat):
         return of_text(table if len(self.rows) == len(table) else table.take(self.rows))
 
     def _columns(self, file: str, names: list[str]) -> pa.Table:
-        with self.storage.opened(file) as opened:
-            return pq.read_table(opened, columns=names, partitioning=None)
+        with self.storage.parquet(file) as parquet:
+            return parquet.read(names)
 
     def head(self, names: Sequence[str]) -> pa.Table:
         """Read these columns of the chosen rows in the first row group that has any."""

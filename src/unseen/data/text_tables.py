@@ -57,7 +57,34 @@ class CsvFormat(LoadedFormat):
 
     def parse(self, path: Path) -> tuple[pa.Table, list[str]]:
         """Read the table, and notes on separators and decimal commas."""
-        return _read_csv(path)
+        with path.open("rb") as opened:
+            header = opened.readline()
+        for mark, name in _OTHER.items():
+            if header.startswith(mark):
+                raise DataError(f"{path} is {name}, and must be UTF-8: iconv -f {name} -t UTF-8 {path.name} > new.csv")
+        try:
+            first = header.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise _not_utf8(path, "the names of columns", header) from None
+        separator = max(_SEPARATORS, key=first.count)
+        size = max(_BLOCK, 4 * len(header))
+        table = _parse_csv(path, separator, size)
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            if pa.types.is_binary(column.type):
+                _check_utf8(path, name, column)
+        words = {";": ["columns are separated by semicolons"], "\t": ["columns are separated by tabs"]}
+        notes = words.get(separator, [])
+        if separator == ";" and any(_all_match(column, _DECIMAL_COMMA, _PLAIN) for column in table.columns):
+            table = _parse_csv(path, separator, size, decimal_point=",")
+            notes.append("numbers have decimal commas")
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            if _all_match(column, _THOUSANDS, _PLAIN):
+                row = int(np.flatnonzero(pc.match_substring_regex(column, _THOUSANDS).fill_null(False).to_numpy())[0])
+                raise DataError(
+                    f"{path}: column {name!r} must hold numbers without thousands separators, but row {row} has "
+                    f"{column[row].as_py()!r}; write them without"
+                )
+        return table, notes
 
 
 class JsonLinesFormat(CsvFormat):
@@ -69,7 +96,19 @@ class JsonLinesFormat(CsvFormat):
 
     def parse(self, path: Path) -> tuple[pa.Table, list[str]]:
         """Read the table."""
-        return _read_json_lines(path), []
+        with path.open("rb") as opened:
+            first = opened.readline()
+        if first.lstrip(codecs.BOM_UTF8).lstrip().startswith(b"["):
+            raise DataError(
+                f"{path} must hold one JSON object a line, but it is a list of them; "
+                "pandas.read_json(path).to_json(new, orient='records', lines=True) writes it so"
+            )
+        size = max(_BLOCK, 4 * len(first))
+        try:
+            return pyarrow.json.read_json(path, read_options=pyarrow.json.ReadOptions(block_size=size)), []
+        except (pa.ArrowException, OSError) as error:
+            why = "it is empty" if "Empty JSON" in str(error) else " ".join(str(error).split())
+            raise DataError(f"{path} cannot be read as JSON lines: {why}") from error
 
 
 def from_csv(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
@@ -95,37 +134,6 @@ def from_csv(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
 def from_json_lines(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
     """Read a file of JSON objects, one a line; all else is as in `from_csv`."""
     return JsonLinesFormat(path, **options).open()
-
-
-def _read_csv(path: Path) -> tuple[pa.Table, list[str]]:
-    """Read the table in a CSV file, and notes on separators and decimal commas."""
-    with path.open("rb") as opened:
-        header = opened.readline()
-    for mark, name in _OTHER.items():
-        if header.startswith(mark):
-            raise DataError(f"{path} is {name}, and must be UTF-8: iconv -f {name} -t UTF-8 {path.name} > new.csv")
-    try:
-        first = header.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise _not_utf8(path, "the names of columns", header) from None
-    separator = max(_SEPARATORS, key=first.count)
-    size = max(_BLOCK, 4 * len(header))
-    table = _parse_csv(path, separator, size)
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if pa.types.is_binary(column.type):
-            _check_utf8(path, name, column)
-    notes = [] if separator == "," else [f"columns are separated by {'tabs' if separator == chr(9) else 'semicolons'}"]
-    if separator == ";" and any(_all_match(column, _DECIMAL_COMMA, _PLAIN) for column in table.columns):
-        table = _parse_csv(path, separator, size, decimal_point=",")
-        notes.append("numbers have decimal commas")
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if _all_match(column, _THOUSANDS, _PLAIN):
-            row = int(np.flatnonzero(pc.match_substring_regex(column, _THOUSANDS).fill_null(False).to_numpy())[0])
-            raise DataError(
-                f"{path}: column {name!r} must hold numbers without thousands separators, but row {row} has "
-                f"{column[row].as_py()!r}; write them without"
-            )
-    return table, notes
 
 
 def _parse_csv(path: Path, separator: str, size: int, *, decimal_point: str = ".", ordered: bool = False) -> pa.Table:
@@ -183,19 +191,3 @@ def _not_utf8(path: Path, where: str, entry: bytes) -> DataError:
         f"{path} must be UTF-8, but it is not in {where}; as Windows-1252 it reads {read!r}: if that is right, "
         f"iconv -f CP1252 -t UTF-8 {path.name} > new.csv"
     )
-
-
-def _read_json_lines(path: Path) -> pa.Table:
-    with path.open("rb") as opened:
-        first = opened.readline()
-    if first.lstrip(codecs.BOM_UTF8).lstrip().startswith(b"["):
-        raise DataError(
-            f"{path} must hold one JSON object a line, but it is a list of them; pandas.read_json(path).to_json(new, "
-            "orient='records', lines=True) writes it so"
-        )
-    size = max(_BLOCK, 4 * len(first))
-    try:
-        return pyarrow.json.read_json(path, read_options=pyarrow.json.ReadOptions(block_size=size))
-    except (pa.ArrowException, OSError) as error:
-        why = "it is empty" if "Empty JSON" in str(error) else " ".join(str(error).split())
-        raise DataError(f"{path} cannot be read as JSON lines: {why}") from error

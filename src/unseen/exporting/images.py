@@ -172,22 +172,16 @@ def to_webdataset(
     if not isinstance(shard_bytes, int) or shard_bytes < 1:
         raise ArgumentError(f"shard_bytes must be an integer of at least 1, got {shard_bytes!r}")
     if keys:
-        text = _format_lines(request.coreset.ids.tolist())
-        new_file(out, lambda file: file.write(text))
+        lines = [f"{identity}\n" for identity in request.coreset.ids.tolist()]
+        if broken := [line for line in lines if len(line.splitlines()) != 1]:
+            raise DataError(
+                f"an id holds a line break, so that it cannot be a line of its own: {broken[0][:-1]!r}; export as npy"
+            )
+        new_file(out, lambda file: file.write("".join(lines).encode("utf-8", "surrogatepass")))
     elif shards:
         _copy_shards(request, out, [shards] if isinstance(shards, (str, Path)) else list(shards))
     else:
         _make_shards(request, out, shard_bytes)
-
-
-def _format_lines(ids: Sequence[object]) -> bytes:
-    """Format one id a line."""
-    broken = [str(value) for value in ids if len(f"{value}\n".splitlines()) != 1]
-    if broken:
-        raise DataError(
-            f"an id holds a line break, so that it cannot be a line of its own: {broken[0]!r}; export as npy"
-        )
-    return "".join(f"{value}\n" for value in ids).encode("utf-8", "surrogatepass")
 
 
 def _make_shards(request: ExportRequest, out: Path, shard_bytes: int) -> None:

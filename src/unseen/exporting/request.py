@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from unseen.core.arrays import IdArray, IntArray
+from unseen.core.arrays import IntArray
 from unseen.core.coreset import Coreset
 from unseen.core.table import ScoreTable
 from unseen.data.formats import Format
@@ -80,9 +80,12 @@ class ExportRequest:
 
         Raises:
             ArgumentError: the coreset is not in the order of the data set, or holds a sample twice.
+            DataError: the data set lacks samples of the coreset.
 
         """
-        rows = _find_rows(self.coreset.ids, self.source.labelling.ids)
+        rows = self.source.labelling.rows_of(self.coreset.ids)
+        if (lost := self.coreset.ids[rows < 0]).size:
+            raise DataError(f"the data set lacks {len(lost):,} samples of the coreset: {some(lost.tolist())}")
         if (np.diff(rows) <= 0).any():
             raise ArgumentError("the ids of a coreset must be in the order of the data set, each once; sort its rows")
         return rows
@@ -179,22 +182,21 @@ def make_request(
     run = None
     if isinstance(source, (str, Path)):
         run = Path(source) if Path(source).is_dir() else None
-        source = runs.load_file(Path(source)) if run is None else _load(run)
+        from unseen.pruning import load  # imports every verb, which takes seconds
+
+        source = runs.load_file(Path(source)) if run is None else load(run)
     request = ExportRequest(*_coreset_and_scores(source), run, data, options, report)
     if coreset is None:
         return request
     other = runs.load_file(Path(coreset)) if isinstance(coreset, (str, Path)) else coreset
     if not isinstance(other, Coreset):
         raise ArgumentError(f"coreset must be a Coreset, or the file of one, got {type(other).__name__}")
-    if request.table is not None:
-        _check_same_samples(other, request.table)
+    table = request.table
+    if table is not None and (
+        other.n != len(table) or not np.array_equal(table.ids[other.indices].tolist(), other.ids.tolist())
+    ):
+        raise RunMismatchError("the coreset is of other samples than the run; name the run whose scores chose it")
     return replace(request, chosen=other)
-
-
-def _load(run: Path) -> Any:
-    from unseen.pruning import load  # imports every verb, which takes seconds
-
-    return load(run)
 
 
 def _coreset_and_scores(source: Any) -> tuple[Coreset | None, ScoreTable | None]:
@@ -209,22 +211,3 @@ def _coreset_and_scores(source: Any) -> tuple[Coreset | None, ScoreTable | None]
         f"there is no coreset to export in a {type(source).__name__}; name a run of prune or grow, or the file of a "
         "coreset"
     )
-
-
-def _check_same_samples(coreset: Coreset, table: ScoreTable) -> None:
-    if coreset.n != len(table) or not np.array_equal(table.ids[coreset.indices].tolist(), coreset.ids.tolist()):
-        raise RunMismatchError("the coreset is of other samples than the run; name the run whose scores chose it")
-
-
-def _find_rows(wanted: IdArray, known: IdArray) -> IntArray:
-    """Find the rows of these samples among the ids of the data set, int64 (m,); refuse samples that it lacks."""
-    ids = wanted.tolist()
-    if known.dtype.kind in "iu" and np.array_equal(known, np.arange(len(known))):
-        rows = [row if isinstance(row, int) and 0 <= row < len(known) else -1 for row in ids]
-    else:
-        place = {identity: row for row, identity in enumerate(known.tolist())}
-        rows = [place.get(identity, -1) for identity in ids]
-    lost = [identity for identity, row in zip(ids, rows, strict=True) if row < 0]
-    if lost:
-        raise DataError(f"the data set lacks {len(lost):,} samples of the coreset: {some(lost)}")
-    return np.array(rows, dtype=np.int64)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from unseen.core.arrays import IdArray, IntArray
+from unseen.core.arrays import IntArray
 from unseen.core.history import History
 from unseen.core.table import ScoreTable
 from unseen.data.formats import Format, Seen
@@ -224,8 +224,8 @@ def view_of(facts: Facts, data: Any = None) -> Views | str:
         return str(error).split("; a data set is one of:")[0]
     except OSError as error:
         return f"the data set cannot be read: {error.strerror or error}"
-    places = _places(facts.table.ids, labelled.ids)
-    if places is None or not np.array_equal(labelled.labels[places], facts.table.labels):
+    places = labelled.rows_of(facts.table.ids)
+    if (places < 0).any() or not np.array_equal(labelled.labels[places], facts.table.labels):
         return "the data set is not what was scored: its ids or labels differ"
     if samples.kind == facts.fingerprint.get("kind") and (differing := _differing(facts.fingerprint, samples)):
         return f"the data set is not what was scored: {', '.join(differing)} changed since"
@@ -247,20 +247,6 @@ def _options(facts: Facts, data: Any) -> dict[str, Any]:
     except UnseenError:
         return {}
     return options if Path(source).suffix == Path(data).suffix else {}
-
-
-def _places(wanted: IdArray, found: IdArray) -> IntArray | None:
-    """Find the row of each wanted id; None if one is missing."""
-    if len(wanted) == len(found) and np.array_equal(wanted, found):
-        return np.arange(len(wanted))
-    order = np.argsort(found, kind="stable")
-    if (wanted.dtype.kind in "iu") != (found.dtype.kind in "iu"):
-        return None
-    at = np.searchsorted(found, wanted, sorter=order)
-    if (at == len(found)).any():
-        return None
-    places: IntArray = order[at]
-    return places if np.array_equal(found[places], wanted) else None
 
 
 def _differing(scored: dict[str, Any], samples: Format) -> list[str]:
