@@ -164,7 +164,7 @@ def embed(
     }
     if out is not None and is_there(Path(out), about):
         return data_room.from_npz(out)
-    report = report or _silent
+    report = report or (lambda kind, **fields: None)
     with limited_threads(threads):
         if out is None:
             return _embed_in_memory(source, _fit(embedder, source, None, seed, about, report), about, report)
@@ -243,7 +243,3 @@ def _embed_in_memory(source: Data, embedding: Embedding, about: dict[str, Any], 
 
 def _progress(report: Report, n: int, part: str) -> Callable[[int, int], None]:
     return lambda done, before: report("embedded", part=part, done=done, before=before, n=n)
-
-
-def _silent(kind: str, **fields: object) -> None:
-    """Report nothing."""

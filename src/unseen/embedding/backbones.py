@@ -322,7 +322,8 @@ class EfficientNetLite0:
         def of(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
             # One batch a thread: this is quicker than several threads a batch, and the numbers are those of one thread.
             with _one_thread_of_torch(torch), ThreadPoolExecutor(at_once) as pool:
-                return np.concatenate(list(pool.map(one, _batches(images))))
+                starts = range(0, len(images), BATCH)
+                return np.concatenate(list(pool.map(lambda at: one(images[at : at + BATCH]), starts)))
 
         memory = at_once * BATCH * height * width * 4 * 3 * 24  # three maps of 96 channels at half the side
         return Embedding(self.width, of, min(BLOCK, block_of(data, self.width)), memory)
@@ -374,10 +375,6 @@ class WordLlama:
 def _side(data: Data) -> int:
     longest = max(data.sample_shape[:2], default=MOST)
     return min(MOST, max(LEAST, -(-longest // STRIDE) * STRIDE))
-
-
-def _batches(images: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
-    return (images[start : start + BATCH] for start in range(0, len(images), BATCH))
 
 
 @contextmanager

@@ -190,9 +190,14 @@ class Selector:
             part = f"{self._grown_part(method, budget)}-r{replicate}"
             with self.run.part(part) as run:
                 return self._loop(method, budget, replicate).run(run, name=f"{part}/")[0].indices
-        table = self._unscored() if method.plan is None else self._table(method.plan, replicate)
+        samples = self.work.samples
+        table = ScoreTable.unscored(samples.ids, samples.labels, samples.class_names)
+        if method.plan is not None:
+            self._score([(method.plan, replicate)])
+            table = self._tables[method.plan, replicate]
+        score = None if method.score is None else resolve_score(method.score).label
         seed = seeds.derive(self.seed, "select", replicate)
-        return method.choice(self._features).coreset(table, score=self._column(method), keep=budget, seed=seed).indices
+        return method.choice(self._features).coreset(table, score=score, keep=budget, seed=seed).indices
 
     def _loop(self, method: Method, budget: int, replicate: int) -> Loop:
         seed = seeds.derive(self.seed, "grow", replicate)
@@ -200,14 +205,6 @@ class Selector:
 
     def _grown_part(self, method: Method, budget: int) -> str:
         return f"{slug(method.text)}-k{budget}"
-
-    def _column(self, method: Method) -> str | None:
-        return None if method.score is None else resolve_score(method.score).label
-
-    def _table(self, plan: str, replicate: int) -> ScoreTable:
-        """Return the table of all scores that methods of this plan read."""
-        self._score([(plan, replicate)])
-        return self._tables[plan, replicate]
 
     def _score(self, wanted: Iterable[tuple[str, int]]) -> None:
         """Score by each plan and replicate that is not scored yet."""
@@ -233,10 +230,6 @@ class Selector:
     def _part(self, plan: str) -> str:
         # With another list of scores it is another scoring, which must not overwrite the old one.
         return slug(plan) + "-" + blake2b("\n".join(self._scores(plan)).encode(), digest_size=4).hexdigest()
-
-    def _unscored(self) -> ScoreTable:
-        samples = self.work.samples
-        return ScoreTable.unscored(samples.ids, samples.labels, samples.class_names)
 
 
 def slug(text: str) -> str:

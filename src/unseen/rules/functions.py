@@ -1,6 +1,7 @@
 """The rules as functions, such as `unseen.rules.top(table, keep=0.3)`.
 
-`unseen.rules.choosing.choose` describes the keywords that all rules share.
+Each takes a table with one score, or an array (n,) of scores with `direction=`; a rule that reads no scores also takes
+the number of samples. `unseen.rules.choosing.choose` describes the keywords that all rules share.
 """
 
 from __future__ import annotations
@@ -57,10 +58,6 @@ def random(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
 
     This is the baseline of every table. A sample's draw depends on (seed, id) alone, and a larger budget with the same
     seed holds the smaller one.
-
-    Args:
-        scores: a table or array (its values are not read), or the number of samples.
-        **shared: see `unseen.rules.choosing.choose`.
 
     >>> random(1000, keep=0.3)
     Coreset(300 of 1,000 samples kept, 30.0 % by random)
@@ -206,9 +203,7 @@ def moderate(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
     The rule orders all samples by the Euclidean distance of their features to the feature-wise median of their class
     and keeps the middle of that order, from the median distance outwards. A class of one has distance 0.
 
-    Args:
-        scores: a table or array (its values are not read), or the number of samples.
-        **shared: see `unseen.rules.choosing.choose`; needs `features=`, and `labels=` unless there is a table.
+    It needs `features=`, and `labels=` unless there is a table.
 
     >>> features = [[0.0], [1.0], [2.0], [4.0], [9.0]]
     >>> moderate(5, keep=3, features=features, labels=[0, 0, 0, 0, 0]).ids.tolist()
@@ -224,9 +219,7 @@ def herding(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
 
     See Welling 2009, and iCaRL, arXiv 1611.07725.
 
-    Args:
-        scores: a table or array (its values are not read), or the number of samples.
-        **shared: see `unseen.rules.choosing.choose`; needs `features=`.
+    It needs `features=`.
 
     >>> herding(4, keep=3, features=[[0.0], [1.0], [2.0], [9.0]]).order.tolist()
     [2, 1, 3]
@@ -239,9 +232,7 @@ def herding(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
 def k_center(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
     """Choose the farthest first, from a random start (Gonzalez 1985; Sener and Savarese 2018, arXiv 1708.00489).
 
-    Args:
-        scores: a table or array (its values are not read), or the number of samples.
-        **shared: see `unseen.rules.choosing.choose`; needs `features=`.
+    It needs `features=`.
 
     >>> k_center(4, keep=2, features=[[0.0], [1.0], [2.0], [9.0]]).ids.tolist()[-1]
     3

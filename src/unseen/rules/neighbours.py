@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.exposure import at_least
 from unseen.errors import ArgumentError, MissingDependencyError
-from unseen.rules.base import Pick, Pool, Reads, Rule, one_of
+from unseen.rules.base import Pick, Pool, Rule, one_of
 
 Metric: TypeAlias = Literal["euclidean", "cosine"]
 EXACT_UP_TO = 100_000
@@ -175,14 +175,14 @@ class Dedup(Rule):
 
     metric: Metric = "cosine"
 
-    name: ClassVar[str] = "dedup"
-    reads: ClassVar[Reads] = "nothing"
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
-    formula: ClassVar[str] = (
+    name = "dedup"
+    reads = "nothing"
+    needs = frozenset({"features"})
+    formula = (
         "until the budget is met, drop the sample that lies closest to one that stays (of two, the one with the higher "
         "id); a smaller budget keeps a part of what a larger one does"
     )
-    source: ClassVar[str] = "Abbas et al. 2023 (SemDeDup, arXiv 2303.09540), with an exact budget and no clusters"
+    source = "Abbas et al. 2023 (SemDeDup, arXiv 2303.09540), with an exact budget and no clusters"
 
     def __post_init__(self) -> None:
         one_of("metric", self.metric, ("euclidean", "cosine"))
@@ -300,15 +300,15 @@ class Graph(Rule):
     metric: Metric = "euclidean"
     ann: bool | None = None
 
-    name: ClassVar[str] = "graph"
-    reads: ClassVar[Reads] = "values"
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
-    ordered: ClassVar[bool] = True
-    formula: ClassVar[str] = (
+    name = "graph"
+    reads = "values"
+    needs = frozenset({"features"})
+    ordered = True
+    formula = (
         "on the undirected graph of the k nearest, distances d over their median: x_i += sum exp(-d_ij) x_j; then "
         "take the largest and damp its neighbours, x_j -= exp(-gamma d_ij) x_taken; scores below 0 are first moved up"
     )
-    source: ClassVar[str] = "Maharana et al. 2024 (D2, arXiv 2310.07931); gamma = 0.1 for CIFAR-10 at 90 % pruned"
+    source = "Maharana et al. 2024 (D2, arXiv 2310.07931); gamma = 0.1 for CIFAR-10 at 90 % pruned"
 
     def __post_init__(self) -> None:
         _check_graph(self.k, self.metric, self.ann)
@@ -342,15 +342,15 @@ class Infomax(Rule):
     k: int = 5
     ann: bool | None = None
 
-    name: ClassVar[str] = "infomax"
-    reads: ClassVar[Reads] = "values"
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
-    ordered: ClassVar[bool] = True
-    formula: ClassVar[str] = (
+    name = "infomax"
+    reads = "values"
+    needs = frozenset({"features"})
+    ordered = True
+    formula = (
         "maximise sum of scores - alpha x sum of similarities over ordered pairs within the coreset, greedily; scores "
         "scaled to [0, 1], similarity = cosine (at least 0) between the k nearest, 0 elsewhere"
     )
-    source: ClassVar[str] = "Tan et al. 2025 (InfoMax, arXiv 2506.01701), whose solver relaxes; greedy is ours"
+    source = "Tan et al. 2025 (InfoMax, arXiv 2506.01701), whose solver relaxes; greedy is ours"
 
     def __post_init__(self) -> None:
         _check_graph(self.k, "cosine", self.ann)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unseen.core.arrays import Array, FloatArray, IntArray
-from unseen.core.observation import Direction, Observation
+from unseen.core.observation import Observation
 from unseen.scores import _backend as be
 from unseen.scores._backend import Space
 from unseen.scores.streaming import Course, State, first_epochs, mean_over, rowwise, series
@@ -144,7 +144,7 @@ class Aum(_MeanOver):
     space: Space = "logits"
 
     name = "aum"
-    direction: ClassVar[Direction] = "easier"
+    direction = "easier"
     low, high = -math.inf, math.inf
     formula = "mean over t of (z_y - max over others of z)"
     source = "Pleiss et al. 2020 (arXiv 2001.10528)"
@@ -172,7 +172,7 @@ class Correctness(_MeanOver):
 
     name = "correctness"
     kernel = staticmethod(be.is_correct)
-    direction: ClassVar[Direction] = "easier"
+    direction = "easier"
     low, high = 0.0, 1.0
     formula = "share of observations with argmax p = y"
     source = "Jiang et al. 2021 (arXiv 2002.03206)"
@@ -193,7 +193,7 @@ class Confidence(_MeanOver):
 
     name = "confidence"
     kernel = staticmethod(be.p_label)
-    direction: ClassVar[Direction] = "easier"
+    direction = "easier"
     low, high = 0.0, 1.0
     formula = "mean over t of p_y"
     source = "Swayamdipta et al. 2020 (arXiv 2009.10795)"
@@ -213,7 +213,7 @@ class Forgetting(Course):
     """
 
     name = "forgetting"
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = 0.0, math.inf
     formula = "number of right-to-wrong steps; never right: T"
     source = "Toneva et al. 2019 (arXiv 1812.05159)"
@@ -250,7 +250,7 @@ class Variability(Course):
     """
 
     name = "variability"
-    direction: ClassVar[Direction] = "worth"
+    direction = "worth"
     low, high = 0.0, 1 / math.sqrt(2)
     formula = "std over t of p_y, n - 1"
     source = "Swayamdipta et al. 2020 (arXiv 2009.10795)"

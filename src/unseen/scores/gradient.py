@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 from unseen.core.arrays import Array, IntArray
-from unseen.core.observation import Direction, Observation
+from unseen.core.observation import Observation
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores.streaming import Pointwise, rowwise
@@ -79,7 +78,7 @@ class GrandLastLayer(Pointwise):
     bias: bool = True
 
     name = "grand_last_layer"
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = 0.0, math.inf
     needs = frozenset({"logits", "features"})
     formula = "norm2(p - onehot(y)) x sqrt(norm2(h)^2 + 1)"
@@ -108,7 +107,7 @@ class Grand(Pointwise):
     """
 
     name = "grand"
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = 0.0, math.inf
     needs = frozenset({"grad_norm"})
     formula = "norm2 of the loss gradient over all parameters, one sample at a time"
@@ -131,7 +130,7 @@ class Leverage(Pointwise):
     """
 
     name = "leverage"
-    direction: ClassVar[Direction] = "worth"
+    direction = "worth"
     low, high = 0.0, 1.0
     needs = frozenset({"leverage"})
     label_free = True
@@ -153,7 +152,7 @@ class CooksDistance(Pointwise):
     """
 
     name = "cooks_distance"
-    direction: ClassVar[Direction] = "worth"
+    direction = "worth"
     low, high = 0.0, math.inf
     needs = frozenset({"cooks_distance"})
     formula = "norm2(Y_i - F_i)^2 h_ii / ((1 - h_ii)^2 p s^2), p the trace of H, s^2 = RSS / (n - p)"

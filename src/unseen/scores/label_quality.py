@@ -165,7 +165,7 @@ class SelfConfidence(Pointwise):
 
     name = "self_confidence"
     kernel = staticmethod(be.p_label)
-    direction: ClassVar[Direction] = "easier"
+    direction = "easier"
     low, high = 0.0, 1.0
     formula = "p_y"
     source = "Northcutt et al. 2021 (arXiv 1911.00068)"
@@ -184,7 +184,7 @@ class NormalizedMargin(Pointwise):
     """
 
     name = "normalized_margin"
-    direction: ClassVar[Direction] = "easier"
+    direction = "easier"
     low, high = 0.0, 1.0
     formula = "(p_y - max over others of p + 1) / 2"
     source = "Northcutt et al. 2021 (arXiv 1911.00068)"
@@ -209,7 +209,7 @@ class LabelIssue(Score):
     """
 
     name = "label_issue"
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = 0.0, 1.0
     needs = frozenset({"logits"})
     state = "O(1)"

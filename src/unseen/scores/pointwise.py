@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 from unseen.core.arrays import Array, IntArray
-from unseen.core.observation import Direction, Observation
+from unseen.core.observation import Observation
 from unseen.scores import _backend as be
 from unseen.scores._backend import Space
 from unseen.scores.streaming import Pointwise, rowwise
@@ -123,7 +122,7 @@ class El2n(Pointwise):
 
     name = "el2n"
     kernel = staticmethod(be.el2n)
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = 0.0, math.sqrt(2)
     formula = "norm2(p - onehot(y))"
     source = "Paul et al. 2021 (arXiv 2107.07075)"
@@ -144,7 +143,7 @@ class Loss(Pointwise):
     """
 
     name = "loss"
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = 0.0, math.inf
     formula = "-log p_y"
     source = "cross-entropy"
@@ -167,7 +166,7 @@ class Entropy(Pointwise):
 
     name = "entropy"
     kernel = staticmethod(be.entropy)
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = 0.0, math.inf
     formula = "-sum p log p"
     source = "Coleman et al. 2020 (arXiv 1906.11829)"
@@ -188,7 +187,7 @@ class LeastConfidence(Pointwise):
 
     name = "least_confidence"
     kernel = staticmethod(be.least_confidence)
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = 0.0, 1.0
     formula = "1 - max p"
     source = "Lewis and Gale 1994"
@@ -209,7 +208,7 @@ class Margin(Pointwise):
 
     name = "margin"
     kernel = staticmethod(be.margin)
-    direction: ClassVar[Direction] = "easier"
+    direction = "easier"
     low, high = 0.0, 1.0
     formula = "p(1st) - p(2nd)"
     source = "Scheffer et al. 2001"
@@ -232,7 +231,7 @@ class LabelMargin(Pointwise):
     space: Space = "probabilities"
 
     name = "label_margin"
-    direction: ClassVar[Direction] = "easier"
+    direction = "easier"
     low, high = -1.0, 1.0
     formula = "p_y - max over others of p"
     source = "Northcutt et al. 2021 (arXiv 1911.00068)"

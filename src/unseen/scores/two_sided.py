@@ -12,14 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import Array, FloatArray, IntArray
 from unseen.core.exposure import at_least
-from unseen.core.observation import Direction, Observation, Side
+from unseen.core.observation import Observation, Side
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores.streaming import Observed, Score, State, holds, require, rowwise, series
@@ -151,7 +151,7 @@ Means = Mapping[Side, Mapping[str, npt.NDArray[Any]]]
 class _Sides(Observed):
     """A score that is the difference of one number of the last observation on each side."""
 
-    sides: ClassVar[tuple[Side, ...]] = ("unseen", "seen")
+    sides = ("unseen", "seen")
 
     def join(self, means: Means) -> FloatArray:
         """Subtract held out from in sample."""
@@ -178,7 +178,7 @@ class Memorization(_Sides):
     probabilities: bool = False
 
     name = MEMORIZATION
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = -1.0, 1.0
     formula = "P[correct, in train] - P[correct, held out]"
     source = "Feldman and Zhang 2020 (arXiv 2008.03703)"
@@ -202,7 +202,7 @@ class HoldoutGap(_Sides):
     """
 
     name = "holdout_gap"
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = -math.inf, math.inf
     from_loss = True
     formula = "held-out loss - in-sample loss"
@@ -234,7 +234,7 @@ class Reducible(_Sides):
     epoch: int
 
     name = "reducible"
-    direction: ClassVar[Direction] = "worth"
+    direction = "worth"
     low, high = -math.inf, math.inf
     from_loss = True
     formula = "in-sample loss at an early epoch - held-out loss at the end"
@@ -268,7 +268,7 @@ class Disagreement(Score):
     """
 
     name = "disagreement"
-    direction: ClassVar[Direction] = "worth"
+    direction = "worth"
     low, high = 0.0, math.inf
     needs = frozenset({"logits"})
     state = "O(C)"

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unseen.core.arrays import Array, FloatArray, IntArray
-from unseen.core.observation import Direction, Observation
+from unseen.core.observation import Observation
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores.streaming import State, Windowed, check_window, first_epochs, mean_over, rowwise, series
@@ -175,7 +175,7 @@ class DynUnc(_WindowMean):
 
     name = "dyn_unc"
     statistic = staticmethod(be.deviation)
-    direction: ClassVar[Direction] = "worth"
+    direction = "worth"
     low, high = 0.0, 1 / math.sqrt(2)
     formula = "mean over windows of std(p_y)"
     source = "He et al. 2023 (arXiv 2306.05175)"
@@ -197,7 +197,7 @@ class Dual(_WindowMean):
 
     name = "dual"
     statistic = staticmethod(uncertain_and_hard)
-    direction: ClassVar[Direction] = "worth"
+    direction = "worth"
     low, high = 0.0, 1 / math.sqrt(2)
     formula = "mean over windows of std(p_y) x (1 - mean p_y)"
     source = "Cho et al. 2025 (arXiv 2502.06905)"
@@ -223,7 +223,7 @@ class Tdds(Windowed):
     decay: float = 0.9
 
     name = "tdds"
-    direction: ClassVar[Direction] = "worth"
+    direction = "worth"
     low, high = 0.0, math.inf
     state = "O(C)"
     formula = "norm2 over a window of (KD_t - their mean), windows joined by exponential average"
