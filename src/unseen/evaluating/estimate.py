@@ -138,7 +138,6 @@ def estimate(
     threads: int | None = None,
     groups: Literal["duplicates"] | None = "duplicates",
     seed: int | None = 0,
-    opening: float | None = None,
     features: str | Sequence[str] | None = None,
     **reading: Unpack[Reading],
 ) -> Estimate:
@@ -163,7 +162,6 @@ def estimate(
         threads: threads a fit.
         groups: `"duplicates"` counts the time to find exact copies, None does not.
         seed: the seed of the sample.
-        opening: the seconds that opening `data` took, where it is open already.
         features: the columns that are inputs.
         **reading: how `data` is read, as in `label="income"`; see `unseen.score`.
 
@@ -180,7 +178,7 @@ def estimate(
     seed = seed_of(None, seed)
     start = perf_counter()
     source = opened(estimate, data, y, reading, features)
-    opening = perf_counter() - start if opening is None else opening
+    opening = perf_counter() - start
     _refuse_recorder(learner)
     _refuse_recorder(trainee)
     if gpus is not None and jobs is not None:
