@@ -51,7 +51,6 @@ def embedder_of(by: str | Path, data: Data, options: Mapping[str, Any], seed: in
 
     Raises:
         ArgumentError: `by` has none of the forms, or the embedder has no such option.
-
     """
     text = str(by)
     if text == AUTO:
@@ -140,7 +139,6 @@ def embed(
         >>> data = unseen.embed(["a good film", "a bad film", "good fun"], [1, 0, 1], by="tfidf:dimensions=2")
         >>> data, data.notes
         (ArrayData(3 samples, 2 classes, vector 2 float32), ('embedded by tfidf: no label takes part in it',))
-
     """
     seed = seed_of(None, seed)
     reading, options = without_reading(options)

@@ -48,7 +48,6 @@ class Network:
         seed: for weights that the function draws from torch's global generator.
         device: the device to compute on, as in torch.
         batch_size: samples at a time.
-
     """
 
     labels = "unknown"
@@ -101,7 +100,6 @@ class ModelFolder:
         kind: the kind of data, text or images.
         device: the device to compute on, as in torch.
         batch_size: samples at a time.
-
     """
 
     labels = "unknown"
@@ -272,7 +270,6 @@ class EfficientNetLite0:
             multiple of 32, but at least 96 and at most 224, the side that the network was trained on. Small images need
             enlarging, since five strides of two leave too few places otherwise.
         device: the device to compute on, as in torch.
-
     """
 
     labels = "others"

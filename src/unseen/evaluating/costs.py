@@ -152,7 +152,6 @@ class DataSample:
         rows: int64 (m,).
         random_seconds: seconds to read one row, when rows are read at random.
         run_seconds: seconds to read one row, when consecutive rows are read.
-
     """
 
     def __init__(self, data: Data, fit: Fit, seed: int) -> None:
@@ -238,7 +237,6 @@ class Costs:
         work: data set, learner and threads.
         job: the scoring.
         seconds: the time for the trials, about.
-
     """
 
     def __init__(self, work: Work, job: Scoring, seconds: float) -> None:
@@ -396,7 +394,6 @@ def operations(learner: Learner, size: Size, d: int, outputs: int, n: int, fits:
         outputs: C, or 1 for a regression target.
         n: samples of the data set.
         fits: fits of the plan; they share the sums over all n samples where they subtract from them.
-
     """
     if isinstance(learner, RidgeLearner):
         return _ridge(learner, size, d, outputs, n, fits)

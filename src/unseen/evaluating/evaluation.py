@@ -228,7 +228,6 @@ class Candidates:
         Raises:
             ArgumentError: a name is not allowed, or has no coresets or too many.
             DataError: a coreset was chosen from other data.
-
         """
         named = coresets if isinstance(coresets, Mapping) else {"coreset": coresets}
         if not named:
@@ -310,7 +309,6 @@ class Replicates:
 
     Raises:
         ArgumentError: the learner cannot keep this fixed.
-
     """
 
     def __init__(self, work: Work, exam: Exam, arms: Sequence[Arm], fix: Fix, seed: int) -> None:

@@ -49,7 +49,6 @@ class Method:
     'folds'
     >>> Method.of("random:quota=proportional").score is None
     True
-
     """
 
     text: str
@@ -64,7 +63,6 @@ class Method:
         Raises:
             ArgumentError: the line has too many parts, or its rule reads scores and it names none.
             UnknownNameError: there is no such plan, score, rule or option.
-
         """
         if isinstance(text, Method):
             return text
@@ -130,7 +128,6 @@ class Selector:
         run: an open run; scorings are kept in parts of it.
         seed: the root seed; each replicate draws scoring and selection anew from it.
         features: (n, d), for rules that read them.
-
     """
 
     def __init__(

@@ -57,7 +57,6 @@ class Sweep:
         times: float64 (cells,) `"seconds"` of the training on the coreset, and `"scoring_seconds"` of the trainings
             behind its choice, which all cells of the plan and replicate share. They differ from run to run, so they are
             in the event log and not in the file; empty in a sweep that was loaded from a file.
-
     """
 
     columns: dict[str, npt.NDArray[Any]]
@@ -241,7 +240,6 @@ def sweep(
         >>> result = unseen.sweep("digits", methods=["el2n/top"], keep=[0.5], learner="logistic", seeds=2)
         >>> result
         Sweep(3 methods at 1 budget, 2 replicates; tested on 360 samples)
-
     """
     lines = _parse_methods(methods)
     at_least("seeds", seeds, 1)

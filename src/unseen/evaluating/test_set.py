@@ -75,7 +75,6 @@ def with_test(train: Data, test: Data, *, overlap: Overlap = "refuse") -> Exam:
     >>> train, test = resolve(([[0.0], [1.0], [2.0]], [0, 1, 0])), resolve(([[3.0], [1.0]], [0, 1]))
     >>> with_test(train, test, overlap="drop").test.tolist()
     [3]
-
     """
     if overlap not in ("refuse", "drop"):
         raise ArgumentError(f"overlap must be 'refuse' or 'drop', got {overlap!r}")
@@ -109,7 +108,6 @@ def with_probe(train: Data, share: float, *, seed: int) -> Exam:
         train: the training set.
         share: the share of the samples in that part, in (0, 0.5]; rounded to one part in 2..100.
         seed: the root seed.
-
     """
     if isinstance(share, bool) or not isinstance(share, Real) or not 0 < float(share) <= 0.5:
         raise ArgumentError(f"probe must be a share of the samples in (0, 0.5], got {share!r}")
@@ -175,7 +173,6 @@ def exact_copies(data: Data, train: IntArray, test: IntArray) -> IntArray:
     >>> data = resolve(([[0.0, 1.0], [2.0, 3.0], [0.0, 1.0]], [0, 1, 1]))
     >>> exact_copies(data, np.array([0, 1]), np.array([2])).tolist()
     [[2, 0]]
-
     """
     first: dict[bytes, int] = {}
     for row, content in zip(train.tolist(), _contents(data, train), strict=True):
@@ -219,7 +216,6 @@ def near_duplicates(
     >>> images[3] = images[1] + 50  # the same image, brighter
     >>> near_duplicates(resolve((images, [0, 1, 0, 1])), np.arange(3), np.array([3])).train_rows.tolist()
     [1]
-
     """
     kind = data.kind if features is None else "features"
     if threshold is not None and not 0 < threshold <= 1:
@@ -258,7 +254,6 @@ def _compare_images(data: Data, train: IntArray, test: IntArray) -> tuple[str, I
 
     Returns:
         The measure in words; and for each test row the position of the nearest training row, and their similarity.
-
     """
     known = np.concatenate(list(_thumbnails(data, train)))
     queries = [np.concatenate(list(_thumbnails(data, test, mirrored))) for mirrored in (False, True)]
@@ -442,7 +437,6 @@ def _find_candidates(known: Any, queries: list[Any]) -> tuple[IntArray, FloatArr
 
     Returns:
         int64, float64 and bool (m, k): position, similarity and whether the second form is the nearer one.
-
     """
     m, n = queries[0].shape[0], known.shape[0]
     k = min(_CANDIDATES, n)

@@ -56,7 +56,6 @@ def render(facts: Facts, views: Views | str, *, images: int) -> str:
         facts: the results of the run.
         views: its samples, or the reason why they cannot be shown.
         images: number of samples in a gallery.
-
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup

@@ -29,7 +29,6 @@ class Moderate(Rule):
     Fails:
         Where the features do not separate classes, distance to the class median says little; it did not beat random in
         benchmarks/quality/results.md. Rare kinds within a class, far from its median, are lost.
-
     """
 
     name = "moderate"
@@ -61,7 +60,6 @@ class Herding(Rule):
     Fails:
         It keeps the mean of the features and nothing else of their distribution, and did not beat random in
         benchmarks/quality/results.md.
-
     """
 
     name = "herding"
@@ -96,7 +94,6 @@ class KCenter(Rule):
     Fails:
         It takes outliers first, whatever they are: broken images and wrong crops are far from everything. It did not
         beat random in benchmarks/quality/results.md.
-
     """
 
     name = "k_center"

@@ -71,7 +71,6 @@ def nearest(
     >>> at, distance = nearest(np.array([[0.0], [1.0], [3.0]]), 1)
     >>> at.ravel().tolist(), distance.ravel().tolist()
     ([1, 0, 1], [1.0, 1.0, 2.0])
-
     """
     points = _embed(features, metric)
     n = len(points)
@@ -170,7 +169,6 @@ class Dedup(Rule):
         Beyond the copies: once they are gone it thins dense regions, and dense is where the typical samples are. It
         reads no label, so of two near samples of different classes one goes. It did not beat random in
         benchmarks/quality/results.md.
-
     """
 
     metric: Metric = "cosine"
@@ -292,7 +290,6 @@ class Graph(Rule):
         Where the features do not put like with like: the graph is then noise around the score. On CIFAR-10 with
         untrained features it equals random up to 80 % pruned and loses five points at 90 %
         (benchmarks/quality/results.md). The paper tunes k and gamma.
-
     """
 
     k: int = 5
@@ -335,7 +332,6 @@ class Infomax(Rule):
     Fails:
         At an alpha too small for the features it equals `top` and fails in the same way, such as with the default on
         CIFAR-10 (benchmarks/quality/results.md). Only the k nearest count as similar: dense regions are damped little.
-
     """
 
     alpha: float = 0.3
@@ -382,7 +378,6 @@ def damped_greedy(
     >>> graph = neighbour_graph(np.array([[1], [0], [1]]), np.ones((3, 1)))
     >>> damped_greedy(np.array([3.0, 2.9, 1.0]), graph, np.full(4, 0.9), 2, by_taken=True).tolist()
     [0, 2]
-
     """
     current = values.tolist()
     heap = [(-value, i) for i, value in enumerate(current)]

@@ -33,7 +33,6 @@ class Top(Rule):
         At high rates: it keeps the hard end alone, where wrong labels are and no easy sample shows what a class is. On
         CIFAR-10 it is a point above random at 30 % pruned, three below at 50 and 25 below at 80 %
         (benchmarks/quality/results.md).
-
     """
 
     first: Literal["hard", "easy"] | None = None
@@ -73,7 +72,6 @@ class Window(Rule):
     Fails:
         Where the offset does not suit the data: none is best on clean digits, 0.3 on CIFAR-10, and no one value for all
         rates (benchmarks/quality/results.md). `bws` looks for it.
-
     """
 
     offset: float = 0.0
@@ -137,7 +135,6 @@ class BestWindow(Rule):
         The harder the window is, the easier are the samples outside it, and wrong labels inside it are never tested:
         where labels are noisy or the budget is large, `over="all"` is fairer. The judge is a linear model on the
         features, whatever model is trained later.
-
     """
 
     steps: int = 20
@@ -206,7 +203,6 @@ def rate_windows(
     >>> x, labels = np.array([[0.0], [9.0], [1.0], [8.0], [0.5], [0.6]]), np.array([0, 1, 0, 1, 0, 0])
     >>> rate_windows(x, labels, np.arange(6), [0, 4], 2).tolist()
     [1.0, 0.5]
-
     """
     codes = np.unique(labels, return_inverse=True)[1]
     right = np.zeros(len(offsets), np.int64)

@@ -27,7 +27,6 @@ class Random(Rule):
     Fails:
         Rare classes at small budgets: without quota="proportional" a class may get fewer than its share, or none.
         Otherwise it is hard to beat (benchmarks/quality/results.md).
-
     """
 
     name = "random"
@@ -53,7 +52,6 @@ class Beta(Rule):
     Fails:
         With scores below 0, which are refused; with mean confidences near 1 throughout, such as by a network that was
         trained on the samples: then the density is almost the same for all. The paper tunes c to a data set.
-
     """
 
     c: float = 5.5
@@ -101,7 +99,6 @@ def beta_parameters(scores: FloatArray, confidence: FloatArray, *, pruned: float
 
     >>> beta_parameters(np.arange(20.0), np.full(20, 0.4), pruned=0.5, c=1.0)
     (11.5, 4.5)
-
     """
     mu = float(np.clip(confidence[largest(scores, _HARDEST)].mean(), 0, 1))
     b = max(15 * (1 - mu) * (1 - pruned**c), 1.0)

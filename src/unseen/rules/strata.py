@@ -48,7 +48,6 @@ class Stratified(Rule):
         Without a cutoff where labels are noisy: strata of equal width give the sparse hard end far more than its share.
         `"error"` where it reaches what is pruned: everything then goes from the hard end, and at 30 % pruned that is
         two points below random for a linear model on weak features (benchmarks/quality/results.md).
-
     """
 
     by: Literal["width", "rank"] = "width"
@@ -166,7 +165,6 @@ def find_hardest(hardness: FloatArray, count: int, labels: IntArray | None = Non
     [3, 4]
     >>> find_hardest(np.arange(100.0), 2, np.repeat([0, 1], [98, 2])).tolist()
     [96, 97]
-
     """
     if labels is None:
         return largest(hardness, count)

@@ -31,7 +31,6 @@ def aum(history: Array, labels: Array, *, space: Space = "logits", epochs: int |
 
     >>> aum(np.array([[[2.0, 0.0]], [[0.0, 1.0]]]), np.array([0])).tolist()
     [0.5]
-
     """
     history, labels = first_epochs(history, labels, epochs, least=1)
     return mean_over(series(be.label_margin(space), history, labels))
@@ -48,7 +47,6 @@ def forgetting(history: Array, labels: Array, *, epochs: int | None = None) -> A
     >>> right, wrong = [1.0, 0.0], [0.0, 1.0]
     >>> forgetting(np.array([[right, wrong], [wrong, wrong], [right, wrong]]), np.array([0, 0])).tolist()
     [1.0, 3.0]
-
     """
     history, labels = first_epochs(history, labels, epochs, least=2)
     right = series(be.is_correct, history, labels) > 0
@@ -67,7 +65,6 @@ def correctness(history: Array, labels: Array, *, epochs: int | None = None) -> 
 
     >>> correctness(np.array([[[2.0, 0.0]], [[0.0, 1.0]]]), np.array([0])).tolist()
     [0.5]
-
     """
     history, labels = first_epochs(history, labels, epochs, least=1)
     return mean_over(series(be.is_correct, history, labels))
@@ -83,7 +80,6 @@ def confidence(history: Array, labels: Array, *, epochs: int | None = None) -> A
 
     >>> confidence(np.log([[[0.5, 0.5]], [[0.9, 0.1]]]), np.array([0])).round(4).tolist()
     [0.7]
-
     """
     history, labels = first_epochs(history, labels, epochs, least=1)
     return mean_over(series(be.p_label, history, labels))
@@ -99,7 +95,6 @@ def variability(history: Array, labels: Array, *, epochs: int | None = None) -> 
 
     >>> variability(np.log([[[0.5, 0.5]], [[0.9, 0.1]]]), np.array([0])).round(4).tolist()
     [0.2828]
-
     """
     history, labels = first_epochs(history, labels, epochs, least=2)
     return be.deviation(series(be.p_label, history, labels))
@@ -138,7 +133,6 @@ class Aum(_MeanOver):
         Held out it is no better than in-sample (benchmarks/quality/results.md), since it reads margins over the whole
         course anyway. Logits of fold models have no common scale. Hardest-first collects label errors: if a tenth of
         the labels is wrong, two in three of the hardest tenth are wrong.
-
     """
 
     space: Space = "logits"
@@ -167,7 +161,6 @@ class Correctness(_MeanOver):
 
     Fails:
         It has T + 1 values only: with few epochs most samples tie, and the rule decides among them by id or at random.
-
     """
 
     name = "correctness"
@@ -188,7 +181,6 @@ class Confidence(_MeanOver):
     Fails:
         Samples that are learned slowly and wrong labels look alike: both are low throughout. Models of different
         calibration are not on one scale.
-
     """
 
     name = "confidence"
@@ -209,7 +201,6 @@ class Forgetting(Course):
     Fails:
         With few epochs: nearly all samples have the value 0 and tie. Held out, a sample that was never right counts as
         most forgotten, so hardest-first is worse held out than in-sample (benchmarks/quality/results.md).
-
     """
 
     name = "forgetting"
@@ -246,7 +237,6 @@ class Variability(Course):
         With few epochs, which give a poor estimate of a standard deviation: two scorings agree less than those of
         `el2n` (benchmarks/quality/results.md). In-sample, by worthiest first, it loses to random at high rates; held
         out it is among the best there.
-
     """
 
     name = "variability"

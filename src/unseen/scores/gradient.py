@@ -37,7 +37,6 @@ def grand_last_layer(logits: Array, features: Array, labels: Array, *, bias: boo
     >>> import numpy as np
     >>> grand_last_layer(np.zeros((1, 2)), np.array([[3.0, 4.0]]), np.array([0]), bias=False).round(4).tolist()
     [3.5355]
-
     """
     logits, labels = be.checked(logits, labels)
     features = be.like(be.as_array(features), logits)
@@ -72,7 +71,6 @@ class GrandLastLayer(Pointwise):
     Fails:
         If the features of fold models differ in length, since it multiplies by the length: ranks within a fold (align)
         are safer than raw values. It ignores the other layers. A learner without features refuses it.
-
     """
 
     bias: bool = True
@@ -103,7 +101,6 @@ class Grand(Pointwise):
     Fails:
         At initialisation, and as hardest-first at high rates: like `el2n` it finds wrong labels. Its scale depends on
         the network and on how far training went, so only its order compares.
-
     """
 
     name = "grand"
@@ -126,7 +123,6 @@ class Leverage(Pointwise):
     Fails:
         As a measure of difficulty: it reads no label, so an outlier scores high however easy it is. It depends on the
         features only, and is as good as they are.
-
     """
 
     name = "leverage"
@@ -148,7 +144,6 @@ class CooksDistance(Pointwise):
     Fails:
         As a ranking of worth where labels are wrong: a wrong label moves the model, so it is influential. It is
         influence in a linear model of the features, not in a network.
-
     """
 
     name = "cooks_distance"

@@ -27,7 +27,6 @@ def el2n(logits: Array, labels: Array) -> Array:
     >>> import numpy as np
     >>> el2n(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
     [0.7071, 1.2728]
-
     """
     return be.rowwise(be.el2n, *be.checked(logits, labels))
 
@@ -40,7 +39,6 @@ def loss(logits: Array, labels: Array) -> Array:
     >>> import numpy as np
     >>> loss(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
     [0.6931, 2.3026]
-
     """
     return be.rowwise(be.loss, *be.checked(logits, labels))
 
@@ -55,7 +53,6 @@ def entropy(logits: Array, labels: Array | None = None) -> Array:
     >>> import numpy as np
     >>> entropy(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4).tolist()
     [0.6931, 0.3251]
-
     """
     return be.rowwise(be.entropy, *be.checked(logits, labels))
 
@@ -70,7 +67,6 @@ def least_confidence(logits: Array, labels: Array | None = None) -> Array:
     >>> import numpy as np
     >>> least_confidence(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4).tolist()
     [0.5, 0.1]
-
     """
     return be.rowwise(be.least_confidence, *be.checked(logits, labels))
 
@@ -85,7 +81,6 @@ def margin(logits: Array, labels: Array | None = None) -> Array:
     >>> import numpy as np
     >>> margin(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4).tolist()
     [0.0, 0.8]
-
     """
     return be.rowwise(be.margin, *be.checked(logits, labels))
 
@@ -101,7 +96,6 @@ def label_margin(logits: Array, labels: Array, *, space: Space = "probabilities"
     [0.0, -0.8]
     >>> label_margin(np.array([[1.0, 3.0, 0.0]]), np.array([0]), space="logits").tolist()
     [-2.0]
-
     """
     return be.rowwise(be.label_margin(space), *be.checked(logits, labels))
 
@@ -117,7 +111,6 @@ class El2n(Pointwise):
         As hardest-first beyond a third pruned: wrong labels are at the hard end, and at 80 % it loses 25 points to
         random on CIFAR-10 (benchmarks/quality/results.md). In-sample scores of models that fit everything have no
         spread.
-
     """
 
     name = "el2n"
@@ -139,7 +132,6 @@ class Loss(Pointwise):
         It is unbounded: a few wrong labels stretch the range, so that strata of equal width hold most samples in one
         (benchmarks/quality/results.md: held out, it gains nothing over in-sample there). Not comparable between models
         of different calibration without align.
-
     """
 
     name = "loss"
@@ -161,7 +153,6 @@ class Entropy(Pointwise):
         It reads no label: a sample whose prediction is confident and wrong counts as easy, so held out it does not find
         label errors (AUROC 0.50 for flipped labels, benchmarks/quality/results.md). In-sample, by hardest-first, it
         loses to random from half pruned on.
-
     """
 
     name = "entropy"
@@ -182,7 +173,6 @@ class LeastConfidence(Pointwise):
 
     Fails:
         As `entropy`, with the same ranking for two classes: it reads no label, and a confident error counts as easy.
-
     """
 
     name = "least_confidence"
@@ -203,7 +193,6 @@ class Margin(Pointwise):
 
     Fails:
         As `entropy`: it reads no label. With many classes it depends on the two most probable ones only.
-
     """
 
     name = "margin"
@@ -225,7 +214,6 @@ class LabelMargin(Pointwise):
     Fails:
         As `el2n`: its low end collects label errors, and hardest-first fails at high rates. For probabilities it
         saturates at 1 and -1, where samples differ by rounding only; `space="logits"` does not saturate.
-
     """
 
     space: Space = "probabilities"

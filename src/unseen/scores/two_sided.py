@@ -36,7 +36,6 @@ def memorization(predictions: Array, labels: Array, in_train: Array, *, probabil
     >>> predictions = np.array([[[9.0, 0.0]], [[0.0, 9.0]], [[9.0, 0.0]]])
     >>> memorization(predictions, np.array([0]), np.array([[True], [False], [True]])).tolist()
     [1.0]
-
     """
     predictions, labels, seen = _both_sides(predictions, labels, in_train)
     measured = series(be.p_label if probabilities else be.is_correct, predictions, labels)
@@ -54,7 +53,6 @@ def holdout_gap(predictions: Array, labels: Array, in_train: Array) -> Array:
     >>> predictions = np.log([[[0.5, 0.5]], [[0.25, 0.75]]])
     >>> holdout_gap(predictions, np.array([0]), np.array([[True], [False]])).round(4).tolist()
     [0.6931]
-
     """
     predictions, labels, seen = _both_sides(predictions, labels, in_train)
     losses = series(be.loss, predictions, labels)
@@ -73,7 +71,6 @@ def reducible(early: Array, predictions: Array, labels: Array, in_train: Array) 
     >>> early, final = np.log([[[0.25, 0.75]], [[0.5, 0.5]]]), np.log([[[0.9, 0.1]], [[0.5, 0.5]]])
     >>> reducible(early, final, np.array([0]), np.array([[True], [False]])).round(4).tolist()
     [0.6931]
-
     """
     predictions, labels, seen = _both_sides(predictions, labels, in_train)
     early, _ = be.checked(be.like(be.as_array(early), predictions), labels, name="early", ndim=3)
@@ -95,7 +92,6 @@ def disagreement(predictions: Array, labels: Array | None = None, in_train: Arra
 
     >>> disagreement(np.log([[[0.9, 0.1]], [[0.1, 0.9]]])).round(4).tolist()
     [0.3681]
-
     """
     if in_train is None:
         in_train = np.zeros(tuple(np.shape(predictions))[:2], bool)
@@ -172,7 +168,6 @@ class Memorization(_Sides):
         With few repeats: it has few different values, and most samples tie at 0. Hardest-first collects wrong labels,
         which a model gets right only by memorising (benchmarks/quality/results.md: 16 points below random at 80 % on
         CIFAR-10).
-
     """
 
     probabilities: bool = False
@@ -198,7 +193,6 @@ class HoldoutGap(_Sides):
     Fails:
         As a measure of worth: wrong labels are memorised first of all. At 80 % pruned, hardest-first loses 27 points to
         random on CIFAR-10 (benchmarks/quality/results.md). A single outlying loss can make a high score.
-
     """
 
     name = "holdout_gap"
@@ -228,7 +222,6 @@ class Reducible(_Sides):
         The epoch must be given, and matters: too early nothing is learned yet, too late everything is. In strata it
         loses 10 points to random at 80 % on CIFAR-10 (benchmarks/quality/results.md): its low tail is long and holds
         the outliers.
-
     """
 
     epoch: int
@@ -264,7 +257,6 @@ class Disagreement(Score):
     Fails:
         With two models it is a rough estimate. It is one point above random on CIFAR-10 up to half pruned and three
         below at 80 % (benchmarks/quality/results.md): models also disagree about samples that cannot be learned.
-
     """
 
     name = "disagreement"

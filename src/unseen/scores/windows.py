@@ -33,7 +33,6 @@ def dyn_unc(history: Array, labels: Array, *, window: int = 10, epochs: int | No
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> dyn_unc(history, np.array([0]), window=2).round(4).tolist()
     [0.1414]
-
     """
     check_window(window, 2)
     history, labels = first_epochs(history, labels, epochs, least=window)
@@ -52,7 +51,6 @@ def dual(history: Array, labels: Array, *, window: int = 10, epochs: int | None 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> dual(history, np.array([0]), window=2).round(4).tolist()
     [0.0424]
-
     """
     check_window(window, 2)
     history, labels = first_epochs(history, labels, epochs, least=window)
@@ -76,7 +74,6 @@ def tdds(
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> tdds(history, window=3, decay=1.0).round(4).tolist()
     [0.4879]
-
     """
     check_window(window, 3)
     check_decay(decay)
@@ -170,7 +167,6 @@ class DynUnc(_WindowMean):
     Fails:
         If training is shorter than a window, it is refused. Epochs after convergence only dilute it: set `epochs`, the
         number of first epochs to read.
-
     """
 
     name = "dyn_unc"
@@ -192,7 +188,6 @@ class Dual(_WindowMean):
     Fails:
         By worthiest first at the highest rates: the rule `beta`, made for it, moves to easier samples there. Epochs
         after convergence dilute it: the paper reads the first 30 of 200 on CIFAR.
-
     """
 
     name = "dual"
@@ -217,7 +212,6 @@ class Tdds(Windowed):
     Fails:
         If (T, J) do not suit the pruning rate: the paper tunes them for each rate. With decay 0.9 the last two windows
         decide nearly everything, so early epochs hardly matter.
-
     """
 
     decay: float = 0.9

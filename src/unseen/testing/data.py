@@ -32,7 +32,6 @@ def check_data(data: Data, *, variants: Sequence[Data] = (), seed: int = 0) -> N
 
     >>> from unseen.data import from_arrays
     >>> check_data(from_arrays(np.eye(3, dtype=np.float32), [0, 1, 1]))
-
     """
     ensure(isinstance(data, Data), data, "derives from unseen.core.protocols.Data")
     _check_columns(data)
