@@ -126,9 +126,6 @@ class Aum(_MeanOver):
     Args:
         space: margin of `"logits"` or of `"probabilities"`.
 
-    Cost:
-        A forward pass over the watch sets after every epoch that is read, besides the trainings.
-
     Fails:
         Held out it is no better than in-sample (benchmarks/quality/results.md), since it reads margins over the whole
         course anyway. Logits of fold models have no common scale. Hardest-first collects label errors: if a tenth of
@@ -156,9 +153,6 @@ class Aum(_MeanOver):
 class Correctness(_MeanOver):
     """`correctness`, streaming.
 
-    Cost:
-        A forward pass over the watch sets after every epoch that is read, besides the trainings.
-
     Fails:
         It has T + 1 values only: with few epochs most samples tie, and the rule decides among them by id or at random.
     """
@@ -174,9 +168,6 @@ class Correctness(_MeanOver):
 @dataclass(frozen=True, kw_only=True)
 class Confidence(_MeanOver):
     """`confidence`, streaming.
-
-    Cost:
-        A forward pass over the watch sets after every epoch that is read, besides the trainings.
 
     Fails:
         Samples that are learned slowly and wrong labels look alike: both are low throughout. Models of different
@@ -194,9 +185,6 @@ class Confidence(_MeanOver):
 @dataclass(frozen=True, kw_only=True)
 class Forgetting(Course):
     """`forgetting`, streaming.
-
-    Cost:
-        A forward pass over the watch sets after every epoch that is read, besides the trainings.
 
     Fails:
         With few epochs: nearly all samples have the value 0 and tie. Held out, a sample that was never right counts as
@@ -229,9 +217,6 @@ class Forgetting(Course):
 @dataclass(frozen=True, kw_only=True)
 class Variability(Course):
     """`variability`, streaming: mean and squared deviations, updated stably (Welford 1962).
-
-    Cost:
-        A forward pass over the watch sets after every epoch that is read, besides the trainings.
 
     Fails:
         With few epochs, which give a poor estimate of a standard deviation: two scorings agree less than those of

@@ -148,9 +148,6 @@ def _issues(confident: IntArray, y: IntArray) -> npt.NDArray[np.bool_]:
 class SelfConfidence(Pointwise):
     """`self_confidence` of the requested observations.
 
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
-
     Fails:
         It cannot tell a wrong label from a hard sample, or from one that the model never learned. It is useless
         in-sample: a model that was trained on the label confirms it.
@@ -167,9 +164,6 @@ class SelfConfidence(Pointwise):
 @dataclass(frozen=True, kw_only=True)
 class NormalizedMargin(Pointwise):
     """`normalized_margin` of the requested observations.
-
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
 
     Fails:
         As `self_confidence`; a low p_y counts less if no other class is likely either.

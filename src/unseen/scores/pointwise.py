@@ -104,9 +104,6 @@ def label_margin(logits: Array, labels: Array, *, space: Space = "probabilities"
 class El2n(Pointwise):
     """`el2n` of the requested observations.
 
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
-
     Fails:
         As hardest-first beyond a third pruned: wrong labels are at the hard end, and at 80 % it loses 25 points to
         random on CIFAR-10 (benchmarks/quality/results.md). In-sample scores of models that fit everything have no
@@ -125,9 +122,6 @@ class El2n(Pointwise):
 class Loss(Pointwise):
     """`loss` of the requested observations; it also accepts a recorded loss of any task in place of logits.
 
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
-
     Fails:
         It is unbounded: a few wrong labels stretch the range, so that strata of equal width hold most samples in one
         (benchmarks/quality/results.md: held out, it gains nothing over in-sample there). Not comparable between models
@@ -145,9 +139,6 @@ class Loss(Pointwise):
 @dataclass(frozen=True, kw_only=True)
 class Entropy(Pointwise):
     """`entropy` of the requested observations.
-
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
 
     Fails:
         It reads no label: a sample whose prediction is confident and wrong counts as easy, so held out it does not find
@@ -168,9 +159,6 @@ class Entropy(Pointwise):
 class LeastConfidence(Pointwise):
     """`least_confidence` of the requested observations.
 
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
-
     Fails:
         As `entropy`, with the same ranking for two classes: it reads no label, and a confident error counts as easy.
     """
@@ -188,9 +176,6 @@ class LeastConfidence(Pointwise):
 class Margin(Pointwise):
     """`margin` of the requested observations.
 
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
-
     Fails:
         As `entropy`: it reads no label. With many classes it depends on the two most probable ones only.
     """
@@ -207,9 +192,6 @@ class Margin(Pointwise):
 @dataclass(frozen=True, kw_only=True)
 class LabelMargin(Pointwise):
     """`label_margin` of the requested observations.
-
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
 
     Fails:
         As `el2n`: its low end collects label errors, and hardest-first fails at high rates. For probabilities it
