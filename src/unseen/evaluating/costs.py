@@ -12,7 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import log
 from pathlib import Path
 from statistics import median
@@ -179,27 +179,27 @@ class DataSample:
         order = order[np.argsort(classes[order], kind="stable")]
         place = np.arange(len(rows)) - np.searchsorted(classes[order], classes[order])  # within its class
         first = order[np.argsort(place, kind="stable")][: int((place < 2).sum())]
-        rest = np.setdiff1d(np.arange(len(rows)), first) if in_shards else order[~np.isin(order, first)]
+        rest = np.setdiff1d(np.arange(len(rows)), first)
         self.rows = rows[np.concatenate([first, rest if in_shards else rng.permutation(rest)])]
+        self._sides = [np.isin(self.rows, side) for side in (fit.train, fit.unseen, fit.seen)]
+        if fit.apart is not None:
+            order = np.argsort(fit.unseen, kind="stable")
+            self._apart = fit.apart[order].take(np.searchsorted(fit.unseen[order], self.rows), mode="clip")
 
     def first(self, rows: int) -> tuple[Part, Fit]:
         """Return the first `rows` rows as a data set, and the fit restricted to them."""
-        data = Part(self.data, self.rows[:rows])
-        train, unseen, seen = (
-            np.flatnonzero(np.isin(data.rows, side)) for side in (self.fit.train, self.fit.unseen, self.fit.seen)
-        )
-        if self.fit.apart is None:
-            return data, Fit(train, unseen, seen)
-        order = np.argsort(self.fit.unseen)
-        places = order[np.searchsorted(self.fit.unseen, data.rows[unseen], sorter=order)]
-        apart = np.unique(self.fit.apart[places], return_inverse=True)[1]
-        return data, Fit(train, unseen, seen, apart=apart, folds=None if self.fit.folds is None else apart)
+        train, unseen, seen = (np.flatnonzero(side[:rows]) for side in self._sides)
+        fit = Fit(train, unseen, seen)
+        if self.fit.apart is not None:
+            apart = np.unique(self._apart[unseen], return_inverse=True)[1]
+            fit = replace(fit, apart=apart, folds=None if self.fit.folds is None else apart)
+        return Part(self.data, self.rows[:rows]), fit
 
 
 def _time_reading(data: Data, rows: IntArray) -> float:
     start = perf_counter()
     data.take(rows)
-    return (perf_counter() - start) / len(rows)
+    return max(perf_counter() - start, 1e-9) / len(rows)  # some clocks are coarse
 
 
 @dataclass(frozen=True)
