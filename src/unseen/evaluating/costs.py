@@ -269,10 +269,7 @@ class Costs:
             )
 
     def _try(self, rows: int, seconds: float) -> list[_Trial]:
-        """Time fits for so many seconds, each on twice as many rows as the one before.
-
-        The first fit runs cold; its time counts only where there is no time for another.
-        """
+        """Time fits for so many seconds, each on twice as many rows; the first runs cold, and counts only alone."""
         most = len(self.sample.rows)
         rows = min(rows, most)
         first, start = self._fit(rows), perf_counter()

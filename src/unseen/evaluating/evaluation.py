@@ -176,10 +176,7 @@ def _read_features(features: Any, data: Data) -> tuple[npt.NDArray[Any] | None, 
 def _manifest(
     work: Work, exam: Exam, candidates: Candidates, features: npt.NDArray[Any] | None, *, fix: Fix, seed: int
 ) -> dict[str, object]:
-    """Return everything that a training depends on.
-
-    The number of seeds, margin and level are left out, because they may change between calls.
-    """
+    """Return everything that a training depends on: not the number of seeds, margin and level, which may change."""
     arms = {name: [digest(coreset.indices) for coreset in given] for name, given in candidates.coresets.items()}
     return {
         "format": 1,

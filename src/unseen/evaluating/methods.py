@@ -21,7 +21,6 @@ from unseen.core.plans import plan_named
 from unseen.core.registry import parse_spec
 from unseen.core.table import ScoreTable
 from unseen.engine.runs.base import Run
-from unseen.engine.runs.files import spent
 from unseen.engine.work import Asked, Work
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.growing import Growth, Loop
@@ -163,16 +162,6 @@ class Selector:
         if method.grows:
             return {self._grown_part(method, budget): self._loop(method, budget, 0).trainings}
         return {self._part(method.plan): plan_named(method.plan).count(len(self.work.data))}
-
-    def seconds(self, method: Method, budget: int, replicate: int) -> float:
-        """Sum the seconds of the trainings behind this choice; methods of one plan share them."""
-        if method.plan is None:
-            return 0.0
-        if method.grows:
-            run = self.run.part(f"{self._grown_part(method, budget)}-r{replicate}")
-            scorings = self._loop(method, budget, replicate).scorings()
-            return sum(sum(spent(run.part(scoring.part).events()).values()) for scoring in scorings)
-        return sum(spent(self.run.part(f"{self._part(method.plan)}-r{replicate}").events()).values())
 
     def prepare(self, methods: Iterable[Method], replicates: Iterable[int]) -> None:
         """Do all scorings of these methods at once, as far as they do not wait for one another."""

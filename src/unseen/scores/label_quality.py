@@ -109,27 +109,14 @@ def _confident_class(logits: Array, labels: Array) -> tuple[IntArray, IntArray]:
 
 
 def _candidates(logits: Array, y: IntArray, loss: FloatArray) -> tuple[npt.NDArray[np.int32], FloatArray]:
-    """Find the k most probable classes of each sample (m, k), ascending, and their probabilities; k = min(12, C).
-
-    Args:
-        logits: (m, C) float, NumPy or torch.
-        y: int64 (m,) labels.
-        loss: float64 (m,), -log p_y.
-    """
+    """Find the k = min(12, C) most probable classes (m, k), ascending, and their p, of labels y and loss -log p_y."""
     classes = np.sort(be.to_numpy(be.largest(logits, min(CANDIDATES, logits.shape[1]))), axis=1)
     z = be.double(be.to_numpy(be.take_along(logits, np.concatenate([classes, y[:, None]], axis=1))))
     return classes.astype(np.int32), np.exp(z[:, :-1] - z[:, -1:] - loss[:, None])
 
 
 def _confident(classes: npt.NDArray[np.int32], p: FloatArray, own: FloatArray, y: IntArray) -> IntArray:
-    """Find the most probable class among those that reach their threshold, int64 (n,); -1 where none does.
-
-    Args:
-        classes: int32 (n, k) candidates.
-        p: float64 (n, k) their probabilities.
-        own: float64 (n,), p_y of each sample.
-        y: int64 (n,) labels.
-    """
+    """Find the likeliest of the candidates (n, k) that reach their threshold, int64 (n,); -1 where none does."""
     size = 1 + max(y.max(initial=0), classes.max(initial=0))
     counts, sums = np.bincount(y, minlength=size), np.bincount(y, weights=own, minlength=size)
     thresholds = np.divide(sums, counts, out=np.full(size, np.inf), where=counts > 0) - ROUNDING

@@ -263,10 +263,7 @@ def _check_order(score: Score, story: Story, values: FloatArray, seed: int) -> N
 
 
 def _check_pieces(score: Score, story: Story) -> None:
-    """Check that a score without `whole` gives the same values for a part of the samples.
-
-    Such scores are finished on the worker that holds the samples, a part of them at a time.
-    """
+    """Check that a part of the samples is finished alike, as workers do it, unless the score declares `whole`."""
     if score.whole:
         return
     for side in score.sides:
