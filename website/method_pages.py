@@ -47,6 +47,11 @@ def section(docstring: str | None, title: str) -> str:
     return " ".join(found[1].split()) if found else ""
 
 
+def section_of(kind: type[Any], title: str) -> str:
+    """The section of a class, or of the nearest base class that has one."""
+    return next(filter(None, (section(one.__doc__, title) for one in kind.__mro__)), "")
+
+
 def _all_scores() -> str:
     lines = [
         "# Scores",
@@ -88,10 +93,10 @@ def _score(entry: dict[str, Any]) -> str:
         "Direction": f"{entry['direction']}, from {low} to {high}",
         "Reads": _reads(entry["needs"], entry["sides"]) + ("; no labels" if entry["label_free"] else ""),
         "Options": _options(entry["options"]),
-        "Cost": section(kind.__doc__, "Cost"),
+        "Cost": section_of(kind, "Cost"),
         "State": f"{entry['state']} floats a sample{_speed(name)}",
         "Paper": _linked(entry["source"]),
-        "When it fails": _linked(section(kind.__doc__, "Fails")),
+        "When it fails": _linked(section_of(kind, "Fails")),
     }
     pure = [f"::: unseen.functional.{name}"] if name in unseen.functional.__all__ else [NOT_A_FUNCTION]
     spec = f"{_spec(name, entry['options'])}{_plan(entry)}"
@@ -141,9 +146,9 @@ def _rule(name: str) -> str:
         "Options": _options(info.options),
         "Order": "its picks have an order" if info.ordered else "its picks have no order",
         "Quotas": "yes" if kind.inside_classes else "refused: inside one class it has nothing to go by",
-        "Cost": section(kind.__doc__, "Cost") + _seconds(name),
+        "Cost": section_of(kind, "Cost") + _seconds(name),
         "Paper": _linked(info.source),
-        "When it fails": _linked(section(kind.__doc__, "Fails")),
+        "When it fails": _linked(section_of(kind, "Fails")),
     }
     features = " --features digits.npy" if "features" in info.needs else ""
     score = " --score dual:window=5 --learner mlp" if name == "beta" else " --learner logistic"

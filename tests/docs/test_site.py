@@ -30,7 +30,7 @@ def pages():
 @pytest.mark.parametrize(("kind", "name"), METHODS)
 def test_a_page_for_each_says_formula_direction_cost_paper_and_when_it_fails(pages, kind, name):
     method = (SCORES if kind == "scores" else RULES).get(name)
-    cost, fails = (method_pages.section(method.__doc__, title) for title in ("Cost", "Fails"))
+    cost, fails = (method_pages.section_of(method, title) for title in ("Cost", "Fails"))
     assert cost, "its docstring says nothing of its cost"
     assert fails, "its docstring does not say when it fails"
     page = pages[f"{kind}/{name}.md"]

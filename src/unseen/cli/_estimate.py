@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import Annotated
 
 import typer
@@ -48,16 +47,12 @@ def command(
       unseen estimate photos/ --learner resnet50 --folds 5 --repeats 2 --keep 0.7 --gpus 8
       unseen estimate features/photos --learner ridge --plan leave_one_out
     """
-    from unseen.data import resolve
-
     exposure = scoring.exposure()
     budget = amount.given()
-    start = perf_counter()
-    source = resolve(data, **reading.given())
-    opening = perf_counter() - start
     names = score or []
     found = unseen.estimate(
-        source,
+        data,
+        **reading.given(),
         **budget,
         score=names[0] if names else None,
         also=names[1:],
@@ -69,7 +64,6 @@ def command(
         threads=threads,
         groups=o.groups_of(scoring.groups),
         seed=seed,
-        opening=opening,
     )
     if json:
         print_json(found.to_json())

@@ -51,7 +51,6 @@ def embedder_of(by: str | Path, data: Data, options: Mapping[str, Any], seed: in
 
     Raises:
         ArgumentError: `by` has none of the forms, or the embedder has no such option.
-
     """
     text = str(by)
     if text == AUTO:
@@ -140,7 +139,6 @@ def embed(
         >>> data = unseen.embed(["a good film", "a bad film", "good fun"], [1, 0, 1], by="tfidf:dimensions=2")
         >>> data, data.notes
         (ArrayData(3 samples, 2 classes, vector 2 float32), ('embedded by tfidf: no label takes part in it',))
-
     """
     seed = seed_of(None, seed)
     reading, options = without_reading(options)
@@ -164,7 +162,7 @@ def embed(
     }
     if out is not None and is_there(Path(out), about):
         return data_room.from_npz(out)
-    report = report or _silent
+    report = report or (lambda kind, **fields: None)
     with limited_threads(threads):
         if out is None:
             return _embed_in_memory(source, _fit(embedder, source, None, seed, about, report), about, report)
@@ -243,7 +241,3 @@ def _embed_in_memory(source: Data, embedding: Embedding, about: dict[str, Any], 
 
 def _progress(report: Report, n: int, part: str) -> Callable[[int, int], None]:
     return lambda done, before: report("embedded", part=part, done=done, before=before, n=n)
-
-
-def _silent(kind: str, **fields: object) -> None:
-    """Report nothing."""

@@ -48,7 +48,6 @@ class Network:
         seed: for weights that the function draws from torch's global generator.
         device: the device to compute on, as in torch.
         batch_size: samples at a time.
-
     """
 
     labels = "unknown"
@@ -101,7 +100,6 @@ class ModelFolder:
         kind: the kind of data, text or images.
         device: the device to compute on, as in torch.
         batch_size: samples at a time.
-
     """
 
     labels = "unknown"
@@ -272,7 +270,6 @@ class EfficientNetLite0:
             multiple of 32, but at least 96 and at most 224, the side that the network was trained on. Small images need
             enlarging, since five strides of two leave too few places otherwise.
         device: the device to compute on, as in torch.
-
     """
 
     labels = "others"
@@ -322,7 +319,8 @@ class EfficientNetLite0:
         def of(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
             # One batch a thread: this is quicker than several threads a batch, and the numbers are those of one thread.
             with _one_thread_of_torch(torch), ThreadPoolExecutor(at_once) as pool:
-                return np.concatenate(list(pool.map(one, _batches(images))))
+                starts = range(0, len(images), BATCH)
+                return np.concatenate(list(pool.map(lambda at: one(images[at : at + BATCH]), starts)))
 
         memory = at_once * BATCH * height * width * 4 * 3 * 24  # three maps of 96 channels at half the side
         return Embedding(self.width, of, min(BLOCK, block_of(data, self.width)), memory)
@@ -374,10 +372,6 @@ class WordLlama:
 def _side(data: Data) -> int:
     longest = max(data.sample_shape[:2], default=MOST)
     return min(MOST, max(LEAST, -(-longest // STRIDE) * STRIDE))
-
-
-def _batches(images: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
-    return (images[start : start + BATCH] for start in range(0, len(images), BATCH))
 
 
 @contextmanager

@@ -82,7 +82,6 @@ def is_there(folder: Path, about: Mapping[str, Any]) -> bool:
     Raises:
         RunMismatchError: it holds another embedding.
         ArgumentError: it holds something else.
-
     """
     stored = provenance_of(folder) if folder.is_dir() else None
     if stored is not None:
@@ -121,7 +120,6 @@ def fill(vectors: npt.NDArray[np.float32], data: Data, embedding: Embedding, pro
 
     Raises:
         DataError: a vector is not finite, or the data changed meanwhile.
-
     """
     copies = data.duplicate_groups()
     _, heads, group = np.unique(np.arange(len(data)) if copies is None else copies, True, True)

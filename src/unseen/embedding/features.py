@@ -41,7 +41,6 @@ class Columns:
 
     Args:
         rare: categories with fewer rows than this are pooled into one for each column; 1 pools none.
-
     """
 
     labels = "none"
@@ -131,7 +130,6 @@ class Tfidf:
 
     Args:
         dimensions: d, at most the number of texts.
-
     """
 
     labels = "none"
@@ -199,7 +197,6 @@ class Patches:
         patches: the number of filters.
         size: the side of a patch in pixels.
         pool: the image is divided into pool x pool parts, and responses are averaged over each.
-
     """
 
     labels = "none"
@@ -239,7 +236,6 @@ class Filters:
     Args:
         weights: float32 (k, s, s, C).
         offsets: float32 (k,), added to the response to a patch of mean 0 and contrast 1.
-
     """
 
     weights: npt.NDArray[np.float32]
@@ -256,7 +252,6 @@ class Filters:
             count: the number of filters.
             size: the side of a patch in pixels.
             seed: the root seed.
-
         """
         draw = seeds.generator(seed, "patches")
         patches = _normalise(_cut(take, n, shape, WHITENED_BY * count, size, draw))

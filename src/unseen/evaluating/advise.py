@@ -94,7 +94,6 @@ def advise(
         1437
         >>> unseen.advise("digits", method="el2n/top", quick=True, step=0.3, margin=0.02, searching=2).estimate
         'an estimate under a linear head'
-
     """
     method = Method.of(method)
     if method.rule is None:
@@ -169,7 +168,6 @@ class Advice:
         tried: every share tried, in order.
         estimate: the kind of estimate, where a simpler learner stood in for the real training; else None.
         about: data, learners, what was fixed.
-
     """
 
     prune: float
@@ -388,7 +386,6 @@ def vectors_of(data: Data, features: npt.ArrayLike | None, test: Any) -> Data:
         DataError: the data has a regression target instead of classes.
         ArgumentError: the data is not vectors and there are no features; or there are features, but the test set has
             none.
-
     """
     refuse_target(data, "quick=True tests the accuracy of classes", "`prune` and `select` work without classes")
     if features is None:

@@ -97,7 +97,6 @@ def make_arms(
     Raises:
         BudgetError: a budget is below the number of classes, and a class-stratified draw is asked for.
         DataError: an arm has fewer than two classes to train on.
-
     """
     coreset_arms = [_coreset_arm(name, given, exam, replicates) for name, given in coresets.items()]
     arms = [Arm("full", "full", (exam.pool,) * replicates, 1)] if "full" in baselines else []
@@ -189,7 +188,6 @@ def average_by_draw(values: FloatArray, draws: int) -> FloatArray:
 
     Returns:
         float64 (draws, ...), or `values` unchanged.
-
     """
     if not 1 < draws < len(values):
         return values

@@ -12,7 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import log
 from pathlib import Path
 from statistics import median
@@ -152,7 +152,6 @@ class DataSample:
         rows: int64 (m,).
         random_seconds: seconds to read one row, when rows are read at random.
         run_seconds: seconds to read one row, when consecutive rows are read.
-
     """
 
     def __init__(self, data: Data, fit: Fit, seed: int) -> None:
@@ -180,27 +179,27 @@ class DataSample:
         order = order[np.argsort(classes[order], kind="stable")]
         place = np.arange(len(rows)) - np.searchsorted(classes[order], classes[order])  # within its class
         first = order[np.argsort(place, kind="stable")][: int((place < 2).sum())]
-        rest = np.setdiff1d(np.arange(len(rows)), first) if in_shards else order[~np.isin(order, first)]
+        rest = np.setdiff1d(np.arange(len(rows)), first)
         self.rows = rows[np.concatenate([first, rest if in_shards else rng.permutation(rest)])]
+        self._sides = [np.isin(self.rows, side) for side in (fit.train, fit.unseen, fit.seen)]
+        if fit.apart is not None:
+            order = np.argsort(fit.unseen, kind="stable")
+            self._apart = fit.apart[order].take(np.searchsorted(fit.unseen[order], self.rows), mode="clip")
 
     def first(self, rows: int) -> tuple[Part, Fit]:
         """Return the first `rows` rows as a data set, and the fit restricted to them."""
-        data = Part(self.data, self.rows[:rows])
-        train, unseen, seen = (
-            np.flatnonzero(np.isin(data.rows, side)) for side in (self.fit.train, self.fit.unseen, self.fit.seen)
-        )
-        if self.fit.apart is None:
-            return data, Fit(train, unseen, seen)
-        order = np.argsort(self.fit.unseen)
-        places = order[np.searchsorted(self.fit.unseen, data.rows[unseen], sorter=order)]
-        apart = np.unique(self.fit.apart[places], return_inverse=True)[1]
-        return data, Fit(train, unseen, seen, apart=apart, folds=None if self.fit.folds is None else apart)
+        train, unseen, seen = (np.flatnonzero(side[:rows]) for side in self._sides)
+        fit = Fit(train, unseen, seen)
+        if self.fit.apart is not None:
+            apart = np.unique(self._apart[unseen], return_inverse=True)[1]
+            fit = replace(fit, apart=apart, folds=None if self.fit.folds is None else apart)
+        return Part(self.data, self.rows[:rows]), fit
 
 
 def _time_reading(data: Data, rows: IntArray) -> float:
     start = perf_counter()
     data.take(rows)
-    return (perf_counter() - start) / len(rows)
+    return max(perf_counter() - start, 1e-9) / len(rows)  # some clocks are coarse
 
 
 @dataclass(frozen=True)
@@ -238,7 +237,6 @@ class Costs:
         work: data set, learner and threads.
         job: the scoring.
         seconds: the time for the trials, about.
-
     """
 
     def __init__(self, work: Work, job: Scoring, seconds: float) -> None:
@@ -271,10 +269,7 @@ class Costs:
             )
 
     def _try(self, rows: int, seconds: float) -> list[_Trial]:
-        """Time fits for so many seconds, each on twice as many rows as the one before.
-
-        The first fit runs cold; its time counts only where there is no time for another.
-        """
+        """Time fits for so many seconds, each on twice as many rows; the first runs cold, and counts only alone."""
         most = len(self.sample.rows)
         rows = min(rows, most)
         first, start = self._fit(rows), perf_counter()
@@ -396,7 +391,6 @@ def operations(learner: Learner, size: Size, d: int, outputs: int, n: int, fits:
         outputs: C, or 1 for a regression target.
         n: samples of the data set.
         fits: fits of the plan; they share the sums over all n samples where they subtract from them.
-
     """
     if isinstance(learner, RidgeLearner):
         return _ridge(learner, size, d, outputs, n, fits)

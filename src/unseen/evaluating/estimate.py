@@ -15,7 +15,6 @@ import numpy.typing as npt
 from unseen.core.exposure import Exposure, Plan, at_least
 from unseen.core.plans import plan_of
 from unseen.core.protocols import Data, Learner
-from unseen.data.content import hash_items, hash_rows
 from unseen.data.sources import Reading, opened
 from unseen.engine.runs import MemoryRun, seed_of
 from unseen.engine.scoring import Abilities, Scoring
@@ -32,7 +31,6 @@ from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
 
 SCORING_SECONDS, TRAINING_SECONDS = 12.0, 5.0  # for trials of the scoring, and of trainings without scoring
-HASHED = 1_024  # rows
 START_LIMIT = 20.0  # seconds to wait for a process that only imports
 TABLE_COLUMNS = 6  # of 8 bytes beside the scores: id, label, fold, confidence, prediction, and a row of the coreset
 
@@ -140,7 +138,6 @@ def estimate(
     threads: int | None = None,
     groups: Literal["duplicates"] | None = "duplicates",
     seed: int | None = 0,
-    opening: float | None = None,
     features: str | Sequence[str] | None = None,
     **reading: Unpack[Reading],
 ) -> Estimate:
@@ -165,7 +162,6 @@ def estimate(
         threads: threads a fit.
         groups: `"duplicates"` counts the time to find exact copies, None does not.
         seed: the seed of the sample.
-        opening: the seconds that opening `data` took, where it is open already.
         features: the columns that are inputs.
         **reading: how `data` is read, as in `label="income"`; see `unseen.score`.
 
@@ -182,7 +178,7 @@ def estimate(
     seed = seed_of(None, seed)
     start = perf_counter()
     source = opened(estimate, data, y, reading, features)
-    opening = perf_counter() - start if opening is None else opening
+    opening = perf_counter() - start
     _refuse_recorder(learner)
     _refuse_recorder(trainee)
     if gpus is not None and jobs is not None:
@@ -202,7 +198,7 @@ def estimate(
         everything = Exposure(train=[np.arange(len(source))], watch=[np.empty(0, np.int64)])
         alone = _job(work, everything, [resolve_score("loss")], seed)
         training = Costs(work, alone, TRAINING_SECONDS)
-    opening += _time_hashing(source) if groups == "duplicates" else 0.0
+    opening += _time_copies(source, costs) if groups == "duplicates" else 0.0
     start_seconds = _time_start(costs, slots or 1)
     return _add_up(costs, training, budget, slots or 1, Range.exactly(opening + start_seconds).widened())
 
@@ -317,15 +313,13 @@ def on_gpu(learner: Learner) -> bool:
     return str(learner.describe().get("device", "cpu")).startswith("cuda")
 
 
-def _time_hashing(data: Data) -> float:
-    """Measure the seconds to hash all inputs, which is done to find copies, on some of them."""
-    some = data.take(np.arange(min(HASHED, len(data))))
+def _time_copies(data: Data, costs: Costs) -> float:
+    """Measure the seconds to find copies; of shards, all of which are read for it, estimate them."""
+    if data.kind == "vector" and not data.in_memory:
+        return len(data) * costs.sample.run_seconds
     start = perf_counter()
-    if data.dtype.kind == "O":
-        hash_items(repr(row).encode() for row in some)
-    else:
-        hash_rows(some)
-    return (perf_counter() - start) / len(some) * len(data)
+    data.duplicate_groups()
+    return perf_counter() - start
 
 
 def _time_start(costs: Costs, slots: int) -> float:

@@ -176,10 +176,7 @@ def _read_features(features: Any, data: Data) -> tuple[npt.NDArray[Any] | None, 
 def _manifest(
     work: Work, exam: Exam, candidates: Candidates, features: npt.NDArray[Any] | None, *, fix: Fix, seed: int
 ) -> dict[str, object]:
-    """Return everything that a training depends on.
-
-    The number of seeds, margin and level are left out, because they may change between calls.
-    """
+    """Return everything that a training depends on: not the number of seeds, margin and level, which may change."""
     arms = {name: [digest(coreset.indices) for coreset in given] for name, given in candidates.coresets.items()}
     return {
         "format": 1,
@@ -228,7 +225,6 @@ class Candidates:
         Raises:
             ArgumentError: a name is not allowed, or has no coresets or too many.
             DataError: a coreset was chosen from other data.
-
         """
         named = coresets if isinstance(coresets, Mapping) else {"coreset": coresets}
         if not named:
@@ -310,7 +306,6 @@ class Replicates:
 
     Raises:
         ArgumentError: the learner cannot keep this fixed.
-
     """
 
     def __init__(self, work: Work, exam: Exam, arms: Sequence[Arm], fix: Fix, seed: int) -> None:

@@ -21,7 +21,6 @@ from unseen.core.plans import plan_named
 from unseen.core.registry import parse_spec
 from unseen.core.table import ScoreTable
 from unseen.engine.runs.base import Run
-from unseen.engine.runs.files import spent
 from unseen.engine.work import Asked, Work
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.growing import Growth, Loop
@@ -49,7 +48,6 @@ class Method:
     'folds'
     >>> Method.of("random:quota=proportional").score is None
     True
-
     """
 
     text: str
@@ -64,7 +62,6 @@ class Method:
         Raises:
             ArgumentError: the line has too many parts, or its rule reads scores and it names none.
             UnknownNameError: there is no such plan, score, rule or option.
-
         """
         if isinstance(text, Method):
             return text
@@ -130,7 +127,6 @@ class Selector:
         run: an open run; scorings are kept in parts of it.
         seed: the root seed; each replicate draws scoring and selection anew from it.
         features: (n, d), for rules that read them.
-
     """
 
     def __init__(
@@ -167,16 +163,6 @@ class Selector:
             return {self._grown_part(method, budget): self._loop(method, budget, 0).trainings}
         return {self._part(method.plan): plan_named(method.plan).count(len(self.work.data))}
 
-    def seconds(self, method: Method, budget: int, replicate: int) -> float:
-        """Sum the seconds of the trainings behind this choice; methods of one plan share them."""
-        if method.plan is None:
-            return 0.0
-        if method.grows:
-            run = self.run.part(f"{self._grown_part(method, budget)}-r{replicate}")
-            scorings = self._loop(method, budget, replicate).scorings()
-            return sum(sum(spent(run.part(scoring.part).events()).values()) for scoring in scorings)
-        return sum(spent(self.run.part(f"{self._part(method.plan)}-r{replicate}").events()).values())
-
     def prepare(self, methods: Iterable[Method], replicates: Iterable[int]) -> None:
         """Do all scorings of these methods at once, as far as they do not wait for one another."""
         plans = [method.plan for method in methods if method.plan is not None and not method.grows]
@@ -190,9 +176,14 @@ class Selector:
             part = f"{self._grown_part(method, budget)}-r{replicate}"
             with self.run.part(part) as run:
                 return self._loop(method, budget, replicate).run(run, name=f"{part}/")[0].indices
-        table = self._unscored() if method.plan is None else self._table(method.plan, replicate)
+        samples = self.work.samples
+        table = ScoreTable.unscored(samples.ids, samples.labels, samples.class_names)
+        if method.plan is not None:
+            self._score([(method.plan, replicate)])
+            table = self._tables[method.plan, replicate]
+        score = None if method.score is None else resolve_score(method.score).label
         seed = seeds.derive(self.seed, "select", replicate)
-        return method.choice(self._features).coreset(table, score=self._column(method), keep=budget, seed=seed).indices
+        return method.choice(self._features).coreset(table, score=score, keep=budget, seed=seed).indices
 
     def _loop(self, method: Method, budget: int, replicate: int) -> Loop:
         seed = seeds.derive(self.seed, "grow", replicate)
@@ -200,14 +191,6 @@ class Selector:
 
     def _grown_part(self, method: Method, budget: int) -> str:
         return f"{slug(method.text)}-k{budget}"
-
-    def _column(self, method: Method) -> str | None:
-        return None if method.score is None else resolve_score(method.score).label
-
-    def _table(self, plan: str, replicate: int) -> ScoreTable:
-        """Return the table of all scores that methods of this plan read."""
-        self._score([(plan, replicate)])
-        return self._tables[plan, replicate]
 
     def _score(self, wanted: Iterable[tuple[str, int]]) -> None:
         """Score by each plan and replicate that is not scored yet."""
@@ -233,10 +216,6 @@ class Selector:
     def _part(self, plan: str) -> str:
         # With another list of scores it is another scoring, which must not overwrite the old one.
         return slug(plan) + "-" + blake2b("\n".join(self._scores(plan)).encode(), digest_size=4).hexdigest()
-
-    def _unscored(self) -> ScoreTable:
-        samples = self.work.samples
-        return ScoreTable.unscored(samples.ids, samples.labels, samples.class_names)
 
 
 def slug(text: str) -> str:

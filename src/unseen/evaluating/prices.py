@@ -80,7 +80,6 @@ def of_arms(events: Sequence[Mapping[str, Any]], files: Mapping[str, str]) -> di
     Args:
         events: the events of the run of the evaluation.
         files: the name of each arm to the name of its files, without their ending `-r<replicate>`.
-
     """
     prices = {
         f"{CHOOSING} {event['arm']}": Price(event["trainings"], event["seconds"], event["samples"])
@@ -143,7 +142,6 @@ def paid(cost: float, saving: float) -> str:
     'choosing cost 1.0 trainings on everything, each on the coreset saves 0.50: paid after 2 of them'
     >>> paid(1.0, 0.0)
     'choosing cost 1.0 trainings on everything, one on the coreset costs as much: never paid'
-
     """
     first = f"choosing cost {cost:.1f} trainings on everything,"
     times = pays_back(cost, 1.0, 1.0 - saving)
@@ -167,7 +165,6 @@ def in_trainings(choosing: Price, full: Price, part: Price) -> dict[str, Any]:
     >>> found = in_trainings(*halves)
     >>> found["cost_samples"], found["saving_samples"], found["pays_back_samples"], found["pays_back"]
     (1.0, 0.5, 2, 3)
-
     """
     found: dict[str, Any] = dict.fromkeys(IN_TRAININGS)
     clauses = []

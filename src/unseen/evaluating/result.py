@@ -56,7 +56,6 @@ class Evaluation:
     >>> found = unseen.evaluate("digits", coresets={"half": half}, learner=GaussianNB(), seeds=2, baselines=["full"])
     >>> found.accuracy("half").text(), found.covers("half").split(";")[0]
     ('87.8 ± 3.4', 'the test set alone: all trainings came to the same accuracy')
-
     """
 
     arms: tuple[ArmResult, ...]

@@ -57,7 +57,6 @@ class Interval:
 
     >>> interval([0.90, 0.92, 0.94]).text()
     '92.0 ± 5.0'
-
     """
 
     mean: float
@@ -87,7 +86,6 @@ class Verdict:
         more: how many more replicates would decide at the spread seen; None where it is decided or the spread is not
             known; `MOST_SEEDS + 1` for any number above `MOST_SEEDS`.
         classes: the classes that lose, whatever the outcome for all classes together.
-
     """
 
     word: Word
@@ -119,7 +117,6 @@ def interval(values: npt.ArrayLike, level: float = 0.95, *, sampling: Sampling |
     Interval(mean=0.5, low=nan, high=nan, n=2, level=0.95)
     >>> interval([0.5, 0.5], sampling=Sampling(0.01, 2500)).text()
     '50.0 ± 2.0'
-
     """
     x = _check_replicates(values, level)
     half = float(_Spread.of(x, sampling).half((1 + level) / 2))
@@ -218,7 +215,6 @@ def against_random(
     'better by 1.1 ± 0.2 points'
     >>> against_random([0.0, 0.0]).text
     'undecided: 2 independent replicates give no verdict, 3 or more are needed'
-
     """
     x = _check_replicates(differences, level)
     spread = _Spread.of(x, sampling, each, trainee)
@@ -248,7 +244,6 @@ def describe_losses(
     (('cat',), 'class cat loses 9.0 ± 3.0 points')
     >>> describe_losses(changes, margin=0.005, large=0.05, than="random")[1]
     'class cat loses 9.0 ± 3.0 points more than with random, class dog perhaps 6.0 ± 7.0'
-
     """
     known = {c: change for c, change in changes.items() if change.n >= FEWEST and change.high < 0}
     sure = [c for c, change in known.items() if -change.mean > margin]

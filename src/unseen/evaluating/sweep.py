@@ -54,10 +54,8 @@ class Sweep:
     Args:
         columns: name to (cells,) array, the fields of `Cell`.
         about: data, learners, what was fixed, where the test rows come from; as JSON.
-        times: float64 (cells,) `"seconds"` of the training on the coreset, and `"scoring_seconds"` of the trainings
-            behind its choice, which all cells of the plan and replicate share. They differ from run to run, so they are
-            in the event log and not in the file; empty in a sweep that was loaded from a file.
-
+        times: float64 (cells,) `"seconds"` of the training on the coreset. They differ from run to run, so they are in
+            the event log and not in the file; empty in a sweep that was loaded from a file.
     """
 
     columns: dict[str, npt.NDArray[Any]]
@@ -158,9 +156,8 @@ class Sweep:
     def load(cls, path: str | Path) -> Self:
         """Read a file written by `save`."""
         columns, about = read_parquet(Path(path), "sweep")
-        # Files of older versions hold the times, too.
-        times: dict[str, npt.NDArray[np.float64]]
-        times = {name: columns.pop(name) for name in ("seconds", "scoring_seconds") if name in columns}
+        # Files of older versions hold times, too.
+        times = {str(name): columns.pop(name) for name in ("seconds", "scoring_seconds") if name in columns}
         return cls(columns, about, times)
 
     def entry(self, method: str, budget: int) -> str:
@@ -241,7 +238,6 @@ def sweep(
         >>> result = unseen.sweep("digits", methods=["el2n/top"], keep=[0.5], learner="logistic", seeds=2)
         >>> result
         Sweep(3 methods at 1 budget, 2 replicates; tested on 360 samples)
-
     """
     lines = _parse_methods(methods)
     at_least("seeds", seeds, 1)
@@ -260,7 +256,9 @@ def sweep(
             outcomes = _run_trials(trials, lines, budgets, seeds)
         ordered = sorted(outcomes, key=lambda cell: (lines.index(cell[0]), -cell[1], cell[2]))
         cells = [_cell(trials, *one, outcomes[one]) for one in ordered]
-        return run.save_output(FILE, Sweep.of(cells, trials.about(origin), _times(trials, ordered)))
+        spent = trials.seconds()
+        times = {"seconds": np.array([spent.get(trials.name(*one), np.nan) for one in ordered])}  # NaN: a line was lost
+        return run.save_output(FILE, Sweep.of(cells, trials.about(origin), times))
 
 
 def _parse_methods(methods: Sequence[str | Method]) -> list[Method]:
@@ -312,15 +310,6 @@ def _cell(trials: Trials, method: Method, budget: int, replicate: int, outcome: 
         loss=float(outcome.losses.mean()),
         samples_seen=outcome.samples_seen,
     )
-
-
-def _times(trials: Trials, cells: Sequence[CellKey]) -> dict[str, npt.NDArray[np.float64]]:
-    """Return the seconds of each cell from the event logs; NaN where a line was lost."""
-    seconds = trials.seconds()
-    return {
-        "seconds": np.array([seconds.get(trials.name(*cell), np.nan) for cell in cells]),
-        "scoring_seconds": np.array([trials.selector.seconds(*cell) for cell in cells]),
-    }
 
 
 def _outlook(trials: Trials, methods: Sequence[Method], budgets: Sequence[int], replicates: int) -> dict[str, Any]:

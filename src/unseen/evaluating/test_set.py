@@ -75,7 +75,6 @@ def with_test(train: Data, test: Data, *, overlap: Overlap = "refuse") -> Exam:
     >>> train, test = resolve(([[0.0], [1.0], [2.0]], [0, 1, 0])), resolve(([[3.0], [1.0]], [0, 1]))
     >>> with_test(train, test, overlap="drop").test.tolist()
     [3]
-
     """
     if overlap not in ("refuse", "drop"):
         raise ArgumentError(f"overlap must be 'refuse' or 'drop', got {overlap!r}")
@@ -109,7 +108,6 @@ def with_probe(train: Data, share: float, *, seed: int) -> Exam:
         train: the training set.
         share: the share of the samples in that part, in (0, 0.5]; rounded to one part in 2..100.
         seed: the root seed.
-
     """
     if isinstance(share, bool) or not isinstance(share, Real) or not 0 < float(share) <= 0.5:
         raise ArgumentError(f"probe must be a share of the samples in (0, 0.5], got {share!r}")
@@ -175,7 +173,6 @@ def exact_copies(data: Data, train: IntArray, test: IntArray) -> IntArray:
     >>> data = resolve(([[0.0, 1.0], [2.0, 3.0], [0.0, 1.0]], [0, 1, 1]))
     >>> exact_copies(data, np.array([0, 1]), np.array([2])).tolist()
     [[2, 0]]
-
     """
     first: dict[bytes, int] = {}
     for row, content in zip(train.tolist(), _contents(data, train), strict=True):
@@ -219,7 +216,6 @@ def near_duplicates(
     >>> images[3] = images[1] + 50  # the same image, brighter
     >>> near_duplicates(resolve((images, [0, 1, 0, 1])), np.arange(3), np.array([3])).train_rows.tolist()
     [1]
-
     """
     kind = data.kind if features is None else "features"
     if threshold is not None and not 0 < threshold <= 1:
@@ -254,12 +250,7 @@ def _reason_to_skip(data: Data, kind: str, pairs: int) -> str:
 
 
 def _compare_images(data: Data, train: IntArray, test: IntArray) -> tuple[str, IntArray, FloatArray]:
-    """Compare images.
-
-    Returns:
-        The measure in words; and for each test row the position of the nearest training row, and their similarity.
-
-    """
+    """Compare images; return the measure, and for each test row the nearest training position and similarity."""
     known = np.concatenate(list(_thumbnails(data, train)))
     queries = [np.concatenate(list(_thumbnails(data, test, mirrored))) for mirrored in (False, True)]
     at, alike, mirrored = _find_candidates(known, queries)
@@ -283,10 +274,7 @@ def _compare_images(data: Data, train: IntArray, test: IntArray) -> tuple[str, I
 
 
 def _compare_vectors(take: Take, train: IntArray, test: IntArray) -> tuple[str, IntArray, FloatArray]:
-    """Compare vectors by 1 - d^2 / 2 of their relative distance d: the cosine where both have the same length.
-
-    Returns as `_compare_images`.
-    """
+    """Compare vectors by 1 - d^2 / 2 of their relative distance d: the cosine where both have the same length."""
     known, queries = _standardise(take, train, test)
     at, _, _ = _find_candidates(_unit(known), [_unit(queries)])
     similarity = np.empty(at.shape)
@@ -301,10 +289,7 @@ def _compare_vectors(take: Take, train: IntArray, test: IntArray) -> tuple[str, 
 
 
 def _compare_texts(data: Data, train: IntArray, test: IntArray) -> tuple[str, IntArray, FloatArray]:
-    """Compare texts by the cosine of their TF-IDF vectors where their sets of words agree, else 0.
-
-    Returns as `_compare_images`.
-    """
+    """Compare texts by the cosine of their TF-IDF vectors where their sets of words agree, else 0."""
     known, queries = _tfidf(data, train, test)
     at, similarity, _ = _find_candidates(known, [queries])
     for i in np.flatnonzero(similarity[:, 0] > 0):
@@ -434,15 +419,10 @@ def _unit(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _find_candidates(known: Any, queries: list[Any]) -> tuple[IntArray, FloatArray, npt.NDArray[np.bool_]]:
-    """Find for each query the most similar known vectors, nearest first.
+    """Find the k known unit vectors that are most similar to each query, nearest first.
 
-    Args:
-        known: (n, d) unit vectors.
-        queries: one or two forms of the m queries, (m, d) unit vectors each; the nearer form counts.
-
-    Returns:
-        int64, float64 and bool (m, k): position, similarity and whether the second form is the nearer one.
-
+    The m queries come in one or two forms, of which the nearer counts. Return int64, float64 and bool (m, k): position,
+    similarity and whether the second form is the nearer one.
     """
     m, n = queries[0].shape[0], known.shape[0]
     k = min(_CANDIDATES, n)

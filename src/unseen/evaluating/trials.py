@@ -42,7 +42,6 @@ class Running(TypedDict, total=False):
         threads: threads a training.
         verify: `"full"` puts a digest of all content in the manifest.
         report: called with (kind, **fields) as work goes on.
-
     """
 
     executor: str | Executor
@@ -66,7 +65,6 @@ class TrialOptions(Reading, Running, total=False):
             equally long.
         features: the columns that are inputs; or (n, d), for rules that read them.
         groups: see `unseen.score`.
-
     """
 
     test: Any
@@ -99,7 +97,6 @@ class Trials:
         groups: see `unseen.score`; of `train`, or of the data set that it is a part of.
         seed: the root seed.
         **running: where fits run.
-
     """
 
     def __init__(
@@ -274,7 +271,6 @@ def split_train_test(source: Data, test: Data | None, seed: int, options: dict[s
 
     Raises:
         DataError: a test set with unknown classes, or with copies of training samples.
-
     """
     probe, overlap = options.pop("probe", 0.2), options.pop("overlap", "refuse")
     refuse_target(source, "trials compare the accuracy of classes", "`prune` and `select` work without classes")

@@ -26,7 +26,6 @@ class Kind:
         write: called with the request, the place, and the options by name; writes everything or nothing.
         summary: what it writes, in a few words.
         use: code that reads the result; `{out}` is the place.
-
     """
 
     write: Callable[..., None]
@@ -78,7 +77,6 @@ def check_options(name: str, options: Mapping[str, Any]) -> Kind:
     Raises:
         UnknownNameError: there is no such kind.
         ArgumentError: the kind has no such option.
-
     """
     kind = KINDS.get(name)
     for option in options:
@@ -132,7 +130,6 @@ def export(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.load(unseen.export(pruned, "npy", Path(folder) / "rows.npy")).shape
         (180,)
-
     """
     kind = check_options(to, options)
     place = Path(out)

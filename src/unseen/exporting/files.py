@@ -35,7 +35,6 @@ def new_folder(out: Path) -> Iterator[Path]:
     Raises:
         RunLockedError: another process exports to this place.
         StorageError: the folder cannot be written.
-
     """
     with NewFolder(out) as part:
         try:
@@ -67,7 +66,6 @@ def safe_name(text: str) -> str:
 
     >>> [safe_name(text) for text in ("cat", "a/b", "..", "_x", "", "nul", "100 %", "кот")]
     ['cat', 'a%2Fb', '%2E%2E', '%5Fx', '%', '%6Eul', '100 %25', 'кот']
-
     """
     name = _UNSAFE.sub(_escape_match, text)
     name = re.sub(r"^[.\s~_-]|[.\s]+$", _escape_match, name) or "%"
@@ -105,7 +103,6 @@ def suffix(content: bytes, path: str | None) -> str:
 
     >>> suffix(b"\x89PNG\r\n\x1a\n...", "a.jpg"), suffix(b"?", "sound.flac"), suffix(b"?", None)
     ('png', 'flac', 'bin')
-
     """
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "webp"
@@ -135,7 +132,6 @@ def read_contents(tables: Iterator[pa.Table], column: str) -> Iterator[tuple[byt
 
     Raises:
         DataError: a row has no file.
-
     """
     row = 0
     for table in tables:

@@ -38,7 +38,6 @@ class ExportRequest:
         named: the data set, as `unseen.data.resolve` takes it; None for the one that the run read.
         options: options of its reader; None for those by which the run read it.
         report: called with (kind, **fields) as work goes on: `"exported"`, with `done` samples of `n`.
-
     """
 
     chosen: Coreset | None
@@ -54,7 +53,6 @@ class ExportRequest:
 
         Raises:
             ArgumentError: there is no coreset.
-
         """
         if self.chosen is None:
             raise ArgumentError(f"{self.run} holds no coreset; choose one with `unseen select`, and name its file")
@@ -67,7 +65,6 @@ class ExportRequest:
         Raises:
             ArgumentError: the data set is not known.
             RunMismatchError: it is not the one that was scored; the message lists what differs.
-
         """
         named, options = self._find_data()
         source = find_format(named, **options)
@@ -81,7 +78,6 @@ class ExportRequest:
         Raises:
             ArgumentError: the coreset is not in the order of the data set, or holds a sample twice.
             DataError: the data set lacks samples of the coreset.
-
         """
         rows = self.source.labelling.rows_of(self.coreset.ids)
         if (lost := self.coreset.ids[rows < 0]).size:
@@ -177,7 +173,6 @@ def make_request(
         options: options of its reader.
         coreset: another coreset of the same data set, as `unseen select` writes it, instead of the coreset of the run.
         report: see `ExportRequest`.
-
     """
     run = None
     if isinstance(source, (str, Path)):

@@ -37,7 +37,6 @@ def to_npy(request: ExportRequest, out: Path, *, column: Literal["row", "id"] = 
         request: the coreset.
         out: the file.
         column: `"row"`, which `torch.utils.data.Subset` takes, or `"id"`.
-
     """
     if column not in ("row", "id"):
         raise ArgumentError(f"column must be 'row' or 'id', got {column!r}")
@@ -58,7 +57,6 @@ def to_parquet(request: ExportRequest, out: Path) -> None:
     Args:
         request: the coreset.
         out: the file.
-
     """
     schema = request.source.stored_schema
 
@@ -82,7 +80,6 @@ def to_huggingface(request: ExportRequest, out: Path) -> None:
 
     Raises:
         MissingDependencyError: `datasets` is not installed.
-
     """
     try:
         import datasets
@@ -143,7 +140,6 @@ def to_cleanlab(request: ExportRequest, out: Path) -> None:
     Raises:
         ArgumentError: the source is not a run, or the run kept no probabilities, or only in-sample ones.
         DataError: no model judged some of the samples.
-
     """
     table, run = request.table, request.run
     if run is None or table is None:
@@ -193,7 +189,6 @@ def to_fiftyone(request: ExportRequest, out: Path) -> None:
 
     Raises:
         ArgumentError: the data set is no folder of images, so its samples have no paths.
-
     """
     coreset, table, source = request.coreset, request.table, request.source
     if source.root is None:

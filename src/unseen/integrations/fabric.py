@@ -26,7 +26,6 @@ def held_out(recorder: Recorder, *, ids: BatchIds | None = None, logits: Logits 
         >>> import numpy as np, unseen
         >>> held_out(unseen.Recorder(np.arange(9) % 3))
         HeldOut()
-
     """
     return HeldOut(recorder, ids, logits or _call_on_first)
 

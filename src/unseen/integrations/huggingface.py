@@ -38,7 +38,6 @@ def held_out(recorder: Recorder, *, compute_metrics: Metrics | None = None) -> A
         >>> import numpy as np, unseen
         >>> held_out(unseen.Recorder(np.arange(9) % 3))
         HeldOut()
-
     """
     callback = make_callback(_TrainerHooks, "TrainerCallback", "transformers", "transformers")
     return callback(recorder, compute_metrics)

@@ -33,7 +33,6 @@ def held_out(recorder: Recorder, *, ids: BatchIds | None = None, loader: int = 0
         >>> import numpy as np, unseen
         >>> held_out(unseen.Recorder(np.arange(9) % 3))
         HeldOut()
-
     """
     callback = make_callback(_LightningHooks, "Callback", "lightning", "lightning.pytorch", "pytorch_lightning")
     return callback(recorder, ids, loader)

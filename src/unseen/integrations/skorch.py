@@ -34,7 +34,6 @@ def held_out(recorder: Recorder) -> Any:
         >>> import numpy as np, unseen
         >>> held_out(unseen.Recorder(np.arange(9) % 3))
         HeldOut()
-
     """
     return make_callback(_SkorchHooks, "Callback", "skorch", "skorch.callbacks")(recorder)
 

@@ -61,7 +61,6 @@ class Tracker:
 
     Args:
         sink: where the log goes.
-
     """
 
     def __init__(self, sink: TrackingBackend) -> None:
@@ -133,7 +132,6 @@ def to_tensorboard(folder: str | Path) -> Tracker:
 
     Raises:
         MissingDependencyError: tensorboardX, which writes the log, is not installed.
-
     """
     return Tracker(_TensorBoard(Path(folder), _import("tensorboardX", "tensorboard")))
 
@@ -147,7 +145,6 @@ def to_wandb(**options: Any) -> Tracker:
     Raises:
         MissingDependencyError: wandb is not installed.
         ArgumentError: options for a new run, but another run is active.
-
     """
     wandb = _import("wandb", "wandb")
     _check_free("wandb", wandb.run, options, "wandb.finish()")
@@ -163,7 +160,6 @@ def to_mlflow(**options: Any) -> Tracker:
     Raises:
         MissingDependencyError: MLflow is not installed.
         ArgumentError: options for a new run, but another run is active.
-
     """
     mlflow = _import("mlflow", "mlflow")
     _check_free("mlflow", mlflow.active_run(), options, "mlflow.end_run()")
@@ -179,7 +175,6 @@ def tracker_of(text: str) -> Tracker:
     Raises:
         ArgumentError: nothing after the colon.
         UnknownNameError: another library.
-
     """
     library, _, where = text.partition(":")
     makers: dict[str, tuple[str, Callable[[str], Tracker]]] = {

@@ -93,7 +93,6 @@ def gather(run: Path, beside: Sequence[Path] = ()) -> Facts:
     Raises:
         RunError: no run, one of a newer format, or one without any result yet.
         ArgumentError: a run beside it that is of other samples, or adds nothing.
-
     """
     facts = _read(run)
     if facts.table is None and facts.evaluation is not None:
@@ -274,7 +273,6 @@ def cut_of(values: FloatArray, kept: Kept) -> Cut | None:
 
     >>> cut_of(np.arange(10.0), np.arange(10) < 7)
     Cut(value=6.5, at=7, below=1.0, above=0.0)
-
     """
     order = order_of(values)
     inside = kept[order].astype(np.float64)

@@ -162,7 +162,6 @@ class Views:
     Args:
         samples: the data set.
         places: int64 (n,) the row in the data set of each row of the table.
-
     """
 
     def __init__(self, samples: Format, places: IntArray) -> None:
@@ -207,7 +206,6 @@ def view_of(facts: Facts, data: Any = None) -> Views | str:
         facts: of the run.
         data: the data set, or another view of it with the same ids and labels (the images that vectors were made of);
             where the run read it if not given.
-
     """
     if facts.table is None:
         return "the run holds no scores"

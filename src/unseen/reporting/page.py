@@ -19,7 +19,7 @@ from unseen.core.files import replace_file
 from unseen.core.observation import meaning
 from unseen.errors import ArgumentError
 from unseen.reporting import words
-from unseen.reporting.charts import Chart, charts_of, strip
+from unseen.reporting.charts import charts_of, strip
 from unseen.reporting.facts import ClassRow, Cut, Facts, class_rows, cut_of, exposure_of, gather, scored
 from unseen.reporting.galleries import MOST_BYTES, Gallery, View, Views, galleries, view_of
 
@@ -56,7 +56,6 @@ def render(facts: Facts, views: Views | str, *, images: int) -> str:
         facts: the results of the run.
         views: its samples, or the reason why they cannot be shown.
         images: number of samples in a gallery.
-
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -69,7 +68,7 @@ def render(facts: Facts, views: Views | str, *, images: int) -> str:
     cut = _cut(facts)
     walls = [] if isinstance(views, str) else _walls(facts, views, galleries(facts, cut, images))
     environment.filters.update(percent=words.percent)
-    rows = _classes(facts)
+    rows = [] if facts.table is None else class_rows(facts.table, facts.score, facts.coreset, MOST_CLASSES)
     return environment.get_template("report.html.j2").render(
         facts=facts,
         title=words.title_of(facts),
@@ -78,7 +77,7 @@ def render(facts: Facts, views: Views | str, *, images: int) -> str:
         verdicts=words.verdicts(facts),
         arms=[] if facts.evaluation is None else _drop_empty(facts.evaluation.rows()),
         worst=_worst(facts),
-        charts=[_as_markup(chart) for chart in charts_of(facts, cut)],
+        charts=[{"svg": Markup(chart.svg), "chart": chart} for chart in charts_of(facts, cut)],  # matplotlib escapes
         classes=rows,
         exposure="" if facts.table is None else exposure_of(facts.table),
         strips=_strips(facts, rows),
@@ -98,20 +97,10 @@ def render(facts: Facts, views: Views | str, *, images: int) -> str:
     )
 
 
-def _as_markup(chart: Chart) -> dict[str, Any]:
-    from markupsafe import Markup
-
-    return {"svg": Markup(chart.svg), "chart": chart}  # matplotlib escapes what it writes
-
-
 def _cut(facts: Facts) -> Cut | None:
     if facts.table is None or facts.coreset is None or facts.score is None:
         return None
     return cut_of(scored(facts.table, facts.score), facts.coreset.mask)
-
-
-def _classes(facts: Facts) -> list[ClassRow]:
-    return [] if facts.table is None else class_rows(facts.table, facts.score, facts.coreset, MOST_CLASSES)
 
 
 def _strips(facts: Facts, rows: list[ClassRow]) -> list[tuple[float, ...] | None]:

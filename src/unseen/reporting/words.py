@@ -66,13 +66,13 @@ def title_of(facts: Facts) -> str:
 
 def describe(facts: Facts) -> str:
     """Describe what was done, in one paragraph."""
-    sentences = [
-        _describe_scoring(facts),
-        _describe_choice(facts),
-        _describe_steps(facts),
-        cost(facts.price),
-        _describe_saving(facts),
-    ]
+    sentences = [_describe_scoring(facts), _describe_choice(facts)]
+    if facts.history is not None:
+        sentences.append(f"It was chosen in several steps: {facts.history}.")
+    sentences.append(cost(facts.price))
+    if facts.worth is not None and facts.coreset is not None:
+        said = paid(facts.worth, 1 - len(facts.coreset) / facts.coreset.n)
+        sentences.append(f"By samples seen, with the learner that scored, {said}.")
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -162,11 +162,13 @@ def _describe_scoring(facts: Facts) -> str:
     who = in_words(table.provenance.get("learner") or facts.manifest.get("learner")) or "?"
     plan = table.provenance.get("plan") or {}
     repeats = f", in {len(table.folds)} repeats" if len(table.folds) > 1 else ""
+    options = {} if facts.command is None else facts.command["options"]
+    data = f" of {str(options['data']).rstrip('/').rpartition('/')[2]}" if options.get("data") else ""
     name = facts.score
     by = "" if name is None else f" by {name} ({meaning(table.direction(name))})"
     that = "that had seen it" if exposure_of(table) == "in-sample" else "that never saw it"
     return (
-        f"Each of {len(table):,} samples ({answers}){_data(facts)} was scored{by}, by {who} models {that}: plan "
+        f"Each of {len(table):,} samples ({answers}){data} was scored{by}, by {who} models {that}: plan "
         f"{_describe_plan(plan)}{repeats}, seed {facts.manifest.get('seed', '?')}."
     )
 
@@ -177,31 +179,13 @@ def _describe_choice(facts: Facts) -> str:
         return ""
     provenance = coreset.provenance
     options = provenance.get("options") or {}
-    named = ", ".join(f"{name} {_option(value)}" for name, value in sorted(options.items()) if value is not None)
+    shown = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in sorted(options.items())}
+    named = ", ".join(f"{name} {value}" for name, value in shown.items() if value is not None)
     rule = f"{provenance.get('rule', '?')}{f' ({named})' if named else ''}"
     return (
         f"The rule {rule} kept {len(coreset):,} ({percent(len(coreset) / coreset.n)}) and left out "
         f"{coreset.n - len(coreset):,}."
     )
-
-
-def _describe_steps(facts: Facts) -> str:
-    history = facts.history
-    if history is None:
-        return ""
-    return f"It was chosen in several steps: {history}."
-
-
-def _describe_saving(facts: Facts) -> str:
-    if facts.worth is None or facts.coreset is None:
-        return ""
-    said = paid(facts.worth, 1 - len(facts.coreset) / facts.coreset.n)
-    return f"By samples seen, with the learner that scored, {said}."
-
-
-def _data(facts: Facts) -> str:
-    options = {} if facts.command is None else facts.command["options"]
-    return f" of {str(options['data']).rstrip('/').rpartition('/')[2]}" if options.get("data") else ""
 
 
 def _describe_plan(plan: dict[str, Any]) -> str:
@@ -210,10 +194,6 @@ def _describe_plan(plan: dict[str, Any]) -> str:
     short = {k: v for k, v in plan.items() if k not in hidden and isinstance(v, int | float | str) and v is not False}
     options = ", ".join(f"{name}={value}" for name, value in short.items() if not (name == "repeats" and value == 1))
     return f"{plan.get('plan', '?')}{f' ({options})' if options else ''}"
-
-
-def _option(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _accuracy(table: ScoreTable) -> float | None:

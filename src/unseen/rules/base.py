@@ -42,7 +42,6 @@ class Pool:
         column: float64 (m,) the second score that a rule named in its options, oriented like `values`, or None.
         wrong: float64 (m,) 1 where the held-out prediction was wrong, 0 where right, NaN where there was none; or None.
         beside: float64 (m,) each, NaN where unknown: the columns in the rule's `reads_beside` that the table has.
-
     """
 
     ids: IdArray
@@ -87,7 +86,6 @@ class Pick:
         parts: int64 (budget,) the part of the pool that each pick came from, or None.
         part: the word for a part, such as `"stratum"`.
         told: details for the provenance, as JSON, such as the number of samples cut off.
-
     """
 
     at: IntArray

@@ -36,7 +36,6 @@ def budget(n: int, *, keep: float | None = None, prune: float | None = None) -> 
 
     >>> budget(50, keep=0.29), budget(50_000, prune=0.9), budget(50, keep=1), budget(50, keep=1.0)
     (15, 5000, 1, 50)
-
     """
     if n < 1:
         raise BudgetError("there are no samples to choose from")
@@ -57,7 +56,6 @@ def amounts(*, keep: float | str | None, prune: float | str | None) -> dict[str,
 
     >>> amounts(keep="70%", prune=None)
     {'keep': 0.7, 'prune': None}
-
     """
     return {name: _parse_number(name, value) for name, value in (("keep", keep), ("prune", prune))}
 
@@ -154,7 +152,6 @@ def allocate(budget: int, sizes: Sequence[int], weights: Sequence[int | Fraction
     [8, 1, 1]
     >>> allocate(10, [90, 2, 1], [1, 1, 1])
     [7, 2, 1]
-
     """
     if budget < least * len(sizes):
         raise BudgetError(
@@ -198,7 +195,6 @@ def class_weights(quota: str, codes: IntArray, sizes: Sequence[int], wrong: IntA
 
     Raises:
         ArgumentError: `"error"` without held-out predictions.
-
     """
     if quota == "proportional":
         return list(sizes)
@@ -231,7 +227,6 @@ def explicit_counts(
 
     Raises:
         BudgetError: a class is missing, unknown or has too few samples, or the sum is not the budget.
-
     """
     place: dict[object, int] = {**{name: i for i, name in enumerate(names)}, **{x: i for i, x in enumerate(labels)}}
     if any(isinstance(key, Integral) and key not in place for key in quota):  # labels that were numbered anew

@@ -75,7 +75,6 @@ def choose(
     >>> from unseen.rules.order import Top
     >>> choose(Top(), [0.1, 0.9, 0.5], keep=2, direction="harder").ids.tolist()
     [1, 2]
-
     """
     check_reading(rule, align, nan)
     check_quota(rule, quota)
@@ -181,7 +180,6 @@ def quota_counts(
         sizes: the number of samples of each class.
         room: the number that the rule can take from each class, at most its size.
         weights: the weights of a named quota.
-
     """
     if isinstance(quota, Mapping):
         return explicit_counts(quota, labels, names, sizes, budget)

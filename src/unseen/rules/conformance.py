@@ -43,7 +43,6 @@ def check_rule(rule: str | Rule) -> None:
         AssertionError: the rule breaks a law; the message names it.
 
     >>> check_rule("top")
-
     """
     rule = resolve(rule)
     _check_declared(rule)

@@ -8,13 +8,13 @@ numbers a sample, never n x n.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
-from unseen.rules.base import Pick, Pool, Reads, Rule
+from unseen.rules.base import Pick, Pool, Rule
 
 _ROWS = 4096  # of a block
 
@@ -29,18 +29,17 @@ class Moderate(Rule):
     Fails:
         Where the features do not separate classes, distance to the class median says little; it did not beat random in
         benchmarks/quality/results.md. Rare kinds within a class, far from its median, are lost.
-
     """
 
-    name: ClassVar[str] = "moderate"
-    reads: ClassVar[Reads] = "nothing"
-    needs: ClassVar[frozenset[str]] = frozenset({"features", "labels"})
-    ordered: ClassVar[bool] = True
-    formula: ClassVar[str] = (
+    name = "moderate"
+    reads = "nothing"
+    needs = frozenset({"features", "labels"})
+    ordered = True
+    formula = (
         "order all samples by the distance of their features to the median of their class; keep the middle, from the "
         "median distance outwards; a class of one has distance 0"
     )
-    source: ClassVar[str] = "Xia et al. 2023 (Moderate coreset, ICLR)"
+    source = "Xia et al. 2023 (Moderate coreset, ICLR)"
 
     def pick(self, pool: Pool, budget: int) -> Pick:
         """Pick the middle `budget` of the order, the nearest to its middle first."""
@@ -61,15 +60,14 @@ class Herding(Rule):
     Fails:
         It keeps the mean of the features and nothing else of their distribution, and did not beat random in
         benchmarks/quality/results.md.
-
     """
 
-    name: ClassVar[str] = "herding"
-    reads: ClassVar[Reads] = "nothing"
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
-    ordered: ClassVar[bool] = True
-    formula: ClassVar[str] = "each pick brings the mean of the picks nearest to the mean of all features; ties by id"
-    source: ClassVar[str] = "Welling 2009; Rebuffi et al. 2017 (iCaRL, arXiv 1611.07725)"
+    name = "herding"
+    reads = "nothing"
+    needs = frozenset({"features"})
+    ordered = True
+    formula = "each pick brings the mean of the picks nearest to the mean of all features; ties by id"
+    source = "Welling 2009; Rebuffi et al. 2017 (iCaRL, arXiv 1611.07725)"
 
     def pick(self, pool: Pool, budget: int) -> Pick:
         """Pick greedily the sample that brings the mean of the picks nearest to the mean of all."""
@@ -96,17 +94,16 @@ class KCenter(Rule):
     Fails:
         It takes outliers first, whatever they are: broken images and wrong crops are far from everything. It did not
         beat random in benchmarks/quality/results.md.
-
     """
 
-    name: ClassVar[str] = "k_center"
-    reads: ClassVar[Reads] = "nothing"
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
-    ordered: ClassVar[bool] = True
-    formula: ClassVar[str] = (
+    name = "k_center"
+    reads = "nothing"
+    needs = frozenset({"features"})
+    ordered = True
+    formula = (
         "start at a random sample, then always take the one farthest from all picked, by Euclidean distance; ties by id"
     )
-    source: ClassVar[str] = "Gonzalez 1985; Sener and Savarese 2018 (arXiv 1708.00489)"
+    source = "Gonzalez 1985; Sener and Savarese 2018 (arXiv 1708.00489)"
 
     def pick(self, pool: Pool, budget: int) -> Pick:
         """Pick greedily the sample farthest from all picks."""

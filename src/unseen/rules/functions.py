@@ -1,6 +1,7 @@
 """The rules as functions, such as `unseen.rules.top(table, keep=0.3)`.
 
-`unseen.rules.choosing.choose` describes the keywords that all rules share.
+Each takes a table with one score, or an array (n,) of scores with `direction=`; a rule that reads no scores also takes
+the number of samples. `unseen.rules.choosing.choose` describes the keywords that all rules share.
 """
 
 from __future__ import annotations
@@ -58,13 +59,8 @@ def random(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
     This is the baseline of every table. A sample's draw depends on (seed, id) alone, and a larger budget with the same
     seed holds the smaller one.
 
-    Args:
-        scores: a table or array (its values are not read), or the number of samples.
-        **shared: see `unseen.rules.choosing.choose`.
-
     >>> random(1000, keep=0.3)
     Coreset(300 of 1,000 samples kept, 30.0 % by random)
-
     """
     return choose(Random(), scores, **shared)
 
@@ -85,7 +81,6 @@ def top(scores: Scores, *, first: Literal["hard", "easy"] | None = None, **share
     ([1, 2, 3], [1, 3, 2])
     >>> top([0.1, 0.9, 0.5, 0.9], keep=0.5, direction="harder", first="easy").ids.tolist()
     [0, 2]
-
     """
     return choose(Top(first=first), scores, **shared)
 
@@ -105,7 +100,6 @@ def window(scores: Scores, *, offset: float = 0.0, **shared: Unpack[Shared]) -> 
 
     >>> window([0.1, 0.9, 0.5, 0.7], keep=2, offset=1, direction="harder").ids.tolist()
     [2, 3]
-
     """
     return choose(Window(offset=offset), scores, **shared)
 
@@ -136,7 +130,6 @@ def bws(
     >>> coreset = bws([6, 5, 4, 3, 2, 1], keep=2, steps=3, direction="harder", features=features, labels=labels)
     >>> coreset.order.tolist(), coreset.sources.tolist(), coreset.provenance["found"]["accuracy"]
     ([2, 3], ['offset 2', 'offset 2'], [0.0, 0.75, 0.75])
-
     """
     return choose(BestWindow(steps=steps, lam=lam, over=over), scores, **shared)
 
@@ -173,7 +166,6 @@ def stratified(
     >>> coreset = stratified([0.0, 0.1, 0.1, 0.2, 0.9, 5.0], keep=3, direction="harder", cutoff=0.2, strata=2)
     >>> coreset.sources.tolist()
     ['stratum 0', 'stratum 0', 'stratum 1']
-
     """
     rule = Stratified(by=by, cutoff=cutoff, cutoff_by=cutoff_by, strata=strata)
     return choose(rule, scores, **shared)
@@ -194,7 +186,6 @@ def beta(scores: Scores, *, c: float = 5.5, **shared: Unpack[Shared]) -> Coreset
 
     >>> beta([0.0, 0.2, 0.3], keep=2, direction="worth", mean_confidence=[1.0, 0.6, 0.5]).ids.tolist()
     [1, 2]
-
     """
     return choose(Beta(c=c), scores, **shared)
 
@@ -206,14 +197,11 @@ def moderate(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
     The rule orders all samples by the Euclidean distance of their features to the feature-wise median of their class
     and keeps the middle of that order, from the median distance outwards. A class of one has distance 0.
 
-    Args:
-        scores: a table or array (its values are not read), or the number of samples.
-        **shared: see `unseen.rules.choosing.choose`; needs `features=`, and `labels=` unless there is a table.
+    It needs `features=`, and `labels=` unless there is a table.
 
     >>> features = [[0.0], [1.0], [2.0], [4.0], [9.0]]
     >>> moderate(5, keep=3, features=features, labels=[0, 0, 0, 0, 0]).ids.tolist()
     [0, 1, 3]
-
     """
     return choose(Moderate(), scores, **shared)
 
@@ -224,13 +212,10 @@ def herding(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
 
     See Welling 2009, and iCaRL, arXiv 1611.07725.
 
-    Args:
-        scores: a table or array (its values are not read), or the number of samples.
-        **shared: see `unseen.rules.choosing.choose`; needs `features=`.
+    It needs `features=`.
 
     >>> herding(4, keep=3, features=[[0.0], [1.0], [2.0], [9.0]]).order.tolist()
     [2, 1, 3]
-
     """
     return choose(Herding(), scores, **shared)
 
@@ -239,13 +224,10 @@ def herding(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
 def k_center(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
     """Choose the farthest first, from a random start (Gonzalez 1985; Sener and Savarese 2018, arXiv 1708.00489).
 
-    Args:
-        scores: a table or array (its values are not read), or the number of samples.
-        **shared: see `unseen.rules.choosing.choose`; needs `features=`.
+    It needs `features=`.
 
     >>> k_center(4, keep=2, features=[[0.0], [1.0], [2.0], [9.0]]).ids.tolist()[-1]
     3
-
     """
     return choose(KCenter(), scores, **shared)
 
@@ -264,7 +246,6 @@ def dedup(scores: Scores | int, *, metric: Metric = "cosine", **shared: Unpack[S
 
     >>> dedup(4, keep=3, features=[[0.0], [1.0], [1.1], [9.0]], metric="euclidean").ids.tolist()
     [0, 1, 3]
-
     """
     return choose(Dedup(metric=metric), scores, **shared)
 
@@ -300,7 +281,6 @@ def graph(
     >>> features = [[0.0], [0.1], [5.0], [5.1]]
     >>> graph([1.0, 0.9, 0.8, 0.7], keep=2, k=1, direction="harder", features=features).order.tolist()
     [0, 2]
-
     """
     return choose(Graph(k=k, gamma=gamma, metric=metric, ann=ann), scores, **shared)
 
@@ -328,6 +308,5 @@ def infomax(
     >>> features = [[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]
     >>> infomax([1.0, 0.9, 0.6], keep=2, k=1, alpha=0.5, direction="harder", features=features).order.tolist()
     [0, 2]
-
     """
     return choose(Infomax(alpha=alpha, k=k, ann=ann), scores, **shared)

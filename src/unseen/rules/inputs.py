@@ -108,7 +108,6 @@ def make_pool(
 
     Raises:
         DataError: NaN or infinite scores, unless `missing_last`.
-
     """
     rows = _sort_by_id(given.ids)
     values = column = None

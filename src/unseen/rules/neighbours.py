@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.exposure import at_least
 from unseen.errors import ArgumentError, MissingDependencyError
-from unseen.rules.base import Pick, Pool, Reads, Rule, one_of
+from unseen.rules.base import Pick, Pool, Rule, one_of
 
 Metric: TypeAlias = Literal["euclidean", "cosine"]
 EXACT_UP_TO = 100_000
@@ -71,7 +71,6 @@ def nearest(
     >>> at, distance = nearest(np.array([[0.0], [1.0], [3.0]]), 1)
     >>> at.ravel().tolist(), distance.ravel().tolist()
     ([1, 0, 1], [1.0, 1.0, 2.0])
-
     """
     points = _embed(features, metric)
     n = len(points)
@@ -170,19 +169,18 @@ class Dedup(Rule):
         Beyond the copies: once they are gone it thins dense regions, and dense is where the typical samples are. It
         reads no label, so of two near samples of different classes one goes. It did not beat random in
         benchmarks/quality/results.md.
-
     """
 
     metric: Metric = "cosine"
 
-    name: ClassVar[str] = "dedup"
-    reads: ClassVar[Reads] = "nothing"
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
-    formula: ClassVar[str] = (
+    name = "dedup"
+    reads = "nothing"
+    needs = frozenset({"features"})
+    formula = (
         "until the budget is met, drop the sample that lies closest to one that stays (of two, the one with the higher "
         "id); a smaller budget keeps a part of what a larger one does"
     )
-    source: ClassVar[str] = "Abbas et al. 2023 (SemDeDup, arXiv 2303.09540), with an exact budget and no clusters"
+    source = "Abbas et al. 2023 (SemDeDup, arXiv 2303.09540), with an exact budget and no clusters"
 
     def __post_init__(self) -> None:
         one_of("metric", self.metric, ("euclidean", "cosine"))
@@ -292,7 +290,6 @@ class Graph(Rule):
         Where the features do not put like with like: the graph is then noise around the score. On CIFAR-10 with
         untrained features it equals random up to 80 % pruned and loses five points at 90 %
         (benchmarks/quality/results.md). The paper tunes k and gamma.
-
     """
 
     k: int = 5
@@ -300,15 +297,15 @@ class Graph(Rule):
     metric: Metric = "euclidean"
     ann: bool | None = None
 
-    name: ClassVar[str] = "graph"
-    reads: ClassVar[Reads] = "values"
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
-    ordered: ClassVar[bool] = True
-    formula: ClassVar[str] = (
+    name = "graph"
+    reads = "values"
+    needs = frozenset({"features"})
+    ordered = True
+    formula = (
         "on the undirected graph of the k nearest, distances d over their median: x_i += sum exp(-d_ij) x_j; then "
         "take the largest and damp its neighbours, x_j -= exp(-gamma d_ij) x_taken; scores below 0 are first moved up"
     )
-    source: ClassVar[str] = "Maharana et al. 2024 (D2, arXiv 2310.07931); gamma = 0.1 for CIFAR-10 at 90 % pruned"
+    source = "Maharana et al. 2024 (D2, arXiv 2310.07931); gamma = 0.1 for CIFAR-10 at 90 % pruned"
 
     def __post_init__(self) -> None:
         _check_graph(self.k, self.metric, self.ann)
@@ -335,22 +332,21 @@ class Infomax(Rule):
     Fails:
         At an alpha too small for the features it equals `top` and fails in the same way, such as with the default on
         CIFAR-10 (benchmarks/quality/results.md). Only the k nearest count as similar: dense regions are damped little.
-
     """
 
     alpha: float = 0.3
     k: int = 5
     ann: bool | None = None
 
-    name: ClassVar[str] = "infomax"
-    reads: ClassVar[Reads] = "values"
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
-    ordered: ClassVar[bool] = True
-    formula: ClassVar[str] = (
+    name = "infomax"
+    reads = "values"
+    needs = frozenset({"features"})
+    ordered = True
+    formula = (
         "maximise sum of scores - alpha x sum of similarities over ordered pairs within the coreset, greedily; scores "
         "scaled to [0, 1], similarity = cosine (at least 0) between the k nearest, 0 elsewhere"
     )
-    source: ClassVar[str] = "Tan et al. 2025 (InfoMax, arXiv 2506.01701), whose solver relaxes; greedy is ours"
+    source = "Tan et al. 2025 (InfoMax, arXiv 2506.01701), whose solver relaxes; greedy is ours"
 
     def __post_init__(self) -> None:
         _check_graph(self.k, "cosine", self.ann)
@@ -382,7 +378,6 @@ def damped_greedy(
     >>> graph = neighbour_graph(np.array([[1], [0], [1]]), np.ones((3, 1)))
     >>> damped_greedy(np.array([3.0, 2.9, 1.0]), graph, np.full(4, 0.9), 2, by_taken=True).tolist()
     [0, 2]
-
     """
     current = values.tolist()
     heap = [(-value, i) for i, value in enumerate(current)]

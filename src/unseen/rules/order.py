@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.closed_form import Solution, Summing, Sums, left_alone, solve
 from unseen.core.observation import Direction
 from unseen.errors import ArgumentError
-from unseen.rules.base import Pick, Pool, Reads, Rule, largest, one_of
+from unseen.rules.base import Pick, Pool, Rule, largest, one_of
 from unseen.rules.budgets import check_share, share
 
 
@@ -33,16 +33,15 @@ class Top(Rule):
         At high rates: it keeps the hard end alone, where wrong labels are and no easy sample shows what a class is. On
         CIFAR-10 it is a point above random at 30 % pruned, three below at 50 and 25 below at 80 %
         (benchmarks/quality/results.md).
-
     """
 
     first: Literal["hard", "easy"] | None = None
 
-    name: ClassVar[str] = "top"
-    reads: ClassVar[Reads] = "order"
-    ordered: ClassVar[bool] = True
-    formula: ClassVar[str] = "the hardest (or easiest, or worthiest) first; ties by id"
-    source: ClassVar[str] = "the usual baseline; collapses at high pruning rates"
+    name = "top"
+    reads = "order"
+    ordered = True
+    formula = "the hardest (or easiest, or worthiest) first; ties by id"
+    source = "the usual baseline; collapses at high pruning rates"
 
     def __post_init__(self) -> None:
         one_of("first", self.first, ("hard", "easy", None))
@@ -73,16 +72,15 @@ class Window(Rule):
     Fails:
         Where the offset does not suit the data: none is best on clean digits, 0.3 on CIFAR-10, and no one value for all
         rates (benchmarks/quality/results.md). `bws` looks for it.
-
     """
 
     offset: float = 0.0
 
-    name: ClassVar[str] = "window"
-    reads: ClassVar[Reads] = "order"
-    ordered: ClassVar[bool] = True
-    formula: ClassVar[str] = "skip `offset` from the hard (or worthiest) end, then take the budget in order; ties by id"
-    source: ClassVar[str] = "Choi et al. 2024 (BWS, arXiv 2406.03057), which also searches the offset"
+    name = "window"
+    reads = "order"
+    ordered = True
+    formula = "skip `offset` from the hard (or worthiest) end, then take the budget in order; ties by id"
+    source = "Choi et al. 2024 (BWS, arXiv 2406.03057), which also searches the offset"
 
     def __post_init__(self) -> None:
         if isinstance(self.offset, bool) or not isinstance(self.offset, Integral):
@@ -137,24 +135,23 @@ class BestWindow(Rule):
         The harder the window is, the easier are the samples outside it, and wrong labels inside it are never tested:
         where labels are noisy or the budget is large, `over="all"` is fairer. The judge is a linear model on the
         features, whatever model is trained later.
-
     """
 
     steps: int = 20
     lam: float = 0.1
     over: Over = "left_out"
 
-    name: ClassVar[str] = "bws"
-    reads: ClassVar[Reads] = "order"
-    needs: ClassVar[frozenset[str]] = frozenset({"features", "labels"})
-    ordered: ClassVar[bool] = True
-    inside_classes: ClassVar[bool] = False
-    formula: ClassVar[str] = (
+    name = "bws"
+    reads = "order"
+    needs = frozenset({"features", "labels"})
+    ordered = True
+    inside_classes = False
+    formula = (
         "windows skip 0, 1/steps, 2/steps, ... from the hard (or worthiest) end; take the one whose ridge regression, "
         "of penalty lam x mean eigenvalue, is most accurate on the samples outside it (over=all: and inside, each by "
         "leave-one-out); ties to the smaller offset"
     )
-    source: ClassVar[str] = "after Choi et al. 2024 (BWS, arXiv 2406.03057), which rates on all, members as fitted"
+    source = "after Choi et al. 2024 (BWS, arXiv 2406.03057), which rates on all, members as fitted"
 
     def __post_init__(self) -> None:
         if isinstance(self.steps, bool) or not isinstance(self.steps, Integral) or not 1 <= self.steps <= 1000:
@@ -206,7 +203,6 @@ def rate_windows(
     >>> x, labels = np.array([[0.0], [9.0], [1.0], [8.0], [0.5], [0.6]]), np.array([0, 1, 0, 1, 0, 0])
     >>> rate_windows(x, labels, np.arange(6), [0, 4], 2).tolist()
     [1.0, 0.5]
-
     """
     codes = np.unique(labels, return_inverse=True)[1]
     right = np.zeros(len(offsets), np.int64)

@@ -62,7 +62,6 @@ def resolve(spec: str | Rule) -> Rule:
 
     >>> resolve("stratified:cutoff=0.3,by=rank").options()
     {'by': 'rank', 'cutoff': 0.3, 'cutoff_by': None, 'strata': 50}
-
     """
     if isinstance(spec, Rule):
         return spec
@@ -121,7 +120,6 @@ def check(
     Traceback (most recent call last):
     unseen.errors.BudgetError: stratified with cutoff=0.3 (keep + cutoff must be at most 1) leaves 700 of 1000 \
 samples, below the budget of 800
-
     """
     rule = resolve(rule)
     if keep is None and prune is None and isinstance(quota, Mapping):

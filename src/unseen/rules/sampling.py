@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Real
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
-from unseen.core.observation import Direction
 from unseen.errors import ArgumentError, some
-from unseen.rules.base import Pick, Pool, Reads, Rule, largest, smallest
+from unseen.rules.base import Pick, Pool, Rule, largest, smallest
 
 _TAIL = 1e-6  # p is kept this far from 0 and 1, where the density is 0 or infinite
 _SUM = 16.0  # a + b
@@ -29,14 +27,13 @@ class Random(Rule):
     Fails:
         Rare classes at small budgets: without quota="proportional" a class may get fewer than its share, or none.
         Otherwise it is hard to beat (benchmarks/quality/results.md).
-
     """
 
-    name: ClassVar[str] = "random"
-    reads: ClassVar[Reads] = "nothing"
-    ordered: ClassVar[bool] = True
-    formula: ClassVar[str] = "uniform; a larger budget with the same seed holds the smaller one"
-    source: ClassVar[str] = "the baseline of every table; with quota='proportional' stratified by class"
+    name = "random"
+    reads = "nothing"
+    ordered = True
+    formula = "uniform; a larger budget with the same seed holds the smaller one"
+    source = "the baseline of every table; with quota='proportional' stratified by class"
 
     def pick(self, pool: Pool, budget: int) -> Pick:
         """Pick the members with the smallest keys of (seed, id)."""
@@ -55,21 +52,20 @@ class Beta(Rule):
     Fails:
         With scores below 0, which are refused; with mean confidences near 1 throughout, such as by a network that was
         trained on the samples: then the density is almost the same for all. The paper tunes c to a data set.
-
     """
 
     c: float = 5.5
 
-    name: ClassVar[str] = "beta"
-    reads: ClassVar[Reads] = "values"
-    needs: ClassVar[frozenset[str]] = frozenset({"confidence"})
-    ordered: ClassVar[bool] = True
-    directions: ClassVar[frozenset[Direction]] = frozenset({"harder", "worth"})
-    formula: ClassVar[str] = (
+    name = "beta"
+    reads = "values"
+    needs = frozenset({"confidence"})
+    ordered = True
+    directions = frozenset({"harder", "worth"})
+    formula = (
         "drawn without replacement, P ~ BetaPDF(mean p_y; a, b) x score, b = 15 (1 - mu)(1 - r^c) and at least 1, "
         "a = 16 - b, r the pruned share, mu the mean p_y of the ten highest scores"
     )
-    source: ClassVar[str] = "Cho et al. 2025 (DUAL, arXiv 2502.06905); c = 4 (CIFAR-100), 11 (ImageNet)"
+    source = "Cho et al. 2025 (DUAL, arXiv 2502.06905); c = 4 (CIFAR-100), 11 (ImageNet)"
 
     def __post_init__(self) -> None:
         if isinstance(self.c, bool) or not isinstance(self.c, Real) or not 0 < self.c < np.inf:
@@ -103,7 +99,6 @@ def beta_parameters(scores: FloatArray, confidence: FloatArray, *, pruned: float
 
     >>> beta_parameters(np.arange(20.0), np.full(20, 0.4), pruned=0.5, c=1.0)
     (11.5, 4.5)
-
     """
     mu = float(np.clip(confidence[largest(scores, _HARDEST)].mean(), 0, 1))
     b = max(15 * (1 - mu) * (1 - pruned**c), 1.0)

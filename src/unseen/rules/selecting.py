@@ -37,7 +37,6 @@ def default_rule(direction: Direction, *, predicts: bool = True) -> str:
 
     >>> default_rule("harder"), default_rule("worth")
     ('stratified:cutoff=auto,quota=floored', 'stratified:quota=floored')
-
     """
     cut = "" if direction == "worth" or not predicts else "cutoff=auto,"
     return f"stratified:{cut}quota=floored"
@@ -70,7 +69,6 @@ class Choice:
     {'quota': 'uniform'}
     >>> Choice.of("top:align=none").shared
     {'align': 'none'}
-
     """
 
     rule: Rule  # the rule with its own options
@@ -83,7 +81,6 @@ class Choice:
 
         Raises:
             UnknownNameError: no such rule or option; the message lists the nearest.
-
         """
         given = dict(options or {})
         if isinstance(rule, str):
@@ -127,7 +124,6 @@ class Choice:
             prune: how many to remove.
             direction: the direction of the score that training will give.
             predicts: whether the learner predicts classes.
-
         """
         sizes = np.bincount(data.labels, minlength=len(data.class_names))
         features = self.shared.get("features")

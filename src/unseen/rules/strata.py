@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.observation import Direction
 from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError
-from unseen.rules.base import Align, Pick, Pool, Reads, Rule, largest, one_of, smallest
+from unseen.rules.base import Align, Pick, Pool, Rule, largest, one_of, smallest
 from unseen.rules.budgets import check_share, share
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.two_sided import MEMORIZATION
@@ -47,7 +47,6 @@ class Stratified(Rule):
         Without a cutoff where labels are noisy: strata of equal width give the sparse hard end far more than its share.
         `"error"` where it reaches what is pruned: everything then goes from the hard end, and at 30 % pruned that is
         two points below random for a linear model on weak features (benchmarks/quality/results.md).
-
     """
 
     by: Literal["width", "rank"] = "width"
@@ -55,15 +54,13 @@ class Stratified(Rule):
     cutoff_by: ScoreTable | str | None = None
     strata: int = 50
 
-    name: ClassVar[str] = "stratified"
-    reads: ClassVar[Reads] = "values"  # by rank only their order: see `aligns`
-    formula: ClassVar[str] = (
+    name = "stratified"
+    reads = "values"  # by rank only their order: see `aligns`
+    formula = (
         "drop the `cutoff` hardest share, cut the rest in `strata` strata of equal width (or count), share the "
         "budget from the smallest stratum up, draw at random inside"
     )
-    source: ClassVar[str] = (
-        "Zheng et al. 2023 (CCS, arXiv 2210.15809); cutoffs: CIFAR-10 90 % pruned 0.3, ImageNet 80 % 0.2, 90 % 0.3"
-    )
+    source = "Zheng et al. 2023 (CCS, arXiv 2210.15809); cutoffs: CIFAR-10 90 % pruned 0.3, ImageNet 80 % 0.2, 90 % 0.3"
 
     def __post_init__(self) -> None:
         one_of("by", self.by, ("width", "rank"))

@@ -64,7 +64,6 @@ def align(
 
     >>> align(np.array([1.0, 5.0, 3.0, 0.1, 0.2]), np.array([0, 0, 0, 1, 1])).round(4).tolist()
     [0.1667, 0.8333, 0.5, 0.25, 0.75]
-
     """
     raw = be.to_numpy(values).astype(np.float64)
     rows, of = _pair_rows(raw, be.to_numpy(folds))
@@ -106,7 +105,6 @@ def temperatures(logits: Array, labels: Array, folds: Array) -> FloatArray:
     >>> logits = np.array([[4.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 0.0]])
     >>> temperatures(logits, np.array([0, 0, 1, 1]), np.zeros(4, int)).round(4).tolist()
     [3.641]
-
     """
     of = be.to_numpy(folds)
     logits = be.as_array(logits)

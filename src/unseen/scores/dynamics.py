@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unseen.core.arrays import Array, FloatArray, IntArray
-from unseen.core.observation import Direction, Observation
+from unseen.core.observation import Observation
 from unseen.scores import _backend as be
 from unseen.scores._backend import Space
 from unseen.scores.streaming import Course, State, first_epochs, mean_over, rowwise, series
@@ -31,7 +31,6 @@ def aum(history: Array, labels: Array, *, space: Space = "logits", epochs: int |
 
     >>> aum(np.array([[[2.0, 0.0]], [[0.0, 1.0]]]), np.array([0])).tolist()
     [0.5]
-
     """
     history, labels = first_epochs(history, labels, epochs, least=1)
     return mean_over(series(be.label_margin(space), history, labels))
@@ -48,7 +47,6 @@ def forgetting(history: Array, labels: Array, *, epochs: int | None = None) -> A
     >>> right, wrong = [1.0, 0.0], [0.0, 1.0]
     >>> forgetting(np.array([[right, wrong], [wrong, wrong], [right, wrong]]), np.array([0, 0])).tolist()
     [1.0, 3.0]
-
     """
     history, labels = first_epochs(history, labels, epochs, least=2)
     right = series(be.is_correct, history, labels) > 0
@@ -67,7 +65,6 @@ def correctness(history: Array, labels: Array, *, epochs: int | None = None) -> 
 
     >>> correctness(np.array([[[2.0, 0.0]], [[0.0, 1.0]]]), np.array([0])).tolist()
     [0.5]
-
     """
     history, labels = first_epochs(history, labels, epochs, least=1)
     return mean_over(series(be.is_correct, history, labels))
@@ -83,7 +80,6 @@ def confidence(history: Array, labels: Array, *, epochs: int | None = None) -> A
 
     >>> confidence(np.log([[[0.5, 0.5]], [[0.9, 0.1]]]), np.array([0])).round(4).tolist()
     [0.7]
-
     """
     history, labels = first_epochs(history, labels, epochs, least=1)
     return mean_over(series(be.p_label, history, labels))
@@ -99,7 +95,6 @@ def variability(history: Array, labels: Array, *, epochs: int | None = None) -> 
 
     >>> variability(np.log([[[0.5, 0.5]], [[0.9, 0.1]]]), np.array([0])).round(4).tolist()
     [0.2828]
-
     """
     history, labels = first_epochs(history, labels, epochs, least=2)
     return be.deviation(series(be.p_label, history, labels))
@@ -131,20 +126,16 @@ class Aum(_MeanOver):
     Args:
         space: margin of `"logits"` or of `"probabilities"`.
 
-    Cost:
-        A forward pass over the watch sets after every epoch that is read, besides the trainings.
-
     Fails:
         Held out it is no better than in-sample (benchmarks/quality/results.md), since it reads margins over the whole
         course anyway. Logits of fold models have no common scale. Hardest-first collects label errors: if a tenth of
         the labels is wrong, two in three of the hardest tenth are wrong.
-
     """
 
     space: Space = "logits"
 
     name = "aum"
-    direction: ClassVar[Direction] = "easier"
+    direction = "easier"
     low, high = -math.inf, math.inf
     formula = "mean over t of (z_y - max over others of z)"
     source = "Pleiss et al. 2020 (arXiv 2001.10528)"
@@ -162,17 +153,13 @@ class Aum(_MeanOver):
 class Correctness(_MeanOver):
     """`correctness`, streaming.
 
-    Cost:
-        A forward pass over the watch sets after every epoch that is read, besides the trainings.
-
     Fails:
         It has T + 1 values only: with few epochs most samples tie, and the rule decides among them by id or at random.
-
     """
 
     name = "correctness"
     kernel = staticmethod(be.is_correct)
-    direction: ClassVar[Direction] = "easier"
+    direction = "easier"
     low, high = 0.0, 1.0
     formula = "share of observations with argmax p = y"
     source = "Jiang et al. 2021 (arXiv 2002.03206)"
@@ -182,18 +169,14 @@ class Correctness(_MeanOver):
 class Confidence(_MeanOver):
     """`confidence`, streaming.
 
-    Cost:
-        A forward pass over the watch sets after every epoch that is read, besides the trainings.
-
     Fails:
         Samples that are learned slowly and wrong labels look alike: both are low throughout. Models of different
         calibration are not on one scale.
-
     """
 
     name = "confidence"
     kernel = staticmethod(be.p_label)
-    direction: ClassVar[Direction] = "easier"
+    direction = "easier"
     low, high = 0.0, 1.0
     formula = "mean over t of p_y"
     source = "Swayamdipta et al. 2020 (arXiv 2009.10795)"
@@ -203,17 +186,13 @@ class Confidence(_MeanOver):
 class Forgetting(Course):
     """`forgetting`, streaming.
 
-    Cost:
-        A forward pass over the watch sets after every epoch that is read, besides the trainings.
-
     Fails:
         With few epochs: nearly all samples have the value 0 and tie. Held out, a sample that was never right counts as
         most forgotten, so hardest-first is worse held out than in-sample (benchmarks/quality/results.md).
-
     """
 
     name = "forgetting"
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = 0.0, math.inf
     formula = "number of right-to-wrong steps; never right: T"
     source = "Toneva et al. 2019 (arXiv 1812.05159)"
@@ -239,18 +218,14 @@ class Forgetting(Course):
 class Variability(Course):
     """`variability`, streaming: mean and squared deviations, updated stably (Welford 1962).
 
-    Cost:
-        A forward pass over the watch sets after every epoch that is read, besides the trainings.
-
     Fails:
         With few epochs, which give a poor estimate of a standard deviation: two scorings agree less than those of
         `el2n` (benchmarks/quality/results.md). In-sample, by worthiest first, it loses to random at high rates; held
         out it is among the best there.
-
     """
 
     name = "variability"
-    direction: ClassVar[Direction] = "worth"
+    direction = "worth"
     low, high = 0.0, 1 / math.sqrt(2)
     formula = "std over t of p_y, n - 1"
     source = "Swayamdipta et al. 2020 (arXiv 2009.10795)"

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 from unseen.core.arrays import Array, IntArray
-from unseen.core.observation import Direction, Observation
+from unseen.core.observation import Observation
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores.streaming import Pointwise, rowwise
@@ -38,7 +37,6 @@ def grand_last_layer(logits: Array, features: Array, labels: Array, *, bias: boo
     >>> import numpy as np
     >>> grand_last_layer(np.zeros((1, 2)), np.array([[3.0, 4.0]]), np.array([0]), bias=False).round(4).tolist()
     [3.5355]
-
     """
     logits, labels = be.checked(logits, labels)
     features = be.like(be.as_array(features), logits)
@@ -73,13 +71,12 @@ class GrandLastLayer(Pointwise):
     Fails:
         If the features of fold models differ in length, since it multiplies by the length: ranks within a fold (align)
         are safer than raw values. It ignores the other layers. A learner without features refuses it.
-
     """
 
     bias: bool = True
 
     name = "grand_last_layer"
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = 0.0, math.inf
     needs = frozenset({"logits", "features"})
     formula = "norm2(p - onehot(y)) x sqrt(norm2(h)^2 + 1)"
@@ -104,11 +101,10 @@ class Grand(Pointwise):
     Fails:
         At initialisation, and as hardest-first at high rates: like `el2n` it finds wrong labels. Its scale depends on
         the network and on how far training went, so only its order compares.
-
     """
 
     name = "grand"
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = 0.0, math.inf
     needs = frozenset({"grad_norm"})
     formula = "norm2 of the loss gradient over all parameters, one sample at a time"
@@ -127,11 +123,10 @@ class Leverage(Pointwise):
     Fails:
         As a measure of difficulty: it reads no label, so an outlier scores high however easy it is. It depends on the
         features only, and is as good as they are.
-
     """
 
     name = "leverage"
-    direction: ClassVar[Direction] = "worth"
+    direction = "worth"
     low, high = 0.0, 1.0
     needs = frozenset({"leverage"})
     label_free = True
@@ -149,11 +144,10 @@ class CooksDistance(Pointwise):
     Fails:
         As a ranking of worth where labels are wrong: a wrong label moves the model, so it is influential. It is
         influence in a linear model of the features, not in a network.
-
     """
 
     name = "cooks_distance"
-    direction: ClassVar[Direction] = "worth"
+    direction = "worth"
     low, high = 0.0, math.inf
     needs = frozenset({"cooks_distance"})
     formula = "norm2(Y_i - F_i)^2 h_ii / ((1 - h_ii)^2 p s^2), p the trace of H, s^2 = RSS / (n - p)"

@@ -38,7 +38,6 @@ def self_confidence(logits: Array, labels: Array) -> Array:
 
     >>> self_confidence(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
     [0.5, 0.1]
-
     """
     return be.rowwise(be.p_label, *be.checked(logits, labels))
 
@@ -50,7 +49,6 @@ def normalized_margin(logits: Array, labels: Array) -> Array:
 
     >>> normalized_margin(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
     [0.5, 0.1]
-
     """
     return (be.rowwise(be.label_margin("probabilities"), *be.checked(logits, labels)) + 1.0) / 2.0
 
@@ -67,7 +65,6 @@ def label_issue(logits: Array, labels: Array) -> Array:
     >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.95, 0.05]])
     >>> label_issue(np.log(p), np.array([0, 0, 1, 1, 1])).tolist()
     [False, False, False, False, True]
-
     """
     logits, labels = be.checked(logits, labels)
     of, y = _confident_class(logits, labels)
@@ -92,7 +89,6 @@ def label_error_share(logits: Array, labels: Array) -> float:
     >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.95, 0.05]])
     >>> round(label_error_share(np.log(p), np.array([0, 0, 1, 1, 1])), 4)
     0.2
-
     """
     logits, labels = be.checked(logits, labels)
     classes = int(logits.shape[1])
@@ -113,29 +109,14 @@ def _confident_class(logits: Array, labels: Array) -> tuple[IntArray, IntArray]:
 
 
 def _candidates(logits: Array, y: IntArray, loss: FloatArray) -> tuple[npt.NDArray[np.int32], FloatArray]:
-    """Find the k most probable classes of each sample (m, k), ascending, and their probabilities; k = min(12, C).
-
-    Args:
-        logits: (m, C) float, NumPy or torch.
-        y: int64 (m,) labels.
-        loss: float64 (m,), -log p_y.
-
-    """
+    """Find the k = min(12, C) most probable classes (m, k), ascending, and their p, of labels y and loss -log p_y."""
     classes = np.sort(be.to_numpy(be.largest(logits, min(CANDIDATES, logits.shape[1]))), axis=1)
     z = be.double(be.to_numpy(be.take_along(logits, np.concatenate([classes, y[:, None]], axis=1))))
     return classes.astype(np.int32), np.exp(z[:, :-1] - z[:, -1:] - loss[:, None])
 
 
 def _confident(classes: npt.NDArray[np.int32], p: FloatArray, own: FloatArray, y: IntArray) -> IntArray:
-    """Find the most probable class among those that reach their threshold, int64 (n,); -1 where none does.
-
-    Args:
-        classes: int32 (n, k) candidates.
-        p: float64 (n, k) their probabilities.
-        own: float64 (n,), p_y of each sample.
-        y: int64 (n,) labels.
-
-    """
+    """Find the likeliest of the candidates (n, k) that reach their threshold, int64 (n,); -1 where none does."""
     size = 1 + max(y.max(initial=0), classes.max(initial=0))
     counts, sums = np.bincount(y, minlength=size), np.bincount(y, weights=own, minlength=size)
     thresholds = np.divide(sums, counts, out=np.full(size, np.inf), where=counts > 0) - ROUNDING
@@ -154,18 +135,14 @@ def _issues(confident: IntArray, y: IntArray) -> npt.NDArray[np.bool_]:
 class SelfConfidence(Pointwise):
     """`self_confidence` of the requested observations.
 
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
-
     Fails:
         It cannot tell a wrong label from a hard sample, or from one that the model never learned. It is useless
         in-sample: a model that was trained on the label confirms it.
-
     """
 
     name = "self_confidence"
     kernel = staticmethod(be.p_label)
-    direction: ClassVar[Direction] = "easier"
+    direction = "easier"
     low, high = 0.0, 1.0
     formula = "p_y"
     source = "Northcutt et al. 2021 (arXiv 1911.00068)"
@@ -175,16 +152,12 @@ class SelfConfidence(Pointwise):
 class NormalizedMargin(Pointwise):
     """`normalized_margin` of the requested observations.
 
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
-
     Fails:
         As `self_confidence`; a low p_y counts less if no other class is likely either.
-
     """
 
     name = "normalized_margin"
-    direction: ClassVar[Direction] = "easier"
+    direction = "easier"
     low, high = 0.0, 1.0
     formula = "(p_y - max over others of p + 1) / 2"
     source = "Northcutt et al. 2021 (arXiv 1911.00068)"
@@ -205,11 +178,10 @@ class LabelIssue(Score):
         Classes with few samples in a watch set have imprecise thresholds. A weak model flags hard samples, and a bias
         of the model against a class looks like label noise in that class. It has two values: a flag, not a ranking.
         With more than 12 classes, only the 12 most probable ones of a sample are considered.
-
     """
 
     name = "label_issue"
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = 0.0, 1.0
     needs = frozenset({"logits"})
     state = "O(1)"
@@ -260,7 +232,6 @@ class Keeping(Score):
     >>> from unseen.scores import resolve
     >>> resolve("self_confidence@probabilities").label
     'self_confidence@probabilities'
-
     """
 
     of: Score

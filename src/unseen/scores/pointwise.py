@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 from unseen.core.arrays import Array, IntArray
-from unseen.core.observation import Direction, Observation
+from unseen.core.observation import Observation
 from unseen.scores import _backend as be
 from unseen.scores._backend import Space
 from unseen.scores.streaming import Pointwise, rowwise
@@ -28,7 +27,6 @@ def el2n(logits: Array, labels: Array) -> Array:
     >>> import numpy as np
     >>> el2n(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
     [0.7071, 1.2728]
-
     """
     return be.rowwise(be.el2n, *be.checked(logits, labels))
 
@@ -41,7 +39,6 @@ def loss(logits: Array, labels: Array) -> Array:
     >>> import numpy as np
     >>> loss(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
     [0.6931, 2.3026]
-
     """
     return be.rowwise(be.loss, *be.checked(logits, labels))
 
@@ -56,7 +53,6 @@ def entropy(logits: Array, labels: Array | None = None) -> Array:
     >>> import numpy as np
     >>> entropy(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4).tolist()
     [0.6931, 0.3251]
-
     """
     return be.rowwise(be.entropy, *be.checked(logits, labels))
 
@@ -71,7 +67,6 @@ def least_confidence(logits: Array, labels: Array | None = None) -> Array:
     >>> import numpy as np
     >>> least_confidence(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4).tolist()
     [0.5, 0.1]
-
     """
     return be.rowwise(be.least_confidence, *be.checked(logits, labels))
 
@@ -86,7 +81,6 @@ def margin(logits: Array, labels: Array | None = None) -> Array:
     >>> import numpy as np
     >>> margin(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4).tolist()
     [0.0, 0.8]
-
     """
     return be.rowwise(be.margin, *be.checked(logits, labels))
 
@@ -102,7 +96,6 @@ def label_margin(logits: Array, labels: Array, *, space: Space = "probabilities"
     [0.0, -0.8]
     >>> label_margin(np.array([[1.0, 3.0, 0.0]]), np.array([0]), space="logits").tolist()
     [-2.0]
-
     """
     return be.rowwise(be.label_margin(space), *be.checked(logits, labels))
 
@@ -111,19 +104,15 @@ def label_margin(logits: Array, labels: Array, *, space: Space = "probabilities"
 class El2n(Pointwise):
     """`el2n` of the requested observations.
 
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
-
     Fails:
         As hardest-first beyond a third pruned: wrong labels are at the hard end, and at 80 % it loses 25 points to
         random on CIFAR-10 (benchmarks/quality/results.md). In-sample scores of models that fit everything have no
         spread.
-
     """
 
     name = "el2n"
     kernel = staticmethod(be.el2n)
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = 0.0, math.sqrt(2)
     formula = "norm2(p - onehot(y))"
     source = "Paul et al. 2021 (arXiv 2107.07075)"
@@ -133,18 +122,14 @@ class El2n(Pointwise):
 class Loss(Pointwise):
     """`loss` of the requested observations; it also accepts a recorded loss of any task in place of logits.
 
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
-
     Fails:
         It is unbounded: a few wrong labels stretch the range, so that strata of equal width hold most samples in one
         (benchmarks/quality/results.md: held out, it gains nothing over in-sample there). Not comparable between models
         of different calibration without align.
-
     """
 
     name = "loss"
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = 0.0, math.inf
     formula = "-log p_y"
     source = "cross-entropy"
@@ -155,19 +140,15 @@ class Loss(Pointwise):
 class Entropy(Pointwise):
     """`entropy` of the requested observations.
 
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
-
     Fails:
         It reads no label: a sample whose prediction is confident and wrong counts as easy, so held out it does not find
         label errors (AUROC 0.50 for flipped labels, benchmarks/quality/results.md). In-sample, by hardest-first, it
         loses to random from half pruned on.
-
     """
 
     name = "entropy"
     kernel = staticmethod(be.entropy)
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = 0.0, math.inf
     formula = "-sum p log p"
     source = "Coleman et al. 2020 (arXiv 1906.11829)"
@@ -178,17 +159,13 @@ class Entropy(Pointwise):
 class LeastConfidence(Pointwise):
     """`least_confidence` of the requested observations.
 
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
-
     Fails:
         As `entropy`, with the same ranking for two classes: it reads no label, and a confident error counts as easy.
-
     """
 
     name = "least_confidence"
     kernel = staticmethod(be.least_confidence)
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = 0.0, 1.0
     formula = "1 - max p"
     source = "Lewis and Gale 1994"
@@ -199,17 +176,13 @@ class LeastConfidence(Pointwise):
 class Margin(Pointwise):
     """`margin` of the requested observations.
 
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
-
     Fails:
         As `entropy`: it reads no label. With many classes it depends on the two most probable ones only.
-
     """
 
     name = "margin"
     kernel = staticmethod(be.margin)
-    direction: ClassVar[Direction] = "easier"
+    direction = "easier"
     low, high = 0.0, 1.0
     formula = "p(1st) - p(2nd)"
     source = "Scheffer et al. 2001"
@@ -220,19 +193,15 @@ class Margin(Pointwise):
 class LabelMargin(Pointwise):
     """`label_margin` of the requested observations.
 
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
-
     Fails:
         As `el2n`: its low end collects label errors, and hardest-first fails at high rates. For probabilities it
         saturates at 1 and -1, where samples differ by rounding only; `space="logits"` does not saturate.
-
     """
 
     space: Space = "probabilities"
 
     name = "label_margin"
-    direction: ClassVar[Direction] = "easier"
+    direction = "easier"
     low, high = -1.0, 1.0
     formula = "p_y - max over others of p"
     source = "Northcutt et al. 2021 (arXiv 1911.00068)"

@@ -58,7 +58,6 @@ def resolve(spec: str | Score) -> Score:
 
     >>> resolve("el2n:epochs=(3,4)")
     El2n(epochs=(3, 4))
-
     """
     if isinstance(spec, Score):
         return spec
@@ -92,7 +91,6 @@ def describe_all() -> list[dict[str, Any]]:
 
     >>> describe_all()[0]["name"], describe_all()[0]["direction"]
     ('el2n', 'harder when higher')
-
     """
     return [
         {

@@ -159,7 +159,6 @@ class Observed(Score):
 
         Raises:
             DataError: not all of them were observed, or not with the fields that the score reads.
-
         """
         require(self, state["count"], max(1, len(self.epochs_read(side))))
         return {"value": state["sum"] / state["count"]}
@@ -172,6 +171,8 @@ class Pointwise(Observed):
     Args:
         epochs: None for the last observation; one epoch or several, counted from 1, for the mean over them.
 
+    Cost:
+        No more than the trainings of the plan, and one forward pass over the watch sets.
     """
 
     epochs: tuple[int, ...] | int | None = None
@@ -206,6 +207,8 @@ class Course(Score):
     Args:
         epochs: the number of first epochs used; None uses all.
 
+    Cost:
+        A forward pass over the watch sets after every epoch that is read, besides the trainings.
     """
 
     epochs: int | None = None
@@ -262,7 +265,6 @@ class Course(Score):
 
         Raises:
             DataError: there are fewer observations than the score needs.
-
         """
         require(self, state["count"], self.least_epochs)
         return {"value": self.value(state)}
@@ -274,7 +276,6 @@ class Windowed(Course):
 
     Args:
         window: J, the number of epochs in a window.
-
     """
 
     window: int = 10

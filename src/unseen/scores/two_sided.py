@@ -12,14 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import Array, FloatArray, IntArray
 from unseen.core.exposure import at_least
-from unseen.core.observation import Direction, Observation, Side
+from unseen.core.observation import Observation, Side
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores.streaming import Observed, Score, State, holds, require, rowwise, series
@@ -36,7 +36,6 @@ def memorization(predictions: Array, labels: Array, in_train: Array, *, probabil
     >>> predictions = np.array([[[9.0, 0.0]], [[0.0, 9.0]], [[9.0, 0.0]]])
     >>> memorization(predictions, np.array([0]), np.array([[True], [False], [True]])).tolist()
     [1.0]
-
     """
     predictions, labels, seen = _both_sides(predictions, labels, in_train)
     measured = series(be.p_label if probabilities else be.is_correct, predictions, labels)
@@ -54,7 +53,6 @@ def holdout_gap(predictions: Array, labels: Array, in_train: Array) -> Array:
     >>> predictions = np.log([[[0.5, 0.5]], [[0.25, 0.75]]])
     >>> holdout_gap(predictions, np.array([0]), np.array([[True], [False]])).round(4).tolist()
     [0.6931]
-
     """
     predictions, labels, seen = _both_sides(predictions, labels, in_train)
     losses = series(be.loss, predictions, labels)
@@ -73,7 +71,6 @@ def reducible(early: Array, predictions: Array, labels: Array, in_train: Array) 
     >>> early, final = np.log([[[0.25, 0.75]], [[0.5, 0.5]]]), np.log([[[0.9, 0.1]], [[0.5, 0.5]]])
     >>> reducible(early, final, np.array([0]), np.array([[True], [False]])).round(4).tolist()
     [0.6931]
-
     """
     predictions, labels, seen = _both_sides(predictions, labels, in_train)
     early, _ = be.checked(be.like(be.as_array(early), predictions), labels, name="early", ndim=3)
@@ -95,7 +92,6 @@ def disagreement(predictions: Array, labels: Array | None = None, in_train: Arra
 
     >>> disagreement(np.log([[[0.9, 0.1]], [[0.1, 0.9]]])).round(4).tolist()
     [0.3681]
-
     """
     if in_train is None:
         in_train = np.zeros(tuple(np.shape(predictions))[:2], bool)
@@ -151,7 +147,7 @@ Means = Mapping[Side, Mapping[str, npt.NDArray[Any]]]
 class _Sides(Observed):
     """A score that is the difference of one number of the last observation on each side."""
 
-    sides: ClassVar[tuple[Side, ...]] = ("unseen", "seen")
+    sides = ("unseen", "seen")
 
     def join(self, means: Means) -> FloatArray:
         """Subtract held out from in sample."""
@@ -172,13 +168,12 @@ class Memorization(_Sides):
         With few repeats: it has few different values, and most samples tie at 0. Hardest-first collects wrong labels,
         which a model gets right only by memorising (benchmarks/quality/results.md: 16 points below random at 80 % on
         CIFAR-10).
-
     """
 
     probabilities: bool = False
 
     name = MEMORIZATION
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = -1.0, 1.0
     formula = "P[correct, in train] - P[correct, held out]"
     source = "Feldman and Zhang 2020 (arXiv 2008.03703)"
@@ -198,11 +193,10 @@ class HoldoutGap(_Sides):
     Fails:
         As a measure of worth: wrong labels are memorised first of all. At 80 % pruned, hardest-first loses 27 points to
         random on CIFAR-10 (benchmarks/quality/results.md). A single outlying loss can make a high score.
-
     """
 
     name = "holdout_gap"
-    direction: ClassVar[Direction] = "harder"
+    direction = "harder"
     low, high = -math.inf, math.inf
     from_loss = True
     formula = "held-out loss - in-sample loss"
@@ -228,13 +222,12 @@ class Reducible(_Sides):
         The epoch must be given, and matters: too early nothing is learned yet, too late everything is. In strata it
         loses 10 points to random at 80 % on CIFAR-10 (benchmarks/quality/results.md): its low tail is long and holds
         the outliers.
-
     """
 
     epoch: int
 
     name = "reducible"
-    direction: ClassVar[Direction] = "worth"
+    direction = "worth"
     low, high = -math.inf, math.inf
     from_loss = True
     formula = "in-sample loss at an early epoch - held-out loss at the end"
@@ -264,11 +257,10 @@ class Disagreement(Score):
     Fails:
         With two models it is a rough estimate. It is one point above random on CIFAR-10 up to half pruned and three
         below at 80 % (benchmarks/quality/results.md): models also disagree about samples that cannot be learned.
-
     """
 
     name = "disagreement"
-    direction: ClassVar[Direction] = "worth"
+    direction = "worth"
     low, high = 0.0, math.inf
     needs = frozenset({"logits"})
     state = "O(C)"

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unseen.core.arrays import Array, FloatArray, IntArray
-from unseen.core.observation import Direction, Observation
+from unseen.core.observation import Observation
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores.streaming import State, Windowed, check_window, first_epochs, mean_over, rowwise, series
@@ -33,7 +33,6 @@ def dyn_unc(history: Array, labels: Array, *, window: int = 10, epochs: int | No
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> dyn_unc(history, np.array([0]), window=2).round(4).tolist()
     [0.1414]
-
     """
     check_window(window, 2)
     history, labels = first_epochs(history, labels, epochs, least=window)
@@ -52,7 +51,6 @@ def dual(history: Array, labels: Array, *, window: int = 10, epochs: int | None 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> dual(history, np.array([0]), window=2).round(4).tolist()
     [0.0424]
-
     """
     check_window(window, 2)
     history, labels = first_epochs(history, labels, epochs, least=window)
@@ -76,7 +74,6 @@ def tdds(
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> tdds(history, window=3, decay=1.0).round(4).tolist()
     [0.4879]
-
     """
     check_window(window, 3)
     check_decay(decay)
@@ -170,12 +167,11 @@ class DynUnc(_WindowMean):
     Fails:
         If training is shorter than a window, it is refused. Epochs after convergence only dilute it: set `epochs`, the
         number of first epochs to read.
-
     """
 
     name = "dyn_unc"
     statistic = staticmethod(be.deviation)
-    direction: ClassVar[Direction] = "worth"
+    direction = "worth"
     low, high = 0.0, 1 / math.sqrt(2)
     formula = "mean over windows of std(p_y)"
     source = "He et al. 2023 (arXiv 2306.05175)"
@@ -192,12 +188,11 @@ class Dual(_WindowMean):
     Fails:
         By worthiest first at the highest rates: the rule `beta`, made for it, moves to easier samples there. Epochs
         after convergence dilute it: the paper reads the first 30 of 200 on CIFAR.
-
     """
 
     name = "dual"
     statistic = staticmethod(uncertain_and_hard)
-    direction: ClassVar[Direction] = "worth"
+    direction = "worth"
     low, high = 0.0, 1 / math.sqrt(2)
     formula = "mean over windows of std(p_y) x (1 - mean p_y)"
     source = "Cho et al. 2025 (arXiv 2502.06905)"
@@ -217,13 +212,12 @@ class Tdds(Windowed):
     Fails:
         If (T, J) do not suit the pruning rate: the paper tunes them for each rate. With decay 0.9 the last two windows
         decide nearly everything, so early epochs hardly matter.
-
     """
 
     decay: float = 0.9
 
     name = "tdds"
-    direction: ClassVar[Direction] = "worth"
+    direction = "worth"
     low, high = 0.0, math.inf
     state = "O(C)"
     formula = "norm2 over a window of (KD_t - their mean), windows joined by exponential average"

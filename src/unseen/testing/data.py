@@ -37,7 +37,6 @@ def check_data(data: Data | Format, *, variants: Sequence[Data] = (), seed: int 
 
     >>> from unseen.data import from_arrays
     >>> check_data(from_arrays(np.eye(3, dtype=np.float32), [0, 1, 1]))
-
     """
     if isinstance(data, Format):
         _check_format(data)

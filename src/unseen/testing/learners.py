@@ -46,7 +46,6 @@ def check_learner(learner: Any, data: Data | None = None, *, seed: int = 0) -> N
         AssertionError: the first thing that is wrong.
 
     >>> check_learner("ridge:lam=1.0,temperature=1.0")
-
     """
     data = _vectors() if data is None else data
     who = learners.resolve(learner, data)

@@ -39,7 +39,6 @@ class Story:
         grad_norm: side to float (R, T, n).
         leverage: side to float (R, T, n).
         cooks_distance: side to float (R, T, n).
-
     """
 
     labels: IntArray
@@ -97,7 +96,6 @@ def play(score: Score, story: Story, *, split: Split | None = None, torch: bool 
         story: the observations.
         split: (m, epoch) to the batches of an epoch, each an array of positions; by default one batch.
         torch: give the observations as torch tensors.
-
     """
     groups = [[r] for r in range(story.repeats)] if score.per_repeat else [list(range(story.repeats))]
     scores = []
@@ -149,7 +147,6 @@ def check_score(
 
     >>> from unseen.scores import resolve
     >>> check_score(resolve("el2n"))
-
     """
     _check_declared(score)
     story = Story.random(score, seed=seed)
@@ -266,10 +263,7 @@ def _check_order(score: Score, story: Story, values: FloatArray, seed: int) -> N
 
 
 def _check_pieces(score: Score, story: Story) -> None:
-    """Check that a score without `whole` gives the same values for a part of the samples.
-
-    Such scores are finished on the worker that holds the samples, a part of them at a time.
-    """
+    """Check that a part of the samples is finished alike, as workers do it, unless the score declares `whole`."""
     if score.whole:
         return
     for side in score.sides:
