@@ -1,7 +1,11 @@
 """Scikit-learn estimators as learners: missing classes, seeds, text, tables, presets, refusals."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+from multiprocessing import parent_process
 
 import numpy as np
 import pytest
@@ -22,6 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
+from threadpoolctl import threadpool_info
 
 import unseen
 from unseen.core import seeds
@@ -459,3 +464,50 @@ def test_naive_bayes_without_a_number_is_named_and_not_told_to_learn_more_slowly
     with np.errstate(all="ignore"), pytest.raises(unseen.UnseenError) as caught:
         unseen.score(X, IRIS[1], plan=unseen.folds(3), learner=GaussianNB())
     assert "learning rate" not in str(caught.value)
+
+
+class Counting(GaussianNB):
+    """Refuses to learn by other threads than it was made for."""
+
+    def __init__(self, openmp=1, spins=None):
+        super().__init__()
+        self.openmp, self.spins = openmp, spins
+
+    def fit(self, X, y):
+        threads = {
+            api: {p["num_threads"] for p in threadpool_info() if p["user_api"] == api} for api in ("blas", "openmp")
+        }
+        if threads != {"blas": {1}, "openmp": {self.openmp}}:
+            raise RuntimeError(f"{threads}")
+        if parent_process() is not None and os.environ.get("GOMP_SPINCOUNT") != self.spins:
+            raise RuntimeError(f"GOMP_SPINCOUNT={os.environ.get('GOMP_SPINCOUNT')}")
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize(("jobs", "threads"), [(1, 1), (1, 2), (2, 1)])
+def test_blas_has_one_thread_and_openmp_those_of_the_fit(monkeypatch, jobs, threads):
+    """Threads of BLAS spin: logistic regression on two was ten times slower beside busy processes."""
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    learner = Counting(threads, "1000")
+    table = unseen.score(*IRIS, plan=unseen.folds(2), learner=learner, jobs=jobs, threads=threads)
+    assert np.isfinite(table.column("el2n")).all()
+    with pytest.raises(unseen.DataError, match="openmp"):
+        unseen.score(*IRIS, plan=unseen.folds(2), learner=Counting(threads + 1), threads=threads)
+
+
+def test_scikit_learn_is_loaded_with_threads_that_are_told_to_sleep_soon():
+    script = """
+import os, sys
+seen = []
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "sklearn":
+            seen.append(os.environ.get("GOMP_SPINCOUNT"))
+sys.meta_path.insert(0, Finder())
+from unseen.learners import SklearnLearner
+print(seen, os.environ.get("GOMP_SPINCOUNT"))
+"""
+    clean = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([sys.executable, "-c", script], env=clean, capture_output=True, text=True)
+    assert done.stdout.strip() == "['1000'] None", done.stderr

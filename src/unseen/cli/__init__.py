@@ -21,6 +21,8 @@ def main() -> None:
     # Threads of OpenBLAS that wait for work keep their processors busy, for 2^26 cycles if not told otherwise: work
     # between two products is done by threads too. Read when NumPy is loaded.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "8")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # see `unseen.core.threads.short_spins`
     try:
         from unseen.cli._app import run  # takes a second, in which Ctrl-C should not show a traceback either
     except Terminated:

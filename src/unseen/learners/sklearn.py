@@ -16,21 +16,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import clone
-from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardScaler
 
 from unseen.core import seeds
 from unseen.core.arrays import IntArray, is_tensor, of_tensor, unmasked
 from unseen.core.exposure import Fit
 from unseen.core.observation import Observation, Side
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
+from unseen.core.threads import one_blas_thread, short_spins
 from unseen.errors import ArgumentError, DataError, some
 from unseen.learners.base import logits_of, refuse_target
+
+with short_spins():
+    from sklearn.base import clone
+    from sklearn.compose import ColumnTransformer
+    from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardScaler
 
 __all__ = ["SklearnLearner", "extra_trees", "forest", "hist_gradient_boosting", "logistic", "tfidf"]
 
@@ -127,7 +130,8 @@ class SklearnLearner(Learner):
         model = clone_with_seeds(self.estimator, seeds.derive(seed, "init", fit.repeat, fit.fold, fit.part or 0))
         inputs = self._inputs(data, train)
         try:
-            model.fit(inputs, own[data.labels[train]])
+            with one_blas_thread():
+                model.fit(inputs, own[data.labels[train]])
         except _LIBRARY_ERRORS as error:
             message = f"{self.name} cannot learn from fit {fit.name} ({len(train)} samples): {_describe_error(error)}"
             raise DataError(message) from error

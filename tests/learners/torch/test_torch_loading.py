@@ -1,10 +1,14 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from torch_stand_ins import pictures, quick, train
 
 from unseen.errors import MissingDependencyError
+from unseen.learners.torch import inputs
 from unseen.learners.torch.learner import load_torch
 
 PROBE = """
@@ -66,3 +70,24 @@ class _Refuses:
         if name == "torch":
             self.asked()
             raise ModuleNotFoundError("No module named 'torch'")
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        (10, r"shared memory .* has 0 MB free: batches come through pipes"),
+        (None, "cannot be written"),
+    ],
+    ids=["too small", "absent"],
+)
+def test_without_room_in_shared_memory_batches_come_otherwise_and_are_the_same(monkeypatch, tmp_path, size, told):
+    data, recipe = pictures(n=40), quick("mlp", epochs=2)
+    held, _, _ = train(data, recipe)
+    if size is None:
+        monkeypatch.setattr(inputs, "SHARED", tmp_path / "absent")
+    else:
+        monkeypatch.setattr(inputs.shutil, "disk_usage", lambda place: SimpleNamespace(free=size))
+    with pytest.warns(UserWarning, match=told):
+        streamed, _, _ = train(data, recipe, memory_limit=10, data_workers=1)
+    for name, values in held.state().items():
+        np.testing.assert_array_equal(streamed.state()[name], values)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from unseen.core.files import storage_error
 from unseen.core.protocols import Data
+from unseen.core.threads import short_spins
 from unseen.engine.executors.base import Job, run_job
 from unseen.errors import ArgumentError, WorkerError
 
@@ -119,6 +120,7 @@ def _fill(file: Any, views: Sequence[memoryview], spans: Sequence[tuple[int, int
 # ---- the main loop of a worker -------------------------------------------------------------------------------------
 
 
+@short_spins()
 def work(pipe: Connection) -> None:
     """Run jobs from the pipe until it closes; data and a learner come before the first job that needs them."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -11,10 +11,12 @@ the same shifts and flips on every device, and one gather then crops and flips a
 
 from __future__ import annotations
 
+import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +45,7 @@ __all__ = [
 ]
 
 
+SHARED = Path("/dev/shm")  # where torch puts what worker processes send
 _CHUNK = 2048  # rows at a time where all of them are passed over
 _CHUNK_VALUES = 1 << 25  # and their values, counted as int32: 200 images of 224 x 224 pixels
 
@@ -75,14 +78,32 @@ class Held:
 
 
 class Streamed:
-    """Batches read by worker processes through `data.take`, in order."""
+    """Batches read by worker processes through `data.take`, in order.
+
+    They come through shared memory. Where that is too small they come through pipes, and where there is none, without
+    which no worker can start, this process reads them; a warning says so.
+    """
 
     def __init__(self, data: Data, *, device: torch.device, workers: int) -> None:
         self.device = device
         self._order = _Order()
-        self._loader: DataLoader[Tensor] = DataLoader(
+        room = shutil.disk_usage(SHARED).free if os.access(SHARED, os.W_OK) else 0
+        values = min(_CHUNK * int(np.prod(data.sample_shape)), _CHUNK_VALUES)  # of the largest batch
+        wanted = (2 * workers + 1) * values * np.dtype(data.dtype).itemsize
+        short = workers > 0 and room < wanted
+        if short:
+            done = f"batches come through pipes, as {wanted / 1e6:,.0f} MB are needed" if room else "one process reads"
+            has = f"has {room / 1e6:,.0f} MB free" if room else "cannot be written"
+            warnings.warn(
+                f"shared memory ({SHARED}) {has}: {done}, which is slower; in a container, give it more (--shm-size)",
+                UserWarning,
+                stacklevel=2,
+            )
+            workers = workers if room else 0
+        self._loader: DataLoader[Any] = DataLoader(
             _Takes(data),
             batch_size=None,
+            collate_fn=_keep if short else None,
             sampler=self._order,
             num_workers=workers,
             persistent_workers=workers > 0,
@@ -94,7 +115,7 @@ class Streamed:
         """As `Inputs`."""
         self._order.batches = batches
         for taken in self._loader:
-            yield taken.to(self.device, non_blocking=True)
+            yield torch.as_tensor(taken).to(self.device, non_blocking=True)
 
 
 class _Order(Sampler[IntArray]):
@@ -110,12 +131,17 @@ class _Order(Sampler[IntArray]):
         return len(self.batches)
 
 
-class _Takes(Dataset[Tensor]):
+class _Takes(Dataset[npt.NDArray[Any]]):
     def __init__(self, data: Data) -> None:
         self.data = data
 
-    def __getitem__(self, rows: IntArray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(self.data.take(rows)))
+    def __getitem__(self, rows: IntArray) -> npt.NDArray[Any]:
+        return np.ascontiguousarray(self.data.take(rows))
+
+
+def _keep(taken: Any) -> Any:
+    """Leave an array as it is; without this, the loader makes a tensor of it, which goes to shared memory."""
+    return taken
 
 
 def open_inputs(

@@ -7,7 +7,6 @@ The torch learner: trains by a recipe, on the CPU or a CUDA device, and observes
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
-from unseen.core.threads import default_threads
+from unseen.core.threads import default_threads, short_spins
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 from unseen.learners.base import refuse_target
 from unseen.learners.torch.recipe import Recipe
@@ -32,16 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["TorchLearner", "check_shape", "check_team", "load_torch", "try_network"]
 
 
-SPINS = "1000"  # of GNU's OpenMP, whose default is 300,000
-
-
 def load_torch() -> None:
     """Import torch with threads that soon sleep while they wait for each other, unless it is loaded already.
-
-    By default they spin for long. Beside other busy processes that made a step of the small convnet on two threads up
-    to fifteen times slower than on one; a short spin costs nothing on a quiet machine and little on a busy one. OpenMP
-    reads its setting once, when it is loaded, so the environment is left as it was; a setting of the user's own
-    (`OMP_WAIT_POLICY`, `GOMP_SPINCOUNT`) is respected.
 
     Raises:
         MissingDependencyError: torch is not installed.
@@ -49,16 +40,11 @@ def load_torch() -> None:
     """
     if "torch" in sys.modules:
         return
-    own = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys()
-    if not own:
-        os.environ["GOMP_SPINCOUNT"] = SPINS
     try:
-        import torch  # noqa: F401
+        with short_spins():
+            import torch  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError("torch", "the torch learner", "torch") from error
-    finally:
-        if not own:
-            del os.environ["GOMP_SPINCOUNT"]
 
 
 def check_team(recipe: Recipe, device: str, workers: int) -> None:
