@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from unseen.core.arrays import IntArray
 from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.content import Files
+from unseen.data.folders import SUFFIXES
 from unseen.data.images import Encoded, ImageOptions, ImageSource, open_images
 from unseen.data.labels import Labelling, label_or_target, labelling, targeting
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
@@ -93,6 +94,8 @@ class Roles:
             raise ArgumentError(f"inputs are one of image, text and features, got {' and '.join(given)}")
         named = {role: getattr(self, role) for role in ("label", "target", "image", "text", "id", "group")}
         for role, name in named.items():
+            if not isinstance(name, (str, type(None))):
+                raise ArgumentError(f"{role} must be the name of one column, such as {str(names[0])!r}, got {name!r}")
             if name is not None and name not in names:
                 raise UnknownNameError(f"column for {role}", name, names)
         for name in self.wanted:
@@ -144,6 +147,8 @@ def open_columns(source: Source, roles: Roles, options: ImageOptions) -> Samples
         beside = f"there is no column of inputs beside {some(sorted(taken | source.reserved))}"
         raise DataError(f"{beside}; {_note_left_out(numbering)}" if numbering else beside)
     about["notes"].append(f"columns used as inputs: {some(wanted, 20)}")
+    if not chosen:
+        refuse_names_of_images(source, wanted)
     if numbering:
         about["notes"].append(_note_left_out(numbering))
     _note_unused(about, set(rest) - set(wanted) - set(numbering))
@@ -330,9 +335,25 @@ def image_column(source: Source, roles: Roles) -> str | None:
 
 def encoded(value: Any) -> Encoded:
     """Return the bytes of an entry of an image column, or else its path."""
-    if isinstance(value, dict):
-        return value["bytes"] or (Path(value["path"]) if value.get("path") else None)
-    return value or None
+    content = (value["bytes"] or value.get("path")) if isinstance(value, dict) else value
+    return Path(content) if content and isinstance(content, str) else content or None
+
+
+def refuse_names_of_images(source: Source, names: Sequence[str]) -> None:
+    """Refuse inputs that are names of image files: models would learn from the names.
+
+    Raises:
+        DataError: all entries of a column, in the first rows, end as names of image files do.
+
+    """
+    texts = [name for name in names if _is_text(source.schema.field(name).type)]
+    for name, column in zip(texts, source.head(texts).columns if texts else (), strict=True):
+        entries = column.drop_null().to_pylist()
+        if entries and all(entry.lower().endswith(SUFFIXES) for entry in entries):
+            raise DataError(
+                f"column {name!r} holds names of image files, such as {entries[0]!r}; image={name!r} reads the images, "
+                "features= takes columns as they are"
+            )
 
 
 def is_list(kind: pa.DataType) -> bool:

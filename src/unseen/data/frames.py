@@ -89,7 +89,7 @@ def from_frame(
     (ArrayData(2 samples, 2 classes, vector 1 float32), ('age',))
 
     """
-    if isinstance(y, str):
+    if isinstance(y, (str, int)):
         if label is not None:
             raise ArgumentError(f"the column of labels is named twice: y={y!r} and label={label!r}; leave one out")
         y, label = None, y

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import functools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +33,7 @@ _BLOCK = 1 << 20  # bytes that pyarrow parses at a time; a row must fit
 _OTHER = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _THOUSANDS = r"^\s*[-+]?\d{1,3}([,.' ]\d{3})+([,.]\d+)?\s*$"
 _PLAIN = r"^\s*[-+]?\d+([,.]\d+)?\s*$"
+_REAL = re.compile(r"-?\d+\.\d+(e-?\d+)?")  # no name of a column, while whole numbers may be some
 _DECIMAL_COMMA = r"^\s*[-+]?\d+,\d+\s*$"
 _WORDS = {"int64": "integer", "double": "real", "string": "text", "bool": "yes/no", "null": "nothing"}
 
@@ -62,7 +64,7 @@ def from_csv(
         path: the file, UTF-8 with or without a byte-order mark.
         label: the column of labels; default `"label"`.
         target: a column of numbers to regress on, in place of labels.
-        image: the column of images; in a JSON-lines file, of their paths.
+        image: the column of names of image files, seen from the folder of this file.
         text: as in `from_parquet`, and so are the next ones.
         features: see there.
         id: see there.
@@ -86,6 +88,7 @@ def from_csv(
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
     if twice:
         raise DataError(f"{place} must not have two columns of one name, but it has of {some(twice)}; rename one")
+    table = _seen_from(place.absolute().parent, table, image)
     source = TableSource(table, str(place), split, stamp(place.parent, [place.name]))
     kinds = [f"{field.name} {_WORDS.get(str(field.type), field.type)}" for field in table.schema]
     source.notes += (*notes, f"types found: {some(kinds, 20)}")
@@ -97,6 +100,15 @@ def from_csv(
 def from_json_lines(path: str | Path, **options: Any) -> Samples:
     """Read a file of JSON objects, one a line."""
     return from_csv(path, **options)
+
+
+def _seen_from(folder: Path, table: pa.Table, image: str | None) -> pa.Table:
+    """Return the table with paths of images that are relative to this folder made absolute."""
+    at = table.schema.get_field_index(image) if image is not None else -1
+    if at < 0 or not pa.types.is_string(table.column(at).type):
+        return table
+    names = [None if name is None else str(folder / name) for name in table.column(at).to_pylist()]
+    return table.set_column(at, image, pa.array(names, pa.string()))
 
 
 def _read_csv(path: Path) -> tuple[pa.Table, list[str]]:
@@ -111,6 +123,10 @@ def _read_csv(path: Path) -> tuple[pa.Table, list[str]]:
     except UnicodeDecodeError:
         raise _not_utf8(path, "the names of columns", header) from None
     separator = max(_SEPARATORS, key=first.count)
+    if numbers := [name for name in first.split(separator) if _REAL.fullmatch(name.strip())]:
+        raise DataError(
+            f"{path}: the first row must name the columns, but it holds numbers: {some(numbers)}; put names above it"
+        )
     size = max(_BLOCK, 4 * len(header))
     table = _parse_csv(path, separator, size)
     for name, column in zip(table.column_names, table.columns, strict=True):
