@@ -1,14 +1,16 @@
-"""The words that people type: plans by name, shares in percent, no seed."""
+"""The words that people type: plans by name, shares in percent, no seed, words of other libraries."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 
 import unseen
-from unseen.errors import ArgumentError, BudgetError, UnknownNameError
+from unseen.errors import ArgumentError, BudgetError, DataError, UnknownArgumentError, UnknownNameError
 
 X, Y = load_iris(return_X_y=True)
 QUICK = {"learner": GaussianNB(), "threads": 1}
@@ -90,3 +92,55 @@ def test_a_class_in_the_place_of_a_learner():
             call()
     with pytest.raises(UnknownNameError):
         unseen.score(X, Y, learner="GaussianNB")
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("model", "did you mean 'learner'"),
+        ("frac", "did you mean 'keep'"),
+        ("cv", "did you mean plan='folds:k=5'"),
+        ("method", "did you mean 'rule' or 'score'"),
+        ("test", "a test set is for evaluate"),
+        ("Keep", "did you mean 'keep'"),
+    ],
+)
+def test_words_of_other_libraries(typed, answer):
+    with pytest.raises(UnknownArgumentError, match=f"unknown argument of prune '{typed}'; {answer}"):
+        unseen.prune(X, Y, **{typed: 5})
+
+
+def test_capitals_are_near():
+    with pytest.raises(UnknownNameError, match="unknown score 'EL2N'; did you mean 'el2n'"):
+        unseen.prune(X, Y, keep=0.5, score="EL2N", **QUICK)
+
+
+def test_columns_are_named_by_text():
+    """A frame made of an array has numbers as names of columns."""
+    frame = pd.DataFrame(X).assign(**{"4": Y}).rename(columns={"4": 4})
+    for call in (lambda: unseen.prune(frame, 4, keep=0.5), lambda: unseen.prune(frame, label=4, keep=0.5)):
+        with pytest.raises(ArgumentError, match="label must be the name of one column, such as '0', got 4"):
+            call()
+    with pytest.raises(ArgumentError, match=r"label must be the name of one column, such as '0', got \['4'\]"):
+        unseen.prune(frame, label=["4"], keep=0.5)
+    assert len(unseen.prune(frame, label="4", keep=0.5, **QUICK).coreset) == 75
+
+
+def test_results_in_memory_have_no_page():
+    pruned = unseen.prune(X, Y, keep=0.5, **QUICK)
+    with pytest.raises(
+        ArgumentError, match=r"run must be the directory of a run, as in out='runs/a', got .* of Pruned"
+    ):
+        unseen.report(pruned)
+
+
+@pytest.mark.parametrize(
+    ("frame", "help_"),
+    [
+        (pd.DataFrame({"t": [f"word{row} again" for row in range(60)]}), "for texts use the learner 'tfidf'"),
+        (pd.DataFrame({"t": ["cook", "smith"] * 30, "x": np.arange(60) % 7}), "encode columns of text"),
+    ],
+)
+def test_estimators_that_read_no_words(frame, help_):
+    with pytest.raises(DataError, match=f"could not convert string to float: .*; .*{help_}"):
+        unseen.prune(frame, np.arange(60) // 3 % 2, keep=0.5, learner=KNeighborsClassifier(), groups=None)

@@ -66,8 +66,9 @@ class UnknownNameError(ArgumentError):
     """There is no entry of that name; the message lists the nearest ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        known = sorted(known)
-        near = get_close_matches(name, known, n=3, cutoff=0.5)
+        known = sorted(set(known))
+        folded = {entry.casefold(): entry for entry in known}
+        near = [folded[one] for one in get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)]
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}"
         super().__init__(f"unknown {kind} {name!r}; {hint}")
         self.name = name
@@ -77,6 +78,11 @@ class UnknownNameError(ArgumentError):
 _ELSEWHERE = {
     "random_state": "did you mean 'seed'?",
     "n_jobs": "did you mean 'jobs'?",
+    **dict.fromkeys(("model", "estimator", "clf", "classifier"), "did you mean 'learner'?"),
+    **dict.fromkeys(("fraction", "frac", "ratio", "n", "n_samples", "size", "budget"), "did you mean 'keep'?"),
+    **dict.fromkeys(("cv", "folds", "n_folds", "n_splits"), "did you mean plan='folds:k=5'?"),
+    **dict.fromkeys(("method", "strategy"), "did you mean 'rule' or 'score'?"),
+    **dict.fromkeys(("test", "test_data", "eval_set"), "a test set is for evaluate, advise and sweep"),
     **dict.fromkeys(
         ("batch", "batch_size", "epochs", "lr", "learning_rate"),
         "options of training are the learner's, as in learner='convnet:epochs=8,batch_size=64'",

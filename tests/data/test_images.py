@@ -230,7 +230,7 @@ def test_empty_class_folder_no_classes_and_splits_are_refused(folder, tmp_path):
     with pytest.raises(DataError, match="holds no class folders; images must be in one folder a class"):
         resolve(flat)
     splits = write_folder(tmp_path / "splits", {"train/a/1.png": picture(0), "test/a/1.png": picture(0)})
-    with pytest.raises(DataError, match=r"look like splits, not classes: test, train; open one: .*test"):
+    with pytest.raises(DataError, match=r"look like splits, not classes: test, train; open one: .*train"):
         from_folder(splits)
     with pytest.raises(DataError, match="there is no folder"):
         from_folder(tmp_path / "none")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from unseen.data import resolve
 from unseen.errors import ArgumentError, DataError, UnknownNameError
@@ -141,3 +142,37 @@ def test_without_a_label_the_column_is_asked_for(write):
         resolve(path)
     with pytest.raises(ArgumentError, match="must name the column of labels; the columns are a, b"):
         resolve(pa.table({"a": [1, 2], "b": [1, 2]}))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_images_by_the_names_of_their_files(write, tmp_path, monkeypatch, name):
+    """They are seen from the folder of the table, wherever the program runs."""
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path.parent)
+    shades = [10 * row for row in range(20)]
+    for shade in shades:
+        Image.new("RGB", (4, 4), (shade, 0, 0)).save(tmp_path / "photos" / f"{shade}.png")
+    rows = [(f"photos/{shade}.png", "no" if shade < 100 else "yes") for shade in shades]
+    csv = "file,paid\n" + "".join(f"{file},{paid}\n" for file, paid in rows)
+    lines = "".join(f'{{"file": "{file}", "paid": "{paid}"}}\n' for file, paid in rows)
+    path = write(name, csv if name == "a.csv" else lines)
+    data = resolve(path, label="paid", image="file")
+    assert data.take(np.arange(20))[:, 0, 0, 0].tolist() == shades
+    absolute = pa.table({"image": [str(tmp_path / file) for file, _ in rows], "label": [paid for _, paid in rows]})
+    assert resolve(absolute, image="image").take(np.array([3])).shape == (1, 4, 4, 3)
+    with pytest.raises(
+        DataError, match=r"'file' holds names of image files, such as 'photos/0.png'; image='file' reads"
+    ):
+        resolve(path, label="paid")
+    assert resolve(path, label="paid", features=["file"]).kind == "text"
+    (tmp_path / "photos" / "50.png").unlink()
+    with pytest.raises(DataError, match=r"1 image cannot be read: row 5 \(No such file"):
+        resolve(path, label="paid", image="file")
+
+
+def test_a_first_row_of_numbers_names_no_columns(write):
+    with pytest.raises(
+        DataError, match=r"a\.csv: the first row must name the columns, but it holds numbers: 0\.5, -1\.2"
+    ):
+        resolve(write("a.csv", "0.5,-1.2,1\n0.1,0.3,0\n"), label="1")
+    assert resolve(write("b.csv", "0,1,2\n0.1,0.3,0\n0.5,0.3,1\n"), label="2").feature_names == ("0", "1")

@@ -7,6 +7,7 @@ import sys
 
 import datasets
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +16,7 @@ from small_exports import NAMES, coreset_of, everything, photos, picture, pictur
 import unseen
 from unseen.data import from_arrays, from_folder, from_huggingface, from_parquet, resolve
 from unseen.engine.runs.files import LOCK
-from unseen.errors import DataError, MissingDependencyError
+from unseen.errors import ArgumentError, DataError, MissingDependencyError
 
 ROWS = [0, 1, 2, 6, 11]
 VECTORS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
@@ -102,6 +103,19 @@ def test_a_folder_of_images_becomes_a_table(tmp_path, to):
     back = resolve(out, id="id")
     same_samples(back, data, ROWS)
     assert back.ids.tolist() == data.ids[ROWS].tolist()
+
+
+def test_columns_are_named_as_in_other_verbs(tmp_path):
+    frame = pd.DataFrame({"age": range(20, 60), "job": ["cook", "smith"] * 20, "paid": ["no", "yes", "yes", "no"] * 10})
+    frame["age"] = frame["age"][::-1].to_numpy() % 17
+    pruned = unseen.prune(frame, label="paid", features=["age", "job"], keep=0.5, learner="logistic", groups=None)
+    options = {"data": frame, "label": "paid", "features": ["age", "job"]}
+    out = unseen.export(pruned, "parquet", tmp_path / "kept.parquet", **options)
+    kept = pq.read_table(out)
+    assert kept.num_rows == 20
+    assert kept["job"].to_pylist() == frame["job"].iloc[pruned.coreset.indices].tolist()
+    with pytest.raises(ArgumentError, match=r"to='parquet' has no option 'lable'"):
+        unseen.export(pruned, "parquet", tmp_path / "other.parquet", data=frame, lable="paid")
 
 
 def test_hugging_face_is_a_sorted_selection(tmp_path):

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from unseen.core.arrays import IntArray
 from unseen.data.base import ArrayData, Samples, TableData, TextData
+from unseen.data.folders import SUFFIXES
 from unseen.data.formats import Format
 from unseen.data.images import Encoded, ImageSource, open_images
 from unseen.data.labels import Labelling, label_or_target
@@ -171,6 +172,8 @@ class TableFormat(Format):
             beside = f"there is no column of inputs beside {some(sorted(self.taken))}"
             raise DataError(f"{beside}; {_note_left_out(numbering)}" if numbering else beside)
         notes.append(f"columns used as inputs: {some(wanted, 20)}")
+        if not chosen:
+            _refuse_names_of_images(self, wanted)
         if numbering:
             notes.append(_note_left_out(numbering))
         _note_unused(notes, set(rest) - set(wanted) - set(numbering))
@@ -367,9 +370,20 @@ def _note_left_out(numbering: dict[str, str]) -> str:
 
 def encoded(value: Any) -> Encoded:
     """Return the bytes of an entry of an image column, or else its path."""
-    if isinstance(value, dict):
-        return value["bytes"] or (Path(value["path"]) if value.get("path") else None)
-    return value or None
+    content = (value["bytes"] or value.get("path")) if isinstance(value, dict) else value
+    return Path(content) if content and isinstance(content, str) else content or None
+
+
+def _refuse_names_of_images(table: TableFormat, names: Sequence[str]) -> None:
+    """Refuse text columns whose first entries are all names of image files: models would learn from the names."""
+    texts = [name for name in names if _is_text(table.schema.field(name).type)]
+    for name, column in zip(texts, table.head(texts).columns if texts else (), strict=True):
+        entries = column.drop_null().to_pylist()
+        if entries and all(entry.lower().endswith(SUFFIXES) for entry in entries):
+            raise DataError(
+                f"column {name!r} holds names of image files, such as {entries[0]!r}; image={name!r} reads the images, "
+                "features= takes columns as they are"
+            )
 
 
 def is_list(kind: pa.DataType) -> bool:

@@ -162,6 +162,7 @@ def _refuse_splits(root: Path, classes: Sequence[str]) -> None:
     if not classes:
         raise DataError(f"{root} holds no class folders; images must be in one folder a class, as in {root}/cat/1.png")
     if set(map(str.lower, classes)) <= _SPLITS:
+        likely = next((name for name in classes if "train" in name.lower()), classes[0])
         raise DataError(
-            f"the folders of {root} look like splits, not classes: {some(classes)}; open one: {root / classes[0]}"
+            f"the folders of {root} look like splits, not classes: {some(classes)}; open one: {root / likely}"
         )

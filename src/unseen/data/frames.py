@@ -70,7 +70,7 @@ class FrameFormat(LoadedFormat):
 
     def __init__(self, source: Any, **given: Any) -> None:
         self.frame, y = source if isinstance(source, tuple) else (source, given.pop("y", None))
-        if isinstance(y, str):
+        if isinstance(y, (str, int)):
             if (label := given.get("label")) is not None:
                 raise ArgumentError(f"the column of labels is named twice: y={y!r} and label={label!r}; leave one out")
             y, given["label"] = None, y

@@ -130,6 +130,9 @@ class ReadOptions:
         if len(given) > 1:
             raise ArgumentError(f"inputs are one of image, text and features, got {' and '.join(given)}")
         named = [(role, getattr(self, role)) for role in ("label", "target", "image", "text", "id", "group")]
+        for role, name in named:
+            if not isinstance(name, (str, type(None))):
+                raise ArgumentError(f"{role} must be the name of one column, such as {str(names[0])!r}, got {name!r}")
         for role, name in [*named, *(("features", name) for name in self.wanted)]:
             if name is not None and name not in names:
                 raise UnknownNameError(f"column for {role}", name, names)

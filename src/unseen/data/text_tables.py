@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from pathlib import Path
 from typing import Any, ClassVar, Unpack
 
@@ -28,6 +29,7 @@ _BLOCK = 1 << 20  # bytes that pyarrow parses at a time; a row must fit
 _OTHER = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _THOUSANDS = r"^\s*[-+]?\d{1,3}([,.' ]\d{3})+([,.]\d+)?\s*$"
 _PLAIN = r"^\s*[-+]?\d+([,.]\d+)?\s*$"
+_REAL = re.compile(r"-?\d+\.\d+(e-?\d+)?")  # no name of a column, while whole numbers may be some
 _DECIMAL_COMMA = r"^\s*[-+]?\d+,\d+\s*$"
 _WORDS = {"int64": "integer", "double": "real", "string": "text", "bool": "yes/no", "null": "nothing"}
 
@@ -49,6 +51,7 @@ class CsvFormat(LoadedFormat):
         super().__init__(source, **given)
         path = readable(Path(source))
         table, notes = self.parse(path)
+        table = _seen_from(path.absolute().parent, table, self.reading.image)
         refuse_twice(table.column_names, str(path))
         self.files = stamp(path.parent, [path.name])
         self.hold(table, str(path))
@@ -67,6 +70,10 @@ class CsvFormat(LoadedFormat):
         except UnicodeDecodeError:
             raise _not_utf8(path, "the names of columns", header) from None
         separator = max(_SEPARATORS, key=first.count)
+        if numbers := [name for name in first.split(separator) if _REAL.fullmatch(name.strip())]:
+            raise DataError(
+                f"{path}: the first row must name the columns, but it holds numbers: {some(numbers)}; put names above it"
+            )
         size = max(_BLOCK, 4 * len(header))
         table = _parse_csv(path, separator, size)
         for name, column in zip(table.column_names, table.columns, strict=True):
@@ -120,7 +127,7 @@ def from_csv(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
 
     Args:
         path: the file, UTF-8 with or without a byte-order mark.
-        **options: those of `from_parquet`, but `memory_limit`; a column of images holds their paths.
+        **options: those of `from_parquet`, but `memory_limit`; a column of images holds their paths, seen from the folder of this file.
 
     Raises:
         UnknownNameError: no such column; the message has the nearest names.
@@ -134,6 +141,15 @@ def from_csv(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
 def from_json_lines(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
     """Read a file of JSON objects, one a line; all else is as in `from_csv`."""
     return JsonLinesFormat(path, **options).open()
+
+
+def _seen_from(folder: Path, table: pa.Table, image: str | None) -> pa.Table:
+    """Return the table with paths of images that are relative to this folder made absolute."""
+    at = table.schema.get_field_index(image) if image is not None else -1
+    if at < 0 or not pa.types.is_string(table.column(at).type):
+        return table
+    names = [None if name is None else str(folder / name) for name in table.column(at).to_pylist()]
+    return table.set_column(at, image, pa.array(names, pa.string()))
 
 
 def _parse_csv(path: Path, separator: str, size: int, *, decimal_point: str = ".", ordered: bool = False) -> pa.Table:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.core.registry import Registry
+from unseen.data.sources import without_reading
 from unseen.errors import ArgumentError
 from unseen.exporting import images, tables
 from unseen.exporting.files import refuse_existing
@@ -107,10 +108,11 @@ def export(
         data: the data set, as `unseen.data.resolve` takes it. The default is the one that the run was started with on
             the command line. Index files and `"cleanlab"` need none. A path exports most: files are linked, and tables
             keep all their columns. From a data set that is open already, only what learners see can be exported.
-        data_options: options of the reader of `data`; the default is those that the run was started with.
+        data_options: options of the reader of `data`, such as `label`; the default is those that the run was started
+            with. Those of `unseen.data.sources.Reading` may also be given by themselves, as to other verbs.
         coreset: another coreset of the same data set (or its file), instead of the coreset of the run.
         report: called with (kind, **fields) as work goes on: `"exported"`, with `done` samples of `n`.
-        **options: options of the kind: `link`; `column`; `keys`, `shards`, `shard_bytes`.
+        **options: options of the kind: `link`; `column`; `keys`, `shards`, `shard_bytes`; and of reading.
 
     Returns:
         `out`.
@@ -131,6 +133,9 @@ def export(
         ...     np.load(unseen.export(pruned, "npy", Path(folder) / "rows.npy")).shape
         (180,)
     """
+    reading, options = without_reading(options)
+    if reading:
+        data_options = {**(data_options or {}), **reading}
     kind = check_options(to, options)
     place = Path(out)
     refuse_existing(place)

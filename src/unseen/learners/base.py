@@ -95,7 +95,7 @@ def refuse_target(data: Data, does: str, instead: str = LEARN) -> None:
 
     """
     if data.targets is not None:
-        raise DataError(f"{does}, but this data set has a target; {instead}")
+        raise DataError(f"{does}, but this data set has a target; {instead}; classes are named by label=, not target=")
 
 
 def logits_of(probabilities: Any) -> FloatArray:

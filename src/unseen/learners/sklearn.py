@@ -134,7 +134,7 @@ class SklearnLearner(Learner):
                 model.fit(inputs, own[data.labels[train]])
         except _LIBRARY_ERRORS as error:
             message = f"{self.name} cannot learn from fit {fit.name} ({len(train)} samples): {_describe_error(error)}"
-            raise DataError(message) from error
+            raise DataError(message + _advise_encoding(error, data)) from error
         for side in ("unseen", "seen"):
             if sink.wants(side, 1, 1):
                 self._observe(model, data, fit, side, sink)
@@ -184,6 +184,18 @@ class SklearnLearner(Learner):
 
 def _describe_error(error: Exception) -> str:
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+
+def _advise_encoding(error: Exception, data: Data) -> str:
+    """Return what helps where an estimator was given words that it cannot read; empty for other errors."""
+    if "could not convert string to float" not in str(error):
+        return ""
+    if data.kind == "text":
+        return "; for texts use the learner 'tfidf', or a pipeline that begins with a TfidfVectorizer"
+    return (
+        "; the learners 'forest', 'logistic' and 'hist_gradient_boosting' encode columns of text, and so may a "
+        "pipeline that begins with make_column_transformer"
+    )
 
 
 def labels_for(estimator: Any, data: Data) -> npt.NDArray[Any]:

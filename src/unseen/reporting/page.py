@@ -226,6 +226,12 @@ def report(
     """
     if isinstance(images, bool) or not isinstance(images, int) or not 0 <= images <= _MOST_IMAGES:
         raise ArgumentError(f"images must be an integer from 0 to {_MOST_IMAGES}, got {images!r}")
+    for place in (run, *beside):
+        if not isinstance(place, (str, Path)):
+            raise ArgumentError(
+                f"run must be the directory of a run, as in out='runs/a', got an object of {type(place).__name__}; "
+                "what was kept in memory alone has no page"
+            )
     facts = gather(Path(run), [Path(place) for place in beside])
     views = view_of(facts, data) if images else "none were asked for"
     page = render(facts, views, images=images).encode("utf-8", "replace")

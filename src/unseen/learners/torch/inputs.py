@@ -11,6 +11,7 @@ the same shifts and flips on every device, and one gather then crops and flips a
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
