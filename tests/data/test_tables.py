@@ -98,6 +98,15 @@ def test_split_column(write):
         from_parquet(write("b.parquet", a=[1.0], label=[0]), split="train")
 
 
+def test_one_file_named_as_the_shard_of_a_split(write):
+    path = write("train-00000-of-00001.parquet", a=[1.0, 2.0], label=[0, 1])
+    assert len(from_parquet(path)) == len(from_parquet(path, split="train")) == 2
+    with pytest.raises(ArgumentError, match="split must be one of train, got 'test'"):
+        from_parquet(path, split="test")
+    path = write("dev-00000-of-00001.parquet", a=[1.0, 2.0], label=[0, 1], split=["x", "y"])
+    assert everything(from_parquet(path, split="y")).tolist() == [[2.0]]
+
+
 def test_a_folder_of_parts_is_read_in_order(write, tmp_path):
     write("b.parquet", a=[2.0], label=[1])
     write("a.parquet", a=[1.0], label=[0])

@@ -6,11 +6,12 @@ import errno
 import os
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from small_exports import NAMES, coreset_of, left, photos, pictures_table, same_samples
 
 import unseen
-from unseen.data import from_arrays, from_folder, from_parquet
+from unseen.data import from_arrays, from_folder, from_frame, from_parquet
 from unseen.errors import ArgumentError, DataError
 from unseen.exporting import images as image_folder
 from unseen.exporting.files import safe_name
@@ -75,6 +76,13 @@ def test_classes_of_a_table_get_safe_names(tmp_path):
     assert sorted(back) == [f"{row:02}" for row in rows]
     for row in rows:
         assert back[f"{row:02}"].parent.name == safe_name(HOSTILE[data.labels[row]])
+
+
+def test_images_in_a_column_of_a_frame(tmp_path):
+    table = pq.read_table(pictures_table(tmp_path / "t.parquet")).rename_columns({"image": "pic"})
+    data, rows, options = from_frame(table, image="pic"), [0, 4, 5], {"image": "pic"}
+    out = unseen.export(coreset_of(data, rows), "folder", tmp_path / "kept", data=table, data_options=options)
+    same_samples(out, data, rows)
 
 
 def test_different_texts_get_different_names():

@@ -154,6 +154,15 @@ def test_the_report_works_without_the_data_and_says_so(pictures_run, pictures, t
     assert "Samples cannot be shown" not in page_of(run, tmp_path, data=str(pictures))
 
 
+def test_a_table_that_cannot_be_opened_any_more_is_told(tmp_path):
+    rows = [f"{at / 7},{'ab'[at % 2]}" for at in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,label", *rows]))
+    run = made(tmp_path / "run", resolve(tmp_path / "t.csv"), source=tmp_path / "t.csv")
+    assert "Samples cannot be shown" not in page_of(run, tmp_path)
+    (tmp_path / "t.csv").write_text("\n".join(["x,label", "inf,a", *rows[1:]]))
+    assert "Samples cannot be shown: features must be finite" in page_of(run, tmp_path)
+
+
 def test_a_run_from_python_says_how_to_name_its_data(tmp_path):
     run = made(tmp_path / "run", resolve("digits"))
     page = page_of(run, tmp_path)

@@ -101,7 +101,7 @@ class Format(ABC):
     def __init__(self, source: Any, **given: Any) -> None:
         self.source, self.given = source, self.named(given)
         for name, value in self.given.items():
-            if name in COLUMNS and name not in self.options and isinstance(value, (str, list)):
+            if name in COLUMNS and name not in ("split", *self.options) and isinstance(value, (str, list)):
                 raise ArgumentError(
                     f"{name}={value!r} names a column, and {self.reader} has none; its options: "
                     f"{', '.join(self.options) or 'none'}"

@@ -290,7 +290,7 @@ class ParquetFormat(TableFormat):
         names = self.storage.names("" if self.storage.single else ".parquet")
         if not names:
             raise DataError(f"the folder {source} holds no parquet files")
-        by_shard = not self.storage.single and any(_SHARD.fullmatch(Path(name).name) for name in names)
+        by_shard = any(_SHARD.fullmatch(Path(name).name) for name in names)
         self.names = names if self.storage.single else _select_split(names, self.reading.split)
         self.files = self.storage.stamp(self.names)
         self.groups = RowGroups(self.storage, self.names)
@@ -300,6 +300,8 @@ class ParquetFormat(TableFormat):
         if "split" in self.schema.names or not by_shard:
             lacking = f"a column 'split' or files named by split; {source} has neither"
             self.choose_split(lambda: self.read(["split"]).column(0), lacking)
+        elif self.storage.single:
+            _select_split(names, self.reading.split)  # refuses a file of another split
 
     def read(self, names: Sequence[str]) -> pa.Table:
         """Read these columns of the chosen rows."""

@@ -121,10 +121,10 @@ def file_columns(schema: pa.Schema) -> list[str]:
 def image_column(request: ExportRequest) -> str:
     """Return the column of images that class folders are filled from."""
     names = file_columns(request.source.stored_schema)
-    option = request.source.reading.image
     if not names:
         raise ArgumentError("to='folder' is for images, which the data set does not hold; use to='parquet'")
-    return str(option or names[0])
+    given = request.source.reading.image
+    return given if given in names else names[0]
 
 
 def read_contents(tables: Iterator[pa.Table], column: str) -> Iterator[tuple[bytes, str]]:

@@ -217,7 +217,7 @@ def view_of(facts: Facts, data: Any = None) -> Views | str:
             samples = find_format(source, **options)
         else:
             samples = find_format(data, **_options(facts, data))
-        labelled = samples.labelling
+        labelled, known = samples.labelling, samples.known()
     except UnseenError as error:
         return str(error).split("; a data set is one of:")[0]
     except OSError as error:
@@ -225,7 +225,7 @@ def view_of(facts: Facts, data: Any = None) -> Views | str:
     places = labelled.rows_of(facts.table.ids)
     if (places < 0).any() or not np.array_equal(labelled.labels[places], facts.table.labels):
         return "the data set is not what was scored: its ids or labels differ"
-    if samples.kind == facts.fingerprint.get("kind") and (differing := _differing(facts.fingerprint, samples)):
+    if samples.kind == facts.fingerprint.get("kind") and (differing := _differing(facts.fingerprint, known)):
         return f"the data set is not what was scored: {', '.join(differing)} changed since"
     return Views(samples, places)
 
@@ -247,10 +247,9 @@ def _options(facts: Facts, data: Any) -> dict[str, Any]:
     return options if Path(source).suffix == Path(data).suffix else {}
 
 
-def _differing(scored: dict[str, Any], samples: Format) -> list[str]:
+def _differing(scored: dict[str, Any], known: dict[str, Any]) -> list[str]:
     # Times of files are left out: a copy of the same files is the same data here.
     names = {"sample": "content", "files": "the number of files", "bytes": "the size of the files"}
-    known = samples.known()
     return [part for name, part in names.items() if scored.get(name) != known.get(name, scored.get(name))]
 
 
