@@ -2,7 +2,7 @@
 
 The seconds of a fit depend on the kind of learner:
 
-in epochs     setup + E (n_train a + checkpoint) + looks b, with a and b the seconds of one sample
+in epochs     setup + E n_train a + looks b, with a and b the seconds of one sample, and E checkpoints, or one a second
 closed form   in proportion to the operations of the fit, counted by formula
 any other     seconds of the largest trial x (samples / its samples) ^ b
 """
@@ -19,6 +19,7 @@ from statistics import median
 import numpy as np
 
 from unseen.core.protocols import Learner
+from unseen.engine.runs.directory import DirectoryCheckpoints
 from unseen.engine.scoring import Scoring
 from unseen.engine.work import Work
 from unseen.evaluating import timings as t
@@ -190,12 +191,13 @@ class Costs:
         setup = Range.exactly(max(0.0, last.seconds - spent) + floor * size.train)
         state, growing = last.state
         saving = median(last.saving) * (1 + growing / state * (self._watched(size) - 1)) if last.saving else 0.0
-        return (
+        working = (
             train.at_least(floor).times(self.epochs * size.train)
             + (look.at_least(floor) if self.looks(size) else look).times(self.looks(size))
             + setup
-            + Range.exactly(self.epochs * saving)
         )
+        saves = min(self.epochs, working.middle / DirectoryCheckpoints.spacing)  # see TorchLearner.fit
+        return working + Range.exactly(saves * saving)
 
     def _seconds_of_work(self, size: Size) -> Range:
         """Extrapolate the seconds of the trials by the samples, or by the operations of a closed form."""
