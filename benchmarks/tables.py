@@ -71,6 +71,67 @@ def overhead(result: Row) -> list[str]:
     ]
 
 
+# Tried and left out; each one trial beside other work, by a script that was not kept.
+LEFT_OUT = (
+    ("5 folds x 5 seeds of a small `mlp` in one batched product", "1.43 and 0.42 times as fast in two trials"),
+    ("fused SGD for weights in bfloat16", "another momentum each time, in torch 2.13"),
+    ("several threads of BLAS for estimators of scikit-learn", "ten times slower beside busy processes"),
+)
+
+
+def loop_parts(result: Row) -> list[str]:
+    """What an epoch of the convnet is spent on, and what was tried."""
+    seconds = result["processor_seconds"]
+    usual = seconds["as it is"]
+    return [
+        "## The loop on the CPU, part by part",
+        "",
+        f"An epoch of the convnet over {result['images']:,} images of 32 pixels, on one thread, by processor time.",
+        f"That is {100 * result['share_of_peak']:.0f} % of the float32 peak (a matrix product's "
+        f"{result['peaks']['float32']:.0f} GFLOP/s), in bfloat16",
+        f"{100 * result['share_of_peak_bfloat16']:.0f} % of {result['peaks']['bfloat16']:.0f} GFLOP/s: convolutions of "
+        "24 to 128 channels fill no more. Of the time",
+        ", ".join(f"{100 * share:.0f} % are {name}" for name, share in result["parts"].items()) + ";",
+        "the rest is augmentation, activations and the calls themselves.",
+        "",
+        *table(
+            ["change", "seconds an epoch", "times"],
+            [[name, f"{value:.2f}", f"{usual / value:.2f}"] for name, value in seconds.items()],
+        ),
+        "",
+        "Tried and left out, one trial each beside other work:",
+        "",
+        *table(["what", "found"], [list(one) for one in LEFT_OUT]),
+    ]
+
+
+def sweep(result: Row) -> list[str]:
+    """A sweep beside its bare trainings."""
+    return [
+        "## A sweep beside its bare trainings",
+        "",
+        f"{result['methods']} methods x {len(result['budgets'])} budgets x {result['seeds']} seeds, {result['fits']} "
+        f"trainings of `mlp` on {result['samples']:,} x {result['features']:,} vectors, two",
+        "worker processes, beside the same trainings in a plain loop on two processes. Start and imports count on",
+        "both sides. Goal: at most 1.15 times the loop.",
+        "",
+        *table(
+            ["sweep", "loop", "times", "by processor time", "training", "observing", "in fits"],
+            [
+                [
+                    f"{result['sweep_seconds']:.0f} s",
+                    f"{result['loop_seconds']:.0f} s",
+                    f"{result['sweep / loop']:.2f}",
+                    f"{result['sweep / loop by processor']:.2f}",
+                    f"{result['training_seconds']:.0f} s",
+                    f"{result['observing_seconds']:.0f} s",
+                    f"{result['fit_seconds']:.0f} s",
+                ]
+            ],
+        ),
+    ]
+
+
 def large_images(result: Row) -> list[str]:
     """A folder of large JPEG files, decoded once or in each epoch."""
     o = result["ours"]
@@ -456,7 +517,9 @@ def millions(x: float) -> str:
 SECTIONS = {
     "end_to_end": end_to_end,
     "training_loop": training_loop,
+    "loop_parts": loop_parts,
     "large_images": large_images,
+    "sweep": sweep,
     "overhead": overhead,
     "scores": scores,
     "rules": rules,

@@ -189,3 +189,16 @@ def test_large_jpeg_files_are_decoded_at_reduced_scale_to_nearly_the_same():
         assert image.size == (150, 100)  # at least twice 48, for a resize that is antialiased
     assert np.abs(reduced - whole).max() <= 4
     assert np.abs(reduced - whole).mean() < 1
+
+
+def test_a_run_keeps_the_file_and_goes_on_with_it(folder, tmp_path, monkeypatch):
+    asked = {"image_size": 8, "plan": unseen.folds(2), "learner": "logistic", "out": tmp_path / "run"}
+    first = unseen.score(folder, **asked, jobs=2, threads=1)
+    assert len(list((tmp_path / "run").glob("pixels-*.npy"))) == 1
+    (tmp_path / "run" / "scores.parquet").unlink()
+    monkeypatch.setattr(images, "_read_all", None)
+    again = unseen.score(folder, **asked, threads=1)
+    np.testing.assert_array_equal(again.values["el2n"], first.values["el2n"])
+    monkeypatch.undo()
+    alone = unseen.score(folder, **{**asked, "out": None}, threads=1)
+    np.testing.assert_array_equal(alone.values["el2n"], first.values["el2n"])

@@ -336,7 +336,9 @@ class Costs:
         saving = [seconds for seconds, _ in last.saved] or [0.0]
         setup = max(0.0, last.seconds - sum(epochs) - watched - sum(saving))
         train = (self.epochs * size.train * max(floor, a) for a in (low, median(each), max(each)))
-        return Range(*train) + Range.exactly(self.looks(size) * look + setup + self.epochs * median(saving))
+        working = Range(*train) + Range.exactly(self.looks(size) * look + setup)
+        saves = min(self.epochs, working.middle / DirectoryCheckpoints.spacing)  # one an epoch, but one a second at most
+        return working + Range.exactly(saves * median(saving))
 
     def _seconds_of_work(self, size: Size) -> Range:
         """Extrapolate the seconds of the trials by the samples, or by the operations of a closed form."""
