@@ -105,6 +105,29 @@ def test_a_folder_of_images_becomes_a_table(tmp_path, to):
     assert back.ids.tolist() == data.ids[ROWS].tolist()
 
 
+@pytest.mark.parametrize("to", ["parquet", "huggingface"])
+@pytest.mark.parametrize("kind", ["csv", "frame"])
+def test_tables_keep_their_columns_names_and_labels(tmp_path, kind, to):
+    """As a person has them: labels in their own words under their own name, and columns that no learner read."""
+    frame = pd.DataFrame({"age": range(40), "job": ["cook", "smith"] * 20, "paid": ["no", "yes", "yes", "no"] * 10})
+    frame["age"] = frame["age"].to_numpy()[::-1] % 17
+    frame["note"] = [f"note {row}" for row in range(40)]
+    if kind == "frame":
+        frame = frame.astype({"job": "category"}).set_index(pd.Index([f"s{row}" for row in range(40)]))
+    else:
+        frame.to_csv(tmp_path / "people.csv", index=False)
+    data = frame if kind == "frame" else tmp_path / "people.csv"
+    roles = {"label": "paid", "features": ["age", "job"]}
+    coreset = unseen.prune(data, **roles, keep=0.5, learner="logistic", groups=None).coreset
+    out = unseen.export(coreset, to, tmp_path / "kept.parquet", data=data, **roles)
+    kept = pd.read_parquet(out) if to == "parquet" else datasets.load_from_disk(str(out)).to_pandas()
+    expected = frame.iloc[coreset.indices]
+    if kind == "frame":
+        expected = expected.rename_axis("id").reset_index()[[*frame.columns, "id"]]
+        expected["job"] = expected["job"].astype(str)
+    pd.testing.assert_frame_equal(kept, expected.reset_index(drop=True), check_dtype=False)
+
+
 def test_columns_are_named_as_in_other_verbs(tmp_path):
     frame = pd.DataFrame({"age": range(20, 60), "job": ["cook", "smith"] * 20, "paid": ["no", "yes", "yes", "no"] * 10})
     frame["age"] = frame["age"][::-1].to_numpy() % 17

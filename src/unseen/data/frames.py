@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, Unpack
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from unseen.core.arrays import IdArray, IntArray
 from unseen.data.base import Samples
-from unseen.data.columns import ColumnImages, TableFormat, refuse_twice
+from unseen.data.columns import ColumnImages, TableFormat, decode_dictionary, refuse_twice
 from unseen.data.labels import is_missing
 from unseen.data.options import BESIDE, ReaderOptions
 from unseen.errors import ArgumentError, DataError, some
@@ -54,6 +55,25 @@ class LoadedFormat(TableFormat):
     def images(self, name: str) -> ColumnImages:
         """Return the encoded images of a column."""
         return ColumnImages(self.table.column(name))
+
+    @cached_property
+    def _whole(self) -> pa.Table | None:
+        """All columns, with the ids where no column has them; None if labels, or images, are not in the table."""
+        if self.answers is None or self.image is not None:
+            return None
+        ids, table = self.labelling.ids, self.table
+        if self.reading.id is None and "id" not in table.column_names and not np.array_equal(ids, np.arange(len(ids))):
+            table = table.append_column("id", pa.array(ids.tolist()))
+        return pa.table([decode_dictionary(column) for column in table.columns], table.column_names)
+
+    @cached_property
+    def stored_schema(self) -> pa.Schema:
+        """The schema of the table, or else of what learners see."""
+        return super().stored_schema if self._whole is None else self._whole.schema
+
+    def stored(self, rows: IntArray) -> Iterator[pa.Table]:
+        """Yield these rows with all columns of the table, or else what learners see."""
+        yield from super().stored(rows) if self._whole is None else (self._whole.take(rows),)
 
 
 class FrameFormat(LoadedFormat):
