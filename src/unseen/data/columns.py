@@ -39,6 +39,7 @@ __all__ = [
     "is_list",
     "matrix",
     "of_text",
+    "read_named",
     "refuse_twice",
 ]
 
@@ -382,6 +383,18 @@ def encoded(value: Any) -> Encoded:
     """Return the bytes of an entry of an image column, or else its path."""
     content = (value["bytes"] or value.get("path")) if isinstance(value, dict) else value
     return Path(content) if content and isinstance(content, str) else content or None
+
+
+def read_named(value: Any) -> dict[str, Any] | None:
+    """Return an entry of an image column with its bytes; read in a file that it only names."""
+    entry: dict[str, Any] | None = {"bytes": None, "path": value} if isinstance(value, str) else value
+    if entry is None or entry["bytes"] is not None or not entry.get("path"):
+        return entry
+    path = Path(entry["path"])
+    try:
+        return {**entry, "bytes": path.read_bytes(), "path": path.name}
+    except OSError as error:
+        raise DataError(f"{path}, which the data set names, cannot be read: {error.strerror or error}") from error
 
 
 def _refuse_names_of_images(table: TableFormat, names: Sequence[str]) -> None:
