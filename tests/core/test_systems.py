@@ -71,7 +71,7 @@ def test_every_module_can_be_imported_without_what_windows_lacks():
 def test_memory_where_the_system_says_little(monkeypatch, system):
     """Without /proc; macOS does not know how many pages are free, Windows does not say how many there are."""
     torch = pytest.importorskip("torch")
-    from unseen.data.images import default_memory_limit
+    from unseen.data.options import ReadOptions
     from unseen.learners.torch.inputs import free_memory
 
     def no_proc(path, *_, **__):
@@ -82,6 +82,6 @@ def test_memory_where_the_system_says_little(monkeypatch, system):
     monkeypatch.delitem(os.sysconf_names, "SC_AVPHYS_PAGES")
     if system == "Windows":
         monkeypatch.delattr(os, "sysconf")
-    free, limit = free_memory(torch.device("cpu")), default_memory_limit()
+    free, limit = free_memory(torch.device("cpu")), ReadOptions().bytes_in_memory
     assert free == 2 * limit
     assert (limit == 2 << 30) == (system == "Windows")

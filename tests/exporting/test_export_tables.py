@@ -105,6 +105,48 @@ def test_a_folder_of_images_becomes_a_table(tmp_path, to):
     assert back.ids.tolist() == data.ids[ROWS].tolist()
 
 
+@pytest.mark.parametrize("to", ["parquet", "huggingface"])
+@pytest.mark.parametrize("kind", ["csv", "frame"])
+def test_tables_keep_their_columns_names_and_labels(tmp_path, kind, to):
+    """As a person has them: labels in their own words under their own name, and columns that no learner read."""
+    frame = pd.DataFrame({"age": range(40), "job": ["cook", "smith"] * 20, "paid": ["no", "yes", "yes", "no"] * 10})
+    frame["age"] = frame["age"].to_numpy()[::-1] % 17
+    frame["note"] = [f"note {row}" for row in range(40)]
+    if kind == "frame":
+        frame = frame.astype({"job": "category"}).set_index(pd.Index([f"s{row}" for row in range(40)]))
+    else:
+        frame.to_csv(tmp_path / "people.csv", index=False)
+    data = frame if kind == "frame" else tmp_path / "people.csv"
+    roles = {"label": "paid", "features": ["age", "job"]}
+    coreset = unseen.prune(data, **roles, keep=0.5, learner="logistic", groups=None).coreset
+    out = unseen.export(coreset, to, tmp_path / "kept.parquet", data=data, **roles)
+    kept = pd.read_parquet(out) if to == "parquet" else datasets.load_from_disk(str(out)).to_pandas()
+    expected = frame.iloc[coreset.indices]
+    if kind == "frame":
+        expected = expected.rename_axis("id").reset_index()[[*frame.columns, "id"]]
+        expected["job"] = expected["job"].astype(str)
+    pd.testing.assert_frame_equal(kept, expected.reset_index(drop=True), check_dtype=False)
+
+
+def test_images_that_a_table_names_are_exported(tmp_path):
+    files = sorted(photos(tmp_path / "photos").rglob("*.png"))
+    places = [file.relative_to(tmp_path) for file in files]
+    pd.DataFrame({"file": places, "animal": [place.parts[1] for place in places]}).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    roles = {"data": tmp_path / "a.csv", "image": "file", "label": "animal"}
+    data = resolve(tmp_path / "a.csv", image="file", label="animal")
+    unseen.export(coreset_of(data, ROWS), "folder", tmp_path / "kept", **roles)
+    kept = {path.read_bytes(): path.parent.name for path in (tmp_path / "kept").rglob("*.png")}
+    assert kept == {files[row].read_bytes(): places[row].parts[1] for row in ROWS}
+    table = pq.read_table(unseen.export(coreset_of(data, ROWS), "parquet", tmp_path / "kept.parquet", **roles))
+    assert [image["bytes"] for image in table["file"].to_pylist()] == [files[row].read_bytes() for row in ROWS]
+    assert table["animal"].to_pylist() == [places[row].parts[1] for row in ROWS]
+    files[ROWS[0]].unlink()
+    with pytest.raises(DataError, match=r"which the data set names, cannot be read: No such file"):
+        unseen.export(coreset_of(data, ROWS), "parquet", tmp_path / "other.parquet", **roles)
+
+
 def test_columns_are_named_as_in_other_verbs(tmp_path):
     frame = pd.DataFrame({"age": range(20, 60), "job": ["cook", "smith"] * 20, "paid": ["no", "yes", "yes", "no"] * 10})
     frame["age"] = frame["age"][::-1].to_numpy() % 17

@@ -30,7 +30,18 @@ from unseen.data.options import COLUMNS, IMAGES
 from unseen.data.shards import ShardedVectors
 from unseen.errors import ArgumentError, DataError, some
 
-__all__ = ["ColumnImages", "TableFormat", "encoded", "is_image", "is_list", "matrix", "of_text", "refuse_twice"]
+__all__ = [
+    "ColumnImages",
+    "TableFormat",
+    "decode_dictionary",
+    "encoded",
+    "is_image",
+    "is_list",
+    "matrix",
+    "of_text",
+    "read_named",
+    "refuse_twice",
+]
 
 _FEW = 10  # with fewer rows, columns are not tested for row numbers
 _PANDAS = re.compile(r"__index_level_\d+__")
@@ -279,7 +290,7 @@ def _present_entries(table: pa.Table) -> tuple[npt.NDArray[Any] | None, IntArray
 
 
 def _entries(column: pa.ChunkedArray) -> npt.NDArray[Any] | None:
-    column = _decode_dictionary(column)
+    column = decode_dictionary(column)
     if _is_text(column.type):
         texts = column.cast(pa.large_string())
         if pc.any(pc.match_substring_regex(texts, r"\s")).as_py():
@@ -374,6 +385,18 @@ def encoded(value: Any) -> Encoded:
     return Path(content) if content and isinstance(content, str) else content or None
 
 
+def read_named(value: Any) -> dict[str, Any] | None:
+    """Return an entry of an image column with its bytes; read in a file that it only names."""
+    entry: dict[str, Any] | None = {"bytes": None, "path": value} if isinstance(value, str) else value
+    if entry is None or entry["bytes"] is not None or not entry.get("path"):
+        return entry
+    path = Path(entry["path"])
+    try:
+        return {**entry, "bytes": path.read_bytes(), "path": path.name}
+    except OSError as error:
+        raise DataError(f"{path}, which the data set names, cannot be read: {error.strerror or error}") from error
+
+
 def _refuse_names_of_images(table: TableFormat, names: Sequence[str]) -> None:
     """Refuse text columns whose first entries are all names of image files: models would learn from the names."""
     texts = [name for name in names if _is_text(table.schema.field(name).type)]
@@ -407,7 +430,7 @@ def likely_label(source: TableFormat) -> str:
         words = [n for n in names if _is_any_of_few(schema.field(n).type)]
         head = source.head(words)
         likely = [
-            n for n in words if 1 < len(pc.unique(_decode_dictionary(head.column(n)))) <= min(_CLASSES, len(head) / 2)
+            n for n in words if 1 < len(pc.unique(decode_dictionary(head.column(n)))) <= min(_CLASSES, len(head) / 2)
         ]
     there = f"the columns are {some(schema.names, 20)}"
     return f", as in label={likely[0]!r}; {there}" if len(likely) == 1 else f"; {there}"
@@ -475,7 +498,7 @@ def matrix(table: pa.Table) -> npt.NDArray[np.float32]:
 
 def _factorise(column: pa.ChunkedArray, name: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[Any]]:
     """Encode a column as codes and distinct values, None last if entries are missing; NaN counts as missing."""
-    column = _decode_dictionary(column)
+    column = decode_dictionary(column)
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         infinite = np.flatnonzero(pc.is_inf(column).fill_null(False).to_numpy())
@@ -515,7 +538,7 @@ def _embedding(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
 
 
 def _to_texts(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
-    column = _decode_dictionary(column)
+    column = decode_dictionary(column)
     if not _is_text(column.type):
         raise DataError(f"column {name!r} must hold text, got {column.type}")
     if column.null_count:
@@ -527,7 +550,7 @@ def _to_texts(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
 
 def _to_array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     """Convert a column to an array: numbers as they are, text as str, objects with None for missing entries."""
-    column = _decode_dictionary(column)
+    column = decode_dictionary(column)
     if column.null_count:
         return np.array(column.to_pylist(), dtype=object)
     array: npt.NDArray[Any] = column.to_numpy()
@@ -538,7 +561,8 @@ def _value_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _decode_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def decode_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of categories as one of their values; any other as it is."""
     return column.cast(_value_type(column.type)) if pa.types.is_dictionary(column.type) else column
 
 

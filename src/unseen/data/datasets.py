@@ -18,7 +18,7 @@ import pyarrow as pa
 from unseen.core.arrays import IntArray
 from unseen.data.arrays import as_images, from_values
 from unseen.data.base import ArrayData, Samples
-from unseen.data.columns import TableFormat, encoded, is_image, of_text
+from unseen.data.columns import TableFormat, encoded, is_image, of_text, read_named
 from unseen.data.content import Hashes, Watch, blocks, hash_rows
 from unseen.data.formats import Format, Place
 from unseen.data.images import Encoded, ImageSource, Pixels, is_deep, note_on_black, pixels
@@ -99,7 +99,7 @@ class HuggingFaceFormat(TableFormat):
             table = self._arrow[rows[start : start + _PIECE_ROWS].tolist()].cast(self.schema)
             for at, field in enumerate(table.schema):
                 if is_image(field):
-                    column = [_read_named(value) for value in table.column(at).to_pylist()]
+                    column = [read_named(value) for value in table.column(at).to_pylist()]
                     table = table.set_column(at, field, pa.array(column, field.type))
             yield table
 
@@ -156,17 +156,6 @@ def from_huggingface(ds: Any, **options: Unpack[ReaderOptions]) -> Samples:
 
     """
     return HuggingFaceFormat(ds, **options).open()
-
-
-def _read_named(value: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Read in the file that an entry of an image column only names."""
-    if value is None or value["bytes"] is not None or not value.get("path"):
-        return value
-    path = Path(value["path"])
-    try:
-        return {**value, "bytes": path.read_bytes(), "path": path.name}
-    except OSError as error:
-        raise DataError(f"{path}, which the data set names, cannot be read: {error.strerror or error}") from error
 
 
 _READ_TWICE = 32

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, Unpack
 
 import numpy as np
@@ -11,7 +12,8 @@ import pyarrow as pa
 
 from unseen.core.arrays import IdArray, IntArray
 from unseen.data.base import Samples
-from unseen.data.columns import ColumnImages, TableFormat, refuse_twice
+from unseen.data.columns import ColumnImages, TableFormat, decode_dictionary, read_named, refuse_twice
+from unseen.data.formats import IMAGE, with_features
 from unseen.data.labels import is_missing
 from unseen.data.options import BESIDE, ReaderOptions
 from unseen.errors import ArgumentError, DataError, some
@@ -19,6 +21,7 @@ from unseen.errors import ArgumentError, DataError, some
 __all__ = ["FrameFormat", "LoadedFormat", "column_of", "from_frame", "is_frame", "name_of", "to_arrow"]
 
 _HEAD = 1024  # rows
+_PIECE = 1000  # rows of one exported table
 _ARROW = (pa.Table, pa.RecordBatch)
 
 
@@ -54,6 +57,40 @@ class LoadedFormat(TableFormat):
     def images(self, name: str) -> ColumnImages:
         """Return the encoded images of a column."""
         return ColumnImages(self.table.column(name))
+
+    @cached_property
+    def _whole(self) -> pa.Table | None:
+        """All columns, with the ids where no column has them; None if labels are not in the table."""
+        if self.answers is None:
+            return None
+        ids, table = self.labelling.ids, self.table
+        if self.reading.id is None and "id" not in table.column_names and not np.array_equal(ids, np.arange(len(ids))):
+            table = table.append_column("id", pa.array(ids.tolist()))
+        return pa.table([decode_dictionary(column) for column in table.columns], table.column_names)
+
+    @cached_property
+    def stored_schema(self) -> pa.Schema:
+        """The schema of the table, or else of what learners see."""
+        if self._whole is None:
+            return super().stored_schema
+        return with_features(pa.schema([_as_image(field, self.image) for field in self._whole.schema]), {})
+
+    def stored(self, rows: IntArray) -> Iterator[pa.Table]:
+        """Yield these rows with all columns of the table, images read in; or else what learners see."""
+        if self._whole is None:
+            yield from super().stored(rows)
+            return
+        for start in range(0, len(rows), _PIECE):
+            table = self._whole.take(rows[start : start + _PIECE])
+            if self.image is not None:
+                at = table.column_names.index(self.image)
+                images = pa.array([read_named(value) for value in table.column(at).to_pylist()], IMAGE)
+                table = table.set_column(at, self.image, images)
+            yield table.cast(self.stored_schema)
+
+
+def _as_image(field: pa.Field, image: str | None) -> pa.Field:
+    return pa.field(field.name, IMAGE) if field.name == image else field
 
 
 class FrameFormat(LoadedFormat):

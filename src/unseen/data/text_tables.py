@@ -72,7 +72,7 @@ class CsvFormat(LoadedFormat):
         separator = max(_SEPARATORS, key=first.count)
         if numbers := [name for name in first.split(separator) if _REAL.fullmatch(name.strip())]:
             raise DataError(
-                f"{path}: the first row must name the columns, but it holds numbers: {some(numbers)}; put names above it"
+                f"{path}: the first row must name the columns, but it holds numbers: {some(numbers)}; put names above"
             )
         size = max(_BLOCK, 4 * len(header))
         table = _parse_csv(path, separator, size)
@@ -127,7 +127,8 @@ def from_csv(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
 
     Args:
         path: the file, UTF-8 with or without a byte-order mark.
-        **options: those of `from_parquet`, but `memory_limit`; a column of images holds their paths, seen from the folder of this file.
+        **options: those of `from_parquet`, but `memory_limit`;
+            a column of images holds their paths, seen from the folder of this file.
 
     Raises:
         UnknownNameError: no such column; the message has the nearest names.
