@@ -260,8 +260,9 @@ def row_numbers(source: TableFormat, names: Sequence[str]) -> dict[str, str]:
     able = [n for n, kind in kinds.items() if _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)]
     parts = [] if source.parts is None else [source.parts]
     head = source.head([*able, *parts]) if able else source.schema.empty_table()
+    texts = {name for name, kind in kinds.items() if _is_text(kind)}
     for name in able:
-        beside_text = any(_is_text(kind) for other, kind in kinds.items() if other != name)
+        beside_text = len(texts) > (name in texts)
         usual = name.lower() in _USUAL
         # The first rows tell that most columns do not, so that few columns are read whole.
         entries, of = _present_entries(head.select([name, *parts]))

@@ -337,7 +337,7 @@ class Costs:
         setup = max(0.0, last.seconds - sum(epochs) - watched - sum(saving))
         train = (self.epochs * size.train * max(floor, a) for a in (low, median(each), max(each)))
         working = Range(*train) + Range.exactly(self.looks(size) * look + setup)
-        saves = min(self.epochs, working.middle / DirectoryCheckpoints.spacing)  # one an epoch, but one a second at most
+        saves = min(self.epochs, working.middle / DirectoryCheckpoints.spacing)  # one a second at most
         return working + Range.exactly(saves * median(saving))
 
     def _seconds_of_work(self, size: Size) -> Range:
