@@ -13,7 +13,6 @@ logits. An `ArgumentError` refuses wrong shapes, labels out of range, NaN and in
 >>> from unseen import functional
 >>> functional.margin(np.array([[0.0, 0.0]])).tolist()
 [0.0]
-
 """
 
 from unseen.scores.alignment import align, temperatures

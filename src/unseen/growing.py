@@ -165,7 +165,6 @@ class Growth:
 
     >>> Growth().sizes(1000)
     [500, 750, 1000]
-
     """
 
     choice: Choice = field(default_factory=lambda: Choice.of(default_rule("harder")))
@@ -251,7 +250,6 @@ class Loop:
     Attributes:
         sizes: the sizes of the coreset at the start and after each step.
         trainings: how many models will be trained.
-
     """
 
     def __init__(
@@ -294,7 +292,6 @@ class Loop:
             run: where results are kept; the scorings are parts of it. It is opened here and closed by the caller.
             name: a prefix for the names of the fits in reports.
             announce: whether to report the work ahead (`"work"`) and the result of each step (`"say"`).
-
         """
         run.open(self._manifest())
         if announce:

@@ -20,7 +20,8 @@ from unseen.core.exposure import Plan
 from unseen.core.plans import default_plan, plan_named, plan_of
 from unseen.core.protocols import Data
 from unseen.core.table import ScoreTable
-from unseen.data.sources import Reading, check_arguments, opened, without_reading
+from unseen.data.options import Reading
+from unseen.data.sources import check_arguments, opened, without_reading
 from unseen.engine import executors, runs
 from unseen.engine.executors import Executor
 from unseen.engine.runs.files import understood

@@ -33,8 +33,6 @@ from unseen.cli._console import Interrupted, complain, err, out, warn
 from unseen.cli._subcommand import Brief
 from unseen.errors import RunError, UnseenError
 
-__all__ = ["app", "run"]
-
 # Exit codes, told in `unseen --help`.
 FAILED, RUN_PROBLEM = 1, 3
 

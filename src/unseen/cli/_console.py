@@ -27,23 +27,6 @@ if TYPE_CHECKING:
     from unseen.core.protocols import Data
     from unseen.integrations.tracking import Tracker
 
-__all__ = [
-    "Interrupted",
-    "Measure",
-    "Outlook",
-    "Reporter",
-    "aligned",
-    "complain",
-    "err",
-    "grid",
-    "out",
-    "percent",
-    "print_json",
-    "stacked",
-    "warn",
-]
-
-
 MOST_COLUMNS = 1000
 
 out = Console(highlight=False, soft_wrap=True)

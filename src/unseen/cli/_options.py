@@ -22,20 +22,6 @@ if TYPE_CHECKING:
 
     from unseen.core.exposure import Plan
 
-__all__ = [
-    "AmountOptions",
-    "ChoiceOptions",
-    "DisplayOptions",
-    "LabelOptions",
-    "LabelledOptions",
-    "PageOptions",
-    "RunOptions",
-    "ScoringOptions",
-    "TestOptions",
-    "VerifiedRunOptions",
-]  # fmt: skip
-
-
 # Panels of the help.
 DATA = "Data"
 CHOICE = "What is kept"
@@ -488,8 +474,7 @@ def array(path: Path) -> np.ndarray[Any, Any]:
     """Open the features in a .npy file, as a memory map."""
     if path.suffix != ".npy":
         raise ArgumentError(f"--features must be a .npy file, got {path}")
-    from unseen.data.arrays import read_npy
-    from unseen.data.files import no_file
+    from unseen.data.files import no_file, read_npy
 
     reason = no_file(path)
     if reason is not None:

@@ -17,8 +17,6 @@ from unseen.cli import _options as o
 from unseen.cli._console import Interrupted, aligned, print_json, warn
 from unseen.cli._subcommand import subcommand
 
-__all__ = ["command", "drawing", "written"]
-
 Data = Annotated[
     Path | None,
     typer.Option(

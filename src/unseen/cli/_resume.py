@@ -114,33 +114,19 @@ def command(
 
 @dataclass(frozen=True)
 class Found:
-    """What a look at a run found.
+    """What a look at a run found."""
 
-    Args:
-        run: its directory.
-        command: the subcommand that began it.
-        data: how the data differs from what was scored, line by line.
-        other: what else differs: versions, threads, the learner.
-        finished: whether every result is there.
-        fits: trainings finished.
-        under_way: fits that were begun and not finished.
-        damaged: files that a resume would make again.
-        of: the work that the command announces, in `unit`; None where the data forbids to say.
-        done: how much of it is done; None where only `fits` says how far it is.
-        unit: `"fits"` or, of commands of several scorings or tests, `"epochs"`.
-    """
-
-    run: Path
-    command: str
-    data: list[str]
-    other: list[str]
-    finished: bool
-    fits: int
-    under_way: list[str]
-    damaged: list[str]
-    of: int | None = None
-    done: int | None = None
-    unit: str = "fits"
+    run: Path  # its directory
+    command: str  # the subcommand that began it
+    data: list[str]  # how the data differs from what was scored, line by line
+    other: list[str]  # what else differs: versions, threads, the learner
+    finished: bool  # whether every result is there
+    fits: int  # trainings finished
+    under_way: list[str]  # fits that were begun and not finished
+    damaged: list[str]  # files that a resume would make again
+    of: int | None = None  # the work that the command announces, in `unit`; None where the data forbids to say
+    done: int | None = None  # how much of it is done; None where only `fits` says how far it is
+    unit: str = "fits"  # `"fits"` or, of commands of several scorings or tests, `"epochs"`
 
     @property
     def code(self) -> int:

@@ -14,8 +14,6 @@ import typer
 from typer.core import TyperCommand
 from typer.models import OptionInfo
 
-__all__ = ["Brief", "subcommand"]
-
 Command = Callable[..., None]
 
 _ALL = "--help-all"

@@ -11,20 +11,6 @@ import numpy.typing as npt
 
 from unseen.errors import ArgumentError, DataError, some
 
-__all__ = [
-    "Array",
-    "Arrays",
-    "FloatArray",
-    "IdArray",
-    "IntArray",
-    "as_integers",
-    "check_real",
-    "dense",
-    "is_tensor",
-    "of_tensor",
-    "unmasked",
-]
-
 IntArray: TypeAlias = npt.NDArray[np.int64]
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IdArray: TypeAlias = npt.NDArray[Any]  # int64 or text, unique

@@ -12,8 +12,6 @@ from unseen.core.coreset import Coreset
 from unseen.core.observation import meaning
 from unseen.core.table import ScoreTable
 
-__all__ = ["card", "listed", "of_choice", "of_table", "shaded", "tabled"]
-
 _WIDTH, _HEIGHT, _BINS = 320, 72, 48
 _KEPT, _PRUNED = "#2b83ba", "#e08a1e"  # apart for the colour-blind, legible on light and dark
 

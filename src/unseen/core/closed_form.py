@@ -18,35 +18,23 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dtrtri
 from scipy.sparse import csr_array
 
 from unseen.core.arrays import FloatArray, IntArray
 
-__all__ = ["EveryLam", "LinAlgError", "Solution", "Summing", "Sums", "left_alone", "left_out", "solve"]
-
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Sums of products over rows, about a centre. Sums of blocks and shards can be added and subtracted.
+    """Sums of products over rows, about a centre. Sums of blocks and shards can be added and subtracted."""
 
-    Args:
-        n: the number of rows, or the sum of their weights.
-        centre: float64 (d,), subtracted from each row.
-        rows: float64 (d,), the sum of x.
-        targets: float64 (C,), the sum of y.
-        gram: float64 (d, d), the sum of x x'.
-        cross: float64 (d, C), the sum of x y'.
-
-    """
-
-    n: float
-    centre: FloatArray
-    rows: FloatArray
-    targets: FloatArray
-    gram: FloatArray
-    cross: FloatArray
+    n: float  # the number of rows, or the sum of their weights
+    centre: FloatArray  # float64 (d,), subtracted from each row
+    rows: FloatArray  # float64 (d,), the sum of x
+    targets: FloatArray  # float64 (C,), the sum of y
+    gram: FloatArray  # float64 (d, d), the sum of x x'
+    cross: FloatArray  # float64 (d, C), the sum of x y'
 
     @classmethod
     def zero(cls, centre: FloatArray, classes: int) -> Sums:
@@ -93,7 +81,6 @@ class Summing:
         centre: float64 (d,), subtracted from each row.
         width: C, the number of columns of y.
         arrays: zeros (d, d) and (C, d) to accumulate in, or None to make new ones.
-
     """
 
     def __init__(self, centre: FloatArray, width: int, arrays: tuple[FloatArray, FloatArray] | None = None) -> None:
@@ -117,7 +104,6 @@ class Summing:
             x: float32 or float64 (m, d); the products are made in this type.
             y: float (m, C), dense or a scipy sparse array.
             weights: float64 (m,), or None: 1 each.
-
         """
         z = x - self._centre.astype(x.dtype)
         if weights is None:
@@ -148,22 +134,13 @@ PANEL = 128  # number of columns that are whitened at a time
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """A solved ridge regression.
+    """A solved ridge regression."""
 
-    Args:
-        n: the number of training rows, or the sum of their weights.
-        mean: float64 (d,), the mean of the training rows.
-        bias: float64 (C,), the output at the mean.
-        weights: float64 (d, C).
-        factor: float64 (d, d), lower Cholesky factor of Z'Z + lam I; entries above the diagonal are undefined.
-
-    """
-
-    n: float
-    mean: FloatArray
-    bias: FloatArray
-    weights: FloatArray
-    factor: FloatArray
+    n: float  # the number of training rows, or the sum of their weights
+    mean: FloatArray  # float64 (d,), the mean of the training rows
+    bias: FloatArray  # float64 (C,), the output at the mean
+    weights: FloatArray  # float64 (d, C)
+    factor: FloatArray  # float64 (d, d), lower Cholesky factor of Z'Z + lam I; entries above the diagonal are undefined
     _other: dict[np.dtype[Any], Solution] = field(default_factory=dict, init=False, repr=False)
 
     def outputs(self, x: FloatArray) -> FloatArray:
@@ -250,7 +227,6 @@ def solve(sums: Sums, lam: float) -> Solution:
 
     Raises:
         LinAlgError: lam is too small to make Z'Z + lam I positive definite in float64.
-
     """
     own = sums.centred()
     a = own.gram.T  # symmetric; transposed, so that LAPACK can work in place
@@ -277,7 +253,6 @@ def left_out(
 
     Returns:
         Outputs float64 (m, C), and the gap float64 (m,) of each row's group.
-
     """
     scale = 1.0 if weights is None else np.sqrt(weights)[:, None]
     residuals = scale * (targets - outputs)
@@ -327,7 +302,6 @@ class EveryLam:
         y: float64 (m, C).
         of: int64 (m,) group of each row; the rows of a group are left out together.
         weights: float64 (m,), or None: 1 each.
-
     """
 
     def __init__(self, x: FloatArray, y: FloatArray, of: IntArray, weights: FloatArray | None = None) -> None:

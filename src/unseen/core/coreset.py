@@ -12,8 +12,6 @@ import numpy.typing as npt
 from unseen.core.arrays import IdArray, IntArray
 from unseen.core.files import as_arrow, as_pandas, read_parquet, write_parquet
 
-__all__ = ["Coreset"]
-
 
 @dataclass(frozen=True, eq=False)
 class Coreset:
@@ -29,7 +27,6 @@ class Coreset:
 
     >>> Coreset(ids=np.array([4, 7]), indices=np.array([4, 7]), n=10)
     Coreset(2 of 10 samples kept, 20.0 %)
-
     """
 
     ids: IdArray
@@ -86,7 +83,6 @@ class Coreset:
 
         Raises:
             MissingDependencyError: pandas is not installed.
-
         """
         return as_pandas(self.to_arrow())
 

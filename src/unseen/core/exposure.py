@@ -17,9 +17,6 @@ from unseen.core.arrays import IdArray, IntArray, as_integers
 from unseen.core.observation import Side
 from unseen.errors import ArgumentError, ExposureError, some
 
-__all__ = ["MAX_FITS", "Exposure", "Fit", "Plan", "at_least"]
-
-
 # Beyond this many trainings a plan is refused unless the learner has a closed form.
 MAX_FITS = 10_000
 
@@ -46,7 +43,6 @@ class Fit:
     >>> Fit(train=[0, 1, 2], unseen=[2, 3])
     Traceback (most recent call last):
     unseen.errors.ExposureError: fit r0f0 would ask about samples it was trained on: rows 2
-
     """
 
     train: IntArray
@@ -130,7 +126,6 @@ class Plan(Protocol):
             labels: int64 (n,).
             groups: int64 (n,) group of each sample, or None; the members of a group stay in one fold.
             seed: the root seed.
-
         """
 
 
@@ -154,7 +149,6 @@ class Exposure:
     >>> plan = Exposure(train=[0, 1], watch=[2, 3])
     >>> [fit.unseen.tolist() for fit in plan.fits(np.arange(4), np.zeros(4, int))]
     [[2, 3]]
-
     """
 
     train: Sequence[IntArray] | IntArray

@@ -27,17 +27,6 @@ import pyarrow.parquet as pq
 
 from unseen.errors import CorruptFileError, MissingDependencyError, StorageError
 
-__all__ = [
-    "as_arrow",
-    "as_pandas",
-    "read_parquet",
-    "remove_temporaries",
-    "replace_file",
-    "storage_error",
-    "write_parquet",
-]
-
-
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -55,7 +44,6 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     ...     replace_file(path, lambda file: file.write(b"whole"))
     ...     path.read_bytes(), [p.name for p in path.parent.iterdir()]
     (b'whole', ['a.txt'])
-
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -110,7 +98,6 @@ def as_pandas(table: pa.Table) -> Any:
 
     Raises:
         MissingDependencyError: pandas is not installed.
-
     """
     if find_spec("pandas") is None:
         raise MissingDependencyError("pandas", "to_pandas()")
@@ -122,7 +109,6 @@ def write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]], about: Ma
 
     Raises:
         StorageError: the file cannot be written; an older one of that name is kept.
-
     """
     table = pa.table({name: pa.array(_plain(values)) for name, values in columns.items()})
     text = json.dumps(about, sort_keys=True)
@@ -138,7 +124,6 @@ def read_parquet(path: Path, kind: str) -> tuple[dict[str, npt.NDArray[Any]], di
     Raises:
         FileNotFoundError: there is no such file.
         CorruptFileError: the file is damaged, or not of this kind.
-
     """
     if path.is_dir():
         raise CorruptFileError(f"{path} must be a file, but it is a folder")

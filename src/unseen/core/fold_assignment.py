@@ -10,8 +10,6 @@ from unseen.core import seeds
 from unseen.core.arrays import IdArray, IntArray
 from unseen.errors import ArgumentError
 
-__all__ = ["assign_folds"]
-
 
 def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | None = None, seed: int = 0) -> IntArray:
     """Assign each sample to one of k folds, int64 (n,), stratified by class.
@@ -24,7 +22,6 @@ def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | N
 
     Raises:
         ArgumentError: fewer samples (or groups) than folds.
-
     """
     ids, labels = np.asarray(ids), np.asarray(labels)
     ranked = seeds.order(seed, ids, "deal")

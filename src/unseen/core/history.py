@@ -13,8 +13,6 @@ from unseen.core.arrays import FloatArray, IdArray, IntArray
 from unseen.core.files import read_parquet, write_parquet
 from unseen.errors import ArgumentError
 
-__all__ = ["HISTORY", "History"]
-
 HISTORY = "history.parquet"
 FORMAT = 2
 
@@ -29,7 +27,6 @@ class History:
         steps: int64 (m,) the step at which each member entered; 0 is the start.
         scores: float64 (m,) the score with which it entered, NaN where no score was read.
         about: scores, rule, sizes, budget and class names, as JSON.
-
     """
 
     ids: IdArray
@@ -51,7 +48,6 @@ class History:
 
         Raises:
             ArgumentError: there is no such step.
-
         """
         last = len(self) - 1 if step is None else step
         if not 0 <= last < len(self):

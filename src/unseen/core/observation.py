@@ -13,9 +13,6 @@ from typing import Literal, TypeAlias
 from unseen.core.arrays import Array, IntArray
 from unseen.errors import ArgumentError
 
-__all__ = ["DIRECTIONS", "Direction", "Observation", "Side", "meaning"]
-
-
 Direction: TypeAlias = Literal["harder", "easier", "worth"]
 DIRECTIONS: tuple[Direction, ...] = ("harder", "easier", "worth")
 
@@ -47,7 +44,6 @@ class Observation:
         loss: (m,) per-sample loss of any task, or None; scores that need only a loss use it in place of logits.
         leverage: (m,) the weight of each sample's label in its own output, if the learner knows it, or None.
         cooks_distance: (m,) how far all outputs move when the sample is left out, if the learner knows it, or None.
-
     """
 
     rows: IntArray

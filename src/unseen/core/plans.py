@@ -33,24 +33,6 @@ from unseen.core.observation import Side
 from unseen.core.registry import parse_spec
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 
-__all__ = [
-    "PLANS",
-    "Folds",
-    "LeaveOneOut",
-    "Members",
-    "Seen",
-    "Within",
-    "at_once",
-    "coreset",
-    "default_plan",
-    "folds",
-    "halves",
-    "leave_one_out",
-    "plan_named",
-    "plan_of",
-    "seen",
-]
-
 
 @dataclass(frozen=True)
 class Seen:
@@ -80,22 +62,13 @@ class Seen:
 
 @dataclass(frozen=True)
 class Folds:
-    """Train on all but fold j and judge fold j: UNSEEN, single step (arXiv 2511.12988).
+    """Train on all but fold j and judge fold j: UNSEEN, single step (arXiv 2511.12988)."""
 
-    Args:
-        k: the number of folds.
-        repeats: the number of times that the samples are assigned to folds anew.
-        watch_seen: let each model also judge its training samples.
-        name: the name of the plan.
-        together: one fit a repeat stands for its k fits (`Fit.apart`); see `unseen.core.plans.at_once`.
-
-    """
-
-    k: int = 5
-    repeats: int = 1
-    watch_seen: bool = False
-    name: str = "folds"
-    together: bool = False
+    k: int = 5  # the number of folds
+    repeats: int = 1  # the number of times that the samples are assigned to folds anew
+    watch_seen: bool = False  # let each model also judge its training samples
+    name: str = "folds"  # the name of the plan
+    together: bool = False  # one fit a repeat stands for its k fits (`Fit.apart`); see `unseen.core.plans.at_once`
     scored_side: Side = field(default="unseen", init=False)
 
     def __post_init__(self) -> None:
@@ -137,14 +110,9 @@ class Folds:
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """Train on all but one sample (or group of copies): the limit of folds, for learners with a closed form.
+    """Train on all but one sample (or group of copies): the limit of folds, for learners with a closed form."""
 
-    Args:
-        together: one fit stands for all fits (`Fit.apart`); see `unseen.core.plans.at_once`.
-
-    """
-
-    together: bool = False
+    together: bool = False  # one fit stands for all fits (`Fit.apart`); see `unseen.core.plans.at_once`
     repeats: int = field(default=1, init=False)
     scored_side: Side = field(default="unseen", init=False)
     two_sided: bool = field(default=False, init=False)
@@ -199,7 +167,6 @@ def default_plan(*, closed_form: bool) -> Plan:
 
     >>> default_plan(closed_form=False).describe()["plan"]
     'halves'
-
     """
     return folds() if closed_form else halves()
 
@@ -342,19 +309,14 @@ def _digest(rows: IntArray) -> str:
 class Within:
     """A plan on a part of the data set: other rows are neither trained on nor judged, and get NaN and fold -1.
 
-    Args:
-        plan: any plan that is not given rows itself (`seen`, `folds`, `halves`, `leave_one_out`).
-        rows: int64 (m,) ascending.
-
     >>> from unseen.core.plans import folds
     >>> plan = Within(folds(2), np.array([1, 3, 5, 7]))
     >>> sorted(np.concatenate([fit.unseen for fit in plan.fits(np.arange(9), np.zeros(9, int))]).tolist())
     [1, 3, 5, 7]
-
     """
 
-    plan: Plan
-    rows: IntArray
+    plan: Plan  # any plan that is not given rows itself (`seen`, `folds`, `halves`, `leave_one_out`)
+    rows: IntArray  # int64 (m,) ascending
 
     @property
     def scored_side(self) -> Side:
@@ -419,7 +381,6 @@ def plan_named(spec: str) -> Plan:
 
     >>> plan_named("folds:k=2").describe()
     {'plan': 'folds', 'k': 2, 'repeats': 1, 'watch_seen': False}
-
     """
     name, options = parse_spec(spec)
     if name not in PLANS:
@@ -436,7 +397,6 @@ def plan_of(plan: Plan | str | None, *, closed_form: bool) -> Plan:
 
     >>> plan_of("folds:k=3", closed_form=False).describe()["k"]
     3
-
     """
     if plan is None:
         return default_plan(closed_form=closed_form)

@@ -13,8 +13,6 @@ from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray
 from unseen.core.exposure import Fit, Plan
 from unseen.core.observation import Observation, Side
 
-__all__ = ["CheckpointStore", "Data", "Learner", "Parts", "Sink"]
-
 
 class Data(ABC):
     """Give the samples of a labelled data set; derive from it. Rows are positions in dataset order.
@@ -36,7 +34,6 @@ class Data(ABC):
         notes: what was done to the data on the way in, one sentence each.
         in_memory: whether `take` reads from memory rather than decode files.
         files: `unseen.data.content.Files` behind it; None: there are none, or they are not known.
-
     """
 
     ids: IdArray
@@ -73,7 +70,6 @@ class Data(ABC):
 
         Raises:
             DataError: a file has changed; the message names it.
-
         """
 
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
@@ -110,7 +106,6 @@ class Learner(ABC):
         threads: of a fit, if the learner fixes them; None: those of the executor.
         batch_size: samples a step; None: it does not train in batches.
         data_workers: processes beside it that read batches.
-
     """
 
     name: str
@@ -179,7 +174,6 @@ class Learner(ABC):
 
         Raises:
             UnseenError: what cannot be learned.
-
         """
         raise NotImplementedError(f"learner {self.name!r} says in_passes, and has no in_parts")
 

@@ -9,8 +9,6 @@ from typing import Generic, TypeVar
 
 from unseen.errors import ArgumentError, UnknownNameError
 
-__all__ = ["Registry", "parse_spec"]
-
 T = TypeVar("T")
 
 
@@ -20,7 +18,6 @@ class Registry(Generic[T]):
     Args:
         kind: the word for messages, such as `"score"`.
         group: the entry-point group in which other packages announce their entries, such as `"unseen.scores"`.
-
     """
 
     def __init__(self, kind: str, group: str) -> None:

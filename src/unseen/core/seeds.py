@@ -15,8 +15,6 @@ import numpy.typing as npt
 from unseen.core.arrays import IdArray, IntArray
 from unseen.errors import ArgumentError
 
-__all__ = ["checked", "derive", "generator", "keys", "order"]
-
 _MASK = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 

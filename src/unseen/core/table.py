@@ -16,8 +16,6 @@ from unseen.core.files import as_arrow, as_pandas, read_parquet, write_parquet
 from unseen.core.observation import DIRECTIONS, Direction, meaning
 from unseen.errors import ArgumentError, UnknownNameError, some
 
-__all__ = ["OWN_COLUMNS", "ScoreTable"]
-
 _ENOUGH = 200_000  # samples; they give a correlation to within 0.002
 _SPLITS = 10  # splits of the repeats into two groups, at most
 _SKEWED = 2.0  # skewness of an exponential distribution
@@ -45,7 +43,6 @@ class ScoreTable:
     ScoreTable(3 samples, 1 repeat; el2n: harder when higher, 0.1 .. 1.2)
     >>> table.column("el2n").tolist()
     [0.3, 1.2, 0.1]
-
     """
 
     ids: IdArray
@@ -240,7 +237,6 @@ class ScoreTable:
 
         Args:
             coreset: a coreset of these samples; adds the column `kept`.
-
         """
         names = np.array(self.class_names, dtype=object)
         columns: dict[str, Any] = self.to_columns()
@@ -262,7 +258,6 @@ class ScoreTable:
 
         Raises:
             MissingDependencyError: pandas is not installed.
-
         """
         return as_pandas(self.to_arrow(coreset))
 

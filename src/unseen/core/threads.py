@@ -18,17 +18,6 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-__all__ = [
-    "ahead",
-    "count_cores",
-    "default_threads",
-    "for_each",
-    "limited_threads",
-    "one_blas_thread",
-    "one_thread_each",
-    "short_spins",
-]
-
 T = TypeVar("T")
 R = TypeVar("R")
 _allowed: ContextVar[int | None] = ContextVar("allowed", default=None)

@@ -23,18 +23,6 @@ from unseen.data.labels import Labelling, is_missing, label_or_target, to_numpy
 from unseen.data.options import ARRAYS, BESIDE
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 
-__all__ = [
-    "ArraysFormat",
-    "DigitsFormat",
-    "NpzFormat",
-    "as_images",
-    "digits",
-    "from_arrays",
-    "from_npz",
-    "from_values",
-    "read_npy",
-]
-
 
 def from_arrays(
     X: Any,
@@ -71,7 +59,6 @@ def from_arrays(
     ArrayData(2 samples, 2 classes, vector 2 float32)
     >>> data.labels.tolist(), data.class_names
     ([1, 0], ('no', 'yes'))
-
     """
     if is_frame(X):
         return from_frame(X, y, target=target, ids=ids, groups=groups, class_names=class_names)
@@ -259,7 +246,6 @@ def from_npz(
     Raises:
         DataError: as `from_arrays`; and arrays of Python objects, which would have to be unpickled.
         UnknownNameError: no array of that name.
-
     """
     return NpzFormat(path, x=x, y=y, target=target, id=id, group=group, class_names=class_names).open()
 
@@ -273,7 +259,6 @@ def digits(*, images: bool = False) -> Samples:
 
     >>> digits()
     ArrayData(1,797 samples, 10 classes, vector 64 float32)
-
     """
     from sklearn.datasets import load_digits
 

@@ -33,8 +33,6 @@ from unseen.data.content import (
 )
 from unseen.data.labels import Labelling
 
-__all__ = ["ArrayData", "Samples", "TableData", "TextData"]
-
 
 class Samples(Data):
     """A labelled data set, without its inputs, which subclasses hold or read.
@@ -43,7 +41,6 @@ class Samples(Data):
         embedding: for vectors that `unseen.embed` made, the model and what is known of its training labels; part of
             the fingerprint, and so of the manifest of a run.
         frame: for vectors and tables from a pandas or polars frame, that frame with the features only.
-
     """
 
     embedding: dict[str, Any] | None = None
@@ -132,7 +129,6 @@ class ArrayData(Samples):
 
     Raises:
         DataError: NaN or infinite values.
-
     """
 
     npy_file: Path | None = None
@@ -249,7 +245,6 @@ class TableData(Samples):
         values: the distinct values of each column, an array of numbers or objects.
         labelled: ids, labels and groups.
         **about: notes, files, feature_names.
-
     """
 
     def __init__(

@@ -15,8 +15,6 @@ from unseen.data.labels import labels_in, to_numpy
 from unseen.data.shards import ShardedVectors, from_shards
 from unseen.errors import ArgumentError, DataError, some
 
-__all__ = ["from_batches"]
-
 
 def from_batches(batches: Iterable[Sequence[Any]], folder: str | Path, *, shard_bytes: int = 2**28) -> ShardedVectors:
     """Write batches of vectors to shards in a folder, and open it with `from_shards`.
@@ -42,7 +40,6 @@ def from_batches(batches: Iterable[Sequence[Any]], folder: str | Path, *, shard_
     ...     data = from_batches(batches, Path(folder) / "spool")
     ...     data, sorted(path.name for path in (Path(folder) / "spool").iterdir())
     (ShardedVectors(4 samples, 2 classes, vector 3 float32), ['x-00000.npy', 'y-00000.npy'])
-
     """
     folder = Path(folder).resolve()
     if shard_bytes < 1:

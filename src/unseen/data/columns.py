@@ -30,19 +30,6 @@ from unseen.data.options import COLUMNS, IMAGES
 from unseen.data.shards import ShardedVectors
 from unseen.errors import ArgumentError, DataError, some
 
-__all__ = [
-    "ColumnImages",
-    "TableFormat",
-    "decode_dictionary",
-    "encoded",
-    "is_image",
-    "is_list",
-    "matrix",
-    "of_text",
-    "read_named",
-    "refuse_twice",
-]
-
 _FEW = 10  # with fewer rows, columns are not tested for row numbers
 _PANDAS = re.compile(r"__index_level_\d+__")
 _USUAL = {
@@ -65,7 +52,6 @@ class TableFormat(Format):
         parts: the column of splits, if rows of several splits are used.
         rows: int64 (n,), the rows of the split.
         beside: arrays in place of columns, as `labelling` takes them.
-
     """
 
     options: ClassVar[tuple[str, ...]] = (*COLUMNS, *IMAGES)
@@ -144,7 +130,6 @@ class TableFormat(Format):
         Args:
             column: reads the column.
             lacking: what the source has instead of the column, for the message.
-
         """
         split = self.reading.split
         if "split" not in self.schema.names:
@@ -216,7 +201,6 @@ def refuse_twice(names: Sequence[str], where: str) -> None:
 
     Raises:
         DataError: a name occurs twice.
-
     """
     if len(set(names)) < len(names):
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
@@ -228,7 +212,6 @@ def of_text(table: pa.Table) -> pa.Table:
 
     Raises:
         DataError: a column of text is not UTF-8.
-
     """
     for name, column in zip(table.column_names, table.columns, strict=True):
         if not _is_text(_value_type(column.type)):

@@ -27,31 +27,6 @@ from unseen.core.arrays import IntArray
 from unseen.core.threads import for_each
 from unseen.errors import DataError, some
 
-__all__ = [
-    "FORMAT",
-    "LABELS",
-    "PROVENANCE",
-    "Files",
-    "Watch",
-    "blocks",
-    "changed",
-    "check_finite",
-    "digest",
-    "digest_values",
-    "hash_all",
-    "hash_items",
-    "hash_rows",
-    "note",
-    "provenance_of",
-    "same",
-    "sample_rows",
-    "stamp",
-    "stamp_states",
-    "to_float32",
-    "warn_if_seen",
-]
-
-
 Hashes = npt.NDArray[np.uint64]
 
 _BLOCK_BYTES = 32 << 20
@@ -199,7 +174,6 @@ class Watch:
 
     Args:
         places: the files; those that do not exist any more, such as maps of unnamed files, are not watched.
-
     """
 
     def __init__(self, places: Iterable[Path]) -> None:
@@ -211,7 +185,6 @@ class Watch:
 
         Raises:
             DataError: a file has changed, was replaced, or is gone.
-
         """
         for place, state in self._states.items():
             if _identity(place) != state:
@@ -285,7 +258,6 @@ def provenance_of(folder: Path) -> dict[str, Any] | None:
 
     Raises:
         DataError: the file is damaged.
-
     """
     try:
         found = json.loads((folder / PROVENANCE).read_bytes())

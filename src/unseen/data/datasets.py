@@ -26,8 +26,6 @@ from unseen.data.labels import Labelling, labelling, to_numpy
 from unseen.data.options import BESIDE, ReaderOptions, default_workers
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError, some
 
-__all__ = ["DatasetFormat", "DatasetImages", "HuggingFaceFormat", "SavedFormat", "from_dataset", "from_huggingface"]
-
 _HEAD = 1024  # rows
 _PIECE_ROWS = 1000  # rows in one table of an export
 
@@ -153,7 +151,6 @@ def from_huggingface(ds: Any, **options: Unpack[ReaderOptions]) -> Samples:
     Raises:
         ArgumentError: several splits, or a streaming data set.
         DataError: as `from_parquet`.
-
     """
     return HuggingFaceFormat(ds, **options).open()
 
@@ -230,7 +227,6 @@ def from_dataset(ds: Any, **options: Unpack[ReaderOptions]) -> Samples:
 
     >>> from_dataset([([0.0, 1.0], "yes"), ([2.0, 3.0], "no")])
     ArrayData(2 samples, 2 classes, vector 2 float32)
-
     """
     return DatasetFormat(ds, **options).open()
 

@@ -21,22 +21,6 @@ import numpy.typing as npt
 
 from unseen.errors import DataError, UnknownNameError, some
 
-__all__ = [
-    "NOTHING",
-    "Walk",
-    "drop_repeated_links",
-    "is_folder",
-    "is_hidden",
-    "no_file",
-    "npy_error",
-    "npy_header",
-    "read_npy",
-    "readable",
-    "shown",
-    "unreadable_message",
-    "walk",
-]
-
 # Folders in which Synology, Windows and Linux keep thumbnails and deleted files.
 _OF_SYSTEMS = {"@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 _HIDDEN = (".", "_")  # the same as in pyarrow.dataset: .ipynb_checkpoints, ._a.parquet, _metadata, _SUCCESS
@@ -47,24 +31,17 @@ _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a fo
 
 @dataclass
 class Walk:
-    """The files and folders below a folder; names are relative to it, with slashes.
+    """The files and folders below a folder; names are relative to it, with slashes."""
 
-    Args:
-        files: files, ordered by their folder, then by name; also pipes and broken links, see `no_file`.
-        folders: all folders.
-        hidden: the number of files and folders that are left out because their names begin with `.` or `_`.
-        systems: names of files and folders that are left out because an operating system made them.
-        again: links to folders that are read under another name, with that name; the links are left out.
-        links: the files that are links.
-
-    """
-
+    # Files, ordered by their folder, then by name; also pipes and broken links, see `no_file`.
     files: list[str] = field(default_factory=list)
-    folders: list[str] = field(default_factory=list)
-    hidden: int = 0
+    folders: list[str] = field(default_factory=list)  # all folders
+    hidden: int = 0  # the number of files and folders that are left out because their names begin with `.` or `_`
+    # Names of files and folders that are left out because an operating system made them.
     systems: list[str] = field(default_factory=list)
+    # Links to folders that are read under another name, with that name; the links are left out.
     again: dict[str, str] = field(default_factory=dict)
-    links: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)  # the files that are links
 
     @property
     def notes(self) -> list[str]:
@@ -87,7 +64,6 @@ def walk(root: Path, *, deep: bool = True) -> Walk:
 
     Raises:
         DataError: a folder may not be read, or its name is not UTF-8.
-
     """
     found = Walk()
     seen: dict[tuple[int, int], str] = {}
@@ -139,7 +115,6 @@ def is_hidden(name: str) -> bool:
 
     >>> is_hidden("a/b.parquet"), is_hidden("a/.cache/b.parquet"), is_hidden("_metadata")
     (False, True, True)
-
     """
     return any(part.startswith(_HIDDEN) or part in _OF_SYSTEMS for part in name.split("/"))
 
@@ -185,7 +160,6 @@ def readable(path: Path) -> Path:
 
     Raises:
         DataError: see `no_file`.
-
     """
     reason = no_file(path)
     if reason is not None:
@@ -205,7 +179,6 @@ def shown(path: str | Path) -> str:
 
     >>> print(shown("caf\udce9.png"), shown("two\nlines"))
     caf\xe9.png two\nlines
-
     """
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
@@ -238,7 +211,6 @@ def npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dt
 
     Raises:
         ValueError: it is not a header, or claims more than a file of `size` bytes holds.
-
     """
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0), (3, 0)):

@@ -21,8 +21,6 @@ from unseen.data.labels import Labelling, labelling
 from unseen.data.options import IMAGES, ReaderOptions
 from unseen.errors import DataError, some
 
-__all__ = ["SUFFIXES", "FolderFormat", "from_folder"]
-
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # the list of torchvision
 
 _PIECE_BYTES = 64 << 20  # bytes of files in one table
@@ -126,7 +124,6 @@ def from_folder(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
         DataError: no class folders, a class folder without images, images that cannot be read (damaged files, broken
             links, pipes, names that are not UTF-8), folders that may not be read, two class folders that are the same,
             folders that look like splits rather than classes.
-
     """
     return FolderFormat(path, **options).open()
 

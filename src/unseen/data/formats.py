@@ -32,8 +32,6 @@ from unseen.data.options import COLUMNS, ReadOptions
 from unseen.data.storage import is_url, storage_of
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 
-__all__ = ["IMAGE", "Format", "OpenFormat", "Place", "Seen", "with_features"]
-
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # how Hugging Face writes images
 
 # An image, a text, or a row of named entries; None for a sample that cannot be read any more.
@@ -48,7 +46,6 @@ class Place:
         is_url: whether it is the URL of a store.
         is_folder: whether it is a folder that may be accessed.
         is_file: whether it is a readable file.
-
     """
 
     def __init__(self, given: str | Path) -> None:
@@ -89,7 +86,6 @@ class Format(ABC):
         options: the options that it has: those of `ReadOptions`, or others of its own.
         aliases: other names of options.
         root: the folder below which each sample is a file that is named by its id; None if there is none.
-
     """
 
     reader: ClassVar[str]
@@ -257,7 +253,6 @@ def with_features(schema: pa.Schema, classes: Mapping[str, Sequence[str]]) -> pa
     >>> about = with_features(pa.schema([("label", pa.int64())]), {"label": ["cat", "dog"]}).metadata[b"huggingface"]
     >>> json.loads(about)["info"]["features"]["label"]
     {'names': ['cat', 'dog'], '_type': 'ClassLabel'}
-
     """
     features: dict[str, Any] = {name: {"names": list(names), "_type": "ClassLabel"} for name, names in classes.items()}
     features |= {field.name: {"_type": "Image"} for field in schema if field.type == IMAGE}

@@ -18,8 +18,6 @@ from unseen.data.labels import is_missing
 from unseen.data.options import BESIDE, ReaderOptions
 from unseen.errors import ArgumentError, DataError, some
 
-__all__ = ["FrameFormat", "LoadedFormat", "column_of", "from_frame", "is_frame", "name_of", "to_arrow"]
-
 _HEAD = 1024  # rows
 _PIECE = 1000  # rows of one exported table
 _ARROW = (pa.Table, pa.RecordBatch)
@@ -176,7 +174,6 @@ def from_frame(frame: Any, y: Any = None, **options: Unpack[ReaderOptions]) -> S
     >>> data = from_frame(pa.table({"age": [31, 52], "paid": ["yes", "no"]}), label="paid")
     >>> data, data.feature_names
     (ArrayData(2 samples, 2 classes, vector 1 float32), ('age',))
-
     """
     return FrameFormat(frame if y is None else (frame, y), **options).open()
 
@@ -186,7 +183,6 @@ def to_arrow(frame: Any) -> pa.Table:
 
     Raises:
         DataError: two columns of one name; a column of several types, or of a type that Arrow does not have.
-
     """
     if isinstance(frame, pa.RecordBatch):
         frame = pa.Table.from_batches([frame])
@@ -224,7 +220,6 @@ def column_of(values: Any) -> Any:
 
     Raises:
         DataError: a frame of several columns.
-
     """
     if not is_frame(values):
         return values

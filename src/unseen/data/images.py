@@ -38,22 +38,6 @@ from unseen.data.options import ReadOptions
 from unseen.data.proxies import ProxyFile
 from unseen.errors import DataError, StorageError, some
 
-__all__ = [
-    "Decoded",
-    "Encoded",
-    "ImageData",
-    "ImageSource",
-    "Pixels",
-    "decode",
-    "header_size",
-    "is_deep",
-    "note_on_black",
-    "open_images",
-    "pixels",
-    "upright",
-]
-
-
 Encoded: TypeAlias = bytes | Path | None  # the content of a file, its path, or no image
 Size: TypeAlias = tuple[int, int]
 
@@ -79,18 +63,11 @@ class _NoFileError(OSError):
 
 @dataclass(frozen=True)
 class Pixels:
-    """The rule by which images become arrays of one shape, uint8 (H, W, 3 or 1).
+    """The rule by which images become arrays of one shape, uint8 (H, W, 3 or 1)."""
 
-    Args:
-        mode: `"RGB"` or `"L"`.
-        square: the S of the resize rule, or None to keep sizes.
-        size: the (H, W) of the resulting images.
-
-    """
-
-    mode: Literal["RGB", "L"]
-    square: int | None
-    size: Size
+    mode: Literal["RGB", "L"]  # `"RGB"` or `"L"`
+    square: int | None  # the S of the resize rule, or None to keep sizes
+    size: Size  # the (H, W) of the resulting images
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -106,22 +83,14 @@ class Pixels:
 
 @dataclass
 class Decoded:
-    """Decoded images, a batch or all.
+    """Decoded images, a batch or all."""
 
-    Args:
-        images: uint8 (m, H, W, channels), zero where not decoded; None if not requested.
-        hashes: uint64 (m, 2) hashes of the pixels.
-        broken: (row, reason) of images that cannot be read.
-        other_size: (row, (H, W)) of the first readable image of an unexpected size, or None.
-        black: the number of 16-bit images that are all black in 8 bits.
-
-    """
-
-    images: npt.NDArray[np.uint8] | None
-    hashes: Hashes
-    broken: list[tuple[int, str]]
+    images: npt.NDArray[np.uint8] | None  # uint8 (m, H, W, channels), zero where not decoded; None if not requested
+    hashes: Hashes  # uint64 (m, 2) hashes of the pixels
+    broken: list[tuple[int, str]]  # (row, reason) of images that cannot be read
+    # (row, (H, W)) of the first readable image of an unexpected size, or None.
     other_size: tuple[int, Size] | None = None
-    black: int = 0
+    black: int = 0  # the number of 16-bit images that are all black in 8 bits
 
 
 def decode(batch: Sequence[Encoded], rule: Pixels, *, keep: bool = True) -> Decoded:
@@ -265,7 +234,6 @@ class ImageSource(ABC):
 
     Args:
         places: int64 (n,), the place of each image.
-
     """
 
     def __init__(self, places: IntArray) -> None:

@@ -17,22 +17,6 @@ from scipy.sparse.csgraph import connected_components
 from unseen.core.arrays import LARGEST, FloatArray, IdArray, IntArray, is_tensor, of_tensor, unmasked
 from unseen.errors import ArgumentError, DataError, some
 
-__all__ = [
-    "Labelling",
-    "bins_of",
-    "check_single",
-    "grouping",
-    "groups_of",
-    "ids_of",
-    "is_missing",
-    "joined_groups",
-    "label_or_target",
-    "labelling",
-    "labels_in",
-    "to_numpy",
-]
-
-
 EXACT = 2.0**53  # from here on, float64 numbers may be rounded integers
 
 
@@ -87,7 +71,6 @@ def labelling(
 
     Raises:
         DataError: missing or continuous labels, labels outside the classes, counts that differ, ids that occur twice.
-
     """
     raw = labels_in(to_numpy(y, name), name)
     if n is not None and len(raw) != n:
@@ -118,7 +101,6 @@ def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
 
     Raises:
         DataError: a sparse matrix or tensor, a masked array with masked entries, or a value that is no array to NumPy.
-
     """
     if is_tensor(value):
         return of_tensor(value, name)
@@ -403,7 +385,6 @@ def label_or_target(
     >>> labelled = label_or_target(None, [0.5, 2.0, 0.5, 8.0])
     >>> labelled.targets.tolist(), labelled.labels.tolist(), labelled.class_names
     ([0.5, 2.0, 0.5, 8.0], [0, 1, 0, 2], ('0.5', '2', '8'))
-
     """
     if (y is None) == (target is None):
         raise ArgumentError(
@@ -439,7 +420,6 @@ def bins_of(targets: FloatArray) -> tuple[IntArray, tuple[str, ...]]:
     >>> codes, names = bins_of(np.arange(100.0))
     >>> np.bincount(codes).tolist(), names[:2]
     ([10, 10, 10, 10, 10, 10, 10, 10, 10, 10], ('0 .. 9', '10 .. 19'))
-
     """
     values, of, counts = np.unique(targets, return_inverse=True, return_counts=True)
     place = (np.cumsum(counts) - counts / 2) / len(targets)

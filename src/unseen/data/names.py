@@ -18,8 +18,6 @@ from unseen.data.formats import Place
 from unseen.data.frames import FrameFormat
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 
-__all__ = ["HubFormat", "OpenmlFormat"]
-
 _PATIENCE = 15.0  # seconds until a server must answer; its library waits without end, or tries again for long
 
 
@@ -105,7 +103,6 @@ def _load_from_hub(named: str) -> Any:
         ArgumentError: no split is named.
         MissingDependencyError: `datasets` is not installed.
         DataError: no such data set or split, or no network.
-
     """
     parts = re.fullmatch(r"hf:([^:]+):([^:\[\]]+(?:\[[^\]]*\])?)", named)
     if parts is None:

@@ -10,18 +10,6 @@ from typing import Any, Literal, TypedDict
 
 from unseen.errors import ArgumentError, UnknownNameError
 
-__all__ = [
-    "ARRAYS",
-    "BESIDE",
-    "COLUMNS",
-    "IMAGES",
-    "ReadOptions",
-    "ReaderOptions",
-    "Reading",
-    "default_workers",
-    "total_memory",
-]
-
 # Options that formats have in common.
 COLUMNS = ("label", "target", "image", "text", "features", "id", "group", "split")
 IMAGES = ("image_size", "mode", "on_error", "memory_limit", "workers", "cache")
@@ -59,7 +47,6 @@ class ReadOptions:
         groups: (n,) any values, beside arrays or a frame; samples of one group stay in one fold.
         class_names: the C names of the classes; labels are then numbers 0..C-1 or these names.
         images: whether the digits are images.
-
     """
 
     label: str | None = None

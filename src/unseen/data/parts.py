@@ -18,8 +18,6 @@ from unseen.core.protocols import Data
 from unseen.data.content import digest
 from unseen.errors import ArgumentError, DataError, some
 
-__all__ = ["Joined", "Part", "restricted", "split_off"]
-
 
 class Part(Data):
     """Some rows of a data set, with their ids; row i of the part is row `rows[i]` of the whole.
@@ -27,7 +25,6 @@ class Part(Data):
     Args:
         whole: the data set.
         rows: int64 (m,).
-
     """
 
     def __init__(self, whole: Data, rows: IntArray) -> None:
@@ -95,7 +92,6 @@ def split_off(data: Data, share: float, *, seed: int, groups: IntArray | None = 
         share: the share of samples that go to the probe split, in (0, 0.5]; rounded to one part in 2..100.
         seed: the root seed.
         groups: int64 (n,) groups that stay together; exact copies if not given.
-
     """
     if not 0 < share <= 0.5:
         raise ArgumentError(f"probe must be a share of the samples in (0, 0.5], got {share!r}")

@@ -25,8 +25,6 @@ from unseen.core.arrays import IdArray
 from unseen.core.files import replace_file
 from unseen.data.content import Files, Hashes, blocks, digest, digest_values, hash_items
 
-__all__ = ["ProxyFile", "Room"]
-
 _MOST = 32 << 30  # bytes
 _KEPT = {"about", "digest"}
 _DECODING = 1  # raise it when images are decoded to other pixels
@@ -83,7 +81,6 @@ class ProxyFile:
 
         Raises:
             StorageError: the files cannot be written.
-
         """
 
         def fill(file: BinaryIO) -> None:

@@ -23,8 +23,6 @@ from unseen.data.options import ARRAYS
 from unseen.data.storage import LocalStorage, Rows, Storage, storage_of
 from unseen.errors import DataError, some
 
-__all__ = ["NpyShards", "ShardedVectors", "ShardsFormat", "VectorSource", "from_shards"]
-
 
 class VectorSource(Protocol):
     """A source of vectors in shards."""
@@ -39,7 +37,6 @@ class VectorSource(Protocol):
 
         Raises:
             DataError: the shard is damaged, or has changed since the data set was opened.
-
         """
 
     def check(self) -> None:
@@ -63,7 +60,6 @@ class ShardedVectors(Samples):
 
     Raises:
         DataError: from `take`: a shard is damaged or has changed; NaN or infinite values, named by row and shard.
-
     """
 
     in_memory = False
@@ -178,7 +174,6 @@ class NpyShards:
 
     Raises:
         DataError: a file is damaged, holds no vectors, or has another width.
-
     """
 
     def __init__(self, storage: Storage, names: Sequence[str]) -> None:
@@ -295,7 +290,6 @@ def from_shards(
     ...     data = from_shards(folder)
     ...     data, data.take(np.array([1, 5])).tolist()
     (ShardedVectors(6 samples, 2 classes, vector 4 float32), [[0.0, 0.0, 0.0, 0.0], [2.0, 2.0, 2.0, 2.0]])
-
     """
     return ShardsFormat(folder, x=x, y=y, target=target, id=id, group=group, class_names=class_names).open()
 

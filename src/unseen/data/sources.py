@@ -22,19 +22,6 @@ from unseen.data.tables import ParquetFormat
 from unseen.data.text_tables import CsvFormat, JsonLinesFormat
 from unseen.errors import ArgumentError, DataError, UnknownArgumentError
 
-__all__ = [
-    "FORMATS",
-    "Reading",
-    "check_arguments",
-    "columns_named",
-    "find_format",
-    "format_of",
-    "opened",
-    "opened_test",
-    "resolve",
-    "without_reading",
-]
-
 FORMATS: Registry[type[Format]] = Registry("data format", "unseen.formats")
 
 # The first that reads a source is taken; those of other packages are asked before `LAST`, which read all else.
@@ -61,7 +48,6 @@ def find_format(source: Any, **options: Any) -> Format:
     >>> digits = find_format("digits")
     >>> digits.kind, digits.show(np.array([0]))[0].size
     ('image', (8, 8))
-
     """
     return format_of(source)(source, **options)
 
@@ -83,7 +69,6 @@ def resolve(source: Any, *, cache: str | Path | None = None, **options: Any) -> 
 
     >>> resolve("digits")
     ArrayData(1,797 samples, 10 classes, vector 64 float32)
-
     """
     kind = format_of(source)
     if "cache" in kind.options and cache is not None:
@@ -97,7 +82,6 @@ def format_of(source: Any) -> type[Format]:
     Raises:
         ArgumentError: it is of no format; the message lists all.
         DataError: there is no such file or folder, or it cannot be read.
-
     """
     if isinstance(source, str) and not source.strip():
         raise ArgumentError(f"the path of the data set is empty; {_describe_formats()}")
@@ -145,7 +129,6 @@ def opened(
         reading: options of reading, see `Reading`; any other option is refused.
         features: the argument `features`; names of columns in it are an option of reading.
         cache: the argument `out`: if it is a folder, it may keep decoded images.
-
     """
     check_arguments(verb, reading)
     options: dict[str, Any] = {name: value for name, value in reading.items() if value is not None}
@@ -191,7 +174,6 @@ def without_reading(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
 
     >>> without_reading({"label": "paid", "cutoff": 0.1, "features": ["age"]})
     ({'label': 'paid', 'features': ['age']}, {'cutoff': 0.1})
-
     """
     own = {
         name: value

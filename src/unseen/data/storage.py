@@ -31,9 +31,6 @@ from unseen.data.content import Files, changed, stamp_states
 from unseen.data.files import drop_repeated_links, is_folder, is_hidden, npy_error, npy_header, read_npy, readable, walk
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
 
-__all__ = ["LocalStorage", "RemoteStorage", "Rows", "Storage", "is_url", "storage_of"]
-
-
 T = TypeVar("T")
 
 _SECONDS = 1.0  # between two checks of one file
@@ -69,7 +66,6 @@ class Storage(ABC):
         states: the state of each file, by its name relative to the folder, with slashes.
         single: whether the user named one file, and not the folder.
         notes: notes on files that were left out.
-
     """
 
     def __init__(self, root: str, states: dict[str, State], *, single: bool, notes: Sequence[str] = ()) -> None:
@@ -99,7 +95,6 @@ class Storage(ABC):
 
         Raises:
             DataError: the file has changed.
-
         """
         now = time.monotonic()
         if name != self._last or now - self._looked >= _SECONDS:
@@ -111,7 +106,6 @@ class Storage(ABC):
 
         Raises:
             DataError: a file has changed.
-
         """
         now = self.now(names)
         for name in names:
@@ -140,7 +134,6 @@ class Storage(ABC):
 
         Raises:
             DataError: a file is damaged, or holds Python objects.
-
         """
 
     def arrays(self, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
@@ -224,7 +217,6 @@ def storage_of(source: str | Path, suffix: str, *, deep: bool = False) -> Storag
     Raises:
         DataError: there is no such file or folder, or it may not be read, or is a broken link, a pipe or the like.
         MissingDependencyError: fsspec, or the package for this protocol, is not installed.
-
     """
     if isinstance(source, str) and is_url(source):
         return RemoteStorage.listed(source)
@@ -329,7 +321,6 @@ class RemoteStorage(Storage):
 
         Raises:
             DataError: a file cannot be read, or is shorter.
-
         """
         requested = [(name, start, end) for name, start, end in ranges if end > start]
         paths = [self._path(name) for name, *_ in requested]
@@ -381,22 +372,13 @@ class RemoteStorage(Storage):
 
 @dataclass(frozen=True)
 class RemoteRows:
-    """Rows of an npy file in a store.
+    """Rows of an npy file in a store."""
 
-    Args:
-        storage: the store.
-        name: the name of the file.
-        shape: (n, d).
-        dtype: the stored type.
-        offset: the number of bytes before the first row.
-
-    """
-
-    storage: RemoteStorage
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    offset: int
+    storage: RemoteStorage  # the store
+    name: str  # the name of the file
+    shape: tuple[int, ...]  # (n, d)
+    dtype: np.dtype[Any]  # the stored type
+    offset: int  # the number of bytes before the first row
 
     def __getitem__(self, at: slice | IntArray, /) -> npt.NDArray[Any]:
         """Read consecutive rows by one range of bytes, and other rows by ranges that span small gaps."""
@@ -424,7 +406,6 @@ def is_url(source: object) -> bool:
 
     >>> is_url("s3://bucket/folder"), is_url("simplecache::s3://bucket/folder"), is_url("folder/x.parquet")
     (True, True, False)
-
     """
     return isinstance(source, str) and _URL.match(source) is not None
 
@@ -436,7 +417,6 @@ def open_store(url: str) -> tuple[Any, str]:
         ArgumentError: no such protocol, or a password in the URL.
         MissingDependencyError: fsspec, or its package for this protocol, is not installed.
         DataError: the store cannot be reached.
-
     """
     try:
         from fsspec import available_protocols
@@ -468,7 +448,6 @@ def read_state(about: dict[str, Any], path: str) -> State:
 
     >>> read_state({"name": "b/x.npy", "size": 5, "ETag": '"0a"'}, "b/x.npy")
     State(size=5, marks={'etag': '0a'})
-
     """
     if about.get("size") is None:
         raise DataError(f"{path} cannot be read in parts: the store does not tell its size; copy it to a local folder")
@@ -487,7 +466,6 @@ def retry(what: str, work: Callable[[], T]) -> T:
 
     Raises:
         DataError: all tries failed; without a second try if access was refused or the file does not exist.
-
     """
     for wait in (*_WAITS, None):
         try:

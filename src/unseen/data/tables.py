@@ -31,8 +31,6 @@ from unseen.data.shards import ShardedVectors
 from unseen.data.storage import Storage, storage_of
 from unseen.errors import ArgumentError, DataError, some
 
-__all__ = ["FolderColumns", "ParquetFormat", "ParquetVectors", "from_parquet"]
-
 _NULL = "__HIVE_DEFAULT_PARTITION__"  # a missing value in the folder names of Hive and pyarrow
 
 
@@ -42,7 +40,6 @@ class FolderColumns:
     Args:
         storage: the storage of the files.
         files: their names.
-
     """
 
     def __init__(self, storage: Storage, files: Sequence[str]) -> None:
@@ -97,7 +94,6 @@ class RowGroups:
 
     Raises:
         DataError: a damaged file, other columns than in the first file, two columns of one name.
-
     """
 
     def __init__(self, storage: Storage, files: Sequence[str]) -> None:
@@ -196,7 +192,6 @@ class ParquetVectors:
 
     Raises:
         DataError: lists of another length than in the first row group; a damaged file.
-
     """
 
     mapped = False
@@ -378,7 +373,6 @@ def from_parquet(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
         UnknownNameError: no such column; the message lists the nearest names.
         DataError: a damaged file, missing labels, infinite features, images that cannot be read.
         MissingDependencyError: for a URL: fsspec, or its package for that store, is not installed.
-
     """
     return ParquetFormat(path, **options).open()
 

@@ -22,8 +22,6 @@ from unseen.data.frames import LoadedFormat
 from unseen.data.options import ReaderOptions
 from unseen.errors import DataError, some
 
-__all__ = ["CsvFormat", "JsonLinesFormat", "from_csv", "from_json_lines"]
-
 _SEPARATORS = ",;\t"
 _BLOCK = 1 << 20  # bytes that pyarrow parses at a time; a row must fit
 _OTHER = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
@@ -134,7 +132,6 @@ def from_csv(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
         UnknownNameError: no such column; the message has the nearest names.
         ArgumentError: no column of labels is named, and none is called `"label"`.
         DataError: rows of another number of entries, another encoding, numbers with thousands separators.
-
     """
     return CsvFormat(path, **options).open()
 

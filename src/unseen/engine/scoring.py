@@ -25,26 +25,16 @@ from unseen.scores.accumulator import Joiner, ScoreSink
 from unseen.scores.registry import resolve
 from unseen.scores.streaming import Course, Score
 
-__all__ = ["Abilities", "SampleInfo", "Scoring", "check_score", "versions"]
-
 
 @dataclass(frozen=True, eq=False)
 class SampleInfo:
-    """The part of a data set that a plan reads.
+    """The part of a data set that a plan reads."""
 
-    Args:
-        ids: (n,) integer or text, unique.
-        labels: int64 (n,) in 0..C-1.
-        class_names: the C names.
-        groups: int64 (n,), or None: the members of a group are never on both sides of a fit.
-        fingerprint: content and order, as JSON.
-    """
-
-    ids: IdArray
-    labels: IntArray
-    class_names: tuple[str, ...]
-    groups: IntArray | None
-    fingerprint: dict[str, object]
+    ids: IdArray  # (n,) integer or text, unique
+    labels: IntArray  # int64 (n,) in 0..C-1
+    class_names: tuple[str, ...]  # the C names
+    groups: IntArray | None  # int64 (n,), or None: the members of a group are never on both sides of a fit
+    fingerprint: dict[str, object]  # content and order, as JSON
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,6 @@ from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
 
-__all__ = ["Asked", "Fix", "Groups", "Outcome", "Report", "Training", "Work"]
-
 Report = Callable[..., None]  # called with (kind, **fields) as work goes on
 Groups = npt.ArrayLike | Literal["duplicates"] | None
 Fix = Literal["epochs", "iterations"]
@@ -40,58 +38,33 @@ Fix = Literal["epochs", "iterations"]
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """The request for one scoring.
+    """The request for one scoring."""
 
-    Args:
-        run: the run that keeps its fits and its table; closed by the caller.
-        plan: the exposure plan.
-        scores: the scores to compute.
-        seed: the root seed of this scoring.
-        name: the prefix of the names of its fits in reports; different for each scoring.
-
-    """
-
-    run: Run
-    plan: Plan
-    scores: Sequence[str | Score]
-    seed: int
-    name: str = ""
+    run: Run  # the run that keeps its fits and its table; closed by the caller
+    plan: Plan  # the exposure plan
+    scores: Sequence[str | Score]  # the scores to compute
+    seed: int  # the root seed of this scoring
+    name: str = ""  # the prefix of the names of its fits in reports; different for each scoring
 
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """The request for one training on a part of the data set.
+    """The request for one training on a part of the data set."""
 
-    Args:
-        name: the name of its outcome in the run, in letters, digits, `_`, `.` and `-`.
-        rows: int64 (t,) the rows to train on.
-        replicate: trainings of equal replicate have equal seeds.
-        learner: the learner to train.
-
-    """
-
-    name: str
-    rows: IntArray
-    replicate: int
-    learner: Learner
+    name: str  # the name of its outcome in the run, in letters, digits, `_`, `.` and `-`
+    rows: IntArray  # int64 (t,) the rows to train on
+    replicate: int  # trainings of equal replicate have equal seeds
+    learner: Learner  # the learner to train
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """The result of one training on the test rows, after its last epoch.
+    """The result of one training on the test rows, after its last epoch."""
 
-    Args:
-        predictions: int64 (m,) predicted classes, in the order of the test rows.
-        losses: float64 (m,) negative log-probability of the label.
-        correct: bool (m,) whether the prediction is right.
-        samples_seen: the number of training samples times the number of epochs.
-
-    """
-
-    predictions: IntArray
-    losses: npt.NDArray[np.float64]
-    correct: npt.NDArray[np.bool_]
-    samples_seen: int
+    predictions: IntArray  # int64 (m,) predicted classes, in the order of the test rows
+    losses: npt.NDArray[np.float64]  # float64 (m,) negative log-probability of the label
+    correct: npt.NDArray[np.bool_]  # bool (m,) whether the prediction is right
+    samples_seen: int  # the number of training samples times the number of epochs
 
     @property
     def accuracy(self) -> float:
@@ -111,7 +84,6 @@ class Work:
         threads: the number of threads for each fit.
         verify: `"full"` for a fingerprint of the whole content, else of a part.
         report: called with (kind, **fields) as work goes on.
-
     """
 
     def __init__(
@@ -157,7 +129,6 @@ class Work:
             learner: a learner in place of the one of this work, such as one with more epochs.
             name: the prefix of the names of the fits in reports.
             announce: whether to report `"plan"` first: what will be done, and the memory and time that it needs.
-
         """
         return _score_each(self, [Asked(run, plan, scores, seed, name)], learner or self.learner, announce=announce)[0]
 
@@ -188,7 +159,6 @@ class Work:
             trainings: the trainings; none may have a test row among its rows.
             test: int64 (m,) the test rows.
             seed: the root seed.
-
         """
         return _test_each(self, run, trainings, test, seed=seed)
 
@@ -216,7 +186,6 @@ class Work:
 
         Raises:
             ArgumentError: `"iterations"` of a learner that does not train in steps.
-
         """
         if fix not in ("epochs", "iterations"):
             raise ArgumentError(f"fix must be 'epochs' or 'iterations', got {fix!r}")

@@ -22,7 +22,8 @@ from unseen.core.coreset import Coreset
 from unseen.core.exposure import at_least
 from unseen.core.protocols import Data
 from unseen.data.content import digest
-from unseen.data.sources import Reading, check_arguments, columns_named, opened, opened_test, without_reading
+from unseen.data.options import Reading
+from unseen.data.sources import check_arguments, columns_named, opened, opened_test, without_reading
 from unseen.engine import runs
 from unseen.engine.runs.base import Run
 from unseen.engine.scoring import versions

@@ -25,8 +25,6 @@ from unseen.errors import ArgumentError, DataError, some
 from unseen.exporting.files import file_columns, image_column, new_file, new_folder, read_contents, safe_name, suffix
 from unseen.exporting.request import ExportRequest
 
-__all__ = ["to_folder", "to_webdataset"]
-
 # ---- class folders ---------------------------------------------------------------------------------------------------
 
 Link = Literal["hard", "symlink", "copy"]
@@ -57,7 +55,6 @@ def to_folder(request: ExportRequest, out: Path, *, link: Link | None = None) ->
 
     Warns:
         UserWarning: readers that number classes by the order of folders get other numbers than the data set has.
-
     """
     if link is not None and link not in _LINKS:
         raise ArgumentError(f"link must be one of {', '.join(_LINKS)}, got {link!r}")
@@ -163,7 +160,6 @@ def to_webdataset(
     Raises:
         ArgumentError: both `keys` and `shards` are given, or `shard_bytes` is no positive integer.
         DataError: the shards lack a sample, or hold it twice.
-
     """
     if keys and shards:
         raise ArgumentError(

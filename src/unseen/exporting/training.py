@@ -12,8 +12,6 @@ from unseen.errors import ArgumentError, MissingDependencyError
 if TYPE_CHECKING:
     from torch.utils.data import Subset
 
-__all__ = ["CoresetSampler", "subset"]
-
 
 def subset(coreset: Coreset, dataset: Any) -> Subset[Any]:
     """Return the kept part of a map-style data set, in its order, as a `torch.utils.data.Subset`.
@@ -30,7 +28,6 @@ def subset(coreset: Coreset, dataset: Any) -> Subset[Any]:
     >>> kept = subset(Coreset(np.array([1, 2]), np.array([1, 2]), n=3), ["a", "b", "c"])
     >>> list(kept)
     ['b', 'c']
-
     """
     try:
         from torch.utils.data import Subset
@@ -58,7 +55,6 @@ class CoresetSampler:
     >>> sampler = CoresetSampler(Coreset(np.array([3, 5, 8]), np.array([3, 5, 8]), n=10), seed=0)
     >>> len(sampler), sorted(sampler), list(sampler) == list(sampler)
     (3, [3, 5, 8], False)
-
     """
 
     def __init__(self, coreset: Coreset, *, seed: int = 0, epoch: int = 0) -> None:

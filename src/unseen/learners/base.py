@@ -18,22 +18,6 @@ from unseen.data.labels import joined_groups
 from unseen.errors import ArgumentError, DataError
 from unseen.scores.streaming import Score
 
-__all__ = [
-    "DEFAULTS",
-    "ESTIMATORS",
-    "check_positive",
-    "check_scores",
-    "check_vectors",
-    "default_learner",
-    "find_groups",
-    "in_words",
-    "logits_of",
-    "look_like_probabilities",
-    "refuse_target",
-    "split_whole_groups",
-]
-
-
 ESTIMATORS = ("logistic", "forest", "extra_trees", "hist_gradient_boosting", "tfidf")  # functions of `sklearn.py`
 
 DEFAULTS = {"image": "convnet", "vector": "logistic", "text": "tfidf", "table": "hist_gradient_boosting"}
@@ -55,7 +39,6 @@ def in_words(described: Any) -> str:
     ('resnet18', 'ridge regression')
     >>> in_words({"learner": "sklearn:SVC"}), in_words({"learner": "sklearn:GaussianNB"})
     ('SVC', 'Gaussian NB')
-
     """
     if not isinstance(described, dict) or "learner" not in described:
         return ""
@@ -92,7 +75,6 @@ def refuse_target(data: Data, does: str, instead: str = LEARN) -> None:
 
     Raises:
         DataError: the data set has a target.
-
     """
     if data.targets is not None:
         raise DataError(f"{does}, but this data set has a target; {instead}; classes are named by label=, not target=")
@@ -122,7 +104,6 @@ def check_scores(data: Data, scores: Iterable[Score]) -> None:
 
     Raises:
         ArgumentError: a score reads logits and cannot be computed from a loss.
-
     """
     for score in scores:
         if data.targets is not None and "logits" in score.needs and not score.from_loss:
@@ -173,7 +154,6 @@ def split_whole_groups(rows: IntArray, of: IntArray, block: int) -> Iterator[Int
         rows: int64 (m,).
         of: int64 (m,) the group of each row.
         block: the least number of rows of a piece, except the last.
-
     """
     _, first, group = np.unique(of, return_index=True, return_inverse=True)
     order = np.argsort(first[group], kind="stable")

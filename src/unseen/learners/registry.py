@@ -17,8 +17,6 @@ from unseen.learners.ridge import RidgeLearner
 from unseen.learners.softmax.learner import softmax_or_ridge
 from unseen.learners.torch.recipe import PRESETS
 
-__all__ = ["LEARNERS", "imported_by", "is_described", "resolve"]
-
 # A maker takes the data set and the options of the spec, and returns a learner.
 Maker = Callable[[Data, Mapping[str, Any]], Learner]
 

@@ -35,9 +35,6 @@ with short_spins():
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardScaler
 
-__all__ = ["SklearnLearner", "extra_trees", "forest", "hist_gradient_boosting", "logistic", "tfidf"]
-
-
 BLOCK = 16_384  # rows to predict at a time
 ROUNDING = 1e-3  # twice the rounding error of a probability in float16
 SEED_LIMIT = 2**32  # the end of scikit-learn's random_state
@@ -229,7 +226,6 @@ def probabilities(output: Any, classes: int, ids: npt.NDArray[Any], who: str) ->
     >>> probabilities([[0.5, 0.6]], 2, np.array([7]), "mine")
     Traceback (most recent call last):
     unseen.errors.DataError: mine: rows of predict_proba must sum to 1, but that of id 7 sums to 1.1
-
     """
     name = f"{who}: predict_proba"
     output = of_tensor(output, name) if is_tensor(output) else unmasked(output, name)

@@ -15,8 +15,6 @@ from unseen.core.exposure import Fit
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import limited_threads
 
-__all__ = ["Executor", "Job", "Report", "ResultSink", "run_job"]
-
 Named = dict[str, npt.NDArray[Any]]
 Report = Callable[..., None]
 
@@ -39,24 +37,14 @@ class ResultSink(Sink, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One fit with its learner, the sink of its observations and the store of its checkpoints.
+    """One fit with its learner, the sink of its observations and the store of its checkpoints."""
 
-    Args:
-        fit: the training rows and the watch sets.
-        sink: the sink that receives the observations.
-        checkpoints: the store of the training state.
-        learner: the learner to train.
-        seed: the root seed, passed on to the learner.
-        name: the name of the fit in reports, errors and events; unique in one call of `Executor.run`.
-
-    """
-
-    fit: Fit
-    sink: ResultSink
-    checkpoints: CheckpointStore
-    learner: Learner
-    seed: int
-    name: str
+    fit: Fit  # the training rows and the watch sets
+    sink: ResultSink  # the sink that receives the observations
+    checkpoints: CheckpointStore  # the store of the training state
+    learner: Learner  # the learner to train
+    seed: int  # the root seed, passed on to the learner
+    name: str  # the name of the fit in reports, errors and events; unique in one call of `Executor.run`
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the learner, which goes to a worker once for many jobs and may hold data for the next one."""
@@ -89,7 +77,6 @@ class Executor(Protocol):
             data: the data set; sent to each worker once.
             report: called as `report(kind, fit=name, **fields)`, in this process: `"fit_start"` with the
                 number of training `samples`, the reports of the learner, and `"fit_end"` with `seconds`.
-
         """
 
 

@@ -28,9 +28,6 @@ from unseen.engine.executors.base import Job, Report, run_job
 from unseen.engine.executors.worker import SharedData, rebuild_error, work
 from unseen.errors import ArgumentError, WorkerError
 
-__all__ = ["LocalExecutor", "WorkerPool"]
-
-
 _GRACE = 3.0  # seconds between asking a worker to end and ending it
 _CHECK_EVERY = 1.0  # seconds between checks that the busy workers are alive
 _SETS = 2  # data sets that stay shared: the scored one, and the same joined with a test set
@@ -269,7 +266,6 @@ class LocalExecutor:
 
     >>> LocalExecutor(jobs=2, threads=1)
     LocalExecutor(jobs=2, threads=1)
-
     """
 
     workers = 1
@@ -307,7 +303,6 @@ class LocalExecutor:
         Raises:
             ArgumentError: data, a learner or a job cannot be sent to a worker process.
             WorkerError: a worker process ended; the message names its fit.
-
         """
         if self.jobs == 1:
             for job in jobs:

@@ -25,8 +25,6 @@ from unseen.engine.executors.ray_session import Ref, Session, SharedLearner, Tas
 from unseen.engine.executors.ray_train import Placements, WorkerGroup, check_worker_group, train_together
 from unseen.errors import ArgumentError, MissingDependencyError
 
-__all__ = ["RayExecutor"]
-
 Named = dict[str, npt.NDArray[Any]]
 
 
@@ -61,7 +59,6 @@ class RayExecutor:
 
     >>> RayExecutor(threads=2)
     RayExecutor(address=None, jobs=None, threads=2, num_gpus=0, workers=1)
-
     """
 
     def __init__(
@@ -121,7 +118,6 @@ class RayExecutor:
                 connection.
             WorkerError: the workers of a fit died more than three times, or memory did not suffice for it; the object
                 store cannot hold the data; no Ray answers at the address.
-
         """
         jobs = iter(jobs)
         first = next(jobs, None)
@@ -158,7 +154,6 @@ class _Submit:
         executor: the executor, which knows how many threads and GPUs a fit has.
         data: the reference of the data set.
         at_once: the number of tasks at a time.
-
     """
 
     def __init__(self, executor: RayExecutor, data: Ref, at_once: int) -> None:

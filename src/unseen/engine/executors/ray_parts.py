@@ -25,8 +25,6 @@ from unseen.engine.executors.ray_session import Message, TaskContext, data_and_l
 from unseen.engine.executors.worker import pack_error, rebuild_error
 from unseen.errors import WorkerError
 
-__all__ = ["Sizes", "is_parted", "train_in_parts"]
-
 Named = dict[str, npt.NDArray[Any]]
 Ref = Any  # ray.ObjectRef
 Summed = Sequence[Any]  # the parts of the first pass, which sums
@@ -35,18 +33,11 @@ Judged = Sequence[Sequence[IntArray]]  # the parts of the second pass, which jud
 
 @dataclass(frozen=True)
 class Sizes:
-    """The resources of the tasks of one fit.
+    """The resources of the tasks of one fit."""
 
-    Args:
-        cpus: the CPUs of each task.
-        gpus: the GPUs of each task.
-        at_once: the number of tasks at a time.
-
-    """
-
-    cpus: int
-    gpus: float
-    at_once: int
+    cpus: int  # the CPUs of each task
+    gpus: float  # the GPUs of each task
+    at_once: int  # the number of tasks at a time
 
 
 def is_parted(job: Job) -> bool:

@@ -14,8 +14,6 @@ from unseen.engine.executors.ray_session import no_space
 from unseen.engine.executors.worker import rebuild_error
 from unseen.errors import WorkerError
 
-__all__ = ["RETRIES", "Stream", "TaskScheduler", "cause"]
-
 Named = dict[str, npt.NDArray[Any]]
 Stream = Any  # ray.ObjectRefGenerator
 Submit = Callable[[Job, bool], Stream]
@@ -27,18 +25,11 @@ KEPT = "Repeat the command with the same --out to go on: finished fits and epoch
 
 @dataclass(frozen=True, eq=False)
 class _RunningFit:
-    """A running fit.
+    """A running fit."""
 
-    Args:
-        job: the fit.
-        retries: how often it started again.
-        alone: whether it has claimed a whole node.
-
-    """
-
-    job: Job
-    retries: int = 0
-    alone: bool = False
+    job: Job  # the fit
+    retries: int = 0  # how often it started again
+    alone: bool = False  # whether it has claimed a whole node
 
 
 class TaskScheduler:
@@ -48,7 +39,6 @@ class TaskScheduler:
         submit: starts a job and returns the stream of its messages; the job claims a whole node where the flag is set.
         room: the number of tasks at a time.
         look: called when no message comes; raises where no node has room left.
-
     """
 
     def __init__(self, submit: Submit, room: int, look: Callable[[], object]) -> None:

@@ -19,20 +19,6 @@ from unseen.engine.executors.base import Job, run_job
 from unseen.engine.executors.worker import pack_error
 from unseen.errors import ArgumentError, WorkerError
 
-__all__ = [
-    "Message",
-    "Ref",
-    "Session",
-    "SharedLearner",
-    "TaskContext",
-    "data_and_learner",
-    "put",
-    "room",
-    "train",
-    "whole_node",
-]
-
-
 Ref = Any  # ray.ObjectRef
 Resources = dict[str, float]
 
@@ -44,7 +30,6 @@ class Session:
 
     Args:
         address: the address of a cluster, or None; see `RayExecutor`.
-
     """
 
     def __init__(self, address: str | None) -> None:
@@ -102,7 +87,6 @@ def room(cpus: int, gpus: float, workers: int = 1) -> int:
 
     Raises:
         ArgumentError: there is no room for a single fit.
-
     """
     nodes = _nodes()
     found = sum(_room_on(node, cpus, gpus) for node in nodes)
@@ -210,20 +194,12 @@ class SharedLearner:
 
 @dataclass(frozen=True)
 class TaskContext:
-    """The context that the tasks of a run share.
+    """The context that the tasks of a run share."""
 
-    Args:
-        data: the reference of the data set.
-        learner: the reference of the `SharedLearner`.
-        threads: the number of threads for each fit.
-        folder: the driver's working directory, where relative paths of data and checkpoints start.
-
-    """
-
-    data: Ref
-    learner: Ref
-    threads: int
-    folder: str
+    data: Ref  # the reference of the data set
+    learner: Ref  # the reference of the `SharedLearner`
+    threads: int  # the number of threads for each fit
+    folder: str  # the driver's working directory, where relative paths of data and checkpoints start
 
 
 # The last data set and learner of this worker process, with their references. Ray uses a process for many tasks, and a

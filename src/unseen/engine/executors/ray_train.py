@@ -24,8 +24,6 @@ from unseen.engine.executors.ray_session import Message, TaskContext
 from unseen.engine.executors.worker import pack_error
 from unseen.errors import ArgumentError, MissingDependencyError, WorkerError
 
-__all__ = ["Placements", "WorkerGroup", "check_worker_group", "train_together"]
-
 _LOOK = 1.0  # seconds between checks that the workers are alive
 _LAST = ("done", "failed")
 _PLACED = "placed"
@@ -33,18 +31,11 @@ _PLACED = "placed"
 
 @dataclass(frozen=True)
 class WorkerGroup:
-    """The workers of one fit.
+    """The workers of one fit."""
 
-    Args:
-        workers: the number of workers.
-        cpus: the CPUs claimed for each.
-        gpus: the GPUs claimed for each.
-
-    """
-
-    workers: int
-    cpus: int
-    gpus: float
+    workers: int  # the number of workers
+    cpus: int  # the CPUs claimed for each
+    gpus: float  # the GPUs claimed for each
 
 
 class Placements:
@@ -85,7 +76,6 @@ def check_worker_group(gpus: float) -> None:
     Raises:
         ArgumentError: a worker has a part of a GPU, or several.
         MissingDependencyError: a package that Ray Train needs beside Ray is not installed.
-
     """
     if gpus not in (0, 1):
         raise ArgumentError(

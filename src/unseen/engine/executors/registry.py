@@ -10,8 +10,6 @@ from unseen.engine.executors.local import LocalExecutor
 from unseen.engine.executors.ray import RayExecutor
 from unseen.errors import ArgumentError, UnknownNameError
 
-__all__ = ["resolve"]
-
 _RAY_OPTIONS = ("address", "num_gpus", "workers")
 
 
@@ -31,7 +29,6 @@ def resolve(executor: str | Executor, *, jobs: int | None = None, threads: int |
 
     >>> resolve("local", jobs=2, threads=1)
     LocalExecutor(jobs=2, threads=1)
-
     """
     if isinstance(executor, type) or not (isinstance(executor, str) or hasattr(executor, "run")):
         raise ArgumentError(f"executor must be 'local', 'ray' or an executor, got {executor!r}")

@@ -30,23 +30,15 @@ from unseen.errors import ArgumentError, WorkerError
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-__all__ = ["PickledData", "SharedData", "open_shared", "pack_error", "rebuild_error", "work"]
-
-
 _ALIGNED = 64  # bytes of a cache line, so that arrays are aligned as well as those of NumPy
 
 
 @dataclass(frozen=True)
 class PickledData:
-    """A data set without its arrays, small enough for a pipe.
+    """A data set without its arrays, small enough for a pipe."""
 
-    Args:
-        body: the pickle without its buffers.
-        spans: first byte and length of each buffer in the file, and whether it is read-only.
-
-    """
-
-    body: bytes
+    body: bytes  # the pickle without its buffers
+    # First byte and length of each buffer in the file, and whether it is read-only.
     spans: Sequence[tuple[int, int, bool]]
 
 
@@ -58,7 +50,6 @@ class SharedData:
     Raises:
         PicklingError, AttributeError, TypeError: the data cannot be pickled.
         StorageError: neither the temporary folder nor the memory has room for the arrays.
-
     """
 
     def __init__(self, data: Data) -> None:

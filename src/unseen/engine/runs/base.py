@@ -17,8 +17,6 @@ from unseen.core.protocols import CheckpointStore
 from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError
 
-__all__ = ["Output", "Run", "Saved", "check_name", "plain_arrays"]
-
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -46,7 +44,6 @@ class Run(Protocol):
             RunLockedError: another process works in the run.
             RunMismatchError: the run has another configuration; the message lists what differs.
             StorageError: the run cannot be written.
-
         """
 
     def close(self) -> None:
@@ -127,7 +124,6 @@ def plain_arrays(arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
     >>> plain_arrays({"a": np.array([{}])})
     Traceback (most recent call last):
     unseen.errors.ArgumentError: array 'a' must hold numbers, truth values, dates or text, got dtype object
-
     """
     plain = {name: np.asarray(values) for name, values in arrays.items()}
     for name, values in plain.items():

@@ -25,19 +25,6 @@ from unseen.engine.runs.files import read_whole
 from unseen.engine.runs.manifest import differences, digest_of, normal, parse_object, seal, unseal
 from unseen.errors import CorruptFileError, RunError
 
-__all__ = [
-    "COMMAND",
-    "READ_BY",
-    "Command",
-    "changed_since",
-    "keep_command",
-    "learner_of",
-    "options_of",
-    "outside",
-    "read_by",
-    "read_command",
-]
-
 COMMAND = "command.json"  # in the directory of a run that was begun on the command line
 FORMAT = 2  # of this file; 1 had no seal
 
@@ -68,20 +55,12 @@ _REPEAT = "repeat the original command with the same --out"
 
 @dataclass(frozen=True)
 class Command:
-    """The command that began a run.
+    """The command that began a run."""
 
-    Args:
-        name: the subcommand.
-        options: its options by name.
-        sealed: whether it has a seal; the runs of early versions have none.
-        own: whether this user signed it.
-
-    """
-
-    name: str
-    options: dict[str, Any]
-    sealed: bool
-    own: bool
+    name: str  # the subcommand
+    options: dict[str, Any]  # its options by name
+    sealed: bool  # whether it has a seal; the runs of early versions have none
+    own: bool  # whether this user signed it
 
 
 def keep_command(run: Path, command: Mapping[str, Any]) -> None:
@@ -130,7 +109,6 @@ def read_command(run: Path) -> Command:
     Raises:
         RunError: the run was not begun on the command line.
         CorruptFileError: the record is damaged, was edited, or belongs to another run.
-
     """
     path = run / COMMAND
     try:
@@ -191,7 +169,6 @@ def options_of(run: Path) -> dict[str, Any]:
     Raises:
         RunError: the run was not begun on the command line, the record is damaged, or the options would import or
             connect to what another user named.
-
     """
     return _options_of(run, learner=False, deeper=3)
 

@@ -37,9 +37,6 @@ from unseen.engine.runs.files import EventLog, Lock, file_digest, move_aside, re
 from unseen.engine.runs.manifest import check_same, digest_of, find_malformed, normal, refuse_newer, seal, unseal
 from unseen.errors import CorruptFileError, RunError, RunMismatchError, StorageError
 
-__all__ = ["DirectoryCheckpoints", "RunDirectory", "owner_of", "read_arrays", "write_arrays"]
-
-
 _DIGEST = 32  # hexadecimal digits
 _CHUNK = 1 << 20
 
@@ -50,7 +47,6 @@ def write_arrays(path: Path, arrays: Arrays, owner: str) -> None:
     Raises:
         ArgumentError: an array holds objects.
         StorageError: the file cannot be written.
-
     """
     plain = plain_arrays(arrays)
     replace_file(path, lambda file: _write(file, plain, owner))
@@ -61,7 +57,6 @@ def owner_of(path: Path) -> str | None:
 
     Raises:
         CorruptFileError: the file is damaged.
-
     """
     try:
         with path.open("rb") as file:
@@ -77,7 +72,6 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
     Raises:
         CorruptFileError: the arrays cannot be read in spite of that.
-
     """
     try:
         with zipfile.ZipFile(path) as members:
@@ -182,7 +176,6 @@ class RunDirectory(Run):
     ...     run.open({"seed": 0})
     ...     run.result("r0f0") is None
     True
-
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -200,7 +193,6 @@ class RunDirectory(Run):
             RunLockedError: another process is working here.
             RunMismatchError: it is the run of another configuration; nothing is changed.
             StorageError: the directory cannot be written.
-
         """
         now = normal(manifest)
         lock = Lock(self.path / "lock")
@@ -234,7 +226,6 @@ class RunDirectory(Run):
         Raises:
             RunError: there is no run here, or one in a newer format than this version of unseen reads.
             CorruptFileError: the manifest is damaged.
-
         """
         raw = self._raw_manifest()
         if raw is None:

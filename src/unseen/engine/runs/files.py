@@ -31,22 +31,6 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = [
-    "LOCK",
-    "EventLog",
-    "Lock",
-    "NewFolder",
-    "file_digest",
-    "mapped",
-    "move_aside",
-    "read_whole",
-    "reading",
-    "record",
-    "remove",
-    "spent",
-    "understood",
-]
-
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
@@ -55,7 +39,6 @@ def reading(path: Path) -> Iterator[None]:
     Raises:
         CorruptFileError: there is a folder, a pipe or a device in place of the file.
         StorageError: the file cannot be read.
-
     """
     try:
         if path.exists() and not path.is_file():  # to read from a pipe would wait forever
@@ -73,7 +56,6 @@ def understood(path: Path) -> Iterator[None]:
 
     Raises:
         CorruptFileError: the file is whole but does not hold what unseen writes, such as text in place of a number.
-
     """
     try:
         yield
@@ -134,7 +116,6 @@ class Lock:
         RunLockedError: another process (or another `Lock` of this process) holds the lock.
         StorageError: the file cannot be written.
         RunError: the system has no such locks.
-
     """
 
     def __init__(self, path: Path) -> None:
@@ -204,7 +185,6 @@ class NewFolder:
     Raises:
         RunLockedError: another process writes this folder.
         StorageError: the folder cannot be written.
-
     """
 
     def __init__(self, folder: Path) -> None:
@@ -247,7 +227,6 @@ def mapped(path: Path, shape: tuple[int, ...]) -> Any:
 
     Raises:
         OSError: the disk has not enough space.
-
     """
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     # Here a full disk raises an error. Later, inside the memory map, it would kill the process.
@@ -284,7 +263,6 @@ def spent(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     >>> epochs = [{"kind": "epoch", "fit": "r0f0", "seconds": 1.5, "observe_seconds": 0.25}] * 2
     >>> spent([*epochs, {"kind": "fit_end", "fit": "r0f0", "seconds": 4.0}])
     {'r0f0': 4.0}
-
     """
     epochs: dict[str, float] = {}
     whole: dict[str, float] = {}
@@ -309,7 +287,6 @@ class EventLog:
 
         Raises:
             StorageError: the log cannot be written.
-
         """
         line = json.dumps(event, default=str).encode() + b"\n"
         try:

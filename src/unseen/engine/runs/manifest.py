@@ -10,18 +10,6 @@ from typing import Any
 
 from unseen.errors import ArgumentError, RunError, RunMismatchError
 
-__all__ = [
-    "check_same",
-    "differences",
-    "digest_of",
-    "find_malformed",
-    "normal",
-    "parse_object",
-    "refuse_newer",
-    "seal",
-    "unseal",
-]
-
 FORMAT = 1  # of the files of a run
 
 _SEAL = "seal"
@@ -117,7 +105,6 @@ def check_same(name: str, run: Mapping[str, Any], now: Mapping[str, Any]) -> Non
     ...     print(error)
     runs/x is the run of another configuration; repeat its options, or choose another --out:
       seed: 0 (run) != 1 (now)
-
     """
     if differing := differences(run, now):
         head = f"{name} is the run of another configuration; repeat its options, or choose another --out:"
@@ -130,7 +117,6 @@ def refuse_newer(name: str, manifest: Mapping[str, Any]) -> None:
     >>> refuse_newer("runs/x", {"format": 2, "versions": {"unseen": "9.0"}})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     unseen.errors.RunError: runs/x is a run of format 2, written by unseen 9.0, but ... up to 1; upgrade unseen
-
     """
     found = manifest.get("format", FORMAT)
     if isinstance(found, int) and found <= FORMAT:

@@ -15,8 +15,6 @@ from unseen.engine.runs.files import record
 from unseen.engine.runs.manifest import check_same, normal
 from unseen.errors import RunError
 
-__all__ = ["MemoryCheckpoints", "MemoryRun"]
-
 Named = dict[str, npt.NDArray[Any]]
 
 
@@ -26,7 +24,6 @@ class MemoryCheckpoints:
     >>> store = MemoryCheckpoints()
     >>> store.load() is None
     True
-
     """
 
     def __init__(self) -> None:
@@ -53,7 +50,6 @@ class MemoryRun(Run):
     ...     run.open({"seed": 0})
     ...     run.result("r0f0") is None
     True
-
     """
 
     def __init__(self) -> None:

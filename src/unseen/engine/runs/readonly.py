@@ -24,9 +24,6 @@ from unseen.engine.runs.manifest import differences, digest_of, normal, unseal
 from unseen.engine.runs.memory import MemoryRun
 from unseen.errors import ArgumentError, CorruptFileError, RunError
 
-__all__ = ["Looking", "load_file", "open_run", "results_of", "seed_of"]
-
-
 T = TypeVar("T")
 
 
@@ -42,7 +39,6 @@ class Looking(RunDirectory):
     Attributes:
         differences: the lines of `unseen.engine.runs.manifest.differences`; None before `open`.
         damaged: the paths of damaged files that were found.
-
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -150,7 +146,6 @@ def results_of(run: Path) -> Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]:
     Raises:
         RunError: there is no run.
         CorruptFileError: a result is damaged.
-
     """
     owner = digest_of(RunDirectory(run).manifest())
     for path in sorted(run.glob("fits/*/result.npz")):

@@ -32,9 +32,6 @@ from unseen.learners.ridge.products import make_answers, make_products
 from unseen.learners.ridge.reading import RowReader, SumCache, by_id, solve_or_refuse
 from unseen.scores.alignment import temperature_of
 
-__all__ = ["GRID", "SAMPLE", "RidgeLearner", "choose_scalars", "sample_size"]
-
-
 SAMPLE, LEAST_SAMPLE = 20_000, 5_000  # the most rows by which both are chosen, and the most with very many classes
 SAMPLED_ANSWERS = 10**7  # entries of the answers of these rows
 GRID = np.logspace(-6, 2, 9)  # of lambda, in units of the mean eigenvalue of Z'Z
@@ -45,7 +42,6 @@ def sample_size(n: int, width: int) -> int:
 
     >>> sample_size(1_281_167, 10), sample_size(1_281_167, 1_000)
     (20000, 10000)
-
     """
     return min(n, SAMPLE, max(LEAST_SAMPLE, SAMPLED_ANSWERS // width))
 
@@ -62,7 +58,6 @@ def choose_scalars(
         seed: the seed of the draw.
         lam: the penalty if it is set, else None.
         temperature: the temperature if it is set, else None.
-
     """
     if lam is not None and temperature is not None:
         return lam, temperature
@@ -154,7 +149,6 @@ class RidgeLearner(Learner):
     >>> table = unseen.score(X, y, plan=unseen.leave_one_out(), learner="ridge:lam=2.0")
     >>> table.values["el2n"].shape
     (1, 60)
-
     """
 
     name = "ridge"

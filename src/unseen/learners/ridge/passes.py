@@ -33,21 +33,6 @@ from unseen.errors import DataError
 from unseen.learners.base import split_whole_groups
 from unseen.learners.ridge.reading import Piece, RowReader, by_id, enough_remains, solve_or_refuse
 
-__all__ = [
-    "INFLUENCE",
-    "LEAST_GAP",
-    "LocalPasses",
-    "Passes",
-    "Solutions",
-    "SumTree",
-    "add_sums",
-    "large_groups",
-    "limit_threads",
-    "pack_sums",
-    "unpack_sums",
-]
-
-
 LARGE_BYTES = 2**31  # of sums and solutions of groups that do not need their own
 # See closed_form.py: below it, rounding errors would be above 1e-8 of the outputs, so the group's model is refitted.
 LEAST_GAP = 1e-8
@@ -80,17 +65,11 @@ def limit_threads(d: int) -> AbstractContextManager[None]:
 
 @dataclass(frozen=True, eq=False)
 class Solutions:
-    """The solutions of the first pass, which the second pass reads.
+    """The solutions of the first pass, which the second pass reads."""
 
-    Args:
-        whole: the regression on all rows.
-        without: the regression without each large group, by group.
-        variance: the variance of a residual times the degrees of freedom, or None if no influences are wanted.
-
-    """
-
-    whole: Solution
-    without: dict[int, Solution]
+    whole: Solution  # the regression on all rows
+    without: dict[int, Solution]  # the regression without each large group, by group
+    # The variance of a residual times the degrees of freedom, or None if no influences are wanted.
     variance: float | None
 
 
@@ -104,22 +83,13 @@ def add_sums(sums: Sequence[Sequence[Sums]]) -> list[Sums]:
 
 @dataclass(eq=False)
 class Passes:
-    """The two passes of a fit that has one model for each group, divided into parts.
+    """The two passes of a fit that has one model for each group, divided into parts."""
 
-    Args:
-        rows: the data set.
-        lam: the penalty.
-        temperature: the divisor of outputs.
-        fit: a fit with `apart`.
-        wanted: the quantities that the sink wants for the watched rows.
-
-    """
-
-    rows: RowReader
-    lam: float
-    temperature: float
-    fit: Fit
-    wanted: frozenset[str]
+    rows: RowReader  # the data set
+    lam: float  # the penalty
+    temperature: float  # the divisor of outputs
+    fit: Fit  # a fit with `apart`
+    wanted: frozenset[str]  # the quantities that the sink wants for the watched rows
     part_rows: ClassVar[int] = 2**16  # the least rows of a part
     part_sums: ClassVar[int] = 16  # the least rows of a part, for each column of its sums; its work then exceeds these
     fan: ClassVar[int] = 16  # sums that each node of the tree adds, one after another
@@ -218,7 +188,6 @@ class Passes:
             solution: the result of `solved`.
             sink: the sink, which takes observations of different rows from several threads.
             done: the number of rows that are done already, as it was yielded.
-
         """
 
         def observe_piece(block: IntArray, x: FloatArray) -> None:
@@ -397,18 +366,11 @@ class SumTree:
 
 @dataclass(eq=False)
 class LocalPasses:
-    """Both passes of one fit in this process, one part after another.
+    """Both passes of one fit in this process, one part after another."""
 
-    Args:
-        passes: the two passes.
-        checkpoints: the store of the progress.
-        report: called with ("part", part=0..1) on the way.
-
-    """
-
-    passes: Passes
-    checkpoints: CheckpointStore
-    report: Callable[..., None]
+    passes: Passes  # the two passes
+    checkpoints: CheckpointStore  # the store of the progress
+    report: Callable[..., None]  # called with ("part", part=0..1) on the way
     _saved: float = field(default_factory=time.monotonic, init=False)
     _reported: float = field(default=0.0, init=False)
 

@@ -19,8 +19,6 @@ from unseen.core.observation import Observation
 from unseen.core.protocols import Data
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 
-__all__ = ["Answers", "OnCpu", "OnGpu", "Products", "fetch", "make_answers", "make_products"]
-
 
 class SumBuilder(Protocol):
     """Builds sums over blocks; see `closed_form.Summing`."""
@@ -82,14 +80,9 @@ class OnCpu:
 
 @dataclass(eq=False)
 class OnGpu:
-    """Products by torch, on any of its devices. Sums come back to the processor, outputs stay on the device.
+    """Products by torch, on any of its devices. Sums come back to the processor, outputs stay on the device."""
 
-    Args:
-        device: the name of the device in torch.
-
-    """
-
-    device: str
+    device: str  # the name of the device in torch
     side_by_side: ClassVar[bool] = False  # a device has its own threads
     _placed: tuple[Solution, tuple[Any, ...]] | None = field(default=None, init=False)
 
@@ -196,7 +189,6 @@ def make_products(device: str) -> Products:
     Raises:
         MissingDependencyError: the device is not the processor, and torch is not installed.
         ArgumentError: torch has no such device here.
-
     """
     if device == "cpu":
         return OnCpu()

@@ -15,16 +15,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import LinAlgError
 
 from unseen.core.arrays import FloatArray, IntArray
-from unseen.core.closed_form import LinAlgError, Solution, Sums, solve
+from unseen.core.closed_form import Solution, Sums, solve
 from unseen.core.protocols import Data
 from unseen.core.threads import ahead, for_each, one_thread_each
 from unseen.errors import DataError, some
 from unseen.learners.ridge.products import Answers, OnCpu, Products, SumBuilder, make_answers
-
-__all__ = ["BLOCK_BYTES", "Piece", "RowReader", "SumCache", "by_id", "enough_remains", "solve_or_refuse"]
-
 
 T = TypeVar("T")
 
@@ -42,16 +40,11 @@ _reading = Lock()  # one thread at a time reads a data set, which may hold open 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """RowReader of a block that one thread works on.
+    """RowReader of a block that one thread works on."""
 
-    Args:
-        rows: int64 (m,).
-        parts: their inputs, in their order: arrays from the data set, each with int64 positions in it, or None for
-            the whole array.
-
-    """
-
-    rows: IntArray
+    rows: IntArray  # int64 (m,)
+    # Their inputs, in their order: arrays from the data set, each with int64 positions in it, or None for the whole
+    # array.
     parts: tuple[tuple[npt.NDArray[Any], IntArray | None], ...]
 
     def by(self, key: IntArray) -> Iterator[tuple[int, Piece]]:
@@ -71,20 +64,12 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class RowReader:
-    """Reads rows of a data set, and makes sums of their products.
+    """Reads rows of a data set, and makes sums of their products."""
 
-    Args:
-        data: a data set of vectors.
-        dtype: the type of the products over rows, float64 or float32.
-        weights: float64 (n,) the weights of the rows, or None.
-        products: makes the products, on the processor or a GPU.
-
-    """
-
-    data: Data
-    dtype: np.dtype[Any]
-    weights: FloatArray | None = None
-    products: Products = field(default_factory=OnCpu)
+    data: Data  # a data set of vectors
+    dtype: np.dtype[Any]  # the type of the products over rows, float64 or float32
+    weights: FloatArray | None = None  # float64 (n,) the weights of the rows, or None
+    products: Products = field(default_factory=OnCpu)  # makes the products, on the processor or a GPU
 
     @cached_property
     def answers(self) -> Answers:
@@ -182,7 +167,6 @@ class RowReader:
             places: the number of sums.
             rows: int64 (m,).
             centre: float64 (d,) the centre of the sums.
-
         """
         made = self.products.start_sums(self.lanes(places) * places, centre, self.answers.width)
         lanes = [[(own, Lock()) for own in made[at : at + places]] for at in range(0, len(made), places)]
@@ -263,14 +247,9 @@ MOST_ERROR = 0.01  # the largest relative error of outputs by float32 products
 
 @dataclass(eq=False)
 class SumCache:
-    """Sums over training rows: made anew for few rows, or for many rows from all rows by subtracting the others.
+    """Sums over training rows: made anew for few rows, or for many rows from all rows by subtracting the others."""
 
-    Args:
-        rows: the data set.
-
-    """
-
-    rows: RowReader
+    rows: RowReader  # the data set
     _whole: Sums | None = field(default=None, init=False)
 
     def over(self, rows: IntArray) -> Sums:

@@ -25,9 +25,6 @@ from unseen.learners.ridge.reading import RowReader
 from unseen.learners.softmax.leave_group_out import BATCH_BYTES, SAMPLE, GroupModels, choose_lam
 from unseen.learners.softmax.solving import HELD_BYTES, train
 
-__all__ = ["MOST_COEFFICIENTS", "SoftmaxLearner", "coefficients", "softmax_or_ridge"]
-
-
 MOST_COEFFICIENTS = 10_000  # the Hessian is the square of them: 800 MB
 
 
@@ -58,7 +55,6 @@ class SoftmaxLearner(Learner):
     >>> table = unseen.score(X, y, plan=unseen.leave_one_out(), learner="softmax:lam=2.0")
     >>> table.values["el2n"].shape
     (1, 60)
-
     """
 
     name = "softmax"

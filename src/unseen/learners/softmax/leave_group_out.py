@@ -35,8 +35,6 @@ from unseen.learners.base import split_whole_groups
 from unseen.learners.ridge.reading import RowReader, by_id
 from unseen.learners.softmax.solving import Model, hessian_of, probabilities, train
 
-__all__ = ["GRID", "SAMPLE", "GroupModels", "batches", "choose_lam", "leave_out_each", "leave_out_group"]
-
 
 def leave_out_each(x: FloatArray, y: IntArray, theta: FloatArray, inverse: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the logits of each row by the regression without this row.
@@ -49,7 +47,6 @@ def leave_out_each(x: FloatArray, y: IntArray, theta: FloatArray, inverse: Float
 
     Returns:
         Logits float64 (m, C), and the largest change of a logit of each row, float64 (m,), infinite without a step.
-
     """
     logits = x @ theta.T
     p = probabilities(logits)
@@ -138,7 +135,6 @@ def choose_lam(rows: RowReader, among: IntArray, of: IntArray, seed: int, name: 
         of: int64 (n,) the group of each row; groups are left out as a whole.
         seed: the seed of the draw.
         name: the name of the fit, for messages.
-
     """
     data = rows.data
     ranked = seeds.order(seed, data.ids, "softmax")
@@ -193,22 +189,13 @@ MOST_REFITS = 100  # models that are trained for this reason
 
 @dataclass(eq=False)
 class GroupModels:
-    """The models of a fit that has one model for each group.
+    """The models of a fit that has one model for each group."""
 
-    Args:
-        rows: the data set, read in float64.
-        fit: a fit with `apart`.
-        lam: returns the penalty of a model for its training rows.
-        checkpoints: the store of the progress of the fit.
-        report: called with ("part", part=0..1).
-
-    """
-
-    rows: RowReader
-    fit: Fit
-    lam: Callable[[IntArray], float]
-    checkpoints: CheckpointStore
-    report: Callable[..., None]
+    rows: RowReader  # the data set, read in float64
+    fit: Fit  # a fit with `apart`
+    lam: Callable[[IntArray], float]  # returns the penalty of a model for its training rows
+    checkpoints: CheckpointStore  # the store of the progress of the fit
+    report: Callable[..., None]  # called with ("part", part=0..1)
     _refits: int = 0
 
     def __post_init__(self) -> None:

@@ -29,9 +29,6 @@ from unseen.core.arrays import FloatArray, IntArray
 from unseen.errors import DataError
 from unseen.learners.ridge.reading import RowReader
 
-__all__ = ["ABSENT", "LinAlgError", "Model", "Problem", "hessian_of", "probabilities", "train"]
-
-
 # The least Newton decrement g' Hess^-1 g. In exact arithmetic, the error of the logits of a row is then at most 1e-10
 # times the root of its leverage x' Hess^-1 x.
 LEAST_DECREMENT = 1e-20
@@ -44,23 +41,15 @@ Block = tuple[FloatArray, IntArray]
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """One regression to solve.
+    """One regression to solve."""
 
-    Args:
-        blocks: returns the rows in blocks, the same at each call: x float64 (m, D), its last column 1, and labels
-            int64 (m,) in 0..C-1; each class occurs.
-        classes: C.
-        width: D.
-        n: the number of rows.
-        lam: the penalty, above 0: 1 / C of scikit-learn with three classes or more, and 2 / C of it with two.
-
-    """
-
+    # Returns the rows in blocks, the same at each call: x float64 (m, D), its last column 1, and labels int64 (m,) in
+    # 0..C-1; each class occurs.
     blocks: Callable[[], Iterable[Block]]
-    classes: int
-    width: int
-    n: int
-    lam: float
+    classes: int  # C
+    width: int  # D
+    n: int  # the number of rows
+    lam: float  # the penalty, above 0: 1 / C of scikit-learn with three classes or more, and 2 / C of it with two
 
     def solve(self, start: FloatArray | None = None) -> FloatArray:
         """Return theta, float64 (C, D), at the minimum.
@@ -70,7 +59,6 @@ class Problem:
 
         Raises:
             LinAlgError: lam is too small for float64.
-
         """
         theta = np.zeros((self.classes, self.width)) if start is None else start
         if theta.size > SMALL:
@@ -166,7 +154,6 @@ def hessian_of(x: FloatArray, p: FloatArray) -> FloatArray:
     Args:
         x: float64 (m, D).
         p: float64 (m, C), probabilities.
-
     """
     (m, width), classes = x.shape, p.shape[1]
     spread = (p[:, :, None] * x[:, None, :]).reshape(m, -1)
@@ -207,22 +194,13 @@ ABSENT = float(np.log(np.finfo(np.float32).tiny))  # log-probability of a class 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A solved regression.
+    """A solved regression."""
 
-    Args:
-        centre: float64 (d,), subtracted from each row.
-        present: int64 (P,) the classes of the training rows, ascending.
-        classes: C of the data set.
-        theta: float64 (P, d + 1).
-        problem: the problem that theta solves.
-
-    """
-
-    centre: FloatArray
-    present: IntArray
-    classes: int
-    theta: FloatArray
-    problem: Problem
+    centre: FloatArray  # float64 (d,), subtracted from each row
+    present: IntArray  # int64 (P,) the classes of the training rows, ascending
+    classes: int  # C of the data set
+    theta: FloatArray  # float64 (P, d + 1)
+    problem: Problem  # the problem that theta solves
 
     def design(self, x: FloatArray) -> FloatArray:
         """Return x about the centre, with a last column of 1, float64 (m, d + 1)."""
@@ -257,7 +235,6 @@ def train(rows: RowReader, chosen: IntArray, lam: float, name: str, start: Float
 
     Raises:
         DataError: the rows are of one class; lam is too small.
-
     """
     labels = rows.data.labels
     present = np.unique(labels[chosen])

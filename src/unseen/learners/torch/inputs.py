@@ -33,20 +33,6 @@ from unseen.errors import DataError, some
 from unseen.learners.torch.parallel import ALONE, Team
 from unseen.learners.torch.recipe import Recipe
 
-__all__ = [
-    "Draws",
-    "Held",
-    "Inputs",
-    "Normaliser",
-    "Streamed",
-    "crop_and_flip",
-    "cut_out",
-    "draw",
-    "fit_normaliser",
-    "open_inputs",
-]
-
-
 SHARED = Path("/dev/shm")  # where torch puts what worker processes send
 _CHUNK = 2048  # rows at a time where all of them are passed over
 _CHUNK_VALUES = 1 << 25  # and their values, counted as int32: 200 images of 224 x 224 pixels
@@ -176,16 +162,10 @@ def free_memory(place: torch.device) -> int:
 
 @dataclass(frozen=True)
 class Normaliser:
-    """Mean 0 and standard deviation 1 for each channel of an image, or for each feature of a vector.
+    """Mean 0 and standard deviation 1 for each channel of an image, or for each feature of a vector."""
 
-    Args:
-        mean: float32, one a channel or feature, on the device.
-        scale: float32, one over the standard deviation; 1 where that is 0.
-
-    """
-
-    mean: Tensor
-    scale: Tensor
+    mean: Tensor  # float32, one a channel or feature, on the device
+    scale: Tensor  # float32, one over the standard deviation; 1 where that is 0
 
     def __call__(self, raw: Tensor) -> Tensor:
         """Float32 of the same shape."""
@@ -206,7 +186,6 @@ def fit_normaliser(
 
     Raises:
         DataError: a training row holds NaN or infinity.
-
     """
     rows = train[np.argsort(ids[train])]  # by id, so that rounding does not depend on the rows
     first = next(inputs.batches([rows[:1]]))
@@ -273,18 +252,12 @@ def _refuse_nonfinite(values: npt.NDArray[np.float64], ids: IdArray) -> None:
 
 @dataclass(frozen=True)
 class Draws:
-    """What happens to each of m images; None where nothing does.
+    """What happens to each of m images; None where nothing does."""
 
-    Args:
-        flips: bool (m,), mirrored left to right.
-        shifts: int64 (m, 2), where the crop begins (down, right) in the image padded by `crop` on each side.
-        holes: int64 (m, 2), the centre (down, right) of the square cut out.
-
-    """
-
-    flips: Tensor | None
+    flips: Tensor | None  # bool (m,), mirrored left to right
+    # Int64 (m, 2), where the crop begins (down, right) in the image padded by `crop` on each side.
     shifts: Tensor | None
-    holes: Tensor | None
+    holes: Tensor | None  # int64 (m, 2), the centre (down, right) of the square cut out
 
     def __getitem__(self, part: slice) -> Draws:
         """Those of some of the images."""
@@ -320,7 +293,6 @@ def crop_and_flip(images: Tensor, draws: Draws, crop: int) -> Tensor:
     >>> image = torch.arange(3).view(1, 1, 3, 1)
     >>> crop_and_flip(image, Draws(torch.tensor([True]), None, None), 0).flatten().tolist()
     [2, 1, 0]
-
     """
     if draws.flips is None and draws.shifts is None:
         return images
@@ -347,7 +319,6 @@ def cut_out(images: Tensor, draws: Draws, size: int) -> Tensor:
 
     >>> cut_out(torch.ones(1, 1, 4, 1), Draws(None, None, torch.tensor([[0, 1]])), 2).flatten().tolist()
     [0.0, 0.0, 1.0, 1.0]
-
     """
     if draws.holes is None:
         return images

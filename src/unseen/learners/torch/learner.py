@@ -28,15 +28,12 @@ if TYPE_CHECKING:
     from unseen.core.exposure import Fit
     from unseen.learners.torch.inputs import Held, Streamed
 
-__all__ = ["TorchLearner", "check_shape", "check_team", "load_torch", "try_network"]
-
 
 def load_torch() -> None:
     """Import torch with threads that soon sleep while they wait for each other, unless it is loaded already.
 
     Raises:
         MissingDependencyError: torch is not installed.
-
     """
     if "torch" in sys.modules:
         return
@@ -122,7 +119,6 @@ class TorchLearner(Learner):
 
     >>> TorchLearner("mlp", device="cpu").epochs
     20
-
     """
 
     name = "torch"
@@ -163,7 +159,6 @@ class TorchLearner(Learner):
 
         >>> TorchLearner("mlp").with_threads(1).threads
         1
-
         """
         if self.recipe.threads is not None:
             return self
@@ -183,7 +178,6 @@ class TorchLearner(Learner):
 
         >>> TorchLearner("mlp").with_workers(2).workers
         2
-
         """
         if workers > 1:
             check_team(self.recipe, self.device, workers)
@@ -196,7 +190,6 @@ class TorchLearner(Learner):
 
         >>> TorchLearner("mlp").steps(1000)  # 20 epochs of 8 batches of up to 128
         160
-
         """
         size = self.recipe.batch_size
         alone = size > 1 and samples > size and samples % size == 1  # joins the batch before it
@@ -207,7 +200,6 @@ class TorchLearner(Learner):
 
         >>> TorchLearner("mlp").with_epochs(3).epochs
         3
-
         """
         other = copy(self)
         other.recipe = replace(self.recipe, epochs=epochs)
@@ -219,7 +211,6 @@ class TorchLearner(Learner):
 
         >>> TorchLearner("mlp", memory_limit=1000).holds(1001)
         False
-
         """
         if self.memory_limit is not None:
             return data_bytes <= self.memory_limit
@@ -241,7 +232,6 @@ class TorchLearner(Learner):
         >>> about = TorchLearner(Recipe(network="mlp", threads=1), device="cpu").describe()
         >>> about["learner"], about["device"], about["threads"]
         ('torch', 'cpu', 1)
-
         """
         return {
             "learner": self.name,
@@ -257,7 +247,6 @@ class TorchLearner(Learner):
         Raises:
             DataError: text or tables, a regression target, or fewer than two classes or samples.
             ArgumentError: a recipe that does not go with these inputs or this device.
-
         """
         refuse_target(data, "the torch learner learns classes")
         device = self._device()
@@ -295,7 +284,6 @@ class TorchLearner(Learner):
             ArgumentError: training diverged, the batch does not fit the device, or the sink wants features of a
                 network without a linear layer.
             DataError: a vector holds NaN or infinity.
-
         """
         from unseen.learners.torch import loop
         from unseen.learners.torch.loop import TorchTraining, seconds_since

@@ -34,22 +34,6 @@ from unseen.learners.torch.parallel import ALONE, Said, Team
 from unseen.learners.torch.recipe import Recipe
 from unseen.learners.torch.runtime import load_compiler, seed_global
 
-__all__ = [
-    "SGD",
-    "TorchTraining",
-    "batched",
-    "evaluating",
-    "gradient_norms",
-    "last_linear",
-    "listening",
-    "network_bytes",
-    "network_for",
-    "pack",
-    "part",
-    "to_array",
-    "unpack_model",
-]
-
 
 def to_array(tensor: Tensor) -> npt.NDArray[Any]:
     """Copy a tensor to an array; NumPy has no bfloat16, so its bits become int16."""
@@ -76,7 +60,6 @@ def unpack_model(model: nn.Module, arrays: Arrays) -> None:
 
     Raises:
         CorruptFileError: other names or shapes than the model has.
-
     """
     state = model.state_dict()
     _same("model", {name: tuple(t.shape) for name, t in state.items()}, arrays)
@@ -92,7 +75,6 @@ class SGD:
 
     Raises:
         ArgumentError: the network has nothing to train.
-
     """
 
     def __init__(self, model: nn.Module, recipe: Recipe) -> None:
@@ -199,7 +181,6 @@ def listening(model: nn.Module) -> Iterator[Callable[[], Tensor]]:
 
     Raises:
         ArgumentError: it has no linear layer, or one whose input is not one vector a sample.
-
     """
     layer = last_linear(model)
     if layer is None:
@@ -315,26 +296,15 @@ def batched(rows: IntArray, size: int) -> list[IntArray]:
 
 @dataclass
 class TorchTraining:
-    """Trains one network on `fit.train`; everything random depends on (seed, repeat, fold, epoch) alone.
+    """Trains one network on `fit.train`; everything random depends on (seed, repeat, fold, epoch) alone."""
 
-    Args:
-        recipe: how.
-        data: ids and labels are read here, inputs from `inputs`.
-        fit: what to train on and what to watch.
-        inputs: the raw inputs.
-        device: where.
-        seed: the root seed.
-        team: the processes that train together; all make the same calls, in the same order.
-
-    """
-
-    recipe: Recipe
-    data: Data
-    fit: Fit
-    inputs: Inputs
-    device: torch.device
-    seed: int
-    team: Team = ALONE
+    recipe: Recipe  # how
+    data: Data  # ids and labels are read here, inputs from `inputs`
+    fit: Fit  # what to train on and what to watch
+    inputs: Inputs  # the raw inputs
+    device: torch.device  # where
+    seed: int  # the root seed
+    team: Team = ALONE  # the processes that train together; all make the same calls, in the same order
 
     def __post_init__(self) -> None:
         recipe, device = self.recipe, self.device
@@ -361,7 +331,6 @@ class TorchTraining:
 
         Raises:
             ArgumentError: the loss is no longer finite.
-
         """
         fit = self.fit
         ranked = seeds.order(self.seed, self.data.ids, "order", fit.repeat, epoch)

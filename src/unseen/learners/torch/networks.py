@@ -12,8 +12,6 @@ from torch.nn import functional
 
 from unseen.errors import ArgumentError, UnknownNameError
 
-__all__ = ["MLP", "NETWORKS", "ConvNet", "ConvNet7", "ResNet", "ResNet9", "build"]
-
 
 class MLP(nn.Module):
     """Two hidden layers of 256 rectified units on vectors, or on images laid out as vectors."""
@@ -167,7 +165,6 @@ class ResNet(nn.Module):
         blocks: in each of the four stages.
         bottleneck: blocks of three convolutions, as in ResNet-50.
         small: the stem for small images, one 3 x 3 convolution of stride 1; else 7 x 7 of stride 2 and a pooling.
-
     """
 
     def __init__(
@@ -232,7 +229,6 @@ def build(
     >>> import torch
     >>> build("mlp", classes=3, features=4)(torch.zeros(2, 4)).shape
     torch.Size([2, 3])
-
     """
     if network == "mlp":
         height, width = image_size or (0, 0)

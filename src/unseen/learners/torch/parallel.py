@@ -25,8 +25,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from unseen.core.arrays import Arrays
 from unseen.errors import ArgumentError
 
-__all__ = ["ALONE", "Said", "Team", "by_the_batch_alone", "find_team", "synchronise"]
-
 
 def synchronise(model: nn.Module, device: torch.device) -> None:
     """Let every batch normalisation of a model, in training, take the statistics of all processes' slices together.
@@ -46,7 +44,6 @@ def by_the_batch_alone(model: nn.Module) -> bool:
 
     >>> by_the_batch_alone(nn.BatchNorm1d(2)), by_the_batch_alone(nn.BatchNorm1d(2, track_running_stats=False))
     (False, True)
-
     """
     return any(isinstance(module, _BatchNorm) and module.running_mean is None for module in model.modules())
 
@@ -120,20 +117,12 @@ Said = tuple[Tensor, Tensor | None, Tensor | None]  # logits (m, C), features (m
 
 @dataclass(frozen=True)
 class Team:
-    """The processes that train one model together, seen by one of them; alone by default, where nothing is sent.
+    """The processes that train one model together, seen by one of them; alone by default, where nothing is sent."""
 
-    Args:
-        rank: which one this is, from 0.
-        size: how many they are.
-        local: how many of them are on this machine.
-        device: where tensors that are sent have to be.
-
-    """
-
-    rank: int = 0
-    size: int = 1
-    local: int = 1
-    device: torch.device = _HOST
+    rank: int = 0  # which one this is, from 0
+    size: int = 1  # how many they are
+    local: int = 1  # how many of them are on this machine
+    device: torch.device = _HOST  # where tensors that are sent have to be
 
     @property
     def leads(self) -> bool:
@@ -145,7 +134,6 @@ class Team:
 
         >>> [Team(rank, 3).slice(7) for rank in range(3)]
         [slice(0, 2, None), slice(2, 4, None), slice(4, 7, None)]
-
         """
         return slice(samples * self.rank // self.size, samples * (self.rank + 1) // self.size)
 
@@ -154,7 +142,6 @@ class Team:
 
         >>> Team(1, 2).mine("abcde")
         'bd'
-
         """
         return batches[self.rank :: self.size]
 
@@ -210,7 +197,6 @@ class Team:
         Args:
             own: what this process says of the batches that are `mine`.
             rows: samples in each of all the batches.
-
         """
         if not self.leads:
             for said in own:
@@ -233,7 +219,6 @@ def find_team(workers: int, device: torch.device) -> Team:
 
     >>> find_team(1, torch.device("cpu")).size
     1
-
     """
     if workers == 1:
         return ALONE

@@ -9,8 +9,6 @@ from typing import Any, Literal, Self, get_args
 
 from unseen.errors import ArgumentError, UnknownNameError
 
-__all__ = ["PRESETS", "Precision", "Recipe", "Schedule"]
-
 Schedule = Literal["cosine", "one_cycle", "constant"]
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -53,7 +51,6 @@ class Recipe:
     >>> Recipe(lr=-1.0)
     Traceback (most recent call last):
     unseen.errors.ArgumentError: lr of a recipe must be above 0, got -1.0
-
     """
 
     network: str = "convnet"
@@ -102,7 +99,6 @@ class Recipe:
 
         >>> Recipe.named("convnet", epochs=4).epochs
         4
-
         """
         if name not in PRESETS:
             raise UnknownNameError("recipe", name, PRESETS)
@@ -117,7 +113,6 @@ class Recipe:
 
         >>> Recipe.named("mlp").describe()["network"]
         'mlp'
-
         """
         return asdict(self)
 
@@ -127,7 +122,6 @@ class Recipe:
         >>> recipe = Recipe(lr=1.0, schedule="one_cycle", warmup=0.5)
         >>> [recipe.rate(step, 4) for step in range(4)]
         [0.5, 1.0, 1.0, 0.5]
-
         """
         rising = self.warmup * steps
         if step + 1 <= rising:

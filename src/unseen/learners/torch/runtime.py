@@ -14,8 +14,6 @@ import torch
 from unseen.errors import ArgumentError
 from unseen.learners.torch.recipe import Recipe
 
-__all__ = ["borrowed", "explained", "find_device", "load_compiler", "seed_global"]
-
 
 def find_device(name: str) -> torch.device:
     """Return the device of that name; `"auto"` is the current CUDA device where there is one, or else the CPU.
@@ -25,7 +23,6 @@ def find_device(name: str) -> torch.device:
 
     >>> find_device("cpu")
     device(type='cpu')
-
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
