@@ -317,7 +317,7 @@ def default_by_bed(result: dict[str, Any], damped: dict[str, Any]) -> list[str]:
     The mean leaves out the bed whose model diverges, and takes the same data with a penalty in its place.
     """
     rows, means = [], []
-    for name, bed in [*result["beds"].items(), ("kdd, with a penalty", damped["beds"]["kdd_damped"])]:
+    for name, bed in [*result["beds"].items(), ("kdd, damped", damped["beds"]["kdd_damped"])]:
         found = [gains(bed, "default", keep) for keep in KEEPS]
         peers = {d: gains(bed, d, "0.5").mean() for d in bed["accuracy"] if d not in BASELINES}
         best = max(peers, key=lambda peer: peers[peer])
