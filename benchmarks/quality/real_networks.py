@@ -168,7 +168,10 @@ class Tier:
             selector = Selector(self.scorer, [method], run=run, seed=0)
             selector.check(method, budget)
             rows = selector.rows(method, budget, cell.seed)
-            return rows, {**found, "method": method.text, "seconds": selector.seconds(method, budget, cell.seed)}
+            parts = [f"{part}-r{cell.seed}" for part in selector.trainings(method, budget)]
+            logs = [log for part in parts for log in (run.path / "parts" / part).rglob("events.jsonl")]
+            seconds = sum(sum(spent(RunDirectory(log.parent).events()).values()) for log in logs)
+            return rows, {**found, "method": method.text, "seconds": seconds}
 
     def run(self, cell: Cell) -> dict[str, Any]:
         """The line of a cell."""

@@ -184,8 +184,8 @@ class Growth:
                 raise ArgumentError(f"{name}= is measured at each step and cannot be given; leave it out")
         if isinstance(self.quota, Mapping):
             raise ArgumentError(
-                "quota={class: count} fixes the classes of one selection; grow takes 'proportional', 'uniform' or "
-                "'error', the classes of those who enter at each step"
+                "quota={class: count} fixes the classes of one selection; grow takes 'proportional', 'floored', "
+                "'uniform' or 'error', the classes of those who enter at each step"
             )
         one_of("quota", self.quota, (*QUOTAS, None))
         second = self.choice.rule.column

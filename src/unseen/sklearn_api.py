@@ -47,7 +47,8 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
             `unseen.prune`: two halves, and five folds for learners in closed form.
         learner: a scikit-learn classifier with `predict_proba`, or what `unseen.learners.resolve` takes; None is
             logistic regression on standardised features, and gradient boosting where X holds text.
-        quota: how the budget is shared among the classes (`"proportional"`, `"uniform"`, `"error"`), or None.
+        quota: how the budget is shared among the classes (`"proportional"`, `"floored"`, `"uniform"`, `"error"`);
+            None for what the rule does by itself, and of the default rule, `"floored"`.
         groups: `"duplicates"` keeps exact copies in one fold; an array (n,) keeps these groups together, but fits
             only the one X that it was made for, so it cannot be used in cross-validation; None keeps nothing together.
         random_state: an integer; a `RandomState`, from which one number is drawn; or None for another result each
@@ -123,7 +124,7 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
             learner=self.learner,
             seed=_seed_of(self.random_state),
             groups=self.groups,
-            quota=self.quota,
+            **({} if self.quota is None else {"quota": self.quota}),
         )
         self.sample_indices_ = self.coreset_.indices
         counts = np.bincount(data.labels[self.sample_indices_], minlength=len(self.classes_)).tolist()

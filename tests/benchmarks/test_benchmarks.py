@@ -93,24 +93,27 @@ def test_the_evaluations_shown_are_those_of_the_results(result, page):
         assert f"{50 * (around['high'] - around['low']):.1f}" in shown[name], name
 
 
-def rows_of_the_default(result):
+def rows_of_the_default(beds):
     """For each report bed: accuracy of random at half, and what the default gains over random, with its interval."""
     keeps, means = ("0.7", "0.5", "0.3", "0.1"), []
-    for bed, found in result["beds"].items():
+    for bed, found in beds.items():
         accuracy, cells = found["accuracy"], []
         for keep in keeps:
             pairs = list(zip(accuracy["default"][keep], accuracy["random"][keep], strict=False))  # what both have
             gains = 100 * np.array([mine - drawn for mine, drawn in pairs])
             half = stats.t.ppf(0.975, len(gains) - 1) * gains.std(ddof=1) / len(gains) ** 0.5
             cells.append(f"{gains.mean():+.1f} ± {half:.1f}" + (" *" if abs(gains.mean()) > half else ""))
-            means.append(gains.mean())
+            if bed != "kdd":  # its model diverges
+                means.append(gains.mean())
         yield f"| {bed} | {100 * np.mean(accuracy['random']['0.5']):.1f} | " + " | ".join(cells) + " |"
     mean = np.reshape(means, (-1, len(keeps))).mean(axis=0)
-    yield "| mean | | " + " | ".join(f"{gain:+.1f}" for gain in mean) + " |"
+    yield "| mean without kdd | | " + " | ".join(f"{gain:+.1f}" for gain in mean) + " |"
 
 
 def test_what_the_default_gains_is_quoted_from_the_results():
-    result = json.loads((ROOT / "benchmarks" / "results" / "designs_report.json").read_text())
+    results = ROOT / "benchmarks" / "results"
+    beds = json.loads((results / "designs_report.json").read_text())["beds"]
+    beds["kdd, damped"] = json.loads((results / "designs_damped.json").read_text())["beds"]["kdd_damped"]
     readme = (ROOT / "README.md").read_text()
-    for row in rows_of_the_default(result):
+    for row in rows_of_the_default(beds):
         assert row in readme, row

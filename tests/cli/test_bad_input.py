@@ -61,7 +61,7 @@ QUICK = ["--learner", "logistic", "--folds", "2", "--threads", "1"]
         (["--keep", "0.5", "--rule", "top", "--features", "x.npy"], "--features is for rules that read features"),
         (["--keep", "0.5", "--rule", "herding", "--features", "no.npy"], r"--features no\.npy cannot be read: No such"),
         (["--keep", "0.5", "--rule", "herding", "--features", "no.npz"], r"--features must be a \.npy file"),
-        (["--keep", "0.5", "--quota", "equal"], "quota must be one of 'proportional', 'uniform', 'error'"),
+        (["--keep", "0.5", "--quota", "equal"], "quota must be one of 'proportional', 'floored', 'uniform', 'error'"),
         (["--keep", "0.5", "--align", "rank"], "rule stratified needs align='none', got 'rank'"),
         (["--keep", "0.5", "--folds", "1"], "k must be an integer of at least 2, got 1"),
         (["--keep", "0.5", "--folds", "201"], "k must be at most the number of samples, got k=201 for 200 samples"),

@@ -217,7 +217,9 @@ def test_kept_and_resumed_to_the_byte(tmp_path):
         evaluated(learner="mlp:epochs=1", fix="iterations", out=tmp_path / "whole")
 
 
-def test_stopped_within_a_training_it_goes_on_from_the_epoch(tmp_path):
+def test_stopped_within_a_training_it_goes_on_from_the_epoch(tmp_path, monkeypatch):
+    monkeypatch.setattr("unseen.engine.runs.directory.DirectoryCheckpoints.spacing", 0.0)  # epochs are short here
+
     def stop(kind, **fields):
         if kind == "epoch" and (fields["fit"], fields["epoch"]) == ("coreset-r0", 1):
             raise KeyboardInterrupt

@@ -222,7 +222,7 @@ class ChoiceOptions:
         str | None,
         typer.Option(
             metavar="QUOTA",
-            help="Budgets of the classes: proportional, uniform or error (held-out class error).",
+            help="Budgets of the classes: proportional, floored (the default has it), uniform or error (held-out).",
             rich_help_panel=CHOICE,
         ),
     ] = None
