@@ -255,7 +255,7 @@ OTHER = unseen.ScoreTable.of("s", np.zeros(300), direction="harder")
         ({"keep": 60, "refill": "aum"}, "score 'aum' needs 2 epochs"),
         ({"keep": 60, "refill": "memorization"}, "asks on one side only"),
         ({"keep": 60, "rule": "k_center"}, "give features="),
-        ({"keep": 60, "quota": {0: 6}}, "grow takes 'proportional', 'uniform' or 'error'"),
+        ({"keep": 60, "quota": {0: 6}}, "grow takes 'proportional', 'floored', 'uniform' or 'error'"),
         ({"keep": 60, "quota": "equal"}, "quota must be one of"),
         ({"keep": 60, "labels": [1]}, "labels= is measured at each step"),
         ({"keep": 60, "groups": [1, 2]}, "one entry for each of 300 samples, got 2"),
