@@ -203,6 +203,9 @@ def blocks() -> dict[str, list[str]]:
         made[f"{result['set']} real networks"] = real_networks(result) + setting(result)
     report, tuning = _result("designs_report"), _result("designs_tuning")
     made["designs report"] = across_beds(report) + setting(report)
+    before = _result("designs_report_over_all")  # by the default that chose over all classes
+    made["designs report over all"] = by_bed(before["beds"], "0.5", ("default",)) + setting(before)
+    made["epochs over all"] = fixed_epochs(_result("designs_epochs_over_all")["beds"])
     for study, beds in tuning["studies"].items():
         for keep in ("0.7", "0.5", "0.3"):
             made[f"designs {study.split(' ')[0]} {keep}"] = by_bed(beds, keep)
@@ -533,9 +536,9 @@ def _result(name: str) -> dict[str, Any]:
     return found
 
 
-def by_bed(beds: dict[str, Any], keep: str) -> list[str]:
-    """Every design on each tuning bed at one budget: the gain over random, its standard error, its price."""
-    designs = dict.fromkeys(design for bed in beds.values() for design in bed["accuracy"])
+def by_bed(beds: dict[str, Any], keep: str, of: Sequence[str] = ()) -> list[str]:
+    """Every design on each bed at one budget: the gain over random, its standard error, its price."""
+    designs = of or dict.fromkeys(design for bed in beds.values() for design in bed["accuracy"])
     rows = []
     for design in designs:
         found = [gains(bed, design, keep) for bed in beds.values()]

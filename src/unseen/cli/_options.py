@@ -214,7 +214,7 @@ class ChoiceOptions:
         typer.Option(
             metavar="RULE",
             help="Rule and its options, such as stratified:cutoff=0.1; see `unseen rules`.",
-            show_default="stratified, less some of the hardest",
+            show_default="in each class stratified, less some of the hardest",
             rich_help_panel=CHOICE,
         ),
     ] = None
