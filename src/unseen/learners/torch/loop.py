@@ -111,7 +111,7 @@ class SGD:
                 [p for p, _ in used],
                 [p.grad for p, _ in used],
                 [buffer for _, buffer in used],
-                # Of bfloat16, torch 2.13 gives another momentum each time.
+                # The fused step of torch 2.13 is not deterministic for bfloat16.
                 fused=all(p.dtype == torch.float32 and not p.grad.is_sparse for p, _ in used),
                 foreach=False,
                 weight_decay=group["weight_decay"],
