@@ -66,7 +66,7 @@ def test_options_by_which_a_table_was_read_are_those_of_the_run(unseen_says, tmp
     said = unseen_says(
         "prune", tmp_path / "t.parquet", "--label", "y", "--feature", "a", "--feature", "b", "--id", "name",
         "--keep", "30", "--rule", "top", "--folds", "2", "--learner", "logistic", "--threads", "1",
-        "--also", "self_confidence@probabilities", "--out", tmp_path / "run",
+        "--out", tmp_path / "run",
     )  # fmt: skip
     assert said.code == 0, said.err
     assert unseen_says("export", tmp_path / "run", "--to", "parquet", "--out", tmp_path / "kept.parquet").code == 0
@@ -105,13 +105,13 @@ def test_what_cannot_be_done_is_said_in_one_line(unseen_says, finished, tmp_path
     refused(unseen_says("export", finished, "--to", "npy", "--link", "hard", *out), 1, "'npy' has no option 'link'")
     refused(unseen_says("export", finished, "--to", "npy", "--out", finished), 1, "exists already")
     refused(unseen_says("export", finished, "--to", "folder", *out), 1, "is for images")
-    refused(unseen_says("export", finished, "--to", "cleanlab", *out), 1, "kept no probabilities")
     refused(unseen_says("export", tmp_path / "none", "--to", "npy", *out), 3, "there is no run or file")
     (tmp_path / "file").touch()
     refused(
         unseen_says("export", finished, "--to", "npy", "--out", tmp_path / "file" / "a.npy"), 3, "cannot write .*a.npy"
     )
     shutil.rmtree(finished / "fits")
+    refused(unseen_says("export", finished, "--to", "cleanlab", *out), 1, "holds no results of fits")
     assert not (tmp_path / "kept").exists()
 
 

@@ -22,6 +22,11 @@ def scored(out, plan=None, learner="logistic", **more):
     )
 
 
+def scored_in(out, **more):
+    scored(out, **more)
+    return out
+
+
 def arrays(folder):
     return [np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("pred_probs", "labels", "ids")]
 
@@ -38,7 +43,7 @@ def arrays(folder):
     ids=["folds", "repeats", "halves", "ridge", "one out"],
 )
 def test_cleanlab_reads_held_out_probabilities(tmp_path, plan, learner):
-    run = scored(tmp_path / "run", plan, learner, also=[KEEPING])
+    run = scored(tmp_path / "run", plan, learner, also=["self_confidence"])
     out = unseen.export(tmp_path / "run", "cleanlab", tmp_path / "kept")
     p, labels, ids = arrays(out)
     assert p.shape == (200, 10)
@@ -46,7 +51,7 @@ def test_cleanlab_reads_held_out_probabilities(tmp_path, plan, learner):
     assert labels.tolist() == Y.tolist()
     assert ids.tolist() == list(range(200))
     np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
-    mean = np.nanmean(run.scores.values[KEEPING], axis=0)
+    mean = np.nanmean(run.scores.values["self_confidence"], axis=0)
     np.testing.assert_allclose(get_self_confidence_for_each_label(labels, p), mean, atol=1e-5)
     assert len(find_label_issues(labels, p, n_jobs=1)) == 200
     assert sorted(path.name for path in out.iterdir()) == ["ids.npy", "labels.npy", "pred_probs.npy"]
@@ -60,11 +65,17 @@ def test_keeping_them_moves_no_score(tmp_path):
     np.testing.assert_array_equal(kept.values[KEEPING], plain.values["self_confidence"])
 
 
-def test_a_run_that_kept_none_says_what_to_repeat(tmp_path):
+def test_a_run_that_kept_none_says_what_to_repeat(tmp_path, monkeypatch):
+    monkeypatch.setattr("unseen.engine.scoring.KEPT_SIZE", len(X) * 10)
+    unseen.export(scored_in(tmp_path / "small"), "cleanlab", tmp_path / "kept")
+    monkeypatch.setattr("unseen.engine.scoring.KEPT_SIZE", len(X) * 10 - 1)
+    unseen.export(scored_in(tmp_path / "large", also=[KEEPING]), "cleanlab", tmp_path / "again")
+    for one, other in zip(arrays(tmp_path / "kept"), arrays(tmp_path / "again"), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
     scored(tmp_path / "run")
     with pytest.raises(ArgumentError, match=r"kept no probabilities; .* --also self_confidence@probabilities"):
-        unseen.export(tmp_path / "run", "cleanlab", tmp_path / "kept")
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+        unseen.export(tmp_path / "run", "cleanlab", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_in_sample_probabilities_are_refused(tmp_path):
@@ -84,8 +95,8 @@ def test_samples_that_nobody_judged_are_named(tmp_path):
     plan = unseen.Exposure(train=np.flatnonzero(half), watch=np.flatnonzero(~half)[:90])
     unseen.score((X, Y), scores=KEEPING, plan=plan, learner="logistic", out=tmp_path / "run", threads=1)
     with pytest.raises(DataError, match=r"no model judged 110 samples: rows 0, 1, 2, 3, 4, \.\.\. \(110 in all\)"):
-        unseen.export(tmp_path / "run", "cleanlab", tmp_path / "kept")
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+        unseen.export(tmp_path / "run", "cleanlab", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_results_in_memory_are_gone(tmp_path):

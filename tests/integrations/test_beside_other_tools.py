@@ -24,8 +24,7 @@ NOISY[WRONG] = (NOISY[WRONG] + 1) % 3
 def held_out_fixture(tmp_path_factory):
     """The scores of iris with five wrong labels, and what is exported for cleanlab."""
     folder = tmp_path_factory.mktemp("held_out")
-    also = ["self_confidence@probabilities"]
-    run = unseen.prune(X, NOISY, keep=0.8, also=also, plan=unseen.folds(5), learner="logistic", out=folder / "run")
+    run = unseen.prune(X, NOISY, keep=0.8, plan=unseen.folds(5), learner="logistic", out=folder / "run")
     out = unseen.export(folder / "run", "cleanlab", folder / "cl")
     return run.scores, np.load(out / "pred_probs.npy"), np.load(out / "labels.npy")
 

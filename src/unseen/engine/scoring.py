@@ -25,6 +25,8 @@ from unseen.scores.accumulator import Joiner, ScoreSink
 from unseen.scores.registry import resolve
 from unseen.scores.streaming import Course, Score
 
+KEPT_SIZE = 5_000_000  # samples times classes up to which held-out probabilities are kept, as `export` writes them
+
 
 @dataclass(frozen=True, eq=False)
 class SampleInfo:
@@ -111,7 +113,9 @@ class Scoring:
             if result is not None:
                 self._add(fit, result)
                 continue
-            sink = ScoreSink(fit, samples.labels, self.scores, len(samples.class_names), self.plan.scored_side)
+            classes, side = len(samples.class_names), self.plan.scored_side
+            keep = side == "unseen" and len(samples.ids) * classes <= KEPT_SIZE
+            sink = ScoreSink(fit, samples.labels, self.scores, classes, side, keep_probabilities=keep)
             yield fit, sink, self.run.checkpoints(fit.name)
 
     def finish(self, fit: Fit, result: Arrays) -> None:

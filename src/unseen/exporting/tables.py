@@ -130,8 +130,8 @@ def to_cleanlab(request: ExportRequest, out: Path) -> None:
     """Write a folder for cleanlab, with all samples in dataset order.
 
     It holds `pred_probs.npy` float32 (n, C), `labels.npy` int64 (n,) and `ids.npy`. Each row of probabilities is the
-    mean over the models that never saw the sample. The run must have kept them, which any score does whose name ends in
-    `@probabilities`.
+    mean over the models that never saw the sample. A run keeps them where n x C is at most 5 million; of larger data
+    any score keeps them whose name ends in `@probabilities`.
 
     Args:
         request: the run.
@@ -163,7 +163,7 @@ def _average_probabilities(mean: npt.NDArray[np.float32], run: Path, table: Scor
     times = np.zeros(len(table), np.int64)
     for _, result in results_of(run):
         # Several scores may have kept the same probabilities.
-        names = [name for name in result if name.endswith(f"/{PROBABILITIES}")]
+        names = [name for name in result if name.rpartition("/")[2] == PROBABILITIES]
         if not names:
             raise ArgumentError(f"{run} kept no probabilities; {_HOW}")
         rows: npt.NDArray[Any] = result[names[0].removesuffix(PROBABILITIES) + ROWS]

@@ -1,8 +1,9 @@
 """The accumulator of the observations of one fit (`ScoreSink`), and the aggregate of all fits (`Joiner`).
 
 A `ScoreSink` is the sink that an executor hands to a learner. It checks each observation (rows of the watch set, each
-once an epoch, finite numbers) and adds it to the state of every score. It also keeps the mean confidence in the label
-and the last prediction. Its result are the measured quantities of the fit.
+once an epoch, finite numbers) and adds it to the state of every score. It also keeps the mean confidence in the label,
+the last prediction and, of small data, the last probabilities of all classes. Its result are the measured quantities of
+the fit.
 
 A `Joiner` averages these quantities over the fits of a plan, row by row, and makes the score table.
 """
@@ -17,6 +18,7 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 
 from unseen.core.arrays import Array, Arrays, FloatArray, IdArray, IntArray, as_integers, check_real
 from unseen.core.exposure import Fit
@@ -24,7 +26,7 @@ from unseen.core.observation import Observation, Side
 from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, DataError, ExposureError, some
 from unseen.scores import _backend as be
-from unseen.scores.label_quality import KEPT
+from unseen.scores.label_quality import KEPT, PROBABILITIES, ROWS
 from unseen.scores.streaming import Score, State, rowwise
 
 SIDES: tuple[Side, ...] = ("unseen", "seen")
@@ -40,17 +42,27 @@ class ScoreSink:
         scores: the scores to measure.
         classes: C, the number of classes.
         scored_side: the watch set that one-sided scores judge (`"seen"` only for the baseline plan).
+        keep_probabilities: whether the result holds the last held-out probabilities of all classes.
     """
 
     def __init__(
-        self, fit: Fit, labels: IntArray, scores: Sequence[Score], classes: int, scored_side: Side = "unseen"
+        self,
+        fit: Fit,
+        labels: IntArray,
+        scores: Sequence[Score],
+        classes: int,
+        scored_side: Side = "unseen",
+        *,
+        keep_probabilities: bool = False,
     ) -> None:
         self.fit = fit
         self._labels = labels
         self.scores = tuple(scores)
         self.classes = classes
         self.scored_side = scored_side
-        self._watch = {side: _Watch(fit.watch(side), labels) for side in SIDES}
+        self.keep_probabilities = keep_probabilities
+        width = classes if keep_probabilities else 0
+        self._watch = {side: _Watch(fit.watch(side), labels, width if side == "unseen" else 0) for side in SIDES}
         self._states: dict[tuple[int, Side], State] = {}
         for index, score in enumerate(self.scores):
             for side in SIDES:
@@ -100,6 +112,8 @@ class ScoreSink:
             watch.confidence[at] += be.to_numpy(rowwise(be.p_label, observation, labels))
             watch.prediction[at] = be.to_numpy(logits.argmax(1))
             watch.judged[at] += 1
+            if watch.logits.size:
+                watch.logits[at] = be.to_numpy(logits)
 
     def _check_logits(self, side: Side, observation: Observation) -> None:
         """Refuse an observation without logits if some score needs them."""
@@ -122,7 +136,8 @@ class ScoreSink:
     def within(self, rows: IntArray) -> ScoreSink:
         """Return a sink of the same fit for a part of the unseen watch set; its `pieces` are in the order of `rows`."""
         inside = replace(self.fit, unseen=rows, seen=np.empty(0, np.int64), apart=None, folds=None)
-        return ScoreSink(inside, self._labels, self.scores, self.classes, self.scored_side)
+        keep = self.keep_probabilities
+        return ScoreSink(inside, self._labels, self.scores, self.classes, self.scored_side, keep_probabilities=keep)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return everything taken so far, as named arrays."""
@@ -141,7 +156,7 @@ class ScoreSink:
                 own[name] = np.array(state[f"score/{index}/{side}/{name}"])
 
     def result(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the measured quantities: `<index>/<side>/<quantity>`, and `confidence` and `prediction`.
+        """Return the measured quantities: `<index>/<side>/<quantity>`, `confidence`, `prediction` and probabilities.
 
         Raises:
             DataError: some sample of a watch set was never observed, or less often than others.
@@ -176,13 +191,15 @@ class ScoreSink:
         if watch.judged.size and watch.judged.all():
             arrays["confidence"] = watch.confidence / watch.judged
             arrays["prediction"] = watch.prediction
+            if watch.logits.size:
+                arrays[PROBABILITIES], arrays[ROWS] = softmax(watch.logits, axis=1), watch.rows
         return arrays
 
 
 class _Watch:
-    """A watch set: positions of its rows, and the progress, confidence and prediction of each sample."""
+    """A watch set: positions of its rows, and the progress, confidence, prediction and last logits of each sample."""
 
-    def __init__(self, rows: IntArray, labels: IntArray) -> None:
+    def __init__(self, rows: IntArray, labels: IntArray, width: int) -> None:
         m = len(rows)
         self.rows = rows
         self.labels = labels[rows]
@@ -193,10 +210,11 @@ class _Watch:
         self.judged = np.zeros(m, np.int32)
         self.confidence = np.zeros(m, np.float64)
         self.prediction = np.full(m, -1, np.int64)
+        self.logits = np.zeros((m, width), np.float32)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return the arrays that change, by name."""
-        names = ("epoch", "times", "judged", "confidence", "prediction")
+        names = ("epoch", "times", "judged", "confidence", "prediction", "logits")
         return {name: getattr(self, name) for name in names}
 
     def positions(self, rows: IntArray, fit: Fit, side: Side) -> IntArray:
@@ -301,7 +319,7 @@ class Joiner:
         self._results: dict[tuple[int, int, int], tuple[Fit, Arrays]] = {}
 
     def add(self, fit: Fit, result: Arrays) -> None:
-        """Add the result of one fit, without the probabilities that a score may keep in it."""
+        """Add the result of one fit, without the probabilities that it may keep."""
         quantities = {name: array for name, array in result.items() if not name.rpartition("/")[2].startswith(KEPT)}
         self._results[fit.repeat, fit.fold, fit.part or 0] = (fit, quantities)
 
