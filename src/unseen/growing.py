@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +30,9 @@ from unseen.core.table import ScoreTable
 from unseen.data.content import digest
 from unseen.data.sources import check_arguments, opened, without_reading
 from unseen.engine import runs
-from unseen.engine.executors import Executor
 from unseen.engine.runs.base import Run
 from unseen.engine.scoring import versions
-from unseen.engine.work import Report, Work
+from unseen.engine.work import Groups, Running, Work, without_running
 from unseen.errors import ArgumentError, BudgetError
 from unseen.learners.base import refuse_target
 from unseen.rules.base import Rule, largest, one_of
@@ -76,13 +75,8 @@ def grow(
     refill: str | Score = "entropy",
     learner: Any = None,
     seed: int | None = 0,
-    groups: npt.ArrayLike | Literal["duplicates"] | None = "duplicates",
+    groups: Groups = "duplicates",
     out: str | Path | None = None,
-    executor: str | Executor = "local",
-    jobs: int | None = None,
-    threads: int | None = None,
-    verify: Literal["cheap", "full"] = "cheap",
-    report: Report | None = None,
     **options: Any,
 ) -> Grown:
     """Choose a coreset in several steps: a part as `prune` does, the rest by models trained on the coreset so far.
@@ -110,15 +104,10 @@ def grow(
             `unseen.score`.
         out: a directory that keeps the run, each scoring as a part of it. The same call continues it after a kill,
             and is refused if anything that changes the numbers differs.
-        executor: where fits run: `"local"`, `"ray"`, or an executor; see `unseen.score`.
-        jobs: fits trained at the same time, each in a process of its own.
-        threads: threads a fit; see `unseen.score`. Part of the manifest.
-        verify: `"full"` puts a digest of all content in the manifest, `"cheap"` one of a sample of it.
-        report: called with (kind, **fields) as work goes on.
-        options: how `data` is read, as in `label="income"`; the options of the rule; and `features` (columns of inputs
-            where they are names, else an array for rules that read it), `align` and `quota`: how the classes share the
-            samples that a step adds: `"proportional"` to their size, `"uniform"`, or `"error"`, to size x held-out
-            error.
+        options: how `data` is read, as in `label="income"`; where fits run, such as `jobs=2`, see
+            `unseen.engine.work.Running`; the options of the rule; and `features` (columns of inputs where they are
+            names, else an array for rules that read it), `align` and `quota`: how the classes share the samples that a
+            step adds: `"proportional"` to their size, `"uniform"`, or `"error"`, to size x held-out error.
 
     Returns:
         The coreset with the step at which each member entered (`sources`, `order`), its history, and the score table
@@ -138,7 +127,8 @@ def grow(
     """
     reading, options = without_reading(options)
     named = Choice.of("stratified" if rule is None else rule).rule
-    check_arguments(grow, options, [*named.options(), *SHARED])
+    check_arguments(grow, options, [*named.options(), *SHARED, *Running.__annotations__])
+    running, options = without_running(options)
     choice = Choice.of(default_rule(resolve_score(score).direction) if rule is None else rule, options)
     exposure = None if plan is None else plan_of(plan, closed_form=False)
     growth = Growth(choice, score, refill, start, steps, exposure, fallback=rule is None)
@@ -146,9 +136,7 @@ def grow(
     with runs.open_run(out) as run:
         source = opened(grow, data, y, reading, reading.pop("features", None), cache=out)
         refuse_target(source, "grow scores outsiders by what is predicted of classes", "`prune` works without classes")
-        work = Work(
-            source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
-        )
+        work = Work(source, learner, groups=groups, **running)
         loop = Loop(work, growth, **amounts(keep=keep, prune=prune), seed=seed)
         with work.session():
             grown = Grown(*loop.run(run, announce=True))

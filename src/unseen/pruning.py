@@ -6,10 +6,10 @@ observations into a table, and a rule turns the table into a coreset.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,10 @@ from unseen.core.exposure import Plan
 from unseen.core.plans import default_plan, plan_named, plan_of
 from unseen.core.protocols import Data
 from unseen.core.table import ScoreTable
-from unseen.data.options import Reading
 from unseen.data.sources import check_arguments, opened, without_reading
-from unseen.engine import executors, runs
-from unseen.engine.executors import Executor
+from unseen.engine import runs
 from unseen.engine.runs.files import understood
-from unseen.engine.work import Report, Work
+from unseen.engine.work import Groups, Running, Work, WorkOptions, resolve_executor, without_running
 from unseen.errors import ArgumentError, RunError
 from unseen.evaluating.advise import FILE as ADVICE
 from unseen.evaluating.advise import Advice
@@ -84,15 +82,10 @@ def score(
     plan: Plan | str | None = None,
     learner: Any = None,
     seed: int | None = 0,
-    groups: npt.ArrayLike | Literal["duplicates"] | None = "duplicates",
+    groups: Groups = "duplicates",
     out: str | Path | None = None,
-    executor: str | Executor = "local",
-    jobs: int | None = None,
-    threads: int | None = None,
-    verify: Literal["cheap", "full"] = "cheap",
-    report: Report | None = None,
     features: str | Sequence[str] | None = None,
-    **reading: Unpack[Reading],
+    **options: Unpack[WorkOptions],
 ) -> ScoreTable:
     """Score every sample by models that never saw it.
 
@@ -110,15 +103,9 @@ def score(
             together only the groups that the data set itself brings.
         out: a directory that keeps the run. The same call continues it after a kill, and is refused if anything
             that changes the numbers differs.
-        executor: where fits run: `"local"`, on this machine; `"ray"`, on Ray, here or (`"ray:address=host:port"`) on a
-            cluster, see `unseen.engine.executors.RayExecutor`; or an executor. The numbers are the same.
-        jobs: fits trained at the same time, each in its own process. The default is 1; with Ray, as many as there is
-            room for.
-        threads: threads a fit. The default is the processors shared among the jobs; with Ray, 1. Part of the manifest.
-        verify: `"full"` puts a digest of all content in the manifest, `"cheap"` a digest of a sample of it.
-        report: called with (kind, **fields) as work goes on.
         features: the columns that are inputs.
-        **reading: how `data` is read, as in `label="income"`; see `unseen.data.options.ReadOptions`.
+        **options: where fits run, such as `jobs=2`, see `unseen.engine.work.Running`; and how `data` is read, as in
+            `label="income"`, see `unseen.data.options.ReadOptions`.
 
     Returns:
         The score table, in dataset order.
@@ -129,12 +116,12 @@ def score(
         >>> len(table), table.directions
         (1797, {'el2n': 'harder'})
     """
+    check_arguments(score, options, Running.__annotations__)
+    running, reading = without_running(options)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
         source = opened(score, data, y, reading, features, cache=out)
-        work = Work(
-            source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
-        )
+        work = Work(source, learner, groups=groups, **running)
         wanted = [_default_score(source)] if scores is None else listed(scores)
         exposure = plan_of(plan, closed_form=work.learner.closed_form)
         table = work.score(run, exposure, wanted, seed=seed, announce=True)
@@ -197,21 +184,16 @@ def prune(
     plan: Plan | str | None = None,
     learner: Any = None,
     seed: int | None = 0,
-    groups: npt.ArrayLike | Literal["duplicates"] | None = "duplicates",
+    groups: Groups = "duplicates",
     out: str | Path | None = None,
-    executor: str | Executor = "local",
-    jobs: int | None = None,
-    threads: int | None = None,
-    verify: Literal["cheap", "full"] = "cheap",
-    report: Report | None = None,
     **options: Any,
 ) -> Pruned:
     """Score every sample by models that never saw it, and choose the coreset.
 
-    The arguments are those of `score` and `select`. `features` are columns of inputs where they are names, else an
-    array (n, d) for rules that read it. `also` names further scores for the table. Held-out label issues
-    (`label_issue`, see `label_error_share`) are always measured, unless the data has a regression target. A budget, a
-    cutoff or a score that cannot be met is refused before any training.
+    The arguments are those of `score` and `select`, and `options` those of both. `features` are columns of inputs where
+    they are names, else an array (n, d) for rules that read it. `also` names further scores for the table. Held-out
+    label issues (`label_issue`, see `label_error_share`) are always measured, unless the data has a regression target.
+    A budget, a cutoff or a score that cannot be met is refused before any training.
 
     If no rule is named and the models turn out hardly better than always predicting the largest class, their scores
     mean nothing. The coreset is then random, each class in proportion, and a message says so.
@@ -228,7 +210,8 @@ def prune(
         Coreset(1,258 of 1,797 samples kept, 70.0 % by top)
     """
     reading, options = without_reading(options)
-    _check_options(_PRUNE, options, rule)
+    _check_options(_PRUNE, options, rule, Running.__annotations__)
+    running, options = without_running(options)
     amount = amounts(keep=keep, prune=prune)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
@@ -238,17 +221,15 @@ def prune(
             refuse_target(source, "rule='auto' compares accuracies of classes", "name a rule")
             if plan is not None:
                 raise ArgumentError("rule='auto' chooses the plan itself: leave plan out, or name candidates")
-            runner = executors.resolve(executor, jobs=jobs, threads=threads)
-            more = {"learner": learner, "groups": groups, "executor": runner, "verify": verify, "report": report}
             budget = budget_of(len(source), **amount)
-            with runner.session():
+            executor, running = resolve_executor(running)
+            more: dict[str, Any] = {"learner": learner, "groups": groups, **running}
+            with executor.session():
                 pruned = _prune_automatically(run, source, budget, score, also, seed, options, **more)
-            if report is not None:
+            if (report := running.get("report")) is not None:
                 report("result", result=pruned, run=out)
             return pruned
-        work = Work(
-            source, learner, groups=groups, executor=executor, jobs=jobs, threads=threads, verify=verify, report=report
-        )
+        work = Work(source, learner, groups=groups, **running)
         predicts = source.targets is None and "logits" in work.learner.provides
         choice = Choice.of(default_rule(score.direction, predicts=predicts) if rule is None else rule, options)
         choice.check(source, **amount, direction=score.direction, predicts=predicts)
@@ -272,13 +253,15 @@ def prune(
 _PRUNE = prune  # the argument `prune` hides the function in its body
 
 
-def _check_options(verb: Callable[..., Any], options: Mapping[str, Any], rule: str | Rule | None) -> None:
-    """Refuse options that neither the verb nor the rule has."""
+def _check_options(
+    verb: Callable[..., Any], options: Mapping[str, Any], rule: str | Rule | None, beside: Iterable[str] = ()
+) -> None:
+    """Refuse options that neither the verb nor the rule has, nor `beside`."""
     if rule == AUTO:
         names = [entry.name for entry in fields(Auto)]
     else:
         names = [*Choice.of(rule or "stratified").rule.options(), *SHARED]
-    check_arguments(verb, options, names)
+    check_arguments(verb, options, [*names, *beside])
 
 
 def _prune_automatically(

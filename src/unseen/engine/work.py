@@ -7,11 +7,11 @@ asks about test rows. Both turn their trainings into jobs, hand these to the exe
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from unseen.core.exposure import Fit, Plan
 from unseen.core.protocols import Data, Learner
 from unseen.core.table import ScoreTable
 from unseen.data.labels import grouping, joined_groups, to_numpy
+from unseen.data.options import Reading
 from unseen.engine import executors
 from unseen.engine.runs.base import Run
 from unseen.engine.scoring import Abilities, SampleInfo, Scoring, check_score
@@ -34,6 +35,48 @@ from unseen.scores.streaming import Score
 Report = Callable[..., None]  # called with (kind, **fields) as work goes on
 Groups = npt.ArrayLike | Literal["duplicates"] | None
 Fix = Literal["epochs", "iterations"]
+
+
+class Running(TypedDict, total=False):
+    """Where fits run.
+
+    Attributes:
+        executor: `"local"`, on this machine; `"ray"`, on Ray, here or (`"ray:address=host:port"`) on a cluster, see
+            `unseen.engine.executors.RayExecutor`; or an executor. The numbers are the same.
+        jobs: fits trained at the same time, each in its own process. The default is 1; with Ray, as many as there is
+            room for.
+        threads: threads a fit. The default is the processors shared among the jobs; with Ray, 1. Part of the manifest.
+        verify: `"full"` puts a digest of all content in the manifest; `"cheap"`, the default, one of a sample of it.
+        report: called with (kind, **fields) as work goes on.
+    """
+
+    executor: str | executors.Executor
+    jobs: int | None
+    threads: int | None
+    verify: Literal["cheap", "full"]
+    report: Report | None
+
+
+class WorkOptions(Reading, Running, total=False):
+    """How a data set is read, and where fits run."""
+
+
+def without_running(options: Mapping[str, Any]) -> tuple[Running, dict[str, Any]]:
+    """Divide the options of a verb: those of `Running`, and the others.
+
+    >>> without_running({"jobs": 2, "cutoff": 0.1})
+    ({'jobs': 2}, {'cutoff': 0.1})
+    """
+    running: Any = {name: value for name, value in options.items() if name in Running.__annotations__}
+    return running, {name: value for name, value in options.items() if name not in running}
+
+
+def resolve_executor(running: Running) -> tuple[executors.Executor, Running]:
+    """Return the executor that several works share, and the options with it in place of its name, jobs and threads."""
+    own = Running(**running)
+    jobs, threads = own.pop("jobs", None), own.pop("threads", None)
+    own["executor"] = executor = executors.resolve(own.get("executor", "local"), jobs=jobs, threads=threads)
+    return executor, own
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,19 +22,17 @@ from unseen.core.coreset import Coreset
 from unseen.core.exposure import at_least
 from unseen.core.protocols import Data
 from unseen.data.content import digest
-from unseen.data.options import Reading
 from unseen.data.sources import check_arguments, columns_named, opened, opened_test, without_reading
 from unseen.engine import runs
 from unseen.engine.runs.base import Run
 from unseen.engine.scoring import versions
-from unseen.engine.work import Fix, Outcome, Training, Work
+from unseen.engine.work import Fix, Outcome, Running, Training, Work, WorkOptions
 from unseen.errors import ArgumentError, DataError
 from unseen.evaluating.arms import BASELINES, Arm, ArmResult, Kind, check_baselines, make_arms
 from unseen.evaluating.prices import CHOOSING, Price, of_arms, of_run, total
 from unseen.evaluating.result import FILE, Evaluation
 from unseen.evaluating.statistics import sampling_error
 from unseen.evaluating.test_set import Exam, NearDuplicates, Overlap, near_duplicates, with_probe, with_test
-from unseen.evaluating.trials import Running
 from unseen.learners.base import refuse_target
 from unseen.rules.inputs import checked_features
 
@@ -42,10 +40,6 @@ DEFAULT_BASELINES: tuple[Kind, ...] = ("full", "random", "random-stratified")
 SAME_DATA = ("n", "kind", "sample_shape", "classes", "labels", "ids", "sample")  # of a fingerprint
 
 CoresetLike = Coreset | str | Path  # a coreset, or the run or the file that holds one
-
-
-class EvaluationOptions(Reading, Running, total=False):
-    """How the data sets of `evaluate` are read, and where it trains."""
 
 
 def evaluate(
@@ -65,7 +59,7 @@ def evaluate(
     features: npt.ArrayLike | tuple[npt.ArrayLike, npt.ArrayLike] | Sequence[str] | None = None,
     seed: int | None = 0,
     out: str | Path | None = None,
-    **options: Unpack[EvaluationOptions],
+    **options: Unpack[WorkOptions],
 ) -> Evaluation:
     """Train on coresets and on their baselines, and measure what training on less costs in accuracy.
 
@@ -96,7 +90,7 @@ def evaluate(
             found.
         seed: the root seed, or None for one that is drawn.
         out: a directory that keeps the run. The same call continues it after a kill.
-        **options: where trainings run, see `unseen.evaluating.trials.Running`; and how `data` and `test` are read, as
+        **options: where trainings run, see `unseen.engine.work.Running`; and how `data` and `test` are read, as
             in `label="income"`, see `unseen.score`.
 
     Returns:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +16,12 @@ from unseen.core import seeds as seeds_room
 from unseen.core.arrays import FloatArray
 from unseen.core.protocols import Data
 from unseen.data.labels import to_numpy
-from unseen.data.options import Reading
 from unseen.data.parts import Joined, Part, restricted, split_off
 from unseen.data.sources import check_arguments, opened, opened_test, without_reading
-from unseen.engine.executors import Executor, resolve
 from unseen.engine.runs.base import Run
 from unseen.engine.runs.files import spent
 from unseen.engine.scoring import versions
-from unseen.engine.work import Fix, Groups, Outcome, Report, Training, Work
+from unseen.engine.work import Fix, Groups, Outcome, Running, Training, Work, WorkOptions, resolve_executor
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import Method, Selector, slug
 from unseen.evaluating.test_set import Overlap, with_test
@@ -34,25 +32,7 @@ from unseen.rules.inputs import as_array
 CellKey = tuple[Method, int, int]  # method, budget, replicate
 
 
-class Running(TypedDict, total=False):
-    """Where trainings run.
-
-    Attributes:
-        executor: `"local"`, `"ray"`, or an executor; see `unseen.score`.
-        jobs: trainings at the same time; the default is 1, and with Ray as many as there is room for.
-        threads: threads a training.
-        verify: `"full"` puts a digest of all content in the manifest.
-        report: called with (kind, **fields) as work goes on.
-    """
-
-    executor: str | Executor
-    jobs: int | None
-    threads: int | None
-    verify: Literal["cheap", "full"]
-    report: Report | None
-
-
-class TrialOptions(Reading, Running, total=False):
+class TrialOptions(WorkOptions, total=False):
     """What `sweep` and `advise` are given alike, besides how data is read and where trainings run.
 
     Attributes:
@@ -122,8 +102,7 @@ class Trials:
             features = restricted(train, as_array("features", features))
         if groups is not None and not isinstance(groups, str):
             groups = restricted(train, to_numpy(groups, "groups"))
-        jobs, threads = running.pop("jobs", None), running.pop("threads", None)
-        running["executor"] = self.executor = resolve(running.get("executor", "local"), jobs=jobs, threads=threads)
+        self.executor, running = resolve_executor(running)
         self.scorer = Work(train, learner, groups=groups, **running)
         # No groups: a test asks about the test rows only, and its training rows are chosen already.
         self.trainer = Work(self.joined, learner if trainee is None else trainee, groups=None, **running)
