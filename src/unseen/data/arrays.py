@@ -1,11 +1,16 @@
-"""Readers of arrays in memory, of npy and npz files, and of scikit-learn's digits."""
+"""Readers of arrays in memory, of npy and npz files, and of the data sets of scikit-learn: its digits, and OpenML's."""
 
 from __future__ import annotations
 
+import re
+import socket
+import warnings
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
+from http.client import HTTPException
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,10 +23,10 @@ from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.content import Files, Watch, note, provenance_of, stamp, warn_if_seen
 from unseen.data.files import is_folder, npy_error, npy_header, read_npy, readable
 from unseen.data.formats import Format, OpenFormat, Place, Seen
-from unseen.data.frames import column_of, from_frame, is_frame, name_of
+from unseen.data.frames import FrameFormat, column_of, from_frame, is_frame, name_of
 from unseen.data.labels import Labelling, is_missing, label_or_target, to_numpy
 from unseen.data.options import ARRAYS, BESIDE
-from unseen.errors import ArgumentError, DataError, UnknownNameError, some
+from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError, some
 
 
 def from_arrays(
@@ -216,6 +221,70 @@ class DigitsFormat(Format):
     def show(self, rows: IntArray) -> list[Seen]:
         """Return them as images, whatever learners get."""
         return OpenFormat(digits(images=True)).show(rows)
+
+
+PATIENCE = 15.0  # seconds until a server must answer; its library waits without end, or tries again for long
+
+
+class OpenmlFormat(FrameFormat):
+    """A data set of OpenML as a frame, with its target as the label: `openml:adult`, or `openml:adult@2`."""
+
+    about = ('"openml:adult"', 'a data set of OpenML by its name; "openml:adult@2" is its version 2')
+
+    @classmethod
+    def reads(cls, source: Any) -> bool:
+        """Tell whether it is such a name."""
+        return isinstance(source, Place) and source.is_named("openml")
+
+    def __init__(self, source: Any, **given: Any) -> None:
+        found = _fetch_openml(str(source))
+        targets = list(found.target_names or ())
+        if given.get("label") is None and given.get("target") is None and len(targets) == 1:
+            given["label"] = targets[0]
+        super().__init__(found.frame, **given)
+        about = found.details
+        version = f"version {about.get('version')} of OpenML's {about.get('name')}, id {about.get('id')}"
+        self.notes += (f"{source} is {version}",)
+
+
+def _fetch_openml(named: str) -> Any:
+    """Download a data set, or read what scikit-learn has kept of it."""
+    name, at, version = named.removeprefix("openml:").partition("@")
+    if not name or (at and not re.fullmatch("[1-9][0-9]*", version)):
+        raise ArgumentError(
+            f"a name of OpenML is openml:NAME or openml:NAME@VERSION, as in openml:adult@2, got {named!r}"
+        )
+    from sklearn.datasets import fetch_openml
+
+    try:
+        with _impatient(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # several versions, which a note tells; another try
+            return fetch_openml(name, version=int(version) if at else "active", as_frame=True, n_retries=1)
+    except ImportError as error:
+        raise MissingDependencyError("pandas", f"reading {named}") from error
+    except (ValueError, HTTPException) as error:  # no such name or version, no table, a broken file
+        raise DataError(f"{named} cannot be read from OpenML: {one_line(error)}") from error
+    except OSError as error:  # those of urllib among them
+        again = "try again with a network, or give the path of a file"
+        raise DataError(f"{named} cannot be downloaded: {one_line(error)}; {again}") from error
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Give every new socket a time limit, since urllib has none of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of an error of another library in one line."""
+    reason = getattr(error, "reason", None)
+    text = " ".join(str(error if reason is None else reason).split())
+    return text if len(text) <= 300 else f"{text[:300]}..."
 
 
 def from_npz(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +26,8 @@ from PIL import Image
 from unseen.core.arrays import IntArray
 from unseen.core.protocols import Data
 from unseen.data.content import Files, blocks
+from unseen.data.decoding import ImageSource, upright
 from unseen.data.files import is_folder, no_file, walk
-from unseen.data.images import ImageSource, upright
 from unseen.data.labels import Labelling
 from unseen.data.options import COLUMNS, ReadOptions
 from unseen.data.storage import is_url, storage_of
@@ -53,6 +54,10 @@ class Place:
         self.is_url = is_url(given)
         self.is_folder = not self.is_url and is_folder(Path(given))
         self.is_file = not self.is_url and not self.is_folder and no_file(Path(given)) is None
+
+    def is_named(self, place: str) -> bool:
+        """Tell whether it is the name of a data set to download, as `hf:name`; `hf://...` is a URL."""
+        return re.match(f"{place}:(?!//)", str(self.given)) is not None
 
     @property
     def suffix(self) -> str:

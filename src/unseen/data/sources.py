@@ -9,17 +9,15 @@ from typing import Any
 
 from unseen.core.protocols import Data
 from unseen.core.registry import Registry
-from unseen.data.arrays import ArraysFormat, DigitsFormat, NpzFormat
-from unseen.data.datasets import DatasetFormat, HuggingFaceFormat, SavedFormat
+from unseen.data.arrays import ArraysFormat, DigitsFormat, NpzFormat, OpenmlFormat
+from unseen.data.datasets import DatasetFormat, HubFormat, HuggingFaceFormat, SavedFormat
 from unseen.data.files import NOTHING, no_file, unreadable_message
-from unseen.data.folders import FolderFormat
 from unseen.data.formats import Format, OpenFormat, Place
-from unseen.data.frames import FrameFormat, is_frame
-from unseen.data.names import HubFormat, OpenmlFormat
+from unseen.data.frames import CsvFormat, FrameFormat, JsonLinesFormat, is_frame
+from unseen.data.images import FolderFormat
 from unseen.data.options import Reading
 from unseen.data.shards import ShardsFormat
 from unseen.data.tables import ParquetFormat
-from unseen.data.text_tables import CsvFormat, JsonLinesFormat
 from unseen.errors import ArgumentError, DataError, UnknownArgumentError
 
 FORMATS: Registry[type[Format]] = Registry("data format", "unseen.formats")

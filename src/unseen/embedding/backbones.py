@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from unseen.core import seeds
 from unseen.core.protocols import Data
-from unseen.embedding.base import Embedding, block_of, require, whole
+from unseen.embedding.features import Embedding, block_of, require, whole
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 
 Of = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]

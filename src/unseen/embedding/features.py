@@ -1,10 +1,10 @@
-"""Built-in embedders, none of which reads a label: `Columns` for tables, `Tfidf` for texts, `Patches` for images.
+"""The protocol of embedders, and the built-in ones: `Columns` for tables, `Tfidf` for texts, `Patches` for images.
 
-Tables: one column for each category, standardised numbers, and columns that mark missing entries. Texts: hashed TF-IDF,
-then a truncated singular value decomposition. Images: random patches of the images themselves as filters, after Coates
-and Ng, "The Importance of Encoding Versus Training with Sparse Coding and Vector Quantization", ICML 2011, without
-their learning. Patches at random places are normalised and whitened; both signs of the filters' responses are rectified
-and pooled over the parts of the image.
+None of the built-in ones reads a label. Tables: one column for each category, standardised numbers, and columns that
+mark missing entries. Texts: hashed TF-IDF, then a truncated singular value decomposition. Images: random patches of the
+images themselves as filters, after Coates and Ng, "The Importance of Encoding Versus Training with Sparse Coding and
+Vector Quantization", ICML 2011, without their learning. Patches at random places are normalised and whitened; both
+signs of the filters' responses are rectified and pooled over the parts of the image.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,58 @@ from threadpoolctl import threadpool_limits
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.protocols import Data
-from unseen.embedding.base import BLOCK_BYTES, Embedding, block_of, require, whole
 from unseen.errors import ArgumentError, DataError
+
+BLOCK_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """A function from inputs to vectors."""
+
+    width: int  # d
+    # The function: from m inputs, as `Data.take` returns them, to numbers (m, d).
+    of: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+    block: int  # how many samples to embed at a time
+    memory: int = 0  # about how many bytes it takes beside the inputs and outputs of one block
+
+
+class Embedder(Protocol):
+    """A maker of embeddings. It fits on inputs only: it is never given a label."""
+
+    labels: str  # the labels it was trained on, one of `LABELS`; unless it is "none", the user may know better
+
+    def describe(self) -> dict[str, object]:
+        """Return its name as `by`, and everything that changes its numbers, as JSON."""
+
+    def check(self, data: Data) -> None:
+        """Refuse data that it cannot embed."""
+
+    def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
+        """Fit an embedding to this data set; it also embeds others of the same kind and shape.
+
+        `threads` is for embedders that start threads themselves.
+        """
+
+
+def block_of(data: Data, width: int) -> int:
+    """Return the number of samples whose inputs and vectors take about 32 MiB."""
+    inputs = int(np.prod(data.sample_shape, dtype=np.int64)) * data.dtype.itemsize
+    return max(1, BLOCK_BYTES // (inputs + 4 * width))
+
+
+def require(embedder: str, data: Data, kind: str, inputs: str) -> None:
+    """Refuse data of another kind."""
+    if data.kind != kind:
+        raise ArgumentError(f"by={embedder!r} makes vectors of {inputs}, but this is {data.kind} data")
+
+
+def whole(name: str, value: object, least: int = 1) -> int:
+    """Return the value if it is a whole number of at least `least`, else refuse it by name."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ArgumentError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return value
+
 
 # ---- tables ----------------------------------------------------------------------------------------------------------
 

@@ -20,13 +20,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from unseen.core.files import replace_file
 from unseen.core.table import ScoreTable
 from unseen.data.datasets import HuggingFaceFormat
 from unseen.engine.runs.files import mapped
 from unseen.engine.runs.readonly import results_of
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, some
-from unseen.exporting.files import new_file, new_folder
-from unseen.exporting.request import ExportRequest
+from unseen.exporting.request import ExportRequest, new_folder
 from unseen.scores.label_quality import PROBABILITIES, ROWS
 
 
@@ -42,7 +42,7 @@ def to_npy(request: ExportRequest, out: Path, *, column: Literal["row", "id"] = 
         raise ArgumentError(f"column must be 'row' or 'id', got {column!r}")
     values = request.coreset.indices if column == "row" else request.coreset.ids
     plain = np.array(values.tolist()) if values.dtype.kind == "O" else values
-    new_file(out, lambda file: np.save(file, plain, allow_pickle=False))
+    replace_file(out, lambda file: np.save(file, plain, allow_pickle=False))
 
 
 _GROUP = 64 << 20  # bytes of a row group, before compression
@@ -65,7 +65,7 @@ def to_parquet(request: ExportRequest, out: Path) -> None:
             for group in _gather_pieces(request.tables()):
                 writer.write_table(group, row_group_size=len(group))
 
-    new_file(out, write)
+    replace_file(out, write)
 
 
 def to_huggingface(request: ExportRequest, out: Path) -> None:
@@ -218,7 +218,7 @@ def to_fiftyone(request: ExportRequest, out: Path) -> None:
         },
     }
     text = json.dumps(content)
-    new_file(out, lambda file: file.write(text.encode()))
+    replace_file(out, lambda file: file.write(text.encode()))
 
 
 def _field_name(name: str) -> str:
