@@ -93,7 +93,14 @@ def from_values(
     if values.ndim == 1:
         if values.dtype.kind not in "OU":
             raise DataError("X must be (n, d), got one number a sample; X.reshape(-1, 1) makes it one feature")
-        return TextData(_texts(values), labelled, files=files)
+        texts = values.astype(object)
+        wrong = [row for row, text in enumerate(texts) if not isinstance(text, str)]
+        if wrong:
+            raise DataError(
+                f"X must be text throughout, but {len(wrong):,} rows are not: row {wrong[0]} is {texts[wrong[0]]!r}; "
+                "drop them or write ''"
+            )
+        return TextData(texts, labelled, files=files)
     if values.ndim == 2 and 0 not in values.shape:
         if values.dtype.kind in "OU":
             codes, entries = _factorise(values.astype(object), feature_names)
@@ -337,17 +344,6 @@ def digits(*, images: bool = False) -> Samples:
     return from_arrays(bunch.data.astype(np.float32), bunch.target)
 
 
-def _texts(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    texts = values.astype(object)
-    wrong = [row for row, text in enumerate(texts) if not isinstance(text, str)]
-    if wrong:
-        raise DataError(
-            f"X must be text throughout, but {len(wrong):,} rows are not: row {wrong[0]} is {texts[wrong[0]]!r}; drop "
-            f"them or write ''"
-        )
-    return texts
-
-
 def _factorise(
     table: npt.NDArray[Any], names: Sequence[str] | None
 ) -> tuple[npt.NDArray[np.int32], list[npt.NDArray[Any]]]:
@@ -372,8 +368,7 @@ def _factorise(
 def _check_entries(entries: list[Any], where: str) -> None:
     """Refuse entries that are neither numbers nor text, such as dates, which no learner can use."""
     known = (Real, Decimal, np.bool_, str, type(None))
-    other = {kind for kind in set(map(type, entries)) if not issubclass(kind, known)}
-    if other:
+    if other := {kind for kind in set(map(type, entries)) if not issubclass(kind, known)}:
         row = next(row for row, entry in enumerate(entries) if type(entry) in other)
         raise DataError(
             f"tables must hold numbers and text, but {where} does not: row {row} has a {type(entries[row]).__name__}; "
@@ -386,7 +381,17 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         raise DataError(f"{path} is damaged: it is no .npz file, which np.savez writes")
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: _read_member(file, _match_name(name, file.files, path.name)) for name in names}
+            arrays: dict[str, npt.NDArray[Any]] = {}
+            for name in names:
+                own = _match_name(name, file.files, path.name)
+                member = file.zip.getinfo(own if own in file.zip.namelist() else f"{own}.npy")
+                try:
+                    with file.zip.open(member) as header:  # which must not claim more than the file holds
+                        npy_header(header, member.file_size)
+                except ValueError as error:
+                    raise ValueError(f"array {own!r}: {error}") from error
+                arrays[name] = file[own]
+            return arrays
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}") from error
     except (OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # also encrypted
@@ -395,38 +400,20 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         raise npy_error(path, error) from error
 
 
-def _read_member(file: Any, name: str) -> npt.NDArray[Any]:
-    """Read an array of an npz file, after a check that its header does not claim more than the file holds."""
-    member = file.zip.getinfo(name if name in file.zip.namelist() else f"{name}.npy")
-    try:
-        with file.zip.open(member) as opened:
-            npy_header(opened, member.file_size)
-    except ValueError as error:
-        raise ValueError(f"array {name!r}: {error}") from error
-    values: npt.NDArray[Any] = file[name]
-    return values
-
-
 def _match_name(name: str, present: Sequence[str], where: str) -> str:
     """Find the array of that name, in lower or upper case, since X and x are both usual."""
     alike = [other for other in present if other.lower() == name.lower()]
     if name in present or len(alike) != 1:
         alike = [name]
     if alike[0] not in present:
-        raise UnknownArrayError(where, name, present)
-    return alike[0]
-
-
-class UnknownArrayError(UnknownNameError):
-    """There is no array of that name; the message says how to name another one."""
-
-    def __init__(self, where: str, name: str, present: Sequence[str]) -> None:
-        super().__init__(f"array in {where}", name, present)
+        unknown = UnknownNameError(f"array in {where}", name, present)
         if name in ("x", "y"):
-            self.args = (
+            unknown.args = (
                 f"{where} has no array {name!r}; x= names the array of inputs, label= that of labels; it has "
                 f"{some(sorted(present), 20)}",
             )
+        raise unknown
+    return alike[0]
 
 
 def _npy_file(folder: Path, name: str) -> Path:

@@ -380,31 +380,6 @@ def _encode_labels(ds: Any, labels: Sequence[Any], *, class_names: Any, **about:
     return labelling(raw, class_names=class_names, **about)
 
 
-def _read_ahead(
-    reader: _Reader, batches: Iterable[IntArray], workers: int
-) -> Iterator[tuple[npt.NDArray[np.uint8], list[Any]]]:
-    if workers == 0:
-        yield from (reader[np.asarray(rows)] for rows in batches)
-        return
-    from torch import Generator
-    from torch.utils.data import DataLoader
-
-    # The data set is sent to each worker once, not with every batch. Without a generator, the loader would draw from
-    # the global one of torch.
-    yield from DataLoader(
-        reader,  # type: ignore[arg-type]
-        sampler=list(batches),
-        batch_size=None,
-        num_workers=workers,
-        collate_fn=_as_is,
-        generator=Generator(),
-    )
-
-
-def _as_is(batch: Any) -> Any:
-    return batch
-
-
 def _stack(samples: Sequence[Any], rows: Sequence[int] | IntArray | None = None) -> npt.NDArray[Any]:
     shape = samples[0].shape
     for at, sample in enumerate(samples):
@@ -440,14 +415,24 @@ def _check_steady(labels: Sequence[Any], before: Callable[[int], Any], read: Cal
 
 
 def _open_large(reader: _Reader, workers: int | None, **about: Any) -> ImageData:
+    """Read images that do not fit in memory once, to hash them, in other processes where torch is loaded."""
     n = len(reader)
     if workers is None:
         workers = default_workers() if "torch" in sys.modules else 0
     first = reader[np.array([0])][0]
     batches = [np.arange(n)[block] for block in blocks(n, first.nbytes)]
+    read: Iterable[tuple[npt.NDArray[np.uint8], list[Any]]] = map(reader.__getitem__, batches)
+    if workers:
+        from torch import Generator
+        from torch.utils.data import DataLoader
+
+        # The data set is sent to each worker once, not with every batch. Without a generator, the loader would draw
+        # from the global one of torch.
+        options = {"batch_size": None, "num_workers": workers, "collate_fn": tuple, "generator": Generator()}
+        read = DataLoader(reader, sampler=batches, **options)  # type: ignore[arg-type]
     hashes: list[Hashes] = []
     labels: list[Any] = []
-    for rows, (images, some_labels) in zip(batches, _read_ahead(reader, batches, workers), strict=True):
+    for rows, (images, some_labels) in zip(batches, read, strict=True):
         _stack([first[0], images[0]], [0, int(rows[0])])
         hashes.append(hash_rows(images))
         labels += some_labels

@@ -172,18 +172,16 @@ class Format(ABC):
         if self.encoded is not None:
             return [upright(image) for image in self.encoded.read(np.asarray(rows))]
         try:
-            return [self._seen(values) for values in self.data.take(rows)]
+            taken = self.data.take(rows)
         except DataError as error:
             warnings.warn(f"samples cannot be shown: {error}", UserWarning, stacklevel=2)
             return [None] * len(rows)
-
-    def _seen(self, values: npt.NDArray[Any] | str) -> Seen:
-        if isinstance(values, str):
-            return values
+        if self.data.kind == "text":
+            return list(taken)
         if self.data.kind == "image":
-            return _as_image(values)
-        names = self.data.feature_names or [f"column {at}" for at in range(len(values))]
-        return dict(zip(names, values.tolist(), strict=True))
+            return [_as_image(image) for image in taken]
+        names = self.data.feature_names or [f"column {at}" for at in range(taken.shape[1])]
+        return [dict(zip(names, values.tolist(), strict=True)) for values in taken]
 
     @cached_property
     def stored_schema(self) -> pa.Schema:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -35,11 +36,7 @@ class VectorSource(Protocol):
     cache_bytes: int  # the most bytes of shards that the source keeps
 
     def read(self, shard: int) -> Rows:
-        """Return numbers (counts[shard], width) of any type: a memory map, rows of a store, or an array.
-
-        Raises:
-            DataError: the shard is damaged, or has changed since the data set was opened.
-        """
+        """Return numbers (counts[shard], width) of any type: a memory map, rows of a store, or an array."""
 
     def check(self) -> None:
         """Refuse files that have changed since the data set was opened; each is checked."""
@@ -59,9 +56,6 @@ class ShardedVectors(Samples):
         labelled: ids, labels and groups.
         chosen: int64 (n,) ascending rows of the shards that belong to the data set; default all.
         **about: notes, files, feature_names.
-
-    Raises:
-        DataError: from `take`: a shard is damaged or has changed; NaN or infinite values, named by row and shard.
     """
 
     in_memory = False
@@ -84,7 +78,11 @@ class ShardedVectors(Samples):
         return min(len(self) * self.sample_bytes, self._source.cache_bytes)
 
     def take(self, rows: IntArray) -> npt.NDArray[np.float32]:
-        """Read these rows, float32 (m, d), in any order; consecutive rows are fastest."""
+        """Read these rows, float32 (m, d), in any order; consecutive rows are fastest.
+
+        Raises:
+            DataError: a shard is damaged or has changed; NaN or infinite values, named by row and shard.
+        """
         return self._fill(len(rows), self._read(rows), np.float32)
 
     def check_unchanged(self) -> None:
@@ -122,7 +120,12 @@ class ShardedVectors(Samples):
         if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"rows must be in 0..{len(self) - 1}, got {rows.min()}..{rows.max()}")
         places = rows if self._chosen is None else self._chosen[rows]
-        for shard, at in self._by_shard(places):
+        of = np.searchsorted(self._starts, places, side="right") - 1
+        order = None if (of[1:] >= of[:-1]).all() else np.argsort(of, kind="stable")
+        ranked = of if order is None else of[order]
+        cuts = np.flatnonzero(np.diff(ranked, prepend=-1, append=-1))  # where the rows of another shard begin
+        for start, end in pairwise(cuts.tolist()):
+            shard, at = int(ranked[start]), slice(start, end) if order is None else order[start:end]
             local = places[at] - self._starts[shard]
             run = len(local) == local[-1] - local[0] + 1 and bool((np.diff(local) == 1).all())
             array = self._source.read(shard)
@@ -131,16 +134,6 @@ class ShardedVectors(Samples):
             if self._known is None and array.dtype.kind == "f":
                 self._check_finite(values, rows[at], shard, local)
             yield at, values
-
-    def _by_shard(self, places: IntArray) -> Iterator[tuple[int, slice | IntArray]]:
-        """Yield each shard that is needed, and the indices of the places in it."""
-        of = np.searchsorted(self._starts, places, side="right") - 1
-        order = None if (of[1:] >= of[:-1]).all() else np.argsort(of, kind="stable")
-        ranked = of if order is None else of[order]
-        cuts = np.flatnonzero(np.diff(ranked)) + 1
-        for start, end in zip([0, *cuts.tolist()], [*cuts.tolist(), len(ranked)], strict=True):
-            if end > start:
-                yield int(ranked[start]), slice(start, end) if order is None else order[start:end]
 
     def _check_finite(self, values: npt.NDArray[Any], rows: IntArray, shard: int, local: IntArray) -> None:
         good = np.isfinite(values)
@@ -168,20 +161,16 @@ _NUMBERED = re.compile(r"(?P<stem>[^/]+)-(?P<number>\d+)\.npy", re.IGNORECASE)
 
 
 class NpyShards:
-    """Vectors in npy files: memory maps, or ranges of bytes from a store.
-
-    Args:
-        storage: the storage of the files.
-        names: the names of the files, in order.
-
-    Raises:
-        DataError: a file is damaged, holds no vectors, or has another width.
-    """
+    """Vectors in npy files: memory maps, or ranges of bytes from a store."""
 
     def __init__(self, storage: Storage, names: Sequence[str]) -> None:
         self.storage, self.names = storage, names
         self.mapped, self.cache_bytes = isinstance(storage, LocalStorage), 0
-        shapes = [_check_shape(name, rows) for name, rows in zip(names, storage.rows(names), strict=True)]
+        shapes: list[tuple[int, ...]] = []
+        for name, rows in zip(names, storage.rows(names), strict=True):
+            if len(rows.shape) != 2 or rows.dtype.kind not in "fiub" or not rows.shape[1]:
+                raise DataError(f"{name} must hold vectors, numbers (n, d), got shape {rows.shape} of {rows.dtype}")
+            shapes.append(rows.shape)
         self.counts: Sequence[int] = [count for count, _ in shapes]
         self.width = shapes[0][1]
         for name, (_, width) in zip(names, shapes, strict=True):
@@ -204,12 +193,6 @@ class NpyShards:
     def name(self, shard: int, row: int) -> str:
         """Return row and file, for messages."""
         return f"row {row} of {self.names[shard]}"
-
-
-def _check_shape(name: str, rows: Rows) -> tuple[int, int]:
-    if len(rows.shape) != 2 or rows.dtype.kind not in "fiub" or not rows.shape[1]:
-        raise DataError(f"{name} must hold vectors, numbers (n, d), got shape {rows.shape} of {rows.dtype}")
-    return rows.shape[0], rows.shape[1]
 
 
 class ShardsFormat(Format):
@@ -236,7 +219,13 @@ class ShardsFormat(Format):
         if storage.single:
             raise DataError(f"there is no folder {folder}")
         files = numbered(storage.names(".npy"), folder)
-        inputs = _shards_of(files, folder, x)
+        inputs = _files_of(files, x)
+        if not inputs:
+            raise DataError(f"{folder} holds no files {x}-00000.npy, {x}-00001.npy, ...")
+        if gaps := sorted(set(range(min(inputs), max(inputs))) - set(inputs)):
+            raise DataError(
+                f"{folder} lacks shards of {x}: numbers {some(gaps)} between {min(inputs)} and {max(inputs)}"
+            )
         if f"{x}.npy".lower() in map(str.lower, storage.states):
             raise DataError(f"{folder} holds both {x}.npy and {inputs[min(inputs)]}; move one of the two away")
         source = NpyShards(storage, list(inputs.values()))
@@ -244,7 +233,7 @@ class ShardsFormat(Format):
         roles = {role: role for role in ("id", "group") if _files_of(files, role)}
         given = {"y": y, "target": target, "id": options.id, "group": options.group}
         roles |= {role: stem for role, stem in given.items() if stem is not None}
-        names = {role: _partners(files, folder, inputs, stem) for role, stem in roles.items()}
+        names = {role: _partners(_files_of(files, stem), folder, inputs, stem) for role, stem in roles.items()}
         columns = {role: _column(source, of, role == "y") for role, of in names.items()}
         about: dict[str, Any] = {"n": sum(source.counts), "ids": columns.get("id"), "groups": columns.get("group")}
         labels, targets = (columns.get(role) for role in ("y", "target"))
@@ -314,23 +303,11 @@ def _files_of(files: dict[str, dict[int, str]], stem: str) -> dict[int, str]:
     return files.get(stem) or (files[alike[0]] if len(alike) == 1 else {})
 
 
-def _shards_of(files: dict[str, dict[int, str]], folder: str | Path, stem: str) -> dict[int, str]:
-    of = _files_of(files, stem)
-    if not of:
-        raise DataError(f"{folder} holds no files {stem}-00000.npy, {stem}-00001.npy, ...")
-    gaps = sorted(set(range(min(of), max(of))) - set(of))
-    if gaps:
-        raise DataError(f"{folder} lacks shards of {stem}: numbers {some(gaps)} between {min(of)} and {max(of)}")
-    return of
-
-
-def _partners(files: dict[str, dict[int, str]], folder: str | Path, inputs: dict[int, str], stem: str) -> Sequence[str]:
-    of = _files_of(files, stem)
-    alone = [name for number, name in inputs.items() if number not in of]
-    if alone:
+def _partners(of: dict[int, str], folder: str | Path, inputs: dict[int, str], stem: str) -> Sequence[str]:
+    """Return the files of a stem; refuse one without a file of inputs of that number, and the reverse."""
+    if alone := [name for number, name in inputs.items() if number not in of]:
         raise DataError(f"{folder} holds {some(alone)} without a partner of {stem}")
-    strangers = [name for number, name in of.items() if number not in inputs]
-    if strangers:
+    if strangers := [name for number, name in of.items() if number not in inputs]:
         raise DataError(f"{folder} holds {some(strangers)} without a partner of inputs")
     return list(of.values())
 
@@ -416,7 +393,6 @@ class _Spool:
         self._filled = self._written = 0
 
     def add(self, number: int, batch: Sequence[Any]) -> None:
-        """Add a batch."""
         if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
             raise DataError(f"batch {number} must be (X, y) or (X, y, ids), got {type(batch).__name__}")
         of = f"y of batch {number}"
@@ -436,7 +412,6 @@ class _Spool:
                 self._write()
 
     def close(self) -> None:
-        """Write the last rows."""
         if self._filled:
             self._write()
         if not self._written:

@@ -75,12 +75,7 @@ def resolve(source: Any, *, cache: str | Path | None = None, **options: Any) -> 
 
 
 def format_of(source: Any) -> type[Format]:
-    """Return the format of a source.
-
-    Raises:
-        ArgumentError: it is of no format; the message lists all.
-        DataError: there is no such file or folder, or it cannot be read.
-    """
+    """Return the format of a source; if it is of none, the error lists all."""
     if isinstance(source, str) and not source.strip():
         raise ArgumentError(f"the path of the data set is empty; {_describe_formats()}")
     place = Place(source) if isinstance(source, (str, Path)) else source
