@@ -24,7 +24,7 @@ from unseen.data.content import Files, Watch, note, provenance_of, stamp, warn_i
 from unseen.data.files import is_folder, npy_error, npy_header, read_npy, readable
 from unseen.data.formats import Format, OpenFormat, Place, Seen
 from unseen.data.frames import FrameFormat, column_of, from_frame, is_frame, name_of
-from unseen.data.labels import Labelling, is_missing, label_or_target, to_numpy
+from unseen.data.labels import Labelling, is_missing, labelling, to_numpy
 from unseen.data.options import ARRAYS, BESIDE
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError, some
 
@@ -73,9 +73,9 @@ def from_arrays(
     values = to_numpy(X)
     if values.ndim == 0:
         raise DataError(f"X must be an array of n samples, got {type(X).__name__}")
-    about = {"n": len(values), "ids": ids, "groups": groups}
-    names = (name_of(y, "y"), name_of(target, "target"))
-    labelled = label_or_target(column_of(y), column_of(target), class_names, names=names, **about)
+    about = {"n": len(values), "ids": ids, "groups": groups, "class_names": class_names}
+    names = {"name": name_of(y, "y"), "target_name": name_of(target, "target")}
+    labelled = labelling(column_of(y), column_of(target), **names, **about)
     return from_values(values, labelled, channels_first=values is not X and hasattr(X, "detach"))
 
 
@@ -187,15 +187,21 @@ class NpzFormat(Format):
             class_names = made["class_names"] if class_names is None and target is None else class_names
         y = "y" if y is None and target is None else y
         names = [name for name in (x, y, target, id, group) if name is not None]
-        places = {name: readable(path) if zipped else _npy_file(folder, name) for name in names}
+        if zipped:
+            places = dict.fromkeys(names, readable(path))
+        elif is_folder(folder):
+            files_there = {found.stem: found for found in folder.iterdir() if found.suffix.lower() == ".npy"}
+            places = {name: files_there[_match_name(name, list(files_there), str(folder))] for name in names}
+        else:
+            raise DataError(f"there is no folder {folder}")
         watch = Watch(places.values())
         files = stamp(folder, dict.fromkeys(place.name for place in places.values()))
         arrays = _read_npz(path, names) if zipped else {name: read_npy(place) for name, place in places.items()}
         labels, targets, ids, groups = (None if name is None else arrays[name] for name in (y, target, id, group))
         if arrays[x].ndim == 0:
             raise DataError(f"array {x!r} of {path} must hold n samples, got a single {arrays[x].dtype}")
-        about: dict[str, Any] = {"n": len(arrays[x]), "ids": ids, "groups": groups}
-        labelled = label_or_target(labels, targets, class_names, names=(y or "y", target or "target"), **about)
+        about: dict[str, Any] = {"n": len(arrays[x]), "ids": ids, "groups": groups, "class_names": class_names}
+        labelled = labelling(labels, targets, name=y or "y", target_name=target or "target", **about)
         data = from_values(arrays[x], labelled, files=files)
         if isinstance(data, ArrayData) and data.watch is not None:
             data.watch = watch
@@ -414,11 +420,3 @@ def _match_name(name: str, present: Sequence[str], where: str) -> str:
             )
         raise unknown
     return alike[0]
-
-
-def _npy_file(folder: Path, name: str) -> Path:
-    """Find `<name>.npy`, in lower or upper case, as in an npz file."""
-    if not is_folder(folder):
-        raise DataError(f"there is no folder {folder}")
-    present = {found.stem: found for found in folder.iterdir() if found.suffix.lower() == ".npy"}
-    return present[_match_name(name, list(present), str(folder))]

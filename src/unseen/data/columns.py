@@ -11,7 +11,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -22,10 +21,10 @@ import pyarrow.compute as pc
 
 from unseen.core.arrays import IntArray
 from unseen.data.base import ArrayData, Samples, TableData, TextData
-from unseen.data.decoding import Encoded, ImageSource
+from unseen.data.decoding import ImageSource, is_image
 from unseen.data.formats import Format
 from unseen.data.images import SUFFIXES, open_images
-from unseen.data.labels import Labelling, label_or_target
+from unseen.data.labels import Labelling, labelling
 from unseen.data.options import COLUMNS, IMAGES
 from unseen.data.shards import ShardedVectors
 from unseen.errors import ArgumentError, DataError, some
@@ -123,17 +122,15 @@ class TableFormat(Format):
         about |= {word: columns[name] for word, name in given if name is not None}
         if answers is not None:
             about["y" if options.target is None else "target"] = columns[answers]
-            about["names"] = [f"column {answers!r}"] * 2
+            about["name"] = about["target_name"] = f"column {answers!r}"
             if options.target is None and columns[answers].dtype.kind in "iu":
                 about["class_names"] = _class_names(self.schema, answers)
-        return label_or_target(**about)
+        return labelling(**about)
 
     def choose_split(self, column: Callable[[], pa.ChunkedArray], lacking: str) -> None:
-        """Choose the rows of the split that the user named, by the column `split`; note it if none is named.
+        """Choose the rows of the split that the user named, by the column `split`, which `column` reads.
 
-        Args:
-            column: reads the column.
-            lacking: what the source has instead of the column, for the message.
+        If none is named, note it. `lacking` says for the message what the source must have, and does not.
         """
         split = self.reading.split
         if "split" not in self.schema.names:
@@ -197,18 +194,6 @@ class TableFormat(Format):
                     f"column {name!r} holds names of image files, such as {entries[0]!r}; image={name!r} reads the "
                     "images, features= takes columns as they are"
                 )
-
-
-class ColumnImages(ImageSource):
-    """A column of encoded images in memory."""
-
-    def __init__(self, column: pa.ChunkedArray) -> None:
-        super().__init__(np.arange(len(column)))
-        self.column = column
-
-    def read(self, rows: IntArray) -> list[Encoded]:
-        """Return the encoded bytes, or paths if the column holds only these."""
-        return [encoded(value) for value in self.column.take(self.places[rows]).to_pylist()]
 
 
 def refuse_twice(names: Sequence[str], where: str) -> None:
@@ -275,8 +260,7 @@ def row_numbers(source: TableFormat, names: Sequence[str]) -> dict[str, str]:
 def _present_entries(table: pa.Table) -> tuple[npt.NDArray[Any] | None, IntArray]:
     """Return the present entries of the first column, and the number of the split of each.
 
-    The entries are whole numbers (also from text), or objects for text of one word each. They are None for anything
-    else, and if more than half are missing.
+    Entries are whole numbers (also from text), or objects for words; None for all else, and if most are missing.
     """
     column, parts = table.column(0), np.zeros(len(table), np.int64)
     if table.num_columns > 1:
@@ -359,41 +343,9 @@ def _note_left_out(numbering: dict[str, str]) -> str:
     return f"left out of the inputs, as they number the rows: {named}; features= takes them in, id= makes one the ids"
 
 
-def encoded(value: Any) -> Encoded:
-    """Return the bytes of an entry of an image column, or else its path."""
-    content = (value["bytes"] or value.get("path")) if isinstance(value, dict) else value
-    return Path(content) if content and isinstance(content, str) else content or None
-
-
-def with_files(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Cast a table, and read in the files that columns of images only name, as they may be missing later."""
-    for at, field in enumerate(schema):
-        if is_image(field):
-            column = [_read_named(value) for value in table.column(at).to_pylist()]
-            table = table.set_column(at, field, pa.array(column, field.type))
-    return table.cast(schema)
-
-
-def _read_named(value: Any) -> dict[str, Any] | None:
-    """Return an entry of an image column with its bytes."""
-    entry: dict[str, Any] | None = {"bytes": None, "path": value} if isinstance(value, str) else value
-    if entry is None or entry["bytes"] is not None or not entry.get("path"):
-        return entry
-    path = Path(entry["path"])
-    try:
-        return {**entry, "bytes": path.read_bytes(), "path": path.name}
-    except OSError as error:
-        raise DataError(f"{path}, which the data set names, cannot be read: {error.strerror or error}") from error
-
-
 def is_list(kind: pa.DataType) -> bool:
     """Tell whether a column holds lists of numbers, such as embeddings."""
     return bool(_is_any_list(kind) and _is_number(kind.value_type))
-
-
-def is_image(field: pa.Field) -> bool:
-    """Tell whether a column is a struct of bytes and path, as Hugging Face writes images."""
-    return bool(pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
 
 
 def likely_label(source: TableFormat) -> str:

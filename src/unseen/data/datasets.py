@@ -19,9 +19,9 @@ import pyarrow as pa
 from unseen.core.arrays import IntArray
 from unseen.data.arrays import PATIENCE, as_images, from_values, one_line
 from unseen.data.base import ArrayData, Samples
-from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, encoded, of_text, with_files
+from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, of_text
 from unseen.data.content import Hashes, Watch, blocks, hash_rows
-from unseen.data.decoding import Encoded, ImageSource, Pixels, is_deep, note_on_black, pixels
+from unseen.data.decoding import ColumnImages, Pixels, is_deep, note_on_black, pixels, with_files
 from unseen.data.formats import Format, Place
 from unseen.data.images import ImageData
 from unseen.data.labels import Labelling, labelling, to_numpy
@@ -68,9 +68,9 @@ class HuggingFaceFormat(TableFormat):
         """Read these columns of the first rows."""
         return of_text(self._arrow.select_columns(list(names))[:HEAD])
 
-    def images(self, name: str) -> HuggingFaceImages:
+    def images(self, name: str) -> ColumnImages:
         """Return the encoded images of a column, memory-mapped by the library."""
-        return HuggingFaceImages(self._arrow.select_columns([name]))
+        return ColumnImages(self._arrow.select_columns([name]))
 
     def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> None:
         """Return None: vectors are read into memory, whatever their size."""
@@ -173,18 +173,6 @@ def _check_hub(name: str) -> None:
     except Exception as error:  # its client for HTTP, whose errors these are, depends on its version
         if getattr(error, "response", None) is None:
             raise ConnectionError(f"the hub does not answer ({one_line(error)})") from error
-
-
-class HuggingFaceImages(ImageSource):
-    """A column of encoded images, memory-mapped by `datasets`."""
-
-    def __init__(self, ds: Any) -> None:
-        super().__init__(np.arange(len(ds)))
-        self.ds = ds
-
-    def read(self, rows: IntArray) -> list[Encoded]:
-        """Return the encoded bytes, or paths if the column holds only these."""
-        return [encoded(value) for value in self.ds[self.places[rows].tolist()].column(0).to_pylist()]
 
 
 def from_huggingface(ds: Any, **options: Unpack[ReaderOptions]) -> Samples:

@@ -1,4 +1,4 @@
-"""Images by Pillow: encoded images become arrays of one shape, by one rule.
+"""Encoded images, in files and columns of tables, and how Pillow makes arrays of one shape of them, by one rule.
 
 **Decoding.** An image is turned upright by its EXIF orientation, as Hugging Face `datasets` does and torchvision's
 `ImageFolder` does not, and converted to `"RGB"` or `"L"`. Transparency is dropped, 16-bit channels keep their upper 8
@@ -20,15 +20,17 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
 from unseen.core.arrays import IntArray
 from unseen.data.content import Hashes, hash_items
 from unseen.data.files import no_file
+from unseen.errors import DataError
 
 Encoded: TypeAlias = bytes | Path | None  # the content of a file, its path, or no image
 Size: TypeAlias = tuple[int, int]
@@ -79,6 +81,52 @@ class ImageSource(ABC):
         kept = copy(self)
         kept.places = self.places[rows]
         return kept
+
+
+class ColumnImages(ImageSource):
+    """A column of encoded images: of a table in memory, or the only one of a data set that `datasets` maps."""
+
+    def __init__(self, column: Any) -> None:
+        super().__init__(np.arange(len(column)))
+        self.column = column
+
+    def read(self, rows: IntArray) -> list[Encoded]:
+        """Return the encoded bytes, or paths if the column holds only these."""
+        places, column = self.places[rows], self.column
+        taken = column.take(places) if isinstance(column, pa.ChunkedArray) else column[places.tolist()].column(0)
+        return [encoded(value) for value in taken.to_pylist()]
+
+
+def is_image(field: pa.Field) -> bool:
+    """Tell whether a column is a struct of bytes and path, as Hugging Face writes images."""
+    return bool(pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
+
+
+def encoded(value: Any) -> Encoded:
+    """Return the bytes of an entry of an image column, or else its path."""
+    content = (value["bytes"] or value.get("path")) if isinstance(value, dict) else value
+    return Path(content) if content and isinstance(content, str) else content or None
+
+
+def with_files(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Cast a table, and read in the files that columns of images only name, as they may be missing later."""
+    for at, field in enumerate(schema):
+        if is_image(field):
+            column = [_read_named(value) for value in table.column(at).to_pylist()]
+            table = table.set_column(at, field, pa.array(column, field.type))
+    return table.cast(schema)
+
+
+def _read_named(value: Any) -> dict[str, Any] | None:
+    """Return an entry of an image column with its bytes."""
+    entry: dict[str, Any] | None = {"bytes": None, "path": value} if isinstance(value, str) else value
+    if entry is None or entry["bytes"] is not None or not entry.get("path"):
+        return entry
+    path = Path(entry["path"])
+    try:
+        return {**entry, "bytes": path.read_bytes(), "path": path.name}
+    except OSError as error:
+        raise DataError(f"{path}, which the data set names, cannot be read: {error.strerror or error}") from error
 
 
 @dataclass(frozen=True)

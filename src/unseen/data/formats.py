@@ -210,7 +210,7 @@ class Format(ABC):
         data, taken = self.data, self.data.take(rows)
         columns: dict[str, pa.Array]
         if data.kind == "image":
-            columns = {"image": pa.array([{"bytes": _encode_png(image), "path": None} for image in taken], IMAGE)}
+            columns = {"image": pa.array([{"bytes": _to_png(image), "path": None} for image in taken], IMAGE)}
         elif data.kind == "text":
             columns = {"text": pa.array(taken, pa.string())}
         elif data.kind == "vector" and not data.feature_names:
@@ -279,7 +279,7 @@ def _as_image(values: npt.NDArray[Any]) -> Image.Image:
     return Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
 
 
-def _encode_png(image: npt.NDArray[Any]) -> bytes:
+def _to_png(image: npt.NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     _as_image(image).save(buffer, format="PNG")
     return buffer.getvalue()

@@ -18,8 +18,9 @@ import pyarrow.json
 
 from unseen.core.arrays import IdArray, IntArray
 from unseen.data.base import Samples
-from unseen.data.columns import HEAD, PIECE_ROWS, ColumnImages, TableFormat, decode_dictionary, refuse_twice, with_files
+from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, decode_dictionary, refuse_twice
 from unseen.data.content import stamp
+from unseen.data.decoding import ColumnImages, with_files
 from unseen.data.files import readable
 from unseen.data.formats import IMAGE, Place, with_features
 from unseen.data.labels import is_missing
@@ -116,8 +117,8 @@ class FrameFormat(LoadedFormat):
         self.hold(table, "the frame")
         beside = {"ids": options.ids, "groups": options.groups}
         if outside:
-            names = (name_of(y, "y"), name_of(numbers, "target"))
-            beside |= {"y": column_of(y), "target": column_of(numbers), "n": len(table), "names": names}
+            beside |= {"y": column_of(y), "target": column_of(numbers), "n": len(table)}
+            beside |= {"name": name_of(y, "y"), "target_name": name_of(numbers, "target")}
             beside["class_names"] = options.class_names
         elif options.class_names is not None:
             raise ArgumentError("class_names go with labels given as y; a column of text names its classes itself")

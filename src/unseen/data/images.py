@@ -71,7 +71,7 @@ class ImageData(Samples):
         self.kind = "image"
         self.dtype = np.dtype(np.uint8)
         self.sample_shape = shape
-        self._reader, self._known = reader, hashes
+        self._reader, self._seen = reader, hashes
 
     def take(self, rows: IntArray) -> npt.NDArray[np.uint8]:
         """Read these images, uint8 (m, H, W, channels)."""
@@ -79,13 +79,13 @@ class ImageData(Samples):
         if not len(rows):
             return np.empty((0, *self.sample_shape), np.uint8)
         images, hashes = self._reader.pixels(rows)
-        other = np.flatnonzero((hashes != self._known[rows]).any(axis=1))
+        other = np.flatnonzero((hashes != self._seen[rows]).any(axis=1))
         if other.size:
             raise self._reader.differs(int(rows[other[0]]))
         return images
 
-    def _hashes(self) -> Hashes:
-        return self._known
+    def _hash_all(self) -> Hashes:
+        return self._seen
 
 
 @dataclass

@@ -53,6 +53,7 @@ class Labelling:
 
 def labelling(
     y: Any,
+    target: Any = None,
     *,
     n: int | None = None,
     ids: Any = None,
@@ -60,40 +61,56 @@ def labelling(
     class_names: Sequence[str] | None = None,
     default_ids: IdArray | None = None,
     name: str = "y",
+    target_name: str = "target",
 ) -> Labelling:
-    """Check labels, and encode them as int64 0..C-1; `n` is the number of inputs, which must match.
+    """Check labels or targets, whichever is given, and encode them; of targets, number their bins as labels.
 
-    Integers 0..C-1 are kept; other labels are numbered in sorted order, and their names are in `class_names`. A label
-    -1 often means that there is no label; so it is refused, except in {-1, 1} and {-1, 0, 1}.
+    Labels that are integers 0..C-1 are kept; others are numbered in sorted order, and their names are in `class_names`.
+    A label -1 often means that there is no label; so it is refused, except in {-1, 1} and {-1, 0, 1}. `n` is the number
+    of inputs, which must match.
 
     >>> labelling(["cat", "ant", "cat"]).labels.tolist(), labelling(["cat", "ant", "cat"]).class_names
     ([1, 0, 1], ('ant', 'cat'))
+    >>> labelled = labelling(None, [0.5, 2.0, 0.5, 8.0])
+    >>> labelled.targets.tolist(), labelled.labels.tolist(), labelled.class_names
+    ([0.5, 2.0, 0.5, 8.0], [0, 1, 0, 2], ('0.5', '2', '8'))
 
     Raises:
-        DataError: missing or continuous labels, labels outside the classes, counts that differ, ids that occur twice.
+        ArgumentError: both, or neither; class names of targets.
+        DataError: missing or continuous labels, labels outside the classes, counts that differ, ids that occur twice;
+            targets that are missing, infinite, no numbers, or all the same.
     """
-    raw = labels_in(to_numpy(y, name), name)
+    if (y is None) == (target is None):
+        raise ArgumentError(
+            f"give exactly one of y (labels) and target (numbers to regress on), got {'none' if y is None else 'both'}"
+        )
+    if target is not None and class_names is not None:
+        raise ArgumentError("class_names are for labels, but a target was given; leave them out")
+    name, given = (name, y) if target is None else (target_name, target)
+    raw = to_numpy(given, name)
+    raw = labels_in(raw, name) if target is None else _numbers(raw, name)
     if n is not None and len(raw) != n:
         raise DataError(f"X and {name} must have one entry a sample, but X has {n} and {name} has {len(raw)}")
     if not len(raw):
         raise DataError("the data set is empty: it has no samples")
-    values: npt.NDArray[Any] | None
-    if class_names is None:
+    values: npt.NDArray[Any] | None = None
+    notes: tuple[str, ...] = ()
+    if target is not None:
+        codes, names = bins_of(_varying(raw, name))
+        notes = (
+            f"{name} is regressed on; its {len(names)} bins, of about equal counts, stand for classes where folds are "
+            "stratified and budgets shared",
+        )
+    elif class_names is None:
         codes, values, names, notes = _encode(raw, name)
     else:
         if not isinstance(class_names, Iterable):
             raise DataError(f"class_names must be the names of the classes, got {class_names!r}")
-        names, notes = tuple(map(str, class_names)), ()
+        names = tuple(map(str, class_names))
         codes = _encode_as(raw, names, name)
         values = None if raw.dtype.kind in "ib" else np.array(names)
-    return Labelling(
-        ids=ids_of(ids, len(raw), default_ids),
-        labels=codes,
-        class_names=names,
-        groups=groups_of(groups, len(raw)),
-        notes=notes,
-        values=values,
-    )
+    own_ids, own_groups = ids_of(ids, len(raw), default_ids), groups_of(groups, len(raw))
+    return Labelling(own_ids, codes, names, own_groups, notes, None if target is None else raw, values)
 
 
 def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
@@ -344,69 +361,6 @@ BINS = 10
 LARGEST_TARGET = 1e150  # so that squared residuals, and their sums, are finite
 
 
-def label_or_target(
-    y: Any,
-    target: Any,
-    class_names: Sequence[str] | None = None,
-    *,
-    names: Sequence[str] = ("y", "target"),
-    n: int | None = None,
-    ids: Any = None,
-    groups: Any = None,
-    default_ids: IdArray | None = None,
-) -> Labelling:
-    """Check labels or targets, whichever is given, and encode them; of targets, number their bins as labels.
-
-    Args:
-        y: (n,) labels, or None.
-        target: (n,) targets, or None.
-        class_names: the C names, for labels only.
-        names: the names of `y` and `target` for messages.
-        n: as in `labelling`, and so are `ids`, `groups` and `default_ids`.
-        ids: (n,) or None.
-        groups: (n,) or None.
-        default_ids: (n,) or None.
-
-    Raises:
-        ArgumentError: both, or neither; class names of targets.
-        DataError: as `labelling`; targets that are missing, infinite, no numbers, or all the same.
-
-    >>> labelled = label_or_target(None, [0.5, 2.0, 0.5, 8.0])
-    >>> labelled.targets.tolist(), labelled.labels.tolist(), labelled.class_names
-    ([0.5, 2.0, 0.5, 8.0], [0, 1, 0, 2], ('0.5', '2', '8'))
-    """
-    if (y is None) == (target is None):
-        raise ArgumentError(
-            f"give exactly one of y (labels) and target (numbers to regress on), got {'none' if y is None else 'both'}"
-        )
-    if target is None:
-        about = {"n": n, "ids": ids, "groups": groups, "default_ids": default_ids}
-        return labelling(y, class_names=class_names, name=names[0], **about)
-    if class_names is not None:
-        raise ArgumentError("class_names are for labels, but a target was given; leave them out")
-    name = names[1]
-    targets = _numbers(to_numpy(target, name), name)
-    if n is not None and len(targets) != n:
-        raise DataError(f"X and {name} must have one entry a sample, but X has {n} and {name} has {len(targets)}")
-    if not len(targets):
-        raise DataError("the data set is empty: it has no samples")
-    if targets.min() == targets.max():
-        raise DataError(f"{name} must not be constant, but every sample has {targets[0]:g}: there is nothing to learn")
-    largest = float(np.abs(targets).max())
-    if largest > LARGEST_TARGET or targets.std() < 1 / LARGEST_TARGET:
-        raise DataError(
-            f"{name} must be of a size whose squares are numbers, but its largest entry is {largest:.3g}; give it in "
-            "another unit"
-        )
-    codes, bins = bins_of(targets)
-    note = (
-        f"{name} is regressed on; its {len(bins)} bins, of about equal counts, stand for classes where folds "
-        "are stratified and budgets shared"
-    )
-    n = len(targets)
-    return Labelling(ids_of(ids, n, default_ids), codes, bins, groups_of(groups, n), (note,), targets)
-
-
 def bins_of(targets: FloatArray) -> tuple[IntArray, tuple[str, ...]]:
     """Assign each target to a bin, int64 (n,), and name the bins, ascending.
 
@@ -432,6 +386,7 @@ def bins_of(targets: FloatArray) -> tuple[IntArray, tuple[str, ...]]:
 
 
 def _numbers(raw: npt.NDArray[Any], name: str) -> FloatArray:
+    """Check targets, and convert them to float64."""
     if raw.ndim != 1:
         fix = f"{name}.ravel()" if raw.ndim == 2 and raw.shape[1] == 1 else f"one column of it, as in {name}[:, 0]"
         raise DataError(f"{name} must have one number a sample, shape (n,), got shape {raw.shape}; try {fix}")
@@ -446,6 +401,19 @@ def _numbers(raw: npt.NDArray[Any], name: str) -> FloatArray:
         raise DataError(
             f"{name} must be given and finite for every sample, but it is missing, NaN or infinite in {len(wrong):,} "
             f"rows: {some(wrong)}; drop these rows"
+        )
+    return targets
+
+
+def _varying(targets: FloatArray, name: str) -> FloatArray:
+    """Refuse targets that are all the same, or of a size whose squares are no numbers."""
+    if targets.min() == targets.max():
+        raise DataError(f"{name} must not be constant, but every sample has {targets[0]:g}: there is nothing to learn")
+    largest = float(np.abs(targets).max())
+    if largest > LARGEST_TARGET or targets.std() < 1 / LARGEST_TARGET:
+        raise DataError(
+            f"{name} must be of a size whose squares are numbers, but its largest entry is {largest:.3g}; give it in "
+            "another unit"
         )
     return targets
 

@@ -21,7 +21,7 @@ from unseen.core.files import replace_file, storage_error
 from unseen.data.base import Samples
 from unseen.data.content import Hashes, changed, hash_all, hash_rows, sample_rows, to_float32
 from unseen.data.formats import Format, Place
-from unseen.data.labels import Labelling, label_or_target, labels_in, to_numpy
+from unseen.data.labels import Labelling, labelling, labels_in, to_numpy
 from unseen.data.options import ARRAYS
 from unseen.data.storage import LocalStorage, Rows, Storage, storage_of
 from unseen.errors import ArgumentError, DataError, some
@@ -69,7 +69,6 @@ class ShardedVectors(Samples):
         self.sample_shape = (source.width,)
         self._source, self._chosen = source, chosen
         self._starts = np.cumsum([0, *source.counts])
-        self._known: Hashes | None = None
         self._sampled: Hashes | None = None
 
     @property
@@ -151,10 +150,8 @@ class ShardedVectors(Samples):
             f"{some([place(at) for at in bad[:5].tolist()])}; drop these rows"
         )
 
-    def _hashes(self) -> Hashes:
-        if self._known is None:
-            self._known = hash_all(len(self), self.sample_bytes, self.as_kept)
-        return self._known
+    def _hash_all(self) -> Hashes:
+        return hash_all(len(self), self.sample_bytes, self.as_kept)
 
 
 _NUMBERED = re.compile(r"(?P<stem>[^/]+)-(?P<number>\d+)\.npy", re.IGNORECASE)
@@ -236,9 +233,8 @@ class ShardsFormat(Format):
         names = {role: _partners(_files_of(files, stem), folder, inputs, stem) for role, stem in roles.items()}
         columns = {role: _column(source, of, role == "y") for role, of in names.items()}
         about: dict[str, Any] = {"n": sum(source.counts), "ids": columns.get("id"), "groups": columns.get("group")}
-        labels, targets = (columns.get(role) for role in ("y", "target"))
-        answers = (y or "y", target or "target")
-        labelled = label_or_target(labels, targets, options.class_names, names=answers, **about)
+        about |= {"class_names": options.class_names, "name": y or "y", "target_name": target or "target"}
+        labelled = labelling(columns.get("y"), columns.get("target"), **about)
         every = [name for of in (source.names, *names.values()) for name in of]
         return ShardedVectors(source, labelled, files=storage.stamp(every), notes=storage.notes)
 

@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 
 from unseen.core.arrays import IntArray
 from unseen.data.base import Samples
-from unseen.data.columns import TableFormat, encoded, is_list, matrix, of_text, refuse_twice
-from unseen.data.decoding import Encoded, ImageSource
+from unseen.data.columns import TableFormat, is_list, matrix, of_text, refuse_twice
+from unseen.data.decoding import Encoded, ImageSource, encoded
 from unseen.data.formats import Place
 from unseen.data.labels import Labelling
 from unseen.data.options import ReaderOptions

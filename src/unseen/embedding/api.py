@@ -49,11 +49,7 @@ FORMS = """by is one of:
 
 
 def embedder_of(by: str | Path, data: Data, options: Mapping[str, Any], seed: int) -> Embedder:
-    """Make the embedder that `by` names, with these options.
-
-    Raises:
-        ArgumentError: `by` has none of the forms, or the embedder has no such option.
-    """
+    """Make the embedder that `by` names, with these options."""
     text = str(by)
     if text == AUTO:
         if data.kind not in BY_KIND:
@@ -243,12 +239,7 @@ Progress = Callable[[int, int], object]  # called with the samples done, and tho
 
 
 def is_there(folder: Path, about: Mapping[str, Any]) -> bool:
-    """Return whether the folder holds this very embedding; False if it is empty or does not exist.
-
-    Raises:
-        RunMismatchError: it holds another embedding.
-        ArgumentError: it holds something else.
-    """
+    """Tell whether the folder holds this very embedding; False if it is empty or does not exist; else refuse it."""
     stored = provenance_of(folder) if folder.is_dir() else None
     if stored is not None:
         now = normal(about)
@@ -282,11 +273,7 @@ def write(folder: Path, data: Data, embedding: Embedding, about: Mapping[str, An
 
 
 def fill(vectors: npt.NDArray[np.float32], data: Data, embedding: Embedding, progress: Progress) -> None:
-    """Fill an array with the vectors of all samples, block by block. Exact copies get one and the same vector.
-
-    Raises:
-        DataError: a vector is not finite, or the data changed meanwhile.
-    """
+    """Fill an array with the vectors of all samples, block by block. Exact copies get one and the same vector."""
     copies = data.duplicate_groups()
     _, heads, group = np.unique(np.arange(len(data)) if copies is None else copies, True, True)
     first = heads[group]

@@ -290,15 +290,9 @@ class Filters:
 
     @classmethod
     def drawn(cls, take: Take, n: int, shape: tuple[int, ...], count: int, size: int, seed: int) -> Filters:
-        """Draw filters, and fit their whitening, from random patches of images.
+        """Draw `count` filters of side `size`, and fit their whitening, from random patches of images.
 
-        Args:
-            take: returns images uint8 (m, H, W, C) by their rows.
-            n: the number of images.
-            shape: (H, W, C).
-            count: the number of filters.
-            size: the side of a patch in pixels.
-            seed: the root seed.
+        `take` returns images uint8 (m, H, W, C) by their rows, of which there are n; `shape` is (H, W, C).
         """
         draw = seeds.generator(seed, "patches")
         patches = _normalise(_cut(take, n, shape, WHITENED_BY * count, size, draw))

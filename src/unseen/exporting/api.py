@@ -77,21 +77,6 @@ for _name, _kind in {
     KINDS.add(_name, _kind)
 
 
-def check_options(name: str, options: Mapping[str, Any]) -> Kind:
-    """Return the kind of that name, and refuse options that it does not have.
-
-    Raises:
-        UnknownNameError: there is no such kind.
-        ArgumentError: the kind has no such option.
-    """
-    kind = KINDS.get(name)
-    for option in options:
-        if option not in kind.options:
-            has = ", ".join(kind.options) or "none"
-            raise ArgumentError(f"to={name!r} has no option {option!r}; its options: {has}")
-    return kind
-
-
 def export(
     source: Any,
     to: str,
@@ -141,7 +126,11 @@ def export(
     reading, options = without_reading(options)
     if reading:
         data_options = {**(data_options or {}), **reading}
-    kind = check_options(to, options)
+    kind = KINDS.get(to)
+    for option in options:
+        if option not in kind.options:
+            has = ", ".join(kind.options) or "none"
+            raise ArgumentError(f"to={to!r} has no option {option!r}; its options: {has}")
     place = Path(out)
     refuse_existing(place)
     kind.write(make_request(source, data, data_options, coreset, report), place, **options)

@@ -21,7 +21,8 @@ import numpy as np
 import pyarrow as pa
 
 from unseen.core.files import replace_file
-from unseen.data.columns import is_image, is_list
+from unseen.data.columns import is_list
+from unseen.data.decoding import is_image
 from unseen.data.images import SUFFIXES
 from unseen.errors import ArgumentError, DataError, some
 from unseen.exporting.request import ExportRequest, new_folder, safe_name, suffix

@@ -56,23 +56,14 @@ class ExportRequest:
 
     @property
     def coreset(self) -> Coreset:
-        """The coreset to export.
-
-        Raises:
-            ArgumentError: there is no coreset.
-        """
+        """The coreset to export; refused if there is none."""
         if self.chosen is None:
             raise ArgumentError(f"{self.run} holds no coreset; choose one with `unseen select`, and name its file")
         return self.chosen
 
     @cached_property
     def source(self) -> Format:
-        """The data set as it is stored, checked against the one that was scored.
-
-        Raises:
-            ArgumentError: the data set is not known.
-            RunMismatchError: it is not the one that was scored; the message lists what differs.
-        """
+        """The data set as it is stored; refused if it is not known, or is not the one that was scored."""
         if self.named is None and self.run is None:
             raise ArgumentError("a coreset alone does not say which data set it is of; pass data=")
         named, options = None, {}  # as the run read it
@@ -89,12 +80,7 @@ class ExportRequest:
 
     @cached_property
     def rows(self) -> IntArray:
-        """The rows of the coreset in the source, int64 (m,), ascending.
-
-        Raises:
-            ArgumentError: the coreset is not in the order of the data set, or holds a sample twice.
-            DataError: the data set lacks samples of the coreset.
-        """
+        """The rows of the coreset in the source, int64 (m,), ascending; refused if the data set lacks one."""
         rows = self.source.labelling.rows_of(self.coreset.ids)
         if (lost := self.coreset.ids[rows < 0]).size:
             raise DataError(f"the data set lacks {len(lost):,} samples of the coreset: {some(lost.tolist())}")
@@ -157,15 +143,7 @@ def make_request(
     coreset: Any = None,
     report: Report | None = None,
 ) -> ExportRequest:
-    """Make the request to export a run, the result of a verb, a coreset, or a coreset file.
-
-    Args:
-        source: a directory, a `Pruned`, `Scored` or `Grown`, a `Coreset`, or a coreset file.
-        data: the data set, if not the one that the run read.
-        options: options of its reader.
-        coreset: another coreset of the same data set, as `unseen select` writes it, instead of the coreset of the run.
-        report: see `ExportRequest`.
-    """
+    """Make the request to export a run, the result of a verb, a coreset or its file; arguments as of `export`."""
     run = None
     if isinstance(source, (str, Path)):
         run = Path(source) if Path(source).is_dir() else None

@@ -62,8 +62,14 @@ def to_parquet(request: ExportRequest, out: Path) -> None:
 
     def write(file: BinaryIO) -> None:
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            for group in _gather_pieces(request.tables()):
-                writer.write_table(group, row_group_size=len(group))
+            held: list[pa.Table] = []
+            for table in request.tables():
+                held.append(table)
+                if sum(piece.nbytes for piece in held) >= _GROUP:
+                    writer.write_table(pa.concat_tables(held), row_group_size=sum(map(len, held)))
+                    held = []
+            if held:
+                writer.write_table(pa.concat_tables(held), row_group_size=sum(map(len, held)))
 
     replace_file(out, write)
 
@@ -99,21 +105,9 @@ def to_huggingface(request: ExportRequest, out: Path) -> None:
         shutil.rmtree(spool)
 
 
-def _gather_pieces(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Join pieces to row groups of a useful size."""
-    held: list[pa.Table] = []
-    for table in tables:
-        held.append(table)
-        if sum(piece.nbytes for piece in held) >= _GROUP:
-            yield pa.concat_tables(held)
-            held = []
-    if held:
-        yield pa.concat_tables(held)
-
-
 @contextmanager
 def _silence(datasets: Any) -> Iterator[None]:
-    """Disable the progress bars of the library inside the block. It sets them for the whole process."""
+    """Disable the progress bars of the library, which are of the whole process, inside the block."""
     shown = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
@@ -201,7 +195,9 @@ def to_fiftyone(request: ExportRequest, out: Path) -> None:
         values["kept"] = kept.tolist()
     else:
         values["kept"] = coreset.mask.tolist()
-        values |= {_field_name(name): _numbers(table.column(name)) for name in table.scores}
+        for name in table.scores:  # MongoDB takes no dots and dollars in names
+            plain = "".join(sign if sign.isalnum() else "_" for sign in name)
+            values[plain] = _numbers(table.column(name))
         if table.mean_confidence is not None:
             values["mean_confidence"] = _numbers(table.mean_confidence)
         if table.predictions is not None:
@@ -219,11 +215,6 @@ def to_fiftyone(request: ExportRequest, out: Path) -> None:
     }
     text = json.dumps(content)
     replace_file(out, lambda file: file.write(text.encode()))
-
-
-def _field_name(name: str) -> str:
-    """Make a name that MongoDB accepts: without dots and dollars."""
-    return "".join(sign if sign.isalnum() else "_" for sign in name)
 
 
 def _numbers(values: npt.NDArray[Any]) -> list[float | None]:
