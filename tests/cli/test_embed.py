@@ -149,7 +149,7 @@ def test_an_interrupted_command_says_so_and_leaves_nothing(unseen_says, table, t
     def stop(*args):
         signal.raise_signal(signal.Signals[sent])
 
-    monkeypatch.setattr("unseen.embedding.base.fill", stop)
+    monkeypatch.setattr("unseen.embedding.api.fill", stop)
     try:
         said = embed(unseen_says, table, tmp_path / "new" / "v")
     finally:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from unseen.core import seeds
 from unseen.data import from_folder, from_parquet, resolve
-from unseen.data.images import header_size, upright
+from unseen.data.decoding import header_size, upright
 from unseen.errors import ArgumentError, DataError
 
 

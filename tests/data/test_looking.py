@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import unseen.data
-from unseen.data import folders, images, tables
+from unseen.data import decoding, images, tables
 from unseen.data.sources import find_format
 
 
@@ -30,8 +30,8 @@ def in_parquet(folder, path):
 
 def test_images_are_shown_as_they_are_and_none_is_read_before(folder, tmp_path, monkeypatch):
     opened = []
-    real = images._open
-    monkeypatch.setattr(images, "_open", lambda encoded: (opened.append(encoded), real(encoded))[1])
+    real = decoding._open
+    monkeypatch.setattr(decoding, "_open", lambda encoded: (opened.append(encoded), real(encoded))[1])
     for samples in (find_format(str(folder)), find_format(str(in_parquet(folder, tmp_path / "t.parquet")))):
         assert (samples.kind, opened, samples.labelling.labels.tolist()) == ("image", [], [0, 0, 0, 1, 1, 1])
         shown = samples.show(np.array([4, 0]))
@@ -43,7 +43,7 @@ def test_images_are_shown_as_they_are_and_none_is_read_before(folder, tmp_path, 
 
 def test_ids_labels_and_files_are_those_of_the_data_set_that_is_trained_on(folder, tmp_path):
     for source, reader in (
-        (folder, folders.from_folder),
+        (folder, images.from_folder),
         (in_parquet(folder, tmp_path / "t.parquet"), tables.from_parquet),
     ):
         data, samples = reader(source), find_format(str(source))
@@ -69,11 +69,11 @@ def test_grey_and_turned_and_transparent_images():
 
     turned = Image.Exif()
     turned[0x0112] = 6
-    assert images.upright(encoded(Image.new("RGB", (4, 2)), exif=turned)).size == (2, 4)
-    assert images.upright(encoded(Image.new("L", (4, 2), 7))).mode == "L"
-    assert images.upright(encoded(Image.new("I;16", (4, 2), 0x0700))).getpixel((0, 0)) == 7
-    assert images.upright(encoded(Image.new("RGBA", (4, 2), (1, 2, 3, 0)))).mode == "RGB"
-    assert images.upright(None) is None
+    assert decoding.upright(encoded(Image.new("RGB", (4, 2)), exif=turned)).size == (2, 4)
+    assert decoding.upright(encoded(Image.new("L", (4, 2), 7))).mode == "L"
+    assert decoding.upright(encoded(Image.new("I;16", (4, 2), 0x0700))).getpixel((0, 0)) == 7
+    assert decoding.upright(encoded(Image.new("RGBA", (4, 2), (1, 2, 3, 0)))).mode == "RGB"
+    assert decoding.upright(None) is None
 
 
 def test_texts_rows_and_vectors():

@@ -204,7 +204,8 @@ def silent_server_fixture(monkeypatch, tmp_path):
         for name in ("no_proxy", "NO_PROXY", "HF_HUB_OFFLINE"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
-        monkeypatch.setattr("unseen.data.names._PATIENCE", 0.2)
+        for module in ("arrays", "datasets"):
+            monkeypatch.setattr(f"unseen.data.{module}.PATIENCE", 0.2)
         huggingface_hub.close_session()
         yield
         huggingface_hub.close_session()

@@ -14,7 +14,7 @@ from made_images import picture, png, write_folder, write_images
 from PIL import Image
 
 import unseen
-from unseen.data import from_folder, from_parquet, images, proxies
+from unseen.data import decoding, from_folder, from_parquet, images
 from unseen.errors import DataError
 
 
@@ -118,7 +118,7 @@ def test_a_damaged_file_is_made_anew(folder, tmp_path, damage):
     (path,) = run.glob("*.npy")
     damage(path)
     np.testing.assert_array_equal(everything(opened(folder, run)), first)
-    assert proxies.ProxyFile(run, path.stem.removeprefix("pixels-")).read() is not None
+    assert images.ProxyFile(path).read() is not None
 
 
 def test_other_images_have_another_file(folder, tmp_path):
@@ -140,7 +140,7 @@ def test_another_column_of_the_same_files_is_not_taken_for_the_first(tmp_path):
 
 
 def test_images_beyond_the_limit_are_decoded_again_and_it_is_told(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(proxies, "_MOST", 4 * 8 * 8 * 3 - 1)
+    monkeypatch.setattr(images, "_MOST", 4 * 8 * 8 * 3 - 1)
     data = opened(folder, tmp_path / "run", memory_limit=0)
     assert isinstance(data, images.ImageData)
     assert not (tmp_path / "run").exists()
@@ -182,10 +182,10 @@ def test_large_jpeg_files_are_decoded_at_reduced_scale_to_nearly_the_same():
     smooth = Image.fromarray(picture(0, 20, 30)).resize((600, 400), Image.Resampling.BICUBIC)
     file = io.BytesIO()
     smooth.save(file, "JPEG", quality=90)
-    rule = images.Pixels("RGB", 48, (48, 48))
-    whole = np.asarray(images._central_square(Image.open(io.BytesIO(file.getvalue())).convert("RGB"), 48)).astype(int)
+    rule = decoding.Pixels("RGB", 48, (48, 48))
+    whole = np.asarray(decoding.central_square(Image.open(io.BytesIO(file.getvalue())).convert("RGB"), 48)).astype(int)
     with Image.open(io.BytesIO(file.getvalue())) as image:
-        reduced = images.pixels(image, rule)
+        reduced = decoding.pixels(image, rule)
         assert image.size == (150, 100)  # at least twice 48, for a resize that is antialiased
     assert np.abs(reduced - whole).max() <= 4
     assert np.abs(reduced - whole).mean() < 1

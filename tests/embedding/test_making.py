@@ -8,7 +8,7 @@ import pytest
 
 import unseen
 from unseen.data import from_arrays, resolve
-from unseen.embedding import base
+from unseen.embedding import api
 from unseen.engine.runs.files import LOCK, Lock
 from unseen.errors import ArgumentError, DataError, RunLockedError, RunMismatchError
 
@@ -105,7 +105,7 @@ def test_an_interrupted_call_leaves_nothing(tmp_path, monkeypatch, end):
         raise end
 
     full = isinstance(end, OSError)
-    monkeypatch.setattr(*(os, "posix_fallocate", stop) if full else (base, "fill", stop))
+    monkeypatch.setattr(*(os, "posix_fallocate", stop) if full else (api, "fill", stop))
     with pytest.raises(unseen.errors.StorageError if full else KeyboardInterrupt):
         embedded(tmp_path)
     assert list(tmp_path.iterdir()) == []

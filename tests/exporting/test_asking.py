@@ -14,7 +14,7 @@ from small_exports import coreset_of, photos, pictures_table, same_samples
 import unseen
 from unseen.core.coreset import Coreset
 from unseen.data import from_arrays, from_folder, from_huggingface, from_parquet
-from unseen.data.folders import FolderFormat
+from unseen.data.images import FolderFormat
 from unseen.errors import ArgumentError, DataError, RunError, RunMismatchError, UnknownNameError
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)

@@ -14,7 +14,7 @@ import unseen
 from unseen.data import from_arrays, from_folder, from_frame, from_parquet
 from unseen.errors import ArgumentError, DataError
 from unseen.exporting import images as image_folder
-from unseen.exporting.files import safe_name
+from unseen.exporting.request import safe_name
 
 ROWS = [0, 1, 4, 5, 6, 11]
 

@@ -1,11 +1,16 @@
-"""Readers of arrays in memory, of npy and npz files, and of scikit-learn's digits."""
+"""Readers of arrays in memory, of npy and npz files, and of the data sets of scikit-learn: its digits, and OpenML's."""
 
 from __future__ import annotations
 
+import re
+import socket
+import warnings
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
+from http.client import HTTPException
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,10 +23,10 @@ from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.content import Files, Watch, note, provenance_of, stamp, warn_if_seen
 from unseen.data.files import is_folder, npy_error, npy_header, read_npy, readable
 from unseen.data.formats import Format, OpenFormat, Place, Seen
-from unseen.data.frames import column_of, from_frame, is_frame, name_of
-from unseen.data.labels import Labelling, is_missing, label_or_target, to_numpy
+from unseen.data.frames import FrameFormat, column_of, from_frame, is_frame, name_of
+from unseen.data.labels import Labelling, is_missing, labelling, to_numpy
 from unseen.data.options import ARRAYS, BESIDE
-from unseen.errors import ArgumentError, DataError, UnknownNameError, some
+from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError, some
 
 
 def from_arrays(
@@ -68,9 +73,9 @@ def from_arrays(
     values = to_numpy(X)
     if values.ndim == 0:
         raise DataError(f"X must be an array of n samples, got {type(X).__name__}")
-    about = {"n": len(values), "ids": ids, "groups": groups}
-    names = (name_of(y, "y"), name_of(target, "target"))
-    labelled = label_or_target(column_of(y), column_of(target), class_names, names=names, **about)
+    about = {"n": len(values), "ids": ids, "groups": groups, "class_names": class_names}
+    names = {"name": name_of(y, "y"), "target_name": name_of(target, "target")}
+    labelled = labelling(column_of(y), column_of(target), **names, **about)
     return from_values(values, labelled, channels_first=values is not X and hasattr(X, "detach"))
 
 
@@ -88,7 +93,14 @@ def from_values(
     if values.ndim == 1:
         if values.dtype.kind not in "OU":
             raise DataError("X must be (n, d), got one number a sample; X.reshape(-1, 1) makes it one feature")
-        return TextData(_texts(values), labelled, files=files)
+        texts = values.astype(object)
+        wrong = [row for row, text in enumerate(texts) if not isinstance(text, str)]
+        if wrong:
+            raise DataError(
+                f"X must be text throughout, but {len(wrong):,} rows are not: row {wrong[0]} is {texts[wrong[0]]!r}; "
+                "drop them or write ''"
+            )
+        return TextData(texts, labelled, files=files)
     if values.ndim == 2 and 0 not in values.shape:
         if values.dtype.kind in "OU":
             codes, entries = _factorise(values.astype(object), feature_names)
@@ -175,15 +187,21 @@ class NpzFormat(Format):
             class_names = made["class_names"] if class_names is None and target is None else class_names
         y = "y" if y is None and target is None else y
         names = [name for name in (x, y, target, id, group) if name is not None]
-        places = {name: readable(path) if zipped else _npy_file(folder, name) for name in names}
+        if zipped:
+            places = dict.fromkeys(names, readable(path))
+        elif is_folder(folder):
+            files_there = {found.stem: found for found in folder.iterdir() if found.suffix.lower() == ".npy"}
+            places = {name: files_there[_match_name(name, list(files_there), str(folder))] for name in names}
+        else:
+            raise DataError(f"there is no folder {folder}")
         watch = Watch(places.values())
         files = stamp(folder, dict.fromkeys(place.name for place in places.values()))
         arrays = _read_npz(path, names) if zipped else {name: read_npy(place) for name, place in places.items()}
         labels, targets, ids, groups = (None if name is None else arrays[name] for name in (y, target, id, group))
         if arrays[x].ndim == 0:
             raise DataError(f"array {x!r} of {path} must hold n samples, got a single {arrays[x].dtype}")
-        about: dict[str, Any] = {"n": len(arrays[x]), "ids": ids, "groups": groups}
-        labelled = label_or_target(labels, targets, class_names, names=(y or "y", target or "target"), **about)
+        about: dict[str, Any] = {"n": len(arrays[x]), "ids": ids, "groups": groups, "class_names": class_names}
+        labelled = labelling(labels, targets, name=y or "y", target_name=target or "target", **about)
         data = from_values(arrays[x], labelled, files=files)
         if isinstance(data, ArrayData) and data.watch is not None:
             data.watch = watch
@@ -216,6 +234,70 @@ class DigitsFormat(Format):
     def show(self, rows: IntArray) -> list[Seen]:
         """Return them as images, whatever learners get."""
         return OpenFormat(digits(images=True)).show(rows)
+
+
+PATIENCE = 15.0  # seconds until a server must answer; its library waits without end, or tries again for long
+
+
+class OpenmlFormat(FrameFormat):
+    """A data set of OpenML as a frame, with its target as the label: `openml:adult`, or `openml:adult@2`."""
+
+    about = ('"openml:adult"', 'a data set of OpenML by its name; "openml:adult@2" is its version 2')
+
+    @classmethod
+    def reads(cls, source: Any) -> bool:
+        """Tell whether it is such a name."""
+        return isinstance(source, Place) and source.is_named("openml")
+
+    def __init__(self, source: Any, **given: Any) -> None:
+        found = _fetch_openml(str(source))
+        targets = list(found.target_names or ())
+        if given.get("label") is None and given.get("target") is None and len(targets) == 1:
+            given["label"] = targets[0]
+        super().__init__(found.frame, **given)
+        about = found.details
+        version = f"version {about.get('version')} of OpenML's {about.get('name')}, id {about.get('id')}"
+        self.notes += (f"{source} is {version}",)
+
+
+def _fetch_openml(named: str) -> Any:
+    """Download a data set, or read what scikit-learn has kept of it."""
+    name, at, version = named.removeprefix("openml:").partition("@")
+    if not name or (at and not re.fullmatch("[1-9][0-9]*", version)):
+        raise ArgumentError(
+            f"a name of OpenML is openml:NAME or openml:NAME@VERSION, as in openml:adult@2, got {named!r}"
+        )
+    from sklearn.datasets import fetch_openml
+
+    try:
+        with _impatient(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # several versions, which a note tells; another try
+            return fetch_openml(name, version=int(version) if at else "active", as_frame=True, n_retries=1)
+    except ImportError as error:
+        raise MissingDependencyError("pandas", f"reading {named}") from error
+    except (ValueError, HTTPException) as error:  # no such name or version, no table, a broken file
+        raise DataError(f"{named} cannot be read from OpenML: {one_line(error)}") from error
+    except OSError as error:  # those of urllib among them
+        again = "try again with a network, or give the path of a file"
+        raise DataError(f"{named} cannot be downloaded: {one_line(error)}; {again}") from error
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Give every new socket a time limit, since urllib has none of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of an error of another library in one line."""
+    reason = getattr(error, "reason", None)
+    text = " ".join(str(error if reason is None else reason).split())
+    return text if len(text) <= 300 else f"{text[:300]}..."
 
 
 def from_npz(
@@ -268,17 +350,6 @@ def digits(*, images: bool = False) -> Samples:
     return from_arrays(bunch.data.astype(np.float32), bunch.target)
 
 
-def _texts(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    texts = values.astype(object)
-    wrong = [row for row, text in enumerate(texts) if not isinstance(text, str)]
-    if wrong:
-        raise DataError(
-            f"X must be text throughout, but {len(wrong):,} rows are not: row {wrong[0]} is {texts[wrong[0]]!r}; drop "
-            f"them or write ''"
-        )
-    return texts
-
-
 def _factorise(
     table: npt.NDArray[Any], names: Sequence[str] | None
 ) -> tuple[npt.NDArray[np.int32], list[npt.NDArray[Any]]]:
@@ -303,8 +374,7 @@ def _factorise(
 def _check_entries(entries: list[Any], where: str) -> None:
     """Refuse entries that are neither numbers nor text, such as dates, which no learner can use."""
     known = (Real, Decimal, np.bool_, str, type(None))
-    other = {kind for kind in set(map(type, entries)) if not issubclass(kind, known)}
-    if other:
+    if other := {kind for kind in set(map(type, entries)) if not issubclass(kind, known)}:
         row = next(row for row, entry in enumerate(entries) if type(entry) in other)
         raise DataError(
             f"tables must hold numbers and text, but {where} does not: row {row} has a {type(entries[row]).__name__}; "
@@ -317,7 +387,17 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         raise DataError(f"{path} is damaged: it is no .npz file, which np.savez writes")
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: _read_member(file, _match_name(name, file.files, path.name)) for name in names}
+            arrays: dict[str, npt.NDArray[Any]] = {}
+            for name in names:
+                own = _match_name(name, file.files, path.name)
+                member = file.zip.getinfo(own if own in file.zip.namelist() else f"{own}.npy")
+                try:
+                    with file.zip.open(member) as header:  # which must not claim more than the file holds
+                        npy_header(header, member.file_size)
+                except ValueError as error:
+                    raise ValueError(f"array {own!r}: {error}") from error
+                arrays[name] = file[own]
+            return arrays
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}") from error
     except (OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # also encrypted
@@ -326,43 +406,17 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         raise npy_error(path, error) from error
 
 
-def _read_member(file: Any, name: str) -> npt.NDArray[Any]:
-    """Read an array of an npz file, after a check that its header does not claim more than the file holds."""
-    member = file.zip.getinfo(name if name in file.zip.namelist() else f"{name}.npy")
-    try:
-        with file.zip.open(member) as opened:
-            npy_header(opened, member.file_size)
-    except ValueError as error:
-        raise ValueError(f"array {name!r}: {error}") from error
-    values: npt.NDArray[Any] = file[name]
-    return values
-
-
 def _match_name(name: str, present: Sequence[str], where: str) -> str:
     """Find the array of that name, in lower or upper case, since X and x are both usual."""
     alike = [other for other in present if other.lower() == name.lower()]
     if name in present or len(alike) != 1:
         alike = [name]
     if alike[0] not in present:
-        raise UnknownArrayError(where, name, present)
-    return alike[0]
-
-
-class UnknownArrayError(UnknownNameError):
-    """There is no array of that name; the message says how to name another one."""
-
-    def __init__(self, where: str, name: str, present: Sequence[str]) -> None:
-        super().__init__(f"array in {where}", name, present)
+        unknown = UnknownNameError(f"array in {where}", name, present)
         if name in ("x", "y"):
-            self.args = (
+            unknown.args = (
                 f"{where} has no array {name!r}; x= names the array of inputs, label= that of labels; it has "
                 f"{some(sorted(present), 20)}",
             )
-
-
-def _npy_file(folder: Path, name: str) -> Path:
-    """Find `<name>.npy`, in lower or upper case, as in an npz file."""
-    if not is_folder(folder):
-        raise DataError(f"there is no folder {folder}")
-    present = {found.stem: found for found in folder.iterdir() if found.suffix.lower() == ".npy"}
-    return present[_match_name(name, list(present), str(folder))]
+        raise unknown
+    return alike[0]

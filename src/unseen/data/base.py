@@ -60,6 +60,7 @@ class Samples(Data):
         self.notes = (*labelled.notes, *notes)
         self.files = files
         self.feature_names = None if feature_names is None else tuple(feature_names)
+        self._known: Hashes | None = None  # of all samples
         self._duplicates: IntArray | None = None
 
     def as_frame(self, rows: IntArray) -> Any:
@@ -70,8 +71,13 @@ class Samples(Data):
         return self.frame.iloc[rows] if hasattr(self.frame, "iloc") else self.frame[rows]
 
     @abstractmethod
+    def _hash_all(self) -> Hashes:
+        """Compute a hash of each sample, uint64 (n, 2), equal for equal samples."""
+
     def _hashes(self) -> Hashes:
-        """Return a hash of each sample, uint64 (n, 2), equal for equal samples."""
+        if self._known is None:
+            self._known = self._hash_all()
+        return self._known
 
     def _values_digest(self, rows: IntArray) -> str:
         return digest(self.take(rows))
@@ -126,9 +132,6 @@ class ArrayData(Samples):
     Attributes:
         npy_file: the npy file, if `array` is a memory map of a whole one.
         watch: the files that are read again, if `array` is a memory map.
-
-    Raises:
-        DataError: NaN or infinite values.
     """
 
     npy_file: Path | None = None
@@ -148,7 +151,12 @@ class ArrayData(Samples):
         self.dtype = np.dtype(np.uint8 if kind == "image" else np.float32)
         self.sample_shape = tuple(array.shape[1:])
         self._known = hashes
-        self._mapped = _find_mapped_file(array)
+        self._mapped: Path | None = None  # the file of which the array is a memory map, or a view of one
+        base: Any = array
+        while base is not None and self._mapped is None:
+            if isinstance(base, np.memmap) and base.filename is not None:
+                self._mapped = Path(base.filename)
+            base = getattr(base, "base", None)
         self.watch = None if self._mapped is None else Watch([self._mapped])
         self._sampled = None if self._mapped is None else self._digest_sample()
         if array.dtype.kind == "f":
@@ -202,20 +210,8 @@ class ArrayData(Samples):
     def _cast(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.ascontiguousarray(values if self.kind == "image" else to_float32(values))
 
-    def _hashes(self) -> Hashes:
-        if self._known is None:
-            self._known = hash_all(len(self), self.sample_bytes, self.as_kept)
-        return self._known
-
-
-def _find_mapped_file(array: npt.NDArray[Any]) -> Path | None:
-    """Find the file of which the array is a memory map, or a view of one."""
-    base: Any = array
-    while base is not None:
-        if isinstance(base, np.memmap) and base.filename is not None:
-            return Path(base.filename)
-        base = getattr(base, "base", None)
-    return None
+    def _hash_all(self) -> Hashes:
+        return hash_all(len(self), self.sample_bytes, self.as_kept)
 
 
 class TextData(Samples):
@@ -233,7 +229,7 @@ class TextData(Samples):
         taken: npt.NDArray[Any] = self.texts[np.asarray(rows)]
         return taken
 
-    def _hashes(self) -> Hashes:
+    def _hash_all(self) -> Hashes:
         return hash_items(text.encode("utf-8", "surrogatepass") for text in self.texts)
 
 
@@ -270,5 +266,5 @@ class TableData(Samples):
     def _content_digest(self) -> str:
         return digest_values([digest(self.codes), [digest(np.asarray(values, object)) for values in self.values]])
 
-    def _hashes(self) -> Hashes:
+    def _hash_all(self) -> Hashes:
         return hash_all(len(self), self.codes.shape[1] * 4, lambda rows: self.codes[rows])

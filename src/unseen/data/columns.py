@@ -11,7 +11,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -22,10 +21,10 @@ import pyarrow.compute as pc
 
 from unseen.core.arrays import IntArray
 from unseen.data.base import ArrayData, Samples, TableData, TextData
-from unseen.data.folders import SUFFIXES
+from unseen.data.decoding import ImageSource, is_image
 from unseen.data.formats import Format
-from unseen.data.images import Encoded, ImageSource, open_images
-from unseen.data.labels import Labelling, label_or_target
+from unseen.data.images import SUFFIXES, open_images
+from unseen.data.labels import Labelling, labelling
 from unseen.data.options import COLUMNS, IMAGES
 from unseen.data.shards import ShardedVectors
 from unseen.errors import ArgumentError, DataError, some
@@ -38,6 +37,10 @@ _USUAL = {
 }
 _LABELS = {"label", "labels", "class", "classes", "target", "y", "category", "outcome", "income", "species"}
 _CLASSES = 50  # most distinct values of a column that is suggested as labels
+
+
+HEAD = 1024  # rows of `head`, of tables that are in memory or mapped
+PIECE_ROWS = 1000  # rows of one exported table
 
 
 class TableFormat(Format):
@@ -119,17 +122,15 @@ class TableFormat(Format):
         about |= {word: columns[name] for word, name in given if name is not None}
         if answers is not None:
             about["y" if options.target is None else "target"] = columns[answers]
-            about["names"] = [f"column {answers!r}"] * 2
+            about["name"] = about["target_name"] = f"column {answers!r}"
             if options.target is None and columns[answers].dtype.kind in "iu":
                 about["class_names"] = _class_names(self.schema, answers)
-        return label_or_target(**about)
+        return labelling(**about)
 
     def choose_split(self, column: Callable[[], pa.ChunkedArray], lacking: str) -> None:
-        """Choose the rows of the split that the user named, by the column `split`; note it if none is named.
+        """Choose the rows of the split that the user named, by the column `split`, which `column` reads.
 
-        Args:
-            column: reads the column.
-            lacking: what the source has instead of the column, for the message.
+        If none is named, note it. `lacking` says for the message what the source must have, and does not.
         """
         split = self.reading.split
         if "split" not in self.schema.names:
@@ -155,7 +156,7 @@ class TableFormat(Format):
         about: dict[str, Any] = {"files": self.files, "notes": notes}
         if image is not None:
             notes.append(f"columns used as inputs: {image}")
-            _note_unused(notes, set(rest) - {image})
+            notes += _unused(set(rest) - {image})
             return open_images(self.images(image), labelled, options, **about)
         if options.for_images:
             raise ArgumentError("image_size, mode, on_error and workers are for images; there are none here")
@@ -169,10 +170,10 @@ class TableFormat(Format):
             raise DataError(f"{beside}; {_note_left_out(numbering)}" if numbering else beside)
         notes.append(f"columns used as inputs: {some(wanted, 20)}")
         if not chosen:
-            _refuse_names_of_images(self, wanted)
+            self._refuse_names_of_images(wanted)
         if numbering:
             notes.append(_note_left_out(numbering))
-        _note_unused(notes, set(rest) - set(wanted) - set(numbering))
+        notes += _unused(set(rest) - set(wanted) - set(numbering))
         kinds = [schema.field(name).type for name in wanted]
         if text is None and ((len(kinds) == 1 and is_list(kinds[0])) or all(map(_is_number, kinds))):
             vectors = self.vectors(wanted, labelled, **about)
@@ -183,36 +184,27 @@ class TableFormat(Format):
             return TextData(_to_texts(self.read(wanted).column(0), wanted[0]), labelled, **about)
         return _open_features(self.read(wanted), labelled, about)
 
-
-class ColumnImages(ImageSource):
-    """A column of encoded images in memory."""
-
-    def __init__(self, column: pa.ChunkedArray) -> None:
-        super().__init__(np.arange(len(column)))
-        self.column = column
-
-    def read(self, rows: IntArray) -> list[Encoded]:
-        """Return the encoded bytes, or paths if the column holds only these."""
-        return [encoded(value) for value in self.column.take(self.places[rows]).to_pylist()]
+    def _refuse_names_of_images(self, names: Sequence[str]) -> None:
+        """Refuse text columns whose first entries all name image files: models would learn from the names."""
+        texts = [name for name in names if _is_text(self.schema.field(name).type)]
+        for name, column in zip(texts, self.head(texts).columns if texts else (), strict=True):
+            entries = column.drop_null().to_pylist()
+            if entries and all(entry.lower().endswith(SUFFIXES) for entry in entries):
+                raise DataError(
+                    f"column {name!r} holds names of image files, such as {entries[0]!r}; image={name!r} reads the "
+                    "images, features= takes columns as they are"
+                )
 
 
 def refuse_twice(names: Sequence[str], where: str) -> None:
-    """Refuse two columns of one name.
-
-    Raises:
-        DataError: a name occurs twice.
-    """
+    """Refuse two columns of one name."""
     if len(set(names)) < len(names):
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
         raise DataError(f"{where} must not have two columns of one name, but it has of {some(twice)}; rename one")
 
 
 def of_text(table: pa.Table) -> pa.Table:
-    """Refuse a table whose text is not UTF-8, which Arrow requires but other writers ignore; return the table.
-
-    Raises:
-        DataError: a column of text is not UTF-8.
-    """
+    """Refuse a table whose text is not UTF-8, which Arrow requires but other writers ignore; return the table."""
     for name, column in zip(table.column_names, table.columns, strict=True):
         if not _is_text(_value_type(column.type)):
             continue
@@ -238,7 +230,13 @@ def row_numbers(source: TableFormat, names: Sequence[str]) -> dict[str, str]:
     With fewer than 10 rows, only the first applies. Names are inputs if there is no other column. Entries may be
     missing.
     """
-    reasons = dict.fromkeys(sorted(_pandas_indices(source.schema) & set(names)), "an index that pandas wrote")
+    try:
+        index = json.loads((source.schema.metadata or {})[b"pandas"])["index_columns"]
+    except (KeyError, TypeError, ValueError):
+        index = []
+    written = [name for name in index if isinstance(name, str)] if isinstance(index, list) else []
+    written += [name for name in names if _PANDAS.fullmatch(name)]
+    reasons = dict.fromkeys(sorted(set(written) & set(names)), "an index that pandas wrote")
     kinds = {name: _value_type(source.schema.field(name).type) for name in names if name not in reasons}
     able = [n for n, kind in kinds.items() if _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)]
     parts = [] if source.parts is None else [source.parts]
@@ -262,15 +260,16 @@ def row_numbers(source: TableFormat, names: Sequence[str]) -> dict[str, str]:
 def _present_entries(table: pa.Table) -> tuple[npt.NDArray[Any] | None, IntArray]:
     """Return the present entries of the first column, and the number of the split of each.
 
-    The entries are whole numbers (also from text), or objects for text of one word each. They are None for anything
-    else, and if more than half are missing.
+    Entries are whole numbers (also from text), or objects for words; None for all else, and if most are missing.
     """
-    column = table.column(0)
-    if column.null_count:
-        parts = _parts(table.select(list(range(1, table.num_columns))))[pc.is_valid(column).to_numpy()]
-        few = 2 * column.null_count > len(column)
-        return (None if few else _entries(column.drop_null())), parts
-    return _entries(column), _parts(table.select(list(range(1, table.num_columns))))
+    column, parts = table.column(0), np.zeros(len(table), np.int64)
+    if table.num_columns > 1:
+        splits = table.column(1).cast(pa.string()).fill_null("").to_numpy()
+        parts = np.unique(splits, return_inverse=True)[1].astype(np.int64)
+    if 2 * column.null_count > len(column):
+        return None, parts
+    present = pc.is_valid(column).to_numpy()
+    return _entries(column.drop_null()), parts[present]
 
 
 def _entries(column: pa.ChunkedArray) -> npt.NDArray[Any] | None:
@@ -334,28 +333,9 @@ def _begins_anew(values: npt.NDArray[Any]) -> bool:
     return bool(len(values) >= _FEW * len(starts) and values[0] in (0, 1) and (values[starts] == values[0]).all())
 
 
-def _parts(table: pa.Table) -> IntArray:
-    """Return the number of the split of each row."""
-    if not table.num_columns:
-        return np.zeros(len(table), np.int64)
-    return np.unique(table.column(0).cast(pa.string()).fill_null("").to_numpy(), return_inverse=True)[1].astype(
-        np.int64
-    )
-
-
 def _all_differ(values: npt.NDArray[Any], parts: IntArray) -> bool:
     order = np.lexsort((values, parts))
     return not ((np.diff(parts[order]) == 0) & (values[order][1:] == values[order][:-1])).any()
-
-
-def _pandas_indices(schema: pa.Schema) -> set[str]:
-    """Find the columns that are an index by the metadata of pandas, or by its name for an unnamed index."""
-    try:
-        index = json.loads((schema.metadata or {})[b"pandas"])["index_columns"]
-    except (KeyError, TypeError, ValueError):
-        index = []
-    named = {name for name in index if isinstance(name, str)} if isinstance(index, list) else set()
-    return named | {name for name in schema.names if _PANDAS.fullmatch(name)}
 
 
 def _note_left_out(numbering: dict[str, str]) -> str:
@@ -363,44 +343,9 @@ def _note_left_out(numbering: dict[str, str]) -> str:
     return f"left out of the inputs, as they number the rows: {named}; features= takes them in, id= makes one the ids"
 
 
-def encoded(value: Any) -> Encoded:
-    """Return the bytes of an entry of an image column, or else its path."""
-    content = (value["bytes"] or value.get("path")) if isinstance(value, dict) else value
-    return Path(content) if content and isinstance(content, str) else content or None
-
-
-def read_named(value: Any) -> dict[str, Any] | None:
-    """Return an entry of an image column with its bytes; read in a file that it only names."""
-    entry: dict[str, Any] | None = {"bytes": None, "path": value} if isinstance(value, str) else value
-    if entry is None or entry["bytes"] is not None or not entry.get("path"):
-        return entry
-    path = Path(entry["path"])
-    try:
-        return {**entry, "bytes": path.read_bytes(), "path": path.name}
-    except OSError as error:
-        raise DataError(f"{path}, which the data set names, cannot be read: {error.strerror or error}") from error
-
-
-def _refuse_names_of_images(table: TableFormat, names: Sequence[str]) -> None:
-    """Refuse text columns whose first entries are all names of image files: models would learn from the names."""
-    texts = [name for name in names if _is_text(table.schema.field(name).type)]
-    for name, column in zip(texts, table.head(texts).columns if texts else (), strict=True):
-        entries = column.drop_null().to_pylist()
-        if entries and all(entry.lower().endswith(SUFFIXES) for entry in entries):
-            raise DataError(
-                f"column {name!r} holds names of image files, such as {entries[0]!r}; image={name!r} reads the images, "
-                "features= takes columns as they are"
-            )
-
-
 def is_list(kind: pa.DataType) -> bool:
     """Tell whether a column holds lists of numbers, such as embeddings."""
     return bool(_is_any_list(kind) and _is_number(kind.value_type))
-
-
-def is_image(field: pa.Field) -> bool:
-    """Tell whether a column is a struct of bytes and path, as Hugging Face writes images."""
-    return bool(pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
 
 
 def likely_label(source: TableFormat) -> str:
@@ -430,9 +375,8 @@ def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
     return None if names is None else list(map(str, names))
 
 
-def _note_unused(notes: list[str], names: set[str]) -> None:
-    if names:
-        notes.append(f"columns that are not used: {some(sorted(names), 20)}")
+def _unused(names: set[str]) -> list[str]:
+    return [f"columns that are not used: {some(sorted(names), 20)}"] if names else []
 
 
 def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) -> Samples:
@@ -440,9 +384,13 @@ def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) 
         return ArrayData(matrix(table), labelled, "vector", **about)
     for one in table.schema:
         if not (_is_number(one.type) or _is_category(one.type)):
+            remedy = "make numbers or text of it"
+            if pa.types.is_temporal(one.type):
+                remedy = "make numbers of it, such as days since the first"
+            elif _is_any_list(one.type):
+                remedy = "lists of numbers are inputs where they are the only column"
             raise DataError(
-                f"column {one.name!r} has type {one.type}, which is no feature; {_remedy(one.type)}, or choose with "
-                "features="
+                f"column {one.name!r} has type {one.type}, which is no feature; {remedy}, or choose with features="
             )
     numbers = all(_is_number(field.type) for field in table.schema)
     gaps = [name for name in table.column_names if table.column(name).null_count]
@@ -457,14 +405,6 @@ def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) 
         codes[:, at], distinct = _factorise(table.column(name), name)
         values.append(distinct)
     return TableData(codes, values, labelled, **about)
-
-
-def _remedy(kind: pa.DataType) -> str:
-    if pa.types.is_temporal(kind):
-        return "make numbers of it, such as days since the first"
-    if _is_any_list(kind):
-        return "lists of numbers are inputs where they are the only column"
-    return "make numbers or text of it"
 
 
 def matrix(table: pa.Table) -> npt.NDArray[np.float32]:

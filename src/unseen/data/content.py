@@ -114,15 +114,6 @@ def same(hashes: Hashes) -> IntArray:
     >>> same(np.array([[5, 0], [7, 0], [5, 0], [5, 1]], np.uint64)).tolist()
     [0, 1, 0, 3]
     """
-    first = np.arange(len(hashes))
-    order = np.argsort(hashes[:, 0])  # most rows already differ in the first half
-    again = np.diff(hashes[order, 0]) == 0
-    tied = np.union1d(order[1:][again], order[:-1][again])
-    first[tied] = tied[_first_of_equals(hashes[tied])]
-    return first
-
-
-def _first_of_equals(hashes: Hashes) -> IntArray:
     # lexsort is stable, so the first of each run of equal rows is the earliest.
     order = np.lexsort((hashes[:, 1], hashes[:, 0]))
     ranked = hashes[order]
@@ -135,8 +126,10 @@ def _first_of_equals(hashes: Hashes) -> IntArray:
 
 def check_finite(array: npt.NDArray[Any], *, columns: Sequence[str] | None = None, first_row: int = 0) -> None:
     """Refuse NaN and infinite values in a float array (m, ...); the message names rows and columns."""
-    if array.dtype == np.float16 and _finite_halves(array.view(np.uint16)):
-        return
+    if array.dtype == np.float16 and array.size:  # NaN and infinity have the largest bit patterns of their sign
+        bits = array.view(np.uint16)
+        if bits.max() < _SIGN + _INFINITE and bits.view(np.int16).max() < _INFINITE:
+            return
     good = np.isfinite(array)
     if good.all():
         return
@@ -152,12 +145,7 @@ def check_finite(array: npt.NDArray[Any], *, columns: Sequence[str] | None = Non
     )
 
 
-def _finite_halves(bits: npt.NDArray[np.uint16]) -> bool:
-    """Tell by their bits whether all float16 are finite: others have the largest bit patterns of their sign."""
-    return not bits.size or bool(bits.max() < _SIGN + _INFINITE and bits.view(np.int16).max() < _INFINITE)
-
-
-SAMPLE = 256
+SAMPLE = 256  # rows whose content is in the cheap fingerprint
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,11 +169,7 @@ class Watch:
         self._states = {place: state for place, state in states.items() if state is not None}
 
     def check(self) -> None:
-        """Refuse files that have changed since they were opened.
-
-        Raises:
-            DataError: a file has changed, was replaced, or is gone.
-        """
+        """Refuse files that have changed since they were opened, were replaced, or are gone, by a DataError."""
         for place, state in self._states.items():
             if _identity(place) != state:
                 raise changed(place, "its size or time differs, or another file replaced it")
@@ -254,11 +238,7 @@ LABELS = {
 
 
 def provenance_of(folder: Path) -> dict[str, Any] | None:
-    """Read the provenance that `unseen.embed` wrote in a folder; None if it did not make the folder.
-
-    Raises:
-        DataError: the file is damaged.
-    """
+    """Read the provenance that `unseen.embed` wrote in a folder; None if it did not make the folder."""
     try:
         found = json.loads((folder / PROVENANCE).read_bytes())
     except FileNotFoundError:

@@ -1,11 +1,12 @@
 """Readers of Hugging Face data sets, and of map-style data sets such as torch's `Dataset`.
 
-The library `datasets` is not imported: its objects have all methods that are needed. A map-style data set has a length,
-and gives (x, y) by index.
+The library `datasets` is imported only to load a saved data set, or one of the hub (`hf:user/name:split`): its objects
+have all methods that are needed. A map-style data set has a length, and gives (x, y) by index.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,18 +17,16 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from unseen.core.arrays import IntArray
-from unseen.data.arrays import as_images, from_values
+from unseen.data.arrays import PATIENCE, as_images, from_values, one_line
 from unseen.data.base import ArrayData, Samples
-from unseen.data.columns import TableFormat, encoded, is_image, of_text, read_named
+from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, of_text
 from unseen.data.content import Hashes, Watch, blocks, hash_rows
+from unseen.data.decoding import ColumnImages, Pixels, is_deep, note_on_black, pixels, with_files
 from unseen.data.formats import Format, Place
-from unseen.data.images import Encoded, ImageSource, Pixels, is_deep, note_on_black, pixels
+from unseen.data.images import ImageData
 from unseen.data.labels import Labelling, labelling, to_numpy
 from unseen.data.options import BESIDE, ReaderOptions, default_workers
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError, some
-
-_HEAD = 1024  # rows
-_PIECE_ROWS = 1000  # rows in one table of an export
 
 
 class HuggingFaceFormat(TableFormat):
@@ -67,11 +66,11 @@ class HuggingFaceFormat(TableFormat):
 
     def head(self, names: Sequence[str]) -> pa.Table:
         """Read these columns of the first rows."""
-        return of_text(self._arrow.select_columns(list(names))[:_HEAD])
+        return of_text(self._arrow.select_columns(list(names))[:HEAD])
 
-    def images(self, name: str) -> HuggingFaceImages:
+    def images(self, name: str) -> ColumnImages:
         """Return the encoded images of a column, memory-mapped by the library."""
-        return HuggingFaceImages(self._arrow.select_columns([name]))
+        return ColumnImages(self._arrow.select_columns([name]))
 
     def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> None:
         """Return None: vectors are read into memory, whatever their size."""
@@ -92,14 +91,9 @@ class HuggingFaceFormat(TableFormat):
         return data
 
     def stored(self, rows: IntArray) -> Iterator[pa.Table]:
-        """Yield these rows with all columns; files that are only named are read in, as they may be missing later."""
-        for start in range(0, len(rows), _PIECE_ROWS):
-            table = self._arrow[rows[start : start + _PIECE_ROWS].tolist()].cast(self.schema)
-            for at, field in enumerate(table.schema):
-                if is_image(field):
-                    column = [read_named(value) for value in table.column(at).to_pylist()]
-                    table = table.set_column(at, field, pa.array(column, field.type))
-            yield table
+        """Yield these rows with all columns; files that are only named are read in."""
+        for start in range(0, len(rows), PIECE_ROWS):
+            yield with_files(self._arrow[rows[start : start + PIECE_ROWS].tolist()], self.schema)
 
 
 class SavedFormat(HuggingFaceFormat):
@@ -126,16 +120,59 @@ class SavedFormat(HuggingFaceFormat):
             raise DataError(f"{source} is not a sound data set of save_to_disk: {kind}: {error}") from error
 
 
-class HuggingFaceImages(ImageSource):
-    """A column of encoded images, memory-mapped by `datasets`."""
+class HubFormat(HuggingFaceFormat):
+    """One split of a data set of the Hugging Face hub: `hf:user/name:split`, downloaded once by the library."""
 
-    def __init__(self, ds: Any) -> None:
-        super().__init__(np.arange(len(ds)))
-        self.ds = ds
+    about = ('"hf:user/name:split"', "a split of a data set of the Hugging Face hub")
 
-    def read(self, rows: IntArray) -> list[Encoded]:
-        """Return the encoded bytes, or paths if the column holds only these."""
-        return [encoded(value) for value in self.ds[self.places[rows].tolist()].column(0).to_pylist()]
+    @classmethod
+    def reads(cls, source: Any) -> bool:
+        """Tell whether it is such a name."""
+        return isinstance(source, Place) and source.is_named("hf")
+
+    def loaded(self, source: Any) -> Any:
+        """Download the split, or read what the library has kept of it.
+
+        Raises:
+            ArgumentError: no split is named.
+            MissingDependencyError: `datasets` is not installed.
+            DataError: no such data set or split, or no network.
+        """
+        source = str(source)
+        parts = re.fullmatch(r"hf:([^:]+):([^:\[\]]+(?:\[[^\]]*\])?)", source)
+        if parts is None:
+            raise ArgumentError(
+                f"a name of the hub is hf:USER/NAME:SPLIT or hf:NAME:SPLIT, as in hf:ag_news:train, got {source!r}"
+            )
+        name, split = parts.groups()
+        try:
+            import datasets
+        except ImportError as error:
+            raise MissingDependencyError("datasets", f"reading {source}", extra="huggingface") from error
+        try:
+            if not datasets.config.HF_HUB_OFFLINE:
+                _check_hub(name)
+            return datasets.load_dataset(name, split=split)
+        except ConnectionError as error:
+            raise DataError(
+                f"{source} cannot be downloaded: {one_line(error)}; try again with a network, or give the path of a "
+                "file; HF_HUB_OFFLINE=1 reads what was downloaded before"
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise DataError(f"{source} cannot be read from the hub: {one_line(error)}") from error
+
+
+def _check_hub(name: str) -> None:
+    """Ask the hub once for this name, since `load_dataset` asks for half a minute before it gives up."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().dataset_info(name, timeout=PATIENCE)
+    except ValueError:
+        return  # no name of a data set, as `load_dataset` will say
+    except Exception as error:  # its client for HTTP, whose errors these are, depends on its version
+        if getattr(error, "response", None) is None:
+            raise ConnectionError(f"the hub does not answer ({one_line(error)})") from error
 
 
 def from_huggingface(ds: Any, **options: Unpack[ReaderOptions]) -> Samples:
@@ -231,36 +268,6 @@ def from_dataset(ds: Any, **options: Unpack[ReaderOptions]) -> Samples:
     return DatasetFormat(ds, **options).open()
 
 
-class DatasetImages(Samples):
-    """Images of a map-style data set that is larger than memory: they are read again whenever they are taken."""
-
-    in_memory = False
-
-    def __init__(self, reader: _Reader, labelled: Labelling, shape: tuple[int, ...], hashes: Hashes) -> None:
-        super().__init__(labelled)
-        self.kind = "image"
-        self.dtype = np.dtype(np.uint8)
-        self.sample_shape = shape
-        self._reader, self._known = reader, hashes
-
-    def take(self, rows: IntArray) -> npt.NDArray[np.uint8]:
-        """Read these images, uint8 (m, H, W, channels)."""
-        if not len(rows):
-            return np.empty((0, *self.sample_shape), np.uint8)
-        rows = np.asarray(rows)
-        images = self._reader[rows][0]
-        other = np.flatnonzero((hash_rows(images) != self._known[rows]).any(axis=1))
-        if other.size:
-            raise DataError(
-                f"ds[{rows[other[0]]}] gives another x than when it was opened; leave random augmentation out of the "
-                "data set (the learner augments), and its files as they are"
-            )
-        return images
-
-    def _hashes(self) -> Hashes:
-        return self._known
-
-
 class _Reader:
     """A reader of a map-style data set: single samples as arrays or text, batches of rows as images and labels."""
 
@@ -274,29 +281,29 @@ class _Reader:
         self.tensors = False
         self.black = 0  # number of 16-bit images that become all black in 8 bits
 
-    def _pair(self, item: Mapping[Any, Any], row: int) -> tuple[Any, Any]:
-        """Select inputs and label from the entries of a dictionary."""
-        self.keys = keys = self.keys or _choose_keys(item, *self.requested)
-        for key in keys:
-            if key not in item:
-                raise DataError(f"ds[{row}] lacks the key {key!r}; its keys: {some(item)}")
-        return item[keys[0]], item[keys[1]]
-
-    def read(self, row: int) -> tuple[Any, Any]:
-        """Read one sample: (array or text, label)."""
+    def _pair(self, row: int) -> tuple[Any, Any]:
+        """Return inputs and label of one sample as the data set has them."""
         try:
             item = self.ds[row]
         except Exception as error:  # the data set of the user may raise anything
             raise DataError(f"ds[{row}] cannot be read: {type(error).__name__}: {error}") from error
         if isinstance(item, Mapping):
-            item = self._pair(item, row)
+            self.keys = self.keys or _choose_keys(item, *self.requested)
+            for key in self.keys:
+                if key not in item:
+                    raise DataError(f"ds[{row}] lacks the key {key!r}; its keys: {some(item)}")
+            item = item[self.keys[0]], item[self.keys[1]]
         elif self.requested != (None, None):
             raise ArgumentError(f"x= and label= are keys of dictionaries, but ds[{row}] is a {type(item).__name__}")
         if not isinstance(item, (tuple, list)) or len(item) != 2:
             raise DataError(
                 f"ds[{row}] must be a pair (x, y), got {type(item).__name__}; wrap the data set to give pairs"
             )
-        x, y = item
+        return item[0], item[1]
+
+    def read(self, row: int) -> tuple[Any, Any]:
+        """Read one sample: (array or text, label)."""
+        x, y = self._pair(row)
         label = to_numpy(y, f"the label of ds[{row}]") if hasattr(y, "shape") else y
         if isinstance(label, np.ndarray) and label.size == 1:
             label = label.item()
@@ -318,9 +325,19 @@ class _Reader:
         return len(self.ds)
 
     def __getitem__(self, rows: IntArray) -> tuple[npt.NDArray[np.uint8], list[Any]]:
-        """Read a batch of images, uint8 (m, H, W, channels), and their labels."""
+        """Read a batch of images, uint8 (m, H, W, channels), and their labels; torch's loader calls this."""
         samples, labels = zip(*(self.read(int(row)) for row in rows), strict=True)
         return as_images(_stack(samples, rows), channels_first=self.tensors)[0], list(labels)
+
+    def pixels(self, rows: IntArray) -> tuple[npt.NDArray[np.uint8], Hashes]:
+        images = self[rows][0]
+        return images, hash_rows(images)
+
+    def differs(self, row: int) -> DataError:
+        return DataError(
+            f"ds[{row}] gives another x than when it was opened; leave random augmentation out of the data set (the "
+            "learner augments), and its files as they are"
+        )
 
 
 def _choose_keys(item: Mapping[Any, Any], x: str | None, label: str | None) -> tuple[str, str]:
@@ -351,31 +368,6 @@ def _encode_labels(ds: Any, labels: Sequence[Any], *, class_names: Any, **about:
     return labelling(raw, class_names=class_names, **about)
 
 
-def _read_ahead(
-    reader: _Reader, batches: Iterable[IntArray], workers: int
-) -> Iterator[tuple[npt.NDArray[np.uint8], list[Any]]]:
-    if workers == 0:
-        yield from (reader[np.asarray(rows)] for rows in batches)
-        return
-    from torch import Generator
-    from torch.utils.data import DataLoader
-
-    # The data set is sent to each worker once, not with every batch. Without a generator, the loader would draw from
-    # the global one of torch.
-    yield from DataLoader(
-        reader,  # type: ignore[arg-type]
-        sampler=list(batches),
-        batch_size=None,
-        num_workers=workers,
-        collate_fn=_as_is,
-        generator=Generator(),
-    )
-
-
-def _as_is(batch: Any) -> Any:
-    return batch
-
-
 def _stack(samples: Sequence[Any], rows: Sequence[int] | IntArray | None = None) -> npt.NDArray[Any]:
     shape = samples[0].shape
     for at, sample in enumerate(samples):
@@ -398,29 +390,37 @@ def _check_steady(labels: Sequence[Any], before: Callable[[int], Any], read: Cal
             raise DataError(
                 f"ds[{row}] gives another y each time it is read: {labels[row]!r}, then {y!r}; a label must not change"
             )
-        if not _are_same(np.asarray(before(row)), np.asarray(x)):
+        held, again = np.asarray(before(row)), np.asarray(x)  # `held` may have the common type of all samples
+        if held.dtype.kind in "OU":
+            same = held.tolist() == again.tolist()
+        else:
+            same = np.array_equal(held, again, equal_nan=held.dtype.kind in "fc")
+        if not same:
             raise DataError(
                 f"ds[{row}] gives another x each time it is read; leave random augmentation out of the data set (the "
                 f"learner augments)"
             )
 
 
-def _are_same(held: npt.NDArray[Any], read: npt.NDArray[Any]) -> bool:
-    """Tell whether values are equal; `held` may have the common type of all samples."""
-    if held.dtype.kind in "OU":
-        return bool(held.tolist() == read.tolist())
-    return np.array_equal(held, read, equal_nan=held.dtype.kind in "fc")
-
-
-def _open_large(reader: _Reader, workers: int | None, **about: Any) -> DatasetImages:
+def _open_large(reader: _Reader, workers: int | None, **about: Any) -> ImageData:
+    """Read images that do not fit in memory once, to hash them, in other processes where torch is loaded."""
     n = len(reader)
     if workers is None:
         workers = default_workers() if "torch" in sys.modules else 0
     first = reader[np.array([0])][0]
     batches = [np.arange(n)[block] for block in blocks(n, first.nbytes)]
+    read: Iterable[tuple[npt.NDArray[np.uint8], list[Any]]] = map(reader.__getitem__, batches)
+    if workers:
+        from torch import Generator
+        from torch.utils.data import DataLoader
+
+        # The data set is sent to each worker once, not with every batch. Without a generator, the loader would draw
+        # from the global one of torch.
+        options = {"batch_size": None, "num_workers": workers, "collate_fn": tuple, "generator": Generator()}
+        read = DataLoader(reader, sampler=batches, **options)  # type: ignore[arg-type]
     hashes: list[Hashes] = []
     labels: list[Any] = []
-    for rows, (images, some_labels) in zip(batches, _read_ahead(reader, batches, workers), strict=True):
+    for rows, (images, some_labels) in zip(batches, read, strict=True):
         _stack([first[0], images[0]], [0, int(rows[0])])
         hashes.append(hash_rows(images))
         labels += some_labels
@@ -431,4 +431,4 @@ def _open_large(reader: _Reader, workers: int | None, **about: Any) -> DatasetIm
         return hash_rows(images)[0], some_labels[0]
 
     _check_steady(labels, known.__getitem__, read_again)
-    return DatasetImages(reader, labelled, first.shape[1:], known)
+    return ImageData(reader, first.shape[1:], labelled, known)

@@ -12,6 +12,7 @@ import stat
 import tokenize
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -35,12 +36,10 @@ class Walk:
 
     # Files, ordered by their folder, then by name; also pipes and broken links, see `no_file`.
     files: list[str] = field(default_factory=list)
-    folders: list[str] = field(default_factory=list)  # all folders
-    hidden: int = 0  # the number of files and folders that are left out because their names begin with `.` or `_`
-    # Names of files and folders that are left out because an operating system made them.
-    systems: list[str] = field(default_factory=list)
-    # Links to folders that are read under another name, with that name; the links are left out.
-    again: dict[str, str] = field(default_factory=dict)
+    folders: list[str] = field(default_factory=list)
+    hidden: int = 0  # how many files and folders are left out because their names begin with `.` or `_`
+    systems: list[str] = field(default_factory=list)  # left out, because an operating system made them
+    again: dict[str, str] = field(default_factory=dict)  # left out: links to folders, with the name they are read under
     links: list[str] = field(default_factory=list)  # the files that are links
 
     @property
@@ -151,16 +150,14 @@ def no_file(path: Path) -> str | None:
     except ValueError:
         return "its name holds a null character"
     except OSError as error:
-        return _broken_link(path) or error.strerror or str(error)
+        with suppress(OSError):
+            return f"a link to {shown(path.readlink())}, which cannot be reached"
+        return error.strerror or str(error)
     return None if kind == stat.S_IFREG else f"{_KINDS.get(kind, 'something else')}, not a file"
 
 
 def readable(path: Path) -> Path:
-    """Refuse a path that is not a readable file; return the path.
-
-    Raises:
-        DataError: see `no_file`.
-    """
+    """Refuse a path that is not a readable file; return the path."""
     reason = no_file(path)
     if reason is not None:
         raise DataError(unreadable_message(path, reason))
@@ -182,13 +179,6 @@ def shown(path: str | Path) -> str:
     """
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
-
-
-def _broken_link(path: Path) -> str | None:
-    try:
-        return f"a link to {shown(path.readlink())}, which cannot be reached"
-    except OSError:
-        return None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +26,8 @@ from PIL import Image
 from unseen.core.arrays import IntArray
 from unseen.core.protocols import Data
 from unseen.data.content import Files, blocks
+from unseen.data.decoding import ImageSource, upright
 from unseen.data.files import is_folder, no_file, walk
-from unseen.data.images import ImageSource, upright
 from unseen.data.labels import Labelling
 from unseen.data.options import COLUMNS, ReadOptions
 from unseen.data.storage import is_url, storage_of
@@ -53,6 +54,10 @@ class Place:
         self.is_url = is_url(given)
         self.is_folder = not self.is_url and is_folder(Path(given))
         self.is_file = not self.is_url and not self.is_folder and no_file(Path(given)) is None
+
+    def is_named(self, place: str) -> bool:
+        """Tell whether it is the name of a data set to download, as `hf:name`; `hf://...` is a URL."""
+        return re.match(f"{place}:(?!//)", str(self.given)) is not None
 
     @property
     def suffix(self) -> str:
@@ -167,18 +172,16 @@ class Format(ABC):
         if self.encoded is not None:
             return [upright(image) for image in self.encoded.read(np.asarray(rows))]
         try:
-            return [self._seen(values) for values in self.data.take(rows)]
+            taken = self.data.take(rows)
         except DataError as error:
             warnings.warn(f"samples cannot be shown: {error}", UserWarning, stacklevel=2)
             return [None] * len(rows)
-
-    def _seen(self, values: npt.NDArray[Any] | str) -> Seen:
-        if isinstance(values, str):
-            return values
+        if self.data.kind == "text":
+            return list(taken)
         if self.data.kind == "image":
-            return _as_image(values)
-        names = self.data.feature_names or [f"column {at}" for at in range(len(values))]
-        return dict(zip(names, values.tolist(), strict=True))
+            return [_as_image(image) for image in taken]
+        names = self.data.feature_names or [f"column {at}" for at in range(taken.shape[1])]
+        return [dict(zip(names, values.tolist(), strict=True)) for values in taken]
 
     @cached_property
     def stored_schema(self) -> pa.Schema:
@@ -207,7 +210,7 @@ class Format(ABC):
         data, taken = self.data, self.data.take(rows)
         columns: dict[str, pa.Array]
         if data.kind == "image":
-            columns = {"image": pa.array([{"bytes": _encode_png(image), "path": None} for image in taken], IMAGE)}
+            columns = {"image": pa.array([{"bytes": _to_png(image), "path": None} for image in taken], IMAGE)}
         elif data.kind == "text":
             columns = {"text": pa.array(taken, pa.string())}
         elif data.kind == "vector" and not data.feature_names:
@@ -276,7 +279,7 @@ def _as_image(values: npt.NDArray[Any]) -> Image.Image:
     return Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
 
 
-def _encode_png(image: npt.NDArray[Any]) -> bytes:
+def _to_png(image: npt.NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     _as_image(image).save(buffer, format="PNG")
     return buffer.getvalue()

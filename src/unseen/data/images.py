@@ -1,288 +1,109 @@
-"""Images: decoding with Pillow, the resize rule, and the pass over all images that opens a data set.
+"""Images as data sets: the pass over all images that opens them, the folder of images, and the file of decoded ones.
 
-**Decoding.** An image is turned upright by its EXIF orientation, as Hugging Face `datasets` does and torchvision's
-`ImageFolder` does not, and converted to `"RGB"` or `"L"`. Transparency is dropped, 16-bit channels keep their upper 8
-bits, and the first frame of an animation is used. 32-bit and floating-point images are refused.
+`unseen.data.decoding` has the rule by which images become arrays. A run keeps decoded images in a file, so that each is
+decoded once for all epochs, fits, workers and commands:
 
-**Resize rule.** Images that all have one size are left as they are, unless `image_size` is given. Otherwise the
-shorter side is resized to S (Pillow's bilinear filter, which is antialiased), and the central S x S is cropped. S is
-`image_size` or, by default, the smaller of 224 and the median shorter side of a seeded sample of 256 images. A JPEG
-file whose shorter side is at least 4 S is decoded at 1/2, 1/4 or 1/8 of its size, so at 2 S or more: three times as
-quick for 12 megapixels, while grey levels differ by 0.2 on average.
+    pixels-<key>.npy     uint8 (n, H, W, channels): the images that can be read, in order
+    pixels-<key>.json    what else the opening found, and a digest of that and the pixels; written last
+
+The key is a digest of the image files (names, sizes, times), the ids and the options of reading. A file whose pixels do
+not have their digest is made anew. Both may be deleted at any time: the images are then decoded again, to the same
+pixels.
 """
 
 from __future__ import annotations
 
-import io
+import json
+import shutil
 import time
-import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, BinaryIO, Protocol, Unpack
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+import PIL
+import pyarrow as pa
 
 from unseen.core import seeds
 from unseen.core.arrays import IntArray
+from unseen.core.files import replace_file
 from unseen.data.base import ArrayData, Samples
-from unseen.data.content import Hashes, changed, hash_items
-from unseen.data.files import no_file
-from unseen.data.labels import Labelling
-from unseen.data.options import ReadOptions
-from unseen.data.proxies import ProxyFile
+from unseen.data.content import Hashes, blocks, changed, digest, digest_values, hash_items, stamp
+from unseen.data.decoding import Decoded, Encoded, ImageSource, Pixels, decode, header_size, note_on_black
+from unseen.data.files import drop_repeated_links, is_folder, shown, walk
+from unseen.data.formats import IMAGE, Format, Place, with_features
+from unseen.data.labels import Labelling, labelling
+from unseen.data.options import IMAGES, ReaderOptions, ReadOptions
 from unseen.errors import DataError, StorageError, some
 
-Encoded: TypeAlias = bytes | Path | None  # the content of a file, its path, or no image
-Size: TypeAlias = tuple[int, int]
-
-_ORIENTATION = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_ON_ITS_SIDE = (5, 6, 7, 8)
-# Without a format, Pillow tries every plugin in turn, which takes a third of the time of small images.
-_FORMATS = {b"RIFF": ("WEBP",), b"\xff\xd8\xff": ("JPEG",), b"\x89PNG": ("PNG",)}
-_BROKEN = Exception  # Pillow's decoders raise anything from SyntaxError to struct.error at damaged files
-
-
-class _NoFileError(OSError):
-    """A path is not a readable file."""
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """The rule by which images become arrays of one shape, uint8 (H, W, 3 or 1)."""
-
-    mode: Literal["RGB", "L"]  # `"RGB"` or `"L"`
-    square: int | None  # the S of the resize rule, or None to keep sizes
-    size: Size  # the (H, W) of the resulting images
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(H, W, channels)."""
-        return (*self.size, 3 if self.mode == "RGB" else 1)
-
-    def describe(self) -> str:
-        """Describe the rule in one sentence, for the notes."""
-        if self.square is None:
-            return f"images are {self.size[1]} x {self.size[0]} pixels as they come, mode {self.mode}"
-        return f"images are resized: shorter side to {self.square}, then the central square; mode {self.mode}"
-
-
-@dataclass
-class Decoded:
-    """Decoded images, a batch or all."""
-
-    images: npt.NDArray[np.uint8] | None  # uint8 (m, H, W, channels), zero where not decoded; None if not requested
-    hashes: Hashes  # uint64 (m, 2) hashes of the pixels
-    broken: list[tuple[int, str]]  # (row, reason) of images that cannot be read
-    # (row, (H, W)) of the first readable image of an unexpected size, or None.
-    other_size: tuple[int, Size] | None = None
-    black: int = 0  # the number of 16-bit images that are all black in 8 bits
-
-
-def decode(batch: Sequence[Encoded], rule: Pixels, *, keep: bool = True) -> Decoded:
-    """Decode a batch of images; runs in worker processes too."""
-    images = np.zeros((len(batch), *rule.shape), np.uint8)
-    broken: list[tuple[int, str]] = []
-    other, black = None, 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # damaged metadata of intact pixels
-        for at, encoded in enumerate(batch):
-            try:
-                array, deep = _decode_one(encoded, rule)
-            except UnidentifiedImageError:  # Pillow's message names a buffer in memory
-                broken.append((at, "not an image in a format that Pillow reads"))
-                continue
-            except _NoFileError as error:
-                broken.append((at, str(error)))
-                continue
-            except _BROKEN as error:
-                broken.append((at, f"{type(error).__name__}: {error}"))
-                continue
-            black += deep and not array.any()
-            if array.shape == rule.shape:
-                images[at] = array
-            elif other is None:
-                other = (at, (array.shape[0], array.shape[1]))
-    return Decoded(images if keep else None, hash_items(image.data for image in images), broken, other, black)
-
-
-def pixels(image: Image.Image, rule: Pixels) -> npt.NDArray[np.uint8]:
-    """Convert one image to uint8 (H, W, channels), by the rule; its size is not checked."""
-    if rule.square is not None:
-        image.draft(None, (2 * rule.square, 2 * rule.square))  # decodes a JPEG file at a part of its size
-    image = _convert(_turn_upright(image), rule.mode)
-    if rule.square is not None:
-        image = _central_square(image, rule.square)
-    array = np.asarray(image)
-    return array if array.ndim == 3 else array[..., None]
-
-
-def note_on_black(count: int) -> list[str]:
-    """Return the note on the number of 16-bit images that are all black; none for 0."""
-    if not count:
-        return []
-    images = "1 image of 16 bits is" if count == 1 else f"{count:,} images of 16 bits are"
-    return [f"{images} all black, as the upper 8 bits are kept: where values are below 256, save them as 8 bits"]
-
-
-def upright(encoded: Encoded) -> Image.Image | None:
-    """Decode an image in full size, for people: upright, `"RGB"` or `"L"`; None if it cannot be read."""
-    try:
-        with warnings.catch_warnings(), _open(encoded) as image:
-            warnings.simplefilter("ignore")
-            turned = _turn_upright(image)
-            return _convert(turned, "L" if turned.mode in ("1", "L", "I;16") else "RGB")
-    except _BROKEN:
-        return None
-
-
-def header_size(encoded: Encoded) -> Size | None:
-    """Read (H, W) of an upright image from its header; None if it cannot be read."""
-    try:
-        with warnings.catch_warnings(), _open(encoded) as image:
-            warnings.simplefilter("ignore", UserWarning)
-            if image.format == "TIFF" and _orientation(image) in _ON_ITS_SIDE:
-                image.load()  # Pillow turns these itself, in some versions only on load
-            width, height = image.size
-            turned = _orientation(image) in _ON_ITS_SIDE and image.format != "TIFF"
-    except _BROKEN:
-        return None
-    return (width, height) if turned else (height, width)
-
-
-def is_deep(image: Image.Image) -> bool:
-    """Tell whether an image that is not loaded yet has 16 bits a channel."""
-    raw = next((tile[3] for tile in getattr(image, "tile", ())), "")
-    return image.mode.startswith("I;16") or ";16" in str(raw[0] if isinstance(raw, tuple) and raw else raw)
-
-
-def _decode_one(encoded: Encoded, rule: Pixels) -> tuple[npt.NDArray[np.uint8], bool]:
-    with _open(encoded) as image:
-        deep = is_deep(image)
-        return pixels(image, rule), deep
-
-
-def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 if there is none in the standard's range."""
-    value = image.getexif().get(_ORIENTATION)
-    return value if isinstance(value, int) and value in _TURNS else 1
-
-
-def _turn_upright(image: Image.Image) -> Image.Image:
-    """Turn an image upright."""
-    image.load()  # this already turns TIFF images
-    orientation = _orientation(image)
-    return image if orientation == 1 else image.transpose(_TURNS[orientation])
-
-
-def _open(encoded: Encoded) -> Image.Image:
-    if encoded is None:
-        raise ValueError("there is no image in this row")
-    if isinstance(encoded, Path) and (reason := no_file(encoded)) is not None:
-        raise _NoFileError(reason)
-    content = encoded if isinstance(encoded, bytes) else encoded.read_bytes()
-    formats = next((known for start, known in _FORMATS.items() if content.startswith(start)), None)
-    return Image.open(io.BytesIO(content), formats=formats)
-
-
-def _convert(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError(f"mode {image.mode!r} has more than 16 bits a pixel; scale it to 8 bits first")
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    if image.mode == mode:
-        image.load()
-        return image
-    return image.convert(mode)
-
-
-def _central_square(image: Image.Image, side: int) -> Image.Image:
-    width, height = image.size
-    short = min(width, height)
-    width, height = max(side, round(width * side / short)), max(side, round(height * side / short))
-    if (width, height) != image.size:
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = (width - side) // 2, (height - side) // 2
-    return image.crop((left, top, left + side, top + side))
-
-
-_HEADERS, _RUN = 256, 16
+_HEADERS, _RUN = 256, 16  # headers that are sampled for the size, and how many of them in a row
 _FIRST = 64  # images decoded first, to estimate whether starting workers pays
 _PATIENCE = 8.0  # seconds of work below which starting workers does not pay
 _BATCH_BYTES = 16 << 20
 _CHECKED = 8  # images decoded again where a file of decoded ones is there
+_MOST = 32 << 30  # bytes of a file of decoded images
+_DECODING = 1  # raise it when images are decoded to other pixels
 
 
-class ImageSource(ABC):
-    """Encoded images in some places of files or of a table.
+class PixelReader(Protocol):
+    """A reader of decoded images by row."""
 
-    Args:
-        places: int64 (n,), the place of each image.
-    """
+    def pixels(self, rows: IntArray) -> tuple[npt.NDArray[np.uint8], Hashes]:
+        """Return images, uint8 (m, H, W, channels), and their hashes."""
 
-    def __init__(self, places: IntArray) -> None:
-        self.places = places
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    @abstractmethod
-    def read(self, rows: IntArray) -> list[Encoded]:
-        """Return the encoded images of these rows, in a form that is cheap to send to a worker process."""
-
-    def name(self, row: int) -> str:
-        """Return the name of an image, for messages."""
-        return f"row {int(self.places[row])}"
-
-    def keep(self, rows: IntArray) -> Self:
-        """Return a source of these rows only."""
-        kept = copy(self)
-        kept.places = self.places[rows]
-        return kept
+    def differs(self, row: int) -> DataError:
+        """Make the error for an image that is not the one that was opened."""
 
 
 class ImageData(Samples):
-    """Images that are decoded whenever they are taken, for data larger than the memory limit."""
+    """Images that are read again whenever they are taken, for data larger than the memory limit."""
 
     in_memory = False
 
-    def __init__(self, source: ImageSource, rule: Pixels, labelled: Labelling, hashes: Hashes, **about: Any) -> None:
+    def __init__(
+        self, reader: PixelReader, shape: tuple[int, ...], labelled: Labelling, hashes: Hashes, **about: Any
+    ) -> None:
         super().__init__(labelled, **about)
         self.kind = "image"
         self.dtype = np.dtype(np.uint8)
-        self.sample_shape = rule.shape
-        self._source, self._rule, self._known = source, rule, hashes
+        self.sample_shape = shape
+        self._reader, self._seen = reader, hashes
 
     def take(self, rows: IntArray) -> npt.NDArray[np.uint8]:
-        """Decode these images, uint8 (m, H, W, channels)."""
+        """Read these images, uint8 (m, H, W, channels)."""
         rows = np.asarray(rows)
-        decoded = decode(self._source.read(rows), self._rule)
+        if not len(rows):
+            return np.empty((0, *self.sample_shape), np.uint8)
+        images, hashes = self._reader.pixels(rows)
+        other = np.flatnonzero((hashes != self._seen[rows]).any(axis=1))
+        if other.size:
+            raise self._reader.differs(int(rows[other[0]]))
+        return images
+
+    def _hash_all(self) -> Hashes:
+        return self._seen
+
+
+@dataclass
+class _Decoder:
+    """The images of a source, decoded by a rule."""
+
+    source: ImageSource
+    rule: Pixels
+
+    def pixels(self, rows: IntArray) -> tuple[npt.NDArray[np.uint8], Hashes]:
+        decoded = decode(self.source.read(rows), self.rule)
         if decoded.broken or decoded.other_size or decoded.images is None:
             at, reason = decoded.broken[0] if decoded.broken else decoded.other_size or (0, "no pixels")
-            raise changed(self._source.name(int(rows[at])), str(reason))
-        other = np.flatnonzero((decoded.hashes != self._known[rows]).any(axis=1))
-        if other.size:
-            raise changed(self._source.name(int(rows[other[0]])), "its pixels differ")
-        return decoded.images
+            raise changed(self.source.name(int(rows[at])), str(reason))
+        return decoded.images, decoded.hashes
 
-    def _hashes(self) -> Hashes:
-        return self._known
+    def differs(self, row: int) -> DataError:
+        return changed(self.source.name(row), "its pixels differ")
 
 
 def open_images(source: ImageSource, labelled: Labelling, options: ReadOptions, **about: Any) -> Samples:
@@ -290,10 +111,17 @@ def open_images(source: ImageSource, labelled: Labelling, options: ReadOptions, 
 
     Images of a file that an earlier call made are not read again, but for a sample of them.
     """
-    asked = [options.mode, options.image_size, options.on_error]
-    file = ProxyFile.of(options.cache, about.get("files"), labelled.ids, asked)
-    rule = _rule(source, options)
-    opened = _reopen(file, source, rule)
+    files, file = about.get("files"), None
+    if options.cache is not None and files is not None:
+        asked = [options.mode, options.image_size, options.on_error]
+        key = digest_values([_DECODING, PIL.__version__, files.digest, digest(labelled.ids), *asked])[:16]
+        file = ProxyFile(Path(options.cache).absolute() / f"pixels-{key}.npy")
+    if options.image_size is not None:
+        rule = Pixels(options.mode, options.image_size, (options.image_size, options.image_size))
+    else:
+        sizes = _sampled_sizes(source)
+        rule = Pixels(options.mode, None, sizes[0]) if len(set(sizes)) == 1 else _squares(sizes, options)
+    opened = None if file is None else _reopen(file, source, rule)
     if opened is None:
         try:
             opened = _read_all(source, rule, options, file)
@@ -307,20 +135,11 @@ def open_images(source: ImageSource, labelled: Labelling, options: ReadOptions, 
         rows = np.setdiff1d(np.arange(len(source)), [row for row, _ in opened.broken])
         labelled, source = labelled.keep(rows), source.keep(rows)
     if opened.images is None:
-        return ImageData(source, rule, labelled, opened.hashes, notes=notes, **about)
+        return ImageData(_Decoder(source, rule), rule.shape, labelled, opened.hashes, notes=notes, **about)
     data = ArrayData(opened.images, labelled, "image", hashes=opened.hashes, notes=notes, **about)
     if isinstance(opened.images, np.memmap) and file is not None:
         data.npy_file = file.path
     return data
-
-
-def _rule(source: ImageSource, options: ReadOptions) -> Pixels:
-    if options.image_size is not None:
-        return Pixels(options.mode, options.image_size, (options.image_size, options.image_size))
-    sizes = _sampled_sizes(source)
-    if len(set(sizes)) == 1:
-        return Pixels(options.mode, None, sizes[0])
-    return _squares(sizes, options)
 
 
 def _squares(sizes: Sequence[tuple[int, int]], options: ReadOptions) -> Pixels:
@@ -356,17 +175,19 @@ def _read_all(source: ImageSource, rule: Pixels, options: ReadOptions, file: Pro
     n = len(source)
     image_bytes = int(np.prod(rule.shape))
     fits = n * image_bytes <= options.bytes_in_memory
-    step = max(1, min(512, _BATCH_BYTES // image_bytes))
-    starts = [0, *range(_FIRST, n, step)]
+    starts = [0, *range(_FIRST, n, max(1, min(512, _BATCH_BYTES // image_bytes)))]
     slices = [slice(a, b) for a, b in zip(starts, [*starts[1:], n], strict=True)]
 
     started = time.perf_counter()
     first = decode(source.read(np.arange(n)[slices[0]]), rule)
     left = (time.perf_counter() - started) / max(1, min(n, _FIRST)) * (n - _FIRST)
     workers = 1 if options.workers is None and left < _PATIENCE else options.processes
-    room = None if file is None or (fits and left < _PATIENCE) else file.room(n * image_bytes)
-    keep = fits or (room is not None and room.enough)
-    opened = _Opened(rule, None, np.zeros((n, 2), np.uint64), [])
+    in_file, notes = False, ()
+    if file is not None and not (fits and left < _PATIENCE):
+        in_file, note = file.room(n * image_bytes)
+        notes = (note,)
+    keep = fits or in_file
+    opened = _Opened(rule, None, np.zeros((n, 2), np.uint64), [], notes=notes)
     readable = np.ones(n, bool)
 
     def batches() -> Iterator[npt.NDArray[np.uint8]]:
@@ -385,41 +206,36 @@ def _read_all(source: ImageSource, rule: Pixels, options: ReadOptions, file: Pro
         if opened.broken:
             _refuse_or_skip(source, opened.broken, options)
 
-    if file is not None and room is not None and room.enough:
+    if file is not None and in_file:
         try:
-            opened.images = file.write(batches(), n, rule.shape, lambda: _remembered(opened))
+            opened.images = file.write(batches(), n, rule.shape)
+            broken = [list(image) for image in opened.broken]
+            file.seal(opened.hashes, {"square": rule.square, "broken": broken, "black": opened.black})
         except StorageError as error:
             return replace(_read_all(source, rule, options, None), notes=(f"decoded images are not kept: {error}",))
-    else:
-        held = np.empty((n if keep else 0, *rule.shape), np.uint8)
-        end = 0
-        for images in batches():
-            held[end : end + len(images)] = images
-            end += len(images)
-        opened.images = held[:end] if keep else None
-    opened.notes = () if room is None else (room.note(),)
+        return opened
+    held = np.empty((n if keep else 0, *rule.shape), np.uint8)
+    end = 0
+    for images in batches():
+        held[end : end + len(images)] = images
+        end += len(images)
+    opened.images = held[:end] if keep else None
     return opened
 
 
-def _remembered(opened: _Opened) -> tuple[Hashes, dict[str, Any]]:
-    """Return what a proxy file remembers of an opening beside the pixels."""
-    broken = [list(image) for image in opened.broken]
-    return opened.hashes, {"square": opened.rule.square, "broken": broken, "black": opened.black}
-
-
-def _reopen(file: ProxyFile | None, source: ImageSource, rule: Pixels) -> _Opened | None:
+def _reopen(file: ProxyFile, source: ImageSource, rule: Pixels) -> _Opened | None:
     """Return what an earlier opening kept, if a sample of the images, decoded again, has the same pixels."""
-    found = None if file is None else file.read()
-    if file is None or found is None:
+    found = file.read()
+    if found is None:
         return None
     images, hashes, about = found
     rule = Pixels(rule.mode, about["square"], images.shape[1:3])
-    readable = np.setdiff1d(np.arange(len(source)), [row for row, _ in about["broken"]])
+    broken = [(int(row), str(reason)) for row, reason in about["broken"]]
+    readable = np.setdiff1d(np.arange(len(source)), [row for row, _ in broken])
     at = np.linspace(0, len(images) - 1, _CHECKED).astype(np.int64)
     if len(readable) != len(images) or (decode(source.read(readable[at]), rule).hashes != hashes[at]).any():
         return None
-    broken = [(int(row), str(reason)) for row, reason in about["broken"]]
-    return _Opened(rule, images, hashes, broken, about["black"], (file.room(images.nbytes).note(),))
+    return _Opened(rule, images, hashes, broken, about["black"], (file.room(images.nbytes)[1],))
 
 
 def _decode_all(parts: Iterable[tuple[list[Encoded], Pixels, bool]], workers: int) -> Iterator[Decoded]:
@@ -449,3 +265,211 @@ def _refuse_or_skip(source: ImageSource, broken: Sequence[tuple[int, str]], opti
     if len(broken) == len(source):
         raise DataError(f"the data set is empty: none of its images can be read: {named}")
     return f"{images} dropped that cannot be read: {named}"
+
+
+class ProxyFile:
+    """The file of decoded images of one data set, in a folder such as that of a run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def room(self, wanted: int) -> tuple[bool, str]:
+        """Tell whether so many bytes fit: in 32 GiB, or half of the free disk if that is less; and the note on it."""
+        place = next(folder for folder in self.path.parents if folder.is_dir())
+        there = self.path.stat().st_size if self.path.exists() else 0
+        limit = min(_MOST, (shutil.disk_usage(place).free + there) // 2)
+        sizes = f"{wanted / 1e9:.2f} GB, of at most {limit / 1e9:.2f} GB"
+        if wanted <= limit:
+            return True, f"decoded images are kept in the run directory ({sizes}), so that each is decoded once"
+        return False, (
+            f"decoded images are too large for the run directory ({sizes}); they are decoded again in each epoch"
+        )
+
+    def write(
+        self, batches: Iterable[npt.NDArray[np.uint8]], most: int, shape: tuple[int, ...]
+    ) -> npt.NDArray[np.uint8]:
+        """Write at most so many images, and return their memory map; `seal` must follow.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+
+        def fill(file: BinaryIO) -> None:
+            start, written = _write_header(file, (most, *shape)), 0
+            for images in batches:
+                file.write(images.data)
+                written += len(images)
+            file.seek(0)
+            # NumPy leaves space for a longer array, so both headers are equally long.
+            assert _write_header(file, (written, *shape)) == start
+
+        replace_file(self.path, fill)
+        images: npt.NDArray[np.uint8] = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        return images
+
+    def seal(self, hashes: Hashes, about: dict[str, Any]) -> None:
+        """Write what else the opening found, and the digest of that and the hashes of the images."""
+        text = json.dumps({"about": about, "digest": digest_values([digest(hashes), about])})
+        replace_file(self.path.with_suffix(".json"), lambda file: file.write(text.encode()))
+
+    def read(self) -> tuple[npt.NDArray[np.uint8], Hashes, dict[str, Any]] | None:
+        """Return the memory map, the hash of each image, and what was sealed; None if anything is not as written."""
+        try:
+            kept = json.loads(self.path.with_suffix(".json").read_bytes())
+            images = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        as_written = isinstance(kept, dict) and set(kept) == {"about", "digest"}
+        if not as_written or images.ndim != 4 or images.dtype != np.uint8:
+            return None
+        each = int(np.prod(images.shape[1:]))
+        parts = [hash_items(image.data for image in images[at]) for at in blocks(len(images), each)]
+        hashes = np.concatenate([np.empty((0, 2), np.uint64), *parts])
+        about = kept["about"]
+        return (images, hashes, about) if kept["digest"] == digest_values([digest(hashes), about]) else None
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.tell()
+
+
+# ---- folders of images -----------------------------------------------------------------------------------------------
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # the list of torchvision
+
+_PIECE_BYTES = 64 << 20  # bytes of files in one table
+_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+
+
+class FolderImages(ImageSource):
+    """Image files below one folder."""
+
+    def __init__(self, root: Path, paths: npt.NDArray[np.str_]) -> None:
+        super().__init__(np.arange(len(paths)))
+        self.root, self.paths = root, paths
+
+    def read(self, rows: IntArray) -> list[Encoded]:
+        """Return only the paths; the process that decodes a file reads it."""
+        return [self.root / str(path) for path in self.paths[self.places[rows]]]
+
+    def name(self, row: int) -> str:
+        """Return the path below the root."""
+        return shown(str(self.paths[self.places[row]]))
+
+
+class FolderFormat(Format):
+    """A folder of images, one folder a class."""
+
+    reader = "from_folder"
+    about = ("path to a folder of images", "one folder a class")
+    options = IMAGES
+
+    @classmethod
+    def reads(cls, source: Any) -> bool:
+        """Tell whether it is a folder."""
+        return isinstance(source, Place) and source.is_folder
+
+    def __init__(self, source: Any, **given: Any) -> None:
+        super().__init__(source, **given)
+        root = Path(source)
+        if not is_folder(root):
+            raise DataError(f"there is no folder {shown(root)}")
+        self.root: Path = root.absolute()
+        self.labelling, self._notes = _list_images(root)
+        paths = self.labelling.ids
+        self.files = stamp(root, paths.tolist())
+        self.encoded = self._images = FolderImages(root, paths)
+
+    def open(self) -> Samples:
+        """Decode every image once."""
+        return open_images(self._images, self.labelling, self.reading, files=self.files, notes=self._notes)
+
+    @cached_property
+    def stored_schema(self) -> pa.Schema:
+        """The file, the number of its class, and its path."""
+        columns = pa.schema([("image", IMAGE), ("label", pa.int64()), ("id", pa.string())])
+        return with_features(columns, {"label": self.labelling.class_names})
+
+    def stored(self, rows: IntArray) -> Iterator[pa.Table]:
+        """Yield the files unchanged, the numbers of their classes, and their paths."""
+        images: list[dict[str, Any]] = []
+        start = size = 0
+        for end, path in enumerate(map(self.root.joinpath, self.labelling.ids[rows].tolist()), 1):
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                reason = error.strerror or error
+                raise DataError(f"{path} cannot be read: {reason}; it was there when scored") from error
+            images.append({"bytes": content, "path": path.name})
+            size += len(content)
+            if size > _PIECE_BYTES or end == len(rows):
+                piece = self.labelling.keep(rows[start:end])
+                columns = zip((images, piece.labels, piece.ids.tolist()), self.stored_schema.types, strict=True)
+                yield pa.table([pa.array(column, kind) for column, kind in columns], schema=self.stored_schema)
+                images, start, size = [], end, 0
+
+
+def from_folder(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
+    """Open a folder that holds one folder a class, with images at any depth.
+
+    Classes are the sorted names of the folders, samples are ordered as in torchvision's `ImageFolder`, and ids are
+    paths relative to `path`, with `/`. Files of other types are left out, and so are files and folders at any depth
+    whose names begin with `.` or `_`; a note counts them. A folder or an image is read once, however many links lead to
+    it.
+
+    Every image is read once at opening. Decoding, EXIF orientation and the resize rule: see `unseen.data.decoding`.
+
+    Args:
+        path: the folder.
+        **options: `image_size`, `mode`, `on_error`, `memory_limit`, `workers` and `cache` of `ReadOptions`.
+
+    Raises:
+        DataError: no class folders, a class folder without images, images that cannot be read (damaged files, broken
+            links, pipes, names that are not UTF-8), folders that may not be read, two class folders that are the same,
+            folders that look like splits rather than classes.
+    """
+    return FolderFormat(path, **options).open()
+
+
+def _list_images(root: Path) -> tuple[Labelling, list[str]]:
+    """List the images of a folder with their labels, before any is read; and note what is left out."""
+    found = walk(root)
+    twice = {link: target for link, target in found.again.items() if "/" not in link}
+    if twice:
+        named = [f"{link} is {target or 'the folder itself'}" for link, target in twice.items()]
+        raise DataError(f"class folders must be different folders, but by links {some(named)}; remove one of the names")
+    classes = sorted(name for name in found.folders if "/" not in name)
+    _refuse_splits(root, classes)
+    if found.links:
+        images = [name for name in found.files if name.lower().endswith(SUFFIXES)]
+        again = drop_repeated_links(root, images)[1]
+        across = [f"{link} is {file}" for link, file in again.items() if link.split("/")[0] != file.split("/")[0]]
+        if across:
+            raise DataError(f"an image must be in one class, but by links {some(across)}; remove one of the names")
+        found.files = [name for name in found.files if name not in again]
+        found.again |= again
+    below: dict[str, list[str]] = {name: [] for name in classes}
+    for name in found.files:
+        if "/" in name and name.lower().endswith(SUFFIXES):
+            below[name.partition("/")[0]].append(name)
+    empty = [name for name, images in below.items() if not images]
+    if empty:
+        raise DataError(
+            f"class folder {empty[0]!r} holds no images ({', '.join(SUFFIXES)}); remove it from {root}, or fill it"
+        )
+    paths = np.array([path for images in below.values() for path in images])
+    labels = np.repeat(np.arange(len(classes)), [len(images) for images in below.values()])
+    others = len(found.files) - len(paths)
+    notes = [f"{others:,} files are not images of a class and are left out"] if others else []
+    return labelling(labels, class_names=classes, default_ids=paths), [*notes, *found.notes]
+
+
+def _refuse_splits(root: Path, classes: Sequence[str]) -> None:
+    if not classes:
+        raise DataError(f"{root} holds no class folders; images must be in one folder a class, as in {root}/cat/1.png")
+    if set(map(str.lower, classes)) <= _SPLITS:
+        likely = next((name for name in classes if "train" in name.lower()), classes[0])
+        raise DataError(
+            f"the folders of {root} look like splits, not classes: {some(classes)}; open one: {root / likely}"
+        )

@@ -53,6 +53,7 @@ class Labelling:
 
 def labelling(
     y: Any,
+    target: Any = None,
     *,
     n: int | None = None,
     ids: Any = None,
@@ -60,40 +61,56 @@ def labelling(
     class_names: Sequence[str] | None = None,
     default_ids: IdArray | None = None,
     name: str = "y",
+    target_name: str = "target",
 ) -> Labelling:
-    """Check labels, and encode them as int64 0..C-1; `n` is the number of inputs, which must match.
+    """Check labels or targets, whichever is given, and encode them; of targets, number their bins as labels.
 
-    Integers 0..C-1 are kept; other labels are numbered in sorted order, and their names are in `class_names`. A label
-    -1 often means that there is no label; so it is refused, except in {-1, 1} and {-1, 0, 1}.
+    Labels that are integers 0..C-1 are kept; others are numbered in sorted order, and their names are in `class_names`.
+    A label -1 often means that there is no label; so it is refused, except in {-1, 1} and {-1, 0, 1}. `n` is the number
+    of inputs, which must match.
 
     >>> labelling(["cat", "ant", "cat"]).labels.tolist(), labelling(["cat", "ant", "cat"]).class_names
     ([1, 0, 1], ('ant', 'cat'))
+    >>> labelled = labelling(None, [0.5, 2.0, 0.5, 8.0])
+    >>> labelled.targets.tolist(), labelled.labels.tolist(), labelled.class_names
+    ([0.5, 2.0, 0.5, 8.0], [0, 1, 0, 2], ('0.5', '2', '8'))
 
     Raises:
-        DataError: missing or continuous labels, labels outside the classes, counts that differ, ids that occur twice.
+        ArgumentError: both, or neither; class names of targets.
+        DataError: missing or continuous labels, labels outside the classes, counts that differ, ids that occur twice;
+            targets that are missing, infinite, no numbers, or all the same.
     """
-    raw = labels_in(to_numpy(y, name), name)
+    if (y is None) == (target is None):
+        raise ArgumentError(
+            f"give exactly one of y (labels) and target (numbers to regress on), got {'none' if y is None else 'both'}"
+        )
+    if target is not None and class_names is not None:
+        raise ArgumentError("class_names are for labels, but a target was given; leave them out")
+    name, given = (name, y) if target is None else (target_name, target)
+    raw = to_numpy(given, name)
+    raw = labels_in(raw, name) if target is None else _numbers(raw, name)
     if n is not None and len(raw) != n:
         raise DataError(f"X and {name} must have one entry a sample, but X has {n} and {name} has {len(raw)}")
     if not len(raw):
         raise DataError("the data set is empty: it has no samples")
-    values: npt.NDArray[Any] | None
-    if class_names is None:
+    values: npt.NDArray[Any] | None = None
+    notes: tuple[str, ...] = ()
+    if target is not None:
+        codes, names = bins_of(_varying(raw, name))
+        notes = (
+            f"{name} is regressed on; its {len(names)} bins, of about equal counts, stand for classes where folds are "
+            "stratified and budgets shared",
+        )
+    elif class_names is None:
         codes, values, names, notes = _encode(raw, name)
     else:
         if not isinstance(class_names, Iterable):
             raise DataError(f"class_names must be the names of the classes, got {class_names!r}")
-        names, notes = tuple(map(str, class_names)), ()
+        names = tuple(map(str, class_names))
         codes = _encode_as(raw, names, name)
         values = None if raw.dtype.kind in "ib" else np.array(names)
-    return Labelling(
-        ids=ids_of(ids, len(raw), default_ids),
-        labels=codes,
-        class_names=names,
-        groups=groups_of(groups, len(raw)),
-        notes=notes,
-        values=values,
-    )
+    own_ids, own_groups = ids_of(ids, len(raw), default_ids), groups_of(groups, len(raw))
+    return Labelling(own_ids, codes, names, own_groups, notes, None if target is None else raw, values)
 
 
 def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
@@ -119,16 +136,11 @@ def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
         raise DataError(f"the samples have several shapes and do not make one array: {error}") from error
     except (TypeError, RuntimeError, OverflowError) as error:
         raise DataError(f"{name} cannot be read as an array: {error}") from error
-    if array.dtype.kind == "O" and _holds_numbers(value):
-        array = value.to_numpy(dtype=np.float64)
+    is_frame = hasattr(value, "dtypes") and hasattr(value, "isna") and getattr(value, "ndim", 1) == 2
+    if array.dtype.kind == "O" and is_frame:  # numbers in the types of pandas that know missing entries
+        numbers = {getattr(kind, "kind", "O") for kind in value.dtypes} <= set("biuf")
+        array = value.to_numpy(dtype=np.float64) if numbers and not value.isna().to_numpy().any() else array
     return array.astype(object) if array.dtype.kind == "T" else _as_text(array)
-
-
-def _holds_numbers(frame: Any) -> bool:
-    """Tell whether a value is a data frame of numbers without missing entries, in any types of pandas."""
-    if not (hasattr(frame, "dtypes") and hasattr(frame, "isna") and getattr(frame, "ndim", 1) == 2):
-        return False
-    return {getattr(kind, "kind", "O") for kind in frame.dtypes} <= set("biuf") and not frame.isna().to_numpy().any()
 
 
 def _as_text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -176,8 +188,7 @@ def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         plain = np.array(raw.tolist())
         raw = plain if plain.dtype.kind in "iufb" and not _is_rounded(plain, raw) else raw
     if raw.dtype.kind == "f":
-        _check_whole(raw, name)
-        raw = raw.astype(np.int64)
+        raw = _whole(raw, name)
     if raw.dtype.kind == "u" and len(raw) and raw.max() > LARGEST:
         return raw.astype(np.uint64)
     return raw.astype(np.int64) if raw.dtype.kind in "iu" else raw
@@ -196,7 +207,7 @@ def check_single(raw: npt.NDArray[Any], name: str) -> None:
 
 
 def _are_plain(raw: npt.NDArray[Any]) -> bool:
-    """Tell whether all objects are text or integers, so that slow checks of each entry can be skipped."""
+    """Tell whether all objects are text or integers, which need no slow check of each."""
     return set(map(type, raw)) <= {str, int, bool}
 
 
@@ -214,8 +225,8 @@ def _check_given(raw: npt.NDArray[Any], name: str, fix: str) -> None:
         )
 
 
-def _check_whole(raw: npt.NDArray[Any], name: str) -> None:
-    """Refuse real numbers that are not whole, or that int64 cannot hold."""
+def _whole(raw: npt.NDArray[Any], name: str) -> IntArray:
+    """Convert real numbers to int64; refuse those that are not whole, or too large."""
     whole = raw.astype(np.promote_types(raw.dtype, np.float64))  # 2^63 is beyond float16
     beyond = np.flatnonzero((whole < -(2.0**63)) | (whole >= 2.0**63))
     if beyond.size:
@@ -229,6 +240,7 @@ def _check_whole(raw: npt.NDArray[Any], name: str) -> None:
             f"{name} must hold classes, but row {broken[0]} has {raw[broken[0]]}: real numbers are regression "
             f"targets; give them as target= (see unseen.data.from_arrays), or bin them into classes"
         )
+    return raw.astype(np.int64)
 
 
 def _encode(
@@ -246,22 +258,18 @@ def _encode(
     own = np.array(values.tolist()) if raw.dtype.kind == "O" else values
     notes: tuple[str, ...] = ()
     if raw.dtype.kind in "iu":
-        _check_unlabelled(raw, values, name)
+        # A label -1 often means that there is none, but not in {-1, 1} and {-1, 0, 1}.
+        if values[0] == -1 and values[-1] != 1:
+            outside = np.flatnonzero(raw == -1)
+            raise DataError(
+                f"{name} must not be negative, but {len(outside):,} rows are: row {outside[0]} has -1; -1 often means "
+                f"no label: drop these rows; if it is a class, make text of all labels: {name}.astype(str)"
+            )
         if values[0] != 0 or values[-1] != len(values) - 1:
             notes = (f"labels {some(names)} are numbered 0..{len(names) - 1} in this order",)
         if values[0] == -1:
             notes += ("the label -1 is taken for a class; where it means that there is none, drop these rows",)
     return codes.astype(np.int64), own if own.dtype.kind in "biuU" else None, names, notes
-
-
-def _check_unlabelled(raw: npt.NDArray[Any], values: npt.NDArray[Any], name: str) -> None:
-    """Refuse -1 as the only negative label, except in {-1, 1} and {-1, 0, 1}: it often means no label."""
-    if values[0] == -1 and values[-1] != 1:
-        outside = np.flatnonzero(raw == -1)
-        raise DataError(
-            f"{name} must not be negative, but {len(outside):,} rows are: row {outside[0]} has -1; -1 often means no "
-            f"label: drop these rows; if it is a class, make text of all labels: {name}.astype(str)"
-        )
 
 
 def _encode_as(raw: npt.NDArray[Any], names: tuple[str, ...], name: str) -> IntArray:
@@ -331,9 +339,7 @@ def _check_range(ids: npt.NDArray[Any], beyond: list[int]) -> None:
 
 def groups_of(groups: Any, n: int) -> IntArray | None:
     """Check groups, and number them, int64 (n,); None if there are none."""
-    if groups is None:
-        return None
-    return np.unique(grouping(groups, n, "groups"), return_inverse=True)[1].astype(np.int64)
+    return None if groups is None else np.unique(grouping(groups, n, "groups"), return_inverse=True)[1].astype(np.int64)
 
 
 def grouping(groups: Any, n: int, name: str) -> npt.NDArray[Any]:
@@ -355,62 +361,6 @@ BINS = 10
 LARGEST_TARGET = 1e150  # so that squared residuals, and their sums, are finite
 
 
-def label_or_target(
-    y: Any,
-    target: Any,
-    class_names: Sequence[str] | None = None,
-    *,
-    names: Sequence[str] = ("y", "target"),
-    n: int | None = None,
-    ids: Any = None,
-    groups: Any = None,
-    default_ids: IdArray | None = None,
-) -> Labelling:
-    """Check labels or targets, whichever is given, and encode them; of targets, number their bins as labels.
-
-    Args:
-        y: (n,) labels, or None.
-        target: (n,) targets, or None.
-        class_names: the C names, for labels only.
-        names: the names of `y` and `target` for messages.
-        n: as in `labelling`, and so are the next ones.
-        ids: see there.
-        groups: see there.
-        default_ids: see there.
-
-    Raises:
-        ArgumentError: both, or neither; class names of targets.
-        DataError: as `labelling`; targets that are missing, infinite, no numbers, or all the same.
-
-    >>> labelled = label_or_target(None, [0.5, 2.0, 0.5, 8.0])
-    >>> labelled.targets.tolist(), labelled.labels.tolist(), labelled.class_names
-    ([0.5, 2.0, 0.5, 8.0], [0, 1, 0, 2], ('0.5', '2', '8'))
-    """
-    if (y is None) == (target is None):
-        raise ArgumentError(
-            f"give exactly one of y (labels) and target (numbers to regress on), got {'none' if y is None else 'both'}"
-        )
-    if target is None:
-        about = {"n": n, "ids": ids, "groups": groups, "default_ids": default_ids}
-        return labelling(y, class_names=class_names, name=names[0], **about)
-    if class_names is not None:
-        raise ArgumentError("class_names are for labels, but a target was given; leave them out")
-    name = names[1]
-    targets = _numbers(to_numpy(target, name), name)
-    if n is not None and len(targets) != n:
-        raise DataError(f"X and {name} must have one entry a sample, but X has {n} and {name} has {len(targets)}")
-    if not len(targets):
-        raise DataError("the data set is empty: it has no samples")
-    _check_size(targets, name)
-    codes, bins = bins_of(targets)
-    note = (
-        f"{name} is regressed on; its {len(bins)} bins, of about equal counts, stand for classes where folds "
-        "are stratified and budgets shared"
-    )
-    n = len(targets)
-    return Labelling(ids_of(ids, n, default_ids), codes, bins, groups_of(groups, n), (note,), targets)
-
-
 def bins_of(targets: FloatArray) -> tuple[IntArray, tuple[str, ...]]:
     """Assign each target to a bin, int64 (n,), and name the bins, ascending.
 
@@ -426,21 +376,17 @@ def bins_of(targets: FloatArray) -> tuple[IntArray, tuple[str, ...]]:
     _, code = np.unique((BINS * place).astype(np.int64), return_inverse=True)
     first = np.flatnonzero(np.diff(code, prepend=-1))
     last = np.append(first[1:], len(values)) - 1
-    return code[of].astype(np.int64), _names(values[first], values[last])
-
-
-def _names(lows: FloatArray, highs: FloatArray) -> tuple[str, ...]:
-    """Name bins such as `1.5 .. 3.2`, in as few digits as distinguish them."""
     names: list[str] = []
-    for digits in (4, 8, 17):
-        ends = [(f"{low:.{digits}g}", f"{high:.{digits}g}") for low, high in zip(lows, highs, strict=True)]
-        names = [low if low == high else f"{low} .. {high}" for low, high in ends]
+    for digits in (4, 8, 17):  # as few as distinguish the bins
+        ends = [[f"{value:.{digits}g}" for value in values[at]] for at in (first, last)]
+        names = [low if low == high else f"{low} .. {high}" for low, high in zip(*ends, strict=True)]
         if len(set(names)) == len(names):
             break
-    return tuple(names)
+    return code[of].astype(np.int64), tuple(names)
 
 
 def _numbers(raw: npt.NDArray[Any], name: str) -> FloatArray:
+    """Check targets, and convert them to float64."""
     if raw.ndim != 1:
         fix = f"{name}.ravel()" if raw.ndim == 2 and raw.shape[1] == 1 else f"one column of it, as in {name}[:, 0]"
         raise DataError(f"{name} must have one number a sample, shape (n,), got shape {raw.shape}; try {fix}")
@@ -459,7 +405,8 @@ def _numbers(raw: npt.NDArray[Any], name: str) -> FloatArray:
     return targets
 
 
-def _check_size(targets: FloatArray, name: str) -> None:
+def _varying(targets: FloatArray, name: str) -> FloatArray:
+    """Refuse targets that are all the same, or of a size whose squares are no numbers."""
     if targets.min() == targets.max():
         raise DataError(f"{name} must not be constant, but every sample has {targets[0]:g}: there is nothing to learn")
     largest = float(np.abs(targets).max())
@@ -468,6 +415,7 @@ def _check_size(targets: FloatArray, name: str) -> None:
             f"{name} must be of a size whose squares are numbers, but its largest entry is {largest:.3g}; give it in "
             "another unit"
         )
+    return targets
 
 
 def joined_groups(*groupings: IntArray | None) -> IntArray | None:

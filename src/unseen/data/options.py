@@ -42,7 +42,7 @@ class ReadOptions:
             a quarter of the machine's memory. Larger data is read again whenever it is taken.
         workers: the number of processes that decode images; by default one a core if the work takes seconds.
         cache: a folder, such as that of a run, that keeps the decoded images if decoding takes long or they do not fit
-            in memory; see `unseen.data.proxies`.
+            in memory; see `unseen.data.images`.
         ids: (n,) integers or text, unique, beside arrays or a frame.
         groups: (n,) any values, beside arrays or a frame; samples of one group stay in one fold.
         class_names: the C names of the classes; labels are then numbers 0..C-1 or these names.

@@ -118,12 +118,23 @@ class Joined(Data):
             a, b = getattr(train, name), getattr(test, name)
             if a != b:
                 raise DataError(f"the test set must be like the training set, but its {name} is {b}, not {a}")
-        _check_columns(train, test)
-        _check_answers(train, test)
+        a_names, b_names = train.feature_names, test.feature_names
+        if a_names is not None and b_names is not None and a_names != b_names:
+            odd = sorted(set(a_names) ^ set(b_names)) or list(b_names)
+            raise DataError(f"the test set must have the columns of the training set, in the same order: {some(odd)}")
+        if (train.targets is None) != (test.targets is None):
+            one, other = ("labels", "a target") if train.targets is None else ("a target", "labels")
+            raise DataError(f"the training set has {one}, so the test set must too, but it has {other}")
         self.train, self.test = train, test
         self.labels: IntArray = np.concatenate([train.labels, _labels_of(train, test)])
         self.targets = None if train.targets is None else np.concatenate([train.targets, _targets_of(test)])
-        self.ids: IdArray = np.concatenate([train.ids, _ids_of(test, train.ids)])
+        # Orders and folds depend on ids, but test samples are in none. So their ids, which only must not be in the
+        # training set, do not change any number.
+        if train.ids.dtype.kind in "iu":
+            own: IdArray = int(train.ids.max()) + 1 + np.arange(len(test))
+        else:
+            own = np.array([f"test\x1f{i}" for i in test.ids.tolist()])
+        self.ids: IdArray = np.concatenate([train.ids, own])
         _say_as(self, train)
         self.groups = None if train.groups is None else _with_singles(train.groups, len(test))
         self.in_memory = train.in_memory and test.in_memory
@@ -207,28 +218,5 @@ def _labels_of(train: Data, test: Data) -> IntArray:
 
 
 def _targets_of(test: Data) -> FloatArray:
-    assert test.targets is not None  # see _check_answers
+    assert test.targets is not None  # checked before
     return test.targets
-
-
-def _ids_of(test: Data, taken: IdArray) -> IdArray:
-    """Make test ids that the training set does not have.
-
-    Orders and folds depend on ids, but test samples are in none. So their ids do not change any number.
-    """
-    if taken.dtype.kind in "iu":
-        return int(taken.max()) + 1 + np.arange(len(test))
-    return np.array([f"test\x1f{i}" for i in test.ids.tolist()])
-
-
-def _check_answers(train: Data, test: Data) -> None:
-    if (train.targets is None) != (test.targets is None):
-        one, other = ("labels", "a target") if train.targets is None else ("a target", "labels")
-        raise DataError(f"the training set has {one}, so the test set must too, but it has {other}")
-
-
-def _check_columns(train: Data, test: Data) -> None:
-    a, b = train.feature_names, test.feature_names
-    if a is not None and b is not None and a != b:
-        odd = sorted(set(a) ^ set(b)) or list(b)
-        raise DataError(f"the test set must have the columns of the training set, in the same order: {some(odd)}")

@@ -9,17 +9,15 @@ from typing import Any
 
 from unseen.core.protocols import Data
 from unseen.core.registry import Registry
-from unseen.data.arrays import ArraysFormat, DigitsFormat, NpzFormat
-from unseen.data.datasets import DatasetFormat, HuggingFaceFormat, SavedFormat
+from unseen.data.arrays import ArraysFormat, DigitsFormat, NpzFormat, OpenmlFormat
+from unseen.data.datasets import DatasetFormat, HubFormat, HuggingFaceFormat, SavedFormat
 from unseen.data.files import NOTHING, no_file, unreadable_message
-from unseen.data.folders import FolderFormat
 from unseen.data.formats import Format, OpenFormat, Place
-from unseen.data.frames import FrameFormat, is_frame
-from unseen.data.names import HubFormat, OpenmlFormat
+from unseen.data.frames import CsvFormat, FrameFormat, JsonLinesFormat, is_frame
+from unseen.data.images import FolderFormat
 from unseen.data.options import Reading
 from unseen.data.shards import ShardsFormat
 from unseen.data.tables import ParquetFormat
-from unseen.data.text_tables import CsvFormat, JsonLinesFormat
 from unseen.errors import ArgumentError, DataError, UnknownArgumentError
 
 FORMATS: Registry[type[Format]] = Registry("data format", "unseen.formats")
@@ -77,12 +75,7 @@ def resolve(source: Any, *, cache: str | Path | None = None, **options: Any) -> 
 
 
 def format_of(source: Any) -> type[Format]:
-    """Return the format of a source.
-
-    Raises:
-        ArgumentError: it is of no format; the message lists all.
-        DataError: there is no such file or folder, or it cannot be read.
-    """
+    """Return the format of a source; if it is of none, the error lists all."""
     if isinstance(source, str) and not source.strip():
         raise ArgumentError(f"the path of the data set is empty; {_describe_formats()}")
     place = Place(source) if isinstance(source, (str, Path)) else source

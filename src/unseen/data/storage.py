@@ -89,24 +89,14 @@ class Storage(ABC):
         return stamp_states((name, state.size, next(iter(state.marks.values()), None)) for name, state in states)
 
     def check(self, name: str) -> None:
-        """Refuse a file that has changed since it was listed.
-
-        It is checked if another file was checked in between, and else at most once a second.
-
-        Raises:
-            DataError: the file has changed.
-        """
+        """Refuse a file that has changed; it is checked at most once a second unless another one was in between."""
         now = time.monotonic()
         if name != self._last or now - self._looked >= _SECONDS:
             self.check_all([name])
             self._last, self._looked = name, now
 
     def check_all(self, names: Sequence[str]) -> None:
-        """Refuse files that have changed since they were listed; each is checked.
-
-        Raises:
-            DataError: a file has changed.
-        """
+        """Refuse files that have changed since they were listed, by a DataError; each is checked."""
         now = self.now(names)
         for name in names:
             if not self.states[name].same(now.get(name)):
@@ -130,14 +120,10 @@ class Storage(ABC):
 
     @abstractmethod
     def rows(self, names: Sequence[str]) -> Iterator[Rows]:
-        """Yield the rows of each npy file; they are read on request.
-
-        Raises:
-            DataError: a file is damaged, or holds Python objects.
-        """
+        """Yield the rows of each npy file, read on request; a damaged one, or one of objects, is a DataError."""
 
     def arrays(self, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
-        """Yield the whole array of each npy file; raises as `rows`. Default: the memory maps that `rows` yields."""
+        """Yield the whole array of each npy file; errors as in `rows`."""
         yield from map(np.asarray, self.rows(names))
 
     @abstractmethod
@@ -146,7 +132,7 @@ class Storage(ABC):
 
 
 class LocalStorage(Storage):
-    """Local files, by their names in a folder; npy files are memory maps."""
+    """Local files, by their names in a folder; npy files are memory maps, the last of which stay open."""
 
     def __init__(self, root: Path, names: Iterable[str], *, single: bool = False, notes: Sequence[str] = ()) -> None:
         self._folder = root.resolve()
@@ -155,8 +141,7 @@ class LocalStorage(Storage):
         super().__init__(str(root), states, single=single, notes=notes)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Only the names of files are pickled, not their content.
-        return {**super().__getstate__(), "_maps": OrderedDict()}
+        return {**super().__getstate__(), "_maps": OrderedDict()}  # names travel to other processes, not content
 
     def now(self, names: Sequence[str]) -> dict[str, State]:
         """Return sizes and times."""
@@ -171,7 +156,7 @@ class LocalStorage(Storage):
         return nullcontext(self._folder / name)
 
     def rows(self, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
-        """Yield memory maps; those used last stay open."""
+        """Yield memory maps."""
         for name in names:
             if name not in self._maps:
                 self._maps[name] = read_npy(self._folder / name)
@@ -190,20 +175,6 @@ class LocalStorage(Storage):
 def _local_state(path: Path) -> State:
     status = path.stat()
     return State(status.st_size, {"mtime": status.st_mtime_ns})
-
-
-Range = tuple[str, int, int]  # a file, its first byte, and the end (exclusive)
-
-_GAP = 2**15  # bytes between two rows up to which they are read together
-_HEADER = 2**12  # bytes that hold the header of an npy file of numbers
-_URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*)(::|://)")
-_WAITS = (0.5, 2.0)  # seconds before a second and a third try
-_REFUSED = (PermissionError, FileNotFoundError, IsADirectoryError, NotADirectoryError)  # errors that no retry helps
-# Entries of a store's file information that change with the file, the most reliable first.
-_MARKS = ("etag", "md5hash", "crc32c", "checksum", "generation", "blobid",
-          "mtime", "lastmodified", "modified", "modify", "updated", "created")  # fmt: skip
-
-_log = logging.getLogger(__name__)
 
 
 def storage_of(source: str | Path, suffix: str, *, deep: bool = False) -> Storage:
@@ -231,6 +202,22 @@ def storage_of(source: str | Path, suffix: str, *, deep: bool = False) -> Storag
         names, again = drop_repeated_links(path, names)
         found.again |= again
     return LocalStorage(path, names, notes=found.notes)
+
+
+# ---- stores ----------------------------------------------------------------------------------------------------------
+
+Range = tuple[str, int, int]  # a file, its first byte, and the end (exclusive)
+
+_GAP = 2**15  # bytes between two rows up to which they are read together
+_HEADER = 2**12  # bytes that hold the header of an npy file of numbers
+_URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*)(::|://)")
+_WAITS = (0.5, 2.0)  # seconds before a second and a third try
+_REFUSED = (PermissionError, FileNotFoundError, IsADirectoryError, NotADirectoryError)  # errors that no retry helps
+# Entries of a store's file information that change with the file, the most reliable first.
+_MARKS = ("etag", "md5hash", "crc32c", "checksum", "generation", "blobid",
+          "mtime", "lastmodified", "modified", "modify", "updated", "created")  # fmt: skip
+
+_log = logging.getLogger(__name__)
 
 
 class RemoteStorage(Storage):
@@ -274,6 +261,13 @@ class RemoteStorage(Storage):
         """The file system of fsspec, and the path of the folder in it."""
         return open_store(self.root)
 
+    @property
+    def _system(self) -> Any:
+        return self._store[0]
+
+    def _path(self, name: str) -> str:
+        return f"{self._store[1].rstrip('/')}/{name}"
+
     def now(self, names: Sequence[str]) -> dict[str, State]:
         """Return what the store says of one file, or of several by listing all."""
         if len(names) > 1:
@@ -295,11 +289,23 @@ class RemoteStorage(Storage):
         return opened
 
     def rows(self, names: Sequence[str]) -> Iterator[RemoteRows]:
-        """Yield rows that are read by ranges of bytes."""
+        """Yield rows that are read by ranges of bytes; headers are read once, all together."""
         unknown = [name for name in names if name not in self._headers]
         ranges = [(name, 0, min(_HEADER, self.states[name].size)) for name in unknown]
         for name, content in zip(unknown, self.fetch(ranges), strict=True):
-            self._headers[name] = self._rows(name, content)
+            file, where = io.BytesIO(content), self.where(name)
+            try:
+                shape, columns_first, dtype = npy_header(file, self.states[name].size)
+                if dtype.hasobject:
+                    raise ValueError("Python objects")
+            except (ValueError, EOFError) as error:
+                raise npy_error(where, error) from error
+            if columns_first:
+                raise DataError(
+                    f"{where} is stored column by column, of which no rows can be read from a store; write it again as "
+                    "np.ascontiguousarray(x)"
+                )
+            self._headers[name] = RemoteRows(self, name, shape, dtype, file.tell())
         yield from map(self._headers.__getitem__, names)
 
     def arrays(self, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
@@ -317,17 +323,15 @@ class RemoteStorage(Storage):
         return retry(what, work)
 
     def fetch(self, ranges: Sequence[Range]) -> list[bytes]:
-        """Read the bytes of each of these ranges, many at a time if the store allows it.
-
-        Raises:
-            DataError: a file cannot be read, or is shorter.
-        """
+        """Read the bytes of each of these ranges, many at a time; what fails is read again, by itself."""
         requested = [(name, start, end) for name, start, end in ranges if end > start]
-        paths = [self._path(name) for name, *_ in requested]
-        starts, ends = [start for _, start, _ in requested], [end for *_, end in requested]
+        if not requested:
+            return [b""] * len(ranges)
+        names, starts, ends = map(list, zip(*requested, strict=True))
+        paths = [self._path(name) for name in names]
 
         def all_at_once() -> list[bytes | Exception]:
-            return self._system.cat_ranges(paths, starts, ends, on_error="return") if requested else []
+            return self._system.cat_ranges(paths, starts, ends, on_error="return")
 
         contents = iter(retry(self.root, all_at_once))
         return [self._complete(each, next(contents)) if each[2] > each[1] else b"" for each in ranges]
@@ -346,38 +350,15 @@ class RemoteStorage(Storage):
 
         return retry(self.where(name), again)
 
-    def _rows(self, name: str, content: bytes) -> RemoteRows:
-        """Return the rows of an npy file, by the bytes of its header."""
-        file = io.BytesIO(content)
-        try:
-            shape, columns_first, dtype = npy_header(file, self.states[name].size)
-            if dtype.hasobject:
-                raise ValueError("Python objects")
-        except (ValueError, EOFError) as error:
-            raise npy_error(self.where(name), error) from error
-        if columns_first:
-            raise DataError(
-                f"{self.where(name)} is stored column by column, of which no rows can be read from a store; write it "
-                "again as np.ascontiguousarray(x)"
-            )
-        return RemoteRows(self, name, shape, dtype, file.tell())
-
-    @property
-    def _system(self) -> Any:
-        return self._store[0]
-
-    def _path(self, name: str) -> str:
-        return f"{self._store[1].rstrip('/')}/{name}"
-
 
 @dataclass(frozen=True)
 class RemoteRows:
     """Rows of an npy file in a store."""
 
-    storage: RemoteStorage  # the store
-    name: str  # the name of the file
+    storage: RemoteStorage
+    name: str
     shape: tuple[int, ...]  # (n, d)
-    dtype: np.dtype[Any]  # the stored type
+    dtype: np.dtype[Any]
     offset: int  # the number of bytes before the first row
 
     def __getitem__(self, at: slice | IntArray, /) -> npt.NDArray[Any]:
@@ -411,13 +392,7 @@ def is_url(source: object) -> bool:
 
 
 def open_store(url: str) -> tuple[Any, str]:
-    """Return the fsspec file system of a URL, and the path in it.
-
-    Raises:
-        ArgumentError: no such protocol, or a password in the URL.
-        MissingDependencyError: fsspec, or its package for this protocol, is not installed.
-        DataError: the store cannot be reached.
-    """
+    """Return the fsspec file system of a URL, and the path in it; errors name what is wrong or lacking."""
     try:
         from fsspec import available_protocols
         from fsspec.core import url_to_fs
@@ -452,20 +427,17 @@ def read_state(about: dict[str, Any], path: str) -> State:
     if about.get("size") is None:
         raise DataError(f"{path} cannot be read in parts: the store does not tell its size; copy it to a local folder")
     entries = {key.lower().replace("_", ""): value for key, value in about.items()}
-    marks = {mark: _normalise(entries[mark]) for mark in _MARKS if entries.get(mark) is not None}
+    marks = {}
+    for name in _MARKS:
+        if (mark := entries.get(name)) is not None:  # as text, equal for a file in a list and the same file alone
+            marks[name] = str(mark.timestamp()) if isinstance(mark, datetime) else str(mark).strip('"')
     return State(int(about["size"]), marks)
 
 
-def _normalise(mark: Any) -> str:
-    """Convert a mark to text that is equal for a file in a list and for the same file alone."""
-    return str(mark.timestamp()) if isinstance(mark, datetime) else str(mark).strip('"')
-
-
 def retry(what: str, work: Callable[[], T]) -> T:
-    """Return the result of `work`, after up to three tries; stores raise errors of many types.
+    """Return the result of `work`, after up to three tries; then, or if access is refused, raise a DataError.
 
-    Raises:
-        DataError: all tries failed; without a second try if access was refused or the file does not exist.
+    Stores raise errors of many types.
     """
     for wait in (*_WAITS, None):
         try:

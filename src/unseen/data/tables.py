@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 
 from unseen.core.arrays import IntArray
 from unseen.data.base import Samples
-from unseen.data.columns import TableFormat, encoded, is_list, matrix, of_text, refuse_twice
+from unseen.data.columns import TableFormat, is_list, matrix, of_text, refuse_twice
+from unseen.data.decoding import Encoded, ImageSource, encoded
 from unseen.data.formats import Place
-from unseen.data.images import Encoded, ImageSource
 from unseen.data.labels import Labelling
 from unseen.data.options import ReaderOptions
 from unseen.data.shards import ShardedVectors
@@ -34,66 +34,17 @@ from unseen.errors import ArgumentError, DataError, some
 _NULL = "__HIVE_DEFAULT_PARTITION__"  # a missing value in the folder names of Hive and pyarrow
 
 
-class FolderColumns:
-    """Columns in the names of folders, `label=a/`: int32 if all values are, else text, as in pyarrow.
-
-    Args:
-        storage: the storage of the files.
-        files: their names.
-    """
-
-    def __init__(self, storage: Storage, files: Sequence[str]) -> None:
-        self.where = storage.where(files[0])
-        entries = [dict(_key_and_value(part) for part in name.split("/")[:-1] if "=" in part) for name in files]
-        self.columns: dict[str, pa.Array] = {}
-        for name in dict.fromkeys(name for of in entries for name in of):
-            column = pa.array([of.get(name) for of in entries], pa.string())
-            with suppress(pa.ArrowInvalid):
-                column = column if column.null_count == len(column) else column.cast(pa.int32())
-            self.columns[name] = column
-
-    def added_to(self, schema: pa.Schema) -> pa.Schema:
-        """Append these columns to a schema."""
-        twice = sorted(set(schema.names) & set(self.columns))
-        if twice:
-            raise DataError(
-                f"column {twice[0]!r} is in {self.where} and in the name of its folder; rename one of the two"
-            )
-        for name, column in self.columns.items():
-            schema = schema.append(pa.field(name, column.type))
-        return schema
-
-    def others(self, names: Sequence[str]) -> list[str]:
-        """Return those of the columns that are in the files."""
-        return [name for name in names if name not in self.columns]
-
-    def filled(self, file: int, table: pa.Table, names: Sequence[str]) -> pa.Table:
-        """Add the folder columns to a table of rows of one file, and select columns by name."""
-        for name, column in self.columns.items():
-            if name in names:
-                table = table.append_column(name, pa.repeat(column[file], len(table)))
-        return table.select(list(names))
-
-
-def _key_and_value(part: str) -> tuple[str, str | None]:
-    name, _, value = part.partition("=")
-    return unquote(name), None if value == _NULL else unquote(value)
-
-
 class RowGroups:
     """The row groups of parquet files, with the columns in the names of their folders.
 
-    Args:
-        storage: the storage of the files.
-        files: their names.
+    Columns in folders are `label=a/`: int32 if all values are, else text, as in pyarrow. A damaged file, columns other
+    than in the first file and two columns of one name are refused.
 
     Attributes:
         schema: the common schema.
         counts: the number of rows of each row group.
         starts: the first row of each, and the number of all rows.
-
-    Raises:
-        DataError: a damaged file, other columns than in the first file, two columns of one name.
+        folder_columns: the values of columns in the names of folders, one for each file.
     """
 
     def __init__(self, storage: Storage, files: Sequence[str]) -> None:
@@ -101,7 +52,6 @@ class RowGroups:
         self._footer: tuple[int, pq.FileMetaData] | None = None  # of the file that was read last, with its number
         self._places: list[tuple[int, int]] = []  # the file of each row group, and its number in the file
         self.counts: list[int] = []
-        self.folders = FolderColumns(storage, files)
         schema: pa.Schema | None = None
         for file, name in enumerate(files):
             where, footer = storage.where(name), self.footer(file)
@@ -112,8 +62,17 @@ class RowGroups:
                 raise DataError(f"{where} must have the columns of {files[0]} ({some(schema.names)}), but it does not")
             self._places += [(file, number) for number in range(footer.num_row_groups)]
             self.counts += [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
-        self.schema = self.folders.added_to(schema)
         self.starts = np.cumsum([0, *self.counts])
+        self.folder_columns = _columns_of_folders(files)
+        twice = sorted(set(schema.names) & set(self.folder_columns)) if schema is not None else []
+        if twice:
+            raise DataError(
+                f"column {twice[0]!r} is in {storage.where(files[0])} and in the name of its folder; rename one of the "
+                "two"
+            )
+        for name, column in self.folder_columns.items():
+            schema = schema.append(pa.field(name, column.type))
+        self.schema = schema
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -157,11 +116,26 @@ class RowGroups:
 
         def read() -> pa.Table:
             with self.storage.parquet(self.files[file], None if fresh else self.footer(file)) as parquet:
-                own = parquet.read_row_group(number, columns=self.folders.others(columns), use_threads=False)
-            table = self.folders.filled(file, own, columns)
+                own = parquet.read_row_group(number, columns=self._in_files(columns), use_threads=False)
+            table = self._with_folders(file, own, columns)
             return table if schema is None else table.cast(schema)
 
         return self.storage.reading(self.where(group), wrong, read)
+
+    def read_file(self, file: int, columns: Sequence[str]) -> pa.Table:
+        """Read these columns of a whole file."""
+        with self.storage.parquet(self.files[file]) as parquet:
+            return self._with_folders(file, parquet.read(self._in_files(columns)), columns)
+
+    def _in_files(self, names: Sequence[str]) -> list[str]:
+        return [name for name in names if name not in self.folder_columns]
+
+    def _with_folders(self, file: int, table: pa.Table, names: Sequence[str]) -> pa.Table:
+        """Add the columns of folders to a table of rows of one file, and select columns by name."""
+        for name, column in self.folder_columns.items():
+            if name in names:
+                table = table.append_column(name, pa.repeat(column[file], len(table)))
+        return table.select(list(names))
 
     def chunks(self, group: int) -> list[pq.ColumnChunkMetaData]:
         """Return what the footer says of each column of a row group."""
@@ -182,16 +156,24 @@ class RowGroups:
         return self._footer[1]
 
 
+def _columns_of_folders(files: Sequence[str]) -> dict[str, pa.Array]:
+    entries: list[dict[str, str | None]] = []
+    for file in files:
+        parts = [part.partition("=") for part in file.split("/")[:-1] if "=" in part]
+        entries.append({unquote(name): None if value == _NULL else unquote(value) for name, _, value in parts})
+    columns = {}
+    for name in dict.fromkeys(name for of in entries for name in of):
+        column = pa.array([of.get(name) for of in entries], pa.string())
+        with suppress(pa.ArrowInvalid):
+            column = column if column.null_count == len(column) else column.cast(pa.int32())
+        columns[name] = column
+    return columns
+
+
 class ParquetVectors:
-    """Vectors in feature columns, or in one column of lists, read by row groups; those read last are cached.
+    """Vectors in feature columns, or in one column of lists, read by row groups.
 
-    Args:
-        groups: the row groups.
-        columns: names of the columns.
-        cache_bytes: bytes of row groups that stay in memory, as float32.
-
-    Raises:
-        DataError: lists of another length than in the first row group; a damaged file.
+    Those read last are cached, as float32, up to `cache_bytes`. Lists must have one length.
     """
 
     mapped = False
@@ -200,18 +182,20 @@ class ParquetVectors:
         self.groups, self.columns, self.cache_bytes = groups, list(columns), cache_bytes
         self.counts: Sequence[int] = groups.counts
         self._cache: OrderedDict[int, npt.NDArray[np.float32]] = OrderedDict()
-        of_lists = is_list(groups.schema.field(self.columns[0]).type)
-        self.feature_names = None if of_lists else self.columns
         self.gaps = False  # whether the footers or folders show that numbers are missing
-        self.width = len(self.columns)
-        if of_lists:
+        if is_list(groups.schema.field(self.columns[0]).type):
+            self.feature_names = None
             self._find_width()
-        else:
-            self._find_gaps()
+            return
+        self.feature_names, self.width = self.columns, len(self.columns)
+        wanted = set(self.columns)
+        self.gaps = any(of.null_count for name, of in groups.folder_columns.items() if name in wanted)
+        for shard in range(len(self.counts)):
+            own = [c for c in groups.chunks(shard) if c.path_in_schema in wanted and c.is_stats_set]
+            self.gaps = self.gaps or any(c.statistics.has_null_count and c.statistics.null_count for c in own)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Only the names of files are pickled, not their content.
-        return {**self.__dict__, "_cache": OrderedDict()}
+        return {**self.__dict__, "_cache": OrderedDict()}  # names travel to other processes, not content
 
     def read(self, shard: int) -> npt.NDArray[np.float32]:
         """Read the vectors of a row group."""
@@ -255,13 +239,6 @@ class ParquetVectors:
             if values != self.width * count:
                 self._read(shard)  # raises, with the row or the width
 
-    def _find_gaps(self) -> None:
-        wanted = set(self.columns)
-        self.gaps = any(of.null_count for name, of in self.groups.folders.columns.items() if name in wanted)
-        for shard in range(len(self.counts)):
-            own = [c for c in self.groups.chunks(shard) if c.path_in_schema in wanted and c.is_stats_set]
-            self.gaps = self.gaps or any(c.statistics.has_null_count and c.statistics.null_count for c in own)
-
 
 _SHARD = re.compile(r"(?P<split>.+?)-\d{5}-of-\d{5}(-.*)?\.parquet")
 
@@ -301,20 +278,13 @@ class ParquetFormat(TableFormat):
     def read(self, names: Sequence[str]) -> pa.Table:
         """Read these columns of the chosen rows."""
         what, wrong = f"columns {some(names)} of {self.storage.root}", "cannot be read"
-        own = self.groups.folders.others(names)
-        tables = [
-            self.groups.folders.filled(at, self.storage.reading(what, wrong, partial(self._columns, file, own)), names)
-            for at, file in enumerate(self.names)
-        ]
+        read = self.groups.read_file
+        tables = [self.storage.reading(what, wrong, partial(read, file, names)) for file in range(len(self.names))]
         try:
             table = pa.concat_tables(tables, promote_options="permissive")
         except pa.ArrowException as error:
             raise DataError(f"{what} {wrong}: {error}") from error
         return of_text(table if len(self.rows) == len(table) else table.take(self.rows))
-
-    def _columns(self, file: str, names: list[str]) -> pa.Table:
-        with self.storage.parquet(file) as parquet:
-            return parquet.read(names)
 
     def head(self, names: Sequence[str]) -> pa.Table:
         """Read these columns of the chosen rows in the first row group that has any."""

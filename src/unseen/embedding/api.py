@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
@@ -15,22 +16,23 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen import data as data_room
+from unseen.core.files import replace_file, storage_error
 from unseen.core.protocols import Data
 from unseen.core.registry import parse_spec
 from unseen.core.seeds import checked
 from unseen.core.threads import default_threads, limited_threads
 from unseen.data.base import ArrayData, Samples
-from unseen.data.content import FORMAT, LABELS, note, warn_if_seen
+from unseen.data.content import FORMAT, LABELS, PROVENANCE, note, provenance_of, warn_if_seen
 from unseen.data.labels import Labelling
 from unseen.data.parts import Joined
 from unseen.data.sources import opened, opened_test, without_reading
 from unseen.embedding.backbones import EfficientNetLite0, ModelFolder, Network, WordLlama
-from unseen.embedding.base import Embedder, Embedding, fill, is_there, write
-from unseen.embedding.features import Columns, Patches, Tfidf
+from unseen.embedding.features import Columns, Embedder, Embedding, Patches, Tfidf
 from unseen.engine.runs import seed_of
-from unseen.engine.runs.files import NewFolder
+from unseen.engine.runs.files import NewFolder, mapped
+from unseen.engine.runs.manifest import check_same, normal
 from unseen.engine.scoring import versions
-from unseen.errors import ArgumentError, UnknownNameError
+from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 
 AUTO = "auto"
 TEST = "test"
@@ -47,11 +49,7 @@ FORMS = """by is one of:
 
 
 def embedder_of(by: str | Path, data: Data, options: Mapping[str, Any], seed: int) -> Embedder:
-    """Make the embedder that `by` names, with these options.
-
-    Raises:
-        ArgumentError: `by` has none of the forms, or the embedder has no such option.
-    """
+    """Make the embedder that `by` names, with these options."""
     text = str(by)
     if text == AUTO:
         if data.kind not in BY_KIND:
@@ -147,7 +145,11 @@ def embed(
     embedder = embedder_of(by, source, options, seed)
     embedder.check(source)
     labels_seen = _check_labels(embedder, labels, str(by))
-    test_set = None if test is None else _check_test(opened_test(test, reading, columns), source, out)
+    test_set = None if test is None else opened_test(test, reading, columns)
+    if test_set is not None:
+        if out is None:
+            raise ArgumentError("test= is written to <out>/test: pass out")
+        Joined(source, test_set)  # refuses a test set that is not like the training set
     threads = default_threads() if threads is None else threads
     if threads < 1:
         raise ArgumentError(f"threads must be at least 1, got {threads}")
@@ -165,7 +167,14 @@ def embed(
     report = report or (lambda kind, **fields: None)
     with limited_threads(threads):
         if out is None:
-            return _embed_in_memory(source, _fit(embedder, source, None, seed, about, report), about, report)
+            embedding = _fit(embedder, source, None, seed, about, report)
+            vectors = np.empty((len(source), embedding.width), np.float32)
+            fill(vectors, source, embedding, _progress(report, len(source), "train"))
+            warn_if_seen(about, "memory")
+            labelled = Labelling(source.ids, source.labels, source.class_names, source.groups, targets=source.targets)
+            made = ArrayData(vectors, labelled, "vector", notes=[note(about)])
+            made.embedding = {"labels": labels_seen, **about["embedding"]}
+            return made
         with NewFolder(Path(out)) as part:
             embedding = _fit(embedder, source, test_set, seed, about, report)
             about["versions"] = versions()
@@ -200,13 +209,6 @@ def _check_labels(embedder: Embedder, labels: str | None, by: str) -> str:
     return labels or embedder.labels
 
 
-def _check_test(test: Data, source: Data, out: str | Path | None) -> Data:
-    if out is None:
-        raise ArgumentError("test= is written to <out>/test: pass out")
-    Joined(source, test)  # refuses a test set that is not like the training set
-    return test
-
-
 def _fit(
     embedder: Embedder, source: Data, test: Data | None, seed: int, about: dict[str, Any], report: Report
 ) -> Embedding:
@@ -229,15 +231,62 @@ def _fit(
     return embedding
 
 
-def _embed_in_memory(source: Data, embedding: Embedding, about: dict[str, Any], report: Report) -> Samples:
-    vectors = np.empty((len(source), embedding.width), np.float32)
-    fill(vectors, source, embedding, _progress(report, len(source), "train"))
-    warn_if_seen(about, "memory")
-    labelled = Labelling(source.ids, source.labels, source.class_names, source.groups, targets=source.targets)
-    data = ArrayData(vectors, labelled, "vector", notes=[note(about)])
-    data.embedding = {"labels": about["labels"], **about["embedding"]}
-    return data
-
-
 def _progress(report: Report, n: int, part: str) -> Callable[[int, int], None]:
     return lambda done, before: report("embedded", part=part, done=done, before=before, n=n)
+
+
+Progress = Callable[[int, int], object]  # called with the samples done, and those done before this block
+
+
+def is_there(folder: Path, about: Mapping[str, Any]) -> bool:
+    """Tell whether the folder holds this very embedding; False if it is empty or does not exist; else refuse it."""
+    stored = provenance_of(folder) if folder.is_dir() else None
+    if stored is not None:
+        now = normal(about)
+        check_same(str(folder), {key: stored.get(key) for key in now}, now)
+        return True
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ArgumentError(f"out must not exist, be empty, or hold this embedding, but {folder} holds something else")
+    return False
+
+
+def write(folder: Path, data: Data, embedding: Embedding, about: Mapping[str, Any], progress: Progress) -> None:
+    """Write vectors, labels or target, ids and groups of one data set as npy files, and their provenance."""
+    arrays: dict[str, npt.NDArray[Any]]
+    arrays = {"y": data.labels} if data.targets is None else {"target": data.targets}
+    if not np.array_equal(data.ids, np.arange(len(data))):
+        arrays["id"] = data.ids
+    if data.groups is not None:
+        arrays["group"] = data.groups
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        vectors = mapped(folder / "x.npy", (len(data), embedding.width))
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    fill(vectors, data, embedding, progress)
+    vectors.flush()
+    for name, array in arrays.items():
+        replace_file(folder / f"{name}.npy", lambda file, array=array: np.save(file, array, allow_pickle=False))  # type: ignore[misc]
+    provenance = {**about, "class_names": list(data.class_names), "columns": embedding.width, "n": len(data)}
+    text = json.dumps(provenance, indent=2, sort_keys=True) + "\n"
+    replace_file(folder / PROVENANCE, lambda file: file.write(text.encode()))
+
+
+def fill(vectors: npt.NDArray[np.float32], data: Data, embedding: Embedding, progress: Progress) -> None:
+    """Fill an array with the vectors of all samples, block by block. Exact copies get one and the same vector."""
+    copies = data.duplicate_groups()
+    _, heads, group = np.unique(np.arange(len(data)) if copies is None else copies, True, True)
+    first = heads[group]
+    for start in range(0, len(data), embedding.block):
+        rows = np.arange(start, min(len(data), start + embedding.block))
+        own = rows[first[rows] == rows]
+        if own.size:
+            computed = np.asarray(embedding.of(data.take(own)), dtype=np.float32)
+            bad = own[~np.isfinite(computed).all(axis=1)]
+            if bad.size:
+                raise DataError(f"the embedding gives NaN or infinite values in {len(bad):,} rows: {some(bad)}")
+            vectors[own] = computed
+        copied = rows[first[rows] != rows]
+        vectors[copied] = vectors[first[copied]]
+        progress(start + len(rows), start)
+    data.check_unchanged()

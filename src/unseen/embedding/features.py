@@ -1,15 +1,16 @@
-"""Built-in embedders, none of which reads a label: `Columns` for tables, `Tfidf` for texts, `Patches` for images.
+"""The protocol of embedders, and the built-in ones: `Columns` for tables, `Tfidf` for texts, `Patches` for images.
 
-Tables: one column for each category, standardised numbers, and columns that mark missing entries. Texts: hashed TF-IDF,
-then a truncated singular value decomposition. Images: random patches of the images themselves as filters, after Coates
-and Ng, "The Importance of Encoding Versus Training with Sparse Coding and Vector Quantization", ICML 2011, without
-their learning. Patches at random places are normalised and whitened; both signs of the filters' responses are rectified
-and pooled over the parts of the image.
+None of the built-in ones reads a label. Tables: one column for each category, standardised numbers, and columns that
+mark missing entries. Texts: hashed TF-IDF, then a truncated singular value decomposition. Images: random patches of the
+images themselves as filters, after Coates and Ng, "The Importance of Encoding Versus Training with Sparse Coding and
+Vector Quantization", ICML 2011, without their learning. Patches at random places are normalised and whitened; both
+signs of the filters' responses are rectified and pooled over the parts of the image.
 """
 
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,15 +24,70 @@ from threadpoolctl import threadpool_limits
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.protocols import Data
-from unseen.embedding.base import BLOCK_BYTES, Embedding, block_of, require, whole
 from unseen.errors import ArgumentError, DataError
+
+BLOCK_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """A function from inputs to vectors."""
+
+    width: int  # d
+    # The function: from m inputs, as `Data.take` returns them, to numbers (m, d).
+    of: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+    block: int  # how many samples to embed at a time
+    memory: int = 0  # about how many bytes it takes beside the inputs and outputs of one block
+
+
+class Embedder(ABC):
+    """A maker of embeddings, which holds the options. It fits on inputs only: it is never given a label.
+
+    Attributes:
+        labels: the labels it was trained on, one of `LABELS`; unless it is "none", the user may know better.
+        kinds: the kinds of data that it takes, and their name for messages.
+    """
+
+    labels: str = "none"
+    kinds: tuple[tuple[str, ...], str]
+
+    @abstractmethod
+    def describe(self) -> dict[str, object]:
+        """Return its name as `by`, and everything that changes its numbers, as JSON."""
+
+    def check(self, data: Data) -> None:
+        """Refuse data that it cannot embed."""
+        kinds, inputs = self.kinds
+        if data.kind not in kinds:
+            raise ArgumentError(f"by={self.describe()['by']!r} makes vectors of {inputs}, but this is {data.kind} data")
+
+    @abstractmethod
+    def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
+        """Fit an embedding to this data set; it also embeds others of the same kind and shape.
+
+        `threads` is for embedders that start threads themselves.
+        """
+
+
+def block_of(data: Data, width: int) -> int:
+    """Return the number of samples whose inputs and vectors take about 32 MiB."""
+    inputs = int(np.prod(data.sample_shape, dtype=np.int64)) * data.dtype.itemsize
+    return max(1, BLOCK_BYTES // (inputs + 4 * width))
+
+
+def whole(name: str, value: object, least: int = 1) -> int:
+    """Return the value if it is a whole number of at least `least`, else refuse it by name."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ArgumentError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return value
+
 
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 MOST = 20_000  # columns; a table with more categories than this is refused
 
 
-class Columns:
+class Columns(Embedder):
     """Vectors of tables: one-hot categories, standardised numbers, and marks of missing entries.
 
     A column that holds any text becomes one column of 0 and 1 for each category; "missing" is one of the categories.
@@ -43,7 +99,7 @@ class Columns:
         rare: categories with fewer rows than this are pooled into one for each column; 1 pools none.
     """
 
-    labels = "none"
+    kinds = ("table", "vector"), "tables"
 
     def __init__(self, rare: int = 10) -> None:
         self.rare = whole("rare", rare)
@@ -51,11 +107,6 @@ class Columns:
     def describe(self) -> dict[str, object]:
         """Return the options."""
         return {"by": "columns", "rare": self.rare}
-
-    def check(self, data: Data) -> None:
-        """Refuse all but tables and vectors."""
-        if data.kind not in ("table", "vector"):
-            raise ArgumentError(f"by='columns' makes vectors of tables, but this is {data.kind} data")
 
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
         """Fit categories, means and variances to this table."""
@@ -121,7 +172,7 @@ def _floats(table: npt.NDArray[Any], columns: IntArray) -> FloatArray:
 HASHES = 2**18  # columns that words and word pairs are hashed to
 
 
-class Tfidf:
+class Tfidf(Embedder):
     """Vectors of texts: TF-IDF weights of words and word pairs, reduced to float32 (m, `dimensions`).
 
     Frequencies and directions are fitted on all texts of the data set, and on no label. The decomposition leaves
@@ -132,7 +183,7 @@ class Tfidf:
         dimensions: d, at most the number of texts.
     """
 
-    labels = "none"
+    kinds = ("text",), "texts"
 
     def __init__(self, dimensions: int = 256) -> None:
         self.dimensions = whole("dimensions", dimensions)
@@ -143,7 +194,7 @@ class Tfidf:
 
     def check(self, data: Data) -> None:
         """Refuse all but texts, and fewer texts than dimensions."""
-        require("tfidf", data, "text", "texts")
+        super().check(data)
         if self.dimensions > len(data):
             raise ArgumentError(
                 f"dimensions must be at most the number of texts, {len(data)}, got {self.dimensions}; "
@@ -164,13 +215,9 @@ class Tfidf:
         with np.errstate(invalid="ignore", divide="ignore"):  # where all texts are equal, the explained share is 0 / 0
             model.fit(data.take(np.arange(len(data))))
         turn = rotation(self.dimensions, seed)
-
-        def of(texts: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            vectors: npt.NDArray[Any] = model.transform(texts) @ turn
-            return vectors
-
         memory = 12 * HASHES * (self.dimensions + 10)  # three times the directions, while they are fitted
-        return Embedding(self.dimensions, of, max(1, BLOCK_BYTES // (8 * self.dimensions)), memory)
+        block = max(1, BLOCK_BYTES // (8 * self.dimensions))
+        return Embedding(self.dimensions, lambda texts: model.transform(texts) @ turn, block, memory)
 
 
 def rotation(d: int, seed: int) -> FloatArray:
@@ -188,7 +235,7 @@ CUT_BYTES = 32 << 20  # bytes of images held at a time while patches are cut fro
 Take = Callable[[IntArray], npt.NDArray[Any]]
 
 
-class Patches:
+class Patches(Embedder):
     """Vectors of images: responses to random whitened patches, rectified on both sides and pooled.
 
     The vectors are float32 of 2 * patches * pool^2 numbers.
@@ -199,7 +246,7 @@ class Patches:
         pool: the image is divided into pool x pool parts, and responses are averaged over each.
     """
 
-    labels = "none"
+    kinds = ("image",), "images"
 
     def __init__(self, patches: int = 400, size: int = 6, pool: int = 2) -> None:
         self.patches, self.size, self.pool = whole("patches", patches), whole("size", size, 2), whole("pool", pool)
@@ -210,7 +257,7 @@ class Patches:
 
     def check(self, data: Data) -> None:
         """Refuse all but images, and images too small for `pool` places of a patch in each direction."""
-        require("patches", data, "image", "images")
+        super().check(data)
         places = min(data.sample_shape[:2]) - self.size + 1
         if places < self.pool:
             height, width, _ = data.sample_shape
@@ -243,15 +290,9 @@ class Filters:
 
     @classmethod
     def drawn(cls, take: Take, n: int, shape: tuple[int, ...], count: int, size: int, seed: int) -> Filters:
-        """Draw filters, and fit their whitening, from random patches of images.
+        """Draw `count` filters of side `size`, and fit their whitening, from random patches of images.
 
-        Args:
-            take: returns images uint8 (m, H, W, C) by their rows.
-            n: the number of images.
-            shape: (H, W, C).
-            count: the number of filters.
-            size: the side of a patch in pixels.
-            seed: the root seed.
+        `take` returns images uint8 (m, H, W, C) by their rows, of which there are n; `shape` is (H, W, C).
         """
         draw = seeds.generator(seed, "patches")
         patches = _normalise(_cut(take, n, shape, WHITENED_BY * count, size, draw))

@@ -3,7 +3,6 @@
 A kind of export is a function that writes; `unseen.exporting.api` lists them.
 """
 
-from unseen.exporting.api import export
-from unseen.exporting.training import CoresetSampler, subset
+from unseen.exporting.api import CoresetSampler, export, subset
 
 __all__ = ["CoresetSampler", "export", "subset"]

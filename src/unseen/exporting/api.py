@@ -1,22 +1,27 @@
-"""The verb `export`: write a coreset in a form that other tools read; and the kinds of export by name.
+"""The verb `export`: write a coreset in a form that other tools read; the kinds of export by name; training loops.
 
-Other packages add kinds by the entry-point group `unseen.exports`.
+Other packages add kinds by the entry-point group `unseen.exports`. In a training loop a coreset is a `subset` of the
+data set, or a `CoresetSampler`, whose order depends only on seed, epoch and id.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from unseen.core import seeds
+from unseen.core.coreset import Coreset
 from unseen.core.registry import Registry
 from unseen.data.sources import without_reading
-from unseen.errors import ArgumentError
+from unseen.errors import ArgumentError, MissingDependencyError
 from unseen.exporting import images, tables
-from unseen.exporting.files import refuse_existing
-from unseen.exporting.request import Report, make_request
+from unseen.exporting.request import Report, make_request, refuse_existing
+
+if TYPE_CHECKING:
+    from torch.utils.data import Subset
 
 
 @dataclass(frozen=True)
@@ -72,21 +77,6 @@ for _name, _kind in {
     KINDS.add(_name, _kind)
 
 
-def check_options(name: str, options: Mapping[str, Any]) -> Kind:
-    """Return the kind of that name, and refuse options that it does not have.
-
-    Raises:
-        UnknownNameError: there is no such kind.
-        ArgumentError: the kind has no such option.
-    """
-    kind = KINDS.get(name)
-    for option in options:
-        if option not in kind.options:
-            has = ", ".join(kind.options) or "none"
-            raise ArgumentError(f"to={name!r} has no option {option!r}; its options: {has}")
-    return kind
-
-
 def export(
     source: Any,
     to: str,
@@ -136,8 +126,72 @@ def export(
     reading, options = without_reading(options)
     if reading:
         data_options = {**(data_options or {}), **reading}
-    kind = check_options(to, options)
+    kind = KINDS.get(to)
+    for option in options:
+        if option not in kind.options:
+            has = ", ".join(kind.options) or "none"
+            raise ArgumentError(f"to={to!r} has no option {option!r}; its options: {has}")
     place = Path(out)
     refuse_existing(place)
     kind.write(make_request(source, data, data_options, coreset, report), place, **options)
     return place
+
+
+def subset(coreset: Coreset, dataset: Any) -> Subset[Any]:
+    """Return the kept part of a map-style data set, in its order, as a `torch.utils.data.Subset`.
+
+    Args:
+        coreset: a coreset of this data set.
+        dataset: the data set, with the same samples in the same order as were scored.
+
+    Raises:
+        ArgumentError: the data set has another number of samples.
+        MissingDependencyError: torch is not installed.
+
+    >>> import numpy as np
+    >>> kept = subset(Coreset(np.array([1, 2]), np.array([1, 2]), n=3), ["a", "b", "c"])
+    >>> list(kept)
+    ['b', 'c']
+    """
+    try:
+        from torch.utils.data import Subset
+    except ImportError as error:
+        raise MissingDependencyError("torch", "a Subset", "torch") from error
+    if len(dataset) != coreset.n:
+        raise ArgumentError(
+            f"dataset must be the one that was scored, of {coreset.n:,} samples, but it has {len(dataset):,}"
+        )
+    return Subset(dataset, coreset.indices.tolist())
+
+
+class CoresetSampler:
+    """A sampler of the rows of a coreset, in a new order each epoch, for a `DataLoader` over the whole data set.
+
+    The order depends only on (seed, epoch, id): samples that two coresets share come in the same order in both, which
+    is also their order in a pass over everything.
+
+    Args:
+        coreset: the coreset to train on.
+        seed: the root seed.
+        epoch: the first epoch, counted from 0; each pass is the next epoch, unless `set_epoch` changes it.
+
+    >>> import numpy as np
+    >>> sampler = CoresetSampler(Coreset(np.array([3, 5, 8]), np.array([3, 5, 8]), n=10), seed=0)
+    >>> len(sampler), sorted(sampler), list(sampler) == list(sampler)
+    (3, [3, 5, 8], False)
+    """
+
+    def __init__(self, coreset: Coreset, *, seed: int = 0, epoch: int = 0) -> None:
+        self.coreset, self.seed, self.epoch = coreset, seed, epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch of the next pass, as in distributed samplers; needed to continue an interrupted training."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.coreset)
+
+    def __iter__(self) -> Iterator[int]:
+        order = seeds.order(self.seed, self.coreset.ids, "order", self.epoch)
+        self.epoch += 1
+        return iter(self.coreset.indices[order].tolist())

@@ -15,15 +15,17 @@ import tarfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
+import pyarrow as pa
 
+from unseen.core.files import replace_file
 from unseen.data.columns import is_list
-from unseen.data.folders import SUFFIXES
+from unseen.data.decoding import is_image
+from unseen.data.images import SUFFIXES
 from unseen.errors import ArgumentError, DataError, some
-from unseen.exporting.files import file_columns, image_column, new_file, new_folder, read_contents, safe_name, suffix
-from unseen.exporting.request import ExportRequest
+from unseen.exporting.request import ExportRequest, new_folder, safe_name, suffix
 
 # ---- class folders ---------------------------------------------------------------------------------------------------
 
@@ -35,6 +37,7 @@ _LINKS: dict[str, Callable[[Path, Path], object]] = {
     "copy": shutil.copy2,
 }
 _UNLINKABLE = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
+_REPORTED = 500  # links between reports
 
 
 def to_folder(request: ExportRequest, out: Path, *, link: Link | None = None) -> None:
@@ -68,65 +71,67 @@ def to_folder(request: ExportRequest, out: Path, *, link: Link | None = None) ->
             raise ArgumentError(f"link={link!r} is for data sets that are folders of images; leave it out")
         _write_files(request, out)
         names = [safe_name(name) for name in request.source.labelling.class_names]
-    _warn_of_numbers(request, names)
+    lost = sorted(set(names) - {names[label] for label in np.unique(request.labels).tolist()})
+    if lost or sorted(names) != names:
+        why = f"no sample of {some(lost)} was kept" if lost else "names of classes sort in another order"
+        warnings.warn(
+            "readers that number classes by sorted folders, as ImageFolder does, get other numbers than the data set "
+            f"has: {why}",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _link_files(request: ExportRequest, root: Path, out: Path, link: Link) -> None:
     if out.absolute().resolve().is_relative_to(root.resolve()):
         raise ArgumentError(f"out {out} lies inside the data set {root}, where it would become a class")
-    put = _LINKS[link]
-    made: set[Path] = set()
+    ids = request.coreset.ids.tolist()
     with new_folder(out) as part:
-        for name in request.report_each(request.coreset.ids.tolist()):
-            target = part / name
-            if target.parent not in made:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                made.add(target.parent)
+        for done, name in enumerate(ids, 1):
+            path, target = root / name, part / name
+            target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                put(root / name, target)
+                _LINKS[link](path, target)
             except OSError as error:
-                raise _explain_refusal(error, root / name, link) from error
-
-
-def _explain_refusal(error: OSError, path: Path, link: Link) -> Exception:
-    """Return the error that explains why a file could not be linked or copied."""
-    if link == "hard" and error.errno in _UNLINKABLE:
-        reason = error.strerror or str(error)
-        return ArgumentError(f"{path} cannot be linked to from there: {reason}; use link='symlink' or link='copy'")
-    if not path.exists():
-        return DataError(f"{path} is gone; it was there when the data set was scored")
-    return error
+                if link == "hard" and error.errno in _UNLINKABLE:
+                    raise ArgumentError(
+                        f"{path} cannot be linked to from there: {error.strerror or error}; use link='symlink' or "
+                        "link='copy'"
+                    ) from error
+                if not path.exists():
+                    raise DataError(f"{path} is gone; it was there when the data set was scored") from error
+                raise
+            if done % _REPORTED == 0 or done == len(ids):
+                request.report_done(done)
 
 
 def _write_files(request: ExportRequest, out: Path) -> None:
-    column, source = image_column(request), request.source
+    source, given = request.source, request.source.reading.image
+    columns = _file_columns(source.stored_schema)
+    if not columns:
+        raise ArgumentError("to='folder' is for images, which the data set does not hold; use to='parquet'")
+    column = given if given in columns else columns[0]
     classes = [safe_name(name) for name in source.labelling.class_names]
-    ids = request.coreset.ids
+    ids, labels = request.coreset.ids.tolist(), request.labels.tolist()
     width = len(str(request.coreset.n))
     with new_folder(out) as part:
-        for label in np.unique(request.labels).tolist():
+        for label in set(labels):
             (part / classes[label]).mkdir()
-        images = read_contents(request.tables(), column)
-        for identity, label, (content, end) in zip(ids.tolist(), request.labels.tolist(), images, strict=True):
+        images = (image for table in request.tables() for image in table.column(column).to_pylist())
+        for row, (identity, label, image) in enumerate(zip(ids, labels, images, strict=True)):
+            if image is None or not image.get("bytes"):
+                raise DataError(f"sample {row:,} of the coreset has no bytes in column {column!r}")
+            end = suffix(image["bytes"], image.get("path"))
             if f".{end}" not in SUFFIXES:
                 raise DataError(f"sample {identity!r} is no image that folders hold ({', '.join(SUFFIXES)})")
             stem = f"{identity:0{width}}" if isinstance(identity, int) else safe_name(cast(str, identity))
             with (part / classes[label] / f"{stem}.{end}").open("xb") as file:
-                file.write(content)
+                file.write(image["bytes"])
 
 
-def _warn_of_numbers(request: ExportRequest, names: list[str]) -> None:
-    present = [names[label] for label in np.unique(request.labels).tolist()]
-    if len(present) == len(names) and sorted(names) == names:
-        return
-    lost = sorted(set(names) - set(present))
-    why = f"no sample of {some(lost)} was kept" if lost else "names of classes sort in another order"
-    warnings.warn(
-        "readers that number classes by sorted folders, as ImageFolder does, get other numbers than the data set has: "
-        f"{why}",
-        UserWarning,
-        stacklevel=4,
-    )
+def _file_columns(schema: pa.Schema) -> list[str]:
+    """List the columns that hold files: structs of bytes and path."""
+    return [field.name for field in schema if is_image(field)]
 
 
 # ---- tar shards ------------------------------------------------------------------------------------------------------
@@ -173,7 +178,7 @@ def to_webdataset(
             raise DataError(
                 f"an id holds a line break, so that it cannot be a line of its own: {broken[0][:-1]!r}; export as npy"
             )
-        new_file(out, lambda file: file.write("".join(lines).encode("utf-8", "surrogatepass")))
+        replace_file(out, lambda file: file.write("".join(lines).encode("utf-8", "surrogatepass")))
     elif shards:
         _copy_shards(request, out, [shards] if isinstance(shards, (str, Path)) else list(shards))
     else:
@@ -204,13 +209,23 @@ def _samples(request: ExportRequest) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yield the key of each sample, and its files by extension."""
     source, coreset = request.source, request.coreset
     labelling, rows = source.labelling, request.rows
-    images = _file_names(file_columns(source.stored_schema))
+    images = _file_names(_file_columns(source.stored_schema))
     vectors = _file_names([field.name for field in source.stored_schema if is_list(field.type)])
     width = len(str(coreset.n))
     at = 0
     for table in request.tables():
         for record in table.to_pylist():
-            files = _take_files(record, images, vectors)
+            files: dict[str, bytes] = {}
+            for column, name in images.items():
+                value = record.pop(column)
+                if value is not None and value.get("bytes"):
+                    end = suffix(value["bytes"], value.get("path"))
+                    files[end if len(images) == 1 else f"{name}.{end}"] = value["bytes"]
+            for column, name in vectors.items():
+                if (value := record.pop(column)) is not None:
+                    buffer = io.BytesIO()
+                    np.save(buffer, np.asarray(value, dtype=np.float32), allow_pickle=False)
+                    files[f"{name}.npy"] = buffer.getvalue()
             record["__id__"] = coreset.ids[at].item() if hasattr(coreset.ids[at], "item") else coreset.ids[at]
             files["json"] = json.dumps(record, default=str).encode()
             if labelling.targets is None:
@@ -219,22 +234,6 @@ def _samples(request: ExportRequest) -> Iterator[tuple[str, dict[str, bytes]]]:
                 files["target.txt"] = repr(float(labelling.targets[rows[at]])).encode()
             yield f"{coreset.indices[at]:0{width}}", files
             at += 1
-
-
-def _take_files(record: dict[str, Any], images: dict[str, str], vectors: dict[str, str]) -> dict[str, bytes]:
-    """Take the columns that become files out of a row, and return the files by extension."""
-    files: dict[str, bytes] = {}
-    for column, name in images.items():
-        value = record.pop(column)
-        if value is not None and value.get("bytes"):
-            end = suffix(value["bytes"], value.get("path"))
-            files[end if len(images) == 1 else f"{name}.{end}"] = value["bytes"]
-    for column, name in vectors.items():
-        if (value := record.pop(column)) is not None:
-            buffer = io.BytesIO()
-            np.save(buffer, np.asarray(value, dtype=np.float32), allow_pickle=False)
-            files[f"{name}.npy"] = buffer.getvalue()
-    return files
 
 
 def _file_names(columns: list[str]) -> dict[str, str]:

@@ -1,30 +1,37 @@
-"""The request of an export: a coreset, its scores where they are known, and the data set of both."""
+"""What every kind of export is given: the request, files that are there whole or not at all, and safe names.
+
+An `ExportRequest` is a coreset, its scores where they are known, and the data set of both. An export is written under a
+temporary name until it is complete, and overwrites nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from hashlib import blake2b
+from pathlib import Path, PurePath
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from unseen.core.arrays import IntArray
 from unseen.core.coreset import Coreset
+from unseen.core.files import storage_error
 from unseen.core.table import ScoreTable
 from unseen.data.formats import Format
 from unseen.data.sources import find_format
 from unseen.engine import runs
 from unseen.engine.runs.commands import read_by
+from unseen.engine.runs.files import NewFolder
 from unseen.engine.runs.manifest import differences
-from unseen.errors import ArgumentError, DataError, RunError, RunMismatchError, some
+from unseen.errors import ArgumentError, DataError, RunError, RunMismatchError, UnseenError, some
 
 Report: TypeAlias = Callable[..., None]
-T = TypeVar("T")
-
-_REPORTED = 500  # samples between reports
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,36 +56,31 @@ class ExportRequest:
 
     @property
     def coreset(self) -> Coreset:
-        """The coreset to export.
-
-        Raises:
-            ArgumentError: there is no coreset.
-        """
+        """The coreset to export; refused if there is none."""
         if self.chosen is None:
             raise ArgumentError(f"{self.run} holds no coreset; choose one with `unseen select`, and name its file")
         return self.chosen
 
     @cached_property
     def source(self) -> Format:
-        """The data set as it is stored, checked against the one that was scored.
-
-        Raises:
-            ArgumentError: the data set is not known.
-            RunMismatchError: it is not the one that was scored; the message lists what differs.
-        """
-        named, options = self._find_data()
-        source = find_format(named, **options)
+        """The data set as it is stored; refused if it is not known, or is not the one that was scored."""
+        if self.named is None and self.run is None:
+            raise ArgumentError("a coreset alone does not say which data set it is of; pass data=")
+        named, options = None, {}  # as the run read it
+        if self.run is not None and (self.named is None or isinstance(self.named, (str, Path))):
+            try:
+                named, options = read_by(self.run)
+            except RunError:
+                if self.named is None:
+                    raise
+        named = named if self.named is None else self.named
+        source = find_format(named, **(options if self.options is None else self.options))
         self._check(source)
         return source
 
     @cached_property
     def rows(self) -> IntArray:
-        """The rows of the coreset in the source, int64 (m,), ascending.
-
-        Raises:
-            ArgumentError: the coreset is not in the order of the data set, or holds a sample twice.
-            DataError: the data set lacks samples of the coreset.
-        """
+        """The rows of the coreset in the source, int64 (m,), ascending; refused if the data set lacks one."""
         rows = self.source.labelling.rows_of(self.coreset.ids)
         if (lost := self.coreset.ids[rows < 0]).size:
             raise DataError(f"the data set lacks {len(lost):,} samples of the coreset: {some(lost.tolist())}")
@@ -98,36 +100,19 @@ class ExportRequest:
         for table in self.source.stored(self.rows):
             yield table
             done += len(table)
-            self._report(done)
+            self.report_done(done)
 
-    def report_each(self, samples: Iterable[T]) -> Iterator[T]:
-        """Yield one item for each sample of the coreset, and report the progress."""
-        for done, sample in enumerate(samples, 1):
-            yield sample
-            if done % _REPORTED == 0 or done == len(self.coreset):
-                self._report(done)
-
-    def _report(self, done: int) -> None:
+    def report_done(self, done: int) -> None:
+        """Report that so many samples are exported."""
         if self.report is not None:
             self.report("exported", done=done, n=len(self.coreset))
 
-    def _find_data(self) -> tuple[Any, Mapping[str, Any]]:
-        """Return the data set and the options of its reader: as given, else as the run read it."""
-        if self.named is None and self.run is None:
-            raise ArgumentError("a coreset alone does not say which data set it is of; pass data=")
-        if self.named is not None and not isinstance(self.named, (str, Path)):
-            return self.named, self.options or {}
-        try:
-            named, options = read_by(self.run) if self.run is not None else (None, {})
-        except RunError:
-            if self.named is None:
-                raise
-            named, options = None, {}
-        return (named if self.named is None else self.named), (options if self.options is None else self.options)
-
     def _check(self, source: Format) -> None:
-        """Refuse a data set other than the one that was scored."""
-        known = self._fingerprint()
+        """Refuse a data set other than the one that was scored, as far as its fingerprint is known."""
+        scored = None if self.table is None else self.table.provenance.get("fingerprint")
+        if scored is None and self.chosen is not None:
+            scored = (self.chosen.provenance.get("scores") or {}).get("fingerprint")
+        known: dict[str, Any] = dict(scored or {})
         files = source.files
         # Files whose names, sizes and times are unchanged are not read again.
         if files is not None and files.digest == known.get("stamps"):
@@ -150,13 +135,6 @@ class ExportRequest:
                 head = "names, sizes or times of files are not those that were scored; if it is a copy, say so by data="
             raise RunMismatchError("\n  ".join([head, *differing]))
 
-    def _fingerprint(self) -> dict[str, Any]:
-        """Return the fingerprint of the data set that was scored; empty where it is not known."""
-        if self.table is not None and "fingerprint" in self.table.provenance:
-            return dict(self.table.provenance["fingerprint"])
-        about = {} if self.chosen is None else self.chosen.provenance.get("scores") or {}
-        return dict(about.get("fingerprint", {}))
-
 
 def make_request(
     source: Any,
@@ -165,28 +143,30 @@ def make_request(
     coreset: Any = None,
     report: Report | None = None,
 ) -> ExportRequest:
-    """Make the request to export a run, the result of a verb, a coreset, or a coreset file.
-
-    Args:
-        source: a directory, a `Pruned`, `Scored` or `Grown`, a `Coreset`, or a coreset file.
-        data: the data set, if not the one that the run read.
-        options: options of its reader.
-        coreset: another coreset of the same data set, as `unseen select` writes it, instead of the coreset of the run.
-        report: see `ExportRequest`.
-    """
+    """Make the request to export a run, the result of a verb, a coreset or its file; arguments as of `export`."""
     run = None
     if isinstance(source, (str, Path)):
         run = Path(source) if Path(source).is_dir() else None
         from unseen.pruning import load  # imports every verb, which takes seconds
 
         source = runs.load_file(Path(source)) if run is None else load(run)
-    request = ExportRequest(*_coreset_and_scores(source), run, data, options, report)
+    if isinstance(source, Coreset):
+        chosen, table = source, None
+    elif isinstance(source, ScoreTable):
+        chosen, table = None, source
+    elif isinstance(getattr(source, "scores", None), ScoreTable):
+        chosen, table = source.coreset, source.scores
+    else:
+        raise ArgumentError(
+            f"there is no coreset to export in a {type(source).__name__}; name a run of prune or grow, or the file of "
+            "a coreset"
+        )
+    request = ExportRequest(chosen, table, run, data, options, report)
     if coreset is None:
         return request
     other = runs.load_file(Path(coreset)) if isinstance(coreset, (str, Path)) else coreset
     if not isinstance(other, Coreset):
         raise ArgumentError(f"coreset must be a Coreset, or the file of one, got {type(other).__name__}")
-    table = request.table
     if table is not None and (
         other.n != len(table) or not np.array_equal(table.ids[other.indices].tolist(), other.ids.tolist())
     ):
@@ -194,15 +174,85 @@ def make_request(
     return replace(request, chosen=other)
 
 
-def _coreset_and_scores(source: Any) -> tuple[Coreset | None, ScoreTable | None]:
-    if isinstance(source, Coreset):
-        return source, None
-    scores = getattr(source, "scores", None)
-    if isinstance(scores, ScoreTable):
-        return source.coreset, scores
-    if isinstance(source, ScoreTable):
-        return None, source
-    raise ArgumentError(
-        f"there is no coreset to export in a {type(source).__name__}; name a run of prune or grow, or the file of a "
-        "coreset"
-    )
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def refuse_existing(out: Path) -> None:
+    """Refuse a place where something exists already, even a broken link."""
+    if os.path.lexists(out):
+        raise ArgumentError(f"out {out} exists already, and exports overwrite nothing; choose another name")
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """Open a folder to write in. It gets the name `out` when the block succeeds, and is removed when it fails.
+
+    Raises:
+        RunLockedError: another process exports to this place.
+        StorageError: the folder cannot be written.
+    """
+    with NewFolder(out) as part:
+        try:
+            yield part
+            refuse_existing(out)
+        except OSError as error:
+            if isinstance(error, UnseenError):
+                raise
+            raise storage_error(out, error) from error
+
+
+_MOST = 180  # bytes; file systems allow 255, and a suffix is added
+_UNSAFE = re.compile(r'[%/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # by Windows, with any suffix
+
+
+def safe_name(text: str) -> str:
+    """Make a plain file name of a text in any script, valid on any system; different texts get different names.
+
+    Characters that a name must not have are written as `%` and their code: separators, control characters, a dot or an
+    underscore in front (`..`, hidden files, which readers leave out), dots and spaces at the end. A text that is too
+    long is cut and ends in its digest.
+
+    >>> [safe_name(text) for text in ("cat", "a/b", "..", "_x", "", "nul", "100 %", "кот")]
+    ['cat', 'a%2Fb', '%2E%2E', '%5Fx', '%', '%6Eul', '100 %25', 'кот']
+    """
+    name = _UNSAFE.sub(_escape, text)
+    name = re.sub(r"^[.\s~_-]|[.\s]+$", _escape, name) or "%"
+    if _RESERVED.fullmatch(name):
+        name = re.sub("^.", _escape, name)
+    if len(name.encode()) > _MOST:
+        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+        name = name.encode()[: _MOST - len(digest) - 1].decode("utf-8", "ignore") + "~" + digest
+    return name
+
+
+def _escape(match: re.Match[str]) -> str:
+    return "".join(f"%{ord(sign):02X}" for sign in match[0])
+
+
+_STARTS = {
+    b"\xff\xd8\xff": "jpg",
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"GIF8": "gif",
+    b"BM": "bmp",
+    b"II*\x00": "tif",
+    b"MM\x00*": "tif",
+    b"P4": "pbm",
+    b"P5": "pgm",
+    b"P6": "ppm",
+}
+
+
+def suffix(content: bytes, path: str | None) -> str:
+    r"""Return the suffix of a file by its first bytes, else by its path; `"bin"` where neither is known.
+
+    >>> suffix(b"\x89PNG\r\n\x1a\n...", "a.jpg"), suffix(b"?", "sound.flac"), suffix(b"?", None)
+    ('png', 'flac', 'bin')
+    """
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "webp"
+    for start, name in _STARTS.items():
+        if content.startswith(start):
+            return name
+    end = PurePath(path or "").suffix.lower().removeprefix(".")
+    return end if end.isalnum() else "bin"

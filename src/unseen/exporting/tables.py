@@ -20,13 +20,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from unseen.core.files import replace_file
 from unseen.core.table import ScoreTable
 from unseen.data.datasets import HuggingFaceFormat
 from unseen.engine.runs.files import mapped
 from unseen.engine.runs.readonly import results_of
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, some
-from unseen.exporting.files import new_file, new_folder
-from unseen.exporting.request import ExportRequest
+from unseen.exporting.request import ExportRequest, new_folder
 from unseen.scores.label_quality import PROBABILITIES, ROWS
 
 
@@ -42,7 +42,7 @@ def to_npy(request: ExportRequest, out: Path, *, column: Literal["row", "id"] = 
         raise ArgumentError(f"column must be 'row' or 'id', got {column!r}")
     values = request.coreset.indices if column == "row" else request.coreset.ids
     plain = np.array(values.tolist()) if values.dtype.kind == "O" else values
-    new_file(out, lambda file: np.save(file, plain, allow_pickle=False))
+    replace_file(out, lambda file: np.save(file, plain, allow_pickle=False))
 
 
 _GROUP = 64 << 20  # bytes of a row group, before compression
@@ -62,10 +62,16 @@ def to_parquet(request: ExportRequest, out: Path) -> None:
 
     def write(file: BinaryIO) -> None:
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            for group in _gather_pieces(request.tables()):
-                writer.write_table(group, row_group_size=len(group))
+            held: list[pa.Table] = []
+            for table in request.tables():
+                held.append(table)
+                if sum(piece.nbytes for piece in held) >= _GROUP:
+                    writer.write_table(pa.concat_tables(held), row_group_size=sum(map(len, held)))
+                    held = []
+            if held:
+                writer.write_table(pa.concat_tables(held), row_group_size=sum(map(len, held)))
 
-    new_file(out, write)
+    replace_file(out, write)
 
 
 def to_huggingface(request: ExportRequest, out: Path) -> None:
@@ -99,21 +105,9 @@ def to_huggingface(request: ExportRequest, out: Path) -> None:
         shutil.rmtree(spool)
 
 
-def _gather_pieces(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Join pieces to row groups of a useful size."""
-    held: list[pa.Table] = []
-    for table in tables:
-        held.append(table)
-        if sum(piece.nbytes for piece in held) >= _GROUP:
-            yield pa.concat_tables(held)
-            held = []
-    if held:
-        yield pa.concat_tables(held)
-
-
 @contextmanager
 def _silence(datasets: Any) -> Iterator[None]:
-    """Disable the progress bars of the library inside the block. It sets them for the whole process."""
+    """Disable the progress bars of the library, which are of the whole process, inside the block."""
     shown = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
@@ -201,7 +195,9 @@ def to_fiftyone(request: ExportRequest, out: Path) -> None:
         values["kept"] = kept.tolist()
     else:
         values["kept"] = coreset.mask.tolist()
-        values |= {_field_name(name): _numbers(table.column(name)) for name in table.scores}
+        for name in table.scores:  # MongoDB takes no dots and dollars in names
+            plain = "".join(sign if sign.isalnum() else "_" for sign in name)
+            values[plain] = _numbers(table.column(name))
         if table.mean_confidence is not None:
             values["mean_confidence"] = _numbers(table.mean_confidence)
         if table.predictions is not None:
@@ -218,12 +214,7 @@ def to_fiftyone(request: ExportRequest, out: Path) -> None:
         },
     }
     text = json.dumps(content)
-    new_file(out, lambda file: file.write(text.encode()))
-
-
-def _field_name(name: str) -> str:
-    """Make a name that MongoDB accepts: without dots and dollars."""
-    return "".join(sign if sign.isalnum() else "_" for sign in name)
+    replace_file(out, lambda file: file.write(text.encode()))
 
 
 def _numbers(values: npt.NDArray[Any]) -> list[float | None]:
