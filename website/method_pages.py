@@ -17,11 +17,8 @@ from unseen.scores import SCORES, describe_all
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
 FAMILIES = {
     "pointwise": "From one observation",
-    "gradient": "From the size of a gradient",
     "dynamics": "From the course of training",
-    "windows": "From windows of epochs",
     "two_sided": "From both sides, or several models",
-    "influence": "From a closed form",
     "label_quality": "Is the label right?",
 }
 NOT_A_FUNCTION = "It has no pure function: a learner measures it, and `Observation` carries it."

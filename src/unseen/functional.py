@@ -16,12 +16,10 @@ logits. An `ArgumentError` refuses wrong shapes, labels out of range, NaN and in
 """
 
 from unseen.scores.alignment import align, temperatures
-from unseen.scores.dynamics import aum, confidence, correctness, forgetting, variability
-from unseen.scores.gradient import grand_last_layer
+from unseen.scores.dynamics import aum, confidence, correctness, dual, dyn_unc, forgetting, tdds, variability
 from unseen.scores.label_quality import label_error_share, label_issue, normalized_margin, self_confidence
-from unseen.scores.pointwise import el2n, entropy, label_margin, least_confidence, loss, margin
+from unseen.scores.pointwise import el2n, entropy, grand_last_layer, label_margin, least_confidence, loss, margin
 from unseen.scores.two_sided import disagreement, holdout_gap, memorization, reducible
-from unseen.scores.windows import dual, dyn_unc, tdds
 
 __all__ = [
     "align",

@@ -19,8 +19,8 @@ from unseen.engine.scoring import SampleInfo
 from unseen.errors import ArgumentError, BudgetError
 from unseen.evaluating.costs import DataSample, Size, count_fits, count_looks, operations
 from unseen.evaluating.prices import of_fits
+from unseen.learners.products import OnCpu
 from unseen.learners.ridge import RidgeLearner
-from unseen.learners.ridge.products import OnCpu
 from unseen.scores.accumulator import ScoreSink
 
 RNG = np.random.default_rng(0)

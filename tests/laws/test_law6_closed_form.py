@@ -11,8 +11,10 @@ from unseen.core.plans import Within, at_once
 from unseen.core.table import ScoreTable
 from unseen.data import from_arrays
 from unseen.data.labels import joined_groups
-from unseen.learners.ridge import RidgeLearner, learner, passes, products
-from unseen.learners.ridge.reading import RowReader
+from unseen.learners import passes, products
+from unseen.learners import ridge as learner
+from unseen.learners.ridge import RidgeLearner
+from unseen.learners.rows import RowReader
 from unseen.scores import _backend as be
 
 N, D, CLASSES, LAM = 90, 7, 3, 0.7

@@ -9,8 +9,9 @@ from sklearn.linear_model import LogisticRegression
 import unseen
 from unseen.core.plans import at_once
 from unseen.data import from_arrays
-from unseen.learners.softmax import SoftmaxLearner, leave_group_out, solving
-from unseen.learners.softmax.solving import ABSENT, Problem
+from unseen.learners import newton, softmax
+from unseen.learners.newton import Problem
+from unseen.learners.softmax import ABSENT, SoftmaxLearner
 
 N, D, CLASSES, LAM = 120, 5, 3, 2.0
 COPIES = np.array([3, 20, 31, 44, 57, 68])
@@ -80,7 +81,7 @@ def losses(held, log_p):
 @pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("classes", [2, 3, 4])
 def test_folds_equal_refits_by_sklearn(monkeypatch, classes, together):
-    monkeypatch.setattr(solving, "SMALL", 0 if classes == 3 else 100)  # by L-BFGS first, or by Newton steps alone
+    monkeypatch.setattr(newton, "SMALL", 0 if classes == 3 else 100)  # by L-BFGS first, or by Newton steps alone
     held, plan = data(classes=classes), unseen.folds(4)
     found = judged(held, at_once(plan) if together else plan, groups=held.duplicate_groups())
     np.testing.assert_allclose(found, by_sklearn(held, plan, groups=held.duplicate_groups()), atol=1e-8)
@@ -127,21 +128,21 @@ def test_one_step_is_near_refits_by_the_learner_itself(monkeypatch):
     np.testing.assert_allclose(exact, by_sklearn(held, plan), atol=1e-8)
     assert_nearly_exact(judged(held, at_once(plan)), exact, held)
     # Planted: what was seen is passed off as held out.
-    monkeypatch.setattr(leave_group_out, "leave_out_each", lambda x, y, theta, inverse: (x @ theta.T, np.zeros(len(x))))
+    monkeypatch.setattr(softmax, "leave_out_each", lambda x, y, theta, inverse: (x @ theta.T, np.zeros(len(x))))
     with pytest.raises(AssertionError):
         assert_nearly_exact(judged(held, at_once(plan)), exact, held)
 
 
 def test_a_sample_that_the_step_moves_too_far_is_left_out_by_training(monkeypatch):
-    monkeypatch.setattr(leave_group_out, "MOST_SHIFT", 0.5)
+    monkeypatch.setattr(softmax, "MOST_SHIFT", 0.5)
     held, plan = data(), unseen.leave_one_out()
     exact, found = by_sklearn(held, plan, 0.1), judged(held, at_once(plan), 0.1)
-    monkeypatch.setattr(leave_group_out, "MOST_SHIFT", 50.0)
+    monkeypatch.setattr(softmax, "MOST_SHIFT", 50.0)
     far = np.abs(judged(held, at_once(plan), 0.1) - exact).max(axis=1) > 0.3
     assert far.any()
     np.testing.assert_allclose(found[far], exact[far], atol=1e-8)
-    monkeypatch.setattr(leave_group_out, "MOST_SHIFT", 0.5)
-    monkeypatch.setattr(leave_group_out, "MOST_REFITS", 0)
+    monkeypatch.setattr(softmax, "MOST_SHIFT", 0.5)
+    monkeypatch.setattr(softmax, "MOST_REFITS", 0)
     with pytest.raises(unseen.DataError, match=r"lam=0.1 is too small for these features: .* raise lam, or use folds"):
         judged(held, at_once(plan), 0.1)
 
@@ -162,9 +163,9 @@ def test_copies_leave_together(monkeypatch):
     found = judged(held, at_once(unseen.leave_one_out()), groups=groups)
     np.testing.assert_allclose(found[COPIES], exact, atol=1e-8)
     # By one step they are 0.005 nats off, and 0.36 where labels are at odds. Planted: copies vouch for each other.
-    monkeypatch.setattr(leave_group_out, "LARGE", 1.0)
+    monkeypatch.setattr(softmax, "LARGE", 1.0)
     found = judged(held, at_once(unseen.leave_one_out()), groups=groups)
-    monkeypatch.setattr(leave_group_out, "leave_out_group", each_alone)
+    monkeypatch.setattr(softmax, "leave_out_group", each_alone)
     vouched = judged(held, at_once(unseen.leave_one_out()), groups=groups)
     step, planted = (np.abs(other[COPIES] - exact)[np.arange(6), held.labels[COPIES]] for other in (found, vouched))
     assert (3 * step < planted).all()
@@ -179,14 +180,14 @@ def without(held, rows):
 
 
 def each_alone(x, y, theta, inverse):
-    logits, far = leave_group_out.leave_out_each(x, y, theta, inverse)
+    logits, far = newton.leave_out_each(x, y, theta, inverse)
     return logits, float(far.max())
 
 
 @pytest.mark.parametrize("size", [2, 4, 20], ids=["pairs", "fewer than D", "more than D"])
 def test_groups_take_the_newton_step_of_the_others(monkeypatch, size):
     """The step by its definition: from the solution over all rows, with gradient and Hessian of those that stay."""
-    monkeypatch.setattr(leave_group_out, "LARGE", 1.0)
+    monkeypatch.setattr(softmax, "LARGE", 1.0)
     held = data(COPIES)
     groups = np.arange(N) // size
     groups[COPIES], groups[[10, 71]] = N, N + 1
@@ -209,7 +210,7 @@ def problem(x, y):
 
 @pytest.mark.parametrize("small", [0, 100], ids=["L-BFGS first", "Newton steps alone"])
 def test_the_gradient_at_the_solution_is_rounding_on_columns_of_any_scale(monkeypatch, small):
-    monkeypatch.setattr(solving, "SMALL", small)
+    monkeypatch.setattr(newton, "SMALL", small)
     held = data()
     x = np.column_stack([held.take(np.arange(N)).astype(float) * np.logspace(-3, 3, D), np.ones(N)])
     one = problem(x, held.labels)

@@ -111,8 +111,8 @@ PLANTED = [
     ("cli/_prune.py", "from scipy.special import entr", "scipy"),
     ("pruning.py", "def f():\n    import torch.nn", "torch"),
     ("growing.py", "from .pruning import prune", "pruning.py"),
-    ("testing/learners.py", "from unseen.engine.work import Work", "engine/work.py"),
-    ("learners/base.py", "from unseen.testing import check_learner", "testing"),
+    ("testing.py", "from unseen.engine.work import Work", "engine/work.py"),
+    ("learners/base.py", "from unseen.testing import check_learner", "testing.py"),
 ]
 
 

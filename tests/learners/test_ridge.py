@@ -11,10 +11,9 @@ from unseen.core.closed_form import Sums
 from unseen.core.plans import at_once
 from unseen.data import from_arrays
 from unseen.errors import ArgumentError, DataError
-from unseen.learners import LEARNERS, RidgeLearner, resolve
-from unseen.learners.ridge import learner as tuning
-from unseen.learners.ridge import passes, products, reading
-from unseen.learners.ridge.reading import RowReader
+from unseen.learners import LEARNERS, RidgeLearner, base, passes, products, resolve, rows
+from unseen.learners import ridge as tuning
+from unseen.learners.rows import RowReader
 from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import resolve as resolve_score
 
@@ -130,8 +129,8 @@ def test_a_pass_that_was_killed_goes_on_to_the_same_numbers(monkeypatch, plan, k
     monkeypatch.setattr(passes.Passes, "part_rows", 7)
     monkeypatch.setattr(passes.Passes, "part_sums", 0)
     monkeypatch.setattr(passes.Passes, "fan", 3)
-    monkeypatch.setattr(reading, "TOGETHER", 2)
-    monkeypatch.setattr(passes, "SECONDS", 0.0)
+    monkeypatch.setattr(rows, "TOGETHER", 2)
+    monkeypatch.setattr(base, "SECONDS", 0.0)
     monkeypatch.setattr(passes, "KEPT_BYTES", kept)
     held = from_arrays(X, Y)
     (fit,) = at_once(plan).fits(held.ids, held.labels)
@@ -243,9 +242,9 @@ def test_sums_by_torch(precision, weighted):
     weights = RNG.uniform(0.5, 2.0, size=120) if weighted else None
     x, centre = X.astype(precision), X.mean(axis=0).astype(float)
     adding = [sums for place in (products.OnCpu(), products.OnGpu("cpu")) for sums in place.start_sums(1, centre, 3)]
-    for rows in (slice(0, 50), slice(50, None)):
+    for half in (slice(0, 50), slice(50, None)):
         for sums in adding:
-            sums.add_labels(x[rows], Y[rows], None if weights is None else weights[rows])
+            sums.add_labels(x[half], Y[half], None if weights is None else weights[half])
     ours, theirs = (sums.sums() for sums in adding)
     for name in ("n", "rows", "targets", "gram", "cross"):
         tolerance = 1e-12 if precision == "float64" else 1e-4

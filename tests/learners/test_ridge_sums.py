@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unseen.data import from_arrays
-from unseen.learners.ridge.reading import RowReader, SumCache
+from unseen.learners.rows import RowReader, SumCache
 
 RNG = np.random.default_rng(0)
 N, D = 400, 6

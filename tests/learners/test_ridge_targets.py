@@ -10,10 +10,9 @@ from unseen.core import closed_form
 from unseen.core.plans import at_once
 from unseen.data import from_arrays
 from unseen.data.parts import Part
-from unseen.learners import RidgeLearner
-from unseen.learners.ridge import learner as tuning
-from unseen.learners.ridge import passes, products
-from unseen.learners.ridge.reading import RowReader
+from unseen.learners import RidgeLearner, base, passes, products
+from unseen.learners import ridge as tuning
+from unseen.learners.rows import RowReader
 from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import resolve as resolve_score
 
@@ -268,7 +267,7 @@ def test_a_pass_that_was_killed_goes_on_to_the_same_numbers(monkeypatch, part):
     monkeypatch.setattr(RowReader, "block_of", lambda rows, parts: 7)
     monkeypatch.setattr(passes.Passes, "part_rows", 7)
     monkeypatch.setattr(passes.Passes, "part_sums", 0)
-    monkeypatch.setattr(passes, "SECONDS", 0.0)
+    monkeypatch.setattr(base, "SECONDS", 0.0)
     data = made(COPIES[:1])
     (fit,) = at_once(unseen.leave_one_out()).fits(data.ids, data.labels)
     unbroken, broken, again = (ScoreSink(fit, data.labels, [resolve_score("loss")], 10) for _ in range(3))

@@ -10,8 +10,8 @@ from unseen.cli import main
 from unseen.core.plans import at_once
 from unseen.data import from_arrays
 from unseen.errors import ArgumentError, DataError
-from unseen.learners import RidgeLearner, SoftmaxLearner, resolve
-from unseen.learners.softmax import leave_group_out, solving
+from unseen.learners import RidgeLearner, SoftmaxLearner, base, resolve, softmax
+from unseen.learners.softmax import train
 from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import resolve as resolve_score
 
@@ -43,7 +43,7 @@ def test_leave_one_out_is_one_fit_and_says_how():
 def test_lambda_is_the_best_of_its_grid_by_leave_one_out():
     chosen = scored(scores="loss").column("loss")
     x = X.astype(float)
-    grid = leave_group_out.GRID * np.square(x - x.mean(axis=0)).sum() / 6
+    grid = softmax.GRID * np.square(x - x.mean(axis=0)).sum() / 6
     tried = [scored(f"softmax:lam={lam:.17g}", scores="loss").column("loss") for lam in grid]
     best = int(np.argmin([losses.mean() for losses in tried]))
     assert 0 < best < len(grid) - 1
@@ -80,16 +80,16 @@ def observed(learner, data, fit, store=None, report=lambda *_, **__: None):
 
 
 def test_same_seed_same_numbers(monkeypatch):
-    monkeypatch.setattr(leave_group_out, "SAMPLE", 30)
+    monkeypatch.setattr(softmax, "SAMPLE", 30)
     first, again = (scored(plan=unseen.folds(3)).values["el2n"] for _ in range(2))
     np.testing.assert_array_equal(first, again)
 
 
 def test_inputs_that_are_not_kept_in_memory(monkeypatch):
     kept = scored("softmax:lam=1.0").values["el2n"]
-    monkeypatch.setattr(solving, "HELD_BYTES", 0)
-    monkeypatch.setattr(solving.RowReader, "block", 7)
-    monkeypatch.setattr(leave_group_out, "BATCH_BYTES", 8 * 21 * 5)
+    monkeypatch.setattr(softmax, "HELD_BYTES", 0)
+    monkeypatch.setattr(softmax.RowReader, "block", 7)
+    monkeypatch.setattr(softmax, "BATCH_BYTES", 8 * 21 * 5)
     np.testing.assert_allclose(scored("softmax:lam=1.0").values["el2n"], kept, rtol=1e-8)
 
 
@@ -128,8 +128,8 @@ class Killed(Exception):  # noqa: N818 - it is no error
 
 @pytest.mark.parametrize("plan", [unseen.leave_one_out(), unseen.folds(4)], ids=["leave one out", "folds"])
 def test_a_fit_that_was_killed_goes_on_to_the_same_numbers(monkeypatch, plan):
-    monkeypatch.setattr(leave_group_out, "SECONDS", 0.0)
-    monkeypatch.setattr(leave_group_out, "BATCH_BYTES", 8 * 21 * 20)
+    monkeypatch.setattr(base, "SECONDS", 0.0)
+    monkeypatch.setattr(softmax, "BATCH_BYTES", 8 * 21 * 20)
     data, store = from_arrays(X, Y), Store()
     (fit,) = at_once(plan).fits(data.ids, data.labels)
     unbroken = observed(SoftmaxLearner(1.0), data, fit)
@@ -142,7 +142,7 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_numbers(monkeypatch, plan):
         observed(SoftmaxLearner(1.0), data, fit, store, report)
     assert store.kept["watched"] > 1
     trained = []
-    monkeypatch.setattr(leave_group_out, "train", lambda *given: (trained.append(1), solving.train(*given))[1])
+    monkeypatch.setattr(softmax, "train", lambda *given: (trained.append(1), train(*given))[1])
     assert_equal(observed(SoftmaxLearner(1.0), data, fit, store), unbroken)
     assert len(trained) <= 2
 

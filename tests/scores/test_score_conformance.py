@@ -9,11 +9,10 @@ import pytest
 
 from unseen import functional
 from unseen.scores import SCORES, resolve
-from unseen.scores.gradient import Grand
-from unseen.scores.pointwise import El2n, Loss
+from unseen.scores.dynamics import DynUnc
+from unseen.scores.pointwise import El2n, Grand, Loss
 from unseen.scores.streaming import Course
 from unseen.scores.two_sided import Memorization
-from unseen.scores.windows import DynUnc
 from unseen.testing import Story, check_score, play
 
 POINTWISE = (

@@ -32,11 +32,10 @@ from unseen.data.parts import Part
 from unseen.engine.runs.directory import DirectoryCheckpoints
 from unseen.engine.scoring import SampleInfo, Scoring
 from unseen.engine.work import Work
-from unseen.learners.ridge import RidgeLearner
-from unseen.learners.ridge.learner import GRID, sample_size
+from unseen.learners.ridge import GRID, RidgeLearner, sample_size
+from unseen.learners.softmax import GRID as SOFTMAX_GRID
+from unseen.learners.softmax import SAMPLE as SOFTMAX_SAMPLE
 from unseen.learners.softmax import SoftmaxLearner
-from unseen.learners.softmax.leave_group_out import GRID as SOFTMAX_GRID
-from unseen.learners.softmax.leave_group_out import SAMPLE as SOFTMAX_SAMPLE
 from unseen.scores.accumulator import ScoreSink
 from unseen.scores.streaming import Score
 

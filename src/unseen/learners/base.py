@@ -1,4 +1,4 @@
-"""What all learners share: default learners, their names in words, checks of data and options, and groups.
+"""What all learners share: default learners, their names in words, checks, checkpoints on the way, and groups.
 
 Nothing here imports scikit-learn or torch.
 """
@@ -6,14 +6,16 @@ Nothing here imports scikit-learn or torch.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from unseen.core.arrays import Array, FloatArray, IntArray
+from unseen.core.arrays import Array, Arrays, FloatArray, IntArray
 from unseen.core.exposure import Fit
-from unseen.core.protocols import Data
+from unseen.core.protocols import CheckpointStore, Data
 from unseen.data.labels import joined_groups
 from unseen.errors import ArgumentError, DataError
 from unseen.scores.streaming import Score
@@ -66,16 +68,7 @@ LEARN = "use the learner 'ridge', or hand in the losses of your own model with u
 
 
 def refuse_target(data: Data, does: str, instead: str = LEARN) -> None:
-    """Refuse data with a regression target.
-
-    Args:
-        data: the data set.
-        does: the reason, with its subject, such as `"logistic learns classes"`.
-        instead: the remedy.
-
-    Raises:
-        DataError: the data set has a target.
-    """
+    """Refuse data with a regression target; `does` is the reason, such as `"logistic learns classes"`."""
     if data.targets is not None:
         raise DataError(f"{does}, but this data set has a target; {instead}; classes are named by label=, not target=")
 
@@ -100,16 +93,54 @@ def look_like_probabilities(values: Array) -> bool:
 
 
 def check_scores(data: Data, scores: Iterable[Score]) -> None:
-    """Refuse scores that read classes for data with a regression target.
-
-    Raises:
-        ArgumentError: a score reads logits and cannot be computed from a loss.
-    """
+    """Refuse scores that read classes, and cannot be computed from a loss, for data with a regression target."""
     for score in scores:
         if data.targets is not None and "logits" in score.needs and not score.from_loss:
             raise ArgumentError(
                 f"score {score.label!r} needs classes, but this data set has a target; use 'loss', the squared residual"
             )
+
+
+# ---- checkpoints ---------------------------------------------------------------------------------------------------
+
+SECONDS = 30.0  # between checkpoints of a fit without epochs
+
+
+def pack(prefix: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """Return the same arrays under `prefix/name`."""
+    return {f"{prefix}/{name}": array for name, array in arrays.items()}
+
+
+def unpack(prefix: str, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays that `pack` put under that prefix.
+
+    >>> sorted(unpack("a", {"a/x": np.zeros(1), "a/y/z": np.zeros(1), "b/x": np.zeros(1)}))
+    ['x', 'y/z']
+    """
+    return {name.removeprefix(f"{prefix}/"): a for name, a in arrays.items() if name.startswith(f"{prefix}/")}
+
+
+class Progress:
+    """The progress of a fit without epochs: it reports each hundredth, and says when a checkpoint is due."""
+
+    def __init__(self, checkpoints: CheckpointStore, report: Callable[..., None]) -> None:
+        self._checkpoints, self._report = checkpoints, report
+        self._saved, self._reported = time.monotonic(), 0.0
+
+    def report(self, part: float) -> None:
+        """Report that a part of the work, 0 to 1, is done."""
+        if int(100 * part) > int(100 * self._reported):
+            self._report("part", part=part)
+            self._reported = part
+
+    def is_due(self) -> bool:
+        """Return whether it is time for a checkpoint."""
+        return time.monotonic() - self._saved > SECONDS
+
+    def save(self, arrays: Arrays) -> None:
+        """Save a checkpoint."""
+        self._checkpoints.save(arrays)
+        self._saved = time.monotonic()
 
 
 # ---- learners of vectors that leave samples out in closed form -----------------------------------------------------
@@ -148,13 +179,7 @@ def find_groups(data: Data, fit: Fit) -> IntArray:
 
 
 def split_whole_groups(rows: IntArray, of: IntArray, block: int) -> Iterator[IntArray]:
-    """Split rows into pieces of at least a block, each group in one piece, in the order in which groups appear.
-
-    Args:
-        rows: int64 (m,).
-        of: int64 (m,) the group of each row.
-        block: the least number of rows of a piece, except the last.
-    """
+    """Split rows (m,), of groups (m,), into pieces of at least a block; the groups stay whole and in their order."""
     _, first, group = np.unique(of, return_index=True, return_inverse=True)
     order = np.argsort(first[group], kind="stable")
     rows, group = rows[order], group[order]

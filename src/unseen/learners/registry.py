@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,7 +14,7 @@ from unseen.core.registry import Registry, parse_spec
 from unseen.errors import ArgumentError, MissingDependencyError
 from unseen.learners.base import ESTIMATORS, default_learner
 from unseen.learners.ridge import RidgeLearner
-from unseen.learners.softmax.learner import softmax_or_ridge
+from unseen.learners.softmax import SoftmaxLearner, softmax_or_ridge
 from unseen.learners.torch.recipe import PRESETS
 
 # A maker takes the data set and the options of the spec, and returns a learner.
@@ -83,9 +83,9 @@ def is_described(spec: str, about: Mapping[str, Any]) -> bool:
 def _make_learner(spec: Any, data: Data) -> Learner:
     if isinstance(spec, type):
         raise ArgumentError(f"learner must be an instance, got the class {spec.__name__}; call it: {spec.__name__}()")
+    if isinstance(spec, Learner):
+        return spec
     if not isinstance(spec, str):
-        if isinstance(spec, Learner):
-            return spec
         if not hasattr(spec, "get_params"):
             raise ArgumentError(
                 "learner must be a name, an estimator of scikit-learn, or derive from unseen.core.protocols.Learner, "
@@ -94,20 +94,27 @@ def _make_learner(spec: Any, data: Data) -> Learner:
         return _wrap_estimator(spec)
     prefix, _, rest = spec.partition(":")
     if prefix == "sklearn" and ":" in rest and "=" not in rest:
-        return _wrap_estimator(_call_maker(rest), made_by=rest)
-    if prefix == "torch" and ":" in rest:
-        return _make_torch_network(rest)
+        return _wrap_estimator(_make_estimator(rest), made_by=rest)
+    if prefix == "torch" and ":" in rest:  # module:function and, after another colon, the options of a recipe
+        place, _, tail = rest.rpartition(":")
+        if "=" not in tail:
+            place, tail = rest, ""
+        return _make_torch(rest, lambda recipe: recipe(network=place, **parse_spec(f"x:{tail}")[1]))
     name, options = parse_spec(rest if prefix in ("sklearn", "torch") else spec)
     return LEARNERS.get(name)(data, options)
 
 
+def _check_options(name: str, options: Mapping[str, Any], known: Iterable[str]) -> None:
+    known = list(known)
+    unknown = [key for key in options if key not in known]
+    if unknown:
+        raise ArgumentError(f"learner {name!r} has no option {unknown[0]!r}; its options: {', '.join(known)}")
+
+
 def _make_preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
     estimator = getattr(import_module("unseen.learners.sklearn"), name)(data)
-    own = _last_step(estimator)
-    unknown = [key for key in options if key not in own.get_params(deep=False)]
-    if unknown:
-        known = ", ".join(sorted(own.get_params(deep=False)))
-        raise ArgumentError(f"learner {name!r} has no option {unknown[0]!r}; its options: {known}")
+    own = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    _check_options(name, options, sorted(own.get_params(deep=False)))
     own.set_params(**options)
     return _wrap_estimator(estimator, frames=False)  # its encoder finds columns by their positions in `Data.take`
 
@@ -118,44 +125,35 @@ def _wrap_estimator(estimator: Any, made_by: str | None = None, *, frames: bool 
     return SklearnLearner(estimator, made_by=made_by, frames=frames)
 
 
-def _last_step(estimator: Any) -> Any:
-    return estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
-
-
 def _make_ridge(data: Data, options: Mapping[str, Any]) -> Learner:
-    known = signature(RidgeLearner).parameters
-    unknown = [key for key in options if key not in known]
-    if unknown:
-        raise ArgumentError(f"learner 'ridge' has no option {unknown[0]!r}; its options: {', '.join(known)}")
-    learner: Learner = RidgeLearner(**options)
+    _check_options("ridge", options, signature(RidgeLearner).parameters)
+    return RidgeLearner(**options)
+
+
+def _make_softmax(data: Data, options: Mapping[str, Any]) -> Learner:
+    _check_options("softmax", options, signature(SoftmaxLearner).parameters)
+    return softmax_or_ridge(data, SoftmaxLearner(**options))
+
+
+def _make_torch(name: str, make_recipe: Callable[[Any], Any]) -> Learner:
+    if find_spec("torch") is None:  # not imported here, because its package first sets how torch threads wait
+        raise MissingDependencyError("torch", f"the learner {name!r}", extra="torch")
+    package = import_module("unseen.learners.torch")
+    learner: Learner = package.TorchLearner(make_recipe(package.Recipe))
     return learner
 
 
 def _make_torch_preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
-    torch_learners = _import_torch_learners(name)
-    learner: Learner = torch_learners.TorchLearner(torch_learners.Recipe.named(name, **options))
-    return learner
+    return _make_torch(name, lambda recipe: recipe.named(name, **options))
 
 
-def _make_torch_network(rest: str) -> Learner:
-    """Make a learner of `module:function` and, after another colon, the options of a recipe."""
-    place, _, tail = rest.rpartition(":")
-    if "=" not in tail:
-        place, tail = rest, ""
-    options = parse_spec(f"x:{tail}")[1]
-    torch_learners = _import_torch_learners(rest)
-    learner: Learner = torch_learners.TorchLearner(torch_learners.Recipe(network=place, **options))
-    return learner
-
-
-def _import_torch_learners(name: str) -> Any:
-    if find_spec("torch") is None:  # not imported here, because its package first sets how torch threads wait
-        raise MissingDependencyError("torch", f"the learner {name!r}", extra="torch")
-    return import_module("unseen.learners.torch")
-
-
-def _call_maker(place: str) -> Any:
-    make = _import_function(place)
+def _make_estimator(place: str) -> Any:
+    """Make an estimator by the function of a user, `module:function`."""
+    module, _, function = place.partition(":")
+    try:
+        make = getattr(import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ArgumentError(f"learner {place!r} must be module:function, but it cannot be imported: {error}") from error
     try:
         return make()
     except Exception as error:  # the function of a user may raise anything
@@ -165,18 +163,9 @@ def _call_maker(place: str) -> Any:
         ) from error
 
 
-def _import_function(place: str) -> Callable[[], Any]:
-    module, _, function = place.partition(":")
-    try:
-        found: Callable[[], Any] = getattr(import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ArgumentError(f"learner {place!r} must be module:function, but it cannot be imported: {error}") from error
-    return found
-
-
 for _name in ESTIMATORS:
     LEARNERS.add(_name, partial(_make_preset, _name))
 LEARNERS.add("ridge", _make_ridge)
-LEARNERS.add("softmax", softmax_or_ridge)
+LEARNERS.add("softmax", _make_softmax)
 for _name in PRESETS:
     LEARNERS.add(_name, partial(_make_torch_preset, _name))

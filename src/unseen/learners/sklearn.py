@@ -110,14 +110,7 @@ class SklearnLearner(Learner):
             )
 
     def fit(
-        self,
-        data: Data,
-        fit: Fit,
-        sink: Sink,
-        checkpoints: CheckpointStore,
-        *,
-        seed: int,
-        report: Callable[..., None],
+        self, data: Data, fit: Fit, sink: Sink, checkpoints: CheckpointStore, *, seed: int, report: Callable[..., None]
     ) -> None:
         """Train once and push one observation of each watch set; a fit cannot continue from a checkpoint."""
         # The order depends on (seed, id), so that shuffling the rows of the data set does not change the model.
@@ -239,10 +232,7 @@ def probabilities(output: Any, classes: int, ids: npt.NDArray[Any], who: str) ->
             f"{who}: predict_proba must give a row for each sample asked about and a column for each class trained on, "
             f"({len(ids)}, {classes}), got shape {p.shape}"
         )
-    for wrong, rule in (
-        (~np.isfinite(p), "finite"),
-        ((p < -ROUNDING) | (p > 1 + ROUNDING), "in [0, 1]"),
-    ):
+    for wrong, rule in ((~np.isfinite(p), "finite"), ((p < -ROUNDING) | (p > 1 + ROUNDING), "in [0, 1]")):
         if wrong.any():
             row, column = (int(at) for at in np.argwhere(wrong)[0])
             logs = bool((p <= ROUNDING).all()) and np.allclose(np.exp(p).sum(1), 1, atol=ROUNDING)
@@ -356,10 +346,7 @@ def _encoder(data: Data, *, fill: bool = True) -> list[Any]:
         return []
     text, other = _columns(data)
     encode = OrdinalEncoder(
-        handle_unknown="use_encoded_value",
-        unknown_value=-1,
-        encoded_missing_value=-1,
-        max_categories=MAX_CATEGORIES,
+        handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-1, max_categories=MAX_CATEGORIES
     )
     numbers = FunctionTransformer(_filled_numbers if fill else _numbers)
     return [ColumnTransformer([("text", encode, text), ("numbers", numbers, other)])]

@@ -11,16 +11,15 @@ A `Joiner` averages these quantities over the fits of a plan, row by row, and ma
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from unseen.core.arrays import Array, Arrays, FloatArray, IdArray, IntArray, as_integers, check_real
+from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray, as_integers, check_real
 from unseen.core.exposure import Fit
 from unseen.core.observation import Observation, Side
 from unseen.core.table import ScoreTable
@@ -63,31 +62,22 @@ class ScoreSink:
         self.keep_probabilities = keep_probabilities
         width = classes if keep_probabilities else 0
         self._watch = {side: _Watch(fit.watch(side), labels, width if side == "unseen" else 0) for side in SIDES}
+        # The side as which a score reads a watch set: a one-sided score reads the scored side as its "unseen" side.
+        self._roles: dict[tuple[int, Side], Side] = {}
         self._states: dict[tuple[int, Side], State] = {}
         for index, score in enumerate(self.scores):
             for side in SIDES:
-                role = self._role(score, side)
-                if role is not None:
-                    self._states[index, side] = score.start(role, len(fit.watch(side)), classes)
-
-    def _role(self, score: Score, side: Side) -> Side | None:
-        """Return the side under which a score reads this side; None if the score does not read it.
-
-        Under the plan `seen()`, a one-sided score reads the seen samples as its `"unseen"` side.
-        """
-        if not len(self.fit.watch(side)):
-            return None
-        if len(score.sides) > 1:
-            return side
-        return "unseen" if side == self.scored_side else None
+                two_sided = len(score.sides) > 1
+                if len(fit.watch(side)) and (two_sided or side == scored_side):
+                    self._roles[index, side] = side if two_sided else "unseen"
+                    self._states[index, side] = score.start(self._roles[index, side], len(fit.watch(side)), classes)
 
     def wants(self, side: Side, epoch: int, last: int) -> frozenset[str]:
         """Return the fields of an observation that some score reads on this side after this epoch."""
         wanted: set[str] = set()
-        for index, score in enumerate(self.scores):
-            role = self._role(score, side)
-            if (index, side) in self._states and role is not None and score.wants(role, epoch, last):
-                wanted |= score.needs
+        for (index, of), role in self._roles.items():
+            if of == side and self.scores[index].wants(role, epoch, last):
+                wanted |= self.scores[index].needs
         if wanted or (side == self.scored_side and epoch == last and len(self.fit.watch(side))):
             wanted.add("logits")
         return frozenset(wanted)
@@ -103,10 +93,9 @@ class ScoreSink:
         self._check_logits(side, observation)
         watch.advance(at, observation.epoch, observation.rows)
         labels = watch.labels[at]
-        for (index, of), state in self._states.items():
-            role = self._role(self.scores[index], side)
-            if of == side and role is not None:
-                self.scores[index].update(state, role, at, observation, labels)
+        for (index, of), role in self._roles.items():
+            if of == side:
+                self.scores[index].update(self._states[index, of], role, at, observation, labels)
         if observation.logits is not None:
             logits = be.as_array(observation.logits)
             watch.confidence[at] += be.to_numpy(rowwise(be.p_label, observation, labels))
@@ -119,14 +108,12 @@ class ScoreSink:
         """Refuse an observation without logits if some score needs them."""
         if observation.logits is not None:
             return
-        for index, of in self._states:
+        for (index, of), role in self._roles.items():
             score = self.scores[index]
-            role = self._role(score, side)
-            if of != side or role is None or "logits" not in score.needs:
+            from_loss = score.from_loss and observation.loss is not None
+            if of != side or "logits" not in score.needs or from_loss:
                 continue
-            if score.wants(role, observation.epoch, observation.epoch) and not (
-                score.from_loss and observation.loss is not None
-            ):
+            if score.wants(role, observation.epoch, observation.epoch):
                 raise ArgumentError(
                     f"score {score.label!r} needs logits, but epoch {observation.epoch} of fit {self.fit.name} was "
                     "observed without them; pass logits, or ask for scores of a loss only (loss, holdout_gap, "
@@ -166,8 +153,7 @@ class ScoreSink:
     def joined(self, pieces: Arrays) -> dict[str, npt.NDArray[Any]]:
         """Compute the result from the pieces of all samples of the watch sets, in their order."""
         arrays = {name: array for name, array in pieces.items() if STATE not in name}
-        for index, side in self._states:
-            role = self._role(self.scores[index], side) or side
+        for (index, _), role in self._roles.items():
             start = f"{index}/{role}{STATE}"
             state = {name.removeprefix(start): array for name, array in pieces.items() if name.startswith(start)}
             if state:
@@ -180,8 +166,8 @@ class ScoreSink:
         arrays: dict[str, npt.NDArray[Any]] = {}
         for side in {side for _, side in self._states} | {self.scored_side}:
             self._watch[side].complete(self.fit, side)
-        for (index, side), state in self._states.items():
-            role = self._role(self.scores[index], side) or side
+        for (index, side), role in self._roles.items():
+            state = self._states[index, side]
             score, start = self.scores[index], f"{index}/{role}"
             if score.whole:
                 arrays.update({f"{start}{STATE}{name}": array for name, array in state.items()})
@@ -240,7 +226,8 @@ class _Watch:
             raise ArgumentError(f"epoch must be counted from 1, got {epoch}")
         again = np.asarray(rows)[self.epoch[at] >= epoch]
         if again.size or len(np.unique(at)) != len(at):
-            twice = again if again.size else _repeated(np.asarray(rows))
+            values, counts = np.unique(rows, return_counts=True)
+            twice = again if again.size else values[counts > 1]
             raise ArgumentError(
                 f"a sample is recorded once an epoch, epochs ascending, but epoch {epoch} repeats rows "
                 f"{some(twice.tolist())}; pass epoch= if this is a later one"
@@ -256,11 +243,6 @@ class _Watch:
                 f"fit {fit.name} observed some samples of its {side} watch set less often than others "
                 f"({self.times.min()} of {max(1, self.times.max())} times): rows {some(behind.tolist())}"
             )
-
-
-def _repeated(rows: IntArray) -> IntArray:
-    values, counts = np.unique(rows, return_counts=True)
-    return values[counts > 1]
 
 
 def _check(observation: Observation, m: int, classes: int, fit: Fit) -> None:
@@ -280,21 +262,13 @@ def _check(observation: Observation, m: int, classes: int, fit: Fit) -> None:
         if math.isfinite(float(value.sum())):  # a finite sum has finite entries; the exact test takes four passes
             continue
         flat = value.reshape(m, -1)
-        finite = to_numpy((flat == flat).all(1) & (abs(flat) != float("inf")).all(1)).astype(bool)
+        finite = be.to_numpy((flat == flat).all(1) & (abs(flat) != float("inf")).all(1)).astype(bool)
         if not finite.all():
             bad = np.asarray(observation.rows)[~finite]
             raise DataError(
                 f"{name} of fit {fit.name}, epoch {observation.epoch}, must be finite, but it is NaN or infinite for "
                 f"rows {some(bad.tolist())}; where it is trained in steps, a lower learning rate usually helps"
             )
-
-
-def to_numpy(array: Array) -> npt.NDArray[Any]:
-    """Convert a NumPy array or a torch tensor on any device to a NumPy array."""
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(array, torch.Tensor):
-        array = array.detach().cpu().float().numpy()
-    return np.asarray(array)
 
 
 class Joiner:
@@ -330,7 +304,13 @@ class Joiner:
         sums = _Sums(self.n, self.repeats)
         for key in sorted(self._results):
             self._fold_in(sums, *self._results[key])
-        values = {score.label: self._compute_score(sums, index, score) for index, score in enumerate(self.scores)}
+        values = {}
+        for index, score in enumerate(self.scores):
+            rows = []
+            for repeat in range(self.repeats if score.per_repeat else 1):
+                sides = sums.means[index, repeat].items()
+                rows.append(score.join({side: {name: m.mean() for name, m in own.items()} for side, own in sides}))
+            values[score.label] = np.stack(rows)
         judged = sums.confidence.times > 0
         return ScoreTable(
             ids=ids,
@@ -363,40 +343,22 @@ class Joiner:
             fresh = sums.predictions[rows] < 0
             sums.predictions[rows[fresh]] = result["prediction"][fresh]
 
-    def _compute_score(self, sums: _Sums, index: int, score: Score) -> FloatArray:
-        repeats = range(self.repeats) if score.per_repeat else range(1)
-        rows = []
-        for repeat in repeats:
-            sides = sums.means[index, repeat]
-            means: dict[Side, dict[str, npt.NDArray[Any]]] = {
-                side: {name: mean.mean() for name, mean in quantities.items()} for side, quantities in sides.items()
-            }
-            rows.append(score.join(means))
-        return np.stack(rows)
 
-
-@dataclass
 class _Mean:
     """A running mean for each sample, over the fits that judged it."""
 
-    n: int
-    shape: tuple[int, ...] = ()
-    total: FloatArray = field(init=False)
-    times: IntArray = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.total = np.zeros((self.n, *self.shape))
-        self.times = np.zeros(self.n, np.int64)
+    def __init__(self, n: int, shape: tuple[int, ...] = ()) -> None:
+        self.total = np.zeros((n, *shape))
+        self.times = np.zeros(n, np.int64)
 
     def add(self, rows: IntArray, values: npt.NDArray[Any]) -> None:
-        """Add the values of one fit."""
         self.total[rows] += values
         self.times[rows] += 1
 
     def mean(self) -> FloatArray:
         """Return the mean of each sample, NaN where no fit judged it."""
         times = np.where(self.times > 0, self.times, np.nan)
-        mean: FloatArray = self.total / times.reshape(-1, *(1,) * len(self.shape))
+        mean: FloatArray = self.total / times.reshape(-1, *(1,) * (self.total.ndim - 1))
         return mean
 
 

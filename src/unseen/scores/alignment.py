@@ -12,16 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import Array, FloatArray, IntArray
-from unseen.core.observation import Direction, Observation, Side
+from unseen.core.observation import Observation, Side
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
-from unseen.scores.streaming import Pointwise, Score, State, require
+from unseen.scores.streaming import Pointwise, State, Wrapper, require
 
 Alignment: TypeAlias = Literal["rank", "none", "temperature"]
 HOW: tuple[Alignment, ...] = ("rank", "none", "temperature")
@@ -205,7 +205,7 @@ SUFFIX = "@temperature"
 
 
 @dataclass(frozen=True)
-class Tempered(Score):
+class Tempered(Wrapper):
     """A score of the last observation, from logits divided by the temperature of their fold.
 
     The state holds the last logits of each sample (C float64) until the fit ends.
@@ -218,18 +218,12 @@ class Tempered(Score):
     'el2n@temperature'
     """
 
-    of: Score
-
-    name: ClassVar[str] = "tempered"
-    direction: ClassVar[Direction] = "harder"  # an instance has the direction of its score
-    low: ClassVar[float] = -np.inf
-    high: ClassVar[float] = np.inf
-    needs = frozenset({"logits"})
-    state = "O(C)"
+    name = "tempered"
+    suffix = SUFFIX
     whole = True
-    formula: ClassVar[str] = "the score of z / T, T fitted for each fold by held-out log loss"
-    source: ClassVar[str] = "Guo et al. 2017 (arXiv 1706.04599)"
-    fitted_on_labels: ClassVar[str | None] = "one temperature a fold, by held-out log loss"
+    formula = "the score of z / T, T fitted for each fold by held-out log loss"
+    source = "Guo et al. 2017 (arXiv 1706.04599)"
+    fitted_on_labels = "one temperature a fold, by held-out log loss"
 
     def __post_init__(self) -> None:
         if not isinstance(self.of, Pointwise) or self.of.needs != {"logits"} or self.of.epochs is not None:
@@ -238,17 +232,7 @@ class Tempered(Score):
                 "alone; use el2n, loss, entropy, least_confidence, margin or label_margin without epochs=, or align "
                 "by rank"
             )
-        for declared in ("direction", "low", "high"):
-            object.__setattr__(self, declared, getattr(self.of, declared))
-
-    @property
-    def label(self) -> str:
-        """The name of the score, with the suffix."""
-        return self.of.label + SUFFIX
-
-    def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """Tell whether this is the last observation of the held-out side."""
-        return side == "unseen" and epoch == last
+        super().__post_init__()
 
     def start(self, side: Side, m: int, classes: int) -> State:
         """Make the state: the last logits, and the labels that the temperature is fitted on."""

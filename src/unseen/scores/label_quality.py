@@ -12,21 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
 from unseen.core.arrays import Array, FloatArray, IntArray
-from unseen.core.observation import Direction, Observation, Side
+from unseen.core.observation import Observation, Side
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
-from unseen.scores.streaming import Pointwise, Score, State, holds, require, rowwise
+from unseen.scores.streaming import LastLogits, Pointwise, State, Wrapper, holds, require, rowwise
 
 LABEL_ISSUE = "label_issue"  # the score that estimates the number of wrong labels in a coreset
 
+
 CANDIDATES = 12  # most probable classes of a sample that are kept; any other class has a probability below 1/13
+
+
 # If all samples of a class have the same prediction, its threshold equals their probability up to rounding.
 ROUNDING = 1e-12
 
@@ -42,6 +45,23 @@ def self_confidence(logits: Array, labels: Array) -> Array:
     return be.rowwise(be.p_label, *be.checked(logits, labels))
 
 
+@dataclass(frozen=True, kw_only=True)
+class SelfConfidence(Pointwise):
+    """`self_confidence` of the requested observations.
+
+    Fails:
+        It cannot tell a wrong label from a hard sample, or from one that the model never learned. It is useless
+        in-sample: a model that was trained on the label confirms it.
+    """
+
+    name = "self_confidence"
+    kernel = staticmethod(be.p_label)
+    direction = "easier"
+    low, high = 0.0, 1.0
+    formula = "p_y"
+    source = "Northcutt et al. 2021 (arXiv 1911.00068)"
+
+
 def normalized_margin(logits: Array, labels: Array) -> Array:
     """Compute (p_y - largest other p + 1) / 2: easier when higher, low where the label is doubtful, in [0, 1].
 
@@ -51,6 +71,25 @@ def normalized_margin(logits: Array, labels: Array) -> Array:
     [0.5, 0.1]
     """
     return (be.rowwise(be.label_margin("probabilities"), *be.checked(logits, labels)) + 1.0) / 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalizedMargin(Pointwise):
+    """`normalized_margin` of the requested observations.
+
+    Fails:
+        As `self_confidence`; a low p_y counts less if no other class is likely either.
+    """
+
+    name = "normalized_margin"
+    direction = "easier"
+    low, high = 0.0, 1.0
+    formula = "(p_y - max over others of p + 1) / 2"
+    source = "Northcutt et al. 2021 (arXiv 1911.00068)"
+
+    def measure(self, observation: Observation, labels: IntArray) -> Array:
+        """Compute `normalized_margin`."""
+        return (rowwise(be.label_margin("probabilities"), observation, labels) + 1.0) / 2.0
 
 
 def label_issue(logits: Array, labels: Array) -> Array:
@@ -127,48 +166,11 @@ def _confident(classes: npt.NDArray[np.int32], p: FloatArray, own: FloatArray, y
 
 
 def _issues(confident: IntArray, y: IntArray) -> npt.NDArray[np.bool_]:
-    issues: npt.NDArray[np.bool_] = (confident >= 0) & (confident != y)
-    return issues
+    return np.asarray((confident >= 0) & (confident != y))
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelfConfidence(Pointwise):
-    """`self_confidence` of the requested observations.
-
-    Fails:
-        It cannot tell a wrong label from a hard sample, or from one that the model never learned. It is useless
-        in-sample: a model that was trained on the label confirms it.
-    """
-
-    name = "self_confidence"
-    kernel = staticmethod(be.p_label)
-    direction = "easier"
-    low, high = 0.0, 1.0
-    formula = "p_y"
-    source = "Northcutt et al. 2021 (arXiv 1911.00068)"
-
-
-@dataclass(frozen=True, kw_only=True)
-class NormalizedMargin(Pointwise):
-    """`normalized_margin` of the requested observations.
-
-    Fails:
-        As `self_confidence`; a low p_y counts less if no other class is likely either.
-    """
-
-    name = "normalized_margin"
-    direction = "easier"
-    low, high = 0.0, 1.0
-    formula = "(p_y - max over others of p + 1) / 2"
-    source = "Northcutt et al. 2021 (arXiv 1911.00068)"
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute `normalized_margin`."""
-        return (rowwise(be.label_margin("probabilities"), observation, labels) + 1.0) / 2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelIssue(Score):
+class LabelIssue(LastLogits):
     """`label_issue` of the last observation, 1 or 0, with the thresholds of each watch set; the mean over repeats.
 
     Cost:
@@ -183,15 +185,10 @@ class LabelIssue(Score):
     name = "label_issue"
     direction = "harder"
     low, high = 0.0, 1.0
-    needs = frozenset({"logits"})
     state = "O(1)"
     whole = True
     formula = "1 where the most probable class above its mean self-confidence is not y"
     source = "Northcutt et al. 2021 (arXiv 1911.00068)"
-
-    def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """Tell whether this is the last observation of the held-out side."""
-        return side == "unseen" and epoch == last
 
     def start(self, side: Side, m: int, classes: int) -> State:
         """Make the state of the last observation: most probable classes, their probabilities, p_y, and labels."""
@@ -216,12 +213,16 @@ class LabelIssue(Score):
 
 
 SUFFIX = "@probabilities"
+
+
 KEPT = "kept."  # quantities whose names begin so go into no table
+
+
 PROBABILITIES, ROWS = "kept.probabilities", "kept.rows"
 
 
 @dataclass(frozen=True)
-class Keeping(Score):
+class Keeping(Wrapper):
     """A score of held-out logits that also keeps the probabilities of the last observation.
 
     The state holds C float64 a sample until the fit ends; the result of the fit holds C float32.
@@ -234,16 +235,10 @@ class Keeping(Score):
     'self_confidence@probabilities'
     """
 
-    of: Score
-
-    name: ClassVar[str] = "keeping"
-    direction: ClassVar[Direction] = "harder"  # an instance has the direction of its score
-    low: ClassVar[float] = -np.inf
-    high: ClassVar[float] = np.inf
-    needs = frozenset({"logits"})
-    state = "O(C)"
-    formula: ClassVar[str] = "that of the score"
-    source: ClassVar[str] = "that of the score"
+    name = "keeping"
+    suffix = SUFFIX
+    passed_on = ("direction", "low", "high", "per_repeat", "whole", "fitted_on_labels")
+    formula = source = "that of the score"
 
     def __post_init__(self) -> None:
         if self.of.sides != ("unseen",):
@@ -251,18 +246,8 @@ class Keeping(Score):
                 f"held-out probabilities are kept beside a score of the held-out side alone, which {self.of.label!r} "
                 "is not; use self_confidence@probabilities"
             )
-        needs = self.of.needs | {"logits"}
-        own = {
-            name: getattr(self.of, name)
-            for name in ("direction", "low", "high", "per_repeat", "whole", "fitted_on_labels")
-        }
-        for declared, value in {**own, "needs": needs}.items():
-            object.__setattr__(self, declared, value)
-
-    @property
-    def label(self) -> str:
-        """The name of the score, with the suffix."""
-        return self.of.label + SUFFIX
+        super().__post_init__()
+        object.__setattr__(self, "needs", self.of.needs | {"logits"})
 
     @property
     def least_epochs(self) -> int:
@@ -276,7 +261,7 @@ class Keeping(Score):
 
     def wants(self, side: Side, epoch: int, last: int) -> bool:
         """Tell whether the score wants this observation, or it is the last one."""
-        return self.of.wants(side, epoch, last) or (side == "unseen" and epoch == last)
+        return self.of.wants(side, epoch, last) or super().wants(side, epoch, last)
 
     def start(self, side: Side, m: int, classes: int) -> State:
         """Make the state of the score, and that of the last logits."""

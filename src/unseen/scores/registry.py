@@ -9,7 +9,7 @@ from typing import Any
 from unseen.core.observation import meaning
 from unseen.core.registry import Registry, parse_spec
 from unseen.errors import ArgumentError
-from unseen.scores import dynamics, gradient, label_quality, pointwise, two_sided, windows
+from unseen.scores import dynamics, label_quality, pointwise, two_sided
 from unseen.scores.alignment import SUFFIX, Tempered
 from unseen.scores.label_quality import SUFFIX as KEEP
 from unseen.scores.label_quality import Keeping
@@ -24,22 +24,22 @@ for _score in (
     pointwise.LeastConfidence,
     pointwise.Margin,
     pointwise.LabelMargin,
-    gradient.Grand,
-    gradient.GrandLastLayer,
+    pointwise.Grand,
+    pointwise.GrandLastLayer,
     dynamics.Aum,
     dynamics.Forgetting,
     dynamics.Correctness,
     dynamics.Confidence,
     dynamics.Variability,
-    windows.DynUnc,
-    windows.Dual,
-    windows.Tdds,
+    dynamics.DynUnc,
+    dynamics.Dual,
+    dynamics.Tdds,
     two_sided.Memorization,
     two_sided.HoldoutGap,
     two_sided.Reducible,
     two_sided.Disagreement,
-    gradient.Leverage,
-    gradient.CooksDistance,
+    pointwise.Leverage,
+    pointwise.CooksDistance,
     label_quality.SelfConfidence,
     label_quality.NormalizedMargin,
     label_quality.LabelIssue,

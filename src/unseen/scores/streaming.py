@@ -5,9 +5,9 @@ for observations that arrive batch by batch and epoch by epoch: `start` makes na
 watch set, `update` adds one observation to them, `finish` turns them into measured quantities, and `join` computes the
 score of a sample from the means of these quantities over the fits that judged it.
 
-`Observed` and `Pointwise` measure single observations; `Course` reads all observations up to an epoch; `Windowed` reads
-windows of epochs. A sink passes every observation of a side to `update`, wanted or not. So a score itself ignores the
-observations that it does not read.
+`Observed` and `Pointwise` measure single observations, `LastLogits` the last one; `Course` reads all observations up to
+an epoch, `Windowed` windows of epochs. A sink passes every observation of a side to `update`, wanted or not. So a score
+itself ignores the observations that it does not read.
 """
 
 from __future__ import annotations
@@ -198,6 +198,43 @@ class Pointwise(Observed):
     def least_epochs(self) -> int:
         """The last of the requested epochs."""
         return max(self.epochs_read("unseen"), default=1)
+
+
+class LastLogits(Score):
+    """A score from the logits of the last observation of the held-out side."""
+
+    needs = frozenset({"logits"})
+
+    def wants(self, side: Side, epoch: int, last: int) -> bool:
+        """Tell whether this is the last observation of the held-out side."""
+        return side == "unseen" and epoch == last
+
+
+@dataclass(frozen=True)
+class Wrapper(LastLogits):
+    """A score of logits that is made of another one; it has the direction and range of that score.
+
+    Args:
+        of: the score.
+    """
+
+    of: Score
+
+    suffix: ClassVar[str]  # behind the name of the score, such as "@temperature"
+    passed_on: ClassVar[tuple[str, ...]] = ("direction", "low", "high")  # declarations of the score
+    direction: ClassVar[Direction] = "harder"
+    low: ClassVar[float] = -np.inf
+    high: ClassVar[float] = np.inf
+    state = "O(C)"
+
+    def __post_init__(self) -> None:
+        for declared in self.passed_on:
+            object.__setattr__(self, declared, getattr(self.of, declared))
+
+    @property
+    def label(self) -> str:
+        """The name of the score, with the suffix."""
+        return self.of.label + self.suffix
 
 
 @dataclass(frozen=True, kw_only=True)

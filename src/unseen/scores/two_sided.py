@@ -22,92 +22,12 @@ from unseen.core.exposure import at_least
 from unseen.core.observation import Observation, Side
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
-from unseen.scores.streaming import Observed, Score, State, holds, require, rowwise, series
+from unseen.scores.streaming import LastLogits, Observed, State, holds, require, rowwise, series
+
+MEMORIZATION = "memorization"  # `stratified:cutoff=auto` reads this score too
 
 
-def memorization(predictions: Array, labels: Array, in_train: Array, *, probabilities: bool = False) -> Array:
-    """Compute memorisation, P[correct, in train] - P[correct, held out]: harder when higher, in [-1, 1].
-
-    Feldman and Zhang 2020 (arXiv 2008.03703).
-
-    (R, n, C) predictions, (n,) labels and the (R, n) mask `in_train` give float64 (n,); `ArgumentError` says what does
-    not fit. With `probabilities`, the probability of the label takes the place of 1 for a correct prediction.
-
-    >>> predictions = np.array([[[9.0, 0.0]], [[0.0, 9.0]], [[9.0, 0.0]]])
-    >>> memorization(predictions, np.array([0]), np.array([[True], [False], [True]])).tolist()
-    [1.0]
-    """
-    predictions, labels, seen = _both_sides(predictions, labels, in_train)
-    measured = series(be.p_label if probabilities else be.is_correct, predictions, labels)
-    return _mean_where(measured, seen) - _mean_where(measured, ~seen)
-
-
-def holdout_gap(predictions: Array, labels: Array, in_train: Array) -> Array:
-    """Compute held-out loss less in-sample loss at the end of training: harder when higher, unbounded.
-
-    High for memorised samples, wrong labels included.
-
-    (R, n, C) predictions, (n,) labels and the (R, n) mask `in_train` give float64 (n,); `ArgumentError` says what does
-    not fit.
-
-    >>> predictions = np.log([[[0.5, 0.5]], [[0.25, 0.75]]])
-    >>> holdout_gap(predictions, np.array([0]), np.array([[True], [False]])).round(4).tolist()
-    [0.6931]
-    """
-    predictions, labels, seen = _both_sides(predictions, labels, in_train)
-    losses = series(be.loss, predictions, labels)
-    return _mean_where(losses, ~seen) - _mean_where(losses, seen)
-
-
-def reducible(early: Array, predictions: Array, labels: Array, in_train: Array) -> Array:
-    """Compute in-sample loss at an early epoch less held-out loss at the end: worth more when higher, unbounded.
-
-    High for samples that can be learned but are not learned yet. A static form of RHO-LOSS (Mindermann et al. 2022,
-    arXiv 2206.07137).
-
-    (R, n, C) predictions at an `early` epoch and at the end, (n,) labels and the (R, n) mask `in_train` give float64
-    (n,); `ArgumentError` says what does not fit.
-
-    >>> early, final = np.log([[[0.25, 0.75]], [[0.5, 0.5]]]), np.log([[[0.9, 0.1]], [[0.5, 0.5]]])
-    >>> reducible(early, final, np.array([0]), np.array([[True], [False]])).round(4).tolist()
-    [0.6931]
-    """
-    predictions, labels, seen = _both_sides(predictions, labels, in_train)
-    early, _ = be.checked(be.like(be.as_array(early), predictions), labels, name="early", ndim=3)
-    if early.shape != predictions.shape:
-        raise ArgumentError(
-            f"early must have the shape of predictions, {tuple(predictions.shape)}, got {tuple(early.shape)}"
-        )
-    in_sample = _mean_where(series(be.loss, early, labels), seen)
-    return in_sample - _mean_where(series(be.loss, predictions, labels), ~seen)
-
-
-def disagreement(predictions: Array, labels: Array | None = None, in_train: Array | None = None) -> Array:
-    """Compute the mutual information of held-out models: worth more when higher, in [0, log C].
-
-    It is the entropy of the mean p less the mean entropy, in nats. Label-free.
-
-    (R, n, C) predictions, R at least 2, give float64 (n,); labels are not read, and without `in_train` no model was
-    trained on any sample. `ArgumentError` says what does not fit.
-
-    >>> disagreement(np.log([[[0.9, 0.1]], [[0.1, 0.9]]])).round(4).tolist()
-    [0.3681]
-    """
-    if in_train is None:
-        in_train = np.zeros(tuple(np.shape(predictions))[:2], bool)
-    predictions, _, seen = _both_sides(predictions, labels, in_train)
-    if len(predictions) < 2:
-        raise ArgumentError(f"predictions must hold at least 2 models to disagree, got {len(predictions)}")
-    out = be.empty(predictions.shape[1], predictions)
-    for part in be.blocks(predictions[0]):
-        p = [be.softmax(be.class_first(model[part])) for model in predictions]
-        weight = be.double(~seen[:, part])
-        times = weight.sum(0)
-        with np.errstate(invalid="ignore"):  # without a model, 0 / 0 gives NaN, as intended
-            mean = sum(w * q for w, q in zip(weight, p, strict=True)) / times
-            own = sum(w * entropy(q) for w, q in zip(weight, p, strict=True)) / times
-        out[part] = information(mean, own)
-    return out
+Means = Mapping[Side, Mapping[str, npt.NDArray[Any]]]
 
 
 def _both_sides(predictions: Array, labels: Array | None, in_train: Array) -> tuple[Array, Array, Array]:
@@ -129,21 +49,6 @@ def _mean_where(values: Array, mask: Array) -> Array:
         return (values * weight).sum(0) / weight.sum(0)
 
 
-def entropy(p: Array) -> Array:
-    """Compute the entropy of (C, m) probabilities."""
-    return be.entr(p).sum(0)
-
-
-def information(mean: Array, own: Array) -> Array:
-    """Compute the entropy of the mean less the mean entropy, at least 0 in spite of rounding."""
-    return be.namespace(mean).clip(entropy(mean) - own, 0.0, None)
-
-
-MEMORIZATION = "memorization"  # `stratified:cutoff=auto` reads this score too
-
-Means = Mapping[Side, Mapping[str, npt.NDArray[Any]]]
-
-
 class _Sides(Observed):
     """A score that is the difference of one number of the last observation on each side."""
 
@@ -152,6 +57,23 @@ class _Sides(Observed):
     def join(self, means: Means) -> FloatArray:
         """Subtract held out from in sample."""
         return np.asarray(means["seen"]["value"] - means["unseen"]["value"])
+
+
+def memorization(predictions: Array, labels: Array, in_train: Array, *, probabilities: bool = False) -> Array:
+    """Compute memorisation, P[correct, in train] - P[correct, held out]: harder when higher, in [-1, 1].
+
+    Feldman and Zhang 2020 (arXiv 2008.03703).
+
+    (R, n, C) predictions, (n,) labels and the (R, n) mask `in_train` give float64 (n,); `ArgumentError` says what does
+    not fit. With `probabilities`, the probability of the label takes the place of 1 for a correct prediction.
+
+    >>> predictions = np.array([[[9.0, 0.0]], [[0.0, 9.0]], [[9.0, 0.0]]])
+    >>> memorization(predictions, np.array([0]), np.array([[True], [False], [True]])).tolist()
+    [1.0]
+    """
+    predictions, labels, seen = _both_sides(predictions, labels, in_train)
+    measured = series(be.p_label if probabilities else be.is_correct, predictions, labels)
+    return _mean_where(measured, seen) - _mean_where(measured, ~seen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +105,23 @@ class Memorization(_Sides):
         return rowwise(be.p_label if self.probabilities else be.is_correct, observation, labels)
 
 
+def holdout_gap(predictions: Array, labels: Array, in_train: Array) -> Array:
+    """Compute held-out loss less in-sample loss at the end of training: harder when higher, unbounded.
+
+    High for memorised samples, wrong labels included.
+
+    (R, n, C) predictions, (n,) labels and the (R, n) mask `in_train` give float64 (n,); `ArgumentError` says what does
+    not fit.
+
+    >>> predictions = np.log([[[0.5, 0.5]], [[0.25, 0.75]]])
+    >>> holdout_gap(predictions, np.array([0]), np.array([[True], [False]])).round(4).tolist()
+    [0.6931]
+    """
+    predictions, labels, seen = _both_sides(predictions, labels, in_train)
+    losses = series(be.loss, predictions, labels)
+    return _mean_where(losses, ~seen) - _mean_where(losses, seen)
+
+
 @dataclass(frozen=True, kw_only=True)
 class HoldoutGap(_Sides):
     """`holdout_gap`, streaming.
@@ -205,6 +144,29 @@ class HoldoutGap(_Sides):
     def join(self, means: Means) -> FloatArray:
         """Subtract in sample from held out."""
         return np.asarray(means["unseen"]["value"] - means["seen"]["value"])
+
+
+def reducible(early: Array, predictions: Array, labels: Array, in_train: Array) -> Array:
+    """Compute in-sample loss at an early epoch less held-out loss at the end: worth more when higher, unbounded.
+
+    High for samples that can be learned but are not learned yet. A static form of RHO-LOSS (Mindermann et al. 2022,
+    arXiv 2206.07137).
+
+    (R, n, C) predictions at an `early` epoch and at the end, (n,) labels and the (R, n) mask `in_train` give float64
+    (n,); `ArgumentError` says what does not fit.
+
+    >>> early, final = np.log([[[0.25, 0.75]], [[0.5, 0.5]]]), np.log([[[0.9, 0.1]], [[0.5, 0.5]]])
+    >>> reducible(early, final, np.array([0]), np.array([[True], [False]])).round(4).tolist()
+    [0.6931]
+    """
+    predictions, labels, seen = _both_sides(predictions, labels, in_train)
+    early, _ = be.checked(be.like(be.as_array(early), predictions), labels, name="early", ndim=3)
+    if early.shape != predictions.shape:
+        raise ArgumentError(
+            f"early must have the shape of predictions, {tuple(predictions.shape)}, got {tuple(early.shape)}"
+        )
+    in_sample = _mean_where(series(be.loss, early, labels), seen)
+    return in_sample - _mean_where(series(be.loss, predictions, labels), ~seen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,8 +208,46 @@ class Reducible(_Sides):
         return (self.epoch,) if side == "seen" else ()
 
 
+def disagreement(predictions: Array, labels: Array | None = None, in_train: Array | None = None) -> Array:
+    """Compute the mutual information of held-out models: worth more when higher, in [0, log C].
+
+    It is the entropy of the mean p less the mean entropy, in nats. Label-free.
+
+    (R, n, C) predictions, R at least 2, give float64 (n,); labels are not read, and without `in_train` no model was
+    trained on any sample. `ArgumentError` says what does not fit.
+
+    >>> disagreement(np.log([[[0.9, 0.1]], [[0.1, 0.9]]])).round(4).tolist()
+    [0.3681]
+    """
+    if in_train is None:
+        in_train = np.zeros(tuple(np.shape(predictions))[:2], bool)
+    predictions, _, seen = _both_sides(predictions, labels, in_train)
+    if len(predictions) < 2:
+        raise ArgumentError(f"predictions must hold at least 2 models to disagree, got {len(predictions)}")
+    out = be.empty(predictions.shape[1], predictions)
+    for part in be.blocks(predictions[0]):
+        p = [be.softmax(be.class_first(model[part])) for model in predictions]
+        weight = be.double(~seen[:, part])
+        times = weight.sum(0)
+        with np.errstate(invalid="ignore"):  # without a model, 0 / 0 gives NaN, as intended
+            mean = sum(w * q for w, q in zip(weight, p, strict=True)) / times
+            own = sum(w * entropy(q) for w, q in zip(weight, p, strict=True)) / times
+        out[part] = information(mean, own)
+    return out
+
+
+def entropy(p: Array) -> Array:
+    """Compute the entropy of (C, m) probabilities."""
+    return be.entr(p).sum(0)
+
+
+def information(mean: Array, own: Array) -> Array:
+    """Compute the entropy of the mean less the mean entropy, at least 0 in spite of rounding."""
+    return be.namespace(mean).clip(entropy(mean) - own, 0.0, None)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Disagreement(Score):
+class Disagreement(LastLogits):
     """`disagreement` of the last observations, from all repeats at once.
 
     Cost:
@@ -262,7 +262,6 @@ class Disagreement(Score):
     name = "disagreement"
     direction = "worth"
     low, high = 0.0, math.inf
-    needs = frozenset({"logits"})
     state = "O(C)"
     formula = "entropy of the mean p - mean entropy, over repeats"
     source = "Houlsby et al. 2011 (arXiv 1112.5745)"
@@ -273,10 +272,6 @@ class Disagreement(Score):
     def least_repeats(self) -> int:
         """Two models, at least."""
         return 2
-
-    def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """Tell whether this is the last observation of the held-out side."""
-        return side == "unseen" and epoch == last
 
     def start(self, side: Side, m: int, classes: int) -> State:
         """Make the state: the last p."""

@@ -8,9 +8,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from unseen.errors import DataError
+from unseen.learners.passes import Passes
 from unseen.learners.ridge import RidgeLearner
-from unseen.learners.ridge.passes import Passes
-from unseen.learners.ridge.reading import RowReader
+from unseen.learners.rows import RowReader
 
 
 class SmallRows(RowReader):

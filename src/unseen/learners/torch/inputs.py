@@ -1,12 +1,10 @@
-"""Where batches of raw inputs come from, and how they are put on one scale.
+"""Where batches of raw inputs come from, how they are put on one scale, and random changes of training images.
 
 Data that fits is held as one tensor; larger data is read batch by batch by worker processes. Both give the same
 batches in the same order, so the numbers do not depend on which it is.
 
-Random changes of training images, for a whole batch at once on the device of the batch.
-
-What is drawn is apart from what is done with it: the draws come from a CPU generator, so that the same seed means
-the same shifts and flips on every device, and one gather then crops and flips all images of a batch.
+Random changes are drawn by a CPU generator, so that the same seed means the same shifts and flips on every device. They
+are made for a whole batch at once on its device.
 """
 
 from __future__ import annotations
@@ -30,8 +28,8 @@ from unseen.core.arrays import IdArray, IntArray
 from unseen.core.protocols import Data
 from unseen.data.options import total_memory
 from unseen.errors import DataError, some
-from unseen.learners.torch.parallel import ALONE, Team
 from unseen.learners.torch.recipe import Recipe
+from unseen.learners.torch.runtime import ALONE, Team
 
 SHARED = Path("/dev/shm")  # where torch puts what worker processes send
 _CHUNK = 2048  # rows at a time where all of them are passed over

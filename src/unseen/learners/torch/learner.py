@@ -1,8 +1,6 @@
-"""Importing torch for the first time.
+"""The torch learner: it trains by a recipe, on the CPU or a CUDA device, and observes after each epoch.
 
-What is refused before any training.
-
-The torch learner: trains by a recipe, on the CPU or a CUDA device, and observes after each epoch.
+Importing this module does not import torch.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ import numpy as np
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import default_threads, short_spins
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
-from unseen.learners.base import refuse_target
+from unseen.learners.base import pack, refuse_target, unpack
 from unseen.learners.torch.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -42,20 +40,6 @@ def load_torch() -> None:
             import torch  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError("torch", "the torch learner", "torch") from error
-
-
-def check_team(recipe: Recipe, device: str, workers: int) -> None:
-    """Refuse what several workers cannot train together."""
-    if recipe.batch_size < workers:
-        raise ArgumentError(
-            f"batch_size must be at least the number of workers, {workers}, got {recipe.batch_size}; use fewer workers"
-        )
-    if ":" in device:
-        raise ArgumentError(
-            f"device must be 'auto', 'cpu' or 'cuda' with several workers, since each has its own, got {device!r}"
-        )
-    if recipe.compile:
-        raise ArgumentError("compile of a recipe must be False with several workers, got True")
 
 
 def check_shape(recipe: Recipe, data: Data) -> None:
@@ -81,7 +65,7 @@ def try_network(recipe: Recipe, data: Data, workers: int) -> None:
     import torch
 
     from unseen.learners.torch.loop import network_for
-    from unseen.learners.torch.parallel import by_the_batch_alone
+    from unseen.learners.torch.runtime import by_the_batch_alone
 
     shape = data.sample_shape if data.kind == "vector" else (data.sample_shape[2], *data.sample_shape[:2])
     classes = len(data.class_names)
@@ -179,8 +163,18 @@ class TorchLearner(Learner):
         >>> TorchLearner("mlp").with_workers(2).workers
         2
         """
-        if workers > 1:
-            check_team(self.recipe, self.device, workers)
+        if workers > 1 and self.recipe.batch_size < workers:
+            raise ArgumentError(
+                f"batch_size must be at least the number of workers, {workers}, got {self.recipe.batch_size}; use "
+                "fewer workers"
+            )
+        if workers > 1 and ":" in self.device:
+            raise ArgumentError(
+                "device must be 'auto', 'cpu' or 'cuda' with several workers, since each has its own, got "
+                f"{self.device!r}"
+            )
+        if workers > 1 and self.recipe.compile:
+            raise ArgumentError("compile of a recipe must be False with several workers, got True")
         joined = copy(self)
         joined.workers = workers
         return joined
@@ -265,14 +259,7 @@ class TorchLearner(Learner):
         try_network(self.recipe, data, self.workers)
 
     def fit(
-        self,
-        data: Data,
-        fit: Fit,
-        sink: Sink,
-        checkpoints: CheckpointStore,
-        *,
-        seed: int,
-        report: Callable[..., None],
+        self, data: Data, fit: Fit, sink: Sink, checkpoints: CheckpointStore, *, seed: int, report: Callable[..., None]
     ) -> None:
         """Train once, observing after each epoch that the sink asks for; continue after the last saved epoch.
 
@@ -285,20 +272,23 @@ class TorchLearner(Learner):
                 network without a linear layer.
             DataError: a vector holds NaN or infinity.
         """
-        from unseen.learners.torch import loop
-        from unseen.learners.torch.loop import TorchTraining, seconds_since
-        from unseen.learners.torch.parallel import find_team
-        from unseen.learners.torch.runtime import borrowed, explained
+        from unseen.learners.torch.loop import TorchTraining, last_linear, seconds_since
+        from unseen.learners.torch.runtime import borrowed, explained, find_team
 
         device = self._device()
         team = find_team(self.workers, device)
         with borrowed(self.recipe, device, self.threads), explained(self.recipe, device):
             training = TorchTraining(self.recipe, data, fit, self._inputs(data, device, team.local), device, seed, team)
-            self._check_wishes(training.model, sink)
+            wished = [sink.wants(side, n + 1, self.epochs) for n in range(self.epochs) for side in ("unseen", "seen")]
+            if any("features" in words for words in wished) and last_linear(training.model) is None:
+                raise ArgumentError(
+                    "features need a network with a torch.nn.Linear (they are the input of the last one), but "
+                    f"{self.recipe.network!r} has none; choose scores without features, or another network"
+                )
             saved = checkpoints.load() if team.leads else None
             if saved is not None:
-                sink.restore(loop.part("sink", saved))
-            done = training.go_on(saved)
+                sink.restore(unpack("sink", saved))
+            done = training.resume(saved)
             saved_at = time.monotonic()
             for epoch in range(done + 1, self.recipe.epochs + 1):
                 start = time.perf_counter()
@@ -310,7 +300,7 @@ class TorchLearner(Learner):
                 if not team.leads:
                     continue
                 if time.monotonic() - saved_at >= getattr(checkpoints, "spacing", 0.0):
-                    state = {"epoch": np.asarray(epoch), **training.state(), **loop.pack("sink", sink.state())}
+                    state = {"epoch": np.asarray(epoch), **training.state(), **pack("sink", sink.state())}
                     checkpoints.save(state)
                     saved_at = time.monotonic()
                 report(
@@ -338,14 +328,3 @@ class TorchLearner(Learner):
             inputs = open_inputs(data, device=device, memory_limit=limit, workers=workers, sharers=sharers)
             self._opened.append((data, inputs))
         return self._opened[0][1]
-
-    def _check_wishes(self, model: torch.nn.Module, sink: Sink) -> None:
-        from unseen.learners.torch.loop import last_linear
-
-        last = self.recipe.epochs
-        wished = [sink.wants(side, epoch, last) for epoch in range(1, last + 1) for side in ("unseen", "seen")]
-        if any("features" in words for words in wished) and last_linear(model) is None:
-            raise ArgumentError(
-                f"features need a network with a torch.nn.Linear (they are the input of the last one), but "
-                f"{self.recipe.network!r} has none; choose scores without features, or another network"
-            )

@@ -1,14 +1,12 @@
-"""The state of a training as named NumPy arrays, and back: no pickle.
+"""One training in progress: a network, its optimiser, the epochs, and what the model says of samples.
 
-What a model says of samples: evaluation mode, no augmentation, no gradient but the one asked for.
-
-One training in progress: a network, its optimiser, and the epochs.
+The state is kept as named NumPy arrays: no pickle. A model is observed in evaluation mode, without augmentation.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -27,32 +25,18 @@ from unseen.core.exposure import Fit
 from unseen.core.observation import Observation, Side
 from unseen.core.protocols import Data, Sink
 from unseen.errors import ArgumentError, CorruptFileError, DataError, some
+from unseen.learners.base import pack, unpack
 from unseen.learners.torch import inputs as augment
 from unseen.learners.torch import networks
 from unseen.learners.torch.inputs import Inputs, Normaliser, fit_normaliser
-from unseen.learners.torch.parallel import ALONE, Said, Team
 from unseen.learners.torch.recipe import Recipe
-from unseen.learners.torch.runtime import load_compiler, seed_global
+from unseen.learners.torch.runtime import ALONE, Outputs, Team, load_compiler, seed_global
 
 
 def to_array(tensor: Tensor) -> npt.NDArray[Any]:
     """Copy a tensor to an array; NumPy has no bfloat16, so its bits become int16."""
     copy = tensor.detach().to("cpu", copy=True).contiguous()
     return copy.view(torch.int16).numpy() if copy.dtype == torch.bfloat16 else copy.numpy()
-
-
-def pack(prefix: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """Return the same arrays under `prefix/name`."""
-    return {f"{prefix}/{name}": array for name, array in arrays.items()}
-
-
-def part(prefix: str, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays that `pack` put under that prefix.
-
-    >>> sorted(part("a", {"a/x": np.zeros(1), "a/y/z": np.zeros(1), "b/x": np.zeros(1)}))
-    ['x', 'y/z']
-    """
-    return {name.removeprefix(f"{prefix}/"): a for name, a in arrays.items() if name.startswith(f"{prefix}/")}
 
 
 def unpack_model(model: nn.Module, arrays: Arrays) -> None:
@@ -175,41 +159,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-@contextmanager
-def listening(model: nn.Module) -> Iterator[Callable[[], Tensor]]:
-    """While open, a call of the model lets the function given here tell the input of its last linear layer.
-
-    Raises:
-        ArgumentError: it has no linear layer, or one whose input is not one vector a sample.
-    """
-    layer = last_linear(model)
-    if layer is None:
-        raise ArgumentError(
-            "features need a network with a torch.nn.Linear (they are the input of the last one), but it has none; "
-            "choose a score without features, or another network"
-        )
-    heard: list[Tensor] = []
-
-    def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        heard[:] = [inputs[0].detach().float()]
-
-    def features() -> Tensor:
-        if not heard or heard[0].ndim != 2:
-            raise ArgumentError(
-                "features need a last torch.nn.Linear that takes one vector a sample, but its input has shape "
-                f"{tuple(heard[0].shape) if heard else '() (it was not called)'}; choose a score without features"
-            )
-        return heard.pop()
-
-    handle = layer.register_forward_pre_hook(hook)
-    try:
-        yield features
-    finally:
-        handle.remove()
-
-
 def gradient_norms(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Norm of the gradient of plain cross-entropy over all trainable parameters, one sample at a time, float32 (m,).
+    """Compute the norm of the gradient of plain cross-entropy over all parameters for each sample, float32 (m,).
 
     In evaluation mode and full precision, in chunks of bounded memory.
     Source: Paul et al. 2021 (arXiv 2107.07075), GraNd.
@@ -327,7 +278,7 @@ class TorchTraining:
         self._step = 0
 
     def epoch(self, epoch: int) -> float:
-        """Train for one epoch, counted from 1; the mean loss.
+        """Train for one epoch, counted from 1; return the mean loss.
 
         Raises:
             ArgumentError: the loss is no longer finite.
@@ -343,26 +294,41 @@ class TorchTraining:
         slices = [rows[self.team.slice(len(rows))] for rows in batches]
         for batch, rows, raw in zip(batches, slices, self.inputs.batches(slices), strict=True):
             m = len(batch)
-            total += self._train(self._augmented(raw, draws, m), self._labels_of(rows), m) * m
-        loss = float(self.team.sum(total.cpu().numpy())) / self.team.size / len(fit.train)
-        if not np.isfinite(loss):
+            self._optimiser.lr = self.recipe.rate(self._step, self._steps)
+            self._optimiser.zero_grad()
+            with self._mixed():
+                logits = self._call(self._augment(raw, draws, m))
+            loss = self.team.loss(logits.float(), self._labels_of(rows), self.recipe.label_smoothing, m)
+            self._scaler.scale(loss).backward()
+            self._scaler.step(self._optimiser)
+            self._scaler.update()
+            self._step += 1
+            total += loss.detach() * m
+        mean = float(self.team.sum(total.cpu().numpy())) / self.team.size / len(fit.train)
+        if not np.isfinite(mean):
             raise ArgumentError(
-                f"training diverged: the mean loss of epoch {epoch} of fit {fit.name} is {loss}; use a lower lr "
+                f"training diverged: the mean loss of epoch {epoch} of fit {fit.name} is {mean}; use a lower lr "
                 f"(it is {self.recipe.lr}) or a longer warmup (it is {self.recipe.warmup})"
             )
-        return loss
+        return mean
 
     def observe(self, sink: Sink, epoch: int) -> None:
         """Push what the model now makes of the watch sets, if the sink wants it."""
         sides: tuple[Side, ...] = ("unseen", "seen")
         for side in sides:
             wanted = sink.wants(side, epoch, self.recipe.epochs)
-            if wanted and len(self.fit.watch(side)):
-                for observation in self._observations(side, epoch, wanted):
-                    sink.observe(side, observation)
+            if not wanted or not len(self.fit.watch(side)):
+                continue
+            batches = batched(self.fit.watch(side), self.recipe.observe_batch)
+            with evaluating(self.model):
+                own = self._outputs(self.team.mine(batches), epoch, wanted)
+                # The first process goes through all batches; the others send theirs.
+                gathered = self.team.gathered(own, [len(rows) for rows in batches])
+                for rows, (logits, features, norms) in zip(batches, gathered, strict=self.team.leads):
+                    sink.observe(side, Observation(rows, epoch, logits=logits, features=features, grad_norm=norms))
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Everything the next epoch depends on."""
+        """Return everything the next epoch depends on."""
         scaler = {name: np.asarray(value) for name, value in self._scaler.state_dict().items()}
         return {
             "step": np.asarray(self._step),
@@ -371,17 +337,8 @@ class TorchTraining:
             **pack("scaler", scaler),
         }
 
-    def restore(self, arrays: Arrays) -> None:
-        """Go back to a saved state."""
-        self._step = int(arrays["step"])
-        unpack_model(self.model, part("model", arrays))
-        self._optimiser.restore(part("optim", arrays))
-        scaler = {name: array.item() for name, array in part("scaler", arrays).items()}
-        if scaler:
-            self._scaler.load_state_dict(scaler)
-
-    def go_on(self, saved: Arrays | None) -> int:
-        """Continue from the checkpoint that the first process of the team has, if it has one; the epochs done.
+    def resume(self, saved: Arrays | None) -> int:
+        """Continue from the checkpoint that the first process of the team has, if it has one; return the epochs done.
 
         The state of the sink is left out: it concerns that process alone.
         """
@@ -389,59 +346,59 @@ class TorchTraining:
         state = self.team.shared(own)
         if state is None:
             return 0
-        self.restore(state)
+        self._step = int(state["step"])
+        unpack_model(self.model, unpack("model", state))
+        self._optimiser.restore(unpack("optim", state))
+        scaler = {name: array.item() for name, array in unpack("scaler", state).items()}
+        if scaler:
+            self._scaler.load_state_dict(scaler)
         return int(state["epoch"])
 
-    def _train(self, inputs: Tensor, labels: Tensor, samples: int) -> Tensor:
-        self._optimiser.lr = self.recipe.rate(self._step, self._steps)
-        self._optimiser.zero_grad()
-        with self._mixed():
-            logits = self._call(inputs)
-        loss = self.team.loss(logits.float(), labels, self.recipe.label_smoothing, samples)
-        self._scaler.scale(loss).backward()
-        self._scaler.step(self._optimiser)
-        self._scaler.update()
-        self._step += 1
-        return loss.detach()
-
-    def _augmented(self, raw: Tensor, generator: torch.Generator, samples: int) -> Tensor:
+    def _augment(self, raw: Tensor, generator: torch.Generator, samples: int) -> Tensor:
         if not self._images:
             return self._normalise(raw)
         recipe = self.recipe
         # Drawn for the whole batch, so that an image is changed alike whichever process has it.
         draws = augment.draw(recipe, samples, (raw.shape[1], raw.shape[2]), generator)[self.team.slice(samples)]
         moved = augment.crop_and_flip(raw, draws, recipe.crop)
-        return self._laid_out(augment.cut_out(self._normalise(moved), draws, recipe.cutout))
+        return self._lay_out(augment.cut_out(self._normalise(moved), draws, recipe.cutout))
 
-    def _laid_out(self, images: Tensor) -> Tensor:
+    def _lay_out(self, images: Tensor) -> Tensor:
         return images.permute(0, 3, 1, 2).contiguous(memory_format=self._layout)
 
-    def _observations(self, side: Side, epoch: int, wanted: frozenset[str]) -> Iterator[Observation]:
-        batches = batched(self.fit.watch(side), self.recipe.observe_batch)
-        with evaluating(self.model):
-            own = self._said(self.team.mine(batches), epoch, wanted)
-            # The first process goes through all batches; the others send theirs.
-            all_said = self.team.gathered(own, [len(rows) for rows in batches])
-            for rows, (logits, features, norms) in zip(batches, all_said, strict=self.team.leads):
-                yield Observation(rows, epoch, logits=logits, features=features, grad_norm=norms)
-
-    def _said(self, batches: Sequence[IntArray], epoch: int, wanted: frozenset[str]) -> Iterator[Said]:
+    def _outputs(self, batches: Sequence[IntArray], epoch: int, wanted: frozenset[str]) -> Iterator[Outputs]:
         for rows, raw in zip(batches, self.inputs.batches(batches), strict=True):
-            inputs = self._laid_out(self._normalise(raw)) if self._images else self._normalise(raw)
-            logits, features = self._logits(inputs, "features" in wanted)
-            self._refuse_nonfinite(logits, inputs, rows, epoch)
-            self._refuse_probabilities(logits)
+            inputs = self._lay_out(self._normalise(raw)) if self._images else self._normalise(raw)
+            logits, features = self._forward(inputs, "features" in wanted)
+            self._check_logits(logits, inputs, rows, epoch)
             norms = None
             if "grad_norm" in wanted:
                 norms = gradient_norms(self.model, inputs, self._labels_of(rows))
             yield logits, features, norms
 
-    def _logits(self, inputs: Tensor, with_features: bool) -> tuple[Tensor, Tensor | None]:
-        with self._mixed():
-            if not with_features:
-                return self.model(inputs).float(), None
-            with listening(self.model) as features:
-                return self.model(inputs).float(), features()
+    def _forward(self, inputs: Tensor, with_features: bool) -> tuple[Tensor, Tensor | None]:
+        """Return the logits, and the input of the last linear layer where it is wanted."""
+        heard: list[Tensor] = []
+
+        def hear(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+            heard[:] = [given[0].detach().float()]
+
+        layer = last_linear(self.model) if with_features else None
+        handle = None if layer is None else layer.register_forward_pre_hook(hear)
+        try:
+            with self._mixed():
+                logits = self.model(inputs).float()
+        finally:
+            if handle is not None:
+                handle.remove()
+        if not with_features:
+            return logits, None
+        if not heard or heard[0].ndim != 2:
+            raise ArgumentError(
+                "features need a last torch.nn.Linear that takes one vector a sample, but its input has shape "
+                f"{tuple(heard[0].shape) if heard else '() (it was not called)'}; choose a score without features"
+            )
+        return logits, heard[0]
 
     def _labels_of(self, rows: IntArray) -> Tensor:
         return self._labels[torch.from_numpy(np.array(rows)).to(self.device)]
@@ -450,20 +407,17 @@ class TorchTraining:
         dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[self.recipe.precision]
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
-    def _refuse_nonfinite(self, logits: Tensor, inputs: Tensor, rows: IntArray, epoch: int) -> None:
+    def _check_logits(self, logits: Tensor, inputs: Tensor, rows: IntArray, epoch: int) -> None:
+        """Refuse NaN, infinity, and probabilities; log-probabilities are logits, too."""
         bad = ~logits.isfinite().all(dim=1)
-        if not bad.any():
-            return
-        ids = some(self.data.ids[rows][bad.cpu().numpy()].tolist())
-        if not inputs[bad].isfinite().all():
-            raise DataError(f"features must be finite, but samples hold NaN or infinity: ids {ids}; remove them")
-        raise ArgumentError(
-            f"logits of fit {self.fit.name} after epoch {epoch} are NaN or infinite for ids {ids}: training diverged; "
-            f"use a lower lr (it is {self.recipe.lr}) or a longer warmup (it is {self.recipe.warmup})"
-        )
-
-    def _refuse_probabilities(self, logits: Tensor) -> None:
-        """Warn where the logits look like probabilities. Log-probabilities are logits, too."""
+        if bad.any():
+            ids = some(self.data.ids[rows][bad.cpu().numpy()].tolist())
+            if not inputs[bad].isfinite().all():
+                raise DataError(f"features must be finite, but samples hold NaN or infinity: ids {ids}; remove them")
+            raise ArgumentError(
+                f"logits of fit {self.fit.name} after epoch {epoch} are NaN or infinite for ids {ids}: training "
+                f"diverged; use a lower lr (it is {self.recipe.lr}) or a longer warmup (it is {self.recipe.warmup})"
+            )
         if len(logits) < 2 or bool((logits < 0).any()):
             return
         if bool(((logits.sum(dim=1) - 1).abs() < SUM_OF_ONE).all()):

@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from operator import attrgetter
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from unseen.errors import ArgumentError, UnknownNameError
+
+
+class Classifier(nn.Module):
+    """A network of a body, which makes a vector of each input, and a linear head."""
+
+    def __init__(self, body: nn.Module, width: int, classes: int) -> None:
+        super().__init__()
+        self.body = body
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute logits (m, classes) of inputs (m, features) or (m, C, H, W)."""
+        logits: Tensor = self.head(self.body(x))
+        return logits
 
 
 class MLP(nn.Module):
@@ -24,7 +39,7 @@ class MLP(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (m, classes) of inputs (m, features) or (m, C, H, W)."""
+        """Compute logits (m, classes) of inputs (m, features) or (m, C, H, W)."""
         logits: Tensor = self.head(self.hidden(x))
         return logits
 
@@ -39,87 +54,57 @@ def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *, pool: 
     )
 
 
-class ConvNet(nn.Module):
-    """Four convolutions for two CPU cores.
+def convnet(*, classes: int, channels: int, image_size: tuple[int, int]) -> Classifier:
+    """Make four convolutions for two CPU cores.
 
     The first halves the resolution, so that most work is on small maps; images below 16 pixels have none to spare.
     """
-
-    least = 8
-
-    def __init__(self, *, classes: int, channels: int, image_size: tuple[int, int]) -> None:
-        super().__init__()
-        _large_enough("convnet", image_size, self.least)
-        self.body = nn.Sequential(
-            _conv(channels, 24, 4, 2) if min(image_size) >= 16 else _conv(channels, 24),
-            _conv(24, 32, pool=True),
-            _conv(32, 64, pool=True),
-            _conv(64, 128),
-            nn.AdaptiveMaxPool2d(1),
-            nn.Flatten(),
-        )
-        self.head = nn.Linear(128, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (m, classes) of images (m, C, H, W)."""
-        logits: Tensor = self.head(self.body(x))
-        return logits
+    _large_enough("convnet", image_size, 8)
+    body = nn.Sequential(
+        _conv(channels, 24, 4, 2) if min(image_size) >= 16 else _conv(channels, 24),
+        _conv(24, 32, pool=True),
+        _conv(32, 64, pool=True),
+        _conv(64, 128),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+    )
+    return Classifier(body, 128, classes)
 
 
-class ConvNet7(nn.Module):
-    """Seven convolutions that fit images of 32 pixels in minutes on one core that multiplies in bfloat16.
+def convnet7(*, classes: int, channels: int, image_size: tuple[int, int]) -> Classifier:
+    """Make seven convolutions that fit images of 32 pixels in minutes on one core that multiplies in bfloat16.
 
-    The first halves the resolution, as in `ConvNet`; widths are multiples of 32, which tiles of such a core hold whole.
+    The first halves the resolution, as in `convnet`; widths are multiples of 32, which tiles of such a core hold whole.
     """
-
-    least = 8
-
-    def __init__(self, *, classes: int, channels: int, image_size: tuple[int, int]) -> None:
-        super().__init__()
-        _large_enough("convnet7", image_size, self.least)
-        self.body = nn.Sequential(
-            _conv(channels, 32, 4, 2) if min(image_size) >= 16 else _conv(channels, 32),
-            _conv(32, 64),
-            _conv(64, 64, pool=True),
-            _conv(64, 128),
-            _conv(128, 128, pool=True),
-            _conv(128, 256),
-            _conv(256, 256),
-            nn.AdaptiveMaxPool2d(1),
-            nn.Flatten(),
-        )
-        self.head = nn.Linear(256, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (m, classes) of images (m, C, H, W)."""
-        logits: Tensor = self.head(self.body(x))
-        return logits
+    _large_enough("convnet7", image_size, 8)
+    body = nn.Sequential(
+        _conv(channels, 32, 4, 2) if min(image_size) >= 16 else _conv(channels, 32),
+        _conv(32, 64),
+        _conv(64, 64, pool=True),
+        _conv(64, 128),
+        _conv(128, 128, pool=True),
+        _conv(128, 256),
+        _conv(256, 256),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+    )
+    return Classifier(body, 256, classes)
 
 
-class ResNet9(nn.Module):
-    """Four stages of convolutions, two of them with a residual pair: strong on small images within few epochs."""
-
-    least = 8
-
-    def __init__(self, *, classes: int, channels: int, image_size: tuple[int, int]) -> None:
-        super().__init__()
-        _large_enough("resnet9", image_size, self.least)
-        self.body = nn.Sequential(
-            _conv(channels, 64),
-            _conv(64, 128, pool=True),
-            _Residual(nn.Sequential(_conv(128, 128), _conv(128, 128))),
-            _conv(128, 256, pool=True),
-            _conv(256, 512, pool=True),
-            _Residual(nn.Sequential(_conv(512, 512), _conv(512, 512))),
-            nn.AdaptiveMaxPool2d(1),
-            nn.Flatten(),
-        )
-        self.head = nn.Linear(512, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (m, classes) of images (m, C, H, W)."""
-        logits: Tensor = self.head(self.body(x))
-        return logits
+def resnet9(*, classes: int, channels: int, image_size: tuple[int, int]) -> Classifier:
+    """Make four stages of convolutions, two of them with a residual pair: strong on small images in few epochs."""
+    _large_enough("resnet9", image_size, 8)
+    body = nn.Sequential(
+        _conv(channels, 64),
+        _conv(64, 128, pool=True),
+        _Residual(nn.Sequential(_conv(128, 128), _conv(128, 128))),
+        _conv(128, 256, pool=True),
+        _conv(256, 512, pool=True),
+        _Residual(nn.Sequential(_conv(512, 512), _conv(512, 512))),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+    )
+    return Classifier(body, 512, classes)
 
 
 class _Residual(nn.Module):
@@ -155,58 +140,44 @@ class _Block(nn.Module):
         return functional.relu(self.inner(x) + self.shortcut(x), inplace=True)
 
 
-class ResNet(nn.Module):
-    """He et al. 2016 (arXiv 1512.03385).
+def resnet(
+    *,
+    classes: int,
+    channels: int,
+    image_size: tuple[int, int],
+    blocks: tuple[int, int, int, int],
+    bottleneck: bool = False,
+    small: bool = False,
+) -> Classifier:
+    """Make a residual network (He et al. 2016, arXiv 1512.03385) of so many blocks in each of four stages.
 
-    Args:
-        classes: number of logits.
-        channels: of an image.
-        image_size: (height, width).
-        blocks: in each of the four stages.
-        bottleneck: blocks of three convolutions, as in ResNet-50.
-        small: the stem for small images, one 3 x 3 convolution of stride 1; else 7 x 7 of stride 2 and a pooling.
+    ResNet-50 has bottlenecks, blocks of three convolutions. The stem for small images is one 3 x 3 convolution of
+    stride 1, else one of 7 x 7 of stride 2 and a pooling.
     """
-
-    def __init__(
-        self,
-        *,
-        classes: int,
-        channels: int,
-        image_size: tuple[int, int],
-        blocks: tuple[int, int, int, int],
-        bottleneck: bool = False,
-        small: bool = False,
-    ) -> None:
-        super().__init__()
-        _large_enough("resnet", image_size, 8 if small else 32)
-        layers: list[nn.Module] = (
-            [_conv(channels, 64)] if small else [_conv(channels, 64, 7, 2), nn.MaxPool2d(3, 2, padding=1)]
-        )
-        inputs = 64
-        for stage, (width, count) in enumerate(zip((64, 128, 256, 512), blocks, strict=True)):
-            for index in range(count):
-                stride = 2 if stage and not index else 1
-                layers.append(_Block(inputs, width, stride, bottleneck=bottleneck))
-                inputs = 4 * width if bottleneck else width
-        self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.head = nn.Linear(inputs, classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (m, classes) of images (m, C, H, W)."""
-        logits: Tensor = self.head(self.body(x))
-        return logits
+    _large_enough("resnet", image_size, 8 if small else 32)
+    layers: list[nn.Module] = (
+        [_conv(channels, 64)] if small else [_conv(channels, 64, 7, 2), nn.MaxPool2d(3, 2, padding=1)]
+    )
+    inputs = 64
+    for stage, (width, count) in enumerate(zip((64, 128, 256, 512), blocks, strict=True)):
+        for index in range(count):
+            stride = 2 if stage and not index else 1
+            layers.append(_Block(inputs, width, stride, bottleneck=bottleneck))
+            inputs = 4 * width if bottleneck else width
+    network = Classifier(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), inputs, classes)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return network
 
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "convnet": ConvNet,
-    "convnet7": ConvNet7,
-    "resnet9": ResNet9,
-    "resnet18": partial(ResNet, blocks=(2, 2, 2, 2), small=True),
-    "resnet34": partial(ResNet, blocks=(3, 4, 6, 3)),
-    "resnet50": partial(ResNet, blocks=(3, 4, 6, 3), bottleneck=True),
+    "convnet": convnet,
+    "convnet7": convnet7,
+    "resnet9": resnet9,
+    "resnet18": partial(resnet, blocks=(2, 2, 2, 2), small=True),
+    "resnet34": partial(resnet, blocks=(3, 4, 6, 3)),
+    "resnet50": partial(resnet, blocks=(3, 4, 6, 3), bottleneck=True),
 }
 
 
@@ -233,7 +204,15 @@ def build(
     if network == "mlp":
         height, width = image_size or (0, 0)
         return MLP(classes=classes, features=features or channels * height * width)
-    factory = _imported(network) if ":" in network else NETWORKS.get(network)
+    factory: Any = NETWORKS.get(network)
+    if ":" in network:
+        module, _, name = network.partition(":")
+        try:
+            factory = attrgetter(name)(import_module(module))
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ArgumentError(
+                f"network {network!r} must name an importable function as 'package.module:function': {error}"
+            ) from error
     if factory is None:
         raise UnknownNameError("network", network, [*NETWORKS, "mlp", "package.module:function"])
     if image_size is None and ":" not in network:
@@ -249,20 +228,6 @@ def build(
     if not isinstance(made, nn.Module):
         raise ArgumentError(f"network {network!r} must make a torch.nn.Module, got {type(made).__name__}")
     return made
-
-
-def _imported(network: str) -> Callable[..., nn.Module]:
-    module, _, name = network.partition(":")
-    try:
-        found: Any = import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ArgumentError(
-            f"network {network!r} must name an importable function as 'package.module:function': {error}"
-        ) from error
-    factory: Callable[..., nn.Module] = found
-    return factory
 
 
 def _large_enough(network: str, image_size: tuple[int, int], least: int) -> None:

@@ -134,59 +134,22 @@ class Recipe:
         return self.final_lr + (self.lr - self.final_lr) * left
 
 
+_ONE_CYCLE: dict[str, Any] = {"schedule": "one_cycle", "warmup": 0.2, "flip": True}
+_SMOOTH: dict[str, Any] = {**_ONE_CYCLE, "label_smoothing": 0.1}
+_RESNET: dict[str, Any] = {"epochs": 60, "batch_size": 256, "weight_decay": 1e-4, "flip": True}
 PRESETS: dict[str, dict[str, Any]] = {
     "mlp": {"network": "mlp", "epochs": 20, "lr": 0.1, "warmup": 0.1},
     # Chosen on two cores by held-out accuracy for a CPU second: small batches, because steps are what is scarce.
-    "convnet": {
-        "network": "convnet",
-        "epochs": 5,
-        "batch_size": 64,
-        "lr": 0.15,
-        "schedule": "one_cycle",
-        "warmup": 0.2,
-        "flip": True,
-        "crop": 2,
-    },
+    "convnet": _ONE_CYCLE | {"network": "convnet", "epochs": 5, "batch_size": 64, "lr": 0.15, "crop": 2},
     # For one core with matrix units (AMX), where bfloat16 is three times faster than float32.
-    "convnet7": {
-        "network": "convnet7",
-        "epochs": 10,
-        "batch_size": 256,
-        "lr": 0.3,
-        "schedule": "one_cycle",
-        "warmup": 0.2,
-        "label_smoothing": 0.1,
-        "flip": True,
-        "crop": 2,
-        "precision": "bf16",
-    },
-    "resnet9": {
-        "network": "resnet9",
-        "epochs": 16,
-        "batch_size": 512,
-        "lr": 0.4,
-        "schedule": "one_cycle",
-        "warmup": 0.2,
-        "label_smoothing": 0.1,
-        "flip": True,
-        "crop": 4,
-        "cutout": 8,
-    },
+    "convnet7": _SMOOTH
+    | {"network": "convnet7", "epochs": 10, "batch_size": 256, "lr": 0.3, "crop": 2, "precision": "bf16"},
+    "resnet9": _SMOOTH | {"network": "resnet9", "epochs": 16, "batch_size": 512, "lr": 0.4, "crop": 4, "cutout": 8},
     "resnet18": {"network": "resnet18", "epochs": 200, "flip": True, "crop": 4},
-    "resnet18_fast": {
-        "network": "resnet18",
-        "epochs": 30,
-        "batch_size": 256,
-        "lr": 0.2,
-        "schedule": "one_cycle",
-        "warmup": 0.2,
-        "label_smoothing": 0.1,
-        "flip": True,
-        "crop": 4,
-        "precision": "bf16",
-    },
-    "resnet34": {"network": "resnet34", "epochs": 60, "batch_size": 256, "weight_decay": 1e-4, "flip": True},
-    "resnet50": {"network": "resnet50", "epochs": 60, "batch_size": 256, "weight_decay": 1e-4, "flip": True},
+    "resnet18_fast": _SMOOTH
+    | {"network": "resnet18", "epochs": 30, "batch_size": 256, "lr": 0.2, "crop": 4, "precision": "bf16"},
+    "resnet34": {"network": "resnet34", **_RESNET},
+    "resnet50": {"network": "resnet50", **_RESNET},
 }
 
 _Rule = tuple[Callable[[Any], bool], str]

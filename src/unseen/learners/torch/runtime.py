@@ -1,4 +1,10 @@
-"""What a fit borrows from the process and gives back: threads, random state, torch's switches. And torch's errors."""
+"""Where a training runs: its device, what it borrows from the process and gives back, and the processes that share it.
+
+A team of processes trains one model together, each on a slice of every batch. The batch and the learning rate are those
+of the recipe. Slices differ in size by at most one sample, gradients are weighted by it, and batch normalisation is
+over the whole batch: so many processes take the steps that one would take, up to the order in which floating-point
+numbers are added. What is kept is kept by the first process alone.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +12,21 @@ import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from unseen.core.arrays import Arrays
 from unseen.errors import ArgumentError
 from unseen.learners.torch.recipe import Recipe
 
@@ -55,7 +71,9 @@ def borrowed(recipe: Recipe, device: torch.device, threads: int) -> Iterator[Non
         torch.set_num_threads(threads)
         # Batch normalisation and momentum drive many values below 1e-38, and CPUs compute with such numbers many times
         # more slowly than with zero: 18 s an epoch against 0.7 s in a convnet that showed it.
-        stack.callback(torch.set_flush_denormal, _flushing())
+        # Torch does not tell the state of this switch: half of a denormal number shows it.
+        flushing = bool(torch.tensor([1e-310], dtype=torch.float64).mul(0.5).item() == 0.0)
+        stack.callback(torch.set_flush_denormal, flushing)
         torch.set_flush_denormal(True)
         if device.type == "cuda":
             stack.callback(setattr, torch.backends.cudnn, "benchmark", benchmark)
@@ -65,11 +83,6 @@ def borrowed(recipe: Recipe, device: torch.device, threads: int) -> Iterator[Non
             stack.callback(torch.use_deterministic_algorithms, strict)
             torch.use_deterministic_algorithms(True)
         yield
-
-
-def _flushing() -> bool:
-    """Whether this thread takes denormal numbers for zero; torch has a switch for it, but tells no state."""
-    return bool(torch.tensor([1e-310], dtype=torch.float64).mul(0.5).item() == 0.0)
 
 
 def seed_global(seed: int, device: torch.device) -> None:
@@ -114,3 +127,222 @@ def load_compiler() -> None:
         importlib.import_module("torch._dynamo")
     finally:
         os.environ.pop(name, None)
+
+
+# ---- a team of processes -----------------------------------------------------------------------------------------
+
+
+def synchronise(model: nn.Module, device: torch.device) -> None:
+    """Let every batch normalisation of a model, in training, take the statistics of all processes' slices together.
+
+    Where torch can do it, which is on GPUs, its own does. Names, weights and evaluation mode stay as they are.
+    """
+    if device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # in place
+        return
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            alone = module.forward
+            module.forward = partial(_normalise_over_all, module, alone)  # type: ignore[method-assign]
+
+
+def by_the_batch_alone(model: nn.Module) -> bool:
+    """Whether some batch normalisation keeps no running statistics: what it says of a sample depends on its batch.
+
+    >>> by_the_batch_alone(nn.BatchNorm1d(2)), by_the_batch_alone(nn.BatchNorm1d(2, track_running_stats=False))
+    (False, True)
+    """
+    return any(isinstance(module, _BatchNorm) and module.running_mean is None for module in model.modules())
+
+
+def _normalise_over_all(norm: _BatchNorm, alone: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Normalise by the statistics of all slices in training, and else as the module does alone."""
+    if not norm.training:
+        return alone(x)
+    shape = [1, -1, *[1] * (x.ndim - 2)]
+    others = [axis for axis in range(x.ndim) if axis != 1]
+    values = x.float()
+    count = torch.tensor(float(values.numel() // values.shape[1]), device=x.device)
+    distributed.all_reduce(count)
+    if count < 2:
+        raise ValueError("Expected more than 1 value per channel when training, over all workers")  # torch's words
+    # In two steps: the difference of a mean of squares and a squared mean loses digits.
+    mean = _Sum.apply(values.sum(others)) / count  # type: ignore[no-untyped-call]
+    centred = values - mean.view(shape)
+    variance = _Sum.apply(centred.square().sum(others)) / count  # type: ignore[no-untyped-call]
+    _follow(norm, mean.detach(), variance.detach() * (count / (count - 1)))
+    scaled = centred * (variance + norm.eps).rsqrt().view(shape)
+    if norm.affine:
+        scaled = torch.addcmul(norm.bias.float().view(shape), scaled, norm.weight.float().view(shape))
+    return scaled.to(x.dtype)
+
+
+@torch.no_grad()
+def _follow(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
+    """Move the running statistics towards those of a batch."""
+    if norm.num_batches_tracked is None or norm.running_mean is None or norm.running_var is None:
+        return
+    norm.num_batches_tracked.add_(1)
+    share = 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), share)
+    norm.running_var.lerp_(variance.to(norm.running_var.dtype), share)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; the gradient of each part is the sum of what each process makes of the whole."""
+
+    @staticmethod
+    def forward(_: Any, part: Tensor) -> Tensor:
+        return _all_reduced(part)
+
+    @staticmethod
+    def backward(_: Any, *gradients: Tensor) -> Tensor:
+        return _all_reduced(gradients[0])
+
+
+def _all_reduced(part: Tensor) -> Tensor:
+    total = part.clone(memory_format=torch.contiguous_format)
+    distributed.all_reduce(total)
+    return total
+
+
+T = TypeVar("T")
+_HOST = torch.device("cpu")
+Outputs = tuple[
+    Tensor, Tensor | None, Tensor | None
+]  # logits (m, C), features (m, d), gradient norms (m,) of one batch
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes that train one model together, seen by one of them; alone by default, where nothing is sent."""
+
+    rank: int = 0  # which one this is, from 0
+    size: int = 1  # how many they are
+    local: int = 1  # how many of them are on this machine
+    device: torch.device = _HOST  # where tensors that are sent have to be
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that feeds the sink and keeps the checkpoints."""
+        return self.rank == 0
+
+    def slice(self, samples: int) -> slice:
+        """Return the part of a batch that this process takes; none if the batch has fewer samples than processes.
+
+        >>> [Team(rank, 3).slice(7) for rank in range(3)]
+        [slice(0, 2, None), slice(2, 4, None), slice(4, 7, None)]
+        """
+        return slice(samples * self.rank // self.size, samples * (self.rank + 1) // self.size)
+
+    def mine(self, batches: Sequence[T]) -> Sequence[T]:
+        """Every `size`-th of some batches, beginning with that of the rank.
+
+        >>> Team(1, 2).mine("abcde")
+        'bd'
+        """
+        return batches[self.rank :: self.size]
+
+    def joined(self, model: nn.Module) -> nn.Module:
+        """Return what training calls in place of the model, which keeps the weights."""
+        if self.size == 1:
+            return model
+        synchronise(model, self.device)
+        # Its search for unused parameters also keeps the order of addition: buckets are not laid out anew after the
+        # first step of a process, so a training that is resumed goes on bit for bit.
+        return nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
+
+    def loss(self, logits: Tensor, labels: Tensor, smoothing: float, samples: int) -> Tensor:
+        """Return a loss whose mean over the team is the mean cross-entropy of the whole batch.
+
+        Gradients are then averaged over the team, too.
+        """
+        if self.size == 1:
+            return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        total = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
+        return total * (self.size / samples)
+
+    def sum(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Add up the arrays of all processes, which are of one shape and dtype."""
+        if self.size == 1:
+            return array
+        total = torch.from_numpy(np.array(array)).to(self.device)
+        distributed.all_reduce(total)
+        return total.cpu().numpy()
+
+    def shared(self, arrays: Arrays | None) -> Arrays | None:
+        """Return the named arrays, or None, of the first process; those of the others are ignored."""
+        if self.size == 1:
+            return arrays
+        packed = BytesIO()
+        if self.leads and arrays is not None:
+            named: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+            np.savez(packed, **named)
+        content = torch.from_numpy(np.frombuffer(packed.getvalue(), np.uint8).copy()).to(self.device)
+        length = torch.tensor(len(content), device=self.device)
+        distributed.broadcast(length, 0)
+        if not length:
+            return None
+        if not self.leads:
+            content = torch.empty(int(length), dtype=torch.uint8, device=self.device)
+        distributed.broadcast(content, 0)
+        with np.load(BytesIO(content.cpu().numpy().tobytes()), allow_pickle=False) as opened:
+            return dict(opened)
+
+    def gathered(self, own: Iterator[Outputs], rows: Sequence[int]) -> Iterator[Outputs]:
+        """Gather the outputs of all batches, in their order, in the first process; the others send and get none.
+
+        Args:
+            own: what this process says of the batches that are `mine`.
+            rows: samples in each of all the batches.
+        """
+        if not self.leads:
+            for outputs in own:
+                _send(outputs, self.device)
+            return
+        for index, samples in enumerate(rows):
+            rank = index % self.size
+            yield next(own) if rank == 0 else _received(rank, samples, self.device)
+        next(own, None)  # so that the reading behind it ends
+
+
+ALONE = Team()
+
+
+def find_team(workers: int, device: torch.device) -> Team:
+    """Return the team of `workers` processes that this one belongs to, by `torch.distributed`.
+
+    Raises:
+        ArgumentError: there are not as many.
+
+    >>> find_team(1, torch.device("cpu")).size
+    1
+    """
+    if workers == 1:
+        return ALONE
+    joined = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+    if joined != workers:
+        raise ArgumentError(
+            f"a model to be trained by {workers} workers needs as many processes joined by torch.distributed, got "
+            f"{joined}; use executor='ray:workers={workers}'"
+        )
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", joined))
+    return Team(distributed.get_rank(), workers, local, device)
+
+
+def _send(outputs: Outputs, device: torch.device) -> None:
+    logits, features, norms = outputs
+    parts = [logits, features, None if norms is None else norms[:, None]]
+    widths = [0 if part is None else part.shape[1] for part in parts]
+    distributed.send(torch.tensor(widths, device=device), 0)
+    distributed.send(torch.cat([part for part in parts if part is not None], dim=1).contiguous(), 0)
+
+
+def _received(rank: int, samples: int, device: torch.device) -> Outputs:
+    header = torch.empty(3, dtype=torch.int64, device=device)
+    distributed.recv(header, rank)
+    widths: list[int] = header.tolist()
+    content = torch.empty(samples, sum(widths), device=device)
+    distributed.recv(content, rank)
+    logits, features, norms = (part.contiguous() for part in torch.split(content, widths, dim=1))
+    return logits, features if widths[1] else None, norms[:, 0] if widths[2] else None

@@ -1,15 +1,10 @@
-"""The products over a block of rows, on the processor or a GPU, and the answers that a ridge regression predicts.
-
-`OnCpu` makes products by NumPy, `OnGpu` by torch. `OneHotLabels` have outputs that are observed as logits;
-a `Target` is a number, whose squared residual is observed as the loss.
-"""
+"""The products of the closed form, which take most of its time, by NumPy or torch; and the answers that it predicts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any, ClassVar, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,50 +15,17 @@ from unseen.core.protocols import Data
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 
 
-class SumBuilder(Protocol):
-    """Builds sums over blocks; see `closed_form.Summing`."""
-
-    def add(self, x: FloatArray, y: FloatArray, weights: FloatArray | None = None) -> None:
-        """Add one block; y is float64 (m, T) of few columns."""
-
-    def add_labels(self, x: FloatArray, labels: IntArray, weights: FloatArray | None = None) -> None:
-        """Add one block whose answers are one-hot labels."""
-
-    def sums(self) -> Sums:
-        """Return the sums over all blocks."""
-
-
-class Products(Protocol):
-    """The products that take most of the time of the closed form; x is float32 or float64 (m, d), and so are they."""
-
-    side_by_side: ClassVar[bool]  # whether several threads should make products at a time
-
-    def start_sums(self, count: int, centre: FloatArray, width: int) -> Sequence[SumBuilder]:
-        """Return `count` builders of sums about a centre, for answers of so many columns."""
-
-    def leverages(self, solution: Solution, x: FloatArray) -> FloatArray:
-        """Return leverages, float64 (m,); see `Solution.leverages`."""
-
-    def outputs(self, solution: Solution, x: FloatArray) -> Array:
-        """Return raw outputs (m, C)."""
-
-    def left_alone(
-        self, solution: Solution, x: FloatArray, labels: IntArray, weights: FloatArray | None
-    ) -> tuple[Array, FloatArray]:
-        """Return the outputs of each row without this row, and the gaps; see `closed_form.left_alone`."""
-
-
 class OnCpu:
-    """Products by NumPy and its BLAS."""
+    """Products by NumPy and its BLAS; x is float32 or float64 (m, d), and so are the products."""
 
-    side_by_side: ClassVar[bool] = True
+    side_by_side = True  # several threads should make products at a time
 
-    def start_sums(self, count: int, centre: FloatArray, width: int) -> Sequence[SumBuilder]:
-        """Return builders of sums."""
+    def start_sums(self, count: int, centre: FloatArray, width: int) -> list[Summing]:
+        """Return `count` builders of sums about a centre, for answers of so many columns."""
         return Summing.several(count, centre, width)
 
     def leverages(self, solution: Solution, x: FloatArray) -> FloatArray:
-        """Return leverages, float64 (m,)."""
+        """Return leverages, float64 (m,); see `Solution.leverages`."""
         return solution.leverages(x)
 
     def outputs(self, solution: Solution, x: FloatArray) -> Array:
@@ -73,7 +35,7 @@ class OnCpu:
     def left_alone(
         self, solution: Solution, x: FloatArray, labels: IntArray, weights: FloatArray | None
     ) -> tuple[Array, FloatArray]:
-        """Return the outputs of each row without this row, and the gaps."""
+        """Return the outputs of each row without this row, and the gaps; see `closed_form.left_alone`."""
         outputs, leverages = solution.outputs_and_leverages(x, weights)
         return left_alone(outputs, labels, leverages)
 
@@ -83,10 +45,10 @@ class OnGpu:
     """Products by torch, on any of its devices. Sums come back to the processor, outputs stay on the device."""
 
     device: str  # the name of the device in torch
-    side_by_side: ClassVar[bool] = False  # a device has its own threads
+    side_by_side = False  # a device has its own threads
     _placed: tuple[Solution, tuple[Any, ...]] | None = field(default=None, init=False)
 
-    def start_sums(self, count: int, centre: FloatArray, width: int) -> Sequence[SumBuilder]:
+    def start_sums(self, count: int, centre: FloatArray, width: int) -> list[_GpuSums]:
         """Return builders of sums on the device."""
         return [_GpuSums(self, centre, width) for _ in range(count)]
 
@@ -137,7 +99,7 @@ class OnGpu:
 
 
 class _GpuSums:
-    """Builds sums on a device."""
+    """`closed_form.Summing` on a device."""
 
     def __init__(self, place: OnGpu, centre: FloatArray, width: int) -> None:
         d = len(centre)
@@ -177,6 +139,10 @@ class _GpuSums:
         return w, weighted
 
 
+Products: TypeAlias = OnCpu | OnGpu
+SumBuilder: TypeAlias = Summing | _GpuSums
+
+
 def fetch(outputs: Array) -> FloatArray:
     """Copy the outputs of `Products.outputs` to main memory."""
     array: FloatArray = outputs if isinstance(outputs, np.ndarray) else outputs.cpu().numpy()
@@ -207,37 +173,10 @@ def make_products(device: str) -> Products:
 # ---- answers -------------------------------------------------------------------------------------------------------
 
 
-class Answers(Protocol):
-    """The answers y (n, width) of a data set, by row."""
-
-    width: int
-    least: int  # the least number of different `data.labels` to learn from
-
-    def of(self, rows: IntArray) -> FloatArray:
-        """Return the answers, float64 (m, width)."""
-
-    def check(self, class_weights: str, temperature: float | str) -> None:
-        """Refuse data with nothing to learn, and options that have no meaning for them."""
-
-    def add(self, sums: SumBuilder, rows: IntArray, x: FloatArray, weights: FloatArray | None) -> None:
-        """Add one block, whose inputs are x, to sums."""
-
-    def left_alone(
-        self, products: Products, rows: IntArray, x: FloatArray, solution: Solution, weights: FloatArray | None
-    ) -> tuple[Array, FloatArray]:
-        """Return the outputs of each row without this row, and the gaps; see `closed_form.left_out`."""
-
-    def squares(self, rows: IntArray, weights: FloatArray | None) -> float:
-        """Return the weighted sum of squares of these answers."""
-
-    def observation(self, rows: IntArray, outputs: Array, temperature: float, **influence: Array) -> Observation:
-        """Make the observation of raw outputs (m, width), which may be overwritten."""
-
-
 class OneHotLabels:
     """One-hot labels, whose outputs are observed as logits."""
 
-    least = 2
+    least = 2  # the least number of different `data.labels` to learn from
 
     def __init__(self, data: Data) -> None:
         self.data = data
@@ -260,7 +199,7 @@ class OneHotLabels:
     def left_alone(
         self, products: Products, rows: IntArray, x: FloatArray, solution: Solution, weights: FloatArray | None
     ) -> tuple[Array, FloatArray]:
-        """Return the outputs of each row without this row, and the gaps."""
+        """Return the outputs of each row without this row, and the gaps; see `closed_form.left_out`."""
         return products.left_alone(solution, x, self.data.labels[rows], weights)
 
     def squares(self, rows: IntArray, weights: FloatArray | None) -> float:
@@ -268,7 +207,7 @@ class OneHotLabels:
         return float(len(rows) if weights is None else weights.sum())
 
     def observation(self, rows: IntArray, outputs: Array, temperature: float, **influence: Array) -> Observation:
-        """Make an observation of logits: the outputs divided by the temperature."""
+        """Make an observation of logits: the outputs, which are overwritten, divided by the temperature."""
         outputs /= temperature
         return Observation(rows, epoch=1, logits=outputs, **influence)
 
@@ -324,6 +263,9 @@ class Target:
         """Make an observation of the squared residual as the loss, without logits."""
         residuals = self.unit * (self.of(rows) - fetch(outputs))[:, 0]
         return Observation(rows, epoch=1, loss=np.square(residuals), **influence)
+
+
+Answers: TypeAlias = OneHotLabels | Target
 
 
 def make_answers(data: Data) -> Answers:

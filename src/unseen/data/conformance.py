@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from unseen.core.arrays import IntArray
+from unseen.core.conformance import as_json, ensure, sent_away
 from unseen.core.protocols import Data
 from unseen.data.formats import Format, Place
-from unseen.testing.common import as_json, ensure, sent_away
 
 TAKEN = 200  # rows looked at
 SHAPES = {"image": (3, "uint8"), "vector": (1, "float32"), "table": (1, "object"), "text": (0, "object")}

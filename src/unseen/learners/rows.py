@@ -22,7 +22,7 @@ from unseen.core.closed_form import Solution, Sums, solve
 from unseen.core.protocols import Data
 from unseen.core.threads import ahead, for_each, one_thread_each
 from unseen.errors import DataError, some
-from unseen.learners.ridge.products import Answers, OnCpu, Products, SumBuilder, make_answers
+from unseen.learners.products import Answers, OnCpu, Products, SumBuilder, make_answers
 
 T = TypeVar("T")
 
@@ -84,14 +84,13 @@ class RowReader:
         return max(256, 2 * d, BLOCK_BYTES // (8 * max(d, self.answers.width)))
 
     def block_of(self, parts: int) -> int:
-        """Return the number of rows of a block that is divided into parts, of d rows each if memory allows."""
+        """Return the number of rows of a block that is divided into parts, of d rows each if memory allows.
+
+        Sums of several places take 2 d rows each, as `block` does.
+        """
         d = int(self.data.sample_shape[0])
         most = max(MUCH_BYTES // (4 * d), parts * d // 4)  # the second is an eighth of the memory of the sums
         return max(self.block, min(d * parts, most))
-
-    def summed_block(self, places: int) -> int:
-        """Return the number of rows of a block that is divided over sums, of 2 d rows each; see `block`."""
-        return self.block_of(2 * places)
 
     @property
     def piece(self) -> int:
@@ -172,7 +171,7 @@ class RowReader:
         lanes = [[(own, Lock()) for own in made[at : at + places]] for at in range(0, len(made), places)]
 
         def pieces() -> Iterator[tuple[SumBuilder, Lock, Piece]]:
-            for lane, block in zip(cycle(lanes), self.read(self.blocks(rows, self.summed_block(places))), strict=False):
+            for lane, block in zip(cycle(lanes), self.read(self.blocks(rows, self.block_of(2 * places))), strict=False):
                 for at, piece in [(0, block)] if place is None else block.by(place[block.rows]):
                     own, turn = lane[at]
                     turn.acquire()  # pieces are made in their order, so this adds them in their order

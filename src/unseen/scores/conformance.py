@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.conformance import ensure
 from unseen.core.observation import DIRECTIONS, Observation, Side
 from unseen.scores.streaming import Score, State
-from unseen.testing.common import ensure
 
 SAMPLES, CLASSES, FEATURES = 40, 4, 3
 CLOSE = 1e-10

@@ -6,13 +6,12 @@ solving again, a small one by its leverages. Memory: sums and a solution for all
 O(d^2 + d C) each, and a block of rows; never O(n d).
 
 `Passes` divides both passes into parts and adds the sums over parts in a tree. Both depend on the shape of the data
-alone, so the numbers are equal whether the parts are done one after another or on many machines. `LocalPasses` does all
+alone, so the numbers are equal whether the parts are done one after another or on many machines. `run_passes` does all
 parts in this process, with checkpoints on the way.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
@@ -30,8 +29,8 @@ from unseen.core.exposure import Fit
 from unseen.core.protocols import CheckpointStore, Data, Sink
 from unseen.core.threads import for_each, one_thread_each
 from unseen.errors import DataError
-from unseen.learners.base import split_whole_groups
-from unseen.learners.ridge.reading import Piece, RowReader, by_id, enough_remains, solve_or_refuse
+from unseen.learners.base import Progress, pack, split_whole_groups, unpack
+from unseen.learners.rows import Piece, RowReader, by_id, enough_remains, solve_or_refuse
 
 LARGE_BYTES = 2**31  # of sums and solutions of groups that do not need their own
 # See closed_form.py: below it, rounding errors would be above 1e-8 of the outputs, so the group's model is refitted.
@@ -115,22 +114,43 @@ class Passes:
         self._sizes = np.bincount(of[fit.unseen])
         d, width = int(data.sample_shape[0]), self.rows.answers.width
         self._own = large_groups(self._sizes, d, width, self.rows.block)
-        self._check_classes()
+        # A large group cannot be left out if the samples without it are of one class.
+        labels, least = data.labels, self.rows.answers.least
+        counts = np.bincount(labels[self._training_rows()], minlength=len(data.class_names))
+        for group in self._own.tolist():
+            rest = counts - np.bincount(labels[of == group], minlength=len(counts))
+            if np.count_nonzero(rest) < least:
+                raise DataError(
+                    f"ridge cannot judge a group of {self._sizes[group]:,} samples in fit {fit.name}: without "
+                    + ("them, the samples are of fewer than 2 classes" if least > 1 else "them, there are no samples")
+                )
 
     @cached_property
     def summed(self) -> list[IntArray]:
         """The rows of each part of the first pass."""
-        rows, block = by_id(self.rows.data, self._training_rows()), self.rows.summed_block(len(self._own) + 1)
+        rows, block = by_id(self.rows.data, self._training_rows()), self.rows.block_of(2 * (len(self._own) + 1))
         columns = (len(self._own) + 1) * (int(self.rows.data.sample_shape[0]) + self.rows.answers.width)
         size = -(-max(self.part_rows, self.part_sums * columns) // block) * block
         return [rows[start : start + size] for start in range(0, len(rows), size)]
 
     @cached_property
     def judged(self) -> list[list[IntArray]]:
-        """The blocks of each part of the second pass; all of a small group is in one block."""
+        """The blocks of each part of the second pass; all of a small group is in one block.
+
+        Single rows come first, then small groups, then large ones, each by id.
+        """
+        watched = self.fit.unseen
+        of = self._of[watched]
+        large, alone = np.isin(of, self._own), self._sizes[of] == 1
+        together = by_id(self.rows.data, watched[~large & ~alone])
+        blocks = chain(
+            self.rows.pieces(watched[~large & alone]),
+            split_whole_groups(together, self._of[together], self.rows.block),
+            self.rows.blocks(watched[large], self.rows.block_of(len(self._own))),
+        )
         parts: list[list[IntArray]] = []
         room = 0
-        for block in [*self._small_blocks(), *self._large_blocks()]:
+        for block in blocks:
             if room <= 0:
                 parts.append([])
                 room = self.part_rows
@@ -178,21 +198,21 @@ class Passes:
                 for at in range(len(groups)):
                     leave_out(at)
             whole = self._solve(total)
-        return Solutions(whole, without, self._variance(whole, total) if INFLUENCE & self.wanted else None)
+        if not INFLUENCE & self.wanted:
+            return Solutions(whole, without, None)
+        freedom, trained = whole.freedom(total, self.lam), self._training_rows()
+        squares = self.rows.answers.squares(trained, self.rows.weights_of(trained))
+        left = whole.residual(total, squares) / max(len(trained) - freedom, 1.0)
+        return Solutions(whole, without, freedom * max(left, float(np.finfo(float).tiny)))
 
     def judge(self, blocks: Sequence[IntArray], solution: Solutions, sink: Sink, done: int = 0) -> Iterator[int]:
         """Push the predictions of each row by the model without its group; yield how many rows are done so far.
 
-        Args:
-            blocks: the blocks of one part or of several.
-            solution: the result of `solved`.
-            sink: the sink, which takes observations of different rows from several threads.
-            done: the number of rows that are done already, as it was yielded.
+        `done` is the number of rows that are done already, as it was yielded.
         """
 
         def observe_piece(block: IntArray, x: FloatArray) -> None:
-            judged = self._judge_large if self._of[block[0]] in self._own else self._judge_small
-            for rows, inside, outputs in judged(block, x, solution):
+            for rows, inside, outputs in self._judge_piece(block, x, solution):
                 influence = {} if solution.variance is None else self._influence(rows, inside, solution)
                 sink.observe("unseen", self.rows.answers.observation(rows, outputs, self.temperature, **influence))
 
@@ -203,19 +223,6 @@ class Passes:
     @cached_property
     def _centre(self) -> FloatArray:
         return self.rows.centre(self._training_rows())
-
-    def _small_blocks(self) -> Iterator[IntArray]:
-        """Yield the watched rows of small groups in blocks, each group in one block; single rows come first, by id."""
-        watched = self.fit.unseen[~np.isin(self._of[self.fit.unseen], self._own)]
-        alone = self._sizes[self._of[watched]] == 1
-        yield from self.rows.pieces(watched[alone])
-        together = by_id(self.rows.data, watched[~alone])
-        yield from split_whole_groups(together, self._of[together], self.rows.block)
-
-    def _large_blocks(self) -> Iterator[IntArray]:
-        watched = self.fit.unseen
-        large = watched[np.isin(self._of[watched], self._own)]
-        return self.rows.blocks(large, self.rows.block_of(len(self._own)))
 
     def _pieces(self, blocks: Sequence[IntArray], done: int) -> Iterator[Piece]:
         """Yield the pieces for one thread each: a block of small groups, or the rows of one large group in a block."""
@@ -231,17 +238,13 @@ class Passes:
                 else:
                     yield piece
 
-    def _judge_large(
+    def _judge_piece(
         self, block: IntArray, x: FloatArray, solution: Solutions
     ) -> Iterator[tuple[IntArray, FloatArray, Array]]:
-        """Yield rows of one large group, their inputs, and the outputs of the model without the group."""
-        without = solution.without[int(self._of[block[0]])]
-        yield block, x, self.rows.products.outputs(without, x)
-
-    def _judge_small(
-        self, block: IntArray, x: FloatArray, solution: Solutions
-    ) -> Iterator[tuple[IntArray, FloatArray, Array]]:
-        """Yield rows of small groups, their inputs, and the outputs without their groups, which are in the block."""
+        """Yield the rows of one large group or of whole small groups, their inputs, and outputs without their group."""
+        if self._of[block[0]] in self._own:
+            yield block, x, self.rows.products.outputs(solution.without[int(self._of[block[0]])], x)
+            return
         whole, weights, of = solution.whole, self.rows.weights_of(block), self._of[block]
         outputs: Array
         if (self._sizes[of] == 1).all():
@@ -265,12 +268,6 @@ class Passes:
             refit = self._solve(self.rows.sum_over(self._without(group)))
             yield block[of == group], x[of == group], self.rows.products.outputs(refit, x[of == group])
 
-    def _variance(self, whole: Solution, total: Sums) -> float:
-        freedom, trained = whole.freedom(total, self.lam), self._training_rows()
-        squares = self.rows.answers.squares(trained, self.rows.weights_of(trained))
-        left = whole.residual(total, squares) / max(len(trained) - freedom, 1.0)
-        return freedom * max(left, float(np.finfo(float).tiny))
-
     def _influence(self, block: IntArray, x: FloatArray, solution: Solutions) -> dict[str, FloatArray]:
         """Return leverages, and Cook's distances of leaving out each row by itself."""
         assert solution.variance is not None
@@ -290,19 +287,6 @@ class Passes:
         """Return the rows on which the model of a group is trained."""
         watched = self.fit.unseen
         return np.sort(np.concatenate([self.fit.train, watched[self._of[watched] != group]]))
-
-    def _check_classes(self) -> None:
-        """Refuse a large group if the samples without it are of one class."""
-        labels, of = self.rows.data.labels, self._of
-        counts = np.bincount(labels[self._training_rows()], minlength=len(self.rows.data.class_names))
-        for group in self._own.tolist():
-            rest = counts - np.bincount(labels[of == group], minlength=len(counts))
-            least = self.rows.answers.least
-            if np.count_nonzero(rest) < least:
-                raise DataError(
-                    f"ridge cannot judge a group of {self._sizes[group]:,} samples in fit {self.fit.name}: without "
-                    + ("them, the samples are of fewer than 2 classes" if least > 1 else "them, there are no samples")
-                )
 
     def _solve(self, sums: Sums) -> Solution:
         return solve_or_refuse(sums, self.lam, self.fit.name, precision=self.rows.dtype.name)
@@ -329,8 +313,6 @@ def unpack_sums(held: Arrays, name: str) -> list[Sums]:
 
 
 # ---- both passes in this process -----------------------------------------------------------------------------------
-
-SECONDS = 30.0  # between checkpoints
 
 
 class SumTree:
@@ -364,57 +346,33 @@ class SumTree:
         return total
 
 
-@dataclass(eq=False)
-class LocalPasses:
-    """Both passes of one fit in this process, one part after another."""
+def run_passes(passes: Passes, sink: Sink, checkpoints: CheckpointStore, report: Callable[..., None]) -> None:
+    """Do both passes of a fit in this process, one part after another; continue from the checkpoint if there is one."""
+    held, progress = checkpoints.load() or {}, Progress(checkpoints, report)
+    sums = _first_pass(passes, held, progress)
+    solution, blocks = passes.solved(sums), list(chain(*passes.judged))
+    rows, before = sum(map(len, blocks)), int(held.get("watched", 0))
+    if before:
+        sink.restore(unpack("sink", held))
+    for done in passes.judge(blocks, solution, sink, before):
+        progress.report(0.5 + 0.5 * done / rows)
+        if done < rows and progress.is_due():
+            progress.save({**pack_sums({"total": sums}), **pack("sink", sink.state()), "watched": np.array(done)})
 
-    passes: Passes  # the two passes
-    checkpoints: CheckpointStore  # the store of the progress
-    report: Callable[..., None]  # called with ("part", part=0..1) on the way
-    _saved: float = field(default_factory=time.monotonic, init=False)
-    _reported: float = field(default=0.0, init=False)
 
-    def run(self, sink: Sink) -> None:
-        """Push the predictions of each model for its group; continue from the checkpoint if there is one."""
-        held = self.checkpoints.load() or {}
-        sums = self._first_pass(held)
-        solution, blocks = self.passes.solved(sums), list(chain(*self.passes.judged))
-        rows, before = sum(map(len, blocks)), int(held.get("watched", 0))
-        if before:
-            sink.restore({name.removeprefix("sink/"): a for name, a in held.items() if name.startswith("sink/")})
-        for done in self.passes.judge(blocks, solution, sink, before):
-            self._report_part(0.5 + 0.5 * done / rows)
-            if self._is_due(done == rows):
-                state = {f"sink/{name}": array for name, array in sink.state().items()}
-                self._save({**pack_sums({"total": sums}), **state, "watched": np.array(done)})
-
-    def _first_pass(self, held: Arrays) -> list[Sums]:
-        """Return the sums over all parts."""
-        if "watched" in held and "total/n" in held:
-            return unpack_sums(held, "total")
-        tree, parts = SumTree(self.passes.fan), len(self.passes.summed)
-        if "summed" in held:
-            tree.parts = int(held["summed"])
-            tree.levels = [unpack_sums(held, f"level{k}") for k in range(int(held["levels"]))]
-        for part in range(tree.parts, parts):
-            tree.push(self.passes.sums(self.passes.summed[part]))
-            self._report_part(0.5 * (part + 1) / parts)
-            if self._is_due(part + 1 == parts):
-                sums = pack_sums({f"level{k}": node for k, node in enumerate(tree.levels) if node})
-                if sums:
-                    self._save({**sums, "levels": np.array(len(tree.levels)), "summed": np.array(part + 1)})
-        return tree.total()
-
-    def _report_part(self, part: float) -> None:
-        """Report each hundredth of the work."""
-        if int(100 * part) > int(100 * self._reported):
-            self.report("part", part=part)
-            self._reported = part
-
-    def _is_due(self, last: bool) -> bool:
-        """Return whether it is time for a checkpoint; the end of a pass needs none."""
-        return not last and time.monotonic() - self._saved > SECONDS
-
-    def _save(self, arrays: Arrays) -> None:
-        self.checkpoints.save(arrays)
-        self._saved = time.monotonic()
+def _first_pass(passes: Passes, held: Arrays, progress: Progress) -> list[Sums]:
+    """Return the sums over all parts."""
+    if "watched" in held and "total/n" in held:
+        return unpack_sums(held, "total")
+    tree, parts = SumTree(passes.fan), len(passes.summed)
+    if "summed" in held:
+        tree.parts = int(held["summed"])
+        tree.levels = [unpack_sums(held, f"level{k}") for k in range(int(held["levels"]))]
+    for part in range(tree.parts, parts):
+        tree.push(passes.sums(passes.summed[part]))
+        progress.report(0.5 * (part + 1) / parts)
+        if part + 1 < parts and progress.is_due():  # the end of a pass needs no checkpoint
+            sums = pack_sums({f"level{k}": node for k, node in enumerate(tree.levels) if node})
+            if sums:
+                progress.save({**sums, "levels": np.array(len(tree.levels)), "summed": np.array(part + 1)})
+    return tree.total()

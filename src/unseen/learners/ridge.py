@@ -19,7 +19,7 @@ import numpy as np
 
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
-from unseen.core.closed_form import EveryLam, Solution, Sums
+from unseen.core.closed_form import EveryLam, Solution
 from unseen.core.exposure import Fit, Plan
 from unseen.core.observation import Observation, Side
 from unseen.core.plans import Folds
@@ -27,9 +27,9 @@ from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import for_each, one_thread_each
 from unseen.errors import ArgumentError, DataError
 from unseen.learners.base import check_positive, check_vectors, find_groups
-from unseen.learners.ridge.passes import INFLUENCE, LEAST_GAP, LocalPasses, Passes, limit_threads
-from unseen.learners.ridge.products import make_answers, make_products
-from unseen.learners.ridge.reading import RowReader, SumCache, by_id, solve_or_refuse
+from unseen.learners.passes import INFLUENCE, LEAST_GAP, Passes, limit_threads, run_passes
+from unseen.learners.products import make_answers, make_products
+from unseen.learners.rows import RowReader, SumCache, by_id, solve_or_refuse
 from unseen.scores.alignment import temperature_of
 
 SAMPLE, LEAST_SAMPLE = 20_000, 5_000  # the most rows by which both are chosen, and the most with very many classes
@@ -49,15 +49,9 @@ def sample_size(n: int, width: int) -> int:
 def choose_scalars(
     given: RowReader, among: IntArray, of: IntArray, seed: int, lam: float | None, temperature: float | None
 ) -> tuple[float, float]:
-    """Choose lambda and temperature by exact leave-one-out on a sample of these rows, drawn by (seed, id).
+    """Choose lambda and temperature, where None, by exact leave-one-out on a sample of the rows `among`.
 
-    Args:
-        given: the data set.
-        among: int64 rows to draw from.
-        of: int64 (n,) the group of each row; groups are left out as a whole.
-        seed: the seed of the draw.
-        lam: the penalty if it is set, else None.
-        temperature: the temperature if it is set, else None.
+    The sample is drawn by (seed, id); groups `of` (n,) are left out as a whole.
     """
     if lam is not None and temperature is not None:
         return lam, temperature
@@ -74,7 +68,10 @@ def choose_scalars(
         errors = np.empty((len(lams), len(blocks)))
 
         def judge(place: tuple[int, int]) -> None:
-            errors[place] = _error(regressions, lams[place[0]], place[1], weights)
+            rows, off, gap = regressions.off(lams[place[0]], place[1])
+            squares = np.einsum("ij,ij->i", off, off)
+            error = float(squares.sum() if weights is None else weights[rows] @ squares)
+            errors[place] = error if (gap > LEAST_GAP).all() else np.inf
 
         with one_thread_each():
             for_each(judge, list(np.ndindex(*errors.shape)))
@@ -94,15 +91,6 @@ def choose_scalars(
         return lam, 1.0  # all rows are copies of each other, so nothing is learned at any temperature
     labels, outputs = (data.labels[sample], outputs) if sound.all() else (data.labels[sample][sound], outputs[sound])
     return lam, temperature_of(outputs, labels)
-
-
-def _error(regressions: EveryLam, lam: float, block: int, weights: FloatArray | None) -> float:
-    """Return the weighted sum of squared leave-one-out errors of a block; infinite where one is not known."""
-    rows, off, gap = regressions.off(lam, block)
-    if not (gap > LEAST_GAP).all():
-        return np.inf
-    squares = np.einsum("ij,ij->i", off, off)
-    return float(squares.sum() if weights is None else weights[rows] @ squares)
 
 
 def mean_eigenvalue(x: FloatArray) -> float:
@@ -214,32 +202,31 @@ class RidgeLearner(Learner):
         d, width = int(data.sample_shape[0]), rows.answers.width
         sample = 0 if {self.lam, self.temperature}.isdisjoint({"auto"}) else sample_size(len(data), width)
         places = plan.k + 1 if isinstance(plan, Folds) and plan.together else 1
-        lanes, block = rows.lanes(places), min(rows.summed_block(places), len(data))
+        lanes, block = rows.lanes(places), min(rows.block_of(2 * places), len(data))
         # The sums of a part, and of two levels of the tree that adds them, or solutions in place of these; then the
         # blocks in work, and as many read ahead.
         passes = (lanes + 2) * places * d * (d + 2 * width) + (2 * lanes + 2) * block * (d + width)
         return 8 * max(passes, 3 * sample * (d + 2 * width))
 
     def fit(
-        self,
-        data: Data,
-        fit: Fit,
-        sink: Sink,
-        checkpoints: CheckpointStore,
-        *,
-        seed: int,
-        report: Callable[..., None],
+        self, data: Data, fit: Fit, sink: Sink, checkpoints: CheckpointStore, *, seed: int, report: Callable[..., None]
     ) -> None:
         """Solve, and push the observations of each watch set; a fit of many models continues from its checkpoint."""
         if fit.apart is not None:
             wanted = sink.wants("unseen", 1, 1)
             if wanted:
-                LocalPasses(self.in_parts(data, fit, wanted, seed), checkpoints, report).run(sink)
+                run_passes(self.in_parts(data, fit, wanted, seed), sink, checkpoints, report)
         else:
             if INFLUENCE & sink.wants("unseen", 1, 1):
                 raise ArgumentError(_LEAVE_ONE_OUT)
             rows, lam, temperature = self._prepare(data, fit, fit.train, seed)
-            solution = solve_or_refuse(self._sum(rows, fit), lam, fit.name, precision=self.precision)
+            if rows.weights is not None:  # the weights are of this fit, so no other sums can be used
+                sums = rows.sum_over(fit.train)
+            else:
+                if self._known is None or self._known.rows.data is not data:
+                    self._known = SumCache(rows)
+                sums = self._known.over(fit.train)
+            solution = solve_or_refuse(sums, lam, fit.name, precision=self.precision)
             sides: tuple[Side, ...] = ("unseen", "seen")
             for side in sides:
                 if sink.wants(side, 1, 1):
@@ -256,38 +243,24 @@ class RidgeLearner(Learner):
     def _prepare(self, data: Data, fit: Fit, trained: IntArray, seed: int) -> tuple[RowReader, float, float]:
         """Return the reader of the rows, lambda and the temperature."""
         if data.targets is None:
-            self._check_classes(data, fit, trained)
-        rows = RowReader(data, np.dtype(self.precision), self._weights(data, trained), self._products)
-        temperature = _number_or_none(self.temperature) if data.targets is None else 1.0  # a target has no logits
+            classes = len(np.unique(data.labels[trained]))
+            if classes < 2:
+                raise DataError(
+                    f"ridge cannot learn from fit {fit.name}: it needs samples of at least 2 classes, but its "
+                    f"{len(trained)} training samples are of {classes}"
+                )
+        weights: FloatArray | None = None
+        if self.class_weights == "balanced":
+            counts = np.bincount(data.labels[trained], minlength=len(data.class_names))
+            each = len(trained) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+            weights = each[data.labels]
+        rows = RowReader(data, np.dtype(self.precision), weights, self._products)
+        lam = None if isinstance(self.lam, str) else self.lam
+        temperature = None if isinstance(self.temperature, str) else self.temperature
+        if data.targets is not None:
+            temperature = 1.0  # a target has no logits
         with limit_threads(int(data.sample_shape[0])):
-            return rows, *choose_scalars(
-                rows, trained, find_groups(data, fit), seed, _number_or_none(self.lam), temperature
-            )
-
-    def _sum(self, rows: RowReader, fit: Fit) -> Sums:
-        """Return the sums over the training rows of a fit."""
-        if rows.weights is not None:  # the weights are of this fit, so no other sums can be used
-            return rows.sum_over(fit.train)
-        if self._known is None or self._known.rows.data is not rows.data:
-            self._known = SumCache(rows)
-        return self._known.over(fit.train)
-
-    def _weights(self, data: Data, trained: IntArray) -> FloatArray | None:
-        if self.class_weights == "none":
-            return None
-        counts = np.bincount(data.labels[trained], minlength=len(data.class_names))
-        present = np.count_nonzero(counts)
-        each = len(trained) / (present * np.maximum(counts, 1))
-        weights: FloatArray = each[data.labels]
-        return weights
-
-    def _check_classes(self, data: Data, fit: Fit, trained: IntArray) -> None:
-        classes = len(np.unique(data.labels[trained]))
-        if classes < 2:
-            raise DataError(
-                f"ridge cannot learn from fit {fit.name}: it needs samples of at least 2 classes, but its "
-                f"{len(trained)} training samples are of {classes}"
-            )
+            return rows, *choose_scalars(rows, trained, find_groups(data, fit), seed, lam, temperature)
 
 
 def _judge(
@@ -304,10 +277,6 @@ def _judge(
 
 _LEAVE_ONE_OUT = "scores 'leverage' and 'cooks_distance' need the plan leave_one_out()"
 _OPTIONS = ("lam", "temperature", "class_weights", "precision", "device")
-
-
-def _number_or_none(value: float | str) -> float | None:
-    return None if isinstance(value, str) else value
 
 
 def _check_choice(name: str, value: str, known: tuple[str, ...]) -> str:

@@ -11,8 +11,8 @@ the biases. At the minimum the sum of the biases is 0 for any mu, so mu only imp
 Cost: 4 n C D operations for each pass of L-BFGS (30 to 90 of them), n (C D)^2 for each Hessian (one to three) and
 (C D)^3 / 3 for its factor.
 
-`Problem` is the regression on blocks of rows. `train` solves it on rows of a data set, read in blocks by id, for the
-classes that these rows have.
+`Problem` is the regression on blocks of rows. `leave_out_each` and `leave_out_group` leave rows out by one Newton step
+from its solution over all rows.
 """
 
 from __future__ import annotations
@@ -23,11 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, lapack, solve_triangular
 from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 from unseen.core.arrays import FloatArray, IntArray
-from unseen.errors import DataError
-from unseen.learners.ridge.reading import RowReader
 
 # The least Newton decrement g' Hess^-1 g. In exact arithmetic, the error of the logits of a row is then at most 1e-10
 # times the root of its leverage x' Hess^-1 x.
@@ -52,14 +49,7 @@ class Problem:
     lam: float  # the penalty, above 0: 1 / C of scikit-learn with three classes or more, and 2 / C of it with two
 
     def solve(self, start: FloatArray | None = None) -> FloatArray:
-        """Return theta, float64 (C, D), at the minimum.
-
-        Args:
-            start: float64 (C, D), or None for 0.
-
-        Raises:
-            LinAlgError: lam is too small for float64.
-        """
+        """Return theta, float64 (C, D), at the minimum, from `start` or 0; a LinAlgError says that lam is too small."""
         theta = np.zeros((self.classes, self.width)) if start is None else start
         if theta.size > SMALL:
             theta = self._approach(theta)
@@ -149,12 +139,7 @@ class Problem:
 
 
 def hessian_of(x: FloatArray, p: FloatArray) -> FloatArray:
-    """Return the part of these rows in the Hessian, float64 (C D, C D): the sum of (diag(p) - p p') kron (x x').
-
-    Args:
-        x: float64 (m, D).
-        p: float64 (m, C), probabilities.
-    """
+    """Return the part of rows x (m, D) in the Hessian (C D, C D): the sum of (diag(p) - p p') kron (x x')."""
     (m, width), classes = x.shape, p.shape[1]
     spread = (p[:, :, None] * x[:, None, :]).reshape(m, -1)
     part: FloatArray = spread.T @ spread
@@ -186,86 +171,79 @@ def _newton_step(factor: tuple[FloatArray, bool] | None, gradient: FloatArray) -
     return step, float((gradient * step).sum())
 
 
-# ---- a regression on rows of a data set ----------------------------------------------------------------------------
-
-HELD_BYTES = 2**28  # of inputs that stay in memory while a model is solved; more are read at each pass
-ABSENT = float(np.log(np.finfo(np.float32).tiny))  # log-probability of a class without training rows
-
-
-@dataclass(frozen=True, eq=False)
-class Model:
-    """A solved regression."""
-
-    centre: FloatArray  # float64 (d,), subtracted from each row
-    present: IntArray  # int64 (P,) the classes of the training rows, ascending
-    classes: int  # C of the data set
-    theta: FloatArray  # float64 (P, d + 1)
-    problem: Problem  # the problem that theta solves
-
-    def design(self, x: FloatArray) -> FloatArray:
-        """Return x about the centre, with a last column of 1, float64 (m, d + 1)."""
-        return _make_design(x, self.centre)
-
-    def outputs(self, x: FloatArray) -> FloatArray:
-        """Return the logits, float64 (m, C), of x (m, d)."""
-        return self.to_all_classes(self.design(x) @ self.theta.T)
-
-    def to_all_classes(self, logits: FloatArray) -> FloatArray:
-        """Extend logits (m, P) to all classes (m, C); a class without training rows has the probability 1.2e-38."""
-        if len(self.present) == self.classes:
-            return logits
-        everything = np.repeat(logsumexp(logits, axis=1, keepdims=True) + ABSENT, self.classes, axis=1)
-        everything[:, self.present] = logits
-        return everything
-
-    def codes(self, labels: IntArray) -> IntArray:
-        """Return labels as positions in `present`."""
-        return np.searchsorted(self.present, labels)
+# ---- one Newton step without a group --------------------------------------------------------------------------------
+#
+# For one row (Rad and Maleki 2020, doi:10.1111/rssb.12374), with M the inverse Hessian at the solution:
+#
+#     z_i + G_i (I - D_i G_i)^-1 (p_i - y_i),   G_i = (I x x_i)' M (I x x_i),   D_i = diag(p_i) - p_i p_i'
+#
+# For a group of m rows, these become blocks: G is (m C, m C), and D is block-diagonal. Copies of a row count as one,
+# with D_i times their number and the sum of their residuals. A group of more than D distinct rows takes the step in
+# theta itself, (I - M H_g)^-1 M g, by a matrix of (C D, C D). Cost: n (C D)^2 for single rows, after (C D)^3 for M.
 
 
-def train(rows: RowReader, chosen: IntArray, lam: float, name: str, start: FloatArray | None = None) -> Model:
-    """Train the regression on these rows.
+def leave_out_each(x: FloatArray, y: IntArray, theta: FloatArray, inverse: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the logits (m, C) of each row by the regression without this row, and their largest change (m,).
 
-    Args:
-        rows: the data set, read in float64.
-        chosen: int64, the training rows.
-        lam: the penalty.
-        name: the name of the fit, for messages.
-        start: the theta to start from, or None for 0.
-
-    Raises:
-        DataError: the rows are of one class; lam is too small.
+    The change is infinite where there is no step. x is (m, D), y (m,) in 0..C-1, theta (C, D) the solution over all
+    rows, inverse (C D, C D) that of the Hessian at theta.
     """
-    labels = rows.data.labels
-    present = np.unique(labels[chosen])
-    if len(present) < 2:
-        raise DataError(
-            f"softmax cannot learn from fit {name}: it needs samples of at least 2 classes, but its {len(chosen)} "
-            f"training samples are of {len(present)}"
-        )
-    centre = rows.centre(chosen)
+    logits = x @ theta.T
+    p = probabilities(logits)
+    parts = np.split(inverse, len(theta))
+    g = np.stack([_spread(x, part, len(theta)) @ x[:, :, None] for part in parts], axis=1)[..., 0]
+    return _solve_step(logits, g, _curvature(p) @ g, p - np.eye(len(theta))[y])
 
-    def read() -> Iterable[Block]:
-        for block in rows.blocks(chosen):
-            x = _make_design(rows.inputs(block), centre)
-            codes = np.searchsorted(present, labels[block])
-            step = max(64, rows.block // (len(present) + 1))  # then C copies of a part are no larger than a block
-            yield from ((x[at : at + step], codes[at : at + step]) for at in range(0, len(x), step))
 
-    width = len(centre) + 1
-    held = list(read()) if 8 * width * len(chosen) <= HELD_BYTES else None
-    problem = Problem(read if held is None else lambda: held, len(present), width, len(chosen), lam)
+def leave_out_group(x: FloatArray, y: IntArray, theta: FloatArray, inverse: FloatArray) -> tuple[FloatArray, float]:
+    """Return the logits of the rows of one group by the regression without the group; see `leave_out_each`."""
+    distinct, copy = np.unique(x, axis=0, return_inverse=True)
+    copy = copy.reshape(-1)
+    u, classes = len(distinct), len(theta)
+    logits = distinct @ theta.T
+    p = probabilities(logits)
+    count = np.bincount(copy)
+    residuals = count[:, None] * p
+    np.subtract.at(residuals, (copy, y), 1.0)
+    if u > x.shape[1]:
+        taken = hessian_of(np.sqrt(count)[:, None] * distinct, p)
+        gradient = inverse @ (residuals.T @ distinct).ravel()
+        step = np.linalg.solve(np.eye(len(inverse)) - inverse @ taken, gradient).reshape(theta.shape)
+        shift = distinct @ step.T
+        return (logits + shift)[copy], float(np.abs(shift).max())
+    # From (u, C, C, u) to (u, C, u, C): between class c of one row and class k of another.
+    g = np.stack([_spread(distinct, part, classes) @ distinct.T for part in np.split(inverse, classes)], axis=1)
+    g = g.transpose(0, 1, 3, 2)
+    weights = count[:, None, None] * _curvature(p)
+    product = np.einsum("icd,idjk->icjk", weights, g).reshape(u * classes, -1)
+    shifted, far = _solve_step(
+        logits.reshape(1, -1), g.reshape(1, u * classes, -1), product[None], residuals.reshape(1, -1)
+    )
+    return shifted.reshape(u, classes)[copy], float(far[0])
+
+
+def _spread(x: FloatArray, part: FloatArray, classes: int) -> FloatArray:
+    """Multiply rows by the blocks of one class with every class: (m, C, D)."""
+    return (x @ part).reshape(len(x), classes, -1)
+
+
+def _curvature(p: FloatArray) -> FloatArray:
+    """Return D of each row, (m, C, C)."""
+    found: FloatArray = -p[:, :, None] * p[:, None, :]
+    found[:, np.arange(p.shape[1]), np.arange(p.shape[1])] += p
+    return found
+
+
+def _solve_step(
+    logits: FloatArray, g: FloatArray, product: FloatArray, residuals: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return logits + G (I - DG)^-1 residuals for each of a batch, and the largest shift of each."""
+    system = np.eye(g.shape[-1]) - product
     try:
-        theta = problem.solve(start)
-    except LinAlgError as error:
-        raise DataError(
-            f"lam={lam:.3g} is too small for these features: the softmax regression of fit {name} cannot be solved in "
-            f"float64 ({error}); raise lam, or scale the features"
-        ) from error
-    return Model(centre, present, len(rows.data.class_names), theta, problem)
-
-
-def _make_design(x: FloatArray, centre: FloatArray) -> FloatArray:
-    design = np.ones((len(x), x.shape[1] + 1))
-    np.subtract(x, centre, out=design[:, :-1])
-    return design
+        shift = (g @ np.linalg.solve(system, residuals[..., None]))[..., 0]
+    except np.linalg.LinAlgError:  # one of the batch has no step, so solve each by itself
+        if len(logits) == 1:
+            return logits, np.array([np.inf])
+        each = [_solve_step(*(a[i : i + 1] for a in (logits, g, product, residuals))) for i in range(len(logits))]
+        return np.concatenate([shifted for shifted, _ in each]), np.concatenate([far for _, far in each])
+    return logits + shift, np.abs(shift).max(axis=1)

@@ -1,4 +1,4 @@
-"""What the conformance tests have in common: how they say what is wrong."""
+"""What the conformance tests of scores, learners and data sets have in common: how they say what is wrong."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from multiprocessing.reduction import ForkingPickler
 from typing import TypeVar
 
 from unseen.core.protocols import Data, Learner
-from unseen.scores.streaming import Score
 
 T = TypeVar("T")
 
@@ -37,6 +36,6 @@ def sent_away(value: T) -> T:
 
 
 def _name(of: object) -> str:
-    if isinstance(of, (Learner, Score)):
-        return f"{'score' if isinstance(of, Score) else 'learner'} {of.name!r}"
+    if isinstance(of, Learner) or hasattr(of, "direction"):  # scores are known in a room above
+        return f"{'learner' if isinstance(of, Learner) else 'score'} {getattr(of, 'name', None)!r}"
     return f"data set {type(of).__name__}" if isinstance(of, Data) else type(of).__name__

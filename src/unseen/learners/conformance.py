@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import Arrays, IntArray, is_tensor
+from unseen.core.conformance import as_json, ensure, sent_away
 from unseen.core.exposure import Fit
 from unseen.core.observation import Observation, Side
 from unseen.core.plans import Folds
@@ -19,8 +20,7 @@ from unseen.data.arrays import from_arrays
 from unseen.data.parts import Part
 from unseen.errors import UnseenError
 from unseen.learners import registry as learners
-from unseen.testing.common import as_json, ensure, sent_away
-from unseen.testing.scores import OBSERVED
+from unseen.scores.conformance import OBSERVED
 
 NEAR = 1e-5  # relative: what float32 and sums in another order leave; a leak moves far more
 _SIDES: tuple[Side, ...] = ("unseen", "seen")

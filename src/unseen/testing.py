@@ -3,8 +3,8 @@
 What is wrong comes as an `AssertionError` that says what. Rules have `unseen.rules.conformance.check_rule`.
 """
 
-from unseen.testing.data import check_data
-from unseen.testing.learners import check_learner
-from unseen.testing.scores import Story, check_score, play
+from unseen.data.conformance import check_data
+from unseen.learners.conformance import check_learner
+from unseen.scores.conformance import Story, check_score, play
 
 __all__ = ["Story", "check_data", "check_learner", "check_score", "play"]
