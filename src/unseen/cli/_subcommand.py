@@ -88,8 +88,7 @@ def _show_all(ctx: typer.Context, asked: bool) -> None:
 
 
 _HelpAll = Annotated[
-    bool,
-    typer.Option(_ALL, is_eager=True, expose_value=False, callback=_show_all, help="Show all options and exit."),
+    bool, typer.Option(_ALL, is_eager=True, expose_value=False, callback=_show_all, help="Show all options and exit.")
 ]
 
 
