@@ -29,7 +29,8 @@ def subcommand(usual: str) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         parameters, bundles = _unfold(command)
         shown = set(usual.split())
-        options = {one.name for one in parameters if any(isinstance(each, OptionInfo) for each in _extras(one))}
+        described = {one.name: getattr(one.annotation, "__metadata__", ()) for one in parameters}
+        options = {name for name, extras in described.items() if any(isinstance(one, OptionInfo) for one in extras)}
         if unknown := shown - options:
             raise TypeError(f"{command.__module__} shows options that it does not have: {', '.join(sorted(unknown))}")
         if options - shown:
@@ -68,10 +69,6 @@ def _unfold(command: Command) -> tuple[list[inspect.Parameter], dict[str, Any]]:
             default = each.default_factory() if each.default_factory is not MISSING else each.default
             parameters.append(inspect.Parameter(each.name, kind, default=default, annotation=hints[each.name]))
     return parameters, bundles
-
-
-def _extras(parameter: inspect.Parameter) -> tuple[Any, ...]:
-    return getattr(parameter.annotation, "__metadata__", ())
 
 
 def _reflow(text: str | None) -> str:

@@ -327,17 +327,15 @@ def _rescale(images: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.fl
     """Resize images about their centre by linear interpolation; a scale below 1 enlarges the content."""
     if scale == 1:
         return images
-    down, across = (_interpolation(side, scale) for side in images.shape[1:])
-    return np.asarray(down @ images @ across.T, np.float32)
-
-
-def _interpolation(side: int, scale: float) -> npt.NDArray[np.float32]:
-    at = np.clip((np.arange(side) - (side - 1) / 2) * scale + (side - 1) / 2, 0, side - 1)
-    low = np.floor(at).astype(np.int64)
-    weights = np.zeros((side, side), np.float32)
-    weights[np.arange(side), low] += 1 - (at - low)
-    weights[np.arange(side), np.minimum(low + 1, side - 1)] += at - low
-    return weights
+    interpolate = []
+    for side in images.shape[1:]:
+        at = np.clip((np.arange(side) - (side - 1) / 2) * scale + (side - 1) / 2, 0, side - 1)
+        low = np.floor(at).astype(np.int64)
+        weights = np.zeros((side, side), np.float32)
+        weights[np.arange(side), low] += 1 - (at - low)
+        weights[np.arange(side), np.minimum(low + 1, side - 1)] += at - low
+        interpolate.append(weights)
+    return np.asarray(interpolate[0] @ images @ interpolate[1].T, np.float32)
 
 
 def _contents(data: Data, rows: IntArray) -> Iterator[bytes]:
