@@ -250,6 +250,7 @@ OTHER = unseen.ScoreTable.of("s", np.zeros(300), direction="harder")
         ({"keep": 60, "steps": 0}, "steps must be an integer of at least 1, got 0"),
         ({"keep": 60, "rule": "tpo"}, "unknown rule 'tpo'; did you mean 'top'"),
         ({"keep": 60, "cutof": 0.1}, "unknown argument of grow 'cutof'; did you mean 'cutoff'"),
+        ({"keep": 60, "thread": 2}, "unknown argument of grow 'thread'; did you mean 'threads'"),
         ({"keep": 60, "score": "el2m"}, "unknown score 'el2m'; did you mean 'el2n'"),
         ({"keep": 60, "refill": "entropi"}, "unknown score 'entropi'; did you mean 'entropy'"),
         ({"keep": 60, "refill": "aum"}, "score 'aum' needs 2 epochs"),

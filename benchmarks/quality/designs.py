@@ -37,8 +37,8 @@ from sklearn.model_selection import StratifiedKFold
 
 import unseen
 from unseen import functional, rules
-from unseen.rules.selecting import default_rule, too_weak
-from unseen.rules.strata import share_out, strata_by_rank, strata_by_width
+from unseen.rules.registry import default_rule, too_weak
+from unseen.rules.sampling import share_out, strata_by_rank, strata_by_width
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from beds import BATCH, BEDS, EPOCHS, Network, Replicate, replicate, train

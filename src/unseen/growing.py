@@ -38,8 +38,8 @@ from unseen.learners.base import refuse_target
 from unseen.rules.base import Rule, largest, one_of
 from unseen.rules.budgets import QUOTAS, amounts, budget_line
 from unseen.rules.budgets import budget as budget_of
-from unseen.rules.selecting import FALLBACK, SHARED, Choice, default_rule, too_weak
-from unseen.rules.strata import Stratified
+from unseen.rules.registry import FALLBACK, SHARED, Choice, default_rule, too_weak
+from unseen.rules.sampling import Stratified
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
@@ -165,7 +165,8 @@ class Growth:
 
     def __post_init__(self) -> None:
         at_least("steps", self.steps, 1)
-        if not isinstance(self.start, Coreset) and not (_is_number(self.start) and 0 < self.start < 1):
+        share = isinstance(self.start, (int, float, np.integer, np.floating)) and not isinstance(self.start, bool)
+        if not isinstance(self.start, Coreset) and not (share and 0 < self.start < 1):
             raise ArgumentError(f"start must be a share of the budget in (0, 1), or a coreset, got {self.start!r}")
         for name in self.choice.shared:
             if name not in GROW_OPTIONS:
@@ -218,9 +219,9 @@ class Growth:
 
 
 class ScoringStep(NamedTuple):
-    """One scoring of a growth: the part of the run that keeps it, its plan and its scores."""
+    """One scoring of a growth."""
 
-    part: str
+    part: str  # the part of the run that keeps it
     plan: Plan
     scores: list[str | Score]
 
@@ -250,8 +251,7 @@ class Loop:
         self.plan = growth.plan or default_plan(closed_form=work.learner.closed_form)
         self.budget = budget_of(n, keep=keep, prune=prune)
         self.sizes = growth.sizes(self.budget)
-        self._check_sizes(len(np.unique(data.labels)))
-        self._check_start()
+        self._check(len(np.unique(data.labels)))
         choice = growth.choice
         bare = replace(choice, shared={k: v for k, v in choice.shared.items() if k != "quota"})
         bare.check(data, keep=self.budget, prune=None, direction=growth.first_score.direction)
@@ -302,12 +302,13 @@ class Loop:
     ) -> tuple[list[IntArray], list[npt.NDArray[np.float64]]]:
         """Return the rows that the start and each step add, and the scores by which they were added."""
         growth = self.growth
-        left = self._rows_after_cutoff(table)
-        start = self._own_start()
+        first, left, start = growth.first_score.label, self._rows_after_cutoff(table), self._own_start()
         if not len(start):
-            start = choose_rows(_without_cutoff(growth.choice), table, left, self.sizes[0], self._seed("start"),
-                                score=growth.first_score.label)  # fmt: skip
-        parts, scores = [start], [table.column(growth.first_score.label)[start]]
+            choice = growth.choice
+            if isinstance(choice.rule, Stratified):  # what it cuts off is not among the rows that are left
+                choice = replace(choice, rule=replace(choice.rule, cutoff=0.0, cutoff_by=None))
+            start = choose_rows(choice, table, left, self.sizes[0], self._seed("start"), score=first)
+        parts, scores = [start], [table.column(first)[start]]
         for step, size in enumerate(self.sizes[1:], 1):
             members = np.concatenate(parts)
             room = size - len(members)
@@ -407,7 +408,8 @@ class Loop:
     def _seed(self, purpose: str) -> int:
         return seeds.derive(self.seed, "grow", purpose)
 
-    def _check_sizes(self, classes: int) -> None:
+    def _check(self, classes: int) -> None:
+        """Refuse sizes that cannot be trained on or do not grow, and a start that is a coreset of another data set."""
         first, least = self.sizes[0], max(2, classes)
         if first < least:
             raise BudgetError(
@@ -419,13 +421,10 @@ class Loop:
                 f"each step must add a sample, but the start of {first:,} and the budget of {self.budget:,} leave "
                 f"{max(0, self.budget - first):,} for steps={self.growth.steps}; keep more or give a smaller start"
             )
-
-    def _check_start(self) -> None:
-        """Refuse a start that is a coreset of another data set."""
         start, data = self.growth.start, self.work.data
-        if not isinstance(start, Coreset):
-            return
-        if start.n != len(data) or not np.array_equal(data.ids[start.indices], start.ids):
+        if isinstance(start, Coreset) and (
+            start.n != len(data) or not np.array_equal(data.ids[start.indices], start.ids)
+        ):
             ids = "" if start.n != len(data) else " with other ids"
             raise ArgumentError(
                 f"start must be a coreset of this data set of {len(data):,} samples, got one of {start.n:,}{ids}"
@@ -470,7 +469,6 @@ class Loop:
             held += min(len(ended), plan.count(n)) * epochs
         start = "a coreset of your own" if isinstance(growth.start, Coreset) else f"by {growth.first_score.label}"
         threads = f"{work.threads} thread{'' if work.threads == 1 else 's'} each"
-        notes = work.data.notes
         lines = [
             ("data", f"{n:,} samples, {len(work.data.class_names)} classes"),
             ("budget", budget_line(n, keep=self.budget)),
@@ -479,7 +477,7 @@ class Loop:
              f"{growth.refill_score.label}"),
             ("plan", f"{self.plan.describe()['plan']}, then a model of each coreset: {self.trainings} trainings by "
              f"{work.learner.name}, {threads}"),
-            *(("note", note) for note in notes),
+            *(("note", note) for note in work.data.notes),
             *([("done", f"{held} of {total} epochs before, kept in this run")] if held else []),
         ]  # fmt: skip
         work.report("work", lines=lines, epochs=total, held=held)
@@ -499,13 +497,3 @@ def choose_rows(
     if coreset.order is not None:
         return rows[coreset.order]
     return rows[coreset.indices[np.argsort(coreset.ids, kind="stable")]]
-
-
-def _without_cutoff(choice: Choice) -> Choice:
-    """Return the same choice without the cutoff, for samples from which it has been taken already."""
-    rule: Rule = choice.rule
-    return replace(choice, rule=replace(rule, cutoff=0.0, cutoff_by=None)) if isinstance(rule, Stratified) else choice
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)

@@ -37,7 +37,7 @@ from unseen.learners.base import refuse_target
 from unseen.rules.base import Rule
 from unseen.rules.budgets import amounts, budget_line
 from unseen.rules.budgets import budget as budget_of
-from unseen.rules.selecting import FALLBACK, SHARED, Choice, default_rule, too_weak
+from unseen.rules.registry import FALLBACK, SHARED, Choice, default_rule, too_weak
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import listed
 from unseen.scores.registry import resolve as resolve_score
@@ -236,8 +236,7 @@ def prune(
         if any(value is not None for value in amount.values()):
             work.report("budget", text=budget_line(len(source), **amount))
         exposure = plan_of(plan, closed_form=work.learner.closed_form)
-        beside = [name for name in choice.columns(score.label, exposure)[1:] if name != LABEL_ISSUE]
-        wanted = [score, *beside, *also, *([LABEL_ISSUE] if source.targets is None else [])]
+        wanted = choice.scores(score, exposure, also, classes=source.targets is None)
         table = work.score(run, exposure, wanted, seed=seed, announce=True)
         if rule is None and (why := too_weak(table)) is not None:
             work.report("say", text=f"{why}; the coreset is random, each class in proportion (name a rule to decide)")

@@ -116,7 +116,7 @@ def test_a_sweep_without_methods_compares_the_default_with_the_best_peer(unseen_
 
 
 def test_the_best_peer_reads_the_epochs_where_there_are_several():
-    from unseen.cli._sweep import usual_methods
+    from unseen.cli._decide import usual_methods
 
     data = unseen.data.resolve("digits")
     assert usual_methods("mlp", data)[1] == "seen/aum/stratified:cutoff=0"

@@ -13,9 +13,8 @@ import unseen
 from unseen import rules
 from unseen.data import resolve
 from unseen.errors import ArgumentError, BudgetError, DataError, RunMismatchError, UnknownNameError
-from unseen.evaluating.arms import ArmResult
 from unseen.evaluating.prices import Price
-from unseen.evaluating.result import Evaluation
+from unseen.evaluating.result import ArmResult, Evaluation
 from unseen.evaluating.test_set import with_probe
 from unseen.learners.sklearn import SklearnLearner
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from unseen.errors import ArgumentError
-from unseen.evaluating.arms import average_by_draw
+from unseen.evaluating.result import average_by_draw
 from unseen.evaluating.statistics import (
     MOST_SEEDS,
     Sampling,

@@ -23,8 +23,7 @@ import unseen
 from unseen.data import resolve
 from unseen.engine.runs import RunDirectory
 from unseen.errors import ArgumentError, RunError, StorageError
-from unseen.evaluating.arms import ArmResult
-from unseen.evaluating.result import Evaluation
+from unseen.evaluating.result import ArmResult, Evaluation
 from unseen.reporting import galleries
 
 

@@ -11,7 +11,7 @@ from unseen import rules
 from unseen.core import seeds
 from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, BudgetError
-from unseen.rules.strata import share_out, strata_by_rank, strata_by_width
+from unseen.rules.sampling import share_out, strata_by_rank, strata_by_width
 
 
 def slow_ccs(values, budget, cutoff, strata, seed):

@@ -15,19 +15,14 @@ from unseen.cli import (
     INTERRUPTED,
     TERMINATED,
     Terminated,
-    _advise,
+    _decide,
     _embed,
-    _estimate,
     _evaluate,
-    _export,
     _grow,
     _lists,
     _prune,
     _report,
     _resume,
-    _score,
-    _select,
-    _sweep,
 )
 from unseen.cli._console import Interrupted, complain, err, out, warn
 from unseen.cli._subcommand import Brief
@@ -75,10 +70,10 @@ app = typer.Typer(
 )
 # In the order in which people use them.
 COMMANDS = {
-    "Choose": {"prune": _prune.command, "evaluate": _evaluate.command, "export": _export.command},
-    "Runs": {"report": _report.command, "resume": _resume.command},
-    "In steps": {"embed": _embed.command, "score": _score.command, "select": _select.command, "grow": _grow.command},
-    "Before you decide": {"estimate": _estimate.command, "advise": _advise.command, "sweep": _sweep.command},
+    "Choose": {"prune": _prune.prune, "evaluate": _evaluate.evaluate, "export": _report.export},
+    "Runs": {"report": _report.report, "resume": _resume.resume},
+    "In steps": {"embed": _embed.embed, "score": _prune.score, "select": _prune.select, "grow": _grow.grow},
+    "Before you decide": {"estimate": _decide.estimate, "advise": _decide.advise, "sweep": _decide.sweep},
     "What there is": {"scores": _lists.scores, "rules": _lists.rules, "learners": _lists.learners},
 }
 for _panel, _commands in COMMANDS.items():

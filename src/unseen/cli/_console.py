@@ -9,10 +9,9 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import typer
 from rich.console import Console
@@ -133,14 +132,6 @@ class Outlook(Exception):  # noqa: N818 - it is no error
         self.kind, self.about = kind, about
 
 
-class MeasuredTraining(NamedTuple):
-    """One training on everything, as it was measured."""
-
-    seconds: float
-    epochs: int
-
-
-Measure = Callable[[int], MeasuredTraining | None]  # before so many trainings
 DECLINED = 1  # the exit code
 
 ASK = 600.0  # seconds of work from which on the program asks before it begins
@@ -148,70 +139,52 @@ ASK = 600.0  # seconds of work from which on the program asks before it begins
 MANY_VALUES, MANY_TRAININGS = 20_000_000, 10
 
 
-def measure(data: Data, learner: str | None, running: o.RunOptions) -> Measure | None:
-    """Return what measures one training before long work begins; None where nobody is to be asked."""
-    if running.yes or running.executor != "local" or not (err.is_terminal and sys.stdin.isatty()):
-        return None
-
-    def one(trainings: int) -> MeasuredTraining | None:
-        import unseen
-
-        if len(data) * math.prod(data.sample_shape) < MANY_VALUES and trainings < MANY_TRAININGS:
-            return None
-        err.print(Text("time    one training is measured first ..."))
-        try:
-            found = unseen.estimate(data, plan="seen", learner=learner, threads=running.threads, groups=None)
-        except UnseenError:  # what can be measured here is not all that can be trained
-            return None
-        return MeasuredTraining(found.full_seconds.middle / (running.jobs or 1), found.epochs)
-
-    return one
-
-
-def _open_log(text: str) -> Tracker:
-    """Open the log that `--log` names."""
-    from unseen.integrations.tracking import tracker_of
-
-    return tracker_of(text)
-
-
 class Reporter:
     """Shows how the work goes: a bar with the time left on a terminal, plain lines otherwise, nothing if quiet.
 
     Args:
-        quiet: show nothing.
-        run: the directory in which the work is kept; the command is written there when the work begins. Where it is
-            only looked at, nothing is shown, and the work ends (`Outlook`) where it would begin.
-        command: the subcommand and its options, for `unseen resume`; its option `log` names where all is logged.
-        measure: measures one training; where the work will take longer than ten minutes, the program asks whether to
-            begin. None: it does not ask.
+        command: the name of the subcommand.
+        given: its parameters, from which `unseen resume` calls it again. They are written to the directory of the run
+            when the work begins. Where that is only looked at, nothing is shown, and the work ends (`Outlook`) where it
+            would begin.
+        data: the data set, on which one training is measured: where the work will take longer than ten minutes, the
+            program asks whether to begin. None: it does not ask.
+        run: the directory of the run, if not the parameter `out_dir`.
         above: where this run is one of several in a folder: the folder, and the command that makes all of them.
+        resolved: parameters that were resolved from the data, such as the learner, in place of those given.
     """
 
     def __init__(
         self,
+        command: str,
+        given: dict[str, Any],
+        data: Data | None,
         *,
-        quiet: bool,
-        run: Any,
-        command: dict[str, Any],
-        measure: Measure | None = None,
+        run: Path | None = None,
         above: tuple[Path, dict[str, Any]] | None = None,
+        **resolved: Any,
     ) -> None:
         from unseen.engine.runs.readonly import Looking
 
-        self.quiet = quiet
-        self.run = Path(run)
-        self._looking = isinstance(run, Looking)
-        self.command = command
-        self._measure = measure
+        place = given["out_dir"] if run is None else run
+        self.quiet, self.run = given["showing"].silent, Path(place)
+        self._looking = isinstance(place, Looking)
+        self.command = o.remembered(command, given, **resolved)
+        running: o.RunOptions = given["running"]
+        asks = not running.yes and running.executor == "local" and err.is_terminal and sys.stdin.isatty()
+        trained = given.get("trainee") or resolved["learner"]
+        self._measured = (data, trained, running) if asks and data is not None else None
         self._above = above
         self._budget: str | None = None
         self._bar: Progress | None = None
         self._task: Any = None
         self._work = EpochCount(0, 0)
         self._begun = False
-        wanted = None if self._looking else command["options"].get("log")
-        self._log = None if wanted is None else _open_log(wanted)
+        self._log: Tracker | None = None
+        if not self._looking and (wanted := self.command["options"].get("log")) is not None:
+            from unseen.integrations.tracking import tracker_of
+
+            self._log = tracker_of(wanted)
 
     def __enter__(self) -> Self:
         return self
@@ -277,17 +250,25 @@ class Reporter:
             self._task = self._bar.add_task("", total=self._work.total, completed=int(self._work.done))
 
     def _ask(self, epochs: int, trainings: int) -> None:
-        """Ask whether to begin so many epochs of work, where they will take long and somebody is there to ask."""
-        one = None if self._measure is None or epochs <= 0 else self._measure(trainings)
-        self._measure = None  # asked once
-        if one is None:
+        """Measure one training where the work may well be long, and ask whether to begin where it is."""
+        measured, self._measured = self._measured, None  # asked once
+        if measured is None or epochs <= 0:
             return
-        seconds = epochs / one.epochs * one.seconds
-        if seconds < ASK:
+        data, learner, running = measured
+        if len(data) * math.prod(data.sample_shape) < MANY_VALUES and trainings < MANY_TRAININGS:
             return
+        import unseen
         from unseen.evaluating.prices import duration
 
-        number = _many(-(-epochs // one.epochs), "training")
+        err.print(Text("time    one training is measured first ..."))
+        try:
+            found = unseen.estimate(data, plan="seen", learner=learner, threads=running.threads, groups=None)
+        except UnseenError:  # what can be measured here is not all that can be trained
+            return
+        seconds = epochs / found.epochs * found.full_seconds.middle / (running.jobs or 1)
+        if seconds < ASK:
+            return
+        number = _many(-(-epochs // found.epochs), "training")
         err.print(Text(f"takes   up to {number}, about {duration(seconds)} in all on this machine"))
         if not typer.confirm("Begin? (--yes begins without asking)", err=True):
             err.print(Text("nothing was trained"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import typer
 from rich.text import Text
 
 import unseen
@@ -17,60 +16,44 @@ EMBEDDING = "Embedding"
 
 LINES = 10  # of progress, for each part
 
-Out = Annotated[
-    Path, typer.Option("--out", metavar="FOLDER", help="A folder that is made; it appears when it is whole.")
-]
+Out = Annotated[Path, o.option("FOLDER", "A folder that is made; it appears when it is whole.", names="--out")]
 Backbone = Annotated[
     str,
-    typer.Option(
-        "--backbone",
-        "--by",
-        metavar="NAME",
-        help="Reads no label: patches (images), tfidf (text), columns (tables). Pretrained on other data: "
+    o.option(
+        "NAME",
+        "Reads no label: patches (images), tfidf (text), columns (tables). Pretrained on other data: "
         "efficientnet_lite0 (images), wordllama (text). Each with options, such as patches:size=5. Of your own: "
         "module:function, which makes an nn.Module; the folder of a model. auto: by the kind of data, without labels.",
-        rich_help_panel=EMBEDDING,
+        EMBEDDING,
+        names="--backbone --by",
     ),
 ]
 Labels = Annotated[
     Literal["unknown", "none", "these", "others"] | None,
-    typer.Option(
-        help="What a module, model or pretrained backbone was trained on.",
-        show_default="what is known",
-        rich_help_panel=EMBEDDING,
-    ),
+    o.option(None, "What a module, model or pretrained backbone was trained on.", EMBEDDING, default="what is known"),
 ]
 Test = Annotated[
     str | None,
-    typer.Option(
-        metavar="DATA",
-        help="A test set, read as DATA is; embedded alike, with nothing fitted on it, to FOLDER/test.",
-        rich_help_panel=o.DATA,
-    ),
+    o.option("DATA", "A test set, read as DATA is; embedded alike, with nothing fitted on it, to FOLDER/test.", o.DATA),
 ]
-Device = Annotated[
-    str | None, typer.Option(metavar="DEVICE", help="Of a network: cpu, cuda, ...", rich_help_panel=EMBEDDING)
+TestSplit = Annotated[
+    str | None,
+    o.option("NAME", "Rows of the test set (of DATA, without --test) whose column 'split' has this value.", o.DATA),
 ]
-Batch = Annotated[
-    int | None,
-    typer.Option(
-        "--batch-size", metavar="N", help="Of a module or model: samples at a time.", rich_help_panel=EMBEDDING
-    ),
-]
-Threads = Annotated[
-    int | None, typer.Option(metavar="N", help="Threads.", show_default="all", rich_help_panel=EMBEDDING)
-]
+Device = Annotated[str | None, o.option("DEVICE", "Of a network: cpu, cuda, ...", EMBEDDING)]
+Batch = Annotated[int | None, o.option("N", "Of a module or model: samples at a time.", EMBEDDING)]
+Threads = Annotated[int | None, o.option("N", "Threads.", EMBEDDING, default="all")]
 
 
 @subcommand("out_dir backbone labels test test_split device batch_size label image text threads quiet json")
-def command(
+def embed(
     data: o.Source,
     out_dir: Out,
     reading: o.LabelOptions,
     backbone: Backbone = "auto",
     labels: Labels = None,
     test: Test = None,
-    test_split: o.TestSplit = None,
+    test_split: TestSplit = None,
     device: Device = None,
     batch_size: Batch = None,
     seed: o.Seed = 0,
@@ -111,17 +94,12 @@ def command(
         )
     except KeyboardInterrupt:
         raise Interrupted("nothing is kept, the same command begins anew") from None
-    show(made, out_dir, json=showing.json)
-
-
-def show(made: Any, folder: Path, *, json: bool) -> None:
-    """Print what was made, and where it is."""
     n, width = len(made), made.sample_shape[0]
-    if json:
-        print_json({"data": str(folder), "n": n, "columns": width, "embedding": made.embedding})
+    if showing.json:
+        print_json({"data": str(out_dir), "n": n, "columns": width, "embedding": made.embedding})
         return
-    lines = [("embedded", f"{n:,} samples, {width:,} columns"), *(("note", note) for note in made.notes)]
-    aligned([*lines, ("data", str(folder))])
+    notes = [("note", note) for note in made.notes]
+    aligned([("embedded", f"{n:,} samples, {width:,} columns"), *notes, ("data", str(out_dir))])
 
 
 class EmbedProgress:

@@ -10,7 +10,7 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import Reporter, aligned, grid, measure, print_json
+from unseen.cli._console import Reporter, aligned, grid, print_json
 from unseen.cli._report import written
 from unseen.cli._subcommand import subcommand
 from unseen.errors import ArgumentError, UnknownNameError
@@ -28,45 +28,31 @@ Runs = Annotated[
         help="Directories of runs on one data set. Runs that differ only in their seed are replicates of one method.",
     ),
 ]
-TestSplit = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", help="Rows of the test set whose column 'split' has this value.", rich_help_panel=o.DATA
-    ),
-]
-Level = Annotated[
-    float, typer.Option(metavar="LEVEL", help="Of the intervals; tests are at 1 - level.", rich_help_panel=o.COMPARISON)
-]
+TestSplit = Annotated[str | None, o.option("NAME", "Rows of the test set whose column 'split' has this value.", o.DATA)]
+Level = Annotated[float, o.option("LEVEL", "Of the intervals; tests are at 1 - level.", o.COMPARISON)]
 Baseline = Annotated[
     list[str] | None,
-    typer.Option(
-        "--baseline",
-        metavar="NAME",
-        help="full, random, random-stratified, dedup (needs --features); repeat for several.",
-        show_default="all possible",
-        rich_help_panel=o.COMPARISON,
+    o.option(
+        "NAME",
+        "full, random, random-stratified, dedup (needs --features); repeat for several.",
+        o.COMPARISON,
+        default="all possible",
     ),
 ]
-Features = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="A .npy file (n, d) of the training set, for dedup.", rich_help_panel=o.COMPARISON
-    ),
-]
+Features = Annotated[Path | None, o.option("FILE", "A .npy file (n, d) of the training set, for dedup.", o.COMPARISON)]
 Trained = Annotated[
     list[str] | None,
-    typer.Option(
-        "--learner",
-        metavar="LEARNER",
-        help="Learner that is trained; repeat for a verdict of each, kept in a folder of RUN of its name.",
-        show_default="that of the first run",
-        rich_help_panel=o.TRAINING,
+    o.option(
+        "LEARNER",
+        "Learner that is trained; repeat for a verdict of each, kept in a folder of RUN of its name.",
+        o.TRAINING,
+        default="that of the first run",
     ),
 ]
 
 
 @subcommand("out_dir learner test seeds fix margin baseline jobs threads yes no_report quiet json")
-def command(
+def evaluate(
     runs: Runs,
     out_dir: o.Out,
     testing: o.TestOptions,
@@ -104,9 +90,7 @@ def command(
         above = (out_dir, o.remembered("evaluate", given, runs=absolute, learner=learners))
     results: dict[Path, unseen.Evaluation] = {}
     for who, folder in _folders(out_dir, learners, source).items():
-        remembered = o.remembered("evaluate", given, runs=absolute, learner=who)
-        asks = measure(source, who, running)
-        with Reporter(quiet=showing.silent, run=folder, command=remembered, measure=asks, above=above) as report:
+        with Reporter("evaluate", given, source, run=folder, above=above, runs=absolute, learner=who) as report:
             results[folder] = unseen.evaluate(
                 source,
                 coresets=_methods(places),
@@ -115,13 +99,13 @@ def command(
                 learner=who,
                 margin=margin / 100,
                 level=level,
-                features=o.array_or_none(None if features is None else Path(features)),
+                features=o.array(None if features is None else Path(features)),
                 out=folder,
                 report=report,
                 **testing.given(),
                 **running.given(),
             )
-    tell(results, out_dir, json=showing.json, no_report=showing.no_report)
+    tell_evaluations(out_dir, results, json=showing.json, no_report=showing.no_report)
 
 
 def _folders(out_dir: Path, learners: list[str | None], source: Data) -> dict[str | None, Path]:
@@ -136,8 +120,11 @@ def _folders(out_dir: Path, learners: list[str | None], source: Data) -> dict[st
     return {name: out_dir / slug(str(name)) for name in learners}
 
 
-def tell(results: dict[Path, unseen.Evaluation], run: Path, *, json: bool, no_report: bool) -> None:
-    """Print the results, one for each learner that was trained, after their pages are written."""
+def tell_evaluations(
+    run: Path, results: dict[Path, unseen.Evaluation] | None = None, *, json: bool, no_report: bool
+) -> None:
+    """Print the results of a run, one for each learner that was trained, after their pages are written."""
+    results = {run: unseen.Evaluation.load(run)} if results is None else results
     summaries: list[dict[str, Any]] = []
     for folder in results:
         page = written(folder, skip=no_report)
@@ -155,21 +142,13 @@ def tell(results: dict[Path, unseen.Evaluation], run: Path, *, json: bool, no_re
             aligned([("report", files["report"])])
 
 
-def shown(run: Path, *, json: bool, no_report: bool) -> None:
-    """Print what a finished run holds."""
-    tell({run: unseen.Evaluation.load(run)}, run, json=json, no_report=no_report)
-
-
 def show(found: unseen.Evaluation, run: Path, *, headline: bool) -> None:
     """Print what there is to say of each coreset, under the name of the learner where there are several."""
-    about = found.about
+    about, error = found.about, 100 * max(arm.error for arm in found.arms)
     lines = [
         *([("trained", found.trainee)] if headline else []),
         ("fixed", f"{about['fix']}; lossless: within {100 * about['margin']:g} points"),
-        (
-            "test",
-            f"{about['test']['text']}; that it is a sample makes ± {_points(max(arm.error for arm in found.arms))}",
-        ),
+        ("test", f"{about['test']['text']}; that it is a sample makes ± {error:.1f} points (standard error)"),
     ]
     for name in found.coresets:
         covers = found.covers(name)
@@ -184,10 +163,6 @@ def show(found: unseen.Evaluation, run: Path, *, headline: bool) -> None:
     lines.append(("near", about["near_duplicates"]["text"]))
     lines += [("note", note) for note in about["notes"]]
     aligned([*lines, ("table", str(run / "evaluation.parquet"))])
-
-
-def _points(error: float) -> str:
-    return f"{100 * error:.1f} points (standard error)"
 
 
 def _spent(price: dict[str, Any]) -> str:

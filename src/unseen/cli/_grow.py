@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import Reporter, aligned, grid, measure, percent, print_json
+from unseen.cli._console import Reporter, aligned, grid, percent
 from unseen.cli._prune import describe_disagreement, disagreement
-from unseen.cli._report import written
+from unseen.cli._report import tell
 from unseen.cli._subcommand import subcommand
 from unseen.errors import ArgumentError
 
 STEPS = "Steps"
 
-Score = Annotated[
-    str,
-    typer.Option(metavar="SCORE", help="The score that the rule reads; see `unseen scores`.", rich_help_panel=o.CHOICE),
-]
+Score = Annotated[str, o.option("SCORE", "The score that the rule reads; see `unseen scores`.", o.CHOICE)]
 
 
 @dataclass(frozen=True)
@@ -31,25 +27,20 @@ class GrowOptions:
 
     start: Annotated[
         str,
-        typer.Option(
-            metavar="START",
-            help="Share of the budget chosen in the first step, or a run or parquet file whose coreset is the start.",
-            rich_help_panel=STEPS,
+        o.option(
+            "START",
+            "Share of the budget chosen in the first step, or a run or parquet file whose coreset is the start.",
+            STEPS,
         ),
     ] = "0.5"
-    steps: Annotated[
-        int, typer.Option(metavar="N", help="Further steps, which add equally many samples.", rich_help_panel=STEPS)
-    ] = 2
+    steps: Annotated[int, o.option("N", "Further steps, which add equally many samples.", STEPS)] = 2
     refill: Annotated[
-        str,
-        typer.Option(
-            metavar="SCORE", help="Score by which outsiders enter; the coreset's models give it.", rich_help_panel=STEPS
-        ),
+        str, o.option("SCORE", "Score by which outsiders enter; the coreset's models give it.", STEPS)
     ] = "entropy"
 
 
 @subcommand("out_dir keep prune start steps rule label learner plan jobs seed yes json")
-def command(
+def grow(
     data: o.Source,
     out_dir: o.Out,
     reading: o.LabelOptions,
@@ -78,48 +69,37 @@ def command(
     learner = scoring.learner or DEFAULTS[source.kind]
     begin = started_from(growing.start)
     start = growing.start if isinstance(begin, float) else str(Path(growing.start).absolute())
-    remembered = o.remembered("grow", given, learner=learner, start=start)
-    asks = measure(source, learner, running)
-    with Reporter(quiet=showing.silent, run=out_dir, command=remembered, measure=asks) as report:
+    with Reporter("grow", given, source, learner=learner, start=start) as report:
         result = unseen.grow(
             source,
             **amount.given(),
             score=score,
             rule=choice.rule,
-            plan=scoring.exposure(),
             start=begin,
             steps=growing.steps,
             refill=growing.refill,
             learner=learner,
-            groups=o.groups_of(scoring.groups),
             out=out_dir,
             report=report,
+            **scoring.given(),
             **running.given(),
             **options,
         )
-    tell(result, out_dir, json=showing.json, no_report=showing.no_report)
+    tell_grown(out_dir, result, json=showing.json, no_report=showing.no_report)
 
 
-def tell(result: unseen.Grown, run: Path, *, json: bool, no_report: bool) -> None:
-    """Print the result, after its report is written."""
+def tell_grown(run: Path, result: unseen.Grown | None = None, *, json: bool, no_report: bool) -> None:
+    """Print the result of a run, after its page is written."""
+    if result is None:
+        from unseen.core.history import HISTORY, History
+        from unseen.engine.runs import RunDirectory
+
+        loaded: Any = unseen.load(run)
+        history = RunDirectory(run).output(HISTORY, History.load)
+        assert history is not None  # it is finished
+        result = unseen.Grown(loaded.coreset, history, loaded.scores)
     summary = summarise(result, run)
-    if page := written(run, skip=no_report):
-        summary["report"] = str(page)
-    if json:
-        print_json(summary)
-    else:
-        show(result, summary)
-
-
-def shown(run: Path, *, json: bool, no_report: bool) -> None:
-    """Print what a finished run holds."""
-    from unseen.core.history import HISTORY, History
-    from unseen.engine.runs import RunDirectory
-
-    loaded: Any = unseen.load(run)
-    history = RunDirectory(run).output(HISTORY, History.load)
-    assert history is not None  # it is finished
-    tell(unseen.Grown(loaded.coreset, history, loaded.scores), run, json=json, no_report=no_report)
+    tell(run, summary, partial(show, result, summary), json=json, no_report=no_report)
 
 
 def started_from(start: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from unseen.cli import _options as o
 from unseen.cli._console import print_json, stacked
@@ -20,13 +19,11 @@ def scores(json: o.Json = False) -> None:
     if json:
         print_json({"scores": entries})
         return
-    stacked(
-        ["score", "direction", "formula, source, reads, options"],
-        [
-            ([e["name"], e["direction"]], [e["formula"], e["source"], f"reads {_needs(e)}{_options(e['options'])}"])
-            for e in entries
-        ],
-    )
+    rows = []
+    for e in entries:
+        reads = f"reads {', '.join(e['needs'])}{' of both sides' if len(e['sides']) > 1 else ''}"
+        rows.append(([e["name"], e["direction"]], [e["formula"], e["source"], reads + _options(e["options"])]))
+    stacked(["score", "direction", "formula, source, reads, options"], rows)
 
 
 @subcommand("json")
@@ -38,10 +35,12 @@ def rules(json: o.Json = False) -> None:
     if json:
         print_json({"rules": entries})
         return
-    stacked(
-        ["rule", "what it does, source, reads, options"],
-        [([e["name"]], [e["formula"], e["source"], f"reads {_reads(e)}{_options(e['options'])}"]) for e in entries],
-    )
+    of_score = {"nothing": [], "order": ["the order of the scores"], "values": ["the scores"]}
+    rows = []
+    for e in entries:
+        reads = ", ".join([*of_score[e["reads"]], *e["needs"]]) or "nothing"
+        rows.append(([e["name"]], [e["formula"], e["source"], f"reads {reads}{_options(e['options'])}"]))
+    stacked(["rule", "what it does, source, reads, options"], rows)
 
 
 @subcommand("json")
@@ -78,16 +77,6 @@ def _about_learner(name: str) -> str:
         return ""  # of another package
     recipe = Recipe.named(name)
     return f"the network {recipe.network} in torch: {recipe.epochs} epochs, batch {recipe.batch_size}, lr {recipe.lr}"
-
-
-def _needs(entry: Mapping[str, Any]) -> str:
-    fields = ", ".join(entry["needs"])
-    return f"{fields} of both sides" if len(entry["sides"]) > 1 else fields
-
-
-def _reads(entry: Mapping[str, Any]) -> str:
-    of_score = {"nothing": [], "order": ["the order of the scores"], "values": ["the scores"]}[entry["reads"]]
-    return ", ".join([*of_score, *entry["needs"]]) or "nothing"
 
 
 def _options(options: Mapping[str, object]) -> str:

@@ -9,6 +9,7 @@ Nothing here imports NumPy or the rest of `unseen` before a subcommand runs, so 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -30,6 +31,29 @@ RUNNING = "Where it runs"
 COMPARISON = "Comparison"
 
 
+def option(
+    metavar: str | None,
+    text: str,
+    panel: str | None = None,
+    *,
+    names: str = "",
+    default: str | bool = True,
+    check: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Describe an option of the command line.
+
+    Args:
+        metavar: the word for its value; None for a flag or a choice.
+        text: its help.
+        panel: the panel of the help.
+        names: its names, separated by spaces, where they are not that of the parameter.
+        default: its default in words, where that is not the value.
+        check: called with the value; returns it, or another one in its place.
+    """
+    own = names.split()
+    return typer.Option(*own, metavar=metavar, help=text, rich_help_panel=panel, show_default=default, callback=check)
+
+
 # ---- options of more than one subcommand ----------------------------------------------------------------------------
 
 Source = Annotated[
@@ -44,82 +68,42 @@ Source = Annotated[
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a run.")]
 Out = Annotated[
-    Path,
-    typer.Option(
-        "--out", metavar="RUN", help="Directory that keeps the run; the same command continues it after a kill."
-    ),
+    Path, option("RUN", "Directory that keeps the run; the same command continues it after a kill.", names="--out")
 ]
-Features = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="A .npy file (n, d) for rules that read features.", rich_help_panel=CHOICE),
-]
-Groups = Annotated[
-    Literal["duplicates", "none"],
-    typer.Option(help="Keep exact copies in one fold, or do not.", rich_help_panel=TRAINING),
-]
+Features = Annotated[Path | None, option("FILE", "A .npy file (n, d) for rules that read features.", CHOICE)]
+Groups = Annotated[Literal["duplicates", "none"], option(None, "Keep exact copies in one fold, or do not.", TRAINING)]
 Learner = Annotated[
     str | None,
-    typer.Option(
-        metavar="LEARNER",
-        help="Learner and its options, such as convnet:epochs=8; see `unseen learners`.",
-        show_default="by the kind of data",
-        rich_help_panel=TRAINING,
+    option(
+        "LEARNER", "Learner and its options, such as convnet:epochs=8; see `unseen learners`.", TRAINING,
+        default="by the kind of data",
     ),
-]
+]  # fmt: skip
 Trainee = Annotated[
     str | None,
-    typer.Option(
-        metavar="LEARNER",
-        help="The learner that is trained on the coresets.",
-        show_default="the learner that scores",
-        rich_help_panel=TRAINING,
-    ),
+    option("LEARNER", "The learner that is trained on the coresets.", TRAINING, default="the learner that scores"),
 ]
 Score = Annotated[
     str | None,
-    typer.Option(
-        "--score",
-        metavar="SCORE",
-        help="The score that the rule reads; see `unseen scores`.",
-        show_default="el2n; of a target, loss",
-        rich_help_panel=CHOICE,
-    ),
+    option("SCORE", "The score that the rule reads; see `unseen scores`.", CHOICE, default="el2n; of a target, loss"),
 ]
 Scores = Annotated[
     list[str] | None,
-    typer.Option(
-        "--score",
-        metavar="SCORE",
-        help="A score and its options, such as dual:window=5; repeat for several.",
-        show_default="el2n; of a target, loss",
-        rich_help_panel=TRAINING,
+    option(
+        "SCORE", "A score and its options, such as dual:window=5; repeat for several.", TRAINING,
+        default="el2n; of a target, loss",
     ),
-]
-Seed = Annotated[int, typer.Option(metavar="N", help="The root seed.", rich_help_panel=RUNNING)]
-Threads = Annotated[
-    int | None,
-    typer.Option(metavar="N", help="Threads of a fit.", show_default="all, shared", rich_help_panel=RUNNING),
-]
-Seeds = Annotated[
-    int, typer.Option(metavar="N", help="Replicates, each with other seeds throughout.", rich_help_panel=TRAINING)
-]
+]  # fmt: skip
+Seed = Annotated[int, option("N", "The root seed.", RUNNING)]
+Threads = Annotated[int | None, option("N", "Threads of a fit.", RUNNING, default="all, shared")]
+Seeds = Annotated[int, option("N", "Replicates, each with other seeds throughout.", TRAINING)]
 Verify = Annotated[
-    Literal["cheap", "full"],
-    typer.Option(help="Fingerprint of the data: of a sample of the content, or of all.", rich_help_panel=DATA),
+    Literal["cheap", "full"], option(None, "Fingerprint of the data: of a sample of the content, or of all.", DATA)
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object, and nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
-TestSplit = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Rows of the test set (of DATA, without --test) whose column 'split' has this value.",
-        rich_help_panel=DATA,
-    ),
-]
-Margin = Annotated[
-    float, typer.Option(metavar="POINTS", help="The loss that counts as none, in points.", rich_help_panel=COMPARISON)
-]
+Json = Annotated[bool, option(None, "Print the result as one JSON object, and nothing else.", names="--json")]
+Quiet = Annotated[bool, option(None, "Print the result only.", names="--quiet -q")]
+Yes = Annotated[bool, option(None, "Begin without asking, however long it takes.", RUNNING, names="--yes -y")]
+Margin = Annotated[float, option("POINTS", "The loss that counts as none, in points.", COMPARISON)]
 
 
 # ---- bundles --------------------------------------------------------------------------------------------------------
@@ -129,41 +113,18 @@ Margin = Annotated[
 class LabelOptions:
     """How data with labels is read. None where an option was not given; a form of data refuses what it has not."""
 
-    label: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Column of the labels; their array, in a .npz file.", rich_help_panel=DATA),
-    ] = None
-    image: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of images.", rich_help_panel=DATA)] = None
-    text: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of texts.", rich_help_panel=DATA)] = None
-    feature: Annotated[
-        list[str] | None,
-        typer.Option("--feature", metavar="COLUMN", help="Feature column; repeat for several.", rich_help_panel=DATA),
-    ] = None
-    id_column: Annotated[
-        str | None, typer.Option("--id", metavar="COLUMN", help="Column of the sample ids.", rich_help_panel=DATA)
-    ] = None
-    group: Annotated[
-        str | None,
-        typer.Option("--group", metavar="COLUMN", help="Column of groups that stay in one fold.", rich_help_panel=DATA),
-    ] = None
-    split: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Rows whose column 'split' has this value.", rich_help_panel=DATA)
-    ] = None
-    image_size: Annotated[
-        int | None,
-        typer.Option(metavar="PIXELS", help="Side to which images are resized and cropped.", rich_help_panel=DATA),
-    ] = None
-    mode: Annotated[
-        Literal["RGB", "L"] | None,
-        typer.Option(help="Images in colour, or grey.", show_default="RGB", rich_help_panel=DATA),
-    ] = None
-    x: Annotated[
-        str | None,
-        typer.Option("--x", metavar="NAME", help="The array of inputs, in a .npz file.", rich_help_panel=DATA),
-    ] = None
+    label: Annotated[str | None, option("COLUMN", "Column of the labels; their array, in a .npz file.", DATA)] = None
+    image: Annotated[str | None, option("COLUMN", "Column of images.", DATA)] = None
+    text: Annotated[str | None, option("COLUMN", "Column of texts.", DATA)] = None
+    feature: Annotated[list[str] | None, option("COLUMN", "Feature column; repeat for several.", DATA)] = None
+    id_column: Annotated[str | None, option("COLUMN", "Column of the sample ids.", DATA, names="--id")] = None
+    group: Annotated[str | None, option("COLUMN", "Column of groups that stay in one fold.", DATA)] = None
+    split: Annotated[str | None, option("NAME", "Rows whose column 'split' has this value.", DATA)] = None
+    image_size: Annotated[int | None, option("PIXELS", "Side to which images are resized and cropped.", DATA)] = None
+    mode: Annotated[Literal["RGB", "L"] | None, option(None, "Images in colour, or grey.", DATA, default="RGB")] = None
+    x: Annotated[str | None, option("NAME", "The array of inputs, in a .npz file.", DATA, names="--x")] = None
     on_error: Annotated[
-        Literal["raise", "skip"] | None,
-        typer.Option(help="An unreadable image: stop, or drop it and say so.", rich_help_panel=DATA),
+        Literal["raise", "skip"] | None, option(None, "An unreadable image: stop, or drop it and say so.", DATA)
     ] = None
 
     def given(self) -> dict[str, Any]:
@@ -177,12 +138,7 @@ class LabelOptions:
 class LabelledOptions(LabelOptions):
     """How data with labels or with a target is read."""
 
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN", help="Column of numbers to regress on, in place of labels.", rich_help_panel=DATA
-        ),
-    ] = None
+    target: Annotated[str | None, option("COLUMN", "Column of numbers to regress on, in place of labels.", DATA)] = None
 
 
 @dataclass(frozen=True)
@@ -190,15 +146,9 @@ class AmountOptions:
     """How much is kept or removed."""
 
     keep: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AMOUNT", help="How much to keep: a fraction (0.7, 70%) or a count (35000).", rich_help_panel=CHOICE
-        ),
+        str | None, option("AMOUNT", "How much to keep: a fraction (0.7, 70%) or a count (35000).", CHOICE)
     ] = None
-    prune: Annotated[
-        str | None,
-        typer.Option(metavar="AMOUNT", help="How much to remove, in place of --keep.", rich_help_panel=CHOICE),
-    ] = None
+    prune: Annotated[str | None, option("AMOUNT", "How much to remove, in place of --keep.", CHOICE)] = None
 
     def given(self) -> dict[str, Any]:
         """Return `keep` and `prune` as numbers."""
@@ -211,28 +161,21 @@ class ChoiceOptions:
 
     rule: Annotated[
         str | None,
-        typer.Option(
-            metavar="RULE",
-            help="Rule and its options, such as stratified:cutoff=0.1; see `unseen rules`.",
-            show_default="in each class stratified, less some of the hardest",
-            rich_help_panel=CHOICE,
+        option(
+            "RULE", "Rule and its options, such as stratified:cutoff=0.1; see `unseen rules`.", CHOICE,
+            default="in each class stratified, less some of the hardest",
         ),
-    ] = None
+    ] = None  # fmt: skip
     quota: Annotated[
         str | None,
-        typer.Option(
-            metavar="QUOTA",
-            help="Budgets of the classes: proportional, floored (the default has it), uniform or error (held-out).",
-            rich_help_panel=CHOICE,
+        option(
+            "QUOTA",
+            "Budgets of the classes: proportional, floored (the default has it), uniform or error (held-out).",
+            CHOICE,
         ),
     ] = None
     align: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ALIGN",
-            help="How scores of different folds are joined: rank, none or temperature.",
-            rich_help_panel=CHOICE,
-        ),
+        str | None, option("ALIGN", "How scores of different folds are joined: rank, none or temperature.", CHOICE)
     ] = None
     features: Features = None
 
@@ -268,54 +211,40 @@ class ScoringOptions:
     learner: Learner = None
     plan: Annotated[
         str | None,
-        typer.Option(
-            metavar="PLAN",
-            help="Exposure plan: halves, folds (folds:k=3), leave_one_out, or seen (the classic in-sample score).",
-            show_default="halves; folds with --folds, and for learners in closed form",
-            callback=_check_plan,
-            rich_help_panel=TRAINING,
+        option(
+            "PLAN",
+            "Exposure plan: halves, folds (folds:k=3), leave_one_out, or seen (the classic in-sample score).",
+            TRAINING,
+            default="halves; folds with --folds, and for learners in closed form",
+            check=_check_plan,
         ),
     ] = None
-    folds: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Number of folds, of the plan 'folds'.", show_default="5", rich_help_panel=TRAINING
-        ),
-    ] = None
-    repeats: Annotated[
-        int, typer.Option(metavar="N", help="Repetitions of the plan with other seeds.", rich_help_panel=TRAINING)
-    ] = 1
+    folds: Annotated[int | None, option("N", "Number of folds, of the plan 'folds'.", TRAINING, default="5")] = None
+    repeats: Annotated[int, option("N", "Repetitions of the plan with other seeds.", TRAINING)] = 1
     groups: Groups = "duplicates"
 
     def exposure(self) -> Plan | None:
         """Return the plan, or None for the default."""
         return plan_of(self.plan, self.folds, self.repeats)
 
+    def given(self) -> dict[str, Any]:
+        """Return the options but the learner, as the library takes them."""
+        return {"plan": self.exposure(), "groups": groups_of(self.groups)}
+
 
 @dataclass(frozen=True)
 class TestOptions:
     """How coresets are tested."""
 
-    test: Annotated[
-        str | None,
-        typer.Option(metavar="DATA", help="The test set, read as DATA is.", show_default="none", rich_help_panel=DATA),
-    ] = None
-    probe: Annotated[
-        float,
-        typer.Option(
-            metavar="SHARE", help="Without --test: the share of DATA set aside to test on.", rich_help_panel=DATA
-        ),
-    ] = 0.2
+    test: Annotated[str | None, option("DATA", "The test set, read as DATA is.", DATA, default="none")] = None
+    probe: Annotated[float, option("SHARE", "Without --test: the share of DATA set aside to test on.", DATA)] = 0.2
     overlap: Annotated[
         Literal["refuse", "drop"],
-        typer.Option(
-            help="Test samples that are copies of training samples: refuse, or leave them out.", rich_help_panel=DATA
-        ),
+        option(None, "Test samples that are copies of training samples: refuse, or leave them out.", DATA),
     ] = "refuse"
     seeds: Seeds = 5
     fix: Annotated[
-        Literal["epochs", "iterations"],
-        typer.Option("--fix", help="What is fixed when less data is trained on.", rich_help_panel=TRAINING),
+        Literal["epochs", "iterations"], option(None, "What is fixed when less data is trained on.", TRAINING)
     ] = "epochs"
 
     def given(self) -> dict[str, Any]:
@@ -336,41 +265,29 @@ class RunOptions:
     seed: Seed = 0
     executor: Annotated[
         str,
-        typer.Option(
-            metavar="EXECUTOR",
-            help="Where fits run: local; ray, on this machine or a cluster; ray:num_gpus=1, a GPU a fit.",
-            rich_help_panel=RUNNING,
+        option(
+            "EXECUTOR",
+            "Where fits run: local; ray, on this machine or a cluster; ray:num_gpus=1, a GPU a fit.",
+            RUNNING,
         ),
     ] = "local"
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT", help="The Ray cluster.", show_default="Ray is started here", rich_help_panel=RUNNING
-        ),
-    ] = None
+    address: Annotated[str | None, option("HOST:PORT", "The Ray cluster.", RUNNING, default="Ray is started here")] = (
+        None
+    )
     jobs: Annotated[
         int | None,
-        typer.Option(
-            "--jobs",
-            metavar="N",
-            help="Fits trained at the same time.",
-            show_default="1; with Ray as many as there is room for",
-            rich_help_panel=RUNNING,
-        ),
+        option("N", "Fits trained at the same time.", RUNNING, default="1; with Ray as many as there is room for"),
     ] = None
     threads: Threads = None
-    yes: Annotated[
-        bool,
-        typer.Option("--yes", "-y", help="Begin without asking, however long it takes.", rich_help_panel=RUNNING),
-    ] = False
+    yes: Yes = False
     log: Annotated[
         str | None,
-        typer.Option(
-            metavar="LOG",
-            callback=_absolute_log,
-            help="Log losses, accuracies, scores, the verdict and the page: tensorboard:FOLDER, wandb:PROJECT or "
+        option(
+            "LOG",
+            "Log losses, accuracies, scores, the verdict and the page: tensorboard:FOLDER, wandb:PROJECT or "
             "mlflow:RUN_NAME.",
-            rich_help_panel=RUNNING,
+            RUNNING,
+            check=_absolute_log,
         ),
     ] = None
 
@@ -409,7 +326,7 @@ class PageOptions(DisplayOptions):
     """What is printed, and whether the page of the run is written."""
 
     no_report: Annotated[
-        bool, typer.Option("--no-report", help="Leave out the page that shows the run (RUN/report.html).")
+        bool, option(None, "Leave out the page that shows the run (RUN/report.html).", names="--no-report")
     ] = False
 
 
@@ -446,11 +363,11 @@ def plan_of(name: str | None, k: int | None, repeats: int) -> Plan | None:
     if name == "leave_one_out" and repeats != 1:
         raise ArgumentError(f"--repeats must be 1 for the plan 'leave_one_out', got {repeats}; leave it out")
     options = own.split(",") if own else []
-    for option, number, written in (("--folds", k, "k"), ("--repeats", None if repeats == 1 else repeats, "repeats")):
+    for flag, number, written in (("--folds", k, "k"), ("--repeats", None if repeats == 1 else repeats, "repeats")):
         if number is None:
             continue
         if any(text.partition("=")[0].strip() == written for text in options):
-            raise ArgumentError(f"--plan {name}:{own} says {written} already, got {option} {number}; leave one out")
+            raise ArgumentError(f"--plan {name}:{own} says {written} already, got {flag} {number}; leave one out")
         options.append(f"{written}={number}")
     return plan_named(f"{name}:{','.join(options)}" if options else name)
 
@@ -470,21 +387,17 @@ def data_options(**given: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def array(path: Path) -> np.ndarray[Any, Any]:
-    """Open the features in a .npy file, as a memory map."""
+def array(path: Path | None) -> np.ndarray[Any, Any] | None:
+    """Open the features in a .npy file, as a memory map; None where no file was given."""
+    if path is None:
+        return None
     if path.suffix != ".npy":
         raise ArgumentError(f"--features must be a .npy file, got {path}")
     from unseen.data.files import no_file, read_npy
 
-    reason = no_file(path)
-    if reason is not None:
+    if (reason := no_file(path)) is not None:
         raise DataError(f"--features {path} cannot be read: {reason}")
     return read_npy(path)
-
-
-def array_or_none(path: Path | None) -> np.ndarray[Any, Any] | None:
-    """Open the features in a .npy file, if one was given."""
-    return None if path is None else array(path)
 
 
 def groups_of(name: str) -> Literal["duplicates"] | None:

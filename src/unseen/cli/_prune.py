@@ -1,19 +1,18 @@
-"""`unseen prune`: score every sample and choose the coreset."""
+"""`unseen prune`, which scores every sample and chooses the coreset, and its halves `score` and `select`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import isnan, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import Reporter, aligned, measure, percent, print_json
-from unseen.cli._report import written
+from unseen.cli._console import Reporter, aligned, grid, percent, print_json
+from unseen.cli._report import tell
 from unseen.cli._subcommand import subcommand
 from unseen.errors import ArgumentError, MissingDependencyError
 
@@ -30,9 +29,9 @@ MANY_PIXELS, LONG = 20_000_000, 300.0  # of all images; seconds
 
 WEAK = "where these are weak, random may do better: see `unseen evaluate`"
 
-Also = Annotated[
-    list[str],
-    typer.Option(metavar="SCORE", help="A further score for the table; repeat for several.", rich_help_panel=o.CHOICE),
+Also = Annotated[list[str], o.option("SCORE", "A further score for the table; repeat for several.", o.CHOICE)]
+TableScore = Annotated[
+    str | None, o.option("SCORE", "The score of the table that the rule reads.", o.CHOICE, default="its first")
 ]
 
 
@@ -42,30 +41,17 @@ class AutoOptions:
 
     candidate: Annotated[
         list[str] | None,
-        typer.Option(
-            "--candidate",
-            metavar="METHOD",
-            help="With --rule auto: a way to choose, plan/score/rule; repeat for several. See `unseen sweep`.",
-            rich_help_panel=o.CHOICE,
+        o.option(
+            "METHOD",
+            "With --rule auto: a way to choose, plan/score/rule; repeat for several. See `unseen sweep`.",
+            o.CHOICE,
         ),
     ] = None
     probe: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SHARE",
-            help="With --rule auto: the share held out.",
-            show_default="0.2",
-            rich_help_panel=o.CHOICE,
-        ),
+        float | None, o.option("SHARE", "With --rule auto: the share held out.", o.CHOICE, default="0.2")
     ] = None
     confirm: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="With --rule auto: fresh replicates that confirm the best.",
-            show_default="5",
-            rich_help_panel=o.CHOICE,
-        ),
+        int | None, o.option("N", "With --rule auto: fresh replicates that confirm the best.", o.CHOICE, default="5")
     ] = None
 
     def given(self) -> dict[str, Any]:
@@ -74,7 +60,7 @@ class AutoOptions:
 
 
 @subcommand("out_dir keep prune rule score label target learner plan jobs seed yes json")
-def command(
+def prune(
     data: o.Source,
     out_dir: o.Out,
     reading: o.LabelledOptions,
@@ -102,10 +88,15 @@ def command(
 
     exposure: Plan | None = None
     if choice.rule == AUTO:
-        _no_plan(scoring)
-        options = {**auto.given(), **o.data_options(features=o.array_or_none(choice.features))}
+        if (scoring.plan, scoring.folds, scoring.repeats) != (None, None, 1):
+            raise ArgumentError(
+                "--rule auto chooses the plan itself; leave --plan, --folds and --repeats out, or name --candidate"
+            )
+        options = {**auto.given(), **o.data_options(features=o.array(choice.features))}
     else:
-        _only_with_auto(auto.given())
+        for name in auto.given():
+            given_as = "candidate" if name == "candidates" else name
+            raise ArgumentError(f"--{given_as} is for --rule auto; leave it out")
         exposure = scoring.exposure()
         options = choice.given()
     budget = amount.given()
@@ -113,9 +104,7 @@ def command(
     source = resolve(data, cache=out_dir, **reading.given())
     learner = scoring.learner or default_learner(source)
     quicker = by_embedding(source, learner, exposure) if looks else None
-    remembered = o.remembered("prune", given, learner=learner)
-    asks = measure(source, learner, running)
-    with Reporter(quiet=showing.silent, run=out_dir, command=remembered, measure=asks) as report:
+    with Reporter("prune", given, source, learner=learner) as report:
         if quicker:
             report("say", text=quicker)
         result = unseen.prune(
@@ -132,26 +121,74 @@ def command(
             **running.given(),
             **options,
         )
-    tell(result, out_dir, json=showing.json, no_report=showing.no_report)
+    tell_pruned(out_dir, result, json=showing.json, no_report=showing.no_report)
 
 
-def tell(result: Pruned, run: Path, *, json: bool, no_report: bool) -> None:
-    """Print the result, after its report is written."""
-    summary = summarise(result, run, run / "coreset.parquet")
-    if page := written(run, skip=no_report):
-        summary["report"] = str(page)
+@subcommand("out_dir score learner plan folds repeats label target jobs seed yes quiet json")
+def score(
+    data: o.Source,
+    out_dir: o.Out,
+    reading: o.LabelledOptions,
+    score: o.Scores = None,
+    *,
+    scoring: o.ScoringOptions,
+    running: o.VerifiedRunOptions,
+    showing: o.DisplayOptions,
+) -> None:
+    """Score every sample by models that never saw it; `unseen select` chooses from the scores.
+
+    Examples:
+      unseen score photos/ --score el2n --score aum --repeats 3 --out runs/photos
+      unseen score houses.parquet --target price --plan leave_one_out --out runs/houses
+      unseen select runs/photos --keep 0.5 --score aum --rule beta --out half.parquet
+    """
+    given = dict(locals())
+    from unseen.data import resolve
+    from unseen.learners.base import default_learner
+
+    options = scoring.given()
+    source = resolve(data, cache=out_dir, **reading.given())
+    learner = scoring.learner or default_learner(source)
+    with Reporter("score", given, source, learner=learner) as report:
+        table = unseen.score(
+            source, scores=score or None, learner=learner, out=out_dir, report=report, **options, **running.given()
+        )
+    tell_scores(out_dir, table, json=showing.json)
+
+
+@subcommand("out_file keep prune score rule quota align features seed json")
+def select(
+    run: o.Run,
+    out_file: Annotated[Path, o.option("FILE", "Parquet file for the coreset.", names="--out")],
+    amount: o.AmountOptions,
+    score: TableScore = None,
+    *,
+    choice: o.ChoiceOptions,
+    seed: o.Seed = 0,
+    json: o.Json = False,
+) -> None:
+    """Choose a coreset from the scores that a run already holds; nothing is trained.
+
+    Examples:
+      unseen select runs/photos --prune 0.5 --rule beta --out half.parquet
+      unseen select runs/photos --keep 1000 --rule top --score aum --out k.parquet
+    """
+    from unseen.pruning import Pruned, Scored
+
+    if out_file.exists():
+        raise ArgumentError(f"--out {out_file} exists already; choose another name")
+    loaded = unseen.load(run)
+    table = loaded.scores if isinstance(loaded, Scored) else loaded
+    if not isinstance(table, unseen.ScoreTable):
+        raise ArgumentError(f"{run} holds no scores; run `unseen score` first")
+    coreset = unseen.select(table, rule=choice.rule, score=score, seed=seed, **amount.given(), **choice.given())
+    coreset.save(out_file)
+    result = Pruned(table, coreset)
+    summary = summarise(result, run, out_file, score)
     if json:
         print_json(summary)
     else:
         show(result, summary)
-
-
-def shown(run: Path, *, json: bool, no_report: bool) -> None:
-    """Print what a finished run holds."""
-    from unseen.pruning import Pruned
-
-    loaded: Any = unseen.load(run)
-    tell(Pruned(*loaded), run, json=json, no_report=no_report)
 
 
 def by_embedding(data: Data, learner: str, plan: Plan | None) -> str | None:
@@ -179,17 +216,30 @@ def by_embedding(data: Data, learner: str, plan: Plan | None) -> str | None:
     )
 
 
-def _no_plan(scoring: o.ScoringOptions) -> None:
-    if (scoring.plan, scoring.folds, scoring.repeats) != (None, None, 1):
-        raise ArgumentError(
-            "--rule auto chooses the plan itself; leave --plan, --folds and --repeats out, or name --candidate"
-        )
+def tell_pruned(run: Path, result: Any = None, *, json: bool, no_report: bool) -> None:
+    """Print the result of a run, after its page is written."""
+    result = unseen.load(run) if result is None else result
+    summary = summarise(result, run, run / "coreset.parquet")
+    tell(run, summary, partial(show, result, summary), json=json, no_report=no_report)
 
 
-def _only_with_auto(trying: dict[str, Any]) -> None:
-    for name in trying:
-        option = "candidate" if name == "candidates" else name
-        raise ArgumentError(f"--{option} is for --rule auto; leave it out")
+def tell_scores(run: Path, table: Any = None, *, json: bool, no_report: bool = True) -> None:
+    """Print quantiles of every score of a run."""
+    import numpy as np
+
+    from unseen.core.observation import meaning
+
+    if table is None:
+        loaded: Any = unseen.load(run)
+        table = loaded.scores
+    quantiles = {name: np.nanpercentile(table.column(name), [5, 50, 95]).tolist() for name in table.scores}
+    if json:
+        about = {name: {"direction": table.directions[name], "p5_p50_p95": quantiles[name]} for name in table.scores}
+        print_json({"run": str(run), "n": len(table), "scores": about})
+        return
+    rows = [[name, meaning(table.directions[name]), *(f"{q:.4g}" for q in quantiles[name])] for name in table.scores]
+    grid(["score", "direction", "5 %", "median", "95 %"], rows)
+    aligned([("scored", f"{len(table):,} samples"), ("table", str(run / "scores.parquet"))])
 
 
 def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None) -> dict[str, Any]:

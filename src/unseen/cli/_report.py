@@ -1,49 +1,52 @@
-"""`unseen report`, and the report at the end of other subcommands."""
+"""`unseen report` and the page at the end of other subcommands, and `unseen export`: what leaves a run."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
+from rich.text import Text
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import Interrupted, aligned, print_json, warn
+from unseen.cli._console import Interrupted, aligned, err, print_json, warn
 from unseen.cli._subcommand import subcommand
 
-Data = Annotated[
+KIND = "Kind"
+_MOMENT = 5.0  # seconds
+
+Page = Annotated[Path | None, o.option("FILE", "The file.", names="--out", default="RUN/report.html")]
+Pictures = Annotated[
     Path | None,
-    typer.Option(
-        metavar="DATA",
-        help="The data set whose samples are shown, where it moved, or the images that vectors were made of.",
-        show_default="what the run read",
-        rich_help_panel=o.DATA,
+    o.option(
+        "DATA",
+        "The data set whose samples are shown, where it moved, or the images that vectors were made of.",
+        o.DATA,
+        default="what the run read",
     ),
 ]
 Beside = Annotated[
     list[Path] | None,
-    typer.Option(
-        "--beside",
-        metavar="RUN",
-        help="A further run on the same samples: an evaluation, a sweep, scores by another plan; repeat for several.",
+    o.option(
+        "RUN", "A further run on the same samples: an evaluation, a sweep, scores by another plan; repeat for several."
     ),
 ]
-File = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The file.", show_default="RUN/report.html")]
-Images = Annotated[int, typer.Option(metavar="N", help="Samples shown in a gallery; 0 for none.")]
+Images = Annotated[int, o.option("N", "Samples shown in a gallery; 0 for none.")]
 
 
 @subcommand("data beside out_file images json")
-def command(
+def report(
     run: o.Run,
-    data: Data = None,
+    data: Pictures = None,
     beside: Beside = None,
-    out_file: File = None,
+    out_file: Page = None,
     images: Images = 20,
     json: o.Json = False,
 ) -> None:
@@ -85,6 +88,16 @@ def drawing() -> Iterator[None]:
     yield
 
 
+def tell(run: Path, summary: dict[str, Any], show: Callable[[], None], *, json: bool, no_report: bool) -> None:
+    """Write the page of a run, and print the result: the summary as JSON, or what `show` prints."""
+    if page := written(run, skip=no_report):
+        summary["report"] = str(page)
+    if json:
+        print_json(summary)
+    else:
+        show()
+
+
 def written(run: Path, *, skip: bool) -> Path | None:
     """Write the report at the end of a subcommand; what goes wrong is a warning, since the run is finished by then."""
     if skip:
@@ -98,3 +111,85 @@ def written(run: Path, *, skip: bool) -> Path | None:
         told = f"the run is finished, but its report could not be written: {error}; `unseen report {run}` tries again"
         warn(told, UserWarning, __file__, 0)  # at once: not even a filter of warnings may make it an error
         return None
+
+
+# ---- export ---------------------------------------------------------------------------------------------------------
+
+ExportRun = Annotated[
+    Path, typer.Argument(metavar="RUN", help="The directory of a run of prune or grow, or the file of a coreset.")
+]
+To = Annotated[str, o.option("KIND", "folder, parquet, huggingface, webdataset, npy, cleanlab or fiftyone; see below.")]
+Place = Annotated[Path, o.option("PLACE", "The file or folder that is made; it must not exist.")]
+Data = Annotated[
+    str | None,
+    o.option(
+        "DATA", "The data set, where it has moved or the run does not say; it must be the one that was scored.", o.DATA
+    ),
+]
+Coreset = Annotated[
+    Path | None,
+    o.option("FILE", "Another coreset of the same data set, from `unseen select`.", o.DATA, default="that of the run"),
+]
+Link = Annotated[
+    Literal["hard", "symlink", "copy"] | None, o.option(None, "folder: what the files are.", KIND, default="hard links")
+]
+Column = Annotated[
+    Literal["row", "id"] | None, o.option(None, "npy: rows in dataset order, or ids.", KIND, default="row")
+]
+Keys = Annotated[bool, o.option(None, "webdataset: write the ids as keys, and no shards.", KIND, names="--keys")]
+Shard = Annotated[
+    list[str] | None,
+    o.option("TAR", "webdataset: copy from this shard, whose keys are the ids; repeat for several.", KIND),
+]
+ShardBytes = Annotated[int | None, o.option("N", "webdataset: about how large shards become.", KIND, default="512 MiB")]
+
+
+@subcommand("to out data coreset link column keys shard shard_bytes quiet json")
+def export(
+    run: ExportRun,
+    to: To,
+    out: Place,
+    data: Data = None,
+    coreset: Coreset = None,
+    link: Link = None,
+    column: Column = None,
+    keys: Keys = False,
+    shard: Shard = None,
+    shard_bytes: ShardBytes = None,
+    quiet: o.Quiet = False,
+    json: o.Json = False,
+) -> None:
+    """Write a coreset where training happens: whole or not at all, over nothing that exists.
+
+    Examples:
+      unseen export runs/photos --to folder --out kept/photos
+      unseen export runs/t --to parquet --out kept.parquet
+      unseen export runs/photos --coreset half.parquet --to npy --out half.npy
+    """
+    from unseen.exporting.api import KINDS
+
+    options = o.data_options(link=link, column=column, keys=keys or None, shards=shard or None, shard_bytes=shard_bytes)
+    report = None if quiet or json else ExportProgress()
+    place = unseen.export(run, to, out, data=data, coreset=coreset, report=report, **options)
+    kind = KINDS.get(to)
+    if json:
+        print_json({"run": str(run), "to": to, "out": str(place)})
+    else:
+        what, use = kind.summary, kind.use
+        if keys:
+            what, use = "the keys of samples, one a line", "set(open({out!r}).read().splitlines())"
+        aligned([("made", f"{to}: {what}"), ("at", str(place)), ("use", use.format(out=str(place)))])
+
+
+class ExportProgress:
+    """How far it is, in lines, where it takes longer than a moment."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _MOMENT
+
+    def __call__(self, kind: str, *, done: int, n: int) -> None:
+        """Take one report."""
+        now = time.monotonic()
+        if now >= self._next:
+            err.print(Text(f"{done:,} of {n:,} samples"))
+            self._next = now + _MOMENT

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import typer
 
-from unseen.cli import _advise, _evaluate, _grow, _prune, _score, _sweep
+from unseen.cli import _decide, _evaluate, _grow, _prune
 from unseen.cli import _options as o
 from unseen.cli._console import Outlook, aligned, print_json
 from unseen.cli._subcommand import subcommand
@@ -18,17 +19,26 @@ from unseen.errors import ArgumentError, CorruptFileError, DataError, RunError
 
 if TYPE_CHECKING:
     from unseen.engine.runs.commands import Command
+    from unseen.engine.runs.readonly import Looking
 
 COMMAND = "command.json"  # the name of the file, as in `unseen.engine.runs.commands`
-ROOMS = {"advise": _advise, "evaluate": _evaluate, "grow": _grow, "prune": _prune, "score": _score, "sweep": _sweep}
-# What each of them has written when it is finished.
-RESULTS = {
-    "advise": ("advice.json",),
-    "evaluate": ("evaluation.parquet",),
-    "grow": ("scores.parquet", "history.parquet", "coreset.parquet"),
-    "prune": ("scores.parquet", "coreset.parquet"),
-    "score": ("scores.parquet",),
-    "sweep": ("sweep.parquet",),
+
+
+class Resumable(NamedTuple):
+    """A subcommand that begins a run."""
+
+    command: Callable[..., None]
+    tell: Callable[..., None]  # prints what a finished run holds
+    results: tuple[str, ...]  # the files that it has written when it is finished
+
+
+RESUMABLE = {
+    "advise": Resumable(_decide.advise, _decide.tell_advice, ("advice.json",)),
+    "evaluate": Resumable(_evaluate.evaluate, _evaluate.tell_evaluations, ("evaluation.parquet",)),
+    "grow": Resumable(_grow.grow, _grow.tell_grown, ("scores.parquet", "history.parquet", "coreset.parquet")),
+    "prune": Resumable(_prune.prune, _prune.tell_pruned, ("scores.parquet", "coreset.parquet")),
+    "score": Resumable(_prune.score, _prune.tell_scores, ("scores.parquet",)),
+    "sweep": Resumable(_decide.sweep, _decide.tell_sweep, ("sweep.parquet",)),
 }
 # Exit codes of --dry-run, told in docs/pipeline.md.
 OTHER_DATA, UNFINISHED = 4, 5
@@ -37,25 +47,25 @@ OF_DATA = ("fingerprint", "test", "features", "coresets")
 
 DryRun = Annotated[
     bool,
-    typer.Option(
-        "--dry-run",
-        help="Train and change nothing: say whether the data still is what was scored, and what is left to do. Exit "
+    o.option(
+        None,
+        "Train and change nothing: say whether the data still is what was scored, and what is left to do. Exit "
         "code 0: the same data, all finished; 4: other data; 5: unfinished.",
+        names="--dry-run",
     ),
 ]
-
-
 Trust = Annotated[
     bool,
-    typer.Option(
-        "--trust",
-        help="Import the learner and connect to the addresses that the run names, although another user began it.",
+    o.option(
+        None,
+        "Import the learner and connect to the addresses that the run names, although another user began it.",
+        names="--trust",
     ),
 ]
 
 
 @subcommand("dry_run trust quiet json")
-def command(
+def resume(
     run: o.Run, dry_run: DryRun = False, trust: Trust = False, quiet: o.Quiet = False, json: o.Json = False
 ) -> None:
     """Continue a run to the same numbers it would have reached unbroken, from the command that began it.
@@ -94,13 +104,13 @@ def command(
         raise typer.Exit(found.code)
     options["json"] = json or options["json"]
     options["yes"] = True  # asked when it was begun
-    if all(Looking(run).holds(result) for result in RESULTS[name]):
+    if all(Looking(run).holds(result) for result in RESUMABLE[name].results):
         if lines := changed_since(run, begun):
             head = (
                 f"{run} is finished, and {COMMAND} was changed since; repeat the original command with the same --out:"
             )
             raise RunError("\n  ".join([head, *lines]))
-        ROOMS[name].shown(run, json=options["json"], no_report=options.get("no_report", True))
+        RESUMABLE[name].tell(run, json=options["json"], no_report=options.get("no_report", True))
         return
     if risks and not begun.own:
         raise RunError(
@@ -109,7 +119,7 @@ def command(
         )
     options["out_dir"] = run  # it may have been moved
     options["quiet"] = quiet or options["quiet"]
-    ROOMS[name].command(**options)
+    RESUMABLE[name].command(**options)
 
 
 @dataclass(frozen=True)
@@ -150,6 +160,15 @@ class Found:
             "damaged": self.damaged,
         }
 
+    def left(self) -> str:
+        """Describe what is left to do."""
+        if self.data:
+            return "cannot be resumed on other data"
+        if self.of is None or self.done is None:
+            return f"the rest of {_counted(self.of or 0, self.unit)}"
+        left = self.of - self.done
+        return f"{left:,} of {_counted(self.of, self.unit)}" if left else "its results, from the fits that are there"
+
     def lines(self) -> list[tuple[str, str]]:
         """Describe the findings."""
         lines = [("data", "the same as was scored" if not self.data else "other than was scored")]
@@ -159,7 +178,7 @@ class Found:
         else:
             lines.append(("done", f"{_counted(self.fits, 'fits')} finished"))
             begun = f"; begun: {', '.join(self.under_way)}" if self.under_way else ""
-            lines.append(("left", _left(self) + begun))
+            lines.append(("left", self.left() + begun))
         if self.other:
             lines.append(("note", f"made otherwise than it would be now{'' if self.finished else ', so not resumed'}"))
             lines += [("", line) for line in self.other]
@@ -178,7 +197,7 @@ def looked_at(run: Path, name: str, options: dict[str, Any]) -> Found:
 
     looking, announced, refused = Looking(run), None, []
     try:
-        ROOMS[name].command(**{**options, "out_dir": looking, "quiet": True})
+        RESUMABLE[name].command(**{**options, "out_dir": looking, "quiet": True})
     except Outlook as outlook:
         announced = outlook
     except (ArgumentError, DataError) as error:
@@ -186,19 +205,7 @@ def looked_at(run: Path, name: str, options: dict[str, Any]) -> Found:
         refused = [str(error)]
     lines = looking.differences or []
     data = [line for line in lines if line.startswith(OF_DATA)]
-    there = [looking.holds(result) for result in RESULTS[name]]  # all are looked at, so that all damage is told
-    fits = looking.finished()
-    return Found(
-        run=run,
-        command=name,
-        data=[*data, *refused],
-        other=[line for line in lines if line not in data],
-        finished=all(there),
-        fits=fits,
-        **({} if announced is None else _work(announced, fits, finished=all(there))),
-        under_way=looking.under_way(),
-        damaged=looking.damaged,
-    )
+    return _find(looking, name, [*data, *refused], [line for line in lines if line not in data], announced)
 
 
 def looked_at_from_outside(run: Path, begun: Command, risks: list[str]) -> Found:
@@ -228,35 +235,23 @@ def looked_at_from_outside(run: Path, begun: Command, risks: list[str]) -> Found
         lines = differences(*({k: v for k, v in about.items() if k != "groups"} for about in (known, normal(here))))
     except (ArgumentError, DataError) as error:
         lines = [str(error)]
-    there = [looking.holds(result) for result in RESULTS[begun.name]]
-    return Found(
-        run=run,
-        command=begun.name,
-        data=[f"fingerprint.{line}" if line in lines else line for line in lines],
-        other=[f"not compared, as following the command {risk}; --trust does so" for risk in risks],
-        finished=all(there),
-        fits=looking.finished(),
-        under_way=looking.under_way(),
-        damaged=looking.damaged,
+    not_compared = [f"not compared, as following the command {risk}; --trust does so" for risk in risks]
+    return _find(looking, begun.name, [f"fingerprint.{line}" for line in lines], not_compared)
+
+
+def _find(looking: Looking, command: str, data: list[str], other: list[str], outlook: Outlook | None = None) -> Found:
+    """Look at the files of a run; `outlook` says how much work its command announces."""
+    there = [looking.holds(result) for result in RESUMABLE[command].results]  # all, so that all damage is told
+    found = Found(
+        looking.path, command, data, other, all(there), looking.finished(), looking.under_way(), looking.damaged
     )
-
-
-def _work(outlook: Outlook, fits: int, *, finished: bool) -> dict[str, Any]:
-    """Return how much work the command announces, and how much of it is done."""
-    about = outlook.about
+    if outlook is None:
+        return found
     if outlook.kind == "plan":
-        return {"of": about["fits"], "done": min(fits, about["fits"]), "unit": "fits"}
-    # What such a command says it holds is a guess, for its bar.
-    return {"of": about["epochs"], "done": about["epochs"] if finished else None, "unit": "epochs"}
-
-
-def _left(found: Found) -> str:
-    if found.data:
-        return "cannot be resumed on other data"
-    if found.of is None or found.done is None:
-        return f"the rest of {_counted(found.of or 0, found.unit)}"
-    left = found.of - found.done
-    return f"{left:,} of {_counted(found.of, found.unit)}" if left else "its results, from the fits that are there"
+        fits = outlook.about["fits"]
+        return replace(found, of=fits, done=min(found.fits, fits))
+    epochs = outlook.about["epochs"]  # what such a command says it holds is a guess, for its bar
+    return replace(found, of=epochs, done=epochs if found.finished else None, unit="epochs")
 
 
 def _counted(number: int, unit: str) -> str:
@@ -298,9 +293,9 @@ def _refuse_other_learners(run: Path, begun: Command) -> None:
 
 def _checked(run: Path, begun: Command) -> dict[str, Any]:
     """Return the options of the command; refuse one that has not its type of the command line."""
-    if begun.name not in ROOMS:
+    if begun.name not in RESUMABLE:
         raise RunError(f"{run / COMMAND} names the command {begun.name!r}, which no run begins with; it was edited")
-    known = inspect.signature(ROOMS[begun.name].command, eval_str=True).parameters
+    known = inspect.signature(RESUMABLE[begun.name].command, eval_str=True).parameters
     if gone := sorted(set(begun.options) - set(known)):
         raise RunError(
             f"{run} was begun by a version of unseen whose {begun.name} had other options ({', '.join(gone)}); it can "

@@ -29,7 +29,8 @@ def subcommand(usual: str) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         parameters, bundles = _unfold(command)
         shown = set(usual.split())
-        options = {one.name for one in parameters if any(isinstance(each, OptionInfo) for each in _extras(one))}
+        described = {one.name: getattr(one.annotation, "__metadata__", ()) for one in parameters}
+        options = {name for name, extras in described.items() if any(isinstance(one, OptionInfo) for one in extras)}
         if unknown := shown - options:
             raise TypeError(f"{command.__module__} shows options that it does not have: {', '.join(sorted(unknown))}")
         if options - shown:
@@ -70,10 +71,6 @@ def _unfold(command: Command) -> tuple[list[inspect.Parameter], dict[str, Any]]:
     return parameters, bundles
 
 
-def _extras(parameter: inspect.Parameter) -> tuple[Any, ...]:
-    return getattr(parameter.annotation, "__metadata__", ())
-
-
 def _reflow(text: str | None) -> str:
     """Join the lines of each paragraph but those of the examples: the terminal breaks them where it ends."""
     paragraphs = inspect.cleandoc(text or "").split("\n\n")
@@ -88,8 +85,7 @@ def _show_all(ctx: typer.Context, asked: bool) -> None:
 
 
 _HelpAll = Annotated[
-    bool,
-    typer.Option(_ALL, is_eager=True, expose_value=False, callback=_show_all, help="Show all options and exit."),
+    bool, typer.Option(_ALL, is_eager=True, expose_value=False, callback=_show_all, help="Show all options and exit.")
 ]
 
 

@@ -289,16 +289,30 @@ class _Search:
 
     def confirm(self, shares: list[float], seeds: int, origin: str) -> Advice:
         """Advise the first share, from the largest down, that fresh replicates confirm."""
-        level = 1 - (1 - LEVEL) / TRIES
+        level, n = 1 - (1 - LEVEL) / TRIES, len(self.trials.train)
         verdict = Verdict("loses", "the search found no share whose loss is within the margin")
+        confirmed, beside, to_full = 0.0, None, None
         for attempt, share in enumerate(reversed(shares[-TRIES:])):
             first = FRESH * (attempt + 1)
             difference, to_random = self._compare(share, range(first, first + seeds), confirming=True)
             verdict = against_full(difference.replicates, sampling=difference.sampling, margin=self.margin, level=level)
             if verdict.word == "lossless":
+                confirmed, to_full = share, difference.interval
                 beside = against_random(to_random.replicates, sampling=to_random.sampling)
-                return self._advice(share, verdict, beside, difference.interval, origin)
-        return self._advice(0.0, verdict, None, None, origin)
+                break
+        return Advice(
+            prune=confirmed,
+            budget=self.budgets.get(confirmed, n),
+            n=n,
+            method=self.method.text,
+            margin=self.margin,
+            verdict=verdict,
+            beside_random=beside,
+            difference=to_full,
+            tried=tuple(self.tried),
+            estimate=self.estimate,
+            about=self.trials.about(origin),
+        )
 
     def _compare(
         self, share: float, replicates: range, *, confirming: bool = False, random: bool = True
@@ -318,24 +332,6 @@ class _Search:
         how = "confirming" if confirming else "searching"
         self.trials.report("say", text=f"{how}: {self.tried[-1].text()}")
         return difference, _Difference.of(mine, drawn[0] if random else full)
-
-    def _advice(
-        self, share: float, verdict: Verdict, beside: Verdict | None, difference: Interval | None, origin: str
-    ) -> Advice:
-        n = len(self.trials.train)
-        return Advice(
-            prune=share,
-            budget=self.budgets.get(share, n),
-            n=n,
-            method=self.method.text,
-            margin=self.margin,
-            verdict=verdict,
-            beside_random=beside,
-            difference=difference,
-            tried=tuple(self.tried),
-            estimate=self.estimate,
-            about=self.trials.about(origin),
-        )
 
 
 def _check(*, margin: float, step: float, searching: int, seeds: int) -> None:
@@ -360,12 +356,10 @@ def _outlook(
     lines = [
         ("data", f"{len(trials.train):,} samples to choose from, {len(trials.joined.test):,} to test on"),
         ("method", method.text),
-        (
-            "work",
-            f"{scorings * (searching + seeds):,} trainings to score, about {trainings:,} to test, {trials.fix} fixed",
-        ),
+        ("work", f"{scorings * (searching + seeds):,} trainings to score, about {trainings:,} to test, {trials.fix} "
+         "fixed"),
         ("time", "the time left is told after the first training"),
-    ]
+    ]  # fmt: skip
     if quick:
         lines[:0] = [("note", f"{ESTIMATE}, {who.name} on the features"), ("trap", TRAP)]
     return {"lines": lines, "epochs": epochs, "held": 0}
@@ -375,18 +369,7 @@ def _outlook(
 
 
 def vectors_of(data: Data, features: npt.ArrayLike | None, test: Any) -> Data:
-    """Return the data set as vectors: with the features as inputs where they are given, else unchanged.
-
-    Args:
-        data: any data set.
-        features: (n, d), or None.
-        test: the test set, or None; it brings no features.
-
-    Raises:
-        DataError: the data has a regression target instead of classes.
-        ArgumentError: the data is not vectors and there are no features; or there are features, but the test set has
-            none.
-    """
+    """Return the data set as vectors: with the features (n, d) as inputs where they are given, else unchanged."""
     refuse_target(data, "quick=True tests the accuracy of classes", "`prune` and `select` work without classes")
     if features is None:
         if data.kind != "vector":
@@ -400,13 +383,8 @@ def vectors_of(data: Data, features: npt.ArrayLike | None, test: Any) -> Data:
             "quick=True with features= tests on a probe split, since the test set brings no features: leave test out, "
             "or give data sets of vectors for both"
         )
-    return from_arrays(
-        checked_features(features, data.ids),
-        data.labels,
-        ids=data.ids,
-        groups=data.groups,
-        class_names=data.class_names,
-    )
+    inputs = checked_features(features, data.ids)
+    return from_arrays(inputs, data.labels, ids=data.ids, groups=data.groups, class_names=data.class_names)
 
 
 def check_head(learner: Learner, trainee: Any) -> None:

@@ -92,16 +92,10 @@ class Auto:
 def find_best_method(
     data: Data, auto: Auto, *, score: str, share: float, run: Run, seed: int, **more: Any
 ) -> tuple[Method, dict[str, Any]]:
-    """Find the best method, and return it with the evidence as JSON.
+    """Find the best method for this share kept, on a probe split of the data; return it with the evidence as JSON.
 
-    Args:
-        data: the training data; a probe split of it is held out here.
-        auto: the options.
-        score: the score of the default candidates.
-        share: the share kept.
-        run: where the trainings are kept; it is opened here and closed by the caller.
-        seed: the root seed.
-        more: learner, groups, executor, verify, report; see `Trials`.
+    `score` is that of the default candidates, and `more` the learner, the groups and where fits run, as `Trials` takes
+    them. The run is opened here and closed by the caller.
     """
     candidates = candidates_for(score, auto.candidates)
     pool, probed = split_off(data, auto.probe, seed=seed)

@@ -56,12 +56,7 @@ EIGENVECTORS = 9.0  # times d^3
 
 @dataclass(frozen=True)
 class Range:
-    """A figure that is not known exactly.
-
-    Args:
-        low: the figure is unlikely to be lower.
-        middle: the best guess.
-        high: the figure is unlikely to be higher.
+    """A figure that is not known exactly: the best guess, and what it is unlikely to be below and above.
 
     >>> Range(1.0, 2.0, 4.0) + Range.exactly(1)
     Range(low=2.0, middle=3.0, high=5.0)
@@ -145,12 +140,7 @@ class DataSample:
     """Rows of a fit, at most 32,768, 512 MiB and about 4 s of reading; those of every class come first.
 
     Rows are drawn at random. From data in shards, consecutive rows are taken at 32 places, because single rows at
-    random would need all shards.
-
-    Attributes:
-        rows: int64 (m,).
-        random_seconds: seconds to read one row, when rows are read at random.
-        run_seconds: seconds to read one row, when consecutive rows are read.
+    random would need all shards. The seconds to read one row are measured for both ways.
     """
 
     def __init__(self, data: Data, fit: Fit, seed: int) -> None:
@@ -230,13 +220,7 @@ class _TimedCheckpoints(DirectoryCheckpoints):
 
 
 class Costs:
-    """The costs of the fits of a scoring, from trials of the learner on a sample.
-
-    Args:
-        work: data set, learner and threads.
-        job: the scoring.
-        seconds: the time for the trials, about.
-    """
+    """The costs of the fits of a scoring, from trials of the learner on a sample that take about so many seconds."""
 
     def __init__(self, work: Work, job: Scoring, seconds: float) -> None:
         self.learner, self.threads, self.data, self.job = work.learner, work.threads, work.data, job
@@ -383,15 +367,8 @@ def operations(learner: Learner, size: Size, d: int, outputs: int, n: int, fits:
     """Count the floating-point operations of one fit of a closed form, by formula; None for any other learner.
 
     A symmetric product X'X of m rows counts m d^2, any other product of (m, d) and (d, C) 2 m d C, a Cholesky factor
-    d^3 / 3, eigenvectors 9 d^3.
-
-    Args:
-        learner: `ridge` or `softmax`.
-        size: the size of the fit.
-        d: features.
-        outputs: C, or 1 for a regression target.
-        n: samples of the data set.
-        fits: fits of the plan; they share the sums over all n samples where they subtract from them.
+    d^3 / 3, eigenvectors 9 d^3. There are d features, C outputs (1 for a regression target), n samples in the data set,
+    and so many fits in the plan: they share the sums over all n samples where they subtract from them.
     """
     if isinstance(learner, RidgeLearner):
         return _ridge(learner, size, d, outputs, n, fits)

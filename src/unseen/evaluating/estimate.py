@@ -26,8 +26,7 @@ from unseen.evaluating.prices import pays_back
 from unseen.integrations.recorder import Recorder
 from unseen.rules.budgets import amounts
 from unseen.rules.budgets import budget as budget_of
-from unseen.rules.selecting import Choice, default_rule
-from unseen.scores.label_quality import LABEL_ISSUE
+from unseen.rules.registry import Choice, default_rule
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
 
@@ -189,7 +188,9 @@ def estimate(
     _check_gpus(work.learner, gpus)
     exposure = plan_of(plan, closed_form=work.learner.closed_form)
     first = resolve_score(score if score is not None else "el2n" if source.targets is None else "loss")
-    job = _job(work, exposure, _scores(work, exposure, first, also), seed)
+    predicts = source.targets is None and "logits" in work.learner.provides
+    choice = Choice.of(default_rule(first.direction, predicts=predicts))
+    job = _job(work, exposure, choice.scores(first, exposure, also, classes=source.targets is None), seed)
     budget = None if keep is None and prune is None else budget_of(len(source), **amounts(keep=keep, prune=prune))
     costs = Costs(work, job, SCORING_SECONDS)
     training = costs
@@ -270,14 +271,6 @@ def _storage(costs: Costs, at_once: int) -> Range:
     results = watched * last.result_bytes / max(1, last.size.unseen + last.size.seen)
     checkpoint = last.saved[-1][1] + _state_bytes(costs.job, costs.largest) if last.saved else 0.0
     return Range(table / 2, 0.8 * table, table) + Range.exactly(results + at_once * checkpoint)
-
-
-def _scores(work: Work, plan: Plan, score: Score, also: Sequence[str | Score]) -> list[str | Score]:
-    """List the scores that `prune` measures for its default rule."""
-    classes = work.data.targets is None
-    rule = default_rule(score.direction, predicts=classes and "logits" in work.learner.provides)
-    beside = [name for name in Choice.of(rule).columns(score.label, plan)[1:] if name != LABEL_ISSUE]
-    return [score, *beside, *also, *([LABEL_ISSUE] if classes else [])]
 
 
 def _job(work: Work, plan: Plan, scores: Sequence[str | Score], seed: int) -> Scoring:

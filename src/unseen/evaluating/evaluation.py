@@ -1,14 +1,15 @@
 """The verb `evaluate`: train on coresets and on their baselines under paired seeds, and report the loss of accuracy.
 
-`Candidates` reads the coresets and checks them against the data set that they were chosen from. `Replicates` trains
-every arm, and keeps each training in the run as it ends. Everything that can be refused or drawn is refused or drawn
-before the first training. Accuracies are measured after the last epoch, and the best epoch is not searched for.
+The coresets are read and checked against the data set that they were chosen from. An `Arm` is a training set to
+compare: a coreset or a baseline, drawn for each replicate. `Replicates` trains every arm, and keeps each training in
+the run as it ends. Everything that can be refused or drawn is refused or drawn before the first training. Accuracies
+are measured after the last epoch, and the best epoch is not searched for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from numbers import Real
 from pathlib import Path
 from typing import Any, Unpack
@@ -17,27 +18,32 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core import seeds
-from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.arrays import IntArray
 from unseen.core.coreset import Coreset
 from unseen.core.exposure import at_least
 from unseen.core.protocols import Data
+from unseen.core.table import ScoreTable
 from unseen.data.content import digest
 from unseen.data.sources import check_arguments, columns_named, opened, opened_test, without_reading
 from unseen.engine import runs
 from unseen.engine.runs.base import Run
 from unseen.engine.scoring import versions
 from unseen.engine.work import Fix, Outcome, Running, Training, Work, WorkOptions
-from unseen.errors import ArgumentError, DataError
-from unseen.evaluating.arms import BASELINES, Arm, ArmResult, Kind, check_baselines, make_arms
+from unseen.errors import ArgumentError, BudgetError, DataError, UnknownNameError
 from unseen.evaluating.prices import CHOOSING, Price, of_arms, of_run, total
-from unseen.evaluating.result import FILE, Evaluation
+from unseen.evaluating.result import FILE, ArmResult, Evaluation, Kind, file_name, in_range
 from unseen.evaluating.statistics import sampling_error
-from unseen.evaluating.test_set import Exam, NearDuplicates, Overlap, near_duplicates, with_probe, with_test
+from unseen.evaluating.test_set import Exam, Overlap, near_duplicates, with_probe, with_test
 from unseen.learners.base import refuse_target
+from unseen.rules.choosing import choose
 from unseen.rules.inputs import checked_features
+from unseen.rules.neighbours import Dedup
+from unseen.rules.sampling import Random
 
 DEFAULT_BASELINES: tuple[Kind, ...] = ("full", "random", "random-stratified")
 SAME_DATA = ("n", "kind", "sample_shape", "classes", "labels", "ids", "sample")  # of a fingerprint
+
+BASELINES: tuple[Kind, ...] = ("full", "random", "random-stratified", "dedup")
 
 CoresetLike = Coreset | str | Path  # a coreset, or the run or the file that holds one
 
@@ -119,7 +125,7 @@ def evaluate(
     features = None if columns is not None else features
     test_set = None if test is None else opened_test(test, reading, columns, cache=out)
     refuse_target(source, "evaluate tests the accuracy of classes", "`prune` and `select` work without classes")
-    candidates = Candidates.of(coresets, source, seeds)
+    named, prices = _read_coresets(coresets, source, seeds)
     own, whole = _read_features(features, source)
     if baselines is None:
         baselines = DEFAULT_BASELINES if own is None else (*DEFAULT_BASELINES, "dedup")
@@ -128,20 +134,27 @@ def evaluate(
     whole = own if test_set is None and whole is None else whole
     if whole is not None and len(whole) != len(exam.data):
         raise ArgumentError(f"features of the test set must have one row for each of {len(exam.data) - len(source)}")
-    arms = make_arms(exam, candidates.coresets, names, replicates=seeds, seed=seed, features=own)
+    arms = _make_arms(exam, named, names, replicates=seeds, seed=seed, features=own)
     work = Work(exam.data, learner, groups=None, **running)
     replicates = Replicates(work, exam, arms, fix, seed)
     with runs.open_run(out) as run:
-        run.open(_manifest(work, exam, candidates, own, fix=fix, seed=seed))
+        run.open(_manifest(work, exam, named, own, fix=fix, seed=seed))
         held, epochs = replicates.held(run)
         work.report("work", lines=replicates.outlook(seeds, held), epochs=replicates.epochs, held=epochs)
         near = near_duplicates(exam.data, exam.pool, exam.test, features=whole)
         work.report("say", text=f"near-duplicates: {near.text()}")
         results = replicates.run(run)
-        about = {"fix": fix, "margin": margin, "level": level, "seed": seed, "seeds": seeds}
-        evaluation = Evaluation(results, exam.data.class_names, {**about, **_about(work, exam, near)})
+        about: dict[str, Any] = {"fix": fix, "margin": margin, "level": level, "seed": seed, "seeds": seeds}
+        of_class = np.bincount(exam.data.labels[exam.test], minlength=len(exam.data.class_names))
+        about |= {
+            "test": {**exam.about, "text": exam.text, "of_class": of_class.tolist()},
+            "learner": work.learner.describe(),
+            "near_duplicates": near.describe(),
+            "notes": list(exam.data.notes),
+        }
+        evaluation = Evaluation(results, exam.data.class_names, about)
         run.save_output(FILE, evaluation)
-        for name, price in candidates.prices.items():
+        for name, price in prices.items():
             run.event(CHOOSING, arm=name, **asdict(price))
         evaluation.times.update(of_arms(run.events(), {arm.name: arm.file for arm in arms}))
         work.report("result", result=evaluation, run=out)
@@ -169,10 +182,16 @@ def _read_features(features: Any, data: Data) -> tuple[npt.NDArray[Any] | None, 
 
 
 def _manifest(
-    work: Work, exam: Exam, candidates: Candidates, features: npt.NDArray[Any] | None, *, fix: Fix, seed: int
+    work: Work,
+    exam: Exam,
+    coresets: Mapping[str, Sequence[Coreset]],
+    features: npt.NDArray[Any] | None,
+    *,
+    fix: Fix,
+    seed: int,
 ) -> dict[str, object]:
     """Return everything that a training depends on: not the number of seeds, margin and level, which may change."""
-    arms = {name: [digest(coreset.indices) for coreset in given] for name, given in candidates.coresets.items()}
+    chosen = {name: [digest(coreset.indices) for coreset in given] for name, given in coresets.items()}
     return {
         "format": 1,
         "kind": "evaluation",
@@ -181,64 +200,36 @@ def _manifest(
         "learner": work.learner.describe(),
         "settings": {"threads": work.threads},
         "fix": fix,
-        "coresets": arms,
+        "coresets": chosen,
         "features": None if features is None else digest(features),
         "test": {**exam.about, "rows": digest(exam.test)},
         "fingerprint": work.samples.fingerprint,
     }
 
 
-def _about(work: Work, exam: Exam, near: NearDuplicates) -> dict[str, Any]:
-    of_class = np.bincount(exam.data.labels[exam.test], minlength=len(exam.data.class_names))
-    return {
-        "test": {**exam.about, "text": exam.text, "of_class": of_class.tolist()},
-        "learner": work.learner.describe(),
-        "near_duplicates": near.describe(),
-        "notes": list(exam.data.notes),
-    }
-
-
 # ---- the coresets ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """The coresets to evaluate, by name."""
-
-    coresets: dict[str, list[Coreset]]  # name to the coresets of one method
-    prices: dict[str, Price]  # name to the cost of choosing one of them, where it is known
-
-    @classmethod
-    def of(cls, coresets: Any, data: Data, replicates: int) -> Candidates:
-        """Read one coreset, or several by name.
-
-        Args:
-            coresets: a coreset, a path to a run or to a file that holds one, or name to one or several of these.
-            data: the data set that they were chosen from.
-            replicates: the number of trainings of each name, and so the most coresets that a name may have.
-
-        Raises:
-            ArgumentError: a name is not allowed, or has no coresets or too many.
-            DataError: a coreset was chosen from other data.
-        """
-        named = coresets if isinstance(coresets, Mapping) else {"coreset": coresets}
-        if not named:
-            raise ArgumentError("coresets must name at least one coreset, got none")
-        by_name, prices = {}, {}
-        for name, value in named.items():
-            _check_name(name)
-            items = list(value) if isinstance(value, (list, tuple)) else [value]
-            if not 1 <= len(items) <= replicates:
-                raise ArgumentError(
-                    f"{name!r} has {len(items)} coresets, which must be 1 to {replicates}, the number of seeds: each "
-                    "is trained on at least once"
-                )
-            by_name[name] = [_check_coreset(name, _read_coreset(item, data), data) for item in items]
-            costs = [of_run(Path(item)) for item in items if not isinstance(item, Coreset) and Path(item).is_dir()]
-            known = total(cost for cost in costs if cost is not None)
-            if known is not None and len(costs) == len(items) and None not in costs:
-                prices[name] = known.divided(len(items))
-        return cls(by_name, prices)
+def _read_coresets(coresets: Any, data: Data, replicates: int) -> tuple[dict[str, list[Coreset]], dict[str, Price]]:
+    """Read one coreset, or several by name; return them, and the price of choosing one of a name where it is known."""
+    named = coresets if isinstance(coresets, Mapping) else {"coreset": coresets}
+    if not named:
+        raise ArgumentError("coresets must name at least one coreset, got none")
+    by_name, prices = {}, {}
+    for name, value in named.items():
+        _check_name(name)
+        items = list(value) if isinstance(value, (list, tuple)) else [value]
+        if not 1 <= len(items) <= replicates:
+            raise ArgumentError(
+                f"{name!r} has {len(items)} coresets, which must be 1 to {replicates}, the number of seeds: each is "
+                "trained on at least once"
+            )
+        by_name[name] = [_read_coreset(name, item, data) for item in items]
+        costs = [of_run(Path(item)) for item in items if not isinstance(item, Coreset) and Path(item).is_dir()]
+        known = total(cost for cost in costs if cost is not None)
+        if known is not None and len(costs) == len(items) and None not in costs:
+            prices[name] = known.divided(len(items))
+    return by_name, prices
 
 
 def _check_name(name: object) -> None:
@@ -248,20 +239,31 @@ def _check_name(name: object) -> None:
         raise ArgumentError(f"the name {name!r} is reserved for a baseline; call the coreset something else")
 
 
-def _read_coreset(item: CoresetLike, data: Data) -> Coreset:
+def _read_coreset(name: str, item: CoresetLike, data: Data) -> Coreset:
     """Return the coreset, or read it from the run or the file that holds it."""
     if isinstance(item, Coreset):
-        return item
-    if not isinstance(item, (str, Path)):
+        coreset = item
+    elif not isinstance(item, (str, Path)):
         raise ArgumentError(
             f"coresets must be coresets, or paths to a run or a coreset file, got {type(item).__name__}"
         )
-    place = Path(item)
-    if not place.is_dir():
-        loaded = runs.load_file(place)
-        if isinstance(loaded, Coreset):
-            return loaded
-        raise ArgumentError(f"{place} holds scores, not a coreset; choose one by `unseen select`")
+    elif Path(item).is_dir():
+        coreset = _coreset_of_run(Path(item), data)
+    else:
+        loaded = runs.load_file(Path(item))
+        if not isinstance(loaded, Coreset):
+            raise ArgumentError(f"{Path(item)} holds scores, not a coreset; choose one by `unseen select`")
+        coreset = loaded
+    same = coreset.n == len(data) and (coreset.indices < len(data)).all()
+    if not same or not np.array_equal(coreset.ids, data.ids[coreset.indices]):
+        raise DataError(
+            f"coreset {name!r} is of other data: {len(coreset):,} of {coreset.n:,} samples, but the data set has "
+            f"{len(data):,}, or other ids; give the data that it was chosen from"
+        )
+    return coreset
+
+
+def _coreset_of_run(place: Path, data: Data) -> Coreset:
     run = runs.RunDirectory(place)
     known: dict[str, Any] = run.manifest().get("fingerprint", {})
     actual = data.fingerprint()
@@ -276,32 +278,114 @@ def _read_coreset(item: CoresetLike, data: Data) -> Coreset:
     return coreset
 
 
-def _check_coreset(name: str, coreset: Coreset, data: Data) -> Coreset:
-    same = coreset.n == len(data) and not len(coreset.indices[coreset.indices >= len(data)])
-    if not same or not np.array_equal(coreset.ids, data.ids[coreset.indices]):
-        raise DataError(
-            f"coreset {name!r} is of other data: {len(coreset):,} of {coreset.n:,} samples, but the data set has "
-            f"{len(data):,}, or other ids; give the data that it was chosen from"
+# ---- the arms -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """One training set of an evaluation, drawn for each replicate."""
+
+    name: str  # unique
+    kind: Kind  # `"coreset"`, or the kind of baseline
+    rows: tuple[IntArray, ...]  # for each replicate the rows trained on, int64, ascending
+    draws: int  # how many different sets there are among `rows`: 1 where it is always the same set
+    beside: dict[str, str] = field(default_factory=dict)  # for a coreset, the names of its baselines by kind
+
+    @property
+    def file(self) -> str:
+        """The name of its files."""
+        return file_name(self.name)
+
+
+def check_baselines(baselines: Sequence[str], *, features: bool) -> tuple[Kind, ...]:
+    """Return the baselines in a fixed order; refuse unknown ones, and `"dedup"` without features.
+
+    >>> check_baselines(["full", "randon"], features=False)
+    Traceback (most recent call last):
+    unseen.errors.UnknownNameError: unknown baseline 'randon'; did you mean 'random'?
+    """
+    if isinstance(baselines, str):
+        raise ArgumentError(f"baselines must be a list of names, got {baselines!r}; write [{baselines!r}]")
+    for name in baselines:
+        if name not in BASELINES:
+            raise UnknownNameError("baseline", name, BASELINES)
+    if "dedup" in baselines and not features:
+        raise ArgumentError("the baseline 'dedup' drops near-copies by features; give features=, an array (n, d)")
+    return tuple(kind for kind in BASELINES if kind in baselines)
+
+
+def _make_arms(
+    exam: Exam,
+    coresets: Mapping[str, Sequence[Coreset]],
+    baselines: Sequence[Kind],
+    *,
+    replicates: int,
+    seed: int,
+    features: npt.NDArray[Any] | None,
+) -> list[Arm]:
+    """Make every arm: the whole pool, each coreset, and the baselines of its budget.
+
+    Coresets of equal budgets share their baselines. Replicate r of a name with R coresets, which differ in their seed
+    only, trains on number r mod R. Random baselines are drawn anew for each replicate. `features` (n, d) of the
+    training set are for `"dedup"`.
+    """
+    coreset_arms = []
+    for name, given in coresets.items():
+        inside = [np.intersect1d(coreset.indices, exam.pool, assume_unique=True) for coreset in given]
+        if not all(map(len, inside)):
+            raise DataError(f"coreset {name!r} has nothing left to train on: all of it is in the probe split")
+        rows = tuple(inside[r % len(inside)] for r in range(replicates))
+        coreset_arms.append(Arm(name, "coreset", rows, len(inside)))
+    arms = [Arm("full", "full", (exam.pool,) * replicates, 1)] if "full" in baselines else []
+    drawn: dict[tuple[str, tuple[int, ...]], Arm] = {}
+    several = len({tuple(map(len, arm.rows)) for arm in coreset_arms}) > 1
+    for arm in coreset_arms:
+        sizes = tuple(map(len, arm.rows))
+        arms.append(arm)
+        if "full" in baselines:
+            arm.beside["full"] = "full"
+        for kind in (kind for kind in baselines if kind != "full"):
+            if (kind, sizes) not in drawn:
+                name = f"{kind}-{'-'.join(map(str, dict.fromkeys(sizes)))}" if several else kind
+                drawn[kind, sizes] = _baseline_arm(name, kind, sizes, exam, seed, features)
+            arm.beside[kind] = drawn[kind, sizes].name
+    arms += drawn.values()
+    labels = exam.data.labels
+    of_one_class = [(one.name, len(rows)) for one in arms for rows in one.rows if len(np.unique(labels[rows])) < 2]
+    for name, size in of_one_class:
+        raise DataError(f"arm {name!r} would train on {size} samples of one class; a learner needs 2 or more")
+    return arms
+
+
+def _baseline_arm(
+    name: str, kind: Kind, sizes: tuple[int, ...], exam: Exam, seed: int, features: npt.NDArray[Any] | None
+) -> Arm:
+    data, pool = exam.data, exam.pool
+    table = ScoreTable.unscored(data.ids[pool], data.labels[pool], data.class_names)
+    if kind == "dedup":
+        assert features is not None
+        own = features[pool]
+        kept = {size: pool[choose(Dedup(), table, keep=size, features=own).indices] for size in sorted(set(sizes))}
+        return Arm(name, kind, tuple(kept[size] for size in sizes), 1)
+    classes = len(np.unique(data.labels[pool]))
+    if kind == "random-stratified" and min(sizes) < classes:
+        raise BudgetError(
+            f"random-stratified draws at least one of each class, but a coreset of {min(sizes)} is below the {classes} "
+            "classes; leave 'random-stratified' out of the baselines"
         )
-    return coreset
+    quota: Any = "proportional" if kind == "random-stratified" else None
+    draws = [
+        choose(Random(), table, keep=size, quota=quota, seed=seeds.derive(seed, "baseline", kind, r))
+        for r, size in enumerate(sizes)
+    ]
+    return Arm(name, kind, tuple(pool[draw.indices] for draw in draws), len(draws))
 
 
 # ---- the trainings --------------------------------------------------------------------------------------------------
 
 
 class Replicates:
-    """The trainings of all arms.
-
-    Args:
-        work: the data set and the learner, made ready to train.
-        exam: the test rows.
-        arms: the training sets.
-        fix: what stays equal where there is less data: `"epochs"` or `"iterations"`.
-        seed: the root seed of the evaluation.
-
-    Raises:
-        ArgumentError: the learner cannot keep this fixed.
-    """
+    """The trainings of all arms; a learner that cannot keep `fix` fixed is refused."""
 
     def __init__(self, work: Work, exam: Exam, arms: Sequence[Arm], fix: Fix, seed: int) -> None:
         self.work, self.exam, self.arms = work, exam, arms
@@ -326,19 +410,16 @@ class Replicates:
         """Describe the work ahead in words."""
         count = len(self.arms) * replicates
         seen = sum(len(rows) * (self.learners[len(rows)].epochs or 1) for arm in self.arms for rows in arm.rows)
-        arms = [f"{arm.name} ({_sizes(arm)})" for arm in self.arms]
+        arms = [f"{arm.name} ({in_range(np.array(list(map(len, arm.rows))))})" for arm in self.arms]
         return [
             ("data", f"{len(self.exam.pool):,} samples to train on, {len(self.exam.data.class_names)} classes"),
             ("test", self.exam.text),
             ("arms", ", ".join(arms)),
-            (
-                "plan",
-                f"{len(self.arms)} arms x {replicates} seeds: {count} trainings by {self.work.learner.name}, "
-                f"{self.fix} fixed, {seen:,} samples seen in all",
-            ),
+            ("plan", f"{len(self.arms)} arms x {replicates} seeds: {count} trainings by {self.work.learner.name}, "
+             f"{self.fix} fixed, {seen:,} samples seen in all"),
             *([("done", f"{held} of {count} trainings before, kept in this run")] if held else []),
             *(("note", note) for note in self.exam.data.notes),
-        ]
+        ]  # fmt: skip
 
     def run(self, run: Run) -> tuple[ArmResult, ...]:
         """Train what the run does not hold yet, and return the results of all arms."""
@@ -375,6 +456,8 @@ class Replicates:
         kept = np.array([len(rows) for rows in arm.rows])
         learners = [self.learners[size] for size in kept.tolist()]
         right = np.stack([outcome.correct for outcome in outcomes])
+        counts = np.bincount(labels, minlength=classes)
+        by_class = np.stack([np.bincount(labels, row, minlength=classes) for row in right])
         return ArmResult(
             name=arm.name,
             kind=arm.kind,
@@ -384,20 +467,7 @@ class Replicates:
             steps=np.array([learner.steps(size) or 0 for learner, size in zip(learners, kept.tolist(), strict=True)]),
             samples_seen=np.array([outcome.samples_seen for outcome in outcomes]),
             accuracy=right.mean(axis=1),
-            by_class=_accuracy_by_class(right, labels, classes),
+            by_class=by_class / np.where(counts > 0, counts, np.nan),
             error=sampling_error(right),
             beside=dict(arm.beside),
         )
-
-
-def _accuracy_by_class(right: npt.NDArray[np.bool_], labels: IntArray, classes: int) -> FloatArray:
-    """Return float64 (R, C) accuracies; NaN for a class without test samples."""
-    counts = np.bincount(labels, minlength=classes)
-    of_class = np.stack([np.bincount(labels, row, minlength=classes) for row in right])
-    share: FloatArray = of_class / np.where(counts > 0, counts, np.nan)
-    return share
-
-
-def _sizes(arm: Arm) -> str:
-    sizes = sorted({len(rows) for rows in arm.rows})
-    return f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"

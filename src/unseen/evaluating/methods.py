@@ -24,7 +24,7 @@ from unseen.engine.runs.base import Run
 from unseen.engine.work import Asked, Work
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.growing import Growth, Loop
-from unseen.rules.selecting import Choice, default_rule
+from unseen.rules.registry import Choice, default_rule
 from unseen.scores.registry import resolve as resolve_score
 
 FULL = "full"
@@ -57,12 +57,7 @@ class Method:
 
     @classmethod
     def of(cls, text: str | Method) -> Method:
-        """Parse a line.
-
-        Raises:
-            ArgumentError: the line has too many parts, or its rule reads scores and it names none.
-            UnknownNameError: there is no such plan, score, rule or option.
-        """
+        """Parse a line; refuse one that names what is not there, or a score that its rule needs or does not read."""
         if isinstance(text, Method):
             return text
         parts = [part.strip() for part in text.split("/")]
@@ -121,12 +116,7 @@ class Method:
 class Selector:
     """A chooser of coresets by many methods; methods of one plan share its scorings.
 
-    Args:
-        work: the data set to choose from, and the learner that scores.
-        methods: every method that will be used.
-        run: an open run; scorings are kept in parts of it.
-        seed: the root seed; each replicate draws scoring and selection anew from it.
-        features: (n, d), for rules that read them.
+    Each replicate draws scoring and selection anew from the root seed. Scorings are kept in parts of the run.
     """
 
     def __init__(

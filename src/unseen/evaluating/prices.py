@@ -28,9 +28,8 @@ class Price:
 
     def divided(self, parts: float) -> Price:
         """Divide the price by a number of parts."""
-        return Price(
-            self.trainings / parts, self.seconds / parts, None if self.samples is None else self.samples / parts
-        )
+        samples = None if self.samples is None else self.samples / parts
+        return Price(self.trainings / parts, self.seconds / parts, samples)
 
 
 def of_fits(events: Iterable[Mapping[str, Any]]) -> dict[str, Price]:
@@ -58,7 +57,13 @@ def of_fits(events: Iterable[Mapping[str, Any]]) -> dict[str, Price]:
             epochs.setdefault(fit, {})[int(event["epoch"])] = spent
         elif kind == "fit_end":
             whole[fit] = float(event["seconds"])
-    return {fit: _price(samples.get(fit), epochs.get(fit, {}), seconds) for fit, seconds in whole.items()}
+    prices = {}
+    for fit, seconds in whole.items():
+        own, count = epochs.get(fit, {}), samples.get(fit)
+        spent_each = [one for one in own.values() if one is not None]
+        seen = None if count is None else count * max(len(own), 1)
+        prices[fit] = Price(1, sum(spent_each) if spent_each else seconds, seen)
+    return prices
 
 
 def total(prices: Iterable[Price]) -> Price | None:
@@ -132,11 +137,7 @@ def pays_back(cost: float, full: float, part: float) -> int | None:
 
 
 def paid(cost: float, saving: float) -> str:
-    """Describe in words when choosing has paid for itself.
-
-    Args:
-        cost: the cost of choosing, in trainings on everything.
-        saving: what one training on the coreset saves, in trainings on everything.
+    """Describe in words when choosing has paid for itself; its cost and what each training saves are in trainings.
 
     >>> paid(1.0, 0.5)
     'choosing cost 1.0 trainings on everything, each on the coreset saves 0.50: paid after 2 of them'
@@ -153,13 +154,7 @@ def paid(cost: float, saving: float) -> str:
 def in_trainings(choosing: Price, full: Price, part: Price) -> dict[str, Any]:
     """Express the cost of choosing and the saving of a training on the coreset in trainings on everything.
 
-    Args:
-        choosing: the price of choosing.
-        full: the price of a training on everything.
-        part: the price of a training on the coreset.
-
-    Returns:
-        The keys of `IN_TRAININGS`, by seconds and by samples seen, None where not known; and `text`, all in words.
+    Returns the keys of `IN_TRAININGS`, by seconds and by samples seen, None where not known; and `text`, all in words.
 
     >>> halves = Price(2, 9.0, 1000), Price(1, 8.0, 1000), Price(1, 4.0, 500)
     >>> found = in_trainings(*halves)
@@ -187,9 +182,3 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _price(samples: int | None, epochs: Mapping[int, float | None], whole: float) -> Price:
-    spent = [seconds for seconds in epochs.values() if seconds is not None]
-    seconds = sum(spent) if spent else whole
-    return Price(1, seconds, None if samples is None else samples * max(len(epochs), 1))

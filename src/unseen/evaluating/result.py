@@ -5,10 +5,12 @@ Nothing here trains.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,6 @@ from unseen.core.cards import card, tabled
 from unseen.core.files import read_parquet, write_parquet
 from unseen.engine.runs import RunDirectory
 from unseen.errors import ArgumentError, UnknownNameError
-from unseen.evaluating.arms import ArmResult, average_by_draw, file_name
 from unseen.evaluating.prices import IN_TRAININGS, Price, in_trainings, of_arms
 from unseen.evaluating.statistics import (
     LARGE,
@@ -37,6 +38,29 @@ FILE = "evaluation.parquet"  # in the directory of a run
 _COLUMNS = ("kept", "epochs", "steps", "samples_seen", "accuracy")
 _CLASS = "accuracy."
 _RANDOM = ("random", "random-stratified")
+
+Kind = Literal["coreset", "full", "random", "random-stratified", "dedup"]
+
+
+@dataclass(frozen=True, eq=False)
+class ArmResult:
+    """The results of the trainings of one arm, after their last epoch; arrays have one entry a replicate."""
+
+    name: str  # the name of the arm
+    kind: Kind  # `"coreset"`, `"full"`, `"random"`, `"random-stratified"` or `"dedup"`
+    draws: int  # how many different training sets there are among the replicates
+    kept: IntArray  # int64 (R,) samples trained on
+    epochs: IntArray  # int64 (R,); 0 for a learner without epochs
+    steps: IntArray  # int64 (R,) optimiser steps; 0 for a learner without steps
+    samples_seen: IntArray  # int64 (R,) samples passed over, epochs counted
+    accuracy: FloatArray  # float64 (R,) share of the test samples predicted rightly
+    by_class: FloatArray  # float64 (R, C) the same for each class; NaN where the test set holds no sample of it
+    error: float  # standard error of the mean accuracy, as far as the test set is a random sample
+    beside: dict[str, str] = field(default_factory=dict)  # for a coreset, its baselines: kind to name
+    # The same error of the difference to each baseline, by kind; for a baseline, of the difference to the full data.
+    beside_error: dict[str, float] = field(default_factory=dict)
+    # The same error for each of the C classes, by kind; NaN where the test set holds fewer than two samples of it.
+    class_error: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -180,7 +204,18 @@ class Evaluation:
             return "nothing: one replicate shows no spread; ask for 3 seeds or more"
         if np.isnan(self.accuracy(name).half):
             return "nothing: the seeds show no spread, and nothing is known of the test set"
-        return _describe_draws(arm)
+        if np.ptp(arm.accuracy) == 0:
+            alone = "the test set alone: all trainings came to the same accuracy"
+            if arm.kind != "coreset" or arm.draws > 1:
+                return alone
+            return f"{alone}; for more, repeat with coresets that were chosen with other seeds, several under one name"
+        if arm.kind in ("full", "dedup"):
+            return "seeds of training, and the test set"
+        if arm.kind != "coreset":
+            return "the draw, the seeds of training, and the test set"
+        if arm.draws == 1:
+            return "this coreset only: seeds of training and the test set, not those of scoring and selection"
+        return f"this method: seeds of scoring, selection and training, over {arm.draws} coresets, and the test set"
 
     def _sampling(self, error: float | None) -> Sampling | None:
         return None if error is None else Sampling(error, self.about["test"]["n"])
@@ -212,14 +247,9 @@ class Evaluation:
             return {**prices, "text": "never pays back: with the iterations fixed, a training on less costs as much"}
         if choosing is None or part is None or full is None:
             return {**prices, "text": "not known when it pays back: what choosing or training took is not on record"}
-        share = self._trained_share
-        return {**prices, **in_trainings(choosing, full.divided(share), part.divided(share))}
-
-    @property
-    def _trained_share(self) -> float:
-        """The share of the training set that `full` was trained on: less than 1 where a probe split was held out."""
         test, pool = self.about["test"], int(self["full"].kept[0])
-        return pool / (pool + test["n"]) if test.get("by") == "probe split" else 1.0
+        share = pool / (pool + test["n"]) if test.get("by") == "probe split" else 1.0
+        return {**prices, **in_trainings(choosing, full.divided(share), part.divided(share))}
 
     @property
     def _has_full(self) -> bool:
@@ -252,8 +282,8 @@ class Evaluation:
         random = next((to for to in _RANDOM if any(to in a.beside for a in self.arms)), None)
         table = []
         for arm in self.arms:
-            row = {"arm": arm.name, **({"trained": self.trainee} if self.trainee else {}), "kept": _range(arm.kept)}
-            row["epochs"] = _range(arm.epochs) if arm.epochs.any() else ""
+            row = {"arm": arm.name, **({"trained": self.trainee} if self.trainee else {}), "kept": in_range(arm.kept)}
+            row["epochs"] = in_range(arm.epochs) if arm.epochs.any() else ""
             row["accuracy"] = self.accuracy(arm.name).text()
             if self._has_full:
                 row.update(self._against(arm, "full", arm.kind != "full"))
@@ -266,10 +296,7 @@ class Evaluation:
         verdict = f"verdict, {to}"
         if not known:
             return {f"to {to}": "", verdict: ""}
-        return {
-            f"to {to}": self.difference(arm.name, to).text(sign=True),
-            verdict: _short(self.verdict(arm.name, to)),
-        }
+        return {f"to {to}": self.difference(arm.name, to).text(sign=True), verdict: _short(self.verdict(arm.name, to))}
 
     def to_markdown(self) -> str:
         """Format the table in Markdown: accuracy in per cent, differences in points, with their intervals."""
@@ -351,25 +378,35 @@ class Evaluation:
         return cls(tuple(arms), names, about["about"])
 
 
+def file_name(arm: str) -> str:
+    """Return a file name for the name of an arm.
+
+    >>> file_name("random-40"), file_name("my method")
+    ('random-40', 'my-method-e50b8fe1')
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", arm).lstrip("-.")
+    return plain if plain == arm else f"{plain or 'x'}-{blake2b(arm.encode(), digest_size=4).hexdigest()}"
+
+
+def average_by_draw(values: FloatArray, draws: int) -> FloatArray:
+    """Average over the replicates that share a training set, if there are several sets and fewer than R.
+
+    Args:
+        values: float64 (R, ...), one entry a replicate.
+        draws: the number of different training sets; replicate r has the set r mod `draws`.
+
+    Returns:
+        float64 (draws, ...), or `values` unchanged.
+    """
+    if not 1 < draws < len(values):
+        return values
+    return np.stack([values[draw::draws].mean(axis=0) for draw in range(draws)])
+
+
 def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
     """Format rows as a Markdown table, the keys of the first row as its head."""
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _describe_draws(arm: ArmResult) -> str:
-    if np.ptp(arm.accuracy) == 0:
-        alone = "the test set alone: all trainings came to the same accuracy"
-        if arm.kind != "coreset" or arm.draws > 1:
-            return alone
-        return f"{alone}; for more, repeat with coresets that were chosen with other seeds, several under one name"
-    if arm.kind in ("full", "dedup"):
-        return "seeds of training, and the test set"
-    if arm.kind != "coreset":
-        return "the draw, the seeds of training, and the test set"
-    if arm.draws == 1:
-        return "this coreset only: seeds of training and the test set, not those of scoring and selection"
-    return f"this method: seeds of scoring, selection and training, over {arm.draws} coresets, and the test set"
 
 
 def _short(verdict: Verdict) -> str:
@@ -379,7 +416,8 @@ def _short(verdict: Verdict) -> str:
     return f"{verdict.word} but for {len(verdict.classes)} class{'es' if len(verdict.classes) > 1 else ''}"
 
 
-def _range(values: IntArray) -> str:
+def in_range(values: IntArray) -> str:
+    """Write the smallest and the largest of some counts, or the one that all of them are."""
     low, high = int(values.min()), int(values.max())
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 

@@ -100,18 +100,10 @@ class Verdict:
 
 
 def interval(values: npt.ArrayLike, level: float = 0.95, *, sampling: Sampling | None = None) -> Interval:
-    """Return the mean over replicates and its t-interval.
+    """Return the mean over replicates, float (n,), and its t-interval.
 
     Replicates that are all equal, as with a deterministic learner, show no spread: their interval covers only the
-    sampling error of the test set, or is not known.
-
-    Args:
-        values: float (n,), one a replicate.
-        level: the level of the interval, in (0, 1).
-        sampling: the sampling error of the mean; without it, the interval holds for these test samples only.
-
-    Raises:
-        ArgumentError: there are no values, or the level is outside (0, 1).
+    sampling error of the test set, or is not known. Without `sampling`, it holds for these test samples only.
 
     >>> interval([0.5, 0.5])
     Interval(mean=0.5, low=nan, high=nan, n=2, level=0.95)
@@ -202,14 +194,7 @@ def against_random(
     """Judge whether a chosen part is better than a random part of the same size.
 
     `better` or `worse` where the interval of the difference lies on one side of 0. `undecided` otherwise, and always
-    with fewer than three replicates.
-
-    Args:
-        differences: float (n,) accuracy of the chosen part minus that of the random part, one a replicate.
-        sampling: the sampling error of their mean; without it, the verdict holds for these test samples only.
-        level: the level of the interval.
-        each: the unit of a difference, in words.
-        trainee: the learner that was trained, in words.
+    with fewer than three replicates. The arguments are those of `against_full`.
 
     >>> against_random([0.010, 0.012, 0.011]).text
     'better by 1.1 ± 0.2 points'
@@ -264,14 +249,8 @@ def sampling_error(values: npt.ArrayLike) -> float:
     """Return the standard error of a mean that is due to the random draw of the test set, not to the seeds.
 
     Two samples are added, whose squared deviations sum to one: the error must not be 0 where a few samples agree by
-    chance (after Agresti and Min 2005).
-
-    Args:
-        values: (R, m), 1 where replicate r predicted test sample i rightly, else 0; or the difference of two such
-            arrays, for the error of a paired difference.
-
-    Returns:
-        The error; NaN with fewer than two test samples.
+    chance (after Agresti and Min 2005). `values` (R, m) are 1 where replicate r predicted test sample i rightly, else
+    0; or the difference of two such arrays, for a paired difference. NaN with fewer than two test samples.
 
     >>> round(sampling_error([[1, 0, 1, 1]]), 3)
     0.22
@@ -348,10 +327,7 @@ def _unknown(spread: _Spread) -> Verdict | None:
 
 
 def _undecided(spread: _Spread, decides: Callable[[npt.NDArray[Any]], npt.NDArray[np.bool_]]) -> Verdict:
-    """Return the verdict `undecided`, with the number of further seeds that would decide.
-
-    `decides` maps numbers of replicates to whether they would decide, at the spread seen.
-    """
+    """Return the verdict `undecided`, with the number of further seeds that `decides` says would decide."""
     enough = np.flatnonzero(decides(spread.replicates + 1 + np.arange(MOST_SEEDS)))
     more = int(enough[0]) + 1 if len(enough) else MOST_SEEDS + 1
     if more > MOST_SEEDS and spread.samples and not decides(np.array([_UNLIMITED]))[0]:

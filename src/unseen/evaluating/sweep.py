@@ -18,6 +18,7 @@ from unseen.core.cards import card, tabled
 from unseen.core.exposure import at_least
 from unseen.core.files import read_parquet, replace_file, write_parquet
 from unseen.engine import runs
+from unseen.engine.runs.files import spent
 from unseen.engine.work import Outcome
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import FULL, Method
@@ -239,7 +240,9 @@ def sweep(
         >>> result
         Sweep(3 methods at 1 budget, 2 replicates; tested on 360 samples)
     """
-    lines = _parse_methods(methods)
+    if isinstance(methods, str) or not methods:
+        raise ArgumentError(f"methods must be a list of lines 'plan/score/rule', got {methods!r}")
+    lines = list({method.text: method for method in map(Method.of, (*BASELINES, *methods))}.values())
     at_least("seeds", seeds, 1)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
@@ -253,19 +256,32 @@ def sweep(
         trials.open()
         trials.report("work", **_outlook(trials, lines, budgets, seeds))
         with trials.session():
-            outcomes = _run_trials(trials, lines, budgets, seeds)
-        ordered = sorted(outcomes, key=lambda cell: (lines.index(cell[0]), -cell[1], cell[2]))
-        cells = [_cell(trials, *one, outcomes[one]) for one in ordered]
-        spent = trials.seconds()
-        times = {"seconds": np.array([spent.get(trials.name(*one), np.nan) for one in ordered])}  # NaN: a line was lost
+            tried = [(method, budget) for method in lines for budget in trials.budgets_of(method, budgets)]
+            together = trials.executor.jobs or seeds  # so that an interrupted sweep holds whole replicates
+            outcomes: dict[CellKey, Outcome] = {}
+            for first in range(0, seeds, together):
+                outcomes |= trials.outcomes(tried, range(first, min(first + together, seeds)))
+        ordered = sorted(outcomes.items(), key=lambda cell: (lines.index(cell[0][0]), -cell[0][1], cell[0][2]))
+        cells = [
+            Cell(
+                method=method.text,
+                plan=method.plan or "",
+                score=method.score or "",
+                rule=method.rule or "",
+                keep=budget / len(train),
+                budget=budget,
+                replicate=replicate,
+                accuracy=outcome.accuracy,
+                loss=float(outcome.losses.mean()),
+                samples_seen=outcome.samples_seen,
+            )
+            for (method, budget, replicate), outcome in ordered
+        ]
+        took = spent(run.events())
+        times = {
+            "seconds": np.array([took.get(trials.name(*one), np.nan) for one, _ in ordered])
+        }  # NaN: a line was lost
         return run.save_output(FILE, Sweep.of(cells, trials.about(origin), times))
-
-
-def _parse_methods(methods: Sequence[str | Method]) -> list[Method]:
-    if isinstance(methods, str) or not methods:
-        raise ArgumentError(f"methods must be a list of lines 'plan/score/rule', got {methods!r}")
-    given = [Method.of(text) for text in (*BASELINES, *methods)]
-    return list({method.text: method for method in given}.values())
 
 
 def _read_budgets(trials: Trials, keep: Sequence[float | str] | None, prune: Sequence[float | str] | None) -> list[int]:
@@ -280,36 +296,6 @@ def _read_budgets(trials: Trials, keep: Sequence[float | str] | None, prune: Seq
     if not budgets:
         raise ArgumentError(f"{'keep' if prune is None else 'prune'} must name at least one amount, got none")
     return sorted(budgets, reverse=True)
-
-
-def _run_trials(
-    trials: Trials, methods: Sequence[Method], budgets: Sequence[int], replicates: int
-) -> dict[CellKey, Outcome]:
-    """Try every method at every budget, a few replicates at a time.
-
-    As many replicates run together as there are jobs, so that an interrupted sweep holds whole replicates.
-    """
-    tried = [(method, budget) for method in methods for budget in trials.budgets_of(method, budgets)]
-    together = trials.executor.jobs or replicates
-    outcomes: dict[CellKey, Outcome] = {}
-    for first in range(0, replicates, together):
-        outcomes |= trials.outcomes(tried, range(first, min(first + together, replicates)))
-    return outcomes
-
-
-def _cell(trials: Trials, method: Method, budget: int, replicate: int, outcome: Outcome) -> Cell:
-    return Cell(
-        method=method.text,
-        plan=method.plan or "",
-        score=method.score or "",
-        rule=method.rule or "",
-        keep=budget / len(trials.train),
-        budget=budget,
-        replicate=replicate,
-        accuracy=outcome.accuracy,
-        loss=float(outcome.losses.mean()),
-        samples_seen=outcome.samples_seen,
-    )
 
 
 def _outlook(trials: Trials, methods: Sequence[Method], budgets: Sequence[int], replicates: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.protocols import Data
-from unseen.data.content import Hashes, blocks, hash_items, hash_rows
+from unseen.data.content import blocks, hash_items, hash_rows
 from unseen.data.labels import joined_groups
 from unseen.data.parts import Joined, split_off
 from unseen.errors import ArgumentError, DataError, some
@@ -61,15 +61,7 @@ class Exam:
 
 
 def with_test(train: Data, test: Data, *, overlap: Overlap = "refuse") -> Exam:
-    """Make the exam of a given test set.
-
-    Args:
-        train: the training set; all of it may be trained on.
-        test: the test set; all of it is tested on, except dropped copies.
-        overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
-
-    Raises:
-        DataError: the test set is of another kind, holds unknown classes, or overlaps with the training set.
+    """Make the exam of a given test set; its samples whose content is in the training data are refused, or dropped.
 
     >>> from unseen.data import resolve
     >>> train, test = resolve(([[0.0], [1.0], [2.0]], [0, 1, 0])), resolve(([[3.0], [1.0]], [0, 1]))
@@ -102,12 +94,7 @@ def with_probe(train: Data, share: float, *, seed: int) -> Exam:
     """Make the exam without a test set: a fixed, class-stratified part of the training set that no arm trains on.
 
     (seed, id) decide whether a sample is in that part. Copies of one sample, and groups that the data set brings, are
-    in it or out of it together.
-
-    Args:
-        train: the training set.
-        share: the share of the samples in that part, in (0, 0.5]; rounded to one part in 2..100.
-        seed: the root seed.
+    in it or out of it together. Its share of the samples is in (0, 0.5], rounded to one part in 2..100.
     """
     if isinstance(share, bool) or not isinstance(share, Real) or not 0 < float(share) <= 0.5:
         raise ArgumentError(f"probe must be a share of the samples in (0, 0.5], got {share!r}")
@@ -161,13 +148,7 @@ class NearDuplicates:
 def exact_copies(data: Data, train: IntArray, test: IntArray) -> IntArray:
     """Find the test rows with the same content as a training row, whatever the labels.
 
-    Args:
-        data: the data set that holds both.
-        train: int64 rows.
-        test: int64 rows.
-
-    Returns:
-        int64 (d, 2): the test row and the first training row of the same content, in the order of `test`.
+    Returns int64 (d, 2): the test row and the first training row of the same content, in the order of `test`.
 
     >>> from unseen.data import resolve
     >>> data = resolve(([[0.0, 1.0], [2.0, 3.0], [0.0, 1.0]], [0, 1, 1]))
@@ -204,12 +185,8 @@ def near_duplicates(
       four fifths of the words of both texts together are common to both.
     - Tables: not compared; only exact copies are found.
 
-    Args:
-        data: the data set that holds both.
-        train: int64 (n,) rows.
-        test: int64 (m,) rows.
-        features: (N, d) of every row of `data`, compared as vectors in place of the content.
-        threshold: the least similarity, in (0, 1]; the default depends on the kind of data, see `THRESHOLDS`.
+    `features`, (N, d) of every row of `data`, are compared as vectors in place of the content. The least similarity
+    `threshold`, in (0, 1], depends on the kind of data where it is not given, see `THRESHOLDS`.
 
     >>> from unseen.data import resolve
     >>> images = np.random.default_rng(0).integers(0, 200, (4, 8, 8, 1), np.uint8)
@@ -231,8 +208,8 @@ def near_duplicates(
     else:
         by, at, similarity = _compare_vectors(data.take if features is None else features.__getitem__, train, test)
         by = by if features is None else f"{by} given"
-    # Rounded, so that the order of a sum does not show.
-    similarity = np.round(similarity, 4)
+    best = np.arange(len(test)), similarity.argmax(axis=1)
+    at, similarity = at[best], np.round(similarity[best], 4)  # rounded, so that the order of a sum does not show
     near = np.flatnonzero(similarity >= least)
     near = near[np.argsort(-similarity[near], kind="stable")]
     return NearDuplicates(by, least, len(test), test[near], train[at[near]], similarity[near])
@@ -250,7 +227,7 @@ def _reason_to_skip(data: Data, kind: str, pairs: int) -> str:
 
 
 def _compare_images(data: Data, train: IntArray, test: IntArray) -> tuple[str, IntArray, FloatArray]:
-    """Compare images; return the measure, and for each test row the nearest training position and similarity."""
+    """Compare images; return the measure, and for each test row the candidates' positions and similarities, (m, k)."""
     known = np.concatenate(list(_thumbnails(data, train)))
     queries = [np.concatenate(list(_thumbnails(data, test, mirrored))) for mirrored in (False, True)]
     at, alike, mirrored = _find_candidates(known, queries)
@@ -265,17 +242,18 @@ def _compare_images(data: Data, train: IntArray, test: IntArray) -> tuple[str, I
         images[turned] = images[turned, :, ::-1]
         edges[rows] = _edge_correlation(images, others).reshape(len(rows), -1)
     edges = np.round(edges, 4)  # the order of a sum must not decide
-    best = edges.argmax(axis=1)
-    similarity = edges.max(axis=1)
     if at.shape[1] > 2:
-        usual = np.median(edges, axis=1)
-        similarity[(1 - similarity > _STANDS_OUT * (1 - usual)) & (similarity < _SURE)] = 0
-    return "the correlation of edges at full resolution", at[np.arange(len(test)), best], similarity
+        best, usual = edges.max(axis=1), np.median(edges, axis=1)
+        edges[(1 - best > _STANDS_OUT * (1 - usual)) & (best < _SURE)] = 0
+    return "the correlation of edges at full resolution", at, edges
 
 
 def _compare_vectors(take: Take, train: IntArray, test: IntArray) -> tuple[str, IntArray, FloatArray]:
     """Compare vectors by 1 - d^2 / 2 of their relative distance d: the cosine where both have the same length."""
-    known, queries = _standardise(take, train, test)
+    known, queries = (np.asarray(take(rows), np.float32) for rows in (train, test))
+    mean, spread = known.mean(axis=0, dtype=np.float64), known.std(axis=0, dtype=np.float64)
+    spread[spread == 0] = 1
+    known, queries = (((values - mean) / spread).astype(np.float32) for values in (known, queries))
     at, _, _ = _find_candidates(_unit(known), [_unit(queries)])
     similarity = np.empty(at.shape)
     for block in blocks(len(test), 8 * at.shape[1] * known.shape[1]):
@@ -283,14 +261,17 @@ def _compare_vectors(take: Take, train: IntArray, test: IntArray) -> tuple[str, 
         length = np.maximum(np.linalg.norm(a, axis=2), np.linalg.norm(b, axis=2))
         distance = np.where(length > 1e-3, np.linalg.norm(a - b, axis=2) / np.maximum(length, 1e-3), 1)
         similarity[block] = 1 - distance**2 / 2
-    best = similarity.argmax(axis=1)
-    rows = np.arange(len(test))
-    return "the cosine and length of standardised features", at[rows, best], similarity[rows, best]
+    return "the cosine and length of standardised features", at, similarity
 
 
 def _compare_texts(data: Data, train: IntArray, test: IntArray) -> tuple[str, IntArray, FloatArray]:
     """Compare texts by the cosine of their TF-IDF vectors where their sets of words agree, else 0."""
-    known, queries = _tfidf(data, train, test)
+    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+
+    hashing = HashingVectorizer(n_features=_HASHED, ngram_range=(1, 2), norm=None, alternate_sign=False)
+    counts = [hashing.transform(data.take(rows)) for rows in (train, test)]
+    weighting = TfidfTransformer(sublinear_tf=True).fit(counts[0])
+    known, queries = (weighting.transform(count).astype(np.float32) for count in counts)
     at, similarity, _ = _find_candidates(known, [queries])
     for i in np.flatnonzero(similarity[:, 0] > 0):
         words = _words(data.take(test[i : i + 1])[0])
@@ -298,9 +279,7 @@ def _compare_texts(data: Data, train: IntArray, test: IntArray) -> tuple[str, In
             others = _words(text)
             if len(words & others) < _TOKENS * len(words | others):
                 similarity[i, j] = 0
-    best = similarity.argmax(axis=1)
-    rows = np.arange(len(test))
-    return "the cosine of TF-IDF vectors and common words", at[rows, best], similarity[rows, best]
+    return "the cosine of TF-IDF vectors and common words", at, similarity
 
 
 def _words(text: str) -> set[str]:
@@ -348,32 +327,30 @@ def _rescale(images: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.fl
     """Resize images about their centre by linear interpolation; a scale below 1 enlarges the content."""
     if scale == 1:
         return images
-    down, across = (_interpolation(side, scale) for side in images.shape[1:])
-    return np.asarray(down @ images @ across.T, np.float32)
-
-
-def _interpolation(side: int, scale: float) -> npt.NDArray[np.float32]:
-    at = np.clip((np.arange(side) - (side - 1) / 2) * scale + (side - 1) / 2, 0, side - 1)
-    low = np.floor(at).astype(np.int64)
-    weights = np.zeros((side, side), np.float32)
-    weights[np.arange(side), low] += 1 - (at - low)
-    weights[np.arange(side), np.minimum(low + 1, side - 1)] += at - low
-    return weights
+    interpolate = []
+    for side in images.shape[1:]:
+        at = np.clip((np.arange(side) - (side - 1) / 2) * scale + (side - 1) / 2, 0, side - 1)
+        low = np.floor(at).astype(np.int64)
+        weights = np.zeros((side, side), np.float32)
+        weights[np.arange(side), low] += 1 - (at - low)
+        weights[np.arange(side), np.minimum(low + 1, side - 1)] += at - low
+        interpolate.append(weights)
+    return np.asarray(interpolate[0] @ images @ interpolate[1].T, np.float32)
 
 
 def _contents(data: Data, rows: IntArray) -> Iterator[bytes]:
+    """Yield a hash of the content of each row."""
     size = int(np.prod(data.sample_shape, dtype=np.int64)) * data.dtype.itemsize
     for block in blocks(len(rows), size):
-        for content in _hash(data.kind, data.take(rows[block])):
-            yield content.tobytes()
-
-
-def _hash(kind: str, inputs: npt.NDArray[Any]) -> Hashes:
-    if kind == "text":
-        return hash_items(text.encode("utf-8", "surrogatepass") for text in inputs)
-    if kind == "table":
-        return hash_items("\x1f".join(map(_entry, row)).encode("utf-8", "surrogatepass") for row in inputs)
-    return hash_rows(inputs)
+        inputs = data.take(rows[block])
+        if data.kind == "text":
+            hashes = hash_items(text.encode("utf-8", "surrogatepass") for text in inputs)
+        elif data.kind == "table":
+            lines = ("\x1f".join(map(_entry, row)) for row in inputs)
+            hashes = hash_items(line.encode("utf-8", "surrogatepass") for line in lines)
+        else:
+            hashes = hash_rows(inputs)
+        yield from (content.tobytes() for content in hashes)
 
 
 def _entry(value: object) -> str:
@@ -393,22 +370,6 @@ def _thumbnails(data: Data, rows: IntArray, mirrored: bool = False) -> Iterator[
         sums = np.add.reduceat(np.add.reduceat(images, down, axis=1), across, axis=2)
         small = (sums / cells[:, :, None]).reshape(len(images), -1)
         yield _unit(small - small.mean(axis=1, keepdims=True))
-
-
-def _standardise(take: Take, train: IntArray, test: IntArray) -> tuple[npt.NDArray[np.float32], ...]:
-    known, queries = (np.asarray(take(rows), np.float32) for rows in (train, test))
-    mean, spread = known.mean(axis=0, dtype=np.float64), known.std(axis=0, dtype=np.float64)
-    spread[spread == 0] = 1
-    return tuple(((values - mean) / spread).astype(np.float32) for values in (known, queries))
-
-
-def _tfidf(data: Data, train: IntArray, test: IntArray) -> tuple[Any, ...]:
-    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
-
-    hashing = HashingVectorizer(n_features=_HASHED, ngram_range=(1, 2), norm=None, alternate_sign=False)
-    counts = [hashing.transform(data.take(rows)) for rows in (train, test)]
-    weighting = TfidfTransformer(sublinear_tf=True).fit(counts[0])
-    return tuple(weighting.transform(count).astype(np.float32) for count in counts)
 
 
 def _unit(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -16,12 +16,12 @@ from unseen.core import seeds as seeds_room
 from unseen.core.arrays import FloatArray
 from unseen.core.protocols import Data
 from unseen.data.labels import to_numpy
+from unseen.data.options import Reading
 from unseen.data.parts import Joined, Part, restricted, split_off
 from unseen.data.sources import check_arguments, opened, opened_test, without_reading
 from unseen.engine.runs.base import Run
-from unseen.engine.runs.files import spent
 from unseen.engine.scoring import versions
-from unseen.engine.work import Fix, Groups, Outcome, Running, Training, Work, WorkOptions, resolve_executor
+from unseen.engine.work import Fix, Groups, Outcome, Running, Training, Work, resolve_executor, without_running
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import Method, Selector, slug
 from unseen.evaluating.test_set import Overlap, with_test
@@ -32,25 +32,18 @@ from unseen.rules.inputs import as_array
 CellKey = tuple[Method, int, int]  # method, budget, replicate
 
 
-class TrialOptions(WorkOptions, total=False):
-    """What `sweep` and `advise` are given alike, besides how data is read and where trainings run.
+class TrialSettings(Running, total=False):
+    """Who is trained, for how long and on what, in every trial; and where fits run.
 
     Attributes:
-        test: the test set, in any form of a data set.
-        probe: without a test set, the share of the data that is set aside to test on, 0.2 by default. No method scores
-            it, chooses it or trains on it.
-        overlap: test samples whose content is in the training data too: `"refuse"`, the default, or `"drop"` them.
         learner: the learner that scores.
-        trainee: the learner trained on the coresets, if another.
+        trainee: the learner trained on the coresets, if another (another one: cross-architecture).
         fix: `"epochs"`, the default, so that less data is also less training; `"iterations"`, so that all train
             equally long.
         features: the columns that are inputs; or (n, d), for rules that read them.
         groups: see `unseen.score`.
     """
 
-    test: Any
-    probe: float
-    overlap: Overlap
     learner: Any
     trainee: Any
     fix: Fix
@@ -58,8 +51,23 @@ class TrialOptions(WorkOptions, total=False):
     groups: Groups
 
 
+class TrialOptions(Reading, TrialSettings, total=False):
+    """What `sweep` and `advise` are given alike, besides `TrialSettings` and how data is read.
+
+    Attributes:
+        test: the test set, in any form of a data set.
+        probe: without a test set, the share of the data that is set aside to test on, 0.2 by default. No method scores
+            it, chooses it or trains on it.
+        overlap: test samples whose content is in the training data too: `"refuse"`, the default, or `"drop"` them.
+    """
+
+    test: Any
+    probe: float
+    overlap: Overlap
+
+
 class Trials:
-    """Trials of methods on one training set and one test set.
+    """Trials of methods on one training set and one test set, which is never scored and never trained on.
 
     A replicate draws everything anew from (seed, replicate): the scoring, the selection and the training. Equal
     replicates of two methods share what they can (initial weights, the order of common samples, the scoring itself
@@ -67,17 +75,12 @@ class Trials:
 
     Args:
         train: the data set to choose from.
-        test: the data set to test on; it is never trained on and never scored.
+        test: the data set to test on.
         methods: every method that will be tried.
         run: where everything is kept; it is opened here and closed by the caller.
         about: further entries of the manifest, such as the verb.
-        learner: the learner that scores.
-        trainee: the learner trained on the coresets; the same one if not given (another one: cross-architecture).
-        fix: `"epochs"` or `"iterations"`; see `Work.lasting`.
-        features: (n, d) of `train`, or of the data set that it is a part of; for rules that read distances.
-        groups: see `unseen.score`; of `train`, or of the data set that it is a part of.
         seed: the root seed.
-        **running: where fits run.
+        **settings: see `TrialSettings`; `features` and `groups` may be those of the data set that `train` is a part of.
     """
 
     def __init__(
@@ -88,15 +91,13 @@ class Trials:
         *,
         run: Run,
         about: Mapping[str, Any],
-        learner: Any = None,
-        trainee: Any = None,
-        fix: Fix = "epochs",
-        features: npt.ArrayLike | None = None,
-        groups: Groups = "duplicates",
         seed: int = 0,
-        **running: Unpack[Running],
+        **settings: Unpack[TrialSettings],
     ) -> None:
-        self.train, self.run, self.seed, self.fix = train, run, seed, fix
+        running, own = without_running(settings)
+        learner, trainee, self.fix = own.get("learner"), own.get("trainee"), own.get("fix", "epochs")
+        features, groups = own.get("features"), own.get("groups", "duplicates")
+        self.train, self.run, self.seed = train, run, seed
         self.joined = Joined(train, test)
         if features is not None:
             features = restricted(train, as_array("features", features))
@@ -112,7 +113,7 @@ class Trials:
             "format": 1,
             "versions": versions(),
             "seed": seeds_room.checked(seed),
-            "fix": fix,
+            "fix": self.fix,
             "learner": self.scorer.learner.describe(),
             "trainee": self.trainer.learner.describe(),
             "settings": {"threads": self.scorer.threads},
@@ -159,8 +160,7 @@ class Trials:
     def outcomes(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> dict[CellKey, Outcome]:
         """Try these methods at these budgets in these replicates, and return the outcome of each.
 
-        The scorings of all cells come first, then the growing in steps, then the tests: each kind together, so that
-        fits of all cells share the workers.
+        The scorings of all cells come first, then the tests, so that fits of all cells share the workers.
         """
         self.selector.prepare([method for method, _ in tried], replicates)
         cells = {}
@@ -208,10 +208,6 @@ class Trials:
                 held += self.epochs(budget) * sum(self.run.result(name) is not None for name in names)
         return held
 
-    def seconds(self) -> dict[str, float]:
-        """Return the seconds of each training that the run keeps, by its name."""
-        return spent(self.run.events())
-
     def about(self, test: str) -> dict[str, Any]:
         """Return the description that a result carries: data, learners, what was fixed, the test set in words."""
         return {
@@ -229,10 +225,7 @@ class Trials:
 def open_data(
     verb: Callable[..., Any], data: Any, y: Any, options: Mapping[str, Any], *, cache: Any = None
 ) -> tuple[Data, Data | None, dict[str, Any]]:
-    """Open the data set and the test set; return them with the options that are left.
-
-    A folder `cache`, such as that of the run, may keep decoded images.
-    """
+    """Open the data set and the test set; return them with the options that are left."""
     check_arguments(verb, options, TrialOptions.__annotations__)
     reading, left = without_reading(options)
     columns = reading.pop("features", None)
@@ -243,14 +236,7 @@ def open_data(
 def split_train_test(source: Data, test: Data | None, seed: int, options: dict[str, Any]) -> tuple[Data, Data, str]:
     """Return the data to choose from, the data to test on, and the origin of the latter in words.
 
-    Args:
-        source: the data set.
-        test: the test set; None for a probe split.
-        seed: the root seed, which draws the probe split.
-        options: `probe` and `overlap` are taken out of it; see `TrialOptions`.
-
-    Raises:
-        DataError: a test set with unknown classes, or with copies of training samples.
+    Without a test set, `seed` draws a probe split. `probe` and `overlap` are taken out of the options.
     """
     probe, overlap = options.pop("probe", 0.2), options.pop("overlap", "refuse")
     refuse_target(source, "trials compare the accuracy of classes", "`prune` and `select` work without classes")

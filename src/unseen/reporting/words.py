@@ -14,10 +14,9 @@ from unseen.core.observation import meaning
 from unseen.core.table import ScoreTable
 from unseen.evaluating import statistics
 from unseen.evaluating.advise import Advice
-from unseen.evaluating.arms import ArmResult
 from unseen.evaluating.methods import FULL
 from unseen.evaluating.prices import Price, duration, paid
-from unseen.evaluating.result import Evaluation
+from unseen.evaluating.result import ArmResult, Evaluation
 from unseen.evaluating.statistics import paired
 from unseen.evaluating.sweep import Sweep
 from unseen.learners.base import in_words

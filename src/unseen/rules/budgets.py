@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from unseen.core.arrays import IntArray
+from unseen.core.arrays import FloatArray, IntArray
 from unseen.errors import ArgumentError, BudgetError, some
 
 
@@ -43,12 +43,24 @@ def budget(n: int, *, keep: float | None = None, prune: float | None = None) -> 
         given = "none" if keep is None else f"keep={keep!r} and prune={prune!r}"
         raise BudgetError(f"give exactly one of keep and prune, got {given}")
     name, value = ("keep", keep) if prune is None else ("prune", prune)
-    if isinstance(value, Integral) and not isinstance(value, bool):
-        return _check_count(n, name, int(value))
-    if isinstance(value, Real) and not isinstance(value, bool):
-        # str() gives the shortest decimal that means this float, of NumPy's floats too: 0.29, not 0.28999...
-        return _round_fraction(n, name, float(value), Decimal(str(value)))
-    raise BudgetError(f"{name} must be an int (a count) or a float (a fraction), got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise BudgetError(f"{name} must be an int (a count) or a float (a fraction), got {value!r}")
+    if isinstance(value, Integral):
+        kept = int(value) if name == "keep" else n - int(value)
+        if not 1 <= kept <= n:
+            allowed = f"1..{n}" if name == "keep" else f"0..{n - 1}"
+            raise BudgetError(f"{name} as a count must be in {allowed} for {n} samples, got {int(value)}")
+        return kept
+    fraction = float(value)
+    if not (0 < fraction <= 1 if name == "keep" else 0 <= fraction < 1):
+        allowed = "(0, 1]" if name == "keep" else "[0, 1)"
+        raise BudgetError(f"{name} as a fraction must be in {allowed}, got {fraction!r}; a count must be an int")
+    # str() gives the shortest decimal that means this float, of NumPy's floats too: 0.29, not 0.28999...
+    part = Decimal(str(value)) if name == "keep" else 1 - Decimal(str(value))
+    kept = int((part * n).to_integral_value(ROUND_HALF_UP))
+    if kept < 1:
+        raise BudgetError(f"{name}={fraction!r} of {n} samples keeps 0; at least one must stay")
+    return kept
 
 
 def amounts(*, keep: float | str | None, prune: float | str | None) -> dict[str, float | None]:
@@ -57,7 +69,7 @@ def amounts(*, keep: float | str | None, prune: float | str | None) -> dict[str,
     >>> amounts(keep="70%", prune=None)
     {'keep': 0.7, 'prune': None}
     """
-    return {name: _parse_number(name, value) for name, value in (("keep", keep), ("prune", prune))}
+    return {"keep": _parse_number("keep", keep), "prune": _parse_number("prune", prune)}
 
 
 def _parse_number(name: str, value: float | str | None) -> float | None:
@@ -89,8 +101,7 @@ def budget_line(n: int, *, keep: float | None = None, prune: float | None = None
 def share(fraction: float, n: int) -> int:
     """Return a fraction of n as a count, rounded down: the part that is set aside, such as a cutoff.
 
-    The product is decimal. Because it is rounded down, a cutoff of c and a budget of keep <= 1 - c (rounded half up)
-    always fit in n together.
+    The product is decimal, and rounded down, so that a cutoff of c and a budget of keep <= 1 - c always fit in n.
 
     >>> share(0.3, 10), share(0.29, 50)
     (3, 14)
@@ -102,26 +113,6 @@ def check_share(name: str, value: float) -> None:
     """Refuse an option that is not a fraction in [0, 1)."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < 1:
         raise ArgumentError(f"{name} must be a fraction in [0, 1), got {value!r}")
-
-
-def _check_count(n: int, name: str, value: int) -> int:
-    kept = value if name == "keep" else n - value
-    if not 1 <= kept <= n:
-        allowed = f"1..{n}" if name == "keep" else f"0..{n - 1}"
-        raise BudgetError(f"{name} as a count must be in {allowed} for {n} samples, got {value}")
-    return kept
-
-
-def _round_fraction(n: int, name: str, value: float, exact: Decimal) -> int:
-    inside = 0 < value <= 1 if name == "keep" else 0 <= value < 1
-    if not inside:
-        allowed = "(0, 1]" if name == "keep" else "[0, 1)"
-        raise BudgetError(f"{name} as a fraction must be in {allowed}, got {value!r}; a count must be an int")
-    part = exact if name == "keep" else 1 - exact
-    kept = int((part * n).to_integral_value(ROUND_HALF_UP))
-    if kept < 1:
-        raise BudgetError(f"{name}={value!r} of {n} samples keeps 0; at least one must stay")
-    return kept
 
 
 # ---- quotas: the part of the budget of each class ------------------------------------------------------------------
@@ -138,15 +129,6 @@ def allocate(budget: int, sizes: Sequence[int], weights: Sequence[int | Fraction
     proportion to their weights. Fractions of a sample go by largest remainder; of equal remainders, to the lower
     class. Classes of weight 0 stay at `least` until all others are full, then share by size. The arithmetic is exact
     (rational numbers).
-
-    Args:
-        budget: at most the sum of sizes.
-        sizes: the most that each class can give, at least 1 each.
-        weights: at least 0 each.
-        least: 1, or 0 to let a class vanish.
-
-    Raises:
-        BudgetError: a budget below `least` a class, or above the sum of sizes.
 
     >>> allocate(10, [90, 9, 1], [90, 9, 1])
     [8, 1, 1]
@@ -175,13 +157,7 @@ def allocate(budget: int, sizes: Sequence[int], weights: Sequence[int | Fraction
     return counts
 
 
-def check_quota_form(quota: object) -> None:
-    """Refuse a value that is not a quota: neither a known name nor a mapping of counts."""
-    if quota is not None and not isinstance(quota, Mapping) and quota not in QUOTAS:
-        raise ArgumentError(f"quota must be one of {', '.join(map(repr, QUOTAS))} or {{class: count}}, got {quota!r}")
-
-
-def class_weights(quota: str, codes: IntArray, sizes: Sequence[int], wrong: IntArray | None) -> list[int | Fraction]:
+def class_weights(quota: str, codes: IntArray, sizes: Sequence[int], wrong: FloatArray | None) -> list[int | Fraction]:
     """Return the weight of each class under a named quota.
 
     Args:
@@ -189,7 +165,7 @@ def class_weights(quota: str, codes: IntArray, sizes: Sequence[int], wrong: IntA
             `"uniform"` (1) or `"error"` (its size times its held-out error, DRoP).
         codes: int64 (n,) class of each sample, 0..C-1.
         sizes: the size of each class.
-        wrong: int64 (n,) 1 where a held-out prediction was wrong, 0 where right, -1 where there was none; only for
+        wrong: float64 (n,) 1 where a held-out prediction was wrong, 0 where right, NaN where there was none; only for
             `"error"`. A class without any prediction gets the error over all classes. Where there is no error at all,
             the weights are the sizes.
 
@@ -202,12 +178,12 @@ def class_weights(quota: str, codes: IntArray, sizes: Sequence[int], wrong: IntA
         return [max(Fraction(size), FLOOR * sum(sizes) / len(sizes)) for size in sizes]
     if quota == "uniform":
         return [1] * len(sizes)
-    if wrong is None or not (wrong >= 0).any():
+    if wrong is None or np.isnan(wrong).all():
         raise ArgumentError(
             "quota='error' needs held-out predictions, which this table does not carry: score with a learner that "
             "predicts classes, or use quota='proportional', 'floored', 'uniform' or {class: count}"
         )
-    asked = np.bincount(codes[wrong >= 0], minlength=len(sizes))
+    asked = np.bincount(codes[~np.isnan(wrong)], minlength=len(sizes))
     missed = np.bincount(codes[wrong == 1], minlength=len(sizes))
     if not missed.sum():
         return list(sizes)
@@ -224,9 +200,6 @@ def explicit_counts(
 
     The quota must name every class once, no count may be above the size of its class, and the sum must be the budget.
     An int key is a label, numbered from 0 or as the user gave it; a text key is a class name.
-
-    Raises:
-        BudgetError: a class is missing, unknown or has too few samples, or the sum is not the budget.
     """
     place: dict[object, int] = {**{name: i for i, name in enumerate(names)}, **{x: i for i, x in enumerate(labels)}}
     if any(isinstance(key, Integral) and key not in place for key in quota):  # labels that were numbered anew
@@ -246,7 +219,10 @@ def explicit_counts(
 
 
 def _fill(budget: int, sizes: Sequence[int], weights: Sequence[Fraction], least: int) -> list[int]:
-    """Give each class level x weight, clipped to [least, size], at the level where the sum is the budget; round."""
+    """Give each class level x weight, clipped to [least, size], at the level where the sum is the budget.
+
+    The counts are rounded down, then raised by 1 where the remainder is largest until their sum is the budget.
+    """
 
     def targets(level: Fraction) -> list[Fraction]:
         return [min(max(level * w, Fraction(least)), Fraction(s)) for w, s in zip(weights, sizes, strict=True)]
@@ -262,11 +238,6 @@ def _fill(budget: int, sizes: Sequence[int], weights: Sequence[Fraction], least:
         low, high = total(bends[right - 1]), total(bends[right])
         part = (budget - low) / (high - low)
         exact = targets(bends[right - 1] + part * (bends[right] - bends[right - 1]))
-    return _round_to_sum(exact, budget)
-
-
-def _round_to_sum(exact: Sequence[Fraction], budget: int) -> list[int]:
-    """Round down, then add 1 where the remainder is largest until the sum is the budget."""
     counts = [int(x) for x in exact]
     by_remainder = sorted(range(len(exact)), key=lambda i: (counts[i] - exact[i], i))
     for i in by_remainder[: budget - sum(counts)]:

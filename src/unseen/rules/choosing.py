@@ -21,9 +21,9 @@ from unseen.core.observation import Direction
 from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, BudgetError
 from unseen.rules.base import Align, Pick, Pool, Rule, one_of
-from unseen.rules.budgets import Quota, allocate, check_quota_form, class_weights, explicit_counts
+from unseen.rules.budgets import QUOTAS, Quota, allocate, class_weights, explicit_counts
 from unseen.rules.budgets import budget as budget_of
-from unseen.rules.inputs import RuleInputs, gather, make_pool
+from unseen.rules.inputs import RuleInputs, gather, make_pool, mark_wrong
 
 UNSCORED = "no score"
 
@@ -119,7 +119,7 @@ def choose(
 def check_budget(rule: Rule, m: int, budget: int, where: str = "") -> None:
     """Refuse a budget that the rule cannot meet from m samples.
 
-    >>> from unseen.rules.strata import Stratified
+    >>> from unseen.rules.sampling import Stratified
     >>> check_budget(Stratified(cutoff=0.5), 10, 6)
     Traceback (most recent call last):
     unseen.errors.BudgetError: stratified with cutoff=0.5 (keep + cutoff must be at most 1) leaves 5 of 10 samples, \
@@ -150,7 +150,8 @@ def check_reading(rule: Rule, align: str | None, nan: str | None) -> None:
 
 def check_quota(rule: Rule, quota: object) -> None:
     """Refuse a value that is not a quota, and any quota where the rule cannot choose inside one class."""
-    check_quota_form(quota)
+    if quota is not None and not isinstance(quota, Mapping) and quota not in QUOTAS:
+        raise ArgumentError(f"quota must be one of {', '.join(map(repr, QUOTAS))} or {{class: count}}, got {quota!r}")
     if quota is not None and not rule.inside_classes:
         raise ArgumentError(
             f"rule {rule.name} tells classes apart, so it cannot choose inside one, as quota={quota!r} asks; leave the "
@@ -169,17 +170,9 @@ def quota_counts(
     room: Sequence[int],
     weights: Sequence[int | Fraction],
 ) -> list[int]:
-    """Return the budget of each class.
+    """Return the budget of each of the C classes, whose labels, names and sizes are given.
 
-    Args:
-        rule: the rule, for messages.
-        quota: a name, or `{class: count}`.
-        budget: the sum over the classes.
-        labels: the C labels.
-        names: the C names.
-        sizes: the number of samples of each class.
-        room: the number that the rule can take from each class, at most its size.
-        weights: the weights of a named quota.
+    `room` is the number that the rule can take from each class, at most its size; `weights` are those of a named quota.
     """
     if isinstance(quota, Mapping):
         return explicit_counts(quota, labels, names, sizes, budget)
@@ -204,7 +197,7 @@ def _split_by_class(
     rule: Rule, given: RuleInputs, rows: IntArray, unscored: IntArray, quota: Quota | None, budget: int
 ) -> Iterator[_Part]:
     if quota is None:
-        _check_part(rule, len(rows), len(unscored), budget)
+        check_budget(rule, len(rows), budget - min(len(unscored), budget))
         yield _Part(None, None, len(rows), unscored, budget)
         return
     if given.labels is None:
@@ -213,7 +206,7 @@ def _split_by_class(
     names = [given.class_name(label) for label in classes.tolist()]
     members, without = _group(codes[rows], len(names)), _group(codes[unscored], len(names))
     sizes = np.bincount(codes).tolist()
-    weights = [] if isinstance(quota, Mapping) else class_weights(quota, codes, sizes, _mark_wrong(given, quota))
+    weights = [] if isinstance(quota, Mapping) else class_weights(quota, codes, sizes, mark_wrong(given.table))
     counts = quota_counts(
         rule,
         quota,
@@ -225,24 +218,13 @@ def _split_by_class(
         weights=weights,
     )
     for name, inside, outside, count in zip(names, members, without, counts, strict=True):
-        _check_part(rule, len(inside), len(outside), count, where=f" of class {name}")
+        check_budget(rule, len(inside), count - min(len(outside), count), where=f" of class {name}")
         yield _Part(name, inside, len(inside), unscored[outside], count)
-
-
-def _check_part(rule: Rule, scored: int, unscored: int, budget: int, where: str = "") -> None:
-    check_budget(rule, scored, budget - min(unscored, budget), where)
 
 
 def _group(codes: IntArray, classes: int) -> list[IntArray]:
     ends = np.cumsum(np.bincount(codes, minlength=classes))[:-1]
     return np.split(np.argsort(codes, kind="stable"), ends)
-
-
-def _mark_wrong(given: RuleInputs, quota: str) -> IntArray | None:
-    table = given.table
-    if quota != "error" or table is None or table.predictions is None:
-        return None
-    return np.where(table.predictions < 0, -1, table.predictions != table.labels).astype(np.int64)
 
 
 def _pick_part(rule: Rule, pool: Pool, part: _Part) -> Pick:

@@ -21,8 +21,7 @@ from unseen.rules.choosing import choose
 from unseen.rules.cover import Herding, KCenter, Moderate
 from unseen.rules.neighbours import Dedup, Graph, Infomax, Metric
 from unseen.rules.order import BestWindow, Over, Top, Window
-from unseen.rules.sampling import Beta, Random
-from unseen.rules.strata import Stratified
+from unseen.rules.sampling import Beta, Random, Stratified
 
 Scores = ScoreTable | npt.ArrayLike
 F = TypeVar("F", bound=Callable[..., Coreset])

@@ -137,7 +137,7 @@ def make_pool(
         features=arrange(given.features) if "features" in rule.needs else None,
         confidence=arrange(confidence),
         column=arrange(column),
-        wrong=arrange(_mark_wrong(given.table)) if rule.reads_errors else None,
+        wrong=arrange(mark_wrong(given.table)) if rule.reads_errors else None,
         beside={name: arrange(values) for name, values in given.beside.items()},
     )
     return pool, kept, rows[~finite[rows]]
@@ -192,9 +192,10 @@ def _only_score(rule: Rule, table: ScoreTable) -> str | None:
     return table.scores[0]
 
 
-def _mark_wrong(table: ScoreTable | None) -> FloatArray:
-    assert table is not None
-    assert table.predictions is not None
+def mark_wrong(table: ScoreTable | None) -> FloatArray | None:
+    """Return 1 where the held-out prediction was wrong, 0 where right, NaN where there was none; None without any."""
+    if table is None or table.predictions is None:
+        return None
     wrong: FloatArray = np.where(table.predictions < 0, np.nan, table.predictions != table.labels)
     return wrong
 

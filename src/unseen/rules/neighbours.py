@@ -187,17 +187,12 @@ class Dedup(Rule):
 
     def pick(self, pool: Pool, budget: int) -> Pick:
         """Pick the samples that stay."""
-        return Pick(np.flatnonzero(_drop_nearest(pool.need("features"), budget, self.metric, pool.seed)))
-
-
-def _drop_nearest(features: npt.NDArray[Any], budget: int, metric: Metric, seed: int) -> npt.NDArray[np.bool_]:
-    """Return which samples stay: exact up to 100,000 samples, then as exact as the index; memory linear in n."""
-    n = len(features)
-    at, distances = nearest(features, _LISTED, metric=metric, seed=seed)
-    near = _NearestStaying(_embed(features, metric), at, distances)
-    for _ in range(n - budget):
-        near.staying[near.closest()] = False
-    return near.staying
+        features = pool.need("features")
+        at, distances = nearest(features, _LISTED, metric=self.metric, seed=pool.seed)
+        near = _NearestStaying(_embed(features, self.metric), at, distances)
+        for _ in range(len(pool) - budget):
+            near.staying[near.closest()] = False
+        return Pick(np.flatnonzero(near.staying))
 
 
 class _NearestStaying:
@@ -317,7 +312,10 @@ class Graph(Rule):
         values = values - min(float(values.min()), 0.0)  # a negative message would turn damping around
         at, distances = nearest(pool.need("features"), self.k, metric=self.metric, ann=self.ann, seed=pool.seed)
         graph = neighbour_graph(at, distances)
-        apart = graph.distances / _unit_distance(distances)
+        unit = 1.0
+        if distances.any():  # the median, without the copies where most are copies
+            unit = float(np.median(distances)) or float(np.median(distances[distances > 0]))
+        apart = graph.distances / unit
         spread = values + graph.sums(np.exp(-apart), values)
         return Pick(damped_greedy(spread, graph, np.exp(-self.gamma * apart), budget, by_taken=True), ordered=True)
 
@@ -368,12 +366,7 @@ def damped_greedy(
 ) -> IntArray:
     """Take the largest value, lower those of its neighbours, and so on; ties by position.
 
-    Args:
-        values: float64 (n,).
-        graph: the neighbours of each sample.
-        weights: float64, one for each entry of `graph.others`.
-        budget: how many to take.
-        by_taken: lower a neighbour by weight x the value taken, instead of by the weight.
+    A neighbour is lowered by its weight, one for each entry of `graph.others`, or `by_taken` by weight x value taken.
 
     >>> graph = neighbour_graph(np.array([[1], [0], [1]]), np.ones((3, 1)))
     >>> damped_greedy(np.array([3.0, 2.9, 1.0]), graph, np.full(4, 0.9), 2, by_taken=True).tolist()
@@ -396,13 +389,6 @@ def damped_greedy(
                 current[j] -= weight * current[i] if by_taken else weight
                 heapq.heappush(heap, (-current[j], j))
     return np.array(picks, np.int64)
-
-
-def _unit_distance(distances: FloatArray) -> float:
-    """Return the median neighbour distance; without the copies where this is 0; 1 where all are copies."""
-    if not distances.size or not distances.any():
-        return 1.0
-    return float(np.median(distances)) or float(np.median(distances[distances > 0]))
 
 
 def _check_graph(k: int, metric: object, ann: object) -> None:

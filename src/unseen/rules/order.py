@@ -188,17 +188,10 @@ def rate_windows(
     lam: float = 0.1,
     over: Over = "left_out",
 ) -> FloatArray:
-    """Return the accuracy of each window's ridge regression, float64 (W,) in [0, 1]; higher is better.
+    """Return the accuracy of each window's ridge regression, float64 (W,) in [0, 1]; see `BestWindow`.
 
-    Args:
-        x: float (n, d) features.
-        labels: (n,) classes.
-        order: int64 (n,) rows.
-        offsets: where in the order each window begins, ascending.
-        size: the size of a window; at n no sample is outside, and the accuracy outside is 0.
-        lam: the penalty, in mean eigenvalues of the window's centred Gram matrix.
-        over: `"left_out"`, the samples outside the window; `"all"`, also the samples inside, each by the regression
-            without it.
+    Windows of `size` begin at the offsets in the order of the rows. Where a window holds all samples, the accuracy
+    outside is 0.
 
     >>> x, labels = np.array([[0.0], [9.0], [1.0], [8.0], [0.5], [0.6]]), np.array([0, 1, 0, 1, 0, 0])
     >>> rate_windows(x, labels, np.arange(6), [0, 4], 2).tolist()

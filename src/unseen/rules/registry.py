@@ -1,22 +1,36 @@
-"""The registry of rules by name, and the checks of a choice before any training."""
+"""Rules by name, the default rule, and `Choice`: a rule with all its options.
+
+A choice is checked before any training, and applied to the table after it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, cast
 
+import numpy as np
+
+from unseen.core.coreset import Coreset
+from unseen.core.exposure import Plan
 from unseen.core.observation import Direction
+from unseen.core.protocols import Data
 from unseen.core.registry import Registry, parse_spec
+from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.rules.base import Rule
 from unseen.rules.budgets import Quota
 from unseen.rules.budgets import budget as budget_of
-from unseen.rules.choosing import check_budget, check_quota, check_reading, quota_counts
+from unseen.rules.choosing import check_budget, check_quota, check_reading, choose, quota_counts
 from unseen.rules.cover import Herding, KCenter, Moderate
+from unseen.rules.inputs import as_array, checked_features
 from unseen.rules.neighbours import Dedup, Graph, Infomax
 from unseen.rules.order import BestWindow, Top, Window
-from unseen.rules.sampling import Beta, Random
-from unseen.rules.strata import Stratified
+from unseen.rules.sampling import Beta, Random, Stratified
+from unseen.scores.alignment import SUFFIX
+from unseen.scores.label_quality import LABEL_ISSUE
+from unseen.scores.streaming import Score
+from unseen.scores.two_sided import MEMORIZATION
 
 RULES: Registry[type[Rule]] = Registry("rule", "unseen.rules")
 for _rule in (Random, Top, Window, BestWindow, Stratified, Beta, Moderate, Herding, KCenter, Graph, Infomax, Dedup):
@@ -88,8 +102,6 @@ def check(
     quota: Quota | None = None,
     class_sizes: Mapping[str, int] | None = None,
     has_features: bool = False,
-    features_by_fold: bool = False,
-    has_confidence: bool = True,
     has_predictions: bool = True,
     align: str | None = None,
 ) -> int:
@@ -104,8 +116,6 @@ def check(
         quota: see `choose`.
         class_sizes: the size of each class by name, in the order of the labels, empty ones with 0; for the quota.
         has_features: whether the user hands in features of one extractor.
-        features_by_fold: whether the features would be recorded by the models of several folds.
-        has_confidence: whether the table will carry the mean probability of the label.
         has_predictions: whether the table will carry held-out predictions.
         align: see `choose`.
 
@@ -128,40 +138,21 @@ samples, below the budget of 800
     rule.check(direction)
     check_reading(rule, align, None)
     check_quota(rule, quota)
-    _check_needs(rule, has_features, features_by_fold, has_confidence)
-    _check_errors(rule, has_predictions)
-    if quota is None:
-        check_budget(rule, n, budget)
-        return budget
-    _check_quota(rule, budget, quota, class_sizes, has_predictions)
-    return budget
-
-
-def _check_needs(rule: Rule, has_features: bool, features_by_fold: bool, has_confidence: bool) -> None:
-    if "features" in rule.needs and features_by_fold:
-        raise ArgumentError(
-            f"rule {rule.name} reads features, and those recorded by different fold models do not share a space: give "
-            "features= of one extractor that never saw the labels"
-        )
     if "features" in rule.needs and not has_features:
         raise ArgumentError(f"rule {rule.name} reads features: give features=, an array (n, d)")
-    if "confidence" in rule.needs and not has_confidence:
-        raise ArgumentError(f"rule {rule.name} needs the mean probability of the label, which this learner cannot give")
-
-
-def _check_errors(rule: Rule, has_predictions: bool) -> None:
     if rule.reads_errors and not has_predictions:
         cutoff = rule.options()["cutoff"]
         raise ArgumentError(f"cutoff={cutoff!r} needs held-out predictions, which this learner cannot give")
-
-
-def _check_quota(
-    rule: Rule, budget: int, quota: Quota, class_sizes: Mapping[str, int] | None, has_predictions: bool
-) -> None:
     if quota == "error" and not has_predictions:
         raise ArgumentError("quota='error' needs held-out predictions, which this learner cannot give")
-    if class_sizes is None:
-        return
+    if quota is None:
+        check_budget(rule, n, budget)
+    elif class_sizes is not None:
+        _check_class_budgets(rule, budget, quota, class_sizes)
+    return budget
+
+
+def _check_class_budgets(rule: Rule, budget: int, quota: Quota, class_sizes: Mapping[str, int]) -> None:
     present = {name: size for name, size in class_sizes.items() if size}
     sizes = list(present.values())
     counts = quota_counts(
@@ -177,3 +168,131 @@ def _check_quota(
     )
     for (name, size), count in zip(present.items(), counts, strict=True):
         check_budget(rule, size, count, where=f" of class {name}")
+
+
+# ---- a rule with all its options -----------------------------------------------------------------------------------
+
+FALLBACK = "random:quota=floored"  # where models are too weak to choose
+LEAST_STRENGTH = 0.05  # part of the way from the largest class's share to 1 that held-out accuracy must cover
+SHARED = ("labels", "features", "quota", "align", "nan", "mean_confidence")
+
+
+def default_rule(direction: Direction, *, predicts: bool = True) -> str:
+    """Name the default rule: in each class, strata of the score, without some of the hardest samples.
+
+    How many of the hardest are cut off depends on the held-out error and on how much is pruned, see
+    `unseen.rules.Stratified`. Nothing is cut off for a score of worth, which does not measure difficulty, nor without
+    held-out predictions, because then there is no error.
+
+    >>> default_rule("harder"), default_rule("worth")
+    ('stratified:cutoff=auto,quota=floored', 'stratified:quota=floored')
+    """
+    cut = "" if direction == "worth" or not predicts else "cutoff=auto,"
+    return f"stratified:{cut}quota=floored"
+
+
+def too_weak(table: ScoreTable) -> str | None:
+    """Return the reason why the models behind a table are too weak to choose by, or None if they are strong enough.
+
+    Models are too weak where held-out accuracy covers less than a twentieth of the way from the share of the largest
+    class to 1.
+    """
+    if table.predictions is None or not (judged := table.predictions >= 0).any():
+        return None
+    labels = table.labels[judged]
+    accuracy = float((table.predictions[judged] == labels).mean())
+    largest = float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+    if largest == 1 or accuracy - largest >= LEAST_STRENGTH * (1 - largest):
+        return None
+    return (
+        f"held-out models are right on {accuracy:.1%}, hardly better than naming the largest class ({largest:.1%}), so "
+        "their scores say nothing"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A rule and the shared options, by which a coreset is chosen from a table.
+
+    >>> Choice.of("stratified:cutoff=0.1,quota=uniform").shared
+    {'quota': 'uniform'}
+    >>> Choice.of("top:align=none").shared
+    {'align': 'none'}
+    """
+
+    rule: Rule  # the rule with its own options
+    # The options that all rules share, as `unseen.rules.choosing.choose` takes them.
+    shared: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rule: str | Rule, options: Mapping[str, Any] | None = None) -> Choice:
+        """Make a choice from a rule or its spec, with options inside the spec or beside it."""
+        given = dict(options or {})
+        if isinstance(rule, str):
+            name, written = parse_spec(rule)
+            shared = {key: value for key, value in written.items() if key in SHARED}
+            if "align" in shared:  # the parser reads "none" as None, but here it is a value
+                shared["align"] = shared["align"] or "none"
+            own = ",".join(f"{key}={value}" for key, value in written.items() if key not in SHARED)
+            rule, given = f"{name}:{own}" if own else name, {**shared, **given}
+        if given.get("features") is not None:
+            given["features"] = as_array("features", given["features"])
+        resolved = resolve(rule)
+        own_options = {name: value for name, value in given.items() if name not in SHARED}
+        for name in own_options:
+            if name not in resolved.options():
+                raise UnknownNameError(f"option of rule {resolved.name!r}", name, [*resolved.options(), *SHARED])
+        if own_options:
+            resolved = replace(cast(Any, resolved), **own_options)
+        return cls(resolved, {name: value for name, value in given.items() if name in SHARED})
+
+    @property
+    def tempered(self) -> bool:
+        """Whether the rule reads scores at the temperature of each fold."""
+        return self.shared.get("align") == "temperature"
+
+    def column(self, score: str) -> str:
+        """Return the name of the table's column that is read for this score."""
+        return score + SUFFIX if self.tempered and not score.endswith(SUFFIX) else score
+
+    def columns(self, score: str, plan: Plan) -> list[str]:
+        """Name the columns of the table that are read: of the score, and the further scores of the rule."""
+        beside = [name for name in self.rule.reads_beside if plan.two_sided or name != MEMORIZATION]
+        return [*dict.fromkeys([score, self.column(score), *beside])]
+
+    def scores(self, score: Score, plan: Plan, also: Sequence[str | Score], *, classes: bool) -> list[str | Score]:
+        """List what is measured: the score, those that the rule reads beside it, further ones, and label issues."""
+        beside = [name for name in self.columns(score.label, plan)[1:] if name != LABEL_ISSUE]
+        return [score, *beside, *also, *([LABEL_ISSUE] if classes else [])]
+
+    def check(self, data: Data, *, keep: Any, prune: Any, direction: Direction | None, predicts: bool = True) -> None:
+        """Refuse, before a learner that `predicts` classes or not is trained, what could not be chosen after."""
+        sizes = np.bincount(data.labels, minlength=len(data.class_names))
+        features = self.shared.get("features")
+        check(
+            self.rule,
+            n=len(data),
+            keep=keep,
+            prune=prune,
+            direction=direction,
+            quota=self.shared.get("quota"),
+            class_sizes=dict(zip(data.class_names, sizes.tolist(), strict=True)),
+            has_features=features is not None,
+            has_predictions=predicts,
+            align="none" if self.tempered else self.shared.get("align"),
+        )
+        if features is not None:
+            checked_features(features, data.ids)
+
+    def coreset(
+        self, table: ScoreTable, *, score: str | None, keep: float | None, prune: float | None = None, seed: int
+    ) -> Coreset:
+        """Choose a coreset from a table; `score` is None only for a rule that reads no score."""
+        shared = {**self.shared, "align": "none"} if self.tempered else self.shared
+        name = None if score is None else self.column(score)
+        if self.tempered and name not in table.values:
+            raise ArgumentError(
+                f"align='temperature' reads the score {name!r}, which this table lacks; name it beside the others "
+                "when you score"
+            )
+        return choose(self.rule, table, score=name, keep=keep, prune=prune, seed=seed, **shared)

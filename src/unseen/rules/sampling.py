@@ -1,16 +1,22 @@
-"""Rules that draw at random: uniformly, or by DUAL's Beta weights."""
+"""Rules that draw at random: uniformly, by DUAL's Beta weights, or from strata of the score (CCS)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.observation import Direction
+from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, some
-from unseen.rules.base import Pick, Pool, Rule, largest, smallest
+from unseen.rules.base import Align, Pick, Pool, Rule, largest, one_of, smallest
+from unseen.rules.budgets import check_share, share
+from unseen.scores.label_quality import LABEL_ISSUE
+from unseen.scores.two_sided import MEMORIZATION
 
 _TAIL = 1e-6  # p is kept this far from 0 and 1, where the density is 0 or infinite
 _SUM = 16.0  # a + b
@@ -79,7 +85,9 @@ class Beta(Rule):
             bad = pool.ids[values < 0]
             raise ArgumentError(f"rule beta needs scores of at least 0, but these ids have less: {some(bad.tolist())}")
         a, b = beta_parameters(values, pool.need("confidence"), pruned=1 - budget / len(pool), c=self.c)
-        noise = _draw_gumbel(pool.keys(self.name))
+        # 53 bits, moved by half a step: strictly between 0 and 1.
+        uniform = ((pool.keys(self.name) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+        noise = -np.log(-np.log(uniform))
         positive = values > 0
         weighed = noise[positive] + (a - 1) * np.log(confidence[positive]) + (b - 1) * np.log1p(-confidence[positive])
         weighed += np.log(values[positive])
@@ -91,11 +99,7 @@ class Beta(Rule):
 def beta_parameters(scores: FloatArray, confidence: FloatArray, *, pruned: float, c: float) -> tuple[float, float]:
     """Return a and b of DUAL's Beta density, which moves to confident (easy) samples at high pruning rates.
 
-    Args:
-        scores: float64 (n,), higher = kept first.
-        confidence: float64 (n,) mean p_y in [0, 1].
-        pruned: the pruned share r in [0, 1).
-        c: how late the move to easy samples sets in; higher = later.
+    The pruned share is r, and a higher c makes the move set in later.
 
     >>> beta_parameters(np.arange(20.0), np.full(20, 0.4), pruned=0.5, c=1.0)
     (11.5, 4.5)
@@ -105,13 +109,194 @@ def beta_parameters(scores: FloatArray, confidence: FloatArray, *, pruned: float
     return _SUM - b, b
 
 
-def _draw_gumbel(keys: npt.NDArray[np.uint64]) -> FloatArray:
-    # 53 bits, moved by half a step: strictly between 0 and 1.
-    uniform = ((keys >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-    noise: FloatArray = -np.log(-np.log(uniform))
-    return noise
-
-
 def _take_heaviest(rows: IntArray, weights: FloatArray, count: int) -> IntArray:
     at = largest(weights, count)
     return rows[at[np.argsort(-weights[at], kind="stable")]]
+
+
+# ---- coverage-centric selection (CCS): drop the hardest share, cut the rest in strata, draw from all of them -------
+
+
+@dataclass(frozen=True)
+class Stratified(Rule):
+    """Drop the `cutoff` hardest share, then draw from strata of the score, the smallest filled first (CCS).
+
+    Two cutoffs are not from the paper. `"error"` drops as many of the hardest as held-out models got wrong, as far as
+    the budget leaves room. `"auto"`, the default of `unseen.prune`, drops the share
+    `fit * max(min(error, pruned**2 / 2), issues**2 / error)` of the samples:
+
+    - The hardest samples that models get wrong are, in part, label noise and ambiguity. But where little is pruned,
+      leaving out only these leaves out whole classes, so the cutoff grows with the square of the pruned share.
+    - Wrong labels are worth leaving out however little is pruned. `issues` is the share of label issues, read from the
+      column `label_issue`, at most the error, and 0 without it. Its square counts it the more, the more of the error
+      it explains.
+    - Only a model that fits what it is trained on is harmed by wrong labels; to others the hardest teach the boundary.
+      `fit` is the share of held-out errors that the models would get right if they were trained on them, read from the
+      column `memorization` of a table scored by `halves()`, and scaled from half of the data to the budget. Without
+      that column it is 1.
+
+    Give `quota="floored"` beside it, as the default does. Over all classes at once, weak models cut off the smaller or
+    harder class, and what is trained on the rest is worse than on random samples.
+
+    Cost:
+        O(n), and a key a sample.
+
+    Fails:
+        Without a cutoff where labels are noisy: strata of equal width give the sparse hard end far more than its share.
+        `"error"` where it reaches what is pruned: everything then goes from the hard end, and at 30 % pruned that is
+        two points below random for a linear model on weak features (benchmarks/quality/results.md).
+    """
+
+    by: Literal["width", "rank"] = "width"
+    cutoff: float | Literal["auto", "error"] = 0.0
+    cutoff_by: ScoreTable | str | None = None
+    strata: int = 50
+
+    name = "stratified"
+    reads = "values"  # by rank only their order: see `aligns`
+    formula = (
+        "drop the `cutoff` hardest share, cut the rest in `strata` strata of equal width (or count), share the "
+        "budget from the smallest stratum up, draw at random inside"
+    )
+    source = "Zheng et al. 2023 (CCS, arXiv 2210.15809); cutoffs: CIFAR-10 90 % pruned 0.3, ImageNet 80 % 0.2, 90 % 0.3"
+
+    def __post_init__(self) -> None:
+        one_of("by", self.by, ("width", "rank"))
+        if self.cutoff not in ("auto", "error"):
+            if isinstance(self.cutoff, str):
+                raise ArgumentError(f"cutoff must be a fraction in [0, 1), 'auto' or 'error', got {self.cutoff!r}")
+            check_share("cutoff", self.cutoff)
+        if isinstance(self.strata, bool) or not isinstance(self.strata, Integral) or not 1 <= self.strata <= 65_535:
+            raise ArgumentError(f"strata must be an integer in 1..65535, got {self.strata!r}")
+        if self.cutoff_by is not None and self.cutoff == 0:
+            raise ArgumentError("cutoff_by changes nothing while cutoff is 0; give a cutoff or leave cutoff_by out")
+
+    @property
+    def aligns(self) -> tuple[Align, ...]:
+        """Only "none" for strata by width, because ranks do not keep the distances between scores."""
+        return ("none",) if self.by == "width" else ("rank", "none")
+
+    @property
+    def column(self) -> ScoreTable | str | None:
+        """The difficulty score by which the hardest are dropped, if it is another one."""
+        return self.cutoff_by
+
+    def check(self, direction: Direction | None) -> None:
+        """Refuse a cutoff by a score of worth, which does not measure difficulty, without `cutoff_by`."""
+        if direction == "worth" and self.cutoff != 0 and self.cutoff_by is None:
+            raise ArgumentError(
+                f"cutoff={self.cutoff!r} drops the hardest, but this score measures worth, not difficulty: "
+                "give cutoff_by=, a difficulty column such as table['el2n']"
+            )
+
+    @property
+    def reads_errors(self) -> bool:
+        """Whether the cutoff depends on the held-out error."""
+        return isinstance(self.cutoff, str)
+
+    @property
+    def reads_beside(self) -> tuple[str, ...]:
+        """The scores that the cutoff `"auto"` reads: how far models fit, and label issues."""
+        return (MEMORIZATION, LABEL_ISSUE) if self.cutoff == "auto" else ()
+
+    def capacity(self, m: int) -> int:
+        """Return the number of samples that a fixed cutoff leaves; the others make room for the budget."""
+        return m if isinstance(self.cutoff, str) else m - share(self.cutoff, m)
+
+    def limit(self) -> str:
+        """Name the cutoff."""
+        return f"stratified with cutoff={self.cutoff!r} (keep + cutoff must be at most 1)"
+
+    def pick(self, pool: Pool, budget: int) -> Pick:
+        """Draw random members of every stratum."""
+        values = pool.need("values")
+        hardness = values if pool.column is None else pool.column
+        dropped = largest(hardness, self._count_dropped(pool, budget))
+        left = np.ones(len(pool), bool)
+        left[dropped] = False
+        rest = np.flatnonzero(left)
+        cut = strata_by_width if self.by == "width" else strata_by_rank
+        stratum = cut(values[rest], self.strata)
+        sizes = np.bincount(stratum, minlength=self.strata)
+        counts = share_out(budget, sizes)
+        keys = pool.keys(self.name)[rest]
+        grouped = np.argsort(stratum, kind="stable")  # radix sort: stratum has 16 bits
+        starts = np.cumsum(sizes) - sizes
+        chosen = []
+        for start, size, count in zip(starts, sizes, counts, strict=True):
+            members = grouped[start : start + size]
+            chosen.append(members[smallest(keys[members], count)])
+        return Pick(
+            rest[np.concatenate(chosen)],
+            parts=np.repeat(np.arange(self.strata), counts),
+            part="stratum",
+            told={} if self.cutoff == 0 else {"cut_off": len(dropped)},
+        )
+
+    def _count_dropped(self, pool: Pool, budget: int) -> int:
+        """Count the hardest samples to drop."""
+        m = len(pool)
+        if not isinstance(self.cutoff, str):
+            return share(self.cutoff, m)
+        error = _mean(pool.need("wrong"))
+        if self.cutoff == "error" or not error:
+            return min(int(error * m), m - budget)
+        fit, issues = 1.0, 0.0
+        if MEMORIZATION in pool.beside:
+            # A model of the budget fits more than one of half of the data, about in inverse proportion to their sizes.
+            fit = min(1.0, max(0.0, _mean(pool.beside[MEMORIZATION])) / error * m / (2 * budget))
+        if LABEL_ISSUE in pool.beside:
+            issues = min(_mean(pool.beside[LABEL_ISSUE]), error)  # in a rare class issues can exceed errors
+        wanted = fit * max(min(error, (1 - budget / m) ** 2 / 2), issues**2 / error)
+        return min(int(wanted * m), m - budget)
+
+
+def _mean(values: FloatArray) -> float:
+    """Return the mean without NaN, 0 if all are NaN."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.0
+
+
+def strata_by_width(values: FloatArray, strata: int) -> npt.NDArray[np.uint16]:
+    """Return the stratum of each value, uint16 (m,): half-open bins of equal width, the last one closed.
+
+    Equal values are always in one stratum; constant ones are all in the last.
+
+    >>> strata_by_width(np.array([0.0, 0.1, 0.5, 0.9, 1.0]), 2).tolist()
+    [0, 0, 1, 1, 1]
+    """
+    low, high = float(values.min()), float(values.max())
+    scale = 2.0**-20 if max(-low, high) > 1e300 else 1.0  # or the products below overflow
+    step = np.arange(strata + 1)
+    edges = ((low * scale) * (strata - step) + (high * scale) * step) / strata / scale
+    edges = np.clip(edges, low, high)  # rounding must not lift an edge above the top value
+    inner = np.maximum.accumulate(edges)[1:-1]
+    return np.searchsorted(inner, values, side="right").astype(np.uint16)
+
+
+def strata_by_rank(values: FloatArray, strata: int) -> npt.NDArray[np.uint16]:
+    """Return the stratum of each value, uint16 (m,): parts of the order of equal size, within one; ties by position.
+
+    >>> strata_by_rank(np.array([7.0, 1.0, 1.0, 9.0]), 2).tolist()
+    [1, 0, 0, 1]
+    """
+    m = len(values)
+    stratum = np.empty(m, np.uint16)
+    stratum[np.argsort(values, kind="stable")] = np.arange(m) * strata // m
+    return stratum
+
+
+def share_out(budget: int, sizes: IntArray) -> IntArray:
+    """Share a budget over strata: from the smallest up, each gets an equal part of the rest, or all it has.
+
+    Remainders go to the larger strata; of equally large ones, to the later.
+
+    >>> share_out(10, np.array([6, 1, 0, 9])).tolist()
+    [4, 1, 0, 5]
+    """
+    counts = np.zeros(len(sizes), np.int64)
+    rest = budget
+    for done, stratum in enumerate(np.argsort(sizes, kind="stable")):
+        counts[stratum] = min(int(sizes[stratum]), rest // (len(sizes) - done))
+        rest -= int(counts[stratum])
+    return counts

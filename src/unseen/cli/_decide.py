@@ -1,0 +1,322 @@
+"""Before you decide: `unseen estimate`, what a scoring takes; `advise`, how much can go; `sweep`, by which method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import unseen
+from unseen.cli import _options as o
+from unseen.cli._console import Reporter, aligned, grid, out, percent, print_json
+from unseen.cli._report import drawing, tell, written
+from unseen.cli._subcommand import subcommand
+
+if TYPE_CHECKING:
+    from unseen.core.protocols import Data
+
+# Beside the way of `unseen prune`: CCS, the method of others that did best in docs/results.md, by the in-sample margin;
+# `aum` is its mean over epochs, where there are several.
+PEER, PEER_IN_ONE_EPOCH = "seen/aum/stratified:cutoff=0", "seen/label_margin:space=logits/stratified:cutoff=0"
+
+Gpus = Annotated[int | None, o.option("N", "GPUs, each of which trains a fit, as fast as the one here.", o.RUNNING)]
+Jobs = Annotated[int | None, o.option("N", "Fits at a time on this machine, in place of --gpus.", o.RUNNING)]
+
+
+@subcommand("keep prune score learner plan folds repeats label target gpus jobs threads json")
+def estimate(
+    data: o.Source,
+    reading: o.LabelledOptions,
+    amount: o.AmountOptions,
+    score: o.Scores = None,
+    *,
+    scoring: o.ScoringOptions,
+    trainee: o.Trainee = None,
+    gpus: Gpus = None,
+    jobs: Jobs = None,
+    threads: o.Threads = None,
+    seed: o.Seed = 0,
+    json: o.Json = False,
+) -> None:
+    """Predict time, GPU or core hours, memory and storage of a scoring, and when pruning pays, in half a minute.
+
+    Examples:
+      unseen estimate digits --learner mlp --keep 0.7
+      unseen estimate photos/ --learner resnet50 --folds 5 --repeats 2 --keep 0.7 --gpus 8
+      unseen estimate features/photos --learner ridge --plan leave_one_out
+    """
+    names = score or []
+    found = unseen.estimate(
+        data,
+        score=names[0] if names else None,
+        also=names[1:],
+        learner=scoring.learner,
+        trainee=trainee,
+        gpus=gpus,
+        jobs=jobs,
+        threads=threads,
+        seed=seed,
+        **scoring.given(),
+        **amount.given(),
+        **reading.given(),
+    )
+    if json:
+        print_json(found.to_json())
+    else:
+        aligned([*found.lines(), *(("note", note) for note in found.notes)])
+
+
+# ---- advise ---------------------------------------------------------------------------------------------------------
+
+Method = Annotated[
+    str | None,
+    o.option(
+        "METHOD",
+        "How coresets are chosen: plan/score/rule; see `unseen sweep`.",
+        o.CHOICE,
+        default="as `unseen prune` chooses",
+    ),
+]
+Step = Annotated[float, o.option("SHARE", "Shares tried are its multiples.", o.CHOICE)]
+Quick = Annotated[
+    bool,
+    o.option(
+        None,
+        "A cheap first answer: ridge regression on vectors or --features, an estimate under a linear head.",
+        o.CHOICE,
+        names="--quick",
+    ),
+]
+Searching = Annotated[
+    int | None, o.option("N", "Replicates of a share in the search.", o.TRAINING, default="2; 5 with --quick")
+]
+
+
+@subcommand("out_dir method margin quick test seeds fix learner trainee label jobs yes json")
+def advise(
+    data: o.Source,
+    out_dir: o.Out,
+    reading: o.LabelOptions,
+    method: Method = None,
+    margin: o.Margin = 0.5,
+    step: Step = 0.1,
+    quick: Quick = False,
+    features: o.Features = None,
+    *,
+    testing: o.TestOptions,
+    searching: Searching = None,
+    learner: o.Learner = None,
+    trainee: o.Trainee = None,
+    groups: o.Groups = "duplicates",
+    running: o.RunOptions,
+    showing: o.PageOptions,
+) -> None:
+    """Find the largest share that can be pruned with a loss within the margin, and confirm it on fresh replicates.
+
+    Examples:
+      unseen advise digits --method el2n/top --margin 1 --out runs/advice
+      unseen advise photos/ --features features.npy --quick --out runs/first
+      unseen advise t.parquet --label y --test v.parquet --fix iterations --out runs/advice
+    """
+    given = dict(locals())
+    from unseen.data import resolve
+    from unseen.evaluating.advise import LEARNER
+    from unseen.evaluating.methods import DEFAULT
+    from unseen.learners.base import DEFAULTS
+
+    read = reading.given()
+    source = resolve(data, cache=out_dir, **read)
+    learner, method = learner or (LEARNER if quick else DEFAULTS[source.kind]), method or DEFAULT
+    with Reporter("advise", given, None if quick else source, learner=learner, method=method) as report:
+        advice = unseen.advise(
+            source,
+            method=method,
+            margin=margin / 100,
+            test=None if testing.test is None else resolve(testing.test, cache=out_dir, **read),
+            learner=learner,
+            trainee=trainee,
+            step=step,
+            quick=quick,
+            searching=searching,
+            features=o.array(features),
+            groups=o.groups_of(groups),
+            out=out_dir,
+            report=report,
+            **testing.given(),
+            **running.given(),
+        )
+    tell_advice(out_dir, advice, json=showing.json, no_report=showing.no_report)
+
+
+def tell_advice(run: Path, advice: Any = None, *, json: bool, no_report: bool) -> None:
+    """Print the advice of a run, after its page is written."""
+    advice = unseen.load(run) if advice is None else advice
+    summary = advice.to_json()
+    tell(run, summary, partial(show_advice, advice, summary), json=json, no_report=no_report)
+
+
+def show_advice(advice: unseen.Advice, summary: dict[str, Any]) -> None:
+    """Print the advice in words."""
+    from unseen.evaluating.advise import TRAP
+
+    kept = f"{advice.budget:,} of {advice.n:,} samples ({percent(advice.budget / advice.n)}) by {advice.method}"
+    lines: list[tuple[str, Any]] = []
+    if advice.estimate is not None:
+        lines.append(("note", f"{advice.estimate}, not of training a network: for that, leave --quick out"))
+    if advice.difference is None:
+        lines.append(("keep", "everything: no smaller share was confirmed"))
+        lines.append(("last try", advice.verdict.text))
+    else:
+        lines.append(("keep", kept))
+        fresh = f"{advice.difference.text(sign=True)} points on {advice.difference.n} fresh replicates"
+        lines.append(("to full", f"{advice.verdict.text}; {fresh}"))
+    if advice.beside_random is not None:
+        lines.append(("to random", advice.beside_random.text))
+    lines.append(("fixed", f"{advice.about['fix']}; tested on {advice.about['test']}"))
+    for tried in advice.tried:
+        how = "confirming" if tried.confirming else "searching"
+        lines.append((how, tried.text()))
+    if advice.estimate is not None:
+        lines.append(("trap", TRAP))
+    aligned(lines)
+    if "report" in summary:
+        aligned([("report", summary["report"])])
+
+
+# ---- sweep ----------------------------------------------------------------------------------------------------------
+
+Methods = Annotated[
+    list[str] | None,
+    o.option(
+        "METHOD",
+        "How coresets are chosen: plan/score/rule, such as folds:k=2/el2n/top, seen/aum/beta or "
+        "grow:steps=2/el2n/stratified; repeat for several. 'full' and 'random' are always there.",
+        o.CHOICE,
+        default="as `unseen prune` chooses, and CCS, in-sample",
+    ),
+]
+Keeps = Annotated[list[str] | None, o.option("AMOUNT", "How much to keep; repeat for several.", o.CHOICE)]
+Prunes = Annotated[list[str] | None, o.option("AMOUNT", "How much to remove, in place of --keep; repeat.", o.CHOICE)]
+
+
+@dataclass(frozen=True)
+class SweepTestOptions(o.TestOptions):
+    """How the coresets of a sweep are tested."""
+
+    seeds: o.Seeds = 3
+
+
+@subcommand("out_dir method keep prune test seeds fix learner trainee label jobs yes json")
+def sweep(
+    data: o.Source,
+    out_dir: o.Out,
+    reading: o.LabelOptions,
+    method: Methods = None,
+    keep: Keeps = None,
+    prune: Prunes = None,
+    features: o.Features = None,
+    *,
+    testing: SweepTestOptions,
+    learner: o.Learner = None,
+    trainee: o.Trainee = None,
+    groups: o.Groups = "duplicates",
+    running: o.RunOptions,
+    showing: o.PageOptions,
+) -> None:
+    """Try methods at several budgets, beside everything and random: which one, and what does pruning cost?
+
+    Writes sweep.parquet (a row a cell), sweep.md, sweep.svg and its page, report.html. The same command goes on after
+    a kill, cell by cell; with more methods, budgets or seeds it adds those.
+
+    Examples:
+      unseen sweep digits --prune 0.5 --out runs/first
+      unseen sweep digits --method el2n/top --method seen/el2n/top --prune 0.5 --prune 0.8 --out runs/s
+      unseen sweep t.parquet --label y --test v.parquet --method el2n/beta --prune 0.3 --out runs/t
+    """
+    given = dict(locals())
+    from unseen.data import resolve
+    from unseen.learners.base import DEFAULTS
+
+    read = reading.given()
+    source = resolve(data, cache=out_dir, **read)
+    learner = learner or DEFAULTS[source.kind]
+    method = method or usual_methods(learner, source)
+    with Reporter("sweep", given, source, learner=learner, method=method) as report:
+        result = unseen.sweep(
+            source,
+            methods=method,
+            keep=o.amounts(keep, "keep"),
+            prune=o.amounts(prune, "prune"),
+            test=None if testing.test is None else resolve(testing.test, cache=out_dir, **read),
+            learner=learner,
+            trainee=trainee,
+            features=o.array(features),
+            groups=o.groups_of(groups),
+            out=out_dir,
+            report=report,
+            **testing.given(),
+            **running.given(),
+        )
+    tell_sweep(out_dir, result, json=showing.json, no_report=showing.no_report)
+
+
+def usual_methods(learner: str, data: Data) -> list[str]:
+    """Return the methods that are compared where none is named: the way of `unseen prune`, and the best peer."""
+    from unseen.evaluating.methods import DEFAULT
+    from unseen.learners.registry import resolve
+
+    return [DEFAULT, PEER if (resolve(learner, data).epochs or 1) > 1 else PEER_IN_ONE_EPOCH]
+
+
+def tell_sweep(run: Path, result: Any = None, *, json: bool, no_report: bool) -> None:
+    """Print the result of a run, after its table, figure and page are written."""
+    result = unseen.load(run) if result is None else result
+    files = save_beside(result, run)
+    if page := written(run, skip=no_report):
+        files["report"] = str(page)
+    if json:
+        print_json({"run": str(run), "files": files, "cells": rows(result)})
+    else:
+        show_sweep(result, files)
+
+
+def save_beside(result: unseen.Sweep, folder: Path) -> dict[str, str]:
+    """Write the files of a sweep, and return where they are."""
+    from unseen.core.files import replace_file
+    from unseen.evaluating.sweep import FILE
+
+    files = {"table": folder / FILE, "markdown": folder / "sweep.md", "figure": folder / "sweep.svg"}
+    text = result.markdown() + "\n"
+    replace_file(files["markdown"], lambda file: file.write(text.encode()))
+    with drawing():
+        result.figure(files["figure"])
+    return {name: str(path) for name, path in files.items()}
+
+
+def rows(result: unseen.Sweep) -> list[dict[str, Any]]:
+    """Return a row for each method and budget, as numbers."""
+    from unseen.evaluating.statistics import interval, paired
+
+    found = []
+    for name in result.methods:
+        for budget in result.budgets:
+            mine = result.accuracies(name, budget)
+            if len(mine) == 0:
+                continue
+            around = interval(mine)
+            row = {"method": name, "budget": budget, "mean": around.mean, "low": around.low, "high": around.high}
+            beside = result.accuracies("random", budget)
+            if name != "random" and len(beside) == len(mine):
+                change = paired(mine, beside)
+                row |= {"to_random": change.mean, "to_random_low": change.low, "to_random_high": change.high}
+            found.append(row)
+    return found
+
+
+def show_sweep(result: unseen.Sweep, files: dict[str, str]) -> None:
+    """Print accuracies by method and share pruned."""
+    table = result.rows()
+    grid(list(table[0]), [list(row.values()) for row in table])
+    out.print(result.caption())
+    aligned(list(files.items()))
