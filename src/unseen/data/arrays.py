@@ -73,9 +73,9 @@ def from_arrays(
     values = to_numpy(X)
     if values.ndim == 0:
         raise DataError(f"X must be an array of n samples, got {type(X).__name__}")
-    about = {"n": len(values), "ids": ids, "groups": groups, "class_names": class_names}
-    names = {"name": name_of(y, "y"), "target_name": name_of(target, "target")}
-    labelled = labelling(column_of(y), column_of(target), **names, **about)
+    about: dict[str, Any] = {"n": len(values), "ids": ids, "groups": groups, "class_names": class_names}
+    about |= {"name": name_of(y, "y"), "target_name": name_of(target, "target")}
+    labelled = labelling(column_of(y), column_of(target), **about)
     return from_values(values, labelled, channels_first=values is not X and hasattr(X, "detach"))
 
 

@@ -246,10 +246,9 @@ def row_numbers(source: TableFormat, names: Sequence[str]) -> dict[str, str]:
         beside_text = len(texts) > (name in texts)
         usual = name.lower() in _USUAL
         # The first rows tell that most columns do not, so that few columns are read whole.
-        entries, of = _present_entries(head.select([name, *parts]))
-        if entries is not None and (usual or _all_differ(_ranks(entries), of)):
-            entries, of = _present_entries(source.read([name, *parts]))
-            reason = _numbering_reason(entries, of, beside_text=beside_text, usual=usual)
+        values, _, of = _entries(head.select([name, *parts]))
+        if values is not None and (usual or _all_differ(values, of)):
+            reason = _numbering_reason(source.read([name, *parts]), beside_text=beside_text, usual=usual)
             if reason is not None:
                 reasons[name] = reason
     if len(reasons) == len(names):  # for example, a text that happens to be in order
@@ -257,46 +256,41 @@ def row_numbers(source: TableFormat, names: Sequence[str]) -> dict[str, str]:
     return reasons
 
 
-def _present_entries(table: pa.Table) -> tuple[npt.NDArray[Any] | None, IntArray]:
-    """Return the present entries of the first column, and the number of the split of each.
+def _entries(table: pa.Table) -> tuple[npt.NDArray[Any] | None, bool, IntArray]:
+    """Return the present entries of the first column, whether they are names, and the number of the split of each.
 
-    Entries are whole numbers (also from text), or objects for words; None for all else, and if most are missing.
+    Entries are whole numbers (also from text). Names, of one word each, are given as their places in natural order, in
+    which img9 is before img10. Entries are None for anything else, and if most are missing.
     """
-    column, parts = table.column(0), np.zeros(len(table), np.int64)
+    column, parts = decode_dictionary(table.column(0)), np.zeros(len(table), np.int64)
     if table.num_columns > 1:
         splits = table.column(1).cast(pa.string()).fill_null("").to_numpy()
         parts = np.unique(splits, return_inverse=True)[1].astype(np.int64)
     if 2 * column.null_count > len(column):
-        return None, parts
-    present = pc.is_valid(column).to_numpy()
-    return _entries(column.drop_null()), parts[present]
-
-
-def _entries(column: pa.ChunkedArray) -> npt.NDArray[Any] | None:
-    column = decode_dictionary(column)
+        return None, False, parts
+    column, parts = column.drop_null(), parts[pc.is_valid(column).to_numpy()]
     if _is_text(column.type):
         texts = column.cast(pa.large_string())
         if pc.any(pc.match_substring_regex(texts, r"\s")).as_py():
-            return None
+            return None, False, parts
         try:
             column = texts.cast(pa.int64())
         except pa.ArrowInvalid:
-            return np.array(texts.to_pylist(), dtype=object)
+            keys = [re.sub(r"\d+", lambda digits: digits[0].zfill(20), name) for name in texts.to_pylist()]
+            return np.unique(np.array(keys, dtype=object), return_inverse=True)[1], True, parts
     values: npt.NDArray[Any] = column.to_numpy()
     if values.dtype.kind == "f":
         values = values.astype(np.float64)
         if not (np.isfinite(values).all() and (values == np.floor(values)).all()):
-            return None
-    return values
+            return None, False, parts
+    return values, False, parts
 
 
-def _numbering_reason(
-    entries: npt.NDArray[Any] | None, parts: IntArray, *, beside_text: bool, usual: bool
-) -> str | None:
-    """Return why a column numbers or names the rows, or those of each split; None if it does not."""
-    if entries is None or len(entries) < _FEW:
+def _numbering_reason(table: pa.Table, *, beside_text: bool, usual: bool) -> str | None:
+    """Return why the first column numbers or names the rows, or those of each split; None if it does not."""
+    values, named, parts = _entries(table)
+    if values is None or len(values) < _FEW:
         return None
-    values, named = _ranks(entries), entries.dtype.kind == "O"
     if not _all_differ(values, parts):
         return "row numbers that begin anew" if usual and not named and _begins_anew(values) else None
     order = np.argsort(parts, kind="stable")
@@ -306,9 +300,9 @@ def _numbering_reason(
     if named:
         if in_order:
             return "names that go with the order of the rows"
-        return (
-            "names that all differ, beside text" if beside_text else "names of rows by its own name" if usual else None
-        )
+        if beside_text:
+            return "names that all differ, beside text"
+        return "names of rows by its own name" if usual else None
     if in_order:
         return "numbers that go with the order of the rows"
     lows, highs = (of.reduceat(values, starts).tolist() for of in (np.minimum, np.maximum))
@@ -317,14 +311,6 @@ def _numbering_reason(
     if beside_text:
         return "whole numbers that all differ, beside text"
     return "row numbers by name, all of which differ" if usual else None
-
-
-def _ranks(entries: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return numbers as they are, and names as their places in natural order, in which img9 is before img10."""
-    if entries.dtype.kind != "O":
-        return entries
-    keys = [re.sub(r"\d+", lambda digits: digits[0].zfill(20), name) for name in entries]
-    return np.unique(np.array(keys, dtype=object), return_inverse=True)[1]
 
 
 def _begins_anew(values: npt.NDArray[Any]) -> bool:

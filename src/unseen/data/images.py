@@ -182,7 +182,8 @@ def _read_all(source: ImageSource, rule: Pixels, options: ReadOptions, file: Pro
     first = decode(source.read(np.arange(n)[slices[0]]), rule)
     left = (time.perf_counter() - started) / max(1, min(n, _FIRST)) * (n - _FIRST)
     workers = 1 if options.workers is None and left < _PATIENCE else options.processes
-    in_file, notes = False, ()
+    in_file = False
+    notes: tuple[str, ...] = ()
     if file is not None and not (fits and left < _PATIENCE):
         in_file, note = file.room(n * image_bytes)
         notes = (note,)

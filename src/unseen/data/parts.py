@@ -20,12 +20,7 @@ from unseen.errors import ArgumentError, DataError, some
 
 
 class Part(Data):
-    """Some rows of a data set, with their ids; row i of the part is row `rows[i]` of the whole.
-
-    Args:
-        whole: the data set.
-        rows: int64 (m,).
-    """
+    """Some rows of a data set, with their ids; row i of the part is row `rows[i]` of the whole."""
 
     def __init__(self, whole: Data, rows: IntArray) -> None:
         self.whole = whole
@@ -85,13 +80,8 @@ def restricted(data: Data, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def split_off(data: Data, share: float, *, seed: int, groups: IntArray | None = None) -> tuple[Part, Part]:
     """Split off a probe split, stratified by class, a function of (seed, id); return the rest and the probe split.
 
-    Copies of a sample, and groups, stay on one side.
-
-    Args:
-        data: the data set to split.
-        share: the share of samples that go to the probe split, in (0, 0.5]; rounded to one part in 2..100.
-        seed: the root seed.
-        groups: int64 (n,) groups that stay together; exact copies if not given.
+    The share is in (0, 0.5], and rounded to one part in 2..100. Groups, int64 (n,), stay on one side; by default they
+    are the exact copies.
     """
     if not 0 < share <= 0.5:
         raise ArgumentError(f"probe must be a share of the samples in (0, 0.5], got {share!r}")
@@ -104,13 +94,8 @@ def split_off(data: Data, share: float, *, seed: int, groups: IntArray | None = 
 class Joined(Data):
     """The samples of `train`, then those of `test`, with the classes, or the bins of a target, of `train`.
 
-    Args:
-        train: the training set; its rows keep their numbers.
-        test: the test set; its row i becomes row len(train) + i.
-
-    Raises:
-        DataError: another kind or shape of input, a target in one of them only, or a class that the training set
-            lacks.
+    Row i of the test set becomes row len(train) + i. Sets that are unlike are refused: another kind or shape of input,
+    a target in one of them only, or a class that the training set lacks.
     """
 
     def __init__(self, train: Data, test: Data) -> None:

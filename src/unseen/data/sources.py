@@ -69,7 +69,7 @@ def resolve(source: Any, *, cache: str | Path | None = None, **options: Any) -> 
     ArrayData(1,797 samples, 10 classes, vector 64 float32)
     """
     kind = format_of(source)
-    if "cache" in kind.options and cache is not None:
+    if "cache" in kind.options and isinstance(cache, (str, Path)):  # a run in memory keeps no images
         options["cache"] = cache
     return kind(source, **options).open()
 
@@ -113,15 +113,10 @@ def opened(
     *,
     cache: Any = None,
 ) -> Data:
-    """Open the data set that a public function is given.
+    """Open the data set that a public function, the `verb`, is given.
 
-    Args:
-        verb: the public function, for messages.
-        data: anything that `resolve` takes.
-        y: labels, if `data` is inputs only; or the name of their column.
-        reading: options of reading, see `Reading`; any other option is refused.
-        features: the argument `features`; names of columns in it are an option of reading.
-        cache: the argument `out`: if it is a folder, it may keep decoded images.
+    `y` are labels or the name of their column, `reading` options of `Reading` (any other is refused). Names of columns
+    in `features` are an option of reading; if `cache`, the argument `out`, is a folder, it may keep decoded images.
     """
     check_arguments(verb, reading)
     options: dict[str, Any] = {name: value for name, value in reading.items() if value is not None}
@@ -131,7 +126,7 @@ def opened(
         if "label" in options:
             raise ArgumentError(f"the column of labels is named twice: y={y!r} and label={options['label']!r}")
         y, options["label"] = None, y
-    return resolve(data if y is None else (data, y), cache=_folder(cache), **options)
+    return resolve(data if y is None else (data, y), cache=cache, **options)
 
 
 def opened_test(test: Any, reading: Mapping[str, object], features: Any = None, *, cache: Any = None) -> Data:
@@ -146,12 +141,7 @@ def opened_test(test: Any, reading: Mapping[str, object], features: Any = None, 
     unused = ("label", "target") if isinstance(test, tuple) else ("class_names",)
     known = [name for name in kind.options if name not in unused]
     used = {name: value for name, value in kind.named(options).items() if name in known}
-    return resolve(test, cache=_folder(cache), **used)
-
-
-def _folder(out: Any) -> str | Path | None:
-    """Return the folder of a run; None for a run in memory."""
-    return out if isinstance(out, (str, Path)) else None
+    return resolve(test, cache=cache, **used)
 
 
 def columns_named(features: Any) -> str | list[str] | None:
@@ -168,21 +158,15 @@ def without_reading(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     >>> without_reading({"label": "paid", "cutoff": 0.1, "features": ["age"]})
     ({'label': 'paid', 'features': ['age']}, {'cutoff': 0.1})
     """
-    own = {
-        name: value
-        for name, value in options.items()
-        if name in Reading.__annotations__ or (name == "features" and columns_named(value) is not None)
-    }
-    return own, {name: value for name, value in options.items() if name not in own}
+    named = {*Reading.__annotations__} | ({"features"} if columns_named(options.get("features")) is not None else set())
+    own = {name: value for name, value in options.items() if name in named}
+    return own, {name: value for name, value in options.items() if name not in named}
 
 
 def check_arguments(verb: Callable[..., Any], given: Iterable[str], beside: Iterable[str] = ()) -> None:
     """Refuse an argument that is unknown to the public function, to `Reading` and to `beside`; name the nearest."""
-    own = [
-        name
-        for name, one in inspect.signature(verb).parameters.items()
-        if one.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
+    parameters = inspect.signature(verb).parameters.values()
+    own = [one.name for one in parameters if one.kind is not one.VAR_KEYWORD]
     known = [*own, *Reading.__annotations__, "features", *beside]
     for name in given:
         if name not in known:

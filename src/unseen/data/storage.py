@@ -180,14 +180,8 @@ def _local_state(path: Path) -> State:
 def storage_of(source: str | Path, suffix: str, *, deep: bool = False) -> Storage:
     """List a file, or the files of a folder whose names end in `suffix`, in lower or upper case, without hidden ones.
 
-    Args:
-        source: a path, or the URL of a store, whose files are all listed.
-        suffix: the end of the names, such as `.npy`.
-        deep: whether to list the folders below it; then a link to a file that is listed anyway is left out, too.
-
-    Raises:
-        DataError: there is no such file or folder, or it may not be read, or is a broken link, a pipe or the like.
-        MissingDependencyError: fsspec, or the package for this protocol, is not installed.
+    Of the URL of a store all files are listed. `deep` lists the folders below, too; then a link to a file that is
+    listed anyway is left out.
     """
     if isinstance(source, str) and is_url(source):
         return RemoteStorage.listed(source)
@@ -330,10 +324,9 @@ class RemoteStorage(Storage):
         names, starts, ends = map(list, zip(*requested, strict=True))
         paths = [self._path(name) for name in names]
 
-        def all_at_once() -> list[bytes | Exception]:
-            return self._system.cat_ranges(paths, starts, ends, on_error="return")
-
-        contents = iter(retry(self.root, all_at_once))
+        contents: Iterator[bytes | Exception] = iter(
+            retry(self.root, lambda: self._system.cat_ranges(paths, starts, ends, on_error="return"))
+        )
         return [self._complete(each, next(contents)) if each[2] > each[1] else b"" for each in ranges]
 
     def _complete(self, part: Range, content: bytes | Exception) -> bytes:

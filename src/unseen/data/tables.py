@@ -52,7 +52,7 @@ class RowGroups:
         self._footer: tuple[int, pq.FileMetaData] | None = None  # of the file that was read last, with its number
         self._places: list[tuple[int, int]] = []  # the file of each row group, and its number in the file
         self.counts: list[int] = []
-        schema: pa.Schema | None = None
+        schema: Any = None  # of the first file
         for file, name in enumerate(files):
             where, footer = storage.where(name), self.footer(file)
             own = footer.schema.to_arrow_schema()
@@ -64,8 +64,7 @@ class RowGroups:
             self.counts += [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
         self.starts = np.cumsum([0, *self.counts])
         self.folder_columns = _columns_of_folders(files)
-        twice = sorted(set(schema.names) & set(self.folder_columns)) if schema is not None else []
-        if twice:
+        if twice := sorted(set(schema.names) & set(self.folder_columns)):
             raise DataError(
                 f"column {twice[0]!r} is in {storage.where(files[0])} and in the name of its folder; rename one of the "
                 "two"

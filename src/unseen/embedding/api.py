@@ -80,6 +80,7 @@ def _make(name: str, make: Callable[..., Embedder], fixed: tuple[Any, ...], opti
 
 
 Report = Callable[..., None]
+Progress = Callable[[int, int], object]  # called with the samples done, and those done before this block
 
 
 def embed(
@@ -233,9 +234,6 @@ def _fit(
 
 def _progress(report: Report, n: int, part: str) -> Callable[[int, int], None]:
     return lambda done, before: report("embedded", part=part, done=done, before=before, n=n)
-
-
-Progress = Callable[[int, int], object]  # called with the samples done, and those done before this block
 
 
 def is_there(folder: Path, about: Mapping[str, Any]) -> bool:

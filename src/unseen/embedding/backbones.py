@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from unseen.core import seeds
 from unseen.core.protocols import Data
+from unseen.core.threads import limited_threads
 from unseen.embedding.features import Embedder, Embedding, block_of, whole
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 
@@ -66,7 +67,11 @@ class Network(Embedder):
             module = make()
         if not isinstance(module, torch.nn.Module):
             raise ArgumentError(f"by={place!r} must make a torch.nn.Module, got {type(module).__name__}")
-        self.weights = _digest_of_state(module)
+        seen = blake2b(digest_size=16)
+        for name, tensor in module.state_dict().items():
+            seen.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            seen.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        self.weights = seen.hexdigest()
         self.module = move_to_device(module.eval(), device)
 
     def describe(self) -> dict[str, object]:
@@ -117,7 +122,13 @@ class ModelFolder(Embedder):
             )
         self.folder, self.kind, self.device = folder, kind, device
         self.batch_size = whole("batch_size", batch_size)
-        self.files = _digest_of_files(folder)
+        seen = blake2b(digest_size=16)
+        for path in sorted(found for found in folder.rglob("*") if found.is_file()):
+            seen.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+            with path.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    seen.update(chunk)
+        self.files = seen.hexdigest()
 
     def describe(self) -> dict[str, object]:
         """Return the name of the folder, and a digest of its files."""
@@ -229,24 +240,6 @@ def _library(module: str, package: str) -> Any:
         raise MissingDependencyError(package, "embedding by a model in a folder", extra="embed") from error
 
 
-def _digest_of_state(module: Any) -> str:
-    seen = blake2b(digest_size=16)
-    for name, tensor in module.state_dict().items():
-        seen.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        seen.update(tensor.detach().cpu().contiguous().flatten().view(import_torch().uint8).numpy().tobytes())
-    return seen.hexdigest()
-
-
-def _digest_of_files(folder: Path) -> str:
-    seen = blake2b(digest_size=16)
-    for path in sorted(found for found in folder.rglob("*") if found.is_file()):
-        seen.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                seen.update(chunk)
-    return seen.hexdigest()
-
-
 # ---- pretrained backbones --------------------------------------------------------------------------------------------
 
 
@@ -308,7 +301,7 @@ class EfficientNetLite0(Embedder):
 
         def of(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
             # One batch a thread: this is quicker than several threads a batch, and the numbers are those of one thread.
-            with _one_thread_of_torch(torch), ThreadPoolExecutor(at_once) as pool:
+            with limited_threads(1), ThreadPoolExecutor(at_once) as pool:
                 starts = range(0, len(images), BATCH)
                 return np.concatenate(list(pool.map(lambda at: one(images[at : at + BATCH]), starts)))
 
@@ -354,16 +347,6 @@ class WordLlama(Embedder):
             return vectors
 
         return Embedding(self.width, of, min(8 * BLOCK, block_of(data, self.width)), table.nbytes)
-
-
-@contextmanager
-def _one_thread_of_torch(torch: Any) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -46,18 +46,9 @@ def to_folder(request: ExportRequest, out: Path, *, link: Link | None = None) ->
     From a folder of images, the paths below it are kept. From other data sets, class folders are named by class and
     files by id, made safe; images are written as they are encoded, and pixels of arrays as PNG.
 
-    Args:
-        request: the coreset.
-        out: the folder to make.
-        link: how files of a folder of images are exported: `"hard"` (the default) links to the same files, which takes
-            no room and outlives the removal of the originals; `"symlink"` links to their paths; `"copy"` copies them.
-            Other data sets have no files to link to.
-
-    Raises:
-        ArgumentError: there are no images, there are no files to link to, or the file system refuses links.
-
-    Warns:
-        UserWarning: readers that number classes by the order of folders get other numbers than the data set has.
+    By `link="hard"`, the default, files of a folder of images are links to the same files, which takes no room and
+    outlives the removal of the originals; `"symlink"` links to their paths; `"copy"` copies them. Other data sets have
+    no files to link to. A warning says if readers that number classes by the order of folders get other numbers.
     """
     if link is not None and link not in _LINKS:
         raise ArgumentError(f"link must be one of {', '.join(_LINKS)}, got {link!r}")
@@ -161,10 +152,6 @@ def to_webdataset(
         shards: tar files whose keys are the ids. The kept samples are copied to shards of the same names, in the same
             order. No other data is read.
         shard_bytes: the size of a shard, about.
-
-    Raises:
-        ArgumentError: both `keys` and `shards` are given, or `shard_bytes` is no positive integer.
-        DataError: the shards lack a sample, or hold it twice.
     """
     if keys and shards:
         raise ArgumentError(

@@ -66,7 +66,8 @@ class ExportRequest:
         """The data set as it is stored; refused if it is not known, or is not the one that was scored."""
         if self.named is None and self.run is None:
             raise ArgumentError("a coreset alone does not say which data set it is of; pass data=")
-        named, options = None, {}  # as the run read it
+        named: Any = None  # as the run read it
+        options: Mapping[str, Any] = {}
         if self.run is not None and (self.named is None or isinstance(self.named, (str, Path))):
             try:
                 named, options = read_by(self.run)

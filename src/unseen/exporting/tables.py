@@ -31,12 +31,9 @@ from unseen.scores.label_quality import PROBABILITIES, ROWS
 
 
 def to_npy(request: ExportRequest, out: Path, *, column: Literal["row", "id"] = "row") -> None:
-    """Write one array (m,): rows, or ids, in dataset order. Text is fixed-width, so that nothing is pickled.
+    """Write one array (m,): rows, which `torch.utils.data.Subset` takes, or ids, in dataset order.
 
-    Args:
-        request: the coreset.
-        out: the file.
-        column: `"row"`, which `torch.utils.data.Subset` takes, or `"id"`.
+    Text is fixed-width, so that nothing is pickled.
     """
     if column not in ("row", "id"):
         raise ArgumentError(f"column must be 'row' or 'id', got {column!r}")
@@ -53,10 +50,6 @@ def to_parquet(request: ExportRequest, out: Path) -> None:
 
     It is written row group by row group. From a folder of images, the columns are `image` (bytes and path), `label` and
     `id`; from arrays, see `unseen.data.formats.Format.stored_schema`.
-
-    Args:
-        request: the coreset.
-        out: the file.
     """
     schema = request.source.stored_schema
 
@@ -79,13 +72,6 @@ def to_huggingface(request: ExportRequest, out: Path) -> None:
 
     From a `Dataset` it is `ds.select(rows)`, rows ascending. From other data sets it has the columns of `to_parquet`,
     and takes twice its disk space while it is written.
-
-    Args:
-        request: the coreset.
-        out: the folder to make.
-
-    Raises:
-        MissingDependencyError: `datasets` is not installed.
     """
     try:
         import datasets
@@ -175,14 +161,7 @@ def to_fiftyone(request: ExportRequest, out: Path) -> None:
 
     The fields are `unseen_kept`, and with the scores of a run `unseen_<score>`, `unseen_prediction` (the class that
     held-out models predict) and `unseen_mean_confidence`. A missing value is null. A field without any value is left
-    out, since FiftyOne could not find out its type.
-
-    Args:
-        request: the coreset.
-        out: the file.
-
-    Raises:
-        ArgumentError: the data set is no folder of images, so its samples have no paths.
+    out, since FiftyOne could not find out its type. The data set must be a folder of images.
     """
     coreset, table, source = request.coreset, request.table, request.source
     if source.root is None:
