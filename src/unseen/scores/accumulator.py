@@ -19,14 +19,13 @@ import numpy.typing as npt
 
 from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray, as_integers, check_real
 from unseen.core.exposure import Fit
-from unseen.core.observation import Observation, Side
+from unseen.core.observation import SIDES, Observation, Side
 from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, DataError, ExposureError, some
 from unseen.scores import _backend as be
 from unseen.scores.label_quality import KEPT
 from unseen.scores.streaming import Score, State, rowwise
 
-SIDES: tuple[Side, ...] = ("unseen", "seen")
 STATE = "/state/"  # marks the pieces that hold the state of a score
 
 
