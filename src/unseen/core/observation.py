@@ -27,6 +27,7 @@ def meaning(direction: Direction) -> str:
 
 
 Side: TypeAlias = Literal["unseen", "seen"]
+SIDES: tuple[Side, ...] = ("unseen", "seen")
 
 MOST_EPOCHS = 2**31 - 1
 

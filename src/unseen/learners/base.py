@@ -156,6 +156,22 @@ def check_positive(name: str, value: float | str) -> float | str:
     return float(value)
 
 
+def check_two_classes(data: Data, learner: str) -> None:
+    """Refuse data of a single class."""
+    if len(np.unique(data.labels)) < 2:
+        raise DataError(f"{learner} needs at least 2 classes, but every label is {data.class_names[data.labels[0]]!r}")
+
+
+def check_trained_classes(data: Data, trained: IntArray, fit: str, learner: str) -> None:
+    """Refuse training rows of a single class."""
+    classes = len(np.unique(data.labels[trained]))
+    if classes < 2:
+        raise DataError(
+            f"{learner} cannot learn from fit {fit}: it needs samples of at least 2 classes, but its {len(trained)} "
+            f"training samples are of {classes}"
+        )
+
+
 def check_vectors(data: Data, learner: str) -> None:
     """Refuse data that are not vectors."""
     if data.kind != "vector":

@@ -10,10 +10,10 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.arrays import Arrays, IntArray, is_tensor
+from unseen.core.arrays import Arrays, is_tensor
 from unseen.core.conformance import as_json, ensure, sent_away
 from unseen.core.exposure import Fit
-from unseen.core.observation import Observation, Side
+from unseen.core.observation import SIDES, Observation, Side
 from unseen.core.plans import Folds
 from unseen.core.protocols import CheckpointStore, Data, Learner
 from unseen.data.arrays import from_arrays
@@ -23,7 +23,6 @@ from unseen.learners import registry as learners
 from unseen.scores.conformance import OBSERVED
 
 NEAR = 1e-5  # relative: what float32 and sums in another order leave; a leak moves far more
-_SIDES: tuple[Side, ...] = ("unseen", "seen")
 Named = dict[str, npt.NDArray[Any]]
 
 
@@ -51,18 +50,16 @@ def check_learner(learner: Any, data: Data | None = None, *, seed: int = 0) -> N
     who = learners.resolve(learner, data)
     _check_described(who)
     who.check(data)
-    fit, elsewhere = _fit_of(data)
     kept = data.labels.copy(), data.take(np.arange(len(data)))
-    plain = _trained(who, data, fit, seed)
-    _check_observed(who, data, fit, plain)
-    _check_what_is_asked(who, data, fit, seed)
-    _check_leaks(who, data, fit, elsewhere, plain, seed)
-    _check_bits(who, data, fit, plain, seed)
-    _check_shuffled(who, data, fit, plain, seed)
-    _check_resumed(who, data, fit, plain, seed)
-    _check_changed(who, data, fit, seed)
-    _check_figures(who, data)
-    _check_together(who, data, seed)
+    case = _Case(who, data, seed)
+    _check_asked(case)
+    _check_leaks(case)
+    _check_bits(case)
+    _check_shuffled(case)
+    _check_resumed(case)
+    _check_changed(case)
+    _check_figures(case)
+    _check_together(case)
     untouched = np.array_equal(kept[0], data.labels) and np.array_equal(kept[1], data.take(np.arange(len(data))))
     ensure(untouched, who, "leaves the data set alone")
 
@@ -73,7 +70,7 @@ class _Tape:
 
     words: frozenset[str]
     epochs: Sequence[int] | None = None  # after which it asks; None: each
-    sides: Sequence[Side] = _SIDES
+    sides: Sequence[Side] = SIDES
     told: dict[str, list[npt.NDArray[Any]]] = field(default_factory=dict)
 
     def wants(self, side: Side, epoch: int, last: int) -> frozenset[str]:
@@ -137,37 +134,40 @@ def _vectors() -> Data:
     return from_arrays(inputs.astype(np.float32), labels, ids=rng.permutation(1000)[:60])
 
 
-def _fit_of(data: Data) -> tuple[Fit, IntArray]:
-    """Make a fit on half of each class, asked about a quarter of it and of what it saw; and the rest of the rows."""
-    order = np.argsort(data.labels, kind="stable")
-    parts = [np.sort(order[np.isin(np.arange(len(order)) % 4, of)]) for of in ((0, 2), (1,), (3,))]
-    return Fit(train=parts[0], unseen=parts[1], seen=parts[0][::3]), parts[2]
+class _Case:
+    """A learner, data, and a fit on half of each class, which is asked about a quarter and about what it saw."""
 
+    def __init__(self, who: Learner, data: Data, seed: int) -> None:
+        self.who, self.data, self.seed = who, data, seed
+        order = np.argsort(data.labels, kind="stable")
+        parts = [np.sort(order[np.isin(np.arange(len(order)) % 4, of)]) for of in ((0, 2), (1,), (3,))]
+        self.fit = Fit(train=parts[0], unseen=parts[1], seen=parts[0][::3])
+        self.elsewhere = parts[2]  # the other rows
+        # The fields to ask for; leverage and Cook's distance belong to one plan only.
+        self.words = who.provides & {"logits", "loss", "features", "grad_norm"}
+        self.plain = self.train()
+        _check_observed(self, who, self.plain)
 
-def _words(who: Learner) -> frozenset[str]:
-    """Return the fields to ask for; leverage and Cook's distance belong to one plan only."""
-    return who.provides & {"logits", "loss", "features", "grad_norm"}
+    def train(
+        self,
+        *,
+        who: Learner | None = None,
+        data: Data | None = None,
+        fit: Fit | None = None,
+        tape: _Tape | None = None,
+        store: _Store | None = None,
+        epochs: list[int] | None = None,
+    ) -> Named:
+        """Return the observations of a training, in the order of the rows; by default of the learner, data and fit."""
+        tape = _Tape(self.words) if tape is None else tape
 
+        def report(kind: str, **fields: Any) -> None:
+            if kind == "epoch" and epochs is not None:
+                epochs.append(int(fields["epoch"]))
 
-def _trained(
-    who: Learner,
-    data: Data,
-    fit: Fit,
-    seed: int,
-    *,
-    tape: _Tape | None = None,
-    store: _Store | None = None,
-    epochs: list[int] | None = None,
-) -> Named:
-    """Return the observations of a training, in the order of the rows."""
-    tape = _Tape(_words(who)) if tape is None else tape
-
-    def report(kind: str, **fields: Any) -> None:
-        if kind == "epoch" and epochs is not None:
-            epochs.append(int(fields["epoch"]))
-
-    who.fit(data, fit, tape, _Store() if store is None else store, seed=seed, report=report)
-    return tape.in_order()
+        store = _Store() if store is None else store
+        (who or self.who).fit(data or self.data, fit or self.fit, tape, store, seed=self.seed, report=report)
+        return tape.in_order()
 
 
 def _equal(of: Learner, rule: str, got: Named, wanted: Named, *, near: bool = False) -> None:
@@ -195,101 +195,102 @@ def _check_described(who: Learner) -> None:
     ensure(about == copied, who, "describe() says the same in another process", copied)
 
 
-def _check_observed(who: Learner, data: Data, fit: Fit, told: Named) -> None:
-    for epoch in range(1, (who.epochs or 1) + 1):
-        for side in _SIDES:
-            rows, watched = told.get(f"{side} {epoch} rows"), np.sort(fit.watch(side))
+def _check_observed(case: _Case, who: Learner, told: Named) -> None:
+    epochs = range(1, (who.epochs or 1) + 1)
+    for epoch in epochs:
+        for side in SIDES:
+            rows, watched = told.get(f"{side} {epoch} rows"), np.sort(case.fit.watch(side))
             rule = f"observes each watched row of the {side} side once after epoch {epoch}"
             ensure(rows is not None and np.array_equal(rows, watched), who, rule, rows)
-            for word in _words(who):
+            for word in case.words:
                 ensure(f"{side} {epoch} {word}" in told or f"{side} {epoch} loss" in told, who, f"observes the {word}")
             logits = told.get(f"{side} {epoch} logits")
-            shape = (len(watched), len(data.class_names))
+            shape = (len(watched), len(case.data.class_names))
             ensure(logits is None or logits.shape == shape, who, f"logits are {shape}", "another shape")
     ensure(all(np.isfinite(values).all() for values in told.values()), who, "observations are finite")
-    epochs = {int(name.split()[1]) for name in told}
-    ensure(epochs == set(range(1, (who.epochs or 1) + 1)), who, f"has {who.epochs or 1} epochs", sorted(epochs))
+    found = {int(name.split()[1]) for name in told}
+    ensure(found == set(epochs), who, f"has {len(epochs)} epochs", sorted(found))
 
 
-def _check_what_is_asked(who: Learner, data: Data, fit: Fit, seed: int) -> None:
-    last = who.epochs or 1
-    told = _trained(who, data, fit, seed, tape=_Tape(_words(who), epochs=[last], sides=["unseen"]))
+def _check_asked(case: _Case) -> None:
+    last = case.who.epochs or 1
+    told = case.train(tape=_Tape(case.words, epochs=[last], sides=["unseen"]))
     odd = sorted({name.rpartition(" ")[0] for name in told} - {f"unseen {last}"})
-    ensure(not odd, who, "observes only what the sink asks for", odd)
-    ensure(not _trained(who, data, fit, seed, tape=_Tape(frozenset())), who, "observes nothing if nothing is asked")
+    ensure(not odd, case.who, "observes only what the sink asks for", odd)
+    ensure(not case.train(tape=_Tape(frozenset())), case.who, "observes nothing if nothing is asked")
 
 
-def _check_leaks(who: Learner, data: Data, fit: Fit, elsewhere: IntArray, plain: Named, seed: int) -> None:
+def _check_leaks(case: _Case) -> None:
     """Labels of all samples not trained on, and inputs of those that are not compared, become others."""
-    kept, changed = fit.unseen[::2], np.concatenate([fit.unseen[1::2], elsewhere])
+    data, fit = case.data, case.fit
+    kept, changed = fit.unseen[::2], np.concatenate([fit.unseen[1::2], case.elsewhere])
     source = np.arange(len(data))
     source[changed] = changed[len(changed) // 2]  # all alike, so that no mean or vocabulary stays
     other = Part(data, source)
     other.ids, other.labels = data.ids, data.labels.copy()
     if data.targets is None:
-        outside = np.concatenate([fit.unseen, elsewhere])
+        outside = np.concatenate([fit.unseen, case.elsewhere])
         other.labels[outside] = (other.labels[outside] + 1) % len(data.class_names)
-    told = _trained(who, other, fit, seed)
+    at = np.isin(np.sort(fit.unseen), kept)
 
     def compared(told: Named) -> Named:
-        at = np.isin(np.sort(fit.unseen), kept)
-        return {name: values[at] for name, values in told.items() if name.startswith("unseen") and _of_inputs(name)}
+        """Return what the compared samples have that does not depend on their own labels."""
+        names = [name for name in told if name.startswith("unseen") and not name.endswith("grad_norm")]
+        return {name: told[name][at] for name in names}
 
     rule = "learns from fit.train only: labels and inputs of other samples change nothing"
-    _equal(who, rule, compared(told), compared(plain), near=True)
+    _equal(case.who, rule, compared(case.train(data=other)), compared(case.plain), near=True)
 
 
-def _of_inputs(name: str) -> bool:
-    """Whether a field does not depend on the sample's own label."""
-    return not name.endswith("grad_norm")
-
-
-def _check_bits(who: Learner, data: Data, fit: Fit, plain: Named, seed: int) -> None:
+def _check_bits(case: _Case) -> None:
     held = np.random.get_state()  # noqa: NPY002 - the global state is what is looked at
     try:
         np.random.seed(1)  # noqa: NPY002
         before = np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
-        again = _trained(who, data, fit, seed)
+        again = case.train()
         moved = not np.array_equal(before, np.random.get_state()[1])  # type: ignore[index]  # noqa: NPY002
     finally:
         np.random.set_state(held)  # noqa: NPY002
-    _equal(who, "the same seed gives the same bits, whatever was done before", again, plain)
-    ensure(not moved, who, "leaves the global random state alone")
-    _equal(who, "a copy in another process gives the same bits", _trained(sent_away(who), data, fit, seed), plain)
+    _equal(case.who, "the same seed gives the same bits, whatever was done before", again, case.plain)
+    ensure(not moved, case.who, "leaves the global random state alone")
+    sent = case.train(who=sent_away(case.who))
+    _equal(case.who, "a copy in another process gives the same bits", sent, case.plain)
 
 
-def _check_shuffled(who: Learner, data: Data, fit: Fit, plain: Named, seed: int) -> None:
-    order = np.random.default_rng(seed).permutation(len(data))
+def _check_shuffled(case: _Case) -> None:
+    order = np.random.default_rng(case.seed).permutation(len(case.data))
     place = np.argsort(order)
-    train, unseen, seen = (np.sort(place[rows]) for rows in (fit.train, fit.unseen, fit.seen))
-    moved = Fit(train=train, unseen=unseen, seen=seen)
-    told, back = _trained(who, Part(data, order), moved, seed), {}
+    train, unseen, seen = (np.sort(place[rows]) for rows in (case.fit.train, case.fit.unseen, case.fit.seen))
+    told = case.train(data=Part(case.data, order), fit=Fit(train=train, unseen=unseen, seen=seen))
+    back = {}
     for name, values in told.items():
         rows = order[told[f"{name.rpartition(' ')[0]} rows"]]
         back[name] = (rows if name.endswith("rows") else values)[np.argsort(rows)]
-    _equal(who, "shuffled rows take their observations along", back, plain, near=True)
+    _equal(case.who, "shuffled rows take their observations along", back, case.plain, near=True)
 
 
-def _check_resumed(who: Learner, data: Data, fit: Fit, plain: Named, seed: int) -> None:
+def _check_resumed(case: _Case) -> None:
+    who = case.who
     if who.epochs is None:
         return
     epochs: list[int] = []
     store = _Store()
-    _trained(who, data, fit, seed, store=store, epochs=epochs)
+    case.train(store=store, epochs=epochs)
     ensure(store.saves == who.epochs, who, f"saves one checkpoint after each of {who.epochs} epochs", store.saves)
     ensure(epochs == list(range(1, who.epochs + 1)), who, f"reports each of {who.epochs} epochs", epochs)
     for dies_after in sorted({1, who.epochs - 1} - {0}):
         store = _Store(dies_after=dies_after)
         with suppress(_KilledError):
-            _trained(sent_away(who), data, fit, seed, store=store)
+            case.train(who=sent_away(who), store=store)
         saved = store.saves
-        told = _trained(sent_away(who), data, fit, seed, store=store)
-        _equal(who, f"killed after epoch {dies_after} and resumed, it gives the same bits", told, plain)
+        told = case.train(who=sent_away(who), store=store)
+        _equal(who, f"killed after epoch {dies_after} and resumed, it gives the same bits", told, case.plain)
         rest = store.saves - saved
         ensure(rest == who.epochs - dies_after, who, f"goes on after epoch {dies_after}", f"{rest} more epochs")
 
 
-def _check_changed(who: Learner, data: Data, fit: Fit, seed: int) -> None:
+def _check_changed(case: _Case) -> None:
+    who = case.who
     about = who.describe()
     threads = who.with_threads(1)
     if threads is not None:
@@ -301,7 +302,7 @@ def _check_changed(who: Learner, data: Data, fit: Fit, seed: int) -> None:
     if longer is not None:
         ensure(who.epochs is not None, who, "with_epochs is of a learner that has epochs")
         ensure(longer.name == who.name, who, "with_epochs keeps its name", longer.name)
-        _check_observed(longer, data, fit, _trained(longer, data, fit, seed))
+        _check_observed(case, longer, case.train(who=longer))
         ensure(longer.epochs == epochs + 1, who, "with_epochs has so many epochs", longer.epochs)
     if steps is not None:
         ensure(longer is not None, who, "steps go with with_epochs")
@@ -316,17 +317,19 @@ def _check_changed(who: Learner, data: Data, fit: Fit, seed: int) -> None:
     ensure(who.describe() == about, who, "with_threads, with_epochs and with_workers leave the learner as it is")
 
 
-def _check_figures(who: Learner, data: Data) -> None:
-    own = who.memory(data, Folds(2, together=who.closed_form))
+def _check_figures(case: _Case) -> None:
+    who = case.who
+    own = who.memory(case.data, Folds(2, together=who.closed_form))
     ensure(own is None or own >= 0, who, "memory is a number of bytes", own)
     ensure(isinstance(who.holds(1), bool), who, "holds says yes or no")
-    fixed, each = who.network_bytes(data)
+    fixed, each = who.network_bytes(case.data)
     ensure(fixed >= 0 and each >= 0, who, "network_bytes are two numbers of bytes", (fixed, each))
-    ensure(who.suited(data).name == who.name, who, "suited keeps its name")
+    ensure(who.suited(case.data).name == who.name, who, "suited keeps its name")
 
 
-def _check_together(who: Learner, data: Data, seed: int) -> None:
-    """One fit that stands for two folds, against a fit of each."""
+def _check_together(case: _Case) -> None:
+    """One fit that stands for two folds, against a fit of each; and passes over its parts, against the fit."""
+    who, data = case.who, case.data
     ensure(who.closed_form or not who.in_passes, who, "in_passes goes with closed_form")
     if not who.closed_form:
         return
@@ -334,21 +337,17 @@ def _check_together(who: Learner, data: Data, seed: int) -> None:
     folds = np.empty(len(data), np.int64)
     folds[np.argsort(data.labels, kind="stable")] = rows % 2
     fit = Fit(train=none, unseen=rows, apart=folds, folds=folds)
-    told = _trained(who, data, fit, seed)
+    told = case.train(fit=fit)
     ensure(np.array_equal(told["unseen 1 rows"], rows), who, "observes each row once where folds are done at once")
     if "fitted_on_labels" not in who.describe():  # options chosen by all labels differ from those of each fold
-        each = [_trained(who, data, Fit(train=rows[folds != k], unseen=rows[folds == k]), seed) for k in (0, 1)]
+        each = [case.train(fit=Fit(train=rows[folds != k], unseen=rows[folds == k])) for k in (0, 1)]
         order = np.argsort(np.concatenate([part["unseen 1 rows"] for part in each]))
         alone = {name: np.concatenate([part[name] for part in each])[order] for name in told}
         _equal(who, "folds done at once equal folds one by one", told, alone, near=True)
-    if who.in_passes:
-        _equal(who, "passes over parts equal the fit", _in_passes(who, data, fit, seed), told, near=True)
-
-
-def _in_passes(who: Learner, data: Data, fit: Fit, seed: int) -> Named:
-    tape = _Tape(_words(who))
-
-    made = who.in_parts(data, fit, tape.words, seed)
+    if not who.in_passes:
+        return
+    tape = _Tape(case.words)
+    made = who.in_parts(data, fit, tape.words, case.seed)
     summed, judged, parts = made.summed, made.judged, sent_away(made)
     parts.give(data)
     sums = [sent_away(parts.sums(sent_away(part))) for part in summed]
@@ -358,4 +357,4 @@ def _in_passes(who: Learner, data: Data, fit: Fit, seed: int) -> Named:
     for blocks in judged:
         for _ in parts.judge(sent_away(blocks), solution, tape):
             pass
-    return tape.in_order()
+    _equal(who, "passes over parts equal the fit", tape.in_order(), told, near=True)

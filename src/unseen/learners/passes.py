@@ -252,7 +252,7 @@ class Passes:
         else:
             roots = whole.roots(x, weights).astype(np.float64)
             inside = whole.outputs(x).astype(np.float64)
-            outputs, gap = left_out(inside, self.rows.targets(block), roots, of, weights)
+            outputs, gap = left_out(inside, self.rows.answers.of(block), roots, of, weights)
         unsure = np.isin(of, of[gap < (LEAST_GAP if self.rows.dtype == np.float64 else COARSE_GAP)])
         if not unsure.any():
             yield block, x, outputs
@@ -273,7 +273,7 @@ class Passes:
         assert solution.variance is not None
         x, weights, whole = x.astype(np.float64, copy=False), self.rows.weights_of(block), solution.whole
         leverages = np.minimum(whole.leverages(x, weights), 1.0)
-        residuals = np.square(self.rows.targets(block) - whole.outputs(x)).sum(axis=1)
+        residuals = np.square(self.rows.answers.of(block) - whole.outputs(x)).sum(axis=1)
         residuals *= 1.0 if weights is None else weights
         with np.errstate(divide="ignore", invalid="ignore"):
             distances = residuals * leverages / ((1.0 - leverages) ** 2 * solution.variance)

@@ -12,7 +12,8 @@ from unseen.core.arrays import Array, FloatArray, IntArray
 from unseen.core.closed_form import Solution, Summing, Sums, left_alone
 from unseen.core.observation import Observation
 from unseen.core.protocols import Data
-from unseen.errors import ArgumentError, DataError, MissingDependencyError
+from unseen.errors import ArgumentError, MissingDependencyError
+from unseen.learners.base import check_two_classes
 
 
 class OnCpu:
@@ -188,9 +189,7 @@ class OneHotLabels:
 
     def check(self, class_weights: str, temperature: float | str) -> None:
         """Refuse data of fewer than two classes."""
-        data = self.data
-        if len(np.unique(data.labels)) < self.least:
-            raise DataError(f"ridge needs at least 2 classes, but every label is {data.class_names[data.labels[0]]!r}")
+        check_two_classes(self.data, "ridge")
 
     def add(self, sums: SumBuilder, rows: IntArray, x: FloatArray, weights: FloatArray | None) -> None:
         """Add one block by the products for one-hot labels."""

@@ -112,8 +112,9 @@ def _check_options(name: str, options: Mapping[str, Any], known: Iterable[str]) 
 
 
 def _make_preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
-    estimator = getattr(import_module("unseen.learners.sklearn"), name)(data)
-    own = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    learners = import_module("unseen.learners.sklearn")
+    estimator = getattr(learners, name)(data)
+    own = learners.last_step(estimator)
     _check_options(name, options, sorted(own.get_params(deep=False)))
     own.set_params(**options)
     return _wrap_estimator(estimator, frames=False)  # its encoder finds columns by their positions in `Data.take`

@@ -21,12 +21,12 @@ from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.closed_form import EveryLam, Solution
 from unseen.core.exposure import Fit, Plan
-from unseen.core.observation import Observation, Side
+from unseen.core.observation import SIDES, Observation
 from unseen.core.plans import Folds
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import for_each, one_thread_each
-from unseen.errors import ArgumentError, DataError
-from unseen.learners.base import check_positive, check_vectors, find_groups
+from unseen.errors import ArgumentError
+from unseen.learners.base import check_positive, check_trained_classes, check_vectors, find_groups
 from unseen.learners.passes import INFLUENCE, LEAST_GAP, Passes, limit_threads, run_passes
 from unseen.learners.products import make_answers, make_products
 from unseen.learners.rows import RowReader, SumCache, by_id, solve_or_refuse
@@ -59,7 +59,7 @@ def choose_scalars(
     ranked = seeds.order(seed, data.ids, "ridge")
     ranked = ranked[np.isin(ranked, among, assume_unique=True)]
     sample = by_id(data, ranked[: sample_size(len(ranked), given.answers.width)])
-    x, y, weights = given.inputs(sample, np.float64), given.targets(sample), given.weights_of(sample)
+    x, y, weights = given.inputs(sample, np.float64), given.answers.of(sample), given.weights_of(sample)
     scale = mean_eigenvalue(x) or 1.0
     regressions = EveryLam(x, y, of[sample], weights)
     blocks = range(regressions.blocks)
@@ -227,8 +227,7 @@ class RidgeLearner(Learner):
                     self._known = SumCache(rows)
                 sums = self._known.over(fit.train)
             solution = solve_or_refuse(sums, lam, fit.name, precision=self.precision)
-            sides: tuple[Side, ...] = ("unseen", "seen")
-            for side in sides:
+            for side in SIDES:
                 if sink.wants(side, 1, 1):
                     _judge(rows, fit.watch(side), solution, temperature, partial(sink.observe, side))
         report("epoch", epoch=1, epochs=1)
@@ -243,12 +242,7 @@ class RidgeLearner(Learner):
     def _prepare(self, data: Data, fit: Fit, trained: IntArray, seed: int) -> tuple[RowReader, float, float]:
         """Return the reader of the rows, lambda and the temperature."""
         if data.targets is None:
-            classes = len(np.unique(data.labels[trained]))
-            if classes < 2:
-                raise DataError(
-                    f"ridge cannot learn from fit {fit.name}: it needs samples of at least 2 classes, but its "
-                    f"{len(trained)} training samples are of {classes}"
-                )
+            check_trained_classes(data, trained, fit.name, self.name)
         weights: FloatArray | None = None
         if self.class_weights == "balanced":
             counts = np.bincount(data.labels[trained], minlength=len(data.class_names))

@@ -40,7 +40,7 @@ _reading = Lock()  # one thread at a time reads a data set, which may hold open 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """RowReader of a block that one thread works on."""
+    """Rows of a block that one thread works on."""
 
     rows: IntArray  # int64 (m,)
     # Their inputs, in their order: arrays from the data set, each with int64 positions in it, or None for the whole
@@ -113,10 +113,6 @@ class RowReader:
                 f"{some(self.data.ids[piece.rows[~finite]])}"
             )
         return x
-
-    def targets(self, rows: IntArray) -> FloatArray:
-        """Return the answers of these rows, float64: one-hot labels (m, C), or a target (m, 1)."""
-        return self.answers.of(rows)
 
     def weights_of(self, rows: IntArray) -> FloatArray | None:
         """Return the weights of these rows, float64 (m,), or None."""

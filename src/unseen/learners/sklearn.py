@@ -20,11 +20,11 @@ import numpy.typing as npt
 from unseen.core import seeds
 from unseen.core.arrays import IntArray, is_tensor, of_tensor, unmasked
 from unseen.core.exposure import Fit
-from unseen.core.observation import Observation, Side
+from unseen.core.observation import SIDES, Observation, Side
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import one_blas_thread, short_spins
 from unseen.errors import ArgumentError, DataError, some
-from unseen.learners.base import logits_of, refuse_target
+from unseen.learners.base import check_two_classes, logits_of, refuse_target
 
 with short_spins():
     from sklearn.base import clone
@@ -85,7 +85,7 @@ class SklearnLearner(Learner):
         self.estimator = estimator
         self.frames = frames and not packages_of(estimator) & ARRAYS_ONLY
         # The name of a pipeline is that of its last step.
-        self.name = f"sklearn:{type(getattr(estimator, 'steps', [(0, estimator)])[-1][1]).__name__}"
+        self.name = f"sklearn:{type(last_step(estimator)).__name__}"
         other = made_by is not None and made_by.rpartition(":")[2] != self.name.removeprefix("sklearn:")
         self.made_by = made_by if other else None
 
@@ -104,10 +104,7 @@ class SklearnLearner(Learner):
     def check(self, data: Data) -> None:
         """Refuse data with a regression target, or with fewer than two classes."""
         refuse_target(data, f"{self.name} learns classes")
-        if len(np.unique(data.labels)) < 2:
-            raise DataError(
-                f"a classifier needs at least 2 classes, but every label is {data.class_names[data.labels[0]]!r}"
-            )
+        check_two_classes(data, "a classifier")
 
     def fit(
         self, data: Data, fit: Fit, sink: Sink, checkpoints: CheckpointStore, *, seed: int, report: Callable[..., None]
@@ -125,7 +122,7 @@ class SklearnLearner(Learner):
         except _LIBRARY_ERRORS as error:
             message = f"{self.name} cannot learn from fit {fit.name} ({len(train)} samples): {_describe_error(error)}"
             raise DataError(message + _advise_encoding(error, data)) from error
-        for side in ("unseen", "seen"):
+        for side in SIDES:
             if sink.wants(side, 1, 1):
                 self._observe(model, data, fit, side, sink)
         report("epoch", epoch=1, epochs=1)
@@ -135,7 +132,7 @@ class SklearnLearner(Learner):
         # them, do not depend on the order of the rows.
         rows = fit.watch(side)
         rows = rows[np.argsort(data.ids[rows], kind="stable")]
-        last = model.steps[-1][1] if hasattr(model, "steps") else model
+        last = last_step(model)
         columns = self._columns(model, data)
         for block in np.array_split(rows, max(1, -(-len(rows) // BLOCK))):
             p = np.zeros((len(block), len(data.class_names)))
@@ -162,8 +159,9 @@ class SklearnLearner(Learner):
     def _columns(self, model: Any, data: Data) -> IntArray:
         """Return the class of each column of `predict_proba`."""
         own = labels_for(self.estimator, data)
+        number = {label: code for code, label in enumerate(own.tolist())}
         try:
-            return codes_of(model.classes_, own)
+            return np.array([number[label] for label in np.asarray(model.classes_).tolist()], dtype=np.int64)
         except (AttributeError, KeyError, TypeError) as error:
             got = getattr(model, "classes_", None)
             raise DataError(
@@ -188,6 +186,11 @@ def _advise_encoding(error: Exception, data: Data) -> str:
     )
 
 
+def last_step(estimator: Any) -> Any:
+    """Return the last step of a pipeline; any other estimator is its own."""
+    return estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+
+
 def labels_for(estimator: Any, data: Data) -> npt.NDArray[Any]:
     """Return the labels of the C classes for this estimator: those of the user, or else 0..C-1."""
     own = data.label_values
@@ -198,16 +201,6 @@ def packages_of(estimator: Any) -> set[str]:
     """Return the packages of an estimator and its parts."""
     inner = (estimator, *estimator.get_params(deep=True).values())
     return {base.__module__.partition(".")[0] for part in inner for base in type(part).__mro__}
-
-
-def codes_of(classes: Any, own: npt.NDArray[Any]) -> IntArray:
-    """Return the class number of each of an estimator's `classes_`.
-
-    >>> codes_of(["cat", "owl"], np.array(["ant", "cat", "owl"])).tolist()
-    [1, 2]
-    """
-    number = {label: code for code, label in enumerate(own.tolist())}
-    return np.array([number[label] for label in np.asarray(classes).tolist()], dtype=np.int64)
 
 
 def probabilities(output: Any, classes: int, ids: npt.NDArray[Any], who: str) -> npt.NDArray[np.float64]:
@@ -261,7 +254,7 @@ def clone_with_seeds(estimator: Any, seed: int) -> Any:
 
 def _is_default_stack(estimator: Any) -> bool:
     """Return whether an estimator is a stack with the default last model, which has `predict_proba` once fitted."""
-    last = getattr(estimator, "steps", [(0, estimator)])[-1][1]
+    last = last_step(estimator)
     return getattr(last, "final_estimator", last) is None and hasattr(type(last), "predict_proba")
 
 

@@ -25,12 +25,14 @@ from scipy.special import logsumexp
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.exposure import Fit, Plan
-from unseen.core.observation import Observation, Side
+from unseen.core.observation import SIDES, Observation
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.errors import DataError
 from unseen.learners.base import (
     Progress,
     check_positive,
+    check_trained_classes,
+    check_two_classes,
     check_vectors,
     find_groups,
     pack,
@@ -97,10 +99,7 @@ class SoftmaxLearner(Learner):
         """Refuse data that are not vectors, or have fewer than two classes or too many coefficients."""
         refuse_target(data, "softmax learns classes")
         check_vectors(data, self.name)
-        if len(np.unique(data.labels)) < 2:
-            raise DataError(
-                f"softmax needs at least 2 classes, but every label is {data.class_names[data.labels[0]]!r}"
-            )
+        check_two_classes(data, self.name)
         if coefficients(data) > MOST_COEFFICIENTS:
             raise DataError(
                 f"softmax takes at most {MOST_COEFFICIENTS:,} coefficients, but {len(data.class_names):,} classes of "
@@ -130,8 +129,7 @@ class SoftmaxLearner(Learner):
                 GroupModels(rows, fit, lam, checkpoints, report).run(sink)
         else:
             model = train(rows, fit.train, lam(fit.train), fit.name)
-            sides: tuple[Side, ...] = ("unseen", "seen")
-            for side in sides:
+            for side in SIDES:
                 if sink.wants(side, 1, 1):
                     for block in rows.blocks(fit.watch(side)):
                         sink.observe(side, Observation(block, epoch=1, logits=model.outputs(rows.inputs(block))))
@@ -201,13 +199,8 @@ class Model:
 def train(rows: RowReader, chosen: IntArray, lam: float, name: str, start: FloatArray | None = None) -> Model:
     """Train the regression of fit `name` on the rows `chosen`, from `start` or 0; refuse one class and a small lam."""
     labels = rows.data.labels
-    present = np.unique(labels[chosen])
-    if len(present) < 2:
-        raise DataError(
-            f"softmax cannot learn from fit {name}: it needs samples of at least 2 classes, but its {len(chosen)} "
-            f"training samples are of {len(present)}"
-        )
-    centre = rows.centre(chosen)
+    check_trained_classes(rows.data, chosen, name, "softmax")
+    present, centre = np.unique(labels[chosen]), rows.centre(chosen)
 
     def read() -> Iterable[Block]:
         for block in rows.blocks(chosen):

@@ -119,11 +119,6 @@ def largest(x: Array, k: int) -> Array:
     return np.argpartition(x, x.shape[1] - k, axis=1)[:, x.shape[1] - k :]
 
 
-def take_along(x: Array, at: npt.NDArray[np.int64]) -> Array:
-    """Select the entries (m, k) of the rows of (m, width) at these columns."""
-    return x.gather(1, like(at, x)) if is_tensor(x) else np.take_along_axis(x, at, axis=1)
-
-
 def columns(z: Array) -> Array:
     """Return 0 .. m - 1, for indexing."""
     return namespace(z).arange(z.shape[1], device=z.device) if is_tensor(z) else np.arange(z.shape[1])

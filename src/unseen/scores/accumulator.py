@@ -21,14 +21,13 @@ from scipy.special import softmax
 
 from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray, as_integers, check_real
 from unseen.core.exposure import Fit
-from unseen.core.observation import Observation, Side
+from unseen.core.observation import SIDES, Observation, Side
 from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, DataError, ExposureError, some
 from unseen.scores import _backend as be
 from unseen.scores.label_quality import KEPT, PROBABILITIES, ROWS
 from unseen.scores.streaming import Score, State, rowwise
 
-SIDES: tuple[Side, ...] = ("unseen", "seen")
 STATE = "/state/"  # marks the pieces that hold the state of a score
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.conformance import ensure
-from unseen.core.observation import DIRECTIONS, Observation, Side
+from unseen.core.observation import DIRECTIONS, SIDES, Observation, Side
 from unseen.scores.streaming import Score, State
 
 SAMPLES, CLASSES, FEATURES = 40, 4, 3
@@ -53,14 +53,13 @@ class Story:
         """Make random observations, for a few more epochs and repeats than the score needs."""
         rng = np.random.default_rng(seed)
         shape = (score.least_repeats + 1, score.least_epochs + 3, SAMPLES)
-        sides: tuple[Side, ...] = ("unseen", "seen")
         return cls(
             labels=rng.integers(0, classes, SAMPLES),
-            logits={side: 3.0 * rng.normal(size=(*shape, classes)) for side in sides},
-            features={side: rng.normal(size=(*shape, FEATURES)) for side in sides},
-            grad_norm={side: rng.exponential(size=shape) for side in sides},
-            leverage={side: rng.uniform(size=shape) for side in sides},
-            cooks_distance={side: rng.exponential(size=shape) for side in sides},
+            logits={side: 3.0 * rng.normal(size=(*shape, classes)) for side in SIDES},
+            features={side: rng.normal(size=(*shape, FEATURES)) for side in SIDES},
+            grad_norm={side: rng.exponential(size=shape) for side in SIDES},
+            leverage={side: rng.uniform(size=shape) for side in SIDES},
+            cooks_distance={side: rng.exponential(size=shape) for side in SIDES},
         )
 
     @property
@@ -148,22 +147,28 @@ def check_score(
     >>> from unseen.scores import resolve
     >>> check_score(resolve("el2n"))
     """
-    _check_declared(score)
     story = Story.random(score, seed=seed)
-    _check_wants(score, story.epochs)
+    _check_declared(score, story.epochs)
     values = play(score, story)
     _check_values(score, values, story)
     _check_direction(score)
     _check_state(score)
-    _check_batches(score, story, values, seed)
-    _check_order(score, story, values, seed)
+    rng = np.random.default_rng(seed)
+
+    def split(m: int, epoch: int) -> list[IntArray]:
+        cuts = np.sort(rng.integers(0, m + 1, 5))
+        return [part for part in np.split(rng.permutation(m), cuts) if len(part)]
+
+    _same(score, "any batches give the same", play(score, story, split=split), values)
+    order = np.random.default_rng(seed).permutation(SAMPLES)
+    _same(score, "shuffled samples take their scores along", play(score, story.take(order)), values[:, order])
     _check_pieces(score, story)
     _check_inputs(score, story)
     if importlib.util.find_spec("torch") is not None:
         _same(score, "torch tensors give the same as NumPy arrays", play(score, story, torch=True), values)
     if reference is not None:
         _same(score, "streaming equals the reference", values, reference(story))
-    _check_options(score, _variants(score) if variants is None else variants, story, values)
+    _check_options(score, variants, story, values)
 
 
 def _same(score: Score, rule: str, left: FloatArray, right: FloatArray) -> None:
@@ -172,7 +177,7 @@ def _same(score: Score, rule: str, left: FloatArray, right: FloatArray) -> None:
     ensure(not (gap > CLOSE).any() and not np.isnan(gap).any(), score, rule, f"a difference of {gap.max():.3g}")
 
 
-def _check_declared(score: Score) -> None:
+def _check_declared(score: Score, epochs: int) -> None:
     ensure(is_dataclass(score), score, "a score is a frozen dataclass, its fields the options")
     ensure(score.direction in DIRECTIONS, score, f"direction is one of {DIRECTIONS}", score.direction)
     ensure(score.low < score.high, score, "low is below high", (score.low, score.high))
@@ -180,9 +185,6 @@ def _check_declared(score: Score) -> None:
     ensure(score.needs and score.needs <= fields_known, score, f"needs are among {sorted(fields_known)}", score.needs)
     ensure(score.state in ("O(1)", "O(J)", "O(C)"), score, "state is 'O(1)', 'O(J)' or 'O(C)'", score.state)
     ensure(score.formula and score.source, score, "formula and source are stated")
-
-
-def _check_wants(score: Score, epochs: int) -> None:
     for side in score.sides:
         wanted = any(score.wants(side, epoch, epochs) for epoch in range(1, epochs + 1))
         ensure(wanted, score, f"wants some observation of the {side} side in {epochs} epochs")
@@ -195,16 +197,11 @@ def _check_values(score: Score, values: FloatArray, story: Story) -> None:
     ensure(values.shape == (rows, SAMPLES), score, "one float64 a sample", f"shape {values.shape}")
     ensure(values.dtype == np.float64, score, "one float64 a sample", values.dtype)
     ensure(np.isfinite(values).all(), score, "finite on finite logits")
-    extremes = play(score, _extremes(score))
-    for shown in (values, extremes):
+    other = Story.random(score, seed=1)
+    confident = replace(other, logits={side: 100.0 * x for side, x in other.logits.items()})
+    for shown in (values, play(score, confident)):  # very confident predictions, right and wrong ones
         inside = shown.min() >= score.low - CLOSE and shown.max() <= score.high + CLOSE
         ensure(inside, score, f"within [{score.low:.4g}, {score.high:.4g}]", f"{shown.min():.6g} .. {shown.max():.6g}")
-
-
-def _extremes(score: Score) -> Story:
-    """Make very confident predictions, right and wrong ones."""
-    story = Story.random(score, seed=1)
-    return replace(story, logits={side: 100.0 * x for side, x in story.logits.items()})
 
 
 def _check_direction(score: Score) -> None:
@@ -247,21 +244,6 @@ def _check_state(score: Score) -> None:
         ensure(size < O1_BYTES, score, f"O(1) state below {O1_BYTES} bytes a sample", size)
 
 
-def _check_batches(score: Score, story: Story, values: FloatArray, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-
-    def split(m: int, epoch: int) -> list[IntArray]:
-        cuts = np.sort(rng.integers(0, m + 1, 5))
-        return [part for part in np.split(rng.permutation(m), cuts) if len(part)]
-
-    _same(score, "any batches give the same", play(score, story, split=split), values)
-
-
-def _check_order(score: Score, story: Story, values: FloatArray, seed: int) -> None:
-    order = np.random.default_rng(seed).permutation(SAMPLES)
-    _same(score, "shuffled samples take their scores along", play(score, story.take(order)), values[:, order])
-
-
 def _check_pieces(score: Score, story: Story) -> None:
     """Check that a part of the samples is finished alike, as workers do it, unless the score declares `whole`."""
     if score.whole:
@@ -286,15 +268,6 @@ def _check_inputs(score: Score, story: Story) -> None:
                 ensure(untouched, score, f"leaves the {name} it is given alone")
 
 
-def _variants(score: Score) -> list[Score]:
-    """Return the same score with one option changed, for each option."""
-    types = get_type_hints(type(score))
-    return [
-        replace(cast(Any, score), **{field.name: _another(score, getattr(score, field.name), types[field.name])})
-        for field in fields(cast(Any, score))
-    ]
-
-
 def _another(score: Score, value: Any, kind: Any) -> Any:
     """Another value of an option: of the words it may be, or a number beside it."""
     kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
@@ -312,8 +285,12 @@ def _another(score: Score, value: Any, kind: Any) -> Any:
     raise AssertionError(f"score {score.name!r}: variants= must be given, no other value is known beside {value!r}")
 
 
-def _check_options(score: Score, variants: Sequence[Score], story: Story, values: FloatArray) -> None:
-    names = {field.name for field in fields(cast(Any, score))}
+def _check_options(score: Score, variants: Sequence[Score] | None, story: Story, values: FloatArray) -> None:
+    names = [field.name for field in fields(cast(Any, score))]
+    if variants is None:
+        types = get_type_hints(type(score))
+        others = {name: _another(score, getattr(score, name), types[name]) for name in names}
+        variants = [replace(cast(Any, score), **{name: value}) for name, value in others.items()]
     varied: set[str] = set()
     for variant in variants:
         differs = {name for name in names if getattr(variant, name) != getattr(score, name)}
@@ -321,7 +298,7 @@ def _check_options(score: Score, variants: Sequence[Score], story: Story, values
         changed = play(variant, story)
         matters = not np.array_equal(changed, values)
         ensure(matters, score, f"option {', '.join(sorted(differs))} changes something", repr(variant))
-    ensure(varied == names, score, "variants vary every option; missing", sorted(names - varied))
+    ensure(varied == set(names), score, "variants vary every option; missing", sorted({*names} - varied))
 
 
 def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

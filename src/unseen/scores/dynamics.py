@@ -377,8 +377,15 @@ def tdds(
     check_window(window, 3)
     check_decay(decay)
     history, labels = first_epochs(history, labels, epochs, least=window)
+    shifts = be.empty((history.shape[0] - 1, history.shape[1]), history)  # KD of every two successive epochs
+    for part in be.blocks(history[0]):
+        before = be.log_softmax(be.class_first(history[0][part]))
+        for t in range(len(shifts)):
+            after = be.log_softmax(be.class_first(history[t + 1][part]))
+            shifts[t, part] = shift(before, after)
+            before = after
     score: Array = 0.0
-    for unevenness in _windows(_shifts(history), window - 1, norm_about_mean):
+    for unevenness in _windows(shifts, window - 1, norm_about_mean):
         score = decay * unevenness + (1.0 - decay) * score
     return score
 
@@ -393,18 +400,6 @@ def shift(before: Array, after: Array) -> Array:
     """Compute KD of two (C, m) blocks of log probabilities."""
     xp = be.namespace(after)
     return xp.abs(xp.exp(after) * (after - before)).sum(0)
-
-
-def _shifts(history: Array) -> Array:
-    """Compute KD of every two successive epochs, float64 (T - 1, n)."""
-    out = be.empty((history.shape[0] - 1, history.shape[1]), history)
-    for part in be.blocks(history[0]):
-        before = be.log_softmax(be.class_first(history[0][part]))
-        for t in range(len(out)):
-            after = be.log_softmax(be.class_first(history[t + 1][part]))
-            out[t, part] = shift(before, after)
-            before = after
-    return out
 
 
 def check_decay(decay: float) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from unseen.core.arrays import Array, FloatArray, IntArray
+from unseen.core.arrays import Array, FloatArray, IntArray, is_tensor
 from unseen.core.observation import Observation, Side
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
@@ -150,7 +150,9 @@ def _confident_class(logits: Array, labels: Array) -> tuple[IntArray, IntArray]:
 def _candidates(logits: Array, y: IntArray, loss: FloatArray) -> tuple[npt.NDArray[np.int32], FloatArray]:
     """Find the k = min(12, C) most probable classes (m, k), ascending, and their p, of labels y and loss -log p_y."""
     classes = np.sort(be.to_numpy(be.largest(logits, min(CANDIDATES, logits.shape[1]))), axis=1)
-    z = be.double(be.to_numpy(be.take_along(logits, np.concatenate([classes, y[:, None]], axis=1))))
+    at = np.concatenate([classes, y[:, None]], axis=1)
+    taken = logits.gather(1, be.like(at, logits)) if is_tensor(logits) else np.take_along_axis(logits, at, axis=1)
+    z = be.double(be.to_numpy(taken))
     return classes.astype(np.int32), np.exp(z[:, :-1] - z[:, -1:] - loss[:, None])
 
 

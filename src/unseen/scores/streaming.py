@@ -101,13 +101,6 @@ def rowwise(kernel: be.Kernel, observation: Observation, labels: IntArray) -> Ar
     return of_parts(observation.shared["parts"])
 
 
-def observed_loss(observation: Observation, labels: IntArray) -> Array:
-    """Compute the cross-entropy if there are logits; else return the recorded loss."""
-    if observation.logits is not None:
-        return rowwise(be.loss, observation, labels)
-    return be.double(be.as_array(observation.loss))
-
-
 class Observed(Score):
     """A score measured in single observations: in the last one, or as the mean over given epochs."""
 
@@ -124,9 +117,9 @@ class Observed(Score):
         """Measure each sample of one batch, (m,), on the device of the observation."""
         if self.kernel is not None:
             return rowwise(self.kernel, observation, labels)
-        if self.from_loss:
-            return observed_loss(observation, labels)
-        (field,) = self.needs
+        if self.from_loss and observation.logits is not None:
+            return rowwise(be.loss, observation, labels)
+        (field,) = {"loss"} if self.from_loss else self.needs
         return be.double(be.as_array(getattr(observation, field)))
 
     def readable(self, observation: Observation) -> bool:

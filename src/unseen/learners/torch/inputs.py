@@ -16,13 +16,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from unseen.core.arrays import IdArray, IntArray
 from unseen.core.protocols import Data
@@ -34,13 +34,6 @@ from unseen.learners.torch.runtime import ALONE, Team
 SHARED = Path("/dev/shm")  # where torch puts what worker processes send
 _CHUNK = 2048  # rows at a time where all of them are passed over
 _CHUNK_VALUES = 1 << 25  # and their values, counted as int32: 200 images of 224 x 224 pixels
-
-
-class Inputs(Protocol):
-    """Raw inputs by row."""
-
-    def batches(self, batches: Sequence[IntArray]) -> Iterator[Tensor]:
-        """One tensor for each array of rows, on the device: images (m, H, W, C), vectors (m, d), dtype as stored."""
 
 
 class Held:
@@ -57,7 +50,7 @@ class Held:
         self.tensor = torch.from_numpy(whole).to(place)
 
     def batches(self, batches: Sequence[IntArray]) -> Iterator[Tensor]:
-        """As `Inputs`."""
+        """Yield a tensor for each array of rows, on the device: images (m, H, W, C) or vectors (m, d), as stored."""
         for rows in batches:
             taken = self.tensor.index_select(0, torch.from_numpy(np.array(rows)).to(self.place))
             yield taken.to(self.device, non_blocking=True)
@@ -72,7 +65,7 @@ class Streamed:
 
     def __init__(self, data: Data, *, device: torch.device, workers: int) -> None:
         self.device = device
-        self._order = _Order()
+        self._order: list[IntArray] = []  # of the epoch to come; the workers outlive an epoch, so it changes in place
         room = shutil.disk_usage(SHARED).free if os.access(SHARED, os.W_OK) else 0
         values = min(_CHUNK * int(np.prod(data.sample_shape)), _CHUNK_VALUES)  # of the largest batch
         wanted = (2 * workers + 1) * values * np.dtype(data.dtype).itemsize
@@ -98,23 +91,13 @@ class Streamed:
         )
 
     def batches(self, batches: Sequence[IntArray]) -> Iterator[Tensor]:
-        """As `Inputs`."""
-        self._order.batches = batches
+        """Yield a tensor for each array of rows, as `Held` does."""
+        self._order[:] = batches
         for taken in self._loader:
             yield torch.as_tensor(taken).to(self.device, non_blocking=True)
 
 
-class _Order(Sampler[IntArray]):
-    """The batches of the epoch to come; the workers outlive an epoch, so it changes in place."""
-
-    def __init__(self) -> None:
-        self.batches: Sequence[IntArray] = ()
-
-    def __iter__(self) -> Iterator[IntArray]:
-        return iter(self.batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
+Inputs: TypeAlias = Held | Streamed
 
 
 class _Takes(Dataset[npt.NDArray[Any]]):
@@ -132,7 +115,7 @@ def _keep(taken: Any) -> Any:
 
 def open_inputs(
     data: Data, *, device: torch.device, memory_limit: int | None, workers: int, sharers: int = 1
-) -> Held | Streamed:
+) -> Inputs:
     """Hold the data set if it takes at most `memory_limit` bytes, or stream it.
 
     By default that is half of the free memory; of the host's, so many processes (`sharers`) take as much each.
@@ -173,14 +156,9 @@ class Normaliser:
 def fit_normaliser(
     inputs: Inputs, ids: IdArray, train: IntArray, team: Team = ALONE, *, device: torch.device
 ) -> Normaliser:
-    """Mean and deviation of the training rows, the last axis kept apart; the order of rows has no effect on a bit.
+    """Fit mean and deviation of the training rows, the last axis kept apart; their order has no effect on a bit.
 
-    Args:
-        inputs: the raw inputs.
-        ids: (n,) ids of all samples.
-        train: int64 (t,) the only rows that are read.
-        team: the processes that share the reading and all get the result.
-        device: where the result is wanted.
+    No other row is read. The processes of a team share the reading, and all get the result.
 
     Raises:
         DataError: a training row holds NaN or infinity.
@@ -191,9 +169,11 @@ def fit_normaliser(
     # Sums of floats depend on the chunks in their last bits, counts do not.
     step = max(1, min(_CHUNK, _CHUNK_VALUES // first.numel())) if exact else _CHUNK
     chunks = [rows[start : start + step] for start in range(0, len(rows), step)]
-    mean, deviation = (_exact_moments if exact else _float_moments)(
-        inputs, ids, team.mine(chunks), first.shape[-1], team
-    )
+    mine, channels = team.mine(chunks), first.shape[-1]
+    if exact:
+        mean, deviation = _exact_moments(inputs, mine, channels, team)
+    else:
+        mean, deviation = _float_moments(inputs, ids, mine, channels, team)
     scale = 1 / np.where(deviation > 0, deviation, 1.0)
     mean, scale = mean.astype(np.float32), scale.astype(np.float32)
     return Normaliser(torch.from_numpy(mean).to(device), torch.from_numpy(scale).to(device))
@@ -202,8 +182,8 @@ def fit_normaliser(
 _Moments = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
-def _exact_moments(inputs: Inputs, ids: IdArray, chunks: Sequence[IntArray], channels: int, team: Team) -> _Moments:
-    """From counts of the 256 values, in integers."""
+def _exact_moments(inputs: Inputs, chunks: Sequence[IntArray], channels: int, team: Team) -> _Moments:
+    """Compute mean and deviation from counts of the 256 values, in integers."""
     counts = np.zeros((channels, 256), np.int64)
     for raw in inputs.batches(chunks):
         values = raw.reshape(-1, channels).to(torch.int32)
@@ -219,33 +199,28 @@ def _exact_moments(inputs: Inputs, ids: IdArray, chunks: Sequence[IntArray], cha
 
 
 def _float_moments(inputs: Inputs, ids: IdArray, chunks: Sequence[IntArray], channels: int, team: Team) -> _Moments:
-    """In two passes of float64."""
+    """Compute mean and deviation in two passes of float64."""
 
     def passed(centre: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
         total, n = np.zeros(channels), 0
         for rows, raw in zip(chunks, inputs.batches(chunks), strict=True):
             values = raw.cpu().numpy().astype(np.float64)
             flat = values.reshape(-1, values.shape[-1])
-            if centre is None:
-                _refuse_nonfinite(values, ids[rows])
-            else:
+            if centre is not None:
                 flat -= centre
                 flat *= flat
+            elif not np.isfinite(values).all():
+                bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+                raise DataError(
+                    "features must be finite, but samples to train on hold NaN or infinity: ids "
+                    f"{some(ids[rows][bad].tolist())}; remove these samples or fill in the missing values"
+                )
             total = total + flat.sum(axis=0)
             n += len(flat)
         return np.asarray(team.sum(total) / team.sum(np.asarray(n)))
 
     mean = passed(None)
     return mean, np.sqrt(passed(mean))
-
-
-def _refuse_nonfinite(values: npt.NDArray[np.float64], ids: IdArray) -> None:
-    bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
-    if bad.any():
-        raise DataError(
-            f"features must be finite, but samples to train on hold NaN or infinity: ids {some(ids[bad].tolist())}; "
-            "remove these samples or fill in the missing values"
-        )
 
 
 @dataclass(frozen=True)
@@ -278,15 +253,7 @@ def draw(recipe: Recipe, m: int, size: tuple[int, int], generator: torch.Generat
 
 
 def crop_and_flip(images: Tensor, draws: Draws, crop: int) -> Tensor:
-    """Shift each image inside its reflected border, then mirror it where drawn.
-
-    Args:
-        images: (m, H, W, C) of any dtype.
-        draws: what to do with each.
-        crop: width of the reflected border, below H and W.
-
-    Returns:
-        (m, H, W, C), the same dtype and device.
+    """Shift each image (m, H, W, C) inside its reflected border, `crop` wide, then mirror it where drawn.
 
     >>> image = torch.arange(3).view(1, 1, 3, 1)
     >>> crop_and_flip(image, Draws(torch.tensor([True]), None, None), 0).flatten().tolist()
@@ -308,12 +275,9 @@ def crop_and_flip(images: Tensor, draws: Draws, crop: int) -> Tensor:
 
 
 def cut_out(images: Tensor, draws: Draws, size: int) -> Tensor:
-    """Set a square of each normalised image to 0, the mean; the part of it outside the image is lost.
+    """Set a square of each normalised image (m, H, W, C) to 0, the mean; the part of it outside the image is lost.
 
-    Args:
-        images: float (m, H, W, C).
-        draws: the centres of the squares.
-        size: their side; one of even size has its centre just below and right of the middle.
+    A square of even size has its centre just below and right of the middle.
 
     >>> cut_out(torch.ones(1, 1, 4, 1), Draws(None, None, torch.tensor([[0, 1]])), 2).flatten().tolist()
     [0.0, 0.0, 1.0, 1.0]

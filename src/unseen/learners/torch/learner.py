@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
 
     from unseen.core.exposure import Fit
-    from unseen.learners.torch.inputs import Held, Streamed
+    from unseen.learners.torch.inputs import Inputs
 
 
 def load_torch() -> None:
@@ -63,15 +63,16 @@ def check_shape(recipe: Recipe, data: Data) -> None:
 def try_network(recipe: Recipe, data: Data, workers: int) -> None:
     """Build the network, call it once, and refuse one that cannot do what is asked."""
     import torch
+    from torch.nn.modules.batchnorm import _BatchNorm
 
     from unseen.learners.torch.loop import network_for
-    from unseen.learners.torch.runtime import by_the_batch_alone
 
     shape = data.sample_shape if data.kind == "vector" else (data.sample_shape[2], *data.sample_shape[:2])
     classes = len(data.class_names)
     with torch.random.fork_rng([]), torch.no_grad():
         model = network_for(data, recipe).eval()
-        if workers > 1 and by_the_batch_alone(model):
+        alone = [one for one in model.modules() if isinstance(one, _BatchNorm) and one.running_mean is None]
+        if workers > 1 and alone:  # what it says of a sample depends on the batch of that sample
             raise ArgumentError(
                 f"network {recipe.network!r} with {workers} workers must keep running statistics in its batch "
                 "normalisation, got track_running_stats=False; leave it at True, or use one worker"
@@ -129,7 +130,7 @@ class TorchLearner(Learner):
         # Fixed here, so that a fit in another process or on another machine runs with as many.
         self.threads: int = self.recipe.threads or default_threads()
         # A list, so that the same learner at other epochs or threads shares what is held.
-        self._opened: list[tuple[Data, Held | Streamed]] = []
+        self._opened: list[tuple[Data, Inputs]] = []
 
     def __repr__(self) -> str:
         return f"TorchLearner({self.recipe!r}, device={self.device!r})"
@@ -318,7 +319,7 @@ class TorchLearner(Learner):
 
         return find_device(self.device)
 
-    def _inputs(self, data: Data, device: torch.device, sharers: int) -> Held | Streamed:
+    def _inputs(self, data: Data, device: torch.device, sharers: int) -> Inputs:
         # The folds of one plan share the data; it is read once.
         from unseen.learners.torch.inputs import open_inputs
 

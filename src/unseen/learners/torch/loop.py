@@ -22,7 +22,7 @@ from torch.optim.sgd import sgd
 from unseen.core import seeds
 from unseen.core.arrays import Arrays, IntArray
 from unseen.core.exposure import Fit
-from unseen.core.observation import Observation, Side
+from unseen.core.observation import SIDES, Observation
 from unseen.core.protocols import Data, Sink
 from unseen.errors import ArgumentError, CorruptFileError, DataError, some
 from unseen.learners.base import pack, unpack
@@ -314,8 +314,7 @@ class TorchTraining:
 
     def observe(self, sink: Sink, epoch: int) -> None:
         """Push what the model now makes of the watch sets, if the sink wants it."""
-        sides: tuple[Side, ...] = ("unseen", "seen")
-        for side in sides:
+        for side in SIDES:
             wanted = sink.wants(side, epoch, self.recipe.epochs)
             if not wanted or not len(self.fit.watch(side)):
                 continue

@@ -132,29 +132,6 @@ def load_compiler() -> None:
 # ---- a team of processes -----------------------------------------------------------------------------------------
 
 
-def synchronise(model: nn.Module, device: torch.device) -> None:
-    """Let every batch normalisation of a model, in training, take the statistics of all processes' slices together.
-
-    Where torch can do it, which is on GPUs, its own does. Names, weights and evaluation mode stay as they are.
-    """
-    if device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # in place
-        return
-    for module in model.modules():
-        if isinstance(module, _BatchNorm):
-            alone = module.forward
-            module.forward = partial(_normalise_over_all, module, alone)  # type: ignore[method-assign]
-
-
-def by_the_batch_alone(model: nn.Module) -> bool:
-    """Whether some batch normalisation keeps no running statistics: what it says of a sample depends on its batch.
-
-    >>> by_the_batch_alone(nn.BatchNorm1d(2)), by_the_batch_alone(nn.BatchNorm1d(2, track_running_stats=False))
-    (False, True)
-    """
-    return any(isinstance(module, _BatchNorm) and module.running_mean is None for module in model.modules())
-
-
 def _normalise_over_all(norm: _BatchNorm, alone: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Normalise by the statistics of all slices in training, and else as the module does alone."""
     if not norm.training:
@@ -170,22 +147,18 @@ def _normalise_over_all(norm: _BatchNorm, alone: Callable[[Tensor], Tensor], x: 
     mean = _Sum.apply(values.sum(others)) / count  # type: ignore[no-untyped-call]
     centred = values - mean.view(shape)
     variance = _Sum.apply(centred.square().sum(others)) / count  # type: ignore[no-untyped-call]
-    _follow(norm, mean.detach(), variance.detach() * (count / (count - 1)))
+    if norm.num_batches_tracked is not None and norm.running_mean is not None and norm.running_var is not None:
+        with torch.no_grad():  # move the running statistics towards those of the batch
+            norm.num_batches_tracked.add_(1)
+            share = 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+            norm.running_mean.lerp_(mean.detach().to(norm.running_mean.dtype), share)
+            unbiased = variance.detach() * (count / (count - 1))
+            norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), share)
     scaled = centred * (variance + norm.eps).rsqrt().view(shape)
     if norm.affine:
         scaled = torch.addcmul(norm.bias.float().view(shape), scaled, norm.weight.float().view(shape))
-    return scaled.to(x.dtype)
-
-
-@torch.no_grad()
-def _follow(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
-    """Move the running statistics towards those of a batch."""
-    if norm.num_batches_tracked is None or norm.running_mean is None or norm.running_var is None:
-        return
-    norm.num_batches_tracked.add_(1)
-    share = 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), share)
-    norm.running_var.lerp_(variance.to(norm.running_var.dtype), share)
+    normalised: Tensor = scaled.to(x.dtype)
+    return normalised
 
 
 class _Sum(torch.autograd.Function):
@@ -247,7 +220,13 @@ class Team:
         """Return what training calls in place of the model, which keeps the weights."""
         if self.size == 1:
             return model
-        synchronise(model, self.device)
+        # Batch normalisation in training takes the statistics of all slices together, by torch where it can do that.
+        if self.device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # in place
+        else:
+            for module in model.modules():
+                if isinstance(module, _BatchNorm):
+                    module.forward = partial(_normalise_over_all, module, module.forward)  # type: ignore[method-assign]
         # Its search for unused parameters also keeps the order of addition: buckets are not laid out anew after the
         # first step of a process, so a training that is resumed goes on bit for bit.
         return nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
