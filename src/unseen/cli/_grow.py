@@ -113,7 +113,7 @@ def tell(result: unseen.Grown, run: Path, *, json: bool, no_report: bool) -> Non
 
 def shown(run: Path, *, json: bool, no_report: bool) -> None:
     """Print what a finished run holds."""
-    from unseen.core.history import HISTORY, History
+    from unseen.core.coreset import HISTORY, History
     from unseen.engine.runs import RunDirectory
 
     loaded: Any = unseen.load(run)
@@ -141,7 +141,7 @@ def started_from(start: str) -> Any:
 
 def summarise(result: unseen.Grown, run: Path) -> dict[str, Any]:
     """Give the result as numbers."""
-    from unseen.core.history import HISTORY
+    from unseen.core.coreset import HISTORY
     from unseen.scores.label_quality import LABEL_ISSUE
 
     coreset, history, table = result
