@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from sklearn.naive_bayes import GaussianNB
 
 import unseen
-from unseen.core.history import History
+from unseen.core.coreset import History
 from unseen.engine.runs import RunDirectory
 
 BAYES = GaussianNB(var_smoothing=1e-2)

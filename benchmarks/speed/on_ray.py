@@ -29,7 +29,7 @@ import unseen
 from unseen.core.exposure import Fit
 from unseen.data import from_arrays, from_parquet, resolve
 from unseen.engine.executors import Job, RayExecutor
-from unseen.engine.runs.memory import MemoryCheckpoints
+from unseen.engine.runs.base import MemoryCheckpoints
 from unseen.learners import Recipe, TorchLearner
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))

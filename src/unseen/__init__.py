@@ -24,7 +24,7 @@ _HOMES = {
     "ExposureError": "errors",
     "Fit": "core.exposure",
     "Grown": "growing",
-    "History": "core.history",
+    "History": "core.coreset",
     "MissingDependencyError": "errors",
     "Observation": "core.observation",
     "Pruned": "pruning",

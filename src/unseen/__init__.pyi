@@ -3,9 +3,9 @@ from unseen import functional as functional
 from unseen import learners as learners
 from unseen import rules as rules
 from unseen.core.coreset import Coreset as Coreset
+from unseen.core.coreset import History as History
 from unseen.core.exposure import Exposure as Exposure
 from unseen.core.exposure import Fit as Fit
-from unseen.core.history import History as History
 from unseen.core.observation import Observation as Observation
 from unseen.core.plans import coreset as coreset
 from unseen.core.plans import folds as folds

@@ -22,9 +22,8 @@ import numpy.typing as npt
 from unseen.core import seeds
 from unseen.core.arrays import IntArray
 from unseen.core.cards import listed, of_choice
-from unseen.core.coreset import Coreset
+from unseen.core.coreset import HISTORY, Coreset, History
 from unseen.core.exposure import Exposure, Plan, at_least
-from unseen.core.history import HISTORY, History
 from unseen.core.plans import coreset, default_plan, plan_of
 from unseen.core.table import ScoreTable
 from unseen.data.content import digest

@@ -9,8 +9,7 @@ from sklearn.model_selection import StratifiedKFold
 import unseen
 from unseen.core import seeds
 from unseen.core.exposure import Fit
-from unseen.core.fold_assignment import assign_folds
-from unseen.core.plans import at_once
+from unseen.core.plans import assign_folds, at_once
 
 
 @st.composite

@@ -5,7 +5,7 @@ import pytest
 
 import unseen
 from unseen.engine.executors.base import run_job
-from unseen.engine.runs.memory import MemoryRun
+from unseen.engine.runs.base import MemoryRun
 from unseen.engine.work import Training, Work
 
 

@@ -91,7 +91,7 @@ def grow(
 def tell_grown(run: Path, result: unseen.Grown | None = None, *, json: bool, no_report: bool) -> None:
     """Print the result of a run, after its page is written."""
     if result is None:
-        from unseen.core.history import HISTORY, History
+        from unseen.core.coreset import HISTORY, History
         from unseen.engine.runs import RunDirectory
 
         loaded: Any = unseen.load(run)
@@ -121,7 +121,7 @@ def started_from(start: str) -> Any:
 
 def summarise(result: unseen.Grown, run: Path) -> dict[str, Any]:
     """Give the result as numbers."""
-    from unseen.core.history import HISTORY
+    from unseen.core.coreset import HISTORY
     from unseen.scores.label_quality import LABEL_ISSUE
 
     coreset, history, table = result

@@ -16,6 +16,7 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 IdArray: TypeAlias = npt.NDArray[Any]  # int64 or text, unique
 Array: TypeAlias = Any  # a NumPy array or a torch tensor
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
+Named: TypeAlias = dict[str, npt.NDArray[Any]]
 
 LARGEST = np.iinfo(np.int64).max
 

@@ -80,7 +80,11 @@ def parse_spec(text: str) -> tuple[str, dict[str, object]]:
         key, equals, value = item.partition("=")
         if not equals:
             raise ArgumentError(f"expected name:option=value,... but got {text!r}: {item!r} has no '='")
-        options[key.strip()] = _literal(value.strip())
+        word = value.strip()
+        try:
+            options[key.strip()] = ast.literal_eval(word)
+        except (ValueError, SyntaxError):
+            options[key.strip()] = {"true": True, "false": False, "none": None}.get(word.lower(), word)
     return name.strip(), options
 
 
@@ -94,11 +98,3 @@ def _items(text: str) -> list[str]:
         else:
             items[-1] += sign
     return items
-
-
-def _literal(text: str) -> object:
-    try:
-        value: object = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return {"true": True, "false": False, "none": None}.get(text.lower(), text)
-    return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -91,11 +91,15 @@ class ScoreTable:
 
     def __post_init__(self) -> None:
         n = len(self.ids)
-        columns: dict[str, npt.NDArray[Any]] = {"labels": self.labels, "folds": self.folds.T, **_columns(self.values)}
+        columns: dict[str, npt.NDArray[Any]] = {"labels": self.labels, "folds": self.folds.T}
+        columns.update({name: rows.T for name, rows in self.values.items()})
         for name, array in columns.items():
             if len(array) != n:
                 raise ArgumentError(f"{name} must have one entry for each of the {n} ids, got {len(array)}")
-        if not _all_different(np.asarray(self.ids)):
+        # Ids usually ascend. Otherwise, sorting 1e7 of them is 20 times faster than np.unique.
+        ids = np.asarray(self.ids)
+        ordered = ids if bool((ids[1:] > ids[:-1]).all()) else np.sort(ids)
+        if (ordered[1:] == ordered[:-1]).any():
             values, counts = np.unique(self.ids, return_counts=True)
             raise ArgumentError(f"ids must be unique, but these occur twice: {some(values[counts > 1].tolist())}")
         for name in self.values:
@@ -271,6 +275,7 @@ class ScoreTable:
 
     def save(self, path: str | Path) -> Path:
         """Write a parquet file; its metadata describes the columns, as JSON under the key `unseen`."""
+        reliability = {name: self.reliability(name) for name in self.values}
         about = {
             "kind": "scores",
             "class_names": list(self.class_names),
@@ -278,7 +283,7 @@ class ScoreTable:
             "directions": self.directions,
             "repeats": {name: len(values) for name, values in self.values.items()},
             "fold_repeats": len(self.folds),
-            "reliability": {name: _finite(self.reliability(name)) for name in self.values},
+            "reliability": {name: value if np.isfinite(value) else None for name, value in reliability.items()},
             "provenance": self.provenance,
         }
         return write_parquet(Path(path), self.to_columns(), about)
@@ -324,14 +329,6 @@ def _ids(ids: npt.ArrayLike) -> IdArray:
     return as_integers(own, "ids") if own.dtype.kind in "buf" else own
 
 
-def _all_different(ids: IdArray) -> bool:
-    # Ids usually ascend. Otherwise, sorting 1e7 of them is 20 times faster than np.unique.
-    if bool((ids[1:] > ids[:-1]).all()):
-        return True
-    ordered = np.sort(ids)
-    return bool((ordered[1:] != ordered[:-1]).all())
-
-
 def _nan_mean(values: FloatArray) -> FloatArray:
     """Compute the mean over the repeats that scored a sample, NaN where none did."""
     times = (~np.isnan(values)).sum(axis=0)
@@ -347,11 +344,3 @@ def _number_columns(name: str, rows: npt.NDArray[Any]) -> dict[str, npt.NDArray[
 
 def _gather_columns(name: str, repeats: int, columns: Arrays) -> npt.NDArray[Any]:
     return np.stack([columns[name]] if repeats == 1 else [columns[f"{name}.{r}"] for r in range(repeats)])
-
-
-def _columns(values: Mapping[str, FloatArray]) -> dict[str, npt.NDArray[Any]]:
-    return {name: rows.T for name, rows in values.items()}
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
-from itertools import count, islice
+from itertools import count, islice, product
 from pathlib import Path, PurePosixPath
 from threading import Event, Lock
 from typing import TypeVar
@@ -25,6 +25,7 @@ _allowed: ContextVar[int | None] = ContextVar("allowed", default=None)
 # Read by the libraries when they are loaded, which may happen inside the first fit.
 _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SPINS = "1000"  # of GNU's OpenMP, whose default is 300,000
+_QUOTA_FILES = (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us"))  # of version 2 and of version 1
 _MEMBERSHIP, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
@@ -68,17 +69,11 @@ def _read_quotas() -> Iterator[float]:
             continue
         inside = PurePosixPath(place.lstrip("/"))
         # The limits of all parents hold, too. In a container the path may be the host's, where only the root is seen.
-        for folder in (inside, *inside.parents):
-            yield from _read_quota(root / folder)
-
-
-def _read_quota(group: Path) -> Iterator[float]:
-    """Yield the quota of one cgroup, in cores, if it has one."""
-    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
-        with suppress(OSError, ValueError):  # no such file, or "max": no limit
-            quota, period = map(int, " ".join((group / name).read_text() for name in names).split())
-            if quota > 0 and period > 0:  # -1: no limit
-                yield quota / period
+        for folder, names in product((inside, *inside.parents), _QUOTA_FILES):
+            with suppress(OSError, ValueError):  # no such file, or "max": no limit
+                quota, period = map(int, " ".join((root / folder / name).read_text() for name in names).split())
+                if quota > 0 and period > 0:  # -1: no limit
+                    yield quota / period
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IdArray, IntArray
-from unseen.core.fold_assignment import assign_folds
+from unseen.core.plans import assign_folds
 from unseen.core.protocols import Data
 from unseen.data.content import digest
 from unseen.errors import ArgumentError, DataError, some

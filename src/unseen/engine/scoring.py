@@ -79,7 +79,9 @@ class Scoring:
     ) -> None:
         self.samples = samples
         self.plan = at_once(plan) if learner.closed_form else plan
-        self.scores = _drop_duplicates([resolve(score) for score in scores])
+        self.scores = tuple({score.label: score for score in map(resolve, scores)}.values())
+        if not self.scores:
+            raise ArgumentError("scores must name at least one score, got none")
         self.run = run
         self.seed = seed
         for score in self.scores:
@@ -174,12 +176,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _drop_duplicates(scores: list[Score]) -> tuple[Score, ...]:
-    if not scores:
-        raise ArgumentError("scores must name at least one score, got none")
-    return tuple({score.label: score for score in scores}.values())
 
 
 def check_score(score: Score, plan: Plan, learner: Abilities) -> None:

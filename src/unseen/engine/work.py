@@ -143,7 +143,9 @@ class Work:
     ) -> None:
         self.data = data
         self.executor = executors.resolve(executor, jobs=jobs, threads=threads)
-        self.learner, self.threads = _set_threads(learners.resolve(learner, data), self.executor.threads)
+        own, threads = learners.resolve(learner, data), self.executor.threads
+        limited = own.with_threads(threads)  # the recipe of a learner may fix another number
+        self.learner, self.threads = (own, threads) if limited is None else (limited, limited.threads or threads)
         if self.executor.workers > 1:
             self.learner = _set_workers(self.learner, self.executor.workers)
         self.learner.check(data)
@@ -203,7 +205,44 @@ class Work:
             test: int64 (m,) the test rows.
             seed: the root seed.
         """
-        return _test_each(self, run, trainings, test, seed=seed)
+        score = resolve_score("loss")
+        labels, classes = self.samples.labels, len(self.samples.class_names)
+
+        def make_outcome(one: Training, kept: Arrays) -> Outcome:
+            guess = np.asarray(kept["prediction"])
+            seen = len(one.rows) * (one.learner.epochs or 1)
+            return Outcome(guess, np.asarray(kept["loss"]), guess == labels[test], seen)
+
+        pending = {}
+        for one in trainings:
+            kept = run.result(one.name)
+            if kept is None or bytes(kept["trained_on"]) != _digest_training(one, test):
+                pending[one.name] = one
+            else:
+                yield one, make_outcome(one, kept)
+
+        def jobs() -> Iterator[executors.Job]:
+            todo = list(pending.values())
+            # The longest go first, so that no worker is left with one when the others are done.
+            if self.executor.jobs != 1:
+                todo.sort(key=lambda one: len(one.rows) * (one.learner.epochs or 1), reverse=True)
+            for one in todo:
+                fit = Fit(train=one.rows, unseen=test, repeat=one.replicate)
+                sink = ScoreSink(fit, labels, [score], classes)
+                yield executors.Job(fit, sink, run.checkpoints(one.name), one.learner, seed, one.name)
+
+        def report(kind: str, **fields: Any) -> None:
+            run.event(kind, **fields)
+            self.report(kind, **fields)
+
+        for job, result in self.run_jobs(jobs(), report):
+            one = pending[job.name]
+            quantities = {name.split("/")[2]: array for name, array in result.items() if name.count("/") == 2}
+            kept = {"prediction": result["prediction"], "loss": score.join({"unseen": quantities})}
+            mark = np.frombuffer(_digest_training(one, test), np.uint8)
+            run.save_result(job.name, {**kept, "trained_on": mark})
+            self.report("fit_done", fit=job.name, epochs=job.learner.epochs or 1)
+            yield one, make_outcome(one, kept)
 
     def check_batch(self, samples: int) -> None:
         """Refuse to judge a coreset that is smaller than one batch of the learner.
@@ -273,12 +312,6 @@ def _describe_learner(learner: Learner) -> Abilities:
     return Abilities(learner.describe(), learner.epochs, learner.provides, learner.closed_form)
 
 
-def _set_threads(learner: Learner, threads: int) -> tuple[Learner, int]:
-    """Return the learner with this many threads for each fit, and the number that it uses; its recipe may fix one."""
-    limited = learner.with_threads(threads)
-    return (learner, threads) if limited is None else (limited, limited.threads or threads)
-
-
 def _set_workers(learner: Learner, workers: int) -> Learner:
     """Return the learner with each model trained by so many processes; like threads, they are in its description."""
     parallel = learner.with_workers(workers)
@@ -310,7 +343,20 @@ def _find_groups(data: Data, groups: Groups) -> IntArray | None:
 
 def _score_each(work: Work, asked: Sequence[Asked], learner: Learner, *, announce: bool) -> list[ScoreTable]:
     """Score by each request, with fits of this learner; see `Work.score`."""
-    scorings = [_make_scoring(work, one, learner) for one in asked]
+    scorings = []
+    for one in asked:
+        check_scores(work.data, map(resolve_score, one.scores))
+        scorings.append(
+            Scoring(
+                work.samples,
+                plan=one.plan,
+                scores=one.scores,
+                learner=_describe_learner(learner),
+                run=one.run,
+                seed=one.seed,
+                settings={"threads": work.threads},
+            )
+        )
     if announce:
         work.report("plan", **_describe_scoring(work, scorings[0]))
     owners = {}  # by the name of a job: its request and its scoring
@@ -335,19 +381,6 @@ def _score_each(work: Work, asked: Sequence[Asked], learner: Learner, *, announc
     if announce and learner.closed_form and asked[0].plan.scored_side == "unseen":
         _warn_if_perfect(tables[0], learner.name)
     return tables
-
-
-def _make_scoring(work: Work, asked: Asked, learner: Learner) -> Scoring:
-    check_scores(work.data, map(resolve_score, asked.scores))
-    return Scoring(
-        work.samples,
-        plan=asked.plan,
-        scores=asked.scores,
-        learner=_describe_learner(learner),
-        run=asked.run,
-        seed=asked.seed,
-        settings={"threads": work.threads},
-    )
 
 
 def _describe_scoring(work: Work, job: Scoring) -> dict[str, object]:
@@ -389,55 +422,6 @@ def _warn_if_perfect(table: ScoreTable, learner: str) -> None:
             UserWarning,
             stacklevel=5,
         )
-
-
-# ---- tests: trainings on parts of the data set ---------------------------------------------------------------------
-
-
-def _test_each(
-    work: Work, run: Run, trainings: Iterable[Training], test: IntArray, *, seed: int
-) -> Iterator[tuple[Training, Outcome]]:
-    """Train on each part and predict the test rows; see `Work.test`."""
-    score = resolve_score("loss")
-    labels, classes = work.samples.labels, len(work.samples.class_names)
-
-    def make_outcome(one: Training, kept: Arrays) -> Outcome:
-        guess = np.asarray(kept["prediction"])
-        seen = len(one.rows) * (one.learner.epochs or 1)
-        return Outcome(guess, np.asarray(kept["loss"]), guess == labels[test], seen)
-
-    pending = {}
-    for one in trainings:
-        kept = run.result(one.name)
-        if kept is None or bytes(kept["trained_on"]) != _digest_training(one, test):
-            pending[one.name] = one
-        else:
-            yield one, make_outcome(one, kept)
-
-    def jobs() -> Iterator[executors.Job]:
-        todo = list(pending.values())
-        if work.executor.jobs != 1:  # the longest first, so that no worker is left with one when the others are done
-            todo.sort(key=lambda one: len(one.rows) * (one.learner.epochs or 1), reverse=True)
-        for one in todo:
-            fit = Fit(train=one.rows, unseen=test, repeat=one.replicate)
-            sink = ScoreSink(fit, labels, [score], classes)
-            yield executors.Job(fit, sink, run.checkpoints(one.name), one.learner, seed, one.name)
-
-    def report(kind: str, **fields: Any) -> None:
-        run.event(kind, **fields)
-        work.report(kind, **fields)
-
-    for job, result in work.run_jobs(jobs(), report):
-        one = pending[job.name]
-        kept = {"prediction": result["prediction"], "loss": score.join({"unseen": _select_quantities(result)})}
-        mark = np.frombuffer(_digest_training(one, test), np.uint8)
-        run.save_result(job.name, {**kept, "trained_on": mark})
-        work.report("fit_done", fit=job.name, epochs=job.learner.epochs or 1)
-        yield one, make_outcome(one, kept)
-
-
-def _select_quantities(result: Arrays) -> dict[str, npt.NDArray[Any]]:
-    return {name.split("/")[2]: array for name, array in result.items() if name.count("/") == 2}
 
 
 def _digest_training(one: Training, test: IntArray) -> bytes:

@@ -80,10 +80,15 @@ class HeldOut:
         if self._epoch > self._epochs:
             raise ArgumentError(f"on_train_start announced {self._epochs} epochs, but this is number {self._epoch}")
         if self._epoch == self._epochs or self._watch.every_epoch:
+            import torch
+
             modes = [(module, module.training) for module in model.modules()]
             model.eval()
             try:
-                self._evaluate(model, loader)
+                self._watch.begin_evaluation_of(loader)
+                with torch.no_grad():
+                    for batch in loader:
+                        self._watch.add_batch(self._logits(model, batch), model, batch=batch)
             finally:
                 for module, mode in modes:
                     module.training = mode
@@ -91,14 +96,6 @@ class HeldOut:
             self._watch.end_epoch(self._epoch, step=self._epoch)
         if self._epoch == self._epochs:
             self._watch.end(step=self._epoch)
-
-    def _evaluate(self, model: Any, loader: Any) -> None:
-        import torch
-
-        self._watch.begin_evaluation_of(loader)
-        with torch.no_grad():
-            for batch in loader:
-                self._watch.add_batch(self._logits(model, batch), model, batch=batch)
 
 
 def _call_on_first(model: Any, batch: Any) -> Array:

@@ -53,9 +53,6 @@ class _TrainerHooks:
         self._state: Any = None
         self._over = False
 
-    def __repr__(self) -> str:
-        return "HeldOut()"
-
     def on_train_begin(self, args: Any, state: Any, control: Any, *, train_dataloader: Any, **more: Any) -> None:
         _check_arguments(args)
         self._over = self._evaluating = False

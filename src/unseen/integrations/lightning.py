@@ -44,9 +44,6 @@ class _LightningHooks:
     def __init__(self, recorder: Recorder, ids: BatchIds | None, loader: int) -> None:
         self._watch, self._loader = TrainingWatch(recorder, ids), loader
 
-    def __repr__(self) -> str:
-        return "HeldOut()"
-
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         if trainer.world_size > 1:
             raise ArgumentError(f"a fit must be trained in one process, got {trainer.world_size}; pass devices=1")
@@ -83,7 +80,10 @@ class _LightningHooks:
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         if self._watch.is_training:  # else by trainer.validate, after training
-            loader = _list_loaders(trainer.val_dataloaders)[self._loader]
+            loaders = trainer.val_dataloaders
+            if hasattr(loaders, "values"):
+                loaders = list(loaders.values())
+            loader = loaders[self._loader] if isinstance(loaders, (list, tuple)) else loaders
             self._watch.begin_evaluation_of(loader, use="validate on Subset(dataset, fit.unseen)")
 
     def on_validation_batch_end(
@@ -110,9 +110,3 @@ def _epochs(trainer: Any) -> int | None:
     """Return the number of epochs, or None where another limit may end the training earlier."""
     known = trainer.max_epochs is not None and trainer.max_epochs > 0 and trainer.max_steps < 1
     return trainer.max_epochs if known else None
-
-
-def _list_loaders(loaders: Any) -> list[Any]:
-    if hasattr(loaders, "values"):
-        return list(loaders.values())
-    return list(loaders) if isinstance(loaders, (list, tuple)) else [loaders]

@@ -99,8 +99,11 @@ class Recorder:
         # The run of a deleted recorder is closed, so that another recorder can continue it.
         weakref.finalize(self, self._run.close)
         asked = listed(scores)
-        if labels is None:
-            _check_label_free(asked)
+        if labels is None and (wrong := next((s for s in map(resolve, asked) if not s.from_loss), None)):
+            raise ArgumentError(
+                f"score {wrong.label!r} needs classes, but labels= was not given; without labels the scores are loss, "
+                "holdout_gap and reducible"
+            )
         self._about: dict[str, object] = {"learner": name}
         abilities = Abilities(self._about, epochs=None, provides=None)
         self._job = Scoring(
@@ -196,9 +199,21 @@ class Recorder:
         parts = {name: _check_values(name, value, len(rows)) for name, value in given.items() if value is not None}
         if logits is not None:
             parts["logits"] = self._convert_logits(parts["logits"], probabilities)
-        for side, chosen in self._split_sides(rows, self._fit):
-            own = {name: _take_part(value, chosen) for name, value in parts.items()}
-            self._sink.observe(side, Observation(rows[chosen], epoch, **own))
+        sides: dict[Side, npt.NDArray[Any]] = {
+            "unseen": np.isin(rows, self._fit.unseen),
+            "seen": np.isin(rows, self._fit.seen),
+        }
+        stray = rows[~(sides["unseen"] | sides["seen"])]
+        if stray.size:
+            raise ExposureError(
+                f"fit {self._fit.name} is not asked about the ids {some(self._ids[stray].tolist())}: its model was "
+                "trained on them; record the samples of fit.unseen (and fit.seen) only"
+            )
+        for side, chosen in sides.items():
+            if chosen.any():
+                at = slice(None) if chosen.all() else np.flatnonzero(chosen)
+                own = {name: value[at] for name, value in parts.items()}
+                self._sink.observe(side, Observation(rows[chosen], epoch, **own))
 
     def table(self) -> ScoreTable:
         """Return the score table, when all fits are finished, and close the run."""
@@ -311,19 +326,6 @@ class Recorder:
                 self._suspect_rows = None
         return values
 
-    def _split_sides(self, rows: IntArray, fit: Fit) -> Iterator[tuple[Side, npt.NDArray[Any]]]:
-        unseen_part, seen_part = np.isin(rows, fit.unseen), np.isin(rows, fit.seen)
-        stray = rows[~(unseen_part | seen_part)]
-        if stray.size:
-            raise ExposureError(
-                f"fit {fit.name} is not asked about the ids {some(self._ids[stray].tolist())}: its model was trained "
-                "on them; record the samples of fit.unseen (and fit.seen) only"
-            )
-        if unseen_part.any():
-            yield "unseen", unseen_part
-        if seen_part.any():
-            yield "seen", seen_part
-
 
 @dataclass(frozen=True, eq=False)
 class _GivenFolds:
@@ -383,22 +385,9 @@ def warn_of_probabilities(stacklevel: int) -> None:
     )
 
 
-def _check_label_free(scores: Sequence[str | Score]) -> None:
-    for score in map(resolve, scores):
-        if not score.from_loss:
-            raise ArgumentError(
-                f"score {score.label!r} needs classes, but labels= was not given; without labels the scores are loss, "
-                "holdout_gap and reducible"
-            )
-
-
 def _check_values(name: str, value: Array, m: int) -> Array:
     array = dense(value, name) if is_tensor(value) else to_numpy(value, name)
     if array.ndim < 1 or len(array) != m:
         raise ArgumentError(f"{name} must have one entry for each of the {m} ids, got shape {tuple(array.shape)}")
     check_real(array, name)
     return array
-
-
-def _take_part(value: Array, chosen: npt.NDArray[Any]) -> Array:
-    return value if chosen.all() else value[np.flatnonzero(chosen)]

@@ -46,15 +46,14 @@ class _SkorchHooks:
         self.recorder = recorder  # named like the argument, because scikit-learn's get_params reads it by that name
         self._epoch = 0
 
-    def __repr__(self) -> str:
-        return "HeldOut()"
-
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **more: Any) -> None:
         self._epoch = len(net.history)  # not empty where partial_fit continues
         self._watch.begin(epochs=self._epoch + net.max_epochs, first=self._epoch + 1)
         for _, callback in net.callbacks_:
             if _reads_metric(callback):
-                check_monitor(type(callback).__name__, _monitor_of(callback))
+                monitor = callback.monitor
+                name = monitor if isinstance(monitor, str) else getattr(monitor, "__name__", None)
+                check_monitor(type(callback).__name__, name)
 
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **more: Any) -> None:
         self._watch.check_training_set(dataset_train, use="fit the net on Subset(dataset, fit.train)")
@@ -102,7 +101,3 @@ def _reads_metric(callback: Any) -> bool:
         policy = callback.policy
         return (policy if isinstance(policy, str) else policy.__name__) == "ReduceLROnPlateau"
     return name == "EarlyStopping" or (name == "Checkpoint" and callback.load_best)
-
-
-def _monitor_of(callback: Any) -> str | None:
-    return callback.monitor if isinstance(callback.monitor, str) else getattr(callback.monitor, "__name__", None)

@@ -96,7 +96,10 @@ class Tracker:
                 self._sink.scalar("kept", len(coreset) / coreset.n, 0)
                 self._sink.text("coreset", repr(coreset))
         if run is not None:
-            self._keep_page(Path(run))
+            import unseen
+
+            with TemporaryDirectory(prefix="unseen-") as folder:
+                self._sink.artifact(unseen.report(run, out=Path(folder) / _PAGE))
 
     def _log_scores(self, table: ScoreTable) -> None:
         if table.predictions is not None and (judged := table.predictions >= 0).any():
@@ -116,12 +119,6 @@ class Tracker:
             verdicts = [f"{name} against {to}: {evaluation.verdict(name, to).text}" for to in evaluation[name].beside]
             if verdicts:
                 self._sink.text(f"verdict/{name}", "\n\n".join(verdicts))
-
-    def _keep_page(self, run: Path) -> None:
-        import unseen
-
-        with TemporaryDirectory(prefix="unseen-") as folder:
-            self._sink.artifact(unseen.report(run, out=Path(folder) / _PAGE))
 
 
 def to_tensorboard(folder: str | Path) -> Tracker:

@@ -22,7 +22,6 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from unseen.core.arrays import Array, IntArray
 from unseen.core.exposure import Fit
@@ -48,7 +47,7 @@ def make_callback(hooks: type, name: str, package: str, *modules: str) -> Any:
             base = getattr(import_module(module), name)
         except ImportError:
             continue
-        return type("HeldOut", (hooks, base), {})
+        return type("HeldOut", (hooks, base), {"__repr__": lambda self: "HeldOut()"})
     raise MissingDependencyError(package, f"held_out of unseen.integrations, for {package},")
 
 
@@ -168,9 +167,17 @@ class TrainingWatch:
         """
         self._fit = self.recorder.fit
         fit = self.fit
-        _refuse_several_processes()
+        torch = sys.modules.get("torch")
+        joined = torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized()
+        if torch is not None and joined and (processes := torch.distributed.get_world_size()) > 1:
+            raise ArgumentError(
+                f"a fit must be trained in one process, got {processes}: each would hold a part of the logits, some "
+                "twice; train one fit a device instead"
+            )
         # Masks, because every batch may be checked.
-        self._learned, self._watched = _mask(self.recorder, fit.train), _mask(self.recorder, fit.unseen, fit.seen)
+        self._learned, self._watched = np.zeros((2, len(self.recorder.ids)), bool)
+        self._learned[fit.train] = True
+        self._watched[fit.unseen] = self._watched[fit.seen] = True
         self.recorder.check(provides=["logits"], epochs=epochs)
         self._last = NEVER if epochs is None else epochs
         self._trained, self._step = NEVER, NEVER
@@ -293,26 +300,31 @@ class TrainingWatch:
         """
         if not self._rows:
             raise DataError(f"fit {self.fit.name} was evaluated on no sample after epoch {epoch}")
-        self._evaluation = epoch, np.concatenate(self._rows), _concatenate(self._logits)
+        if hasattr(self._logits[0], "detach"):
+            import torch
+
+            logits = torch.cat(self._logits)
+        else:
+            logits = np.concatenate(self._logits)
+        self._evaluation = epoch, np.concatenate(self._rows), logits
         self._step = step
         self.begin_evaluation()
 
     def end_epoch(self, epoch: int, *, step: int) -> None:
         """End an epoch: record its evaluation if a score reads it."""
         self._trained = epoch
-        wanted = [side for side in SIDES if self.recorder.wants(side, epoch, self._last)]
-        if wanted:
-            self._record_sides(wanted, step)
+        self._record_sides([side for side in SIDES if self.recorder.wants(side, epoch, self._last)], step)
 
     def end(self, *, step: int) -> None:
         """End the training, perhaps early: record the last epoch if this was not done yet."""
         last = self._trained
         left = [s for s in SIDES if self._recorded[s] < last and self.recorder.wants(s, last, last)]
-        if left:
-            self._record_sides(left, step)
+        self._record_sides(left, step)
         self._fit = None
 
     def _record_sides(self, sides: list[Side], step: int) -> None:
+        if not sides:
+            return
         fit, epoch = self.fit, self._trained
         if self._evaluation is None or self._evaluation[0] != epoch or self._step != step:
             raise ArgumentError(
@@ -372,26 +384,6 @@ def check_evaluation_mode(model: Any) -> None:
             )
 
 
-def _mask(recorder: Recorder, *parts: IntArray) -> npt.NDArray[np.bool_]:
-    """Return a mask of the rows in any of the parts, bool (n,)."""
-    mask = np.zeros(len(recorder.ids), bool)
-    for rows in parts:
-        mask[rows] = True
-    return mask
-
-
-def _refuse_several_processes() -> None:
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.distributed.is_available() or not torch.distributed.is_initialized():
-        return
-    processes = torch.distributed.get_world_size()
-    if processes > 1:
-        raise ArgumentError(
-            f"a fit must be trained in one process, got {processes}: each would hold a part of the logits, some twice; "
-            "train one fit a device instead"
-        )
-
-
 def _check_logits(logits: Any, m: int, classes: int) -> Array:
     shape = tuple(logits.shape)
     if shape != (m, classes):
@@ -409,11 +401,3 @@ def _check_logits(logits: Any, m: int, classes: int) -> Array:
             "give their logarithm"
         )
     return logits
-
-
-def _concatenate(parts: list[Array]) -> Array:
-    if hasattr(parts[0], "detach"):
-        import torch
-
-        return torch.cat(parts)
-    return np.concatenate(parts)

@@ -1,6 +1,6 @@
 """The report of a run: one HTML page that needs no other file.
 
-`facts` gathers the results of a run and reduces them to a few numbers, `words` puts them into sentences, `pictures`
-draws, `charts` chooses the drawings, `galleries` chooses samples and shows them, and `page` fills the template; its
+`facts` gathers the results of a run and reduces them to a few numbers, `words` puts them into sentences, `charts`
+chooses the drawings and makes them, `galleries` chooses samples and shows them, and `page` fills the template; its
 `report` is the verb.
 """

@@ -1,10 +1,21 @@
-"""The charts of a report: which ones a run gives, with their captions and tables of numbers."""
+"""The charts of a report: which ones a run gives, with their captions and tables of numbers, and how they are drawn.
+
+Charts are inline SVG, drawn by matplotlib and coloured by the page. The same numbers give the same bytes. They are
+drawn in stand-in colours, which become variables of the page's style, so that one drawing reads well on a light and on
+a dark page. Text stays text. Each chart carries a description for readers who do not see it (`alt`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import io
+import re
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, TypeVar, cast
+from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
@@ -16,8 +27,7 @@ from unseen.evaluating.methods import FULL
 from unseen.evaluating.result import Evaluation
 from unseen.evaluating.statistics import interval
 from unseen.evaluating.sweep import Sweep
-from unseen.reporting import pictures
-from unseen.reporting.facts import Crowding, Cut, Facts, crowding, edges_of, exposure_of, scored
+from unseen.reporting.facts import Cut, Facts, crowding, edges_of, exposure_of, scored
 
 _TABLE_BINS = 12  # of a histogram, in its table of numbers
 _METHODS = 12  # of a sweep that are drawn; more would hide each other
@@ -70,28 +80,36 @@ def _draw_distribution(facts: Facts, table: ScoreTable, score: str, cut: Cut | N
         return
     other = None if facts.other is None else scored(facts.other, score)
     edges = edges_of(values, *([] if other is None else [other]))
-    panels, crowded = [], []
+    panels: list[Bars] = []
+    spread = [(_name(table), values)]
     if other is not None and facts.other is not None:
-        panels.append(pictures.Bars(_name(facts.other), _counts(other, edges)))
-        crowded.append((_name(facts.other), _crowding(other, edges)))
+        panels.append(Bars(_name(facts.other), _counts(other, edges)))
+        spread.insert(0, (_name(facts.other), other))
     whole = _counts(values, edges)
     if facts.coreset is None:
-        panels.append(pictures.Bars(_name(table), whole))
+        panels.append(Bars(_name(table), whole))
     else:
         kept = _counts(values[facts.coreset.indices], edges)
-        panels.append(pictures.Bars(f"{_name(table)}, kept and pruned", kept, whole - kept))
-    crowded.append((_name(table), _crowding(values, edges)))
-    label = f"{score}: {meaning(table.direction(score))}"
+        panels.append(Bars(f"{_name(table)}, kept and pruned", kept, whole - kept))
+    crowded = [f"{name}: {_describe_crowding(column, edges)}." for name, column in spread]
+    heads: list[str] = []
+    columns: list[FloatArray] = []
+    for panel in panels:
+        heads += [panel.title] if panel.pruned is None else ["kept", "pruned"]
+        columns += [panel.kept] if panel.pruned is None else [panel.kept, panel.pruned]
+    each = (len(edges) - 1) // _TABLE_BINS  # the table has fewer bins than the drawing
+    counts = [column.reshape(-1, each).sum(axis=1) for column in columns]
+    ends = [f"{edge:.3g}" for edge in edges[::each]]
     yield Chart(
         key="distribution",
         title="How the score spreads",
-        text="\n".join(f"{name[0].upper()}{name[1:]}: {_describe(found)}." for name, found in crowded),
-        svg=pictures.histograms(
-            "distribution", panels, edges, label=label, cut=None if cut is None else cut.value,
-            alt=f"Histogram of {score}. " + " ".join(f"{name}: {_describe(found)}." for name, found in crowded),
+        text="\n".join(line[0].upper() + line[1:] for line in crowded),
+        svg=histograms(
+            "distribution", panels, edges, label=f"{score}: {meaning(table.direction(score))}",
+            cut=None if cut is None else cut.value, alt=f"Histogram of {score}. " + " ".join(crowded),
         ),
-        columns=("from", "to", *(_column_heads(panels))),
-        rows=_bin_counts(panels, edges),
+        columns=("from", "to", *heads),
+        rows=[(ends[i], ends[i + 1], *(f"{column[i]:,.0f}" for column in counts)) for i in range(_TABLE_BINS)],
         colored=facts.coreset is not None,
     )  # fmt: skip
     if other is not None and facts.other is not None:
@@ -119,7 +137,7 @@ def _draw_both_exposures(
         key="sides",
         title=f"{names[1][0].upper()}{names[1][1:]} against {names[0]}",
         text=text,
-        svg=pictures.density("sides", x, y, edges, labels=(f"{score}, {names[0]}", f"{score}, {names[1]}"), alt=text),
+        svg=density("sides", x, y, edges, labels=(f"{score}, {names[0]}", f"{score}, {names[1]}"), alt=text),
         columns=(f"{names[0]} \\ {names[1]}", *spans),
         rows=[(span, *(f"{count:,}" for count in row)) for span, row in zip(spans, counts, strict=True)],
     )
@@ -141,7 +159,7 @@ def _draw_evaluation(found: Evaluation) -> Chart:
             f"Mean test accuracy after the last epoch with its {100 * found.about['level']:g} % interval, and each "
             f"replicate; {found.about['test']['text']}; {found.about['fix']} fixed."
         ),
-        svg=pictures.intervals("evaluation", rows, label="test accuracy, %", alt=alt, marked=found.coresets),
+        svg=intervals("evaluation", rows, label="test accuracy, %", alt=alt, marked=found.coresets),
         columns=("arm", *(f"replicate {r + 1}" for r in range(most))),
         rows=[(*row, *[""] * (most + 1 - len(row))) for row in replicates],
     )
@@ -149,7 +167,7 @@ def _draw_evaluation(found: Evaluation) -> Chart:
 
 def _draw_sweep(sweep: Sweep) -> Chart:
     methods = [method for method in sweep.methods if method != FULL]
-    lines = [pictures.Line(method, *sweep.curve(method), dashed=method == "random") for method in methods[:_METHODS]]
+    lines = [Line(method, *sweep.curve(method), dashed=method == "random") for method in methods[:_METHODS]]
     rows = sweep.rows()
     everything = sweep.accuracies(FULL, 0)
     level = None
@@ -161,7 +179,7 @@ def _draw_sweep(sweep: Sweep) -> Chart:
         key="curve",
         title="Pruning curve",
         text=sweep.caption() + more,
-        svg=pictures.curves(
+        svg=curves(
             "curve", lines, labels=("pruned, %", "test accuracy, %"), level=level,
             alt=f"Pruning curve: test accuracy of {len(methods)} methods against the share pruned.",
         ),
@@ -189,7 +207,7 @@ def _draw_advice(advice: Advice) -> Chart:
             f"Accuracy less that of everything, in points, with its interval, at each share pruned by {advice.method}, "
             f"in the order tried; again: on fresh replicates; a loss of {100 * advice.margin:g} points counts as none."
         ),
-        svg=pictures.intervals(
+        svg=intervals(
             "tried", rows, label="difference to everything, points", marked=marked,
             alt="Difference to everything: " + "; ".join(f"{name} {text}" for name, _, text, _ in numbers),
         ),
@@ -206,30 +224,222 @@ def _counts(values: FloatArray, edges: FloatArray) -> FloatArray:
     return np.histogram(values[~np.isnan(values)], edges)[0].astype(np.float64)
 
 
-def _crowding(values: FloatArray, edges: FloatArray) -> Crowding:
-    return crowding(values, np.linspace(edges[0], edges[-1], 101))
-
-
-def _describe(found: Crowding) -> str:
+def _describe_crowding(values: FloatArray, edges: FloatArray) -> str:
+    found = crowding(values, np.linspace(edges[0], edges[-1], 101))
     return (
         f"{found.distinct:,} distinct ranks for {found.n:,} samples, {100 * found.fullest:.1f} % of them in the "
         f"fullest hundredth of the range; as telling as {found.filled:.0f} equally full hundredths"
     )
 
 
-def _column_heads(panels: Sequence[pictures.Bars]) -> Iterator[str]:
-    for panel in panels:
-        yield panel.title if panel.pruned is None else "kept"
+# ---- how they are drawn --------------------------------------------------------------------------------------------
+
+_SIZE = (5.0, 2.9)  # inches of 72 units: as wide as a telephone, so that its letters are not shrunk there
+_FONT = 10.0
+_GRID = 36  # cells of a density, each way
+_DWARFS = 12  # times the median bar
+
+# Stand-ins: what each becomes is in style.css.
+INK, MUTED, LINE, KEPT, PRUNED, OTHER = "#010203", "#020304", "#030405", "#040506", "#050607", "#060708"
+_SERIES = tuple(f"#0708{i:02x}" for i in range(6))
+_VARIABLES = {
+    INK: "currentColor",
+    MUTED: "var(--muted)",
+    LINE: "var(--line)",
+    KEPT: "var(--kept)",
+    PRUNED: "var(--pruned)",
+    OTHER: "var(--other)",
+    **{color: f"var(--series{i})" for i, color in enumerate(_SERIES)},
+}
+_MARKS = "osv^Dx"
+
+Draw = TypeVar("Draw", bound=Callable[..., str])
+
+
+@dataclass(frozen=True, eq=False)
+class Bars:
+    """A histogram: `kept` and `pruned` are counts a bin, in two colours; without a coreset all are `kept`."""
+
+    title: str
+    kept: FloatArray
+    pruned: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve with half intervals (0 where none is known)."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    error: Sequence[float]
+    dashed: bool = False
+
+
+def _plainly(draw: Draw) -> Draw:
+    """Draw by matplotlib's own defaults, whatever the user's style is."""
+
+    @functools.wraps(draw)
+    def drawn(*args: Any, **more: Any) -> str:
+        import matplotlib as mpl
+
+        plain: Any = {name: mpl.rcParamsDefault[name] for name in mpl.rcParamsDefault if not name.startswith("backend")}
+        with mpl.rc_context({**plain, "svg.fonttype": "none", "font.size": _FONT}), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # letters that its font lacks: the browser has them
+            return draw(*args, **more)
+
+    return cast(Draw, drawn)
+
+
+@_plainly
+def histograms(name: str, bars: Sequence[Bars], edges: FloatArray, *, label: str, alt: str, cut: float | None) -> str:
+    """Draw histograms over one axis, one above the other; a dotted line marks `cut`."""
+    figure, axes = _figure(rows=len(bars))
+    for at, panel in zip(axes, bars, strict=True):
+        color = KEPT if panel.pruned is not None or at is axes[-1] else OTHER
+        at.stairs(panel.kept, edges, fill=True, color=color, alpha=0.9, linewidth=0)
         if panel.pruned is not None:
-            yield "pruned"
+            top = panel.kept + panel.pruned
+            at.stairs(top, edges, baseline=panel.kept, fill=True, color=PRUNED, alpha=0.9, linewidth=0)
+        at.set_title(panel.title, loc="left", fontsize=_FONT, color=INK, parse_math=False)
+        _label_counts(at, panel.kept if panel.pruned is None else panel.kept + panel.pruned)
+    if cut is not None:
+        axes[-1].axvline(cut, color=INK, linewidth=1, linestyle=(0, (2, 2)))
+    axes[-1].set_xlabel(label, parse_math=False)
+    return _svg(figure, name, alt)
 
 
-def _bin_counts(panels: Sequence[pictures.Bars], edges: FloatArray) -> list[tuple[str, ...]]:
-    """Count the samples in fewer bins than are drawn."""
-    each = (len(edges) - 1) // _TABLE_BINS
-    columns = [part.reshape(-1, each).sum(axis=1) for panel in panels for part in (panel.kept, panel.pruned)
-               if part is not None]  # fmt: skip
-    return [
-        (f"{edges[i * each]:.3g}", f"{edges[(i + 1) * each]:.3g}", *(f"{column[i]:,.0f}" for column in columns))
-        for i in range(_TABLE_BINS)
-    ]
+@_plainly
+def density(name: str, x: FloatArray, y: FloatArray, edges: FloatArray, *, labels: tuple[str, str], alt: str) -> str:
+    """Draw two scores of each sample against each other: squares, larger where there are more samples."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    grid = np.linspace(edges[0], edges[-1], _GRID + 1)
+    counts = np.histogram2d(x, y, (grid, grid))[0]
+    step = grid[1] - grid[0]
+    half = step * (0.2 + 0.3 * np.sqrt(np.sqrt(counts / counts.max())))
+    across, up = np.nonzero(counts)
+    middle = (grid[:-1] + grid[1:]) / 2
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]], float)
+    points = np.stack([middle[across], middle[up]], axis=1)[:, None, :] + half[across, up][:, None, None] * corners
+    codes = np.tile([Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY], len(points))
+    figure, (at,) = _figure(size=(_SIZE[0], 3.9))
+    at.add_patch(PathPatch(Path(points.reshape(-1, 2), codes), color=OTHER, linewidth=0))
+    at.plot(grid[[0, -1]], grid[[0, -1]], color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
+    at.set_xlim(grid[0], grid[-1])
+    at.set_ylim(grid[0], grid[-1])
+    at.set_aspect("equal")
+    at.set_xlabel(labels[0], parse_math=False)
+    at.set_ylabel(labels[1], parse_math=False)
+    return _svg(figure, name, alt)
+
+
+@_plainly
+def curves(
+    name: str, lines: Sequence[Line], *, labels: tuple[str, str], alt: str, level: tuple[float, float] | None = None
+) -> str:
+    """Draw curves with intervals; `level` is a horizontal line with half its interval, such as full training."""
+    figure, (at,) = _figure(size=(_SIZE[0], 3.5))
+    if level is not None:
+        at.axhline(level[0], color=MUTED, linewidth=1.2, label="full")
+        at.axhspan(level[0] - level[1], level[0] + level[1], color=MUTED, alpha=0.15, linewidth=0)
+    for i, line in enumerate(lines):
+        color, mark = _SERIES[i % len(_SERIES)], _MARKS[i % len(_MARKS)]
+        at.errorbar(
+            line.x, line.y, yerr=None if not any(line.error) else line.error, color=color, marker=mark, markersize=5,
+            linewidth=1.6, linestyle="--" if line.dashed else "-", capsize=2.5, elinewidth=1, label=line.name,
+        )  # fmt: skip
+    at.set_xlabel(labels[0], parse_math=False)
+    at.set_ylabel(labels[1], parse_math=False)
+    if len(lines) > 1 or level is not None:
+        legend = at.legend(
+            fontsize=_FONT - 1, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, labelcolor=INK
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    return _svg(figure, name, alt)
+
+
+@_plainly
+def intervals(
+    name: str,
+    rows: Sequence[tuple[str, float, float, Sequence[float]]],
+    *,
+    label: str,
+    alt: str,
+    marked: Collection[str] = (),
+) -> str:
+    """Draw a mean with its interval in each row, (name, mean, half, values), and the values that it averages."""
+    figure, (at,) = _figure(size=(_SIZE[0], 0.9 + 0.36 * len(rows)))
+    at.grid(visible=True, axis="x", color=LINE, linewidth=0.6)
+    at.grid(visible=False, axis="y")
+    for i, (row, mean, half, values) in enumerate(rows):
+        at.plot(values, [i] * len(values), "o", color=MUTED, markersize=3.5, markeredgewidth=0, alpha=0.8)
+        color = KEPT if row in marked else OTHER
+        at.errorbar([mean], [i], xerr=None if half == 0 else [half], color=color, marker="D", markersize=5.5,
+                    capsize=3, elinewidth=1.6)  # fmt: skip
+    at.set_yticks(range(len(rows)), [row[0] for row in rows], parse_math=False)
+    at.set_ylim(len(rows) - 0.5, -0.5)
+    at.set_xlabel(label, parse_math=False)
+    return _svg(figure, name, alt)
+
+
+def _figure(*, rows: int = 1, size: tuple[float, float] | None = None) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size or (_SIZE[0], _SIZE[1] + 1.3 * (rows - 1)), layout="constrained")
+    axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+    figure.patch.set_visible(False)
+    for at in axes:
+        at.patch.set_visible(False)
+        at.grid(visible=True, axis="y", color=LINE, linewidth=0.6)
+        at.set_axisbelow(True)
+        at.tick_params(colors=MUTED, labelsize=_FONT - 1, length=0)
+        for side, spine in at.spines.items():
+            spine.set_visible(side == "bottom")
+            spine.set_color(LINE)
+        at.xaxis.label.set_color(MUTED)
+        at.yaxis.label.set_color(MUTED)
+        at.xaxis.label.set_size(_FONT)
+        at.yaxis.label.set_size(_FONT)
+    return figure, axes
+
+
+def _label_counts(at: Any, counts: FloatArray) -> None:
+    """Label the axis of counts; use a square root scale where one bar would dwarf all others."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+
+    at.set_ylabel("samples")
+    filled = counts[counts > 0]
+    if len(filled) and counts.max() > _DWARFS * np.median(filled):
+        at.set_yscale("function", functions=(np.sqrt, np.square))
+        at.set_ylabel("samples (root scale)")
+        top = 10.0 ** np.floor(np.log10(counts.max()))
+        steps = [0.0, *(top * share for share in (0.01, 0.1, 0.4, 1, 2, 4, 8))]
+        at.yaxis.set_major_locator(FixedLocator([step for step in steps if step <= counts.max()]))
+    else:
+        at.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    at.set_ylim(0, 1.05 * counts.max())
+    at.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def _svg(figure: Any, name: str, alt: str) -> str:
+    """Write the drawing as an element of the page: no date, ids of its own, the page's colours, and a description."""
+    import matplotlib as mpl
+
+    written = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": name}):
+        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    drawn = written.getvalue()
+    drawn = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", drawn, flags=re.S)
+    drawn = re.sub(r'<g id="[^"]*">', "<g>", drawn)
+    drawn = re.sub(r'\bid="', f'id="{name}-', drawn)
+    drawn = drawn.replace("url(#", f"url(#{name}-").replace('xlink:href="#', f'href="#{name}-')
+    drawn = re.sub(r"font-family: [^;\"]*; ?", "", drawn)
+    for color, variable in _VARIABLES.items():
+        drawn = drawn.replace(color, variable)
+    view = re.search(r'viewBox="[^"]*"', drawn)
+    body = re.sub(r">\s+<", "><", drawn[drawn.index(">", drawn.index("<svg")) + 1 :])
+    head = f'<svg class="chart" {view[0] if view else ""} role="img" aria-label={quoteattr(alt)}>'
+    return f"{head}<title>{escape(alt)}</title>{body}"

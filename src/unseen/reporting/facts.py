@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
-from unseen.core.coreset import Coreset
-from unseen.core.history import HISTORY, History
+from unseen.core.coreset import HISTORY, Coreset, History
 from unseen.core.table import ScoreTable
 from unseen.engine.runs import RunDirectory
 from unseen.engine.runs.commands import read_command
@@ -96,7 +95,7 @@ def gather(run: Path, beside: Sequence[Path] = ()) -> Facts:
     """
     facts = _read(run)
     if facts.table is None and facts.evaluation is not None:
-        facts = _add_judged(facts)
+        facts = _add_judged(facts, facts.evaluation)
     for place in beside:
         facts = _add(facts, _read(place))
     return facts
@@ -114,6 +113,11 @@ def _read(place: Path) -> Facts:
     advice = run.read_json(ADVICE)
     with understood(place / ADVICE):
         advised = None if advice is None else Advice.from_json(advice)
+    try:
+        begun = read_command(place)
+        command = {"command": begun.name, "options": begun.options}
+    except RunError:
+        command = None
     table = run.table()
     facts = Facts(
         run=place,
@@ -126,35 +130,23 @@ def _read(place: Path) -> Facts:
         advice=advised,
         price=of_run(place),
         worth=None if table is None else worth(place, len(table)),
-        command=_command(place),
+        command=command,
     )
     if all(found is None for found in (facts.table, facts.evaluation, facts.sweep, facts.advice)):
         raise RunError(f"{place} holds no results yet: the run is not finished; `unseen resume {place}` goes on")
     return facts
 
 
-def _command(place: Path) -> dict[str, Any] | None:
-    try:
-        found = read_command(place)
-    except RunError:
-        return None
-    return {"command": found.name, "options": found.options}
-
-
-def _add_judged(facts: Facts) -> Facts:
+def _add_judged(facts: Facts, evaluation: Evaluation) -> Facts:
     """Add the scores and the coreset of the first run that an evaluation judged, if that run is still there."""
     judged = None if facts.command is None else facts.command["options"].get("runs")
     try:
         first = _read(Path(judged[0])) if isinstance(judged, list) and judged and isinstance(judged[0], str) else None
     except UnseenError:
         return facts
-    if first is None or first.table is None or not _same_classes(first.table, facts.evaluation):
+    if first is None or first.table is None or first.table.class_names != evaluation.class_names:
         return facts
     return replace(facts, table=first.table, coreset=first.coreset, history=first.history, scored_in=first.run)
-
-
-def _same_classes(table: ScoreTable, evaluation: Evaluation | None) -> bool:
-    return evaluation is not None and table.class_names == evaluation.class_names
 
 
 def _add(facts: Facts, other: Facts) -> Facts:
@@ -164,7 +156,11 @@ def _add(facts: Facts, other: Facts) -> Facts:
         if getattr(facts, name) is None and getattr(other, name) is not None
     }
     if other.table is not None and facts.table is not None and other.scored_in is None:
-        _check_same_samples(facts, other)
+        if not np.array_equal(facts.table.ids, other.table.ids):
+            raise ArgumentError(
+                f"{other.run} must be a run on the samples of {facts.run} ({len(facts.table):,}), but it scored "
+                f"others ({len(other.table):,})"
+            )
         if facts.score in other.table.scores:
             found["other"] = other.table
     if not found:
@@ -173,17 +169,6 @@ def _add(facts: Facts, other: Facts) -> Facts:
             "advice, or the same score under another plan"
         )
     return replace(facts, **found)
-
-
-def _check_same_samples(facts: Facts, other: Facts) -> None:
-    mine, its = facts.table, other.table
-    if mine is None or its is None:
-        return
-    if len(mine) != len(its) or not np.array_equal(mine.ids, its.ids):
-        raise ArgumentError(
-            f"{other.run} must be a run on the samples of {facts.run} ({len(mine):,}), but it scored others "
-            f"({len(its):,})"
-        )
 
 
 # ---- numbers from scores and coresets ----------------------------------------------------------------------------
@@ -295,41 +280,23 @@ def class_rows(table: ScoreTable, score: str | None, coreset: Coreset | None, mo
     labels, classes = table.labels, len(table.class_names)
     sizes = np.bincount(labels, minlength=classes)
     kept = None if coreset is None else np.bincount(labels[coreset.indices], minlength=classes)
-    asked, right = _predicted(table, classes)
-    quantiles = None if score is None else _Quantiles(scored(table, score), labels, sizes)
+    predictions = np.full(len(labels), -1) if table.predictions is None else table.predictions
+    asked = np.bincount(labels[predictions >= 0], minlength=classes)
+    right = np.bincount(labels[predictions == labels], minlength=classes)
+    values = np.full(len(labels), np.nan) if score is None else scored(table, score)
+    by_class = np.split(values[np.argsort(labels, kind="stable")], np.cumsum(sizes)[:-1])
     return [
         ClassRow(
             name=table.class_names[c],
             n=int(sizes[c]),
             kept=None if kept is None else int(kept[c]),
             accuracy=float(right[c] / asked[c]) if asked[c] else None,
-            quantiles=None if quantiles is None else quantiles.of(c),
+            quantiles=_quantiles(by_class[c]),
         )
         for c in np.argsort(-sizes, kind="stable")[:most].tolist()
     ]
 
 
-def _predicted(table: ScoreTable, classes: int) -> tuple[IntArray, IntArray]:
-    """Count the samples of each class that were predicted, and those that were predicted rightly."""
-    if table.predictions is None:
-        none = np.zeros(classes, np.int64)
-        return none, none
-    judged = table.predictions >= 0
-    right = judged & (table.predictions == table.labels)
-    return (
-        np.bincount(table.labels[judged], minlength=classes),
-        np.bincount(table.labels[right], minlength=classes),
-    )
-
-
-class _Quantiles:
-    """The quantiles of the score in every class, from one sort."""
-
-    def __init__(self, values: FloatArray, labels: IntArray, sizes: IntArray) -> None:
-        order = np.lexsort((values, labels))
-        self._values, self._starts = values[order], np.concatenate([[0], np.cumsum(sizes)])
-
-    def of(self, label: int) -> tuple[float, ...] | None:
-        mine = self._values[self._starts[label] : self._starts[label + 1]]
-        mine = mine[np.isfinite(mine)]
-        return tuple(np.quantile(mine, [0.05, 0.25, 0.5, 0.75, 0.95]).tolist()) if len(mine) else None
+def _quantiles(values: FloatArray) -> tuple[float, ...] | None:
+    known = values[np.isfinite(values)]
+    return tuple(np.quantile(known, [0.05, 0.25, 0.5, 0.75, 0.95]).tolist()) if len(known) else None

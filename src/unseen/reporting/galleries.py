@@ -17,7 +17,8 @@ import numpy as np
 from PIL import Image
 
 from unseen.core.arrays import IntArray
-from unseen.core.history import History
+from unseen.core.coreset import History
+from unseen.core.observation import Direction
 from unseen.core.table import ScoreTable
 from unseen.data.formats import Format, Seen
 from unseen.data.sources import find_format
@@ -46,9 +47,11 @@ def galleries(facts: Facts, cut: Cut | None, most: int) -> list[Gallery]:
     """Choose up to `most` samples of each kind, and leave out the kinds that have none."""
     if facts.table is None or facts.score is None or most == 0:
         return []
-    order = _hard_first(facts.table, facts.score)
+    order = order_of(scored(facts.table, facts.score))
+    if facts.table.direction(facts.score) != "easier":
+        order = order[::-1]  # the hardest first
     found = [
-        *_ends(facts.table, facts.score, order, most),
+        *_ends(facts.table.direction(facts.score), order, most),
         *_label_errors(facts.table, most),
         *_at_cut(facts, cut, most),
         *_cross_sections(facts, order, most),
@@ -58,13 +61,8 @@ def galleries(facts: Facts, cut: Cut | None, most: int) -> list[Gallery]:
     return [gallery for gallery in found if gallery.rows]
 
 
-def _hard_first(table: ScoreTable, score: str) -> IntArray:
-    order = order_of(scored(table, score))
-    return order if table.direction(score) == "easier" else order[::-1]
-
-
-def _ends(table: ScoreTable, score: str, order: IntArray, most: int) -> Iterator[Gallery]:
-    if table.direction(score) == "worth":
+def _ends(direction: Direction, order: IntArray, most: int) -> Iterator[Gallery]:
+    if direction == "worth":
         words = (("Worth most", "what the score values most"), ("Worth least", "what the score values least"))
     else:
         words = (
@@ -189,8 +187,14 @@ class Views:
         return View() if seen is None else self._picture(seen)
 
     def _picture(self, image: Image.Image) -> View:
-        tiny = max(image.size) <= _TINY
-        content = _encoded(image, tiny=tiny)
+        tiny, written = max(image.size) <= _TINY, io.BytesIO()
+        if tiny:
+            image.save(written, "PNG", optimize=True)
+        else:
+            image = image.copy()
+            image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+            image.save(written, "JPEG", quality=80)
+        content = written.getvalue()
         if self.bytes + len(content) > MOST_BYTES:
             self.dropped += 1
             return View()
@@ -209,9 +213,10 @@ def view_of(facts: Facts, data: Any = None) -> Views | str:
     """
     if facts.table is None:
         return "the run holds no scores"
+    before = facts.fingerprint
     try:
         if data is None:
-            if _wide(facts):
+            if before.get("kind") == "vector" and int((before.get("sample_shape") or [0])[0]) > _MOST_NUMBERS:
                 return "they are vectors, which say nothing to the eye; name the images or texts that they were made of"
             source, options = read_by(facts.scoring)
             samples = find_format(source, **options)
@@ -225,15 +230,12 @@ def view_of(facts: Facts, data: Any = None) -> Views | str:
     places = labelled.rows_of(facts.table.ids)
     if (places < 0).any() or not np.array_equal(labelled.labels[places], facts.table.labels):
         return "the data set is not what was scored: its ids or labels differ"
-    if samples.kind == facts.fingerprint.get("kind") and (differing := _differing(facts.fingerprint, known)):
+    # Times of files are left out: a copy of the same files is the same data here.
+    names = {"sample": "content", "files": "the number of files", "bytes": "the size of the files"}
+    differing = [part for name, part in names.items() if before.get(name) != known.get(name, before.get(name))]
+    if samples.kind == before.get("kind") and differing:
         return f"the data set is not what was scored: {', '.join(differing)} changed since"
     return Views(samples, places)
-
-
-def _wide(facts: Facts) -> bool:
-    """Return whether the samples are vectors of more numbers than a person reads."""
-    shape = facts.fingerprint.get("sample_shape") or [0]
-    return facts.fingerprint.get("kind") == "vector" and int(shape[0]) > _MOST_NUMBERS
 
 
 def _options(facts: Facts, data: Any) -> dict[str, Any]:
@@ -245,24 +247,6 @@ def _options(facts: Facts, data: Any) -> dict[str, Any]:
     except UnseenError:
         return {}
     return options if Path(source).suffix == Path(data).suffix else {}
-
-
-def _differing(scored: dict[str, Any], known: dict[str, Any]) -> list[str]:
-    # Times of files are left out: a copy of the same files is the same data here.
-    names = {"sample": "content", "files": "the number of files", "bytes": "the size of the files"}
-    return [part for name, part in names.items() if scored.get(name) != known.get(name, scored.get(name))]
-
-
-def _encoded(image: Image.Image, *, tiny: bool) -> bytes:
-    if not tiny:
-        image = image.copy()
-        image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    written = io.BytesIO()
-    if tiny:
-        image.save(written, "PNG", optimize=True)
-    else:
-        image.save(written, "JPEG", quality=80)
-    return written.getvalue()
 
 
 def _entry(value: Any) -> str:

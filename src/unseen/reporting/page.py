@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from unseen.core.observation import meaning
 from unseen.errors import ArgumentError
 from unseen.reporting import words
 from unseen.reporting.charts import charts_of, strip
-from unseen.reporting.facts import ClassRow, Cut, Facts, class_rows, cut_of, exposure_of, gather, scored
+from unseen.reporting.facts import Facts, class_rows, cut_of, exposure_of, gather, scored
 from unseen.reporting.galleries import MOST_BYTES, Gallery, View, Views, galleries, view_of
 
 MOST_CLASSES = 60  # in the table of classes, largest first
@@ -41,14 +41,6 @@ class Card:
     view: View
 
 
-@dataclass(frozen=True)
-class Wall:
-    """A gallery with its cards."""
-
-    gallery: Gallery
-    cards: list[Card] = field(default_factory=list)
-
-
 def render(facts: Facts, views: Views | str, *, images: int) -> str:
     """Render the whole page as HTML. The same run gives the same page.
 
@@ -65,7 +57,9 @@ def render(facts: Facts, views: Views | str, *, images: int) -> str:
         lstrip_blocks=True,
     )  # fmt: skip
     script = (_TEMPLATES / "script.js").read_text()
-    cut = _cut(facts)
+    cut = None
+    if facts.table is not None and facts.coreset is not None and facts.score is not None:
+        cut = cut_of(scored(facts.table, facts.score), facts.coreset.mask)
     walls = [] if isinstance(views, str) else _walls(facts, views, galleries(facts, cut, images))
     environment.filters.update(percent=words.percent)
     rows = [] if facts.table is None else class_rows(facts.table, facts.score, facts.coreset, MOST_CLASSES)
@@ -80,11 +74,11 @@ def render(facts: Facts, views: Views | str, *, images: int) -> str:
         charts=[{"svg": Markup(chart.svg), "chart": chart} for chart in charts_of(facts, cut)],  # matplotlib escapes
         classes=rows,
         exposure="" if facts.table is None else exposure_of(facts.table),
-        strips=_strips(facts, rows),
+        strips=strip([row.quantiles for row in rows]),
         classes_in_all=0 if facts.table is None else len(facts.table.class_names),
         scores=_scores(facts),
         walls=walls,
-        class_choices=sorted({card.label for wall in walls for card in wall.cards}),
+        class_choices=sorted({card.label for wall in walls for card in wall["cards"]}),
         no_views=views if isinstance(views, str) else None,
         dropped=0 if isinstance(views, str) else views.dropped,
         most_bytes=MOST_BYTES >> 20,
@@ -95,19 +89,6 @@ def render(facts: Facts, views: Views | str, *, images: int) -> str:
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-
-
-def _cut(facts: Facts) -> Cut | None:
-    if facts.table is None or facts.coreset is None or facts.score is None:
-        return None
-    return cut_of(scored(facts.table, facts.score), facts.coreset.mask)
-
-
-def _strips(facts: Facts, rows: list[ClassRow]) -> list[tuple[float, ...] | None]:
-    """Return where the quantiles of each class lie on the common range, in per cent."""
-    if facts.table is None or facts.score is None:
-        return [None] * len(rows)
-    return strip([row.quantiles for row in rows])
 
 
 def _worst(facts: Facts) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -143,7 +124,8 @@ def _scores(facts: Facts) -> list[tuple[str, str, str, str, str]]:
     return found
 
 
-def _walls(facts: Facts, views: Views, chosen: list[Gallery]) -> list[Wall]:
+def _walls(facts: Facts, views: Views, chosen: list[Gallery]) -> list[dict[str, Any]]:
+    """Return each gallery with its cards."""
     table = facts.table
     assert table is not None  # without one no samples are chosen
     shown = views.of([row for gallery in chosen for row in gallery.rows])
@@ -162,7 +144,7 @@ def _walls(facts: Facts, views: Views, chosen: list[Gallery]) -> list[Wall]:
             view=shown[row],
         )
 
-    return [Wall(gallery, [card(row) for row in gallery.rows]) for gallery in chosen]
+    return [{"gallery": gallery, "cards": [card(row) for row in gallery.rows]} for gallery in chosen]
 
 
 def _details(facts: Facts) -> list[tuple[str, str]]:

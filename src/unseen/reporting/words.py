@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from unseen.core.observation import meaning
-from unseen.core.table import ScoreTable
 from unseen.evaluating import statistics
 from unseen.evaluating.advise import Advice
 from unseen.evaluating.methods import FULL
@@ -93,7 +92,8 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
         found.append((percent(len(coreset) / coreset.n), f"kept: {len(coreset):,} of {coreset.n:,} samples"))
     elif table is not None:
         found.append((f"{len(table):,}", "samples scored"))
-    if table is not None and (right := _accuracy(table)) is not None:
+    if table is not None and table.predictions is not None and (judged := table.predictions >= 0).any():
+        right = float(np.mean(table.predictions[judged] == table.labels[judged]))
         found.append((percent(right), f"{exposure_of(table)} accuracy of the models that scored"))
     if table is not None and LABEL_ISSUE in table.values:
         share = label_error_share(table)
@@ -106,12 +106,8 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
             )
     if table is not None and facts.score is not None and len(table.folds) > 1:
         note = table.reliability_note(facts.score)
-        found.append(
-            (
-                f"{table.reliability(facts.score):.2f}",
-                f"reliability of the score, mean over repeats{f' ({note})' if note else ''}",
-            )
-        )
+        caption = f"reliability of the score, mean over repeats{f' ({note})' if note else ''}"
+        found.append((f"{table.reliability(facts.score):.2f}", caption))
     return found
 
 
@@ -193,13 +189,6 @@ def _describe_plan(plan: dict[str, Any]) -> str:
     short = {k: v for k, v in plan.items() if k not in hidden and isinstance(v, int | float | str) and v is not False}
     options = ", ".join(f"{name}={value}" for name, value in short.items() if not (name == "repeats" and value == 1))
     return f"{plan.get('plan', '?')}{f' ({options})' if options else ''}"
-
-
-def _accuracy(table: ScoreTable) -> float | None:
-    if table.predictions is None:
-        return None
-    judged = table.predictions >= 0
-    return float(np.mean(table.predictions[judged] == table.labels[judged])) if judged.any() else None
 
 
 def _sampling(arm: ArmResult) -> str:

@@ -2,7 +2,7 @@ import pytest
 
 import unseen
 from unseen.cli._options import executor_at
-from unseen.engine.executors import LocalExecutor, RayExecutor, ray, ray_session, ray_train, resolve
+from unseen.engine.executors import LocalExecutor, RayExecutor, ray, ray_tasks, resolve
 from unseen.errors import ArgumentError, MissingDependencyError, UnknownNameError
 
 
@@ -52,13 +52,13 @@ def test_without_ray_the_install_line_is_given(monkeypatch):
 
 
 def test_what_ray_train_needs_is_asked_for(monkeypatch):
-    monkeypatch.setattr(ray_train, "find_spec", lambda name: None if name == "pandas" else name)
+    monkeypatch.setattr(ray, "find_spec", lambda name: None if name == "pandas" else name)
     with pytest.raises(MissingDependencyError, match="a fit by several workers needs the package 'pandas'"):
         resolve("ray:workers=2")
 
 
 def test_room_on_a_node_is_counted_in_parts_of_a_gpu():
     node = {"CPU": 16.0, "GPU": 1.0}
-    assert [ray_session._room_on(node, cpus, gpus) for cpus, gpus in ((1, 0), (3, 0), (1, 0.1), (4, 0.1), (1, 2))] == [
+    assert [ray_tasks._room_on(node, cpus, gpus) for cpus, gpus in ((1, 0), (3, 0), (1, 0.1), (4, 0.1), (1, 2))] == [
         16, 5, 10, 4, 0
     ]  # fmt: skip

@@ -13,7 +13,7 @@ from ray_cluster import soon, training
 from toy_learner import Ridge, toy_data, toy_jobs
 
 import unseen
-from unseen.engine.executors import LocalExecutor, RayExecutor, ray_scheduler, ray_session
+from unseen.engine.executors import LocalExecutor, RayExecutor, ray_tasks
 from unseen.errors import ArgumentError, WorkerError
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
@@ -107,9 +107,7 @@ def test_fits_of_all_cells_share_the_workers():
 
 def test_a_session_holds_data_once_and_ends_with_the_block(monkeypatch):
     held = []
-    monkeypatch.setattr(
-        ray_session, "put", lambda value, name, put=ray_session.put: held.append(name) or put(value, name)
-    )
+    monkeypatch.setattr(ray_tasks, "put", lambda value, name, put=ray_tasks.put: held.append(name) or put(value, name))
     data, executor = toy_data(), RayExecutor(jobs=2)
     with executor.session():
         for _ in range(2):
@@ -135,9 +133,9 @@ def test_no_task_is_cancelled_that_has_said_its_last_word(monkeypatch):
 
     cancelled, flown = [], []
     monkeypatch.setattr(ray, "cancel", lambda stream, force: cancelled.append(stream))
-    real = ray_scheduler.TaskScheduler._wait_for_message
+    real = ray_tasks.TaskScheduler._wait_for_message
     monkeypatch.setattr(
-        ray_scheduler.TaskScheduler, "_wait_for_message", lambda self: flown.append(real(self)) or flown[-1]
+        ray_tasks.TaskScheduler, "_wait_for_message", lambda self: flown.append(real(self)) or flown[-1]
     )
     with pytest.raises(ArgumentError, match="lr must be positive"):
         list(run(RayExecutor(jobs=2), learner=Ridge("error")))

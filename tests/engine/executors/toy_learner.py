@@ -14,7 +14,7 @@ from unseen.core.exposure import Fit
 from unseen.core.observation import Observation
 from unseen.core.protocols import Learner
 from unseen.engine.executors import Job
-from unseen.engine.runs.memory import MemoryCheckpoints
+from unseen.engine.runs.base import MemoryCheckpoints
 from unseen.errors import ArgumentError, UnknownNameError
 
 

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
 
-import numpy.typing as npt
-
-from unseen.core.arrays import Arrays, IntArray
+from unseen.core.arrays import Arrays, IntArray, Named
 from unseen.core.exposure import Fit
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import limited_threads
 
-Named = dict[str, npt.NDArray[Any]]
 Report = Callable[..., None]
 
 

@@ -20,8 +20,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-import numpy.typing as npt
-
+from unseen.core.arrays import Named
 from unseen.core.protocols import Data, Learner
 from unseen.core.threads import default_threads
 from unseen.engine.executors.base import Job, Report, run_job
@@ -54,9 +53,7 @@ class WorkerPool:
     ) -> None:
         self.stop()
 
-    def run(
-        self, jobs: Iterator[Job], report: Report, *, data: Data, threads: int
-    ) -> Iterator[tuple[Job, dict[str, npt.NDArray[Any]]]]:
+    def run(self, jobs: Iterator[Job], report: Report, *, data: Data, threads: int) -> Iterator[tuple[Job, Named]]:
         """Yield results as they come; take no more jobs from `jobs` than there are free workers.
 
         All workers are ended where this generator is left before its last result.
@@ -193,7 +190,7 @@ class _Worker:
                 f"worker processes: {error}; define classes and functions at the top of a module, or use jobs=1"
             ) from error
 
-    def take(self, report: Report, in_flight: list[str]) -> tuple[Job | None, dict[str, npt.NDArray[Any]] | None]:
+    def take(self, report: Report, in_flight: list[str]) -> tuple[Job | None, Named | None]:
         """Read one message: pass progress on, raise an error, or return the job with its result."""
         kind: str = "died"
         content: Any = None
@@ -295,9 +292,7 @@ class LocalExecutor:
             finally:
                 self._pool = None
 
-    def run(
-        self, jobs: Iterable[Job], *, data: Data, report: Report
-    ) -> Generator[tuple[Job, dict[str, npt.NDArray[Any]]], None, None]:
+    def run(self, jobs: Iterable[Job], *, data: Data, report: Report) -> Generator[tuple[Job, Named], None, None]:
         """Run jobs, and yield each with its result as it finishes; see `Executor.run`.
 
         Raises:

@@ -14,19 +14,15 @@ from time import perf_counter
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
-from unseen.core.arrays import IntArray
+from unseen.core.arrays import IntArray, Named
 from unseen.core.protocols import Parts
 from unseen.core.threads import limited_threads
 from unseen.engine.executors.base import Job
-from unseen.engine.executors.ray_scheduler import RETRIES, cause
-from unseen.engine.executors.ray_session import Message, TaskContext, data_and_learner
+from unseen.engine.executors.ray_tasks import RETRIES, Message, Ref, TaskContext, cause, data_and_learner
 from unseen.engine.executors.worker import pack_error, rebuild_error
 from unseen.errors import WorkerError
 
-Named = dict[str, npt.NDArray[Any]]
-Ref = Any  # ray.ObjectRef
 Summed = Sequence[Any]  # the parts of the first pass, which sums
 Judged = Sequence[Sequence[IntArray]]  # the parts of the second pass, which judges
 
@@ -46,7 +42,7 @@ def is_parted(job: Job) -> bool:
 
 
 def train_in_parts(shared: TaskContext, job: Job, sizes: Sizes) -> Iterator[Message]:
-    """Lead one job, as a task; yield the messages of `unseen.engine.executors.ray_session.train`."""
+    """Lead one job, as a task; yield the messages of `unseen.engine.executors.ray_tasks.train`."""
     from ray import exceptions as e
 
     started = perf_counter()
@@ -267,7 +263,7 @@ class _Tree:
 
 # ---- the tasks ------------------------------------------------------------------------------------------------------
 
-TaskResult = tuple[Any, Any]  # the pack_error error, if any, and the value
+TaskResult = tuple[Any, Any]  # the packed error, if any, and the value
 
 
 def _prepare(shared: TaskContext, job: Job) -> TaskResult:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from unseen.core.files import storage_error
 from unseen.core.protocols import Data
 from unseen.core.threads import short_spins
-from unseen.engine.executors.base import Job, run_job
+from unseen.engine.executors.base import run_job
 from unseen.errors import ArgumentError, WorkerError
 
 if TYPE_CHECKING:
@@ -118,6 +118,9 @@ def work(pipe: Connection) -> None:
     Thread(target=_end_with_parent, daemon=True).start()
     _send(pipe, "ready", None)
 
+    def report(kind: str, **fields: object) -> None:
+        _send(pipe, "report", {"kind": kind, **fields})
+
     data: Any = None
     learner: Any = None
     while True:
@@ -129,7 +132,8 @@ def work(pipe: Connection) -> None:
             else:
                 job, other, threads = content
                 learner = learner if other is None else other
-                _do(replace(job, learner=learner), pipe, data, threads)
+                job = replace(job, learner=learner)
+                _send(pipe, "done", run_job(job, data=data, threads=threads, report=report))
         except Exception as error:
             _send(pipe, "failed", pack_error(error))
 
@@ -140,13 +144,6 @@ def _receive_data(pipe: Connection, described: PickledData, has_file: bool) -> D
         return open_shared(described, handle)
     except (AttributeError, ImportError) as error:
         raise _import_error(error) from error
-
-
-def _do(job: Job, pipe: Connection, data: Data, threads: int) -> None:
-    def report(kind: str, **fields: object) -> None:
-        _send(pipe, "report", {"kind": kind, **fields})
-
-    _send(pipe, "done", run_job(job, data=data, threads=threads, report=report))
 
 
 def _receive(pipe: Connection) -> tuple[str, Any]:
@@ -194,9 +191,9 @@ def rebuild_error(
     """Return the worker's exception with its type, message and notes; its traceback is the last note."""
     error: Exception = WorkerError(f"{kind.__name__}: {text}")
     # An error whose constructor takes other arguments than it passes on is made without its constructor.
-    for make in (_call_constructor, _make_without_constructor):
+    for make in (kind, lambda *own: kind.__new__(kind, *own)):
         try:
-            made = make(kind, args)
+            made = make(*args)
             if str(made) == text:
                 error = made
                 break
@@ -205,14 +202,6 @@ def rebuild_error(
     error.__dict__.update(state)
     error.add_note(f"in a worker process:\n{trace}")
     return error
-
-
-def _call_constructor(kind: type[Exception], args: tuple[Any, ...]) -> Exception:
-    return kind(*args)
-
-
-def _make_without_constructor(kind: type[Exception], args: tuple[Any, ...]) -> Exception:
-    return kind.__new__(kind, *args)
 
 
 def pack_error(error: Exception) -> tuple[type[Exception], tuple[Any, ...], dict[str, Any], str, str]:

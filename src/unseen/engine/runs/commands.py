@@ -163,23 +163,18 @@ def outside(options: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def options_of(run: Path) -> dict[str, Any]:
+def options_of(run: Path, *, learner: bool = False, deeper: int = 3) -> dict[str, Any]:
     """Return the options of the command that began a run, with its data set; for an evaluation, of its first run.
+
+    Args:
+        run: the directory of the run.
+        learner: whether the learner is read, too; then it must not be one that another user named.
+        deeper: how many runs may stand between an evaluation and its data.
 
     Raises:
         RunError: the run was not begun on the command line, the record is damaged, or the options would import or
             connect to what another user named.
     """
-    return _options_of(run, learner=False, deeper=3)
-
-
-def learner_of(run: Path) -> str | None:
-    """Return the learner of the command that began a run; raise the errors of `options_of`."""
-    learner = _options_of(run, learner=True, deeper=3).get("learner")
-    return None if learner is None else str(learner)
-
-
-def _options_of(run: Path, *, learner: bool, deeper: int) -> dict[str, Any]:
     try:
         command = read_command(run)
     except CorruptFileError:
@@ -195,16 +190,19 @@ def _options_of(run: Path, *, learner: bool, deeper: int) -> dict[str, Any]:
         runs = options.get("runs")
         if not isinstance(runs, list) or not runs or not isinstance(runs[0], str) or not deeper:
             raise CorruptFileError(f"{run / COMMAND} names neither data nor runs; {_REPEAT}")
-        return _options_of(Path(runs[0]), learner=learner, deeper=deeper - 1)
-    _refuse_outside(run, command, {"data": options["data"]}, "the data set")
-    _refuse_outside(run, command, {"learner": options.get("learner")} if learner else {}, "the learner")
+        return options_of(Path(runs[0]), learner=learner, deeper=deeper - 1)
+    if not command.own:
+        read = {"data": "the data set", **({"learner": "the learner"} if learner else {})}
+        for name, what in read.items():
+            if found := outside({name: options.get(name)}):
+                raise RunError(f"{run} was not begun by you on this machine, and it {found[0]}; name {what} yourself")
     return options
 
 
-def _refuse_outside(run: Path, command: Command, options: dict[str, Any], what: str) -> None:
-    found = [] if command.own else outside(options)
-    if found:
-        raise RunError(f"{run} was not begun by you on this machine, and it {found[0]}; name {what} yourself")
+def learner_of(run: Path) -> str | None:
+    """Return the learner of the command that began a run; raise the errors of `options_of`."""
+    learner = options_of(run, learner=True).get("learner")
+    return None if learner is None else str(learner)
 
 
 def read_by(run: Path) -> tuple[str, dict[str, Any]]:

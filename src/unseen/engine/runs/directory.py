@@ -27,9 +27,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from unseen.core.arrays import Arrays
+from unseen.core.arrays import Arrays, Named
 from unseen.core.files import remove_temporaries, replace_file, storage_error
 from unseen.core.protocols import CheckpointStore
 from unseen.engine.runs.base import Output, Run, check_name, plain_arrays
@@ -60,14 +59,21 @@ def owner_of(path: Path) -> str | None:
     """
     try:
         with path.open("rb") as file:
-            return _check_file(file, path)
+            size = file.seek(0, 2)
+            if size < 2 * _DIGEST:
+                raise CorruptFileError(f"{path} is damaged: it was cut off after {size} bytes")
+            file.seek(-2 * _DIGEST, 2)
+            owner, found = file.read(_DIGEST), file.read(_DIGEST)
+            if found != _digest(file, size - _DIGEST):
+                raise CorruptFileError(f"{path} is damaged: its content does not match its digest")
+            return owner.decode()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+def read_arrays(path: Path) -> Named:
     """Read the arrays of a file that `owner_of` has checked.
 
     Raises:
@@ -75,12 +81,17 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     """
     try:
         with zipfile.ZipFile(path) as members:
-            return {info.filename.removesuffix(".npy"): _member(members, info) for info in members.infolist()}
+            arrays = {}
+            for info in members.infolist():
+                with members.open(info) as member:
+                    values = np.lib.format.read_array(member, allow_pickle=False)
+                arrays[info.filename.removesuffix(".npy")] = values
+            return arrays
     except Exception as error:  # NumPy raises anything from MemoryError to TokenError for a wrong header
         raise CorruptFileError(f"{path} is damaged: {error}") from error
 
 
-def _write(file: BinaryIO, arrays: dict[str, npt.NDArray[Any]], owner: str) -> None:
+def _write(file: BinaryIO, arrays: Named, owner: str) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as members:
         for name, values in arrays.items():
             # A ZipInfo made by hand has a fixed date: equal arrays give equal bytes.
@@ -93,23 +104,6 @@ def _write(file: BinaryIO, arrays: dict[str, npt.NDArray[Any]], owner: str) -> N
     file.write(digest)
 
 
-def _member(members: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
-    with members.open(info) as member:
-        values: npt.NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
-        return values
-
-
-def _check_file(file: BinaryIO, path: Path) -> str:
-    size = file.seek(0, 2)
-    if size < 2 * _DIGEST:
-        raise CorruptFileError(f"{path} is damaged: it was cut off after {size} bytes")
-    file.seek(-2 * _DIGEST, 2)
-    owner, found = file.read(_DIGEST), file.read(_DIGEST)
-    if found != _digest(file, size - _DIGEST):
-        raise CorruptFileError(f"{path} is damaged: its content does not match its digest")
-    return owner.decode()
-
-
 def _digest(file: BinaryIO, end: int) -> bytes:
     digest = blake2b(digest_size=_DIGEST // 2)
     file.seek(0)
@@ -120,8 +114,6 @@ def _digest(file: BinaryIO, end: int) -> bytes:
 
 
 # ---- checkpoints ---------------------------------------------------------------------------------------------------
-
-Named = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -204,7 +196,12 @@ class RunDirectory(Run):
             else:
                 self._refuse_foreign(digest_of(now))
             self._lock, self._digest = lock, digest_of(now)
-            self._tidy()
+            try:
+                for folder in (self.path, *self.path.glob("fits/*/")):
+                    remove_temporaries(folder)
+                self._log.repair()
+            except OSError as error:
+                raise storage_error(self.path, error) from error
             if found is None:
                 replace_file(self._manifest_path, lambda file: file.write(seal(now)))
                 if raw is not None:
@@ -349,14 +346,6 @@ class RunDirectory(Run):
                     f"{self._manifest_path} is damaged or lost, and {path.relative_to(self.path)} belongs to another "
                     f"configuration than this one; {_REPEAT}, or choose another --out"
                 )
-
-    def _tidy(self) -> None:
-        try:
-            for folder in (self.path, *self.path.glob("fits/*/")):
-                remove_temporaries(folder)
-            self._log.repair()
-        except OSError as error:
-            raise storage_error(self.path, error) from error
 
     def _is_own(self, path: Path) -> bool:
         """Return whether the file exists, is whole and belongs to this run."""

@@ -42,7 +42,8 @@ def reading(path: Path) -> Iterator[None]:
     """
     try:
         if path.exists() and not path.is_file():  # to read from a pipe would wait forever
-            raise CorruptFileError(f"{path} must be a file of the run, but it is a {_kind(path)}; move it away")
+            kind = "folder" if path.is_dir() else "pipe or device"
+            raise CorruptFileError(f"{path} must be a file of the run, but it is a {kind}; move it away")
         yield
     except (FileNotFoundError, CorruptFileError, StorageError):
         raise
@@ -78,10 +79,6 @@ def file_digest(path: Path) -> str:
     """Return a digest of all bytes of a file, as 32 hexadecimal digits; raise the errors of `reading`."""
     with reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _kind(path: Path) -> str:
-    return "folder" if path.is_dir() else "pipe or device"
 
 
 def move_aside(path: Path) -> None:
@@ -292,7 +289,14 @@ class EventLog:
         try:
             handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
-                _write_all(handle, line)
+                before = os.fstat(handle).st_size
+                try:
+                    while line:
+                        line = line[os.write(handle, line) :]
+                except OSError:
+                    with suppress(OSError):
+                        os.ftruncate(handle, before)
+                    raise
             finally:
                 os.close(handle)
         except OSError as error:
@@ -313,27 +317,13 @@ class EventLog:
             lines = read_whole(self.path).split(b"\n")
         except FileNotFoundError:
             return []
-        events = (_parse(line) for line in lines if line)
-        return [event for event in events if event is not None]
-
-
-def _write_all(handle: int, line: bytes) -> None:
-    before = os.fstat(handle).st_size
-    try:
-        while line:
-            line = line[os.write(handle, line) :]
-    except OSError:
-        with suppress(OSError):
-            os.ftruncate(handle, before)
-        raise
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return event if isinstance(event, dict) and _is_sound(event) else None
+        found = []
+        for line in lines:
+            with suppress(ValueError, RecursionError):  # a line that is empty or no JSON
+                event = json.loads(line)
+                if isinstance(event, dict) and _is_sound(event):
+                    found.append(event)
+        return found
 
 
 def _is_sound(event: Mapping[str, Any]) -> bool:

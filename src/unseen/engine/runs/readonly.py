@@ -17,11 +17,10 @@ import numpy.typing as npt
 from unseen.core.arrays import Arrays
 from unseen.core.coreset import Coreset
 from unseen.core.table import ScoreTable
-from unseen.engine.runs.base import Output, Run, check_name
+from unseen.engine.runs.base import MemoryRun, Output, Run, check_name
 from unseen.engine.runs.directory import RunDirectory, owner_of, read_arrays
 from unseen.engine.runs.files import file_digest, read_whole, understood
 from unseen.engine.runs.manifest import differences, digest_of, normal, unseal
-from unseen.engine.runs.memory import MemoryRun
 from unseen.errors import ArgumentError, CorruptFileError, RunError
 
 T = TypeVar("T")
