@@ -89,7 +89,7 @@ def choose(
         direction=direction,
         mean_confidence=mean_confidence,
     )
-    rule.check(given.table.directions[given.score] if given.table is not None and given.score else None)
+    rule.check(given.direction)
     if keep is None and prune is None and isinstance(quota, Mapping):
         keep = sum(quota.values())
     budget = budget_of(len(given.ids), keep=keep, prune=prune)
@@ -107,7 +107,7 @@ def choose(
         "quota": {part.name: part.budget for part in parts} if quota is not None else None,
         "quota_by": quota if isinstance(quota, str) else None,
         "score": given.score,
-        "direction": given.table.directions[given.score] if given.table is not None and given.score else None,
+        "direction": given.direction,
         "scores": given.table.provenance if given.table is not None else {},
     }
     details = {part.name: pick.told for part, pick in zip(parts, picked, strict=True) if pick.told}

@@ -7,12 +7,13 @@ are refused or set apart.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IdArray, IntArray, is_tensor, of_tensor, unmasked
+from unseen.core.observation import Direction
 from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, DataError, some
 from unseen.rules.base import Align, Pool, Rule, one_of
@@ -32,6 +33,11 @@ class RuleInputs:
     second: ScoreTable | None = None  # the table with the one second score that the rule named, or None
     # Float64 (n,) each: the further scores that the rule reads where the table has them.
     beside: dict[str, FloatArray] = field(default_factory=dict)
+
+    @property
+    def direction(self) -> Direction | None:
+        """What a high score means; None where the rule reads no score."""
+        return None if self.table is None or self.score is None else self.table.directions[self.score]
 
     def class_name(self, label: object) -> str:
         """Return the name of a class if the table has one, else the label as text."""
@@ -69,8 +75,7 @@ def gather(
             raise ArgumentError(f"score={score!r} names a score of a table, but scores is not a table")
         scores = scores[score]
     table, only, own_labels = _make_table(rule, scores, direction)
-    n = len(table) if table is not None else _check_count(scores)
-    ids: IdArray = np.arange(n) if table is None else table.ids
+    ids: IdArray = np.arange(cast(int, scores)) if table is None else table.ids
     if mean_confidence is not None and table is not None and table.mean_confidence is not None:
         raise ArgumentError("mean_confidence= was given, but the table carries its own; leave it out")
     confidence = mean_confidence if table is None or table.mean_confidence is None else table.mean_confidence
@@ -80,7 +85,7 @@ def gather(
         score=only,
         labels=own_labels if labels is None else _check_labels(labels, ids),
         features=None if features is None else checked_features(features, ids),
-        confidence=None if confidence is None else _check_confidence(confidence, n),
+        confidence=None if confidence is None else _check_confidence(confidence, len(ids)),
         second=second,
         beside=beside,
     )
@@ -133,7 +138,7 @@ def make_pool(
         seed=seed,
         labels=arrange(given.labels),
         values=arrange(values),
-        direction=given.table.directions[given.score] if given.table is not None and given.score is not None else None,
+        direction=given.direction,
         features=arrange(given.features) if "features" in rule.needs else None,
         confidence=arrange(confidence),
         column=arrange(column),
@@ -153,6 +158,8 @@ def _make_table(
     if np.ndim(as_array("scores", scores)) == 0:
         if rule.reads != "nothing":
             raise ArgumentError(f"rule {rule.name} needs a score of every sample, got {scores!r}")
+        if isinstance(scores, bool) or not isinstance(scores, (int, np.integer)) or scores < 1:
+            raise ArgumentError(f"scores must be a score table, an array or the number of samples, got {scores!r}")
         return None, None, None
     if rule.reads == "nothing":
         direction = direction or "harder"
@@ -198,12 +205,6 @@ def mark_wrong(table: ScoreTable | None) -> FloatArray | None:
         return None
     wrong: FloatArray = np.where(table.predictions < 0, np.nan, table.predictions != table.labels)
     return wrong
-
-
-def _check_count(scores: object) -> int:
-    if isinstance(scores, bool) or not isinstance(scores, (int, np.integer)) or scores < 1:
-        raise ArgumentError(f"scores must be a score table, an array or the number of samples, got {scores!r}")
-    return int(scores)
 
 
 def _check_labels(value: npt.ArrayLike, ids: IdArray) -> npt.NDArray[Any]:
