@@ -62,7 +62,7 @@ def in_words(described: Any) -> str:
 # ---- checks of data and scores, and logits -------------------------------------------------------------------------
 
 FLOOR = float(np.finfo(np.float32).tiny)
-ROUNDING = 1e-2  # error of a sum of probabilities, as half precision leaves it
+ROUNDING = 1e-2  # error of a sum of probabilities; bfloat16 rounds one by less than half of that
 
 LEARN = "use the learner 'ridge', or hand in the losses of your own model with unseen.Recorder"
 
@@ -179,6 +179,26 @@ def check_vectors(data: Data, learner: str) -> None:
             f"{learner} learns from vectors (n, d), but this is {data.kind} data: pass embeddings, which "
             "`unseen embed` makes without any label, or those of a network that was not trained on these labels"
         )
+
+
+class LeftOut:
+    """The groups of a fit that has one model for each of them, told by `Fit.apart`."""
+
+    def __init__(self, data: Data, fit: Fit) -> None:
+        self.of = np.full(len(data), -1, np.int64)  # (n,) the group of each row; -1 for rows that are never left out
+        self.of[fit.unseen] = np.unique(np.asarray(fit.apart), return_inverse=True)[1]
+        self.sizes = np.bincount(self.of[fit.unseen])
+        self._fit = fit
+
+    @property
+    def trained(self) -> IntArray:
+        """All rows on which any model is trained, ascending."""
+        return np.sort(np.concatenate([self._fit.train, self._fit.unseen]))
+
+    def without(self, group: int) -> IntArray:
+        """Return the rows on which the model of a group is trained, ascending."""
+        rows: IntArray = self.trained
+        return np.asarray(rows[self.of[rows] != group])
 
 
 def find_groups(data: Data, fit: Fit) -> IntArray:

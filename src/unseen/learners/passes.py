@@ -29,7 +29,7 @@ from unseen.core.exposure import Fit
 from unseen.core.protocols import CheckpointStore, Data, Sink
 from unseen.core.threads import for_each, one_thread_each
 from unseen.errors import DataError
-from unseen.learners.base import Progress, pack, split_whole_groups, unpack
+from unseen.learners.base import LeftOut, Progress, pack, split_whole_groups, unpack
 from unseen.learners.rows import Piece, RowReader, by_id, enough_remains, solve_or_refuse
 
 LARGE_BYTES = 2**31  # of sums and solutions of groups that do not need their own
@@ -92,7 +92,8 @@ class Passes:
     part_rows: ClassVar[int] = 2**16  # the least rows of a part
     part_sums: ClassVar[int] = 16  # the least rows of a part, for each column of its sums; its work then exceeds these
     fan: ClassVar[int] = 16  # sums that each node of the tree adds, one after another
-    _of: IntArray = field(init=False)  # (n,) the group of each row; -1 for rows that are never left out
+    _groups: LeftOut = field(init=False)
+    _of: IntArray = field(init=False)  # of the groups
     _sizes: IntArray = field(init=False)
     _own: IntArray = field(init=False)  # the large groups, which have their own sums
     _refits: int = field(default=0, init=False)
@@ -108,17 +109,15 @@ class Passes:
 
     def __post_init__(self) -> None:
         data, fit = self.rows.data, self.fit
-        of = np.full(len(data), -1, np.int64)
-        of[fit.unseen] = np.unique(np.asarray(fit.apart), return_inverse=True)[1]
-        self._of = of
-        self._sizes = np.bincount(of[fit.unseen])
+        self._groups = LeftOut(data, fit)
+        self._of, self._sizes = self._groups.of, self._groups.sizes
         d, width = int(data.sample_shape[0]), self.rows.answers.width
         self._own = large_groups(self._sizes, d, width, self.rows.block)
         # A large group cannot be left out if the samples without it are of one class.
         labels, least = data.labels, self.rows.answers.least
-        counts = np.bincount(labels[self._training_rows()], minlength=len(data.class_names))
+        counts = np.bincount(labels[self._groups.trained], minlength=len(data.class_names))
         for group in self._own.tolist():
-            rest = counts - np.bincount(labels[of == group], minlength=len(counts))
+            rest = counts - np.bincount(labels[self._of == group], minlength=len(counts))
             if np.count_nonzero(rest) < least:
                 raise DataError(
                     f"ridge cannot judge a group of {self._sizes[group]:,} samples in fit {fit.name}: without "
@@ -128,7 +127,7 @@ class Passes:
     @cached_property
     def summed(self) -> list[IntArray]:
         """The rows of each part of the first pass."""
-        rows, block = by_id(self.rows.data, self._training_rows()), self.rows.block_of(2 * (len(self._own) + 1))
+        rows, block = by_id(self.rows.data, self._groups.trained), self.rows.block_of(2 * (len(self._own) + 1))
         columns = (len(self._own) + 1) * (int(self.rows.data.sample_shape[0]) + self.rows.answers.width)
         size = -(-max(self.part_rows, self.part_sums * columns) // block) * block
         return [rows[start : start + size] for start in range(0, len(rows), size)]
@@ -188,7 +187,7 @@ class Passes:
         def leave_out(at: int) -> None:
             rest = total - sums[1 + at]
             if not enough_remains(rest, total):
-                rest = self.rows.sum_over(self._without(groups[at]))
+                rest = self.rows.sum_over(self._groups.without(groups[at]))
             without[groups[at]] = self._solve(rest).without_factor()
 
         with limit_threads(len(total.centre)):
@@ -200,7 +199,7 @@ class Passes:
             whole = self._solve(total)
         if not INFLUENCE & self.wanted:
             return Solutions(whole, without, None)
-        freedom, trained = whole.freedom(total, self.lam), self._training_rows()
+        freedom, trained = whole.freedom(total, self.lam), self._groups.trained
         squares = self.rows.answers.squares(trained, self.rows.weights_of(trained))
         left = whole.residual(total, squares) / max(len(trained) - freedom, 1.0)
         return Solutions(whole, without, freedom * max(left, float(np.finfo(float).tiny)))
@@ -222,7 +221,7 @@ class Passes:
 
     @cached_property
     def _centre(self) -> FloatArray:
-        return self.rows.centre(self._training_rows())
+        return self.rows.centre(self._groups.trained)
 
     def _pieces(self, blocks: Sequence[IntArray], done: int) -> Iterator[Piece]:
         """Yield the pieces for one thread each: a block of small groups, or the rows of one large group in a block."""
@@ -265,7 +264,7 @@ class Passes:
                     f"lam={self.lam:.3g} is too small for these features: for more than {MOST_REFITS} samples the "
                     "regression without them cannot be computed from the one with them; raise lam, or use folds(k)"
                 )
-            refit = self._solve(self.rows.sum_over(self._without(group)))
+            refit = self._solve(self.rows.sum_over(self._groups.without(group)))
             yield block[of == group], x[of == group], self.rows.products.outputs(refit, x[of == group])
 
     def _influence(self, block: IntArray, x: FloatArray, solution: Solutions) -> dict[str, FloatArray]:
@@ -278,15 +277,6 @@ class Passes:
         with np.errstate(divide="ignore", invalid="ignore"):
             distances = residuals * leverages / ((1.0 - leverages) ** 2 * solution.variance)
         return {"leverage": leverages, "cooks_distance": np.where(leverages < 1.0, distances, 0.0)}
-
-    def _training_rows(self) -> IntArray:
-        """Return all rows on which any model is trained."""
-        return np.sort(np.concatenate([self.fit.train, self.fit.unseen]))
-
-    def _without(self, group: int) -> IntArray:
-        """Return the rows on which the model of a group is trained."""
-        watched = self.fit.unseen
-        return np.sort(np.concatenate([self.fit.train, watched[self._of[watched] != group]]))
 
     def _solve(self, sums: Sums) -> Solution:
         return solve_or_refuse(sums, self.lam, self.fit.name, precision=self.rows.dtype.name)

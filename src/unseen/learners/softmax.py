@@ -29,6 +29,7 @@ from unseen.core.observation import SIDES, Observation
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.errors import DataError
 from unseen.learners.base import (
+    LeftOut,
     Progress,
     check_positive,
     check_trained_classes,
@@ -302,13 +303,11 @@ class GroupModels:
     _refits: int = 0
 
     def __post_init__(self) -> None:
-        self._of = np.full(len(self.rows.data), -1, np.int64)
-        self._of[self.fit.unseen] = np.unique(np.asarray(self.fit.apart), return_inverse=True)[1]
-        self._sizes = np.bincount(self._of[self.fit.unseen])
-        self._everything = np.sort(np.concatenate([self.fit.train, self.fit.unseen]))
+        self._groups = LeftOut(self.rows.data, self.fit)
+        self._of, self._sizes, self._everything = self._groups.of, self._groups.sizes, self._groups.trained
         self._trained = self._choose_trained()
         for group in np.flatnonzero(self._trained).tolist():
-            if len(np.unique(self.rows.data.labels[self._without(group)])) < 2:
+            if len(np.unique(self.rows.data.labels[self._groups.without(group)])) < 2:
                 raise DataError(
                     f"softmax cannot judge a group of {self._sizes[group]:,} samples in fit {self.fit.name}: without "
                     "them, the samples are of fewer than 2 classes"
@@ -385,7 +384,7 @@ class GroupModels:
         return self._by_training(rows)
 
     def _by_training(self, rows: IntArray) -> Iterator[tuple[IntArray, FloatArray]]:
-        chosen = self._without(self._of[rows[0]])
+        chosen = self._groups.without(self._of[rows[0]])
         lam = self.lam(chosen) if self.fit.folds is not None else self._model.problem.lam
         model = train(self.rows, chosen, lam, self.fit.name)
         for block in self.rows.blocks(rows):
@@ -394,10 +393,6 @@ class GroupModels:
     def _inputs(self, rows: IntArray) -> tuple[FloatArray, IntArray]:
         model = self._model
         return model.design(self.rows.inputs(rows)), model.codes(self.rows.data.labels[rows])
-
-    def _without(self, group: int) -> IntArray:
-        watched = self.fit.unseen
-        return np.sort(np.concatenate([self.fit.train, watched[self._of[watched] != group]]))
 
     @cached_property
     def _model(self) -> Model:

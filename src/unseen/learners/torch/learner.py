@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unseen.core.observation import SIDES
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import default_threads, short_spins
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
@@ -280,7 +281,8 @@ class TorchLearner(Learner):
         team = find_team(self.workers, device)
         with borrowed(self.recipe, device, self.threads), explained(self.recipe, device):
             training = TorchTraining(self.recipe, data, fit, self._inputs(data, device, team.local), device, seed, team)
-            wished = [sink.wants(side, n + 1, self.epochs) for n in range(self.epochs) for side in ("unseen", "seen")]
+            last = self.recipe.epochs
+            wished = [sink.wants(side, epoch, last) for epoch in range(1, last + 1) for side in SIDES]
             if any("features" in words for words in wished) and last_linear(training.model) is None:
                 raise ArgumentError(
                     "features need a network with a torch.nn.Linear (they are the input of the last one), but "

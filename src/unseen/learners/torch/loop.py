@@ -25,7 +25,7 @@ from unseen.core.exposure import Fit
 from unseen.core.observation import SIDES, Observation
 from unseen.core.protocols import Data, Sink
 from unseen.errors import ArgumentError, CorruptFileError, DataError, some
-from unseen.learners.base import pack, unpack
+from unseen.learners.base import look_like_probabilities, pack, unpack
 from unseen.learners.torch import inputs as augment
 from unseen.learners.torch import networks
 from unseen.learners.torch.inputs import Inputs, Normaliser, fit_normaliser
@@ -188,9 +188,6 @@ def gradient_norms(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
             squares = [g.detach().flatten(1).square().sum(dim=1) for g in gradients.values()]
             norms.append(torch.stack(squares).sum(dim=0).sqrt())
     return torch.cat(norms)
-
-
-SUM_OF_ONE = 0.01  # bfloat16 rounds a probability by less than half of that
 
 
 def network_for(data: Data, recipe: Recipe) -> nn.Module:
@@ -417,9 +414,7 @@ class TorchTraining:
                 f"logits of fit {self.fit.name} after epoch {epoch} are NaN or infinite for ids {ids}: training "
                 f"diverged; use a lower lr (it is {self.recipe.lr}) or a longer warmup (it is {self.recipe.warmup})"
             )
-        if len(logits) < 2 or bool((logits < 0).any()):
-            return
-        if bool(((logits.sum(dim=1) - 1).abs() < SUM_OF_ONE).all()):
+        if len(logits) > 1 and look_like_probabilities(logits):
             raise ArgumentError(
                 f"network {self.recipe.network!r} must give logits, but its outputs in fit {self.fit.name} are "
                 "probabilities: every row lies in [0, 1] and sums to 1; leave out its last softmax"
