@@ -334,23 +334,20 @@ class EveryLam:
     def off(self, lam: float, block: int) -> tuple[IntArray, FloatArray, FloatArray]:
         """Return the rows of a block, their leave-group-out predictions less the targets (m, C), and their gaps."""
         coefficients = self._cross / (self._values + lam)[:, None]
-        if block == len(self._blocks):
-            outputs, gap = self._leave_groups_out(self._grouped, coefficients, lam)
-            outputs -= self.y[self._grouped]
-            return self._grouped, outputs, gap
-        rows = self._blocks[block]
-        q, weights = self._q[rows], 1.0 if self._weights is None else self._weights[rows]
-        gap = 1.0 - weights * (1 / self._n + np.square(q) @ (1 / (self._values + lam)))
+        rows = self._grouped if block == len(self._blocks) else self._blocks[block]
+        q, weights = self._q[rows], None if self._weights is None else self._weights[rows]
         outputs = q @ coefficients
         outputs += self._bias
+        if block == len(self._blocks):
+            first = np.full((1, len(rows)), self._n**-0.5)
+            roots = np.concatenate([first, q.T / np.sqrt(self._values + lam)[:, None]])
+            roots *= 1.0 if weights is None else np.sqrt(weights)
+            outputs, gap = left_out(outputs, self.y[rows], roots, self._of[rows], weights)
+            outputs -= self.y[rows]
+            return rows, outputs, gap
+        leverages = 1 / self._n + np.square(q) @ (1 / (self._values + lam))
+        gap = 1.0 - (leverages if weights is None else weights * leverages)
         outputs -= self.y[rows]
         with np.errstate(divide="ignore", invalid="ignore"):
             outputs /= gap[:, None]
         return rows, outputs, gap
-
-    def _leave_groups_out(self, rows: IntArray, coefficients: FloatArray, lam: float) -> tuple[FloatArray, FloatArray]:
-        q, weights = self._q[rows], None if self._weights is None else self._weights[rows]
-        first = np.full((1, len(rows)), self._n**-0.5)
-        roots = np.concatenate([first, q.T / np.sqrt(self._values + lam)[:, None]])
-        roots *= 1.0 if weights is None else np.sqrt(weights)
-        return left_out(q @ coefficients + self._bias, self.y[rows], roots, self._of[rows], weights)

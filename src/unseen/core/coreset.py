@@ -8,9 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from unseen.core.arrays import FloatArray, IdArray, IntArray
-from unseen.core.files import as_arrow, as_pandas, read_parquet, write_parquet
+from unseen.core.files import as_pandas, read_parquet, write_parquet
 from unseen.errors import ArgumentError
 
 HISTORY = "history.parquet"
@@ -78,7 +79,7 @@ class Coreset:
 
     def to_arrow(self) -> Any:
         """Return the kept samples as an Arrow table; `ScoreTable.to_arrow(coreset)` has all samples with scores."""
-        return as_arrow(self.to_columns())
+        return pa.table(self.to_columns())
 
     def to_pandas(self) -> Any:
         """Return the kept samples as a pandas frame, indexed by id.

@@ -1,7 +1,7 @@
 """Atomic files, and parquet files with JSON metadata.
 
 `replace_file` writes a file as a whole or not at all. A writer that is killed, or that finds the disk full, leaves the
-old content under the name, and at most one temporary file beside it. `remove_temporaries` removes these.
+old content under the name, and at most one temporary file (`.*.tmp`) beside it.
 
 Tables, coresets and histories are parquet files. Their metadata is JSON, and they carry a digest of their content.
 Nothing in them is ever unpickled.
@@ -62,12 +62,6 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Remove the temporary files that killed writers left. Only the holder of the folder's lock may call it."""
-    for stray in folder.glob(".*.tmp"):
-        stray.unlink(missing_ok=True)
-
-
 def storage_error(path: Path, error: OSError) -> StorageError:
     """Make the error for a `path` that cannot be written: the reason and the remedy."""
     reason = error.strerror or str(error)
@@ -86,11 +80,6 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def as_arrow(columns: Mapping[str, npt.NDArray[Any]]) -> pa.Table:
-    """Convert arrays by name to an Arrow table; a missing text is None."""
-    return pa.table({name: pa.array(values) for name, values in columns.items()})
 
 
 def as_pandas(table: pa.Table) -> Any:

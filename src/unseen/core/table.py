@@ -9,10 +9,11 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray, as_integers, unmasked
 from unseen.core.coreset import Coreset
-from unseen.core.files import as_arrow, as_pandas, read_parquet, write_parquet
+from unseen.core.files import as_pandas, read_parquet, write_parquet
 from unseen.core.observation import DIRECTIONS, Direction, meaning
 from unseen.errors import ArgumentError, UnknownNameError, some
 
@@ -252,7 +253,7 @@ class ScoreTable:
             if coreset.n != len(self) or not np.array_equal(self.ids[coreset.indices], coreset.ids):
                 raise ArgumentError(f"coreset must be of the {len(self):,} samples of this table; it is of others")
             columns["kept"] = coreset.mask
-        return as_arrow(columns)
+        return pa.table(columns)
 
     def to_pandas(self, coreset: Coreset | None = None) -> Any:
         """Return a pandas frame: the columns of `to_arrow`, indexed by id, which may be the index of your own frame.

@@ -300,13 +300,12 @@ class TrainingWatch:
         """
         if not self._rows:
             raise DataError(f"fit {self.fit.name} was evaluated on no sample after epoch {epoch}")
+        join: Callable[[list[Array]], Array] = np.concatenate
         if hasattr(self._logits[0], "detach"):
             import torch
 
-            logits = torch.cat(self._logits)
-        else:
-            logits = np.concatenate(self._logits)
-        self._evaluation = epoch, np.concatenate(self._rows), logits
+            join = torch.cat
+        self._evaluation = epoch, np.concatenate(self._rows), join(self._logits)
         self._step = step
         self.begin_evaluation()
 

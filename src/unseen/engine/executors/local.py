@@ -17,7 +17,6 @@ from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing import connection, get_context, reduction, resource_tracker
 from pickle import PicklingError
 from time import monotonic
-from types import TracebackType
 from typing import Any, Self
 
 from unseen.core.arrays import Named
@@ -48,9 +47,7 @@ class WorkerPool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def run(self, jobs: Iterator[Job], report: Report, *, data: Data, threads: int) -> Iterator[tuple[Job, Named]]:

@@ -38,6 +38,7 @@ from unseen.engine.executors.ray_tasks import (
     Session,
     SharedLearner,
     Stream,
+    Submit,
     TaskContext,
     TaskScheduler,
     cause,
@@ -150,7 +151,7 @@ class RayExecutor:
             cpus = self._cpus(first.learner)
             self._session.connect(cpus * self.workers * (self.jobs or 1))
             at_once = self._room(cpus)
-            submit = _Submit(self, self._session.hold(data), at_once)
+            submit = self._make_submit(self._session.hold(data), at_once)
             placements = Placements(report)
             try:
                 scheduler = TaskScheduler(submit, at_once, lambda: self._room(cpus))
@@ -168,50 +169,38 @@ class RayExecutor:
         found = room(cpus, self.num_gpus, self.workers)
         return found if self.jobs is None else self.jobs
 
+    def _make_submit(self, data: Ref, at_once: int) -> Submit:
+        """Return the function that starts a job of one run; a job that has to be alone claims a whole node.
 
-class _Submit:
-    """Starts the jobs of one run; the data set and each learner are once in the object store.
-
-    Args:
-        executor: the executor, which knows how many threads and GPUs a fit has.
-        data: the reference of the data set.
-        at_once: the number of tasks at a time.
-    """
-
-    def __init__(self, executor: RayExecutor, data: Ref, at_once: int) -> None:
+        The data set and each learner are once in the object store.
+        """
         import ray
 
-        self._executor, self._data, self._at_once = executor, data, at_once
-        self._task, self._together = ray.remote(train), ray.remote(train_together)
-        self._parts = ray.remote(train_in_parts)
-        self._learners: dict[int, tuple[Learner, Ref]] = {}
+        task, together, parts = ray.remote(train), ray.remote(train_together), ray.remote(train_in_parts)
+        learners: dict[int, tuple[Learner, Ref]] = {}
 
-    def __call__(self, job: Job, alone: bool) -> Stream:
-        """Start a job; it claims a whole node where it has to be alone."""
-        gpus = self._executor.num_gpus
-        cpus = self._executor._cpus(job.learner)
-        workers = self._executor.workers
-        if alone:
-            cpus = max(cpus, whole_node(gpus) // workers)
-        shared = TaskContext(self._data, self._put_learner(job.learner), self._executor.threads, str(Path.cwd()))
-        try:
-            if is_parted(job):
-                sizes = Sizes(cpus, gpus, self._at_once)
-                return self._parts.options(num_cpus=0, max_retries=0).remote(shared, job, sizes)
-            if workers > 1:
-                group = WorkerGroup(workers, cpus, gpus)
-                return self._together.options(num_cpus=0, max_retries=0).remote(shared, job, group)
-            return self._task.options(num_cpus=cpus, num_gpus=gpus, max_retries=0).remote(shared, job)
-        except (PicklingError, AttributeError, TypeError) as error:
-            raise ArgumentError(
-                f"with executor='ray', the sink and the checkpoints of fit {job.name} must be picklable: {error}"
-            ) from error
+        def submit(job: Job, alone: bool) -> Stream:
+            learner, gpus, cpus = job.learner, self.num_gpus, self._cpus(job.learner)
+            if alone:
+                cpus = max(cpus, whole_node(gpus) // self.workers)
+            if id(learner) not in learners:
+                ref = put(SharedLearner(learner, learner.describe()), "the learner")
+                learners[id(learner)] = learner, ref  # also the learner, so that no other object gets its id
+            shared = TaskContext(data, learners[id(learner)][1], self.threads, str(Path.cwd()))
+            try:
+                if is_parted(job):
+                    sizes = Sizes(cpus, gpus, at_once)
+                    return parts.options(num_cpus=0, max_retries=0).remote(shared, job, sizes)
+                if self.workers > 1:
+                    group = WorkerGroup(self.workers, cpus, gpus)
+                    return together.options(num_cpus=0, max_retries=0).remote(shared, job, group)
+                return task.options(num_cpus=cpus, num_gpus=gpus, max_retries=0).remote(shared, job)
+            except (PicklingError, AttributeError, TypeError) as error:
+                raise ArgumentError(
+                    f"with executor='ray', the sink and the checkpoints of fit {job.name} must be picklable: {error}"
+                ) from error
 
-    def _put_learner(self, learner: Learner) -> Ref:
-        if id(learner) not in self._learners:
-            ref = put(SharedLearner(learner, learner.describe()), "the learner")
-            self._learners[id(learner)] = (learner, ref)  # also the learner, so that no other object gets its id
-        return self._learners[id(learner)][1]
+        return submit
 
 
 # ---- one fit by several workers ------------------------------------------------------------------------------------
@@ -245,21 +234,16 @@ class Placements:
         if kind != _PLACED:
             self._report(kind, **fields)
             return
-        self._give_back(fields["fit"])  # the group of workers that died
+        self.give_back([fields["fit"]])  # the group of workers that died
         self._held[fields["fit"]] = fields["place"]
 
-    def give_back(self) -> None:
-        """Remove all placement groups."""
-        for fit in list(self._held):
-            self._give_back(fit)
-
-    def _give_back(self, fit: str) -> None:
+    def give_back(self, fits: Iterable[str] | None = None) -> None:
+        """Remove the placement groups of these fits, of all if not given."""
         from ray.util import remove_placement_group
 
-        place = self._held.pop(fit, None)
-        if place is not None:
-            with suppress(Exception):  # Ray may have ended
-                remove_placement_group(place)
+        for fit in list(self._held) if fits is None else fits:
+            with suppress(Exception):  # there is none yet, or Ray has ended
+                remove_placement_group(self._held.pop(fit))
 
 
 def train_together(shared: TaskContext, job: Job, group: WorkerGroup) -> Iterator[Message]:

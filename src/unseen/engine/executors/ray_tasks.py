@@ -418,6 +418,6 @@ def _explain_out_of_memory(job: Job, error: Exception) -> str:
     )
 
 
-def cause(error: Exception) -> str:
+def cause(error: BaseException) -> str:
     """Describe an error in one line."""
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"

@@ -213,12 +213,7 @@ def read_by(run: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _sign(content: Mapping[str, Any], *, make: bool) -> str | None:
-    key = _read_key(make=make)
-    return None if key is None else hmac.new(key, digest_of(content).encode(), "sha256").hexdigest()
-
-
-def _read_key(*, make: bool) -> bytes | None:
-    """Return the key of this user, 32 bytes in a file that only this user can read; None without such a file."""
+    """Sign by the key of this user, 32 bytes in a file that only this user can read; None without such a file."""
     try:
         place = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "unseen" / "key"
         if make and not place.exists():
@@ -229,6 +224,7 @@ def _read_key(*, make: bool) -> bytes | None:
                     file.write(secrets.token_bytes(32))
         status = place.stat()
         secret = status.st_uid == os.getuid() and not status.st_mode & 0o077 and status.st_size == 32
-        return place.read_bytes() if secret else None
+        key = place.read_bytes() if secret else None
     except (OSError, RuntimeError):  # no home, or none that can be written
         return None
+    return None if key is None else hmac.new(key, digest_of(content).encode(), "sha256").hexdigest()

@@ -29,7 +29,7 @@ from typing import Any, BinaryIO, ClassVar, TypeVar
 import numpy as np
 
 from unseen.core.arrays import Arrays, Named
-from unseen.core.files import remove_temporaries, replace_file, storage_error
+from unseen.core.files import replace_file, storage_error
 from unseen.core.protocols import CheckpointStore
 from unseen.engine.runs.base import Output, Run, check_name, plain_arrays
 from unseen.engine.runs.files import EventLog, Lock, file_digest, move_aside, read_whole, record, remove, understood
@@ -198,7 +198,8 @@ class RunDirectory(Run):
             self._lock, self._digest = lock, digest_of(now)
             try:
                 for folder in (self.path, *self.path.glob("fits/*/")):
-                    remove_temporaries(folder)
+                    for left in folder.glob(".*.tmp"):  # by killed writers
+                        left.unlink(missing_ok=True)
                 self._log.repair()
             except OSError as error:
                 raise storage_error(self.path, error) from error

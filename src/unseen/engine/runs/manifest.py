@@ -15,16 +15,7 @@ FORMAT = 1  # of the files of a run
 _SEAL = "seal"
 _ABSENT = object()
 _MOST = 20
-_OBJECT = (dict, "an object")
-_TYPES = {
-    "seed": (int, "an integer"),
-    "versions": _OBJECT,
-    "plan": _OBJECT,
-    "learner": _OBJECT,
-    "settings": _OBJECT,
-    "scores": _OBJECT,
-    "fingerprint": _OBJECT,
-}
+_OBJECTS = ("versions", "plan", "learner", "settings", "scores", "fingerprint")  # in a manifest
 
 
 def normal(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,10 +126,12 @@ def find_malformed(manifest: Mapping[str, Any]) -> str | None:
     >>> find_malformed({"seed": 0, "fingerprint": []})
     'fingerprint must be an object, got []'
     """
-    for name, (type_, word) in _TYPES.items():
-        found = manifest.get(name, type_())
-        if not isinstance(found, type_) or (type_ is int and isinstance(found, bool)):
-            return f"{name} must be {word}, got {_show(found)}"
+    seed = manifest.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        return f"seed must be an integer, got {_show(seed)}"
+    for name in _OBJECTS:
+        if not isinstance(found := manifest.get(name, {}), dict):
+            return f"{name} must be an object, got {_show(found)}"
     return None
 
 
