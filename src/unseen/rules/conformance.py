@@ -62,7 +62,7 @@ def check_rule(rule: str | Rule) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Case:
+class _RuleCase:
     name: str
     ids: IdArray
     values: FloatArray
@@ -71,7 +71,7 @@ class _Case:
     direction: Direction
     capacity: int
 
-    def rows(self, at: IntArray) -> _Case:
+    def rows(self, at: IntArray) -> _RuleCase:
         columns = ("ids", "values", "labels", "features")
         return replace(self, **{c: getattr(self, c)[at] for c in columns})
 
@@ -84,11 +84,11 @@ class _Case:
         )
 
 
-def _make_cases(rule: Rule) -> Iterator[_Case]:
+def _make_cases(rule: Rule) -> Iterator[_RuleCase]:
     n = 40
     random = seeds.generator(0, "conformance")
     direction: Direction = "harder" if "harder" in rule.directions else sorted(rule.directions)[0]
-    plain = _Case(
+    plain = _RuleCase(
         name="random scores",
         ids=random.permutation(1000)[:n],
         values=random.gamma(2.0, size=n),
@@ -120,7 +120,7 @@ def _check_declared(rule: Rule) -> None:
         raise AssertionError(f"rule {rule.name}: its options are not JSON: {error}") from error
 
 
-def _check_budget(rule: Rule, case: _Case, budget: int) -> None:
+def _check_budget(rule: Rule, case: _RuleCase, budget: int) -> None:
     where = f"on {case.name} with a budget of {budget}"
     coreset = _choose_or_fail(rule, case, budget, where)
     _require(len(coreset.ids) == budget, rule, f"returned {len(coreset.ids)} samples {where}")
@@ -134,7 +134,7 @@ def _check_budget(rule: Rule, case: _Case, budget: int) -> None:
     _require(same, rule, f"chose otherwise when the rows were shuffled, {where}")
 
 
-def _check_reading(rule: Rule, case: _Case, budget: int) -> None:
+def _check_reading(rule: Rule, case: _RuleCase, budget: int) -> None:
     if rule.reads == "values":
         return
     where = f"with a budget of {budget}"
@@ -147,7 +147,7 @@ def _check_reading(rule: Rule, case: _Case, budget: int) -> None:
     _require(stories[0] == stories[1], rule, law)
 
 
-def _check_purity(rule: Rule, case: _Case, budget: int) -> None:
+def _check_purity(rule: Rule, case: _RuleCase, budget: int) -> None:
     state = np.random.get_state()  # noqa: NPY002 - the point is that nobody touches it
     stories = []
     try:
@@ -165,7 +165,7 @@ def _global_state() -> list[int]:
     return list(np.random.get_state(legacy=False)["state"]["key"])  # noqa: NPY002
 
 
-def _check_direction(rule: Rule, case: _Case, budget: int) -> None:
+def _check_direction(rule: Rule, case: _RuleCase, budget: int) -> None:
     if not {"harder", "easier"} <= rule.directions:
         return
     hard, easy = replace(case, direction="harder"), replace(case, values=-case.values, direction="easier")
@@ -173,7 +173,7 @@ def _check_direction(rule: Rule, case: _Case, budget: int) -> None:
     _require(same[0] == same[1], rule, "chose otherwise from the same difficulty in the opposite direction")
 
 
-def _check_missing(rule: Rule, case: _Case) -> None:
+def _check_missing(rule: Rule, case: _RuleCase) -> None:
     values = case.values.copy()
     values[:3] = np.nan, np.inf, -np.inf
     broken = replace(case, values=values)
@@ -185,12 +185,12 @@ def _check_missing(rule: Rule, case: _Case) -> None:
         _require(missing == budget - room, rule, "took samples without a score before the others")
 
 
-def _choose(rule: Rule, case: _Case, budget: int, **more: Any) -> Coreset:
+def _choose(rule: Rule, case: _RuleCase, budget: int, **more: Any) -> Coreset:
     features = case.features if "features" in rule.needs else None
     return choose(rule, case.table(), keep=budget, features=features, seed=3, **more)
 
 
-def _refuses(rule: Rule, case: _Case, budget: int, error: type[UnseenError]) -> bool:
+def _refuses(rule: Rule, case: _RuleCase, budget: int, error: type[UnseenError]) -> bool:
     try:
         _choose(rule, case, budget)
     except error:
@@ -198,7 +198,7 @@ def _refuses(rule: Rule, case: _Case, budget: int, error: type[UnseenError]) -> 
     return False
 
 
-def _choose_or_fail(rule: Rule, case: _Case, budget: int, where: str) -> Coreset:
+def _choose_or_fail(rule: Rule, case: _RuleCase, budget: int, where: str) -> Coreset:
     for array in (case.values, case.labels, case.features):
         array.flags.writeable = False
     try:
@@ -211,7 +211,7 @@ def _choose_or_fail(rule: Rule, case: _Case, budget: int, where: str) -> Coreset
         raise
 
 
-def _describe(case: _Case, coreset: Coreset) -> tuple[object, ...]:
+def _describe(case: _RuleCase, coreset: Coreset) -> tuple[object, ...]:
     """Return the ids, their sources and their order, without row numbers."""
     order = None if coreset.order is None else case.ids[coreset.order].tolist()
     sources = [None] * len(coreset) if coreset.sources is None else coreset.sources.tolist()
