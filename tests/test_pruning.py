@@ -7,6 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.naive_bayes import GaussianNB
@@ -15,6 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import unseen
 from unseen.engine.runs import RunDirectory
+from unseen.errors import ArgumentError, DataError
 from unseen.evaluating.prices import of_fits, worth
 
 DOUBLE = FunctionTransformer(np.asarray, kw_args={"dtype": np.float64})  # else naive Bayes sums in float32
@@ -153,7 +155,7 @@ def test_choosing_by_default_trains_as_much_as_one_ordinary_training(learner, ep
     X, y = X[:201], y[:201]
     if learner.startswith("convnet"):
         X = (np.repeat(np.repeat(X.reshape(-1, 8, 8), 2, 1), 2, 2) * 15).astype(np.uint8)
-    unseen.prune(X, y, keep=0.7, learner=learner, threads=1, out=tmp_path)
+    unseen.prune(X, y, keep=0.7, learner=learner, threads=1, out=tmp_path, report=lambda kind, **more: None)
     prices = of_fits(RunDirectory(tmp_path).events())
     assert len(prices) == fits
     assert sum(price.samples for price in prices.values()) == 201 * epochs
@@ -166,3 +168,55 @@ def test_a_table_without_scores_serves_rules_that_read_none():
     for rule in ("top", None):
         with pytest.raises(unseen.ArgumentError, match=r"reads scores, but this table holds none; use 'random'"):
             unseen.select(blank, rule=rule, keep=5)
+
+
+def test_other_data_of_the_same_size_is_refused_wherever_a_coreset_is_taken():
+    x, y = load_digits(return_X_y=True)
+    chosen = unseen.prune(x[:400], y[:400], keep=0.5, learner="logistic", threads=1)
+    found = unseen.evaluate((x[:400], y[:400]), coresets=chosen, learner="logistic", seeds=1, threads=1)
+    assert "coreset" in [arm.name for arm in found.arms]  # the result of `prune` serves as its coreset
+    for other in ((x[400:800], y[400:800]), (x[:400], 9 - y[:400])):
+        with pytest.raises(DataError, match="other data: the labels differ"):
+            unseen.evaluate(other, coresets=chosen.coreset, learner="logistic", seeds=1)
+        with pytest.raises(DataError, match="other data: the labels differ"):
+            unseen.grow(other, keep=0.8, start=chosen.coreset, learner="logistic")
+
+
+def test_select_takes_what_prune_and_load_give(tmp_path):
+    pruned = unseen.prune("digits", keep=0.5, learner="logistic", threads=1, out=tmp_path / "run")
+    expected = unseen.select(pruned.scores, keep=0.3)
+    for given in (pruned, unseen.load(tmp_path / "run")):
+        np.testing.assert_array_equal(unseen.select(given, keep=0.3).indices, expected.indices)
+    with pytest.raises(ArgumentError, match="must be a score table, got str"):
+        unseen.select(str(tmp_path / "run"), keep=0.3)
+
+
+def test_scores_that_say_nothing_are_told_as_a_warning_where_nobody_listens():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2000, 3)), np.arange(2000) % 4
+    with pytest.warns(UserWarning, match="say nothing; the coreset is random"):
+        quiet = unseen.prune(x, y, keep=0.5, learner="logistic", threads=1).coreset
+    said = []
+    heard = unseen.prune(
+        x, y, keep=0.5, learner="logistic", threads=1, report=lambda kind, **more: said.append((kind, more))
+    ).coreset
+    assert any(kind == "say" and "coreset is random" in more["text"] for kind, more in said)
+    np.testing.assert_array_equal(quiet.indices, heard.indices)
+
+
+def test_a_model_that_gives_up_accuracy_for_recall_is_not_weak():
+    rng = np.random.default_rng(0)
+    y = (rng.random(600) < 0.2).astype(int)
+    x = rng.normal(size=(600, 1)) + 1.5 * y[:, None]
+    weighted = LogisticRegression(class_weight={0: 1, 1: 20})
+    table, coreset = unseen.prune(x, y, keep=0.5, learner=weighted, threads=1)
+    assert (table.predictions == y).mean() < 0.75  # naming the largest class is right on four fifths
+    assert coreset.provenance["rule"] == "stratified"
+
+
+def test_data_that_no_model_can_be_held_out_of_is_refused_before_training():
+    x = np.random.default_rng(0).normal(size=(100, 3))
+    with pytest.raises(DataError, match="class 'rare' has a single sample"):
+        unseen.prune(x, np.where(np.arange(100) == 7, "rare", "usual"), keep=0.5, learner="logistic")
+    with pytest.raises(ArgumentError, match="all 100 samples are copies of one"):
+        unseen.prune(np.ones((100, 3)), np.arange(100) % 2, keep=0.5, learner="logistic")

@@ -31,7 +31,7 @@ from unseen.data.sources import check_arguments, opened, without_reading
 from unseen.engine import runs
 from unseen.engine.runs.base import Run
 from unseen.engine.scoring import versions
-from unseen.engine.work import Groups, Running, Work, without_running
+from unseen.engine.work import Groups, Running, Work, refuse_other_data, without_running
 from unseen.errors import ArgumentError, BudgetError
 from unseen.learners.base import refuse_target
 from unseen.rules.base import Rule, largest, one_of
@@ -286,7 +286,7 @@ class Loop:
         table = self._score(run, next(self.scorings()), 0, name)
         weak = too_weak(table) if self.growth.fallback else None
         if weak is not None:
-            self.work.report("say", text=f"{weak}; samples are added at random, each class in proportion (name a rule)")
+            self.work.tell(f"{weak}; samples are added at random, each class in proportion (name a rule to decide)")
             own = self._own_start()
             rest = np.setdiff1d(np.arange(len(table)), own)
             rows = choose_rows(Choice.of(FALLBACK), table, rest, self.budget - len(own), self._seed("start"))
@@ -421,13 +421,8 @@ class Loop:
                 f"{max(0, self.budget - first):,} for steps={self.growth.steps}; keep more or give a smaller start"
             )
         start, data = self.growth.start, self.work.data
-        if isinstance(start, Coreset) and (
-            start.n != len(data) or not np.array_equal(data.ids[start.indices], start.ids)
-        ):
-            ids = "" if start.n != len(data) else " with other ids"
-            raise ArgumentError(
-                f"start must be a coreset of this data set of {len(data):,} samples, got one of {start.n:,}{ids}"
-            )
+        if isinstance(start, Coreset):
+            refuse_other_data(start, data, "start")
 
     def _manifest(self) -> dict[str, object]:
         """Return the configuration of the run."""

@@ -130,7 +130,7 @@ def score(
 
 
 def select(
-    scores: ScoreTable,
+    scores: ScoreTable | Pruned | Scored,
     *,
     rule: str | Rule | None = None,
     keep: float | str | None = None,
@@ -142,7 +142,7 @@ def select(
     """Choose a coreset from a score table.
 
     Args:
-        scores: the score table, from `unseen.score`.
+        scores: the score table, from `unseen.score`; or what `prune` or `load` gave, which holds one.
         rule: the name of a rule, with options (`"stratified:cutoff=0.1"`); see `unseen rules`. The default is
             `"stratified:cutoff=auto,quota=floored"`: in each class it draws from strata of the score after cutting off
             some of the hardest samples, see `unseen.rules.Stratified`. It cuts off none for scores of worth and for
@@ -161,6 +161,11 @@ def select(
         Coreset(180 of 1,797 samples kept, 10.0 % by top)
     """
     _check_options(select, options, rule)
+    scores = scores.scores if isinstance(scores, (Pruned, Scored)) else scores
+    if not isinstance(scores, ScoreTable):
+        raise ArgumentError(
+            f"scores must be a score table, got {type(scores).__name__}; read a run by unseen.load(run)"
+        )
     seed = runs.seed_of(None, seed)
     name = score or next(iter(scores.scores), None)
     if rule is None:
@@ -239,7 +244,7 @@ def prune(
         wanted = choice.scores(score, exposure, also, classes=source.targets is None)
         table = work.score(run, exposure, wanted, seed=seed, announce=True)
         if rule is None and (why := too_weak(table)) is not None:
-            work.report("say", text=f"{why}; the coreset is random, each class in proportion (name a rule to decide)")
+            work.tell(f"{why}; the coreset is random, each class in proportion (name a rule to decide)")
             coreset = Choice.of(FALLBACK).coreset(table, score=None, **amount, seed=seed)
             coreset = replace(coreset, provenance={**coreset.provenance, "fallback": why})
         else:

@@ -306,3 +306,15 @@ def test_unknown_arguments_are_answered_with_those_of_the_whole_call():
         with pytest.raises(unseen.errors.UnknownArgumentError, match=message) as caught:
             call()
         assert isinstance(caught.value, TypeError)
+
+
+def test_a_series_in_another_order_is_refused_and_one_without_is_paired_by_position():
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0]}, index=[10, 11, 12, 13])
+    labels = pd.Series(["x", "y", "x", "y"], index=[13, 12, 11, 10])
+    for name in ("y", "target"):
+        values = labels if name == "y" else labels.map({"x": 0.5, "y": 1.5})
+        with pytest.raises(DataError, match=f"{name} has the index of the frame in another order"):
+            from_frame(frame, **{name: values})
+    assert from_frame(frame, labels.loc[frame.index]).labels.tolist() == [1, 0, 1, 0]
+    for other in (labels.to_numpy(), labels.reset_index(drop=True), labels.set_axis([1, 1, 2, 2])):
+        assert from_frame(frame, other).labels.tolist() == [0, 1, 0, 1]

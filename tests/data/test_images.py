@@ -13,6 +13,7 @@ import pytest
 from made_images import picture, png, write_folder, write_images
 from PIL import Image
 
+import unseen
 from unseen.core import seeds
 from unseen.data import from_folder, from_parquet, resolve
 from unseen.data.decoding import header_size, upright
@@ -344,3 +345,11 @@ def test_cifar10(real_data):
     np.testing.assert_array_equal(data.labels, table["label"].to_numpy())
     pixels = [image.tobytes() for image in everything(data)]
     assert len(np.unique(data.duplicate_groups())) == len(set(pixels))
+
+
+@pytest.mark.parametrize("out", [".", "inside/run"])
+def test_a_run_in_the_folder_of_its_images_is_refused(folder, out):
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(ArgumentError, match="lies in the data set"):
+        unseen.prune(folder, keep=0.5, learner="convnet:epochs=1", out=folder / out)
+    assert [path for path in sorted(folder.rglob("*")) if path not in before and path.name != "lock"] == []

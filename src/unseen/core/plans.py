@@ -431,6 +431,10 @@ def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | N
     _, first = np.unique(of[ranked], return_index=True)
     heads = ranked[np.sort(first)]
     sizes = np.bincount(of)
+    if len(heads) == 1:
+        raise ArgumentError(
+            f"all {len(ids):,} samples are copies of one, or one group: no model can be held out of them"
+        )
     if len(heads) < k:
         raise ArgumentError(
             f"k must be at most the number of groups (copies of a sample are one group), got k={k} for "

@@ -415,8 +415,8 @@ def _match_name(name: str, present: Sequence[str], where: str) -> str:
         unknown = UnknownNameError(f"array in {where}", name, present)
         if name in ("x", "y"):
             unknown.args = (
-                f"{where} has no array {name!r}; x= names the array of inputs, label= that of labels; it has "
-                f"{some(sorted(present), 20)}",
+                f"{where} has no array {name!r}; x= (--x) names the array of inputs, label= (--label) that of labels; "
+                f"it has {some(sorted(present), 20)}",
             )
         raise unknown
     return alike[0]

@@ -141,7 +141,7 @@ def check_finite(array: npt.NDArray[Any], *, columns: Sequence[str] | None = Non
 
     raise DataError(
         f"features must be finite, but {len(np.unique(bad[:, 0])):,} rows hold NaN or infinite values: "
-        f"{some([place(at) for at in bad[:5]])}; drop these rows, or impute them inside the learner's pipeline"
+        f"{some([place(at) for at in bad[:5]])}; drop these rows, or pass a data frame to a learner that imputes them"
     )
 
 

@@ -113,6 +113,8 @@ class FrameFormat(LoadedFormat):
         self.files = None
         options, outside = self.reading, y is not None or numbers is not None
         self._check_once(outside)
+        for name, values in (("y", y), ("target", numbers)):
+            _refuse_other_order(self.frame, values, name)
         table = to_arrow(self.frame)
         self.hold(table, "the frame")
         beside = {"ids": options.ids, "groups": options.groups}
@@ -224,6 +226,20 @@ def name_of(values: Any, otherwise: str) -> str:
     """Return the name of labels for messages: their column if they have one, else `otherwise`."""
     name = str(values.columns[0]) if is_frame(values) and hasattr(values, "iloc") else getattr(values, "name", None)
     return f"column {name!r}" if isinstance(name, str) and name else otherwise
+
+
+def _refuse_other_order(frame: Any, values: Any, name: str) -> None:
+    """Refuse a series whose index is that of the frame in another order: it would be paired by position."""
+    if not (hasattr(frame, "iloc") and hasattr(values, "iloc")):
+        return
+    own, other = frame.index, values.index
+    if len(own) != len(other) or own.equals(other):
+        return
+    if own.is_unique and other.is_unique and own.sort_values().equals(other.sort_values()):
+        raise DataError(
+            f"{name} has the index of the frame in another order, but rows are paired by position; pass "
+            f"{name}.loc[frame.index], or {name}.to_numpy() if the positions are right"
+        )
 
 
 def _index_of(frame: Any, rows: IntArray) -> tuple[IdArray | None, tuple[str, ...]]:

@@ -58,7 +58,7 @@ def resolve(source: Any, *, cache: str | Path | None = None, **options: Any) -> 
             of pandas or polars, a pyarrow table; a torch `Dataset` or anything map-style; a Hugging Face `Dataset`; a
             path to a folder of images, to parquet, CSV, JSON-lines, npz or npy files, or to a saved Hugging Face data
             set; the URL of parquet files or numbered npy files in a store that fsspec knows.
-        cache: a folder that may keep decoded images; see `from_folder`. Other forms do without.
+        cache: a folder outside the data set that may keep decoded images; see `from_folder`. Other forms do without.
         **options: options of the reader of that form; an unknown one is refused.
 
     Raises:
@@ -69,9 +69,19 @@ def resolve(source: Any, *, cache: str | Path | None = None, **options: Any) -> 
     ArrayData(1,797 samples, 10 classes, vector 64 float32)
     """
     kind = format_of(source)
+    _refuse_out_inside(source, cache)
     if "cache" in kind.options and isinstance(cache, (str, Path)):  # a run in memory keeps no images
         options["cache"] = cache
     return kind(source, **options).open()
+
+
+def _refuse_out_inside(source: Any, out: Any) -> None:
+    """Refuse a run in the folder of the data set, where its files would be taken for data the next time."""
+    if not isinstance(source, (str, Path)) or not isinstance(out, (str, Path)) or not Path(source).is_dir():
+        return
+    folder, place = Path(source).resolve(), Path(out).resolve()
+    if place == folder or folder in place.parents:
+        raise ArgumentError(f"out {out} lies in the data set {source}; choose a folder outside")
 
 
 def format_of(source: Any) -> type[Format]:

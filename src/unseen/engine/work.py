@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from unseen import learners
 from unseen.core.arrays import Arrays, IntArray
+from unseen.core.coreset import Coreset
 from unseen.core.exposure import Fit, Plan
 from unseen.core.protocols import Data, Learner
 from unseen.core.table import ScoreTable
@@ -26,7 +27,7 @@ from unseen.data.options import Reading
 from unseen.engine import executors
 from unseen.engine.runs.base import Run
 from unseen.engine.scoring import Abilities, SampleInfo, Scoring, check_score
-from unseen.errors import ArgumentError
+from unseen.errors import ArgumentError, DataError
 from unseen.learners.base import check_scores
 from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import resolve as resolve_score
@@ -282,6 +283,13 @@ class Work:
             )
         return longer
 
+    def tell(self, text: str) -> None:
+        """Report a sentence for people (`"say"`), or warn where nobody listens to reports."""
+        if self.report is _ignore_report:
+            warnings.warn(text, UserWarning, stacklevel=3)
+        else:
+            self.report("say", text=text)
+
     def run_jobs(self, jobs: Iterable[executors.Job], report: Report) -> Iterator[tuple[executors.Job, Arrays]]:
         """Run jobs of scorings or trainings; yield each with its result as it ends.
 
@@ -298,6 +306,24 @@ class Work:
             for done in results:
                 self.data.check_unchanged()
                 yield done
+
+
+def refuse_other_data(coreset: Coreset, data: Data, name: str) -> None:
+    """Refuse a coreset of another data set: another size, other ids, or other labels of the same classes.
+
+    Inputs may differ, since images may be chosen by their embeddings.
+    """
+    head, size = f"{name} is of other data", len(data)
+    if coreset.n != size or not np.array_equal(coreset.ids, data.ids[coreset.indices]):
+        ids = "" if coreset.n != size else ", or other ids"
+        raise DataError(
+            f"{head}: {len(coreset):,} of {coreset.n:,} samples, but the data set has {size:,}{ids}; give the data "
+            "that it was chosen from"
+        )
+    scored = (coreset.provenance.get("scores") or {}).get("fingerprint") or {}
+    here = data.fingerprint() if scored else {}
+    if scored and scored.get("classes") == here["classes"] and scored.get("labels") != here["labels"]:
+        raise DataError(f"{head}: the labels differ; give the data that it was chosen from, in the same order")
 
 
 # ---- preparation: the learner's threads and processes, and the groups of samples -----------------------------------
@@ -358,6 +384,7 @@ def _score_each(work: Work, asked: Sequence[Asked], learner: Learner, *, announc
             )
         )
     if announce:
+        _refuse_lone_class(work.samples, scorings[0].plan)
         work.report("plan", **_describe_scoring(work, scorings[0]))
     owners = {}  # by the name of a job: its request and its scoring
 
@@ -381,6 +408,17 @@ def _score_each(work: Work, asked: Sequence[Asked], learner: Learner, *, announc
     if announce and learner.closed_form and asked[0].plan.scored_side == "unseen":
         _warn_if_perfect(tables[0], learner.name)
     return tables
+
+
+def _refuse_lone_class(samples: SampleInfo, plan: Plan) -> None:
+    """Refuse two classes of which one has a single sample: who is not trained on it knows one class alone."""
+    counts = np.bincount(samples.labels, minlength=len(samples.class_names))
+    if plan.scored_side == "unseen" and np.count_nonzero(counts) == 2 and counts[counts > 0].min() == 1:
+        rare = samples.class_names[int(np.flatnonzero(counts == 1)[0])]
+        raise DataError(
+            f"class {rare!r} has a single sample, so a model that is not trained on it knows one class alone; add "
+            "samples of it, or merge it with the other"
+        )
 
 
 def _describe_scoring(work: Work, job: Scoring) -> dict[str, object]:

@@ -28,7 +28,7 @@ from unseen.data.sources import check_arguments, columns_named, opened, opened_t
 from unseen.engine import runs
 from unseen.engine.runs.base import Run
 from unseen.engine.scoring import versions
-from unseen.engine.work import Fix, Outcome, Running, Training, Work, WorkOptions
+from unseen.engine.work import Fix, Outcome, Running, Training, Work, WorkOptions, refuse_other_data
 from unseen.errors import ArgumentError, BudgetError, DataError, UnknownNameError
 from unseen.evaluating.prices import CHOOSING, Price, of_arms, of_run, total
 from unseen.evaluating.result import FILE, ArmResult, Evaluation, Kind, file_name, in_range
@@ -75,9 +75,10 @@ def evaluate(
     Args:
         data: the whole training set, in any form that `unseen.data.resolve` takes.
         y: (n,) labels, where `data` is an array of inputs.
-        coresets: a coreset of the data, or several by name, each a `Coreset`, a coreset file or a run directory; the
-            latter also holds the cost of choosing. Several coresets under one name must differ only in their seed:
-            they are replicates of one method, and its interval then covers scoring and selection too.
+        coresets: a coreset of the data, or several by name, each a `Coreset`, the result of `prune` or `grow`, a
+            coreset file or a run directory; the latter also holds the cost of choosing. Several coresets under one
+            name must differ only in their seed: they are replicates of one method, and its interval then covers
+            scoring and selection too.
         test: the test set, in any of the same forms. None takes a probe split of the training data, which no arm
             trains on; the selection had seen its labels, and the result says so.
         probe: the share of the training data in that split, in (0, 0.5].
@@ -218,6 +219,7 @@ def _read_coresets(coresets: Any, data: Data, replicates: int) -> tuple[dict[str
     by_name, prices = {}, {}
     for name, value in named.items():
         _check_name(name)
+        value = getattr(value, "coreset", value)  # the result of `prune` or `grow`
         items = list(value) if isinstance(value, (list, tuple)) else [value]
         if not 1 <= len(items) <= replicates:
             raise ArgumentError(
@@ -254,12 +256,7 @@ def _read_coreset(name: str, item: CoresetLike, data: Data) -> Coreset:
         if not isinstance(loaded, Coreset):
             raise ArgumentError(f"{Path(item)} holds scores, not a coreset; choose one by `unseen select`")
         coreset = loaded
-    same = coreset.n == len(data) and (coreset.indices < len(data)).all()
-    if not same or not np.array_equal(coreset.ids, data.ids[coreset.indices]):
-        raise DataError(
-            f"coreset {name!r} is of other data: {len(coreset):,} of {coreset.n:,} samples, but the data set has "
-            f"{len(data):,}, or other ids; give the data that it was chosen from"
-        )
+    refuse_other_data(coreset, data, f"coreset {name!r}")
     return coreset
 
 

@@ -123,7 +123,7 @@ def to_cleanlab(request: ExportRequest, out: Path) -> None:
     """
     table, run = request.table, request.run
     if run is None or table is None:
-        raise ArgumentError("to='cleanlab' needs the directory of a run, in which the probabilities are kept")
+        raise ArgumentError("to='cleanlab' needs the directory of a run, where probabilities are kept: pass its out=")
     if table.provenance.get("plan", {}).get("plan") == "seen":
         raise ArgumentError(
             f"the models of {run} were trained on the samples they judge; held-out probabilities need another plan, "
@@ -150,7 +150,9 @@ def _average_probabilities(mean: npt.NDArray[np.float32], run: Path, table: Scor
         mean[rows] += result[names[0]]
         times[rows] += 1
     if not times.any():
-        raise ArgumentError(f"{run} holds no results of fits of its own, as runs of several steps do; {_HOW}")
+        raise ArgumentError(
+            f"{run} holds no results of fits of its own, as runs of several steps do; use `unseen prune`"
+        )
     if not times.all():
         raise DataError(f"no model judged {np.sum(times == 0):,} samples: rows {some(np.flatnonzero(times == 0))}")
     mean /= times[:, None].astype(np.float32)
