@@ -166,3 +166,9 @@ def test_embedding_keeps_the_target(tmp_path):
     unseen.embed(images, out=tmp_path / "vectors")
     for data in (kept, resolve(tmp_path / "vectors")):
         np.testing.assert_array_equal(data.targets, TARGET[:40])
+
+
+def test_an_array_and_its_target_are_a_data_set_in_every_verb():
+    apart = unseen.score(X, target=TARGET, learner="ridge", threads=1)
+    together = unseen.score((X, None), target=TARGET, learner="ridge", threads=1)
+    np.testing.assert_array_equal(apart.column("loss"), together.column("loss"))

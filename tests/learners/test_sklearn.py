@@ -19,7 +19,7 @@ from sklearn.ensemble import (
     VotingClassifier,
 )
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -31,6 +31,7 @@ from threadpoolctl import threadpool_info
 import unseen
 from unseen.core import seeds
 from unseen.data import from_arrays
+from unseen.errors import ArgumentError
 from unseen.learners import LEARNERS, SklearnLearner, resolve
 from unseen.learners.sklearn import clone_with_seeds, labels_for
 
@@ -511,3 +512,10 @@ print(seen, os.environ.get("GOMP_SPINCOUNT"))
     clean = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     done = subprocess.run([sys.executable, "-c", script], env=clean, capture_output=True, text=True)
     assert done.stdout.strip() == "['1000'] None", done.stderr
+
+
+def test_a_regressor_is_told_what_targets_take():
+    with pytest.raises(ArgumentError, match="Ridge has none, as a regressor"):
+        SklearnLearner(Ridge())
+    with pytest.raises(ArgumentError, match="LinearSVC has none; wrap it in"):
+        SklearnLearner(LinearSVC())

@@ -136,6 +136,8 @@ def opened(
         if "label" in options:
             raise ArgumentError(f"the column of labels is named twice: y={y!r} and label={options['label']!r}")
         y, options["label"] = None, y
+    if hasattr(data, "shape") and not is_frame(data) and not isinstance(options.get("target"), (str, type(None))):
+        data = data if y is not None else (data, None)  # arrays of inputs and of a target
     return resolve(data if y is None else (data, y), cache=cache, **options)
 
 

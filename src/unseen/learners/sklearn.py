@@ -27,7 +27,7 @@ from unseen.errors import ArgumentError, DataError, some
 from unseen.learners.base import check_two_classes, logits_of, refuse_target
 
 with short_spins():
-    from sklearn.base import clone
+    from sklearn.base import BaseEstimator, clone, is_regressor
     from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -72,10 +72,10 @@ class SklearnLearner(Learner):
     def __init__(self, estimator: Any, made_by: str | None = None, *, frames: bool = True) -> None:
         for method in ("fit", "predict_proba", "get_params"):
             if not (hasattr(estimator, method) or (method == "predict_proba" and _is_default_stack(estimator))):
-                raise ArgumentError(
-                    f"estimator must have {method}, but {type(estimator).__name__} has none"
-                    + ("; wrap it in sklearn.calibration.CalibratedClassifierCV" if method == "predict_proba" else "")
-                )
+                remedy = "; wrap it in sklearn.calibration.CalibratedClassifierCV" if method == "predict_proba" else ""
+                if remedy and isinstance(estimator, BaseEstimator) and is_regressor(estimator):
+                    remedy = ", as a regressor; pass a classifier, or for a target= learner='ridge'"
+                raise ArgumentError(f"estimator must have {method}, but {type(estimator).__name__} has none{remedy}")
         for name, value in estimator.get_params(deep=True).items():
             if name.rpartition("__")[2] == "random_state" and not isinstance(value, (int, np.integer, type(None))):
                 raise ArgumentError(
