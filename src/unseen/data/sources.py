@@ -69,18 +69,18 @@ def resolve(source: Any, *, cache: str | Path | None = None, **options: Any) -> 
     ArrayData(1,797 samples, 10 classes, vector 64 float32)
     """
     kind = format_of(source)
-    _refuse_out_inside(source, cache)
+    _refuse_out_inside(source, cache, folders="cache" in kind.options)
     if "cache" in kind.options and isinstance(cache, (str, Path)):  # a run in memory keeps no images
         options["cache"] = cache
     return kind(source, **options).open()
 
 
-def _refuse_out_inside(source: Any, out: Any) -> None:
-    """Refuse a run in the folder of the data set, where its files would be taken for data the next time."""
+def _refuse_out_inside(source: Any, out: Any, *, folders: bool) -> None:
+    """Refuse a run in the folder of the data set, or below it if `folders` are data, as of a run they would be next."""
     if not isinstance(source, (str, Path)) or not isinstance(out, (str, Path)) or not Path(source).is_dir():
         return
     folder, place = Path(source).resolve(), Path(out).resolve()
-    if place == folder or folder in place.parents:
+    if place == folder or (folders and folder in place.parents):
         raise ArgumentError(f"out {out} lies in the data set {source}; choose a folder outside")
 
 
