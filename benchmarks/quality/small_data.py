@@ -5,7 +5,8 @@
 The beds of `beds.py`, cut to 300, 1,000 and 3,000 training rows. The estimator that scores is the one that is trained:
 a random forest, logistic regression, nearest neighbours or a small network, all of scikit-learn. Arms: `random`, each
 class in proportion; `over all`, the default of before, which cut and drew over all samples at once; `default`, which
-does so inside each class. Five replicates. A budget below two samples a class is left out.
+does so inside each class, without the fall back of `unseen.prune` to random where models are too weak. Five
+replicates. A budget below two samples a class is left out.
 
 The design was chosen on the tuning beds (`--side tuning`); the report beds were then run once. Every cell is a line of
 `OUT/small_<bed>.jsonl`; `--write` makes benchmarks/results/small_data_<side>.json of them.

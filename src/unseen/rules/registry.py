@@ -174,7 +174,7 @@ def _check_class_budgets(rule: Rule, budget: int, quota: Quota, class_sizes: Map
 
 FALLBACK = "random:quota=floored"  # where models are too weak to choose
 LEAST_STRENGTH = 0.05  # part of the way from the largest class's share to 1 that held-out accuracy must cover
-LEAST_RECALL = 0.1  # part of the way from the mean recall of a constant to 1 that shows a model all the same
+LEAST_RECALL = 0.1  # part of the way from the mean recall of a constant to 1, of a model with class weights
 SHARED = ("labels", "features", "quota", "align", "nan", "mean_confidence")
 
 
@@ -196,8 +196,8 @@ def too_weak(table: ScoreTable) -> str | None:
     """Return the reason why the models behind a table are too weak to choose by, or None if they are strong enough.
 
     Models are too weak where held-out accuracy covers less than a twentieth of the way from the share of the largest
-    class to 1, and the mean recall of the classes less than a tenth of the way from that of a constant to 1. A model
-    with class weights gives up accuracy for recall.
+    class to 1. A model whose accuracy is more than 5 points below that share was trained for recall, by class weights;
+    it is too weak where its mean recall covers less than a tenth of the way from that of a constant to 1.
     """
     if table.predictions is None or not (judged := table.predictions >= 0).any():
         return None
@@ -207,7 +207,8 @@ def too_weak(table: ScoreTable) -> str | None:
     accuracy, largest, constant = float(right.mean()), float(counts.max() / len(labels)), 1 / int(there.sum())
     if constant == 1 or accuracy - largest >= LEAST_STRENGTH * (1 - largest):
         return None
-    if float((hits[there] / counts[there]).mean()) - constant >= LEAST_RECALL * (1 - constant):
+    recall = float((hits[there] / counts[there]).mean())
+    if accuracy < largest - LEAST_STRENGTH and recall - constant >= LEAST_RECALL * (1 - constant):
         return None
     return (
         f"held-out models are right on {accuracy:.1%}, {'hardly' if accuracy > largest else 'not'} better than naming "
