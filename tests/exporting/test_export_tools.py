@@ -84,10 +84,14 @@ def test_in_sample_probabilities_are_refused(tmp_path):
         unseen.export(tmp_path / "run", "cleanlab", tmp_path / "kept")
 
 
-def test_several_steps_keep_none(tmp_path):
+def test_several_steps_give_those_of_the_first_scoring(tmp_path):
     unseen.grow((X, Y), keep=0.3, learner="logistic", out=tmp_path / "run", threads=1)
-    with pytest.raises(ArgumentError, match="holds no results of fits of its own, as runs of several steps do"):
-        unseen.export(tmp_path / "run", "cleanlab", tmp_path / "kept")
+    p, labels, ids = arrays(unseen.export(tmp_path / "run", "cleanlab", tmp_path / "kept"))
+    assert labels.tolist() == Y.tolist()
+    assert ids.tolist() == list(range(200))
+    first = unseen.load(tmp_path / "run" / "parts" / "start").scores
+    np.testing.assert_allclose(p[np.arange(200), Y], first.mean_confidence, atol=1e-5)
+    assert (p.argmax(axis=1) == first.predictions).all()
 
 
 def test_samples_that_nobody_judged_are_named(tmp_path):

@@ -110,8 +110,8 @@ def to_cleanlab(request: ExportRequest, out: Path) -> None:
     """Write a folder for cleanlab, with all samples in dataset order.
 
     It holds `pred_probs.npy` float32 (n, C), `labels.npy` int64 (n,) and `ids.npy`. Each row of probabilities is the
-    mean over the models that never saw the sample. A run keeps them where n x C is at most 5 million; of larger data
-    any score keeps them whose name ends in `@probabilities`.
+    mean over the models that never saw the sample; of several steps, the models of the first scoring. A run keeps them
+    where n x C is at most 5 million; of larger data any score keeps them whose name ends in `@probabilities`.
 
     Args:
         request: the run.
@@ -131,7 +131,10 @@ def to_cleanlab(request: ExportRequest, out: Path) -> None:
         )
     with new_folder(out) as part:
         probabilities = mapped(part / "pred_probs.npy", (len(table), len(table.class_names)))
-        _average_probabilities(probabilities, run, table)
+        from unseen.growing import FIRST  # imports every verb, which takes seconds
+
+        first = run / "parts" / FIRST
+        _average_probabilities(probabilities, first if first.is_dir() else run, table)
         probabilities.flush()
         np.save(part / "labels.npy", table.labels, allow_pickle=False)
         ids = np.array(table.ids.tolist()) if table.ids.dtype.kind == "O" else table.ids
@@ -150,9 +153,7 @@ def _average_probabilities(mean: npt.NDArray[np.float32], run: Path, table: Scor
         mean[rows] += result[names[0]]
         times[rows] += 1
     if not times.any():
-        raise ArgumentError(
-            f"{run} holds no results of fits of its own, as runs of several steps do; use `unseen prune`"
-        )
+        raise ArgumentError(f"{run} holds no results of fits; {_HOW}")
     if not times.all():
         raise DataError(f"no model judged {np.sum(times == 0):,} samples: rows {some(np.flatnonzero(times == 0))}")
     mean /= times[:, None].astype(np.float32)
