@@ -8,7 +8,7 @@ INSTALL = install --quiet --disable-pip-version-check --constraint constraints.t
 .PHONY: demo test test-all test-wheel lint types check docs bench clean
 
 demo: .venv-demo/ready
-	$(DEMO)/unseen prune digits --keep 0.7 --score el2n --rule top --learner extra_trees --folds 5 --out runs/demo
+	$(DEMO)/unseen prune digits --keep 0.7 --out runs/demo
 
 test: .venv/ready
 	$(DEV)/python -m pytest -q -n auto
