@@ -265,7 +265,7 @@ class Reporter:
             found = unseen.estimate(data, plan="seen", learner=learner, threads=running.threads, groups=None)
         except UnseenError:  # what can be measured here is not all that can be trained
             return
-        seconds = epochs / found.epochs * found.full_seconds.middle / (running.jobs or 1)
+        seconds = epochs / found.epochs * found.full_seconds.middle / (running.given(data, learner)["jobs"] or 1)
         if seconds < ASK:
             return
         number = _many(-(-epochs // found.epochs), "training")

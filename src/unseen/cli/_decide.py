@@ -144,7 +144,7 @@ def advise(
             out=out_dir,
             report=report,
             **testing.given(),
-            **running.given(),
+            **running.given(source, learner),
         )
     tell_advice(out_dir, advice, json=showing.json, no_report=showing.no_report)
 
@@ -256,7 +256,7 @@ def sweep(
             out=out_dir,
             report=report,
             **testing.given(),
-            **running.given(),
+            **running.given(source, learner),
         )
     tell_sweep(out_dir, result, json=showing.json, no_report=showing.no_report)
 

@@ -103,7 +103,7 @@ def evaluate(
                 out=folder,
                 report=report,
                 **testing.given(),
-                **running.given(),
+                **running.given(source, who),
             )
     tell_evaluations(out_dir, results, json=showing.json, no_report=showing.no_report)
 

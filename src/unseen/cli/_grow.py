@@ -82,7 +82,7 @@ def grow(
             out=out_dir,
             report=report,
             **scoring.given(),
-            **running.given(),
+            **running.given(source, learner),
             **options,
         )
     tell_grown(out_dir, result, json=showing.json, no_report=showing.no_report)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from unseen.core.exposure import Plan
+    from unseen.core.protocols import Data
 
 # Panels of the help.
 DATA = "Data"
@@ -276,7 +277,12 @@ class RunOptions:
     )
     jobs: Annotated[
         int | None,
-        option("N", "Fits trained at the same time.", RUNNING, default="1; with Ray as many as there is room for"),
+        option(
+            "N",
+            "Fits trained at the same time.",
+            RUNNING,
+            default="2 where a fit on the CPU is long, else 1; with Ray as many as there is room for",
+        ),
     ] = None
     threads: Threads = None
     yes: Yes = False
@@ -291,10 +297,14 @@ class RunOptions:
         ),
     ] = None
 
-    def given(self) -> dict[str, Any]:
-        """Return the options as the library takes them."""
-        where = executor_at(self.executor, self.address)
-        return {"seed": self.seed, "executor": where, "jobs": self.jobs, "threads": self.threads}
+    def given(self, data: Data, learner: str | None) -> dict[str, Any]:
+        """Return the options as the library takes them, for this learner of these data."""
+        from unseen.engine.work import default_jobs
+
+        where, jobs = executor_at(self.executor, self.address), self.jobs
+        if jobs is None and where == "local":
+            jobs = default_jobs(data, learner)
+        return {"seed": self.seed, "executor": where, "jobs": jobs, "threads": self.threads}
 
 
 @dataclass(frozen=True)
@@ -303,9 +313,9 @@ class VerifiedRunOptions(RunOptions):
 
     verify: Verify = "cheap"
 
-    def given(self) -> dict[str, Any]:
-        """Return the options as the library takes them."""
-        return {**super().given(), "verify": self.verify}
+    def given(self, data: Data, learner: str | None) -> dict[str, Any]:
+        """Return the options as the library takes them, for this learner of these data."""
+        return {**super().given(data, learner), "verify": self.verify}
 
 
 @dataclass(frozen=True)

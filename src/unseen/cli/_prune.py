@@ -118,7 +118,7 @@ def prune(
             groups=o.groups_of(scoring.groups),
             out=out_dir,
             report=report,
-            **running.given(),
+            **running.given(source, learner),
             **options,
         )
     tell_pruned(out_dir, result, json=showing.json, no_report=showing.no_report)
@@ -151,7 +151,13 @@ def score(
     learner = scoring.learner or default_learner(source)
     with Reporter("score", given, source, learner=learner) as report:
         table = unseen.score(
-            source, scores=score or None, learner=learner, out=out_dir, report=report, **options, **running.given()
+            source,
+            scores=score or None,
+            learner=learner,
+            out=out_dir,
+            report=report,
+            **options,
+            **running.given(source, learner),
         )
     tell_scores(out_dir, table, json=showing.json)
 

@@ -6,6 +6,8 @@ asks about test rows. Both turn their trainings into jobs, hand these to the exe
 
 from __future__ import annotations
 
+import math
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
@@ -22,6 +24,7 @@ from unseen.core.coreset import Coreset
 from unseen.core.exposure import Fit, Plan
 from unseen.core.protocols import Data, Learner
 from unseen.core.table import ScoreTable
+from unseen.core.threads import default_threads
 from unseen.data.labels import grouping, joined_groups, to_numpy
 from unseen.data.options import Reading
 from unseen.engine import executors
@@ -34,6 +37,7 @@ from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
 
 Report = Callable[..., None]  # called with (kind, **fields) as work goes on
+LONG = 50_000_000  # values of all samples, times epochs: seconds to minutes a fit
 Groups = npt.ArrayLike | Literal["duplicates"] | None
 Fix = Literal["epochs", "iterations"]
 
@@ -78,6 +82,24 @@ def resolve_executor(running: Running) -> tuple[executors.Executor, Running]:
     jobs, threads = own.pop("jobs", None), own.pop("threads", None)
     own["executor"] = executor = executors.resolve(own.get("executor", "local"), jobs=jobs, threads=threads)
     return executor, own
+
+
+def default_jobs(data: Data, learner: Any = None) -> int:
+    """Return how many fits the command line trains at a time on this machine, where nobody says.
+
+    2 where a training on the CPU is long: two fits with half of the cores each end sooner than one after another with
+    all of them. Else 1, since a process takes seconds to start. No clock decides, because threads follow from jobs.
+
+    >>> import unseen
+    >>> default_jobs(unseen.data.digits(), "mlp:epochs=2")
+    1
+    """
+    own = learners.resolve(learner, data)
+    values = len(data) * math.prod(data.sample_shape)
+    if os.name == "nt" or default_threads() == 1 or own.closed_form or values * (own.epochs or 1) < LONG:
+        return 1
+    # Each process may hold the values as float32, and two of them half of what is free.
+    return 2 if own.describe().get("device", "cpu") == "cpu" and own.holds(2 * 4 * values) else 1
 
 
 @dataclass(frozen=True, eq=False)

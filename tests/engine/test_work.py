@@ -1,0 +1,76 @@
+"""In which order trainings are handed to an executor, and how many at a time by default."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import unseen
+from unseen.engine import work as work_module
+from unseen.engine.executors.base import run_job
+from unseen.engine.runs.base import MemoryRun
+from unseen.engine.work import Training, Work, default_jobs
+from unseen.learners import TorchLearner
+
+
+class Recording:
+    """An executor that notes the order of the jobs it is given."""
+
+    threads, workers = 1, 1
+
+    def __init__(self, jobs):
+        self.jobs, self.order = jobs, []
+
+    def run(self, jobs, *, data, report):
+        for job in jobs:
+            self.order.append(job.name)
+            yield job, run_job(job, data=data, threads=1, report=report)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "order"), [(2, ["half", "more", "some", "few"]), (1, ["few", "half", "some", "more"])]
+)
+def test_several_workers_get_the_longest_training_first_and_one_gets_them_as_they_are(jobs, order):
+    data, executor = unseen.data.resolve("digits"), Recording(jobs)
+    work, run = Work(data, "extra_trees:n_estimators=5", executor=executor), MemoryRun()
+    run.open({})
+    sizes = {"few": 60, "half": 900, "some": 200, "more": 400}
+    trainings = [Training(name, np.arange(size), 0, work.learner) for name, size in sizes.items()]
+    done = {one.name: outcome.samples_seen for one, outcome in work.test(run, trainings, np.arange(1000, 1100), seed=0)}
+    assert executor.order == order
+    assert done == sizes
+
+
+@pytest.mark.parametrize(
+    ("learner", "threads", "long", "jobs"),
+    [
+        ({"device": "cpu"}, 2, 345_024, 2),  # 1,797 x 64 values, 3 times
+        ({"device": "cpu"}, 2, 345_025, 1),
+        ({"device": "cpu"}, 1, 1, 1),  # one core, or OMP_NUM_THREADS=1
+        ({"device": "cpu", "memory_limit": 920_063}, 2, 1, 1),  # two copies as float32 do not fit
+        ({"device": "cpu", "memory_limit": 920_064}, 2, 1, 2),
+        ("logistic", 2, 115_008, 2),
+        ("ridge", 2, 1, 1),  # all fits at once
+    ],
+)
+def test_two_fits_at_a_time_where_one_is_long(monkeypatch, learner, threads, long, jobs):
+    if isinstance(learner, dict):
+        pytest.importorskip("torch")
+        learner = TorchLearner("mlp", **learner).with_epochs(3)
+    monkeypatch.setattr(work_module, "default_threads", lambda: threads)
+    monkeypatch.setattr(work_module, "LONG", long)
+    assert default_jobs(unseen.data.resolve("digits"), learner) == jobs
+
+
+@pytest.mark.parametrize(("options", "jobs"), [([], 2), (["--jobs", "3"], 3)])
+def test_the_command_line_asks_for_them(monkeypatch, tmp_path, options, jobs):
+    from unseen.cli import main
+
+    used = []
+    monkeypatch.setattr(work_module, "default_jobs", lambda data, learner: 2)
+    monkeypatch.setattr(unseen, "prune", lambda data, **given: used.append(given["jobs"]) or sys.exit())
+    argv = ["prune", "digits", "--keep", "0.5", "--learner", "logistic", "--out", tmp_path / "run", *options]
+    monkeypatch.setattr(sys, "argv", ["unseen", *map(str, argv)])
+    with pytest.raises(SystemExit):
+        main()
+    assert used == [jobs]
