@@ -15,7 +15,8 @@ training; all designs of a replicate share its seeds, so differences are paired.
 - `steps`: several steps against repeats of one, each with its price in trainings of everything.
 - `report`: what `unseen.prune` does by default, random, and in-sample peers each under its own published rule. The
   default is written `unseen.select` on held-out predictions of `halves`, as the library does it.
-- `grown`: several steps, as `steps` chose them, on report beds, against one step and two repeats of it.
+- `grown`: `unseen.grow` with one and two refills, as `steps` chose them, on report beds, against one step and two
+  repeats of it; all by the library with the model of the bed.
 - `prices`: the default rule on scorings of several prices, on the tuning beds of networks.
 - `epochs`: default, random and CCS on the report beds of networks, where a coreset gets as many epochs as everything.
 """
@@ -37,7 +38,10 @@ from sklearn.model_selection import StratifiedKFold
 
 import unseen
 from unseen import functional, rules
-from unseen.rules.registry import default_rule, too_weak
+from unseen.core.observation import SIDES, Observation
+from unseen.core.protocols import Learner
+from unseen.core.seeds import derive
+from unseen.rules.registry import FALLBACK, default_rule, too_weak
 from unseen.rules.sampling import share_out, strata_by_rank, strata_by_width
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -381,44 +385,51 @@ def _default_table(of: Replicate, seed: int, *, k: int = 2, part: float = 1.0) -
 
 
 def _by_default(table: Any, weak: bool, shared: dict[str, int]) -> Rows:
-    rule = "random:quota=proportional" if weak else default_rule("harder")
-    return unseen.select(table, score="el2n", rule=rule, **shared).indices
+    rule = FALLBACK if weak else default_rule("harder")
+    return unseen.select(table, score=None if weak else "el2n", rule=rule, **shared).indices
+
+
+class BedLearner(Learner):
+    """The model of a bed, as a learner of the library."""
+
+    name = "bed"
+
+    def __init__(self, of: Replicate) -> None:
+        self.of = of
+
+    def describe(self) -> dict[str, object]:
+        return {"learner": self.name, "model": self.of.learner}
+
+    def fit(self, data: Any, fit: Any, sink: Any, checkpoints: Any, *, seed: int, report: Callable[..., None]) -> None:
+        model = train(self.of, fit.train, derive(seed, self.name, fit.repeat, fit.fold) % 2**31)
+        for side in SIDES:
+            if sink.wants(side, 1, 1):
+                rows = fit.watch(side)
+                sink.observe(side, Observation(rows, 1, logits=model.logits(self.of.X[rows])))
+        report("epoch", epoch=1, epochs=1)
 
 
 def grown(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
-    """What `unseen.grow` does by default, and with two refills, against one step and two repeats of it."""
-    n = len(of.X)
-    tables = [_default_table(of, seed), _default_table(of, seed + 50)]
+    """`unseen.grow` by its defaults, and by one refill, against one step and two repeats of it; all by the library."""
+    data, own = unseen.data.from_arrays(of.X, of.y), {"learner": BedLearner(of), "seed": seed, "groups": None}
+    scores = ["el2n", "memorization", "label_issue"]
+    tables = [unseen.score(data, scores=scores, plan=unseen.halves(repeats=k), **own) for k in (1, 2)]
     weak = too_weak(tables[0]) is not None
-    first = tables[0].column("el2n")
-    twice = (first + tables[1].column("el2n")) / 2
-    made = iter(range(1, 10_000))
     for keep in KEEPS[1:]:
-        budget, shared = round(keep * n), {"keep": round(keep * n), "seed": seed}
-        # How many are cut off, and who they are by one table or by the mean of two.
-        found = unseen.select(tables[0], score="el2n", **shared).provenance["found"]["cut_off"]
+        shared = {"keep": round(keep * len(of.X)), "seed": seed}
 
-        def by(
-            score: np.ndarray, sizes: tuple[float, ...], budget: int = budget, found: int = found, keep: float = keep
-        ) -> Rows:
-            rng, left = np.random.default_rng([seed, int(keep * 100)]), less_hardest(score, found)
-            rows = from_strata(score, left, round((*sizes, 1.0)[0] * budget), rng)
-            for size in (*sizes[1:], 1.0) if sizes else ():
-                outside = np.setdiff1d(left, rows)
-                worth = functional.entropy(train(of, rows, seed * 1000 + 500 + next(made)).logits(of.X[outside]))
-                room = round(size * budget) - len(rows)
-                rows = np.concatenate([rows, outside[np.argsort(-worth, kind="stable")[:room]]])
-            return rows
+        def refilled(start: float, steps: int, shared: dict[str, int] = shared) -> Rows:
+            return unseen.grow(data, keep=shared["keep"], start=start, steps=steps, **own).coreset.indices
 
         designs: Designs = {
-            "random": (0, lambda s=shared: rules.random(n, **s).indices),
+            "random": (0, lambda s=shared: rules.random(len(of.X), **s).indices),
             "one step": (1, lambda s=shared: _by_default(tables[0], weak, s)),
         }
         if not weak:
             designs |= {
-                "one step, 2 repeats": (2, lambda b=by: b(twice, ())),
-                "several steps": (1 + 0.75 * keep, lambda b=by: b(first, (0.75,))),
-                "several steps, two refills": (1 + 1.25 * keep, lambda b=by: b(first, (0.5, 0.75))),
+                "one step, 2 repeats": (2, lambda s=shared: _by_default(tables[1], weak, s)),
+                "several steps": (1 + 0.75 * keep, lambda f=refilled: f(0.75, 1)),
+                "several steps, two refills": (1 + 1.25 * keep, lambda f=refilled: f(0.5, 2)),
             }
         yield keep, designs
 
