@@ -289,3 +289,15 @@ def test_a_store_is_given_no_more_checkpoints_than_are_worth_their_time(spacing,
     assert [int(state["epoch"]) for state in store.history] == list(range(1, saves + 1))
     assert "unseen.3.logits" in tape.taken
     assert len(reference.history) == 3
+
+
+@pytest.mark.parametrize(("units", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_precision_is_chosen_by_the_device_once_and_told(monkeypatch, units, precision):
+    from unseen.learners.torch import runtime
+
+    monkeypatch.setattr(runtime, "has_bf16_units", lambda device: units)
+    learner = TorchLearner("convnet", device="cpu")
+    monkeypatch.setattr(runtime, "has_bf16_units", lambda device: not units)  # in a worker, say
+    assert learner.describe()["recipe"]["precision"] == precision
+    assert learner.with_epochs(2).with_threads(1).recipe.precision == precision
+    assert TorchLearner("mlp", device="cpu").recipe.precision == "fp32"

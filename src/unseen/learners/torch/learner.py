@@ -125,10 +125,14 @@ class TorchLearner(Learner):
             if not isinstance(value, int) or value < 0:
                 raise ArgumentError(f"{name} must be an integer of at least 0, got {value!r}")
         self.device = str(device)
+        if self.recipe.precision == "auto":  # fixed here, too
+            from unseen.learners.torch.runtime import has_bf16_units
+
+            self.recipe = replace(self.recipe, precision="bf16" if has_bf16_units(self._device()) else "fp32")
         self.data_workers = data_workers
         self.memory_limit = memory_limit
         self.epochs, self.batch_size = self.recipe.epochs, self.recipe.batch_size
-        # Fixed here, so that a fit in another process or on another machine runs with as many.
+        # Fixed here, so that a fit in another process or on another machine runs with as many threads.
         self.threads: int = self.recipe.threads or default_threads()
         # A list, so that the same learner at other epochs or threads shares what is held.
         self._opened: list[tuple[Data, Inputs]] = []

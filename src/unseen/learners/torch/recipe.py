@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, get_args
 from unseen.errors import ArgumentError, UnknownNameError
 
 Schedule = Literal["cosine", "one_cycle", "constant"]
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16", "auto"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,8 @@ class Recipe:
         crop: shift each training image by up to so many pixels each way, its border reflected; 0 for none.
         cutout: side of a square of each training image that is set to the mean; 0 for none.
         observe_batch: samples in one forward pass when observing; scores do not depend on it beyond rounding.
-        precision: `"fp32"`, or mixed precision in `"bf16"` or `"fp16"` (CUDA only, with loss scaling).
+        precision: `"fp32"`, or mixed precision in `"bf16"` or `"fp16"` (CUDA only, with loss scaling); `"auto"` is
+            `"bf16"` where the device has matrix units for it, else `"fp32"`.
         channels_last: keep images and weights in NHWC order, faster on most hardware.
         compile: compile the training step by `torch.compile`.
         threads: CPU threads of one fit, or None for all cores of this process; numbers depend on it in the last bit.
@@ -140,10 +141,11 @@ _RESNET: dict[str, Any] = {"epochs": 60, "batch_size": 256, "weight_decay": 1e-4
 PRESETS: dict[str, dict[str, Any]] = {
     "mlp": {"network": "mlp", "epochs": 20, "lr": 0.1, "warmup": 0.1},
     # Chosen on two cores by held-out accuracy for a CPU second: small batches, because steps are what is scarce.
-    "convnet": _ONE_CYCLE | {"network": "convnet", "epochs": 5, "batch_size": 64, "lr": 0.15, "crop": 2},
+    "convnet": _ONE_CYCLE | {"network": "convnet", "epochs": 5, "batch_size": 64, "lr": 0.15, "crop": 2}
+    | {"precision": "auto"},
     # For one core with matrix units (AMX), where bfloat16 is three times faster than float32.
     "convnet7": _SMOOTH
-    | {"network": "convnet7", "epochs": 10, "batch_size": 256, "lr": 0.3, "crop": 2, "precision": "bf16"},
+    | {"network": "convnet7", "epochs": 10, "batch_size": 256, "lr": 0.3, "crop": 2, "precision": "auto"},
     "resnet9": _SMOOTH | {"network": "resnet9", "epochs": 16, "batch_size": 512, "lr": 0.4, "crop": 4, "cutout": 8},
     "resnet18": {"network": "resnet18", "epochs": 200, "flip": True, "crop": 4},
     "resnet18_fast": _SMOOTH

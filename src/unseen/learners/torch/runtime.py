@@ -57,6 +57,20 @@ def find_device(name: str) -> torch.device:
     return device
 
 
+def has_bf16_units(device: torch.device) -> bool:
+    """Tell whether a device multiplies matrices in bfloat16 by units of their own: Intel's AMX, or CUDA from Ampere on.
+
+    Other processors compute in bfloat16, too, and slower than in float32.
+
+    >>> has_bf16_units(torch.device("cpu")) in (True, False)
+    True
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    supported = getattr(torch.cpu, "_is_amx_tile_supported", None)  # from torch 2.6 on, and not public
+    return supported is not None and bool(supported())
+
+
 @contextmanager
 def borrowed(recipe: Recipe, device: torch.device, threads: int) -> Iterator[None]:
     """Set threads and switches for one fit; whatever it does to them and to random state is undone.
