@@ -123,11 +123,11 @@ def advise(
     from unseen.data import resolve
     from unseen.evaluating.advise import LEARNER
     from unseen.evaluating.methods import DEFAULT
-    from unseen.learners.base import DEFAULTS
+    from unseen.learners.registry import default_learner
 
     read = reading.given()
     source = resolve(data, cache=out_dir, **read)
-    learner, method = learner or (LEARNER if quick else DEFAULTS[source.kind]), method or DEFAULT
+    learner, method = learner or (LEARNER if quick else default_learner(source)), method or DEFAULT
     with Reporter("advise", given, None if quick else source, learner=learner, method=method) as report:
         advice = unseen.advise(
             source,
@@ -236,11 +236,11 @@ def sweep(
     """
     given = dict(locals())
     from unseen.data import resolve
-    from unseen.learners.base import DEFAULTS
+    from unseen.learners.registry import default_learner
 
     read = reading.given()
     source = resolve(data, cache=out_dir, **read)
-    learner = learner or DEFAULTS[source.kind]
+    learner = learner or default_learner(source)
     method = method or usual_methods(learner, source)
     with Reporter("sweep", given, source, learner=learner, method=method) as report:
         result = unseen.sweep(

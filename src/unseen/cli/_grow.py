@@ -62,11 +62,11 @@ def grow(
     """
     given = dict(locals())
     from unseen.data import resolve
-    from unseen.learners.base import DEFAULTS
+    from unseen.learners.registry import default_learner
 
     options = choice.given()
     source = resolve(data, cache=out_dir, **reading.given())
-    learner = scoring.learner or DEFAULTS[source.kind]
+    learner = scoring.learner or default_learner(source)
     begin = started_from(growing.start)
     start = growing.start if isinstance(begin, float) else str(Path(growing.start).absolute())
     with Reporter("grow", given, source, learner=learner, start=start) as report:

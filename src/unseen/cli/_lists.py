@@ -47,7 +47,7 @@ def rules(json: o.Json = False) -> None:
 def learners(json: o.Json = False) -> None:
     """List the learners, and the default for each kind of data."""
     from unseen.learners import LEARNERS
-    from unseen.learners.base import DEFAULTS
+    from unseen.learners.registry import DEFAULTS
 
     about = {name: _about_learner(name) for name in LEARNERS}
     if json:

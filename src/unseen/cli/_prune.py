@@ -84,7 +84,7 @@ def prune(
     """
     given = dict(locals())
     from unseen.data import resolve
-    from unseen.learners.base import default_learner
+    from unseen.learners.registry import default_learner
 
     exposure: Plan | None = None
     if choice.rule == AUTO:
@@ -144,7 +144,7 @@ def score(
     """
     given = dict(locals())
     from unseen.data import resolve
-    from unseen.learners.base import default_learner
+    from unseen.learners.registry import default_learner
 
     options = scoring.given()
     source = resolve(data, cache=out_dir, **reading.given())
@@ -204,9 +204,13 @@ def by_embedding(data: Data, learner: str, plan: Plan | None) -> str | None:
     """
     from unseen.embedding.api import seconds_to_embed
     from unseen.evaluating.prices import duration
-    from unseen.learners.base import DEFAULTS
+    from unseen.learners.registry import default_learner
 
-    if data.kind != "image" or learner != DEFAULTS["image"] or len(data) * prod(data.sample_shape[:2]) < MANY_PIXELS:
+    if (
+        data.kind != "image"
+        or learner != default_learner(data)
+        or len(data) * prod(data.sample_shape[:2]) < MANY_PIXELS
+    ):
         return None
     training = unseen.estimate(data, plan=plan, learner=learner, groups=None).wall_seconds.middle
     try:

@@ -35,6 +35,7 @@ from unseen.evaluating.result import FILE, ArmResult, Evaluation, Kind, file_nam
 from unseen.evaluating.statistics import sampling_error
 from unseen.evaluating.test_set import Exam, Overlap, near_duplicates, with_probe, with_test
 from unseen.learners.base import refuse_target
+from unseen.learners.registry import default_learner
 from unseen.rules.choosing import choose
 from unseen.rules.inputs import checked_features
 from unseen.rules.neighbours import Dedup
@@ -136,7 +137,7 @@ def evaluate(
     if whole is not None and len(whole) != len(exam.data):
         raise ArgumentError(f"features of the test set must have one row for each of {len(exam.data) - len(source)}")
     arms = _make_arms(exam, named, names, replicates=seeds, seed=seed, features=own)
-    work = Work(exam.data, learner, groups=None, **running)
+    work = Work(exam.data, default_learner(source) if learner is None else learner, groups=None, **running)
     replicates = Replicates(work, exam, arms, fix, seed)
     with runs.open_run(out) as run:
         run.open(_manifest(work, exam, named, own, fix=fix, seed=seed))

@@ -26,6 +26,7 @@ from unseen.errors import ArgumentError
 from unseen.evaluating.methods import Method, Selector, slug
 from unseen.evaluating.test_set import Overlap, with_test
 from unseen.learners.base import refuse_target
+from unseen.learners.registry import default_learner
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.inputs import as_array
 
@@ -96,6 +97,7 @@ class Trials:
     ) -> None:
         running, own = without_running(settings)
         learner, trainee, self.fix = own.get("learner"), own.get("trainee"), own.get("fix", "epochs")
+        learner = default_learner(train) if learner is None else learner
         features, groups = own.get("features"), own.get("groups", "duplicates")
         self.train, self.run, self.seed = train, run, seed
         self.joined = Joined(train, test)

@@ -22,15 +22,6 @@ from unseen.scores.streaming import Score
 
 ESTIMATORS = ("logistic", "forest", "extra_trees", "hist_gradient_boosting", "tfidf")  # functions of `sklearn.py`
 
-DEFAULTS = {"image": "convnet", "vector": "logistic", "text": "tfidf", "table": "hist_gradient_boosting"}
-
-TARGET = "ridge"  # for data of any kind that has a regression target
-
-
-def default_learner(data: Data) -> str:
-    """Name the default learner for a data set."""
-    return DEFAULTS[data.kind] if data.targets is None else TARGET
-
 
 def in_words(described: Any) -> str:
     """Name a learner in words, by its description; return an empty text where this has no learner.

@@ -12,7 +12,7 @@ from typing import Any
 from unseen.core.protocols import Data, Learner
 from unseen.core.registry import Registry, parse_spec
 from unseen.errors import ArgumentError, MissingDependencyError
-from unseen.learners.base import ESTIMATORS, default_learner
+from unseen.learners.base import ESTIMATORS
 from unseen.learners.ridge import RidgeLearner
 from unseen.learners.softmax import SoftmaxLearner, softmax_or_ridge
 from unseen.learners.torch.recipe import PRESETS
@@ -22,6 +22,32 @@ Maker = Callable[[Data, Mapping[str, Any]], Learner]
 
 LEARNERS: Registry[Maker] = Registry("learner", "unseen.learners")
 
+DEFAULTS = {"image": "convnet", "vector": "logistic", "text": "tfidf", "table": "hist_gradient_boosting"}
+
+TARGET = "ridge"  # for data of any kind that has a regression target
+
+STEPS, MOST_EPOCHS = 1000, 200  # of the network on few images
+
+
+def default_learner(data: Data) -> str:
+    """Name the default learner for a data set.
+
+    On few images the network gets more epochs than its preset has, until they make 1,000 steps: with fewer, it is
+    hardly better than chance.
+
+    >>> import numpy as np
+    >>> from unseen.data import from_arrays
+    >>> default_learner(from_arrays(np.zeros((2000, 8, 8, 3), np.uint8), np.arange(2000) % 10))
+    'convnet:epochs=32'
+    """
+    if data.targets is not None:
+        return TARGET
+    if data.kind != "image":
+        return DEFAULTS[data.kind]
+    preset = PRESETS[DEFAULTS["image"]]
+    epochs = min(MOST_EPOCHS, -(-STEPS * preset["batch_size"] // len(data)))
+    return f"{DEFAULTS['image']}:epochs={epochs}" if epochs > preset["epochs"] else DEFAULTS["image"]
+
 
 def resolve(spec: str | Learner | Any | None, data: Data) -> Learner:
     """Make a learner from a name with options or a scikit-learn estimator; return a learner as it is.
@@ -30,8 +56,8 @@ def resolve(spec: str | Learner | Any | None, data: Data) -> Learner:
         spec: `"convnet:epochs=8,lr=0.2"` or another name of `unseen.learners.LEARNERS`; `"sklearn:module:function"`,
             a function without arguments that makes an estimator; `"torch:module:function"`, one that makes an
             `nn.Module`, with the options of a recipe after another colon; an unfitted estimator; a `Learner`; None:
-            `convnet` for images, `logistic` for vectors, `tfidf` for text, `hist_gradient_boosting` for tables,
-            `ridge` where there is a regression target.
+            `convnet` for images, with more epochs for few, `logistic` for vectors, `tfidf` for text,
+            `hist_gradient_boosting` for tables, `ridge` where there is a regression target.
         data: the data set to learn from; presets read its kind and columns, not its labels.
 
     Raises:

@@ -141,7 +141,8 @@ _RESNET: dict[str, Any] = {"epochs": 60, "batch_size": 256, "weight_decay": 1e-4
 PRESETS: dict[str, dict[str, Any]] = {
     "mlp": {"network": "mlp", "epochs": 20, "lr": 0.1, "warmup": 0.1},
     # Chosen on two cores by held-out accuracy for a CPU second: small batches, because steps are what is scarce.
-    "convnet": _ONE_CYCLE | {"network": "convnet", "epochs": 5, "batch_size": 64, "lr": 0.15, "crop": 2}
+    "convnet": _ONE_CYCLE
+    | {"network": "convnet", "epochs": 5, "batch_size": 64, "lr": 0.15, "crop": 2}
     | {"precision": "auto"},
     # For one core with matrix units (AMX), where bfloat16 is three times faster than float32.
     "convnet7": _SMOOTH
