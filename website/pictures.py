@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import unseen
-from unseen.core.observation import meaning
+from unseen.core.table import meaning
 from unseen.rules import RULES
 from unseen.rules.base import Rule
 from unseen.scores import SCORES

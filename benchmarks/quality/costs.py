@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from unseen.core.exposure import Plan
-from unseen.core.observation import Side
+from unseen.core.exposure import Plan, Side
 from unseen.core.plans import plan_named
 from unseen.core.protocols import Learner
 from unseen.engine.scoring import SampleInfo

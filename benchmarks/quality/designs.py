@@ -38,7 +38,7 @@ from sklearn.model_selection import StratifiedKFold
 
 import unseen
 from unseen import functional, rules
-from unseen.core.observation import SIDES, Observation
+from unseen.core.exposure import SIDES, Observation
 from unseen.core.protocols import Learner
 from unseen.core.seeds import derive
 from unseen.rules.registry import FALLBACK, default_rule, too_weak

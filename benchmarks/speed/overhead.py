@@ -21,8 +21,7 @@ import numpy as np
 
 import unseen
 from unseen.data import from_arrays, from_parquet
-from unseen.engine.executors import Job, LocalExecutor
-from unseen.engine.executors.base import run_job
+from unseen.engine.executors import Job, LocalExecutor, run_job
 from unseen.learners import Recipe, TorchLearner
 from unseen.scores import resolve
 from unseen.scores.accumulator import ScoreSink

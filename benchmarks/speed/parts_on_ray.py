@@ -30,7 +30,7 @@ import numpy as np
 import ray
 
 import unseen
-from unseen.core.observation import Observation
+from unseen.core.exposure import Observation
 from unseen.data import from_arrays
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))

@@ -26,7 +26,7 @@ _HOMES = {
     "Grown": "growing",
     "History": "core.coreset",
     "MissingDependencyError": "errors",
-    "Observation": "core.observation",
+    "Observation": "core.exposure",
     "Pruned": "pruning",
     "Pruner": "sklearn_api",
     "Recorder": "integrations.recorder",

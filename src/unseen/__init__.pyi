@@ -6,7 +6,7 @@ from unseen.core.coreset import Coreset as Coreset
 from unseen.core.coreset import History as History
 from unseen.core.exposure import Exposure as Exposure
 from unseen.core.exposure import Fit as Fit
-from unseen.core.observation import Observation as Observation
+from unseen.core.exposure import Observation as Observation
 from unseen.core.plans import coreset as coreset
 from unseen.core.plans import folds as folds
 from unseen.core.plans import halves as halves

@@ -105,7 +105,7 @@ def score(
             that changes the numbers differs.
         features: the columns that are inputs.
         **options: where fits run, such as `jobs=2`, see `unseen.engine.work.Running`; and how `data` is read, as in
-            `label="income"`, see `unseen.data.options.ReadOptions`.
+            `label="income"`, see `unseen.data.formats.ReadOptions`.
 
     Returns:
         The score table, in dataset order.

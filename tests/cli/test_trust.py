@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from command_line import content, digits_file_fixture, finished_fixture, prune_fixture, refused, unseen_says_fixture  # noqa: F401
 
+from unseen.engine.runs.base import seal, unseal
 from unseen.engine.runs.commands import outside, read_command
-from unseen.engine.runs.manifest import seal, unseal
 
 HARM = """
 from pathlib import Path

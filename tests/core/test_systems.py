@@ -71,7 +71,7 @@ def test_every_module_can_be_imported_without_what_windows_lacks():
 def test_memory_where_the_system_says_little(monkeypatch, system):
     """Without /proc; macOS does not know how many pages are free, Windows does not say how many there are."""
     torch = pytest.importorskip("torch")
-    from unseen.data.options import ReadOptions
+    from unseen.data.formats import ReadOptions
     from unseen.learners.torch.inputs import free_memory
 
     def no_proc(path, *_, **__):

@@ -19,8 +19,7 @@ from unseen.core import registry
 from unseen.core.protocols import Data
 from unseen.data import from_arrays, resolve
 from unseen.data.arrays import from_npz
-from unseen.data.formats import Format, Place
-from unseen.data.options import ReaderOptions, Reading, ReadOptions
+from unseen.data.formats import Format, Place, ReaderOptions, Reading, ReadOptions
 from unseen.data.parts import Joined, Part
 from unseen.data.sources import FORMATS, LAST, find_format, format_of
 from unseen.engine.runs.commands import READ_BY

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import unseen
-from unseen.core.observation import meaning
+from unseen.core.table import meaning
 from unseen.rules import RULES
 from unseen.scores import SCORES
 

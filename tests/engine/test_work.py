@@ -7,7 +7,7 @@ import pytest
 
 import unseen
 from unseen.engine import work as work_module
-from unseen.engine.executors.base import run_job
+from unseen.engine.executors import run_job
 from unseen.engine.runs.base import MemoryRun
 from unseen.engine.work import Training, Work, default_jobs
 from unseen.learners import TorchLearner

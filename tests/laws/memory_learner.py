@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unseen.core.observation import Observation
+from unseen.core.exposure import Observation
 from unseen.core.protocols import Learner
 
 

@@ -9,7 +9,7 @@ import pytest
 from memory_learner import MemoryLearner
 
 import unseen
-from unseen.core.observation import Observation
+from unseen.core.exposure import Observation
 from unseen.engine.runs import RunDirectory
 from unseen.growing import Loop
 

@@ -7,7 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import unseen
-from unseen.core.observation import Observation
+from unseen.core.exposure import Observation
 from unseen.core.protocols import Learner
 from unseen.data import from_arrays
 from unseen.engine.work import Work, _set_workers

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import unseen
-from unseen.core.observation import Observation
+from unseen.core.exposure import Observation
 from unseen.scores.accumulator import Joiner, ScoreSink
 from unseen.scores.registry import resolve
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from unseen.core.exposure import Fit
-from unseen.core.observation import Observation
+from unseen.core.exposure import Fit, Observation
 from unseen.errors import ArgumentError
 from unseen.scores.accumulator import ScoreSink
 from unseen.scores.label_quality import Keeping

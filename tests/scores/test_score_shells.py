@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unseen import functional
-from unseen.core.observation import Observation
+from unseen.core.exposure import Observation
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 from unseen.scores import SCORES, Score, describe_all, resolve
 

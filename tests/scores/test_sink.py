@@ -5,8 +5,7 @@ import pytest
 from scipy.special import softmax
 
 import unseen
-from unseen.core.exposure import Fit
-from unseen.core.observation import Observation
+from unseen.core.exposure import Fit, Observation
 from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import resolve
 

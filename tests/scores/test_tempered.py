@@ -5,7 +5,7 @@ import pytest
 
 import unseen
 from unseen import functional
-from unseen.core.observation import Observation
+from unseen.core.exposure import Observation
 from unseen.scores import resolve
 from unseen.scores.alignment import align
 

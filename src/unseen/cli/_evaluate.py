@@ -201,7 +201,7 @@ def _data(run: Path, test: str | None, test_split: str | None) -> tuple[Data, Da
 def _methods(places: list[Path]) -> dict[str, list[Path]]:
     """Sort the runs by method: those whose configurations are equal but for the seed belong together."""
     from unseen.engine.runs import RunDirectory
-    from unseen.engine.runs.manifest import digest_of
+    from unseen.engine.runs.base import digest_of
 
     methods: dict[str, list[Path]] = {}
     for place in places:

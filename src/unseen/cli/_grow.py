@@ -146,7 +146,7 @@ def summarise(result: unseen.Grown, run: Path) -> dict[str, Any]:
 
 def show(result: unseen.Grown, summary: dict[str, Any]) -> None:
     """Print the result in words."""
-    from unseen.core.observation import meaning
+    from unseen.core.table import meaning
 
     sizes = result.history.sizes
     refill = result.history.about["grown"].get("refill", summary["score"])

@@ -237,7 +237,7 @@ def tell_scores(run: Path, table: Any = None, *, json: bool, no_report: bool = T
     """Print quantiles of every score of a run."""
     import numpy as np
 
-    from unseen.core.observation import meaning
+    from unseen.core.table import meaning
 
     if table is None:
         loaded: Any = unseen.load(run)
@@ -310,7 +310,7 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
     """Print the result in words."""
     import numpy as np
 
-    from unseen.core.observation import meaning
+    from unseen.core.table import meaning
     from unseen.evaluating.automatic import told
 
     n, kept, name = summary["n"], summary["kept"], summary["score"]

@@ -218,8 +218,8 @@ def looked_at_from_outside(run: Path, begun: Command, risks: list[str]) -> Found
     """
     from unseen.data import resolve
     from unseen.engine.runs import RunDirectory
+    from unseen.engine.runs.base import differences, normal
     from unseen.engine.runs.commands import outside, read_by
-    from unseen.engine.runs.manifest import differences, normal
     from unseen.engine.runs.readonly import Looking
 
     looking, manifest, data = Looking(run), RunDirectory(run).manifest(), begun.options.get("data")

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.coreset import Coreset
-from unseen.core.observation import meaning
-from unseen.core.table import ScoreTable
+from unseen.core.table import ScoreTable, meaning
 
 _WIDTH, _HEIGHT, _BINS = 320, 72, 48
 _KEPT, _PRUNED = "#2b83ba", "#e08a1e"  # apart for the colour-blind, legible on light and dark

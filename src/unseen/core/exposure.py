@@ -9,13 +9,53 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Protocol
+from operator import index
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from unseen.core.arrays import IdArray, IntArray, as_integers
-from unseen.core.observation import Side
+from unseen.core.arrays import Array, IdArray, IntArray, as_integers
 from unseen.errors import ArgumentError, ExposureError, some
+
+Side: TypeAlias = Literal["unseen", "seen"]
+SIDES: tuple[Side, ...] = ("unseen", "seen")
+
+MOST_EPOCHS = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """The outputs of a model for some samples, in evaluation mode and without augmentation.
+
+    Args:
+        rows: int64 (m,) rows of the samples.
+        epoch: the epoch after which the model was observed, counted from 1; learners without epochs give 1.
+        logits: (m, C) float, NumPy or torch; None where only a loss is recorded.
+        features: (m, d) input of the last linear layer, or None.
+        grad_norm: (m,) norm of the loss gradient over all parameters, one sample at a time, or None.
+        loss: (m,) per-sample loss of any task, or None; scores that need only a loss use it in place of logits.
+        leverage: (m,) the weight of each sample's label in its own output, if the learner knows it, or None.
+        cooks_distance: (m,) how far all outputs move when the sample is left out, if the learner knows it, or None.
+    """
+
+    rows: IntArray
+    epoch: int
+    logits: Array | None = None
+    features: Array | None = None
+    grad_norm: Array | None = None
+    loss: Array | None = None
+    leverage: Array | None = None
+    cooks_distance: Array | None = None
+    shared: dict[str, Array] = field(default_factory=dict, init=False, repr=False)  # results that several scores use
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "epoch", index(self.epoch))  # also reads a tensor of one number
+        except TypeError as error:
+            raise ArgumentError(f"epoch must be a whole number, counted from 1, got {self.epoch!r}") from error
+        if self.epoch > MOST_EPOCHS:
+            raise ArgumentError(f"epoch must be at most {MOST_EPOCHS}, got {self.epoch}")
+
 
 # Beyond this many trainings a plan is refused unless the learner has a closed form.
 MAX_FITS = 10_000

@@ -29,8 +29,7 @@ import numpy.typing as npt
 
 from unseen.core import seeds
 from unseen.core.arrays import IdArray, IntArray, as_integers
-from unseen.core.exposure import Fit, Plan, at_least
-from unseen.core.observation import Side
+from unseen.core.exposure import Fit, Plan, Side, at_least
 from unseen.core.registry import parse_spec
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray
-from unseen.core.exposure import Fit, Plan
-from unseen.core.observation import Observation, Side
+from unseen.core.exposure import Fit, Observation, Plan, Side
 
 
 class Data(ABC):

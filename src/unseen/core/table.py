@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,22 @@ import pyarrow as pa
 from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray, as_integers, unmasked
 from unseen.core.coreset import Coreset
 from unseen.core.files import as_pandas, read_parquet, write_parquet
-from unseen.core.observation import DIRECTIONS, Direction, meaning
 from unseen.errors import ArgumentError, UnknownNameError, some
+
+Direction: TypeAlias = Literal["harder", "easier", "worth"]
+
+
+DIRECTIONS: tuple[Direction, ...] = ("harder", "easier", "worth")
+
+
+def meaning(direction: Direction) -> str:
+    """Describe a direction in words: `"harder when higher"`."""
+    return {
+        "harder": "harder when higher",
+        "easier": "easier when higher",
+        "worth": "worth more when higher",
+    }[direction]
+
 
 _ENOUGH = 200_000  # samples; they give a correlation to within 0.002
 _SPLITS = 10  # splits of the repeats into two groups, at most

@@ -22,10 +22,9 @@ from unseen.core.arrays import IntArray
 from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.content import Files, Watch, note, provenance_of, stamp, warn_if_seen
 from unseen.data.files import is_folder, npy_error, npy_header, read_npy, readable
-from unseen.data.formats import Format, OpenFormat, Place, Seen
+from unseen.data.formats import ARRAYS, BESIDE, Format, OpenFormat, Place, Seen
 from unseen.data.frames import FrameFormat, column_of, from_frame, is_frame, name_of
 from unseen.data.labels import Labelling, is_missing, labelling, to_numpy
-from unseen.data.options import ARRAYS, BESIDE
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError, some
 
 

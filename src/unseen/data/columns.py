@@ -22,10 +22,9 @@ import pyarrow.compute as pc
 from unseen.core.arrays import IntArray
 from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.decoding import ImageSource, is_image
-from unseen.data.formats import Format
+from unseen.data.formats import COLUMNS, IMAGES, Format
 from unseen.data.images import SUFFIXES, open_images
 from unseen.data.labels import Labelling, labelling
-from unseen.data.options import COLUMNS, IMAGES
 from unseen.data.shards import ShardedVectors
 from unseen.errors import ArgumentError, DataError, some
 
@@ -175,18 +174,18 @@ class TableFormat(Format):
             notes.append(_note_left_out(numbering))
         notes += _unused(set(rest) - set(wanted) - set(numbering))
         kinds = [schema.field(name).type for name in wanted]
-        if text is None and ((len(kinds) == 1 and is_list(kinds[0])) or all(map(_is_number, kinds))):
+        if text is None and ((len(kinds) == 1 and is_list(kinds[0])) or all(_is(kind, _NUMBER) for kind in kinds)):
             vectors = self.vectors(wanted, labelled, **about)
             return _open_features(self.read(wanted), labelled, about) if vectors is None else vectors
         if options.memory_limit is not None:
             raise ArgumentError("memory_limit is for images and vectors; there are none here")
-        if text is not None or (len(kinds) == 1 and _is_text(kinds[0])):
+        if text is not None or (len(kinds) == 1 and _is(kinds[0], _TEXT)):
             return TextData(_to_texts(self.read(wanted).column(0), wanted[0]), labelled, **about)
         return _open_features(self.read(wanted), labelled, about)
 
     def _refuse_names_of_images(self, names: Sequence[str]) -> None:
         """Refuse text columns whose first entries all name image files: models would learn from the names."""
-        texts = [name for name in names if _is_text(self.schema.field(name).type)]
+        texts = [name for name in names if _is(self.schema.field(name).type, _TEXT)]
         for name, column in zip(texts, self.head(texts).columns if texts else (), strict=True):
             entries = column.drop_null().to_pylist()
             if entries and all(entry.lower().endswith(SUFFIXES) for entry in entries):
@@ -206,7 +205,7 @@ def refuse_twice(names: Sequence[str], where: str) -> None:
 def of_text(table: pa.Table) -> pa.Table:
     """Refuse a table whose text is not UTF-8, which Arrow requires but other writers ignore; return the table."""
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if not _is_text(_value_type(column.type)):
+        if not _is(_value_type(column.type), _TEXT):
             continue
         try:
             column.validate(full=True)
@@ -238,10 +237,12 @@ def row_numbers(source: TableFormat, names: Sequence[str]) -> dict[str, str]:
     written += [name for name in names if _PANDAS.fullmatch(name)]
     reasons = dict.fromkeys(sorted(set(written) & set(names)), "an index that pandas wrote")
     kinds = {name: _value_type(source.schema.field(name).type) for name in names if name not in reasons}
-    able = [n for n, kind in kinds.items() if _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)]
+    able = [
+        n for n, kind in kinds.items() if _is(kind, _TEXT) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    ]
     parts = [] if source.parts is None else [source.parts]
     head = source.head([*able, *parts]) if able else source.schema.empty_table()
-    texts = {name for name, kind in kinds.items() if _is_text(kind)}
+    texts = {name for name, kind in kinds.items() if _is(kind, _TEXT)}
     for name in able:
         beside_text = len(texts) > (name in texts)
         usual = name.lower() in _USUAL
@@ -269,7 +270,7 @@ def _entries(table: pa.Table) -> tuple[npt.NDArray[Any] | None, bool, IntArray]:
     if 2 * column.null_count > len(column):
         return None, False, parts
     column, parts = column.drop_null(), parts[pc.is_valid(column).to_numpy()]
-    if _is_text(column.type):
+    if _is(column.type, _TEXT):
         texts = column.cast(pa.large_string())
         if pc.any(pc.match_substring_regex(texts, r"\s")).as_py():
             return None, False, parts
@@ -331,7 +332,7 @@ def _note_left_out(numbering: dict[str, str]) -> str:
 
 def is_list(kind: pa.DataType) -> bool:
     """Tell whether a column holds lists of numbers, such as embeddings."""
-    return bool(_is_any_list(kind) and _is_number(kind.value_type))
+    return bool(_is(kind, _LIST) and _is(kind.value_type, _NUMBER))
 
 
 def likely_label(source: TableFormat) -> str:
@@ -342,7 +343,7 @@ def likely_label(source: TableFormat) -> str:
     likely = likely or [name for name in names if _class_names(schema, name) is not None]
     likely = likely or [name for name in names if name.lower() in _LABELS]
     if not likely:  # then the only column of few distinct values, if there is only one
-        words = [n for n in names if _is_any_of_few(schema.field(n).type)]
+        words = [n for n in names if _is(schema.field(n).type, _WORD)]
         head = source.head(words)
         likely = [
             n for n in words if 1 < len(pc.unique(decode_dictionary(head.column(n)))) <= min(_CLASSES, len(head) / 2)
@@ -369,16 +370,16 @@ def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) 
     if table.num_columns == 1 and is_list(table.schema.field(0).type):
         return ArrayData(matrix(table), labelled, "vector", **about)
     for one in table.schema:
-        if not (_is_number(one.type) or _is_category(one.type)):
+        if not (_is(one.type, _NUMBER) or _is(one.type, _CATEGORY)):
             remedy = "make numbers or text of it"
             if pa.types.is_temporal(one.type):
                 remedy = "make numbers of it, such as days since the first"
-            elif _is_any_list(one.type):
+            elif _is(one.type, _LIST):
                 remedy = "lists of numbers are inputs where they are the only column"
             raise DataError(
                 f"column {one.name!r} has type {one.type}, which is no feature; {remedy}, or choose with features="
             )
-    numbers = all(_is_number(field.type) for field in table.schema)
+    numbers = all(_is(field.type, _NUMBER) for field in table.schema)
     gaps = [name for name in table.column_names if table.column(name).null_count]
     about["feature_names"] = table.column_names
     if numbers and not gaps:
@@ -449,7 +450,7 @@ def _embedding(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
 
 def _to_texts(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
     column = decode_dictionary(column)
-    if not _is_text(column.type):
+    if not _is(column.type, _TEXT):
         raise DataError(f"column {name!r} must hold text, got {column.type}")
     if column.null_count:
         rows = np.flatnonzero(pc.is_null(column).to_numpy())
@@ -476,12 +477,13 @@ def decode_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(_value_type(column.type)) if pa.types.is_dictionary(column.type) else column
 
 
-def _any_of(*tests: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], bool]:
-    return lambda kind: any(test(kind) for test in tests)
+# Tests of a column's type, one of which holds.
+_NUMBER = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+_TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_LIST = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+_WORD = (*_TEXT, pa.types.is_boolean, pa.types.is_dictionary)
+_CATEGORY = (*_TEXT, pa.types.is_null, pa.types.is_dictionary)
 
 
-_is_number = _any_of(pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
-_is_text = _any_of(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-_is_any_list = _any_of(pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-_is_any_of_few = _any_of(_is_text, pa.types.is_boolean, pa.types.is_dictionary)
-_is_category = _any_of(_is_text, pa.types.is_null, pa.types.is_dictionary)
+def _is(kind: pa.DataType, tests: tuple[Callable[[pa.DataType], bool], ...]) -> bool:
+    return any(test(kind) for test in tests)

@@ -22,10 +22,9 @@ from unseen.data.base import ArrayData, Samples
 from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, of_text
 from unseen.data.content import Hashes, Watch, blocks, hash_rows
 from unseen.data.decoding import ColumnImages, Pixels, is_deep, note_on_black, pixels, with_files
-from unseen.data.formats import Format, Place
+from unseen.data.formats import BESIDE, Format, Place, ReaderOptions, default_workers
 from unseen.data.images import ImageData
 from unseen.data.labels import Labelling, labelling, to_numpy
-from unseen.data.options import BESIDE, ReaderOptions, default_workers
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError, some
 
 

@@ -1,6 +1,6 @@
 """Files on disk: lists of those below a folder, checks that a path is readable, and npy files, never unpickled.
 
-A list has each folder once, and no hidden files.
+A list has each folder once, and no hidden files. A path that is a URL is for `unseen.data.storage`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import re
 import stat
 import tokenize
 from collections import deque
@@ -25,6 +26,7 @@ from unseen.errors import DataError, UnknownNameError, some
 # Folders in which Synology, Windows and Linux keep thumbnails and deleted files.
 _OF_SYSTEMS = {"@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 _HIDDEN = (".", "_")  # the same as in pyarrow.dataset: .ipynb_checkpoints, ._a.parquet, _metadata, _SUCCESS
+URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*)(::|://)")
 NOTHING = os.strerror(errno.ENOENT)
 _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder",
           stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}  # fmt: skip
@@ -243,3 +245,12 @@ def npy_error(path: Path | str, error: Exception) -> Exception:
             "array.astype(float), or as text, array.astype(str)"
         )
     return DataError(f"{path} is damaged: {error}")
+
+
+def is_url(source: object) -> bool:
+    """Tell whether a source is a URL of a store.
+
+    >>> is_url("s3://bucket/folder"), is_url("simplecache::s3://bucket/folder"), is_url("folder/x.parquet")
+    (True, True, False)
+    """
+    return isinstance(source, str) and URL.match(source) is not None

@@ -22,9 +22,8 @@ from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, decode_dictionary
 from unseen.data.content import stamp
 from unseen.data.decoding import ColumnImages, with_files
 from unseen.data.files import readable
-from unseen.data.formats import IMAGE, Place, with_features
+from unseen.data.formats import BESIDE, IMAGE, Place, ReaderOptions, with_features
 from unseen.data.labels import is_missing
-from unseen.data.options import BESIDE, ReaderOptions
 from unseen.errors import ArgumentError, DataError, some
 
 _ARROW = (pa.Table, pa.RecordBatch)

@@ -35,9 +35,8 @@ from unseen.data.base import ArrayData, Samples
 from unseen.data.content import Hashes, blocks, changed, digest, digest_values, hash_items, stamp
 from unseen.data.decoding import Decoded, Encoded, ImageSource, Pixels, decode, header_size, note_on_black
 from unseen.data.files import drop_repeated_links, is_folder, shown, walk
-from unseen.data.formats import IMAGE, Format, Place, with_features
+from unseen.data.formats import IMAGE, IMAGES, Format, Place, ReaderOptions, ReadOptions, with_features
 from unseen.data.labels import Labelling, labelling
-from unseen.data.options import IMAGES, ReaderOptions, ReadOptions
 from unseen.errors import DataError, StorageError, some
 
 _HEADERS, _RUN = 256, 16  # headers that are sampled for the size, and how many of them in a row

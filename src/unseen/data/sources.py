@@ -12,10 +12,9 @@ from unseen.core.registry import Registry
 from unseen.data.arrays import ArraysFormat, DigitsFormat, NpzFormat, OpenmlFormat
 from unseen.data.datasets import DatasetFormat, HubFormat, HuggingFaceFormat, SavedFormat
 from unseen.data.files import NOTHING, no_file, unreadable_message
-from unseen.data.formats import Format, OpenFormat, Place
+from unseen.data.formats import Format, OpenFormat, Place, Reading
 from unseen.data.frames import CsvFormat, FrameFormat, JsonLinesFormat, is_frame
 from unseen.data.images import FolderFormat
-from unseen.data.options import Reading
 from unseen.data.shards import ShardsFormat
 from unseen.data.tables import ParquetFormat
 from unseen.errors import ArgumentError, DataError, UnknownArgumentError

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import logging
-import re
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -28,7 +27,18 @@ import pyarrow.parquet as pq
 
 from unseen.core.arrays import IntArray
 from unseen.data.content import Files, changed, stamp_states
-from unseen.data.files import drop_repeated_links, is_folder, is_hidden, npy_error, npy_header, read_npy, readable, walk
+from unseen.data.files import (
+    URL,
+    drop_repeated_links,
+    is_folder,
+    is_hidden,
+    is_url,
+    npy_error,
+    npy_header,
+    read_npy,
+    readable,
+    walk,
+)
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError
 
 T = TypeVar("T")
@@ -204,7 +214,6 @@ Range = tuple[str, int, int]  # a file, its first byte, and the end (exclusive)
 
 _GAP = 2**15  # bytes between two rows up to which they are read together
 _HEADER = 2**12  # bytes that hold the header of an npy file of numbers
-_URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*)(::|://)")
 _WAITS = (0.5, 2.0)  # seconds before a second and a third try
 _REFUSED = (PermissionError, FileNotFoundError, IsADirectoryError, NotADirectoryError)  # errors that no retry helps
 # Entries of a store's file information that change with the file, the most reliable first.
@@ -375,15 +384,6 @@ class RemoteRows:
         return np.frombuffer(b"".join(contents), self.dtype).reshape(-1, self.shape[1])
 
 
-def is_url(source: object) -> bool:
-    """Tell whether a source is a URL of a store.
-
-    >>> is_url("s3://bucket/folder"), is_url("simplecache::s3://bucket/folder"), is_url("folder/x.parquet")
-    (True, True, False)
-    """
-    return isinstance(source, str) and _URL.match(source) is not None
-
-
 def open_store(url: str) -> tuple[Any, str]:
     """Return the fsspec file system of a URL, and the path in it; errors name what is wrong or lacking."""
     try:
@@ -394,7 +394,7 @@ def open_store(url: str) -> tuple[Any, str]:
     if urlsplit(url).password:
         raise ArgumentError("a URL must not hold a password, which would be kept in the run; give it to fsspec's "
                             "configuration, or to the environment")  # fmt: skip
-    matched = _URL.match(url)
+    matched = URL.match(url)
     assert matched is not None
     protocol = matched["protocol"]
     try:

@@ -24,9 +24,8 @@ from unseen.core.arrays import IntArray
 from unseen.data.base import Samples
 from unseen.data.columns import TableFormat, is_list, matrix, of_text, refuse_twice
 from unseen.data.decoding import Encoded, ImageSource, encoded
-from unseen.data.formats import Place
+from unseen.data.formats import Place, ReaderOptions
 from unseen.data.labels import Labelling
-from unseen.data.options import ReaderOptions
 from unseen.data.shards import ShardedVectors
 from unseen.data.storage import Storage, storage_of
 from unseen.errors import ArgumentError, DataError, some

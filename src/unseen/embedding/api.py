@@ -29,8 +29,8 @@ from unseen.data.sources import opened, opened_test, without_reading
 from unseen.embedding.backbones import EfficientNetLite0, ModelFolder, Network, WordLlama
 from unseen.embedding.features import Columns, Embedder, Embedding, Patches, Tfidf
 from unseen.engine.runs import seed_of
+from unseen.engine.runs.base import check_same, normal
 from unseen.engine.runs.files import NewFolder, mapped
-from unseen.engine.runs.manifest import check_same, normal
 from unseen.engine.scoring import versions
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 

@@ -25,8 +25,8 @@ from unseen.core.exposure import Fit, Plan
 from unseen.core.protocols import Data, Learner
 from unseen.core.table import ScoreTable
 from unseen.core.threads import default_threads
+from unseen.data.formats import Reading
 from unseen.data.labels import grouping, joined_groups, to_numpy
-from unseen.data.options import Reading
 from unseen.engine import executors
 from unseen.engine.runs.base import Run
 from unseen.engine.scoring import Abilities, SampleInfo, Scoring, check_score

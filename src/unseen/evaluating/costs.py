@@ -23,8 +23,7 @@ import numpy as np
 
 from unseen.core import seeds
 from unseen.core.arrays import Arrays, IntArray
-from unseen.core.exposure import Fit, Plan
-from unseen.core.observation import Side
+from unseen.core.exposure import Fit, Plan, Side
 from unseen.core.plans import LeaveOneOut
 from unseen.core.protocols import Data, Learner
 from unseen.core.threads import limited_threads

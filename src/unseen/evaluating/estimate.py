@@ -15,7 +15,7 @@ import numpy.typing as npt
 from unseen.core.exposure import Exposure, Plan, at_least
 from unseen.core.plans import plan_of
 from unseen.core.protocols import Data, Learner
-from unseen.data.options import Reading
+from unseen.data.formats import Reading
 from unseen.data.sources import opened
 from unseen.engine.runs import MemoryRun, seed_of
 from unseen.engine.scoring import Abilities, Scoring

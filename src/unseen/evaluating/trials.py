@@ -15,8 +15,8 @@ import numpy.typing as npt
 from unseen.core import seeds as seeds_room
 from unseen.core.arrays import FloatArray
 from unseen.core.protocols import Data
+from unseen.data.formats import Reading
 from unseen.data.labels import to_numpy
-from unseen.data.options import Reading
 from unseen.data.parts import Joined, Part, restricted, split_off
 from unseen.data.sources import check_arguments, opened, opened_test, without_reading
 from unseen.engine.runs.base import Run

@@ -26,9 +26,9 @@ from unseen.core.table import ScoreTable
 from unseen.data.formats import Format
 from unseen.data.sources import find_format
 from unseen.engine import runs
+from unseen.engine.runs.base import differences
 from unseen.engine.runs.commands import read_by
 from unseen.engine.runs.files import NewFolder
-from unseen.engine.runs.manifest import differences
 from unseen.errors import ArgumentError, DataError, RunError, RunMismatchError, UnseenError, some
 
 Report: TypeAlias = Callable[..., None]

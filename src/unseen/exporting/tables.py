@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 from unseen.core.files import replace_file
 from unseen.core.table import ScoreTable
 from unseen.data.datasets import HuggingFaceFormat
+from unseen.engine.runs.directory import results_of
 from unseen.engine.runs.files import mapped
-from unseen.engine.runs.readonly import results_of
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, some
 from unseen.exporting.request import ExportRequest, new_folder
 from unseen.scores.label_quality import PROBABILITIES, ROWS

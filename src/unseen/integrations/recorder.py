@@ -25,8 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import LARGEST, Array, IdArray, IntArray, check_real, dense, is_tensor
-from unseen.core.exposure import Fit, Plan, at_least
-from unseen.core.observation import Observation, Side
+from unseen.core.exposure import Fit, Observation, Plan, Side, at_least
 from unseen.core.plans import folds as folds_plan
 from unseen.core.table import ScoreTable
 from unseen.data.content import digest

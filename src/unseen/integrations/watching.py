@@ -24,8 +24,7 @@ from typing import Any
 import numpy as np
 
 from unseen.core.arrays import Array, IntArray
-from unseen.core.exposure import Fit
-from unseen.core.observation import Side
+from unseen.core.exposure import Fit, Side
 from unseen.errors import ArgumentError, DataError, ExposureError, MissingDependencyError, some
 from unseen.integrations.recorder import Recorder
 

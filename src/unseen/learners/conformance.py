@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from unseen.core.arrays import Arrays, is_tensor
 from unseen.core.conformance import as_json, ensure, sent_away
-from unseen.core.exposure import Fit
-from unseen.core.observation import SIDES, Observation, Side
+from unseen.core.exposure import SIDES, Fit, Observation, Side
 from unseen.core.plans import Folds
 from unseen.core.protocols import CheckpointStore, Data, Learner
 from unseen.data.arrays import from_arrays

@@ -10,7 +10,7 @@ import numpy as np
 
 from unseen.core.arrays import Array, FloatArray, IntArray
 from unseen.core.closed_form import Solution, Summing, Sums, left_alone
-from unseen.core.observation import Observation
+from unseen.core.exposure import Observation
 from unseen.core.protocols import Data
 from unseen.errors import ArgumentError, MissingDependencyError
 from unseen.learners.base import check_two_classes

@@ -20,8 +20,7 @@ import numpy as np
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.closed_form import EveryLam, Solution
-from unseen.core.exposure import Fit, Plan
-from unseen.core.observation import SIDES, Observation
+from unseen.core.exposure import SIDES, Fit, Observation, Plan
 from unseen.core.plans import Folds
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import for_each, one_thread_each

@@ -19,8 +19,7 @@ import numpy.typing as npt
 
 from unseen.core import seeds
 from unseen.core.arrays import IntArray, is_tensor, of_tensor, unmasked
-from unseen.core.exposure import Fit
-from unseen.core.observation import SIDES, Observation, Side
+from unseen.core.exposure import SIDES, Fit, Observation, Side
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import one_blas_thread, short_spins
 from unseen.errors import ArgumentError, DataError, some

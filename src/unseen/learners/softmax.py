@@ -24,8 +24,7 @@ from scipy.special import logsumexp
 
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
-from unseen.core.exposure import Fit, Plan
-from unseen.core.observation import SIDES, Observation
+from unseen.core.exposure import SIDES, Fit, Observation, Plan
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.errors import DataError
 from unseen.learners.base import (

@@ -20,8 +20,7 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from unseen.core.arrays import FloatArray
-from unseen.core.observation import meaning
-from unseen.core.table import ScoreTable
+from unseen.core.table import ScoreTable, meaning
 from unseen.evaluating.advise import Advice
 from unseen.evaluating.methods import FULL
 from unseen.evaluating.result import Evaluation

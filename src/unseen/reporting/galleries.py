@@ -18,8 +18,7 @@ from PIL import Image
 
 from unseen.core.arrays import IntArray
 from unseen.core.coreset import History
-from unseen.core.observation import Direction
-from unseen.core.table import ScoreTable
+from unseen.core.table import Direction, ScoreTable
 from unseen.data.formats import Format, Seen
 from unseen.data.sources import find_format
 from unseen.engine.runs.commands import read_by

@@ -16,7 +16,7 @@ import numpy as np
 
 import unseen
 from unseen.core.files import replace_file
-from unseen.core.observation import meaning
+from unseen.core.table import meaning
 from unseen.errors import ArgumentError
 from unseen.reporting import words
 from unseen.reporting.charts import charts_of, strip

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unseen.core.observation import meaning
+from unseen.core.table import meaning
 from unseen.evaluating import statistics
 from unseen.evaluating.advise import Advice
 from unseen.evaluating.methods import FULL

@@ -18,8 +18,7 @@ import numpy.typing as npt
 
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IdArray, IntArray
-from unseen.core.observation import Direction
-from unseen.core.table import ScoreTable
+from unseen.core.table import Direction, ScoreTable
 from unseen.errors import ArgumentError
 
 Align: TypeAlias = Literal["rank", "none"]

@@ -17,8 +17,7 @@ import numpy.typing as npt
 
 from unseen.core.arrays import IntArray
 from unseen.core.coreset import Coreset
-from unseen.core.observation import Direction
-from unseen.core.table import ScoreTable
+from unseen.core.table import Direction, ScoreTable
 from unseen.errors import ArgumentError, BudgetError
 from unseen.rules.base import Align, Pick, Pool, Rule, one_of
 from unseen.rules.budgets import QUOTAS, Quota, allocate, class_weights, explicit_counts

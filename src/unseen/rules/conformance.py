@@ -12,8 +12,7 @@ import numpy as np
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IdArray, IntArray
 from unseen.core.coreset import Coreset
-from unseen.core.observation import Direction
-from unseen.core.table import ScoreTable
+from unseen.core.table import Direction, ScoreTable
 from unseen.errors import BudgetError, DataError, UnseenError
 from unseen.rules.base import Rule
 from unseen.rules.choosing import choose

@@ -13,8 +13,7 @@ from typing import Literal, TypedDict, TypeVar, Unpack
 import numpy.typing as npt
 
 from unseen.core.coreset import Coreset
-from unseen.core.observation import Direction
-from unseen.core.table import ScoreTable
+from unseen.core.table import Direction, ScoreTable
 from unseen.rules.base import Align
 from unseen.rules.budgets import Quota
 from unseen.rules.choosing import choose

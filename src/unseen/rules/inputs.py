@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IdArray, IntArray, is_tensor, of_tensor, unmasked
-from unseen.core.observation import Direction
-from unseen.core.table import ScoreTable
+from unseen.core.table import Direction, ScoreTable
 from unseen.errors import ArgumentError, DataError, some
 from unseen.rules.base import Align, Pool, Rule, one_of
 from unseen.scores import alignment

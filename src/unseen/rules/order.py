@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.closed_form import Solution, Summing, Sums, left_alone, solve
-from unseen.core.observation import Direction
+from unseen.core.table import Direction
 from unseen.errors import ArgumentError
 from unseen.rules.base import Pick, Pool, Rule, largest, one_of
 from unseen.rules.budgets import check_share, share

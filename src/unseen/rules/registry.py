@@ -13,10 +13,9 @@ import numpy as np
 
 from unseen.core.coreset import Coreset
 from unseen.core.exposure import Plan
-from unseen.core.observation import Direction
 from unseen.core.protocols import Data
 from unseen.core.registry import Registry, parse_spec
-from unseen.core.table import ScoreTable
+from unseen.core.table import Direction, ScoreTable
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.rules.base import Rule
 from unseen.rules.budgets import Quota

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
-from unseen.core.observation import Direction
-from unseen.core.table import ScoreTable
+from unseen.core.table import Direction, ScoreTable
 from unseen.errors import ArgumentError, some
 from unseen.rules.base import Align, Pick, Pool, Rule, largest, one_of, smallest
 from unseen.rules.budgets import check_share, share

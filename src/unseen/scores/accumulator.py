@@ -20,8 +20,7 @@ import numpy.typing as npt
 from scipy.special import softmax
 
 from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray, as_integers, check_real
-from unseen.core.exposure import Fit
-from unseen.core.observation import SIDES, Observation, Side
+from unseen.core.exposure import SIDES, Fit, Observation, Side
 from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, DataError, ExposureError, some
 from unseen.scores import _backend as be

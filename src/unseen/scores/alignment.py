@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import Array, FloatArray, IntArray
-from unseen.core.observation import Observation, Side
+from unseen.core.exposure import Observation, Side
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores.streaming import Pointwise, State, Wrapper, require

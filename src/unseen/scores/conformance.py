@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.conformance import ensure
-from unseen.core.observation import DIRECTIONS, SIDES, Observation, Side
+from unseen.core.exposure import SIDES, Observation, Side
+from unseen.core.table import DIRECTIONS
 from unseen.scores.streaming import Score, State
 
 SAMPLES, CLASSES, FEATURES = 40, 4, 3

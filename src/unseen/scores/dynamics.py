@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unseen.core.arrays import Array, FloatArray, IntArray
-from unseen.core.observation import Observation
+from unseen.core.exposure import Observation
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores._backend import Space

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy.special import softmax
 
 from unseen.core.arrays import Array, FloatArray, IntArray, is_tensor
-from unseen.core.observation import Observation, Side
+from unseen.core.exposure import Observation, Side
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores.streaming import LastLogits, Pointwise, State, Wrapper, holds, require, rowwise

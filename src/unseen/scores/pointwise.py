@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 
 from unseen.core.arrays import Array, IntArray
-from unseen.core.observation import Observation
+from unseen.core.exposure import Observation
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores._backend import Space

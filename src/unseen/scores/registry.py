@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from typing import Any
 
-from unseen.core.observation import meaning
 from unseen.core.registry import Registry, parse_spec
+from unseen.core.table import meaning
 from unseen.errors import ArgumentError
 from unseen.scores import dynamics, label_quality, pointwise, two_sided
 from unseen.scores.alignment import SUFFIX, Tempered

@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import Array, FloatArray, IntArray
-from unseen.core.observation import Direction, Observation, Side
+from unseen.core.exposure import Observation, Side
+from unseen.core.table import Direction
 from unseen.errors import ArgumentError, DataError
 from unseen.scores import _backend as be
 

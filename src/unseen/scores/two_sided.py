@@ -18,8 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import Array, FloatArray, IntArray
-from unseen.core.exposure import at_least
-from unseen.core.observation import Observation, Side
+from unseen.core.exposure import Observation, Side, at_least
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores.streaming import LastLogits, Observed, State, holds, require, rowwise, series

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from unseen.core import seeds
-from unseen.core.observation import Observation
+from unseen.core.exposure import Observation
 from unseen.core.protocols import Learner
 
 

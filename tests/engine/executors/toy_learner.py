@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from unseen.core.exposure import Fit
-from unseen.core.observation import Observation
+from unseen.core.exposure import Fit, Observation
 from unseen.core.protocols import Learner
 from unseen.engine.executors import Job
 from unseen.engine.runs.base import MemoryCheckpoints

@@ -101,7 +101,7 @@ def test_without_a_seal_it_is_resumed_with_trust_alone(golden: Path, monkeypatch
 
 
 def test_a_newer_format_is_refused_by_its_number(golden: Path) -> None:
-    from unseen.engine.runs.manifest import seal
+    from unseen.engine.runs.base import seal
 
     path = golden / "prune" / "manifest.json"
     path.write_bytes(seal({**RunDirectory(golden / "prune").manifest(), "format": 99}))

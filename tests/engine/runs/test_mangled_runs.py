@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import unseen
-from unseen.engine.runs.manifest import seal, unseal
+from unseen.engine.runs.base import seal, unseal
 from unseen.errors import CorruptFileError, UnseenError
 
 GOLDEN = Path(__file__).with_name("golden") / "format2"

@@ -22,7 +22,7 @@ from typing import Any, Self
 from unseen.core.arrays import Named
 from unseen.core.protocols import Data, Learner
 from unseen.core.threads import default_threads
-from unseen.engine.executors.base import Job, Report, run_job
+from unseen.engine.executors import Job, Report, run_job
 from unseen.engine.executors.worker import SharedData, rebuild_error, work
 from unseen.errors import ArgumentError, WorkerError
 

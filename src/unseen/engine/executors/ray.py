@@ -28,7 +28,7 @@ from typing import Any
 from unseen.core.arrays import Named
 from unseen.core.protocols import Data, Learner
 from unseen.core.threads import limited_threads
-from unseen.engine.executors.base import Job, Report, run_job
+from unseen.engine.executors import Job, Report, run_job
 from unseen.engine.executors.ray_parts import Sizes, is_parted, train_in_parts
 from unseen.engine.executors.ray_tasks import (
     KEPT,

@@ -18,7 +18,7 @@ import numpy as np
 from unseen.core.arrays import IntArray, Named
 from unseen.core.protocols import Parts
 from unseen.core.threads import limited_threads
-from unseen.engine.executors.base import Job
+from unseen.engine.executors import Job
 from unseen.engine.executors.ray_tasks import RETRIES, Message, Ref, TaskContext, cause, data_and_learner
 from unseen.engine.executors.worker import pack_error, rebuild_error
 from unseen.errors import WorkerError

@@ -19,7 +19,7 @@ from typing import Any
 from unseen.core.arrays import Named
 from unseen.core.protocols import Data, Learner
 from unseen.core.threads import count_cores
-from unseen.engine.executors.base import Job, Report, run_job
+from unseen.engine.executors import Job, Report, run_job
 from unseen.engine.executors.worker import pack_error, rebuild_error
 from unseen.errors import ArgumentError, WorkerError
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from unseen.core.files import storage_error
 from unseen.core.protocols import Data
 from unseen.core.threads import short_spins
-from unseen.engine.executors.base import run_job
+from unseen.engine.executors import run_job
 from unseen.errors import ArgumentError, WorkerError
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ A store keeps bytes and arrays by name. It knows no learner and no score.
 """
 
 from unseen.engine.runs.base import MemoryRun, Run
-from unseen.engine.runs.directory import RunDirectory
-from unseen.engine.runs.readonly import load_file, open_run, seed_of
+from unseen.engine.runs.directory import RunDirectory, load_file, open_run, seed_of
 
 __all__ = ["MemoryRun", "Run", "RunDirectory", "load_file", "open_run", "seed_of"]

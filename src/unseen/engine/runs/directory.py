@@ -19,22 +19,39 @@ ever unpickled.
 
 from __future__ import annotations
 
+import secrets
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from unseen.core.arrays import Arrays, Named
+from unseen.core.coreset import Coreset
 from unseen.core.files import replace_file, storage_error
 from unseen.core.protocols import CheckpointStore
-from unseen.engine.runs.base import Output, Run, check_name, plain_arrays
+from unseen.core.table import ScoreTable
+from unseen.engine.runs.base import (
+    MemoryRun,
+    Output,
+    Run,
+    check_name,
+    check_same,
+    digest_of,
+    find_malformed,
+    normal,
+    plain_arrays,
+    refuse_newer,
+    seal,
+    unseal,
+)
 from unseen.engine.runs.files import EventLog, Lock, file_digest, move_aside, read_whole, record, remove, understood
-from unseen.engine.runs.manifest import check_same, digest_of, find_malformed, normal, refuse_newer, seal, unseal
-from unseen.errors import CorruptFileError, RunError, RunMismatchError, StorageError
+from unseen.errors import ArgumentError, CorruptFileError, RunError, RunMismatchError, StorageError
 
 _DIGEST = 32  # hexadecimal digits
 _CHUNK = 1 << 20
@@ -388,3 +405,56 @@ def _read_outputs(path: Path) -> dict[str, Any]:
     if not all(isinstance(text, str) for text in texts):
         raise CorruptFileError(f"{path} must hold the digest of the manifest, and one of each result; {_REPEAT}")
     return content
+
+
+# ---- what a path or an `out` names ---------------------------------------------------------------------------------
+
+
+def results_of(run: Path) -> Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]:
+    """Yield the name and the arrays of each finished fit of this configuration, sorted by name.
+
+    Raises:
+        RunError: there is no run.
+        CorruptFileError: a result is damaged.
+    """
+    owner = digest_of(RunDirectory(run).manifest())
+    for path in sorted(run.glob("fits/*/result.npz")):
+        if owner_of(path) == owner:
+            yield path.parent.name, read_arrays(path)
+
+
+def open_run(out: str | Path | Run | None) -> Run:
+    """Return the run directory of that name, or a run in memory for None; return a run as it is."""
+    if out is None:
+        return MemoryRun()
+    if isinstance(out, str) and (not out.strip() or "\0" in out):
+        raise ArgumentError(f"out must name a directory, got {out!r}; '.' is this one")
+    return RunDirectory(out) if isinstance(out, (str, Path)) else out
+
+
+def seed_of(out: str | Path | Run | None, seed: int | None) -> int:
+    """Return the seed; for None the seed of the run in `out`, or else a random one."""
+    if seed is not None:
+        return seed
+    if isinstance(out, (str, Path)) and Path(out).is_dir():
+        with suppress(RunError):
+            kept = RunDirectory(out).manifest().get("seed")
+            if isinstance(kept, int):
+                return kept
+    return secrets.randbelow(2**31)
+
+
+def load_file(path: Path) -> ScoreTable | Coreset:
+    """Read the table or the coreset in one parquet file."""
+    if not path.exists():
+        raise RunError(f"there is no run or file {path}")
+    if not path.is_file():
+        raise RunError(f"{path} cannot be read: it is a pipe, a socket or a device, not a file")
+    try:
+        with understood(path):
+            return ScoreTable.load(path)
+    except CorruptFileError as error:
+        if "it holds 'coreset'" not in str(error):
+            raise
+        with understood(path):
+            return Coreset.load(path)

@@ -1,27 +1,18 @@
-"""Reading a run without changing it, and opening a run by what a user passes as `out`.
-
-`Looking` compares a configuration with a run and finds out which parts are finished. `results_of` reads the results of
-finished fits, and `load_file` reads one table or coreset.
-"""
+"""Looking at a run without changing it: what differs from a configuration, and which parts are finished."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import numpy.typing as npt
 
 from unseen.core.arrays import Arrays
-from unseen.core.coreset import Coreset
-from unseen.core.table import ScoreTable
-from unseen.engine.runs.base import MemoryRun, Output, Run, check_name
+from unseen.engine.runs.base import Output, check_name, differences, digest_of, normal, unseal
 from unseen.engine.runs.directory import RunDirectory, owner_of, read_arrays
-from unseen.engine.runs.files import file_digest, read_whole, understood
-from unseen.engine.runs.manifest import differences, digest_of, normal, unseal
-from unseen.errors import ArgumentError, CorruptFileError, RunError
+from unseen.engine.runs.files import file_digest, read_whole
+from unseen.errors import CorruptFileError, RunError
 
 T = TypeVar("T")
 
@@ -36,7 +27,7 @@ class Looking(RunDirectory):
         path: the directory of the run.
 
     Attributes:
-        differences: the lines of `unseen.engine.runs.manifest.differences`; None before `open`.
+        differences: the lines of `unseen.engine.runs.base.differences`; None before `open`.
         damaged: the paths of damaged files that were found.
     """
 
@@ -134,56 +125,3 @@ class Looking(RunDirectory):
             if name not in self.damaged:
                 self.damaged.append(name)
             return None
-
-
-# ---- results, and what a path or an `out` names --------------------------------------------------------------------
-
-
-def results_of(run: Path) -> Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]:
-    """Yield the name and the arrays of each finished fit of this configuration, sorted by name.
-
-    Raises:
-        RunError: there is no run.
-        CorruptFileError: a result is damaged.
-    """
-    owner = digest_of(RunDirectory(run).manifest())
-    for path in sorted(run.glob("fits/*/result.npz")):
-        if owner_of(path) == owner:
-            yield path.parent.name, read_arrays(path)
-
-
-def open_run(out: str | Path | Run | None) -> Run:
-    """Return the run directory of that name, or a run in memory for None; return a run as it is."""
-    if out is None:
-        return MemoryRun()
-    if isinstance(out, str) and (not out.strip() or "\0" in out):
-        raise ArgumentError(f"out must name a directory, got {out!r}; '.' is this one")
-    return RunDirectory(out) if isinstance(out, (str, Path)) else out
-
-
-def seed_of(out: str | Path | Run | None, seed: int | None) -> int:
-    """Return the seed; for None the seed of the run in `out`, or else a random one."""
-    if seed is not None:
-        return seed
-    if isinstance(out, (str, Path)) and Path(out).is_dir():
-        with suppress(RunError):
-            kept = RunDirectory(out).manifest().get("seed")
-            if isinstance(kept, int):
-                return kept
-    return secrets.randbelow(2**31)
-
-
-def load_file(path: Path) -> ScoreTable | Coreset:
-    """Read the table or the coreset in one parquet file."""
-    if not path.exists():
-        raise RunError(f"there is no run or file {path}")
-    if not path.is_file():
-        raise RunError(f"{path} cannot be read: it is a pipe, a socket or a device, not a file")
-    try:
-        with understood(path):
-            return ScoreTable.load(path)
-    except CorruptFileError as error:
-        if "it holds 'coreset'" not in str(error):
-            raise
-        with understood(path):
-            return Coreset.load(path)

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from unseen.core.arrays import IdArray, IntArray
 from unseen.core.protocols import Data
-from unseen.data.options import total_memory
+from unseen.data.formats import total_memory
 from unseen.errors import DataError, some
 from unseen.learners.torch.recipe import Recipe
 from unseen.learners.torch.runtime import ALONE, Team

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unseen.core.observation import SIDES
+from unseen.core.exposure import SIDES
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import default_threads, short_spins
 from unseen.errors import ArgumentError, DataError, MissingDependencyError

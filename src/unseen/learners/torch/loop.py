@@ -21,8 +21,7 @@ from torch.optim.sgd import sgd
 
 from unseen.core import seeds
 from unseen.core.arrays import Arrays, IntArray
-from unseen.core.exposure import Fit
-from unseen.core.observation import SIDES, Observation
+from unseen.core.exposure import SIDES, Fit, Observation
 from unseen.core.protocols import Data, Sink
 from unseen.errors import ArgumentError, CorruptFileError, DataError, some
 from unseen.learners.base import look_like_probabilities, pack, unpack

@@ -156,34 +156,26 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 _Rule = tuple[Callable[[Any], bool], str]
-
-
-def _at_least(low: float) -> _Rule:
-    return (lambda v: low <= v < math.inf), f"at least {low}"
-
-
-def _one_of(literal: object) -> _Rule:
-    return (lambda v: v in get_args(literal)), f"one of {get_args(literal)}"
-
-
+_AT_LEAST_0: _Rule = (lambda v: 0 <= v < math.inf), "at least 0"
+_AT_LEAST_1: _Rule = (lambda v: 1 <= v < math.inf), "at least 1"
 _ABOVE_0: _Rule = (lambda v: 0 < v < math.inf), "above 0"
 _SHARE: _Rule = (lambda v: 0 <= v < 1), "in [0, 1)"
 _RULES: dict[str, _Rule] = {
     "network": (bool, "a network's name or 'package.module:function'"),
-    "epochs": _at_least(1),
-    "batch_size": _at_least(1),
+    "epochs": _AT_LEAST_1,
+    "batch_size": _AT_LEAST_1,
     "lr": _ABOVE_0,
     "momentum": _SHARE,
-    "weight_decay": _at_least(0),
-    "schedule": _one_of(Schedule),
+    "weight_decay": _AT_LEAST_0,
+    "schedule": ((lambda v: v in get_args(Schedule)), f"one of {get_args(Schedule)}"),
     "warmup": _SHARE,
-    "final_lr": _at_least(0),
+    "final_lr": _AT_LEAST_0,
     "label_smoothing": _SHARE,
-    "crop": _at_least(0),
-    "cutout": _at_least(0),
-    "observe_batch": _at_least(1),
-    "precision": _one_of(Precision),
-    "threads": _at_least(1),
+    "crop": _AT_LEAST_0,
+    "cutout": _AT_LEAST_0,
+    "observe_batch": _AT_LEAST_1,
+    "precision": ((lambda v: v in get_args(Precision)), f"one of {get_args(Precision)}"),
+    "threads": _AT_LEAST_1,
 }
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "str": ((str,), "text"),
