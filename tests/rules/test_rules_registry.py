@@ -5,7 +5,7 @@ import pytest
 
 from unseen import rules
 from unseen.errors import ArgumentError, BudgetError, UnknownNameError
-from unseen.rules.functions import Shared
+from unseen.rules.choosing import Shared
 
 NAMES = [
     "random",

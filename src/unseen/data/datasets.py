@@ -22,7 +22,7 @@ from unseen.data.base import ArrayData, Samples
 from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, of_text
 from unseen.data.content import Hashes, Watch, blocks, hash_rows
 from unseen.data.decoding import ColumnImages, Pixels, is_deep, note_on_black, pixels, with_files
-from unseen.data.formats import BESIDE, Format, Place, ReaderOptions, default_workers
+from unseen.data.formats import BESIDE, IMAGES, IN_ONE_SPLIT, Format, Place, ReaderOptions, default_workers
 from unseen.data.images import ImageData
 from unseen.data.labels import Labelling, labelling, to_numpy
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError, some
@@ -33,7 +33,7 @@ class HuggingFaceFormat(TableFormat):
 
     reader = "from_huggingface"
     about = ("a Hugging Face Dataset", "one split of it")
-    options = tuple(name for name in TableFormat.options if name != "split")
+    options = (*IN_ONE_SPLIT, *IMAGES)
 
     @classmethod
     def reads(cls, source: Any) -> bool:

@@ -34,7 +34,9 @@ from unseen.data.storage import storage_of
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 
 # Options that formats have in common.
-COLUMNS = ("label", "target", "image", "text", "features", "id", "group", "split")
+IN_ONE_SPLIT = ("label", "target", "image", "text", "features", "id", "group")
+COLUMNS = (*IN_ONE_SPLIT, "split")
+IMAGES_IN_FILES = ("image_size", "mode", "on_error", "workers", "cache")
 IMAGES = ("image_size", "mode", "on_error", "memory_limit", "workers", "cache")
 ARRAYS = ("x", "label", "target", "id", "group", "class_names")  # in files of NumPy
 BESIDE = ("ids", "groups", "class_names")

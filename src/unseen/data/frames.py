@@ -22,7 +22,7 @@ from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, decode_dictionary
 from unseen.data.content import stamp
 from unseen.data.decoding import ColumnImages, with_files
 from unseen.data.files import readable
-from unseen.data.formats import BESIDE, IMAGE, Place, ReaderOptions, with_features
+from unseen.data.formats import BESIDE, COLUMNS, IMAGE, IMAGES_IN_FILES, Place, ReaderOptions, with_features
 from unseen.data.labels import is_missing
 from unseen.errors import ArgumentError, DataError, some
 
@@ -270,7 +270,7 @@ class CsvFormat(LoadedFormat):
 
     reader = "from_csv"
     about = ("path to a .csv or .tsv file", "the first row names the columns")
-    options = tuple(name for name in LoadedFormat.options if name != "memory_limit")
+    options = (*COLUMNS, *IMAGES_IN_FILES)
     suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv")
 
     @classmethod

@@ -67,6 +67,8 @@ def resolve(source: Any, *, cache: str | Path | None = None, **options: Any) -> 
     >>> resolve("digits")
     ArrayData(1,797 samples, 10 classes, vector 64 float32)
     """
+    if isinstance(source, Data) and not options:
+        return source
     kind = format_of(source)
     _refuse_out_inside(source, cache, folders="cache" in kind.options)
     if "cache" in kind.options and isinstance(cache, (str, Path)):  # a run in memory keeps no images

@@ -24,7 +24,7 @@ from unseen.core.protocols import Data, Learner
 from unseen.data.arrays import from_arrays
 from unseen.engine import runs
 from unseen.errors import ArgumentError
-from unseen.evaluating.methods import DEFAULT, FULL, Method
+from unseen.evaluating.methods import DEFAULT, EVERYTHING, RANDOM, Method
 from unseen.evaluating.statistics import FEWEST, Interval, Sampling, Verdict, against_full, against_random, interval
 from unseen.evaluating.trials import TrialOptions, Trials, open_data, split_train_test
 from unseen.learners.base import refuse_target
@@ -34,8 +34,6 @@ FILE = "advice.json"  # in the directory of a run
 FRESH = 1_000  # the replicates of try t begin at FRESH * (t + 1): never those of the search
 TRIES = 3  # shares that are confirmed at most
 LEVEL = 0.95
-RANDOM = Method.of("random")
-EVERYTHING = Method.of(FULL)
 
 ESTIMATE = "an estimate under a linear head"
 LEARNER = "ridge"

@@ -18,7 +18,7 @@ from unseen.data.parts import split_off
 from unseen.engine.runs.base import Run
 from unseen.engine.work import Fix
 from unseen.errors import ArgumentError, BudgetError, UnknownNameError
-from unseen.evaluating.methods import Method
+from unseen.evaluating.methods import RANDOM, Method
 from unseen.evaluating.statistics import FEWEST, Sampling, against_random
 from unseen.evaluating.trials import Trials
 from unseen.scores.registry import resolve as resolve_score
@@ -34,7 +34,6 @@ CANDIDATES = (
     "folds/{score}/stratified:cutoff=0.3",
     "grow/{score}/stratified",
 )
-RANDOM = Method.of("random")
 FRESH = 1_000  # the first replicate of the confirmation
 
 

@@ -113,6 +113,10 @@ class Method:
         return Choice(choice.rule, {**choice.shared, "features": features})
 
 
+RANDOM = Method("random", plan=None, score=None, rule="random")
+EVERYTHING = Method(FULL, plan=None, score=None, rule=None)
+
+
 class Selector:
     """A chooser of coresets by many methods; methods of one plan share its scorings.
 

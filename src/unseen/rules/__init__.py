@@ -5,21 +5,11 @@ from __future__ import annotations
 from unseen.rules.base import Pick, Pool, Rule
 from unseen.rules.budgets import budget, budget_line
 from unseen.rules.choosing import choose
-from unseen.rules.functions import (
-    beta,
-    bws,
-    dedup,
-    graph,
-    herding,
-    infomax,
-    k_center,
-    moderate,
-    random,
-    stratified,
-    top,
-    window,
-)
+from unseen.rules.cover import herding, k_center, moderate
+from unseen.rules.neighbours import dedup, graph, infomax
+from unseen.rules.order import bws, top, window
 from unseen.rules.registry import RULES, about, check, resolve
+from unseen.rules.sampling import beta, random, stratified
 
 __all__ = [
     "RULES",

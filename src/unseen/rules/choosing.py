@@ -6,11 +6,12 @@ quota, the rule picks from each part of the pool, and the picks are put together
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -292,3 +293,33 @@ def _name_sources(name: str | None, pick: Pick, names: list[str]) -> IntArray:
 
 def _source_name(name: str | None, word: str) -> str:
     return ", ".join(filter(None, (None if name is None else f"class {name}", word)))
+
+
+# ---- for rules as functions, such as `unseen.rules.top(table, keep=0.3)` --------------------------------------------
+
+Scores = ScoreTable | npt.ArrayLike
+F = TypeVar("F", bound=Callable[..., Coreset])
+
+
+class Shared(TypedDict, total=False):
+    """The keywords of every rule; see `choose`."""
+
+    keep: float | None
+    prune: float | None
+    labels: npt.ArrayLike | None
+    features: npt.ArrayLike | None
+    quota: Quota | None
+    seed: int
+    align: Align | None
+    nan: Literal["last"] | None
+    direction: Direction | None
+    mean_confidence: npt.ArrayLike | None
+
+
+def show_shared_keywords(function: F) -> F:
+    """Show the shared keywords by name in `help()`; type checkers see them already."""
+    own = inspect.signature(function)
+    shared = [p for p in inspect.signature(choose).parameters.values() if p.name in Shared.__annotations__]
+    options = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    function.__signature__ = own.replace(parameters=[*options, *shared])  # type: ignore[attr-defined]
+    return function

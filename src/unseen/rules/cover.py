@@ -8,13 +8,15 @@ numbers a sample, never n x n.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.coreset import Coreset
 from unseen.rules.base import Pick, Pool, Rule
+from unseen.rules.choosing import Scores, Shared, choose, show_shared_keywords
 
 _ROWS = 4096  # of a block
 
@@ -145,3 +147,48 @@ def _centre(features: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[A
 def _first_smallest(values: npt.NDArray[Any], scale: float) -> int:
     # Products of copies of one sample may differ in their last bits; among such values the lowest id wins.
     return int(np.argmax(values <= values.min() + 8 * np.finfo(values.dtype).eps * scale))
+
+
+# ---- as functions, with the keywords that `choose` describes --------------------------------------------------------
+
+
+@show_shared_keywords
+def moderate(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
+    """Choose the middle of the distances to the class median (Xia et al. 2023), neither typical nor outlying.
+
+    The rule orders all samples by the Euclidean distance of their features to the feature-wise median of their class
+    and keeps the middle of that order, from the median distance outwards. A class of one has distance 0.
+
+    It needs `features=`, and `labels=` unless there is a table.
+
+    >>> features = [[0.0], [1.0], [2.0], [4.0], [9.0]]
+    >>> moderate(5, keep=3, features=features, labels=[0, 0, 0, 0, 0]).ids.tolist()
+    [0, 1, 3]
+    """
+    return choose(Moderate(), scores, **shared)
+
+
+@show_shared_keywords
+def herding(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
+    """Choose samples whose running mean stays nearest to the mean of all features.
+
+    See Welling 2009, and iCaRL, arXiv 1611.07725.
+
+    It needs `features=`.
+
+    >>> herding(4, keep=3, features=[[0.0], [1.0], [2.0], [9.0]]).order.tolist()
+    [2, 1, 3]
+    """
+    return choose(Herding(), scores, **shared)
+
+
+@show_shared_keywords
+def k_center(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
+    """Choose the farthest first, from a random start (Gonzalez 1985; Sener and Savarese 2018, arXiv 1708.00489).
+
+    It needs `features=`.
+
+    >>> k_center(4, keep=2, features=[[0.0], [1.0], [2.0], [9.0]]).ids.tolist()[-1]
+    3
+    """
+    return choose(KCenter(), scores, **shared)

@@ -11,15 +11,17 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.coreset import Coreset
 from unseen.core.exposure import at_least
 from unseen.errors import ArgumentError, MissingDependencyError
 from unseen.rules.base import Pick, Pool, Rule, one_of
+from unseen.rules.choosing import Scores, Shared, choose, show_shared_keywords
 
 Metric: TypeAlias = Literal["euclidean", "cosine"]
 EXACT_UP_TO = 100_000
@@ -400,3 +402,86 @@ def _check_graph(k: int, metric: object, ann: object) -> None:
 def _check_not_negative(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < np.inf:
         raise ArgumentError(f"{name} must be a number of at least 0, got {value!r}")
+
+
+# ---- as functions, with the keywords that `choose` describes --------------------------------------------------------
+
+
+@show_shared_keywords
+def dedup(scores: Scores | int, *, metric: Metric = "cosine", **shared: Unpack[Shared]) -> Coreset:
+    """Drop near-copies, the nearest first (after Abbas et al. 2023, SemDeDup, arXiv 2303.09540).
+
+    Until the budget is met, the rule drops the sample that lies closest to one that stays; of two, the one with the
+    higher id.
+
+    Args:
+        scores: a table or array (its values are not read), or the number of samples.
+        metric: `"cosine"`, the Euclidean distance of unit vectors, or `"euclidean"`.
+        **shared: see `unseen.rules.choosing.choose`; needs `features=`.
+
+    >>> dedup(4, keep=3, features=[[0.0], [1.0], [1.1], [9.0]], metric="euclidean").ids.tolist()
+    [0, 1, 3]
+    """
+    return choose(Dedup(metric=metric), scores, **shared)
+
+
+@show_shared_keywords
+def graph(
+    scores: Scores,
+    *,
+    k: int = 5,
+    gamma: float = 0.1,
+    metric: Metric = "euclidean",
+    ann: bool | None = None,
+    **shared: Unpack[Shared],
+) -> Coreset:
+    """Choose by message passing on a graph of neighbours (D2, Maharana et al. 2024, arXiv 2310.07931).
+
+    Two samples are neighbours if either is among the k nearest of the other; distances d are divided by the median
+    neighbour distance. Forward: x_i += sum over neighbours of exp(-d_ij) x_j. Then, until the budget is met, the
+    largest x is taken and its neighbours damped: x_j -= exp(-gamma d_ij) x_taken. Scores below 0 are first moved up
+    to start at 0.
+
+    Args:
+        scores: a table with one score, or an array (n,) with `direction=`.
+        k: neighbours of each sample.
+        gamma: at least 0; higher damps far neighbours less.
+        metric: `"euclidean"`, or `"cosine"`: the Euclidean distance of unit vectors.
+        ann: whether to find neighbours by an approximate index (extra `ann`); None: beyond 100,000 samples.
+        **shared: see `unseen.rules.choosing.choose`; needs `features=`.
+
+    Raises:
+        MissingDependencyError: the index is needed and hnswlib is not installed.
+
+    >>> features = [[0.0], [0.1], [5.0], [5.1]]
+    >>> graph([1.0, 0.9, 0.8, 0.7], keep=2, k=1, direction="harder", features=features).order.tolist()
+    [0, 2]
+    """
+    return choose(Graph(k=k, gamma=gamma, metric=metric, ann=ann), scores, **shared)
+
+
+@show_shared_keywords
+def infomax(
+    scores: Scores, *, alpha: float = 0.3, k: int = 5, ann: bool | None = None, **shared: Unpack[Shared]
+) -> Coreset:
+    """Choose the most score with the least similarity inside the coreset (Tan et al. 2025, arXiv 2506.01701, InfoMax).
+
+    The rule maximises greedily the sum of scores - alpha x the sum of similarities over ordered pairs in the coreset.
+    Scores are scaled to [0, 1]; similarity is the cosine of the features, at least 0, between samples of which
+    either is among the k nearest of the other, and 0 elsewhere. (The paper relaxes the same problem instead.)
+
+    Args:
+        scores: a table with one score, or an array (n,) with `direction=`.
+        alpha: the price of similarity, at least 0; 0 is `top`.
+        k: neighbours of each sample.
+        ann: whether to find neighbours by an approximate index (extra `ann`); None: beyond 100,000 samples.
+        **shared: see `unseen.rules.choosing.choose`; needs `features=`.
+
+    Raises:
+        MissingDependencyError: the index is needed and hnswlib is not installed.
+
+    >>> features = [[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]
+    >>> infomax([1.0, 0.9, 0.6], keep=2, k=1, alpha=0.5, direction="harder", features=features).order.tolist()
+    [0, 2]
+    """
+    return choose(Infomax(alpha=alpha, k=k, ann=ann), scores, **shared)

@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.closed_form import Solution, Summing, Sums, left_alone, solve
+from unseen.core.coreset import Coreset
 from unseen.core.table import Direction
 from unseen.errors import ArgumentError
 from unseen.rules.base import Pick, Pool, Rule, largest, one_of
 from unseen.rules.budgets import check_share, share
+from unseen.rules.choosing import Scores, Shared, choose, show_shared_keywords
 
 
 @dataclass(frozen=True)
@@ -253,3 +255,75 @@ def _blocks(x: npt.NDArray[Any], rows: IntArray) -> Iterator[tuple[int, IntArray
     """Yield blocks of rows, each with its start."""
     block = max(256, _BYTES // (8 * x.shape[1]))
     return ((start, rows[start : start + block]) for start in range(0, len(rows), block))
+
+
+# ---- as functions, with the keywords that `choose` describes --------------------------------------------------------
+
+
+@show_shared_keywords
+def top(scores: Scores, *, first: Literal["hard", "easy"] | None = None, **shared: Unpack[Shared]) -> Coreset:
+    """Choose the hardest first (of a score of worth: the worthiest); ties by id.
+
+    The rule collapses at high pruning rates.
+
+    Args:
+        scores: a table with one score, or an array (n,) with `direction=`.
+        first: `"hard"` (the default) or `"easy"`; refused for scores of worth, which have no such ends.
+        **shared: see `unseen.rules.choosing.choose`.
+
+    >>> coreset = top([0.1, 0.9, 0.5, 0.9], keep=3, direction="harder")
+    >>> coreset.ids.tolist(), coreset.order.tolist()
+    ([1, 2, 3], [1, 3, 2])
+    >>> top([0.1, 0.9, 0.5, 0.9], keep=0.5, direction="harder", first="easy").ids.tolist()
+    [0, 2]
+    """
+    return choose(Top(first=first), scores, **shared)
+
+
+@show_shared_keywords
+def window(scores: Scores, *, offset: float = 0.0, **shared: Unpack[Shared]) -> Coreset:
+    """Choose a window of the difficulty order, `offset` from the hard end (Choi et al. 2024, arXiv 2406.03057).
+
+    Args:
+        scores: a table with one score, or an array (n,) with `direction=`.
+        offset: how much is skipped at the hard (or worthiest) end: a fraction in [0, 1), rounded down, or an int, a
+            count. Under a quota it is skipped within each class.
+        **shared: see `unseen.rules.choosing.choose`.
+
+    Raises:
+        BudgetError: the window would reach beyond the easy end.
+
+    >>> window([0.1, 0.9, 0.5, 0.7], keep=2, offset=1, direction="harder").ids.tolist()
+    [2, 3]
+    """
+    return choose(Window(offset=offset), scores, **shared)
+
+
+@show_shared_keywords
+def bws(
+    scores: Scores, *, steps: int = 20, lam: float = 0.1, over: Over = "left_out", **shared: Unpack[Shared]
+) -> Coreset:
+    """Choose the window of the difficulty order from which a linear model learns most (after BWS, arXiv 2406.03057).
+
+    A ridge regression of the labels on the features is trained on each window and tested on the samples outside it.
+    The most accurate window is kept; of equal ones, the one nearest to the hard end. Choi et al. (2024) test on all
+    samples, members as they were fitted. The offset, as a count, is in `sources` and `provenance["found"]`.
+
+    The harder the window is, the easier are the samples outside it, and wrong labels inside it are never tested. Where
+    labels are noisy or the budget is large, `over="all"` is fairer, at a higher price (see `BestWindow`).
+
+    Args:
+        scores: a table with one score, or an array (n,) with `direction=`.
+        steps: windows skip 0, 1/steps, 2/steps, ... of the samples, rounded down, as far as the budget fits.
+        lam: the penalty, in mean eigenvalues of the window's centred Gram matrix.
+        over: what accuracy is measured on: `"left_out"`, the samples outside the window; `"all"`, the samples inside
+            too, each by the regression without it (exact leave-one-out).
+        **shared: see `unseen.rules.choosing.choose`; needs `features=`, and `labels=` unless there is a table. A quota
+            is refused: inside one class there is nothing to predict.
+
+    >>> features, labels = [[5.0], [5.1], [0.0], [9.0], [1.0], [8.0]], [1, 0, 0, 1, 0, 1]
+    >>> coreset = bws([6, 5, 4, 3, 2, 1], keep=2, steps=3, direction="harder", features=features, labels=labels)
+    >>> coreset.order.tolist(), coreset.sources.tolist(), coreset.provenance["found"]["accuracy"]
+    ([2, 3], ['offset 2', 'offset 2'], [0.0, 0.75, 0.75])
+    """
+    return choose(BestWindow(steps=steps, lam=lam, over=over), scores, **shared)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.coreset import Coreset
 from unseen.core.table import Direction, ScoreTable
 from unseen.errors import ArgumentError, some
 from unseen.rules.base import Align, Pick, Pool, Rule, largest, one_of, smallest
 from unseen.rules.budgets import check_share, share
+from unseen.rules.choosing import Scores, Shared, choose, show_shared_keywords
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.two_sided import MEMORIZATION
 
@@ -299,3 +301,75 @@ def share_out(budget: int, sizes: IntArray) -> IntArray:
         counts[stratum] = min(int(sizes[stratum]), rest // (len(sizes) - done))
         rest -= int(counts[stratum])
     return counts
+
+
+# ---- as functions, with the keywords that `choose` describes --------------------------------------------------------
+
+
+@show_shared_keywords
+def random(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
+    """Choose uniformly at random; with `quota="proportional"` stratified by class.
+
+    This is the baseline of every table. A sample's draw depends on (seed, id) alone, and a larger budget with the same
+    seed holds the smaller one.
+
+    >>> random(1000, keep=0.3)
+    Coreset(300 of 1,000 samples kept, 30.0 % by random)
+    """
+    return choose(Random(), scores, **shared)
+
+
+@show_shared_keywords
+def stratified(
+    scores: Scores,
+    *,
+    by: Literal["width", "rank"] = "width",
+    cutoff: float | Literal["error"] = 0.0,
+    cutoff_by: ScoreTable | None = None,
+    strata: int = 50,
+    **shared: Unpack[Shared],
+) -> Coreset:
+    """Choose from all strata of the score: coverage-centric selection (Zheng et al. 2023, CCS, arXiv 2210.15809).
+
+    The rule drops the `cutoff` hardest share, cuts the rest in strata of the score, shares the budget from the
+    smallest stratum up (what a stratum cannot give goes to the larger ones), and draws at random inside. Stratum 0 is
+    the easiest (or least worthy). Published cutoffs: CIFAR-10 at 90 % pruned 0.3, ImageNet at 80 % 0.2, at 90 % 0.3.
+
+    Args:
+        scores: a table with one score, or an array (n,) with `direction=`.
+        by: strata of equal `"width"` in the score (the paper), or of equal count, by `"rank"`.
+        cutoff: the share dropped, a fraction in [0, 1), rounded down; or `"error"`, the share of held-out predictions
+            that were wrong, as far as the budget leaves room. Under a quota within each class.
+        cutoff_by: a table with the one difficulty score by which the hardest are dropped; default: the score itself,
+            which is refused for scores of worth.
+        strata: how many.
+        **shared: see `unseen.rules.choosing.choose`.
+
+    Raises:
+        BudgetError: keep + cutoff above 1.
+
+    >>> coreset = stratified([0.0, 0.1, 0.1, 0.2, 0.9, 5.0], keep=3, direction="harder", cutoff=0.2, strata=2)
+    >>> coreset.sources.tolist()
+    ['stratum 0', 'stratum 0', 'stratum 1']
+    """
+    rule = Stratified(by=by, cutoff=cutoff, cutoff_by=cutoff_by, strata=strata)
+    return choose(rule, scores, **shared)
+
+
+@show_shared_keywords
+def beta(scores: Scores, *, c: float = 5.5, **shared: Unpack[Shared]) -> Coreset:
+    """Draw by the Beta density of the mean p_y, times the score: DUAL's sampler (Cho et al. 2025, arXiv 2502.06905).
+
+    Samples are drawn without replacement with b = 15 (1 - mu)(1 - r^c), at least 1, and a = 16 - b. Here r is the
+    pruned share and mu the mean p_y of the ten highest scores. Samples of score 0 come last, at random. Under a quota,
+    each class has its own mu and r.
+
+    Args:
+        scores: a table with one score of at least 0, harder or worth when higher; or an array with `direction=`.
+        c: how late the move to easy samples sets in: 4 for CIFAR-100, 11 for ImageNet, about 5.5 for CIFAR-10.
+        **shared: see `unseen.rules.choosing.choose`; a bare array needs `mean_confidence=`.
+
+    >>> beta([0.0, 0.2, 0.3], keep=2, direction="worth", mean_confidence=[1.0, 0.6, 0.5]).ids.tolist()
+    [1, 2]
+    """
+    return choose(Beta(c=c), scores, **shared)
