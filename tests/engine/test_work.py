@@ -9,7 +9,7 @@ import unseen
 from unseen.engine import work as work_module
 from unseen.engine.executors import run_job
 from unseen.engine.runs.base import MemoryRun
-from unseen.engine.work import Training, Work, default_jobs
+from unseen.engine.work import Training, Work, share_cores
 from unseen.learners import TorchLearner
 
 
@@ -42,35 +42,42 @@ def test_several_workers_get_the_longest_training_first_and_one_gets_them_as_the
 
 
 @pytest.mark.parametrize(
-    ("learner", "threads", "long", "jobs"),
+    ("learner", "cores", "long", "shared"),
     [
-        ({"device": "cpu"}, 2, 345_024, 2),  # 1,797 x 64 values, 3 times
-        ({"device": "cpu"}, 2, 345_025, 1),
-        ({"device": "cpu"}, 1, 1, 1),  # one core, or OMP_NUM_THREADS=1
-        ({"device": "cpu", "memory_limit": 920_063}, 2, 1, 1),  # two copies as float32 do not fit
-        ({"device": "cpu", "memory_limit": 920_064}, 2, 1, 2),
-        ("logistic", 2, 115_008, 2),
-        ("ridge", 2, 1, 1),  # all fits at once
+        ({"device": "cpu"}, 2, 345_024, (2, None)),  # 1,797 x 64 values, 3 times
+        ({"device": "cpu"}, 2, 345_025, (1, 1)),
+        ({"device": "cpu"}, 1, 1, (1, None)),  # one core, or OMP_NUM_THREADS=1
+        ({"device": "cpu", "memory_limit": 920_063}, 2, 1, (1, None)),  # two copies as float32 do not fit
+        ({"device": "cpu", "memory_limit": 920_064}, 2, 1, (2, None)),
+        ("logistic", 2, 115_008, (2, None)),
+        ("logistic", 2, 115_009, (1, None)),
+        ("ridge", 2, 1, (1, None)),  # all fits at once
     ],
 )
-def test_two_fits_at_a_time_where_one_is_long(monkeypatch, learner, threads, long, jobs):
+def test_two_fits_at_a_time_where_one_is_long_and_one_thread_where_it_is_short(
+    monkeypatch, learner, cores, long, shared
+):
     if isinstance(learner, dict):
         pytest.importorskip("torch")
         learner = TorchLearner("mlp", **learner).with_epochs(3)
-    monkeypatch.setattr(work_module, "default_threads", lambda: threads)
+    monkeypatch.setattr(work_module, "default_threads", lambda: cores)
     monkeypatch.setattr(work_module, "LONG", long)
-    assert default_jobs(unseen.data.resolve("digits"), learner) == jobs
+    assert share_cores(unseen.data.resolve("digits"), learner) == shared
 
 
-@pytest.mark.parametrize(("options", "jobs"), [([], 2), (["--jobs", "3"], 3)])
-def test_the_command_line_asks_for_them(monkeypatch, tmp_path, options, jobs):
+@pytest.mark.parametrize(
+    ("options", "shared"), [([], (2, 4)), (["--jobs", "3"], (3, None)), (["--threads", "1"], (None, 1))]
+)
+def test_the_command_line_shares_cores_so(monkeypatch, tmp_path, options, shared):
     from unseen.cli import main
 
     used = []
-    monkeypatch.setattr(work_module, "default_jobs", lambda data, learner: 2)
-    monkeypatch.setattr(unseen, "prune", lambda data, **given: used.append(given["jobs"]) or sys.exit())
+    monkeypatch.setattr(work_module, "share_cores", lambda data, learner: (2, 4))
+    monkeypatch.setattr(
+        unseen, "prune", lambda data, **given: used.append((given["jobs"], given["threads"])) or sys.exit()
+    )
     argv = ["prune", "digits", "--keep", "0.5", "--learner", "logistic", "--out", tmp_path / "run", *options]
     monkeypatch.setattr(sys, "argv", ["unseen", *map(str, argv)])
     with pytest.raises(SystemExit):
         main()
-    assert used == [jobs]
+    assert used == [shared]

@@ -299,12 +299,12 @@ class RunOptions:
 
     def given(self, data: Data, learner: str | None) -> dict[str, Any]:
         """Return the options as the library takes them, for this learner of these data."""
-        from unseen.engine.work import default_jobs
+        from unseen.engine.work import share_cores
 
-        where, jobs = executor_at(self.executor, self.address), self.jobs
-        if jobs is None and where == "local":
-            jobs = default_jobs(data, learner)
-        return {"seed": self.seed, "executor": where, "jobs": jobs, "threads": self.threads}
+        where, jobs, threads = executor_at(self.executor, self.address), self.jobs, self.threads
+        if (jobs, threads, where) == (None, None, "local"):
+            jobs, threads = share_cores(data, learner)
+        return {"seed": self.seed, "executor": where, "jobs": jobs, "threads": threads}
 
 
 @dataclass(frozen=True)

@@ -84,22 +84,26 @@ def resolve_executor(running: Running) -> tuple[executors.Executor, Running]:
     return executor, own
 
 
-def default_jobs(data: Data, learner: Any = None) -> int:
-    """Return how many fits the command line trains at a time on this machine, where nobody says.
+def share_cores(data: Data, learner: Any = None) -> tuple[int, int | None]:
+    """Return how many fits the command line trains at a time here, and their threads, where nobody says.
 
-    2 where a training on the CPU is long: two fits with half of the cores each end sooner than one after another with
-    all of them. Else 1, since a process takes seconds to start. No clock decides, because threads follow from jobs.
+    Two at a time where a fit on the CPU is long: with half of the cores each they end sooner than one after another
+    with all of them. Else one, since a process takes seconds to start; a short fit of a network on one thread, since
+    threads wait for each other at every step, and for long where the machine is busy. None: all cores, divided by the
+    jobs. No clock decides, because the numbers depend on the threads.
 
     >>> import unseen
-    >>> default_jobs(unseen.data.digits(), "mlp:epochs=2")
-    1
+    >>> share_cores(unseen.data.digits(), "mlp:epochs=2")
+    (1, 1)
     """
     own = learners.resolve(learner, data)
     values = len(data) * math.prod(data.sample_shape)
-    if os.name == "nt" or default_threads() == 1 or own.closed_form or values * (own.epochs or 1) < LONG:
-        return 1
+    if own.describe().get("device", "cpu") != "cpu" or own.closed_form:
+        return 1, None
+    if values * (own.epochs or 1) < LONG:
+        return 1, None if own.epochs is None else 1
     # Each process may hold the values as float32, and two of them half of what is free.
-    return 2 if own.describe().get("device", "cpu") == "cpu" and own.holds(2 * 4 * values) else 1
+    return 1 if os.name == "nt" or default_threads() == 1 or not own.holds(2 * 4 * values) else 2, None
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,19 +26,19 @@ DEFAULTS = {"image": "convnet", "vector": "logistic", "text": "tfidf", "table": 
 
 TARGET = "ridge"  # for data of any kind that has a regression target
 
-STEPS, MOST_EPOCHS = 1000, 200  # of the network on few images
+STEPS, MOST_EPOCHS = 500, 200  # of the network on few images
 
 
 def default_learner(data: Data) -> str:
     """Name the default learner for a data set.
 
-    On few images the network gets more epochs than its preset has, until they make 1,000 steps: with fewer, it is
+    On few images the network gets more epochs than its preset has, until they make 500 steps: with fewer, it is
     hardly better than chance.
 
     >>> import numpy as np
     >>> from unseen.data import from_arrays
     >>> default_learner(from_arrays(np.zeros((2000, 8, 8, 3), np.uint8), np.arange(2000) % 10))
-    'convnet:epochs=32'
+    'convnet:epochs=16'
     """
     if data.targets is not None:
         return TARGET
