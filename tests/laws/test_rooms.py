@@ -103,7 +103,7 @@ PLANTED = [
     ("learners/sklearn.py", "import unseen.rules.base", "rules/base.py"),
     ("learners/torch/loop.py", "from ...rules.base import Rule", "rules/base.py"),
     ("reporting/page.py", "from unseen.engine.executors import resolve", "engine/executors"),
-    ("engine/executors/local.py", "from unseen.scores.registry import resolve", "scores/registry.py"),
+    ("engine/executors/pool.py", "from unseen.scores.registry import resolve", "scores/registry.py"),
     ("engine/runs/directory.py", "import torch", "torch"),
     ("exporting/api.py", "from unseen.learners.base import in_words", "learners/base.py"),
     ("data/base.py", "import unseen.scores.streaming", "scores/streaming.py"),

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
@@ -17,6 +21,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+import unseen
 from unseen.cli import _options as o
 from unseen.errors import UnseenError
 
@@ -210,8 +215,6 @@ class Reporter:
         if handle is not None:
             handle(**fields)
         if self._log is not None:
-            from unseen.cli._report import drawing
-
             with drawing():  # the log has the page, too
                 self._log(kind, **fields)
 
@@ -257,7 +260,6 @@ class Reporter:
         data, learner, running = measured
         if len(data) * math.prod(data.sample_shape) < MANY_VALUES and trainings < MANY_TRAININGS:
             return
-        import unseen
         from unseen.evaluating.prices import duration
 
         err.print(Text("time    one training is measured first ..."))
@@ -426,3 +428,52 @@ def size(count: float) -> str:
 
 def _many(count: int, one: str, more: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+# ---- the page at the end --------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Have matplotlib loaded without a trace: it would write a list of fonts to HOME, and start `fc-list` for it.
+
+    Only in this program. Elsewhere it is the user's own, with its settings.
+    """
+    if "matplotlib" not in sys.modules:
+        before = {name: os.environ.get(name) for name in ("MPLCONFIGDIR", "PATH")}
+        with suppress(ImportError, OSError), TemporaryDirectory(prefix="unseen-") as folder:
+            try:
+                os.environ.update(dict.fromkeys(before, folder))
+                import matplotlib.font_manager  # noqa: F401
+            finally:
+                for name, value in before.items():
+                    if value is None:
+                        del os.environ[name]
+                    else:
+                        os.environ[name] = value
+    yield
+
+
+def tell(run: Path, summary: dict[str, Any], show: Callable[[], None], *, json: bool, no_report: bool) -> None:
+    """Write the page of a run, and print the result: the summary as JSON, or what `show` prints."""
+    if page := written(run, skip=no_report):
+        summary["report"] = str(page)
+    if json:
+        print_json(summary)
+    else:
+        show()
+
+
+def written(run: Path, *, skip: bool) -> Path | None:
+    """Write the report at the end of a subcommand; what goes wrong is a warning, since the run is finished by then."""
+    if skip:
+        return None
+    try:
+        with drawing():
+            return unseen.report(run)
+    except KeyboardInterrupt:
+        raise Interrupted(f"the run is finished, and `unseen report {run}` writes its report") from None
+    except Exception as error:
+        told = f"the run is finished, but its report could not be written: {error}; `unseen report {run}` tries again"
+        warn(told, UserWarning, __file__, 0)  # at once: not even a filter of warnings may make it an error
+        return None

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import Reporter, aligned, grid, out, percent, print_json
-from unseen.cli._report import drawing, tell, written
+from unseen.cli._console import Reporter, aligned, drawing, grid, out, percent, print_json, tell, written
 from unseen.cli._subcommand import subcommand
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ import typer
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import Reporter, aligned, grid, print_json
-from unseen.cli._report import written
+from unseen.cli._console import Reporter, aligned, grid, print_json, written
 from unseen.cli._subcommand import subcommand
 from unseen.errors import ArgumentError, UnknownNameError
 

@@ -10,9 +10,8 @@ from typing import Annotated, Any
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import Reporter, aligned, grid, percent
+from unseen.cli._console import Reporter, aligned, grid, percent, tell
 from unseen.cli._prune import describe_disagreement, disagreement
-from unseen.cli._report import tell
 from unseen.cli._subcommand import subcommand
 from unseen.errors import ArgumentError
 

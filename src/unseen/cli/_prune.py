@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import Reporter, aligned, grid, percent, print_json
-from unseen.cli._report import tell
+from unseen.cli._console import Reporter, aligned, grid, percent, print_json, tell
 from unseen.cli._subcommand import subcommand
 from unseen.errors import ArgumentError, MissingDependencyError
 

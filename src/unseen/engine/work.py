@@ -18,7 +18,6 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from unseen import learners
 from unseen.core.arrays import Arrays, IntArray
 from unseen.core.coreset import Coreset
 from unseen.core.exposure import Fit, Plan
@@ -32,6 +31,7 @@ from unseen.engine.runs.base import Run
 from unseen.engine.scoring import Abilities, SampleInfo, Scoring, check_score
 from unseen.errors import ArgumentError, DataError
 from unseen.learners.base import check_scores
+from unseen.learners.registry import resolve as resolve_learner
 from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
@@ -96,7 +96,7 @@ def share_cores(data: Data, learner: Any = None) -> tuple[int, int | None]:
     >>> share_cores(unseen.data.digits(), "mlp:epochs=2")
     (1, 1)
     """
-    own = learners.resolve(learner, data)
+    own = resolve_learner(learner, data)
     values = len(data) * math.prod(data.sample_shape)
     if own.describe().get("device", "cpu") != "cpu" or own.closed_form:
         return 1, None
@@ -170,7 +170,7 @@ class Work:
     ) -> None:
         self.data = data
         self.executor = executors.resolve(executor, jobs=jobs, threads=threads)
-        own, threads = learners.resolve(learner, data), self.executor.threads
+        own, threads = resolve_learner(learner, data), self.executor.threads
         limited = own.with_threads(threads)  # the recipe of a learner may fix another number
         self.learner, self.threads = (own, threads) if limited is None else (limited, limited.threads or threads)
         if self.executor.workers > 1:

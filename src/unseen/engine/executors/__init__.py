@@ -6,10 +6,10 @@ makes an executor of its name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from contextlib import AbstractContextManager
+import signal
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from importlib import import_module
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,12 +21,11 @@ from unseen.core.threads import default_threads, limited_threads
 from unseen.errors import ArgumentError, UnknownNameError
 
 if TYPE_CHECKING:
-    from unseen.engine.executors.local import LocalExecutor
+    from unseen.engine.executors.pool import WorkerPool
     from unseen.engine.executors.ray import RayExecutor
 
 __all__ = ["Executor", "Job", "LocalExecutor", "RayExecutor", "ResultSink", "default_threads", "resolve"]
 
-_HOMES = {"LocalExecutor": "local", "RayExecutor": "ray"}  # modules, imported by those who use them
 _OPTIONS = {"local": (), "ray": ("address", "num_gpus", "workers")}
 
 Report = Callable[..., None]
@@ -113,9 +112,78 @@ def run_job(job: Job, *, data: Data, threads: int, report: Report) -> Named:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name == "RayExecutor":  # loaded by those who use it
+        from unseen.engine.executors.ray import RayExecutor
+
+        return RayExecutor
     raise AttributeError(f"module 'unseen.engine.executors' has no attribute {name!r}")
+
+
+class LocalExecutor:
+    """An executor of `jobs` fits at a time, each with `threads` threads. The numbers depend on `threads` only.
+
+    With more than one job, fits run in worker processes (spawned, so that neither threads nor CUDA are carried over).
+    Arrays in memory are written once to a temporary file without a name, which all workers map. Workers end with the
+    loop over `run`, or with the session around it. Leaving the loop before its end, in any way, ends them at once.
+
+    Args:
+        jobs: the number of fits at a time, at least 1.
+        threads: the number of threads for each fit; by default the cores that this process may use, divided by
+            `jobs`, and at most `OMP_NUM_THREADS`.
+
+    Raises:
+        ArgumentError: a number below 1; more than one job on Windows.
+
+    >>> LocalExecutor(jobs=2, threads=1)
+    LocalExecutor(jobs=2, threads=1)
+    """
+
+    workers = 1
+
+    def __init__(self, jobs: int = 1, *, threads: int | None = None) -> None:
+        for name, value in (("jobs", jobs), ("threads", threads)):
+            if value is not None and value < 1:
+                raise ArgumentError(f"{name} must be at least 1, got {value}")
+        if jobs > 1 and not hasattr(signal, "pthread_sigmask"):
+            raise ArgumentError(f"jobs must be 1 on this system (Windows), got {jobs}; Linux, macOS and WSL take more")
+        self.jobs = jobs
+        self.threads = default_threads(jobs) if threads is None else threads
+        self._pool: WorkerPool | None = None  # the workers of the session
+
+    def __repr__(self) -> str:
+        return f"LocalExecutor(jobs={self.jobs}, threads={self.threads})"
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Share the worker processes among all runs inside the block: torch is imported once, data are sent once."""
+        if self.jobs == 1 or self._pool is not None:
+            yield
+            return
+        from unseen.engine.executors.pool import WorkerPool
+
+        with WorkerPool(self.jobs) as self._pool:
+            try:
+                yield
+            finally:
+                self._pool = None
+
+    def run(self, jobs: Iterable[Job], *, data: Data, report: Report) -> Generator[tuple[Job, Named], None, None]:
+        """Run jobs, and yield each with its result as it finishes; see `Executor.run`.
+
+        Raises:
+            ArgumentError: data, a learner or a job cannot be sent to a worker process.
+            WorkerError: a worker process ended; the message names its fit.
+        """
+        if self.jobs == 1:
+            for job in jobs:
+                yield job, run_job(job, data=data, threads=self.threads, report=report)
+            return
+        from unseen.engine.executors.pool import WorkerPool
+
+        # A run inside the loop over another one gets its own workers.
+        warm = self._pool if self._pool and not self._pool.running else None
+        with nullcontext(warm) if warm else WorkerPool(self.jobs) as pool:
+            yield from pool.run(iter(jobs), report, data=data, threads=self.threads)
 
 
 def resolve(executor: str | Executor, *, jobs: int | None = None, threads: int | None = None) -> Executor:
@@ -149,8 +217,6 @@ def resolve(executor: str | Executor, *, jobs: int | None = None, threads: int |
             has = ", ".join(_OPTIONS[name]) or "none"
             raise ArgumentError(f"the executor {name!r} has no option {option!r}; its options: {has}")
     if name == "local":
-        from unseen.engine.executors.local import LocalExecutor
-
         return LocalExecutor(1 if jobs is None else jobs, threads=threads)
     from unseen.engine.executors.ray import RayExecutor
 

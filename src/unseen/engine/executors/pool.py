@@ -1,4 +1,4 @@
-"""The local executor: jobs one after another in this process, or several at a time in worker processes.
+"""Worker processes, by which the local executor runs several jobs at a time.
 
 The pool is not `concurrent.futures`. There, one cannot find out which job a killed worker had, the processes cannot be
 ended, and workers outlive a killed parent. Here each worker has its own pipe, which carries its jobs, its progress and
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import atexit
 import signal
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing import connection, get_context, reduction, resource_tracker
 from pickle import PicklingError
 from time import monotonic
@@ -21,8 +21,7 @@ from typing import Any, Self
 
 from unseen.core.arrays import Named
 from unseen.core.protocols import Data, Learner
-from unseen.core.threads import default_threads
-from unseen.engine.executors import Job, Report, run_job
+from unseen.engine.executors import Job, Report
 from unseen.engine.executors.worker import SharedData, rebuild_error, work
 from unseen.errors import ArgumentError, WorkerError
 
@@ -241,66 +240,3 @@ class _Worker:
             f"a worker process {fate}{hint}; fits under way: {names}. Repeat the command with the same --out to go "
             "on: finished fits and epochs are kept"
         )
-
-
-class LocalExecutor:
-    """An executor of `jobs` fits at a time, each with `threads` threads. The numbers depend on `threads` only.
-
-    With more than one job, fits run in worker processes (spawned, so that neither threads nor CUDA are carried over).
-    Arrays in memory are written once to a temporary file without a name, which all workers map. Workers end with the
-    loop over `run`, or with the session around it. Leaving the loop before its end, in any way, ends them at once.
-
-    Args:
-        jobs: the number of fits at a time, at least 1.
-        threads: the number of threads for each fit; by default the cores that this process may use, divided by
-            `jobs`, and at most `OMP_NUM_THREADS`.
-
-    Raises:
-        ArgumentError: a number below 1; more than one job on Windows.
-
-    >>> LocalExecutor(jobs=2, threads=1)
-    LocalExecutor(jobs=2, threads=1)
-    """
-
-    workers = 1
-
-    def __init__(self, jobs: int = 1, *, threads: int | None = None) -> None:
-        for name, value in (("jobs", jobs), ("threads", threads)):
-            if value is not None and value < 1:
-                raise ArgumentError(f"{name} must be at least 1, got {value}")
-        if jobs > 1 and not hasattr(signal, "pthread_sigmask"):
-            raise ArgumentError(f"jobs must be 1 on this system (Windows), got {jobs}; Linux, macOS and WSL take more")
-        self.jobs = jobs
-        self.threads = default_threads(jobs) if threads is None else threads
-        self._pool: WorkerPool | None = None  # the workers of the session
-
-    def __repr__(self) -> str:
-        return f"LocalExecutor(jobs={self.jobs}, threads={self.threads})"
-
-    @contextmanager
-    def session(self) -> Iterator[None]:
-        """Share the worker processes among all runs inside the block: torch is imported once, data are sent once."""
-        if self.jobs == 1 or self._pool is not None:
-            yield
-            return
-        with WorkerPool(self.jobs) as self._pool:
-            try:
-                yield
-            finally:
-                self._pool = None
-
-    def run(self, jobs: Iterable[Job], *, data: Data, report: Report) -> Generator[tuple[Job, Named], None, None]:
-        """Run jobs, and yield each with its result as it finishes; see `Executor.run`.
-
-        Raises:
-            ArgumentError: data, a learner or a job cannot be sent to a worker process.
-            WorkerError: a worker process ended; the message names its fit.
-        """
-        if self.jobs == 1:
-            for job in jobs:
-                yield job, run_job(job, data=data, threads=self.threads, report=report)
-            return
-        # A run inside the loop over another one gets its own workers.
-        warm = self._pool if self._pool and not self._pool.running else None
-        with nullcontext(warm) if warm else WorkerPool(self.jobs) as pool:
-            yield from pool.run(iter(jobs), report, data=data, threads=self.threads)
