@@ -2,6 +2,7 @@
 
     python benchmarks/house.py                        # of this checkout
     python benchmarks/house.py --source OTHER/src     # of another one
+    python benchmarks/house.py --list                 # and the files, lines and functions that `prune digits` runs
 
 Prints a line a figure. Not a benchmark of speed: it says whether the house can be held in the head.
 """
@@ -18,7 +19,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -48,16 +48,16 @@ def imperative(trees: dict[Path, ast.Module]) -> float:
     return sum(not NOUNS.match(line) and not line.split()[0].endswith(("ed", "ing")) for line in first) / len(first)
 
 
-def executed(source: Path) -> dict[str, Any]:
-    """Files, functions and packages of the source that `unseen prune digits` runs, without its report."""
+def executed(source: Path) -> dict[str, Counter[tuple[str, int]]]:
+    """What `unseen prune digits` runs, without its report: by file the functions (name, line), and how often each."""
     code = f"""
-import json, os, sys
+import json, sys, tempfile
+from collections import Counter
 source = {str(source / "unseen")!r}
-seen = set()
+seen = Counter()
 def profile(frame, event, arg):
     if event == "call" and frame.f_code.co_flags & 1 and frame.f_code.co_filename.startswith(source):
-        seen.add((frame.f_code.co_filename, frame.f_code.co_qualname))
-import tempfile
+        seen[frame.f_code] += 1
 sys.argv = ["unseen", "prune", "digits", "--keep", "0.5", "--learner", "logistic", "--no-report", "--quiet",
             "--out", tempfile.mkdtemp() + "/run"]
 from unseen.cli import main
@@ -67,23 +67,25 @@ try:
 except SystemExit:
     pass
 sys.setprofile(None)
-files = {{file for file, _ in seen}}
-packages = {{os.path.dirname(file) for file in files}}
-print(json.dumps({{"files": len(files), "functions": len(seen), "packages": len(packages)}}))
+print(json.dumps([(c.co_filename, c.co_qualname, c.co_firstlineno, n) for c, n in seen.items()]))
 """
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, "-c", code], env={"PYTHONPATH": str(source), "PATH": "/usr/bin:/bin", "HOME": folder},
             capture_output=True, text=True, check=True,
         )  # fmt: skip
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Counter[tuple[str, int]]] = {}
+    for file, name, line, times in json.loads(done.stdout.splitlines()[-1]):
+        found.setdefault(file, Counter())[name, line] += times
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path, default=ROOT / "src")
-    source = parser.parse_args().source.resolve()
+    parser.add_argument("--list", action="store_true", help="list what `prune digits` runs, in the order of the calls")
+    args = parser.parse_args()
+    source = args.source.resolve()
     trees = modules(source / "unseen")
     lines = sum(len(path.read_text().splitlines()) for path in trees)
     counts = [parameters(function) for function in functions(trees)]
@@ -102,9 +104,21 @@ def main() -> None:
         "docstrings that may begin with a verb": f"{imperative(trees):.0%}",
         "class names with two meanings": ", ".join(sorted(name for name, times in classes.items() if times > 1)),
     }
-    figures |= {f"`prune digits` runs {name}": value for name, value in executed(source).items()}
+    run = executed(source)
+    names = {(file, name) for file, calls in run.items() for name, _ in calls}
+    figures |= {
+        "`prune digits` runs files": len(run),
+        "`prune digits` runs functions": len(names),
+        "of these no comprehension or lambda": sum("<" not in name.rpartition(".")[2] for _, name in names),
+        "`prune digits` runs packages": len({Path(file).parent for file in run}),
+        "lines in these files": sum(len(Path(file).read_text().splitlines()) for file in run),
+    }
     for name, value in figures.items():
         print(f"{name:42} {value}")
+    for file, calls in run.items() if args.list else ():
+        print(f"{Path(file).relative_to(source)}, {len(Path(file).read_text().splitlines())} lines")
+        for (name, line), times in calls.items():
+            print(f"    {line:4} {name} x {times}")
 
 
 if __name__ == "__main__":

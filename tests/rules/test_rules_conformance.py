@@ -171,12 +171,12 @@ def test_a_rule_that_reads_nothing_is_given_nothing():
 
 def test_a_rule_that_depends_on_the_rows_is_caught(monkeypatch):
     # The pool is in the order of the ids; without that, ties would go by row.
-    monkeypatch.setattr("unseen.rules.inputs._sort_by_id", lambda ids: np.arange(len(ids)))
+    monkeypatch.setattr("unseen.rules.base._sort_by_id", lambda ids: np.arange(len(ids)))
     with pytest.raises(AssertionError, match="when the rows were shuffled"):
         check_rule("top")
 
 
 def test_missing_scores_that_are_let_through_are_caught(monkeypatch):
-    monkeypatch.setattr("unseen.rules.inputs._find_finite", lambda given, rule, last: np.ones(len(given.ids), bool))
+    monkeypatch.setattr("unseen.rules.base._find_finite", lambda given, rule, last: np.ones(len(given.ids), bool))
     with pytest.raises(AssertionError, match="missing scores were not refused"):
         check_rule("top")

@@ -28,7 +28,7 @@ from unseen.evaluating.methods import DEFAULT, EVERYTHING, RANDOM, Method
 from unseen.evaluating.statistics import FEWEST, Interval, Sampling, Verdict, against_full, against_random, interval
 from unseen.evaluating.trials import TrialOptions, Trials, open_data, split_train_test
 from unseen.learners.base import refuse_target
-from unseen.rules.inputs import checked_features
+from unseen.rules.base import checked_features
 
 FILE = "advice.json"  # in the directory of a run
 FRESH = 1_000  # the replicates of try t begin at FRESH * (t + 1): never those of the search

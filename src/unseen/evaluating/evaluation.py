@@ -36,8 +36,8 @@ from unseen.evaluating.statistics import sampling_error
 from unseen.evaluating.test_set import Exam, Overlap, near_duplicates, with_probe, with_test
 from unseen.learners.base import refuse_target
 from unseen.learners.registry import default_learner
+from unseen.rules.base import checked_features
 from unseen.rules.choosing import choose
-from unseen.rules.inputs import checked_features
 from unseen.rules.neighbours import Dedup
 from unseen.rules.sampling import Random
 

@@ -27,8 +27,8 @@ from unseen.evaluating.methods import Method, Selector, slug
 from unseen.evaluating.test_set import Overlap, with_test
 from unseen.learners.base import refuse_target
 from unseen.learners.registry import default_learner
+from unseen.rules.base import as_array
 from unseen.rules.budgets import budget as budget_of
-from unseen.rules.inputs import as_array
 
 CellKey = tuple[Method, int, int]  # method, budget, replicate
 

@@ -4,6 +4,10 @@ A rule is a frozen dataclass whose fields are its options. Its core is `pick(poo
 (budgets, directions, missing scores, alignment, quotas, the coreset itself) is done around that core by
 `unseen.rules.choosing`. A pool is always in the order of the ids. So a stable sort breaks ties by id, and the picks
 of a rule cannot depend on the order of the rows.
+
+`gather` checks the inputs of a rule against each other, and `make_pool` makes the pool of them: scores are oriented
+(higher = harder or worthier), aggregated over folds and repeats, and sorted by id; missing scores are refused or set
+apart.
 """
 
 from __future__ import annotations
@@ -11,15 +15,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core import seeds
-from unseen.core.arrays import FloatArray, IdArray, IntArray
+from unseen.core.arrays import FloatArray, IdArray, IntArray, is_tensor, of_tensor, unmasked
 from unseen.core.table import Direction, ScoreTable
-from unseen.errors import ArgumentError
+from unseen.errors import ArgumentError, DataError, some
+from unseen.scores import alignment
 
 Align: TypeAlias = Literal["rank", "none"]
 Reads: TypeAlias = Literal["nothing", "order", "values"]
@@ -188,3 +193,283 @@ def one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
     """Refuse an option whose value is not one of the allowed ones."""
     if value not in allowed:
         raise ArgumentError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+# ---- from the inputs of a rule to its pool --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class RuleInputs:
+    """The checked inputs of a rule; all arrays are in dataset order."""
+
+    ids: IdArray  # (n,)
+    table: ScoreTable | None  # the scores, or None where only the number of samples was given
+    score: str | None  # the name of the one score, or None where the rule reads no score
+    labels: npt.NDArray[Any] | None  # (n,) or None
+    features: npt.NDArray[Any] | None  # (n, d) or None
+    confidence: FloatArray | None  # float64 (n,) or None
+    second: ScoreTable | None = None  # the table with the one second score that the rule named, or None
+    # Float64 (n,) each: the further scores that the rule reads where the table has them.
+    beside: dict[str, FloatArray] = field(default_factory=dict)
+
+    @property
+    def direction(self) -> Direction | None:
+        """What a high score means; None where the rule reads no score."""
+        return None if self.table is None or self.score is None else self.table.directions[self.score]
+
+    def class_name(self, label: object) -> str:
+        """Return the name of a class if the table has one, else the label as text."""
+        names = self.table.class_names if self.table is not None else ()
+        named = isinstance(label, (int, np.integer)) and 0 <= label < len(names)
+        return names[int(label)] if named else str(label)  # type: ignore[call-overload]
+
+
+def as_array(name: str, value: Any, *, text: bool = False) -> npt.NDArray[Any]:
+    """Return a NumPy array of numbers (or text) from any array-like; copy a torch tensor to the CPU."""
+    array = of_tensor(value, name) if is_tensor(value) else np.asarray(unmasked(value, name))
+    if array.dtype.kind not in ("biufUS" if text else "biuf"):
+        kind = "numbers or text" if text else "numbers"
+        raise ArgumentError(f"{name} must be an array of {kind}, got dtype {array.dtype}")
+    return array
+
+
+def gather(
+    rule: Rule,
+    scores: ScoreTable | npt.ArrayLike | int,
+    *,
+    score: str | None,
+    labels: npt.ArrayLike | None,
+    features: npt.ArrayLike | None,
+    direction: str | None,
+    mean_confidence: npt.ArrayLike | None,
+) -> RuleInputs:
+    """Check the arguments of a rule against each other."""
+    second = _find_second_table(rule, scores)
+    beside = {}
+    if isinstance(scores, ScoreTable):
+        beside = {name: scores.column(name) for name in rule.reads_beside if name in scores.values}
+    if score is not None:
+        if not isinstance(scores, ScoreTable):
+            raise ArgumentError(f"score={score!r} names a score of a table, but scores is not a table")
+        scores = scores[score]
+    table, only, own_labels = _make_table(rule, scores, direction)
+    ids: IdArray = np.arange(cast(int, scores)) if table is None else table.ids
+    if mean_confidence is not None and table is not None and table.mean_confidence is not None:
+        raise ArgumentError("mean_confidence= was given, but the table carries its own; leave it out")
+    confidence = mean_confidence if table is None or table.mean_confidence is None else table.mean_confidence
+    given = RuleInputs(
+        ids=ids,
+        table=table,
+        score=only,
+        labels=own_labels if labels is None else _check_labels(labels, ids),
+        features=None if features is None else checked_features(features, ids),
+        confidence=None if confidence is None else _check_confidence(confidence, len(ids)),
+        second=second,
+        beside=beside,
+    )
+    if "features" in rule.needs and given.features is None:
+        raise ArgumentError(f"rule {rule.name} reads features: give features=, an array (n, d)")
+    if "labels" in rule.needs and given.labels is None:
+        raise ArgumentError(f"rule {rule.name} needs the classes: give labels=, or a score table")
+    if rule.reads_errors and (table is None or table.predictions is None):
+        raise ArgumentError(
+            f"rule {rule.name} with cutoff={rule.options()['cutoff']!r} needs held-out predictions: give a score table "
+            "that carries them, or a cutoff in [0, 1)"
+        )
+    if "confidence" in rule.needs and given.confidence is None:
+        raise ArgumentError(
+            f"rule {rule.name} needs the mean probability of the label: give mean_confidence=, "
+            "or a score table that carries it"
+        )
+    return given
+
+
+def make_pool(
+    rule: Rule, given: RuleInputs, *, seed: int, align: Align | None, missing_last: bool
+) -> tuple[Pool, IntArray, IntArray]:
+    """Return the pool of candidates, their rows, and the rows of samples without a score, all sorted by id.
+
+    Raises:
+        DataError: NaN or infinite scores, unless `missing_last`.
+    """
+    rows = _sort_by_id(given.ids)
+    values = column = None
+    finite = np.ones(len(given.ids), bool)
+    if given.table is not None and given.score is not None:
+        finite = _find_finite(given, rule, missing_last)
+        values = _orient(given.table, given.score, align or rule.aligns[0], finite)
+    if given.second is not None:
+        column = _orient_second(rule, given.second, given, finite)
+    kept = rows if finite.all() else rows[finite[rows]]
+    in_order = len(kept) == len(given.ids) and bool((kept[1:] > kept[:-1]).all())
+
+    def arrange(array: npt.NDArray[Any] | None) -> Any:
+        if array is None:
+            return None
+        own = array.view() if in_order else array[kept]
+        own.flags.writeable = False  # a rule must not write into the user's arrays
+        return own
+
+    confidence = given.confidence if "confidence" in rule.needs else None
+    pool = Pool(
+        ids=arrange(given.ids),
+        seed=seed,
+        labels=arrange(given.labels),
+        values=arrange(values),
+        direction=given.direction,
+        features=arrange(given.features) if "features" in rule.needs else None,
+        confidence=arrange(confidence),
+        column=arrange(column),
+        wrong=arrange(mark_wrong(given.table)) if rule.reads_errors else None,
+        beside={name: arrange(values) for name, values in given.beside.items()},
+    )
+    return pool, kept, rows[~finite[rows]]
+
+
+def _make_table(
+    rule: Rule, scores: ScoreTable | npt.ArrayLike | int, direction: str | None
+) -> tuple[ScoreTable | None, str | None, npt.NDArray[Any] | None]:
+    if isinstance(scores, ScoreTable):
+        if direction is not None:
+            raise ArgumentError(f"direction={direction!r} was given, but a score table carries its own; leave it out")
+        return scores, _only_score(rule, scores), scores.labels
+    if np.ndim(as_array("scores", scores)) == 0:
+        if rule.reads != "nothing":
+            raise ArgumentError(f"rule {rule.name} needs a score of every sample, got {scores!r}")
+        if isinstance(scores, bool) or not isinstance(scores, (int, np.integer)) or scores < 1:
+            raise ArgumentError(f"scores must be a score table, an array or the number of samples, got {scores!r}")
+        return None, None, None
+    if rule.reads == "nothing":
+        direction = direction or "harder"
+    if direction is None:
+        raise ArgumentError(
+            f"rule {rule.name} never guesses what a high score means: give direction='harder', 'easier' or 'worth' "
+            "with a bare array"
+        )
+    array = as_array("scores", scores)
+    if array.ndim != 1:
+        raise ArgumentError(f"scores must have shape (n,), got {array.shape}; for repeats use ScoreTable.of")
+    one_of("direction", direction, ("harder", "easier", "worth"))
+    table = ScoreTable.of("scores", array, direction=direction)  # type: ignore[arg-type]
+    return table, None if rule.reads == "nothing" else "scores", None
+
+
+def _find_second_table(rule: Rule, scores: object) -> ScoreTable | None:
+    column = rule.column
+    if not isinstance(column, str):
+        return column
+    if isinstance(scores, ScoreTable) and column in scores.scores:
+        return scores[column]
+    raise ArgumentError(
+        f"rule {rule.name} names the score {column!r}, which its scores do not hold; pass table[{column!r}] itself"
+    )
+
+
+def _only_score(rule: Rule, table: ScoreTable) -> str | None:
+    if rule.reads == "nothing":
+        return None
+    if len(table.scores) != 1:
+        example = f"table[{table.scores[0]!r}]" if table.scores else "a table with a score"
+        raise ArgumentError(
+            f"rule {rule.name} reads one score, but this table holds {len(table.scores)} "
+            f"({', '.join(table.scores)}); pass {example}"
+        )
+    return table.scores[0]
+
+
+def mark_wrong(table: ScoreTable | None) -> FloatArray | None:
+    """Return 1 where the held-out prediction was wrong, 0 where right, NaN where there was none; None without any."""
+    if table is None or table.predictions is None:
+        return None
+    wrong: FloatArray = np.where(table.predictions < 0, np.nan, table.predictions != table.labels)
+    return wrong
+
+
+def _check_labels(value: npt.ArrayLike, ids: IdArray) -> npt.NDArray[Any]:
+    labels = _check_column("labels", value, len(ids), text=True)
+    missing = labels != labels
+    if missing.any():
+        raise DataError(f"labels are NaN for ids {some(ids[missing].tolist())}; every sample needs a class")
+    return labels
+
+
+def _check_column(name: str, value: npt.ArrayLike, n: int, *, text: bool = False) -> npt.NDArray[Any]:
+    array = as_array(name, value, text=text)
+    if array.shape != (n,):
+        raise ArgumentError(f"{name} must have shape ({n},), one entry a sample, got {array.shape}")
+    return array
+
+
+def _check_confidence(value: npt.ArrayLike, n: int) -> FloatArray:
+    confidence: FloatArray = _check_column("mean_confidence", value, n).astype(np.float64, copy=False)
+    outside = (confidence < 0) | (confidence > 1)  # NaN is a missing value, not a value outside the range
+    if outside.any():
+        rows = np.flatnonzero(outside).tolist()
+        raise ArgumentError(f"mean_confidence must be in [0, 1], but is not in rows {some(rows)}")
+    return confidence
+
+
+def checked_features(value: npt.ArrayLike, ids: IdArray) -> npt.NDArray[Any]:
+    """Return the features as floats; refuse them unless they are (n, d) and finite."""
+    features = as_array("features", value)
+    if features.ndim == 3:
+        raise ArgumentError(
+            f"features must have shape (n, d), got {features.shape}: features recorded by different fold models do "
+            "not share a space, so no distance between them means anything; give those of one extractor"
+        )
+    if features.ndim != 2 or len(features) != len(ids) or features.dtype.kind not in "biuf" or not features.shape[1]:
+        raise ArgumentError(f"features must be numbers of shape ({len(ids)}, d), got {features.dtype} {features.shape}")
+    if features.dtype not in (np.float32, np.float64):
+        features = features.astype(np.float32)
+    bad = ~np.isfinite(features).all(axis=1)
+    if bad.any():
+        raise DataError(f"features must be finite, but are NaN or infinite for ids {some(ids[bad].tolist())}")
+    return features
+
+
+def _sort_by_id(ids: IdArray) -> IntArray:
+    if bool((ids[1:] > ids[:-1]).all()):
+        return np.arange(len(ids))
+    return np.argsort(ids, kind="stable")
+
+
+def _find_finite(given: RuleInputs, rule: Rule, missing_last: bool) -> npt.NDArray[np.bool_]:
+    assert given.table is not None
+    assert given.score is not None
+    finite = np.isfinite(given.table.column(given.score))
+    if "confidence" in rule.needs and given.confidence is not None:
+        finite &= np.isfinite(given.confidence)
+    if not finite.all() and not missing_last:
+        bad = given.ids[~finite]
+        raise DataError(
+            f"score {given.score!r} is NaN or infinite for {len(bad)} of {len(finite)} samples: ids "
+            f"{some(bad.tolist())}; nan='last' takes them only when all others are taken"
+        )
+    return finite
+
+
+def _orient(table: ScoreTable, score: str, align: Align, finite: npt.NDArray[np.bool_]) -> FloatArray:
+    """Aggregate a score over folds and repeats; higher = harder (or worthier), NaN where not finite."""
+    values, folds = table.values[score], table.folds
+    aggregated = np.full(len(table), np.nan)
+    one_scale = len(values) == 1 and (len(folds) > 1 or len(folds[0]) == 0 or bool((folds[0] == folds[0][0]).all()))
+    if align == "none" or one_scale:
+        # On a single scale the ranks have the order of the values, so ranking would change no choice.
+        aggregated = table.column(score)
+    else:
+        # A repeat that did not score a sample has NaN there; the mean is over the others, as in `column`.
+        aggregated[finite] = np.nanmean(alignment.align(values[:, finite], folds[:, finite], how="rank"), axis=0)
+    return -aggregated if table.directions[score] == "easier" else aggregated
+
+
+def _orient_second(rule: Rule, table: ScoreTable, given: RuleInputs, finite: npt.NDArray[np.bool_]) -> FloatArray:
+    name = _only_score(rule, table)
+    assert name is not None
+    if not np.array_equal(table.ids, given.ids):
+        raise ArgumentError(f"rule {rule.name}: the second score {name!r} must be of the same ids in the same order")
+    if table.directions[name] == "worth":
+        raise ArgumentError(f"rule {rule.name}: {name!r} measures worth, not difficulty; give a difficulty column")
+    bad = finite & ~np.isfinite(table.column(name))
+    if bad.any():
+        raise DataError(f"score {name!r} is NaN or infinite for ids {some(given.ids[bad].tolist())}")
+    return _orient(table, name, "rank", finite)

@@ -1,6 +1,6 @@
 """`choose`: the steps from scores and a budget to a coreset that all rules share.
 
-The arguments are checked and gathered (`unseen.rules.inputs`), the budget is shared over the classes where there is a
+The arguments are checked and gathered (`unseen.rules.base`), the budget is shared over the classes where there is a
 quota, the rule picks from each part of the pool, and the picks are put together in dataset order.
 """
 
@@ -20,10 +20,9 @@ from unseen.core.arrays import IntArray
 from unseen.core.coreset import Coreset
 from unseen.core.table import Direction, ScoreTable
 from unseen.errors import ArgumentError, BudgetError
-from unseen.rules.base import Align, Pick, Pool, Rule, one_of
+from unseen.rules.base import Align, Pick, Pool, Rule, RuleInputs, gather, make_pool, mark_wrong, one_of
 from unseen.rules.budgets import QUOTAS, Quota, allocate, class_weights, explicit_counts
 from unseen.rules.budgets import budget as budget_of
-from unseen.rules.inputs import RuleInputs, gather, make_pool, mark_wrong
 
 UNSCORED = "no score"
 

@@ -17,12 +17,11 @@ from unseen.core.protocols import Data
 from unseen.core.registry import Registry, parse_spec
 from unseen.core.table import Direction, ScoreTable
 from unseen.errors import ArgumentError, UnknownNameError
-from unseen.rules.base import Rule
+from unseen.rules.base import Rule, as_array, checked_features
 from unseen.rules.budgets import Quota
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.choosing import check_budget, check_quota, check_reading, choose, quota_counts
 from unseen.rules.cover import Herding, KCenter, Moderate
-from unseen.rules.inputs import as_array, checked_features
 from unseen.rules.neighbours import Dedup, Graph, Infomax
 from unseen.rules.order import BestWindow, Top, Window
 from unseen.rules.sampling import Beta, Random, Stratified
