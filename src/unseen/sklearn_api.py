@@ -15,13 +15,12 @@ from sklearn.utils import InputTags, Tags, _safe_indexing
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d, validate_data
 
-from unseen.core.arrays import FloatArray, IntArray, is_tensor, unmasked
+from unseen.core.arrays import FloatArray, IntArray, is_frame, is_tensor, unmasked
 from unseen.core.coreset import Coreset
 from unseen.core.exposure import Plan
 from unseen.core.plans import folds
 from unseen.core.table import ScoreTable
 from unseen.data import from_arrays
-from unseen.data.frames import is_frame
 from unseen.data.labels import labels_in, to_numpy
 from unseen.errors import ArgumentError, DataError, UnseenError
 from unseen.pruning import prune

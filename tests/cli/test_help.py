@@ -15,7 +15,7 @@ from command_line import SCRIPT, unseen_says_fixture  # noqa: F401
 import unseen
 from unseen.cli import _options
 from unseen.cli._app import COMMANDS, app
-from unseen.cli._subcommand import Brief, subcommand
+from unseen.cli._options import Brief, subcommand
 
 NAMES = [name for commands in COMMANDS.values() for name in commands]
 # Each of these takes a tenth of a second or more to import.

@@ -25,7 +25,7 @@ from unseen.cli import (
     _resume,
 )
 from unseen.cli._console import Interrupted, complain, err, out, warn
-from unseen.cli._subcommand import Brief
+from unseen.cli._options import Brief
 from unseen.errors import RunError, UnseenError
 
 # Exit codes, told in `unseen --help`.

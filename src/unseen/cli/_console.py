@@ -169,12 +169,13 @@ class Reporter:
         above: tuple[Path, dict[str, Any]] | None = None,
         **resolved: Any,
     ) -> None:
+        from unseen.engine.runs.commands import command_of
         from unseen.engine.runs.readonly import Looking
 
         place = given["out_dir"] if run is None else run
         self.quiet, self.run = given["showing"].silent, Path(place)
         self._looking = isinstance(place, Looking)
-        self.command = o.remembered(command, given, **resolved)
+        self.command = command_of(command, given, **resolved)
         running: o.RunOptions = given["running"]
         asks = not running.yes and running.executor == "local" and err.is_terminal and sys.stdin.isatty()
         trained = given.get("trainee") or resolved["learner"]

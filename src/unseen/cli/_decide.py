@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Reporter, aligned, drawing, grid, out, percent, print_json, tell, written
-from unseen.cli._subcommand import subcommand
+from unseen.cli._options import subcommand
 
 if TYPE_CHECKING:
     from unseen.core.protocols import Data
@@ -139,7 +139,7 @@ def advise(
             quick=quick,
             searching=searching,
             features=o.array(features),
-            groups=o.groups_of(groups),
+            groups=None if groups == "none" else groups,
             out=out_dir,
             report=report,
             **testing.given(),
@@ -251,7 +251,7 @@ def sweep(
             learner=learner,
             trainee=trainee,
             features=o.array(features),
-            groups=o.groups_of(groups),
+            groups=None if groups == "none" else groups,
             out=out_dir,
             report=report,
             **testing.given(),

@@ -10,7 +10,7 @@ from rich.text import Text
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Interrupted, aligned, err, print_json, size
-from unseen.cli._subcommand import subcommand
+from unseen.cli._options import subcommand
 
 EMBEDDING = "Embedding"
 

@@ -11,7 +11,7 @@ import typer
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Reporter, aligned, grid, print_json, written
-from unseen.cli._subcommand import subcommand
+from unseen.cli._options import subcommand
 from unseen.errors import ArgumentError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def evaluate(
     """
     given = dict(locals())
     from unseen.engine.runs import RunDirectory
-    from unseen.engine.runs.commands import learner_of
+    from unseen.engine.runs.commands import command_of, learner_of
 
     places = [Path(run) for run in runs]
     absolute = [str(place.absolute()) for place in places]
@@ -86,7 +86,7 @@ def evaluate(
     learners: list[str | None] = [*dict.fromkeys(learner)] if learner else [learner_of(places[0])]
     above = None
     if len(learners) > 1:
-        above = (out_dir, o.remembered("evaluate", given, runs=absolute, learner=learners))
+        above = (out_dir, command_of("evaluate", given, runs=absolute, learner=learners))
     results: dict[Path, unseen.Evaluation] = {}
     for who, folder in _folders(out_dir, learners, source).items():
         with Reporter("evaluate", given, source, run=folder, above=above, runs=absolute, learner=who) as report:

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Reporter, aligned, grid, percent, tell
+from unseen.cli._options import subcommand
 from unseen.cli._prune import describe_disagreement, disagreement
-from unseen.cli._subcommand import subcommand
 from unseen.errors import ArgumentError
 
 STEPS = "Steps"

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from unseen.cli import _options as o
 from unseen.cli._console import print_json, stacked
-from unseen.cli._subcommand import subcommand
+from unseen.cli._options import subcommand
 
 
 @subcommand("json")

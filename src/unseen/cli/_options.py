@@ -2,19 +2,22 @@
 
 Options that several subcommands share stand in a dataclass, a *bundle*: which data is read, what is kept, how it is
 scored, how it is tested, where it runs, what is printed. A subcommand takes a bundle as one parameter;
-`unseen.cli._subcommand` puts the fields of the bundle on the command line in its place.
+`unseen.cli._options` puts the fields of the bundle on the command line in its place.
 
 Nothing here imports NumPy or the rest of `unseen` before a subcommand runs, so that `--help` comes at once.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
+from typer.core import TyperCommand
+from typer.models import OptionInfo
 
 from unseen.errors import ArgumentError, BudgetError, DataError
 
@@ -230,7 +233,7 @@ class ScoringOptions:
 
     def given(self) -> dict[str, Any]:
         """Return the options but the learner, as the library takes them."""
-        return {"plan": self.exposure(), "groups": groups_of(self.groups)}
+        return {"plan": self.exposure(), "groups": None if self.groups == "none" else self.groups}
 
 
 @dataclass(frozen=True)
@@ -301,7 +304,12 @@ class RunOptions:
         """Return the options as the library takes them, for this learner of these data."""
         from unseen.engine.work import share_cores
 
-        where, jobs, threads = executor_at(self.executor, self.address), self.jobs, self.threads
+        where, jobs, threads = self.executor, self.jobs, self.threads
+        if self.address is not None:
+            name, _, options = where.partition(":")
+            if name != "ray":
+                raise ArgumentError(f"--address is for --executor ray, got --executor {where}; leave it out")
+            where = f"ray:{options},address={self.address}"
         if (jobs, threads, where) == (None, None, "local"):
             jobs, threads = share_cores(data, learner)
         return {"seed": self.seed, "executor": where, "jobs": jobs, "threads": threads}
@@ -382,16 +390,6 @@ def plan_of(name: str | None, k: int | None, repeats: int) -> Plan | None:
     return plan_named(f"{name}:{','.join(options)}" if options else name)
 
 
-def executor_at(executor: str, address: str | None) -> str:
-    """Add the address of its cluster to the options of an executor."""
-    if address is None:
-        return executor
-    name, _, options = executor.partition(":")
-    if name != "ray":
-        raise ArgumentError(f"--address is for --executor ray, got --executor {executor}; leave it out")
-    return f"ray:{options},address={address}"
-
-
 def data_options(**given: Any) -> dict[str, Any]:
     """Return the options that were given."""
     return {name: value for name, value in given.items() if value is not None}
@@ -410,26 +408,92 @@ def array(path: Path | None) -> np.ndarray[Any, Any] | None:
     return read_npy(path)
 
 
-def groups_of(name: str) -> Literal["duplicates"] | None:
-    """Return what the library takes for `--groups`."""
-    return "duplicates" if name == "duplicates" else None
+# ---- from a function with bundles of options to a subcommand --------------------------------------------------------
+
+Command = Callable[..., None]
+_ALL, _BY_NAME = "--help-all", inspect.Parameter.KEYWORD_ONLY
 
 
-def remembered(command: str, given: dict[str, Any], **resolved: Any) -> dict[str, Any]:
-    """Return a subcommand and its options as JSON, from which `unseen resume` calls it again from any folder.
+def subcommand(usual: str) -> Callable[[Command], Command]:
+    """Make a subcommand of a function: put the fields of its bundles on the command line, and build them when called.
 
     Args:
-        command: its name.
-        given: its parameters; bundles are unfolded.
-        resolved: options that were resolved from the data, in place of those given.
+        usual: the options that `--help` shows, by the names of their parameters, separated by spaces.
     """
-    flat: dict[str, Any] = {}
-    for name, value in given.items():
-        flat |= vars(value) if is_dataclass(value) else {name: value}
-    flat |= resolved
-    flat.pop("yes", None)  # it is about this call
-    options = {name: str(value) if isinstance(value, Path) else value for name, value in flat.items()}
-    for name in ("data", "features", "test"):
-        if options.get(name) not in (None, "digits") and Path(options[name]).exists():
-            options[name] = str(Path(options[name]).absolute())
-    return {"command": command, "options": options}
+
+    def decorate(command: Command) -> Command:
+        parameters, bundles = _unfold(command)
+        shown = set(usual.split())
+        described = {one.name: getattr(one.annotation, "__metadata__", ()) for one in parameters}
+        options = {name for name, extras in described.items() if any(isinstance(one, OptionInfo) for one in extras)}
+        if unknown := shown - options:
+            raise TypeError(f"{command.__module__} shows options that it does not have: {', '.join(sorted(unknown))}")
+        if options - shown:
+            parameters.append(inspect.Parameter("help_all", _BY_NAME, default=False, annotation=_HelpAll))
+
+        def outer(**given: Any) -> None:
+            given.pop("help_all", None)
+            for name, bundle in bundles.items():
+                given[name] = bundle(**{one.name: given.pop(one.name) for one in fields(bundle) if one.name in given})
+            command(**given)
+
+        # What typer reads: the signature, the annotations and the docstring.
+        outer.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        outer.__annotations__ = {one.name: one.annotation for one in parameters}
+        outer.__name__, outer.__module__ = command.__name__, command.__module__
+        # The terminal breaks the lines of each paragraph but those of the examples where it ends.
+        paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+        outer.__doc__ = "\n\n".join(p if p.startswith("Examples:") else " ".join(p.split()) for p in paragraphs)
+        outer.usual = shown | {"help_all"}  # type: ignore[attr-defined]
+        return outer
+
+    return decorate
+
+
+def _unfold(command: Command) -> tuple[list[inspect.Parameter], dict[str, Any]]:
+    """Return the parameters with the fields of bundles in place of the bundles, and the bundles by parameter."""
+    parameters: list[inspect.Parameter] = []
+    bundles: dict[str, Any] = {}
+    for own in inspect.signature(command, eval_str=True).parameters.values():
+        bundle = own.annotation
+        if not is_dataclass(bundle):
+            parameters.append(own.replace(kind=_BY_NAME))
+            continue
+        bundles[own.name] = bundle
+        hints = get_type_hints(bundle, include_extras=True)
+        for each in fields(bundle):
+            default = each.default_factory() if each.default_factory is not MISSING else each.default
+            parameters.append(inspect.Parameter(each.name, _BY_NAME, default=default, annotation=hints[each.name]))
+    return parameters, bundles
+
+
+def _show_all(ctx: typer.Context, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        ctx.meta[_ALL] = True
+        typer.echo(ctx.get_help(), nl=False)
+        raise typer.Exit
+
+
+_HelpAll = Annotated[
+    bool, typer.Option(_ALL, is_eager=True, expose_value=False, callback=_show_all, help="Show all options and exit.")
+]
+
+
+class Brief(TyperCommand):
+    """A subcommand whose `--help` shows the usual options only."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, without the other options unless all are asked for."""
+        known, hidden = getattr(self.callback, "usual", ()), list[Any]()
+        if not ctx.meta.get(_ALL):
+            hidden = [one for one in self.params if one.param_type_name == "option" and one.name not in known]
+        if hidden:
+            self.epilog = f"{len(hidden)} more options: {ctx.command_path} {_ALL}"
+        for one in hidden:
+            one.hidden = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:  # hidden options would not be completed
+            self.epilog = None
+            for one in hidden:
+                one.hidden = False

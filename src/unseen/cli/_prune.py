@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Reporter, aligned, grid, percent, print_json, tell
-from unseen.cli._subcommand import subcommand
+from unseen.cli._options import subcommand
 from unseen.errors import ArgumentError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def prune(
             rule=choice.rule,
             plan=exposure,
             learner=learner,
-            groups=o.groups_of(scoring.groups),
+            groups=None if scoring.groups == "none" else scoring.groups,
             out=out_dir,
             report=report,
             **running.given(source, learner),

@@ -12,7 +12,7 @@ from rich.text import Text
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import aligned, drawing, err, print_json
-from unseen.cli._subcommand import subcommand
+from unseen.cli._options import subcommand
 
 KIND = "Kind"
 _MOMENT = 5.0  # seconds

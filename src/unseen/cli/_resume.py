@@ -14,7 +14,7 @@ import typer
 from unseen.cli import _decide, _evaluate, _grow, _prune
 from unseen.cli import _options as o
 from unseen.cli._console import Outlook, aligned, print_json
-from unseen.cli._subcommand import subcommand
+from unseen.cli._options import subcommand
 from unseen.errors import ArgumentError, CorruptFileError, DataError, RunError
 
 if TYPE_CHECKING:

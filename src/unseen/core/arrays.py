@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from unseen.errors import ArgumentError, DataError, some
 
@@ -47,6 +48,15 @@ def is_tensor(value: object) -> bool:
     """Tell whether a value is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
+
+
+def is_frame(source: Any) -> bool:
+    """Tell whether a source is a pandas or polars frame, or an Arrow table: named columns in memory."""
+    if isinstance(source, type):
+        return False
+    if isinstance(source, (pa.Table, pa.RecordBatch)):
+        return True
+    return hasattr(source, "columns") and (hasattr(source, "iloc") or hasattr(source, "__arrow_c_stream__"))
 
 
 def dense(tensor: Any, name: str) -> Any:

@@ -18,13 +18,13 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.arrays import IntArray
+from unseen.core.arrays import IntArray, is_frame
 from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.content import Files, Watch, note, provenance_of, stamp, warn_if_seen
 from unseen.data.files import is_folder, npy_error, npy_header, read_npy, readable
 from unseen.data.formats import ARRAYS, BESIDE, Format, OpenFormat, Place, Seen
-from unseen.data.frames import FrameFormat, column_of, from_frame, is_frame, name_of
-from unseen.data.labels import Labelling, is_missing, labelling, to_numpy
+from unseen.data.frames import FrameFormat, column_of, from_frame
+from unseen.data.labels import Labelling, is_missing, labelling, name_of, to_numpy
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError, some
 
 
@@ -74,7 +74,8 @@ def from_arrays(
         raise DataError(f"X must be an array of n samples, got {type(X).__name__}")
     about: dict[str, Any] = {"n": len(values), "ids": ids, "groups": groups, "class_names": class_names}
     about |= {"name": name_of(y, "y"), "target_name": name_of(target, "target")}
-    labelled = labelling(column_of(y), column_of(target), **about)
+    y, target = (column_of(given) if is_frame(given) else given for given in (y, target))
+    labelled = labelling(y, target, **about)
     return from_values(values, labelled, channels_first=values is not X and hasattr(X, "detach"))
 
 

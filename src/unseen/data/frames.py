@@ -16,26 +16,15 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 
-from unseen.core.arrays import IdArray, IntArray
+from unseen.core.arrays import IdArray, IntArray, is_frame
 from unseen.data.base import Samples
 from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, decode_dictionary, refuse_twice
 from unseen.data.content import stamp
 from unseen.data.decoding import ColumnImages, with_files
 from unseen.data.files import readable
 from unseen.data.formats import BESIDE, COLUMNS, IMAGE, IMAGES_IN_FILES, Place, ReaderOptions, with_features
-from unseen.data.labels import is_missing
+from unseen.data.labels import is_missing, name_of
 from unseen.errors import ArgumentError, DataError, some
-
-_ARROW = (pa.Table, pa.RecordBatch)
-
-
-def is_frame(source: Any) -> bool:
-    """Tell whether a source is a pandas or polars frame, or an Arrow table: named columns in memory."""
-    if isinstance(source, type):
-        return False
-    if isinstance(source, _ARROW):
-        return True
-    return hasattr(source, "columns") and (hasattr(source, "iloc") or hasattr(source, "__arrow_c_stream__"))
 
 
 class LoadedFormat(TableFormat):
@@ -118,8 +107,9 @@ class FrameFormat(LoadedFormat):
         self.hold(table, "the frame")
         beside = {"ids": options.ids, "groups": options.groups}
         if outside:
-            beside |= {"y": column_of(y), "target": column_of(numbers), "n": len(table)}
             beside |= {"name": name_of(y, "y"), "target_name": name_of(numbers, "target")}
+            y, numbers = (column_of(one) if is_frame(one) else one for one in (y, numbers))
+            beside |= {"y": y, "target": numbers, "n": len(table)}
             beside["class_names"] = options.class_names
         elif options.class_names is not None:
             raise ArgumentError("class_names go with labels given as y; a column of text names its classes itself")
@@ -145,7 +135,11 @@ class FrameFormat(LoadedFormat):
     def open(self) -> Samples:
         """Read the frame; estimators of scikit-learn get it with its names and types."""
         data, frame = super().open(), self.frame
-        if data.kind in ("vector", "table") and data.feature_names is not None and not isinstance(frame, _ARROW):
+        if (
+            data.kind in ("vector", "table")
+            and data.feature_names is not None
+            and not isinstance(frame, (pa.Table, pa.RecordBatch))
+        ):
             places = [self.schema.names.index(name) for name in data.feature_names]
             inputs = frame.iloc[:, places] if hasattr(frame, "iloc") else frame[:, places]
             data.frame = inputs
@@ -211,20 +205,12 @@ def _of_series(series: Any, name: str) -> pa.ChunkedArray | pa.Array:
         ) from error
 
 
-def column_of(values: Any) -> Any:
-    """Return labels as one column: the only column of a frame; anything else as it is."""
-    if not is_frame(values):
-        return values
-    table = to_arrow(values)
+def column_of(frame: Any) -> Any:
+    """Return labels in a frame as its only column."""
+    table = to_arrow(frame)
     if table.num_columns != 1:
         raise DataError(f"y must be one column, but it has {table.num_columns}: {some(table.column_names)}; choose one")
-    return values.iloc[:, 0] if hasattr(values, "iloc") else np.array(table.column(0).to_pylist(), dtype=object)
-
-
-def name_of(values: Any, otherwise: str) -> str:
-    """Return the name of labels for messages: their column if they have one, else `otherwise`."""
-    name = str(values.columns[0]) if is_frame(values) and hasattr(values, "iloc") else getattr(values, "name", None)
-    return f"column {name!r}" if isinstance(name, str) and name else otherwise
+    return frame.iloc[:, 0] if hasattr(frame, "iloc") else np.array(table.column(0).to_pylist(), dtype=object)
 
 
 def _refuse_other_order(frame: Any, values: Any, name: str) -> None:

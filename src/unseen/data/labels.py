@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from unseen.core.arrays import LARGEST, FloatArray, IdArray, IntArray, is_tensor, of_tensor, unmasked
+from unseen.core.arrays import LARGEST, FloatArray, IdArray, IntArray, is_frame, is_tensor, of_tensor, unmasked
 from unseen.errors import ArgumentError, DataError, some
 
 EXACT = 2.0**53  # from here on, float64 numbers may be rounded integers
@@ -136,8 +136,8 @@ def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
         raise DataError(f"the samples have several shapes and do not make one array: {error}") from error
     except (TypeError, RuntimeError, OverflowError) as error:
         raise DataError(f"{name} cannot be read as an array: {error}") from error
-    is_frame = hasattr(value, "dtypes") and hasattr(value, "isna") and getattr(value, "ndim", 1) == 2
-    if array.dtype.kind == "O" and is_frame:  # numbers in the types of pandas that know missing entries
+    of_pandas = hasattr(value, "dtypes") and hasattr(value, "isna") and getattr(value, "ndim", 1) == 2
+    if array.dtype.kind == "O" and of_pandas:  # numbers in the types of pandas that know missing entries
         numbers = {getattr(kind, "kind", "O") for kind in value.dtypes} <= set("biuf")
         array = value.to_numpy(dtype=np.float64) if numbers and not value.isna().to_numpy().any() else array
     return array.astype(object) if array.dtype.kind == "T" else _as_text(array)
@@ -170,6 +170,12 @@ def is_missing(value: Any) -> bool:
         return bool(value != value)
     except (TypeError, ValueError):  # comparing an array gives several answers
         return False
+
+
+def name_of(values: Any, otherwise: str) -> str:
+    """Return the name of labels for messages: their column if they have one, else `otherwise`."""
+    name = str(values.columns[0]) if is_frame(values) and hasattr(values, "iloc") else getattr(values, "name", None)
+    return f"column {name!r}" if isinstance(name, str) and name else otherwise
 
 
 def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:

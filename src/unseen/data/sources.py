@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from unseen.core.arrays import is_frame
 from unseen.core.protocols import Data
 from unseen.core.registry import Registry
 from unseen.data.arrays import ArraysFormat, DigitsFormat, NpzFormat, OpenmlFormat
 from unseen.data.datasets import DatasetFormat, HubFormat, HuggingFaceFormat, SavedFormat
 from unseen.data.files import NOTHING, no_file, unreadable_message
 from unseen.data.formats import Format, OpenFormat, Place, Reading
-from unseen.data.frames import CsvFormat, FrameFormat, JsonLinesFormat, is_frame
+from unseen.data.frames import CsvFormat, FrameFormat, JsonLinesFormat
 from unseen.data.images import FolderFormat
 from unseen.data.shards import ShardsFormat
 from unseen.data.tables import ParquetFormat

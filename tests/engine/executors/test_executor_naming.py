@@ -1,7 +1,7 @@
 import pytest
 
 import unseen
-from unseen.cli._options import executor_at
+from unseen.cli._options import RunOptions
 from unseen.engine.executors import LocalExecutor, RayExecutor, ray, ray_tasks, resolve
 from unseen.errors import ArgumentError, MissingDependencyError, UnknownNameError
 
@@ -40,8 +40,9 @@ def test_what_cannot_be_meant_is_refused():
     with pytest.raises(ArgumentError, match=r"address must be host:port or 'auto', got 'ray://head:10001'.*job submit"):
         RayExecutor("ray://head:10001")
     with pytest.raises(ArgumentError, match="--address is for --executor ray, got --executor local; leave it out"):
-        executor_at("local", "10.0.0.1:6379")
-    assert executor_at("ray:num_gpus=1", "10.0.0.1:6379") == "ray:num_gpus=1,address=10.0.0.1:6379"
+        RunOptions(address="10.0.0.1:6379").given(unseen.data.digits(), None)
+    given = RunOptions(executor="ray:num_gpus=1", address="10.0.0.1:6379").given(unseen.data.digits(), None)
+    assert given["executor"] == "ray:num_gpus=1,address=10.0.0.1:6379"
 
 
 def test_without_ray_the_install_line_is_given(monkeypatch):

@@ -15,7 +15,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,26 @@ class Command:
     options: dict[str, Any]  # its options by name
     sealed: bool  # whether it has a seal; the runs of early versions have none
     own: bool  # whether this user signed it
+
+
+def command_of(command: str, given: dict[str, Any], **resolved: Any) -> dict[str, Any]:
+    """Return a subcommand and its options as JSON, from which `unseen resume` calls it again from any folder.
+
+    Args:
+        command: its name.
+        given: its parameters; bundles are unfolded.
+        resolved: options that were resolved from the data, in place of those given.
+    """
+    flat: dict[str, Any] = {}
+    for name, value in given.items():
+        flat |= vars(value) if is_dataclass(value) else {name: value}
+    flat |= resolved
+    flat.pop("yes", None)  # it is about this call
+    options = {name: str(value) if isinstance(value, Path) else value for name, value in flat.items()}
+    for name in ("data", "features", "test"):
+        if options.get(name) not in (None, "digits") and Path(options[name]).exists():
+            options[name] = str(Path(options[name]).absolute())
+    return {"command": command, "options": options}
 
 
 def keep_command(run: Path, command: Mapping[str, Any]) -> None:
