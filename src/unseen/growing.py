@@ -26,7 +26,7 @@ from unseen.core.coreset import HISTORY, Coreset, History
 from unseen.core.exposure import Exposure, Plan, at_least
 from unseen.core.plans import coreset, default_plan, plan_of
 from unseen.core.table import ScoreTable
-from unseen.data.content import digest
+from unseen.data.base import digest
 from unseen.data.sources import check_arguments, opened, without_reading
 from unseen.engine import runs
 from unseen.engine.runs.base import Run

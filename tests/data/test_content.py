@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from unseen.data import from_arrays
-from unseen.data.content import hash_rows, sample_rows
+from unseen.data.base import hash_rows, sample_rows
 from unseen.errors import DataError
 
 
@@ -54,7 +54,7 @@ def test_copies_with_other_labels_are_copies_and_minus_zero_is_zero():
 
 
 def test_work_in_blocks_finds_the_same_copies_and_rows(monkeypatch):
-    monkeypatch.setattr("unseen.data.content._BLOCK_BYTES", 24)  # three rows of two numbers
+    monkeypatch.setattr("unseen.data.base._BLOCK_BYTES", 24)  # three rows of two numbers
     array = np.stack([np.arange(20) % 7, np.ones(20)], axis=1)
     assert from_arrays(array, np.zeros(20)).duplicate_groups().tolist() == [row % 7 for row in range(20)]
     array[13, 1] = np.nan

@@ -13,7 +13,7 @@ import unseen
 
 SCRIPT = """
 import unseen
-from unseen.data.content import digest
+from unseen.data.base import digest
 learner = "extra_trees:n_estimators=20"
 table, coreset = unseen.prune("digits", keep=300, learner=learner, plan=unseen.folds(3), threads=1)
 print(digest(table.values["el2n"]), digest(coreset.ids))

@@ -32,7 +32,7 @@ class Data(ABC):
         feature_names: of the d features of vectors and tables; None: they have none.
         notes: what was done to the data on the way in, one sentence each.
         in_memory: whether `take` reads from memory rather than decode files.
-        files: `unseen.data.content.Files` behind it; None: there are none, or they are not known.
+        files: `unseen.data.files.Files` behind it; None: there are none, or they are not known.
     """
 
     ids: IdArray

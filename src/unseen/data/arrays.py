@@ -20,11 +20,11 @@ import numpy.typing as npt
 
 from unseen.core.arrays import IntArray, is_frame
 from unseen.data.base import ArrayData, Samples, TableData, TextData
-from unseen.data.content import Files, Watch, note, provenance_of, stamp, warn_if_seen
-from unseen.data.files import is_folder, npy_error, npy_header, read_npy, readable
+from unseen.data.files import Files, Watch, is_folder, npy_error, npy_header, read_npy, readable, stamp
 from unseen.data.formats import ARRAYS, BESIDE, Format, OpenFormat, Place, Seen
 from unseen.data.frames import FrameFormat, column_of, from_frame
 from unseen.data.labels import Labelling, is_missing, labelling, name_of, to_numpy
+from unseen.data.provenance import note, provenance_of, warn_if_seen
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError, some
 
 

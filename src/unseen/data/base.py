@@ -2,36 +2,32 @@
 
 `Samples` holds what all of them share: ids, labels, groups, notes, the fingerprint, and the groups of exact copies. The
 readers in the other modules of this package make these objects from arrays, files and data sets of other libraries.
+
+A fingerprint identifies a data set by a few digests, so that a run is never continued on other data. The cheap one has
+digests of labels, ids, class names and groups, the content of 256 samples, and names, sizes and times of files; the
+full one has the content of every sample and no times. `docs/data.md` says what the cheap one misses.
 """
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from unseen.core import seeds
 from unseen.core.arrays import IntArray
 from unseen.core.protocols import Data
-from unseen.data.content import (
-    Files,
-    Hashes,
-    Watch,
-    blocks,
-    changed,
-    check_finite,
-    digest,
-    digest_values,
-    hash_all,
-    hash_items,
-    same,
-    sample_rows,
-    to_float32,
-)
+from unseen.core.threads import for_each
+from unseen.data.files import Files, Watch, changed
 from unseen.data.labels import Labelling
+from unseen.errors import DataError, some
 
 
 class Samples(Data):
@@ -86,7 +82,7 @@ class Samples(Data):
         return digest(self._hashes())
 
     def fingerprint(self, *, full: bool = False) -> dict[str, object]:
-        """Return a fingerprint of content and order, as JSON; `unseen.data.content` says what a cheap one misses."""
+        """Return a fingerprint of content and order, as JSON; a cheap one, or one of all content if `full`."""
         content: dict[str, object] = {"content": self._content_digest()} if full else {}
         if not full and self.files is not None:
             content = {"files": self.files.count, "bytes": self.files.bytes, "stamps": self.files.digest}
@@ -268,3 +264,147 @@ class TableData(Samples):
 
     def _hash_all(self) -> Hashes:
         return hash_all(len(self), self.codes.shape[1] * 4, lambda rows: self.codes[rows])
+
+
+# ---- content: hashes, exact copies, and digests ---------------------------------------------------------------------
+
+
+Hashes = npt.NDArray[np.uint64]
+
+_BLOCK_BYTES = 32 << 20
+_INFINITE, _SIGN = 0x7C00, 0x8000  # bits of float16
+_PIECE = 4  # each thread hashes a quarter of a block at a time
+with np.errstate(invalid="ignore"):
+    _OF_HALF = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
+
+
+def blocks(n: int, sample_bytes: int) -> Iterator[slice]:
+    """Yield slices of 0..n that hold about 32 MiB each."""
+    step = max(1, _BLOCK_BYTES // max(1, sample_bytes))
+    for start in range(0, n, step):
+        yield slice(start, min(n, start + step))
+
+
+def to_float32(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Convert numbers to float32; a number that is too large becomes infinite.
+
+    >>> to_float32(np.array([1.5, 1e300])), to_float32(np.array([-0.25, 65504], np.float16))
+    (array([1.5, inf], dtype=float32), array([-2.5000e-01,  6.5504e+04], dtype=float32))
+    """
+    if values.dtype == np.float16:  # twice as fast as the cast of NumPy
+        return np.take(_OF_HALF, np.asarray(values).view(np.uint16))
+    with np.errstate(over="ignore"):
+        return np.asarray(values, dtype=np.float32)
+
+
+def hash_rows(array: npt.NDArray[Any]) -> Hashes:
+    """Hash each row of a numeric array to 128 bits, uint64 (n, 2). Zero and minus zero are one value.
+
+    Numbers of float16 have the hash of the same numbers in float32.
+
+    This is multilinear hashing (Lemire and Kaser 2014, arXiv 1202.4961): each quarter of the hash is the upper half of
+    a sum modulo 2^64 of a fixed random number and the 32-bit words of the row, each multiplied by another fixed random
+    number. Two different rows have equal hashes with probability 2^-128. One call of NumPy hashes all rows, and
+    releases the interpreter lock.
+
+    >>> a, b, c = hash_rows(np.array([[1, 2], [3, 4], [1, 2]], np.uint8))
+    >>> bool((a == c).all()), bool((a == b).all())
+    (True, False)
+    """
+    rows = np.ascontiguousarray(to_float32(array) if array.dtype == np.float16 else array)
+    if rows.dtype.kind == "f":
+        rows = rows + 0.0
+    content = rows.reshape(len(rows), int(np.prod(rows.shape[1:]))).view(np.uint8)
+    if content.shape[1] % 4:
+        content = np.pad(content, ((0, 0), (0, -content.shape[1] % 4)))
+    words = content.view(np.uint32)
+    start, factors = _random(words.shape[1])
+    sums: Hashes = start + np.einsum("mw,kw->mk", words, factors)
+    sums >>= np.uint64(32)
+    return sums[:, :2] << np.uint64(32) | sums[:, 2:]
+
+
+@lru_cache(maxsize=8)
+def _random(words: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """Return the fixed random numbers for rows of so many words, (4,) and (4, words)."""
+    keys = seeds.keys(0, np.arange(4 * (words + 1)), "content")
+    return keys[:4], keys[4:].reshape(4, words)
+
+
+def hash_all(n: int, sample_bytes: int, read: Callable[[IntArray], npt.NDArray[Any]]) -> Hashes:
+    """Hash all n samples by `hash_rows`; pieces are read while other threads hash."""
+    hashes = np.empty((n, 2), np.uint64)
+
+    def work(piece: tuple[slice, npt.NDArray[Any]]) -> None:
+        rows, array = piece
+        hashes[rows] = hash_rows(array)
+
+    pieces = ((rows, read(np.arange(rows.start, rows.stop))) for rows in blocks(n, _PIECE * sample_bytes))
+    for_each(work, pieces)
+    return hashes
+
+
+def hash_items(items: Iterable[bytes | memoryview]) -> Hashes:
+    """Hash each item by BLAKE2b-128, uint64 (n, 2)."""
+    digests = b"".join([blake2b(item, digest_size=16).digest() for item in items])
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64).reshape(-1, 2)
+
+
+def same(hashes: Hashes) -> IntArray:
+    """Find, for each row, the first row that is equal to it, int64 (n,).
+
+    >>> same(np.array([[5, 0], [7, 0], [5, 0], [5, 1]], np.uint64)).tolist()
+    [0, 1, 0, 3]
+    """
+    # lexsort is stable, so the first of each run of equal rows is the earliest.
+    order = np.lexsort((hashes[:, 1], hashes[:, 0]))
+    ranked = hashes[order]
+    starts = np.ones(len(ranked), bool)
+    starts[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
+    first = np.empty(len(ranked), np.int64)
+    first[order] = order[starts][np.cumsum(starts) - 1]
+    return first
+
+
+def check_finite(array: npt.NDArray[Any], *, columns: Sequence[str] | None = None, first_row: int = 0) -> None:
+    """Refuse NaN and infinite values in a float array (m, ...); the message names rows and columns."""
+    if array.dtype == np.float16 and array.size:  # NaN and infinity have the largest bit patterns of their sign
+        bits = array.view(np.uint16)
+        if bits.max() < _SIGN + _INFINITE and bits.view(np.int16).max() < _INFINITE:
+            return
+    good = np.isfinite(array)
+    if good.all():
+        return
+    bad = np.argwhere(~good)
+
+    def place(at: IntArray) -> str:
+        column = columns[at[1]] if columns is not None else ", ".join(str(i) for i in at[1:])
+        return f"row {at[0] + first_row}, column {column} ({array[tuple(at)]})"
+
+    raise DataError(
+        f"features must be finite, but {len(np.unique(bad[:, 0])):,} rows hold NaN or infinite values: "
+        f"{some([place(at) for at in bad[:5]])}; drop these rows, or pass a data frame to a learner that imputes them"
+    )
+
+
+SAMPLE = 256  # rows whose content is in the cheap fingerprint
+
+
+def sample_rows(n: int) -> IntArray:
+    """Choose the rows whose content is in the cheap fingerprint, ascending: 256, or all if there are fewer."""
+    if n <= SAMPLE:
+        return np.arange(n)
+    return np.sort(seeds.generator(0, "fingerprint", n).choice(n, SAMPLE, replace=False))
+
+
+def digest(array: npt.NDArray[Any]) -> str:
+    """Digest shape, type and values of an array of numbers or text."""
+    if array.dtype.kind in "OU":
+        return digest_values(array.tolist())
+    about = f"{array.dtype.str}{array.shape}".encode()
+    return blake2b(about + np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
+
+
+def digest_values(values: Any) -> str:
+    """Digest lists of numbers, text and None."""
+    return blake2b(json.dumps(values, default=repr).encode(), digest_size=16).hexdigest()

@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from unseen.core.arrays import IntArray
 from unseen.data.arrays import PATIENCE, as_images, from_values, one_line
-from unseen.data.base import ArrayData, Samples
+from unseen.data.base import ArrayData, Hashes, Samples, blocks, hash_rows
 from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, of_text
-from unseen.data.content import Hashes, Watch, blocks, hash_rows
 from unseen.data.decoding import ColumnImages, Pixels, is_deep, note_on_black, pixels, with_files
+from unseen.data.files import Watch
 from unseen.data.formats import BESIDE, IMAGES, IN_ONE_SPLIT, Format, Place, ReaderOptions, default_workers
 from unseen.data.images import ImageData
 from unseen.data.labels import Labelling, labelling, to_numpy

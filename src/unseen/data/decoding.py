@@ -28,7 +28,7 @@ import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
 from unseen.core.arrays import IntArray
-from unseen.data.content import Hashes, hash_items
+from unseen.data.base import Hashes, hash_items
 from unseen.data.files import no_file
 from unseen.errors import DataError
 

@@ -1,4 +1,4 @@
-"""Files on disk: lists of those below a folder, checks that a path is readable, and npy files, never unpickled.
+"""Files on disk: which are below a folder, whether they can be read and have changed, and npy files, never unpickled.
 
 A list has each folder once, and no hidden files. A path that is a URL is for `unseen.data.storage`.
 """
@@ -6,6 +6,7 @@ A list has each folder once, and no hidden files. A path that is a URL is for `u
 from __future__ import annotations
 
 import errno
+import json
 import math
 import os
 import re
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
 
@@ -254,3 +256,60 @@ def is_url(source: object) -> bool:
     (True, True, False)
     """
     return isinstance(source, str) and URL.match(source) is not None
+
+
+# ---- files that are read again, and whether they have changed -------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Files:
+    """The number and size of the files of a data set at opening, and a digest of names, sizes and times."""
+
+    count: int
+    bytes: int
+    digest: str
+
+
+class Watch:
+    """A record of files that are read repeatedly: size, modification time and inode at opening.
+
+    Args:
+        places: the files; those that do not exist any more, such as maps of unnamed files, are not watched.
+    """
+
+    def __init__(self, places: Iterable[Path]) -> None:
+        states = {place.absolute(): _identity(place) for place in places}
+        self._states = {place: state for place, state in states.items() if state is not None}
+
+    def check(self) -> None:
+        """Refuse files that have changed since they were opened, were replaced, or are gone, by a DataError."""
+        for place, state in self._states.items():
+            if _identity(place) != state:
+                raise changed(place, "its size or time differs, or another file replaced it")
+
+
+def changed(where: Path | str, how: str) -> DataError:
+    """Make the error for a file that has changed since it was opened."""
+    return DataError(f"{where} has changed since it was opened ({how}); begin again with the data as it is now")
+
+
+def stamp(root: Path, names: Iterable[str]) -> Files:
+    """Digest names, sizes and modification times of files below `root`; for a missing file, its name only."""
+    return stamp_states((name, *(_identity(root / name) or (0, None))[:2]) for name in names)
+
+
+def stamp_states(files: Iterable[tuple[str, int, int | str | None]]) -> Files:
+    """Digest the name and size of each file, and its time or digest if there is one."""
+    seen, count, total = blake2b(digest_size=16), 0, 0
+    for name, size, mark in files:
+        seen.update(json.dumps([name, size, mark]).encode())
+        count, total = count + 1, total + size
+    return Files(count, total, seen.hexdigest())
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino

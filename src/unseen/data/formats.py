@@ -26,9 +26,9 @@ from PIL import Image
 
 from unseen.core.arrays import IntArray
 from unseen.core.protocols import Data
-from unseen.data.content import Files, blocks
+from unseen.data.base import blocks
 from unseen.data.decoding import ImageSource, upright
-from unseen.data.files import is_folder, is_url, no_file, walk
+from unseen.data.files import Files, is_folder, is_url, no_file, walk
 from unseen.data.labels import Labelling
 from unseen.data.storage import storage_of
 from unseen.errors import ArgumentError, DataError, UnknownNameError

@@ -19,9 +19,8 @@ import pyarrow.json
 from unseen.core.arrays import IdArray, IntArray, is_frame
 from unseen.data.base import Samples
 from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, decode_dictionary, refuse_twice
-from unseen.data.content import stamp
 from unseen.data.decoding import ColumnImages, with_files
-from unseen.data.files import readable
+from unseen.data.files import readable, stamp
 from unseen.data.formats import BESIDE, COLUMNS, IMAGE, IMAGES_IN_FILES, Place, ReaderOptions, with_features
 from unseen.data.labels import is_missing, name_of
 from unseen.errors import ArgumentError, DataError, some

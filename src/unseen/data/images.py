@@ -31,10 +31,9 @@ import pyarrow as pa
 from unseen.core import seeds
 from unseen.core.arrays import IntArray
 from unseen.core.files import replace_file
-from unseen.data.base import ArrayData, Samples
-from unseen.data.content import Hashes, blocks, changed, digest, digest_values, hash_items, stamp
+from unseen.data.base import ArrayData, Hashes, Samples, blocks, digest, digest_values, hash_items
 from unseen.data.decoding import Decoded, Encoded, ImageSource, Pixels, decode, header_size, note_on_black
-from unseen.data.files import drop_repeated_links, is_folder, shown, walk
+from unseen.data.files import changed, drop_repeated_links, is_folder, shown, stamp, walk
 from unseen.data.formats import IMAGE, IMAGES, Format, Place, ReaderOptions, ReadOptions, with_features
 from unseen.data.labels import Labelling, labelling
 from unseen.errors import DataError, StorageError, some

@@ -15,7 +15,7 @@ from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IdArray, IntArray
 from unseen.core.plans import assign_folds
 from unseen.core.protocols import Data
-from unseen.data.content import digest
+from unseen.data.base import digest
 from unseen.errors import ArgumentError, DataError, some
 
 

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from unseen.core.arrays import IntArray
 from unseen.core.files import replace_file, storage_error
-from unseen.data.base import Samples
-from unseen.data.content import Hashes, changed, hash_all, hash_rows, sample_rows, to_float32
+from unseen.data.base import Hashes, Samples, hash_all, hash_rows, sample_rows, to_float32
+from unseen.data.files import changed
 from unseen.data.formats import ARRAYS, Format, Place
 from unseen.data.labels import Labelling, labelling, labels_in, to_numpy
 from unseen.data.storage import LocalStorage, Rows, Storage, storage_of

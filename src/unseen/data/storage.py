@@ -26,9 +26,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unseen.core.arrays import IntArray
-from unseen.data.content import Files, changed, stamp_states
 from unseen.data.files import (
     URL,
+    Files,
+    changed,
     drop_repeated_links,
     is_folder,
     is_hidden,
@@ -37,6 +38,7 @@ from unseen.data.files import (
     npy_header,
     read_npy,
     readable,
+    stamp_states,
     walk,
 )
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError

@@ -22,9 +22,9 @@ from unseen.core.registry import parse_spec
 from unseen.core.seeds import checked
 from unseen.core.threads import default_threads, limited_threads
 from unseen.data.base import ArrayData, Samples
-from unseen.data.content import FORMAT, LABELS, PROVENANCE, note, provenance_of, warn_if_seen
 from unseen.data.labels import Labelling
 from unseen.data.parts import Joined
+from unseen.data.provenance import FORMAT, LABELS, PROVENANCE, note, provenance_of, warn_if_seen
 from unseen.data.sources import opened, opened_test, without_reading
 from unseen.embedding.backbones import EfficientNetLite0, ModelFolder, Network, WordLlama
 from unseen.embedding.features import Columns, Embedder, Embedding, Patches, Tfidf

@@ -18,7 +18,7 @@ from unseen.core.exposure import MAX_FITS, Fit, Plan
 from unseen.core.plans import at_once
 from unseen.core.protocols import CheckpointStore
 from unseen.core.table import ScoreTable
-from unseen.data.content import digest
+from unseen.data.base import digest
 from unseen.engine.runs.base import Run
 from unseen.errors import ArgumentError
 from unseen.scores.accumulator import Joiner, ScoreSink

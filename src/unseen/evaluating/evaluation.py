@@ -23,7 +23,7 @@ from unseen.core.coreset import Coreset
 from unseen.core.exposure import at_least
 from unseen.core.protocols import Data
 from unseen.core.table import ScoreTable
-from unseen.data.content import digest
+from unseen.data.base import digest
 from unseen.data.sources import check_arguments, columns_named, opened, opened_test, without_reading
 from unseen.engine import runs
 from unseen.engine.runs.base import Run

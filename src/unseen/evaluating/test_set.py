@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.protocols import Data
-from unseen.data.content import blocks, hash_items, hash_rows
+from unseen.data.base import blocks, hash_items, hash_rows
 from unseen.data.labels import joined_groups
 from unseen.data.parts import Joined, split_off
 from unseen.errors import ArgumentError, DataError, some

@@ -28,7 +28,7 @@ from unseen.core.arrays import LARGEST, Array, IdArray, IntArray, check_real, de
 from unseen.core.exposure import Fit, Observation, Plan, Side, at_least
 from unseen.core.plans import folds as folds_plan
 from unseen.core.table import ScoreTable
-from unseen.data.content import digest
+from unseen.data.base import digest
 from unseen.data.labels import check_single, grouping, labelling, labels_in, to_numpy
 from unseen.engine.runs import open_run
 from unseen.engine.scoring import Abilities, SampleInfo, Scoring, check_score
