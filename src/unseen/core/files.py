@@ -53,7 +53,12 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)  # noqa: PTH105 - the name that the fault tests stop at
-        _sync_folder(path.parent)
+        if hasattr(os, "O_DIRECTORY"):  # not on Windows, where a folder cannot be opened
+            handle = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -70,16 +75,6 @@ def storage_error(path: Path, error: OSError) -> StorageError:
             f"cannot write {path}: {reason}; free some space, then repeat the command: what was finished is kept"
         )
     return StorageError(f"cannot write {path}: {reason}; choose a folder that can be written")
-
-
-def _sync_folder(folder: Path) -> None:
-    if not hasattr(os, "O_DIRECTORY"):
-        return  # Windows, where a folder cannot be opened
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def as_pandas(table: pa.Table) -> Any:

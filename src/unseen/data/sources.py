@@ -71,19 +71,16 @@ def resolve(source: Any, *, cache: str | Path | None = None, **options: Any) -> 
     if isinstance(source, Data) and not options:
         return source
     kind = format_of(source)
-    _refuse_out_inside(source, cache, folders="cache" in kind.options)
-    if "cache" in kind.options and isinstance(cache, (str, Path)):  # a run in memory keeps no images
-        options["cache"] = cache
+    keeps = "cache" in kind.options
+    if isinstance(cache, (str, Path)):  # a run in memory keeps no images
+        if isinstance(source, (str, Path)) and Path(source).is_dir():
+            # Where folders are data, as of images, a run in one of them would be data next time.
+            folder, place = Path(source).resolve(), Path(cache).resolve()
+            if place == folder or (keeps and folder in place.parents):
+                raise ArgumentError(f"out {cache} lies in the data set {source}; choose a folder outside")
+        if keeps:
+            options["cache"] = cache
     return kind(source, **options).open()
-
-
-def _refuse_out_inside(source: Any, out: Any, *, folders: bool) -> None:
-    """Refuse a run in the folder of the data set, or below it if `folders` are data, as of a run they would be next."""
-    if not isinstance(source, (str, Path)) or not isinstance(out, (str, Path)) or not Path(source).is_dir():
-        return
-    folder, place = Path(source).resolve(), Path(out).resolve()
-    if place == folder or (folders and folder in place.parents):
-        raise ArgumentError(f"out {out} lies in the data set {source}; choose a folder outside")
 
 
 def format_of(source: Any) -> type[Format]:

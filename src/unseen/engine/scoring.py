@@ -150,19 +150,16 @@ class Scoring:
             "plan": self.plan.describe(),
             "learner": learner.description,
             "settings": settings,
-            "scores": {score.label: _describe(score) for score in self.scores},
+            "scores": {
+                score.label: {"direction": score.direction}
+                | ({} if score.fitted_on_labels is None else {"fitted_on_labels": score.fitted_on_labels})
+                for score in self.scores
+            },
             "fingerprint": {
                 **samples.fingerprint,
                 "groups": None if samples.groups is None else digest(samples.groups),
             },
         }
-
-
-def _describe(score: Score) -> dict[str, object]:
-    about: dict[str, object] = {"direction": score.direction}
-    if score.fitted_on_labels is not None:
-        about["fitted_on_labels"] = score.fitted_on_labels
-    return about
 
 
 def versions() -> dict[str, str]:

@@ -258,10 +258,14 @@ def _assemble(
         chosen.append(np.concatenate([mine, last]))
         # Wherever the order is cut, each class has given the same share of its quota.
         turns.append((np.arange(part.budget) + 0.5) / max(part.budget, 1))
-        source[mine] = _name_sources(part.name, pick, names)
-        if len(last):
-            source[last] = len(names)
-            names.append(_source_name(part.name, UNSCORED))
+        codes, words = np.zeros(len(mine), np.int64), [""]
+        if pick.parts is not None:
+            parts_of, codes = np.unique(pick.parts, return_inverse=True)
+            words = [f"{pick.part} {i}" for i in parts_of.tolist()]
+        source[mine], source[last] = len(names) + codes, len(names) + len(words)
+        words += [UNSCORED] if len(last) else []
+        start = "" if part.name is None else f"class {part.name}"
+        names += [", ".join(filter(None, (start, word))) for word in words]
     everything = np.concatenate(chosen)
     mask = np.zeros(n, bool)
     mask[everything] = True
@@ -276,22 +280,6 @@ def _assemble(
         sources=np.array(names)[source[indices]] if named else None,
         provenance=about,
     )
-
-
-def _name_sources(name: str | None, pick: Pick, names: list[str]) -> IntArray:
-    """Return for each pick the position of its source in `names`; append new sources to `names`."""
-    if pick.parts is None:
-        codes, words = np.zeros(len(pick.at), np.int64), [""]
-    else:
-        parts, codes = np.unique(pick.parts, return_inverse=True)
-        words = [f"{pick.part} {i}" for i in parts.tolist()]
-    first = len(names)
-    names.extend(_source_name(name, word) for word in words)
-    return codes + first
-
-
-def _source_name(name: str | None, word: str) -> str:
-    return ", ".join(filter(None, (None if name is None else f"class {name}", word)))
 
 
 # ---- for rules as functions, such as `unseen.rules.top(table, keep=0.3)` --------------------------------------------

@@ -146,26 +146,22 @@ samples, below the budget of 800
     if quota is None:
         check_budget(rule, n, budget)
     elif class_sizes is not None:
-        _check_class_budgets(rule, budget, quota, class_sizes)
+        present = {name: size for name, size in class_sizes.items() if size}
+        sizes = list(present.values())
+        counts = quota_counts(
+            rule,
+            quota,
+            budget,
+            labels=[label for label, size in enumerate(class_sizes.values()) if size],
+            names=list(present),
+            sizes=sizes,
+            room=[rule.capacity(size) for size in sizes],
+            # Errors are not known yet; whether there is room for the budget does not depend on the weights.
+            weights=[1] * len(sizes) if quota == "uniform" else sizes,
+        )
+        for (name, size), count in zip(present.items(), counts, strict=True):
+            check_budget(rule, size, count, where=f" of class {name}")
     return budget
-
-
-def _check_class_budgets(rule: Rule, budget: int, quota: Quota, class_sizes: Mapping[str, int]) -> None:
-    present = {name: size for name, size in class_sizes.items() if size}
-    sizes = list(present.values())
-    counts = quota_counts(
-        rule,
-        quota,
-        budget,
-        labels=[label for label, size in enumerate(class_sizes.values()) if size],
-        names=list(present),
-        sizes=sizes,
-        room=[rule.capacity(size) for size in sizes],
-        # Errors are not known yet; whether there is room for the budget does not depend on the weights.
-        weights=[1] * len(sizes) if quota == "uniform" else sizes,
-    )
-    for (name, size), count in zip(present.items(), counts, strict=True):
-        check_budget(rule, size, count, where=f" of class {name}")
 
 
 # ---- a rule with all its options -----------------------------------------------------------------------------------

@@ -299,47 +299,44 @@ class Joiner:
         self, ids: IdArray, labels: IntArray, class_names: tuple[str, ...], provenance: dict[str, Any]
     ) -> ScoreTable:
         """Make the score table of all results so far; it does not depend on the order in which fits were added."""
-        sums = _Sums(self.n, self.repeats)
-        for key in sorted(self._results):
-            self._fold_in(sums, *self._results[key])
+        folds, predictions = np.full((self.repeats, self.n), -1, np.int32), np.full(self.n, -1, np.int64)
+        confidence, means = _Mean(self.n), dict[tuple[int, int], dict[Side, dict[str, _Mean]]]()
+        for _, (fit, result) in sorted(self._results.items(), key=lambda item: item[0]):
+            rows = fit.watch(self.scored_side)
+            folds[fit.repeat, rows] = fit.fold if fit.folds is None else fit.folds
+            for name, array in result.items():
+                if name in ("confidence", "prediction"):
+                    continue
+                place, side, quantity = name.split("/")
+                score = self.scores[int(place)]
+                key = int(place), fit.repeat if score.per_repeat else 0
+                # Under the plan seen(), the samples that a one-sided score judges are the seen watch set.
+                watched = rows if len(score.sides) == 1 else fit.watch(cast(Side, side))
+                of_side = means.setdefault(key, {"unseen": {}, "seen": {}})[cast(Side, side)]
+                of_side.setdefault(quantity, _Mean(self.n, array.shape[1:])).add(watched, array)
+            if "confidence" in result:
+                confidence.add(rows, result["confidence"])
+                fresh = predictions[rows] < 0
+                predictions[rows[fresh]] = result["prediction"][fresh]
         values = {}
         for index, score in enumerate(self.scores):
-            rows = []
+            joined = []
             for repeat in range(self.repeats if score.per_repeat else 1):
-                sides = sums.means[index, repeat].items()
-                rows.append(score.join({side: {name: m.mean() for name, m in own.items()} for side, own in sides}))
-            values[score.label] = np.stack(rows)
-        judged = sums.confidence.times > 0
+                sides = means[index, repeat].items()
+                joined.append(score.join({side: {name: m.mean() for name, m in own.items()} for side, own in sides}))
+            values[score.label] = np.stack(joined)
+        judged = confidence.times > 0
         return ScoreTable(
             ids=ids,
             labels=labels,
             class_names=class_names,
-            folds=sums.folds,
+            folds=folds,
             values=values,
             directions={score.label: score.direction for score in self.scores},
-            mean_confidence=sums.confidence.mean() if judged.any() else None,
-            predictions=sums.predictions if judged.any() else None,
+            mean_confidence=confidence.mean() if judged.any() else None,
+            predictions=predictions if judged.any() else None,
             provenance=provenance,
         )
-
-    def _fold_in(self, sums: _Sums, fit: Fit, result: Arrays) -> None:
-        rows = fit.watch(self.scored_side)
-        sums.folds[fit.repeat, rows] = fit.fold if fit.folds is None else fit.folds
-        for name, array in result.items():
-            if name in ("confidence", "prediction"):
-                continue
-            index, side, quantity = name.split("/")
-            repeat = fit.repeat if self.scores[int(index)].per_repeat else 0
-            # Under the plan seen(), the samples that a one-sided score judges are the seen watch set.
-            one_sided = len(self.scores[int(index)].sides) == 1
-            watched = rows if one_sided else fit.watch(cast(Side, side))
-            sides = sums.means.setdefault((int(index), repeat), {"unseen": {}, "seen": {}})
-            mean = sides[cast(Side, side)].setdefault(quantity, _Mean(self.n, array.shape[1:]))
-            mean.add(watched, array)
-        if "confidence" in result:
-            sums.confidence.add(rows, result["confidence"])
-            fresh = sums.predictions[rows] < 0
-            sums.predictions[rows[fresh]] = result["prediction"][fresh]
 
 
 class _Mean:
@@ -358,13 +355,3 @@ class _Mean:
         times = np.where(self.times > 0, self.times, np.nan)
         mean: FloatArray = self.total / times.reshape(-1, *(1,) * (self.total.ndim - 1))
         return mean
-
-
-class _Sums:
-    """The sums from which one table is made; new ones for each table, so that a second call gives the same."""
-
-    def __init__(self, n: int, repeats: int) -> None:
-        self.folds = np.full((repeats, n), -1, np.int32)
-        self.means: dict[tuple[int, int], dict[Side, dict[str, _Mean]]] = {}
-        self.confidence = _Mean(n)
-        self.predictions = np.full(n, -1, np.int64)

@@ -93,7 +93,14 @@ def keep_command(run: Path, command: Mapping[str, Any]) -> None:
     if outside(command["options"]) and (signature := _sign(content, make=True)) is not None:
         content["signature"] = signature
     if owner is not None:
-        _keep_beside_results(run, owner, normal(_deciding_options(command["command"], command["options"])))
+        with suppress(CorruptFileError):  # a damaged file is moved aside when a result is saved
+            kept = RunDirectory(run).outputs()
+            if kept is None or kept["manifest"] != owner:
+                kept = {"manifest": owner, "digests": {}}
+            deciding = normal(_deciding_options(command["command"], command["options"]))
+            if kept.get("command") != deciding:  # such as with fewer seeds
+                listed = {**kept, "command": deciding, **({"more": True} if kept["digests"] else {})}
+                replace_file(run / OUTPUTS, lambda file: file.write(seal(listed)))
     replace_file(run / COMMAND, lambda file: file.write(seal(content)))
 
 
@@ -109,18 +116,6 @@ def changed_since(run: Path, command: Command) -> list[str]:
 
 def _deciding_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return {"command": name, **{key: value for key, value in options.items() if key not in _WITHOUT_EFFECT}}
-
-
-def _keep_beside_results(run: Path, owner: str, command: dict[str, Any]) -> None:
-    try:
-        kept = RunDirectory(run).outputs()
-    except CorruptFileError:
-        return  # it is moved aside when a result is saved
-    if kept is None or kept["manifest"] != owner:
-        kept = {"manifest": owner, "digests": {}}
-    if kept.get("command") != command:
-        more = {"more": True} if kept["digests"] else {}  # the results are of another command, such as with fewer seeds
-        replace_file(run / OUTPUTS, lambda file: file.write(seal({**kept, "command": command, **more})))
 
 
 def read_command(run: Path) -> Command:

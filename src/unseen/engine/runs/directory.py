@@ -189,6 +189,7 @@ class RunDirectory(Run):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._manifest_path = self.path / "manifest.json"
         self._lock: Lock | None = None
         self._digest: str | None = None
         self._log = EventLog(self.path / "events.jsonl")
@@ -338,10 +339,6 @@ class RunDirectory(Run):
         if self._digest is None:
             raise RunError(f"{self.path} is not open: call open(manifest) first")
         return self._digest
-
-    @property
-    def _manifest_path(self) -> Path:
-        return self.path / "manifest.json"
 
     def _fit_path(self, fit: str, file: str) -> Path:
         return self.path / "fits" / check_name(fit) / file
