@@ -96,8 +96,6 @@ def share_cores(data: Data, learner: Any = None) -> tuple[int, int | None]:
     >>> share_cores(unseen.data.digits(), "mlp:epochs=2")
     (1, 1)
     """
-    if default_threads() == 1:
-        return 1, None
     own = resolve_learner(learner, data)
     values = len(data) * math.prod(data.sample_shape)
     if own.closed_form or own.describe().get("device", "cpu") != "cpu":
@@ -105,7 +103,7 @@ def share_cores(data: Data, learner: Any = None) -> tuple[int, int | None]:
     if values * (own.epochs or 1) < LONG:
         return 1, None if own.epochs is None else 1
     # Each process may hold the values as float32, and two of them half of what is free.
-    return 1 if os.name == "nt" or not own.holds(2 * 4 * values) else 2, None
+    return 1 if os.name == "nt" or default_threads() == 1 or not own.holds(2 * 4 * values) else 2, None
 
 
 @dataclass(frozen=True, eq=False)
