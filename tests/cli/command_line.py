@@ -6,15 +6,21 @@ The fixtures are imported by the test modules: a second `conftest` module would 
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer.main
 from sklearn.datasets import load_digits
 
+from unseen.engine.runs.manifest import seal, unseal
+
 SCRIPT = Path(sys.executable).with_name("unseen")
+commands_of = cache(typer.main.get_command)  # which takes longer than a refusal, and gives the same each time
 
 
 def refused(said, code, pattern):
@@ -63,21 +69,31 @@ class Said:
     err: str
 
 
-@pytest.fixture(name="unseen_says")
-def unseen_says_fixture(monkeypatch, capfd):
-    """The program in this process, as from its console script."""
+made: dict[str, Path] = {}  # what this process made once, whichever test asked first; none may change it
 
-    def call(*argv) -> Said:
-        from unseen.cli import main
 
-        monkeypatch.setenv("COLUMNS", "100")
-        monkeypatch.setattr(sys, "argv", ["unseen", *map(str, argv)])
-        capfd.readouterr()
-        code = 0
+def run_program(argv) -> int:
+    """Run the program in this process, as its console script does; returns the exit code."""
+    from unseen.cli import main
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "100")
+        patch.setattr(typer.main, "get_command", commands_of)
+        patch.setattr(sys, "argv", ["unseen", *map(str, argv)])
         try:
             main()
         except SystemExit as end:
-            code = end.code or 0
+            return end.code or 0
+    return 0
+
+
+@pytest.fixture(name="unseen_says")
+def unseen_says_fixture(capfd):
+    """The program in this process, as from its console script."""
+
+    def call(*argv) -> Said:
+        capfd.readouterr()
+        code = run_program(argv)
         return Said(code, *capfd.readouterr())
 
     return call
@@ -86,21 +102,34 @@ def unseen_says_fixture(monkeypatch, capfd):
 @pytest.fixture(name="digits_file", scope="session")
 def digits_file_fixture(tmp_path_factory):
     """200 digits in a .npz file."""
-    path = tmp_path_factory.mktemp("data") / "digits.npz"
-    X, y = load_digits(return_X_y=True)
-    np.savez(path, x=X[:200].astype(np.float32), y=y[:200])
-    return path
+    if "digits" not in made:
+        made["digits"] = tmp_path_factory.mktemp("data") / "digits.npz"
+        X, y = load_digits(return_X_y=True)
+        np.savez(made["digits"], x=X[:200].astype(np.float32), y=y[:200])
+    return made["digits"]
 
 
 @pytest.fixture(name="prune")
 def prune_fixture(digits_file):
     """A quick command, but for its --out."""
-    return ["prune", digits_file, "--learner", "logistic", "--folds", "2", "--threads", "1", "--keep", "0.5"]
+    quick = ["--learner", "logistic", "--folds", "2", "--threads", "1", "--no-report"]  # a page takes longer than a run
+    return ["prune", digits_file, *quick, "--keep", "0.5"]
+
+
+def finished_run(prune, folders, place: Path, *options) -> Path:
+    """A finished run of the command with these options: a copy of one that is made once."""
+    key = " ".join(["run", *options])
+    if key not in made:
+        made[key] = folders.mktemp("made") / "run"
+        assert run_program([*prune, *options, "--out", made[key]]) == 0
+    shutil.copytree(made[key], place)
+    command = unseal((place / "command.json").read_bytes())
+    command["options"]["out_dir"] = str(place)
+    (place / "command.json").write_bytes(seal(command))
+    return place
 
 
 @pytest.fixture(name="finished")
-def finished_fixture(unseen_says, prune, tmp_path):
+def finished_fixture(prune, tmp_path_factory, tmp_path):
     """A finished run."""
-    said = unseen_says(*prune, "--out", tmp_path / "finished")
-    assert said.code == 0, said.err
-    return tmp_path / "finished"
+    return finished_run(prune, tmp_path_factory, tmp_path / "finished")

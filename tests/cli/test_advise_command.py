@@ -49,7 +49,7 @@ def test_the_quick_answer_says_everywhere_that_it_is_an_estimate(unseen_says, di
 
 
 def test_the_quick_answer_learns_from_features(unseen_says, digits_file, features, tmp_path):
-    argv = ["advise", digits_file, *QUICK, "--margin", "20", "--json"]
+    argv = ["advise", digits_file, *QUICK, "--margin", "20", "--no-report", "--json"]
     vectors = unseen_says(*argv, "--out", tmp_path / "a")
     given = unseen_says(*argv, "--out", tmp_path / "b", "--features", features)
     assert given.code == 0, given.err
@@ -60,7 +60,7 @@ def test_the_quick_answer_learns_from_features(unseen_says, digits_file, feature
 
 
 def test_nothing_confirmed(unseen_says, digits_file, tmp_path):
-    argv = ["advise", digits_file, *QUICK, "--margin", "0.0001", "--out", tmp_path / "a"]
+    argv = ["advise", digits_file, *QUICK, "--margin", "0.0001", "--no-report", "--out", tmp_path / "a"]
     said = unseen_says(*argv)
     assert said.code == 0, said.err
     assert re.search(r"^keep +everything: no smaller share was confirmed$", said.out, re.MULTILINE)
@@ -77,6 +77,7 @@ def test_prune_by_the_best_window(unseen_says, digits_file, features, tmp_path):
         *NAIVE,
         "--rule",
         "bws:steps=10",
+        "--no-report",
         "--out",
         tmp_path / "a",
     ]

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command_line import (  # noqa: F401
-    SCRIPT,
     content,
     damaged_arrays,
     digits_file_fixture,
@@ -25,7 +24,7 @@ from command_line import (  # noqa: F401
 )
 from PIL import Image
 
-QUICK = ["--learner", "logistic", "--folds", "2", "--threads", "1"]
+QUICK = ["--learner", "logistic", "--folds", "2", "--threads", "1", "--no-report"]
 
 
 @pytest.mark.parametrize(
@@ -244,23 +243,21 @@ def test_a_read_only_folder_is_refused(unseen_says, prune, tmp_path):
     refused(unseen_says(*prune, "--out", tmp_path / "run"), 3, "Permission denied; choose a folder that can be")
 
 
-def test_no_space_left_is_said_and_the_run_goes_on_later(unseen_says, prune, finished, tmp_path):
+def test_no_space_left_is_said_and_the_run_goes_on_later(unseen_says, prune, finished, tmp_path, monkeypatch):
     # A limit on the size of files stands in for a full disk: it lets everything through but the score table.
     sizes = {name: len(data) for name, data in content(finished).items()}
     assert max(sizes, key=sizes.get) == "scores.parquet"
     limit = sizes["scores.parquet"] - 1
     run = tmp_path / "full"
-    ended = subprocess.run(
-        [SCRIPT, *map(str, prune), "--quiet", "--out", run],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # which the limit would cut off, too
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 3
-    assert "scores.parquet" in ended.stderr
-    assert "free some space, then repeat the command: what was finished is kept" in ended.stderr
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # which the limit would cut off, too
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        said = unseen_says(*prune, "--quiet", "--out", run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    refused(said, 3, "scores.parquet")
+    assert "free some space, then repeat the command: what was finished is kept" in said.err
     assert unseen_says("resume", run).code == 0
     same = ("manifest.json", "scores.parquet", "coreset.parquet")
     assert [content(run)[name] for name in same] == [content(finished)[name] for name in same]

@@ -27,7 +27,7 @@ def photos_fixture(unseen_says, tmp_path):
             Image.fromarray(image).save(tmp_path / "photos" / name / f"{i}.png")
     said = unseen_says(
         "prune", tmp_path / "photos", "--keep", "8", "--rule", "top", "--folds", "2", "--learner", "mlp:epochs=1",
-        "--threads", "1", "--out", tmp_path / "run",
+        "--threads", "1", "--no-report", "--out", tmp_path / "run",
     )  # fmt: skip
     assert said.code == 0, said.err
     return tmp_path / "run"
@@ -66,7 +66,7 @@ def test_options_by_which_a_table_was_read_are_those_of_the_run(unseen_says, tmp
     said = unseen_says(
         "prune", tmp_path / "t.parquet", "--label", "y", "--feature", "a", "--feature", "b", "--id", "name",
         "--keep", "30", "--rule", "top", "--folds", "2", "--learner", "logistic", "--threads", "1",
-        "--out", tmp_path / "run",
+        "--no-report", "--out", tmp_path / "run",
     )  # fmt: skip
     assert said.code == 0, said.err
     assert unseen_says("export", tmp_path / "run", "--to", "parquet", "--out", tmp_path / "kept.parquet").code == 0

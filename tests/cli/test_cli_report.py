@@ -13,18 +13,24 @@ import unseen
 from unseen.engine.runs import RunDirectory
 
 
-def test_a_run_ends_with_its_report(finished, unseen_says, prune, tmp_path):
-    assert (finished / "report.html").exists()
-    said = unseen_says(*prune, "--out", tmp_path / "shown")
+@pytest.fixture(name="shown")
+def shown_fixture(prune):
+    """The quick command, with its page."""
+    return [word for word in prune if word != "--no-report"]
+
+
+def test_a_run_ends_with_its_report(unseen_says, prune, shown, tmp_path):
+    said = unseen_says(*shown, "--out", tmp_path / "shown")
     assert f"report   {tmp_path / 'shown' / 'report.html'}" in said.out
-    said = unseen_says(*prune, "--out", tmp_path / "plain", "--no-report")
+    assert (tmp_path / "shown" / "report.html").exists()
+    said = unseen_says(*prune, "--out", tmp_path / "plain")
     assert "report" not in said.out
     assert not (tmp_path / "plain" / "report.html").exists()
 
 
-def test_its_json_names_the_report(unseen_says, prune, tmp_path):
-    said = unseen_says(*prune, "--out", tmp_path / "run", "--json")
-    assert json.loads(said.out)["report"] == str(tmp_path / "run" / "report.html")
+def test_its_json_names_the_report(unseen_says, finished, shown):
+    said = unseen_says(*shown, "--out", finished, "--json")
+    assert json.loads(said.out)["report"] == str(finished / "report.html")
 
 
 def test_grow_and_evaluate_end_with_theirs(unseen_says, finished, digits_file, tmp_path):
@@ -35,28 +41,30 @@ def test_grow_and_evaluate_end_with_theirs(unseen_says, finished, digits_file, t
         assert said.code == 0, said.err
         assert (out / "report.html").exists()
         assert re.search(rf"^report +{re.escape(str(out))}/report.html$", said.out, flags=re.M)
-        said = unseen_says(*command, "--threads", "1", "--out", tmp_path / f"{command[0]}-plain", "--no-report")
-        assert not (tmp_path / f"{command[0]}-plain" / "report.html").exists()
+        (out / "report.html").unlink()
+        said = unseen_says(*command, "--threads", "1", "--out", out, "--no-report")
+        assert said.code == 0, said.err
+        assert not (out / "report.html").exists()
 
 
-def test_a_report_that_fails_does_not_fail_the_run(unseen_says, prune, tmp_path, monkeypatch):
+def test_a_report_that_fails_does_not_fail_the_run(unseen_says, shown, tmp_path, monkeypatch):
     def fails(run, **options):
         raise RuntimeError("no ink")
 
     monkeypatch.setattr(unseen, "report", fails)
     run = tmp_path / "run"
-    said = unseen_says(*prune, "--out", run)
+    said = unseen_says(*shown, "--out", run)
     assert said.code == 0
     assert f"could not be written: no ink; `unseen report {run}` tries again" in said.err
     assert "coreset" in said.out
 
 
-def test_ctrl_c_in_a_report_says_that_the_run_is_finished(unseen_says, prune, tmp_path, monkeypatch):
+def test_ctrl_c_in_a_report_says_that_the_run_is_finished(unseen_says, shown, tmp_path, monkeypatch):
     def stopped(run, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(unseen, "report", stopped)
-    said = unseen_says(*prune, "--out", tmp_path / "run")
+    said = unseen_says(*shown, "--out", tmp_path / "run")
     assert said.code == 130
     assert "the run is finished" in said.err
     assert "Traceback" not in said.err
@@ -72,7 +80,7 @@ def test_report_writes_where_it_is_told(unseen_says, finished, tmp_path):
 
 def test_report_takes_runs_beside_it(unseen_says, finished, prune, tmp_path):
     seen = [part for part in prune if part not in ("--folds", "2")]
-    assert unseen_says(*seen, "--plan", "seen", "--out", tmp_path / "seen", "--no-report").code == 0
+    assert unseen_says(*seen, "--plan", "seen", "--out", tmp_path / "seen").code == 0
     said = unseen_says("report", finished, "--beside", tmp_path / "seen", "--out", tmp_path / "page.html")
     assert said.code == 0, said.err
     assert "chart-sides" in (tmp_path / "page.html").read_text()

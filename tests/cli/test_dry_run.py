@@ -12,7 +12,7 @@ from command_line import digits_file_fixture, finished_fixture, prune_fixture, u
 from unseen.engine.runs.base import seal, unseal
 from unseen.engine.runs.files import Lock
 
-QUICK = ["--learner", "logistic", "--threads", "1"]
+QUICK = ["--learner", "logistic", "--threads", "1", "--no-report"]
 
 
 def everything(run):
@@ -177,8 +177,7 @@ def test_other_verbs(unseen_says, look, finished, digits_file, tmp_path, command
     run = tmp_path / "other"
     places = {"DATA": digits_file, "RUN": finished}
     began = [places.get(word, word) for word in command]
-    report = [] if command[0] == "sweep" else ["--no-report"]
-    said = unseen_says(*began, *QUICK, *report, "--out", run)
+    said = unseen_says(*began, *QUICK, "--out", run)
     assert said.code == 0, said.err
     code, found = look(run)
     assert (code, found["finished"], found["same_data"]) == (0, True, True), found
@@ -206,6 +205,7 @@ def test_a_finished_sweep_that_was_asked_for_more_and_killed_goes_on(unseen_says
         "0.5",
         "--learner",
         "ridge",
+        "--no-report",
         "--out",
         run,
     ]

@@ -62,15 +62,17 @@ def test_a_table_becomes_vectors_that_every_command_reads(unseen_says, table, tm
 
     run = tmp_path / "run"
     said = unseen_says(
-        "prune", out, "--learner", "ridge", "--plan", "leave_one_out", "--keep", "0.5", "--rule", "top", "--out", run
-    )
+        "prune", out, "--learner", "ridge", "--plan", "leave_one_out", "--keep", "0.5", "--rule", "top", "--no-report",
+        "--out", run,
+    )  # fmt: skip
     assert said.code == 0, said.err
     assert "embedded by columns" in said.err
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["fingerprint"]["embedding"] == {"by": "columns", "rare": 2, "labels": "none"}
     said = unseen_says(
-        "evaluate", run, "--test", out / "test", "--overlap", "drop", "--seeds", "2", "--out", tmp_path / "evaluation"
-    )
+        "evaluate", run, "--test", out / "test", "--overlap", "drop", "--seeds", "2", "--no-report",
+        "--out", tmp_path / "evaluation",
+    )  # fmt: skip
     assert said.code == 0, said.err
     assert said.err.count("embedded by columns") == 1  # of both parts, told once
 
@@ -198,7 +200,7 @@ def images(tmp_path, monkeypatch):
 
 
 def pruned(unseen_says, images, *more):
-    said = unseen_says("prune", images, "--keep", "0.5", "--out", images.parent / "run", *more)
+    said = unseen_says("prune", images, "--keep", "0.5", "--no-report", "--out", images.parent / "run", *more)
     assert said.code == 0, said.err
     return said.err
 

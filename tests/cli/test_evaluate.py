@@ -6,21 +6,26 @@ import shutil
 
 import numpy as np
 import pytest
-from command_line import content, digits_file_fixture, prune_fixture, refused, unseen_says_fixture  # noqa: F401
+from command_line import (  # noqa: F401
+    content,
+    digits_file_fixture,
+    finished_run,
+    prune_fixture,
+    refused,
+    unseen_says_fixture,
+)
 from sklearn.datasets import load_digits
 
 import unseen
 
-QUICK = ["--seeds", "2", "--threads", "1"]
+QUICK = ["--seeds", "2", "--threads", "1", "--no-report"]
 
 
 @pytest.fixture
-def runs(unseen_says, prune, tmp_path):
+def runs(prune, tmp_path_factory, tmp_path):
     """Two runs that differ in their seed, and one of another rule."""
-    made = {"s0": ["--seed", "0"], "s1": ["--seed", "1"], "top": ["--rule", "top"]}
-    for name, options in made.items():
-        assert unseen_says(*prune, *options, "--out", tmp_path / name, "-q").code == 0
-    return [tmp_path / name for name in made]
+    made = {"s0": [], "s1": ["--seed", "1"], "top": ["--rule", "top"]}
+    return [finished_run(prune, tmp_path_factory, tmp_path / name, *options) for name, options in made.items()]
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +93,8 @@ def test_the_split_of_the_test_set_is_its_own(unseen_says, tmp_path):
     columns = {f"f{i}": X[:300, i] for i in range(8, 40)}
     split = np.repeat(["train", "test"], [200, 100])
     pq.write_table(pa.table({**columns, "label": y[:300], "split": split}), tmp_path / "d.parquet")
-    command = ["prune", tmp_path / "d.parquet", "--split", "train", "--learner", "logistic", "--keep", "0.5"]
-    assert unseen_says(*command, "--folds", "2", "--out", tmp_path / "run").code == 0
+    command = ["prune", tmp_path / "d.parquet", "--split", "train", "--learner", "logistic", "--no-report"]
+    assert unseen_says(*command, "--keep", "0.5", "--folds", "2", "--out", tmp_path / "run").code == 0
     said = unseen_says("evaluate", tmp_path / "run", "--test-split", "test", *QUICK, "--json", "--out", tmp_path / "ev")
     assert said.code == 0, said.err
     told = json.loads(said.out)
@@ -110,7 +115,7 @@ def test_ids_of_a_test_set_are_no_features(unseen_says, tmp_path):
     pq.write_table(everything, tmp_path / "d.parquet")
     pq.write_table(everything.slice(200).drop_columns(["name", "split"]), tmp_path / "bare.parquet")
     command = ["prune", tmp_path / "d.parquet", "--split", "train", "--id", "name", "--learner", "logistic"]
-    assert unseen_says(*command, "--keep", "0.5", "--folds", "2", "--out", tmp_path / "run").code == 0
+    assert unseen_says(*command, "--no-report", "--keep", "0.5", "--folds", "2", "--out", tmp_path / "run").code == 0
     told = []
     for number, test in enumerate((["--test-split", "test"], ["--test", tmp_path / "bare.parquet"])):
         said = unseen_says("evaluate", tmp_path / "run", *test, *QUICK, "--json", "--out", tmp_path / f"ev{number}")

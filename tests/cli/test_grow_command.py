@@ -15,7 +15,7 @@ import unseen
 @pytest.fixture(name="grow")
 def grow_fixture(digits_file):
     """A quick command, but for its --out."""
-    return ["grow", digits_file, "--learner", "logistic", "--threads", "1", "--keep", "0.4"]
+    return ["grow", digits_file, "--learner", "logistic", "--threads", "1", "--no-report", "--keep", "0.4"]
 
 
 def test_it_tells_what_it_will_do_each_step_and_the_result(unseen_says, grow, tmp_path):

@@ -13,22 +13,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import SCRIPT, content, digits_file_fixture, prune_fixture, unseen_says_fixture  # noqa: F401
+from command_line import SCRIPT, content, digits_file_fixture, prune_fixture, run_program, unseen_says_fixture  # noqa: F401
 
 from unseen.cli._console import EpochCount, outlook
 
-# Three fits of about a second, to be interrupted.
+# Three fits of half a second, to be interrupted.
 SLOW = [
     "prune",
     "digits",
     "--keep",
     "0.5",
     "--learner",
-    "extra_trees:n_estimators=300",
+    "extra_trees:n_estimators=150",
     "--folds",
     "3",
     "--threads",
     "1",
+    "--no-report",
 ]
 
 
@@ -48,7 +49,7 @@ def test_what_will_be_done_and_its_cost_are_told_before_training(unseen_says, pr
 
 def test_a_line_an_epoch_with_the_time_left(unseen_says, digits_file, tmp_path):
     command = ["prune", digits_file, "--keep", "9", "--learner", "mlp:epochs=3,threads=1", "--folds", "2"]
-    said = unseen_says(*command, "--out", tmp_path / "run")
+    said = unseen_says(*command, "--no-report", "--out", tmp_path / "run")
     assert "2 trainings of 3 epochs by mlp:epochs=3,threads=1, 1 thread each" in said.err
     lines = said.err.splitlines()[6:]
     told = [re.sub(r"loss \d+\.\d+", "loss L", re.sub(r"about \d+ s", "about T s", line)) for line in lines]
@@ -70,7 +71,7 @@ def test_copies_that_stay_together_are_told(unseen_says, tmp_path):
     X = np.random.default_rng(0).normal(size=(40, 3))
     X[1], X[3] = X[0], X[2]
     np.savez(tmp_path / "copies.npz", x=X, y=np.arange(40) // 2 % 2)
-    command = ["prune", tmp_path / "copies.npz", "--keep", "9", "--learner", "logistic", "--folds", "2"]
+    command = ["prune", tmp_path / "copies.npz", "--keep", "9", "--learner", "logistic", "--folds", "2", "--no-report"]
     assert "groups  2 of copies" in unseen_says(*command, "--out", tmp_path / "run").err
 
 
@@ -161,7 +162,8 @@ def on_a_terminal(command):
 
 
 def test_a_terminal_gets_a_bar_with_the_time_left(prune, tmp_path):
-    command = [SCRIPT, "prune", prune[1], "--keep", "9", "--learner", "extra_trees:n_estimators=100", "--folds", "4"]
+    learner = ["--learner", "extra_trees:n_estimators=100"]
+    command = [SCRIPT, "prune", prune[1], "--keep", "9", *learner, "--folds", "4", "--no-report"]
     shown, out = on_a_terminal([*map(str, command), "--out", str(tmp_path / "run")])
     assert "━" in shown
     assert re.search(r"[1-3]/4.* epochs.*about \d+ s left", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown))
@@ -212,7 +214,7 @@ def assert_nobody_is_left(group):
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     run = tmp_path_factory.mktemp("unbroken") / "run"
-    subprocess.run([SCRIPT, *SLOW, "--out", run], check=True, capture_output=True)
+    assert run_program([*SLOW, "--out", run]) == 0
     return {name: data for name, data in content(run).items() if name != "command.json"}
 
 
@@ -233,13 +235,14 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(unseen_says, unbroken, tmp_path
     assert_resumes(unseen_says, run, unbroken)
 
 
+@pytest.mark.slow
 def test_ctrl_c_with_two_jobs_leaves_no_child_process(tmp_path):
     run = tmp_path / "run"
     process = begun([*SLOW, "--jobs", "2"], run, fits=2)
     assert interrupted(process).splitlines()[-1].startswith("interrupted; what is finished is kept")
     assert_nobody_is_left(process.pid)
     options = json.loads((run / "command.json").read_text())["options"]
-    assert options["jobs"] == 2  # resumed in the slow tests below
+    assert options["jobs"] == 2  # resumed in the tests below
 
 
 @pytest.mark.slow

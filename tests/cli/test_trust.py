@@ -75,7 +75,7 @@ def test_a_command_sealed_anew_does_not_pass_for_that_of_a_finished_run(unseen_s
 
 
 def test_how_a_finished_run_is_shown_may_change(unseen_says, finished):
-    edited(finished, json=True, no_report=True, quiet=True)
+    edited(finished, json=True, no_report=False, quiet=True)
     said = unseen_says("resume", finished)
     assert said.code == 0
     assert json.loads(said.out)["kept"] == 100
@@ -178,7 +178,17 @@ def own_fixture(unseen_says, digits_file, mark, tmp_path):
     """A run that this user began, with a learner of their own; not finished."""
     run = tmp_path / "own"
     said = unseen_says(
-        "prune", digits_file, "--learner", "sklearn:harm:made", "--folds", "2", "--keep", "0.5", "--out", run
+        "prune",
+        digits_file,
+        "--learner",
+        "sklearn:harm:made",
+        "--folds",
+        "2",
+        "--keep",
+        "0.5",
+        "--no-report",
+        "--out",
+        run,
     )
     assert said.code == 0, said.err
     coreset = (run / "coreset.parquet").read_bytes()
@@ -220,7 +230,7 @@ def test_the_key_is_secret_and_made_only_where_it_is_needed(unseen_says, prune, 
     assert unseen_says(*prune, "--out", tmp_path / "plain").code == 0
     assert not key.exists()
     learner = ["--learner", "sklearn:sklearn.naive_bayes:GaussianNB"]
-    begin = ["prune", digits_file, *learner, "--folds", "2", "--keep", "0.5", "--out"]
+    begin = ["prune", digits_file, *learner, "--folds", "2", "--keep", "0.5", "--no-report", "--out"]
     assert unseen_says(*begin, tmp_path / "a").code == 0
     assert (key.stat().st_mode & 0o777, len(key.read_bytes())) == (0o600, 32)
     assert read_command(tmp_path / "a").own
@@ -232,7 +242,7 @@ def test_the_key_is_secret_and_made_only_where_it_is_needed(unseen_says, prune, 
 def test_where_no_key_can_be_kept_a_run_is_begun_all_the_same(unseen_says, digits_file, monkeypatch, tmp_path):
     (tmp_path / "state").mkdir(mode=0o500)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    learner = ["--learner", "sklearn:sklearn.naive_bayes:GaussianNB"]
+    learner = ["--learner", "sklearn:sklearn.naive_bayes:GaussianNB", "--no-report"]
     said = unseen_says("prune", digits_file, *learner, "--folds", "2", "--keep", "0.5", "--out", tmp_path / "a")
     assert said.code == 0
     assert not read_command(tmp_path / "a").own

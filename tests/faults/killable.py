@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import json
 import os
@@ -56,8 +57,12 @@ class Program:
         self.server.stdout.close()
 
 
+servers: list[Program] = []  # at most one in this process: pytest has an imported fixture once for each module
+
+
 @pytest.fixture(name="program", scope="session")
 def program_fixture(tmp_path_factory):
-    program = Program(tmp_path_factory.mktemp("program"))
-    yield program
-    program.close()
+    if not servers:
+        servers.append(Program(tmp_path_factory.mktemp("program")))
+        atexit.register(servers[0].close)
+    return servers[0]

@@ -25,7 +25,7 @@ from killable import program_fixture  # noqa: F401
 COMMON = ["--keep", "0.5", "--rule", "stratified", "--folds", "3", "--threads", "1", "--seed", "5", "--no-report"]
 COMMANDS = {
     "torch": ["prune", "digits", "--learner", "mlp:epochs=3,threads=1", "--score", "el2n", "--also", "aum", *COMMON],
-    "sklearn": ["prune", "digits", "--learner", "extra_trees:n_estimators=80", "--also", "loss", *COMMON],
+    "sklearn": ["prune", "digits", "--learner", "extra_trees:n_estimators=20", "--also", "loss", *COMMON],
 }
 EPOCHS = 3
 FILES = ("manifest.json", "scores.parquet", "coreset.parquet")

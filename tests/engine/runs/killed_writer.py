@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import scipy.stats  # noqa: F401 - once here, not in every forked process
+import pandas as pd  # noqa: F401 - which pyarrow loads; once here, not in every forked process
+import scipy.stats  # noqa: F401
 
 from unseen.core.coreset import Coreset
 from unseen.core.table import ScoreTable
