@@ -236,6 +236,7 @@ def test_multilabel_targets_are_refused():
         Pruner().fit(np.zeros((4, 1)), np.array([[1, 1], [0, 1], [1, 0], [0, 1]]))
 
 
+@pytest.mark.slow
 def test_without_imbalanced_learn():
     code = """
 import sys

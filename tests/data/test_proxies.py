@@ -191,9 +191,10 @@ def test_large_jpeg_files_are_decoded_at_reduced_scale_to_nearly_the_same():
     assert np.abs(reduced - whole).mean() < 1
 
 
-def test_a_run_keeps_the_file_and_goes_on_with_it(folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_run_keeps_the_file_and_goes_on_with_it(folder, tmp_path, monkeypatch, jobs):
     asked = {"image_size": 8, "plan": unseen.folds(2), "learner": "logistic", "out": tmp_path / "run"}
-    first = unseen.score(folder, **asked, jobs=2, threads=1)
+    first = unseen.score(folder, **asked, jobs=jobs, threads=1)
     assert len(list((tmp_path / "run").glob("pixels-*.npy"))) == 1
     (tmp_path / "run" / "scores.parquet").unlink()
     monkeypatch.setattr(images, "_read_all", None)

@@ -3,15 +3,22 @@
 import doctest
 import re
 import runpy
-import subprocess
 import sys
 import warnings
 from pathlib import Path
 
 import pytest
 
+from unseen.cli import main
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+SLOW = {"docs/reading_a_curve.md", "docs/tutorials/cluster.md"}  # dozens of trainings, processes that start
+
+
+def page_of(path):
+    name = path.relative_to(ROOT).as_posix()
+    return pytest.param(path, id=name, marks=pytest.mark.slow if name in SLOW else ())
 
 
 # Of the libraries that pages train with, not of this one: advice on loaders, and checks that torch deprecates.
@@ -20,7 +27,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 @pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`")
 @pytest.mark.filterwarnings("ignore:`isinstance\\(treespec, LeafSpec\\)` is deprecated")
 @pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true but no accelerator is found")
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", [page_of(path) for path in PAGES])
 def test_blocks_of_python(page):
     text = page.read_text()
     assert ">>>" not in re.sub(r"```python.*?```", "", text, flags=re.S), "an example outside a python block is not run"
@@ -32,16 +39,17 @@ def test_blocks_of_python(page):
         assert result.attempted > 3
 
 
-def test_the_readme_shows_what_make_demo_prints(tmp_path):
+def test_the_readme_shows_what_make_demo_prints(tmp_path, monkeypatch, capfd):
     command = re.search(r"\$\(DEMO\)/unseen (prune .*)", (ROOT / "Makefile").read_text())[1]
     shown = re.search(r"    \$ unseen (.*?)\n\n", (ROOT / "README.md").read_text(), flags=re.S)[1]
     said, *lines = [line.removeprefix("    ") for line in shown.splitlines()]  # `...` stands for lines left out
     assert said == command
-    done = subprocess.run(
-        [Path(sys.executable).with_name("unseen"), *command.split()],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    printed = "".join(f"{line}\n" for line in (done.stderr + done.stdout).splitlines())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["unseen", *command.split()])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main()
+    out, err = capfd.readouterr()
+    printed = "".join(f"{line}\n" for line in (err + out).splitlines())
     wanted = "".join("(?:.*\\n)*" if line == "..." else re.escape(f"{line}\n") for line in lines)
     assert sum(line != "..." for line in lines) > 4
     assert re.fullmatch(wanted, printed), printed
@@ -58,7 +66,7 @@ def test_the_readme_shows_the_lines_by_which_the_two_examples_differ():
     assert len(added) - len(removed) <= 6
 
 
-@pytest.mark.parametrize("name", ["train_plain", "train_unseen"])
+@pytest.mark.parametrize("name", ["train_plain", pytest.param("train_unseen", marks=pytest.mark.slow)])
 def test_examples_run(name):
     pytest.importorskip("torch", reason="the examples train with torch")
     with warnings.catch_warnings():

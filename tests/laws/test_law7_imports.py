@@ -11,59 +11,53 @@ import unseen
 HEAVY = ("torch", "ray", "matplotlib", "jinja2", "datasets", "lightning", "transformers", "skorch")
 
 
-def heavy_imports(code):
-    script = f"import sys\n{code}\nprint([m for m in {HEAVY!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return done.stdout.strip().splitlines()[-1]
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import unseen",
-        "import unseen\n[getattr(unseen, name) for name in unseen.__all__]",
-        "import unseen.cli",
-        "from unseen.integrations import fabric, huggingface, lightning, skorch",
-        "import unseen\nunseen.prune('digits', keep=0.5, learner='logistic', plan=unseen.folds(2))",
-    ],
-    ids=["import", "every public name", "command line", "integrations", "a whole run without torch"],
-)
-def test_nothing_heavy(code):
-    assert heavy_imports(code) == "[]"
-
-
-def test_training_does_not_import_the_compiler_of_torch():
-    """It takes as long as torch itself, and every optimiser of torch imports it."""
-    script = (
-        "import sys, unseen; from unseen.learners import Recipe, TorchLearner; "
+# What a program does, one after the other, and the modules that are not imported even then.
+STAGES = {
+    "import": ("import unseen", (*HEAVY, "numpy")),  # the names are filled in when they are first used
+    # The help comes at once: half of a second or more is scikit-learn and scipy.stats.
+    "command line": ("import unseen.cli", (*HEAVY, "sklearn", "scipy.stats")),
+    "every public name": ("found = [getattr(unseen, name) for name in unseen.__all__]", HEAVY),
+    "verbs are functions": ("assert all(map(callable, (unseen.prune, unseen.score, unseen.select)))", HEAVY),
+    "integrations": ("from unseen.integrations import fabric, huggingface, lightning, skorch", HEAVY),
+    "a whole run without torch": (
+        "unseen.prune('digits', keep=0.5, learner='logistic', plan=unseen.folds(2))",
+        HEAVY,
+    ),
+    # The compiler takes as long as torch itself, and every optimiser of torch imports it.
+    "training by torch": (
+        "from unseen.learners import Recipe, TorchLearner; "
         "learner = TorchLearner(Recipe(network='mlp', epochs=1), device='cpu'); "
-        "unseen.score('digits', plan=unseen.folds(2), learner=learner); "
-        "print('torch' in sys.modules, 'torch._dynamo' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "True False"
+        "unseen.score('digits', plan=unseen.folds(2), learner=learner); assert 'torch' in sys.modules",
+        ("torch._dynamo",),
+    ),
+}
+
+
+def imports_of(stages):
+    """Run the stages in one new process; returns what each has imported of the modules that it must not."""
+    lines = ["import sys"]
+    for code, unwanted in stages:
+        lines += [code, f"print([name for name in {unwanted!r} if name in sys.modules])"]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def imports():
+    return dict(zip(STAGES, imports_of(STAGES.values()), strict=True))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_nothing_heavy(imports, stage):
+    assert imports[stage] == "[]"
 
 
 def test_planted_import_is_caught():
-    assert heavy_imports("import unseen, jinja2") == "['jinja2']"
+    assert imports_of([("import unseen, jinja2", HEAVY)]) == ["['jinja2']"]
 
 
-def test_importing_is_cheap():
-    """Not even NumPy: the names are filled in when they are first used."""
-    script = "import sys, unseen; print('numpy' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
-
-
-def test_the_command_line_imports_what_it_needs():
-    """The help comes at once: half of a second or more is scikit-learn and scipy.stats."""
-    script = "import sys, unseen.cli; print([m for m in ('sklearn', 'scipy.stats') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize("first", ["import unseen.pruning, unseen.engine.scoring, unseen.scores", "import unseen"])
-def test_verbs_are_functions_in_both_import_orders(first):
+def test_verbs_are_functions_where_their_modules_are_imported_first():
+    first = "import unseen.pruning, unseen.engine.scoring, unseen.scores"
     script = f"{first}\nimport unseen\nassert all(callable(getattr(unseen, v)) for v in ('prune', 'score', 'select'))"
     subprocess.run([sys.executable, "-c", script], check=True)
 

@@ -485,7 +485,7 @@ class Counting(GaussianNB):
         return super().fit(X, y)
 
 
-@pytest.mark.parametrize(("jobs", "threads"), [(1, 1), (1, 2), (2, 1)])
+@pytest.mark.parametrize(("jobs", "threads"), [(1, 1), (1, 2), pytest.param(2, 1, marks=pytest.mark.slow)])
 def test_blas_has_one_thread_and_openmp_those_of_the_fit(monkeypatch, jobs, threads):
     """Threads of BLAS spin: logistic regression on two was ten times slower beside busy processes."""
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):

@@ -224,7 +224,10 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path):
     assert gone(pids, 5)
 
 
-@pytest.mark.parametrize(("piped", "n"), [(False, 60), (False, MANY), (True, MANY)])
+@pytest.mark.parametrize(
+    ("piped", "n"),
+    [(False, 60), pytest.param(False, MANY, marks=pytest.mark.slow), pytest.param(True, MANY, marks=pytest.mark.slow)],
+)
 def test_a_script_that_workers_cannot_import_is_told_so(tmp_path, piped, n):
     process = script(tmp_path, GUARD if piped else "main()", n, piped=piped)
     _, err = process.communicate(timeout=60)
@@ -232,8 +235,14 @@ def test_a_script_that_workers_cannot_import_is_told_so(tmp_path, piped, n):
     assert 'must be a file and do its work under `if __name__ == "__main__":`; jobs=1 needs no worker process' in err
 
 
-@pytest.mark.parametrize("n", [60, MANY])
-@pytest.mark.parametrize("wait", [0.0, 0.3, 0.6])
+@pytest.mark.parametrize(
+    ("n", "wait"),
+    [
+        (60, 0.3),
+        *(pytest.param(n, wait, marks=pytest.mark.slow) for n, wait in [(60, 0.0), (60, 0.6)]),
+        *(pytest.param(MANY, wait, marks=pytest.mark.slow) for wait in (0.0, 0.3, 0.6)),
+    ],
+)
 def test_a_worker_killed_while_it_starts_is_told(n, wait):
     killed = []
 
@@ -254,6 +263,7 @@ def test_a_worker_killed_while_it_starts_is_told(n, wait):
     assert not workers()
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_a_killed_parent_leave_nothing_while_workers_start(tmp_path):
     for number in (signal.SIGINT, signal.SIGKILL):
         process = script(tmp_path, GUARD, MANY)

@@ -51,7 +51,7 @@ def weights(saved):
 
 # Measured: 3e-7 without batch normalisation, 5e-5 with it, and 3e-4 where one of its batches has two samples.
 @pytest.mark.parametrize(("case", "tolerance"), [(0, 3e-6), (1, 3e-3), (2, 5e-4)], ids=["mlp", "normed", "convnet"])
-@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("workers", [3, pytest.param(2, marks=pytest.mark.slow)])
 def test_several_processes_take_the_steps_of_one(workers, case, tolerance):
     (tape, history, reports), (tape1, history1, reports1) = of(workers)[case], of(1)[case]
     near(tape, tape1, tolerance)
