@@ -318,3 +318,29 @@ def test_a_series_in_another_order_is_refused_and_one_without_is_paired_by_posit
     assert from_frame(frame, labels.loc[frame.index]).labels.tolist() == [1, 0, 1, 0]
     for other in (labels.to_numpy(), labels.reset_index(drop=True), labels.set_axis([1, 1, 2, 2])):
         assert from_frame(frame, other).labels.tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "answers", "named"),
+    [
+        (PEOPLE, {"y": PEOPLE["income"]}, "'income'"),  # text: a table
+        (PEOPLE.assign(paid=PEOPLE["income"].map({">50K": 7, "<=50K": 3}))[["age", "paid"]], {}, "'paid'"),
+        (np.c_[RNG.normal(size=N), PEOPLE["income"] == ">50K"], {}, "1"),
+        (PEOPLE, {"target": PEOPLE["hours"]}, "'hours'"),
+        (PEOPLE[["age", "hours"]], {"target": PEOPLE["hours"]}, "'hours'"),  # numbers: vectors
+    ],
+)
+def test_an_input_that_is_the_answer_is_named(inputs, answers, named):
+    answers = answers or {"y": PEOPLE["income"]}
+    what = "target" if "target" in answers else "labels"
+    with pytest.warns(UserWarning, match=f"^column {named} of the inputs is the same as the {what}: "):
+        unseen.data.from_arrays(inputs, **answers)
+
+
+def test_an_input_that_is_nearly_the_answer_is_not_named():
+    nearly = (PEOPLE["income"] == ">50K").to_numpy(np.int64)
+    nearly[7] = 1 - nearly[7]
+    codes = np.c_[nearly, np.zeros(N), np.arange(N)]  # nor are a constant column and the row numbers
+    from_frame(pd.DataFrame(codes, columns=list("abc")), PEOPLE["income"])
+    few = np.arange(10) % 2  # of ten samples, it may be chance
+    unseen.data.from_arrays(few[:, None], few)

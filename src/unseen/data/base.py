@@ -11,6 +11,7 @@ full one has the content of every sample and no times. `docs/data.md` says what 
 from __future__ import annotations
 
 import json
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -65,6 +66,29 @@ class Samples(Data):
             return None
         rows = np.asarray(rows)
         return self.frame.iloc[rows] if hasattr(self.frame, "iloc") else self.frame[rows]
+
+    def _warn_of_answers(self, codes: npt.NDArray[Any], column: Callable[[int], npt.NDArray[Any]]) -> None:
+        """Warn of inputs that are the labels, or the target: models would only read them.
+
+        Args:
+            codes: (n, d) a number for each distinct entry of each column.
+            column: returns the entries of one column.
+        """
+        if self.targets is None:
+            found = _copies(codes, self.labels)
+        else:
+            wanted = to_float32(self.targets)
+            numbers = ((at, column(at)) for at in range(codes.shape[1]))
+            found = [at for at, of in numbers if of.dtype.kind in "biuf" and np.array_equal(to_float32(of), wanted)]
+        if found:
+            named = [at if self.feature_names is None else repr(self.feature_names[at]) for at in found]
+            what = "labels" if self.targets is None else "target"
+            warnings.warn(
+                f"column {some(named)} of the inputs is the same as the {what}: models only read it, and their scores "
+                "say nothing; leave it out of the inputs (of a frame: frame.drop(columns=...), or features=)",
+                UserWarning,
+                stacklevel=2,
+            )
 
     @abstractmethod
     def _hash_all(self) -> Hashes:
@@ -160,6 +184,8 @@ class ArrayData(Samples):
             for block in blocks(len(self), self.sample_bytes):
                 values = self._cast(array[block]) if wide else array[block]
                 check_finite(values, columns=self.feature_names, first_row=block.start)
+        if kind == "vector":
+            self._warn_of_answers(array, lambda at: array[:, at])
 
     @property
     def held_bytes(self) -> int:
@@ -247,6 +273,7 @@ class TableData(Samples):
         self.codes, self.values = codes, tuple(values)
         self.dtype = np.dtype(object)
         self.sample_shape = (codes.shape[1],)
+        self._warn_of_answers(codes, lambda at: self.values[at][codes[:, at]])
 
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
         """Return these rows, object (m, d)."""
@@ -264,6 +291,26 @@ class TableData(Samples):
 
     def _hash_all(self) -> Hashes:
         return hash_all(len(self), self.codes.shape[1] * 4, lambda rows: self.codes[rows])
+
+
+def _copies(columns: npt.NDArray[Any], labels: IntArray) -> list[int]:
+    """Find the columns (n, d) that have one value in all rows of a class, and another in each class.
+
+    With fewer than 10 samples a class, this may be chance, so none is returned.
+
+    >>> _copies(np.array([[7, 0], [9, 1]] * 10), np.array([1, 0] * 10))
+    [0, 1]
+    """
+    classes, first, places = np.unique(labels, return_index=True, return_inverse=True)
+    if len(classes) < 2 or len(labels) < 10 * len(classes):
+        return []
+    of_class = columns[first]
+    ordered = np.sort(of_class, axis=0)
+    found = np.flatnonzero((ordered[1:] != ordered[:-1]).all(axis=0))
+    for block in blocks(len(labels), 8 * columns.shape[1]):
+        if found.size:
+            found = found[(columns[block][:, found] == of_class[places[block]][:, found]).all(axis=0)]
+    return found.tolist()
 
 
 # ---- content: hashes, exact copies, and digests ---------------------------------------------------------------------
