@@ -1,16 +1,14 @@
-"""Is `unseen.prune` by default worse than random on a few hundred rows, or by estimators other than networks?
+"""Is the default worse than random on a few hundred rows, or by estimators other than networks?
 
     python benchmarks/quality/small_data.py --data FOLDER --cache FOLDER --out FOLDER [--side report] [--write]
 
 The beds of `beds.py`, cut to 300, 1,000 and 3,000 training rows. The estimator that scores is the one that is trained:
-a random forest, gradient boosting, logistic regression, nearest neighbours or a small network, all of scikit-learn.
-Arms: `random`, each class in proportion; `over all`, the default of before, which cut and drew over all samples at
-once; `rule`, which does so inside each class; `prune`, which is that rule, or random where the models are too weak, as
-`unseen.prune` decides. Accuracy and mean recall of classes. Five replicates. A budget below two samples a class is left
-out.
+a random forest, logistic regression, nearest neighbours or a small network, all of scikit-learn. Arms: `random`, each
+class in proportion; `over all`, the default of before, which cut and drew over all samples at once; `default`, which
+does so inside each class, without the fall back of `unseen.prune` to random where models are too weak. Five
+replicates. A budget below two samples a class is left out.
 
-The rule was chosen on the tuning beds (`--side tuning`); the report beds were then run once, and again when `prune`,
-mean recall and boosting were added, with the same seeds. Every cell is a line of
+The design was chosen on the tuning beds (`--side tuning`); the report beds were then run once. Every cell is a line of
 `OUT/small_<bed>.jsonl`; `--write` makes benchmarks/results/small_data_<side>.json of them.
 """
 
@@ -29,14 +27,13 @@ from typing import Any
 import designs
 import numpy as np
 from beds import BEDS, replicate
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 
 import unseen
-from unseen.rules.registry import FALLBACK, too_weak
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write
@@ -51,9 +48,8 @@ ESTIMATORS: dict[str, Callable[[int], Any]] = {
     "logistic": lambda seed: LogisticRegression(max_iter=300),
     "neighbours": lambda seed: KNeighborsClassifier(5),
     "network": lambda seed: MLPClassifier((64,), max_iter=60, random_state=seed),
-    "boosting": lambda seed: HistGradientBoostingClassifier(l2_regularization=1.0, random_state=seed),
 }
-ARMS = {"random": "random:quota=proportional", "over all": "stratified:cutoff=auto", "rule": None}
+ARMS = {"random": "random:quota=proportional", "over all": "stratified:cutoff=auto", "default": None}
 
 
 def cells(bed: str, seed: int, cache: Path, data: Path, done: set[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
@@ -71,25 +67,18 @@ def cells(bed: str, seed: int, cache: Path, data: Path, done: set[tuple[Any, ...
                 X, np.searchsorted(classes, y), scores=["el2n", "memorization", "label_issue"],
                 learner=made(seed), seed=seed, groups=None, threads=1,
             )  # fmt: skip
-            arms = {**ARMS, "prune": None if too_weak(table) is None else FALLBACK}
-            found: dict[str, dict[str, tuple[float, float]]] = {}
+            found: dict[str, dict[str, float]] = {}
             for keep in (keep for keep in KEEPS if keep * n >= 2 * len(classes)):
-                tested: dict[bytes, tuple[float, float]] = {}
-                for arm, rule in arms.items():
-                    score = None if (rule or "").startswith("random") else "el2n"
-                    rows = unseen.select(table, rule=rule, score=score, keep=keep, seed=seed).indices
-                    if rows.tobytes() not in tested:
-                        tested[rows.tobytes()] = quality(made(seed).fit(X[rows], y[rows]), X_test, y_test)
-                    found.setdefault(arm, {})[str(keep)] = tested[rows.tobytes()]
-            full = quality(made(seed).fit(X, y), X_test, y_test)
+                for arm, rule in ARMS.items():
+                    kept = unseen.select(
+                        table, rule=rule, score="el2n" if arm != "random" else None, keep=keep, seed=seed
+                    )
+                    rows = kept.indices
+                    right = made(seed).fit(X[rows], y[rows]).predict(X_test) == y_test
+                    found.setdefault(arm, {})[str(keep)] = float(right.mean())
+            full = float((made(seed).fit(X, y).predict(X_test) == y_test).mean())
             held = float(np.mean(table.predictions == table.labels))
             yield {"bed": bed, "seed": seed, "n": n, "estimator": name, "full": full, "held_out": held, "arms": found}
-
-
-def quality(model: Any, X: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Return accuracy and mean recall of the classes."""
-    right = model.predict(X) == y
-    return float(right.mean()), float(np.mean([right[y == label].mean() for label in np.unique(y)]))
 
 
 def main() -> None:

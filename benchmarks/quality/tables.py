@@ -216,9 +216,7 @@ def blocks() -> dict[str, list[str]]:
     for side in ("tuning", "report"):
         small = _result(f"small_data_{side}")
         made[f"small data {side}"] = small_data(small["cells"]) + setting(small)
-        made[f"small data recall {side}"] = small_data(small["cells"], arms=("prune",), recall=True)
-        made[f"small data certain {side}"] = small_data_certain(small["cells"])
-    made["answer small data"] = small_data(small["cells"], (300, 3000), ("prune",))
+    made["answer small data"] = small_data(small["cells"], (300, 3000), ("default",))
     steps = _result("designs_steps") if (RESULTS / "designs_steps.json").exists() else None
     beds = steps["beds"] if steps else tuning["studies"][STEPS]
     made |= {f"designs steps {keep}": by_bed(beds, keep) for keep in KEEPS}
@@ -358,10 +356,7 @@ def across_beds(result: dict[str, Any]) -> list[str]:
 
 
 def small_data(
-    cells: list[dict[str, Any]],
-    sizes: Sequence[int] = (300, 1000, 3000),
-    arms: Sequence[str] = ("over all", "rule", "prune"),
-    recall: bool = False,
+    cells: list[dict[str, Any]], sizes: Sequence[int] = (300, 1000, 3000), arms: Sequence[str] = ("over all", "default")
 ) -> list[str]:
     """By estimator and size: points over random, mean over beds and replicates, and the lowest mean of a bed."""
     rows = []
@@ -369,42 +364,15 @@ def small_data(
     for estimator, n, arm in product(estimators, sizes, arms):
         entries = []
         for keep in KEEPS:
-            means = [float(np.mean(gain)) for gain in _small_gains(cells, estimator, n, arm, keep, recall).values()]
+            by_bed: dict[str, list[float]] = {}
+            for cell in cells:
+                if (cell["estimator"], cell["n"]) == (estimator, n) and keep in cell["arms"].get(arm, {}):
+                    gain = cell["arms"][arm][keep] - cell["arms"]["random"][keep]
+                    by_bed.setdefault(cell["bed"], []).append(100 * gain)
+            means = [float(np.mean(gain)) for gain in by_bed.values()]
             entries.append(f"{np.mean(means):+.1f} ({min(means):+.1f})" if means else "")
         rows.append([f"{estimator}, {n:,} rows" + (f", {arm}" if len(arms) > 1 else ""), *entries])
     return table(["over random (lowest bed)", *map(percent_pruned, KEEPS)], rows)
-
-
-def small_data_certain(cells: list[dict[str, Any]]) -> list[str]:
-    """How many cells of `prune` are certainly better and worse than random: 95 % intervals of paired differences."""
-    rows = []
-    for estimator in dict.fromkeys(cell["estimator"] for cell in cells):
-        entries: list[str] = []
-        for recall in (False, True):
-            gains = [
-                gain
-                for n, keep in product((300, 1000, 3000), KEEPS)
-                for gain in _small_gains(cells, estimator, n, "prune", keep, recall).values()
-                if any(gain)  # where `prune` draws as random does, there is nothing to compare
-            ]
-            found = [interval(gain) for gain in gains if len(gain) > 1]
-            better = sum(one.low > 0 for one in found)
-            worse = sum(one.high < 0 for one in found)
-            entries += [str(len(gains)), str(better), str(worse)]
-        rows.append([estimator, *entries[:3], *entries[4:]])
-    return table(["estimator", "cells", "accuracy better", "worse", "mean recall better", "worse"], rows)
-
-
-def _small_gains(
-    cells: list[dict[str, Any]], estimator: str, n: int, arm: str, keep: str, recall: bool
-) -> dict[str, list[float]]:
-    """Points over random by bed, one a replicate."""
-    by_bed: dict[str, list[float]] = {}
-    for cell in cells:
-        if (cell["estimator"], cell["n"]) == (estimator, n) and keep in cell["arms"].get(arm, {}):
-            gain = cell["arms"][arm][keep][recall] - cell["arms"]["random"][keep][recall]
-            by_bed.setdefault(cell["bed"], []).append(100 * gain)
-    return by_bed
 
 
 def rare_classes(result: dict[str, Any]) -> list[str]:
