@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import resource
@@ -105,6 +106,9 @@ def bad_data(tmp_path_factory, digits_file):
     (folder / "cut.parquet").write_bytes((folder / "table.parquet").read_bytes()[:-40])
     (folder / "nothing").mkdir()
     (folder / "notes.txt").write_text("no data")
+    (folder / "table.csv.gz").write_bytes(gzip.compress(b"a,label\n1,2\n"))
+    (folder / "texts" / "a").mkdir(parents=True)
+    (folder / "texts" / "a" / "1.txt").write_text("good")
     for i in range(12):
         (folder / "images" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
         pixels = np.full((8, 8, 3), 20 * i, np.uint8)
@@ -122,6 +126,8 @@ def bad_data(tmp_path_factory, digits_file):
     [
         ("nowhere.npz", [], "there is no file or folder .*nowhere.npz; a data set is one of"),
         ("notes.txt", [], "cannot read a data set from .*notes.txt; a data set is one of"),
+        ("table.csv.gz", [], "cannot read a data set from .*table.csv.gz, which is packed; unpack it first$"),
+        ("texts", [], "texts holds texts, .* write the texts as one table, a csv or parquet file"),
         ("nothing", [], "nothing holds no class folders; images must be in one folder a class"),
         ("empty-class", [], "class folder 'c' holds no images"),
         ("truncated", [], r"4\.png"),

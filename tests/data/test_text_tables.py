@@ -176,3 +176,26 @@ def test_a_first_row_of_numbers_names_no_columns(write):
     ):
         resolve(write("a.csv", "0.5,-1.2,1\n0.1,0.3,0\n"), label="1")
     assert resolve(write("b.csv", "0,1,2\n0.1,0.3,0\n0.5,0.3,1\n"), label="2").feature_names == ("0", "1")
+
+
+@pytest.mark.parametrize("role", ["id", "group"])
+def test_labels_ids_and_groups_keep_the_zeros_and_digits_that_they_are_written_with(write, role):
+    zeros = [f"{row:04}" for row in range(20)]
+    long = [str(10**20 + row) for row in range(20)]
+    rows = [f"{row % 7}.5,0{1 + row % 2},{zeros[row]},{long[row]}\n" for row in range(20)]
+    path = write("codes.csv", "a,label,short,long\n" + "".join(rows))
+    for column, written in (("short", zeros), ("long", long)):
+        data = resolve(path, **{role: column})
+        assert data.class_names == ("01", "02")
+        assert len(set(data.ids.tolist() if role == "id" else data.groups.tolist())) == 20
+        assert role == "group" or data.ids.tolist() == written
+    # Numbers that lose nothing stay numbers.
+    path = write("plain.csv", "a,label,key\n" + "".join(f"{row % 7}.5,{row % 2},{2**62 + row}\n" for row in range(20)))
+    data = resolve(path, id="key")
+    assert data.class_names == ("0", "1")
+    assert data.ids.tolist() == [2**62 + row for row in range(20)]
+
+
+def test_labels_that_differ_by_a_zero_are_two_classes(write):
+    path = write("codes.csv", "a,label\n" + "0,1\n1,01\n2,2\n" * 10)
+    assert resolve(path).class_names == ("01", "1", "2")

@@ -428,9 +428,11 @@ def check_finite(array: npt.NDArray[Any], *, columns: Sequence[str] | None = Non
         column = columns[at[1]] if columns is not None else ", ".join(str(i) for i in at[1:])
         return f"row {at[0] + first_row}, column {column} ({array[tuple(at)]})"
 
+    # In a frame, NaN is a missing entry, and does not come here.
+    fix = "" if np.isinf(array).any() else ", or give a data frame, where NaN is a missing entry"
     raise DataError(
         f"features must be finite, but {len(np.unique(bad[:, 0])):,} rows hold NaN or infinite values: "
-        f"{some([place(at) for at in bad[:5]])}; drop these rows, or pass a data frame to a learner that imputes them"
+        f"{some([place(at) for at in bad[:5]])}; drop these rows{fix}"
     )
 
 

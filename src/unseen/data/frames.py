@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Unpack
 
@@ -91,7 +91,12 @@ class FrameFormat(LoadedFormat):
 
     def __init__(self, source: Any, **given: Any) -> None:
         self.frame, y = source if isinstance(source, tuple) else (source, given.pop("y", None))
+        own = [] if isinstance(self.frame, _ARROW) else list(self.frame.columns)
+        for role in ("label", "target", "text", "image", "id", "group"):  # columns may be numbered
+            if isinstance(given.get(role), int) and given[role] in own:
+                given[role] = str(given[role])
         if isinstance(y, (str, int)):
+            y = str(y) if y in own else y
             if (label := given.get("label")) is not None:
                 raise ArgumentError(f"the column of labels is named twice: y={y!r} and label={label!r}; leave one out")
             y, given["label"] = None, y
@@ -246,6 +251,7 @@ _OTHER = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _THOUSANDS = r"^\s*[-+]?\d{1,3}([,.' ]\d{3})+([,.]\d+)?\s*$"
 _PLAIN = r"^\s*[-+]?\d+([,.]\d+)?\s*$"
 _REAL = re.compile(r"-?\d+\.\d+(e-?\d+)?")  # no name of a column, while whole numbers may be some
+_ZEROS, _LONG = r"^[-+]?0\d+$", r"^[-+]?\d{16,}$"  # a number that loses zeros, or as a real number digits
 _DECIMAL_COMMA = r"^\s*[-+]?\d+,\d+\s*$"
 _WORDS = {"int64": "integer", "double": "real", "string": "text", "bool": "yes/no", "null": "nothing"}
 
@@ -311,7 +317,24 @@ class CsvFormat(LoadedFormat):
                     f"{path}: column {name!r} must hold numbers without thousands separators, but row {row} has "
                     f"{column[row].as_py()!r}; write them without"
                 )
-        return table, notes
+        return self._with_names(table, partial(_parse_csv, path, separator, size)), notes
+
+    def _with_names(self, table: pa.Table, parse: Callable[..., pa.Table]) -> pa.Table:
+        """Keep labels, ids and groups as they are written if a number would lose digits of one: `01` is not `1`."""
+        roles = {self.answers if self.reading.target is None else None, self.reading.id, self.reading.group}
+        numbers = [
+            f.name
+            for f in table.schema
+            if f.name in roles and (pa.types.is_integer(f.type) or pa.types.is_floating(f.type))
+        ]
+        if not numbers:
+            return table
+        written = parse(as_text=numbers)
+        for name in numbers:
+            texts, whole = written.column(name), pa.types.is_integer(table.schema.field(name).type)
+            if _all_match(texts, _ZEROS if whole else f"{_ZEROS}|{_LONG}", r"^[-+]?\d+$"):
+                table = table.set_column(table.schema.get_field_index(name), name, texts)
+        return table
 
 
 class JsonLinesFormat(CsvFormat):
@@ -363,8 +386,19 @@ def from_json_lines(path: str | Path, **options: Unpack[ReaderOptions]) -> Sampl
     return JsonLinesFormat(path, **options).open()
 
 
-def _parse_csv(path: Path, separator: str, size: int, *, decimal_point: str = ".", ordered: bool = False) -> pa.Table:
-    """Read a CSV file by pyarrow; `ordered` reads without threads, since only then row numbers are known."""
+def _parse_csv(
+    path: Path,
+    separator: str,
+    size: int,
+    *,
+    decimal_point: str = ".",
+    ordered: bool = False,
+    as_text: Sequence[str] = (),
+) -> pa.Table:
+    """Read a CSV file by pyarrow: all columns, or those of `as_text` as text.
+
+    `ordered` reads without threads, since only then row numbers are known.
+    """
     odd: list[Any] = []
 
     def note(row: Any) -> str:
@@ -378,7 +412,11 @@ def _parse_csv(path: Path, separator: str, size: int, *, decimal_point: str = ".
             read_options=csv.ReadOptions(block_size=size, use_threads=not ordered),
             parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=note),
             convert_options=csv.ConvertOptions(
-                strings_can_be_null=True, quoted_strings_can_be_null=False, decimal_point=decimal_point
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+                decimal_point=decimal_point,
+                include_columns=as_text,
+                column_types=dict.fromkeys(as_text, pa.string()),
             ),
         )
     except (pa.ArrowException, OSError) as error:

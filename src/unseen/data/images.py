@@ -453,6 +453,11 @@ def _list_images(root: Path) -> tuple[Labelling, list[str]]:
         if "/" in name and name.lower().endswith(SUFFIXES):
             below[name.partition("/")[0]].append(name)
     empty = [name for name, images in below.items() if not images]
+    if empty and len(empty) == len(classes) and any(name.lower().endswith((".txt", ".text")) for name in found.files):
+        raise DataError(
+            f"{root} holds texts, and a folder must hold images ({', '.join(SUFFIXES)}); write the texts as one table, "
+            "a csv or parquet file with a column of texts and one of labels"
+        )
     if empty:
         raise DataError(
             f"class folder {empty[0]!r} holds no images ({', '.join(SUFFIXES)}); remove it from {root}, or fill it"

@@ -101,6 +101,8 @@ def format_of(source: Any) -> type[Format]:
     if (reason := no_file(Path(source))) is not None:
         formats = f"; {_describe_formats()}" if reason == NOTHING else ""
         raise DataError(f"{unreadable_message(Path(source), reason)}{formats}")
+    if place.is_file and place.suffix in (".gz", ".bz2", ".xz", ".zst", ".zip", ".tar"):
+        raise ArgumentError(f"cannot read a data set from {source}, which is packed; unpack it first")
     raise ArgumentError(f"cannot read a data set from {source}; {_describe_formats()}")
 
 
