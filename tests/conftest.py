@@ -4,10 +4,15 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
+import typer.main
 
 MUCH = 4 * 2**30
 
@@ -40,6 +45,27 @@ def _write_to_memory() -> None:
     memory = Path("/dev/shm")
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > MUCH:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _made_once() -> Iterator[None]:
+    """What a process of the program makes once is made once for all tests: commands, the page's template, versions."""
+    compiled = jinja2.Environment.compile
+    codes: dict[Any, Any] = {}
+
+    def compile_once(self: jinja2.Environment, source: Any, name: Any = None, filename: Any = None, **more: Any) -> Any:
+        if filename is None or more:
+            return compiled(self, source, name, filename, **more)
+        key = source, self.autoescape  # all by which environments differ here
+        if key not in codes:
+            codes[key] = compiled(self, source, name, filename)
+        return codes[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
+        patch.setattr(jinja2.Environment, "compile", compile_once)
+        patch.setattr(metadata, "version", cache(metadata.version))
+        yield
 
 
 @pytest.fixture(scope="session")

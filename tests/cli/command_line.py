@@ -9,18 +9,15 @@ import re
 import shutil
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-import typer.main
 from sklearn.datasets import load_digits
 
 from unseen.engine.runs.manifest import seal, unseal
 
 SCRIPT = Path(sys.executable).with_name("unseen")
-commands_of = cache(typer.main.get_command)  # which takes longer than a refusal, and gives the same each time
 
 
 def refused(said, code, pattern):
@@ -78,7 +75,6 @@ def run_program(argv) -> int:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", "100")
-        patch.setattr(typer.main, "get_command", commands_of)
         patch.setattr(sys, "argv", ["unseen", *map(str, argv)])
         try:
             main()

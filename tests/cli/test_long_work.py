@@ -57,17 +57,10 @@ def auto_fixture(digits_file, tmp_path):
     return ["prune", digits_file, "--keep", "0.3", "--rule", "auto", *ways, *QUICK, "--out", tmp_path / "run"]
 
 
-def test_no_begins_nothing(auto, tmp_path):
-    code, shown = at_a_terminal(auto, b"n\n")
-    assert code == 1, shown
-    assert "takes   up to 16 trainings, about 16.0 h in all on this machine" in shown, shown
-    assert "nothing was trained" in shown
-    assert not list((tmp_path / "run").rglob("result.npz"))
-
-
 def test_yes_begins(auto):
     code, shown = at_a_terminal(auto, b"y\n")
     assert code == 0, shown
+    assert "takes   up to 16 trainings, about 16.0 h in all on this machine" in shown, shown
     assert "kept" in shown
 
 
@@ -91,6 +84,14 @@ def here_fixture(unseen_says, monkeypatch):
         return unseen_says(*argv)
 
     return call
+
+
+def test_no_begins_nothing(here, auto, tmp_path):
+    said = here(auto, "n\n")
+    assert said.code == 1, said.err
+    assert "takes   up to 16 trainings, about 16.0 h in all on this machine" in said.err, said.err
+    assert "nothing was trained" in said.err
+    assert not list((tmp_path / "run").rglob("result.npz"))
 
 
 def test_the_option_begins_without_asking(here, auto):

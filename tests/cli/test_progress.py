@@ -17,14 +17,14 @@ from command_line import SCRIPT, content, digits_file_fixture, prune_fixture, ru
 
 from unseen.cli._console import EpochCount, outlook
 
-# Three fits of half a second, to be interrupted.
+# Three fits of a third of a second, to be interrupted.
 SLOW = [
     "prune",
     "digits",
     "--keep",
     "0.5",
     "--learner",
-    "extra_trees:n_estimators=150",
+    "extra_trees:n_estimators=100",
     "--folds",
     "3",
     "--threads",

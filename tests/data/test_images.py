@@ -333,6 +333,7 @@ def test_shards_of_one_split(tmp_path):
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_cifar10(real_data):
     import pyarrow.parquet as pq
 

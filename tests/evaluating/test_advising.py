@@ -189,11 +189,12 @@ def test_quick_is_advice_with_ridge():
 def test_quick_learns_from_the_features_that_are_given():
     """Images with the vectors as features are the vectors."""
     learner = "ridge:lam=9.0,temperature=1.0"
-    vectors = quickly(learner=learner)
-    assert repr(quickly(learner=learner, features=X[:400]).tried) == repr(vectors.tried)  # bounds may be NaN
+    asked = {"learner": learner, "step": 0.45}
+    vectors = quickly(**asked)
+    assert repr(quickly(**asked, features=X[:400]).tried) == repr(vectors.tried)  # bounds may be NaN
     noise = np.random.default_rng(0).normal(size=(400, 3))
-    assert repr(quickly(learner=learner, features=noise).tried) != repr(vectors.tried)
-    near = quickly(learner=learner, features=X[:400], method="k_center")  # they are for rules that read them, too
+    assert repr(quickly(**asked, features=noise).tried) != repr(vectors.tried)
+    near = quickly(**asked, features=X[:400], method="k_center")  # they are for rules that read them, too
     assert near.method == "k_center"
 
 

@@ -215,7 +215,7 @@ def within_of(share, level):
     return share <= level + 3 * np.sqrt(level * (1 - level) / EXPERIMENTS)
 
 
-@pytest.mark.parametrize("m", [360, 1000])
+@pytest.mark.parametrize("m", [360, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("world", WORLDS)
 def test_lossless_holds_its_level_and_the_interval_holds_the_loss_of_the_population(m, world):
     rng = np.random.default_rng(m)

@@ -96,7 +96,8 @@ def by_command(source, options, tmp_path, capfd):
     """`unseen prune`, whose one line on stderr is what it raises."""
     given = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
     said = program(["prune", str(source), "--keep", "0.5", "--rule", "random", "--out", str(tmp_path / "run"), *given,
-                    "--learner", learner_of(source), "--folds", "2", "--threads", "1"], capfd)  # fmt: skip
+                    "--learner", learner_of(source), "--folds", "2", "--threads", "1", "--no-report"],
+                   capfd)  # fmt: skip
     assert "columns used as inputs: " in said or not str(source).endswith("parquet")
     return unseen.load(tmp_path / "run").scores.ids
 

@@ -30,7 +30,10 @@ def unbroken(program, tmp_path_factory):
     return folder, [entry["phase"] for entry in ended.journal]
 
 
-@pytest.mark.parametrize("phase", ["checkpoint write", "result write", "evaluation.parquet"])
+@pytest.mark.parametrize(
+    "phase",
+    ["checkpoint write", *(pytest.param(p, marks=pytest.mark.slow) for p in ("result write", "evaluation.parquet"))],
+)
 def test_killed_and_resumed(program, unbroken, tmp_path, phase):
     folder, boundaries = unbroken
     of_phase = [k for k, name in enumerate(boundaries) if name.startswith(phase)]

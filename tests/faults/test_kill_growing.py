@@ -35,26 +35,27 @@ def unbroken(program, tmp_path_factory):
     return files(run), [entry["phase"] for entry in ended.journal]
 
 
-def moments(boundaries):
-    """Amid the checkpoints, the results and the tables of the steps; and when the history is written."""
-    for phase in ("checkpoint write", "result write", "table write", "history.parquet"):
-        of_phase = [k for k, name in enumerate(boundaries) if name == phase]
-        yield of_phase[len(of_phase) // 2]
+# Amid the checkpoints, the results and the tables of the steps; and when the history is written.
+PHASES = ["checkpoint write", "result write", "table write", "history.parquet"]
 
 
-def test_killed_inside_steps_and_resumed(program, unbroken, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "phase"),
+    [pytest.param(at, phase, marks=pytest.mark.slow if at in (1, 2) else ()) for at, phase in enumerate(PHASES)],
+)
+def test_killed_inside_steps_and_resumed(program, unbroken, tmp_path, number, phase):
     whole, boundaries = unbroken
     assert {name.split("/")[1] for name in whole if name.startswith("parts/")} == set(PARTS)
-    for number, boundary in enumerate(moments(boundaries)):
-        run = tmp_path / f"run-{number}"
-        kill = {"boundary": boundary, "when": "after" if number % 2 else "before"}
-        assert program(*COMMAND, "--out", run, kill=kill).signal == signal.SIGKILL
-        finished = set(run.glob("parts/*/fits/*/result.npz"))
-        assert 0 < len(finished) < 4 or number >= 2  # it was killed on the way
-        ended = program(*(["resume", run] if number % 2 else [*COMMAND, "--out", run]))
-        assert ended.code == 0, ended.output
-        assert files(run) == whole
-        assert not finished & set(trained_again(run)), "what was finished was trained again"
+    of_phase = [k for k, name in enumerate(boundaries) if name == phase]
+    run = tmp_path / "run"
+    kill = {"boundary": of_phase[len(of_phase) // 2], "when": "after" if number % 2 else "before"}
+    assert program(*COMMAND, "--out", run, kill=kill).signal == signal.SIGKILL
+    finished = set(run.glob("parts/*/fits/*/result.npz"))
+    assert 0 < len(finished) < 4 or number >= 2  # it was killed on the way
+    ended = program(*(["resume", run] if number % 2 else [*COMMAND, "--out", run]))
+    assert ended.code == 0, ended.output
+    assert files(run) == whole
+    assert not finished & set(trained_again(run)), "what was finished was trained again"
 
 
 def trained_again(run):

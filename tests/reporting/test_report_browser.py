@@ -42,26 +42,40 @@ def files(tmp_path_factory, digits_run, pictures_run, texts_run):
     return {name: unseen.report(run, out=folder / f"{name} 'q\".html", images=8) for name, run in runs.items()}
 
 
+class Kinds(dict):
+    """A report of each verb that writes one, and one with three charts: prune, an evaluation and in-sample scores.
+
+    Each is made when it is first asked for.
+    """
+
+    def __init__(self, folder, digits_run):
+        super().__init__()
+        self.folder, self.digits_run = folder, digits_run
+
+    def __missing__(self, name):
+        out, quick = self.folder / name, {"learner": "ridge", "threads": 1, "out": self.folder / name}
+        few = tuple(part[:400] for part in load_digits(return_X_y=True))
+        if name == "grow":
+            unseen.grow(few, keep=0.3, steps=2, **quick)
+        elif name == "evaluate":
+            unseen.evaluate("digits", coresets=unseen.load(self.digits_run).coreset, seeds=3, **quick)
+        elif name == "sweep":
+            unseen.sweep(few, methods=["folds:k=2/el2n/top"], keep=[0.5, 0.2], seeds=2, **quick)
+        elif name == "advise":
+            unseen.advise(few, quick=True, seeds=3, searching=1, step=0.5, **quick)
+        beside = []
+        if name == "all":
+            made(self.folder / "seen", resolve("digits"), plan="seen")
+            assert self["evaluate"].exists()
+            beside = [self.folder / "evaluate", self.folder / "seen"]
+        run = out if out.is_dir() else self.digits_run
+        self[name] = unseen.report(run, beside=beside, images=8, out=self.folder / f"{name}.html")
+        return self[name]
+
+
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory, digits_run):
-    """A report of each verb that writes one, and one with three charts: prune, an evaluation and in-sample scores."""
-    folder = tmp_path_factory.mktemp("kinds")
-    X, y = load_digits(return_X_y=True)
-    few = X[:400], y[:400]
-    quick = {"learner": "ridge", "threads": 1}
-    unseen.grow(few, keep=0.3, steps=2, out=folder / "grow", **quick)
-    coreset = unseen.load(digits_run).coreset
-    unseen.evaluate("digits", coresets=coreset, seeds=3, out=folder / "evaluate", **quick)
-    unseen.sweep(few, methods=["folds:k=2/el2n/top"], keep=[0.5, 0.2], seeds=2, out=folder / "sweep", **quick)
-    unseen.advise(few, quick=True, seeds=3, searching=1, step=0.5, out=folder / "advise", **quick)
-    made(folder / "seen", resolve("digits"), plan="seen")
-    found = {name: unseen.report(folder / name, images=8) for name in ("grow", "evaluate", "sweep", "advise")}
-    beside = [folder / "evaluate", folder / "seen"]
-    return {
-        "prune": unseen.report(digits_run, images=8, out=folder / "prune.html"),
-        "all": unseen.report(digits_run, beside=beside, images=8, out=folder / "all.html"),
-        **found,
-    }
+    return Kinds(tmp_path_factory.mktemp("kinds"), digits_run)
 
 
 @contextmanager
@@ -111,7 +125,10 @@ def test_it_fits_and_can_be_read(browser, files, width, scheme):
         assert min(contrast) >= 4.5
 
 
-@pytest.mark.parametrize("name", ["prune", "grow", "evaluate", "sweep", "advise", "all"])
+LONG = [pytest.param(name, marks=pytest.mark.slow) for name in ("grow", "evaluate", "sweep", "advise")]
+
+
+@pytest.mark.parametrize("name", ["prune", "all", *LONG])
 def test_no_part_of_the_screen_is_left_empty(browser, kinds, name):
     """Nothing sticks out; the verdict is above the first chart; the charts fill their rows."""
     for width in (1280, 390):
