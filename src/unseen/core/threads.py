@@ -96,17 +96,6 @@ def short_spins() -> Iterator[None]:
 
 
 @contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Limit BLAS to one thread inside the block, and leave OpenMP as it is.
-
-    The solvers of scikit-learn call BLAS for many small products. Its threads wait for each other by spinning, which
-    made logistic regression beside busy processes more than ten times slower on two threads than on one.
-    """
-    with threadpool_limits(limits=1, user_api="blas"):
-        yield
-
-
-@contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
     """Limit OpenMP, BLAS and, if it is loaded, torch to this many threads inside the block."""
     allowed = _allowed.set(threads)

@@ -109,7 +109,9 @@ def labelling(
         names = tuple(map(str, class_names))
         codes = _encode_as(raw, names, name)
         values = None if raw.dtype.kind in "ib" else np.array(names)
-    own_ids, own_groups = ids_of(ids, len(raw), default_ids), groups_of(groups, len(raw))
+    own_ids, own_groups = ids_of(ids, len(raw), default_ids), None
+    if groups is not None:  # numbered
+        own_groups = np.unique(grouping(groups, len(raw), "groups"), return_inverse=True)[1].astype(np.int64)
     return Labelling(own_ids, codes, names, own_groups, notes, None if target is None else raw, values)
 
 
@@ -341,11 +343,6 @@ def _check_range(ids: npt.NDArray[Any], beyond: list[int]) -> None:
             f"ids must be at most {LARGEST} (int64), but row {beyond[0]} has {ids[beyond[0]]}; text made of them will "
             "do: ids.astype(str)"
         )
-
-
-def groups_of(groups: Any, n: int) -> IntArray | None:
-    """Check groups, and number them, int64 (n,); None if there are none."""
-    return None if groups is None else np.unique(grouping(groups, n, "groups"), return_inverse=True)[1].astype(np.int64)
 
 
 def grouping(groups: Any, n: int, name: str) -> npt.NDArray[Any]:
