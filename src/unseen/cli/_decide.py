@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Reporter, aligned, drawing, grid, out, percent, print_json, tell, written
-from unseen.cli._options import subcommand
 
 if TYPE_CHECKING:
     from unseen.core.protocols import Data
@@ -23,7 +22,7 @@ Gpus = Annotated[int | None, o.option("N", "GPUs, each of which trains a fit, as
 Jobs = Annotated[int | None, o.option("N", "Fits at a time on this machine, in place of --gpus.", o.RUNNING)]
 
 
-@subcommand("keep prune score learner plan folds repeats label target gpus jobs threads json")
+@o.subcommand("keep prune score learner plan folds repeats label target gpus jobs threads json")
 def estimate(
     data: o.Source,
     reading: o.LabelledOptions,
@@ -92,7 +91,7 @@ Searching = Annotated[
 ]
 
 
-@subcommand("out_dir method margin quick test seeds fix learner trainee label jobs yes json")
+@o.subcommand("out_dir method margin quick test seeds fix learner trainee label jobs yes json")
 def advise(
     data: o.Source,
     out_dir: o.Out,
@@ -206,7 +205,7 @@ class SweepTestOptions(o.TestOptions):
     seeds: o.Seeds = 3
 
 
-@subcommand("out_dir method keep prune test seeds fix learner trainee label jobs yes json")
+@o.subcommand("out_dir method keep prune test seeds fix learner trainee label jobs yes json")
 def sweep(
     data: o.Source,
     out_dir: o.Out,

@@ -10,7 +10,6 @@ from rich.text import Text
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Interrupted, aligned, err, print_json, size
-from unseen.cli._options import subcommand
 
 EMBEDDING = "Embedding"
 
@@ -45,7 +44,7 @@ Batch = Annotated[int | None, o.option("N", "Of a module or model: samples at a 
 Threads = Annotated[int | None, o.option("N", "Threads.", EMBEDDING, default="all")]
 
 
-@subcommand("out_dir backbone labels test test_split device batch_size label image text threads quiet json")
+@o.subcommand("out_dir backbone labels test test_split device batch_size label image text threads quiet json")
 def embed(
     data: o.Source,
     out_dir: Out,

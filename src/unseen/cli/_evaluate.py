@@ -11,7 +11,6 @@ import typer
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Reporter, aligned, grid, print_json, written
-from unseen.cli._options import subcommand
 from unseen.errors import ArgumentError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ Trained = Annotated[
 ]
 
 
-@subcommand("out_dir learner test seeds fix margin baseline jobs threads yes no_report quiet json")
+@o.subcommand("out_dir learner test seeds fix margin baseline jobs threads yes no_report quiet json")
 def evaluate(
     runs: Runs,
     out_dir: o.Out,

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Reporter, aligned, grid, percent, tell
-from unseen.cli._options import subcommand
 from unseen.cli._prune import describe_disagreement, disagreement
 from unseen.errors import ArgumentError
 
@@ -38,7 +37,7 @@ class GrowOptions:
     ] = "entropy"
 
 
-@subcommand("out_dir keep prune start steps rule label learner plan jobs seed yes json")
+@o.subcommand("out_dir keep prune start steps rule label learner plan jobs seed yes json")
 def grow(
     data: o.Source,
     out_dir: o.Out,

@@ -7,10 +7,9 @@ from dataclasses import asdict
 
 from unseen.cli import _options as o
 from unseen.cli._console import print_json, stacked
-from unseen.cli._options import subcommand
 
 
-@subcommand("json")
+@o.subcommand("json")
 def scores(json: o.Json = False) -> None:
     """List the scores: what a high value means, what they need, where they come from."""
     from unseen.scores import describe_all
@@ -26,7 +25,7 @@ def scores(json: o.Json = False) -> None:
     stacked(["score", "direction", "formula, source, reads, options"], rows)
 
 
-@subcommand("json")
+@o.subcommand("json")
 def rules(json: o.Json = False) -> None:
     """List the rules: what they read, their options, where they come from."""
     from unseen.rules.registry import RULES, about
@@ -43,7 +42,7 @@ def rules(json: o.Json = False) -> None:
     stacked(["rule", "what it does, source, reads, options"], rows)
 
 
-@subcommand("json")
+@o.subcommand("json")
 def learners(json: o.Json = False) -> None:
     """List the learners, and the default for each kind of data."""
     from unseen.learners import LEARNERS

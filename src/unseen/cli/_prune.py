@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Reporter, aligned, grid, percent, print_json, tell
-from unseen.cli._options import subcommand
 from unseen.errors import ArgumentError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class AutoOptions:
         return o.data_options(candidates=self.candidate or None, probe=self.probe, confirm=self.confirm)
 
 
-@subcommand("out_dir keep prune rule score label target learner plan jobs seed yes json")
+@o.subcommand("out_dir keep prune rule score label target learner plan jobs seed yes json")
 def prune(
     data: o.Source,
     out_dir: o.Out,
@@ -123,7 +122,7 @@ def prune(
     tell_pruned(out_dir, result, json=showing.json, no_report=showing.no_report)
 
 
-@subcommand("out_dir score learner plan folds repeats label target jobs seed yes quiet json")
+@o.subcommand("out_dir score learner plan folds repeats label target jobs seed yes quiet json")
 def score(
     data: o.Source,
     out_dir: o.Out,
@@ -161,7 +160,7 @@ def score(
     tell_scores(out_dir, table, json=showing.json)
 
 
-@subcommand("out_file keep prune score rule quota align features seed json")
+@o.subcommand("out_file keep prune score rule quota align features seed json")
 def select(
     run: o.Run,
     out_file: Annotated[Path, o.option("FILE", "Parquet file for the coreset.", names="--out")],

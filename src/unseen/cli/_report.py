@@ -12,7 +12,6 @@ from rich.text import Text
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import aligned, drawing, err, print_json
-from unseen.cli._options import subcommand
 
 KIND = "Kind"
 _MOMENT = 5.0  # seconds
@@ -36,7 +35,7 @@ Beside = Annotated[
 Images = Annotated[int, o.option("N", "Samples shown in a gallery; 0 for none.")]
 
 
-@subcommand("data beside out_file images json")
+@o.subcommand("data beside out_file images json")
 def report(
     run: o.Run,
     data: Pictures = None,
@@ -93,7 +92,7 @@ Shard = Annotated[
 ShardBytes = Annotated[int | None, o.option("N", "webdataset: about how large shards become.", KIND, default="512 MiB")]
 
 
-@subcommand("to out data coreset link column keys shard shard_bytes quiet json")
+@o.subcommand("to out data coreset link column keys shard shard_bytes quiet json")
 def export(
     run: ExportRun,
     to: To,

@@ -14,7 +14,6 @@ import typer
 from unseen.cli import _decide, _evaluate, _grow, _prune
 from unseen.cli import _options as o
 from unseen.cli._console import Outlook, aligned, print_json
-from unseen.cli._options import subcommand
 from unseen.errors import ArgumentError, CorruptFileError, DataError, RunError
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ Trust = Annotated[
 ]
 
 
-@subcommand("dry_run trust quiet json")
+@o.subcommand("dry_run trust quiet json")
 def resume(
     run: o.Run, dry_run: DryRun = False, trust: Trust = False, quiet: o.Quiet = False, json: o.Json = False
 ) -> None:
