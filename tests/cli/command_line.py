@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from unseen.engine.runs.manifest import seal, unseal
+from unseen.engine.runs.base import seal, unseal
 
 SCRIPT = Path(sys.executable).with_name("unseen")
 

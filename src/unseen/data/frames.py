@@ -25,6 +25,8 @@ from unseen.data.formats import BESIDE, COLUMNS, IMAGE, IMAGES_IN_FILES, Place, 
 from unseen.data.labels import is_missing, name_of
 from unseen.errors import ArgumentError, DataError, some
 
+_ARROW = (pa.Table, pa.RecordBatch)
+
 
 class LoadedFormat(TableFormat):
     """A table that is in memory as a whole."""
@@ -139,11 +141,7 @@ class FrameFormat(LoadedFormat):
     def open(self) -> Samples:
         """Read the frame; estimators of scikit-learn get it with its names and types."""
         data, frame = super().open(), self.frame
-        if (
-            data.kind in ("vector", "table")
-            and data.feature_names is not None
-            and not isinstance(frame, (pa.Table, pa.RecordBatch))
-        ):
+        if data.kind in ("vector", "table") and data.feature_names is not None and not isinstance(frame, _ARROW):
             places = [self.schema.names.index(name) for name in data.feature_names]
             inputs = frame.iloc[:, places] if hasattr(frame, "iloc") else frame[:, places]
             data.frame = inputs
