@@ -79,7 +79,7 @@ def _seven_classes(data: Path) -> Labelled:
 def _table(data: Path, file: str, label: str, without: Sequence[str] = (), least: int = 0) -> Labelled:
     rows = pd.read_parquet(data / file).drop(columns=["split", *without], errors="ignore")
     rows = rows.sample(2 * SIZE, random_state=0)
-    y = rows.pop(label)
+    y = rows.pop(label).astype(str)
     common = y.map(y.value_counts()) >= least
     rows, y = rows[common], y[common]
     for name in rows.select_dtypes(exclude="number"):

@@ -375,6 +375,39 @@ def small_data(
     return table(["over random (lowest bed)", *map(percent_pruned, KEEPS)], rows)
 
 
+def ordinary_data(result: dict[str, Any], over: str = "random, by class") -> list[str]:
+    """By data and model: points of accuracy over random at each budget."""
+    data, keeps = result["data"], ("0.7", "0.5", "0.3")
+    rows = []
+    for name, models in data.items():
+        for model, cells in models.items():
+            gains = [_gain(cells[keep], "accuracy", over) for keep in keeps]
+            rows.append([name, model, f"{100 * np.mean(cells['0.5'][over]['accuracy']):.1f}", *map(starred, gains)])
+    return table(["data", "model", "random is at, 50 %", *map(percent_pruned, keeps)], rows)
+
+
+def ordinary_in_short(result: dict[str, Any]) -> list[str]:
+    """By model, over data and budgets: mean points over random, and how many cells are certainly better and worse."""
+    rows = []
+    for model in next(iter(result["data"].values())):
+        entries = [model]
+        for quality in ("accuracy", "mean_recall"):
+            gains = [
+                _gain(cell, quality, "random, by class")
+                for models in result["data"].values()
+                for cell in models[model].values()
+            ]
+            better, worse = sum(gain.low > 0 for gain in gains), sum(gain.high < 0 for gain in gains)
+            entries += [f"{100 * np.mean([gain.mean for gain in gains]):+.1f}", f"{better}, {worse} of {len(gains)}"]
+        rows.append(entries)
+    return table(["model", "accuracy", "better, worse", "mean recall", "better, worse"], rows)
+
+
+def _gain(cell: dict[str, Any], quality: str, over: str) -> Interval:
+    """Points of the default over another arm, paired by replicate."""
+    return interval(np.subtract(cell["default"][quality], cell[over][quality]))
+
+
 def rare_classes(result: dict[str, Any]) -> list[str]:
     """By design and budget: accuracy, and in brackets the mean recall of classes."""
     rows = []
