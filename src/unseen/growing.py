@@ -133,7 +133,7 @@ def grow(
     growth = Growth(choice, score, refill, start, steps, exposure, fallback=rule is None)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = opened(grow, data, y, reading, reading.pop("features", None), cache=out)
+        source = opened(data, y, reading, reading.pop("features", None), cache=out)
         refuse_target(source, "grow scores outsiders by what is predicted of classes", "`prune` works without classes")
         work = Work(source, learner, groups=groups, **running)
         loop = Loop(work, growth, **amounts(keep=keep, prune=prune), seed=seed)

@@ -120,7 +120,7 @@ def score(
     running, reading = without_running(options)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = opened(score, data, y, reading, features, cache=out)
+        source = opened(data, y, reading, features, cache=out)
         work = Work(source, learner, groups=groups, **running)
         wanted = [_default_score(source)] if scores is None else listed(scores)
         exposure = plan_of(plan, closed_form=work.learner.closed_form)
@@ -220,7 +220,7 @@ def prune(
     amount = amounts(keep=keep, prune=prune)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = opened(_PRUNE, data, y, reading, reading.pop("features", None), cache=out)
+        source = opened(data, y, reading, reading.pop("features", None), cache=out)
         score = resolve_score(_default_score(source) if score is None else score)
         if rule == AUTO:
             refuse_target(source, "rule='auto' compares accuracies of classes", "name a rule")

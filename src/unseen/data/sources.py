@@ -115,21 +115,12 @@ def _describe_formats() -> str:
     return "\n".join(["a data set is one of:", *lines])
 
 
-def opened(
-    verb: Callable[..., Any],
-    data: Any,
-    y: Any,
-    reading: Mapping[str, object],
-    features: Any = None,
-    *,
-    cache: Any = None,
-) -> Data:
-    """Open the data set that a public function, the `verb`, is given.
+def opened(data: Any, y: Any, reading: Mapping[str, object], features: Any = None, *, cache: Any = None) -> Data:
+    """Open the data set that a public function is given, which has checked the names of its arguments.
 
-    `y` are labels or the name of their column, `reading` options of `Reading` (any other is refused). Names of columns
-    in `features` are an option of reading; if `cache`, the argument `out`, is a folder, it may keep decoded images.
+    `y` are labels or the name of their column, `reading` options of `Reading`. Names of columns in `features` are an
+    option of reading; if `cache`, the argument `out`, is a folder, it may keep decoded images.
     """
-    check_arguments(verb, reading)
     options: dict[str, Any] = {name: value for name, value in reading.items() if value is not None}
     if (columns := columns_named(features)) is not None:
         options["features"] = columns

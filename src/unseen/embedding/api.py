@@ -142,7 +142,7 @@ def embed(
     seed = seed_of(None, seed)
     reading, options = without_reading(options)
     columns = reading.pop("features", None)
-    source = opened(embed, data, y, reading, columns)
+    source = opened(data, y, reading, columns)
     embedder = embedder_of(by, source, options, seed)
     embedder.check(source)
     labels_seen = _check_labels(embedder, labels, str(by))

@@ -16,7 +16,7 @@ from unseen.core.exposure import Exposure, Plan, at_least
 from unseen.core.plans import plan_of
 from unseen.core.protocols import Data, Learner
 from unseen.data.formats import Reading
-from unseen.data.sources import opened
+from unseen.data.sources import check_arguments, opened
 from unseen.engine.runs import MemoryRun, seed_of
 from unseen.engine.scoring import Abilities, Scoring
 from unseen.engine.work import Work
@@ -175,9 +175,10 @@ def estimate(
         >>> found.fits, found.samples_trained, found.wall_seconds.low < found.wall_seconds.high
         (2, 1797, True)
     """
+    check_arguments(estimate, reading)
     seed = seed_of(None, seed)
     start = perf_counter()
-    source = opened(estimate, data, y, reading, features)
+    source = opened(data, y, reading, features)
     opening = perf_counter() - start
     _refuse_recorder(learner)
     _refuse_recorder(trainee)

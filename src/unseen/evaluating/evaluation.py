@@ -122,7 +122,7 @@ def evaluate(
     at_least("seeds", seeds, 1)
     _check_numbers(margin=margin, level=level)
     seed = runs.seed_of(out, seed)
-    source = opened(evaluate, data, y, reading, features, cache=out)
+    source = opened(data, y, reading, features, cache=out)
     columns = columns_named(features)
     features = None if columns is not None else features
     test_set = None if test is None else opened_test(test, reading, columns, cache=out)

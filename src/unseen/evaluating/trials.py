@@ -231,7 +231,7 @@ def open_data(
     check_arguments(verb, options, TrialOptions.__annotations__)
     reading, left = without_reading(options)
     columns = reading.pop("features", None)
-    source, test = opened(verb, data, y, reading, columns, cache=cache), left.pop("test", None)
+    source, test = opened(data, y, reading, columns, cache=cache), left.pop("test", None)
     return source, None if test is None else opened_test(test, reading, columns, cache=cache), left
 
 
