@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -94,11 +95,7 @@ class Executor(Protocol):
 
 def run_job(job: Job, *, data: Data, threads: int, report: Report) -> Named:
     """Run one job in this process; an error of the learner passes through, with a note that names the fit."""
-
-    def report_fit(kind: str, **fields: object) -> None:
-        report(kind, fit=job.name, **fields)
-
-    started = perf_counter()
+    report_fit, started = partial(report, fit=job.name), perf_counter()
     report_fit("fit_start", samples=job.fit.samples)
     try:
         with limited_threads(threads):
