@@ -1,7 +1,10 @@
 """Fits and plans: which rows a model is trained on, and which rows it then judges.
 
-A `Fit` is one training and its watch sets. A `Plan` divides a data set into fits. `Exposure` is a plan of pairs that
-the user gives. The built-in plans are in `unseen.core.plans`.
+A `Fit` is one training and its watch sets. The side of a watch set says whether the model was trained on its samples
+(`"seen"`) or not (`"unseen"`). An `Observation` holds the outputs of the model for some of them after one epoch.
+
+A `Plan` divides a data set into fits. `Exposure` is a plan of pairs that the user gives. The built-in plans are in
+`unseen.core.plans`.
 """
 
 from __future__ import annotations

@@ -16,9 +16,7 @@ from unseen.core.coreset import Coreset
 from unseen.core.files import as_pandas, read_parquet, write_parquet
 from unseen.errors import ArgumentError, UnknownNameError, some
 
-Direction: TypeAlias = Literal["harder", "easier", "worth"]
-
-
+Direction: TypeAlias = Literal["harder", "easier", "worth"]  # what a high value of a score says
 DIRECTIONS: tuple[Direction, ...] = ("harder", "easier", "worth")
 
 

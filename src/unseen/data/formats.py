@@ -2,6 +2,8 @@
 
 A `Format` is a data set as it is stored. `open` gives what learners read. The report shows samples of it by `show`, and
 the export writes its rows by `stored`, without the pass over all samples that opening takes where a format can do so.
+Each format takes some of `ReadOptions`, which are written once for all.
+
 `unseen.data.sources` has the registry of formats. Other packages add theirs by the entry-point group `unseen.formats`.
 """
 
