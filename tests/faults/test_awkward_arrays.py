@@ -77,7 +77,7 @@ def by_prune(x, y, ids, groups, tmp_path):
 
 def by_grow(x, y, ids, groups, tmp_path):
     assert ids is None
-    return unseen.grow(x, y, keep=18, start=0.5, steps=2, learner="ridge", groups=groups).scores
+    return unseen.grow(x, y, keep=18, start=0.5, steps=1, learner="ridge", groups=groups).scores
 
 
 def by_recorder(x, y, ids, groups, tmp_path):

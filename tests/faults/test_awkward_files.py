@@ -33,7 +33,7 @@ RNG = np.random.default_rng(0)
 LABELS = np.arange(N) % 2
 PATIENCE = 60  # seconds
 QUICK = {"plan": unseen.folds(2), "threads": 1}
-GROWN = {"keep": 0.75, "start": 0.5, "steps": 2, "threads": 1}
+GROWN = {"keep": 0.75, "start": 0.5, "steps": 1, "threads": 1}
 TEXTS = [f"{'good' if label else 'bad'} film {at}" for at, label in enumerate(LABELS)]
 SHUFFLED = np.random.default_rng(1).permutation(N)
 
