@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import itertools
 import json
 import os
@@ -64,5 +63,6 @@ servers: list[Program] = []  # at most one in this process: pytest has an import
 def program_fixture(tmp_path_factory):
     if not servers:
         servers.append(Program(tmp_path_factory.mktemp("program")))
-        atexit.register(servers[0].close)
-    return servers[0]
+    yield servers[0]
+    if servers:  # the first module whose turn it is at the end of the session
+        servers.pop().close()
