@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -20,11 +21,18 @@ MUCH = 4 * 2**30
 def pytest_configure(config: pytest.Config) -> None:
     _keep_to_own_processors(getattr(config, "workerinput", None))
     _write_to_memory()
+    gc.disable()  # while tests are collected; see below
     # The key that signs commands is the user's; tests have one of their own.
     os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="unseen-tests-")
     # Programs that tests start shall hear Ctrl-C, which processes of a run in the background inherit as ignored.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is loaded by now, which stays to the end, out of every later search for garbage."""
+    gc.enable()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:
