@@ -18,6 +18,7 @@ STAGES = {
     "command line": ("import unseen.cli", (*HEAVY, "sklearn", "scipy.stats")),
     "every public name": ("found = [getattr(unseen, name) for name in unseen.__all__]", HEAVY),
     "verbs are functions": ("assert all(map(callable, (unseen.prune, unseen.score, unseen.select)))", HEAVY),
+    "scores and checks": ("import unseen.functional, unseen.scores, unseen.testing", HEAVY),
     "integrations": ("from unseen.integrations import fabric, huggingface, lightning, skorch", HEAVY),
     "a whole run without torch": (
         "unseen.prune('digits', keep=0.5, learner='logistic', plan=unseen.folds(2))",
