@@ -191,6 +191,14 @@ def test_select_takes_what_prune_and_load_give(tmp_path):
         unseen.select(str(tmp_path / "run"), keep=0.3)
 
 
+def test_score_and_select_choose_as_prune_does_from_the_columns_that_its_rule_reads():
+    X, y = load_digits(return_X_y=True)
+    table = unseen.score(X[:600], y[:600], scores=["el2n", "memorization", "label_issue"])
+    pruned = unseen.prune(X[:600], y[:600], keep=0.5)
+    assert unseen.select(table, keep=0.5).indices.tolist() == pruned.coreset.indices.tolist()
+    assert unseen.select(table["el2n"], keep=0.5).indices.tolist() != pruned.coreset.indices.tolist()
+
+
 def test_scores_that_say_nothing_are_told_as_a_warning_where_nobody_listens():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2000, 3)), np.arange(2000) % 4

@@ -94,7 +94,9 @@ def score(
             path.
         y: (n,) labels, where `data` is an array or a frame of inputs; or the name of the column of labels.
         scores: one or several names (`"el2n"`, `"dual:window=5"`) or `Score` objects; if not given, `"el2n"`, or
-            `"loss"` for data with a regression target.
+            `"loss"` for data with a regression target. `prune` measures `"memorization"` and `"label_issue"` too, and
+            its rule reads them: `select` chooses as `prune` does from a table of `["el2n", "memorization",
+            "label_issue"]`.
         plan: the exposure plan, or its name, as in `"folds:k=3"`; if not given `halves()`, two trainings on half of the
             data each, and `folds(5)` for learners in closed form.
         learner: see `unseen.learners.resolve`; by the kind of data if not given.
@@ -145,7 +147,8 @@ def select(
         scores: the score table, from `unseen.score`; or what `prune` or `load` gave, which holds one.
         rule: the name of a rule, with options (`"stratified:cutoff=0.1"`); see `unseen rules`. The default is
             `"stratified:cutoff=auto,quota=floored"`: in each class it draws from strata of the score after cutting off
-            some of the hardest samples, see `unseen.rules.Stratified`. It cuts off none for scores of worth and for
+            some of the hardest samples, see `unseen.rules.Stratified`; how many, it reads from the columns
+            `memorization` and `label_issue` where the table has them. It cuts off none for scores of worth and for
             tables without predictions.
         keep: how much is kept: a count (int), a fraction (float in (0, 1]) or `"70%"`. Exactly one of keep and prune.
         prune: how much is removed.

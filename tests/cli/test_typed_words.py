@@ -117,7 +117,7 @@ def test_a_sweep_without_methods_compares_the_default_with_the_best_peer(unseen_
 
 
 def test_the_best_peer_reads_the_epochs_where_there_are_several():
-    from unseen.cli._decide import usual_methods
+    from unseen.evaluating.methods import usual_methods
 
     data = unseen.data.resolve("digits")
     assert usual_methods("mlp", data)[1] == "seen/aum/stratified:cutoff=0"

@@ -50,6 +50,11 @@ def test_everything_is_the_reference_at_every_budget():
     assert result.accuracies("nothing", 300).size == 0
 
 
+def test_without_methods_the_way_of_prune_and_the_best_peer_are_compared():
+    result = unseen.sweep(X[:200], Y[:200], keep=[0.5], seeds=1)
+    assert [name.split("/")[0] for name in result.methods] == ["full", "random", "halves", "seen"]
+
+
 def test_it_goes_on_cell_by_cell(tmp_path, monkeypatch):
     """A sweep broken off in its third training trains the others only, to the same numbers."""
     fit, trained = SklearnLearner.fit, []

@@ -5,18 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Reporter, aligned, drawing, grid, out, percent, print_json, tell, written
-
-if TYPE_CHECKING:
-    from unseen.core.protocols import Data
-
-# Beside the way of `unseen prune`: CCS, the method of others that did best in docs/results.md, by the in-sample margin;
-# `aum` is its mean over epochs, where there are several.
-PEER, PEER_IN_ONE_EPOCH = "seen/aum/stratified:cutoff=0", "seen/label_margin:space=logits/stratified:cutoff=0"
 
 Gpus = Annotated[int | None, o.option("N", "GPUs, each of which trains a fit, as fast as the one here.", o.RUNNING)]
 Jobs = Annotated[int | None, o.option("N", "Fits at a time on this machine, in place of --gpus.", o.RUNNING)]
@@ -234,6 +227,7 @@ def sweep(
     """
     given = dict(locals())
     from unseen.data import resolve
+    from unseen.evaluating.methods import usual_methods
     from unseen.learners.registry import default_learner
 
     read = reading.given()
@@ -257,14 +251,6 @@ def sweep(
             **running.given(source, learner),
         )
     tell_sweep(out_dir, result, json=showing.json, no_report=showing.no_report)
-
-
-def usual_methods(learner: str, data: Data) -> list[str]:
-    """Return the methods that are compared where none is named: the way of `unseen prune`, and the best peer."""
-    from unseen.evaluating.methods import DEFAULT
-    from unseen.learners.registry import resolve
-
-    return [DEFAULT, PEER if (resolve(learner, data).epochs or 1) > 1 else PEER_IN_ONE_EPOCH]
 
 
 def tell_sweep(run: Path, result: Any = None, *, json: bool, no_report: bool) -> None:

@@ -135,6 +135,8 @@ def score(
 ) -> None:
     """Score every sample by models that never saw it; `unseen select` chooses from the scores.
 
+    It chooses as `unseen prune` does from --score el2n --score memorization --score label_issue.
+
     Examples:
       unseen score photos/ --score el2n --score aum --repeats 3 --out runs/photos
       unseen score houses.parquet --target price --plan leave_one_out --out runs/houses

@@ -18,18 +18,28 @@ import numpy.typing as npt
 from unseen.core import seeds
 from unseen.core.arrays import IntArray
 from unseen.core.plans import plan_named
+from unseen.core.protocols import Data
 from unseen.core.registry import parse_spec
 from unseen.core.table import ScoreTable
 from unseen.engine.runs.base import Run
 from unseen.engine.work import Asked, Work
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.growing import Growth, Loop
+from unseen.learners.registry import resolve as resolve_learner
 from unseen.rules.registry import Choice, default_rule
 from unseen.scores.registry import resolve as resolve_score
 
 FULL = "full"
 GROW = "grow"
 DEFAULT = f"halves/el2n/{default_rule('harder')}"  # how `unseen.prune` chooses where nothing is named
+# Beside it: CCS, the method of others that did best in docs/results.md, by the in-sample margin; `aum` is its mean over
+# epochs, where there are several.
+PEER, PEER_IN_ONE_EPOCH = "seen/aum/stratified:cutoff=0", "seen/label_margin:space=logits/stratified:cutoff=0"
+
+
+def usual_methods(learner: Any, data: Data) -> list[str]:
+    """Return the methods that are compared where none is named: the way of `unseen.prune`, and the best peer."""
+    return [DEFAULT, PEER if (resolve_learner(learner, data).epochs or 1) > 1 else PEER_IN_ONE_EPOCH]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from unseen.engine import runs
 from unseen.engine.runs.files import spent
 from unseen.engine.work import Outcome
 from unseen.errors import ArgumentError
-from unseen.evaluating.methods import FULL, Method
+from unseen.evaluating.methods import FULL, Method, usual_methods
 from unseen.evaluating.result import markdown_table
 from unseen.evaluating.statistics import interval, paired
 from unseen.evaluating.trials import CellKey, TrialOptions, Trials, open_data, split_train_test
@@ -203,7 +203,7 @@ def sweep(
     data: Any,
     y: npt.ArrayLike | None = None,
     *,
-    methods: Sequence[str | Method],
+    methods: Sequence[str | Method] | None = None,
     keep: Sequence[float | str] | None = None,
     prune: Sequence[float | str] | None = None,
     seeds: int = 3,
@@ -221,7 +221,7 @@ def sweep(
         data: the data set to choose from: anything `unseen.data.resolve` takes.
         y: (n,) labels, where `data` is an array of inputs.
         methods: lines `"plan/score/rule"`; see `unseen.evaluating.methods.Method`. `"full"` and `"random"` are always
-            among them.
+            among them. If not given, the way of `prune`, and CCS, the best in-sample peer.
         keep: fractions or counts kept. Exactly one of keep and prune.
         prune: fractions or counts removed.
         seeds: replicates, at least 2 for intervals.
@@ -240,14 +240,15 @@ def sweep(
         >>> result
         Sweep(3 methods at 1 budget, 2 replicates; tested on 360 samples)
     """
-    if isinstance(methods, str) or not methods:
+    if isinstance(methods, str) or (methods is not None and not methods):
         raise ArgumentError(f"methods must be a list of lines 'plan/score/rule', got {methods!r}")
-    lines = list({method.text: method for method in map(Method.of, (*BASELINES, *methods))}.values())
     at_least("seeds", seeds, 1)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
         source, test, left = open_data(sweep, data, y, options, cache=out)
         train, tested, origin = split_train_test(source, test, seed, left)
+        asked = usual_methods(left.get("learner"), train) if methods is None else methods
+        lines = list({method.text: method for method in map(Method.of, (*BASELINES, *asked))}.values())
         trials = Trials(train, tested, lines, run=run, about={"verb": "sweep", "test": origin}, seed=seed, **left)
         budgets = _read_budgets(trials, keep, prune)
         for method in lines:
