@@ -99,7 +99,10 @@ Scores = Annotated[
     ),
 ]  # fmt: skip
 Seed = Annotated[int, option("N", "The root seed.", RUNNING)]
-Threads = Annotated[int | None, option("N", "Threads of a fit.", RUNNING, default="all, shared")]
+Threads = Annotated[
+    int | None,
+    option("N", "Threads of a fit.", RUNNING, default="all, shared by the jobs; 1 for a short fit of a network"),
+]
 Seeds = Annotated[int, option("N", "Replicates, each with other seeds throughout.", TRAINING)]
 Verify = Annotated[
     Literal["cheap", "full"], option(None, "Fingerprint of the data: of a sample of the content, or of all.", DATA)
