@@ -225,7 +225,7 @@ class Reporter:
     def _on_plan(self, **plan: Any) -> None:
         """Announce a scoring."""
         held = min(len(list(self.run.glob("fits/*/result.npz"))), plan["fits"])
-        lines = outlook(plan, self.command["options"], self._budget, held)
+        lines = [] if self.quiet else outlook(plan, self.command["options"], self._budget, held)
         self._begin(lines, plan["fits"] * plan["epochs"], held * plan["epochs"], plan["fits"] - held)
 
     def _on_work(self, *, lines: list[tuple[str, str]], epochs: int, held: int = 0) -> None:
@@ -243,11 +243,11 @@ class Reporter:
         if self._above is not None:
             keep_command(*self._above)
         self._begun = True
+        if self.quiet:
+            return
         self._work = EpochCount(epochs, held)
         if self._bar is not None:  # one piece of work may follow another
             self._bar.stop()
-        if self.quiet:
-            return
         if err.is_terminal:
             self._bar = _bar(self._work)
             self._bar.start()
@@ -303,10 +303,10 @@ class Reporter:
         self._advance(fit, epochs, f"fit {fit}: done{of}", tell=True)
 
     def _advance(self, fit: str, epoch: float, text: str, *, tell: bool) -> None:
-        before = self._work.done
-        self._work.reached(fit, epoch)
         if self.quiet:
             return
+        before = self._work.done
+        self._work.reached(fit, epoch)
         if self._bar is not None:
             self._bar.update(self._task, completed=self._work.done, description=text)
         elif tell and self._work.worth_a_line(before):
@@ -457,7 +457,7 @@ def drawing() -> Iterator[None]:
 
 def tell(run: Path, summary: dict[str, Any], show: Callable[[], None], *, json: bool, no_report: bool) -> None:
     """Write the page of a run, and print the result: the summary as JSON, or what `show` prints."""
-    if page := written(run, skip=no_report):
+    if not no_report and (page := written(run)):
         summary["report"] = str(page)
     if json:
         print_json(summary)
@@ -465,10 +465,8 @@ def tell(run: Path, summary: dict[str, Any], show: Callable[[], None], *, json: 
         show()
 
 
-def written(run: Path, *, skip: bool) -> Path | None:
+def written(run: Path) -> Path | None:
     """Write the report at the end of a subcommand; what goes wrong is a warning, since the run is finished by then."""
-    if skip:
-        return None
     try:
         with drawing():
             return unseen.report(run)

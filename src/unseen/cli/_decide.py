@@ -257,7 +257,7 @@ def tell_sweep(run: Path, result: Any = None, *, json: bool, no_report: bool) ->
     """Print the result of a run, after its table, figure and page are written."""
     result = unseen.load(run) if result is None else result
     files = save_beside(result, run)
-    if page := written(run, skip=no_report):
+    if not no_report and (page := written(run)):
         files["report"] = str(page)
     if json:
         print_json({"run": str(run), "files": files, "cells": rows(result)})

@@ -125,7 +125,7 @@ def tell_evaluations(
     results = {run: unseen.Evaluation.load(run)} if results is None else results
     summaries: list[dict[str, Any]] = []
     for folder in results:
-        page = written(folder, skip=no_report)
+        page = None if no_report else written(folder)
         summaries.append({"run": str(folder), **({} if page is None else {"report": str(page)})})
     if json:
         found = [{**files, **one.summary()} for files, one in zip(summaries, results.values(), strict=True)]
