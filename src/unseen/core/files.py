@@ -94,7 +94,8 @@ def write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]], about: Ma
     Raises:
         StorageError: the file cannot be written; an older one of that name is kept.
     """
-    table = pa.table({name: pa.array(_plain(values)) for name, values in columns.items()})
+    lists = {name: [str(v) for v in a] if a.dtype.kind in "USO" else a for name, a in columns.items()}
+    table = pa.table({name: pa.array(values) for name, values in lists.items()})
     text = json.dumps(about, sort_keys=True)
     table = table.replace_schema_metadata({"unseen": text, "unseen.digest": _digest(columns, text)})
     # No statistics: they repeat values of the columns, and no checksum covers them.
@@ -141,7 +142,3 @@ def _digest(columns: Mapping[str, npt.NDArray[Any]], text: str) -> str:
         else:
             digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
-
-
-def _plain(values: npt.NDArray[Any]) -> npt.NDArray[Any] | list[str]:
-    return [str(v) for v in values] if values.dtype.kind in "USO" else values
