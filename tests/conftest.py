@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -14,6 +15,7 @@ from typing import Any
 import jinja2
 import pytest
 import typer.main
+from threadpoolctl import ThreadpoolController
 
 MUCH = 4 * 2**30
 
@@ -57,9 +59,10 @@ def _write_to_memory() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _made_once() -> Iterator[None]:
-    """What a process of the program makes once is made once for all tests: commands, the page's template, versions."""
-    compiled = jinja2.Environment.compile
+    """Make once for all tests what is the same for all: commands, the page's template, versions, pools of threads."""
+    compiled, look_for_pools = jinja2.Environment.compile, ThreadpoolController.__init__
     codes: dict[Any, Any] = {}
+    pools: dict[int, Any] = {}
 
     def compile_once(self: jinja2.Environment, source: Any, name: Any = None, filename: Any = None, **more: Any) -> Any:
         if filename is None or more:
@@ -69,7 +72,16 @@ def _made_once() -> Iterator[None]:
             codes[key] = compiled(self, source, name, filename)
         return codes[key]
 
+    def pools_known(self: ThreadpoolController) -> None:
+        loaded = len(sys.modules)  # libraries come with modules
+        if loaded not in pools:
+            look_for_pools(self)
+            pools.clear()
+            pools[loaded] = self.lib_controllers
+        self.lib_controllers = pools[loaded]
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ThreadpoolController, "__init__", pools_known)
         patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
         patch.setattr(jinja2.Environment, "compile", compile_once)
         patch.setattr(metadata, "version", cache(metadata.version))
