@@ -87,6 +87,7 @@ def test_groups_of_the_user(tmp_path):
     assert ((inside > 0) & (inside < np.bincount(groups))).any()  # they need not enter as a whole
 
 
+@pytest.mark.slow
 def test_worker_processes(tmp_path):
     assert_nobody_was_seen(grown(tmp_path / "run", steps=1, jobs=2)[1])
 
