@@ -165,6 +165,11 @@ def check_trained_classes(data: Data, trained: IntArray, fit: str, learner: str)
 
 def check_vectors(data: Data, learner: str) -> None:
     """Refuse data that are not vectors."""
+    if data.kind == "table":
+        raise DataError(
+            f"{learner} learns from vectors (n, d), but this is a table, with text or missing entries in some columns: "
+            "name columns of numbers that miss none by features= (--feature), or make numbers of the others"
+        )
     if data.kind != "vector":
         raise DataError(
             f"{learner} learns from vectors (n, d), but this is {data.kind} data: pass embeddings, which "

@@ -124,6 +124,9 @@ def test_reading_needs_no_lock_and_changes_nothing(path):
 def test_a_directory_without_a_run_says_so(tmp_path):
     with pytest.raises(RunError, match="holds no run"):
         RunDirectory(tmp_path).manifest()
+    (tmp_path / "table.csv").write_text("a,label")
+    with pytest.raises(RunError, match=r"table\.csv holds no run: it is a file, and a run is a directory$"):
+        RunDirectory(tmp_path / "table.csv").manifest()
 
 
 def test_the_checkpoint_store_goes_to_another_process(path):

@@ -47,6 +47,8 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except (FileNotFoundError, CorruptFileError, StorageError):
         raise
+    except NotADirectoryError:
+        raise RunError(f"{path.parent} holds no run: it is a file, and a run is a directory") from None
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror or error}; mend it, or move the run") from error
 
