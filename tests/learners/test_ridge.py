@@ -292,7 +292,7 @@ def test_other_kinds_of_data():
         scored(x=np.array(["a b", "c"] * 5), y=np.arange(10) % 2)
     with pytest.raises(DataError, match="image data: pass embeddings"):
         scored(x=np.zeros((10, 4, 4), np.uint8), y=np.arange(10) % 2)
-    with pytest.raises(DataError, match="this is a table, .* name columns of numbers that miss none by features="):
+    with pytest.raises(DataError, match=r"this is a table, .* name columns of numbers that miss none by features="):
         scored(x=np.array([["a", 1]] * 10, object), y=np.arange(10) % 2)
 
 
