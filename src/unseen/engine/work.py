@@ -96,8 +96,10 @@ def share_cores(data: Data, learner: Any = None) -> tuple[int, int | None]:
     >>> share_cores(unseen.data.digits(), "mlp:epochs=2")
     (1, 1)
     """
-    own = resolve_learner(learner, data)
     values = len(data) * math.prod(data.sample_shape)
+    if data.kind not in ("image", "vector") and values < LONG:
+        return 1, None  # networks learn from images and vectors only
+    own = resolve_learner(learner, data)
     if own.closed_form or own.describe().get("device", "cpu") != "cpu":
         return 1, None
     if values * (own.epochs or 1) < LONG:
