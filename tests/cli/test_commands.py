@@ -247,11 +247,13 @@ def test_a_closed_pipe_shows_no_traceback():
     assert ended.stderr == ""
 
 
-def test_warnings_are_one_line(capfd):
+def test_warnings_are_one_line_and_told_once(capfd, monkeypatch):
+    monkeypatch.setattr("unseen.cli._console._warned", set())
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.showwarning = warn
-        warnings.warn("lbfgs did not\n  converge", stacklevel=1)
+        for _ in range(2):
+            warnings.warn("lbfgs did not\n  converge", stacklevel=1)
     assert capfd.readouterr().err == "warning: lbfgs did not converge\n"
 
 

@@ -45,6 +45,9 @@ def complain(error: object) -> None:
             err.print(Text(f"  {note}"))
 
 
+_warned: set[str] = set()
+
+
 def warn(
     message: Warning | str,
     category: type[Warning],
@@ -53,8 +56,11 @@ def warn(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Print a warning in one line; takes the place of `warnings.showwarning`."""
-    err.print(Text.assemble(("warning: ", "yellow"), " ".join(str(message).split())))
+    """Print a warning in one line, once in a program; takes the place of `warnings.showwarning`."""
+    text = " ".join(str(message).split())
+    if text not in _warned:  # a command may open its data twice, as for the page
+        _warned.add(text)
+        err.print(Text.assemble(("warning: ", "yellow"), text))
 
 
 def print_json(result: dict[str, Any]) -> None:

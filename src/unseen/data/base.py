@@ -85,7 +85,7 @@ class Samples(Data):
             what = "labels" if self.targets is None else "target"
             warnings.warn(
                 f"column {some(named)} of the inputs is the same as the {what}: models only read it, and their scores "
-                "say nothing; leave it out of the inputs (of a frame: frame.drop(columns=...), or features=)",
+                "say nothing; drop it, or name the other columns by features= (--feature)",
                 UserWarning,
                 stacklevel=2,
             )
