@@ -344,13 +344,3 @@ def test_an_input_that_is_nearly_the_answer_is_not_named():
     from_frame(pd.DataFrame(codes, columns=list("abc")), PEOPLE["income"])
     few = np.arange(10) % 2  # of ten samples, it may be chance
     unseen.data.from_arrays(few[:, None], few)
-
-
-def test_numbered_columns_are_named_by_their_numbers():
-    frame = pd.DataFrame(np.c_[RNG.normal(size=(N, 2)), AGE > 40])
-    expected = from_frame(frame.rename(columns=str), label="2")
-    for data in (from_frame(frame, label=2), from_frame(frame, 2), from_frame(frame, label="2")):
-        assert data.feature_names == ("0", "1")
-        assert data.labels.tolist() == expected.labels.tolist() == (AGE > 40).tolist()
-    with pytest.raises(ArgumentError, match="label must be the name of one column, such as '0', got 7"):
-        from_frame(frame, label=7)

@@ -146,7 +146,8 @@ class ReadOptions:
         named = [(role, getattr(self, role)) for role in ("label", "target", "image", "text", "id", "group")]
         for role, name in named:
             if not isinstance(name, (str, type(None))):
-                raise ArgumentError(f"{role} must be the name of one column, such as {str(names[0])!r}, got {name!r}")
+                such = str(name) if str(name) in names else names[0]
+                raise ArgumentError(f"{role} must be the name of one column, such as {such!r}, got {name!r}")
         for role, name in [*named, *(("features", name) for name in self.wanted)]:
             if name is not None and name not in names:
                 raise UnknownNameError(f"column for {role}", name, names)

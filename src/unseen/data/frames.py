@@ -93,12 +93,7 @@ class FrameFormat(LoadedFormat):
 
     def __init__(self, source: Any, **given: Any) -> None:
         self.frame, y = source if isinstance(source, tuple) else (source, given.pop("y", None))
-        own = [] if isinstance(self.frame, _ARROW) else list(self.frame.columns)
-        for role in ("label", "target", "text", "image", "id", "group"):  # columns may be numbered
-            if isinstance(given.get(role), int) and given[role] in own:
-                given[role] = str(given[role])
         if isinstance(y, (str, int)):
-            y = str(y) if y in own else y
             if (label := given.get("label")) is not None:
                 raise ArgumentError(f"the column of labels is named twice: y={y!r} and label={label!r}; leave one out")
             y, given["label"] = None, y
