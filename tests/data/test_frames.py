@@ -344,3 +344,16 @@ def test_an_input_that_is_nearly_the_answer_is_not_named():
     from_frame(pd.DataFrame(codes, columns=list("abc")), PEOPLE["income"])
     few = np.arange(10) % 2  # of ten samples, it may be chance
     unseen.data.from_arrays(few[:, None], few)
+
+
+def test_numbers_that_float32_does_not_tell_apart_are_named():
+    """Seconds since 1970 a few minutes apart all became a few values, silently."""
+    seconds = 1.7e9 + 100 * RNG.normal(size=N)
+    columns = np.c_[RNG.normal(size=N), seconds, 2.0**24 * np.arange(N), np.full(N, 1e12)]
+    told = "^column {} of the inputs holds large numbers that differ by little"
+    with pytest.warns(UserWarning, match=told.format("1")):
+        unseen.data.from_arrays(columns, AGE > 40)
+    with pytest.warns(UserWarning, match=told.format("'when'")):
+        from_frame(pd.DataFrame(columns[:, :2], columns=["age", "when"]), AGE > 40)
+    unseen.data.from_arrays(columns[:, [0, 2, 3]], AGE > 40)
+    unseen.data.from_arrays(np.c_[seconds - seconds.min(), 2000 + AGE], AGE > 40)

@@ -186,6 +186,9 @@ class ArrayData(Samples):
                 check_finite(values, columns=self.feature_names, first_row=block.start)
         if kind == "vector":
             self._warn_of_answers(array, lambda at: array[:, at])
+            if self._mapped is None:
+                names = [repr(name) for name in self.feature_names or ()]
+                warn_of_rounding(array, names or [str(at) for at in range(array.shape[1])])
 
     @property
     def held_bytes(self) -> int:
@@ -342,6 +345,23 @@ def to_float32(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         return np.take(_OF_HALF, np.asarray(values).view(np.uint16))
     with np.errstate(over="ignore"):
         return np.asarray(values, dtype=np.float32)
+
+
+def warn_of_rounding(values: npt.NDArray[Any], names: Sequence[str]) -> None:
+    """Warn of columns (n, d) that differ by so little that float32 leaves fewer than 64 steps, as times in seconds."""
+    if values.dtype.itemsize <= 4 or not values.size:  # an int32 loses no more than a few of its digits
+        return
+    low, high = to_float32(values.min(axis=0)), to_float32(values.max(axis=0))
+    differ = values.max(axis=0) > values.min(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.flatnonzero(differ & (64 * np.spacing(np.maximum(np.abs(low), np.abs(high))) > high - low))
+    if found.size:
+        warnings.warn(
+            f"column {some([names[at] for at in found])} of the inputs holds large numbers that differ by little: most "
+            "learners do not tell them apart, as they read float32; subtract the smallest from each",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def hash_rows(array: npt.NDArray[Any]) -> Hashes:

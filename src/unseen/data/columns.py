@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from unseen.core.arrays import IntArray
 from unseen.data.base import ArrayData, Samples, TableData, TextData
+from unseen.data.content import warn_of_rounding
 from unseen.data.decoding import ImageSource, is_image
 from unseen.data.formats import COLUMNS, IMAGES, Format
 from unseen.data.images import SUFFIXES, open_images
@@ -402,8 +403,10 @@ def matrix(table: pa.Table) -> npt.NDArray[np.float32]:
     for at, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
         if column.null_count:
             raise DataError(f"column {name!r} must hold numbers, but {column.null_count:,} entries are missing")
+        numbers = column.to_numpy()
+        warn_of_rounding(numbers[:, None], [repr(name)])
         with np.errstate(over="ignore"):
-            values[:, at] = column.to_numpy()
+            values[:, at] = numbers
     return values
 
 
