@@ -356,8 +356,9 @@ def warn_of_rounding(values: npt.NDArray[Any], names: Sequence[str]) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         found = np.flatnonzero(differ & (64 * np.spacing(np.maximum(np.abs(low), np.abs(high))) > high - low))
     if found.size:
+        named = some([names[at] for at in found.tolist()])
         warnings.warn(
-            f"column {some([names[at] for at in found])} of the inputs holds large numbers that differ by little: most "
+            f"column {named} of the inputs holds large numbers that differ by little: most "
             "learners do not tell them apart, as they read float32; subtract the smallest from each",
             UserWarning,
             stacklevel=2,

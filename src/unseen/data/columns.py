@@ -20,8 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from unseen.core.arrays import IntArray
-from unseen.data.base import ArrayData, Samples, TableData, TextData
-from unseen.data.content import warn_of_rounding
+from unseen.data.base import ArrayData, Samples, TableData, TextData, warn_of_rounding
 from unseen.data.decoding import ImageSource, is_image
 from unseen.data.formats import COLUMNS, IMAGES, Format
 from unseen.data.images import SUFFIXES, open_images
