@@ -281,6 +281,25 @@ def test_the_automatic_cutoff_is_less_where_models_do_not_fit():
     assert dropped(90) == {"cut_off": 0}
 
 
+def test_strata_share_less_of_the_budget_the_less_models_fit():
+    """Of the hardest tenth as many are kept as of all where models fit nothing, so that nothing is lost to random."""
+    n = 1000
+    table = with_columns(judged(400, n=n), el2n=np.linspace(0, 1, n) ** 4)  # few are hard
+
+    def choose(fit):
+        got_right = with_columns(table, memorization=np.repeat([1, 0], [round(400 * fit), n - round(400 * fit)]))
+        return rules.choose(rules.resolve("stratified:cutoff=auto"), got_right, score="el2n", keep=n // 2)
+
+    none, little, more, whole = [choose(fit) for fit in (0.0, 0.05, 0.125, 0.25)]
+    assert [len(one) for one in (none, little, more, whole)] == [n // 2] * 4
+    hardest = [int((one.indices >= 900).sum()) for one in (none, little, more)]
+    assert hardest[0] == pytest.approx(50, abs=10)  # drawn at random
+    assert hardest[0] < hardest[1] < hardest[2]
+    dropped = whole.provenance["found"]["cut_off"]
+    strata_alone = rules.stratified(table, score="el2n", keep=n // 2, cutoff=dropped / n)
+    assert whole.indices.tolist() == strata_alone.indices.tolist()
+
+
 def test_the_automatic_cutoff_counts_label_issues():
     table = with_columns(judged(40, n=100), label_issue=np.repeat([1, 0], [20, 80]))
     coreset = rules.choose(rules.resolve("stratified:cutoff=auto"), table, score="el2n", keep=80)

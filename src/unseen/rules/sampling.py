@@ -21,6 +21,7 @@ from unseen.scores.two_sided import MEMORIZATION
 
 _TAIL = 1e-6  # p is kept this far from 0 and 1, where the density is 0 or infinite
 _SUM = 16.0  # a + b
+WHOLE_FIT = 0.25  # from here on, `cutoff="auto"` shares all of the budget by strata
 _HARDEST = 10  # the highest scores over which mu is taken
 
 
@@ -135,6 +136,8 @@ class Stratified(Rule):
       `fit` is the share of held-out errors that the models would get right if they were trained on them, read from the
       column `memorization` of a table scored by `halves()`, and scaled from half of the data to the budget. Without
       that column it is 1.
+    - To a model that hardly fits, such as a linear one on few columns, hard samples are no better than others. So where
+      `fit` is below a quarter, strata share only `4 * fit` of the budget, and the rest is drawn at random.
 
     Give `quota="floored"` beside it, as the default does. Over all classes at once, weak models cut off the smaller or
     harder class, and what is trained on the rest is worse than on random samples.
@@ -212,29 +215,44 @@ class Stratified(Rule):
         """Draw random members of every stratum."""
         values = pool.need("values")
         hardness = values if pool.column is None else pool.column
-        dropped = largest(hardness, self._count_dropped(pool, budget))
+        fit = self._measure_fit(pool, budget)
+        dropped = largest(hardness, self._count_dropped(pool, budget, fit))
         left = np.ones(len(pool), bool)
         left[dropped] = False
         rest = np.flatnonzero(left)
         cut = strata_by_width if self.by == "width" else strata_by_rank
         stratum = cut(values[rest], self.strata)
         sizes = np.bincount(stratum, minlength=self.strata)
-        counts = share_out(budget, sizes)
+        counts = share_out(round(min(1.0, fit / WHOLE_FIT) * budget), sizes)
         keys = pool.keys(self.name)[rest]
         grouped = np.argsort(stratum, kind="stable")  # radix sort: stratum has 16 bits
         starts = np.cumsum(sizes) - sizes
-        chosen = []
+        chosen = np.zeros(len(rest), bool)
         for start, size, count in zip(starts, sizes, counts, strict=True):
             members = grouped[start : start + size]
-            chosen.append(members[smallest(keys[members], count)])
+            chosen[members[smallest(keys[members], count)]] = True
+        others = np.flatnonzero(~chosen)
+        chosen[others[smallest(keys[others], budget - int(counts.sum()))]] = True
+        taken = grouped[chosen[grouped]]
         return Pick(
-            rest[np.concatenate(chosen)],
-            parts=np.repeat(np.arange(self.strata), counts),
+            rest[taken],
+            parts=stratum[taken].astype(np.int64),
             part="stratum",
             told={} if self.cutoff == 0 else {"cut_off": len(dropped)},
         )
 
-    def _count_dropped(self, pool: Pool, budget: int) -> int:
+    def _measure_fit(self, pool: Pool, budget: int) -> float:
+        """Return the share of held-out errors that models of the budget get right where they are trained on them.
+
+        1 where nothing is known of it. A model of the budget fits more than one of half of the data, about in inverse
+        proportion to their sizes.
+        """
+        error = _mean(pool.need("wrong")) if self.cutoff == "auto" else 0.0
+        if not error or MEMORIZATION not in pool.beside:
+            return 1.0
+        return min(1.0, max(0.0, _mean(pool.beside[MEMORIZATION])) / error * len(pool) / (2 * budget))
+
+    def _count_dropped(self, pool: Pool, budget: int, fit: float) -> int:
         """Count the hardest samples to drop."""
         m = len(pool)
         if not isinstance(self.cutoff, str):
@@ -242,10 +260,7 @@ class Stratified(Rule):
         error = _mean(pool.need("wrong"))
         if self.cutoff == "error" or not error:
             return min(int(error * m), m - budget)
-        fit, issues = 1.0, 0.0
-        if MEMORIZATION in pool.beside:
-            # A model of the budget fits more than one of half of the data, about in inverse proportion to their sizes.
-            fit = min(1.0, max(0.0, _mean(pool.beside[MEMORIZATION])) / error * m / (2 * budget))
+        issues = 0.0
         if LABEL_ISSUE in pool.beside:
             issues = min(_mean(pool.beside[LABEL_ISSUE]), error)  # in a rare class issues can exceed errors
         wanted = fit * max(min(error, (1 - budget / m) ** 2 / 2), issues**2 / error)
