@@ -216,7 +216,11 @@ def blocks() -> dict[str, list[str]]:
     for side in ("tuning", "report"):
         small = _result(f"small_data_{side}")
         made[f"small data {side}"] = small_data(small["cells"]) + setting(small)
-    made["answer small data"] = small_data(small["cells"], (300, 3000), ("default",))
+    low = _result("low_fit")
+    made["low fit"] = low_fit(low["cells"]) + setting(low)
+    ordinary = _result("ordinary_data")
+    made["ordinary data"] = ordinary_data(ordinary) + setting(ordinary)
+    made["answer ordinary data"] = ordinary_in_short(ordinary)
     steps = _result("designs_steps") if (RESULTS / "designs_steps.json").exists() else None
     beds = steps["beds"] if steps else tuning["studies"][STEPS]
     made |= {f"designs steps {keep}": by_bed(beds, keep) for keep in KEEPS}
@@ -401,6 +405,26 @@ def ordinary_in_short(result: dict[str, Any]) -> list[str]:
             entries += [f"{100 * np.mean([gain.mean for gain in gains]):+.1f}", f"{better}, {worse} of {len(gains)}"]
         rows.append(entries)
     return table(["model", "accuracy", "better, worse", "mean recall", "better, worse"], rows)
+
+
+def low_fit(cells: list[dict[str, Any]]) -> list[str]:
+    """By data and arm: points over random, mean over four models and all replicates, and the lowest mean of a model."""
+    rows = []
+    for name in dict.fromkeys(cell["data"] for cell in cells):
+        own = [cell for cell in cells if cell["data"] == name]
+        fit = np.mean([cell["fit"] for cell in own])
+        for arm in (arm for arm in own[0]["accuracy"] if arm != "random"):
+            entries = []
+            for keep in (0.7, 0.5, 0.3):
+                gains: dict[str, list[float]] = {}
+                for cell in (cell for cell in own if cell["keep"] == keep):
+                    gain = 100 * (cell["accuracy"][arm] - cell["accuracy"]["random"])
+                    gains.setdefault(cell["model"], []).append(gain)
+                means = [float(np.mean(gain)) for gain in gains.values()]
+                entries.append(f"{np.mean(means):+.1f} ({min(means):+.1f})")
+            rows.append([name, f"{max(0.0, fit):.2f}", arm, *entries])
+    heads = ["data", "fit", "strata share", *(f"{percent_pruned(keep)} (lowest)" for keep in ("0.7", "0.5", "0.3"))]
+    return table(heads, rows)
 
 
 def _gain(cell: dict[str, Any], quality: str, over: str) -> Interval:

@@ -15,6 +15,7 @@ import unseen
 from unseen.cli import _prune
 from unseen.embedding import api
 from unseen.evaluating.costs import Range
+from unseen.learners import registry
 
 
 @pytest.fixture
@@ -192,6 +193,7 @@ def images(tmp_path, monkeypatch):
     """A few images, for which a training is said to take 20 minutes."""
     pytest.importorskip("torch", reason="the default for images is a network of torch")
     monkeypatch.setattr(_prune, "MANY_PIXELS", 0)
+    monkeypatch.setattr(registry, "MOST_EPOCHS", 1)  # few images would get many
     monkeypatch.setattr(unseen, "estimate", lambda *args, **more: SimpleNamespace(wall_seconds=Range.exactly(1200)))
     np.savez(
         tmp_path / "i.npz", x=np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), np.uint8), y=np.arange(24) % 2

@@ -24,7 +24,7 @@ from unseen.cli import (
     _report,
     _resume,
 )
-from unseen.cli._console import Interrupted, complain, err, out, warn
+from unseen.cli._console import Interrupted, complain, err, out, warn, warned
 from unseen.cli._options import Brief
 from unseen.errors import RunError, UnseenError
 
@@ -101,6 +101,7 @@ def about(
 
 def run() -> None:
     """Run the program. Errors that are ours become one message and an exit code; others keep their traceback."""
+    warned.clear()
     warnings.showwarning = warn
     try:
         app(prog_name="unseen")

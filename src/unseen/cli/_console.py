@@ -45,7 +45,7 @@ def complain(error: object) -> None:
             err.print(Text(f"  {note}"))
 
 
-_warned: set[str] = set()
+warned: set[str] = set()  # what `warn` has printed, which a program in the same process forgets
 
 
 def warn(
@@ -58,8 +58,8 @@ def warn(
 ) -> None:
     """Print a warning in one line, once in a program; takes the place of `warnings.showwarning`."""
     text = " ".join(str(message).split())
-    if text not in _warned:  # a command may open its data twice, as for the page
-        _warned.add(text)
+    if text not in warned:  # a command may open its data twice, as for the page
+        warned.add(text)
         err.print(Text.assemble(("warning: ", "yellow"), text))
 
 
