@@ -248,7 +248,7 @@ def test_a_closed_pipe_shows_no_traceback():
 
 
 def test_warnings_are_one_line_and_told_once(capfd, monkeypatch):
-    monkeypatch.setattr("unseen.cli._console._warned", set())
+    monkeypatch.setattr("unseen.cli._console.warned", set())
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.showwarning = warn
