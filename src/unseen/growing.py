@@ -305,7 +305,7 @@ class Loop:
         if not len(start):
             choice = growth.choice
             if isinstance(choice.rule, Stratified):  # what it cuts off is not among the rows that are left
-                choice = replace(choice, rule=replace(choice.rule, cutoff=0.0, cutoff_by=None))
+                choice = replace(choice, rule=choice.rule.uncut())
             start = choose_rows(choice, table, left, self.sizes[0], self._seed("start"), score=first)
         parts, scores = [start], [table.column(first)[start]]
         for step, size in enumerate(self.sizes[1:], 1):

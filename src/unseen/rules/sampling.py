@@ -241,6 +241,10 @@ class Stratified(Rule):
             told={} if self.cutoff == 0 else {"cut_off": len(dropped)},
         )
 
+    def uncut(self) -> Stratified:
+        """Return the rule for a pool whose hardest are cut off already: strata share the budget as they would here."""
+        return _Uncut(by=self.by, cutoff="auto" if self.cutoff == "auto" else 0.0, strata=self.strata)
+
     def _measure_fit(self, pool: Pool, budget: int) -> float:
         """Return the share of held-out errors that models of the budget get right where they are trained on them.
 
@@ -265,6 +269,11 @@ class Stratified(Rule):
             issues = min(_mean(pool.beside[LABEL_ISSUE]), error)  # in a rare class issues can exceed errors
         wanted = fit * max(min(error, (1 - budget / m) ** 2 / 2), issues**2 / error)
         return min(int(wanted * m), m - budget)
+
+
+class _Uncut(Stratified):
+    def _count_dropped(self, pool: Pool, budget: int, fit: float) -> int:
+        return 0
 
 
 def _mean(values: FloatArray) -> float:
