@@ -8,8 +8,8 @@ regression and a network of scikit-learn are then trained on what it keeps, and 
 each class in proportion. A replicate redraws the split (60 % to train on), what is chosen, what is drawn and the
 model's seed; differences are paired. Accuracy and mean recall of classes.
 
-A first run showed the default below random on two moons. That raised the question of `low_fit.py`, which was answered on
-other data; then all of it was run again. Every cell is a line of `OUT/ordinary.jsonl`; `--write` puts them into
+A first run showed the default below random on two moons. That raised the question of `low_fit.py`, which was answered
+on other data; then all of it was run again. Every cell is a line of `OUT/ordinary.jsonl`; `--write` puts them into
 benchmarks/results/ordinary_data.json.
 """
 

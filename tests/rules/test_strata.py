@@ -300,6 +300,20 @@ def test_strata_share_less_of_the_budget_the_less_models_fit():
     assert whole.indices.tolist() == strata_alone.indices.tolist()
 
 
+def test_a_rule_without_its_cutoff_shares_by_fit_as_before():
+    n = 1000
+    table = with_columns(judged(400, n=n), el2n=np.linspace(0, 1, n) ** 4)
+    uncut = rules.resolve("stratified:cutoff=auto").uncut()
+
+    def choose(got_right):
+        known = with_columns(table, memorization=np.repeat([1, 0], [got_right, n - got_right]))
+        return rules.choose(uncut, known, score="el2n", keep=n // 2)
+
+    assert int((choose(0).indices >= 900).sum()) == pytest.approx(50, abs=10)  # drawn at random
+    assert choose(400).provenance["found"] == {"cut_off": 0}
+    assert choose(400).indices.tolist() == rules.stratified(table, score="el2n", keep=n // 2).indices.tolist()
+
+
 def test_the_automatic_cutoff_counts_label_issues():
     table = with_columns(judged(40, n=100), label_issue=np.repeat([1, 0], [20, 80]))
     coreset = rules.choose(rules.resolve("stratified:cutoff=auto"), table, score="el2n", keep=80)

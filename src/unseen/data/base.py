@@ -77,10 +77,8 @@ class Samples(Data):
         if self.targets is None:
             found = _copies(codes, self.labels)
         else:
-            wanted, some_rows = (
-                to_float32(self.targets),
-                slice(1000),
-            )  # a column of a file is read whole only if these agree
+            wanted = to_float32(self.targets)
+            some_rows = slice(1000)  # a column of a file is read whole only where these agree
             numbers = ((at, of) for at in range(codes.shape[1]) if (of := column(at)).dtype.kind in "biuf")
             found = [
                 at
