@@ -270,11 +270,13 @@ class Reporter:
         from unseen.evaluating.prices import duration
 
         err.print(Text("time    one training is measured first ..."))
+        given = running.given(data, learner)
+        jobs, threads = given["jobs"], given["threads"]
         try:
-            found = unseen.estimate(data, plan="seen", learner=learner, threads=running.threads, groups=None)
+            found = unseen.estimate(data, plan="seen", learner=learner, jobs=jobs, threads=threads, groups=None)
         except UnseenError:  # what can be measured here is not all that can be trained
             return
-        seconds = epochs / found.epochs * found.full_seconds.middle / (running.given(data, learner)["jobs"] or 1)
+        seconds = epochs / found.epochs * found.full_seconds.middle / (jobs or 1)
         if seconds < ASK:
             return
         number = _many(-(-epochs // found.epochs), "training")
