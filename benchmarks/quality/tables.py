@@ -217,7 +217,8 @@ def blocks() -> dict[str, list[str]]:
         small = _result(f"small_data_{side}")
         made[f"small data {side}"] = small_data(small["cells"]) + setting(small)
     low = _result("low_fit")
-    made["low fit"] = low_fit(low["cells"]) + setting(low)
+    made["low fit"] = low_fit(low["cells"])
+    made["low fit, beds"] = low_fit_beds(low["beds"]) + setting(low)
     ordinary = _result("ordinary_data")
     made["ordinary data"] = ordinary_data(ordinary) + setting(ordinary)
     made["answer ordinary data"] = ordinary_in_short(ordinary)
@@ -425,6 +426,26 @@ def low_fit(cells: list[dict[str, Any]]) -> list[str]:
             rows.append([name, f"{max(0.0, fit):.2f}", arm, *entries])
     heads = ["data", "fit", "strata share", *(f"{percent_pruned(keep)} (lowest)" for keep in ("0.7", "0.5", "0.3"))]
     return table(heads, rows)
+
+
+def low_fit_beds(cells: list[dict[str, Any]]) -> list[str]:
+    """By bed: the share of samples chosen otherwise than by strata alone; points over random where it was tested."""
+    rows = []
+    for name in dict.fromkeys(cell["bed"] for cell in cells):
+        own = [cell for cell in cells if cell["bed"] == name]
+        fit = np.mean([cell["fit"] for cell in own])
+        for arm in own[0]["chosen_otherwise"]:
+            entries = []
+            for keep in (0.7, 0.5, 0.3):
+                of_keep = [cell for cell in own if cell["keep"] == keep]
+                share = np.mean([cell["chosen_otherwise"][arm] / cell["kept"] for cell in of_keep])
+                gains = [
+                    100 * (cell["accuracy"][arm] - cell["accuracy"]["random"]) for cell in of_keep if "accuracy" in cell
+                ]
+                entries.append(f"{100 * share:.0f} %" + (f", {np.mean(gains):+.1f}" if gains else ""))
+            if arm != "strata alone" or "accuracy" in own[0]:
+                rows.append([name, f"{fit:.2f}", arm, *entries])
+    return table(["bed", "fit", "strata share", *map(percent_pruned, ("0.7", "0.5", "0.3"))], rows)
 
 
 def _gain(cell: dict[str, Any], quality: str, over: str) -> Interval:

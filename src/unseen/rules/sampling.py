@@ -149,6 +149,8 @@ class Stratified(Rule):
         Without a cutoff where labels are noisy: strata of equal width give the sparse hard end far more than its share.
         `"error"` where it reaches what is pruned: everything then goes from the hard end, and at 30 % pruned that is
         two points below random for a linear model on weak features (benchmarks/quality/results.md).
+        `"auto"` for a linear model on few columns under `folds` or `leave_one_out`: these do not say how far models
+        fit, which counts as 1, and strata over-sample the hard end. Score by `halves()` there.
     """
 
     by: Literal["width", "rank"] = "width"
