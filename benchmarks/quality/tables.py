@@ -216,6 +216,8 @@ def blocks() -> dict[str, list[str]]:
     for side in ("tuning", "report"):
         small = _result(f"small_data_{side}")
         made[f"small data {side}"] = small_data(small["cells"]) + setting(small)
+    few = _result("few_images")
+    made["few images"] = few_images(few["cells"]) + setting(few)
     low = _result("low_fit")
     made["low fit"] = low_fit(low["cells"])
     made["low fit, beds"] = low_fit_beds(low["beds"]) + setting(low)
@@ -446,6 +448,21 @@ def low_fit_beds(cells: list[dict[str, Any]]) -> list[str]:
             if arm != "strata alone" or "accuracy" in own[0]:
                 rows.append([name, f"{fit:.2f}", arm, *entries])
     return table(["bed", "fit", "strata share", *map(percent_pruned, ("0.7", "0.5", "0.3"))], rows)
+
+
+def few_images(cells: list[dict[str, Any]]) -> list[str]:
+    """By data and steps: held-out accuracy, price, and what training on half of the images comes to."""
+    rows = []
+    for cell in cells:
+        row = [f"{cell['data']}, {cell['n']:,}", "preset" if cell["steps"] is None else f"{cell['steps']:,}"]
+        row += [str(cell["epochs"]), f"{100 * np.mean(cell['held_out']):.1f}", f"{min(cell['seconds']):.0f}"]
+        if "full" in cell:
+            gain = interval(cell["default_over_random"])
+            half = f"{100 * cell['random']:.1f}, {starred(gain)}"
+            row += [f"{100 * cell['full']:.1f}", half, f"{cell['fell_back']} of {len(cell['held_out'])}"]
+        rows.append([*row, "", "", ""][:8])
+    heads = ["data", "steps", "epochs", "held out", "seconds", "all", "half: random, default over it", "fell back"]
+    return table(heads, rows)
 
 
 def _gain(cell: dict[str, Any], quality: str, over: str) -> Interval:

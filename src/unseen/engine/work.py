@@ -85,12 +85,13 @@ def resolve_executor(running: Running) -> tuple[executors.Executor, Running]:
 
 
 def share_cores(data: Data, learner: Any = None) -> tuple[int, int | None]:
-    """Return how many fits the command line trains at a time here, and their threads, where nobody says.
+    """Choose the jobs and threads of the command line where the user names neither.
 
-    Two at a time where a fit on the CPU is long: with half of the cores each they end sooner than one after another
-    with all of them. Else one, since a process takes seconds to start; a short fit of a network on one thread, since
-    threads wait for each other at every step, and for long where the machine is busy. None: all cores, divided by the
-    jobs. No clock decides, because the numbers depend on the threads.
+    Where a fit on the CPU is long, two jobs with half of the cores each end sooner than fits one after another. Else
+    one job, since a process takes seconds to start. A short fit of a network has one thread, since threads wait for
+    each other at every step, and for long on a busy machine. The size of the work decides and no measured time, so that
+    the same command always has the same threads, on which the numbers depend.
+    Threads of None are all cores, shared by the jobs.
 
     >>> import unseen
     >>> share_cores(unseen.data.digits(), "mlp:epochs=2")

@@ -244,7 +244,7 @@ class Stratified(Rule):
         )
 
     def uncut(self) -> Stratified:
-        """Return the rule for a pool whose hardest are cut off already: strata share the budget as they would here."""
+        """Return the rule without its cutoff, for a pool whose hardest samples are gone already."""
         return _Uncut(by=self.by, cutoff="auto" if self.cutoff == "auto" else 0.0, strata=self.strata)
 
     def _measure_fit(self, pool: Pool, budget: int) -> float:
