@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import lzma
 import os
 import re
 import resource
@@ -106,7 +106,7 @@ def bad_data(tmp_path_factory, digits_file):
     (folder / "cut.parquet").write_bytes((folder / "table.parquet").read_bytes()[:-40])
     (folder / "nothing").mkdir()
     (folder / "notes.txt").write_text("no data")
-    (folder / "table.csv.gz").write_bytes(gzip.compress(b"a,label\n1,2\n"))
+    (folder / "table.csv.xz").write_bytes(lzma.compress(b"a,label\n1,2\n"))
     (folder / "texts" / "a").mkdir(parents=True)
     (folder / "texts" / "a" / "1.txt").write_text("good")
     for i in range(12):
@@ -126,7 +126,7 @@ def bad_data(tmp_path_factory, digits_file):
     [
         ("nowhere.npz", [], "there is no file or folder .*nowhere.npz; a data set is one of"),
         ("notes.txt", [], "cannot read a data set from .*notes.txt; a data set is one of"),
-        ("table.csv.gz", [], "cannot read a data set from .*table.csv.gz, which is packed; unpack it first$"),
+        ("table.csv.xz", [], "cannot read a data set from .*table.csv.xz, which is packed; unpack it first$"),
         ("texts", [], "texts holds texts, .* write the texts as one table, a csv or parquet file"),
         ("nothing", [], "nothing holds no class folders; images must be in one folder a class"),
         ("empty-class", [], "class folder 'c' holds no images"),

@@ -276,6 +276,16 @@ def test_columns_in_the_names_of_folders_are_read_as_pyarrow_reads_them(tmp_path
     assert len(from_parquet(tmp_path, **ask)) == 16
 
 
+@pytest.mark.parametrize(("labels", "names"), [(("01", "1"), ("01", "1")), (("1", "2"), ("1", "2"))])
+def test_labels_in_the_names_of_folders_keep_their_zeros(tmp_path, labels, names):
+    for label in labels:
+        (tmp_path / f"label={label}").mkdir()
+        pq.write_table(pa.table({"f": np.arange(8.0)}), tmp_path / f"label={label}" / "0.parquet")
+    data = from_parquet(tmp_path)
+    assert data.class_names == names
+    assert data.labels.tolist() == [0] * 8 + [1] * 8
+
+
 def test_columns_in_the_names_of_folders_are_exported(tmp_path):
     for label in "ab":
         (tmp_path / "in" / f"label={label}").mkdir(parents=True)

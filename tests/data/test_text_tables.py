@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -88,7 +91,7 @@ BAD = {
     "two of one name": ("a.csv", "a,a,paid\n1,2,no\n", "two columns of one name, but it has of a; rename one"),
     "nothing": ("a.csv", "", "a.csv cannot be read as CSV: it is empty"),
     "names only": ("a.csv", "a,paid\n", "the data set is empty"),
-    "dates": ("a.csv", "a,paid\n2020-01-01,no\n2020-01-02,yes\n", "column 'a' has type date32.*make numbers of it"),
+    "times": ("a.csv", "a,paid\n01:02:03,no\n01:02:04,yes\n", "column 'a' has type time32.*make numbers of it"),
     "no such column": ("a.csv", "a,pay\n1,no\n2,yes\n", "unknown column for label 'paid'; did you mean 'pay'"),
     "real labels": ("a.csv", "a,paid\n1,0.5\n2,1\n", "column 'paid' must hold classes, but row 0 has 0.5"),
     "no labels": (
@@ -199,3 +202,23 @@ def test_labels_ids_and_groups_keep_the_zeros_and_digits_that_they_are_written_w
 def test_labels_that_differ_by_a_zero_are_two_classes(write):
     path = write("codes.csv", "a,label\n" + "0,1\n1,01\n2,2\n" * 10)
     assert resolve(path).class_names == ("01", "1", "2")
+
+
+@pytest.mark.parametrize(("end", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress)])
+@pytest.mark.parametrize("case", ["semicolons, decimal commas", "byte-order mark", "JSON lines"])
+def test_packed_files_are_read_as_they_are_unpacked(write, case, end, pack):
+    name, content, expected = READ[case]
+    packed = pack(content if isinstance(content, bytes) else content.encode())
+    data = resolve(write(name + end, packed), label="paid")
+    assert everything(data) == expected
+    with pytest.raises(DataError, match="cannot be read: "):
+        resolve(write("broken" + name + end, packed[: len(packed) // 2]), label="paid")
+
+
+def test_dates_are_days_with_a_warning(write):
+    rows = [f"2020-01-{1 + row % 3:02},{row % 5},{'ny'[row % 2]}" for row in range(20)]
+    path = write("a.csv", "day,b,paid\n" + "\n".join(rows))
+    with pytest.warns(UserWarning, match="column 'day' holds dates, and is read as days since 1970-01-01, a number"):
+        data = resolve(path, label="paid")
+    assert (data.kind, data.feature_names) == ("vector", ("day", "b"))
+    assert data.take(np.arange(3))[:, 0].tolist() == [18262.0, 18263.0, 18264.0]

@@ -426,10 +426,6 @@ def test_inputs(case, way, tmp_path):
     ("column", "pattern"),
     [
         (
-            pd.date_range("2020-01-01", periods=N),
-            "column 'b' has type timestamp.*, which is no feature; make numbers of it",
-        ),
-        (
             pd.to_timedelta(np.arange(N), unit="s"),
             "column 'b' has type duration.*, which is no feature; make numbers of it",
         ),
@@ -439,7 +435,7 @@ def test_inputs(case, way, tmp_path):
             "column 'b' must hold entries of one type, but row 1 holds int 1 among str; make it text",
         ),
     ],
-    ids=["dates", "durations", "lists", "text-and-numbers"],
+    ids=["durations", "lists", "text-and-numbers"],
 )
 def test_columns_of_frames_that_no_learner_reads(column, pattern, learner):
     frame = pd.DataFrame({"a": X[:, 0], "b": column})

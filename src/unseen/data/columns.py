@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cached_property
 from types import MappingProxyType
@@ -53,6 +55,7 @@ class TableFormat(Format):
         reserved: columns that are features only if the user names them.
         parts: the column of splits, if rows of several splits are used.
         rows: int64 (n,), the rows of the split.
+        dates: the features that are dates, once it is open.
         beside: arrays in place of columns, as `labelling` takes them.
     """
 
@@ -62,6 +65,7 @@ class TableFormat(Format):
     reserved: frozenset[str] = frozenset()
     parts: str | None = None
     rows: IntArray
+    dates: Sequence[str] = ()
     beside: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
@@ -86,6 +90,11 @@ class TableFormat(Format):
         if any(self.beside.get(name) is not None for name in ("y", "target")):
             return None
         return self.reading.target or self.reading.label or "label"
+
+    @property
+    def written(self) -> tuple[str | None, ...]:
+        """The columns of names, labels, ids and groups, which stay text where a number would lose digits of one."""
+        return self.answers if self.reading.target is None else None, self.reading.id, self.reading.group
 
     @property
     def taken(self) -> set[str]:
@@ -181,7 +190,8 @@ class TableFormat(Format):
             raise ArgumentError("memory_limit is for images and vectors; there are none here")
         if text is not None or (len(kinds) == 1 and _is(kinds[0], _TEXT)):
             return TextData(_to_texts(self.read(wanted).column(0), wanted[0]), labelled, **about)
-        return _open_features(self.read(wanted), labelled, about)
+        table, self.dates = _dates_to_days(self.read(wanted))
+        return _open_features(table, labelled, about)
 
     def _refuse_names_of_images(self, names: Sequence[str]) -> None:
         """Refuse text columns whose first entries all name image files: models would learn from the names."""
@@ -373,7 +383,7 @@ def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) 
         if not (_is(one.type, _NUMBER) or _is(one.type, _CATEGORY)):
             remedy = "make numbers or text of it"
             if pa.types.is_temporal(one.type):
-                remedy = "make numbers of it, such as days since the first"
+                remedy = "make numbers of it, such as seconds"
             elif _is(one.type, _LIST):
                 remedy = "lists of numbers are inputs where they are the only column"
             raise DataError(
@@ -392,6 +402,29 @@ def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) 
         codes[:, at], distinct = _factorise(table.column(name), name)
         values.append(distinct)
     return TableData(codes, values, labelled, **about)
+
+
+def _dates_to_days(table: pa.Table) -> tuple[pa.Table, list[str]]:
+    """Make days since 1970-01-01, float64, of dates, and of text that is ISO dates throughout; warn of it."""
+    found = []
+    for at, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
+        kind = column.type
+        dated = pa.types.is_date(kind) or pa.types.is_timestamp(kind) or _is(kind, _TEXT)
+        if not dated or column.null_count == len(column):
+            continue
+        with suppress(pa.ArrowInvalid):  # another text
+            microseconds = column.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False).cast(pa.int64())
+            days = pc.divide(microseconds.cast(pa.float64(), safe=False), 86_400e6)
+            table = table.set_column(at, name, days)
+            found.append(name)
+    if found:
+        warnings.warn(
+            f"column {some(list(map(repr, found)))} holds dates, and is read as days since 1970-01-01, a number; "
+            "features= (--feature) names the columns to read instead",
+            UserWarning,
+            stacklevel=2,
+        )
+    return table, found
 
 
 def matrix(table: pa.Table) -> npt.NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
@@ -134,9 +135,10 @@ class FrameFormat(LoadedFormat):
             raise ArgumentError(f"split={options.split!r} goes with a column of labels; name it with label=")
 
     def open(self) -> Samples:
-        """Read the frame; estimators of scikit-learn get it with its names and types."""
+        """Read the frame; estimators of scikit-learn get it with its names and types, unless they are of dates."""
         data, frame = super().open(), self.frame
-        if data.kind in ("vector", "table") and data.feature_names is not None and not isinstance(frame, _ARROW):
+        framed = data.feature_names is not None and not self.dates and not isinstance(frame, _ARROW)
+        if data.kind in ("vector", "table") and framed:
             places = [self.schema.names.index(name) for name in data.feature_names]
             inputs = frame.iloc[:, places] if hasattr(frame, "iloc") else frame[:, places]
             data.frame = inputs
@@ -246,21 +248,23 @@ _PLAIN = r"^\s*[-+]?\d+([,.]\d+)?\s*$"
 _REAL = re.compile(r"-?\d+\.\d+(e-?\d+)?")  # no name of a column, while whole numbers may be some
 _ZEROS, _LONG = r"^[-+]?0\d+$", r"^[-+]?\d{16,}$"  # a number that loses zeros, or as a real number digits
 _DECIMAL_COMMA = r"^\s*[-+]?\d+,\d+\s*$"
+_PACKINGS = ("", ".gz", ".bz2", ".zst")  # which pyarrow unpacks while it reads
 _WORDS = {"int64": "integer", "double": "real", "string": "text", "bool": "yes/no", "null": "nothing"}
 
 
 class CsvFormat(LoadedFormat):
-    """A CSV file with commas, semicolons or tabs."""
+    """A CSV file with commas, semicolons or tabs; it may be packed, as data.csv.gz."""
 
     reader = "from_csv"
-    about = ("path to a .csv or .tsv file", "the first row names the columns")
+    about = ("path to a .csv or .tsv file", "the first row names the columns; packed too, as .csv.gz")
     options = (*COLUMNS, *IMAGES_IN_FILES)
     suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv")
 
     @classmethod
     def reads(cls, source: Any) -> bool:
         """Tell whether it is a file with one of the suffixes."""
-        return isinstance(source, Place) and source.is_file and source.suffix in cls.suffixes
+        endings = tuple(suffix + packing for suffix in cls.suffixes for packing in _PACKINGS)
+        return isinstance(source, Place) and source.is_file and str(source.given).lower().endswith(endings)
 
     def __init__(self, source: Any, **given: Any) -> None:
         super().__init__(source, **given)
@@ -279,8 +283,7 @@ class CsvFormat(LoadedFormat):
 
     def parse(self, path: Path) -> tuple[pa.Table, list[str]]:
         """Read the table, and notes on separators and decimal commas."""
-        with path.open("rb") as opened:
-            header = opened.readline()
+        header = _first_line(path)
         for mark, name in _OTHER.items():
             if header.startswith(mark):
                 raise DataError(f"{path} is {name}, and must be UTF-8: iconv -f {name} -t UTF-8 {path.name} > new.csv")
@@ -314,11 +317,10 @@ class CsvFormat(LoadedFormat):
 
     def _with_names(self, table: pa.Table, parse: Callable[..., pa.Table]) -> pa.Table:
         """Keep labels, ids and groups as they are written if a number would lose digits of one: `01` is not `1`."""
-        roles = {self.answers if self.reading.target is None else None, self.reading.id, self.reading.group}
         numbers = [
             f.name
             for f in table.schema
-            if f.name in roles and (pa.types.is_integer(f.type) or pa.types.is_floating(f.type))
+            if f.name in self.written and (pa.types.is_integer(f.type) or pa.types.is_floating(f.type))
         ]
         if not numbers:
             return table
@@ -339,8 +341,7 @@ class JsonLinesFormat(CsvFormat):
 
     def parse(self, path: Path) -> tuple[pa.Table, list[str]]:
         """Read the table."""
-        with path.open("rb") as opened:
-            first = opened.readline()
+        first = _first_line(path)
         if first.lstrip(codecs.BOM_UTF8).lstrip().startswith(b"["):
             raise DataError(
                 f"{path} must hold one JSON object a line, but it is a list of them; "
@@ -362,7 +363,7 @@ def from_csv(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
     is empty, `NA`, `NaN` or `null` is missing.
 
     Args:
-        path: the file, UTF-8 with or without a byte-order mark.
+        path: the file, UTF-8 with or without a byte-order mark; it may be packed as `.gz`, `.bz2` or `.zst`.
         **options: those of `from_parquet`, but `memory_limit`;
             a column of images holds their paths, seen from the folder of this file.
 
@@ -377,6 +378,14 @@ def from_csv(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
 def from_json_lines(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
     """Read a file of JSON objects, one a line; all else is as in `from_csv`."""
     return JsonLinesFormat(path, **options).open()
+
+
+def _first_line(path: Path) -> bytes:
+    try:
+        with io.BufferedReader(pa.input_stream(path)) as opened:  # unpacks
+            return opened.readline()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
 
 
 def _parse_csv(

@@ -123,8 +123,7 @@ def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
     """
     if is_tensor(value):
         return of_tensor(value, name)
-    if hasattr(value, "tocsr"):
-        raise DataError(f"{name} is a sparse matrix, which is not supported; {name}.toarray() makes it dense")
+    refuse_sparse(value, name)
     if isinstance(value, (list, tuple)) and any(isinstance(item, np.ma.MaskedArray) for item in value):
         value = [unmasked(item, f"{name}[{at}]") for at, item in enumerate(value)]
     try:
@@ -143,6 +142,16 @@ def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
         numbers = {getattr(kind, "kind", "O") for kind in value.dtypes} <= set("biuf")
         array = value.to_numpy(dtype=np.float64) if numbers and not value.isna().to_numpy().any() else array
     return array.astype(object) if array.dtype.kind == "T" else _as_text(array)
+
+
+def refuse_sparse(value: Any, name: str = "X") -> None:
+    """Refuse a sparse matrix of SciPy; the message says how large it is when dense."""
+    if hasattr(value, "tocsr"):
+        size = np.prod(value.shape, dtype=float) * value.dtype.itemsize
+        raise DataError(
+            f"{name} is a sparse matrix, which is not supported; {name}.toarray() makes it dense, in {size / 1e9:.2g} "
+            f"GB, and sklearn.decomposition.TruncatedSVD(256).fit_transform({name}) makes fewer columns of it"
+        )
 
 
 def _as_text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

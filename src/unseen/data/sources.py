@@ -16,6 +16,7 @@ from unseen.data.files import NOTHING, no_file, unreadable_message
 from unseen.data.formats import Format, OpenFormat, Place, Reading
 from unseen.data.frames import CsvFormat, FrameFormat, JsonLinesFormat
 from unseen.data.images import FolderFormat
+from unseen.data.labels import refuse_sparse
 from unseen.data.shards import ShardsFormat
 from unseen.data.tables import ParquetFormat
 from unseen.errors import ArgumentError, DataError, UnknownArgumentError
@@ -87,6 +88,7 @@ def format_of(source: Any) -> type[Format]:
     """Return the format of a source; if it is of none, the error lists all."""
     if isinstance(source, str) and not source.strip():
         raise ArgumentError(f"the path of the data set is empty; {_describe_formats()}")
+    refuse_sparse(source)
     place = Place(source) if isinstance(source, (str, Path)) else source
     for kind in _all_formats():
         if kind.reads(place):

@@ -36,8 +36,9 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"  # a missing value in the folder names of H
 class RowGroups:
     """The row groups of parquet files, with the columns in the names of their folders.
 
-    Columns in folders are `label=a/`: int32 if all values are, else text, as in pyarrow. A damaged file, columns other
-    than in the first file and two columns of one name are refused.
+    Columns in folders are `label=a/`: int32 if all values are, else text, as in pyarrow; but those of `names` stay text
+    where a number would lose zeros, as `01`. A damaged file, columns other than in the first file and two columns of
+    one name are refused.
 
     Attributes:
         schema: the common schema.
@@ -46,7 +47,7 @@ class RowGroups:
         folder_columns: the values of columns in the names of folders, one for each file.
     """
 
-    def __init__(self, storage: Storage, files: Sequence[str]) -> None:
+    def __init__(self, storage: Storage, files: Sequence[str], names: Sequence[str | None] = ()) -> None:
         self.storage, self.files = storage, files
         self._footer: tuple[int, pq.FileMetaData] | None = None  # of the file that was read last, with its number
         self._places: list[tuple[int, int]] = []  # the file of each row group, and its number in the file
@@ -62,7 +63,7 @@ class RowGroups:
             self._places += [(file, number) for number in range(footer.num_row_groups)]
             self.counts += [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
         self.starts = np.cumsum([0, *self.counts])
-        self.folder_columns = _columns_of_folders(files)
+        self.folder_columns = _columns_of_folders(files, names)
         if twice := sorted(set(schema.names) & set(self.folder_columns)):
             raise DataError(
                 f"column {twice[0]!r} is in {storage.where(files[0])} and in the name of its folder; rename one of the "
@@ -154,7 +155,7 @@ class RowGroups:
         return self._footer[1]
 
 
-def _columns_of_folders(files: Sequence[str]) -> dict[str, pa.Array]:
+def _columns_of_folders(files: Sequence[str], names: Sequence[str | None]) -> dict[str, pa.Array]:
     entries: list[dict[str, str | None]] = []
     for file in files:
         parts = [part.partition("=") for part in file.split("/")[:-1] if "=" in part]
@@ -163,7 +164,8 @@ def _columns_of_folders(files: Sequence[str]) -> dict[str, pa.Array]:
     for name in dict.fromkeys(name for of in entries for name in of):
         column = pa.array([of.get(name) for of in entries], pa.string())
         with suppress(pa.ArrowInvalid):
-            column = column if column.null_count == len(column) else column.cast(pa.int32())
+            numbers = column if column.null_count == len(column) else column.cast(pa.int32())
+            column = column if name in names and not numbers.cast(pa.string()).equals(column) else numbers
         columns[name] = column
     return columns
 
@@ -263,7 +265,7 @@ class ParquetFormat(TableFormat):
         by_shard = any(_SHARD.fullmatch(Path(name).name) for name in names)
         self.names = names if self.storage.single else _select_split(names, self.reading.split)
         self.files = self.storage.stamp(self.names)
-        self.groups = RowGroups(self.storage, self.names)
+        self.groups = RowGroups(self.storage, self.names, self.written)
         self.schema = self.stored_schema = self.groups.schema
         self.notes = self.storage.notes
         self.rows = np.arange(self.groups.starts[-1])
