@@ -7,8 +7,7 @@ import socket
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from decimal import Decimal
 from http.client import HTTPException
 from numbers import Real
@@ -269,8 +268,10 @@ def _fetch_openml(named: str) -> Any:
         )
     from sklearn.datasets import fetch_openml
 
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)  # of every new socket, since urllib has none of its own
     try:
-        with _impatient(), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # several versions, which a note tells; another try
             return fetch_openml(name, version=int(version) if at else "active", as_frame=True, n_retries=1)
     except ImportError as error:
@@ -280,15 +281,6 @@ def _fetch_openml(named: str) -> Any:
     except OSError as error:  # those of urllib among them
         again = "try again with a network, or give the path of a file"
         raise DataError(f"{named} cannot be downloaded: {one_line(error)}; {again}") from error
-
-
-@contextmanager
-def _impatient() -> Iterator[None]:
-    """Give every new socket a time limit, since urllib has none of its own."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
-    try:
-        yield
     finally:
         socket.setdefaulttimeout(before)
 
@@ -383,7 +375,7 @@ def _check_entries(entries: list[Any], where: str) -> None:
 
 
 def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    if path.exists() and not zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(path):
         raise DataError(f"{path} is damaged: it is no .npz file, which np.savez writes")
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -398,8 +390,6 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
                     raise ValueError(f"array {own!r}: {error}") from error
                 arrays[name] = file[own]
             return arrays
-    except FileNotFoundError as error:
-        raise DataError(f"there is no file {path}") from error
     except (OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # also encrypted
         raise DataError(f"{path} cannot be read: {error}") from error
     except ValueError as error:

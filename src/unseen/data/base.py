@@ -68,12 +68,7 @@ class Samples(Data):
         return self.frame.iloc[rows] if hasattr(self.frame, "iloc") else self.frame[rows]
 
     def _warn_of_answers(self, codes: npt.NDArray[Any], column: Callable[[int], npt.NDArray[Any]]) -> None:
-        """Warn of inputs that are the labels, or the target: models would only read them.
-
-        Args:
-            codes: (n, d) a number for each distinct entry of each column.
-            column: returns the entries of one column.
-        """
+        """Warn of inputs that are the labels, which `codes` (n, d) tell, or the target, which entries of a `column`."""
         if self.targets is None:
             found = _copies(codes, self.labels)
         else:
@@ -302,13 +297,7 @@ class TableData(Samples):
 
 
 def _copies(columns: npt.NDArray[Any], labels: IntArray) -> list[int]:
-    """Find the columns (n, d) that have one value in all rows of a class, and another in each class.
-
-    With fewer than 10 samples a class, this may be chance, so none is returned.
-
-    >>> _copies(np.array([[7, 0], [9, 1]] * 10), np.array([1, 0] * 10))
-    [0, 1]
-    """
+    """Find the columns (n, d) with one value a class, another in each; none where 10 samples a class are lacking."""
     classes, first, places = np.unique(labels, return_index=True, return_inverse=True)
     if len(classes) < 2 or len(labels) < 10 * len(classes):
         return []
@@ -376,9 +365,8 @@ def hash_rows(array: npt.NDArray[Any]) -> Hashes:
     Numbers of float16 have the hash of the same numbers in float32.
 
     This is multilinear hashing (Lemire and Kaser 2014, arXiv 1202.4961): each quarter of the hash is the upper half of
-    a sum modulo 2^64 of a fixed random number and the 32-bit words of the row, each multiplied by another fixed random
-    number. Two different rows have equal hashes with probability 2^-128. One call of NumPy hashes all rows, and
-    releases the interpreter lock.
+    a fixed random number plus the 32-bit words of the row, each times another such number, modulo 2^64. Two different
+    rows have equal hashes with probability 2^-128.
 
     >>> a, b, c = hash_rows(np.array([[1, 2], [3, 4], [1, 2]], np.uint8))
     >>> bool((a == c).all()), bool((a == b).all())

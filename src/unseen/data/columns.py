@@ -270,8 +270,8 @@ def row_numbers(source: TableFormat, names: Sequence[str]) -> dict[str, str]:
 def _entries(table: pa.Table) -> tuple[npt.NDArray[Any] | None, bool, IntArray]:
     """Return the present entries of the first column, whether they are names, and the number of the split of each.
 
-    Entries are whole numbers (also from text). Names, of one word each, are given as their places in natural order, in
-    which img9 is before img10. Entries are None for anything else, and if most are missing.
+    Whole numbers (also from text) are given as they are, names of one word as places in natural order (img9 before
+    img10); all else is None, and so is a column of which most is missing.
     """
     column, parts = decode_dictionary(table.column(0)), np.zeros(len(table), np.int64)
     if table.num_columns > 1:

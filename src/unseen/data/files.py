@@ -87,7 +87,7 @@ def walk(root: Path, *, deep: bool = True) -> Walk:
                 found.hidden += 1
             elif entry.name in _OF_SYSTEMS:
                 found.systems.append(below)
-            elif not _is_folder(entry):
+            elif not is_folder(entry):
                 found.files.append(below)
                 if entry.is_symlink():
                     found.links.append(below)
@@ -105,8 +105,8 @@ def _inside(folder: Path) -> tuple[os.stat_result, list[os.DirEntry[str]]]:
         raise DataError(f"the folder {shown(folder)} cannot be read: {reason}; repair it, or move it away") from error
 
 
-def is_folder(path: Path) -> bool:
-    """Tell whether a path is a folder that may be accessed."""
+def is_folder(path: Path | os.DirEntry[str]) -> bool:
+    """Tell whether a path is a folder that may be accessed, and no link that leads to itself."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -183,13 +183,6 @@ def shown(path: str | Path) -> str:
     """
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads to itself
-        return False
 
 
 def _utf8(root: Path, name: str) -> str:

@@ -397,10 +397,7 @@ def _parse_csv(
     ordered: bool = False,
     as_text: Sequence[str] = (),
 ) -> pa.Table:
-    """Read a CSV file by pyarrow: all columns, or those of `as_text` as text.
-
-    `ordered` reads without threads, since only then row numbers are known.
-    """
+    """Read all columns of a CSV file, or those of `as_text` as text; `ordered`, without threads, knows row numbers."""
     odd: list[Any] = []
 
     def note(row: Any) -> str:

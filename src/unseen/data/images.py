@@ -238,10 +238,7 @@ def _reopen(file: ProxyFile, source: ImageSource, rule: Pixels) -> _Opened | Non
 
 
 def _decode_all(parts: Iterable[tuple[list[Encoded], Pixels, bool]], workers: int) -> Iterator[Decoded]:
-    """Decode all parts, in order.
-
-    joblib's worker processes neither fork (unsafe with threads and CUDA) nor import the main script a second time.
-    """
+    """Decode all parts, in order, by workers that neither fork (unsafe with CUDA) nor import the main script again."""
     if workers == 1:
         yield from (decode(encoded, rule, keep=keep) for encoded, rule, keep in parts)
         return

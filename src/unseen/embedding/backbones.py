@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from hashlib import blake2b, sha256
+from hashlib import blake2b, file_digest, sha256
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -32,7 +32,6 @@ from unseen.errors import ArgumentError, DataError, MissingDependencyError
 
 Of = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
-_CHUNK = 1 << 20
 BATCH = 32  # images at a time, always: the order of sums depends on it
 STRIDE, LEAST, MOST = 32, 96, 224  # pixels for each place of the last feature map; range of the default side
 BLOCK = 1024  # samples between two reports
@@ -126,8 +125,7 @@ class ModelFolder(Embedder):
         for path in sorted(found for found in folder.rglob("*") if found.is_file()):
             seen.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
             with path.open("rb") as file:
-                while chunk := file.read(_CHUNK):
-                    seen.update(chunk)
+                file_digest(file, lambda: seen)
         self.files = seen.hexdigest()
 
     def describe(self) -> dict[str, object]:

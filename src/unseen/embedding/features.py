@@ -357,10 +357,7 @@ def _normalise(patches: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _pooling(places: int, parts: int) -> npt.NDArray[np.float32]:
-    """Return weights float32 (parts, places) that average over each part.
-
-    Where `parts` does not divide `places`, a place may belong to two parts.
-    """
+    """Return weights float32 (parts, places) that average over each part; a place may belong to two parts."""
     weights = np.zeros((parts, places), np.float32)
     for part in range(parts):
         start, end = part * places // parts, -(-(part + 1) * places // parts)
