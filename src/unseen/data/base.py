@@ -183,7 +183,7 @@ class ArrayData(Samples):
             wide = array.itemsize > self.dtype.itemsize  # a value that is too large for float32 becomes infinite
             for block in blocks(len(self), self.sample_bytes):
                 values = self._cast(array[block]) if wide else array[block]
-                check_finite(values, columns=self.feature_names, first_row=block.start)
+                check_finite(values, self.feature_names, first_row=block.start)
         if kind == "vector":
             self._warn_of_answers(array, lambda at: array[:, at])
             if self._mapped is None:
@@ -427,8 +427,14 @@ def same(hashes: Hashes) -> IntArray:
     return first
 
 
-def check_finite(array: npt.NDArray[Any], *, columns: Sequence[str] | None = None, first_row: int = 0) -> None:
-    """Refuse NaN and infinite values in a float array (m, ...); the message names rows and columns."""
+def check_finite(
+    array: npt.NDArray[Any],
+    columns: Sequence[str] | None,
+    *,
+    first_row: int = 0,
+    name: Callable[[int], str] | None = None,
+) -> None:
+    """Refuse NaN and infinite values in a float array (m, ...), by columns and rows; `name` gives the name of a row."""
     if array.dtype == np.float16 and array.size:  # NaN and infinity have the largest bit patterns of their sign
         bits = array.view(np.uint16)
         if bits.max() < _SIGN + _INFINITE and bits.view(np.int16).max() < _INFINITE:
@@ -440,7 +446,8 @@ def check_finite(array: npt.NDArray[Any], *, columns: Sequence[str] | None = Non
 
     def place(at: IntArray) -> str:
         column = columns[at[1]] if columns is not None else ", ".join(str(i) for i in at[1:])
-        return f"row {at[0] + first_row}, column {column} ({array[tuple(at)]})"
+        row = f"row {at[0] + first_row}" if name is None else name(int(at[0]))
+        return f"{row}, column {column} ({array[tuple(at)]})"
 
     # In a frame, NaN is a missing entry, and does not come here.
     fix = "" if np.isinf(array).any() else ", or give a data frame, where NaN is a missing entry"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from unseen.core.arrays import IntArray
 from unseen.core.files import replace_file, storage_error
-from unseen.data.base import Hashes, Samples, hash_all, hash_rows, sample_rows, to_float32
+from unseen.data.base import Hashes, Samples, check_finite, hash_all, hash_rows, sample_rows, to_float32
 from unseen.data.files import changed
 from unseen.data.formats import ARRAYS, Format, Place
 from unseen.data.labels import Labelling, labelling, labels_in, to_numpy
@@ -130,24 +131,11 @@ class ShardedVectors(Samples):
             values = array[local[0] : local[-1] + 1] if run else array[local]
             values = values if values.dtype == np.float16 else to_float32(values)
             if self._known is None and array.dtype.kind == "f":
-                self._check_finite(values, rows[at], shard, local)
+                check_finite(values, self.feature_names, name=partial(self._name, rows[at], shard, local))
             yield at, values
 
-    def _check_finite(self, values: npt.NDArray[Any], rows: IntArray, shard: int, local: IntArray) -> None:
-        good = np.isfinite(values)
-        if good.all():
-            return
-        bad = np.flatnonzero(~good.all(axis=1))
-
-        def place(at: int) -> str:
-            column = int(np.flatnonzero(~good[at])[0])
-            name = column if self.feature_names is None else self.feature_names[column]
-            return f"row {rows[at]} ({self._source.name(shard, int(local[at]))}), column {name} ({values[at, column]})"
-
-        raise DataError(
-            f"features must be finite, but {len(bad):,} of {len(values):,} rows read hold NaN or infinite values: "
-            f"{some([place(at) for at in bad[:5].tolist()])}; drop these rows"
-        )
+    def _name(self, rows: IntArray, shard: int, local: IntArray, at: int) -> str:
+        return f"row {rows[at]} ({self._source.name(shard, int(local[at]))})"
 
     def _hash_all(self) -> Hashes:
         return hash_all(len(self), self.sample_bytes, self.as_kept)
@@ -256,11 +244,10 @@ def from_shards(
     Args:
         folder: the folder, or its URL in a store that fsspec knows.
         x: first part of the names of the files of inputs, each (m, d) numbers, all of one d; given as float32.
-        y: first part of the names of the files of labels, each (m,) numbers or text; classes are those of all files.
-            Default `"y"`.
-        target: first part of the names of the files of numbers to regress on, in place of labels; see `from_arrays`.
-        id: first part of the names of the files of ids; default `"id"`, if there are any.
-        group: first part of the names of the files of groups; default `"group"`, if there are any.
+        y: that of labels, each (m,) numbers or text; default `"y"`. Classes are those of all files.
+        target: that of numbers to regress on, in place of labels; see `from_arrays`.
+        id: that of ids; default `"id"`, if there are any.
+        group: that of groups; default `"group"`, if there are any.
         class_names: the C names.
 
     Raises:

@@ -69,8 +69,6 @@ def resolve(source: Any, *, cache: str | Path | None = None, **options: Any) -> 
     >>> resolve("digits")
     ArrayData(1,797 samples, 10 classes, vector 64 float32)
     """
-    if isinstance(source, Data) and not options:
-        return source
     kind = format_of(source)
     keeps = "cache" in kind.options
     if isinstance(cache, (str, Path)):  # a run in memory keeps no images
@@ -123,9 +121,7 @@ def opened(data: Any, y: Any, reading: Mapping[str, object], features: Any = Non
     `y` are labels or the name of their column, `reading` options of `Reading`. Names of columns in `features` are an
     option of reading; if `cache`, the argument `out`, is a folder, it may keep decoded images.
     """
-    options: dict[str, Any] = {name: value for name, value in reading.items() if value is not None}
-    if (columns := columns_named(features)) is not None:
-        options["features"] = columns
+    options = Format.named({**reading, "features": columns_named(features)})
     if isinstance(y, str) and not is_frame(data):
         if "label" in options:
             raise ArgumentError(f"the column of labels is named twice: y={y!r} and label={options['label']!r}")
@@ -139,14 +135,10 @@ def opened_test(test: Any, reading: Mapping[str, object], features: Any = None, 
     """Open the test set with the options of the training set, as far as its form has them."""
     if isinstance(test, Data):
         return test
-    left_out = ("split", "ids")  # these are for the training set only
-    options: dict[str, Any] = {k: v for k, v in reading.items() if v is not None and k not in left_out}
-    if (columns := columns_named(features)) is not None:
-        options["features"] = columns
     kind = format_of(test)
+    options = kind.named({**reading, "features": columns_named(features), "split": None, "ids": None})
     unused = ("label", "target") if isinstance(test, tuple) else ("class_names",)
-    known = [name for name in kind.options if name not in unused]
-    used = {name: value for name, value in kind.named(options).items() if name in known}
+    used = {name: value for name, value in options.items() if name in kind.options and name not in unused}
     return resolve(test, cache=cache, **used)
 
 
