@@ -10,7 +10,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from unseen.cli._options import array as read_features
-from unseen.data import digits, from_arrays, from_npz, resolve
+from unseen.data import digits, from_arrays, from_frame, from_npz, resolve
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 
 X = np.arange(12, dtype=np.float64).reshape(4, 3)
@@ -199,8 +199,9 @@ def test_bad_arrays_are_refused_by_name(x, y, options, message):
 def test_sparse_matrices_are_refused_with_the_fix():
     from scipy.sparse import csr_array
 
-    for read in (lambda: from_arrays(csr_array(X), Y), lambda: resolve(csr_array(X))):
-        with pytest.raises(DataError, match=r"X.toarray\(\) makes it dense, in .* GB, and .*TruncatedSVD"):
+    sparse = csr_array(X)
+    for read in (lambda: from_arrays(sparse, Y), lambda: resolve(sparse), lambda: from_frame(sparse, Y)):
+        with pytest.raises(DataError, match=r"\.toarray\(\) makes it dense, in .* GB, and .*TruncatedSVD"):
             read()
 
 

@@ -79,12 +79,7 @@ def from_arrays(
 
 
 def from_values(
-    values: npt.NDArray[Any],
-    labelled: Labelling,
-    *,
-    channels_first: bool = False,
-    files: Files | None = None,
-    feature_names: Sequence[str] | None = None,
+    values: npt.NDArray[Any], labelled: Labelling, *, channels_first: bool = False, files: Files | None = None
 ) -> Samples:
     """Make the data set of an array, by its shape and type; `channels_first` decides if both orders are possible."""
     if values.dtype.kind not in "fiubOU":
@@ -102,9 +97,9 @@ def from_values(
         return TextData(texts, labelled, files=files)
     if values.ndim == 2 and 0 not in values.shape:
         if values.dtype.kind in "OU":
-            codes, entries = _factorise(values.astype(object), feature_names)
-            return TableData(codes, entries, labelled, files=files, feature_names=feature_names)
-        return ArrayData(values, labelled, "vector", files=files, feature_names=feature_names)
+            codes, entries = _factorise(values.astype(object))
+            return TableData(codes, entries, labelled, files=files)
+        return ArrayData(values, labelled, "vector", files=files)
     if values.ndim in (3, 4) and 0 not in values.shape and values.dtype.kind in "fiu":
         images, notes = as_images(values, channels_first=channels_first)
         return ArrayData(images, labelled, "image", files=files, notes=notes)
@@ -342,15 +337,13 @@ def digits(*, images: bool = False) -> Samples:
     return from_arrays(bunch.data.astype(np.float32), bunch.target)
 
 
-def _factorise(
-    table: npt.NDArray[Any], names: Sequence[str] | None
-) -> tuple[npt.NDArray[np.int32], list[npt.NDArray[Any]]]:
+def _factorise(table: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int32], list[npt.NDArray[Any]]]:
     """Encode a table as codes int32 (n, d) and the distinct values of each column, in order of appearance."""
     codes, values = np.empty(table.shape, np.int32), []
     for column in range(table.shape[1]):
         seen: dict[Any, int] = {}
         entries = [None if is_missing(v) else v for v in table[:, column].tolist()]
-        _check_entries(entries, f"column {column}" if names is None else f"column {names[column]!r}")
+        _check_entries(entries, column)
         # The type is part of the key: 1, 1.0 and True are equal in Python.
         codes[:, column] = [seen.setdefault((v.__class__, v), len(seen)) for v in entries]
         infinite = [key[1] for key in seen if key[1] in (float("inf"), float("-inf"))]
@@ -363,13 +356,13 @@ def _factorise(
     return codes, values
 
 
-def _check_entries(entries: list[Any], where: str) -> None:
+def _check_entries(entries: list[Any], column: int) -> None:
     """Refuse entries that are neither numbers nor text, such as dates, which no learner can use."""
     known = (Real, Decimal, np.bool_, str, type(None))
     if other := {kind for kind in set(map(type, entries)) if not issubclass(kind, known)}:
-        row = next(row for row, entry in enumerate(entries) if type(entry) in other)
+        row, kind = next((row, type(entry)) for row, entry in enumerate(entries) if type(entry) in other)
         raise DataError(
-            f"tables must hold numbers and text, but {where} does not: row {row} has a {type(entries[row]).__name__}; "
+            f"tables must hold numbers and text, but column {column} does not: row {row} has a {kind.__name__}; "
             "make numbers or text of it, or leave the column out"
         )
 

@@ -70,7 +70,7 @@ class Samples(Data):
     def _warn_of_answers(self, codes: npt.NDArray[Any], column: Callable[[int], npt.NDArray[Any]]) -> None:
         """Warn of inputs that are the labels, which `codes` (n, d) tell, or the target, which entries of a `column`."""
         if self.targets is None:
-            found = _copies(codes, self.labels)
+            found = _columns_like(codes, self.labels)
         else:
             wanted = to_float32(self.targets)
             some_rows = slice(1000)  # a column of a file is read whole only where these agree
@@ -296,7 +296,7 @@ class TableData(Samples):
         return hash_all(len(self), self.codes.shape[1] * 4, lambda rows: self.codes[rows])
 
 
-def _copies(columns: npt.NDArray[Any], labels: IntArray) -> list[int]:
+def _columns_like(columns: npt.NDArray[Any], labels: IntArray) -> list[int]:
     """Find the columns (n, d) with one value a class, another in each; none where 10 samples a class are lacking."""
     classes, first, places = np.unique(labels, return_index=True, return_inverse=True)
     if len(classes) < 2 or len(labels) < 10 * len(classes):

@@ -23,7 +23,7 @@ from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, decode_dictionary
 from unseen.data.decoding import ColumnImages, with_files
 from unseen.data.files import readable, stamp
 from unseen.data.formats import BESIDE, COLUMNS, IMAGE, IMAGES_IN_FILES, Place, ReaderOptions, with_features
-from unseen.data.labels import is_missing, name_of
+from unseen.data.labels import is_missing, name_of, refuse_sparse
 from unseen.errors import ArgumentError, DataError, some
 
 _ARROW = (pa.Table, pa.RecordBatch)
@@ -54,7 +54,7 @@ class LoadedFormat(TableFormat):
         return ColumnImages(self.table.column(name))
 
     @cached_property
-    def _whole(self) -> pa.Table | None:
+    def _with_ids(self) -> pa.Table | None:
         """All columns, with the ids where no column has them; None if labels are not in the table."""
         if self.answers is None:
             return None
@@ -66,18 +66,18 @@ class LoadedFormat(TableFormat):
     @cached_property
     def stored_schema(self) -> pa.Schema:
         """The schema of the table, or else of what learners see."""
-        if self._whole is None:
+        if self._with_ids is None:
             return super().stored_schema
-        fields = [pa.field(field.name, IMAGE) if field.name == self.image else field for field in self._whole.schema]
+        fields = [pa.field(field.name, IMAGE) if field.name == self.image else field for field in self._with_ids.schema]
         return with_features(pa.schema(fields), {})
 
     def stored(self, rows: IntArray) -> Iterator[pa.Table]:
         """Yield these rows with all columns of the table, images read in; or else what learners see."""
-        if self._whole is None:
+        if self._with_ids is None:
             yield from super().stored(rows)
             return
         for start in range(0, len(rows), PIECE_ROWS):
-            yield with_files(self._whole.take(rows[start : start + PIECE_ROWS]), self.stored_schema)
+            yield with_files(self._with_ids.take(rows[start : start + PIECE_ROWS]), self.stored_schema)
 
 
 class FrameFormat(LoadedFormat):
@@ -94,6 +94,7 @@ class FrameFormat(LoadedFormat):
 
     def __init__(self, source: Any, **given: Any) -> None:
         self.frame, y = source if isinstance(source, tuple) else (source, given.pop("y", None))
+        refuse_sparse(self.frame, "frame")
         if isinstance(y, (str, int)):
             if (label := given.get("label")) is not None:
                 raise ArgumentError(f"the column of labels is named twice: y={y!r} and label={label!r}; leave one out")
@@ -137,8 +138,7 @@ class FrameFormat(LoadedFormat):
     def open(self) -> Samples:
         """Read the frame; estimators of scikit-learn get it with its names and types, unless they are of dates."""
         data, frame = super().open(), self.frame
-        framed = data.feature_names is not None and not self.dates and not isinstance(frame, _ARROW)
-        if data.kind in ("vector", "table") and framed:
+        if data.feature_names is not None and not self.dates and not isinstance(frame, _ARROW):
             places = [self.schema.names.index(name) for name in data.feature_names]
             inputs = frame.iloc[:, places] if hasattr(frame, "iloc") else frame[:, places]
             data.frame = inputs

@@ -36,9 +36,6 @@ class Labelling:
     targets: FloatArray | None = None
     values: npt.NDArray[Any] | None = None
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
     def rows_of(self, ids: IdArray) -> IntArray:
         """Return the row of each of these ids, int64 (m,); -1 for an id that is not there."""
         place = {identity: row for row, identity in enumerate(self.ids.tolist())}

@@ -30,7 +30,7 @@ class Part(Data):
         self.groups = None if whole.groups is None else whole.groups[self.rows]
         self.targets = None if whole.targets is None else whole.targets[self.rows]
         self.in_memory, self.notes = whole.in_memory, whole.notes
-        _say_as(self, whole)
+        _describe_like(self, whole)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -66,7 +66,7 @@ class Part(Data):
         return None if groups is None else np.unique(groups[self.rows], return_inverse=True)[1]
 
 
-def _say_as(data: Data, other: Data) -> None:
+def _describe_like(data: Data, other: Data) -> None:
     """Give a data set the classes, kind, shape, type and names of another one."""
     for name in ("class_names", "label_values", "kind", "sample_shape", "dtype", "feature_names"):
         setattr(data, name, getattr(other, name))
@@ -120,7 +120,7 @@ class Joined(Data):
         else:
             own = np.array([f"test\x1f{i}" for i in test.ids.tolist()])
         self.ids: IdArray = np.concatenate([train.ids, own])
-        _say_as(self, train)
+        _describe_like(self, train)
         self.groups = None if train.groups is None else _with_singles(train.groups, len(test))
         self.in_memory = train.in_memory and test.in_memory
         # A note of both sets appears once.

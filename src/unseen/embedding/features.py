@@ -9,6 +9,7 @@ signs of the filters' responses are rectified and pooled over the parts of the i
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from abc import ABC, abstractmethod
 from collections import deque
@@ -44,16 +45,18 @@ class Embedder(ABC):
     """A maker of embeddings, which holds the options. It fits on inputs only: it is never given a label.
 
     Attributes:
+        by: its name, if it has the default `describe`.
         labels: the labels it was trained on, one of `LABELS`; unless it is "none", the user may know better.
         kinds: the kinds of data that it takes, and their name for messages.
     """
 
+    by: str
     labels: str = "none"
     kinds: tuple[tuple[str, ...], str]
 
-    @abstractmethod
     def describe(self) -> dict[str, object]:
-        """Return its name as `by`, and everything that changes its numbers, as JSON."""
+        """Return its name as `by`, and everything that changes its numbers, as JSON: by default all options."""
+        return {"by": self.by, **{option: getattr(self, option) for option in inspect.signature(type(self)).parameters}}
 
     def check(self, data: Data) -> None:
         """Refuse data that it cannot embed."""
@@ -99,14 +102,10 @@ class Columns(Embedder):
         rare: categories with fewer rows than this are pooled into one for each column; 1 pools none.
     """
 
-    kinds = ("table", "vector"), "tables"
+    by, kinds = "columns", (("table", "vector"), "tables")
 
     def __init__(self, rare: int = 10) -> None:
         self.rare = whole("rare", rare)
-
-    def describe(self) -> dict[str, object]:
-        """Return the options."""
-        return {"by": "columns", "rare": self.rare}
 
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
         """Fit categories, means and variances to this table."""
@@ -183,14 +182,10 @@ class Tfidf(Embedder):
         dimensions: d, at most the number of texts.
     """
 
-    kinds = ("text",), "texts"
+    by, kinds = "tfidf", (("text",), "texts")
 
     def __init__(self, dimensions: int = 256) -> None:
         self.dimensions = whole("dimensions", dimensions)
-
-    def describe(self) -> dict[str, object]:
-        """Return the options."""
-        return {"by": "tfidf", "dimensions": self.dimensions}
 
     def check(self, data: Data) -> None:
         """Refuse all but texts, and fewer texts than dimensions."""
@@ -246,14 +241,10 @@ class Patches(Embedder):
         pool: the image is divided into pool x pool parts, and responses are averaged over each.
     """
 
-    kinds = ("image",), "images"
+    by, kinds = "patches", (("image",), "images")
 
     def __init__(self, patches: int = 400, size: int = 6, pool: int = 2) -> None:
         self.patches, self.size, self.pool = whole("patches", patches), whole("size", size, 2), whole("pool", pool)
-
-    def describe(self) -> dict[str, object]:
-        """Return the options."""
-        return {"by": "patches", "patches": self.patches, "size": self.size, "pool": self.pool}
 
     def check(self, data: Data) -> None:
         """Refuse all but images, and images too small for `pool` places of a patch in each direction."""

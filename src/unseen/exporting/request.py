@@ -50,9 +50,9 @@ class ExportRequest:
     chosen: Coreset | None
     table: ScoreTable | None
     run: Path | None
-    named: Any = None
-    options: Mapping[str, Any] | None = None
-    report: Report | None = None
+    named: Any
+    options: Mapping[str, Any] | None
+    report: Report | None
 
     @property
     def coreset(self) -> Coreset:
@@ -138,11 +138,7 @@ class ExportRequest:
 
 
 def make_request(
-    source: Any,
-    data: Any = None,
-    options: Mapping[str, Any] | None = None,
-    coreset: Any = None,
-    report: Report | None = None,
+    source: Any, data: Any, options: Mapping[str, Any] | None, coreset: Any, report: Report | None
 ) -> ExportRequest:
     """Make the request to export a run, the result of a verb, a coreset or its file; arguments as of `export`."""
     run = None
