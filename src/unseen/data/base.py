@@ -68,7 +68,10 @@ class Samples(Data):
         return self.frame.iloc[rows] if hasattr(self.frame, "iloc") else self.frame[rows]
 
     def _warn_of_answers(self, codes: npt.NDArray[Any], column: Callable[[int], npt.NDArray[Any]]) -> None:
-        """Warn of inputs that are the labels, which `codes` (n, d) tell, or the target, which entries of a `column`."""
+        """Warn of columns that equal the labels or the target: models would only read them.
+
+        `codes` (n, d) number the distinct entries of each column; `column` returns the entries of one.
+        """
         if self.targets is None:
             found = _columns_like(codes, self.labels)
         else:
@@ -297,7 +300,7 @@ class TableData(Samples):
 
 
 def _columns_like(columns: npt.NDArray[Any], labels: IntArray) -> list[int]:
-    """Find the columns (n, d) with one value a class, another in each; none where 10 samples a class are lacking."""
+    """Find the columns (n, d) with one value in all rows of a class, another in each; none under 10 rows a class."""
     classes, first, places = np.unique(labels, return_index=True, return_inverse=True)
     if len(classes) < 2 or len(labels) < 10 * len(classes):
         return []

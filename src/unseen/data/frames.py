@@ -397,7 +397,7 @@ def _parse_csv(
     ordered: bool = False,
     as_text: Sequence[str] = (),
 ) -> pa.Table:
-    """Read all columns of a CSV file, or those of `as_text` as text; `ordered`, without threads, knows row numbers."""
+    """Read all columns of a CSV file, or those of `as_text` as text; `ordered`: in one thread, to know row numbers."""
     odd: list[Any] = []
 
     def note(row: Any) -> str:
