@@ -388,3 +388,20 @@ def test_exports_keep_dates(tmp_path):
     pruned = unseen.prune(frame, label="income", keep=0.5, **FAST)
     unseen.export(pruned, "parquet", tmp_path / "out.parquet", data=frame, label="income")
     assert pd.read_parquet(tmp_path / "out.parquet")["day"].isin(DAYS).all()
+
+
+def test_dates_of_every_kind_of_arrow_and_texts_of_polars():
+    days = pa.array([0, 366, 18262, 0], pa.int32()).cast(pa.date32())
+    kinds = [pa.date64(), pa.timestamp("s"), pa.timestamp("ns"), pa.large_string(), pa.string_view()]
+    columns = {"a": days} | {str(kind): days.cast(pa.string() if "string" in str(kind) else kind) for kind in kinds}
+    columns["string_view"] = columns["string_view"].cast(pa.string_view())
+    table = pa.table({**columns, "job": pa.array(["x", "y", "x", "y"], pa.string_view()), "label": [0, 1, 0, 1]})
+    with pytest.warns(UserWarning, match="holds dates"):
+        rows = everything(from_frame(table))
+    assert rows == [[day] * 6 + [job] for day, job in zip([0.0, 366.0, 18262.0, 0.0], "xyxy", strict=True)]
+
+
+def test_dates_far_away_are_right():
+    table = pa.table({"a": pa.array([10**13, 0], pa.timestamp("s")), "b": [1.0, 2.0], "label": [0, 1]})
+    with pytest.warns(UserWarning, match="holds dates"):
+        assert everything(from_frame(table))[0][0] == np.float32(10**13 / 86_400)

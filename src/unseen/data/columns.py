@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from difflib import get_close_matches
 from functools import cached_property
 from types import MappingProxyType
@@ -23,6 +21,7 @@ import pyarrow.compute as pc
 
 from unseen.core.arrays import IntArray
 from unseen.data.base import ArrayData, Samples, TableData, TextData, warn_of_rounding
+from unseen.data.dates import dates_to_days
 from unseen.data.decoding import ImageSource, is_image
 from unseen.data.formats import COLUMNS, IMAGES, Format
 from unseen.data.images import SUFFIXES, open_images
@@ -190,7 +189,7 @@ class TableFormat(Format):
             raise ArgumentError("memory_limit is for images and vectors; there are none here")
         if text is not None or (len(kinds) == 1 and _is(kinds[0], _TEXT)):
             return TextData(_to_texts(self.read(wanted).column(0), wanted[0]), labelled, **about)
-        table, self.dates = _dates_to_days(self.read(wanted))
+        table, self.dates = dates_to_days(self.read(wanted))
         return _open_features(table, labelled, about)
 
     def _refuse_names_of_images(self, names: Sequence[str]) -> None:
@@ -402,29 +401,6 @@ def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) 
         codes[:, at], distinct = _factorise(table.column(name), name)
         values.append(distinct)
     return TableData(codes, values, labelled, **about)
-
-
-def _dates_to_days(table: pa.Table) -> tuple[pa.Table, list[str]]:
-    """Make days since 1970-01-01, float64, of dates, and of text that is ISO dates throughout; warn of it."""
-    found = []
-    for at, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
-        kind = column.type
-        dated = pa.types.is_date(kind) or pa.types.is_timestamp(kind) or _is(kind, _TEXT)
-        if not dated or column.null_count == len(column):
-            continue
-        with suppress(pa.ArrowInvalid):  # another text
-            microseconds = column.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False).cast(pa.int64())
-            days = pc.divide(microseconds.cast(pa.float64(), safe=False), 86_400e6)
-            table = table.set_column(at, name, days)
-            found.append(name)
-    if found:
-        warnings.warn(
-            f"column {some(list(map(repr, found)))} holds dates, and is read as days since 1970-01-01, a number; "
-            "features= (--feature) names the columns to read instead",
-            UserWarning,
-            stacklevel=2,
-        )
-    return table, found
 
 
 def matrix(table: pa.Table) -> npt.NDArray[np.float32]:
