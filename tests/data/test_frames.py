@@ -391,14 +391,16 @@ def test_exports_keep_dates(tmp_path):
 
 
 def test_dates_of_every_kind_of_arrow_and_texts_of_polars():
-    days = pa.array([0, 366, 18262, 0], pa.int32()).cast(pa.date32())
+    days = pa.array([0, 366, 18262, None], pa.int32()).cast(pa.date32())
     kinds = [pa.date64(), pa.timestamp("s"), pa.timestamp("ns"), pa.large_string(), pa.string_view()]
     columns = {"a": days} | {str(kind): days.cast(pa.string() if "string" in str(kind) else kind) for kind in kinds}
     columns["string_view"] = columns["string_view"].cast(pa.string_view())
-    table = pa.table({**columns, "job": pa.array(["x", "y", "x", "y"], pa.string_view()), "label": [0, 1, 0, 1]})
+    table = pa.table({**columns, "job": pa.array(["x", None, "x", "y"], pa.string_view()), "label": [0, 1, 0, 1]})
     with pytest.warns(UserWarning, match="holds dates"):
         rows = everything(from_frame(table))
-    assert rows == [[day] * 6 + [job] for day, job in zip([0.0, 366.0, 18262.0, 0.0], "xyxy", strict=True)]
+    assert rows == [
+        [day] * 6 + [job] for day, job in zip([0.0, 366.0, 18262.0, None], ["x", None, "x", "y"], strict=True)
+    ]
 
 
 def test_dates_far_away_are_right():

@@ -177,11 +177,15 @@ def to_arrow(frame: Any) -> pa.Table:
         frame = pa.Table.from_batches([frame])
     names = [str(name) for name in (frame.column_names if isinstance(frame, pa.Table) else frame.columns)]
     refuse_twice(names, "the frame")
-    if isinstance(frame, pa.Table):
-        return frame
     if not hasattr(frame, "iloc"):
         try:
-            return pa.table(frame)
+            table = frame if isinstance(frame, pa.Table) else pa.table(frame)
+            # Arrow has few functions for views of text, as polars gives them.
+            for at, field in enumerate(table.schema):
+                if pa.types.is_string_view(field.type):
+                    column = table.column(at).cast(pa.large_string())
+                    table = table.set_column(at, field.with_type(column.type), column)
+            return table
         except (pa.ArrowException, TypeError, ValueError, RuntimeError) as error:
             raise DataError(f"the {type(frame).__name__} cannot be read as a table of Arrow: {error}") from error
     return pa.table([_of_series(frame.iloc[:, at], name) for at, name in enumerate(names)], names)
