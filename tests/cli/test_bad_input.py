@@ -32,7 +32,7 @@ QUICK = ["--learner", "logistic", "--folds", "2", "--threads", "1", "--no-report
     ("options", "pattern"),
     [
         ([], "exactly one of keep and prune, got none"),
-        (["--keep", "0.5", "--prune", "0.5"], r"exactly one of keep and prune, got keep=0\.5 and prune=0\.5"),
+        (["--keep", "0.5", "--prune", "0.5"], r"exactly one of keep and prune, got --keep 0\.5 and --prune 0\.5"),
         (["--keep", "0"], r"keep as a count must be in 1\.\.200 for 200 samples, got 0"),
         (["--keep", "0.0"], r"keep as a fraction must be in \(0, 1\], got 0\.0"),
         (["--keep", "201"], r"keep as a count must be in 1\.\.200 for 200 samples, got 201"),
@@ -62,14 +62,14 @@ QUICK = ["--learner", "logistic", "--folds", "2", "--threads", "1", "--no-report
         (["--keep", "0.5", "--rule", "herding", "--features", "no.npy"], r"--features no\.npy cannot be read: No such"),
         (["--keep", "0.5", "--rule", "herding", "--features", "no.npz"], r"--features must be a \.npy file"),
         (["--keep", "0.5", "--quota", "equal"], "quota must be one of 'proportional', 'floored', 'uniform', 'error'"),
-        (["--keep", "0.5", "--align", "rank"], "rule stratified needs align='none', got 'rank'"),
+        (["--keep", "0.5", "--align", "rank"], "rule stratified needs --align 'none', got 'rank'"),
         (["--keep", "0.5", "--folds", "1"], "k must be an integer of at least 2, got 1"),
         (["--keep", "0.5", "--folds", "201"], "k must be at most the number of samples, got k=201 for 200 samples"),
         (["--keep", "0.5", "--repeats", "0"], "repeats must be an integer of at least 1, got 0"),
         (["--keep", "0.5", "--jobs", "0"], "jobs must be at least 1, got 0"),
         (["--keep", "0.5", "--threads", "0"], "threads must be at least 1, got 0"),
         (["--keep", "0.5", "--plan", "seen"], "--folds is for the plan 'folds', got --plan seen"),
-        (["--keep", "0.5", "--text", "y"], "text='y' names a column, and from_npz has none; its options: x, label,"),
+        (["--keep", "0.5", "--text", "y"], "--text 'y' names a column, and from_npz has none; its options: x, label,"),
     ],
 )
 def test_refused_argument(unseen_says, digits_file, tmp_path, options, pattern):

@@ -22,6 +22,7 @@ import unseen
 from unseen import cli
 from unseen.cli._app import app
 from unseen.cli._console import print_json, warn
+from unseen.cli._typed import as_typed
 from unseen.learners import LEARNERS
 from unseen.rules.registry import RULES
 from unseen.scores.registry import SCORES
@@ -428,3 +429,33 @@ def test_what_does_not_go_with_auto(unseen_says, digits_file, argv, message, tmp
     assert said.code == 1
     assert message in said.err
     assert not (tmp_path / "run").exists() or not list((tmp_path / "run").rglob("result.npz"))
+
+
+def test_a_coreset_that_is_replaced_is_said(unseen_says, prune, finished):
+    again = [*prune, "--out", finished]
+    assert "replaced" not in unseen_says(*again).err
+    said = unseen_says(*again, "--keep", "0.25")
+    assert said.code == 0, said.err
+    assert f"replaced in {finished / 'coreset.parquet'}: the coreset of 100 samples that was there" in said.err
+    assert len(unseen.load(finished).coreset) == 50
+    assert "replaced" not in unseen_says(*again, "--quiet").err
+
+
+@pytest.mark.parametrize(
+    ("message", "typed"),
+    [
+        ("got keep=0.5 and prune=0.5", "got --keep 0.5 and --prune 0.5"),
+        ("resize them by image_size= (--image-size)", "resize them by image_size= (--image-size)"),
+        (
+            "rule stratified:cutoff=0.1 and executor='ray:jobs=2'",
+            "rule stratified:cutoff=0.1 and --executor 'ray:jobs=2'",
+        ),
+        (
+            "resize them by image_size=; targets; quota={class: 3}",
+            "resize them by --image-size; targets; quota={class: 3}",
+        ),
+        ("unlike /data/label=1/x.png", "unlike /data/label=1/x.png"),
+    ],
+)
+def test_a_message_names_options_as_they_are_typed(message, typed):
+    assert as_typed(message) == typed

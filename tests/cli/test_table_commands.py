@@ -39,7 +39,7 @@ def test_a_csv_file_is_pruned_and_resumed(unseen_says, people, tmp_path):
 def test_what_is_wrong_is_one_line(unseen_says, people, tmp_path):
     command = ["prune", people, "--keep", "0.7", "--out", tmp_path / "run"]
     refused(
-        unseen_says(*command), 1, r"label= must name the column of labels, as in label='income'; the columns are age"
+        unseen_says(*command), 1, r"--label must name the column of labels, as in --label 'income'; the columns are age"
     )
     refused(unseen_says(*command, "--label", "incom"), 1, "unknown column for label 'incom'; did you mean 'income'")
     people.write_text(people.read_text() + "1,2\n")

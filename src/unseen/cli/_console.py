@@ -23,6 +23,7 @@ from rich.text import Text
 
 import unseen
 from unseen.cli import _options as o
+from unseen.cli._typed import as_typed
 from unseen.errors import UnseenError
 
 if TYPE_CHECKING:
@@ -39,10 +40,10 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def complain(error: object) -> None:
     """Print an error in one paragraph, with the notes that were added to it on the way."""
-    err.print(Text.assemble(("error: ", "bold red"), str(error)))
+    err.print(Text.assemble(("error: ", "bold red"), as_typed(str(error))))
     for note in getattr(error, "__notes__", ()):
         if "\n" not in note:  # a worker's traceback is for its developers
-            err.print(Text(f"  {note}"))
+            err.print(Text(f"  {as_typed(note)}"))
 
 
 warned: set[str] = set()  # what `warn` has printed, which a program in the same process forgets
@@ -57,7 +58,7 @@ def warn(
     line: str | None = None,
 ) -> None:
     """Print a warning in one line, once in a program; takes the place of `warnings.showwarning`."""
-    text = " ".join(str(message).split())
+    text = as_typed(" ".join(str(message).split()))
     if text not in warned:  # a command may open its data twice, as for the page
         warned.add(text)
         err.print(Text.assemble(("warning: ", "yellow"), text))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
@@ -86,10 +86,6 @@ Learner = Annotated[
 Trainee = Annotated[
     str | None,
     option("LEARNER", "The learner that is trained on the coresets.", TRAINING, default="the learner that scores"),
-]
-Score = Annotated[
-    str | None,
-    option("SCORE", "The score that the rule reads; see `unseen scores`.", CHOICE, default="el2n; of a target, loss"),
 ]
 Scores = Annotated[
     list[str] | None,
@@ -368,8 +364,7 @@ def amount(text: str | None, name: str) -> float | int | None:
 
 def amounts(texts: list[str] | None, name: str) -> list[float] | None:
     """Read several amounts; None where there are none."""
-    found = [amount(text, name) for text in texts or ()]
-    return [value for value in found if value is not None] or None
+    return [value for text in texts or () if (value := amount(text, name)) is not None] or None
 
 
 def plan_of(name: str | None, k: int | None, repeats: int) -> Plan | None:
@@ -465,8 +460,7 @@ def _unfold(command: Command) -> tuple[list[inspect.Parameter], dict[str, Any]]:
         bundles[own.name] = bundle
         hints = get_type_hints(bundle, include_extras=True)
         for each in fields(bundle):
-            default = each.default_factory() if each.default_factory is not MISSING else each.default
-            parameters.append(inspect.Parameter(each.name, _BY_NAME, default=default, annotation=hints[each.name]))
+            parameters.append(inspect.Parameter(each.name, _BY_NAME, default=each.default, annotation=hints[each.name]))
     return parameters, bundles
 
 

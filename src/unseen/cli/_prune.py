@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from math import isnan, prod
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import Reporter, aligned, grid, percent, print_json, tell
-from unseen.errors import ArgumentError, MissingDependencyError
+from unseen.cli._console import Reporter, aligned, err, grid, percent, print_json, tell
+from unseen.errors import ArgumentError, MissingDependencyError, UnseenError
 
 if TYPE_CHECKING:
     from unseen.core.coreset import Coreset
@@ -28,6 +29,12 @@ MANY_PIXELS, LONG = 20_000_000, 300.0  # of all images; seconds
 WEAK = "where these are weak, random may do better: see `unseen evaluate`"
 
 Also = Annotated[list[str], o.option("SCORE", "A further score for the table; repeat for several.", o.CHOICE)]
+Score = Annotated[
+    str | None,
+    o.option(
+        "SCORE", "The score that the rule reads; see `unseen scores`.", o.CHOICE, default="el2n; of a target, loss"
+    ),
+]
 TableScore = Annotated[
     str | None, o.option("SCORE", "The score of the table that the rule reads.", o.CHOICE, default="its first")
 ]
@@ -63,7 +70,7 @@ def prune(
     out_dir: o.Out,
     reading: o.LabelledOptions,
     amount: o.AmountOptions,
-    score: o.Score = None,
+    score: Score = None,
     also: Also = [],  # noqa: B006 - typer reads the default and never changes it
     *,
     choice: o.ChoiceOptions,
@@ -102,6 +109,7 @@ def prune(
     source = resolve(data, cache=out_dir, **reading.given())
     learner = scoring.learner or default_learner(source)
     quicker = by_embedding(source, learner, exposure) if looks else None
+    before = None if showing.silent else coreset_in(out_dir)
     with Reporter("prune", given, source, learner=learner) as report:
         if quicker:
             report("say", text=quicker)
@@ -119,6 +127,8 @@ def prune(
             **running.given(source, learner),
             **options,
         )
+    if before is not None and before.ids.tolist() != result.coreset.ids.tolist():
+        err.print(f"replaced in {out_dir / 'coreset.parquet'}: the coreset of {len(before):,} samples that was there")
     tell_pruned(out_dir, result, json=showing.json, no_report=showing.no_report)
 
 
@@ -195,6 +205,16 @@ def select(
         print_json(summary)
     else:
         show(result, summary)
+
+
+def coreset_in(run: Path) -> Coreset | None:
+    """Return the coreset that a run holds already; None where there is none that can be read."""
+    from unseen.core.coreset import Coreset
+
+    path = run / "coreset.parquet"
+    with suppress(UnseenError, OSError):  # a damaged one is reported when it is replaced
+        return Coreset.load(path) if path.exists() else None
+    return None
 
 
 def by_embedding(data: Data, learner: str, plan: Plan | None) -> str | None:
