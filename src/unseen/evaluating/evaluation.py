@@ -321,11 +321,9 @@ def _make_arms(
     seed: int,
     features: npt.NDArray[Any] | None,
 ) -> list[Arm]:
-    """Make every arm: the whole pool, each coreset, and the baselines of its budget.
+    """Make every arm: the whole pool, each coreset (of R by one name, replicate r trains on number r mod R), baselines.
 
-    Coresets of equal budgets share their baselines. Replicate r of a name with R coresets, which differ in their seed
-    only, trains on number r mod R. Random baselines are drawn anew for each replicate. `features` (n, d) of the
-    training set are for `"dedup"`.
+    Coresets of equal budgets share their baselines.
     """
     coreset_arms = []
     for name, given in coresets.items():
@@ -350,7 +348,8 @@ def _make_arms(
     arms += drawn.values()
     labels = exam.data.labels
     of_one_class = [(one.name, len(rows)) for one in arms for rows in one.rows if len(np.unique(labels[rows])) < 2]
-    for name, size in of_one_class:
+    if of_one_class:
+        name, size = of_one_class[0]
         raise DataError(f"arm {name!r} would train on {size} samples of one class; a learner needs 2 or more")
     return arms
 
