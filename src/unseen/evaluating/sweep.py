@@ -191,7 +191,7 @@ class Sweep:
                 mean = interval(100 * accuracies)
                 shares.append(100 * (1 - budget / self.about["n"]))
                 means.append(mean.mean)
-                errors.append(0.0 if np.isnan(mean.half) else mean.half)
+                errors.append(float(np.nan_to_num(mean.half)))
         return shares, means, errors
 
 

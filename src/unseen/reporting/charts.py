@@ -146,7 +146,7 @@ def _draw_evaluation(found: Evaluation) -> Chart:
     rows = []
     for arm in found.arms:
         around = found.accuracy(arm.name)
-        half = 0.0 if np.isnan(around.half) else 100 * around.half
+        half = 100 * float(np.nan_to_num(around.half))
         rows.append((arm.name, 100 * around.mean, half, (100 * arm.accuracy).tolist()))
     alt = "Test accuracy: " + "; ".join(f"{name} {found.accuracy(name).text()} %" for name, *_ in rows)
     replicates = [(name, *(f"{value:.2f}" for value in values)) for name, _, _, values in rows]
@@ -172,7 +172,7 @@ def _draw_sweep(sweep: Sweep) -> Chart:
     level = None
     if len(everything):
         full = interval(100 * everything)
-        level = full.mean, 0.0 if np.isnan(full.half) else full.half
+        level = full.mean, float(np.nan_to_num(full.half))
     more = f" {len(methods) - _METHODS} more methods are in the table." if len(methods) > _METHODS else ""
     return Chart(
         key="curve",
@@ -194,8 +194,8 @@ def _draw_advice(advice: Advice) -> Chart:
         name = f"{i}: {100 * one.prune:g} %" + (", again" if one.confirming else "")
         for who, found in ((name, one.difference), (f"{i}: random", one.random)):
             if found is not None:
-                half = 0.0 if np.isnan(found.half) else 100 * found.half
-                rows.append((who, 100 * found.mean, half, [100 * found.mean]))
+                mean = 100 * found.mean
+                rows.append((who, mean, 100 * float(np.nan_to_num(found.half)), [mean]))
                 numbers.append((who, f"{one.budget:,}", found.text(sign=True), str(found.n)))
         if one.confirming:
             marked.append(name)

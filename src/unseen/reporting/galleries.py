@@ -62,14 +62,12 @@ def galleries(facts: Facts, cut: Cut | None, most: int) -> list[Gallery]:
 
 def _ends(direction: Direction, order: IntArray, most: int) -> Iterator[Gallery]:
     if direction == "worth":
-        words = (("Worth most", "what the score values most"), ("Worth least", "what the score values least"))
+        first, last = ("Worth most", "what the score values most"), ("Worth least", "what the score values least")
     else:
-        words = (
-            ("Hardest", "rare or unusual samples, and wrong labels: look before you keep them all"),
-            ("Easiest", "what models that never saw them are surest of: often redundant"),
-        )
-    yield Gallery("hardest", words[0][0], words[0][1], _rows(order[:most]))
-    yield Gallery("easiest", words[1][0], words[1][1], _rows(order[::-1][:most]))
+        first = "Hardest", "rare or unusual samples, and wrong labels: look before you keep them all"
+        last = "Easiest", "what models that never saw them are surest of: often redundant"
+    yield Gallery("hardest", *first, _rows(order[:most]))
+    yield Gallery("easiest", *last, _rows(order[::-1][:most]))
 
 
 def _label_errors(table: ScoreTable, most: int) -> Iterator[Gallery]:
