@@ -275,6 +275,7 @@ def tell_scores(run: Path, table: Any = None, *, json: bool, no_report: bool = T
 def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None) -> dict[str, Any]:
     """Return the result as numbers."""
     from unseen.evaluating.prices import paid, pays_back, worth
+    from unseen.reporting.facts import exposure_of
     from unseen.scores.label_quality import LABEL_ISSUE
 
     table, chosen = result
@@ -300,8 +301,7 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
     if table.predictions is not None:
         judged = table.predictions >= 0
         summary["accuracy"] = float((table.predictions[judged] == table.labels[judged]).mean())
-        in_sample = table.provenance.get("plan", {}).get("plan") == "seen"
-        summary["accuracy_is"] = "in-sample" if in_sample else "held-out"
+        summary["accuracy_is"] = exposure_of(table)
         found = chosen.provenance.get("found", {})
         by_class = found.values() if chosen.provenance.get("quota") else [found]
         if cut_off := [part["cut_off"] for part in by_class if "cut_off" in part]:
