@@ -65,6 +65,13 @@ def test_two_fits_at_a_time_where_one_is_long_and_one_thread_where_it_is_short(
     assert share_cores(unseen.data.resolve("digits"), learner) == shared
 
 
+@pytest.mark.parametrize(("plan", "jobs"), [("seen", 1), (unseen.seen(), 1), (unseen.seen(2), 2), (None, 2)])
+def test_a_single_long_fit_has_all_cores(monkeypatch, plan, jobs):
+    monkeypatch.setattr(work_module, "default_threads", lambda: 2)
+    monkeypatch.setattr(work_module, "LONG", 1)
+    assert share_cores(unseen.data.resolve("digits"), "logistic", plan) == (jobs, None)
+
+
 @pytest.mark.parametrize(
     ("options", "shared"), [([], (2, 4)), (["--jobs", "3"], (3, None)), (["--threads", "1"], (None, 1))]
 )
@@ -72,7 +79,7 @@ def test_the_command_line_shares_cores_so(monkeypatch, tmp_path, options, shared
     from unseen.cli import main
 
     used = []
-    monkeypatch.setattr(work_module, "share_cores", lambda data, learner: (2, 4))
+    monkeypatch.setattr(work_module, "share_cores", lambda data, learner, plan: (2, 4))
     monkeypatch.setattr(
         unseen, "prune", lambda data, **given: used.append((given["jobs"], given["threads"])) or sys.exit()
     )

@@ -173,6 +173,24 @@ def test_places_take_the_fits_in_rounds(jobs, rounds, monkeypatch):
     assert any("stand idle" in note for note in found.notes) == (jobs > 5)
 
 
+@pytest.mark.parametrize(
+    ("plan", "given", "slots", "threads"),
+    [
+        (unseen.folds(4), {}, 2, 2),
+        (unseen.seen(), {}, 1, 4),  # a single fit
+        (unseen.folds(4), {"jobs": 1}, 1, 4),
+        (unseen.folds(4), {"threads": 3}, 1, 3),
+    ],
+)
+def test_jobs_and_threads_are_those_of_the_command_prune(plan, given, slots, threads, monkeypatch):
+    monkeypatch.setattr("unseen.evaluating.estimate._time_start", lambda costs, slots: 0.0)  # which starts a process
+    monkeypatch.setattr("unseen.engine.work.LONG", 1)
+    monkeypatch.setattr("unseen.engine.work.default_threads", lambda jobs=1: 4 // jobs)
+    monkeypatch.setattr("unseen.engine.executors.default_threads", lambda jobs=1: 4 // jobs)
+    found = unseen.estimate(X, Y, learner=GaussianNB(), plan=plan, **given)
+    assert (found.slots, found.about["threads"]) == (slots, threads)
+
+
 def test_pruning_pays_after_what_the_scoring_costs():
     found = unseen.estimate(X, Y, keep=0.5, learner="mlp:epochs=20", plan=unseen.folds(5), threads=1)
     saved = found.full_seconds.middle - found.coreset_seconds.middle

@@ -299,7 +299,7 @@ class RunOptions:
         ),
     ] = None
 
-    def given(self, data: Data, learner: str | None) -> dict[str, Any]:
+    def given(self, data: Data, learner: str | None, plan: Plan | None = None) -> dict[str, Any]:
         """Return the options as the library takes them, for this learner of these data."""
         from unseen.engine.work import share_cores
 
@@ -310,7 +310,7 @@ class RunOptions:
                 raise ArgumentError(f"--address is for --executor ray, got --executor {where}; leave it out")
             where = f"ray:{options},address={self.address}"
         if (jobs, threads, where) == (None, None, "local"):
-            jobs, threads = share_cores(data, learner)
+            jobs, threads = share_cores(data, learner, plan)
         return {"seed": self.seed, "executor": where, "jobs": jobs, "threads": threads}
 
 
@@ -320,9 +320,9 @@ class VerifiedRunOptions(RunOptions):
 
     verify: Verify = "cheap"
 
-    def given(self, data: Data, learner: str | None) -> dict[str, Any]:
+    def given(self, data: Data, learner: str | None, plan: Plan | None = None) -> dict[str, Any]:
         """Return the options as the library takes them, for this learner of these data."""
-        return {**super().given(data, learner), "verify": self.verify}
+        return {**super().given(data, learner, plan), "verify": self.verify}
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def prune(
             groups=None if scoring.groups == "none" else scoring.groups,
             out=out_dir,
             report=report,
-            **running.given(source, learner),
+            **running.given(source, learner, exposure),
             **options,
         )
     if before is not None and before.ids.tolist() != result.coreset.ids.tolist():
@@ -167,7 +167,7 @@ def score(
             out=out_dir,
             report=report,
             **options,
-            **running.given(source, learner),
+            **running.given(source, learner, options["plan"]),
         )
     tell_scores(out_dir, table, json=showing.json)
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from unseen.core.arrays import Arrays, IntArray
 from unseen.core.coreset import Coreset
 from unseen.core.exposure import Fit, Plan
+from unseen.core.plans import plan_of
 from unseen.core.protocols import Data, Learner
 from unseen.core.table import ScoreTable
 from unseen.core.threads import default_threads
@@ -84,14 +85,13 @@ def resolve_executor(running: Running) -> tuple[executors.Executor, Running]:
     return executor, own
 
 
-def share_cores(data: Data, learner: Any = None) -> tuple[int, int | None]:
+def share_cores(data: Data, learner: Any = None, plan: Plan | str | None = None) -> tuple[int, int | None]:
     """Choose the jobs and threads of the command line where the user names neither.
 
-    Where a fit on the CPU is long, two jobs with half of the cores each end sooner than fits one after another. Else
-    one job, since a process takes seconds to start. A short fit of a network has one thread, since threads wait for
-    each other at every step, and for long on a busy machine. The size of the work decides and no measured time, so that
-    the same command always has the same threads, on which the numbers depend.
-    Threads of None are all cores, shared by the jobs.
+    Where a fit on the CPU is long, two jobs with half of the cores each end sooner than fits one after another. Else,
+    and for a single fit, one job. A short fit of a network has one thread: threads wait for each other at every step.
+    The size of the work decides and no measured time, so that the same command always has the same threads, on which
+    the numbers depend. Threads of None are all cores, shared by the jobs.
 
     >>> import unseen
     >>> share_cores(unseen.data.digits(), "mlp:epochs=2")
@@ -105,6 +105,8 @@ def share_cores(data: Data, learner: Any = None) -> tuple[int, int | None]:
         return 1, None
     if values * (own.epochs or 1) < LONG:
         return 1, None if own.epochs is None else 1
+    if plan_of(plan, closed_form=False).count(len(data)) == 1:
+        return 1, None
     # Each process may hold the values as float32, and two of them half of what is free.
     return 1 if os.name == "nt" or default_threads() == 1 or not own.holds(2 * 4 * values) else 2, None
 

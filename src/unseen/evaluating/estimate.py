@@ -19,7 +19,7 @@ from unseen.data.formats import Reading
 from unseen.data.sources import check_arguments, opened
 from unseen.engine.runs import MemoryRun, seed_of
 from unseen.engine.scoring import Abilities, Scoring
-from unseen.engine.work import Work
+from unseen.engine.work import Work, share_cores
 from unseen.errors import ArgumentError
 from unseen.evaluating.costs import SHORT, SHORT_FASTER, SHORT_SLOWER, Costs, Range, Size
 from unseen.evaluating.prices import pays_back
@@ -158,7 +158,8 @@ def estimate(
         learner: the learner that scores; see `unseen.learners.resolve`.
         trainee: the learner trained on the coreset, if another.
         gpus: the number of GPUs, each of which trains one fit at a time, as fast as the GPU here.
-        jobs: fits at a time on this machine, in place of `gpus`.
+        jobs: fits at a time on this machine, in place of `gpus`. Without `gpus`, `jobs` and `threads`, jobs and threads
+            are those that the command `unseen prune` chooses; `unseen.prune` has one job, which is `jobs=1` here.
         threads: threads a fit.
         groups: `"duplicates"` counts the time to find exact copies, None does not.
         seed: the seed of the sample.
@@ -184,6 +185,8 @@ def estimate(
     _refuse_recorder(trainee)
     if gpus is not None and jobs is not None:
         raise ArgumentError(f"give gpus or jobs, not both, got gpus={gpus!r} and jobs={jobs!r}")
+    if gpus is None and jobs is None and threads is None:
+        jobs, threads = share_cores(source, learner, plan)
     slots = 1 if gpus is None and jobs is None else gpus or jobs
     work = Work(source, learner, groups=None, jobs=slots, threads=threads)
     _check_gpus(work.learner, gpus)
