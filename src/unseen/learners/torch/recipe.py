@@ -77,7 +77,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for entry in fields(self):
-            _check_type(entry.name, getattr(self, entry.name))
+            value, (types, words) = getattr(self, entry.name), _TYPES[str(entry.type)]
+            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+                raise ArgumentError(f"{entry.name} of a recipe must be {words}, got {value!r}")
         for name, (allowed, words) in _RULES.items():
             value = getattr(self, name)
             if value is not None and not allowed(value):
@@ -186,9 +188,3 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "Precision": ((str,), "text"),
     "int | None": ((int, type(None)), "an integer or None"),
 }
-
-
-def _check_type(name: str, value: object) -> None:
-    types, words = _TYPES[str(Recipe.__annotations__[name])]
-    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-        raise ArgumentError(f"{name} of a recipe must be {words}, got {value!r}")
