@@ -228,3 +228,16 @@ def test_data_that_no_model_can_be_held_out_of_is_refused_before_training():
         unseen.prune(x, np.where(np.arange(100) == 7, "rare", "usual"), keep=0.5, learner="logistic")
     with pytest.raises(ArgumentError, match="all 100 samples are copies of one"):
         unseen.prune(np.ones((100, 3)), np.arange(100) % 2, keep=0.5, learner="logistic")
+
+
+def test_the_default_for_a_target_leaves_out_wrong_targets_and_select_chooses_as_prune_does():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1000, 5))
+    right = X @ [3, 2, 1, 0, 0] + rng.normal(size=1000)
+    wrong = rng.random(1000) < 0.05
+    data = unseen.data.from_arrays(X, target=np.where(wrong, right + 40 * rng.choice([-1, 1], 1000), right))
+    table, coreset = unseen.prune(data, keep=0.5)
+    assert coreset.provenance["rule"] == "trimmed"
+    assert not wrong[coreset.indices].any()
+    assert coreset.provenance["found"]["dropped"] == wrong.sum()
+    assert np.array_equal(unseen.select(table, keep=0.5).indices, coreset.indices)

@@ -149,7 +149,7 @@ def select(
             `"stratified:cutoff=auto,quota=floored"`: in each class it draws from strata of the score after cutting off
             some of the hardest samples, see `unseen.rules.Stratified`; how many, it reads from the columns
             `memorization` and `label_issue` where the table has them. It cuts off none for scores of worth and for
-            tables without predictions.
+            tables without predictions. For a regression target the default is `"trimmed"`: random, without outliers.
         keep: how much is kept: a count (int), a fraction (float in (0, 1]) or `"70%"`. Exactly one of keep and prune.
         prune: how much is removed.
         score: which score of the table the rule reads; its only or first one if not given.
@@ -172,8 +172,9 @@ def select(
     seed = runs.seed_of(None, seed)
     name = score or next(iter(scores.scores), None)
     if rule is None:
-        predicts = scores.predictions is not None
-        rule = "stratified" if name is None else default_rule(scores.direction(name), predicts=predicts)
+        of_target = "targets" in scores.provenance.get("fingerprint", {})
+        shown = {"predicts": scores.predictions is not None, "of_target": of_target}
+        rule = "stratified" if name is None else default_rule(scores.direction(name), **shown)
     choice = Choice.of(rule, options)
     if name is None and choice.rule.reads != "nothing":
         raise ArgumentError(f"rule {choice.rule.name!r} reads scores, but this table holds none; use 'random'")
@@ -239,7 +240,8 @@ def prune(
             return pruned
         work = Work(source, learner, groups=groups, **running)
         predicts = source.targets is None and "logits" in work.learner.provides
-        choice = Choice.of(default_rule(score.direction, predicts=predicts) if rule is None else rule, options)
+        default = default_rule(score.direction, predicts=predicts, of_target=source.targets is not None)
+        choice = Choice.of(default if rule is None else rule, options)
         choice.check(source, **amount, direction=score.direction, predicts=predicts)
         if any(value is not None for value in amount.values()):
             work.report("budget", text=budget_line(len(source), **amount))

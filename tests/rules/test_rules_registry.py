@@ -14,6 +14,7 @@ NAMES = [
     "bws",
     "stratified",
     "beta",
+    "trimmed",
     "moderate",
     "herding",
     "k_center",

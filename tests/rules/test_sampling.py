@@ -116,3 +116,26 @@ def test_what_beta_needs():
 def test_missing_confidence_counts_as_missing():
     coreset = rules.beta([1.0, 2.0, 3.0], keep=2, direction="worth", mean_confidence=[0.5, 0.5, np.nan], nan="last")
     assert coreset.ids.tolist() == [0, 1]
+
+
+def test_trimmed_drops_what_is_far_above_the_median_and_no_more_than_half_of_what_is_pruned():
+    values = np.concatenate([np.linspace(0.5, 1.5, 90), np.full(10, 1000.0)])
+    few = rules.trimmed(values, keep=80, direction="harder")
+    assert few.provenance["found"] == {"dropped": 10}
+    assert few.indices.max() < 90
+    assert rules.trimmed(values, keep=90, direction="harder").provenance["found"] == {"dropped": 5}
+    assert rules.trimmed(values, keep=80, times=1e6, direction="harder").provenance["found"] == {"dropped": 0}
+
+
+def test_trimmed_is_random_where_nothing_is_far():
+    values = np.random.default_rng(0).normal(size=2000) ** 2
+    kept = rules.trimmed(values, keep=1000, direction="harder")
+    assert kept.provenance["found"] == {"dropped": 0}
+    assert abs(values[kept.indices].mean() - values.mean()) < 4 * values.std() * (1 / 1000 - 1 / 2000) ** 0.5
+    zeros = np.concatenate([np.zeros(60), np.ones(40)])
+    assert rules.trimmed(zeros, keep=50, direction="harder").provenance["found"] == {"dropped": 0}
+
+
+def test_strata_by_rank_take_from_the_whole_order_where_the_budget_is_below_their_number():
+    kept = rules.stratified(np.arange(1000.0), keep=20, by="rank", direction="harder")
+    assert np.array_equal(kept.indices // 50, np.arange(20))

@@ -268,10 +268,11 @@ class Reporter:
         data, learner, running = measured
         if len(data) * math.prod(data.sample_shape) < MANY_VALUES and trainings < MANY_TRAININGS:
             return
+        from unseen.core.plans import seen
         from unseen.evaluating.prices import duration
 
         err.print(Text("time    one training is measured first ..."))
-        given = running.given(data, learner)
+        given = running.given(data, learner, seen() if trainings == 1 else None)  # one fit alone has all cores
         jobs, threads = given["jobs"], given["threads"]
         try:
             found = unseen.estimate(data, plan="seen", learner=learner, jobs=jobs, threads=threads, groups=None)

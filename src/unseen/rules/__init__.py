@@ -9,7 +9,7 @@ from unseen.rules.cover import herding, k_center, moderate
 from unseen.rules.neighbours import dedup, graph, infomax
 from unseen.rules.order import bws, top, window
 from unseen.rules.registry import RULES, about, check, resolve
-from unseen.rules.sampling import beta, random, stratified
+from unseen.rules.sampling import beta, random, stratified, trimmed
 
 __all__ = [
     "RULES",
@@ -33,5 +33,6 @@ __all__ = [
     "resolve",
     "stratified",
     "top",
+    "trimmed",
     "window",
 ]

@@ -24,14 +24,16 @@ from unseen.rules.choosing import check_budget, check_quota, check_reading, choo
 from unseen.rules.cover import Herding, KCenter, Moderate
 from unseen.rules.neighbours import Dedup, Graph, Infomax
 from unseen.rules.order import BestWindow, Top, Window
-from unseen.rules.sampling import Beta, Random, Stratified
+from unseen.rules.sampling import Beta, Random, Stratified, Trimmed
 from unseen.scores.alignment import SUFFIX
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.streaming import Score
 from unseen.scores.two_sided import MEMORIZATION
 
 RULES: Registry[type[Rule]] = Registry("rule", "unseen.rules")
-for _rule in (Random, Top, Window, BestWindow, Stratified, Beta, Moderate, Herding, KCenter, Graph, Infomax, Dedup):
+for _rule in (
+    Random, Top, Window, BestWindow, Stratified, Beta, Trimmed, Moderate, Herding, KCenter, Graph, Infomax, Dedup,
+):  # fmt: skip
     RULES.add(_rule.name, _rule)
 
 
@@ -172,16 +174,20 @@ LEAST_RECALL = 0.1  # part of the way from the mean recall of a constant to 1, o
 SHARED = ("labels", "features", "quota", "align", "nan", "mean_confidence")
 
 
-def default_rule(direction: Direction, *, predicts: bool = True) -> str:
+def default_rule(direction: Direction, *, predicts: bool = True, of_target: bool = False) -> str:
     """Name the default rule: in each class, strata of the score, without some of the hardest samples.
 
     How many of the hardest are cut off depends on the held-out error and on how much is pruned, see
     `unseen.rules.Stratified`. Nothing is cut off for a score of worth, which does not measure difficulty, nor without
     held-out predictions, because then there is no error.
 
-    >>> default_rule("harder"), default_rule("worth")
-    ('stratified:cutoff=auto,quota=floored', 'stratified:quota=floored')
+    For a regression target, strata are worse than random. There the rule is `trimmed`: random without outliers.
+
+    >>> default_rule("harder"), default_rule("worth"), default_rule("harder", of_target=True)
+    ('stratified:cutoff=auto,quota=floored', 'stratified:quota=floored', 'trimmed')
     """
+    if of_target and direction == "harder":
+        return "trimmed"
     cut = "" if direction == "worth" or not predicts else "cutoff=auto,"
     return f"stratified:{cut}quota=floored"
 

@@ -1,4 +1,4 @@
-"""Rules that draw at random: uniformly, by DUAL's Beta weights, or from strata of the score (CCS)."""
+"""Rules that draw at random: uniformly, without outliers, by DUAL's Beta weights, or from strata of the score (CCS)."""
 
 from __future__ import annotations
 
@@ -48,6 +48,46 @@ class Random(Rule):
         keys = pool.keys(self.name)
         at = smallest(keys, budget)
         return Pick(at[np.argsort(keys[at], kind="stable")], ordered=True)
+
+
+@dataclass(frozen=True)
+class Trimmed(Rule):
+    """Drop the samples whose score is far above the median, then draw at random.
+
+    It is the default of `unseen.prune` for data with a regression target. A squared residual of 80 medians is six
+    standard deviations of the bulk, where a wrong target is likelier than a hard sample.
+
+    Cost:
+        O(n): a median, and one key a sample.
+
+    Fails:
+        Where most scores are near 0 and the rest is what is worth learning, as the losses of a classifier are: these
+        have no bulk to be far from. Wrong targets that lie within the spread of the right ones stay.
+    """
+
+    times: float = 80.0
+
+    name = "trimmed"
+    reads = "values"
+    directions = frozenset({"harder"})
+    formula = (
+        "drop the samples whose score is above `times` the median, the highest first, at most half of what is pruned; "
+        "draw the rest at random; nothing is dropped where the median is not above 0"
+    )
+    source = "own, for squared residuals (benchmarks/quality/results.md)"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.times, bool) or not isinstance(self.times, Real) or not self.times > 1:
+            raise ArgumentError(f"times must be a number above 1, got {self.times!r}")
+
+    def pick(self, pool: Pool, budget: int) -> Pick:
+        """Pick the members with the smallest keys of (seed, id), without those that are dropped."""
+        values = pool.need("values")
+        median = float(np.median(values))
+        far = int(np.count_nonzero(values > self.times * median)) if median > 0 else 0
+        dropped = largest(values, min(far, (len(pool) - budget) // 2))
+        rest = np.delete(np.arange(len(pool)), dropped)
+        return Pick(rest[smallest(pool.keys(self.name)[rest], budget)], told={"dropped": len(dropped)})
 
 
 @dataclass(frozen=True)
@@ -222,8 +262,10 @@ class Stratified(Rule):
         left = np.ones(len(pool), bool)
         left[dropped] = False
         rest = np.flatnonzero(left)
-        cut = strata_by_width if self.by == "width" else strata_by_rank
-        stratum = cut(values[rest], self.strata)
+        if self.by == "width":
+            stratum = strata_by_width(values[rest], self.strata)
+        else:  # of more equal parts than the budget, only the hardest would get a sample
+            stratum = strata_by_rank(values[rest], min(self.strata, budget))
         sizes = np.bincount(stratum, minlength=self.strata)
         counts = share_out(round(min(1.0, fit / WHOLE_FIT) * budget), sizes)
         keys = pool.keys(self.name)[rest]
@@ -343,6 +385,24 @@ def random(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
     Coreset(300 of 1,000 samples kept, 30.0 % by random)
     """
     return choose(Random(), scores, **shared)
+
+
+@show_shared_keywords
+def trimmed(scores: Scores, *, times: float = 80.0, **shared: Unpack[Shared]) -> Coreset:
+    """Choose at random, without the samples whose score is far above the median, such as wrong regression targets.
+
+    Dropped are the samples whose score is above `times` the median, the highest first, at most half of what is pruned.
+    Nothing is dropped where the median is not above 0.
+
+    Args:
+        scores: a table with one score that is harder when higher, such as `loss`; or an array (n,) with `direction=`.
+        times: how many medians are far, above 1.
+        **shared: see `unseen.rules.choosing.choose`.
+
+    >>> trimmed([1.0, 1.5, 900.0, 2.0, 0.1, 1.2], keep=4, direction="harder").ids.tolist()
+    [0, 1, 3, 4]
+    """
+    return choose(Trimmed(times=times), scores, **shared)
 
 
 @show_shared_keywords
