@@ -22,6 +22,7 @@ from unseen.scores.two_sided import MEMORIZATION
 _TAIL = 1e-6  # p is kept this far from 0 and 1, where the density is 0 or infinite
 _SUM = 16.0  # a + b
 WHOLE_FIT = 0.25  # from here on, `cutoff="auto"` shares all of the budget by strata
+MOST_OUTLIERS = 0.05  # of all samples; more of them are no outliers
 _HARDEST = 10  # the highest scores over which mu is taken
 
 
@@ -52,17 +53,18 @@ class Random(Rule):
 
 @dataclass(frozen=True)
 class Trimmed(Rule):
-    """Drop the samples whose score is far above the median, then draw at random.
+    """Drop the few samples whose score is far above the median, then draw at random.
 
     It is the default of `unseen.prune` for data with a regression target. A squared residual of 80 medians is six
-    standard deviations of the bulk, where a wrong target is likelier than a hard sample.
+    standard deviations of the bulk, where a wrong target is likelier than a hard sample. Where more than 5 % of the
+    samples are so far, as where most targets are almost the same, they are what is worth learning, and none is dropped.
 
     Cost:
         O(n): a median, and one key a sample.
 
     Fails:
-        Where most scores are near 0 and the rest is what is worth learning, as the losses of a classifier are: these
-        have no bulk to be far from. Wrong targets that lie within the spread of the right ones stay.
+        Where rare samples are right and far from the others: they are dropped as if they were wrong. Wrong targets that
+        lie within the spread of the right ones stay.
     """
 
     times: float = 80.0
@@ -72,7 +74,7 @@ class Trimmed(Rule):
     directions = frozenset({"harder"})
     formula = (
         "drop the samples whose score is above `times` the median, the highest first, at most half of what is pruned; "
-        "draw the rest at random; nothing is dropped where the median is not above 0"
+        "none if they are more than 5 %, or the median is not above 0; draw the rest at random"
     )
     source = "own, for squared residuals (benchmarks/quality/results.md)"
 
@@ -85,7 +87,8 @@ class Trimmed(Rule):
         values = pool.need("values")
         median = float(np.median(values))
         far = int(np.count_nonzero(values > self.times * median)) if median > 0 else 0
-        dropped = largest(values, min(far, (len(pool) - budget) // 2))
+        outliers = far if far <= MOST_OUTLIERS * len(pool) else 0
+        dropped = largest(values, min(outliers, (len(pool) - budget) // 2))
         rest = np.delete(np.arange(len(pool)), dropped)
         return Pick(rest[smallest(pool.keys(self.name)[rest], budget)], told={"dropped": len(dropped)})
 
@@ -392,15 +395,16 @@ def trimmed(scores: Scores, *, times: float = 80.0, **shared: Unpack[Shared]) ->
     """Choose at random, without the samples whose score is far above the median, such as wrong regression targets.
 
     Dropped are the samples whose score is above `times` the median, the highest first, at most half of what is pruned.
-    Nothing is dropped where the median is not above 0.
+    Nothing is dropped where these are more than 5 % of the samples, or where the median is not above 0.
 
     Args:
         scores: a table with one score that is harder when higher, such as `loss`; or an array (n,) with `direction=`.
         times: how many medians are far, above 1.
         **shared: see `unseen.rules.choosing.choose`.
 
-    >>> trimmed([1.0, 1.5, 900.0, 2.0, 0.1, 1.2], keep=4, direction="harder").ids.tolist()
-    [0, 1, 3, 4]
+    >>> coreset = trimmed([*np.linspace(1, 2, 19), 900.0], keep=15, direction="harder")
+    >>> 19 in coreset.ids, coreset.provenance["found"]
+    (False, {'dropped': 1})
     """
     return choose(Trimmed(times=times), scores, **shared)
 
