@@ -239,5 +239,5 @@ def test_the_default_for_a_target_leaves_out_wrong_targets_and_select_chooses_as
     table, coreset = unseen.prune(data, keep=0.5)
     assert coreset.provenance["rule"] == "trimmed"
     assert not wrong[coreset.indices].any()
-    assert coreset.provenance["found"]["dropped"] == wrong.sum()
+    assert coreset.provenance["found"]["outliers"] == wrong.sum()
     assert np.array_equal(unseen.select(table, keep=0.5).indices, coreset.indices)

@@ -396,6 +396,7 @@ class BedLearner(Learner):
 
     def __init__(self, of: Replicate) -> None:
         self.of = of
+        self.present = np.unique(of.y)  # the library numbers only these; rows may lack a rare class
 
     def describe(self) -> dict[str, object]:
         return {"learner": self.name, "model": self.of.learner}
@@ -405,7 +406,7 @@ class BedLearner(Learner):
         for side in SIDES:
             if sink.wants(side, 1, 1):
                 rows = fit.watch(side)
-                sink.observe(side, Observation(rows, 1, logits=model.logits(self.of.X[rows])))
+                sink.observe(side, Observation(rows, 1, logits=model.logits(self.of.X[rows])[:, self.present]))
         report("epoch", epoch=1, epochs=1)
 
 

@@ -224,6 +224,10 @@ def blocks() -> dict[str, list[str]]:
     ordinary = _result("ordinary_data")
     made["ordinary data"] = ordinary_data(ordinary) + setting(ordinary)
     made["answer ordinary data"] = ordinary_in_short(ordinary)
+    regression = _result("targets")
+    made["targets tuning"] = targets(regression["tuning"])
+    made["targets first"] = targets({"kdd, log bytes": _result("targets_first")["report"]["kdd, log bytes"]})
+    made["targets report"] = targets(regression["report"]) + setting(regression)
     steps = _result("designs_steps") if (RESULTS / "designs_steps.json").exists() else None
     beds = steps["beds"] if steps else tuning["studies"][STEPS]
     made |= {f"designs steps {keep}": by_bed(beds, keep) for keep in KEEPS}
@@ -322,7 +326,7 @@ def gains(bed: dict[str, Any], design: str, keep: str, over: str = "random") -> 
 
 
 def default_by_bed(result: dict[str, Any], damped: dict[str, Any]) -> list[str]:
-    """The default on each report bed: its gain over random, and that of the best peer there, picked with hindsight.
+    """The default on each report bed: accuracy of everything, gain over random, and the best peer there, by hindsight.
 
     The mean leaves out the bed whose model diverges, and takes the same data with a penalty in its place.
     """
@@ -331,13 +335,13 @@ def default_by_bed(result: dict[str, Any], damped: dict[str, Any]) -> list[str]:
         found = [gains(bed, "default", keep) for keep in KEEPS]
         peers = {d: gains(bed, d, "0.5").mean() for d in bed["accuracy"] if d not in BASELINES}
         best = max(peers, key=lambda peer: peers[peer])
-        drawn = 100 * np.mean(bed["accuracy"]["random"]["0.5"])
-        rows.append([name, f"{drawn:.1f}", *(starred(interval(gain / 100)) for gain in found)])
+        at = [100 * np.mean(bed["accuracy"][name][keep]) for name, keep in (("everything", "1.0"), ("random", "0.5"))]
+        rows.append([name, *(f"{mean:.1f}" for mean in at), *(starred(interval(gain / 100)) for gain in found)])
         rows[-1].append(f"{peers[best]:+.1f} {best.removeprefix('in-sample ').split(',')[0]}")
         if name != "kdd":
             means.append([*(gain.mean() for gain in found), peers[best]])
-    rows.append(["mean without kdd", "", *(f"{mean:+.1f}" for mean in np.mean(means, axis=0))])
-    heads = ["data", "random is at, 50 %", "30 % pruned", *(f"{percent_pruned(keep)}" for keep in KEEPS[1:])]
+    rows.append(["mean without kdd", "", "", *(f"{mean:+.1f}" for mean in np.mean(means, axis=0))])
+    heads = ["data", "everything", "random, 50 %", "30 % pruned", *(f"{percent_pruned(keep)}" for keep in KEEPS[1:])]
     return table([*heads, "best peer, 50 %"], rows)
 
 
@@ -408,6 +412,18 @@ def ordinary_in_short(result: dict[str, Any]) -> list[str]:
             entries += [f"{100 * np.mean([gain.mean for gain in gains]):+.1f}", f"{better}, {worse} of {len(gains)}"]
         rows.append(entries)
     return table(["model", "accuracy", "better, worse", "mean recall", "better, worse"], rows)
+
+
+def targets(data: dict[str, Any]) -> list[str]:
+    """By data and design: points of R2 over random, mean over four models, and the cells certainly better and worse."""
+    keeps, rows = ("0.7", "0.5", "0.3"), []
+    for name, found in data.items():
+        for design, models in found["gains"].items():
+            cells = [interval(np.array(models[model][keep]) / 100) for model in models for keep in keeps]
+            means = [f"{np.mean([np.mean(models[model][keep]) for model in models]):+.1f}" for keep in keeps]
+            better, worse = sum(cell.low > 0 for cell in cells), sum(cell.high < 0 for cell in cells)
+            rows.append([name, design, *means, f"{better}, {worse} of {len(cells)}"])
+    return table(["data", "design", *map(percent_pruned, keeps), "better, worse"], rows)
 
 
 def low_fit(cells: list[dict[str, Any]]) -> list[str]:

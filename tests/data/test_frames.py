@@ -8,6 +8,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import unseen
 from unseen.data import from_frame, resolve
@@ -374,7 +378,24 @@ def test_dates_are_read_as_days(dates):
     gap = int(next(iter(dates)) is None)
     assert found[gap:] == expected[gap:]
     assert found[0] is None or not gap
-    assert data.as_frame(np.arange(2)) is None  # estimators get numbers, too
+    assert data.as_frame(np.arange(N))["day"].dtype == np.float64  # estimators get numbers, too
+
+
+@pytest.mark.filterwarnings("ignore:column 'day' holds dates")
+def test_a_pipeline_that_names_columns_is_trained_on_a_frame_with_dates():
+    frame = PEOPLE[["age", "job"]].assign(day=DAYS.strftime("%Y-%m-%d"))
+    columns = make_column_transformer((StandardScaler(), ["age", "day"]), (OneHotEncoder(), ["job"]))
+    learner = make_pipeline(columns, LogisticRegression())
+    table = unseen.score(frame, PEOPLE["income"], learner=learner, plan=unseen.folds(2), threads=1)
+    assert np.isfinite(table.column("el2n")).all()
+
+
+@pytest.mark.parametrize("written", ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"])
+@pytest.mark.filterwarnings("ignore:column 'day' holds dates")
+def test_dates_that_all_differ_are_no_names_of_rows(written):
+    frame = PEOPLE[["age", "job", "income"]].assign(day=DAYS.strftime(written))
+    for rows in (frame, frame.sample(frac=1, random_state=0)):
+        assert "day" in from_frame(rows, label="income").feature_names
 
 
 def test_text_with_one_entry_that_is_no_date_stays_text():

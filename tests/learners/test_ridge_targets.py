@@ -237,7 +237,7 @@ def test_diabetes_is_pruned_by_leave_one_out():
     assert table.provenance["learner"]["learner"] == "ridge"
     share = table.column("loss").mean() / progression.var()
     assert 0.4 < share < 0.6  # what ridge leaves unexplained of these patients
-    assert (coreset.provenance["rule"], coreset.provenance["options"]["cutoff"]) == ("stratified", 0.0)
+    assert (coreset.provenance["rule"], coreset.provenance["found"]) == ("trimmed", {"outliers": 0})
     assert len(coreset) == 309
     assert unseen.select(table, keep=0.7).ids.tolist() == coreset.ids.tolist()
 

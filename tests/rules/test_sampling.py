@@ -121,21 +121,21 @@ def test_missing_confidence_counts_as_missing():
 def test_trimmed_drops_what_is_far_above_the_median_and_no_more_than_half_of_what_is_pruned():
     values = np.concatenate([np.linspace(0.5, 1.5, 190), np.full(10, 1000.0)])
     few = rules.trimmed(values, keep=160, direction="harder")
-    assert few.provenance["found"] == {"dropped": 10}
+    assert few.provenance["found"] == {"outliers": 10}
     assert few.indices.max() < 190
-    assert rules.trimmed(values, keep=190, direction="harder").provenance["found"] == {"dropped": 5}
-    assert rules.trimmed(values, keep=160, times=1e6, direction="harder").provenance["found"] == {"dropped": 0}
+    assert rules.trimmed(values, keep=190, direction="harder").provenance["found"] == {"outliers": 5}
+    assert rules.trimmed(values, keep=160, times=1e6, direction="harder").provenance["found"] == {"outliers": 0}
     values[180:190] = 1000.0  # a tenth are no outliers
-    assert rules.trimmed(values, keep=160, direction="harder").provenance["found"] == {"dropped": 0}
+    assert rules.trimmed(values, keep=160, direction="harder").provenance["found"] == {"outliers": 0}
 
 
 def test_trimmed_is_random_where_nothing_is_far():
     values = np.random.default_rng(0).normal(size=2000) ** 2
     kept = rules.trimmed(values, keep=1000, direction="harder")
-    assert kept.provenance["found"] == {"dropped": 0}
+    assert kept.provenance["found"] == {"outliers": 0}
     assert abs(values[kept.indices].mean() - values.mean()) < 4 * values.std() * (1 / 1000 - 1 / 2000) ** 0.5
     zeros = np.concatenate([np.zeros(60), np.ones(40)])
-    assert rules.trimmed(zeros, keep=50, direction="harder").provenance["found"] == {"dropped": 0}
+    assert rules.trimmed(zeros, keep=50, direction="harder").provenance["found"] == {"outliers": 0}
 
 
 def test_strata_by_rank_take_from_the_whole_order_where_the_budget_is_below_their_number():

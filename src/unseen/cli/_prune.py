@@ -298,12 +298,14 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
         summary["paid"] = paid(trainings, saving)
     if AUTO in chosen.provenance:
         summary[AUTO] = chosen.provenance[AUTO]
+    found = chosen.provenance.get("found", {})
+    by_class = found.values() if chosen.provenance.get("quota") else [found]
+    if outliers := [part["outliers"] for part in by_class if "outliers" in part]:
+        summary["outliers"] = sum(outliers)
     if table.predictions is not None:
         judged = table.predictions >= 0
         summary["accuracy"] = float((table.predictions[judged] == table.labels[judged]).mean())
         summary["accuracy_is"] = exposure_of(table)
-        found = chosen.provenance.get("found", {})
-        by_class = found.values() if chosen.provenance.get("quota") else [found]
         if cut_off := [part["cut_off"] for part in by_class if "cut_off" in part]:
             summary["cut_off"] = sum(cut_off) / chosen.n
     if LABEL_ISSUE in table.values:
@@ -339,6 +341,10 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
         ("kept", f"{kept:,} of {n:,} samples ({percent(kept / n)}), {n - kept:,} pruned, by {summary['rule']}"),
         ("score", f"{name}, {meaning(summary['direction'])}: median {middle:.3g}, 90 % in {low:.3g} .. {high:.3g}"),
     ]
+    if "outliers" in summary:
+        lines.append(
+            ("outliers", f"{summary['outliers']:,} left out, whose {name} is far above the median; the rest is random")
+        )
     if AUTO in summary:
         lines.insert(0, (AUTO, told(summary[AUTO])))
     if summary["reliability"] is not None:

@@ -19,9 +19,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from unseen.core.arrays import IntArray
+from unseen.core.arrays import FloatArray, IntArray
 from unseen.data.base import ArrayData, Samples, TableData, TextData, warn_of_rounding
-from unseen.data.dates import dates_to_days
+from unseen.data.dates import are_dates, dates_to_days
 from unseen.data.decoding import ImageSource, is_image
 from unseen.data.formats import COLUMNS, IMAGES, Format
 from unseen.data.images import SUFFIXES, open_images
@@ -54,7 +54,7 @@ class TableFormat(Format):
         reserved: columns that are features only if the user names them.
         parts: the column of splits, if rows of several splits are used.
         rows: int64 (n,), the rows of the split.
-        dates: the features that are dates, once it is open.
+        days: the features that are dates, as float64 (n,) days since 1970-01-01, once it is open.
         beside: arrays in place of columns, as `labelling` takes them.
     """
 
@@ -64,7 +64,7 @@ class TableFormat(Format):
     reserved: frozenset[str] = frozenset()
     parts: str | None = None
     rows: IntArray
-    dates: Sequence[str] = ()
+    days: Mapping[str, FloatArray] = MappingProxyType({})
     beside: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
@@ -189,7 +189,7 @@ class TableFormat(Format):
             raise ArgumentError("memory_limit is for images and vectors; there are none here")
         if text is not None or (len(kinds) == 1 and _is(kinds[0], _TEXT)):
             return TextData(_to_texts(self.read(wanted).column(0), wanted[0]), labelled, **about)
-        table, self.dates = dates_to_days(self.read(wanted))
+        table, self.days = dates_to_days(self.read(wanted))
         return _open_features(table, labelled, about)
 
     def _refuse_names_of_images(self, names: Sequence[str]) -> None:
@@ -281,7 +281,7 @@ def _entries(table: pa.Table) -> tuple[npt.NDArray[Any] | None, bool, IntArray]:
     column, parts = column.drop_null(), parts[pc.is_valid(column).to_numpy()]
     if _is(column.type, _TEXT):
         texts = column.cast(pa.large_string())
-        if pc.any(pc.match_substring_regex(texts, r"\s")).as_py():
+        if pc.any(pc.match_substring_regex(texts, r"\s")).as_py() or are_dates(texts):
             return None, False, parts
         try:
             column = texts.cast(pa.int64())

@@ -136,11 +136,17 @@ class FrameFormat(LoadedFormat):
             raise ArgumentError(f"split={options.split!r} goes with a column of labels; name it with label=")
 
     def open(self) -> Samples:
-        """Read the frame; estimators of scikit-learn get it with its names and types, unless they are of dates."""
+        """Read the frame; estimators of scikit-learn get it with its names and types, and dates in it as days."""
         data, frame = super().open(), self.frame
-        if data.feature_names is not None and not self.dates and not isinstance(frame, _ARROW):
+        if isinstance(frame, _ARROW) or (self.days and not hasattr(frame, "iloc")):
+            return data
+        if data.feature_names is not None:
             places = [self.schema.names.index(name) for name in data.feature_names]
             inputs = frame.iloc[:, places] if hasattr(frame, "iloc") else frame[:, places]
+            if self.days:
+                inputs = inputs.copy()
+                for name, days in self.days.items():
+                    inputs[inputs.columns[data.feature_names.index(name)]] = days
             data.frame = inputs
             if len(self.rows) < len(frame):
                 data.frame = data.as_frame(self.rows)

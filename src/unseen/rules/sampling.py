@@ -90,7 +90,7 @@ class Trimmed(Rule):
         outliers = far if far <= MOST_OUTLIERS * len(pool) else 0
         dropped = largest(values, min(outliers, (len(pool) - budget) // 2))
         rest = np.delete(np.arange(len(pool)), dropped)
-        return Pick(rest[smallest(pool.keys(self.name)[rest], budget)], told={"dropped": len(dropped)})
+        return Pick(rest[smallest(pool.keys(self.name)[rest], budget)], told={"outliers": len(dropped)})
 
 
 @dataclass(frozen=True)
@@ -404,7 +404,7 @@ def trimmed(scores: Scores, *, times: float = 80.0, **shared: Unpack[Shared]) ->
 
     >>> coreset = trimmed([*np.linspace(1, 2, 19), 900.0], keep=15, direction="harder")
     >>> 19 in coreset.ids, coreset.provenance["found"]
-    (False, {'dropped': 1})
+    (False, {'outliers': 1})
     """
     return choose(Trimmed(times=times), scores, **shared)
 
