@@ -359,7 +359,9 @@ class JsonLinesFormat(CsvFormat):
             )
         size = max(_BLOCK, 4 * len(first))
         try:
-            return pyarrow.json.read_json(path, read_options=pyarrow.json.ReadOptions(block_size=size)), []
+            return pyarrow.json.read_json(
+                path, read_options=pyarrow.json.ReadOptions(block_size=size, use_threads=False)
+            ), []
         except (pa.ArrowException, OSError) as error:
             why = "it is empty" if "Empty JSON" in str(error) else " ".join(str(error).split())
             raise DataError(f"{path} cannot be read as JSON lines: {why}") from error
@@ -404,10 +406,9 @@ def _parse_csv(
     size: int,
     *,
     decimal_point: str = ".",
-    ordered: bool = False,
     as_text: Sequence[str] = (),
 ) -> pa.Table:
-    """Read all columns of a CSV file, or those of `as_text` as text; `ordered`: in one thread, to know row numbers."""
+    """Read all columns of a CSV file, or those of `as_text` as text."""
     odd: list[Any] = []
 
     def note(row: Any) -> str:
@@ -418,7 +419,8 @@ def _parse_csv(
     try:
         table = csv.read_csv(
             path,
-            read_options=csv.ReadOptions(block_size=size, use_threads=not ordered),
+            # In one thread rows are numbered, and no thread is left that aborts a program which ends at once.
+            read_options=csv.ReadOptions(block_size=size, use_threads=False),
             parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=note),
             convert_options=csv.ConvertOptions(
                 strings_can_be_null=True,
@@ -431,8 +433,6 @@ def _parse_csv(
     except (pa.ArrowException, OSError) as error:
         why = "it is empty" if "Empty CSV" in str(error) else " ".join(str(error).split())
         raise DataError(f"{path} cannot be read as CSV: {why}") from error
-    if odd and not ordered:
-        return _parse_csv(path, separator, size, decimal_point=decimal_point, ordered=True)
     if odd:
         row = odd[0]
         raise DataError(
