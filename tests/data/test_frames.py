@@ -390,14 +390,6 @@ def test_a_pipeline_that_names_columns_is_trained_on_a_frame_with_dates():
     assert np.isfinite(table.column("el2n")).all()
 
 
-@pytest.mark.parametrize("written", ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"])
-@pytest.mark.filterwarnings("ignore:column 'day' holds dates")
-def test_dates_that_all_differ_are_no_names_of_rows(written):
-    frame = PEOPLE[["age", "job", "income"]].assign(day=DAYS.strftime(written))
-    for rows in (frame, frame.sample(frac=1, random_state=0)):
-        assert "day" in from_frame(rows, label="income").feature_names
-
-
 def test_text_with_one_entry_that_is_no_date_stays_text():
     frame = PEOPLE[["age", "income"]].assign(day=[*DAYS.astype(str)[:-1], "2020"])
     assert from_frame(frame.sample(frac=1, random_state=0), label="income").kind == "table"

@@ -166,7 +166,7 @@ class ChoiceOptions:
         str | None,
         option(
             "RULE", "Rule and its options, such as stratified:cutoff=0.1; see `unseen rules`.", CHOICE,
-            default="in each class stratified, less some of the hardest",
+            default="in each class stratified, less some of the hardest; of a target, trimmed",
         ),
     ] = None  # fmt: skip
     quota: Annotated[

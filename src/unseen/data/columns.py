@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.data.base import ArrayData, Samples, TableData, TextData, warn_of_rounding
-from unseen.data.dates import are_dates, dates_to_days
+from unseen.data.dates import dates_to_days
 from unseen.data.decoding import ImageSource, is_image
 from unseen.data.formats import COLUMNS, IMAGES, Format
 from unseen.data.images import SUFFIXES, open_images
@@ -281,7 +281,7 @@ def _entries(table: pa.Table) -> tuple[npt.NDArray[Any] | None, bool, IntArray]:
     column, parts = column.drop_null(), parts[pc.is_valid(column).to_numpy()]
     if _is(column.type, _TEXT):
         texts = column.cast(pa.large_string())
-        if pc.any(pc.match_substring_regex(texts, r"\s")).as_py() or are_dates(texts):
+        if pc.any(pc.match_substring_regex(texts, r"\s")).as_py():
             return None, False, parts
         try:
             column = texts.cast(pa.int64())

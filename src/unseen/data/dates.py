@@ -15,14 +15,6 @@ _TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 _A_DAY = {"s": 86_400.0, "ms": 86_400e3, "us": 86_400e6, "ns": 86_400e9}
 
 
-def are_dates(texts: pa.ChunkedArray) -> bool:
-    """Tell whether all texts are ISO dates."""
-    with suppress(pa.ArrowInvalid):
-        texts.cast(pa.timestamp("us"))
-        return True
-    return False
-
-
 def dates_to_days(table: pa.Table) -> tuple[pa.Table, dict[str, FloatArray]]:
     """Make days since 1970-01-01, float64, of dates and of text that is ISO dates throughout; warn, and return them."""
     found: dict[str, FloatArray] = {}
