@@ -9,8 +9,9 @@ _ARGUMENTS = (
     "label|target|image|text|id|group|split|image_size|mode|x|on_error|keep|prune|quota|align|learner|fix|test|out|"
     "executor|jobs|threads"
 )
-# A name alone (`label=`), or with a text or number (`label='y'`); neither part of a spec, nor followed by its option.
-_NAMED = re.compile(rf"(?<![^\s(])({_ARGUMENTS})=(?! \(--)(?:(?=(['\"\d]))|(?=[\s,;:)]|$))")
+# A name alone (`label=`), or with a text or number (`label='y'`); neither part of a spec, nor followed by its option or
+# by the function that has it.
+_NAMED = re.compile(rf"(?<![^\s(])({_ARGUMENTS})=(?! \((?:--|see unseen))(?:(?=(['\"\d]))|(?=[\s,;:)]|$))")
 
 
 def as_typed(message: str) -> str:

@@ -368,8 +368,8 @@ def hash_rows(array: npt.NDArray[Any]) -> Hashes:
     Numbers of float16 have the hash of the same numbers in float32.
 
     This is multilinear hashing (Lemire and Kaser 2014, arXiv 1202.4961): each quarter of the hash is the upper half of
-    a fixed random number plus the 32-bit words of the row, each times another such number, modulo 2^64. Two different
-    rows have equal hashes with probability 2^-128.
+    a sum modulo 2^64 of a fixed random number and the 32-bit words of the row, each multiplied by another fixed random
+    number. Two different rows have equal hashes with probability 2^-128.
 
     >>> a, b, c = hash_rows(np.array([[1, 2], [3, 4], [1, 2]], np.uint8))
     >>> bool((a == c).all()), bool((a == b).all())

@@ -315,7 +315,10 @@ class _Search:
     def _compare(
         self, share: float, replicates: range, *, confirming: bool = False, random: bool = True
     ) -> tuple[_Difference, _Difference]:
-        """Train on a share, and return the differences to everything and to random (without it, everything again)."""
+        """Train on a share, and return the differences in accuracy to everything and to random.
+
+        Without `random`, no model is trained on a random part, and both differences are those to everything.
+        """
         budget, some = self.budgets[share], list(replicates)
         beside = [(RANDOM, budget)] if random else []
         mine, full, *drawn = self.trials.right(

@@ -321,9 +321,11 @@ def _make_arms(
     seed: int,
     features: npt.NDArray[Any] | None,
 ) -> list[Arm]:
-    """Make every arm: the whole pool, each coreset (of R by one name, replicate r trains on number r mod R), baselines.
+    """Make every arm: the whole pool, each coreset, and the baselines of its budget.
 
-    Coresets of equal budgets share their baselines.
+    Coresets of equal budgets share their baselines. Replicate r of a name with R coresets, which differ in their seed
+    only, trains on number r mod R. Random baselines are drawn anew for each replicate. `features` (n, d) of the
+    training set are for `"dedup"`.
     """
     coreset_arms = []
     for name, given in coresets.items():

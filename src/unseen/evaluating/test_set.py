@@ -380,9 +380,10 @@ def _unit(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _find_candidates(known: Any, queries: list[Any]) -> tuple[IntArray, FloatArray, npt.NDArray[np.bool_]]:
-    """Find the k nearest known unit vectors of m queries, which come in one or two forms; the nearer form counts.
+    """Find the k known unit vectors that are most similar to each query, nearest first.
 
-    Return (m, k) each: position, similarity, and whether the second form is the nearer one.
+    The m queries come in one or two forms, of which the nearer counts. Return int64, float64 and bool (m, k): position,
+    similarity and whether the second form is the nearer one.
     """
     m, n = queries[0].shape[0], known.shape[0]
     k = min(_CANDIDATES, n)
