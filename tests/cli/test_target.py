@@ -34,6 +34,19 @@ def test_a_target_is_scored_pruned_and_selected_by_its_residuals(unseen_says, tm
     assert unseen_says("resume", pruned).out == said.out
 
 
+def test_outliers_are_told_at_the_command_line_and_in_the_report(unseen_says, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200)
+    price = 3 * x + rng.normal(size=200)
+    price[:4] += 90
+    pq.write_table(pa.table({"a": x, "price": price}), tmp_path / "houses.parquet")
+    said = unseen_says(
+        "prune", tmp_path / "houses.parquet", "--target", "price", "--keep", "0.5", "--out", tmp_path / "run"
+    )
+    assert re.search(r"outliers\s+4 left out", said.out)
+    assert "left out 100, 4 of them as outliers" in (tmp_path / "run" / "report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("options", "pattern"),
     [

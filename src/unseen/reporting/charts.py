@@ -226,8 +226,8 @@ def _counts(values: FloatArray, edges: FloatArray) -> FloatArray:
 def _describe_crowding(values: FloatArray, edges: FloatArray) -> str:
     found = crowding(values, np.linspace(edges[0], edges[-1], 101))
     return (
-        f"{found.distinct:,} distinct ranks for {found.n:,} samples, {100 * found.fullest:.1f} % of them in the "
-        f"fullest hundredth of the range; as telling as {found.filled:.0f} equally full hundredths"
+        f"{found.distinct:,} distinct ranks for {found.n:,} samples. The fullest of 100 equal bins has "
+        f"{100 * found.fullest:.1f} % of them; by entropy, they fill {found.filled:.0f} of the bins"
     )
 
 

@@ -20,7 +20,7 @@ from unseen.evaluating.statistics import paired
 from unseen.evaluating.sweep import Sweep
 from unseen.learners.base import in_words
 from unseen.pruning import label_error_share
-from unseen.reporting.facts import Facts, exposure_of
+from unseen.reporting.facts import Facts, count_found, exposure_of
 from unseen.scores.label_quality import LABEL_ISSUE
 
 RANDOM = "random"  # the baseline of a sweep
@@ -177,9 +177,10 @@ def _describe_choice(facts: Facts) -> str:
     shown = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in sorted(options.items())}
     named = ", ".join(f"{name} {value}" for name, value in shown.items() if value is not None)
     rule = f"{provenance.get('rule', '?')}{f' ({named})' if named else ''}"
+    outliers = count_found(coreset, "outliers")
     return (
         f"The rule {rule} kept {len(coreset):,} ({percent(len(coreset) / coreset.n)}) and left out "
-        f"{coreset.n - len(coreset):,}."
+        f"{coreset.n - len(coreset):,}{f', {outliers:,} of them as outliers' if outliers else ''}."
     )
 
 
