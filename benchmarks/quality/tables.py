@@ -228,6 +228,8 @@ def blocks() -> dict[str, list[str]]:
     made["targets tuning"] = targets(regression["tuning"])
     made["targets first"] = targets({"kdd, log bytes": _result("targets_first")["report"]["kdd, log bytes"]})
     made["targets report"] = targets(regression["report"]) + setting(regression)
+    mixed = _result("targets_mixed")
+    made["targets mixed"] = targets(mixed["report"]) + setting(mixed)
     steps = _result("designs_steps") if (RESULTS / "designs_steps.json").exists() else None
     beds = steps["beds"] if steps else tuning["studies"][STEPS]
     made |= {f"designs steps {keep}": by_bed(beds, keep) for keep in KEEPS}
@@ -415,7 +417,7 @@ def ordinary_in_short(result: dict[str, Any]) -> list[str]:
 
 
 def targets(data: dict[str, Any]) -> list[str]:
-    """By data and design: points of R2 over random, mean over four models, and the cells certainly better and worse."""
+    """By data and design: points of R2 over random, mean over the models, and the cells certainly better and worse."""
     keeps, rows = ("0.7", "0.5", "0.3"), []
     for name, found in data.items():
         for design, models in found["gains"].items():

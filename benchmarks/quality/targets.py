@@ -1,6 +1,7 @@
 """Is what `unseen.prune` keeps of data with a regression target worse than random, whatever is then trained on it?
 
     python benchmarks/quality/targets.py --data FOLDER
+    python benchmarks/quality/targets.py --data FOLDER --mixed
 
 `ridge` scores, as by default: squared residuals of models that did not see the sample. A random forest, gradient
 boosting, ridge regression and a network of scikit-learn are then trained on what a design keeps, and on as many random
@@ -15,6 +16,9 @@ twice the spread of the target.
 A first report (targets_first.json) had `kdd, log bytes`, where 7 % of the residuals lie so far: the default lost to
 random. So these data moved to tuning; where more than 5 % lie so far, none is dropped now; and the four sets of report
 data that have mostly equal targets were added before the second report. Writes benchmarks/results/targets.json.
+
+`--mixed` shows the same rule on tables with columns of text, which gradient boosting scores by default. Nothing is
+chosen on them. Writes benchmarks/results/targets_mixed.json.
 """
 
 from __future__ import annotations
@@ -30,14 +34,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.compose import TransformedTargetRegressor
+from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.datasets import load_diabetes, make_friedman1, make_friedman2, make_friedman3, make_regression
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
 import unseen
 
@@ -56,6 +60,15 @@ MODELS: dict[str, Callable[[int], Any]] = {
         transformer=StandardScaler(),
     ),
 }
+
+
+def encoded(X: np.ndarray, model: Any) -> Any:
+    """A pipeline that numbers the texts of a table."""
+    texts = [at for at in range(X.shape[1]) if isinstance(X[0, at], str)]
+    numbered = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    return make_pipeline(make_column_transformer((numbered, texts), remainder="passthrough"), model)
+
+
 DESIGNS = {
     "strata": "stratified:quota=floored",
     "proportional": "random:quota=proportional",
@@ -68,14 +81,16 @@ DESIGNS = {
 def made(X: np.ndarray, y: np.ndarray, wrong: float = 0.0) -> Made:
     rng = np.random.default_rng(0)
     noisy = np.where(rng.random(len(y)) < wrong, y + rng.normal(0, 2 * y.std(), len(y)), y)
-    return np.asarray(X, float), noisy, np.asarray(y, float)
+    return X, noisy, np.asarray(y, float)
 
 
-def columns(data: Path, file: str, target: str, without: tuple[str, ...] = (), logarithm: bool = False) -> Made:
+def columns(
+    data: Path, file: str, target: str, without: tuple[str, ...] = (), logarithm: bool = False, mixed: bool = False
+) -> Made:
     rows = pd.read_parquet(data / "tabular" / file).drop(columns=[*without, "split"], errors="ignore")
-    rows = rows.select_dtypes("number").dropna().sample(ROWS, random_state=0)
+    rows = (rows.dropna(axis=1) if mixed else rows.select_dtypes("number").dropna()).sample(ROWS, random_state=0)
     y = rows.pop(target).to_numpy(float)
-    return made(rows.to_numpy(float), np.log1p(y) if logarithm else y)
+    return made(rows.astype(object if mixed else float).to_numpy(), np.log1p(y) if logarithm else y)
 
 
 def tuning(data: Path) -> dict[str, Callable[[], Made]]:
@@ -113,11 +128,27 @@ def report(data: Path) -> dict[str, Callable[[], Made]]:
     }
 
 
+def mixed(data: Path) -> dict[str, Callable[[], Made]]:
+    ids = ("encounter_id", "patient_nbr")
+    age = columns(data, "adult.parquet", "age", mixed=True)
+    return {
+        "adult, age": lambda: age,
+        "adult, age, 5 % wrong": lambda: made(age[0], age[1], wrong=0.05),
+        "diabetes 130, days": partial(columns, data, "diabetes130.parquet", "time_in_hospital", ids, mixed=True),
+        "diabetes 130, lab tests": partial(columns, data, "diabetes130.parquet", "num_lab_procedures", ids, mixed=True),
+        "kdd, connections": partial(columns, data, "kddcup99_10pct.parquet", "count", mixed=True),
+        "kdd, log bytes back": partial(columns, data, "kddcup99_10pct.parquet", "dst_bytes", (), True, True),
+    }
+
+
 def cell(data: Made, designs: dict[str, str | None], seeds: int) -> dict[str, Any]:
-    """R2 of random and points over it by design, model, share kept and replicate; and the share above the threshold."""
+    """R2 of random and points over it, by design, model, share kept and replicate."""
     X, y, right = data
-    gains: dict[str, Any] = {design: {m: {str(k): [] for k in KEEPS} for m in MODELS} for design in designs}
-    base: dict[str, Any] = {m: {str(k): [] for k in KEEPS} for m in MODELS}
+    models = MODELS
+    if X.dtype == object:
+        models = {name: lambda seed, make=MODELS[name]: encoded(X, make(seed)) for name in ("forest", "boosting")}
+    gains: dict[str, Any] = {design: {m: {str(k): [] for k in KEEPS} for m in models} for design in designs}
+    base: dict[str, Any] = {m: {str(k): [] for k in KEEPS} for m in models}
     for seed in range(seeds):
         order = np.random.default_rng(seed).permutation(len(X))
         train, test = order[: int(0.6 * len(X))], order[int(0.6 * len(X)) :]
@@ -125,7 +156,7 @@ def cell(data: Made, designs: dict[str, str | None], seeds: int) -> dict[str, An
         for keep in KEEPS:
             drawn = unseen.rules.random(len(train), keep=keep, seed=seed).indices
             kept = {d: unseen.select(table, rule=rule, keep=keep, seed=seed).indices for d, rule in designs.items()}
-            for name, make in MODELS.items():
+            for name, make in models.items():
                 of = {
                     design: r2_score(right[test], make(seed).fit(X[train][at], y[train][at]).predict(X[test]))
                     for design, at in {"random": drawn, **kept}.items()
@@ -139,15 +170,19 @@ def cell(data: Made, designs: dict[str, str | None], seeds: int) -> dict[str, An
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("UNSEEN_DATA"))
+    parser.add_argument("--mixed", action="store_true", help="show tables with columns of text")
     given = parser.parse_args()
     warnings.simplefilter("ignore")  # networks that stop before they converge
-    found: dict[str, Any] = {"tuning": {}, "report": {}}
     shown = {"strata": DESIGNS["strata"], "default": None}
-    for part, sets, designs, seeds in (("tuning", tuning, DESIGNS, 4), ("report", report, shown, 8)):
+    parts: dict[str, Any] = {"tuning": (tuning, DESIGNS, 4), "report": (report, shown, 8)}
+    if given.mixed:
+        parts = {"report": (mixed, shown, 8)}
+    found: dict[str, Any] = {part: {} for part in parts}
+    for part, (sets, designs, seeds) in parts.items():
         for name, make in sets(given.data).items():
             found[part][name] = cell(make(), designs, seeds)
             print(part, name, flush=True)
-    write("targets", found)
+    write("targets_mixed" if given.mixed else "targets", found)
 
 
 if __name__ == "__main__":

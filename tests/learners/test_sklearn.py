@@ -19,7 +19,7 @@ from sklearn.ensemble import (
     VotingClassifier,
 )
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -514,8 +514,6 @@ print(seen, os.environ.get("GOMP_SPINCOUNT"))
     assert done.stdout.strip() == "['1000'] None", done.stderr
 
 
-def test_a_regressor_is_told_what_targets_take():
-    with pytest.raises(ArgumentError, match="Ridge has none, as a regressor"):
-        SklearnLearner(Ridge())
+def test_a_classifier_without_probabilities_is_told_a_remedy():
     with pytest.raises(ArgumentError, match="LinearSVC has none; wrap it in"):
         SklearnLearner(LinearSVC())

@@ -44,7 +44,7 @@ def in_words(described: Any) -> str:
     if not name.startswith("sklearn:"):
         return name
     name = name.removeprefix("sklearn:")
-    short = name.removesuffix("Classifier") or name
+    short = name.removesuffix("Classifier").removesuffix("Regressor") or name
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[^A-Z]+", short)
     # Names of people keep their capitals.
     return " ".join(word if word.isupper() or word in ("Gaussian", "Bernoulli") else word.lower() for word in words)
@@ -55,7 +55,10 @@ def in_words(described: Any) -> str:
 FLOOR = float(np.finfo(np.float32).tiny)
 ROUNDING = 1e-2  # error of a sum of probabilities; bfloat16 rounds one by less than half of that
 
-LEARN = "use the learner 'ridge', or hand in the losses of your own model with unseen.Recorder"
+LEARN = (
+    "use the learner 'ridge', 'hist_gradient_boosting' or 'forest', a regressor of scikit-learn, or hand in the losses "
+    "of your own model with unseen.Recorder"
+)
 
 
 def refuse_target(data: Data, does: str, instead: str = LEARN) -> None:

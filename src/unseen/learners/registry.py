@@ -24,7 +24,7 @@ LEARNERS: Registry[Maker] = Registry("learner", "unseen.learners")
 
 DEFAULTS = {"image": "convnet", "vector": "logistic", "text": "tfidf", "table": "hist_gradient_boosting"}
 
-TARGET = "ridge"  # for data of any kind that has a regression target
+TARGETS = {**DEFAULTS, "image": "ridge", "vector": "ridge"}  # where there is a regression target
 
 STEPS, MOST_EPOCHS = 500, 200  # of the network on few images
 
@@ -41,7 +41,7 @@ def default_learner(data: Data) -> str:
     'convnet:epochs=16'
     """
     if data.targets is not None:
-        return TARGET
+        return TARGETS[data.kind]
     if data.kind != "image":
         return DEFAULTS[data.kind]
     preset = PRESETS[DEFAULTS["image"]]
@@ -57,7 +57,7 @@ def resolve(spec: str | Learner | Any | None, data: Data) -> Learner:
             a function without arguments that makes an estimator; `"torch:module:function"`, one that makes an
             `nn.Module`, with the options of a recipe after another colon; an unfitted estimator; a `Learner`; None:
             `convnet` for images, with more epochs for few, `logistic` for vectors, `tfidf` for text,
-            `hist_gradient_boosting` for tables, `ridge` where there is a regression target.
+            `hist_gradient_boosting` for tables; `ridge` for vectors with a regression target.
         data: the data set to learn from; presets read its kind and columns, not its labels.
 
     Raises:

@@ -1,10 +1,11 @@
-"""The learner of scikit-learn classifiers with `predict_proba`, pipelines included, and ready-made estimators.
+"""The learner of scikit-learn estimators, pipelines included, and ready-made ones: classifiers and regressors.
 
 The estimator is cloned for every fit and sees the training rows only, so vocabularies, imputers and scalers inside a
 pipeline are fitted on these rows alone. It sees the labels as the user gave them, so `class_weight={2: 10}` means the
 class 2, and `priors` are in the order of `classes_`. Its outputs are put in the order of the classes of the data set.
 Probabilities become logits by their logarithm. A probability of zero counts as the smallest normal float32 (1.2e-38),
-so that a loss stays finite (at most 87.3).
+so that a loss stays finite (at most 87.3). A regressor learns the regression target, and its loss is the squared
+residual, in the squared unit of the target.
 
 The functions `logistic`, `forest` and others each make an estimator for a data set.
 """
@@ -29,9 +30,16 @@ from unseen.learners.base import check_two_classes, logits_of, refuse_target
 with short_spins():
     from sklearn.base import BaseEstimator, clone, is_regressor
     from sklearn.compose import ColumnTransformer
-    from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+    from sklearn.ensemble import (
+        ExtraTreesClassifier,
+        ExtraTreesRegressor,
+        HistGradientBoostingClassifier,
+        HistGradientBoostingRegressor,
+        RandomForestClassifier,
+        RandomForestRegressor,
+    )
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardScaler
 
@@ -57,7 +65,7 @@ class SklearnLearner(Learner):
     """The learner of a scikit-learn estimator.
 
     Args:
-        estimator: an unfitted classifier with `predict_proba`. Each `random_state` in it that is None gets its own
+        estimator: an unfitted classifier with `predict_proba`, or a regressor for a target. Each `random_state` in it that is None gets its own
             seed for each fit; one that is set stays.
         made_by: the `module:function` that made the estimator, if one was named. The description holds it, unless the
             function is the class itself.
@@ -70,11 +78,10 @@ class SklearnLearner(Learner):
     """
 
     def __init__(self, estimator: Any, made_by: str | None = None, *, frames: bool = True) -> None:
-        for method in ("fit", "predict_proba", "get_params"):
+        self.regresses = isinstance(estimator, BaseEstimator) and is_regressor(estimator)
+        for method in ("fit", "predict" if self.regresses else "predict_proba", "get_params"):
             if not (hasattr(estimator, method) or (method == "predict_proba" and _is_default_stack(estimator))):
                 remedy = "; wrap it in sklearn.calibration.CalibratedClassifierCV" if method == "predict_proba" else ""
-                if remedy and isinstance(estimator, BaseEstimator) and is_regressor(estimator):
-                    remedy = ", as a regressor; pass a classifier, or for a target= learner='ridge'"
                 raise ArgumentError(f"estimator must have {method}, but {type(estimator).__name__} has none{remedy}")
         for name, value in estimator.get_params(deep=True).items():
             if name.rpartition("__")[2] == "random_state" and not isinstance(value, (int, np.integer, type(None))):
@@ -102,9 +109,15 @@ class SklearnLearner(Learner):
         return about if self.made_by is None else {**about, "made_by": self.made_by}
 
     def check(self, data: Data) -> None:
-        """Refuse data with a regression target, or with fewer than two classes."""
-        refuse_target(data, f"{self.name} learns classes")
-        check_two_classes(data, "a classifier")
+        """Refuse labels for a regressor; for a classifier, a regression target or fewer than two classes."""
+        if not self.regresses:
+            refuse_target(data, f"{self.name} learns classes")
+            check_two_classes(data, "a classifier")
+        elif data.targets is None:
+            raise DataError(
+                f"{self.name} is a regressor, but this data set has labels; pass a classifier, or give the numbers to "
+                "regress on as target="
+            )
 
     def fit(
         self, data: Data, fit: Fit, sink: Sink, checkpoints: CheckpointStore, *, seed: int, report: Callable[..., None]
@@ -113,14 +126,14 @@ class SklearnLearner(Learner):
         # The order depends on (seed, id), so that shuffling the rows of the data set does not change the model.
         ranked = seeds.order(seed, data.ids, "order", fit.repeat)
         train = ranked[np.isin(ranked, fit.train, assume_unique=True)]
-        own = labels_for(self.estimator, data)
+        own = labels_for(self.estimator, data)[data.labels] if data.targets is None else data.targets
         model = clone_with_seeds(self.estimator, seeds.derive(seed, "init", fit.repeat, fit.fold, fit.part or 0))
         inputs = self._inputs(data, train)
         try:
             # Its solvers call BLAS for many small products. The threads of BLAS, which wait for each other by spinning,
             # made logistic regression beside busy processes more than ten times slower on two threads than on one.
             with threadpool_limits(limits=1, user_api="blas"):  # OpenMP is left as it is
-                model.fit(inputs, own[data.labels[train]])
+                model.fit(inputs, own[train])
         except _LIBRARY_ERRORS as error:
             message = f"{self.name} cannot learn from fit {fit.name} ({len(train)} samples): {_describe_error(error)}"
             raise DataError(message + _advise_encoding(error, data)) from error
@@ -134,21 +147,24 @@ class SklearnLearner(Learner):
         # them, do not depend on the order of the rows.
         rows = fit.watch(side)
         rows = rows[np.argsort(data.ids[rows], kind="stable")]
-        last = last_step(model)
-        columns = self._columns(model, data)
         for block in np.array_split(rows, max(1, -(-len(rows) // BLOCK))):
-            p = np.zeros((len(block), len(data.class_names)))
-            # A class without training rows keeps the probability 0.
             inputs = self._inputs(data, block)
             try:
-                output = model.predict_proba(inputs)
+                output = model.predict(inputs) if self.regresses else model.predict_proba(inputs)
             except _LIBRARY_ERRORS as error:
                 raise DataError(
                     f"{self.name} cannot judge the samples of fit {fit.name}: {_describe_error(error)}"
                 ) from error
-            if hasattr(last, "predict_joint_log_proba"):
+            if data.targets is not None:
+                loss = np.square(data.targets[block] - predictions(output, data.ids[block], self.name))
+                sink.observe(side, Observation(block, epoch=1, loss=loss))
+                continue
+            if hasattr(last_step(model), "predict_joint_log_proba"):
                 # Naive Bayes is exact in logarithms only; where these are large, rounding makes its rows sum to 2.
                 output = output / output.sum(axis=1, keepdims=True)
+            columns = self._columns(model, data)
+            # A class without training rows keeps the probability 0.
+            p = np.zeros((len(block), len(data.class_names)))
             p[:, columns] = probabilities(output, len(columns), data.ids[block], self.name)
             sink.observe(side, Observation(block, epoch=1, logits=logits_of(p)))
 
@@ -243,6 +259,29 @@ def probabilities(output: Any, classes: int, ids: npt.NDArray[Any], who: str) ->
     return p
 
 
+def predictions(output: Any, ids: npt.NDArray[Any], who: str) -> npt.NDArray[np.float64]:
+    """Check that the output of `predict` is one finite number a sample, and return it as float64 (m,).
+
+    Raises:
+        DataError: it is not; the message names the estimator and the first such sample.
+
+    >>> predictions([1.0, np.inf], np.array([7, 8]), "mine")
+    Traceback (most recent call last):
+    unseen.errors.DataError: mine: predict must give finite numbers, but gives inf for id 8
+    """
+    values = np.asarray(of_tensor(output, who) if is_tensor(output) else unmasked(output, who))
+    if values.dtype.kind not in "biuf" or values.shape not in ((len(ids),), (len(ids), 1)):
+        raise DataError(
+            f"{who}: predict must give one number for each of {len(ids)} samples, got shape {values.shape} of "
+            f"{values.dtype}"
+        )
+    values = values.reshape(len(ids)).astype(np.float64)
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if wrong.size:
+        raise DataError(f"{who}: predict must give finite numbers, but gives {values[wrong[0]]} for id {ids[wrong[0]]}")
+    return values
+
+
 def clone_with_seeds(estimator: Any, seed: int) -> Any:
     """Clone an estimator, and give each `random_state` that is None its own seed."""
     model = clone(estimator)
@@ -292,28 +331,33 @@ def logistic(data: Data) -> Any:
 
 
 def forest(data: Data) -> Any:
-    """Make a random forest of 300 trees."""
-    return make_pipeline(*_encoder(data), RandomForestClassifier(300))
+    """Make a random forest of 300 trees, a regressor if the data set has a target."""
+    return make_pipeline(
+        *_encoder(data), RandomForestClassifier(300) if data.targets is None else RandomForestRegressor(300)
+    )
 
 
 def extra_trees(data: Data) -> Any:
     """Make 300 extremely randomised trees without bootstrap, which fit their training set exactly."""
-    return make_pipeline(*_encoder(data), ExtraTreesClassifier(300))
+    return make_pipeline(
+        *_encoder(data), ExtraTreesClassifier(300) if data.targets is None else ExtraTreesRegressor(300)
+    )
 
 
 def hist_gradient_boosting(data: Data) -> Any:
     """Make gradient boosting on histograms, which handles categories and missing values by itself."""
     categorical, _ = _columns(data)
+    boosting = HistGradientBoostingClassifier if data.targets is None else HistGradientBoostingRegressor
     # Without a penalty it diverges where classes of a few samples have almost no curvature: on KDD Cup 99 it is right
     # on 83 to 95 % of test rows, with it on 99.8 % (designs_report.json and designs_damped.json of the benchmarks).
-    columns = list(range(len(categorical))) or None
-    model = HistGradientBoostingClassifier(categorical_features=columns, l2_regularization=1.0)
+    model = boosting(categorical_features=list(range(len(categorical))) or None, l2_regularization=1.0)
     return make_pipeline(*_encoder(data, fill=False), model)
 
 
 def tfidf(data: Data) -> Any:
-    """Make logistic regression on TF-IDF of words and word pairs."""
-    return make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(max_iter=1000))
+    """Make logistic regression, or ridge regression for a target, on TF-IDF of words and word pairs."""
+    model = LogisticRegression(max_iter=1000) if data.targets is None else Ridge()
+    return make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), model)
 
 
 def _columns(data: Data) -> tuple[list[int], list[int]]:
