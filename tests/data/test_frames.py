@@ -390,6 +390,7 @@ def test_a_pipeline_that_names_columns_is_trained_on_a_frame_with_dates():
     assert np.isfinite(table.column("el2n")).all()
 
 
+@pytest.mark.filterwarnings("ignore:column .day. holds text that differs")
 def test_text_with_one_entry_that_is_no_date_stays_text():
     frame = PEOPLE[["age", "income"]].assign(day=[*DAYS.astype(str)[:-1], "2020"])
     assert from_frame(frame.sample(frac=1, random_state=0), label="income").kind == "table"

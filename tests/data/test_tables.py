@@ -230,6 +230,7 @@ def test_columns_that_number_the_rows_are_no_features(write, name, values, reaso
     assert from_parquet(path, features=["a", name]).feature_names == ("a", name)
 
 
+@pytest.mark.filterwarnings("ignore:column .sentence. holds text that differs")
 def test_text_beside_unique_numbers_is_text(write):
     """The columns of GLUE."""
     texts = [f"number {number}" for number in range(40)]

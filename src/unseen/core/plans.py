@@ -437,7 +437,7 @@ def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | N
     if len(heads) < k:
         raise ArgumentError(
             f"k must be at most the number of groups (copies of a sample are one group), got k={k} for "
-            f"{len(heads)} groups"
+            f"{len(heads)} groups; ask for fewer folds (--folds)"
         )
     if sizes.max() > 1 and sizes.max() * k * 10 > len(ids):
         return _deal_groups(ranked, labels, of, k)
@@ -452,7 +452,9 @@ def _deal(ranked: IntArray, labels: IntArray, k: int, n: int) -> IntArray:
     `StratifiedKFold` itself refuses data in which no class has k samples, and passes over all samples once a class.
     """
     if n < k:
-        raise ArgumentError(f"k must be at most the number of samples, got k={k} for {n} samples")
+        raise ArgumentError(
+            f"k must be at most the number of samples, got k={k} for {n} samples; ask for fewer folds (--folds)"
+        )
     # Classes go in order of appearance: their names must not matter.
     _, first, code = np.unique(labels[ranked], return_index=True, return_inverse=True)
     appearance = first[code]

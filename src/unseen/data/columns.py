@@ -6,7 +6,6 @@ The formats of parquet, CSV, frames and Hugging Face data sets derive from `Tabl
 from __future__ import annotations
 
 import json
-import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -20,21 +19,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from unseen.core.arrays import FloatArray, IntArray
+from unseen.data.arrow import (
+    CATEGORY,
+    LIST,
+    NUMBER,
+    TEXT,
+    WORD,
+    dates_to_days,
+    decode_dictionary,
+    is_any,
+    is_list,
+    value_type,
+    warn_of_texts,
+)
 from unseen.data.base import ArrayData, Samples, TableData, TextData, warn_of_rounding
-from unseen.data.dates import dates_to_days
 from unseen.data.decoding import ImageSource, is_image
 from unseen.data.formats import COLUMNS, IMAGES, Format
 from unseen.data.images import SUFFIXES, open_images
 from unseen.data.labels import Labelling, labelling
+from unseen.data.row_numbers import find_row_numbers, note_left_out
 from unseen.data.shards import ShardedVectors
 from unseen.errors import ArgumentError, DataError, some
 
-_FEW = 10  # with fewer rows, columns are not tested for row numbers
-_PANDAS = re.compile(r"__index_level_\d+__")
-_USUAL = {
-    *("index", "idx", "id", "_id", "level_0", "row", "row_id", "rowid", "row_number", "rownum", "unnamed: 0", ""),
-    *("rownames", "row_names", "row.names", "sample_id", "example_id", "uid", "uuid", "guid"),
-}
 _LABELS = {"label", "labels", "class", "classes", "target", "y", "category", "outcome", "income", "species"}
 _CLASSES = 50  # most distinct values of a column that is suggested as labels
 
@@ -170,31 +176,33 @@ class TableFormat(Format):
         text = options.text
         # If labels are given besides the table, all columns of the table are meant as inputs, like named ones.
         chosen = text is not None or options.wanted or self.answers is None
-        numbering = {} if chosen else row_numbers(self, rest)
+        numbering = {} if chosen else find_row_numbers(self, rest)
         wanted = [text] if text is not None else (options.wanted or [n for n in rest if n not in numbering])
         if not wanted:
             beside = f"there is no column of inputs beside {some(sorted(self.taken))}"
-            raise DataError(f"{beside}; {_note_left_out(numbering)}" if numbering else beside)
+            raise DataError(f"{beside}; {note_left_out(numbering)}" if numbering else beside)
         notes.append(f"columns used as inputs: {some(wanted, 20)}")
         if not chosen:
             self._refuse_names_of_images(wanted)
         if numbering:
-            notes.append(_note_left_out(numbering))
+            notes.append(note_left_out(numbering))
         notes += _unused(set(rest) - set(wanted) - set(numbering))
         kinds = [schema.field(name).type for name in wanted]
-        if text is None and ((len(kinds) == 1 and is_list(kinds[0])) or all(_is(kind, _NUMBER) for kind in kinds)):
+        if text is None and ((len(kinds) == 1 and is_list(kinds[0])) or all(is_any(kind, NUMBER) for kind in kinds)):
             vectors = self.vectors(wanted, labelled, **about)
             return _open_features(self.read(wanted), labelled, about) if vectors is None else vectors
         if options.memory_limit is not None:
             raise ArgumentError("memory_limit is for images and vectors; there are none here")
-        if text is not None or (len(kinds) == 1 and _is(kinds[0], _TEXT)):
+        if text is not None or (len(kinds) == 1 and is_any(kinds[0], TEXT)):
             return TextData(_to_texts(self.read(wanted).column(0), wanted[0]), labelled, **about)
         table, self.days = dates_to_days(self.read(wanted))
+        if self.days:
+            notes.append(f"dates are read as days since 1970-01-01: {some(list(self.days))}")
         return _open_features(table, labelled, about)
 
     def _refuse_names_of_images(self, names: Sequence[str]) -> None:
         """Refuse text columns whose first entries all name image files: models would learn from the names."""
-        texts = [name for name in names if _is(self.schema.field(name).type, _TEXT)]
+        texts = [name for name in names if is_any(self.schema.field(name).type, TEXT)]
         for name, column in zip(texts, self.head(texts).columns if texts else (), strict=True):
             entries = column.drop_null().to_pylist()
             if entries and all(entry.lower().endswith(SUFFIXES) for entry in entries):
@@ -214,7 +222,7 @@ def refuse_twice(names: Sequence[str], where: str) -> None:
 def of_text(table: pa.Table) -> pa.Table:
     """Refuse a table whose text is not UTF-8, which Arrow requires but other writers ignore; return the table."""
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if not _is(_value_type(column.type), _TEXT):
+        if not is_any(value_type(column.type), TEXT):
             continue
         try:
             column.validate(full=True)
@@ -225,125 +233,6 @@ def of_text(table: pa.Table) -> pa.Table:
     return table
 
 
-def row_numbers(source: TableFormat, names: Sequence[str]) -> dict[str, str]:
-    """Find the columns that number or name the rows, each with the reason; a learner must not read them.
-
-    These are:
-
-    - an index that pandas wrote;
-    - whole numbers (also as text) that all differ, and that are in order, have no gaps, stand beside text, or have a
-      usual name of row numbers; under a usual name, they may also begin anew several times;
-    - names, each of one word, that all differ, and that are in order, stand beside text, or have a usual name.
-
-    With fewer than 10 rows, only the first applies. Names are inputs if there is no other column. Entries may be
-    missing.
-    """
-    try:
-        index = json.loads((source.schema.metadata or {})[b"pandas"])["index_columns"]
-    except (KeyError, TypeError, ValueError):
-        index = []
-    written = [name for name in index if isinstance(name, str)] if isinstance(index, list) else []
-    written += [name for name in names if _PANDAS.fullmatch(name)]
-    reasons = dict.fromkeys(sorted(set(written) & set(names)), "an index that pandas wrote")
-    kinds = {name: _value_type(source.schema.field(name).type) for name in names if name not in reasons}
-    able = [
-        n for n, kind in kinds.items() if _is(kind, _TEXT) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
-    ]
-    parts = [] if source.parts is None else [source.parts]
-    head = source.head([*able, *parts]) if able else source.schema.empty_table()
-    texts = {name for name, kind in kinds.items() if _is(kind, _TEXT)}
-    for name in able:
-        beside_text = len(texts) > (name in texts)
-        usual = name.lower() in _USUAL
-        # The first rows tell that most columns do not, so that few columns are read whole.
-        values, _, of = _entries(head.select([name, *parts]))
-        if values is not None and (usual or _all_differ(values, of)):
-            reason = _numbering_reason(source.read([name, *parts]), beside_text=beside_text, usual=usual)
-            if reason is not None:
-                reasons[name] = reason
-    if len(reasons) == len(names):  # for example, a text that happens to be in order
-        reasons = {name: reason for name, reason in reasons.items() if not reason.startswith("names")}
-    return reasons
-
-
-def _entries(table: pa.Table) -> tuple[npt.NDArray[Any] | None, bool, IntArray]:
-    """Return the present entries of the first column, whether they are names, and the number of the split of each.
-
-    Whole numbers (also from text) are given as they are, names of one word as places in natural order (img9 before
-    img10); all else is None, and so is a column of which most is missing.
-    """
-    column, parts = decode_dictionary(table.column(0)), np.zeros(len(table), np.int64)
-    if table.num_columns > 1:
-        splits = table.column(1).cast(pa.string()).fill_null("").to_numpy()
-        parts = np.unique(splits, return_inverse=True)[1].astype(np.int64)
-    if 2 * column.null_count > len(column):
-        return None, False, parts
-    column, parts = column.drop_null(), parts[pc.is_valid(column).to_numpy()]
-    if _is(column.type, _TEXT):
-        texts = column.cast(pa.large_string())
-        if pc.any(pc.match_substring_regex(texts, r"\s")).as_py():
-            return None, False, parts
-        try:
-            column = texts.cast(pa.int64())
-        except pa.ArrowInvalid:
-            keys = [re.sub(r"\d+", lambda digits: digits[0].zfill(20), name) for name in texts.to_pylist()]
-            return np.unique(np.array(keys, dtype=object), return_inverse=True)[1], True, parts
-    values: npt.NDArray[Any] = column.to_numpy()
-    if values.dtype.kind == "f":
-        values = values.astype(np.float64)
-        if not (np.isfinite(values).all() and (values == np.floor(values)).all()):
-            return None, False, parts
-    return values, False, parts
-
-
-def _numbering_reason(table: pa.Table, *, beside_text: bool, usual: bool) -> str | None:
-    """Return why the first column numbers or names the rows, or those of each split; None if it does not."""
-    values, named, parts = _entries(table)
-    if values is None or len(values) < _FEW:
-        return None
-    if not _all_differ(values, parts):
-        return "row numbers that begin anew" if usual and not named and _begins_anew(values) else None
-    order = np.argsort(parts, kind="stable")
-    values, starts = values[order], np.flatnonzero(np.diff(parts[order], prepend=-1))
-    up = np.delete(values[1:] > values[:-1], starts[1:] - 1)
-    in_order = up.all() or not up.any()  # as all differ
-    if named:
-        if in_order:
-            return "names that go with the order of the rows"
-        if beside_text:
-            return "names that all differ, beside text"
-        return "names of rows by its own name" if usual else None
-    if in_order:
-        return "numbers that go with the order of the rows"
-    lows, highs = (of.reduceat(values, starts).tolist() for of in (np.minimum, np.maximum))
-    if sum(int(high) - int(low) + 1 for low, high in zip(lows, highs, strict=True)) == len(values):
-        return "row numbers in another order"
-    if beside_text:
-        return "whole numbers that all differ, beside text"
-    return "row numbers by name, all of which differ" if usual else None
-
-
-def _begins_anew(values: npt.NDArray[Any]) -> bool:
-    """Tell whether numbers repeatedly go up by one from 0 or 1, ten or more at a time on average."""
-    starts = np.append(0, np.flatnonzero(values[1:] != values[:-1] + 1) + 1)
-    return bool(len(values) >= _FEW * len(starts) and values[0] in (0, 1) and (values[starts] == values[0]).all())
-
-
-def _all_differ(values: npt.NDArray[Any], parts: IntArray) -> bool:
-    order = np.lexsort((values, parts))
-    return not ((np.diff(parts[order]) == 0) & (values[order][1:] == values[order][:-1])).any()
-
-
-def _note_left_out(numbering: dict[str, str]) -> str:
-    named = "; ".join(f"{name!r} ({reason})" for name, reason in numbering.items())
-    return f"left out of the inputs, as they number the rows: {named}; features= takes them in, id= makes one the ids"
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Tell whether a column holds lists of numbers, such as embeddings."""
-    return bool(_is(kind, _LIST) and _is(kind.value_type, _NUMBER))
-
-
 def likely_label(source: TableFormat) -> str:
     """Describe, for a message, the column that is likely to hold the labels, and the existing columns."""
     schema = source.schema
@@ -352,7 +241,7 @@ def likely_label(source: TableFormat) -> str:
     likely = likely or [name for name in names if _class_names(schema, name) is not None]
     likely = likely or [name for name in names if name.lower() in _LABELS]
     if not likely:  # then the only column of few distinct values, if there is only one
-        words = [n for n in names if _is(schema.field(n).type, _WORD)]
+        words = [n for n in names if is_any(schema.field(n).type, WORD)]
         head = source.head(words)
         likely = [
             n for n in words if 1 < len(pc.unique(decode_dictionary(head.column(n)))) <= min(_CLASSES, len(head) / 2)
@@ -379,16 +268,16 @@ def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) 
     if table.num_columns == 1 and is_list(table.schema.field(0).type):
         return ArrayData(matrix(table), labelled, "vector", **about)
     for one in table.schema:
-        if not (_is(one.type, _NUMBER) or _is(one.type, _CATEGORY)):
+        if not (is_any(one.type, NUMBER) or is_any(one.type, CATEGORY)):
             remedy = "make numbers or text of it"
             if pa.types.is_temporal(one.type):
                 remedy = "make numbers of it, such as seconds"
-            elif _is(one.type, _LIST):
+            elif is_any(one.type, LIST):
                 remedy = "lists of numbers are inputs where they are the only column"
             raise DataError(
                 f"column {one.name!r} has type {one.type}, which is no feature; {remedy}, or choose with features="
             )
-    numbers = all(_is(field.type, _NUMBER) for field in table.schema)
+    numbers = all(is_any(field.type, NUMBER) for field in table.schema)
     gaps = [name for name in table.column_names if table.column(name).null_count]
     about["feature_names"] = table.column_names
     if numbers and not gaps:
@@ -400,6 +289,9 @@ def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) 
     for at, name in enumerate(table.column_names):
         codes[:, at], distinct = _factorise(table.column(name), name)
         values.append(distinct)
+    words = zip(table.schema, values, strict=True)
+    texts = {one.name: [v for v in of if v is not None] for one, of in words if is_any(value_type(one.type), TEXT)}
+    warn_of_texts(texts, table.num_rows)
     return TableData(codes, values, labelled, **about)
 
 
@@ -461,7 +353,7 @@ def _embedding(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float32]:
 
 def _to_texts(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
     column = decode_dictionary(column)
-    if not _is(column.type, _TEXT):
+    if not is_any(column.type, TEXT):
         raise DataError(f"column {name!r} must hold text, got {column.type}")
     if column.null_count:
         rows = np.flatnonzero(pc.is_null(column).to_numpy())
@@ -477,24 +369,3 @@ def _to_array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
         return np.array(column.to_pylist(), dtype=object)
     array: npt.NDArray[Any] = column.to_numpy()
     return array
-
-
-def _value_type(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def decode_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column of categories as one of their values; any other as it is."""
-    return column.cast(_value_type(column.type)) if pa.types.is_dictionary(column.type) else column
-
-
-# Tests of a column's type, one of which holds.
-_NUMBER = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
-_TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-_LIST = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-_WORD = (*_TEXT, pa.types.is_boolean, pa.types.is_dictionary)
-_CATEGORY = (*_TEXT, pa.types.is_null, pa.types.is_dictionary)
-
-
-def _is(kind: pa.DataType, tests: tuple[Callable[[pa.DataType], bool], ...]) -> bool:
-    return any(test(kind) for test in tests)

@@ -18,8 +18,9 @@ import pyarrow.csv
 import pyarrow.json
 
 from unseen.core.arrays import IdArray, IntArray, is_frame
+from unseen.data.arrow import decode_dictionary
 from unseen.data.base import Samples
-from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, decode_dictionary, refuse_twice
+from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, refuse_twice
 from unseen.data.decoding import ColumnImages, with_files
 from unseen.data.files import readable, stamp
 from unseen.data.formats import BESIDE, COLUMNS, IMAGE, IMAGES_IN_FILES, Place, ReaderOptions, with_features
@@ -460,6 +461,8 @@ def _check_utf8(path: Path, name: str, column: pa.ChunkedArray) -> None:
 
 
 def _not_utf8(path: Path, where: str, entry: bytes) -> DataError:
+    if path.suffix.lower() in (".xz", ".zip", ".lz4"):
+        return DataError(f"{path} is packed in a way that is not read; unpack it first")
     read = entry.decode("cp1252", "replace").strip()[:60]
     return DataError(
         f"{path} must be UTF-8, but it is not in {where}; as Windows-1252 it reads {read!r}: if that is right, "

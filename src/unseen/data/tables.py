@@ -21,8 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unseen.core.arrays import IntArray
+from unseen.data.arrow import is_list
 from unseen.data.base import Samples
-from unseen.data.columns import TableFormat, is_list, matrix, of_text, refuse_twice
+from unseen.data.columns import TableFormat, matrix, of_text, refuse_twice
 from unseen.data.decoding import Encoded, ImageSource, encoded
 from unseen.data.formats import Place, ReaderOptions
 from unseen.data.labels import Labelling

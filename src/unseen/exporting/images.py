@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from unseen.core.files import replace_file
-from unseen.data.columns import is_list
+from unseen.data.arrow import is_list
 from unseen.data.decoding import is_image
 from unseen.data.images import SUFFIXES
 from unseen.errors import ArgumentError, DataError, some

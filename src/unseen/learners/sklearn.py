@@ -65,8 +65,8 @@ class SklearnLearner(Learner):
     """The learner of a scikit-learn estimator.
 
     Args:
-        estimator: an unfitted classifier with `predict_proba`, or a regressor for a target. Each `random_state` in it that is None gets its own
-            seed for each fit; one that is set stays.
+        estimator: an unfitted classifier with `predict_proba`, or a regressor for a target. Each `random_state` in it
+            that is None gets its own seed for each fit; one that is set stays.
         made_by: the `module:function` that made the estimator, if one was named. The description holds it, unless the
             function is the class itself.
         frames: whether the estimator takes the frames that data sets were made of, with their column names and types,

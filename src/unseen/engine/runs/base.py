@@ -114,6 +114,8 @@ def check_same(name: str, run: Mapping[str, Any], now: Mapping[str, Any]) -> Non
     """
     if differing := differences(run, now):
         head = f"{name} is the run of another configuration; repeat its options, or choose another --out:"
+        if all(line.startswith("scores.") for line in differing):
+            differing.append(f"to choose from its scores by another rule: unseen select {name} --out NEW")
         raise RunMismatchError("\n  ".join([head, *differing]))
 
 
@@ -152,6 +154,10 @@ def find_malformed(manifest: Mapping[str, Any]) -> str | None:
 
 def _compare(place: str, a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(a, Mapping) and isinstance(b, Mapping):
+        kind = place.rpartition(".")[2]
+        if kind and a.get(kind) != b.get(kind):  # another learner or plan: its own options say nothing
+            yield f"{place}.{kind}", a.get(kind, _ABSENT), b.get(kind, _ABSENT)
+            return
         for key in sorted({*a, *b}):
             yield from _compare(f"{place}.{key}" if place else key, a.get(key, _ABSENT), b.get(key, _ABSENT))
     elif isinstance(a, list) and isinstance(b, list):

@@ -1,0 +1,101 @@
+"""What is asked of the columns of Arrow tables: tests of their types, and which of them are dates."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from unseen.core.arrays import FloatArray
+from unseen.errors import some
+
+# Tests of a column's type, one of which holds.
+NUMBER = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+LIST = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+WORD = (*TEXT, pa.types.is_boolean, pa.types.is_dictionary)
+CATEGORY = (*TEXT, pa.types.is_null, pa.types.is_dictionary)
+
+
+def is_any(kind: pa.DataType, tests: tuple[Callable[[pa.DataType], bool], ...]) -> bool:
+    """Tell whether one of the tests holds for a type."""
+    return any(test(kind) for test in tests)
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Tell whether a column holds lists of numbers, such as embeddings."""
+    return bool(is_any(kind, LIST) and is_any(kind.value_type, NUMBER))
+
+
+def value_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type of the values of categories; any other type as it is."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def decode_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of categories as one of their values; any other as it is."""
+    return column.cast(value_type(column.type)) if pa.types.is_dictionary(column.type) else column
+
+
+# ---- dates, and texts that are no categories -------------------------------------------------------------------------
+
+_A_DAY = {"s": 86_400.0, "ms": 86_400e3, "us": 86_400e6, "ns": 86_400e9}
+_OTHER_DATE = re.compile(r"\d{1,2}[/. -](\d{1,2}|[A-Za-z]{3,9})[/. -]\d{2,4}\b.*|\d{4}/\d{1,2}/\d{1,2}\b.*")
+_FEW_TEXTS = 20  # rows below which texts may all differ by chance
+
+
+def dates_to_days(table: pa.Table) -> tuple[pa.Table, dict[str, FloatArray]]:
+    """Convert dates, and text that is ISO dates throughout, to days since 1970-01-01, float64, with a warning."""
+    found: dict[str, FloatArray] = {}
+    for at, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
+        if column.null_count == len(column):
+            continue
+        with suppress(pa.ArrowInvalid):  # of another text
+            if is_any(column.type, TEXT):
+                column = column.cast(pa.large_string()).cast(pa.timestamp("us"))
+            elif pa.types.is_date(column.type):
+                column = column.cast(pa.timestamp("s"))
+            if pa.types.is_timestamp(column.type):
+                days = pc.divide(column.cast(pa.int64()).cast(pa.float64(), safe=False), _A_DAY[column.type.unit])
+                table = table.set_column(at, name, days)
+                found[name] = days.to_numpy()
+    if found:
+        warnings.warn(
+            f"{_columns_hold(list(found))} dates, and is read as days since 1970-01-01, a number; "
+            "features= (--feature) names the columns to read instead",
+            UserWarning,
+            stacklevel=2,
+        )
+    return table, found
+
+
+def warn_of_texts(distinct: Mapping[str, Sequence[str]], rows: int) -> None:
+    """Warn of columns of text, given by their distinct entries, that are dates in another form, or differ in most rows.
+
+    Models read text in a table as categories, and learn nothing from a category of one row.
+    """
+    dates = [name for name, texts in distinct.items() if texts and all(map(_OTHER_DATE.fullmatch, texts))]
+    wordy = [n for n, texts in distinct.items() if n not in dates and rows >= _FEW_TEXTS and len(texts) > rows / 2]
+    if dates:
+        warnings.warn(
+            f"{_columns_hold(dates)} dates such as {distinct[dates[0]][0]!r}, and is read as categories; written as "
+            "2020-01-31 they would be numbers of days (pandas.to_datetime reads other forms)",
+            UserWarning,
+            stacklevel=2,
+        )
+    if wordy:
+        warnings.warn(
+            f"{_columns_hold(wordy)} text that differs in most rows, and is read as categories, from which models "
+            "learn little; features= (--feature) names the columns to read instead, text= (--text) a column of text to "
+            "learn from alone",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _columns_hold(names: list[str]) -> str:
+    return f"column {names[0]!r} holds" if len(names) == 1 else f"each of {some(list(map(repr, names)))} holds"

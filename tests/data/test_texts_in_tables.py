@@ -1,0 +1,61 @@
+"""Columns of text in tables that are no categories: dates in other forms, and text that differs in most rows."""
+
+import warnings
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from unseen.data import from_frame
+
+N = 60
+LABELS = ["yes", "no"] * (N // 2)
+NUMBERS = np.random.default_rng(0).normal(size=N)
+
+
+def opened(entries):
+    return from_frame(
+        pa.table({"x": NUMBERS, "what": pa.array(entries), "label": LABELS}), label="label", features=["x", "what"]
+    )
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [f"{1 + i % 12:02}/{1 + i % 28:02}/2023" for i in range(N)],
+        [f"{1 + i % 28}.{1 + i % 12}.23" for i in range(N)],
+        [f"{1 + i % 28}-Jan-2023 10:00" for i in range(N)],
+        [f"2023/{1 + i % 12}/{1 + i % 28}" for i in range(N)],
+        [None, *(f"{1 + i % 12:02}/{1 + i % 28:02}/2023" for i in range(N - 1))],
+    ],
+)
+def test_dates_in_another_form_are_told(entries):
+    with pytest.warns(UserWarning, match=r"column 'what' holds dates such as .*, and is read as categories"):
+        assert opened(entries).kind == "table"
+
+
+def test_text_that_differs_in_most_rows_is_told():
+    with pytest.warns(UserWarning, match="column 'what' holds text that differs in most rows"):
+        opened([f"Mr {chr(65 + i % 26)} the {i}th" for i in range(N)])
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        ["Rome", "Oslo", "Lima"] * (N // 3),
+        ["1/2", "3/4", "5/6"] * (N // 3),  # fractions
+        ["10-20", "20-30", "30-40"] * (N // 3),  # ranges
+        ["192.168.0.1", "10.0.0.1", "10.1.2.3"] * (N // 3),  # addresses
+        [f"word {i // 2}" for i in range(N)],  # half of them differ
+    ],
+)
+def test_categories_are_not(entries):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert opened(entries).kind == "table"
+
+
+def test_dates_that_are_read_as_days_are_noted():
+    with pytest.warns(UserWarning, match="days since 1970"):
+        data = opened([f"2023-01-{1 + i % 28:02}" for i in range(N)])
+    assert "dates are read as days since 1970-01-01: what" in data.notes
