@@ -241,3 +241,8 @@ def test_the_default_for_a_target_leaves_out_wrong_targets_and_select_chooses_as
     assert not wrong[coreset.indices].any()
     assert coreset.provenance["found"]["outliers"] == wrong.sum()
     assert np.array_equal(unseen.select(table, keep=0.5).indices, coreset.indices)
+
+
+def test_a_table_alone_cannot_be_chosen_from_by_training():
+    with pytest.raises(ArgumentError, match="rule='auto' trains on what it chooses, which takes the data"):
+        unseen.select(unseen.score("digits", learner="ridge"), rule="auto", keep=0.5)

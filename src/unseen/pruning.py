@@ -169,6 +169,8 @@ def select(
         raise ArgumentError(
             f"scores must be a score table, got {type(scores).__name__}; read a run by unseen.load(run)"
         )
+    if rule == "auto":
+        raise ArgumentError("rule='auto' trains on what it chooses, which takes the data: use `prune`, or name a rule")
     seed = runs.seed_of(None, seed)
     name = score or next(iter(scores.scores), None)
     if rule is None:

@@ -193,3 +193,9 @@ def test_groups_and_features_of_the_whole_are_those_of_the_part_that_is_chosen_f
 def test_a_run_of_a_sweep_is_loaded(tmp_path):
     result = swept(out=tmp_path / "run")
     assert content(unseen.load(tmp_path / "run")) == content(result)
+
+
+def test_a_coreset_of_one_class_is_refused_by_the_name_of_its_method():
+    X = np.random.default_rng(0).normal(size=(300, 3))
+    with pytest.raises(unseen.ArgumentError, match="'random' keeps samples of one class only at a budget of 2"):
+        unseen.sweep(X, (X[:, 0] > 0).astype(int), keep=[2], methods=["el2n/top"])

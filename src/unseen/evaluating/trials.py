@@ -169,6 +169,11 @@ class Trials:
         for replicate in replicates:
             for method, budget in tried:
                 rows = self.selector.rows(method, budget, replicate)
+                if len(np.unique(self.train.labels[rows])) < 2:
+                    raise ArgumentError(
+                        f"{method.text!r} keeps samples of one class only at a budget of {budget}, from which nothing "
+                        "can be learned; keep more"
+                    )
                 trainee = self.trainer.lasting(self.fix, budget, len(self.train))
                 name = self.name(method, budget, replicate)
                 cells[name] = (method, budget, replicate), Training(name, rows, replicate, trainee)
