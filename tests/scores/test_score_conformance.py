@@ -1,7 +1,7 @@
 """Every registered score keeps the contract, and equals its pure function and a naive loop; broken ones are caught."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import naive_scores as naive
 import numpy as np
@@ -53,7 +53,7 @@ def default(name):
 
 
 def options(score, *left_out):
-    return {key: value for key, value in vars(score).items() if key not in (*left_out, "low", "high")}
+    return {field.name: getattr(score, field.name) for field in fields(score) if field.name not in left_out}
 
 
 def epochs_of(score, story):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -211,35 +212,38 @@ def parts(z: Array, y: Array) -> Array:
     return xp.stack([own, xp.sum(z, axis=0), xp.einsum("cm,cm->m", z, z)])
 
 
-def el2n_of(of: Array) -> Array:
-    """Compute norm2(p - onehot(y)) from `parts`, without a difference from 1, which would lose digits."""
+@dataclass(frozen=True)
+class OfParts:
+    """A kernel that is a function of `parts`, which are computed once for a batch of observations."""
+
+    of: Callable[[Array], Array]
+
+    def __call__(self, z: Array, y: Array) -> Array:
+        return self.of(parts(z, y))
+
+
+@OfParts
+def el2n(of: Array) -> Array:
+    """Compute norm2(p - onehot(y)), without a difference from 1, which would lose digits."""
     xp = namespace(of)
     own, rest, squares = of
     return xp.sqrt(squares + rest * rest) / (xp.exp(own) + rest)
 
 
-def loss_of(of: Array) -> Array:
-    """Compute -log p_y from `parts`."""
+@OfParts
+def loss(of: Array) -> Array:
+    """Compute -log p_y."""
     xp = namespace(of)
     own, rest, _ = of
     return xp.log(xp.exp(own) + rest) - own
 
 
-def p_label_of(of: Array) -> Array:
-    """Compute p_y from `parts`."""
+@OfParts
+def p_label(of: Array) -> Array:
+    """Compute p_y."""
     own, rest, _ = of
     own = namespace(of).exp(own)
     return own / (own + rest)
-
-
-def el2n(z: Array, y: Array) -> Array:
-    """Compute norm2(p - onehot(y))."""
-    return el2n_of(parts(z, y))
-
-
-def loss(z: Array, y: Array) -> Array:
-    """Compute -log p_y."""
-    return loss_of(parts(z, y))
 
 
 def entropy(z: Array, y: Array) -> Array:
@@ -270,11 +274,6 @@ def _logit_margin(z: Array, y: Array) -> Array:
     return own - namespace(z).amax(z, axis=0)
 
 
-def p_label(z: Array, y: Array) -> Array:
-    """Compute p_y."""
-    return p_label_of(parts(z, y))
-
-
 def is_correct(z: Array, y: Array) -> Array:
     """Return 1 where the first of the largest logits belongs to the label, else 0."""
     return double(namespace(z).argmax(z, axis=0) == y)
@@ -286,7 +285,3 @@ def label_margin(space: Space) -> Kernel:
     if space not in kernels:
         raise ArgumentError(f"space must be one of {sorted(kernels)}, got {space!r}")
     return kernels[space]
-
-
-# Kernels that are functions of `parts`, which are computed once for a batch of observations.
-OF_PARTS: dict[Kernel, Callable[[Array], Array]] = {el2n: el2n_of, loss: loss_of, p_label: p_label_of}

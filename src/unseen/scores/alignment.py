@@ -89,18 +89,9 @@ def align(
 def temperatures(logits: Array, labels: Array, folds: Array) -> FloatArray:
     """Fit one temperature a fold: the T for which softmax(z / T) has the least held-out log loss.
 
-    It is limited to 0.01 .. 100; a fold that is all right or all wrong has no finite optimum.
-
-    Args:
-        logits: (n, C) float, held out, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-        folds: (n,) integers, the fold of each sample; -1 where it was not scored.
-
-    Returns:
-        NumPy float64 (K,), K the largest fold + 1; NaN for a fold without samples.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits.
+    It is limited to 0.01 .. 100; a fold that is all right or all wrong has no finite optimum. (n, C) held-out logits,
+    (n,) labels and (n,) folds, -1 where a sample was not scored, give NumPy float64 (K,), K the largest fold + 1; NaN
+    for a fold without samples. `ArgumentError` says what does not fit.
 
     >>> logits = np.array([[4.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 0.0]])
     >>> temperatures(logits, np.array([0, 0, 1, 1]), np.zeros(4, int)).round(4).tolist()

@@ -23,16 +23,18 @@ from unseen.scores._backend import Space
 from unseen.scores.streaming import Course, State, Windowed, check_window, first_epochs, mean_over, rowwise, series
 
 
+def _mean_over_epochs(kernel: be.Kernel, history: Array, labels: Array, epochs: int | None) -> Array:
+    history, labels = first_epochs(history, labels, epochs, least=1)
+    return mean_over(series(kernel, history, labels))
+
+
 class _MeanOver(Course):
     """A score that is the mean over epochs of one number an observation."""
 
     kernel: ClassVar[Any]  # what is measured of the logits, a `be.Kernel`
 
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        return rowwise(self.kernel, observation, labels)
-
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
-        state["sum"][at] += be.to_numpy(self.measure(observation, labels))
+        state["sum"][at] += be.to_numpy(rowwise(self.kernel, observation, labels))
 
     def value(self, state: State) -> FloatArray:
         return np.asarray(state["sum"] / state["count"])
@@ -41,16 +43,14 @@ class _MeanOver(Course):
 def aum(history: Array, labels: Array, *, space: Space = "logits", epochs: int | None = None) -> Array:
     """Compute the area under the margin, mean over t of (z_y - max of other z): easier when higher, unbounded.
 
-    Pleiss et al. 2020 (arXiv 2001.10528).
-
-    A (T, n, C) history of logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. With
-    `space="probabilities"` it is the margin of probabilities, in [-1, 1]. `ArgumentError` says what does not fit.
+    (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. With
+    `space="probabilities"` it is the margin of probabilities, in [-1, 1]. Pleiss et al. 2020 (arXiv 2001.10528).
+    `ArgumentError` says what does not fit.
 
     >>> aum(np.array([[[2.0, 0.0]], [[0.0, 1.0]]]), np.array([0])).tolist()
     [0.5]
     """
-    history, labels = first_epochs(history, labels, epochs, least=1)
-    return mean_over(series(be.label_margin(space), history, labels))
+    return _mean_over_epochs(be.label_margin(space), history, labels, epochs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,26 +76,19 @@ class Aum(_MeanOver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        be.label_margin(self.space)  # refuses an unknown space
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute the label margin in the requested space."""
-        return rowwise(be.label_margin(self.space), observation, labels)
+        object.__setattr__(self, "kernel", be.label_margin(self.space))
 
 
 def correctness(history: Array, labels: Array, *, epochs: int | None = None) -> Array:
     """Compute the share of epochs in which the prediction is the label: easier when higher, in [0, 1].
 
-    Held out, this is the estimate of the C-score (Jiang et al. 2021, arXiv 2002.03206).
-
-    A (T, n, C) history of logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all.
-    `ArgumentError` says what does not fit.
+    (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. Held out, this is the
+    estimate of the C-score (Jiang et al. 2021, arXiv 2002.03206). `ArgumentError` says what does not fit.
 
     >>> correctness(np.array([[[2.0, 0.0]], [[0.0, 1.0]]]), np.array([0])).tolist()
     [0.5]
     """
-    history, labels = first_epochs(history, labels, epochs, least=1)
-    return mean_over(series(be.is_correct, history, labels))
+    return _mean_over_epochs(be.is_correct, history, labels, epochs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,16 +110,13 @@ class Correctness(_MeanOver):
 def confidence(history: Array, labels: Array, *, epochs: int | None = None) -> Array:
     """Compute the mean over t of p_y: easier when higher, in [0, 1].
 
-    One axis of dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795).
-
-    A (T, n, C) history of logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all.
-    `ArgumentError` says what does not fit.
+    (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. This is one axis of
+    dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795). `ArgumentError` says what does not fit.
 
     >>> confidence(np.log([[[0.5, 0.5]], [[0.9, 0.1]]]), np.array([0])).round(4).tolist()
     [0.7]
     """
-    history, labels = first_epochs(history, labels, epochs, least=1)
-    return mean_over(series(be.p_label, history, labels))
+    return _mean_over_epochs(be.p_label, history, labels, epochs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,10 +139,9 @@ class Confidence(_MeanOver):
 def forgetting(history: Array, labels: Array, *, epochs: int | None = None) -> Array:
     """Count the steps from right to wrong: harder when higher, in 0 .. T.
 
-    A sample that was never right gets T, more than any learned sample. Toneva et al. 2019 (arXiv 1812.05159).
-
-    A (T, n, C) history of logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. T is
-    at least 2. `ArgumentError` says what does not fit.
+    (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all; T is at least 2. A sample
+    that was never right gets T, more than any learned sample. Toneva et al. 2019 (arXiv 1812.05159). `ArgumentError`
+    says what does not fit.
 
     >>> right, wrong = [1.0, 0.0], [0.0, 1.0]
     >>> forgetting(np.array([[right, wrong], [wrong, wrong], [right, wrong]]), np.array([0, 0])).tolist()
@@ -200,10 +189,8 @@ class Forgetting(Course):
 def variability(history: Array, labels: Array, *, epochs: int | None = None) -> Array:
     """Compute the standard deviation over t of p_y: worth more when higher, in [0, 1/sqrt 2].
 
-    The other axis of dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795).
-
-    A (T, n, C) history of logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. T is
-    at least 2. `ArgumentError` says what does not fit.
+    (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all; T is at least 2. This is
+    the other axis of dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795). `ArgumentError` says what does not fit.
 
     >>> variability(np.log([[[0.5, 0.5]], [[0.9, 0.1]]]), np.array([0])).round(4).tolist()
     [0.2828]
@@ -259,6 +246,14 @@ def _push(ring: FloatArray, at: IntArray, turn: IntArray, values: FloatArray) ->
     return np.flatnonzero(turn + 1 >= width)
 
 
+def _mean_over_windows(
+    statistic: Callable[[Array], Array], history: Array, labels: Array, window: int, epochs: int | None
+) -> Array:
+    check_window(window, 2)
+    history, labels = first_epochs(history, labels, epochs, least=window)
+    return mean_over(_windows(series(be.p_label, history, labels), window, statistic))
+
+
 class _WindowMean(Windowed):
     """A score that is the mean over windows of a statistic of p_y.
 
@@ -285,18 +280,15 @@ class _WindowMean(Windowed):
 def dyn_unc(history: Array, labels: Array, *, window: int = 10, epochs: int | None = None) -> Array:
     """Compute the dynamic uncertainty, mean over windows of std(p_y): worth more when higher, in [0, 1/sqrt 2].
 
-    He et al. 2023 (arXiv 2306.05175).
-
-    A (T, n, C) history of logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. T is
-    at least `window`, the number J of epochs in a window, 2 or more. `ArgumentError` says what does not fit.
+    (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all; T is at least `window`,
+    the number J of epochs in a window, 2 or more. He et al. 2023 (arXiv 2306.05175). `ArgumentError` says what does not
+    fit.
 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> dyn_unc(history, np.array([0]), window=2).round(4).tolist()
     [0.1414]
     """
-    check_window(window, 2)
-    history, labels = first_epochs(history, labels, epochs, least=window)
-    return mean_over(_windows(series(be.p_label, history, labels), window, be.deviation))
+    return _mean_over_windows(be.deviation, history, labels, window, epochs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,19 +311,16 @@ class DynUnc(_WindowMean):
 def dual(history: Array, labels: Array, *, window: int = 10, epochs: int | None = None) -> Array:
     """Compute the product of uncertainty and difficulty, averaged over windows: worth more when higher, in [0, 1).
 
-    It is the mean over windows of std(p_y) x (1 - mean p_y). Cho et al. 2025 (arXiv 2502.06905), who use the first 30
-    epochs on CIFAR and the first 60 on ImageNet.
-
-    A (T, n, C) history of logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. T is
-    at least `window`, the number J of epochs in a window, 2 or more. `ArgumentError` says what does not fit.
+    (T, n, C) logits and (n,) labels give float64 (n,), the mean over windows of std(p_y) x (1 - mean p_y), by the first
+    `epochs` epochs, or all; T is at least `window`, the number J of epochs in a window, 2 or more. Cho et al. 2025
+    (arXiv 2502.06905) use the first 30 epochs on CIFAR and the first 60 on ImageNet. `ArgumentError` says what does not
+    fit.
 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> dual(history, np.array([0]), window=2).round(4).tolist()
     [0.0424]
     """
-    check_window(window, 2)
-    history, labels = first_epochs(history, labels, epochs, least=window)
-    return mean_over(_windows(series(be.p_label, history, labels), window, uncertain_and_hard))
+    return _mean_over_windows(uncertain_and_hard, history, labels, window, epochs)
 
 
 def uncertain_and_hard(p: Array) -> Array:
@@ -366,8 +355,9 @@ def tdds(
     Zhang et al. 2024 (arXiv 2311.13613), where (T, J) depends on the share pruned: (90, 10), (70, 10), (60, 20),
     (20, 10), (10, 5) for 30, 50, 70, 80 and 90 %.
 
-    A (T, n, C) history of logits gives float64 (n,), by the first `epochs` epochs, or all; labels are not read. T is at
-    least `window`, the number J of epochs in a window, 3 or more; `decay`, in (0, 1], is the weight of the last window.
+    (T, n, C) logits give float64 (n,), by the first `epochs` epochs, or all; labels are not read. T is at least
+    `window`, the number J of epochs in a window, 3 or more; `decay`, in (0, 1], is the weight of the last window.
+    `ArgumentError` says what does not fit.
     `ArgumentError` says what does not fit.
 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])

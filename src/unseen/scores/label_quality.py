@@ -22,14 +22,10 @@ from unseen.core.arrays import Array, FloatArray, IntArray, is_tensor
 from unseen.core.exposure import Observation, Side
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
-from unseen.scores.streaming import LastLogits, Pointwise, State, Wrapper, holds, require, rowwise
+from unseen.scores.streaming import Pointwise, Score, State, Wrapper, holds, require, rowwise
 
 LABEL_ISSUE = "label_issue"  # the score that estimates the number of wrong labels in a coreset
-
-
 CANDIDATES = 12  # most probable classes of a sample that are kept; any other class has a probability below 1/13
-
-
 # If all samples of a class have the same prediction, its threshold equals their probability up to rounding.
 ROUNDING = 1e-12
 
@@ -116,14 +112,8 @@ def label_error_share(logits: Array, labels: Array) -> float:
     It estimates the share of wrong labels if the model is strong; for a weak model it measures the weakness.
 
     Samples are counted by label and confident class (see `label_issue`). Each row of this table is scaled to the number
-    of samples with that label, and the whole to 1. Northcutt et al. 2021 (arXiv 1911.00068).
-
-    Args:
-        logits: (n, C) float, held out, NumPy or torch.
-        labels: (n,) integers in 0 .. C - 1.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite logits.
+    of samples with that label, and the whole to 1. It takes (n, C) held-out logits and (n,) labels; `ArgumentError`
+    says what does not fit. Northcutt et al. 2021 (arXiv 1911.00068).
 
     >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.95, 0.05]])
     >>> round(label_error_share(np.log(p), np.array([0, 0, 1, 1, 1])), 4)
@@ -172,7 +162,7 @@ def _issues(confident: IntArray, y: IntArray) -> npt.NDArray[np.bool_]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelIssue(LastLogits):
+class LabelIssue(Score):
     """`label_issue` of the last observation, 1 or 0, with the thresholds of each watch set; the mean over repeats.
 
     Cost:
@@ -187,7 +177,6 @@ class LabelIssue(LastLogits):
     name = "label_issue"
     direction = "harder"
     low, high = 0.0, 1.0
-    state = "O(1)"
     whole = True
     formula = "1 where the most probable class above its mean self-confidence is not y"
     source = "Northcutt et al. 2021 (arXiv 1911.00068)"
@@ -215,11 +204,7 @@ class LabelIssue(LastLogits):
 
 
 SUFFIX = "@probabilities"
-
-
 KEPT = "kept."  # quantities whose names begin so go into no table
-
-
 PROBABILITIES, ROWS = "kept.probabilities", "kept.rows"
 
 
@@ -239,7 +224,7 @@ class Keeping(Wrapper):
 
     name = "keeping"
     suffix = SUFFIX
-    passed_on = ("direction", "low", "high", "per_repeat", "whole", "fitted_on_labels")
+    passed_on = ("direction", "low", "high", "per_repeat", "least_repeats", "whole", "fitted_on_labels")
     formula = source = "that of the score"
 
     def __post_init__(self) -> None:
@@ -255,11 +240,6 @@ class Keeping(Wrapper):
     def least_epochs(self) -> int:
         """The least number of epochs of the score."""
         return self.of.least_epochs
-
-    @property
-    def least_repeats(self) -> int:
-        """The least number of repeats of the score."""
-        return self.of.least_repeats
 
     def wants(self, side: Side, epoch: int, last: int) -> bool:
         """Tell whether the score wants this observation, or it is the last one."""

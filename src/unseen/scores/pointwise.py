@@ -22,9 +22,8 @@ from unseen.scores.streaming import Pointwise, rowwise
 def el2n(logits: Array, labels: Array) -> Array:
     """Compute the length of the error vector, norm2(p - onehot(y)): harder when higher, in [0, sqrt 2].
 
-    Paul et al. 2021 (arXiv 2107.07075), who take it early in training and average over several models.
-
-    (n, C) logits and (n,) labels give float64 (n,); `ArgumentError` says what does not fit.
+    (n, C) logits and (n,) labels give float64 (n,); `ArgumentError` says what does not fit. Paul et al. 2021 (arXiv
+    2107.07075) take it early in training and average over several models.
 
     >>> import numpy as np
     >>> el2n(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
@@ -84,9 +83,8 @@ class Loss(Pointwise):
 def entropy(logits: Array, labels: Array | None = None) -> Array:
     """Compute the entropy of the prediction in nats, -sum p log p: harder when higher, in [0, log C].
 
-    0 log 0 counts as 0. Label-free (Coleman et al. 2020).
-
-    (n, C) logits give float64 (n,); labels are not read. `ArgumentError` says what does not fit.
+    (n, C) logits give float64 (n,); labels are not read. 0 log 0 counts as 0. `ArgumentError` says what does not fit.
+    Coleman et al. 2020 (arXiv 1906.11829).
 
     >>> import numpy as np
     >>> entropy(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4).tolist()
@@ -117,8 +115,6 @@ class Entropy(Pointwise):
 def least_confidence(logits: Array, labels: Array | None = None) -> Array:
     """Compute the least confidence, 1 - max p: harder when higher, in [0, 1 - 1/C].
 
-    Label-free.
-
     (n, C) logits give float64 (n,); labels are not read. `ArgumentError` says what does not fit.
 
     >>> import numpy as np
@@ -147,8 +143,6 @@ class LeastConfidence(Pointwise):
 
 def margin(logits: Array, labels: Array | None = None) -> Array:
     """Compute the largest probability less the second largest: easier when higher, in [0, 1].
-
-    Label-free.
 
     (n, C) logits give float64 (n,); labels are not read. `ArgumentError` says what does not fit.
 
@@ -210,34 +204,20 @@ class LabelMargin(Pointwise):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        be.label_margin(self.space)  # refuses another space
+        object.__setattr__(self, "kernel", be.label_margin(self.space))
         if self.space == "logits":
             # Differences of logits have no bounds: this instance declares a wider range than its class.
             object.__setattr__(self, "low", -math.inf)
             object.__setattr__(self, "high", math.inf)
 
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute `label_margin`."""
-        return rowwise(be.label_margin(self.space), observation, labels)
-
 
 def grand_last_layer(logits: Array, features: Array, labels: Array, *, bias: bool = True) -> Array:
     """Compute the length of the cross-entropy gradient over the last linear layer: harder when higher, in [0, inf).
 
-    It is norm2(p - onehot(y)) x sqrt(norm2(h)^2 + 1) with a bias, and x norm2(h) without one. This is exact for each
-    sample, and no gradient is formed. After Paul et al. 2021 (arXiv 2107.07075), restricted to one layer.
-
-    Args:
-        logits: (n, C) float, NumPy or torch.
-        features: (n, d) float, h: the input of the last linear layer.
-        labels: (n,) integers in 0 .. C - 1.
-        bias: whether that layer has a bias.
-
-    Returns:
-        float64 (n,), NumPy or torch as the logits are.
-
-    Raises:
-        ArgumentError: wrong shapes, labels out of range, NaN or infinite values.
+    It is norm2(p - onehot(y)) x sqrt(norm2(h)^2 + 1) if that layer has a `bias`, and x norm2(h) without one. This is
+    exact for each sample, and no gradient is formed. (n, C) logits, (n, d) features h, which are the input of that
+    layer, and (n,) labels give float64 (n,); `ArgumentError` says what does not fit. After Paul et al. 2021 (arXiv
+    2107.07075), restricted to one layer.
 
     >>> import numpy as np
     >>> grand_last_layer(np.zeros((1, 2)), np.array([[3.0, 4.0]]), np.array([0]), bias=False).round(4).tolist()

@@ -5,8 +5,8 @@ for observations that arrive batch by batch and epoch by epoch: `start` makes na
 watch set, `update` adds one observation to them, `finish` turns them into measured quantities, and `join` computes the
 score of a sample from the means of these quantities over the fits that judged it.
 
-`Observed` and `Pointwise` measure single observations, `LastLogits` the last one; `Course` reads all observations up to
-an epoch, `Windowed` windows of epochs. A sink passes every observation of a side to `update`, wanted or not. So a score
+`Observed` and `Pointwise` measure single observations; `Course` reads all observations up to an epoch, `Windowed`
+windows of epochs. A sink passes every observation of a side to `update`, wanted or not. So a score
 itself ignores the observations that it does not read.
 """
 
@@ -39,8 +39,8 @@ class Score(ABC):
     direction: ClassVar[Direction]
     low: ClassVar[float]
     high: ClassVar[float]
-    needs: ClassVar[frozenset[str]]  # the fields of Observation that it reads: {"logits"}, {"logits", "features"}, ...
-    state: ClassVar[str]  # size of the state a sample, in floats: "O(1)", "O(J)" or "O(C)"
+    needs: ClassVar[frozenset[str]] = frozenset({"logits"})  # the fields of Observation that it reads
+    state: ClassVar[str] = "O(1)"  # size of the state a sample, in floats: "O(1)", "O(J)" or "O(C)"
     formula: ClassVar[str]
     source: ClassVar[str]
     sides: ClassVar[tuple[Side, ...]] = ("unseen",)  # both for two-sided scores
@@ -48,6 +48,7 @@ class Score(ABC):
     from_loss: ClassVar[bool] = False  # True: it also accepts a recorded loss of any task in place of logits
     fitted_on_labels: ClassVar[str | None] = None  # what the score fits to held-out labels, for the manifest
     per_repeat: ClassVar[bool] = True  # False: computed from all repeats at once
+    least_repeats: ClassVar[int] = 1  # the least number of repeats that it can be computed from
     whole: ClassVar[bool] = False  # True: `finish` compares the samples of the watch set, so it needs all of them
 
     @property
@@ -62,14 +63,9 @@ class Score(ABC):
         """The least number of epochs that it can be computed from; 1 for scores from one observation."""
         return 1
 
-    @property
-    def least_repeats(self) -> int:
-        """The least number of repeats that it can be computed from."""
-        return 1
-
-    @abstractmethod
     def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """Tell whether it reads the observation of this side after this epoch (counted from 1) of `last`."""
+        """Tell whether it reads this side after this epoch (counted from 1) of `last`; by default, after the last."""
+        return side in self.sides and epoch == last
 
     @abstractmethod
     def start(self, side: Side, m: int, classes: int) -> State:
@@ -94,19 +90,16 @@ class Score(ABC):
 def rowwise(kernel: be.Kernel, observation: Observation, labels: IntArray) -> Array:
     """Apply a kernel to the logits of an observation, on their device; the sink has checked them."""
     labels = be.like(labels, observation.logits)
-    of_parts = be.OF_PARTS.get(kernel)
-    if of_parts is None:
+    if not isinstance(kernel, be.OfParts):
         return be.rowwise(kernel, observation.logits, labels)
     if "parts" not in observation.shared:
         observation.shared["parts"] = be.rowwise(be.parts, observation.logits, labels, numbers=3)
-    return of_parts(observation.shared["parts"])
+    return kernel.of(observation.shared["parts"])
 
 
 class Observed(Score):
     """A score measured in single observations: in the last one, or as the mean over given epochs."""
 
-    needs = frozenset({"logits"})
-    state = "O(1)"
     # What is measured of the logits, a `be.Kernel`; without it, a loss, or the one field that the score needs.
     kernel: ClassVar[Any] = None
 
@@ -194,19 +187,9 @@ class Pointwise(Observed):
         return max(self.epochs_read("unseen"), default=1)
 
 
-class LastLogits(Score):
-    """A score from the logits of the last observation of the held-out side."""
-
-    needs = frozenset({"logits"})
-
-    def wants(self, side: Side, epoch: int, last: int) -> bool:
-        """Tell whether this is the last observation of the held-out side."""
-        return side == "unseen" and epoch == last
-
-
 @dataclass(frozen=True)
-class Wrapper(LastLogits):
-    """A score of logits that is made of another one; it has the direction and range of that score.
+class Wrapper(Score):
+    """A score of the last logits that is made of another one; it has the direction and range of that score.
 
     Args:
         of: the score.
@@ -244,8 +227,6 @@ class Course(Score):
 
     epochs: int | None = None
 
-    needs = frozenset({"logits"})
-    state = "O(1)"
     least: ClassVar[int] = 1
 
     def __post_init__(self) -> None:

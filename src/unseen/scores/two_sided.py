@@ -21,10 +21,9 @@ from unseen.core.arrays import Array, FloatArray, IntArray
 from unseen.core.exposure import Observation, Side, at_least
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
-from unseen.scores.streaming import LastLogits, Observed, State, holds, require, rowwise, series
+from unseen.scores.streaming import Observed, Score, State, holds, require, rowwise, series
 
 MEMORIZATION = "memorization"  # `stratified:cutoff=auto` reads this score too
-
 
 Means = Mapping[Side, Mapping[str, npt.NDArray[Any]]]
 
@@ -61,10 +60,9 @@ class _Sides(Observed):
 def memorization(predictions: Array, labels: Array, in_train: Array, *, probabilities: bool = False) -> Array:
     """Compute memorisation, P[correct, in train] - P[correct, held out]: harder when higher, in [-1, 1].
 
-    Feldman and Zhang 2020 (arXiv 2008.03703).
-
     (R, n, C) predictions, (n,) labels and the (R, n) mask `in_train` give float64 (n,); `ArgumentError` says what does
-    not fit. With `probabilities`, the probability of the label takes the place of 1 for a correct prediction.
+    not fit. With `probabilities`, the probability of the label takes the place of 1 for a correct prediction. Feldman
+    and Zhang 2020 (arXiv 2008.03703).
 
     >>> predictions = np.array([[[9.0, 0.0]], [[0.0, 9.0]], [[9.0, 0.0]]])
     >>> memorization(predictions, np.array([0]), np.array([[True], [False], [True]])).tolist()
@@ -107,10 +105,8 @@ class Memorization(_Sides):
 def holdout_gap(predictions: Array, labels: Array, in_train: Array) -> Array:
     """Compute held-out loss less in-sample loss at the end of training: harder when higher, unbounded.
 
-    High for memorised samples, wrong labels included.
-
     (R, n, C) predictions, (n,) labels and the (R, n) mask `in_train` give float64 (n,); `ArgumentError` says what does
-    not fit.
+    not fit. Memorised samples score high, wrong labels included.
 
     >>> predictions = np.log([[[0.5, 0.5]], [[0.25, 0.75]]])
     >>> holdout_gap(predictions, np.array([0]), np.array([[True], [False]])).round(4).tolist()
@@ -148,11 +144,9 @@ class HoldoutGap(_Sides):
 def reducible(early: Array, predictions: Array, labels: Array, in_train: Array) -> Array:
     """Compute in-sample loss at an early epoch less held-out loss at the end: worth more when higher, unbounded.
 
-    High for samples that can be learned but are not learned yet. A static form of RHO-LOSS (Mindermann et al. 2022,
-    arXiv 2206.07137).
-
     (R, n, C) predictions at an `early` epoch and at the end, (n,) labels and the (R, n) mask `in_train` give float64
-    (n,); `ArgumentError` says what does not fit.
+    (n,); `ArgumentError` says what does not fit. Samples that can be learned but are not learned yet score high. This
+    is a static form of RHO-LOSS (Mindermann et al. 2022, arXiv 2206.07137).
 
     >>> early, final = np.log([[[0.25, 0.75]], [[0.5, 0.5]]]), np.log([[[0.9, 0.1]], [[0.5, 0.5]]])
     >>> reducible(early, final, np.array([0]), np.array([[True], [False]])).round(4).tolist()
@@ -210,10 +204,9 @@ class Reducible(_Sides):
 def disagreement(predictions: Array, labels: Array | None = None, in_train: Array | None = None) -> Array:
     """Compute the mutual information of held-out models: worth more when higher, in [0, log C].
 
-    It is the entropy of the mean p less the mean entropy, in nats. Label-free.
-
-    (R, n, C) predictions, R at least 2, give float64 (n,); labels are not read, and without `in_train` no model was
-    trained on any sample. `ArgumentError` says what does not fit.
+    It is the entropy of the mean p less the mean entropy, in nats. (R, n, C) predictions, R at least 2, give float64
+    (n,); labels are not read, and without `in_train` no model was trained on any sample. `ArgumentError` says what does
+    not fit. Houlsby et al. 2011 (arXiv 1112.5745).
 
     >>> disagreement(np.log([[[0.9, 0.1]], [[0.1, 0.9]]])).round(4).tolist()
     [0.3681]
@@ -246,7 +239,7 @@ def information(mean: Array, own: Array) -> Array:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Disagreement(LastLogits):
+class Disagreement(Score):
     """`disagreement` of the last observations, from all repeats at once.
 
     Cost:
@@ -266,11 +259,7 @@ class Disagreement(LastLogits):
     source = "Houlsby et al. 2011 (arXiv 1112.5745)"
     label_free = True
     per_repeat = False
-
-    @property
-    def least_repeats(self) -> int:
-        """Two models, at least."""
-        return 2
+    least_repeats = 2
 
     def start(self, side: Side, m: int, classes: int) -> State:
         """Make the state: the last p."""
