@@ -1,13 +1,10 @@
 """The base class of rules, the pool of candidates that a rule picks from, and its answer.
 
-A rule is a frozen dataclass whose fields are its options. Its core is `pick(pool, budget)`. What all rules share
-(budgets, directions, missing scores, alignment, quotas, the coreset itself) is done around that core by
-`unseen.rules.choosing`. A pool is always in the order of the ids. So a stable sort breaks ties by id, and the picks
-of a rule cannot depend on the order of the rows.
-
-`gather` checks the inputs of a rule against each other, and `make_pool` makes the pool of them: scores are oriented
-(higher = harder or worthier), aggregated over folds and repeats, and sorted by id; missing scores are refused or set
-apart.
+The core of a rule is `pick(pool, budget)`. What all rules share (budgets, directions, missing scores, alignment,
+quotas, the coreset itself) is done around that core by `unseen.rules.choosing`. `gather` checks the inputs of a rule
+against each other, and `make_pool` makes the pool of them: scores are oriented (higher = harder or worthier),
+aggregated over folds and repeats, and sorted by id; missing scores are refused or set apart. Since a pool is in the
+order of the ids, a stable sort breaks ties by id, and the picks of a rule cannot depend on the order of the rows.
 """
 
 from __future__ import annotations
@@ -15,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Literal, TypeAlias, cast
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -202,8 +199,7 @@ def one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
 class RuleInputs:
     """The checked inputs of a rule; all arrays are in dataset order."""
 
-    ids: IdArray  # (n,)
-    table: ScoreTable | None  # the scores, or None where only the number of samples was given
+    table: ScoreTable  # the scores that were given, also those of an array; without scores where only a number was
     score: str | None  # the name of the one score, or None where the rule reads no score
     labels: npt.NDArray[Any] | None  # (n,) or None
     features: npt.NDArray[Any] | None  # (n, d) or None
@@ -213,13 +209,18 @@ class RuleInputs:
     beside: dict[str, FloatArray] = field(default_factory=dict)
 
     @property
+    def ids(self) -> IdArray:
+        """The (n,) sample ids."""
+        return self.table.ids
+
+    @property
     def direction(self) -> Direction | None:
         """What a high score means; None where the rule reads no score."""
-        return None if self.table is None or self.score is None else self.table.directions[self.score]
+        return None if self.score is None else self.table.directions[self.score]
 
     def class_name(self, label: object) -> str:
         """Return the name of a class if the table has one, else the label as text."""
-        names = self.table.class_names if self.table is not None else ()
+        names = self.table.class_names
         named = isinstance(label, (int, np.integer)) and 0 <= label < len(names)
         return names[int(label)] if named else str(label)  # type: ignore[call-overload]
 
@@ -252,26 +253,24 @@ def gather(
         if not isinstance(scores, ScoreTable):
             raise ArgumentError(f"score={score!r} names a score of a table, but scores is not a table")
         scores = scores[score]
-    table, only, own_labels = _make_table(rule, scores, direction)
-    ids: IdArray = np.arange(cast(int, scores)) if table is None else table.ids
-    if mean_confidence is not None and table is not None and table.mean_confidence is not None:
+    table = _make_table(rule, scores, direction)
+    own_labels = table.labels if table is scores else None
+    if mean_confidence is not None and table.mean_confidence is not None:
         raise ArgumentError("mean_confidence= was given, but the table carries its own; leave it out")
-    confidence = mean_confidence if table is None or table.mean_confidence is None else table.mean_confidence
+    confidence = mean_confidence if table.mean_confidence is None else table.mean_confidence
     given = RuleInputs(
-        ids=ids,
         table=table,
-        score=only,
-        labels=own_labels if labels is None else _check_labels(labels, ids),
-        features=None if features is None else checked_features(features, ids),
-        confidence=None if confidence is None else _check_confidence(confidence, len(ids)),
+        score=_only_score(rule, table),
+        labels=own_labels if labels is None else _check_labels(labels, table.ids),
+        features=None if features is None else checked_features(features, table.ids),
+        confidence=None if confidence is None else _check_confidence(confidence, len(table)),
         second=second,
         beside=beside,
     )
-    if "features" in rule.needs and given.features is None:
-        raise ArgumentError(f"rule {rule.name} reads features: give features=, an array (n, d)")
+    require_features(rule, given.features is not None)
     if "labels" in rule.needs and given.labels is None:
         raise ArgumentError(f"rule {rule.name} needs the classes: give labels=, or a score table")
-    if rule.reads_errors and (table is None or table.predictions is None):
+    if rule.reads_errors and table.predictions is None:
         raise ArgumentError(
             f"rule {rule.name} with cutoff={rule.options()['cutoff']!r} needs held-out predictions: give a score table "
             "that carries them, or a cutoff in [0, 1)"
@@ -282,6 +281,12 @@ def gather(
             "or a score table that carries it"
         )
     return given
+
+
+def require_features(rule: Rule, given: bool) -> None:
+    """Refuse to go on without the features that the rule reads."""
+    if "features" in rule.needs and not given:
+        raise ArgumentError(f"rule {rule.name} reads features: give features=, an array (n, d)")
 
 
 def make_pool(
@@ -295,7 +300,7 @@ def make_pool(
     rows = _sort_by_id(given.ids)
     values = column = None
     finite = np.ones(len(given.ids), bool)
-    if given.table is not None and given.score is not None:
+    if given.score is not None:
         finite = _find_finite(given, rule, missing_last)
         values = _orient(given.table, given.score, align or rule.aligns[0], finite)
     if given.second is not None:
@@ -310,7 +315,6 @@ def make_pool(
         own.flags.writeable = False  # a rule must not write into the user's arrays
         return own
 
-    confidence = given.confidence if "confidence" in rule.needs else None
     pool = Pool(
         ids=arrange(given.ids),
         seed=seed,
@@ -318,7 +322,7 @@ def make_pool(
         values=arrange(values),
         direction=given.direction,
         features=arrange(given.features) if "features" in rule.needs else None,
-        confidence=arrange(confidence),
+        confidence=arrange(given.confidence) if "confidence" in rule.needs else None,
         column=arrange(column),
         wrong=arrange(mark_wrong(given.table)) if rule.reads_errors else None,
         beside={name: arrange(values) for name, values in given.beside.items()},
@@ -326,19 +330,18 @@ def make_pool(
     return pool, kept, rows[~finite[rows]]
 
 
-def _make_table(
-    rule: Rule, scores: ScoreTable | npt.ArrayLike | int, direction: str | None
-) -> tuple[ScoreTable | None, str | None, npt.NDArray[Any] | None]:
+def _make_table(rule: Rule, scores: ScoreTable | npt.ArrayLike | int, direction: str | None) -> ScoreTable:
+    """Return the table itself, or make one of an array of scores or of the number of samples."""
     if isinstance(scores, ScoreTable):
         if direction is not None:
             raise ArgumentError(f"direction={direction!r} was given, but a score table carries its own; leave it out")
-        return scores, _only_score(rule, scores), scores.labels
+        return scores
     if np.ndim(as_array("scores", scores)) == 0:
         if rule.reads != "nothing":
             raise ArgumentError(f"rule {rule.name} needs a score of every sample, got {scores!r}")
         if isinstance(scores, bool) or not isinstance(scores, (int, np.integer)) or scores < 1:
             raise ArgumentError(f"scores must be a score table, an array or the number of samples, got {scores!r}")
-        return None, None, None
+        return ScoreTable.unscored(np.arange(scores), np.zeros(scores, np.int64), ())
     if rule.reads == "nothing":
         direction = direction or "harder"
     if direction is None:
@@ -350,8 +353,7 @@ def _make_table(
     if array.ndim != 1:
         raise ArgumentError(f"scores must have shape (n,), got {array.shape}; for repeats use ScoreTable.of")
     one_of("direction", direction, ("harder", "easier", "worth"))
-    table = ScoreTable.of("scores", array, direction=direction)  # type: ignore[arg-type]
-    return table, None if rule.reads == "nothing" else "scores", None
+    return ScoreTable.of("scores", array, direction=direction)  # type: ignore[arg-type]
 
 
 def _find_second_table(rule: Rule, scores: object) -> ScoreTable | None:
@@ -377,9 +379,9 @@ def _only_score(rule: Rule, table: ScoreTable) -> str | None:
     return table.scores[0]
 
 
-def mark_wrong(table: ScoreTable | None) -> FloatArray | None:
+def mark_wrong(table: ScoreTable) -> FloatArray | None:
     """Return 1 where the held-out prediction was wrong, 0 where right, NaN where there was none; None without any."""
-    if table is None or table.predictions is None:
+    if table.predictions is None:
         return None
     wrong: FloatArray = np.where(table.predictions < 0, np.nan, table.predictions != table.labels)
     return wrong
@@ -434,7 +436,6 @@ def _sort_by_id(ids: IdArray) -> IntArray:
 
 
 def _find_finite(given: RuleInputs, rule: Rule, missing_last: bool) -> npt.NDArray[np.bool_]:
-    assert given.table is not None
     assert given.score is not None
     finite = np.isfinite(given.table.column(given.score))
     if "confidence" in rule.needs and given.confidence is not None:

@@ -107,7 +107,7 @@ def choose(
         "quota_by": quota if isinstance(quota, str) else None,
         "score": given.score,
         "direction": given.direction,
-        "scores": given.table.provenance if given.table is not None else {},
+        "scores": given.table.provenance,
     }
     details = {part.name: pick.told for part, pick in zip(parts, picked, strict=True) if pick.told}
     if details:
@@ -158,27 +158,32 @@ def check_quota(rule: Rule, quota: object) -> None:
         )
 
 
-def quota_counts(
-    rule: Rule,
-    quota: Quota,
-    budget: int,
-    *,
-    labels: Sequence[object],
-    names: Sequence[str],
-    sizes: Sequence[int],
-    room: Sequence[int],
-    weights: Sequence[int | Fraction],
-) -> list[int]:
-    """Return the budget of each of the C classes, whose labels, names and sizes are given.
+@dataclass(frozen=True)
+class ClassSize:
+    """One class: its label, its name, and how many samples it has with a score and without."""
 
-    `room` is the number that the rule can take from each class, at most its size; `weights` are those of a named quota.
-    """
+    label: object
+    name: str
+    scored: int
+    unscored: int = 0
+
+
+def share_by_quota(
+    rule: Rule, quota: Quota, budget: int, classes: Sequence[ClassSize], weights: Sequence[int | Fraction]
+) -> list[int]:
+    """Return the budget of each class, by the weights of a named quota; refuse what the rule cannot meet."""
+    names, sizes = [c.name for c in classes], [c.scored + c.unscored for c in classes]
+    room = [rule.capacity(c.scored) + c.unscored for c in classes]
     if isinstance(quota, Mapping):
-        return explicit_counts(quota, labels, names, sizes, budget)
-    if 0 in room and quota != "floored":
-        empty = names[list(room).index(0)]
+        counts = explicit_counts(quota, [c.label for c in classes], names, sizes, budget)
+    elif 0 in room and quota != "floored":
+        empty = names[room.index(0)]
         raise BudgetError(f"{rule.limit()} leaves nothing of class {empty}, but a quota needs one of each class")
-    return allocate(budget, room, weights, least=0 if quota == "floored" else 1)
+    else:
+        counts = allocate(budget, room, weights, least=0 if quota == "floored" else 1)
+    for one, count in zip(classes, counts, strict=True):
+        check_budget(rule, one.scored, count - min(one.unscored, count), where=f" of class {one.name}")
+    return counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,23 +207,16 @@ def _split_by_class(
     if given.labels is None:
         raise ArgumentError(f"quota={quota!r} needs the classes: give labels=, or a score table")
     classes, codes = np.unique(given.labels, return_inverse=True)
-    names = [given.class_name(label) for label in classes.tolist()]
-    members, without = _group(codes[rows], len(names)), _group(codes[unscored], len(names))
-    sizes = np.bincount(codes).tolist()
-    weights = [] if isinstance(quota, Mapping) else class_weights(quota, codes, sizes, mark_wrong(given.table))
-    counts = quota_counts(
-        rule,
-        quota,
-        budget,
-        labels=classes.tolist(),
-        names=names,
-        sizes=sizes,
-        room=[rule.capacity(len(m)) + len(u) for m, u in zip(members, without, strict=True)],
-        weights=weights,
-    )
-    for name, inside, outside, count in zip(names, members, without, counts, strict=True):
-        check_budget(rule, len(inside), count - min(len(outside), count), where=f" of class {name}")
-        yield _Part(name, inside, len(inside), unscored[outside], count)
+    members, without = _group(codes[rows], len(classes)), _group(codes[unscored], len(classes))
+    sizes = [
+        ClassSize(label, given.class_name(label), len(inside), len(outside))
+        for label, inside, outside in zip(classes.tolist(), members, without, strict=True)
+    ]
+    counted, wrong = np.bincount(codes).tolist(), mark_wrong(given.table)
+    weights = [] if isinstance(quota, Mapping) else class_weights(quota, codes, counted, wrong)
+    counts = share_by_quota(rule, quota, budget, sizes, weights)
+    for one, inside, outside, count in zip(sizes, members, without, counts, strict=True):
+        yield _Part(one.name, inside, len(inside), unscored[outside], count)
 
 
 def _group(codes: IntArray, classes: int) -> list[IntArray]:

@@ -44,8 +44,7 @@ class NeighbourGraph:
     def sums(self, weights: FloatArray, values: FloatArray) -> FloatArray:
         """Sum weight x value over the neighbours of each sample, float64 (n,)."""
         rows = np.repeat(np.arange(len(values)), np.diff(self.starts))
-        sums: FloatArray = np.bincount(rows, weights * values[self.others], minlength=len(values)).astype(np.float64)
-        return sums
+        return np.bincount(rows, weights * values[self.others], minlength=len(values)).astype(np.float64)
 
 
 def nearest(
@@ -55,33 +54,29 @@ def nearest(
 
     The exact search computes all distances block by block in float32, and the few nearest again in float64; its memory
     is linear in n. The approximate search is an HNSW index (package hnswlib, in one thread, so that it is
-    reproducible).
-
-    Args:
-        features: (n, d) float.
-        k: how many; at most n - 1 are returned.
-        metric: `"euclidean"`; or `"cosine"`, the Euclidean distance of the unit vectors, sqrt(2 - 2 cos).
-        ann: whether to use the index; None: beyond 100,000 samples.
-        seed: the seed of the index.
+    reproducible), used if `ann`, or by default beyond 100,000 samples. The metric `"cosine"` is the Euclidean distance
+    of the unit vectors, sqrt(2 - 2 cos).
 
     Returns:
-        int64 (n, k) positions and float64 (n, k) distances.
-
-    Raises:
-        MissingDependencyError: the index is needed and hnswlib is not installed.
+        int64 (n, k) positions and float64 (n, k) distances; k at most n - 1.
 
     >>> at, distance = nearest(np.array([[0.0], [1.0], [3.0]]), 1)
     >>> at.ravel().tolist(), distance.ravel().tolist()
     ([1, 0, 1], [1.0, 1.0, 2.0])
     """
     points = _embed(features, metric)
-    n = len(points)
+    n, everything = len(points), np.arange(len(points))
     k = min(k, n - 1)
     if ann or (ann is None and n > EXACT_UP_TO):
-        candidates = _query_index(points, k, seed)
-    else:
-        candidates = _find_candidates(points, min(k + _SPARE, n - 1))
-    return _refine(points, candidates, k)
+        return _refine(points, everything, _query_index(points, k, seed), k)
+    small = points.astype(np.float32)
+    squares = np.einsum("ij,ij->i", small, small)
+    candidates = np.empty((n, min(k + _SPARE, n - 1)), np.int64)
+    step = max(1, min(1024, _BLOCK // n))
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        candidates[rows] = _find_candidates(small[rows], small, squares, everything[rows], candidates.shape[1])
+    return _refine(points, everything, candidates, k)
 
 
 def neighbour_graph(at: IntArray, distances: FloatArray) -> NeighbourGraph:
@@ -101,20 +96,15 @@ def neighbour_graph(at: IntArray, distances: FloatArray) -> NeighbourGraph:
     return NeighbourGraph(starts, others[order], np.tile(distances.ravel()[first], 2)[order])
 
 
-def _find_candidates(points: FloatArray, k: int) -> IntArray:
-    n = len(points)
-    small = points.astype(np.float32)
-    squares = np.einsum("ij,ij->i", small, small)
-    indices = np.empty((n, k), np.int64)
-    rows = max(1, min(1024, _BLOCK // n))
-    for start in range(0, n, rows):
-        block = slice(start, min(start + rows, n))
-        distance = small[block] @ small.T
-        distance *= -2
-        distance += squares  # less |x|^2, which is the same along a row
-        distance[np.arange(block.stop - start), np.arange(start, block.stop)] = np.inf
-        indices[block] = np.argpartition(distance, k - 1, axis=1)[:, :k] if k else 0
-    return indices
+def _find_candidates(
+    mine: npt.NDArray[np.float32], others: npt.NDArray[np.float32], squares: npt.NDArray[Any], own: IntArray, k: int
+) -> IntArray:
+    """Find the k nearest of the others to each of these points, which stand at `own` among them, in float32."""
+    distance = mine @ others.T
+    distance *= -2
+    distance += squares  # less |x|^2, which is the same along a row
+    distance[np.arange(len(mine)), own] = np.inf
+    return np.argpartition(distance, k - 1, axis=1)[:, :k] if k else np.empty((len(mine), 0), np.int64)
 
 
 def _query_index(points: FloatArray, k: int, seed: int) -> IntArray:
@@ -133,23 +123,21 @@ def _query_index(points: FloatArray, k: int, seed: int) -> IntArray:
     # A sample finds itself first, unless it has copies; then the last one found is dropped instead.
     is_self = at == np.arange(len(at))[:, None]
     is_self[~is_self.any(axis=1), -1] = True
-    others: IntArray = at[~is_self].reshape(len(at), k)
-    return others
+    return at[~is_self].reshape(len(at), k)
 
 
-def _refine(points: FloatArray, candidates: IntArray, k: int) -> tuple[IntArray, FloatArray]:
-    """Choose the k nearest of the candidates, by distances in float64."""
-    n = len(points)
-    at, distances = np.empty((n, k), np.int64), np.empty((n, k))
-    for start in range(0, n, 1024):
-        block = np.sort(candidates[start : start + 1024], axis=1)
-        mine = points[start : start + 1024]
-        apart = np.empty(block.shape)
-        for column in range(block.shape[1]):
-            apart[:, column] = np.linalg.norm(mine - points[block[:, column]], axis=1)
+def _refine(points: FloatArray, rows: IntArray, candidates: IntArray, k: int) -> tuple[IntArray, FloatArray]:
+    """Choose the k nearest of the candidates of each row, by distances in float64."""
+    at, distances = np.empty((len(rows), k), np.int64), np.empty((len(rows), k))
+    for start in range(0, len(rows), 1024):
+        block = slice(start, start + 1024)
+        near, mine = np.sort(candidates[block], axis=1), points[rows[block]]
+        apart = np.empty(near.shape)
+        for column, others in enumerate(near.T):
+            apart[:, column] = np.linalg.norm(mine - points[others], axis=1)
         order = np.argsort(apart, axis=1, kind="stable")[:, :k]
-        at[start : start + 1024] = np.take_along_axis(block, order, axis=1)
-        distances[start : start + 1024] = np.take_along_axis(apart, order, axis=1)
+        at[block] = np.take_along_axis(near, order, axis=1)
+        distances[block] = np.take_along_axis(apart, order, axis=1)
     return at, distances
 
 
@@ -252,15 +240,12 @@ class _NearestStaying:
         others = np.flatnonzero(self.staying)
         points = self._small[others]
         squares = np.einsum("ij,ij->i", points, points)
-        rough = squares - 2 * (self._small[batch] @ points.T)  # without the square of each row, which moves no rank
-        rough[np.arange(len(batch)), np.searchsorted(others, batch)] = np.inf
         k = min(_LISTED, len(others) - 1)
         spare = min(k + _SPARE, len(others) - 1)
+        near = _find_candidates(self._small[batch], points, squares, np.searchsorted(others, batch), spare)
+        at, distances = _refine(self._points, batch, others[near], k)
         for row, i in enumerate(batch.tolist()):
-            near = np.sort(others[np.argpartition(rough[row], spare - 1)[:spare]])
-            apart = np.linalg.norm(self._points[near] - self._points[i], axis=1)
-            order = np.argsort(apart, kind="stable")[:k]
-            self._list(i, apart[order], near[order])
+            self._list(i, distances[row], at[row])
 
 
 def _embed(features: npt.NDArray[Any], metric: Metric) -> FloatArray:
@@ -305,8 +290,7 @@ class Graph(Rule):
     source = "Maharana et al. 2024 (D2, arXiv 2310.07931); gamma = 0.1 for CIFAR-10 at 90 % pruned"
 
     def __post_init__(self) -> None:
-        _check_graph(self.k, self.metric, self.ann)
-        _check_not_negative("gamma", self.gamma)
+        _check_graph(self.k, self.metric, self.ann, gamma=self.gamma)
 
     def pick(self, pool: Pool, budget: int) -> Pick:
         """Pick greedily the largest value, then damp its neighbours."""
@@ -349,8 +333,7 @@ class Infomax(Rule):
     source = "Tan et al. 2025 (InfoMax, arXiv 2506.01701), whose solver relaxes; greedy is ours"
 
     def __post_init__(self) -> None:
-        _check_graph(self.k, "cosine", self.ann)
-        _check_not_negative("alpha", self.alpha)
+        _check_graph(self.k, "cosine", self.ann, alpha=self.alpha)
 
     def pick(self, pool: Pool, budget: int) -> Pick:
         """Pick greedily the largest gain."""
@@ -393,15 +376,13 @@ def damped_greedy(
     return np.array(picks, np.int64)
 
 
-def _check_graph(k: int, metric: object, ann: object) -> None:
+def _check_graph(k: int, metric: object, ann: object, **not_negative: object) -> None:
     at_least("k", k, 1)
     one_of("metric", metric, ("euclidean", "cosine"))
     one_of("ann", ann, (True, False, None))
-
-
-def _check_not_negative(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < np.inf:
-        raise ArgumentError(f"{name} must be a number of at least 0, got {value!r}")
+    for name, value in not_negative.items():
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < np.inf:
+            raise ArgumentError(f"{name} must be a number of at least 0, got {value!r}")
 
 
 # ---- as functions, with the keywords that `choose` describes --------------------------------------------------------
@@ -411,8 +392,7 @@ def _check_not_negative(name: str, value: object) -> None:
 def dedup(scores: Scores | int, *, metric: Metric = "cosine", **shared: Unpack[Shared]) -> Coreset:
     """Drop near-copies, the nearest first (after Abbas et al. 2023, SemDeDup, arXiv 2303.09540).
 
-    Until the budget is met, the rule drops the sample that lies closest to one that stays; of two, the one with the
-    higher id.
+    Until the budget is met, the sample that lies closest to one that stays is dropped; of two, the higher id.
 
     Args:
         scores: a table or array (its values are not read), or the number of samples.
@@ -438,9 +418,9 @@ def graph(
     """Choose by message passing on a graph of neighbours (D2, Maharana et al. 2024, arXiv 2310.07931).
 
     Two samples are neighbours if either is among the k nearest of the other; distances d are divided by the median
-    neighbour distance. Forward: x_i += sum over neighbours of exp(-d_ij) x_j. Then, until the budget is met, the
-    largest x is taken and its neighbours damped: x_j -= exp(-gamma d_ij) x_taken. Scores below 0 are first moved up
-    to start at 0.
+    neighbour distance. Scores x are moved up to start at 0 if any is below, then spread: x_i += sum over neighbours of
+    exp(-d_ij) x_j. Until the budget is met, the largest x is taken and its neighbours damped: x_j -= exp(-gamma d_ij)
+    x_taken.
 
     Args:
         scores: a table with one score, or an array (n,) with `direction=`.

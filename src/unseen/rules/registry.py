@@ -17,10 +17,10 @@ from unseen.core.protocols import Data
 from unseen.core.registry import Registry, parse_spec
 from unseen.core.table import Direction, ScoreTable
 from unseen.errors import ArgumentError, UnknownNameError
-from unseen.rules.base import Rule, as_array, checked_features
+from unseen.rules.base import Rule, as_array, checked_features, require_features
 from unseen.rules.budgets import Quota
 from unseen.rules.budgets import budget as budget_of
-from unseen.rules.choosing import check_budget, check_quota, check_reading, choose, quota_counts
+from unseen.rules.choosing import ClassSize, check_budget, check_quota, check_reading, choose, share_by_quota
 from unseen.rules.cover import Herding, KCenter, Moderate
 from unseen.rules.neighbours import Dedup, Graph, Infomax
 from unseen.rules.order import BestWindow, Top, Window
@@ -138,8 +138,7 @@ samples, below the budget of 800
     rule.check(direction)
     check_reading(rule, align, None)
     check_quota(rule, quota)
-    if "features" in rule.needs and not has_features:
-        raise ArgumentError(f"rule {rule.name} reads features: give features=, an array (n, d)")
+    require_features(rule, has_features)
     if rule.reads_errors and not has_predictions:
         cutoff = rule.options()["cutoff"]
         raise ArgumentError(f"cutoff={cutoff!r} needs held-out predictions, which this learner cannot give")
@@ -148,21 +147,10 @@ samples, below the budget of 800
     if quota is None:
         check_budget(rule, n, budget)
     elif class_sizes is not None:
-        present = {name: size for name, size in class_sizes.items() if size}
-        sizes = list(present.values())
-        counts = quota_counts(
-            rule,
-            quota,
-            budget,
-            labels=[label for label, size in enumerate(class_sizes.values()) if size],
-            names=list(present),
-            sizes=sizes,
-            room=[rule.capacity(size) for size in sizes],
-            # Errors are not known yet; whether there is room for the budget does not depend on the weights.
-            weights=[1] * len(sizes) if quota == "uniform" else sizes,
-        )
-        for (name, size), count in zip(present.items(), counts, strict=True):
-            check_budget(rule, size, count, where=f" of class {name}")
+        classes = [ClassSize(label, name, size) for label, (name, size) in enumerate(class_sizes.items()) if size]
+        # Errors are not known yet; whether there is room for the budget does not depend on the weights.
+        weights = [1 if quota == "uniform" else one.scored for one in classes]
+        share_by_quota(rule, quota, budget, classes, weights)
     return budget
 
 
