@@ -156,10 +156,9 @@ def _first_smallest(values: npt.NDArray[Any], scale: float) -> int:
 def moderate(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
     """Choose the middle of the distances to the class median (Xia et al. 2023), neither typical nor outlying.
 
-    The rule orders all samples by the Euclidean distance of their features to the feature-wise median of their class
-    and keeps the middle of that order, from the median distance outwards. A class of one has distance 0.
-
-    It needs `features=`, and `labels=` unless there is a table.
+    All samples are ordered by the Euclidean distance of their features to the feature-wise median of their class; the
+    middle of that order is kept, from the median distance outwards. It needs `features=`, and `labels=` unless there is
+    a table.
 
     >>> features = [[0.0], [1.0], [2.0], [4.0], [9.0]]
     >>> moderate(5, keep=3, features=features, labels=[0, 0, 0, 0, 0]).ids.tolist()
@@ -170,9 +169,7 @@ def moderate(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
 
 @show_shared_keywords
 def herding(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
-    """Choose samples whose running mean stays nearest to the mean of all features.
-
-    See Welling 2009, and iCaRL, arXiv 1611.07725.
+    """Choose samples whose running mean stays nearest to the mean of all features (Welling 2009; arXiv 1611.07725).
 
     It needs `features=`.
 

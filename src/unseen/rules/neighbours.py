@@ -392,12 +392,8 @@ def _check_graph(k: int, metric: object, ann: object, **not_negative: object) ->
 def dedup(scores: Scores | int, *, metric: Metric = "cosine", **shared: Unpack[Shared]) -> Coreset:
     """Drop near-copies, the nearest first (after Abbas et al. 2023, SemDeDup, arXiv 2303.09540).
 
-    Until the budget is met, the sample that lies closest to one that stays is dropped; of two, the higher id.
-
-    Args:
-        scores: a table or array (its values are not read), or the number of samples.
-        metric: `"cosine"`, the Euclidean distance of unit vectors, or `"euclidean"`.
-        **shared: see `unseen.rules.choosing.choose`; needs `features=`.
+    Until the budget is met, the sample that lies closest to one that stays is dropped; of two, the higher id. The
+    metric is `"cosine"`, the Euclidean distance of unit vectors, or `"euclidean"`. It needs `features=`.
 
     >>> dedup(4, keep=3, features=[[0.0], [1.0], [1.1], [9.0]], metric="euclidean").ids.tolist()
     [0, 1, 3]
@@ -430,9 +426,6 @@ def graph(
         ann: whether to find neighbours by an approximate index (extra `ann`); None: beyond 100,000 samples.
         **shared: see `unseen.rules.choosing.choose`; needs `features=`.
 
-    Raises:
-        MissingDependencyError: the index is needed and hnswlib is not installed.
-
     >>> features = [[0.0], [0.1], [5.0], [5.1]]
     >>> graph([1.0, 0.9, 0.8, 0.7], keep=2, k=1, direction="harder", features=features).order.tolist()
     [0, 2]
@@ -456,9 +449,6 @@ def infomax(
         k: neighbours of each sample.
         ann: whether to find neighbours by an approximate index (extra `ann`); None: beyond 100,000 samples.
         **shared: see `unseen.rules.choosing.choose`; needs `features=`.
-
-    Raises:
-        MissingDependencyError: the index is needed and hnswlib is not installed.
 
     >>> features = [[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]
     >>> infomax([1.0, 0.9, 0.6], keep=2, k=1, alpha=0.5, direction="harder", features=features).order.tolist()

@@ -264,12 +264,8 @@ def _blocks(x: npt.NDArray[Any], rows: IntArray) -> Iterator[tuple[int, IntArray
 def top(scores: Scores, *, first: Literal["hard", "easy"] | None = None, **shared: Unpack[Shared]) -> Coreset:
     """Choose the hardest first (of a score of worth: the worthiest); ties by id.
 
-    The rule collapses at high pruning rates.
-
-    Args:
-        scores: a table with one score, or an array (n,) with `direction=`.
-        first: `"hard"` (the default) or `"easy"`; refused for scores of worth, which have no such ends.
-        **shared: see `unseen.rules.choosing.choose`.
+    `first` is `"hard"` (the default) or `"easy"`, and is refused for scores of worth, which have no such ends. The rule
+    collapses at high pruning rates.
 
     >>> coreset = top([0.1, 0.9, 0.5, 0.9], keep=3, direction="harder")
     >>> coreset.ids.tolist(), coreset.order.tolist()
@@ -284,14 +280,9 @@ def top(scores: Scores, *, first: Literal["hard", "easy"] | None = None, **share
 def window(scores: Scores, *, offset: float = 0.0, **shared: Unpack[Shared]) -> Coreset:
     """Choose a window of the difficulty order, `offset` from the hard end (Choi et al. 2024, arXiv 2406.03057).
 
-    Args:
-        scores: a table with one score, or an array (n,) with `direction=`.
-        offset: how much is skipped at the hard (or worthiest) end: a fraction in [0, 1), rounded down, or an int, a
-            count. Under a quota it is skipped within each class.
-        **shared: see `unseen.rules.choosing.choose`.
-
-    Raises:
-        BudgetError: the window would reach beyond the easy end.
+    `offset` is how much is skipped at the hard (or worthiest) end: a fraction in [0, 1), rounded down, or an int, a
+    count. Under a quota it is skipped within each class. A window that would reach beyond the easy end is a
+    `BudgetError`.
 
     >>> window([0.1, 0.9, 0.5, 0.7], keep=2, offset=1, direction="harder").ids.tolist()
     [2, 3]
@@ -307,9 +298,7 @@ def bws(
 
     A ridge regression of the labels on the features is trained on each window and tested on the samples outside it.
     The most accurate window is kept; of equal ones, the one nearest to the hard end. Choi et al. (2024) test on all
-    samples, members as they were fitted. The offset, as a count, is in `sources` and `provenance["found"]`.
-
-    The harder the window is, the easier are the samples outside it, and wrong labels inside it are never tested. Where
+    samples, members as they were fitted. The offset, as a count, is in `sources` and `provenance["found"]`. Where
     labels are noisy or the budget is large, `over="all"` is fairer, at a higher price (see `BestWindow`).
 
     Args:

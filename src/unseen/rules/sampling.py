@@ -381,8 +381,7 @@ def share_out(budget: int, sizes: IntArray) -> IntArray:
 def random(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
     """Choose uniformly at random; with `quota="proportional"` stratified by class.
 
-    This is the baseline of every table. A sample's draw depends on (seed, id) alone, and a larger budget with the same
-    seed holds the smaller one.
+    A sample's draw depends on (seed, id) alone, and a larger budget with the same seed holds the smaller one.
 
     >>> random(1000, keep=0.3)
     Coreset(300 of 1,000 samples kept, 30.0 % by random)
@@ -394,13 +393,9 @@ def random(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
 def trimmed(scores: Scores, *, times: float = 80.0, **shared: Unpack[Shared]) -> Coreset:
     """Choose at random, without the samples whose score is far above the median, such as wrong regression targets.
 
-    Dropped are the samples whose score is above `times` the median, the highest first, at most half of what is pruned.
-    Nothing is dropped where these are more than 5 % of the samples, or where the median is not above 0.
-
-    Args:
-        scores: a table with one score that is harder when higher, such as `loss`; or an array (n,) with `direction=`.
-        times: how many medians are far, above 1.
-        **shared: see `unseen.rules.choosing.choose`.
+    The score must be harder when higher, such as `loss`. The samples whose score is above `times` (more than 1) the
+    median are dropped, the highest first, at most half of what is pruned. Nothing is dropped where these are more than
+    5 % of the samples, or where the median is not above 0.
 
     >>> coreset = trimmed([*np.linspace(1, 2, 19), 900.0], keep=15, direction="harder")
     >>> 19 in coreset.ids, coreset.provenance["found"]
@@ -424,6 +419,7 @@ def stratified(
     The rule drops the `cutoff` hardest share, cuts the rest in strata of the score, shares the budget from the
     smallest stratum up (what a stratum cannot give goes to the larger ones), and draws at random inside. Stratum 0 is
     the easiest (or least worthy). Published cutoffs: CIFAR-10 at 90 % pruned 0.3, ImageNet at 80 % 0.2, at 90 % 0.3.
+    More cut off than the budget leaves is a `BudgetError`.
 
     Args:
         scores: a table with one score, or an array (n,) with `direction=`.
@@ -434,9 +430,6 @@ def stratified(
             which is refused for scores of worth.
         strata: how many.
         **shared: see `unseen.rules.choosing.choose`.
-
-    Raises:
-        BudgetError: keep + cutoff above 1.
 
     >>> coreset = stratified([0.0, 0.1, 0.1, 0.2, 0.9, 5.0], keep=3, direction="harder", cutoff=0.2, strata=2)
     >>> coreset.sources.tolist()
@@ -451,13 +444,10 @@ def beta(scores: Scores, *, c: float = 5.5, **shared: Unpack[Shared]) -> Coreset
     """Draw by the Beta density of the mean p_y, times the score: DUAL's sampler (Cho et al. 2025, arXiv 2502.06905).
 
     Samples are drawn without replacement with b = 15 (1 - mu)(1 - r^c), at least 1, and a = 16 - b. Here r is the
-    pruned share and mu the mean p_y of the ten highest scores. Samples of score 0 come last, at random. Under a quota,
-    each class has its own mu and r.
-
-    Args:
-        scores: a table with one score of at least 0, harder or worth when higher; or an array with `direction=`.
-        c: how late the move to easy samples sets in: 4 for CIFAR-100, 11 for ImageNet, about 5.5 for CIFAR-10.
-        **shared: see `unseen.rules.choosing.choose`; a bare array needs `mean_confidence=`.
+    pruned share, mu the mean p_y of the ten highest scores, and `c` how late the move to easy samples sets in: 4 for
+    CIFAR-100, 11 for ImageNet, about 5.5 for CIFAR-10. Scores are at least 0, harder or worth when higher; an array of
+    them needs `mean_confidence=`. Samples of score 0 come last, at random. Under a quota, each class has its own mu
+    and r.
 
     >>> beta([0.0, 0.2, 0.3], keep=2, direction="worth", mean_confidence=[1.0, 0.6, 0.5]).ids.tolist()
     [1, 2]
