@@ -17,8 +17,8 @@ X, Y = load_iris(return_X_y=True)
 QUICK = {"learner": "ridge", "threads": 1}
 
 
-class Notes:
-    """A sink that remembers."""
+class Notes(tracking.Tracker):
+    """A log that remembers."""
 
     def __init__(self):
         self.scalars, self.histograms, self.texts, self.files, self.ends = {}, {}, {}, {}, []
@@ -67,9 +67,8 @@ def events_of(folder):
 
 
 def test_what_is_logged_is_what_was_found(tmp_path):
-    notes = Notes()
-    with tracking.Tracker(notes) as track:
-        pruned, evaluation = logged(tmp_path, track)
+    with Notes() as notes:
+        pruned, evaluation = logged(tmp_path, notes)
     table = pruned.scores
     assert notes.scalars["held_out_accuracy"] == {0: np.mean(table.predictions == table.labels)}
     assert notes.scalars["kept"] == {0: 0.5}
@@ -83,8 +82,7 @@ def test_what_is_logged_is_what_was_found(tmp_path):
 
 
 def test_losses_by_epoch_and_every_verb(tmp_path):
-    notes = Notes()
-    track = tracking.Tracker(notes)
+    notes = track = Notes()
     track("epoch", fit="r0f1", epoch=2, epochs=3, loss=0.25)
     track("epoch", fit="r0f1", epoch=3, epochs=3)  # learners without epochs report no loss
     assert notes.scalars == {"loss/r0f1": {2: 0.25}}

@@ -7,8 +7,7 @@
             recorder.record(ids, model(x))
     table = recorder.table()
 
-The recorder refuses samples on which the model of the fit was trained, a sample recorded twice in an epoch, and a fit
-with an incomplete watch set.
+The recorder refuses samples on which the model was trained, a sample twice in an epoch, and an incomplete watch set.
 """
 
 from __future__ import annotations
@@ -19,13 +18,12 @@ import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import LARGEST, Array, IdArray, IntArray, check_real, dense, is_tensor
-from unseen.core.exposure import Fit, Observation, Plan, Side, at_least
+from unseen.core.exposure import SIDES, Fit, Observation, Plan, Side, at_least
 from unseen.core.plans import folds as folds_plan
 from unseen.core.table import ScoreTable
 from unseen.data.base import digest
@@ -85,13 +83,8 @@ class Recorder:
         encoded, class_names = _encode_labels(labels, n, classes)
         checked = labelling(encoded, ids=ids, groups=groups, class_names=class_names)
         self._ids: IdArray = checked.ids
-        samples = SampleInfo(
-            ids=self._ids,
-            labels=encoded,
-            class_names=class_names,
-            groups=checked.groups,
-            fingerprint={"n": len(encoded), "ids": digest(self._ids), "labels": digest(encoded)},
-        )
+        fingerprint = {"n": len(encoded), "ids": digest(self._ids), "labels": digest(encoded)}
+        samples = SampleInfo(self._ids, encoded, class_names, checked.groups, fingerprint)
         self._order = np.argsort(self._ids, kind="stable")
         self._sorted = self._ids[self._order]
         self._run = open_run(out)
@@ -141,14 +134,10 @@ class Recorder:
         return len(self._job.samples.class_names)
 
     def check(self, *, provides: Sequence[str], epochs: int | None = None) -> None:
-        """Refuse scores that a loop cannot give, before it trains.
+        """Refuse, before a loop trains, scores that it cannot give: that read something else, or need more epochs.
 
-        Args:
-            provides: what the loop will record: `"logits"`, `"features"`, `"grad_norm"`.
-            epochs: how many epochs the loop will train and record; None if this is not known.
-
-        Raises:
-            ArgumentError: a score reads something else, or needs more epochs.
+        `provides` is what the loop will record (`"logits"`, `"features"`, `"grad_norm"`), `epochs` how many epochs it
+        will train and record, None if this is not known.
         """
         abilities = Abilities(self._about, sys.maxsize if epochs is None else epochs, frozenset(provides))
         for score in self._job.scores:
@@ -198,10 +187,7 @@ class Recorder:
         parts = {name: _check_values(name, value, len(rows)) for name, value in given.items() if value is not None}
         if logits is not None:
             parts["logits"] = self._convert_logits(parts["logits"], probabilities)
-        sides: dict[Side, npt.NDArray[Any]] = {
-            "unseen": np.isin(rows, self._fit.unseen),
-            "seen": np.isin(rows, self._fit.seen),
-        }
+        sides = {side: np.isin(rows, self._fit.watch(side)) for side in SIDES}
         stray = rows[~(sides["unseen"] | sides["seen"])]
         if stray.size:
             raise ExposureError(
@@ -303,8 +289,7 @@ class Recorder:
         if len(np.unique(wanted)) < len(wanted):
             values, counts = np.unique(wanted, return_counts=True)
             raise ArgumentError(f"ids must name each sample once, but {some(values[counts > 1].tolist())} occur twice")
-        found = np.searchsorted(self._sorted, wanted)
-        found = np.minimum(found, len(self._sorted) - 1)
+        found = np.minimum(np.searchsorted(self._sorted, wanted), len(self._sorted) - 1)
         unknown = self._sorted[found] != wanted
         if unknown.any():
             raise ArgumentError(

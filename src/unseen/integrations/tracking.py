@@ -16,12 +16,13 @@ A callback serves several calls, one after the other; `close()`, or the end of `
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -33,55 +34,45 @@ _BINS = 64  # of a histogram of scores
 _PAGE = "report.html"
 
 
-class TrackingBackend(Protocol):
-    """What a tracking library takes."""
+class Tracker(ABC):
+    """A callback for `report=` that logs to one library."""
 
+    @abstractmethod
     def scalar(self, name: str, value: float, step: int) -> None:
         """Log a number at a step."""
 
+    @abstractmethod
     def histogram(self, name: str, values: FloatArray) -> None:
         """Log the distribution of finite values."""
 
+    @abstractmethod
     def text(self, name: str, text: str) -> None:
         """Log a text."""
 
+    @abstractmethod
     def artifact(self, path: Path) -> None:
         """Keep a copy of a file."""
 
-    def flush(self) -> None:
-        """Make sure that what was logged can be read."""
-
+    @abstractmethod
     def close(self) -> None:
         """End the log."""
 
-
-class Tracker:
-    """A callback for `report=` that logs to one library.
-
-    Args:
-        sink: where the log goes.
-    """
-
-    def __init__(self, sink: TrackingBackend) -> None:
-        self._sink = sink
+    def flush(self) -> None:  # noqa: B027 - a library that sends by itself has nothing to do
+        """Make sure that what was logged can be read."""
 
     def __call__(self, kind: str, **fields: Any) -> None:
         """Log one report; kinds that say nothing to log are passed over."""
         if kind == "epoch" and fields.get("loss") is not None:
-            self._sink.scalar(f"loss/{fields['fit']}", float(fields["loss"]), int(fields["epoch"]))
+            self.scalar(f"loss/{fields['fit']}", float(fields["loss"]), int(fields["epoch"]))
         elif kind == "result":
             self._log_result(fields["result"], fields.get("run"))
-            self._sink.flush()
+            self.flush()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def close(self) -> None:
-        """End the log."""
-        self._sink.close()
 
     def _log_result(self, result: Any, run: str | Path | None) -> None:
         if hasattr(result, "arms"):
@@ -90,51 +81,47 @@ class Tracker:
             table = result if isinstance(result, ScoreTable) else result.scores
             self._log_scores(table)
             if (coreset := getattr(result, "coreset", None)) is not None:
-                self._sink.scalar("kept", len(coreset) / coreset.n, 0)
-                self._sink.text("coreset", repr(coreset))
+                self.scalar("kept", len(coreset) / coreset.n, 0)
+                self.text("coreset", repr(coreset))
         if run is not None:
             import unseen
 
             with TemporaryDirectory(prefix="unseen-") as folder:
-                self._sink.artifact(unseen.report(run, out=Path(folder) / _PAGE))
+                self.artifact(unseen.report(run, out=Path(folder) / _PAGE))
 
     def _log_scores(self, table: ScoreTable) -> None:
         if table.predictions is not None and (judged := table.predictions >= 0).any():
             in_sample = table.provenance.get("plan", {}).get("plan") == "seen"
             accuracy = float(np.mean(table.predictions[judged] == table.labels[judged]))
-            self._sink.scalar("in_sample_accuracy" if in_sample else "held_out_accuracy", accuracy, 0)
+            self.scalar("in_sample_accuracy" if in_sample else "held_out_accuracy", accuracy, 0)
         for name in table.scores:
             values = table.column(name)
             if (finite := np.isfinite(values)).any():
-                self._sink.histogram(f"score/{name}", values[finite])
+                self.histogram(f"score/{name}", values[finite])
 
     def _log_evaluation(self, evaluation: Any) -> None:
         for arm in evaluation.arms:
             for replicate, accuracy in enumerate(arm.accuracy.tolist()):
-                self._sink.scalar(f"accuracy/{arm.name}", accuracy, replicate)
+                self.scalar(f"accuracy/{arm.name}", accuracy, replicate)
         for name in evaluation.coresets:
             verdicts = [f"{name} against {to}: {evaluation.verdict(name, to).text}" for to in evaluation[name].beside]
             if verdicts:
-                self._sink.text(f"verdict/{name}", "\n\n".join(verdicts))
+                self.text(f"verdict/{name}", "\n\n".join(verdicts))
 
 
 def to_tensorboard(folder: str | Path) -> Tracker:
-    """Log to a folder that TensorBoard reads; the page is copied into it as `report.html`.
-
-    Args:
-        folder: the folder of the log, made if it is missing.
+    """Log to a folder that TensorBoard reads, made if it is missing; the page is copied into it as `report.html`.
 
     Raises:
         MissingDependencyError: tensorboardX, which writes the log, is not installed.
     """
-    return Tracker(_TensorBoard(Path(folder), _import("tensorboardX", "tensorboard")))
+    return _TensorBoard(Path(folder), _import("tensorboardX", "tensorboard"))
 
 
 def to_wandb(**options: Any) -> Tracker:
     """Log to Weights & Biases: to the run that is active, or to a new one, which `close()` finishes.
 
-    Args:
-        options: of `wandb.init`, such as `project=`, `name=` and `mode="offline"`, for a new run.
+    A new run takes the options of `wandb.init`, such as `project=`, `name=` and `mode="offline"`.
 
     Raises:
         MissingDependencyError: wandb is not installed.
@@ -142,14 +129,13 @@ def to_wandb(**options: Any) -> Tracker:
     """
     wandb = _import("wandb", "wandb")
     _check_free("wandb", wandb.run, options, "wandb.finish()")
-    return Tracker(_Wandb(wandb, options))
+    return _Wandb(wandb, options)
 
 
 def to_mlflow(**options: Any) -> Tracker:
     """Log to MLflow: to the run that is active, or to a new one, which `close()` ends.
 
-    Args:
-        options: of `mlflow.start_run`, such as `run_name=` and `experiment_id=`, for a new run.
+    A new run takes the options of `mlflow.start_run`, such as `run_name=` and `experiment_id=`.
 
     Raises:
         MissingDependencyError: MLflow is not installed.
@@ -157,19 +143,11 @@ def to_mlflow(**options: Any) -> Tracker:
     """
     mlflow = _import("mlflow", "mlflow")
     _check_free("mlflow", mlflow.active_run(), options, "mlflow.end_run()")
-    return Tracker(_Mlflow(mlflow, options))
+    return _Mlflow(mlflow, options)
 
 
 def tracker_of(text: str) -> Tracker:
-    """Make the callback that `--log` names.
-
-    Args:
-        text: `"tensorboard:FOLDER"`, `"wandb:PROJECT"` or `"mlflow:RUN_NAME"`.
-
-    Raises:
-        ArgumentError: nothing after the colon.
-        UnknownNameError: another library.
-    """
+    """Make the callback that `--log` names: `"tensorboard:FOLDER"`, `"wandb:PROJECT"` or `"mlflow:RUN_NAME"`."""
     library, _, where = text.partition(":")
     makers: dict[str, tuple[str, Callable[[str], Tracker]]] = {
         "tensorboard": ("FOLDER", to_tensorboard),
@@ -184,7 +162,7 @@ def tracker_of(text: str) -> Tracker:
     return make(where)
 
 
-class _TensorBoard:
+class _TensorBoard(Tracker):
     """A folder of event files."""
 
     def __init__(self, folder: Path, library: Any) -> None:
@@ -211,7 +189,7 @@ class _TensorBoard:
         self._writer.close()
 
 
-class _Wandb:
+class _Wandb(Tracker):
     """A run of Weights & Biases."""
 
     def __init__(self, wandb: Any, options: dict[str, Any]) -> None:
@@ -237,15 +215,12 @@ class _Wandb:
         artifact.add_file(str(path))
         self._run.log_artifact(artifact)
 
-    def flush(self) -> None:
-        """Do nothing: the library sends by itself."""
-
     def close(self) -> None:
         if self._own:
             self._run.finish()
 
 
-class _Mlflow:
+class _Mlflow(Tracker):
     """A run of MLflow."""
 
     def __init__(self, mlflow: Any, options: dict[str, Any]) -> None:

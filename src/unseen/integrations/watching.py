@@ -10,8 +10,6 @@ logits of each batch, and when an epoch and the training end. The watch refuses,
 
 Logits are kept until it is known whether a score reads them: those of every epoch for scores of the course of training,
 those of the last epoch for the others.
-
-The functions find out the samples of a loader and their order, and make the callback class of a library.
 """
 
 from __future__ import annotations
@@ -24,22 +22,15 @@ from typing import Any
 import numpy as np
 
 from unseen.core.arrays import Array, IntArray
-from unseen.core.exposure import Fit, Side
+from unseen.core.exposure import SIDES, Fit, Side
 from unseen.errors import ArgumentError, DataError, ExposureError, MissingDependencyError, some
 from unseen.integrations.recorder import Recorder
 
 
 def make_callback(hooks: type, name: str, package: str, *modules: str) -> Any:
-    """Make a class with these hooks that inherits from the callback class of a library, imported here.
+    """Make a class with these hooks that inherits from the callback class of a library.
 
-    Args:
-        hooks: a class of hooks.
-        name: the name of the library's class.
-        package: the package to install, for the message.
-        modules: the modules that may hold the class, in the order of trying.
-
-    Raises:
-        MissingDependencyError: none of the modules is installed.
+    The class `name` is imported from the first of the modules that is installed; if none is, `package` is to be.
     """
     for module in modules:
         try:
@@ -57,15 +48,9 @@ BatchIds = str | int | Callable[[Any], Array]
 
 
 def find_rows(dataset: Any, recorder: Recorder, *, use: str) -> IntArray:
-    """Find the rows, int64 (m,), of a part of the data set, in the order of the part.
+    """Find the rows, int64 (m,) in their order, of a `torch.utils.data.Subset` of the data set, or of a part of one.
 
-    Args:
-        dataset: `torch.utils.data.Subset` of the whole data set, or a part of such a part.
-        recorder: the recorder, which knows the whole data set.
-        use: the remedy for the message, such as `"train on Subset(dataset, fit.train)"`.
-
-    Raises:
-        ArgumentError: the samples of the part cannot be known.
+    Where they cannot be known, the message begins with the remedy `use`.
     """
     parts = []
     while hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
@@ -86,11 +71,7 @@ def find_rows(dataset: Any, recorder: Recorder, *, use: str) -> IntArray:
 
 
 def check_order(loader: Any) -> None:
-    """Refuse an evaluation loader that does not serve all samples of its data set in order.
-
-    Raises:
-        ArgumentError: the loader shuffles, drops the last batch, or divides the samples among several processes.
-    """
+    """Refuse an evaluation loader that shuffles, drops the last batch, or deals its samples to several processes."""
     batches = getattr(loader, "batch_sampler", None)
     if batches is None:
         order = loader.sampler
@@ -128,16 +109,13 @@ def find_ids(batch: Any, ids: BatchIds) -> Array:
 
 # ---- one training --------------------------------------------------------------------------------------------------
 
-SIDES: tuple[Side, ...] = ("unseen", "seen")
 NEVER = 0  # epochs are counted from 1
 
 
 class TrainingWatch:
     """Watches the trainings of a recorder, one after the other.
 
-    Args:
-        recorder: the recorder whose fits are trained.
-        ids: where a batch holds the ids of its samples; None: they follow from the positions in a `Subset`.
+    `ids` says where a batch holds the ids of its samples; without it, they follow from the positions in a `Subset`.
     """
 
     def __init__(self, recorder: Recorder, ids: BatchIds | None = None) -> None:
@@ -158,21 +136,10 @@ class TrainingWatch:
         return self._fit is not None
 
     def begin(self, *, epochs: int | None, first: int = 1) -> None:
-        """Begin a training.
-
-        Args:
-            epochs: the number of epochs, or None if it is not known; the training may still end earlier.
-            first: the first epoch, above 1 where a training continues.
-        """
+        """Begin a training of so many epochs, None if not known; `first` is above 1 where a training continues."""
         self._fit = self.recorder.fit
         fit = self.fit
-        torch = sys.modules.get("torch")
-        joined = torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized()
-        if torch is not None and joined and (processes := torch.distributed.get_world_size()) > 1:
-            raise ArgumentError(
-                f"a fit must be trained in one process, got {processes}: each would hold a part of the logits, some "
-                "twice; train one fit a device instead"
-            )
+        _check_one_process()
         # Masks, because every batch may be checked.
         self._learned, self._watched = np.zeros((2, len(self.recorder.ids)), bool)
         self._learned[fit.train] = True
@@ -212,27 +179,18 @@ class TrainingWatch:
             self.check_training(self.recorder.rows(np.unique(np.asarray(ids.cpu() if hasattr(ids, "cpu") else ids))))
 
     def check_training(self, rows: IntArray) -> None:
-        """Check training rows: all of them, or a batch.
-
-        Raises:
-            ExposureError: the model must not see one of the samples.
-        """
-        fit = self.fit
+        """Refuse training rows, all of them or a batch, that the model must not see."""
         stray = rows[~self._learned[rows]]
         if stray.size:
-            watched = np.intersect1d(stray, fit.unseen)
+            watched = np.intersect1d(stray, self.fit.unseen)
             which, why = (watched, "then judges") if watched.size else (stray, "was not given")
             raise ExposureError(
-                f"fit {fit.name} would train on samples that it {why}: ids {self._ids_of(which)}; train on "
+                f"fit {self.fit.name} would train on samples that it {why}: ids {self._ids_of(which)}; train on "
                 "Subset(dataset, fit.train)"
             )
 
     def check_evaluation(self, rows: IntArray) -> None:
-        """Check evaluated rows: all of them, or a batch.
-
-        Raises:
-            ExposureError: one of the samples is in no watch set.
-        """
+        """Refuse evaluated rows, all of them or a batch, that are in no watch set."""
         fit = self.fit
         stray = rows[~self._watched[rows]]
         if stray.size:
@@ -250,11 +208,7 @@ class TrainingWatch:
         self.begin_evaluation(order)
 
     def begin_evaluation(self, order: IntArray | None = None) -> None:
-        """Begin an evaluation.
-
-        Args:
-            order: int64 rows of all its samples, in its order; None where each batch brings ids.
-        """
+        """Begin an evaluation of these rows in this order; None where each batch brings ids."""
         self._order, self._served = np.empty(0, np.int64) if order is None else order, 0
         self.check_evaluation(self._order)
         self._rows: list[IntArray] = []
@@ -262,12 +216,9 @@ class TrainingWatch:
         self._served_rows = np.zeros(len(self.recorder.ids), bool)
 
     def add_batch(self, output: Any, model: Any, *, batch: Any = None) -> None:
-        """Add one batch of an evaluation.
+        """Add one batch of an evaluation: logits (m, C), or an output that holds them (see `find_logits`).
 
-        Args:
-            output: the logits (m, C), NumPy or torch, or an output that holds them; see `find_logits`.
-            model: the module that gave the logits; it must be in evaluation mode.
-            batch: what the model was given; read where it holds the ids.
+        The model that gave them must be in evaluation mode. `batch`, what it was given, is read where it holds the ids.
         """
         check_evaluation_mode(model)
         logits = find_logits(output)
@@ -292,11 +243,7 @@ class TrainingWatch:
         self._logits.append(logits)
 
     def end_evaluation(self, *, epoch: int, step: int) -> None:
-        """End an evaluation of this epoch (from 1) after so many steps; it replaces earlier evaluations.
-
-        Raises:
-            DataError: the evaluation had no samples.
-        """
+        """End an evaluation of this epoch (from 1) after so many steps; it replaces earlier evaluations."""
         if not self._rows:
             raise DataError(f"fit {self.fit.name} was evaluated on no sample after epoch {epoch}")
         join: Callable[[list[Array]], Array] = np.concatenate
@@ -346,12 +293,19 @@ class TrainingWatch:
         return some(self.recorder.ids[rows].tolist())
 
 
-def check_monitor(what: str, monitor: str | None) -> None:
-    """Refuse to stop training or to choose a model by a metric of the held-out samples.
+def _check_one_process() -> None:
+    distributed = getattr(sys.modules.get("torch"), "distributed", None)
+    if distributed is None or not (distributed.is_available() and distributed.is_initialized()):
+        return
+    if (processes := distributed.get_world_size()) > 1:
+        raise ArgumentError(
+            f"a fit must be trained in one process, got {processes}: each would hold a part of the logits, some "
+            "twice; train one fit a device instead"
+        )
 
-    Args:
-        what: the callback or option.
-        monitor: the metric that it reads; a name that begins with `train` is a metric of training.
+
+def check_monitor(what: str, monitor: str | None) -> None:
+    """Refuse to stop training or to choose a model by a metric of the held-out samples, one not named `train...`.
 
     >>> check_monitor("EarlyStopping", "train_loss")
     """
