@@ -63,7 +63,7 @@ def embedder_of(by: str | Path, data: Data, options: Mapping[str, Any], seed: in
     if name == PRETRAINED:
         return _make(name, EfficientNetLite0, (data,), {**parse_spec(text)[1], **options})
     if Path(text).is_dir():
-        return _make("a folder of a model", ModelFolder, (Path(text), data.kind), options)
+        return _make("a folder of a model", ModelFolder, (Path(text),), options)
     if colon and rest.isidentifier():
         return _make(text, Network, (text, seed), options)
     if colon or "/" in text:
@@ -232,7 +232,7 @@ def _fit(
     return embedding
 
 
-def _progress(report: Report, n: int, part: str) -> Callable[[int, int], None]:
+def _progress(report: Report, n: int, part: str) -> Progress:
     return lambda done, before: report("embedded", part=part, done=done, before=before, n=n)
 
 

@@ -1,9 +1,8 @@
 """Networks as embedders: an `nn.Module` of the user, a model in a folder on disk, and two pretrained backbones.
 
-Networks run in evaluation mode and without gradients. Nothing is downloaded while they run: the weights of the
-pretrained backbones come with packages. These backbones were trained on other data; the package of the weights, their
-hash, license and training are part of the provenance. Weights are read without unpickling anything. The training data
-of a user's own network cannot be known here, so the user states it.
+Networks run in evaluation mode and without gradients. Nothing is downloaded while they run, and no weights are
+unpickled. The weights of the pretrained backbones come with packages, which the provenance names, with their hash,
+license and training. The training data of a user's own network cannot be known here, so the user states it.
 """
 
 from __future__ import annotations
@@ -42,13 +41,9 @@ class Network(Embedder):
     """A module that a function of the user makes.
 
     The module takes images as float32 (m, C, H, W) from 0 to 1, vectors as float32 (m, d), and text as a list of str.
-    It returns (m, d'), and does any normalisation itself.
-
-    Args:
-        place: `"module:function"`; the function takes no arguments.
-        seed: for weights that the function draws from torch's global generator.
-        device: the device to compute on, as in torch.
-        batch_size: samples at a time.
+    It returns (m, d'), and does any normalisation itself. `place` is `"module:function"`, a function without arguments;
+    weights that it draws from torch's global generator depend on `seed`. `device` is as in torch; `batch_size` samples
+    are embedded at a time.
     """
 
     labels = "unknown"
@@ -58,7 +53,7 @@ class Network(Embedder):
         self.place, self.device, self.batch_size = place, device, whole("batch_size", batch_size)
         module_name, _, function = place.partition(":")
         try:
-            make: Callable[[], Any] = getattr(import_module(module_name), function)
+            make = getattr(import_module(module_name), function)
         except (ImportError, AttributeError) as error:
             raise ArgumentError(f"by={place!r} must be module:function, but it cannot be imported: {error}") from error
         with torch.random.fork_rng(devices=[]):
@@ -102,25 +97,19 @@ class ModelFolder(Embedder):
 
     The vector of a text is the output of a sentence-transformers model, or the mean of a transformers model's last
     hidden states over tokens. The vector of an image is the pooled output, or without one the mean of the last hidden
-    states over places.
-
-    Args:
-        folder: the folder.
-        kind: the kind of data, text or images.
-        device: the device to compute on, as in torch.
-        batch_size: samples at a time.
+    states over places. `device` is as in torch; `batch_size` samples are embedded at a time.
     """
 
     labels = "unknown"
 
-    def __init__(self, folder: Path, kind: str, *, device: str = "cpu", batch_size: int = 64) -> None:
-        if not (folder / "modules.json").exists() and not (folder / "config.json").exists():
+    def __init__(self, folder: Path, *, device: str = "cpu", batch_size: int = 64) -> None:
+        self.of_sentences = (folder / "modules.json").exists()
+        if not self.of_sentences and not (folder / "config.json").exists():
             raise ArgumentError(
                 f"by={str(folder)!r} is no folder of a model: it has neither modules.json (sentence-transformers) nor "
                 "config.json (transformers)"
             )
-        self.folder, self.kind, self.device = folder, kind, device
-        self.batch_size = whole("batch_size", batch_size)
+        self.folder, self.device, self.batch_size = folder, device, whole("batch_size", batch_size)
         seen = blake2b(digest_size=16)
         for path in sorted(found for found in folder.rglob("*") if found.is_file()):
             seen.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
@@ -137,13 +126,13 @@ class ModelFolder(Embedder):
         """Refuse all but texts and images, and images for a sentence-transformers model."""
         if data.kind not in ("text", "image"):
             raise ArgumentError(f"by={str(self.folder)!r}: a model takes text or images, but this is {data.kind} data")
-        if data.kind == "image" and (self.folder / "modules.json").exists():
+        if data.kind == "image" and self.of_sentences:
             raise ArgumentError(f"by={str(self.folder)!r} is a sentence-transformers model: it takes text, not images")
 
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
         """Use the model as it is; the width is that of the vector of one sample."""
         import_torch()
-        if (self.folder / "modules.json").exists():
+        if self.of_sentences:
             of = _sentences(self.folder, self.device, self.batch_size)
         else:
             of = (_texts if data.kind == "text" else _images)(self.folder, self.device)
@@ -167,7 +156,6 @@ def _sentences(folder: Path, device: str, batch_size: int) -> Of:
     model = module.SentenceTransformer(
         str(folder), device=device, local_files_only=True, model_kwargs={"use_safetensors": True}
     ).eval()
-
     encode = partial(model.encode, batch_size=batch_size, convert_to_numpy=True, show_progress_bar=False)
     return lambda texts: encode(texts.tolist())
 
@@ -244,14 +232,10 @@ def _library(module: str, package: str) -> Any:
 class EfficientNetLite0(Embedder):
     """EfficientNet-Lite0, trained on the labels of ImageNet-1K: the mean of its last feature map, 1,280 numbers.
 
-    The numbers do not depend on the blocks, and on a processor they do not depend on the threads.
-
-    Args:
-        data: the images, which decide the default of `side`.
-        side: pixels that the longer side of an image is resized to. The default is the side itself, rounded up to a
-            multiple of 32, but at least 96 and at most 224, the side that the network was trained on. Small images need
-            enlarging, since five strides of two leave too few places otherwise.
-        device: the device to compute on, as in torch.
+    The numbers do not depend on the blocks, and on a processor they do not depend on the threads. The longer side of an
+    image is resized to `side` pixels: by default to the longest side in `data`, rounded up to a multiple of 32, but at
+    least 96 and at most 224, the side that the network was trained on. Small images need enlarging, since five strides
+    of two leave too few places otherwise. `device` is as in torch.
     """
 
     labels = "others"

@@ -1,10 +1,8 @@
 """The protocol of embedders, and the built-in ones: `Columns` for tables, `Tfidf` for texts, `Patches` for images.
 
-None of the built-in ones reads a label. Tables: one column for each category, standardised numbers, and columns that
-mark missing entries. Texts: hashed TF-IDF, then a truncated singular value decomposition. Images: random patches of the
-images themselves as filters, after Coates and Ng, "The Importance of Encoding Versus Training with Sparse Coding and
-Vector Quantization", ICML 2011, without their learning. Patches at random places are normalised and whitened; both
-signs of the filters' responses are rectified and pooled over the parts of the image.
+None of the built-in ones reads a label. Filters for images are random patches of the images themselves, after Coates
+and Ng, "The Importance of Encoding Versus Training with Sparse Coding and Vector Quantization", ICML 2011, without
+their learning: patches at random places are normalised and whitened.
 """
 
 from __future__ import annotations
@@ -66,10 +64,7 @@ class Embedder(ABC):
 
     @abstractmethod
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
-        """Fit an embedding to this data set; it also embeds others of the same kind and shape.
-
-        `threads` is for embedders that start threads themselves.
-        """
+        """Fit an embedding to this data set; it also embeds others of the same kind and shape, on so many threads."""
 
 
 def block_of(data: Data, width: int) -> int:
@@ -91,15 +86,12 @@ MOST = 20_000  # columns; a table with more categories than this is refused
 
 
 class Columns(Embedder):
-    """Vectors of tables: one-hot categories, standardised numbers, and marks of missing entries.
+    """Vectors of tables: one-hot categories, standardised numbers, and marks of missing entries, float32.
 
-    A column that holds any text becomes one column of 0 and 1 for each category; "missing" is one of the categories.
-    Any other column holds numbers: it is scaled to mean 0 and variance 1, a missing entry becomes 0, and one more
-    column marks the missing entries. The order is categories, numbers, marks. Categories, means and variances are
-    fitted on all rows of the data set, and on no label. Vectors are float32.
-
-    Args:
-        rare: categories with fewer rows than this are pooled into one for each column; 1 pools none.
+    A column that holds any text becomes one column of 0 and 1 for each category; "missing" is one of the categories,
+    and those of fewer than `rare` rows are pooled into one. Any other column holds numbers: it is scaled to mean 0 and
+    variance 1, a missing entry becomes 0, and one more column marks the missing entries. The order is categories,
+    numbers, marks. Categories, means and variances are fitted on all rows of the data set, and on no label.
     """
 
     by, kinds = "columns", (("table", "vector"), "tables")
@@ -174,12 +166,9 @@ HASHES = 2**18  # columns that words and word pairs are hashed to
 class Tfidf(Embedder):
     """Vectors of texts: TF-IDF weights of words and word pairs, reduced to float32 (m, `dimensions`).
 
-    Frequencies and directions are fitted on all texts of the data set, and on no label. The decomposition leaves
-    columns of very unequal variance, and a learner that standardises columns would magnify the smallest of them. So a
-    random rotation follows, which changes no distance.
-
-    Args:
-        dimensions: d, at most the number of texts.
+    Frequencies and directions, at most as many as texts, are fitted on all texts of the data set, and on no label. The
+    decomposition leaves columns of very unequal variance, and a learner that standardises columns would magnify the
+    smallest of them. So a random rotation follows, which changes no distance.
     """
 
     by, kinds = "tfidf", (("text",), "texts")
@@ -217,8 +206,7 @@ class Tfidf(Embedder):
 
 def rotation(d: int, seed: int) -> FloatArray:
     """Draw a random orthogonal matrix, float64 (d, d)."""
-    matrix: FloatArray = np.linalg.qr(seeds.generator(seed, "rotation").standard_normal((d, d)))[0]
-    return matrix
+    return np.linalg.qr(seeds.generator(seed, "rotation").standard_normal((d, d))).Q
 
 
 # ---- images ----------------------------------------------------------------------------------------------------------
@@ -231,14 +219,10 @@ Take = Callable[[IntArray], npt.NDArray[Any]]
 
 
 class Patches(Embedder):
-    """Vectors of images: responses to random whitened patches, rectified on both sides and pooled.
+    """Vectors of images, float32 (m, 2 patches pool^2): responses to random whitened patches, rectified and pooled.
 
-    The vectors are float32 of 2 * patches * pool^2 numbers.
-
-    Args:
-        patches: the number of filters.
-        size: the side of a patch in pixels.
-        pool: the image is divided into pool x pool parts, and responses are averaged over each.
+    `patches` is the number of filters, `size` the side of a patch in pixels. The image is divided into `pool` x `pool`
+    parts, and the responses of both signs are averaged over each.
     """
 
     by, kinds = "patches", (("image",), "images")
@@ -269,15 +253,10 @@ class Patches(Embedder):
 
 @dataclass(frozen=True, eq=False)
 class Filters:
-    """Whitened patches as filters.
+    """Whitened patches as filters."""
 
-    Args:
-        weights: float32 (k, s, s, C).
-        offsets: float32 (k,), added to the response to a patch of mean 0 and contrast 1.
-    """
-
-    weights: npt.NDArray[np.float32]
-    offsets: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32]  # (k, s, s, C)
+    offsets: npt.NDArray[np.float32]  # (k,), added to the response to a patch of mean 0 and contrast 1
 
     @classmethod
     def drawn(cls, take: Take, n: int, shape: tuple[int, ...], count: int, size: int, seed: int) -> Filters:
