@@ -39,8 +39,8 @@ def pages() -> dict[str, str]:
 
 
 def section(docstring: str | None, title: str) -> str:
-    """The text of `Cost:` or `Fails:` in a docstring, on one line; empty where there is none."""
-    found = re.search(rf"^{title}:\n((?:    .*\n?|\n)+)", inspect.cleandoc(docstring or ""), flags=re.M)
+    """The text of the paragraph `Cost:` or `Fails:` in a docstring, on one line; empty where there is none."""
+    found = re.search(rf"^{title}:\s((?:.+\n?)+)", inspect.cleandoc(docstring or ""), flags=re.M)
     return " ".join(found[1].split()) if found else ""
 
 

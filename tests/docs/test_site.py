@@ -44,8 +44,9 @@ def test_a_page_for_each_says_formula_direction_cost_paper_and_when_it_fails(pag
     assert f"]({name}.md)" in pages[f"{kind}/index.md"]
 
 
-def test_a_section_ends_where_the_next_one_begins():
-    text = "First.\n\n    Cost:\n        One\n        line.\n\n    Fails:\n        Two.\n    "
+@pytest.mark.parametrize("gap", [" ", "\n        "])
+def test_a_section_ends_where_the_next_one_begins(gap):
+    text = f"First.\n\n    Cost:{gap}One\n    line.\n\n    Fails:{gap}Two.\n    "
     assert method_pages.section(text, "Cost") == "One line."
     assert method_pages.section(text, "Fails") == "Two."
     assert method_pages.section("First.", "Fails") == ""

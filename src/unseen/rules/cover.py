@@ -25,12 +25,10 @@ _ROWS = 4096  # of a block
 class Moderate(Rule):
     """Keep the middle of the order by distance to the class median.
 
-    Cost:
-        O(n d), and a sort of n distances.
+    Cost: O(n d), and a sort of n distances.
 
-    Fails:
-        Where the features do not separate classes, distance to the class median says little; it did not beat random in
-        benchmarks/quality/results.md. Rare kinds within a class, far from its median, are lost.
+    Fails: Where the features do not separate classes, distance to the class median says little; it did not beat random
+    in benchmarks/quality/results.md. Rare kinds within a class, far from its median, are lost.
     """
 
     name = "moderate"
@@ -56,12 +54,10 @@ class Moderate(Rule):
 class Herding(Rule):
     """Keep samples whose running mean stays nearest to the mean of all.
 
-    Cost:
-        O(n d) a pick.
+    Cost: O(n d) a pick.
 
-    Fails:
-        It keeps the mean of the features and nothing else of their distribution, and did not beat random in
-        benchmarks/quality/results.md.
+    Fails: It keeps the mean of the features and nothing else of their distribution, and did not beat random in
+    benchmarks/quality/results.md.
     """
 
     name = "herding"
@@ -90,12 +86,10 @@ class Herding(Rule):
 class KCenter(Rule):
     """Keep the farthest first, so that every sample has a picked one near it.
 
-    Cost:
-        O(n d) a pick.
+    Cost: O(n d) a pick.
 
-    Fails:
-        It takes outliers first, whatever they are: broken images and wrong crops are far from everything. It did not
-        beat random in benchmarks/quality/results.md.
+    Fails: It takes outliers first, whatever they are: broken images and wrong crops are far from everything. It did not
+    beat random in benchmarks/quality/results.md.
     """
 
     name = "k_center"

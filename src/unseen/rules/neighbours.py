@@ -152,13 +152,11 @@ _UNKNOWN = -1
 class Dedup(Rule):
     """Drop near-copies, the nearest first.
 
-    Cost:
-        All distances once, in blocks (an approximate index beyond 100,000 samples), then a heap; memory linear in n.
+    Cost: All distances once, in blocks (an approximate index beyond 100,000 samples), then a heap; memory linear in n.
 
-    Fails:
-        Beyond the copies: once they are gone it thins dense regions, and dense is where the typical samples are. It
-        reads no label, so of two near samples of different classes one goes. It did not beat random in
-        benchmarks/quality/results.md.
+    Fails: Beyond the copies: once they are gone it thins dense regions, and dense is where the typical samples are. It
+    reads no label, so of two near samples of different classes one goes. It did not beat random in
+    benchmarks/quality/results.md.
     """
 
     metric: Metric = "cosine"
@@ -265,13 +263,11 @@ def _embed(features: npt.NDArray[Any], metric: Metric) -> FloatArray:
 class Graph(Rule):
     """Spread scores over a graph of neighbours, then take the largest and damp its neighbours (D2).
 
-    Cost:
-        All distances once, in blocks (an approximate index beyond 100,000 samples), then a heap of n k entries.
+    Cost: All distances once, in blocks (an approximate index beyond 100,000 samples), then a heap of n k entries.
 
-    Fails:
-        Where the features do not put like with like: the graph is then noise around the score. On CIFAR-10 with
-        untrained features it equals random up to 80 % pruned and loses five points at 90 %
-        (benchmarks/quality/results.md). The paper tunes k and gamma.
+    Fails: Where the features do not put like with like: the graph is then noise around the score. On CIFAR-10 with
+    untrained features it equals random up to 80 % pruned and loses five points at 90 % (benchmarks/quality/results.md).
+    The paper tunes k and gamma.
     """
 
     k: int = 5
@@ -310,12 +306,10 @@ class Graph(Rule):
 class Infomax(Rule):
     """Keep the most score with the least similarity inside the coreset.
 
-    Cost:
-        All distances once, in blocks (an approximate index beyond 100,000 samples), then a heap of n k entries.
+    Cost: All distances once, in blocks (an approximate index beyond 100,000 samples), then a heap of n k entries.
 
-    Fails:
-        At an alpha too small for the features it equals `top` and fails in the same way, such as with the default on
-        CIFAR-10 (benchmarks/quality/results.md). Only the k nearest count as similar: dense regions are damped little.
+    Fails: At an alpha too small for the features it equals `top` and fails in the same way, such as with the default on
+    CIFAR-10 (benchmarks/quality/results.md). Only the k nearest count as similar: dense regions are damped little.
     """
 
     alpha: float = 0.3

@@ -28,13 +28,11 @@ from unseen.rules.choosing import Scores, Shared, choose, show_shared_keywords
 class Top(Rule):
     """Keep the hardest, the easiest or the worthiest first.
 
-    Cost:
-        O(n), and the sort of what is kept.
+    Cost: O(n), and the sort of what is kept.
 
-    Fails:
-        At high rates: it keeps the hard end alone, where wrong labels are and no easy sample shows what a class is. On
-        CIFAR-10 it is a point above random at 30 % pruned, three below at 50 and 25 below at 80 %
-        (benchmarks/quality/results.md).
+    Fails: At high rates: it keeps the hard end alone, where wrong labels are and no easy sample shows what a class is.
+    On CIFAR-10 it is a point above random at 30 % pruned, three below at 50 and 25 below at 80 %
+    (benchmarks/quality/results.md).
     """
 
     first: Literal["hard", "easy"] | None = None
@@ -68,12 +66,10 @@ class Top(Rule):
 class Window(Rule):
     """Keep a window of the difficulty order, at an offset from the hard end.
 
-    Cost:
-        O(n), and the sort of what is kept.
+    Cost: O(n), and the sort of what is kept.
 
-    Fails:
-        Where the offset does not suit the data: none is best on clean digits, 0.3 on CIFAR-10, and no one value for all
-        rates (benchmarks/quality/results.md). `bws` looks for it.
+    Fails: Where the offset does not suit the data: none is best on clean digits, 0.3 on CIFAR-10, and no one value for
+    all rates (benchmarks/quality/results.md). `bws` looks for it.
     """
 
     offset: float = 0.0
@@ -129,14 +125,12 @@ _LEAST_GAP = 1e-8  # see closed_form.py: below it, the regression without a samp
 class BestWindow(Rule):
     """Keep the window of the difficulty order whose ridge regression is most accurate (BWS).
 
-    Cost:
-        Each row enters the sums of products once and leaves them at most once, at most 2 n d^2 for all windows; then
-        d^3 / 3 + 2 n d C a window, and for `over="all"` budget x d^2 more. Memory: O(d^2 + steps d C) and a block.
+    Cost: Each row enters the sums of products once and leaves them at most once, at most 2 n d^2 for all windows; then
+    d^3 / 3 + 2 n d C a window, and for `over="all"` budget x d^2 more. Memory: O(d^2 + steps d C) and a block.
 
-    Fails:
-        The harder the window is, the easier are the samples outside it, and wrong labels inside it are never tested:
-        where labels are noisy or the budget is large, `over="all"` is fairer. The judge is a linear model on the
-        features, whatever model is trained later.
+    Fails: The harder the window is, the easier are the samples outside it, and wrong labels inside it are never tested:
+    where labels are noisy or the budget is large, `over="all"` is fairer. The judge is a linear model on the features,
+    whatever model is trained later.
     """
 
     steps: int = 20

@@ -30,12 +30,10 @@ _HARDEST = 10  # the highest scores over which mu is taken
 class Random(Rule):
     """Keep samples uniformly at random.
 
-    Cost:
-        O(n): one key a sample.
+    Cost: O(n): one key a sample.
 
-    Fails:
-        Rare classes at small budgets: without quota="proportional" a class may get fewer than its share, or none.
-        Otherwise it is hard to beat (benchmarks/quality/results.md).
+    Fails: Rare classes at small budgets: without quota="proportional" a class may get fewer than its share, or none.
+    Otherwise it is hard to beat (benchmarks/quality/results.md).
     """
 
     name = "random"
@@ -59,12 +57,10 @@ class Trimmed(Rule):
     standard deviations of the bulk, where a wrong target is likelier than a hard sample. Where more than 5 % of the
     samples are so far, as where most targets are almost the same, they are what is worth learning, and none is dropped.
 
-    Cost:
-        O(n): a median, and one key a sample.
+    Cost: O(n): a median, and one key a sample.
 
-    Fails:
-        Where rare samples are right and far from the others: they are dropped as if they were wrong. Wrong targets that
-        lie within the spread of the right ones stay.
+    Fails: Where rare samples are right and far from the others: they are dropped as if they were wrong. Wrong targets
+    that lie within the spread of the right ones stay.
     """
 
     times: float = 80.0
@@ -97,12 +93,10 @@ class Trimmed(Rule):
 class Beta(Rule):
     """Draw by the Beta density of the mean confidence, times the score (DUAL's sampler).
 
-    Cost:
-        O(n): one weight and one key a sample.
+    Cost: O(n): one weight and one key a sample.
 
-    Fails:
-        With scores below 0, which are refused; with mean confidences near 1 throughout, such as by a network that was
-        trained on the samples: then the density is almost the same for all. The paper tunes c to a data set.
+    Fails: With scores below 0, which are refused; with mean confidences near 1 throughout, such as by a network that
+    was trained on the samples: then the density is almost the same for all. The paper tunes c to a data set.
     """
 
     c: float = 5.5
@@ -185,15 +179,13 @@ class Stratified(Rule):
     Give `quota="floored"` beside it, as the default does. Over all classes at once, weak models cut off the smaller or
     harder class, and what is trained on the rest is worse than on random samples.
 
-    Cost:
-        O(n), and a key a sample.
+    Cost: O(n), and a key a sample.
 
-    Fails:
-        Without a cutoff where labels are noisy: strata of equal width give the sparse hard end far more than its share.
-        `"error"` where it reaches what is pruned: everything then goes from the hard end, and at 30 % pruned that is
-        two points below random for a linear model on weak features (benchmarks/quality/results.md).
-        `"auto"` for a linear model on few columns under `folds` or `leave_one_out`: these do not say how far models
-        fit, which counts as 1, and strata over-sample the hard end. Score by `halves()` there.
+    Fails: Without a cutoff where labels are noisy: strata of equal width give the sparse hard end far more than its
+    share. `"error"` where it reaches what is pruned: everything then goes from the hard end, and at 30 % pruned that is
+    two points below random for a linear model on weak features (benchmarks/quality/results.md). `"auto"` for a linear
+    model on few columns under `folds` or `leave_one_out`: these do not say how far models fit, which counts as 1, and
+    strata over-sample the hard end. Score by `halves()` there.
     """
 
     by: Literal["width", "rank"] = "width"

@@ -60,10 +60,9 @@ class Aum(_MeanOver):
     Args:
         space: margin of `"logits"` or of `"probabilities"`.
 
-    Fails:
-        Held out it is no better than in-sample (benchmarks/quality/results.md), since it reads margins over the whole
-        course anyway. Logits of fold models have no common scale. Hardest-first collects label errors: if a tenth of
-        the labels is wrong, two in three of the hardest tenth are wrong.
+    Fails: Held out it is no better than in-sample (benchmarks/quality/results.md), since it reads margins over the
+    whole course anyway. Logits of fold models have no common scale. Hardest-first collects label errors: if a tenth of
+    the labels is wrong, two in three of the hardest tenth are wrong.
     """
 
     space: Space = "logits"
@@ -95,8 +94,8 @@ def correctness(history: Array, labels: Array, *, epochs: int | None = None) -> 
 class Correctness(_MeanOver):
     """`correctness`, streaming.
 
-    Fails:
-        It has T + 1 values only: with few epochs most samples tie, and the rule decides among them by id or at random.
+    Fails: It has T + 1 values only: with few epochs most samples tie, and the rule decides among them by id or at
+    random.
     """
 
     name = "correctness"
@@ -123,9 +122,8 @@ def confidence(history: Array, labels: Array, *, epochs: int | None = None) -> A
 class Confidence(_MeanOver):
     """`confidence`, streaming.
 
-    Fails:
-        Samples that are learned slowly and wrong labels look alike: both are low throughout. Models of different
-        calibration are not on one scale.
+    Fails: Samples that are learned slowly and wrong labels look alike: both are low throughout. Models of different
+    calibration are not on one scale.
     """
 
     name = "confidence"
@@ -158,9 +156,8 @@ def forgetting(history: Array, labels: Array, *, epochs: int | None = None) -> A
 class Forgetting(Course):
     """`forgetting`, streaming.
 
-    Fails:
-        With few epochs: nearly all samples have the value 0 and tie. Held out, a sample that was never right counts as
-        most forgotten, so hardest-first is worse held out than in-sample (benchmarks/quality/results.md).
+    Fails: With few epochs: nearly all samples have the value 0 and tie. Held out, a sample that was never right counts
+    as most forgotten, so hardest-first is worse held out than in-sample (benchmarks/quality/results.md).
     """
 
     name = "forgetting"
@@ -203,10 +200,9 @@ def variability(history: Array, labels: Array, *, epochs: int | None = None) -> 
 class Variability(Course):
     """`variability`, streaming: mean and squared deviations, updated stably (Welford 1962).
 
-    Fails:
-        With few epochs, which give a poor estimate of a standard deviation: two scorings agree less than those of
-        `el2n` (benchmarks/quality/results.md). In-sample, by worthiest first, it loses to random at high rates; held
-        out it is among the best there.
+    Fails: With few epochs, which give a poor estimate of a standard deviation: two scorings agree less than those of
+    `el2n` (benchmarks/quality/results.md). In-sample, by worthiest first, it loses to random at high rates; held out it
+    is among the best there.
     """
 
     name = "variability"
@@ -257,9 +253,8 @@ def _mean_over_windows(
 class _WindowMean(Windowed):
     """A score that is the mean over windows of a statistic of p_y.
 
-    Cost:
-        A forward pass over the watch sets after every epoch that is read, besides the trainings. It keeps a
-        window of J numbers a sample.
+    Cost: A forward pass over the watch sets after every epoch that is read, besides the trainings. It keeps a window of
+    J numbers a sample.
     """
 
     # Of one window, (J, m) in and (m,) out; the order of epochs must not matter.
@@ -295,9 +290,8 @@ def dyn_unc(history: Array, labels: Array, *, window: int = 10, epochs: int | No
 class DynUnc(_WindowMean):
     """`dyn_unc`, streaming.
 
-    Fails:
-        If training is shorter than a window, it is refused. Epochs after convergence only dilute it: set `epochs`, the
-        number of first epochs to read.
+    Fails: If training is shorter than a window, it is refused. Epochs after convergence only dilute it: set `epochs`,
+    the number of first epochs to read.
     """
 
     name = "dyn_unc"
@@ -332,9 +326,8 @@ def uncertain_and_hard(p: Array) -> Array:
 class Dual(_WindowMean):
     """`dual`, streaming.
 
-    Fails:
-        By worthiest first at the highest rates: the rule `beta`, made for it, moves to easier samples there. Epochs
-        after convergence dilute it: the paper reads the first 30 of 200 on CIFAR.
+    Fails: By worthiest first at the highest rates: the rule `beta`, made for it, moves to easier samples there. Epochs
+    after convergence dilute it: the paper reads the first 30 of 200 on CIFAR.
     """
 
     name = "dual"
@@ -405,13 +398,11 @@ class Tdds(Windowed):
     Args:
         decay: the weight of the last window.
 
-    Cost:
-        A forward pass over the watch sets after every epoch that is read, besides the trainings. It keeps the
-        last probabilities of all C classes and a window of J - 1 numbers a sample.
+    Cost: A forward pass over the watch sets after every epoch that is read, besides the trainings. It keeps the last
+    probabilities of all C classes and a window of J - 1 numbers a sample.
 
-    Fails:
-        If (T, J) do not suit the pruning rate: the paper tunes them for each rate. With decay 0.9 the last two windows
-        decide nearly everything, so early epochs hardly matter.
+    Fails: If (T, J) do not suit the pruning rate: the paper tunes them for each rate. With decay 0.9 the last two
+    windows decide nearly everything, so early epochs hardly matter.
     """
 
     decay: float = 0.9

@@ -45,9 +45,8 @@ def self_confidence(logits: Array, labels: Array) -> Array:
 class SelfConfidence(Pointwise):
     """`self_confidence` of the requested observations.
 
-    Fails:
-        It cannot tell a wrong label from a hard sample, or from one that the model never learned. It is useless
-        in-sample: a model that was trained on the label confirms it.
+    Fails: It cannot tell a wrong label from a hard sample, or from one that the model never learned. It is useless
+    in-sample: a model that was trained on the label confirms it.
     """
 
     name = "self_confidence"
@@ -73,8 +72,7 @@ def normalized_margin(logits: Array, labels: Array) -> Array:
 class NormalizedMargin(Pointwise):
     """`normalized_margin` of the requested observations.
 
-    Fails:
-        As `self_confidence`; a low p_y counts less if no other class is likely either.
+    Fails: As `self_confidence`; a low p_y counts less if no other class is likely either.
     """
 
     name = "normalized_margin"
@@ -165,13 +163,11 @@ def _issues(confident: IntArray, y: IntArray) -> npt.NDArray[np.bool_]:
 class LabelIssue(Score):
     """`label_issue` of the last observation, 1 or 0, with the thresholds of each watch set; the mean over repeats.
 
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
+    Cost: No more than the trainings of the plan, and one forward pass over the watch sets.
 
-    Fails:
-        Classes with few samples in a watch set have imprecise thresholds. A weak model flags hard samples, and a bias
-        of the model against a class looks like label noise in that class. It has two values: a flag, not a ranking.
-        With more than 12 classes, only the 12 most probable ones of a sample are considered.
+    Fails: Classes with few samples in a watch set have imprecise thresholds. A weak model flags hard samples, and a
+    bias of the model against a class looks like label noise in that class. It has two values: a flag, not a ranking.
+    With more than 12 classes, only the 12 most probable ones of a sample are considered.
     """
 
     name = "label_issue"

@@ -36,10 +36,8 @@ def el2n(logits: Array, labels: Array) -> Array:
 class El2n(Pointwise):
     """`el2n` of the requested observations.
 
-    Fails:
-        As hardest-first beyond a third pruned: wrong labels are at the hard end, and at 80 % it loses 25 points to
-        random on CIFAR-10 (benchmarks/quality/results.md). In-sample scores of models that fit everything have no
-        spread.
+    Fails: As hardest-first beyond a third pruned: wrong labels are at the hard end, and at 80 % it loses 25 points to
+    random on CIFAR-10 (benchmarks/quality/results.md). In-sample scores of models that fit everything have no spread.
     """
 
     name = "el2n"
@@ -66,10 +64,9 @@ def loss(logits: Array, labels: Array) -> Array:
 class Loss(Pointwise):
     """`loss` of the requested observations; it also accepts a recorded loss of any task in place of logits.
 
-    Fails:
-        It is unbounded: a few wrong labels stretch the range, so that strata of equal width hold most samples in one
-        (benchmarks/quality/results.md: held out, it gains nothing over in-sample there). Not comparable between models
-        of different calibration without align.
+    Fails: It is unbounded: a few wrong labels stretch the range, so that strata of equal width hold most samples in one
+    (benchmarks/quality/results.md: held out, it gains nothing over in-sample there). Not comparable between models of
+    different calibration without align.
     """
 
     name = "loss"
@@ -97,10 +94,9 @@ def entropy(logits: Array, labels: Array | None = None) -> Array:
 class Entropy(Pointwise):
     """`entropy` of the requested observations.
 
-    Fails:
-        It reads no label: a sample whose prediction is confident and wrong counts as easy, so held out it does not find
-        label errors (AUROC 0.50 for flipped labels, benchmarks/quality/results.md). In-sample, by hardest-first, it
-        loses to random from half pruned on.
+    Fails: It reads no label: a sample whose prediction is confident and wrong counts as easy, so held out it does not
+    find label errors (AUROC 0.50 for flipped labels, benchmarks/quality/results.md). In-sample, by hardest-first, it
+    loses to random from half pruned on.
     """
 
     name = "entropy"
@@ -128,8 +124,7 @@ def least_confidence(logits: Array, labels: Array | None = None) -> Array:
 class LeastConfidence(Pointwise):
     """`least_confidence` of the requested observations.
 
-    Fails:
-        As `entropy`, with the same ranking for two classes: it reads no label, and a confident error counts as easy.
+    Fails: As `entropy`, with the same ranking for two classes: it reads no label, and a confident error counts as easy.
     """
 
     name = "least_confidence"
@@ -157,8 +152,7 @@ def margin(logits: Array, labels: Array | None = None) -> Array:
 class Margin(Pointwise):
     """`margin` of the requested observations.
 
-    Fails:
-        As `entropy`: it reads no label. With many classes it depends on the two most probable ones only.
+    Fails: As `entropy`: it reads no label. With many classes it depends on the two most probable ones only.
     """
 
     name = "margin"
@@ -189,9 +183,8 @@ def label_margin(logits: Array, labels: Array, *, space: Space = "probabilities"
 class LabelMargin(Pointwise):
     """`label_margin` of the requested observations.
 
-    Fails:
-        As `el2n`: its low end collects label errors, and hardest-first fails at high rates. For probabilities it
-        saturates at 1 and -1, where samples differ by rounding only; `space="logits"` does not saturate.
+    Fails: As `el2n`: its low end collects label errors, and hardest-first fails at high rates. For probabilities it
+    saturates at 1 and -1, where samples differ by rounding only; `space="logits"` does not saturate.
     """
 
     space: Space = "probabilities"
@@ -250,12 +243,11 @@ class GrandLastLayer(Pointwise):
     Args:
         bias: whether the last layer has a bias.
 
-    Cost:
-        One forward pass that keeps the input of the last layer: O(d) memory a sample of a batch, no gradient is formed.
+    Cost: One forward pass that keeps the input of the last layer: O(d) memory a sample of a batch, no gradient is
+    formed.
 
-    Fails:
-        If the features of fold models differ in length, since it multiplies by the length: ranks within a fold (align)
-        are safer than raw values. It ignores the other layers. A learner without features refuses it.
+    Fails: If the features of fold models differ in length, since it multiplies by the length: ranks within a fold
+    (align) are safer than raw values. It ignores the other layers. A learner without features refuses it.
     """
 
     bias: bool = True
@@ -279,13 +271,11 @@ class Grand(Pointwise):
 
     At initialisation, where Paul et al. found it to work, it does not reproduce (Kirsch, arXiv 2303.14753).
 
-    Cost:
-        One backward pass a sample, in chunks: by far the most expensive score of one observation. Only torch learners
-        provide it.
+    Cost: One backward pass a sample, in chunks: by far the most expensive score of one observation. Only torch learners
+    provide it.
 
-    Fails:
-        At initialisation, and as hardest-first at high rates: like `el2n` it finds wrong labels. Its scale depends on
-        the network and on how far training went, so only its order compares.
+    Fails: At initialisation, and as hardest-first at high rates: like `el2n` it finds wrong labels. Its scale depends
+    on the network and on how far training went, so only its order compares.
     """
 
     name = "grand"
@@ -302,12 +292,10 @@ class Leverage(Pointwise):
 
     It is high for samples whose features differ from those of the others. It does not depend on labels.
 
-    Cost:
-        None beside the closed form: O(n d^2), in the same pass that judges the samples.
+    Cost: None beside the closed form: O(n d^2), in the same pass that judges the samples.
 
-    Fails:
-        As a measure of difficulty: it reads no label, so an outlier scores high however easy it is. It depends on the
-        features only, and is as good as they are.
+    Fails: As a measure of difficulty: it reads no label, so an outlier scores high however easy it is. It depends on
+    the features only, and is as good as they are.
     """
 
     name = "leverage"
@@ -323,12 +311,10 @@ class Leverage(Pointwise):
 class CooksDistance(Pointwise):
     """The distance that all outputs move when a sample is left out, read from `Observation.cooks_distance`.
 
-    Cost:
-        None beside the closed form: O(n d^2), in the same pass that judges the samples.
+    Cost: None beside the closed form: O(n d^2), in the same pass that judges the samples.
 
-    Fails:
-        As a ranking of worth where labels are wrong: a wrong label moves the model, so it is influential. It is
-        influence in a linear model of the features, not in a network.
+    Fails: As a ranking of worth where labels are wrong: a wrong label moves the model, so it is influential. It is
+    influence in a linear model of the features, not in a network.
     """
 
     name = "cooks_distance"

@@ -158,8 +158,7 @@ class Pointwise(Observed):
     Args:
         epochs: None for the last observation; one epoch or several, counted from 1, for the mean over them.
 
-    Cost:
-        No more than the trainings of the plan, and one forward pass over the watch sets.
+    Cost: No more than the trainings of the plan, and one forward pass over the watch sets.
     """
 
     epochs: tuple[int, ...] | int | None = None
@@ -221,8 +220,7 @@ class Course(Score):
     Args:
         epochs: the number of first epochs used; None uses all.
 
-    Cost:
-        A forward pass over the watch sets after every epoch that is read, besides the trainings.
+    Cost: A forward pass over the watch sets after every epoch that is read, besides the trainings.
     """
 
     epochs: int | None = None

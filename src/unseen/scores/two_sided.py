@@ -80,13 +80,11 @@ class Memorization(_Sides):
     Args:
         probabilities: use the probability of the label in place of 1 for a correct prediction.
 
-    Cost:
-        Two forward passes a model, over both sides; halves(r) trains 2 r models on half of the data each.
+    Cost: Two forward passes a model, over both sides; halves(r) trains 2 r models on half of the data each.
 
-    Fails:
-        With few repeats: it has few different values, and most samples tie at 0. Hardest-first collects wrong labels,
-        which a model gets right only by memorising (benchmarks/quality/results.md: 16 points below random at 80 % on
-        CIFAR-10).
+    Fails: With few repeats: it has few different values, and most samples tie at 0. Hardest-first collects wrong
+    labels, which a model gets right only by memorising (benchmarks/quality/results.md: 16 points below random at 80 %
+    on CIFAR-10).
     """
 
     probabilities: bool = False
@@ -121,12 +119,10 @@ def holdout_gap(predictions: Array, labels: Array, in_train: Array) -> Array:
 class HoldoutGap(_Sides):
     """`holdout_gap`, streaming.
 
-    Cost:
-        Two forward passes a model, over both sides; halves(r) trains 2 r models on half of the data each.
+    Cost: Two forward passes a model, over both sides; halves(r) trains 2 r models on half of the data each.
 
-    Fails:
-        As a measure of worth: wrong labels are memorised first of all. At 80 % pruned, hardest-first loses 27 points to
-        random on CIFAR-10 (benchmarks/quality/results.md). A single outlying loss can make a high score.
+    Fails: As a measure of worth: wrong labels are memorised first of all. At 80 % pruned, hardest-first loses 27 points
+    to random on CIFAR-10 (benchmarks/quality/results.md). A single outlying loss can make a high score.
     """
 
     name = "holdout_gap"
@@ -169,14 +165,12 @@ class Reducible(_Sides):
     Args:
         epoch: the early epoch of the in-sample loss, counted from 1 and before the last.
 
-    Cost:
-        A forward pass over the training samples after the early epoch, and one over the held-out samples at the end;
-        halves(r) trains 2 r models on half of the data each.
+    Cost: A forward pass over the training samples after the early epoch, and one over the held-out samples at the end;
+    halves(r) trains 2 r models on half of the data each.
 
-    Fails:
-        The epoch must be given, and matters: too early nothing is learned yet, too late everything is. In strata it
-        loses 10 points to random at 80 % on CIFAR-10 (benchmarks/quality/results.md): its low tail is long and holds
-        the outliers.
+    Fails: The epoch must be given, and matters: too early nothing is learned yet, too late everything is. In strata it
+    loses 10 points to random at 80 % on CIFAR-10 (benchmarks/quality/results.md): its low tail is long and holds the
+    outliers.
     """
 
     epoch: int
@@ -242,13 +236,11 @@ def information(mean: Array, own: Array) -> Array:
 class Disagreement(Score):
     """`disagreement` of the last observations, from all repeats at once.
 
-    Cost:
-        At least two repeats of the plan, so twice its trainings; the state holds the last probabilities of all C
-        classes for each sample of a fit.
+    Cost: At least two repeats of the plan, so twice its trainings; the state holds the last probabilities of all C
+    classes for each sample of a fit.
 
-    Fails:
-        With two models it is a rough estimate. It is one point above random on CIFAR-10 up to half pruned and three
-        below at 80 % (benchmarks/quality/results.md): models also disagree about samples that cannot be learned.
+    Fails: With two models it is a rough estimate. It is one point above random on CIFAR-10 up to half pruned and three
+    below at 80 % (benchmarks/quality/results.md): models also disagree about samples that cannot be learned.
     """
 
     name = "disagreement"
