@@ -22,29 +22,8 @@ from unseen.scores.pointwise import el2n, entropy, grand_last_layer, label_margi
 from unseen.scores.two_sided import disagreement, holdout_gap, memorization, reducible
 
 __all__ = [
-    "align",
-    "aum",
-    "confidence",
-    "correctness",
-    "disagreement",
-    "dual",
-    "dyn_unc",
-    "el2n",
-    "entropy",
-    "forgetting",
-    "grand_last_layer",
-    "holdout_gap",
-    "label_error_share",
-    "label_issue",
-    "label_margin",
-    "least_confidence",
-    "loss",
-    "margin",
-    "memorization",
-    "normalized_margin",
-    "reducible",
-    "self_confidence",
-    "tdds",
-    "temperatures",
+    "align", "aum", "confidence", "correctness", "disagreement", "dual", "dyn_unc", "el2n", "entropy", "forgetting",
+    "grand_last_layer", "holdout_gap", "label_error_share", "label_issue", "label_margin", "least_confidence", "loss",
+    "margin", "memorization", "normalized_margin", "reducible", "self_confidence", "tdds", "temperatures",
     "variability",
-]
+]  # fmt: skip

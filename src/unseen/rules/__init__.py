@@ -12,27 +12,7 @@ from unseen.rules.registry import RULES, about, check, resolve
 from unseen.rules.sampling import beta, random, stratified, trimmed
 
 __all__ = [
-    "RULES",
-    "Pick",
-    "Pool",
-    "Rule",
-    "about",
-    "beta",
-    "budget",
-    "budget_line",
-    "bws",
-    "check",
-    "choose",
-    "dedup",
-    "graph",
-    "herding",
-    "infomax",
-    "k_center",
-    "moderate",
-    "random",
-    "resolve",
-    "stratified",
-    "top",
-    "trimmed",
+    "RULES", "Pick", "Pool", "Rule", "about", "beta", "budget", "budget_line", "bws", "check", "choose", "dedup",
+    "graph", "herding", "infomax", "k_center", "moderate", "random", "resolve", "stratified", "top", "trimmed",
     "window",
-]
+]  # fmt: skip

@@ -2,10 +2,8 @@
 
 A `ScoreSink` is the sink that an executor hands to a learner. It checks each observation (rows of the watch set, each
 once an epoch, finite numbers) and adds it to the state of every score. It also keeps the mean confidence in the label,
-the last prediction and, of small data, the last probabilities of all classes. Its result are the measured quantities of
-the fit.
-
-A `Joiner` averages these quantities over the fits of a plan, row by row, and makes the score table.
+the last prediction and, of small data, the last probabilities of all classes. A `Joiner` averages the results over the
+fits of a plan, row by row, and makes the score table.
 """
 
 from __future__ import annotations
@@ -33,13 +31,8 @@ STATE = "/state/"  # marks the pieces that hold the state of a score
 class ScoreSink:
     """An accumulator of the observations of one fit; it gives the measured quantities of the watch sets.
 
-    Args:
-        fit: the fit it belongs to.
-        labels: int64 (n,) labels of the whole data set, in dataset order.
-        scores: the scores to measure.
-        classes: C, the number of classes.
-        scored_side: the watch set that one-sided scores judge (`"seen"` only for the baseline plan).
-        keep_probabilities: whether the result holds the last held-out probabilities of all classes.
+    `labels` are int64 (n,), of the whole data set. `scored_side` is the watch set that one-sided scores judge, `"seen"`
+    only for the baseline plan. With `keep_probabilities`, the result holds the last held-out ones of all classes.
     """
 
     def __init__(
@@ -141,11 +134,7 @@ class ScoreSink:
                 own[name] = np.array(state[f"score/{index}/{side}/{name}"])
 
     def result(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the measured quantities: `<index>/<side>/<quantity>`, `confidence`, `prediction` and probabilities.
-
-        Raises:
-            DataError: some sample of a watch set was never observed, or less often than others.
-        """
+        """Return the measured quantities: `<index>/<side>/<quantity>`, `confidence`, `prediction` and probabilities."""
         return self.joined(self.pieces())
 
     def joined(self, pieces: Arrays) -> dict[str, npt.NDArray[Any]]:
@@ -274,13 +263,7 @@ class Joiner:
 
     Within a repeat, each quantity is averaged over the fits that judged a sample, and the score is computed from these
     means. The table holds one row of raw scores a repeat. A score that needs all repeats at once (`per_repeat` False)
-    has one row.
-
-    Args:
-        scores: the scores that the sinks measured, in the same order.
-        n: the number of samples.
-        repeats: the number of repeats of the plan.
-        scored_side: the watch set that one-sided scores judge.
+    has one row. `scores` and `scored_side` are those of the sinks.
     """
 
     def __init__(self, scores: Sequence[Score], n: int, repeats: int, scored_side: Side) -> None:

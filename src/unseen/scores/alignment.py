@@ -1,11 +1,9 @@
 """Alignment: scores of differently calibrated fold models on one scale, by ranks or by temperatures.
 
-Alignment happens in selection; score tables always hold raw scores.
-
-Fold models differ in calibration. One temperature a fold, fitted by held-out log loss on its watch set, puts their
-probabilities on one scale, and distances between scores keep their meaning. `Tempered` is the score of logits divided
-by the temperature of their fold. `align="temperature"` reads it from the table, where it stands beside the raw score.
-Each temperature is one number that was fitted to labels; the manifest says so.
+Alignment happens in selection; score tables always hold raw scores. One temperature a fold, fitted by held-out log loss
+on its watch set, puts probabilities on one scale, and distances between scores keep their meaning. `Tempered` is the
+score of logits divided by the temperature of their fold. `align="temperature"` reads it from the table, where it stands
+beside the raw score. Each temperature is one number that was fitted to labels; the manifest says so.
 """
 
 from __future__ import annotations
@@ -56,11 +54,8 @@ def align(
         labels: for `"temperature"`, (n,) integers in 0 .. C - 1.
 
     Returns:
-        float64, shaped as `values`, NumPy or torch as they are; NaN where not scored.
-
-    Raises:
-        ArgumentError: shapes that do not match, an unknown `how`, arguments that are missing for `"temperature"`, or
-            that another `how` does not use.
+        float64, shaped as `values`, NumPy or torch as they are; NaN where not scored. `ArgumentError` says what does
+        not fit.
 
     >>> align(np.array([1.0, 5.0, 3.0, 0.1, 0.2]), np.array([0, 0, 0, 1, 1])).round(4).tolist()
     [0.1667, 0.8333, 0.5, 0.25, 0.75]
@@ -197,12 +192,9 @@ SUFFIX = "@temperature"
 
 @dataclass(frozen=True)
 class Tempered(Wrapper):
-    """A score of the last observation, from logits divided by the temperature of their fold.
+    """A score of the last observation, such as `el2n`, from logits divided by the temperature of their fold.
 
     The state holds the last logits of each sample (C float64) until the fit ends.
-
-    Args:
-        of: a score of logits from one observation, such as `el2n`.
 
     >>> from unseen.scores import resolve
     >>> resolve("el2n@temperature").label

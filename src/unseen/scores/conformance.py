@@ -31,21 +31,12 @@ OBSERVED = ("logits", "features", "grad_norm", "leverage", "cooks_distance")
 
 @dataclass(frozen=True, eq=False)
 class Story:
-    """Made-up observations of n samples by all models of a plan.
+    """Made-up observations of n samples by all models of a plan: R repeats, T epochs, on each side."""
 
-    Args:
-        labels: int64 (n,).
-        logits: side to float (R, T, n, C): R repeats, T epochs.
-        features: side to float (R, T, n, d).
-        grad_norm: side to float (R, T, n).
-        leverage: side to float (R, T, n).
-        cooks_distance: side to float (R, T, n).
-    """
-
-    labels: IntArray
-    logits: Mapping[Side, npt.NDArray[Any]]
-    features: Mapping[Side, npt.NDArray[Any]]
-    grad_norm: Mapping[Side, npt.NDArray[Any]]
+    labels: IntArray  # int64 (n,)
+    logits: Mapping[Side, npt.NDArray[Any]]  # float (R, T, n, C)
+    features: Mapping[Side, npt.NDArray[Any]]  # float (R, T, n, d)
+    grad_norm: Mapping[Side, npt.NDArray[Any]]  # float (R, T, n), as the next two
     leverage: Mapping[Side, npt.NDArray[Any]]
     cooks_distance: Mapping[Side, npt.NDArray[Any]]
 
@@ -91,11 +82,8 @@ class Story:
 def play(score: Score, story: Story, *, split: Split | None = None, torch: bool = False) -> FloatArray:
     """Compute the score of every sample as a run does, float64 (R, n), or (1, n) if it uses all repeats at once.
 
-    Args:
-        score: the score.
-        story: the observations.
-        split: (m, epoch) to the batches of an epoch, each an array of positions; by default one batch.
-        torch: give the observations as torch tensors.
+    `split` gives the batches of an epoch, arrays of positions, from (m, epoch); by default there is one. With `torch`,
+    observations are tensors.
     """
     groups = [[r] for r in range(story.repeats)] if score.per_repeat else [list(range(story.repeats))]
     scores = []
@@ -133,7 +121,8 @@ def check_score(
 
     The rules: range, direction and state are as declared; the result is the same for any batches, any order of
     samples, NumPy and torch, and after a restart between epochs; the result of a sample does not depend on other
-    samples, unless the score declares `whole`; inputs are not changed; every option changes something.
+    samples, unless the score declares `whole`; inputs are not changed; every option changes something. The first rule
+    that is broken is named by an `AssertionError`.
 
     Args:
         score: the score to check.
@@ -141,9 +130,6 @@ def check_score(
             default one is made for each option, by its type.
         reference: other code for the score of each sample, float (R, n) or (1, n); both must agree to 1e-10.
         seed: the seed of the random observations.
-
-    Raises:
-        AssertionError: a rule is broken; the first one is named.
 
     >>> from unseen.scores import resolve
     >>> check_score(resolve("el2n"))

@@ -4,8 +4,8 @@ These scores read the same held-out predictions as scores of hardness. But a low
 whereas as hardness the same signal may suggest keeping it. Use held-out predictions only: a model that was trained on a
 wrong label confirms it. The pure functions take and return arrays as those in `pointwise` do.
 
-`Keeping` wraps a score and also keeps the held-out probabilities of all classes. They stay in the results of the fits
-(C float32 a sample) and are in no table. `unseen.export` writes them to a file that other tools read.
+`Keeping` wraps a score and also keeps the held-out probabilities of all classes in the results of the fits, from where
+`unseen.export` writes them to a file that other tools read. They are in no table.
 """
 
 from __future__ import annotations
@@ -209,9 +209,6 @@ class Keeping(Wrapper):
     """A score of held-out logits that also keeps the probabilities of the last observation.
 
     The state holds C float64 a sample until the fit ends; the result of the fit holds C float32.
-
-    Args:
-        of: the score, such as `self_confidence`.
 
     >>> from unseen.scores import resolve
     >>> resolve("self_confidence@probabilities").label

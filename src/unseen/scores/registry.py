@@ -18,43 +18,20 @@ from unseen.scores.streaming import Score
 SCORES: Registry[type[Score]] = Registry("score", "unseen.scores")
 
 for _score in (
-    pointwise.El2n,
-    pointwise.Loss,
-    pointwise.Entropy,
-    pointwise.LeastConfidence,
-    pointwise.Margin,
-    pointwise.LabelMargin,
-    pointwise.Grand,
-    pointwise.GrandLastLayer,
-    dynamics.Aum,
-    dynamics.Forgetting,
-    dynamics.Correctness,
-    dynamics.Confidence,
-    dynamics.Variability,
-    dynamics.DynUnc,
-    dynamics.Dual,
-    dynamics.Tdds,
-    two_sided.Memorization,
-    two_sided.HoldoutGap,
-    two_sided.Reducible,
-    two_sided.Disagreement,
-    pointwise.Leverage,
-    pointwise.CooksDistance,
-    label_quality.SelfConfidence,
-    label_quality.NormalizedMargin,
-    label_quality.LabelIssue,
-):
+    pointwise.El2n, pointwise.Loss, pointwise.Entropy, pointwise.LeastConfidence, pointwise.Margin,
+    pointwise.LabelMargin, pointwise.Grand, pointwise.GrandLastLayer, dynamics.Aum, dynamics.Forgetting,
+    dynamics.Correctness, dynamics.Confidence, dynamics.Variability, dynamics.DynUnc, dynamics.Dual, dynamics.Tdds,
+    two_sided.Memorization, two_sided.HoldoutGap, two_sided.Reducible, two_sided.Disagreement, pointwise.Leverage,
+    pointwise.CooksDistance, label_quality.SelfConfidence, label_quality.NormalizedMargin, label_quality.LabelIssue,
+):  # fmt: skip
     SCORES.add(_score.name, _score)
 
 
 def resolve(spec: str | Score) -> Score:
     """Make a score from its name and options, `"dual:window=5"`; a score is returned as it is.
 
-    `"el2n@temperature"` is `el2n` wrapped in `Tempered`, `"el2n@probabilities"` is `el2n` wrapped in `Keeping`.
-
-    Raises:
-        UnknownNameError: no score of that name; the nearest ones are named.
-        ArgumentError: the score does not have an option, or refuses its value.
+    `"el2n@temperature"` is `el2n` wrapped in `Tempered`, `"el2n@probabilities"` is `el2n` wrapped in `Keeping`. An
+    unknown name is an `UnknownNameError`, an unknown option or a refused value an `ArgumentError`.
 
     >>> resolve("el2n:epochs=(3,4)")
     El2n(epochs=(3, 4))

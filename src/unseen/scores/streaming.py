@@ -30,10 +30,7 @@ State = dict[str, npt.NDArray[Any]]
 
 
 class Score(ABC):
-    """A score: one number a sample, from observations of it.
-
-    Subclasses are frozen dataclasses whose fields are the options of the score.
-    """
+    """A score: one number a sample, from observations of it. Subclasses are frozen dataclasses of its options."""
 
     name: ClassVar[str]
     direction: ClassVar[Direction]
@@ -116,10 +113,6 @@ class Observed(Score):
         (field,) = {"loss"} if self.from_loss else self.needs
         return be.double(be.as_array(getattr(observation, field)))
 
-    def readable(self, observation: Observation) -> bool:
-        """Tell whether the observation holds the fields that `measure` reads."""
-        return holds(observation, self.needs) or (self.from_loss and observation.loss is not None)
-
     def wants(self, side: Side, epoch: int, last: int) -> bool:
         """Tell whether this epoch is a requested one, or the last one if none is requested."""
         epochs = self.epochs_read(side)
@@ -132,7 +125,8 @@ class Observed(Score):
     def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
         """Add the measured values; if only the last observation counts, replace earlier values."""
         epochs = self.epochs_read(side)
-        if not self.readable(observation) or (epochs and observation.epoch not in epochs):
+        readable = holds(observation, self.needs) or (self.from_loss and observation.loss is not None)
+        if not readable or (epochs and observation.epoch not in epochs):
             return
         values = be.to_numpy(self.measure(observation, labels))
         if epochs:
@@ -142,11 +136,7 @@ class Observed(Score):
             state["sum"][at], state["count"][at] = values, 1
 
     def finish(self, state: State, side: Side) -> State:
-        """Return the mean over the requested epochs.
-
-        Raises:
-            DataError: not all of them were observed, or not with the fields that the score reads.
-        """
+        """Return the mean over the requested epochs; a DataError if not all were observed with what is read."""
         require(self, state["count"], max(1, len(self.epochs_read(side))))
         return {"value": state["sum"] / state["count"]}
 
@@ -167,8 +157,7 @@ class Pointwise(Observed):
         if isinstance(self.epochs, list):
             object.__setattr__(self, "epochs", tuple(self.epochs))
         epochs = self.epochs_read("unseen")
-        good = self.epochs != () and all(is_count(e, 1) for e in epochs) and len(set(epochs)) == len(epochs)
-        if not good:
+        if self.epochs == () or not all(is_count(e, 1) for e in epochs) or len(set(epochs)) < len(epochs):
             raise ArgumentError(
                 f"epochs of {self.name} must be None (the last observation), an epoch of at least 1 or several "
                 f"different ones such as (3, 4), got {self.epochs!r}"
@@ -188,11 +177,7 @@ class Pointwise(Observed):
 
 @dataclass(frozen=True)
 class Wrapper(Score):
-    """A score of the last logits that is made of another one; it has the direction and range of that score.
-
-    Args:
-        of: the score.
-    """
+    """A score of the last logits that is made of another one; it has the direction and range of that score."""
 
     of: Score
 
@@ -271,11 +256,7 @@ class Course(Score):
             state["count"][at] += 1
 
     def finish(self, state: State, side: Side) -> State:
-        """Return the score over the epochs that are used.
-
-        Raises:
-            DataError: there are fewer observations than the score needs.
-        """
+        """Return the score over the epochs that are used; a DataError if there are fewer than the score needs."""
         require(self, state["count"], self.least_epochs)
         return {"value": self.value(state)}
 
