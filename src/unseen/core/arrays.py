@@ -23,10 +23,7 @@ LARGEST = np.iinfo(np.int64).max
 
 
 def unmasked(value: Any, name: str) -> Any:
-    """Return the value itself or, for a masked array without masked entries, its data.
-
-    Raises:
-        DataError: a masked array with masked entries; NumPy would silently read the values under the mask.
+    """Return the value, of a masked array its data; refuse masked entries, under which NumPy would read values.
 
     >>> unmasked(np.ma.array([1, 2], mask=[False, True]), "y")
     Traceback (most recent call last):
@@ -60,22 +57,14 @@ def is_frame(source: Any) -> bool:
 
 
 def dense(tensor: Any, name: str) -> Any:
-    """Detach a tensor from the gradient tape.
-
-    Raises:
-        DataError: a sparse tensor, which few operations support.
-    """
+    """Detach a tensor from the gradient tape; refuse a sparse tensor, which few operations support."""
     if "strided" not in str(tensor.layout):
         raise DataError(f"{name} is a sparse tensor, which is not supported; {name}.to_dense() makes it dense")
     return tensor.detach()
 
 
 def of_tensor(tensor: Any, name: str) -> npt.NDArray[Any]:
-    """Convert a torch tensor on any device to a NumPy array; half-precision types become float32.
-
-    Raises:
-        DataError: a sparse tensor, or one without values.
-    """
+    """Convert a torch tensor on any device to a NumPy array; half-precision types become float32."""
     tensor = dense(tensor, name)
     try:
         tensor = tensor.cpu()
@@ -94,10 +83,7 @@ def check_real(values: Array, name: str) -> None:
 
 
 def as_integers(value: Any, name: str) -> IntArray:
-    """Convert whole numbers of any type, such as rows, to int64.
-
-    Raises:
-        ArgumentError: a boolean mask, fractions, text, or numbers beyond int64.
+    """Convert whole numbers of any type, such as rows, to int64; refuse masks, fractions, text and larger numbers.
 
     >>> as_integers([True, False], "train")
     Traceback (most recent call last):

@@ -1,9 +1,8 @@
 """Ridge regression in closed form, and its leave-one-out and leave-group-out predictions without refitting.
 
-`Summing` adds up products over blocks of rows (`Sums`). `solve` solves the ridge regression of such sums
-(`Solution`: outputs, leverages, degrees of freedom, residuals). `left_out` and `left_alone` give the predictions of
-the regressions that were trained without a group of rows, for the rows of that group. `EveryLam` gives the same for
-every lambda, from one eigendecomposition.
+`Summing` adds up products over blocks of rows (`Sums`), and `solve` solves the regression of such sums (`Solution`).
+`left_out` and `left_alone` give the predictions of the regressions that were trained without a group of rows, for the
+rows of that group. `EveryLam` gives the same for every lambda.
 
 H is the hat matrix, F = H Y, of regressions with an intercept; the diagonal of H are the leverages. The gap of a group
 is the smallest eigenvalue of I - H_gg, for a single row 1 - h_ii. A gap near 0 means that the rows without the group do
@@ -43,10 +42,10 @@ class Sums:
         return cls(0, centre, np.zeros(d), np.zeros(classes), np.zeros((d, d)), np.zeros((d, classes)))
 
     def __add__(self, other: Sums) -> Sums:
-        return Sums(self.n + other.n, self.centre, *(a + b for a, b in zip(self._sums(), other._sums(), strict=True)))
+        return Sums(self.n + other.n, self.centre, *map(np.add, self._sums(), other._sums()))
 
     def __sub__(self, other: Sums) -> Sums:
-        return Sums(self.n - other.n, self.centre, *(a - b for a, b in zip(self._sums(), other._sums(), strict=True)))
+        return Sums(self.n - other.n, self.centre, *map(np.subtract, self._sums(), other._sums()))
 
     def take_in(self, other: Sums) -> Sums:
         """Return `self + other`, in the arrays of one of the two; nothing else may use these arrays."""
@@ -61,26 +60,17 @@ class Sums:
         mean = self.rows / self.n
         gram = np.outer(self.rows, mean)
         np.subtract(self.gram, gram, out=gram)  # in place: large new arrays are slow
-        return Sums(
-            self.n,
-            self.centre + mean,
-            np.zeros_like(mean),
-            self.targets,
-            gram,
-            self.cross - np.outer(mean, self.targets),
-        )
+        cross = self.cross - np.outer(mean, self.targets)
+        return Sums(self.n, self.centre + mean, np.zeros_like(mean), self.targets, gram, cross)
 
     def _sums(self) -> tuple[FloatArray, ...]:
         return self.rows, self.targets, self.gram, self.cross
 
 
 class Summing:
-    """An accumulator of `Sums`, block by block.
+    """An accumulator of `Sums` about a centre (d,), with C = `width` targets, block by block.
 
-    Args:
-        centre: float64 (d,), subtracted from each row.
-        width: C, the number of columns of y.
-        arrays: zeros (d, d) and (C, d) to accumulate in, or None to make new ones.
+    It accumulates in `arrays`, zeros (d, d) and (C, d), if these are given.
     """
 
     def __init__(self, centre: FloatArray, width: int, arrays: tuple[FloatArray, FloatArray] | None = None) -> None:
@@ -98,13 +88,7 @@ class Summing:
         return [cls(centre, width, each) for each in arrays]
 
     def add(self, x: FloatArray, y: Any, weights: FloatArray | None = None) -> None:
-        """Add one block.
-
-        Args:
-            x: float32 or float64 (m, d); the products are made in this type.
-            y: float (m, C), dense or a scipy sparse array.
-            weights: float64 (m,), or None: 1 each.
-        """
+        """Add one block: x float32 or float64 (m, d), whose type the products have, and y (m, C), dense or sparse."""
         z = x - self._centre.astype(x.dtype)
         if weights is None:
             weighted, root = z, z
@@ -198,8 +182,7 @@ class Solution:
     def _whitened(self, z: FloatArray) -> Iterator[FloatArray]:
         """Yield the rows of z (m, d) multiplied by the inverse of the factor, in panels of columns (m, PANEL).
 
-        It multiplies by the inverse in NumPy, which releases the interpreter lock; the triangular solvers of SciPy do
-        not.
+        NumPy's product releases the interpreter lock; the triangular solvers of SciPy do not.
         """
         for start in range(0, z.shape[1], PANEL):
             end = start + PANEL
@@ -223,11 +206,7 @@ class Solution:
 
 
 def solve(sums: Sums, lam: float) -> Solution:
-    """Solve a ridge regression by Cholesky decomposition.
-
-    Raises:
-        LinAlgError: lam is too small to make Z'Z + lam I positive definite in float64.
-    """
+    """Solve a ridge regression by Cholesky decomposition; a LinAlgError if Z'Z + lam I is not positive definite."""
     own = sums.centred()
     a = own.gram.T  # symmetric; transposed, so that LAPACK can work in place
     a[np.diag_indices_from(a)] += lam
@@ -244,15 +223,9 @@ def left_out(
 ) -> tuple[FloatArray, FloatArray]:
     """Compute leave-group-out predictions: for each group, the outputs of the regression trained without it.
 
-    Args:
-        outputs: float64 (m, C), outputs of the regression that was trained on these rows too.
-        targets: float64 (m, C).
-        roots: float64 (k, m), V with V'V = H.
-        of: int64 (m,) group of each row; every group must be complete.
-        weights: float64 (m,) sample weights, which are also in the roots, or None.
-
-    Returns:
-        Outputs float64 (m, C), and the gap float64 (m,) of each row's group.
+    `outputs` (m, C) are those of the regression that was trained on these rows too, `roots` (k, m) is V with V'V = H,
+    `of` (m,) the group of each row; every group must be complete. Sample weights (m,) are also in the roots. The result
+    are outputs float64 (m, C), and the gap float64 (m,) of each row's group.
     """
     scale = 1.0 if weights is None else np.sqrt(weights)[:, None]
     residuals = scale * (targets - outputs)
@@ -297,11 +270,7 @@ def _leave_group_out(residuals: FloatArray, v: FloatArray) -> tuple[FloatArray, 
 class EveryLam:
     """Leave-group-out predictions of ridge regressions with any lambda on the same rows, from one eigendecomposition.
 
-    Args:
-        x: float64 (m, d); it is overwritten.
-        y: float64 (m, C).
-        of: int64 (m,) group of each row; the rows of a group are left out together.
-        weights: float64 (m,), or None: 1 each.
+    x, float64 (m, d), is overwritten; y is float64 (m, C). Rows of one group, int64 (m,) `of`, are left out together.
     """
 
     def __init__(self, x: FloatArray, y: FloatArray, of: IntArray, weights: FloatArray | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What the conformance tests of scores, learners and data sets have in common: how they say what is wrong."""
+"""What the conformance tests of scores, rules, learners and data sets have in common: how they say what is wrong."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ def sent_away(value: T) -> T:
 
 
 def _name(of: object) -> str:
-    if isinstance(of, Learner) or hasattr(of, "direction"):  # scores are known in a room above
+    if hasattr(of, "pick"):  # rules and scores are known in rooms above
+        return f"rule {getattr(of, 'name', None)}"
+    if isinstance(of, Learner) or hasattr(of, "direction"):
         return f"{'learner' if isinstance(of, Learner) else 'score'} {getattr(of, 'name', None)!r}"
     return f"data set {type(of).__name__}" if isinstance(of, Data) else type(of).__name__

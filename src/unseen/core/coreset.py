@@ -82,13 +82,7 @@ class Coreset:
         return pa.table(self.to_columns())
 
     def to_pandas(self) -> Any:
-        """Return the kept samples as a pandas frame, indexed by id.
-
-        `ScoreTable.to_pandas(coreset)` has all samples with their scores.
-
-        Raises:
-            MissingDependencyError: pandas is not installed.
-        """
+        """Return the kept samples as a pandas frame, indexed by id; `ScoreTable.to_pandas(coreset)` has all samples."""
         return as_pandas(self.to_arrow())
 
     def save(self, path: str | Path) -> Path:
@@ -138,11 +132,7 @@ class History:
         return [int((self.steps <= step).sum()) for step in range(len(self))]
 
     def members(self, step: int | None = None) -> IntArray:
-        """Return the rows of the coreset after a step, int64 (m,), in the order of entry; by default after the last.
-
-        Raises:
-            ArgumentError: there is no such step.
-        """
+        """Return the rows of the coreset after a step, int64 (m,), in the order of entry; by default after the last."""
         last = len(self) - 1 if step is None else step
         if not 0 <= last < len(self):
             raise ArgumentError(f"step must be in 0..{len(self) - 1}, got {last}")
@@ -157,12 +147,7 @@ class History:
 
     def save(self, path: str | Path) -> Path:
         """Write a parquet file with one row a member: `id`, `row`, `step`, `score`; `about` goes to the metadata."""
-        columns: dict[str, npt.NDArray[Any]] = {
-            "id": self.ids,
-            "row": self.rows,
-            "step": self.steps,
-            "score": self.scores,
-        }
+        columns = {"id": self.ids, "row": self.rows, "step": self.steps, "score": self.scores}
         return write_parquet(Path(path), columns, {"kind": "history", "format": _FORMAT, "about": self.about})
 
     @classmethod

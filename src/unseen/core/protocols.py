@@ -65,11 +65,7 @@ class Data(ABC):
         return None
 
     def check_unchanged(self) -> None:  # noqa: B027 - what is in memory has nothing to check
-        """Refuse files that `take` reads again and that have changed since they were opened. Default: there are none.
-
-        Raises:
-            DataError: a file has changed; the message names it.
-        """
+        """Refuse, by a DataError, files that have changed since they were opened. Default: there are none."""
 
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
         """Give what `take` gives, or float16 vectors where these are what is kept. Default: it is what `take` gives."""
@@ -125,14 +121,7 @@ class Learner(ABC):
 
     @abstractmethod
     def fit(
-        self,
-        data: Data,
-        fit: Fit,
-        sink: Sink,
-        checkpoints: CheckpointStore,
-        *,
-        seed: int,
-        report: Callable[..., None],
+        self, data: Data, fit: Fit, sink: Sink, checkpoints: CheckpointStore, *, seed: int, report: Callable[..., None]
     ) -> None:
         """Train once and push observations into the sink; continue from the checkpoint if there is one.
 
@@ -156,31 +145,18 @@ class Learner(ABC):
         return None
 
     def steps(self, samples: int) -> int | None:
-        """Count the optimiser steps of one training on so many samples. Default None: it does not train in steps.
-
-        With `with_epochs`, it is what `fix="iterations"` asks for.
-        """
+        """Count the optimiser steps of one training, for `fix="iterations"`. Default None: it has no steps."""
         return None
 
     def in_parts(self, data: Data, fit: Fit, wanted: frozenset[str], seed: int) -> Parts:
-        """Give a fit of many models as passes over parts of the data; asked only where `in_passes`.
+        """Give a fit of many models (with `apart`) as passes over parts of the data; asked only where `in_passes`.
 
-        Args:
-            data: the data set.
-            fit: with `apart`.
-            wanted: what the sink wants of it.
-            seed: the root seed.
-
-        Raises:
-            UnseenError: what cannot be learned.
+        `wanted` is what the sink wants of it. What cannot be learned is an `UnseenError`.
         """
         raise NotImplementedError(f"learner {self.name!r} says in_passes, and has no in_parts")
 
     def memory(self, data: Data, plan: Plan) -> int | None:
-        """Count the bytes that it needs at most beside data and scores, reading the data in blocks.
-
-        Default None: it holds its inputs, and cannot tell what else.
-        """
+        """Count the bytes that it needs at most beside data, read in blocks, and scores. Default None: unknown."""
         return None
 
     def holds(self, data_bytes: int) -> bool:

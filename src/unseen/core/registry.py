@@ -15,9 +15,7 @@ T = TypeVar("T")
 class Registry(Generic[T]):
     """A table of entries by name. A second entry of the same name is refused.
 
-    Args:
-        kind: the word for messages, such as `"score"`.
-        group: the entry-point group in which other packages announce their entries, such as `"unseen.scores"`.
+    `kind` is the word for messages, such as `"score"`; `group` the entry-point group for entries of other packages.
     """
 
     def __init__(self, kind: str, group: str) -> None:

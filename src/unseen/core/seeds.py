@@ -26,9 +26,7 @@ def checked(seed: object) -> int:
 
 
 def derive(seed: int, *purpose: str | int) -> int:
-    """Derive the 63-bit seed of one purpose: `derive(0, "init", repeat, fold)`.
-
-    It is equal in every process and version.
+    """Derive the 63-bit seed of one purpose, equal in every process and version: `derive(0, "init", repeat, fold)`.
 
     >>> derive(0, "init", 1) == derive(0, "init", 1), derive(0, "init", 1) == derive(0, "init", 2)
     (True, False)

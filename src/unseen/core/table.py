@@ -22,11 +22,7 @@ DIRECTIONS: tuple[Direction, ...] = ("harder", "easier", "worth")
 
 def meaning(direction: Direction) -> str:
     """Describe a direction in words: `"harder when higher"`."""
-    return {
-        "harder": "harder when higher",
-        "easier": "easier when higher",
-        "worth": "worth more when higher",
-    }[direction]
+    return "worth more when higher" if direction == "worth" else f"{direction} when higher"
 
 
 _ENOUGH = 200_000  # samples; they give a correlation to within 0.002
@@ -252,8 +248,7 @@ class ScoreTable:
     def to_arrow(self, coreset: Coreset | None = None) -> Any:
         """Return an Arrow table: the columns of `to_columns`, with class names for labels and predictions.
 
-        Args:
-            coreset: a coreset of these samples; adds the column `kept`.
+        A coreset of these samples adds the column `kept`.
         """
         names = np.array(self.class_names, dtype=object)
         columns: dict[str, Any] = self.to_columns()
@@ -268,14 +263,7 @@ class ScoreTable:
         return pa.table(columns)
 
     def to_pandas(self, coreset: Coreset | None = None) -> Any:
-        """Return a pandas frame: the columns of `to_arrow`, indexed by id, which may be the index of your own frame.
-
-        Args:
-            coreset: a coreset of these samples; adds the column `kept`.
-
-        Raises:
-            MissingDependencyError: pandas is not installed.
-        """
+        """Return a pandas frame: the columns of `to_arrow`, indexed by id, which may be the index of your own frame."""
         return as_pandas(self.to_arrow(coreset))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -319,10 +307,7 @@ class ScoreTable:
 
 
 def _agreement(values: FloatArray, of: int, with_: int) -> float:
-    """Compute the rank correlation of the mean of `of` repeats with the mean of `with_` others.
-
-    It is the mean over splits, which are rotations of the order of repeats.
-    """
+    """Average, over rotations of the repeats, the rank correlation of the mean of `of` repeats with that of others."""
     from scipy.stats import rankdata
 
     repeats = len(values)

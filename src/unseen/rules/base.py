@@ -97,10 +97,7 @@ class Pick:
 
 
 class Rule(ABC):
-    """A rule chooses the members of a pool to keep, by their scores or features, within a budget.
-
-    A subclass is a frozen dataclass whose fields are the options of the rule.
-    """
+    """A rule chooses the members of a pool to keep. A subclass is a frozen dataclass of the rule's options."""
 
     name: ClassVar[str]
     reads: ClassVar[Reads]  # of the scores: "nothing", their "order" or their "values"
@@ -159,9 +156,7 @@ class Rule(ABC):
 
 
 def smallest(values: npt.NDArray[Any], count: int) -> IntArray:
-    """Return the positions of the `count` smallest values, ascending; ties go to the first.
-
-    The time is linear, because ties matter only at the last value that is taken.
+    """Return the positions of the `count` smallest values, ascending, in linear time; ties go to the first.
 
     >>> smallest(np.array([3, 1, 2, 1, 2]), 3).tolist()
     [1, 2, 3]
@@ -237,14 +232,13 @@ def as_array(name: str, value: Any, *, text: bool = False) -> npt.NDArray[Any]:
 def gather(
     rule: Rule,
     scores: ScoreTable | npt.ArrayLike | int,
-    *,
     score: str | None,
     labels: npt.ArrayLike | None,
     features: npt.ArrayLike | None,
     direction: str | None,
     mean_confidence: npt.ArrayLike | None,
 ) -> RuleInputs:
-    """Check the arguments of a rule against each other."""
+    """Check the arguments of `choose` against each other."""
     second = _find_second_table(rule, scores)
     beside = {}
     if isinstance(scores, ScoreTable):
@@ -292,11 +286,7 @@ def require_features(rule: Rule, given: bool) -> None:
 def make_pool(
     rule: Rule, given: RuleInputs, *, seed: int, align: Align | None, missing_last: bool
 ) -> tuple[Pool, IntArray, IntArray]:
-    """Return the pool of candidates, their rows, and the rows of samples without a score, all sorted by id.
-
-    Raises:
-        DataError: NaN or infinite scores, unless `missing_last`.
-    """
+    """Return the pool of candidates, their rows, and the rows of samples without a score, all sorted by id."""
     rows = _sort_by_id(given.ids)
     values = column = None
     finite = np.ones(len(given.ids), bool)

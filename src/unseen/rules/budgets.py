@@ -1,7 +1,6 @@
 """Budgets and quotas: how many samples are kept, and how many of each class.
 
-Fractions become counts only here, so this is the one place that rounds. Quotas share a budget over the classes: the
-sum is exact, remainders go by the largest-remainder method, and no class gets 0 unless its count says so.
+Fractions become counts only here, so this is the one place that rounds. Quotas share a budget over the classes.
 """
 
 from __future__ import annotations
@@ -22,17 +21,9 @@ from unseen.errors import ArgumentError, BudgetError, some
 def budget(n: int, *, keep: float | None = None, prune: float | None = None) -> int:
     """Return the number of samples kept, by exactly one of `keep` and `prune`.
 
-    An int is a count, a float a fraction; fractions are multiplied in decimal arithmetic and rounded half up, so
-    `keep=0.1` of 50,000 is 5,000 and `keep=0.29` of 50 is 15. `prune=p` is `keep=1 - p` in decimals. `keep=1` is one
-    sample, `keep=1.0` all of them.
-
-    Args:
-        n: the size of the data set, at least 1.
-        keep: a count in 1..n or a fraction in (0, 1].
-        prune: a count in 0..n - 1 or a fraction in [0, 1).
-
-    Raises:
-        BudgetError: none or both given, or a budget of 0 or above n.
+    An int is a count, a float a fraction of n; fractions are multiplied in decimal arithmetic and rounded half up.
+    `prune=p` is `keep=1 - p` in decimals. `keep=1` is one sample, `keep=1.0` all of them. None or both given, and a
+    budget of 0 or above n, are a `BudgetError`.
 
     >>> budget(50, keep=0.29), budget(50_000, prune=0.9), budget(50, keep=1), budget(50, keep=1.0)
     (15, 5000, 1, 50)
@@ -127,8 +118,7 @@ def allocate(budget: int, sizes: Sequence[int], weights: Sequence[int | Fraction
 
     A class gets at least `least` and at most its size. What a full class cannot take goes to the others, in
     proportion to their weights. Fractions of a sample go by largest remainder; of equal remainders, to the lower
-    class. Classes of weight 0 stay at `least` until all others are full, then share by size. The arithmetic is exact
-    (rational numbers).
+    class. Classes of weight 0 stay at `least` until all others are full, then share by size.
 
     >>> allocate(10, [90, 9, 1], [90, 9, 1])
     [8, 1, 1]
@@ -160,17 +150,11 @@ def allocate(budget: int, sizes: Sequence[int], weights: Sequence[int | Fraction
 def class_weights(quota: str, codes: IntArray, sizes: Sequence[int], wrong: FloatArray | None) -> list[int | Fraction]:
     """Return the weight of each class under a named quota.
 
-    Args:
-        quota: `"proportional"` (its size), `"floored"` (its size, or a fifth of the mean size if that is more),
-            `"uniform"` (1) or `"error"` (its size times its held-out error, DRoP).
-        codes: int64 (n,) class of each sample, 0..C-1.
-        sizes: the size of each class.
-        wrong: float64 (n,) 1 where a held-out prediction was wrong, 0 where right, NaN where there was none; only for
-            `"error"`. A class without any prediction gets the error over all classes. Where there is no error at all,
-            the weights are the sizes.
-
-    Raises:
-        ArgumentError: `"error"` without held-out predictions.
+    It is its size for `"proportional"`, its size or at least a fifth of the mean size for `"floored"`, 1 for
+    `"uniform"`, and its size times its held-out error for `"error"` (DRoP). Only the last reads `codes`, int64 (n,) the
+    class of each sample, and `wrong`, float64 (n,) 1 where a held-out prediction was wrong, 0 where right, NaN where
+    there was none. A class without any prediction gets the error over all classes. Without any error, the weights are
+    the sizes.
     """
     if quota == "proportional":
         return list(sizes)

@@ -60,8 +60,7 @@ def choose(
             each class. No class drops to 0 unless its count is 0, or `"floored"` has fewer samples than classes.
         seed: the root seed; what is drawn for a sample depends on (seed, id) alone.
         align: how scores of different folds are aggregated: `"rank"` or `"none"`; default: rank for rules that read
-            only the order, none for the others, which refuse rank. (For `"temperature"` give a table of scores that
-            are already aligned, and `align="none"`.)
+            only the order, none for the others, which refuse rank.
         nan: `"last"`: samples whose score is NaN or infinite are taken last, by id; default: an error.
         direction: what a high value of a bare array means: `"harder"`, `"easier"` or `"worth"`.
         mean_confidence: float (n,) mean probability of the label in [0, 1], where the table does not carry it.
@@ -79,15 +78,7 @@ def choose(
     check_quota(rule, quota)
     if isinstance(seed, bool) or not isinstance(seed, Integral):
         raise ArgumentError(f"seed must be an integer, got {seed!r}")
-    given = gather(
-        rule,
-        scores,
-        score=score,
-        labels=labels,
-        features=features,
-        direction=direction,
-        mean_confidence=mean_confidence,
-    )
+    given = gather(rule, scores, score, labels, features, direction, mean_confidence)
     rule.check(given.direction)
     if keep is None and prune is None and isinstance(quota, Mapping):
         keep = sum(quota.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IdArray, IntArray
+from unseen.core.conformance import as_json, ensure
 from unseen.core.coreset import Coreset
 from unseen.core.table import Direction, ScoreTable
 from unseen.errors import BudgetError, DataError, UnseenError
@@ -34,11 +34,7 @@ def check_rule(rule: str | Rule) -> None:
     - Missing scores are refused or taken last.
     - Options are JSON.
 
-    Args:
-        rule: a registered name, a spec, or a rule with its options.
-
-    Raises:
-        AssertionError: the rule breaks a law; the message names it.
+    The first law that the rule (or its name or spec) breaks is named by an `AssertionError`.
 
     >>> check_rule("top")
     """
@@ -50,7 +46,7 @@ def check_rule(rule: str | Rule) -> None:
                 _check_budget(rule, case, budget)
         if case.capacity < len(case.ids):
             refused = _refuses(rule, case, case.capacity + 1, BudgetError)
-            _require(refused, rule, f"a budget above its capacity was not refused on {case.name}")
+            ensure(refused, rule, f"a budget above its capacity was not refused on {case.name}")
     case = next(_make_cases(rule))
     budget = max(1, case.capacity // 3)
     _check_reading(rule, case, budget)
@@ -109,28 +105,25 @@ def _make_cases(rule: Rule) -> Iterator[_RuleCase]:
 
 def _check_declared(rule: Rule) -> None:
     for word in ("name", "formula", "source"):
-        _require(isinstance(getattr(rule, word, None), str) and getattr(rule, word), rule, f"declares no {word}")
-    _require(rule.reads in ("nothing", "order", "values"), rule, f"declares reads={rule.reads!r}")
+        ensure(isinstance(getattr(rule, word, None), str) and getattr(rule, word), rule, f"declares no {word}")
+    ensure(rule.reads in ("nothing", "order", "values"), rule, f"declares reads={rule.reads!r}")
     known = {"labels", "features", "confidence"}
-    _require(rule.needs <= known, rule, f"needs {sorted(rule.needs - known)}, of which no pool knows")
-    try:
-        json.dumps(rule.options(), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise AssertionError(f"rule {rule.name}: its options are not JSON: {error}") from error
+    ensure(rule.needs <= known, rule, f"needs {sorted(rule.needs - known)}, of which no pool knows")
+    as_json(rule, "options()", rule.options())
 
 
 def _check_budget(rule: Rule, case: _RuleCase, budget: int) -> None:
     where = f"on {case.name} with a budget of {budget}"
     coreset = _choose_or_fail(rule, case, budget, where)
-    _require(len(coreset.ids) == budget, rule, f"returned {len(coreset.ids)} samples {where}")
-    _require((np.diff(coreset.indices) > 0).all(), rule, f"returned rows that are not unique and ascending {where}")
+    ensure(len(coreset.ids) == budget, rule, f"returned {len(coreset.ids)} samples {where}")
+    ensure((np.diff(coreset.indices) > 0).all(), rule, f"returned rows that are not unique and ascending {where}")
     own = (coreset.ids == case.ids[coreset.indices]).all()
-    _require(own, rule, f"returned ids that are not those of its rows {where}")
+    ensure(own, rule, f"returned ids that are not those of its rows {where}")
     ordered = coreset.order is not None
-    _require(ordered == rule.ordered, rule, f"declares ordered={rule.ordered}, but is not so {where}")
+    ensure(ordered == rule.ordered, rule, f"declares ordered={rule.ordered}, but is not so {where}")
     shuffled = case.rows(seeds.generator(1, "conformance").permutation(len(case.ids)))
     same = _describe(shuffled, _choose_or_fail(rule, shuffled, budget, where)) == _describe(case, coreset)
-    _require(same, rule, f"chose otherwise when the rows were shuffled, {where}")
+    ensure(same, rule, f"chose otherwise when the rows were shuffled, {where}")
 
 
 def _check_reading(rule: Rule, case: _RuleCase, budget: int) -> None:
@@ -143,7 +136,7 @@ def _check_reading(rule: Rule, case: _RuleCase, budget: int) -> None:
         other, law = case.values[::-1].copy(), "reads scores that it says it does not"
     changed = replace(case, values=other)
     stories = [_describe(one, _choose_or_fail(rule, one, budget, where)) for one in (case, changed)]
-    _require(stories[0] == stories[1], rule, law)
+    ensure(stories[0] == stories[1], rule, law)
 
 
 def _check_purity(rule: Rule, case: _RuleCase, budget: int) -> None:
@@ -154,10 +147,10 @@ def _check_purity(rule: Rule, case: _RuleCase, budget: int) -> None:
             np.random.seed(seed)  # noqa: NPY002
             before = _global_state()
             stories.append(_describe(case, _choose_or_fail(rule, case, budget, "twice")))
-            _require(_global_state() == before, rule, "moved the global random state")
+            ensure(_global_state() == before, rule, "moved the global random state")
     finally:
         np.random.set_state(state)  # noqa: NPY002
-    _require(stories[0] == stories[1], rule, "chose otherwise when asked again with the same seed")
+    ensure(stories[0] == stories[1], rule, "chose otherwise when asked again with the same seed")
 
 
 def _global_state() -> list[int]:
@@ -169,19 +162,19 @@ def _check_direction(rule: Rule, case: _RuleCase, budget: int) -> None:
         return
     hard, easy = replace(case, direction="harder"), replace(case, values=-case.values, direction="easier")
     same = [_choose(rule, c, budget).ids.tolist() for c in (hard, easy)]
-    _require(same[0] == same[1], rule, "chose otherwise from the same difficulty in the opposite direction")
+    ensure(same[0] == same[1], rule, "chose otherwise from the same difficulty in the opposite direction")
 
 
 def _check_missing(rule: Rule, case: _RuleCase) -> None:
     values = case.values.copy()
     values[:3] = np.nan, np.inf, -np.inf
     broken = replace(case, values=values)
-    _require(_refuses(rule, broken, 1, DataError), rule, "missing scores were not refused")
+    ensure(_refuses(rule, broken, 1, DataError), rule, "missing scores were not refused")
     room = rule.capacity(len(values) - 3)
     for budget in (room, room + 1, room + 3):
         coreset = _choose(rule, broken, budget, nan="last")
         missing = int(np.isin(coreset.indices, [0, 1, 2]).sum())
-        _require(missing == budget - room, rule, "took samples without a score before the others")
+        ensure(missing == budget - room, rule, "took samples without a score before the others")
 
 
 def _choose(rule: Rule, case: _RuleCase, budget: int, **more: Any) -> Coreset:
@@ -215,8 +208,3 @@ def _describe(case: _RuleCase, coreset: Coreset) -> tuple[object, ...]:
     order = None if coreset.order is None else case.ids[coreset.order].tolist()
     sources = [None] * len(coreset) if coreset.sources is None else coreset.sources.tolist()
     return sorted(zip(coreset.ids.tolist(), sources, strict=True)), order
-
-
-def _require(law: object, rule: Rule, message: str) -> None:
-    if not law:
-        raise AssertionError(f"rule {rule.name}: {message}")

@@ -1,7 +1,4 @@
-"""Rules by name, the default rule, and `Choice`: a rule with all its options.
-
-A choice is checked before any training, and applied to the table after it.
-"""
+"""Rules by name, the default rule, and `Choice`: a rule with all its options, checked before training."""
 
 from __future__ import annotations
 
@@ -71,9 +68,6 @@ def about(name: str) -> RuleInfo:
 def resolve(spec: str | Rule) -> Rule:
     """Make a rule from its spec, `"name:option=value,..."`; return a rule as it is.
 
-    Raises:
-        UnknownNameError: no such rule or option; the message lists the nearest.
-
     >>> resolve("stratified:cutoff=0.3,by=rank").options()
     {'by': 'rank', 'cutoff': 0.3, 'cutoff_by': None, 'strata': 50}
     """
@@ -84,10 +78,10 @@ def resolve(spec: str | Rule) -> Rule:
     name, options = parse_spec(spec)
     rule = RULES.get(name)
     known = [f.name for f in fields(rule)]  # type: ignore[arg-type]
+    if options and not known:
+        raise ArgumentError(f"rule {name!r} has no options, got {next(iter(options))!r}")
     for option in options:
         if option not in known:
-            if not known:
-                raise ArgumentError(f"rule {name!r} has no options, got {option!r}")
             raise UnknownNameError(f"option of rule {name!r}", option, known)
     return rule(**options)
 
@@ -107,24 +101,10 @@ def check(
 ) -> int:
     """Refuse before any training what a rule could not do after it, and return how many samples it will keep.
 
-    Args:
-        rule: the rule or its spec.
-        n: the size of the data set.
-        keep: see `choose`.
-        prune: see `choose`.
-        direction: the direction of the score that training will give.
-        quota: see `choose`.
-        class_sizes: the size of each class by name, in the order of the labels, empty ones with 0; for the quota.
-        has_features: whether the user hands in features of one extractor.
-        has_predictions: whether the table will carry held-out predictions.
-        align: see `choose`.
-
-    Returns:
-        The budget.
-
-    Raises:
-        BudgetError: a budget, cutoff or quota that cannot be met.
-        ArgumentError: an input that the rule needs is missing, or the rule cannot use an argument.
+    The rule (or its spec) is to choose from n samples, by a score of this direction; `keep`, `prune`, `quota` and
+    `align` are as in `choose`. For a quota, `class_sizes` holds the size of each class by name, in the order of the
+    labels, empty ones with 0. The user hands in features of one extractor if `has_features`, and the table will carry
+    held-out predictions if `has_predictions`. Errors are those of `choose`.
 
     >>> check("stratified:cutoff=0.3", n=1000, keep=0.8)
     Traceback (most recent call last):
@@ -165,11 +145,9 @@ SHARED = ("labels", "features", "quota", "align", "nan", "mean_confidence")
 def default_rule(direction: Direction, *, predicts: bool = True, of_target: bool = False) -> str:
     """Name the default rule: in each class, strata of the score, without some of the hardest samples.
 
-    How many of the hardest are cut off depends on the held-out error and on how much is pruned, see
-    `unseen.rules.Stratified`. Nothing is cut off for a score of worth, which does not measure difficulty, nor without
-    held-out predictions, because then there is no error.
-
-    For a regression target, strata are worse than random. There the rule is `trimmed`: random without outliers.
+    How many of the hardest are cut off depends on the held-out error and on how much is pruned, see `Stratified`.
+    Nothing is cut off for a score of worth, which does not measure difficulty, nor without held-out predictions. For a
+    regression target, where strata are worse than random, the rule is `trimmed`: random without outliers.
 
     >>> default_rule("harder"), default_rule("worth"), default_rule("harder", of_target=True)
     ('stratified:cutoff=auto,quota=floored', 'stratified:quota=floored', 'trimmed')
