@@ -1,4 +1,4 @@
-"""What a run is, wherever it is kept: its manifest, the protocol `Run`, and `MemoryRun` for a call without a directory.
+"""What a run is, wherever it is kept: its manifest, and `Run`, which keeps it in memory.
 
 A manifest is the configuration of a run. It is written as sealed JSON, which carries its own digest, and compared with
 the configuration of a call that would continue the run.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -127,14 +127,13 @@ def refuse_newer(name: str, manifest: Mapping[str, Any]) -> None:
     unseen.errors.RunError: runs/x is a run of format 2, written by unseen 9.0, but ... up to 1; upgrade unseen
     """
     found = manifest.get("format", FORMAT)
-    if isinstance(found, int) and found <= FORMAT:
-        return
-    versions = manifest.get("versions")
-    writer = versions.get("unseen", "?") if isinstance(versions, Mapping) else "?"
-    raise RunError(
-        f"{name} is a run of format {found}, written by unseen {writer}, but this version reads formats up to "
-        f"{FORMAT}; upgrade unseen"
-    )
+    if not isinstance(found, int) or found > FORMAT:
+        versions = manifest.get("versions")
+        writer = versions.get("unseen", "?") if isinstance(versions, Mapping) else "?"
+        raise RunError(
+            f"{name} is a run of format {found}, written by unseen {writer}, but this version reads formats up to "
+            f"{FORMAT}; upgrade unseen"
+        )
 
 
 def find_malformed(manifest: Mapping[str, Any]) -> str | None:
@@ -146,10 +145,8 @@ def find_malformed(manifest: Mapping[str, Any]) -> str | None:
     seed = manifest.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool):
         return f"seed must be an integer, got {_show(seed)}"
-    for name in _OBJECTS:
-        if not isinstance(found := manifest.get(name, {}), dict):
-            return f"{name} must be an object, got {_show(found)}"
-    return None
+    wrong = (name for name in _OBJECTS if not isinstance(manifest.get(name, {}), dict))
+    return next((f"{name} must be an object, got {_show(manifest[name])}" for name in wrong), None)
 
 
 def _compare(place: str, a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
@@ -205,81 +202,6 @@ class Saved(Protocol):
 Output = TypeVar("Output", bound=Saved)
 
 
-class Run(Protocol):
-    """The store of a run: its manifest, the state and result of each fit, the score table, the coreset and its events.
-
-    A store derives from this class and decides how things are kept; this class decides the names. Call `open` before
-    anything that writes. Leaving the `with` block closes the run.
-    """
-
-    def open(self, manifest: Mapping[str, Any]) -> None:
-        """Begin the run of this configuration (JSON), or continue it.
-
-        Raises:
-            RunLockedError: another process works in the run.
-            RunMismatchError: the run has another configuration; the message lists what differs.
-            StorageError: the run cannot be written.
-        """
-
-    def close(self) -> None:
-        """Release the run; what was saved stays. Closing twice does nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def manifest(self) -> dict[str, Any]:
-        """Return the configuration that the run was opened with."""
-
-    def checkpoints(self, fit: str) -> CheckpointStore:
-        """Return the store for the latest checkpoint of a fit; it may be sent to a worker process."""
-
-    def result(self, fit: str) -> Named | None:
-        """Return the result of a finished fit, or None where the fit is still to be done."""
-
-    def save_result(self, fit: str, arrays: Arrays) -> None:
-        """Keep the result of a finished fit, and drop its checkpoint."""
-
-    def save_table(self, table: ScoreTable) -> ScoreTable:
-        """Keep the score table, and return it."""
-        return self.save_output("scores.parquet", table)
-
-    def table(self) -> ScoreTable | None:
-        """Return the score table, or None."""
-        return self.output("scores.parquet", ScoreTable.load)
-
-    def save_coreset(self, coreset: Coreset) -> Coreset:
-        """Keep the coreset, and return it."""
-        return self.save_output("coreset.parquet", coreset)
-
-    def coreset(self) -> Coreset | None:
-        """Return the coreset, or None."""
-        return self.output("coreset.parquet", Coreset.load)
-
-    def save_output(self, name: str, output: Output) -> Output:
-        """Keep an output under a file name such as `"history.parquet"`, and return it."""
-
-    def output(self, name: str, load: Callable[[Path], Output]) -> Output | None:
-        """Return the output of that name, or None; `load` reads the file that its `save` wrote."""
-
-    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Keep a JSON object under a file name such as `"command.json"`."""
-
-    def read_json(self, name: str) -> dict[str, Any] | None:
-        """Return the JSON object of that name, or None."""
-
-    def part(self, name: str) -> Run:
-        """Return a run inside this one, such as a step of a growth; it is opened by itself."""
-
-    def event(self, kind: str, **fields: object) -> None:
-        """Log an event, with time, process and host."""
-
-    def events(self) -> list[dict[str, Any]]:
-        """Return all events, oldest first."""
-
-
 def check_name(name: str) -> str:
     """Refuse a name that is not one plain file name.
 
@@ -307,9 +229,6 @@ def plain_arrays(arrays: Arrays) -> Named:
     return plain
 
 
-# ---- a run in memory -----------------------------------------------------------------------------------------------
-
-
 class MemoryCheckpoints:
     """The latest checkpoint of one fit. In another process it is a copy, and what is saved there stays there.
 
@@ -335,10 +254,13 @@ class MemoryCheckpoints:
         return self._parts.setdefault(name, MemoryCheckpoints())
 
 
-class MemoryRun(Run):
-    """A run that lives as long as the object.
+class Run:
+    """A run: its manifest, the state and result of each fit, the score table, the coreset, other outputs and events.
 
-    >>> with MemoryRun() as run:
+    This class keeps the run in memory, as long as the object lives. `RunDirectory` keeps it in a directory. Call `open`
+    before anything that writes. Leaving the `with` block closes the run.
+
+    >>> with Run() as run:
     ...     run.open({"seed": 0})
     ...     run.result("r0f0") is None
     True
@@ -349,26 +271,36 @@ class MemoryRun(Run):
         self._checkpoints: dict[str, MemoryCheckpoints] = {}
         self._results: dict[str, Named] = {}
         self._json: dict[str, dict[str, Any]] = {}
-        self._parts: dict[str, MemoryRun] = {}
+        self._parts: dict[str, Run] = {}
         self._events: list[dict[str, Any]] = []
         self._outputs: dict[str, Any] = {}
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def open(self, manifest: Mapping[str, Any]) -> None:
-        """Begin or continue the run of this configuration; refuse another one by a RunMismatchError."""
+        """Begin the run of this configuration (JSON), or continue it.
+
+        Raises:
+            RunMismatchError: the run has another configuration; the message lists what differs.
+        """
         now = normal(manifest)
         if self._manifest is not None:
             check_same("this run in memory", self._manifest, now)
         self._manifest = now
 
     def close(self) -> None:
-        """Do nothing; what was saved stays."""
+        """Release the run; what was saved stays. Closing twice does nothing."""
 
     def manifest(self) -> dict[str, Any]:
         """Return the configuration that the run was opened with."""
         return normal(self._open_manifest)
 
     def checkpoints(self, fit: str) -> CheckpointStore:
-        """Return the store for the latest checkpoint of a fit."""
+        """Return the store for the latest checkpoint of a fit; it may be sent to a worker process."""
         return self._checkpoints.setdefault(check_name(fit), MemoryCheckpoints())
 
     def result(self, fit: str) -> Named | None:
@@ -380,14 +312,30 @@ class MemoryRun(Run):
         self._results[check_name(fit)] = _copy(plain_arrays(arrays))
         self._checkpoints.pop(fit, None)
 
+    def save_table(self, table: ScoreTable) -> ScoreTable:
+        """Keep the score table, and return it."""
+        return self.save_output("scores.parquet", table)
+
+    def table(self) -> ScoreTable | None:
+        """Return the score table, or None."""
+        return self.output("scores.parquet", ScoreTable.load)
+
+    def save_coreset(self, coreset: Coreset) -> Coreset:
+        """Keep the coreset, and return it."""
+        return self.save_output("coreset.parquet", coreset)
+
+    def coreset(self) -> Coreset | None:
+        """Return the coreset, or None."""
+        return self.output("coreset.parquet", Coreset.load)
+
     def save_output(self, name: str, output: Output) -> Output:
-        """Keep an output under a file name, and return it."""
+        """Keep an output under a file name such as `"history.parquet"`, and return it."""
         self._open_manifest  # noqa: B018 - only an open run may be written
         self._outputs[check_name(name)] = output
         return output
 
     def output(self, name: str, load: Callable[[Path], Output]) -> Output | None:
-        """Return the output of that name, or None; it is the object itself, so `load` is not called."""
+        """Return the output of that name, or None; `load` reads the file of a run in a directory."""
         kept: Output | None = self._outputs.get(name)
         return kept
 
@@ -399,9 +347,9 @@ class MemoryRun(Run):
         """Return the JSON object of that name, or None."""
         return normal(self._json[name]) if name in self._json else None
 
-    def part(self, name: str) -> MemoryRun:
-        """Return a run inside this one."""
-        return self._parts.setdefault(check_name(name), MemoryRun())
+    def part(self, name: str) -> Run:
+        """Return a run inside this one, such as a step of a growth; it is opened by itself."""
+        return self._parts.setdefault(check_name(name), Run())
 
     def event(self, kind: str, **fields: object) -> None:
         """Log an event, with time, process and host."""
@@ -416,6 +364,9 @@ class MemoryRun(Run):
         if self._manifest is None:
             raise RunError("the run is not open: call open(manifest) first")
         return self._manifest
+
+
+MemoryRun: TypeAlias = Run
 
 
 def _copy(arrays: Named) -> Named:

@@ -126,11 +126,9 @@ def read_command(run: Path) -> Command:
         CorruptFileError: the record is damaged, was edited, or belongs to another run.
     """
     path = run / COMMAND
-    try:
-        raw = read_whole(path)
-    except FileNotFoundError:
-        raise RunError(f"{run} was not begun on the command line, or no training had begun: there is no {COMMAND}") \
-            from None  # fmt: skip
+    raw = read_whole(path)
+    if raw is None:
+        raise RunError(f"{run} was not begun on the command line, or no training had begun: there is no {COMMAND}")
     content = parse_object(raw)
     sealed = isinstance(content, dict) and "seal" in content
     if sealed:

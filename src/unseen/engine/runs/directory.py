@@ -37,7 +37,6 @@ from unseen.core.files import replace_file, storage_error
 from unseen.core.protocols import CheckpointStore
 from unseen.core.table import ScoreTable
 from unseen.engine.runs.base import (
-    MemoryRun,
     Output,
     Run,
     check_name,
@@ -65,7 +64,20 @@ def write_arrays(path: Path, arrays: Arrays, owner: str) -> None:
         StorageError: the file cannot be written.
     """
     plain = plain_arrays(arrays)
-    replace_file(path, lambda file: _write(file, plain, owner))
+
+    def write(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as members:
+            for name, values in plain.items():
+                # A ZipInfo made by hand has a fixed date: equal arrays give equal bytes.
+                with members.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, values, allow_pickle=False)
+            members.comment = owner.encode() + b"0" * _DIGEST
+        end = file.seek(-_DIGEST, 2)
+        digest = _digest(file, end)
+        file.seek(end)
+        file.write(digest)
+
+    replace_file(path, write)
 
 
 def owner_of(path: Path) -> str | None:
@@ -106,19 +118,6 @@ def read_arrays(path: Path) -> Named:
             return arrays
     except Exception as error:  # NumPy raises anything from MemoryError to TokenError for a wrong header
         raise CorruptFileError(f"{path} is damaged: {error}") from error
-
-
-def _write(file: BinaryIO, arrays: Named, owner: str) -> None:
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as members:
-        for name, values in arrays.items():
-            # A ZipInfo made by hand has a fixed date: equal arrays give equal bytes.
-            with members.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, values, allow_pickle=False)
-        members.comment = owner.encode() + b"0" * _DIGEST
-    end = file.seek(-_DIGEST, 2)
-    digest = _digest(file, end)
-    file.seek(end)
-    file.write(digest)
 
 
 def _digest(file: BinaryIO, end: int) -> bytes:
@@ -207,7 +206,7 @@ class RunDirectory(Run):
         now = normal(manifest)
         lock = Lock(self.path / "lock")
         try:
-            raw = self._raw_manifest()
+            raw = read_whole(self._manifest_path)
             found = unseal(raw) if raw is not None else None
             if found is not None:
                 check_same(str(self.path), found, now)
@@ -243,7 +242,7 @@ class RunDirectory(Run):
             RunError: there is no run here, or one in a newer format than this version of unseen reads.
             CorruptFileError: the manifest is damaged.
         """
-        raw = self._raw_manifest()
+        raw = read_whole(self._manifest_path)
         if raw is None:
             raise RunError(f"{self.path} holds no run: there is no manifest.json")
         manifest = unseal(raw)
@@ -343,12 +342,6 @@ class RunDirectory(Run):
     def _fit_path(self, fit: str, file: str) -> Path:
         return self.path / "fits" / check_name(fit) / file
 
-    def _raw_manifest(self) -> bytes | None:
-        try:
-            return read_whole(self._manifest_path)
-        except FileNotFoundError:
-            return None
-
     def _refuse_foreign(self, digest: str) -> None:
         """Refuse a run without a readable manifest if one of its fits belongs to another configuration."""
         for path in sorted(self.path.glob("fits/*/*.npz")):
@@ -388,15 +381,18 @@ class RunDirectory(Run):
         return path.relative_to(self.path).as_posix()
 
 
-def _read_sealed(path: Path) -> dict[str, Any]:
-    content = unseal(read_whole(path))
-    if content is None:
+def _read_sealed(path: Path) -> dict[str, Any] | None:
+    raw = read_whole(path)
+    content = None if raw is None else unseal(raw)
+    if raw is not None and content is None:
         raise CorruptFileError(f"{path} is damaged or was edited; {_REPEAT}")
     return content
 
 
-def _read_outputs(path: Path) -> dict[str, Any]:
+def _read_outputs(path: Path) -> dict[str, Any] | None:
     content = _read_sealed(path)
+    if content is None:
+        return None
     digests = content.get("digests")
     texts = [content.get("manifest"), *digests.values()] if isinstance(digests, dict) else [None]
     if not all(isinstance(text, str) for text in texts):
@@ -423,7 +419,7 @@ def results_of(run: Path) -> Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]:
 def open_run(out: str | Path | Run | None) -> Run:
     """Return the run directory of that name, or a run in memory for None; return a run as it is."""
     if out is None:
-        return MemoryRun()
+        return Run()
     if isinstance(out, str) and (not out.strip() or "\0" in out):
         raise ArgumentError(f"out must name a directory, got {out!r}; '.' is this one")
     return RunDirectory(out) if isinstance(out, (str, Path)) else out

@@ -71,10 +71,11 @@ def understood(path: Path) -> Iterator[None]:
         ) from error
 
 
-def read_whole(path: Path) -> bytes:
-    """Return the bytes of a file; raise the errors of `reading`."""
-    with reading(path):
+def read_whole(path: Path) -> bytes | None:
+    """Return the bytes of a file, or None where there is no file; raise the errors of `reading`."""
+    with reading(path), suppress(FileNotFoundError):
         return path.read_bytes()
+    return None
 
 
 def file_digest(path: Path) -> str:
@@ -86,9 +87,8 @@ def file_digest(path: Path) -> str:
 def move_aside(path: Path) -> None:
     """Rename a damaged file to `<file>.damaged`; do nothing where there is no file."""
     try:
-        os.replace(path, path.with_name(f"{path.name}.damaged"))  # noqa: PTH105 - fault tests stop at this name
-    except FileNotFoundError:
-        pass
+        with suppress(FileNotFoundError):
+            os.replace(path, path.with_name(f"{path.name}.damaged"))  # noqa: PTH105 - fault tests stop at this name
     except OSError as error:
         raise storage_error(path, error) from error
 
@@ -147,9 +147,10 @@ class Lock:
         if self._handle is not None:
             with suppress(OSError):
                 os.ftruncate(self._handle, 0)
-            self._forget()
+            self.forget()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Close the file, and leave the name of its holder in it."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
@@ -166,7 +167,7 @@ def _name_holder(path: Path) -> str:
 def _forget_in_child() -> None:
     # A forked child, such as a data loader, shares the handle. With it the lock would outlive a killed parent.
     for lock in _held:
-        lock._forget()
+        lock.forget()
 
 
 if hasattr(os, "register_at_fork"):
@@ -306,21 +307,14 @@ class EventLog:
 
     def repair(self) -> None:
         """Cut off a last line that a kill left unfinished."""
-        try:
-            raw = read_whole(self.path)
-        except FileNotFoundError:
-            return
+        raw = read_whole(self.path)
         if raw and not raw.endswith(b"\n"):
             os.truncate(self.path, raw.rfind(b"\n") + 1)
 
     def read(self) -> list[dict[str, Any]]:
         """Return all readable events, oldest first; leave out damaged lines."""
-        try:
-            lines = read_whole(self.path).split(b"\n")
-        except FileNotFoundError:
-            return []
         found = []
-        for line in lines:
+        for line in (read_whole(self.path) or b"").split(b"\n"):
             with suppress(ValueError, RecursionError):  # a line that is empty or no JSON
                 event = json.loads(line)
                 if isinstance(event, dict) and _is_sound(event):
@@ -330,12 +324,11 @@ class EventLog:
 
 def _is_sound(event: Mapping[str, Any]) -> bool:
     """Return whether the fields that are read back exist and have their types; another program may write here too."""
-    if not all(name in event for name in _NEEDED.get(str(event.get("kind")), ())):
-        return False
     texts = [event.get("kind"), event.get("fit", "")]
     numbers = [event.get(name, 0.0) for name in ("seconds", "observe_seconds", "epoch", "trainings")]
-    samples = event.get("samples")
-    return all(isinstance(text, str) for text in texts) and all(
-        isinstance(number, (int, float)) and not isinstance(number, bool)
-        for number in (*numbers, 0 if samples is None else samples)
+    numbers += [] if event.get("samples") is None else [event["samples"]]
+    return (
+        all(name in event for name in _NEEDED.get(str(event.get("kind")), ()))
+        and all(isinstance(text, str) for text in texts)
+        and all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers)
     )

@@ -8,8 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy.typing as npt
 
-from unseen.core.arrays import Arrays
-from unseen.engine.runs.base import Output, check_name, differences, digest_of, normal, unseal
+from unseen.engine.runs.base import check_name, differences, digest_of, normal, unseal
 from unseen.engine.runs.directory import RunDirectory, owner_of, read_arrays
 from unseen.engine.runs.files import file_digest, read_whole
 from unseen.errors import CorruptFileError, RunError
@@ -46,7 +45,7 @@ class Looking(RunDirectory):
     def open(self, manifest: Mapping[str, Any]) -> None:
         """Compare with the configuration of the run; a run that has not begun yet differs in nothing."""
         now = normal(manifest)
-        raw = self._raw_manifest()
+        raw = read_whole(self._manifest_path)
         found = now if raw is None else unseal(raw)
         if found is None:
             raise CorruptFileError(f"{self._manifest_path} is damaged or was edited: nothing can be compared with it")
@@ -100,21 +99,14 @@ class Looking(RunDirectory):
     def event(self, kind: str, **fields: object) -> None:
         """Log nothing."""
 
-    def save_result(self, fit: str, arrays: Arrays) -> NoReturn:
-        """Refuse to write."""
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise RunError(f"{self.path} is only looked at")
 
-    def save_output(self, name: str, output: Output) -> NoReturn:
-        """Refuse to write."""
-        raise RunError(f"{self.path} is only looked at")
-
-    def write_json(self, name: str, content: Mapping[str, Any]) -> NoReturn:
-        """Refuse to write."""
-        raise RunError(f"{self.path} is only looked at")
+    save_result = save_output = write_json = _refuse
 
     def _owner_in(self, folder: Path) -> str | None:
-        path = folder / "manifest.json"
-        found = unseal(read_whole(path)) if path.exists() else None
+        raw = read_whole(folder / "manifest.json")
+        found = None if raw is None else unseal(raw)
         return None if found is None else digest_of(found)
 
     def _read_or_none(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
