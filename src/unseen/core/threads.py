@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
@@ -77,41 +77,44 @@ def _read_quotas() -> Iterator[float]:
 
 
 @contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables inside the block, and restore them at its end."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
 def short_spins() -> Iterator[None]:
     """Let an OpenMP library that is loaded inside the block have threads that soon sleep while they wait.
 
     By default they spin for long. Beside other busy processes that made a step of a small network on two threads up to
     fifteen times slower than on one, and gradient boosting fifty times; a short spin costs nothing on a quiet machine
-    and little on a busy one. OpenMP reads its setting once, when it is loaded, so the environment is left as it was; a
-    setting of the user's own (`OMP_WAIT_POLICY`, `GOMP_SPINCOUNT`) is respected.
+    and little on a busy one. OpenMP reads its setting once, when it is loaded. A setting of the user
+    (`OMP_WAIT_POLICY`, `GOMP_SPINCOUNT`) is respected.
     """
     own = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys()
-    if not own:
-        os.environ["GOMP_SPINCOUNT"] = SPINS
-    try:
+    with environment({} if own else {"GOMP_SPINCOUNT": SPINS}):
         yield
-    finally:
-        if not own:
-            del os.environ["GOMP_SPINCOUNT"]
 
 
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
     """Limit OpenMP, BLAS and, if it is loaded, torch to this many threads inside the block."""
     allowed = _allowed.set(threads)
-    before = {name: os.environ.get(name) for name in _VARIABLES}
     torch_before = _set_torch(threads)
-    os.environ.update(dict.fromkeys(_VARIABLES, str(threads)))
     try:
-        with threadpool_limits(limits=threads):
+        with environment(dict.fromkeys(_VARIABLES, str(threads))), threadpool_limits(limits=threads):
             yield
     finally:
         _allowed.reset(allowed)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
         if torch_before is not None:
             _set_torch(torch_before)
 

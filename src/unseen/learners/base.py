@@ -79,11 +79,12 @@ def logits_of(probabilities: Any) -> FloatArray:
 
 def look_like_probabilities(values: Array) -> bool:
     """Return whether all rows are in [0, 1] and sum to 1; the values are NumPy or torch, (..., C)."""
-    if not values.shape[0]:
-        return False
-    if not (float(values.min()) >= 0 and float(values.max()) <= 1 + ROUNDING):
-        return False
-    return float(abs(values.sum(-1) - 1).max()) <= ROUNDING
+    return bool(
+        values.shape[0]
+        and values.min() >= 0
+        and values.max() <= 1 + ROUNDING
+        and abs(values.sum(-1) - 1).max() <= ROUNDING
+    )
 
 
 def check_scores(data: Data, scores: Iterable[Score]) -> None:
@@ -196,7 +197,7 @@ class LeftOut:
 
     def without(self, group: int) -> IntArray:
         """Return the rows on which the model of a group is trained, ascending."""
-        rows: IntArray = self.trained
+        rows = self.trained
         return np.asarray(rows[self.of[rows] != group])
 
 

@@ -30,7 +30,7 @@ from unseen.core.protocols import CheckpointStore, Data, Sink
 from unseen.core.threads import for_each, one_thread_each
 from unseen.errors import DataError
 from unseen.learners.base import LeftOut, Progress, pack, split_whole_groups, unpack
-from unseen.learners.rows import Piece, RowReader, by_id, enough_remains, solve_or_refuse
+from unseen.learners.rows import Piece, RowReader, add_sums, by_id, enough_remains, solve_or_refuse
 
 LARGE_BYTES = 2**31  # of sums and solutions of groups that do not need their own
 # See closed_form.py: below it, rounding errors would be above 1e-8 of the outputs, so the group's model is refitted.
@@ -72,14 +72,6 @@ class Solutions:
     variance: float | None
 
 
-def add_sums(sums: Sequence[Sequence[Sums]]) -> list[Sums]:
-    """Add the sums of several parts, one after another, into the arrays of the first."""
-    total = list(sums[0])
-    for others in sums[1:]:
-        total = [mine.take_in(theirs) for mine, theirs in zip(total, others, strict=True)]
-    return total
-
-
 @dataclass(eq=False)
 class Passes:
     """The two passes of a fit that has one model for each group, divided into parts."""
@@ -93,8 +85,6 @@ class Passes:
     part_sums: ClassVar[int] = 16  # the least rows of a part, for each column of its sums; its work then exceeds these
     fan: ClassVar[int] = 16  # sums that each node of the tree adds, one after another
     _groups: LeftOut = field(init=False)
-    _of: IntArray = field(init=False)  # of the groups
-    _sizes: IntArray = field(init=False)
     _own: IntArray = field(init=False)  # the large groups, which have their own sums
     _refits: int = field(default=0, init=False)
 
@@ -108,20 +98,18 @@ class Passes:
         self.rows = replace(self.rows, data=data)
 
     def __post_init__(self) -> None:
-        data, fit = self.rows.data, self.fit
-        self._groups = LeftOut(data, fit)
-        self._of, self._sizes = self._groups.of, self._groups.sizes
-        d, width = int(data.sample_shape[0]), self.rows.answers.width
-        self._own = large_groups(self._sizes, d, width, self.rows.block)
+        data, answers = self.rows.data, self.rows.answers
+        self._groups = groups = LeftOut(data, self.fit)
+        self._own = large_groups(groups.sizes, int(data.sample_shape[0]), answers.width, self.rows.block)
         # A large group cannot be left out if the samples without it are of one class.
-        labels, least = data.labels, self.rows.answers.least
-        counts = np.bincount(labels[self._groups.trained], minlength=len(data.class_names))
+        counts = np.bincount(data.labels[groups.trained], minlength=len(data.class_names))
         for group in self._own.tolist():
-            rest = counts - np.bincount(labels[self._of == group], minlength=len(counts))
-            if np.count_nonzero(rest) < least:
+            rest = counts - np.bincount(data.labels[groups.of == group], minlength=len(counts))
+            if np.count_nonzero(rest) < answers.least:
+                left = "the samples are of fewer than 2 classes" if answers.least > 1 else "there are no samples"
                 raise DataError(
-                    f"ridge cannot judge a group of {self._sizes[group]:,} samples in fit {fit.name}: without "
-                    + ("them, the samples are of fewer than 2 classes" if least > 1 else "them, there are no samples")
+                    f"ridge cannot judge a group of {groups.sizes[group]:,} samples in fit {self.fit.name}: without "
+                    f"them, {left}"
                 )
 
     @cached_property
@@ -139,12 +127,12 @@ class Passes:
         Single rows come first, then small groups, then large ones, each by id.
         """
         watched = self.fit.unseen
-        of = self._of[watched]
-        large, alone = np.isin(of, self._own), self._sizes[of] == 1
+        of = self._groups.of[watched]
+        large, alone = np.isin(of, self._own), self._groups.sizes[of] == 1
         together = by_id(self.rows.data, watched[~large & ~alone])
         blocks = chain(
             self.rows.pieces(watched[~large & alone]),
-            split_whole_groups(together, self._of[together], self.rows.block),
+            split_whole_groups(together, self._groups.of[together], self.rows.block),
             self.rows.blocks(watched[large], self.rows.block_of(len(self._own))),
         )
         parts: list[list[IntArray]] = []
@@ -160,9 +148,9 @@ class Passes:
     def sums(self, part: IntArray) -> list[Sums]:
         """Sum over the rows of one part in no large group, and over its rows in each large group."""
         places = len(self._own) + 1
-        of = np.zeros(len(self._sizes) + 1, np.int64)  # by group; the last entry is for group -1
+        of = np.zeros(len(self._groups.sizes) + 1, np.int64)  # by group; the last entry is for group -1
         of[self._own] = np.arange(1, places)
-        return self.rows.sum_by_place(of[self._of] if len(self._own) else None, places, part, self._centre)
+        return self.rows.sum_by_place(of[self._groups.of] if len(self._own) else None, places, part, self._centre)
 
     def added(self, sums: Sequence[Sequence[Sums]]) -> list[Sums]:
         """Add the sums of several parts, which do not change."""
@@ -229,7 +217,7 @@ class Passes:
             if done >= len(block):
                 done -= len(block)
                 continue
-            (read,), of = self.rows.read([block]), self._of[block]
+            read, of = self.rows.take(block), self._groups.of[block]
             pieces = [piece for _, piece in read.by(of)] if of[0] in self._own else [read]
             for piece in pieces:
                 if done:  # pieces are done as a whole
@@ -241,12 +229,12 @@ class Passes:
         self, block: IntArray, x: FloatArray, solution: Solutions
     ) -> Iterator[tuple[IntArray, FloatArray, Array]]:
         """Yield the rows of one large group or of whole small groups, their inputs, and outputs without their group."""
-        if self._of[block[0]] in self._own:
-            yield block, x, self.rows.products.outputs(solution.without[int(self._of[block[0]])], x)
+        if self._groups.of[block[0]] in self._own:
+            yield block, x, self.rows.products.outputs(solution.without[int(self._groups.of[block[0]])], x)
             return
-        whole, weights, of = solution.whole, self.rows.weights_of(block), self._of[block]
+        whole, weights, of = solution.whole, self.rows.weights_of(block), self._groups.of[block]
         outputs: Array
-        if (self._sizes[of] == 1).all():
+        if (self._groups.sizes[of] == 1).all():
             outputs, gap = self.rows.answers.left_alone(self.rows.products, block, x, whole, weights)
         else:
             roots = whole.roots(x, weights).astype(np.float64)

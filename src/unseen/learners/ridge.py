@@ -264,7 +264,7 @@ def _judge(
         observe(rows.answers.observation(piece, outputs, temperature))
 
     with one_thread_each():
-        for _ in rows.work_through(rows.read(rows.pieces(watched)), observe_piece):
+        for _ in rows.work_through(map(rows.take, rows.pieces(watched)), observe_piece):
             pass
 
 

@@ -6,7 +6,7 @@ over the training rows of a fit from the sums over all rows where that takes les
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import cycle, islice
@@ -97,9 +97,14 @@ class RowReader:
         """The number of rows of a block that one thread works on."""
         return -(-self.block // 4) if self.products.side_by_side else self.block
 
+    def take(self, rows: IntArray) -> Piece:
+        """Read these rows from the data set."""
+        with _reading:
+            return Piece(rows, tuple((self.data.as_kept(some_rows), None) for some_rows in _cut(rows, self.block)))
+
     def inputs(self, rows: IntArray, dtype: Any = None) -> FloatArray:
         """Read the vectors (m, d) of these rows."""
-        return self.inputs_of(self._take(rows), dtype)
+        return self.inputs_of(self.take(rows), dtype)
 
     def inputs_of(self, piece: Piece, dtype: Any = None) -> FloatArray:
         """Return the vectors (m, d) of a piece; refuse NaN and infinite entries."""
@@ -126,19 +131,27 @@ class RowReader:
         """Yield these rows by id, a piece at a time."""
         return self.blocks(rows, self.piece)
 
-    def read(self, blocks: Iterable[IntArray]) -> Iterator[Piece]:
-        """Read blocks."""
-        return map(self._take, blocks)
-
     def work_through(self, pieces: Iterable[Piece], work: Callable[[IntArray, FloatArray], None]) -> Iterator[int]:
         """Work on the rows and inputs of each piece, side by side, while the next piece is read.
 
         Yields the number of rows done so far, after every few pieces; at that moment no piece is in work.
         """
-        source, done = iter(pieces), 0
-        while more := self._work_on_some(work, islice(source, TOGETHER)):
-            done += more
-            yield done
+        source, done, before = iter(pieces), 0, -1
+
+        def count_some() -> Iterator[Piece]:
+            nonlocal done
+            for piece in islice(source, TOGETHER):
+                done += len(piece.rows)
+                yield piece
+
+        def work_on(piece: Piece) -> None:
+            work(piece.rows, self.inputs_of(piece))
+
+        while done > before:
+            before = done
+            self._work_on_each(work_on, count_some())
+            if done > before:
+                yield done
 
     def centre(self, rows: IntArray) -> FloatArray:
         """Return a centre near the mean of these rows, float64 (d,), so that sums about it lose no digits."""
@@ -167,7 +180,9 @@ class RowReader:
         lanes = [[(own, Lock()) for own in made[at : at + places]] for at in range(0, len(made), places)]
 
         def pieces() -> Iterator[tuple[SumBuilder, Lock, Piece]]:
-            for lane, block in zip(cycle(lanes), self.read(self.blocks(rows, self.block_of(2 * places))), strict=False):
+            for lane, block in zip(
+                cycle(lanes), map(self.take, self.blocks(rows, self.block_of(2 * places))), strict=False
+            ):
                 for at, piece in [(0, block)] if place is None else block.by(place[block.rows]):
                     own, turn = lane[at]
                     turn.acquire()  # pieces are made in their order, so this adds them in their order
@@ -182,27 +197,11 @@ class RowReader:
 
         with one_thread_each():
             self._work_on_each(add, pieces())
-        first, *others = ([one.sums() for one, _ in lane] for lane in lanes)
-        for lane in others:
-            first = [mine.take_in(theirs) for mine, theirs in zip(first, lane, strict=True)]
-        return first
+        return add_sums([[own.sums() for own, _ in lane] for lane in lanes])
 
     def lanes(self, places: int) -> int:
         """Return how many sums are made side by side for each place."""
         return min(LANES, -(-AT_ONCE // places)) if self.products.side_by_side else 1
-
-    def _work_on_some(self, work: Callable[[IntArray, FloatArray], None], pieces: Iterator[Piece]) -> int:
-        """Work on these pieces, and return the number of their rows."""
-        rows = 0
-
-        def count_rows() -> Iterator[Piece]:
-            nonlocal rows
-            for piece in pieces:
-                rows += len(piece.rows)
-                yield piece
-
-        self._work_on_each(lambda piece: work(piece.rows, self.inputs_of(piece)), count_rows())
-        return rows
 
     def _work_on_each(self, work: Callable[[T], None], pieces: Iterable[T]) -> None:
         """Work on pieces, side by side on a processor or one by one on a device; read the next piece ahead."""
@@ -212,10 +211,6 @@ class RowReader:
             return
         for piece in coming:
             work(piece)
-
-    def _take(self, rows: IntArray) -> Piece:
-        with _reading:
-            return Piece(rows, tuple((self.data.as_kept(some_rows), None) for some_rows in _cut(rows, self.block)))
 
 
 def by_id(data: Data, rows: IntArray) -> IntArray:
@@ -238,6 +233,14 @@ def _cut(rows: IntArray, size: int) -> Iterator[IntArray]:
 # to about 1e-13 relative. If less remains, the sums are made anew.
 REMAINING = 1e-3
 MOST_ERROR = 0.01  # the largest relative error of outputs by float32 products
+
+
+def add_sums(sums: Sequence[Sequence[Sums]]) -> list[Sums]:
+    """Add the sums of several parts, one after another, into the arrays of the first."""
+    total = list(sums[0])
+    for others in sums[1:]:
+        total = [mine.take_in(theirs) for mine, theirs in zip(total, others, strict=True)]
+    return total
 
 
 @dataclass(eq=False)
@@ -275,7 +278,14 @@ def _sum_squares(sums: Sums) -> FloatArray:
 def solve_or_refuse(sums: Sums, lam: float, fit: str, *, precision: str = "float64") -> Solution:
     """Solve the regression of these sums, or refuse with the reason."""
     if precision == "float32":
-        _check_condition(sums, lam)
+        values = np.linalg.eigvalsh(sums.centred().gram)
+        condition = (values[-1] + lam) / (max(values[0], 0.0) + lam)
+        if condition * np.finfo(np.float32).eps > MOST_ERROR:
+            raise DataError(
+                f"precision='float32' is too coarse for these features at lam={lam:.3g}: the condition number is "
+                f"{condition:.1g}, so outputs could be off by more than {MOST_ERROR:.0%}; use precision='float64', or "
+                "raise lam"
+            )
     try:
         return solve(sums, lam)
     except LinAlgError as error:
@@ -283,14 +293,3 @@ def solve_or_refuse(sums: Sums, lam: float, fit: str, *, precision: str = "float
             f"lam={lam:.3g} is too small for fit {fit} ({sums.n:g} samples of {len(sums.centre)} features): the matrix "
             "is singular to working precision; raise lam, or use lam=auto"
         ) from error
-
-
-def _check_condition(sums: Sums, lam: float) -> None:
-    values = np.linalg.eigvalsh(sums.centred().gram)
-    condition = (values[-1] + lam) / (max(values[0], 0.0) + lam)
-    if condition * np.finfo(np.float32).eps > MOST_ERROR:
-        raise DataError(
-            f"precision='float32' is too coarse for these features at lam={lam:.3g}: the condition number is "
-            f"{condition:.1g}, so outputs could be off by more than {MOST_ERROR:.0%}; use precision='float64', or "
-            "raise lam"
-        )

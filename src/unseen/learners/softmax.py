@@ -101,10 +101,7 @@ class SoftmaxLearner(Learner):
         check_vectors(data, self.name)
         check_two_classes(data, self.name)
         if coefficients(data) > MOST_COEFFICIENTS:
-            raise DataError(
-                f"softmax takes at most {MOST_COEFFICIENTS:,} coefficients, but {len(data.class_names):,} classes of "
-                f"{data.sample_shape[0]:,} features and a bias have {coefficients(data):,}; use the learner 'ridge'"
-            )
+            raise DataError(f"{_describe_excess(data)}; use the learner 'ridge'")
 
     def memory(self, data: Data, plan: Plan) -> int:
         """Return the most bytes of Hessians, kept inputs and blocks of rows, beside the data and the scores."""
@@ -118,11 +115,9 @@ class SoftmaxLearner(Learner):
         rows = RowReader(data, np.dtype(np.float64))
 
         def lam(chosen: IntArray) -> float:
-            return (
-                choose_lam(rows, chosen, find_groups(data, fit), seed, fit.name)
-                if isinstance(self.lam, str)
-                else self.lam
-            )
+            if not isinstance(self.lam, str):
+                return self.lam
+            return choose_lam(rows, chosen, find_groups(data, fit), seed, fit.name)
 
         if fit.apart is not None:
             if sink.wants("unseen", 1, 1):
@@ -141,6 +136,13 @@ def coefficients(data: Data) -> int:
     return len(data.class_names) * (int(data.sample_shape[0]) + 1)
 
 
+def _describe_excess(data: Data) -> str:
+    return (
+        f"softmax takes at most {MOST_COEFFICIENTS:,} coefficients, but {len(data.class_names):,} classes of "
+        f"{data.sample_shape[0]:,} features and a bias have {coefficients(data):,}"
+    )
+
+
 def softmax_or_ridge(data: Data, softmax: SoftmaxLearner) -> Learner:
     """Return the softmax learner, or ridge with a warning where the data set has too many coefficients.
 
@@ -150,9 +152,8 @@ def softmax_or_ridge(data: Data, softmax: SoftmaxLearner) -> Learner:
     if data.kind != "vector" or data.targets is not None or coefficients(data) <= MOST_COEFFICIENTS:
         return softmax
     warnings.warn(
-        f"softmax takes at most {MOST_COEFFICIENTS:,} coefficients, but {len(data.class_names):,} classes of "
-        f"{data.sample_shape[0]:,} features and a bias have {coefficients(data):,}; 'ridge' learns in its place, with "
-        "lam and temperature of its own choice. Name ridge as the learner to silence this.",
+        f"{_describe_excess(data)}; 'ridge' learns in its place, with lam and temperature of its own choice. Name "
+        "ridge as the learner to silence this.",
         UserWarning,
         stacklevel=2,
     )
@@ -302,13 +303,12 @@ class GroupModels:
     _refits: int = 0
 
     def __post_init__(self) -> None:
-        self._groups = LeftOut(self.rows.data, self.fit)
-        self._of, self._sizes, self._everything = self._groups.of, self._groups.sizes, self._groups.trained
+        self._groups = groups = LeftOut(self.rows.data, self.fit)
         self._trained = self._choose_trained()
         for group in np.flatnonzero(self._trained).tolist():
-            if len(np.unique(self.rows.data.labels[self._groups.without(group)])) < 2:
+            if len(np.unique(self.rows.data.labels[groups.without(group)])) < 2:
                 raise DataError(
-                    f"softmax cannot judge a group of {self._sizes[group]:,} samples in fit {self.fit.name}: without "
+                    f"softmax cannot judge a group of {groups.sizes[group]:,} samples in fit {self.fit.name}: without "
                     "them, the samples are of fewer than 2 classes"
                 )
 
@@ -328,12 +328,12 @@ class GroupModels:
 
     def _choose_trained(self) -> npt.NDArray[np.bool_]:
         """Return which groups are trained without, (G,): folds, large groups, and those with all rows of a class."""
+        groups, labels, watched = self._groups, self.rows.data.labels, self.fit.unseen
         if self.fit.folds is not None:
-            return np.ones(len(self._sizes), bool)
-        labels, watched = self.rows.data.labels, self.fit.unseen
-        chosen = self._sizes > max(1, LARGE * len(self._everything))
-        counts = np.bincount(labels[self._everything])
-        pairs, times = np.unique(self._of[watched] * len(counts) + labels[watched], return_counts=True)
+            return np.ones(len(groups.sizes), bool)
+        chosen = groups.sizes > max(1, LARGE * len(groups.trained))
+        counts = np.bincount(labels[groups.trained])
+        pairs, times = np.unique(groups.of[watched] * len(counts) + labels[watched], return_counts=True)
         group, label = np.divmod(pairs, len(counts))
         chosen[group[times == counts[label]]] = True
         return chosen
@@ -341,21 +341,20 @@ class GroupModels:
     def _pieces(self) -> Iterator[IntArray]:
         """Yield the watched rows by whole groups: single rows and small groups in batches, large groups one by one."""
         watched = by_id(self.rows.data, self.fit.unseen)
-        of = self._of[watched]
+        of, sizes = self._groups.of[watched], self._groups.sizes
         small = ~self._trained[of]
         if small.any():
-            alone = watched[small & (self._sizes[of] == 1)]
-            yield from batches(alone, self._model)
-            grouped = watched[small & (self._sizes[of] > 1)]
-            yield from split_whole_groups(grouped, self._of[grouped], self.rows.block)
+            yield from batches(watched[small & (sizes[of] == 1)], self._model)
+            grouped = small & (sizes[of] > 1)
+            yield from split_whole_groups(watched[grouped], of[grouped], self.rows.block)
         for group in _list_groups(of[~small]):
             yield watched[of == group]
 
     def _judge(self, piece: IntArray) -> Iterator[tuple[IntArray, FloatArray]]:
-        group = self._of[piece[0]]
-        if self._trained[group]:
+        of = self._groups.of[piece]
+        if self._trained[of[0]]:
             yield from self._by_training(piece)
-        elif self._sizes[group] == 1:
+        elif self._groups.sizes[of[0]] == 1:
             x, y = self._inputs(piece)
             logits, far = leave_out_each(x, y, self._model.theta, self._inverse)
             fine = far <= MOST_SHIFT
@@ -364,8 +363,8 @@ class GroupModels:
             for row in piece[~fine]:
                 yield from self._judge_by_refit(np.array([row]))
         else:
-            for one in _list_groups(self._of[piece]):
-                rows = piece[self._of[piece] == one]
+            for group in _list_groups(of):
+                rows = piece[of == group]
                 logits, shift = leave_out_group(*self._inputs(rows), self._model.theta, self._inverse)
                 if shift <= MOST_SHIFT:
                     yield rows, self._model.to_all_classes(logits)
@@ -383,7 +382,7 @@ class GroupModels:
         return self._by_training(rows)
 
     def _by_training(self, rows: IntArray) -> Iterator[tuple[IntArray, FloatArray]]:
-        chosen = self._groups.without(self._of[rows[0]])
+        chosen = self._groups.without(self._groups.of[rows[0]])
         lam = self.lam(chosen) if self.fit.folds is not None else self._model.problem.lam
         model = train(self.rows, chosen, lam, self.fit.name)
         for block in self.rows.blocks(rows):
@@ -395,7 +394,8 @@ class GroupModels:
 
     @cached_property
     def _model(self) -> Model:
-        return train(self.rows, self._everything, self.lam(self._everything), self.fit.name)
+        trained = self._groups.trained
+        return train(self.rows, trained, self.lam(trained), self.fit.name)
 
     @cached_property
     def _inverse(self) -> FloatArray:

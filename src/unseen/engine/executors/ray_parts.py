@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any, cast
 
@@ -76,7 +77,7 @@ class _Leader:
         with suppress(OSError):
             os.chdir(self.shared.folder)
         self._job = ray.put(self.job)
-        prepared: Any = ray.get((yield from self._run_one(_prepare, self._job)))
+        prepared: Any = ray.get((yield from self._run_one(_prepare, None, self._job)))
         parts, summed, judged = cast(tuple[Parts, Summed, Judged], prepared)
         self._parts = ray.put(parts)
         sums = yield from self._first_pass(parts, summed)
@@ -85,37 +86,34 @@ class _Leader:
 
     def _first_pass(self, parts: Parts, summed: Summed) -> Generator[Message, None, Ref]:
         """Sum over all parts; return the reference of the sums."""
-        count, fan = len(summed), parts.fan
-        tree = _Tree(fan, self._add)
-        kept = {group for group in range(-(-count // fan)) if self._load_kept(f"sums-{group:05}") is not None}
-        todo = [part for part in range(count) if part // fan not in kept]
-        arrived: dict[int, Ref] = {}
-        due = iter(range(count))
-
-        def take(part: int, ref: Ref) -> None:
-            arrived[part] = ref
-
-        steps = self._run_each(todo, lambda part: self._begin(_sum, self._parts, summed[part]), take, "sums", count)
-        at = next(due, None)
-        for message in steps:
-            while at is not None and (at in arrived or at // fan in kept):
-                at = self._push(tree, parts, at, arrived, count)
-            yield message
-        while at is not None:
-            at = self._push(tree, parts, at, arrived, count)
-        return tree.total()
-
-    def _push(self, tree: _Tree, parts: Parts, part: int, arrived: dict[int, Ref], count: int) -> int | None:
-        """Give the tree the sums of one part, or the kept sums of its whole group; return the next part."""
         import ray
 
-        if part in arrived:
-            tree.push(arrived.pop(part))
-            after = part + 1
-        else:
-            tree.push(ray.put(parts.unpacked(self._load_kept(f"sums-{part // parts.fan:05}") or {})), level=1)
-            after = (part // parts.fan + 1) * parts.fan
-        return after if after < count else None
+        count, fan = len(summed), parts.fan
+        held: dict[tuple[int, int], Ref] = {}  # the sums of nodes of the tree that are not added yet
+
+        def arrive(level: int, node: int, sums: Ref) -> None:
+            """Hold the sums of a node; add those of all children of its parent as soon as they are complete."""
+            held[level, node] = sums
+            parent, end = node // fan, -(-count // fan**level)
+            children = [(level, child) for child in range(parent * fan, min((parent + 1) * fan, end))]
+            if end > 1 and all(child in held for child in children):
+                added = self._add([held.pop(child) for child in children], parent if level == 0 else None)
+                arrive(level + 1, parent, added)
+
+        todo = list(range(count))
+        for group in range(-(-count // fan)):
+            if (kept := self._load_kept(f"sums-{group:05}")) is not None:
+                arrive(1, group, ray.put(parts.unpacked(kept)))
+                todo = [part for part in todo if part // fan != group]
+        yield from self._run_each(
+            todo,
+            lambda part: self._begin(_sum, self._parts, summed[part]),
+            partial(arrive, 0),
+            "sums",
+            count,
+        )
+        (total,) = held.values()
+        return total
 
     def _add(self, sums: list[Ref], group: int | None) -> Ref:
         """Add sums in a task, which keeps the sum of a group of parts; return the reference of the sum."""
@@ -142,16 +140,11 @@ class _Leader:
 
         yield from self._run_each([part for part in range(count) if part not in results], judge, take, "judged", count)
         watched = self.job.fit.unseen
-        order = np.argsort(watched, kind="stable")
-        joined: Named = {}
-        for part in range(count):
-            rows = np.concatenate(judged[part])
-            at = order[np.searchsorted(watched[order], rows)]
-            for name, values in results[part].items():
-                if name not in joined:
-                    joined[name] = np.empty((len(watched), *values.shape[1:]), values.dtype)
-                joined[name][at] = values
-        return self.job.sink.joined(joined)
+        rows = np.concatenate([block for part in judged for block in part])
+        at = np.empty(len(rows), np.int64)
+        at[np.argsort(watched, kind="stable")] = np.argsort(rows, kind="stable")
+        pieces = {name: np.concatenate([results[part][name] for part in range(count)])[at] for name in results[0]}
+        return self.job.sink.joined(pieces)
 
     def _load_kept(self, name: str) -> Named | None:
         return self.job.checkpoints.part(name).load()
@@ -162,14 +155,14 @@ class _Leader:
         yield from self._run_each([0], lambda _: self._begin(work, *arguments), lambda _, ref: made.append(ref))
         return made[0]
 
-    def _begin(self, work: Callable[..., Any], *arguments: Any) -> Any:
+    def _begin(self, work: Callable[..., Any], parts: Ref | None, *arguments: Any) -> Any:
         """Start a task; return the references of its error, if any, and of its value."""
         import ray
 
-        task = ray.remote(work).options(
+        task = ray.remote(_run_on_part).options(
             num_cpus=self.sizes.cpus, num_gpus=self.sizes.gpus, max_retries=0, num_returns=2
         )
-        return task.remote(self.shared, *arguments)
+        return task.remote(self.shared, work, parts, *arguments)
 
     def _run_each(
         self,
@@ -229,55 +222,28 @@ class _Leader:
         return "report", {"kind": kind, "fit": self.job.name, **fields}
 
 
-class _Tree:
-    """A tree that adds sums in their order, `fan` at a time in each node; see `Parts`."""
-
-    def __init__(self, fan: int, add: Callable[[list[Ref], int | None], Ref]) -> None:
-        self._fan, self._add = fan, add
-        self._levels: list[list[Ref]] = [[]]
-        self._nodes = 0  # the number of nodes of the lowest level
-
-    def push(self, sums: Ref, level: int = 0) -> None:
-        """Add the sums over the next part; at level 1, over the next `fan` parts."""
-        while len(self._levels) <= level + 1:
-            self._levels.append([])
-        if level == 1:
-            self._nodes += 1
-        self._levels[level].append(sums)
-        if len(self._levels[level]) == self._fan:
-            self._rise(level)
-
-    def total(self) -> Ref:
-        """Return the reference of the sums over all parts."""
-        total: list[Ref] = []
-        for level, held in enumerate(self._levels):
-            nodes = held + total
-            total = [self._add(nodes, self._nodes if level == 0 else None)] if nodes else []
-        return total[0]
-
-    def _rise(self, level: int) -> None:
-        node = self._add(self._levels[level], self._nodes if level == 0 else None)
-        self._levels[level] = []
-        self.push(node, level + 1)
-
-
 # ---- the tasks ------------------------------------------------------------------------------------------------------
 
-TaskResult = tuple[Any, Any]  # the packed error, if any, and the value
+
+def _run_on_part(shared: TaskContext, work: Callable[..., Any], parts: Any, *arguments: Any) -> tuple[Any, Any]:
+    """Call `work(shared, parts, *arguments)` as a task; return the packed error, if any, and the value."""
+    try:
+        with limited_threads(shared.threads):
+            if parts is not None:
+                parts.give(data_and_learner(shared)[0])
+            return None, work(shared, parts, *arguments)
+    except Exception as error:
+        return pack_error(error), None
 
 
-def _prepare(shared: TaskContext, job: Job) -> TaskResult:
-    def work(parts: None) -> tuple[Parts, Summed, Judged]:
-        data, learner = data_and_learner(shared)
-        wanted = job.sink.wants("unseen", 1, 1)
-        made = learner.in_parts(data, job.fit, wanted, job.seed)
-        return made, made.summed, made.judged
-
-    return _run_on_part(shared, None, work)
+def _prepare(shared: TaskContext, _: None, job: Job) -> tuple[Parts, Summed, Judged]:
+    data, learner = data_and_learner(shared)
+    made = learner.in_parts(data, job.fit, job.sink.wants("unseen", 1, 1), job.seed)
+    return made, made.summed, made.judged
 
 
-def _sum(shared: TaskContext, parts: Parts, part: Any) -> TaskResult:
-    return _run_on_part(shared, parts, lambda parts: parts.sums(part))
+def _sum(_: TaskContext, parts: Parts, part: Any) -> Any:
+    return parts.sums(part)
 
 
 def _add_sums(shared: TaskContext, parts: Parts, job: Job, group: int | None, *sums: Any) -> Any:
@@ -289,29 +255,14 @@ def _add_sums(shared: TaskContext, parts: Parts, job: Job, group: int | None, *s
     return total
 
 
-def _solve(shared: TaskContext, parts: Parts, sums: Any) -> TaskResult:
-    return _run_on_part(shared, parts, lambda parts: parts.solved(sums))
+def _solve(_: TaskContext, parts: Parts, sums: Any) -> Any:
+    return parts.solved(sums)
 
 
-def _judge(
-    shared: TaskContext, parts: Parts, job: Job, solution: Any, part: int, blocks: Sequence[IntArray]
-) -> TaskResult:
-    def work(parts: Parts) -> Named:
-        sink = job.sink.within(np.concatenate(blocks))
-        for _ in parts.judge(blocks, solution, sink):
-            pass
-        result = sink.pieces()
-        job.checkpoints.part(f"judged-{part:05}").save(result)
-        return result
-
-    return _run_on_part(shared, parts, work)
-
-
-def _run_on_part(shared: TaskContext, parts: Any, work: Callable[[Any], Any]) -> TaskResult:
-    try:
-        with limited_threads(shared.threads):
-            if parts is not None:
-                parts.give(data_and_learner(shared)[0])
-            return None, work(parts)
-    except Exception as error:
-        return pack_error(error), None
+def _judge(_: TaskContext, parts: Parts, job: Job, solution: Any, part: int, blocks: Sequence[IntArray]) -> Named:
+    sink = job.sink.within(np.concatenate(blocks))
+    for _rows in parts.judge(blocks, solution, sink):
+        pass
+    result = sink.pieces()
+    job.checkpoints.part(f"judged-{part:05}").save(result)
+    return result

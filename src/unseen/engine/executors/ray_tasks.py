@@ -18,7 +18,7 @@ from typing import Any
 
 from unseen.core.arrays import Named
 from unseen.core.protocols import Data, Learner
-from unseen.core.threads import count_cores
+from unseen.core.threads import count_cores, environment
 from unseen.engine.executors import Job, Report, run_job
 from unseen.engine.executors.worker import pack_error, rebuild_error
 from unseen.errors import ArgumentError, WorkerError
@@ -27,6 +27,7 @@ Ref = Any  # ray.ObjectRef
 Resources = dict[str, float]
 Message = tuple[str, Any]
 
+_USAGE = "RAY_USAGE_STATS_ENABLED"  # of the usage reports of Ray, which are made only where the user asks for them
 HELD = 2  # data sets in the store at a time: verbs score one and test on another
 
 
@@ -148,28 +149,13 @@ def _connect(address: str | None, cpus: int) -> Iterator[float]:
         options |= {"num_cpus": most, "include_dashboard": False}
     try:
         try:
-            with _without_usage_reports():
+            with environment({} if _USAGE in os.environ else {_USAGE: "0"}):
                 ray.init(address=address, **options)
         except ConnectionError as error:
             raise WorkerError(f"no Ray cluster answers at the address {address!r}: {error}") from error
         yield most
     finally:
         ray.shutdown()
-
-
-@contextmanager
-def _without_usage_reports() -> Iterator[None]:
-    """Disable the usage reports of Ray inside the block, unless the user has decided."""
-    name = "RAY_USAGE_STATS_ENABLED"
-    before = os.environ.get(name)
-    os.environ.setdefault(name, "0")
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 # ---- the task that runs one job ------------------------------------------------------------------------------------

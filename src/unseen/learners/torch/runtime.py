@@ -27,6 +27,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from unseen.core.arrays import Arrays
+from unseen.core.threads import environment
 from unseen.errors import ArgumentError
 from unseen.learners.torch.recipe import Recipe
 
@@ -136,11 +137,8 @@ def load_compiler() -> None:
     name = "TORCHINDUCTOR_CACHE_DIR"
     if "torch._dynamo" in sys.modules or name in os.environ:
         return
-    os.environ[name] = tempfile.gettempdir()
-    try:
+    with environment({name: tempfile.gettempdir()}):
         importlib.import_module("torch._dynamo")
-    finally:
-        os.environ.pop(name, None)
 
 
 # ---- a team of processes -----------------------------------------------------------------------------------------
