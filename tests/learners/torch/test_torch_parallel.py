@@ -95,7 +95,6 @@ def test_processes_on_one_machine_share_its_memory(monkeypatch):
     data = pictures(64)  # 4 KiB
     monkeypatch.setattr("unseen.learners.torch.inputs.free_memory", lambda place: 10 * 1024)
     kinds = [
-        type(open_inputs(data, device=torch.device("cpu"), memory_limit=None, workers=0, sharers=sharers)).__name__
-        for sharers in (1, 2)
+        type(open_inputs(data, torch.device("cpu"), None, workers=0, sharers=sharers)).__name__ for sharers in (1, 2)
     ]
     assert kinds == ["Held", "Streamed"]

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from unseen.core.arrays import IdArray, IntArray
+from unseen.core.arrays import FloatArray, IdArray, IntArray
 from unseen.core.protocols import Data
 from unseen.data.formats import total_memory
 from unseen.errors import DataError, some
@@ -42,10 +42,8 @@ class Held:
     def __init__(self, data: Data, *, device: torch.device, place: torch.device) -> None:
         self.device = device
         self.place = place
-        n = len(data)
-        whole = np.empty((n, *data.sample_shape), dtype=data.dtype)
-        for start in range(0, n, _CHUNK):
-            rows = np.arange(start, min(start + _CHUNK, n))
+        whole = np.empty((len(data), *data.sample_shape), dtype=data.dtype)
+        for rows in np.split(np.arange(len(data)), range(_CHUNK, len(data), _CHUNK)):
             whole[rows] = data.take(rows)
         self.tensor = torch.from_numpy(whole).to(place)
 
@@ -114,7 +112,7 @@ def _keep(taken: Any) -> Any:
 
 
 def open_inputs(
-    data: Data, *, device: torch.device, memory_limit: int | None, workers: int, sharers: int = 1
+    data: Data, device: torch.device, memory_limit: int | None, *, workers: int, sharers: int = 1
 ) -> Inputs:
     """Hold the data set if it takes at most `memory_limit` bytes, or stream it.
 
@@ -175,14 +173,12 @@ def fit_normaliser(
     else:
         mean, deviation = _float_moments(inputs, ids, mine, channels, team)
     scale = 1 / np.where(deviation > 0, deviation, 1.0)
-    mean, scale = mean.astype(np.float32), scale.astype(np.float32)
-    return Normaliser(torch.from_numpy(mean).to(device), torch.from_numpy(scale).to(device))
+    return Normaliser(*(torch.from_numpy(values.astype(np.float32)).to(device) for values in (mean, scale)))
 
 
-_Moments = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
-
-
-def _exact_moments(inputs: Inputs, chunks: Sequence[IntArray], channels: int, team: Team) -> _Moments:
+def _exact_moments(
+    inputs: Inputs, chunks: Sequence[IntArray], channels: int, team: Team
+) -> tuple[FloatArray, FloatArray]:
     """Compute mean and deviation from counts of the 256 values, in integers."""
     counts = np.zeros((channels, 256), np.int64)
     for raw in inputs.batches(chunks):
@@ -198,10 +194,12 @@ def _exact_moments(inputs: Inputs, chunks: Sequence[IntArray], channels: int, te
     return mean, np.sqrt([float(s) for s in spread]) / n
 
 
-def _float_moments(inputs: Inputs, ids: IdArray, chunks: Sequence[IntArray], channels: int, team: Team) -> _Moments:
+def _float_moments(
+    inputs: Inputs, ids: IdArray, chunks: Sequence[IntArray], channels: int, team: Team
+) -> tuple[FloatArray, FloatArray]:
     """Compute mean and deviation in two passes of float64."""
 
-    def passed(centre: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
+    def passed(centre: FloatArray | None) -> FloatArray:
         total, n = np.zeros(channels), 0
         for rows, raw in zip(chunks, inputs.batches(chunks), strict=True):
             values = raw.cpu().numpy().astype(np.float64)

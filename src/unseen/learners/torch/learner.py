@@ -45,10 +45,9 @@ def load_torch() -> None:
 
 def check_shape(recipe: Recipe, data: Data) -> None:
     """Refuse changes of images that images of this size, or vectors, cannot take."""
-    asked = {"flip": recipe.flip, "crop": recipe.crop, "cutout": recipe.cutout}
     if data.kind == "vector":
-        for name, value in asked.items():
-            if value:
+        for name in ("flip", "crop", "cutout"):
+            if value := getattr(recipe, name):
                 raise ArgumentError(
                     f"{name} of the recipe is for images, got {name}={value!r} for vectors; leave it out"
                 )
@@ -103,8 +102,11 @@ class TorchLearner(Learner):
     Raises:
         MissingDependencyError: torch is not installed.
 
-    >>> TorchLearner("mlp", device="cpu").epochs
-    20
+    >>> learner = TorchLearner("mlp", device="cpu").with_threads(1)
+    >>> learner.epochs, learner.threads, learner.with_epochs(3).epochs, learner.with_workers(2).workers
+    (20, 1, 3, 2)
+    >>> learner.steps(1000)  # 20 epochs of 8 batches of up to 128
+    160
     """
 
     name = "torch"
@@ -145,16 +147,8 @@ class TorchLearner(Learner):
         return {**self.__dict__, "_opened": []}
 
     def with_threads(self, threads: int) -> TorchLearner:
-        """Return the same learner at so many threads a fit, unless its recipe says how many.
-
-        >>> TorchLearner("mlp").with_threads(1).threads
-        1
-        """
-        if self.recipe.threads is not None:
-            return self
-        limited = copy(self)
-        limited.threads = threads
-        return limited
+        """Return the same learner at so many threads a fit, unless its recipe says how many."""
+        return self if self.recipe.threads is not None else self._changed(threads=threads)
 
     def with_workers(self, workers: int) -> TorchLearner:
         """Return the same learner with each model trained by so many processes, each on a slice of every batch.
@@ -165,9 +159,6 @@ class TorchLearner(Learner):
 
         Raises:
             ArgumentError: a batch with less than a sample for each, a GPU by its number, or a compiled network.
-
-        >>> TorchLearner("mlp").with_workers(2).workers
-        2
         """
         if workers > 1 and self.recipe.batch_size < workers:
             raise ArgumentError(
@@ -181,37 +172,25 @@ class TorchLearner(Learner):
             )
         if workers > 1 and self.recipe.compile:
             raise ArgumentError("compile of a recipe must be False with several workers, got True")
-        joined = copy(self)
-        joined.workers = workers
-        return joined
+        return self._changed(workers=workers)
 
     def steps(self, samples: int) -> int:
-        """Optimiser steps of one training on so many samples.
-
-        >>> TorchLearner("mlp").steps(1000)  # 20 epochs of 8 batches of up to 128
-        160
-        """
+        """Count the optimiser steps of one training on so many samples."""
         size = self.recipe.batch_size
         alone = size > 1 and samples > size and samples % size == 1  # joins the batch before it
         return self.recipe.epochs * (-(-samples // size) - alone)
 
     def with_epochs(self, epochs: int) -> TorchLearner:
-        """Return the same learner, trained for another number of epochs.
+        """Return the same learner, trained for another number of epochs."""
+        return self._changed(recipe=replace(self.recipe, epochs=epochs), epochs=epochs)
 
-        >>> TorchLearner("mlp").with_epochs(3).epochs
-        3
-        """
+    def _changed(self, **attributes: Any) -> TorchLearner:
         other = copy(self)
-        other.recipe = replace(self.recipe, epochs=epochs)
-        other.epochs = epochs
+        other.__dict__ |= attributes
         return other
 
     def holds(self, data_bytes: int) -> bool:
-        """Tell whether inputs of so many bytes fit `memory_limit`, of the processor where it is half of what is free.
-
-        >>> TorchLearner("mlp", memory_limit=1000).holds(1001)
-        False
-        """
+        """Tell whether inputs of so many bytes fit `memory_limit`; where it is None, half of the free host memory."""
         if self.memory_limit is not None:
             return data_bytes <= self.memory_limit
         import torch
@@ -227,12 +206,7 @@ class TorchLearner(Learner):
         return network_bytes(self.recipe, data)
 
     def describe(self) -> dict[str, object]:
-        """Return what its numbers depend on: recipe, kind of device, threads, and the workers if there are several.
-
-        >>> about = TorchLearner(Recipe(network="mlp", threads=1), device="cpu").describe()
-        >>> about["learner"], about["device"], about["threads"]
-        ('torch', 'cpu', 1)
-        """
+        """Return what its numbers depend on: recipe, kind of device, threads, and the workers if there are several."""
         return {
             "learner": self.name,
             "recipe": {**self.recipe.describe(), "threads": self.threads},
@@ -297,7 +271,7 @@ class TorchLearner(Learner):
                 sink.restore(unpack("sink", saved))
             done = training.resume(saved)
             saved_at = time.monotonic()
-            for epoch in range(done + 1, self.recipe.epochs + 1):
+            for epoch in range(done + 1, last + 1):
                 start = time.perf_counter()
                 loss = training.epoch(epoch)
                 seconds = seconds_since(start, device)
@@ -310,14 +284,7 @@ class TorchLearner(Learner):
                     state = {"epoch": np.asarray(epoch), **training.state(), **pack("sink", sink.state())}
                     checkpoints.save(state)
                     saved_at = time.monotonic()
-                report(
-                    "epoch",
-                    epoch=epoch,
-                    epochs=self.recipe.epochs,
-                    loss=loss,
-                    seconds=seconds,
-                    observe_seconds=observed,
-                )
+                report("epoch", epoch=epoch, epochs=last, loss=loss, seconds=seconds, observe_seconds=observed)
 
     def _device(self) -> torch.device:
         load_torch()  # in another process this is where torch is first needed
@@ -331,7 +298,6 @@ class TorchLearner(Learner):
 
         if not self._opened or self._opened[0][0] is not data or self._opened[0][1].device != device:
             self._opened.clear()  # never two data sets in memory
-            limit, workers = self.memory_limit, self.data_workers
-            inputs = open_inputs(data, device=device, memory_limit=limit, workers=workers, sharers=sharers)
+            inputs = open_inputs(data, device, self.memory_limit, workers=self.data_workers, sharers=sharers)
             self._opened.append((data, inputs))
         return self._opened[0][1]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from unseen.errors import ArgumentError, CorruptFileError, DataError, some
 from unseen.learners.base import look_like_probabilities, pack, unpack
 from unseen.learners.torch import inputs as augment
 from unseen.learners.torch import networks
-from unseen.learners.torch.inputs import Inputs, Normaliser, fit_normaliser
+from unseen.learners.torch.inputs import Inputs, fit_normaliser
 from unseen.learners.torch.recipe import Recipe
 from unseen.learners.torch.runtime import ALONE, Outputs, Team, load_compiler, seed_global
 
@@ -70,12 +70,10 @@ class SGD:
         self.lr = recipe.lr
         self.buffers = {name: torch.zeros_like(p) for name, p in trained.items()} if recipe.momentum else {}
         self.param_groups: list[dict[str, Any]] = []
-        for decay, chosen in (
-            (recipe.weight_decay, [name for name, p in trained.items() if p.ndim > 1]),
-            (0.0, [name for name, p in trained.items() if p.ndim <= 1]),  # biases, normalisation
-        ):
-            pairs = [(trained[name], self.buffers.get(name)) for name in chosen]
-            self.param_groups.append({"params": [p for p, _ in pairs], "buffers": pairs, "weight_decay": decay})
+        for decay, decayed in ((recipe.weight_decay, True), (0.0, False)):  # not of biases and normalisation
+            names = [name for name, p in trained.items() if (p.ndim > 1) == decayed]
+            parameters, buffers = [trained[name] for name in names], [self.buffers.get(name) for name in names]
+            self.param_groups.append({"params": parameters, "buffers": buffers, "weight_decay": decay})
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -87,7 +85,8 @@ class SGD:
     def step(self) -> None:
         """Update the parameters that have a gradient."""
         for group in self.param_groups:
-            used = [(p, buffer) for p, buffer in group["buffers"] if p.grad is not None]
+            pairs = zip(group["params"], group["buffers"], strict=True)
+            used = [(p, buffer) for p, buffer in pairs if p.grad is not None]
             if not used:
                 continue
             sgd(
@@ -161,8 +160,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def gradient_norms(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
     """Compute the norm of the gradient of plain cross-entropy over all parameters for each sample, float32 (m,).
 
-    In evaluation mode and full precision, in chunks of bounded memory.
-    Source: Paul et al. 2021 (arXiv 2107.07075), GraNd.
+    It is made in evaluation mode and full precision, in chunks of bounded memory. Source: Paul et al. 2021 (arXiv
+    2107.07075), GraNd.
 
     >>> model = nn.Linear(2, 2, bias=False)
     >>> with torch.no_grad(): _ = model.weight.zero_()
@@ -267,9 +266,7 @@ class TorchTraining:
         self._call: Any = torch.compile(joined) if recipe.compile else joined
         self._optimiser = SGD(self.model, recipe)
         self._scaler: Any = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
-        self._normalise: Normaliser = fit_normaliser(
-            self.inputs, self.data.ids, self.fit.train, self.team, device=device
-        )
+        self._normalise = fit_normaliser(self.inputs, self.data.ids, self.fit.train, self.team, device=device)
         self._steps = recipe.epochs * len(batched(self.fit.train, recipe.batch_size))
         self._step = 0
 
@@ -358,17 +355,15 @@ class TorchTraining:
         moved = augment.crop_and_flip(raw, draws, recipe.crop)
         return self._lay_out(augment.cut_out(self._normalise(moved), draws, recipe.cutout))
 
-    def _lay_out(self, images: Tensor) -> Tensor:
-        return images.permute(0, 3, 1, 2).contiguous(memory_format=self._layout)
+    def _lay_out(self, inputs: Tensor) -> Tensor:
+        return inputs.permute(0, 3, 1, 2).contiguous(memory_format=self._layout) if self._images else inputs
 
     def _outputs(self, batches: Sequence[IntArray], epoch: int, wanted: frozenset[str]) -> Iterator[Outputs]:
         for rows, raw in zip(batches, self.inputs.batches(batches), strict=True):
-            inputs = self._lay_out(self._normalise(raw)) if self._images else self._normalise(raw)
+            inputs = self._lay_out(self._normalise(raw))
             logits, features = self._forward(inputs, "features" in wanted)
             self._check_logits(logits, inputs, rows, epoch)
-            norms = None
-            if "grad_norm" in wanted:
-                norms = gradient_norms(self.model, inputs, self._labels_of(rows))
+            norms = gradient_norms(self.model, inputs, self._labels_of(rows)) if "grad_norm" in wanted else None
             yield logits, features, norms
 
     def _forward(self, inputs: Tensor, with_features: bool) -> tuple[Tensor, Tensor | None]:
@@ -378,14 +373,11 @@ class TorchTraining:
         def hear(_: nn.Module, given: tuple[Tensor, ...]) -> None:
             heard[:] = [given[0].detach().float()]
 
-        layer = last_linear(self.model) if with_features else None
-        handle = None if layer is None else layer.register_forward_pre_hook(hear)
-        try:
-            with self._mixed():
-                logits = self.model(inputs).float()
-        finally:
-            if handle is not None:
-                handle.remove()
+        with ExitStack() as stack:
+            if with_features and (layer := last_linear(self.model)) is not None:
+                stack.callback(layer.register_forward_pre_hook(hear).remove)
+            stack.enter_context(self._mixed())
+            logits = self.model(inputs).float()
         if not with_features:
             return logits, None
         if not heard or heard[0].ndim != 2:

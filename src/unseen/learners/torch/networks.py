@@ -28,20 +28,13 @@ class Classifier(nn.Module):
         return logits
 
 
-class MLP(nn.Module):
-    """Two hidden layers of 256 rectified units on vectors, or on images laid out as vectors."""
-
-    def __init__(self, *, classes: int, features: int, width: int = 256) -> None:
-        super().__init__()
-        self.hidden = nn.Sequential(
-            nn.Flatten(), nn.Linear(features, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
-        )
-        self.head = nn.Linear(width, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute logits (m, classes) of inputs (m, features) or (m, C, H, W)."""
-        logits: Tensor = self.head(self.hidden(x))
-        return logits
+def mlp(
+    *, classes: int, features: int = 0, channels: int = 0, image_size: tuple[int, int] = (0, 0), width: int = 256
+) -> Classifier:
+    """Make two hidden layers of rectified units on vectors, or on images laid out as vectors."""
+    inputs = features or channels * image_size[0] * image_size[1]
+    body = nn.Sequential(nn.Flatten(), nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+    return Classifier(body, width, classes)
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *, pool: bool = False) -> nn.Sequential:
@@ -54,21 +47,25 @@ def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *, pool: 
     )
 
 
+def _pooled(*layers: nn.Module, width: int, classes: int) -> Classifier:
+    """Make a classifier of layers that end in `width` maps, by the largest value of each map."""
+    return Classifier(nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten()), width, classes)
+
+
 def convnet(*, classes: int, channels: int, image_size: tuple[int, int]) -> Classifier:
     """Make four convolutions for two CPU cores.
 
     The first halves the resolution, so that most work is on small maps; images below 16 pixels have none to spare.
     """
     _large_enough("convnet", image_size, 8)
-    body = nn.Sequential(
+    return _pooled(
         _conv(channels, 24, 4, 2) if min(image_size) >= 16 else _conv(channels, 24),
         _conv(24, 32, pool=True),
         _conv(32, 64, pool=True),
         _conv(64, 128),
-        nn.AdaptiveMaxPool2d(1),
-        nn.Flatten(),
+        width=128,
+        classes=classes,
     )
-    return Classifier(body, 128, classes)
 
 
 def convnet7(*, classes: int, channels: int, image_size: tuple[int, int]) -> Classifier:
@@ -77,7 +74,7 @@ def convnet7(*, classes: int, channels: int, image_size: tuple[int, int]) -> Cla
     The first halves the resolution, as in `convnet`; widths are multiples of 32, which tiles of such a core hold whole.
     """
     _large_enough("convnet7", image_size, 8)
-    body = nn.Sequential(
+    return _pooled(
         _conv(channels, 32, 4, 2) if min(image_size) >= 16 else _conv(channels, 32),
         _conv(32, 64),
         _conv(64, 64, pool=True),
@@ -85,32 +82,30 @@ def convnet7(*, classes: int, channels: int, image_size: tuple[int, int]) -> Cla
         _conv(128, 128, pool=True),
         _conv(128, 256),
         _conv(256, 256),
-        nn.AdaptiveMaxPool2d(1),
-        nn.Flatten(),
+        width=256,
+        classes=classes,
     )
-    return Classifier(body, 256, classes)
 
 
 def resnet9(*, classes: int, channels: int, image_size: tuple[int, int]) -> Classifier:
     """Make four stages of convolutions, two of them with a residual pair: strong on small images in few epochs."""
     _large_enough("resnet9", image_size, 8)
-    body = nn.Sequential(
+    return _pooled(
         _conv(channels, 64),
         _conv(64, 128, pool=True),
-        _Residual(nn.Sequential(_conv(128, 128), _conv(128, 128))),
+        _Residual(_conv(128, 128), _conv(128, 128)),
         _conv(128, 256, pool=True),
         _conv(256, 512, pool=True),
-        _Residual(nn.Sequential(_conv(512, 512), _conv(512, 512))),
-        nn.AdaptiveMaxPool2d(1),
-        nn.Flatten(),
+        _Residual(_conv(512, 512), _conv(512, 512)),
+        width=512,
+        classes=classes,
     )
-    return Classifier(body, 512, classes)
 
 
 class _Residual(nn.Module):
-    def __init__(self, inner: nn.Module) -> None:
+    def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
-        self.inner = inner
+        self.inner = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.inner(x)
@@ -123,10 +118,10 @@ class _Block(nn.Module):
     def __init__(self, inputs: int, width: int, stride: int, *, bottleneck: bool) -> None:
         super().__init__()
         outputs = 4 * width if bottleneck else width
-        first = [_conv(inputs, width, 1), _conv(width, width, 3, stride)] if bottleneck else []
         kernel = 1 if bottleneck else 3
         self.inner = nn.Sequential(
-            *(first or [_conv(inputs, width, 3, stride)]),
+            *([_conv(inputs, width, 1)] if bottleneck else []),
+            _conv(width if bottleneck else inputs, width, 3, stride),
             nn.Conv2d(width, outputs, kernel, 1, kernel // 2, bias=False),
             nn.BatchNorm2d(outputs),
         )
@@ -172,6 +167,7 @@ def resnet(
 
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": mlp,
     "convnet": convnet,
     "convnet7": convnet7,
     "resnet9": resnet9,
@@ -201,9 +197,6 @@ def build(
     >>> build("mlp", classes=3, features=4)(torch.zeros(2, 4)).shape
     torch.Size([2, 3])
     """
-    if network == "mlp":
-        height, width = image_size or (0, 0)
-        return MLP(classes=classes, features=features or channels * height * width)
     factory: Any = NETWORKS.get(network)
     if ":" in network:
         module, _, name = network.partition(":")
@@ -214,8 +207,8 @@ def build(
                 f"network {network!r} must name an importable function as 'package.module:function': {error}"
             ) from error
     if factory is None:
-        raise UnknownNameError("network", network, [*NETWORKS, "mlp", "package.module:function"])
-    if image_size is None and ":" not in network:
+        raise UnknownNameError("network", network, [*NETWORKS, "package.module:function"])
+    if image_size is None and network != "mlp" and ":" not in network:
         raise ArgumentError(f"network {network!r} needs images, but the data are vectors; use network='mlp'")
     shape: dict[str, Any] = (
         {"features": features} if image_size is None else {"channels": channels, "image_size": image_size}
