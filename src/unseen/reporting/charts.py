@@ -7,14 +7,14 @@ a dark page. Text stays text. Each chart carries a description for readers who d
 
 from __future__ import annotations
 
-import functools
 import io
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -48,14 +48,15 @@ class Chart:
 def charts_of(facts: Facts, cut: Cut | None) -> list[Chart]:
     """Draw every chart that the facts give."""
     found: list[Chart] = []
-    if facts.evaluation is not None:
-        found.append(_draw_evaluation(facts.evaluation))
-    if facts.table is not None and facts.score is not None:
-        found += _draw_distribution(facts, facts.table, facts.score, cut)
-    if facts.sweep is not None and facts.sweep.budgets:
-        found.append(_draw_sweep(facts.sweep))
-    if facts.advice is not None and facts.advice.tried:
-        found.append(_draw_advice(facts.advice))
+    with _plain_style():
+        if facts.evaluation is not None:
+            found.append(_draw_evaluation(facts.evaluation))
+        if facts.table is not None and facts.score is not None:
+            found += _draw_scores(facts, facts.table, facts.score, cut)
+        if facts.sweep is not None and facts.sweep.budgets:
+            found.append(_draw_sweep(facts.sweep))
+        if facts.advice is not None and facts.advice.tried:
+            found.append(_draw_advice(facts.advice))
     return found
 
 
@@ -73,58 +74,56 @@ def strip(quantiles: Sequence[tuple[float, ...] | None]) -> list[tuple[float, ..
     return [None if q is None else tuple(round(100 * (v - low) / width, 2) for v in q) for q in quantiles]
 
 
-def _draw_distribution(facts: Facts, table: ScoreTable, score: str, cut: Cut | None) -> Iterator[Chart]:
+def _draw_scores(facts: Facts, table: ScoreTable, score: str, cut: Cut | None) -> Iterator[Chart]:
+    """Draw how the score spreads, and each sample by both exposures where there are two."""
     values = scored(table, score)
     if np.isnan(values).all():
         return
-    other = None if facts.other is None else scored(facts.other, score)
-    edges = edges_of(values, *([] if other is None else [other]))
-    panels: list[Bars] = []
-    spread = [(_name(table), values)]
-    if other is not None and facts.other is not None:
-        panels.append(Bars(_name(facts.other), _counts(other, edges)))
-        spread.insert(0, (_name(facts.other), other))
-    whole = _counts(values, edges)
-    if facts.coreset is None:
-        panels.append(Bars(_name(table), whole))
-    else:
+    columns = [(_name(table), values)]
+    if facts.other is not None:
+        columns.insert(0, (_name(facts.other), scored(facts.other, score)))
+    edges = edges_of(*(column for _, column in columns))
+    panels = [Bars(name, _counts(column, edges)) for name, column in columns]
+    if facts.coreset is not None:
+        name, whole, _ = panels[-1]
         kept = _counts(values[facts.coreset.indices], edges)
-        panels.append(Bars(f"{_name(table)}, kept and pruned", kept, whole - kept))
-    crowded = [f"{name}: {_describe_crowding(column, edges)}." for name, column in spread]
+        panels[-1] = Bars(f"{name}, kept and pruned", kept, whole - kept)
+    crowded = [f"{name}: {_describe_crowding(column, edges)}." for name, column in columns]
     heads: list[str] = []
-    columns: list[FloatArray] = []
+    bars: list[FloatArray] = []
     for panel in panels:
         heads += [panel.title] if panel.pruned is None else ["kept", "pruned"]
-        columns += [panel.kept] if panel.pruned is None else [panel.kept, panel.pruned]
+        bars += [panel.kept] if panel.pruned is None else [panel.kept, panel.pruned]
     each = (len(edges) - 1) // _TABLE_BINS  # the table has fewer bins than the drawing
-    counts = [column.reshape(-1, each).sum(axis=1) for column in columns]
+    counts = [column.reshape(-1, each).sum(axis=1) for column in bars]
     ends = [f"{edge:.3g}" for edge in edges[::each]]
     yield Chart(
         key="distribution",
         title="How the score spreads",
         text="\n".join(line[0].upper() + line[1:] for line in crowded),
-        svg=histograms(
-            "distribution", panels, edges, label=f"{score}: {meaning(table.direction(score))}",
+        svg=_draw_histograms(
+            panels, edges, label=f"{score}: {meaning(table.direction(score))}",
             cut=None if cut is None else cut.value, alt=f"Histogram of {score}. " + " ".join(crowded),
         ),
         columns=("from", "to", *heads),
         rows=[(ends[i], ends[i + 1], *(f"{column[i]:,.0f}" for column in counts)) for i in range(_TABLE_BINS)],
         colored=facts.coreset is not None,
     )  # fmt: skip
-    if other is not None and facts.other is not None:
-        yield _draw_both_exposures(facts.other, table, other, values, edges, score)
+    if len(columns) == 2:
+        yield _draw_both_exposures(*columns, edges, score)
 
 
 def _draw_both_exposures(
-    other: ScoreTable, table: ScoreTable, x: FloatArray, y: FloatArray, edges: FloatArray, score: str
+    first: tuple[str, FloatArray], second: tuple[str, FloatArray], edges: FloatArray, score: str
 ) -> Chart:
+    """Draw a score of each sample by two exposures against each other."""
     from scipy.stats import spearmanr
 
+    (across, x), (up, y) = first, second
     both = ~np.isnan(x) & ~np.isnan(y)
     x, y = x[both], y[both]
     varied = len(x) > 1 and np.ptp(x) > 0 and np.ptp(y) > 0
     rho = float(spearmanr(x, y).statistic) if varied else float("nan")
-    names = _name(other), _name(table)
     text = (
         f"Each sample by both exposures; on the dashed line they agree. Rank correlation {rho:.2f}; "
         f"{np.mean(y > x):.0%} of the samples lie above the line."
@@ -134,10 +133,10 @@ def _draw_both_exposures(
     spans = [f"{a:.3g} .. {b:.3g}" for a, b in pairwise(quarters.tolist())]
     return Chart(
         key="sides",
-        title=f"{names[1][0].upper()}{names[1][1:]} against {names[0]}",
+        title=f"{up[0].upper()}{up[1:]} against {across}",
         text=text,
-        svg=density("sides", x, y, edges, labels=(f"{score}, {names[0]}", f"{score}, {names[1]}"), alt=text),
-        columns=(f"{names[0]} \\ {names[1]}", *spans),
+        svg=_draw_density(x, y, edges, labels=(f"{score}, {across}", f"{score}, {up}"), alt=text),
+        columns=(f"{across} \\ {up}", *spans),
         rows=[(span, *(f"{count:,}" for count in row)) for span, row in zip(spans, counts, strict=True)],
     )
 
@@ -158,33 +157,47 @@ def _draw_evaluation(found: Evaluation) -> Chart:
             f"Mean test accuracy after the last epoch with its {100 * found.about['level']:g} % interval, and each "
             f"replicate; {found.about['test']['text']}; {found.about['fix']} fixed."
         ),
-        svg=intervals("evaluation", rows, label="test accuracy, %", alt=alt, marked=found.coresets),
+        svg=_draw_intervals("evaluation", rows, label="test accuracy, %", alt=alt, marked=found.coresets),
         columns=("arm", *(f"replicate {r + 1}" for r in range(most))),
         rows=[(*row, *[""] * (most + 1 - len(row))) for row in replicates],
     )
 
 
 def _draw_sweep(sweep: Sweep) -> Chart:
+    """Draw the accuracy of each method against the share pruned, with intervals, and a line for full training."""
     methods = [method for method in sweep.methods if method != FULL]
-    lines = [Line(method, *sweep.curve(method), dashed=method == "random") for method in methods[:_METHODS]]
-    rows = sweep.rows()
+    figure, (at,) = _figure(size=(_SIZE[0], 3.5))
     everything = sweep.accuracies(FULL, 0)
-    level = None
     if len(everything):
         full = interval(100 * everything)
-        level = full.mean, float(np.nan_to_num(full.half))
+        half = float(np.nan_to_num(full.half))
+        at.axhline(full.mean, color=MUTED, linewidth=1.2, label="full")
+        at.axhspan(full.mean - half, full.mean + half, color=MUTED, alpha=0.15, linewidth=0)
+    for i, method in enumerate(methods[:_METHODS]):
+        shares, means, errors = sweep.curve(method)
+        at.errorbar(
+            shares, means, yerr=errors if any(errors) else None, color=_SERIES[i % len(_SERIES)],
+            marker=_MARKS[i % len(_MARKS)], markersize=5, linewidth=1.6, linestyle="--" if method == "random" else "-",
+            capsize=2.5, elinewidth=1, label=method,
+        )  # fmt: skip
+    at.set_xlabel("pruned, %", parse_math=False)
+    at.set_ylabel("test accuracy, %", parse_math=False)
+    if len(methods) > 1 or len(everything):
+        legend = at.legend(
+            fontsize=_FONT - 1, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, labelcolor=INK
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     more = f" {len(methods) - _METHODS} more methods are in the table." if len(methods) > _METHODS else ""
+    rows = sweep.rows()
     return Chart(
         key="curve",
         title="Pruning curve",
         text=sweep.caption() + more,
-        svg=curves(
-            "curve", lines, labels=("pruned, %", "test accuracy, %"), level=level,
-            alt=f"Pruning curve: test accuracy of {len(methods)} methods against the share pruned.",
-        ),
+        svg=_svg(figure, "curve", f"Pruning curve: test accuracy of {len(methods)} methods against the share pruned."),
         columns=tuple(rows[0]),
         rows=[tuple(row.values()) for row in rows],
-    )  # fmt: skip
+    )
 
 
 def _draw_advice(advice: Advice) -> Chart:
@@ -206,7 +219,7 @@ def _draw_advice(advice: Advice) -> Chart:
             f"Accuracy less that of everything, in points, with its interval, at each share pruned by {advice.method}, "
             f"in the order tried; again: on fresh replicates; a loss of {100 * advice.margin:g} points counts as none."
         ),
-        svg=intervals(
+        svg=_draw_intervals(
             "tried", rows, label="difference to everything, points", marked=marked,
             alt="Difference to everything: " + "; ".join(f"{name} {text}" for name, _, text, _ in numbers),
         ),
@@ -252,11 +265,8 @@ _VARIABLES = {
 }
 _MARKS = "osv^Dx"
 
-Draw = TypeVar("Draw", bound=Callable[..., str])
 
-
-@dataclass(frozen=True, eq=False)
-class Bars:
+class Bars(NamedTuple):
     """A histogram: `kept` and `pruned` are counts a bin, in two colours; without a coreset all are `kept`."""
 
     title: str
@@ -264,52 +274,35 @@ class Bars:
     pruned: FloatArray | None = None
 
 
-@dataclass(frozen=True)
-class Line:
-    """A curve with half intervals (0 where none is known)."""
+@contextmanager
+def _plain_style() -> Iterator[None]:
+    """Use matplotlib's own defaults inside the block, whatever the user's style is."""
+    import matplotlib as mpl
 
-    name: str
-    x: Sequence[float]
-    y: Sequence[float]
-    error: Sequence[float]
-    dashed: bool = False
-
-
-def _plainly(draw: Draw) -> Draw:
-    """Draw by matplotlib's own defaults, whatever the user's style is."""
-
-    @functools.wraps(draw)
-    def drawn(*args: Any, **more: Any) -> str:
-        import matplotlib as mpl
-
-        plain: Any = {name: mpl.rcParamsDefault[name] for name in mpl.rcParamsDefault if not name.startswith("backend")}
-        with mpl.rc_context({**plain, "svg.fonttype": "none", "font.size": _FONT}), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # letters that its font lacks: the browser has them
-            return draw(*args, **more)
-
-    return cast(Draw, drawn)
+    plain: Any = {name: mpl.rcParamsDefault[name] for name in mpl.rcParamsDefault if not name.startswith("backend")}
+    with mpl.rc_context({**plain, "svg.fonttype": "none", "font.size": _FONT}), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # letters that its font lacks: the browser has them
+        yield
 
 
-@_plainly
-def histograms(name: str, bars: Sequence[Bars], edges: FloatArray, *, label: str, alt: str, cut: float | None) -> str:
+def _draw_histograms(panels: Sequence[Bars], edges: FloatArray, *, label: str, alt: str, cut: float | None) -> str:
     """Draw histograms over one axis, one above the other; a dotted line marks `cut`."""
-    figure, axes = _figure(rows=len(bars))
-    for at, panel in zip(axes, bars, strict=True):
-        color = KEPT if panel.pruned is not None or at is axes[-1] else OTHER
-        at.stairs(panel.kept, edges, fill=True, color=color, alpha=0.9, linewidth=0)
-        if panel.pruned is not None:
-            top = panel.kept + panel.pruned
-            at.stairs(top, edges, baseline=panel.kept, fill=True, color=PRUNED, alpha=0.9, linewidth=0)
-        at.set_title(panel.title, loc="left", fontsize=_FONT, color=INK, parse_math=False)
-        _label_counts(at, panel.kept if panel.pruned is None else panel.kept + panel.pruned)
+    figure, axes = _figure(rows=len(panels))
+    for at, (title, kept, pruned) in zip(axes, panels, strict=True):
+        at.stairs(kept, edges, fill=True, color=KEPT if at is axes[-1] else OTHER, alpha=0.9, linewidth=0)
+        top = kept
+        if pruned is not None:
+            top = kept + pruned
+            at.stairs(top, edges, baseline=kept, fill=True, color=PRUNED, alpha=0.9, linewidth=0)
+        at.set_title(title, loc="left", fontsize=_FONT, color=INK, parse_math=False)
+        _label_counts(at, top)
     if cut is not None:
         axes[-1].axvline(cut, color=INK, linewidth=1, linestyle=(0, (2, 2)))
     axes[-1].set_xlabel(label, parse_math=False)
-    return _svg(figure, name, alt)
+    return _svg(figure, "distribution", alt)
 
 
-@_plainly
-def density(name: str, x: FloatArray, y: FloatArray, edges: FloatArray, *, labels: tuple[str, str], alt: str) -> str:
+def _draw_density(x: FloatArray, y: FloatArray, edges: FloatArray, *, labels: tuple[str, str], alt: str) -> str:
     """Draw two scores of each sample against each other: squares, larger where there are more samples."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
@@ -331,37 +324,10 @@ def density(name: str, x: FloatArray, y: FloatArray, edges: FloatArray, *, label
     at.set_aspect("equal")
     at.set_xlabel(labels[0], parse_math=False)
     at.set_ylabel(labels[1], parse_math=False)
-    return _svg(figure, name, alt)
+    return _svg(figure, "sides", alt)
 
 
-@_plainly
-def curves(
-    name: str, lines: Sequence[Line], *, labels: tuple[str, str], alt: str, level: tuple[float, float] | None = None
-) -> str:
-    """Draw curves with intervals; `level` is a horizontal line with half its interval, such as full training."""
-    figure, (at,) = _figure(size=(_SIZE[0], 3.5))
-    if level is not None:
-        at.axhline(level[0], color=MUTED, linewidth=1.2, label="full")
-        at.axhspan(level[0] - level[1], level[0] + level[1], color=MUTED, alpha=0.15, linewidth=0)
-    for i, line in enumerate(lines):
-        color, mark = _SERIES[i % len(_SERIES)], _MARKS[i % len(_MARKS)]
-        at.errorbar(
-            line.x, line.y, yerr=None if not any(line.error) else line.error, color=color, marker=mark, markersize=5,
-            linewidth=1.6, linestyle="--" if line.dashed else "-", capsize=2.5, elinewidth=1, label=line.name,
-        )  # fmt: skip
-    at.set_xlabel(labels[0], parse_math=False)
-    at.set_ylabel(labels[1], parse_math=False)
-    if len(lines) > 1 or level is not None:
-        legend = at.legend(
-            fontsize=_FONT - 1, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, labelcolor=INK
-        )
-        for text in legend.get_texts():
-            text.set_parse_math(False)
-    return _svg(figure, name, alt)
-
-
-@_plainly
-def intervals(
+def _draw_intervals(
     name: str,
     rows: Sequence[tuple[str, float, float, Sequence[float]]],
     *,

@@ -39,7 +39,7 @@ class Gallery:
     key: str  # its name in the page
     title: str  # its heading
     text: str  # what they are
-    rows: tuple[int, ...]  # rows of the score table, in the order in which they are shown
+    rows: list[int]  # rows of the score table, in the order in which they are shown
 
 
 def galleries(facts: Facts, cut: Cut | None, most: int) -> list[Gallery]:
@@ -66,8 +66,8 @@ def _ends(direction: Direction, order: IntArray, most: int) -> Iterator[Gallery]
     else:
         first = "Hardest", "rare or unusual samples, and wrong labels: look before you keep them all"
         last = "Easiest", "what models that never saw them are surest of: often redundant"
-    yield Gallery("hardest", *first, _rows(order[:most]))
-    yield Gallery("easiest", *last, _rows(order[::-1][:most]))
+    yield Gallery("hardest", *first, order[:most].tolist())
+    yield Gallery("easiest", *last, order[::-1][:most].tolist())
 
 
 def _label_errors(table: ScoreTable, most: int) -> Iterator[Gallery]:
@@ -82,7 +82,7 @@ def _label_errors(table: ScoreTable, most: int) -> Iterator[Gallery]:
         f"{share} whose label models that never saw them contradict with confidence: wrong labels, hard samples, or a "
         "weak model; the surest first"
     )
-    yield Gallery("label-errors", "Contradicted labels", text, _rows(ranked[:most]))
+    yield Gallery("label-errors", "Contradicted labels", text, ranked[:most].tolist())
 
 
 def _at_cut(facts: Facts, cut: Cut | None, most: int) -> Iterator[Gallery]:
@@ -93,7 +93,7 @@ def _at_cut(facts: Facts, cut: Cut | None, most: int) -> Iterator[Gallery]:
         f"on both sides of {facts.score} {cut.value:.3g}, where choosing changes most: of those just below "
         f"{cut.below:.0%} were kept, of those just above {cut.above:.0%}"
     ).replace("%", " %")
-    yield Gallery("threshold", "Near the threshold", text, _rows(order[max(0, cut.at - half) : cut.at + half]))
+    yield Gallery("threshold", "Near the threshold", text, order[max(0, cut.at - half) : cut.at + half].tolist())
 
 
 def _cross_sections(facts: Facts, order: IntArray, most: int) -> Iterator[Gallery]:
@@ -103,7 +103,7 @@ def _cross_sections(facts: Facts, order: IntArray, most: int) -> Iterator[Galler
     for key, title, rows in (("kept", "Kept", order[inside]), ("pruned", "Pruned", order[~inside])):
         at = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(np.int64))
         text = "a cross-section, evenly spaced from the hard end of the score to the easy one"
-        yield Gallery(key, title, text, _rows(rows[at]) if len(rows) else ())
+        yield Gallery(key, title, text, rows[at].tolist())
 
 
 def _by_class(table: ScoreTable, order: IntArray, most: int) -> Iterator[Gallery]:
@@ -116,7 +116,7 @@ def _by_class(table: ScoreTable, order: IntArray, most: int) -> Iterator[Gallery
     labels = table.labels[order]
     rows = [row for c in largest for row in order[np.flatnonzero(labels == c)[:each]].tolist()]
     of = f"the {len(largest)} largest classes" if len(largest) < (sizes > 0).sum() else "each class"
-    yield Gallery("classes", "Hardest of each class", f"of {of}, side by side", tuple(rows))
+    yield Gallery("classes", "Hardest of each class", f"of {of}, side by side", rows)
 
 
 def _steps(history: History, most: int) -> Iterator[Gallery]:
@@ -124,12 +124,8 @@ def _steps(history: History, most: int) -> Iterator[Gallery]:
         came = np.flatnonzero(history.steps == step)  # in the order of their entry
         yield Gallery(
             f"step{step}-entered", f"Entered at step {step}", f"{len(came):,} in all; those worth most first",
-            _rows(history.rows[came[:most]]),
+            history.rows[came[:most]].tolist(),
         )  # fmt: skip
-
-
-def _rows(rows: Sequence[int] | IntArray) -> tuple[int, ...]:
-    return tuple(np.asarray(rows, np.int64).tolist())
 
 
 # ---- how they are shown ------------------------------------------------------------------------------------------
@@ -177,9 +173,9 @@ class Views:
 
     def _view(self, seen: Seen) -> View:
         if isinstance(seen, str):
-            return View(text=_short(seen, _TEXT))
+            return View(text=shorten(seen, _TEXT))
         if isinstance(seen, dict):
-            entries = [(str(name), _short(_entry(value), _ENTRY)) for name, value in seen.items()]
+            entries = [(str(name), shorten(_entry(value), _ENTRY)) for name, value in seen.items()]
             return View(entries=tuple(entries[:_ENTRIES]))
         return View() if seen is None else self._picture(seen)
 
@@ -252,6 +248,7 @@ def _entry(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _short(text: str, most: int) -> str:
+def shorten(text: str, most: int) -> str:
+    """Return a text on one line, cut off after so many letters."""
     text = " ".join(text.split())
     return text if len(text) <= most else f"{text[: most - 3]}..."

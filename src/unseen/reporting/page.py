@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +20,14 @@ from unseen.errors import ArgumentError
 from unseen.reporting import words
 from unseen.reporting.charts import charts_of, strip
 from unseen.reporting.facts import Facts, class_rows, cut_of, exposure_of, gather, scored
-from unseen.reporting.galleries import MOST_BYTES, Gallery, View, Views, galleries, view_of
+from unseen.reporting.galleries import MOST_BYTES, Gallery, Views, galleries, shorten, view_of
 
+FILE = "report.html"  # in the directory of a run
 MOST_CLASSES = 60  # in the table of classes, largest first
 _LONG = 80  # letters of an id or a name of a class on a card
+_MOST_IMAGES = 200  # a gallery: a file is to be opened by a browser, and looked at by a person
 
 _TEMPLATES = Path(__file__).parent / "templates"
-
-
-@dataclass(frozen=True)
-class Card:
-    """A sample in a gallery."""
-
-    id: str
-    label: str
-    prediction: str | None
-    score: str
-    kept: bool | None
-    view: View
 
 
 def render(facts: Facts, views: Views | str, *, images: int) -> str:
@@ -71,14 +60,14 @@ def render(facts: Facts, views: Views | str, *, images: int) -> str:
         verdicts=words.verdicts(facts),
         arms=[] if facts.evaluation is None else _drop_empty(facts.evaluation.rows()),
         worst=_worst(facts),
-        charts=[{"svg": Markup(chart.svg), "chart": chart} for chart in charts_of(facts, cut)],  # matplotlib escapes
+        charts=charts_of(facts, cut),
         classes=rows,
         exposure="" if facts.table is None else exposure_of(facts.table),
         strips=strip([row.quantiles for row in rows]),
         classes_in_all=0 if facts.table is None else len(facts.table.class_names),
         scores=_scores(facts),
         walls=walls,
-        class_choices=sorted({card.label for wall in walls for card in wall["cards"]}),
+        class_choices=sorted({card["label"] for wall in walls for card in wall["cards"]}),
         no_views=views if isinstance(views, str) else None,
         dropped=0 if isinstance(views, str) else views.dropped,
         most_bytes=MOST_BYTES >> 20,
@@ -132,17 +121,17 @@ def _walls(facts: Facts, views: Views, chosen: list[Gallery]) -> list[dict[str, 
     mask = None if facts.coreset is None else facts.coreset.mask
     values = scored(table, facts.score or table.scores[0])
 
-    def card(row: int) -> Card:
+    def card(row: int) -> dict[str, Any]:
         guess = None if table.predictions is None else int(table.predictions[row])
         wrong = guess is not None and 0 <= guess != int(table.labels[row])
-        return Card(
-            id=_short(str(table.ids[row])),
-            label=_short(table.class_names[int(table.labels[row])]),
-            prediction=_short(table.class_names[guess]) if wrong and guess is not None else None,
-            score=f"{values[row]:.2g}",
-            kept=None if mask is None else bool(mask[row]),
-            view=shown[row],
-        )
+        return {
+            "id": shorten(str(table.ids[row]), _LONG),
+            "label": shorten(table.class_names[int(table.labels[row])], _LONG),
+            "prediction": shorten(table.class_names[guess], _LONG) if wrong and guess is not None else None,
+            "score": f"{values[row]:.2g}",
+            "kept": None if mask is None else bool(mask[row]),
+            "view": shown[row],
+        }
 
     return [{"gallery": gallery, "cards": [card(row) for row in gallery.rows]} for gallery in chosen]
 
@@ -158,14 +147,6 @@ def _details(facts: Facts) -> list[tuple[str, str]]:
         ("versions", ", ".join(f"{name} {v}" for name, v in sorted((facts.manifest.get("versions") or {}).items()))),
     ]
     return [(name, text) for name, text in lines if text]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."
-
-
-FILE = "report.html"  # in the directory of a run
-_MOST_IMAGES = 200  # a gallery: a file is to be opened by a browser, and looked at by a person
 
 
 def report(

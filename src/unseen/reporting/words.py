@@ -37,14 +37,6 @@ class VerdictBox:
     lines: tuple[str, ...]  # the details: accuracies, differences, what the interval covers, what the coreset saves
 
 
-@dataclass(frozen=True)
-class Snippet:
-    """Code to copy, with a title."""
-
-    title: str
-    code: str
-
-
 def percent(share: float) -> str:
     """Write a share in per cent.
 
@@ -121,26 +113,26 @@ def verdicts(facts: Facts) -> list[VerdictBox]:
     return found
 
 
-def snippets(facts: Facts) -> list[Snippet]:
-    """Return code for three ways to use the coreset."""
+def snippets(facts: Facts) -> list[tuple[str, str]]:
+    """Return code for three ways to use the coreset, each with its title."""
     if facts.coreset is None:
         return []
     run = repr(str(facts.scoring))
     file = repr(str(facts.scoring / "coreset.parquet"))
     return [
-        Snippet(
+        (
             "Train on it with torch",
             "import unseen\nfrom torch.utils.data import Subset\n\n"
             f"coreset = unseen.load({run}).coreset\n"
             "kept = Subset(dataset, coreset.indices.tolist())  # dataset: the one scored, in its order",
         ),
-        Snippet(
+        (
             "Filter a table with pandas",
             "import pandas as pd\n\n"
             f"kept = pd.read_parquet({file})  # columns id, row and where each came from\n"
             'frame = frame.iloc[kept["row"]]  # or frame[frame["id"].isin(kept["id"])]',
         ),
-        Snippet(
+        (
             "List the ids",
             f"import unseen\n\nprint(*unseen.load({run}).coreset.ids, sep='\\n')",
         ),
