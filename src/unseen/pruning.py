@@ -22,10 +22,8 @@ from unseen.core.protocols import Data
 from unseen.core.table import ScoreTable
 from unseen.data.sources import check_arguments, opened, without_reading
 from unseen.engine import runs
-from unseen.engine.runs.files import understood
 from unseen.engine.work import Groups, Running, Work, WorkOptions, resolve_executor, without_running
 from unseen.errors import ArgumentError, RunError
-from unseen.evaluating.advise import FILE as ADVICE
 from unseen.evaluating.advise import Advice
 from unseen.evaluating.automatic import AUTO, Auto, find_best_method
 from unseen.evaluating.result import FILE as EVALUATION
@@ -286,7 +284,7 @@ def _prune_automatically(
     **more: Any,
 ) -> Pruned:
     """Find the best method on a held-out split, then choose by it from everything."""
-    auto = Auto.of(options)
+    auto = Auto(**options)
     with run.part(AUTO) as trials:
         share = budget / len(source)
         best, evidence = find_best_method(source, auto, score=score.label, share=share, run=trials, seed=seed, **more)
@@ -329,9 +327,8 @@ def load(path: str | Path) -> Scored | Evaluation | Sweep | Advice | ScoreTable 
     result = run.output(EVALUATION, Evaluation.load) or run.output(SWEEP, Sweep.load)
     if result is not None:
         return result
-    if (advice := run.read_json(ADVICE)) is not None:
-        with understood(place / ADVICE):
-            return Advice.from_json(advice)
+    if (advice := Advice.of_run(run)) is not None:
+        return advice
     table, coreset = run.table(), run.coreset()
     if table is None:
         raise RunError(f"{place} holds no scores yet: the run is not finished; `unseen resume {place}` goes on")

@@ -66,7 +66,9 @@ def warn(
 
 def print_json(result: dict[str, Any]) -> None:
     """Write one JSON object to stdout; what is no finite number is null, since JSON has no NaN."""
-    sys.stdout.write(json.dumps(_finite(result), indent=2, allow_nan=False) + "\n")
+    from unseen.evaluating.statistics import without_nan
+
+    sys.stdout.write(json.dumps(without_nan(result), indent=2, allow_nan=False) + "\n")
 
 
 def aligned(lines: list[tuple[str, str]], console: Console = out) -> None:
@@ -119,14 +121,6 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 MOST_LINES = 100  # where there is no terminal; a plan of a thousand epochs gets a line every ten

@@ -3,9 +3,6 @@
 The search and the confirmation use different replicates. The share that the search finds is confirmed on fresh
 replicates, and only these enter the interval. Where they do not confirm it, the next smaller share is tried on further
 fresh replicates; each of these tries takes its part of the error level.
-
-`quick=True` gives a cheap first answer: a linear head on features takes the place of every training, and every share is
-tried.
 """
 
 from __future__ import annotations
@@ -13,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self, Unpack
+from typing import Any, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.arrays import FloatArray
 from unseen.core.exposure import at_least
 from unseen.core.protocols import Data, Learner
 from unseen.data.arrays import from_arrays
 from unseen.engine import runs
+from unseen.engine.runs.files import understood
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import DEFAULT, EVERYTHING, RANDOM, Method
-from unseen.evaluating.statistics import FEWEST, Interval, Sampling, Verdict, against_full, against_random, interval
-from unseen.evaluating.trials import TrialOptions, Trials, open_data, split_train_test
+from unseen.evaluating.statistics import FEWEST, Interval, Verdict, against_full, against_random, without_nan
+from unseen.evaluating.trials import Difference, TrialOptions, Trials, open_data, split_train_test
 from unseen.learners.base import refuse_target
 from unseen.rules.base import checked_features
 
@@ -191,12 +188,18 @@ class Advice:
 
     def to_json(self) -> dict[str, Any]:
         """Return the advice as JSON. A mean over one replicate has no interval: its bounds are null."""
-        content: dict[str, Any] = _without_nan(asdict(self))
+        content: dict[str, Any] = without_nan(asdict(self))
         return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read the result of `to_json`."""
+
+        def read_share(one: Mapping[str, Any]) -> TriedShare:
+            difference, random = (Interval.from_json(one[name]) for name in ("difference", "random"))
+            assert difference is not None
+            return TriedShare(float(one["prune"]), int(one["budget"]), difference, random, bool(one["confirming"]))
+
         beside = content["beside_random"]
         read: dict[str, Any] = {
             **content,
@@ -204,61 +207,20 @@ class Advice:
             **{name: int(content[name]) for name in ("budget", "n")},
             "verdict": Verdict(**content["verdict"]),
             "beside_random": None if beside is None else Verdict(**beside),
-            "difference": _interval(content["difference"]),
-            "tried": tuple(
-                TriedShare(
-                    prune=float(one["prune"]),
-                    budget=int(one["budget"]),
-                    difference=Interval(**_numbers(one["difference"])),
-                    random=_interval(one["random"]),
-                    confirming=bool(one["confirming"]),
-                )
-                for one in content["tried"]
-            ),
+            "difference": Interval.from_json(content["difference"]),
+            "tried": tuple(map(read_share, content["tried"])),
         }
         return cls(**read)
 
-
-def _interval(content: Mapping[str, Any] | None) -> Interval | None:
-    return None if content is None else Interval(**_numbers(content))
-
-
-def _numbers(content: Mapping[str, Any]) -> dict[str, Any]:
-    bounds = {name: float("nan") if content[name] is None else float(content[name]) for name in ("low", "high")}
-    mean = float(content["mean"])
-    if bounds["low"] > mean or bounds["high"] < mean:
-        raise ValueError(f"an interval must hold its mean, got {bounds['low']} .. {bounds['high']} around {mean}")
-    return {**content, **bounds, "mean": mean, "n": int(content["n"])}
-
-
-def _without_nan(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {name: _without_nan(value) for name, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_without_nan(value) for value in content]
-    return None if isinstance(content, float) and content != content else content
+    @classmethod
+    def of_run(cls, run: runs.RunDirectory) -> Self | None:
+        """Read the advice that a run holds; None where there is none."""
+        content = run.read_json(FILE)
+        with understood(run.path / FILE):
+            return None if content is None else cls.from_json(content)
 
 
 # ---- the search -----------------------------------------------------------------------------------------------------
-
-
-class _Difference(NamedTuple):
-    """The difference of two methods' accuracies: by replicate, and the error of its mean that the test set adds."""
-
-    replicates: FloatArray
-    sampling: Sampling
-
-    @classmethod
-    def of(cls, mine: npt.NDArray[np.int8], other: npt.NDArray[np.int8]) -> _Difference:
-        return cls(mine.mean(axis=1) - other.mean(axis=1), Sampling.of(mine - other))
-
-    @property
-    def mean(self) -> float:
-        return float(self.replicates.mean())
-
-    @property
-    def interval(self) -> Interval:
-        return interval(self.replicates, sampling=self.sampling)
 
 
 class _Search:
@@ -275,15 +237,14 @@ class _Search:
         low, high = -1, len(shares)
         while high - low > 1:
             middle = (low + high) // 2
-            difference = self._compare(shares[middle], replicates, random=False)[0]
-            within = difference.mean >= -self.margin
-            low, high = (middle, high) if within else (low, middle)
+            difference, _ = self._compare(shares[middle], replicates, random=False)
+            low, high = (middle, high) if difference.mean >= -self.margin else (low, middle)
         return low
 
     def try_all(self, shares: list[float], replicates: range) -> int:
         """Return the same index, found by trying every share beside random."""
-        differences = [self._compare(share, replicates)[0].mean for share in shares]
-        return max((i for i, difference in enumerate(differences) if difference >= -self.margin), default=-1)
+        means = [self._compare(share, replicates)[0].mean for share in shares]
+        return max((i for i, mean in enumerate(means) if mean >= -self.margin), default=-1)
 
     def confirm(self, shares: list[float], seeds: int, origin: str) -> Advice:
         """Advise the first share, from the largest down, that fresh replicates confirm."""
@@ -294,7 +255,7 @@ class _Search:
             first = FRESH * (attempt + 1)
             difference, to_random = self._compare(share, range(first, first + seeds), confirming=True)
             verdict = against_full(difference.replicates, sampling=difference.sampling, margin=self.margin, level=level)
-            if verdict.word == "lossless":
+            if verdict.word == "lossless" and to_random is not None:
                 confirmed, to_full = share, difference.interval
                 beside = against_random(to_random.replicates, sampling=to_random.sampling)
                 break
@@ -314,22 +275,17 @@ class _Search:
 
     def _compare(
         self, share: float, replicates: range, *, confirming: bool = False, random: bool = True
-    ) -> tuple[_Difference, _Difference]:
-        """Train on a share, and return the differences in accuracy to everything and to random.
-
-        Without `random`, no model is trained on a random part, and both differences are those to everything.
-        """
-        budget, some = self.budgets[share], list(replicates)
-        beside = [(RANDOM, budget)] if random else []
-        mine, full, *drawn = self.trials.right(
-            [(self.method, budget), (EVERYTHING, len(self.trials.train)), *beside], some
-        )
-        to_full = _Difference.of(drawn[0], full).interval if random else None
-        difference = _Difference.of(mine, full)
-        self.tried.append(TriedShare(share, budget, difference.interval, to_full, confirming))
+    ) -> tuple[Difference, Difference | None]:
+        """Train on a share, and return the differences in accuracy to everything and, if asked for, to random."""
+        budget = self.budgets[share]
+        arms = [(self.method, budget), (EVERYTHING, len(self.trials.train)), *([(RANDOM, budget)] if random else [])]
+        mine, full, *drawn = self.trials.right(arms, replicates)
+        difference = Difference.of(mine, full)
+        of_random = Difference.of(drawn[0], full).interval if random else None
+        self.tried.append(TriedShare(share, budget, difference.interval, of_random, confirming))
         how = "confirming" if confirming else "searching"
         self.trials.report("say", text=f"{how}: {self.tried[-1].text()}")
-        return difference, _Difference.of(mine, drawn[0] if random else full)
+        return difference, Difference.of(mine, drawn[0]) if random else None
 
 
 def _check(*, margin: float, step: float, searching: int, seeds: int) -> None:

@@ -8,7 +8,7 @@ more on fresh replicates, and only these enter the verdict. No test set is used.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
@@ -17,10 +17,10 @@ from unseen.core.protocols import Data
 from unseen.data.parts import split_off
 from unseen.engine.runs.base import Run
 from unseen.engine.work import Fix
-from unseen.errors import ArgumentError, BudgetError, UnknownNameError
+from unseen.errors import ArgumentError, BudgetError
 from unseen.evaluating.methods import RANDOM, Method
-from unseen.evaluating.statistics import FEWEST, Sampling, against_random
-from unseen.evaluating.trials import Trials
+from unseen.evaluating.statistics import FEWEST, against_random
+from unseen.evaluating.trials import Difference, Trials
 from unseen.scores.registry import resolve as resolve_score
 
 AUTO = "auto"
@@ -73,19 +73,11 @@ class Auto:
     features: npt.ArrayLike | None = None
     trainee: Any = None
 
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> Auto:
-        """Read the options given beside `rule="auto"`; refuse unknown ones."""
-        known = [entry.name for entry in fields(cls)]
-        for name in options:
-            if name not in known:
-                raise UnknownNameError("option of rule 'auto'", name, known)
-        auto = cls(**options)
-        if isinstance(auto.confirm, bool) or auto.confirm < FEWEST:
+    def __post_init__(self) -> None:
+        if isinstance(self.confirm, bool) or self.confirm < FEWEST:
             raise ArgumentError(
-                f"confirm must be at least {FEWEST}, since fewer replicates give no verdict, got {auto.confirm!r}"
+                f"confirm must be at least {FEWEST}, since fewer replicates give no verdict, got {self.confirm!r}"
             )
-        return auto
 
 
 def find_best_method(
@@ -139,14 +131,14 @@ def _confirm(trials: Trials, best: Method, budget: int, seeds: int) -> tuple[Met
         return RANDOM, None
     fresh = range(FRESH, FRESH + seeds)
     right, random = trials.right([(best, budget), (RANDOM, budget)], fresh)
-    differences = right.mean(axis=1) - random.mean(axis=1)
+    difference = Difference.of(right, random)
     about = {
         "method": best.text,
-        "to_random": against_random(differences, sampling=Sampling.of(right - random)).text,
-        "points": 100 * float(differences.mean()),
+        "to_random": against_random(difference.replicates, sampling=difference.sampling).text,
+        "points": 100 * difference.mean,
         "seeds": seeds,
     }
-    return best if differences.mean() > 0 else RANDOM, about
+    return best if difference.mean > 0 else RANDOM, about
 
 
 def _halve(trials: Trials, methods: list[Method], budget: int) -> tuple[list[dict[str, Any]], list[Method]]:
@@ -154,8 +146,8 @@ def _halve(trials: Trials, methods: list[Method], budget: int) -> tuple[list[dic
     rounds: list[dict[str, Any]] = []
     alive, replicates = methods, 1
     while True:
-        accuracies = trials.accuracies([(method, budget) for method in alive], range(replicates))
-        means = {method: values.mean() for method, values in zip(alive, accuracies, strict=True)}
+        right = trials.right([(method, budget) for method in alive], range(replicates))
+        means = {method: found.mean(axis=1).mean() for method, found in zip(alive, right, strict=True)}
         ranked = sorted(alive, key=lambda method: (-means[method], methods.index(method)))
         rounds.append({"replicates": replicates, "accuracy": {method.text: float(means[method]) for method in ranked}})
         scored = [method for method in ranked if method is not RANDOM]

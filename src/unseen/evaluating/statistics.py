@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from math import isfinite
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +75,17 @@ class Interval:
         """Format it in per cent or in points: `'92.0 ± 5.0'`; without an interval only the mean."""
         mean = f"{100 * self.mean:{'+' if sign else ''}.{digits}f}"
         return mean if np.isnan(self.low) else f"{mean} ± {100 * self.half:.{digits}f}"
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any] | None) -> Self | None:
+        """Read an interval from JSON, in which an unknown end is null; None stays None."""
+        if content is None:
+            return None
+        low, high = (float("nan") if content[end] is None else float(content[end]) for end in ("low", "high"))
+        mean = float(content["mean"])
+        if low > mean or high < mean:
+            raise ValueError(f"an interval must hold its mean, got {low} .. {high} around {mean}")
+        return cls(**{**content, "mean": mean, "low": low, "high": high, "n": int(content["n"])})
 
 
 @dataclass(frozen=True)
@@ -243,6 +255,15 @@ def describe_losses(
     if (more := len(named) - len(classes)) > 0:
         rest.append(f"{more} more class{'' if more == 1 else 'es'}")
     return tuple(named), ", ".join([first, *rest])
+
+
+def without_nan(content: Any) -> Any:
+    """Return JSON with null in place of each number that is not finite, since JSON has no NaN."""
+    if isinstance(content, dict):
+        return {name: without_nan(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [without_nan(value) for value in content]
+    return None if isinstance(content, float) and not isfinite(content) else content
 
 
 def sampling_error(values: npt.ArrayLike) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from unseen.engine.scoring import versions
 from unseen.engine.work import Fix, Groups, Outcome, Running, Training, Work, resolve_executor, without_running
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import Method, Selector, slug
+from unseen.evaluating.statistics import Interval, Sampling, interval
 from unseen.evaluating.test_set import Overlap, with_test
 from unseen.learners.base import refuse_target
 from unseen.learners.registry import default_learner
@@ -65,6 +66,28 @@ class TrialOptions(Reading, TrialSettings, total=False):
     test: Any
     probe: float
     overlap: Overlap
+
+
+class Difference(NamedTuple):
+    """The difference of two methods' accuracies: by replicate, and the error of its mean that the test set adds."""
+
+    replicates: FloatArray
+    sampling: Sampling
+
+    @classmethod
+    def of(cls, mine: npt.NDArray[np.int8], other: npt.NDArray[np.int8]) -> Difference:
+        """Compare the right predictions of two methods, int8 (R, m), as `Trials.right` returns them."""
+        return cls(mine.mean(axis=1) - other.mean(axis=1), Sampling.of(mine - other))
+
+    @property
+    def mean(self) -> float:
+        """The mean over replicates."""
+        return float(self.replicates.mean())
+
+    @property
+    def interval(self) -> Interval:
+        """The mean with its interval."""
+        return interval(self.replicates, sampling=self.sampling)
 
 
 class Trials:
@@ -180,10 +203,6 @@ class Trials:
         trainings = [training for _, training in cells.values()]
         tested = self.trainer.test(self.run, trainings, self.joined.test_rows, seed=self.seed)
         return {cells[training.name][0]: outcome for training, outcome in tested}
-
-    def accuracies(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> list[FloatArray]:
-        """Return for each method and budget the test accuracy of each replicate, float64 (R,)."""
-        return [right.mean(axis=1) for right in self.right(tried, replicates)]
 
     def right(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> list[npt.NDArray[np.int8]]:
         """Return for each method and budget int8 (R, m): 1 where a replicate predicted a test sample rightly."""

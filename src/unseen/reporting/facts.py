@@ -18,9 +18,7 @@ from unseen.core.coreset import HISTORY, Coreset, History
 from unseen.core.table import ScoreTable
 from unseen.engine.runs import RunDirectory
 from unseen.engine.runs.commands import read_command
-from unseen.engine.runs.files import understood
 from unseen.errors import ArgumentError, RunError, UnseenError
-from unseen.evaluating.advise import FILE as ADVICE
 from unseen.evaluating.advise import Advice
 from unseen.evaluating.prices import Price, of_run, worth
 from unseen.evaluating.result import FILE as EVALUATION
@@ -118,9 +116,6 @@ def _read(place: Path) -> Facts:
     run = RunDirectory(place)
     manifest = run.manifest()
     evaluation = run.output(EVALUATION, Evaluation.load)
-    advice = run.read_json(ADVICE)
-    with understood(place / ADVICE):
-        advised = None if advice is None else Advice.from_json(advice)
     try:
         begun = read_command(place)
         command = {"command": begun.name, "options": begun.options}
@@ -135,7 +130,7 @@ def _read(place: Path) -> Facts:
         history=run.output(HISTORY, History.load),
         evaluation=None if evaluation is None else Evaluation.load(place),  # with its times, which events hold
         sweep=run.output(SWEEP, Sweep.load),
-        advice=advised,
+        advice=Advice.of_run(run),
         price=of_run(place),
         worth=None if table is None else worth(place, len(table)),
         command=command,
