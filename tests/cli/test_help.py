@@ -101,17 +101,17 @@ def test_no_function_of_the_command_line_takes_too_many_parameters():
 
 
 def test_a_bundle_gives_names_defaults_and_texts_once():
-    @subcommand("seed")
-    def command(running: _options.RunOptions) -> None:
+    def plain(running: _options.RunOptions) -> None:
         found.append(running)
 
     found: list[_options.RunOptions] = []
+    command = subcommand("seed")(plain)
     command(seed=3)
     assert found == [_options.RunOptions(seed=3)]
     parameters = inspect.signature(command).parameters
     assert {name: one.default for name, one in parameters.items()} == {**vars(_options.RunOptions()), "help_all": False}
     with pytest.raises(TypeError, match="shows options that it does not have: sed"):
-        subcommand("sed")(command)
+        subcommand("sed")(plain)
 
 
 def test_dir_shows_public_names_only():

@@ -5,30 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Literal
 
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Reporter, aligned, drawing, grid, out, percent, print_json, tell, written
 
-Gpus = Annotated[int | None, o.option("N", "GPUs, each of which trains a fit, as fast as the one here.", o.RUNNING)]
-Jobs = Annotated[int | None, o.option("N", "Fits at a time on this machine, in place of --gpus.", o.RUNNING)]
-
 
 @o.subcommand("keep prune score learner plan folds repeats label target gpus jobs threads json")
 def estimate(
-    data: o.Source,
+    *,
+    data: str = o.DATA_SET,
     reading: o.LabelledOptions,
     amount: o.AmountOptions,
-    score: o.Scores = None,
-    *,
+    score: list[str] | None = o.SCORES,
     scoring: o.ScoringOptions,
-    trainee: o.Trainee = None,
-    gpus: Gpus = None,
-    jobs: Jobs = None,
-    threads: o.Threads = None,
-    seed: o.Seed = 0,
-    json: o.Json = False,
+    trainee: str | None = o.TRAINEE,
+    gpus: int | None = o.option("N", "GPUs, each of which trains a fit, as fast as the one here.", o.RUNNING),
+    jobs: int | None = o.option("N", "Fits at a time on this machine, in place of --gpus.", o.RUNNING),
+    threads: int | None = o.THREADS,
+    seed: int = o.SEED,
+    json: bool = o.JSON,
 ) -> None:
     """Predict time, GPU or core hours, memory and storage of a scoring, and when pruning pays, in half a minute.
 
@@ -60,46 +57,36 @@ def estimate(
 
 # ---- advise ---------------------------------------------------------------------------------------------------------
 
-Method = Annotated[
-    str | None,
-    o.option(
-        "METHOD",
-        "How coresets are chosen: plan/score/rule; see `unseen sweep`.",
-        o.CHOICE,
-        default="as `unseen prune` chooses",
-    ),
-]
-Step = Annotated[float, o.option("SHARE", "Shares tried are its multiples.", o.CHOICE)]
-Quick = Annotated[
-    bool,
-    o.option(
-        None,
-        "A cheap first answer: ridge regression on vectors or --features, an estimate under a linear head.",
-        o.CHOICE,
-        names="--quick",
-    ),
-]
-Searching = Annotated[
-    int | None, o.option("N", "Replicates of a share in the search.", o.TRAINING, default="2; 5 with --quick")
-]
-
 
 @o.subcommand("out_dir method margin quick test seeds fix learner trainee label jobs yes json")
 def advise(
-    data: o.Source,
-    out_dir: o.Out,
-    reading: o.LabelOptions,
-    method: Method = None,
-    margin: o.Margin = 0.5,
-    step: Step = 0.1,
-    quick: Quick = False,
-    features: o.Features = None,
     *,
+    data: str = o.DATA_SET,
+    out_dir: Path = o.OUT,
+    reading: o.LabelOptions,
+    method: str | None = o.option(
+        "METHOD",
+        "How coresets are chosen: plan/score/rule; see `unseen sweep`.",
+        o.CHOICE,
+        shown="as `unseen prune` chooses",
+    ),
+    margin: float = o.MARGIN,
+    step: float = o.option("SHARE", "Shares tried are its multiples.", o.CHOICE, default=0.1),
+    quick: bool = o.option(
+        None,
+        "A cheap first answer: ridge regression on vectors or --features, an estimate under a linear head.",
+        o.CHOICE,
+        default=False,
+        names="--quick",
+    ),
+    features: Path | None = o.FEATURES,
     testing: o.TestOptions,
-    searching: Searching = None,
-    learner: o.Learner = None,
-    trainee: o.Trainee = None,
-    groups: o.Groups = "duplicates",
+    searching: int | None = o.option(
+        "N", "Replicates of a share in the search.", o.TRAINING, shown="2; 5 with --quick"
+    ),
+    learner: str | None = o.LEARNER,
+    trainee: str | None = o.TRAINEE,
+    groups: Literal["duplicates", "none"] = o.GROUPS,
     running: o.RunOptions,
     showing: o.PageOptions,
 ) -> None:
@@ -177,41 +164,34 @@ def show_advice(advice: unseen.Advice, summary: dict[str, Any]) -> None:
 
 # ---- sweep ----------------------------------------------------------------------------------------------------------
 
-Methods = Annotated[
-    list[str] | None,
-    o.option(
-        "METHOD",
-        "How coresets are chosen: plan/score/rule, such as folds:k=2/el2n/top, seen/aum/beta or "
-        "grow:steps=2/el2n/stratified; repeat for several. 'full' and 'random' are always there.",
-        o.CHOICE,
-        default="as `unseen prune` chooses, and CCS, in-sample",
-    ),
-]
-Keeps = Annotated[list[str] | None, o.option("AMOUNT", "How much to keep; repeat for several.", o.CHOICE)]
-Prunes = Annotated[list[str] | None, o.option("AMOUNT", "How much to remove, in place of --keep; repeat.", o.CHOICE)]
-
 
 @dataclass(frozen=True)
 class SweepTestOptions(o.TestOptions):
     """How the coresets of a sweep are tested."""
 
-    seeds: o.Seeds = 3
+    seeds: int = o.replicates(default=3)
 
 
 @o.subcommand("out_dir method keep prune test seeds fix learner trainee label jobs yes json")
 def sweep(
-    data: o.Source,
-    out_dir: o.Out,
-    reading: o.LabelOptions,
-    method: Methods = None,
-    keep: Keeps = None,
-    prune: Prunes = None,
-    features: o.Features = None,
     *,
+    data: str = o.DATA_SET,
+    out_dir: Path = o.OUT,
+    reading: o.LabelOptions,
+    method: list[str] | None = o.option(
+        "METHOD",
+        "How coresets are chosen: plan/score/rule, such as folds:k=2/el2n/top, seen/aum/beta or "
+        "grow:steps=2/el2n/stratified; repeat for several. 'full' and 'random' are always there.",
+        o.CHOICE,
+        shown="as `unseen prune` chooses, and CCS, in-sample",
+    ),
+    keep: list[str] | None = o.option("AMOUNT", "How much to keep; repeat for several.", o.CHOICE),
+    prune: list[str] | None = o.option("AMOUNT", "How much to remove, in place of --keep; repeat.", o.CHOICE),
+    features: Path | None = o.FEATURES,
     testing: SweepTestOptions,
-    learner: o.Learner = None,
-    trainee: o.Trainee = None,
-    groups: o.Groups = "duplicates",
+    learner: str | None = o.LEARNER,
+    trainee: str | None = o.TRAINEE,
+    groups: Literal["duplicates", "none"] = o.GROUPS,
     running: o.RunOptions,
     showing: o.PageOptions,
 ) -> None:

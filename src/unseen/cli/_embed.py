@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from rich.text import Text
 
@@ -15,50 +15,38 @@ EMBEDDING = "Embedding"
 
 LINES = 10  # of progress, for each part
 
-Out = Annotated[Path, o.option("FOLDER", "A folder that is made; it appears when it is whole.", names="--out")]
-Backbone = Annotated[
-    str,
-    o.option(
+
+@o.subcommand("out_dir backbone labels test test_split device batch_size label image text threads quiet json")
+def embed(
+    *,
+    data: str = o.DATA_SET,
+    out_dir: Path = o.option(
+        "FOLDER", "A folder that is made; it appears when it is whole.", default=o.REQUIRED, names="--out"
+    ),
+    reading: o.LabelOptions,
+    backbone: str = o.option(
         "NAME",
         "Reads no label: patches (images), tfidf (text), columns (tables). Pretrained on other data: "
         "efficientnet_lite0 (images), wordllama (text). Each with options, such as patches:size=5. Of your own: "
         "module:function, which makes an nn.Module; the folder of a model. auto: by the kind of data, without labels.",
         EMBEDDING,
+        default="auto",
         names="--backbone --by",
     ),
-]
-Labels = Annotated[
-    Literal["unknown", "none", "these", "others"] | None,
-    o.option(None, "What a module, model or pretrained backbone was trained on.", EMBEDDING, default="what is known"),
-]
-Test = Annotated[
-    str | None,
-    o.option("DATA", "A test set, read as DATA is; embedded alike, with nothing fitted on it, to FOLDER/test.", o.DATA),
-]
-TestSplit = Annotated[
-    str | None,
-    o.option("NAME", "Rows of the test set (of DATA, without --test) whose column 'split' has this value.", o.DATA),
-]
-Device = Annotated[str | None, o.option("DEVICE", "Of a network: cpu, cuda, ...", EMBEDDING)]
-Batch = Annotated[int | None, o.option("N", "Of a module or model: samples at a time.", EMBEDDING)]
-Threads = Annotated[int | None, o.option("N", "Threads.", EMBEDDING, default="all")]
-
-
-@o.subcommand("out_dir backbone labels test test_split device batch_size label image text threads quiet json")
-def embed(
-    data: o.Source,
-    out_dir: Out,
-    reading: o.LabelOptions,
-    backbone: Backbone = "auto",
-    labels: Labels = None,
-    test: Test = None,
-    test_split: TestSplit = None,
-    device: Device = None,
-    batch_size: Batch = None,
-    seed: o.Seed = 0,
-    threads: Threads = None,
-    verify: o.Verify = "cheap",
-    *,
+    labels: Literal["unknown", "none", "these", "others"] | None = o.option(
+        None, "What a module, model or pretrained backbone was trained on.", EMBEDDING, shown="what is known"
+    ),
+    test: str | None = o.option(
+        "DATA", "A test set, read as DATA is; embedded alike, with nothing fitted on it, to FOLDER/test.", o.DATA
+    ),
+    test_split: str | None = o.option(
+        "NAME", "Rows of the test set (of DATA, without --test) whose column 'split' has this value.", o.DATA
+    ),
+    device: str | None = o.option("DEVICE", "Of a network: cpu, cuda, ...", EMBEDDING),
+    batch_size: int | None = o.option("N", "Of a module or model: samples at a time.", EMBEDDING),
+    seed: int = o.SEED,
+    threads: int | None = o.option("N", "Threads.", EMBEDDING, shown="all"),
+    verify: Literal["cheap", "full"] = o.VERIFY,
     showing: o.DisplayOptions,
 ) -> None:
     """Make vectors of a data set, by features that read no label or by a trained backbone; a data set like any other.

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 import unseen
 from unseen.cli import _options as o
@@ -19,48 +17,32 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 3  # told of a coreset, worst first
 
-Runs = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="RUN...",
-        help="Directories of runs on one data set. Runs that differ only in their seed are replicates of one method.",
-    ),
-]
-TestSplit = Annotated[str | None, o.option("NAME", "Rows of the test set whose column 'split' has this value.", o.DATA)]
-Level = Annotated[float, o.option("LEVEL", "Of the intervals; tests are at 1 - level.", o.COMPARISON)]
-Baseline = Annotated[
-    list[str] | None,
-    o.option(
-        "NAME",
-        "full, random, random-stratified, dedup (needs --features); repeat for several.",
-        o.COMPARISON,
-        default="all possible",
-    ),
-]
-Features = Annotated[Path | None, o.option("FILE", "A .npy file (n, d) of the training set, for dedup.", o.COMPARISON)]
-Trained = Annotated[
-    list[str] | None,
-    o.option(
-        "LEARNER",
-        "Learner that is trained; repeat for a verdict of each, kept in a folder of RUN of its name.",
-        o.TRAINING,
-        default="that of the first run",
-    ),
-]
-
 
 @o.subcommand("out_dir learner test seeds fix margin baseline jobs threads yes no_report quiet json")
 def evaluate(
-    runs: Runs,
-    out_dir: o.Out,
-    testing: o.TestOptions,
-    learner: Trained = None,
     *,
-    test_split: TestSplit = None,
-    margin: o.Margin = 0.5,
-    level: Level = 0.95,
-    baseline: Baseline = None,
-    features: Features = None,
+    runs: list[Path] = o.argument(
+        "RUN...",
+        "Directories of runs on one data set. Runs that differ only in their seed are replicates of one method.",
+    ),
+    out_dir: Path = o.OUT,
+    testing: o.TestOptions,
+    learner: list[str] | None = o.option(
+        "LEARNER",
+        "Learner that is trained; repeat for a verdict of each, kept in a folder of RUN of its name.",
+        o.TRAINING,
+        shown="that of the first run",
+    ),
+    test_split: str | None = o.option("NAME", "Rows of the test set whose column 'split' has this value.", o.DATA),
+    margin: float = o.MARGIN,
+    level: float = o.option("LEVEL", "Of the intervals; tests are at 1 - level.", o.COMPARISON, default=0.95),
+    baseline: list[str] | None = o.option(
+        "NAME",
+        "full, random, random-stratified, dedup (needs --features); repeat for several.",
+        o.COMPARISON,
+        shown="all possible",
+    ),
+    features: Path | None = o.option("FILE", "A .npy file (n, d) of the training set, for dedup.", o.COMPARISON),
     running: o.VerifiedRunOptions,
     showing: o.PageOptions,
 ) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import unseen
 from unseen.cli import _options as o
@@ -16,35 +16,31 @@ from unseen.errors import ArgumentError
 
 STEPS = "Steps"
 
-Score = Annotated[str, o.option("SCORE", "The score that the rule reads; see `unseen scores`.", o.CHOICE)]
-
 
 @dataclass(frozen=True)
 class GrowOptions:
     """The steps in which a coreset grows."""
 
-    start: Annotated[
-        str,
-        o.option(
-            "START",
-            "Share of the budget chosen in the first step, or a run or parquet file whose coreset is the start.",
-            STEPS,
-        ),
-    ] = "0.5"
-    steps: Annotated[int, o.option("N", "Further steps, which add equally many samples.", STEPS)] = 2
-    refill: Annotated[
-        str, o.option("SCORE", "Score by which outsiders enter; the coreset's models give it.", STEPS)
-    ] = "entropy"
+    start: str = o.option(
+        "START",
+        "Share of the budget chosen in the first step, or a run or parquet file whose coreset is the start.",
+        STEPS,
+        default="0.5",
+    )
+    steps: int = o.option("N", "Further steps, which add equally many samples.", STEPS, default=2)
+    refill: str = o.option(
+        "SCORE", "Score by which outsiders enter; the coreset's models give it.", STEPS, default="entropy"
+    )
 
 
 @o.subcommand("out_dir keep prune start steps rule label learner plan jobs seed yes json")
 def grow(
-    data: o.Source,
-    out_dir: o.Out,
+    *,
+    data: str = o.DATA_SET,
+    out_dir: Path = o.OUT,
     reading: o.LabelOptions,
     amount: o.AmountOptions,
-    score: Score = "el2n",
-    *,
+    score: str = o.option("SCORE", "The score that the rule reads; see `unseen scores`.", o.CHOICE, default="el2n"),
     choice: o.ChoiceOptions,
     growing: GrowOptions,
     scoring: o.ScoringOptions,

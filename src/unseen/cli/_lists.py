@@ -10,7 +10,7 @@ from unseen.cli._console import print_json, stacked
 
 
 @o.subcommand("json")
-def scores(json: o.Json = False) -> None:
+def scores(json: bool = o.JSON) -> None:
     """List the scores: what a high value means, what they need, where they come from."""
     from unseen.scores import describe_all
 
@@ -26,7 +26,7 @@ def scores(json: o.Json = False) -> None:
 
 
 @o.subcommand("json")
-def rules(json: o.Json = False) -> None:
+def rules(json: bool = o.JSON) -> None:
     """List the rules: what they read, their options, where they come from."""
     from unseen.rules.registry import RULES, about
 
@@ -43,7 +43,7 @@ def rules(json: o.Json = False) -> None:
 
 
 @o.subcommand("json")
-def learners(json: o.Json = False) -> None:
+def learners(json: bool = o.JSON) -> None:
     """List the learners, and the default for each kind of data."""
     from unseen.learners import LEARNERS
     from unseen.learners.registry import DEFAULTS

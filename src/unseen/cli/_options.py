@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
@@ -34,79 +35,76 @@ TRAINING = "Training"
 RUNNING = "Where it runs"
 COMPARISON = "Comparison"
 
+_TYPER = "typer"  # the key of the metadata of a field
+REQUIRED = MISSING  # the default of an option that must be given
+
 
 def option(
     metavar: str | None,
     text: str,
     panel: str | None = None,
     *,
+    default: Any = None,
+    shown: str | bool = True,
     names: str = "",
-    default: str | bool = True,
     check: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """Describe an option of the command line.
+    """Describe an option of the command line, as the default of a parameter of a subcommand or of a field of a bundle.
 
     Args:
         metavar: the word for its value; None for a flag or a choice.
         text: its help.
         panel: the panel of the help.
+        default: its default.
+        shown: its default in words, where that is not the value.
         names: its names, separated by spaces, where they are not that of the parameter.
-        default: its default in words, where that is not the value.
         check: called with the value; returns it, or another one in its place.
     """
     own = names.split()
-    return typer.Option(*own, metavar=metavar, help=text, rich_help_panel=panel, show_default=default, callback=check)
+    info = typer.Option(*own, metavar=metavar, help=text, rich_help_panel=panel, show_default=shown, callback=check)
+    return field(default=default, metadata={_TYPER: info})
+
+
+def argument(metavar: str, text: str) -> Any:
+    """Describe a parameter that is given by its place."""
+    return field(metadata={_TYPER: typer.Argument(metavar=metavar, help=text, show_default=False)})
 
 
 # ---- options of more than one subcommand ----------------------------------------------------------------------------
 
-Source = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA",
-        help="A folder of images (one folder a class), a parquet file or a folder of them, a .csv, .jsonl or .npz "
-        "file, 'digits', 'openml:adult', 'hf:user/name:split', or the URL of parquet or npy shards in a store "
-        "(s3://bucket/folder).",
-        show_default=False,
-    ),
-]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a run.")]
-Out = Annotated[
-    Path, option("RUN", "Directory that keeps the run; the same command continues it after a kill.", names="--out")
-]
-Features = Annotated[Path | None, option("FILE", "A .npy file (n, d) for rules that read features.", CHOICE)]
-Groups = Annotated[Literal["duplicates", "none"], option(None, "Keep exact copies in one fold, or do not.", TRAINING)]
-Learner = Annotated[
-    str | None,
-    option(
-        "LEARNER", "Learner and its options, such as convnet:epochs=8; see `unseen learners`.", TRAINING,
-        default="by the kind of data",
-    ),
-]  # fmt: skip
-Trainee = Annotated[
-    str | None,
-    option("LEARNER", "The learner that is trained on the coresets.", TRAINING, default="the learner that scores"),
-]
-Scores = Annotated[
-    list[str] | None,
-    option(
-        "SCORE", "A score and its options, such as dual:window=5; repeat for several.", TRAINING,
-        default="el2n; of a target, loss",
-    ),
-]  # fmt: skip
-Seed = Annotated[int, option("N", "The root seed.", RUNNING)]
-Threads = Annotated[
-    int | None,
-    option("N", "Threads of a fit.", RUNNING, default="all, shared by the jobs; 1 for a short fit of a network"),
-]
-Seeds = Annotated[int, option("N", "Replicates, each with other seeds throughout.", TRAINING)]
-Verify = Annotated[
-    Literal["cheap", "full"], option(None, "Fingerprint of the data: of a sample of the content, or of all.", DATA)
-]
-Json = Annotated[bool, option(None, "Print the result as one JSON object, and nothing else.", names="--json")]
-Quiet = Annotated[bool, option(None, "Print the result only.", names="--quiet -q")]
-Yes = Annotated[bool, option(None, "Begin without asking, however long it takes.", RUNNING, names="--yes -y")]
-Margin = Annotated[float, option("POINTS", "The loss that counts as none, in points.", COMPARISON)]
+DATA_SET = argument(
+    "DATA",
+    "A folder of images (one folder a class), a parquet file or a folder of them, a .csv, .jsonl or .npz "
+    "file, 'digits', 'openml:adult', 'hf:user/name:split', or the URL of parquet or npy shards in a store "
+    "(s3://bucket/folder).",
+)
+RUN = argument("RUN", "The directory of a run.")
+OUT = option(
+    "RUN", "Directory that keeps the run; the same command continues it after a kill.", default=REQUIRED, names="--out"
+)
+FEATURES = option("FILE", "A .npy file (n, d) for rules that read features.", CHOICE)
+GROUPS = option(None, "Keep exact copies in one fold, or do not.", TRAINING, default="duplicates")
+LEARNER = option(
+    "LEARNER",
+    "Learner and its options, such as convnet:epochs=8; see `unseen learners`.",
+    TRAINING,
+    shown="by the kind of data",
+)
+TRAINEE = option("LEARNER", "The learner that is trained on the coresets.", TRAINING, shown="the learner that scores")
+SCORES = option(
+    "SCORE",
+    "A score and its options, such as dual:window=5; repeat for several.",
+    TRAINING,
+    shown="el2n; of a target, loss",
+)
+SEED = option("N", "The root seed.", RUNNING, default=0)
+THREADS = option("N", "Threads of a fit.", RUNNING, shown="all, shared by the jobs; 1 for a short fit of a network")
+replicates = partial(option, "N", "Replicates, each with other seeds throughout.", TRAINING)
+VERIFY = option(None, "Fingerprint of the data: of a sample of the content, or of all.", DATA, default="cheap")
+JSON = option(None, "Print the result as one JSON object, and nothing else.", default=False, names="--json")
+QUIET = option(None, "Print the result only.", default=False, names="--quiet -q")
+YES = option(None, "Begin without asking, however long it takes.", RUNNING, default=False, names="--yes -y")
+MARGIN = option("POINTS", "The loss that counts as none, in points.", COMPARISON, default=0.5)
 
 
 # ---- bundles --------------------------------------------------------------------------------------------------------
@@ -116,19 +114,17 @@ Margin = Annotated[float, option("POINTS", "The loss that counts as none, in poi
 class LabelOptions:
     """How data with labels is read. None where an option was not given; a form of data refuses what it has not."""
 
-    label: Annotated[str | None, option("COLUMN", "Column of the labels; their array, in a .npz file.", DATA)] = None
-    image: Annotated[str | None, option("COLUMN", "Column of images.", DATA)] = None
-    text: Annotated[str | None, option("COLUMN", "Column of texts.", DATA)] = None
-    feature: Annotated[list[str] | None, option("COLUMN", "Feature column; repeat for several.", DATA)] = None
-    id_column: Annotated[str | None, option("COLUMN", "Column of the sample ids.", DATA, names="--id")] = None
-    group: Annotated[str | None, option("COLUMN", "Column of groups that stay in one fold.", DATA)] = None
-    split: Annotated[str | None, option("NAME", "Rows whose column 'split' has this value.", DATA)] = None
-    image_size: Annotated[int | None, option("PIXELS", "Side to which images are resized and cropped.", DATA)] = None
-    mode: Annotated[Literal["RGB", "L"] | None, option(None, "Images in colour, or grey.", DATA, default="RGB")] = None
-    x: Annotated[str | None, option("NAME", "The array of inputs, in a .npz file.", DATA, names="--x")] = None
-    on_error: Annotated[
-        Literal["raise", "skip"] | None, option(None, "An unreadable image: stop, or drop it and say so.", DATA)
-    ] = None
+    label: str | None = option("COLUMN", "Column of the labels; their array, in a .npz file.", DATA)
+    image: str | None = option("COLUMN", "Column of images.", DATA)
+    text: str | None = option("COLUMN", "Column of texts.", DATA)
+    feature: list[str] | None = option("COLUMN", "Feature column; repeat for several.", DATA)
+    id_column: str | None = option("COLUMN", "Column of the sample ids.", DATA, names="--id")
+    group: str | None = option("COLUMN", "Column of groups that stay in one fold.", DATA)
+    split: str | None = option("NAME", "Rows whose column 'split' has this value.", DATA)
+    image_size: int | None = option("PIXELS", "Side to which images are resized and cropped.", DATA)
+    mode: Literal["RGB", "L"] | None = option(None, "Images in colour, or grey.", DATA, shown="RGB")
+    x: str | None = option("NAME", "The array of inputs, in a .npz file.", DATA, names="--x")
+    on_error: Literal["raise", "skip"] | None = option(None, "An unreadable image: stop, or drop it and say so.", DATA)
 
     def given(self) -> dict[str, Any]:
         """Return the options that were given, by the names that `unseen.data.resolve` has for them."""
@@ -141,17 +137,15 @@ class LabelOptions:
 class LabelledOptions(LabelOptions):
     """How data with labels or with a target is read."""
 
-    target: Annotated[str | None, option("COLUMN", "Column of numbers to regress on, in place of labels.", DATA)] = None
+    target: str | None = option("COLUMN", "Column of numbers to regress on, in place of labels.", DATA)
 
 
 @dataclass(frozen=True)
 class AmountOptions:
     """How much is kept or removed."""
 
-    keep: Annotated[
-        str | None, option("AMOUNT", "How much to keep: a fraction (0.7, 70%) or a count (35000).", CHOICE)
-    ] = None
-    prune: Annotated[str | None, option("AMOUNT", "How much to remove, in place of --keep.", CHOICE)] = None
+    keep: str | None = option("AMOUNT", "How much to keep: a fraction (0.7, 70%) or a count (35000).", CHOICE)
+    prune: str | None = option("AMOUNT", "How much to remove, in place of --keep.", CHOICE)
 
     def given(self) -> dict[str, Any]:
         """Return `keep` and `prune` as numbers."""
@@ -162,25 +156,19 @@ class AmountOptions:
 class ChoiceOptions:
     """How a coreset is chosen from scores."""
 
-    rule: Annotated[
-        str | None,
-        option(
-            "RULE", "Rule and its options, such as stratified:cutoff=0.1; see `unseen rules`.", CHOICE,
-            default="in each class stratified, less some of the hardest; of a target, trimmed",
-        ),
-    ] = None  # fmt: skip
-    quota: Annotated[
-        str | None,
-        option(
-            "QUOTA",
-            "Budgets of the classes: proportional, floored (the default has it), uniform or error (held-out).",
-            CHOICE,
-        ),
-    ] = None
-    align: Annotated[
-        str | None, option("ALIGN", "How scores of different folds are joined: rank, none or temperature.", CHOICE)
-    ] = None
-    features: Features = None
+    rule: str | None = option(
+        "RULE",
+        "Rule and its options, such as stratified:cutoff=0.1; see `unseen rules`.",
+        CHOICE,
+        shown="in each class stratified, less some of the hardest; of a target, trimmed",
+    )
+    quota: str | None = option(
+        "QUOTA",
+        "Budgets of the classes: proportional, floored (the default has it), uniform or error (held-out).",
+        CHOICE,
+    )
+    align: str | None = option("ALIGN", "How scores of different folds are joined: rank, none or temperature.", CHOICE)
+    features: Path | None = FEATURES
 
     def given(self) -> dict[str, Any]:
         """Return the options that were given, as `unseen.select` takes them beside the rule."""
@@ -211,20 +199,17 @@ def _check_plan(text: str | None) -> str | None:
 class ScoringOptions:
     """Which models score, trained on which part of the data."""
 
-    learner: Learner = None
-    plan: Annotated[
-        str | None,
-        option(
-            "PLAN",
-            "Exposure plan: halves, folds (folds:k=3), leave_one_out, or seen (the classic in-sample score).",
-            TRAINING,
-            default="halves; folds with --folds, and for learners in closed form",
-            check=_check_plan,
-        ),
-    ] = None
-    folds: Annotated[int | None, option("N", "Number of folds, of the plan 'folds'.", TRAINING, default="5")] = None
-    repeats: Annotated[int, option("N", "Repetitions of the plan with other seeds.", TRAINING)] = 1
-    groups: Groups = "duplicates"
+    learner: str | None = LEARNER
+    plan: str | None = option(
+        "PLAN",
+        "Exposure plan: halves, folds (folds:k=3), leave_one_out, or seen (the classic in-sample score).",
+        TRAINING,
+        shown="halves; folds with --folds, and for learners in closed form",
+        check=_check_plan,
+    )
+    folds: int | None = option("N", "Number of folds, of the plan 'folds'.", TRAINING, shown="5")
+    repeats: int = option("N", "Repetitions of the plan with other seeds.", TRAINING, default=1)
+    groups: Literal["duplicates", "none"] = GROUPS
 
     def exposure(self) -> Plan | None:
         """Return the plan, or None for the default."""
@@ -239,16 +224,15 @@ class ScoringOptions:
 class TestOptions:
     """How coresets are tested."""
 
-    test: Annotated[str | None, option("DATA", "The test set, read as DATA is.", DATA, default="none")] = None
-    probe: Annotated[float, option("SHARE", "Without --test: the share of DATA set aside to test on.", DATA)] = 0.2
-    overlap: Annotated[
-        Literal["refuse", "drop"],
-        option(None, "Test samples that are copies of training samples: refuse, or leave them out.", DATA),
-    ] = "refuse"
-    seeds: Seeds = 5
-    fix: Annotated[
-        Literal["epochs", "iterations"], option(None, "What is fixed when less data is trained on.", TRAINING)
-    ] = "epochs"
+    test: str | None = option("DATA", "The test set, read as DATA is.", DATA, shown="none")
+    probe: float = option("SHARE", "Without --test: the share of DATA set aside to test on.", DATA, default=0.2)
+    overlap: Literal["refuse", "drop"] = option(
+        None, "Test samples that are copies of training samples: refuse, or leave them out.", DATA, default="refuse"
+    )
+    seeds: int = replicates(default=5)
+    fix: Literal["epochs", "iterations"] = option(
+        None, "What is fixed when less data is trained on.", TRAINING, default="epochs"
+    )
 
     def given(self) -> dict[str, Any]:
         """Return the options but the test set, as the library takes them."""
@@ -265,39 +249,29 @@ def _absolute_log(text: str | None) -> str | None:
 class RunOptions:
     """Where and how the work runs."""
 
-    seed: Seed = 0
-    executor: Annotated[
-        str,
-        option(
-            "EXECUTOR",
-            "Where fits run: local; ray, on this machine or a cluster; ray:num_gpus=1, a GPU a fit.",
-            RUNNING,
-        ),
-    ] = "local"
-    address: Annotated[str | None, option("HOST:PORT", "The Ray cluster.", RUNNING, default="Ray is started here")] = (
-        None
+    seed: int = SEED
+    executor: str = option(
+        "EXECUTOR",
+        "Where fits run: local; ray, on this machine or a cluster; ray:num_gpus=1, a GPU a fit.",
+        RUNNING,
+        default="local",
     )
-    jobs: Annotated[
-        int | None,
-        option(
-            "N",
-            "Fits trained at the same time.",
-            RUNNING,
-            default="2 where a fit on the CPU is long, else 1; with Ray as many as there is room for",
-        ),
-    ] = None
-    threads: Threads = None
-    yes: Yes = False
-    log: Annotated[
-        str | None,
-        option(
-            "LOG",
-            "Log losses, accuracies, scores, the verdict and the page: tensorboard:FOLDER, wandb:PROJECT or "
-            "mlflow:RUN_NAME.",
-            RUNNING,
-            check=_absolute_log,
-        ),
-    ] = None
+    address: str | None = option("HOST:PORT", "The Ray cluster.", RUNNING, shown="Ray is started here")
+    jobs: int | None = option(
+        "N",
+        "Fits trained at the same time.",
+        RUNNING,
+        shown="2 where a fit on the CPU is long, else 1; with Ray as many as there is room for",
+    )
+    threads: int | None = THREADS
+    yes: bool = YES
+    log: str | None = option(
+        "LOG",
+        "Log losses, accuracies, scores, the verdict and the page: tensorboard:FOLDER, wandb:PROJECT or "
+        "mlflow:RUN_NAME.",
+        RUNNING,
+        check=_absolute_log,
+    )
 
     def given(self, data: Data, learner: str | None, plan: Plan | None = None) -> dict[str, Any]:
         """Return the options as the library takes them, for this learner of these data."""
@@ -318,7 +292,7 @@ class RunOptions:
 class VerifiedRunOptions(RunOptions):
     """Where and how the work runs, where the data is remembered by its fingerprint."""
 
-    verify: Verify = "cheap"
+    verify: Literal["cheap", "full"] = VERIFY
 
     def given(self, data: Data, learner: str | None, plan: Plan | None = None) -> dict[str, Any]:
         """Return the options as the library takes them, for this learner of these data."""
@@ -329,8 +303,8 @@ class VerifiedRunOptions(RunOptions):
 class DisplayOptions:
     """What is printed."""
 
-    quiet: Quiet = False
-    json: Json = False
+    quiet: bool = QUIET
+    json: bool = JSON
 
     @property
     def silent(self) -> bool:
@@ -342,9 +316,9 @@ class DisplayOptions:
 class PageOptions(DisplayOptions):
     """What is printed, and whether the page of the run is written."""
 
-    no_report: Annotated[
-        bool, option(None, "Leave out the page that shows the run (RUN/report.html).", names="--no-report")
-    ] = False
+    no_report: bool = option(
+        None, "Leave out the page that shows the run (RUN/report.html).", default=False, names="--no-report"
+    )
 
 
 # ---- from texts to values -------------------------------------------------------------------------------------------
@@ -422,8 +396,7 @@ def subcommand(usual: str) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         parameters, bundles = _unfold(command)
         shown = set(usual.split())
-        described = {one.name: getattr(one.annotation, "__metadata__", ()) for one in parameters}
-        options = {name for name, extras in described.items() if any(isinstance(one, OptionInfo) for one in extras)}
+        options = {one.name for one in parameters if isinstance(one.annotation.__metadata__[0], OptionInfo)}
         if unknown := shown - options:
             raise TypeError(f"{command.__module__} shows options that it does not have: {', '.join(sorted(unknown))}")
         if options - shown:
@@ -453,15 +426,18 @@ def _unfold(command: Command) -> tuple[list[inspect.Parameter], dict[str, Any]]:
     parameters: list[inspect.Parameter] = []
     bundles: dict[str, Any] = {}
     for own in inspect.signature(command, eval_str=True).parameters.values():
-        bundle = own.annotation
-        if not is_dataclass(bundle):
-            parameters.append(own.replace(kind=_BY_NAME))
-            continue
-        bundles[own.name] = bundle
-        hints = get_type_hints(bundle, include_extras=True)
-        for each in fields(bundle):
-            parameters.append(inspect.Parameter(each.name, _BY_NAME, default=each.default, annotation=hints[each.name]))
+        if is_dataclass(own.annotation):
+            bundles[own.name] = own.annotation
+            hints = get_type_hints(own.annotation)
+            parameters += [_parameter(one.name, hints[one.name], one) for one in fields(own.annotation)]
+        else:
+            parameters.append(_parameter(own.name, own.annotation, own.default))
     return parameters, bundles
+
+
+def _parameter(name: str, kind: Any, described: Field[Any]) -> inspect.Parameter:
+    default = inspect.Parameter.empty if described.default is REQUIRED else described.default
+    return inspect.Parameter(name, _BY_NAME, default=default, annotation=Annotated[kind, described.metadata[_TYPER]])
 
 
 def _show_all(ctx: typer.Context, asked: bool) -> None:

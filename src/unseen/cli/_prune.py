@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import isnan, prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import unseen
 from unseen.cli import _options as o
@@ -28,36 +28,20 @@ MANY_PIXELS, LONG = 20_000_000, 300.0  # of all images; seconds
 
 WEAK = "where these are weak, random may do better: see `unseen evaluate`"
 
-Also = Annotated[list[str], o.option("SCORE", "A further score for the table; repeat for several.", o.CHOICE)]
-Score = Annotated[
-    str | None,
-    o.option(
-        "SCORE", "The score that the rule reads; see `unseen scores`.", o.CHOICE, default="el2n; of a target, loss"
-    ),
-]
-TableScore = Annotated[
-    str | None, o.option("SCORE", "The score of the table that the rule reads.", o.CHOICE, default="its first")
-]
-
 
 @dataclass(frozen=True)
 class AutoOptions:
     """How `--rule auto` finds the best way to choose."""
 
-    candidate: Annotated[
-        list[str] | None,
-        o.option(
-            "METHOD",
-            "With --rule auto: a way to choose, plan/score/rule; repeat for several. See `unseen sweep`.",
-            o.CHOICE,
-        ),
-    ] = None
-    probe: Annotated[
-        float | None, o.option("SHARE", "With --rule auto: the share held out.", o.CHOICE, default="0.2")
-    ] = None
-    confirm: Annotated[
-        int | None, o.option("N", "With --rule auto: fresh replicates that confirm the best.", o.CHOICE, default="5")
-    ] = None
+    candidate: list[str] | None = o.option(
+        "METHOD",
+        "With --rule auto: a way to choose, plan/score/rule; repeat for several. See `unseen sweep`.",
+        o.CHOICE,
+    )
+    probe: float | None = o.option("SHARE", "With --rule auto: the share held out.", o.CHOICE, shown="0.2")
+    confirm: int | None = o.option(
+        "N", "With --rule auto: fresh replicates that confirm the best.", o.CHOICE, shown="5"
+    )
 
     def given(self) -> dict[str, Any]:
         """Return the options that were given."""
@@ -66,13 +50,15 @@ class AutoOptions:
 
 @o.subcommand("out_dir keep prune rule score label target learner plan jobs seed yes json")
 def prune(
-    data: o.Source,
-    out_dir: o.Out,
+    *,
+    data: str = o.DATA_SET,
+    out_dir: Path = o.OUT,
     reading: o.LabelledOptions,
     amount: o.AmountOptions,
-    score: Score = None,
-    also: Also = [],  # noqa: B006 - typer reads the default and never changes it
-    *,
+    score: str | None = o.option(
+        "SCORE", "The score that the rule reads; see `unseen scores`.", o.CHOICE, shown="el2n; of a target, loss"
+    ),
+    also: list[str] = o.option("SCORE", "A further score for the table; repeat for several.", o.CHOICE, default=[]),
     choice: o.ChoiceOptions,
     auto: AutoOptions,
     scoring: o.ScoringOptions,
@@ -134,11 +120,11 @@ def prune(
 
 @o.subcommand("out_dir score learner plan folds repeats label target jobs seed yes quiet json")
 def score(
-    data: o.Source,
-    out_dir: o.Out,
-    reading: o.LabelledOptions,
-    score: o.Scores = None,
     *,
+    data: str = o.DATA_SET,
+    out_dir: Path = o.OUT,
+    reading: o.LabelledOptions,
+    score: list[str] | None = o.SCORES,
     scoring: o.ScoringOptions,
     running: o.VerifiedRunOptions,
     showing: o.DisplayOptions,
@@ -174,14 +160,14 @@ def score(
 
 @o.subcommand("out_file keep prune score rule quota align features seed json")
 def select(
-    run: o.Run,
-    out_file: Annotated[Path, o.option("FILE", "Parquet file for the coreset.", names="--out")],
-    amount: o.AmountOptions,
-    score: TableScore = None,
     *,
+    run: Path = o.RUN,
+    out_file: Path = o.option("FILE", "Parquet file for the coreset.", default=o.REQUIRED, names="--out"),
+    amount: o.AmountOptions,
+    score: str | None = o.option("SCORE", "The score of the table that the rule reads.", o.CHOICE, shown="its first"),
     choice: o.ChoiceOptions,
-    seed: o.Seed = 0,
-    json: o.Json = False,
+    seed: int = o.SEED,
+    json: bool = o.JSON,
 ) -> None:
     """Choose a coreset from the scores that a run already holds; nothing is trained.
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-import typer
 from rich.text import Text
 
 import unseen
@@ -16,33 +15,22 @@ from unseen.cli._console import aligned, drawing, err, print_json
 KIND = "Kind"
 _MOMENT = 5.0  # seconds
 
-Page = Annotated[Path | None, o.option("FILE", "The file.", names="--out", default="RUN/report.html")]
-Pictures = Annotated[
-    Path | None,
-    o.option(
-        "DATA",
-        "The data set whose samples are shown, where it moved, or the images that vectors were made of.",
-        o.DATA,
-        default="what the run read",
-    ),
-]
-Beside = Annotated[
-    list[Path] | None,
-    o.option(
-        "RUN", "A further run on the same samples: an evaluation, a sweep, scores by another plan; repeat for several."
-    ),
-]
-Images = Annotated[int, o.option("N", "Samples shown in a gallery; 0 for none.")]
-
 
 @o.subcommand("data beside out_file images json")
 def report(
-    run: o.Run,
-    data: Pictures = None,
-    beside: Beside = None,
-    out_file: Page = None,
-    images: Images = 20,
-    json: o.Json = False,
+    run: Path = o.RUN,
+    data: Path | None = o.option(
+        "DATA",
+        "The data set whose samples are shown, where it moved, or the images that vectors were made of.",
+        o.DATA,
+        shown="what the run read",
+    ),
+    beside: list[Path] | None = o.option(
+        "RUN", "A further run on the same samples: an evaluation, a sweep, scores by another plan; repeat for several."
+    ),
+    out_file: Path | None = o.option("FILE", "The file.", names="--out", shown="RUN/report.html"),
+    images: int = o.option("N", "Samples shown in a gallery; 0 for none.", default=20),
+    json: bool = o.JSON,
 ) -> None:
     """Write what a run found as one HTML file, to look at and to send on; it needs neither network nor other files.
 
@@ -63,49 +51,33 @@ def report(
 
 # ---- export ---------------------------------------------------------------------------------------------------------
 
-ExportRun = Annotated[
-    Path, typer.Argument(metavar="RUN", help="The directory of a run of prune or grow, or the file of a coreset.")
-]
-To = Annotated[str, o.option("KIND", "folder, parquet, huggingface, webdataset, npy, cleanlab or fiftyone; see below.")]
-Place = Annotated[Path, o.option("PLACE", "The file or folder that is made; it must not exist.")]
-Data = Annotated[
-    str | None,
-    o.option(
-        "DATA", "The data set, where it has moved or the run does not say; it must be the one that was scored.", o.DATA
-    ),
-]
-Coreset = Annotated[
-    Path | None,
-    o.option("FILE", "Another coreset of the same data set, from `unseen select`.", o.DATA, default="that of the run"),
-]
-Link = Annotated[
-    Literal["hard", "symlink", "copy"] | None, o.option(None, "folder: what the files are.", KIND, default="hard links")
-]
-Column = Annotated[
-    Literal["row", "id"] | None, o.option(None, "npy: rows in dataset order, or ids.", KIND, default="row")
-]
-Keys = Annotated[bool, o.option(None, "webdataset: write the ids as keys, and no shards.", KIND, names="--keys")]
-Shard = Annotated[
-    list[str] | None,
-    o.option("TAR", "webdataset: copy from this shard, whose keys are the ids; repeat for several.", KIND),
-]
-ShardBytes = Annotated[int | None, o.option("N", "webdataset: about how large shards become.", KIND, default="512 MiB")]
-
 
 @o.subcommand("to out data coreset link column keys shard shard_bytes quiet json")
 def export(
-    run: ExportRun,
-    to: To,
-    out: Place,
-    data: Data = None,
-    coreset: Coreset = None,
-    link: Link = None,
-    column: Column = None,
-    keys: Keys = False,
-    shard: Shard = None,
-    shard_bytes: ShardBytes = None,
-    quiet: o.Quiet = False,
-    json: o.Json = False,
+    run: Path = o.argument("RUN", "The directory of a run of prune or grow, or the file of a coreset."),
+    to: str = o.option(
+        "KIND", "folder, parquet, huggingface, webdataset, npy, cleanlab or fiftyone; see below.", default=o.REQUIRED
+    ),
+    out: Path = o.option("PLACE", "The file or folder that is made; it must not exist.", default=o.REQUIRED),
+    data: str | None = o.option(
+        "DATA", "The data set, where it has moved or the run does not say; it must be the one that was scored.", o.DATA
+    ),
+    coreset: Path | None = o.option(
+        "FILE", "Another coreset of the same data set, from `unseen select`.", o.DATA, shown="that of the run"
+    ),
+    link: Literal["hard", "symlink", "copy"] | None = o.option(
+        None, "folder: what the files are.", KIND, shown="hard links"
+    ),
+    column: Literal["row", "id"] | None = o.option(None, "npy: rows in dataset order, or ids.", KIND, shown="row"),
+    keys: bool = o.option(
+        None, "webdataset: write the ids as keys, and no shards.", KIND, default=False, names="--keys"
+    ),
+    shard: list[str] | None = o.option(
+        "TAR", "webdataset: copy from this shard, whose keys are the ids; repeat for several.", KIND
+    ),
+    shard_bytes: int | None = o.option("N", "webdataset: about how large shards become.", KIND, shown="512 MiB"),
+    quiet: bool = o.QUIET,
+    json: bool = o.JSON,
 ) -> None:
     """Write a coreset where training happens: whole or not at all, over nothing that exists.
 

@@ -44,28 +44,25 @@ OTHER_DATA, UNFINISHED = 4, 5
 # Where a configuration speaks of data.
 OF_DATA = ("fingerprint", "test", "features", "coresets")
 
-DryRun = Annotated[
-    bool,
-    o.option(
-        None,
-        "Train and change nothing: say whether the data still is what was scored, and what is left to do. Exit "
-        "code 0: the same data, all finished; 4: other data; 5: unfinished.",
-        names="--dry-run",
-    ),
-]
-Trust = Annotated[
-    bool,
-    o.option(
-        None,
-        "Import the learner and connect to the addresses that the run names, although another user began it.",
-        names="--trust",
-    ),
-]
-
 
 @o.subcommand("dry_run trust quiet json")
 def resume(
-    run: o.Run, dry_run: DryRun = False, trust: Trust = False, quiet: o.Quiet = False, json: o.Json = False
+    run: Path = o.RUN,
+    dry_run: bool = o.option(
+        None,
+        "Train and change nothing: say whether the data still is what was scored, and what is left to do. Exit "
+        "code 0: the same data, all finished; 4: other data; 5: unfinished.",
+        default=False,
+        names="--dry-run",
+    ),
+    trust: bool = o.option(
+        None,
+        "Import the learner and connect to the addresses that the run names, although another user began it.",
+        default=False,
+        names="--trust",
+    ),
+    quiet: bool = o.QUIET,
+    json: bool = o.JSON,
 ) -> None:
     """Continue a run to the same numbers it would have reached unbroken, from the command that began it.
 

@@ -110,7 +110,7 @@ def _draw_scores(facts: Facts, table: ScoreTable, score: str, cut: Cut | None) -
         colored=facts.coreset is not None,
     )  # fmt: skip
     if len(columns) == 2:
-        yield _draw_both_exposures(*columns, edges, score)
+        yield _draw_both_exposures(columns[0], columns[1], edges, score)
 
 
 def _draw_both_exposures(
