@@ -260,19 +260,17 @@ def save_beside(result: unseen.Sweep, folder: Path) -> dict[str, str]:
 
 def rows(result: unseen.Sweep) -> list[dict[str, Any]]:
     """Return a row for each method and budget, as numbers."""
-    from unseen.evaluating.statistics import interval, paired
+    from unseen.evaluating.statistics import interval
 
     found = []
     for name in result.methods:
         for budget in result.budgets:
-            mine = result.accuracies(name, budget)
-            if len(mine) == 0:
+            accuracies = result.accuracies(name, budget)
+            if len(accuracies) == 0:
                 continue
-            around = interval(mine)
+            around, change = interval(accuracies), result.to_random(name, budget)
             row = {"method": name, "budget": budget, "mean": around.mean, "low": around.low, "high": around.high}
-            beside = result.accuracies("random", budget)
-            if name != "random" and len(beside) == len(mine):
-                change = paired(mine, beside)
+            if change is not None:
                 row |= {"to_random": change.mean, "to_random_low": change.low, "to_random_high": change.high}
             found.append(row)
     return found

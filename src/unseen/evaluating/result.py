@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -238,9 +238,9 @@ class Evaluation:
         """
         choosing, part, full = (self.times.get(key) for key in (f"choosing {name}", name, "full"))
         prices: dict[str, Any] = {
-            "choosing": _price_as_json(choosing),
-            "training": _price_as_json(part),
-            "training_full": _price_as_json(full),
+            "choosing": choosing and asdict(choosing),
+            "training": part and asdict(part),
+            "training_full": full and asdict(full),
             **dict.fromkeys(IN_TRAININGS),
         }
         if self.about["fix"] == "iterations":
@@ -251,9 +251,15 @@ class Evaluation:
         share = pool / (pool + test["n"]) if test.get("by") == "probe split" else 1.0
         return {**prices, **in_trainings(choosing, full.divided(share), part.divided(share))}
 
-    @property
-    def _has_full(self) -> bool:
-        return any(arm.kind == "full" for arm in self.arms)
+    def _beside(self, arm: ArmResult) -> list[str]:
+        """Return the baselines that an arm is compared with: a baseline itself, with the full data."""
+        full = ["full"] if arm.kind != "full" and any(other.kind == "full" for other in self.arms) else []
+        return list(arm.beside) or full
+
+    def _verdicts(self) -> list[tuple[str, str]]:
+        """Return the verdict on each coreset against each baseline, in words, with the names of both."""
+        pairs = [(name, to) for name in self.coresets for to in self[name].beside]
+        return [(f"{name} against {to}", self.verdict(name, to).text) for name, to in pairs]
 
     def _baseline(self, arm: ArmResult, to: str) -> ArmResult:
         if to in arm.beside:
@@ -273,39 +279,28 @@ class Evaluation:
         return f"Evaluation({self.about['test']['n']:,} test samples, {self.about['fix']} fixed; {'; '.join(lines)})"
 
     def _repr_html_(self) -> str:
-        verdicts = [(f"{name} against {to}", self.verdict(name, to).text) for name in self.coresets
-                    for to in self[name].beside]  # fmt: skip
-        return card("Evaluation", verdicts, tabled(self.rows()))
+        return card("Evaluation", self._verdicts(), tabled(self.rows()))
 
     def rows(self) -> list[dict[str, str]]:
         """Return the table of results as texts, one row an arm."""
-        random = next((to for to in _RANDOM if any(to in a.beside for a in self.arms)), None)
+        random = [to for to in _RANDOM if any(to in arm.beside for arm in self.arms)][:1]
+        full = ["full"] if any(arm.kind == "full" for arm in self.arms) else []
         table = []
         for arm in self.arms:
             row = {"arm": arm.name, **({"trained": self.trainee} if self.trainee else {}), "kept": in_range(arm.kept)}
             row["epochs"] = in_range(arm.epochs) if arm.epochs.any() else ""
             row["accuracy"] = self.accuracy(arm.name).text()
-            if self._has_full:
-                row.update(self._against(arm, "full", arm.kind != "full"))
-            if random is not None:
-                row.update(self._against(arm, random, random in arm.beside))
+            for to in full + random:
+                known = to in self._beside(arm)
+                row[f"to {to}"] = self.difference(arm.name, to).text(sign=True) if known else ""
+                row[f"verdict, {to}"] = _short(self.verdict(arm.name, to)) if known else ""
             table.append(row)
         return table
-
-    def _against(self, arm: ArmResult, to: str, known: bool) -> dict[str, str]:
-        verdict = f"verdict, {to}"
-        if not known:
-            return {f"to {to}": "", verdict: ""}
-        return {f"to {to}": self.difference(arm.name, to).text(sign=True), verdict: _short(self.verdict(arm.name, to))}
 
     def to_markdown(self) -> str:
         """Format the table in Markdown: accuracy in per cent, differences in points, with their intervals."""
         about = f"{self.about['fix']} fixed; {self.about['test']['text']}; intervals at {100 * self.about['level']:g} %"
-        verdicts = [
-            f"- {name} against {to}: {self.verdict(name, to).text}"
-            for name in self.coresets
-            for to in self[name].beside
-        ]
+        verdicts = [f"- {head}: {text}" for head, text in self._verdicts()]
         return "\n".join([markdown_table(self.rows()), "", f"{about[0].upper()}{about[1:]}.", "", *verdicts, ""])
 
     def summary(self) -> dict[str, Any]:
@@ -314,8 +309,7 @@ class Evaluation:
         for arm in self.arms:
             entry = {"kind": arm.kind, "kept": arm.kept.tolist(), "accuracy": _as_json(self.accuracy(arm.name))}
             entry |= {"accuracies": arm.accuracy.tolist(), "sampling_error": arm.error, "covers": self.covers(arm.name)}
-            against = list(arm.beside) or (["full"] if arm.kind != "full" and self._has_full else [])
-            entry["against"] = {to: self._compare(arm, to) for to in against}
+            entry["against"] = {to: self._compare(arm, to) for to in self._beside(arm)}
             if arm.kind == "coreset":
                 entry["price"] = self.price(arm.name)
             arms[arm.name] = entry
@@ -420,10 +414,6 @@ def in_range(values: IntArray) -> str:
     """Write the smallest and the largest of some counts, or the one that all of them are."""
     low, high = int(values.min()), int(values.max())
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def _price_as_json(price: Price | None) -> dict[str, Any] | None:
-    return None if price is None else {"seconds": price.seconds, "samples": price.samples, "trainings": price.trainings}
 
 
 def _as_json(mean: Interval) -> dict[str, Any]:

@@ -48,13 +48,8 @@ class Sampling(NamedTuple):
 class Interval:
     """A mean over replicates, and the t-interval around it.
 
-    Args:
-        mean: the mean over replicates.
-        low: the lower end. NaN where it is not known: with fewer than two replicates, or where all replicates are equal
-            and the sampling error of the test set is not known.
-        high: the upper end; NaN as `low`.
-        n: the number of replicates.
-        level: the share of such intervals that hold the true mean.
+    The ends are NaN where they are not known: with fewer than two replicates, or where all replicates are equal and the
+    sampling error of the test set is not known.
 
     >>> interval([0.90, 0.92, 0.94]).text()
     '92.0 ± 5.0'
@@ -63,8 +58,8 @@ class Interval:
     mean: float
     low: float
     high: float
-    n: int
-    level: float = 0.95
+    n: int  # the number of replicates
+    level: float = 0.95  # the share of such intervals that hold the true mean
 
     @property
     def half(self) -> float:
@@ -90,20 +85,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of a paired test.
-
-    Args:
-        word: one of `lossless`, `loses`, `better`, `worse`, `undecided`.
-        text: the same in words, with figures in points.
-        more: how many more replicates would decide at the spread seen; None where it is decided or the spread is not
-            known; `MOST_SEEDS + 1` for any number above `MOST_SEEDS`.
-        classes: the classes that lose, whatever the outcome for all classes together.
-    """
+    """The outcome of a paired test."""
 
     word: Word
-    text: str
+    text: str  # the same in words, with figures in points
+    # How many more replicates would decide at the spread seen; None where it is decided or the spread is not known;
+    # `MOST_SEEDS + 1` for any number above `MOST_SEEDS`.
     more: int | None = None
-    classes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()  # the classes that lose, whatever the outcome for all classes together
 
     @property
     def good(self) -> bool:

@@ -23,7 +23,7 @@ from unseen.engine.work import Outcome
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import FULL, Method, usual_methods
 from unseen.evaluating.result import markdown_table
-from unseen.evaluating.statistics import interval, paired
+from unseen.evaluating.statistics import Interval, interval, paired
 from unseen.evaluating.trials import CellKey, TrialOptions, Trials, open_data, split_train_test
 from unseen.rules.budgets import amounts
 
@@ -161,15 +161,19 @@ class Sweep:
         times = {str(name): columns.pop(name) for name in ("seconds", "scoring_seconds") if name in columns}
         return cls(columns, about, times)
 
+    def to_random(self, method: str, budget: int) -> Interval | None:
+        """Return the difference in accuracy to random, paired by replicate; None where they have no such pairs."""
+        accuracies, random = self.accuracies(method, budget), self.accuracies("random", budget)
+        return paired(accuracies, random) if len(accuracies) == len(random) > 0 and method != "random" else None
+
     def entry(self, method: str, budget: int) -> str:
         """Format one entry of the table; empty where the method was not tried at this budget."""
-        accuracies, random = self.accuracies(method, budget), self.accuracies("random", budget)
+        accuracies = self.accuracies(method, budget)
         if not len(accuracies):
             return ""
-        text = interval(accuracies).text()
-        if method in (FULL, "random") or len(accuracies) != len(random):
+        text, change = interval(accuracies).text(), self.to_random(method, budget)
+        if method == FULL or change is None:
             return text
-        change = paired(accuracies, random)
         return f"{text} ({change.text(sign=True).split()[0]}{' *' if change.low > 0 or change.high < 0 else ''})"
 
     def caption(self) -> str:
@@ -279,10 +283,8 @@ def sweep(
             for (method, budget, replicate), outcome in ordered
         ]
         took = spent(run.events())
-        times = {
-            "seconds": np.array([took.get(trials.name(*one), np.nan) for one, _ in ordered])
-        }  # NaN: a line was lost
-        return run.save_output(FILE, Sweep.of(cells, trials.about(origin), times))
+        seconds = np.array([took.get(trials.name(*one), np.nan) for one, _ in ordered])  # NaN: a line was lost
+        return run.save_output(FILE, Sweep.of(cells, trials.about(origin), {"seconds": seconds}))
 
 
 def _read_budgets(trials: Trials, keep: Sequence[float | str] | None, prune: Sequence[float | str] | None) -> list[int]:

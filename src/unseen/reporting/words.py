@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from unseen.core.table import meaning
-from unseen.evaluating import statistics
 from unseen.evaluating.advise import Advice
 from unseen.evaluating.methods import FULL
 from unseen.evaluating.prices import Price, duration, paid
 from unseen.evaluating.result import ArmResult, Evaluation
-from unseen.evaluating.statistics import paired
+from unseen.evaluating.statistics import Verdict
 from unseen.evaluating.sweep import Sweep
 from unseen.learners.base import in_words
 from unseen.pruning import label_error_share
@@ -229,12 +228,10 @@ def _judge_sweep(sweep: Sweep) -> VerdictBox | None:
     better = worse = compared = 0
     lines = []
     for budget in sweep.budgets:
-        beside = sweep.accuracies(RANDOM, budget)
         tried = {method: sweep.accuracies(method, budget) for method in methods}
         tried = {method: accuracies for method, accuracies in tried.items() if len(accuracies)}
-        for accuracies in tried.values():
-            if len(accuracies) == len(beside):
-                change = paired(accuracies, beside)
+        for method in tried:
+            if (change := sweep.to_random(method, budget)) is not None:
                 better, worse, compared = better + (change.low > 0), worse + (change.high < 0), compared + 1
         if tried:
             best = max(tried, key=lambda method: float(tried[method].mean()))
@@ -249,6 +246,6 @@ def _judge_sweep(sweep: Sweep) -> VerdictBox | None:
     return VerdictBox("measured", text, tuple(lines))
 
 
-def _word(verdict: statistics.Verdict) -> str:
+def _word(verdict: Verdict) -> str:
     """Return the word of a verdict, or "mixed" where it is good news with a but."""
     return "mixed" if verdict.word in ("lossless", "better") and not verdict.good else verdict.word
