@@ -4,8 +4,8 @@ The first step is `unseen.prune` on a part of the budget. Each further step trai
 it about the samples outside, and adds those that it is least sure about. Samples that the rule cut off in the first
 step, such as likely wrong labels, stay out. No sample is judged by a model that saw it.
 
-`grow` is the verb and `Grown` its result. `Growth` holds the settings and `Loop` carries them out, for `grow` and for
-the methods that `unseen.evaluating` compares. This is the only place where a coreset decides what is trained on next.
+`Growth` holds the settings and `Loop` carries them out, for `grow` and for the methods that `unseen.evaluating`
+compares. This is the only place where a coreset decides what is trained on next.
 """
 
 from __future__ import annotations
@@ -85,28 +85,12 @@ def grow(
     cuts off at the whole budget, such as likely wrong labels, are not added later; copies of members are added only
     where no other outsiders are left. One further step costs a training on the coreset so far.
 
-    Args:
-        data: anything `unseen.data.resolve` takes: arrays (with `y`), a torch or Hugging Face data set, a path.
-        y: (n,) labels, where `data` is an array of inputs.
-        keep: the budget: a count (int) or a fraction (float in (0, 1]). Exactly one of keep and prune.
-        prune: how much is removed.
-        score: the score of the first step.
-        rule: the rule of the first step, with its options in it or among `options`; if not given, as `prune` chooses.
-        plan: the exposure plan of the first step; if not given, the default plan of `prune`.
-        start: the share of the budget in (0, 1) that the first step chooses, or a coreset of this data set to begin
-            with.
-        steps: how many further steps lie between the start and the budget; they add equally many samples.
-        refill: the score of the outsiders in a further step, by models trained on the coreset so far.
-        learner: see `unseen.learners.resolve`; by the kind of data if not given.
-        seed: the root seed, or None for one that is drawn; everything random follows from it.
-        groups: int (n,) groups, kept together so that no model judges a group that it saw; `"duplicates"` or None; see
-            `unseen.score`.
-        out: a directory that keeps the run, each scoring as a part of it. The same call continues it after a kill,
-            and is refused if anything that changes the numbers differs.
-        options: how `data` is read, as in `label="income"`; where fits run, such as `jobs=2`, see
-            `unseen.engine.work.Running`; the options of the rule; and `features` (columns of inputs where they are
-            names, else an array for rules that read it), `align` and `quota`: how the classes share the samples that a
-            step adds: `"proportional"` to their size, `"uniform"`, or `"error"`, to size x held-out error.
+    The arguments are those of `unseen.score` and `unseen.select`; `score`, `rule` and `plan` are those of the first
+    step. `start` is the share of the budget in (0, 1) that the first step chooses, or a coreset of this data set to
+    begin with. `steps` further steps lie between the start and the budget, and add equally many samples. `refill` is
+    the score of the outsiders in a further step, by models trained on the coreset so far. `quota` is how the classes
+    share the samples that a step adds: `"proportional"` to their size, `"uniform"`, or `"error"`, to size x held-out
+    error.
 
     Returns:
         The coreset with the step at which each member entered (`sources`, `order`), its history, and the score table
@@ -138,7 +122,7 @@ def grow(
         work = Work(source, learner, groups=groups, **running)
         loop = Loop(work, growth, **amounts(keep=keep, prune=prune), seed=seed)
         with work.session():
-            grown = Grown(*loop.run(run, announce=True))
+            grown = loop.run(run, announce=True)
         work.report("result", result=grown, run=out)
         return grown
 
@@ -226,18 +210,9 @@ class ScoringStep(NamedTuple):
 
 
 class Loop:
-    """A growth of one coreset. Settings that cannot work are refused when it is made, before any training.
+    """A growth of one coreset, of `sizes` at the start and after each step, by so many `trainings`.
 
-    Args:
-        work: the data set and the learner.
-        growth: the settings.
-        keep: the budget, a count or a fraction. Exactly one of keep and prune.
-        prune: how much is removed.
-        seed: the root seed.
-
-    Attributes:
-        sizes: the sizes of the coreset at the start and after each step.
-        trainings: how many models will be trained.
+    Settings that cannot work are refused when it is made, before any training.
     """
 
     def __init__(
@@ -272,7 +247,7 @@ class Loop:
             plan = Exposure(train=np.arange(size), watch=np.arange(size, max(self.budget, size + 1)))
             yield ScoringStep(f"step-{step}", plan, [self.growth.refill_score])
 
-    def run(self, run: Run, *, name: str = "", announce: bool = False) -> tuple[Coreset, History, ScoreTable]:
+    def run(self, run: Run, *, name: str = "", announce: bool = False) -> Grown:
         """Grow the coreset and keep every result in `run`.
 
         Args:
@@ -385,7 +360,7 @@ class Loop:
         parts: list[IntArray],
         scores: list[npt.NDArray[np.float64]],
         more: dict[str, object],
-    ) -> tuple[Coreset, History, ScoreTable]:
+    ) -> Grown:
         """Save the coreset, its history and the table of the first step in the run, and return them."""
         data, rows = self.work.data, np.concatenate(parts)
         since = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
@@ -402,7 +377,7 @@ class Loop:
         )
         run.save_table(table)
         run.save_output(HISTORY, history)
-        return run.save_coreset(coreset), history, table
+        return Grown(run.save_coreset(coreset), history, table)
 
     def _seed(self, purpose: str) -> int:
         return seeds.derive(self.seed, "grow", purpose)

@@ -179,7 +179,7 @@ class Selector:
         if method.grows:
             part = f"{self._grown_part(method, budget)}-r{replicate}"
             with self.run.part(part) as run:
-                return self._loop(method, budget, replicate).run(run, name=f"{part}/")[0].indices
+                return self._loop(method, budget, replicate).run(run, name=f"{part}/").coreset.indices
         samples = self.work.samples
         table = ScoreTable.unscored(samples.ids, samples.labels, samples.class_names)
         if method.plan is not None:

@@ -26,17 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of export.
+    """One kind of export."""
 
-    Args:
-        write: called with the request, the place, and the options by name; writes everything or nothing.
-        summary: what it writes, in a few words.
-        use: code that reads the result; `{out}` is the place.
-    """
-
-    write: Callable[..., None]
-    summary: str
-    use: str
+    write: Callable[..., None]  # called with the request, the place, and the options by name; all or nothing
+    summary: str  # what it writes, in a few words
+    use: str  # code that reads the result; `{out}` is the place
 
     @property
     def options(self) -> dict[str, Any]:

@@ -36,23 +36,14 @@ Report: TypeAlias = Callable[..., None]
 
 @dataclass(frozen=True, eq=False)
 class ExportRequest:
-    """A coreset to export. The data set is opened when it is first needed, and must be the one that was scored.
-
-    Args:
-        chosen: the coreset, or None.
-        table: the scores, or None.
-        run: the directory of the run, or None.
-        named: the data set, as `unseen.data.resolve` takes it; None for the one that the run read.
-        options: options of its reader; None for those by which the run read it.
-        report: called with (kind, **fields) as work goes on: `"exported"`, with `done` samples of `n`.
-    """
+    """A coreset to export. The data set is opened when it is first needed, and must be the one that was scored."""
 
     chosen: Coreset | None
     table: ScoreTable | None
     run: Path | None
-    named: Any
-    options: Mapping[str, Any] | None
-    report: Report | None
+    named: Any  # the data set, as `unseen.data.resolve` takes it; None for the one that the run read
+    options: Mapping[str, Any] | None  # options of its reader; None for those by which the run read it
+    report: Report | None  # called with (kind, **fields) as work goes on: `"exported"`, with `done` samples of `n`
 
     @property
     def coreset(self) -> Coreset:
