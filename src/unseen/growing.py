@@ -127,9 +127,6 @@ def grow(
         return grown
 
 
-# ---- settings and steps ------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class Growth:
     """The settings of a growth; `unseen.grow` explains each.
@@ -248,12 +245,9 @@ class Loop:
             yield ScoringStep(f"step-{step}", plan, [self.growth.refill_score])
 
     def run(self, run: Run, *, name: str = "", announce: bool = False) -> Grown:
-        """Grow the coreset and keep every result in `run`.
+        """Grow the coreset and keep every result in `run`, which is opened here and closed by the caller.
 
-        Args:
-            run: where results are kept; the scorings are parts of it. It is opened here and closed by the caller.
-            name: a prefix for the names of the fits in reports.
-            announce: whether to report the work ahead (`"work"`) and the result of each step (`"say"`).
+        `name` is a prefix for the names of the fits in reports; `announce` reports the work ahead and each step.
         """
         run.open(self._manifest())
         if announce:

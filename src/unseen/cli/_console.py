@@ -148,16 +148,13 @@ MANY_VALUES, MANY_TRAININGS = 20_000_000, 10
 class Reporter:
     """Shows how the work goes: a bar with the time left on a terminal, plain lines otherwise, nothing if quiet.
 
-    Args:
-        command: the name of the subcommand.
-        given: its parameters, from which `unseen resume` calls it again. They are written to the directory of the run
-            when the work begins. Where that is only looked at, nothing is shown, and the work ends (`Outlook`) where it
-            would begin.
-        data: the data set, on which one training is measured: where the work will take longer than ten minutes, the
-            program asks whether to begin. None: it does not ask.
-        run: the directory of the run, if not the parameter `out_dir`.
-        above: where this run is one of several in a folder: the folder, and the command that makes all of them.
-        resolved: parameters that were resolved from the data, such as the learner, in place of those given.
+    The subcommand and its parameters, `given` or `resolved` from the data, are written to the directory of the run when
+    the work begins; from them `unseen resume` calls it again. Where a run is only looked at, nothing is shown, and the
+    work ends (`Outlook`) where it would begin.
+
+    One training is measured on the data: where the work will take longer than ten minutes, the program asks whether to
+    begin. Without data it does not ask. Where the run is one of several in a folder, `above` is the folder, and the
+    command that makes all of them.
     """
 
     def __init__(
@@ -227,14 +224,13 @@ class Reporter:
         """Announce a scoring."""
         held = min(len(list(self.run.glob("fits/*/result.npz"))), plan["fits"])
         lines = [] if self.quiet else outlook(plan, self.command["options"], self._budget, held)
-        self._begin(lines, plan["fits"] * plan["epochs"], held * plan["epochs"], plan["fits"] - held)
+        epochs, trainings = plan["epochs"], plan["fits"] - held
+        self._on_work(lines=lines, epochs=plan["fits"] * epochs, held=held * epochs, trainings=trainings)
 
-    def _on_work(self, *, lines: list[tuple[str, str]], epochs: int, held: int = 0) -> None:
-        """Announce work of many trainings."""
-        self._begin(lines, epochs, held, MANY_TRAININGS)
-
-    def _begin(self, lines: list[tuple[str, str]], epochs: int, held: int, trainings: int) -> None:
-        """Announce work of any kind: what it is in words, its epochs in all, those already done."""
+    def _on_work(
+        self, *, lines: list[tuple[str, str]], epochs: int, held: int = 0, trainings: int = MANY_TRAININGS
+    ) -> None:
+        """Announce work of any kind: what it is in words, its epochs in all, those already done, and the trainings."""
         from unseen.engine.runs.commands import keep_command
 
         if not self.quiet:
@@ -433,9 +429,6 @@ def size(count: float) -> str:
 
 def _many(count: int, one: str, more: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else more or one + 's'}"
-
-
-# ---- the page at the end --------------------------------------------------------------------------------------------
 
 
 @contextmanager

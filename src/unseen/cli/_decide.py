@@ -55,9 +55,6 @@ def estimate(
         aligned([*found.lines(), *(("note", note) for note in found.notes)])
 
 
-# ---- advise ---------------------------------------------------------------------------------------------------------
-
-
 @o.subcommand("out_dir method margin quick test seeds fix learner trainee label jobs yes json")
 def advise(
     *,
@@ -160,9 +157,6 @@ def show_advice(advice: unseen.Advice, summary: dict[str, Any]) -> None:
     aligned(lines)
     if "report" in summary:
         aligned([("report", summary["report"])])
-
-
-# ---- sweep ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Reporter, aligned, grid, print_json, written
-from unseen.errors import ArgumentError, UnknownNameError
+from unseen.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from unseen.core.coreset import Coreset
@@ -182,16 +182,12 @@ def _methods(places: list[Path]) -> dict[str, list[Path]]:
     """Sort the runs by method: those whose configurations are equal but for the seed belong together."""
     from unseen.engine.runs import RunDirectory
     from unseen.engine.runs.base import digest_of
+    from unseen.evaluating.evaluation import coreset_of
 
     methods: dict[str, list[Path]] = {}
     for place in places:
         run = RunDirectory(place)
-        coreset = run.coreset()
-        if coreset is None:
-            raise ArgumentError(
-                f"{place} holds no coreset yet: finish it by `unseen resume`, or choose by `unseen select`"
-            )
-        methods.setdefault(digest_of(_seedless(run.manifest(), coreset)), []).append(place)
+        methods.setdefault(digest_of(_seedless(run.manifest(), coreset_of(run))), []).append(place)
     named: dict[str, list[Path]] = {}
     for group in methods.values():
         name = group[0].absolute().name + (f" and {len(group) - 1} more" if len(group) > 1 else "")

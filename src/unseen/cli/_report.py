@@ -49,9 +49,6 @@ def report(
         aligned([("report", str(path))])
 
 
-# ---- export ---------------------------------------------------------------------------------------------------------
-
-
 @o.subcommand("to out data coreset link column keys shard shard_bytes quiet json")
 def export(
     run: Path = o.argument("RUN", "The directory of a run of prune or grow, or the file of a coreset."),

@@ -182,13 +182,7 @@ class Found:
 
 
 def looked_at(run: Path, name: str, options: dict[str, Any]) -> Found:
-    """Follow the command that began a run up to where its work would begin, and change nothing.
-
-    Args:
-        run: the directory of the run.
-        name: the subcommand.
-        options: its options.
-    """
+    """Follow the command that began a run up to where its work would begin, and change nothing."""
     from unseen.engine.runs.readonly import Looking
 
     looking, announced, refused = Looking(run), None, []
@@ -207,10 +201,7 @@ def looked_at(run: Path, name: str, options: dict[str, Any]) -> Found:
 def looked_at_from_outside(run: Path, begun: Command, risks: list[str]) -> Found:
     """Look at the files of a run whose command would import or connect; the data is compared where it is a local file.
 
-    Args:
-        run: the directory of the run.
-        begun: the command that began it.
-        risks: what following it would do, in words.
+    `risks` says in words what following the command would do.
     """
     from unseen.data import resolve
     from unseen.engine.runs import RunDirectory
@@ -257,17 +248,12 @@ def _counted(number: int, unit: str) -> str:
 def _begun(run: Path) -> Command:
     from unseen.engine.runs.commands import read_command
 
-    try:
-        return read_command(run)
-    except CorruptFileError:
-        raise
-    except RunError as error:
-        if (run / COMMAND).exists():
-            raise
+    if not (run / COMMAND).exists():
         raise RunError(
             f"{run} holds no command to resume: it was not begun by `unseen prune` or `unseen score`, or no training "
             "had begun; repeat the original call with the same --out"
-        ) from error
+        )
+    return read_command(run)
 
 
 def _refuse_other_learners(run: Path, begun: Command) -> None:

@@ -123,9 +123,6 @@ def advise(
         return advice
 
 
-# ---- the result -----------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class TriedShare:
     """The result of trying one share."""
@@ -218,9 +215,6 @@ class Advice:
         content = run.read_json(FILE)
         with understood(run.path / FILE):
             return None if content is None else cls.from_json(content)
-
-
-# ---- the search -----------------------------------------------------------------------------------------------------
 
 
 class _Search:
@@ -317,9 +311,6 @@ def _outlook(
     if quick:
         lines[:0] = [("note", f"{ESTIMATE}, {who.name} on the features"), ("trap", TRAP)]
     return {"lines": lines, "epochs": epochs, "held": 0}
-
-
-# ---- the cheap first answer -----------------------------------------------------------------------------------------
 
 
 def vectors_of(data: Data, features: npt.ArrayLike | None, test: Any) -> Data:

@@ -262,6 +262,7 @@ def _read_coreset(name: str, item: CoresetLike, data: Data) -> Coreset:
 
 
 def _coreset_of_run(place: Path, data: Data) -> Coreset:
+    """Return the coreset of a run, which must be on this data set."""
     run = runs.RunDirectory(place)
     known: dict[str, Any] = run.manifest().get("fingerprint", {})
     actual = data.fingerprint()
@@ -270,10 +271,14 @@ def _coreset_of_run(place: Path, data: Data) -> Coreset:
         raise DataError(
             f"{place} is a run on other data: its {', '.join(differing)} differ; give the data that it chose from"
         )
-    coreset = run.coreset()
-    if coreset is None:
-        raise ArgumentError(f"{place} holds no coreset yet: finish it by `unseen resume`, or choose by `unseen select`")
-    return coreset
+    return coreset_of(run)
+
+
+def coreset_of(run: runs.RunDirectory) -> Coreset:
+    """Return the coreset of a run; refuse a run that holds none yet."""
+    if (coreset := run.coreset()) is not None:
+        return coreset
+    raise ArgumentError(f"{run.path} holds no coreset yet: finish it by `unseen resume`, or choose by `unseen select`")
 
 
 # ---- the arms -------------------------------------------------------------------------------------------------------

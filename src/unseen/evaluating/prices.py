@@ -82,9 +82,7 @@ def total(prices: Iterable[Price]) -> Price | None:
 def of_arms(events: Sequence[Mapping[str, Any]], files: Mapping[str, str]) -> dict[str, Price]:
     """Return the mean price of a training of each arm of an evaluation, and of choosing its coresets where logged.
 
-    Args:
-        events: the events of the run of the evaluation.
-        files: the name of each arm to the name of its files, without their ending `-r<replicate>`.
+    `files` maps the name of each arm to the name of its files, without their ending `-r<replicate>`.
     """
     prices = {
         f"{CHOOSING} {event['arm']}": Price(event["trainings"], event["seconds"], event["samples"])

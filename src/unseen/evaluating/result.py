@@ -115,15 +115,10 @@ class Evaluation:
         )
 
     def differences(self, name: str, to: str = "full") -> FloatArray:
-        """Return the accuracy of an arm minus that of a baseline, paired by replicates of equal seeds.
+        """Return the accuracy of an arm minus that of a baseline, float64 (R,), paired by replicates of equal seeds.
 
-        Args:
-            name: the arm.
-            to: the baseline: `"full"`, `"random"`, ...
-
-        Returns:
-            Float64 (R,). If a name has several coresets, but fewer than replicates, the mean for each coreset:
-            replicates that share a coreset are not independent draws of the method.
+        If a name has several coresets, but fewer than replicates, it is the mean for each coreset: replicates that
+        share a coreset are not independent draws of the method.
         """
         arm = self[name]
         return average_by_draw(arm.accuracy - self._baseline(arm, to).accuracy, arm.draws)
@@ -383,14 +378,9 @@ def file_name(arm: str) -> str:
 
 
 def average_by_draw(values: FloatArray, draws: int) -> FloatArray:
-    """Average over the replicates that share a training set, if there are several sets and fewer than R.
+    """Average values, float64 (R, ...), over the replicates that share a training set: float64 (draws, ...).
 
-    Args:
-        values: float64 (R, ...), one entry a replicate.
-        draws: the number of different training sets; replicate r has the set r mod `draws`.
-
-    Returns:
-        float64 (draws, ...), or `values` unchanged.
+    Replicate r has the set r mod `draws`. The values are unchanged if there is one set, or one for each replicate.
     """
     if not 1 < draws < len(values):
         return values

@@ -219,11 +219,9 @@ def describe_losses(
 ) -> tuple[tuple[str, ...], str]:
     """Name the classes that lose, worst first, and describe their losses: their interval is wholly below 0.
 
-    Args:
-        changes: class to the change of its accuracy, with joint intervals.
-        margin: the loss that counts as none.
-        large: a loss that is named even where it may be chance, for want of samples or seeds; None names none.
-        than: the baseline that the classes lose against, in words; empty for the full data.
+    `changes` maps each class to the change of its accuracy, with joint intervals. A loss of up to `margin` counts as
+    none; one of `large` is named even where it may be chance, for want of samples or seeds. `than` names the baseline
+    that the classes lose against; it is empty for the full data.
 
     >>> changes = {"cat": Interval(-0.09, -0.12, -0.06, 5), "dog": Interval(-0.06, -0.13, 0.01, 5)}
     >>> describe_losses(changes, margin=0.005)

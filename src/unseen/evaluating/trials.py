@@ -97,14 +97,8 @@ class Trials:
     replicates of two methods share what they can (initial weights, the order of common samples, the scoring itself
     where the plan is the same), so that their accuracies are compared in pairs.
 
-    Args:
-        train: the data set to choose from.
-        test: the data set to test on.
-        methods: every method that will be tried.
-        run: where everything is kept; it is opened here and closed by the caller.
-        about: further entries of the manifest, such as the verb.
-        seed: the root seed.
-        **settings: see `TrialSettings`; `features` and `groups` may be those of the data set that `train` is a part of.
+    `run` keeps everything; it is opened here and closed by the caller. `about` are further entries of its manifest.
+    `features` and `groups` among the settings may be those of the data set that `train` is a part of.
     """
 
     def __init__(

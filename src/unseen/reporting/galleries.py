@@ -148,12 +148,7 @@ class View:
 
 
 class Views:
-    """Samples of a data set by row of the score table.
-
-    Args:
-        samples: the data set.
-        places: int64 (n,) the row in the data set of each row of the table.
-    """
+    """Samples of a data set by row of the score table; `places`, int64 (n,), are the rows of these in the data set."""
 
     def __init__(self, samples: Format, places: IntArray) -> None:
         self._samples, self._places = samples, places
@@ -199,10 +194,8 @@ class Views:
 def view_of(facts: Facts, data: Any = None) -> Views | str:
     """Open the samples of a run, or return the reason why they cannot be shown.
 
-    Args:
-        facts: of the run.
-        data: the data set, or another view of it with the same ids and labels (the images that vectors were made of);
-            where the run read it if not given.
+    `data` is the data set, or another view of it with the same ids and labels (the images that vectors were made of);
+    if not given, it is read where the run read it.
     """
     if facts.table is None:
         return "the run holds no scores"

@@ -31,13 +31,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(facts: Facts, views: Views | str, *, images: int) -> str:
-    """Render the whole page as HTML. The same run gives the same page.
-
-    Args:
-        facts: the results of the run.
-        views: its samples, or the reason why they cannot be shown.
-        images: number of samples in a gallery.
-    """
+    """Render the whole page as HTML, with the samples of the run or the reason why they cannot be shown."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
