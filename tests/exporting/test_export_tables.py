@@ -204,3 +204,20 @@ def test_a_file_that_is_damaged_under_the_same_stamp(tmp_path):
     with pytest.raises(DataError, match=r"row group \d of .*t.parquet cannot be read"):
         unseen.export(coreset, "parquet", tmp_path / "kept.parquet", data=path)
     assert [file.name for file in tmp_path.iterdir()] == ["t.parquet"]
+
+
+def test_a_csv_of_a_csv_has_its_rows_and_columns(tmp_path):
+    rows = pd.DataFrame({"x": VECTORS[:, 0], "said": ['a, "b"', "two\nlines", "", "ü"] * 3, "label": ["01", "02"] * 6})
+    rows.to_csv(tmp_path / "t.csv", index=False)
+    pruned = unseen.prune(tmp_path / "t.csv", keep=6, rule="random", learner="forest:n_estimators=3", features=["x"])
+    out = unseen.export(pruned, "csv", tmp_path / "kept.csv", data=tmp_path / "t.csv", features=["x"])
+    kept = pd.read_csv(out, dtype={"label": str}, keep_default_na=False)
+    expected = pd.read_csv(tmp_path / "t.csv", dtype={"label": str}, keep_default_na=False)
+    pd.testing.assert_frame_equal(kept, expected.iloc[pruned.coreset.indices].reset_index(drop=True))
+
+
+def test_a_csv_holds_no_images_and_no_lists(tmp_path):
+    data = from_arrays(VECTORS, np.arange(12) % 2)
+    with pytest.raises(ArgumentError, match="CSV holds numbers and text, but not features; to='parquet' keeps"):
+        unseen.export(coreset_of(data, ROWS), "csv", tmp_path / "kept.csv", data=data)
+    assert not list(tmp_path.iterdir())

@@ -53,7 +53,9 @@ def report(
 def export(
     run: Path = o.argument("RUN", "The directory of a run of prune or grow, or the file of a coreset."),
     to: str = o.option(
-        "KIND", "folder, parquet, huggingface, webdataset, npy, cleanlab or fiftyone; see below.", default=o.REQUIRED
+        "KIND",
+        "folder, parquet, csv, huggingface, webdataset, npy, cleanlab or fiftyone; see below.",
+        default=o.REQUIRED,
     ),
     out: Path = o.option("PLACE", "The file or folder that is made; it must not exist.", default=o.REQUIRED),
     data: str | None = o.option(

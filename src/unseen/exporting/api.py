@@ -48,6 +48,7 @@ for _name, _kind in {
         "torchvision.datasets.ImageFolder({out!r})",
     ),
     "parquet": Kind(tables.to_parquet, "the rows with all columns, in one file", "pandas.read_parquet({out!r})"),
+    "csv": Kind(tables.to_csv, "the rows with all columns of numbers and text", "pandas.read_csv({out!r})"),
     "huggingface": Kind(tables.to_huggingface, "a saved Hugging Face data set", "datasets.load_from_disk({out!r})"),
     "webdataset": Kind(
         images.to_webdataset,
@@ -86,8 +87,8 @@ def export(
 
     Args:
         source: the directory of a run of `prune` or `grow`, the result of one of these, a `Coreset`, or a coreset file.
-        to: the kind: `"folder"`, `"parquet"`, `"huggingface"`, `"webdataset"`, `"npy"`,
-            `"cleanlab"` or `"fiftyone"`.
+        to: the kind: `"folder"`, `"parquet"`, `"csv"`, `"huggingface"`, `"webdataset"`, `"npy"`, `"cleanlab"` or
+            `"fiftyone"`.
         out: the file or folder to make; it must not exist.
         data: the data set, as `unseen.data.resolve` takes it. The default is the one that the run was started with on
             the command line. Index files and `"cleanlab"` need none. A path exports most: files are linked, and tables

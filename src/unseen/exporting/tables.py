@@ -1,8 +1,9 @@
 """Exports of rows and tables: index files, parquet, Hugging Face data sets, and inputs of cleanlab and FiftyOne.
 
-`to_npy` writes rows or ids. `to_parquet` and `to_huggingface` write the kept rows with all columns of the source.
-`to_cleanlab` writes held-out probabilities and labels. `to_fiftyone` writes a JSON file of values by the paths of
-images, for `dataset.set_values`. FiftyOne needs a database server; a test with it runs only where both are installed.
+`to_npy` writes rows or ids. `to_parquet`, `to_csv` and `to_huggingface` write the kept rows with all columns of the
+source. `to_cleanlab` writes held-out probabilities and labels. `to_fiftyone` writes a JSON file of values by the paths
+of images, for `dataset.set_values`. FiftyOne needs a database server; a test with it runs only where both are
+installed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 
 from unseen.core.files import replace_file
@@ -63,6 +65,23 @@ def to_parquet(request: ExportRequest, out: Path) -> None:
                     held = []
             if held:
                 writer.write_table(pa.concat_tables(held), row_group_size=sum(map(len, held)))
+
+    replace_file(out, write)
+
+
+def to_csv(request: ExportRequest, out: Path) -> None:
+    """Write one CSV file with the kept rows, in the order of the data set, and all its columns.
+
+    Columns of images, lists or other nested values are refused, since CSV has no form for them.
+    """
+    schema = request.source.stored_schema
+    if nested := [field.name for field in schema if pa.types.is_nested(field.type) or pa.types.is_binary(field.type)]:
+        raise ArgumentError(f"CSV holds numbers and text, but not {some(nested)}; to='parquet' keeps all columns")
+
+    def write(file: BinaryIO) -> None:
+        with pyarrow.csv.CSVWriter(file, schema) as writer:
+            for table in request.tables():
+                writer.write_table(table)
 
     replace_file(out, write)
 
