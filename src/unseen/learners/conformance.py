@@ -158,13 +158,12 @@ class _Case:
         epochs: list[int] | None = None,
     ) -> Named:
         """Return the observations of a training, in the order of the rows; by default of the learner, data and fit."""
-        tape = _Tape(self.words) if tape is None else tape
+        tape, store = tape or _Tape(self.words), store or _Store()
 
         def report(kind: str, **fields: Any) -> None:
             if kind == "epoch" and epochs is not None:
                 epochs.append(int(fields["epoch"]))
 
-        store = _Store() if store is None else store
         (who or self.who).fit(data or self.data, fit or self.fit, tape, store, seed=self.seed, report=report)
         return tape.in_order()
 
@@ -172,14 +171,9 @@ class _Case:
 def _equal(of: Learner, rule: str, got: Named, wanted: Named, *, near: bool = False) -> None:
     ensure(got.keys() == wanted.keys(), of, rule, f"{sorted(got)} in place of {sorted(wanted)}")
     for name, values in wanted.items():
-        other = got[name]
-        fine = other.shape == values.shape
-        if near:
-            scale = max(1.0, float(np.abs(values).max(initial=0.0)))
-            fine = fine and np.allclose(other, values, rtol=NEAR, atol=NEAR * scale)
-        else:
-            fine = fine and np.array_equal(other, values)
-        ensure(fine, of, rule, f"other {name!r}")
+        other, scale = got[name], max(1.0, float(np.abs(values).max(initial=0.0)))
+        close = {"rtol": NEAR, "atol": NEAR * scale} if near else {"rtol": 0.0, "atol": 0.0}
+        ensure(other.shape == values.shape and np.allclose(other, values, **close), of, rule, f"other {name!r}")
 
 
 def _check_described(who: Learner) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -74,13 +74,10 @@ def imported_by(spec: str) -> str | None:
     >>> imported_by("sklearn:os:abort"), imported_by("convnet:network=a.b:f,epochs=2"), imported_by("forest")
     ('os:abort', 'a.b:f', None)
     """
-    prefix, _, rest = spec.partition(":")
-    if prefix == "torch" and ":" in rest:
-        place, _, tail = rest.rpartition(":")
-        return place if "=" in tail and ":" in place else rest
-    if prefix == "sklearn" and ":" in rest and "=" not in rest:
-        return rest
-    network = parse_spec(rest if prefix in ("sklearn", "torch") else spec)[1].get("network")
+    place, rest = _split(spec)
+    if place:
+        return place
+    network = parse_spec(rest)[1].get("network")
     return network if isinstance(network, str) and ":" in network else None
 
 
@@ -118,23 +115,30 @@ def _make_learner(spec: Any, data: Data) -> Learner:
                 f"got an object of {type(spec).__name__}"
             )
         return _wrap_estimator(spec)
-    prefix, _, rest = spec.partition(":")
-    if prefix == "sklearn" and ":" in rest and "=" not in rest:
-        return _wrap_estimator(_make_estimator(rest), made_by=rest)
-    if prefix == "torch" and ":" in rest:  # module:function and, after another colon, the options of a recipe
-        place, _, tail = rest.rpartition(":")
-        if "=" not in tail:
-            place, tail = rest, ""
-        return _make_torch(rest, lambda recipe: recipe(network=place, **parse_spec(f"x:{tail}")[1]))
-    name, options = parse_spec(rest if prefix in ("sklearn", "torch") else spec)
+    place, rest = _split(spec)
+    if place and spec.startswith("sklearn:"):
+        return _wrap_estimator(_make_estimator(place), made_by=place)
+    name, options = parse_spec(rest)
+    if place:
+        return _make_torch(spec.removeprefix("torch:"), lambda recipe: recipe(network=place, **options))
     return LEARNERS.get(name)(data, options)
 
 
-def _check_options(name: str, options: Mapping[str, Any], known: Iterable[str]) -> None:
-    known = list(known)
-    unknown = [key for key in options if key not in known]
-    if unknown:
-        raise ArgumentError(f"learner {name!r} has no option {unknown[0]!r}; its options: {', '.join(known)}")
+def _split(spec: str) -> tuple[str, str]:
+    """Return the `module:function` that a spec names, or an empty text; and the name and options of all else."""
+    prefix, _, rest = spec.partition(":")
+    if prefix not in ("sklearn", "torch"):
+        return "", spec
+    if ":" not in rest or (prefix == "sklearn" and "=" in rest):
+        return "", rest
+    place, _, options = rest.rpartition(":")  # the options of a recipe may follow a function of torch
+    return (place, f"x:{options}") if "=" in options else (rest, "x")
+
+
+def _check_options(name: str, options: Mapping[str, Any], known: Collection[str]) -> None:
+    for option in options:
+        if option not in known:
+            raise ArgumentError(f"learner {name!r} has no option {option!r}; its options: {', '.join(known)}")
 
 
 def _make_preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:

@@ -47,16 +47,7 @@ BLOCK = 16_384  # rows to predict at a time
 ROUNDING = 1e-3  # twice the rounding error of a probability in float16
 SEED_LIMIT = 2**32  # the end of scikit-learn's random_state
 # The errors of estimators for data and parameters that they cannot use; those of NumPy, SciPy and Arrow are subclasses.
-_LIBRARY_ERRORS = (
-    ArithmeticError,
-    ValueError,
-    TypeError,
-    IndexError,
-    KeyError,
-    AttributeError,
-    RuntimeError,
-    MemoryError,
-)
+_LIBRARY_ERRORS = (ArithmeticError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, MemoryError)
 NUMBERED = {"skorch", "xgboost"}  # packages whose classifiers take only labels 0..C-1
 ARRAYS_ONLY = {"skorch"}  # packages whose classifiers do not take frames as tables
 
@@ -102,11 +93,8 @@ class SklearnLearner(Learner):
     def describe(self) -> dict[str, object]:
         """Return the class of the estimator, all its parameters, and the function that made it."""
         params = self.estimator.get_params(deep=True)
-        about: dict[str, object] = {
-            "learner": self.name,
-            "params": {name: _as_json(params[name]) for name in sorted(params)},
-        }
-        return about if self.made_by is None else {**about, "made_by": self.made_by}
+        made_by = {} if self.made_by is None else {"made_by": self.made_by}
+        return {"learner": self.name, "params": {name: _as_json(params[name]) for name in sorted(params)}, **made_by}
 
     def check(self, data: Data) -> None:
         """Refuse labels for a regressor; for a classifier, a regression target or fewer than two classes."""

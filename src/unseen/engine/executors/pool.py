@@ -2,10 +2,8 @@
 
 The pool is not `concurrent.futures`. There, one cannot find out which job a killed worker had, the processes cannot be
 ended, and workers outlive a killed parent. Here each worker has its own pipe, which carries its jobs, its progress and
-its results, and shows either side when the other is gone.
-
-A worker starts with only its pipe. It receives data and a job when it is ready, so nothing large is written to a
-process that does not read yet.
+its results, and shows either side when the other is gone. It receives data and a job when it is ready, so nothing large
+is written to a process that does not read yet.
 """
 
 from __future__ import annotations
@@ -54,21 +52,23 @@ class WorkerPool:
 
         All workers are ended where this generator is left before its last result.
         """
-        done, self.running = False, True
+        self.running = True
         try:
-            self._remove_dead()
+            for worker in [worker for worker in self._workers if not worker.process.is_alive()]:  # died while idle
+                self._workers.remove(worker)
+                worker.dismiss()
+                worker.end(monotonic())
             while self._feed(jobs, data, threads):
                 for worker in self._wait_for_messages():
-                    job, result = worker.take(report, self._in_flight)
-                    if job is not None and result is not None:
-                        # Before the result is kept, so that the worker does not wait for that.
-                        self._feed(jobs, data, threads)
-                        yield job, result
-            done = True
+                    done = worker.take(report, self._in_flight)
+                    if done is not None:
+                        self._feed(jobs, data, threads)  # first, so that the worker does not wait while it is kept
+                        yield done
+        except BaseException:
+            self.stop()
+            raise
         finally:
             self.running = False
-            if not done:
-                self.stop()
 
     def stop(self) -> None:
         """End all workers: let idle ones end by themselves, and terminate busy ones."""
@@ -81,13 +81,6 @@ class WorkerPool:
         while self._shared:
             self._shared.pop().close()
         atexit.unregister(self.stop)
-
-    def _remove_dead(self) -> None:
-        """Remove the workers that died while they were idle."""
-        for worker in [worker for worker in self._workers if not worker.process.is_alive()]:
-            self._workers.remove(worker)
-            worker.dismiss()
-            worker.end(monotonic())
 
     def _share(self, data: Data) -> SharedData:
         """Return the data as shared with workers; pickle them at the first call."""
@@ -143,8 +136,7 @@ class _Worker:
         # Not a daemon, because its learner may start processes that load data.
         self.process = context.Process(target=work, args=(self._theirs,), name="unseen-worker")
         self.job: Job | None = None
-        self._threads = 1
-        self._wanted: SharedData | None = None  # the data of the job
+        self._waiting: tuple[Job, SharedData, int] | None = None  # a job until the worker is ready: data and threads
         self._shared: SharedData | None = None  # the data that the worker has
         self._learner: Learner | None = None  # the learner that the worker has
         self._ready = False
@@ -162,14 +154,10 @@ class _Worker:
 
     def give(self, job: Job, shared: SharedData, threads: int) -> None:
         """Send a job at once, or as soon as the worker is ready."""
-        self.job, self._wanted, self._threads = job, shared, threads
-        if self._ready:
-            self._send()
-
-    def _send(self) -> None:
-        assert self.job is not None
-        assert self._wanted is not None
-        shared, job = self._wanted, self.job
+        self.job = job
+        if not self._ready:
+            self._waiting = job, shared, threads
+            return
         other = None if job.learner is self._learner else job.learner
         self._learner = job.learner
         try:
@@ -179,14 +167,14 @@ class _Worker:
                     self.pipe.send(("data", (shared.described, shared.file is not None)))
                     if shared.file is not None:
                         reduction.send_handle(self.pipe, shared.file.fileno(), self.process.pid)
-                self.pipe.send(("job", (job, other, self._threads)))
+                self.pipe.send(("job", (job, other, threads)))
         except _UNPICKLABLE as error:
             raise ArgumentError(
                 f"with jobs above 1, learner, sink and checkpoints of fit {job.name} must be picklable, to be sent to "
                 f"worker processes: {error}; define classes and functions at the top of a module, or use jobs=1"
             ) from error
 
-    def take(self, report: Report, in_flight: list[str]) -> tuple[Job | None, Named | None]:
+    def take(self, report: Report, in_flight: list[str]) -> tuple[Job, Named] | None:
         """Read one message: pass progress on, raise an error, or return the job with its result."""
         kind: str = "died"
         content: Any = None
@@ -194,20 +182,22 @@ class _Worker:
             if self.pipe.poll():
                 kind, content = self.pipe.recv()
             elif self.process.is_alive():
-                return None, None
+                return None
         if kind == "report":
             report(content.pop("kind"), **content)
         elif kind == "ready":
             self._ready = True
-            self._send()
+            waiting, self._waiting = self._waiting, None
+            if waiting is not None:
+                self.give(*waiting)
         elif kind == "failed":
             raise rebuild_error(*content)
         elif kind == "died":
             raise WorkerError(self._describe_death(in_flight))
-        else:
+        elif self.job is not None:
             job, self.job = self.job, None
             return job, content
-        return None, None
+        return None
 
     def dismiss(self) -> None:
         """Ask the worker to end: an idle worker ends when its pipe closes."""

@@ -4,10 +4,8 @@ Ray schedules the tasks. Its own retries are not used: they are silent, do not d
 of the learner, and would repeat reports. Every task is a generator, so that one ordered channel carries its progress
 and its result, and ends with the task.
 
-A fit may also be trained by several workers together. Ray Train starts and connects them, and a task reads their
-messages. Only the part of Ray Train that connects processes is used. State, progress and results take the same ways as
-in every other fit, so nothing of a run is in the storage of Ray Train. The death of a worker is distinguished from an
-error of the learner here, too, and all workers then start again.
+A fit may also be trained by several workers together, which Ray Train starts and connects. A task reads their messages.
+Nothing of a run is in the storage of Ray Train. If a worker dies, all workers start again.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ import os
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -189,10 +187,9 @@ class RayExecutor:
             shared = TaskContext(data, learners[id(learner)][1], self.threads, str(Path.cwd()))
             try:
                 if is_parted(job):
-                    sizes = Sizes(cpus, gpus, at_once)
-                    return parts.options(num_cpus=0, max_retries=0).remote(shared, job, sizes)
+                    return parts.options(num_cpus=0, max_retries=0).remote(shared, job, Sizes(cpus, gpus, at_once))
                 if self.workers > 1:
-                    group = WorkerGroup(self.workers, cpus, gpus)
+                    group = Sizes(cpus, gpus, self.workers)
                     return together.options(num_cpus=0, max_retries=0).remote(shared, job, group)
                 return task.options(num_cpus=cpus, num_gpus=gpus, max_retries=0).remote(shared, job)
             except (PicklingError, AttributeError, TypeError) as error:
@@ -206,17 +203,7 @@ class RayExecutor:
 # ---- one fit by several workers ------------------------------------------------------------------------------------
 
 _LOOK = 1.0  # seconds between checks that the workers are alive
-_LAST = ("done", "failed")
 _PLACED = "placed"
-
-
-@dataclass(frozen=True)
-class WorkerGroup:
-    """The workers of one fit."""
-
-    workers: int  # the number of workers
-    cpus: int  # the CPUs claimed for each
-    gpus: float  # the GPUs claimed for each
 
 
 class Placements:
@@ -246,7 +233,7 @@ class Placements:
                 remove_placement_group(self._held.pop(fit))
 
 
-def train_together(shared: TaskContext, job: Job, group: WorkerGroup) -> Iterator[Message]:
+def train_together(shared: TaskContext, job: Job, group: Sizes) -> Iterator[Message]:
     """Run one job by several workers, as a task; yield the messages of `unseen.engine.executors.ray_tasks.train`.
 
     Where a worker dies, all workers start again after the last checkpoint, up to three times. Each time is reported as
@@ -278,19 +265,19 @@ def train_together(shared: TaskContext, job: Job, group: WorkerGroup) -> Iterato
 class _Attempt:
     """One start of all workers, in its own thread, because Ray Train returns only when they have ended."""
 
-    def __init__(self, group: WorkerGroup, config: dict[str, Any]) -> None:
+    def __init__(self, group: Sizes, config: dict[str, Any]) -> None:
         self.answered = False
         self.error: BaseException | None = None
         self._thread = Thread(target=self._fit, args=(group, config), daemon=True)
         self._thread.start()
 
-    def _fit(self, group: WorkerGroup, config: dict[str, Any]) -> None:
+    def _fit(self, group: Sizes, config: dict[str, Any]) -> None:
         os.environ["RAY_TRAIN_V2_ENABLED"] = "1"  # read on import; the default from Ray 2.51 on
         from ray.train import RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
 
         claimed = {"CPU": group.cpus, **({"GPU": group.gpus} if group.gpus else {})}
-        scaling = ScalingConfig(num_workers=group.workers, use_gpu=group.gpus > 0, resources_per_worker=claimed)
+        scaling = ScalingConfig(num_workers=group.at_once, use_gpu=group.gpus > 0, resources_per_worker=claimed)
         try:
             with TemporaryDirectory(prefix="unseen-") as folder:
                 run = RunConfig(name="fit", storage_path=folder)
@@ -302,20 +289,19 @@ class _Attempt:
         """Yield the messages of the workers until these have ended; the last message comes when all is cleared."""
         from ray.util.queue import Empty
 
-        last: Message | None = None
+        last: list[Message] = []
         lives = True
         while lives:
             lives = self._thread.is_alive()  # before the queue is read, so that no last message is missed
             with suppress(Empty):
                 while True:
                     message: Message = queue.get(timeout=_LOOK) if lives else queue.get_nowait()
-                    if message[0] not in _LAST:
+                    if message[0] in ("done", "failed"):
+                        last.append(message)
+                    else:
                         yield message
-                    elif last is None:  # only the first, because one failure can cause others
-                        last = message
-        self.answered = last is not None
-        if last is not None:
-            yield last
+        self.answered = bool(last)
+        yield from last[:1]  # only the first, because one failure can cause others
 
     def cause(self) -> str:
         """Describe why the workers ended without an answer."""

@@ -30,11 +30,11 @@ Judged = Sequence[Sequence[IntArray]]  # the parts of the second pass, which jud
 
 @dataclass(frozen=True)
 class Sizes:
-    """The resources of the tasks of one fit."""
+    """The resources of the tasks, or of the workers, of one fit."""
 
-    cpus: int  # the CPUs of each task
-    gpus: float  # the GPUs of each task
-    at_once: int  # the number of tasks at a time
+    cpus: int  # the CPUs claimed for each
+    gpus: float  # the GPUs claimed for each
+    at_once: int  # the number of them at a time
 
 
 def is_parted(job: Job) -> bool:

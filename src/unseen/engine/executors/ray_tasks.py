@@ -1,7 +1,4 @@
-"""Jobs as tasks of Ray: the connection and its object store, the task that runs a job, and the scheduler of tasks.
-
-The scheduler reads the messages of tasks, starts the jobs of dead workers again, and cancels the rest.
-"""
+"""Jobs as tasks of Ray: the connection and its object store, the task that runs a job, and the scheduler of tasks."""
 
 from __future__ import annotations
 
@@ -96,15 +93,16 @@ def room(cpus: int, gpus: float, workers: int = 1) -> int:
     """
     nodes = _nodes()
     found = sum(_room_on(node, cpus, gpus) for node in nodes)
+    has = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes)
     if 0 < found < workers:
         raise ArgumentError(
             f"the Ray cluster has room for {found} of the {workers} workers of a fit, of {cpus} CPUs and {gpus} GPUs "
-            f"each: it has {'; '.join(_describe_node(node) for node in nodes)}; use fewer workers, or fewer threads"
+            f"each: it has {has}; use fewer workers, or fewer threads"
         )
     if found == 0:
         raise ArgumentError(
-            f"no node of the Ray cluster has room for a fit of {cpus} CPUs and {gpus} GPUs: it has "
-            f"{'; '.join(_describe_node(node) for node in nodes)}; use fewer threads, or num_gpus=0"
+            f"no node of the Ray cluster has room for a fit of {cpus} CPUs and {gpus} GPUs: it has {has}; use fewer "
+            "threads, or num_gpus=0"
         )
     return found // workers
 
@@ -124,10 +122,6 @@ def _nodes() -> list[Resources]:
 def _room_on(node: Resources, cpus: int, gpus: float) -> int:
     by_cpu = int(node.get("CPU", 0) // cpus)
     return by_cpu if gpus == 0 else min(by_cpu, int(node.get("GPU", 0) / gpus + 1e-9))  # ten parts of 0.1 are one
-
-
-def _describe_node(node: Resources) -> str:
-    return f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs"
 
 
 @contextmanager
@@ -170,10 +164,10 @@ class SharedLearner:
 
     def check(self) -> None:
         """Refuse a worker in which the learner would give other numbers, such as on another device."""
-        here = self.learner.describe()
-        if here != self.about:
-            differ = [f"{k}: {self.about.get(k)!r} in the driver, {here.get(k)!r} here"
-                      for k in sorted({*self.about, *here}) if self.about.get(k) != here.get(k)]  # fmt: skip
+        there, here = self.about, self.learner.describe()
+        if here != there:
+            names = [name for name in sorted({*there, *here}) if there.get(name) != here.get(name)]
+            differ = [f"{name}: {there.get(name)!r} in the driver, {here.get(name)!r} here" for name in names]
             raise WorkerError(
                 f"the learner is not the same in a worker of Ray as in the driver ({'; '.join(differ)}): the numbers "
                 "would not be those of the manifest. For a GPU give num_gpus and a driver that has one; all nodes "
@@ -254,9 +248,7 @@ KEPT = "Repeat the command with the same --out to go on: finished fits and epoch
 
 @dataclass(frozen=True, eq=False)
 class _RunningFit:
-    """A running fit."""
-
-    job: Job  # the fit
+    job: Job
     retries: int = 0  # how often it started again
     alone: bool = False  # whether it has claimed a whole node
 
@@ -386,17 +378,14 @@ def _has_ended(stream: Stream) -> bool:
 
 def _is_out_of_memory(error: Exception) -> bool:
     """Return whether an error means that memory ran out: in Python, on CUDA, or in torch on the CPU."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return on_cpu or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _explain_out_of_memory(job: Job, error: Exception) -> str:
     batch = job.learner.batch_size
-    if batch is None:
-        size, change = "", "a learner that needs less of it"
-    else:
-        size, change = f" in batches of {batch}", f"a smaller batch (batch_size={max(1, batch // 2)})"
+    size = f" in batches of {batch}" if batch else ""
+    change = f"a smaller batch (batch_size={max(1, batch // 2)})" if batch else "a learner that needs less of it"
     return (
         f"fit {job.name}, a training on {job.fit.samples:,} samples{size}, ran out of memory with no other fit beside "
         f"it: {cause(error)}. It was not tried again, since it would run out of it again. Use {change}, which is "
@@ -406,4 +395,4 @@ def _explain_out_of_memory(job: Job, error: Exception) -> str:
 
 def cause(error: BaseException) -> str:
     """Describe an error in one line."""
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
+    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"

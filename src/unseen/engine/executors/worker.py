@@ -13,8 +13,8 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import connection, parent_process, reduction
 from pathlib import Path
@@ -140,17 +140,14 @@ def work(pipe: Connection) -> None:
 
 def _receive_data(pipe: Connection, described: PickledData, has_file: bool) -> Data:
     handle = reduction.recv_handle(pipe) if has_file else None
-    try:
+    with _imports_explained():
         return open_shared(described, handle)
-    except (AttributeError, ImportError) as error:
-        raise _import_error(error) from error
 
 
 def _receive(pipe: Connection) -> tuple[str, Any]:
     try:
-        received: tuple[str, Any] = pipe.recv()
-    except (AttributeError, ImportError) as error:
-        raise _import_error(error) from error
+        with _imports_explained():
+            received: tuple[str, Any] = pipe.recv()
     except OSError as error:
         if error.errno is None or isinstance(error, ConnectionError):
             sys.exit(1)  # the parent died, maybe in the middle of a message
@@ -160,12 +157,16 @@ def _receive(pipe: Connection) -> tuple[str, Any]:
     return received
 
 
-def _import_error(error: Exception) -> ArgumentError:
-    """Return the error for a class that the parent has and this process cannot import."""
-    return ArgumentError(
-        f"a worker process cannot import what it was sent: {error}; define classes and functions at the top of a "
-        "module, or use jobs=1"
-    )
+@contextmanager
+def _imports_explained() -> Iterator[None]:
+    """Explain the error for a class that the parent has and this process cannot import."""
+    try:
+        yield
+    except (AttributeError, ImportError) as error:
+        raise ArgumentError(
+            f"a worker process cannot import what it was sent: {error}; define classes and functions at the top of a "
+            "module, or use jobs=1"
+        ) from error
 
 
 def _send(pipe: Connection, kind: str, content: object) -> None:
