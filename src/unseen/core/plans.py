@@ -5,14 +5,7 @@ the other rows are neither trained on nor judged. `plan_named` reads a plan from
 `assign_folds` says which sample is in which fold.
 
 `coreset` is the plan of selection in several steps: members and outsiders of a coreset are judged by models that were
-not trained on them. There are two ways to compare members with outsiders:
-
-- `scale="size"`: training sets are **matched in size**. Fold j holds a part of the members and a part of the outsiders.
-  One model, trained on the other members, judges both. Raw scores of members and outsiders compare as they are. This
-  takes k trainings a repeat.
-- `scale="rank"`: members and outsiders are compared by **rank**. All outsiders form one more fold, judged by a model of
-  the whole coreset. That model is trained on k / (k - 1) times as much as those that judge the members. So raw scores
-  are on two scales, and only ranks within each of the two groups compare. This takes k + 1 trainings a repeat.
+not trained on them.
 """
 
 from __future__ import annotations
@@ -257,8 +250,7 @@ class Members:
             fold_of[extra_fold] = self.k
             for fold in range(self.k):
                 mine = fold_of == fold
-                train, watched = np.flatnonzero(inside & ~mine), np.flatnonzero(mine)
-                yield Fit(train, watched, repeat=repeat, fold=fold)
+                yield Fit(np.flatnonzero(inside & ~mine), np.flatnonzero(mine), repeat=repeat, fold=fold)
             if self.scale == "rank" and len(outside):
                 yield Fit(self.members, extra_fold, repeat=repeat, fold=self.k)
 
@@ -277,9 +269,10 @@ def coreset(
         members: int (m,) rows of the coreset.
         k: the number of folds of the members.
         repeats: the number of times that every sample is judged.
-        scale: `"size"`: the outsiders, too, are divided among the k models of the members, which are trained on
-            equally many samples; `"rank"`: one model of the whole coreset judges the outsiders, which compare with
-            members by rank only.
+        scale: how outsiders compare with members. `"size"`: fold j holds a part of both, and one model, trained on the
+            other members, judges both, so raw scores compare; k trainings a repeat. `"rank"`: the outsiders are one
+            more fold, judged by a model of the whole coreset. It is trained on k / (k - 1) times as much as the models
+            that judge members, so only ranks within each of the two groups compare; k + 1 trainings a repeat.
         outsiders: rows to judge besides the members; all other rows if not given.
 
     >>> plan = coreset([0, 1, 2, 3], 2)

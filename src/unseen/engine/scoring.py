@@ -113,19 +113,17 @@ class Scoring:
         for fit in fits:
             result = self.run.result(fit.name)
             if result is not None:
-                self._add(fit, result)
+                self.finish(fit, result, keep=False)
                 continue
             classes, side = len(samples.class_names), self.plan.scored_side
             keep = side == "unseen" and len(samples.ids) * classes <= KEPT_SIZE
             sink = ScoreSink(fit, samples.labels, self.scores, classes, side, keep_probabilities=keep)
             yield fit, sink, self.run.checkpoints(fit.name)
 
-    def finish(self, fit: Fit, result: Arrays) -> None:
-        """Keep the result of one fit in the run, and add it to the aggregate."""
-        self.run.save_result(fit.name, result)
-        self._add(fit, result)
-
-    def _add(self, fit: Fit, result: Arrays) -> None:
+    def finish(self, fit: Fit, result: Arrays, *, keep: bool = True) -> None:
+        """Add the result of one fit to the aggregate, and keep it in the run unless it came from there."""
+        if keep:
+            self.run.save_result(fit.name, result)
         self._joiner.add(fit, result)
         self._finished.add(fit.name)
 
@@ -138,8 +136,7 @@ class Scoring:
         return self.run.save_table(table)
 
     def _make_fits(self) -> Iterator[Fit]:
-        samples = self.samples
-        return self.plan.fits(samples.ids, samples.labels, groups=samples.groups, seed=self.seed)
+        return self.plan.fits(self.samples.ids, self.samples.labels, groups=self.samples.groups, seed=self.seed)
 
     def _make_manifest(self, learner: Abilities, settings: dict[str, object]) -> dict[str, object]:
         samples = self.samples

@@ -154,11 +154,7 @@ class Work:
         data: an open data set.
         learner: see `unseen.learners.resolve`.
         groups: `"duplicates"`, an array (n,) or None; see `unseen.score`.
-        executor: where fits run: `"local"`, `"ray"`, or an executor; see `unseen.engine.executors.resolve`.
-        jobs: the number of fits at a time.
-        threads: the number of threads for each fit.
-        verify: `"full"` for a fingerprint of the whole content, else of a part.
-        report: called with (kind, **fields) as work goes on.
+        executor, jobs, threads, verify, report: see `Running`.
     """
 
     def __init__(
@@ -198,20 +194,56 @@ class Work:
     ) -> ScoreTable:
         """Score by a plan; open `run` and keep the fits and the table there.
 
-        Args:
-            run: the run; closed by the caller.
-            plan: the exposure plan.
-            scores: the scores to compute.
-            seed: the root seed of this scoring.
-            learner: a learner in place of the one of this work, such as one with more epochs.
-            name: the prefix of the names of the fits in reports.
-            announce: whether to report `"plan"` first: what will be done, and the memory and time that it needs.
+        `learner` stands in place of the one of this work, such as one with more epochs. `announce` reports `"plan"`
+        first: what will be done, and the memory and time that it needs. All else is as in `Asked`.
         """
-        return _score_each(self, [Asked(run, plan, scores, seed, name)], learner or self.learner, announce=announce)[0]
+        return self.score_all([Asked(run, plan, scores, seed, name)], learner, announce=announce)[0]
 
-    def score_all(self, asked: Sequence[Asked]) -> list[ScoreTable]:
-        """Score by several plans; the fits of all of them share the workers."""
-        return _score_each(self, asked, self.learner, announce=False)
+    def score_all(
+        self, asked: Sequence[Asked], learner: Learner | None = None, *, announce: bool = False
+    ) -> list[ScoreTable]:
+        """Score by several plans, whose fits share the workers; see `score`."""
+        learner = learner or self.learner
+        scorings = []
+        for one in asked:
+            check_scores(self.data, map(resolve_score, one.scores))
+            scorings.append(
+                Scoring(
+                    self.samples,
+                    plan=one.plan,
+                    scores=one.scores,
+                    learner=_describe_learner(learner),
+                    run=one.run,
+                    seed=one.seed,
+                    settings={"threads": self.threads},
+                )
+            )
+        if announce:
+            _refuse_lone_class(self.samples, scorings[0].plan)
+            self.report("plan", **_describe_scoring(self, scorings[0]))
+        owners = {}  # by the name of a job: its request and its scoring
+
+        def jobs() -> Iterator[executors.Job]:
+            for one, scoring in zip(asked, scorings, strict=True):
+                for fit, sink, checkpoints in scoring.pending():
+                    job = executors.Job(fit, sink, checkpoints, learner, one.seed, one.name + fit.name)
+                    owners[job.name] = one, scoring
+                    yield job
+
+        def report(kind: str, *, fit: str, **fields: Any) -> None:
+            one, _ = owners[fit]
+            one.run.event(kind, fit=fit.removeprefix(one.name), **fields)
+            self.report(kind, fit=fit, **fields)
+
+        for job, result in self.run_jobs(jobs(), report):
+            _, scoring = owners.pop(job.name)
+            scoring.finish(job.fit, result)
+            done, fits = scoring.done, scoring.fits_in_all
+            self.report("fit_done", fit=job.name, epochs=learner.epochs or 1, done=done, fits=fits)
+        tables = [scoring.table() for scoring in scorings]
+        if announce and learner.closed_form and asked[0].plan.scored_side == "unseen":
+            _warn_if_perfect(tables[0], learner.name)
+        return tables
 
     def session(self) -> AbstractContextManager[None]:
         """Share what the executor starts, such as Ray, among all scorings and tests inside the block."""
@@ -303,9 +335,9 @@ class Work:
         """
         if fix not in ("epochs", "iterations"):
             raise ArgumentError(f"fix must be 'epochs' or 'iterations', got {fix!r}")
-        if fix == "epochs":
-            return self.learner
         who = self.learner
+        if fix == "epochs":
+            return who
         usual, fewer = who.steps(of), who.steps(samples)
         longer = who.with_epochs(max(1, round((who.epochs or 1) * usual / fewer))) if usual and fewer else None
         if longer is None:
@@ -395,50 +427,7 @@ def _find_groups(data: Data, groups: Groups) -> IntArray | None:
     return found
 
 
-# ---- scorings: the fits of one or several plans --------------------------------------------------------------------
-
-
-def _score_each(work: Work, asked: Sequence[Asked], learner: Learner, *, announce: bool) -> list[ScoreTable]:
-    """Score by each request, with fits of this learner; see `Work.score`."""
-    scorings = []
-    for one in asked:
-        check_scores(work.data, map(resolve_score, one.scores))
-        scorings.append(
-            Scoring(
-                work.samples,
-                plan=one.plan,
-                scores=one.scores,
-                learner=_describe_learner(learner),
-                run=one.run,
-                seed=one.seed,
-                settings={"threads": work.threads},
-            )
-        )
-    if announce:
-        _refuse_lone_class(work.samples, scorings[0].plan)
-        work.report("plan", **_describe_scoring(work, scorings[0]))
-    owners = {}  # by the name of a job: its request and its scoring
-
-    def jobs() -> Iterator[executors.Job]:
-        for one, scoring in zip(asked, scorings, strict=True):
-            for fit, sink, checkpoints in scoring.pending():
-                job = executors.Job(fit, sink, checkpoints, learner, one.seed, one.name + fit.name)
-                owners[job.name] = one, scoring
-                yield job
-
-    def report(kind: str, *, fit: str, **fields: Any) -> None:
-        one, _ = owners[fit]
-        one.run.event(kind, fit=fit.removeprefix(one.name), **fields)
-        work.report(kind, fit=fit, **fields)
-
-    for job, result in work.run_jobs(jobs(), report):
-        _, scoring = owners.pop(job.name)
-        scoring.finish(job.fit, result)
-        work.report("fit_done", fit=job.name, epochs=learner.epochs or 1, done=scoring.done, fits=scoring.fits_in_all)
-    tables = [scoring.table() for scoring in scorings]
-    if announce and learner.closed_form and asked[0].plan.scored_side == "unseen":
-        _warn_if_perfect(tables[0], learner.name)
-    return tables
+# ---- what a scoring says and refuses before it begins, and what it warns of at its end -------------------------------
 
 
 def _refuse_lone_class(samples: SampleInfo, plan: Plan) -> None:
