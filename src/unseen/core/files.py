@@ -37,13 +37,6 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
     Raises:
         StorageError: the file cannot be written; the old content is kept and the temporary file removed.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "deep" / "a.txt"
-    ...     replace_file(path, lambda file: file.write(b"whole"))
-    ...     path.read_bytes(), [p.name for p in path.parent.iterdir()]
-    (b'whole', ['a.txt'])
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -78,22 +71,14 @@ def storage_error(path: Path, error: OSError) -> StorageError:
 
 
 def as_pandas(table: pa.Table) -> Any:
-    """Convert an Arrow table to a pandas frame whose index is the column `id`.
-
-    Raises:
-        MissingDependencyError: pandas is not installed.
-    """
+    """Convert an Arrow table to a pandas frame whose index is the column `id`; refuse it without pandas."""
     if find_spec("pandas") is None:
         raise MissingDependencyError("pandas", "to_pandas()")
     return table.to_pandas().set_index("id")
 
 
 def write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> Path:
-    """Write arrays as parquet with JSON metadata, atomically; the bytes depend on the content alone.
-
-    Raises:
-        StorageError: the file cannot be written; an older one of that name is kept.
-    """
+    """Write arrays as parquet with JSON metadata by `replace_file`; the bytes depend on the content alone."""
     lists = {name: [str(v) for v in a] if a.dtype.kind in "USO" else a for name, a in columns.items()}
     table = pa.table({name: pa.array(values) for name, values in lists.items()})
     text = json.dumps(about, sort_keys=True)

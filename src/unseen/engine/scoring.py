@@ -53,12 +53,10 @@ class Scoring:
     """A scoring job on a run.
 
     Args:
-        samples: ids, labels and groups of the data set.
-        plan: the exposure plan.
+        samples, plan, seed: the part of the data set that the plan reads, the plan and the root seed.
         scores: names (`"dual:window=5"`) or `Score` objects.
         learner: what the learner gives.
         run: where results and checkpoints are kept; opened here, closed by the caller.
-        seed: the root seed.
         settings: other settings that change the numbers (threads), for the manifest.
 
     Raises:
@@ -92,9 +90,9 @@ class Scoring:
                 f"the plan asks for {self.fits_in_all:,} trainings (at most {MAX_FITS:,} without a closed form); "
                 "use folds(k), or a learner that has one, such as 'ridge'"
             )
-        # A plan that cannot divide these samples fails at its first fit, so take that fit before the run begins.
+        # A plan that cannot divide these samples fails at its first fit, so that fit is made before the run begins. The
+        # fits are kept for `pending`, since planning takes seconds for large data.
         fits = iter(self._make_fits())
-        # Kept for `pending`, since planning takes seconds for large data.
         self._planned: Iterator[Fit] | None = chain(list(islice(fits, 1)), fits)
         self.manifest = self._make_manifest(learner, dict(settings or {}))
         run.open(self.manifest)

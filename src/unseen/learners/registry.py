@@ -84,10 +84,6 @@ def imported_by(spec: str) -> str | None:
 def is_described(spec: str, about: Mapping[str, Any]) -> bool:
     """Return whether a learner of this name imports the function of a manifest's description; import nothing.
 
-    Args:
-        spec: the name, as `resolve` takes it.
-        about: the description of the learner in the manifest.
-
     >>> is_described("sklearn:sklearn.naive_bayes:GaussianNB", {"learner": "sklearn:GaussianNB"})
     True
     >>> is_described("sklearn:os:abort", {"learner": "sklearn:LogisticRegression"})

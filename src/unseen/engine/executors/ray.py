@@ -40,6 +40,7 @@ from unseen.engine.executors.ray_tasks import (
     TaskContext,
     TaskScheduler,
     cause,
+    data_and_learner,
     put,
     room,
     train,
@@ -245,74 +246,57 @@ def train_together(shared: TaskContext, job: Job, group: Sizes) -> Iterator[Mess
     queue = Queue(actor_options={"num_cpus": 0})
     config = {"shared": shared, "job": ray.put(job), "queue": queue}
     for retry in range(1, RETRIES + 2):
-        attempt = _Attempt(group, config)
-        for message in attempt.messages(queue):  # noqa: UP028  # Ray sends into the generator
-            yield message
-        if attempt.answered:
+        errors: list[Exception] = []
+        # In its own thread, because Ray Train returns only when the workers have ended.
+        thread = Thread(target=_run_workers, args=(group, config, errors), daemon=True)
+        thread.start()
+        answer: Message | None = None
+        for message in _messages(queue, thread):
+            if message[0] == "report":
+                yield message
+            elif answer is None:  # only the first, because one failure can cause others
+                answer = message
+        if answer is not None:
+            yield answer
             return
-        why = attempt.cause()
-        if attempt.was_killed_for_memory():
+        failures: dict[int, Exception] = getattr(errors[0], "worker_failures", {}) if errors else {}
+        lost = [f"worker {rank}: {cause(error)}" for rank, error in sorted(failures.items()) if _is_lost(error)]
+        why = "; ".join(lost) or (cause(errors[0]) if errors else "the workers ended without a result")
+        if any("running low on memory" in str(error) for error in failures.values()):  # Ray killed it to save its node
             yield "failed", pack_error(MemoryError(why))
             return
         if retry <= RETRIES:
             yield "report", {"kind": "retry", "fit": job.name, "retry": retry, "of": RETRIES, "cause": why}
-    yield (
-        "failed",
-        pack_error(WorkerError(f"workers of fit {job.name} died {RETRIES + 1} times, at last: {why}. {KEPT}")),
-    )
+    died = WorkerError(f"workers of fit {job.name} died {RETRIES + 1} times, at last: {why}. {KEPT}")
+    yield "failed", pack_error(died)
 
 
-class _Attempt:
-    """One start of all workers, in its own thread, because Ray Train returns only when they have ended."""
+def _run_workers(group: Sizes, config: dict[str, Any], errors: list[Exception]) -> None:
+    """Start all workers and wait until they have ended; append the error, if any."""
+    os.environ["RAY_TRAIN_V2_ENABLED"] = "1"  # read on import; the default from Ray 2.51 on
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
 
-    def __init__(self, group: Sizes, config: dict[str, Any]) -> None:
-        self.answered = False
-        self.error: BaseException | None = None
-        self._thread = Thread(target=self._fit, args=(group, config), daemon=True)
-        self._thread.start()
+    claimed = {"CPU": group.cpus, **({"GPU": group.gpus} if group.gpus else {})}
+    scaling = ScalingConfig(num_workers=group.at_once, use_gpu=group.gpus > 0, resources_per_worker=claimed)
+    try:
+        with TemporaryDirectory(prefix="unseen-") as folder:
+            run = RunConfig(name="fit", storage_path=folder)
+            TorchTrainer(_take_part, train_loop_config=config, scaling_config=scaling, run_config=run).fit()
+    except Exception as error:
+        errors.append(error)
 
-    def _fit(self, group: Sizes, config: dict[str, Any]) -> None:
-        os.environ["RAY_TRAIN_V2_ENABLED"] = "1"  # read on import; the default from Ray 2.51 on
-        from ray.train import RunConfig, ScalingConfig
-        from ray.train.torch import TorchTrainer
 
-        claimed = {"CPU": group.cpus, **({"GPU": group.gpus} if group.gpus else {})}
-        scaling = ScalingConfig(num_workers=group.at_once, use_gpu=group.gpus > 0, resources_per_worker=claimed)
-        try:
-            with TemporaryDirectory(prefix="unseen-") as folder:
-                run = RunConfig(name="fit", storage_path=folder)
-                TorchTrainer(_take_part, train_loop_config=config, scaling_config=scaling, run_config=run).fit()
-        except Exception as error:
-            self.error = error
+def _messages(queue: Any, thread: Thread) -> Iterator[Message]:
+    """Yield the messages of the workers until the thread that waits for them ends."""
+    from ray.util.queue import Empty
 
-    def messages(self, queue: Any) -> Iterator[Message]:
-        """Yield the messages of the workers until these have ended; the last message comes when all is cleared."""
-        from ray.util.queue import Empty
-
-        last: list[Message] = []
-        lives = True
-        while lives:
-            lives = self._thread.is_alive()  # before the queue is read, so that no last message is missed
-            with suppress(Empty):
-                while True:
-                    message: Message = queue.get(timeout=_LOOK) if lives else queue.get_nowait()
-                    if message[0] in ("done", "failed"):
-                        last.append(message)
-                    else:
-                        yield message
-        self.answered = bool(last)
-        yield from last[:1]  # only the first, because one failure can cause others
-
-    def cause(self) -> str:
-        """Describe why the workers ended without an answer."""
-        failures = sorted(getattr(self.error, "worker_failures", {}).items())
-        lost = [f"worker {rank}: {cause(error)}" for rank, error in failures if _is_lost(error)]
-        return "; ".join(lost) or (cause(self.error) if self.error else "the workers ended without a result")
-
-    def was_killed_for_memory(self) -> bool:
-        """Return whether Ray killed a worker to save its node; for an actor, only the message shows this."""
-        failures = getattr(self.error, "worker_failures", {})
-        return any("running low on memory" in str(failure) for failure in failures.values())
+    lives = True
+    while lives:
+        lives = thread.is_alive()  # before the queue is read, so that no last message is missed
+        with suppress(Empty):
+            while True:
+                yield queue.get(timeout=_LOOK) if lives else queue.get_nowait()
 
 
 def _take_part(config: dict[str, Any]) -> None:
@@ -328,12 +312,8 @@ def _take_part(config: dict[str, Any]) -> None:
         queue.put(("report", {"kind": kind, **fields}))
 
     try:
-        with suppress(OSError):
-            os.chdir(shared.folder)  # Ray Train has changed to its own folder
-        held: Any = ray.get(shared.learner)
-        held.check()
-        data: Any = ray.get(shared.data)
-        own = replace(deepcopy(ray.get(config["job"])), learner=held.learner)
+        data, learner = data_and_learner(shared)  # Ray Train has changed to its own folder
+        own = replace(deepcopy(ray.get(config["job"])), learner=learner)
         if train.get_context().get_world_rank() == 0:
             report(_PLACED, fit=own.name, place=get_current_placement_group())
             queue.put(("done", run_job(own, data=data, threads=shared.threads, report=report)))
@@ -361,12 +341,7 @@ def _is_lost(error: Exception) -> bool:
 
 
 def check_worker_group(gpus: float) -> None:
-    """Refuse workers that Ray Train cannot connect.
-
-    Raises:
-        ArgumentError: a worker has a part of a GPU, or several.
-        MissingDependencyError: a package that Ray Train needs beside Ray is not installed.
-    """
+    """Refuse workers that Ray Train cannot connect, and a missing package that it needs beside Ray."""
     if gpus not in (0, 1):
         raise ArgumentError(
             f"num_gpus must be 0 or 1 for each of several workers, got {gpus}; use more or fewer workers"

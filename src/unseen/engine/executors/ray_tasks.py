@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pickle import PicklingError
 from queue import SimpleQueue
 from threading import Thread
@@ -29,11 +29,7 @@ HELD = 2  # data sets in the store at a time: verbs score one and test on anothe
 
 
 class Session:
-    """The connection to Ray, from the first run that needs it until `close`.
-
-    Args:
-        address: the address of a cluster, or None; see `RayExecutor`.
-    """
+    """The connection to Ray, from the first run that needs it until `close`; for the address see `RayExecutor`."""
 
     def __init__(self, address: str | None) -> None:
         self._address = address
@@ -86,11 +82,7 @@ def no_space(name: str) -> str:
 
 
 def room(cpus: int, gpus: float, workers: int = 1) -> int:
-    """Count the fits, of so many workers of this size, for which the nodes have room at the same time.
-
-    Raises:
-        ArgumentError: there is no room for a single fit.
-    """
+    """Count the fits, of so many workers of this size, that the nodes have room for; refuse room for none."""
     nodes = _nodes()
     found = sum(_room_on(node, cpus, gpus) for node in nodes)
     has = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes)
@@ -253,20 +245,14 @@ class _RunningFit:
     alone: bool = False  # whether it has claimed a whole node
 
 
+@dataclass(eq=False)
 class TaskScheduler:
-    """Runs up to `room` tasks at a time, and cancels all of them when the loop over `run` is left.
+    """Runs up to `room` tasks at a time, and cancels all of them when the loop over `run` is left."""
 
-    Args:
-        submit: starts a job and returns the stream of its messages; the job claims a whole node where the flag is set.
-        room: the number of tasks at a time.
-        look: called when no message comes; raises where no node has room left.
-    """
-
-    def __init__(self, submit: Submit, room: int, look: Callable[[], object]) -> None:
-        self._submit = submit
-        self._room = room
-        self._look = look
-        self._under_way: dict[Stream, _RunningFit] = {}
+    submit: Submit  # starts a job, on a whole node where the flag is set; returns the stream of its messages
+    room: int  # the number of tasks at a time
+    look: Callable[[], object]  # called when no message comes; raises where no node has room left
+    _under_way: dict[Stream, _RunningFit] = field(default_factory=dict, init=False)
 
     def run(self, jobs: Iterator[Job], report: Report) -> Iterator[tuple[Job, Named]]:
         """Yield results as they come; take no more jobs from `jobs` than there is room for."""
@@ -283,8 +269,8 @@ class TaskScheduler:
 
     def _feed(self, jobs: Iterator[Job]) -> bool:
         """Submit jobs as long as there is room, and return whether any is running."""
-        while len(self._under_way) < self._room and (job := next(jobs, None)) is not None:
-            self._under_way[self._submit(job, False)] = _RunningFit(job)
+        while len(self._under_way) < self.room and (job := next(jobs, None)) is not None:
+            self._under_way[self.submit(job, False)] = _RunningFit(job)
         return bool(self._under_way)
 
     def _wait_for_message(self) -> Stream:
@@ -295,7 +281,7 @@ class TaskScheduler:
             ready, _ = ray.wait(list(self._under_way), num_returns=1, timeout=LOOK)
             if ready:
                 return ready[0]
-            self._look()
+            self.look()
 
     def _take(self, stream: Stream, report: Report) -> Named | None:
         """Read one message: pass progress on, return a result, or handle an error or the death of the worker."""
@@ -347,7 +333,7 @@ class TaskScheduler:
 
     def _start_again(self, fit: _RunningFit, alone: bool, cause: str, report: Report) -> None:
         again = replace(fit, retries=fit.retries + 1, alone=alone)
-        self._under_way[self._submit(fit.job, alone)] = again
+        self._under_way[self.submit(fit.job, alone)] = again
         report("retry", fit=fit.job.name, retry=again.retries, of=RETRIES, cause=cause)
 
     def _stop(self) -> None:

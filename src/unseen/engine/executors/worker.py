@@ -46,10 +46,6 @@ class SharedData:
     """A data set that is pickled once for any number of workers.
 
     The file of its arrays has no name, so that even a killed process does not leave it behind.
-
-    Raises:
-        PicklingError, AttributeError, TypeError: the data cannot be pickled.
-        StorageError: neither the temporary folder nor the memory has room for the arrays.
     """
 
     def __init__(self, data: Data) -> None:
@@ -128,7 +124,10 @@ def work(pipe: Connection) -> None:
             kind, content = _receive(pipe)
             if kind == "data":
                 data = None  # first, so that memory never holds two data sets
-                data = _receive_data(pipe, *content)
+                described, has_file = content
+                handle = reduction.recv_handle(pipe) if has_file else None
+                with _imports_explained():
+                    data = open_shared(described, handle)
             else:
                 job, other, threads = content
                 learner = learner if other is None else other
@@ -136,12 +135,6 @@ def work(pipe: Connection) -> None:
                 _send(pipe, "done", run_job(job, data=data, threads=threads, report=report))
         except Exception as error:
             _send(pipe, "failed", pack_error(error))
-
-
-def _receive_data(pipe: Connection, described: PickledData, has_file: bool) -> Data:
-    handle = reduction.recv_handle(pipe) if has_file else None
-    with _imports_explained():
-        return open_shared(described, handle)
 
 
 def _receive(pipe: Connection) -> tuple[str, Any]:

@@ -34,21 +34,13 @@ _OBJECTS = ("versions", "plan", "learner", "settings", "scores", "fingerprint") 
 
 
 def normal(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the object as JSON gives it back: NumPy numbers and arrays become numbers and lists, tuples lists.
-
-    >>> normal({"k": (1, 2)})
-    {'k': [1, 2]}
-    """
+    """Return the object as JSON gives it back: NumPy numbers and arrays become numbers and lists, tuples lists."""
     read: dict[str, Any] = json.loads(_canonical(content))
     return read
 
 
 def digest_of(content: Mapping[str, Any]) -> str:
-    """Return a digest of 32 hexadecimal digits; equal objects have equal digests, whatever the order of their keys.
-
-    >>> digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
-    True
-    """
+    """Return a digest of 32 hexadecimal digits; equal objects have equal digests, whatever the order of their keys."""
     return blake2b(_canonical(content), digest_size=16).hexdigest()
 
 
@@ -103,15 +95,7 @@ def differences(run: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def check_same(name: str, run: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse to continue the run `name` with another configuration; the message lists what differs.
-
-    >>> try:
-    ...     check_same("runs/x", {"seed": 0}, {"seed": 1})
-    ... except RunMismatchError as error:
-    ...     print(error)
-    runs/x is the run of another configuration; repeat its options, or choose another --out:
-      seed: 0 (run) != 1 (now)
-    """
+    """Refuse to continue the run `name` with another configuration; the message lists what differs."""
     if differing := differences(run, now):
         head = f"{name} is the run of another configuration; repeat its options, or choose another --out:"
         if all(line.startswith("scores.") for line in differing):
@@ -137,11 +121,7 @@ def refuse_newer(name: str, manifest: Mapping[str, Any]) -> None:
 
 
 def find_malformed(manifest: Mapping[str, Any]) -> str | None:
-    """Describe the first value of a manifest that has not the type that unseen writes, or return None.
-
-    >>> find_malformed({"seed": 0, "fingerprint": []})
-    'fingerprint must be an object, got []'
-    """
+    """Describe the first value of a manifest that has not the type that unseen writes, or return None."""
     seed = manifest.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool):
         return f"seed must be an integer, got {_show(seed)}"
@@ -203,23 +183,14 @@ Output = TypeVar("Output", bound=Saved)
 
 
 def check_name(name: str) -> str:
-    """Refuse a name that is not one plain file name.
-
-    >>> check_name("r0f3")
-    'r0f3'
-    """
+    """Refuse a name that is not one plain file name; return it."""
     if not _NAME.fullmatch(name):
         raise ArgumentError(f"a name in a run must be letters, digits, '_', '.' and '-', got {name!r}")
     return name
 
 
 def plain_arrays(arrays: Arrays) -> Named:
-    """Return the arrays as NumPy arrays of numbers, truth values, dates or text; refuse any other array by its name.
-
-    >>> plain_arrays({"a": np.array([{}])})
-    Traceback (most recent call last):
-    unseen.errors.ArgumentError: array 'a' must hold numbers, truth values, dates or text, got dtype object
-    """
+    """Return the arrays as NumPy arrays of numbers, truth values, dates or text; refuse any other array by its name."""
     plain = {name: np.asarray(values) for name, values in arrays.items()}
     for name, values in plain.items():
         if values.dtype.kind not in "biufcmMUS":
@@ -230,12 +201,7 @@ def plain_arrays(arrays: Arrays) -> Named:
 
 
 class MemoryCheckpoints:
-    """The latest checkpoint of one fit. In another process it is a copy, and what is saved there stays there.
-
-    >>> store = MemoryCheckpoints()
-    >>> store.load() is None
-    True
-    """
+    """The latest checkpoint of one fit. In another process it is a copy, and what is saved there stays there."""
 
     def __init__(self) -> None:
         self._latest: Named | None = None

@@ -66,10 +66,7 @@ class Command:
 def command_of(command: str, given: dict[str, Any], **resolved: Any) -> dict[str, Any]:
     """Return a subcommand and its options as JSON, from which `unseen resume` calls it again from any folder.
 
-    Args:
-        command: its name.
-        given: its parameters; bundles are unfolded.
-        resolved: options that were resolved from the data, in place of those given.
+    `given` are its parameters, whose bundles are unfolded. Options `resolved` from the data replace those given.
     """
     flat: dict[str, Any] = {}
     for name, value in given.items():
@@ -105,10 +102,7 @@ def keep_command(run: Path, command: Mapping[str, Any]) -> None:
 
 
 def changed_since(run: Path, command: Command) -> list[str]:
-    """List the options in which a command differs from the one behind the results of a run.
-
-    The list is empty for runs of early versions.
-    """
+    """List the options in which a command differs from the one behind the results of a run, if that is known."""
     kept = (RunDirectory(run).outputs() or {}).get("command")
     now = _deciding_options(command.name, command.options)
     return differences(kept, {**kept, **now}) if isinstance(kept, dict) else []
@@ -130,7 +124,7 @@ def read_command(run: Path) -> Command:
     if raw is None:
         raise RunError(f"{run} was not begun on the command line, or no training had begun: there is no {COMMAND}")
     content = parse_object(raw)
-    sealed = isinstance(content, dict) and "seal" in content
+    sealed = content is not None and "seal" in content
     if sealed:
         content = unseal(raw)
     if content is None or not isinstance(content.get("command"), str) or not isinstance(content.get("options"), dict):
@@ -179,25 +173,18 @@ def outside(options: Mapping[str, Any]) -> list[str]:
 def options_of(run: Path, *, learner: bool = False, deeper: int = 3) -> dict[str, Any]:
     """Return the options of the command that began a run, with its data set; for an evaluation, of its first run.
 
-    Args:
-        run: the directory of the run.
-        learner: whether the learner is read, too; then it must not be one that another user named.
-        deeper: how many runs may stand between an evaluation and its data.
+    With `learner`, the learner is read, too, so it must not be one that another user named. Up to `deeper` runs may
+    stand between an evaluation and its data.
 
     Raises:
         RunError: the run was not begun on the command line, the record is damaged, or the options would import or
             connect to what another user named.
     """
-    try:
-        command = read_command(run)
-    except CorruptFileError:
-        raise
-    except RunError as error:
-        if (run / COMMAND).exists():
-            raise
+    if not (run / COMMAND).exists():
         raise RunError(
             f"{run} does not say which data it read, since it was not begun on the command line; name the data set"
-        ) from error
+        )
+    command = read_command(run)
     options = command.options
     if "data" not in options:
         runs = options.get("runs")

@@ -57,12 +57,7 @@ _CHUNK = 1 << 20
 
 
 def write_arrays(path: Path, arrays: Arrays, owner: str) -> None:
-    """Write arrays atomically, with the digest of their manifest; equal arrays and owners give equal bytes.
-
-    Raises:
-        ArgumentError: an array holds objects.
-        StorageError: the file cannot be written.
-    """
+    """Write arrays atomically, with the digest of their manifest; equal arrays and owners give equal bytes."""
     plain = plain_arrays(arrays)
 
     def write(file: BinaryIO) -> None:
@@ -81,11 +76,7 @@ def write_arrays(path: Path, arrays: Arrays, owner: str) -> None:
 
 
 def owner_of(path: Path) -> str | None:
-    """Check every byte of a file and return the digest of its manifest; None if there is no such file.
-
-    Raises:
-        CorruptFileError: the file is damaged.
-    """
+    """Check every byte of a file and return the digest of its manifest; None if there is no such file."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
@@ -103,11 +94,7 @@ def owner_of(path: Path) -> str | None:
 
 
 def read_arrays(path: Path) -> Named:
-    """Read the arrays of a file that `owner_of` has checked.
-
-    Raises:
-        CorruptFileError: the arrays cannot be read in spite of that.
-    """
+    """Read the arrays of a file that `owner_of` has checked."""
     try:
         with zipfile.ZipFile(path) as members:
             arrays = {}
@@ -266,17 +253,16 @@ class RunDirectory(Run):
             return None
         arrays = self._read_or_none(path, read_arrays)
         if arrays is not None:
-            self._drop_checkpoints(path)  # a kill may have come before this was done
+            DirectoryCheckpoints(
+                path.with_name("checkpoint.npz"), self._owner
+            ).clear()  # a kill may have come before this was done
         return arrays
 
     def save_result(self, fit: str, arrays: Arrays) -> None:
         """Keep the result of a finished fit, and drop its checkpoint."""
         path = self._fit_path(fit, "result.npz")
         write_arrays(path, arrays, self._owner)
-        self._drop_checkpoints(path)
-
-    def _drop_checkpoints(self, result: Path) -> None:
-        DirectoryCheckpoints(result.with_name("checkpoint.npz"), self._owner).clear()
+        DirectoryCheckpoints(path.with_name("checkpoint.npz"), self._owner).clear()
 
     def save_output(self, name: str, output: Output) -> Output:
         """Keep an output under a file name and its digest in `outputs.json`; return the output."""
@@ -371,14 +357,13 @@ class RunDirectory(Run):
             if self._lock is None:
                 raise
             move_aside(path)
-            self.event("damaged", file=self._relative(path), remedy="moved aside; its part is done again")
+            name = path.relative_to(self.path).as_posix()
+            self.event("damaged", file=name, remedy="moved aside; its part is done again")
             return None
 
     def _ignore(self, path: Path) -> None:
-        self.event("ignored", file=self._relative(path), reason="it belongs to another configuration")
-
-    def _relative(self, path: Path) -> str:
-        return path.relative_to(self.path).as_posix()
+        name = path.relative_to(self.path).as_posix()
+        self.event("ignored", file=name, reason="it belongs to another configuration")
 
 
 def _read_sealed(path: Path) -> dict[str, Any] | None:
@@ -404,12 +389,7 @@ def _read_outputs(path: Path) -> dict[str, Any] | None:
 
 
 def results_of(run: Path) -> Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]:
-    """Yield the name and the arrays of each finished fit of this configuration, sorted by name.
-
-    Raises:
-        RunError: there is no run.
-        CorruptFileError: a result is damaged.
-    """
+    """Yield the name and the arrays of each finished fit of this configuration, sorted by name."""
     owner = digest_of(RunDirectory(run).manifest())
     for path in sorted(run.glob("fits/*/result.npz")):
         if owner_of(path) == owner:

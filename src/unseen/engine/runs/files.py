@@ -1,10 +1,4 @@
-"""The files of a run: how they are read, locked and made, and the log of events.
-
-- Files are read and removed with one-line errors; a damaged file is moved aside.
-- `Lock` lets one process at a time work in a run directory.
-- `NewFolder` makes a folder that is there whole or not at all; `mapped` makes an array to fill piece by piece.
-- `EventLog` keeps one JSON object a line.
-"""
+"""The files of a run: how they are read, locked and made, and the log of events."""
 
 from __future__ import annotations
 
@@ -36,9 +30,7 @@ except ImportError:  # Windows
 def reading(path: Path) -> Iterator[None]:
     """Turn the errors of reading a file of a run into errors of unseen; FileNotFoundError stays.
 
-    Raises:
-        CorruptFileError: there is a folder, a pipe or a device in place of the file.
-        StorageError: the file cannot be read.
+    A folder, a pipe or a device in its place is a CorruptFileError, what cannot be read a StorageError.
     """
     try:
         if path.exists() and not path.is_file():  # to read from a pipe would wait forever
@@ -55,11 +47,7 @@ def reading(path: Path) -> Iterator[None]:
 
 @contextmanager
 def understood(path: Path) -> Iterator[None]:
-    """Turn the errors of parsing a file of a run into an error of unseen.
-
-    Raises:
-        CorruptFileError: the file is whole but does not hold what unseen writes, such as text in place of a number.
-    """
+    """Raise a CorruptFileError for a whole file that does not hold what unseen writes, such as text for a number."""
     try:
         yield
     except RunError:
@@ -223,11 +211,7 @@ class NewFolder:
 
 
 def mapped(path: Path, shape: tuple[int, ...]) -> Any:
-    """Make an npy file of float32 zeros, and return it as an array to fill; reserve its space on the disk at once.
-
-    Raises:
-        OSError: the disk has not enough space.
-    """
+    """Make an npy file of float32 zeros, and return it as an array to fill; an OSError says that the disk is full."""
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     # Here a full disk raises an error. Later, inside the memory map, it would kill the process.
     if hasattr(os, "posix_fallocate"):
@@ -283,11 +267,7 @@ class EventLog:
         self.path = path
 
     def append(self, event: Mapping[str, Any]) -> None:
-        """Add one line; on failure the log stays as it was.
-
-        Raises:
-            StorageError: the log cannot be written.
-        """
+        """Add one line; raise a StorageError where that fails, and leave the log as it was."""
         line = json.dumps(event, default=str).encode() + b"\n"
         try:
             handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)

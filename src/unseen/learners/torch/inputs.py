@@ -156,10 +156,7 @@ def fit_normaliser(
 ) -> Normaliser:
     """Fit mean and deviation of the training rows, the last axis kept apart; their order has no effect on a bit.
 
-    No other row is read. The processes of a team share the reading, and all get the result.
-
-    Raises:
-        DataError: a training row holds NaN or infinity.
+    No other row is read, and NaN and infinity are refused. The processes of a team share the reading.
     """
     rows = train[np.argsort(ids[train])]  # by id, so that rounding does not depend on the rows
     first = next(inputs.batches([rows[:1]]))
@@ -236,12 +233,7 @@ class Draws:
 
 
 def draw(recipe: Recipe, m: int, size: tuple[int, int], generator: torch.Generator) -> Draws:
-    """Draw for m images of `size` (height, width) from a CPU generator.
-
-    >>> draws = draw(Recipe(flip=True, crop=2), 3, (8, 8), torch.Generator().manual_seed(0))
-    >>> draws.flips.shape, draws.shifts.shape, draws.holes
-    (torch.Size([3]), torch.Size([3, 2]), None)
-    """
+    """Draw for m images of `size` (height, width) from a CPU generator."""
     flips = torch.randint(2, (m,), generator=generator).bool() if recipe.flip else None
     shifts = torch.randint(2 * recipe.crop + 1, (m, 2), generator=generator) if recipe.crop else None
     holes = None

@@ -39,11 +39,7 @@ def to_array(tensor: Tensor) -> npt.NDArray[Any]:
 
 
 def unpack_model(model: nn.Module, arrays: Arrays) -> None:
-    """Load the parameters and buffers of a model in place.
-
-    Raises:
-        CorruptFileError: other names or shapes than the model has.
-    """
+    """Load the parameters and buffers of a model in place; refuse other names or shapes."""
     state = model.state_dict()
     _same("model", {name: tuple(t.shape) for name, t in state.items()}, arrays)
     for name, tensor in state.items():
@@ -135,11 +131,7 @@ _GRADIENT_FLOATS = 1 << 25  # 128 MiB of one-sample gradients at a time
 
 
 def last_linear(model: nn.Module) -> nn.Linear | None:
-    """Return the linear layer that was defined last, or None.
-
-    >>> last_linear(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4)))
-    Linear(in_features=3, out_features=4, bias=True)
-    """
+    """Return the linear layer that was defined last, or None."""
     found = [module for module in model.modules() if isinstance(module, nn.Linear)]
     return found[-1] if found else None
 
@@ -271,11 +263,7 @@ class TorchTraining:
         self._step = 0
 
     def epoch(self, epoch: int) -> float:
-        """Train for one epoch, counted from 1; return the mean loss.
-
-        Raises:
-            ArgumentError: the loss is no longer finite.
-        """
+        """Train for one epoch, counted from 1; return the mean loss, and refuse one that is no longer finite."""
         fit = self.fit
         ranked = seeds.order(self.seed, self.data.ids, "order", fit.repeat, epoch)
         batches = batched(ranked[self._in_train[ranked]], self.recipe.batch_size)

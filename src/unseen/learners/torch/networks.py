@@ -182,12 +182,7 @@ def build(
 ) -> nn.Module:
     """Build a network by name, its weights drawn from the global torch generator (seed that inside `fork_rng`).
 
-    Args:
-        network: a built-in name, or `"package.module:function"`.
-        classes: number of logits.
-        channels: of an image.
-        image_size: (height, width) of an image; None for vectors.
-        features: length of a vector.
+    `network` is a built-in name, or `"package.module:function"`. `image_size` is (height, width), or None for vectors.
 
     Raises:
         UnknownNameError: no built-in network of that name.

@@ -213,11 +213,7 @@ class Team:
         return slice(samples * self.rank // self.size, samples * (self.rank + 1) // self.size)
 
     def mine(self, batches: Sequence[T]) -> Sequence[T]:
-        """Every `size`-th of some batches, beginning with that of the rank.
-
-        >>> Team(1, 2).mine("abcde")
-        'bd'
-        """
+        """Return every `size`-th of some batches, beginning with that of the rank."""
         return batches[self.rank :: self.size]
 
     def joined(self, model: nn.Module) -> nn.Module:
@@ -275,9 +271,7 @@ class Team:
     def gathered(self, own: Iterator[Outputs], rows: Sequence[int]) -> Iterator[Outputs]:
         """Gather the outputs of all batches, in their order, in the first process; the others send and get none.
 
-        Args:
-            own: what this process says of the batches that are `mine`.
-            rows: samples in each of all the batches.
+        `own` are the outputs of this process for the batches that are `mine`, `rows` the samples of all batches.
         """
         if not self.leads:
             for outputs in own:
