@@ -6,6 +6,6 @@
     from unseen.integrations.skorch import held_out        # skorch
 
 All of these feed an `unseen.Recorder`, and refuse what would make the scores wrong: see `unseen.integrations.watching`.
-`unseen.integrations.tracking` logs the results of the verbs to TensorBoard, Weights & Biases or MLflow. No library is
-imported before its callback is made.
+`unseen.integrations.tracking` logs the results of the verbs to TensorBoard, Weights & Biases or MLflow. A library is
+imported when its callback is made; one that is not installed is a `MissingDependencyError`.
 """

@@ -22,10 +22,9 @@ def held_out(recorder: Recorder, *, ids: BatchIds | None = None, logits: Logits 
             the batch; None: the ids follow from the positions in a `Subset` of the data set.
         logits: a function from (model, batch) to logits (m, C); None: `model(batch[0])`.
 
-    Example:
-        >>> import numpy as np, unseen
-        >>> held_out(unseen.Recorder(np.arange(9) % 3))
-        HeldOut()
+    >>> import numpy as np, unseen
+    >>> held_out(unseen.Recorder(np.arange(9) % 3))
+    HeldOut()
     """
     return HeldOut(recorder, ids, logits or _call_on_first)
 
@@ -41,15 +40,11 @@ class HeldOut:
         return "HeldOut()"
 
     def on_train_start(self, *, train_loader: Any, epochs: int) -> None:
-        """Check the training set; call this before the first epoch.
+        """Check the training set; call this before the first of so many epochs.
 
-        Args:
-            train_loader: the loader of `Subset(dataset, fit.train)`; with `ids`, of a data set whose items hold ids.
-            epochs: the number of epochs to come.
-
-        Raises:
-            ExposureError: the loader holds samples that the model must not see.
-            ArgumentError: the samples of the loader cannot be known, or a score needs more epochs.
+        The loader is one of `Subset(dataset, fit.train)` or, with `ids`, of a data set whose items hold ids. If it
+        holds samples that the model must not see, that is an `ExposureError`; if its samples cannot be known, or a
+        score needs more epochs, an `ArgumentError`.
         """
         if epochs < 1:
             raise ArgumentError(f"epochs must be at least 1, got {epochs}")
@@ -66,15 +61,10 @@ class HeldOut:
     def on_train_epoch_end(self, *, model: Any, loader: Any) -> None:
         """Evaluate the watch sets if a score reads this epoch; call this after each epoch.
 
-        Args:
-            model: the model; put into evaluation mode here, and its modules back into the modes that they had.
-            loader: the loader of `Subset(dataset, fit.unseen)`, unshuffled.
-
-        Raises:
-            ExposureError: the loader holds samples that are in no watch set.
-            ArgumentError: the loader is shuffled or drops samples, its samples cannot be known, or the model gives no
-                logits.
-            DataError: the loader lacks samples of the watch sets.
+        The model is put into evaluation mode, and its modules back into the modes that they had. The loader is one of
+        `Subset(dataset, fit.unseen)`, unshuffled. If it holds samples that are in no watch set, that is an
+        `ExposureError`; if it lacks some, a `DataError`; if it is shuffled or drops samples, its samples cannot be
+        known, or the model gives no logits, an `ArgumentError`.
         """
         self._epoch += 1
         if self._epoch > self._epochs:

@@ -23,21 +23,14 @@ def held_out(recorder: Recorder, *, compute_metrics: Metrics | None = None) -> A
     `dataset` may be one of `datasets`. With `eval_strategy="epoch"`, every epoch that a score reads is recorded;
     without it, only the last one, by `trainer.evaluate()` after `trainer.train()`.
 
-    Args:
-        recorder: the recorder whose fits are trained, inside `for fit in recorder:`.
-        compute_metrics: your own metrics, which are then computed too.
+    One callback serves all fits, inside `for fit in recorder:`. Your own `compute_metrics` are computed too. During
+    training, `ExposureError` is raised if a training sample must not be seen, or if the model is chosen or stopped by
+    the held-out samples; `ArgumentError` or `DataError` if the evaluation is reordered, partial, or in several
+    processes.
 
-    Raises:
-        MissingDependencyError: transformers is not installed.
-
-    During training, `ExposureError` is raised if a training sample must not be seen, or if the model is chosen or
-    stopped by the held-out samples; `ArgumentError` or `DataError` if the evaluation is reordered, partial, or in
-    several processes.
-
-    Example:
-        >>> import numpy as np, unseen
-        >>> held_out(unseen.Recorder(np.arange(9) % 3))
-        HeldOut()
+    >>> import numpy as np, unseen
+    >>> held_out(unseen.Recorder(np.arange(9) % 3))
+    HeldOut()
     """
     callback = make_callback(_TrainerHooks, "TrainerCallback", "transformers", "transformers")
     return callback(recorder, compute_metrics)

@@ -14,25 +14,21 @@ def held_out(recorder: Recorder, *, ids: BatchIds | None = None, loader: int = 0
 
     `validation_step` must return the logits (m, C), or a dict with them as `"logits"`. Train on
     `Subset(dataset, fit.train)` and validate on `Subset(dataset, fit.unseen)`, unshuffled. Or put ids into the
-    batches; then the data sets may be of any kind. One callback serves all fits of the recorder.
+    batches; then the data sets may be of any kind. One callback serves all fits, inside `for fit in recorder:`.
 
     Args:
-        recorder: the recorder whose fits are trained, inside `for fit in recorder:`.
+        recorder: the recorder whose fits are trained.
         ids: where a batch of training or validation holds the ids of its samples: a key, a position, or a function of
             the batch; None: the ids follow from the positions in the `Subset`.
         loader: the number of the validation loader that holds the watch set, where there are several.
-
-    Raises:
-        MissingDependencyError: Lightning is not installed.
 
     While `trainer.fit` runs, `ExposureError` is raised if a training sample must not be seen, or if `EarlyStopping` or
     `ReduceLROnPlateau` reads the held-out samples; `ArgumentError` or `DataError` if the validation is shuffled,
     partial, in training mode or in several processes, or gives no logits.
 
-    Example:
-        >>> import numpy as np, unseen
-        >>> held_out(unseen.Recorder(np.arange(9) % 3))
-        HeldOut()
+    >>> import numpy as np, unseen
+    >>> held_out(unseen.Recorder(np.arange(9) % 3))
+    HeldOut()
     """
     callback = make_callback(_LightningHooks, "Callback", "lightning", "lightning.pytorch", "pytorch_lightning")
     return callback(recorder, ids, loader)

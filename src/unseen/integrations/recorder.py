@@ -56,14 +56,13 @@ class Recorder:
         out: a directory that keeps the run; finished fits are skipped when the same recorder is made again.
         name: the name of your training loop in the manifest; change it when you change the loop.
 
-    Example:
-        >>> import unseen
-        >>> labels = np.array([0, 1, 0, 1])
-        >>> recorder = unseen.Recorder(labels, plan=unseen.folds(2), scores=["el2n", "loss"])
-        >>> for fit in recorder:
-        ...     recorder.record(fit.unseen, 3 * np.eye(2)[labels[fit.unseen]])  # a good model's logits
-        >>> recorder.table().column("el2n").round(4).tolist()
-        [0.0671, 0.0671, 0.0671, 0.0671]
+    >>> import unseen
+    >>> labels = np.array([0, 1, 0, 1])
+    >>> recorder = unseen.Recorder(labels, plan=unseen.folds(2), scores=["el2n", "loss"])
+    >>> for fit in recorder:
+    ...     recorder.record(fit.unseen, 3 * np.eye(2)[labels[fit.unseen]])  # a good model's logits
+    >>> recorder.table().column("el2n").round(4).tolist()
+    [0.0671, 0.0671, 0.0671, 0.0671]
     """
 
     def __init__(
@@ -146,7 +145,7 @@ class Recorder:
     def wants(self, side: Side, epoch: int, last: int) -> frozenset[str]:
         """Return what the scores read for a watch set of the current fit after this epoch (from 1) of `last`.
 
-        An empty set means that a loop can skip the evaluation. Observations that no score reads are accepted too.
+        Where it is nothing, a loop can skip the evaluation.
         """
         if self._sink is None:
             raise ArgumentError("wants() belongs inside `for fit in recorder:`")
@@ -174,9 +173,8 @@ class Recorder:
             grad_norm: (m,) gradient norms, for `grand`.
             probabilities: whether `logits` are probabilities; their logarithm is taken.
 
-        Raises:
-            ExposureError: a sample was trained on in this fit and is not in its seen watch set.
-            ArgumentError: an id is unknown, a sample occurs twice in an epoch, or the call is outside of the loop.
+        A sample that was trained on and is not in the seen watch set is an `ExposureError`; an unknown id, a sample
+        twice in an epoch, or a call outside of the loop an `ArgumentError`.
         """
         if self._fit is None or self._sink is None:
             raise ArgumentError("record() belongs inside `for fit in recorder:`")

@@ -18,22 +18,14 @@ def held_out(recorder: Recorder) -> Any:
         net.fit(Subset(dataset, fit.train), None)
 
     A `NeuralNetClassifier` with the default criterion `NLLLoss` ends in probabilities. Their logarithm is then
-    recorded, because skorch trains on it.
+    recorded, because skorch trains on it. One callback serves all fits, inside `for fit in recorder:`. During training,
+    `ExposureError` is raised if a training sample must not be seen, or if training is stopped or a model chosen by the
+    held-out samples; `ArgumentError` or `DataError` if the validation is shuffled or partial or gives no logits, or if
+    training was interrupted.
 
-    Args:
-        recorder: the recorder whose fits are trained, inside `for fit in recorder:`.
-
-    Raises:
-        MissingDependencyError: skorch is not installed.
-
-    During training, `ExposureError` is raised if a training sample must not be seen, or if training is stopped or a
-    model chosen by the held-out samples; `ArgumentError` or `DataError` if the validation is shuffled or partial or
-    gives no logits, or if training was interrupted.
-
-    Example:
-        >>> import numpy as np, unseen
-        >>> held_out(unseen.Recorder(np.arange(9) % 3))
-        HeldOut()
+    >>> import numpy as np, unseen
+    >>> held_out(unseen.Recorder(np.arange(9) % 3))
+    HeldOut()
     """
     return make_callback(_SkorchHooks, "Callback", "skorch", "skorch.callbacks")(recorder)
 

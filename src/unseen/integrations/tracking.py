@@ -110,22 +110,15 @@ class Tracker(ABC):
 
 
 def to_tensorboard(folder: str | Path) -> Tracker:
-    """Log to a folder that TensorBoard reads, made if it is missing; the page is copied into it as `report.html`.
-
-    Raises:
-        MissingDependencyError: tensorboardX, which writes the log, is not installed.
-    """
+    """Log to a folder that TensorBoard reads, by tensorboardX; the page is copied into it as `report.html`."""
     return _TensorBoard(Path(folder), _import("tensorboardX", "tensorboard"))
 
 
 def to_wandb(**options: Any) -> Tracker:
     """Log to Weights & Biases: to the run that is active, or to a new one, which `close()` finishes.
 
-    A new run takes the options of `wandb.init`, such as `project=`, `name=` and `mode="offline"`.
-
-    Raises:
-        MissingDependencyError: wandb is not installed.
-        ArgumentError: options for a new run, but another run is active.
+    A new run takes the options of `wandb.init`, such as `project=`, `name=` and `mode="offline"`; where a run is
+    active, they are an `ArgumentError`.
     """
     wandb = _import("wandb", "wandb")
     _check_free("wandb", wandb.run, options, "wandb.finish()")
@@ -135,11 +128,8 @@ def to_wandb(**options: Any) -> Tracker:
 def to_mlflow(**options: Any) -> Tracker:
     """Log to MLflow: to the run that is active, or to a new one, which `close()` ends.
 
-    A new run takes the options of `mlflow.start_run`, such as `run_name=` and `experiment_id=`.
-
-    Raises:
-        MissingDependencyError: MLflow is not installed.
-        ArgumentError: options for a new run, but another run is active.
+    A new run takes the options of `mlflow.start_run`, such as `run_name=` and `experiment_id=`; where a run is active,
+    they are an `ArgumentError`.
     """
     mlflow = _import("mlflow", "mlflow")
     _check_free("mlflow", mlflow.active_run(), options, "mlflow.end_run()")

@@ -123,7 +123,8 @@ def _query_index(points: FloatArray, k: int, seed: int) -> IntArray:
     # A sample finds itself first, unless it has copies; then the last one found is dropped instead.
     is_self = at == np.arange(len(at))[:, None]
     is_self[~is_self.any(axis=1), -1] = True
-    return at[~is_self].reshape(len(at), k)
+    others: IntArray = at[~is_self].reshape(len(at), k)
+    return others
 
 
 def _refine(points: FloatArray, rows: IntArray, candidates: IntArray, k: int) -> tuple[IntArray, FloatArray]:
