@@ -16,8 +16,8 @@ from unseen.core.exposure import Fit, Observation, Plan, Side
 class Data(ABC):
     """Give the samples of a labelled data set; derive from it. Rows are positions in dataset order.
 
-    `take` and `fingerprint` are required, and the attributes without a value below. Everything else has a default that
-    says what the data set cannot do, or that there is nothing of it.
+    `take` and `fingerprint` are required, and the attributes without a value below; the defaults of all else say that
+    there is nothing of it.
 
     Attributes:
         ids: (n,) unique, of integers or text.
@@ -89,8 +89,8 @@ class Data(ABC):
 class Learner(ABC):
     """Fit on `fit.train`, and say what the model then makes of the watch sets; derive from it.
 
-    `name`, `describe` and `fit` are required. Everything else has a default that says what the learner cannot do; the
-    verbs ask for each ability here and nowhere else. `unseen.testing.check_learner` proves what a learner promises.
+    `name`, `describe` and `fit` are required; the defaults of all else say that the learner cannot do it.
+    `unseen.testing.check_learner` proves what a learner promises.
 
     Attributes:
         name: of the learner, for people.
@@ -171,9 +171,8 @@ class Learner(ABC):
 class Parts(Protocol):
     """A fit of many models in two passes over parts of the data: sums first, then observations.
 
-    The parts, and the order in which their sums are added, depend on the fit and the data alone. So the numbers are the
-    same wherever the parts are computed. The object can be pickled, without the data and without the two lists of
-    parts: each worker is given the part that it computes.
+    The parts, and the order in which their sums are added, depend on the fit and the data alone. The object can be
+    pickled, without the data and the two lists of parts: each worker is given the part that it computes.
     """
 
     @property
@@ -214,11 +213,7 @@ class Sink(Protocol):
     """A receiver of observations. A learner does not know what a sink does with them."""
 
     def wants(self, side: Side, epoch: int, last: int) -> frozenset[str]:
-        """Return the fields to observe on this side after this epoch of `last`; if empty, skip the forward pass.
-
-        The names are fields of an `Observation`: `"logits"`, `"features"`, `"grad_norm"`, `"leverage"`,
-        `"cooks_distance"`.
-        """
+        """Return the fields of an `Observation` to fill on this side after this epoch of `last`; if none, skip it."""
 
     def observe(self, side: Side, observation: Observation) -> None:
         """Take one batch of observations, of any size; several threads may push different rows at a time."""

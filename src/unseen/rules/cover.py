@@ -1,8 +1,7 @@
 """Rules that cover the feature space: moderate, herding and k-center.
 
 All work on the features in their own precision (float64, or float32 for any other type). Herding and k-center make one
-pass over the features for each pick: time O(n d) a pick, and memory for one centred copy of the features and a few
-numbers a sample, never n x n.
+pass over the features for each pick; their memory is one centred copy of the features and a few numbers a sample.
 """
 
 from __future__ import annotations

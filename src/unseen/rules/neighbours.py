@@ -1,8 +1,7 @@
 """Nearest neighbours in feature space, and the rules that use them.
 
-Neighbours are found exactly, block by block, or by an approximate index. Three rules read them: `Dedup` drops the
-sample with the nearest neighbour (semantic de-duplication), and `Graph` (message passing of D2) and `Infomax` weigh the
-score of a sample against its neighbours.
+`Dedup` drops the sample with the nearest neighbour (semantic de-duplication), and `Graph` (message passing of D2) and
+`Infomax` weigh the score of a sample against its neighbours.
 """
 
 from __future__ import annotations
@@ -408,18 +407,12 @@ def graph(
 ) -> Coreset:
     """Choose by message passing on a graph of neighbours (D2, Maharana et al. 2024, arXiv 2310.07931).
 
-    Two samples are neighbours if either is among the k nearest of the other; distances d are divided by the median
-    neighbour distance. Scores x are moved up to start at 0 if any is below, then spread: x_i += sum over neighbours of
-    exp(-d_ij) x_j. Until the budget is met, the largest x is taken and its neighbours damped: x_j -= exp(-gamma d_ij)
-    x_taken.
-
-    Args:
-        scores: a table with one score, or an array (n,) with `direction=`.
-        k: neighbours of each sample.
-        gamma: at least 0; higher damps far neighbours less.
-        metric: `"euclidean"`, or `"cosine"`: the Euclidean distance of unit vectors.
-        ann: whether to find neighbours by an approximate index (extra `ann`); None: beyond 100,000 samples.
-        **shared: see `unseen.rules.choosing.choose`; needs `features=`.
+    Two samples are neighbours if either is among the `k` nearest of the other, by the metric `"euclidean"`, or
+    `"cosine"`, the Euclidean distance of unit vectors. They are found by an approximate index (extra `ann`) if `ann`,
+    and by default beyond 100,000 samples. Distances d are divided by the median neighbour distance. Scores x are moved
+    up to start at 0 if any is below, then spread: x_i += sum over neighbours of exp(-d_ij) x_j. Until the budget is
+    met, the largest x is taken and its neighbours damped: x_j -= exp(-gamma d_ij) x_taken; a higher `gamma`, at least
+    0, damps far neighbours less. It needs `features=`.
 
     >>> features = [[0.0], [0.1], [5.0], [5.1]]
     >>> graph([1.0, 0.9, 0.8, 0.7], keep=2, k=1, direction="harder", features=features).order.tolist()
@@ -434,16 +427,10 @@ def infomax(
 ) -> Coreset:
     """Choose the most score with the least similarity inside the coreset (Tan et al. 2025, arXiv 2506.01701, InfoMax).
 
-    The rule maximises greedily the sum of scores - alpha x the sum of similarities over ordered pairs in the coreset.
-    Scores are scaled to [0, 1]; similarity is the cosine of the features, at least 0, between samples of which
-    either is among the k nearest of the other, and 0 elsewhere. (The paper relaxes the same problem instead.)
-
-    Args:
-        scores: a table with one score, or an array (n,) with `direction=`.
-        alpha: the price of similarity, at least 0; 0 is `top`.
-        k: neighbours of each sample.
-        ann: whether to find neighbours by an approximate index (extra `ann`); None: beyond 100,000 samples.
-        **shared: see `unseen.rules.choosing.choose`; needs `features=`.
+    The sum of scores - `alpha` x the sum of similarities over ordered pairs in the coreset is maximised greedily; the
+    paper relaxes the same problem instead. Scores are scaled to [0, 1]. Similarity is the cosine of the features, at
+    least 0, between samples of which either is among the `k` nearest of the other (see `graph` for `ann`), and 0
+    elsewhere. `alpha` is the price of similarity, at least 0; 0 is `top`. It needs `features=`.
 
     >>> features = [[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]
     >>> infomax([1.0, 0.9, 0.6], keep=2, k=1, alpha=0.5, direction="harder", features=features).order.tolist()

@@ -1,7 +1,6 @@
 """Rules that read only the order of the scores: the top, a window of the order, and the best window.
 
-The best window (BWS) is the one from which a ridge regression on the features learns most. The regressions of
-overlapping windows share their sums of products (`unseen.core.closed_form`).
+The regressions of overlapping windows share their sums of products (`unseen.core.closed_form`).
 """
 
 from __future__ import annotations
@@ -186,8 +185,7 @@ def rate_windows(
 ) -> FloatArray:
     """Return the accuracy of each window's ridge regression, float64 (W,) in [0, 1]; see `BestWindow`.
 
-    Windows of `size` begin at the offsets in the order of the rows. Where a window holds all samples, the accuracy
-    outside is 0.
+    Windows of `size` begin at the offsets in the order of the rows. The accuracy outside of all samples is 0.
 
     >>> x, labels = np.array([[0.0], [9.0], [1.0], [8.0], [0.5], [0.6]]), np.array([0, 1, 0, 1, 0, 0])
     >>> rate_windows(x, labels, np.arange(6), [0, 4], 2).tolist()

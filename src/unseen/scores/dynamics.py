@@ -57,9 +57,6 @@ def aum(history: Array, labels: Array, *, space: Space = "logits", epochs: int |
 class Aum(_MeanOver):
     """`aum`, streaming.
 
-    Args:
-        space: margin of `"logits"` or of `"probabilities"`.
-
     Fails: Held out it is no better than in-sample (benchmarks/quality/results.md), since it reads margins over the
     whole course anyway. Logits of fold models have no common scale. Hardest-first collects label errors: if a tenth of
     the labels is wrong, two in three of the hardest tenth are wrong.
@@ -394,9 +391,6 @@ def check_decay(decay: float) -> None:
 @dataclass(frozen=True, kw_only=True)
 class Tdds(Windowed):
     """`tdds`, streaming.
-
-    Args:
-        decay: the weight of the last window.
 
     Cost: A forward pass over the watch sets after every epoch that is read, besides the trainings. It keeps the last
     probabilities of all C classes and a window of J - 1 numbers a sample.

@@ -240,9 +240,6 @@ def _lengths(features: Array, *, bias: bool) -> Array:
 class GrandLastLayer(Pointwise):
     """`grand_last_layer` of the requested observations.
 
-    Args:
-        bias: whether the last layer has a bias.
-
     Cost: One forward pass that keeps the input of the last layer: O(d) memory a sample of a batch, no gradient is
     formed.
 

@@ -1,13 +1,10 @@
 """The base classes of scores in streaming form, and helpers for histories (T, n, C).
 
-The maths of a score is a pure function in another module of this package (arrays in, arrays out). A `Score` wraps it
-for observations that arrive batch by batch and epoch by epoch: `start` makes named state arrays for the m samples of a
-watch set, `update` adds one observation to them, `finish` turns them into measured quantities, and `join` computes the
-score of a sample from the means of these quantities over the fits that judged it.
-
-`Observed` and `Pointwise` measure single observations; `Course` reads all observations up to an epoch, `Windowed`
-windows of epochs. A sink passes every observation of a side to `update`, wanted or not. So a score
-itself ignores the observations that it does not read.
+The maths of a score is a pure function in another module of this package. A `Score` wraps it for observations that
+arrive batch by batch and epoch by epoch: `start` makes named state arrays for the m samples of a watch set, `update`
+adds one observation to them, `finish` turns them into measured quantities, and `join` computes the score of a sample
+from the means of these quantities over the fits that judged it. A sink passes every observation of a side to `update`,
+so a score itself ignores those that it does not read.
 """
 
 from __future__ import annotations
@@ -143,10 +140,7 @@ class Observed(Score):
 
 @dataclass(frozen=True, kw_only=True)
 class Pointwise(Observed):
-    """A score with the option `epochs`: the last observation, or the mean over given epochs.
-
-    Args:
-        epochs: None for the last observation; one epoch or several, counted from 1, for the mean over them.
+    """A score of the last observation or, with the option `epochs`, the mean over one or several, counted from 1.
 
     Cost: No more than the trainings of the plan, and one forward pass over the watch sets.
     """
@@ -200,10 +194,7 @@ class Wrapper(Score):
 
 @dataclass(frozen=True, kw_only=True)
 class Course(Score):
-    """A score from the course of training: it reads every observation, or those of the first epochs.
-
-    Args:
-        epochs: the number of first epochs used; None uses all.
+    """A score from the course of training: it reads every observation, or those of the first `epochs`.
 
     Cost: A forward pass over the watch sets after every epoch that is read, besides the trainings.
     """
@@ -263,11 +254,7 @@ class Course(Score):
 
 @dataclass(frozen=True, kw_only=True)
 class Windowed(Course):
-    """A score from windows of epochs that slide by one; a ring buffer holds the values of the present window.
-
-    Args:
-        window: J, the number of epochs in a window.
-    """
+    """A score from windows of J = `window` epochs that slide by one, whose values a ring buffer holds."""
 
     window: int = 10
 

@@ -48,7 +48,10 @@ def _mean_where(values: Array, mask: Array) -> Array:
 
 
 class _Sides(Observed):
-    """A score that is the difference of one number of the last observation on each side."""
+    """A score that is the difference of one number of the last observation on each side.
+
+    Cost: Two forward passes a model, over both sides; halves(r) trains 2 r models on half of the data each.
+    """
 
     sides = ("unseen", "seen")
 
@@ -76,11 +79,6 @@ def memorization(predictions: Array, labels: Array, in_train: Array, *, probabil
 @dataclass(frozen=True, kw_only=True)
 class Memorization(_Sides):
     """`memorization`, streaming.
-
-    Args:
-        probabilities: use the probability of the label in place of 1 for a correct prediction.
-
-    Cost: Two forward passes a model, over both sides; halves(r) trains 2 r models on half of the data each.
 
     Fails: With few repeats: it has few different values, and most samples tie at 0. Hardest-first collects wrong
     labels, which a model gets right only by memorising (benchmarks/quality/results.md: 16 points below random at 80 %
@@ -118,8 +116,6 @@ def holdout_gap(predictions: Array, labels: Array, in_train: Array) -> Array:
 @dataclass(frozen=True, kw_only=True)
 class HoldoutGap(_Sides):
     """`holdout_gap`, streaming.
-
-    Cost: Two forward passes a model, over both sides; halves(r) trains 2 r models on half of the data each.
 
     Fails: As a measure of worth: wrong labels are memorised first of all. At 80 % pruned, hardest-first loses 27 points
     to random on CIFAR-10 (benchmarks/quality/results.md). A single outlying loss can make a high score.
@@ -160,10 +156,7 @@ def reducible(early: Array, predictions: Array, labels: Array, in_train: Array) 
 
 @dataclass(frozen=True, kw_only=True)
 class Reducible(_Sides):
-    """`reducible`, streaming.
-
-    Args:
-        epoch: the early epoch of the in-sample loss, counted from 1 and before the last.
+    """`reducible`, streaming; `epoch` is the early one of the in-sample loss, counted from 1 and before the last.
 
     Cost: A forward pass over the training samples after the early epoch, and one over the held-out samples at the end;
     halves(r) trains 2 r models on half of the data each.
