@@ -108,7 +108,7 @@ def _check_declared(rule: Rule) -> None:
         ensure(isinstance(getattr(rule, word, None), str) and getattr(rule, word), rule, f"declares no {word}")
     ensure(rule.reads in ("nothing", "order", "values"), rule, f"declares reads={rule.reads!r}")
     known = {"labels", "features", "confidence"}
-    ensure(rule.needs <= known, rule, f"needs {sorted(rule.needs - known)}, of which no pool knows")
+    ensure(rule.needs <= known, rule, f"needs {sorted(rule.needs - known)}, which no pool has")
     as_json(rule, "options()", rule.options())
 
 
