@@ -121,7 +121,7 @@ class TrainingWatch:
     def __init__(self, recorder: Recorder, ids: BatchIds | None = None) -> None:
         self.recorder, self.ids = recorder, ids
         self._fit: Fit | None = None
-        self._last = NEVER
+        self.epochs = NEVER  # to be trained; NEVER if this is not known
 
     @property
     def fit(self) -> Fit:
@@ -145,7 +145,7 @@ class TrainingWatch:
         self._learned[fit.train] = True
         self._watched[fit.unseen] = self._watched[fit.seen] = True
         self.recorder.check(provides=["logits"], epochs=epochs)
-        self._last = NEVER if epochs is None else epochs
+        self.epochs = NEVER if epochs is None else epochs
         self._trained, self._step = NEVER, NEVER
         self._recorded: dict[Side, int] = dict.fromkeys(SIDES, NEVER)
         self._evaluation: tuple[int, IntArray, Array] | None = None
@@ -157,14 +157,9 @@ class TrainingWatch:
         self.begin_evaluation()
 
     @property
-    def epochs(self) -> int:
-        """The number of epochs; 0 if it is not known."""
-        return self._last
-
-    @property
     def every_epoch(self) -> bool:
         """Whether a score reads another epoch than the last."""
-        epochs = range(1, max(self._last, 3))
+        epochs = range(1, max(self.epochs, 3))
         return any(self.recorder.wants(side, epoch, sys.maxsize) for side in SIDES for epoch in epochs)
 
     def check_training_set(self, dataset: Any, *, use: str = "train on Subset(dataset, fit.train)") -> None:
@@ -258,7 +253,7 @@ class TrainingWatch:
     def end_epoch(self, epoch: int, *, step: int) -> None:
         """End an epoch: record its evaluation if a score reads it."""
         self._trained = epoch
-        self._record_sides([side for side in SIDES if self.recorder.wants(side, epoch, self._last)], step)
+        self._record_sides([side for side in SIDES if self.recorder.wants(side, epoch, self.epochs)], step)
 
     def end(self, *, step: int) -> None:
         """End the training, perhaps early: record the last epoch if this was not done yet."""

@@ -296,12 +296,12 @@ def make_pool(
     if given.second is not None:
         column = _orient_second(rule, given.second, given, finite)
     kept = rows if finite.all() else rows[finite[rows]]
-    in_order = len(kept) == len(given.ids) and bool((kept[1:] > kept[:-1]).all())
+    at = slice(None) if np.array_equal(kept, np.arange(len(given.ids))) else kept  # a slice copies nothing
 
     def arrange(array: npt.NDArray[Any] | None) -> Any:
         if array is None:
             return None
-        own = array.view() if in_order else array[kept]
+        own = array[at]
         own.flags.writeable = False  # a rule must not write into the user's arrays
         return own
 

@@ -408,7 +408,7 @@ class Tdds(Windowed):
     formula = "norm2 over a window of (KD_t - their mean), windows joined by exponential average"
     source = "Zhang et al. 2024 (arXiv 2311.13613)"
     label_free = True
-    narrowest = 3
+    least = 3
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -201,7 +201,7 @@ class Course(Score):
 
     epochs: int | None = None
 
-    least: ClassVar[int] = 1
+    least: ClassVar[int] = 1  # the least number of epochs, of a window where there is one
 
     def __post_init__(self) -> None:
         if self.epochs is not None and not is_count(self.epochs, self.shortest):
@@ -259,10 +259,10 @@ class Windowed(Course):
     window: int = 10
 
     state = "O(J)"
-    narrowest: ClassVar[int] = 2
+    least = 2
 
     def __post_init__(self) -> None:
-        check_window(self.window, self.narrowest)
+        check_window(self.window, self.least)
         super().__post_init__()
 
     @property
