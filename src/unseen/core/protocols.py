@@ -16,8 +16,8 @@ from unseen.core.exposure import Fit, Observation, Plan, Side
 class Data(ABC):
     """Give the samples of a labelled data set; derive from it. Rows are positions in dataset order.
 
-    `take` and `fingerprint` are required, and the attributes without a value below; the defaults of all else say that
-    there is nothing of it.
+    `take` and `fingerprint` are required, and the attributes without a value below. The default of everything else says
+    that the data set does not have it.
 
     Attributes:
         ids: (n,) unique, of integers or text.
@@ -89,7 +89,7 @@ class Data(ABC):
 class Learner(ABC):
     """Fit on `fit.train`, and say what the model then makes of the watch sets; derive from it.
 
-    `name`, `describe` and `fit` are required; the defaults of all else say that the learner cannot do it.
+    `name`, `describe` and `fit` are required. The default of everything else says that the learner cannot do it.
     `unseen.testing.check_learner` proves what a learner promises.
 
     Attributes:

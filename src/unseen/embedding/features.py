@@ -166,9 +166,9 @@ HASHES = 2**18  # columns that words and word pairs are hashed to
 class Tfidf(Embedder):
     """Vectors of texts: TF-IDF weights of words and word pairs, reduced to float32 (m, `dimensions`).
 
-    Frequencies and directions, at most as many as texts, are fitted on all texts of the data set, and on no label. The
-    decomposition leaves columns of very unequal variance, and a learner that standardises columns would magnify the
-    smallest of them. So a random rotation follows, which changes no distance.
+    `dimensions` is at most the number of texts. Frequencies and directions are fitted on all texts of the data set, and
+    on no label. The decomposition leaves columns of very unequal variance, and a learner that standardises columns
+    would magnify the smallest of them. So a random rotation follows, which changes no distance.
     """
 
     by, kinds = "tfidf", (("text",), "texts")

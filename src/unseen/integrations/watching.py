@@ -30,7 +30,8 @@ from unseen.integrations.recorder import Recorder
 def make_callback(hooks: type, name: str, package: str, *modules: str) -> Any:
     """Make a class with these hooks that inherits from the callback class of a library.
 
-    The class `name` is imported from the first of the modules that is installed; if none is, `package` is to be.
+    The class `name` is imported from the first of the modules that is installed. If none is, the message says to
+    install `package`.
     """
     for module in modules:
         try:

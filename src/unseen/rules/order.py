@@ -185,7 +185,8 @@ def rate_windows(
 ) -> FloatArray:
     """Return the accuracy of each window's ridge regression, float64 (W,) in [0, 1]; see `BestWindow`.
 
-    Windows of `size` begin at the offsets in the order of the rows. The accuracy outside of all samples is 0.
+    Windows of `size` begin at the offsets in the order of the rows. Where a window holds all samples, the accuracy
+    outside is 0.
 
     >>> x, labels = np.array([[0.0], [9.0], [1.0], [8.0], [0.5], [0.6]]), np.array([0, 1, 0, 1, 0, 0])
     >>> rate_windows(x, labels, np.arange(6), [0, 4], 2).tolist()

@@ -75,7 +75,10 @@ def resolve(spec: str | Rule) -> Rule:
         return spec
     if not isinstance(spec, str):
         raise ArgumentError(f"a rule is a name such as 'top' or a Rule, got {spec!r}")
-    name, options = parse_spec(spec)
+    return _make(*parse_spec(spec))
+
+
+def _make(name: str, options: Mapping[str, Any]) -> Rule:
     rule = RULES.get(name)
     known = [f.name for f in fields(rule)]  # type: ignore[arg-type]
     if options and not known:
@@ -205,8 +208,8 @@ class Choice:
             shared = {key: value for key, value in written.items() if key in SHARED}
             if "align" in shared:  # the parser reads "none" as None, but here it is a value
                 shared["align"] = shared["align"] or "none"
-            own = ",".join(f"{key}={value}" for key, value in written.items() if key not in SHARED)
-            rule, given = f"{name}:{own}" if own else name, {**shared, **given}
+            rule = _make(name, {key: value for key, value in written.items() if key not in SHARED})
+            given = {**shared, **given}
         if given.get("features") is not None:
             given["features"] = as_array("features", given["features"])
         resolved = resolve(rule)

@@ -32,7 +32,8 @@ class ScoreSink:
     """An accumulator of the observations of one fit; it gives the measured quantities of the watch sets.
 
     `labels` are int64 (n,), of the whole data set. `scored_side` is the watch set that one-sided scores judge, `"seen"`
-    only for the baseline plan. With `keep_probabilities`, the result holds the last held-out ones of all classes.
+    only for the baseline plan. `keep_probabilities` says whether the result holds the last held-out probabilities of
+    all classes.
     """
 
     def __init__(
