@@ -9,7 +9,7 @@ are measured after the last epoch, and the best epoch is not searched for.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any, Unpack
@@ -46,6 +46,7 @@ SAME_DATA = ("n", "kind", "sample_shape", "classes", "labels", "ids", "sample") 
 
 BASELINES: tuple[Kind, ...] = ("full", "random", "random-stratified", "dedup")
 
+ByName = Mapping[str, Sequence[Coreset]]  # the coresets to test, several of one name where they differ in their seed
 CoresetLike = Coreset | str | Path  # a coreset, or the run or the file that holds one
 
 
@@ -133,22 +134,24 @@ def evaluate(
         baselines = DEFAULT_BASELINES if own is None else (*DEFAULT_BASELINES, "dedup")
     names = check_baselines(baselines, features=own is not None)
     exam = with_probe(source, probe, seed=seed) if test_set is None else with_test(source, test_set, overlap=overlap)
+    exam = replace(exam, features=own)
     whole = own if test_set is None and whole is None else whole
     if whole is not None and len(whole) != len(exam.data):
         raise ArgumentError(f"features of the test set must have one row for each of {len(exam.data) - len(source)}")
-    arms = _make_arms(exam, named, names, replicates=seeds, seed=seed, features=own)
+    arms = _make_arms(exam, named, names, seeds, seed)
     work = Work(exam.data, default_learner(source) if learner is None else learner, groups=None, **running)
     replicates = Replicates(work, exam, arms, fix, seed)
     with runs.open_run(out) as run:
-        run.open(_manifest(work, exam, named, own, fix=fix, seed=seed))
+        run.open(_manifest(work, exam, named, fix, seed))
         held, epochs = replicates.held(run)
         work.report("work", lines=replicates.outlook(seeds, held), epochs=replicates.epochs, held=epochs)
         near = near_duplicates(exam.data, exam.pool, exam.test, features=whole)
         work.report("say", text=f"near-duplicates: {near.text()}")
         results = replicates.run(run)
-        about: dict[str, Any] = {"fix": fix, "margin": margin, "level": level, "seed": seed, "seeds": seeds}
         of_class = np.bincount(exam.data.labels[exam.test], minlength=len(exam.data.class_names))
-        about |= {
+        settings = {"fix": fix, "margin": margin, "level": level, "seed": seed, "seeds": seeds}
+        about = {
+            **settings,
             "test": {**exam.about, "text": exam.text, "of_class": of_class.tolist()},
             "learner": work.learner.describe(),
             "near_duplicates": near.describe(),
@@ -183,15 +186,7 @@ def _read_features(features: Any, data: Data) -> tuple[npt.NDArray[Any] | None, 
     return own, np.concatenate([own, test])
 
 
-def _manifest(
-    work: Work,
-    exam: Exam,
-    coresets: Mapping[str, Sequence[Coreset]],
-    features: npt.NDArray[Any] | None,
-    *,
-    fix: Fix,
-    seed: int,
-) -> dict[str, object]:
+def _manifest(work: Work, exam: Exam, coresets: ByName, fix: Fix, seed: int) -> dict[str, object]:
     """Return everything that a training depends on: not the number of seeds, margin and level, which may change."""
     chosen = {name: [digest(coreset.indices) for coreset in given] for name, given in coresets.items()}
     return {
@@ -203,7 +198,7 @@ def _manifest(
         "settings": {"threads": work.threads},
         "fix": fix,
         "coresets": chosen,
-        "features": None if features is None else digest(features),
+        "features": None if exam.features is None else digest(exam.features),
         "test": {**exam.about, "rows": digest(exam.test)},
         "fingerprint": work.samples.fingerprint,
     }
@@ -317,20 +312,11 @@ def check_baselines(baselines: Sequence[str], *, features: bool) -> tuple[Kind, 
     return tuple(kind for kind in BASELINES if kind in baselines)
 
 
-def _make_arms(
-    exam: Exam,
-    coresets: Mapping[str, Sequence[Coreset]],
-    baselines: Sequence[Kind],
-    *,
-    replicates: int,
-    seed: int,
-    features: npt.NDArray[Any] | None,
-) -> list[Arm]:
+def _make_arms(exam: Exam, coresets: ByName, baselines: Sequence[Kind], replicates: int, seed: int) -> list[Arm]:
     """Make every arm: the whole pool, each coreset, and the baselines of its budget.
 
     Coresets of equal budgets share their baselines. Replicate r of a name with R coresets, which differ in their seed
-    only, trains on number r mod R. Random baselines are drawn anew for each replicate. `features` (n, d) of the
-    training set are for `"dedup"`.
+    only, trains on number r mod R. Random baselines are drawn anew for each replicate.
     """
     coreset_arms = []
     for name, given in coresets.items():
@@ -350,7 +336,7 @@ def _make_arms(
         for kind in (kind for kind in baselines if kind != "full"):
             if (kind, sizes) not in drawn:
                 name = f"{kind}-{'-'.join(map(str, dict.fromkeys(sizes)))}" if several else kind
-                drawn[kind, sizes] = _baseline_arm(name, kind, sizes, exam, seed, features)
+                drawn[kind, sizes] = _baseline_arm(name, kind, sizes, exam, seed)
             arm.beside[kind] = drawn[kind, sizes].name
     arms += drawn.values()
     labels = exam.data.labels
@@ -361,14 +347,12 @@ def _make_arms(
     return arms
 
 
-def _baseline_arm(
-    name: str, kind: Kind, sizes: tuple[int, ...], exam: Exam, seed: int, features: npt.NDArray[Any] | None
-) -> Arm:
+def _baseline_arm(name: str, kind: Kind, sizes: tuple[int, ...], exam: Exam, seed: int) -> Arm:
     data, pool = exam.data, exam.pool
     table = ScoreTable.unscored(data.ids[pool], data.labels[pool], data.class_names)
     if kind == "dedup":
-        assert features is not None
-        own = features[pool]
+        assert exam.features is not None
+        own = exam.features[pool]
         kept = {size: pool[choose(Dedup(), table, keep=size, features=own).indices] for size in sorted(set(sizes))}
         return Arm(name, kind, tuple(kept[size] for size in sizes), 1)
     classes = len(np.unique(data.labels[pool]))

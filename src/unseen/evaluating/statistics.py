@@ -19,7 +19,6 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.arrays import FloatArray
 from unseen.errors import ArgumentError
 
 Word = Literal["lossless", "loses", "better", "worse", "undecided"]
@@ -111,9 +110,7 @@ def interval(values: npt.ArrayLike, level: float = 0.95, *, sampling: Sampling |
     >>> interval([0.5, 0.5], sampling=Sampling(0.01, 2500)).text()
     '50.0 ± 2.0'
     """
-    x = _check_replicates(values, level)
-    half = float(_Spread.of(x, sampling).half((1 + level) / 2))
-    return Interval(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half, len(x), level)
+    return _Spread.of(values, level, sampling).interval(level)
 
 
 def paired(a: npt.ArrayLike, b: npt.ArrayLike, level: float = 0.95) -> Interval:
@@ -164,22 +161,21 @@ def against_full(
     """
     if not margin > 0:
         raise ArgumentError(f"margin must be above 0, got {margin!r}")
-    x = _check_replicates(differences, level)
-    spread = _Spread.of(x, sampling, each, trainee)
+    spread = _Spread.of(differences, level, sampling, each, trainee)
     if (unknown := _unknown(spread)) is not None:
         return unknown
-    mean = float(x.mean())
     # If the true loss were the margin, at least that share of the test samples would be lost. The variance is at least
     # that of such a share, however few samples disagree here.
     strict = spread.at_least(margin * (1 - margin))
-    if mean - strict.half(level) > -margin:
+    if spread.mean - strict.half(level) > -margin:
         return Verdict("lossless", f"lossless{spread.whom} within {100 * margin:g} points{spread.alone}")
-    difference = interval(x, level, sampling=sampling)
+    difference = spread.interval(level)
     if difference.high < 0:
         return Verdict("loses", f"loses {_format_loss(difference)} points{spread.whom}{spread.alone}")
 
     def decides(n: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        return np.asarray((mean - strict.half(level, n) > -margin) | (mean + spread.half((1 + level) / 2, n) < 0))
+        within = spread.mean - strict.half(level, n) > -margin
+        return np.asarray(within | (spread.mean + spread.half((1 + level) / 2, n) < 0))
 
     return _undecided(spread, decides)
 
@@ -202,11 +198,10 @@ def against_random(
     >>> against_random([0.0, 0.0]).text
     'undecided: 2 independent replicates give no verdict, 3 or more are needed'
     """
-    x = _check_replicates(differences, level)
-    spread = _Spread.of(x, sampling, each, trainee)
+    spread = _Spread.of(differences, level, sampling, each, trainee)
     if (unknown := _unknown(spread)) is not None:
         return unknown
-    difference = interval(x, level, sampling=sampling)
+    difference = spread.interval(level)
     if difference.low > 0:
         return Verdict("better", f"better by {difference.text()} points{spread.whom}{spread.alone}")
     if difference.high < 0:
@@ -268,8 +263,9 @@ def sampling_error(values: npt.ArrayLike) -> float:
 
 
 class _Spread(NamedTuple):
-    """The variance of a mean over R replicates, in its two parts."""
+    """A mean over R replicates, and its variance in two parts."""
 
+    mean: float
     replicates: int  # R
     seeds: float  # the variance over replicates; NaN for one replicate
     test: float  # the variance of the mean due to the draw of the test set; 0 where the test set counts as given
@@ -278,11 +274,23 @@ class _Spread(NamedTuple):
     trainee: str  # the learner that was trained, in words
 
     @classmethod
-    def of(cls, x: FloatArray, sampling: Sampling | None, each: str = "seed", trainee: str = "") -> _Spread:
+    def of(
+        cls, values: npt.ArrayLike, level: float, sampling: Sampling | None, each: str = "seed", trainee: str = ""
+    ) -> _Spread:
+        x = np.asarray(values, np.float64)
+        if x.ndim != 1 or not len(x):
+            raise ArgumentError(f"values must have shape (n,), one a replicate, got {x.shape}")
+        if not 0 < level < 1:
+            raise ArgumentError(f"level must be in (0, 1), got {level!r}")
         seeds = float("nan") if len(x) < 2 else 0.0 if np.ptp(x) <= _SAME else float(x.var(ddof=1))
         known = sampling is not None and np.isfinite(sampling.error)
         test = (sampling.error**2, sampling.n) if known and sampling else (0.0, 0)
-        return cls(len(x), seeds, *test, each, trainee)
+        return cls(float(x.mean()), len(x), seeds, *test, each, trainee)
+
+    def interval(self, level: float) -> Interval:
+        """Return the mean with its interval."""
+        half = float(self.half((1 + level) / 2))
+        return Interval(self.mean, self.mean - half, self.mean + half, self.replicates, level)
 
     @property
     def whom(self) -> str:
@@ -312,15 +320,6 @@ class _Spread(NamedTuple):
             return np.full(n.shape, np.nan)
         freedom = variance**2 / (seeds**2 / np.maximum(n - 1, 1) + self.test**2 / max(self.samples - 1, 1))
         return stdtrit(freedom, p) * np.sqrt(variance)
-
-
-def _check_replicates(values: npt.ArrayLike, level: float) -> FloatArray:
-    x = np.asarray(values, np.float64)
-    if x.ndim != 1 or not len(x):
-        raise ArgumentError(f"values must have shape (n,), one a replicate, got {x.shape}")
-    if not 0 < level < 1:
-        raise ArgumentError(f"level must be in (0, 1), got {level!r}")
-    return x
 
 
 def _unknown(spread: _Spread) -> Verdict | None:

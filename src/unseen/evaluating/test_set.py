@@ -58,6 +58,7 @@ class Exam:
     test: IntArray  # int64 rows to test on
     text: str  # the origin of the test rows in words
     about: dict[str, Any] = field(default_factory=dict)  # the same as JSON
+    features: npt.NDArray[Any] | None = None  # (n, d) of the training set, where the baseline `"dedup"` is drawn
 
 
 def with_test(train: Data, test: Data, *, overlap: Overlap = "refuse") -> Exam:

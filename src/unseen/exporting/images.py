@@ -14,6 +14,7 @@ import shutil
 import tarfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, cast
 
@@ -173,23 +174,17 @@ def to_webdataset(
 
 
 def _make_shards(request: ExportRequest, out: Path, shard_bytes: int) -> None:
-    samples = _samples(request)
-    with new_folder(out) as part:
-        number, shard = 0, None
-        try:
-            for name, files in samples:
-                if shard is None:
-                    shard = tarfile.open(part / f"shard-{number:06}.tar", "x", format=tarfile.PAX_FORMAT)  # noqa: SIM115
-                for end, content in files.items():
-                    about = tarfile.TarInfo(f"{name}.{end}")
-                    about.size, about.mtime = len(content), _DATED
-                    shard.addfile(about, io.BytesIO(content))
-                if shard.offset >= shard_bytes:
-                    shard.close()
-                    number, shard = number + 1, None
-        finally:
-            if shard is not None:
-                shard.close()
+    number, shard = 0, None
+    with new_folder(out) as part, ExitStack() as opened:
+        for name, files in _samples(request):
+            if shard is None or shard.offset >= shard_bytes:
+                opened.close()  # the shard before
+                path = part / f"shard-{number:06}.tar"
+                number, shard = number + 1, opened.enter_context(tarfile.open(path, "x", format=tarfile.PAX_FORMAT))
+            for end, content in files.items():
+                about = tarfile.TarInfo(f"{name}.{end}")
+                about.size, about.mtime = len(content), _DATED
+                shard.addfile(about, io.BytesIO(content))
 
 
 def _samples(request: ExportRequest) -> Iterator[tuple[str, dict[str, bytes]]]:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from unseen.core.arrays import IntArray
-from unseen.core.coreset import History
+from unseen.core.coreset import Coreset, History
 from unseen.core.table import Direction, ScoreTable
 from unseen.data.formats import Format, Seen
 from unseen.data.sources import find_format
@@ -46,14 +46,13 @@ def galleries(facts: Facts, cut: Cut | None, most: int) -> list[Gallery]:
     """Choose up to `most` samples of each kind, and leave out the kinds that have none."""
     if facts.table is None or facts.score is None or most == 0:
         return []
-    order = order_of(scored(facts.table, facts.score))
-    if facts.table.direction(facts.score) != "easier":
-        order = order[::-1]  # the hardest first
+    from_low = order_of(scored(facts.table, facts.score))
+    order = from_low if facts.table.direction(facts.score) == "easier" else from_low[::-1]  # the hardest first
     found = [
         *_ends(facts.table.direction(facts.score), order, most),
         *_label_errors(facts.table, most),
-        *_at_cut(facts, cut, most),
-        *_cross_sections(facts, order, most),
+        *([] if cut is None else [_at_cut(facts.score, cut, from_low, most)]),
+        *([] if facts.coreset is None else _cross_sections(facts.coreset, order, most)),
         *_by_class(facts.table, order, most),
         *([] if facts.history is None else _steps(facts.history, most)),
     ]
@@ -85,21 +84,17 @@ def _label_errors(table: ScoreTable, most: int) -> Iterator[Gallery]:
     yield Gallery("label-errors", "Contradicted labels", text, ranked[:most].tolist())
 
 
-def _at_cut(facts: Facts, cut: Cut | None, most: int) -> Iterator[Gallery]:
-    if cut is None or facts.table is None or facts.score is None:
-        return
-    order, half = order_of(scored(facts.table, facts.score)), most // 2
+def _at_cut(score: str, cut: Cut, order: IntArray, most: int) -> Gallery:
     text = (
-        f"on both sides of {facts.score} {cut.value:.3g}, where choosing changes most: of those just below "
+        f"on both sides of {score} {cut.value:.3g}, where choosing changes most: of those just below "
         f"{cut.below:.0%} were kept, of those just above {cut.above:.0%}"
     ).replace("%", " %")
-    yield Gallery("threshold", "Near the threshold", text, order[max(0, cut.at - half) : cut.at + half].tolist())
+    around = order[max(0, cut.at - most // 2) : cut.at + most // 2]
+    return Gallery("threshold", "Near the threshold", text, around.tolist())
 
 
-def _cross_sections(facts: Facts, order: IntArray, most: int) -> Iterator[Gallery]:
-    if facts.coreset is None:
-        return
-    inside = facts.coreset.mask[order]
+def _cross_sections(coreset: Coreset, order: IntArray, most: int) -> Iterator[Gallery]:
+    inside = coreset.mask[order]
     for key, title, rows in (("kept", "Kept", order[inside]), ("pruned", "Pruned", order[~inside])):
         at = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(np.int64))
         text = "a cross-section, evenly spaced from the hard end of the score to the easy one"
