@@ -261,7 +261,6 @@ def tell_scores(run: Path, table: Any = None, *, json: bool, no_report: bool = T
 def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None) -> dict[str, Any]:
     """Return the result as numbers."""
     from unseen.evaluating.prices import paid, pays_back, worth
-    from unseen.reporting.facts import count_found, exposure_of
     from unseen.scores.label_quality import LABEL_ISSUE
 
     table, chosen = result
@@ -284,13 +283,12 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
         summary["paid"] = paid(trainings, saving)
     if AUTO in chosen.provenance:
         summary[AUTO] = chosen.provenance[AUTO]
-    if (outliers := count_found(chosen, "outliers")) is not None:
+    if (outliers := chosen.count_found("outliers")) is not None:
         summary["outliers"] = outliers
-    if table.predictions is not None:
-        judged = table.predictions >= 0
-        summary["accuracy"] = float((table.predictions[judged] == table.labels[judged]).mean())
-        summary["accuracy_is"] = exposure_of(table)
-        if (cut_off := count_found(chosen, "cut_off")) is not None:
+    if table.accuracy is not None:
+        summary["accuracy"] = table.accuracy
+        summary["accuracy_is"] = table.exposure
+        if (cut_off := chosen.count_found("cut_off")) is not None:
             summary["cut_off"] = cut_off / chosen.n
     if LABEL_ISSUE in table.values:
         summary |= disagreement(table, chosen)

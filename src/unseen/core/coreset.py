@@ -56,6 +56,13 @@ class Coreset:
         """int64 (n - m,) rows of the samples left out, ascending."""
         return np.flatnonzero(~self.mask)
 
+    def count_found(self, what: str) -> int | None:
+        """Return how many samples the rule set apart as `what`, such as "outliers", in all classes; None if none."""
+        found = self.provenance.get("found", {})
+        parts = found.values() if self.provenance.get("quota") else [found]
+        counts = [part[what] for part in parts if what in part]
+        return sum(counts) if counts else None
+
     def __repr__(self) -> str:
         rule = f" by {self.provenance['rule']}" if "rule" in self.provenance else ""
         share = len(self) / self.n if self.n else 0.0

@@ -126,6 +126,18 @@ class ScoreTable:
         """The names of the scores in the table."""
         return tuple(self.values)
 
+    @property
+    def exposure(self) -> str:
+        """`"in-sample"` for scores by models that were trained on the samples, else `"held-out"`."""
+        return "in-sample" if self.provenance.get("plan", {}).get("plan") == "seen" else "held-out"
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of the judged samples whose label was predicted; None where no sample was judged."""
+        if self.predictions is None or not (judged := self.predictions >= 0).any():
+            return None
+        return float((self.predictions[judged] == self.labels[judged]).mean())
+
     def __getitem__(self, name: str) -> ScoreTable:
         """Return the table with this score only."""
         return replace(self, values={name: self._repeats(name)}, directions={name: self.directions[name]})

@@ -143,7 +143,7 @@ def to_cleanlab(request: ExportRequest, out: Path) -> None:
     table, run = request.table, request.run
     if run is None or table is None:
         raise ArgumentError("to='cleanlab' needs the directory of a run, where probabilities are kept: pass its out=")
-    if table.provenance.get("plan", {}).get("plan") == "seen":
+    if table.exposure == "in-sample":
         raise ArgumentError(
             f"the models of {run} were trained on the samples they judge; held-out probabilities need another plan, "
             "such as folds"

@@ -91,7 +91,7 @@ class Tracker(ABC):
 
     def _log_scores(self, table: ScoreTable) -> None:
         if table.predictions is not None and (judged := table.predictions >= 0).any():
-            in_sample = table.provenance.get("plan", {}).get("plan") == "seen"
+            in_sample = table.exposure == "in-sample"
             accuracy = float(np.mean(table.predictions[judged] == table.labels[judged]))
             self.scalar("in_sample_accuracy" if in_sample else "held_out_accuracy", accuracy, 0)
         for name in table.scores:

@@ -26,7 +26,7 @@ from unseen.evaluating.methods import FULL
 from unseen.evaluating.result import Evaluation
 from unseen.evaluating.statistics import interval
 from unseen.evaluating.sweep import Sweep
-from unseen.reporting.facts import Cut, Facts, crowding, edges_of, exposure_of, scored
+from unseen.reporting.facts import Cut, Facts, crowding, edges_of, scored
 
 _TABLE_BINS = 12  # of a histogram, in its table of numbers
 _METHODS = 12  # of a sweep that are drawn; more would hide each other
@@ -229,7 +229,7 @@ def _draw_advice(advice: Advice) -> Chart:
 
 
 def _name(table: ScoreTable) -> str:
-    return f"{exposure_of(table)} (plan {table.provenance.get('plan', {}).get('plan', '?')})"
+    return f"{table.exposure} (plan {table.provenance.get('plan', {}).get('plan', '?')})"
 
 
 def _counts(values: FloatArray, edges: FloatArray) -> FloatArray:

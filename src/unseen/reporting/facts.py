@@ -99,19 +99,6 @@ def gather(run: Path, beside: Sequence[Path] = ()) -> Facts:
     return facts
 
 
-def count_found(coreset: Coreset, what: str) -> int | None:
-    """Return how many samples the rule set apart as `what`, such as "outliers", in all classes; None if it does not."""
-    found = coreset.provenance.get("found", {})
-    parts = found.values() if coreset.provenance.get("quota") else [found]
-    counts = [part[what] for part in parts if what in part]
-    return sum(counts) if counts else None
-
-
-def exposure_of(table: ScoreTable) -> str:
-    """Return `"in-sample"` for scores by models that were trained on the samples, else `"held-out"`."""
-    return "in-sample" if table.provenance.get("plan", {}).get("plan") == "seen" else "held-out"
-
-
 def _read(place: Path) -> Facts:
     run = RunDirectory(place)
     manifest = run.manifest()

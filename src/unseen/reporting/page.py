@@ -19,7 +19,7 @@ from unseen.core.table import meaning
 from unseen.errors import ArgumentError
 from unseen.reporting import words
 from unseen.reporting.charts import charts_of, strip
-from unseen.reporting.facts import Facts, class_rows, cut_of, exposure_of, gather, scored
+from unseen.reporting.facts import Facts, class_rows, cut_of, gather, scored
 from unseen.reporting.galleries import MOST_BYTES, Gallery, Views, galleries, shorten, view_of
 
 FILE = "report.html"  # in the directory of a run
@@ -56,7 +56,7 @@ def render(facts: Facts, views: Views | str, *, images: int) -> str:
         worst=_worst(facts),
         charts=charts_of(facts, cut),
         classes=rows,
-        exposure="" if facts.table is None else exposure_of(facts.table),
+        exposure="" if facts.table is None else facts.table.exposure,
         strips=strip([row.quantiles for row in rows]),
         classes_in_all=0 if facts.table is None else len(facts.table.class_names),
         scores=_scores(facts),
@@ -137,7 +137,7 @@ def _details(facts: Facts) -> list[tuple[str, str]]:
         ("run", str(facts.run)),
         ("data", str(options.get("data", "as given from Python"))),
         ("samples", " of kind ".join(str(part) for part in (facts.samples, facts.fingerprint.get("kind")) if part)),
-        ("exposure", "" if facts.table is None else exposure_of(facts.table)),
+        ("exposure", "" if facts.table is None else facts.table.exposure),
         ("versions", ", ".join(f"{name} {v}" for name, v in sorted((facts.manifest.get("versions") or {}).items()))),
     ]
     return [(name, text) for name, text in lines if text]

@@ -19,7 +19,7 @@ from unseen.evaluating.statistics import Verdict
 from unseen.evaluating.sweep import Sweep
 from unseen.learners.base import in_words
 from unseen.pruning import label_error_share
-from unseen.reporting.facts import Facts, count_found, exposure_of
+from unseen.reporting.facts import Facts
 from unseen.scores.label_quality import LABEL_ISSUE
 
 RANDOM = "random"  # the baseline of a sweep
@@ -83,14 +83,13 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
         found.append((percent(len(coreset) / coreset.n), f"kept: {len(coreset):,} of {coreset.n:,} samples"))
     elif table is not None:
         found.append((f"{len(table):,}", "samples scored"))
-    if table is not None and table.predictions is not None and (judged := table.predictions >= 0).any():
-        right = float(np.mean(table.predictions[judged] == table.labels[judged]))
-        found.append((percent(right), f"{exposure_of(table)} accuracy of the models that scored"))
+    if table is not None and table.accuracy is not None:
+        found.append((percent(table.accuracy), f"{table.exposure} accuracy of the models that scored"))
     if table is not None and LABEL_ISSUE in table.values:
         share = label_error_share(table)
         inside = "" if coreset is None else f"; {percent(label_error_share(table, coreset))} in the coreset"
         if np.isfinite(share):
-            found.append((percent(share), f"of the labels contradicted by {exposure_of(table)} models{inside}"))
+            found.append((percent(share), f"of the labels contradicted by {table.exposure} models{inside}"))
         else:
             found.append(
                 ("–", "labels contradicted by models: not counted, since the models are too weak to doubt a label")
@@ -152,7 +151,7 @@ def _describe_scoring(facts: Facts) -> str:
     data = f" of {str(options['data']).rstrip('/').rpartition('/')[2]}" if options.get("data") else ""
     name = facts.score
     by = "" if name is None else f" by {name} ({meaning(table.direction(name))})"
-    that = "that had seen it" if exposure_of(table) == "in-sample" else "that never saw it"
+    that = "that had seen it" if table.exposure == "in-sample" else "that never saw it"
     return (
         f"Each of {len(table):,} samples ({answers}){data} was scored{by}, by {who} models {that}: plan "
         f"{_describe_plan(plan)}{repeats}, seed {facts.manifest.get('seed', '?')}."
@@ -168,7 +167,7 @@ def _describe_choice(facts: Facts) -> str:
     shown = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in sorted(options.items())}
     named = ", ".join(f"{name} {value}" for name, value in shown.items() if value is not None)
     rule = f"{provenance.get('rule', '?')}{f' ({named})' if named else ''}"
-    outliers = count_found(coreset, "outliers")
+    outliers = coreset.count_found("outliers")
     return (
         f"The rule {rule} kept {len(coreset):,} ({percent(len(coreset) / coreset.n)}) and left out "
         f"{coreset.n - len(coreset):,}{f', {outliers:,} of them as outliers' if outliers else ''}."
