@@ -29,6 +29,7 @@ from unseen.errors import UnseenError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from unseen.core.exposure import Plan
     from unseen.core.protocols import Data
     from unseen.integrations.tracking import Tracker
 
@@ -153,7 +154,7 @@ class Reporter:
     work ends (`Outlook`) where it would begin.
 
     One training is measured on the data: where the work will take longer than ten minutes, the program asks whether to
-    begin. Without data it does not ask. Where the run is one of several in a folder, `above` is the folder, and the
+    begin. It does not ask if told so. Where the run is one of several in a folder, `above` is the folder, and the
     command that makes all of them.
     """
 
@@ -161,8 +162,9 @@ class Reporter:
         self,
         command: str,
         given: dict[str, Any],
-        data: Data | None,
+        data: Data,
         *,
+        ask: bool = True,
         run: Path | None = None,
         above: tuple[Path, dict[str, Any]] | None = None,
         **resolved: Any,
@@ -175,9 +177,10 @@ class Reporter:
         self._looking = isinstance(place, Looking)
         self.command = command_of(command, given, **resolved)
         running: o.RunOptions = given["running"]
-        asks = not running.yes and running.executor == "local" and err.is_terminal and sys.stdin.isatty()
-        trained = given.get("trainee") or resolved["learner"]
-        self._measured = (data, trained, running) if asks and data is not None else None
+        self._asks = ask and not running.yes and running.executor == "local" and err.is_terminal and sys.stdin.isatty()
+        self._data, self._place, self._running = data, place, running
+        self._learner = resolved["learner"]
+        self._trained = given.get("trainee") or self._learner
         self._above = above
         self._budget: str | None = None
         self._bar: Progress | None = None
@@ -189,6 +192,11 @@ class Reporter:
             from unseen.integrations.tracking import tracker_of
 
             self._log = tracker_of(wanted)
+
+    def shared(self, plan: Plan | None = None) -> dict[str, Any]:
+        """Return what every verb is given: the learner, the directory, this reporter, and where the work runs."""
+        where = self._running.given(self._data, self._learner, plan)
+        return {"learner": self._learner, "out": self._place, "report": self, **where}
 
     def __enter__(self) -> Self:
         return self
@@ -252,17 +260,17 @@ class Reporter:
 
     def _ask(self, epochs: int, trainings: int) -> None:
         """Measure one training where the work may well be long, and ask whether to begin where it is."""
-        measured, self._measured = self._measured, None  # asked once
-        if measured is None or epochs <= 0:
+        asks, self._asks = self._asks, False  # once
+        data, learner = self._data, self._trained
+        if not asks or epochs <= 0:
             return
-        data, learner, running = measured
         if len(data) * math.prod(data.sample_shape) < MANY_VALUES and trainings < MANY_TRAININGS:
             return
         from unseen.core.plans import seen
         from unseen.evaluating.prices import duration
 
         err.print(Text("time    one training is measured first ..."))
-        given = running.given(data, learner, seen() if trainings == 1 else None)  # one fit alone has all cores
+        given = self._running.given(data, learner, seen() if trainings == 1 else None)  # one fit alone has all cores
         jobs, threads = given["jobs"], given["threads"]
         try:
             found = unseen.estimate(data, plan="seen", learner=learner, jobs=jobs, threads=threads, groups=None)

@@ -95,31 +95,25 @@ def advise(
       unseen advise t.parquet --label y --test v.parquet --fix iterations --out runs/advice
     """
     given = dict(locals())
-    from unseen.data import resolve
     from unseen.evaluating.advise import LEARNER
     from unseen.evaluating.methods import DEFAULT
-    from unseen.learners.registry import default_learner
 
-    read = reading.given()
-    source = resolve(data, cache=out_dir, **read)
-    learner, method = learner or (LEARNER if quick else default_learner(source)), method or DEFAULT
-    with Reporter("advise", given, None if quick else source, learner=learner, method=method) as report:
+    source = reading.open(data, out_dir)
+    learner, method = learner or (LEARNER if quick else o.default_learner(source)), method or DEFAULT
+    with Reporter("advise", given, source, ask=not quick, learner=learner, method=method) as report:
         advice = unseen.advise(
             source,
             method=method,
             margin=margin / 100,
-            test=None if testing.test is None else resolve(testing.test, cache=out_dir, **read),
-            learner=learner,
+            test=reading.open(testing.test, out_dir),
             trainee=trainee,
             step=step,
             quick=quick,
             searching=searching,
             features=o.array(features),
             groups=None if groups == "none" else groups,
-            out=out_dir,
-            report=report,
             **testing.given(),
-            **running.given(source, learner),
+            **report.shared(),
         )
     tell_advice(out_dir, advice, json=showing.json, no_report=showing.no_report)
 
@@ -200,13 +194,10 @@ def sweep(
       unseen sweep t.parquet --label y --test v.parquet --method el2n/beta --prune 0.3 --out runs/t
     """
     given = dict(locals())
-    from unseen.data import resolve
     from unseen.evaluating.methods import usual_methods
-    from unseen.learners.registry import default_learner
 
-    read = reading.given()
-    source = resolve(data, cache=out_dir, **read)
-    learner = learner or default_learner(source)
+    source = reading.open(data, out_dir)
+    learner = learner or o.default_learner(source)
     method = method or usual_methods(learner, source)
     with Reporter("sweep", given, source, learner=learner, method=method) as report:
         result = unseen.sweep(
@@ -214,15 +205,12 @@ def sweep(
             methods=method,
             keep=o.amounts(keep, "keep"),
             prune=o.amounts(prune, "prune"),
-            test=None if testing.test is None else resolve(testing.test, cache=out_dir, **read),
-            learner=learner,
+            test=reading.open(testing.test, out_dir),
             trainee=trainee,
             features=o.array(features),
             groups=None if groups == "none" else groups,
-            out=out_dir,
-            report=report,
             **testing.given(),
-            **running.given(source, learner),
+            **report.shared(),
         )
     tell_sweep(out_dir, result, json=showing.json, no_report=showing.no_report)
 

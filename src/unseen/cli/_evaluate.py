@@ -76,14 +76,11 @@ def evaluate(
                 coresets=_methods(places),
                 test=asked,
                 baselines=baseline,
-                learner=who,
                 margin=margin / 100,
                 level=level,
                 features=o.array(None if features is None else Path(features)),
-                out=folder,
-                report=report,
                 **testing.given(),
-                **running.given(source, who),
+                **report.shared(),
             )
     tell_evaluations(out_dir, results, json=showing.json, no_report=showing.no_report)
 

@@ -55,12 +55,9 @@ def grow(
       unseen grow t.parquet --label y --keep 500 --start runs/before --out runs/t
     """
     given = dict(locals())
-    from unseen.data import resolve
-    from unseen.learners.registry import default_learner
-
     options = choice.given()
-    source = resolve(data, cache=out_dir, **reading.given())
-    learner = scoring.learner or default_learner(source)
+    source = reading.open(data, out_dir)
+    learner = scoring.learner or o.default_learner(source)
     begin = started_from(growing.start)
     start = growing.start if isinstance(begin, float) else str(Path(growing.start).absolute())
     with Reporter("grow", given, source, learner=learner, start=start) as report:
@@ -72,11 +69,8 @@ def grow(
             start=begin,
             steps=growing.steps,
             refill=growing.refill,
-            learner=learner,
-            out=out_dir,
-            report=report,
             **scoring.given(),
-            **running.given(source, learner),
+            **report.shared(),
             **options,
         )
     tell_grown(out_dir, result, json=showing.json, no_report=showing.no_report)

@@ -132,6 +132,12 @@ class LabelOptions:
 
         return {READ_BY[name]: value for name, value in vars(self).items() if value is not None}
 
+    def open(self, place: str | None, cache: Path) -> Any:
+        """Open a data set that is read by these options; None where none is named."""
+        from unseen.data import resolve
+
+        return None if place is None else resolve(place, cache=cache, **self.given())
+
 
 @dataclass(frozen=True)
 class LabelledOptions(LabelOptions):
@@ -360,6 +366,13 @@ def plan_of(name: str | None, k: int | None, repeats: int) -> Plan | None:
             raise ArgumentError(f"--plan {name}:{own} says {written} already, got {flag} {number}; leave one out")
         options.append(f"{written}={number}")
     return plan_named(f"{name}:{','.join(options)}" if options else name)
+
+
+def default_learner(data: Data) -> str:
+    """Return the learner for this kind of data."""
+    from unseen.learners.registry import default_learner
+
+    return default_learner(data)
 
 
 def data_options(**given: Any) -> dict[str, Any]:

@@ -74,9 +74,6 @@ def prune(
       unseen prune digits --keep 0.3 --rule auto --out runs/auto
     """
     given = dict(locals())
-    from unseen.data import resolve
-    from unseen.learners.registry import default_learner
-
     exposure: Plan | None = None
     if choice.rule == AUTO:
         if (scoring.plan, scoring.folds, scoring.repeats) != (None, None, 1):
@@ -92,8 +89,8 @@ def prune(
         options = choice.given()
     budget = amount.given()
     looks = not showing.silent and choice.rule != AUTO and not out_dir.exists()
-    source = resolve(data, cache=out_dir, **reading.given())
-    learner = scoring.learner or default_learner(source)
+    source = reading.open(data, out_dir)
+    learner = scoring.learner or o.default_learner(source)
     quicker = by_embedding(source, learner, exposure) if looks else None
     before = None if showing.silent else coreset_in(out_dir)
     with Reporter("prune", given, source, learner=learner) as report:
@@ -106,11 +103,8 @@ def prune(
             also=also,
             rule=choice.rule,
             plan=exposure,
-            learner=learner,
             groups=None if scoring.groups == "none" else scoring.groups,
-            out=out_dir,
-            report=report,
-            **running.given(source, learner, exposure),
+            **report.shared(exposure),
             **options,
         )
     if before is not None and before.ids.tolist() != result.coreset.ids.tolist():
@@ -139,22 +133,11 @@ def score(
       unseen select runs/photos --keep 0.5 --score aum --rule beta --out half.parquet
     """
     given = dict(locals())
-    from unseen.data import resolve
-    from unseen.learners.registry import default_learner
-
     options = scoring.given()
-    source = resolve(data, cache=out_dir, **reading.given())
-    learner = scoring.learner or default_learner(source)
+    source = reading.open(data, out_dir)
+    learner = scoring.learner or o.default_learner(source)
     with Reporter("score", given, source, learner=learner) as report:
-        table = unseen.score(
-            source,
-            scores=score or None,
-            learner=learner,
-            out=out_dir,
-            report=report,
-            **options,
-            **running.given(source, learner, options["plan"]),
-        )
+        table = unseen.score(source, scores=score or None, **options, **report.shared(options["plan"]))
     tell_scores(out_dir, table, json=showing.json)
 
 
