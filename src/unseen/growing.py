@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core import seeds
-from unseen.core.arrays import IntArray
+from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.cards import listed, of_choice
 from unseen.core.coreset import HISTORY, Coreset, History
 from unseen.core.exposure import Exposure, Plan, at_least
@@ -263,11 +263,11 @@ class Loop:
             scores = [np.full(len(part), np.nan) for part in parts]
         else:
             parts, scores = self._add_steps(run, table, name, announce=announce)
-        return self._save(run, table, parts, scores, {} if weak is None else {"fallback": weak})
+        return self._save(run, table, parts, scores, weak)
 
     def _add_steps(
         self, run: Run, table: ScoreTable, name: str, *, announce: bool
-    ) -> tuple[list[IntArray], list[npt.NDArray[np.float64]]]:
+    ) -> tuple[list[IntArray], list[FloatArray]]:
         """Return the rows that the start and each step add, and the scores by which they were added."""
         growth = self.growth
         first, left, start = growth.first_score.label, self._rows_after_cutoff(table), self._own_start()
@@ -348,14 +348,10 @@ class Loop:
             )  # fmt: skip
 
     def _save(
-        self,
-        run: Run,
-        table: ScoreTable,
-        parts: list[IntArray],
-        scores: list[npt.NDArray[np.float64]],
-        more: dict[str, object],
+        self, run: Run, table: ScoreTable, parts: list[IntArray], scores: list[FloatArray], weak: str | None
     ) -> Grown:
         """Save the coreset, its history and the table of the first step in the run, and return them."""
+        more = {} if weak is None else {"fallback": weak}
         data, rows = self.work.data, np.concatenate(parts)
         since = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         history = History(data.ids[rows], rows, since, np.concatenate(scores), self._about())

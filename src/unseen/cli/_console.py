@@ -325,13 +325,7 @@ class Reporter:
 
 
 class EpochCount:
-    """Epochs in all, those that were done before, and how fast the others go.
-
-    >>> work = EpochCount(6, 2)
-    >>> work.reached("r0f1", 2)
-    >>> work.done
-    4
-    """
+    """Epochs in all, those that were done before, and how fast the others go."""
 
     def __init__(self, total: int, held: int) -> None:
         self.total = total

@@ -216,28 +216,26 @@ def sweep(
 
 
 def tell_sweep(run: Path, result: Any = None, *, json: bool, no_report: bool) -> None:
-    """Print the result of a run, after its table, figure and page are written."""
-    result = unseen.load(run) if result is None else result
-    files = save_beside(result, run)
-    if not no_report and (page := written(run)):
-        files["report"] = str(page)
-    if json:
-        print_json({"run": str(run), "files": files, "cells": rows(result)})
-    else:
-        show_sweep(result, files)
-
-
-def save_beside(result: unseen.Sweep, folder: Path) -> dict[str, str]:
-    """Write the files of a sweep, and return where they are."""
+    """Print accuracies by method and share pruned, after the table, figure and page of a run are written."""
     from unseen.core.files import replace_file
     from unseen.evaluating.sweep import FILE
 
-    files = {"table": folder / FILE, "markdown": folder / "sweep.md", "figure": folder / "sweep.svg"}
+    result = unseen.load(run) if result is None else result
+    files = {"table": run / FILE, "markdown": run / "sweep.md", "figure": run / "sweep.svg"}
     text = result.markdown() + "\n"
     replace_file(files["markdown"], lambda file: file.write(text.encode()))
     with drawing():
         result.figure(files["figure"])
-    return {name: str(path) for name, path in files.items()}
+    if not no_report and (page := written(run)):
+        files["report"] = page
+    named = {name: str(path) for name, path in files.items()}
+    if json:
+        print_json({"run": str(run), "files": named, "cells": rows(result)})
+        return
+    table = result.rows()
+    grid(list(table[0]), [list(row.values()) for row in table])
+    out.print(result.caption())
+    aligned(list(named.items()))
 
 
 def rows(result: unseen.Sweep) -> list[dict[str, Any]]:
@@ -256,11 +254,3 @@ def rows(result: unseen.Sweep) -> list[dict[str, Any]]:
                 row |= {"to_random": change.mean, "to_random_low": change.low, "to_random_high": change.high}
             found.append(row)
     return found
-
-
-def show_sweep(result: unseen.Sweep, files: dict[str, str]) -> None:
-    """Print accuracies by method and share pruned."""
-    table = result.rows()
-    grid(list(table[0]), [list(row.values()) for row in table])
-    out.print(result.caption())
-    aligned(list(files.items()))

@@ -170,10 +170,7 @@ def select(
     coreset.save(out_file)
     result = Pruned(table, coreset)
     summary = summarise(result, run, out_file, score)
-    if json:
-        print_json(summary)
-    else:
-        show(result, summary)
+    tell(run, summary, partial(show, result, summary), json=json, no_report=True)
 
 
 def coreset_in(run: Path) -> Coreset | None:

@@ -6,6 +6,7 @@ judges the rows of the test set.
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ def split_off(data: Data, share: float, *, seed: int, groups: IntArray | None = 
     The share is in (0, 0.5], and rounded to one part in 2..100. Groups, int64 (n,), stay on one side; by default they
     are the exact copies.
     """
-    if not 0 < share <= 0.5:
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < float(share) <= 0.5:
         raise ArgumentError(f"probe must be a share of the samples in (0, 0.5], got {share!r}")
     parts = min(round(1 / share), 100)
     bound = data.duplicate_groups() if groups is None else groups

@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -97,16 +96,13 @@ def with_probe(train: Data, share: float, *, seed: int) -> Exam:
     (seed, id) decide whether a sample is in that part. Copies of one sample, and groups that the data set brings, are
     in it or out of it together. Its share of the samples is in (0, 0.5], rounded to one part in 2..100.
     """
-    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < float(share) <= 0.5:
-        raise ArgumentError(f"probe must be a share of the samples in (0, 0.5], got {share!r}")
     groups = joined_groups(train.groups, train.duplicate_groups())
-    rest, probe = split_off(train, float(share), seed=seed, groups=groups)
-    pool, rows = rest.rows, probe.rows
+    rest, probe = split_off(train, share, seed=seed, groups=groups)
     text = (
-        f"a probe split of {len(rows):,} training samples, on which no arm trains; whoever chose the coreset had seen "
+        f"a probe split of {len(probe):,} training samples, on which no arm trains; whoever chose the coreset had seen "
         "their labels"
     )
-    return Exam(train, pool, rows, text, {"by": "probe split", "n": len(rows), "share": float(share)})
+    return Exam(train, rest.rows, probe.rows, text, {"by": "probe split", "n": len(probe), "share": float(share)})
 
 
 # ---- overlap with the training set ----------------------------------------------------------------------------------

@@ -74,12 +74,9 @@ class Facts:
     @property
     def samples(self) -> int | None:
         """How many samples there were to choose from; None where that is not on record."""
-        n = self.fingerprint.get("n")
-        if n is None and self.sweep is not None:
-            n = self.sweep.about.get("n")
-        if n is None and self.advice is not None:
-            n = self.advice.n
-        return n if isinstance(n, int) else None
+        sweep = {} if self.sweep is None else self.sweep.about
+        known = (self.fingerprint.get("n"), sweep.get("n"), None if self.advice is None else self.advice.n)
+        return next((n for n in known if isinstance(n, int)), None)
 
 
 def gather(run: Path, beside: Sequence[Path] = ()) -> Facts:
@@ -161,8 +158,6 @@ def _add(facts: Facts, other: Facts) -> Facts:
     return replace(facts, **found)
 
 
-# ---- numbers from scores and coresets ----------------------------------------------------------------------------
-
 _AROUND = 0.125  # share of the samples on each side of a cut that decides whether it is one
 _CLEAR = 0.5  # difference of the shares kept on both sides from which on it is a cut
 
@@ -201,11 +196,7 @@ class ClassRow:
 
 
 def order_of(values: FloatArray) -> IntArray:
-    """Order the rows from the lowest to the highest score, int64; equal ones by row, those without a score left out.
-
-    >>> order_of(np.array([0.5, np.nan, 0.1, 0.5])).tolist()
-    [2, 0, 3]
-    """
+    """Order the rows from the lowest to the highest score, int64; equal ones by row, those without a score left out."""
     order = np.argsort(values, kind="stable")
     return order[: len(values) - int(np.isnan(values).sum())]
 
@@ -217,11 +208,7 @@ def scored(table: ScoreTable, score: str) -> FloatArray:
 
 
 def edges_of(*columns: FloatArray, bins: int = 60) -> FloatArray:
-    """Return the edges of equal bins over the common range of some scores, float64 (bins + 1,).
-
-    >>> edges_of(np.array([0.0, 1.0]), np.array([2.0, np.nan]), bins=4).tolist()
-    [0.0, 0.5, 1.0, 1.5, 2.0]
-    """
+    """Return the edges of equal bins over the common range of some scores, float64 (bins + 1,)."""
     low = min(float(np.nanmin(values)) for values in columns)
     high = max(float(np.nanmax(values)) for values in columns)
     if not high > low:  # a constant score
@@ -230,12 +217,7 @@ def edges_of(*columns: FloatArray, bins: int = 60) -> FloatArray:
 
 
 def crowding(values: FloatArray, edges: FloatArray) -> Crowding:
-    """Measure how well a score tells samples apart, in bins of a range that it may share with others.
-
-    >>> found = crowding(np.array([0.0, 0.0, 0.9, 0.4]), np.linspace(0, 1, 11))
-    >>> found.distinct, found.fullest, round(found.filled, 2)
-    (3, 0.5, 2.83)
-    """
+    """Measure how well a score tells samples apart, in bins of a range that it may share with others."""
     known = values[np.isfinite(values)]
     counts = np.histogram(known, edges)[0]
     shares = counts[counts > 0] / len(known)
@@ -244,11 +226,7 @@ def crowding(values: FloatArray, edges: FloatArray) -> Crowding:
 
 
 def cut_of(values: FloatArray, kept: Kept) -> Cut | None:
-    """Find the score at which the share kept changes most; None where it nowhere changes by half.
-
-    >>> cut_of(np.arange(10.0), np.arange(10) < 7)
-    Cut(value=6.5, at=7, below=1.0, above=0.0)
-    """
+    """Find the score at which the share kept changes most; None where it nowhere changes by half."""
     order = order_of(values)
     inside = kept[order].astype(np.float64)
     n, total = len(inside), float(inside.sum())

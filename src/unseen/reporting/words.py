@@ -130,10 +130,7 @@ def snippets(facts: Facts) -> list[tuple[str, str]]:
             f"kept = pd.read_parquet({file})  # columns id, row and where each came from\n"
             'frame = frame.iloc[kept["row"]]  # or frame[frame["id"].isin(kept["id"])]',
         ),
-        (
-            "List the ids",
-            f"import unseen\n\nprint(*unseen.load({run}).coreset.ids, sep='\\n')",
-        ),
+        ("List the ids", f"import unseen\n\nprint(*unseen.load({run}).coreset.ids, sep='\\n')"),
     ]
 
 
