@@ -3,7 +3,8 @@ PYTHON ?= python3
 # The demo needs no torch, so it has an environment of its own that is ready in a fraction of the time.
 DEMO = .venv-demo/bin
 DEV = .venv/bin
-INSTALL = install --quiet --disable-pip-version-check --constraint constraints.txt
+# Without compiling: Python does it for the modules that are imported, a part of those installed.
+INSTALL = install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
 .PHONY: demo test test-all test-wheel lint types check docs bench clean
 
