@@ -92,8 +92,8 @@ def test_another_coreset_and_the_options_of_kinds(unseen_says, finished, tmp_pat
         1, r"the shards lack \d samples of the coreset",
     )  # fmt: skip
     refused(
-        unseen_says("export", tmp_path / "c.parquet", "--to", "csv", "--out", tmp_path / "c.csv"),
-        1, "unknown kind of export 'csv'",
+        unseen_says("export", tmp_path / "c.parquet", "--to", "xlsx", "--out", tmp_path / "c.xlsx"),
+        1, "unknown kind of export 'xlsx'",
     )  # fmt: skip
 
 
