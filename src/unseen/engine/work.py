@@ -261,13 +261,8 @@ class Work:
         """Train on each part and predict the test rows; skip trainings whose outcome the run holds.
 
         Trainings of equal replicate have equal seeds, whatever their rows: they have the same initial weights, and the
-        samples that they share come in the same order. So their accuracies compare in pairs.
-
-        Args:
-            run: an open run, which keeps each outcome under its name.
-            trainings: the trainings; none may have a test row among its rows.
-            test: int64 (m,) the test rows.
-            seed: the root seed.
+        samples that they share come in the same order. So their accuracies compare in pairs. `run` is open and keeps
+        each outcome under its name. `test`, int64 (m,), are the test rows, none of which may be trained on.
         """
         score = resolve_score("loss")
         labels, classes = self.samples.labels, len(self.samples.class_names)
@@ -309,10 +304,9 @@ class Work:
             yield one, make_outcome(one, kept)
 
     def check_batch(self, samples: int) -> None:
-        """Refuse to judge a coreset that is smaller than one batch of the learner.
+        """Refuse to judge a coreset of less than one batch of the learner; nobody would train on so few samples.
 
-        Nobody would train on so few samples in practice. (Coresets on the way of a growth may be smaller. They are
-        trained on in one batch of all their samples.)
+        Coresets on the way of a growth may be smaller. They are trained on in one batch of all their samples.
         """
         batch = self.learner.batch_size or 1
         if samples < batch:
@@ -324,14 +318,8 @@ class Work:
     def lasting(self, fix: Fix, samples: int, of: int) -> Learner:
         """Return the learner for a training on `samples` samples by the budget of a training on `of` samples.
 
-        Args:
-            fix: `"epochs"`: the same number of epochs, so fewer steps on less data; `"iterations"`: the same number of
-                steps, to within half an epoch, since epochs are whole.
-            samples: the number of samples of this training.
-            of: the number of samples of the training whose budget is kept.
-
-        Raises:
-            ArgumentError: `"iterations"` of a learner that does not train in steps.
+        With `fix="epochs"` it has the same number of epochs, so fewer steps on less data. With `"iterations"` it has
+        the same number of steps, to within half an epoch, since epochs are whole; a learner without steps is refused.
         """
         if fix not in ("epochs", "iterations"):
             raise ArgumentError(f"fix must be 'epochs' or 'iterations', got {fix!r}")

@@ -29,11 +29,11 @@ def check_learner(learner: Any, data: Data | None = None, *, seed: int = 0) -> N
     """Check that a learner keeps what it declares and what is asked of every learner.
 
     It learns from `fit.train` only: labels and inputs of all other samples change nothing. It observes each watched row
-    once an epoch, where the sink asks for it. The same seed gives the same bits, in this process or after a journey to
-    another, whatever it did before; the global random state is left alone; shuffled rows take their observations along.
-    A training that is killed after a checkpoint goes on from there and ends as an unbroken one. Threads, epochs and
-    workers change neither its name nor the learner that was asked. A closed form equals fits one by one, and passes
-    over parts equal the fit. What it says of itself is JSON.
+    once an epoch, where the sink asks for it. The same seed gives the same bits, in this process or another, whatever
+    was done before. The global random state does not change, and shuffled rows keep their observations. A training that
+    is killed after a checkpoint continues from there to the same end. Threads, epochs and workers change neither its
+    name nor the learner itself. A closed form equals fits one by one, and passes over parts equal the fit. Its
+    description is JSON.
 
     Args:
         learner: a name, an estimator or a learner, as `unseen.learners.resolve` takes it.
@@ -89,7 +89,7 @@ class _Tape:
         self.told = {name: [np.array(array)] for name, array in state.items()}
 
     def in_order(self) -> Named:
-        """All that was told, in the order of the rows."""
+        """Return all observations, in the order of the rows."""
         state = self.state()
         return {
             name: values[np.argsort(state[f"{name.rpartition(' ')[0]} rows"], kind="stable")]
@@ -172,8 +172,9 @@ def _equal(of: Learner, rule: str, got: Named, wanted: Named, *, near: bool = Fa
     ensure(got.keys() == wanted.keys(), of, rule, f"{sorted(got)} in place of {sorted(wanted)}")
     for name, values in wanted.items():
         other, scale = got[name], max(1.0, float(np.abs(values).max(initial=0.0)))
-        close = {"rtol": NEAR, "atol": NEAR * scale} if near else {"rtol": 0.0, "atol": 0.0}
-        ensure(other.shape == values.shape and np.allclose(other, values, **close), of, rule, f"other {name!r}")
+        rtol, atol = (NEAR, NEAR * scale) if near else (0.0, 0.0)
+        same = other.shape == values.shape and np.allclose(other, values, rtol, atol)
+        ensure(same, of, rule, f"other {name!r}")
 
 
 def _check_described(who: Learner) -> None:
@@ -214,7 +215,7 @@ def _check_asked(case: _Case) -> None:
 
 
 def _check_leaks(case: _Case) -> None:
-    """Labels of all samples not trained on, and inputs of those that are not compared, become others."""
+    """Change the labels of all samples not trained on, and the inputs of those that are not compared."""
     data, fit = case.data, case.fit
     kept, changed = fit.unseen[::2], np.concatenate([fit.unseen[1::2], case.elsewhere])
     source = np.arange(len(data))
@@ -321,7 +322,7 @@ def _check_figures(case: _Case) -> None:
 
 
 def _check_together(case: _Case) -> None:
-    """One fit that stands for two folds, against a fit of each; and passes over its parts, against the fit."""
+    """Compare one fit that stands for two folds with a fit of each, and passes over its parts with the fit."""
     who, data = case.who, case.data
     ensure(who.closed_form or not who.in_passes, who, "in_passes goes with closed_form")
     if not who.closed_form:

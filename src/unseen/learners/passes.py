@@ -304,22 +304,21 @@ class SumTree:
     def push(self, sums: list[Sums]) -> None:
         """Add the sums over the next part."""
         self.parts += 1
-        whole = self.parts
-        for level in range(len(self.levels) + 1):
+        level, full = 0, self.fan  # a node of this level is full after so many parts
+        while True:
             if level == len(self.levels):
                 self.levels.append([])
             sums = add_sums([self.levels[level], sums]) if self.levels[level] else sums
-            if whole % self.fan:
+            if self.parts % full:
                 self.levels[level] = sums
                 return
             self.levels[level] = []
-            whole //= self.fan
+            level, full = level + 1, full * self.fan
 
     def total(self) -> list[Sums]:
         """Return the sums over all parts; this uses up the tree."""
-        nodes = [node for node in self.levels if node]
-        total = nodes[0]
-        for node in nodes[1:]:
+        total, *others = [node for node in self.levels if node]
+        for node in others:
             total = add_sums([node, total])
         return total
 

@@ -165,16 +165,10 @@ class RowReader:
         return total
 
     def sum_by_place(self, place: IntArray | None, places: int, rows: IntArray, centre: FloatArray) -> list[Sums]:
-        """Make several sums, each over the rows of one place.
+        """Make as many sums as there are places; `place` (n,) is that of each row of the data set, or None for all 0.
 
         Where there are few places, each is summed in several lanes, which take turns by the block and are added at the
         end. In each lane, blocks are added one after another, in their order.
-
-        Args:
-            place: int64 (n,) the place of each row of the data set, 0 to places - 1, or None for all 0.
-            places: the number of sums.
-            rows: int64 (m,).
-            centre: float64 (d,) the centre of the sums.
         """
         made = self.products.start_sums(self.lanes(places) * places, centre, self.answers.width)
         lanes = [[(own, Lock()) for own in made[at : at + places]] for at in range(0, len(made), places)]

@@ -7,7 +7,7 @@ numbers are equal to those of one process. The leading task receives nothing lar
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -105,13 +105,8 @@ class _Leader:
             if (kept := self._load_kept(f"sums-{group:05}")) is not None:
                 arrive(1, group, ray.put(parts.unpacked(kept)))
                 todo = [part for part in todo if part // fan != group]
-        yield from self._run_each(
-            todo,
-            lambda part: self._begin(_sum, self._parts, summed[part]),
-            partial(arrive, 0),
-            "sums",
-            count,
-        )
+        tasks = {part: (_sum, self._parts, summed[part]) for part in todo}
+        yield from self._run_each(tasks, partial(arrive, 0), "sums", count)
         (total,) = held.values()
         return total
 
@@ -135,10 +130,12 @@ class _Leader:
             found: Any = ray.get(ref)
             results[part] = found
 
-        def judge(part: int) -> Any:
-            return self._begin(_judge, self._parts, self._job, solution, part, judged[part])
-
-        yield from self._run_each([part for part in range(count) if part not in results], judge, take, "judged", count)
+        tasks = {
+            part: (_judge, self._parts, self._job, solution, part, judged[part])
+            for part in range(count)
+            if part not in results
+        }
+        yield from self._run_each(tasks, take, "judged", count)
         watched = self.job.fit.unseen
         rows = np.concatenate([block for part in judged for block in part])
         at = np.empty(len(rows), np.int64)
@@ -149,41 +146,36 @@ class _Leader:
     def _load_kept(self, name: str) -> Named | None:
         return self.job.checkpoints.part(name).load()
 
-    def _run_one(self, work: Callable[..., Any], *arguments: Any) -> Generator[Message, None, Ref]:
+    def _run_one(self, *task: Any) -> Generator[Message, None, Ref]:
         """Run one task, and return the reference of its value."""
-        made: list[Ref] = []
-        yield from self._run_each([0], lambda _: self._begin(work, *arguments), lambda _, ref: made.append(ref))
+        made: dict[int, Ref] = {}
+        yield from self._run_each({0: task}, made.__setitem__)
         return made[0]
-
-    def _begin(self, work: Callable[..., Any], parts: Ref | None, *arguments: Any) -> Any:
-        """Start a task; return the references of its error, if any, and of its value."""
-        import ray
-
-        task = ray.remote(_run_on_part).options(
-            num_cpus=self.sizes.cpus, num_gpus=self.sizes.gpus, max_retries=0, num_returns=2
-        )
-        return task.remote(self.shared, work, parts, *arguments)
 
     def _run_each(
         self,
-        keys: list[int],
-        submit: Callable[[int], tuple[Ref, Ref]],
+        tasks: Mapping[int, Sequence[Any]],
         take: Callable[[int, Ref], None],
         what: str | None = None,
         count: int = 1,
     ) -> Iterator[Message]:
-        """Run the tasks of all keys, so many at a time; raise the first error when the others are done."""
+        """Run tasks by number, so many at a time; raise the first error when the others are done.
+
+        Each is a function with its arguments, as `_run_on_part` takes them. `take` gets the reference of its value.
+        """
         import ray
         from ray import exceptions as e
 
-        waiting, retries = list(reversed(keys)), dict.fromkeys(keys, 0)
+        claimed = {"num_cpus": self.sizes.cpus, "num_gpus": self.sizes.gpus}
+        remote = ray.remote(_run_on_part).options(**claimed, max_retries=0, num_returns=2)
+        waiting, retries = sorted(tasks, reverse=True), dict.fromkeys(tasks, 0)
         under_way: dict[Ref, tuple[int, Ref]] = {}
-        done, failed = count - len(keys), dict[int, Exception]()
+        done, failed = count - len(tasks), dict[int, Exception]()
         try:
             while waiting or under_way:
                 while waiting and len(under_way) < self.sizes.at_once:
                     key = waiting.pop()
-                    status, value = submit(key)
+                    status, value = remote.remote(self.shared, *tasks[key])
                     under_way[status] = key, value
                 (status,), _ = ray.wait(list(under_way), num_returns=1)
                 key, value = under_way.pop(status)

@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import weakref
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -248,16 +249,15 @@ def spent(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     >>> spent([*epochs, {"kind": "fit_end", "fit": "r0f0", "seconds": 4.0}])
     {'r0f0': 4.0}
     """
-    epochs: dict[str, float] = {}
-    whole: dict[str, float] = {}
+    epochs: dict[str, float] = defaultdict(float)
+    whole: dict[str, float] = defaultdict(float)
     for event in events:
         if event["kind"] == "epoch" and "seconds" in event:
-            seconds = event["seconds"] + event.get("observe_seconds", 0.0)
-            epochs[event["fit"]] = epochs.get(event["fit"], 0.0) + seconds
+            epochs[event["fit"]] += event["seconds"] + event.get("observe_seconds", 0.0)
         elif event["kind"] == "fit_end":
-            whole[event["fit"]] = whole.get(event["fit"], 0.0) + event["seconds"]
+            whole[event["fit"]] += event["seconds"]
     # An unbroken fit took longer than the sum of its epochs; for a broken fit only the epochs count all its time.
-    return {fit: max(epochs.get(fit, 0.0), whole.get(fit, 0.0)) for fit in {**epochs, **whole}}
+    return {fit: max(epochs[fit], whole[fit]) for fit in {**epochs, **whole}}
 
 
 class EventLog:

@@ -57,8 +57,8 @@ class Held:
 class Streamed:
     """Batches read by worker processes through `data.take`, in order.
 
-    They come through shared memory. Where that is too small they come through pipes, and where there is none, without
-    which no worker can start, this process reads them; a warning says so.
+    They come through shared memory, or through pipes where that is too small. Where there is none, no worker can start,
+    so this process reads them. A warning says so.
     """
 
     def __init__(self, data: Data, *, device: torch.device, workers: int) -> None:
@@ -147,7 +147,7 @@ class Normaliser:
     scale: Tensor  # float32, one over the standard deviation; 1 where that is 0
 
     def __call__(self, raw: Tensor) -> Tensor:
-        """Float32 of the same shape."""
+        """Return float32 values of the same shape."""
         return (raw.to(torch.float32) - self.mean).mul_(self.scale)  # never in place: it may be the data itself
 
 
@@ -220,7 +220,7 @@ def _float_moments(
 
 @dataclass(frozen=True)
 class Draws:
-    """What happens to each of m images; None where nothing does."""
+    """The random changes of m images; None for a change that is not made."""
 
     flips: Tensor | None  # bool (m,), mirrored left to right
     # Int64 (m, 2), where the crop begins (down, right) in the image padded by `crop` on each side.
@@ -228,7 +228,7 @@ class Draws:
     holes: Tensor | None  # int64 (m, 2), the centre (down, right) of the square cut out
 
     def __getitem__(self, part: slice) -> Draws:
-        """Those of some of the images."""
+        """Return the changes of some of the images."""
         return Draws(*(None if drawn is None else drawn[part] for drawn in (self.flips, self.shifts, self.holes)))
 
 

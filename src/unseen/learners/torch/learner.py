@@ -216,12 +216,7 @@ class TorchLearner(Learner):
         }
 
     def check(self, data: Data) -> None:
-        """Refuse data that the network cannot learn from; the network is built and called once.
-
-        Raises:
-            DataError: text or tables, a regression target, or fewer than two classes or samples.
-            ArgumentError: a recipe that does not go with these inputs or this device.
-        """
+        """Refuse data, or a recipe for them, that the network cannot learn from; it is built and called once."""
         refuse_target(data, "the torch learner learns classes")
         device = self._device()
         if self.recipe.precision == "fp16" and device.type == "cpu":

@@ -193,10 +193,7 @@ TRIED = 4  # samples in the forward pass whose memory is counted
 
 
 def network_bytes(recipe: Recipe, data: Data) -> tuple[float, float]:
-    """Count the bytes of a network in training: parameters, gradients, momentum; what a sample adds going backward.
-
-    Counted in one forward pass on the processor.
-    """
+    """Count the bytes of a network in training, and those that a sample adds, by one forward pass on the processor."""
     kept: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
@@ -221,7 +218,7 @@ def network_bytes(recipe: Recipe, data: Data) -> tuple[float, float]:
 
 
 def batched(rows: IntArray, size: int) -> list[IntArray]:
-    """Rows in batches; the last may be smaller, and a single row left over joins the batch before it.
+    """Divide rows into batches; the last may be smaller, and a single row left over joins the batch before it.
 
     >>> [batch.tolist() for batch in batched(np.arange(5), 2)]
     [[0, 1], [2, 3, 4]]
@@ -294,7 +291,7 @@ class TorchTraining:
         return mean
 
     def observe(self, sink: Sink, epoch: int) -> None:
-        """Push what the model now makes of the watch sets, if the sink wants it."""
+        """Push the outputs of the model for the watch sets, if the sink wants them."""
         for side in SIDES:
             wanted = sink.wants(side, epoch, self.recipe.epochs)
             if not wanted or not len(self.fit.watch(side)):
@@ -401,7 +398,7 @@ class TorchTraining:
 
 
 def seconds_since(start: float, device: torch.device) -> float:
-    """Seconds since `start`, all work on the device being done."""
+    """Return the seconds since `start`, after all work on the device is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - start

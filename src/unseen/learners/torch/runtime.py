@@ -1,9 +1,9 @@
-"""Where a training runs: its device, what it borrows from the process and gives back, and the processes that share it.
+"""The surroundings of a training: its device, settings of the process that are restored, and a team of processes.
 
 A team of processes trains one model together, each on a slice of every batch. The batch and the learning rate are those
 of the recipe. Slices differ in size by at most one sample, gradients are weighted by it, and batch normalisation is
-over the whole batch: so many processes take the steps that one would take, up to the order in which floating-point
-numbers are added. What is kept is kept by the first process alone.
+over the whole batch. So the steps are those of one process, up to the order in which floating-point numbers are added.
+Only the first process feeds the sink and keeps checkpoints.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def seed_global(seed: int, device: torch.device) -> None:
 
 @contextmanager
 def explained(recipe: Recipe, device: torch.device) -> Iterator[None]:
-    """Say what to change where torch only says what broke."""
+    """Turn errors of torch about memory and batches into errors that say what to change."""
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
@@ -168,7 +168,7 @@ def _normalise_over_all(norm: _BatchNorm, alone: Callable[[Tensor], Tensor], x: 
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over all processes; the gradient of each part is the sum of what each process makes of the whole."""
+    """The sum over all processes; the gradient of each part is the sum of the gradients of all processes."""
 
     @staticmethod
     def forward(_: Any, part: Tensor) -> Tensor:
