@@ -70,7 +70,7 @@ def test_the_order_of_rows_does_not_matter(case, text):
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=8, max_size=60), st.integers(2, 5), st.integers(0, 99))
-def test_groups_never_part(groups, k, seed):
+def test_groups_stay_in_one_fold(groups, k, seed):
     groups = np.array(groups)
     labels = np.arange(len(groups)) % 3
     if len(np.unique(groups)) < k:

@@ -176,7 +176,7 @@ def test_an_error_in_making_an_item_is_raised_after_those_before():
             next(coming)
 
 
-def test_work_keeps_what_numpy_does_about_overflows():
+def test_work_keeps_the_settings_of_numpy_for_overflows():
     def work(_):
         np.exp(np.full(3, 1000.0))
 

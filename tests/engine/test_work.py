@@ -75,7 +75,7 @@ def test_a_single_long_fit_has_all_cores(monkeypatch, plan, jobs):
 @pytest.mark.parametrize(
     ("options", "shared"), [([], (2, 4)), (["--jobs", "3"], (3, None)), (["--threads", "1"], (None, 1))]
 )
-def test_the_command_line_shares_cores_so(monkeypatch, tmp_path, options, shared):
+def test_the_command_line_uses_the_shared_cores(monkeypatch, tmp_path, options, shared):
     from unseen.cli import main
 
     used = []

@@ -134,7 +134,7 @@ def test_it_equals_refits(plan, predict):
 
 @pytest.mark.parametrize("plan", [unseen.folds(3), unseen.leave_one_out()], ids=["folds", "leave one out"])
 @pytest.mark.parametrize("size", [3, 30], ids=["small groups", "groups larger than d"])
-def test_groups_leave_together(plan, size):
+def test_groups_are_left_out_together(plan, size):
     groups = np.arange(N) // size
     groups[COPIES], groups[[10, 71]] = 1, 0  # copies would bind whatever groups they are in
     assert_equals_refits(exact(), plan, by_sklearn, groups=groups)
@@ -224,7 +224,7 @@ def test_copies_by_their_formula():
 
 
 @pytest.mark.parametrize(("precision", "lam", "tolerance"), [("float64", 0.01, 1e-7), ("float32", 2e6, 1e-4)])
-def test_a_model_that_hangs_on_one_sample_is_refitted_without_it(precision, lam, tolerance):
+def test_a_sample_of_leverage_one_is_left_out_by_a_refit(precision, lam, tolerance):
     """A sample of leverage 1 to within rounding: the formula would divide 0 by 0."""
     x = np.random.default_rng(1).normal(size=(40, 3))
     x[:, 2] = 0.0
@@ -264,7 +264,7 @@ def test_planted_in_sample_outputs_are_caught(monkeypatch):
         assert_equals_refits(exact(), unseen.leave_one_out(), by_sklearn)
 
 
-def test_planted_copies_that_vouch_for_each_other_are_caught(monkeypatch):
+def test_planted_copies_that_are_left_out_one_by_one_are_caught(monkeypatch):
     monkeypatch.setattr(passes, "LARGE_BYTES", 0)  # no group has sums of its own
     left_out = closed_form.left_out
     monkeypatch.setattr(

@@ -155,7 +155,7 @@ def test_a_class_of_one_sample_is_absent_without_it():
     np.testing.assert_allclose(found[[50], :3], without(held, [50]), atol=1e-8)
 
 
-def test_copies_leave_together(monkeypatch):
+def test_copies_are_left_out_together(monkeypatch):
     held = data(COPIES)
     groups = held.duplicate_groups()
     exact = without(held, COPIES)

@@ -180,7 +180,7 @@ def test_memory_grows_with_the_folds_and_not_with_the_rows():
     assert 1000 * 8 * 8 * 12 <= many - few < 2**29
 
 
-def test_leverages_and_cooks_distances_are_what_leaving_out_does():
+def test_leverages_and_cooks_distances_equal_the_effects_of_leaving_out():
     """By their definition: H from its inverse, and how far all outputs move when a row is left out."""
     table = scored("ridge:lam=2,temperature=1", scores=["leverage", "cooks_distance"])
     z = X.astype(float) - X.astype(float).mean(axis=0)
@@ -222,7 +222,7 @@ def test_which_groups_get_sums_of_their_own():
     assert passes.large_groups(sizes, d=512, classes=10, block=8192).tolist() == [1, 3, 4]
 
 
-def test_of_groups_that_would_do_without_no_more_than_memory_allows(monkeypatch):
+def test_groups_that_do_not_need_own_sums_get_them_only_as_memory_allows(monkeypatch):
     monkeypatch.setattr(passes, "LARGE_BYTES", 8 * 512 * 532)
     assert passes.large_groups(np.array([700, 600, 800]), 512, 10, 8192).tolist() == [2]
     assert passes.large_groups(np.array([9000, 600, 9001]), 512, 10, 8192).tolist() == [0, 2]  # these would not
@@ -304,7 +304,7 @@ def test_one_class():
         scored(plan=plan)
 
 
-def test_nan_of_a_data_set_that_did_not_look():
+def test_nan_of_a_data_set_that_did_not_check():
     data = from_arrays(X.copy(), Y)
     data.array[5, 2] = np.nan
     with pytest.raises(DataError, match="features must be finite, but they are NaN or infinite for ids 5"):

@@ -56,7 +56,7 @@ def test_of_many_rows_only_the_others_are_read_again(rows):
     assert Counting.count == 30
 
 
-def test_what_would_lose_digits_is_summed_anew():
+def test_sums_that_would_lose_digits_are_made_anew():
     x = RNG.normal(size=(60, 2))
     x[:10, 1] *= 1e8
     held = RowReader(from_arrays(x, np.arange(60) % 2), np.dtype(float))

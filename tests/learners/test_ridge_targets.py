@@ -148,7 +148,7 @@ def test_planted_in_sample_residuals_are_caught(monkeypatch):
         assert_equals_refits(unseen.leave_one_out())
 
 
-def test_planted_copies_that_vouch_for_each_other_are_caught(monkeypatch):
+def test_planted_copies_that_are_left_out_one_by_one_are_caught(monkeypatch):
     monkeypatch.setattr(passes, "LARGE_BYTES", 0)  # no group has sums of its own
     left_out = closed_form.left_out
     monkeypatch.setattr(
@@ -220,7 +220,7 @@ def test_shuffling_the_rows_moves_the_scores_with_their_ids(plan):
     np.testing.assert_allclose(second, first[:, order], rtol=1e-10)
 
 
-def test_same_seed_same_bits_whoever_works():
+def test_same_seed_same_bits_on_any_executor():
     one, again, two = (
         unseen.score(made(), plan=unseen.folds(3), threads=1, jobs=jobs).values["loss"] for jobs in (1, 1, 2)
     )
@@ -305,7 +305,7 @@ def test_float32_products_are_near(plan):
 
 
 @pytest.mark.parametrize("learner", [None, "ridge:lam=2.0", RidgeLearner()])
-def test_the_manifest_of_a_target_speaks_of_no_temperature(tmp_path, learner):
+def test_the_manifest_of_a_target_has_no_temperature(tmp_path, learner):
     unseen.score(made(), learner=learner, out=tmp_path / "target", threads=1)
     told = (tmp_path / "target" / "manifest.json").read_text()
     assert '"lam"' in told

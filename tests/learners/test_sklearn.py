@@ -96,7 +96,7 @@ WRAPPED = {
     ("labels", "wrapped"),
     [(labels, "alone") for labels in FLOWERS.values()] + [(FLOWERS["text"], name) for name in WRAPPED],
 )
-def test_what_a_parameter_says_of_a_label_is_of_that_label(labels, wrapped):
+def test_a_parameter_about_a_label_applies_to_that_label(labels, wrapped):
     X, y = IRIS
     estimator = WRAPPED[wrapped](labels[1].item())
     table = unseen.score(X, labels[y], plan=unseen.folds(2), learner=estimator, groups=None)
@@ -164,7 +164,7 @@ def test_estimators_that_take_numbers_only_are_given_numbers():
     assert labels_for(GaussianNB(), from_arrays(X, y + 1)).tolist() == [1, 2, 3]
 
 
-def test_parameters_without_a_word_in_json_and_stacks():
+def test_parameters_that_json_cannot_hold_and_stacks():
     X, y = IRIS
     for estimator in (
         GridSearchCV(GaussianNB(), {"var_smoothing": [1e-9]}, cv=2),  # whose error_score is NaN
@@ -302,7 +302,7 @@ def five_trees():
     return RandomForestClassifier(5)
 
 
-def test_estimators_by_place():
+def test_estimators_by_module_and_function():
     data = from_arrays(*IRIS)
     assert resolve(f"sklearn:{__name__}:five_trees", data).describe()["params"]["n_estimators"] == 5
     with pytest.raises(unseen.ArgumentError, match=r"must be module:function, but it cannot be imported: .*no_such"):
@@ -403,7 +403,7 @@ def with_first(value):
         (lambda p: np.ma.array(p, mask=p > 0), r"is a masked array that hides entries of rows 0, 1,"),
     ],
 )
-def test_what_are_no_probabilities_is_refused_in_words(how, said):
+def test_values_that_are_no_probabilities_are_refused_with_the_reason(how, said):
     plan = unseen.folds(3)
     with pytest.raises(unseen.DataError) as caught:
         unseen.score(*IRIS, plan=plan, learner=Says(how))
@@ -411,7 +411,7 @@ def test_what_are_no_probabilities_is_refused_in_words(how, said):
     assert caught.value.__notes__ == ["in fit r0f0"]
 
 
-def test_probabilities_of_a_network_are_read_off_its_tape():
+def test_probabilities_of_a_network_may_require_gradients():
     torch = pytest.importorskip("torch")
     table = unseen.score(*IRIS, plan=unseen.folds(3), learner=Says(lambda p: torch.tensor(p, requires_grad=True)))
     np.testing.assert_allclose(table.column("el2n"), np.sqrt(2 / 3))
@@ -441,7 +441,7 @@ class Fails(Says):
         (Fails, r"sklearn:Fails cannot learn from fit r0f0 \(100 samples\): TypeError: not this"),
     ],
 )
-def test_what_an_estimator_does_wrong_is_said_in_a_line(learner, said):
+def test_mistakes_of_an_estimator_are_named_in_one_line(learner, said):
     with pytest.raises(unseen.DataError, match=said):
         unseen.score(*IRIS, plan=unseen.folds(3), learner=learner(lambda p: p))
 
@@ -497,7 +497,7 @@ def test_blas_has_one_thread_and_openmp_those_of_the_fit(monkeypatch, jobs, thre
         unseen.score(*IRIS, plan=unseen.folds(2), learner=Counting(threads + 1), threads=threads)
 
 
-def test_scikit_learn_is_loaded_with_threads_that_are_told_to_sleep_soon():
+def test_scikit_learn_is_loaded_with_threads_that_sleep_soon():
     script = """
 import os, sys
 seen = []

@@ -154,7 +154,7 @@ def wide():
     return from_arrays(RNG.normal(size=(408, 99)).astype(np.float32), np.arange(408) % 102)
 
 
-def test_ridge_takes_its_place_and_says_so():
+def test_ridge_replaces_it_with_a_warning():
     with pytest.warns(UserWarning, match=r"at most 10,000 coefficients, but 102 classes of 99 .* 'ridge' learns in"):
         learner = resolve("softmax:lam=2.0", wide())
     assert isinstance(learner, RidgeLearner)
@@ -167,7 +167,7 @@ def test_ridge_takes_its_place_and_says_so():
 
 
 @pytest.mark.filterwarnings("default::UserWarning")
-def test_the_program_says_so(tmp_path, monkeypatch, capfd):
+def test_the_program_shows_the_warning(tmp_path, monkeypatch, capfd):
     np.savez(tmp_path / "wide.npz", x=wide().take(np.arange(408)), y=np.arange(408) % 102)
     command = ["score", tmp_path / "wide.npz", "--learner", "softmax", "--folds", 2, "--out", tmp_path / "run"]
     monkeypatch.setattr(sys, "argv", ["unseen", *map(str, command)])
@@ -214,7 +214,7 @@ def test_a_group_without_which_there_is_one_class():
         scored(y=y, groups=groups)
 
 
-def test_nan_of_a_data_set_that_did_not_look():
+def test_nan_of_a_data_set_that_did_not_check():
     data = from_arrays(X.copy(), Y)
     data.array[5, 2] = np.nan
     with pytest.raises(DataError, match="features must be finite, but they are NaN or infinite for ids 5"):

@@ -16,7 +16,7 @@ def test_a_name_and_its_options_make_an_executor():
     assert resolve(given) is given
 
 
-def test_what_cannot_be_meant_is_refused():
+def test_unknown_and_contradictory_options_are_refused():
     with pytest.raises(UnknownNameError, match="unknown executor 'rai'; did you mean 'ray'"):
         resolve("rai")
     with pytest.raises(ArgumentError, match="executor 'local' has no option 'num_gpus'; its options: none"):

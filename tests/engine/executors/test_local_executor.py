@@ -95,7 +95,7 @@ def test_the_error_of_a_learner_keeps_type_and_message_and_names_its_fit(jobs):
 
 
 @pytest.mark.parametrize("mode", ["unknown", "odd", "unicode", "os", "eof"])
-def test_errors_of_every_make_come_over(mode):
+def test_errors_of_every_kind_keep_type_and_text(mode):
     # Through the two functions that the pipe connects, since a process for each would take seconds.
     from unseen.engine.executors import worker
 
@@ -119,7 +119,7 @@ def test_a_killed_worker_is_named_with_its_fit():
     assert not workers()
 
 
-def test_what_cannot_be_sent_is_said_before_any_training():
+def test_what_cannot_be_pickled_is_refused_before_any_training():
     class Local(Ridge):
         pass
 
@@ -228,7 +228,7 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path):
     ("piped", "n"),
     [(False, 60), pytest.param(False, MANY, marks=pytest.mark.slow), pytest.param(True, MANY, marks=pytest.mark.slow)],
 )
-def test_a_script_that_workers_cannot_import_is_told_so(tmp_path, piped, n):
+def test_a_script_that_workers_cannot_import_is_refused_with_the_reason(tmp_path, piped, n):
     process = script(tmp_path, GUARD if piped else "main()", n, piped=piped)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1

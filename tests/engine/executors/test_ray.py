@@ -127,7 +127,7 @@ def test_the_error_of_a_learner_is_raised_as_it_is_and_not_retried():
         list(run(RayExecutor(jobs=1), learner=Ridge("unspeakable")))
 
 
-def test_no_task_is_cancelled_that_has_said_its_last_word(monkeypatch):
+def test_a_task_that_has_sent_its_last_message_is_not_cancelled(monkeypatch):
     """Ray ends the whole driver where a task that is just ending is cancelled."""
     import ray
 
@@ -150,7 +150,7 @@ def test_leaving_the_loop_ends_the_tasks():
     assert soon(lambda: not training())
 
 
-def test_what_ray_cannot_do_is_said_before_any_training():
+def test_what_ray_cannot_do_is_refused_before_any_training():
     unsendable = toy_data()
     unsendable.x = (row for row in unsendable.x)
     with pytest.raises(ArgumentError, match=r"no node .* has room for a fit of 64 CPUs and 0 GPUs: it has 4 CPUs"):

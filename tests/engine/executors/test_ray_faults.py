@@ -64,7 +64,7 @@ def test_a_killed_worker_goes_on_after_its_last_epoch(unbroken, tmp_path, seed):
     assert content(out) == unbroken[1]
 
 
-def test_a_killed_worker_of_a_run_in_memory_begins_anew(unbroken, tmp_path):
+def test_a_killed_worker_of_a_run_in_memory_starts_from_the_beginning(unbroken, tmp_path):
     killer = Killer()
     values = score(Mortal(EPOCHS).dying(tmp_path, {"r0f2": 2}), executor="ray", jobs=2, report=killer)
     assert killer.epochs("r0f2") == [1, 2, 1, 2, 3, 4]
@@ -96,7 +96,7 @@ def test_retries_are_bounded():
     assert soon(lambda: not training())
 
 
-def test_a_fit_that_runs_out_of_memory_is_tried_once_more_without_company(unbroken, tmp_path):
+def test_a_fit_that_runs_out_of_memory_is_tried_once_more_alone(unbroken, tmp_path):
     out = tmp_path / "run"
     score(Hungry(EPOCHS).eating(tmp_path, "r0f0", always=False), out, executor="ray", jobs=2)
     (retry,) = events(out, "retry")
@@ -153,7 +153,7 @@ def test_the_fits_of_a_lost_node_go_on_elsewhere(unbroken, tmp_path, cluster, no
     assert content(out) == unbroken[1]
 
 
-def test_a_worker_that_ray_ends_to_save_its_node_is_told_of_memory(node):
+def test_a_worker_that_ray_ends_to_save_its_node_is_reported_as_out_of_memory(node):
     node(2, 2, RAY_memory_usage_threshold="0.01", RAY_memory_monitor_refresh_ms="100")
     data, told = toy_data(), []
     results = RayExecutor(jobs=2, num_gpus=1).run(
@@ -192,7 +192,7 @@ FULL = """
 """
 
 
-def test_an_object_store_and_a_disk_that_are_too_small_are_told(tmp_path):
+def test_an_object_store_and_a_disk_that_are_too_small_are_named(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(FULL.format(here=str(HERE), store=STORE)))
     full = {"RAY_local_fs_capacity_threshold": "0.0001", "PYTHONPATH": str(HERE), "RAY_USAGE_STATS_ENABLED": "0"}

@@ -44,7 +44,7 @@ def test_any_number_of_workers_gives_the_local_numbers(plan):
     assert [k for k, _ in told].count("fit_end") == fits
 
 
-def test_copies_leave_together_in_parts_too():
+def test_copies_are_left_out_together_in_parts_too():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(900, 6)).astype(np.float32)
     x[500:] = x[rng.integers(0, 250, 400)]
@@ -66,7 +66,7 @@ def test_a_killed_worker_costs_its_part(tmp_path, seed):
 
 
 @pytest.mark.parametrize("which", ["sums", "judged"])
-def test_a_killed_driver_goes_on_with_the_parts_that_it_lacks(tmp_path, which):
+def test_a_killed_driver_continues_with_the_missing_parts(tmp_path, which):
     told, out = [], tmp_path / "run"
 
     class Ended(Exception):  # noqa: N818 - it is no error
@@ -84,7 +84,7 @@ def test_a_killed_driver_goes_on_with_the_parts_that_it_lacks(tmp_path, which):
     told.clear()
     again = score(Parted(), out=out, executor="ray", jobs=2, report=lambda k, **f: told.append((k, f)))
     same(again, score(Parted()))
-    # Sums are kept in groups of three, and a few parts may have ended unheard.
+    # Sums are kept in groups of three, and the reports of a few last parts may be lost.
     assert len(parts(told, which)) <= 18 - (8 if which == "judged" else 6)
     if which == "judged":
         assert parts(told, "sums") == []

@@ -41,7 +41,7 @@ def score(data, **more):
     return unseen.score(data, plan=unseen.leave_one_out(), learner=Parted(), threads=1, **more)
 
 
-def test_workers_read_a_store_to_the_numbers_of_arrays(opened):
+def test_workers_that_read_a_store_give_the_numbers_of_arrays(opened):
     remote, local = score(opened, executor="ray", jobs=2), score((X, Y))
     for name, values in local.values.items():
         np.testing.assert_array_equal(remote.values[name], values)

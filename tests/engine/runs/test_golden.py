@@ -86,7 +86,7 @@ def test_a_dry_run_finds_the_same_data(golden: Path, monkeypatch, capsys, run: s
     assert "nothing is left to do" in said
 
 
-def test_one_whose_options_are_gone_is_refused_with_the_reason(golden: Path, monkeypatch, capsys) -> None:
+def test_a_run_whose_options_are_missing_is_refused_with_the_reason(golden: Path, monkeypatch, capsys) -> None:
     assert program(monkeypatch, "resume", "grow", "--dry-run") == 3
     said = capsys.readouterr().err
     assert "was begun by a version of unseen whose grow had other options (confirm" in said

@@ -112,14 +112,14 @@ LOADED = [
 
 
 @pytest.mark.parametrize(("name", "file"), LOADED)
-def test_each_place_of_any_json_is_met_by_load(name: str, file: str, tmp_path: Path) -> None:
+def test_load_survives_a_change_at_each_place_of_any_json(name: str, file: str, tmp_path: Path) -> None:
     every = len(VALUES) + 1  # another value at each place
     assert mangled(name, file, tmp_path, loaded, every=every) > 30 // every
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "file"), LOADED)
-def test_any_value_of_any_json_is_met_by_load(name: str, file: str, tmp_path: Path) -> None:
+def test_load_survives_any_value_in_any_json(name: str, file: str, tmp_path: Path) -> None:
     assert mangled(name, file, tmp_path, loaded) > 30
 
 
@@ -127,7 +127,7 @@ MANY = [("prune", "manifest.json"), ("prune", "command.json"), ("evaluate", "com
 
 
 @pytest.mark.parametrize(("name", "file"), MANY)
-def test_some_of_them_are_met_by_every_command(name: str, file: str, tmp_path: Path, monkeypatch) -> None:
+def test_every_command_survives_some_of_them(name: str, file: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     every = 251 if name == "advise" else 61  # a page is drawn each time
     assert mangled(name, file, tmp_path, reported, looked_at, resumed, every=every) > 3
@@ -136,7 +136,7 @@ def test_some_of_them_are_met_by_every_command(name: str, file: str, tmp_path: P
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("name", "file"), [*MANY, ("grow", "manifest.json"), ("sweep", "manifest.json")])
-def test_all_of_them_are_met_by_every_command(name: str, file: str, tmp_path: Path, monkeypatch) -> None:
+def test_every_command_survives_all_of_them(name: str, file: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     every = 4 if name == "advise" else 1  # a page is drawn each time
     assert mangled(name, file, tmp_path, loaded, reported, looked_at, resumed, every=every) > 40 // every
@@ -194,7 +194,9 @@ FILES = ("manifest.json", "outputs.json", "command.json", "scores.parquet", "cor
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("file", FILES)
-def test_any_file_may_be_anything(file: str, damage: Callable[[Path], None], tmp_path: Path, monkeypatch) -> None:
+def test_every_command_survives_any_content_of_a_file(
+    file: str, damage: Callable[[Path], None], tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for work in (loaded, reported, looked_at, exported, selected):
         run = tmp_path / work.__name__ / "prune"

@@ -229,7 +229,7 @@ def test_many_at_once_never_work_side_by_side(tmp_path):
     assert RunDirectory(tmp_path).read_json("count.json") == {"n": 32}
 
 
-def test_a_refused_configuration_lets_the_lock_go_and_changes_nothing(path):
+def test_a_refused_configuration_releases_the_lock_and_changes_nothing(path):
     before = {file: (path / file).read_bytes() for file in files_in(path)}
     run = RunDirectory(path)
     with pytest.raises(RunMismatchError, match=r"plan\.k: 5 \(run\) != 3 \(now\)"):
@@ -242,7 +242,7 @@ def test_a_refused_configuration_lets_the_lock_go_and_changes_nothing(path):
 # Log
 
 
-def test_a_torn_last_line_is_read_past_and_cut_off_before_the_next(path):
+def test_an_incomplete_last_line_is_skipped_and_cut_off_before_the_next(path):
     log = path / "events.jsonl"
     whole = log.read_bytes()
     for cut in range(1, len(whole)):
@@ -285,7 +285,7 @@ def test_any_flipped_bit_and_any_cut_of_an_array_file_is_found(path, tmp_path):
 
 
 @pytest.mark.parametrize("header", [b"{'descr': '<f4', 'fortran_order': False, 'shape': (10000000000000,)}", b"(((((("])
-def test_a_header_that_lies_is_damage(tmp_path, header):
+def test_a_header_with_wrong_values_is_damage(tmp_path, header):
     """Of a file whose digest somebody made anew: no MemoryError, and no error of a parser."""
     header += b"\n"
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as file:
@@ -383,7 +383,7 @@ def test_an_edited_manifest_does_not_let_another_configuration_in(path):
         RunDirectory(path).open({**MANIFEST, "seed": 1})
 
 
-def test_files_of_another_run_are_left_out_of_account_with_an_event(path, tmp_path):
+def test_files_of_another_run_are_ignored_with_an_event(path, tmp_path):
     other = fill(tmp_path / "other", {"seed": 1})
     for file in [*FILES[2:], "outputs.json"]:
         shutil.copy(other / file, path / file)
@@ -424,7 +424,7 @@ def test_tables_of_another_run_are_not_taken_when_all_else_is_lost(path):
         assert run.coreset() is None
 
 
-def test_a_file_with_a_good_digest_that_is_no_zip_is_damaged_all_the_same(tmp_path):
+def test_a_file_with_a_correct_digest_that_is_no_zip_is_damaged(tmp_path):
     target = tmp_path / "x.npz"
     target.write_bytes(b"no zip")
     with pytest.raises(CorruptFileError, match="damaged"):

@@ -159,13 +159,13 @@ def test_a_last_batch_of_one_joins_the_batch_before(n):
     assert int(store.saved["step"]) == (n - 1) // 16
 
 
-def test_a_batch_of_one_by_wish_is_explained():
+def test_a_batch_size_of_one_is_refused_with_the_reason():
     with pytest.raises(ArgumentError, match=r"batch_size must be at least 2, .* got batch_size=1"):
         train(pictures(), quick("torch_networks:normed", batch_size=1))
     train(pictures(8), quick("mlp", batch_size=1, epochs=1))  # nothing is normalised over the batch there
 
 
-def test_divergence_names_epoch_and_cure():
+def test_divergence_names_epoch_and_remedy():
     with pytest.raises(ArgumentError, match=r"diverged: the mean loss of epoch 1 of fit r0f0 is .*use a lower lr"):
         train(pictures(), quick("mlp", lr=1e20))
 
@@ -280,7 +280,7 @@ def test_denormal_numbers_are_flushed_in_a_fit_and_no_longer(digits):
 
 
 @pytest.mark.parametrize(("spacing", "saves"), [(0.0, 3), (1000.0, 0)])
-def test_a_store_is_given_no_more_checkpoints_than_are_worth_their_time(spacing, saves):
+def test_checkpoints_are_spaced_as_the_store_asks(spacing, saves):
     data, recipe = pictures(n=20), quick("mlp", epochs=3)
     _, reference, _ = train(data, recipe)
     store = Store()
@@ -292,7 +292,7 @@ def test_a_store_is_given_no_more_checkpoints_than_are_worth_their_time(spacing,
 
 
 @pytest.mark.parametrize(("units", "precision"), [(True, "bf16"), (False, "fp32")])
-def test_precision_is_chosen_by_the_device_once_and_told(monkeypatch, units, precision):
+def test_precision_is_chosen_by_the_device_once_and_described(monkeypatch, units, precision):
     from unseen.learners.torch import runtime
 
     monkeypatch.setattr(runtime, "has_bf16_units", lambda device: units)

@@ -28,7 +28,7 @@ print(seen[-1], os.environ.get("GOMP_SPINCOUNT"), "torch" in sys.modules)
 SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
-def test_torch_is_loaded_with_threads_that_are_told_to_sleep_soon():
+def test_torch_is_loaded_with_threads_that_sleep_soon():
     clean = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     done = subprocess.run([sys.executable, "-c", PROBE], env=clean, capture_output=True, text=True)
     assert done.stdout.strip() == "1000 None True", done.stderr
@@ -80,7 +80,7 @@ class _Refuses:
     ],
     ids=["too small", "absent"],
 )
-def test_without_room_in_shared_memory_batches_come_otherwise_and_are_the_same(monkeypatch, tmp_path, size, told):
+def test_without_room_in_shared_memory_batches_come_another_way_and_are_the_same(monkeypatch, tmp_path, size, told):
     data, recipe = pictures(n=40), quick("mlp", epochs=2)
     held, _, _ = train(data, recipe)
     if size is None:

@@ -242,9 +242,9 @@ class RunDirectory(Run):
 
     def checkpoints(self, fit: str) -> CheckpointStore:
         """Return the store for the latest checkpoint of a fit; move a damaged checkpoint aside at once."""
-        path = self._fit_path(fit, "checkpoint.npz")
-        self._is_own(path)
-        return DirectoryCheckpoints(path, self._owner)
+        store = self._store(fit)
+        self._is_own(store.path)
+        return store
 
     def result(self, fit: str) -> Named | None:
         """Return the result of a finished fit; None where it is missing, damaged or of another configuration."""
@@ -253,16 +253,13 @@ class RunDirectory(Run):
             return None
         arrays = self._read_or_none(path, read_arrays)
         if arrays is not None:
-            DirectoryCheckpoints(
-                path.with_name("checkpoint.npz"), self._owner
-            ).clear()  # a kill may have come before this was done
+            self._store(fit).clear()  # a kill may have come before this was done
         return arrays
 
     def save_result(self, fit: str, arrays: Arrays) -> None:
         """Keep the result of a finished fit, and drop its checkpoint."""
-        path = self._fit_path(fit, "result.npz")
-        write_arrays(path, arrays, self._owner)
-        DirectoryCheckpoints(path.with_name("checkpoint.npz"), self._owner).clear()
+        write_arrays(self._fit_path(fit, "result.npz"), arrays, self._owner)
+        self._store(fit).clear()
 
     def save_output(self, name: str, output: Output) -> Output:
         """Keep an output under a file name and its digest in `outputs.json`; return the output."""
@@ -324,6 +321,9 @@ class RunDirectory(Run):
         if self._digest is None:
             raise RunError(f"{self.path} is not open: call open(manifest) first")
         return self._digest
+
+    def _store(self, fit: str) -> DirectoryCheckpoints:
+        return DirectoryCheckpoints(self._fit_path(fit, "checkpoint.npz"), self._owner)
 
     def _fit_path(self, fit: str, file: str) -> Path:
         return self.path / "fits" / check_name(fit) / file
