@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core import seeds as seeds_room
-from unseen.core.arrays import FloatArray
-from unseen.core.protocols import Data
+from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.protocols import Data, Learner
 from unseen.data.formats import Reading
 from unseen.data.labels import to_numpy
 from unseen.data.parts import Joined, Part, restricted, split_off
@@ -153,7 +153,7 @@ class Trials:
         if budget < 2:
             raise ArgumentError(f"a coreset to train on needs at least 2 samples, got a budget of {budget}")
         self.trainer.check_batch(budget)
-        self.trainer.lasting(self.fix, budget, len(self.train))
+        self.trainee(budget)
         self.selector.check(method, budget)
 
     def possible(
@@ -182,21 +182,23 @@ class Trials:
         The scorings of all cells come first, then the tests, so that fits of all cells share the workers.
         """
         self.selector.prepare([method for method, _ in tried], replicates)
-        cells = {}
-        for replicate in replicates:
-            for method, budget in tried:
-                rows = self.selector.rows(method, budget, replicate)
-                if len(np.unique(self.train.labels[rows])) < 2:
-                    raise ArgumentError(
-                        f"{method.text!r} keeps samples of one class only at a budget of {budget}, from which nothing "
-                        "can be learned; keep more"
-                    )
-                trainee = self.trainer.lasting(self.fix, budget, len(self.train))
-                name = self.name(method, budget, replicate)
-                cells[name] = (method, budget, replicate), Training(name, rows, replicate, trainee)
-        trainings = [training for _, training in cells.values()]
+        cells = {self.name(method, budget, r): (method, budget, r) for r in replicates for method, budget in tried}
+        trainings = [
+            Training(name, self._rows(method, budget, r), r, self.trainee(budget))
+            for name, (method, budget, r) in cells.items()
+        ]
         tested = self.trainer.test(self.run, trainings, self.joined.test_rows, seed=self.seed)
-        return {cells[training.name][0]: outcome for training, outcome in tested}
+        return {cells[training.name]: outcome for training, outcome in tested}
+
+    def _rows(self, method: Method, budget: int, replicate: int) -> IntArray:
+        """Return the rows that a method chooses; refuse those of one class, from which nothing can be learned."""
+        rows = self.selector.rows(method, budget, replicate)
+        if len(np.unique(self.train.labels[rows])) < 2:
+            raise ArgumentError(
+                f"{method.text!r} keeps samples of one class only at a budget of {budget}, from which nothing can be "
+                "learned; keep more"
+            )
+        return rows
 
     def right(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> list[npt.NDArray[np.int8]]:
         """Return for each method and budget int8 (R, m): 1 where a replicate predicted a test sample rightly."""
@@ -207,9 +209,13 @@ class Trials:
         """Return the name under which the run keeps an outcome."""
         return f"{slug(method.text)}-k{budget}-r{replicate}"
 
+    def trainee(self, budget: int) -> Learner:
+        """Return the learner that is trained on this many samples, for the epochs or iterations that are fixed."""
+        return self.trainer.lasting(self.fix, budget, len(self.train))
+
     def epochs(self, budget: int) -> int:
         """Return the epochs of one training on this many samples."""
-        return self.trainer.lasting(self.fix, budget, len(self.train)).epochs or 1
+        return self.trainee(budget).epochs or 1
 
     def scorings(self, methods: Iterable[Method], budgets: Sequence[int]) -> int:
         """Count the trainings behind the choices of one replicate of these methods at these budgets."""

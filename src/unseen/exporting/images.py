@@ -190,32 +190,29 @@ def _make_shards(request: ExportRequest, out: Path, shard_bytes: int) -> None:
 def _samples(request: ExportRequest) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yield the key of each sample, and its files by extension."""
     source, coreset = request.source, request.coreset
-    labelling, rows = source.labelling, request.rows
+    labelling, width = source.labelling, len(str(coreset.n))
     images = _file_names(_file_columns(source.stored_schema))
     vectors = _file_names([field.name for field in source.stored_schema if is_list(field.type)])
-    width = len(str(coreset.n))
-    at = 0
-    for table in request.tables():
-        for record in table.to_pylist():
-            files: dict[str, bytes] = {}
-            for column, name in images.items():
-                value = record.pop(column)
-                if value is not None and value.get("bytes"):
-                    end = suffix(value["bytes"], value.get("path"))
-                    files[end if len(images) == 1 else f"{name}.{end}"] = value["bytes"]
-            for column, name in vectors.items():
-                if (value := record.pop(column)) is not None:
-                    buffer = io.BytesIO()
-                    np.save(buffer, np.asarray(value, dtype=np.float32), allow_pickle=False)
-                    files[f"{name}.npy"] = buffer.getvalue()
-            record["__id__"] = coreset.ids[at].item() if hasattr(coreset.ids[at], "item") else coreset.ids[at]
-            files["json"] = json.dumps(record, default=str).encode()
-            if labelling.targets is None:
-                files["cls"] = str(labelling.labels[rows[at]]).encode()
-            else:
-                files["target.txt"] = repr(float(labelling.targets[rows[at]])).encode()
-            yield f"{coreset.indices[at]:0{width}}", files
-            at += 1
+    records = (record for table in request.tables() for record in table.to_pylist())
+    about = zip(coreset.ids.tolist(), coreset.indices.tolist(), request.rows.tolist(), strict=True)
+    for record, (identity, number, row) in zip(records, about, strict=True):
+        files: dict[str, bytes] = {}
+        for column, name in images.items():
+            value = record.pop(column)
+            if value is not None and value.get("bytes"):
+                end = suffix(value["bytes"], value.get("path"))
+                files[end if len(images) == 1 else f"{name}.{end}"] = value["bytes"]
+        for column, name in vectors.items():
+            if (value := record.pop(column)) is not None:
+                buffer = io.BytesIO()
+                np.save(buffer, np.asarray(value, dtype=np.float32), allow_pickle=False)
+                files[f"{name}.npy"] = buffer.getvalue()
+        files["json"] = json.dumps({**record, "__id__": identity}, default=str).encode()
+        if labelling.targets is None:
+            files["cls"] = str(labelling.labels[row]).encode()
+        else:
+            files["target.txt"] = repr(float(labelling.targets[row])).encode()
+        yield f"{number:0{width}}", files
 
 
 def _file_names(columns: list[str]) -> dict[str, str]:

@@ -40,8 +40,12 @@ def to_npy(request: ExportRequest, out: Path, *, column: Literal["row", "id"] = 
     if column not in ("row", "id"):
         raise ArgumentError(f"column must be 'row' or 'id', got {column!r}")
     values = request.coreset.indices if column == "row" else request.coreset.ids
-    plain = np.array(values.tolist()) if values.dtype.kind == "O" else values
-    replace_file(out, lambda file: np.save(file, plain, allow_pickle=False))
+    replace_file(out, lambda file: np.save(file, _plain(values), allow_pickle=False))
+
+
+def _plain(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an array without objects, which would be pickled."""
+    return np.array(values.tolist()) if values.dtype.kind == "O" else values
 
 
 _GROUP = 64 << 20  # bytes of a row group, before compression
@@ -156,8 +160,7 @@ def to_cleanlab(request: ExportRequest, out: Path) -> None:
         _average_probabilities(probabilities, first if first.is_dir() else run, table)
         probabilities.flush()
         np.save(part / "labels.npy", table.labels, allow_pickle=False)
-        ids = np.array(table.ids.tolist()) if table.ids.dtype.kind == "O" else table.ids
-        np.save(part / "ids.npy", ids, allow_pickle=False)
+        np.save(part / "ids.npy", _plain(table.ids), allow_pickle=False)
 
 
 def _average_probabilities(mean: npt.NDArray[np.float32], run: Path, table: ScoreTable) -> None:
@@ -188,14 +191,9 @@ def to_fiftyone(request: ExportRequest, out: Path) -> None:
     coreset, table, source = request.coreset, request.table, request.source
     if source.root is None:
         raise ArgumentError("to='fiftyone' goes by the paths of images, so the data set must be a folder of images")
-    ids = source.labelling.ids.tolist() if table is None else table.ids.tolist()
-    values: dict[str, list[Any]] = {}
-    if table is None:
-        kept = np.zeros(len(ids), bool)
-        kept[request.rows] = True
-        values["kept"] = kept.tolist()
-    else:
-        values["kept"] = coreset.mask.tolist()
+    ids, rows = (source.labelling.ids, request.rows) if table is None else (table.ids, coreset.indices)
+    values: dict[str, list[Any]] = {"kept": np.isin(np.arange(len(ids)), rows).tolist()}
+    if table is not None:
         for name in table.scores:  # MongoDB takes no dots and dollars in names
             plain = "".join(sign if sign.isalnum() else "_" for sign in name)
             values[plain] = _numbers(table.column(name))
@@ -205,7 +203,7 @@ def to_fiftyone(request: ExportRequest, out: Path) -> None:
             names = table.class_names
             values["prediction"] = [names[code] if code >= 0 else None for code in table.predictions.tolist()]
     root = Path(os.path.abspath(source.root))  # noqa: PTH100 - FiftyOne takes `..` out of paths, but follows no link
-    paths = [str(root / identity) for identity in ids]
+    paths = [str(root / identity) for identity in ids.tolist()]
     content = {
         "key_field": "filepath",
         "fields": {
