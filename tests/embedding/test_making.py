@@ -111,7 +111,7 @@ def test_an_interrupted_call_leaves_nothing(tmp_path, monkeypatch, end):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_call_left_is_no_data_set_and_in_nobodys_way(tmp_path):
+def test_what_a_killed_call_left_is_no_data_set_and_is_cleared(tmp_path):
     part = tmp_path / ".e.part"
     (part / "test").mkdir(parents=True)
     for name in ("x.npy", LOCK, "test/x.npy"):
@@ -123,7 +123,7 @@ def test_what_a_killed_call_left_is_no_data_set_and_in_nobodys_way(tmp_path):
     assert "test/x.npy" not in files(tmp_path / "e")
 
 
-def test_two_at_a_time_are_one_too_many(tmp_path):
+def test_a_second_call_at_the_same_time_is_refused(tmp_path):
     lock = Lock(tmp_path / ".e.part" / LOCK)
     with pytest.raises(RunLockedError, match="in use by process"):
         embedded(tmp_path)

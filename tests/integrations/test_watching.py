@@ -70,7 +70,7 @@ def test_training_that_ends_early_hands_in_its_last_epoch(epochs):
     np.testing.assert_allclose(own.table().column("el2n"), unseen.functional.el2n(LOGITS[1], LABELS), rtol=1e-12)
 
 
-def test_both_sides_as_each_is_read():
+def test_each_side_is_recorded_after_the_epoch_that_is_read():
     _, watching = begun(plan=unseen.halves(1), scores=["reducible:epoch=1"])
     own = watching.recorder
     for fold in range(2):
@@ -118,7 +118,7 @@ def test_asking_about_what_was_trained_on():
         (0.7, "must give logits, got float"),
     ],
 )  # fmt: skip
-def test_what_is_no_logits(logits, message):
+def test_outputs_that_are_no_logits_are_refused(logits, message):
     fit, watching = begun()
     watching.begin_evaluation(fit.unseen)
     with pytest.raises(unseen.ArgumentError, match=message):
@@ -149,7 +149,7 @@ def test_a_part_in_training_mode():
         watching.add_batch(LOGITS[0][:5], model)
 
 
-def test_a_sample_twice():
+def test_a_sample_that_is_evaluated_twice_is_refused():
     fit, watching = begun(ids=IDS)
     padded = np.concatenate([fit.unseen, fit.unseen[:1]])
     with pytest.raises(unseen.ArgumentError, match=rf"repeats the ids {IDS[fit.unseen[0]]}: a sampler .* pads"):

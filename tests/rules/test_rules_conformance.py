@@ -31,7 +31,7 @@ def test_every_registered_rule_conforms(name):
         "dedup:metric=euclidean",
     ],
 )
-def test_so_do_their_options(spec):
+def test_every_option_of_a_rule_conforms(spec):
     if "ann" in spec:
         pytest.importorskip("hnswlib")
     check_rule(spec)
@@ -51,7 +51,7 @@ class Planted(Rule):
         return Pick(largest(pool.values, budget))
 
 
-def test_the_good_one_passes():
+def test_a_rule_that_keeps_the_laws_passes():
     check_rule(Planted())
 
 

@@ -67,7 +67,7 @@ def test_later_draws_follow_the_weights_that_are_left():
     assert chisquare(pairs[off], 4000 * expected[off]).pvalue > 0.01
 
 
-def test_confidence_of_exactly_zero_or_one_is_no_trap():
+def test_confidence_of_exactly_zero_or_one_gives_the_budget():
     coreset = rules.beta([1.0, 1.0, 1.0], keep=3, direction="harder", mean_confidence=[0.0, 1.0, 0.5])
     assert len(coreset) == 3
 

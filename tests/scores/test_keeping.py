@@ -17,7 +17,7 @@ SPECS = ["self_confidence", "el2n:epochs=1", "aum", "dual:window=4", "label_issu
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_it_is_the_score(spec):
+def test_a_score_that_keeps_probabilities_has_the_values_of_the_score(spec):
     score, keeping = resolve(spec), resolve(f"{spec}@probabilities")
     for declared in ("direction", "low", "high", "per_repeat", "least_epochs", "least_repeats", "fitted_on_labels"):
         assert getattr(keeping, declared) == getattr(score, declared)

@@ -149,7 +149,7 @@ def test_nan_in_torch_tensors():
 
 
 @pytest.mark.parametrize("score", ["loss", "loss:epochs=(1,2)"])
-def test_a_loss_does_for_scores_of_a_loss(score):
+def test_scores_of_a_loss_need_a_loss_only(score):
     own = sink(score)
     for epoch in (1, 2):
         observe(own, epoch=epoch, loss=np.arange(15.0) * epoch)
@@ -158,7 +158,7 @@ def test_a_loss_does_for_scores_of_a_loss(score):
     assert "confidence" not in result
 
 
-def test_gradient_norms_do_for_grand():
+def test_grand_needs_gradient_norms_only():
     result = observe(sink("grand"), grad_norm=np.arange(15.0)).result()
     np.testing.assert_array_equal(result["0/unseen/value"], np.arange(15.0))
 

@@ -8,13 +8,12 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
+from unseen.core.arrays import FloatArray
 from unseen.core.coreset import Coreset
 from unseen.core.table import ScoreTable, meaning
 
 _WIDTH, _HEIGHT, _BINS = 320, 72, 48
 _KEPT, _PRUNED = "#2b83ba", "#e08a1e"  # apart for the colour-blind, legible on light and dark
-
-Values = npt.NDArray[np.float64]
 
 
 def card(title: str, lines: Sequence[tuple[str, str]], *more: str) -> str:
@@ -47,7 +46,7 @@ def of_choice(table: ScoreTable, coreset: Coreset, *more: str) -> str:
     return card(repr(coreset), lines, shaded(table.column(name), name, coreset.mask), *more)
 
 
-def shaded(values: Values, name: str, kept: npt.NDArray[np.bool_] | None = None) -> str:
+def shaded(values: FloatArray, name: str, kept: npt.NDArray[np.bool_] | None = None) -> str:
     """Return a small histogram of a score, kept and pruned samples in two colours; "" if no value is finite."""
     known = np.isfinite(values)
     if not known.any():

@@ -19,7 +19,6 @@ from unseen.core.arrays import Array, FloatArray, IntArray
 from unseen.core.exposure import Observation
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
-from unseen.scores._backend import Space
 from unseen.scores.streaming import Course, State, Windowed, check_window, first_epochs, mean_over, rowwise, series
 
 
@@ -40,7 +39,7 @@ class _MeanOver(Course):
         return np.asarray(state["sum"] / state["count"])
 
 
-def aum(history: Array, labels: Array, *, space: Space = "logits", epochs: int | None = None) -> Array:
+def aum(history: Array, labels: Array, *, space: be.Space = "logits", epochs: int | None = None) -> Array:
     """Compute the area under the margin, mean over t of (z_y - max of other z): easier when higher, unbounded.
 
     (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. With
@@ -62,7 +61,7 @@ class Aum(_MeanOver):
     the labels is wrong, two in three of the hardest tenth are wrong.
     """
 
-    space: Space = "logits"
+    space: be.Space = "logits"
 
     name = "aum"
     direction = "easier"

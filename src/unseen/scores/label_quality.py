@@ -10,9 +10,7 @@ wrong label confirms it. The pure functions take and return arrays as those in `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +20,7 @@ from unseen.core.arrays import Array, FloatArray, IntArray, is_tensor
 from unseen.core.exposure import Observation, Side
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
-from unseen.scores.streaming import Pointwise, Score, State, Wrapper, holds, require, rowwise
+from unseen.scores.streaming import Means, Pointwise, Score, State, Wrapper, holds, require, rowwise
 
 LABEL_ISSUE = "label_issue"  # the score that estimates the number of wrong labels in a coreset
 CANDIDATES = 12  # most probable classes of a sample that are kept; any other class has a probability below 1/13
@@ -256,7 +254,7 @@ class Keeping(Wrapper):
         kept = softmax(state["logits"], axis=1).astype(np.float32)
         return {**self.of.finish(_inner(state), side), PROBABILITIES: kept, ROWS: state["rows"]}
 
-    def join(self, means: Mapping[Side, Mapping[str, npt.NDArray[Any]]]) -> FloatArray:
+    def join(self, means: Means) -> FloatArray:
         """Compute the score, without the kept probabilities."""
         return self.of.join(means)
 

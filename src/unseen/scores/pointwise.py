@@ -15,7 +15,6 @@ from unseen.core.arrays import Array, IntArray
 from unseen.core.exposure import Observation
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
-from unseen.scores._backend import Space
 from unseen.scores.streaming import Pointwise, rowwise
 
 
@@ -164,7 +163,7 @@ class Margin(Pointwise):
     label_free = True
 
 
-def label_margin(logits: Array, labels: Array, *, space: Space = "probabilities") -> Array:
+def label_margin(logits: Array, labels: Array, *, space: be.Space = "probabilities") -> Array:
     """Compute p_y less the largest other p: easier when higher, in [-1, 1]; below 0 where the prediction is wrong.
 
     (n, C) logits and (n,) labels give float64 (n,); `ArgumentError` says what does not fit.
@@ -187,7 +186,7 @@ class LabelMargin(Pointwise):
     saturates at 1 and -1, where samples differ by rounding only; `space="logits"` does not saturate.
     """
 
-    space: Space = "probabilities"
+    space: be.Space = "probabilities"
 
     name = "label_margin"
     direction = "easier"

@@ -24,6 +24,7 @@ from unseen.errors import ArgumentError, DataError
 from unseen.scores import _backend as be
 
 State = dict[str, npt.NDArray[Any]]
+Means = Mapping[Side, Mapping[str, npt.NDArray[Any]]]
 
 
 class Score(ABC):
@@ -73,7 +74,7 @@ class Score(ABC):
     def finish(self, state: State, side: Side) -> State:
         """Return the measured quantities of this fit, arrays whose first axis is m."""
 
-    def join(self, means: Mapping[Side, Mapping[str, npt.NDArray[Any]]]) -> FloatArray:
+    def join(self, means: Means) -> FloatArray:
         """Compute the score, float64 (n,), from the mean of each quantity over the fits that judged a sample.
 
         `means[side][quantity]` has first axis n, and NaN where no fit judged the sample.

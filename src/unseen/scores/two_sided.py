@@ -10,22 +10,17 @@ a mask that is not bool.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from unseen.core.arrays import Array, FloatArray, IntArray
 from unseen.core.exposure import Observation, Side, at_least
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
-from unseen.scores.streaming import Observed, Score, State, holds, require, rowwise, series
+from unseen.scores.streaming import Means, Observed, Score, State, holds, require, rowwise, series
 
 MEMORIZATION = "memorization"  # `stratified:cutoff=auto` reads this score too
-
-Means = Mapping[Side, Mapping[str, npt.NDArray[Any]]]
 
 
 def _both_sides(predictions: Array, labels: Array | None, in_train: Array) -> tuple[Array, Array, Array]:
