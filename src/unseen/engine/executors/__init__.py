@@ -184,13 +184,10 @@ class LocalExecutor:
 
 
 def resolve(executor: str | Executor, *, jobs: int | None = None, threads: int | None = None) -> Executor:
-    """Return the executor of a name, or an executor as it is.
+    """Return the executor of a name, or an executor as it is; for `jobs` and `threads` see the classes.
 
-    Args:
-        executor: `"local"`, `"ray"`, `"ray:address=host:port,num_gpus=0.5"`, `"ray:workers=2"` for two processes that
-            train each model together, or an `Executor`.
-        jobs: the number of fits at a time; by default 1 locally, and with Ray as many as there is room for.
-        threads: the number of threads for each fit.
+    A name may have options: `"ray:address=host:port,num_gpus=0.5"`, or `"ray:workers=2"` for two processes that train
+    each model together.
 
     Raises:
         ArgumentError: jobs or threads are given beside an executor that has its own, or an option is unknown.
