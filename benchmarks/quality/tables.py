@@ -320,11 +320,13 @@ def _of_arm(cells: dict[tuple[str, float, int], dict[str, Any]], arm: str, keep:
 
 def gains(bed: dict[str, Any], design: str, keep: str, over: str = "random") -> np.ndarray:
     """What a design gains over another, in points, replicate by replicate; empty where it was not tried."""
-    cells, others = (bed["accuracy"].get(name, {}).get(keep, {}) for name in (design, over))
-    if isinstance(cells, list):
-        both = min(len(cells), len(others))
-        return 100 * (np.array(cells[:both]) - np.array(others[:both]))
+    cells, others = (by_seed(bed["accuracy"].get(name, {}).get(keep, {})) for name in (design, over))
     return 100 * np.array([cells[seed] - others[seed] for seed in cells if seed in others])
+
+
+def by_seed(cells: list[float] | dict[str, float]) -> dict[str, float]:
+    """Accuracies by seed; a list has one a seed from 0 on."""
+    return {str(seed): of for seed, of in enumerate(cells)} if isinstance(cells, list) else cells
 
 
 def default_by_bed(result: dict[str, Any], damped: dict[str, Any]) -> list[str]:
