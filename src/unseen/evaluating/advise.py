@@ -194,7 +194,8 @@ class Advice:
 
         def read_share(one: Mapping[str, Any]) -> TriedShare:
             difference, random = (Interval.from_json(one[name]) for name in ("difference", "random"))
-            assert difference is not None
+            if difference is None:
+                raise ValueError("difference must be an interval, got null")
             return TriedShare(float(one["prune"]), int(one["budget"]), difference, random, bool(one["confirming"]))
 
         beside = content["beside_random"]
