@@ -282,6 +282,9 @@ def test_targets_are_told_as_bins(tmp_path):
     page = page_of(run, tmp_path, data=data)
     assert "Bins of the target, before and after" in page
     assert "contradicted by" not in page
+    choices = re.findall(r'<option value="(-?[\d.]+) \.\. ', page)
+    assert len(choices) > 5
+    assert choices == sorted(choices, key=float)
 
 
 @pytest.mark.parametrize("images", [-1, 201, 2.5, True])

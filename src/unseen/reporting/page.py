@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def render(facts: Facts, views: Views | str, *, images: int) -> str:
         classes_in_all=0 if facts.table is None else len(facts.table.class_names),
         scores=_scores(facts),
         walls=walls,
-        class_choices=sorted({card["label"] for wall in walls for card in wall["cards"]}),
+        class_choices=[] if facts.table is None else _labels_shown(walls, facts.table.class_names),
         no_views=views if isinstance(views, str) else None,
         dropped=0 if isinstance(views, str) else views.dropped,
         most_bytes=MOST_BYTES >> 20,
@@ -72,6 +72,12 @@ def render(facts: Facts, views: Views | str, *, images: int) -> str:
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def _labels_shown(walls: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> list[str]:
+    """Return the labels of the samples shown, in the order of the classes; bins of a target go up."""
+    shown = {card["label"] for wall in walls for card in wall["cards"]}
+    return [label for label in dict.fromkeys(shorten(name, _LONG) for name in class_names) if label in shown]
 
 
 def _worst(facts: Facts) -> list[tuple[str, list[tuple[str, str]]]]:
