@@ -344,7 +344,7 @@ def default_by_bed(result: dict[str, Any], damped: dict[str, Any]) -> list[str]:
         rows[-1].append(f"{peers[best]:+.1f} {best.removeprefix('in-sample ').split(',')[0]}")
         if name != "kdd":
             means.append([*(gain.mean() for gain in found), peers[best]])
-    rows.append(["mean without kdd", "", "", *(f"{mean:+.1f}" for mean in np.mean(means, axis=0))])
+    rows.append(["mean, kdd damped", "", "", *(f"{mean:+.1f}" for mean in np.mean(means, axis=0))])
     heads = ["data", "everything", "random, 50 %", "30 % pruned", *(f"{percent_pruned(keep)}" for keep in KEEPS[1:])]
     return table([*heads, "best peer, 50 %"], rows)
 
