@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedKFold
 import unseen
 from unseen.core import seeds
 from unseen.core.exposure import Fit
-from unseen.core.plans import assign_folds, at_once
+from unseen.core.plans import Within, assign_folds, at_once
 
 
 @st.composite
@@ -271,3 +271,26 @@ def test_folds_are_those_of_scikit_learn(labels, k, seed):
         for fold, (_, inside) in enumerate(StratifiedKFold(k).split(ranked, labels[ranked])):
             expected[ranked[inside]] = fold
     assert assign_folds(ids, labels, k, seed=seed).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        unseen.leave_one_out(),
+        unseen.folds(3, 2),
+        unseen.halves(),
+        Within(unseen.leave_one_out(), np.arange(5, 35)),
+    ],
+    ids=["leave one out", "folds", "halves", "leave one out within"],
+)
+def test_a_plan_counts_the_fits_that_it_yields_for_groups_too(plan):
+    ids, labels, groups = np.arange(40), np.arange(40) % 2, np.arange(40) // 2
+    assert plan.count(40) == len(list(plan.fits(ids, labels)))
+    assert plan.count(40, groups) == len(list(plan.fits(ids, labels, groups=groups)))
+
+
+def test_leave_one_out_by_refits_leaves_out_copies_together():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    X[30:] = X[:10]
+    y = (X[:, 0] > 0).astype(int)
+    assert len(unseen.score(X, y, plan=unseen.leave_one_out(), learner="logistic").column("el2n")) == 40

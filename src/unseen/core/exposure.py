@@ -158,8 +158,8 @@ class Plan(Protocol):
     def describe(self) -> dict[str, object]:
         """Return name and options, for the manifest."""
 
-    def count(self, n: int) -> int:
-        """Return the number of trainings for n samples."""
+    def count(self, n: int, groups: IntArray | None = None) -> int:
+        """Return the number of trainings for n samples, int64 (n,) groups of which stay together."""
 
     def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
         """Yield the fits, one after another.
@@ -223,7 +223,7 @@ class Exposure:
         pairs = b"".join(a.tobytes() + b"|" for pair in zip(self.train, self.watch, strict=True) for a in pair)
         return {"plan": "exposure", "fits": len(self.train), "digest": blake2b(pairs, digest_size=16).hexdigest()}
 
-    def count(self, n: int) -> int:
+    def count(self, n: int, groups: IntArray | None = None) -> int:
         """Return the number of pairs: one training each."""
         return len(self.train)
 

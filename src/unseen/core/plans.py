@@ -42,7 +42,7 @@ class Seen:
         """Return name and options, for the manifest."""
         return {"plan": "seen", "repeats": self.repeats}
 
-    def count(self, n: int) -> int:
+    def count(self, n: int, groups: IntArray | None = None) -> int:
         """Return the number of trainings: one a repeat."""
         return self.repeats
 
@@ -77,7 +77,7 @@ class Folds:
         """Return name and options, for the manifest."""
         return {"plan": self.name, "k": self.k, "repeats": self.repeats, "watch_seen": self.watch_seen}
 
-    def count(self, n: int) -> int:
+    def count(self, n: int, groups: IntArray | None = None) -> int:
         """Return the number of trainings: k a repeat, or one if the k are computed at once."""
         return self.repeats if self.together else self.k * self.repeats
 
@@ -114,9 +114,9 @@ class LeaveOneOut:
         """Return name and options, for the manifest."""
         return {"plan": "leave_one_out"}
 
-    def count(self, n: int) -> int:
-        """Return the number of trainings: one a sample, or one in all if they are computed at once."""
-        return 1 if self.together else n
+    def count(self, n: int, groups: IntArray | None = None) -> int:
+        """Return the number of trainings: one a sample, or one a group; one in all if they are computed at once."""
+        return 1 if self.together else n if groups is None else len(np.unique(groups))
 
     def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
         """Yield one fit a sample, or one a group."""
@@ -213,7 +213,7 @@ class Members:
             about["outsiders"] = {"n": len(self.outsiders), "digest": _digest(self.outsiders)}
         return about
 
-    def count(self, n: int) -> int:
+    def count(self, n: int, groups: IntArray | None = None) -> int:
         """Return the number of trainings: k a repeat, and one more if outsiders are judged by the whole coreset."""
         outside = n - len(self.members) if self.outsiders is None else len(self.outsiders)
         return self.repeats * (self.k + (self.scale == "rank" and outside > 0))
@@ -327,9 +327,9 @@ class Within:
         """Return the description of the plan, and a digest of the rows."""
         return {**self.plan.describe(), "within": {"n": len(self.rows), "digest": _digest(self.rows)}}
 
-    def count(self, n: int) -> int:
+    def count(self, n: int, groups: IntArray | None = None) -> int:
         """Return the number of trainings of the plan on these rows."""
-        return self.plan.count(len(self.rows))
+        return self.plan.count(len(self.rows), None if groups is None else groups[self.rows])
 
     def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
         """Yield the fits of the plan, with rows of the whole data set."""

@@ -84,7 +84,7 @@ class Scoring:
         self.seed = seed
         for score in self.scores:
             check_score(score, plan, learner)
-        self.fits_in_all = self.plan.count(len(samples.ids))
+        self.fits_in_all = self.plan.count(len(samples.ids), samples.groups)
         if self.fits_in_all > MAX_FITS and not learner.closed_form:
             raise ArgumentError(
                 f"the plan asks for {self.fits_in_all:,} trainings (at most {MAX_FITS:,} without a closed form); "

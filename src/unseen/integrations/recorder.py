@@ -321,7 +321,7 @@ class _GivenFolds:
     def describe(self) -> dict[str, object]:
         return {"plan": "given", "exposure": "stated by the user, not checked", "folds": digest(self.fold_of)}
 
-    def count(self, n: int) -> int:
+    def count(self, n: int, groups: IntArray | None = None) -> int:
         return len(np.unique(self.fold_of))
 
     def fits(self, ids: IdArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Iterator[Fit]:
