@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,6 +103,24 @@ def loop_parts(result: Row) -> list[str]:
         "Tried and left out, one trial each beside other work:",
         "",
         *table(["what", "found"], [list(one) for one in LEFT_OUT]),
+    ]
+
+
+def busy(result: Row) -> list[str]:
+    """Estimators beside busy processes: the default number of threads against one."""
+    rows = []
+    for name, case in result["cases"].items():
+        default, one = (f"{median(case['seconds'][way]):.1f} s" for way in ("default", "threads=1"))
+        rows.append([name, f"{case['n']:,} x {case['d']:,}", default, one, f"{case['times']:.2f}"])
+    return [
+        "## Estimators beside busy processes",
+        "",
+        f"`unseen.evaluate` beside {result['busy']} busy processes, medians of three rounds. Goal: the default within "
+        f"{result['goal']} times of `threads=1`.",
+        "Gradient boosting misses it: its OpenMP threads wait for each other. Where a machine is shared, type "
+        "`--threads 1`.",
+        "",
+        *table(["learner", "data", "default", "threads=1", "times"], rows),
     ]
 
 
@@ -520,6 +539,7 @@ SECTIONS = {
     "training_loop": training_loop,
     "loop_parts": loop_parts,
     "large_images": large_images,
+    "busy": busy,
     "sweep": sweep,
     "overhead": overhead,
     "scores": scores,
