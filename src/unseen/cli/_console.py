@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from rich.text import Text
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._typed import as_typed
+from unseen.core.threads import environment
 from unseen.errors import UnseenError
 
 if TYPE_CHECKING:
@@ -440,17 +440,12 @@ def drawing() -> Iterator[None]:
     Only in this program. Elsewhere it is the user's own, with its settings.
     """
     if "matplotlib" not in sys.modules:
-        before = {name: os.environ.get(name) for name in ("MPLCONFIGDIR", "PATH")}
-        with suppress(ImportError, OSError), TemporaryDirectory(prefix="unseen-") as folder:
-            try:
-                os.environ.update(dict.fromkeys(before, folder))
-                import matplotlib.font_manager  # noqa: F401
-            finally:
-                for name, value in before.items():
-                    if value is None:
-                        del os.environ[name]
-                    else:
-                        os.environ[name] = value
+        with (
+            suppress(ImportError, OSError),
+            TemporaryDirectory(prefix="unseen-") as folder,
+            environment(dict.fromkeys(("MPLCONFIGDIR", "PATH"), folder)),
+        ):
+            import matplotlib.font_manager  # noqa: F401
     yield
 
 

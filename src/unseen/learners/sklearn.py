@@ -135,6 +135,7 @@ class SklearnLearner(Learner):
         # them, do not depend on the order of the rows.
         rows = fit.watch(side)
         rows = rows[np.argsort(data.ids[rows], kind="stable")]
+        columns = np.empty(0, np.int64) if self.regresses else self._columns(model, data)
         for block in np.array_split(rows, max(1, -(-len(rows) // BLOCK))):
             inputs = self._inputs(data, block)
             try:
@@ -150,7 +151,6 @@ class SklearnLearner(Learner):
             if hasattr(last_step(model), "predict_joint_log_proba"):
                 # Naive Bayes is exact in logarithms only; where these are large, rounding makes its rows sum to 2.
                 output = output / output.sum(axis=1, keepdims=True)
-            columns = self._columns(model, data)
             # A class without training rows keeps the probability 0.
             p = np.zeros((len(block), len(data.class_names)))
             p[:, columns] = probabilities(output, len(columns), data.ids[block], self.name)
