@@ -435,7 +435,7 @@ def _many(count: int, one: str, more: str | None = None) -> str:
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Have matplotlib loaded without a trace: it would write a list of fonts to HOME, and start `fc-list` for it.
+    """Load matplotlib without its list of fonts, which it would write to HOME after a call of `fc-list`.
 
     Only in this program. Elsewhere it is the user's own, with its settings.
     """

@@ -23,7 +23,7 @@ LARGEST = np.iinfo(np.int64).max
 
 
 def unmasked(value: Any, name: str) -> Any:
-    """Return the value, of a masked array its data; refuse masked entries, whose hidden values NumPy would read.
+    """Return the data of a masked array, any other value as it is; refuse masked entries, which NumPy would read.
 
     >>> unmasked(np.ma.array([1, 2], mask=[False, True]), "y")
     Traceback (most recent call last):

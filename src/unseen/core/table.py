@@ -319,7 +319,7 @@ class ScoreTable:
 
 
 def _agreement(values: FloatArray, of: int, with_: int) -> float:
-    """Average, over rotations of the repeats, the rank correlation of the mean of `of` repeats with that of others."""
+    """Correlate the ranks of the mean of `of` repeats with those of `with_` others; average over their rotations."""
     from scipy.stats import rankdata
 
     repeats = len(values)

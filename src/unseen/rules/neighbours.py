@@ -98,7 +98,7 @@ def neighbour_graph(at: IntArray, distances: FloatArray) -> NeighbourGraph:
 def _find_candidates(
     mine: npt.NDArray[np.float32], others: npt.NDArray[np.float32], squares: npt.NDArray[Any], own: IntArray, k: int
 ) -> IntArray:
-    """Find the k nearest of the others to each of these points, which stand at `own` among them, in float32."""
+    """Find the k nearest neighbours of each point in float32; `own` are the rows of the points among the others."""
     distance = mine @ others.T
     distance *= -2
     distance += squares  # less |x|^2, which is the same along a row
