@@ -231,7 +231,7 @@ def prune(
             if plan is not None:
                 raise ArgumentError("rule='auto' chooses the plan itself: leave plan out, or name candidates")
             budget = budget_of(len(source), **amount)
-            executor, running = resolve_executor(running)
+            executor, running = resolve_executor(running, source, learner)
             more: dict[str, Any] = {"learner": learner, "groups": groups, **running}
             with executor.session():
                 pruned = _prune_automatically(run, source, budget, score, also, seed, options, **more)

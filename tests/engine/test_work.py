@@ -62,6 +62,7 @@ def test_two_fits_at_a_time_where_one_is_long_and_one_thread_where_it_is_short(
         learner = TorchLearner("mlp", **learner).with_epochs(3)
     monkeypatch.setattr(work_module, "default_threads", lambda: cores)
     monkeypatch.setattr(work_module, "LONG", long)
+    monkeypatch.setattr(work_module, "SHORT", 1)
     assert share_cores(unseen.data.resolve("digits"), learner) == shared
 
 
@@ -69,7 +70,28 @@ def test_two_fits_at_a_time_where_one_is_long_and_one_thread_where_it_is_short(
 def test_a_single_long_fit_has_all_cores(monkeypatch, plan, jobs):
     monkeypatch.setattr(work_module, "default_threads", lambda: 2)
     monkeypatch.setattr(work_module, "LONG", 1)
+    monkeypatch.setattr(work_module, "SHORT", 1)
     assert share_cores(unseen.data.resolve("digits"), "logistic", plan) == (jobs, None)
+
+
+@pytest.mark.parametrize("options", [{}, {"jobs": 2}, {"executor": "local"}])
+@pytest.mark.parametrize(("short", "threads"), [(1797 * 64, None), (1797 * 64 + 1, 1)])
+def test_an_estimator_has_one_thread_where_its_fit_is_short(monkeypatch, options, short, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    monkeypatch.setattr("unseen.core.threads.count_cores", lambda: 8)
+    monkeypatch.setattr(work_module, "SHORT", short)
+    digits = unseen.data.digits()
+    chosen = Work(digits, "hist_gradient_boosting", **options).threads
+    assert chosen == (threads or 8 // options.get("jobs", 1))
+    assert Work(digits, "hist_gradient_boosting", threads=3, **options).threads == 3  # what the user says holds
+    assert Work(digits, "ridge", **options).threads == 8 // options.get("jobs", 1)  # a closed form
+
+
+def test_verbs_of_several_works_choose_the_same_threads(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    monkeypatch.setattr("unseen.core.threads.count_cores", lambda: 8)
+    executor, _ = work_module.resolve_executor({}, unseen.data.digits(), "hist_gradient_boosting")
+    assert executor.threads == 1
 
 
 @pytest.mark.parametrize(

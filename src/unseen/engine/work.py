@@ -39,6 +39,7 @@ from unseen.scores.streaming import Score
 
 Report = Callable[..., None]  # called with (kind, **fields) as work goes on
 LONG = 50_000_000  # values of all samples, times epochs: seconds to minutes a fit
+SHORT = 1_000_000  # values, for an estimator: below it, a second thread makes a fit at most 1.3 times as fast
 Groups = npt.ArrayLike | Literal["duplicates"] | None
 Fix = Literal["epochs", "iterations"]
 
@@ -51,7 +52,8 @@ class Running(TypedDict, total=False):
             `unseen.engine.executors.RayExecutor`; or an executor. The numbers are the same.
         jobs: fits trained at the same time, each in its own process. The default is 1; with Ray, as many as there is
             room for.
-        threads: threads a fit. The default is the processors shared among the jobs; with Ray, 1. Part of the manifest.
+        threads: threads a fit. The default is 1 for a short fit, else the processors shared among the jobs; with Ray,
+            1. Part of the manifest.
         verify: `"full"` puts a digest of all content in the manifest; `"cheap"`, the default, one of a sample of it.
         report: called with (kind, **fields) as work goes on.
     """
@@ -77,38 +79,64 @@ def without_running(options: Mapping[str, Any]) -> tuple[Running, dict[str, Any]
     return running, {name: value for name, value in options.items() if name not in running}
 
 
-def resolve_executor(running: Running) -> tuple[executors.Executor, Running]:
+def resolve_executor(running: Running, data: Data, learner: Any) -> tuple[executors.Executor, Running]:
     """Return the executor that several works share, and the options with it in place of its name, jobs and threads."""
     own = Running(**running)
     jobs, threads = own.pop("jobs", None), own.pop("threads", None)
-    own["executor"] = executor = executors.resolve(own.get("executor", "local"), jobs=jobs, threads=threads)
+    executor = _resolve_executor(own.get("executor", "local"), jobs, threads, data, resolve_learner(learner, data))
+    own["executor"] = executor
     return executor, own
+
+
+def _resolve_executor(
+    executor: str | executors.Executor, jobs: int | None, threads: int | None, data: Data, learner: Learner
+) -> executors.Executor:
+    if threads is None and isinstance(executor, str):
+        threads = choose_threads(data, learner)
+    return executors.resolve(executor, jobs=jobs, threads=threads)
+
+
+def choose_threads(data: Data, learner: Learner) -> int | None:
+    """Choose the threads of a fit where the user does not: 1 for a short fit on the CPU, else None, all cores.
+
+    The threads of a short fit wait for each other more than they work. That costs little on a quiet machine; beside
+    other busy processes, gradient boosting on 2,000 samples took four times as long on two threads as on one. The size
+    of the work decides and no measured time, so that the same work always has the same threads, on which the numbers
+    depend.
+
+    >>> import unseen
+    >>> digits = unseen.data.digits()
+    >>> choose_threads(digits, unseen.learners.resolve("hist_gradient_boosting", digits))
+    1
+    """
+    work = _count_values(data, learner)
+    return 1 if work is not None and work < (SHORT if learner.epochs is None else LONG) else None
 
 
 def share_cores(data: Data, learner: Any = None, plan: Plan | str | None = None) -> tuple[int, int | None]:
     """Choose the jobs and threads of the command line where the user names neither.
 
     Where a fit on the CPU is long, two jobs with half of the cores each end sooner than fits one after another. Else,
-    and for a single fit, one job. A short fit of a network has one thread: threads wait for each other at every step.
-    The size of the work decides and no measured time, so that the same command always has the same threads, on which
-    the numbers depend. Threads of None are all cores, shared by the jobs.
+    and for a single fit, one job. Threads are those of `choose_threads`.
 
     >>> import unseen
     >>> share_cores(unseen.data.digits(), "mlp:epochs=2")
     (1, 1)
     """
-    values = len(data) * math.prod(data.sample_shape)
-    if data.kind not in ("image", "vector") and values < LONG:
-        return 1, None  # networks learn from images and vectors only
     own = resolve_learner(learner, data)
-    if own.closed_form or own.describe().get("device", "cpu") != "cpu":
-        return 1, None
-    if values * (own.epochs or 1) < LONG:
-        return 1, None if own.epochs is None else 1
-    if plan_of(plan, closed_form=False).count(len(data)) == 1:
-        return 1, None
+    work, threads = _count_values(data, own), choose_threads(data, own)
+    if work is None or work < LONG or plan_of(plan, closed_form=False).count(len(data)) == 1:
+        return 1, threads
     # Each process may hold the values as float32, and two of them half of what is free.
-    return 1 if os.name == "nt" or default_threads() == 1 or not own.holds(2 * 4 * values) else 2, None
+    held = 2 * 4 * len(data) * math.prod(data.sample_shape)
+    return 1 if os.name == "nt" or default_threads() == 1 or not own.holds(held) else 2, threads
+
+
+def _count_values(data: Data, learner: Learner) -> int | None:
+    """Return the values of all samples, times the epochs; None for a closed form, and where a GPU trains."""
+    if learner.closed_form or learner.describe().get("device", "cpu") != "cpu":
+        return None
+    return len(data) * math.prod(data.sample_shape) * (learner.epochs or 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,8 +198,9 @@ class Work:
         report: Report | None = None,
     ) -> None:
         self.data = data
-        self.executor = executors.resolve(executor, jobs=jobs, threads=threads)
-        own, threads = resolve_learner(learner, data), self.executor.threads
+        own = resolve_learner(learner, data)
+        self.executor = _resolve_executor(executor, jobs, threads, data, own)
+        threads = self.executor.threads
         limited = own.with_threads(threads)  # the recipe of a learner may fix another number
         self.learner, self.threads = (own, threads) if limited is None else (limited, limited.threads or threads)
         if self.executor.workers > 1:

@@ -122,7 +122,7 @@ class Trials:
             features = restricted(train, as_array("features", features))
         if groups is not None and not isinstance(groups, str):
             groups = restricted(train, to_numpy(groups, "groups"))
-        self.executor, running = resolve_executor(running)
+        self.executor, running = resolve_executor(running, train, learner)
         self.scorer = Work(train, learner, groups=groups, **running)
         # No groups: a test asks about the test rows only, and its training rows are chosen already.
         self.trainer = Work(self.joined, learner if trainee is None else trainee, groups=None, **running)
