@@ -194,7 +194,7 @@ class Tier:
             "budget": len(rows),
             "accuracy": outcome.accuracy,
             "loss": float(outcome.losses.mean()),
-            "recall": [float(outcome.correct[labels == c].mean()) for c in classes],
+            "recall": [float(outcome.quality[labels == c].mean()) for c in classes],
             "kept_of_class": kept.tolist(),
             "epochs": who.epochs,
             "samples_seen": outcome.samples_seen,

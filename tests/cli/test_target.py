@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -57,3 +58,30 @@ def test_outliers_are_told_at_the_command_line_and_in_the_report(unseen_says, tm
 def test_what_needs_classes_is_refused_of_a_target(unseen_says, digits_file, tmp_path, options, pattern):
     said = unseen_says("score", digits_file, "--target", "y", *options, "--out", tmp_path / "run")
     refused(said, 1, pattern)
+
+
+def test_the_command_line_says_r2(tmp_path, unseen_says):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(300, 4)), columns=list("abcd"))
+    table["price"] = table.to_numpy() @ [1.0, 2.0, 3.0, 4.0] + rng.normal(size=300) * 3
+    table.to_csv(tmp_path / "homes.csv", index=False)
+    homes, learner = tmp_path / "homes.csv", ("--learner", "ridge")
+    assert (
+        unseen_says("prune", homes, "--target", "price", "--keep", "0.5", *learner, "--out", tmp_path / "a").code == 0
+    )
+    said = unseen_says("evaluate", tmp_path / "a", "--seeds", "2", "--out", tmp_path / "e")
+    assert said.code == 0, said.err
+    assert said.out.split()[:5] == ["arm", "trained", "kept", "epochs", "R²"]
+    assert "full: R² " in said.err
+    assert "bins against full: " in said.out
+    page = (tmp_path / "e" / "report.html").read_text()
+    assert "test R²" in page
+    assert "test accuracy" not in page
+    for verb in ("sweep", "advise"):
+        more = ("--keep", "0.5", "--seeds", "2") if verb == "sweep" else ("--step", "0.5", "--quick", "--margin", "10")
+        said = unseen_says(verb, homes, "--target", "price", *learner, *more, "--out", tmp_path / verb)
+        assert said.code == 0, said.err
+        assert "halves/loss/trimmed" in said.out
+    said = unseen_says("grow", homes, "--target", "price", "--keep", "0.5", "--out", tmp_path / "g")
+    assert said.code != 0
+    assert "`prune` works without classes" in said.err

@@ -1,7 +1,5 @@
 """Advice: the search and the confirmation do not share replicates, and only the latter enters the interval."""
 
-import inspect
-
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -10,7 +8,7 @@ from sklearn.naive_bayes import GaussianNB
 import unseen
 from unseen.engine.work import Outcome
 from unseen.evaluating import advise
-from unseen.evaluating.methods import Method
+from unseen.evaluating.methods import Method, default_method
 from unseen.evaluating.trials import Trials
 
 X, Y = load_digits(return_X_y=True)
@@ -34,7 +32,7 @@ def law(monkeypatch):
             for method, budget in tried:
                 for r in replicates:
                     right = np.arange(1000) < round(1000 * rule(method.text, budget / len(self.train), r))
-                    found[method, budget, r] = Outcome(np.zeros(1000, int), np.zeros(1000), right, 1)
+                    found[method, budget, r] = Outcome(np.zeros(1000), right.astype(float), 1)
             return found
 
         monkeypatch.setattr(Trials, "outcomes", outcomes)
@@ -110,7 +108,7 @@ def test_for_real_and_again(tmp_path):
 
 def test_the_default_method_is_how_prune_chooses():
     coreset = unseen.prune(DATA, keep=0.5, learner=GaussianNB()).coreset
-    default = Method.of(inspect.signature(unseen.advise).parameters["method"].default)
+    default = Method.of(default_method(unseen.data.resolve(DATA)))
     choice = default.choice()
     assert coreset.provenance["rule"] == choice.rule.name
     assert coreset.provenance["options"] == choice.rule.options()

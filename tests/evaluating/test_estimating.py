@@ -185,6 +185,7 @@ def test_places_take_the_fits_in_rounds(jobs, rounds, monkeypatch):
 def test_jobs_and_threads_are_those_of_the_command_prune(plan, given, slots, threads, monkeypatch):
     monkeypatch.setattr("unseen.evaluating.estimate._time_start", lambda costs, slots: 0.0)  # which starts a process
     monkeypatch.setattr("unseen.engine.work.LONG", 1)
+    monkeypatch.setattr("unseen.engine.work.SHORT", 1)
     monkeypatch.setattr("unseen.engine.work.default_threads", lambda jobs=1: 4 // jobs)
     monkeypatch.setattr("unseen.engine.executors.default_threads", lambda jobs=1: 4 // jobs)
     found = unseen.estimate(X, Y, learner=GaussianNB(), plan=plan, **given)

@@ -268,9 +268,9 @@ def test_the_price_of_a_run_is_set_against_what_is_saved(tmp_path):
     assert (told["cost"], told["saving"], told["pays_back"]) == (2.0, 0.4, 5)
     assert (told["cost_samples"], told["saving_samples"], told["pays_back_samples"]) == (1.5, 0.5, 3)
     assert told["text"] == (
-        "by time, choosing cost 2.0 trainings on everything, each on the coreset saves 0.40: paid after 5 of "
-        "them; by samples seen, choosing cost 1.5 trainings on everything, each on the coreset saves 0.50: paid after "
-        "3 of them"
+        "by time, choosing cost 2.0 trainings on everything; each on the coreset saves 0.40, so 5 pay "
+        "for it; by samples seen, choosing cost 1.5 trainings on everything; each on the coreset saves 0.50, "
+        "so 3 pay for it"
     )
     assert "not known" in evaluated(learner=Quick()).price("coreset")["text"]
     from_file = evaluated(tmp_path / "run" / "coreset.parquet", learner="mlp:epochs=2", baselines=["full"])

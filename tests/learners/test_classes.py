@@ -55,18 +55,8 @@ class Counting(RidgeLearner):
             "class_weights='balanced' weighs",
         ),
         (lambda d: unseen.score(d, learner="ridge:temperature=2"), ArgumentError, "temperature=2.0 divides logits"),
-        (
-            lambda d: unseen.evaluate(d, coresets=[0, 1]),
-            DataError,
-            "evaluate tests the accuracy of classes, but this data",
-        ),
-        (
-            lambda d: unseen.sweep(d, methods=["el2n/top"], keep=[0.5]),
-            DataError,
-            "trials compare the accuracy of classes",
-        ),
-        (lambda d: unseen.advise(d), DataError, "trials compare the accuracy of classes"),
-        (lambda d: unseen.advise(d, quick=True), DataError, "quick=True tests the accuracy of classes"),
+        (lambda d: unseen.sweep(d, methods=["el2n/top"], keep=[0.5]), ArgumentError, "'el2n' needs classes"),
+        (lambda d: unseen.advise(d, method="el2n/top"), ArgumentError, "'el2n' needs classes"),
         (lambda d: unseen.grow(d, keep=0.5), DataError, "grow scores outsiders by what is predicted of classes"),
     ],
 )

@@ -60,7 +60,7 @@ def test_it_says_what_was_done_and_shows_it(digits_run, tmp_path):
     assert "kept 1,078 (60.0 %) and left out 719." in said
     assert "The 2 trainings took" in said
     assert "By samples seen, with the learner that scored, choosing cost 1.0 trainings on everything" in said
-    assert "each on the coreset saves 0.40: paid after 3 of them." in said
+    assert "each on the coreset saves 0.40, so 3 pay for it." in said
     assert "Not known yet" in said  # nobody evaluated it
     assert "1,797 distinct ranks for 1,797 samples" in said
     for gallery in ("hardest", "easiest", "label-errors", "threshold", "kept", "pruned", "classes"):

@@ -16,7 +16,7 @@ from unseen.cli._console import Reporter, aligned, drawing, grid, out, percent, 
 def estimate(
     *,
     data: str = o.DATA_SET,
-    reading: o.LabelledOptions,
+    reading: o.ReadingOptions,
     amount: o.AmountOptions,
     score: list[str] | None = o.SCORES,
     scoring: o.ScoringOptions,
@@ -60,7 +60,7 @@ def advise(
     *,
     data: str = o.DATA_SET,
     out_dir: Path = o.OUT,
-    reading: o.LabelOptions,
+    reading: o.ReadingOptions,
     method: str | None = o.option(
         "METHOD",
         "How coresets are chosen: plan/score/rule; see `unseen sweep`.",
@@ -96,10 +96,10 @@ def advise(
     """
     given = dict(locals())
     from unseen.evaluating.advise import LEARNER
-    from unseen.evaluating.methods import DEFAULT
+    from unseen.evaluating.methods import default_method
 
     source = reading.open(data, out_dir)
-    learner, method = learner or (LEARNER if quick else o.default_learner(source)), method or DEFAULT
+    learner, method = learner or (LEARNER if quick else o.default_learner(source)), method or default_method(source)
     with Reporter("advise", given, source, ask=not quick, learner=learner, method=method) as report:
         advice = unseen.advise(
             source,
@@ -165,7 +165,7 @@ def sweep(
     *,
     data: str = o.DATA_SET,
     out_dir: Path = o.OUT,
-    reading: o.LabelOptions,
+    reading: o.ReadingOptions,
     method: list[str] | None = o.option(
         "METHOD",
         "How coresets are chosen: plan/score/rule, such as folds:k=2/el2n/top, seen/aum/beta or "

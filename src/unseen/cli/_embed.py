@@ -23,7 +23,7 @@ def embed(
     out_dir: Path = o.option(
         "FOLDER", "A folder that is made; it appears when it is whole.", default=o.REQUIRED, names="--out"
     ),
-    reading: o.LabelOptions,
+    reading: o.ReadingOptions,
     backbone: str = o.option(
         "NAME",
         "Reads no label: patches (images), tfidf (text), columns (tables). Pretrained on other data: "

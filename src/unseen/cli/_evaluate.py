@@ -121,6 +121,8 @@ def tell_evaluations(
 
 def show(found: unseen.Evaluation, run: Path, *, headline: bool) -> None:
     """Print what there is to say of each coreset, under the name of the learner where there are several."""
+    from unseen.evaluating.statistics import PLURALS
+
     about, error = found.about, 100 * max(arm.error for arm in found.arms)
     lines = [
         *([("trained", found.trainee)] if headline else []),
@@ -134,7 +136,9 @@ def show(found: unseen.Evaluation, run: Path, *, headline: bool) -> None:
         lines += [("", f"against {to}: {found.verdict(name, to).text}") for to in found[name].beside]
         if "full" in found[name].beside:
             worst = list(found.by_class(name).items())[:MOST_CLASSES]
-            lines.append(("", "classes against full: " + ", ".join(f"{c} {100 * v:+.1f}" for c, v in worst)))
+            lines.append(
+                ("", f"{PLURALS[found.noun]} against full: " + ", ".join(f"{c} {100 * v:+.1f}" for c, v in worst))
+            )
         price = found.price(name)
         lines += [("", text) for text in (_spent(price), price["text"]) if text]
     lines.append(("near", about["near_duplicates"]["text"]))

@@ -38,7 +38,7 @@ def grow(
     *,
     data: str = o.DATA_SET,
     out_dir: Path = o.OUT,
-    reading: o.LabelOptions,
+    reading: o.ReadingOptions,
     amount: o.AmountOptions,
     score: str = o.option("SCORE", "The score that the rule reads; see `unseen scores`.", o.CHOICE, default="el2n"),
     choice: o.ChoiceOptions,

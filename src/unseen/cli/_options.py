@@ -111,10 +111,11 @@ MARGIN = option("POINTS", "The loss that counts as none, in points.", COMPARISON
 
 
 @dataclass(frozen=True)
-class LabelOptions:
-    """How data with labels is read. None where an option was not given; a form of data refuses what it has not."""
+class ReadingOptions:
+    """How data is read. None where an option was not given; a form of data refuses what it has not."""
 
     label: str | None = option("COLUMN", "Column of the labels; their array, in a .npz file.", DATA)
+    target: str | None = option("COLUMN", "Column of numbers to regress on, in place of labels.", DATA)
     image: str | None = option("COLUMN", "Column of images.", DATA)
     text: str | None = option("COLUMN", "Column of texts.", DATA)
     feature: list[str] | None = option("COLUMN", "Feature column; repeat for several.", DATA)
@@ -137,13 +138,6 @@ class LabelOptions:
         from unseen.data import resolve
 
         return None if place is None else resolve(place, cache=cache, **self.given())
-
-
-@dataclass(frozen=True)
-class LabelledOptions(LabelOptions):
-    """How data with labels or with a target is read."""
-
-    target: str | None = option("COLUMN", "Column of numbers to regress on, in place of labels.", DATA)
 
 
 @dataclass(frozen=True)

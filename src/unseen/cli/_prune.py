@@ -53,7 +53,7 @@ def prune(
     *,
     data: str = o.DATA_SET,
     out_dir: Path = o.OUT,
-    reading: o.LabelledOptions,
+    reading: o.ReadingOptions,
     amount: o.AmountOptions,
     score: str | None = o.option(
         "SCORE", "The score that the rule reads; see `unseen scores`.", o.CHOICE, shown="el2n; of a target, loss"
@@ -117,7 +117,7 @@ def score(
     *,
     data: str = o.DATA_SET,
     out_dir: Path = o.OUT,
-    reading: o.LabelledOptions,
+    reading: o.ReadingOptions,
     score: list[str] | None = o.SCORES,
     scoring: o.ScoringOptions,
     running: o.VerifiedRunOptions,

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.arrays import Arrays, IntArray
+from unseen.core.arrays import Arrays, FloatArray, IntArray
 from unseen.core.coreset import Coreset
 from unseen.core.exposure import Fit, Plan
 from unseen.core.plans import plan_of
@@ -164,15 +164,16 @@ class Training:
 class Outcome:
     """The result of one training on the test rows, after its last epoch."""
 
-    predictions: IntArray  # int64 (m,) predicted classes, in the order of the test rows
-    losses: npt.NDArray[np.float64]  # float64 (m,) negative log-probability of the label
-    correct: npt.NDArray[np.bool_]  # bool (m,) whether the prediction is right
+    losses: FloatArray  # float64 (m,) negative log-probability of the label, or the squared error of a target
+    # float64 (m,), their mean is the accuracy, or R² for a target: 1 where the prediction is right, else 0; for a
+    # target 1 less the squared error, relative to the variance of the test targets.
+    quality: FloatArray
     samples_seen: int  # the number of training samples times the number of epochs
 
     @property
     def accuracy(self) -> float:
-        """The share of the test rows that are predicted correctly."""
-        return float(self.correct.mean())
+        """The share of the test rows that are predicted correctly; R² for a target."""
+        return float(self.quality.mean())
 
 
 class Work:
@@ -295,11 +296,14 @@ class Work:
         """
         score = resolve_score("loss")
         labels, classes = self.samples.labels, len(self.samples.class_names)
+        variance = None if self.data.targets is None else float(np.var(self.data.targets[test]))
+        if variance == 0:
+            raise DataError(f"the target must vary in the test set, but all {len(test):,} test samples have the same")
 
         def make_outcome(one: Training, kept: Arrays) -> Outcome:
-            guess = np.asarray(kept["prediction"])
-            seen = len(one.rows) * (one.learner.epochs or 1)
-            return Outcome(guess, np.asarray(kept["loss"]), guess == labels[test], seen)
+            losses = np.asarray(kept["loss"], np.float64)
+            right = kept["prediction"] == labels[test] if variance is None else 1 - losses / variance
+            return Outcome(losses, np.asarray(right, np.float64), len(one.rows) * (one.learner.epochs or 1))
 
         pending = {}
         for one in trainings:
@@ -326,7 +330,8 @@ class Work:
         for job, result in self.run_jobs(jobs(), report):
             one = pending[job.name]
             quantities = {name.split("/")[2]: array for name, array in result.items() if name.count("/") == 2}
-            kept = {"prediction": result["prediction"], "loss": score.join({"unseen": quantities})}
+            kept = {name: result[name] for name in ("prediction",) if name in result}  # of classes only
+            kept["loss"] = score.join({"unseen": quantities})
             mark = np.frombuffer(_digest_training(one, test), np.uint8)
             run.save_result(job.name, {**kept, "trained_on": mark})
             self.report("fit_done", fit=job.name, epochs=job.learner.epochs or 1)

@@ -21,10 +21,9 @@ from unseen.data.arrays import from_arrays
 from unseen.engine import runs
 from unseen.engine.runs.files import understood
 from unseen.errors import ArgumentError
-from unseen.evaluating.methods import DEFAULT, EVERYTHING, RANDOM, Method
+from unseen.evaluating.methods import EVERYTHING, RANDOM, Method, default_method
 from unseen.evaluating.statistics import FEWEST, Interval, Verdict, against_full, against_random, without_nan
 from unseen.evaluating.trials import Difference, TrialOptions, Trials, open_data, split_train_test
-from unseen.learners.base import refuse_target
 from unseen.rules.base import checked_features
 
 FILE = "advice.json"  # in the directory of a run
@@ -41,7 +40,7 @@ def advise(
     data: Any,
     y: npt.ArrayLike | None = None,
     *,
-    method: str | Method = DEFAULT,
+    method: str | Method | None = None,
     margin: float = 0.005,
     step: float = 0.1,
     quick: bool = False,
@@ -66,8 +65,9 @@ def advise(
         data: anything `unseen.data.resolve` takes.
         y: (n,) labels, where `data` is an array of inputs.
         method: how the coreset is chosen, `"plan/score/rule"`; see `unseen.evaluating.methods.Method`. The default is
-            that of `unseen.prune`: `"halves/el2n/stratified:cutoff=auto,quota=floored"`.
-        margin: the loss of accuracy that counts as none: 0.005 is half a point.
+            that of `unseen.prune`: `"halves/el2n/stratified:cutoff=auto,quota=floored"`, and
+            `"halves/loss/trimmed"` for a target.
+        margin: the loss of accuracy, or of R² for a target, that counts as none: 0.005 is half a point.
         step: the shares tried are its multiples below 1.
         quick: whether a linear head stands in for the real training.
         searching: replicates a share in the search; the default is 2, or 5 with `quick`.
@@ -90,14 +90,14 @@ def advise(
         >>> unseen.advise("digits", method="el2n/top", quick=True, step=0.3, margin=0.02, searching=2).estimate
         'an estimate under a linear head'
     """
-    method = Method.of(method)
-    if method.rule is None:
-        raise ArgumentError("method must choose a part of the data, got 'full'")
     searching = (5 if quick else 2) if searching is None else searching
     _check(margin=margin, step=step, searching=searching, seeds=seeds)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
         source, test, left = open_data(advise, data, y, options, cache=out)
+        method = Method.of(default_method(source) if method is None else method)
+        if method.rule is None:
+            raise ArgumentError("method must choose a part of the data, got 'full'")
         if quick:
             source = vectors_of(source, left.get("features"), test)
             left["learner"] = LEARNER if left.get("learner") is None else left["learner"]
@@ -274,13 +274,14 @@ class _Search:
         """Train on a share, and return the differences in accuracy to everything and, if asked for, to random."""
         budget = self.budgets[share]
         arms = [(self.method, budget), (EVERYTHING, len(self.trials.train)), *([(RANDOM, budget)] if random else [])]
-        mine, full, *drawn = self.trials.right(arms, replicates)
-        difference = Difference.of(mine, full)
-        of_random = Difference.of(drawn[0], full).interval if random else None
+        mine, full, *drawn = self.trials.quality(arms, replicates)
+        targets = self.trials.joined.test.targets
+        difference = Difference.of(mine, full, targets)
+        of_random = Difference.of(drawn[0], full, targets).interval if random else None
         self.tried.append(TriedShare(share, budget, difference.interval, of_random, confirming))
         how = "confirming" if confirming else "searching"
         self.trials.report("say", text=f"{how}: {self.tried[-1].text()}")
-        return difference, Difference.of(mine, drawn[0]) if random else None
+        return difference, Difference.of(mine, drawn[0], targets) if random else None
 
 
 def _check(*, margin: float, step: float, searching: int, seeds: int) -> None:
@@ -316,7 +317,6 @@ def _outlook(
 
 def vectors_of(data: Data, features: npt.ArrayLike | None, test: Any) -> Data:
     """Return the data set as vectors: with the features (n, d) as inputs where they are given, else unchanged."""
-    refuse_target(data, "quick=True tests the accuracy of classes", "`prune` and `select` work without classes")
     if features is None:
         if data.kind != "vector":
             raise ArgumentError(
@@ -330,7 +330,10 @@ def vectors_of(data: Data, features: npt.ArrayLike | None, test: Any) -> Data:
             "or give data sets of vectors for both"
         )
     inputs = checked_features(features, data.ids)
-    return from_arrays(inputs, data.labels, ids=data.ids, groups=data.groups, class_names=data.class_names)
+    about: Any = {"ids": data.ids, "groups": data.groups}
+    if data.targets is not None:
+        return from_arrays(inputs, target=data.targets, **about)
+    return from_arrays(inputs, data.labels, class_names=data.class_names, **about)
 
 
 def check_head(learner: Learner, trainee: Any) -> None:

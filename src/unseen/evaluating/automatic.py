@@ -130,8 +130,8 @@ def _confirm(trials: Trials, best: Method, budget: int, seeds: int) -> tuple[Met
     if best is RANDOM:
         return RANDOM, None
     fresh = range(FRESH, FRESH + seeds)
-    right, random = trials.right([(best, budget), (RANDOM, budget)], fresh)
-    difference = Difference.of(right, random)
+    mine, random = trials.quality([(best, budget), (RANDOM, budget)], fresh)
+    difference = Difference.of(mine, random)
     about = {
         "method": best.text,
         "to_random": against_random(difference.replicates, sampling=difference.sampling).text,
@@ -146,8 +146,8 @@ def _halve(trials: Trials, methods: list[Method], budget: int) -> tuple[list[dic
     rounds: list[dict[str, Any]] = []
     alive, replicates = methods, 1
     while True:
-        right = trials.right([(method, budget) for method in alive], range(replicates))
-        means = {method: found.mean(axis=1).mean() for method, found in zip(alive, right, strict=True)}
+        quality = trials.quality([(method, budget) for method in alive], range(replicates))
+        means = {method: found.mean(axis=1).mean() for method, found in zip(alive, quality, strict=True)}
         ranked = sorted(alive, key=lambda method: (-means[method], methods.index(method)))
         rounds.append({"replicates": replicates, "accuracy": {method.text: float(means[method]) for method in ranked}})
         scored = [method for method in ranked if method is not RANDOM]

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core import seeds
-from unseen.core.arrays import IntArray
+from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.coreset import Coreset
 from unseen.core.exposure import at_least
 from unseen.core.protocols import Data
@@ -32,9 +32,8 @@ from unseen.engine.work import Fix, Outcome, Running, Training, Work, WorkOption
 from unseen.errors import ArgumentError, BudgetError, DataError, UnknownNameError
 from unseen.evaluating.prices import CHOOSING, Price, of_arms, of_run, total
 from unseen.evaluating.result import FILE, ArmResult, Evaluation, Kind, file_name, in_range
-from unseen.evaluating.statistics import sampling_error
+from unseen.evaluating.statistics import sampling_error, standard_error
 from unseen.evaluating.test_set import Exam, Overlap, near_duplicates, with_probe, with_test
-from unseen.learners.base import refuse_target
 from unseen.learners.registry import default_learner
 from unseen.rules.base import checked_features
 from unseen.rules.choosing import choose
@@ -71,6 +70,9 @@ def evaluate(
 ) -> Evaluation:
     """Train on coresets and on their baselines, and measure what training on less costs in accuracy.
 
+    With a target in place of labels, all accuracies are R², the share of the variance of the test targets that is
+    predicted.
+
     Replicate r of every arm has the same seeds (initial weights, order of the samples), so that arms are compared in
     pairs. Random baselines are drawn anew for each replicate.
 
@@ -91,7 +93,7 @@ def evaluate(
             trains only the additional ones.
         fix: `"epochs"`, as many passes over less data, or `"iterations"`, as many steps as the full data takes. Results
             under one are not comparable with results under the other.
-        margin: the loss of accuracy that counts as none: 0.005 is half a point.
+        margin: the loss of accuracy, or of R², that counts as none: 0.005 is half a point.
         level: the level of the intervals; tests are at 1 - level.
         overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
         features: the columns that are inputs; or (n, d) features of the training set for `"dedup"`, by an extractor
@@ -127,7 +129,6 @@ def evaluate(
     columns = columns_named(features)
     features = None if columns is not None else features
     test_set = None if test is None else opened_test(test, reading, columns, cache=out)
-    refuse_target(source, "evaluate tests the accuracy of classes", "`prune` and `select` work without classes")
     named, prices = _read_coresets(coresets, source, seeds)
     own, whole = _read_features(features, source)
     if baselines is None:
@@ -154,6 +155,7 @@ def evaluate(
             **settings,
             "test": {**exam.about, "text": exam.text, "of_class": of_class.tolist()},
             "learner": work.learner.describe(),
+            **({} if exam.data.targets is None else {"target": True}),
             "near_duplicates": near.describe(),
             "notes": list(exam.data.notes),
         }
@@ -341,7 +343,7 @@ def _make_arms(exam: Exam, coresets: ByName, baselines: Sequence[Kind], replicat
     arms += drawn.values()
     labels = exam.data.labels
     of_one_class = [(one.name, len(rows)) for one in arms for rows in one.rows if len(np.unique(labels[rows])) < 2]
-    if of_one_class:
+    if of_one_class and exam.data.targets is None:
         name, size = of_one_class[0]
         raise DataError(f"arm {name!r} would train on {size} samples of one class; a learner needs 2 or more")
     return arms
@@ -377,6 +379,7 @@ class Replicates:
 
     def __init__(self, work: Work, exam: Exam, arms: Sequence[Arm], fix: Fix, seed: int) -> None:
         self.work, self.exam, self.arms = work, exam, arms
+        self.targets = None if exam.data.targets is None else exam.data.targets[exam.test]
         self.fix, self.seed = fix, seeds.derive(seed, "evaluation")
         sizes = {len(rows) for arm in arms for rows in arm.rows}
         for size in sizes:
@@ -423,29 +426,32 @@ class Replicates:
             if len(outcomes[arm.name]) == len(arm.rows):
                 results[arm.name] = self._arm_result(arm, [outcomes[arm.name][r] for r in range(len(arm.rows))])
                 accuracy = 100 * results[arm.name].accuracy.mean()
-                self.work.report("say", text=f"{arm.name}: accuracy {accuracy:.2f} %")
-        right = {arm: np.stack([of_arm[r].correct for r in range(len(of_arm))]) for arm, of_arm in outcomes.items()}
-        self._add_errors(results, {name: correct.astype(np.int8) for name, correct in right.items()})
+                metric = "accuracy" if self.targets is None else "R²"
+                self.work.report("say", text=f"{arm.name}: {metric} {accuracy:.2f} %")
+        self._add_errors(
+            results, {arm: np.stack([one[r].quality for r in range(len(one))]) for arm, one in outcomes.items()}
+        )
         return tuple(results[arm.name] for arm in self.arms)
 
-    def _add_errors(self, results: Mapping[str, ArmResult], right: Mapping[str, npt.NDArray[np.int8]]) -> None:
+    def _add_errors(self, results: Mapping[str, ArmResult], quality: Mapping[str, FloatArray]) -> None:
         """Add the sampling errors of the differences between each arm and its baselines, of all and of each class."""
         labels, classes = self.exam.data.labels[self.exam.test], len(self.exam.data.class_names)
         for result in results.values():
-            full = {"full": "full"} if "full" in right and result.kind != "full" else {}
+            full = {"full": "full"} if "full" in quality and result.kind != "full" else {}
             for kind, name in (full | result.beside).items():
-                differences = right[result.name] - right[name]
-                result.beside_error[kind] = sampling_error(differences)
-                result.class_error[kind] = [sampling_error(differences[:, labels == c]) for c in range(classes)]
+                differences = quality[result.name] - quality[name]
+                result.beside_error[kind] = sampling_error(differences, self.targets)
+                error = sampling_error if self.targets is None else standard_error
+                result.class_error[kind] = [error(differences[:, labels == c]) for c in range(classes)]
 
     def _arm_result(self, arm: Arm, outcomes: Sequence[Outcome]) -> ArmResult:
         """Make the result of an arm from the outcomes of its replicates."""
         labels, classes = self.exam.data.labels[self.exam.test], len(self.exam.data.class_names)
         kept = np.array([len(rows) for rows in arm.rows])
         learners = [self.learners[size] for size in kept.tolist()]
-        right = np.stack([outcome.correct for outcome in outcomes])
+        quality = np.stack([outcome.quality for outcome in outcomes])
         counts = np.bincount(labels, minlength=classes)
-        by_class = np.stack([np.bincount(labels, row, minlength=classes) for row in right])
+        by_class = np.stack([np.bincount(labels, row, minlength=classes) for row in quality])
         return ArmResult(
             name=arm.name,
             kind=arm.kind,
@@ -454,8 +460,8 @@ class Replicates:
             epochs=np.array([learner.epochs or 0 for learner in learners]),
             steps=np.array([learner.steps(size) or 0 for learner, size in zip(learners, kept.tolist(), strict=True)]),
             samples_seen=np.array([outcome.samples_seen for outcome in outcomes]),
-            accuracy=right.mean(axis=1),
+            accuracy=quality.mean(axis=1),
             by_class=by_class / np.where(counts > 0, counts, np.nan),
-            error=sampling_error(right),
+            error=sampling_error(quality - 1, self.targets),
             beside=dict(arm.beside),
         )

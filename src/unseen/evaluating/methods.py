@@ -31,15 +31,30 @@ from unseen.scores.registry import resolve as resolve_score
 
 FULL = "full"
 GROW = "grow"
-DEFAULT = f"halves/el2n/{default_rule('harder')}"  # how `unseen.prune` chooses where nothing is named
 # Beside it: CCS, the method of others that did best in docs/results.md, by the in-sample margin; `aum` is its mean over
 # epochs, where there are several.
 PEER, PEER_IN_ONE_EPOCH = "seen/aum/stratified:cutoff=0", "seen/label_margin:space=logits/stratified:cutoff=0"
 
 
+def default_method(data: Data) -> str:
+    """Return how `unseen.prune` chooses where nothing is named.
+
+    >>> from unseen.data import digits
+    >>> default_method(digits())
+    'halves/el2n/stratified:cutoff=auto,quota=floored'
+    """
+    of_target = data.targets is not None
+    return f"halves/{'loss' if of_target else 'el2n'}/{default_rule('harder', of_target=of_target)}"
+
+
 def usual_methods(learner: Any, data: Data) -> list[str]:
-    """Return the methods that are compared where none is named: the way of `unseen.prune`, and the best peer."""
-    return [DEFAULT, PEER if (resolve_learner(learner, data).epochs or 1) > 1 else PEER_IN_ONE_EPOCH]
+    """Return the methods that are compared where none is named: the way of `unseen.prune`, and the best peer.
+
+    For a target there is no peer, since CCS reads the margin between classes.
+    """
+    if data.targets is not None:
+        return [default_method(data)]
+    return [default_method(data), PEER if (resolve_learner(learner, data).epochs or 1) > 1 else PEER_IN_ONE_EPOCH]
 
 
 @dataclass(frozen=True)

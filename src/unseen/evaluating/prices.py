@@ -138,15 +138,15 @@ def paid(cost: float, saving: float) -> str:
     """Describe in words when choosing has paid for itself; its cost and what each training saves are in trainings.
 
     >>> paid(1.0, 0.5)
-    'choosing cost 1.0 trainings on everything, each on the coreset saves 0.50: paid after 2 of them'
+    'choosing cost 1.0 trainings on everything; each on the coreset saves 0.50, so 2 pay for it'
     >>> paid(1.0, 0.0)
-    'choosing cost 1.0 trainings on everything, one on the coreset costs as much: never paid'
+    'choosing cost 1.0 trainings on everything; a training on the coreset saves nothing, so none pays for it'
     """
-    first = f"choosing cost {cost:.1f} trainings on everything,"
+    first = f"choosing cost {cost:.1f} trainings on everything;"
     times = pays_back(cost, 1.0, 1.0 - saving)
     if times is None:
-        return f"{first} one on the coreset costs as much: never paid"
-    return f"{first} each on the coreset saves {saving:.2f}: paid after {times:,} of them"
+        return f"{first} a training on the coreset saves nothing, so none pays for it"
+    return f"{first} each on the coreset saves {saving:.2f}, so {times:,} pay{'s' if times == 1 else ''} for it"
 
 
 def in_trainings(choosing: Price, full: Price, part: Price) -> dict[str, Any]:

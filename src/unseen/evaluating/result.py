@@ -23,6 +23,7 @@ from unseen.errors import ArgumentError, UnknownNameError
 from unseen.evaluating.prices import IN_TRAININGS, Price, in_trainings, of_arms
 from unseen.evaluating.statistics import (
     LARGE,
+    PLURALS,
     Interval,
     Sampling,
     Verdict,
@@ -53,8 +54,9 @@ class ArmResult:
     epochs: IntArray  # int64 (R,); 0 for a learner without epochs
     steps: IntArray  # int64 (R,) optimiser steps; 0 for a learner without steps
     samples_seen: IntArray  # int64 (R,) samples passed over, epochs counted
-    accuracy: FloatArray  # float64 (R,) share of the test samples predicted rightly
-    by_class: FloatArray  # float64 (R, C) the same for each class; NaN where the test set holds no sample of it
+    accuracy: FloatArray  # float64 (R,) share of the test samples predicted rightly; R² for a target
+    # float64 (R, C) the same for each class, or bin of a target; NaN where the test set holds no sample of it.
+    by_class: FloatArray
     error: float  # standard error of the mean accuracy, as far as the test set is a random sample
     beside: dict[str, str] = field(default_factory=dict)  # for a coreset, its baselines: kind to name
     # The same error of the difference to each baseline, by kind; for a baseline, of the difference to the full data.
@@ -66,6 +68,9 @@ class ArmResult:
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
     """The results of the trainings of each arm, and how the arms compare.
+
+    With a target, accuracies are R², the share of the variance of the test targets that is predicted. Classes are then
+    bins of the target, and a bin's accuracy is 1 less its mean squared error relative to the variance of all.
 
     Args:
         arms: the coresets and their baselines.
@@ -98,6 +103,16 @@ class Evaluation:
     def trainee(self) -> str:
         """The learner trained on every arm, in words."""
         return in_words(self.about.get("learner"))
+
+    @property
+    def metric(self) -> Literal["accuracy", "R²"]:
+        """The name of what `accuracy` is."""
+        return "R²" if self.about.get("target") else "accuracy"
+
+    @property
+    def noun(self) -> Literal["class", "bin"]:
+        """What samples are grouped by: their class, or their bin of the target."""
+        return "bin" if self.about.get("target") else "class"
 
     @property
     def coresets(self) -> tuple[str, ...]:
@@ -170,7 +185,7 @@ class Evaluation:
         errors, sizes = arm.class_error.get(to), self.about["test"].get("of_class")
         means = {}
         for c in tested:
-            known = None if errors is None or sizes is None else Sampling(errors[c], sizes[c])
+            known = None if errors is None or sizes is None else Sampling(errors[c], sizes[c], self.noun == "class")
             change = interval(changes[:, c], level, sampling=known)
             alone = known is not None and np.isnan(known.error)
             means[c] = replace(change, low=float("nan"), high=float("nan")) if alone else change
@@ -184,8 +199,10 @@ class Evaluation:
             describe_losses(
                 self.class_differences(arm.name, kind),
                 margin=self.about["margin"],
-                large=LARGE if kind in _RANDOM else None,
+                # Of a target, few samples of a bin hold much of the squared error, so large changes are often chance.
+                large=LARGE if kind in _RANDOM and self.noun == "class" else None,
                 than="" if kind == "full" else kind,
+                noun=self.noun,
             )
             for kind in kinds
         ]
@@ -200,7 +217,7 @@ class Evaluation:
         if np.isnan(self.accuracy(name).half):
             return "nothing: the seeds show no spread, and nothing is known of the test set"
         if np.ptp(arm.accuracy) == 0:
-            alone = "the test set alone: all trainings came to the same accuracy"
+            alone = f"the test set alone: all trainings came to the same {self.metric}"
             if arm.kind != "coreset" or arm.draws > 1:
                 return alone
             return f"{alone}; for more, repeat with coresets that were chosen with other seeds, several under one name"
@@ -213,7 +230,7 @@ class Evaluation:
         return f"this method: seeds of scoring, selection and training, over {arm.draws} coresets, and the test set"
 
     def _sampling(self, error: float | None) -> Sampling | None:
-        return None if error is None else Sampling(error, self.about["test"]["n"])
+        return None if error is None else Sampling(error, self.about["test"]["n"], self.noun == "class")
 
     def by_class(self, name: str, to: str = "full") -> dict[str, float]:
         """Return the mean change of the accuracy of each class against a baseline, worst first."""
@@ -266,7 +283,7 @@ class Evaluation:
         )
 
     def __repr__(self) -> str:
-        lines = [f"{arm.name}: {self.accuracy(arm.name).text()} %" for arm in self.arms]
+        lines = [f"{arm.name}: {self.metric} {self.accuracy(arm.name).text()} %" for arm in self.arms]
         for name in self.coresets:
             for to in ("full", "random"):
                 if to in self[name].beside:
@@ -284,16 +301,16 @@ class Evaluation:
         for arm in self.arms:
             row = {"arm": arm.name, **({"trained": self.trainee} if self.trainee else {}), "kept": in_range(arm.kept)}
             row["epochs"] = in_range(arm.epochs) if arm.epochs.any() else ""
-            row["accuracy"] = self.accuracy(arm.name).text()
+            row[self.metric] = self.accuracy(arm.name).text()
             for to in full + random:
                 known = to in self._beside(arm)
                 row[f"to {to}"] = self.difference(arm.name, to).text(sign=True) if known else ""
-                row[f"verdict, {to}"] = _short(self.verdict(arm.name, to)) if known else ""
+                row[f"verdict, {to}"] = _short(self.verdict(arm.name, to), self.noun) if known else ""
             table.append(row)
         return table
 
     def to_markdown(self) -> str:
-        """Format the table in Markdown: accuracy in per cent, differences in points, with their intervals."""
+        """Format the table in Markdown: accuracy or R² in per cent, differences in points, with their intervals."""
         about = f"{self.about['fix']} fixed; {self.about['test']['text']}; intervals at {100 * self.about['level']:g} %"
         verdicts = [f"- {head}: {text}" for head, text in self._verdicts()]
         return "\n".join([markdown_table(self.rows()), "", f"{about[0].upper()}{about[1:]}.", "", *verdicts, ""])
@@ -393,11 +410,11 @@ def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _short(verdict: Verdict) -> str:
-    """Return the word of a verdict, with the number of classes that it does not hold for."""
+def _short(verdict: Verdict, noun: str) -> str:
+    """Return the word of a verdict, with the number of classes, or bins, that it does not hold for."""
     if verdict.good or verdict.word not in ("lossless", "better"):
         return verdict.word
-    return f"{verdict.word} but for {len(verdict.classes)} class{'es' if len(verdict.classes) > 1 else ''}"
+    return f"{verdict.word} but for {len(verdict.classes)} {PLURALS[noun] if len(verdict.classes) > 1 else noun}"
 
 
 def in_range(values: IntArray) -> str:

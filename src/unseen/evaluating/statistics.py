@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from unseen.core.arrays import FloatArray
 from unseen.errors import ArgumentError
 
 Word = Literal["lossless", "loses", "better", "worse", "undecided"]
@@ -27,20 +28,22 @@ FEWEST = 3  # replicates that give a verdict; two may agree by chance
 MOST_SEEDS = 100  # beyond this, the number of missing seeds is not given
 LARGE = 0.05  # a class that loses this much beyond a random part is named, however few samples it has
 NAMED = 3  # classes named one by one
+PLURALS = {"class": "classes", "bin": "bins"}
 _UNLIMITED = 10**9  # seeds
 _SAME = 1e-12  # accuracy differences closer than this count as equal
 
 
 class Sampling(NamedTuple):
-    """The standard error of a mean that is due to the random draw of the test set, and the number of test samples."""
+    """The standard error of a mean that is due to the random draw of the test set."""
 
     error: float
-    n: int
+    n: int  # the number of test samples
+    counts: bool = True  # whether it is the mean of counts, right or wrong, as for an accuracy; False for R²
 
     @classmethod
-    def of(cls, values: npt.ArrayLike) -> Sampling:
+    def of(cls, values: npt.ArrayLike, targets: FloatArray | None = None) -> Sampling:
         """Compute it from (R, m) values; see `sampling_error`."""
-        return cls(sampling_error(values), np.atleast_2d(np.asarray(values)).shape[1])
+        return cls(sampling_error(values, targets), np.atleast_2d(np.asarray(values)).shape[1], targets is None)
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,8 @@ def against_full(
         return unknown
     # If the true loss were the margin, at least that share of the test samples would be lost. The variance is at least
     # that of such a share, however few samples disagree here.
-    strict = spread.at_least(margin * (1 - margin))
+    counts = sampling is not None and sampling.counts
+    strict = spread.at_least(margin * (1 - margin)) if counts else spread
     if spread.mean - strict.half(level) > -margin:
         return Verdict("lossless", f"lossless{spread.whom} within {100 * margin:g} points{spread.alone}")
     difference = spread.interval(level)
@@ -210,13 +214,18 @@ def against_random(
 
 
 def describe_losses(
-    changes: Mapping[str, Interval], *, margin: float, large: float | None = None, than: str = ""
+    changes: Mapping[str, Interval],
+    *,
+    margin: float,
+    large: float | None = None,
+    than: str = "",
+    noun: str = "class",
 ) -> tuple[tuple[str, ...], str]:
     """Name the classes that lose, worst first, and describe their losses: their interval is wholly below 0.
 
     `changes` maps each class to the change of its accuracy, with joint intervals. A loss of up to `margin` counts as
     none; one of `large` is named even where it may be chance, for want of samples or seeds. `than` names the baseline
-    that the classes lose against; it is empty for the full data.
+    that the classes lose against; it is empty for the full data. `noun` is `"bin"` for the bins of a target.
 
     >>> changes = {"cat": Interval(-0.09, -0.12, -0.06, 5), "dog": Interval(-0.06, -0.13, 0.01, 5)}
     >>> describe_losses(changes, margin=0.005)
@@ -230,12 +239,12 @@ def describe_losses(
     named = sorted([*sure, *perhaps], key=lambda c: (c not in sure, changes[c].mean))
     if not named:
         return (), ""
-    classes = [f"class {c}{'' if c in sure else ' perhaps'}" for c in named[:NAMED]]
+    classes = [f"{noun} {c}{'' if c in sure else ' perhaps'}" for c in named[:NAMED]]
     losses = [_format_loss(changes[c]) for c in named[:NAMED]]
     first = f"{classes[0]} loses {losses[0]} points{f' more than with {than}' if than else ''}"
     rest = [f"{one} {points}" for one, points in zip(classes[1:], losses[1:], strict=True)]
     if (more := len(named) - len(classes)) > 0:
-        rest.append(f"{more} more class{'' if more == 1 else 'es'}")
+        rest.append(f"{more} more {noun if more == 1 else PLURALS[noun]}")
     return tuple(named), ", ".join([first, *rest])
 
 
@@ -248,18 +257,36 @@ def without_nan(content: Any) -> Any:
     return None if isinstance(content, float) and not isfinite(content) else content
 
 
-def sampling_error(values: npt.ArrayLike) -> float:
+def sampling_error(values: npt.ArrayLike, targets: FloatArray | None = None) -> float:
     """Return the standard error of a mean that is due to the random draw of the test set, not to the seeds.
 
-    Two samples are added, whose squared deviations sum to one: the error must not be 0 where a few samples agree by
-    chance (after Agresti and Min 2005). `values` (R, m) are 1 where replicate r predicted test sample i rightly, else
-    0; or the difference of two such arrays, for a paired difference. NaN with fewer than two test samples.
+    `values` (R, m) are the `quality` of outcomes, 1 where replicate r predicted test sample i rightly, else 0; or the
+    difference of two such arrays, for a paired difference. Two samples are added, whose squared deviations sum to one:
+    the error must not be 0 where a few samples agree by chance (after Agresti and Min 2005). NaN with fewer than two
+    test samples.
+
+    For R², `targets` are those of the test samples, float64 (m,), and `values` the qualities less 1, or the difference
+    of two. R² divides by the variance of the targets, which is itself drawn: each value also counts how its sample
+    changes that variance (the delta method). No samples are added.
 
     >>> round(sampling_error([[1, 0, 1, 1]]), 3)
     0.22
     """
     mean = np.atleast_2d(np.asarray(values, np.float64)).mean(axis=0)
+    if targets is not None:
+        squares = np.square(targets - targets.mean())
+        return standard_error(mean - mean.mean() * squares / squares.mean())
     return float(np.sqrt(((mean - mean.mean()) ** 2).sum() + 1) / (len(mean) + 2)) if len(mean) > 1 else float("nan")
+
+
+def standard_error(values: npt.ArrayLike) -> float:
+    """Return the standard error of a mean; `values` (R, m) are first averaged over the rows. NaN with fewer than two.
+
+    >>> standard_error([[1.0, 3.0]])
+    1.0
+    """
+    mean = np.atleast_2d(np.asarray(values, np.float64)).mean(axis=0)
+    return float(mean.std(ddof=1) / np.sqrt(len(mean))) if len(mean) > 1 else float("nan")
 
 
 class _Spread(NamedTuple):

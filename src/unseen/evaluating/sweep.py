@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self, Unpack
+from typing import Any, Literal, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +43,8 @@ class Cell:
     keep: float  # the share kept
     budget: int  # the count kept
     replicate: int  # counted from 0
-    accuracy: float  # the accuracy on the test rows after the last epoch
-    loss: float  # the mean negative log-probability of the labels of the test rows
+    accuracy: float  # the accuracy on the test rows after the last epoch; R² for a target
+    loss: float  # the mean loss of the test rows: negative log-probability of the label, or squared error of a target
     samples_seen: int  # training samples passed over, epochs counted
 
 
@@ -84,6 +84,11 @@ class Sweep:
     def budgets(self) -> list[int]:
         """The budgets below everything, largest first."""
         return sorted({b for b in self.columns["budget"].tolist() if b < self.about["n"]}, reverse=True)
+
+    @property
+    def metric(self) -> Literal["accuracy", "R²"]:
+        """The name of what `accuracies` are."""
+        return "R²" if self.about.get("target") else "accuracy"
 
     def accuracies(self, method: str, budget: int) -> npt.NDArray[np.float64]:
         """Return the accuracies of a method at a budget, by replicate, float64 (R,); empty where it was not tried.
@@ -140,7 +145,7 @@ class Sweep:
         if not np.isnan(everything.half):
             axes.axhspan(everything.low, everything.high, color="grey", alpha=0.15)
         axes.set_xlabel("pruned, %")
-        axes.set_ylabel("test accuracy, %")
+        axes.set_ylabel(f"test {self.metric}, %")
         axes.legend(fontsize="small")
         path = Path(path)
         kind = path.suffix.removeprefix(".") or "png"
@@ -180,10 +185,10 @@ class Sweep:
         """Describe the numbers of the table in words."""
         about = self.about
         return (
-            f"Accuracy in %, after the last epoch, on {about['n_test']:,} samples ({about['test']}); {about['fix']} "
-            f"fixed; chosen by {about['learner']}, trained {about['trainee']}; mean ± half of the "
-            f"95 % interval over replicates that redraw scoring, selection and training. In "
-            "brackets the paired difference to random, * where its interval excludes 0."
+            f"{self.metric.capitalize()} in %, after the last epoch, on {about['n_test']:,} samples ({about['test']}); "
+            f"{about['fix']} fixed; chosen by {about['learner']}, trained {about['trainee']}; mean ± half of the 95 % "
+            "interval over replicates that redraw scoring, selection and training. In brackets the paired difference "
+            "to random, * where its interval excludes 0."
         )
 
     def curve(self, method: str) -> tuple[list[float], list[float], list[float]]:

@@ -26,7 +26,6 @@ from unseen.errors import ArgumentError
 from unseen.evaluating.methods import Method, Selector, slug
 from unseen.evaluating.statistics import Interval, Sampling, interval
 from unseen.evaluating.test_set import Overlap, with_test
-from unseen.learners.base import refuse_target
 from unseen.learners.registry import default_learner
 from unseen.rules.base import as_array
 from unseen.rules.budgets import budget as budget_of
@@ -75,9 +74,9 @@ class Difference(NamedTuple):
     sampling: Sampling
 
     @classmethod
-    def of(cls, mine: npt.NDArray[np.int8], other: npt.NDArray[np.int8]) -> Difference:
-        """Compare the right predictions of two methods, int8 (R, m), as `Trials.right` returns them."""
-        return cls(mine.mean(axis=1) - other.mean(axis=1), Sampling.of(mine - other))
+    def of(cls, mine: FloatArray, other: FloatArray, targets: FloatArray | None = None) -> Difference:
+        """Compare two methods by the quality of their predictions, float64 (R, m), as `Trials.quality` returns it."""
+        return cls(mine.mean(axis=1) - other.mean(axis=1), Sampling.of(mine - other, targets))
 
     @property
     def mean(self) -> float:
@@ -193,17 +192,17 @@ class Trials:
     def _rows(self, method: Method, budget: int, replicate: int) -> IntArray:
         """Return the rows that a method chooses; refuse those of one class, from which nothing can be learned."""
         rows = self.selector.rows(method, budget, replicate)
-        if len(np.unique(self.train.labels[rows])) < 2:
+        if self.train.targets is None and len(np.unique(self.train.labels[rows])) < 2:
             raise ArgumentError(
                 f"{method.text!r} keeps samples of one class only at a budget of {budget}, from which nothing can be "
                 "learned; keep more"
             )
         return rows
 
-    def right(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> list[npt.NDArray[np.int8]]:
-        """Return for each method and budget int8 (R, m): 1 where a replicate predicted a test sample rightly."""
+    def quality(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> list[FloatArray]:
+        """Return for each method and budget the `quality` of its outcomes, float64 (R, m)."""
         outcomes = self.outcomes(tried, replicates)
-        return [np.stack([outcomes[*one, r].correct for r in replicates]).astype(np.int8) for one in tried]
+        return [np.stack([outcomes[*one, r].quality for r in replicates]) for one in tried]
 
     def name(self, method: Method, budget: int, replicate: int) -> str:
         """Return the name under which the run keeps an outcome."""
@@ -243,6 +242,7 @@ class Trials:
             "fix": self.fix,
             "learner": self.scorer.learner.name,
             "trainee": self.trainer.learner.name,
+            **({} if self.train.targets is None else {"target": True}),
             "seed": self.seed,
             "manifest": self._manifest,
         }
@@ -265,7 +265,6 @@ def split_train_test(source: Data, test: Data | None, seed: int, options: dict[s
     Without a test set, `seed` draws a probe split. `probe` and `overlap` are taken out of the options.
     """
     probe, overlap = options.pop("probe", 0.2), options.pop("overlap", "refuse")
-    refuse_target(source, "trials compare the accuracy of classes", "`prune` and `select` work without classes")
     if test is None:
         return *split_off(source, probe, seed=seed), f"probe split, {probe:g} of the data"
     exam = with_test(source, test, overlap=overlap)

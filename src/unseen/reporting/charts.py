@@ -147,17 +147,17 @@ def _draw_evaluation(found: Evaluation) -> Chart:
         around = found.accuracy(arm.name)
         half = 100 * float(np.nan_to_num(around.half))
         rows.append((arm.name, 100 * around.mean, half, (100 * arm.accuracy).tolist()))
-    alt = "Test accuracy: " + "; ".join(f"{name} {found.accuracy(name).text()} %" for name, *_ in rows)
+    alt = f"Test {found.metric}: " + "; ".join(f"{name} {found.accuracy(name).text()} %" for name, *_ in rows)
     replicates = [(name, *(f"{value:.2f}" for value in values)) for name, _, _, values in rows]
     most = max(len(row) for row in replicates) - 1
     return Chart(
         key="evaluation",
         title="What training on it comes to",
         text=(
-            f"Mean test accuracy after the last epoch with its {100 * found.about['level']:g} % interval, and each "
-            f"replicate; {found.about['test']['text']}; {found.about['fix']} fixed."
+            f"Mean test {found.metric} after the last epoch with its {100 * found.about['level']:g} % interval, and "
+            f"each replicate; {found.about['test']['text']}; {found.about['fix']} fixed."
         ),
-        svg=_draw_intervals("evaluation", rows, label="test accuracy, %", alt=alt, marked=found.coresets),
+        svg=_draw_intervals("evaluation", rows, label=f"test {found.metric}, %", alt=alt, marked=found.coresets),
         columns=("arm", *(f"replicate {r + 1}" for r in range(most))),
         rows=[(*row, *[""] * (most + 1 - len(row))) for row in replicates],
     )
@@ -181,7 +181,7 @@ def _draw_sweep(sweep: Sweep) -> Chart:
             capsize=2.5, elinewidth=1, label=method,
         )  # fmt: skip
     at.set_xlabel("pruned, %", parse_math=False)
-    at.set_ylabel("test accuracy, %", parse_math=False)
+    at.set_ylabel(f"test {sweep.metric}, %", parse_math=False)
     if len(methods) > 1 or len(everything):
         legend = at.legend(
             fontsize=_FONT - 1, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, labelcolor=INK
@@ -194,7 +194,9 @@ def _draw_sweep(sweep: Sweep) -> Chart:
         key="curve",
         title="Pruning curve",
         text=sweep.caption() + more,
-        svg=_svg(figure, "curve", f"Pruning curve: test accuracy of {len(methods)} methods against the share pruned."),
+        svg=_svg(
+            figure, "curve", f"Pruning curve: test {sweep.metric} of {len(methods)} methods against the share pruned."
+        ),
         columns=tuple(rows[0]),
         rows=[tuple(row.values()) for row in rows],
     )

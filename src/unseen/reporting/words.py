@@ -191,7 +191,8 @@ def _judge_coreset(evaluation: Evaluation, name: str) -> VerdictBox:
     arm = evaluation[name]
     against = list(arm.beside)
     first = "full" if "full" in against else next(iter(against), None)
-    lines = [f"test accuracy {evaluation.accuracy(name).text()} %{f' of {who}' if (who := evaluation.trainee) else ''}"]
+    who = f" of {evaluation.trainee}" if evaluation.trainee else ""
+    lines = [f"test {evaluation.metric} {evaluation.accuracy(name).text()} %{who}"]
     for to in against:
         difference, verdict = evaluation.difference(name, to).text(sign=True), evaluation.verdict(name, to).text
         lines.append(f"against {to}: {difference} points, {verdict}")
