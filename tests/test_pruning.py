@@ -246,3 +246,16 @@ def test_the_default_for_a_target_leaves_out_wrong_targets_and_select_chooses_as
 def test_a_table_alone_cannot_be_chosen_from_by_training():
     with pytest.raises(ArgumentError, match="rule='auto' trains on what it chooses, which takes the data"):
         unseen.select(unseen.score("digits", learner="ridge"), rule="auto", keep=0.5)
+
+
+def test_what_models_of_a_target_are_worth_is_told():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 3))
+    told = unseen.prune(unseen.data.from_arrays(x, target=x.sum(axis=1)), keep=0.5).scores
+    assert told.r2 == pytest.approx(1, abs=1e-4)
+    target = x.sum(axis=1) + rng.normal(size=400)
+    table = unseen.prune(unseen.data.from_arrays(x, target=target), keep=0.5).scores
+    assert table.r2 == pytest.approx(1 - table.column("loss").mean() / target.var())
+    assert table.median_error == pytest.approx(np.median(np.sqrt(table.column("loss"))), rel=0.01)
+    with pytest.warns(UserWarning, match="hardly less than naming the median of the target"):
+        unseen.prune(unseen.data.from_arrays(x, target=rng.normal(size=400)), keep=0.5)

@@ -35,7 +35,7 @@ from unseen.learners.base import refuse_target
 from unseen.rules.base import Rule
 from unseen.rules.budgets import amounts, budget_line
 from unseen.rules.budgets import budget as budget_of
-from unseen.rules.registry import FALLBACK, SHARED, Choice, default_rule, too_weak
+from unseen.rules.registry import FALLBACK, SHARED, Choice, default_rule, hardly_regresses, too_weak
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import listed
 from unseen.scores.registry import resolve as resolve_score
@@ -248,6 +248,8 @@ def prune(
         exposure = plan_of(plan, closed_form=work.learner.closed_form)
         wanted = choice.scores(score, exposure, also, classes=source.targets is None)
         table = work.score(run, exposure, wanted, seed=seed, announce=True)
+        if (why := hardly_regresses(table)) is not None:
+            work.tell(why)
         if rule is None and (why := too_weak(table)) is not None:
             work.tell(f"{why}; the coreset is random, each class in proportion (name a rule to decide)")
             coreset = Choice.of(FALLBACK).coreset(table, score=None, **amount, seed=seed)

@@ -124,7 +124,7 @@ def bad_data(tmp_path_factory, digits_file):
 @pytest.mark.parametrize(
     ("data", "options", "pattern"),
     [
-        ("nowhere.npz", [], "there is no file or folder .*nowhere.npz; a data set is one of"),
+        ("nowhere.npz", [], "there is no file or folder .*nowhere.npz"),
         ("notes.txt", [], "cannot read a data set from .*notes.txt; a data set is one of"),
         ("table.csv.xz", [], "cannot read a data set from .*table.csv.xz, which is packed; unpack it first$"),
         ("texts", [], "texts holds texts, .* write the texts as one table, a csv or parquet file"),

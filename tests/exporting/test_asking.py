@@ -70,7 +70,7 @@ def test_another_coreset_of_the_run(run, tmp_path):
 def test_a_run_begun_in_python_does_not_say_where_its_data_is(run, tmp_path):
     with pytest.raises(RunError, match="name the data set"):
         unseen.export(run, "parquet", tmp_path / "kept.parquet")
-    with pytest.raises(ArgumentError, match="a coreset alone does not say which data set it is of; pass data="):
+    with pytest.raises(ArgumentError, match="a coreset alone does not say which data set it is of: name the run"):
         unseen.export(unseen.load(run).coreset, "parquet", tmp_path / "kept.parquet")
     with pytest.raises(UnknownNameError, match="option of from_parquet"):
         unseen.export(
@@ -118,7 +118,7 @@ def test_what_the_run_read_must_have_the_times_it_had(tmp_path):
         unseen.export(tmp_path / "run", "folder", tmp_path / "again")
     unseen.export(tmp_path / "run", "folder", tmp_path / "again", data=source)
     shutil.rmtree(source)
-    with pytest.raises(DataError, match="there is no file or folder"):
+    with pytest.raises(DataError, match="photos, which is not there any more"):
         unseen.export(tmp_path / "run", "folder", tmp_path / "third")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import sys
 
@@ -214,6 +215,42 @@ def test_a_csv_of_a_csv_has_its_rows_and_columns(tmp_path):
     kept = pd.read_csv(out, dtype={"label": str}, keep_default_na=False)
     expected = pd.read_csv(tmp_path / "t.csv", dtype={"label": str}, keep_default_na=False)
     pd.testing.assert_frame_equal(kept, expected.iloc[pruned.coreset.indices].reset_index(drop=True))
+
+
+TRICKY = ['00501,1.50,NA,"a; ""b""",True', "00502,2.0,null,plain,False", '10001,1e5,," two\nlines ",True']
+
+
+@pytest.mark.parametrize(
+    ("name", "separator", "end", "extra"),
+    [
+        ("t.csv", ",", "\n", ""),
+        ("t.csv", ",", "\r\n", "\n\n"),
+        ("t.csv.gz", ",", "\n", ""),
+        ("t.tsv", "\t", "\n", "\n"),
+    ],
+)
+def test_rows_of_a_csv_are_exported_as_they_are_written(tmp_path, name, separator, end, extra):
+    lines = [f"{line},{'xyz'[at % 3]}".replace(",", separator) for at, line in enumerate(TRICKY * 6)]
+    head = separator.join(["zip", "n", "na", "said", "yes", "label"])
+    content = "\ufeff" + end.join([head, *lines]) + extra
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content.encode()) if name.endswith("gz") else content.encode())
+    pruned = unseen.prune(path, keep=7, rule="random", learner="forest:n_estimators=3", features=["n"])
+    out = unseen.export(pruned, "csv", tmp_path / "kept.csv", data=path, features=["n"])
+    kept = [lines[row] for row in pruned.coreset.indices]
+    assert out.read_bytes().decode().replace("\r\n", "\n") == "\n".join(["\ufeff" + head, *kept]) + "\n"
+    with pytest.raises(ArgumentError, match=r"out must not end in .gz"):
+        unseen.export(pruned, "csv", tmp_path / "kept.csv.gz", data=path, features=["n"])
+
+
+def test_a_csv_whose_quotes_do_not_pair_is_exported_by_its_values(tmp_path):
+    rows = [f'{at},5" pipe,{"xy"[at % 2]}' for at in range(8)]
+    (tmp_path / "t.csv").write_text("\n".join(["n,said,label", *rows]) + "\n")
+    pruned = unseen.prune(tmp_path / "t.csv", keep=4, rule="random", learner="forest:n_estimators=3", features=["n"])
+    out = unseen.export(pruned, "csv", tmp_path / "kept.csv", data=tmp_path / "t.csv", features=["n"])
+    kept = pd.read_csv(out)
+    assert kept["n"].tolist() == pruned.coreset.indices.tolist()
+    assert set(kept["said"]) == {'5" pipe'}
 
 
 def test_a_csv_holds_no_images_and_no_lists(tmp_path):

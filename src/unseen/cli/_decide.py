@@ -136,6 +136,8 @@ def show_advice(advice: unseen.Advice, summary: dict[str, Any]) -> None:
     if advice.difference is None:
         lines.append(("keep", "everything: no smaller share was confirmed"))
         lines.append(("last try", advice.verdict.text))
+        if advice.verdict.word == "undecided":
+            lines.append(("try", "--test with more samples, more --seeds, or a larger --margin"))
     else:
         lines.append(("keep", kept))
         fresh = f"{advice.difference.text(sign=True)} points on {advice.difference.n} fresh replicates"

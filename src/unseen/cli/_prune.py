@@ -270,6 +270,8 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
         summary["accuracy_is"] = table.exposure
         if (cut_off := chosen.count_found("cut_off")) is not None:
             summary["cut_off"] = cut_off / chosen.n
+    if table.r2 is not None:
+        summary["r2"], summary["median_error"] = table.r2, table.median_error
     if LABEL_ISSUE in table.values:
         summary |= disagreement(table, chosen)
     return summary
@@ -305,7 +307,7 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
     ]
     if "outliers" in summary:
         lines.append(
-            ("outliers", f"{summary['outliers']:,} left out, whose {name} is far above the median; the rest is random")
+            ("outliers", f"{summary['outliers']:,} left out, far above the median {name}; the others drawn at random")
         )
     if AUTO in summary:
         lines.insert(0, (AUTO, told(summary[AUTO])))
@@ -315,6 +317,9 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
         lines.append(("repeats", f"{said}, {note}" if note else said))
     if "accuracy" in summary:
         lines.append(("models", f"{summary['accuracy_is']} accuracy {percent(summary['accuracy'])}"))
+    if "r2" in summary:
+        half = f"off by {summary['median_error']:.3g} or less for half of the samples"
+        lines.append(("models", f"{result.scores.exposure} R² {percent(summary['r2'])}, {half}"))
     if summary.get("cut_off", 0.0) > (n - kept) / n / 2:  # strata have little left to choose
         left, wrong = percent(summary["cut_off"]), percent(1.0 - summary["accuracy"])
         lines.append(("hardest", f"{left} left out as such, since models got {wrong} wrong; {WEAK}"))

@@ -97,6 +97,8 @@ def export(
         what, use = kind.summary, kind.use
         if keys:
             what, use = "the keys of samples, one a line", "set(open({out!r}).read().splitlines())"
+        if column == "id":
+            what, use = "the ids of samples, one array", "set(numpy.load({out!r}).tolist())"
         aligned([("made", f"{to}: {what}"), ("at", str(place)), ("use", use.format(out=str(place)))])
 
 

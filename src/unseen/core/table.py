@@ -45,7 +45,8 @@ class ScoreTable:
         mean_confidence: float64 (n,) mean probability of the label over observed epochs and repeats, or None.
         predictions: int64 (n,) class predicted by the final model of the first repeat, or None; -1 if no model judged
             the sample.
-        provenance: where the scores come from (plan, learner, seed, fingerprint), as JSON.
+        provenance: where the scores come from (plan, learner, seed, fingerprint), as JSON; of a target also its
+            variance, and the median of its squared distance to its median.
 
     >>> table = ScoreTable.of("el2n", [0.3, 1.2, 0.1], direction="harder")
     >>> table
@@ -137,6 +138,18 @@ class ScoreTable:
         if self.predictions is None or not (judged := self.predictions >= 0).any():
             return None
         return float((self.predictions[judged] == self.labels[judged]).mean())
+
+    @property
+    def r2(self) -> float | None:
+        """R² of the models that scored, by the squared errors in `loss`; None without a target, or without `loss`."""
+        if "target" not in self.provenance or "loss" not in self.values:
+            return None
+        return float(1 - np.nanmean(self.column("loss")) / self.provenance["target"]["variance"])
+
+    @property
+    def median_error(self) -> float | None:
+        """The distance to the target within which half of the models' predictions are; None where `r2` is."""
+        return None if self.r2 is None else float(np.nanmedian(self.column("loss"))) ** 0.5
 
     def __getitem__(self, name: str) -> ScoreTable:
         """Return the table with this score only."""

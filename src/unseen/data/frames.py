@@ -5,10 +5,10 @@ from __future__ import annotations
 import codecs
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar, Unpack
+from typing import Any, BinaryIO, ClassVar, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -270,6 +270,7 @@ class CsvFormat(LoadedFormat):
     about = ("path to a .csv or .tsv file", "the first row names the columns; packed too, as .csv.gz")
     options = (*COLUMNS, *IMAGES_IN_FILES)
     suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv")
+    _layout: tuple[str, int] | None = None  # the separator, and the bytes parsed at a time
 
     @classmethod
     def reads(cls, source: Any) -> bool:
@@ -308,6 +309,7 @@ class CsvFormat(LoadedFormat):
                 f"{path}: the first row must name the columns, but it holds numbers: {some(numbers)}; put names above"
             )
         size = max(_BLOCK, 4 * len(header))
+        self._layout = separator, size
         table = _parse_csv(path, separator, size)
         for name, column in zip(table.column_names, table.columns, strict=True):
             if pa.types.is_binary(column.type):
@@ -325,6 +327,33 @@ class CsvFormat(LoadedFormat):
                     f"{column[row].as_py()!r}; write them without"
                 )
         return self._with_names(table, partial(_parse_csv, path, separator, size)), notes
+
+    def copy_rows(self, rows: IntArray, out: BinaryIO) -> bool:
+        """Write the first line of the file and these rows, ascending, as they are written there.
+
+        What was written is read again and compared. Return False, with nothing written, where it is not these rows,
+        as with quotes that do not pair, and where paths of images would not be seen from the new place.
+        """
+        stored = self._with_ids  # with a column of ids where the file has none
+        own = stored is not None and stored.column_names == self.table.column_names
+        if self._layout is None or self.reading.image is not None or not own:
+            return False
+        path, rows = Path(self.source), self.rows[rows]
+        wanted = set(rows.tolist())
+        with io.BufferedReader(pa.input_stream(path)) as opened:
+            out.write(next(_records(opened)))
+            for row, record in enumerate(_records(opened)):
+                if row in wanted:
+                    out.write(record)
+        out.flush()
+        written, whole = (
+            _parse_csv(place, *self._layout, as_text=self.table.column_names) for place in (Path(out.name), path)
+        )
+        if written.equals(whole.take(rows)):
+            return True
+        out.seek(0)
+        out.truncate()
+        return False
 
     def _with_names(self, table: pa.Table, parse: Callable[..., pa.Table]) -> pa.Table:
         """Keep labels, ids and groups as they are written if a number would lose digits of one: `01` is not `1`."""
@@ -391,6 +420,19 @@ def from_csv(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
 def from_json_lines(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
     """Read a file of JSON objects, one a line; all else is as in `from_csv`."""
     return JsonLinesFormat(path, **options).open()
+
+
+def _records(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the rows of a CSV file with their line ends; a row ends where a line ends outside of quotes."""
+    record = b""
+    for line in lines:
+        record += line
+        if record.count(b'"') % 2 == 0:
+            if record.strip(b"\r\n"):  # blank lines are no rows
+                yield record if record.endswith(b"\n") else record + b"\n"
+            record = b""
+    if record:
+        yield record
 
 
 def _first_line(path: Path) -> bytes:

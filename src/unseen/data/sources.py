@@ -99,7 +99,9 @@ def format_of(source: Any) -> type[Format]:
             "is read from a store; copy it to a local folder"
         )
     if (reason := no_file(Path(source))) is not None:
-        formats = f"; {_describe_formats()}" if reason == NOTHING else ""
+        path = Path(source)
+        named = reason == NOTHING and not path.suffix and len(path.parts) == 1  # perhaps the name of a data set
+        formats = f"; {_describe_formats()}" if named else ""
         raise DataError(f"{unreadable_message(Path(source), reason)}{formats}")
     if place.is_file and place.suffix in (".gz", ".bz2", ".xz", ".zst", ".zip", ".tar"):
         raise ArgumentError(f"cannot read a data set from {source}, which is packed; unpack it first")

@@ -12,8 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
+import numpy as np
+
 import unseen
-from unseen.core.arrays import Arrays, IdArray, IntArray
+from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray
 from unseen.core.exposure import MAX_FITS, Fit, Plan
 from unseen.core.plans import at_once
 from unseen.core.protocols import CheckpointStore
@@ -37,6 +39,7 @@ class SampleInfo:
     class_names: tuple[str, ...]  # the C names
     groups: IntArray | None  # int64 (n,), or None: the members of a group are never on both sides of a fit
     fingerprint: dict[str, object]  # content and order, as JSON
+    targets: FloatArray | None = None  # float64 (n,) what is regressed on; the labels are then its bins
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,9 @@ class Scoring:
         if self.done < self.fits_in_all:
             raise ArgumentError(f"only {self.done} of {self.fits_in_all} fits are finished; record the others first")
         provenance = {key: self.manifest[key] for key in ("plan", "learner", "seed", "fingerprint")}
+        if (targets := self.samples.targets) is not None:
+            square = float(np.median(np.square(targets - np.median(targets))))
+            provenance["target"] = {"variance": float(targets.var()), "median_square": square}
         table = self._joiner.table(self.samples.ids, self.samples.labels, self.samples.class_names, provenance)
         return self.run.save_table(table)
 

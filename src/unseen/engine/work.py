@@ -208,7 +208,8 @@ class Work:
             self.learner = _set_workers(self.learner, self.executor.workers)
         self.learner.check(data)
         fingerprint = data.fingerprint(full=verify == "full")
-        self.samples = SampleInfo(data.ids, data.labels, data.class_names, _find_groups(data, groups), fingerprint)
+        found = _find_groups(data, groups)
+        self.samples = SampleInfo(data.ids, data.labels, data.class_names, found, fingerprint, data.targets)
         self.report: Report = report or _ignore_report
 
     def score(

@@ -56,7 +56,10 @@ class ExportRequest:
     def source(self) -> Format:
         """The data set as it is stored; refused if it is not known, or is not the one that was scored."""
         if self.named is None and self.run is None:
-            raise ArgumentError("a coreset alone does not say which data set it is of; pass data=")
+            raise ArgumentError(
+                "a coreset alone does not say which data set it is of: name the run whose scores chose it, as in "
+                "`unseen export RUN --coreset FILE` (in Python, data= and how it is read)"
+            )
         named: Any = None  # as the run read it
         options: Mapping[str, Any] = {}
         if self.run is not None and (self.named is None or isinstance(self.named, (str, Path))):
@@ -65,6 +68,10 @@ class ExportRequest:
             except RunError:
                 if self.named is None:
                     raise
+        if self.named is None and Path(named).is_absolute() and not os.path.lexists(named):
+            raise DataError(
+                f"{self.run} read {named}, which is not there any more; name where it is now (--data, or data=)"
+            )
         named = named if self.named is None else self.named
         source = find_format(named, **(options if self.options is None else self.options))
         self._check(source)

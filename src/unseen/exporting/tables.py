@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from unseen.core.files import replace_file
 from unseen.core.table import ScoreTable
 from unseen.data.datasets import HuggingFaceFormat
+from unseen.data.frames import CsvFormat
 from unseen.engine.runs.directory import results_of
 from unseen.engine.runs.files import mapped
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, some
@@ -76,13 +77,20 @@ def to_parquet(request: ExportRequest, out: Path) -> None:
 def to_csv(request: ExportRequest, out: Path) -> None:
     """Write one CSV file with the kept rows, in the order of the data set, and all its columns.
 
-    Columns of images, lists or other nested values are refused, since CSV has no form for them.
+    Rows of a CSV file are copied as they are written there, down to quotes and zeros in front. Columns of images, lists
+    or other nested values are refused, since CSV has no form for them.
     """
-    schema = request.source.stored_schema
+    source, schema = request.source, request.source.stored_schema
     if nested := [field.name for field in schema if pa.types.is_nested(field.type) or pa.types.is_binary(field.type)]:
         raise ArgumentError(f"CSV holds numbers and text, but not {some(nested)}; to='parquet' keeps all columns")
 
+    if out.suffix in (".gz", ".bz2", ".xz", ".zst", ".zip"):
+        raise ArgumentError(f"CSV is written without packing, so out must not end in {out.suffix}, got {out}")
+
     def write(file: BinaryIO) -> None:
+        if isinstance(source, CsvFormat) and source.copy_rows(request.rows, file):
+            request.report_done(len(request.rows))
+            return
         with pyarrow.csv.CSVWriter(file, schema) as writer:
             for table in request.tables():
                 writer.write_table(table)
@@ -147,6 +155,8 @@ def to_cleanlab(request: ExportRequest, out: Path) -> None:
     table, run = request.table, request.run
     if run is None or table is None:
         raise ArgumentError("to='cleanlab' needs the directory of a run, where probabilities are kept: pass its out=")
+    if "target" in table.provenance:
+        raise ArgumentError("to='cleanlab' needs classes, but the data set has a target")
     if table.exposure == "in-sample":
         raise ArgumentError(
             f"the models of {run} were trained on the samples they judge; held-out probabilities need another plan, "

@@ -85,6 +85,8 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
         found.append((f"{len(table):,}", "samples scored"))
     if table is not None and table.accuracy is not None:
         found.append((percent(table.accuracy), f"{table.exposure} accuracy of the models that scored"))
+    if table is not None and table.r2 is not None:
+        found.append((percent(table.r2), f"{table.exposure} R² of the models that scored"))
     if table is not None and LABEL_ISSUE in table.values:
         share = label_error_share(table)
         inside = "" if coreset is None else f"; {percent(label_error_share(table, coreset))} in the coreset"
@@ -179,9 +181,10 @@ def _describe_plan(plan: dict[str, Any]) -> str:
     return f"{plan.get('plan', '?')}{f' ({options})' if options else ''}"
 
 
-def _sampling(arm: ArmResult) -> str:
+def _sampling(arm: ArmResult, metric: str) -> str:
     """Write the standard errors that come from the test set, which repeating with other seeds does not show."""
-    errors = {"the accuracy": arm.error, **{f"the difference to {to}": arm.beside_error[to] for to in arm.beside_error}}
+    errors = {f"the {metric}": arm.error}
+    errors |= {f"the difference to {to}": error for to, error in arm.beside_error.items()}
     known = [f"± {100 * error:.1f} to {what}" for what, error in errors.items() if np.isfinite(error)]
     return f"{', '.join(known)} (standard errors, in points)" if known else "an error that is not known"
 
@@ -197,7 +200,7 @@ def _judge_coreset(evaluation: Evaluation, name: str) -> VerdictBox:
         difference, verdict = evaluation.difference(name, to).text(sign=True), evaluation.verdict(name, to).text
         lines.append(f"against {to}: {difference} points, {verdict}")
     lines.append(f"the interval covers {evaluation.covers(name)}")
-    lines.append(f"of that, the test set alone makes {_sampling(arm)}")
+    lines.append(f"of that, the test set alone makes {_sampling(arm, evaluation.metric)}")
     lines.append(evaluation.price(name)["text"])
     if first is None:
         return VerdictBox("measured", f"{name}: {lines[0]}", tuple(lines))

@@ -185,6 +185,23 @@ def too_weak(table: ScoreTable) -> str | None:
     )
 
 
+def hardly_regresses(table: ScoreTable) -> str | None:
+    """Return why the models of a target say little, or None if they do not: half of them are no nearer than a constant.
+
+    Medians are compared, since a few wrong targets, which the default rule leaves out, can make R² negative.
+    """
+    error = table.median_error
+    if error is None:
+        return None
+    constant = table.provenance["target"]["median_square"] ** 0.5
+    if error < (1 - LEAST_STRENGTH) * constant:
+        return None
+    return (
+        f"held-out models are off by {error:.3g} or more for half of the samples, hardly less than naming the median "
+        f"of the target ({constant:.3g}), so their scores say little"
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Choice:
     """A rule and the shared options, by which a coreset is chosen from a table.
