@@ -47,11 +47,8 @@ def test_a_run_knows_its_data(unseen_says, photos, tmp_path):
 def test_data_that_has_moved_is_named(unseen_says, photos, tmp_path):
     (tmp_path / "photos").rename(tmp_path / "moved")
     out = ["--to", "folder", "--link", "symlink", "--out", tmp_path / "kept"]
-    refused(
-        unseen_says("export", photos, *out),
-        1,
-        "read .*photos, which is not there any more; name where it is now .--data",
-    )
+    gone = "read .*photos, which is not there any more; name where it is now .--data"
+    refused(unseen_says("export", photos, *out), 1, gone)
     assert unseen_says("export", photos, *out, "--data", tmp_path / "moved").code == 0
     (tmp_path / "moved" / "cat" / "0.png").unlink()
     out[-1] = tmp_path / "again"

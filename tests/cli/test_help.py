@@ -51,7 +51,8 @@ def test_the_help_shows_fifteen_options_at_most_and_all_where_all_are_asked_for(
     brief = unseen_says(name, "--help").out
     assert len(options_in(brief)) <= 15
     assert all(len(line) <= 100 for line in brief.splitlines())
-    has = {max(one.opts, key=len) for one in typer.main.get_command(app).commands[name].params if "-" in one.opts[0]}
+    own = typer.main.get_command(app).commands[name].params
+    has = {max(one.opts, key=len) for one in own if "-" in one.opts[0] and not one.hidden}
     if has - set(options_in(brief)):
         assert f"{len(has - set(options_in(brief)))} more options: unseen {name} --help-all" in brief
         said = unseen_says(name, "--help-all")
@@ -116,3 +117,10 @@ def test_a_bundle_gives_names_defaults_and_texts_once():
 
 def test_dir_shows_public_names_only():
     assert set(dir(unseen)) == {*unseen.__all__, "__version__"}
+
+
+@pytest.mark.parametrize("command", ["report", "export", "prune"])
+def test_help_all_is_understood_everywhere(unseen_says, command):
+    said = unseen_says(command, "--help-all")
+    assert said.code == 0
+    assert "Usage: unseen" in said.out

@@ -406,8 +406,8 @@ def subcommand(usual: str) -> Callable[[Command], Command]:
         options = {one.name for one in parameters if isinstance(one.annotation.__metadata__[0], OptionInfo)}
         if unknown := shown - options:
             raise TypeError(f"{command.__module__} shows options that it does not have: {', '.join(sorted(unknown))}")
-        if options - shown:
-            parameters.append(inspect.Parameter("help_all", _BY_NAME, default=False, annotation=_HelpAll))
+        help_all = _help_all(hidden=not options - shown)  # understood where it adds nothing, too
+        parameters.append(inspect.Parameter("help_all", _BY_NAME, default=False, annotation=help_all))
 
         def outer(**given: Any) -> None:
             given.pop("help_all", None)
@@ -454,9 +454,9 @@ def _show_all(ctx: typer.Context, asked: bool) -> None:
         raise typer.Exit
 
 
-_HelpAll = Annotated[
-    bool, typer.Option(_ALL, is_eager=True, expose_value=False, callback=_show_all, help="Show all options and exit.")
-]
+def _help_all(*, hidden: bool) -> Any:
+    about: dict[str, Any] = {"help": "Show all options and exit.", "hidden": hidden}
+    return Annotated[bool, typer.Option(_ALL, is_eager=True, expose_value=False, callback=_show_all, **about)]
 
 
 class Brief(TyperCommand):

@@ -125,7 +125,8 @@ def score(
 ) -> None:
     """Score every sample by models that never saw it; `unseen select` chooses from the scores.
 
-    It chooses as `unseen prune` does from --score el2n --score memorization --score label_issue.
+    To choose as `unseen prune` does by default, score by --score el2n --score memorization --score label_issue; then
+    `unseen select` needs no rule.
 
     Examples:
       unseen score photos/ --score el2n --score aum --repeats 3 --out runs/photos

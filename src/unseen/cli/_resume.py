@@ -13,7 +13,7 @@ import typer
 
 from unseen.cli import _decide, _evaluate, _grow, _prune
 from unseen.cli import _options as o
-from unseen.cli._console import Outlook, aligned, print_json
+from unseen.cli._console import Outlook, aligned, err, print_json
 from unseen.errors import ArgumentError, CorruptFileError, DataError, RunError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def resume(
       unseen resume runs/photos
       unseen resume runs/photos --dry-run
     """
-    from unseen.engine.runs.commands import changed_since, outside
+    from unseen.engine.runs.commands import outside
     from unseen.engine.runs.readonly import Looking
 
     begun = _begun(run)
@@ -101,12 +101,7 @@ def resume(
     options["json"] = json or options["json"]
     options["yes"] = True  # asked when it was begun
     if all(Looking(run).holds(result) for result in RESUMABLE[name].results):
-        if lines := changed_since(run, begun):
-            head = (
-                f"{run} is finished, and {COMMAND} was changed since; repeat the original command with the same --out:"
-            )
-            raise RunError("\n  ".join([head, *lines]))
-        RESUMABLE[name].tell(run, json=options["json"], no_report=options.get("no_report", True))
+        _tell_finished(run, begun, {**options, "quiet": quiet or options["quiet"]})
         return
     if risks and not begun.own:
         raise RunError(
@@ -116,6 +111,18 @@ def resume(
     options["out_dir"] = run  # it may have been moved
     options["quiet"] = quiet or options["quiet"]
     RESUMABLE[name].command(**options)
+
+
+def _tell_finished(run: Path, begun: Command, options: dict[str, Any]) -> None:
+    """Print the result of a finished run; refuse a run whose command was changed since."""
+    from unseen.engine.runs.commands import changed_since
+
+    if lines := changed_since(run, begun):
+        head = f"{run} is finished, and {COMMAND} was changed since; repeat the original command with the same --out:"
+        raise RunError("\n  ".join([head, *lines]))
+    if not options["quiet"] and not options["json"]:
+        err.print("finished before: this is its result; the data is not read again")
+    RESUMABLE[begun.name].tell(run, json=options["json"], no_report=options.get("no_report", True))
 
 
 @dataclass(frozen=True)

@@ -95,8 +95,8 @@ def labelling(
     if target is not None:
         codes, names = bins_of(_varying(raw, name))
         notes = (
-            f"{name} is regressed on; its {len(names)} bins, of about equal counts, stand for classes where folds are "
-            "stratified and budgets shared",
+            f"{name} is regressed on; it is cut into {len(names)} bins of about equal size, which folds and "
+            "budgets treat like classes",
         )
     elif class_names is None:
         codes, values, names, notes = _encode(raw, name)
