@@ -332,19 +332,20 @@ def by_seed(cells: list[float] | dict[str, float]) -> dict[str, float]:
 def default_by_bed(result: dict[str, Any], damped: dict[str, Any]) -> list[str]:
     """The default on each report bed: accuracy of everything, gain over random, and the best peer there, by hindsight.
 
-    The mean leaves out the bed whose model diverges, and takes the same data with a penalty in its place.
+    Below the mean, which leaves it out, stands the bed whose model diverges; above it, the same data with a penalty.
     """
     rows, means = [], []
-    for name, bed in [*result["beds"].items(), ("kdd, damped", damped["beds"]["kdd_damped"])]:
+    beds = {**result["beds"], "kdd": damped["beds"]["kdd_damped"], "kdd, diverging": result["beds"]["kdd"]}
+    for name, bed in beds.items():
         found = [gains(bed, "default", keep) for keep in KEEPS]
         peers = {d: gains(bed, d, "0.5").mean() for d in bed["accuracy"] if d not in BASELINES}
         best = max(peers, key=lambda peer: peers[peer])
         at = [100 * np.mean(bed["accuracy"][name][keep]) for name, keep in (("everything", "1.0"), ("random", "0.5"))]
         rows.append([name, *(f"{mean:.1f}" for mean in at), *(starred(interval(gain / 100)) for gain in found)])
         rows[-1].append(f"{peers[best]:+.1f} {best.removeprefix('in-sample ').split(',')[0]}")
-        if name != "kdd":
+        if name != "kdd, diverging":
             means.append([*(gain.mean() for gain in found), peers[best]])
-    rows.append(["mean, kdd damped", "", "", *(f"{mean:+.1f}" for mean in np.mean(means, axis=0))])
+    rows.insert(-1, ["mean", "", "", *(f"{mean:+.1f}" for mean in np.mean(means, axis=0))])
     heads = ["data", "everything", "random, 50 %", "30 % pruned", *(f"{percent_pruned(keep)}" for keep in KEEPS[1:])]
     return table([*heads, "best peer, 50 %"], rows)
 

@@ -103,18 +103,19 @@ def rows_of_the_default(beds):
             gains = 100 * np.array([mine - drawn for mine, drawn in pairs])
             half = stats.t.ppf(0.975, len(gains) - 1) * gains.std(ddof=1) / len(gains) ** 0.5
             cells.append(f"{gains.mean():+.1f} ± {half:.1f}" + (" *" if abs(gains.mean()) > half else ""))
-            if bed != "kdd":  # its model diverges
+            if bed != "kdd, diverging":
                 means.append(gains.mean())
         at = [100 * np.mean(accuracy[name][keep]) for name, keep in (("everything", "1.0"), ("random", "0.5"))]
         yield f"| {bed} | {at[0]:.1f} | {at[1]:.1f} | " + " | ".join(cells) + " |"
     mean = np.reshape(means, (-1, len(keeps))).mean(axis=0)
-    yield "| mean, kdd damped | | | " + " | ".join(f"{gain:+.1f}" for gain in mean) + " |"
+    yield "| mean | | | " + " | ".join(f"{gain:+.1f}" for gain in mean) + " |"
 
 
 def test_what_the_default_gains_is_quoted_from_the_results():
     results = ROOT / "benchmarks" / "results"
     beds = json.loads((results / "designs_report.json").read_text())["beds"]
-    beds["kdd, damped"] = json.loads((results / "designs_damped.json").read_text())["beds"]["kdd_damped"]
+    beds["kdd, diverging"] = beds["kdd"]
+    beds["kdd"] = json.loads((results / "designs_damped.json").read_text())["beds"]["kdd_damped"]
     readme = (ROOT / "README.md").read_text()
     for row in rows_of_the_default(beds):
         assert row in readme, row
