@@ -15,6 +15,7 @@ from unseen.engine.runs import RunDirectory
 
 CHOOSING = "choosing"  # the event that holds the cost of choosing a coreset
 IN_TRAININGS = ("cost", "saving", "pays_back", "cost_samples", "saving_samples", "pays_back_samples")  # keys
+SHORT = 1.0  # seconds
 _NEGLIGIBLE = 0.05  # of a training: so small a remainder does not count as one more
 
 
@@ -153,6 +154,8 @@ def in_trainings(choosing: Price, full: Price, part: Price) -> dict[str, Any]:
     """Express the cost of choosing and the saving of a training on the coreset in trainings on everything.
 
     Returns the keys of `IN_TRAININGS`, by seconds and by samples seen, None where not known; and `text`, all in words.
+    The text leaves out the seconds of trainings of less than `SHORT`, which are mostly start-up, where samples are
+    known.
 
     >>> halves = Price(2, 9.0, 1000), Price(1, 8.0, 1000), Price(1, 4.0, 500)
     >>> found = in_trainings(*halves)
@@ -167,7 +170,8 @@ def in_trainings(choosing: Price, full: Price, part: Price) -> dict[str, Any]:
             continue
         found[f"cost{end}"], found[f"saving{end}"] = cost / whole, 1 - rest / whole
         found[f"pays_back{end}"] = pays_back(cost, whole, rest)
-        clauses.append(f"{'by samples seen' if end else 'by time'}, {paid(cost / whole, 1 - rest / whole)}")
+        if end or whole >= SHORT or not full.samples:
+            clauses.append(f"{'by samples seen' if end else 'by time'}, {paid(cost / whole, 1 - rest / whole)}")
     return {**found, "text": "; ".join(clauses) or "not known when it pays back: no time was taken"}
 
 
