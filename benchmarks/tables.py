@@ -117,8 +117,8 @@ def busy(result: Row) -> list[str]:
         "",
         f"`unseen.evaluate` beside {result['busy']} busy processes, medians of three rounds. Goal: the default within "
         f"{result['goal']} times of `threads=1`.",
-        "A fit of fewer than a million values has one thread by default. On two threads, which was the default before, "
-        "gradient boosting took 3.98 times as long (busy.json at commit 5d6b1125).",
+        "A fit of fewer than a million values has one thread by default. On two threads, which was the default before,",
+        "gradient boosting took 3.98 times as long (busy.json at commit 426eab1).",
         "",
         *table(["learner", "data", "default", "threads=1", "times"], rows),
     ]
