@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+import unseen
 from unseen.cli._options import array as read_features
 from unseen.data import digits, from_arrays, from_frame, from_npz, resolve
 from unseen.errors import ArgumentError, DataError, UnknownNameError
@@ -203,6 +204,13 @@ def test_sparse_matrices_are_refused_with_the_fix():
     for read in (lambda: from_arrays(sparse, Y), lambda: resolve(sparse), lambda: from_frame(sparse, Y)):
         with pytest.raises(DataError, match=r"\.toarray\(\) makes it dense, in .* GB, and .*TruncatedSVD"):
             read()
+
+
+def test_sparse_features_of_a_rule_are_refused_with_the_fix():
+    from scipy.sparse import csr_array
+
+    with pytest.raises(DataError, match=r"features is a sparse matrix, .* features.toarray\(\) makes it dense"):
+        unseen.prune(X, Y, keep=0.5, rule="k_center", features=csr_array(X))
 
 
 def test_npz_and_npy(tmp_path):

@@ -22,6 +22,16 @@ Named: TypeAlias = dict[str, npt.NDArray[Any]]
 LARGEST = np.iinfo(np.int64).max
 
 
+def refuse_sparse(value: Any, name: str = "X") -> None:
+    """Refuse a sparse matrix of SciPy; the message says how large it is when dense."""
+    if hasattr(value, "tocsr"):
+        size = np.prod(value.shape, dtype=float) * value.dtype.itemsize
+        raise DataError(
+            f"{name} is a sparse matrix, which is not supported; {name}.toarray() makes it dense, in {size / 1e9:.2g} "
+            f"GB, and sklearn.decomposition.TruncatedSVD(256).fit_transform({name}) makes fewer columns of it"
+        )
+
+
 def unmasked(value: Any, name: str) -> Any:
     """Return the data of a masked array, any other value as it is; refuse masked entries, which NumPy would read.
 

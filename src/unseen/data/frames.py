@@ -17,14 +17,14 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 
-from unseen.core.arrays import IdArray, IntArray, is_frame
+from unseen.core.arrays import IdArray, IntArray, is_frame, refuse_sparse
 from unseen.data.arrow import decode_dictionary
 from unseen.data.base import Samples
 from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, refuse_twice
 from unseen.data.decoding import ColumnImages, with_files
 from unseen.data.files import readable, stamp
 from unseen.data.formats import BESIDE, COLUMNS, IMAGE, IMAGES_IN_FILES, Place, ReaderOptions, with_features
-from unseen.data.labels import is_missing, name_of, refuse_sparse
+from unseen.data.labels import is_missing, name_of
 from unseen.errors import ArgumentError, DataError, some
 
 _ARROW = (pa.Table, pa.RecordBatch)

@@ -14,7 +14,17 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from unseen.core.arrays import LARGEST, FloatArray, IdArray, IntArray, is_frame, is_tensor, of_tensor, unmasked
+from unseen.core.arrays import (
+    LARGEST,
+    FloatArray,
+    IdArray,
+    IntArray,
+    is_frame,
+    is_tensor,
+    of_tensor,
+    refuse_sparse,
+    unmasked,
+)
 from unseen.errors import ArgumentError, DataError, some
 
 EXACT = 2.0**53  # from here on, float64 numbers may be rounded integers
@@ -139,16 +149,6 @@ def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
         numbers = {getattr(kind, "kind", "O") for kind in value.dtypes} <= set("biuf")
         array = value.to_numpy(dtype=np.float64) if numbers and not value.isna().to_numpy().any() else array
     return array.astype(object) if array.dtype.kind == "T" else _as_text(array)
-
-
-def refuse_sparse(value: Any, name: str = "X") -> None:
-    """Refuse a sparse matrix of SciPy; the message says how large it is when dense."""
-    if hasattr(value, "tocsr"):
-        size = np.prod(value.shape, dtype=float) * value.dtype.itemsize
-        raise DataError(
-            f"{name} is a sparse matrix, which is not supported; {name}.toarray() makes it dense, in {size / 1e9:.2g} "
-            f"GB, and sklearn.decomposition.TruncatedSVD(256).fit_transform({name}) makes fewer columns of it"
-        )
 
 
 def _as_text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

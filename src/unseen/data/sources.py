@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from unseen.core.arrays import is_frame
+from unseen.core.arrays import is_frame, refuse_sparse
 from unseen.core.protocols import Data
 from unseen.core.registry import Registry
 from unseen.data.arrays import ArraysFormat, DigitsFormat, NpzFormat, OpenmlFormat
@@ -16,7 +16,6 @@ from unseen.data.files import NOTHING, no_file, unreadable_message
 from unseen.data.formats import Format, OpenFormat, Place, Reading
 from unseen.data.frames import CsvFormat, FrameFormat, JsonLinesFormat
 from unseen.data.images import FolderFormat
-from unseen.data.labels import refuse_sparse
 from unseen.data.shards import ShardsFormat
 from unseen.data.tables import ParquetFormat
 from unseen.errors import ArgumentError, DataError, UnknownArgumentError

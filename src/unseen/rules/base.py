@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core import seeds
-from unseen.core.arrays import FloatArray, IdArray, IntArray, is_tensor, of_tensor, unmasked
+from unseen.core.arrays import FloatArray, IdArray, IntArray, is_tensor, of_tensor, refuse_sparse, unmasked
 from unseen.core.table import Direction, ScoreTable
 from unseen.errors import ArgumentError, DataError, some
 from unseen.scores import alignment
@@ -222,6 +222,7 @@ class RuleInputs:
 
 def as_array(name: str, value: Any, *, text: bool = False) -> npt.NDArray[Any]:
     """Return a NumPy array of numbers (or text) from any array-like; copy a torch tensor to the CPU."""
+    refuse_sparse(value, name)
     array = of_tensor(value, name) if is_tensor(value) else np.asarray(unmasked(value, name))
     if array.dtype.kind not in ("biufUS" if text else "biuf"):
         kind = "numbers or text" if text else "numbers"
