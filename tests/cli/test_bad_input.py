@@ -126,7 +126,11 @@ def bad_data(tmp_path_factory, digits_file):
     [
         ("nowhere.npz", [], "there is no file or folder .*nowhere.npz"),
         ("notes.txt", [], "cannot read a data set from .*notes.txt; a data set is one of"),
-        ("table.csv.xz", [], "cannot read a data set from .*table.csv.xz, which is packed; unpack it first$"),
+        (
+            "table.csv.xz",
+            [],
+            "table.csv.xz, which is packed; unpack it first: unxz -k table.csv.xz",
+        ),
         ("texts", [], "texts holds texts, .* write the texts as one table, a csv or parquet file"),
         ("nothing", [], "nothing holds no class folders; images must be in one folder a class"),
         ("empty-class", [], "class folder 'c' holds no images"),

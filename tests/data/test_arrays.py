@@ -349,3 +349,16 @@ def test_arrays_of_other_names_in_npz(tmp_path):
         resolve(path, x="images", label="label")
     with pytest.raises(ArgumentError, match="'label' is named twice"):
         resolve(path, x="images", label="labels", y="labels")
+
+
+def test_labels_of_empty_text_are_missing():
+    with pytest.raises(DataError, match=r"y must hold a label in every row, but is empty in row 1; drop them"):
+        from_arrays(X, ["a", "", "b", "b"])
+    with pytest.raises(DataError, match=r"column 'label' must hold a label in every row, but is empty in 2 rows: 0, 1"):
+        from_frame(pd.DataFrame({"x": [1.0, 2, 3, 4], "label": [" ", " ", "a", "b"]}))
+
+
+def test_labels_that_differ_in_spaces_or_capitals_only_are_told():
+    with pytest.warns(UserWarning, match=r"labels 'No' and 'no' and 'no ' differ only in spaces or capitals"):
+        data = from_arrays(np.zeros((5, 2)), ["No", "no ", "no", "yes", "yes"])
+    assert len(data.class_names) == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,12 @@ import pyarrow as pa
 import pytest
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import unseen
-from unseen.data import from_frame, resolve
+from unseen.data import from_arrays, from_frame, resolve
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 
 N = 120
@@ -192,18 +194,47 @@ def test_one_split_of_a_frame():
 
 
 ODD = {
-    "time": ([datetime.time(1)] * 4, "column 'odd' has type time64.*make numbers of it.*features="),
-    "duration": (pd.to_timedelta([1, 2, 3, 4], unit="s"), "column 'odd' has type duration.*features="),
     "lists": ([[1.0], [1.0, 2.0], [3.0], [4.0]], "column 'odd' has type list.*features="),
     "mixed": (
         [1, "a", 2, 3],
         "column 'odd' must hold entries of one type, but row 1 holds str 'a' among int; make it t",
     ),
     "objects": ([object()] * 4, "column 'odd' has entries of object, which is no feature; drop it"),
-    "periods": (pd.period_range("2020", periods=4, freq="D"), "column 'odd'.*"),
-    "infinite": ([1.0, np.inf, 2.0, 3.0], "'odd' holds infinite values in 1 rows: 1|row 1, column odd"),
+    "infinite": ([1.0, np.inf, 2.0, 3.0], "'odd' is infinite in row 1; make|row 1, column odd"),
 }
 SMALL = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "label": [0, 1, 0, 1]})
+
+
+def test_times_and_decimals_are_numbers():
+    seconds = {
+        "time": [datetime.time(0, 0, second) for second in (1, 2, 3, 4)],
+        "duration": pd.to_timedelta([1, 2, 3, 4], unit="s"),
+        "decimal": [decimal.Decimal(f"{second}.00") for second in (1, 2, 3, 4)],
+    }
+    frame = SMALL.assign(**seconds)
+    data = resolve(frame)
+    assert data.kind == "vector"
+    assert data.feature_names == ("a", *seconds)
+    np.testing.assert_array_equal(data.take(np.arange(4))[:, 1:], np.outer([1, 2, 3, 4], [1, 1, 1]))
+    target = resolve(frame.drop(columns="label"), target="decimal")
+    assert target.targets.tolist() == [1, 2, 3, 4]
+    assert from_arrays(data.take(np.arange(4)), target=seconds["decimal"]).targets.tolist() == [1, 2, 3, 4]
+
+
+def test_columns_that_no_model_reads_are_left_out_and_named(tmp_path):
+    odd = {"period": pd.period_range("2020", periods=4, freq="D"), "words": [["x"], ["y", "z"], [], ["x"]]}
+    frame = SMALL.assign(**odd)
+    with pytest.warns(UserWarning, match=r"left out of the inputs, .* 'period' \(.*period.*\), 'words' \(list<"):
+        data = resolve(frame)
+    assert data.feature_names == ("a",)
+    with pytest.raises(DataError, match=r"column 'words' has type list.* name the other columns by features="):
+        resolve(frame, features=["a", "words"])
+    nested = frame.drop(columns="period")
+    with pytest.warns(UserWarning, match="left out of the inputs"):
+        kept = unseen.prune(nested, keep=2, rule="random", learner=GaussianNB(), plan=unseen.seen())
+    with pytest.warns(UserWarning, match="left out of the inputs"):
+        path = unseen.export(kept, "parquet", tmp_path / "kept.parquet", data=nested)
+    assert set(pd.read_parquet(path).columns) >= {"a", "words", "label"}
 
 
 @pytest.mark.parametrize("odd", ODD)

@@ -91,7 +91,6 @@ BAD = {
     "two of one name": ("a.csv", "a,a,paid\n1,2,no\n", "two columns of one name, but it has of a; rename one"),
     "nothing": ("a.csv", "", "a.csv cannot be read as CSV: it is empty"),
     "names only": ("a.csv", "a,paid\n", "the data set is empty"),
-    "times": ("a.csv", "a,paid\n01:02:03,no\n01:02:04,yes\n", "column 'a' has type time32.*make numbers of it"),
     "no such column": ("a.csv", "a,pay\n1,no\n2,yes\n", "unknown column for label 'paid'; did you mean 'pay'"),
     "real labels": ("a.csv", "a,paid\n1,0.5\n2,1\n", "column 'paid' must hold classes, but row 0 has 0.5"),
     "no labels": (

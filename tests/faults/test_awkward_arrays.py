@@ -425,17 +425,13 @@ def test_inputs(case, way, tmp_path):
 @pytest.mark.parametrize(
     ("column", "pattern"),
     [
-        (
-            pd.to_timedelta(np.arange(N), unit="s"),
-            "column 'b' has type duration.*, which is no feature; make numbers of it",
-        ),
         ([[1]] * N, "column 'b' has type list.*, which is no feature"),
         (
             ["a", 1, 2.5] * (N // 3),
             "column 'b' must hold entries of one type, but row 1 holds int 1 among str; make it text",
         ),
     ],
-    ids=["durations", "lists", "text-and-numbers"],
+    ids=["lists", "text-and-numbers"],
 )
 def test_columns_of_frames_that_no_learner_reads(column, pattern, learner):
     frame = pd.DataFrame({"a": X[:, 0], "b": column})

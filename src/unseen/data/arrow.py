@@ -41,9 +41,28 @@ def decode_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(value_type(column.type)) if pa.types.is_dictionary(column.type) else column
 
 
+def is_readable(kind: pa.DataType) -> bool:
+    """Tell whether a column of this type can be an input: numbers, text, times, or lists of numbers by themselves."""
+    nested = pa.types.is_nested(kind) and not is_list(kind) and not pa.types.is_dictionary(kind)
+    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return not (nested or binary or isinstance(kind, pa.BaseExtensionType))
+
+
+def to_numbers(table: pa.Table) -> pa.Table:
+    """Convert decimals, durations and times of day to float64, these in seconds; leave other columns as they are."""
+    for at, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
+        if pa.types.is_decimal(column.type):
+            table = table.set_column(at, name, column.cast(pa.float64()))
+        elif pa.types.is_duration(column.type) or pa.types.is_time(column.type):
+            whole = column.cast(pa.int32()) if pa.types.is_time32(column.type) else column.cast(pa.int64())
+            seconds = pc.divide(whole.cast(pa.float64(), safe=False), _A_SECOND[column.type.unit])
+            table = table.set_column(at, name, seconds)
+    return table
+
+
 # ---- dates, and texts that are no categories -------------------------------------------------------------------------
 
-_A_DAY = {"s": 86_400.0, "ms": 86_400e3, "us": 86_400e6, "ns": 86_400e9}
+_A_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _OTHER_DATE = re.compile(r"\d{1,2}[/. -](\d{1,2}|[A-Za-z]{3,9})[/. -]\d{2,4}\b.*|\d{4}/\d{1,2}/\d{1,2}\b.*")
 _FEW_TEXTS = 20  # rows below which texts may all differ by chance
 
@@ -60,7 +79,9 @@ def dates_to_days(table: pa.Table) -> tuple[pa.Table, dict[str, FloatArray]]:
             elif pa.types.is_date(column.type):
                 column = column.cast(pa.timestamp("s"))
             if pa.types.is_timestamp(column.type):
-                days = pc.divide(column.cast(pa.int64()).cast(pa.float64(), safe=False), _A_DAY[column.type.unit])
+                days = pc.divide(
+                    column.cast(pa.int64()).cast(pa.float64(), safe=False), 86_400 * _A_SECOND[column.type.unit]
+                )
                 table = table.set_column(at, name, days)
                 found[name] = days.to_numpy()
     if found:

@@ -456,7 +456,7 @@ def check_finite(
     fix = "" if np.isinf(array).any() else ", or give a data frame, where NaN is a missing entry"
     raise DataError(
         f"features must be finite, but {len(np.unique(bad[:, 0])):,} rows hold NaN or infinite values: "
-        f"{some([place(at) for at in bad[:5]])}; drop these rows{fix}"
+        f"{some([place(at) for at in bad[:5]])}; drop these rows or columns{fix}"
     )
 
 

@@ -6,6 +6,7 @@ The formats of parquet, CSV, frames and Hugging Face data sets derive from `Tabl
 from __future__ import annotations
 
 import json
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -29,6 +30,8 @@ from unseen.data.arrow import (
     decode_dictionary,
     is_any,
     is_list,
+    is_readable,
+    to_numbers,
     value_type,
     warn_of_texts,
 )
@@ -36,7 +39,7 @@ from unseen.data.base import ArrayData, Samples, TableData, TextData, warn_of_ro
 from unseen.data.decoding import ImageSource, is_image
 from unseen.data.formats import COLUMNS, IMAGES, Format
 from unseen.data.images import SUFFIXES, open_images
-from unseen.data.labels import Labelling, labelling
+from unseen.data.labels import Labelling, count_rows, labelling
 from unseen.data.row_numbers import find_row_numbers, note_left_out
 from unseen.data.shards import ShardedVectors
 from unseen.errors import ArgumentError, DataError, some
@@ -173,21 +176,9 @@ class TableFormat(Format):
             return open_images(self.images(image), labelled, options, **about)
         if options.for_images:
             raise ArgumentError("image_size, mode, on_error and workers are for images; there are none here")
-        text = options.text
-        # If labels are given besides the table, all columns of the table are meant as inputs, like named ones.
-        chosen = text is not None or options.wanted or self.answers is None
-        numbering = {} if chosen else find_row_numbers(self, rest)
-        wanted = [text] if text is not None else (options.wanted or [n for n in rest if n not in numbering])
-        if not wanted:
-            beside = f"there is no column of inputs beside {some(sorted(self.taken))}"
-            raise DataError(f"{beside}; {note_left_out(numbering)}" if numbering else beside)
-        notes.append(f"columns used as inputs: {some(wanted, 20)}")
-        if not chosen:
-            self._refuse_names_of_images(wanted)
-        if numbering:
-            notes.append(note_left_out(numbering))
-        notes += _unused(set(rest) - set(wanted) - set(numbering))
+        wanted = self._choose_inputs(rest, notes)
         kinds = [schema.field(name).type for name in wanted]
+        text = options.text
         if text is None and ((len(kinds) == 1 and is_list(kinds[0])) or all(is_any(kind, NUMBER) for kind in kinds)):
             vectors = self.vectors(wanted, labelled, **about)
             return _open_features(self.read(wanted), labelled, about) if vectors is None else vectors
@@ -195,10 +186,37 @@ class TableFormat(Format):
             raise ArgumentError("memory_limit is for images and vectors; there are none here")
         if text is not None or (len(kinds) == 1 and is_any(kinds[0], TEXT)):
             return TextData(_to_texts(self.read(wanted).column(0), wanted[0]), labelled, **about)
-        table, self.days = dates_to_days(self.read(wanted))
+        table, self.days = dates_to_days(to_numbers(self.read(wanted)))
         if self.days:
             notes.append(f"dates are read as days since 1970-01-01: {some(list(self.days))}")
         return _open_features(table, labelled, about)
+
+    def _choose_inputs(self, rest: Sequence[str], notes: list[str]) -> list[str]:
+        """Return the columns that are inputs, out of those that nothing else takes; add what there is to note of it."""
+        # If labels are given besides the table, all columns of the table are meant as inputs, like named ones.
+        named = [self.reading.text] if self.reading.text is not None else list(self.reading.wanted)
+        chosen = bool(named) or self.answers is None
+        numbering = {} if chosen else find_row_numbers(self, rest)
+        odd = [] if chosen else [name for name in rest if not is_readable(self.schema.field(name).type)]
+        wanted = named or [name for name in rest if name not in numbering and name not in odd]
+        if not wanted:
+            beside = f"there is no column of inputs beside {some(sorted(self.taken | set(odd)))}"
+            raise DataError(f"{beside}; {note_left_out(numbering)}" if numbering else beside)
+        notes.append(f"columns used as inputs: {some(wanted, 20)}")
+        if not chosen:
+            self._refuse_names_of_images(wanted)
+        if numbering:
+            notes.append(note_left_out(numbering))
+        if odd:
+            types = some([f"{name!r} ({self.schema.field(name).type})" for name in odd])
+            warnings.warn(
+                f"left out of the inputs, since no model reads their type: {types}; make numbers or text of them to "
+                "learn from them",
+                UserWarning,
+                stacklevel=3,
+            )
+        notes += _unused(set(rest) - set(wanted) - set(numbering) - set(odd))
+        return wanted
 
     def _refuse_names_of_images(self, names: Sequence[str]) -> None:
         """Refuse text columns whose first entries all name image files: models would learn from the names."""
@@ -212,11 +230,11 @@ class TableFormat(Format):
                 )
 
 
-def refuse_twice(names: Sequence[str], where: str) -> None:
+def refuse_twice(names: Sequence[str], where: str, remedy: str = "rename one") -> None:
     """Refuse two columns of one name."""
     if len(set(names)) < len(names):
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-        raise DataError(f"{where} must not have two columns of one name, but it has of {some(twice)}; rename one")
+        raise DataError(f"{where} must not have two columns of one name, but it has of {some(twice)}; {remedy}")
 
 
 def of_text(table: pa.Table) -> pa.Table:
@@ -275,7 +293,8 @@ def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) 
             elif is_any(one.type, LIST):
                 remedy = "lists of numbers are inputs where they are the only column"
             raise DataError(
-                f"column {one.name!r} has type {one.type}, which is no feature; {remedy}, or choose with features="
+                f"column {one.name!r} has type {one.type}, which is no feature; {remedy}, or name the other columns by "
+                "features= (--feature)"
             )
     numbers = all(is_any(field.type, NUMBER) for field in table.schema)
     gaps = [name for name in table.column_names if table.column(name).null_count]
@@ -318,8 +337,8 @@ def _factorise(column: pa.ChunkedArray, name: str) -> tuple[npt.NDArray[np.int32
         infinite = np.flatnonzero(pc.is_inf(column).fill_null(False).to_numpy())
         if infinite.size:
             raise DataError(
-                f"features must be finite, but column {name!r} holds infinite values in {infinite.size:,} rows: "
-                f"{some(infinite)}; drop these rows"
+                f"features must be finite, but column {name!r} is infinite in {count_rows(infinite)}; make these "
+                "entries missing (NaN), or leave the column out by features= (--feature)"
             )
     encoded = column.combine_chunks().dictionary_encode()
     distinct = encoded.dictionary.to_numpy(zero_copy_only=False)
@@ -365,6 +384,8 @@ def _to_texts(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
 def _to_array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     """Convert a column to an array: numbers as they are, text as str, objects with None for missing entries."""
     column = decode_dictionary(column)
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
     if column.null_count:
         return np.array(column.to_pylist(), dtype=object)
     array: npt.NDArray[Any] = column.to_numpy()

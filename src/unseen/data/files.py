@@ -160,6 +160,17 @@ def no_file(path: Path) -> str | None:
     return None if kind == stat.S_IFREG else f"{_KINDS.get(kind, 'something else')}, not a file"
 
 
+UNPACK = {
+    ".gz": "gunzip -k",
+    ".bz2": "bunzip2 -k",
+    ".xz": "unxz -k",
+    ".zst": "unzstd",
+    ".lz4": "unlz4",
+    ".zip": "unzip",
+    ".tar": "tar xf",
+}  # the commands for packed files
+
+
 def readable(path: Path) -> Path:
     """Refuse a path that is not a readable file; return the path."""
     reason = no_file(path)

@@ -22,7 +22,7 @@ from unseen.data.arrow import decode_dictionary
 from unseen.data.base import Samples
 from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, refuse_twice
 from unseen.data.decoding import ColumnImages, with_files
-from unseen.data.files import readable, stamp
+from unseen.data.files import UNPACK, readable, stamp
 from unseen.data.formats import BESIDE, COLUMNS, IMAGE, IMAGES_IN_FILES, Place, ReaderOptions, with_features
 from unseen.data.labels import is_missing, name_of
 from unseen.errors import ArgumentError, DataError, some
@@ -287,7 +287,9 @@ class CsvFormat(LoadedFormat):
         if at >= 0 and pa.types.is_string(table.column(at).type):  # paths of images are seen from the folder
             names = [None if name is None else str(folder / name) for name in table.column(at).to_pylist()]
             table = table.set_column(at, image, pa.array(names, pa.string()))
-        refuse_twice(table.column_names, str(path))
+        refuse_twice(
+            table.column_names, str(path), "rename one, or put a line of names first where the file begins with data"
+        )
         self.files = stamp(path.parent, [path.name])
         self.hold(table, str(path))
         kinds = [f"{field.name} {_WORDS.get(str(field.type), field.type)}" for field in table.schema]
@@ -503,8 +505,8 @@ def _check_utf8(path: Path, name: str, column: pa.ChunkedArray) -> None:
 
 
 def _not_utf8(path: Path, where: str, entry: bytes) -> DataError:
-    if path.suffix.lower() in (".xz", ".zip", ".lz4"):
-        return DataError(f"{path} is packed in a way that is not read; unpack it first")
+    if (unpack := UNPACK.get(path.suffix.lower())) is not None:
+        return DataError(f"{path} is packed in a way that is not read: {unpack} {path.name}")
     read = entry.decode("cp1252", "replace").strip()[:60]
     return DataError(
         f"{path} must be UTF-8, but it is not in {where}; as Windows-1252 it reads {read!r}: if that is right, "

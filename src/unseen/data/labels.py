@@ -5,8 +5,10 @@ Labels become class numbers 0..C-1. Regression targets are real numbers in place
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -269,6 +271,7 @@ def _encode(
     names = tuple(str(v) for v in (values if values.dtype in ("M8[ns]", "m8[ns]") else values.tolist()))
     if len(set(names)) < len(names):
         raise DataError(f"{name} holds different labels with equal text: {some(names)}; make them all text")
+    _check_words(raw, values, name)
     own = np.array(values.tolist()) if raw.dtype.kind == "O" else values
     notes: tuple[str, ...] = ()
     if raw.dtype.kind in "iu":
@@ -284,6 +287,33 @@ def _encode(
         if values[0] == -1:
             notes += ("the label -1 is taken for a class; where it means that there is none, drop these rows",)
     return codes.astype(np.int64), own if own.dtype.kind in "biuU" else None, names, notes
+
+
+def _check_words(raw: npt.NDArray[Any], values: npt.NDArray[Any], name: str) -> None:
+    """Refuse labels of empty text, which are missing ones; warn of labels that differ in spaces or capitals only."""
+    words: dict[str, list[str]] = {}
+    for value in values.tolist():
+        if isinstance(value, str):
+            words.setdefault(value.strip().casefold(), []).append(value)
+    for empty in words.pop("", []):
+        rows = np.flatnonzero(raw == empty)
+        raise DataError(f"{name} must hold a label in every row, but is empty in {count_rows(rows)}; drop them")
+    if alike := [" and ".join(map(repr, same)) for same in words.values() if len(same) > 1]:
+        warnings.warn(
+            f"labels {some(alike)} differ only in spaces or capitals, and are classes of their own; if they are one, "
+            "write them alike",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def count_rows(rows: npt.NDArray[Any]) -> str:
+    """Say how many rows, and which.
+
+    >>> count_rows(np.array([3])), count_rows(np.array([3, 5]))
+    ('row 3', '2 rows: 3, 5')
+    """
+    return f"row {rows[0]}" if len(rows) == 1 else f"{len(rows):,} rows: {some(rows)}"
 
 
 def _encode_as(raw: npt.NDArray[Any], names: tuple[str, ...], name: str) -> IntArray:
@@ -401,17 +431,32 @@ def _numbers(raw: npt.NDArray[Any], name: str) -> FloatArray:
         raise DataError(f"{name} must have one number a sample, shape (n,), got shape {raw.shape}; try {fix}")
     check_single(raw, name)
     if raw.dtype.kind == "O":
-        raw = np.array([np.nan if is_missing(v) else v for v in raw])
+        given = [np.nan if is_missing(v) else v for v in raw]
+        raw = np.array([float(v) if isinstance(v, Decimal) else v for v in given])
+    if raw.dtype.kind == "b":
+        raise DataError(f"{name} must hold numbers, but holds True and False: use them as labels, or write 0 and 1")
     if raw.dtype.kind not in "iuf":
-        raise DataError(f"{name} must hold numbers, got {raw.dtype}; classes are labels, not targets")
+        row, value = next(((at, v) for at, v in enumerate(raw.tolist()) if not _is_number(v)), (0, raw.tolist()[0]))
+        raise DataError(
+            f"{name} must hold numbers, but row {row} has {value!r}; pandas.to_numeric makes numbers of text like "
+            "'12.5', and classes are labels, not targets"
+        )
     targets = raw.astype(np.float64)
     wrong = np.flatnonzero(~np.isfinite(targets))
     if wrong.size:
         raise DataError(
-            f"{name} must be given and finite for every sample, but it is missing, NaN or infinite in {len(wrong):,} "
-            f"rows: {some(wrong)}; drop these rows"
+            f"{name} must be given and finite for every sample, but it is missing, NaN or infinite in "
+            f"{count_rows(wrong)}; drop these rows, as by frame.dropna(subset=[...])"
         )
     return targets
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, str)
 
 
 def _varying(targets: FloatArray, name: str) -> FloatArray:

@@ -12,7 +12,7 @@ from unseen.core.protocols import Data
 from unseen.core.registry import Registry
 from unseen.data.arrays import ArraysFormat, DigitsFormat, NpzFormat, OpenmlFormat
 from unseen.data.datasets import DatasetFormat, HubFormat, HuggingFaceFormat, SavedFormat
-from unseen.data.files import NOTHING, no_file, unreadable_message
+from unseen.data.files import NOTHING, UNPACK, no_file, unreadable_message
 from unseen.data.formats import Format, OpenFormat, Place, Reading
 from unseen.data.frames import CsvFormat, FrameFormat, JsonLinesFormat
 from unseen.data.images import FolderFormat
@@ -102,8 +102,11 @@ def format_of(source: Any) -> type[Format]:
         named = reason == NOTHING and not path.suffix and len(path.parts) == 1  # perhaps the name of a data set
         formats = f"; {_describe_formats()}" if named else ""
         raise DataError(f"{unreadable_message(Path(source), reason)}{formats}")
-    if place.is_file and place.suffix in (".gz", ".bz2", ".xz", ".zst", ".zip", ".tar"):
-        raise ArgumentError(f"cannot read a data set from {source}, which is packed; unpack it first")
+    if place.is_file and place.suffix in UNPACK:
+        raise ArgumentError(
+            f"cannot read a data set from {source}, which is packed; unpack it first: {UNPACK[place.suffix]} "
+            f"{Path(source).name} (of .csv and .jsonl, .gz, .bz2 and .zst are read as they are)"
+        )
     raise ArgumentError(f"cannot read a data set from {source}; {_describe_formats()}")
 
 

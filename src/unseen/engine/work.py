@@ -458,6 +458,11 @@ def _refuse_lone_class(samples: SampleInfo, plan: Plan) -> None:
     counts = np.bincount(samples.labels, minlength=len(samples.class_names))
     if plan.scored_side == "unseen" and np.count_nonzero(counts) == 2 and counts[counts > 0].min() == 1:
         rare = samples.class_names[int(np.flatnonzero(counts == 1)[0])]
+        if samples.targets is not None:
+            raise DataError(
+                f"the target has two values or ranges only, and {rare!r} is in a single sample, so a model that is not "
+                "trained on it knows the other alone; add samples"
+            )
         raise DataError(
             f"class {rare!r} has a single sample, so a model that is not trained on it knows one class alone; add "
             "samples of it, or merge it with the other"
