@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -85,3 +86,20 @@ def test_the_command_line_says_r2(tmp_path, unseen_says):
     said = unseen_says("grow", homes, "--target", "price", "--keep", "0.5", "--out", tmp_path / "g")
     assert said.code != 0
     assert "`prune` works without classes" in said.err
+
+
+def test_warnings_on_reading_come_once_for_a_run(tmp_path, unseen_says):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"x": rng.normal(size=60), "said": [f"words {at}" for at in rng.permutation(60)]})
+    table.assign(price=rng.normal(size=60)).to_csv(tmp_path / "t.csv", index=False)
+    prune = ("prune", tmp_path / "t.csv", "--target", "price", "--keep", "0.5", "--out", tmp_path / "run")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert "text that differs in most rows" in unseen_says(*prune).err
+    for command in (
+        ("evaluate", tmp_path / "run", "--seeds", "2", "--learner", "forest:n_estimators=3", "--out", tmp_path / "ev"),
+        ("export", tmp_path / "run", "--to", "csv", "--out", tmp_path / "kept.csv"),
+        ("report", tmp_path / "run"),
+    ):
+        said = unseen_says(*command)  # warnings are errors here
+        assert said.code == 0, said.err

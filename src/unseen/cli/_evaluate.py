@@ -161,10 +161,11 @@ def _spent(price: dict[str, Any]) -> str:
 def _data(run: Path, test: str | None, test_split: str | None) -> tuple[Data, Data | None]:
     """Read the data set of a run, and the test set by the same options."""
     from unseen.data import resolve
-    from unseen.engine.runs.commands import read_by
+    from unseen.engine.runs.commands import read_by, told_before
 
     own, read = read_by(run)
-    source = resolve(own, cache=run, **read)
+    with told_before():
+        source = resolve(own, cache=run, **read)
     if test is None and test_split is None:
         return source, None
     place = own if test is None else test

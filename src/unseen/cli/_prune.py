@@ -307,9 +307,8 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
         ("score", f"{name}, {meaning(summary['direction'])}: median {middle:.3g}, 90 % in {low:.3g} .. {high:.3g}"),
     ]
     if "outliers" in summary:
-        lines.append(
-            ("outliers", f"{summary['outliers']:,} left out, far above the median {name}; the others drawn at random")
-        )
+        some = f"{summary['outliers']:,} left out, far above the median {name}" if summary["outliers"] else "none"
+        lines.append(("outliers", f"{some}; the coreset is drawn at random from the others"))
     if AUTO in summary:
         lines.insert(0, (AUTO, told(summary[AUTO])))
     if summary["reliability"] is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -27,7 +27,7 @@ from unseen.data.formats import Format
 from unseen.data.sources import find_format
 from unseen.engine import runs
 from unseen.engine.runs.base import differences
-from unseen.engine.runs.commands import read_by
+from unseen.engine.runs.commands import read_by, told_before
 from unseen.engine.runs.files import NewFolder
 from unseen.errors import ArgumentError, DataError, RunError, RunMismatchError, UnseenError, some
 
@@ -73,8 +73,9 @@ class ExportRequest:
                 f"{self.run} read {named}, which is not there any more; name where it is now (--data, or data=)"
             )
         named = named if self.named is None else self.named
-        source = find_format(named, **(options if self.options is None else self.options))
-        self._check(source)
+        with told_before() if self.named is None else nullcontext():
+            source = find_format(named, **(options if self.options is None else self.options))
+            self._check(source)
         return source
 
     @cached_property

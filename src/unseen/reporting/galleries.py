@@ -21,7 +21,7 @@ from unseen.core.coreset import Coreset, History
 from unseen.core.table import Direction, ScoreTable
 from unseen.data.formats import Format, Seen
 from unseen.data.sources import find_format
-from unseen.engine.runs.commands import read_by
+from unseen.engine.runs.commands import read_by, told_before
 from unseen.errors import UnseenError
 from unseen.reporting.facts import Cut, Facts, order_of, scored
 from unseen.scores.label_quality import LABEL_ISSUE
@@ -200,10 +200,11 @@ def view_of(facts: Facts, data: Any = None) -> Views | str:
             if before.get("kind") == "vector" and int((before.get("sample_shape") or [0])[0]) > _MOST_NUMBERS:
                 return "they are vectors, which say nothing to the eye; name the images or texts that they were made of"
             source, options = read_by(facts.scoring)
-            samples = find_format(source, **options)
         else:
-            samples = find_format(data, **_options(facts, data))
-        labelled, known = samples.labelling, samples.known()
+            source, options = data, _options(facts, data)
+        with told_before():
+            samples = find_format(source, **options)
+            labelled, known = samples.labelling, samples.known()
     except UnseenError as error:
         return str(error).split("; a data set is one of:")[0]
     except OSError as error:

@@ -13,8 +13,9 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Mapping
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,14 @@ def read_by(run: Path) -> tuple[str, dict[str, Any]]:
     options = options_of(run)
     given = {name: options.get(option) for option, name in READ_BY.items()}
     return str(options["data"]), {name: value for name, value in given.items() if value is not None and value != []}
+
+
+@contextmanager
+def told_before() -> Iterator[None]:
+    """Ignore, inside the block, warnings on how the data of a run is read: the run told them when it first read it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def _sign(content: Mapping[str, Any], *, make: bool) -> str | None:
