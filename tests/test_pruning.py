@@ -259,3 +259,25 @@ def test_what_models_of_a_target_are_worth_is_told():
     assert table.median_error == pytest.approx(np.median(np.sqrt(table.column("loss"))), rel=0.01)
     with pytest.warns(UserWarning, match="hardly less than naming the median of the target"):
         unseen.prune(unseen.data.from_arrays(x, target=rng.normal(size=400)), keep=0.5)
+
+
+def test_select_falls_back_to_random_as_prune_does():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(300, 4)), np.arange(300) % 3
+    with pytest.warns(UserWarning, match="so their scores say nothing; the coreset is random"):
+        pruned = unseen.prune(x, y, keep=0.5)
+    with pytest.warns(UserWarning, match="so their scores say nothing; the coreset is random"):
+        selected = unseen.select(pruned.scores, keep=0.5)
+    assert selected.ids.tolist() == pruned.coreset.ids.tolist()
+    assert unseen.select(pruned.scores, keep=0.5, rule="stratified").provenance["rule"] == "stratified"
+
+
+def test_an_own_loop_that_hands_in_outputs_in_another_order_is_told():
+    x, y = load_digits(return_X_y=True)
+    x, y, rng = x[:600], y[:600], np.random.default_rng(0)
+    recorder = unseen.Recorder(y, plan=unseen.halves())
+    for fit in recorder:
+        model = GaussianNB(var_smoothing=1e-2).fit(x[fit.train], y[fit.train])
+        recorder.record(fit.unseen, model.predict_joint_log_proba(x[rng.permutation(fit.unseen)]))
+    with pytest.warns(UserWarning, match="better than naming the largest class"):
+        unseen.select(recorder.table(), keep=0.5)

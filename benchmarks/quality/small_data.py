@@ -49,7 +49,11 @@ ESTIMATORS: dict[str, Callable[[int], Any]] = {
     "neighbours": lambda seed: KNeighborsClassifier(5),
     "network": lambda seed: MLPClassifier((64,), max_iter=60, random_state=seed),
 }
-ARMS = {"random": "random:quota=proportional", "over all": "stratified:cutoff=auto", "default": None}
+ARMS = {
+    "random": "random:quota=proportional",
+    "over all": "stratified:cutoff=auto",
+    "default": "stratified:cutoff=auto,quota=floored",
+}
 
 
 def cells(bed: str, seed: int, cache: Path, data: Path, done: set[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:

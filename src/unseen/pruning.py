@@ -6,8 +6,10 @@ observations into a table, and a rule turns the table into a coreset.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
@@ -148,6 +150,8 @@ def select(
             some of the hardest samples, see `unseen.rules.Stratified`; how many, it reads from the columns
             `memorization` and `label_issue` where the table has them. It cuts off none for scores of worth and for
             tables without predictions. For a regression target the default is `"trimmed"`: random, without outliers.
+            Where the models are hardly better than naming the largest class, the coreset is random, each class in
+            proportion, and a warning says so.
         keep: how much is kept: a count (int), a fraction (float in (0, 1]) or `"70%"`. Exactly one of keep and prune.
         prune: how much is removed.
         score: which score of the table the rule reads; its only or first one if not given.
@@ -175,10 +179,22 @@ def select(
         of_target = "targets" in scores.provenance.get("fingerprint", {})
         shown = {"predicts": scores.predictions is not None, "of_target": of_target}
         rule = "stratified" if name is None else default_rule(scores.direction(name), **shown)
+        tell = partial(warnings.warn, category=UserWarning, stacklevel=3)
+        if (drawn := _fall_back(scores, tell, **amounts(keep=keep, prune=prune), seed=seed)) is not None:
+            return drawn
     choice = Choice.of(rule, options)
     if name is None and choice.rule.reads != "nothing":
         raise ArgumentError(f"rule {choice.rule.name!r} reads scores, but this table holds none; use 'random'")
     return choice.coreset(scores, score=name, **amounts(keep=keep, prune=prune), seed=seed)
+
+
+def _fall_back(table: ScoreTable, tell: Callable[[str], object], keep: Any, prune: Any, seed: int) -> Coreset | None:
+    """Draw a random coreset where the models behind the scores are too weak to choose by, and tell; else None."""
+    if (why := too_weak(table)) is None:
+        return None
+    tell(f"{why}; the coreset is random, each class in proportion (name a rule to decide)")
+    coreset = Choice.of(FALLBACK).coreset(table, score=None, keep=keep, prune=prune, seed=seed)
+    return replace(coreset, provenance={**coreset.provenance, "fallback": why})
 
 
 def prune(
@@ -250,11 +266,8 @@ def prune(
         table = work.score(run, exposure, wanted, seed=seed, announce=True)
         if (why := hardly_regresses(table)) is not None:
             work.tell(why)
-        if rule is None and (why := too_weak(table)) is not None:
-            work.tell(f"{why}; the coreset is random, each class in proportion (name a rule to decide)")
-            coreset = Choice.of(FALLBACK).coreset(table, score=None, **amount, seed=seed)
-            coreset = replace(coreset, provenance={**coreset.provenance, "fallback": why})
-        else:
+        coreset = _fall_back(table, work.tell, **amount, seed=seed) if rule is None else None
+        if coreset is None:
             coreset = choice.coreset(table, score=score.label, **amount, seed=seed)
         pruned = Pruned(table, run.save_coreset(coreset))
         work.report("result", result=pruned, run=out)

@@ -1,6 +1,7 @@
 """In which order trainings are handed to an executor, and how many at a time by default."""
 
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -110,3 +111,14 @@ def test_the_command_line_uses_the_shared_cores(monkeypatch, tmp_path, options, 
     with pytest.raises(SystemExit):
         main()
     assert used == [shared]
+
+
+def test_copies_of_a_sample_with_different_labels_are_told():
+    x = np.random.default_rng(0).normal(size=(60, 40))
+    y = np.arange(60) % 2
+    x[7], x[9], x[20] = x[2], x[3], x[5]  # a different label, the same label twice
+    with pytest.warns(UserWarning, match=r"exact copies of 2 samples have different labels: ids 2 \(0\) and 7 \(1\)"):
+        unseen.score(x, y, learner="ridge", groups="duplicates")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        unseen.score(x, np.arange(60) > 30, learner="ridge")

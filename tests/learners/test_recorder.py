@@ -130,7 +130,7 @@ def test_the_wrong_thing_at_the_wrong_time():
     own.record(fit.unseen[:2], LOGITS[fit.unseen[:2]])
     with pytest.raises(unseen.ArgumentError, match="a sample is recorded once an epoch"):
         own.record(fit.unseen, LOGITS[fit.unseen])
-    with pytest.raises(unseen.DataError, match="fit r0f0 observed some samples of its unseen watch set less often"):
+    with pytest.raises(unseen.DataError, match="unseen samples of fit r0f0 were recorded less often"):
         next(fits)
     with pytest.raises(unseen.ArgumentError, match="only 0 of 3 fits are finished; record the others first"):
         own.table()

@@ -172,7 +172,7 @@ def test_twice_in_an_epoch_or_going_back():
 
 def test_partial_coverage():
     own = observe(sink("el2n"), FIT.unseen[:12])
-    with pytest.raises(unseen.DataError, match=r"its unseen watch set less often .* \(0 of 1 times\): rows 27, 28, 29"):
+    with pytest.raises(unseen.DataError, match=r"3 of .* unseen samples .* \(0 of 1 times\): rows 27, 28, 29; record"):
         own.result()
     observe(own, FIT.unseen[12:])
     observe(own, FIT.unseen[:2], epoch=2)
@@ -184,7 +184,7 @@ def test_partial_coverage():
 
 def test_the_seen_side_must_be_whole_for_scores_of_both_sides():
     own = observe(sink("memorization"))
-    with pytest.raises(unseen.DataError, match="its seen watch set less often"):
+    with pytest.raises(unseen.DataError, match="seen samples of fit .* were recorded less often"):
         own.result()
     assert observe(sink("el2n")).result()
 

@@ -410,7 +410,7 @@ def outlook(plan: dict[str, Any], options: dict[str, Any], budget: str | None, h
     if budget is not None:
         lines.insert(1, ("budget", budget))
     if plan["groups"]:
-        lines.insert(1, ("groups", f"{plan['groups']:,} of copies, or of your own, each kept in one fold"))
+        lines.insert(1, ("groups", f"{plan['groups']:,} sets of copies, or groups of yours; each stays in one fold"))
     if held:
         lines[-1] = ("done", f"{held} of {_many(plan['fits'], 'training')} before, kept in this run")
     return lines + [("note", note) for note in plan["notes"]]

@@ -77,7 +77,9 @@ def parse_spec(text: str) -> tuple[str, dict[str, object]]:
     for item in filter(None, _items(tail)):
         key, equals, value = item.partition("=")
         if not equals:
-            raise ArgumentError(f"expected name:option=value,... but got {text!r}: {item!r} has no '='")
+            raise ArgumentError(
+                f"expected name:option=value,... but got {text!r}: {item!r} has no '='; name it, as in folds:k=2"
+            )
         word = value.strip()
         try:
             options[key.strip()] = ast.literal_eval(word)

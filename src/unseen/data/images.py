@@ -16,11 +16,12 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Protocol, Unpack
 
 import numpy as np
@@ -461,8 +462,9 @@ def _list_images(root: Path) -> tuple[Labelling, list[str]]:
         )
     paths = np.array([path for images in below.values() for path in images])
     labels = np.repeat(np.arange(len(classes)), [len(images) for images in below.values()])
-    others = len(found.files) - len(paths)
-    notes = [f"{others:,} files are not images of a class and are left out"] if others else []
+    others = Counter(PurePath(name).suffix.lower() or name for name in set(found.files) - set(paths.tolist()))
+    kinds = some([f"{count:,} {kind}" for kind, count in others.most_common()])
+    notes = [f"left out, as no images of a class that are read ({', '.join(SUFFIXES)}): {kinds}"] if others else []
     return labelling(labels, class_names=classes, default_ids=paths), [*notes, *found.notes]
 
 

@@ -40,6 +40,7 @@ from unseen.scores.streaming import Score
 Report = Callable[..., None]  # called with (kind, **fields) as work goes on
 LONG = 50_000_000  # values of all samples, times epochs: seconds to minutes a fit
 SHORT = 1_000_000  # values, for an estimator: below it, a second thread makes a fit at most 1.3 times as fast
+TELLING = 32  # values of a sample, of which equal ones are copies
 Groups = npt.ArrayLike | Literal["duplicates"] | None
 Fix = Literal["epochs", "iterations"]
 
@@ -208,8 +209,12 @@ class Work:
             self.learner = _set_workers(self.learner, self.executor.workers)
         self.learner.check(data)
         fingerprint = data.fingerprint(full=verify == "full")
-        found = _find_groups(data, groups)
+        copies = data.duplicate_groups() if isinstance(groups, str) and groups == "duplicates" else None
+        found = _find_groups(data, groups, copies)
         self.samples = SampleInfo(data.ids, data.labels, data.class_names, found, fingerprint, data.targets)
+        # Of a few numbers, samples may well be equal by chance, and differ in their label.
+        telling = data.targets is None and (data.kind == "text" or math.prod(data.sample_shape) >= TELLING)
+        self._contradiction = _find_contradiction(self.samples, copies) if telling else None
         self.report: Report = report or _ignore_report
 
     def score(
@@ -251,6 +256,8 @@ class Work:
             )
         if announce:
             _refuse_lone_class(self.samples, scorings[0].plan)
+            if self._contradiction is not None:
+                self.tell(self._contradiction)
             self.report("plan", **_describe_scoring(self, scorings[0]))
         owners = {}  # by the name of a job: its request and its scoring
 
@@ -435,19 +442,36 @@ def _set_workers(learner: Learner, workers: int) -> Learner:
     return parallel
 
 
-def _find_groups(data: Data, groups: Groups) -> IntArray | None:
-    """Return the group of each sample, by the data set itself and by the argument `groups`."""
+def _find_groups(data: Data, groups: Groups, copies: IntArray | None) -> IntArray | None:
+    """Return the group of each sample, by the data set itself, its exact copies and the argument `groups`."""
     found = data.groups
     if isinstance(groups, str):
         if groups != "duplicates":
             raise ArgumentError(f"groups must be 'duplicates', an array of n groups or None, got {groups!r}")
-        found = joined_groups(found, data.duplicate_groups())
+        found = joined_groups(found, copies)
     elif groups is not None:
         given = to_numpy(groups, "groups")
         if given.ndim == 1 and len(given) != len(data):
             raise ArgumentError(f"groups must have one entry for each of {len(data)} samples, got {len(given)}")
         found = joined_groups(found, grouping(given, len(data), "groups"))
     return found
+
+
+def _find_contradiction(samples: SampleInfo, copies: IntArray | None) -> str | None:
+    """Describe exact copies of one sample that have different labels; None without any."""
+    if copies is None:
+        return None
+    order = np.lexsort((samples.labels, copies))
+    same, labels = copies[order], samples.labels[order]
+    at = np.flatnonzero((same[1:] == same[:-1]) & (labels[1:] != labels[:-1]))
+    if not at.size:
+        return None
+    one, other = order[at[0]], order[at[0] + 1]
+    pair = " and ".join(f"{samples.ids[row]} ({samples.class_names[samples.labels[row]]})" for row in (one, other))
+    return (
+        f"exact copies of {len(np.unique(same[at])):,} samples have different labels: ids {pair}, for example; look at "
+        "them first"
+    )
 
 
 # ---- what a scoring says and refuses before it begins, and what it warns of at its end -------------------------------

@@ -218,7 +218,7 @@ class _Watch:
             twice = again if again.size else values[counts > 1]
             raise ArgumentError(
                 f"a sample is recorded once an epoch, epochs ascending, but epoch {epoch} repeats rows "
-                f"{some(twice.tolist())}; pass epoch= if this is a later one"
+                f"{some(twice.tolist())}; pass epoch= if this is a later one, and earlier epochs first"
             )
         self.epoch[at] = epoch
         self.times[at] += 1
@@ -228,8 +228,9 @@ class _Watch:
         if len(self.times) and self.times.min() < self.times.max(initial=1):
             behind = self.rows[self.times < self.times.max(initial=1)]
             raise DataError(
-                f"fit {fit.name} observed some samples of its {side} watch set less often than others "
-                f"({self.times.min()} of {max(1, self.times.max())} times): rows {some(behind.tolist())}"
+                f"{len(behind):,} of {len(self.rows):,} {side} samples of fit {fit.name} were recorded less often than "
+                f"others ({self.times.min()} of {max(1, self.times.max())} times): rows {some(behind.tolist())}; "
+                f"record all of fit.{side} in every fit and every epoch"
             )
 
 
@@ -254,7 +255,8 @@ def _check(observation: Observation, m: int, classes: int, fit: Fit) -> None:
             bad = np.asarray(observation.rows)[~finite]
             raise DataError(
                 f"{name} of fit {fit.name}, epoch {observation.epoch}, must be finite, but it is NaN or infinite for "
-                f"rows {some(bad.tolist())}; where it is trained in steps, a lower learning rate usually helps"
+                f"rows {some(bad.tolist())}; where it is trained in steps, a lower learning rate usually helps; "
+                "clip probabilities above 0 before their logarithm"
             )
 
 
