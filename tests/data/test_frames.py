@@ -215,10 +215,39 @@ def test_times_and_decimals_are_numbers():
     data = resolve(frame)
     assert data.kind == "vector"
     assert data.feature_names == ("a", *seconds)
+    assert "decimals are read as real numbers, which may have fewer digits: decimal" in data.notes
+    assert "durations and times are read as seconds: time, duration" in data.notes
     np.testing.assert_array_equal(data.take(np.arange(4))[:, 1:], np.outer([1, 2, 3, 4], [1, 1, 1]))
     target = resolve(frame.drop(columns="label"), target="decimal")
     assert target.targets.tolist() == [1, 2, 3, 4]
     assert from_arrays(data.take(np.arange(4)), target=seconds["decimal"]).targets.tolist() == [1, 2, 3, 4]
+
+
+def test_whole_decimals_keep_all_digits_in_ids_groups_and_labels():
+    large = [decimal.Decimal(2**60 + at) for at in range(4)]
+    assert resolve(SMALL.assign(key=large), id="key").ids.tolist() == [int(key) for key in large]
+    assert len(set(resolve(SMALL.assign(key=large), group="key").groups.tolist())) == 4
+    assert len(resolve(SMALL.assign(label=large)).class_names) == 4
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [pa.array([b"xx"] * 4, pa.binary(2)), pa.array([(1, 2, 3)] * 4, pa.month_day_nano_interval())],
+    ids=["bytes of one length", "months"],
+)
+def test_types_of_arrow_that_no_model_reads_are_left_out(odd):
+    table = pa.table({"a": [1.0, 2.0, 3.0, 4.0], "odd": odd, "label": [0, 1, 0, 1]})
+    with pytest.warns(UserWarning, match="left out of the inputs, .* 'odd'"):
+        assert resolve(table).feature_names == ("a",)
+
+
+def test_intervals_are_categories():
+    frame = pd.DataFrame({"x": np.sin(np.arange(40)), "cut": pd.cut(np.arange(40) % 7, 3), "label": [0, 1] * 20})
+    data = resolve(frame)
+    assert data.kind == "table"
+    assert data.feature_names == ("x", "cut")
+    assert resolve(frame, label="cut").class_names == tuple(map(str, sorted(map(str, frame["cut"].cat.categories))))
+    assert len(unseen.prune(frame, keep=20, rule="random", plan=unseen.seen()).coreset) == 20
 
 
 def test_columns_that_no_model_reads_are_left_out_and_named(tmp_path):

@@ -71,7 +71,7 @@ def test_text(write):
     assert from_parquet(write(t=["a", "b"], label=[0, 1])).kind == "text"
     with pytest.raises(DataError, match="column 'other' must hold text, got int64"):
         from_parquet(path, text="other")
-    with pytest.raises(DataError, match="column 't' has no text in 1 rows: 1; drop them or write ''"):
+    with pytest.raises(DataError, match="column 't' has no text in row 1; drop them or write ''"):
         from_parquet(write(t=["a", None], label=[0, 1]), text="t")
 
 
@@ -130,7 +130,7 @@ def test_a_folder_of_parts_is_read_in_order(write, tmp_path):
         ({"a": [1.0], "label": [0]}, {"id": "b"}, UnknownNameError, "unknown column for id 'b'"),
         ({"a": [1.0], "label": [0]}, {"text": "a", "features": "a"}, ArgumentError, "got text and features"),
         ({"a": [1.0], "label": [0]}, {"image_size": 3}, ArgumentError, "are for images; there are none here"),
-        ({"a": [1.0, 2.0], "label": [0, None]}, {}, DataError, "column 'label' must be given .* missing in 1 rows: 1"),
+        ({"a": [1.0, 2.0], "label": [0, None]}, {}, DataError, "column 'label' must be given .* missing in row 1"),
         ({"a": [1.0, 2.0], "label": [0.5, 1.0]}, {}, DataError, "column 'label' must hold classes, but row 0 has 0.5"),
         ({"a": [1.0, 2.0], "label": [0, -1]}, {}, DataError, "-1 often means no label"),
         ({"a": [1.0, float("inf")], "label": [0, 1]}, {}, DataError, r"row 1, column a \(inf\)"),

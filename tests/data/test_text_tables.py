@@ -89,6 +89,11 @@ BAD = {
         "column 'a' must hold numbers without thousands separators, but row 1 has '1,234'",
     ),
     "two of one name": ("a.csv", "a,a,paid\n1,2,no\n", "two columns of one name, but it has of a; rename one"),
+    "no names, two alike": (
+        "a.csv",
+        "25, Private, 11th, 0, 0\n38, Private, HS, 0, 1\n",
+        "the first row must name the columns, but it reads '25, Private, 11th, 0, 0'; add a line of names above it",
+    ),
     "nothing": ("a.csv", "", "a.csv cannot be read as CSV: it is empty"),
     "names only": ("a.csv", "a,paid\n", "the data set is empty"),
     "no such column": ("a.csv", "a,pay\n1,no\n2,yes\n", "unknown column for label 'paid'; did you mean 'pay'"),
@@ -173,9 +178,7 @@ def test_images_by_the_names_of_their_files(write, tmp_path, monkeypatch, name):
 
 
 def test_a_first_row_of_numbers_names_no_columns(write):
-    with pytest.raises(
-        DataError, match=r"a\.csv: the first row must name the columns, but it holds numbers: 0\.5, -1\.2"
-    ):
+    with pytest.raises(DataError, match=r"a\.csv: the first row must name the columns, but it reads '0\.5,-1\.2"):
         resolve(write("a.csv", "0.5,-1.2,1\n0.1,0.3,0\n"), label="1")
     assert resolve(write("b.csv", "0,1,2\n0.1,0.3,0\n0.5,0.3,1\n"), label="2").feature_names == ("0", "1")
 
@@ -221,3 +224,12 @@ def test_dates_are_days_with_a_warning(write):
         data = resolve(path, label="paid")
     assert (data.kind, data.feature_names) == ("vector", ("day", "b"))
     assert data.take(np.arange(3))[:, 0].tolist() == [18262.0, 18263.0, 18264.0]
+
+
+def test_features_with_zeros_in_front_are_noted(write):
+    path = write("a.csv", "zip,n,paid\n00501,1,no\n10001,20,yes\n")
+    (note,) = [note for note in resolve(path, label="paid").notes if "zeros in front" in note]
+    assert note.startswith("column 'zip' is written with zeros in front and read as a number")
+    assert "dtype={'zip': str}" in note
+    for options in ({"features": ["n"]}, {"id": "zip"}):
+        assert "zeros in front" not in " ".join(resolve(path, label="paid", **options).notes)

@@ -29,7 +29,7 @@ CODES = np.arange(N) % 3
 X = RNG.normal(size=(N, D)) + CODES[:, None]
 BIG = 2**63
 QUICK = {"learner": "ridge", "plan": unseen.folds(2)}
-MISSING = "must be given for every sample, but it is missing in 1 rows: 5"
+MISSING = "must be given for every sample, but it is missing in row 5"
 
 
 def refused(call, pattern):
@@ -335,7 +335,7 @@ IDS = [
     Case("mask", EVEN > 5, WITH_IDS, refusal="a boolean mask|occur|unique"),
     Case("real", EVEN + 0.5, WITH_IDS, refusal="integers or text, got (float64|double)"),
     Case("twice", EVEN // 4, WITH_IDS, refusal="ids must be unique, but these occur more than once: 0, 1"),
-    Case("none", with_entry(EVEN.astype(str), None), WITH_IDS[:4] + ARROW, refusal="missing in 1 rows: 5|got object"),
+    Case("none", with_entry(EVEN.astype(str), None), WITH_IDS[:4] + ARROW, refusal="missing in row 5|got object"),
     Case("types-mixed", with_entry(EVEN.astype(str), 3), WITH_IDS[:5], refusal="all (integers|numbers) or all text"),
     Case("masked", masked(EVEN), WITH_IDS[:5], refusal="ids.* is a masked array that hides"),
     Case("lists", lists(EVEN), WITH_IDS[:4] + ARROW, refusal="ids must have one entry a sample"),
@@ -361,9 +361,9 @@ GROUPS = [
     Case("text", PAIRS.astype(str), WITH_GROUPS),
     Case("real", PAIRS + 0.5, WITH_GROUPS),
     Case("uint64-beyond-int64", PAIRS.astype(np.uint64) + np.uint64(BIG), WITH_GROUPS),
-    Case("nan", np.where(np.arange(N) == 5, np.nan, PAIRS), WITH_GROUPS, refusal="missing in 1 rows: 5"),
-    Case("none", with_entry(PAIRS, None), WITH_GROUPS[:6] + ARROW, refusal="missing in 1 rows: 5"),
-    Case("na", pd.Series(with_entry(PAIRS, None), dtype="Int64"), WITH_GROUPS[:6], refusal="missing in 1 rows: 5"),
+    Case("nan", np.where(np.arange(N) == 5, np.nan, PAIRS), WITH_GROUPS, refusal="missing in row 5"),
+    Case("none", with_entry(PAIRS, None), WITH_GROUPS[:6] + ARROW, refusal="missing in row 5"),
+    Case("na", pd.Series(with_entry(PAIRS, None), dtype="Int64"), WITH_GROUPS[:6], refusal="missing in row 5"),
     Case("types-mixed", with_entry(PAIRS, "a"), WITH_GROUPS[:6], refusal="groups must be of one type"),
     Case("masked", masked(PAIRS), WITH_GROUPS[:6], refusal="groups is a masked array that hides entries of rows 5"),
     Case("lists", lists(PAIRS), WITH_GROUPS[:6] + ARROW, refusal="groups must have one entry a sample"),
@@ -574,8 +574,8 @@ def test_predictions_of_cross_val_predict():
 @pytest.mark.parametrize(
     ("folds", "pattern"),
     [
-        (np.where(np.arange(N) == 5, np.nan, CODES), "folds must be given for every sample, .* in 1 rows: 5"),
-        (with_entry(CODES, None), "folds must be given for every sample, .* in 1 rows: 5"),
+        (np.where(np.arange(N) == 5, np.nan, CODES), "folds must be given for every sample, .* in row 5"),
+        (with_entry(CODES, None), "folds must be given for every sample, .* in row 5"),
         (masked(CODES), "folds is a masked array that hides"),
         (CODES[:, None], "predictions, labels and folds must agree"),
         (CODES[:-1], "predictions, labels and folds must agree, got 24, 24 and 23"),

@@ -367,7 +367,7 @@ def test_predictions_have_a_column_for_each_label_in_sorted_order(labels, names)
 
 def test_predictions_whose_folds_are_missing_are_refused_at_once():
     folds = np.where(np.arange(N) == 3, np.nan, 0)
-    with pytest.raises(unseen.DataError, match="folds must be given for every sample, but it is missing in 1 rows: 3"):
+    with pytest.raises(unseen.DataError, match="folds must be given for every sample, but it is missing in row 3"):
         unseen.Recorder.from_predictions(LOGITS, LABELS, folds=folds)
 
 

@@ -17,6 +17,7 @@ from unseen.errors import some
 NUMBER = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
 TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 LIST = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+_TIME = (pa.types.is_date, pa.types.is_timestamp, pa.types.is_time, pa.types.is_duration)
 WORD = (*TEXT, pa.types.is_boolean, pa.types.is_dictionary)
 CATEGORY = (*TEXT, pa.types.is_null, pa.types.is_dictionary)
 
@@ -43,9 +44,8 @@ def decode_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def is_readable(kind: pa.DataType) -> bool:
     """Tell whether a column of this type can be an input: numbers, text, times, or lists of numbers by themselves."""
-    nested = pa.types.is_nested(kind) and not is_list(kind) and not pa.types.is_dictionary(kind)
-    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-    return not (nested or binary or isinstance(kind, pa.BaseExtensionType))
+    kind = value_type(kind)
+    return is_list(kind) or is_any(kind, (*NUMBER, *TEXT, pa.types.is_null, pa.types.is_decimal, *_TIME))
 
 
 def to_numbers(table: pa.Table) -> pa.Table:

@@ -453,10 +453,13 @@ def check_finite(
         return f"{row}, column {column} ({array[tuple(at)]})"
 
     # In a frame, NaN is a missing entry, and does not come here.
-    fix = "" if np.isinf(array).any() else ", or give a data frame, where NaN is a missing entry"
+    fix = "drop these rows or columns, or give a data frame, where NaN is a missing entry"
+    if np.isinf(array).any():
+        fix = "make these entries missing (NaN, in a data frame), or leave the columns out"
+    count = len(np.unique(bad[:, 0]))
     raise DataError(
-        f"features must be finite, but {len(np.unique(bad[:, 0])):,} rows hold NaN or infinite values: "
-        f"{some([place(at) for at in bad[:5]])}; drop these rows or columns{fix}"
+        f"features must be finite, but {'1 row holds' if count == 1 else f'{count:,} rows hold'} NaN or infinite "
+        f"values: {some([place(at) for at in bad[:5]])}; {fix}"
     )
 
 

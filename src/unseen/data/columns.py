@@ -115,7 +115,9 @@ class TableFormat(Format):
         names = self.schema.names
         self.reading.check_columns(names)
         if self.answers is not None and self.answers not in names:
-            raise ArgumentError(f"label= must name the column of labels{likely_label(self)}")
+            raise ArgumentError(
+                f"label= must name the column of labels{likely_label(self)}; numbers to predict are named by target="
+            )
         if self.reading.image is not None or self.reading.text or self.reading.wanted:
             return self.reading.image
         return next((name for name in names if name not in self.taken and is_image(self.schema.field(name))), None)
@@ -186,6 +188,7 @@ class TableFormat(Format):
             raise ArgumentError("memory_limit is for images and vectors; there are none here")
         if text is not None or (len(kinds) == 1 and is_any(kinds[0], TEXT)):
             return TextData(_to_texts(self.read(wanted).column(0), wanted[0]), labelled, **about)
+        notes += _conversions(schema, wanted)
         table, self.days = dates_to_days(to_numbers(self.read(wanted)))
         if self.days:
             notes.append(f"dates are read as days since 1970-01-01: {some(list(self.days))}")
@@ -235,6 +238,18 @@ def refuse_twice(names: Sequence[str], where: str, remedy: str = "rename one") -
     if len(set(names)) < len(names):
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
         raise DataError(f"{where} must not have two columns of one name, but it has of {some(twice)}; {remedy}")
+
+
+def _conversions(schema: pa.Schema, names: Sequence[str]) -> list[str]:
+    """Note which of these columns are decimals, durations or times of day, and what is read of them."""
+    kinds = {name: schema.field(name).type for name in names}
+    decimals = [name for name, kind in kinds.items() if pa.types.is_decimal(kind)]
+    times = [name for name, kind in kinds.items() if pa.types.is_duration(kind) or pa.types.is_time(kind)]
+    told = (
+        ("decimals are read as real numbers, which may have fewer digits", decimals),
+        ("durations and times are read as seconds", times),
+    )
+    return [f"{what}: {some(of)}" for what, of in told if of]
 
 
 def of_text(table: pa.Table) -> pa.Table:
@@ -376,7 +391,7 @@ def _to_texts(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
         raise DataError(f"column {name!r} must hold text, got {column.type}")
     if column.null_count:
         rows = np.flatnonzero(pc.is_null(column).to_numpy())
-        raise DataError(f"column {name!r} has no text in {len(rows):,} rows: {some(rows)}; drop them or write ''")
+        raise DataError(f"column {name!r} has no text in {count_rows(rows)}; drop them or write ''")
     texts: npt.NDArray[Any] = column.to_numpy()
     return texts
 
@@ -385,7 +400,10 @@ def _to_array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     """Convert a column to an array: numbers as they are, text as str, objects with None for missing entries."""
     column = decode_dictionary(column)
     if pa.types.is_decimal(column.type):
-        column = column.cast(pa.float64())
+        try:  # whole numbers, as of ids, keep all digits
+            column = column.cast(pa.int64())
+        except pa.ArrowInvalid:
+            column = column.cast(pa.float64())
     if column.null_count:
         return np.array(column.to_pylist(), dtype=object)
     array: npt.NDArray[Any] = column.to_numpy()

@@ -201,6 +201,9 @@ def to_arrow(frame: Any) -> pa.Table:
 def _of_series(series: Any, name: str) -> pa.ChunkedArray | pa.Array:
     if str(series.dtype).startswith("Sparse"):
         raise DataError(f"column {name!r} is sparse, which is not supported; make it dense with .sparse.to_dense()")
+    kind = getattr(getattr(series.dtype, "categories", None), "dtype", None)
+    if str(kind).startswith(("interval", "period")):  # as of pandas.cut
+        series = series.cat.rename_categories(series.cat.categories.astype(str))
     try:
         return pa.Array.from_pandas(series)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
@@ -256,9 +259,11 @@ _BLOCK = 1 << 20  # bytes that pyarrow parses at a time; a row must fit
 _OTHER = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _THOUSANDS = r"^\s*[-+]?\d{1,3}([,.' ]\d{3})+([,.]\d+)?\s*$"
 _PLAIN = r"^\s*[-+]?\d+([,.]\d+)?\s*$"
+_NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?")  # data, where two entries of the first row are alike
 _REAL = re.compile(r"-?\d+\.\d+(e-?\d+)?")  # no name of a column, while whole numbers may be some
 _ZEROS, _LONG = r"^[-+]?0\d+$", r"^[-+]?\d{16,}$"  # a number that loses zeros, or as a real number digits
 _DECIMAL_COMMA = r"^\s*[-+]?\d+,\d+\s*$"
+_FEW_SIGNS = 60  # of a line, in a message
 _PACKINGS = ("", ".gz", ".bz2", ".zst")  # which pyarrow unpacks while it reads
 _WORDS = {"int64": "integer", "double": "real", "string": "text", "bool": "yes/no", "null": "nothing"}
 
@@ -306,9 +311,12 @@ class CsvFormat(LoadedFormat):
         except UnicodeDecodeError:
             raise _not_utf8(path, "the names of columns", header) from None
         separator = max(_SEPARATORS, key=first.count)
-        if numbers := [name for name in first.split(separator) if _REAL.fullmatch(name.strip())]:
+        names = [name for name in (name.strip().strip('"') for name in first.split(separator)) if name]
+        twice = len(set(names)) < len(names)
+        if any(_REAL.fullmatch(name) or (twice and _NUMBER.fullmatch(name)) for name in names):
+            reads = first.strip() if len(first) <= _FEW_SIGNS else f"{first[:_FEW_SIGNS].strip()}..."
             raise DataError(
-                f"{path}: the first row must name the columns, but it holds numbers: {some(numbers)}; put names above"
+                f"{path}: the first row must name the columns, but it reads {reads!r}; add a line of names above it"
             )
         size = max(_BLOCK, 4 * len(header))
         self._layout = separator, size
@@ -328,7 +336,27 @@ class CsvFormat(LoadedFormat):
                     f"{path}: column {name!r} must hold numbers without thousands separators, but row {row} has "
                     f"{column[row].as_py()!r}; write them without"
                 )
-        return self._with_names(table, partial(_parse_csv, path, separator, size)), notes
+        parse = partial(_parse_csv, path, separator, size)
+        notes += self._zeros_lost(table, parse)
+        return self._with_names(table, parse), notes
+
+    def _zeros_lost(self, table: pa.Table, parse: Callable[..., pa.Table]) -> list[str]:
+        """Note the features that are written with zeros in front, as `00501`, and read as numbers, without them."""
+        if self.reading.text is not None or self.reading.image is not None:
+            return []
+        inputs = set(self.reading.wanted) or set(table.column_names) - self.taken
+        names = [field.name for field in table.schema if pa.types.is_integer(field.type) and field.name in inputs]
+        with pa.input_stream(Path(self.source)) as opened:
+            begins = re.search(rb'(^|[,;\t])"?[-+]?0\d+"?([,;\t\r\n]|$)', opened.read(_BLOCK), re.MULTILINE)
+        if not (names and begins) or len(set(table.column_names)) < len(table.column_names):
+            return []
+        texts = parse(as_text=names)
+        lost = [name for name in names if pc.any(pc.match_substring_regex(texts.column(name), _ZEROS)).as_py()]
+        return [
+            f"column {name!r} is written with zeros in front and read as a number, without them; "
+            f"pandas.read_csv(..., dtype={{{name!r}: str}}) makes a frame that keeps them as text"
+            for name in lost
+        ]
 
     def copy_rows(self, rows: IntArray, out: BinaryIO) -> bool:
         """Write the first line of the file and these rows, ascending, as they are written there.

@@ -199,7 +199,7 @@ def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
             f"{name} must hold labels that can be sorted, got {raw.dtype}; make text of them: {name}.astype(str)"
         )
     check_single(raw, name)
-    _check_given(raw, name, "drop these rows")
+    _check_given(raw, name, f"drop these rows{_dropping(name)}")
     if raw.dtype.kind == "O":
         plain = np.array(raw.tolist())
         raw = plain if plain.dtype.kind in "iufb" and not _is_rounded(plain, raw) else raw
@@ -236,8 +236,7 @@ def _check_given(raw: npt.NDArray[Any], name: str, fix: str) -> None:
         missing = np.array([is_missing(entry) for entry in raw], dtype=bool)
     if missing.any():
         raise DataError(
-            f"{name} must be given for every sample, but it is missing in {missing.sum():,} rows: "
-            f"{some(np.flatnonzero(missing))}; {fix}"
+            f"{name} must be given for every sample, but it is missing in {count_rows(np.flatnonzero(missing))}; {fix}"
         )
 
 
@@ -446,9 +445,15 @@ def _numbers(raw: npt.NDArray[Any], name: str) -> FloatArray:
     if wrong.size:
         raise DataError(
             f"{name} must be given and finite for every sample, but it is missing, NaN or infinite in "
-            f"{count_rows(wrong)}; drop these rows, as by frame.dropna(subset=[...])"
+            f"{count_rows(wrong)}; drop these rows{_dropping(name)}"
         )
     return targets
+
+
+def _dropping(name: str) -> str:
+    """Return the command that drops the rows without an entry of this column; nothing for an array."""
+    column = name.removeprefix("column ")
+    return "" if column == name else f", as by frame.dropna(subset=[{column}])"
 
 
 def _is_number(value: object) -> bool:
