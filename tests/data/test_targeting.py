@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -105,7 +106,10 @@ def test_a_column_of_parquet(tmp_path):
         from_parquet(path, label="cheap", target="price")
     with pytest.raises(UnknownNameError, match="column for target 'pric'; did you mean 'price'"):
         from_parquet(path, target="pric")
-    with pytest.raises(ArgumentError, match="label= must name the column of labels, as in label='cheap'; the columns"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"label= must name the column of labels, as in label='cheap'; the columns .*; numbers .* by target=",
+    ):
         from_parquet(path)
 
 
@@ -172,3 +176,15 @@ def test_an_array_and_its_target_are_a_data_set_in_every_verb():
     apart = unseen.score(X, target=TARGET, learner="ridge", threads=1)
     together = unseen.score((X, None), target=TARGET, learner="ridge", threads=1)
     np.testing.assert_array_equal(apart.column("loss"), together.column("loss"))
+
+
+def test_a_missing_target_in_a_column_names_the_command_that_drops_it():
+    frame = pd.DataFrame({"x": [1.0, 5.0, 2.0], "price": [1.0, None, 3.0]})
+    with pytest.raises(DataError, match=r"in row 1; drop these rows, as by frame.dropna\(subset=\['price'\]\)$"):
+        resolve(frame, target="price")
+
+
+def test_two_values_of_a_target_are_no_classes():
+    frame = pd.DataFrame({"x": np.sin(np.arange(30)), "price": [9612.0] + [5.0] * 29})
+    with pytest.raises(DataError, match="target has two values or ranges only, and '9612' is in a single sample"):
+        unseen.prune(frame, target="price", keep=0.5)

@@ -110,9 +110,8 @@ def warn_of_texts(distinct: Mapping[str, Sequence[str]], rows: int) -> None:
         )
     if wordy:
         warnings.warn(
-            f"{_columns_hold(wordy)} text that differs in most rows, and is read as categories, from which models "
-            "learn little; features= (--feature) names the columns to read instead, text= (--text) a column of text to "
-            "learn from alone",
+            f"{_columns_hold(wordy)} text that differs in most rows, and models learn little from such categories; "
+            "leave it out by features= (--feature), or learn from it alone by text= (--text)",
             UserWarning,
             stacklevel=2,
         )
