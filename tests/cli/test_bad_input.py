@@ -139,7 +139,7 @@ def bad_data(tmp_path_factory, digits_file):
         ("inf.npz", [], r"features must be finite, .* row 8, column 1 \(inf\)"),
         ("one-class.npz", [], "at least 2 classes"),
         ("counts.npz", [], "X has 200 and y has 199"),
-        ("no-label.npz", [], "y must not be negative, but 1 rows are: row 0 has -1"),
+        ("no-label.npz", [], "y must not be negative, but is -1 in row 0"),
         ("half-label.npz", [], "y must hold classes, but row 0 has"),
         ("empty.npz", [], "the data set is empty"),
         ("four.npz", ["--folds", "9"], "k must be at most the number of samples, got k=9 for 4 samples"),

@@ -153,7 +153,7 @@ def test_ids_and_groups():
         (X, [0, None, 1, 1], {}, "missing in row 1"),
         (X, [0, np.nan, 1, np.nan], {}, "missing in 2 rows: 1, 3"),
         (X, [0.5, 1, 1, 0], {}, r"row 0 has 0.5: real numbers are regression targets; give them as"),
-        (X, [0, -1, 1, 2], {}, "must not be negative, but 1 rows are: row 1 has -1; -1 often means no label"),
+        (X, [0, -1, 1, 2], {}, "must not be negative, but is -1 in row 1; -1 often means no label"),
         (X, [0, 3, 1, 2], {"class_names": "abc"}, "must be in 0..2, as class_names has 3 entries.* row 1 has"),
         (X, ["a", "d", "b", "a"], {"class_names": "abc"}, r"one of class_names \(a, b, c\).* row 1 has .*'d'"),
         (X, np.eye(4), {}, "shape \\(n,\\), got shape \\(4, 4\\); try y.argmax"),

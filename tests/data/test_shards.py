@@ -125,7 +125,7 @@ def change(name, array):
         (change("x-00002", np.ones(50)), r"x-00002.npy must hold vectors, numbers \(n, d\), got shape \(50,\)"),
         (change("x-00002", np.ones((50, 6), complex)), r"got shape \(50, 6\) of complex128"),
         (change("y-00003", [0, 1]), r"y-00003.npy must have one entry for each of the 50 samples of x-00003.npy"),
-        (change("y-00003", np.where(np.arange(50) == 7, np.nan, 0)), r"y-00003.npy must be given .* 1 rows: 7"),
+        (change("y-00003", np.where(np.arange(50) == 7, np.nan, 0)), r"y-00003.npy must be given .* row 7"),
         (change("y-00003", np.full(50, "a")), r"numbers, or all text, but y-00000.npy and y-00003.npy differ"),
         (change("id-00000", np.arange(50)), r"holds x-00001.npy, x-00002.npy, .* without a partner of id"),
         (lambda f: (f / "y-00004.npy").unlink(), "holds x-00004.npy without a partner of y"),

@@ -73,7 +73,7 @@ def test_batches_never_overwrite_a_folder(tmp_path, monkeypatch):
         ([(X, Y), (X, Y[:3])], r"batch 1: X has 500 rows, but y has shape \(3,\)"),
         ([(X, Y), (X[0], Y)], r"batch 1: X must be \(m, d\) numbers, got shape \(6,\)"),
         ([(X, Y), (np.where(X[9] == X, np.inf, X), Y)], "batch 1: .* rows 9 hold NaN or infinite"),
-        ([(X, Y), (X[:2], [0, np.nan])], "y of batch 1 must be given .* 1 rows: 1"),
+        ([(X, Y), (X[:2], [0, np.nan])], "y of batch 1 must be given .* row 1"),
         ([(X, Y, [object()] * 500)], "ids must be numbers or text"),
     ],
 )

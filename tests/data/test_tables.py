@@ -133,7 +133,12 @@ def test_a_folder_of_parts_is_read_in_order(write, tmp_path):
         ({"a": [1.0, 2.0], "label": [0, None]}, {}, DataError, "column 'label' must be given .* missing in row 1"),
         ({"a": [1.0, 2.0], "label": [0.5, 1.0]}, {}, DataError, "column 'label' must hold classes, but row 0 has 0.5"),
         ({"a": [1.0, 2.0], "label": [0, -1]}, {}, DataError, "-1 often means no label"),
-        ({"a": [1.0, float("inf")], "label": [0, 1]}, {}, DataError, r"row 1, column a \(inf\)"),
+        (
+            {"a": [1.0, float("inf")], "label": [0, 1]},
+            {},
+            DataError,
+            r"row 1, column a \(inf\); make these entries missing",
+        ),
         (
             {"a": ["x", "y"], "b": [1.0, float("inf")], "label": [0, 1]},
             {},

@@ -453,8 +453,10 @@ def check_finite(
         return f"{row}, column {column} ({array[tuple(at)]})"
 
     # In a frame, NaN is a missing entry, and does not come here.
-    fix = "drop these rows or columns, or give a data frame, where NaN is a missing entry"
-    if np.isinf(array).any():
+    fix = "drop these rows or columns"
+    if not np.isinf(array).any():
+        fix += ", or give a data frame, where NaN is a missing entry"
+    elif columns is not None:
         fix = "make these entries missing (NaN, in a data frame), or leave the columns out"
     count = len(np.unique(bad[:, 0]))
     raise DataError(

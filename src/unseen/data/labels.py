@@ -278,8 +278,8 @@ def _encode(
         if values[0] == -1 and values[-1] != 1:
             outside = np.flatnonzero(raw == -1)
             raise DataError(
-                f"{name} must not be negative, but {len(outside):,} rows are: row {outside[0]} has -1; -1 often means "
-                f"no label: drop these rows; if it is a class, make text of all labels: {name}.astype(str)"
+                f"{name} must not be negative, but is -1 in {count_rows(outside)}; -1 often means no label: drop "
+                f"these rows; if it is a class, make text of all labels: {name}.astype(str)"
             )
         if values[0] != 0 or values[-1] != len(values) - 1:
             notes = (f"labels {some(names)} are numbered 0..{len(names) - 1} in this order",)
