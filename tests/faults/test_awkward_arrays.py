@@ -264,7 +264,9 @@ LABELS = [
     Case("pandas-Int64", pd.Series(CODES + 1, dtype="Int64"), MEMORY[:-1], ("1", "2", "3")),
     Case("tensor", torch.tensor(CODES + 1), MEMORY, ("1", "2", "3")),
     Case("mask-that-hides-nothing", masked(CODES + 1, None), MEMORY, ("1", "2", "3")),
-    Case("unlabelled", np.where(np.arange(N) == 5, -1, CODES), MEMORY + FILES, refusal="is -1 in row 5; -1 often means"),
+    Case(
+        "unlabelled", np.where(np.arange(N) == 5, -1, CODES), MEMORY + FILES, refusal="is -1 in row 5; -1 often means"
+    ),
     Case("nan", np.where(np.arange(N) == 5, np.nan, CODES), WITHOUT_PRUNER + FILES, refusal="missing|NaN"),
     Case(
         "inf",
