@@ -184,7 +184,7 @@ def test_partial_coverage():
 
 def test_the_seen_side_must_be_whole_for_scores_of_both_sides():
     own = observe(sink("memorization"))
-    with pytest.raises(unseen.DataError, match="seen samples of fit .* were recorded less often"):
+    with pytest.raises(unseen.DataError, match=r"seen samples of fit .* were recorded less often"):
         own.result()
     assert observe(sink("el2n")).result()
 
