@@ -244,7 +244,7 @@ def test_other_files_are_left_out_and_counted(folder):
     (folder / "README").write_text("x")
     data = from_folder(folder)
     assert len(data) == 4
-    kinds = r"1 (\.txt|readme), 1 (\.txt|readme)"
+    kinds = r"1 (\.txt|README), 1 (\.txt|README)"
     assert re.fullmatch(rf"left out, as no images of a class that are read \(.*\.jpg.*\): {kinds}", data.notes[0])
 
 
