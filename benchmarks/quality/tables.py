@@ -213,6 +213,7 @@ def blocks() -> dict[str, list[str]]:
     made |= {f"quotas {keep}": by_bed(quotas["beds"], keep) for keep in KEEPS}
     made["quotas setting"] = setting(quotas)
     made["rare classes"] = rare_classes(_result("rare_classes"))
+    made["recall"] = recall(_result("recall"))
     for side in ("tuning", "report"):
         small = _result(f"small_data_{side}")
         made[f"small data {side}"] = small_data(small["cells"]) + setting(small)
@@ -502,6 +503,27 @@ def rare_classes(result: dict[str, Any]) -> list[str]:
             entries.append(f"{accuracy:.1f} ({recall:.1f})")
         rows.append([design, *entries])
     return table(["accuracy (mean recall)", *map(percent_pruned, KEEPS)], rows) + setting(result)
+
+
+def recall(result: dict[str, Any]) -> list[str]:
+    """By bed, estimator and budget: accuracy over random of each arm, and in brackets the mean recall over random."""
+    cells = {(c["bed"], c["estimator"], c["arm"], c["keep"], c["seed"]): c for c in result["cells"]}
+    arms = [arm for arm in dict.fromkeys(c["arm"] for c in result["cells"]) if arm not in ("everything", "random")]
+    rows = []
+    for bed, estimator in dict.fromkeys((c["bed"], c["estimator"]) for c in result["cells"]):
+        for keep in map(float, KEEPS):
+            entries = []
+            for arm in arms:
+                both = []
+                for what in ("accuracy", "recall"):
+                    gains = [
+                        cells[bed, estimator, arm, keep, seed][what] - cells[bed, estimator, "random", keep, seed][what]
+                        for seed in range(result["seeds"])
+                    ]
+                    both.append(starred(interval(gains)))
+                entries.append(f"{both[0]} ({both[1]})")
+            rows.append([f"{bed}, {estimator}, {percent_pruned(str(keep))}", *entries])
+    return table(["accuracy (mean recall) over random", *arms], rows) + setting(result)
 
 
 def lost_by_a_class(result: dict[str, Any]) -> list[str]:
