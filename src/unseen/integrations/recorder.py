@@ -190,7 +190,8 @@ class Recorder:
         if stray.size:
             raise ExposureError(
                 f"fit {self._fit.name} is not asked about the ids {some(self._ids[stray].tolist())}: its model was "
-                "trained on them; record the samples of fit.unseen (and fit.seen) only"
+                "trained on them; record the samples of fit.unseen (and fit.seen) only: these are rows, and "
+                "recorder.ids[fit.unseen] their ids"
             )
         for side, chosen in sides.items():
             if chosen.any():
@@ -281,7 +282,8 @@ class Recorder:
         if text != (self._ids.dtype.kind == "U") or wanted.dtype.kind not in "iufU" or beyond:
             raise ArgumentError(
                 f"ids must be ids of the data set, but these are unknown: {some(wanted.tolist())} "
-                f"({wanted.dtype} among ids of {self._ids.dtype})"
+                f"({wanted.dtype} among ids of {self._ids.dtype}); fit.unseen holds rows, and recorder.ids[fit.unseen] "
+                "are their ids"
             )
         wanted = wanted.astype(np.int64) if wanted.dtype.kind == "u" else wanted
         if len(np.unique(wanted)) < len(wanted):
@@ -291,7 +293,8 @@ class Recorder:
         unknown = self._sorted[found] != wanted
         if unknown.any():
             raise ArgumentError(
-                f"ids must be ids of the data set, but these are unknown: {some(wanted[unknown].tolist())}"
+                f"ids must be ids of the data set, but these are unknown: {some(wanted[unknown].tolist())}; fit.unseen "
+                "holds rows, and recorder.ids[fit.unseen] are their ids"
             )
         return self._order[found]
 
