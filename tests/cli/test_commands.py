@@ -470,6 +470,7 @@ def test_classes_of_unequal_size_are_told_where_strata_of_equal_width_decide(uns
     run = ("--keep", "0.5", "--learner", "logistic", "--no-report", "--out")
     said = unseen_says("prune", tmp_path / "unequal.npz", *run, tmp_path / "a").out
     assert "--rule stratified:by=rank,cutoff=auto --quota floored" in said
-    by_rank = ("--rule", "stratified:by=rank,cutoff=auto", "--quota", "floored")
-    assert "of unequal size" not in unseen_says("prune", tmp_path / "unequal.npz", *by_rank, *run, tmp_path / "b").out
+    over_all, by_rank = ("--rule", "stratified"), ("--rule", "stratified:by=rank,cutoff=auto", "--quota", "floored")
+    for out, rule in (("b", by_rank), ("d", over_all)):
+        assert "of unequal size" not in unseen_says("prune", tmp_path / "unequal.npz", *rule, *run, tmp_path / out).out
     assert "of unequal size" not in unseen_says("prune", tmp_path / "equal.npz", *run, tmp_path / "c").out

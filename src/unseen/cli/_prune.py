@@ -298,12 +298,12 @@ def describe_disagreement(summary: Mapping[str, Any]) -> str:
 
 
 def _may_lose_recall(result: Pruned) -> bool:
-    """Tell whether classes are of unequal size, and strata of equal width were drawn in each (see docs/results.md)."""
+    """Tell whether classes are of unequal size and strata of equal width were drawn in each (docs/results.md, 7)."""
     import numpy as np
 
     counts = np.bincount(result.scores.labels)
     how = result.coreset.provenance
-    by_width = how.get("rule") == "stratified" and (how.get("options") or {}).get("by") == "width"
+    by_width = how.get("rule") == "stratified" and how.get("quota") and (how.get("options") or {}).get("by") == "width"
     return bool(by_width and "target" not in result.scores.provenance and counts.max() > 2 * counts[counts > 0].min())
 
 

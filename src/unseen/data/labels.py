@@ -429,16 +429,17 @@ def _numbers(raw: npt.NDArray[Any], name: str) -> FloatArray:
         fix = f"{name}.ravel()" if raw.ndim == 2 and raw.shape[1] == 1 else f"one column of it, as in {name}[:, 0]"
         raise DataError(f"{name} must have one number a sample, shape (n,), got shape {raw.shape}; try {fix}")
     check_single(raw, name)
+    entries: Any = raw
     if raw.dtype.kind == "O":
-        given = [np.nan if is_missing(v) else v for v in raw]
-        raw = np.array([float(v) if isinstance(v, Decimal) else v for v in given])
+        entries = [np.nan if is_missing(v) else float(v) if isinstance(v, Decimal) else v for v in raw]
+        raw = np.array(entries)
     if raw.dtype.kind == "b":
         raise DataError(f"{name} must hold numbers, but holds True and False: use them as labels, or write 0 and 1")
     if raw.dtype.kind not in "iuf":
-        row, value = next(((at, v) for at, v in enumerate(raw.tolist()) if not _is_number(v)), (0, raw.tolist()[0]))
+        row = next(at for at, value in enumerate(entries) if not isinstance(value, (int, float)))
         raise DataError(
-            f"{name} must hold numbers, but row {row} has {value!r}; pandas.to_numeric makes numbers of text like "
-            "'12.5', and classes are labels, not targets"
+            f"{name} must hold numbers, but row {row} has {str(entries[row])!r}; pandas.to_numeric makes numbers of "
+            "text like '12.5', and classes are labels, not targets"
         )
     targets = raw.astype(np.float64)
     wrong = np.flatnonzero(~np.isfinite(targets))
@@ -454,14 +455,6 @@ def _dropping(name: str) -> str:
     """Return the command that drops the rows without an entry of this column; nothing for an array."""
     column = name.removeprefix("column ")
     return "" if column == name else f", as by frame.dropna(subset=[{column}])"
-
-
-def _is_number(value: object) -> bool:
-    try:
-        float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return False
-    return not isinstance(value, str)
 
 
 def _varying(targets: FloatArray, name: str) -> FloatArray:

@@ -40,7 +40,7 @@ from unseen.scores.streaming import Score
 Report = Callable[..., None]  # called with (kind, **fields) as work goes on
 LONG = 50_000_000  # values of all samples, times epochs: seconds to minutes a fit
 SHORT = 1_000_000  # values, for an estimator: below it, a second thread makes a fit at most 1.3 times as fast
-TELLING = 32  # values of a sample, of which equal ones are copies
+TELLING = 32  # values of a sample; samples of fewer may be equal by chance
 Groups = npt.ArrayLike | Literal["duplicates"] | None
 Fix = Literal["epochs", "iterations"]
 
@@ -212,7 +212,6 @@ class Work:
         copies = data.duplicate_groups() if isinstance(groups, str) and groups == "duplicates" else None
         found = _find_groups(data, groups, copies)
         self.samples = SampleInfo(data.ids, data.labels, data.class_names, found, fingerprint, data.targets)
-        # Of a few numbers, samples may well be equal by chance, and differ in their label.
         telling = data.targets is None and (data.kind == "text" or math.prod(data.sample_shape) >= TELLING)
         self._contradiction = _find_contradiction(self.samples, copies) if telling else None
         self.report: Report = report or _ignore_report
