@@ -72,6 +72,8 @@ def test_bins_do_not_depend_on_the_order_of_the_rows():
         (TARGET[:, None], r"shape \(500, 1\); try target.ravel\(\)"),
         (np.stack([TARGET, TARGET], 1), "one column of it"),
         (np.full(500, "2024-01-01", "M8[ns]"), "target must hold numbers, but row 0 has '2024-01-01T"),
+        (np.array([np.int64(1), *["dear"] * 499], dtype=object), "target must hold numbers, but row 1 has 'dear'"),
+        (np.full(500, 1j), "target must hold numbers, but row 0 has '1j'"),
         ([None, *["dear"] * 499], "target must hold numbers, but row 1 has 'dear'"),
         (["cheap", "dear"] * 250, "target must hold numbers, but row 0 has 'cheap'; pandas.to_numeric"),
         (TARGET * 1e200, "squares are numbers, but its largest entry is"),

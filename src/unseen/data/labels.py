@@ -436,7 +436,8 @@ def _numbers(raw: npt.NDArray[Any], name: str) -> FloatArray:
     if raw.dtype.kind == "b":
         raise DataError(f"{name} must hold numbers, but holds True and False: use them as labels, or write 0 and 1")
     if raw.dtype.kind not in "iuf":
-        row = next(at for at, value in enumerate(entries) if not isinstance(value, (int, float)))
+        numbers = (int, float, np.integer, np.floating)
+        row = next(at for at, value in enumerate(entries) if not isinstance(value, numbers))
         raise DataError(
             f"{name} must hold numbers, but row {row} has {str(entries[row])!r}; pandas.to_numeric makes numbers of "
             "text like '12.5', and classes are labels, not targets"
