@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+import signal
 import subprocess
 import warnings
 
@@ -33,6 +34,13 @@ COMMANDS = ["prune", "grow", "score", "select", "evaluate", "resume", "scores", 
 def test_the_console_script_tells_its_version():
     ended = subprocess.run([SCRIPT, "--version"], capture_output=True, text=True, check=True)
     assert ended.stdout == f"unseen {unseen.__version__}\n"
+
+
+def test_a_program_started_from_python_leaves_sigterm_as_it_was(unseen_says):
+    before = signal.getsignal(signal.SIGTERM)
+    unseen_says("rules")
+    unseen_says("prune", "no_such_file.npz", "--keep", "0.5")
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_help_lists_every_subcommand_and_the_exit_codes(unseen_says):

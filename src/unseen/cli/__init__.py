@@ -17,7 +17,7 @@ class Terminated(KeyboardInterrupt):
 
 def main() -> None:
     """Run the program `unseen`."""
-    signal.signal(signal.SIGTERM, partial(_terminate, os.getpid()))
+    before = signal.signal(signal.SIGTERM, partial(_terminate, os.getpid()))
     # Threads of OpenBLAS that wait for work keep their processors busy, for 2^26 cycles if not told otherwise: work
     # between two products is done by threads too. Read when NumPy is loaded.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "8")
@@ -25,11 +25,14 @@ def main() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # see `unseen.core.threads.short_spins`
     try:
         from unseen.cli._app import run  # takes a second, in which Ctrl-C should not show a traceback either
+
+        run()
     except Terminated:
         sys.exit(TERMINATED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    run()
+    finally:  # where Python called it: a process forked later may lose a SIGTERM to a handler written in Python
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _terminate(program: int, number: int, frame: Any) -> None:
