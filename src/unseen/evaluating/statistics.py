@@ -27,6 +27,7 @@ Word = Literal["lossless", "loses", "better", "worse", "undecided"]
 FEWEST = 3  # replicates that give a verdict; two may agree by chance
 MOST_SEEDS = 100  # beyond this, the number of missing seeds is not given
 LARGE = 0.05  # a class that loses this much beyond a random part is named, however few samples it has
+UNTOLD = 0.5  # half of an interval: wider ones say nothing of an accuracy, and are not written out
 NAMED = 3  # classes named one by one
 PLURALS = {"class": "classes", "bin": "bins"}
 _UNLIMITED = 10**9  # seeds
@@ -230,6 +231,8 @@ def describe_losses(
     >>> changes = {"cat": Interval(-0.09, -0.12, -0.06, 5), "dog": Interval(-0.06, -0.13, 0.01, 5)}
     >>> describe_losses(changes, margin=0.005)
     (('cat',), 'class cat loses 9.0 ± 3.0 points')
+    >>> describe_losses({"yak": Interval(-0.08, -1.44, 1.28, 5)}, margin=0.005, large=0.05)[1]
+    'class yak perhaps loses 8.0 points (too few samples to tell)'
     >>> describe_losses(changes, margin=0.005, large=0.05, than="random")[1]
     'class cat loses 9.0 ± 3.0 points more than with random, class dog perhaps 6.0 ± 7.0'
     """
@@ -240,9 +243,14 @@ def describe_losses(
     if not named:
         return (), ""
     classes = [f"{noun} {c}{'' if c in sure else ' perhaps'}" for c in named[:NAMED]]
-    losses = [_format_loss(changes[c]) for c in named[:NAMED]]
-    first = f"{classes[0]} loses {losses[0]} points{f' more than with {than}' if than else ''}"
-    rest = [f"{one} {points}" for one, points in zip(classes[1:], losses[1:], strict=True)]
+    untold = [changes[c].half > UNTOLD for c in named[:NAMED]]
+    losses = [
+        f"{-100 * changes[c].mean:.1f}" if wide else _format_loss(changes[c])
+        for c, wide in zip(named, untold, strict=False)
+    ]
+    notes = [" (too few samples to tell)" if wide else "" for wide in untold]
+    first = f"{classes[0]} loses {losses[0]} points{f' more than with {than}' if than else ''}{notes[0]}"
+    rest = [" ".join(words) + note for *words, note in zip(classes[1:], losses[1:], notes[1:], strict=True)]
     if (more := len(named) - len(classes)) > 0:
         rest.append(f"{more} more {noun if more == 1 else PLURALS[noun]}")
     return tuple(named), ", ".join([first, *rest])
