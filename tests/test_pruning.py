@@ -17,6 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 import unseen
 from unseen.engine.runs import RunDirectory
 from unseen.errors import ArgumentError, DataError
+from unseen.evaluating.methods import Method, default_method
 from unseen.evaluating.prices import of_fits, worth
 
 DOUBLE = FunctionTransformer(np.asarray, kw_args={"dtype": np.float64})  # else naive Bayes sums in float32
@@ -281,3 +282,15 @@ def test_an_own_loop_that_hands_in_outputs_in_another_order_is_told():
         recorder.record(fit.unseen, model.predict_joint_log_proba(x[rng.permutation(fit.unseen)]))
     with pytest.warns(UserWarning, match="better than naming the largest class"):
         unseen.select(recorder.table(), keep=0.5)
+
+
+@pytest.mark.parametrize(("sizes", "by"), [((60, 60, 60), "width"), ((80, 60, 60), "width"), ((100, 60, 60), "rank")])
+def test_strata_have_equal_count_by_default_where_classes_are_uneven(sizes, by):
+    """Whichever verb chooses; 80 of 200 are 1.2 of the mean class, 100 of 220 are 1.36."""
+    y = np.repeat([0, 1, 2], sizes)
+    X = np.random.default_rng(0).normal(size=(len(y), 4)) + 2 * np.eye(3, 4)[y]
+    table, coreset = unseen.prune(X, y, keep=0.5, learner=GaussianNB())
+    grown = unseen.grow(X, y, keep=0.5, steps=1, learner=GaussianNB()).coreset
+    advised = Method.of(default_method(unseen.data.from_arrays(X, y))).choice()
+    assert {c.provenance["options"]["by"] for c in (coreset, unseen.select(table, keep=0.5), grown)} == {by}
+    assert advised.rule.options()["by"] == by

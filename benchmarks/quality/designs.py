@@ -385,7 +385,7 @@ def _default_table(of: Replicate, seed: int, *, k: int = 2, part: float = 1.0) -
 
 
 def _by_default(table: Any, weak: bool, shared: dict[str, int]) -> Rows:
-    rule = FALLBACK if weak else default_rule("harder")
+    rule = FALLBACK if weak else default_rule("harder", table.labels)
     return unseen.select(table, score=None if weak else "el2n", rule=rule, **shared).indices
 
 

@@ -34,6 +34,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 
 import unseen
+from unseen.rules.registry import default_rule
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write
@@ -52,7 +53,7 @@ ESTIMATORS: dict[str, Callable[[int], Any]] = {
 ARMS = {
     "random": "random:quota=proportional",
     "over all": "stratified:cutoff=auto",
-    "default": "stratified:cutoff=auto,quota=floored",
+    "default": None,  # as `default_rule` names it, by the sizes of classes
 }
 
 
@@ -74,10 +75,9 @@ def cells(bed: str, seed: int, cache: Path, data: Path, done: set[tuple[Any, ...
             found: dict[str, dict[str, float]] = {}
             for keep in (keep for keep in KEEPS if keep * n >= 2 * len(classes)):
                 for arm, rule in ARMS.items():
-                    kept = unseen.select(
-                        table, rule=rule, score="el2n" if arm != "random" else None, keep=keep, seed=seed
-                    )
-                    rows = kept.indices
+                    rule = rule or default_rule("harder", table.labels)
+                    reads = "el2n" if arm != "random" else None
+                    rows = unseen.select(table, rule=rule, score=reads, keep=keep, seed=seed).indices
                     right = made(seed).fit(X[rows], y[rows]).predict(X_test) == y_test
                     found.setdefault(arm, {})[str(keep)] = float(right.mean())
             full = float((made(seed).fit(X, y).predict(X_test) == y_test).mean())

@@ -149,7 +149,9 @@ def select(
             `"stratified:cutoff=auto,quota=floored"`: in each class it draws from strata of the score after cutting off
             some of the hardest samples, see `unseen.rules.Stratified`; how many, it reads from the columns
             `memorization` and `label_issue` where the table has them. It cuts off none for scores of worth and for
-            tables without predictions. For a regression target the default is `"trimmed"`: random, without outliers.
+            tables without predictions. Where classes are of unequal size, strata have equal count (`by=rank`), which
+            keeps the recall of smaller classes. For a regression target the default is `"trimmed"`: random, without
+            outliers.
             Where the models are hardly better than naming the largest class, the coreset is random, each class in
             proportion, and a warning says so.
         keep: how much is kept: a count (int), a fraction (float in (0, 1]) or `"70%"`. Exactly one of keep and prune.
@@ -178,7 +180,7 @@ def select(
     if rule is None:
         of_target = "targets" in scores.provenance.get("fingerprint", {})
         shown = {"predicts": scores.predictions is not None, "of_target": of_target}
-        rule = "stratified" if name is None else default_rule(scores.direction(name), **shown)
+        rule = "stratified" if name is None else default_rule(scores.direction(name), scores.labels, **shown)
         tell = partial(warnings.warn, category=UserWarning, stacklevel=3)
         if (drawn := _fall_back(scores, tell, **amounts(keep=keep, prune=prune), seed=seed)) is not None:
             return drawn
@@ -256,7 +258,8 @@ def prune(
             return pruned
         work = Work(source, learner, groups=groups, **running)
         predicts = source.targets is None and "logits" in work.learner.provides
-        default = default_rule(score.direction, predicts=predicts, of_target=source.targets is not None)
+        of_target = source.targets is not None
+        default = default_rule(score.direction, source.labels, predicts=predicts, of_target=of_target)
         choice = Choice.of(default if rule is None else rule, options)
         choice.check(source, **amount, direction=score.direction, predicts=predicts)
         if any(value is not None for value in amount.values()):

@@ -467,18 +467,3 @@ def test_a_coreset_that_is_replaced_is_said(unseen_says, prune, finished):
 )
 def test_a_message_names_options_as_they_are_typed(message, typed):
     assert as_typed(message) == typed
-
-
-def test_classes_of_unequal_size_are_told_where_strata_of_equal_width_decide(unseen_says, tmp_path):
-    rng = np.random.default_rng(0)
-    y = (np.arange(200) % 4 == 0).astype(int)
-    np.savez(tmp_path / "unequal.npz", x=rng.normal(size=(200, 3)) + 2 * y[:, None], y=y)
-    even = np.arange(200) % 2
-    np.savez(tmp_path / "equal.npz", x=rng.normal(size=(200, 3)) + 2 * even[:, None], y=even)
-    run = ("--keep", "0.5", "--learner", "logistic", "--no-report", "--out")
-    said = unseen_says("prune", tmp_path / "unequal.npz", *run, tmp_path / "a").out
-    assert "--rule stratified:by=rank,cutoff=auto --quota floored" in said
-    over_all, by_rank = ("--rule", "stratified"), ("--rule", "stratified:by=rank,cutoff=auto", "--quota", "floored")
-    for out, rule in (("b", by_rank), ("d", over_all)):
-        assert "of unequal size" not in unseen_says("prune", tmp_path / "unequal.npz", *rule, *run, tmp_path / out).out
-    assert "of unequal size" not in unseen_says("prune", tmp_path / "equal.npz", *run, tmp_path / "c").out

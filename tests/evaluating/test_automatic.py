@@ -99,5 +99,5 @@ def test_usual_candidates_that_cannot_meet_the_budget_are_left_out():
 
 
 def test_a_score_of_worth_does_not_say_who_is_hardest():
-    lines = [method.text for method in automatic.candidates_for("dual", None)]
+    lines = [method.text for method in automatic.candidates_for("dual", np.array([0, 1]), None)]
     assert lines == ["random", "folds/dual/top", "folds/dual/stratified", "grow/dual/stratified"]

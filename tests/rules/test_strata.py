@@ -336,6 +336,28 @@ def hard_class():
     )
 
 
+def test_the_default_draws_hard_samples_of_a_large_class_no_oftener_than_easy_ones():
+    """Most of the large class is easy. Strata of equal width would draw its few hard samples most."""
+    rng = np.random.default_rng(0)
+    labels = (np.arange(4000) % 4 == 0).astype(int)
+    score = np.where(labels == 0, rng.beta(1, 8, 4000), rng.beta(2, 2, 4000))
+    table = unseen.ScoreTable(
+        ids=np.arange(4000), labels=labels, class_names=("large", "small"), folds=np.zeros((1, 4000), np.int32),
+        values={"el2n": score[None]}, directions={"el2n": "harder"}, predictions=(score > 0.5) ^ labels,
+    )  # fmt: skip
+    large = np.flatnonzero(labels == 0)
+    hard = large[np.argsort(score[large])][-600:-100]  # less what is cut off
+    easy = large[np.argsort(score[large])][:500]
+
+    def oftener(rows):
+        return np.isin(hard, rows).sum() / np.isin(easy, rows).sum()
+
+    default = unseen.select(table, keep=0.3)
+    assert default.provenance["options"]["by"] == "rank"
+    assert 0.8 < oftener(default.indices) < 1.25
+    assert oftener(unseen.select(table, keep=0.3, rule="stratified:cutoff=auto,quota=floored").indices) > 2
+
+
 def test_the_default_keeps_the_share_of_a_class_that_models_get_wrong():
     """Weak models name one class too often, and cut over all samples the other one would lose most."""
     table = hard_class()

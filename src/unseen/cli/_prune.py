@@ -26,10 +26,6 @@ AUTO = "auto"  # the rule
 BACKBONE = "efficientnet_lite0"
 MANY_PIXELS, LONG = 20_000_000, 300.0  # of all images; seconds
 
-RECALL = (
-    "of unequal size, and the recall of rarer ones may fall; see `unseen evaluate`, and compare with "
-    "--rule stratified:by=rank,cutoff=auto --quota floored"
-)
 WEAK = "where these are weak, random may do better: see `unseen evaluate`"
 
 
@@ -297,16 +293,6 @@ def describe_disagreement(summary: Mapping[str, Any]) -> str:
     return f"held-out disagreement {percent(inside)} in the coreset, {percent(outside)} in a random one"
 
 
-def _may_lose_recall(result: Pruned) -> bool:
-    """Tell whether classes are of unequal size and strata of equal width were drawn in each (docs/results.md, 7)."""
-    import numpy as np
-
-    counts = np.bincount(result.scores.labels)
-    how = result.coreset.provenance
-    by_width = how.get("rule") == "stratified" and how.get("quota") and (how.get("options") or {}).get("by") == "width"
-    return bool(by_width and "target" not in result.scores.provenance and counts.max() > 2 * counts[counts > 0].min())
-
-
 def show(result: Pruned, summary: dict[str, Any]) -> None:
     """Print the result in words."""
     import numpy as np
@@ -334,8 +320,6 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
     if "r2" in summary:
         half = f"off by {summary['median_error']:.3g} or less for half of the samples"
         lines.append(("models", f"{result.scores.exposure} R² {percent(summary['r2'])}, {half}"))
-    if _may_lose_recall(result):
-        lines.append(("classes", RECALL))
     if summary.get("cut_off", 0.0) > (n - kept) / n / 2:  # strata have little left to choose
         left, wrong = percent(summary["cut_off"]), percent(1.0 - summary["accuracy"])
         lines.append(("hardest", f"{left} left out as such, since models got {wrong} wrong; {WEAK}"))

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from unseen.core.arrays import IntArray
 from unseen.core.protocols import Data
 from unseen.data.parts import split_off
 from unseen.engine.runs.base import Run
@@ -21,15 +22,16 @@ from unseen.errors import ArgumentError, BudgetError
 from unseen.evaluating.methods import RANDOM, Method
 from unseen.evaluating.statistics import FEWEST, against_random
 from unseen.evaluating.trials import Difference, Trials
+from unseen.rules.registry import default_rule
 from unseen.scores.registry import resolve as resolve_score
 
 AUTO = "auto"
 
-# {score} stands for the score asked for.
+# {score} stands for the score asked for, {default} for the default rule of the data.
 CANDIDATES = (
     "folds/{score}/top",
     "folds/{score}/stratified",
-    "halves/{score}/stratified:cutoff=auto,quota=floored",
+    "halves/{score}/{default}",
     "folds/{score}/stratified:cutoff=error",
     "folds/{score}/stratified:cutoff=0.3",
     "grow/{score}/stratified",
@@ -37,16 +39,23 @@ CANDIDATES = (
 FRESH = 1_000  # the first replicate of the confirmation
 
 
-def candidates_for(score: str, given: Sequence[str] | None) -> list[Method]:
+def candidates_for(score: str, labels: IntArray, given: Sequence[str] | None) -> list[Method]:
     """Return the methods to compare, random among them.
 
-    >>> [method.text for method in candidates_for("el2n", ["seen/el2n/top"])]
+    >>> from unseen.data import digits
+    >>> [method.text for method in candidates_for("el2n", digits().labels, ["seen/el2n/top"])]
     ['random', 'seen/el2n/top']
     """
     lines = list(given or ())
     if given is None:
-        worth = resolve_score(score).direction == "worth"  # a score of worth names no hardest samples to cut off
-        lines = [line.format(score=score) for line in CANDIDATES if not (worth and "cutoff" in line)]
+        direction = resolve_score(score).direction
+        default = default_rule(direction, labels)
+        # A score of worth names no hardest samples to cut off.
+        lines = [
+            line.format(score=score, default=default)
+            for line in CANDIDATES
+            if not (direction == "worth" and ("cutoff" in line or "default" in line))
+        ]
     methods = [RANDOM, *(Method.of(line) for line in lines)]
     if any(method.rule is None for method in methods):
         raise ArgumentError("candidates must choose a part of the data, got 'full'")
@@ -88,7 +97,7 @@ def find_best_method(
     `score` is that of the default candidates, and `more` the learner, the groups and where fits run, as `Trials` takes
     them. The run is opened here and closed by the caller.
     """
-    candidates = candidates_for(score, auto.candidates)
+    candidates = candidates_for(score, data.labels, auto.candidates)
     pool, probed = split_off(data, auto.probe, seed=seed)
     trials = Trials(
         pool, probed, candidates, run=run, seed=seed, fix=auto.fix, trainee=auto.trainee,

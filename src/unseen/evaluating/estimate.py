@@ -181,7 +181,8 @@ def estimate(
     exposure = plan_of(plan, closed_form=work.learner.closed_form)
     first = resolve_score(score if score is not None else "el2n" if source.targets is None else "loss")
     predicts = source.targets is None and "logits" in work.learner.provides
-    choice = Choice.of(default_rule(first.direction, predicts=predicts, of_target=source.targets is not None))
+    of_target = source.targets is not None
+    choice = Choice.of(default_rule(first.direction, source.labels, predicts=predicts, of_target=of_target))
     job = _job(work, exposure, choice.scores(first, exposure, also, classes=source.targets is None), seed)
     budget = None if keep is None and prune is None else budget_of(len(source), **amounts(keep=keep, prune=prune))
     costs = Costs(work, job, SCORING_SECONDS)

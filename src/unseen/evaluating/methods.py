@@ -44,7 +44,7 @@ def default_method(data: Data) -> str:
     'halves/el2n/stratified:cutoff=auto,quota=floored'
     """
     of_target = data.targets is not None
-    return f"halves/{'loss' if of_target else 'el2n'}/{default_rule('harder', of_target=of_target)}"
+    return f"halves/{'loss' if of_target else 'el2n'}/{default_rule('harder', data.labels, of_target=of_target)}"
 
 
 def usual_methods(learner: Any, data: Data) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from unseen.core.arrays import IntArray
 from unseen.core.coreset import Coreset
 from unseen.core.exposure import Plan
 from unseen.core.protocols import Data
@@ -140,25 +141,41 @@ samples, below the budget of 800
 # ---- a rule with all its options -----------------------------------------------------------------------------------
 
 FALLBACK = "random:quota=floored"  # where models are too weak to choose
+UNEVEN = 1.25  # size of the largest class in mean sizes, from which strata have equal count by default
 LEAST_STRENGTH = 0.05  # part of the way from the largest class's share to 1 that held-out accuracy must cover
 LEAST_RECALL = 0.1  # part of the way from the mean recall of a constant to 1, of a model with class weights
 SHARED = ("labels", "features", "quota", "align", "nan", "mean_confidence")
 
 
-def default_rule(direction: Direction, *, predicts: bool = True, of_target: bool = False) -> str:
+def default_rule(
+    direction: Direction, labels: IntArray | None = None, *, predicts: bool = True, of_target: bool = False
+) -> str:
     """Name the default rule: in each class, strata of the score, without some of the hardest samples.
 
     How many of the hardest are cut off depends on the held-out error and on how much is pruned, see `Stratified`.
     Nothing is cut off for a score of worth, which does not measure difficulty, nor without held-out predictions. For a
     regression target, where strata are worse than random, the rule is `trimmed`: random without outliers.
 
+    Strata have equal width, or equal count where the largest class of `labels`, int (n,), has at least 1.25 times as
+    many samples as the mean class. Inside a large class most samples are easy. Strata of equal width draw many of its
+    few hard ones, which lie next to the small classes, and models then find fewer samples of these
+    (benchmarks/quality/results.md, "Recall of rarer classes").
+
     >>> default_rule("harder"), default_rule("worth"), default_rule("harder", of_target=True)
     ('stratified:cutoff=auto,quota=floored', 'stratified:quota=floored', 'trimmed')
+    >>> default_rule("harder", np.array([0, 0, 0, 1]))
+    'stratified:by=rank,cutoff=auto,quota=floored'
     """
     if of_target and direction == "harder":
         return "trimmed"
+    by = "" if labels is None or not _are_uneven(labels) else "by=rank,"
     cut = "" if direction == "worth" or not predicts else "cutoff=auto,"
-    return f"stratified:{cut}quota=floored"
+    return f"stratified:{by}{cut}quota=floored"
+
+
+def _are_uneven(labels: IntArray) -> bool:
+    counts = np.bincount(labels)
+    return bool(counts.max() >= UNEVEN * counts[counts > 0].mean())
 
 
 def too_weak(table: ScoreTable) -> str | None:
