@@ -213,7 +213,10 @@ def blocks() -> dict[str, list[str]]:
     made |= {f"quotas {keep}": by_bed(quotas["beds"], keep) for keep in KEEPS}
     made["quotas setting"] = setting(quotas)
     made["rare classes"] = rare_classes(_result("rare_classes"))
-    made["recall"] = recall(_result("recall"))
+    for name in ("recall_tuning", "recall_large_tuning", "recall_report"):
+        result = _result(name)
+        made[name.replace("_", " ")] = recall(result["cells"]) + setting(result)
+    made["answer recall"] = recall_by_bed(_result("recall_report")["cells"])
     for side in ("tuning", "report"):
         small = _result(f"small_data_{side}")
         made[f"small data {side}"] = small_data(small["cells"]) + setting(small)
@@ -505,25 +508,43 @@ def rare_classes(result: dict[str, Any]) -> list[str]:
     return table(["accuracy (mean recall)", *map(percent_pruned, KEEPS)], rows) + setting(result)
 
 
-def recall(result: dict[str, Any]) -> list[str]:
-    """By bed, estimator and budget: accuracy over random of each arm, and in brackets the mean recall over random."""
-    cells = {(c["bed"], c["estimator"], c["arm"], c["keep"], c["seed"]): c for c in result["cells"]}
-    arms = [arm for arm in dict.fromkeys(c["arm"] for c in result["cells"]) if arm not in ("everything", "random")]
-    rows = []
-    for bed, estimator in dict.fromkeys((c["bed"], c["estimator"]) for c in result["cells"]):
-        for keep in map(float, KEEPS):
-            entries = []
-            for arm in arms:
-                both = []
-                for what in ("accuracy", "recall"):
-                    gains = [
-                        cells[bed, estimator, arm, keep, seed][what] - cells[bed, estimator, "random", keep, seed][what]
-                        for seed in range(result["seeds"])
-                    ]
-                    both.append(starred(interval(gains)))
-                entries.append(f"{both[0]} ({both[1]})")
-            rows.append([f"{bed}, {estimator}, {percent_pruned(str(keep))}", *entries])
-    return table(["accuracy (mean recall) over random", *arms], rows) + setting(result)
+def _recall_gains(cells: list[dict[str, Any]], arm: str, keep: str) -> dict[tuple[str, bool, str], np.ndarray]:
+    """By bed, tail and estimator, points of accuracy and of mean recall over random: (replicates, 2)."""
+    found: dict[tuple[str, bool, str], list[Any]] = {}
+    for cell in cells:
+        arms = cell["arms"]
+        gain = np.subtract(arms[arm][keep], arms["random"][keep])
+        found.setdefault((cell["bed"], cell["tail"], cell["estimator"]), []).append(gain)
+    return {key: np.array(gains) for key, gains in found.items()}
+
+
+def recall(cells: list[dict[str, Any]]) -> list[str]:
+    """By design: points of accuracy (of mean recall) over random, and the cells that are certainly below it."""
+    arms = [arm for arm in cells[0]["arms"] if arm not in ("random", "everything")]
+    keeps, rows = list(cells[0]["arms"]["random"]), []
+    for arm in arms:
+        gains = {keep: _recall_gains(cells, arm, keep) for keep in keeps}
+        means = [np.mean([g.mean(axis=0) for g in by.values()], axis=0) for by in gains.values()]
+        below = [[interval(g[:, what]).high < 0 for by in gains.values() for g in by.values()] for what in (0, 1)]
+        entries = [f"{100 * a:+.1f} ({100 * r:+.1f})" for a, r in means]
+        rows.append([arm, *entries, f"{sum(below[0])} ({sum(below[1])}) of {len(below[0])}"])
+    return table(["accuracy (mean recall) over random", *map(percent_pruned, keeps), "certainly below"], rows)
+
+
+def recall_by_bed(cells: list[dict[str, Any]]) -> list[str]:
+    """By bed: mean recall over random, mean over estimators, of the default and of the default before."""
+    keeps, rows = list(cells[0]["arms"]["random"]), []
+    for bed, tail in dict.fromkeys((cell["bed"], cell["tail"]) for cell in cells):
+        own = [cell for cell in cells if (cell["bed"], cell["tail"]) == (bed, tail)]
+        entries = []
+        for keep in keeps:
+            now, before = (
+                np.mean([g[:, 1].mean() for g in _recall_gains(own, arm, keep).values()])
+                for arm in ("default", "width (was the default)")
+            )
+            entries.append(f"{100 * now:+.1f} ({100 * before:+.1f})")
+        rows.append([f"{bed}{', long tail' if tail else ''}", *entries])
+    return table(["mean recall over random (before)", *map(percent_pruned, keeps)], rows)
 
 
 def lost_by_a_class(result: dict[str, Any]) -> list[str]:

@@ -17,6 +17,9 @@ import features
 import gpu_tier
 import imagenet
 import real_networks
+import recall
+
+import tables
 
 pytest.importorskip("torch", reason="images become features, and networks learn, by torch")
 
@@ -117,6 +120,57 @@ def test_ridge_is_refitting_without_each_row():
         left_out.append(model.fit(X[others], targets[others]).predict(X[row : row + 1]).argmax() == y[row])
     assert said["left_out"] == pytest.approx(np.mean(left_out))
     assert said["test"] == pytest.approx((model.fit(X, targets).predict(X_test).argmax(axis=1) == y_test).mean())
+
+
+# ---- recall of rarer classes -----------------------------------------------------------------------------------------
+
+
+def test_the_study_of_recall_draws_a_long_tail_and_goes_on(monkeypatch, tmp_path, capsys):
+    from sklearn.naive_bayes import GaussianNB
+
+    monkeypatch.setattr(
+        recall, "ESTIMATORS", {name: lambda seed: GaussianNB(var_smoothing=0.01) for name in recall.ESTIMATORS}
+    )
+    monkeypatch.setattr(recall, "KEEPS", (0.5,))
+    argv = ["recall.py", "--data", ".", "--cache", ".", "--out", tmp_path, "--side", "report", "--beds", "digits"]
+    monkeypatch.setattr(sys, "argv", [*map(str, argv), "--rows", "300", "--seeds", "2"])
+    recall.main()
+    path = tmp_path / "recall_digits.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["seed"], line["tail"]) for line in lines] == [
+        (s, t) for s in (0, 1) for t in (False,) * 3 + (True,) * 3
+    ]
+    even, tailed = sorted(lines[0]["sizes"]), sorted(lines[3]["sizes"])
+    assert sum(even) == 300
+    assert even[-1] < 2 * even[0]
+    assert tailed[-1] / tailed[0] == pytest.approx(20, rel=0.2)
+    for line in lines:
+        assert set(line["arms"]) == {"random", "width (was the default)", "default", "everything"}
+        assert all(
+            0 < accuracy <= 1 and 0 < mean <= 1 for by in line["arms"].values() for accuracy, mean in by.values()
+        )
+        uneven = max(line["sizes"]) >= 1.25 * np.mean(line["sizes"])
+        if not uneven:
+            assert line["arms"]["default"] == line["arms"]["width (was the default)"]
+    recall.main()
+    assert len(path.read_text().splitlines()) == len(lines), "what is done is not done again"
+    assert [row.split(" | ")[0] for row in tables.recall(lines)[2:-1]] == ["| width (was the default)", "| default"]
+    assert tables.recall_by_bed(lines)[2].startswith("| digits | ")
+
+
+def test_the_designs_of_recall_keep_the_quotas():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [300, 60, 20])
+    table = unseen.ScoreTable(
+        ids=np.arange(380), labels=labels, class_names=("a", "b", "c"), folds=np.zeros((1, 380), np.int32),
+        values={"el2n": rng.random((1, 380))}, directions={"el2n": "harder"}, predictions=np.zeros(380, np.int64),
+    )  # fmt: skip
+    quotas = unseen.select(table, rule="random:quota=floored", keep=0.3).provenance["quota"]
+    for name, choose in recall.choices(table, 0.3, 0).items():
+        rows = choose()
+        assert len(np.unique(rows)) == len(rows) == 114, name
+        if name in recall.WAYS:
+            assert np.bincount(labels[rows]).tolist() == list(quotas.values()), name
 
 
 # ---- the GPU tier ----------------------------------------------------------------------------------------------------
