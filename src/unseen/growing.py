@@ -112,16 +112,14 @@ def grow(
     named = Choice.of("stratified" if rule is None else rule).rule
     check_arguments(grow, options, [*named.options(), *SHARED, *Running.__annotations__])
     running, options = without_running(options)
-    direction = resolve_score(score).direction
     exposure = None if plan is None else plan_of(plan, closed_form=False)
-    choice = Choice.of(default_rule(direction) if rule is None else rule, options)
-    growth = Growth(choice, score, refill, start, steps, exposure, fallback=rule is None)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
         source = opened(data, y, reading, reading.pop("features", None), cache=out)
         refuse_target(source, "grow scores outsiders by what is predicted of classes", "`prune` works without classes")
-        if rule is None:
-            growth = replace(growth, choice=Choice.of(default_rule(direction, source.labels), options))
+        default = default_rule(resolve_score(score).direction, source.labels)
+        choice = Choice.of(default if rule is None else rule, options)
+        growth = Growth(choice, score, refill, start, steps, exposure, fallback=rule is None)
         work = Work(source, learner, groups=groups, **running)
         loop = Loop(work, growth, **amounts(keep=keep, prune=prune), seed=seed)
         with work.session():
