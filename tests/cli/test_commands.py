@@ -109,7 +109,10 @@ def test_json_of_select_resume_and_lists(unseen_says, finished, tmp_path):
     assert parsed(unseen_says("resume", finished, "--json"))["kept"] == 100
     names = {entry["name"] for entry in parsed(unseen_says("scores", "--json"))["scores"]}
     assert {"el2n", "aum", "memorization"} <= names
-    assert "stratified" in {entry["name"] for entry in parsed(unseen_says("rules", "--json"))["rules"]}
+    rules = parsed(unseen_says("rules", "--json"))
+    assert "stratified" in {entry["name"] for entry in rules["rules"]}
+    assert rules["defaults"]["uneven classes"] == "stratified:by=rank,cutoff=auto,quota=floored"
+    assert f"default, target          {rules['defaults']['target']}" in unseen_says("rules").out
     assert parsed(unseen_says("learners", "--json"))["defaults"]["image"] == "convnet"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from unseen.cli import _options as o
-from unseen.cli._console import print_json, stacked
+from unseen.cli._console import aligned, out, print_json, stacked
 
 
 @o.subcommand("json")
@@ -27,12 +27,19 @@ def scores(json: bool = o.JSON) -> None:
 
 @o.subcommand("json")
 def rules(json: bool = o.JSON) -> None:
-    """List the rules: what they read, their options, where they come from."""
-    from unseen.rules.registry import RULES, about
+    """List the rules: what they read, their options, where they come from; and the default."""
+    import numpy as np
+
+    from unseen.rules.registry import RULES, about, default_rule
 
     entries = [asdict(about(name)) for name in RULES]
+    defaults = {
+        "classes": default_rule("harder"),
+        "uneven classes": default_rule("harder", np.array([0, 0, 0, 1])),
+        "target": default_rule("harder", of_target=True),
+    }
     if json:
-        print_json({"rules": entries})
+        print_json({"rules": entries, "defaults": defaults})
         return
     of_score = {"nothing": [], "order": ["the order of the scores"], "values": ["the scores"]}
     rows = []
@@ -40,6 +47,8 @@ def rules(json: bool = o.JSON) -> None:
         reads = ", ".join([*of_score[e["reads"]], *e["needs"]]) or "nothing"
         rows.append(([e["name"]], [e["formula"], e["source"], f"reads {reads}{_options(e['options'])}"]))
     stacked(["rule", "what it does, source, reads, options"], rows)
+    out.print()
+    aligned([(f"default, {kind}", rule) for kind, rule in defaults.items()])
 
 
 @o.subcommand("json")
