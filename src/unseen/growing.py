@@ -410,6 +410,7 @@ class Loop:
         return {
             "rule": growth.choice.rule.name,
             "options": growth.choice.rule.options(),
+            "quota_by": growth.quota,
             "budget": self.budget,
             "n": len(self.work.data),
             "seed": self.seed,

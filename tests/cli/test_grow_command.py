@@ -26,7 +26,7 @@ def test_it_tells_what_it_will_do_each_step_and_the_result(unseen_says, grow, tm
     assert "4 trainings by sklearn:LogisticRegression, 1 thread each" in said.err
     assert re.search(r"^step 2: 80 samples, 20 entered$", said.err, re.M)
     assert re.search(r"^step 2 +80 +\+20 +entropy, by models of 60$", said.out, re.M)
-    assert re.search(r"^kept +80 of 200 samples \(40\.0 %\), by stratified$", said.out, re.M)
+    assert re.search(r"^kept +80 of 200 samples \(40\.0 %\), by stratified:cutoff=auto,quota=floored$", said.out, re.M)
     assert {"coreset.parquet", "history.parquet", "scores.parquet", "command.json"} <= {p.name for p in run.iterdir()}
     assert len(unseen.load(run).coreset) == 80
 

@@ -72,7 +72,7 @@ def test_copies_that_stay_together_are_told(unseen_says, tmp_path):
     X[1], X[3] = X[0], X[2]
     np.savez(tmp_path / "copies.npz", x=X, y=np.arange(40) // 2 % 2)
     command = ["prune", tmp_path / "copies.npz", "--keep", "9", "--learner", "logistic", "--folds", "2", "--no-report"]
-    assert "groups  2 sets of copies" in unseen_says(*command, "--out", tmp_path / "run").err
+    assert "groups  2 sets of exact copies; each" in unseen_says(*command, "--out", tmp_path / "run").err
 
 
 def test_the_time_left_counts_what_this_process_did(monkeypatch):

@@ -410,7 +410,8 @@ def outlook(plan: dict[str, Any], options: dict[str, Any], budget: str | None, h
     if budget is not None:
         lines.insert(1, ("budget", budget))
     if plan["groups"]:
-        lines.insert(1, ("groups", f"{plan['groups']:,} sets of copies, or groups of yours; each stays in one fold"))
+        what = "sets of exact copies" if plan["copies_alone"] else "groups or sets of exact copies"
+        lines.insert(1, ("groups", f"{plan['groups']:,} {what}; each stays in one fold"))
     if held:
         lines[-1] = ("done", f"{held} of {_many(plan['fits'], 'training')} before, kept in this run")
     return lines + [("note", note) for note in plan["notes"]]

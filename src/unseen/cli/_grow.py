@@ -135,6 +135,7 @@ def summarise(result: unseen.Grown, run: Path) -> dict[str, Any]:
 def show(result: unseen.Grown, summary: dict[str, Any]) -> None:
     """Print the result in words."""
     from unseen.core.table import meaning
+    from unseen.rules.registry import spec_of
 
     sizes = result.history.sizes
     refill = result.history.about["grown"].get("refill", summary["score"])
@@ -145,7 +146,7 @@ def show(result: unseen.Grown, summary: dict[str, Any]) -> None:
     n, kept = summary["n"], summary["kept"]
     aligned(
         [
-            ("kept", f"{kept:,} of {n:,} samples ({percent(kept / n)}), by {summary['rule']}"),
+            ("kept", f"{kept:,} of {n:,} samples ({percent(kept / n)}), by {spec_of(result.coreset)}"),
             ("score", f"{summary['score']}, {meaning(summary['direction'])}"),
             ("labels", describe_disagreement(summary)),
             ("coreset", summary["coreset"]),

@@ -299,11 +299,12 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
 
     from unseen.core.table import meaning
     from unseen.evaluating.automatic import told
+    from unseen.rules.registry import spec_of
 
     n, kept, name = summary["n"], summary["kept"], summary["score"]
     low, middle, high = np.nanpercentile(result.scores.column(name), [5, 50, 95])
     lines = [
-        ("kept", f"{kept:,} of {n:,} samples ({percent(kept / n)}), {n - kept:,} pruned, by {summary['rule']}"),
+        ("kept", f"{kept:,} of {n:,} samples ({percent(kept / n)}), {n - kept:,} pruned, by {spec_of(result.coreset)}"),
         ("score", f"{name}, {meaning(summary['direction'])}: median {middle:.3g}, 90 % in {low:.3g} .. {high:.3g}"),
     ]
     if "outliers" in summary:

@@ -211,6 +211,7 @@ class Work:
         fingerprint = data.fingerprint(full=verify == "full")
         copies = data.duplicate_groups() if isinstance(groups, str) and groups == "duplicates" else None
         found = _find_groups(data, groups, copies)
+        self.copies_alone = data.groups is None and isinstance(groups, str)
         self.samples = SampleInfo(data.ids, data.labels, data.class_names, found, fingerprint, data.targets)
         telling = data.targets is None and (data.kind == "text" or math.prod(data.sample_shape) >= TELLING)
         self._contradiction = _find_contradiction(self.samples, copies) if telling else None
@@ -517,6 +518,7 @@ def _describe_scoring(work: Work, job: Scoring) -> dict[str, object]:
         "learner_bytes": own or 0,
         "state_bytes": sample * n // max(1, job.fits_in_all // job.plan.repeats),
         "groups": 0 if job.samples.groups is None else int(np.sum(np.bincount(job.samples.groups) > 1)),
+        "copies_alone": work.copies_alone,
         "notes": list(data.notes),
     }
 

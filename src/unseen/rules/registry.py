@@ -79,6 +79,23 @@ def resolve(spec: str | Rule) -> Rule:
     return _make(*parse_spec(spec))
 
 
+def spec_of(coreset: Coreset) -> str:
+    """Write the rule of a coreset as it is typed, with the options that are not its defaults.
+
+    >>> from unseen.rules import stratified
+    >>> spec_of(stratified([0.2, 0.9, 0.4, 0.6], keep=2, direction="harder", by="rank"))
+    'stratified:by=rank'
+    """
+    about = coreset.provenance
+    name = str(about.get("rule", "?"))
+    usual = {f.name: f.default for f in fields(RULES.get(name))} if name in RULES else {}  # type: ignore[arg-type]
+    options = {key: value for key, value in (about.get("options") or {}).items() if value != usual.get(key, value)}
+    if about.get("quota_by") is not None:
+        options["quota"] = about["quota_by"]
+    written = ",".join(f"{key}={value}" for key, value in options.items())
+    return f"{name}:{written}" if written else name
+
+
 def _make(name: str, options: Mapping[str, Any]) -> Rule:
     rule = RULES.get(name)
     known = [f.name for f in fields(rule)]  # type: ignore[arg-type]
