@@ -508,8 +508,8 @@ STUDIES = {
 # ---- running and writing ---------------------------------------------------------------------------------------------
 
 
-def run(study: str, bed: str, seed: int, cache: Path, data: Path, out: Path) -> None:
-    """All cells of one replicate that are not there yet."""
+def run(study: str, bed: str, seed: int, cache: Path, data: Path, out: Path, named: list[str] | None = None) -> None:
+    """All cells of one replicate that are not there yet; of the named designs, if any are."""
     path = out / f"{study}_{bed}.jsonl"
     done = {(cell["seed"], cell["keep"], cell["design"]) for cell in read(path)}
     of = replicate(bed, seed, cache, data)
@@ -524,9 +524,9 @@ def run(study: str, bed: str, seed: int, cache: Path, data: Path, out: Path) -> 
 
         for keep, designs in STUDIES[study][0](of, seed):
             for name, (price, choose) in designs.items():
-                if (seed, keep, name) not in done:
+                if (seed, keep, name) not in done and (named is None or name in named):
                     tested(keep, name, price, choose(), seed + 1000)
-        if (seed, 1.0, "everything") not in done:
+        if (seed, 1.0, "everything") not in done and named is None:
             tested(1.0, "everything", 0, np.arange(len(of.X)), seed + 1000)
 
 
@@ -584,6 +584,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder that keeps every cell")
     parser.add_argument("--study", nargs="+", choices=list(STUDIES), default=list(STUDIES))
     parser.add_argument("--beds", nargs="+", choices=list(BEDS), help="default: those of the study")
+    parser.add_argument("--designs", nargs="+", help="default: all of the study")
     parser.add_argument("--seeds", type=int, help="replicates; default: 3 for tuning, 5 for report")
     parser.add_argument("--write", action="store_true", help="put what is there into benchmarks/results and stop")
     parser.add_argument("--threads", type=int, default=1)
@@ -597,7 +598,7 @@ def main() -> None:
         _, side, seeds = STUDIES[study]
         for seed in range(given.seeds or seeds):
             for bed in given.beds or [name for name, bed in BEDS.items() if bed.side == side]:
-                run(study, bed, seed, given.cache, given.data, given.out)
+                run(study, bed, seed, given.cache, given.data, given.out, given.designs)
                 print(study, bed, seed, flush=True)
 
 
