@@ -216,7 +216,7 @@ def blocks() -> dict[str, list[str]]:
     for name in ("recall_tuning", "recall_large_tuning", "recall_report"):
         result = _result(name)
         made[name.replace("_", " ")] = recall(result["cells"]) + setting(result)
-    made["answer recall"] = recall_by_bed(_result("recall_report")["cells"])
+    made["recall by bed"] = recall_by_bed(_result("recall_report")["cells"])
     for side in ("tuning", "report"):
         small = _result(f"small_data_{side}")
         made[f"small data {side}"] = small_data(small["cells"]) + setting(small)

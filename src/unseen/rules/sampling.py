@@ -177,7 +177,8 @@ class Stratified(Rule):
       `fit` is below a quarter, strata share only `4 * fit` of the budget, and the rest is drawn at random.
 
     Give `quota="floored"` beside it, as the default does. Over all classes at once, weak models cut off the smaller or
-    harder class, and what is trained on the rest is worse than on random samples.
+    harder class, and what is trained on the rest is worse than on random samples. Where classes are of unequal size,
+    give `by="rank"`, too, as the default does: see `unseen.rules.registry.default_rule`.
 
     Cost: O(n), and a key a sample.
 
