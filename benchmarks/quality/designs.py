@@ -47,7 +47,7 @@ from unseen.rules.sampling import share_out, strata_by_rank, strata_by_width
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from beds import BATCH, BEDS, EPOCHS, Network, Replicate, replicate, train
 
-from setting import write
+from setting import RESULTS, about, write
 
 KEEPS = (0.9, 0.7, 0.5, 0.3, 0.1)
 Rows = np.ndarray
@@ -541,8 +541,21 @@ def read(path: Path) -> list[dict[str, Any]]:
     return cells
 
 
+def merged(path: Path, *keys: str) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """The cells of a file that holds a line for each time that arms were added to a cell; `keys` name a cell."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for cell in read(path):
+        key = tuple(cell[name] for name in keys)
+        found[key] = {**cell, "arms": {**found.get(key, {"arms": {}})["arms"], **cell["arms"]}}
+    return found
+
+
 def written(study: str, out: Path, result: Path | None = None) -> Path:
-    """The accuracies of a study as one result file: bed, design, keep, one figure a replicate."""
+    """The accuracies of a study as one result file: bed, design, keep, one figure a replicate.
+
+    Designs that were run again, by `--designs`, take the place of those in the file, if random came out the same. The
+    setting of the bed's last run is then in `run_again`.
+    """
     beds: dict[str, Any] = {}
     for path in sorted(out.glob(f"{study}_*.jsonl")):
         table: dict[str, dict[str, dict[int, Any]]] = {}
@@ -557,7 +570,23 @@ def written(study: str, out: Path, result: Path | None = None) -> Path:
             "most_lost_by_a_class": _most_lost(worst),
             "price": prices,
         }
-    return write(f"designs_{study}", {"study": study, "epochs": EPOCHS, "beds": beds}, result)
+    found = {"study": study, "epochs": EPOCHS, "beds": beds}
+    before = RESULTS / f"designs_{study}.json"
+    if before.exists():
+        earlier = json.loads(before.read_text())
+        renewed = {name: _renewed(name, bed, beds.get(name)) for name, bed in earlier["beds"].items()}
+        again = {name: about() for name in beds}
+        found = {**earlier, "beds": {**beds, **renewed}, "run_again": {**earlier.get("run_again", {}), **again}}
+    return write(f"designs_{study}", found, result)
+
+
+def _renewed(name: str, earlier: dict[str, Any], bed: dict[str, Any] | None) -> dict[str, Any]:
+    """A bed of the result file with the designs that were run again."""
+    if bed is None:
+        return earlier
+    if bed["accuracy"]["random"] != earlier["accuracy"]["random"]:
+        raise SystemExit(f"random differs on {name}, so cells of the two runs cannot stand side by side")
+    return {part: {**earlier[part], **bed[part]} for part in earlier}
 
 
 def _by_replicate(cells: dict[int, Any]) -> Any:

@@ -210,7 +210,7 @@ def choices(table: ScoreTable, keep: float, seed: int) -> dict[str, Callable[[],
 # ---- running ---------------------------------------------------------------------------------------------------------
 
 Test = Callable[[np.ndarray], list[float]]
-Key = tuple[str, int, bool, str]  # bed, seed, tail, estimator
+CELL = ("bed", "seed", "tail", "estimator")
 Arms = dict[str, dict[str, list[float]]]  # by arm and share kept, accuracy and mean recall
 
 
@@ -235,7 +235,9 @@ def _judge(guess: np.ndarray, y: np.ndarray) -> list[float]:
     return [float(np.mean(guess == y)), float(balanced_accuracy_score(y, guess))]
 
 
-def cells(bed: str, seed: int, given: argparse.Namespace, done: dict[Key, Arms]) -> Iterator[dict[str, Any]]:
+def cells(
+    bed: str, seed: int, given: argparse.Namespace, done: dict[tuple[Any, ...], Arms]
+) -> Iterator[dict[str, Any]]:
     """Train on what each arm keeps, if it was not done yet."""
     names = ["forest", "logistic", "boosting" if bed in BOOSTED else "network"] if given.rows else ["of the bed"]
     for tail in (False,) if bed == "kdd" else (False, True):  # its classes have such a tail, and few rows
@@ -254,16 +256,6 @@ def cells(bed: str, seed: int, given: argparse.Namespace, done: dict[Key, Arms])
             yield {"bed": bed, "seed": seed, "tail": tail, "estimator": name, "sizes": sizes, "arms": found}
 
 
-def merged(path: Path) -> dict[Key, dict[str, Any]]:
-    """The cells of a file; a line for each time that arms were added to one."""
-    found: dict[Key, dict[str, Any]] = {}
-    for cell in designs.read(path):
-        key = (cell["bed"], cell["seed"], cell["tail"], cell["estimator"])
-        cell["arms"] = {**found.get(key, {"arms": {}})["arms"], **cell["arms"]}
-        found[key] = cell
-    return found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("UNSEEN_DATA"), help="default: UNSEEN_DATA")
@@ -279,14 +271,14 @@ def main() -> None:
     torch.set_num_threads(1)
     beds, prefix = given.beds or SHOWN[given.side], "recall" if given.rows else "recall_large"
     if given.write:
-        found = [cell for bed in beds for cell in merged(given.out / f"{prefix}_{bed}.jsonl").values()]
+        found = [cell for bed in beds for cell in designs.merged(given.out / f"{prefix}_{bed}.jsonl", *CELL).values()]
         print(write(f"{prefix}_{given.side}", {"side": given.side, "rows": given.rows, "cells": found}))
         return
     given.out.mkdir(parents=True, exist_ok=True)
     for seed in range(given.seeds):
         for bed in beds:
             path = given.out / f"{prefix}_{bed}.jsonl"
-            done = {key: cell["arms"] for key, cell in merged(path).items()}
+            done = {key: cell["arms"] for key, cell in designs.merged(path, *CELL).items()}
             with path.open("a") as file:
                 for cell in cells(bed, seed, given, done):
                     print(json.dumps(cell), file=file, flush=True)

@@ -50,6 +50,7 @@ ESTIMATORS: dict[str, Callable[[int], Any]] = {
     "neighbours": lambda seed: KNeighborsClassifier(5),
     "network": lambda seed: MLPClassifier((64,), max_iter=60, random_state=seed),
 }
+CELL = ("bed", "seed", "n", "estimator")
 ARMS = {
     "random": "random:quota=proportional",
     "over all": "stratified:cutoff=auto",
@@ -57,8 +58,10 @@ ARMS = {
 }
 
 
-def cells(bed: str, seed: int, cache: Path, data: Path, done: set[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
-    """Train on what each arm keeps, at every size and by every estimator."""
+def cells(
+    bed: str, seed: int, cache: Path, data: Path, done: dict[tuple[Any, ...], dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Train on what each arm keeps, at every size and by every estimator, if it was not done yet."""
     of = replicate(bed, seed, cache, data)
     order = np.random.default_rng([seed, 7, zlib.crc32(bed.encode())]).permutation(len(of.X))
     X_test, y_test = of.X_test[:TESTED], of.y_test[:TESTED]
@@ -66,7 +69,9 @@ def cells(bed: str, seed: int, cache: Path, data: Path, done: set[tuple[Any, ...
         X, y = of.X[order[:n]], of.y[order[:n]]
         classes = np.unique(y)
         for name, made in ESTIMATORS.items():
-            if (seed, n, name) in done:
+            known = done.get((bed, seed, n, name), {"arms": {}})
+            missing = [arm for arm in ARMS if arm not in known["arms"]]
+            if not missing:
                 continue
             table = unseen.score(
                 X, np.searchsorted(classes, y), scores=["el2n", "memorization", "label_issue"],
@@ -74,13 +79,13 @@ def cells(bed: str, seed: int, cache: Path, data: Path, done: set[tuple[Any, ...
             )  # fmt: skip
             found: dict[str, dict[str, float]] = {}
             for keep in (keep for keep in KEEPS if keep * n >= 2 * len(classes)):
-                for arm, rule in ARMS.items():
-                    rule = rule or default_rule("harder", table.labels)
+                for arm in missing:
+                    rule = ARMS[arm] or default_rule("harder", table.labels)
                     reads = "el2n" if arm != "random" else None
                     rows = unseen.select(table, rule=rule, score=reads, keep=keep, seed=seed).indices
                     right = made(seed).fit(X[rows], y[rows]).predict(X_test) == y_test
                     found.setdefault(arm, {})[str(keep)] = float(right.mean())
-            full = float((made(seed).fit(X, y).predict(X_test) == y_test).mean())
+            full = known.get("full") or float((made(seed).fit(X, y).predict(X_test) == y_test).mean())
             held = float(np.mean(table.predictions == table.labels))
             yield {"bed": bed, "seed": seed, "n": n, "estimator": name, "full": full, "held_out": held, "arms": found}
 
@@ -98,13 +103,13 @@ def main() -> None:
     warnings.simplefilter("ignore", ConvergenceWarning)
     beds = given.beds or SHOWN[given.side]
     if given.write:
-        found = [cell for bed in beds for cell in designs.read(given.out / f"small_{bed}.jsonl")]
+        found = [c for bed in beds for c in designs.merged(given.out / f"small_{bed}.jsonl", *CELL).values()]
         print(write(f"small_data_{given.side}", {"side": given.side, "tested": TESTED, "cells": found}))
         return
     for seed in range(given.seeds):
         for bed in beds:
             path = given.out / f"small_{bed}.jsonl"
-            done = {(cell["seed"], cell["n"], cell["estimator"]) for cell in designs.read(path)}
+            done = designs.merged(path, *CELL)
             with path.open("a") as file:
                 for cell in cells(bed, seed, given.cache, given.data, done):
                     print(json.dumps(cell), file=file, flush=True)
