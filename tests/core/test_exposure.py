@@ -212,7 +212,7 @@ def test_every_pair_has_its_place_in_a_repeat(watch):
     plan = unseen.Exposure(train=[[6]] * len(watch), watch=[sorted(w) for w in watch])
     recorder = unseen.Recorder(np.arange(7) % 2, plan=plan)
     for fit in recorder:
-        recorder.record(fit.unseen, np.full((len(fit.unseen), 2), [float(fit.fold), 0.0]))
+        recorder.record(fit.unseen, np.full((len(fit.unseen), 2), [fit.fold - 0.5, -0.5]))
     table = recorder.table()
     for row in range(7):
         assert np.isfinite(table.values["el2n"][:, row]).sum() == sum(row in w for w in watch)

@@ -171,6 +171,13 @@ def test_ids_as_text_in_any_order_and_batch():
     np.testing.assert_allclose(table.column("el2n"), unseen.functional.el2n(LOGITS, LABELS), rtol=1e-12)
 
 
+def test_outputs_of_other_samples_are_doubted_where_a_coreset_is_chosen():
+    good = 5.0 * np.eye(C)[LABELS]
+    with pytest.warns(UserWarning, match=r"not better than naming .* recorded for other samples: does a loader"):
+        unseen.select(record_all(recorder(), np.roll(good, 1, axis=0)), keep=0.5)
+    unseen.select(record_all(recorder(), good), keep=0.5)
+
+
 def test_labels_of_any_kind_and_classes_that_are_missing():
     names = np.array(["ant", "bee", "cat"])[LABELS]
     table = record_all(unseen.Recorder(names, plan=unseen.folds(3)))
@@ -228,6 +235,15 @@ def resumed(tmp_path, **more):
     return recorder(["el2n", "loss"], out=tmp_path / "run", **more)
 
 
+def own_fits(own):
+    """The names of the fits that a recorder hands out."""
+    names = []
+    for fit in own:
+        names.append(fit.name)
+        own.record(fit.unseen, LOGITS[fit.unseen])
+    return names
+
+
 def test_finished_fits_are_not_asked_for_again(tmp_path):
     own = resumed(tmp_path)
     for fit in own:
@@ -238,16 +254,38 @@ def test_finished_fits_are_not_asked_for_again(tmp_path):
         resumed(tmp_path)
     del own
     own = resumed(tmp_path)
-    names = []
-    for fit in own:
-        names.append(fit.name)
-        own.record(fit.unseen, LOGITS[fit.unseen])
-    assert names == ["r0f2"]
+    with pytest.warns(UserWarning, match=rf"^2 of 3 fits are taken from {tmp_path}.* until 20.* UTC, and not") as said:
+        (fit,) = own_fits(own)
+    assert fit == "r0f2"
+    assert [one.filename for one in said] == [__file__], "once"
+    assert "pass another out=; where you name what you train by" in str(said[0].message)
     table = own.table()
     whole = record_all(recorder(["el2n", "loss"]))
     for name in ("el2n", "loss"):
         np.testing.assert_array_equal(table.values[name], whole.values[name])
     np.testing.assert_array_equal(unseen.load(tmp_path / "run").scores.values["el2n"], table.values["el2n"])
+
+
+def test_a_loop_with_a_name_takes_its_fits_without_a_word_and_those_of_another_name_not_at_all(tmp_path):
+    named = {"name": "resnet18, 30 epochs"}
+    table = record_all(resumed(tmp_path, **named))
+    own = resumed(tmp_path, **named)
+    assert list(own) == []
+    np.testing.assert_array_equal(own.table().values["el2n"], table.values["el2n"])
+    with pytest.raises(unseen.RunMismatchError, match=r"another out=:\n.*'resnet18, 30 epochs' \(run\) != 'resnet50'"):
+        resumed(tmp_path, name="resnet50")
+
+
+def test_that_every_fit_was_taken_is_told_too_but_not_of_fits_recorded_by_this_recorder(tmp_path):
+    own = resumed(tmp_path)
+    for _ in range(2):
+        for fit in own:
+            own.record(fit.unseen, LOGITS[fit.unseen])
+    own.table()
+    own = resumed(tmp_path)
+    with pytest.warns(UserWarning, match="^3 of 3 fits are taken from"):
+        assert list(own) == []
+    assert list(own) == []  # said once
 
 
 @pytest.mark.parametrize(
@@ -338,6 +376,130 @@ def test_probabilities_batch_by_batch():
     fit = next(fits)
     with pytest.raises(unseen.ArgumentError, match=r"needs rows that lie in \[0, 1\] and sum to 1, but these do not"):
         own.record(fit.unseen, LOGITS[fit.unseen], probabilities=True)
+
+
+def sigmoid(logits):
+    return 1 / (1 + np.exp(-logits))
+
+
+def test_outputs_of_a_sigmoid_are_told_once_a_recorder():
+    with pytest.warns(UserWarning, match=r"all lie in \[0, 1\], like the outputs of a sigmoid: .* torch.logit") as said:
+        record_all(recorder(), sigmoid(LOGITS))
+    assert [one.filename for one in said] == [__file__]
+    with pytest.warns(UserWarning, match="like the outputs of a sigmoid") as said:
+        unseen.Recorder.from_predictions(sigmoid(HISTORY), LABELS, scores="aum")
+    assert [one.filename for one in said] == [__file__]
+    with pytest.warns(UserWarning, match="like the outputs of a sigmoid"):  # of fits that have a sample each
+        record_all(recorder(plan=unseen.leave_one_out()), sigmoid(LOGITS))
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [
+        LOGITS,
+        np.zeros((N, C)),  # of a last layer that begins at zero
+        0.2 + 0.1 * sigmoid(LOGITS),  # of a model that has hardly learned
+        np.where(np.arange(N)[:, None] == 23, 5.0, sigmoid(LOGITS)),  # nearly all
+        np.log(sigmoid(LOGITS)),
+    ],
+)  # fmt: skip
+def test_logits_that_are_no_outputs_of_a_sigmoid(logits):
+    record_all(recorder(), logits)
+    unseen.Recorder.from_predictions(logits, LABELS)
+
+
+def test_probabilities_of_half_precision_are_told_too():
+    torch = pytest.importorskip("torch")
+    for kind in (torch.float16, torch.bfloat16):
+        p = torch.tensor(np.tile(LOGITS, 40)).softmax(1).to(kind)  # of 120 classes
+        with pytest.warns(UserWarning, match="look like probabilities"):
+            record_all(recorder(classes=120), p)
+
+
+@pytest.mark.parametrize(
+    ("labels", "logits", "hint"),
+    [
+        (LABELS % 2, LOGITS[:, 0], r"got \(8,\); a single output z stands for the logits 0 and z: torch.stack"),
+        (LABELS % 2, LOGITS[:, :1], r"got \(8, 1\); a single output z stands for"),
+        (LABELS, LOGITS.argmax(1), r"got \(8,\); they have a column for each class, and are not the predicted class"),
+        (LABELS % 2, LOGITS, r"got \(8, 3\); if the data lacks some classes of the model, pass classes="),
+    ],
+)  # fmt: skip
+def test_logits_of_another_shape_are_told_what_to_change(labels, logits, hint):
+    own = unseen.Recorder(labels, plan=unseen.folds(3))
+    fits = iter(own)
+    fit = next(fits)
+    with pytest.raises(unseen.ArgumentError, match=hint):
+        own.record(fit.unseen, logits[fit.unseen])
+    with pytest.raises(unseen.DataError, match=r"fit r0f0 ended, but nothing was recorded: .* a callback records when"):
+        next(fits)
+
+
+# Epochs
+
+
+def record_epochs(own, epochs_of):
+    for fit in own:
+        for epoch in epochs_of(fit):
+            own.record(fit.unseen, HISTORY[epoch - 1][fit.unseen], epoch=epoch)
+    return own.table()
+
+
+@pytest.mark.parametrize("score", ["aum", "correctness", "confidence", "forgetting", "variability"])
+def test_one_epoch_is_no_course_of_training(score):
+    with pytest.raises(unseen.DataError, match=f"score '{score}' needs 2 observations .* some sample has 1"):
+        record_all(recorder(score))
+    with pytest.raises(unseen.DataError, match="needs 2 observations"):
+        unseen.Recorder.from_predictions(LOGITS, LABELS, scores=score)
+    with pytest.raises(unseen.ArgumentError, match=f"score '{score}' needs 2 epochs, but the learner .* has only 1"):
+        recorder(score).check(provides=["logits"], epochs=1)
+
+
+def test_one_epoch_that_is_asked_for_by_name():
+    table = record_all(recorder("aum:epochs=1"))
+    np.testing.assert_allclose(table.column("aum:epochs=1"), unseen.functional.aum(LOGITS[None], LABELS), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("score", "epochs", "message"),
+    [
+        ("aum", [4, 5, 6], "epoch 4 of fit r0f0 comes before epoch 1 was recorded, which the scores read; .* begins"),
+        ("aum", [1, 3, 5], "epoch 3 of fit r0f0 comes before epoch 2"),
+        ("el2n:epochs=2", [1, 3], "epoch 3 of fit r0f0 comes before epoch 2"),
+        ("aum:epochs=3", [1, 2, 4], "epoch 4 of fit r0f0 comes before epoch 3"),
+    ],
+)
+def test_epochs_that_are_left_out_though_a_score_reads_them(score, epochs, message):
+    with pytest.raises(unseen.ArgumentError, match=message):
+        record_epochs(recorder(score), lambda fit: epochs)
+
+
+@pytest.mark.parametrize(
+    ("score", "epochs"),
+    [("el2n", [7]), ("el2n", [2, 5]), ("el2n:epochs=2", [2, 7]), ("aum:epochs=3", [1, 2, 3, 7])],
+)
+def test_epochs_that_are_left_out_and_that_no_score_reads(score, epochs):
+    record_epochs(recorder(score), lambda fit: epochs)
+
+
+def test_fits_of_different_numbers_of_epochs(tmp_path):
+    def trained(fit):
+        return range(1, 3 + fit.fold)
+
+    told = r"^fits were recorded over 2 to 4 epochs, of which aum read all, .* read the first 2 \(epochs=2\)"
+    with pytest.warns(UserWarning, match=told) as said:
+        record_epochs(recorder(["aum", "el2n", "correctness:epochs=2"]), trained)
+    assert [one.filename for one in said] == [__file__]
+    record_epochs(recorder(["el2n", "aum:epochs=2"]), trained)
+    own = recorder("aum", out=tmp_path / "run", name="mlp")
+    for fit in own:  # another number of epochs after a kill
+        if fit.fold == 2:
+            break
+        own.record(fit.unseen, LOGITS[fit.unseen])
+        own.record(fit.unseen, LOGITS[fit.unseen], epoch=2)
+    del own
+    with pytest.warns(UserWarning, match="^fits were recorded over 2 to 4 epochs"):
+        record_epochs(recorder("aum", out=tmp_path / "run", name="mlp"), trained)
 
 
 def test_few_rows_and_log_probabilities_are_no_reason_to_warn():

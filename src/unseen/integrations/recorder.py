@@ -12,6 +12,7 @@ The recorder refuses samples on which the model was trained, a sample twice in a
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 import weakref
@@ -31,11 +32,12 @@ from unseen.data.labels import check_single, grouping, labelling, labels_in, to_
 from unseen.engine.runs import open_run
 from unseen.engine.scoring import Abilities, SampleInfo, Scoring, check_score
 from unseen.errors import ArgumentError, DataError, ExposureError, some
-from unseen.learners.base import logits_of, look_like_probabilities
+from unseen.learners.base import ROUNDING, logits_of, look_like_probabilities
 from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import listed, resolve
-from unseen.scores.streaming import Score
+from unseen.scores.streaming import Course, Score
 
+UNNAMED = "recorder"  # the name of a loop without one
 TELLING = 8  # the least rows to judge by; fewer may be in [0, 1] and sum to 1 by chance
 
 
@@ -53,8 +55,10 @@ class Recorder:
             C different values, whose sorted order is the order of the columns of the logits.
         n: the number of samples, where there are no labels.
         seed: the root seed.
-        out: a directory that keeps the run; finished fits are skipped when the same recorder is made again.
-        name: the name of your training loop in the manifest; change it when you change the loop.
+        out: a directory that keeps the run. When the same recorder is made again, its finished fits are skipped: it
+            cannot see whether your training has changed since, so it tells how many were taken from where.
+        name: what you train by, such as `"resnet18, 30 epochs"`, in the manifest. Change it with the loop: a run in
+            `out` of another name is then refused, and one of the same name taken without a word.
 
     >>> import unseen
     >>> labels = np.array([0, 1, 0, 1])
@@ -77,7 +81,7 @@ class Recorder:
         n: int | None = None,
         seed: int = 0,
         out: str | Path | None = None,
-        name: str = "recorder",
+        name: str | None = None,
     ) -> None:
         encoded, class_names = _encode_labels(labels, n, classes)
         checked = labelling(encoded, ids=ids, groups=groups, class_names=class_names)
@@ -95,12 +99,15 @@ class Recorder:
                 f"score {wrong.label!r} needs classes, but labels= was not given; without labels the scores are loss, "
                 "holdout_gap and reducible"
             )
-        self._about: dict[str, object] = {"learner": name}
+        self._about: dict[str, object] = {"learner": UNNAMED if name is None else name}
         abilities = Abilities(self._about, epochs=None, provides=None)
         self._job = Scoring(
             samples, plan=plan or folds_plan(), scores=asked, learner=abilities, run=self._run, seed=seed
         )
-        self._suspect_rows: int | None = 0  # the number of rows so far if all look like probabilities, else None
+        self._doubt = Doubt()
+        # The number of epochs of each fit that was recorded here, and whether those taken from `out` are still untold.
+        self._epochs: dict[str, int] = {}
+        self._out, self._untold = out, name is None
         self._fit: Fit | None = None
         self._sink: ScoreSink | None = None
         self._table: ScoreTable | None = None
@@ -111,11 +118,40 @@ class Recorder:
             return
         try:
             for fit, sink, _ in self._job.pending():
+                self._tell_of_kept()
                 self._fit, self._sink = fit, sink
+                self._recorded: dict[Side, int] = dict.fromkeys(SIDES, 0)  # the last epoch
                 yield fit
+                epochs = max(self._recorded.values())
+                if not epochs:
+                    raise DataError(
+                        f"fit {fit.name} ended, but nothing was recorded: record all of fit.unseen in each fit; a "
+                        "callback records when its library evaluates after the last epoch that it was told of"
+                    )
                 self._job.finish(fit, sink.result())
+                self._epochs[fit.name] = epochs
+                self._run.event("recorded", fit=fit.name, epochs=epochs)
+                if self._doubt.is_of_sigmoid():
+                    warn_of_sigmoid(3)
+            self._tell_of_kept()
         finally:  # where the loop is left early, the fit is not finished, and will be handed out again
             self._fit = self._sink = None
+
+    def _tell_of_kept(self) -> None:
+        """Tell once how many fits were taken from `out`, unless the loop has a name to be known by."""
+        kept = self._job.done - len(self._epochs)
+        if not kept or not self._untold:
+            return
+        self._untold = False
+        times = [str(e["time"]) for e in self._run.events() if e["kind"] == "recorded" and e["fit"] not in self._epochs]
+        when = f", where they were recorded until {max(times)[:16].replace('T', ' ')} UTC," if times else ""
+        warnings.warn(
+            f"{kept} of {self._job.fits_in_all} fits are taken from {self._out}{when} and not trained again: if your "
+            "loop has changed since, delete that directory or pass another out=; where you name what you train by, as "
+            "in name='resnet18, 30 epochs', another name is refused",
+            UserWarning,
+            stacklevel=3,
+        )
 
     @property
     def fit(self) -> Fit | None:
@@ -166,7 +202,8 @@ class Recorder:
 
         Args:
             ids: (m,) ids of the samples, from the watch sets of the current fit, in any order and batch size.
-            logits: (m, C) NumPy or torch. Log-probabilities are logits too; probabilities cause a warning.
+            logits: (m, C) NumPy or torch. Log-probabilities are logits too; probabilities and outputs of a sigmoid
+                cause a warning.
             epoch: counted from 1; scores of the course of training need every epoch.
             loss: (m,) per-sample losses in place of logits, for any task.
             features: (m, d) input of the last layer, for `grand_last_layer`.
@@ -174,7 +211,7 @@ class Recorder:
             probabilities: whether `logits` are probabilities; their logarithm is taken.
 
         A sample that was trained on and is not in the seen watch set is an `ExposureError`; an unknown id, a sample
-        twice in an epoch, or a call outside of the loop an `ArgumentError`.
+        twice in an epoch, an epoch that a score reads left out, or a call outside of the loop an `ArgumentError`.
         """
         if self._fit is None or self._sink is None:
             raise ArgumentError("record() belongs inside `for fit in recorder:`")
@@ -197,14 +234,49 @@ class Recorder:
             if chosen.any():
                 at = slice(None) if chosen.all() else np.flatnonzero(chosen)
                 own = {name: value[at] for name, value in parts.items()}
-                self._sink.observe(side, Observation(rows[chosen], epoch, **own))
+                observation = Observation(rows[chosen], epoch, **own)
+                self._check_epoch(self._sink, side, observation.epoch)
+                self._sink.observe(side, observation)
+                self._recorded[side] = max(self._recorded[side], observation.epoch)
 
     def table(self) -> ScoreTable:
-        """Return the score table, when all fits are finished, and close the run."""
+        """Return the score table, when all fits are finished, and close the run.
+
+        Where a score reads all epochs, and fits were recorded over different numbers of them, there is a warning.
+        """
         if self._table is None:
             self._table = self._job.table()
+            self._tell_of_epochs()
             self._run.close()
         return self._table
+
+    def _check_epoch(self, sink: ScoreSink, side: Side, epoch: int) -> None:
+        """Refuse an epoch before which one was left out that a score reads."""
+        first = self._recorded[side] + 1
+        # A score reads each epoch, and so the first, or some of which its least number is the last.
+        end = max(first + 1, *(score.least_epochs + 1 for score in self._job.scores))
+        skipped = next((e for e in range(first, min(epoch, end)) if sink.wants(side, e, sys.maxsize)), None)
+        if skipped is not None:
+            raise ArgumentError(
+                f"epoch {epoch} of fit {sink.fit.name} comes before epoch {skipped} was recorded, which the scores "
+                "read; record every epoch (a training that goes on from a checkpoint begins its fit anew), or count "
+                "only those that you record"
+            )
+
+    def _tell_of_epochs(self) -> None:
+        """Warn where a score reads all epochs, and there are more of them in one fit than in another."""
+        courses = {score.label: getattr(score, "of", score) for score in self._job.scores}
+        reading = [label for label, score in courses.items() if isinstance(score, Course) and score.epochs is None]
+        kept = {str(e["fit"]): int(e["epochs"]) for e in self._run.events() if e["kind"] == "recorded"}
+        numbers = {**kept, **self._epochs}.values()
+        if reading and numbers and min(numbers) < max(numbers):
+            warnings.warn(
+                f"fits were recorded over {min(numbers)} to {max(numbers)} epochs, of which {', '.join(reading)} read "
+                "all, so that samples of different fits cannot be compared; train each fit for as many, or let the "
+                f"score read the first {min(numbers)} (epochs={min(numbers)})",
+                UserWarning,
+                stacklevel=3,
+            )
 
     @staticmethod
     def from_predictions(
@@ -259,9 +331,8 @@ class Recorder:
             raise ArgumentError(
                 f"predictions, labels and folds must agree, got {n}, {len(recorder._ids)} and {fold_of.size} samples"
             )
-        if not probabilities and look_like_probabilities(history):
-            warn_of_probabilities(3)
-        recorder._suspect_rows = None
+        if not probabilities:
+            recorder._doubt.tell_of(history.reshape(-1, history.shape[2]), 4)
         for fit in recorder:
             for epoch, logits in enumerate(history, start=1):
                 recorder.record(recorder._ids[fit.unseen], logits[fit.unseen], epoch=epoch, probabilities=probabilities)
@@ -300,16 +371,58 @@ class Recorder:
 
     def _convert_logits(self, values: Array, probabilities: bool) -> Array:
         """Return logits as they are, or the logarithm of probabilities."""
+        if (shape := tuple(values.shape)) != (expected := (len(values), self.classes)):
+            raise ArgumentError(f"logits must have shape {expected}, got {shape}{hint_on_shape(shape, self.classes)}")
         if probabilities:
             if not look_like_probabilities(values):
                 raise ArgumentError("probabilities=True needs rows that lie in [0, 1] and sum to 1, but these do not")
             return logits_of(to_numpy(values, "logits"))
-        if self._suspect_rows is not None:  # None after a row that is no probability, or after the warning
-            self._suspect_rows = self._suspect_rows + len(values) if look_like_probabilities(values) else None
-            if self._suspect_rows is not None and self._suspect_rows >= TELLING:
-                warn_of_probabilities(4)
-                self._suspect_rows = None
+        self._doubt.add(values)
+        if self._doubt.is_of_softmax():
+            warn_of_probabilities(4)
         return values
+
+
+class Doubt:
+    """The doubt whether values are logits: all so far are in [0, 1]. It is settled by one that is not, or once told."""
+
+    def __init__(self) -> None:
+        self.settled, self.sum_to_one = False, True
+        self._rows, self._low, self._high = 0, math.inf, -math.inf
+
+    def add(self, values: Array) -> None:
+        """Look at values (m, C)."""
+        if self.settled or not len(values):
+            return
+        self._rows += len(values)
+        self._low, self._high = min(self._low, float(values.min())), max(self._high, float(values.max()))
+        self.sum_to_one = self.sum_to_one and look_like_probabilities(values)
+        self.settled = self._low < 0 or self._high > 1 + ROUNDING
+
+    def tell_of(self, values: Array, stacklevel: int) -> None:
+        """Look at all values (m, C) that there will be, and warn of what they look like."""
+        self.add(values)
+        if not self.settled and self.sum_to_one:
+            warn_of_probabilities(stacklevel)
+        elif self.is_of_sigmoid():
+            warn_of_sigmoid(stacklevel)
+        self.settled = True
+
+    def is_of_softmax(self) -> bool:
+        """Return whether enough rows sum to 1; if so, the doubt is settled."""
+        return self._settle(self.sum_to_one)
+
+    def is_of_sigmoid(self) -> bool:
+        """Return whether enough rows spread over [0, 1]; if so, the doubt is settled.
+
+        Logits of a model that has hardly learned may all be small and positive, so they must differ by more than half.
+        """
+        return self._settle(self._high - self._low > 0.5)
+
+    def _settle(self, telling: bool) -> bool:
+        told = not self.settled and telling and self._rows >= TELLING
+        self.settled = self.settled or told
+        return told
 
 
 @dataclass(frozen=True, eq=False)
@@ -368,6 +481,26 @@ def warn_of_probabilities(stacklevel: int) -> None:
         UserWarning,
         stacklevel=stacklevel,
     )
+
+
+def warn_of_sigmoid(stacklevel: int) -> None:
+    """Warn that logits look like the outputs of a sigmoid."""
+    warnings.warn(
+        "these logits all lie in [0, 1], like the outputs of a sigmoid: scores of such outputs that are taken for "
+        "logits are wrong; record what goes into the sigmoid, or torch.logit of what comes out",
+        UserWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def hint_on_shape(shape: tuple[int, ...], classes: int) -> str:
+    """Say what to change where logits (m, C) have another shape."""
+    single = len(shape) == 1 or shape[1:] == (1,)
+    if single and classes == 2:
+        return "; a single output z stands for the logits 0 and z: torch.stack([0 * z, z], dim=1) with z of shape (m,)"
+    if single:
+        return "; they have a column for each class, and are not the predicted class"
+    return "; if the data lacks some classes of the model, pass classes= to the Recorder" if len(shape) == 2 else ""
 
 
 def _check_values(name: str, value: Array, m: int) -> Array:

@@ -218,8 +218,8 @@ class Course(Score):
 
     @property
     def least_epochs(self) -> int:
-        """The requested number of epochs, or the least possible."""
-        return self.epochs or self.shortest
+        """The requested number of epochs, or the least possible and at least two, as one epoch is no course."""
+        return self.epochs or max(self.shortest, 2)
 
     @abstractmethod
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:

@@ -110,7 +110,7 @@ def test_another_configuration_is_refused_and_every_difference_listed(run):
     with pytest.raises(RunMismatchError) as caught:
         run.open(other)
     head, *lines = str(caught.value).split("\n  ")
-    assert "choose another --out" in head
+    assert "choose another out=" in head
     assert lines == [
         "fingerprint.labels: 'a' (run) != 'b' (now)",
         "new: absent (run) != True (now)",

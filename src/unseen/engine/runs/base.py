@@ -97,7 +97,7 @@ def differences(run: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 def check_same(name: str, run: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Refuse to continue the run `name` with another configuration; the message lists what differs."""
     if differing := differences(run, now):
-        head = f"{name} is the run of another configuration; repeat its options, or choose another --out:"
+        head = f"{name} is the run of another configuration; repeat its options, or choose another out=:"
         if all(line.startswith("scores.") for line in differing):
             differing.append(f"to choose from its scores by another rule: unseen select {name} --out NEW")
         raise RunMismatchError("\n  ".join([head, *differing]))

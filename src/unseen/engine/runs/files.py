@@ -125,7 +125,7 @@ class Lock:
             os.close(handle)
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 raise RunLockedError(
-                    f"{path.parent} is in use by {_name_holder(path)}; wait for it or stop it, or choose another --out"
+                    f"{path.parent} is in use by {_name_holder(path)}; wait for it or stop it, or choose another out="
                 ) from None
             raise storage_error(path, error) from error
         self._handle: int | None = handle
