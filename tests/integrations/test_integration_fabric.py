@@ -89,8 +89,9 @@ def of_dicts(model, batch):
 
 def test_ids_in_the_batches_in_any_order():
     own, by_hand = recorder(["el2n"], ids=IDS), ByHand(False, scores=["el2n"], ids=IDS)
-    record, net = held_out(own, ids="id", logits=of_dicts), network()
+    record = held_out(own, ids="id", logits=of_dicts)
     for fit in own:
+        net = network()
         by_hand.begin()
         train = DataLoader(named(fit.train), 8, shuffle=True)
         record.on_train_start(train_loader=train, epochs=1)
@@ -156,3 +157,36 @@ def test_batches_that_are_no_tuples():
     record.on_train_start(train_loader=None, epochs=3)
     with pytest.raises(unseen.ArgumentError, match="where it is no tuple, got a dict; pass logits="):
         record.on_train_epoch_end(model=network(), loader=DataLoader(named(fit.unseen), 7))
+
+
+def test_one_model_in_all_fits():
+    def trained(reset, told):
+        own, net = recorder(["el2n"]), network()
+        record, first = held_out(own), {name: value.clone() for name, value in net.state_dict().items()}
+        for fit in own:
+            if reset:
+                net.load_state_dict(first)
+            model = net if told else None
+            record.on_train_start(train_loader=DataLoader(train_part(fit), 8), epochs=1, model=model)
+            with torch.no_grad():
+                net[0].weight += 0.1
+            record.on_train_epoch_end(model=net, loader=DataLoader(Subset(DATASET, fit.unseen), 10))
+        return own.table()
+
+    with pytest.raises(unseen.ExposureError, match="fit r0f1 would go on with the weights of fit r0f0"):
+        trained(reset=False, told=True)
+    for reset in (True, False):
+        with pytest.raises(unseen.ArgumentError, match=r"fit r0f1 trains the model of fit r0f0, .* pass model="):
+            trained(reset, told=False)
+    trained(reset=True, told=True)
+
+
+def test_a_frozen_backbone_may_be_the_same_in_all_fits():
+    own, backbone = recorder(["el2n"]), network()[0].requires_grad_(False)
+    record = held_out(own)
+    for fit in own:
+        net = network()
+        net[0] = backbone
+        record.on_train_start(train_loader=DataLoader(train_part(fit), 8), epochs=1)
+        record.on_train_epoch_end(model=net, loader=DataLoader(Subset(DATASET, fit.unseen), 10))
+    assert len(own.table()) == N

@@ -191,6 +191,27 @@ def test_several_processes(trainer):
 
     args.__class__ = Two
     with pytest.raises(unseen.ArgumentError, match="must be trained in one process, got 2"):
-        record.on_train_begin(args, None, None, train_dataloader=None)
+        record.on_train_begin(args, None, None, model=None, train_dataloader=None)
     assert not record._watch.is_training
     assert fit.name == "r0f0"
+
+
+def test_a_model_made_outside_of_the_loop(trainer):
+    own, model = recorder(["el2n"]), bert()
+    record, fits = held_out(own), iter(own)
+
+    def train(fit):
+        trainer(Subset(DATASET, fit.train), Subset(DATASET, fit.unseen), record, model).train()
+
+    train(next(fits))
+    with pytest.raises(unseen.ExposureError, match="fit r0f1 would go on with the weights of fit r0f0"):
+        train(next(fits))
+
+
+def test_the_callback_alone_hears_no_logits(trainer):
+    own = recorder(["el2n"])
+    fit = first_fit(own)
+    training = trainer(Subset(DATASET, fit.train), Subset(DATASET, fit.unseen), held_out(own))
+    training.compute_metrics = None
+    with pytest.raises(unseen.ArgumentError, match="did not arrive: pass compute_metrics=, too"):
+        training.train()

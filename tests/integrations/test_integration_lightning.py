@@ -282,3 +282,22 @@ def test_several_processes(monkeypatch):
     monkeypatch.setattr(type(two), "world_size", 2)
     with pytest.raises(unseen.ArgumentError, match="must be trained in one process, got 2; pass devices=1"):
         two.callbacks[-1].on_fit_start(two, None)
+
+
+def test_a_module_made_outside_of_the_loop():
+    own, module = recorder(["el2n"]), Lit()
+    record, fits = held_out(own), iter(own)
+    trainer([record]).fit(module, *loaders(next(fits)))
+    with pytest.raises(unseen.ExposureError, match="fit r0f1 would go on with the weights of fit r0f0"):
+        trainer([record]).fit(module, *loaders(next(fits)))
+
+
+def test_a_training_that_goes_on_from_a_checkpoint_of_another_fit(tmp_path):
+    own = recorder(["el2n"])
+    record, fits = held_out(own), iter(own)
+    training = trainer([record], max_epochs=2)
+    training.fit(Lit(), *loaders(next(fits)))
+    training.save_checkpoint(tmp_path / "last.ckpt")
+    training = trainer([record], max_epochs=4)
+    with pytest.raises(unseen.ExposureError, match="fit r0f1 would go on with the weights of fit r0f0"):
+        training.fit(Lit(), *loaders(next(fits)), ckpt_path=tmp_path / "last.ckpt", weights_only=False)

@@ -195,3 +195,45 @@ def test_a_training_that_goes_on():
     net.callbacks_.append(("held out", held_out(own)))
     with pytest.raises(unseen.ArgumentError, match="goes on at epoch 4; begin the fit anew"):
         net.partial_fit(Subset(DATASET, fit.train), None)
+
+
+@pytest.mark.parametrize("again", ["warm_start", "partial_fit"])
+def test_a_net_that_goes_on_from_fit_to_fit(again):
+    own = recorder(["el2n"])
+    net, fits = classifier(None, [held_out(own)], warm_start=again == "warm_start"), iter(own)
+
+    def train(fit):
+        net.set_params(train_split=predefined_split(Subset(DATASET, fit.unseen)))
+        (net.partial_fit if again == "partial_fit" else net.fit)(Subset(DATASET, fit.train), None)
+
+    train(next(fits))
+    with pytest.raises(unseen.ExposureError, match="fit r0f1 would go on with the weights of fit r0f0"):
+        train(next(fits))
+
+
+def test_a_net_that_is_fitted_anew():
+    settings = {"scores": ["el2n"]}
+    own, by_hand = recorder(**settings), ByHand(False, **settings)
+    net = classifier(None, [held_out(own), Hears(by_hand)])
+    for fit in own:
+        by_hand.begin()
+        net.set_params(train_split=predefined_split(Subset(DATASET, fit.unseen)))
+        net.fit(Subset(DATASET, fit.train), None)
+        by_hand.hand_in()
+    same(own.table(), by_hand.table())
+
+
+class LogProbable(Net):
+    """Gives log-probabilities, which NLLLoss takes from torch, but not from skorch."""
+
+    def forward(self, X):
+        return self.net(X).log_softmax(1)
+
+
+@pytest.mark.parametrize("module", [Net, LogProbable])
+def test_logits_of_which_skorch_would_take_the_logarithm(module):
+    own = recorder(["el2n"])
+    fit = first_fit(own)
+    net = classifier(Subset(DATASET, fit.unseen), [held_out(own)], module, criterion=torch.nn.NLLLoss)
+    with pytest.raises(unseen.ArgumentError, match=r"takes the logarithm .* criterion=torch\.nn\.CrossEntropyLoss"):
+        net.fit(Subset(DATASET, fit.train), None)

@@ -15,6 +15,7 @@ from unseen.integrations.watching import (
     find_logits,
     find_rows,
     make_callback,
+    weights_of,
 )
 
 LOGITS = RNG.normal(size=(6, N, C))
@@ -110,10 +111,10 @@ def test_asking_about_what_was_trained_on():
 @pytest.mark.parametrize(
     ("logits", "message"),
     [
-        (LOGITS[0][:5, :2], r"shape \(5, 3\), got \(5, 2\); if the data lacks some classes of the model, pass c"),
-        (LOGITS[0][:5, 0], r"must have shape \(5, 3\), got \(5,\)$"),
-        (np.full((5, 3), 1 / 3), "must give logits, but these are probabilities"),
-        (torch.full((5, 3), 0.0).softmax(1), "must give logits, but these are probabilities"),
+        (LOGITS[0][:8, :2], r"shape \(8, 3\), got \(8, 2\); if the data lacks some classes of the model, pass c"),
+        (LOGITS[0][:8, 0], r"must have shape \(8, 3\), got \(8,\); they have a column for each class"),
+        (np.full((8, 3), 1 / 3), "must give logits, but these are probabilities"),
+        (torch.full((8, 3), 0.0).softmax(1), "must give logits, but these are probabilities"),
         (None, "must give logits, got NoneType"),
         (0.7, "must give logits, got float"),
     ],
@@ -123,6 +124,113 @@ def test_outputs_that_are_no_logits_are_refused(logits, message):
     watching.begin_evaluation(fit.unseen)
     with pytest.raises(unseen.ArgumentError, match=message):
         watching.add_batch(logits, Model().eval())
+
+
+def test_probabilities_sample_by_sample_are_refused_and_a_few_by_chance_are_not():
+    fit, watching = begun()
+    watching.begin_evaluation(fit.unseen)
+    by_chance = np.array([[0.25, 0.5, 0.25]])
+    for _ in range(7):
+        watching.add_batch(by_chance, Model().eval())
+    with pytest.raises(unseen.ArgumentError, match="must give logits, but these are probabilities"):
+        watching.add_batch(by_chance, Model().eval())
+    watching.begin_evaluation(fit.unseen)
+    watching.add_batch(LOGITS[0][:1], Model().eval())
+    for _ in range(12):
+        watching.add_batch(by_chance, Model().eval())
+
+
+# A model that goes on from fit to fit
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def taught(watching, model, rows, epochs=2):
+    """Train in a step that changes all weights, and evaluate."""
+    for epoch in range(1, epochs + 1):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter += 0.1
+        watching.begin_evaluation(rows)
+        watching.add_batch(LOGITS[epoch - 1][rows], model.eval())
+        watching.end_evaluation(epoch=epoch, step=epoch)
+        watching.end_epoch(epoch, step=epoch)
+    watching.end(step=epochs)
+
+
+def second_fit(model, **more):
+    """The watch of a recorder at its second fit, the model trained in the first."""
+    fit, watching = begun(epochs=2, **more)
+    watching.check_start(model)
+    taught(watching, model, np.concatenate([fit.unseen, fit.seen]))
+    fit = next(watching.recorder.loop)
+    watching.begin(epochs=2)
+    return fit, watching
+
+
+def test_a_model_that_goes_on_from_another_fit_is_refused():
+    model = network()
+    fit, watching = second_fit(model, ids=IDS)
+    with pytest.raises(
+        unseen.ExposureError, match=rf"fit r0f1 would go on with the weights of fit r0f0, .* ids {IDS[fit.unseen[0]]},"
+    ):
+        watching.check_start(model)
+    other = network()
+    other[0].load_state_dict(model[0].state_dict())  # a part of it, as a backbone under a new head
+    with pytest.raises(unseen.ExposureError, match="make a new model for each fit, inside the loop"):
+        watching.check_start(other)
+
+
+def test_models_that_begin_anew():
+    model = network()
+    first = weights(model)
+    _, watching = second_fit(model)
+    watching.check_start(network())
+    model.load_state_dict(first)
+    watching.check_start(model)
+    frozen = network()
+    for parameter in frozen[0].parameters():
+        parameter.requires_grad = False
+    _, watching = second_fit(frozen)
+    head = network()
+    with torch.no_grad():
+        head[3].weight += 0.5
+    head[0] = frozen[0]  # a backbone that no fit trains may be the same in all
+    watching.check_start(head)
+
+
+def test_a_model_may_go_on_where_nothing_that_it_has_seen_is_judged():
+    train, watch = np.arange(30).reshape(3, 10), [np.arange(50, 60), np.arange(40, 50), np.arange(5, 10)]
+    model = network()
+    fit, watching = second_fit(model, plan=unseen.Exposure(train=list(train), watch=watch))
+    watching.check_start(model)
+    taught(watching, model, fit.unseen)
+    next(watching.recorder.loop)
+    watching.begin(epochs=2)
+    with pytest.raises(unseen.ExposureError, match=r"of fit \S+, which .* then judges: ids 5, 6, 7, 8, 9;"):
+        watching.check_start(model)  # which the first fit learned, and the second went on with
+
+
+@pytest.mark.parametrize("parameter", ["lazy", "empty", "complex"])
+def test_parameters_of_which_no_weights_can_be_compared(parameter):
+    model = Model()
+    model.odd = {
+        "lazy": torch.nn.LazyLinear(2).weight,
+        "empty": torch.nn.Parameter(torch.empty(0, 3)),
+        "complex": torch.nn.Parameter(torch.zeros(2, dtype=torch.complex64)),
+    }[parameter]
+    assert weights_of(model) == frozenset()
+
+
+def test_the_same_weights_in_other_memory():
+    model = network()
+    moved = network()
+    moved[0].weight = torch.nn.Parameter(model[0].weight.detach().T.contiguous().T)
+    assert weights_of(moved) == weights_of(model)
+    assert len(weights_of(model)) == 4
 
 
 def test_logarithms_of_probabilities_are_logits():

@@ -39,17 +39,20 @@ class HeldOut:
     def __repr__(self) -> str:
         return "HeldOut()"
 
-    def on_train_start(self, *, train_loader: Any, epochs: int) -> None:
+    def on_train_start(self, *, train_loader: Any, epochs: int, model: Any = None) -> None:
         """Check the training set; call this before the first of so many epochs.
 
         The loader is one of `Subset(dataset, fit.train)` or, with `ids`, of a data set whose items hold ids. If it
         holds samples that the model must not see, that is an `ExposureError`; if its samples cannot be known, or a
-        score needs more epochs, an `ArgumentError`.
+        score needs more epochs, an `ArgumentError`. With `model`, one that has the weights of an earlier fit, which
+        was trained on what it then judges, is an `ExposureError`, too.
         """
         if epochs < 1:
             raise ArgumentError(f"epochs must be at least 1, got {epochs}")
         self._watch.begin(epochs=epochs)
         self._epoch, self._epochs = 0, epochs
+        if model is not None:
+            self._watch.check_start(model)
         self._watch.check_training_set(getattr(train_loader, "dataset", None))
 
     def on_train_batch_start(self, *, batch: Any) -> None:
@@ -72,6 +75,7 @@ class HeldOut:
         if self._epoch == self._epochs or self._watch.every_epoch:
             import torch
 
+            self._watch.check_other(model)
             modes = [(module, module.training) for module in model.modules()]
             model.eval()
             try:

@@ -24,9 +24,9 @@ def held_out(recorder: Recorder, *, compute_metrics: Metrics | None = None) -> A
     without it, only the last one, by `trainer.evaluate()` after `trainer.train()`.
 
     One callback serves all fits, inside `for fit in recorder:`. Your own `compute_metrics` are computed too. During
-    training, `ExposureError` is raised if a training sample must not be seen, or if the model is chosen or stopped by
-    the held-out samples; `ArgumentError` or `DataError` if the evaluation is reordered, partial, or in several
-    processes.
+    training, `ExposureError` is raised if a training sample must not be seen, if the model goes on from an earlier fit,
+    or if it is chosen or stopped by the held-out samples; `ArgumentError` or `DataError` if the evaluation is
+    reordered, partial, or in several processes.
 
     >>> import numpy as np, unseen
     >>> held_out(unseen.Recorder(np.arange(9) % 3))
@@ -46,7 +46,9 @@ class _TrainerHooks:
         self._state: Any = None
         self._over = False
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, *, train_dataloader: Any, **more: Any) -> None:
+    def on_train_begin(
+        self, args: Any, state: Any, control: Any, *, model: Any, train_dataloader: Any, **more: Any
+    ) -> None:
         _check_arguments(args)
         self._over = self._evaluating = False
         epochs = math.ceil(args.num_train_epochs) if args.max_steps <= 0 else None
@@ -56,6 +58,7 @@ class _TrainerHooks:
             raise ArgumentError(
                 f"the scores read every epoch, so eval_strategy must be 'epoch', got {str(args.eval_strategy.value)!r}"
             )
+        self._watch.check_start(model)
         use = "train on torch.utils.data.Subset(dataset, fit.train)"
         self._watch.check_training_set(train_dataloader.dataset, use=use)
 
@@ -95,6 +98,11 @@ class _TrainerHooks:
             self._finish(state)
 
     def _end_epoch(self, state: Any) -> None:
+        if self._evaluating:
+            raise ArgumentError(
+                "the logits of the evaluation did not arrive: pass compute_metrics=, too, with the same held_out() as "
+                "callbacks="
+            )
         self._watch.end_epoch(_epoch(state), step=state.global_step)
 
     def _finish(self, state: Any) -> None:

@@ -22,9 +22,9 @@ def held_out(recorder: Recorder, *, ids: BatchIds | None = None, loader: int = 0
             the batch; None: the ids follow from the positions in the `Subset`.
         loader: the number of the validation loader that holds the watch set, where there are several.
 
-    While `trainer.fit` runs, `ExposureError` is raised if a training sample must not be seen, or if `EarlyStopping` or
-    `ReduceLROnPlateau` reads the held-out samples; `ArgumentError` or `DataError` if the validation is shuffled,
-    partial, in training mode or in several processes, or gives no logits.
+    While `trainer.fit` runs, `ExposureError` is raised if a training sample must not be seen, if the model goes on from
+    an earlier fit, or if `EarlyStopping` or `ReduceLROnPlateau` reads the held-out samples; `ArgumentError` or
+    `DataError` if the validation is shuffled, partial, in training mode or in several processes, or gives no logits.
 
     >>> import numpy as np, unseen
     >>> held_out(unseen.Recorder(np.arange(9) % 3))
@@ -69,6 +69,7 @@ class _LightningHooks:
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         if trainer.current_epoch:
             self._watch.begin(epochs=_epochs(trainer), first=trainer.current_epoch + 1)
+        self._watch.check_start(pl_module)
         self._watch.check_training_set(trainer.train_dataloader.dataset)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:

@@ -8,6 +8,7 @@ from unseen.core.arrays import Array
 from unseen.errors import ArgumentError
 from unseen.integrations.recorder import Recorder
 from unseen.integrations.watching import TrainingWatch, check_monitor, find_logits, make_callback
+from unseen.learners.base import look_like_probabilities
 
 
 def held_out(recorder: Recorder) -> Any:
@@ -19,9 +20,9 @@ def held_out(recorder: Recorder) -> Any:
 
     A `NeuralNetClassifier` with the default criterion `NLLLoss` ends in probabilities. Their logarithm is then
     recorded, because skorch trains on it. One callback serves all fits, inside `for fit in recorder:`. During training,
-    `ExposureError` is raised if a training sample must not be seen, or if training is stopped or a model chosen by the
-    held-out samples; `ArgumentError` or `DataError` if the validation is shuffled or partial or gives no logits, or if
-    training was interrupted.
+    `ExposureError` is raised if a training sample must not be seen, if the net goes on from an earlier fit (as by
+    `warm_start`), or if training is stopped or a model chosen by the held-out samples; `ArgumentError` or `DataError`
+    if the validation is shuffled or partial or gives no logits, or if training was interrupted.
 
     >>> import numpy as np, unseen
     >>> held_out(unseen.Recorder(np.arange(9) % 3))
@@ -41,6 +42,8 @@ class _SkorchHooks:
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **more: Any) -> None:
         self._epoch = len(net.history)  # not empty where partial_fit continues
         self._watch.begin(epochs=self._epoch + net.max_epochs, first=self._epoch + 1)
+        self._watch.check_start(net.module_)
+        self._checked = False
         for _, callback in net.callbacks_:
             if _reads_metric(callback):
                 monitor = callback.monitor
@@ -57,8 +60,12 @@ class _SkorchHooks:
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool | None = None, y_pred: Any = None, **more: Any
     ) -> None:
+        predicted = find_logits(y_pred)
+        if not self._checked and _takes_logarithm(net):
+            _check_probabilities(predicted)
+        self._checked = True  # by the first batch, before the weights are NaN from a logarithm of what is negative
         if not training:
-            self._watch.add_batch(_logits(net, find_logits(y_pred)), net.module_)
+            self._watch.add_batch(_logits(net, predicted), net.module_)
 
     def on_epoch_end(self, net: Any, **more: Any) -> None:
         self._epoch += 1
@@ -76,14 +83,28 @@ class _SkorchHooks:
         self._watch.end(step=self._epoch)
 
 
-def _logits(net: Any, predicted: Any) -> Array:
-    """Return what the criterion reads; for NLLLoss, skorch takes the logarithm of a classifier's output."""
+def _takes_logarithm(net: Any) -> bool:
+    """Return whether skorch takes the logarithm of the outputs: it does for a classifier with NLLLoss."""
     import torch
 
     classifies = any(base.__name__ == "NeuralNetClassifier" for base in type(net).__mro__)
-    if classifies and isinstance(net.criterion_, torch.nn.NLLLoss):
-        return (predicted + torch.finfo(predicted.dtype).eps).log()
-    return predicted
+    return classifies and isinstance(net.criterion_, torch.nn.NLLLoss)
+
+
+def _check_probabilities(predicted: Any) -> None:
+    if predicted.ndim == 2 and not look_like_probabilities(predicted):
+        raise ArgumentError(
+            "skorch takes the logarithm of what a NeuralNetClassifier with NLLLoss, the default, gives: it must end in "
+            "a softmax, and rows that sum to 1, got others; or pass criterion=torch.nn.CrossEntropyLoss and end in "
+            "logits"
+        )
+
+
+def _logits(net: Any, predicted: Any) -> Array:
+    """Return what the criterion reads."""
+    import torch
+
+    return (predicted + torch.finfo(predicted.dtype).eps).log() if _takes_logarithm(net) else predicted
 
 
 def _reads_metric(callback: Any) -> bool:

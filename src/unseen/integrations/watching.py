@@ -3,7 +3,7 @@
 A callback tells the watch when a training begins, which samples it trains on, when an evaluation begins and ends, the
 logits of each batch, and when an epoch and the training end. The watch refuses, before any training where possible:
 
-- training on samples that the model must not see;
+- training on samples that the model must not see, or going on with the model of an earlier fit, which has seen them;
 - an evaluation of samples outside the watch sets, of a sample twice, or without some samples;
 - an evaluation before the end of the epoch, in training mode, or of probabilities in place of logits;
 - loops in more than one process.
@@ -15,6 +15,7 @@ those of the last epoch for the others.
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -24,7 +25,7 @@ import numpy as np
 from unseen.core.arrays import Array, IntArray
 from unseen.core.exposure import SIDES, Fit, Side
 from unseen.errors import ArgumentError, DataError, ExposureError, MissingDependencyError, some
-from unseen.integrations.recorder import Recorder
+from unseen.integrations.recorder import Doubt, Recorder, hint_on_shape
 
 
 def make_callback(hooks: type, name: str, package: str, *modules: str) -> Any:
@@ -123,6 +124,11 @@ class TrainingWatch:
         self.recorder, self.ids = recorder, ids
         self._fit: Fit | None = None
         self.epochs = NEVER  # to be trained; NEVER if this is not known
+        self._model: Any = None  # the one evaluated last
+        self._first: Weights | None = None  # what the fit in training began with
+        self._learned_with: IntArray = np.empty(0, np.int64)  # the rows that these weights have learned, at the end
+        self._taught: list[tuple[str, IntArray, Weights]] = []  # of each fit: what it learned, and what that changed
+        self._parameters: dict[int, tuple[str, weakref.ref[Any]]] = {}  # those trained, by id, and the fit
 
     @property
     def fit(self) -> Fit:
@@ -148,6 +154,7 @@ class TrainingWatch:
         self.recorder.check(provides=["logits"], epochs=epochs)
         self.epochs = NEVER if epochs is None else epochs
         self._trained, self._step = NEVER, NEVER
+        self._model = self._first = None
         self._recorded: dict[Side, int] = dict.fromkeys(SIDES, NEVER)
         self._evaluation: tuple[int, IntArray, Array] | None = None
         if first > 1 and self.every_epoch:
@@ -156,6 +163,36 @@ class TrainingWatch:
                 "fit anew, without a checkpoint"
             )
         self.begin_evaluation()
+
+    def check_start(self, model: Any) -> None:
+        """Refuse a model that goes on from the training of another fit, where that one trained on what this one judges.
+
+        Call this between `begin` and the first step.
+        """
+        fit, self._first = self.fit, weights_of(model)
+        self._learned_with = fit.train
+        for name, learned, taught in self._taught:
+            if name == fit.name or not self._first & taught:
+                continue
+            judged = np.intersect1d(learned, fit.unseen)
+            if judged.size:
+                raise ExposureError(
+                    f"fit {fit.name} would go on with the weights of fit {name}, which was trained on samples that "
+                    f"{fit.name} then judges: ids {self._ids_of(judged)}; make a new model for each fit, inside the "
+                    "loop"
+                )
+            self._learned_with = np.union1d(self._learned_with, learned)
+
+    def check_other(self, model: Any) -> None:
+        """Refuse the model of another fit, unless `check_start` has seen that it began anew."""
+        for one in model.parameters() if self._first is None else ():
+            name, trained = self._parameters.get(id(one), (self.fit.name, None))
+            if trained is not None and trained() is one and name != self.fit.name:
+                raise ArgumentError(
+                    f"fit {self.fit.name} trains the model of fit {name}, which may have seen what is judged; make a "
+                    "new model for each fit, inside the loop, or reset it and pass model= to on_train_start, which "
+                    "checks that"
+                )
 
     @property
     def every_epoch(self) -> bool:
@@ -209,6 +246,7 @@ class TrainingWatch:
         self.check_evaluation(self._order)
         self._rows: list[IntArray] = []
         self._logits: list[Array] = []
+        self._doubt = Doubt()
         self._served_rows = np.zeros(len(self.recorder.ids), bool)
 
     def add_batch(self, output: Any, model: Any, *, batch: Any = None) -> None:
@@ -217,6 +255,7 @@ class TrainingWatch:
         The model that gave them must be in evaluation mode. `batch`, what it was given, is read where it holds the ids.
         """
         check_evaluation_mode(model)
+        self._model = model
         logits = find_logits(output)
         if not hasattr(logits, "shape"):
             raise ArgumentError(f"an evaluation must give logits, got {type(logits).__name__}")
@@ -227,6 +266,12 @@ class TrainingWatch:
             rows = self.recorder.rows(find_ids(batch, self.ids))
             self.check_evaluation(rows)
         logits = _check_logits(logits, len(rows), self.recorder.classes)
+        self._doubt.add(logits)
+        if self._doubt.is_of_softmax():
+            raise ArgumentError(
+                "the model must give logits, but these are probabilities (they add up to 1); leave its softmax out, or "
+                "give their logarithm"
+            )
         again = rows[self._served_rows[rows]]
         if again.size or len(np.unique(rows)) < len(rows):
             twice = again if again.size else rows
@@ -261,7 +306,13 @@ class TrainingWatch:
         last = self._trained
         left = [s for s in SIDES if self._recorded[s] < last and self.recorder.wants(s, last, last)]
         self._record_sides(left, step)
-        self._fit = None
+        if self._model is not None:
+            if self._first is not None:
+                taught = weights_of(self._model) - self._first
+                self._taught.append((self.fit.name, self._learned_with, taught))
+            trained = [one for one in self._model.parameters() if one.requires_grad]
+            self._parameters |= {id(one): (self.fit.name, weakref.ref(one)) for one in trained}
+        self._fit = self._model = self._first = None
 
     def _record_sides(self, sides: list[Side], step: int) -> None:
         if not sides:
@@ -335,17 +386,25 @@ def check_evaluation_mode(model: Any) -> None:
 def _check_logits(logits: Any, m: int, classes: int) -> Array:
     shape = tuple(logits.shape)
     if shape != (m, classes):
-        hint = ""
-        if len(shape) == 2 and shape[1] != classes:
-            hint = "; if the data lacks some classes of the model, pass classes= to the Recorder"
         raise ArgumentError(
-            f"the logits of {m} samples in {classes} classes must have shape ({m}, {classes}), got {shape}{hint}"
+            f"the logits of {m} samples in {classes} classes must have shape ({m}, {classes}), got {shape}"
+            + hint_on_shape(shape, classes)
         )
-    logits = logits.detach().cpu() if hasattr(logits, "detach") else np.asarray(logits)
-    sums = logits.sum(1)
-    if float(logits.min()) >= 0 and float(abs(sums - 1).max()) < 1e-3:
-        raise ArgumentError(
-            "the model must give logits, but these are probabilities (they add up to 1); leave its softmax out, or "
-            "give their logarithm"
-        )
-    return logits
+    return logits.detach().cpu() if hasattr(logits, "detach") else np.asarray(logits)
+
+
+Weights = frozenset[bytes]
+
+
+def weights_of(model: Any) -> Weights:
+    """Return up to 64 numbers of each parameter, spread over it, as bytes: the same on any device."""
+    import torch
+
+    found = set()
+    for parameter in model.parameters():
+        without = torch.nn.parameter.is_lazy(parameter) or parameter.is_meta or parameter.is_complex()
+        if without or not parameter.numel():
+            continue
+        flat = parameter.detach().reshape(-1)
+        found.add(flat[:: -(-len(flat) // 64)].double().cpu().numpy().tobytes())
+    return frozenset(found)
