@@ -195,7 +195,7 @@ def _fall_back(table: ScoreTable, tell: Callable[[str], object], keep: Any, prun
     if (why := too_weak(table)) is None:
         return None
     own_loop = set(table.provenance.get("learner", ())) == {"learner"}  # which is known by a name alone
-    doubt = " (if yours are better, their outputs were recorded for other samples: does a loader shuffle?)" * own_loop
+    doubt = " (if yours are better, outputs were recorded for other samples, or in another order of classes)" * own_loop
     tell(f"{why}{doubt}; the coreset is random, each class in proportion (name a rule to decide)")
     coreset = Choice.of(FALLBACK).coreset(table, score=None, keep=keep, prune=prune, seed=seed)
     return replace(coreset, provenance={**coreset.provenance, "fallback": why})

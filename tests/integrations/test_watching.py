@@ -111,7 +111,8 @@ def test_asking_about_what_was_trained_on():
 @pytest.mark.parametrize(
     ("logits", "message"),
     [
-        (LOGITS[0][:8, :2], r"shape \(8, 3\), got \(8, 2\); if the data lacks some classes of the model, pass c"),
+        (LOGITS[0][:8, :2], r"shape \(8, 3\), got \(8, 2\); the labels hold the classes 0, 1, 2$"),
+        (np.zeros((8, 4)), r"got \(8, 4\); if the data lacks some classes of the model, pass classes= to the Recorder"),
         (LOGITS[0][:8, 0], r"must have shape \(8, 3\), got \(8,\); they have a column for each class"),
         (np.full((8, 3), 1 / 3), "must give logits, but these are probabilities"),
         (torch.full((8, 3), 0.0).softmax(1), "must give logits, but these are probabilities"),

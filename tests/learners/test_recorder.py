@@ -79,6 +79,16 @@ def test_regression_by_losses_alone():
     assert 7 in unseen.select(table, rule="top", keep=3).ids
 
 
+def test_logits_where_there_are_no_labels():
+    own = unseen.Recorder(n=8, plan=unseen.folds(2), scores="loss")
+    fit = next(fits := iter(own))
+    with pytest.raises(
+        unseen.ArgumentError, match=r"got \(4, 3\); where there are no labels, .* record loss= in place"
+    ):
+        own.record(fit.unseen, LOGITS[fit.unseen])
+    del fits
+
+
 def test_reducible_from_losses():
     own = unseen.Recorder(n=8, plan=unseen.halves(1), scores=["reducible:epoch=1"])
     losses = RNG.exponential(size=(3, 8))
@@ -173,7 +183,7 @@ def test_ids_as_text_in_any_order_and_batch():
 
 def test_outputs_of_other_samples_are_doubted_where_a_coreset_is_chosen():
     good = 5.0 * np.eye(C)[LABELS]
-    with pytest.warns(UserWarning, match=r"not better than naming .* recorded for other samples: does a loader"):
+    with pytest.warns(UserWarning, match=r"not better than naming .* for other samples, or in another order of"):
         unseen.select(record_all(recorder(), np.roll(good, 1, axis=0)), keep=0.5)
     unseen.select(record_all(recorder(), good), keep=0.5)
 
@@ -181,7 +191,7 @@ def test_outputs_of_other_samples_are_doubted_where_a_coreset_is_chosen():
 def test_labels_of_any_kind_and_classes_that_are_missing():
     names = np.array(["ant", "bee", "cat"])[LABELS]
     table = record_all(unseen.Recorder(names, plan=unseen.folds(3)))
-    assert table.class_names == ("ant", "bee", "cat")
+    assert table.class_names == ("ant", "bee", "cat") == unseen.Recorder(names).class_names
     np.testing.assert_array_equal(table.labels, LABELS)
     wide = np.concatenate([LOGITS, np.full((N, 1), -1.0)], axis=1)
     table = record_all(unseen.Recorder(LABELS, plan=unseen.folds(3), classes=4), wide)
@@ -250,7 +260,9 @@ def test_finished_fits_are_not_asked_for_again(tmp_path):
         if fit.fold == 2:
             break
         own.record(fit.unseen, LOGITS[fit.unseen])
-    with pytest.raises(unseen.RunLockedError, match="is in use by process"):
+    with pytest.raises(
+        unseen.RunLockedError, match=r"in use by process .*, which is this one; .* delete that by `del`,"
+    ):
         resumed(tmp_path)
     del own
     own = resumed(tmp_path)
@@ -422,6 +434,7 @@ def test_probabilities_of_half_precision_are_told_too():
         (LABELS % 2, LOGITS[:, 0], r"got \(8,\); a single output z stands for the logits 0 and z: torch.stack"),
         (LABELS % 2, LOGITS[:, :1], r"got \(8, 1\); a single output z stands for"),
         (LABELS, LOGITS.argmax(1), r"got \(8,\); they have a column for each class, and are not the predicted class"),
+        (np.where(LABELS == 2, -100, LABELS), LOGITS[:, :2], r"got \(8, 2\); the labels hold the classes -100, 0, 1"),
         (LABELS % 2, LOGITS, r"got \(8, 3\); if the data lacks some classes of the model, pass classes="),
     ],
 )  # fmt: skip

@@ -45,8 +45,8 @@ class Recorder:
     """A recorder hands out the fits of a plan, and takes observations by sample id.
 
     Args:
-        labels: (n,) labels of one type that can be sorted; None, with `n`, for tasks without classes, where only
-            `loss=` is recorded.
+        labels: (n,) labels of one type, whose sorted order is that of the columns of the logits (`class_names`); None,
+            with `n`, for tasks without classes, where only `loss=` is recorded.
         plan: the exposure plan; `folds()` if not given.
         scores: one or several names or `Score` objects.
         ids: (n,) sample ids; the rows 0..n-1 if not given. `fit.train` holds rows, `record` takes ids.
@@ -166,7 +166,12 @@ class Recorder:
     @property
     def classes(self) -> int:
         """The number of classes, C, which is the width of the logits."""
-        return len(self._job.samples.class_names)
+        return len(self.class_names)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the C classes, in the order of the columns of the logits."""
+        return self._job.samples.class_names
 
     def check(self, *, provides: Sequence[str], epochs: int | None = None) -> None:
         """Refuse, before a loop trains, scores that it cannot give: that read something else, or need more epochs.
@@ -372,7 +377,9 @@ class Recorder:
     def _convert_logits(self, values: Array, probabilities: bool) -> Array:
         """Return logits as they are, or the logarithm of probabilities."""
         if (shape := tuple(values.shape)) != (expected := (len(values), self.classes)):
-            raise ArgumentError(f"logits must have shape {expected}, got {shape}{hint_on_shape(shape, self.classes)}")
+            raise ArgumentError(
+                f"logits must have shape {expected}, got {shape}{hint_on_shape(shape, self.class_names)}"
+            )
         if probabilities:
             if not look_like_probabilities(values):
                 raise ArgumentError("probabilities=True needs rows that lie in [0, 1] and sum to 1, but these do not")
@@ -493,14 +500,20 @@ def warn_of_sigmoid(stacklevel: int) -> None:
     )
 
 
-def hint_on_shape(shape: tuple[int, ...], classes: int) -> str:
+def hint_on_shape(shape: tuple[int, ...], class_names: Sequence[str]) -> str:
     """Say what to change where logits (m, C) have another shape."""
-    single = len(shape) == 1 or shape[1:] == (1,)
-    if single and classes == 2:
+    single = len(class_names) > 1 and (len(shape) == 1 or shape[1:] == (1,))
+    if single and len(class_names) == 2:
         return "; a single output z stands for the logits 0 and z: torch.stack([0 * z, z], dim=1) with z of shape (m,)"
     if single:
         return "; they have a column for each class, and are not the predicted class"
-    return "; if the data lacks some classes of the model, pass classes= to the Recorder" if len(shape) == 2 else ""
+    if len(class_names) == 1:
+        return "; where there are no labels, or a single class, record loss= in place of logits"
+    if len(shape) != 2:
+        return ""
+    if shape[1] < len(class_names):
+        return f"; the labels hold the classes {some(class_names)}"
+    return "; if the data lacks some classes of the model, pass classes= to the Recorder"
 
 
 def _check_values(name: str, value: Array, m: int) -> Array:

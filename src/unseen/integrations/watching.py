@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -265,7 +265,7 @@ class TrainingWatch:
         else:
             rows = self.recorder.rows(find_ids(batch, self.ids))
             self.check_evaluation(rows)
-        logits = _check_logits(logits, len(rows), self.recorder.classes)
+        logits = _check_logits(logits, len(rows), self.recorder.class_names)
         self._doubt.add(logits)
         if self._doubt.is_of_softmax():
             raise ArgumentError(
@@ -383,12 +383,12 @@ def check_evaluation_mode(model: Any) -> None:
             )
 
 
-def _check_logits(logits: Any, m: int, classes: int) -> Array:
-    shape = tuple(logits.shape)
+def _check_logits(logits: Any, m: int, class_names: Sequence[str]) -> Array:
+    shape, classes = tuple(logits.shape), len(class_names)
     if shape != (m, classes):
         raise ArgumentError(
             f"the logits of {m} samples in {classes} classes must have shape ({m}, {classes}), got {shape}"
-            + hint_on_shape(shape, classes)
+            + hint_on_shape(shape, class_names)
         )
     return logits.detach().cpu() if hasattr(logits, "detach") else np.asarray(logits)
 

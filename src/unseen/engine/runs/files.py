@@ -125,7 +125,7 @@ class Lock:
             os.close(handle)
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 raise RunLockedError(
-                    f"{path.parent} is in use by {_name_holder(path)}; wait for it or stop it, or choose another out="
+                    f"{path.parent} is in use by {_name_holder(path)}, or choose another out="
                 ) from None
             raise storage_error(path, error) from error
         self._handle: int | None = handle
@@ -148,9 +148,12 @@ class Lock:
 def _name_holder(path: Path) -> str:
     try:
         holder = json.loads(path.read_bytes())
-        return f"process {holder['pid']} on {holder['host']}"
+        name = f"process {holder['pid']} on {holder['host']}"
+        if (holder["pid"], holder["host"]) == (os.getpid(), socket.gethostname()):
+            return f"{name}, which is this one; go on with the recorder or run that holds it, or delete that by `del`"
     except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
+        name = "another process"
+    return f"{name}; wait for it or stop it"
 
 
 def _forget_in_child() -> None:
