@@ -208,6 +208,20 @@ def test_a_model_made_outside_of_the_loop(trainer):
         train(next(fits))
 
 
+def test_a_folder_of_checkpoints_that_fits_share(trainer):
+    own = recorder(["el2n"])
+    record, fits = held_out(own), iter(own)
+
+    def train(fit, again):
+        saved = {"save_strategy": "steps", "save_steps": 4, "eval_strategy": "epoch"}
+        made = trainer(Subset(DATASET, fit.train), Subset(DATASET, fit.unseen), record, **saved)
+        made.train(resume_from_checkpoint=again)
+
+    train(next(fits), again=False)
+    with pytest.raises(unseen.ExposureError, match="fit r0f1 would go on from a checkpoint, though it has not begun"):
+        train(next(fits), again=True)
+
+
 def test_the_callback_alone_hears_no_logits(trainer):
     own = recorder(["el2n"])
     fit = first_fit(own)

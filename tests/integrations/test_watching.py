@@ -203,6 +203,20 @@ def test_models_that_begin_anew():
     watching.check_start(head)
 
 
+def test_a_checkpoint_of_another_fit_is_refused_and_that_of_the_same_one_is_not():
+    fit, watching = begun(epochs=2)
+    watching.check_start(network(), resumed=True)  # after a kill, in a new process
+    watching.begin(epochs=2)
+    watching.check_start(network(), resumed=True)  # and again
+    taught(watching, network(), fit.unseen)
+    next(watching.recorder.loop)
+    watching.begin(epochs=2, first=2)
+    with pytest.raises(unseen.ExposureError, match=r"r0f1 would go on from a checkpoint, .* one of fit r0f0, as in"):
+        watching.check_start(network(), resumed=True)
+    watching.check_start(network())
+    watching.check_start(network(), resumed=True)
+
+
 def test_a_model_may_go_on_where_nothing_that_it_has_seen_is_judged():
     train, watch = np.arange(30).reshape(3, 10), [np.arange(50, 60), np.arange(40, 50), np.arange(5, 10)]
     model = network()

@@ -58,7 +58,7 @@ class _TrainerHooks:
             raise ArgumentError(
                 f"the scores read every epoch, so eval_strategy must be 'epoch', got {str(args.eval_strategy.value)!r}"
             )
-        self._watch.check_start(model)
+        self._watch.check_start(model, resumed=bool(state.epoch))
         use = "train on torch.utils.data.Subset(dataset, fit.train)"
         self._watch.check_training_set(train_dataloader.dataset, use=use)
 

@@ -69,7 +69,7 @@ class _LightningHooks:
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         if trainer.current_epoch:
             self._watch.begin(epochs=_epochs(trainer), first=trainer.current_epoch + 1)
-        self._watch.check_start(pl_module)
+        self._watch.check_start(pl_module, resumed=trainer.current_epoch > 0)
         self._watch.check_training_set(trainer.train_dataloader.dataset)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:

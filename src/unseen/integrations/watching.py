@@ -125,6 +125,7 @@ class TrainingWatch:
         self._fit: Fit | None = None
         self.epochs = NEVER  # to be trained; NEVER if this is not known
         self._model: Any = None  # the one evaluated last
+        self._begun: dict[str, Fit] = {}  # the fits that were trained here, whole or not
         self._first: Weights | None = None  # what the fit in training began with
         self._learned_with: IntArray = np.empty(0, np.int64)  # the rows that these weights have learned, at the end
         self._taught: list[tuple[str, IntArray, Weights]] = []  # of each fit: what it learned, and what that changed
@@ -164,13 +165,24 @@ class TrainingWatch:
             )
         self.begin_evaluation()
 
-    def check_start(self, model: Any) -> None:
+    def check_start(self, model: Any, *, resumed: bool = False) -> None:
         """Refuse a model that goes on from the training of another fit, where that one trained on what this one judges.
 
-        Call this between `begin` and the first step.
+        Call this between `begin` and the first step. `resumed` says that a checkpoint was loaded. It is another fit's
+        where this one has not begun here and others have: a loop that was killed goes on with the first fit that it is
+        given.
         """
         fit, self._first = self.fit, weights_of(model)
         self._learned_with = fit.train
+        if resumed and fit.name not in self._begun:
+            for other in self._begun.values():
+                if np.intersect1d(other.train, fit.unseen).size:
+                    raise ExposureError(
+                        f"fit {fit.name} would go on from a checkpoint, though it has not begun here: one of fit "
+                        f"{other.name}, as in a folder that fits share, was trained on samples that {fit.name} then "
+                        "judges; give each fit a folder of its own, and load other weights into the model instead"
+                    )
+        self._begun[fit.name] = fit
         for name, learned, taught in self._taught:
             if name == fit.name or not self._first & taught:
                 continue
