@@ -418,5 +418,6 @@ def weights_of(model: Any) -> Weights:
         if without or not parameter.numel():
             continue
         flat = parameter.detach().reshape(-1)
-        found.add(flat[:: -(-len(flat) // 64)].double().cpu().numpy().tobytes())
+        # float64 last: not every device has it
+        found.add(flat[:: -(-len(flat) // 64)].cpu().double().numpy().tobytes())
     return frozenset(found)
