@@ -1,4 +1,4 @@
-"""The plan of the house, read from `docs/architecture.md`: who stands below whom, and what a room must not know."""
+"""The table of modules in `docs/architecture.md`: which stands below which, and what each must not import."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ PAGE = SOURCE.parents[1] / "docs" / "architecture.md"
 
 def plan(page):
     """The rooms of each line of the table, top floor first, and what each must not know."""
-    table = page[page.index("| room |") :].split("\n\n")[0].splitlines()[2:]
+    table = page[page.index("| module |") :].split("\n\n")[0].splitlines()[2:]
     floors, forbidden = [], {}
     for line in table:
         rooms, _, unknown = (re.findall(r"`([^`]+)`", cell) for cell in line.strip("| ").split(" | "))
