@@ -21,8 +21,8 @@ def estimate(
     score: list[str] | None = o.SCORES,
     scoring: o.ScoringOptions,
     trainee: str | None = o.TRAINEE,
-    gpus: int | None = o.option("N", "GPUs, each of which trains a fit, as fast as the one here.", o.RUNNING),
-    jobs: int | None = o.option("N", "Fits at a time on this machine, in place of --gpus.", o.RUNNING),
+    gpus: int | None = o.option("N", "Number of GPUs, each training one fit, as fast as the one here.", o.RUNNING),
+    jobs: int | None = o.option("N", "Fits trained at the same time on this machine, in place of --gpus.", o.RUNNING),
     threads: int | None = o.THREADS,
     seed: int = o.SEED,
     json: bool = o.JSON,
@@ -68,7 +68,7 @@ def advise(
         shown="as `unseen prune` chooses",
     ),
     margin: float = o.MARGIN,
-    step: float = o.option("SHARE", "Shares tried are its multiples.", o.CHOICE, default=0.1),
+    step: float = o.option("SHARE", "The shares tried are multiples of this.", o.CHOICE, default=0.1),
     quick: bool = o.option(
         None,
         "A cheap first answer: ridge regression on vectors or --features, an estimate under a linear head.",
@@ -78,9 +78,7 @@ def advise(
     ),
     features: Path | None = o.FEATURES,
     testing: o.TestOptions,
-    searching: int | None = o.option(
-        "N", "Replicates of a share in the search.", o.TRAINING, shown="2; 5 with --quick"
-    ),
+    searching: int | None = o.option("N", "Replicates per share in the search.", o.TRAINING, shown="2; 5 with --quick"),
     learner: str | None = o.LEARNER,
     trainee: str | None = o.TRAINEE,
     groups: Literal["duplicates", "none"] = o.GROUPS,
@@ -185,10 +183,10 @@ def sweep(
     running: o.RunOptions,
     showing: o.PageOptions,
 ) -> None:
-    """Try methods at several budgets, beside everything and random: which one, and what does pruning cost?
+    """Compare methods at several budgets with random and with training on everything.
 
-    Writes sweep.parquet (a row a cell), sweep.md, sweep.svg and its page, report.html. The same command goes on after
-    a kill, cell by cell; with more methods, budgets or seeds it adds those.
+    Writes sweep.parquet, sweep.md, sweep.svg and report.html. The same command continues after a kill; with more
+    methods, budgets or seeds it adds those.
 
     Examples:
       unseen sweep digits --prune 0.5 --out runs/first

@@ -21,20 +21,20 @@ def embed(
     *,
     data: str = o.DATA_SET,
     out_dir: Path = o.option(
-        "FOLDER", "A folder that is made; it appears when it is whole.", default=o.REQUIRED, names="--out"
+        "FOLDER", "The folder to make; it appears only when it is complete.", default=o.REQUIRED, names="--out"
     ),
     reading: o.ReadingOptions,
     backbone: str = o.option(
         "NAME",
-        "Reads no label: patches (images), tfidf (text), columns (tables). Pretrained on other data: "
-        "efficientnet_lite0 (images), wordllama (text). Each with options, such as patches:size=5. Of your own: "
-        "module:function, which makes an nn.Module; the folder of a model. auto: by the kind of data, without labels.",
+        "Without labels: patches (images), tfidf (text), columns (tables). Pretrained on other data: "
+        "efficientnet_lite0 (images), wordllama (text). Options as in patches:size=5. Your own: module:function, which "
+        "makes an nn.Module; or the folder of a model. auto: without labels, by the kind of data.",
         EMBEDDING,
         default="auto",
         names="--backbone --by",
     ),
     labels: Literal["unknown", "none", "these", "others"] | None = o.option(
-        None, "What a module, model or pretrained backbone was trained on.", EMBEDDING, shown="what is known"
+        None, "Labels that a module, model or pretrained backbone was trained on.", EMBEDDING, shown="what is known"
     ),
     test: str | None = o.option(
         "DATA", "A test set, read as DATA is; embedded alike, with nothing fitted on it, to FOLDER/test.", o.DATA
@@ -42,14 +42,14 @@ def embed(
     test_split: str | None = o.option(
         "NAME", "Rows of the test set (of DATA, without --test) whose column 'split' has this value.", o.DATA
     ),
-    device: str | None = o.option("DEVICE", "Of a network: cpu, cuda, ...", EMBEDDING),
-    batch_size: int | None = o.option("N", "Of a module or model: samples at a time.", EMBEDDING),
+    device: str | None = o.option("DEVICE", "Device of a network: cpu, cuda, ...", EMBEDDING),
+    batch_size: int | None = o.option("N", "Batch size of a module or model.", EMBEDDING),
     seed: int = o.SEED,
     threads: int | None = o.option("N", "Threads.", EMBEDDING, shown="all"),
     verify: Literal["cheap", "full"] = o.VERIFY,
     showing: o.DisplayOptions,
 ) -> None:
-    """Make vectors of a data set, by features that read no label or by a trained backbone; a data set like any other.
+    """Make vectors of a data set, by features that read no label or by a pretrained backbone.
 
     A model that was trained on these labels has seen every sample: held-out scores from its vectors are not held out.
 

@@ -29,13 +29,15 @@ def evaluate(
     testing: o.TestOptions,
     learner: list[str] | None = o.option(
         "LEARNER",
-        "Learner that is trained; repeat for a verdict of each, kept in a folder of RUN of its name.",
+        "Learner that is trained; repeat for several, each with its verdict and a subfolder of RUN.",
         o.TRAINING,
         shown="that of the first run",
     ),
     test_split: str | None = o.option("NAME", "Rows of the test set whose column 'split' has this value.", o.DATA),
     margin: float = o.MARGIN,
-    level: float = o.option("LEVEL", "Of the intervals; tests are at 1 - level.", o.COMPARISON, default=0.95),
+    level: float = o.option(
+        "LEVEL", "Confidence level of the intervals; tests are at 1 - level.", o.COMPARISON, default=0.95
+    ),
     baseline: list[str] | None = o.option(
         "NAME",
         "full, random, random-stratified, dedup (needs --features); repeat for several.",
@@ -46,10 +48,10 @@ def evaluate(
     running: o.VerifiedRunOptions,
     showing: o.PageOptions,
 ) -> None:
-    """Train on the coresets of runs and on their baselines, and say what training on less costs.
+    """Train on coresets and on baselines, and measure what training on less data costs in accuracy.
 
-    The data set is that of the runs; the test set is read by the same options. Accuracies are those after the last
-    epoch. More seeds may be asked of the same --out later: only those are trained.
+    The data set is that of the runs; the test set is read with the same options. Accuracies are those after the last
+    epoch. Repeat the command with more --seeds to train only the additional ones.
 
     Examples:
       unseen evaluate runs/photos --test holdout/ --out runs/photos-eval

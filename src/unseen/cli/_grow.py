@@ -29,7 +29,7 @@ class GrowOptions:
     )
     steps: int = o.option("N", "Further steps, which add equally many samples.", STEPS, default=2)
     refill: str = o.option(
-        "SCORE", "Score by which outsiders enter; the coreset's models give it.", STEPS, default="entropy"
+        "SCORE", "Score by which further samples enter, from a model of the coreset so far.", STEPS, default="entropy"
     )
 
 
@@ -47,7 +47,7 @@ def grow(
     running: o.VerifiedRunOptions,
     showing: o.PageOptions,
 ) -> None:
-    """Choose a part as `prune` does, and the rest by models of the coreset so far.
+    """Choose in several steps: a part as `prune` does, the rest by models of the coreset so far.
 
     Examples:
       unseen grow digits --keep 0.3 --out runs/grown

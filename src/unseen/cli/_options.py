@@ -95,15 +95,15 @@ SCORES = option(
     "SCORE",
     "A score and its options, such as dual:window=5; repeat for several.",
     TRAINING,
-    shown="el2n; of a target, loss",
+    shown="el2n; for a target, loss",
 )
 SEED = option("N", "The root seed.", RUNNING, default=0)
 THREADS = option("N", "Threads of a fit.", RUNNING, shown="all, shared by the jobs; 1 for a short fit of a network")
-replicates = partial(option, "N", "Replicates, each with other seeds throughout.", TRAINING)
-VERIFY = option(None, "Fingerprint of the data: of a sample of the content, or of all.", DATA, default="cheap")
+replicates = partial(option, "N", "Replicates, each with its own seeds.", TRAINING)
+VERIFY = option(None, "Fingerprint the data by a part of its content, or by all of it.", DATA, default="cheap")
 JSON = option(None, "Print the result as one JSON object, and nothing else.", default=False, names="--json")
 QUIET = option(None, "Print the result only.", default=False, names="--quiet -q")
-YES = option(None, "Begin without asking, however long it takes.", RUNNING, default=False, names="--yes -y")
+YES = option(None, "Begin without asking, even if it takes long.", RUNNING, default=False, names="--yes -y")
 MARGIN = option("POINTS", "The loss that counts as none, in points.", COMPARISON, default=0.5)
 
 
@@ -114,18 +114,18 @@ MARGIN = option("POINTS", "The loss that counts as none, in points.", COMPARISON
 class ReadingOptions:
     """How data is read. None where an option was not given; a form of data refuses what it has not."""
 
-    label: str | None = option("COLUMN", "Column of the labels; their array, in a .npz file.", DATA)
+    label: str | None = option("COLUMN", "Column of the labels, or their array in a .npz file.", DATA)
     target: str | None = option("COLUMN", "Column of numbers to regress on, in place of labels.", DATA)
     image: str | None = option("COLUMN", "Column of images.", DATA)
     text: str | None = option("COLUMN", "Column of texts.", DATA)
     feature: list[str] | None = option("COLUMN", "Feature column; repeat for several.", DATA)
     id_column: str | None = option("COLUMN", "Column of the sample ids.", DATA, names="--id")
     group: str | None = option("COLUMN", "Column of groups that stay in one fold.", DATA)
-    split: str | None = option("NAME", "Rows whose column 'split' has this value.", DATA)
+    split: str | None = option("NAME", "Read only rows whose column 'split' has this value.", DATA)
     image_size: int | None = option("PIXELS", "Side to which images are resized and cropped.", DATA)
     mode: Literal["RGB", "L"] | None = option(None, "Images in colour, or grey.", DATA, shown="RGB")
-    x: str | None = option("NAME", "The array of inputs, in a .npz file.", DATA, names="--x")
-    on_error: Literal["raise", "skip"] | None = option(None, "An unreadable image: stop, or drop it and say so.", DATA)
+    x: str | None = option("NAME", "Array of the inputs in a .npz file.", DATA, names="--x")
+    on_error: Literal["raise", "skip"] | None = option(None, "Unreadable images: stop, or drop them with a note.", DATA)
 
     def given(self) -> dict[str, Any]:
         """Return the options that were given, by the names that `unseen.data.resolve` has for them."""
@@ -160,14 +160,16 @@ class ChoiceOptions:
         "RULE",
         "Rule and its options, such as stratified:cutoff=0.1; see `unseen rules`.",
         CHOICE,
-        shown="in each class stratified, less some of the hardest; of a target, trimmed",
+        shown="stratified in each class, without some of the hardest; for a target, trimmed",
     )
     quota: str | None = option(
         "QUOTA",
-        "Budgets of the classes: proportional, floored (the default has it), uniform or error (held-out).",
+        "How the classes share the budget: proportional, floored (the default), uniform, or error (held-out).",
         CHOICE,
     )
-    align: str | None = option("ALIGN", "How scores of different folds are joined: rank, none or temperature.", CHOICE)
+    align: str | None = option(
+        "ALIGN", "How scores of different folds are made comparable: rank, none or temperature.", CHOICE
+    )
     features: Path | None = FEATURES
 
     def given(self) -> dict[str, Any]:
@@ -207,7 +209,7 @@ class ScoringOptions:
         shown="halves; folds with --folds, and for learners in closed form",
         check=_check_plan,
     )
-    folds: int | None = option("N", "Number of folds, of the plan 'folds'.", TRAINING, shown="5")
+    folds: int | None = option("N", "Number of folds of the plan 'folds'.", TRAINING, shown="5")
     repeats: int = option("N", "Repetitions of the plan with other seeds.", TRAINING, default=1)
     groups: Literal["duplicates", "none"] = GROUPS
 
@@ -231,7 +233,7 @@ class TestOptions:
     )
     seeds: int = replicates(default=5)
     fix: Literal["epochs", "iterations"] = option(
-        None, "What is fixed when less data is trained on.", TRAINING, default="epochs"
+        None, "What is held fixed when training on less data.", TRAINING, default="epochs"
     )
 
     def given(self) -> dict[str, Any]:
@@ -252,7 +254,7 @@ class RunOptions:
     seed: int = SEED
     executor: str = option(
         "EXECUTOR",
-        "Where fits run: local; ray, on this machine or a cluster; ray:num_gpus=1, a GPU a fit.",
+        "Where fits run: local; ray, on this machine or a cluster; ray:num_gpus=1, one GPU per fit.",
         RUNNING,
         default="local",
     )
@@ -261,7 +263,7 @@ class RunOptions:
         "N",
         "Fits trained at the same time.",
         RUNNING,
-        shown="2 where a fit on the CPU is long, else 1; with Ray as many as there is room for",
+        shown="2 for long fits on the CPU, else 1; with Ray, as many as there is room for",
     )
     threads: int | None = THREADS
     yes: bool = YES

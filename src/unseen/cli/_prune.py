@@ -35,10 +35,12 @@ class AutoOptions:
 
     candidate: list[str] | None = o.option(
         "METHOD",
-        "With --rule auto: a way to choose, plan/score/rule; repeat for several. See `unseen sweep`.",
+        "With --rule auto: a method to try, plan/score/rule; repeat for several. See `unseen sweep`.",
         o.CHOICE,
     )
-    probe: float | None = o.option("SHARE", "With --rule auto: the share held out.", o.CHOICE, shown="0.2")
+    probe: float | None = o.option(
+        "SHARE", "With --rule auto: the share of the data held out to test on.", o.CHOICE, shown="0.2"
+    )
     confirm: int | None = o.option(
         "N", "With --rule auto: fresh replicates that confirm the best.", o.CHOICE, shown="5"
     )
@@ -56,7 +58,7 @@ def prune(
     reading: o.ReadingOptions,
     amount: o.AmountOptions,
     score: str | None = o.option(
-        "SCORE", "The score that the rule reads; see `unseen scores`.", o.CHOICE, shown="el2n; of a target, loss"
+        "SCORE", "The score that the rule reads; see `unseen scores`.", o.CHOICE, shown="el2n; for a target, loss"
     ),
     also: list[str] = o.option("SCORE", "A further score for the table; repeat for several.", o.CHOICE, default=[]),
     choice: o.ChoiceOptions,

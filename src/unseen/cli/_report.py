@@ -21,7 +21,7 @@ def report(
     run: Path = o.RUN,
     data: Path | None = o.option(
         "DATA",
-        "The data set whose samples are shown, where it moved, or the images that vectors were made of.",
+        "The data set to show samples of, if it has moved; or the images that vectors were made of.",
         o.DATA,
         shown="what the run read",
     ),
@@ -32,7 +32,7 @@ def report(
     images: int = o.option("N", "Samples shown in a gallery; 0 for none.", default=20),
     json: bool = o.JSON,
 ) -> None:
-    """Write what a run found as one HTML file, to look at and to send on; it needs neither network nor other files.
+    """Write the results of a run as one HTML file, which needs neither network nor other files.
 
     Examples:
       unseen report runs/photos
@@ -57,15 +57,15 @@ def export(
         "folder, parquet, csv, huggingface, webdataset, npy, cleanlab or fiftyone; see below.",
         default=o.REQUIRED,
     ),
-    out: Path = o.option("PLACE", "The file or folder that is made; it must not exist.", default=o.REQUIRED),
+    out: Path = o.option("PLACE", "The file or folder to make; it must not exist.", default=o.REQUIRED),
     data: str | None = o.option(
-        "DATA", "The data set, where it has moved or the run does not say; it must be the one that was scored.", o.DATA
+        "DATA", "The data set, if it has moved or the run does not name it; it must be the one that was scored.", o.DATA
     ),
     coreset: Path | None = o.option(
         "FILE", "Another coreset of the same data set, from `unseen select`.", o.DATA, shown="that of the run"
     ),
     link: Literal["hard", "symlink", "copy"] | None = o.option(
-        None, "folder: what the files are.", KIND, shown="hard links"
+        None, "folder: how files are made.", KIND, shown="hard links"
     ),
     column: Literal["row", "id"] | None = o.option(None, "npy: rows in dataset order, or ids.", KIND, shown="row"),
     keys: bool = o.option(
@@ -78,7 +78,7 @@ def export(
     quiet: bool = o.QUIET,
     json: bool = o.JSON,
 ) -> None:
-    """Write a coreset where training happens: whole or not at all, over nothing that exists.
+    """Write a coreset in a format that other tools read; nothing is overwritten.
 
     Examples:
       unseen export runs/photos --to folder --out kept/photos

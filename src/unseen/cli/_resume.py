@@ -50,23 +50,23 @@ def resume(
     run: Path = o.RUN,
     dry_run: bool = o.option(
         None,
-        "Train and change nothing: say whether the data still is what was scored, and what is left to do. Exit "
-        "code 0: the same data, all finished; 4: other data; 5: unfinished.",
+        "Only check whether the data is still what was scored, and what is left to do. Exit code 0: the same data, "
+        "all finished; 4: other data; 5: unfinished.",
         default=False,
         names="--dry-run",
     ),
     trust: bool = o.option(
         None,
-        "Import the learner and connect to the addresses that the run names, although another user began it.",
+        "Import the learner and connect to the addresses that the run names, even if another user began it.",
         default=False,
         names="--trust",
     ),
     quiet: bool = o.QUIET,
     json: bool = o.JSON,
 ) -> None:
-    """Continue a run to the same numbers it would have reached unbroken, from the command that began it.
+    """Continue an interrupted run, to the same numbers as without the interruption.
 
-    A run that was moved is continued where it is now. A finished one is shown, and left as it is.
+    The run may have been moved. A finished run is shown, and not changed.
 
     Examples:
       unseen resume runs/photos
