@@ -41,7 +41,7 @@ def test_what_will_be_done_and_its_cost_are_told_before_training(unseen_says, pr
         "plan    folds (k=2, repeats=2): 4 trainings by logistic, 1 thread each",
         "scores  el2n, loss, label_issue",
         lines[4],
-        "time    the time left is told after the first training",
+        "time    known after the first training",
     ]
     assert re.fullmatch(r"memory  about 50\.0 KiB for the data, \d+\.\d KiB for the scores", lines[4])
     assert lines[6].startswith("fit r0f0: done, 1 of 4, about ")
@@ -126,7 +126,7 @@ def test_outlook_of_one_training():
         ("plan", "seen (repeats=1): 1 training of 2 epochs by mlp, 1 thread each"),
         ("scores", "el2n"),
         ("memory", "about 12 B for the data, 3.0 GiB for the scores"),
-        ("time", "the time left is told after the first epoch"),
+        ("time", "known after the first epoch"),
         ("note", "said by the data"),
     ]
 

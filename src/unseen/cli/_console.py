@@ -404,8 +404,8 @@ def outlook(plan: dict[str, Any], options: dict[str, Any], budget: str | None, h
          f"by {options['learner']}, {_many(plan['threads'], 'thread')} each"),
         ("scores", ", ".join(plan["scores"])),
         ("memory", f"{holding}, {working}{size(plan['state_bytes'])} for the scores"),
-        ("time", "the time left is told after the first epoch" if plan["epochs"] > 1
-         else "the time left is told after the first training"),
+        ("time", "known after the first epoch" if plan["epochs"] > 1
+         else "known after the first training"),
     ]  # fmt: skip
     if budget is not None:
         lines.insert(1, ("budget", budget))

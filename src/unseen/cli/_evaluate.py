@@ -129,7 +129,7 @@ def show(found: unseen.Evaluation, run: Path, *, headline: bool) -> None:
     lines = [
         *([("trained", found.trainee)] if headline else []),
         ("fixed", f"{about['fix']}; lossless: within {100 * about['margin']:g} points"),
-        ("test", f"{about['test']['text']}; that it is a sample makes ± {error:.1f} points (standard error)"),
+        ("test", f"{about['test']['text']}; standard error of the test set ± {error:.1f} points"),
     ]
     for name in found.coresets:
         covers = found.covers(name)

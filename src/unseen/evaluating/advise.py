@@ -308,7 +308,7 @@ def _outlook(
         ("method", method.text),
         ("work", f"{scorings * (searching + seeds):,} trainings to score, about {trainings:,} to test, {trials.fix} "
          "fixed"),
-        ("time", "the time left is told after the first training"),
+        ("time", "known after the first training"),
     ]  # fmt: skip
     if quick:
         lines[:0] = [("note", f"{ESTIMATE}, {who.name} on the features"), ("trap", TRAP)]

@@ -119,7 +119,7 @@ class Estimate:
         if self.pays_after is None:
             return "never: a training on the coreset takes no less time"
         trainings = "one training" if self.pays_after == 1 else f"{self.pays_after:,} trainings"
-        return f"the scoring is saved after {trainings} on the coreset in place of everything"
+        return f"after {trainings} on the coreset in place of everything"
 
 
 def estimate(

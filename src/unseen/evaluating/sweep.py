@@ -317,7 +317,7 @@ def _outlook(trials: Trials, methods: Sequence[Method], budgets: Sequence[int], 
         ("cells", f"{len(methods)} methods at {len(budgets)} budgets, {replicates} replicates"),
         ("work", f"{scorings * replicates:,} trainings to score by {scorer.name}, {len(cells) * replicates:,} to test "
          f"by {trainee.name}, {trials.fix} fixed"),
-        ("time", "the time left is told after the first training"),
+        ("time", "known after the first training"),
     ]  # fmt: skip
     held = trials.held(methods, budgets, replicates)
     return {"lines": lines, "epochs": epochs * replicates, "held": held}
