@@ -80,17 +80,16 @@ def grow(
 ) -> Grown:
     """Choose a coreset in several steps: a part as `prune` does, the rest by models trained on the coreset so far.
 
-    The first step scores every sample by models that did not see it and chooses a part of the budget. Each further step
-    trains a model on the coreset so far and adds the outsiders that are worth most by `refill`. Samples that the rule
-    cuts off at the whole budget, such as likely wrong labels, are not added later; copies of members are added only
-    where no other outsiders are left. One further step costs a training on the coreset so far.
+    The first step scores every sample by models that did not see it, and chooses a part of the budget. Each further
+    step trains a model on the coreset so far, and adds the samples outside it that are worth most by `refill`. Samples
+    that the rule would cut off at the whole budget, such as likely wrong labels, are never added. Copies of samples in
+    the coreset are added last. A further step costs one training on the coreset so far.
 
     The arguments are those of `unseen.score` and `unseen.select`; `score`, `rule` and `plan` are those of the first
     step. `start` is the share of the budget in (0, 1) that the first step chooses, or a coreset of this data set to
-    begin with. `steps` further steps lie between the start and the budget, and add equally many samples. `refill` is
-    the score of the outsiders in a further step, by models trained on the coreset so far. `quota` is how the classes
-    share the samples that a step adds: `"proportional"` to their size, `"uniform"`, or `"error"`, to size x held-out
-    error.
+    begin with. `steps` is the number of further steps, which add equally many samples. `refill` is the score by which
+    samples enter in these. `quota` says how the classes share the samples that a step adds: `"proportional"` to their
+    size, `"uniform"`, or `"error"`, in proportion to size x held-out error.
 
     Returns:
         The coreset with the step at which each member entered (`sources`, `order`), its history, and the score table

@@ -93,14 +93,13 @@ def score(
         data: anything `unseen.data.resolve` takes: arrays (with `y`), a frame, a torch or Hugging Face data set, a
             path.
         y: (n,) labels, where `data` is an array or a frame of inputs; or the name of the column of labels.
-        scores: one or several names (`"el2n"`, `"dual:window=5"`) or `Score` objects; if not given, `"el2n"`, or
-            `"loss"` for data with a regression target. `prune` measures `"memorization"` and `"label_issue"` too, and
-            its rule reads them: `select` chooses as `prune` does from a table of `["el2n", "memorization",
-            "label_issue"]`.
-        plan: the exposure plan, or its name, as in `"folds:k=3"`; if not given `halves()`, two trainings on half of the
-            data each, and `folds(5)` for learners in closed form.
-        learner: see `unseen.learners.resolve`; by the kind of data if not given.
-        seed: the root seed, or None for one that is drawn; everything random follows from it.
+        scores: one or several names (`"el2n"`, `"dual:window=5"`) or `Score` objects; the default is `"el2n"`, or
+            `"loss"` for data with a regression target. To let `select` choose exactly as `prune` does, name the scores
+            that its default rule reads: `["el2n", "memorization", "label_issue"]`.
+        plan: the exposure plan, or its name, as in `"folds:k=3"`. The default is `halves()`, two trainings on half of
+            the data each; for learners in closed form it is `folds(5)`.
+        learner: see `unseen.learners.resolve`; the default depends on the kind of data.
+        seed: the root seed of everything random; None draws one.
         groups: `"duplicates"` keeps exact copies in one fold; an array (n,) keeps these groups together; None keeps
             together only the groups that the data set itself brings.
         out: a directory that keeps the run. The same call continues it after a kill, and is refused if anything
@@ -146,20 +145,19 @@ def select(
     Args:
         scores: the score table, from `unseen.score`; or what `prune` or `load` gave, which holds one.
         rule: the name of a rule, with options (`"stratified:cutoff=0.1"`); see `unseen rules`. The default is
-            `"stratified:cutoff=auto,quota=floored"`: in each class it draws from strata of the score after cutting off
-            some of the hardest samples, see `unseen.rules.Stratified`; how many, it reads from the columns
-            `memorization` and `label_issue` where the table has them. It cuts off none for scores of worth and for
-            tables without predictions. Where classes are of unequal size, strata have equal count (`by=rank`), which
-            keeps the recall of smaller classes. For a regression target the default is `"trimmed"`: random, without
-            outliers.
-            Where the models are hardly better than naming the largest class, the coreset is random, each class in
-            proportion, and a warning says so.
+            `"stratified:cutoff=auto,quota=floored"`: in each class it cuts off some of the hardest samples and draws
+            from strata of the score, see `unseen.rules.Stratified`. The columns `memorization` and `label_issue`, if
+            the table has them, decide how many; with scores of worth, or without predictions, it cuts off none. Where
+            classes are of unequal size, strata have equal count (`by=rank`), which keeps the recall of smaller classes.
+            For a regression target the default is `"trimmed"`: random, without outliers. If the models are hardly
+            better than predicting the largest class, the coreset is random, each class in proportion, and a warning
+            says so.
         keep: how much is kept: a count (int), a fraction (float in (0, 1]) or `"70%"`. Exactly one of keep and prune.
         prune: how much is removed.
-        score: which score of the table the rule reads; its only or first one if not given.
-        seed: the seed of rules that draw, or None for one that is drawn.
+        score: which score of the table the rule reads; the default is the first.
+        seed: the seed of rules that draw at random; None draws one.
         options: `features`, `quota`, `align` and the options of the rule. `align="temperature"` reads the score
-            `<score>@temperature`; `prune` measures it unasked, `score` only where it is named.
+            `<score>@temperature`, which `prune` adds by itself, but `score` only if you name it.
 
     Example:
         >>> import unseen
@@ -222,13 +220,13 @@ def prune(
     The arguments are those of `score` and `select`, and `options` those of both. `features` are columns of inputs where
     they are names, else an array (n, d) for rules that read it. `also` names further scores for the table. Held-out
     label issues (`label_issue`, see `label_error_share`) are always measured, unless the data has a regression target.
-    A budget, a cutoff or a score that cannot be met is refused before any training.
+    A budget, cutoff or score that cannot work is refused before any training.
 
-    If no rule is named and the models turn out hardly better than always predicting the largest class, their scores
-    mean nothing. The coreset is then random, each class in proportion, and a message says so.
+    If no rule is named and the models turn out hardly better than predicting the largest class, the coreset is random,
+    each class in proportion, and a message says so.
 
-    `rule="auto"` first tries several methods (scores, rules, cutoffs, one or several steps, and random) on a split held
-    out of the data, by successive halving. It compares the best of them with random on fresh replicates, and then
+    `rule="auto"` first compares several methods (scores, rules, cutoffs, one or several steps, and random) on a split
+    held out of the data, by successive halving. It compares the best of them with random on fresh replicates, and then
     chooses from everything by the winner. The evidence is in `coreset.provenance["auto"]`. The options are those of
     `unseen.evaluating.automatic.Auto`.
 

@@ -135,19 +135,19 @@ class LeaveOneOut:
 
 
 def seen(repeats: int = 1) -> Seen:
-    """Make the baseline plan: train on everything and judge everything."""
+    """Make the baseline plan: train on everything, and score the same samples."""
     return Seen(repeats)
 
 
 def folds(k: int = 5, repeats: int = 1, *, watch_seen: bool = False) -> Folds:
-    """Make a plan in which the model of k - 1 folds judges the other fold, with `watch_seen` its own folds too."""
+    """Make a plan that trains on k - 1 folds and scores the other one; with `watch_seen`, the training folds too."""
     return Folds(k, repeats, watch_seen)
 
 
 def halves(repeats: int = 1) -> Folds:
-    """Make a plan in which models of both halves judge each half: held-out score, in-sample score and their gap.
+    """Make a plan that trains on each half and scores both: held-out score, in-sample score and their gap.
 
-    A repeat takes two trainings on half of the data. So it costs about `repeats` full trainings in all.
+    A repeat takes two trainings on half of the data, so it costs about one full training.
     """
     return Folds(2, repeats, watch_seen=True, name="halves")
 
@@ -162,9 +162,9 @@ def default_plan(*, closed_form: bool) -> Plan:
 
 
 def leave_one_out() -> LeaveOneOut:
-    """Make a plan in which the model of all other samples judges each sample.
+    """Make a plan that scores each sample by a model trained on all others.
 
-    More than 10,000 trainings are for closed-form learners only.
+    More than 10,000 trainings need a learner in closed form.
     """
     return LeaveOneOut()
 
@@ -260,17 +260,17 @@ def coreset(
     scale: Scale = "size",
     outsiders: npt.ArrayLike | None = None,
 ) -> Members:
-    """Make a plan in which models of a coreset judge its members and outsiders, without having seen them.
+    """Make a plan that scores members of a coreset, and outsiders, by models trained on other members.
 
     Args:
         members: int (m,) rows of the coreset.
         k: the number of folds of the members.
-        repeats: the number of times that every sample is judged.
-        scale: how outsiders compare with members. `"size"`: fold j holds a part of both, and one model, trained on the
-            other members, judges both, so raw scores compare; k trainings a repeat. `"rank"`: the outsiders are one
-            more fold, judged by a model of the whole coreset. It is trained on k / (k - 1) times as much as the models
-            that judge members, so only ranks within each of the two groups compare; k + 1 trainings a repeat.
-        outsiders: rows to judge besides the members; all other rows if not given.
+        repeats: the number of times that every sample is scored.
+        scale: how scores of outsiders compare with those of members. `"size"`: each fold has a part of both, scored by
+            one model that was trained on the other members, so raw scores compare; k trainings per repeat. `"rank"`: a
+            model of the whole coreset scores the outsiders. It is trained on k / (k - 1) times as much data as the
+            models that score members, so only ranks within each of the two groups compare; k + 1 trainings per repeat.
+        outsiders: rows to score besides the members; all other rows if not given.
 
     >>> plan = coreset([0, 1, 2, 3], 2)
     >>> for fit in plan.fits(np.arange(8), np.zeros(8, int)):

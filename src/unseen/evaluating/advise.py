@@ -52,14 +52,14 @@ def advise(
 ) -> Advice:
     """Find the largest share that can be pruned with a loss within the margin.
 
-    The search is a bisection over the multiples of `step`; each share is trained on the same few replicates as
-    everything. The share that it finds is then confirmed on fresh replicates, beside everything and random. At most
-    three shares are put to that test, each at a third of the error level.
+    The search is a bisection over the multiples of `step`, with the same few replicates for each share and for
+    everything. The share that it finds is then tested on fresh replicates, against everything and random. At most three
+    shares are tested, each at a third of the error level.
 
-    `quick=True` is a cheap first answer, an estimate under a linear head: ridge regression on features stands in for
-    every training, both to score and to test, and every share is tried beside random. It needs vectors, or `features`.
-    Features of a backbone that was trained on these labels leak them, and make the estimate too good. The estimate does
-    not tell how a network does on the same coresets: only training it does.
+    `quick=True` is a cheap first answer, an estimate under a linear head: ridge regression on features takes the place
+    of every training, and every share is tried. It needs vectors, or `features`. Features of a backbone that was
+    trained on these labels leak them, and make the estimate too good. The estimate does not tell how a network does on
+    the same coresets.
 
     Args:
         data: anything `unseen.data.resolve` takes.
@@ -70,7 +70,7 @@ def advise(
         margin: the loss of accuracy, or of R² for a target, that counts as none: 0.005 is half a point.
         step: the shares tried are its multiples below 1.
         quick: whether a linear head stands in for the real training.
-        searching: replicates a share in the search; the default is 2, or 5 with `quick`.
+        searching: replicates per share in the search; the default is 2, or 5 with `quick`.
         seeds: fresh replicates for the confirmation, at least 3.
         seed: the root seed, or None for one that is drawn.
         out: a directory that keeps every training.

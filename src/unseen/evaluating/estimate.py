@@ -148,11 +148,11 @@ def estimate(
     second, its range is therefore wider: 0.5 to 2.5 times.
 
     The arguments are those of `unseen.prune`, as far as they change what it costs. Without `keep` and `prune`,
-    trainings on the coreset are not estimated. `trainee` is the learner trained on the coreset, if another than the one
-    that scores. There are `gpus` GPUs, each of which trains one fit at a time, as fast as the GPU here; or `jobs` fits
-    at a time on this machine. Without `gpus`, `jobs` and `threads`, jobs and threads are those that the command `unseen
-    prune` chooses; `unseen.prune` has one job, which is `jobs=1` here. `groups="duplicates"` counts the time to find
-    exact copies, None does not.
+    trainings on the coreset are not estimated. `trainee` is the learner trained on the coreset, if it is not the one
+    that scores. `gpus` is the number of GPUs, each training one fit at a time, as fast as the GPU here; or `jobs` is
+    the number of fits at a time on this machine. The default is what the command `unseen prune` chooses; for the
+    function `unseen.prune`, which has one job, give `jobs=1`. `groups="duplicates"` counts the time to find exact
+    copies, None does not.
 
     Raises:
         ArgumentError: the learner is a `Recorder`, whose loop is not known before it runs; `gpus` is given for a

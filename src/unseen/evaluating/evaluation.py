@@ -68,21 +68,21 @@ def evaluate(
     out: str | Path | None = None,
     **options: Unpack[WorkOptions],
 ) -> Evaluation:
-    """Train on coresets and on their baselines, and measure what training on less costs in accuracy.
+    """Train on coresets and on baselines, and measure what training on less data costs in accuracy.
 
     With a target in place of labels, all accuracies are R², the share of the variance of the test targets that is
     predicted.
 
-    Replicate r of every arm has the same seeds (initial weights, order of the samples), so that arms are compared in
-    pairs. Random baselines are drawn anew for each replicate.
+    Replicate r of every arm has the same seeds (initial weights, order of the samples), so arms are compared in pairs.
+    Random baselines are drawn anew for each replicate.
 
     Args:
         data: the whole training set, in any form that `unseen.data.resolve` takes.
         y: (n,) labels, where `data` is an array of inputs.
-        coresets: a coreset of the data, or several by name, each a `Coreset`, the result of `prune` or `grow`, a
-            coreset file or a run directory; the latter also holds the cost of choosing. Several coresets under one
-            name must differ only in their seed: they are replicates of one method, and its interval then covers
-            scoring and selection too.
+        coresets: a coreset of the data, or several by name; each is a `Coreset`, the result of `prune` or `grow`, a
+            coreset file or a run directory, which also has the cost of choosing. Several coresets under one name must
+            differ only in their seed. They are replicates of one method, and its interval covers scoring and
+            selection too.
         test: the test set, in any of the same forms. None takes a probe split of the training data, which no arm
             trains on; the selection had seen its labels, and the result says so.
         probe: the share of the training data in that split, in (0, 0.5].
@@ -91,14 +91,13 @@ def evaluate(
         learner: see `unseen.learners.resolve`; it need not be the learner that chose the coreset.
         seeds: replicates, at least 1; 3 or more for a verdict. A later call with the same `out` may ask for more, and
             trains only the additional ones.
-        fix: `"epochs"`, as many passes over less data, or `"iterations"`, as many steps as the full data takes. Results
-            under one are not comparable with results under the other.
+        fix: `"epochs"`, as many passes over less data; or `"iterations"`, as many steps as with the full data. Results
+            of the two are not comparable.
         margin: the loss of accuracy, or of R², that counts as none: 0.005 is half a point.
         level: the level of the intervals; tests are at 1 - level.
-        overlap: test samples whose content is in the training data too: `"refuse"` or `"drop"` them.
-        features: the columns that are inputs; or (n, d) features of the training set for `"dedup"`, by an extractor
-            that saw no labels; or a pair of these for the training and the test set, by which near-duplicates are then
-            found.
+        overlap: whether to `"refuse"` or `"drop"` test samples whose content is in the training data too.
+        features: the columns that are inputs; or (n, d) features of the training set for `"dedup"`, from an extractor
+            that saw no labels; or a pair of these, for the training and the test set, to find near-duplicates by.
         seed: the root seed, or None for one that is drawn.
         out: a directory that keeps the run. The same call continues it after a kill.
         **options: where trainings run, see `unseen.engine.work.Running`; and how `data` and `test` are read, as

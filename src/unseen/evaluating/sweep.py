@@ -220,17 +220,17 @@ def sweep(
     out: str | Path | None = None,
     **options: Unpack[TrialOptions],
 ) -> Sweep:
-    """Try methods at several budgets, several times each, beside everything and random selection.
+    """Compare methods at several budgets with random selection and with training on everything.
 
-    A replicate draws scoring, selection and training anew; methods of one plan share its scorings. Accuracies are
-    measured after the last epoch. The same call with the same `out` continues after a kill, cell by cell; with more
-    methods, budgets or seeds it adds those cells.
+    Every replicate repeats scoring, selection and training with new seeds; methods with the same plan share its
+    scorings. Accuracies are measured after the last epoch. The same call with the same `out` continues after a kill;
+    with more methods, budgets or seeds it adds those.
 
     Args:
         data: the data set to choose from: anything `unseen.data.resolve` takes.
         y: (n,) labels, where `data` is an array of inputs.
-        methods: lines `"plan/score/rule"`; see `unseen.evaluating.methods.Method`. `"full"` and `"random"` are always
-            among them. If not given, the way of `prune`, and CCS, the best in-sample peer.
+        methods: texts `"plan/score/rule"`; see `unseen.evaluating.methods.Method`. `"full"` and `"random"` are always
+            included. The default compares that of `prune` with CCS, the best in-sample peer.
         keep: fractions or counts kept. Exactly one of keep and prune.
         prune: fractions or counts removed.
         seeds: replicates, at least 2 for intervals.

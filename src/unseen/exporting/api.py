@@ -91,10 +91,10 @@ def export(
             `"fiftyone"`.
         out: the file or folder to make; it must not exist.
         data: the data set, as `unseen.data.resolve` takes it. The default is the one that the run was started with on
-            the command line. Index files and `"cleanlab"` need none. A path exports most: files are linked, and tables
-            keep all their columns. From a data set that is open already, only what learners see can be exported.
+            the command line. Index files and `"cleanlab"` need none. Give a path to keep everything: files are linked,
+            and tables keep all their columns. A data set that is already open yields only what learners see.
         data_options: options of the reader of `data`, such as `label`; the default is those that the run was started
-            with. Those of `unseen.data.sources.Reading` may also be given by themselves, as to other verbs.
+            with. Those of `unseen.data.sources.Reading` may also be given directly, as keywords.
         coreset: another coreset of the same data set (or its file), instead of the coreset of the run.
         report: called with (kind, **fields) as work goes on: `"exported"`, with `done` samples of `n`.
         **options: options of the kind: `link`; `column`; `keys`, `shards`, `shard_bytes`; and of reading.
