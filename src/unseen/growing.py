@@ -115,7 +115,7 @@ def grow(
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
         source = opened(data, y, reading, reading.pop("features", None), cache=out)
-        refuse_target(source, "grow scores outsiders by what is predicted of classes", "`prune` works without classes")
+        refuse_target(source, "grow needs predictions of classes", "`prune` works without classes")
         default = default_rule(resolve_score(score).direction, source.labels)
         choice = Choice.of(default if rule is None else rule, options)
         growth = Growth(choice, score, refill, start, steps, exposure, fallback=rule is None)
@@ -154,7 +154,7 @@ class Growth:
         if isinstance(self.quota, Mapping):
             raise ArgumentError(
                 "quota={class: count} fixes the classes of one selection; grow takes 'proportional', 'floored', "
-                "'uniform' or 'error', the classes of those who enter at each step"
+                "'uniform' or 'error', for the samples that enter at each step"
             )
         one_of("quota", self.quota, (*QUOTAS, None))
         second = self.choice.rule.column

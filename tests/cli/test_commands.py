@@ -145,7 +145,7 @@ def test_a_cutoff_that_leaves_strata_little_to_choose_is_told(unseen_says, digit
     least = ["--prune", "4", "--rule", "stratified:cutoff=error"]
     few = unseen_says(*command, *least, "--out", tmp_path / "few")  # of 200; more than 4 are predicted wrong
     assert re.search(
-        r"hardest  2\.0 % left out as such, since models got \d+\.\d % wrong; where these are weak", few.out
+        r"hardest  2\.0 % left out, since models got \d+\.\d % of the labels wrong; if the models are weak", few.out
     )
     again = parsed(unseen_says(*command, *least, "--json", "--out", tmp_path / "few"))
     assert again["cut_off"] == pytest.approx(0.02)

@@ -25,7 +25,7 @@ def test_arrays_bring_targets_and_their_bins():
     assert data.targets.dtype == np.float64
     np.testing.assert_array_equal(data.targets, TARGET)
     assert np.bincount(data.labels).tolist() == [50] * 10
-    assert "target is regressed on; it is cut into 10 bins" in data.notes[0]
+    assert "target is regressed on; folds and budgets treat 10 bins of it" in data.notes[0]
     assert from_arrays(X, np.arange(500) % 2).targets is None
 
 

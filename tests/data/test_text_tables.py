@@ -229,7 +229,7 @@ def test_dates_are_days_with_a_warning(write):
 def test_features_with_zeros_in_front_are_noted(write):
     path = write("a.csv", "zip,n,paid\n00501,1,no\n10001,20,yes\n")
     (note,) = [note for note in resolve(path, label="paid").notes if "zeros in front" in note]
-    assert note.startswith("column 'zip' is written with zeros in front and read as a number")
+    assert note.startswith("column 'zip' is written with zeros in front, but read as a number")
     assert "dtype={'zip': str}" in note
     for options in ({"features": ["n"]}, {"id": "zip"}):
         assert "zeros in front" not in " ".join(resolve(path, label="paid", **options).notes)

@@ -57,7 +57,7 @@ class Counting(RidgeLearner):
         (lambda d: unseen.score(d, learner="ridge:temperature=2"), ArgumentError, "temperature=2.0 divides logits"),
         (lambda d: unseen.sweep(d, methods=["el2n/top"], keep=[0.5]), ArgumentError, "'el2n' needs classes"),
         (lambda d: unseen.advise(d, method="el2n/top"), ArgumentError, "'el2n' needs classes"),
-        (lambda d: unseen.grow(d, keep=0.5), DataError, "grow scores outsiders by what is predicted of classes"),
+        (lambda d: unseen.grow(d, keep=0.5), DataError, "grow needs predictions of classes"),
     ],
 )
 def test_what_needs_classes_is_refused_before_training(call, error, message):

@@ -26,7 +26,7 @@ AUTO = "auto"  # the rule
 BACKBONE = "efficientnet_lite0"
 MANY_PIXELS, LONG = 20_000_000, 300.0  # of all images; seconds
 
-WEAK = "where these are weak, random may do better: see `unseen evaluate`"
+WEAK = "if the models are weak, random may do better: see `unseen evaluate`"
 
 
 @dataclass(frozen=True)
@@ -291,7 +291,7 @@ def describe_disagreement(summary: Mapping[str, Any]) -> str:
     """Describe the held-out disagreement."""
     inside, outside = summary["label_errors_kept"], summary["label_errors_random"]
     if inside is None or outside is None:
-        return "held-out disagreement not told: the models are too weak to doubt a label"
+        return "held-out disagreement unknown: the models are too weak to doubt a label"
     return f"held-out disagreement {percent(inside)} in the coreset, {percent(outside)} in a random one"
 
 
@@ -325,7 +325,7 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
         lines.append(("models", f"{result.scores.exposure} R² {percent(summary['r2'])}, {half}"))
     if summary.get("cut_off", 0.0) > (n - kept) / n / 2:  # strata have little left to choose
         left, wrong = percent(summary["cut_off"]), percent(1.0 - summary["accuracy"])
-        lines.append(("hardest", f"{left} left out as such, since models got {wrong} wrong; {WEAK}"))
+        lines.append(("hardest", f"{left} left out, since models got {wrong} of the labels wrong; {WEAK}"))
     if "label_errors_kept" in summary:
         lines.append(("labels", describe_disagreement(summary)))
     if "paid" in summary:

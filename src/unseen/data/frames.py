@@ -353,7 +353,7 @@ class CsvFormat(LoadedFormat):
         texts = parse(as_text=names)
         lost = [name for name in names if pc.any(pc.match_substring_regex(texts.column(name), _ZEROS)).as_py()]
         return [
-            f"column {name!r} is written with zeros in front and read as a number, without them; "
+            f"column {name!r} is written with zeros in front, but read as a number; "
             f"pandas.read_csv(..., dtype={{{name!r}: str}}) makes a frame that keeps them as text"
             for name in lost
         ]

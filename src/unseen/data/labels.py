@@ -107,8 +107,8 @@ def labelling(
     if target is not None:
         codes, names = bins_of(_varying(raw, name))
         notes = (
-            f"{name} is regressed on; it is cut into {len(names)} bins of about equal size, which folds and "
-            "budgets treat like classes",
+            f"{name} is regressed on; folds and budgets treat {len(names)} bins of it, of about equal size, "
+            "like classes",
         )
     elif class_names is None:
         codes, values, names, notes = _encode(raw, name)
@@ -284,7 +284,7 @@ def _encode(
         if values[0] != 0 or values[-1] != len(values) - 1:
             notes = (f"labels {some(names)} are numbered 0..{len(names) - 1} in this order",)
         if values[0] == -1:
-            notes += ("the label -1 is taken for a class; where it means that there is none, drop these rows",)
+            notes += ("the label -1 is taken for a class; if it means 'no label', drop these rows",)
     return codes.astype(np.int64), own if own.dtype.kind in "biuU" else None, names, notes
 
 
@@ -299,7 +299,7 @@ def _check_words(raw: npt.NDArray[Any], values: npt.NDArray[Any], name: str) -> 
         raise DataError(f"{name} must hold a label in every row, but is empty in {count_rows(rows)}; drop them")
     if alike := [" and ".join(map(repr, same)) for same in words.values() if len(same) > 1]:
         warnings.warn(
-            f"labels {some(alike)} differ only in spaces or capitals, and are classes of their own; if they are one, "
+            f"labels {some(alike)} differ only in spaces or capitals, but are separate classes; if they are one, "
             "write them alike",
             UserWarning,
             stacklevel=2,

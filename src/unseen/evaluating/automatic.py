@@ -128,7 +128,7 @@ def told(evidence: Mapping[str, Any]) -> str:
     """Describe the evidence in one line."""
     confirmed = evidence["confirmed"]
     if confirmed is None:
-        return "random was best already in the search; no score earns its cost here"
+        return "random was best in the search; no score is worth its cost here"
     which = "" if confirmed["method"] == evidence["winner"] else f"{confirmed['method']} "
     against = f"{which}against random on {confirmed['seeds']} fresh replicates"
     return f"{evidence['winner']}; {against}: {confirmed['to_random']}"

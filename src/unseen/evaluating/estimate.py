@@ -217,7 +217,9 @@ def _add_up(costs: Costs, training: Costs, budget: int | None, slots: int, openi
             "measured, since joining the fits, choosing and the table are not counted"
         )
     if slots > fits:
-        notes.append(f"the plan has {fits} fits, so {slots - fits} of {slots} places stand idle")
+        notes.append(
+            f"the plan has {fits} fits, so {slots - fits} of {slots} {'GPUs' if on_gpu(learner) else 'jobs'} stand idle"
+        )
     return Estimate(
         n=n,
         budget=budget,

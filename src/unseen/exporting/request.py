@@ -130,7 +130,7 @@ class ExportRequest:
             ignored.add("stamps")  # copies of files have other times
         differing = differences(*({k: v for k, v in about.items() if k not in ignored} for about in (known, now)))
         if differing:
-            head = "the data set is not the one that was scored; pass the one it was, as data= (--data):"
+            head = "the data set is not the one that was scored; pass that one as data= (--data):"
             if all(line.startswith("stamps") for line in differing):
                 head = "names, sizes or times of files are not those that were scored; if it is a copy, say so by data="
             raise RunMismatchError("\n  ".join([head, *differing]))

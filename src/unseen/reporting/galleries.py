@@ -64,7 +64,7 @@ def _ends(direction: Direction, order: IntArray, most: int) -> Iterator[Gallery]
         first, last = ("Worth most", "what the score values most"), ("Worth least", "what the score values least")
     else:
         first = "Hardest", "rare or unusual samples, and wrong labels: look before you keep them all"
-        last = "Easiest", "what models that never saw them are surest of: often redundant"
+        last = "Easiest", "samples that held-out models are surest of: often redundant"
     yield Gallery("hardest", *first, order[:most].tolist())
     yield Gallery("easiest", *last, order[::-1][:most].tolist())
 
@@ -78,7 +78,7 @@ def _label_errors(table: ScoreTable, most: int) -> Iterator[Gallery]:
     ranked = suspects[np.lexsort((confidence[suspects], -flagged[suspects]))]
     share = f"{len(suspects):,} of {len(table):,} samples"
     text = (
-        f"{share} whose label models that never saw them contradict with confidence: wrong labels, hard samples, or a "
+        f"{share} whose label held-out models contradict with confidence: wrong labels, hard samples, or a "
         "weak model; the surest first"
     )
     yield Gallery("label-errors", "Contradicted labels", text, ranked[:most].tolist())
