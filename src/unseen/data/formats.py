@@ -49,10 +49,10 @@ class ReadOptions:
     """Say how a data set is read. Each format has some of these options, and refuses the others.
 
     Attributes:
-        label: the column of labels, default `"label"`; of arrays in files the name of their array, or the first part
-            of the names of their files, default `"y"`; of dictionaries their key.
-        target: in place of labels, the column (the array, the files) of numbers to regress on; beside arrays and
-            frames, (n,) such numbers.
+        label: the column of labels, default `"label"`; of a .npz file the array, and of numbered files the prefix of
+            their names, default `"y"`; of dictionaries the key.
+        target: numbers to regress on in place of labels, named as `label` is; of arrays and frames in memory, the (n,)
+            numbers themselves.
         image: the column of images; this and the next two are detected if none of them is given.
         text: the column of text.
         features: one or more columns of features.
@@ -60,7 +60,7 @@ class ReadOptions:
         group: the column (the array, the files) of groups that stay in one fold.
         split: the rows with this value in the column `split`; in a folder of parquet files, the files
             `<split>-00000-of-00001.parquet`.
-        x: the array of inputs, or the first part of the names of their files; of dictionaries their key.
+        x: the inputs, named as `label` is: an array, the prefix of file names, or a key.
         image_size: side of the square to which every image is resized and cropped; None keeps images as they are if
             all have one size.
         mode: `"RGB"` gives images of 3 channels, `"L"` of 1.

@@ -34,13 +34,12 @@ CellKey = tuple[Method, int, int]  # method, budget, replicate
 
 
 class TrialSettings(Running, total=False):
-    """Who is trained, for how long and on what, in every trial; and where fits run.
+    """The learners, the length of training and the inputs of every trial; and where fits run.
 
     Attributes:
         learner: the learner that scores.
-        trainee: the learner trained on the coresets, if another (another one: cross-architecture).
-        fix: `"epochs"`, the default, so that less data is also less training; `"iterations"`, so that all train
-            equally long.
+        trainee: the learner trained on the coresets; the default is the one that scores.
+        fix: `"epochs"`, the default: less data is also less training; or `"iterations"`: all train equally long.
         features: the columns that are inputs; or (n, d), for rules that read them.
         groups: see `unseen.score`.
     """
@@ -53,13 +52,14 @@ class TrialSettings(Running, total=False):
 
 
 class TrialOptions(Reading, TrialSettings, total=False):
-    """What `sweep` and `advise` are given alike, besides `TrialSettings` and how data is read.
+    """Options that `sweep` and `advise` share, besides `TrialSettings` and how data is read.
 
     Attributes:
         test: the test set, in any form of a data set.
         probe: without a test set, the share of the data that is set aside to test on, 0.2 by default. No method scores
             it, chooses it or trains on it.
-        overlap: test samples whose content is in the training data too: `"refuse"`, the default, or `"drop"` them.
+        overlap: what to do with test samples whose content is in the training data too: `"refuse"`, the default, or
+            `"drop"`.
     """
 
     test: Any

@@ -322,7 +322,7 @@ def uncertain_and_hard(p: Array) -> Array:
 class Dual(_WindowMean):
     """`dual`, streaming.
 
-    Fails: By worthiest first at the highest rates: the rule `beta`, made for it, moves to easier samples there. Epochs
+    Fails: With worthiest-first at the highest rates: the rule `beta`, made for it, prefers easier samples there. Epochs
     after convergence dilute it: the paper reads the first 30 of 200 on CIFAR.
     """
 

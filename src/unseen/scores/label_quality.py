@@ -70,7 +70,7 @@ def normalized_margin(logits: Array, labels: Array) -> Array:
 class NormalizedMargin(Pointwise):
     """`normalized_margin` of the requested observations.
 
-    Fails: As `self_confidence`; a low p_y counts less if no other class is likely either.
+    Fails: Like `self_confidence`; but a low p_y counts less if no other class is likely either.
     """
 
     name = "normalized_margin"

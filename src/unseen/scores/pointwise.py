@@ -35,8 +35,8 @@ def el2n(logits: Array, labels: Array) -> Array:
 class El2n(Pointwise):
     """`el2n` of the requested observations.
 
-    Fails: As hardest-first beyond a third pruned: wrong labels are at the hard end, and at 80 % it loses 25 points to
-    random on CIFAR-10 (benchmarks/quality/results.md). In-sample scores of models that fit everything have no spread.
+    Fails: With hardest-first beyond a third pruned: wrong labels are among the hardest, and at 80 % it loses 25 points
+    to random on CIFAR-10 (benchmarks/quality/results.md). In-sample scores of models that fit everything have no spread.
     """
 
     name = "el2n"
@@ -94,8 +94,8 @@ class Entropy(Pointwise):
     """`entropy` of the requested observations.
 
     Fails: It reads no label: a sample whose prediction is confident and wrong counts as easy, so held out it does not
-    find label errors (AUROC 0.50 for flipped labels, benchmarks/quality/results.md). In-sample, by hardest-first, it
-    loses to random from half pruned on.
+    find label errors (AUROC 0.50 for flipped labels, benchmarks/quality/results.md). In-sample, with hardest-first,
+    it loses to random from half pruned on.
     """
 
     name = "entropy"
@@ -123,7 +123,8 @@ def least_confidence(logits: Array, labels: Array | None = None) -> Array:
 class LeastConfidence(Pointwise):
     """`least_confidence` of the requested observations.
 
-    Fails: As `entropy`, with the same ranking for two classes: it reads no label, and a confident error counts as easy.
+    Fails: Like `entropy`, and with the same ranking for two classes: it reads no label, and a confident error counts as
+    easy.
     """
 
     name = "least_confidence"
@@ -151,7 +152,7 @@ def margin(logits: Array, labels: Array | None = None) -> Array:
 class Margin(Pointwise):
     """`margin` of the requested observations.
 
-    Fails: As `entropy`: it reads no label. With many classes it depends on the two most probable ones only.
+    Fails: Like `entropy`, it reads no label. With many classes it depends on the two most probable ones only.
     """
 
     name = "margin"
@@ -182,7 +183,7 @@ def label_margin(logits: Array, labels: Array, *, space: be.Space = "probabiliti
 class LabelMargin(Pointwise):
     """`label_margin` of the requested observations.
 
-    Fails: As `el2n`: its low end collects label errors, and hardest-first fails at high rates. For probabilities it
+    Fails: Like `el2n`: label errors are at its low end, and hardest-first fails at high rates. For probabilities it
     saturates at 1 and -1, where samples differ by rounding only; `space="logits"` does not saturate.
     """
 
@@ -270,8 +271,8 @@ class Grand(Pointwise):
     Cost: One backward pass a sample, in chunks: by far the most expensive score of one observation. Only torch learners
     provide it.
 
-    Fails: At initialisation, and as hardest-first at high rates: like `el2n` it finds wrong labels. Its scale depends
-    on the network and on how far training went, so only its order compares.
+    Fails: At initialisation; and with hardest-first at high rates, since like `el2n` it ranks wrong labels highest. Its
+    scale depends on the network and on the length of training, so compare ranks only.
     """
 
     name = "grand"
