@@ -36,7 +36,7 @@ class El2n(Pointwise):
     """`el2n` of the requested observations.
 
     Fails: With hardest-first beyond a third pruned: wrong labels are among the hardest, and at 80 % it loses 25 points
-    to random on CIFAR-10 (benchmarks/quality/results.md). In-sample scores of models that fit everything have no spread.
+    to random on CIFAR-10 (benchmarks/quality/results.md). In-sample scores of models that fit everything do not differ.
     """
 
     name = "el2n"
