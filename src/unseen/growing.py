@@ -438,7 +438,7 @@ class Loop:
             ("plan", f"{self.plan.describe()['plan']}, then a model of each coreset: {self.trainings} trainings by "
              f"{work.learner.name}, {threads}"),
             *(("note", note) for note in work.data.notes),
-            *([("done", f"{held} of {total} epochs before, kept in this run")] if held else []),
+            *([("done", f"{held} of {total} epochs finished earlier in this run")] if held else []),
         ]  # fmt: skip
         work.report("work", lines=lines, epochs=total, held=held)
 

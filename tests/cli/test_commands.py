@@ -202,7 +202,7 @@ def test_select_by_another_score_and_rule(unseen_says, finished, tmp_path):
 def test_the_same_command_on_a_finished_run_trains_nothing(unseen_says, prune, finished):
     before, events = content(finished), (finished / "events.jsonl").read_bytes()
     said = unseen_says(*prune, "--out", finished)
-    assert "done    2 of 2 trainings before, kept in this run" in said.err
+    assert "done    2 of 2 trainings finished earlier in this run" in said.err
     assert "fit r" not in said.err
     assert (finished / "events.jsonl").read_bytes() == events
     assert content(finished) == before
@@ -231,7 +231,7 @@ def test_resume_of_a_moved_run_from_another_folder(unseen_says, tmp_path, digits
     monkeypatch.chdir(tmp_path / "elsewhere")
     said = unseen_says("resume", "../moved")
     assert said.code == 0, said.err
-    assert "done    1 of 2 trainings before" in said.err
+    assert "done    1 of 2 trainings finished earlier" in said.err
     assert "fit r0f1" in said.err
     assert "fit r0f0" not in said.err
     assert "../moved/scores.parquet" in said.out

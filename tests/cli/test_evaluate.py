@@ -79,7 +79,7 @@ def test_resumed_from_another_folder_and_finished_ones_train_nothing(unseen_says
     monkeypatch.chdir("/")
     said = unseen_says("resume", tmp_path / "ev")
     assert said.code == 0, said.err
-    assert "done  7 of 8 trainings before, kept in this run" in said.err
+    assert "done  7 of 8 trainings finished earlier in this run" in said.err
     assert said.err.count(": done") == 1
     assert content(tmp_path / "ev") == before
     assert ": done" not in unseen_says("resume", tmp_path / "ev").err

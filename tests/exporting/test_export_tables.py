@@ -255,6 +255,6 @@ def test_a_csv_whose_quotes_do_not_pair_is_exported_by_its_values(tmp_path):
 
 def test_a_csv_holds_no_images_and_no_lists(tmp_path):
     data = from_arrays(VECTORS, np.arange(12) % 2)
-    with pytest.raises(ArgumentError, match="CSV holds numbers and text, but not features; to='parquet' keeps"):
+    with pytest.raises(ArgumentError, match="CSV has no form for the columns features; to='parquet' keeps"):
         unseen.export(coreset_of(data, ROWS), "csv", tmp_path / "kept.csv", data=data)
     assert not list(tmp_path.iterdir())

@@ -413,7 +413,7 @@ def outlook(plan: dict[str, Any], options: dict[str, Any], budget: str | None, h
         what = "sets of exact copies" if plan["copies_alone"] else "groups or sets of exact copies"
         lines.insert(1, ("groups", f"{plan['groups']:,} {what}; each stays in one fold"))
     if held:
-        lines[-1] = ("done", f"{held} of {_many(plan['fits'], 'training')} before, kept in this run")
+        lines[-1] = ("done", f"{held} of {_many(plan['fits'], 'training')} finished earlier in this run")
     return lines + [("note", note) for note in plan["notes"]]
 
 

@@ -407,7 +407,7 @@ class Replicates:
             ("arms", ", ".join(arms)),
             ("plan", f"{len(self.arms)} arms x {replicates} seeds: {count} trainings by {self.work.learner.name}, "
              f"{self.fix} fixed, {seen:,} samples seen in all"),
-            *([("done", f"{held} of {count} trainings before, kept in this run")] if held else []),
+            *([("done", f"{held} of {count} trainings finished earlier in this run")] if held else []),
             *(("note", note) for note in self.exam.data.notes),
         ]  # fmt: skip
 

@@ -82,7 +82,7 @@ def to_csv(request: ExportRequest, out: Path) -> None:
     """
     source, schema = request.source, request.source.stored_schema
     if nested := [field.name for field in schema if pa.types.is_nested(field.type) or pa.types.is_binary(field.type)]:
-        raise ArgumentError(f"CSV holds numbers and text, but not {some(nested)}; to='parquet' keeps all columns")
+        raise ArgumentError(f"CSV has no form for the columns {some(nested)}; to='parquet' keeps all columns")
 
     if out.suffix in (".gz", ".bz2", ".xz", ".zst", ".zip"):
         raise ArgumentError(f"CSV is written without packing, so out must not end in {out.suffix}, got {out}")
