@@ -119,8 +119,8 @@ def _all_rules() -> str:
         [
             "# Rules",
             "",
-            "A rule turns scores, a budget and a seed into a coreset of exactly that budget, whatever ties, constant",
-            "scores or rare classes it is given. What cannot be met is refused before any training. `unseen rules`",
+            "A rule turns scores, a budget and a seed into a coreset of exactly that budget, also with ties, constant",
+            "scores or rare classes. A budget that cannot be met is refused before any training. `unseen rules`",
             "prints this list. Every rule takes `quota=` for shares of classes, unless its page says otherwise.",
             "",
             *_table(["rule", "reads", "options", "what it does"], rows),

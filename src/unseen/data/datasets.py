@@ -246,8 +246,8 @@ def from_dataset(ds: Any, **options: Unpack[ReaderOptions]) -> Samples:
     """Read a map-style data set once, from first to last. `ds[i]` must give (x, y) or a dictionary.
 
     x may be a Pillow image, a tensor or array (images in either order of axes, with real numbers 0..1 kept as uint8; or
-    vectors), or text; y a number or a name. Leave random augmentation out: the learner augments, and the samples that
-    it judges must not change. So a few samples are read twice, inputs and labels, and refused if they differ.
+    vectors), or text; y a number or a name. Leave random augmentation out: the learner augments, and the samples
+    to score must not change. So a few samples are read twice, inputs and labels, and refused if they differ.
 
     Args:
         ds: the data set.

@@ -437,7 +437,7 @@ def from_csv(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
     Args:
         path: the file, UTF-8 with or without a byte-order mark; it may be packed as `.gz`, `.bz2` or `.zst`.
         **options: those of `from_parquet`, but `memory_limit`;
-            a column of images holds their paths, seen from the folder of this file.
+            a column of images holds their paths, relative to the folder of this file.
 
     Raises:
         UnknownNameError: no such column; the message has the nearest names.

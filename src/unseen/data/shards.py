@@ -243,11 +243,11 @@ def from_shards(
 
     Args:
         folder: the folder, or its URL in a store that fsspec knows.
-        x: first part of the names of the files of inputs, each (m, d) numbers, all of one d; given as float32.
-        y: that of labels, each (m,) numbers or text; default `"y"`. Classes are those of all files.
-        target: that of numbers to regress on, in place of labels; see `from_arrays`.
-        id: that of ids; default `"id"`, if there are any.
-        group: that of groups; default `"group"`, if there are any.
+        x: prefix of the names of the files of inputs, each (m, d) numbers, all of one d; given as float32.
+        y: prefix of the labels, each (m,) numbers or text; default `"y"`. Classes are those of all files.
+        target: prefix of numbers to regress on, in place of labels; see `from_arrays`.
+        id: prefix of the ids; default `"id"`, if there are any.
+        group: prefix of the groups; default `"group"`, if there are any.
         class_names: the C names.
 
     Raises:

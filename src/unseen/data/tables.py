@@ -328,8 +328,9 @@ def from_parquet(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
     anything else is a table, with None for missing entries and NaN.
 
     Columns that number the rows are left out unless `features` names them. These are an index that pandas wrote, and,
-    with at least 10 rows, whole numbers that all differ and are in order, have no gaps, stand beside text, or have a
-    usual name of row numbers. The notes say which columns are used and which are left out, and why.
+    with at least 10 rows, whole numbers or single words, all different, that are in order, stand beside text, or have a
+    usual name of row numbers, and whole numbers without gaps. The notes say which columns are used, and why others are
+    left out.
 
     If Hugging Face stored class names in the file, numbers in the column of labels get these names.
 
