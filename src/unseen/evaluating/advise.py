@@ -65,8 +65,8 @@ def advise(
         data: anything `unseen.data.resolve` takes.
         y: (n,) labels, where `data` is an array of inputs.
         method: how the coreset is chosen, `"plan/score/rule"`; see `unseen.evaluating.methods.Method`. The default is
-            that of `unseen.prune`: `"halves/el2n/stratified:cutoff=auto,quota=floored"`, and
-            `"halves/loss/trimmed"` for a target.
+            that of `unseen.prune`: `"halves/el2n/stratified:cutoff=auto,quota=floored"` (with `by=rank` for
+            uneven classes), and `"halves/loss/trimmed"` for a target.
         margin: the loss of accuracy, or of R² for a target, that counts as none: 0.005 is half a point.
         step: the shares tried are its multiples below 1.
         quick: whether a linear head stands in for the real training.
