@@ -172,7 +172,7 @@ def test_too_many_categories_are_refused(monkeypatch):
         (pictures(), "tfidf", "makes vectors of texts, but this is image data"),
         (sentences(), "patches", "makes vectors of images, but this is text data"),
         (sentences(), "columns", "makes vectors of tables, but this is text data"),
-        (np.zeros((3, 2)), "auto", "vector data, which needs no embedding; by='columns'"),
+        (np.zeros((3, 2)), "auto", "vector data needs no embedding, .*'columns' standardises it"),
         (sentences(), "tfidf:dimensions=31", "at most the number of texts, 30, got 31"),
         (sentences(), "tfidf:dimensions=0", "dimensions must be a whole number of at least 1, got 0"),
         (sentences(), "tfidf:words=3", "unknown option of the embedding tfidf 'words'"),

@@ -19,5 +19,8 @@ def as_typed(message: str) -> str:
 
     >>> as_typed("label= must name the column of labels, as in label='income'")
     "--label must name the column of labels, as in --label 'income'"
+    >>> as_typed("quick=True tests on a probe split: leave test out")
+    '--quick tests on a probe split: leave test out'
     """
+    message = re.sub(r"\bquick=True", "--quick", message)
     return _NAMED.sub(lambda found: f"--{found[1].replace('_', '-')}{' ' if found[2] else ''}", message)

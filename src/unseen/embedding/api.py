@@ -54,7 +54,7 @@ def embedder_of(by: str | Path, data: Data, options: Mapping[str, Any], seed: in
     if text == AUTO:
         if data.kind not in BY_KIND:
             raise ArgumentError(
-                f"by='auto' has no choice for {data.kind} data, which needs no embedding; by='columns' standardises it"
+                f"{data.kind} data needs no embedding, so there is none to choose; 'columns' standardises it"
             )
         text = BY_KIND[data.kind]
     name, colon, rest = text.partition(":")
