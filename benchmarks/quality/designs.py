@@ -576,7 +576,8 @@ def written(study: str, out: Path, result: Path | None = None) -> Path:
         earlier = json.loads(before.read_text())
         renewed = {name: _renewed(name, bed, beds.get(name)) for name, bed in earlier["beds"].items()}
         again = {name: about() for name in beds}
-        found = {**earlier, "beds": {**beds, **renewed}, "run_again": {**earlier.get("run_again", {}), **again}}
+        new = {name: bed for name, bed in beds.items() if name not in renewed}
+        found = {**earlier, "beds": renewed | new, "run_again": earlier.get("run_again", {}) | again}
     return write(f"designs_{study}", found, result)
 
 
@@ -584,6 +585,8 @@ def _renewed(name: str, earlier: dict[str, Any], bed: dict[str, Any] | None) -> 
     """A bed of the result file with the designs that were run again."""
     if bed is None:
         return earlier
+    if set(bed["accuracy"]) == set(earlier["accuracy"]):
+        return bed
     if bed["accuracy"]["random"] != earlier["accuracy"]["random"]:
         raise SystemExit(f"random differs on {name}, so cells of the two runs cannot stand side by side")
     return {part: {**earlier[part], **bed[part]} for part in earlier}

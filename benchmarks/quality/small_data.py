@@ -8,7 +8,8 @@ class in proportion; `over all`, the default of before, which cut and drew over 
 does so inside each class, without the fall back of `unseen.prune` to random where models are too weak. Five
 replicates. A budget below two samples a class is left out.
 
-The design was chosen on the tuning beds (`--side tuning`); the report beds were then run once. Every cell is a line of
+To choose inside each class was decided on the tuning beds (`--side tuning`); the report beds were then run once. The
+default was run again on both when it changed, as other studies chose it. Every cell is a line of
 `OUT/small_<bed>.jsonl`; `--write` makes benchmarks/results/small_data_<side>.json of them.
 """
 
