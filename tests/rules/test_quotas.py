@@ -53,6 +53,13 @@ def test_proportional_keeps_a_rare_class():
     assert counts(rules.random(100, keep=10, labels=LABELS, quota="proportional")) == [8, 1, 1]
 
 
+def test_floored_keeps_every_class_as_far_as_the_budget_goes():
+    labels = np.repeat(np.arange(20), [41, *[1] * 19])  # a share of the budget rounds to 0 for half of the single ones
+    assert counts(rules.random(60, keep=30, labels=labels, quota="floored"), labels) == [11, *[1] * 19]
+    assert counts(rules.random(60, keep=20, labels=labels, quota="floored"), labels) == [1] * 20
+    assert sum(counts(rules.random(60, keep=19, labels=labels, quota="floored"), labels)) == 19
+
+
 def test_uniform_gives_the_rest_to_the_large():
     assert counts(rules.top(SCORES, keep=21, direction="harder", labels=LABELS, quota="uniform")) == [11, 9, 1]
 
@@ -137,7 +144,7 @@ def test_order_under_quotas_keeps_the_classes_in_step():
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.integers(0, 4), min_size=1, max_size=40),
-    st.sampled_from(["proportional", "uniform"]),
+    st.sampled_from(["proportional", "floored", "uniform"]),
     st.floats(0, 1),
     st.sampled_from(["top", "random", "stratified"]),
 )

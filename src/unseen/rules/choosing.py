@@ -57,7 +57,7 @@ def choose(
         quota: None, or how classes share the budget: `"proportional"` to their size; `"floored"`, the same, but no
             class counts as smaller than a fifth of the mean; `"uniform"`; `"error"` (density in proportion to the
             held-out class error, DRoP); or `{class: count}`, which is a budget by itself. The rule then picks inside
-            each class. No class drops to 0 unless its count is 0, or `"floored"` has fewer samples than classes.
+            each class. No class drops to 0 unless its count is 0, or `"floored"` has a budget below the number of classes.
         seed: the root seed; what is drawn for a sample depends on (seed, id) alone.
         align: how scores of different folds are aggregated: `"rank"` or `"none"`; default: rank for rules that read
             only the order, none for the others, which refuse rank.
@@ -171,7 +171,8 @@ def share_by_quota(
         empty = names[room.index(0)]
         raise BudgetError(f"{rule.limit()} leaves nothing of class {empty}, but a quota needs one of each class")
     else:
-        counts = allocate(budget, room, weights, least=0 if quota == "floored" else 1)
+        # The default rule meets any budget; others refuse one below the number of classes.
+        counts = allocate(budget, room, weights, least=0 if quota == "floored" and budget < len(classes) else 1)
     for one, count in zip(classes, counts, strict=True):
         check_budget(rule, one.scored, count - min(one.unscored, count), where=f" of class {one.name}")
     return counts
