@@ -255,7 +255,7 @@ class Loop:
         table = self._score(run, next(self.scorings()), 0, name)
         weak = too_weak(table) if self.growth.fallback else None
         if weak is not None:
-            self.work.tell(f"{weak}; samples are added at random, each class in proportion (name a rule to decide)")
+            self.work.tell(f"{weak}; samples are added at random within each class (name a rule to decide)")
             own = self._own_start()
             rest = np.setdiff1d(np.arange(len(table)), own)
             rows = choose_rows(Choice.of(FALLBACK), table, rest, self.budget - len(own), self._seed("start"))

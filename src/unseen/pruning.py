@@ -150,8 +150,8 @@ def select(
             the table has them, decide how many; with scores of worth, or without predictions, it cuts off none. Where
             classes are of unequal size, strata have equal count (`by=rank`), which keeps the recall of smaller classes.
             For a regression target the default is `"trimmed"`: random, without outliers. If the models are hardly
-            better than predicting the largest class, the coreset is random, each class in proportion, and a warning
-            says so.
+            better than predicting the largest class, the coreset is random within each class
+            (`random:quota=floored`), and a warning says so.
         keep: how much is kept: a count (int), a fraction (float in (0, 1]) or `"70%"`. Exactly one of keep and prune.
         prune: how much is removed.
         score: which score of the table the rule reads; the default is the first.
@@ -194,7 +194,7 @@ def _fall_back(table: ScoreTable, tell: Callable[[str], object], keep: Any, prun
         return None
     own_loop = set(table.provenance.get("learner", ())) == {"learner"}  # which is known by a name alone
     doubt = " (if yours are better, outputs were recorded for other samples, or in another order of classes)" * own_loop
-    tell(f"{why}{doubt}; the coreset is random, each class in proportion (name a rule to decide)")
+    tell(f"{why}{doubt}; the coreset is random within each class (name a rule to decide)")
     coreset = Choice.of(FALLBACK).coreset(table, score=None, keep=keep, prune=prune, seed=seed)
     return replace(coreset, provenance={**coreset.provenance, "fallback": why})
 
@@ -223,7 +223,7 @@ def prune(
     A budget, cutoff or score that cannot work is refused before any training.
 
     If no rule is named and the models turn out hardly better than predicting the largest class, the coreset is random,
-    each class in proportion, and a message says so.
+    within each class (`random:quota=floored`), and a message says so.
 
     `rule="auto"` first compares several methods (scores, rules, cutoffs, one or several steps, and random) on a split
     held out of the data, by successive halving. It compares the best of them with random on fresh replicates, and then

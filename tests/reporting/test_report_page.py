@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import warnings
 from html.parser import HTMLParser
 
 import numpy as np
@@ -66,6 +67,23 @@ def test_it_says_what_was_done_and_shows_it(digits_run, tmp_path):
     for gallery in ("hardest", "easiest", "label-errors", "threshold", "kept", "pruned", "classes"):
         assert f'data-kind="{gallery}"' in page
     assert Elements(page).count("img", src="data:image/png;base64,") > 100
+
+
+def test_it_names_the_rule_as_typed_and_why_a_coreset_is_random(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(400, 3)), np.repeat([0, 1], [380, 20])
+    for name, x in {"weak": X, "strong": X + 4 * y[:, None]}.items():
+        run = tmp_path / name
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            unseen.prune(x, y, keep=0.5, learner="logistic", threads=1, out=run)
+        said = " ".join("".join(Elements(page_of(run, tmp_path)).text).split())
+        if name == "weak":
+            assert "The rule random:quota=floored kept 200 (50.0 %) and left out 200. It draws at random within" in said
+            assert "better than naming the largest class (95.0%), so their scores say nothing." in said
+        else:
+            assert "The rule stratified:by=rank,cutoff=auto,quota=floored kept 200 (50.0 %) and left out 200." in said
+            assert "at random" not in said.partition("left out 200.")[2][:100]
 
 
 def test_the_same_run_gives_the_same_bytes(digits_run, tmp_path):

@@ -20,6 +20,7 @@ from unseen.evaluating.sweep import Sweep
 from unseen.learners.base import in_words
 from unseen.pruning import label_error_share
 from unseen.reporting.facts import Facts
+from unseen.rules.registry import spec_of
 from unseen.scores.label_quality import LABEL_ISSUE
 
 RANDOM = "random"  # the baseline of a sweep
@@ -162,15 +163,14 @@ def _describe_choice(facts: Facts) -> str:
     if coreset is None:
         return ""
     provenance = coreset.provenance
-    options = provenance.get("options") or {}
-    shown = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in sorted(options.items())}
-    named = ", ".join(f"{name} {value}" for name, value in shown.items() if value is not None)
-    rule = f"{provenance.get('rule', '?')}{f' ({named})' if named else ''}"
     outliers = coreset.count_found("outliers")
-    return (
-        f"The rule {rule} kept {len(coreset):,} ({percent(len(coreset) / coreset.n)}) and left out "
+    said = (
+        f"The rule {spec_of(coreset)} kept {len(coreset):,} ({percent(len(coreset) / coreset.n)}) and left out "
         f"{coreset.n - len(coreset):,}{f', {outliers:,} of them as outliers' if outliers else ''}."
     )
+    if "fallback" in provenance:
+        said += f" It draws at random within each class, because {provenance['fallback']}."
+    return said
 
 
 def _describe_plan(plan: dict[str, Any]) -> str:

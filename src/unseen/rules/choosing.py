@@ -57,7 +57,8 @@ def choose(
         quota: None, or how classes share the budget: `"proportional"` to their size; `"floored"`, the same, but no
             class counts as smaller than a fifth of the mean; `"uniform"`; `"error"` (density in proportion to the
             held-out class error, DRoP); or `{class: count}`, which is a budget by itself. The rule then picks inside
-            each class. No class drops to 0 unless its count is 0, or `"floored"` has a budget below the number of classes.
+            each class. No class drops to 0 unless its count is 0, or a budget by `"floored"` is below the number of
+            classes.
         seed: the root seed; what is drawn for a sample depends on (seed, id) alone.
         align: how scores of different folds are aggregated: `"rank"` or `"none"`; default: rank for rules that read
             only the order, none for the others, which refuse rank.
