@@ -12,6 +12,7 @@ from sklearn.naive_bayes import GaussianNB
 import unseen
 from unseen.core.coreset import History
 from unseen.engine.runs import RunDirectory
+from unseen.rules.registry import spec_of
 
 BAYES = GaussianNB(var_smoothing=1e-2)
 GOLDEN = Path(__file__).parent / "engine" / "runs" / "golden"
@@ -98,6 +99,8 @@ def test_where_models_are_too_weak_the_coreset_is_random_and_says_so():
     assert "better than naming the largest class" in coreset.provenance["fallback"]
     assert any("better than naming" in more["text"] for kind, more in said if kind == "say")
     np.testing.assert_array_equal(np.bincount(y[coreset.indices]), 25)
+    assert spec_of(coreset) == "random:quota=floored"  # what was done, not what the default would have been
+    assert history.about["rule"] == "random"
     rows = np.arange(0, 60)
     with pytest.warns(UserWarning, match="samples are added at random"):  # where nobody listens to reports
         larger = grow((X, y), keep=100, start=unseen.Coreset(ids=rows, indices=rows, n=400))

@@ -213,6 +213,21 @@ def test_scores_that_say_nothing_are_told_as_a_warning_where_nobody_listens():
     np.testing.assert_array_equal(quiet.indices, heard.indices)
 
 
+def test_a_quota_that_is_named_holds_where_the_coreset_is_random():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(400, 3)), np.repeat([0, 1], [390, 10])
+    for quota, wanted in ((None, [36, 4]), ("proportional", [39, 1]), ("uniform", [30, 10]), ({0: 35, 1: 7}, [35, 7])):
+        given = {"quota": quota} if quota else {}
+        given |= {} if isinstance(quota, dict) else {"keep": 40}
+        with pytest.warns(UserWarning, match="the coreset is random within each class"):
+            table, pruned = unseen.prune(X, y, learner="logistic", threads=1, **given)
+        with pytest.warns(UserWarning, match="the coreset is random within each class"):
+            selected = unseen.select(table, **given)
+        for coreset in (pruned, selected):
+            assert np.bincount(y[coreset.indices]).tolist() == wanted
+            assert coreset.provenance["rule"] == "random"
+
+
 def test_a_model_that_gives_up_accuracy_for_recall_is_not_weak():
     rng = np.random.default_rng(0)
     y = (rng.random(600) < 0.2).astype(int)

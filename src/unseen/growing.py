@@ -37,7 +37,7 @@ from unseen.learners.base import refuse_target
 from unseen.rules.base import Rule, largest, one_of
 from unseen.rules.budgets import QUOTAS, amounts, budget_line
 from unseen.rules.budgets import budget as budget_of
-from unseen.rules.registry import FALLBACK, SHARED, Choice, default_rule, too_weak
+from unseen.rules.registry import SHARED, Choice, default_rule, fallback, too_weak
 from unseen.rules.sampling import Stratified
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import resolve as resolve_score
@@ -258,7 +258,7 @@ class Loop:
             self.work.tell(f"{weak}; samples are added at random within each class (name a rule to decide)")
             own = self._own_start()
             rest = np.setdiff1d(np.arange(len(table)), own)
-            rows = choose_rows(Choice.of(FALLBACK), table, rest, self.budget - len(own), self._seed("start"))
+            rows = choose_rows(fallback(self.growth.quota), table, rest, self.budget - len(own), self._seed("start"))
             parts = [part for part in (own, rows) if len(part)]
             scores = [np.full(len(part), np.nan) for part in parts]
         else:
@@ -351,10 +351,10 @@ class Loop:
         self, run: Run, table: ScoreTable, parts: list[IntArray], scores: list[FloatArray], weak: str | None
     ) -> Grown:
         """Save the coreset, its history and the table of the first step in the run, and return them."""
-        more = {} if weak is None else {"fallback": weak}
         data, rows = self.work.data, np.concatenate(parts)
         since = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        history = History(data.ids[rows], rows, since, np.concatenate(scores), self._about())
+        about = self._about() if weak is None else {**self._about(), **_named(fallback(self.growth.quota))}
+        history = History(data.ids[rows], rows, since, np.concatenate(scores), about)
         names = np.array(["start", *(f"step {step}" for step in range(1, len(parts)))])
         by_row = np.argsort(rows)
         coreset = Coreset(
@@ -363,7 +363,7 @@ class Loop:
             n=len(data),
             order=rows,
             sources=names[since[by_row]],
-            provenance={**self._about(), **more, "scores": table.provenance},
+            provenance={**about, **({} if weak is None else {"fallback": weak}), "scores": table.provenance},
         )
         run.save_table(table)
         run.save_output(HISTORY, history)
@@ -407,9 +407,7 @@ class Loop:
         """Return the provenance that the coreset and its history share."""
         growth = self.growth
         return {
-            "rule": growth.choice.rule.name,
-            "options": growth.choice.rule.options(),
-            "quota_by": growth.quota,
+            **_named(growth.choice),
             "budget": self.budget,
             "n": len(self.work.data),
             "seed": self.seed,
@@ -441,6 +439,11 @@ class Loop:
             *([("done", f"{held} of {total} epochs finished earlier in this run")] if held else []),
         ]  # fmt: skip
         work.report("work", lines=lines, epochs=total, held=held)
+
+
+def _named(choice: Choice) -> dict[str, Any]:
+    """Name the rule, its options and its quota, as a coreset does."""
+    return {"rule": choice.rule.name, "options": choice.rule.options(), "quota_by": choice.shared.get("quota")}
 
 
 def choose_rows(

@@ -35,9 +35,9 @@ from unseen.evaluating.sweep import Sweep
 from unseen.growing import Loop
 from unseen.learners.base import refuse_target
 from unseen.rules.base import Rule
-from unseen.rules.budgets import amounts, budget_line
+from unseen.rules.budgets import Quota, amounts, budget_line
 from unseen.rules.budgets import budget as budget_of
-from unseen.rules.registry import FALLBACK, SHARED, Choice, default_rule, hardly_regresses, too_weak
+from unseen.rules.registry import SHARED, Choice, default_rule, fallback, hardly_regresses, too_weak
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import listed
 from unseen.scores.registry import resolve as resolve_score
@@ -180,7 +180,8 @@ def select(
         shown = {"predicts": scores.predictions is not None, "of_target": of_target}
         rule = "stratified" if name is None else default_rule(scores.direction(name), scores.labels, **shown)
         tell = partial(warnings.warn, category=UserWarning, stacklevel=3)
-        if (drawn := _fall_back(scores, tell, **amounts(keep=keep, prune=prune), seed=seed)) is not None:
+        drawn = _fall_back(scores, tell, options.get("quota"), **amounts(keep=keep, prune=prune), seed=seed)
+        if drawn is not None:
             return drawn
     choice = Choice.of(rule, options)
     if name is None and choice.rule.reads != "nothing":
@@ -188,14 +189,16 @@ def select(
     return choice.coreset(scores, score=name, **amounts(keep=keep, prune=prune), seed=seed)
 
 
-def _fall_back(table: ScoreTable, tell: Callable[[str], object], keep: Any, prune: Any, seed: int) -> Coreset | None:
+def _fall_back(
+    table: ScoreTable, tell: Callable[[str], object], quota: Quota | None, keep: Any, prune: Any, seed: int
+) -> Coreset | None:
     """Draw a random coreset where the models behind the scores are too weak to choose by, and tell; else None."""
     if (why := too_weak(table)) is None:
         return None
     own_loop = set(table.provenance.get("learner", ())) == {"learner"}  # which is known by a name alone
     doubt = " (if yours are better, outputs were recorded for other samples, or in another order of classes)" * own_loop
     tell(f"{why}{doubt}; the coreset is random within each class (name a rule to decide)")
-    coreset = Choice.of(FALLBACK).coreset(table, score=None, keep=keep, prune=prune, seed=seed)
+    coreset = fallback(quota).coreset(table, score=None, keep=keep, prune=prune, seed=seed)
     return replace(coreset, provenance={**coreset.provenance, "fallback": why})
 
 
@@ -269,7 +272,8 @@ def prune(
         table = work.score(run, exposure, wanted, seed=seed, announce=True)
         if (why := hardly_regresses(table)) is not None:
             work.tell(why)
-        coreset = _fall_back(table, work.tell, **amount, seed=seed) if rule is None else None
+        quota = choice.shared.get("quota")
+        coreset = _fall_back(table, work.tell, quota, **amount, seed=seed) if rule is None else None
         if coreset is None:
             coreset = choice.coreset(table, score=score.label, **amount, seed=seed)
         pruned = Pruned(table, run.save_coreset(coreset))

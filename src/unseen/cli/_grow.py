@@ -139,7 +139,8 @@ def show(result: unseen.Grown, summary: dict[str, Any]) -> None:
 
     sizes = result.history.sizes
     refill = result.history.about["grown"].get("refill", summary["score"])
-    rows = [["start", f"{sizes[0]:,}", "", f"{summary['rule']} by {summary['score']}"]]
+    by = "" if summary["fallback"] else f" by {summary['score']}"
+    rows = [["start", f"{sizes[0]:,}", "", f"{summary['rule']}{by}"]]
     for step, (before, size) in enumerate(pairwise(sizes), 1):
         rows.append([f"step {step}", f"{size:,}", f"{size - before:+,}", f"{refill}, by models of {before:,}"])
     grid(["coreset", "samples", "entered", "chosen by"], rows)

@@ -322,3 +322,12 @@ class Choice:
                 "when you score"
             )
         return choose(self.rule, table, score=name, keep=keep, prune=prune, seed=seed, **shared)
+
+
+def fallback(quota: Quota | None = None) -> Choice:
+    """Return the choice where models are too weak to choose by: random within each class, by the quota if one is named.
+
+    >>> fallback().shared, fallback("uniform").shared
+    ({'quota': 'floored'}, {'quota': 'uniform'})
+    """
+    return Choice.of(FALLBACK, {} if quota is None else {"quota": quota})
