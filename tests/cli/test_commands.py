@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +26,8 @@ from unseen.cli._app import app
 from unseen.cli._console import print_json, warn
 from unseen.cli._typed import as_typed
 from unseen.learners import LEARNERS
-from unseen.rules.registry import RULES
+from unseen.rules.budgets import FLOOR
+from unseen.rules.registry import FALLBACK, RULES, UNEVEN
 from unseen.scores.registry import SCORES
 
 COMMANDS = ["prune", "grow", "score", "select", "evaluate", "resume", "scores", "rules", "learners"]
@@ -113,6 +115,11 @@ def test_json_of_select_resume_and_lists(unseen_says, finished, tmp_path):
     assert "stratified" in {entry["name"] for entry in rules["rules"]}
     assert rules["defaults"]["uneven classes"] == "stratified:by=rank,cutoff=auto,quota=floored"
     assert f"default, target          {rules['defaults']['target']}" in unseen_says("rules").out
+    said = " ".join(unseen_says("rules").out.split())
+    assert f"uneven where the largest has at least {UNEVEN} times the mean size" in said
+    assert Fraction(1, 5) == FLOOR
+    assert "none counts as smaller than a fifth of the mean" in said
+    assert f"the rule is {FALLBACK}." in said
     assert parsed(unseen_says("learners", "--json"))["defaults"]["image"] == "convnet"
 
 
@@ -126,6 +133,25 @@ def test_quiet_prints_the_result_only(unseen_says, prune, tmp_path):
     assert said.err == ""
     kept = "kept     100 of 200 samples (50.0 %), 100 pruned, by stratified:cutoff=auto,quota=floored\n"
     assert said.out.startswith(kept)
+
+
+def test_classes_that_are_lost_or_much_more_frequent_are_told(unseen_says, tmp_path):
+    rng = np.random.default_rng(0)
+    label = np.repeat(["a", "b", "c"], [290, 9, 1])
+    x = rng.normal(size=300) + 9 * (label == "b") - 9 * (label == "c")
+    pq.write_table(pa.table({"x": x, "z": rng.normal(size=300), "label": label}), tmp_path / "t.parquet")
+    more = ["--label", "label", "--learner", "logistic", "--quiet", "--no-report"]
+    said = unseen_says("prune", tmp_path / "t.parquet", "--keep", "0.1", *more, "--out", tmp_path / "run").out
+    lines = dict(line.split(maxsplit=1) for line in said.splitlines())
+    assert lines["classes"] == (
+        "b is 3.0 % of the samples and 6.7 % of the coreset, c is 0.3 % of the samples and 3.3 % of the coreset; "
+        "--quota proportional keeps the parts as they are"
+    )
+    assert "lost" not in lines
+    few = unseen_says("select", tmp_path / "run", "--keep", "2", "--rule", "top", "--out", tmp_path / "2.parquet").out
+    assert re.search(r"^lost +no sample is left of .*; the data has 3 classes$", few, re.M)
+    fair = ["--keep", "0.1", "--quota", "proportional", "--out", tmp_path / "fair.parquet"]
+    assert "--quota" not in unseen_says("select", tmp_path / "run", *fair).out
 
 
 def test_results_are_aligned_words_with_the_counts(unseen_says, prune, tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Reporter, aligned, grid, percent, tell
-from unseen.cli._prune import describe_disagreement, disagreement
+from unseen.cli._prune import describe_classes, describe_disagreement, disagreement
 from unseen.errors import ArgumentError
 
 STEPS = "Steps"
@@ -149,6 +149,7 @@ def show(result: unseen.Grown, summary: dict[str, Any]) -> None:
         [
             ("kept", f"{kept:,} of {n:,} samples ({percent(kept / n)}), by {spec_of(result.coreset)}"),
             ("score", f"{summary['score']}, {meaning(summary['direction'])}"),
+            *describe_classes(result.scores, result.coreset),
             ("labels", describe_disagreement(summary)),
             ("coreset", summary["coreset"]),
             ("history", summary["history"]),

@@ -8,6 +8,12 @@ from dataclasses import asdict
 from unseen.cli import _options as o
 from unseen.cli._console import aligned, out, print_json, stacked
 
+# `tests/cli/test_commands.py` compares the numbers with those of the code.
+UNEVEN_MEANS = """
+Classes are uneven where the largest has at least 1.25 times the mean size: strata of equal count keep the recall of the
+smaller ones. quota=floored shares the budget by the size of the classes, of which none counts as smaller than a fifth
+of the mean. Where models are hardly better than naming the largest class, the rule is random:quota=floored."""
+
 
 @o.subcommand("json")
 def scores(json: bool = o.JSON) -> None:
@@ -49,6 +55,7 @@ def rules(json: bool = o.JSON) -> None:
     stacked(["rule", "what it does, source, reads, options"], rows)
     out.print()
     aligned([(f"default, {kind}", rule) for kind, rule in defaults.items()])
+    out.print(UNEVEN_MEANS)
 
 
 @o.subcommand("json")

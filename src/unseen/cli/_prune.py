@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Reporter, aligned, err, grid, percent, print_json, tell
-from unseen.errors import ArgumentError, MissingDependencyError, UnseenError
+from unseen.errors import ArgumentError, MissingDependencyError, UnseenError, some
 
 if TYPE_CHECKING:
     from unseen.core.coreset import Coreset
@@ -295,6 +295,35 @@ def describe_disagreement(summary: Mapping[str, Any]) -> str:
     return f"held-out disagreement {percent(inside)} in the coreset, {percent(outside)} in a random one"
 
 
+def describe_classes(table: ScoreTable, chosen: Coreset) -> list[tuple[str, str]]:
+    """Return the lines on classes that are lost, or whose part of the samples has at least doubled, by a point or more.
+
+    >>> table = unseen.ScoreTable.of("el2n", [0.1] * 10, direction="harder", labels=[0] * 9 + [1])
+    >>> describe_classes(table, unseen.rules.top(table, keep=2, labels=table.labels, quota="uniform"))
+    [('classes', '1 is 10.0 % of the samples and 50.0 % of the coreset')]
+    """
+    import numpy as np
+
+    if "targets" in table.provenance.get("fingerprint", {}):
+        return []
+    names = np.array(table.class_names, dtype=object)
+    before = np.bincount(table.labels, minlength=len(names))
+    after = np.bincount(table.labels[chosen.indices], minlength=len(names))
+    lines = []
+    if (lost := names[(before > 0) & (after == 0)]).size:
+        there = np.count_nonzero(before)
+        lines.append(("lost", f"no sample is left of {some(lost)}; the data has {there:,} classes"))
+    share, kept = before / before.sum(), after / after.sum()
+    more = np.flatnonzero((kept >= 2 * share) & (kept >= share + 0.01))
+    if more.size:
+        said = some(
+            f"{names[c]} is {percent(share[c])} of the samples and {percent(kept[c])} of the coreset" for c in more
+        )
+        hint = "; --quota proportional keeps the parts as they are" * (chosen.provenance.get("quota_by") == "floored")
+        lines.append(("classes", f"{said}{hint}"))
+    return lines
+
+
 def show(result: Pruned, summary: dict[str, Any]) -> None:
     """Print the result in words."""
     import numpy as np
@@ -309,9 +338,10 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
         ("kept", f"{kept:,} of {n:,} samples ({percent(kept / n)}), {n - kept:,} pruned, by {spec_of(result.coreset)}"),
         ("score", f"{name}, {meaning(summary['direction'])}: median {middle:.3g}, 90 % in {low:.3g} .. {high:.3g}"),
     ]
+    lines += describe_classes(result.scores, result.coreset)
     if "outliers" in summary:
-        some = f"{summary['outliers']:,} left out, far above the median {name}" if summary["outliers"] else "none"
-        lines.append(("outliers", f"{some}; the coreset is drawn at random from the others"))
+        out = f"{summary['outliers']:,} left out, far above the median {name}" if summary["outliers"] else "none"
+        lines.append(("outliers", f"{out}; the coreset is drawn at random from the others"))
     if AUTO in summary:
         lines.insert(0, (AUTO, told(summary[AUTO])))
     if summary["reliability"] is not None:
