@@ -203,7 +203,7 @@ def test_score_and_select_choose_as_prune_does_from_the_columns_that_its_rule_re
 def test_scores_that_say_nothing_are_told_as_a_warning_where_nobody_listens():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2000, 3)), np.arange(2000) % 4
-    with pytest.warns(UserWarning, match="say nothing; the coreset is random"):
+    with pytest.warns(UserWarning, match="are not used; the coreset is random"):
         quiet = unseen.prune(x, y, keep=0.5, learner="logistic", threads=1).coreset
     said = []
     heard = unseen.prune(
@@ -280,9 +280,9 @@ def test_what_models_of_a_target_are_worth_is_told():
 def test_select_falls_back_to_random_as_prune_does():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(300, 4)), np.arange(300) % 3
-    with pytest.warns(UserWarning, match="so their scores say nothing; the coreset is random"):
+    with pytest.warns(UserWarning, match="so their scores are not used; the coreset is random"):
         pruned = unseen.prune(x, y, keep=0.5)
-    with pytest.warns(UserWarning, match="so their scores say nothing; the coreset is random"):
+    with pytest.warns(UserWarning, match="so their scores are not used; the coreset is random"):
         selected = unseen.select(pruned.scores, keep=0.5)
     assert selected.ids.tolist() == pruned.coreset.ids.tolist()
     assert unseen.select(pruned.scores, keep=0.5, rule="stratified").provenance["rule"] == "stratified"

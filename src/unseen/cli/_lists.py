@@ -10,9 +10,11 @@ from unseen.cli._console import aligned, out, print_json, stacked
 
 # `tests/cli/test_commands.py` compares the numbers with those of the code.
 UNEVEN_MEANS = """
-Classes are uneven where the largest has at least 1.25 times the mean size: strata of equal count keep the recall of the
-smaller ones. quota=floored shares the budget by the size of the classes, of which none counts as smaller than a fifth
-of the mean. Where models are hardly better than naming the largest class, the rule is random:quota=floored."""
+Classes are uneven where the largest has at least 1.25 times the mean size:
+strata of equal count keep the recall of the smaller ones. quota=floored shares
+the budget by the size of the classes, of which none counts as smaller than a
+fifth of the mean. Where models are hardly better than naming the largest class,
+the rule is random:quota=floored."""
 
 
 @o.subcommand("json")

@@ -215,7 +215,7 @@ def too_weak(table: ScoreTable) -> str | None:
         return None
     return (
         f"held-out models are right on {accuracy:.1%}, {'hardly' if accuracy > largest else 'not'} better than naming "
-        f"the largest class ({largest:.1%}), so their scores say nothing"
+        f"the largest class ({largest:.1%}), so their scores are not used"
     )
 
 
