@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from command_line import SCRIPT, content, digits_file_fixture, prune_fixture, run_program, unseen_says_fixture  # noqa: F401
 
+from unseen.cli import _console
 from unseen.cli._console import EpochCount, outlook
 
 # Three fits of a third of a second, to be interrupted.
@@ -279,3 +280,12 @@ def test_stopped_with_two_jobs_no_worker_outlives_the_program(unseen_says, unbro
 
 def _command(pid):
     return Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def test_what_a_terminal_would_obey_is_escaped(capfd):
+    _console.aligned([("classes", "cat\x1b[31m is 1 %")])
+    _console.grid(["class", "n"], [["two\nlines\x1b]0;x\x07", "3"]])
+    said = capfd.readouterr().out
+    assert r"cat\x1b[31m is 1 %" in said
+    assert r"two\nlines\x1b]0;x\x07" in said
+    assert "\x1b" not in said

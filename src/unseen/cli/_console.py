@@ -76,7 +76,16 @@ def aligned(lines: list[tuple[str, str]], console: Console = out) -> None:
     """Print lines of a word and its text, the texts one under the other."""
     width = max(len(word) for word, _ in lines) + 2
     for word, text in lines:
-        console.print(Text.assemble((word.ljust(width), "bold"), text))
+        console.print(Text.assemble((word.ljust(width), "bold"), printable(text)))
+
+
+def printable(text: str) -> str:
+    r"""Escape what a terminal would obey, as a name of the user's data may hold it.
+
+    >>> print(printable("cat\x1b[31m"))
+    cat\x1b[31m
+    """
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def grid(columns: list[str], rows: list[list[str]]) -> None:
@@ -89,7 +98,7 @@ def grid(columns: list[str], rows: list[list[str]]) -> None:
         numbers = all(_is_number(row[i]) for row in rows)
         table.add_column(column, justify="right" if numbers else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(text)) for text in row))
     # Figures are never cut off: where the terminal is too narrow, it wraps the lines.
     whole = Measurement.get(out, out.options.update(max_width=MOST_COLUMNS), table).maximum
     table.width = whole if whole > out.width else None

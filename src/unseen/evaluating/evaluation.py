@@ -344,7 +344,10 @@ def _make_arms(exam: Exam, coresets: ByName, baselines: Sequence[Kind], replicat
     of_one_class = [(one.name, len(rows)) for one in arms for rows in one.rows if len(np.unique(labels[rows])) < 2]
     if of_one_class and exam.data.targets is None:
         name, size = of_one_class[0]
-        raise DataError(f"arm {name!r} would train on {size} samples of one class; a learner needs 2 or more")
+        hint = "" if any(one.name == name for one in coreset_arms) else ", or draw it by another seed"
+        raise DataError(
+            f"arm {name!r} would train on {size} samples of one class; a learner needs 2 or more: keep more{hint}"
+        )
     return arms
 
 
