@@ -195,8 +195,9 @@ def _fall_back(
     """Draw a random coreset where the models behind the scores are too weak to choose by, and tell; else None."""
     if (why := too_weak(table)) is None:
         return None
-    own_loop = set(table.provenance.get("learner", ())) == {"learner"}  # which is known by a name alone
-    doubt = " (if yours are better, outputs were recorded for other samples, or in another order of classes)" * own_loop
+    doubt = ""
+    if set(table.provenance.get("learner", ())) == {"learner"}:  # an own loop, which is known by a name alone
+        doubt = " (if yours are better, outputs were recorded for other samples, or in another order of classes)"
     tell(f"{why}{doubt}; the coreset is random within each class (name a rule to decide)")
     coreset = fallback(quota).coreset(table, score=None, keep=keep, prune=prune, seed=seed)
     return replace(coreset, provenance={**coreset.provenance, "fallback": why})

@@ -319,7 +319,8 @@ def describe_classes(table: ScoreTable, chosen: Coreset) -> list[tuple[str, str]
         said = some(
             f"{names[c]} is {percent(share[c])} of the samples and {percent(kept[c])} of the coreset" for c in more
         )
-        hint = "; --quota proportional keeps the parts as they are" * (chosen.provenance.get("quota_by") == "floored")
+        floored = chosen.provenance.get("quota_by") == "floored"
+        hint = "; --quota proportional keeps the parts as they are" if floored else ""
         lines.append(("classes", f"{said}{hint}"))
     return lines
 
