@@ -296,7 +296,7 @@ def describe_disagreement(summary: Mapping[str, Any]) -> str:
 
 
 def describe_classes(table: ScoreTable, chosen: Coreset) -> list[tuple[str, str]]:
-    """Return the lines on classes that are lost, or whose part of the samples has at least doubled, by a point or more.
+    """Return the lines on classes that are lost, or whose share has at least doubled, by a point or more.
 
     >>> table = unseen.ScoreTable.of("el2n", [0.1] * 10, direction="harder", labels=[0] * 9 + [1])
     >>> describe_classes(table, unseen.rules.top(table, keep=2, labels=table.labels, quota="uniform"))
@@ -320,7 +320,7 @@ def describe_classes(table: ScoreTable, chosen: Coreset) -> list[tuple[str, str]
             f"{names[c]} is {percent(share[c])} of the samples and {percent(kept[c])} of the coreset" for c in more
         )
         floored = chosen.provenance.get("quota_by") == "floored"
-        hint = "; --quota proportional keeps the parts as they are" if floored else ""
+        hint = "; --quota proportional keeps the class proportions" if floored else ""
         lines.append(("classes", f"{said}{hint}"))
     return lines
 
