@@ -209,12 +209,27 @@ def test_select_takes_what_prune_and_load_give(tmp_path):
         unseen.select(str(tmp_path / "run"), keep=0.3)
 
 
-def test_score_and_select_choose_as_prune_does_from_the_columns_that_its_rule_reads():
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"plan": "folds:k=3"}, {"learner": "ridge"}, {"learner": "ridge", "plan": "leave_one_out"}],
+    ids=["halves", "folds", "closed form", "leave one out"],
+)
+def test_score_and_select_choose_by_default_as_prune_does(how):
     X, y = load_digits(return_X_y=True)
-    table = unseen.score(X[:600], y[:600], scores=["el2n", "memorization", "label_issue"])
-    pruned = unseen.prune(X[:600], y[:600], keep=0.5)
-    assert unseen.select(table, keep=0.5).indices.tolist() == pruned.coreset.indices.tolist()
-    assert unseen.select(table["el2n"], keep=0.5).indices.tolist() != pruned.coreset.indices.tolist()
+    X, y = X[:600], np.where(np.arange(600) % 10, y[:600], (y[:600] + 1) % 10)  # a tenth of the labels are wrong
+    table = unseen.score(X, y, **how)
+    pruned = unseen.prune(X, y, keep=0.8, **how)
+    assert table.scores == pruned.scores.scores
+    assert unseen.select(table, keep=0.8).indices.tolist() == pruned.coreset.indices.tolist()
+    # The columns beside the score do decide.
+    assert unseen.select(table["el2n"], keep=0.8).indices.tolist() != pruned.coreset.indices.tolist()
+
+
+def test_score_and_select_choose_as_prune_does_for_a_target():
+    X, y = load_digits(return_X_y=True)
+    data = unseen.data.from_arrays(X[:300], target=y[:300].astype(float))
+    assert unseen.score(data).scores == ("loss",)
+    assert (unseen.select(unseen.score(data), keep=0.5).indices == unseen.prune(data, keep=0.5).coreset.indices).all()
 
 
 def test_scores_that_say_nothing_are_told_as_a_warning_where_nobody_listens():

@@ -93,9 +93,9 @@ def score(
         data: anything `unseen.data.resolve` takes: arrays (with `y`), a frame, a torch or Hugging Face data set, a
             path.
         y: (n,) labels, where `data` is an array or a frame of inputs; or the name of the column of labels.
-        scores: one or several names (`"el2n"`, `"dual:window=5"`) or `Score` objects; the default is `"el2n"`, or
-            `"loss"` for data with a regression target. To let `select` choose exactly as `prune` does, name the scores
-            that its default rule reads: `["el2n", "memorization", "label_issue"]`.
+        scores: one or several names (`"el2n"`, `"dual:window=5"`) or `Score` objects. The default is `"el2n"` and what
+            the default rule reads beside it, so that `select` chooses as `prune` does: `"label_issue"`, and under
+            `halves()` also `"memorization"`. For data with a regression target it is `"loss"`.
         plan: the exposure plan, or its name, as in `"folds:k=3"`. The default is `halves()`, two trainings on half of
             the data each; for learners in closed form it is `folds(5)`.
         learner: see `unseen.learners.resolve`; the default depends on the kind of data.
@@ -115,7 +115,7 @@ def score(
         >>> import unseen
         >>> table = unseen.score("digits", plan=unseen.folds(3), learner="logistic")
         >>> len(table), table.directions
-        (1797, {'el2n': 'harder'})
+        (1797, {'el2n': 'harder', 'label_issue': 'harder'})
     """
     check_arguments(score, options, Running.__annotations__)
     running, reading = without_running(options)
@@ -123,8 +123,8 @@ def score(
     with runs.open_run(out) as run:
         source = opened(data, y, reading, features, cache=out)
         work = Work(source, learner, groups=groups, **running)
-        wanted = [_default_score(source)] if scores is None else listed(scores)
         exposure = plan_of(plan, closed_form=work.learner.closed_form)
+        wanted = _default_scores(work, exposure) if scores is None else listed(scores)
         table = work.score(run, exposure, wanted, seed=seed, announce=True)
         work.report("result", result=table, run=out)
         return table
@@ -261,15 +261,13 @@ def prune(
                 report("result", result=pruned, run=out)
             return pruned
         work = Work(source, learner, groups=groups, **running)
-        predicts = source.targets is None and "logits" in work.learner.provides
-        of_target = source.targets is not None
-        default = default_rule(score.direction, source.labels, predicts=predicts, of_target=of_target)
-        choice = Choice.of(default if rule is None else rule, options)
+        predicts = _predicts(work)
+        choice = Choice.of(_default_rule(work, score) if rule is None else rule, options)
         choice.check(source, **amount, direction=score.direction, predicts=predicts)
         if any(value is not None for value in amount.values()):
             work.report("budget", text=budget_line(len(source), **amount))
         exposure = plan_of(plan, closed_form=work.learner.closed_form)
-        wanted = choice.scores(score, exposure, also, classes=source.targets is None)
+        wanted = choice.scores(score, exposure, also, classes=predicts)
         table = work.score(run, exposure, wanted, seed=seed, announce=True)
         if (why := hardly_regresses(table)) is not None:
             work.tell(why)
@@ -394,3 +392,18 @@ def label_error_share(table: ScoreTable, coreset: Coreset | None = None) -> floa
 
 def _default_score(data: Data) -> str:
     return "el2n" if data.targets is None else "loss"
+
+
+def _default_scores(work: Work, plan: Plan) -> list[str | Score]:
+    """List the scores that `prune` measures if nothing is named."""
+    score = resolve_score(_default_score(work.data))
+    return Choice.of(_default_rule(work, score)).scores(score, plan, (), classes=_predicts(work))
+
+
+def _default_rule(work: Work, score: Score) -> str:
+    of_target = work.data.targets is not None
+    return default_rule(score.direction, work.data.labels, predicts=_predicts(work), of_target=of_target)
+
+
+def _predicts(work: Work) -> bool:
+    return work.data.targets is None and "logits" in work.learner.provides

@@ -95,7 +95,7 @@ SCORES = option(
     "SCORE",
     "A score and its options, such as dual:window=5; repeat for several.",
     TRAINING,
-    shown="el2n; for a target, loss",
+    shown="el2n and label_issue, with halves memorization; for a target, loss",
 )
 SEED = option("N", "The root seed.", RUNNING, default=0)
 THREADS = option("N", "Threads of a fit.", RUNNING, shown="all, shared by the jobs; 1 for a short fit of a network")

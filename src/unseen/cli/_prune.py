@@ -127,8 +127,7 @@ def score(
 ) -> None:
     """Score every sample by models that never saw it; `unseen select` chooses from the scores.
 
-    To choose as `unseen prune` does by default, score by --score el2n --score memorization --score label_issue; then
-    `unseen select` needs no rule.
+    Without --score it measures what the default rule reads, so `unseen select` chooses as `unseen prune` does.
 
     Examples:
       unseen score photos/ --score el2n --score aum --repeats 3 --out runs/photos

@@ -98,7 +98,7 @@ class Summing:
             weighted, root = weights.astype(x.dtype)[:, None] * z, np.sqrt(weights).astype(x.dtype)[:, None] * z
             self._n += float(weights.sum())
             self._targets += y.T @ weights
-        self._rows += weighted.sum(axis=0, dtype=np.float64)
+        self._rows += np.ones(len(z), z.dtype) @ weighted  # in half the time of a sum
         self._cross += y.T @ weighted
         self._gram += root.T @ root  # NumPy uses the symmetry
 
@@ -215,7 +215,7 @@ def solve(sums: Sums, lam: float) -> Solution:
     return Solution(own.n, own.centre, own.targets / own.n, np.ascontiguousarray(weights), factor)
 
 
-BLOCK = 2**21  # outputs at a time: 16 MB, a size whose memory the next block reuses
+BLOCK = 2**20  # outputs at a time: 8 MB, of which little leaves the cache of a core
 
 
 def left_out(
@@ -274,49 +274,61 @@ class EveryLam:
     """
 
     def __init__(self, x: FloatArray, y: FloatArray, of: IntArray, weights: FloatArray | None = None) -> None:
-        self.y, self._of, self._weights = y, of, weights
         w = np.ones(len(x)) if weights is None else weights
         self._n = w.sum()
         x -= (w @ x) / self._n
         root = x if weights is None else np.sqrt(weights)[:, None] * x
         values, vectors = np.linalg.eigh(root.T @ root)
         self._values = np.maximum(values, 0.0)  # a Gram matrix: below 0 by rounding only
-        self._q = x @ vectors
+        q = x @ vectors
         self._bias = (w @ y) / self._n
-        self._cross = self._q.T @ (y if weights is None else weights[:, None] * y)
+        self._cross = q.T @ (y if weights is None else weights[:, None] * y)
         _, group, size = np.unique(of, return_inverse=True, return_counts=True)
-        alone, self._grouped = np.flatnonzero(size[group] == 1), np.flatnonzero(size[group] > 1)
-        step = max(1, BLOCK // y.shape[1])
-        self._blocks = [alone[start : start + step] for start in range(0, len(alone), step)]
+        grouped = size[group] > 1
+        self._rows = np.argsort(grouped, kind="stable")  # single rows first, so that their blocks are views
+        if grouped.any():
+            q, y, of, weights = q[self._rows], y[self._rows], of[self._rows], None if weights is None else w[self._rows]
+        self._q, self._y, self._of, self._weights = q, y, of, weights
+        alone, step = int(np.count_nonzero(~grouped)), max(1, BLOCK // y.shape[1])
+        self._blocks = [slice(start, min(alone, start + step)) for start in range(0, alone, step)]
+        self._grouped = slice(alone, len(y))
 
     @property
     def blocks(self) -> int:
         """The number of blocks of rows; each can be computed independently."""
-        return len(self._blocks) + bool(len(self._grouped))
+        return len(self._blocks) + (self._grouped.start < self._grouped.stop)
 
     def left_out(self, lam: float, block: int) -> tuple[IntArray, FloatArray, FloatArray]:
         """Return the rows of a block, their leave-group-out predictions (m, C), and their gaps (m,)."""
-        rows, off, gap = self.off(lam, block)
-        off += self.y[rows]
-        return rows, off, gap
+        rows, off, gap, divisor = self._off(lam, block)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            off /= divisor[:, None]
+        off += self._y[rows]
+        return self._rows[rows], off, gap
 
-    def off(self, lam: float, block: int) -> tuple[IntArray, FloatArray, FloatArray]:
-        """Return the rows of a block, their leave-group-out predictions less the targets (m, C), and their gaps."""
+    def errors(self, lam: float, block: int) -> tuple[FloatArray, FloatArray]:
+        """Return, for each row of a block, the weighted squared error of its prediction, and its gap."""
+        rows, off, gap, divisor = self._off(lam, block)
+        squares = np.einsum("ij,ij->i", off, off)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            squares /= np.square(divisor)
+        return squares if self._weights is None else self._weights[rows] * squares, gap
+
+    def _off(self, lam: float, block: int) -> tuple[slice, FloatArray, FloatArray, FloatArray]:
+        """Return the rows of a block, their predictions less the targets times a divisor, the gaps and the divisor."""
         coefficients = self._cross / (self._values + lam)[:, None]
         rows = self._grouped if block == len(self._blocks) else self._blocks[block]
-        q, weights = self._q[rows], None if self._weights is None else self._weights[rows]
+        q, y, weights = self._q[rows], self._y[rows], None if self._weights is None else self._weights[rows]
         outputs = q @ coefficients
         outputs += self._bias
         if block == len(self._blocks):
-            first = np.full((1, len(rows)), self._n**-0.5)
+            first = np.full((1, len(q)), self._n**-0.5)
             roots = np.concatenate([first, q.T / np.sqrt(self._values + lam)[:, None]])
             roots *= 1.0 if weights is None else np.sqrt(weights)
-            outputs, gap = left_out(outputs, self.y[rows], roots, self._of[rows], weights)
-            outputs -= self.y[rows]
-            return rows, outputs, gap
+            outputs, gap = left_out(outputs, y, roots, self._of[rows], weights)
+            outputs -= y
+            return rows, outputs, gap, np.ones(len(q))
         leverages = 1 / self._n + np.square(q) @ (1 / (self._values + lam))
         gap = 1.0 - (leverages if weights is None else weights * leverages)
-        outputs -= self.y[rows]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            outputs /= gap[:, None]
-        return rows, outputs, gap
+        outputs -= y
+        return rows, outputs, gap, gap

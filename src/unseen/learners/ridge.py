@@ -67,10 +67,8 @@ def choose_scalars(
         errors = np.empty((len(lams), len(blocks)))
 
         def judge(place: tuple[int, int]) -> None:
-            rows, off, gap = regressions.off(lams[place[0]], place[1])
-            squares = np.einsum("ij,ij->i", off, off)
-            error = float(squares.sum() if weights is None else weights[rows] @ squares)
-            errors[place] = error if (gap > LEAST_GAP).all() else np.inf
+            squares, gap = regressions.errors(lams[place[0]], place[1])
+            errors[place] = squares.sum() if (gap > LEAST_GAP).all() else np.inf
 
         with one_thread_each():
             for_each(judge, list(np.ndindex(*errors.shape)))
