@@ -3,8 +3,8 @@
     python benchmarks/quality/rare_positives.py --data FOLDER --cache FOLDER --out FOLDER [--write]
 
 Each report bed of `beds.py` becomes a search for one class among all others, in 6,000 training rows, of which 1 % or
-3 % are of it, and test rows of the same shares. For two classes the rarer one is sought, else another one in each
-replicate. The estimator that scores is trained on what is kept: by `prune` without a rule, which falls back to
+3 % are of it, and test rows of the same shares. For two classes the rarer one is sought, else the
+classes take turns. The estimator that scores is trained on what is kept: by `prune` without a rule, which falls back to
 `random:quota=floored` where accuracy says that the models are too weak; by this rule; and by random, each class in
 proportion. Measured on the test rows: ROC AUC, average precision, mean recall, accuracy and log loss, five replicates.
 
@@ -56,7 +56,8 @@ def drawn(bed: str, share: float, seed: int, given: argparse.Namespace) -> Repli
     of = replicate(bed, seed, given.cache, given.data)
     rng = np.random.default_rng([13, seed])
     sizes = np.bincount(of.y)
-    sought = int(sizes.argmin()) if len(sizes) == 2 else int(np.flatnonzero(sizes >= ROWS * max(SHARES))[seed])
+    large = np.flatnonzero(sizes >= ROWS * max(SHARES))
+    sought = int(sizes.argmin() if len(sizes) == 2 else large[seed % len(large)])
 
     def cut(y: np.ndarray, most: int) -> np.ndarray:
         inside, outside = (rng.permutation(np.flatnonzero(found)) for found in (y == sought, y != sought))
