@@ -217,6 +217,8 @@ def blocks() -> dict[str, list[str]]:
         result = _result(name)
         made[name.replace("_", " ")] = recall(result["cells"]) + setting(result)
     made["recall by bed"] = recall_by_bed(_result("recall_report")["cells"])
+    positives = _result("rare_positives")
+    made["rare positives"] = rare_positives(positives["cells"]) + setting(positives)
     for side in ("tuning", "report"):
         small = _result(f"small_data_{side}")
         made[f"small data {side}"] = small_data(small["cells"]) + setting(small)
@@ -506,6 +508,26 @@ def rare_classes(result: dict[str, Any]) -> list[str]:
             entries.append(f"{accuracy:.1f} ({recall:.1f})")
         rows.append([design, *entries])
     return table(["accuracy (mean recall)", *map(percent_pruned, KEEPS)], rows) + setting(result)
+
+
+def rare_positives(cells: list[dict[str, Any]]) -> list[str]:
+    """By share kept and arm: means over all cells, and in how many AUC is certainly above and below random."""
+    rows = []
+    keeps = list(cells[0]["arms"]["random"])
+    for keep, arm in [("1.0", "everything"), *product(keeps, ("random", "floored", "default"))]:
+        by: dict[tuple[Any, ...], list[list[float]]] = {}
+        gains: dict[tuple[Any, ...], list[float]] = {}
+        for cell in cells:
+            key, arms = (cell["bed"], cell["share"], cell["estimator"]), cell["arms"]
+            by.setdefault(key, []).append(arms[arm][keep])
+            if arm not in ("everything", "random"):
+                gains.setdefault(key, []).append(arms[arm][keep][0] - arms["random"][keep][0])
+        *shares, loss = np.mean([np.mean(own, axis=0) for own in by.values()], axis=0)
+        spread = [interval(own) for own in gains.values()]
+        sure = f"{sum(i.low > 0 for i in spread)}, {sum(i.high < 0 for i in spread)} of {len(spread)}" if spread else ""
+        rows.append([percent_pruned(keep), arm, *(f"{100 * share:.1f}" for share in shares), f"{loss:.3f}", sure])
+    measures = ["AUC", "average precision", "mean recall", "accuracy", "log loss"]
+    return table(["pruned", "arm", *measures, "AUC above, below random"], rows)
 
 
 def _recall_gains(cells: list[dict[str, Any]], arm: str, keep: str) -> dict[tuple[str, bool, str], np.ndarray]:

@@ -65,7 +65,7 @@ def test_the_row_numbers_that_pandas_writes_are_no_features(write):
 
 def test_types_are_told(write):
     data = resolve(write("a.csv", "age;pay;job;in;paid\n1;1,5;c;true;0\n2;2,5;d;false;1\n"), label="paid")
-    assert "types found: age integer, pay real, job text, in yes/no, paid integer" in data.notes
+    assert "types found: integer (age, paid), real (pay), text (job), yes/no (in)" in data.notes
     assert "numbers have decimal commas" in data.notes
     assert "columns are separated by semicolons" in data.notes
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn.datasets import load_digits
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.naive_bayes import GaussianNB
 
 import unseen
@@ -334,6 +335,51 @@ def test_the_verdict_names_the_class_that_loses_more_than_with_random():
     for said in (repr(found), found.to_markdown(), found._repr_html_()):
         assert "class Shirt loses" in said
     assert found.summary()["arms"]["coreset"]["against"]["random"]["losing_classes"] == ["Shirt"]
+
+
+def uneven(share_right, *, sizes=(970, 10, 10, 10), replicates=3):
+    """An evaluation on uneven test classes, in which every arm is right on these shares of them."""
+    right = np.tile(np.asarray(share_right, float), (replicates, 1))
+    arms = (
+        arm_of(right, kind="full", sizes=sizes),
+        arm_of(right, sizes=sizes, full="full", random="random"),
+        arm_of(right, kind="random", sizes=sizes),
+    )
+    test = {"n": sum(sizes), "text": "", "of_class": list(sizes)}
+    about = {"fix": "epochs", "margin": 0.02, "level": 0.95, "seed": 0, "seeds": replicates, "test": test}
+    return Evaluation(arms, ("Bag", "Shirt", "Coat", "Boot"), {**about, "learner": {"learner": "ridge"}})
+
+
+def test_uneven_classes_have_their_mean_recall_beside_the_accuracy():
+    found = uneven([1.0, 0.5, 0.5, 0.0])
+    assert found.mean_recall("coreset").mean == 0.5
+    assert [row["mean recall"].split(" ")[0] for row in found.rows()] == ["50.0"] * 3
+    # Two classes of ten samples with a half right: each is known to about 0.15, and the mean of four to 0.06.
+    assert 0.10 < found.mean_recall("coreset").half < 0.16
+    assert found.summary()["arms"]["coreset"]["mean_recall"]["mean"] == 0.5
+    assert "mean recall" not in judged([0.0] * CLASSES, [0.0] * CLASSES).rows()[0]
+
+
+def test_mean_recall_is_that_of_scikit_learn():
+    rows = np.flatnonzero(np.isin(Y, (0, 1)) & ((Y == 0) | (np.arange(len(Y)) % 4 == 0)))
+    train, test = rows[:150], rows[150:]
+    everything = unseen.Coreset(ids=np.arange(150), indices=np.arange(150), n=150)
+    data = {"test": (X[test], Y[test]), "coresets": everything, "learner": Quick(), "seeds": 2}
+    found = unseen.evaluate((X[train], Y[train]), **data, baselines=["full"])
+    guess = GaussianNB(var_smoothing=1e-2).fit(X[train], Y[train]).predict(X[test])
+    assert found.mean_recall("full").mean == pytest.approx(balanced_accuracy_score(Y[test], guess))
+    assert found.mean_recall("full").mean != found.accuracy("full").mean
+    assert "mean recall" in found.rows()[0]
+
+
+def test_it_is_told_where_accuracy_says_little():
+    found = uneven([1.0, 0.0, 0.0, 0.0])
+    assert found.doubt() == (
+        "accuracy says little here: ridge regression trained on everything is right on 97.0%, the largest class is "
+        "97.0%; look at the recall of classes"
+    )
+    assert found.doubt() in found.to_markdown()
+    assert uneven([1.0, 0.5, 0.5, 0.0]).doubt() is None
 
 
 def test_no_class_is_named_that_loses_as_much_with_random():

@@ -117,6 +117,17 @@ def test_the_table_says_what_its_numbers_are():
     assert "after the last epoch, on 300 samples (a test set of 300 samples); epochs fixed" in text
 
 
+def test_sweep_and_advise_tell_where_accuracy_says_little():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(400, 3)), (np.arange(400) % 20 == 0).astype(int)  # noise: nothing can be learned
+    caption = unseen.sweep(X, y, keep=[0.5], methods=["random"], learner="logistic", seeds=2).caption()
+    assert "Accuracy says little here: sklearn:LogisticRegression trained on everything" in caption
+    advice = unseen.advise(X, y, method="el2n/top", learner="logistic", step=0.5, searching=1, seeds=3)
+    assert advice.about["doubt"].startswith("accuracy says little here")
+    assert "accuracy says little here" in repr(advice)
+    assert "says little" not in swept().caption()
+
+
 def test_the_figure_is_drawn(tmp_path):
     sweeps = {"one": swept(), "two": swept()}
     for kind in ("svg", "png", "pdf"):

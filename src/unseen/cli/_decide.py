@@ -142,6 +142,8 @@ def show_advice(advice: unseen.Advice, summary: dict[str, Any]) -> None:
         lines.append(("to full", f"{advice.verdict.text}; {fresh}"))
     if advice.beside_random is not None:
         lines.append(("to random", advice.beside_random.text))
+    if "doubt" in advice.about:
+        lines.append(("doubt", advice.about["doubt"]))
     lines.append(("fixed", f"{advice.about['fix']}; tested on {advice.about['test']}"))
     for tried in advice.tried:
         how = "confirming" if tried.confirming else "searching"

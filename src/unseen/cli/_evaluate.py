@@ -131,6 +131,7 @@ def show(found: unseen.Evaluation, run: Path, *, headline: bool) -> None:
         ("fixed", f"{about['fix']}; lossless: within {100 * about['margin']:g} points"),
         ("test", f"{about['test']['text']}; standard error of the test set ± {error:.1f} points"),
     ]
+    lines += [] if (doubt := found.doubt()) is None else [("doubt", doubt)]
     for name in found.coresets:
         covers = found.covers(name)
         known = not isnan(found.accuracy(name).half)

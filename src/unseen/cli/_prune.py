@@ -269,7 +269,7 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
         summary["outliers"] = outliers
     if table.accuracy is not None:
         summary["accuracy"] = table.accuracy
-        summary["accuracy_is"] = table.exposure
+        summary["accuracy_is"], summary["mean_recall"] = table.exposure, table.mean_recall
         if (cut_off := chosen.count_found("cut_off")) is not None:
             summary["cut_off"] = cut_off / chosen.n
     if table.r2 is not None:
@@ -330,7 +330,7 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
 
     from unseen.core.table import meaning
     from unseen.evaluating.automatic import told
-    from unseen.rules.registry import spec_of
+    from unseen.rules.registry import are_uneven, spec_of
 
     n, kept, name = summary["n"], summary["kept"], summary["score"]
     low, middle, high = np.nanpercentile(result.scores.column(name), [5, 50, 95])
@@ -349,7 +349,10 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
         said = f"reliability of the mean score {summary['reliability']:.2f}"
         lines.append(("repeats", f"{said}, {note}" if note else said))
     if "accuracy" in summary:
-        lines.append(("models", f"{summary['accuracy_is']} accuracy {percent(summary['accuracy'])}"))
+        said = f"{summary['accuracy_is']} accuracy {percent(summary['accuracy'])}"
+        if are_uneven(np.bincount(result.scores.labels)):
+            said += f", mean recall {percent(summary['mean_recall'])}"
+        lines.append(("models", said))
     if "r2" in summary:
         half = f"off by {summary['median_error']:.3g} or less for half of the samples"
         lines.append(("models", f"{result.scores.exposure} R² {percent(summary['r2'])}, {half}"))

@@ -140,6 +140,21 @@ class ScoreTable:
         return float((self.predictions[judged] == self.labels[judged]).mean())
 
     @property
+    def mean_recall(self) -> float | None:
+        """The mean over classes of the share of their judged samples that were predicted; None where none was judged.
+
+        >>> predicted = dict(labels=[0, 0, 0, 1], predictions=[0, 0, 0, 0])
+        >>> table = ScoreTable.of("loss", [0.1, 0.2, 0.3, 2.0], direction="harder", **predicted)
+        >>> table.accuracy, table.mean_recall
+        (0.75, 0.5)
+        """
+        if self.predictions is None or not (judged := self.predictions >= 0).any():
+            return None
+        labels = self.labels[judged]
+        counts, right = np.bincount(labels), np.bincount(labels, weights=self.predictions[judged] == labels)
+        return float((right[counts > 0] / counts[counts > 0]).mean())
+
+    @property
     def r2(self) -> float | None:
         """R² of the models that scored, by the squared errors in `loss`; None without a target, or without `loss`."""
         if "target" not in self.provenance or "loss" not in self.values:

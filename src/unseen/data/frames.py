@@ -297,8 +297,11 @@ class CsvFormat(LoadedFormat):
         )
         self.files = stamp(path.parent, [path.name])
         self.hold(table, str(path))
-        kinds = [f"{field.name} {_WORDS.get(str(field.type), field.type)}" for field in table.schema]
-        self.notes += (*notes, f"types found: {some(kinds, 20)}")
+        kinds: dict[str, list[str]] = {}
+        for field in table.schema:
+            kinds.setdefault(_WORDS.get(str(field.type), str(field.type)), []).append(field.name)
+        found = ", ".join(f"{kind} ({some(of_kind, 10)})" for kind, of_kind in kinds.items())
+        self.notes += (*notes, f"types found: {found}")
 
     def parse(self, path: Path) -> tuple[pa.Table, list[str]]:
         """Read the table, and notes on separators and decimal commas."""

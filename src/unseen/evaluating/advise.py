@@ -22,7 +22,15 @@ from unseen.engine import runs
 from unseen.engine.runs.files import understood
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import EVERYTHING, RANDOM, Method, default_method
-from unseen.evaluating.statistics import FEWEST, Interval, Verdict, against_full, against_random, without_nan
+from unseen.evaluating.statistics import (
+    FEWEST,
+    Interval,
+    Verdict,
+    against_full,
+    against_random,
+    doubt_accuracy,
+    without_nan,
+)
 from unseen.evaluating.trials import Difference, TrialOptions, Trials, open_data, split_train_test
 from unseen.rules.base import checked_features
 
@@ -159,7 +167,7 @@ class Advice:
         difference: the difference in accuracy to everything, on the same replicates; None where nothing was confirmed.
         tried: every share tried, in order.
         estimate: the kind of estimate, where a simpler learner stood in for the real training; else None.
-        about: data, learners, what was fixed.
+        about: data, learners, what was fixed; `"doubt"`, why accuracy says little here, where it does.
     """
 
     prune: float
@@ -176,6 +184,7 @@ class Advice:
 
     def __repr__(self) -> str:
         kind = "" if self.estimate is None else f"{self.estimate}: "
+        kind += f"{self.about['doubt']}: " if "doubt" in self.about else ""
         if self.difference is None:
             return f"Advice({kind}nothing can be pruned by {self.method}: {self.verdict.text})"
         return (
@@ -226,6 +235,7 @@ class _Search:
     ) -> None:
         self.trials, self.method, self.budgets, self.margin, self.estimate = trials, method, budgets, margin, estimate
         self.tried: list[TriedShare] = []
+        self.full = float("nan")  # the accuracy of training on everything
 
     def bisect(self, shares: list[float], replicates: range) -> int:
         """Return the index of the largest share that seems within the margin, found by bisection; -1 for none."""
@@ -254,6 +264,9 @@ class _Search:
                 confirmed, to_full = share, difference.interval
                 beside = against_random(to_random.replicates, sampling=to_random.sampling)
                 break
+        about = self.trials.about(origin)
+        if (doubt := doubt_accuracy(self.full, about.get("of_class"), about["trainee"])) is not None:
+            about["doubt"] = doubt
         return Advice(
             prune=confirmed,
             budget=self.budgets.get(confirmed, n),
@@ -265,7 +278,7 @@ class _Search:
             difference=to_full,
             tried=tuple(self.tried),
             estimate=self.estimate,
-            about=self.trials.about(origin),
+            about=about,
         )
 
     def _compare(
@@ -275,7 +288,7 @@ class _Search:
         budget = self.budgets[share]
         arms = [(self.method, budget), (EVERYTHING, len(self.trials.train)), *([(RANDOM, budget)] if random else [])]
         mine, full, *drawn = self.trials.quality(arms, replicates)
-        targets = self.trials.joined.test.targets
+        self.full, targets = float(full.mean()), self.trials.joined.test.targets
         difference = Difference.of(mine, full, targets)
         of_random = Difference.of(drawn[0], full, targets).interval if random else None
         self.tried.append(TriedShare(share, budget, difference.interval, of_random, confirming))

@@ -30,9 +30,11 @@ from unseen.evaluating.statistics import (
     against_full,
     against_random,
     describe_losses,
+    doubt_accuracy,
     interval,
 )
 from unseen.learners.base import in_words
+from unseen.rules.registry import are_uneven
 
 FILE = "evaluation.parquet"  # in the directory of a run
 
@@ -128,6 +130,27 @@ class Evaluation:
         return interval(
             average_by_draw(arm.accuracy, arm.draws), self.about["level"], sampling=self._sampling(arm.error)
         )
+
+    def mean_recall(self, name: str) -> Interval:
+        """Return the mean over classes of the share of their test samples that an arm predicts rightly.
+
+        Each class counts alike, however few samples it has. Classes without test samples are left out. Its interval
+        covers the spread of the replicates and the sampling error of the test set.
+        """
+        arm, sizes = self[name], self.about["test"].get("of_class")
+        tested = ~np.isnan(arm.by_class).any(axis=0)
+        recall, sampling = arm.by_class[:, tested], None
+        if sizes is not None:
+            n = np.asarray(sizes)[tested]
+            share = (n * recall.mean(axis=0) + 1) / (n + 2)  # or a class of one sample would seem to be known exactly
+            sampling = Sampling(float(np.sqrt((share * (1 - share) / n).sum()) / len(n)), int(n.sum()), counts=False)
+        return interval(average_by_draw(recall.mean(axis=1), arm.draws), self.about["level"], sampling=sampling)
+
+    def doubt(self) -> str | None:
+        """Return why accuracy says little here: trained on everything, the model hardly beats a constant; else None."""
+        if self.noun != "class" or all(arm.kind != "full" for arm in self.arms):
+            return None
+        return doubt_accuracy(self.accuracy("full").mean, self.about["test"].get("of_class"), self.trainee)
 
     def differences(self, name: str, to: str = "full") -> FloatArray:
         """Return the accuracy of an arm minus that of a baseline, float64 (R,), paired by replicates of equal seeds.
@@ -294,14 +317,17 @@ class Evaluation:
         return card("Evaluation", self._verdicts(), tabled(self.rows()))
 
     def rows(self) -> list[dict[str, str]]:
-        """Return the table of results as texts, one row an arm."""
+        """Return the table of results as texts, one row an arm; with mean recall where the test classes are uneven."""
         random = [to for to in _RANDOM if any(to in arm.beside for arm in self.arms)][:1]
         full = ["full"] if any(arm.kind == "full" for arm in self.arms) else []
+        uneven = self.noun == "class" and are_uneven(self.about["test"].get("of_class", [1]))
         table = []
         for arm in self.arms:
             row = {"arm": arm.name, **({"trained": self.trainee} if self.trainee else {}), "kept": in_range(arm.kept)}
             row["epochs"] = in_range(arm.epochs) if arm.epochs.any() else ""
             row[self.metric] = self.accuracy(arm.name).text()
+            if uneven:
+                row["mean recall"] = self.mean_recall(arm.name).text()
             for to in full + random:
                 known = to in self._beside(arm)
                 row[f"to {to}"] = self.difference(arm.name, to).text(sign=True) if known else ""
@@ -313,6 +339,7 @@ class Evaluation:
         """Format the table in Markdown: accuracy or R² in per cent, differences in points, with their intervals."""
         about = f"{self.about['fix']} fixed; {self.about['test']['text']}; intervals at {100 * self.about['level']:g} %"
         verdicts = [f"- {head}: {text}" for head, text in self._verdicts()]
+        verdicts += [] if (doubt := self.doubt()) is None else [f"- {doubt}"]
         return "\n".join([markdown_table(self.rows()), "", f"{about[0].upper()}{about[1:]}.", "", *verdicts, ""])
 
     def summary(self) -> dict[str, Any]:
@@ -320,6 +347,8 @@ class Evaluation:
         arms = {}
         for arm in self.arms:
             entry = {"kind": arm.kind, "kept": arm.kept.tolist(), "accuracy": _as_json(self.accuracy(arm.name))}
+            if self.noun == "class":
+                entry["mean_recall"] = _as_json(self.mean_recall(arm.name))
             entry |= {"accuracies": arm.accuracy.tolist(), "sampling_error": arm.error, "covers": self.covers(arm.name)}
             entry["against"] = {to: self._compare(arm, to) for to in self._beside(arm)}
             if arm.kind == "coreset":

@@ -11,7 +11,7 @@ freedom are Satterthwaite's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal, NamedTuple, Self
@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray
 from unseen.errors import ArgumentError
+from unseen.rules.registry import LEAST_STRENGTH
 
 Word = Literal["lossless", "loses", "better", "worse", "undecided"]
 
@@ -127,6 +128,26 @@ def paired(a: npt.ArrayLike, b: npt.ArrayLike, level: float = 0.95) -> Interval:
     if a.shape != b.shape:
         raise ArgumentError(f"pairs need as many replicates on both sides, got {a.shape} and {b.shape}")
     return interval(a - b, level)
+
+
+def doubt_accuracy(accuracy: float, sizes: Sequence[int] | None, trainee: str = "") -> str | None:
+    """Return why the accuracy on a test set says little: the model hardly beats a constant; None where it does.
+
+    Args:
+        accuracy: of the model that was trained on everything.
+        sizes: test samples of each class (C,), or None where there are no classes.
+        trainee: the learner that was trained, in words.
+
+    >>> doubt_accuracy(0.982, [982, 18], "random forest").split(";")[0]
+    'accuracy says little here: random forest trained on everything is right on 98.2%, the largest class is 98.2%'
+    >>> doubt_accuracy(0.99, [982, 18])
+    """
+    if not sizes or accuracy - max(sizes) / sum(sizes) >= LEAST_STRENGTH * (1 - max(sizes) / sum(sizes)):
+        return None
+    return (
+        f"accuracy says little here: {trainee or 'a model'} trained on everything is right on {accuracy:.1%}, the "
+        f"largest class is {max(sizes) / sum(sizes):.1%}; look at the recall of classes"
+    )
 
 
 def against_full(

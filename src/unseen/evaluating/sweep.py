@@ -23,7 +23,7 @@ from unseen.engine.work import Outcome
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import FULL, Method, usual_methods
 from unseen.evaluating.result import markdown_table
-from unseen.evaluating.statistics import Interval, interval, paired
+from unseen.evaluating.statistics import Interval, doubt_accuracy, interval, paired
 from unseen.evaluating.trials import CellKey, TrialOptions, Trials, open_data, split_train_test
 from unseen.rules.budgets import amounts
 
@@ -184,11 +184,13 @@ class Sweep:
     def caption(self) -> str:
         """Describe the numbers of the table in words."""
         about = self.about
+        doubt = doubt_accuracy(float(self.accuracies(FULL, 0).mean()), about.get("of_class"), about["trainee"])
+        told = "" if doubt is None else f" {doubt[0].upper()}{doubt[1:]}."
         return (
             f"{self.metric.capitalize()} in %, after the last epoch, on {about['n_test']:,} samples ({about['test']}); "
             f"{about['fix']} fixed; chosen by {about['learner']}, trained {about['trainee']}; mean ± half of the 95 % "
             "interval over replicates that redraw scoring, selection and training. In brackets the paired difference "
-            "to random, * where its interval excludes 0."
+            f"to random, * where its interval excludes 0.{told}"
         )
 
     def curve(self, method: str) -> tuple[list[float], list[float], list[float]]:

@@ -235,14 +235,16 @@ class Trials:
 
     def about(self, test: str) -> dict[str, Any]:
         """Return the description that a result carries: data, learners, what was fixed, the test set in words."""
+        tested = self.joined.test
+        of_class = np.bincount(tested.labels, minlength=len(tested.class_names)).tolist()
         return {
             "n": len(self.train),
-            "n_test": len(self.joined.test),
+            "n_test": len(tested),
             "test": test,
             "fix": self.fix,
             "learner": self.scorer.learner.name,
             "trainee": self.trainer.learner.name,
-            **({} if self.train.targets is None else {"target": True}),
+            **({"of_class": of_class} if self.train.targets is None else {"target": True}),
             "seed": self.seed,
             "manifest": self._manifest,
         }

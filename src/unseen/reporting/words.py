@@ -20,7 +20,7 @@ from unseen.evaluating.sweep import Sweep
 from unseen.learners.base import in_words
 from unseen.pruning import label_error_share
 from unseen.reporting.facts import Facts
-from unseen.rules.registry import spec_of
+from unseen.rules.registry import are_uneven, spec_of
 from unseen.scores.label_quality import LABEL_ISSUE
 
 RANDOM = "random"  # the baseline of a sweep
@@ -85,7 +85,10 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
     elif table is not None:
         found.append((f"{len(table):,}", "samples scored"))
     if table is not None and table.accuracy is not None:
-        found.append((percent(table.accuracy), f"{table.exposure} accuracy of the models that scored"))
+        said = f"{table.exposure} accuracy of the models that scored"
+        if table.mean_recall is not None and are_uneven(np.bincount(table.labels)):
+            said += f"; mean recall of the classes {percent(table.mean_recall)}"
+        found.append((percent(table.accuracy), said))
     if table is not None and table.r2 is not None:
         found.append((percent(table.r2), f"{table.exposure} R² of the models that scored"))
     if table is not None and LABEL_ISSUE in table.values:
@@ -199,6 +202,7 @@ def _judge_coreset(evaluation: Evaluation, name: str) -> VerdictBox:
     for to in against:
         difference, verdict = evaluation.difference(name, to).text(sign=True), evaluation.verdict(name, to).text
         lines.append(f"against {to}: {difference} points, {verdict}")
+    lines += [] if (doubt := evaluation.doubt()) is None else [doubt]
     lines.append(f"the interval covers {evaluation.covers(name)}")
     lines.append(f"of that, the test set alone makes {_sampling(arm, evaluation.metric)}")
     lines.append(evaluation.price(name)["text"])
@@ -217,8 +221,7 @@ def _judge_advice(advice: Advice) -> VerdictBox:
             f"{advice.verdict.text}, {advice.difference.text(sign=True)} points"
         )
     lines = [f"{tried.text()}{', on fresh replicates' if tried.confirming else ''}" for tried in advice.tried]
-    if advice.estimate is not None:
-        lines.insert(0, advice.estimate)
+    lines[:0] = [note for note in (advice.estimate, advice.about.get("doubt")) if note]
     return VerdictBox(_word(advice.verdict), text, tuple(lines))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from unseen.core.arrays import IntArray
 from unseen.core.coreset import Coreset
@@ -185,13 +186,18 @@ def default_rule(
     """
     if of_target and direction == "harder":
         return "trimmed"
-    by = "" if labels is None or not _are_uneven(labels) else "by=rank,"
+    by = "" if labels is None or not are_uneven(np.bincount(labels)) else "by=rank,"
     cut = "" if direction == "worth" or not predicts else "cutoff=auto,"
     return f"stratified:{by}{cut}quota=floored"
 
 
-def _are_uneven(labels: IntArray) -> bool:
-    counts = np.bincount(labels)
+def are_uneven(sizes: npt.ArrayLike) -> bool:
+    """Return whether classes of these sizes, integers (C,), are uneven: the largest has 1.25 times the mean size.
+
+    >>> are_uneven([100, 90]), are_uneven([100, 50]), are_uneven([100, 0])
+    (False, True, False)
+    """
+    counts = np.asarray(sizes)
     return bool(counts.max() >= UNEVEN * counts[counts > 0].mean())
 
 
@@ -202,15 +208,13 @@ def too_weak(table: ScoreTable) -> str | None:
     class to 1. A model whose accuracy is more than 5 points below that share was trained for recall, by class weights;
     it is too weak where its mean recall covers less than a tenth of the way from that of a constant to 1.
     """
-    if table.predictions is None or not (judged := table.predictions >= 0).any():
+    accuracy, recall = table.accuracy, table.mean_recall
+    if table.predictions is None or accuracy is None or recall is None:
         return None
-    labels, right = table.labels[judged], table.predictions[judged] == table.labels[judged]
-    counts, hits = np.bincount(labels), np.bincount(labels, weights=right)
-    there = counts > 0
-    accuracy, largest, constant = float(right.mean()), float(counts.max() / len(labels)), 1 / int(there.sum())
+    counts = np.bincount(table.labels[table.predictions >= 0])
+    largest, constant = float(counts.max() / counts.sum()), 1 / int(np.count_nonzero(counts))
     if constant == 1 or accuracy - largest >= LEAST_STRENGTH * (1 - largest):
         return None
-    recall = float((hits[there] / counts[there]).mean())
     if accuracy < largest - LEAST_STRENGTH and recall - constant >= LEAST_RECALL * (1 - constant):
         return None
     return (
