@@ -217,7 +217,7 @@ def blocks() -> dict[str, list[str]]:
         result = _result(name)
         made[name.replace("_", " ")] = recall(result["cells"]) + setting(result)
     made["recall by bed"] = recall_by_bed(_result("recall_report")["cells"])
-    positives = _result("rare_positives")
+    positives = _result("rare_positives_report")
     made["rare positives"] = rare_positives(positives["cells"]) + setting(positives)
     for side in ("tuning", "report"):
         small = _result(f"small_data_{side}")
