@@ -16,7 +16,7 @@ has accuracy below random, since a class of 1 % becomes 9 % of a coreset. So quo
 that the class has in the data; each with random, strata of equal count or strata of equal width inside the classes. A
 quota may replace the default if accuracy is certainly below random in no more cells than before, and in AUC and average
 precision, averaged over cells, it loses less than a fifth of the gain over random. It is then shown once on the report.
-Every cell is a line of `OUT/rare_positives_<side>.jsonl`; `--write` makes benchmarks/results/rare_positives_<side>.json.
+Every cell is a line of `OUT/rare_positives_<side>.jsonl`; `--write` makes a file of them in benchmarks/results.
 """
 
 from __future__ import annotations
