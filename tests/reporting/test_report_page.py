@@ -236,8 +236,10 @@ def test_runs_beside_it_add_what_they_hold(digits_run, tmp_path):
     assert 'id="chart-evaluation"' in alone
 
 
-@pytest.mark.parametrize(("lost", "word"), [(0.0, "lossless"), (0.2, "mixed")])
-def test_lossless_is_not_green_where_a_class_loses(lost, word, tmp_path):
+@pytest.mark.parametrize(
+    ("right", "lost", "word"), [(0.998, 0.0, "lossless"), (0.998, 0.2, "mixed"), (0.9, 0.0, "mixed")]
+)
+def test_lossless_is_not_green_where_a_class_loses_or_accuracy_says_little(right, lost, word, tmp_path):
     """A class of a hundredth of the test samples loses a fifth, which all of them together hardly notice."""
 
     def arm(kind, accuracies, **more):
@@ -249,7 +251,7 @@ def test_lossless_is_not_green_where_a_class_loses(lost, word, tmp_path):
     test = {"n": 100_000, "text": "a test set", "of_class": [99_000, 1_000]}
     about = {"fix": "epochs", "margin": 0.01, "level": 0.95, "seed": 0, "seeds": 3, "test": test}
     about |= {"learner": {"learner": "ridge"}, "near_duplicates": {"text": ""}, "notes": []}
-    arms = (arm("full", [0.9, 0.9]), arm("coreset", [0.9, 0.9 - lost], beside={"full": "full"}))
+    arms = (arm("full", [right, right]), arm("coreset", [right, right - lost], beside={"full": "full"}))
     with RunDirectory(tmp_path / "run") as run:
         run.open({"format": 1, "seed": 0})
         run.save_output("evaluation.parquet", Evaluation(arms, ("most", "few"), about))
@@ -257,6 +259,7 @@ def test_lossless_is_not_green_where_a_class_loses(lost, word, tmp_path):
     assert Elements(page).count("div", **{"class": f"verdict {word}"}) == 1
     assert "coreset against full: lossless for ridge regression within 1 points" in page
     assert ("; class few loses 20.0 ± 4.5 points" in page) == bool(lost)
+    assert ("accuracy says little here: ridge regression trained on everything" in page) == (right < 0.99)
     assert not re.search(r"\.mixed[^}]*--good", page)
 
 

@@ -93,8 +93,8 @@ def _worst(facts: Facts) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def _drop_empty(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Drop the columns that are empty in every row."""
-    filled = [name for name in rows[0] if any(row[name] for row in rows)]
+    """Drop the columns that are empty in every row, and the learner, which the verdict names."""
+    filled = [name for name in rows[0] if name != "trained" and any(row[name] for row in rows)]
     return [{name: row[name] for name in filled} for row in rows]
 
 

@@ -198,18 +198,18 @@ def _judge_coreset(evaluation: Evaluation, name: str) -> VerdictBox:
     against = list(arm.beside)
     first = "full" if "full" in against else next(iter(against), None)
     who = f" of {evaluation.trainee}" if evaluation.trainee else ""
-    lines = [f"test {evaluation.metric} {evaluation.accuracy(name).text()} %{who}"]
+    doubt = evaluation.doubt()
+    lines = [f"test {evaluation.metric} {evaluation.accuracy(name).text()} %{who}", *([doubt] if doubt else [])]
     for to in against:
         difference, verdict = evaluation.difference(name, to).text(sign=True), evaluation.verdict(name, to).text
         lines.append(f"against {to}: {difference} points, {verdict}")
-    lines += [] if (doubt := evaluation.doubt()) is None else [doubt]
     lines.append(f"the interval covers {evaluation.covers(name)}")
     lines.append(f"of that, the test set alone makes {_sampling(arm, evaluation.metric)}")
     lines.append(evaluation.price(name)["text"])
     if first is None:
         return VerdictBox("measured", f"{name}: {lines[0]}", tuple(lines))
     judged = evaluation.verdict(name, first)
-    return VerdictBox(_word(judged), f"{name} against {first}: {judged.text}", tuple(lines))
+    return VerdictBox(_word(judged, doubt), f"{name} against {first}: {judged.text}", tuple(lines))
 
 
 def _judge_advice(advice: Advice) -> VerdictBox:
@@ -222,7 +222,7 @@ def _judge_advice(advice: Advice) -> VerdictBox:
         )
     lines = [f"{tried.text()}{', on fresh replicates' if tried.confirming else ''}" for tried in advice.tried]
     lines[:0] = [note for note in (advice.estimate, advice.about.get("doubt")) if note]
-    return VerdictBox(_word(advice.verdict), text, tuple(lines))
+    return VerdictBox(_word(advice.verdict, advice.about.get("doubt")), text, tuple(lines))
 
 
 def _judge_sweep(sweep: Sweep) -> VerdictBox | None:
@@ -249,6 +249,6 @@ def _judge_sweep(sweep: Sweep) -> VerdictBox | None:
     return VerdictBox("measured", text, tuple(lines))
 
 
-def _word(verdict: Verdict) -> str:
-    """Return the word of a verdict, or "mixed" where it is good news with a but."""
-    return "mixed" if verdict.word in ("lossless", "better") and not verdict.good else verdict.word
+def _word(verdict: Verdict, doubt: str | None) -> str:
+    """Return the word of a verdict, or "mixed" where it is good news with a but: a class that loses, or a doubt."""
+    return "mixed" if verdict.word in ("lossless", "better") and (doubt or not verdict.good) else verdict.word
