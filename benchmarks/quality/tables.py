@@ -217,6 +217,8 @@ def blocks() -> dict[str, list[str]]:
         result = _result(name)
         made[name.replace("_", " ")] = recall(result["cells"]) + setting(result)
     made["recall by bed"] = recall_by_bed(_result("recall_report")["cells"])
+    tried = _result("rare_positives_tuning")
+    made["rare positives tuning"] = rare_quotas(tried["cells"]) + setting(tried)
     positives = _result("rare_positives_report")
     made["rare positives"] = rare_positives(positives["cells"]) + setting(positives)
     for side in ("tuning", "report"):
@@ -528,6 +530,26 @@ def rare_positives(cells: list[dict[str, Any]]) -> list[str]:
         rows.append([percent_pruned(keep), arm, *(f"{100 * share:.1f}" for share in shares), f"{loss:.3f}", sure])
     measures = ["AUC", "average precision", "mean recall", "accuracy", "log loss"]
     return table(["pruned", "arm", *measures, "AUC above, below random"], rows)
+
+
+def rare_quotas(cells: list[dict[str, Any]]) -> list[str]:
+    """By quota and way inside a class: points over random in proportion, and cells with accuracy certainly below it."""
+    first, *arms = [arm for arm in cells[0]["arms"] if arm != "everything"]
+    keeps, rows = list(cells[0]["arms"][first]), []
+    for arm in arms:
+        entries, below, asked = [], 0, 0
+        for keep in keeps:
+            gains: dict[tuple[Any, ...], list[Any]] = {}
+            for cell in cells:
+                gain = np.subtract(cell["arms"][arm][keep], cell["arms"][first][keep])
+                gains.setdefault((cell["bed"], cell["share"], cell["estimator"]), []).append(gain)
+            *points, loss = np.mean([np.mean(own, axis=0) for own in gains.values()], axis=0)
+            entries += [", ".join(f"{100 * point:+.1f}" for point in points), f"{loss:+.3f}"]
+            below += sum(interval(np.array(own)[:, 3]).high < 0 for own in gains.values())
+            asked += len(gains)
+        rows.append([arm, *entries, f"{below} of {asked}"])
+    head = [name for keep in keeps for name in (percent_pruned(keep), "log loss")]
+    return table(["quota, inside a class", *head, "accuracy below"], rows)
 
 
 def _recall_gains(cells: list[dict[str, Any]], arm: str, keep: str) -> dict[tuple[str, bool, str], np.ndarray]:

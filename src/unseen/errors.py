@@ -140,8 +140,13 @@ class StorageError(RunError, OSError):
     """The run directory cannot be written: no space left, read-only, not a directory."""
 
 
-def some(values: Iterable[object], limit: int = 5) -> str:
-    """List the first few values for a message: `some(range(9), 3)` is `'0, 1, 2, ... (9 in all)'`."""
+def some(values: Iterable[object], limit: int = 5, *, last: int = 0) -> str:
+    """List the first few values for a message, and the last ones if asked.
+
+    >>> some(range(9), 3), some(range(9), 3, last=1)
+    ('0, 1, 2, ... (9 in all)', '0, 1, ..., 8 (9 in all)')
+    """
     listed = [str(v) for v in values]
-    head = ", ".join(listed[:limit])
-    return head if len(listed) <= limit else f"{head}, ... ({len(listed)} in all)"
+    if len(listed) <= limit:
+        return ", ".join(listed)
+    return f"{', '.join([*listed[: limit - last], '...', *listed[len(listed) - last :]])} ({len(listed)} in all)"

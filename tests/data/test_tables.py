@@ -190,8 +190,8 @@ def test_an_index_that_pandas_wrote_is_no_feature(tmp_path, memory_limit):
     np.testing.assert_array_equal(everything(data), frame[["a", "b"]].to_numpy(np.float32))
     assert data.notes == (
         "columns used as inputs: a, b",
-        "left out of the inputs, as they number the rows: '__index_level_0__' (an index that pandas wrote); features= "
-        "takes them in, id= makes one the ids",
+        "left out of the inputs, as they number the rows: '__index_level_0__' (an index that pandas wrote); name them "
+        "as features to take them in, or one as the ids",
     )
     assert len(np.unique(data.duplicate_groups())) == 400  # of 401 rows
     if memory_limit is None:

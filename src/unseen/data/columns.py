@@ -279,7 +279,7 @@ def likely_label(source: TableFormat) -> str:
         likely = [
             n for n in words if 1 < len(pc.unique(decode_dictionary(head.column(n)))) <= min(_CLASSES, len(head) / 2)
         ]
-    there = f"the columns are {some(schema.names, 20)}"
+    there = f"the columns are {some(schema.names, 20, last=3)}"
     return f", as in label={likely[0]!r}; {there}" if len(likely) == 1 else f"; {there}"
 
 
