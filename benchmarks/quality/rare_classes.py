@@ -29,7 +29,12 @@ from setting import write
 
 SHARES = 500.0 ** (-np.arange(10) / 9)
 LARGEST, LARGEST_TESTED = 4000, 1000
-FLOORS = (0.1, 0.2, 0.5)
+# The least share of a class, in mean shares; the most, in shares that it has; and the strata inside.
+FLOORED = {f"in each class, at least {floor} of a mean share": (floor, np.inf, "width") for floor in (0.1, 0.2, 0.5)}
+FLOORED |= {
+    "the same of 0.2, strata of equal count": (0.2, np.inf, "rank"),
+    **{f"for at most {times} times its share": (0.2, times, "rank") for times in (2, 3, 5)},
+}
 
 
 def long_tailed(seed: int, cache: Path, data: Path) -> Replicate:
@@ -73,11 +78,11 @@ def cells(seed: int, cache: Path, data: Path) -> Iterator[dict[str, Any]]:
             chosen[name] = designs.from_strata(score, left, budget, np.random.default_rng([seed, int(keep * 100)]))
         rule = "stratified:cutoff=auto,quota=proportional"
         chosen["in each class"] = unseen.select(table, score="el2n", rule=rule, **shared).indices
-        for floor in FLOORS:
-            weights = np.maximum(sizes, floor * n / 10).astype(int).tolist()
+        for name, (floor, times, by) in FLOORED.items():
+            weights = np.maximum(sizes, np.minimum(floor * n / 10, times * sizes)).astype(int).tolist()
             quota = dict(enumerate(allocate(budget, sizes.tolist(), weights)))
-            inside = unseen.select(table, score="el2n", rule="stratified:cutoff=auto", quota=quota, **shared)
-            chosen[f"in each class, at least {floor} of a mean share"] = inside.indices
+            inside = unseen.select(table, score="el2n", rule=f"stratified:by={by},cutoff=auto", quota=quota, **shared)
+            chosen[name] = inside.indices
         for name, rows in chosen.items():
             model = train(of, np.sort(rows), seed + 1000, of.iterations)
             right = ~designs.wrong(model.logits(of.X_test), of.y_test)
