@@ -4,7 +4,8 @@
 
 The classes have 4,000 down to 8 training samples, in an order drawn by the replicate, and the test set has the same
 shares. Designs: the default as it was before; the same, sparing classes below a tenth or a fifth of the mean size, or
-those of which fewer than 50 would be kept. Three replicates. Accuracy, and the mean recall of classes, which is where
+those of which fewer than 50 would be kept; and a floor for each class, which may be limited to so many times its share,
+with strata of equal width or of equal count. Three replicates. Accuracy, and the mean recall of classes, which is where
 rare classes count. Writes benchmarks/results/rare_classes.json.
 """
 
