@@ -1,4 +1,4 @@
-"""The errors that `unseen` raises on purpose.
+"""The errors that `unseen` raises on purpose, and `warn`, by which it warns.
 
     UnseenError
     ├── ArgumentError (also ValueError)      an argument breaks its rule
@@ -21,8 +21,11 @@ A message names the argument, the rule, the value it got and, where there is one
 from __future__ import annotations
 
 import re
+import sys
+import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
+from types import FrameType
 
 __all__ = [
     "ArgumentError",
@@ -40,6 +43,7 @@ __all__ = [
     "UnseenError",
     "WorkerError",
     "some",
+    "warn",
 ]
 
 
@@ -150,3 +154,16 @@ def some(values: Iterable[object], limit: int = 5, *, last: int = 0) -> str:
     if len(listed) <= limit:
         return ", ".join(listed)
     return f"{', '.join([*listed[: limit - last], '...', *listed[len(listed) - last :]])} ({len(listed)} in all)"
+
+
+def warn(message: str) -> None:
+    """Give a `UserWarning` at the line that called this package, and not at one inside of it."""
+    # From the outermost frame of ours: others stand between them, such as that of a cached property. Python 3.12 would
+    # skip the files of a package, but not those.
+    frame: FrameType | None = sys._getframe()
+    level, depth = 1, 1
+    while frame is not None:
+        if f"{frame.f_globals.get('__name__')}.".startswith("unseen."):
+            level = depth + 1
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(message, UserWarning, stacklevel=level)

@@ -6,10 +6,8 @@ observations into a table, and a rule turns the table into a coreset.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
@@ -25,7 +23,7 @@ from unseen.core.table import ScoreTable
 from unseen.data.sources import check_arguments, opened, without_reading
 from unseen.engine import runs
 from unseen.engine.work import Groups, Running, Work, WorkOptions, resolve_executor, without_running
-from unseen.errors import ArgumentError, RunError
+from unseen.errors import ArgumentError, RunError, warn
 from unseen.evaluating.advise import Advice
 from unseen.evaluating.automatic import AUTO, Auto, find_best_method
 from unseen.evaluating.result import FILE as EVALUATION
@@ -179,8 +177,7 @@ def select(
         of_target = "targets" in scores.provenance.get("fingerprint", {})
         shown = {"predicts": scores.predictions is not None, "of_target": of_target}
         rule = "stratified" if name is None else default_rule(scores.direction(name), scores.labels, **shown)
-        tell = partial(warnings.warn, category=UserWarning, stacklevel=3)
-        drawn = _fall_back(scores, tell, options.get("quota"), **amounts(keep=keep, prune=prune), seed=seed)
+        drawn = _fall_back(scores, warn, options.get("quota"), **amounts(keep=keep, prune=prune), seed=seed)
         if drawn is not None:
             return drawn
     choice = Choice.of(rule, options)

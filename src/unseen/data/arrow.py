@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from unseen.core.arrays import FloatArray
-from unseen.errors import some
+from unseen.errors import some, warn
 
 # Tests of a column's type, one of which holds.
 NUMBER = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
@@ -85,11 +84,9 @@ def dates_to_days(table: pa.Table) -> tuple[pa.Table, dict[str, FloatArray]]:
                 table = table.set_column(at, name, days)
                 found[name] = days.to_numpy()
     if found:
-        warnings.warn(
+        warn(
             f"{_columns_hold(list(found))} dates, and is read as days since 1970-01-01, a number; "
             "features= (--feature) names the columns to read instead",
-            UserWarning,
-            stacklevel=2,
         )
     return table, found
 
@@ -102,18 +99,14 @@ def warn_of_texts(distinct: Mapping[str, Sequence[str]], rows: int) -> None:
     dates = [name for name, texts in distinct.items() if texts and all(map(_OTHER_DATE.fullmatch, texts))]
     wordy = [n for n, texts in distinct.items() if n not in dates and rows >= _FEW_TEXTS and len(texts) > rows / 2]
     if dates:
-        warnings.warn(
+        warn(
             f"{_columns_hold(dates)} dates such as {distinct[dates[0]][0]!r}, and is read as categories; written as "
             "2020-01-31 they would be numbers of days (pandas.to_datetime reads other forms)",
-            UserWarning,
-            stacklevel=2,
         )
     if wordy:
-        warnings.warn(
+        warn(
             f"{_columns_hold(wordy)} text that differs in most rows, and models learn little from such categories; "
             "leave it out by features= (--feature), or learn from it alone by text= (--text)",
-            UserWarning,
-            stacklevel=2,
         )
 
 

@@ -11,7 +11,6 @@ full one has the content of every sample and no times. `docs/data.md` says what 
 from __future__ import annotations
 
 import json
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -28,7 +27,7 @@ from unseen.core.protocols import Data
 from unseen.core.threads import for_each
 from unseen.data.files import Files, Watch, changed
 from unseen.data.labels import Labelling
-from unseen.errors import DataError, some
+from unseen.errors import DataError, some, warn
 
 
 class Samples(Data):
@@ -86,11 +85,9 @@ class Samples(Data):
         if found:
             named = [at if self.feature_names is None else repr(self.feature_names[at]) for at in found]
             what = "labels" if self.targets is None else "target"
-            warnings.warn(
+            warn(
                 f"column {some(named)} of the inputs is the same as the {what}: models only read it, and their scores "
                 "say nothing; drop it, or name the other columns by features= (--feature)",
-                UserWarning,
-                stacklevel=2,
             )
 
     @abstractmethod
@@ -351,11 +348,9 @@ def warn_of_rounding(values: npt.NDArray[Any], names: Sequence[str]) -> None:
         found = np.flatnonzero(differ & (64 * np.spacing(np.maximum(np.abs(low), np.abs(high))) > high - low))
     if found.size:
         named = some([names[at] for at in found.tolist()])
-        warnings.warn(
+        warn(
             f"column {named} of the inputs holds large numbers that differ by little: most "
             "learners do not tell them apart, as they read float32; subtract the smallest from each",
-            UserWarning,
-            stacklevel=2,
         )
 
 

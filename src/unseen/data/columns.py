@@ -6,7 +6,6 @@ The formats of parquet, CSV, frames and Hugging Face data sets derive from `Tabl
 from __future__ import annotations
 
 import json
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -42,7 +41,7 @@ from unseen.data.images import SUFFIXES, open_images
 from unseen.data.labels import Labelling, count_rows, labelling
 from unseen.data.row_numbers import find_row_numbers, note_left_out
 from unseen.data.shards import ShardedVectors
-from unseen.errors import ArgumentError, DataError, some
+from unseen.errors import ArgumentError, DataError, some, warn
 
 _LABELS = {"label", "labels", "class", "classes", "target", "y", "category", "outcome", "income", "species"}
 _CLASSES = 50  # most distinct values of a column that is suggested as labels
@@ -212,11 +211,9 @@ class TableFormat(Format):
             notes.append(note_left_out(numbering))
         if odd:
             types = some([f"{name!r} ({self.schema.field(name).type})" for name in odd])
-            warnings.warn(
+            warn(
                 f"left out of the inputs, since no model reads their type: {types}; make numbers or text of them to "
                 "learn from them",
-                UserWarning,
-                stacklevel=3,
             )
         notes += _unused(set(rest) - set(wanted) - set(numbering) - set(odd))
         return wanted

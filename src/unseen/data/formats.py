@@ -13,7 +13,6 @@ import io
 import json
 import os
 import re
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -33,7 +32,7 @@ from unseen.data.decoding import ImageSource, upright
 from unseen.data.files import Files, is_folder, is_url, no_file, walk
 from unseen.data.labels import Labelling
 from unseen.data.storage import storage_of
-from unseen.errors import ArgumentError, DataError, UnknownNameError
+from unseen.errors import ArgumentError, DataError, UnknownNameError, warn
 
 # Options that formats have in common.
 IN_ONE_SPLIT = ("label", "target", "image", "text", "features", "id", "group")
@@ -337,7 +336,7 @@ class Format(ABC):
         try:
             taken = self.data.take(rows)
         except DataError as error:
-            warnings.warn(f"samples cannot be shown: {error}", UserWarning, stacklevel=2)
+            warn(f"samples cannot be shown: {error}")
             return [None] * len(rows)
         if self.data.kind == "text":
             return list(taken)

@@ -5,7 +5,6 @@ Labels become class numbers 0..C-1. Regression targets are real numbers in place
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -27,7 +26,7 @@ from unseen.core.arrays import (
     refuse_sparse,
     unmasked,
 )
-from unseen.errors import ArgumentError, DataError, some
+from unseen.errors import ArgumentError, DataError, some, warn
 
 EXACT = 2.0**53  # from here on, float64 numbers may be rounded integers
 
@@ -298,11 +297,9 @@ def _check_words(raw: npt.NDArray[Any], values: npt.NDArray[Any], name: str) -> 
         rows = np.flatnonzero(raw == empty)
         raise DataError(f"{name} must hold a label in every row, but is empty in {count_rows(rows)}; drop them")
     if alike := [" and ".join(map(repr, same)) for same in words.values() if len(same) > 1]:
-        warnings.warn(
+        warn(
             f"labels {some(alike)} differ only in spaces or capitals, but are separate classes; if they are one, "
             "write them alike",
-            UserWarning,
-            stacklevel=2,
         )
 
 

@@ -7,12 +7,11 @@ scores on its vectors are not held out, whatever the plan.
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unseen.errors import DataError
+from unseen.errors import DataError, warn
 
 PROVENANCE = "provenance.json"
 FORMAT = "unseen embedding 1"
@@ -58,10 +57,8 @@ def note(provenance: Mapping[str, Any]) -> str:
 def warn_if_seen(provenance: Mapping[str, Any], where: str) -> None:
     """Warn if the embedding was trained on these labels."""
     if provenance["labels"] == "these":
-        warnings.warn(
+        warn(
             f"the vectors in {where} were made by {provenance['embedding']['by']}, which was trained on these labels: "
             "every sample has been seen, so held-out scores from them are not held out, and errors in labels look "
             "right. Embed by a model that never saw these labels, such as the built-in untrained features",
-            UserWarning,
-            stacklevel=4,
         )

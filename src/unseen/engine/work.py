@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from unseen.data.labels import grouping, joined_groups, to_numpy
 from unseen.engine import executors
 from unseen.engine.runs.base import Run
 from unseen.engine.scoring import Abilities, SampleInfo, Scoring, check_score
-from unseen.errors import ArgumentError, DataError
+from unseen.errors import ArgumentError, DataError, warn
 from unseen.learners.base import check_scores
 from unseen.learners.registry import resolve as resolve_learner
 from unseen.scores.accumulator import ScoreSink
@@ -379,7 +378,7 @@ class Work:
     def tell(self, text: str) -> None:
         """Report a sentence for people (`"say"`), or warn where nobody listens to reports."""
         if self.report is _ignore_report:
-            warnings.warn(text, UserWarning, stacklevel=3)
+            warn(text)
         else:
             self.report("say", text=text)
 
@@ -526,12 +525,10 @@ def _describe_scoring(work: Work, job: Scoring) -> dict[str, object]:
 def _warn_if_perfect(table: ScoreTable, learner: str) -> None:
     """Warn where a linear model predicts every unseen sample, since the features more often contain the label then."""
     if table.predictions is not None and (table.predictions == table.labels).all():
-        warnings.warn(
+        warn(
             f"{learner} is right about every one of {len(table):,} samples that it never saw: the features may contain "
             "the label. Look for a column that is the label or was made from it, for an embedding that was trained on "
             "these labels, and for ids or file names that go by class",
-            UserWarning,
-            stacklevel=5,
         )
 
 

@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import tarfile
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,7 +24,7 @@ from unseen.core.files import replace_file
 from unseen.data.arrow import is_list
 from unseen.data.decoding import is_image
 from unseen.data.images import SUFFIXES
-from unseen.errors import ArgumentError, DataError, some
+from unseen.errors import ArgumentError, DataError, some, warn
 from unseen.exporting.request import ExportRequest, new_folder, safe_name, suffix
 
 # ---- class folders ---------------------------------------------------------------------------------------------------
@@ -66,11 +65,9 @@ def to_folder(request: ExportRequest, out: Path, *, link: Link | None = None) ->
     lost = sorted(set(names) - {names[label] for label in np.unique(request.labels).tolist()})
     if lost or sorted(names) != names:
         why = f"no sample of {some(lost)} was kept" if lost else "names of classes sort in another order"
-        warnings.warn(
+        warn(
             "readers that number classes by sorted folders, as ImageFolder does, get other numbers than the data set "
             f"has: {why}",
-            UserWarning,
-            stacklevel=3,
         )
 
 

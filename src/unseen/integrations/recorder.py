@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from unseen.data.base import digest
 from unseen.data.labels import check_single, grouping, labelling, labels_in, to_numpy
 from unseen.engine.runs import open_run
 from unseen.engine.scoring import Abilities, SampleInfo, Scoring, check_score
-from unseen.errors import ArgumentError, DataError, ExposureError, some
+from unseen.errors import ArgumentError, DataError, ExposureError, some, warn
 from unseen.learners.base import ROUNDING, logits_of, look_like_probabilities
 from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import listed, resolve
@@ -132,7 +131,7 @@ class Recorder:
                 self._epochs[fit.name] = epochs
                 self._run.event("recorded", fit=fit.name, epochs=epochs)
                 if self._doubt.is_of_sigmoid():
-                    warn_of_sigmoid(3)
+                    warn_of_sigmoid()
             self._tell_of_kept()
         finally:  # where the loop is left early, the fit is not finished, and will be handed out again
             self._fit = self._sink = None
@@ -145,12 +144,10 @@ class Recorder:
         self._untold = False
         times = [str(e["time"]) for e in self._run.events() if e["kind"] == "recorded" and e["fit"] not in self._epochs]
         when = f", where they were recorded until {max(times)[:16].replace('T', ' ')} UTC," if times else ""
-        warnings.warn(
+        warn(
             f"{kept} of {self._job.fits_in_all} fits are taken from {self._out}{when} and not trained again: if your "
             "loop has changed since, delete that directory or pass another out=; where you name what you train by, as "
             "in name='resnet18, 30 epochs', another name is refused",
-            UserWarning,
-            stacklevel=3,
         )
 
     @property
@@ -275,12 +272,10 @@ class Recorder:
         kept = {str(e["fit"]): int(e["epochs"]) for e in self._run.events() if e["kind"] == "recorded"}
         numbers = {**kept, **self._epochs}.values()
         if reading and numbers and min(numbers) < max(numbers):
-            warnings.warn(
+            warn(
                 f"fits were recorded over {min(numbers)} to {max(numbers)} epochs, of which {', '.join(reading)} read "
                 "all, so that samples of different fits cannot be compared; train each fit for as many, or let the "
                 f"score read the first {min(numbers)} (epochs={min(numbers)})",
-                UserWarning,
-                stacklevel=3,
             )
 
     @staticmethod
@@ -337,7 +332,7 @@ class Recorder:
                 f"predictions, labels and folds must agree, got {n}, {len(recorder._ids)} and {fold_of.size} samples"
             )
         if not probabilities:
-            recorder._doubt.tell_of(history.reshape(-1, history.shape[2]), 4)
+            recorder._doubt.tell_of(history.reshape(-1, history.shape[2]))
         for fit in recorder:
             for epoch, logits in enumerate(history, start=1):
                 recorder.record(recorder._ids[fit.unseen], logits[fit.unseen], epoch=epoch, probabilities=probabilities)
@@ -386,7 +381,7 @@ class Recorder:
             return logits_of(to_numpy(values, "logits"))
         self._doubt.add(values)
         if self._doubt.is_of_softmax():
-            warn_of_probabilities(4)
+            warn_of_probabilities()
         return values
 
 
@@ -406,13 +401,13 @@ class Doubt:
         self.sum_to_one = self.sum_to_one and look_like_probabilities(values)
         self.settled = self._low < 0 or self._high > 1 + ROUNDING
 
-    def tell_of(self, values: Array, stacklevel: int) -> None:
+    def tell_of(self, values: Array) -> None:
         """Look at all values (m, C) that there will be, and warn of what they look like."""
         self.add(values)
         if not self.settled and self.sum_to_one:
-            warn_of_probabilities(stacklevel)
+            warn_of_probabilities()
         elif self.is_of_sigmoid():
-            warn_of_sigmoid(stacklevel)
+            warn_of_sigmoid()
         self.settled = True
 
     def is_of_softmax(self) -> bool:
@@ -480,23 +475,19 @@ def _encode_labels(
     return encoded.labels, encoded.class_names
 
 
-def warn_of_probabilities(stacklevel: int) -> None:
+def warn_of_probabilities() -> None:
     """Warn that logits look like probabilities."""
-    warnings.warn(
+    warn(
         "these logits look like probabilities (all rows lie in [0, 1] and sum to 1): scores of probabilities that are "
         "taken for logits are wrong; pass probabilities=True, or their logarithm",
-        UserWarning,
-        stacklevel=stacklevel,
     )
 
 
-def warn_of_sigmoid(stacklevel: int) -> None:
+def warn_of_sigmoid() -> None:
     """Warn that logits look like the outputs of a sigmoid."""
-    warnings.warn(
+    warn(
         "these logits all lie in [0, 1], like the outputs of a sigmoid: scores of such outputs that are taken for "
         "logits are wrong; record what goes into the sigmoid, or torch.logit of what comes out",
-        UserWarning,
-        stacklevel=stacklevel,
     )
 
 

@@ -12,7 +12,6 @@ from one solution for leave-one-out.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +25,7 @@ from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.exposure import SIDES, Fit, Observation, Plan
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
-from unseen.errors import DataError
+from unseen.errors import DataError, warn
 from unseen.learners.base import (
     LeftOut,
     Progress,
@@ -151,11 +150,9 @@ def softmax_or_ridge(data: Data, softmax: SoftmaxLearner) -> Learner:
     """
     if data.kind != "vector" or data.targets is not None or coefficients(data) <= MOST_COEFFICIENTS:
         return softmax
-    warnings.warn(
+    warn(
         f"{_describe_excess(data)}; 'ridge' learns in its place, with lam and temperature of its own choice. Name "
         "ridge as the learner to silence this.",
-        UserWarning,
-        stacklevel=2,
     )
     return RidgeLearner()
 

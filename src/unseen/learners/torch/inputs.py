@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from unseen.core.arrays import FloatArray, IdArray, IntArray
 from unseen.core.protocols import Data
 from unseen.data.formats import total_memory
-from unseen.errors import DataError, some
+from unseen.errors import DataError, some, warn
 from unseen.learners.torch.recipe import Recipe
 from unseen.learners.torch.runtime import ALONE, Team
 
@@ -71,10 +70,8 @@ class Streamed:
         if short:
             done = f"batches come through pipes, as {wanted / 1e6:,.0f} MB are needed" if room else "one process reads"
             has = f"has {room / 1e6:,.0f} MB free" if room else "cannot be written"
-            warnings.warn(
+            warn(
                 f"shared memory ({SHARED}) {has}: {done}, which is slower; in a container, give it more (--shm-size)",
-                UserWarning,
-                stacklevel=2,
             )
             workers = workers if room else 0
         self._loader: DataLoader[Any] = DataLoader(
