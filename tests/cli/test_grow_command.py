@@ -31,6 +31,14 @@ def test_it_tells_what_it_will_do_each_step_and_the_result(unseen_says, grow, tm
     assert len(unseen.load(run).coreset) == 80
 
 
+def test_no_help_lists_an_option_that_it_always_refuses(unseen_says, digits_file, tmp_path):
+    for asked in ("--help", "--help-all"):
+        assert "--target" not in unseen_says("grow", asked).out
+        assert "--target" in unseen_says("prune", asked).out
+    said = unseen_says("grow", digits_file, "--target", "y", "--keep", "0.4", "--out", tmp_path / "run")
+    refused(said, 1, "this data set has a target; `prune` works without classes; classes are named by --label, not")
+
+
 def test_json_is_one_object_of_numbers(unseen_says, grow, tmp_path):
     said = unseen_says(*grow, "--json", "--out", tmp_path / "run")
     assert said.code == 0

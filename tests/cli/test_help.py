@@ -111,7 +111,7 @@ def test_a_bundle_gives_names_defaults_and_texts_once():
     assert found == [_options.RunOptions(seed=3)]
     parameters = inspect.signature(command).parameters
     assert {name: one.default for name, one in parameters.items()} == {**vars(_options.RunOptions()), "help_all": False}
-    with pytest.raises(TypeError, match="shows options that it does not have: sed"):
+    with pytest.raises(TypeError, match="names options that it does not have: sed"):
         subcommand("sed")(plain)
 
 
@@ -124,3 +124,9 @@ def test_help_all_is_understood_everywhere(unseen_says, command):
     said = unseen_says(command, "--help-all")
     assert said.code == 0
     assert "Usage: unseen" in said.out
+
+
+@pytest.mark.parametrize("command", ["prune", "select", "grow"])
+def test_the_help_says_what_the_default_rule_is_on_uneven_classes(unseen_says, command):
+    text = " ".join(re.sub("[│╭╮╰╯─]", " ", unseen_says(command, "--help").out).split())
+    assert "Where classes are uneven, the default has by=rank: strata of equal count." in text

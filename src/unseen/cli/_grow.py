@@ -33,7 +33,7 @@ class GrowOptions:
     )
 
 
-@o.subcommand("out_dir keep prune start steps rule label learner plan jobs seed yes json")
+@o.subcommand("out_dir keep prune start steps rule label learner plan jobs seed yes json", refused="target")
 def grow(
     *,
     data: str = o.DATA_SET,

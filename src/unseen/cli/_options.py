@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from copy import copy
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperOption
 from typer.models import OptionInfo
 
 from unseen.errors import ArgumentError, BudgetError, DataError
@@ -158,7 +159,8 @@ class ChoiceOptions:
 
     rule: str | None = option(
         "RULE",
-        "Rule and its options, such as stratified:cutoff=0.1; see `unseen rules`.",
+        "Rule and its options, such as stratified:cutoff=0.1; see `unseen rules`. Where classes are uneven, the "
+        "default has by=rank: strata of equal count.",
         CHOICE,
         shown="stratified in each class, without some of the hardest; for a target, trimmed",
     )
@@ -395,20 +397,23 @@ Command = Callable[..., None]
 _ALL, _BY_NAME = "--help-all", inspect.Parameter.KEYWORD_ONLY
 
 
-def subcommand(usual: str) -> Callable[[Command], Command]:
+def subcommand(usual: str, *, refused: str = "") -> Callable[[Command], Command]:
     """Make a subcommand of a function: put the fields of its bundles on the command line, and build them when called.
 
     Args:
         usual: the options that `--help` shows, by the names of their parameters, separated by spaces.
+        refused: options of its bundles that the subcommand always refuses, which no help shows. They are understood, so
+            that the refusal says why, and so that runs that were begun with them, at their defaults, can be resumed.
     """
 
     def decorate(command: Command) -> Command:
         parameters, bundles = _unfold(command)
-        shown = set(usual.split())
+        shown, without = set(usual.split()), set(refused.split())
         options = {one.name for one in parameters if isinstance(one.annotation.__metadata__[0], OptionInfo)}
-        if unknown := shown - options:
-            raise TypeError(f"{command.__module__} shows options that it does not have: {', '.join(sorted(unknown))}")
-        help_all = _help_all(hidden=not options - shown)  # understood where it adds nothing, too
+        if unknown := (shown | without) - options:
+            raise TypeError(f"{command.__module__} names options that it does not have: {', '.join(sorted(unknown))}")
+        parameters = [_hidden(one) if one.name in without else one for one in parameters]
+        help_all = _help_all(hidden=not options - shown - without)  # understood where it adds nothing, too
         parameters.append(inspect.Parameter("help_all", _BY_NAME, default=False, annotation=help_all))
 
         def outer(**given: Any) -> None:
@@ -449,6 +454,13 @@ def _parameter(name: str, kind: Any, described: Field[Any]) -> inspect.Parameter
     return inspect.Parameter(name, _BY_NAME, default=default, annotation=Annotated[kind, described.metadata[_TYPER]])
 
 
+def _hidden(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Return the parameter of an option that no help shows; other subcommands have the same option."""
+    info = copy(parameter.annotation.__metadata__[0])
+    info.hidden = True
+    return parameter.replace(annotation=Annotated[parameter.annotation.__origin__, info])
+
+
 def _show_all(ctx: typer.Context, asked: bool) -> None:
     if asked and not ctx.resilient_parsing:
         ctx.meta[_ALL] = True
@@ -468,7 +480,8 @@ class Brief(TyperCommand):
         """Write the help, without the other options unless all are asked for."""
         known, hidden = getattr(self.callback, "usual", ()), list[Any]()
         if not ctx.meta.get(_ALL):
-            hidden = [one for one in self.params if one.param_type_name == "option" and one.name not in known]
+            options = [one for one in self.params if isinstance(one, TyperOption) and not one.hidden]
+            hidden = [one for one in options if one.name not in known]
         if hidden:
             self.epilog = f"{len(hidden)} more options: {ctx.command_path} {_ALL}"
         for one in hidden:
