@@ -1,6 +1,8 @@
 """Your own loop: the six lines, and everything that a loop can do wrong."""
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.linear_model import Ridge
@@ -559,3 +561,37 @@ def test_tensors_of_half_precision_in_a_gradient_tape_and_as_epochs():
 def test_predictions_on_one_side_have_no_gap():
     with pytest.raises(unseen.ArgumentError, match=r"use halves\(\) or folds\(k, watch_seen=True\)"):
         unseen.Recorder.from_predictions(LOGITS, LABELS, scores="memorization")
+
+
+def test_a_data_set_in_place_of_labels_is_told_how_to_give_them():
+    torch = pytest.importorskip("torch")
+    frame = pd.DataFrame({"a": LOGITS[:, 0], "label": LABELS})
+    pairs = torch.utils.data.TensorDataset(torch.tensor(LOGITS), torch.tensor(LABELS))
+    for source, kind, fix in [
+        (pairs, "TensorDataset", "[y for _, y in dataset]"),
+        (list(zip(LOGITS, LABELS, strict=True)), "list", "[y for _, y in dataset]"),
+        (torch.utils.data.DataLoader(pairs), "DataLoader", "[y for _, y in dataset]"),
+        (unseen.data.from_arrays(LOGITS, LABELS), "ArrayData", "data.labels"),
+        ((LOGITS, LABELS), "tuple", "y of (X, y)"),
+        (frame, "DataFrame", "frame['label']"),
+        (pa.table({"label": LABELS}), "Table", "frame['label']"),
+        ("digits", "str", "unseen.data.resolve('digits').labels"),
+    ]:
+        with pytest.raises(unseen.ArgumentError) as error:
+            unseen.Recorder(source)
+        assert str(error.value) == (
+            f"labels must be the (n,) labels of the samples, got a data set ({kind}); pass its labels in order, as in "
+            f"{fix}"
+        )
+    with pytest.raises(unseen.ArgumentError, match=r"got the number 24; pass n=24 for a task without classes"):
+        unseen.Recorder(N)
+    for labels in (frame["label"], LABELS.tolist(), tuple(LABELS), pairs.tensors[1], pa.array(LABELS), range(C)):
+        assert unseen.Recorder(labels, plan=unseen.seen()).classes == C
+
+
+def test_a_data_set_of_hugging_face_is_told_so_too():
+    datasets = pytest.importorskip("datasets")
+    source = datasets.Dataset.from_dict({"a": LOGITS[:, 0], "label": LABELS})
+    with pytest.raises(unseen.ArgumentError, match=r"got a data set \(Dataset\); pass .* as in dataset\['label'\]"):
+        unseen.Recorder(source)
+    assert unseen.Recorder(source["label"]).classes == C

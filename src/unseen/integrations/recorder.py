@@ -18,13 +18,15 @@ import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.arrays import LARGEST, Array, IdArray, IntArray, check_real, dense, is_tensor
+from unseen.core.arrays import LARGEST, Array, IdArray, IntArray, check_real, dense, is_frame, is_tensor
 from unseen.core.exposure import SIDES, Fit, Observation, Plan, Side, at_least
 from unseen.core.plans import folds as folds_plan
+from unseen.core.protocols import Data
 from unseen.core.table import ScoreTable
 from unseen.data.base import digest
 from unseen.data.labels import check_single, grouping, labelling, labels_in, to_numpy
@@ -456,6 +458,7 @@ def _encode_labels(
             raise ArgumentError("pass labels=, or n= for a task without classes")
         at_least("n", n, 1)
         return np.zeros(int(n), np.int64), ("0",)
+    _refuse_data_set(labels)
     if classes is None:
         encoded = labelling(labels, name="labels")
         return encoded.labels, encoded.class_names
@@ -473,6 +476,43 @@ def _encode_labels(
                 f"sorted order, but there are {len(encoded.class_names)}: {some(encoded.class_names)}"
             )
     return encoded.labels, encoded.class_names
+
+
+def _refuse_data_set(labels: Any) -> None:
+    """Refuse a data set, or its size, in place of labels; say how to take the labels out of it."""
+    head = "labels must be the (n,) labels of the samples, got"
+    if isinstance(labels, (int, np.integer)):
+        raise ArgumentError(f"{head} the number {labels}; pass n={labels} for a task without classes")
+    if (fix := _labels_of(labels)) is not None:
+        raise ArgumentError(f"{head} a data set ({type(labels).__name__}); pass its labels in order, as in {fix}")
+
+
+def _labels_of(source: Any) -> str | None:
+    """Say how to take the labels out of a data set; None for what is no data set."""
+    if isinstance(source, Data):
+        return "data.labels"
+    if isinstance(source, (str, Path)):
+        return f"unseen.data.resolve({str(source)!r}).labels"
+    if is_frame(source):
+        return "frame['label']"
+    if hasattr(source, "with_format"):  # of Hugging Face
+        return "dataset['label']"
+    if hasattr(source, "targets"):  # of torchvision
+        return "dataset.targets"
+    if isinstance(source, tuple) and source and getattr(source[0], "shape", ()):
+        return "y of (X, y)"
+    return "[y for _, y in dataset]" if hasattr(source, "dataset") or _gives_pairs(source) else None
+
+
+def _gives_pairs(source: Any) -> bool:
+    """Tell whether its entries are pairs of an input and a label, as those of a data set in torch."""
+    if hasattr(source, "shape") or not (hasattr(source, "__getitem__") and hasattr(source, "__len__")):
+        return False
+    try:
+        first = source[0]
+    except Exception:  # a mapping, an empty list, or code of the user's; whatever it is, it is refused elsewhere
+        return False
+    return isinstance(first, tuple) and len(first) > 1 and not np.isscalar(first[0])
 
 
 def warn_of_probabilities() -> None:
