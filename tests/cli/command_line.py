@@ -30,6 +30,14 @@ def refused(said, code, pattern):
     assert re.search(pattern, said.err), said.err
 
 
+def is_aligned(text, first, last):
+    """Whether the texts from the line of one word to that of another stand one under the other."""
+    lines = text.splitlines()
+    begin, end = (next(at for at, line in enumerate(lines) if line.startswith(word)) for word in (first, last))
+    assert begin < end
+    return len({re.match(r"(?:\S+(?: \S+)*)? {2,}", line).end() for line in lines[begin : end + 1]}) == 1
+
+
 def damaged_arrays(folder, X, y):
     """Files of arrays, each with one thing wrong."""
     nan, inf, low = X.copy(), X.copy(), y.copy()

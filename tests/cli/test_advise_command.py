@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from command_line import digits_file_fixture, refused, unseen_says_fixture  # noqa: F401 - fixtures
+from command_line import digits_file_fixture, is_aligned, refused, unseen_says_fixture  # noqa: F401 - fixtures
 
 import unseen
 
@@ -29,6 +29,7 @@ def test_advise_says_what_it_tried(unseen_says, digits_file, tmp_path):
     assert re.search(r"^keep +\d+ of 160 samples \(\d+\.0 %\) by folds:k=2/el2n/top$", said.out, re.MULTILINE)
     assert re.search(r"^confirming +\d+ % pruned, .* points \(random .*\)$", said.out, re.MULTILINE)
     assert "estimate" not in said.out + said.err
+    assert is_aligned(said.out, "keep", "report")
     again = unseen_says("resume", tmp_path / "a", "--json")
     page = {"report": str(tmp_path / "a" / "report.html")}
     assert json.loads(again.out) == {**unseen.load(tmp_path / "a").to_json(), **page}

@@ -11,7 +11,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from command_line import digits_file_fixture, unseen_says_fixture  # noqa: F401
+from command_line import digits_file_fixture, is_aligned, unseen_says_fixture  # noqa: F401
 from rich.console import Console
 
 import unseen
@@ -60,7 +60,7 @@ def auto_fixture(digits_file, tmp_path):
 def test_yes_begins(auto):
     code, shown = at_a_terminal(auto, b"y\n")
     assert code == 0, shown
-    assert "takes   up to 16 trainings, about 16.0 h in all on this machine" in shown, shown
+    assert "up to 16 trainings, about 16.0 h in all on this machine" in shown, shown
     assert "kept" in shown
 
 
@@ -89,7 +89,8 @@ def here_fixture(unseen_says, monkeypatch):
 def test_no_begins_nothing(here, auto, tmp_path):
     said = here(auto, "n\n")
     assert said.code == 1, said.err
-    assert "takes   up to 16 trainings, about 16.0 h in all on this machine" in said.err, said.err
+    assert "takes  up to 16 trainings, about 16.0 h in all on this machine" in said.err, said.err
+    assert is_aligned(said.err, "auto", "takes")
     assert "nothing was trained" in said.err
     assert not list((tmp_path / "run").rglob("result.npz"))
 
@@ -108,6 +109,7 @@ def test_few_trainings_of_little_data_are_not_measured(here, digits_file, tmp_pa
     said = here([*argv[:-1], tmp_path / "other"], "n\n", many=2)
     assert said.code == 1, said.err
     assert "takes   up to 2 trainings, about 2.0 h" in said.err, said.err
+    assert is_aligned(said.err, "data", "takes")
 
 
 def test_without_a_terminal_the_work_begins(unseen_says, auto, monkeypatch):

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from command_line import digits_file_fixture, refused, unseen_says_fixture  # noqa: F401
+from command_line import digits_file_fixture, is_aligned, refused, unseen_says_fixture  # noqa: F401
 
 
 def test_a_target_is_scored_pruned_and_selected_by_its_residuals(unseen_says, tmp_path):
@@ -75,6 +75,7 @@ def test_the_command_line_says_r2(tmp_path, unseen_says):
     assert said.out.split()[:5] == ["arm", "trained", "kept", "epochs", "R²"]
     assert "full: R² " in said.err
     assert "bins against full: " in said.out
+    assert is_aligned(said.out, "fixed", "report")
     page = (tmp_path / "e" / "report.html").read_text()
     assert "test R²" in page
     assert "test accuracy" not in page

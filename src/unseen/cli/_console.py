@@ -9,8 +9,9 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -72,9 +73,9 @@ def print_json(result: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(without_nan(result), indent=2, allow_nan=False) + "\n")
 
 
-def aligned(lines: list[tuple[str, str]], console: Console = out) -> None:
-    """Print lines of a word and its text, the texts one under the other."""
-    width = max(len(word) for word, _ in lines) + 2
+def aligned(lines: list[tuple[str, str]], console: Console = out, *, beside: Iterable[str] = ()) -> None:
+    """Print lines of a word and its text, the texts one under the other; `beside` are the words of lines around."""
+    width = max(map(len, [*(word for word, _ in lines), *beside])) + 2
     for word, text in lines:
         console.print(Text.assemble((word.ljust(width), "bold"), printable(text)))
 
@@ -153,6 +154,7 @@ DECLINED = 1  # the exit code
 ASK = 600.0  # seconds of work from which on the program asks before it begins
 # Measuring takes up to half a minute, so it is done where the work may well be long: by values of all samples.
 MANY_VALUES, MANY_TRAININGS = 20_000_000, 10
+ASKING = ("time", "takes")  # the words of its lines
 
 
 class Reporter:
@@ -251,8 +253,8 @@ class Reporter:
         from unseen.engine.runs.commands import keep_command
 
         if not self.quiet:
-            aligned(lines, err)
-            self._ask(epochs - held, trainings)
+            aligned(lines, err, beside=ASKING if self._asks else ())
+            self._ask(epochs - held, trainings, [word for word, _ in lines])
         keep_command(self.run, self.command)
         if self._above is not None:
             keep_command(*self._above)
@@ -267,8 +269,11 @@ class Reporter:
             self._bar.start()
             self._task = self._bar.add_task("", total=self._work.total, completed=int(self._work.done))
 
-    def _ask(self, epochs: int, trainings: int) -> None:
-        """Measure one training where the work may well be long, and ask whether to begin where it is."""
+    def _ask(self, epochs: int, trainings: int, announced: list[str]) -> None:
+        """Measure one training where the work may well be long, and ask whether to begin where it is.
+
+        `announced` are the words of the lines that have said what the work is.
+        """
         asks, self._asks = self._asks, False  # once
         data, learner = self._data, self._trained
         if not asks or epochs <= 0:
@@ -278,7 +283,8 @@ class Reporter:
         from unseen.core.plans import seen
         from unseen.evaluating.prices import duration
 
-        err.print(Text("time    one training is measured first ..."))
+        tell = partial(aligned, console=err, beside=[*announced, *ASKING])
+        tell([("time", "one training is measured first ...")])
         given = self._running.given(data, learner, seen() if trainings == 1 else None)  # one fit alone has all cores
         jobs, threads = given["jobs"], given["threads"]
         try:
@@ -289,7 +295,7 @@ class Reporter:
         if seconds < ASK:
             return
         number = _many(-(-epochs // found.epochs), "training")
-        err.print(Text(f"takes   up to {number}, about {duration(seconds)} in all on this machine"))
+        tell([("takes", f"up to {number}, about {duration(seconds)} in all on this machine")])
         if not typer.confirm("Begin? (--yes begins without asking)", err=True):
             err.print(Text("nothing was trained"))
             raise typer.Exit(DECLINED)

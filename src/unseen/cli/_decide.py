@@ -150,9 +150,9 @@ def show_advice(advice: unseen.Advice, summary: dict[str, Any]) -> None:
         lines.append((how, tried.text()))
     if advice.estimate is not None:
         lines.append(("trap", TRAP))
-    aligned(lines)
     if "report" in summary:
-        aligned([("report", summary["report"])])
+        lines.append(("report", summary["report"]))
+    aligned(lines)
 
 
 @dataclass(frozen=True)

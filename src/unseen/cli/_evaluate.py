@@ -116,12 +116,10 @@ def tell_evaluations(
     columns = list(dict.fromkeys(column for row in rows for column in row))
     grid(columns, [[row.get(column, "") for column in columns] for row in rows])
     for files, (folder, one) in zip(summaries, results.items(), strict=True):
-        show(one, folder, headline=len(results) > 1)
-        if "report" in files:
-            aligned([("report", files["report"])])
+        show(one, folder, files.get("report"), headline=len(results) > 1)
 
 
-def show(found: unseen.Evaluation, run: Path, *, headline: bool) -> None:
+def show(found: unseen.Evaluation, run: Path, page: str | None, *, headline: bool) -> None:
     """Print what there is to say of each coreset, under the name of the learner where there are several."""
     from unseen.evaluating.statistics import PLURALS
 
@@ -146,7 +144,8 @@ def show(found: unseen.Evaluation, run: Path, *, headline: bool) -> None:
         lines += [("", text) for text in (_spent(price), price["text"]) if text]
     lines.append(("near", about["near_duplicates"]["text"]))
     lines += [("note", note) for note in about["notes"]]
-    aligned([*lines, ("table", str(run / "evaluation.parquet"))])
+    lines.append(("table", str(run / "evaluation.parquet")))
+    aligned([*lines, *([] if page is None else [("report", page)])])
 
 
 def _spent(price: dict[str, Any]) -> str:
