@@ -144,9 +144,10 @@ def select(
         scores: the score table, from `unseen.score`; or what `prune` or `load` gave, which holds one.
         rule: the name of a rule, with options (`"stratified:cutoff=0.1"`); see `unseen rules`. The default is
             `"stratified:cutoff=auto,quota=floored"`: in each class it cuts off some of the hardest samples and draws
-            from strata of the score, see `unseen.rules.Stratified`. The columns `memorization` and `label_issue`, if
-            the table has them, decide how many; with scores of worth, or without predictions, it cuts off none. Where
-            classes are of unequal size, strata have equal count (`by=rank`), which keeps the recall of smaller classes.
+            from strata of the score, see `unseen.rules.sampling.Stratified`. The columns `memorization` and
+            `label_issue`, if the table has them, decide how many; with scores of worth, or without predictions, it cuts
+            off none. Where classes are of unequal size, strata have equal count (`by=rank`), which keeps the recall of
+            smaller classes.
             For a regression target the default is `"trimmed"`: random, without outliers. If the models are hardly
             better than predicting the largest class, the coreset is random within each class
             (`random:quota=floored`), and a warning says so.

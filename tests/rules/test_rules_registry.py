@@ -1,4 +1,5 @@
 import inspect
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -33,7 +34,12 @@ def test_the_registry_and_the_functions_are_the_same_rules():
         shown = {k: p.default for k, p in signature.parameters.items()}
         assert {**shown, **about.options} == shown, "an option or its default differs"
         shared = list(Shared.__annotations__)
+        assert set(shared) == set(inspect.signature(rules.choose).parameters) - {"rule", "scores"}
         assert list(shown) == ["scores", *about.options, *shared]
+        hints, fields = get_type_hints(getattr(rules, name)), get_type_hints(rules.RULES.get(name))
+        assert {option: hints[option] for option in about.options} == {
+            option: fields[option] for option in about.options
+        }, "a type hint differs"
         assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for k, p in signature.parameters.items() if k != "scores")
 
 

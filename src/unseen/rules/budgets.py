@@ -108,7 +108,8 @@ def check_share(name: str, value: float) -> None:
 
 # ---- quotas: the part of the budget of each class ------------------------------------------------------------------
 
-Quota: TypeAlias = Literal["proportional", "floored", "uniform", "error"] | Mapping[int | str, int]
+Counts: TypeAlias = Mapping[int, int] | Mapping[str, int]  # of each class, by its number or its name
+Quota: TypeAlias = Literal["proportional", "floored", "uniform", "error"] | Counts
 QUOTAS = ("proportional", "floored", "uniform", "error")
 FLOOR = Fraction(1, 5)  # of the mean size of a class: smaller ones count as so large under "floored"
 
@@ -178,7 +179,7 @@ def class_weights(quota: str, codes: IntArray, sizes: Sequence[int], wrong: Floa
 
 
 def explicit_counts(
-    quota: Mapping[int | str, int], labels: Sequence[object], names: Sequence[str], sizes: Sequence[int], budget: int
+    quota: Counts, labels: Sequence[object], names: Sequence[str], sizes: Sequence[int], budget: int
 ) -> list[int]:
     """Check the counts of a quota given class by class, and return them in the order of the classes.
 

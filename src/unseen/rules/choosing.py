@@ -282,6 +282,7 @@ F = TypeVar("F", bound=Callable[..., Coreset])
 class Shared(TypedDict, total=False):
     """The keywords of every rule; see `choose`."""
 
+    score: str | None
     keep: float | None
     prune: float | None
     labels: npt.ArrayLike | None

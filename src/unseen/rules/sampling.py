@@ -402,8 +402,8 @@ def stratified(
     scores: Scores,
     *,
     by: Literal["width", "rank"] = "width",
-    cutoff: float | Literal["error"] = 0.0,
-    cutoff_by: ScoreTable | None = None,
+    cutoff: float | Literal["auto", "error"] = 0.0,
+    cutoff_by: ScoreTable | str | None = None,
     strata: int = 50,
     **shared: Unpack[Shared],
 ) -> Coreset:
@@ -418,9 +418,10 @@ def stratified(
         scores: a table with one score, or an array (n,) with `direction=`.
         by: strata of equal `"width"` in the score (the paper), or of equal count, by `"rank"`.
         cutoff: the share dropped, a fraction in [0, 1), rounded down; or `"error"`, the share of held-out predictions
-            that were wrong, as far as the budget leaves room. Under a quota within each class.
-        cutoff_by: a table with the one difficulty score by which the hardest are dropped; default: the score itself,
-            which is refused for scores of worth.
+            that were wrong, as far as the budget leaves room; or `"auto"`, as `unseen.prune` cuts by default, see
+            `unseen.rules.sampling.Stratified`. Under a quota within each class.
+        cutoff_by: the difficulty score by which the hardest are dropped, as a table that has this one only, or its name
+            in the table of `scores`; default: the score itself, which is refused for scores of worth.
         strata: how many.
         **shared: see `unseen.rules.choosing.choose`.
 
