@@ -229,6 +229,42 @@ def test_npz_and_npy(tmp_path):
     np.testing.assert_array_equal(everything(resolve(tmp_path / "x.npy")), X)
 
 
+def test_a_npy_file_is_the_inputs_and_its_labels_are_beside_it(tmp_path):
+    np.save(tmp_path / "vectors.npy", X)
+    with pytest.raises(
+        UnknownNameError,
+        match=rf"^there is no file {tmp_path}/y\.npy, from which the labels are read; label= \(--label\) names another "
+        "file there, without .npy: it has vectors$",
+    ):
+        resolve(tmp_path / "vectors.npy")
+    np.save(tmp_path / "kind.npy", Y)
+    np.testing.assert_array_equal(everything(resolve(tmp_path / "vectors.npy", label="kind")), X)
+    np.save(tmp_path / "x.npy", 2 * X)  # other inputs beside them
+    np.save(tmp_path / "y.npy", Y)
+    np.testing.assert_array_equal(everything(resolve(tmp_path / "vectors.npy")), X)
+    np.testing.assert_array_equal(everything(resolve(tmp_path / "vectors.npy", x="x")), 2 * X)
+    for place in (tmp_path, tmp_path / "x.npy", tmp_path / "y.npy"):
+        np.testing.assert_array_equal(everything(resolve(place)), 2 * X)
+
+
+def test_values_beside_a_path_or_a_data_set_are_refused(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    pd.DataFrame({"a": X[:, 0]}).to_csv(tmp_path / "t.csv")
+    (tmp_path / "photos").mkdir()
+    for place in (tmp_path / "x.npy", tmp_path / "t.csv", tmp_path / "photos"):
+        with pytest.raises(ArgumentError, match=r"values go with inputs in memory, but .*: name the labels by label="):
+            unseen.prune(place, Y, keep=0.5)
+        for name in ("label", "target"):
+            for values in (Y, Y.tolist()):
+                with pytest.raises(
+                    ArgumentError, match=rf"^{name} must be a name, by which from_.* finds it, got 4 val"
+                ):
+                    unseen.prune(place, **{name: values}, keep=0.5)
+    for source in (from_arrays(X, Y), torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(Y))):
+        with pytest.raises(ArgumentError, match="is a data set, which has its own: leave them out"):
+            unseen.prune(source, Y, keep=0.5)
+
+
 def test_a_part_of_a_memory_map_is_sent_as_it_is(tmp_path):
     np.save(tmp_path / "x.npy", X)
     data = from_arrays(np.load(tmp_path / "x.npy", mmap_mode="r")[1:3], [0, 1])
@@ -342,7 +378,8 @@ def test_arrays_of_other_names_in_npz(tmp_path):
         np.testing.assert_array_equal(everything(data), X)
         assert data.labels.tolist() == Y.tolist()
     with pytest.raises(
-        UnknownNameError, match=r"no array 'x'; x= .* names the array of inputs, .*; it has images, labels"
+        UnknownNameError,
+        match=r"no array 'x' in set.npz, from which the inputs are read; x= .* names another array: it has images, lab",
     ):
         resolve(path)
     with pytest.raises(UnknownNameError, match=r"unknown array in set.npz 'label'; did you mean 'labels'"):

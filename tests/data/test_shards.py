@@ -114,6 +114,17 @@ def test_a_folder_with_x_npy_stays_one_memory_map(tmp_path):
         resolve(tmp_path)
 
 
+def test_shards_without_labels_are_told_how_to_name_others(tmp_path):
+    folder = write(tmp_path / "set", 2)
+    for at in range(2):
+        (folder / f"y-0000{at}.npy").rename(folder / f"kind-0000{at}.npy")
+    with pytest.raises(
+        DataError, match=r"holds no files y-00000.npy, ... beside those of inputs; label= \(--label\) na"
+    ):
+        resolve(folder)
+    assert len(resolve(folder, label="kind")) == 500
+
+
 def change(name, array):
     return lambda folder: np.save(folder / f"{name}.npy", array)
 

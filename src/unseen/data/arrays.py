@@ -7,7 +7,7 @@ import socket
 import warnings
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from http.client import HTTPException
 from numbers import Real
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import IntArray, is_frame
+from unseen.core.protocols import Data
 from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.files import Files, Watch, is_folder, npy_error, npy_header, read_npy, readable, stamp
 from unseen.data.formats import ARRAYS, BESIDE, Format, OpenFormat, Place, Seen
@@ -68,6 +69,7 @@ def from_arrays(
     for name, given in (("y", y), ("target", target)):
         if isinstance(given, str):
             raise ArgumentError(f"{name}={given!r} names a column, but X has none: give the (n,) values themselves")
+    _refuse_data_set(X)
     values = to_numpy(X)
     if values.ndim == 0:
         raise DataError(f"X must be an array of n samples, got {type(X).__name__}")
@@ -76,6 +78,23 @@ def from_arrays(
     y, target = (column_of(given) if is_frame(given) else given for given in (y, target))
     labelled = labelling(y, target, **about)
     return from_values(values, labelled, channels_first=values is not X and hasattr(X, "detach"))
+
+
+def _refuse_data_set(X: Any) -> None:
+    """Refuse a path or a data set beside labels, which are then its own."""
+    if isinstance(X, (str, Path)):
+        raise ArgumentError(
+            "labels and targets that are given as values go with inputs in memory, but the inputs are "
+            f"{str(X)!r}: name the labels by label= or the target by target=, or load the inputs (numpy.load reads a "
+            ".npy file)"
+        )
+    by_row = hasattr(X, "__getitem__") and not isinstance(X, (Sequence, Mapping))  # as a data set in torch
+    by_row = by_row and not hasattr(X, "shape") and not hasattr(X, "__array__")
+    if isinstance(X, Data) or by_row or hasattr(X, "with_format"):  # which one of Hugging Face has
+        raise ArgumentError(
+            f"labels and targets that are given as values go with arrays or frames, but {type(X).__name__} is a data "
+            "set, which has its own: leave them out, or give the inputs alone as an array"
+        )
 
 
 def from_values(
@@ -166,9 +185,10 @@ class NpzFormat(Format):
     def open(self) -> Samples:
         """Open the arrays."""
         options, path = self.reading, Path(self.source)
-        x, y, target = options.x or "x", options.label, options.target
+        y, target = options.label, options.target
         id, group, class_names = options.id, options.group, options.class_names
         folder = path if is_folder(path) else path.parent
+        x = options.x or ("x" if path == folder else _inputs_named(path, y, target, id, group))
         zipped = path.suffix.lower() == ".npz" and path != folder
         made = None if zipped else provenance_of(folder)
         if made is not None:
@@ -185,7 +205,8 @@ class NpzFormat(Format):
             places = dict.fromkeys(names, readable(path))
         elif is_folder(folder):
             files_there = {found.stem: found for found in folder.iterdir() if found.suffix.lower() == ".npy"}
-            places = {name: files_there[_match_name(name, list(files_there), str(folder))] for name in names}
+            files_at = {name: _match_name(name, list(files_there), folder) for name in names}
+            places = {name: files_there[own] for name, own in files_at.items()}
         else:
             raise DataError(f"there is no folder {folder}")
         watch = Watch(places.values())
@@ -289,7 +310,7 @@ def one_line(error: BaseException) -> str:
 
 def from_npz(
     path: str | Path,
-    x: str = "x",
+    x: str | None = None,
     y: str | None = None,
     *,
     target: str | None = None,
@@ -303,8 +324,8 @@ def from_npz(
     here.
 
     Args:
-        path: the npz file; or the folder, or one of its npy files.
-        x: name of the array of inputs, as in `from_arrays`.
+        path: the npz file; or the folder, or one of its npy files, such as that of the inputs.
+        x: name of the array of inputs, as in `from_arrays`; that of the npy file, or else `"x"`.
         y: name of the array of labels; `"y"` unless there is a target. Public functions such as `prune` take it as
             `label=`.
         target: name of an array of numbers to regress on, in place of labels; see `from_arrays`.
@@ -367,6 +388,12 @@ def _check_entries(entries: list[Any], column: int) -> None:
         )
 
 
+def _inputs_named(path: Path, *others: str | None) -> str:
+    """Name the array of inputs where a file is given: that of a .npy file, unless labels or ids are named so."""
+    beside = {name.lower() for name in ("y", "target", "id", "group", *others) if name is not None}
+    return "x" if path.suffix.lower() == ".npz" or path.stem.lower() in beside else path.stem
+
+
 def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path} is damaged: it is no .npz file, which np.savez writes")
@@ -374,7 +401,7 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays: dict[str, npt.NDArray[Any]] = {}
             for name in names:
-                own = _match_name(name, file.files, path.name)
+                own = _match_name(name, file.files, path)
                 member = file.zip.getinfo(own if own in file.zip.namelist() else f"{own}.npy")
                 try:
                     with file.zip.open(member) as header:  # which must not claim more than the file holds
@@ -389,17 +416,20 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         raise npy_error(path, error) from error
 
 
-def _match_name(name: str, present: Sequence[str], where: str) -> str:
+def _match_name(name: str, present: Sequence[str], where: Path) -> str:
     """Find the array of that name, in lower or upper case, since X and x are both usual."""
     alike = [other for other in present if other.lower() == name.lower()]
     if name in present or len(alike) != 1:
         alike = [name]
     if alike[0] not in present:
-        unknown = UnknownNameError(f"array in {where}", name, present)
+        zipped = where.suffix.lower() == ".npz"
+        unknown = UnknownNameError(f"array in {where.name if zipped else where}", name, present)
         if name in ("x", "y"):
+            what, option = ("inputs", "x= (--x)") if name == "x" else ("labels", "label= (--label)")
+            place = f"array {name!r} in {where.name}" if zipped else f"file {where / name}.npy"
             unknown.args = (
-                f"{where} has no array {name!r}; x= (--x) names the array of inputs, label= (--label) that of labels; "
-                f"it has {some(sorted(present), 20)}",
+                f"there is no {place}, from which the {what} are read; {option} names another "
+                f"{'array' if zipped else 'file there, without .npy'}: it has {some(sorted(present), 20)}",
             )
         raise unknown
     return alike[0]

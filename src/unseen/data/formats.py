@@ -264,6 +264,7 @@ class Format(ABC):
     def __init__(self, source: Any, **given: Any) -> None:
         self.source, self.given = source, self.named(given)
         for name, value in self.given.items():
+            self._refuse_values(name, value)
             if name in COLUMNS and name not in ("split", *self.options) and isinstance(value, (str, list)):
                 raise ArgumentError(
                     f"{name}={value!r} names a column, and {self.reader} has none; its options: "
@@ -273,6 +274,18 @@ class Format(ABC):
                 raise UnknownNameError(f"option of {self.reader}", name, self.options)
         known = {field.name for field in fields(ReadOptions)}
         self.reading = ReadOptions(**{name: value for name, value in self.given.items() if name in known})
+
+    def _refuse_values(self, name: str, value: Any) -> None:
+        """Refuse values where a name is wanted, as of labels; only beside arrays a target is values."""
+        if name not in COLUMNS or name == "features" or isinstance(self.source, tuple):
+            return
+        if hasattr(value, "shape") or (isinstance(value, (list, tuple)) and len(value) > 1):
+            such = {"label": "(X, y)", "target": "(X, target=y)"}.get(name, "(X, y, ids=ids, groups=groups)")
+            verb = "unseen.prune" if name in ("label", "target") else "unseen.data.from_arrays"
+            raise ArgumentError(
+                f"{name} must be a name, by which {self.reader} finds it, got {len(value):,} values; values go with "
+                f"inputs in memory, as in {verb}{such}"
+            )
 
     @classmethod
     @abstractmethod

@@ -205,7 +205,7 @@ class ShardsFormat(Format):
         files = numbered(storage.names(".npy"), folder)
         inputs = _files_of(files, x)
         if not inputs:
-            raise DataError(f"{folder} holds no files {x}-00000.npy, {x}-00001.npy, ...")
+            raise DataError(f"{folder} holds no files {x}-00000.npy, {x}-00001.npy, ...; x= (--x) names others")
         if gaps := sorted(set(range(min(inputs), max(inputs))) - set(inputs)):
             raise DataError(
                 f"{folder} lacks shards of {x}: numbers {some(gaps)} between {min(inputs)} and {max(inputs)}"
@@ -287,6 +287,9 @@ def _files_of(files: dict[str, dict[int, str]], stem: str) -> dict[int, str]:
 
 def _partners(of: dict[int, str], folder: str | Path, inputs: dict[int, str], stem: str) -> Sequence[str]:
     """Return the files of a stem; refuse one without a file of inputs of that number, and the reverse."""
+    if not of:
+        others = "; label= (--label) names other files of labels" if stem == "y" else ""
+        raise DataError(f"{folder} holds no files {stem}-{min(inputs):05}.npy, ... beside those of inputs{others}")
     if alone := [name for number, name in inputs.items() if number not in of]:
         raise DataError(f"{folder} holds {some(alone)} without a partner of {stem}")
     if strangers := [name for number, name in of.items() if number not in inputs]:
