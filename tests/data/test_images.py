@@ -6,6 +6,7 @@ import pickle
 import re
 import shutil
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from PIL import Image
 
 import unseen
 from unseen.core import seeds
-from unseen.data import from_folder, from_parquet, resolve
+from unseen.data import decoding, from_folder, from_parquet, resolve
 from unseen.data.decoding import header_size, upright
 from unseen.errors import ArgumentError, DataError
 
@@ -226,7 +227,11 @@ def test_copies_are_found_across_classes_and_formats(tmp_path):
 
 def test_empty_class_folder_no_classes_and_splits_are_refused(folder, tmp_path):
     (folder / "cow").mkdir()
-    with pytest.raises(DataError, match=r"class folder 'cow' holds no images .*remove it from"):
+    with pytest.raises(DataError, match=r"class folder 'cow' holds no images that .*; fill it, or remove it from"):
+        from_folder(folder)
+    for name in ("1.gif", "2.GIF", "3.jfif"):
+        Image.fromarray(picture(0)).save(folder / "cow" / name, format="GIF")
+    with pytest.raises(DataError, match=r"\), but 2 \.gif, 1 \.jfif; convert these, as to \.png, or remove it from"):
         from_folder(folder)
     flat = write_folder(tmp_path / "flat", {"1.png": picture(0)})
     with pytest.raises(DataError, match="holds no class folders; images must be in one folder a class"):
@@ -246,6 +251,51 @@ def test_other_files_are_left_out_and_counted(folder):
     assert len(data) == 4
     kinds = r"1 (\.txt|README), 1 (\.txt|README)"
     assert re.fullmatch(rf"left out, as no images of a class that are read \(.*\.jpg.*\): {kinds}", data.notes[0])
+
+
+def test_images_that_are_not_read_are_named_in_a_warning(folder):
+    """Not read either: torchvision's `ImageFolder` leaves them out, and the rows of a coreset are those of its list."""
+    for name in ("cat/moving.gif", "cat/OTHER.GIF", "dog/x.avif", "top.gif"):
+        (folder / name).write_bytes(b"GIF89a")
+    with pytest.warns(UserWarning, match=r"images left out: cat/OTHER.GIF, cat/moving.gif, dog/x.avif; only .jpg, "):
+        data = from_folder(folder)
+    assert len(data) == 4
+    assert data.notes[0].endswith("3 .gif, 1 .avif")
+
+
+def test_every_kind_of_file_is_read_as_pillow_converts_it(tmp_path):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8))
+    palette = image.convert("P", palette=Image.Palette.ADAPTIVE)
+    moving = {"save_all": True, "append_images": [image.rotate(90)], "format": "PNG"}
+    (tmp_path / "a").mkdir()
+    for name, made, options in [
+        ("lossy.webp", image, {}), ("moving.webp", image, {**moving, "format": "WEBP", "lossless": True}),
+        ("upper.BMP", image, {"format": "BMP"}), ("upper.JPEG", image, {"format": "JPEG"}), ("u.Tif", image, {}),
+        ("moving.png", image, moving), ("frames.tiff", image, {**moving, "format": "TIFF"}),
+        ("palette.png", palette, {}), ("clear.png", palette, {"transparency": 3}),
+        ("cleared.png", palette, {"transparency": bytes([0, 128] + 254 * [255])}),
+        ("cmyk.jpg", image.convert("CMYK"), {}), ("cmyk.tiff", image.convert("CMYK"), {}),
+        ("grey.png", image.convert("LA"), {}), ("bits.png", image.convert("1"), {}),
+    ]:  # fmt: skip
+        made.save(tmp_path / "a" / name, **options)
+    data = from_folder(tmp_path)
+    assert len(data) == 14
+    for identity, pixels in zip(data.ids.tolist(), data.take(np.arange(len(data))), strict=True):
+        with warnings.catch_warnings(), Image.open(tmp_path / identity) as there:
+            warnings.simplefilter("ignore")
+            np.testing.assert_array_equal(pixels, np.asarray(there.convert("RGB")), identity)
+
+
+def test_png_files_of_16_bits_are_read_as_any_version_of_pillow_opens_them(tmp_path):
+    deep = np.arange(64, dtype=np.uint16).reshape(8, 8) << 10
+    (tmp_path / "a").mkdir()
+    for name in ("1.png", "2.tiff"):
+        Image.fromarray(deep).save(tmp_path / "a" / name)
+    for pixels in from_folder(tmp_path, mode="L").take(np.arange(2)):
+        np.testing.assert_array_equal(pixels[..., 0], deep >> 8)
+    older = Image.fromarray(deep.astype(np.int32))  # as version 10 opens 1.png
+    older.tile = [("zip", (0, 0, 8, 8), 0, "I;16B")]
+    np.testing.assert_array_equal(decoding.pixels(older, decoding.Pixels("L", None, (8, 8)))[..., 0], deep >> 8)
 
 
 def test_options_are_checked(folder):

@@ -190,7 +190,8 @@ def pixels(image: Image.Image, rule: Pixels) -> npt.NDArray[np.uint8]:
     """Convert one image to uint8 (H, W, channels), by the rule; its size is not checked."""
     if rule.square is not None:
         image.draft(None, (2 * rule.square, 2 * rule.square))  # decodes a JPEG file at a part of its size
-    image = _convert(_turn_upright(image), rule.mode)
+    deep = is_deep(image)
+    image = _convert(_turn_upright(image), rule.mode, deep)
     if rule.square is not None:
         image = central_square(image, rule.square)
     array = np.asarray(image)
@@ -210,8 +211,8 @@ def upright(encoded: Encoded) -> Image.Image | None:
     try:
         with warnings.catch_warnings(), _open(encoded) as image:
             warnings.simplefilter("ignore")
-            turned = _turn_upright(image)
-            return _convert(turned, "L" if turned.mode in ("1", "L", "I;16") else "RGB")
+            deep, turned = is_deep(image), _turn_upright(image)
+            return _convert(turned, "L" if turned.mode in ("1", "L", "I", "I;16") else "RGB", deep)
     except _BROKEN:
         return None
 
@@ -255,7 +256,9 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _turn_upright(image: Image.Image) -> Image.Image:
-    image.load()  # this already turns TIFF images
+    image.load()
+    if image.format == "TIFF":  # turned by this already; of some versions, the file of many frames is closed by now
+        return image
     orientation = _orientation(image)
     return image if orientation == 1 else image.transpose(_TURNS[orientation])
 
@@ -270,8 +273,8 @@ def _open(encoded: Encoded) -> Image.Image:
     return Image.open(io.BytesIO(content), formats=formats)
 
 
-def _convert(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode.startswith("I;16"):
+def _convert(image: Image.Image, mode: str, deep: bool) -> Image.Image:
+    if image.mode.startswith("I;16") or (deep and image.mode == "I"):  # the latter of PNG files in older versions
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ValueError(f"mode {image.mode!r} has more than 16 bits a pixel; scale it to 8 bits first")

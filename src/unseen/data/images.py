@@ -37,7 +37,7 @@ from unseen.data.decoding import Decoded, Encoded, ImageSource, Pixels, decode, 
 from unseen.data.files import changed, drop_repeated_links, is_folder, shown, stamp, walk
 from unseen.data.formats import IMAGE, IMAGES, Format, Place, ReaderOptions, ReadOptions, with_features
 from unseen.data.labels import Labelling, labelling
-from unseen.errors import DataError, StorageError, some
+from unseen.errors import DataError, StorageError, some, warn
 
 _HEADERS, _RUN = 256, 16  # headers that are sampled for the size, and how many of them in a row
 _FIRST = 64  # images decoded first, to estimate whether starting workers pays
@@ -334,6 +334,7 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
 # ---- folders of images -----------------------------------------------------------------------------------------------
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # the list of torchvision
+OTHER_IMAGES = (".gif", ".jfif", ".jpe", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".tga")
 
 _PIECE_BYTES = 64 << 20  # bytes of files in one table
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
@@ -411,9 +412,9 @@ def from_folder(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
     """Open a folder that holds one folder a class, with images at any depth.
 
     Classes are the sorted names of the folders, samples are ordered as in torchvision's `ImageFolder`, and ids are
-    paths relative to `path`, with `/`. Files of other types are left out, and so are files and folders at any depth
-    whose names begin with `.` or `_`; a note counts them. A folder or an image is read once, however many links lead to
-    it.
+    paths relative to `path`, with `/`. Files of other types than it reads are left out, and so are files and folders at
+    any depth whose names begin with `.` or `_`; a note counts them, and a warning names images among them, such as
+    `.gif`. A folder or an image is read once, however many links lead to it.
 
     Every image is read once at opening. Decoding, EXIF orientation and the resize rule: see `unseen.data.decoding`.
 
@@ -450,22 +451,41 @@ def _list_images(root: Path) -> tuple[Labelling, list[str]]:
     for name in found.files:
         if "/" in name and name.lower().endswith(SUFFIXES):
             below[name.partition("/")[0]].append(name)
-    empty = [name for name, images in below.items() if not images]
-    if empty and len(empty) == len(classes) and any(name.lower().endswith((".txt", ".text")) for name in found.files):
+    _refuse_empty(root, [name for name, images in below.items() if not images], found.files, len(classes))
+    paths = np.array([path for images in below.values() for path in images])
+    labels = np.repeat(np.arange(len(classes)), [len(images) for images in below.values()])
+    rest = set(found.files) - set(paths.tolist())
+    notes = []
+    if rest:
+        notes.append(f"left out, as no images of a class that are read ({', '.join(SUFFIXES)}): {_list_others(rest)}")
+    if unread := sorted(name for name in rest if "/" in name and name.lower().endswith(OTHER_IMAGES)):
+        warn(
+            f"images left out: {some(map(shown, unread), 3)}; only {', '.join(SUFFIXES)} are read, as by torchvision's "
+            "ImageFolder, so that rows are the same: convert the others, as to .png"
+        )
+    return labelling(labels, class_names=classes, default_ids=paths), [*notes, *found.notes]
+
+
+def _refuse_empty(root: Path, empty: Sequence[str], files: Sequence[str], classes: int) -> None:
+    """Refuse class folders without images, and say what they hold."""
+    if not empty:
+        return
+    if len(empty) == classes and any(name.lower().endswith((".txt", ".text")) for name in files):
         raise DataError(
             f"{root} holds texts, and a folder must hold images ({', '.join(SUFFIXES)}); write the texts as one table, "
             "a csv or parquet file with a column of texts and one of labels"
         )
-    if empty:
-        raise DataError(
-            f"class folder {empty[0]!r} holds no images ({', '.join(SUFFIXES)}); remove it from {root}, or fill it"
-        )
-    paths = np.array([path for images in below.values() for path in images])
-    labels = np.repeat(np.arange(len(classes)), [len(images) for images in below.values()])
-    others = Counter(PurePath(name).suffix.lower() or name for name in set(found.files) - set(paths.tolist()))
-    kinds = some([f"{count:,} {kind}" for kind, count in others.most_common()])
-    notes = [f"left out, as no images of a class that are read ({', '.join(SUFFIXES)}): {kinds}"] if others else []
-    return labelling(labels, class_names=classes, default_ids=paths), [*notes, *found.notes]
+    others = _list_others(name for name in files if name.startswith(f"{empty[0]}/"))
+    raise DataError(
+        f"class folder {empty[0]!r} holds no images that are read ({', '.join(SUFFIXES)})"
+        f"{f', but {others}; convert these, as to .png' if others else '; fill it'}, or remove it from {root}"
+    )
+
+
+def _list_others(names: Iterable[str]) -> str:
+    """Count files by their suffixes, the most frequent first; empty for none."""
+    kinds = Counter(PurePath(name).suffix.lower() or name for name in names)
+    return some([f"{count:,} {kind}" for kind, count in kinds.most_common()])
 
 
 def _refuse_splits(root: Path, classes: Sequence[str]) -> None:
