@@ -18,13 +18,23 @@ QUICK = {"learner": GaussianNB(), "threads": 1}
 
 @pytest.mark.parametrize(
     ("word", "plan"),
-    [("folds", unseen.folds()), ("folds:k=3", unseen.folds(3)), ("halves", unseen.halves()), ("seen", unseen.seen())],
+    [
+        ("folds", unseen.folds()),
+        ("folds:k=3", unseen.folds(3)),
+        (4, unseen.folds(4)),
+        (np.int64(2), unseen.folds(2)),
+        ("halves", unseen.halves()),
+        ("seen", unseen.seen()),
+    ],
 )
-def test_plans_by_name(word, plan):
+def test_plans_by_name_or_number_of_folds(word, plan):
     named, made = (unseen.score(X, Y, plan=one, **QUICK) for one in (word, plan))
     np.testing.assert_array_equal(named.values["el2n"], made.values["el2n"])
     assert named.provenance["plan"] == plan.describe()
-    assert unseen.estimate(X, Y, plan=word, **QUICK).fits == {"folds": 5, "folds:k=3": 3, "halves": 2, "seen": 1}[word]
+    assert unseen.estimate(X, Y, plan=word, **QUICK).fits == plan.count(len(X))
+    assert unseen.prune(X, Y, keep=0.5, plan=word, **QUICK).scores.provenance["plan"] == plan.describe()
+    assert unseen.grow(X, Y, keep=0.5, plan=word, **QUICK).scores.provenance["plan"] == plan.describe()
+    assert len(list(unseen.Recorder(Y, plan=word)._job.pending())) == plan.count(len(X))
     assert len(unseen.Pruner(0.5, plan=word, learner=GaussianNB()).fit(X, Y).coreset_) == 75
 
 
@@ -33,8 +43,13 @@ def test_plans_by_name(word, plan):
     [
         ("fold", "unknown plan 'fold'; did you mean 'folds'"),
         ("folds:n=3", "unknown option of plan 'folds' 'n'"),
-        (3, r"plan must be a plan, such as unseen.folds\(5\), or its name, 'folds:k=5', got 3"),
-        (unseen.folds, "plan must be a plan"),
+        (
+            True,
+            r"plan must be a plan, such as unseen.folds\(5\), its name, 'folds:k=5', or a number of folds, got True",
+        ),
+        (3.0, "plan must be a plan"),
+        (1, "k must be an integer of at least 2, got 1"),
+        (unseen.folds, "or a number of folds, got folds, uncalled"),
     ],
 )
 def test_what_is_no_plan(plan, message):

@@ -68,7 +68,7 @@ def grow(
     prune: float | str | None = None,
     score: str | Score = "el2n",
     rule: str | Rule | None = None,
-    plan: Plan | str | None = None,
+    plan: Plan | str | int | None = None,
     start: float | Coreset = 0.5,
     steps: int = 2,
     refill: str | Score = "entropy",

@@ -77,7 +77,7 @@ def score(
     y: npt.ArrayLike | None = None,
     *,
     scores: str | Score | Sequence[str | Score] | None = None,
-    plan: Plan | str | None = None,
+    plan: Plan | str | int | None = None,
     learner: Any = None,
     seed: int | None = 0,
     groups: Groups = "duplicates",
@@ -94,8 +94,8 @@ def score(
         scores: one or several names (`"el2n"`, `"dual:window=5"`) or `Score` objects. The default is `"el2n"` and what
             the default rule reads beside it, so that `select` chooses as `prune` does: `"label_issue"`, and under
             `halves()` also `"memorization"`. For data with a regression target it is `"loss"`.
-        plan: the exposure plan, or its name, as in `"folds:k=3"`. The default is `halves()`, two trainings on half of
-            the data each; for learners in closed form it is `folds(5)`.
+        plan: the exposure plan, its name, as in `"folds:k=3"`, or a number of folds. The default is `halves()`, two
+            trainings on half of the data each; for learners in closed form it is `folds(5)`.
         learner: see `unseen.learners.resolve`; the default depends on the kind of data.
         seed: the root seed of everything random; None draws one.
         groups: `"duplicates"` keeps exact copies in one fold; an array (n,) keeps these groups together; None keeps
@@ -210,7 +210,7 @@ def prune(
     score: str | Score | None = None,
     also: Sequence[str | Score] = (),
     rule: str | Rule | None = None,
-    plan: Plan | str | None = None,
+    plan: Plan | str | int | None = None,
     learner: Any = None,
     seed: int | None = 0,
     groups: Groups = "duplicates",

@@ -18,7 +18,6 @@ from sklearn.utils.validation import column_or_1d, validate_data
 from unseen.core.arrays import FloatArray, IntArray, is_frame, is_tensor, unmasked
 from unseen.core.coreset import Coreset
 from unseen.core.exposure import Plan
-from unseen.core.plans import folds
 from unseen.core.table import ScoreTable
 from unseen.data import from_arrays
 from unseen.data.labels import labels_in, to_numpy
@@ -42,7 +41,7 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
             scikit-learn take this for a predictor.)
         rule: the name of a rule, with options (`"stratified:cutoff=0.1"`), or a `Rule`; None for the default of
             `unseen.prune`.
-        plan: the number of folds, or a plan such as `unseen.folds(5, repeats=3)`; None for the default of
+        plan: a plan such as `unseen.folds(5, repeats=3)`, its name, or a number of folds; None for the default of
             `unseen.prune`: two halves, and five folds for learners in closed form.
         learner: a scikit-learn classifier with `predict_proba`, or what `unseen.learners.resolve` takes; None is
             logistic regression on standardised features, and gradient boosting where X holds text.
@@ -85,7 +84,7 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
         *,
         sample_score: str | Score = "el2n",
         rule: str | Rule | None = None,
-        plan: int | Plan | None = None,
+        plan: Plan | str | int | None = None,
         learner: Any = None,
         quota: Any = None,
         groups: npt.ArrayLike | Literal["duplicates"] | None = "duplicates",
@@ -119,7 +118,7 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
             keep=self.keep,
             score=self.sample_score,
             rule=self.rule,
-            plan=folds(int(self.plan)) if isinstance(self.plan, (int, np.integer)) else self.plan,
+            plan=self.plan,
             learner=self.learner,
             seed=_seed_of(self.random_state),
             groups=self.groups,

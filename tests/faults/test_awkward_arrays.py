@@ -663,7 +663,7 @@ def test_a_class_where_an_instance_is_meant():
     refused(lambda: unseen.Recorder(CODES, scores=El2n), "a score is a name such as 'el2n' or a Score")
     refused(lambda: unseen.prune(X, CODES, keep=0.5, rule=type), "a rule is a name such as 'top' or a Rule")
     refused(lambda: unseen.score(X, CODES, executor=LocalExecutor), "executor must be 'local', 'ray' or an executor")
-    for plan in (unseen.folds, type(unseen.folds()), 5):
+    for plan in (unseen.folds, type(unseen.folds()), 5.0):
         refused(lambda plan=plan: unseen.score(X, CODES, plan=plan), r"plan must be a plan, such as unseen.folds\(5\)")
         refused(lambda plan=plan: unseen.Recorder(CODES, plan=plan), r"plan must be a plan, such as unseen.folds\(5\)")
 

@@ -381,14 +381,23 @@ def plan_named(spec: str) -> Plan:
     return PLANS[name](**options)
 
 
-def plan_of(plan: Plan | str | None, *, closed_form: bool) -> Plan:
-    """Resolve a plan: a plan itself, a name with options, or None for the default plan."""
+def plan_of(plan: Plan | str | int | None, *, closed_form: bool) -> Plan:
+    """Resolve a plan: a plan itself, a name with options, a number of folds, or None for the default plan.
+
+    >>> plan_of(3, closed_form=False) == plan_of("folds:k=3", closed_form=False) == folds(3)
+    True
+    """
     if plan is None:
         return default_plan(closed_form=closed_form)
     if isinstance(plan, str):
         return plan_named(plan)
-    if not hasattr(plan, "fits") or isinstance(plan, type):
-        raise ArgumentError(f"plan must be a plan, such as unseen.folds(5), or its name, 'folds:k=5', got {plan!r}")
+    if isinstance(plan, (int, np.integer)) and not isinstance(plan, bool):
+        return folds(int(plan))
+    if isinstance(plan, (int, type)) or not hasattr(plan, "fits"):
+        got = f"{getattr(plan, '__name__', plan)}, uncalled" if callable(plan) else repr(plan)
+        raise ArgumentError(
+            f"plan must be a plan, such as unseen.folds(5), its name, 'folds:k=5', or a number of folds, got {got}"
+        )
     return plan
 
 

@@ -113,7 +113,7 @@ def choose_threads(data: Data, learner: Learner) -> int | None:
     return 1 if work is not None and work < (SHORT if learner.epochs is None else LONG) else None
 
 
-def share_cores(data: Data, learner: Any = None, plan: Plan | str | None = None) -> tuple[int, int | None]:
+def share_cores(data: Data, learner: Any = None, plan: Plan | str | int | None = None) -> tuple[int, int | None]:
     """Choose the jobs and threads of the command line where the user names neither.
 
     Where a fit on the CPU is long, two jobs with half of the cores each end sooner than fits one after another. Else,

@@ -130,7 +130,7 @@ def estimate(
     prune: float | str | None = None,
     score: str | Score | None = None,
     also: Sequence[str | Score] = (),
-    plan: Plan | str | None = None,
+    plan: Plan | str | int | None = None,
     learner: Any = None,
     trainee: Any = None,
     gpus: int | None = None,

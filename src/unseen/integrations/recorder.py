@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from unseen.core.arrays import LARGEST, Array, IdArray, IntArray, check_real, dense, is_frame, is_tensor
 from unseen.core.exposure import SIDES, Fit, Observation, Plan, Side, at_least
-from unseen.core.plans import folds as folds_plan
+from unseen.core.plans import folds, plan_of
 from unseen.core.protocols import Data
 from unseen.core.table import ScoreTable
 from unseen.data.base import digest
@@ -48,7 +48,7 @@ class Recorder:
     Args:
         labels: (n,) labels of one type, whose sorted order is that of the columns of the logits (`class_names`); None,
             with `n`, for tasks without classes, where only `loss=` is recorded.
-        plan: the exposure plan; `folds()` if not given.
+        plan: the exposure plan, its name, or a number of folds; `folds()` if not given.
         scores: one or several names or `Score` objects.
         ids: (n,) sample ids; the rows 0..n-1 if not given. `fit.train` holds rows, `record` takes ids.
         groups: (n,) groups whose members stay on one side of each fit, or None.
@@ -74,7 +74,7 @@ class Recorder:
         self,
         labels: npt.ArrayLike | None = None,
         *,
-        plan: Plan | None = None,
+        plan: Plan | str | int | None = None,
         scores: str | Score | Sequence[str | Score] = "el2n",
         ids: npt.ArrayLike | None = None,
         groups: npt.ArrayLike | None = None,
@@ -95,6 +95,7 @@ class Recorder:
         # The run of a deleted recorder is closed, so that another recorder can continue it.
         weakref.finalize(self, self._run.close)
         asked = listed(scores)
+        exposure = folds() if plan is None else plan_of(plan, closed_form=False)
         if labels is None and (wrong := next((s for s in map(resolve, asked) if not s.from_loss), None)):
             raise ArgumentError(
                 f"score {wrong.label!r} needs classes, but labels= was not given; without labels the scores are loss, "
@@ -102,9 +103,7 @@ class Recorder:
             )
         self._about: dict[str, object] = {"learner": UNNAMED if name is None else name}
         abilities = Abilities(self._about, epochs=None, provides=None)
-        self._job = Scoring(
-            samples, plan=plan or folds_plan(), scores=asked, learner=abilities, run=self._run, seed=seed
-        )
+        self._job = Scoring(samples, plan=exposure, scores=asked, learner=abilities, run=self._run, seed=seed)
         self._doubt = Doubt()
         # The number of epochs of each fit that was recorded here, and whether those taken from `out` are still untold.
         self._epochs: dict[str, int] = {}
