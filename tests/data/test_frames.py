@@ -194,7 +194,7 @@ def test_one_split_of_a_frame():
 
 
 ODD = {
-    "lists": ([[1.0], [1.0, 2.0], [3.0], [4.0]], "column 'odd' has type list.*features="),
+    "lists": ([[1.0], [1.0, 2.0], [3.0], [4.0]], "column 'odd' holds lists of numbers, which are inputs only"),
     "mixed": (
         [1, "a", 2, 3],
         "column 'odd' must hold entries of one type, but row 1 holds str 'a' among int; make it t",

@@ -86,6 +86,27 @@ def test_embeddings(write):
         from_parquet(write(vector=[[1.0, 2.0], [3.0]], label=[0, 1]))
 
 
+@pytest.mark.parametrize(
+    ("names", "listed", "typed"),
+    [
+        (["age"], "'age'", "--feature age"),
+        (["age", "number of rooms"], "'age', 'number of rooms'", "--feature age --feature 'number of rooms'"),
+        (["a", "b", "c", "d"], "'a', 'b', 'c', ...", "--feature a --feature b --feature c ..."),
+    ],
+)
+def test_embeddings_beside_other_columns_are_refused_with_how_to_name_either(write, names, listed, typed):
+    path = write(vector=[[1.0, 2.0], [3.0, 4.0]], **{name: [0.5, 0.6] for name in names}, label=[0, 1])
+    for options in ({}, {"features": ["vector", *names]}):
+        with pytest.raises(DataError) as error:
+            from_parquet(path, **options)
+        assert str(error.value) == (
+            "column 'vector' holds lists of numbers, which are inputs only by themselves: name it alone, as in "
+            f"features='vector' (--feature vector), or the other columns, as in features=[{listed}] ({typed})"
+        )
+    assert everything(from_parquet(path, features="vector")).tolist() == [[1, 2], [3, 4]]
+    assert everything(from_parquet(path, features=names)).shape == (2, len(names))
+
+
 def test_split_column(write):
     path = write(split=["train", "test", "train"], a=[1.0, 2.0, 3.0], label=[0, 1, 1])
     data = from_parquet(path, split="train")

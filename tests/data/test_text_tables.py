@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import warnings
 
 import numpy as np
 import pyarrow as pa
@@ -233,3 +234,18 @@ def test_features_with_zeros_in_front_are_noted(write):
     assert "dtype={'zip': str}" in note
     for options in ({"features": ["n"]}, {"id": "zip"}):
         assert "zeros in front" not in " ".join(resolve(path, label="paid", **options).notes)
+
+
+LISTS = ("[{}, -2.5e-3, 0]", "({},\t3, 4,)", "[{}  1.\n 2.]")
+
+
+@pytest.mark.parametrize("entry", [*LISTS, "[{}, 1, nan_]", "[a {} 2]", "({})", "({}, 9]"])
+def test_lists_of_numbers_in_a_csv_file_are_told(write, entry):
+    rows = "".join(f'"{entry.format(i)}",{i},{"ny"[i % 2]}\n' for i in range(4))
+    path = write("a.csv", "v,a,paid\n" + rows)
+    for options, kind in (({}, "table"), ({"features": "v"}, "text")):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            assert resolve(path, label="paid", **options).kind == kind
+        told = ["read by features='v' (--feature v)" in str(one.message) for one in said]
+        assert told == ([True] if entry in LISTS else [])

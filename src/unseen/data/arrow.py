@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
@@ -63,6 +64,8 @@ def to_numbers(table: pa.Table) -> pa.Table:
 
 _A_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _OTHER_DATE = re.compile(r"\d{1,2}[/. -](\d{1,2}|[A-Za-z]{3,9})[/. -]\d{2,4}\b.*|\d{4}/\d{1,2}/\d{1,2}\b.*")
+_REAL = r"[-+\d.][-+\d.eE]*"
+_LISTED = re.compile(rf"\s*[\[(]\s*{_REAL}([\s,]+{_REAL}){{2,}}[\s,]*[\])]\s*")  # "[0.5, -1e-3, 2]"; no interval
 _FEW_TEXTS = 20  # rows below which texts may all differ by chance
 
 
@@ -89,6 +92,17 @@ def dates_to_days(table: pa.Table) -> tuple[pa.Table, dict[str, FloatArray]]:
             "features= (--feature) names the columns to read instead",
         )
     return table, found
+
+
+def warn_of_lists(texts: Mapping[str, Sequence[str]]) -> list[str]:
+    """Warn of columns of text, given by some of their entries, that are lists of numbers; return their names."""
+    found = [name for name, of in texts.items() if of and all(map(_LISTED.fullmatch, of[:_FEW_TEXTS]))]
+    if found:
+        warn(
+            f"{_columns_hold(found)} lists of numbers, and is read as text, as CSV has no lists; written to a parquet "
+            f"or JSON lines file they are vectors, read by features={found[0]!r} (--feature {shlex.quote(found[0])})"
+        )
+    return found
 
 
 def warn_of_texts(distinct: Mapping[str, Sequence[str]], rows: int) -> None:

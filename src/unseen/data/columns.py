@@ -6,6 +6,7 @@ The formats of parquet, CSV, frames and Hugging Face data sets derive from `Tabl
 from __future__ import annotations
 
 import json
+import shlex
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -21,7 +22,6 @@ import pyarrow.compute as pc
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.data.arrow import (
     CATEGORY,
-    LIST,
     NUMBER,
     TEXT,
     WORD,
@@ -32,6 +32,7 @@ from unseen.data.arrow import (
     is_readable,
     to_numbers,
     value_type,
+    warn_of_lists,
     warn_of_texts,
 )
 from unseen.data.base import ArrayData, Samples, TableData, TextData, warn_of_rounding
@@ -178,6 +179,7 @@ class TableFormat(Format):
         if options.for_images:
             raise ArgumentError("image_size, mode, on_error and workers are for images; there are none here")
         wanted = self._choose_inputs(rest, notes)
+        _refuse_lists(schema, wanted)
         kinds = [schema.field(name).type for name in wanted]
         text = options.text
         if text is None and ((len(kinds) == 1 and is_list(kinds[0])) or all(is_any(kind, NUMBER) for kind in kinds)):
@@ -186,7 +188,9 @@ class TableFormat(Format):
         if options.memory_limit is not None:
             raise ArgumentError("memory_limit is for images and vectors; there are none here")
         if text is not None or (len(kinds) == 1 and is_any(kinds[0], TEXT)):
-            return TextData(_to_texts(self.read(wanted).column(0), wanted[0]), labelled, **about)
+            texts = _to_texts(self.read(wanted).column(0), wanted[0])
+            warn_of_lists({wanted[0]: texts[:HEAD].tolist()})
+            return TextData(texts, labelled, **about)
         notes += _conversions(schema, wanted)
         table, self.days = dates_to_days(to_numbers(self.read(wanted)))
         if self.days:
@@ -228,6 +232,22 @@ class TableFormat(Format):
                     f"column {name!r} holds names of image files, such as {entries[0]!r}; image={name!r} reads the "
                     "images, features= takes columns as they are"
                 )
+
+
+def _refuse_lists(schema: pa.Schema, names: Sequence[str]) -> None:
+    """Refuse lists of numbers, such as embeddings, beside other columns; say how to name either."""
+    lists = [name for name in names if is_list(schema.field(name).type)]
+    if not lists or len(names) == 1:
+        return
+    others = [name for name in names if name not in lists]
+    more = ["..."] if others[3:] else []
+    listed = ", ".join([*map(repr, others[:3]), *more])
+    typed = " ".join([*(f"--feature {shlex.quote(name)}" for name in others[:3]), *more])
+    rest = f", or the other columns, as in features=[{listed}] ({typed})" if others else ""
+    raise DataError(
+        f"column {lists[0]!r} holds lists of numbers, which are inputs only by themselves: name it alone, as in "
+        f"features={lists[0]!r} (--feature {shlex.quote(lists[0])}){rest}"
+    )
 
 
 def refuse_twice(names: Sequence[str], where: str, remedy: str = "rename one") -> None:
@@ -302,8 +322,6 @@ def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) 
             remedy = "make numbers or text of it"
             if pa.types.is_temporal(one.type):
                 remedy = "make numbers of it, such as seconds"
-            elif is_any(one.type, LIST):
-                remedy = "lists of numbers are inputs where they are the only column"
             raise DataError(
                 f"column {one.name!r} has type {one.type}, which is no feature; {remedy}, or name the other columns by "
                 "features= (--feature)"
@@ -322,7 +340,8 @@ def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) 
         values.append(distinct)
     words = zip(table.schema, values, strict=True)
     texts = {one.name: [v for v in of if v is not None] for one, of in words if is_any(value_type(one.type), TEXT)}
-    warn_of_texts(texts, table.num_rows)
+    listed = warn_of_lists(texts)
+    warn_of_texts({name: of for name, of in texts.items() if name not in listed}, table.num_rows)
     return TableData(codes, values, labelled, **about)
 
 
