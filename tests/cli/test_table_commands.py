@@ -44,3 +44,12 @@ def test_what_is_wrong_is_one_line(unseen_says, people, tmp_path):
     refused(unseen_says(*command, "--label", "incom"), 1, "unknown column for label 'incom'; did you mean 'income'")
     people.write_text(people.read_text() + "1,2\n")
     refused(unseen_says(*command, "--label", "income"), 1, r"row 62 of the file has 2: '1,2'; put")
+
+
+def test_notes_name_options_as_they_are_typed(unseen_says, people, tmp_path):
+    head, *rows = people.read_text().splitlines()
+    people.write_text("\n".join([f"{head},split", *(f"{row},{'ab'[at % 2]}" for at, row in enumerate(rows))]) + "\n")
+    command = ["prune", people, "--label", "income", "--keep", "0.5", "--learner", "logistic", "--no-report"]
+    said = unseen_says(*command, "--out", tmp_path / "run")
+    assert said.code == 0, said.err
+    assert "all splits are used: a, b; --split chooses one" in said.err

@@ -77,7 +77,8 @@ def aligned(lines: list[tuple[str, str]], console: Console = out, *, beside: Ite
     """Print lines of a word and its text, the texts one under the other; `beside` are the words of lines around."""
     width = max(map(len, [*(word for word, _ in lines), *beside])) + 2
     for word, text in lines:
-        console.print(Text.assemble((word.ljust(width), "bold"), printable(text)))
+        said = as_typed(text) if word == "note" else text
+        console.print(Text.assemble((word.ljust(width), "bold"), printable(said)))
 
 
 def printable(text: str) -> str:

@@ -230,7 +230,7 @@ class TableFormat(Format):
             if entries and all(entry.lower().endswith(SUFFIXES) for entry in entries):
                 raise DataError(
                     f"column {name!r} holds names of image files, such as {entries[0]!r}; image={name!r} reads the "
-                    "images, features= takes columns as they are"
+                    "images, features= (--feature) takes columns as they are"
                 )
 
 

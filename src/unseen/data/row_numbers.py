@@ -138,4 +138,7 @@ def _all_differ(values: npt.NDArray[Any], parts: IntArray) -> bool:
 def note_left_out(numbering: dict[str, str]) -> str:
     """Describe, for the notes, the columns that number the rows, each with the reason."""
     named = "; ".join(f"{name!r} ({reason})" for name, reason in numbering.items())
-    return f"left out of the inputs, as they number the rows: {named}; name them as features to take them in, or one as the ids"
+    return (
+        f"left out of the inputs, as they number the rows: {named}; name them as features to take them in, or one as "
+        "the ids"
+    )
