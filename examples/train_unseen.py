@@ -23,7 +23,7 @@ def train(dataset):
 
 
 torch.manual_seed(0)
-recorder = unseen.Recorder(y, plan=unseen.folds(5), scores=["el2n"])
+recorder = unseen.Recorder(y, plan=unseen.folds(5))
 for fit in recorder:
     model = train(Subset(dataset, fit.train))
     with torch.no_grad():

@@ -143,8 +143,8 @@ class ScoreTable:
     def mean_recall(self) -> float | None:
         """The mean over classes of the share of their judged samples that were predicted; None where none was judged.
 
-        >>> predicted = dict(labels=[0, 0, 0, 1], predictions=[0, 0, 0, 0])
-        >>> table = ScoreTable.of("loss", [0.1, 0.2, 0.3, 2.0], direction="harder", **predicted)
+        >>> table = ScoreTable.of("loss", [0.1, 0.2, 0.3, 2.0], direction="harder", labels=[0, 0, 0, 1])
+        >>> table = replace(table, predictions=np.zeros(4, np.int64))
         >>> table.accuracy, table.mean_recall
         (0.75, 0.5)
         """

@@ -212,6 +212,7 @@ class Advice:
             **content,
             **{name: float(content[name]) for name in ("prune", "margin")},
             **{name: int(content[name]) for name in ("budget", "n")},
+            "about": dict(content["about"]),
             "verdict": Verdict(**content["verdict"]),
             "beside_random": None if beside is None else Verdict(**beside),
             "difference": Interval.from_json(content["difference"]),

@@ -35,9 +35,11 @@ from unseen.engine.scoring import Abilities, SampleInfo, Scoring, check_score
 from unseen.errors import ArgumentError, DataError, ExposureError, some, warn
 from unseen.learners.base import ROUNDING, logits_of, look_like_probabilities
 from unseen.scores.accumulator import ScoreSink
+from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import listed, resolve
 from unseen.scores.streaming import Course, Score
 
+DEFAULT_SCORES = ("el2n", LABEL_ISSUE)  # that the default rule reads, without the sides of `halves`
 UNNAMED = "recorder"  # the name of a loop without one
 TELLING = 8  # the least rows to judge by; fewer may be in [0, 1] and sum to 1 by chance
 
@@ -49,7 +51,7 @@ class Recorder:
         labels: (n,) labels of one type, whose sorted order is that of the columns of the logits (`class_names`); None,
             with `n`, for tasks without classes, where only `loss=` is recorded.
         plan: the exposure plan, its name, or a number of folds; `folds()` if not given.
-        scores: one or several names or `Score` objects.
+        scores: one or several names or `Score` objects; by default those that the default rule of `select` reads.
         ids: (n,) sample ids; the rows 0..n-1 if not given. `fit.train` holds rows, `record` takes ids.
         groups: (n,) groups whose members stay on one side of each fit, or None.
         classes: the number of classes, C, where a class may be missing from the data: labels are then 0..C-1, or have
@@ -75,7 +77,7 @@ class Recorder:
         labels: npt.ArrayLike | None = None,
         *,
         plan: Plan | str | int | None = None,
-        scores: str | Score | Sequence[str | Score] = "el2n",
+        scores: str | Score | Sequence[str | Score] = DEFAULT_SCORES,
         ids: npt.ArrayLike | None = None,
         groups: npt.ArrayLike | None = None,
         classes: int | None = None,
@@ -284,7 +286,7 @@ class Recorder:
         predictions: npt.ArrayLike,
         labels: npt.ArrayLike,
         *,
-        scores: str | Score | Sequence[str | Score] = "el2n",
+        scores: str | Score | Sequence[str | Score] = DEFAULT_SCORES,
         folds: npt.ArrayLike | None = None,
         ids: npt.ArrayLike | None = None,
         probabilities: bool = False,
@@ -296,7 +298,7 @@ class Recorder:
                 `cross_val_predict`, NumPy or torch.
             labels: (n,) numbers 0..C-1; or C different labels of any one type, whose sorted order is the order of the
                 columns, as in scikit-learn.
-            scores: one or several names or `Score` objects.
+            scores: one or several names or `Score` objects; by default as for a recorder.
             folds: (n,) the fold of each sample, so that scores can be aligned by fold; one fold if not given.
             ids: (n,) sample ids.
             probabilities: whether `predictions` are probabilities; their logarithm is taken. There is a warning where
