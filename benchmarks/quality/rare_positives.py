@@ -11,13 +11,14 @@ test rows: ROC AUC, average precision, mean recall, accuracy and log loss, five 
 Protocol, written before the runs. `prune` by its default of then was shown once on the report beds, where nothing was
 chosen. A pilot on `adult` (1 %, three replicates) had asked whether the scores should be used where the fallback
 ignores them, because models rank well: AUC and average precision hardly differed, so the fallback stayed. The report
-has accuracy below random, since a class of 1 % becomes 9 % of a coreset. So quotas are tried on tuning beds
-(`--side tuning`): a floor of 0.2, 0.1 or 0.05 of the mean share; a floor of 0.2 for at most 2, 3 or 5 times the share
-that the class has in the data; each with random, strata of equal count or strata of equal width inside the classes. A
-quota may replace the default if accuracy is certainly below random in no more cells than before, and in AUC and average
-precision, averaged over cells, it loses less than a fifth of the gain over random. It is then shown once on the report. None did
-replace it; the report was run again with two ways to make up for the shares: weights of samples, and predicted
+has accuracy below random, since a class of 1 % becomes 9 % of a coreset. So quotas are tried on tuning beds (`--side
+tuning`): a floor of 0.2, 0.1 or 0.05 of the mean share; a floor of 0.2 for at most 2, 3 or 5 times the share that the
+class has in the data; each with random, strata of equal count or strata of equal width inside the classes. A quota may
+replace the default if accuracy is certainly below random in no more cells than before, and in AUC and average
+precision, averaged over cells, it loses less than a fifth of the gain over random. It is then shown once on the report.
+None did replace it; the report was run again with two ways to make up for the shares: weights of samples, and predicted
 probabilities multiplied by the share of the class in all data over that in the coreset (Elkan 2001).
+
 Every cell is a line of `OUT/rare_positives_<side>.jsonl`; `--write` makes a file of them in benchmarks/results.
 """
 
