@@ -145,7 +145,8 @@ def test_classes_that_are_lost_or_much_more_frequent_are_told(unseen_says, tmp_p
     lines = dict(line.split(maxsplit=1) for line in said.splitlines())
     assert lines["classes"] == (
         "b is 3.0 % of the samples and 6.7 % of the coreset, c is 0.3 % of the samples and 3.3 % of the coreset; "
-        "--quota proportional keeps the class proportions"
+        "their predicted probabilities times the first share over the second make up for it, "
+        "--quota proportional avoids it"
     )
     assert "lost" not in lines
     few = unseen_says("select", tmp_path / "run", "--keep", "2", "--rule", "top", "--out", tmp_path / "2.parquet").out

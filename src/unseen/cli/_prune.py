@@ -299,7 +299,7 @@ def describe_classes(table: ScoreTable, chosen: Coreset) -> list[tuple[str, str]
 
     >>> table = unseen.ScoreTable.of("el2n", [0.1] * 10, direction="harder", labels=[0] * 9 + [1])
     >>> describe_classes(table, unseen.rules.top(table, keep=2, labels=table.labels, quota="uniform"))
-    [('classes', '1 is 10.0 % of the samples and 50.0 % of the coreset')]
+    [('classes', '1 is 10.0 % of the samples and 50.0 % of the coreset; its predicted odds times 0.11 make up for it')]
     """
     import numpy as np
 
@@ -319,8 +319,12 @@ def describe_classes(table: ScoreTable, chosen: Coreset) -> list[tuple[str, str]
             f"{names[c]} is {percent(share[c])} of the samples and {percent(kept[c])} of the coreset" for c in more
         )
         floored = chosen.provenance.get("quota_by") == "floored"
-        hint = "; --quota proportional keeps the class proportions" if floored else ""
-        lines.append(("classes", f"{said}{hint}"))
+        hint = "; their predicted probabilities times the first share over the second make up for it"
+        if more.size == 1 and not lost.size:
+            before_odds, after_odds = (float(part[more[0]] / (1 - part[more[0]])) for part in (share, kept))
+            hint = f"; its predicted odds times {before_odds / after_odds:.2g} make up for it"
+        hint += ", --quota proportional avoids it" if floored else ""
+        lines.append(("classes", f"{said}{'' if lost.size else hint}"))
     return lines
 
 
