@@ -239,12 +239,27 @@ def test_a_second_process_on_the_same_run_is_refused(unseen_says, prune, finishe
     assert unseen_says(*prune, "--out", finished).code == 0
 
 
-@pytest.mark.parametrize("place", ["digits.npz/run", "digits.npz"])
-def test_a_run_under_a_file_is_refused(unseen_says, prune, digits_file, place):
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("digits.npz/run", "cannot write .*; choose a folder that can be written"),
+        ("digits.npz", "digits.npz is a file, and a run is a directory; choose another --out"),
+    ],
+)
+def test_a_run_under_a_file_is_refused(unseen_says, prune, digits_file, place, why):
     before = digits_file.read_bytes()
-    said = unseen_says(*prune, "--out", digits_file.parent / place)
-    refused(said, 3, "cannot write .*; choose a folder that can be written")
+    refused(unseen_says(*prune, "--out", digits_file.parent / place), 3, why)
     assert digits_file.read_bytes() == before
+
+
+@pytest.mark.parametrize("rule", [(), ("--rule", "auto", "--yes")])
+def test_files_of_somebody_else_are_not_replaced(unseen_says, prune, tmp_path, rule):
+    (tmp_path / "scores.parquet").write_text("mine")
+    said = unseen_says(*prune[:2], *rule, "--keep", "0.5", "--learner", "ridge", "--out", tmp_path)
+    assert said.code == 3
+    assert "holds no run, but scores.parquet, which a run would replace; choose another --out, such as" in said.err
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["scores.parquet"]
+    assert (tmp_path / "scores.parquet").read_text() == "mine"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -355,6 +356,33 @@ def test_a_worker_moves_a_damaged_checkpoint_aside_too(path):
         (path / FILES[-1]).write_bytes(b"x")
         assert store.load() is None
     assert (path / f"{FILES[-1]}.damaged").exists()
+
+
+# A folder of somebody else
+
+
+@pytest.mark.parametrize("name", ["scores.parquet", "report.html", "manifest.json", "events.jsonl", "lock"])
+def test_a_new_run_replaces_no_file_that_is_not_of_a_run(tmp_path, name):
+    (tmp_path / name).write_text("mine\n")
+    with pytest.raises(RunError, match=rf"holds no run, but {re.escape(name)}, which a run would replace; choose"):
+        RunDirectory(tmp_path).open(MANIFEST)
+    assert files_in(tmp_path) == [name]
+    assert (tmp_path / name).read_text() == "mine\n"
+
+
+def test_a_new_run_may_begin_beside_other_files_and_after_a_kill_behind_its_lock(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "lock").write_text('{"pid": 1, "host": "x"}')
+    (tmp_path / "events.jsonl").write_text("")
+    fill(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_run_that_was_copied_without_its_lock_continues(path):
+    (path / "lock").unlink()
+    with RunDirectory(path) as run:
+        run.open(MANIFEST)
+        assert run.table() is not None
 
 
 # A damaged manifest

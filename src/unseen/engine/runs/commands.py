@@ -86,6 +86,7 @@ def keep_command(run: Path, command: Mapping[str, Any]) -> None:
     try:
         owner = digest_of(RunDirectory(run).manifest())
     except RunError:  # the first step is in a run inside this one, which has no manifest yet
+        RunDirectory(run).refuse_occupied()
         owner = None
     content = {"format": FORMAT, **command, "manifest": owner}
     if outside(command["options"]) and (signature := _sign(content, make=True)) is not None:

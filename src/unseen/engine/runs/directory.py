@@ -19,6 +19,7 @@ ever unpickled.
 
 from __future__ import annotations
 
+import os
 import secrets
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -44,13 +45,14 @@ from unseen.engine.runs.base import (
     digest_of,
     find_malformed,
     normal,
+    parse_object,
     plain_arrays,
     refuse_newer,
     seal,
     unseal,
 )
 from unseen.engine.runs.files import EventLog, Lock, file_digest, move_aside, read_whole, record, remove, understood
-from unseen.errors import ArgumentError, CorruptFileError, RunError, RunMismatchError, StorageError
+from unseen.errors import ArgumentError, CorruptFileError, RunError, RunMismatchError, StorageError, some
 
 _DIGEST = 32  # hexadecimal digits
 _CHUNK = 1 << 20
@@ -154,6 +156,22 @@ class DirectoryCheckpoints:
 T = TypeVar("T")
 
 OUTPUTS = "outputs.json"
+# What the commands write into a run by a fixed name.
+_WRITTEN = (
+    "manifest.json",
+    "events.jsonl",
+    "command.json",
+    OUTPUTS,
+    "scores.parquet",
+    "coreset.parquet",
+    "history.parquet",
+    "evaluation.parquet",
+    "sweep.parquet",
+    "sweep.md",
+    "sweep.svg",
+    "advice.json",
+    "report.html",
+)
 _REPEAT = "repeat the original command with the same --out to rebuild it"
 
 
@@ -188,9 +206,11 @@ class RunDirectory(Run):
         Raises:
             RunLockedError: another process is working here.
             RunMismatchError: it is the run of another configuration; nothing is changed.
-            StorageError: the directory cannot be written.
+            RunError: it is a folder whose files a new run would replace.
+            StorageError: it is a file, or cannot be written.
         """
         now = normal(manifest)
+        self.refuse_occupied()
         lock = Lock(self.path / "lock")
         try:
             raw = read_whole(self._manifest_path)
@@ -215,6 +235,22 @@ class RunDirectory(Run):
             self.close()
             lock.release()
             raise
+
+    def refuse_occupied(self) -> None:
+        """Refuse a file, and a folder that is no run but holds files that a new run would replace."""
+        if self.path.exists() and not self.path.is_dir():
+            raise StorageError(f"{self.path} is a file, and a run is a directory; choose another out=")
+        taken = [name for name in ("lock", *_WRITTEN) if os.path.lexists(self.path / name)]
+        # A run makes its lock before any other file, so it is looked for last: another process may begin right now.
+        if not taken or _is_lock(self.path / "lock"):
+            return
+        # `--rule auto` keeps its command first. A copy of a run may lack the lock.
+        if any(unseal(read_whole(self.path / name) or b"") is not None for name in ("manifest.json", "command.json")):
+            return
+        raise RunError(
+            f"{self.path} holds no run, but {some(taken)}, which a run would replace; choose another out=, such as "
+            f"{self.path / 'run'}"
+        )
 
     def close(self) -> None:
         """Release the lock; what was saved stays."""
@@ -364,6 +400,14 @@ class RunDirectory(Run):
     def _ignore(self, path: Path) -> None:
         name = path.relative_to(self.path).as_posix()
         self.event("ignored", file=name, reason="it belongs to another configuration")
+
+
+def _is_lock(path: Path) -> bool:
+    """Return whether the file is the lock of a run: empty, or the name of its holder."""
+    if not path.is_file():
+        return False
+    raw = read_whole(path)
+    return not raw or parse_object(raw) is not None
 
 
 def _read_sealed(path: Path) -> dict[str, Any] | None:
