@@ -135,6 +135,18 @@ def test_quiet_prints_the_result_only(unseen_says, prune, tmp_path):
     assert said.out.startswith(kept)
 
 
+@pytest.mark.parametrize("how", ["--quiet", "--json"])
+def test_warnings_are_not_hidden_with_the_progress(unseen_says, tmp_path, how):
+    x = np.random.default_rng(1).normal(size=(200, 40))
+    x[9] = x[4]
+    np.savez(tmp_path / "noise.npz", x=x, y=np.arange(200) % 4)
+    command = ("prune", tmp_path / "noise.npz", "--keep", "0.5", "--learner", "logistic", "--no-report", how)
+    first, second = unseen_says(*command, "--out", tmp_path / "run").err.splitlines()
+    assert first.startswith("warning: exact copies of one sample have different labels: ids 4 (0) and 9 (1), for")
+    assert second.startswith("warning: held-out models are right on ")
+    assert second.endswith("the coreset is random within each class (name a rule to decide)")
+
+
 def test_classes_that_are_lost_or_much_more_frequent_are_told(unseen_says, tmp_path):
     rng = np.random.default_rng(0)
     label = np.repeat(["a", "b", "c"], [290, 9, 1])

@@ -301,9 +301,11 @@ class Reporter:
             err.print(Text("nothing was trained"))
             raise typer.Exit(DECLINED)
 
-    def _on_say(self, *, text: str) -> None:
-        """Print a result on the way, such as the quality at a step."""
-        if not self.quiet:
+    def _on_say(self, *, text: str, warning: bool = False) -> None:
+        """Print a result on the way, such as the quality at a step, or a warning, which `--quiet` does not hide."""
+        if warning:
+            warn(text, UserWarning, __file__, 0)
+        elif not self.quiet:
             err.print(Text(text))
 
     def _on_epoch(self, *, fit: str, epoch: int, epochs: int, **more: Any) -> None:
@@ -426,8 +428,8 @@ def outlook(plan: dict[str, Any], options: dict[str, Any], budget: str | None, h
     if budget is not None:
         lines.insert(1, ("budget", budget))
     if plan["groups"]:
-        what = "sets of exact copies" if plan["copies_alone"] else "groups or sets of exact copies"
-        lines.insert(1, ("groups", f"{plan['groups']:,} {what}; each stays in one fold"))
+        one, more = ("set", "sets") if plan["copies_alone"] else ("group or set", "groups or sets")
+        lines.insert(1, ("groups", f"{_many(plan['groups'], one, more)} of exact copies; each stays in one fold"))
     if held:
         lines[-1] = ("done", f"{held} of {_many(plan['fits'], 'training')} finished earlier in this run")
     return lines + [("note", note) for note in plan["notes"]]

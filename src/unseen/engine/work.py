@@ -376,11 +376,11 @@ class Work:
         return longer
 
     def tell(self, text: str) -> None:
-        """Report a sentence for people (`"say"`), or warn where nobody listens to reports."""
+        """Report a warning (`"say"`, with `warning`), or warn where nobody listens to reports."""
         if self.report is _ignore_report:
             warn(text)
         else:
-            self.report("say", text=text)
+            self.report("say", text=text, warning=True)
 
     def run_jobs(self, jobs: Iterable[executors.Job], report: Report) -> Iterator[tuple[executors.Job, Arrays]]:
         """Run jobs of scorings or trainings; yield each with its result as it ends.
@@ -467,10 +467,9 @@ def _find_contradiction(samples: SampleInfo, copies: IntArray | None) -> str | N
         return None
     one, other = order[at[0]], order[at[0] + 1]
     pair = " and ".join(f"{samples.ids[row]} ({samples.class_names[samples.labels[row]]})" for row in (one, other))
-    return (
-        f"exact copies of {len(np.unique(same[at])):,} samples have different labels: ids {pair}, for example; look at "
-        "them first"
-    )
+    count = len(np.unique(same[at]))
+    of = "one sample" if count == 1 else f"{count:,} samples"
+    return f"exact copies of {of} have different labels: ids {pair}, for example; look at them first"
 
 
 # ---- what a scoring says and refuses before it begins, and what it warns of at its end -------------------------------
