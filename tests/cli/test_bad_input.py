@@ -194,7 +194,6 @@ def test_features_of_another_data_set_are_refused_before_training(unseen_says, p
         (["--learner", "forest:n_estimators=3"], r"learner\.learner: 'sklearn:Log\w+' \(run\) != 'sklearn:Random"),
         (["--threads", "2"], r"settings\.threads: 1 \(run\) != 2 \(now\)"),
         (["--also", "loss"], r"scores\.loss: absent \(run\)"),
-        (["--groups", "none"], r"fingerprint\.groups"),
     ],
 )
 def test_another_configuration_is_refused_with_what_differs(unseen_says, prune, finished, change, differs):
@@ -203,6 +202,22 @@ def test_another_configuration_is_refused_with_what_differs(unseen_says, prune, 
     refused(said, 3, "is the run of another configuration; repeat its options, or choose another --out")
     refused(said, 3, differs)
     assert content(finished) == before
+
+
+def test_data_read_with_other_options_are_refused(unseen_says, prune, finished):
+    said = unseen_says(*prune, "--groups", "none", "--out", finished)
+    refused(said, 3, "began with other data than this, or read it with other options; give the same, or choose another")
+    refused(said, 3, r"fingerprint\.groups")
+
+
+def test_data_that_was_only_touched_are_refused_with_a_way_on(unseen_says, prune, finished, digits_file, tmp_path):
+    copy = shutil.copyfile(digits_file, tmp_path / digits_file.name)
+    os.utime(copy, (1, 1))
+    said = unseen_says("prune", copy, *prune[2:], "--out", finished)
+    refused(
+        said, 3, "finished began with other files than these, by their names, sizes or times; give those, or choose"
+    )
+    refused(said, 3, r"if their content is the same, its scores hold: unseen select \S+finished --out NEW")
 
 
 def test_other_data_are_refused_and_named_as_what_differs(unseen_says, prune, finished, digits_file, tmp_path):

@@ -98,6 +98,18 @@ def check_same(name: str, run: Mapping[str, Any], now: Mapping[str, Any]) -> Non
     """Refuse to continue the run `name` with another configuration; the message lists what differs."""
     if differing := differences(run, now):
         head = f"{name} is the run of another configuration; repeat its options, or choose another out=:"
+        if all(line.startswith("fingerprint.") for line in differing):
+            head = (
+                f"{name} began with other data than this, or read it with other options; give the same, or choose "
+                "another out=:"
+            )
+        if all(line.startswith("fingerprint.stamps:") for line in differing):
+            head = (
+                f"{name} began with other files than these, by their names, sizes or times; give those, or choose "
+                "another out=:"
+            )
+            if "scores" in run:
+                differing.append(f"if their content is the same, its scores hold: unseen select {name} --out NEW")
         if all(line.startswith("scores.") for line in differing):
             differing.append(f"to choose from its scores by another rule: unseen select {name} --out NEW")
         raise RunMismatchError("\n  ".join([head, *differing]))
