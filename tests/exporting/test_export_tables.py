@@ -18,6 +18,7 @@ import unseen
 from unseen.data import from_arrays, from_folder, from_huggingface, from_parquet, resolve
 from unseen.engine.runs.files import LOCK
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
+from unseen.exporting.api import KINDS
 
 ROWS = [0, 1, 2, 6, 11]
 VECTORS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
@@ -241,6 +242,26 @@ def test_rows_of_a_csv_are_exported_as_they_are_written(tmp_path, name, separato
     assert out.read_bytes().decode().replace("\r\n", "\n") == "\n".join(["\ufeff" + head, *kept]) + "\n"
     with pytest.raises(ArgumentError, match=r"out must not end in .gz"):
         unseen.export(pruned, "csv", tmp_path / "kept.csv.gz", data=path, features=["n"])
+
+
+@pytest.mark.parametrize(
+    ("layout", "told"),
+    [
+        ({}, "pandas.read_csv({!r})"),
+        ({"sep": "\t"}, "pandas.read_csv({!r}, sep='\\t')"),
+        ({"sep": ";"}, "pandas.read_csv({!r}, sep=';')"),
+        ({"sep": ";", "decimal": ","}, "pandas.read_csv({!r}, sep=';', decimal=',')"),
+    ],
+)
+def test_the_code_that_is_told_reads_a_csv_as_its_source(tmp_path, layout, told):
+    frame = pd.DataFrame({"x": np.linspace(0, 1, 40).round(3), "label": np.tile(["a", "b"], 20)})
+    frame.to_csv(tmp_path / "t.csv", index=False, **layout)
+    pruned = unseen.prune(tmp_path / "t.csv", keep=10, rule="random", learner="forest:n_estimators=3")
+    out = unseen.export(pruned, "csv", tmp_path / "kept.csv", data=tmp_path / "t.csv")
+    code = KINDS.get("csv").reading(str(out))
+    assert code == told.format(str(out))
+    kept = eval(code, {"pandas": pd})
+    pd.testing.assert_frame_equal(kept, frame.iloc[pruned.coreset.indices].reset_index(drop=True))
 
 
 def test_a_csv_whose_quotes_do_not_pair_is_exported_by_its_values(tmp_path):

@@ -94,12 +94,12 @@ def export(
     if json:
         print_json({"run": str(run), "to": to, "out": str(place)})
     else:
-        what, use = kind.summary, kind.use
+        what, use = kind.summary, kind.reading(str(place))
         if keys:
-            what, use = "the keys of samples, one a line", "set(open({out!r}).read().splitlines())"
+            what, use = "the keys of samples, one a line", f"set(open({str(place)!r}).read().splitlines())"
         if column == "id":
-            what, use = "the ids of samples, one array", "set(numpy.load({out!r}).tolist())"
-        aligned([("made", f"{to}: {what}"), ("at", str(place)), ("use", use.format(out=str(place)))])
+            what, use = "the ids of samples, one array", f"set(numpy.load({str(place)!r}).tolist())"
+        aligned([("made", f"{to}: {what}"), ("at", str(place)), ("use", use)])
 
 
 class ExportProgress:

@@ -313,7 +313,7 @@ class CsvFormat(LoadedFormat):
             first = header.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise _not_utf8(path, "the names of columns", header) from None
-        separator = max(_SEPARATORS, key=first.count)
+        separator = _separator_in(first)
         names = [name for name in (name.strip().strip('"') for name in first.split(separator)) if name]
         twice = len(set(names)) < len(names)
         if any(_REAL.fullmatch(name) or (twice and _NUMBER.fullmatch(name)) for name in names):
@@ -329,7 +329,7 @@ class CsvFormat(LoadedFormat):
                 _check_utf8(path, name, column)
         words = {";": ["columns are separated by semicolons"], "\t": ["columns are separated by tabs"]}
         notes = words.get(separator, [])
-        if separator == ";" and any(_all_match(column, _DECIMAL_COMMA, _PLAIN) for column in table.columns):
+        if separator == ";" and _has_decimal_commas(table):
             table = _parse_csv(path, separator, size, decimal_point=",")
             notes.append("numbers have decimal commas")
         for name, column in zip(table.column_names, table.columns, strict=True):
@@ -453,6 +453,22 @@ def from_csv(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
 def from_json_lines(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
     """Read a file of JSON objects, one a line; all else is as in `from_csv`."""
     return JsonLinesFormat(path, **options).open()
+
+
+def layout_of(path: Path) -> tuple[str, str]:
+    """Return the separator and the decimal point of a CSV file."""
+    header = _first_line(path)
+    separator = _separator_in(header.decode("utf-8-sig"))
+    commas = separator == ";" and _has_decimal_commas(_parse_csv(path, separator, max(_BLOCK, 4 * len(header))))
+    return separator, "," if commas else "."
+
+
+def _separator_in(header: str) -> str:
+    return max(_SEPARATORS, key=header.count)
+
+
+def _has_decimal_commas(table: pa.Table) -> bool:
+    return any(_all_match(column, _DECIMAL_COMMA, _PLAIN) for column in table.columns)
 
 
 def _records(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -30,7 +30,11 @@ class Kind:
 
     write: Callable[..., None]  # called with the request, the place, and the options by name; all or nothing
     summary: str  # what it writes, in a few words
-    use: str  # code that reads the result; `{out}` is the place
+    use: str | Callable[[str], str]  # code that reads the result; `{out}` is the place, or it is called with the place
+
+    def reading(self, out: str) -> str:
+        """Return code that reads the result in `out`."""
+        return self.use.format(out=out) if isinstance(self.use, str) else self.use(out)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -48,7 +52,7 @@ for _name, _kind in {
         "torchvision.datasets.ImageFolder({out!r})",
     ),
     "parquet": Kind(tables.to_parquet, "the rows with all columns, in one file", "pandas.read_parquet({out!r})"),
-    "csv": Kind(tables.to_csv, "the rows with all columns of numbers and text", "pandas.read_csv({out!r})"),
+    "csv": Kind(tables.to_csv, "the rows with all columns of numbers and text", tables.read_by_pandas),
     "huggingface": Kind(tables.to_huggingface, "a saved Hugging Face data set", "datasets.load_from_disk({out!r})"),
     "webdataset": Kind(
         images.to_webdataset,

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from unseen.core.files import replace_file
 from unseen.core.table import ScoreTable
 from unseen.data.datasets import HuggingFaceFormat
-from unseen.data.frames import CsvFormat
+from unseen.data.frames import CsvFormat, layout_of
 from unseen.engine.runs.directory import results_of
 from unseen.engine.runs.files import mapped
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, some
@@ -96,6 +96,13 @@ def to_csv(request: ExportRequest, out: Path) -> None:
                 writer.write_table(table)
 
     replace_file(out, write)
+
+
+def read_by_pandas(out: str) -> str:
+    """Return the call of pandas that reads a CSV file; rows that were copied have the separators of their source."""
+    separator, point = layout_of(Path(out))
+    given = [("sep", separator, ","), ("decimal", point, ".")]
+    return f"pandas.read_csv({', '.join([repr(out), *(f'{name}={a!r}' for name, a, usual in given if a != usual)])})"
 
 
 def to_huggingface(request: ExportRequest, out: Path) -> None:
