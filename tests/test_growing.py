@@ -248,8 +248,8 @@ OTHER = unseen.ScoreTable.of("s", np.zeros(300), direction="harder")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "give exactly one of keep and prune, got none"),
-        ({"keep": 60, "prune": 60}, "exactly one of keep and prune"),
+        ({}, "give exactly one of keep= and prune=, got none"),
+        ({"keep": 60, "prune": 60}, "exactly one of keep= and prune="),
         ({"keep": 12}, "the start of 6 samples is too small to train on: it must be at least 10, one a class"),
         ({"keep": 60, "start": 0.1}, "the start of 6 samples is too small"),
         ({"keep": 60, "start": 1.0}, r"start must be a share of the budget in \(0, 1\), or a coreset, got 1.0"),

@@ -31,8 +31,8 @@ QUICK = ["--learner", "logistic", "--folds", "2", "--threads", "1", "--no-report
 @pytest.mark.parametrize(
     ("options", "pattern"),
     [
-        ([], "exactly one of keep and prune, got none"),
-        (["--keep", "0.5", "--prune", "0.5"], r"exactly one of keep and prune, got --keep 0\.5 and --prune 0\.5"),
+        ([], "exactly one of --keep and --prune, got none"),
+        (["--keep", "0.5", "--prune", "0.5"], r"exactly one of --keep and --prune, got --keep 0\.5 and --prune 0\.5"),
         (["--keep", "0"], r"keep as a count must be in 1\.\.200 for 200 samples, got 0"),
         (["--keep", "0.0"], r"keep as a fraction must be in \(0, 1\], got 0\.0"),
         (["--keep", "201"], r"keep as a count must be in 1\.\.200 for 200 samples, got 201"),
@@ -330,7 +330,7 @@ def test_a_damaged_table_is_not_selected_from(unseen_says, finished):
         (["select", "RUN", "--keep", "0.5", "--out", "RUN/scores.parquet"], 1, "exists already; choose another name"),
         (["select", "RUN", "--keep", "0.5", "--score", "lss", "--out", "new"], 1, "unknown score of this table 'lss'"),
         (["select", "RUN", "--keep", "900", "--out", "new"], 1, r"keep as a count must be in 1\.\.200"),
-        (["select", "RUN", "--out", "new"], 1, "exactly one of keep and prune"),
+        (["select", "RUN", "--out", "new"], 1, "exactly one of --keep and --prune"),
         (
             ["select", "RUN", "--keep", "5", "--rule", "tip", "--out", "new"],
             1,

@@ -298,6 +298,13 @@ def test_png_files_of_16_bits_are_read_as_any_version_of_pillow_opens_them(tmp_p
     np.testing.assert_array_equal(decoding.pixels(older, decoding.Pixels("L", None, (8, 8)))[..., 0], deep >> 8)
 
 
+def test_images_in_no_class_folder_are_left_out_and_named(folder):
+    shutil.copyfile(next(folder.rglob("*.png")), folder / "stray.png")
+    data = from_folder(folder)
+    assert data.notes[0] == "left out, as they are in no class folder: stray.png"
+    assert "stray.png" not in data.ids
+
+
 def test_options_are_checked(folder):
     with pytest.raises(ArgumentError, match="on_error must be 'raise' or 'skip', got 'ignore'"):
         from_folder(folder, on_error="ignore")

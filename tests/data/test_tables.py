@@ -71,7 +71,7 @@ def test_text(write):
     assert from_parquet(write(t=["a", "b"], label=[0, 1])).kind == "text"
     with pytest.raises(DataError, match="column 'other' must hold text, got int64"):
         from_parquet(path, text="other")
-    with pytest.raises(DataError, match="column 't' has no text in row 1; drop them or write ''"):
+    with pytest.raises(DataError, match=r"column 't' has no text in row 1; drop them or write '' \(in CSV, \"\"\)"):
         from_parquet(write(t=["a", None], label=[0, 1]), text="t")
 
 

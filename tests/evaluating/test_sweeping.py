@@ -171,7 +171,7 @@ def test_methods_of_one_plan_share_its_scorings():
         ({"methods": ["folds:k=2/holdout_gap/top"]}, "asks on one side only"),
         ({"methods": ["folds:k=2/dual/top"]}, "has no epochs"),
         ({"methods": ["grow:steps=2/dual/top"]}, "has no epochs"),
-        ({"keep": [0.5], "prune": [0.5]}, "exactly one of keep and prune"),
+        ({"keep": [0.5], "prune": [0.5]}, "exactly one of keep= and prune="),
         ({"keep": [1]}, "at least 2 samples"),
         ({"seeds": 0}, "seeds must be an integer of at least 1"),
         ({"learner": "mlp", "keep": [100]}, r"on 100 samples is below one batch of 128: .* \(batch_size=25\)"),

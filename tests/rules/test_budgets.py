@@ -45,7 +45,7 @@ def test_counts_are_decimal_and_half_up(n, arguments, expected):
         ({"prune": 1.0}, r"prune as a fraction must be in \[0, 1\)"),
         ({"prune": 50}, r"0\.\.49"),
         ({"keep": 0.001}, "keeps 0; at least one must stay"),
-        ({}, "exactly one of keep and prune, got none"),
+        ({}, "exactly one of keep= and prune=, got none"),
         ({"keep": 0.5, "prune": 0.5}, "got keep=0.5 and prune=0.5"),
     ],
 )

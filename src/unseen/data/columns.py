@@ -407,7 +407,7 @@ def _to_texts(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
         raise DataError(f"column {name!r} must hold text, got {column.type}")
     if column.null_count:
         rows = np.flatnonzero(pc.is_null(column).to_numpy())
-        raise DataError(f"column {name!r} has no text in {count_rows(rows)}; drop them or write ''")
+        raise DataError(f"column {name!r} has no text in {count_rows(rows)}; drop them or write '' (in CSV, \"\")")
     texts: npt.NDArray[Any] = column.to_numpy()
     return texts
 

@@ -255,10 +255,7 @@ def _refuse_or_skip(source: ImageSource, broken: Sequence[tuple[int, str]], opti
     named = some([f"{source.name(row)} ({reason})" for row, reason in broken])
     images = "1 image" if len(broken) == 1 else f"{len(broken):,} images"
     if options.on_error == "raise":
-        raise DataError(
-            f"{images} cannot be read: {named}; repair or remove them, or drop them with on_error='skip' "
-            "(--on-error skip)"
-        )
+        raise DataError(f"{images} cannot be read: {named}; repair or remove them, or drop them with on_error='skip'")
     if len(broken) == len(source):
         raise DataError(f"the data set is empty: none of its images can be read: {named}")
     return f"{images} dropped that cannot be read: {named}"
@@ -455,7 +452,9 @@ def _list_images(root: Path) -> tuple[Labelling, list[str]]:
     paths = np.array([path for images in below.values() for path in images])
     labels = np.repeat(np.arange(len(classes)), [len(images) for images in below.values()])
     rest = set(found.files) - set(paths.tolist())
-    notes = []
+    loose = sorted(name for name in rest if name.lower().endswith(SUFFIXES))
+    rest -= set(loose)
+    notes = [f"left out, as they are in no class folder: {some(map(shown, loose))}"] if loose else []
     if rest:
         notes.append(f"left out, as no images of a class that are read ({', '.join(SUFFIXES)}): {_list_others(rest)}")
     if unread := sorted(name for name in rest if "/" in name and name.lower().endswith(OTHER_IMAGES)):

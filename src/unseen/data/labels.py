@@ -187,15 +187,27 @@ def name_of(values: Any, otherwise: str) -> str:
     return f"column {name!r}" if isinstance(name, str) and name else otherwise
 
 
+def _in_code(name: str) -> str:
+    """Return how code names what a message calls by this name.
+
+    >>> _in_code("column 'paid'"), _in_code("y")
+    ("frame['paid']", 'y')
+    """
+    column = name.removeprefix("column ")
+    return name if column == name else f"frame[{column}]"
+
+
 def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     """Check labels: one-dimensional, none missing; return whole numbers as int64, or as uint64 if they need it."""
     if raw.ndim != 1:
-        fix = f"{name}.ravel()" if raw.ndim == 2 and raw.shape[1] == 1 else f"{name}.argmax(axis=1) for one-hot labels"
-        fix = fix if raw.ndim else f"list({name}), if it is an iterable"
+        code = _in_code(name)
+        fix = f"{code}.ravel()" if raw.ndim == 2 and raw.shape[1] == 1 else f"{code}.argmax(axis=1) for one-hot labels"
+        fix = fix if raw.ndim else f"list({code}), if it is an iterable"
         raise DataError(f"{name} must have one label a sample, shape (n,), got shape {raw.shape}; try {fix}")
     if raw.dtype.kind in "cV":
         raise DataError(
-            f"{name} must hold labels that can be sorted, got {raw.dtype}; make text of them: {name}.astype(str)"
+            f"{name} must hold labels that can be sorted, got {raw.dtype}; make text of them: "
+            f"{_in_code(name)}.astype(str)"
         )
     check_single(raw, name)
     _check_given(raw, name, f"drop these rows{_dropping(name)}")
@@ -246,7 +258,7 @@ def _whole(raw: npt.NDArray[Any], name: str) -> IntArray:
     if beyond.size:
         raise DataError(
             f"{name} must be within {-LARGEST - 1} .. {LARGEST} (int64), but row {beyond[0]} has {raw[beyond[0]]}; "
-            f"make text of them: {name}.astype(str)"
+            f"make text of them: {_in_code(name)}.astype(str)"
         )
     broken = np.flatnonzero(raw != np.floor(raw))
     if broken.size:
@@ -278,7 +290,7 @@ def _encode(
             outside = np.flatnonzero(raw == -1)
             raise DataError(
                 f"{name} must not be negative, but is -1 in {count_rows(outside)}; -1 often means no label: drop "
-                f"these rows; if it is a class, make text of all labels: {name}.astype(str)"
+                f"these rows; if it is a class, make text of all labels: {_in_code(name)}.astype(str)"
             )
         if values[0] != 0 or values[-1] != len(values) - 1:
             notes = (f"labels {some(names)} are numbered 0..{len(names) - 1} in this order",)

@@ -296,7 +296,7 @@ def sweep(
 
 def _read_budgets(trials: Trials, keep: Sequence[float | str] | None, prune: Sequence[float | str] | None) -> list[int]:
     if (keep is None) == (prune is None):
-        raise ArgumentError("give exactly one of keep and prune, each a list of fractions or counts")
+        raise ArgumentError("give exactly one of keep= and prune=, each a list of fractions or counts")
     for name, given in (("keep", keep), ("prune", prune)):
         if given is not None and (isinstance(given, str) or not hasattr(given, "__iter__")):
             raise ArgumentError(f"{name} must be a list of fractions or counts, got {given!r}; take [{given!r}]")

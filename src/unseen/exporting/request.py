@@ -154,8 +154,8 @@ def make_request(
         chosen, table = source.coreset, source.scores
     else:
         raise ArgumentError(
-            f"there is no coreset to export in a {type(source).__name__}; name a run of prune or grow, or the file of "
-            "a coreset"
+            f"an object of {type(source).__name__} holds no coreset to export; name a run of prune or grow, or the "
+            "file of a coreset"
         )
     request = ExportRequest(chosen, table, run, data, options, report)
     if coreset is None:

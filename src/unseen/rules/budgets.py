@@ -32,7 +32,7 @@ def budget(n: int, *, keep: float | None = None, prune: float | None = None) -> 
         raise BudgetError("there are no samples to choose from")
     if (keep is None) == (prune is None):
         given = "none" if keep is None else f"keep={keep!r} and prune={prune!r}"
-        raise BudgetError(f"give exactly one of keep and prune, got {given}")
+        raise BudgetError(f"give exactly one of keep= and prune=, got {given}")
     name, value = ("keep", keep) if prune is None else ("prune", prune)
     if isinstance(value, bool) or not isinstance(value, Real):
         raise BudgetError(f"{name} must be an int (a count) or a float (a fraction), got {value!r}")
