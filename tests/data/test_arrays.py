@@ -174,6 +174,7 @@ def test_ids_and_groups():
         (3, Y, {}, "X must be an array of n samples, got int"),
         (X, [0, 1, np.inf, 1], {}, r"y must be within .* \(int64\), but row 2 has inf; make text of them"),
         (X, pd.Series([0, 1, np.inf, 1], name="a"), {}, r"has inf; make text of them: frame\['a'\]\.astype\(str\)"),
+        (X * 1e300, Y, {}, r"column 0 \(-?inf\).*; numbers beyond 3.4e\+38 are infinite as float32: scale them"),
         (X, [0, 1, 1e30, 1], {}, r"y must be within .* \(int64\), but row 2 has 1e\+30; make text of them"),
         (X, np.ma.array(Y, mask=Y == 0), {}, "y is a masked array that hides entries of rows 0, 3; drop these rows"),
         (np.ma.array(X, mask=X > 10), Y, {}, "X is a masked array that hides entries of rows 3; drop these rows"),

@@ -458,6 +458,8 @@ def check_finite(
         fix += ", or give a data frame, where NaN is a missing entry"
     elif columns is not None:
         fix = "make these entries missing (NaN, in a data frame), or leave the columns out"
+    if np.isinf(array).any():
+        fix += f"; numbers beyond {np.finfo(array.dtype).max:.2g} are infinite as {array.dtype}: scale them"
     count = len(np.unique(bad[:, 0]))
     raise DataError(
         f"features must be finite, but {'1 row holds' if count == 1 else f'{count:,} rows hold'} NaN or infinite "
