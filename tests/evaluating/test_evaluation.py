@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.datasets import load_digits
@@ -481,6 +482,36 @@ def test_exact_copies_are_refused_by_name_or_dropped():
 def test_what_cannot_be_is_refused_before_training(changes, error, message):
     with pytest.raises(error, match=message):
         evaluated(**{"learner": Untrained(), **changes})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda test: test[["b", "a", "t"]],
+            r"those of the training set, a, b, t, in this order; it has them as b, a, t$",
+        ),
+        (lambda test: test.drop(columns="b"), "in this order; it lacks b$"),
+        (lambda test: test.rename(columns={"b": "c"}), "in this order; it lacks b and adds c$"),
+        (
+            lambda test: test.assign(a="low"),
+            r"column 'a' holds both: row 0 has 0\.0, row 40 has 'low'; .*\(rows of a test set come after the others\)",
+        ),
+    ],
+)
+def test_a_test_set_with_other_columns_is_refused_by_their_names(change, message):
+    def made(n, more):
+        return pd.DataFrame({"a": np.arange(n) * 1.5 + more, "b": np.arange(n) % 7 * 0.5, "t": ["x", "y"] * (n // 2)})
+
+    half = unseen.Coreset(np.arange(20), np.arange(20), 40)
+    with pytest.raises(DataError, match=message):
+        unseen.evaluate(
+            (made(40, 0), [0, 1] * 20),
+            coresets=half,
+            test=(change(made(10, 0.5)), [0, 1] * 5),
+            seeds=1,
+            baselines=["full"],
+        )
 
 
 def test_a_run_on_other_data_is_refused(tmp_path):

@@ -7,7 +7,7 @@ import re
 # Arguments whose option has the same name. Not `features`, which is --feature of the data and --features of rules.
 _ARGUMENTS = (
     "label|target|image|text|id|group|split|image_size|mode|x|on_error|keep|prune|quota|align|learner|fix|test|out|"
-    "executor|jobs|threads|to"
+    "executor|jobs|threads|to|overlap"
 )
 # A name alone (`label=`), or with a text or number (`label='y'`); neither part of a spec, nor followed by its option or
 # by the function that has it.
@@ -19,6 +19,8 @@ def as_typed(message: str) -> str:
 
     >>> as_typed("label= must name the column of labels, as in label='income'")
     "--label must name the column of labels, as in --label 'income'"
+    >>> as_typed("5 test samples are copies; overlap='drop' leaves them out")
+    "5 test samples are copies; --overlap 'drop' leaves them out"
     >>> as_typed("quick=True tests on a probe split: leave test out")
     '--quick tests on a probe split: leave test out'
     """

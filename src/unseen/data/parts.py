@@ -6,6 +6,7 @@ judges the rows of the test set.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
@@ -100,14 +101,12 @@ class Joined(Data):
     """
 
     def __init__(self, train: Data, test: Data) -> None:
+        if train.feature_names is not None and test.feature_names is not None:
+            _refuse_other_columns(train.feature_names, test.feature_names)
         for name in ("kind", "sample_shape", "dtype"):
             a, b = getattr(train, name), getattr(test, name)
             if a != b:
                 raise DataError(f"the test set must be like the training set, but its {name} is {b}, not {a}")
-        a_names, b_names = train.feature_names, test.feature_names
-        if a_names is not None and b_names is not None and a_names != b_names:
-            odd = sorted(set(a_names) ^ set(b_names)) or list(b_names)
-            raise DataError(f"the test set must have the columns of the training set, in the same order: {some(odd)}")
         if (train.targets is None) != (test.targets is None):
             one, other = ("labels", "a target") if train.targets is None else ("a target", "labels")
             raise DataError(f"the training set has {one}, so the test set must too, but it has {other}")
@@ -185,6 +184,17 @@ class Joined(Data):
         return None if groups is None else _with_singles(groups, len(self.test))
 
 
+def _refuse_other_columns(train: Sequence[str], test: Sequence[str]) -> None:
+    if tuple(train) == tuple(test):
+        return
+    lacking, more = ([name for name in a if name not in b] for a, b in ((train, test), (test, train)))
+    found = [f"{what} {some(names)}" for what, names in (("lacks", lacking), ("adds", more)) if names]
+    raise DataError(
+        f"the inputs of the test set must be those of the training set, {some(train, 20)}, in this order; "
+        f"it {' and '.join(found) or f'has them as {some(test, 20)}'}"
+    )
+
+
 def _with_singles(groups: IntArray, more: int) -> IntArray:
     return np.concatenate([groups, groups.max(initial=-1) + 1 + np.arange(more)])
 
@@ -198,7 +208,7 @@ def _labels_of(train: Data, test: Data) -> IntArray:
         return np.searchsorted(highest[:-1], _targets_of(test)).astype(np.int64)
     unknown = [name for name in test.class_names if name not in names]
     if unknown:
-        raise DataError(f"the test set holds classes that the training set lacks: {some(unknown)}")
+        raise DataError(f"the test set holds classes that the training set lacks: {some(map(repr, unknown))}")
     number = np.array([names.index(name) for name in test.class_names], dtype=np.int64)
     return number[test.labels]
 

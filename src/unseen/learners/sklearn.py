@@ -359,10 +359,16 @@ def _columns(data: Data) -> tuple[list[int], list[int]]:
     kinds = [{isinstance(value, str) for value in column if value is not None} for column in table.T]
     for j, kind in enumerate(kinds):
         if len(kind) > 1:
-            number = next(r for r, value in enumerate(table[:, j]) if not isinstance(value, (str, type(None))))
+            named = j if data.feature_names is None else repr(data.feature_names[j])
+            held = [(row, value) for row, value in enumerate(table[:, j]) if value is not None]
+            (text, word), (other, number) = (
+                next((row, value) for row, value in held if isinstance(value, str) == is_text)
+                for is_text in (True, False)
+            )
             raise DataError(
-                f"a column of a table must hold text or numbers, but column {j} holds both: row {number} has "
-                f"{table[number, j]}; make it all text, or all numbers"
+                f"a column of a table must hold text or numbers, but column {named} holds both: row {other} has "
+                f"{number}, row {text} has {word!r}; make it all text, or all numbers "
+                "(rows of a test set come after the others)"
             )
     return [j for j, kind in enumerate(kinds) if kind == {True}], [j for j, kind in enumerate(kinds) if kind == {False}]
 
