@@ -123,6 +123,25 @@ def test_help_names_every_kind_and_examples_parse(unseen_says, tmp_path, monkeyp
     words = " ".join(said.out.replace("│", " ").split())
     assert all(kind in words for kind in KINDS)
     examples = [line.split()[1:] for line in said.out.splitlines() if line.strip().startswith("unseen export")]
-    assert len(examples) == 3
+    assert len(examples) == 4
     for example in examples:
         refused(unseen_says(*example), 3, "there is no run")
+
+
+def test_rows_that_vectors_were_made_of_are_read_as_is_said(unseen_says, tmp_path):
+    lines = [f"{'good' if i % 2 else 'bad'} word{i % 7},{'yes' if i % 3 else 'no'}\n" for i in range(60)]
+    (tmp_path / "t.csv").write_text("".join(["review,liked\n", *lines]))
+    said = unseen_says(
+        "embed", tmp_path / "t.csv", "--label", "liked", "--by", "tfidf:dimensions=8", "--out", tmp_path / "v"
+    )
+    assert said.code == 0, said.err
+    said = unseen_says(
+        "prune", tmp_path / "v", "--learner", "ridge", "--rule", "random", "--keep", "9", "--no-report", "--out",
+        tmp_path / "run",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    export = ("export", tmp_path / "run", "--to", "csv", "--out", tmp_path / "kept.csv", "--label", "liked")
+    refused(unseen_says(*export), 1, "--label and other options of reading go with --data; give both, or neither")
+    assert unseen_says(*export, "--data", tmp_path / "t.csv").code == 0
+    kept = [lines[row] for row in unseen.load(tmp_path / "run").coreset.indices]
+    assert (tmp_path / "kept.csv").read_text() == "".join(["review,liked\n", *kept])

@@ -142,7 +142,7 @@ def test_a_pretrained_backbone_of_texts_is_named_with_its_origin(unseen_says, tm
 def test_a_backbone_whose_package_is_absent_is_refused_in_one_line(unseen_says, table, tmp_path, monkeypatch, name):
     monkeypatch.setattr("unseen.embedding.backbones.find_spec", lambda package: None)
     said = unseen_says("embed", table, "--out", tmp_path / "v", "--backbone", name)
-    refused(said, 1, rf"by='{name}' needs the package .* pip install 'unseen\[embed\]'")
+    refused(said, 1, rf"--by '{name}' needs the package .* pip install 'unseen\[embed\]'")
 
 
 @pytest.mark.parametrize(("sent", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])

@@ -107,6 +107,17 @@ def test_a_copy_with_other_times_is_the_same_data_where_it_is_named(tmp_path):
         unseen.export(coreset, "folder", tmp_path / "again", data=tmp_path / "moved")
 
 
+def test_what_vectors_were_made_of_is_exported_where_it_is_named(tmp_path):
+    source = photos(tmp_path / "photos")
+    vectors = unseen.embed(source, out=tmp_path / "vectors")
+    coreset = coreset_of(vectors, [0, 4, 8])
+    same_samples(unseen.export(coreset, "folder", tmp_path / "kept", data=source), from_folder(source), [0, 4, 8])
+    moved = next(source.rglob("*.png"))
+    moved.rename(moved.with_name("other.png"))
+    with pytest.raises(RunMismatchError, match=r"not the one that was scored.*\n  ids: [^\n]*$"):
+        unseen.export(coreset, "folder", tmp_path / "again", data=source)
+
+
 def test_what_the_run_read_must_have_the_times_it_had(tmp_path):
     source = photos(tmp_path / "photos")
     table = unseen.prune(from_folder(source), **CHEAP, out=tmp_path / "run").scores

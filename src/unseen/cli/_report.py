@@ -11,6 +11,7 @@ from rich.text import Text
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import aligned, drawing, err, print_json
+from unseen.errors import ArgumentError
 
 KIND = "Kind"
 _MOMENT = 5.0  # seconds
@@ -49,8 +50,9 @@ def report(
         aligned([("report", str(path))])
 
 
-@o.subcommand("to out data coreset link column keys shard shard_bytes quiet json")
+@o.subcommand("to out data label coreset link column keys shard shard_bytes quiet json")
 def export(
+    *,
     run: Path = o.argument("RUN", "The directory of a run of prune or grow, or the file of a coreset."),
     to: str = o.option(
         "KIND",
@@ -59,8 +61,11 @@ def export(
     ),
     out: Path = o.option("PLACE", "The file or folder to make; it must not exist.", default=o.REQUIRED),
     data: str | None = o.option(
-        "DATA", "The data set, if it has moved or the run does not name it; it must be the one that was scored.", o.DATA
+        "DATA",
+        "The data set, if it has moved or the run does not name it; or what the vectors of the run were made of.",
+        o.DATA,
     ),
+    reading: o.ReadingOptions,
     coreset: Path | None = o.option(
         "FILE", "Another coreset of the same data set, from `unseen select`.", o.DATA, shown="that of the run"
     ),
@@ -84,12 +89,16 @@ def export(
       unseen export runs/photos --to folder --out kept/photos
       unseen export runs/t --to parquet --out kept.parquet
       unseen export runs/photos --coreset half.parquet --to npy --out half.npy
+      unseen export runs/vectors --data photos/ --to folder --out kept/photos
     """
     from unseen.exporting.api import KINDS
 
     options = o.data_options(link=link, column=column, keys=keys or None, shards=shard or None, shard_bytes=shard_bytes)
     report = None if quiet or json else ExportProgress()
-    place = unseen.export(run, to, out, data=data, coreset=coreset, report=report, **options)
+    by = reading.given() or None
+    if by and data is None:
+        raise ArgumentError("--label and other options of reading go with --data; give both, or neither")
+    place = unseen.export(run, to, out, data=data, data_options=by, coreset=coreset, report=report, **options)
     kind = KINDS.get(to)
     if json:
         print_json({"run": str(run), "to": to, "out": str(place)})

@@ -7,7 +7,7 @@ import re
 # Arguments whose option has the same name. Not `features`, which is --feature of the data and --features of rules.
 _ARGUMENTS = (
     "label|target|image|text|id|group|split|image_size|mode|x|on_error|keep|prune|quota|align|learner|fix|test|out|"
-    "executor|jobs|threads|to|overlap"
+    "executor|jobs|threads|to|overlap|by"
 )
 # A name alone (`label=`), or with a text or number (`label='y'`); neither part of a spec, nor followed by its option or
 # by the function that has it.

@@ -96,7 +96,8 @@ def export(
         out: the file or folder to make; it must not exist.
         data: the data set, as `unseen.data.resolve` takes it. The default is the one that the run was started with on
             the command line. Index files and `"cleanlab"` need none. Give a path to keep everything: files are linked,
-            and tables keep all their columns. A data set that is already open yields only what learners see.
+            and tables keep all their columns. A data set that is already open yields only what learners see. For a run
+            on vectors of `unseen.embed` it may be what they were made of.
         data_options: options of the reader of `data`, such as `label`; the default is those that the run was started
             with. Those of `unseen.data.sources.Reading` may also be given directly, as keywords.
         coreset: another coreset of the same data set (or its file), instead of the coreset of the run.

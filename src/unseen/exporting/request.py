@@ -128,12 +128,17 @@ class ExportRequest:
         ignored = {"groups"}  # depends on the options of the run, not on the data
         if self.named is not None:
             ignored.add("stamps")  # copies of files have other times
+            if "embedding" in known and "embedding" not in now:  # what was embedded: other inputs of the same samples
+                ignored |= {*known, *now} - _SAMPLES
         differing = differences(*({k: v for k, v in about.items() if k not in ignored} for about in (known, now)))
         if differing:
             head = "the data set is not the one that was scored; pass that one as data= (--data):"
             if all(line.startswith("stamps") for line in differing):
                 head = "names, sizes or times of files are not those that were scored; if it is a copy, say so by data="
             raise RunMismatchError("\n  ".join([head, *differing]))
+
+
+_SAMPLES = {"n", "ids", "classes", "labels", "targets"}  # of a fingerprint: all but the inputs
 
 
 def make_request(
