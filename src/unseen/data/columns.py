@@ -201,6 +201,9 @@ class TableFormat(Format):
         """Return the columns that are inputs, out of those that nothing else takes; add what there is to note of it."""
         # If labels are given besides the table, all columns of the table are meant as inputs, like named ones.
         named = [self.reading.text] if self.reading.text is not None else list(self.reading.wanted)
+        if self.answers in named:
+            what = "labels" if self.reading.target is None else "target"
+            raise ArgumentError(f"column {self.answers!r} holds the {what}, so models must not read it; leave it out")
         chosen = bool(named) or self.answers is None
         numbering = {} if chosen else find_row_numbers(self, rest)
         odd = [] if chosen else [name for name in rest if not is_readable(self.schema.field(name).type)]

@@ -264,7 +264,7 @@ def _whole(raw: npt.NDArray[Any], name: str) -> IntArray:
     if broken.size:
         raise DataError(
             f"{name} must hold classes, but row {broken[0]} has {raw[broken[0]]}: real numbers are regression "
-            f"targets; give them as target= (see unseen.data.from_arrays), or bin them into classes"
+            "targets; give them as target=, or bin them into classes"
         )
     return raw.astype(np.int64)
 
