@@ -278,6 +278,12 @@ def test_data_that_no_model_can_be_held_out_of_is_refused_before_training():
         unseen.prune(np.ones((100, 3)), np.arange(100) % 2, keep=0.5, learner="logistic")
 
 
+def test_a_class_that_is_held_out_as_a_whole_is_refused_before_training():
+    texts = ["good stuff"] * 9 + [f"bad thing {i}" for i in range(9)]
+    with pytest.raises(DataError, match="class '0' has 9 samples, all copies of one or of one group, so a model that"):
+        unseen.prune(texts, [0] * 9 + [1] * 9, keep=0.5, learner="tfidf")
+
+
 def test_the_default_for_a_target_leaves_out_wrong_targets_and_select_chooses_as_prune_does():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(1000, 5))

@@ -300,7 +300,7 @@ def test_digits_are_those_of_scikit_learn():
 def test_resolve_refuses_what_it_cannot_read():
     with pytest.raises(ArgumentError, match=r"cannot read a data set from int; a data set is one of:\n.*digits"):
         resolve(3)
-    with pytest.raises(ArgumentError, match="cannot read a data set from ndarray"):
+    with pytest.raises(ArgumentError, match=r"an array alone has no labels: give X and y, as in \(X, y\), or"):
         resolve(X)
     with pytest.raises(DataError, match="there is no file or folder digit"):
         resolve("digit")

@@ -252,7 +252,7 @@ def test_sums_by_torch(precision, weighted):
 
 
 def test_a_group_without_which_there_is_one_class():
-    y = np.array([0, 1] * 10 + [0] * 100)
+    y = np.array([0, 1] * 10 + [2] * 100)
     groups = np.r_[np.zeros(20, int), np.arange(1, 101)]
     with pytest.raises(DataError, match=r"a group of 20 samples in fit r0f0: without them, .* fewer than 2 classes"):
         scored(y=y, groups=groups)

@@ -90,6 +90,10 @@ def format_of(source: Any) -> type[Format]:
     for kind in _all_formats():
         if kind.reads(place):
             return kind
+    if hasattr(source, "__array__") and hasattr(source, "shape"):
+        raise ArgumentError(
+            "an array alone has no labels: give X and y, as in (X, y), or numbers to regress on as target="
+        )
     if not isinstance(place, Place):
         raise ArgumentError(f"cannot read a data set from {type(source).__name__}; {_describe_formats()}")
     if place.is_url:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from unseen.core.arrays import Arrays, FloatArray, IntArray
 from unseen.core.coreset import Coreset
-from unseen.core.exposure import Fit, Plan
+from unseen.core.exposure import Exposure, Fit, Plan
 from unseen.core.plans import plan_of
 from unseen.core.protocols import Data, Learner
 from unseen.core.table import ScoreTable
@@ -476,19 +476,28 @@ def _find_contradiction(samples: SampleInfo, copies: IntArray | None) -> str | N
 
 
 def _refuse_lone_class(samples: SampleInfo, plan: Plan) -> None:
-    """Refuse two classes of which one has a single sample: who is not trained on it knows one class alone."""
+    """Refuse two classes of which one is held out as a whole: who is not trained on it knows one class alone."""
     counts = np.bincount(samples.labels, minlength=len(samples.class_names))
-    if plan.scored_side == "unseen" and np.count_nonzero(counts) == 2 and counts[counts > 0].min() == 1:
-        rare = samples.class_names[int(np.flatnonzero(counts == 1)[0])]
-        if samples.targets is not None:
-            raise DataError(
-                f"the target has two values or ranges only, and {rare!r} is in a single sample, so a model that is not "
-                "trained on it knows the other alone; add samples"
-            )
+    if plan.scored_side != "unseen" or np.count_nonzero(counts) != 2:
+        return
+    # Pairs that a user made may watch none of a group; a regression needs no second class.
+    groups = None if isinstance(plan, Exposure) or samples.targets is not None else samples.groups
+    units = np.arange(len(samples.labels)) if groups is None else groups
+    alone = [at for at in np.flatnonzero(counts) if np.ptp(units[samples.labels == at]) == 0]
+    if not alone:
+        return
+    rare = samples.class_names[alone[0]]
+    count = int(counts[alone[0]])
+    what = "a single sample" if count == 1 else f"{count:,} samples, all copies of one or of one group"
+    if samples.targets is not None:
         raise DataError(
-            f"class {rare!r} has a single sample, so a model that is not trained on it knows one class alone; add "
-            "samples of it, or merge it with the other"
+            f"the target has two values or ranges only, and {rare!r} is in a single sample, so a model that is not "
+            "trained on it knows the other alone; add samples"
         )
+    raise DataError(
+        f"class {rare!r} has {what}, so a model that is not trained on it knows one class alone; add samples of it, or "
+        "merge it with the other"
+    )
 
 
 def _describe_scoring(work: Work, job: Scoring) -> dict[str, object]:
