@@ -177,7 +177,7 @@ def test_methods_of_one_plan_share_its_scorings():
         ({"learner": "mlp", "keep": [100]}, r"on 100 samples is below one batch of 128: .* \(batch_size=25\)"),
         ({"fix": "iterations"}, "needs a learner that trains in steps"),
         ({"test": (X[600:900, :60], Y[600:900])}, "sample_shape"),
-        ({"test": (X[600:900], Y[600:900] + 1)}, "classes that the training set lacks: 10"),
+        ({"test": (X[600:900], Y[600:900] + 1)}, "classes that the training set lacks: '10'"),
     ],
 )
 def test_refused_before_any_training(changes, message, monkeypatch):
