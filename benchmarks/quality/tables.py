@@ -516,7 +516,7 @@ def rare_positives(cells: list[dict[str, Any]]) -> list[str]:
     """By share kept and arm: means over all cells, and in how many AUC is certainly above and below random."""
     rows = []
     keeps = list(cells[0]["arms"]["random"])
-    for keep, arm in [("1.0", "everything"), *product(keeps, ("random", "floored", "default"))]:
+    for keep, arm in [("1.0", "everything"), *product(keeps, [arm for arm in cells[0]["arms"] if arm != "everything"])]:
         by: dict[tuple[Any, ...], list[list[float]]] = {}
         gains: dict[tuple[Any, ...], list[float]] = {}
         for cell in cells:
